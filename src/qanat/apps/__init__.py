@@ -1,0 +1,1 @@
+"""Programs: the only place where parts are wired together."""

@@ -1,0 +1,1 @@
+"""Speed against stated goals, with a reference in the same run."""

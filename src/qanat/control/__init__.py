@@ -1,0 +1,1 @@
+"""The QKDN controller: policy, routing, generation orders. It never sees a key."""

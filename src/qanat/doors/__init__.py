@@ -1,0 +1,1 @@
+"""The interfaces that applications speak: messages and pure handlers, no sockets."""

@@ -1,0 +1,18 @@
+"""Constants of nature and of the house's conventions."""
+
+from __future__ import annotations
+
+SPEED_OF_LIGHT_M_PER_S = 299_792_458.0
+"""Exact by definition of the metre (SI)."""
+
+FIBRE_GROUP_INDEX = 1.4682
+"""Group index of standard single-mode fibre at 1,550 nm (typical data-sheet value, ITU-T G.652 fibre)."""
+
+TAG_BITS = 128
+"""A Wegman-Carter tag, and the one-time pad that hides it."""
+
+HASH_KEY_BITS = 128
+"""The secret polynomial point of the Wegman-Carter hash."""
+
+QBER_ABORT = 0.05
+"""Default abort threshold of a fibre link's quantum bit error rate."""

@@ -1,0 +1,143 @@
+"""The error tree: every failure says whose fault it is and what to do.
+
+    QanatError
+      ConfigurationError            the files or options this node was started with
+        NetworkFileError              ... a line of a network file
+      RequestError                  the caller asked for something that cannot be
+        UnknownNode, NoRoute, KeyNotFound, NotEntitled, BadParameter
+      PeerProtocolError             the other party, or the line to it, broke the protocol
+        FrameError                    bytes that are no frame
+        AuthenticationFailed          a tag does not fit its transcript
+        VerificationFailed            the two keys differ after error correction
+        ChannelError: ChannelClosed, ChannelTimeout
+      QuantumLayerError             light, detectors, entropy, or somebody listening
+        QberTooHigh, NoSecretKey
+      KeyManagementError            stock and store
+        KeyShortage, PadExhausted, PadReused, BlockUnknown, StoreFailed, StaleEpoch
+
+``ValueError`` and ``TypeError`` are for slips of a programmer, never for what a user or a peer did.
+"""
+
+from __future__ import annotations
+
+
+class QanatError(Exception):
+    """Root of the tree. ``message`` names the fault, ``remedy`` what the reader can do about it."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.remedy})" if self.remedy else self.message
+
+
+class ConfigurationError(QanatError):
+    """A file or an option that this program was started with is wrong."""
+
+
+class NetworkFileError(ConfigurationError):
+    """A network description that does not hold; names file, line and remedy."""
+
+    def __init__(self, message: str, *, source: str, line: int | None, remedy: str = "") -> None:
+        where = f"{source}:{line}" if line is not None else source
+        super().__init__(f"{where}: {message}", remedy=remedy)
+        self.source = source
+        self.line = line
+
+
+class RequestError(QanatError):
+    """The caller asked for something that cannot be given as asked."""
+
+
+class UnknownNode(RequestError):
+    """A node, SAE or link that the network does not have."""
+
+
+class NoRoute(RequestError):
+    """No chain of trusted nodes joins the two ends."""
+
+
+class KeyNotFound(RequestError):
+    """A key id that this key manager does not hold: never here, already supplied, or destroyed."""
+
+
+class NotEntitled(RequestError):
+    """The key exists, but not for this SAE."""
+
+
+class BadParameter(RequestError):
+    """A parameter outside what the interface allows."""
+
+
+class PeerProtocolError(QanatError):
+    """The other party broke the protocol, or somebody on the line did."""
+
+
+class FrameError(PeerProtocolError):
+    """Bytes that are not a frame of this protocol."""
+
+
+class AuthenticationFailed(PeerProtocolError):
+    """A Wegman-Carter tag does not fit its transcript: the messages were altered on the way."""
+
+
+class VerificationFailed(PeerProtocolError):
+    """The two keys differ after error correction; the block is dropped."""
+
+
+class ChannelError(PeerProtocolError):
+    """The classical channel failed."""
+
+
+class ChannelClosed(ChannelError):
+    """The peer, or this side, closed the channel."""
+
+
+class ChannelTimeout(ChannelError):
+    """Nothing came within the time allowed."""
+
+
+class QuantumLayerError(QanatError):
+    """The quantum layer cannot make key: light, detectors, entropy, or somebody who listens."""
+
+
+class QberTooHigh(QuantumLayerError):
+    """The error rate is above the abort threshold: misalignment, or an eavesdropper."""
+
+
+class NoSecretKey(QuantumLayerError):
+    """The proof allows no secret bit from this block."""
+
+
+class KeyManagementError(QanatError):
+    """Stock or store of a key manager."""
+
+
+class KeyShortage(KeyManagementError):
+    """A pool holds less than was asked; ``retry_after_s`` is a hint, not a promise."""
+
+    def __init__(self, message: str, *, remedy: str = "", retry_after_s: float = 2.0) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class PadExhausted(KeyManagementError):
+    """A pad account has no bits left: nothing can be authenticated."""
+
+
+class PadReused(KeyManagementError):
+    """Somebody asked for one-time-pad bits that were spent before; refused, whatever the reason."""
+
+
+class BlockUnknown(KeyManagementError):
+    """A key block that this end does not hold (or holds unconfirmed)."""
+
+
+class StoreFailed(KeyManagementError):
+    """The key store could not make a transaction durable; nothing of it happened."""
+
+
+class StaleEpoch(KeyManagementError):
+    """A message or a writer from before the last restart or restore."""

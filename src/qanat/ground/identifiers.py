@@ -1,0 +1,84 @@
+"""Names of things. All are strings on the wire; the types keep them apart in the code."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import NewType
+
+from qanat.ground.errors import BadParameter
+
+NodeId = NewType("NodeId", str)
+"""A site of the QKD network: user node, trusted relay, switch."""
+LinkId = NewType("LinkId", str)
+"""A QKD link: two modules and their channels."""
+ModuleId = NewType("ModuleId", str)
+"""One end of a QKD link: a device or its twin."""
+OrderId = NewType("OrderId", str)
+BlockId = NewType("BlockId", str)
+RequestId = NewType("RequestId", str)
+"""One wish of an application, from its first step to its last."""
+EventId = NewType("EventId", str)
+MessageId = NewType("MessageId", str)
+SaeId = NewType("SaeId", str)
+"""A secure application entity: whoever asks a key manager for keys (ETSI GS QKD 014)."""
+KmeId = NewType("KmeId", str)
+KeyID = NewType("KeyID", str)
+"""UUID4 of a key, in its canonical 36-character spelling."""
+Epoch = NewType("Epoch", int)
+"""Grows by one at each start or restore of a key store."""
+Topic = NewType("Topic", str)
+"""What a waiting coroutine can be woken by."""
+
+CONTROLLER = NodeId("controller")
+"""The QKDN controller's name on the transport."""
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+MAX_ID_CHARACTERS = 64
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SaePair:
+    """Who asks for a key first (master) and who fetches it by its id (slave)."""
+
+    master: SaeId
+    slave: SaeId
+
+
+def is_name(text: str) -> bool:
+    """Return whether ``text`` may name a network, node, link or SAE: lower-case letters, digits, ``. _ -`` inside."""
+    return _NAME.fullmatch(text) is not None
+
+
+def sae_id(*, network: str, name: str) -> SaeId:
+    """Return the SAE id ``urn:qanat:<network>:sae:<name>`` (at most 64 characters, no slash)."""
+    return SaeId(_urn(network, "sae", name))
+
+
+def kme_id(*, network: str, name: str) -> KmeId:
+    """Return the KME id ``urn:qanat:<network>:kme:<name>``."""
+    return KmeId(_urn(network, "kme", name))
+
+
+def canonical_key_id(text: str) -> KeyID:
+    """Return ``text`` as a key id; raises BadParameter when it is no UUID."""
+    try:
+        return KeyID(str(uuid.UUID(text)))
+    except ValueError:
+        raise BadParameter(f"{text!r} is no key id", remedy="key ids are UUIDs, 36 characters") from None
+
+
+def uuid4_from(random_bytes: bytes) -> str:
+    """Return the UUID4 made of 16 random bytes (RFC 9562, section 5.4)."""
+    return str(uuid.UUID(bytes=random_bytes, version=4))
+
+
+def _urn(network: str, kind: str, name: str) -> str:
+    urn = f"urn:qanat:{network}:{kind}:{name}"
+    if not (is_name(network) and is_name(name)) or len(urn) > MAX_ID_CHARACTERS:
+        raise BadParameter(
+            f"{urn!r} is no id of this network",
+            remedy=f"lower-case letters, digits, '.', '_', '-'; at most {MAX_ID_CHARACTERS} characters in all",
+        )
+    return urn

@@ -1,0 +1,282 @@
+"""Keys and what is said about them: secrets, blocks, pools, ranges.
+
+Secret bytes have no ``repr``, do not pickle, compare in constant time, and an application takes them once.
+"""
+
+from __future__ import annotations
+
+import enum
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NoReturn, TypeAlias
+
+from qanat.ground.bits import whole_bytes
+from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, SaeId, SaePair
+
+Origin: TypeAlias = Literal["device", "twin"]
+
+
+class SecretBytes:
+    """Bytes that are never printed, never pickled and can be wiped.
+
+    ``take`` hands them out once; ``reveal`` reads without consuming and is spelled so that a search finds every place
+    that does. Wiping clears our own buffer; copies that Python made are beyond reach, so make few.
+    """
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self._buffer: bytearray | None = bytearray(data)
+
+    def __len__(self) -> int:
+        return len(self._contents())
+
+    @property
+    def num_bits(self) -> int:
+        return 8 * len(self)
+
+    def reveal(self) -> bytes:
+        """Return the bytes and keep them; raises ValueError after ``take`` or ``wipe``."""
+        return bytes(self._contents())
+
+    def take(self) -> bytes:
+        """Return the bytes and forget them; a second call raises ValueError."""
+        data = bytes(self._contents())
+        self.wipe()
+        return data
+
+    def part(self, start: int, stop: int) -> SecretBytes:
+        """Return a copy of the bytes ``start`` to ``stop``, which must lie inside."""
+        if not 0 <= start <= stop <= len(self):
+            raise ValueError(f"part {start}:{stop} is outside {len(self)} secret bytes")
+        return SecretBytes(memoryview(self._contents())[start:stop])
+
+    def wipe(self) -> None:
+        """Overwrite the buffer with zeros and drop it."""
+        if self._buffer is not None:
+            self._buffer[:] = bytes(len(self._buffer))
+            self._buffer = None
+
+    def _contents(self) -> bytearray:
+        if self._buffer is None:
+            raise ValueError("these secret bytes were taken or wiped already")
+        return self._buffer
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SecretBytes):
+            return NotImplemented
+        return hmac.compare_digest(self._contents(), other._contents())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "<SecretBytes, gone>" if self._buffer is None else f"<SecretBytes, {len(self._buffer)} bytes>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("secret bytes do not pickle; encode them into a frame where that is meant")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBlock:
+    """Secret key made by one QKD link, as its module at ``local`` hands it out.
+
+    The same block at the peer has the same ids and bytes, with ``local`` and ``peer`` exchanged. Its failure
+    probabilities are those of the whole block: secrecy ``eps_sec``, correctness and authentication ``eps_cor``.
+    """
+
+    block_id: BlockId
+    order_id: OrderId
+    link_id: LinkId
+    local: NodeId
+    peer: NodeId
+    origin: Origin
+    protocol: str
+    num_bits: int
+    bits: SecretBytes = field(compare=False)
+    eps_sec: float
+    eps_cor: float
+    finished_utc_s: float
+
+    def __post_init__(self) -> None:
+        if self.num_bits != self.bits.num_bits:
+            raise ValueError(f"a block of {self.num_bits} bits came with {self.bits.num_bits}")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKey:
+    """A key between two applications, as a key manager stores it.
+
+    ``qkd_bits_spent`` counts every bit of link key it took on its way: hops x key bits, and its share of the
+    authentication bits. ``route`` lists the nodes from the master's to the slave's.
+    """
+
+    key_id: KeyID
+    pair: SaePair
+    secret: SecretBytes = field(compare=False)
+    route: tuple[NodeId, ...]
+    origin: Origin
+    created_utc_s: float
+    qkd_bits_spent: int
+
+    @property
+    def size_bits(self) -> int:
+        return self.secret.num_bits
+
+    def take(self) -> bytes:
+        """Return the key bytes, once."""
+        return self.secret.take()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PoolId:
+    """A stock of one link's key.
+
+    Each block feeds three pools, cut alike at both ends (``ground.keys.split_block``): one per direction, named by the
+    node that sends under it, so that two ends never race for the same bits; and the authentication reserve
+    (``sender`` None), which is never sold.
+    """
+
+    link_id: LinkId
+    sender: NodeId | None
+
+    @property
+    def is_reserve(self) -> bool:
+        return self.sender is None
+
+    def __str__(self) -> str:
+        return f"{self.link_id}/{self.sender or 'authentication'}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BlockSlice:
+    """Bits ``start_bit`` to ``stop_bit`` of one pool's share of one block; both are multiples of 8."""
+
+    block_id: BlockId
+    start_bit: int
+    stop_bit: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_bit < self.stop_bit or self.start_bit % 8 or self.stop_bit % 8:
+            raise ValueError(f"no slice: {self.start_bit}:{self.stop_bit}")
+
+    @property
+    def num_bits(self) -> int:
+        return self.stop_bit - self.start_bit
+
+
+@dataclass(frozen=True, slots=True)
+class BitRange:
+    """Which bits of a pool: slices in the order in which they are used. Public, unlike the bits."""
+
+    slices: tuple[BlockSlice, ...]
+
+    @property
+    def num_bits(self) -> int:
+        return sum(piece.num_bits for piece in self.slices)
+
+    def to_json(self) -> list[list[str | int]]:
+        return [[piece.block_id, piece.start_bit, piece.stop_bit] for piece in self.slices]
+
+    @classmethod
+    def from_json(cls, rows: object) -> BitRange:
+        """Read what ``to_json`` wrote; raises ValueError on anything else."""
+        if not isinstance(rows, list):
+            raise ValueError("a bit range is a list of [block, start, stop]")
+        slices = []
+        for row in rows:
+            match row:
+                case [str(block), int(start), int(stop)]:
+                    slices.append(BlockSlice(BlockId(block), start, stop))
+                case _:
+                    raise ValueError("a bit range is a list of [block, start, stop]")
+        return cls(tuple(slices))
+
+
+class Use(enum.StrEnum):
+    """What link key is spent on; the accounts keep one column each."""
+
+    AUTHENTICATION = "authentication"
+    """Tags of a distillation session."""
+    RELAY = "relay"
+    """One-time pad and tag of a key relay hop."""
+    ONE_TIME_PAD = "one-time-pad"
+    """An application's own one-time pad."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpentBits:
+    """Bits that have left a pool for good; durable before they were returned."""
+
+    pool: PoolId
+    bits: BitRange
+    secret: SecretBytes = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLevel:
+    """What a pool holds and what became of the rest, in bits.
+
+    ``received == unconfirmed + available + sum(spent.values()) + voided`` at every moment.
+    """
+
+    available_bits: int
+    unconfirmed_bits: int
+    received_bits: int
+    voided_bits: int
+    spent_bits: Mapping[Use, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to void: blocks, keys, whole pools, or all that was never confirmed. Criteria are joined by "or"."""
+
+    block_ids: frozenset[BlockId] = frozenset()
+    key_ids: frozenset[KeyID] = frozenset()
+    links: frozenset[LinkId] = frozenset()
+    pairs: frozenset[SaePair] = frozenset()
+    unconfirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """What an application may know of its stock (ETSI GS QKD 014, clause 6.1)."""
+
+    source_kme: str
+    target_kme: str
+    master: SaeId
+    slave: SaeId
+    key_size_bits: int
+    min_key_size_bits: int
+    max_key_size_bits: int
+    stored_key_count: int
+    max_key_count: int
+    max_keys_per_request: int
+    max_additional_slaves: int = 0
+
+
+PRE_SHARED = "pre-shared"
+"""``KeyBlock.protocol`` of the initial authentication key, which was carried by hand; all of it is reserve."""
+
+RESERVE_SHARE_BITS = 4096
+"""What each distilled block gives to the authentication reserve; see ``split_block``."""
+
+
+def split_block(block: KeyBlock) -> dict[PoolId, tuple[int, int]]:
+    """Return which bits (start, stop) of a block feed which pool; both ends compute the same without a message.
+
+    The reserve comes first: RESERVE_SHARE_BITS, several times what a session spends, so that sessions that fail do
+    not wear it down; at most a quarter of a small block. The rest is halved: one half per direction.
+    """
+    whole_bytes(block.num_bits)
+    reserve_pool = PoolId(block.link_id, None)
+    if block.protocol == PRE_SHARED:
+        return {reserve_pool: (0, block.num_bits)}
+    reserve = min(RESERVE_SHARE_BITS, block.num_bits // 32 * 8)
+    half = (block.num_bits - reserve) // 16 * 8
+    first, second = sorted((block.local, block.peer))
+    return {
+        reserve_pool: (0, reserve),
+        PoolId(block.link_id, first): (reserve, reserve + half),
+        PoolId(block.link_id, second): (reserve + half, block.num_bits),
+    }

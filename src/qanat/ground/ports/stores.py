@@ -1,0 +1,68 @@
+"""The port of the key store: the only memory that survives a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, RequestId, SaeId, SaePair
+from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretKey, Selection, SpentBits, Use
+
+
+class KeyStore(Protocol):
+    """Keys AND pads. Every call is ONE durable transaction and returns after its commit.
+
+    A call that raises has changed nothing. StoreFailed says that the machine could not make it durable.
+    """
+
+    async def open_epoch(self) -> Epoch:
+        """Begin a new epoch, one above the last; calls of an older epoch's writer raise StaleEpoch from now on."""
+        ...
+
+    async def add_block(self, block: KeyBlock, /) -> None:
+        """Keep a block, cut by ``split_block``; not spendable yet. Idempotent by ``block_id``, for ever: a block that
+        was confirmed, spent or voided does not come back."""
+
+    async def confirm(self, block_id: BlockId, /) -> None:
+        """Make a block spendable: the peer is durable too. Idempotent; raises BlockUnknown."""
+
+    async def spend(self, pool: PoolId, /, *, num_bits: int, use: Use, request_id: RequestId) -> SpentBits:
+        """Take the oldest ``num_bits`` confirmed bits of a pool, for good. Raises KeyShortage."""
+        ...
+
+    async def spend_range(self, pool: PoolId, bits: BitRange, /, *, use: Use) -> SpentBits:
+        """Take just these bits: the half of a spend that the peer began. A block that is still unconfirmed here is
+        spendable this way (the peer's spend proves that it holds it). Raises PadReused when any of them was spent
+        before, BlockUnknown when the block is not here."""
+        ...
+
+    async def put(self, keys: Sequence[SecretKey], /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
+        """Keep keys for the SAEs ``entitled``. Idempotent by key id while the key is held; a key id that was held
+        before and is gone raises PadReused."""
+
+    async def supply(
+        self, pair: SaePair, /, *, count: int, size_bits: int, request_id: RequestId
+    ) -> Sequence[SecretKey]:
+        """Hand the master of ``pair`` its oldest ``count`` confirmed keys of this size: its right to them ends with
+        the commit. Raises KeyShortage (all or nothing)."""
+        ...
+
+    async def supply_by_id(self, key_ids: Sequence[KeyID], /, *, sae: SaeId) -> Sequence[SecretKey]:
+        """Hand ``sae`` these keys, in this order, all or none; its right to them ends with the commit. Raises
+        KeyNotFound, NotEntitled."""
+        ...
+
+    async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
+        """Make keys put with ``confirmed=False`` suppliable. Idempotent; raises KeyNotFound (all or none)."""
+
+    async def void(self, selection: Selection, /) -> int:
+        """Destroy blocks and keys; returns how many were. Idempotent."""
+        ...
+
+    async def levels(self) -> Mapping[PoolId, PoolLevel]:
+        """Return what every pool holds."""
+        ...
+
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
+        """Return how many confirmed keys of this size the master of ``pair`` could be supplied."""
+        ...

@@ -1,0 +1,1 @@
+"""The key manager: accounts, pools, intake of key blocks, key relay."""

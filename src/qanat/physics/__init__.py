@@ -1,0 +1,1 @@
+"""Source, fibre, detector: what light does."""

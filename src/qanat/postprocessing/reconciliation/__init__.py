@@ -1,0 +1,1 @@
+"""Error correction: two parties who hold almost the same bits make them the same."""

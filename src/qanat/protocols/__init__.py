@@ -1,0 +1,1 @@
+"""Decoy-state BB84: states, gains, bounds and the length of the secret key."""

@@ -1,0 +1,1 @@
+"""QKD modules and QKD links: transmit, distil, hand out key blocks."""
