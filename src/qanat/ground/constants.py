@@ -16,3 +16,10 @@ HASH_KEY_BITS = 128
 
 QBER_ABORT = 0.05
 """Default abort threshold of a fibre link's quantum bit error rate."""
+
+TAGGED_PHASES = 3
+"""Phases of a distillation session that end with a tag in each direction: sift; reconcile and verify; amplify."""
+
+SESSION_PAD_BITS = 2 * (HASH_KEY_BITS + TAGGED_PHASES * TAG_BITS)
+"""What one session (one amplification block) takes from the authentication reserve: per direction a hash key and a pad
+per tag. The first half serves transmitter to receiver, the second half the way back."""

@@ -1,0 +1,203 @@
+"""Sites, links and applications of a QKD network, as they are described, and the questions everybody asks of them."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from qanat.ground.errors import UnknownNode
+from qanat.ground.identifiers import (
+    MAX_ID_CHARACTERS,
+    KmeId,
+    LinkId,
+    NodeId,
+    SaeId,
+    is_name,
+    kme_id,
+    sae_id,
+)
+
+EARTH_RADIUS_KM = 6371.0088
+"""Mean radius (IUGG)."""
+
+K = TypeVar("K", bound=str)
+V = TypeVar("V")
+Name = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Site(_Part):
+    """A place with a key manager: a user's node, or a trusted relay."""
+
+    name: Name
+    kind: Literal["user", "relay"]
+    title: str = ""
+    latitude_deg: float = Field(ge=-90, le=90)
+    longitude_deg: float = Field(ge=-180, le=180)
+
+    @property
+    def node(self) -> NodeId:
+        return NodeId(self.name)
+
+    @field_validator("name")
+    @classmethod
+    def _checked_name(cls, name: str) -> str:
+        return checked_name(name)
+
+
+class Link(_Part):
+    """A QKD link: a transmitter, a receiver, the system they are of, and the fibre between them."""
+
+    name: Name
+    transmitter: str
+    receiver: str
+    system: str
+    loss_db: float = Field(ge=0, le=100)
+    length_km: float = Field(gt=0, le=1000)
+
+    @property
+    def link_id(self) -> LinkId:
+        return LinkId(self.name)
+
+    @property
+    def ends(self) -> tuple[NodeId, NodeId]:
+        """Transmitter's and receiver's node."""
+        return NodeId(self.transmitter), NodeId(self.receiver)
+
+    def peer_of(self, node: NodeId) -> NodeId:
+        """Return the other end; raises UnknownNode when ``node`` is at neither."""
+        if node not in self.ends:
+            raise UnknownNode(f"{node!r} is no end of link {self.name!r}, which joins {' and '.join(self.ends)}")
+        return self.ends[1] if node == self.ends[0] else self.ends[0]
+
+    @field_validator("name")
+    @classmethod
+    def _checked_name(cls, name: str) -> str:
+        return checked_name(name)
+
+    @model_validator(mode="after")
+    def _two_ends(self) -> Link:
+        if self.transmitter == self.receiver:
+            raise ValueError("transmitter and receiver are the same site; a link joins two")
+        return self
+
+
+class Application(_Part):
+    """A secure application entity (SAE) at a site."""
+
+    name: Name
+    site: str
+
+    @field_validator("name")
+    @classmethod
+    def _checked_name(cls, name: str) -> str:
+        return checked_name(name)
+
+
+class Network(_Part):
+    """A whole network. Whoever holds one knows that it is consistent: names are unique and every reference holds."""
+
+    format: Literal["qanat-network/1"]
+    name: Name
+    title: str = ""
+    sites: tuple[Site, ...] = Field(min_length=2)
+    links: tuple[Link, ...] = Field(min_length=1)
+    applications: tuple[Application, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _checked_name(cls, name: str) -> str:
+        return checked_name(name)
+
+    @cached_property
+    def _sites_by_node(self) -> dict[NodeId, Site]:
+        return {site.node: site for site in self.sites}
+
+    @cached_property
+    def _links_by_id(self) -> dict[LinkId, Link]:
+        return {link.link_id: link for link in self.links}
+
+    @cached_property
+    def _sites_by_sae(self) -> dict[SaeId, Site]:
+        return {self.sae(app.name): self.site(NodeId(app.site)) for app in self.applications}
+
+    @property
+    def nodes(self) -> tuple[NodeId, ...]:
+        return tuple(self._sites_by_node)
+
+    def site(self, node: NodeId) -> Site:
+        """Return a site; raises UnknownNode with the nearest names."""
+        return _look_up(self._sites_by_node, node, "site")
+
+    def link(self, link_id: LinkId) -> Link:
+        """Return a link; raises UnknownNode."""
+        return _look_up(self._links_by_id, link_id, "link")
+
+    def links_of(self, node: NodeId) -> tuple[Link, ...]:
+        """Return the links that end at ``node``."""
+        return tuple(link for link in self.links if node in link.ends)
+
+    def link_between(self, one: NodeId, other: NodeId) -> Link:
+        """Return the first link that joins two nodes; raises UnknownNode."""
+        for link in self.links:
+            if set(link.ends) == {one, other}:
+                return link
+        raise UnknownNode(f"no link joins {one!r} and {other!r}", remedy="name two neighbours of this network")
+
+    def sae(self, name: str) -> SaeId:
+        """Return the SAE id of an application's name."""
+        return sae_id(network=self.name, name=name)
+
+    def kme(self, node: NodeId) -> KmeId:
+        """Return the KME id of a site's key manager."""
+        return kme_id(network=self.name, name=node)
+
+    @property
+    def saes(self) -> tuple[SaeId, ...]:
+        return tuple(self._sites_by_sae)
+
+    def site_of(self, sae: SaeId) -> Site:
+        """Return where an SAE is; raises UnknownNode."""
+        return _look_up(self._sites_by_sae, sae, "SAE")
+
+    def span_km(self, link: Link) -> float:
+        """Return the distance of a link's ends along the ground (great circle, haversine formula)."""
+        return great_circle_km(*(self.site(end) for end in link.ends))
+
+
+def checked_name(name: str) -> str:
+    """Return ``name``; raises ValueError when it cannot stand in an id or a file name."""
+    if not is_name(name):
+        raise ValueError(f"{name!r} is no name; use lower-case letters, digits, and '.', '_', '-' inside")
+    return name
+
+
+def great_circle_km(one: Site, other: Site) -> float:
+    """Return the distance of two sites along the ground."""
+    lat1, lon1, lat2, lon2 = map(
+        math.radians, (one.latitude_deg, one.longitude_deg, other.latitude_deg, other.longitude_deg)
+    )
+    chord = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
+    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(chord))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a remedy that lists the names most like ``name``."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
+    return f"did you mean {', '.join(close)}?" if close else "there are none"
+
+
+def _look_up(table: Mapping[K, V], key: K, what: str) -> V:
+    try:
+        return table[key]
+    except KeyError:
+        raise UnknownNode(f"no {what} {key!r} in this network", remedy=nearest(key, table)) from None

@@ -1,0 +1,153 @@
+"""Reading a network from YAML text. Every error names file, line and remedy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+
+import yaml
+from pydantic import ValidationError
+
+from qanat.ground.errors import NetworkFileError
+from qanat.ground.network.description import Network, great_circle_km, nearest
+
+
+def parse_network(text: str, *, source: str) -> Network:
+    """Return the network that ``text`` describes; ``source`` is its file name, for errors.
+
+    Raises NetworkFileError for text that is no YAML, fields that are missing, unknown or out of range, names used
+    twice, references to nothing, a fibre shorter than the way, and a network in two pieces.
+    """
+    root = _compose(text, source)
+    try:
+        network = Network.model_validate(yaml.safe_load(text))
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        at: list[str | int] = [
+            part for part in first["loc"] if not isinstance(part, str) or not part.startswith("function-")
+        ]
+        raise NetworkFileError(
+            f"{'.'.join(map(str, at)) or 'the file'}: {first['msg'].removeprefix('Value error, ')}",
+            source=source,
+            line=_line(root, at),
+            remedy=_remedy(first["type"]),
+        ) from None
+    for message, path, remedy in _contradictions(network):
+        raise NetworkFileError(message, source=source, line=_line(root, path), remedy=remedy)
+    return network
+
+
+def _compose(text: str, source: str) -> yaml.Node:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as fault:
+        line = fault.problem_mark.line + 1 if fault.problem_mark else None
+        raise NetworkFileError(
+            f"no YAML: {fault.problem}", source=source, line=line, remedy="look at indentation and colons"
+        ) from None
+    except yaml.YAMLError as fault:
+        raise NetworkFileError(f"no YAML: {fault}", source=source, line=None) from None
+    if not isinstance(root, yaml.MappingNode):
+        raise NetworkFileError(
+            "a network file is a mapping", source=source, line=None, remedy="begin with 'format: qanat-network/1'"
+        )
+    for node, key in _repeated_keys(root):
+        raise NetworkFileError(
+            f"{key!r} stands twice", source=source, line=node.start_mark.line + 1, remedy="keep one of the two"
+        )
+    return root
+
+
+def _repeated_keys(node: yaml.Node) -> Iterator[tuple[yaml.Node, str]]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key, key.value
+            seen.add(str(key.value))
+            yield from _repeated_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated_keys(item)
+
+
+def _line(node: yaml.Node, path: Sequence[str | int]) -> int:
+    """Return the line of what ``path`` names, or of the nearest thing around it."""
+    line = node.start_mark.line + 1
+    for part in path:
+        found: yaml.Node | None = None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == part:
+                    found, line = value, key.start_mark.line + 1
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            found = node.value[part]
+            line = found.start_mark.line + 1
+        if found is None:
+            return line
+        node = found
+    return line
+
+
+def _remedy(kind: str) -> str:
+    remedies = {
+        "missing": "add the field",
+        "extra_forbidden": "remove it, or look at its spelling",
+        "literal_error": "use one of the values named",
+    }
+    return remedies.get(kind, "")
+
+
+def _contradictions(network: Network) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
+    """Yield (message, path, remedy) of what no single field shows."""
+    for field, names in (
+        ("sites", [site.name for site in network.sites]),
+        ("links", [link.name for link in network.links]),
+        ("applications", [app.name for app in network.applications]),
+    ):
+        for name, place in _repeated(names):
+            yield f"the name {name!r} is used twice", (field, place, "name"), "names are unique among their kind"
+    known = {site.name for site in network.sites}
+    for place, link in enumerate(network.links):
+        for field, end in (("transmitter", link.transmitter), ("receiver", link.receiver)):
+            if end not in known:
+                yield f"link {link.name!r} ends at {end!r}, no site", ("links", place, field), nearest(end, known)
+        if set(link.ends) <= known:
+            way_km = great_circle_km(*(network.site(end) for end in link.ends))
+            if link.length_km < 0.99 * way_km:
+                yield (
+                    f"link {link.name!r} has {link.length_km:g} km of fibre for a way of {way_km:.1f} km",
+                    ("links", place, "length_km"),
+                    "look at the length and at the coordinates of both sites",
+                )
+    for place, app in enumerate(network.applications):
+        if app.site not in known:
+            yield (
+                f"application {app.name!r} is at {app.site!r}, no site",
+                ("applications", place),
+                nearest(app.site, known),
+            )
+    apart = known - _reached(network)
+    if apart:
+        yield f"no link leads to {', '.join(sorted(apart))}", ("links",), "join every site to the network by a link"
+
+
+def _repeated(names: Sequence[Hashable]) -> Iterator[tuple[Hashable, int]]:
+    for name, count in Counter(names).items():
+        if count > 1:
+            first = names.index(name)
+            yield name, names.index(name, first + 1)
+
+
+def _reached(network: Network) -> set[str]:
+    reached = {network.sites[0].name}
+    frontier = list(reached)
+    while frontier:
+        here = frontier.pop()
+        for link in network.links:
+            if here in link.ends:
+                there = link.receiver if here == link.transmitter else link.transmitter
+                if there not in reached:
+                    reached.add(there)
+                    frontier.append(there)
+    return reached
