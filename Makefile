@@ -1,0 +1,39 @@
+# Needs a Python >= 3.11 with venv, and a package index. Everything else is made here, in .venv.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+.PHONY: demo test check test-long lint bench clean
+
+demo: .venv/installed  ## a network on this machine: keys from photons, a file across, a report
+	$(BIN)/qanat demo $(ARGS)
+
+test: lint  ## everything that CI runs
+	$(BIN)/python -m pytest -m "not campaign" --durations=10
+
+check: lint  ## the fast set
+	$(BIN)/python -m pytest -q -m "not slow and not campaign"
+
+test-long: .venv/tested  ## campaigns: thousands of seeds
+	$(BIN)/python -m pytest -m campaign
+
+lint: .venv/tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed  ## speed against goals
+	$(BIN)/qanat bench
+
+.venv/installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 with venv here. On Debian: apt-get install -y python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	@touch $@
+
+.venv/tested: .venv/installed
+	$(PIP) --editable ".[test]"
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache qanat-report

@@ -1,0 +1,134 @@
+"""``qanat``: the command line. Heavy imports stand inside the commands, so that ``qanat --help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from click import ClickException
+
+from qanat import __version__
+from qanat.ground.errors import (
+    ConfigurationError,
+    KeyManagementError,
+    PeerProtocolError,
+    QanatError,
+    QuantumLayerError,
+    RequestError,
+)
+
+app = typer.Typer(
+    name="qanat",
+    help="The software of a whole quantum key distribution network.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
+
+WHOSE_FAULT = {
+    ConfigurationError: "configuration",
+    RequestError: "request",
+    PeerProtocolError: "peer or line",
+    QuantumLayerError: "quantum layer",
+    KeyManagementError: "key management",
+}
+
+
+def run() -> None:
+    """Entry point: turns every error of ours into one line that says whose fault it is and what to do."""
+    try:
+        app(standalone_mode=False)
+    except QanatError as fault:
+        whose = next((words for kind, words in WHOSE_FAULT.items() if isinstance(fault, kind)), "qanat")
+        typer.secho(f"error ({whose}): {fault.message}", err=True, fg="red")
+        if fault.remedy:
+            typer.secho(f"  what to do: {fault.remedy}", err=True)
+        sys.exit(2)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.secho("stopped by you; keys that were not delivered stay in their stores", err=True)
+        sys.exit(130)
+    except ClickException as fault:
+        fault.show()
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """The software of a whole quantum key distribution network."""
+    if version:
+        typer.echo(f"qanat {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    network: NetworkArgument = "three-nodes",
+    file: Annotated[Path | None, typer.Option(help="The file to send (default: 10 MB made for the run).")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("qanat-report"),
+    json: JsonOption = False,
+) -> None:
+    """Bring a network up, make keys from photons, send a file under them, prove it, write a report."""
+    from qanat.apps.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(network, file=file, out=out, as_json=json))
+
+
+@app.command()
+def up(
+    network: NetworkArgument = "three-nodes",
+    data: Annotated[Path | None, typer.Option(help="Folder of stores and certificates.")] = None,
+    port: Annotated[int, typer.Option(help="The doors take the ports above this one; 0: any free ports.")] = 8800,
+    json: JsonOption = False,
+) -> None:
+    """Bring a network up and keep it running: key managers with their ETSI 014 doors, twins making key on demand."""
+    from qanat.apps.cli.up import run_up
+
+    raise typer.Exit(run_up(network, data=data, port=port, as_json=json))
+
+
+@app.command()
+def pki(
+    network: NetworkArgument,
+    out: Annotated[Path, typer.Option(help="Folder to write to; must not exist or be empty.")],
+    reserve_days: Annotated[float, typer.Option(help="Days of authentication tags per link.")] = 10.0,
+    json: JsonOption = False,
+) -> None:
+    """Make certificates of all nodes and applications, and the initial authentication key of every link."""
+    from qanat.apps.cli.pki import run_pki
+
+    raise typer.Exit(run_pki(network, out=out, reserve_days=reserve_days, as_json=json))
+
+
+@app.command()
+def doctor(
+    data: Annotated[Path | None, typer.Option(help="Data folder of a running network, to ask its doors.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell what is installed, what this machine can do, and which doors answer."""
+    from qanat.apps.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(data=data, as_json=json))
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks to run; all when none is named.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure speed against goals, with a reference in the same run."""
+    from qanat.apps.cli.bench import run_bench
+
+    raise typer.Exit(run_bench(names or [], as_json=json))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,76 @@
+"""What a person sees of a run: the ten steps as they happen, progress bars, tables. All of it on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from qanat.ground.events import STEP_TEXTS, Event, EventKind
+
+NOTES = {
+    EventKind.BLOCK_DROPPED: "a block was dropped",
+    EventKind.RELAY_FAILED: "a relay failed; its pads are spent, another try follows",
+    EventKind.KEYS_REFUSED: "keys were refused",
+    EventKind.ALARM: "alarm",
+}
+
+
+class RunView:
+    """Shows a run while it happens; ``on_event`` is an event sink."""
+
+    def __init__(self, *, is_quiet: bool) -> None:
+        self.console = Console(stderr=True, quiet=is_quiet, highlight=False)
+        self._progress = Progress(
+            TextColumn("    {task.description}"),
+            BarColumn(bar_width=32),
+            TextColumn("{task.percentage:>3.0f} %  {task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> RunView:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self.console.print(text)
+
+    def show_progress(self, name: str, fraction: float, note: str = "") -> None:
+        """Draw or move the bar called ``name``; it goes away when the fraction reaches one."""
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(name, total=1.0, note=note)
+        self._progress.update(self._bars[name], completed=min(fraction, 1.0), note=note)
+        if fraction >= 1.0:
+            self._progress.remove_task(self._bars.pop(name))
+
+    def on_event(self, event: Event) -> None:
+        """Show one of the ten steps, the progress of a link, or something that went wrong."""
+        if event.step is not None:
+            self.say(f"  [bold cyan]({event.step:>2})[/] {STEP_TEXTS[event.step]} [dim]at {event.node}[/]")
+        elif event.kind is EventKind.LINK_QUALITY:
+            data = event.data
+            name, fraction = str(data.get("link_id")), float(str(data.get("progress", 0)))
+            self.show_progress(
+                f"{name}: photons to key", fraction, f"{float(str(data.get('link_time_s', 0))):.1f} s of light"
+            )
+        elif event.kind in NOTES:
+            why = event.data.get("text") or event.data.get("reason") or event.data.get("fault") or ""
+            self.say(f"  [yellow]{NOTES[event.kind]}[/] at {event.node}: {why}")
+
+    def show_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table."""
+        table = Table(title=title, title_justify="left", header_style="bold")
+        for number, column in enumerate(columns):
+            table.add_column(column, justify="left" if number == 0 else "right")
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table)

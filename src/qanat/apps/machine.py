@@ -1,0 +1,43 @@
+"""What this machine is: for the doctor, the report and the benchmarks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+LIBRARIES = ("numpy", "numba", "scipy", "cryptography", "fastapi", "uvicorn", "httpx", "pydantic")
+
+
+def num_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_flags() -> frozenset[str]:
+    """Return the instruction-set flags of the CPU, empty where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return frozenset(flags.partition(":")[2].split())
+
+
+def cpu_tier() -> str:
+    """Return which kernels' instructions this CPU offers: the carry-less multiply of 512 or 128 bit, or none."""
+    flags = cpu_flags()
+    if {"vpclmulqdq", "avx512f"} <= flags:
+        return "512-bit carry-less multiply"
+    return "128-bit carry-less multiply" if "pclmulqdq" in flags else "no carry-less multiply"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that matter."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+
+
+def machine() -> str:
+    """Return the machine in a few words: system, processor architecture, cores."""
+    return f"{platform.system()} {platform.machine()}, {num_cores()} cores, {cpu_tier()}"
