@@ -1,0 +1,98 @@
+"""Expected gains, error rates and sifted rates of a link: the analytic model beside the photon-level one.
+
+Without hold-off this is the model of Ma, Qi, Zhao, Lo, PRA 72, 012326 (2005): gain 1 - (1 - Y0) exp(-eta mu).
+
+Hold-off is taken into account by the renewal law. A detector that fires with odds p in a live slot and is then dead for
+D slots clicks once per D + 1/p slots, so it is live for the fraction 1 / (1 + p D) of the time. Whether it is live in a
+slot depends on the past alone, so this fraction multiplies its firing odds at every intensity. Exact for each
+detector; that two detectors are live *together* is taken as the product, which only moves the odds of double clicks
+(the relative error of a gain is below 1e-6 at 10 dB).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanat.kernels.photon_sampling import NUM_PATTERNS
+from qanat.physics.clicks import BOTH_BASES, PATTERN_BASIS, firing_odds, pattern_odds, preparation_odds
+from qanat.physics.systems import QKDSystem
+
+
+@dataclass(frozen=True, slots=True)
+class LinkModel:
+    """What is expected of a link, per pulse.
+
+    p_fire: odds that each detector fires in a live slot, shape (4,). live_fraction: shape (4,).
+    gains: odds of an event in Bob's basis b given intensity k and Alice's basis a, shape (3, 2, 2) [k, a, b].
+    errors: odds of an event in basis b with the wrong bit given intensity k and Alice's basis b, shape (3, 2) [k, b].
+    All float64. A click in both bases counts half for each; a double click in one basis is wrong half of the time.
+    """
+
+    system: QKDSystem
+    loss_db: float
+    p_fire: NDArray[np.float64]
+    live_fraction: NDArray[np.float64]
+    gains: NDArray[np.float64]
+    errors: NDArray[np.float64]
+
+    def qber(self, intensity: int) -> float:
+        """Error rate of the sifted events of one intensity (0 signal, 1 decoy, 2 vacuum), both bases together."""
+        return float(self._p_sifted_errors(intensity).sum() / self._p_sifted(intensity).sum())
+
+    def sifted_rate_per_s(self, intensity: int) -> float:
+        """Sifted events per second of one intensity, both bases together."""
+        return float(self._p_sifted(intensity).sum() * self.system.source.pulse_rate_hz)
+
+    def sifted_per_pulse(self) -> NDArray[np.float64]:
+        """Odds per pulse of a sifted event; float64, shape (3, 2): intensity, basis."""
+        return np.array([self._p_sifted(intensity) for intensity in range(3)])
+
+    def sifted_errors_per_pulse(self) -> NDArray[np.float64]:
+        """Odds per pulse of a sifted event with the wrong bit; float64, shape (3, 2): intensity, basis."""
+        return np.array([self._p_sifted_errors(intensity) for intensity in range(3)])
+
+    def _p_sifted(self, intensity: int) -> NDArray[np.float64]:
+        return np.asarray(self._p_prepared(intensity) * self.gains[intensity, (0, 1), (0, 1)])
+
+    def _p_sifted_errors(self, intensity: int) -> NDArray[np.float64]:
+        return np.asarray(self._p_prepared(intensity) * self.errors[intensity])
+
+    def _p_prepared(self, intensity: int) -> NDArray[np.float64]:
+        """Odds of one intensity and each of Alice's bases, shape (2,)."""
+        return np.asarray(preparation_odds(self.system)[intensity].sum(axis=-1))
+
+
+def link_model(system: QKDSystem, *, loss_db: float, extra_error: float = 0.0) -> LinkModel:
+    """Return what is expected of a link of ``loss_db`` (dB, without the receiver's own loss).
+
+    extra_error: odds that somebody flips a photon on its way. Raises ValueError on values outside their range.
+    """
+    p_fire = firing_odds(system, loss_db=loss_db, extra_error=extra_error)
+    p_marginal = np.tensordot(preparation_odds(system), p_fire, axes=3)
+    live = 1 / (1 + p_marginal * system.hold_off_slots)
+    patterns = pattern_odds(p_fire * live)
+    p_event, p_wrong = _event_shares()
+    gains = np.einsum("kaxp,bp->kab", patterns, p_event) / 2
+    errors = np.einsum("kbxp,bxp->kb", patterns, p_event[:, None, :] * p_wrong) / 2
+    return LinkModel(system, loss_db, p_marginal, live, gains, errors)
+
+
+def _event_shares() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What becomes of each pattern.
+
+    Returns the odds that it is recorded in each of Bob's bases, shape (2, 16), and the odds that the bit recorded in
+    that basis differs from Alice's, shape (2, 2, 16): Bob's basis, Alice's bit, pattern.
+    """
+    patterns = np.arange(NUM_PATTERNS)
+    p_event = np.zeros((2, NUM_PATTERNS))
+    p_wrong = np.zeros((2, 2, NUM_PATTERNS))
+    for basis in (0, 1):
+        p_event[basis] = np.where(PATTERN_BASIS == BOTH_BASES, 0.5, basis == PATTERN_BASIS)
+        pair = (patterns >> (2 * basis)) & 3
+        for bit in (0, 1):
+            p_wrong[basis, bit] = np.where(pair == 3, 0.5, pair == (2 if bit == 0 else 1))
+    p_event[:, 0] = 0.0
+    return p_event, p_wrong
