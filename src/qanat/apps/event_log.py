@@ -1,0 +1,64 @@
+"""Where the events of a process go: memory, a file of JSON lines, and whoever listens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from qanat.ground.clock import format_utc
+from qanat.ground.events import Event
+
+
+class EventLog:
+    """An event sink. ``keep`` holds events in memory (a demo); a path writes one JSON object per line, flushed."""
+
+    def __init__(self, *, path: Path | None = None, keep: bool = False) -> None:
+        self.events: list[Event] = []
+        self._keep = keep
+        self._path = path
+        self._file: TextIO | None = None
+        self._listeners: list[Callable[[Event], None]] = []
+
+    def __enter__(self) -> EventLog:
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Have ``listener`` called with every event from now on."""
+        self._listeners.append(listener)
+
+    def __call__(self, event: Event) -> None:
+        if self._keep:
+            self.events.append(event)
+        if self._file is not None:
+            self._file.write(json.dumps(event_record(event)) + "\n")
+            self._file.flush()
+        for listener in self._listeners:
+            listener(event)
+
+
+def event_record(event: Event) -> dict[str, object]:
+    """Return an event as JSON has it."""
+    return {
+        "id": event.id,
+        "cause": event.cause,
+        "request_id": event.request_id,
+        "node": event.node,
+        "utc": format_utc(event.utc_s),
+        "monotonic_s": event.monotonic_s,
+        "kind": event.kind,
+        "step": event.step,
+        "data": dict(event.data),
+    }

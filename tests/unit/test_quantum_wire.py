@@ -1,0 +1,63 @@
+"""The wire inside a worker: two parties who see only their end of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qanat.ground.errors import AuthenticationFailed, ChannelClosed, ChannelTimeout
+from qanat.ground.ledger import Ledger
+from qanat.quantum_layer.wire import Outcome, converse, make_wire, run_parties
+
+
+class CountingParty:
+    """Sends numbers in turn with its peer until ``limit``; raises at ``fails_at``."""
+
+    def __init__(self, *, begins: bool, limit: int, fails_at: int | None = None) -> None:
+        self.ledger = Ledger()
+        self._begins = begins
+        self._limit = limit
+        self._fails_at = fails_at
+        self._seen = 0
+
+    def start(self) -> Sequence[bytes]:
+        return [b"\x01"] if self._begins else []
+
+    def receive(self, frame: bytes, /) -> Sequence[bytes]:
+        self._seen = frame[0]
+        if self._seen == self._fails_at:
+            raise AuthenticationFailed("planted")
+        return [bytes([self._seen + 1])] if self._seen < self._limit else []
+
+    def result(self) -> int | None:
+        return self._seen if self._seen >= self._limit - 1 else None
+
+
+def run(first: CountingParty, second: CountingParty) -> list[Outcome[int]]:
+    ends = make_wire()
+    parties = [converse(session, end, timeout_s=1.0) for session, end in zip((first, second), ends, strict=True)]
+    watcher = run_parties(parties, ends)
+    turns = 0
+    while True:
+        try:
+            next(watcher)
+            turns += 1
+            assert turns < 1000
+        except StopIteration as end:
+            return end.value
+
+
+def test_two_parties_reach_their_results() -> None:
+    outcomes = run(CountingParty(begins=True, limit=9), CountingParty(begins=False, limit=9))
+    assert [outcome.fault for outcome in outcomes] == [None, None]
+    assert sorted(outcome.result or 0 for outcome in outcomes) == [8, 9]
+
+
+def test_a_fault_of_one_party_ends_the_other() -> None:
+    outcomes = run(CountingParty(begins=True, limit=9), CountingParty(begins=False, limit=9, fails_at=5))
+    assert isinstance(outcomes[0].fault, ChannelClosed)
+    assert isinstance(outcomes[1].fault, AuthenticationFailed)
+
+
+def test_parties_that_wait_for_each_other_time_out_at_once() -> None:
+    outcomes = run(CountingParty(begins=False, limit=9), CountingParty(begins=False, limit=9))
+    assert all(isinstance(outcome.fault, ChannelTimeout) for outcome in outcomes)
