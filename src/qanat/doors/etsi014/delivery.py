@@ -1,0 +1,161 @@
+"""The other side of the door: how a client words its requests and reads the answers. Pure, like the door itself."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel, JsonValue
+
+from qanat.doors.etsi014.messages import Error, Key, KeyContainer, Status
+from qanat.doors.etsi014.parsing import KEYS_NOT_FOUND, Wishes, parsed
+from qanat.ground.errors import (
+    BadParameter,
+    KeyManagementError,
+    KeyNotFound,
+    KeyShortage,
+    NoRoute,
+    NotEntitled,
+    PeerProtocolError,
+    QanatError,
+    UnknownNode,
+)
+from qanat.ground.events import Json
+from qanat.ground.identifiers import EventId, KeyID, NodeId, SaeId, SaePair, canonical_key_id
+from qanat.ground.keys import KeyStatus, Origin, SecretBytes, SecretKey
+
+BASE_PATH = "/api/v1/keys/"
+M = TypeVar("M", bound=BaseModel)
+
+_FAULTS: Mapping[str, type[QanatError]] = {
+    fault.__name__: fault for fault in (BadParameter, KeyNotFound, NoRoute, NotEntitled, UnknownNode)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Keys as a client receives them; ``event_id`` and ``classical_route`` are known of key managers of ours only."""
+
+    keys: tuple[SecretKey, ...]
+    event_id: EventId | None = None
+    classical_route: tuple[NodeId, ...] = ()
+
+
+def key_request_body(*, count: int, size_bits: int, wishes: Wishes) -> bytes:
+    """Return the body of POST enc_keys. Our extensions are optional ones: other key managers pass over them."""
+    named: dict[str, Json] = {
+        "qanat_cause": wishes.cause,
+        "qanat_request": wishes.request_id,
+        "qanat_patience_s": wishes.patience_s,
+        "qanat_details": wishes.told or None,
+    }
+    extensions: list[Json] = [{name: value} for name, value in named.items() if value is not None]
+    body: dict[str, Json] = {"number": count, "size": size_bits}
+    return _json({**body, "extension_optional": extensions} if extensions else body)
+
+
+def key_ids_body(key_ids: Sequence[KeyID]) -> bytes:
+    """Return the body of POST dec_keys; asks a key manager of ours where each key came from."""
+    return _json({"key_IDs": [{"key_ID": key_id} for key_id in key_ids], "key_IDs_extension": {"qanat_details": True}})
+
+
+def read_status(body: bytes) -> KeyStatus:
+    """Return the Status in an answer; raises PeerProtocolError."""
+    status = _trusted(Status, body)
+    return KeyStatus(
+        source_kme=status.source_kme,
+        target_kme=status.target_kme,
+        master=SaeId(status.master),
+        slave=SaeId(status.slave),
+        key_size_bits=status.key_size,
+        min_key_size_bits=status.min_key_size,
+        max_key_size_bits=status.max_key_size,
+        stored_key_count=status.stored_key_count,
+        max_key_count=status.max_key_count,
+        max_keys_per_request=status.max_key_per_request,
+        max_additional_slaves=status.max_additional_slaves,
+    )
+
+
+def read_keys(body: bytes, pair: SaePair) -> Delivery:
+    """Return the keys in an answer; raises PeerProtocolError.
+
+    What a foreign key manager does not tell is empty or zero; its keys count as a twin's, since nobody said that
+    devices made them.
+    """
+    container = _trusted(KeyContainer, body)
+    extension = container.key_container_extension or {}
+    event, route = extension.get("qanat_event"), extension.get("qanat_classical_route")
+    return Delivery(
+        keys=tuple(_secret_key(key, pair) for key in container.keys),
+        event_id=EventId(event) if isinstance(event, str) else None,
+        classical_route=_nodes(route),
+    )
+
+
+def read_error(status: int, body: bytes, *, retry_after: str | None = None) -> QanatError:
+    """Return the failure that an answer with another code than 200 tells, as an error of our tree."""
+    try:
+        error = parsed(Error, body)
+    except BadParameter:
+        error = Error(message=f"the key manager answered {status} without an Error object")
+    message = f"the key manager answered {status}: {error.message}"
+    if (fault := _FAULTS.get(error.qanat_fault or "")) is not None:
+        return fault(message)
+    match status:
+        case 400 if error.message == KEYS_NOT_FOUND:
+            return KeyNotFound(message, remedy="ask for each key once, at the slave's key manager, naming its master")
+        case 400:
+            return BadParameter(message)
+        case 401:
+            return NotEntitled(message)
+        case 503 if error.qanat_retry_after_s is not None:
+            return KeyShortage(message, retry_after_s=error.qanat_retry_after_s)
+        case 503 if retry_after is not None and retry_after.isdecimal():
+            return KeyShortage(message, retry_after_s=float(retry_after))
+        case 503:
+            return KeyManagementError(message)
+        case _:
+            return PeerProtocolError(message, remedy="check that the address is a key manager's ETSI GS QKD 014 door")
+
+
+def _secret_key(key: Key, pair: SaePair) -> SecretKey:
+    try:
+        secret = SecretBytes(b64decode(key.key, validate=True))
+        key_id = canonical_key_id(key.key_id)
+    except (binascii.Error, BadParameter):
+        raise PeerProtocolError("the key manager sent a key that is no base64, or an id that is no UUID") from None
+    told = key.key_extension or {}
+    created_utc_s, spent = told.get("qanat_created_utc_s"), told.get("qanat_qkd_bits_spent")
+    origin: Origin = "device" if told.get("qanat_origin") == "device" else "twin"
+    return SecretKey(
+        key_id=key_id,
+        pair=pair,
+        secret=secret,
+        route=_nodes(told.get("qanat_route")),
+        origin=origin,
+        created_utc_s=float(created_utc_s) if isinstance(created_utc_s, (int, float)) else 0.0,
+        qkd_bits_spent=spent if isinstance(spent, int) else 0,
+    )
+
+
+def _nodes(value: JsonValue) -> tuple[NodeId, ...]:
+    return tuple(NodeId(name) for name in value if isinstance(name, str)) if isinstance(value, list) else ()
+
+
+def _trusted(model: type[M], body: bytes) -> M:
+    try:
+        return parsed(model, body)
+    except BadParameter as fault:
+        raise PeerProtocolError(
+            f"the key manager's answer is not as the standard has it: {fault.message}",
+            remedy="check that the address is a key manager's ETSI GS QKD 014 door",
+        ) from None
+
+
+def _json(fields: Mapping[str, Json]) -> bytes:
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()

@@ -1,0 +1,149 @@
+"""The door itself: who asks, for what, of whom. No sockets; an adapter carries the answers over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from qanat.doors.etsi014.encoding import Answer, container_extension, error_answer, keys_answer, status_answer
+from qanat.doors.etsi014.parsing import (
+    KnownKeys,
+    Limits,
+    NewKeys,
+    Query,
+    key_ids_of_body,
+    key_ids_of_query,
+    key_request_of_body,
+    key_request_of_query,
+)
+from qanat.ground.errors import NotEntitled, QanatError
+from qanat.ground.identifiers import EventId, KeyID, NodeId, RequestId, SaeId
+from qanat.ground.keys import KeyStatus, SecretKey
+
+
+class GivenKeys(Protocol):
+    """Keys for a master, with the event that gave them and the route its message will take."""
+
+    @property
+    def keys(self) -> Sequence[SecretKey]: ...
+    @property
+    def event_id(self) -> EventId: ...
+    @property
+    def classical_route(self) -> Sequence[NodeId]: ...
+
+
+class KeySupplier(Protocol):
+    """What a door needs of a key manager. Failures are of the tree in ``ground.errors``."""
+
+    async def get_status(self, *, master: SaeId, slave: SaeId) -> KeyStatus:
+        """Return the stock that ``master`` has with ``slave``."""
+        ...
+
+    async def get_keys(
+        self,
+        *,
+        master: SaeId,
+        slave: SaeId,
+        count: int,
+        size_bits: int,
+        request_id: RequestId | None,
+        cause: EventId | None,
+        patience_s: float | None,
+    ) -> GivenKeys:
+        """Return fresh keys; waits for new ones up to ``patience_s`` (None: as long as the key manager sees fit)."""
+        ...
+
+    async def get_keys_by_id(self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID]) -> Sequence[SecretKey]:
+        """Return to ``caller`` the keys that ``master`` was given under these ids, all or none."""
+        ...
+
+
+class Etsi014Door:
+    """Key delivery after ETSI GS QKD 014 V1.1.1 for the applications of one site.
+
+    ``peer`` in every call is the identity that the caller's certificate proves, or None. ``path_id`` is the id in the
+    path, decoded. Every failure of the tree becomes an Error object; a programming slip goes up to the adapter.
+    """
+
+    def __init__(
+        self,
+        supplier: KeySupplier,
+        *,
+        saes: Collection[SaeId],
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        max_patience_s: float = 60.0,
+    ) -> None:
+        self._supplier = supplier
+        self._saes = frozenset(saes)
+        self._limits = limits
+        self._max_patience_s = max_patience_s
+
+    async def get_status(self, peer: str | None, path_id: str) -> Answer:
+        """GET status: the caller is the master, the path names the slave (clause 5.3)."""
+        try:
+            status = await self._supplier.get_status(master=self._caller(peer), slave=SaeId(path_id))
+        except QanatError as fault:
+            return error_answer(fault)
+        return status_answer(status)
+
+    async def get_key_by_query(self, peer: str | None, path_id: str, query: Query) -> Answer:
+        """GET enc_keys: the caller is the master, the path names the slave (clause 5.4)."""
+        return await self._new_keys(peer, path_id, lambda: key_request_of_query(query, self._limits))
+
+    async def get_key_by_body(self, peer: str | None, path_id: str, body: bytes) -> Answer:
+        """POST enc_keys."""
+        return await self._new_keys(peer, path_id, lambda: key_request_of_body(body, self._limits))
+
+    async def get_key_with_id_by_query(self, peer: str | None, path_id: str, query: Query) -> Answer:
+        """GET dec_keys: the caller is the slave, the path names the master (clause 5.5)."""
+        return await self._known_keys(peer, path_id, lambda: key_ids_of_query(query))
+
+    async def get_key_with_ids_by_body(self, peer: str | None, path_id: str, body: bytes) -> Answer:
+        """POST dec_keys."""
+        return await self._known_keys(peer, path_id, lambda: key_ids_of_body(body, self._limits))
+
+    async def _new_keys(self, peer: str | None, path_id: str, read: Callable[[], NewKeys]) -> Answer:
+        told = False
+        try:
+            master = self._caller(peer)
+            request = read()
+            wishes = request.wishes
+            told = wishes.told
+            patience_s = wishes.patience_s
+            given = await self._supplier.get_keys(
+                master=master,
+                slave=SaeId(path_id),
+                count=request.count,
+                size_bits=request.size_bits,
+                request_id=wishes.request_id,
+                cause=wishes.cause,
+                patience_s=None if patience_s is None else min(patience_s, self._max_patience_s),
+            )
+        except QanatError as fault:
+            return error_answer(fault, told=told)
+        extension = container_extension(given.event_id, given.classical_route) if told else None
+        return keys_answer(given.keys, details=told, extension=extension)
+
+    async def _known_keys(self, peer: str | None, path_id: str, read: Callable[[], KnownKeys]) -> Answer:
+        told = False
+        try:
+            caller = self._caller(peer)
+            request = read()
+            told = request.told
+            keys = await self._supplier.get_keys_by_id(caller=caller, master=SaeId(path_id), key_ids=request.key_ids)
+        except QanatError as fault:
+            return error_answer(fault, told=told)
+        return keys_answer(keys, details=told)
+
+    def _caller(self, peer: str | None) -> SaeId:
+        """Return the application that the certificate proves; raises NotEntitled when this site serves no such one."""
+        if peer is None:
+            raise NotEntitled(
+                "the client certificate proves no identity", remedy="use one with exactly one URI as alternative name"
+            )
+        if peer not in self._saes:
+            raise NotEntitled(
+                f"{peer!r} is no application of this key manager",
+                remedy="ask the key manager of your own site, with the certificate of an SAE",
+            )
+        return SaeId(peer)

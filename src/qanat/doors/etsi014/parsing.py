@@ -1,0 +1,201 @@
+"""Reading what an application asks: query or body into a checked request, or BadParameter that says what to change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from qanat.doors.etsi014.messages import EXTENSION_PREFIX, KeyIDs, KeyRequest
+from qanat.ground.errors import BadParameter
+from qanat.ground.identifiers import EventId, KeyID, RequestId, canonical_key_id
+
+SIZE_NOT_WHOLE_BYTES = "size shall be a multiple of 8"
+MANDATORY_UNKNOWN = "not all extension_mandatory parameters are supported"
+MANDATORY_UNMET = "not all extension_mandatory request options could be met"
+OPTIONAL_UNHANDLED = "not all extension_optional request options handled"
+KEYS_NOT_FOUND = "one or more keys specified are not found on KME"
+"""These five texts are the standard's own (clause 5, tables of status codes); clients compare them."""
+
+_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+M = TypeVar("M", bound=BaseModel)
+Query = Sequence[tuple[str, str]]
+"""The names and values of a query string, decoded, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What this key manager gives out; sizes in bits."""
+
+    key_size_bits: int = 256
+    min_key_size_bits: int = 64
+    max_key_size_bits: int = 4096
+    max_keys_per_request: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What our extensions ask for. ``told`` is True when the caller used any: only then are ours answered."""
+
+    cause: EventId | None = None
+    request_id: RequestId | None = None
+    patience_s: float | None = None
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewKeys:
+    """A checked "get key"."""
+
+    count: int
+    size_bits: int
+    wishes: Wishes = Wishes()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKeys:
+    """A checked "get key with key IDs"."""
+
+    key_ids: tuple[KeyID, ...]
+    told: bool = False
+
+
+def key_request_of_query(query: Query, limits: Limits) -> NewKeys:
+    """Return the request of GET enc_keys: nothing, or ``number`` and ``size`` at most once each (clause 5.4)."""
+    numbers: dict[str, int] = {}
+    for name, value in query:
+        if name not in ("number", "size"):
+            raise BadParameter(
+                f"GET enc_keys takes the parameters number and size, not {_shown(name)}",
+                remedy="send everything else in the body of a POST",
+            )
+        if name in numbers:
+            raise BadParameter(f"{name} is given more than once", remedy="give it once")
+        numbers[name] = _integer(name, value)
+    return _checked(numbers.get("number"), numbers.get("size"), Wishes(), limits)
+
+
+def key_request_of_body(body: bytes, limits: Limits) -> NewKeys:
+    """Return the request of POST enc_keys; no body at all asks for one key of the usual size."""
+    if not body.strip():
+        return NewKeys(1, limits.key_size_bits)
+    request = parsed(KeyRequest, body)
+    if request.additional_slaves:
+        raise BadParameter(
+            "additional_slave_SAE_IDs is not supported: max_SAE_ID_count is 0",
+            remedy="ask for keys with one slave SAE at a time",
+        )
+    return _checked(request.number, request.size, _wishes(request), limits)
+
+
+def key_ids_of_query(query: Query) -> KnownKeys:
+    """Return the request of GET dec_keys: exactly one ``key_ID`` (clause 5.5)."""
+    if len(query) != 1 or query[0][0] != "key_ID":
+        raise BadParameter(
+            "GET dec_keys takes exactly one key_ID and nothing else", remedy="send several ids in the body of a POST"
+        )
+    return KnownKeys((canonical_key_id(query[0][1]),))
+
+
+def key_ids_of_body(body: bytes, limits: Limits) -> KnownKeys:
+    """Return the request of POST dec_keys. Each id may be named once: a key is given once."""
+    request = parsed(KeyIDs, body)
+    if not 1 <= len(request.key_ids) <= limits.max_keys_per_request:
+        raise BadParameter(
+            f"key_IDs names {len(request.key_ids)} keys", remedy=f"name 1 to {limits.max_keys_per_request} of them"
+        )
+    key_ids = tuple(canonical_key_id(wanted.key_id) for wanted in request.key_ids)
+    if len(set(key_ids)) != len(key_ids):
+        raise BadParameter("key_IDs names a key more than once", remedy="name it once: each key is given once")
+    return KnownKeys(key_ids, told=any(name.startswith(EXTENSION_PREFIX) for name in request.extension or {}))
+
+
+def parsed(model: type[M], body: bytes) -> M:
+    """Return the JSON object in ``body``; raises BadParameter naming the first field that is wrong."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as fault:
+        first = fault.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        place = f"field {_shown(where)} of the body" if where else "the body"
+        raise BadParameter(
+            f"{place}: {first['msg']}", remedy="send a JSON object as ETSI GS QKD 014, clause 6, defines it"
+        ) from None
+
+
+def _checked(number: int | None, size: int | None, wishes: Wishes, limits: Limits) -> NewKeys:
+    count = 1 if number is None else number
+    size_bits = limits.key_size_bits if size is None else size
+    if not 1 <= count <= limits.max_keys_per_request:
+        raise BadParameter(f"number is {count}", remedy=f"ask for 1 to {limits.max_keys_per_request} keys at a time")
+    if size_bits % 8:
+        raise BadParameter(SIZE_NOT_WHOLE_BYTES)
+    if not limits.min_key_size_bits <= size_bits <= limits.max_key_size_bits:
+        raise BadParameter(
+            f"size is {size_bits} bits", remedy=f"ask for {limits.min_key_size_bits} to {limits.max_key_size_bits} bits"
+        )
+    return NewKeys(count, size_bits, wishes)
+
+
+def _wishes(request: KeyRequest) -> Wishes:
+    """Return what our extensions say. A mandatory one that is not ours, or not as it should be, is refused."""
+    mandatory = dict(_pairs(request.extension_mandatory))
+    optional = {name: value for name, value in _pairs(request.extension_optional) if name in _READERS}
+    if not mandatory.keys() <= _READERS.keys():
+        raise BadParameter(MANDATORY_UNKNOWN)
+    _require_readable(mandatory, MANDATORY_UNMET)
+    _require_readable(optional, OPTIONAL_UNHANDLED)
+    given = optional | mandatory
+    cause, request_id, patience = (given.get(EXTENSION_PREFIX + name) for name in ("cause", "request", "patience_s"))
+    return Wishes(
+        cause=EventId(cause) if isinstance(cause, str) else None,
+        request_id=RequestId(request_id) if isinstance(request_id, str) else None,
+        patience_s=float(patience) if isinstance(patience, (int, float)) else None,
+        told=bool(given),
+    )
+
+
+def _pairs(extensions: Sequence[Mapping[str, JsonValue]] | None) -> Iterator[tuple[str, JsonValue]]:
+    for extension in extensions or ():
+        yield from extension.items()
+
+
+def _require_readable(given: Mapping[str, JsonValue], refusal: str) -> None:
+    if not all(_READERS[name](value) for name, value in given.items()):
+        raise BadParameter(refusal)
+
+
+def _is_uuid(value: JsonValue) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        return canonical_key_id(value) == value
+    except BadParameter:
+        return False
+
+
+def _is_patience(value: JsonValue) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 86_400
+
+
+_READERS: Mapping[str, Callable[[JsonValue], bool]] = {
+    EXTENSION_PREFIX + "cause": _is_uuid,
+    EXTENSION_PREFIX + "request": _is_uuid,
+    EXTENSION_PREFIX + "patience_s": _is_patience,
+    EXTENSION_PREFIX + "details": lambda value: value is True,
+}
+"""Our extensions of "get key" and what makes a value readable."""
+
+
+def _integer(name: str, text: str) -> int:
+    if not _DIGITS.fullmatch(text):
+        raise BadParameter(f"{name} is {_shown(text)}", remedy="give a whole number in decimal digits")
+    return int(text)
+
+
+def _shown(text: str) -> str:
+    """Return a stranger's text as it may stand in an answer: short and quoted."""
+    return repr(text if len(text) <= 64 else text[:61] + "...")

@@ -1,0 +1,377 @@
+"""Every rule of ETSI GS QKD 014 V1.1.1 that the door keeps, on the pure handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import b64decode
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from qanat.doors.etsi014 import Answer, Etsi014Door, Limits
+from qanat.doors.etsi014.encoding import error_answer
+from qanat.ground.errors import (
+    KeyManagementError,
+    KeyShortage,
+    NoRoute,
+    NotEntitled,
+    QanatError,
+    QberTooHigh,
+    RequestError,
+    UnknownNode,
+)
+from unit.etsi014_fakes import ALICE, BOB, CAROL, EVENT, KME_A, KME_B, ROUTE, FakeSupplier, faults
+
+UUID_1 = "00000000-0000-4000-8000-000000000001"
+UUID_2 = "00000000-0000-4000-8000-000000000002"
+
+
+@pytest.fixture
+def supplier() -> FakeSupplier:
+    return FakeSupplier()
+
+
+@pytest.fixture
+def door(supplier: FakeSupplier) -> Etsi014Door:
+    return Etsi014Door(supplier, saes={ALICE, BOB, CAROL}, max_patience_s=60)
+
+
+def answered(call: Awaitable[Answer]) -> tuple[int, dict[str, Any]]:
+    async def wait() -> Answer:
+        return await call
+
+    answer = asyncio.run(wait())
+    assert (b"content-type", b"application/json") in answer.headers
+    return answer.status, json.loads(answer.body)
+
+
+def post_keys(door: Etsi014Door, body: Any, *, slave: str = BOB) -> tuple[int, dict[str, Any]]:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return answered(door.get_key_by_body(ALICE, slave, raw))
+
+
+def post_ids(door: Etsi014Door, body: Any, *, caller: str = BOB, master: str = ALICE) -> tuple[int, dict[str, Any]]:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return answered(door.get_key_with_ids_by_body(caller, master, raw))
+
+
+def test_status_has_every_field_of_the_standard_and_its_type(door: Etsi014Door) -> None:
+    status, body = answered(door.get_status(ALICE, BOB))
+    assert status == 200
+    assert body == {
+        "source_KME_ID": KME_A,
+        "target_KME_ID": KME_B,
+        "master_SAE_ID": ALICE,
+        "slave_SAE_ID": BOB,
+        "key_size": 256,
+        "stored_key_count": 25_000,
+        "max_key_count": 100_000,
+        "max_key_per_request": 128,
+        "max_key_size": 4096,
+        "min_key_size": 64,
+        "max_SAE_ID_count": 0,
+    }
+    assert all(type(value) in (str, int) for value in body.values())
+
+
+def test_counters_fit_signed_32_bits_and_stay_in_order(door: Etsi014Door, supplier: FakeSupplier) -> None:
+    async def huge(**asked: Any) -> Any:
+        status = await FakeSupplier().get_status(**asked)
+        return type(status)(
+            KME_A, KME_B, ALICE, BOB, 256, 64, 4096, stored_key_count=2**40, max_key_count=2**50, max_keys_per_request=9
+        )
+
+    supplier.get_status = huge  # type: ignore[method-assign]
+    _, body = answered(door.get_status(ALICE, BOB))
+    assert body["stored_key_count"] <= body["max_key_count"] == 2**31 - 1
+
+
+@pytest.mark.parametrize("body", [b"", b"  \r\n", b"{}", b'{"number": null, "unknown": [1]}'])
+def test_an_empty_request_asks_for_one_key_of_the_usual_size(door: Etsi014Door, body: bytes) -> None:
+    status, container = post_keys(door, body)
+    assert status == 200
+    assert list(container) == ["keys"]
+    (key,) = container["keys"]
+    assert list(key) == ["key_ID", "key"]
+    assert len(b64decode(key["key"], validate=True)) == 32
+
+
+def test_get_asks_for_number_and_size(door: Etsi014Door) -> None:
+    status, container = answered(door.get_key_by_query(ALICE, BOB, [("number", "3"), ("size", "512")]))
+    assert status == 200
+    assert [len(b64decode(key["key"])) for key in container["keys"]] == [64, 64, 64]
+    assert len({key["key_ID"] for key in container["keys"]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ([("number", "1"), ("number", "2")], "more than once"),
+        ([("size", "256"), ("size", "256")], "more than once"),
+        ([("number", "")], "whole number"),
+        ([("number", "-1")], "whole number"),
+        ([("number", "1_0")], "whole number"),
+        ([("number", "+1")], "whole number"),
+        ([("number", "１")], "whole number"),
+        ([("number", "9" * 5000)], "whole number"),
+        ([("number", "0")], "1 to 128"),
+        ([("extension_mandatory", "x")], "POST"),
+        ([("key_ID", UUID_1)], "POST"),
+    ],
+)
+def test_queries_of_enc_keys_are_checked(door: Etsi014Door, query: list[tuple[str, str]], word: str) -> None:
+    status, error = answered(door.get_key_by_query(ALICE, BOB, query))
+    assert status == 400
+    assert word in error["message"]
+    assert len(error["message"]) < 300
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"size": 255}, "size shall be a multiple of 8"),
+        ({"size": 65}, "size shall be a multiple of 8"),
+        ({"extension_mandatory": [{"abc_unknown": 1}]}, "not all extension_mandatory parameters are supported"),
+        (
+            {"extension_mandatory": [{"qanat_details": True}, {"qanat_tomorrow": 1}]},
+            "not all extension_mandatory parameters are supported",
+        ),
+        (
+            {"extension_mandatory": [{"qanat_patience_s": "soon"}]},
+            "not all extension_mandatory request options could be met",
+        ),
+        ({"extension_mandatory": [{"qanat_cause": "x"}]}, "not all extension_mandatory request options could be met"),
+        ({"extension_optional": [{"qanat_patience_s": -1}]}, "not all extension_optional request options handled"),
+        ({"extension_optional": [{"qanat_patience_s": True}]}, "not all extension_optional request options handled"),
+        ({"extension_optional": [{"qanat_request": 7}]}, "not all extension_optional request options handled"),
+    ],
+)
+def test_fixed_texts_of_the_standard_are_verbatim(door: Etsi014Door, body: Any, message: str) -> None:
+    assert post_keys(door, body) == (400, {"message": message})
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"number": 0}, ["number is 0", "1 to 128"]),
+        ({"number": 129}, ["number is 129", "1 to 128"]),
+        ({"number": -5}, ["number is -5"]),
+        ({"number": "1"}, ["'number'", "integer"]),
+        ({"number": 1.5}, ["'number'", "integer"]),
+        ({"number": True}, ["'number'", "integer"]),
+        ({"size": 56}, ["size is 56", "64 to 4096"]),
+        ({"size": 4104}, ["size is 4104"]),
+        ({"size": 0}, ["size is 0"]),
+        ({"size": 2**70}, ["size"]),
+        ({"additional_slave_SAE_IDs": [CAROL]}, ["additional_slave_SAE_IDs", "max_SAE_ID_count is 0"]),
+        ({"additional_slave_SAE_IDs": "x"}, ["additional_slave_SAE_IDs"]),
+        ({"extension_mandatory": {"a": 1}}, ["extension_mandatory"]),
+        ({"extension_mandatory": [1]}, ["extension_mandatory"]),
+        ([], ["the body"]),
+        (None, ["the body"]),
+        (b"{", ["the body"]),
+        (b"\xff\xfe", ["the body"]),
+        (b"[" * 100_000, ["the body"]),
+        (b'{"number": 1e400}', ["number"]),
+    ],
+)
+def test_wrong_bodies_of_enc_keys_say_what_to_change(
+    door: Etsi014Door, supplier: FakeSupplier, body: Any, words: list[str]
+) -> None:
+    status, error = post_keys(door, body)
+    assert status == 400
+    assert list(error) == ["message"]
+    assert all(word in error["message"] for word in words), error
+    assert supplier.calls == []
+
+
+def test_unknown_optional_extensions_and_empty_lists_are_passed_over(door: Etsi014Door) -> None:
+    body = {
+        "extension_optional": [{"abc_route": "direct"}, {}],
+        "extension_mandatory": [],
+        "additional_slave_SAE_IDs": [],
+    }
+    status, container = post_keys(door, body)
+    assert status == 200
+    assert list(container) == ["keys"]
+
+
+def test_our_extensions_reach_the_key_manager_and_are_answered(door: Etsi014Door, supplier: FakeSupplier) -> None:
+    extensions = [{"qanat_cause": UUID_1}, {"qanat_request": UUID_2, "qanat_patience_s": 12.5}]
+    status, container = post_keys(door, {"number": 2, "extension_optional": extensions})
+    assert status == 200
+    assert supplier.calls == [
+        {
+            "master": ALICE,
+            "slave": BOB,
+            "count": 2,
+            "size_bits": 256,
+            "request_id": UUID_2,
+            "cause": UUID_1,
+            "patience_s": 12.5,
+        }
+    ]
+    assert container["key_container_extension"] == {"qanat_event": EVENT, "qanat_classical_route": list(ROUTE)}
+    assert container["keys"][0]["key_extension"] == {
+        "qanat_route": list(ROUTE),
+        "qanat_origin": "twin",
+        "qanat_created_utc_s": 1_500_000_000.25,
+        "qanat_qkd_bits_spent": 1024,
+    }
+
+
+def test_patience_is_capped_and_mandatory_extensions_of_ours_are_met(door: Etsi014Door, supplier: FakeSupplier) -> None:
+    assert post_keys(door, {"extension_mandatory": [{"qanat_patience_s": 3600}]})[0] == 200
+    assert supplier.calls[0]["patience_s"] == 60
+
+
+def test_a_key_is_given_once_to_each_recipient(door: Etsi014Door) -> None:
+    _, given = post_keys(door, {"number": 2})
+    wanted = {"key_IDs": [{"key_ID": key["key_ID"]} for key in given["keys"]]}
+    assert post_ids(door, wanted) == (200, given)
+    assert post_ids(door, wanted) == (400, {"message": "one or more keys specified are not found on KME"})
+
+
+def test_get_dec_keys_takes_one_id(door: Etsi014Door) -> None:
+    _, given = post_keys(door, {})
+    query = [("key_ID", given["keys"][0]["key_ID"].upper())]
+    assert answered(door.get_key_with_id_by_query(BOB, ALICE, query)) == (200, given)
+
+
+def test_one_missing_id_spends_none(door: Etsi014Door) -> None:
+    _, given = post_keys(door, {})
+    known = {"key_ID": given["keys"][0]["key_ID"]}
+    status, error = post_ids(door, {"key_IDs": [known, {"key_ID": UUID_2.replace("8000", "9000")}]})
+    assert (status, error["message"]) == (400, "one or more keys specified are not found on KME")
+    assert post_ids(door, {"key_IDs": [known]})[0] == 200
+
+
+def test_another_recipient_gets_401_with_a_body(door: Etsi014Door) -> None:
+    _, given = post_keys(door, {})
+    status, error = post_ids(door, {"key_IDs": [{"key_ID": given["keys"][0]["key_ID"]}]}, caller=CAROL)
+    assert status == 401
+    assert "not for" in error["message"]
+
+
+def test_unknown_fields_of_key_ids_are_ignored_and_details_come_when_asked(door: Etsi014Door) -> None:
+    _, given = post_keys(door, {})
+    entry = {"key_ID": given["keys"][0]["key_ID"], "key_ID_extension": "text", "more": 1}
+    status, container = post_ids(door, {"key_IDs": [entry], "key_IDs_extension": {"qanat_details": True}, "x": 1})
+    assert status == 200
+    assert container["keys"][0]["key_extension"]["qanat_route"] == list(ROUTE)
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        (b"", "the body"),
+        ({}, "key_IDs"),
+        ({"key_IDs": []}, "1 to 128"),
+        ({"key_IDs": [{"key_ID": f"00000000-0000-4000-8000-{number:012d}"} for number in range(129)]}, "1 to 128"),
+        ({"key_IDs": ["x"]}, "key_IDs.0"),
+        ({"key_IDs": [{"key_ID": 1}]}, "key_IDs.0.key_ID"),
+        ({"key_IDs": [{"key_ID": "x"}]}, "UUID"),
+        ({"key_IDs": [{"key_ID": UUID_1}, {"key_ID": UUID_1.upper()}]}, "more than once"),
+        ({"key_IDs": [{"key_ID": UUID_1}, {"key_ID": UUID_1.replace("-", "")}]}, "more than once"),
+    ],
+)
+def test_wrong_bodies_of_dec_keys_say_what_to_change(
+    door: Etsi014Door, supplier: FakeSupplier, body: Any, word: str
+) -> None:
+    status, error = post_ids(door, body)
+    assert status == 400
+    assert word in error["message"]
+    assert supplier.calls == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        [],
+        [("key_ID", UUID_1), ("key_ID", UUID_2)],
+        [("key_ID", UUID_1), ("size", "8")],
+        [("key_id", UUID_1)],
+        [("key_ID", "nonsense")],
+    ],
+)
+def test_queries_of_dec_keys_are_checked(
+    door: Etsi014Door, supplier: FakeSupplier, query: list[tuple[str, str]]
+) -> None:
+    status, _ = answered(door.get_key_with_id_by_query(BOB, ALICE, query))
+    assert status == 400
+    assert supplier.calls == []
+
+
+@pytest.mark.parametrize("peer", [None, "urn:qanat:test:kme:a", "urn:qanat:test:sae:stranger", "", "alice"])
+def test_only_applications_of_this_site_are_served(door: Etsi014Door, supplier: FakeSupplier, peer: str | None) -> None:
+    calls = [
+        door.get_status(peer, BOB),
+        door.get_key_by_query(peer, BOB, []),
+        door.get_key_by_body(peer, BOB, b""),
+        door.get_key_with_id_by_query(peer, BOB, [("key_ID", UUID_1)]),
+        door.get_key_with_ids_by_body(peer, BOB, b'{"key_IDs": [{"key_ID": "%b"}]}' % UUID_1.encode()),
+    ]
+    answers = [answered(call) for call in calls]
+    assert [status for status, _ in answers] == [401] * 5
+    assert all(error["message"] for _, error in answers)
+    assert supplier.calls == []
+
+
+def test_a_shortage_is_503_with_a_hint(door: Etsi014Door, supplier: FakeSupplier) -> None:
+    supplier.fault = KeyShortage("3 keys asked, 1 in stock", remedy="come again", retry_after_s=2.4)
+    answer = asyncio.run(_await(door.get_key_by_body(ALICE, BOB, b"")))
+    assert answer.status == 503
+    assert (b"retry-after", b"3") in answer.headers
+    assert json.loads(answer.body) == {"message": "3 keys asked, 1 in stock (come again)"}
+    _, error = post_keys(door, {"extension_optional": [{"qanat_details": True}]})
+    assert error["qanat_retry_after_s"] == 2.4
+    assert error["qanat_fault"] == "KeyShortage"
+
+
+async def _await(call: Awaitable[Answer]) -> Answer:
+    return await call
+
+
+@pytest.mark.parametrize("fault", faults(), ids=lambda fault: type(fault).__name__)
+def test_every_failure_has_a_code_by_whose_fault_it_is(fault: QanatError) -> None:
+    answer = error_answer(fault)
+    if isinstance(fault, NotEntitled):
+        expected = 401
+    elif isinstance(fault, RequestError) and not isinstance(fault, NoRoute):
+        expected = 400
+    else:
+        expected = 503
+    assert answer.status == expected
+    assert list(json.loads(answer.body)) == ["message"]
+
+
+def test_unknown_slave_and_missing_route(door: Etsi014Door, supplier: FakeSupplier) -> None:
+    status, error = post_keys(door, {}, slave="urn:qanat:test:sae:nobody")
+    assert (status, "nobody" in error["message"]) == (400, True)
+    supplier.fault = NoRoute("no chain of relays joins a and b")
+    assert post_keys(door, {})[0] == 503
+    supplier.fault = UnknownNode("no SAE 'x'")
+    assert answered(door.get_status(ALICE, "x"))[0] == 400
+    for fault in (QberTooHigh("e"), KeyManagementError("e")):
+        supplier.fault = fault
+        assert answered(door.get_status(ALICE, BOB))[0] == 503
+
+
+def test_a_slip_of_ours_is_not_dressed_up(door: Etsi014Door, supplier: FakeSupplier) -> None:
+    supplier.fault = ValueError("a bug")
+    with pytest.raises(ValueError, match="a bug"):
+        asyncio.run(_await(door.get_status(ALICE, BOB)))
+
+
+def test_answers_do_not_show_keys_in_their_repr(door: Etsi014Door) -> None:
+    answer = asyncio.run(_await(door.get_key_by_body(ALICE, BOB, b"")))
+    assert json.loads(answer.body)["keys"][0]["key"] not in repr(answer)
+
+
+def test_limits_are_the_key_managers(supplier: FakeSupplier) -> None:
+    door = Etsi014Door(supplier, saes={ALICE}, limits=Limits(128, 128, 128, 2))
+    assert len(b64decode(post_keys(door, {})[1]["keys"][0]["key"])) == 16
+    assert post_keys(door, {"size": 256})[0] == 400
+    assert post_keys(door, {"number": 3})[0] == 400
