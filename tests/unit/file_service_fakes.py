@@ -1,0 +1,272 @@
+"""In-memory doubles for the file service: two key supplies with one stock, a line to tamper with, a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from qanat.ground.errors import ChannelClosed, ChannelTimeout, KeyNotFound, KeyShortage, NotEntitled
+from qanat.ground.events import Event, EventKind
+from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair, uuid4_from
+from qanat.ground.keys import KeyStatus, SecretBytes, SecretKey
+from qanat.ground.tracing import EventRecorder, Trace
+from qanat.services.file import FileSettings, Progress, ReceivedFile, SentFile, receive_file, send_file
+
+ALICE = SaeId("urn:qanat:test:sae:alice")
+BOB = SaeId("urn:qanat:test:sae:bob")
+EVE = SaeId("urn:qanat:test:sae:eve")
+TIMEOUT_S = 0.05
+"""Of the fake line: nothing there is slow, so silence means that a frame was dropped."""
+
+
+class FakeClock:
+    """Time passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.sleeps_s: list[float] = []
+
+    def utc_s(self) -> float:
+        return 1_500_000_000.0 + self.now_s
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    async def sleep_until(self, monotonic_s: float, /) -> None:
+        self.sleeps_s.append(monotonic_s - self.now_s)
+        self.now_s = max(self.now_s, monotonic_s)
+
+
+class FakeEntropy:
+    """Bytes that differ from each other; no secret."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._count = 0
+
+    def public_bytes(self, num_bytes: int, /) -> bytes:
+        self._count += 1
+        return hashlib.shake_128(f"{self._label}/{self._count}".encode()).digest(num_bytes)
+
+    def secret_bytes(self, num_bytes: int, /) -> SecretBytes:
+        return SecretBytes(self.public_bytes(num_bytes))
+
+
+class KeyStock:
+    """What the key managers of both ends hold: a key is given to its master once, and to its slave once."""
+
+    def __init__(self) -> None:
+        self.entropy = FakeEntropy("stock")
+        self.waiting: dict[KeyID, tuple[SaePair, bytes]] = {}
+        self.given: list[bytes] = []
+
+
+class FakeSupply:
+    """One SAE's view of the stock. ``shortages`` requests fail before the first that does not."""
+
+    def __init__(self, stock: KeyStock, sae: SaeId, *, trace: Trace | None = None, shortages: int = 0) -> None:
+        self.stock = stock
+        self.sae = sae
+        self.trace = trace
+        self.shortages = shortages
+        self.max_keys_per_request = 128
+        self.requests: list[int] = []
+        self.handed_out: list[SecretKey] = []
+
+    async def get_status(self, peer: SaeId, /) -> KeyStatus:
+        return KeyStatus(
+            source_kme="here",
+            target_kme="there",
+            master=self.sae,
+            slave=peer,
+            key_size_bits=256,
+            min_key_size_bits=64,
+            max_key_size_bits=1024,
+            stored_key_count=0,
+            max_key_count=1000,
+            max_keys_per_request=self.max_keys_per_request,
+        )
+
+    async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
+        if self.shortages:
+            self.shortages -= 1
+            raise KeyShortage("the pool is empty", retry_after_s=2.0)
+        assert 0 < count <= self.max_keys_per_request
+        self.requests.append(count)
+        if self.trace is not None:
+            self.trace.record(EventKind.KEY_ASKED)
+            self.trace.record(EventKind.KEY_GIVEN)
+        pair = SaePair(self.sae, peer)
+        keys = []
+        for _ in range(count):
+            key_id = KeyID(uuid4_from(self.stock.entropy.public_bytes(16)))
+            data = self.stock.entropy.public_bytes(size_bits // 8)
+            self.stock.waiting[key_id] = (pair, data)
+            self.stock.given.append(data)
+            keys.append(self._key(key_id, pair, data))
+        return keys
+
+    async def get_keys_by_id(self, peer: SaeId, key_ids: Sequence[KeyID], /) -> Sequence[SecretKey]:
+        for key_id in key_ids:
+            if key_id not in self.stock.waiting:
+                raise KeyNotFound(f"no key {key_id}")
+            if self.stock.waiting[key_id][0] != SaePair(peer, self.sae):
+                raise NotEntitled(f"key {key_id} is not for {self.sae}")
+        if len(set(key_ids)) < len(key_ids):
+            raise KeyNotFound("a key was asked twice")
+        return [self._key(key_id, *self.stock.waiting.pop(key_id)) for key_id in key_ids]
+
+    def _key(self, key_id: KeyID, pair: SaePair, data: bytes) -> SecretKey:
+        key = SecretKey(
+            key_id=key_id,
+            pair=pair,
+            secret=SecretBytes(data),
+            route=(NodeId("a"), NodeId("b")),
+            origin="twin",
+            created_utc_s=0.0,
+            qkd_bits_spent=128,
+        )
+        self.handed_out.append(key)
+        return key
+
+
+Tamper = Callable[[int, bytes], Sequence[bytes]]
+"""(number of the frame in its direction, frame) -> the frames that arrive instead."""
+
+
+def honest(_: int, frame: bytes) -> Sequence[bytes]:
+    return [frame]
+
+
+class FakeLine:
+    """One end of a line; ``depth`` frames fit on it before a sender has to wait."""
+
+    max_frame_bytes = 64 * 2**20
+
+    def __init__(self, *, tamper: Tamper = honest, depth: int = 8) -> None:
+        self.tamper = tamper
+        self.sent: list[bytes] | None = None
+        self.peer: FakeLine = self
+        self._depth = depth
+        self._frames: deque[bytes] = deque()
+        self._moved = asyncio.Condition()
+        self._count = 0
+        self._closed = False
+
+    async def send(self, frame: bytes, /) -> None:
+        if self._closed or self.peer._closed:
+            raise ChannelClosed("the line is closed")
+        if self.sent is not None:
+            self.sent.append(frame)
+        arriving = self.tamper(self._count, frame)
+        self._count += 1
+        peer = self.peer
+        async with peer._moved:
+            await peer._moved.wait_for(lambda: len(peer._frames) < peer._depth or peer._closed)
+            peer._frames.extend(arriving)
+            peer._moved.notify_all()
+
+    async def receive(self, *, timeout_s: float) -> bytes:
+        async with self._moved:
+            try:
+                await asyncio.wait_for(
+                    self._moved.wait_for(lambda: self._frames or self._closed or self.peer._closed),
+                    min(timeout_s, TIMEOUT_S),
+                )
+            except TimeoutError:
+                raise ChannelTimeout("nothing came") from None
+            if not self._frames:
+                raise ChannelClosed("the line is closed")
+            frame = self._frames.popleft()
+            self._moved.notify_all()
+            return frame
+
+    async def close(self) -> None:
+        self._closed = True
+        for end in (self, self.peer):
+            async with end._moved:
+                end._moved.notify_all()
+
+
+def line(*, forward: Tamper = honest, back: Tamper = honest) -> tuple[FakeLine, FakeLine]:
+    """Return both ends; ``forward`` tampers with what the first end sends, ``back`` with what the second sends."""
+    left, right = FakeLine(tamper=forward), FakeLine(tamper=back)
+    left.peer, right.peer = right, left
+    return left, right
+
+
+async def pieces_of(data: bytes, *, piece_bytes: int = 100_000) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), piece_bytes):
+        yield data[start : start + piece_bytes]
+
+
+@dataclass
+class Ends:
+    """Two applications with all that a transfer needs, and what they saw."""
+
+    forward: Tamper = honest
+    back: Tamper = honest
+    shortages: int = 0
+    recipient: SaeId = BOB
+    settings: FileSettings = field(default_factory=FileSettings)
+    stock: KeyStock = field(default_factory=KeyStock)
+    label: str = "a"
+
+    def __post_init__(self) -> None:
+        self.clock = FakeClock()
+        self.events: list[Event] = []
+        self.received = bytearray()
+        self.progress_sent: list[Progress] = []
+        self.progress_received: list[Progress] = []
+        entropy = FakeEntropy(f"events {self.label}")
+        self.recorders = [
+            EventRecorder(node=NodeId(node), clock=self.clock, entropy=entropy, sink=self.events.append)
+            for node in ("a", "b")
+        ]
+        self.trace = Trace(self.recorders[0], RequestId(uuid4_from(entropy.public_bytes(16))))
+        self.master = FakeSupply(self.stock, ALICE, trace=self.trace, shortages=self.shortages)
+        self.slave = FakeSupply(self.stock, self.recipient)
+        self.left, self.right = line(forward=self.forward, back=self.back)
+
+    async def send(self, stream: AsyncIterator[bytes], *, name: str, size_bytes: int | None) -> SentFile:
+        try:
+            return await send_file(
+                stream,
+                supply=self.master,
+                peer=BOB,
+                channel=self.left,
+                trace=self.trace,
+                clock=self.clock,
+                name=name,
+                size_bytes=size_bytes,
+                on_progress=self.progress_sent.append,
+                settings=self.settings,
+            )
+        finally:
+            await self.left.close()
+
+    async def receive(self) -> ReceivedFile:
+        try:
+            return await receive_file(
+                supply=self.slave,
+                peer=ALICE,
+                channel=self.right,
+                recorder=self.recorders[1],
+                sink=self.received.extend,
+                on_progress=self.progress_received.append,
+                settings=self.settings,
+            )
+        finally:
+            await self.right.close()
+
+    async def transfer(
+        self, stream: AsyncIterator[bytes], *, name: str = "letter.txt", size_bytes: int | None = None
+    ) -> tuple[SentFile | BaseException, ReceivedFile | BaseException]:
+        """Send and receive at once; a fault of either end takes its result's place."""
+        sent, received = await asyncio.gather(
+            self.send(stream, name=name, size_bytes=size_bytes), self.receive(), return_exceptions=True
+        )
+        return sent, received
