@@ -50,8 +50,7 @@ def detected_photons(system: QKDSystem, *, loss_db: float, extra_error: float = 
             other = 1 - basis
             share[basis, bit, 2 * other : 2 * other + 2] = arm[other] / 2
     mu = np.array(system.source.mean_photon_numbers)
-    photons: NDArray[np.float64] = eta * mu[:, None, None, None] * share
-    return photons
+    return np.asarray(eta * mu[:, None, None, None] * share, dtype=np.float64)
 
 
 def firing_odds(system: QKDSystem, *, loss_db: float, extra_error: float = 0.0) -> NDArray[np.float64]:
@@ -71,8 +70,9 @@ def pattern_odds(p_fire: NDArray[np.float64]) -> NDArray[np.float64]:
 def preparation_odds(system: QKDSystem) -> NDArray[np.float64]:
     """Odds of Alice's intensity, basis and bit: float64, shape (3, 2, 2), sum 1."""
     source = system.source
-    basis = np.array([source.p_rectilinear, 1 - source.p_rectilinear])
-    return np.array(source.p_intensities)[:, None, None] * basis[:, None] * np.array([0.5, 0.5])
+    p_bases = np.array([source.p_rectilinear, 1 - source.p_rectilinear])
+    odds = np.einsum("k,a,x->kax", np.array(source.p_intensities), p_bases, np.array([0.5, 0.5]))
+    return np.asarray(odds, dtype=np.float64)
 
 
 def cell_odds(system: QKDSystem, *, loss_db: float, extra_error: float = 0.0) -> NDArray[np.float64]:

@@ -75,7 +75,8 @@ class Deviation:
             return 0.0
         spread = error_rate * (1 - error_rate)
         size = (num_key + num_test) / (num_key * num_test)
-        return math.sqrt(size * spread / math.log(2) * math.log2(size / spread / self.eps_term**2))
+        bits = math.log2(max(1.0, size / spread / self.eps_term**2))
+        return math.sqrt(size * spread / math.log(2) * bits)
 
     def min_errors(self) -> float:
         """The fewest errors from which ``random_sampling`` is used.

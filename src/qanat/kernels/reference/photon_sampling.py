@@ -103,7 +103,7 @@ def sample_every_slot(
 def _sleep(fired: NDArray[np.bool_], hold_off_slots: int) -> None:
     """Take away, in place, the clicks of one detector that fall into its hold-off; fired: bool, shape (num_slots,)."""
     live_from = 0
-    for slot in np.flatnonzero(fired):
+    for slot in np.flatnonzero(fired).tolist():
         if slot < live_from:
             fired[slot] = False
         else:

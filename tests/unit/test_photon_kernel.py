@@ -1,0 +1,111 @@
+"""The click sampler against its plain twin: the same stream, click for click, however it is cut."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from qanat.kernels.photon_sampling import ALIAS_COLUMNS, NUM_CELLS, ClickSampler, click_table, first_gap, sample_clicks
+from qanat.kernels.reference import photon_sampling as plain
+from qanat.physics.clicks import cell_odds
+from qanat.physics.systems import BACKBONE_625
+
+SEED = (3, 1, 4, 1, 5)
+BRIGHT = cell_odds(BACKBONE_625, loss_db=0.0)
+
+
+def sampler(hold_off_slots: int = 30) -> ClickSampler:
+    return ClickSampler(BRIGHT, hold_off_slots=hold_off_slots, seed_words=SEED)
+
+
+def test_the_generator_is_xoshiro256_plus_plus() -> None:
+    """First words from state (1, 2, 3, 4), as the reference C code gives them (vector of the crate rand_xoshiro)."""
+    expected = [41943041, 58720359, 3588806011781223, 3591011842654386, 9228616714210784205, 9973669472204895162]
+    assert list(islice(plain.random_words((1, 2, 3, 4)), 6)) == expected
+
+
+@pytest.mark.parametrize("hold_off_slots", [0, 1, 30, 625])
+def test_the_compiled_sampler_equals_its_plain_twin(hold_off_slots: int) -> None:
+    slots, cells = sampler(hold_off_slots).sample(100_000)
+    expected = plain.sample_clicks(
+        click_table(BRIGHT), num_slots=100_000, hold_off_slots=hold_off_slots, seed_words=SEED
+    )
+    assert (slots.tolist(), cells.tolist()) == expected
+    assert slots.size > 500
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000, 19_999])
+def test_chunks_of_any_size_give_the_same_clicks(chunk: int) -> None:
+    whole = sampler().sample(20_000)
+    stream, parts = sampler(), []
+    while stream.next_slot < 20_000:
+        parts.append(stream.sample(min(chunk, 20_000 - stream.next_slot)))
+    assert np.array_equal(np.concatenate([part[0] for part in parts]), whole[0])
+    assert np.array_equal(np.concatenate([part[1] for part in parts]), whole[1])
+
+
+def test_a_full_output_is_resumed_where_it_stopped() -> None:
+    table = click_table(BRIGHT)
+    generator = np.random.SeedSequence(SEED).generate_state(4, np.uint64)
+    candidate, live_from = np.zeros(1, np.uint64), np.zeros(4, np.uint64)
+    first_gap(generator, candidate, table.inverse_log_silent)
+    found: list[int] = []
+    while candidate[0] < 20_000:
+        slots, cells = np.empty(5, np.uint64), np.empty(5, np.uint8)
+        state = (generator, candidate, live_from, 20_000, 30)
+        count = sample_clicks(*state, table.inverse_log_silent, table.thresholds, table.aliases, slots, cells)
+        found += slots[:count].tolist()
+    assert found == sampler().sample(20_000)[0].tolist()
+
+
+@pytest.mark.parametrize("hold_off_slots", [1, 30, 625])
+def test_a_detector_sleeps_for_exactly_its_hold_off(hold_off_slots: int) -> None:
+    slots, cells = sampler(hold_off_slots).sample(3_000_000)
+    for detector in range(4):
+        clicks = slots[(cells >> detector) & 1 == 1]
+        assert np.diff(clicks).min() == hold_off_slots + 1
+
+
+def test_slots_increase_and_every_record_holds_a_click() -> None:
+    slots, cells = sampler().sample(100_000)
+    assert (np.diff(slots.astype(np.int64)) > 0).all()
+    assert (cells & 15).all()
+    assert cells.max() < NUM_CELLS
+
+
+def test_a_long_dark_stretch_gives_an_empty_chunk() -> None:
+    dim = replace(BACKBONE_625.receiver.detector, p_dark_per_gate=0.0)
+    odds = cell_odds(replace(BACKBONE_625, receiver=replace(BACKBONE_625.receiver, detector=dim)), loss_db=120.0)
+    stream = ClickSampler(odds, hold_off_slots=625, seed_words=SEED)
+    slots, cells = stream.sample(1000)
+    assert (slots.size, cells.size, slots.dtype, cells.dtype) == (0, 0, np.uint64, np.uint8)
+    assert stream.next_slot == 1000
+
+
+@pytest.mark.parametrize("loss_db", [0.0, 16.0, 60.0])
+def test_the_table_holds_the_odds_it_was_made_from(loss_db: float) -> None:
+    odds = cell_odds(BACKBONE_625, loss_db=loss_db)
+    odds[::16] = 0
+    table = click_table(odds)
+    own = table.thresholds.astype(np.float64) / 2.0**56 / ALIAS_COLUMNS
+    drawn = own.copy()
+    np.add.at(drawn, table.aliases, 1 / ALIAS_COLUMNS - own)
+    assert drawn[:NUM_CELLS] == pytest.approx(odds / odds.sum(), abs=1e-15)
+    assert not drawn[NUM_CELLS:].any()
+    assert np.exp(1 / table.inverse_log_silent) == pytest.approx(1 - odds.sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("odds", [np.zeros(192), np.full(192, 1 / 100), -np.full(192, 1e-6)])
+def test_odds_that_are_no_odds_are_refused(odds: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="cell odds"):
+        click_table(odds)
+
+
+def test_slips_are_refused() -> None:
+    with pytest.raises(ValueError, match="hold_off_slots"):
+        sampler(-1)
+    with pytest.raises(ValueError, match="num_slots"):
+        sampler().sample(0)

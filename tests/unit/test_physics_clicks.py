@@ -1,0 +1,119 @@
+"""Odds of cells and the analytic model, against the closed forms of Ma et al. 2005 and against a Markov chain."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qanat.physics.analytic import link_model
+from qanat.physics.clicks import PATTERN_BASIS, PATTERN_FIRED, cell_odds, detected_photons, firing_odds, pattern_odds
+from qanat.physics.systems import BACKBONE_625, QKDSystem
+
+LOSSES_DB = (0.0, 10.3, 16.0, 20.5, 60.0)
+P_DARK = BACKBONE_625.receiver.detector.p_dark_per_gate
+
+
+def without_hold_off(system: QKDSystem = BACKBONE_625) -> QKDSystem:
+    receiver = replace(system.receiver, detector=replace(system.receiver.detector, hold_off_s=0.0))
+    return replace(system, receiver=receiver)
+
+
+def eta(loss_db: float) -> float:
+    return 0.11 * 10 ** (-(loss_db + 1.5) / 10)
+
+
+@pytest.mark.parametrize("loss_db", LOSSES_DB)
+def test_without_hold_off_the_gain_is_that_of_ma_et_al(loss_db: float) -> None:
+    """Q = 1 - (1 - Y0) exp(-eta mu), Y0 of four detectors, exact: every photon reaches one of them."""
+    model = link_model(without_hold_off(), loss_db=loss_db)
+    for k, mu in enumerate(BACKBONE_625.source.mean_photon_numbers):
+        expected = -math.expm1(4 * math.log1p(-P_DARK) - eta(loss_db) * mu)
+        assert model.gains[k].sum(axis=-1) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("loss_db", [10.3, 16.0, 20.5, 40.0])
+def test_without_hold_off_the_error_is_that_of_ma_et_al(loss_db: float) -> None:
+    """E Q = e0 Y0 + e_d (1 - exp(-eta mu)) per basis, with half of the light and two detectors.
+
+    To first order in the light: clicks in both bases and double clicks are of second order.
+    """
+    model = link_model(without_hold_off(), loss_db=loss_db)
+    for k, mu in enumerate(BACKBONE_625.source.mean_photon_numbers):
+        light = -math.expm1(-eta(loss_db) * mu / 2)
+        expected = 0.5 * 2 * P_DARK + 0.005 * light
+        assert model.errors[k] == pytest.approx(expected, rel=1.1 * light + 1e-6)
+
+
+@pytest.mark.parametrize("loss_db", LOSSES_DB)
+def test_every_detected_photon_reaches_one_detector(loss_db: float) -> None:
+    photons = detected_photons(BACKBONE_625, loss_db=loss_db)
+    expected = eta(loss_db) * np.array([0.6, 0.2, 0.0])
+    assert np.allclose(photons.sum(axis=-1), expected[:, None, None], rtol=1e-12)
+
+
+def test_cells_share_out_all_odds() -> None:
+    odds = cell_odds(BACKBONE_625, loss_db=3.0)
+    assert odds.sum() == pytest.approx(1, abs=1e-12)
+    assert odds.reshape(3, 2, 2, 16).sum(axis=(1, 2, 3)) == pytest.approx([6 / 8, 1 / 8, 1 / 8])
+
+
+def test_patterns_are_those_of_independent_detectors() -> None:
+    p_fire = np.array([0.1, 0.2, 0.3, 0.4])
+    odds = pattern_odds(p_fire)
+    assert odds[0b0101] == pytest.approx(0.1 * 0.8 * 0.3 * 0.6)
+    assert odds @ PATTERN_FIRED == pytest.approx(p_fire)
+
+
+def test_a_pattern_belongs_to_the_bases_of_its_detectors() -> None:
+    for pattern in range(1, 16):
+        rectilinear, diagonal = pattern & 0b0011, pattern & 0b1100
+        assert PATTERN_BASIS[pattern] == (2 if rectilinear and diagonal else 1 if diagonal else 0)
+
+
+def test_far_away_the_odds_keep_their_digits() -> None:
+    """At 90 dB, 1 - exp(-x) in plain form would leave seven digits of a light that is all we look for."""
+    dark = replace(BACKBONE_625.receiver.detector, p_dark_per_gate=0.0)
+    system = replace(BACKBONE_625, receiver=replace(BACKBONE_625.receiver, detector=dark))
+    p_fire = firing_odds(system, loss_db=90.0)
+    assert p_fire[0, 0, 0, 0] == pytest.approx(0.6 * eta(90.0) / 2 * 0.995, rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize(("p_fire", "hold_off_slots"), [(0.3, 1), (0.05, 7), (0.9, 4)])
+def test_the_renewal_law_is_the_stationary_state_of_a_sleeping_detector(p_fire: float, hold_off_slots: int) -> None:
+    """State 0 is live, state j has j slots left to sleep: solve the chain, compare with 1 / (1 + p D)."""
+    chain = np.zeros((hold_off_slots + 1, hold_off_slots + 1))
+    chain[0, 0], chain[0, hold_off_slots] = 1 - p_fire, p_fire
+    for asleep in range(1, hold_off_slots + 1):
+        chain[asleep, asleep - 1] = 1
+    stationary = np.linalg.matrix_power(chain, 4096)[0]
+    assert stationary[0] == pytest.approx(1 / (1 + p_fire * hold_off_slots), rel=1e-9)
+
+
+def test_hold_off_scales_a_live_fraction_from_the_clicks_themselves() -> None:
+    model = link_model(BACKBONE_625, loss_db=10.3)
+    assert model.live_fraction == pytest.approx(1 / (1 + 625 * model.p_fire))
+    bare = link_model(without_hold_off(), loss_db=10.3)
+    assert bare.live_fraction == pytest.approx(1)
+    ratio = model.gains[0] / bare.gains[0]
+    assert np.allclose(ratio, model.live_fraction[0], rtol=2e-3)  # double clicks aside
+
+
+def test_noise_is_wrong_half_of_the_time() -> None:
+    model = link_model(BACKBONE_625, loss_db=16.0)
+    assert model.qber(2) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("extra_error", [0.0, 0.03, 0.5])
+def test_an_extra_error_flips_photons(extra_error: float) -> None:
+    model = link_model(BACKBONE_625, loss_db=10.3, extra_error=extra_error)
+    flipped = 0.005 + extra_error * (1 - 2 * 0.005)
+    assert model.qber(0) == pytest.approx(flipped, abs=5e-4)
+
+
+@pytest.mark.parametrize("extra_error", [-0.1, 0.6])
+def test_an_extra_error_beyond_a_half_is_a_slip(extra_error: float) -> None:
+    with pytest.raises(ValueError, match="extra_error"):
+        detected_photons(BACKBONE_625, loss_db=10.3, extra_error=extra_error)
