@@ -1,6 +1,6 @@
 """The secret rate of decoy-state BB84 with keys of infinite length: vacuum and weak decoy state.
 
-Source: Ma, Qi, Zhao, Lo, PRA 72, 012326 (2005), equations (34) to (37) and (1).
+Source: Ma, Qi, Zhao, Lo, PRA 72, 012326 (2005), its bounds for vacuum + weak decoy state and its rate formula.
 """
 
 from __future__ import annotations
