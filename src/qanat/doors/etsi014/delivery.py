@@ -28,7 +28,8 @@ from qanat.ground.events import Json
 from qanat.ground.identifiers import EventId, KeyID, NodeId, SaeId, SaePair, canonical_key_id
 from qanat.ground.keys import KeyStatus, Origin, SecretBytes, SecretKey
 
-BASE_PATH = "/api/v1/keys/"
+_PATH_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:")
+"""What may stand for itself in a part of a path (RFC 3986, section 3.3; we encode more than we must)."""
 M = TypeVar("M", bound=BaseModel)
 
 _FAULTS: Mapping[str, type[QanatError]] = {
@@ -43,6 +44,12 @@ class Delivery:
     keys: tuple[SecretKey, ...]
     event_id: EventId | None = None
     classical_route: tuple[NodeId, ...] = ()
+
+
+def path(sae: SaeId, call: str) -> str:
+    """Return the path of a call (``status``, ``enc_keys``, ``dec_keys``); an id is free text and is encoded."""
+    encoded = "".join(chr(byte) if byte in _PATH_CHARACTERS else f"%{byte:02X}" for byte in sae.encode())
+    return f"/api/v1/keys/{encoded}/{call}"
 
 
 def key_request_body(*, count: int, size_bits: int, wishes: Wishes) -> bytes:

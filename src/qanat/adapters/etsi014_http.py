@@ -1,0 +1,158 @@
+"""The ETSI GS QKD 014 door over HTTP: paths, methods and bodies in, answers out, the schema at ``/openapi.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from qanat.adapters.http_server import PEER
+from qanat.doors.etsi014 import Answer, Etsi014Door
+from qanat.doors.etsi014.encoding import plain_error
+from qanat.doors.etsi014.messages import Error, KeyContainer, KeyIDs, KeyRequest, Status
+
+MAX_BODY_BYTES = 256 * 1024
+"""Far more than the longest legal request; a longer body is answered by 413."""
+
+_PATH = "/api/v1/keys/{sae_id:path}/"
+_TEXTS = {400: "the request is wrong", 401: "the caller may not have this", 503: "the key manager cannot, for now"}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Error, "description": text} for status, text in _TEXTS.items()
+}
+
+QueryCall = Callable[[str | None, str, list[tuple[str, str]]], Awaitable[Answer]]
+BodyCall = Callable[[str | None, str, bytes], Awaitable[Answer]]
+
+
+def etsi014_app(door: Etsi014Door) -> FastAPI:
+    """Return the ASGI application of a door, for ``HttpDoor``. The caller's identity is ``PEER`` of the scope."""
+    app = FastAPI(
+        title="ETSI GS QKD 014 key delivery",
+        version="1.1.1",
+        description="Key delivery after ETSI GS QKD 014 V1.1.1, over mutual TLS.",
+        docs_url=None,  # the interactive pages would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+
+    async def get_status(request: Request) -> Response:
+        return _response(await door.get_status(request.scope[PEER], request.path_params["sae_id"]))
+
+    _route(app, "GET", "status", get_status, answer=Status, path_id="slave")
+    _route(app, "GET", "enc_keys", _by_query(door.get_key_by_query), path_id="slave", query=("number", "size"))
+    _route(app, "POST", "enc_keys", _by_body(door.get_key_by_body), path_id="slave", body=KeyRequest)
+    _route(app, "GET", "dec_keys", _by_query(door.get_key_with_id_by_query), path_id="master", query=("key_ID",))
+    _route(app, "POST", "dec_keys", _by_body(door.get_key_with_ids_by_body), path_id="master", body=KeyIDs)
+    app.add_exception_handler(HTTPException, _http_fault)
+    app.add_exception_handler(Exception, _own_slip)
+    return app
+
+
+def _by_query(call: QueryCall) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        return _response(await call(request.scope[PEER], request.path_params["sae_id"], query))
+
+    return endpoint
+
+
+def _by_body(call: BodyCall) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        body = await _bounded_body(request)
+        return _response(await call(request.scope[PEER], request.path_params["sae_id"], body))
+
+    return endpoint
+
+
+async def _bounded_body(request: Request) -> bytes:
+    body = bytearray()
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                raise HTTPException(
+                    413, f"the body is longer than {MAX_BODY_BYTES} bytes; ask for fewer keys at a time"
+                )
+    except ClientDisconnect:
+        raise HTTPException(400, "the connection ended before the body did") from None
+    return bytes(body)
+
+
+def _response(answer: Answer) -> Response:
+    response = Response(answer.body, answer.status)
+    response.raw_headers.extend(answer.headers)
+    return response
+
+
+async def _http_fault(_: Request, fault: Exception) -> Response:
+    assert isinstance(fault, HTTPException)
+    texts = {
+        404: "no such path; a door has /api/v1/keys/{SAE_ID}/status, .../enc_keys and .../dec_keys",
+        405: "this path does not take this method; status: GET; enc_keys and dec_keys: GET or POST",
+    }
+    response = _response(plain_error(fault.status_code, texts.get(fault.status_code, fault.detail)))
+    response.headers.update(fault.headers or {})
+    if fault.status_code == 413:
+        response.headers["connection"] = "close"  # what is left of the body is not read
+    return response
+
+
+async def _own_slip(_: Request, __: Exception) -> Response:
+    # The server raises it again after this answer, so the log has it; the caller learns only whose fault it is.
+    return _response(plain_error(503, "the key manager made a mistake; its log has the details"))
+
+
+def _route(
+    app: FastAPI,
+    method: str,
+    call: str,
+    endpoint: Callable[[Request], Awaitable[Response]],
+    *,
+    path_id: str,
+    answer: type[Status] | type[KeyContainer] = KeyContainer,
+    query: tuple[str, ...] = (),
+    body: type[KeyRequest] | type[KeyIDs] | None = None,
+) -> None:
+    """Add one call, with its schema declared by hand: the endpoints read the request themselves."""
+    parameters: list[dict[str, Any]] = [
+        {
+            "name": "sae_id",
+            "in": "path",
+            "required": True,
+            "description": f"id of the {path_id} SAE",
+            "schema": {"type": "string"},
+        }
+    ]
+    for name in query:
+        kind = "string" if name == "key_ID" else "integer"
+        parameters.append({"name": name, "in": "query", "required": kind == "string", "schema": {"type": kind}})
+    extra: dict[str, Any] = {"parameters": parameters}
+    if body is not None:
+        schema = body.model_json_schema(mode="validation")
+        extra["requestBody"] = {"content": {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}}
+    app.add_api_route(
+        _PATH + call,
+        endpoint,
+        methods=[method],
+        operation_id=f"{method.lower()}_{call}",
+        response_model=None,
+        responses={200: {"model": answer, "description": "done"}, **_ERRORS},
+        openapi_extra=extra,
+    )
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Return a JSON schema with its references replaced by what they name; ours do not recur."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        return {} if name == "JsonValue" else _inlined(definitions[name], definitions)
+    return {key: _inlined(part, definitions) for key, part in schema.items()}

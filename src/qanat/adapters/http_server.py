@@ -1,0 +1,209 @@
+"""An HTTPS server inside the running event loop: HTTP by uvicorn's httptools protocol, identity and limits by ours.
+
+uvicorn hands no peer certificate to its application, so ``PeerProtocol`` reads it once per connection and puts the
+proven identity into each request's scope as ``PEER``. ``HttpDoor`` takes the place of uvicorn's own server class: no
+signal handlers, several doors in one loop, a stop that idle connections cannot delay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from qanat.adapters.tls import peer_identity
+from qanat.ground.errors import ConfigurationError
+
+PEER = "qanat.peer"
+"""Key in the ASGI scope: the identity that the client's certificate proves, or None."""
+
+MAX_HEAD_BYTES = 32 * 1024
+REQUEST_TIMEOUT_S = 10.0
+"""From the first byte of a request, or from the handshake, to the request's last byte."""
+KEEP_ALIVE_S = 75
+"""An idle connection stays open this long. Clients must give up theirs earlier, or a request may meet the closing."""
+TLS_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 0.5
+
+AsgiApp = Callable[..., Any]
+
+
+class JoinedWrites(asyncio.Transport):
+    """Joins what is written in one turn of the loop: head and body of an answer leave in one TLS record."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes | bytearray | memoryview] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def _flush(self) -> None:
+        if self._parts:
+            joined = b"".join(self._parts)
+            self._parts.clear()
+            if not self._transport.is_closing():
+                self._transport.write(joined)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._parts.clear()
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+
+class PeerProtocol(HttpToolsProtocol):
+    """One connection: knows who the peer is, answers in one write, and does not wait for slow or endless requests."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(JoinedWrites(transport, self.loop))
+        self._peer = peer_identity(transport.get_extra_info("ssl_object"))
+        self._in_head = True
+        self._heads_seen = 0
+        self._head_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = self.loop.call_later(REQUEST_TIMEOUT_S, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        was_in_head, heads_seen = self._in_head, self._heads_seen
+        super().data_received(data)
+        if was_in_head and self._in_head and heads_seen == self._heads_seen:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response(f"Request head longer than {MAX_HEAD_BYTES} bytes.")
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(REQUEST_TIMEOUT_S, self.transport.abort)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[PEER] = self._peer  # type: ignore[literal-required]
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._heads_seen += 1
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        self._disarm()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer bytes that are no HTTP with an Error object, and close."""
+        body = json.dumps({"message": msg}).encode()
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
+        )
+        self.transport.close()
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class HttpDoor:
+    """Serves an ASGI application over mutual TLS in the running loop. Binds to the local machine unless told more."""
+
+    def __init__(self, app: AsgiApp, *, tls: ssl.SSLContext, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._tls = tls
+        self._host = host
+        self._asked_port = port
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+        self._config = uvicorn.Config(
+            app,
+            http=PeerProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
+        self._config.load()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; raises ValueError before ``start``."""
+        if self._server is None:
+            raise ValueError("the door has no port before it is started")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self) -> None:
+        """Begin to listen; raises ConfigurationError when the port cannot be had."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: PeerProtocol(self._config, self._state, {}, loop),
+                self._host,
+                self._asked_port,
+                ssl=self._tls,
+                ssl_handshake_timeout=TLS_TIMEOUT_S,
+                ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
+            )
+        except OSError as fault:
+            raise ConfigurationError(
+                f"cannot listen on {self._host}:{self._asked_port}: {fault.strerror}",
+                remedy="choose a free port, or 0 for any",
+            ) from None
+        self._tick(loop)
+
+    async def stop(self, *, grace_s: float = 2.0) -> None:
+        """Stop listening, let requests in work finish for up to ``grace_s``, close every connection. Idempotent."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        if self._ticking is not None:
+            self._ticking.cancel()
+        server.close()
+        connections = list(self._state.connections)
+        for connection in connections:
+            connection.shutdown()
+        if self._state.tasks:
+            _, late = await asyncio.wait(self._state.tasks, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.sleep(0)  # the last answers leave
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        await server.wait_closed()
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Renew the Date header once per second."""
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        self._ticking = loop.call_later(1.0, self._tick, loop)

@@ -1,0 +1,98 @@
+"""Mutual TLS: one certificate authority, both sides prove who they are, and the name is one URI in the certificate.
+
+The identity of a peer is the single URI among the alternative names of its certificate (``urn:qanat:...``); a
+certificate with none, or with several, proves no identity. Host names say nothing here: certificates of all nodes name
+``localhost``, so a client checks the URI of the key manager it means to reach.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from qanat.ground.errors import ConfigurationError
+
+
+class Credentials(Protocol):
+    """Where one party's certificate and private key are, and the certificate of the authority that it trusts (PEM)."""
+
+    @property
+    def certificate(self) -> Path: ...
+    @property
+    def key(self) -> Path: ...
+    @property
+    def ca(self) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Credentials wherever they lie."""
+
+    certificate: Path
+    key: Path
+    ca: Path
+
+
+def server_context(files: Credentials) -> ssl.SSLContext:
+    """Return a context that shows our certificate and demands the client's. Raises ConfigurationError."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER, files)
+    context.verify_mode = ssl.CERT_REQUIRED
+    # No resumption: each connection proves itself anew, so an expired certificate does not live on in a ticket.
+    context.num_tickets = 0
+    return context
+
+
+def client_context(files: Credentials, *, expected_peer: str | None = None) -> ssl.SSLContext:
+    """Return a context that shows our certificate and demands the server's. Raises ConfigurationError.
+
+    With ``expected_peer`` the handshake fails unless the server proves just this identity: nothing is sent to another.
+    Without it the caller must check ``peer_identity`` itself before it trusts the connection.
+    """
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, files)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    if expected_peer is not None:
+        context.sslobject_class = _object_for(expected_peer)
+    return context
+
+
+def peer_identity(connection: ssl.SSLObject | None) -> str | None:
+    """Return the one URI in the peer's certificate; None without a certificate, without a URI, or with several."""
+    certificate = connection.getpeercert() if connection is not None else None
+    names = certificate.get("subjectAltName", ()) if certificate else ()
+    uris = [str(name[1]) for name in names if name[0] == "URI"]
+    return uris[0] if len(uris) == 1 else None
+
+
+def _context(protocol: ssl._SSLMethod, files: Credentials) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cafile=files.ca)
+        context.load_cert_chain(files.certificate, files.key, password=_no_password)
+    except (OSError, ValueError) as fault:
+        names = ", ".join(map(str, (files.certificate, files.key, files.ca)))
+        raise ConfigurationError(
+            f"certificate, key and authority do not load or do not fit together: {fault}",
+            remedy=f"check {names}; `qanat pki` makes a set",
+        ) from None
+    return context
+
+
+def _no_password() -> str:
+    # Without this OpenSSL would ask at the terminal and a service would hang at its start.
+    raise ValueError("the private key is encrypted; keep it unencrypted, readable by this user alone")
+
+
+def _object_for(expected_peer: str) -> type[ssl.SSLObject]:
+    class ExpectedPeer(ssl.SSLObject):
+        """Ends the handshake only with the one peer that is meant."""
+
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            if (found := peer_identity(self)) != expected_peer:
+                raise ssl.SSLCertVerificationError(f"the server is {found or 'nobody'}, expected {expected_peer}")
+
+    return ExpectedPeer

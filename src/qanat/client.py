@@ -1,0 +1,221 @@
+"""The client of a key manager's ETSI GS QKD 014 door: what an application holds to get keys.
+
+One client is one application (SAE), proven by its certificate, at its own site's key manager. It keeps its connection
+open, since a TLS handshake costs more than many keys. A request whose answer is lost is never sent again: the keys in
+that answer were given, once, and are gone; the caller asks anew and gets others. Only a connection that could not be
+opened is tried again, because then nothing was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from qanat.adapters.tls import Credentials, client_context
+from qanat.doors.etsi014 import delivery
+from qanat.doors.etsi014.parsing import Wishes
+from qanat.ground.errors import ChannelClosed, ChannelTimeout, ConfigurationError, PeerProtocolError
+from qanat.ground.identifiers import KeyID, KmeId, NodeId, SaeId, SaePair
+from qanat.ground.keys import KeyStatus, SecretKey
+from qanat.ground.tracing import Trace
+
+R = TypeVar("R")
+
+DEFAULT_PATIENCE_S = 30.0
+ANSWER_MARGIN_S = 10.0
+"""Beyond its patience a client waits this long for the answer itself."""
+CONNECT_PAUSES_S = (0.1, 0.3, 1.0)
+"""Before each new try to connect."""
+KEEP_ALIVE_S = 30.0
+"""Less than the server's, so that a request never meets a connection that the server is closing."""
+
+
+class Etsi014Client:
+    """Keys for one application (the port ``KeySupply``), from the key manager of its site.
+
+    ``kme``, when given, is the one key manager that will be talked to; any other ends the handshake. ``trace`` is the
+    request that keys are asked for: its newest event goes along as their cause, and it goes on from the event that gave
+    them. ``patience_s`` is how long a key manager of ours may wait for new key before it reports a shortage.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        tls: Credentials,
+        sae: SaeId,
+        kme: KmeId | str | None = None,
+        trace: Trace | None = None,
+        patience_s: float = DEFAULT_PATIENCE_S,
+    ) -> None:
+        self.sae = sae
+        self.trace = trace
+        self.patience_s = patience_s
+        self.classical_route: tuple[NodeId, ...] = ()
+        """The route that the last keys' message should take, where the key manager told it."""
+        self._http = httpx.AsyncClient(
+            base_url=_checked_url(base_url),
+            verify=client_context(tls, expected_peer=kme),
+            timeout=httpx.Timeout(ANSWER_MARGIN_S, read=patience_s + ANSWER_MARGIN_S),
+            limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_S),
+            trust_env=False,  # keys go through no proxy that the environment names
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; idempotent."""
+        await self._http.aclose()
+
+    async def get_status(self, peer: SaeId, /) -> KeyStatus:
+        """Return what is in stock with ``peer``. Raises UnknownNode or BadParameter, NotEntitled, ChannelError."""
+        return delivery.read_status(await self._call("GET", peer, "status"))
+
+    async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
+        """Return fresh keys shared with ``peer``, as master.
+
+        Raises KeyShortage with ``retry_after_s``, BadParameter, UnknownNode, NoRoute, NotEntitled,
+        KeyManagementError, PeerProtocolError; ChannelClosed or ChannelTimeout when the answer is lost, and any keys
+        in it with it.
+        """
+        body = delivery.key_request_body(count=count, size_bits=size_bits, wishes=self._wishes())
+        given = delivery.read_keys(await self._call("POST", peer, "enc_keys", body), SaePair(self.sae, peer))
+        if len(given.keys) != count or any(key.size_bits != size_bits for key in given.keys):
+            raise PeerProtocolError(
+                f"{count} keys of {size_bits} bits were asked, the key manager gave others", remedy="use none of them"
+            )
+        self.classical_route = given.classical_route
+        if self.trace is not None and given.event_id is not None:
+            self.trace.follow(given.event_id)
+        return given.keys
+
+    async def get_keys_by_id(self, peer: SaeId, key_ids: Sequence[KeyID], /) -> Sequence[SecretKey]:
+        """Return, as slave and in this order, the keys that ``peer`` was given under these ids.
+
+        Raises KeyNotFound, NotEntitled and what ``get_keys`` raises.
+        """
+        body = delivery.key_ids_body(key_ids)
+        given = delivery.read_keys(await self._call("POST", peer, "dec_keys", body), SaePair(peer, self.sae))
+        by_id = {key.key_id: key for key in given.keys}
+        if len(given.keys) != len(key_ids) or by_id.keys() != set(key_ids):
+            raise PeerProtocolError("the key manager gave keys of other ids than asked", remedy="use none of them")
+        return tuple(by_id[key_id] for key_id in key_ids)
+
+    def _wishes(self) -> Wishes:
+        trace = self.trace
+        return Wishes(
+            cause=trace.last if trace else None,
+            request_id=trace.request_id if trace else None,
+            patience_s=self.patience_s,
+            told=True,
+        )
+
+    async def _call(self, method: str, peer: SaeId, call: str, body: bytes | None = None) -> bytes:
+        """Return the body of a 200 answer; raises what any other means."""
+        url = delivery.path(peer, call)
+        headers = {"content-type": "application/json"} if body is not None else {}
+        async with _faults_named(self._http.base_url):
+            response = await self._send(self._http.build_request(method, url, content=body, headers=headers))
+        if response.status_code != 200:
+            retry_after = response.headers.get("retry-after")
+            raise delivery.read_error(response.status_code, response.content, retry_after=retry_after)
+        return response.content
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        for pause_s in CONNECT_PAUSES_S:
+            try:
+                return await self._http.send(request)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                await asyncio.sleep(pause_s)
+        return await self._http.send(request)
+
+
+class Client:
+    """The same for programs without an event loop; a context manager, like the other.
+
+    One loop serves all its calls, so it may not be used where a loop runs already.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        tls: Credentials,
+        sae: SaeId,
+        kme: KmeId | str | None = None,
+        patience_s: float = DEFAULT_PATIENCE_S,
+    ) -> None:
+        self._closed = False
+        self._runner = asyncio.Runner()
+        self._client = Etsi014Client(base_url, tls=tls, sae=sae, kme=kme, patience_s=patience_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections and the loop; idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._run(self._client.close())
+            self._runner.close()
+
+    def get_status(self, peer: SaeId, /) -> KeyStatus:
+        """Return what is in stock with ``peer``; see ``Etsi014Client.get_status``."""
+        return self._run(self._client.get_status(peer))
+
+    def get_keys(self, peer: SaeId, /, *, count: int = 1, size_bits: int = 256) -> Sequence[SecretKey]:
+        """Return fresh keys shared with ``peer``; see ``Etsi014Client.get_keys``."""
+        return self._run(self._client.get_keys(peer, count=count, size_bits=size_bits))
+
+    def get_keys_by_id(self, peer: SaeId, key_ids: Sequence[KeyID], /) -> Sequence[SecretKey]:
+        """Return the keys that ``peer`` was given; see ``Etsi014Client.get_keys_by_id``."""
+        return self._run(self._client.get_keys_by_id(peer, key_ids))
+
+    def _run(self, work: Coroutine[Any, Any, R]) -> R:
+        return self._runner.run(work)
+
+
+def _checked_url(base_url: str) -> httpx.URL:
+    with contextlib.suppress(httpx.InvalidURL):
+        url = httpx.URL(base_url)
+        if url.scheme == "https" and url.host:
+            return url
+    raise ConfigurationError(f"{base_url!r} is no address of a key manager", remedy="give https://HOST:PORT")
+
+
+@contextlib.asynccontextmanager
+async def _faults_named(base_url: httpx.URL) -> AsyncIterator[None]:
+    """Turn httpx's failures into ours."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout) as fault:
+        raise ChannelClosed(
+            f"no connection to {base_url}: {fault or 'timed out'}; nothing was asked",
+            remedy="check that the key manager runs, and that both certificates are of one authority and in date",
+        ) from None
+    except httpx.TimeoutException:
+        raise ChannelTimeout(
+            f"{base_url} did not answer in time; keys in that answer are lost",
+            remedy="ask anew: other keys will be given",
+        ) from None
+    except httpx.TransportError as fault:
+        raise ChannelClosed(
+            f"the connection to {base_url} ended before the answer ({fault}); keys in that answer are lost",
+            remedy="ask anew; at a first call check that the key manager accepts this certificate",
+        ) from None
