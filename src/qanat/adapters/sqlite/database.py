@@ -1,0 +1,181 @@
+"""One SQLite file: opened for this process alone, and written in groups of calls that share one commit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from qanat.adapters.encryption import SALT_BYTES, Vault, is_right_master_key, proof_of_master_key
+from qanat.adapters.sqlite.blocks import BlockTables
+from qanat.adapters.sqlite.keys import KeyTables
+from qanat.adapters.sqlite.schema import prepare
+from qanat.ground.errors import ConfigurationError, QanatError, StoreFailed
+from qanat.ground.keys import SecretBytes
+from qanat.ground.ports import Entropy
+
+PRAGMAS = (
+    # exclusive first: WAL then needs no shared memory, and no other connection can come between (SQLite before 3.51.3
+    # can corrupt a WAL file that several connections write)
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA secure_delete = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -16384",
+)
+
+
+class Database:
+    """The tables of one key store and the transaction around each group of calls. Used by the writer's thread alone.
+
+    ``block_tables`` and ``key_tables`` may be used only inside the actions given to ``commit``.
+    """
+
+    def __init__(self, path: Path, *, master_key: SecretBytes, entropy: Entropy) -> None:
+        """Open or make the file; raises ConfigurationError: in use, another master key, no key store, newer."""
+        self.path = path
+        self._connection = _connect(path)
+        try:
+            with _transaction(self._connection):
+                prepare(self._connection, name=str(path))
+                vault = _open_vault(self._connection, path, master_key, entropy)
+                self.epoch = self._read_epoch()
+        except sqlite3.Error as fault:
+            self._connection.close()
+            raise _store_failed(path, fault) from None
+        except QanatError:
+            self._connection.close()
+            raise
+        self.block_tables = BlockTables(self._connection, vault)
+        self.key_tables = KeyTables(self._connection, vault)
+
+    def open_epoch(self) -> int:
+        """Begin the next epoch and return its number."""
+        self._connection.execute("UPDATE state SET value = value + 1 WHERE name = 'epoch'")
+        self.epoch = self._read_epoch()
+        return self.epoch
+
+    def commit(self, actions: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Run the actions in one durable transaction; return for each its result, or the QanatError it raised.
+
+        An action that raises is undone alone. When the machine fails in the middle, each is tried again by itself, so
+        that one call too large for the disk does not fail its neighbours.
+        """
+        try:
+            with _transaction(self._connection):
+                self.epoch = self._read_epoch()
+                return [self._run_one(action) for action in actions]
+        except sqlite3.Error as fault:
+            self._forget_caches()
+            if len(actions) == 1:
+                return [_store_failed(self.path, fault)]
+        return [self.commit([action])[0] for action in actions]
+
+    def truncate_log(self) -> None:
+        """Move the write-ahead log into the file and empty it, so that destroyed rows do not linger there."""
+        # the call it follows is durable already and must not fail now; the log is then emptied at a later time
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the file; what was committed is in it, and the write-ahead log is gone."""
+        self._forget_caches()
+        self._connection.close()
+
+    def _run_one(self, action: Callable[[], Any]) -> Any:
+        self._connection.execute("SAVEPOINT call")
+        try:
+            result = action()
+        except QanatError as fault:
+            self._connection.execute("ROLLBACK TO call")
+            result = fault
+        self._connection.execute("RELEASE call")
+        return result
+
+    def _read_epoch(self) -> int:
+        (epoch,) = self._connection.execute("SELECT value FROM state WHERE name = 'epoch'").fetchone()
+        return int(epoch)
+
+    def _forget_caches(self) -> None:
+        self.block_tables.forget_cache()
+        self.key_tables.forget_cache()
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _create_private_file(path)
+        connection = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as fault:
+        raise ConfigurationError(f"cannot open the key store {path}: {fault}", remedy=_WRITABLE) from None
+    try:
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
+    except sqlite3.Error as fault:
+        connection.close()
+        raise _cannot_open(path, fault) from None
+    return connection
+
+
+def _create_private_file(path: Path) -> None:
+    # only a file that is not there yet is opened here: closing a second descriptor of a database that this process has
+    # open would drop SQLite's locks on it (POSIX advisory locks belong to the process, not to the descriptor)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    path.chmod(0o600)
+
+
+def _open_vault(connection: sqlite3.Connection, path: Path, master_key: SecretBytes, entropy: Entropy) -> Vault:
+    last = connection.execute("SELECT id, salt, proof FROM opening ORDER BY id DESC LIMIT 1").fetchone()
+    if last is not None and not is_right_master_key(master_key, salt=last[1], proof=last[2]):
+        raise ConfigurationError(
+            f"the master key does not fit the key store {path}",
+            remedy="start with the master key that this store was made with",
+        )
+    salt = entropy.public_bytes(SALT_BYTES)
+    number = 1 if last is None else last[0] + 1
+    proof = proof_of_master_key(master_key, salt=salt)
+    connection.execute("INSERT INTO opening VALUES (?, ?, ?)", (number, salt, proof))
+
+    def salt_of(opening: int) -> bytes:
+        row = connection.execute("SELECT salt FROM opening WHERE id = ?", (opening,)).fetchone()
+        if row is None:
+            raise StoreFailed(f"{path}: a row names an opening {opening} that never was", remedy="the file is damaged")
+        return bytes(row[0])
+
+    return Vault(master_key, opening=number, salt_of=salt_of, entropy=entropy)
+
+
+_WRITABLE = "check that the folder exists, belongs to this user and is on a disk with space"
+
+
+def _cannot_open(path: Path, fault: sqlite3.Error) -> ConfigurationError:
+    match fault.sqlite_errorcode & 0xFF:
+        case sqlite3.SQLITE_BUSY:
+            return ConfigurationError(
+                f"the key store {path} is already in use",
+                remedy="stop the other process that has it open, or start this one with another data folder",
+            )
+        case sqlite3.SQLITE_NOTADB:
+            return ConfigurationError(f"{path} is no key store", remedy="choose another data folder")
+        case _:
+            return ConfigurationError(f"cannot open the key store {path}: {fault}", remedy=_WRITABLE)
+
+
+def _store_failed(path: Path, fault: sqlite3.Error) -> StoreFailed:
+    return StoreFailed(f"the key store {path} could not write: {fault}", remedy="make space on its disk, and check it")

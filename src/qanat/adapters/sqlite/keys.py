@@ -1,0 +1,260 @@
+"""Keys of applications: put, supplied once to each who is entitled, destroyed. SQL and encryption, no transactions."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from qanat.adapters.encryption import DataKey, Vault, identity
+from qanat.ground.errors import KeyNotFound, KeyShortage, NotEntitled, PadReused
+from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair
+from qanat.ground.keys import Origin, SecretBytes, SecretKey, Selection
+
+CACHED_DATA_KEYS = 256
+
+_SELECT_KEY = (
+    "SELECT app_key.id, key_id, master, slave, is_confirmed, waiting, served, batch, number, sealed, route, origin,"
+    " created_utc_s, qkd_bits_spent FROM app_key JOIN pair ON pair.id = app_key.pair"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A row of ``app_key`` as it is stored, still sealed."""
+
+    row: int
+    key_id: KeyID
+    pair: SaePair
+    is_confirmed: bool
+    waiting: tuple[SaeId, ...]
+    served: tuple[SaeId, ...]
+    batch: int
+    number: int
+    sealed: bytes
+    route: tuple[NodeId, ...]
+    origin: Origin
+    created_utc_s: float
+    qkd_bits_spent: int
+
+
+class KeyTables:
+    """The tables ``app_key``, ``batch``, ``pair`` and ``seen_key``, which is the memory of all ids that ever were."""
+
+    def __init__(self, connection: sqlite3.Connection, vault: Vault) -> None:
+        self._connection = connection
+        self._vault = vault
+        self._data_keys: OrderedDict[int, DataKey] = OrderedDict()
+
+    def forget_cache(self) -> None:
+        """Drop unwrapped data keys."""
+        self._data_keys.clear()
+
+    def put(self, keys: Sequence[SecretKey], *, entitled: frozenset[SaeId], confirmed: bool) -> None:
+        """Keep keys under a fresh data key; those held already stay as they are. Raises PadReused for a gone one."""
+        new = self._new_keys(keys)
+        if not new:
+            return
+        key, batch = self._new_batch(len(new))
+        waiting = json.dumps(sorted(entitled))
+        self._connection.executemany(
+            "INSERT INTO app_key (key_id, pair, size_bits, is_confirmed, master_may, waiting, batch, number, sealed,"
+            " route, origin, created_utc_s, qkd_bits_spent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    *(_raw(one.key_id), self._pair_row(one.pair), one.size_bits, confirmed),
+                    *(one.pair.master in entitled, waiting, batch, number),
+                    key.seal(number, one.secret.reveal(), _place(one.key_id, one.pair)),
+                    *(json.dumps(one.route), one.origin, one.created_utc_s, one.qkd_bits_spent),
+                )
+                for number, one in enumerate(new)
+            ],
+        )
+
+    def supply(self, pair: SaePair, *, count: int, size_bits: int, request_id: RequestId) -> Sequence[SecretKey]:
+        """Hand the master its oldest confirmed keys of this size; raises KeyShortage."""
+        found = self._connection.execute(
+            _SELECT_KEY  # noqa: S608 - a constant
+            + " WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"
+            " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1 ORDER BY app_key.id LIMIT ?",
+            (pair.master, pair.slave, size_bits, count),
+        )
+        rows = [_key_row(values) for values in found]
+        if len(rows) < count:
+            raise KeyShortage(
+                f"request {request_id} asks {count} keys of {size_bits} bits; {pair.master} has {len(rows)}"
+                f" with {pair.slave}",
+                remedy="wait until more were relayed",
+            )
+        return self._hand_over(rows, pair.master)
+
+    def supply_by_id(self, key_ids: Sequence[KeyID], *, sae: SaeId) -> Sequence[SecretKey]:
+        """Hand an SAE these keys, in this order; raises KeyNotFound, NotEntitled."""
+        rows = []
+        for key_id in key_ids:
+            row = self._row_of(key_id)
+            if row is None or not row.is_confirmed or sae in row.served:
+                raise _key_not_found(key_id)
+            if sae not in row.waiting:
+                raise NotEntitled(f"key {key_id} is not for {sae}", remedy="ask as one of the SAEs that the key joins")
+            rows.append(row)
+        if len(set(key_ids)) < len(key_ids):
+            raise _key_not_found(Counter(key_ids).most_common(1)[0][0])
+        return self._hand_over(rows, sae)
+
+    def confirm(self, key_ids: Sequence[KeyID]) -> None:
+        """Make keys suppliable; raises KeyNotFound, and confirms none, when one is not here."""
+        for key_id in key_ids:
+            cursor = self._connection.execute("UPDATE app_key SET is_confirmed = 1 WHERE key_id = ?", (_raw(key_id),))
+            if cursor.rowcount == 0:
+                raise _key_not_found(key_id)
+
+    def void(self, selection: Selection) -> int:
+        """Destroy the selected keys; returns how many there were."""
+        rows: dict[int, int] = {}
+        for key_id in selection.key_ids:
+            rows.update(self._batches_by_row("key_id = ?", _raw(key_id)))
+        for pair in selection.pairs:
+            rows.update(
+                self._batches_by_row(
+                    "pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)", pair.master, pair.slave
+                )
+            )
+        if selection.unconfirmed:
+            rows.update(self._batches_by_row("is_confirmed = 0"))
+        self._delete(rows.items())
+        return len(rows)
+
+    def count(self, pair: SaePair, *, size_bits: int) -> int:
+        """Return how many keys of this size ``supply`` could hand over."""
+        (number,) = self._connection.execute(
+            "SELECT count(*) FROM app_key WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"
+            " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1",
+            (pair.master, pair.slave, size_bits),
+        ).fetchone()
+        return int(number)
+
+    def _new_keys(self, keys: Sequence[SecretKey]) -> list[SecretKey]:
+        """Return the keys whose ids were never seen, and note their ids."""
+        new = []
+        for key in keys:
+            raw = _raw(key.key_id)
+            if self._connection.execute("INSERT OR IGNORE INTO seen_key VALUES (?)", (raw,)).rowcount:
+                new.append(key)
+            elif self._connection.execute("SELECT 1 FROM app_key WHERE key_id = ?", (raw,)).fetchone() is None:
+                if any(key.key_id == earlier.key_id for earlier in new):
+                    continue
+                raise PadReused(
+                    f"key {key.key_id} was here before and is gone",
+                    remedy="refused; if a peer sent it again, it lost track of its keys: make new ones",
+                )
+        return new
+
+    def _new_batch(self, num_keys: int) -> tuple[DataKey, int]:
+        cursor = self._connection.execute("INSERT INTO batch (keys_left, wrapped_key) VALUES (?, ?)", (num_keys, b""))
+        batch = cursor.lastrowid or 0
+        key, wrapped = self._vault.new_data_key(identity("batch", batch))
+        self._connection.execute("UPDATE batch SET wrapped_key = ? WHERE id = ?", (wrapped, batch))
+        return key, batch
+
+    def _pair_row(self, pair: SaePair) -> int:
+        names = (pair.master, pair.slave)
+        self._connection.execute("INSERT OR IGNORE INTO pair (master, slave) VALUES (?, ?)", names)
+        (row,) = self._connection.execute("SELECT id FROM pair WHERE master = ? AND slave = ?", names).fetchone()
+        return int(row)
+
+    def _row_of(self, key_id: KeyID) -> KeyRow | None:
+        values = self._connection.execute(_SELECT_KEY + " WHERE key_id = ?", (_raw(key_id),)).fetchone()
+        return None if values is None else _key_row(values)
+
+    def _batches_by_row(self, condition: str, *values: str | bytes) -> dict[int, int]:
+        query = "SELECT id, batch FROM app_key WHERE " + condition  # noqa: S608 - fixed conditions of ``void``
+        found = self._connection.execute(query, values)
+        return dict(found.fetchall())
+
+    def _hand_over(self, rows: Sequence[KeyRow], sae: SaeId) -> list[SecretKey]:
+        """Return the keys and end the right of ``sae`` to them; a key that nobody waits for any more is destroyed."""
+        keys = [self._open(row) for row in rows]
+        done = []
+        for row in rows:
+            waiting = [one for one in row.waiting if one != sae]
+            if not waiting:
+                done.append((row.row, row.batch))
+                continue
+            self._connection.execute(
+                "UPDATE app_key SET waiting = ?, served = ?, master_may = ? WHERE id = ?",
+                (json.dumps(waiting), json.dumps([*row.served, sae]), row.pair.master in waiting, row.row),
+            )
+        self._delete(done)
+        return keys
+
+    def _open(self, row: KeyRow) -> SecretKey:
+        secret = self._data_key(row.batch).open(row.number, row.sealed, _place(row.key_id, row.pair))
+        return SecretKey(
+            key_id=row.key_id,
+            pair=row.pair,
+            secret=SecretBytes(secret),
+            route=row.route,
+            origin=row.origin,
+            created_utc_s=row.created_utc_s,
+            qkd_bits_spent=row.qkd_bits_spent,
+        )
+
+    def _data_key(self, batch: int) -> DataKey:
+        key = self._data_keys.get(batch)
+        if key is None:
+            (wrapped,) = self._connection.execute("SELECT wrapped_key FROM batch WHERE id = ?", (batch,)).fetchone()
+            key = self._data_keys[batch] = self._vault.unwrap(wrapped, identity("batch", batch))
+            if len(self._data_keys) > CACHED_DATA_KEYS:
+                self._data_keys.popitem(last=False)
+        return key
+
+    def _delete(self, rows: Iterable[tuple[int, int]]) -> None:
+        """Destroy keys by (row, batch); a batch's data key goes with the last of its keys."""
+        gone = list(rows)
+        self._connection.executemany("DELETE FROM app_key WHERE id = ?", [(row,) for row, _ in gone])
+        for batch, count in Counter(batch for _, batch in gone).items():
+            (left,) = self._connection.execute(
+                "UPDATE batch SET keys_left = keys_left - ? WHERE id = ? RETURNING keys_left", (count, batch)
+            ).fetchone()
+            if left == 0:
+                self._connection.execute("DELETE FROM batch WHERE id = ?", (batch,))
+                self._data_keys.pop(batch, None)
+
+
+def _raw(key_id: KeyID) -> bytes:
+    return uuid.UUID(key_id).bytes
+
+
+def _place(key_id: KeyID, pair: SaePair) -> bytes:
+    return identity("key", key_id, pair.master, pair.slave)
+
+
+def _key_row(values: tuple[Any, ...]) -> KeyRow:
+    row, raw, master, slave, confirmed, waiting, served, batch, number, sealed, route, origin, created, spent = values
+    return KeyRow(
+        row=row,
+        key_id=KeyID(str(uuid.UUID(bytes=raw))),
+        pair=SaePair(SaeId(master), SaeId(slave)),
+        is_confirmed=bool(confirmed),
+        waiting=tuple(json.loads(waiting)),
+        served=tuple(json.loads(served)),
+        batch=batch,
+        number=number,
+        sealed=sealed,
+        route=tuple(json.loads(route)),
+        origin=cast(Origin, origin),
+        created_utc_s=created,
+        qkd_bits_spent=spent,
+    )
+
+
+def _key_not_found(key_id: KeyID) -> KeyNotFound:
+    return KeyNotFound(
+        f"key {key_id} is not here: never came, not confirmed yet, supplied before, or destroyed",
+        remedy="check the id; each SAE gets a key once",
+    )

@@ -1,0 +1,145 @@
+"""The KeyStore port on one SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from qanat.adapters.encryption import KEY_BYTES
+from qanat.adapters.sqlite.database import Database
+from qanat.adapters.sqlite.writer import StoreWriter
+from qanat.adapters.system import SystemEntropy
+from qanat.ground.bits import whole_bytes
+from qanat.ground.errors import ConfigurationError, StaleEpoch
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, RequestId, SaeId, SaePair, canonical_key_id
+from qanat.ground.keys import (
+    BitRange,
+    KeyBlock,
+    PoolId,
+    PoolLevel,
+    SecretBytes,
+    SecretKey,
+    Selection,
+    SpentBits,
+    Use,
+)
+from qanat.ground.ports import Entropy
+
+T = TypeVar("T")
+
+
+class SqliteKeyStore:
+    """A handle on a key store; every call is one durable transaction in the writer's thread.
+
+    The file belongs to one process. Within it several handles may be open: the one that opened the last epoch works,
+    the others raise StaleEpoch.
+    """
+
+    def __init__(self, database: Database, writer: StoreWriter) -> None:
+        self._database = database
+        self._writer = writer
+        self._epoch = database.epoch
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls, path: Path, *, master_key: SecretBytes, writer: StoreWriter, entropy: Entropy | None = None
+    ) -> SqliteKeyStore:
+        """Open the store in ``path``, made (mode 0600) when it is not there. ``master_key`` stays the caller's.
+
+        Raises ConfigurationError: in use by another process, another master key, written by a newer program, no store.
+        """
+        if len(master_key) != KEY_BYTES:
+            raise ConfigurationError(
+                f"a master key has {KEY_BYTES} bytes, this one has {len(master_key)}", remedy="name the right key file"
+            )
+        return cls(await writer.open(path, master_key=master_key, entropy=entropy or SystemEntropy()), writer)
+
+    async def close(self) -> None:
+        """Give the file back; the writer goes on. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            await self._writer.release(self._database)
+
+    async def open_epoch(self) -> Epoch:
+        """Begin a new epoch, one above the last; older handles raise StaleEpoch from now on."""
+        self._epoch = await self._writer.commit(self._database, self._database.open_epoch)
+        return Epoch(self._epoch)
+
+    async def add_block(self, block: KeyBlock, /) -> None:
+        """Keep a block, cut by ``split_block``, unconfirmed. Idempotent by id for ever."""
+        await self._commit(lambda: self._database.block_tables.add(block))
+
+    async def confirm(self, block_id: BlockId, /) -> None:
+        """Make a block spendable; raises BlockUnknown."""
+        await self._commit(lambda: self._database.block_tables.confirm(block_id))
+
+    async def spend(self, pool: PoolId, /, *, num_bits: int, use: Use, request_id: RequestId) -> SpentBits:
+        """Take the oldest confirmed bits of a pool, for good; raises KeyShortage."""
+        if whole_bytes(num_bits) == 0:
+            raise ValueError("a spend takes at least 8 bits")
+        return await self._commit(
+            lambda: self._database.block_tables.spend(pool, num_bits=num_bits, use=use, request_id=request_id)
+        )
+
+    async def spend_range(self, pool: PoolId, bits: BitRange, /, *, use: Use) -> SpentBits:
+        """Take just these bits; raises PadReused, BlockUnknown."""
+        if not bits.slices:
+            raise ValueError("a range to spend has at least one slice")
+        return await self._commit(lambda: self._database.block_tables.spend_range(pool, bits, use=use))
+
+    async def put(self, keys: Sequence[SecretKey], /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
+        """Keep keys for the SAEs ``entitled``; raises PadReused for an id that was here and is gone."""
+        if not entitled:
+            raise ValueError("a key that nobody is entitled to cannot be kept")
+        for key in keys:
+            canonical_key_id(key.key_id)
+        await self._commit(lambda: self._database.key_tables.put(keys, entitled=entitled, confirmed=confirmed))
+
+    async def supply(
+        self, pair: SaePair, /, *, count: int, size_bits: int, request_id: RequestId
+    ) -> Sequence[SecretKey]:
+        """Hand the master its oldest confirmed keys of this size; raises KeyShortage."""
+        if count < 1:
+            raise ValueError(f"at least one key is supplied, not {count}")
+        return await self._commit(
+            lambda: self._database.key_tables.supply(pair, count=count, size_bits=size_bits, request_id=request_id)
+        )
+
+    async def supply_by_id(self, key_ids: Sequence[KeyID], /, *, sae: SaeId) -> Sequence[SecretKey]:
+        """Hand ``sae`` these keys, all or none; raises KeyNotFound, NotEntitled."""
+        wanted = [canonical_key_id(key_id) for key_id in key_ids]
+        return await self._commit(lambda: self._database.key_tables.supply_by_id(wanted, sae=sae))
+
+    async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
+        """Make keys suppliable; raises KeyNotFound (all or none)."""
+        wanted = [canonical_key_id(key_id) for key_id in key_ids]
+        await self._commit(lambda: self._database.key_tables.confirm(wanted))
+
+    async def void(self, selection: Selection, /) -> int:
+        """Destroy blocks and keys; returns how many were. The write-ahead log is emptied after it."""
+        database = self._database
+        count = await self._commit(lambda: database.block_tables.void(selection) + database.key_tables.void(selection))
+        if count:
+            await self._writer.truncate_log(database)
+        return count
+
+    async def levels(self) -> Mapping[PoolId, PoolLevel]:
+        """Return what every pool holds."""
+        return await self._commit(self._database.block_tables.levels)
+
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
+        """Return how many confirmed keys of this size the master of ``pair`` could be supplied."""
+        return await self._commit(lambda: self._database.key_tables.count(pair, size_bits=size_bits))
+
+    async def _commit(self, action: Callable[[], T]) -> T:
+        def fenced() -> T:
+            if self._epoch != self._database.epoch:
+                raise StaleEpoch(
+                    f"this handle is of epoch {self._epoch}, the key store of epoch {self._database.epoch}",
+                    remedy="a newer key manager has taken over this store; stop this one",
+                )
+            return action()
+
+        return await self._writer.commit(self._database, fenced)

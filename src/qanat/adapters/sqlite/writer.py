@@ -1,0 +1,168 @@
+"""One writer thread for all key stores of a process, with group commit.
+
+Calls queue while the disk is busy; the thread takes all that wait and makes them durable with one commit per store.
+A call returns after its commit, so a slow disk makes groups larger, not answers wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qanat.adapters.sqlite.database import Database
+from qanat.ground.errors import QanatError, StoreFailed
+from qanat.ground.keys import SecretBytes
+from qanat.ground.ports import Entropy
+
+T = TypeVar("T")
+
+MAX_GROUP = 512
+"""Calls per commit at most, so that the first of a long queue does not wait for the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call on its way to the thread: about which file (None when it is to be opened), inside a commit or not."""
+
+    database: Database | None
+    in_commit: bool
+    action: Callable[[], Any]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
+
+
+class StoreWriter:
+    """The thread. It starts with the first call and ends with ``close``; several event loops may use it."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._calls: deque[Call] = deque()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._databases: dict[Path, tuple[Database, int]] = {}
+
+    async def open(self, path: Path, *, master_key: SecretBytes, entropy: Entropy) -> Database:
+        """Return the database in a file; handles of one process share it. Raises ConfigurationError."""
+
+        def open_or_share() -> Database:
+            resolved = path.resolve()
+            database, handles = self._databases.get(resolved, (None, 0))
+            database = database or Database(path, master_key=master_key, entropy=entropy)
+            self._databases[resolved] = database, handles + 1
+            return database
+
+        return await self._submit(None, open_or_share, in_commit=False)
+
+    async def release(self, database: Database) -> None:
+        """Give back what ``open`` returned; the last handle closes the file."""
+
+        def close_or_keep() -> None:
+            resolved = database.path.resolve()
+            _, handles = self._databases.pop(resolved)
+            if handles > 1:
+                self._databases[resolved] = database, handles - 1
+            else:
+                database.close()
+
+        if not self._closed:
+            await self._submit(database, close_or_keep, in_commit=False)
+
+    async def commit(self, database: Database, action: Callable[[], T]) -> T:
+        """Run ``action`` in a transaction; return its result when that is durable, or raise what it raised.
+
+        A call that is cancelled while it waits for its turn does not happen; later, it happens and nobody hears of it.
+        """
+        return await self._submit(database, action, in_commit=True)
+
+    async def truncate_log(self, database: Database) -> None:
+        """Empty the write-ahead log of a file; see ``Database.truncate_log``."""
+        await self._submit(database, database.truncate_log, in_commit=False)
+
+    async def close(self) -> None:
+        """Do what waits, close every file that is still open, and end the thread. Idempotent."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
+        if self._thread is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    async def _submit(self, database: Database | None, action: Callable[[], T], *, in_commit: bool) -> T:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        with self._condition:
+            if self._closed:
+                raise StoreFailed("the key store's writer is closed", remedy="this program is shutting down")
+            self._calls.append(Call(database, in_commit, action, loop, answer))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="key store writer", daemon=True)
+                self._thread.start()
+            self._condition.notify()
+        return await answer
+
+    def _serve(self) -> None:
+        calls: list[Call] = []
+        try:
+            while calls := self._take_waiting():
+                for (database, in_commit), group in itertools.groupby(
+                    calls, lambda call: (call.database, call.in_commit)
+                ):
+                    waited_for = [call for call in group if not call.answer.cancelled()]
+                    if database is not None and in_commit:
+                        results = database.commit([call.action for call in waited_for])
+                        _deliver(zip(waited_for, results, strict=True))
+                    else:
+                        _deliver((call, _run_alone(call.action)) for call in waited_for)
+        finally:
+            # an error of ours ends the thread loudly (threading.excepthook); nobody may wait for it for ever
+            with self._condition:
+                self._closed = True
+                _deliver((call, _writer_ended()) for call in (*calls, *self._calls))
+                self._calls.clear()
+            for database, _ in self._databases.values():
+                database.close()
+
+    def _take_waiting(self) -> list[Call]:
+        """Wait for calls and return those of one group; none when the writer is closed."""
+        with self._condition:
+            while not self._calls and not self._closed:
+                self._condition.wait()
+            calls = [self._calls.popleft() for _ in range(min(MAX_GROUP, len(self._calls)))]
+        # one store's calls keep their order; sorting by store makes one commit of them
+        return sorted(calls, key=lambda call: id(call.database))
+
+
+def _run_alone(action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except QanatError as fault:
+        return fault
+
+
+def _deliver(results: Iterable[tuple[Call, Any]]) -> None:
+    """Hand results to the event loops that wait for them, one wake-up per loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for call, result in results:
+        by_loop.setdefault(call.loop, []).append((call.answer, result))
+    for loop, answers in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_resolve, answers)
+
+
+def _resolve(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for answer, result in answers:
+        if answer.done():
+            continue
+        if isinstance(result, QanatError):
+            answer.set_exception(result)
+        else:
+            answer.set_result(result)
+
+
+def _writer_ended() -> StoreFailed:
+    return StoreFailed("the key store's writer thread has ended", remedy="restart the program; see its log for why")
