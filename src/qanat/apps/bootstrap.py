@@ -1,4 +1,4 @@
-"""The only place where parts are wired together: one service process with its key managers, doors, twins and workers."""
+"""The only place where parts are wired together: a service process with key managers, doors, twins and workers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Workplace:
 
 def sessions_per_day(network: Network) -> dict[LinkId, float]:
     """Return how many amplification blocks each link makes in a day of steady work."""
-    from qanat.quantum_layer.systems import expected_capability
+    from qanat.quantum_layer.forecast import expected_capability
 
     seconds = 86_400.0
     return {
@@ -129,7 +129,7 @@ class Service:
         """Compile and load the kernels in every worker; they are cached on disk for the next start."""
         from qanat.quantum_layer.link_job import warm_up
 
-        job: Job[None] = Job(warm_up)
+        job: Job[None] = Job(warm_up, (self.entropy, system_chance()))
         await self.pool.run(job)
 
     async def _start(self) -> None:

@@ -124,6 +124,7 @@ class Nature:
             seed_words=chance.child("clicks").seed_words(),
         )
         self._chunks: deque[_Chunk] = deque(maxlen=MAX_OPEN_CHUNKS)
+        self.num_detections = 0
         self.detections = BobFacet(self._next_chunk)
         self.preparations = AliceFacet(self._reveal)
 
@@ -142,6 +143,7 @@ class Nature:
         slots, cells = self._sampler.sample(self._slots_per_chunk)
         masks = np.frombuffer(self._entropy.secret_bytes(slots.size).take(), dtype=np.uint8)
         alice_bits, bases, bits = masked_records(cells, masks)
+        self.num_detections += slots.size
         if slots.size:
             self._chunks.append(_Chunk(slots, cells, alice_bits, np.ones(slots.size, dtype=np.bool_)))
         return Detections(first_slot, self._slots_per_chunk, slots.copy(), bases, bits)

@@ -25,9 +25,9 @@ from qanat.ground.orders import (
     OrderEnded,
 )
 from qanat.ground.ports import Chance, Clock, Entropy, Job, KernelPool, Tasks
+from qanat.quantum_layer.forecast import expected_capability
 from qanat.quantum_layer.link_job import LinkRun, distil_link
 from qanat.quantum_layer.reports import BlockReport, FaultReport, decode_report
-from qanat.quantum_layer.systems import expected_capability
 
 PEER_PATIENCE_S = 30.0
 """How long one end waits for the other to start the same order."""
@@ -159,6 +159,7 @@ class TwinLink:
                 ends=self.link.ends,
                 system=self.link.system,
                 loss_db=self.link.loss_db,
+                disturbance=self.link.disturbance,
                 chance=self._chance.child(order_id, number),
                 entropy=self._entropy,
                 pads=(_pads_of(first, number), _pads_of(open_order.started[receiver], number)),

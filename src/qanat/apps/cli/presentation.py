@@ -21,8 +21,8 @@ NOTES = {
 class RunView:
     """Shows a run while it happens; ``on_event`` is an event sink."""
 
-    def __init__(self, *, is_quiet: bool) -> None:
-        self.console = Console(stderr=True, quiet=is_quiet, highlight=False)
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress = Progress(
             TextColumn("    {task.description}"),
             BarColumn(bar_width=32),
@@ -32,6 +32,7 @@ class RunView:
             transient=True,
         )
         self._bars: dict[str, TaskID] = {}
+        self._steps_shown: set[tuple[str | None, int]] = set()
 
     def __enter__(self) -> RunView:
         self._progress.start()
@@ -55,6 +56,9 @@ class RunView:
     def on_event(self, event: Event) -> None:
         """Show one of the ten steps, the progress of a link, or something that went wrong."""
         if event.step is not None:
+            if (event.request_id, event.step) in self._steps_shown:
+                return  # later batches of keys of the same request
+            self._steps_shown.add((event.request_id, event.step))
             self.say(f"  [bold cyan]({event.step:>2})[/] {STEP_TEXTS[event.step]} [dim]at {event.node}[/]")
         elif event.kind is EventKind.LINK_QUALITY:
             data = event.data

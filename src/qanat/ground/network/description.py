@@ -62,6 +62,8 @@ class Link(_Part):
     system: str
     loss_db: float = Field(ge=0, le=100)
     length_km: float = Field(gt=0, le=1000)
+    disturbance: float = Field(default=0.0, ge=0, le=0.5)
+    """Odds that somebody on the line flips a photon's bit; for rehearsals of an attack. Twins only."""
 
     @property
     def link_id(self) -> LinkId:

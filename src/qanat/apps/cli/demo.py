@@ -1,0 +1,131 @@
+"""``qanat demo``: shows a demonstration while it runs, then its tables, its report and its JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+
+from qanat.apps.cli.presentation import RunView
+from qanat.apps.demo import demonstrate, steps_of
+from qanat.apps.networks import load_network
+from qanat.apps.report import DemoResult, render_report
+from qanat.ground.clock import format_utc
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.events import EventKind
+from qanat.ground.units import format_rate, format_size
+
+REPORT_NAME = "report.html"
+
+
+def run_demo(name: str, *, file: Path | None, out: Path, as_json: bool) -> int:
+    """Run the demonstration; returns 0 only if all that it set out to prove held."""
+    network = load_network(name)
+    if file is not None and not file.is_file():
+        raise ConfigurationError(f"no file {file}", remedy="name the file to send with --file")
+    with tempfile.TemporaryDirectory(prefix="qanat-demo-") as folder, RunView() as view:
+        result = asyncio.run(demonstrate(network, Path(folder), file=file, view=view))
+    out.mkdir(parents=True, exist_ok=True)
+    report = out / REPORT_NAME
+    report.write_text(render_report(result), encoding="utf-8")
+    _show(view, result, report)
+    if as_json:
+        print(json.dumps(demo_record(result, report), indent=2))
+    return 0 if result.all_held else 1
+
+
+def demo_record(result: DemoResult, report: Path) -> dict[str, object]:
+    """Return the demonstration as JSON has it."""
+    return {
+        "all_held": result.all_held,
+        "file_identical": all(transfer.identical for transfer in result.transfers),
+        "duration_s": round(result.duration_s, 3),
+        "links": [
+            {
+                "link_id": link.link_id,
+                "loss_db": link.loss_db,
+                "sifted_rate_bits_per_s": link.sifted_rate_bits_per_s,
+                "qber": link.qber,
+                "f_ec": link.f_ec,
+                "block_bits": link.block_bits,
+                "eps_total": link.eps_total,
+                "secret_rate_bits_per_s": link.secret_rate_bits_per_s,
+                "keys_identical": link.keys_identical,
+                "provenance": dict(link.provenance),
+            }
+            for link in result.links
+        ],
+        "steps": [
+            {
+                "request": number,
+                "step": event.step,
+                "event_id": event.id,
+                "cause": event.cause,
+                "node": event.node,
+                "utc_s": event.utc_s,
+            }
+            for number, transfer in enumerate(result.transfers, start=1)
+            for event in steps_of(result.events, _delivered(result, transfer.request_id))
+        ],
+        "transfers": [
+            {
+                "name": transfer.name,
+                "size_bytes": transfer.size_bytes,
+                "num_keys": transfer.num_keys,
+                "sha256": transfer.sha256,
+                "identical": transfer.identical,
+                "key_route": list(transfer.key_route),
+            }
+            for transfer in result.transfers
+        ],
+        "checks": [{"text": check.text, "held": check.held} for check in result.checks],
+        "report": str(report),
+    }
+
+
+def _delivered(result: DemoResult, request_id: str) -> str:
+    return next(
+        event.id
+        for event in result.events
+        if event.kind is EventKind.MESSAGE_DELIVERED and event.request_id == request_id
+    )
+
+
+def _show(view: RunView, result: DemoResult, report: Path) -> None:
+    view.show_table(
+        "Links (loss: input; the rest: predicted, photon by photon)",
+        ("link", "loss dB", "sifted", "QBER", "f_EC", "block", "epsilon", "secret", "keys equal"),
+        [
+            (
+                link.link_id,
+                f"{link.loss_db:.1f}",
+                format_rate(link.sifted_rate_bits_per_s),
+                f"{100 * link.qber:.2f} %",
+                f"{link.f_ec:.3f}",
+                f"{link.block_bits / 1e6:.2f} Mbit",
+                f"{link.eps_total:.1e}",
+                format_rate(link.secret_rate_bits_per_s),
+                "yes" if link.keys_identical else "NO",
+            )
+            for link in result.links
+        ],
+    )
+    view.show_table(
+        "Sent",
+        ("name", "size", "chunks", "keys", "by way of", "equal"),
+        [
+            (
+                transfer.name,
+                format_size(transfer.size_bytes),
+                str(transfer.num_chunks),
+                str(transfer.num_keys),
+                " - ".join(transfer.key_route),
+                "yes" if transfer.identical else "NO",
+            )
+            for transfer in result.transfers
+        ],
+    )
+    for check in result.checks:
+        view.say(f"  {'[green]held[/]  ' if check.held else '[bold red]FAILED[/]'}  {check.text}")
+    view.say(f"started {format_utc(result.started_utc_s)}, took {result.duration_s:.1f} s; report: [bold]{report}[/]")

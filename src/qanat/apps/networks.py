@@ -1,0 +1,28 @@
+"""Networks by path or by packaged name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qanat.ground.data import list_names, read_text
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.network import Network, parse_network
+from qanat.quantum_layer.forecast import link_forecast
+
+
+def load_network(name: str) -> Network:
+    """Return the network in the file ``name``, or the packaged one of that name; every link's system is known."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ConfigurationError(f"cannot read {name}: {fault}", remedy="name a network file") from None
+    elif name in (packaged := list_names("networks", ".yaml")):
+        text = read_text("networks", f"{name}.yaml")
+    else:
+        raise ConfigurationError(f"no network {name!r}", remedy=f"name a file, or one of: {', '.join(packaged)}")
+    network = parse_network(text, source=name)
+    for link in network.links:
+        link_forecast(link.system, loss_db=link.loss_db)
+    return network

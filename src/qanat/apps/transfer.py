@@ -1,0 +1,132 @@
+"""One file from one application to another: two clients at two key managers' doors, and a classical channel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from qanat.adapters.files import PartialFile, read_stream, sha256_of
+from qanat.adapters.tcp_channel import ChannelServer, TcpChannel, connect_channel
+from qanat.apps.bootstrap import HOST, Service
+from qanat.client import Etsi014Client
+from qanat.ground.identifiers import RequestId, SaeId
+from qanat.ground.network import Application
+from qanat.ground.ports import KeySupply
+from qanat.services.file import Progress, ReceivedFile, SentFile, receive_file, send_file
+
+KEY_PATIENCE_S = 55.0
+"""How long one call for keys may wait while the twins make some; the service asks again until its own patience ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A transfer that both ends call finished, and what the two files say."""
+
+    name: str
+    size_bytes: int
+    num_chunks: int
+    num_keys: int
+    request_id: RequestId
+    encoded_event: str
+    delivered_event: str
+    duration_s: float
+    sha256_sent: str
+    sha256_received: str
+
+    @property
+    def is_identical(self) -> bool:
+        return self.sha256_sent == self.sha256_received
+
+
+@dataclass(frozen=True, slots=True)
+class Courier:
+    """Carries files between two applications of a running service."""
+
+    service: Service
+    sender: Application
+    receiver: Application
+    watch_supply: Callable[[KeySupply, SaeId], KeySupply] = lambda supply, _: supply
+
+    async def deliver(self, source: Path, target: Path, *, on_progress: Callable[[Progress], None]) -> Delivery:
+        """Send ``source`` and return when it lies at ``target``; raises what either end raises."""
+        clock = self.service.clock
+        began_s = clock.monotonic_s()
+        arrivals: asyncio.Queue[TcpChannel] = asyncio.Queue()
+        server = ChannelServer(arrivals.put, host=HOST, port=0)
+        await server.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                receiving = group.create_task(self._receive(arrivals, target))
+                sending = group.create_task(self._send(source, server.port, on_progress))
+        except* Exception as faults:  # one cause, told by the end that saw it first
+            raise faults.exceptions[0] from None
+        finally:
+            await server.stop()
+        sent, received = sending.result(), receiving.result()
+        return Delivery(
+            name=source.name,
+            size_bytes=received.size_bytes,
+            num_chunks=sent.num_chunks,
+            num_keys=sent.num_keys,
+            request_id=sent.request_id,
+            encoded_event=sent.encoded,
+            delivered_event=received.delivered,
+            duration_s=clock.monotonic_s() - began_s,
+            sha256_sent=await sha256_of(source),
+            sha256_received=await sha256_of(target),
+        )
+
+    async def _send(self, source: Path, port: int, on_progress: Callable[[Progress], None]) -> SentFile:
+        network = self.service.network
+        sae, peer = network.sae(self.sender.name), network.sae(self.receiver.name)
+        trace = self.service.recorder(network.site_of(sae).node).new_request()
+        channel = await connect_channel(HOST, port, timeout_s=5.0)
+        try:
+            async with self._client(self.sender) as client:
+                client.trace = trace
+                return await send_file(
+                    read_stream(source),
+                    supply=self.watch_supply(client, sae),
+                    peer=peer,
+                    channel=channel,
+                    trace=trace,
+                    clock=self.service.clock,
+                    name=source.name,
+                    size_bytes=source.stat().st_size,
+                    on_progress=on_progress,
+                )
+        finally:
+            await channel.close()
+
+    async def _receive(self, arrivals: asyncio.Queue[TcpChannel], target: Path) -> ReceivedFile:
+        network = self.service.network
+        sae, peer = network.sae(self.receiver.name), network.sae(self.sender.name)
+        channel = await arrivals.get()
+        try:
+            async with self._client(self.receiver) as client, PartialFile(target) as partial:
+                received = await receive_file(
+                    supply=self.watch_supply(client, sae),
+                    peer=peer,
+                    channel=channel,
+                    recorder=self.service.recorder(network.site_of(sae).node),
+                    sink=partial.write,
+                )
+                await partial.finish()
+                return received
+        finally:
+            await channel.close()
+
+    def _client(self, application: Application) -> Etsi014Client:
+        network = self.service.network
+        sae = network.sae(application.name)
+        node = network.site_of(sae).node
+        return Etsi014Client(
+            self.service.door_url(node),
+            tls=self.service.place.sae_files(application.name),
+            sae=sae,
+            kme=network.kme(node),
+            trace=None,
+            patience_s=KEY_PATIENCE_S,
+        )

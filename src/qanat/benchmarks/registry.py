@@ -1,0 +1,34 @@
+"""Every benchmark by its name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from qanat.benchmarks.rows import Row
+from qanat.ground.errors import RequestError
+
+BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "photon_sampling": ("photon-sampling",),
+    "distillation": (
+        *("cascade-1pct", "chain-0.5pct", "chain-1pct", "chain-2.5pct"),
+        *("toeplitz-2^18", "toeplitz-2^20", "toeplitz-2^22", "authentication"),
+    ),
+    "store": ("store-single", "store-spend"),
+    "door": ("etsi014-single", "etsi014-batch"),
+    "file_service": ("file-encryption",),
+}
+"""Module of this room -> the benchmarks it can run; each has ``run(names) -> iterator of rows``."""
+
+
+def run(names: Sequence[str]) -> Iterator[Row]:
+    """Run the benchmarks named (all when none is) and yield their rows; raises RequestError for an unknown name."""
+    known = {name for group in BENCHMARKS.values() for name in group}
+    if unknown := sorted(set(names) - known):
+        raise RequestError(f"no benchmark {', '.join(unknown)}", remedy=f"there are: {', '.join(sorted(known))}")
+    for module_name, group in BENCHMARKS.items():
+        wanted = [name for name in group if not names or name in names]
+        if wanted:
+            module = importlib.import_module(f"qanat.benchmarks.{module_name}")
+            yield from module.run(wanted)

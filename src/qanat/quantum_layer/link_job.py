@@ -1,0 +1,172 @@
+"""The worker's job behind a twin link: one amplification block from light to key, both ends and nature in between.
+
+Nature, Alice and Bob are three objects. Alice and Bob share nothing but the wire; each holds one facet of nature, its
+own pads, and computes its own key. What comes out are reports (``quantum_layer.reports``): figures while it runs, one
+block per end, or a fault per end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+
+from qanat.ground.constants import SESSION_PAD_BITS
+from qanat.ground.errors import QanatError, QuantumLayerError
+from qanat.ground.identifiers import LinkId, NodeId, OrderId
+from qanat.ground.keys import KeyBlock, SecretBytes
+from qanat.ground.orders import LinkQuality
+from qanat.ground.ports import Chance, Entropy
+from qanat.physics.systems import SYSTEMS, QKDSystem, system_named
+from qanat.postprocessing.config import DistilledKey, SessionConfig
+from qanat.postprocessing.sessions import AliceSession, BobSession
+from qanat.protocols.decoy import INTENSITY_NAMES, SecurityParameters
+from qanat.protocols.finite_key import secret_length
+from qanat.protocols.prediction import protocol_of
+from qanat.quantum_layer.forecast import AMPLIFICATION_BITS, link_forecast
+from qanat.quantum_layer.nature import Nature
+from qanat.quantum_layer.reports import BlockReport, FaultReport, encode_report
+from qanat.quantum_layer.wire import Outcome, converse, make_wire, run_parties
+
+PROTOCOL_NAME = "decoy-bb84"
+FRAME_PATIENCE_S = 30.0
+MAX_LIGHT_S = 1800.0
+"""A block that takes more link time than this is given up: the link is too dark for this block length."""
+PROGRESS_STEP = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRun:
+    """One amplification block to make: the link, nature's dice, and each end's pads (transmitter, receiver)."""
+
+    link_id: LinkId
+    order_id: OrderId
+    ends: tuple[NodeId, NodeId]
+    system: str
+    loss_db: float
+    chance: Chance
+    entropy: Entropy
+    pads: tuple[bytes, bytes] = field(repr=False)
+    disturbance: float = 0.0
+    min_key_bits: int = AMPLIFICATION_BITS
+
+
+def distil_link(run: LinkRun) -> Iterator[bytes]:
+    """Make one block; yields encoded reports, the two blocks (or faults) last."""
+    system = system_named(run.system)
+    nature = Nature(system, loss_db=run.loss_db, chance=run.chance, entropy=run.entropy, extra_error=run.disturbance)
+    config = SessionConfig(session_id=run.order_id, protocol=protocol_of(system), min_key_bits=run.min_key_bits)
+    alice = AliceSession(config, nature.preparations, SecretBytes(run.pads[0]), run.entropy, proof=secret_length)
+    bob = BobSession(config, nature.detections, SecretBytes(run.pads[1]), run.entropy, proof=secret_length)
+    ends = make_wire()
+    parties = [
+        converse(alice, ends[0], timeout_s=FRAME_PATIENCE_S),
+        converse(bob, ends[1], timeout_s=FRAME_PATIENCE_S),
+    ]
+    outcomes = yield from _watched(run, nature, system, run_parties(parties, ends))
+    for node, outcome in zip(run.ends, outcomes, strict=True):
+        if outcome.result is not None and node == run.ends[0]:
+            yield encode_report(_figures(run, nature, system, outcome.result))
+    for node, outcome in zip(run.ends, outcomes, strict=True):
+        yield encode_report(_report(run, node, outcome))
+
+
+def _watched(
+    run: LinkRun,
+    nature: Nature,
+    system: QKDSystem,
+    turns: Generator[None, None, list[Outcome[DistilledKey]]],
+) -> Generator[bytes, None, list[Outcome[DistilledKey]]]:
+    """Drive the parties and tell now and then how far the light is; the forecast serves the progress bar only."""
+    expected_s = link_forecast(run.system, loss_db=run.loss_db).block_time_s * run.min_key_bits / AMPLIFICATION_BITS
+    told = 0.0
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            outcomes: list[Outcome[DistilledKey]] = end.value
+            return outcomes
+        if nature.elapsed_s > MAX_LIGHT_S:
+            raise QuantumLayerError(
+                f"link {run.link_id} ({run.loss_db:g} dB, {system.name}) gave too few clicks in {MAX_LIGHT_S:g} s",
+                remedy="shorten the link, use better detectors, or take smaller blocks",
+            )
+        progress = min(0.99, nature.elapsed_s / expected_s)
+        if progress - told >= PROGRESS_STEP:
+            told = progress
+            yield encode_report(LinkQuality(run.order_id, run.link_id, progress, nature.elapsed_s))
+
+
+def _figures(run: LinkRun, nature: Nature, system: QKDSystem, key: DistilledKey) -> LinkQuality:
+    """Return what one session counted; rates are over the link time of the events that it used."""
+    link_time_s = key.link_slots / system.source.pulse_rate_hz
+    details = {
+        "link_slots": float(key.link_slots),
+        "detections": float(nature.num_detections),
+        "key_bits": float(key.key_bits),
+        "secret_bits": float(key.num_bits),
+        "leaked_bits": float(key.leaked_bits),
+        "estimation_bits": float(key.ledger.estimation_bits),
+        "pad_bits_spent": float(key.ledger.pad_bits_spent),
+        "eps_sec": key.eps_sec,
+        "eps_cor": SecurityParameters().eps_cor,
+        "eps_auth": SecurityParameters().eps_auth,
+        "num_tags": float(SecurityParameters().num_tags),
+    }
+    for basis_name, basis in (("rectilinear", key.counts.rectilinear), ("diagonal", key.counts.diagonal)):
+        for name, clicks, errors in zip(INTENSITY_NAMES, basis.clicks, basis.errors, strict=True):
+            details[f"clicks.{basis_name}.{name}"] = float(clicks)
+            details[f"errors.{basis_name}.{name}"] = float(errors)
+    details |= {f"terms.{name}": value for name, value in key.length.terms.items()}
+    return LinkQuality(
+        order_id=run.order_id,
+        link_id=run.link_id,
+        progress=1.0,
+        link_time_s=link_time_s,
+        qber=key.qber,
+        sifted_bits=key.sifted_bits,
+        sifted_rate_bits_per_s=key.sifted_bits / link_time_s,
+        secret_rate_bits_per_s=key.num_bits / link_time_s,
+        f_ec=key.f_ec,
+        block_bits=key.key_bits,
+        details=details,
+    )
+
+
+def _report(run: LinkRun, node: NodeId, outcome: Outcome[DistilledKey]) -> BlockReport | FaultReport:
+    key = outcome.result
+    if key is None:
+        fault = outcome.fault or QanatError("the session ended without a result")
+        return FaultReport(node, type(fault).__name__, fault.message, fault.remedy)
+    block = KeyBlock(
+        block_id=key.block_id,
+        order_id=run.order_id,
+        link_id=run.link_id,
+        local=node,
+        peer=run.ends[1] if node == run.ends[0] else run.ends[0],
+        origin="twin",
+        protocol=PROTOCOL_NAME,
+        num_bits=key.num_bits,
+        bits=key.secret,
+        eps_sec=key.eps_sec,
+        eps_cor=key.eps_cor,
+        finished_utc_s=0.0,  # stamped where a clock is
+    )
+    return BlockReport(node, block)
+
+
+def warm_up(entropy: Entropy, chance: Chance) -> None:
+    """Compile (once; cached on disk) and load every kernel that a block needs: make a small one and drop it."""
+    pads = entropy.secret_bytes(SESSION_PAD_BITS // 8).take()
+    run = LinkRun(
+        link_id=LinkId("warm-up"),
+        order_id=OrderId("warm-up"),
+        ends=(NodeId("one"), NodeId("other")),
+        system=next(iter(SYSTEMS)),
+        loss_db=10.0,
+        chance=chance,
+        entropy=entropy,
+        pads=(pads, pads),
+        min_key_bits=2**18,
+    )
+    for _ in distil_link(run):
+        pass
