@@ -13,6 +13,7 @@ _HOMES = {
     "Nature": "qanat.quantum_layer.nature",
     "Network": "qanat.ground.network",
     "SecurityParameters": "qanat.protocols.decoy",
+    "TlsFiles": "qanat.adapters.tls",
     "expected_rate": "qanat.protocols.prediction",
     "parse_network": "qanat.ground.network",
     "secret_length": "qanat.protocols.finite_key",
