@@ -1,0 +1,213 @@
+"""Bob's session: he detected the light, asks, and corrects."""
+
+from __future__ import annotations
+
+import hmac
+import uuid
+from collections.abc import Iterator, Sequence
+
+from qanat.ground.errors import FrameError, PeerProtocolError, VerificationFailed
+from qanat.ground.framing import Frame
+from qanat.ground.identifiers import BlockId
+from qanat.ground.keys import SecretBytes, SpentBits
+from qanat.ground.ports import Entropy
+from qanat.postprocessing.config import SecretLengthProof, SessionConfig
+from qanat.postprocessing.party import Party
+from qanat.postprocessing.reconciliation.cascade import (
+    SEED_BYTES,
+    CascadeCorrector,
+    CascadePlan,
+    Questions,
+    choose_log_blocks,
+)
+from qanat.postprocessing.records import Detections, DetectionSource
+from qanat.postprocessing.sifting import NONCE_BYTES, SiftedMessage, cut_detections, encode_slots, read_sifted
+from qanat.postprocessing.verification import hash_key_bytes, num_hash_bits, verification_hash
+from qanat.postprocessing.wire import Kind, pack_bits, read_int, read_text
+from qanat.protocols.decoy import DecoyCounts, SecretLength
+from qanat.protocols.finite_key import secret_length
+
+
+class BobSession(Party):
+    """The session of the party that detects: ``ground.ports.Session[DistilledKey]``."""
+
+    sends_first_half = False
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        detections: DetectionSource,
+        pads: SpentBits | SecretBytes,
+        entropy: Entropy,
+        *,
+        proof: SecretLengthProof = secret_length,
+    ) -> None:
+        super().__init__(config, pads, entropy, proof=proof)
+        self._source = detections
+        self._pieces: Iterator[Detections] = iter(())
+        self._piece: Detections | None = None
+        self._key = self._key_bases = self._errors = b""
+        self._corrector: CascadeCorrector | None = None
+        self._length: tuple[DecoyCounts, SecretLength, int] | None = None
+        self._seed = bytearray()
+
+    def start(self) -> Sequence[bytes]:
+        """Return his greeting and the slots of his first detections."""
+        self._expect({Kind.HELLO: self._on_hello})
+        header = {"config": self.config.digest(), "session": self.config.session_id}
+        return [self._frame(Kind.HELLO, header), self._next_slots()]
+
+    def _next_slots(self) -> bytes:
+        self._piece = next(self._pieces, None)
+        if self._piece is None:
+            chunk = self._source.next_chunk()
+            self._pieces = cut_detections(chunk, max_events=self.config.max_chunk_events)
+            self._piece = next(self._pieces)
+        width, body = encode_slots(self._piece)
+        return self._frame(Kind.SLOTS, {**_describe(self._piece), "width": width}, body)
+
+    def _on_hello(self, frame: Frame) -> list[bytes]:
+        self._check_hello(frame)
+        self.block_id = _read_block_id(frame)
+        self._expect({Kind.COMMIT: self._on_commit})
+        return []
+
+    def _on_commit(self, frame: Frame) -> list[bytes]:
+        assert self._piece is not None
+        if len(frame.body) != NONCE_BYTES:
+            raise FrameError(f"a commitment has {NONCE_BYTES} bytes")
+        self._expect({Kind.SIFTED: self._on_sifted})
+        body = self.entropy.public_bytes(NONCE_BYTES) + pack_bits(self._piece.bases)
+        return [self._frame(Kind.BASES, _describe(self._piece), body)]
+
+    def _on_sifted(self, frame: Frame) -> list[bytes]:
+        piece = self._piece
+        assert piece is not None
+        num_used = read_int(frame, "used", low=0, high=piece.slots.size)
+        num_matched = read_int(frame, "matched", low=0, high=num_used)
+        num_signal = read_int(frame, "signal", low=0, high=num_matched)
+        num_told = read_int(frame, "told", low=num_matched - num_signal, high=num_matched)
+        chunk, told = read_sifted(SiftedMessage(num_used, num_matched, num_signal, num_told, frame.body), piece)
+        self.sifted.add(chunk, told)
+        self.ledger.estimation_bits += num_told
+        self._count_slots(piece, num_used)
+        answer = self._frame(Kind.DISCLOSED, body=pack_bits(chunk.told_bits))
+        if self.sifted.num_bits == self.config.key_bits:
+            self._expect({Kind.TAG: self._on_sift_tag})
+            return [answer, self._tag()]
+        self._expect({Kind.COMMIT: self._on_commit})
+        return [answer, self._next_slots()]
+
+    def _count_slots(self, piece: Detections, num_used: int) -> None:
+        is_full = self.sifted.num_bits == self.config.key_bits
+        if self.sifted.num_bits > self.config.key_bits or (num_used < piece.slots.size and not is_full):
+            raise PeerProtocolError("the other party used more or fewer events than the key needs")
+        if num_used < piece.slots.size:
+            self.link_slots += int(piece.slots[num_used - 1]) + 1 - piece.first_slot
+        else:
+            self.link_slots += piece.num_slots
+
+    def _on_sift_tag(self, frame: Frame) -> list[bytes]:
+        self._check_tag(frame)
+        self._check_qber()
+        key, self._key_bases = self.sifted.packed()
+        log_blocks = choose_log_blocks(self.sifted.sample_qber, frame_bits=self.config.frame_bits)
+        seed = self.entropy.public_bytes(SEED_BYTES)
+        plan = CascadePlan(self.config.num_frames, self.config.frame_bits, log_blocks, seed)
+        self._corrector = CascadeCorrector(key, plan)
+        header = {f"log_k{i + 1}": log for i, log in enumerate(log_blocks)}
+        return [self._frame(Kind.RECONCILE, header, seed), *self._next_pass()]
+
+    def _next_pass(self) -> list[bytes]:
+        assert self._corrector is not None
+        number = self._corrector.begin_pass()
+        if number is not None:
+            self._expect({Kind.PARITIES: self._on_parities})
+            return [self._frame(Kind.PASS, {"pass": number})]
+        self._key, self._errors = self._corrector.corrected()
+        self._expect({Kind.HASH: self._on_hash})
+        return [self._frame(Kind.CORRECTED)]
+
+    def _on_parities(self, frame: Frame) -> list[bytes]:
+        assert self._corrector is not None
+        return self._ask(self._corrector.hear_parities(frame.body))
+
+    def _on_answers(self, frame: Frame) -> list[bytes]:
+        assert self._corrector is not None
+        return self._ask(self._corrector.hear_answers(frame.body))
+
+    def _ask(self, questions: Questions | None) -> list[bytes]:
+        assert self._corrector is not None
+        self.ledger.leak("cascade", self._corrector.num_parities - self.ledger.leaked_bits["cascade"])
+        if questions is None:
+            return self._next_pass()
+        self._expect({Kind.ANSWERS: self._on_answers})
+        return [self._frame(Kind.QUESTIONS, body=questions.encode())]
+
+    def _on_hash(self, frame: Frame) -> list[bytes]:
+        num_bits = num_hash_bits(self.config.security.eps_cor, key_bytes=len(self._key))
+        size = hash_key_bytes(num_bits)
+        hash_key, told = frame.body[:size], frame.body[size:]
+        if len(told) != (num_bits + 7) // 8:
+            raise FrameError(f"a hash of {num_bits} bits and its key were expected, {len(frame.body)} bytes came")
+        self.ledger.leak("verification", num_bits)
+        if not hmac.compare_digest(verification_hash(self._key, hash_key, num_bits=num_bits), told):
+            raise VerificationFailed(
+                f"the two keys differ after error correction told {self.ledger.leaked_bits['cascade']} bits",
+                remedy="the block is dropped; when this recurs, look for who alters the classical channel",
+            )
+        self._expect({Kind.TAG: self._on_reconcile_tag})
+        return [self._tag()]
+
+    def _on_reconcile_tag(self, frame: Frame) -> list[bytes]:
+        self._check_tag(frame)
+        errors = int.from_bytes(self._errors, "little")
+        diagonal = (errors & int.from_bytes(self._key_bases, "little")).bit_count()
+        rectilinear = errors.bit_count() - diagonal
+        self._length = self._prove((rectilinear, diagonal), self._key_bases)
+        self._expect({Kind.SEED: self._on_seed})
+        return [self._frame(Kind.ERRORS, {"diagonal": diagonal, "rectilinear": rectilinear})]
+
+    def _on_seed(self, frame: Frame) -> list[bytes]:
+        assert self._length is not None
+        num_bits = self._length[2]
+        if dict(frame.header) != {"key_bits": self.config.key_bits, "secret_bits": num_bits}:
+            raise PeerProtocolError(f"the other party proved another length of the secret key than {num_bits} bits")
+        self._seed += frame.body
+        seed_bits = self.config.key_bits + num_bits - 1
+        num_bytes = (seed_bits + 7) // 8
+        if len(self._seed) > num_bytes or not frame.body:
+            raise FrameError(f"{num_bytes} bytes of Toeplitz seed were expected, {len(self._seed)} came")
+        if len(self._seed) == num_bytes:
+            if seed_bits % 8 and self._seed[-1] >> (seed_bits % 8):
+                raise FrameError("the padding of the Toeplitz seed is not zero")
+            self._expect({Kind.TAG: self._on_amplify_tag})
+        return []
+
+    def _on_amplify_tag(self, frame: Frame) -> list[bytes]:
+        assert self._length is not None
+        self._check_tag(frame)
+        self._distil(self._key, bytes(self._seed), *self._length)
+        return [self._tag()]
+
+    def _wipe(self) -> None:
+        self._key = b""
+        self._piece = None
+        self._pieces = iter(())
+        if self._corrector is not None:
+            self._corrector.wipe()
+
+
+def _describe(piece: Detections) -> dict[str, int]:
+    return {"events": int(piece.slots.size), "first": piece.first_slot, "slots": piece.num_slots}
+
+
+def _read_block_id(frame: Frame) -> BlockId:
+    text = read_text(frame, "block")
+    try:
+        block_id = uuid.UUID(text)
+    except ValueError:
+        block_id = None
+    if block_id is None or block_id.version != 4 or str(block_id) != text:
+        raise FrameError("the id of the block is no UUID4 in canonical spelling")
+    return BlockId(text)

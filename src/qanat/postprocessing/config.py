@@ -1,0 +1,104 @@
+"""What the two parties of a session agree on beforehand, and what a session gives."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import Final, Protocol
+
+from qanat.ground.constants import HASH_KEY_BITS, QBER_ABORT, TAG_BITS
+from qanat.ground.framing import canonical_json
+from qanat.ground.identifiers import BlockId, OrderId
+from qanat.ground.keys import SecretBytes
+from qanat.ground.ledger import Ledger
+from qanat.protocols.decoy import DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
+
+NUM_PHASES: Final = 3
+"""Sift; reconcile and verify; amplify. One tag per direction and phase."""
+
+DIRECTION_PAD_BITS: Final = HASH_KEY_BITS + NUM_PHASES * TAG_BITS
+SESSION_PAD_BITS: Final = 2 * DIRECTION_PAD_BITS
+"""Pads a session starts with: the first half authenticates what Alice sends, the second what Bob sends."""
+
+MIN_LOG_FRAME: Final = 8
+MAX_LOG_FRAME: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """The public parameters of one session, which makes one amplification block; the same on both sides.
+
+    ``block_bits``: undisclosed signal bits of both bases together that make one block of the paper (Methods, "Error
+    correction": 256 kbit). The session sifts whole blocks until it has ``min_key_bits``; privacy amplification runs
+    over all of them at once. ``frame_bits``: what error correction treats as one, a power of two. ``qber_abort``: the
+    highest error rate of the disclosed signal. ``max_chunk_events``: detections that one message may announce.
+    """
+
+    session_id: OrderId
+    protocol: DecoyProtocol = field(default_factory=DecoyProtocol)
+    security: SecurityParameters = field(default_factory=SecurityParameters)
+    frame_bits: int = 2**16
+    block_bits: int = 2**18
+    min_key_bits: int = 4_000_000
+    qber_abort: float = QBER_ABORT
+    max_chunk_events: int = 2**22
+
+    def __post_init__(self) -> None:
+        if self.frame_bits not in {1 << log for log in range(MIN_LOG_FRAME, MAX_LOG_FRAME + 1)}:
+            raise ValueError(f"frame_bits must be a power of two from 2^8 to 2^16, got {self.frame_bits}")
+        if self.block_bits < 1 or self.block_bits % self.frame_bits:
+            raise ValueError(f"block_bits must be a multiple of frame_bits, got {self.block_bits}")
+        if self.min_key_bits < 1 or not 1 <= self.max_chunk_events <= 2**22:
+            raise ValueError("min_key_bits must be positive, max_chunk_events from 1 to 2^22")
+        if not 0 < self.qber_abort < 0.5:
+            raise ValueError(f"qber_abort must lie between 0 and 0.5, got {self.qber_abort}")
+
+    @property
+    def key_bits(self) -> int:
+        """Undisclosed signal bits that the session reconciles: whole blocks."""
+        return -(-self.min_key_bits // self.block_bits) * self.block_bits
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of ``frame_bits`` in the session's key."""
+        return self.key_bits // self.frame_bits
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all parameters, in hex: two parties that differ in one find out at once."""
+        return hashlib.sha256(canonical_json(asdict(self))).hexdigest()
+
+
+class SecretLengthProof(Protocol):
+    """A proof: from what was counted to how many bits are secret (``protocols.finite_key.secret_length``)."""
+
+    def __call__(
+        self, counts: DecoyCounts, protocol: DecoyProtocol, security: SecurityParameters, /, *, leaked_bits: int
+    ) -> SecretLength: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DistilledKey:
+    """The secret key of one amplification block, with all that was counted on the way.
+
+    ``num_bits``: of the secret, a multiple of 16. ``key_bits``: reconciled bits that went into privacy amplification.
+    ``sifted_bits``: signal events with equal bases, disclosed or not; ``qber``: the share of them that differed,
+    exact after error correction. ``f_ec``: bits told by error correction over the Shannon limit of the key's own error
+    rate (None without errors). ``link_slots``: pulses from the first to the last event used. ``eps_cor`` holds
+    correctness and authentication together, as ``KeyBlock`` wants it.
+    """
+
+    session_id: OrderId
+    block_id: BlockId
+    secret: SecretBytes = field(compare=False)
+    num_bits: int
+    counts: DecoyCounts
+    length: SecretLength
+    qber: float
+    f_ec: float | None
+    key_bits: int
+    sifted_bits: int
+    leaked_bits: int
+    link_slots: int
+    eps_sec: float
+    eps_cor: float
+    ledger: Ledger

@@ -1,0 +1,251 @@
+"""What Alice's and Bob's sessions share: the life of a session, authentication, and how it ends.
+
+A session is synchronous and pure: frames in, frames out. A frame that is altered, repeated, missing or out of turn ends
+it with an error at the latest when the phase's tag is checked; no key leaves before the last tag. After an error the
+session is dead; ``farewell`` returns the frames that tell the peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, TypeAlias
+
+from qanat.ground.authentication import TAG_BYTES, Authenticator, PadAccount, forgery_probability
+from qanat.ground.errors import (
+    AuthenticationFailed,
+    NoSecretKey,
+    PadExhausted,
+    PeerProtocolError,
+    QanatError,
+    QberTooHigh,
+)
+from qanat.ground.events import Json
+from qanat.ground.framing import Frame, decode_frame, encode_frame
+from qanat.ground.identifiers import BlockId
+from qanat.ground.keys import BitRange, SecretBytes, SpentBits
+from qanat.ground.ledger import Ledger
+from qanat.ground.ports import Entropy
+from qanat.kernels.toeplitz import toeplitz_hash
+from qanat.postprocessing.config import (
+    DIRECTION_PAD_BITS,
+    SESSION_PAD_BITS,
+    DistilledKey,
+    SecretLengthProof,
+    SessionConfig,
+)
+from qanat.postprocessing.sifting import SiftedKey
+from qanat.postprocessing.wire import UNAUTHENTICATED, Kind, abort_code, aborted_by_peer, read_text
+from qanat.protocols.decoy import DecoyCounts, SecretLength
+from qanat.protocols.entropy import binary_entropy
+
+Handler: TypeAlias = Callable[[Frame], list[bytes]]
+
+OUTPUT_GRAIN_BITS = 16
+"""The secret key is cut to a multiple of this, so that it can be halved into whole bytes."""
+
+
+class Party:
+    """One party's session. Subclasses say what they start with and how they take each kind of frame."""
+
+    sends_first_half: ClassVar[bool]
+    """Whether the first half of the pads authenticates what this party sends."""
+
+    def __init__(
+        self, config: SessionConfig, pads: SpentBits | SecretBytes, entropy: Entropy, *, proof: SecretLengthProof
+    ) -> None:
+        """``pads``: SESSION_PAD_BITS bits or more, the same at both parties; they belong to the session from now on.
+
+        Raises PadExhausted when there are fewer.
+        """
+        self.config = config
+        self.entropy = entropy
+        self.proof = proof
+        self.ledger = Ledger(pads=pads.bits if isinstance(pads, SpentBits) else BitRange(()))
+        self.sifted = SiftedKey()
+        self.link_slots = 0
+        self.block_id: BlockId | None = None
+        self._result: DistilledKey | None = None
+        self._fault: QanatError | None = None
+        self._has_ended = False
+        self._expected: dict[Kind, Handler] = {}
+        self._transcript_bytes = {"sent": 0, "heard": 0}
+        self._open_pads(pads.secret if isinstance(pads, SpentBits) else pads)
+
+    def _open_pads(self, secret: SecretBytes) -> None:
+        if secret.num_bits < SESSION_PAD_BITS:
+            raise PadExhausted(
+                f"a session takes {SESSION_PAD_BITS} pad bits, {secret.num_bits} were given",
+                remedy="spend the pads of the worst case from the link's reserve before the session starts",
+            )
+        half = DIRECTION_PAD_BITS // 8
+        halves = [PadAccount(secret.part(0, half)), PadAccount(secret.part(half, 2 * half))]
+        self._extra_pad_bits = secret.num_bits - SESSION_PAD_BITS
+        secret.wipe()
+        self._accounts = halves
+        own, other = halves if self.sends_first_half else reversed(halves)
+        self._sending, self._checking = Authenticator(own), Authenticator(other)
+        self._count_pads()
+
+    @property
+    def progress(self) -> float:
+        """The share of the key that is sifted, 0 to 1."""
+        return self.sifted.num_bits / self.config.key_bits
+
+    def result(self) -> DistilledKey | None:
+        """Return the key once the last tag was checked, None before."""
+        return self._result
+
+    def receive(self, frame: bytes, /) -> Sequence[bytes]:
+        """Take one frame of the peer and return the frames to send.
+
+        Raises FrameError, PeerProtocolError, AuthenticationFailed, VerificationFailed, QberTooHigh, NoSecretKey, and
+        what the source of light raises; the session is dead afterwards. A session that has ended takes no frame.
+        """
+        if self._has_ended:
+            raise PeerProtocolError("a frame came for a session that has ended")
+        is_alive = False
+        try:
+            answer = self._take(frame)
+            is_alive = self._result is None
+        except QanatError as fault:
+            self._fault = fault
+            raise
+        finally:
+            if not is_alive:
+                self._end()
+        return answer
+
+    def farewell(self) -> Sequence[bytes]:
+        """Return the frames that tell the peer why this session died; none when it lives or has its key."""
+        if not self._has_ended or self._result is not None:
+            return []
+        return [encode_frame(Kind.ABORT, {"reason": abort_code(self._fault)})]
+
+    def _take(self, data: bytes) -> list[bytes]:
+        frame = decode_frame(data)
+        if frame.kind == Kind.ABORT:
+            raise aborted_by_peer(frame)
+        if frame.kind not in self._expected:
+            raise PeerProtocolError(f"a frame of kind {frame.kind} came out of turn")
+        kind = Kind(frame.kind)
+        if kind not in UNAUTHENTICATED:
+            self._checking.update(data)
+            self._transcript_bytes["heard"] += len(data)
+        return self._expected[kind](frame)
+
+    def _expect(self, handlers: Mapping[Kind, Handler]) -> None:
+        """Say which frames may come next, and who takes them."""
+        self._expected = dict(handlers)
+
+    def _frame(self, kind: Kind, header: Mapping[str, Json] | None = None, body: bytes = b"") -> bytes:
+        """Return a frame to send, entered into the transcript of this direction."""
+        data = encode_frame(kind, header, body)
+        if kind not in UNAUTHENTICATED:
+            self._sending.update(data)
+            self._transcript_bytes["sent"] += len(data)
+        return data
+
+    def _tag(self) -> bytes:
+        """Return the frame with the tag of what was sent in this phase."""
+        self._check_length("sent")
+        tag = encode_frame(Kind.TAG, body=self._sending.tag())
+        self.ledger.tags_sent += 1
+        self._count_pads()
+        return tag
+
+    def _check_tag(self, frame: Frame) -> None:
+        """Raise AuthenticationFailed unless the frame has the tag of what was heard in this phase."""
+        self._check_length("heard")
+        if len(frame.body) != TAG_BYTES or frame.header:
+            raise AuthenticationFailed(f"a tag has {TAG_BYTES} bytes and no header")
+        self._checking.check(frame.body)
+        self.ledger.tags_checked += 1
+        self._count_pads()
+
+    def _check_length(self, direction: str) -> None:
+        num_bytes, self._transcript_bytes[direction] = self._transcript_bytes[direction], 0
+        if forgery_probability(num_bytes=num_bytes) > self.config.security.eps_auth:
+            raise PeerProtocolError(f"{num_bytes} bytes in one phase are too long for one tag at eps_auth")
+
+    def _check_hello(self, frame: Frame) -> None:
+        """Raise PeerProtocolError when the peer has another session or other parameters."""
+        ours = (self.config.session_id, self.config.digest())
+        if (read_text(frame, "session"), read_text(frame, "config")) != ours:
+            raise PeerProtocolError(
+                "the two parties hold different parameters, or different sessions",
+                remedy="give both ends of the link the same order and the same configuration",
+            )
+
+    def _check_qber(self) -> None:
+        """Raise QberTooHigh when the disclosed signal has too many errors; nothing of the key has been told yet."""
+        qber = self.sifted.sample_qber
+        if qber > self.config.qber_abort:
+            raise QberTooHigh(
+                f"the disclosed signal has {100 * qber:.2f} % errors, the threshold is"
+                f" {100 * self.config.qber_abort:.2f} %",
+                remedy="check the alignment of the link; when that is well, somebody listens",
+            )
+
+    def _prove(self, key_errors: tuple[int, int], key_bases: bytes) -> tuple[DecoyCounts, SecretLength, int]:
+        """Return counts, proof and length of the secret key; raises NoSecretKey when there is none."""
+        counts = self.sifted.counts(key_errors=key_errors, diagonal_bits=count_ones(key_bases))
+        leaked = self.ledger.leaked_bits["cascade"]
+        length = self.proof(counts, self.config.protocol, self.config.security, leaked_bits=leaked)
+        num_bits = length.num_bits // OUTPUT_GRAIN_BITS * OUTPUT_GRAIN_BITS
+        if num_bits <= 0:
+            raise NoSecretKey(
+                f"the proof ({length.proof}) gives no secret bit from {self.config.key_bits} bits",
+                remedy="sift a longer block, or find what makes the errors or takes the light",
+            )
+        return counts, length, num_bits
+
+    def _distil(self, key: bytes, seed: bytes, counts: DecoyCounts, length: SecretLength, num_bits: int) -> None:
+        """Hash the verified key down to its secret length and set the result."""
+        secret = toeplitz_hash(key, seed, num_key_bits=self.config.key_bits, num_output_bits=num_bits)
+        assert self.block_id is not None
+        security = self.config.security
+        key_errors = self._signal_errors(counts) - int(self.sifted.told_errors[:, 0].sum())
+        entropy = binary_entropy(key_errors / self.config.key_bits)
+        leaked = self.ledger.leaked_bits["cascade"]
+        sifted_bits = counts.rectilinear.clicks[0] + counts.diagonal.clicks[0]
+        self._result = DistilledKey(
+            session_id=self.config.session_id,
+            block_id=self.block_id,
+            secret=SecretBytes(secret),
+            num_bits=num_bits,
+            counts=counts,
+            length=length,
+            qber=self._signal_errors(counts) / sifted_bits,
+            f_ec=leaked / (self.config.key_bits * entropy) if entropy else None,
+            key_bits=self.config.key_bits,
+            sifted_bits=sifted_bits,
+            leaked_bits=leaked,
+            link_slots=self.link_slots,
+            eps_sec=security.eps_sec,
+            eps_cor=security.total - security.eps_sec,
+            ledger=self.ledger,
+        )
+
+    @staticmethod
+    def _signal_errors(counts: DecoyCounts) -> int:
+        return counts.rectilinear.errors[0] + counts.diagonal.errors[0]
+
+    def _count_pads(self) -> None:
+        self.ledger.pad_bits_spent = sum(account.spent_bits for account in self._accounts)
+
+    def _end(self) -> None:
+        """Destroy unused pads and what is left of secrets; nothing is taken any more."""
+        self._has_ended = True
+        self._expected = {}
+        self._count_pads()
+        self.ledger.pad_bits_destroyed = self._extra_pad_bits + sum(account.destroy() for account in self._accounts)
+        self.sifted.wipe()
+        self._wipe()
+
+    def _wipe(self) -> None:
+        """Overwrite what a subclass keeps of the key."""
+
+
+def count_ones(packed: bytes) -> int:
+    """Return how many of the packed bits are one."""
+    return int.from_bytes(packed, "little").bit_count()
