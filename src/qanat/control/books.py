@@ -1,0 +1,125 @@
+"""What the controller remembers. None of it is durable: after a restart the key managers say it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qanat.control.policy import DemandView, LinkView, NetworkView
+from qanat.ground.identifiers import EventId, LinkId, NodeId, OrderId
+from qanat.ground.keys import Origin
+from qanat.ground.network import Network
+from qanat.key_management.wire import GenerationRequest, LinkReport, OrderState, PoolShortage
+
+
+@dataclass(slots=True)
+class LinkBook:
+    """One link: what its ends said last."""
+
+    ends: tuple[NodeId, NodeId]
+    available_bits: dict[NodeId, int] = field(default_factory=dict)
+    rates_bits_per_s: dict[NodeId, float] = field(default_factory=dict)
+    origins: dict[NodeId, Origin] = field(default_factory=dict)
+    block_bits: int = 0
+
+    @property
+    def origin(self) -> Origin:
+        """Device only when both ends have said so."""
+        return "device" if [self.origins.get(end) for end in self.ends] == ["device", "device"] else "twin"
+
+    @property
+    def rate_bits_per_s(self) -> float:
+        """The lower of what the two ends expect; zero while one is silent."""
+        return min(self.rates_bits_per_s.get(end, 0.0) for end in self.ends)
+
+
+@dataclass(slots=True)
+class OrderBook:
+    """One generation order: which end is in which state (None: not heard of yet)."""
+
+    order_id: OrderId
+    link_id: LinkId
+    num_blocks: int
+    cause: EventId | None
+    deadline_monotonic_s: float
+    demand_ids: tuple[str, ...]
+    states: dict[NodeId, OrderState | None]
+    cancelled: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        return all(state is not None and state.state != "running" for state in self.states.values())
+
+    @property
+    def fault(self) -> str:
+        """Why the order did not end well, in the words of the end that knows best; empty when it did."""
+        if self.cancelled:
+            return self.cancelled
+        faults = [state.fault for state in self.states.values() if state is not None and state.fault]
+        if faults:
+            return min(faults, key=lambda fault: fault.startswith("the peer refused"))
+        unknown = [node for node, state in self.states.items() if state is not None and state.state == "unknown"]
+        return f"{unknown[0]} has restarted" if unknown else ""
+
+
+@dataclass(slots=True)
+class DemandBook:
+    """One demand of a key manager. ``ordered`` is the event of step 7, once it was recorded."""
+
+    word: GenerationRequest
+    route: tuple[NodeId, ...]
+    hops: tuple[tuple[LinkId, NodeId], ...]
+    found: EventId
+    ordered: EventId | None = None
+    failed_orders: int = 0
+    last_fault: str = ""
+
+
+class Books:
+    """Links, orders and demands, and the view of them that the policy decides on."""
+
+    def __init__(self, network: Network) -> None:
+        self.links = {link.link_id: LinkBook(link.ends) for link in network.links}
+        self.orders: dict[OrderId, OrderBook] = {}
+        self.demands: dict[str, DemandBook] = {}
+
+    def order_on(self, link_id: LinkId) -> OrderBook | None:
+        """Return the outstanding order of a link."""
+        return next((order for order in self.orders.values() if order.link_id == link_id), None)
+
+    def note_report(self, node: NodeId, report: LinkReport) -> None:
+        """Take down what one end of a link says of it."""
+        book = self.links.get(report.link_id)
+        if book is not None and node in book.ends:
+            book.available_bits[node] = report.available_bits
+            book.rates_bits_per_s[node] = report.expected_rate_bits_per_s
+            book.origins[node] = report.origin
+
+    def note_stock(self, node: NodeId, link_id: LinkId, available_bits: int, *, block_bits: int = 0) -> None:
+        """Take down what one end of a link may send under it."""
+        book = self.links.get(link_id)
+        if book is not None and node in book.ends:
+            book.available_bits[node] = available_bits
+            book.block_bits = block_bits or book.block_bits
+
+    def note_shortage(self, shortage: PoolShortage) -> None:
+        self.note_stock(shortage.sender, shortage.link_id, shortage.available_bits)
+
+    def spend(self, demand: DemandBook) -> None:
+        """Count a satisfied demand's key as gone until the ends report again."""
+        for link_id, node in demand.hops:
+            stock = self.links[link_id].available_bits
+            stock[node] = max(0, stock.get(node, 0) - demand.word.needed_bits)
+
+    def view(self) -> NetworkView:
+        """Return what the policy decides on."""
+        busy = {order.link_id for order in self.orders.values()}
+        return NetworkView(
+            links={
+                link_id: LinkView(dict(book.available_bits), book.block_bits, link_id in busy)
+                for link_id, book in self.links.items()
+            },
+            demands=[
+                DemandView(demand_id, demand.hops, demand.word.needed_bits)
+                for demand_id, demand in self.demands.items()
+            ],
+        )

@@ -1,0 +1,298 @@
+"""The QKDN controller: routes out, demands in, orders to links. It plays the paper's quantum system server and quantum
+control (steps 5 to 7), and never sees a key.
+
+Its memory is not durable and need not be: key managers repeat their demands, and say at every announcement what they
+hold, which table of routes they have and which orders they carry out.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from qanat.control.books import Books, DemandBook, OrderBook
+from qanat.control.policy import LinkOrder, decide
+from qanat.control.routing import Route, classical_routes, key_routes
+from qanat.control.settings import ControllerSettings
+from qanat.ground.errors import FrameError, RequestError, UnknownNode
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import Epoch, EventId, LinkId, NodeId, OrderId, uuid4_from
+from qanat.ground.messages import Message
+from qanat.ground.network import Network
+from qanat.ground.ports import Clock, Entropy, Tasks, Transport
+from qanat.ground.tracing import EventRecorder
+from qanat.key_management.courier import Courier
+from qanat.key_management.wire import (
+    Announce,
+    GenerationCommand,
+    GenerationDone,
+    GenerationFailed,
+    GenerationRequest,
+    Heard,
+    LinkReport,
+    OrderCancel,
+    OrderPoll,
+    OrderState,
+    RoutesPushed,
+    StockReport,
+    decode_word,
+)
+
+
+class Controller:
+    """One network's controller. ``run`` it as a task."""
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        transport: Transport,
+        clock: Clock,
+        tasks: Tasks,
+        entropy: Entropy,
+        recorder: EventRecorder,
+        settings: ControllerSettings | None = None,
+    ) -> None:
+        self._network = network
+        self._transport = transport
+        self._clock = clock
+        self._tasks = tasks
+        self._entropy = entropy
+        self._recorder = recorder
+        self._settings = settings or ControllerSettings()
+        self._books = Books(network)
+        self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
+        self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
+        self._version = 1
+        self._key_routes: dict[NodeId, dict[NodeId, Route]] = {}
+
+    async def run(self) -> None:
+        """Push routes, then hear key managers until the transport closes."""
+        self._courier.epoch = Epoch(max(1, int(self._clock.utc_s())))  # tells tables of two lives of a controller apart
+        self._find_routes()
+        self._recorder.record(EventKind.NODE_STARTED, epoch=self._courier.epoch)
+        for node in self._network.nodes:
+            await self._push_routes(node)
+        self._tasks.start(self._chores(), name="controller: chores")
+        async for sender, message in self._transport.inbox():
+            try:
+                await self._hear(sender, message)
+            except (FrameError, RequestError) as fault:
+                self._alarm(f"{sender}: {fault.message}", fault.remedy)
+
+    # --- hearing ---
+
+    async def _hear(self, sender: NodeId, message: Message) -> None:
+        heard = Heard(sender, decode_word(message), message.cause, message.body)
+        match heard.word:
+            case Announce() as word:
+                await self._on_announce(sender, word)
+            case StockReport() as word:
+                self._books.note_stock(sender, word.link_id, word.available_bits, block_bits=word.block_bits)
+            case GenerationRequest() as word:
+                await self._on_request(heard, word)
+            case OrderState() as word:
+                await self._on_order_state(sender, word)
+            case word:
+                raise FrameError(f"a key manager may not say {type(word).__name__} to the controller")
+        await self._act()
+
+    async def _on_announce(self, sender: NodeId, word: Announce) -> None:
+        links = self._books.links
+        before = [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]
+        for report in word.links:
+            self._books.note_report(sender, report)
+            self._adopt(report)
+        if before != [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]:
+            self._version += 1
+            self._find_routes()
+        if (word.table_epoch, word.table_version) != (self._courier.epoch, self._version):
+            await self._push_routes(sender)
+
+    def _adopt(self, report: LinkReport) -> None:
+        """Follow an order of an earlier life of this controller to its end."""
+        if report.running is None or report.running in self._books.orders or self._books.order_on(report.link_id):
+            return
+        if report.link_id in self._books.links:
+            self._enter_order(report.running, report.link_id, num_blocks=1, cause=None, demand_ids=())
+
+    async def _on_request(self, heard: Heard, word: GenerationRequest) -> None:
+        """A demand: find its route (step 6). Repeated demands are not recorded again; answered ones get the answer."""
+        if word.demand_id in self._answers:
+            await self._send_answer(word)
+            return
+        if word.demand_id in self._books.demands:
+            return
+        if word.source != heard.sender:
+            raise FrameError(f"{heard.sender!r} asks for key in the name of {word.source!r}")
+        for shortage in word.short:
+            self._books.note_shortage(shortage)
+        route = self._key_routes.get(word.source, {}).get(word.target)
+        if route is None:
+            failed = GenerationFailed(word.demand_id, "no chain of trusted nodes joins the two")
+            await self._courier.send(word.source, failed)
+            return
+        event = self._recorder.record(
+            EventKind.GENERATION_ROUTE_FOUND, cause=heard.cause, request_id=word.request_id, route=list(route)
+        )
+        self._books.demands[word.demand_id] = DemandBook(word, route, self._hops(route), event.id)
+
+    async def _on_order_state(self, sender: NodeId, word: OrderState) -> None:
+        """One end says how an order stands; when it has ended for one, it ends for both."""
+        order = self._books.orders.get(word.order_id)
+        if order is None or sender not in order.states:
+            return
+        order.states[sender] = word
+        if order.has_ended:
+            self._close(order)
+        elif word.state == "unknown" or (word.state == "ended" and word.fault):
+            await self._cancel(order, word.fault or f"{sender} has restarted")
+
+    # --- acting ---
+
+    async def _act(self) -> None:
+        """Let the policy decide on what is known now, and carry it out.
+
+        The books are changed before the first word goes out, so that two of these never decide on the same facts.
+        """
+        orders = decide(self._books.view(), self._settings.policy)
+        for demand_id in (*orders.waits_for, *orders.satisfied):
+            self._record_ordered(self._books.demands[demand_id], orders.waits_for.get(demand_id, ()))
+        begun = [self._begin(link_order) for link_order in orders.generate]
+        done = [self._satisfy(demand_id) for demand_id in orders.satisfied]
+        for order in begun:
+            await self._command(order)
+        for demand in done:
+            await self._send_answer(demand.word)
+
+    def _begin(self, link_order: LinkOrder) -> OrderBook:
+        return self._enter_order(
+            OrderId(uuid4_from(self._entropy.public_bytes(16))),
+            link_order.link_id,
+            num_blocks=link_order.num_blocks,
+            cause=self._books.demands[link_order.demand_ids[0]].ordered,
+            demand_ids=link_order.demand_ids,
+        )
+
+    def _satisfy(self, demand_id: str) -> DemandBook:
+        demand = self._books.demands[demand_id]
+        self._books.spend(demand)
+        self._close_demand(demand, GenerationDone(demand_id))
+        return demand
+
+    def _record_ordered(self, demand: DemandBook, links: tuple[LinkId, ...]) -> None:
+        """Record step 7 once per demand: the links whose key it waits for, by orders of its own or of others."""
+        if demand.ordered is None:
+            event = self._recorder.record(
+                EventKind.GENERATION_ORDERED, cause=demand.found, request_id=demand.word.request_id, links=list(links)
+            )
+            demand.ordered = event.id
+
+    def _enter_order(
+        self,
+        order_id: OrderId,
+        link_id: LinkId,
+        *,
+        num_blocks: int,
+        cause: EventId | None,
+        demand_ids: tuple[str, ...],
+    ) -> OrderBook:
+        order = self._books.orders[order_id] = OrderBook(
+            order_id=order_id,
+            link_id=link_id,
+            num_blocks=num_blocks,
+            cause=cause,
+            deadline_monotonic_s=self._clock.monotonic_s() + self._settings.order_timeout_s,
+            demand_ids=demand_ids,
+            states=dict.fromkeys(self._books.links[link_id].ends),
+        )
+        return order
+
+    async def _command(self, order: OrderBook) -> None:
+        """Say an order to the ends that have not heard it, ask the others how it stands."""
+        for end, state in list(order.states.items()):
+            if order.cancelled:
+                await self._courier.send(end, OrderCancel(order.order_id, order.link_id, order.cancelled))
+            elif state is None and order.demand_ids:
+                command = GenerationCommand(order.order_id, order.link_id, order.num_blocks)
+                await self._courier.send(end, command, cause=order.cause)
+            elif state is None or state.state == "running":
+                await self._courier.send(end, OrderPoll(order.order_id, order.link_id))
+
+    async def _cancel(self, order: OrderBook, why: str) -> None:
+        order.cancelled = order.cancelled or why
+        await self._command(order)
+
+    def _close(self, order: OrderBook) -> None:
+        """An order has ended at both ends: charge its fault, if any, to the demands that wait for it."""
+        del self._books.orders[order.order_id]
+        if not order.fault:
+            return
+        for demand_id in order.demand_ids:
+            if demand := self._books.demands.get(demand_id):
+                demand.failed_orders += 1
+                demand.last_fault = f"link {order.link_id}: {order.fault}"
+
+    def _close_demand(self, demand: DemandBook, answer: GenerationDone | GenerationFailed) -> None:
+        del self._books.demands[demand.word.demand_id]
+        self._answers[demand.word.demand_id] = (answer, demand.ordered)
+        while len(self._answers) > self._settings.closed_demands_kept:
+            del self._answers[next(iter(self._answers))]
+
+    async def _send_answer(self, word: GenerationRequest) -> None:
+        answer, cause = self._answers[word.demand_id]
+        await self._courier.send(word.source, answer, cause=cause)
+
+    # --- chores ---
+
+    async def _chores(self) -> None:
+        """Every tick: repeat orders, end those that take too long, give up demands whose orders fail."""
+        while True:
+            await self._clock.sleep_until(self._clock.monotonic_s() + self._settings.tick_s)
+            for order in list(self._books.orders.values()):
+                await self._chase(order)
+            hopeless = [
+                demand for demand in self._books.demands.values() if demand.failed_orders >= self._settings.order_tries
+            ]
+            for demand in hopeless:
+                self._close_demand(demand, GenerationFailed(demand.word.demand_id, demand.last_fault))
+            for demand in hopeless:
+                await self._send_answer(demand.word)
+            await self._act()
+
+    async def _chase(self, order: OrderBook) -> None:
+        late_s = self._clock.monotonic_s() - order.deadline_monotonic_s
+        if late_s > self._settings.order_timeout_s:  # the ends do not even answer: go on without them
+            order.cancelled = order.cancelled or "its ends do not answer"
+            self._close(order)
+        elif late_s > 0:
+            await self._cancel(order, f"not ended within {self._settings.order_timeout_s:g} s")
+        else:
+            await self._command(order)
+
+    # --- routes ---
+
+    def _find_routes(self) -> None:
+        rates = {link_id: book.rate_bits_per_s for link_id, book in self._books.links.items()}
+        self._key_routes = {
+            node: key_routes(self._network, node, rates_bits_per_s=rates) for node in self._network.nodes
+        }
+
+    async def _push_routes(self, node: NodeId) -> None:
+        """Tell a key manager the routes that begin at it; raises UnknownNode for a stranger."""
+        if node not in self._key_routes:
+            raise UnknownNode(f"{node!r} is no node of network {self._network.name!r}")
+        twins = tuple(link_id for link_id, book in self._books.links.items() if book.origin == "twin")
+        word = RoutesPushed(
+            table_epoch=self._courier.epoch,
+            table_version=self._version,
+            key_routes=tuple(self._key_routes[node].values()),
+            classical_routes=tuple(classical_routes(self._network, node).values()),
+            twin_links=twins,
+        )
+        await self._courier.send(node, word)
+
+    def _hops(self, route: Route) -> tuple[tuple[LinkId, NodeId], ...]:
+        return tuple((self._network.link_between(here, there).link_id, here) for here, there in pairwise(route))
+
+    def _alarm(self, text: str, remedy: str) -> None:
+        self._recorder.record(EventKind.ALARM, code="odd-word", severity="warning", text=text, remedy=remedy)

@@ -1,0 +1,22 @@
+"""What an operator may set of the controller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qanat.control.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """Times in seconds of the monotonic clock."""
+
+    policy: Policy = field(default_factory=Policy)
+    tick_s: float = 1.0
+    """Period of the chores: orders and answers that were not acknowledged are said again."""
+    order_timeout_s: float = 600.0
+    """An order that has not ended by then is cancelled at both ends."""
+    order_tries: int = 3
+    """After this many failed orders for one demand, the demand has failed."""
+    closed_demands_kept: int = 1024
+    """How many answers are remembered for key managers that ask again."""

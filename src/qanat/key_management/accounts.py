@@ -1,0 +1,68 @@
+"""The book-keeping of link key, in integers: what may be spent, and what it costs.
+
+A batch of keys that goes over ``hops`` links takes from each link's pool its own bits (the one-time pad) and one
+message key (hash key and pad of the tag; ``ground.authentication``). So, to the bit:
+
+    QKD bits spent = hops x key bits + hops x MESSAGE_KEY_BITS per batch
+
+Pure functions of counts: the service and the simulated year call the same ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qanat.ground.authentication import MESSAGE_KEY_BITS
+from qanat.ground.constants import SESSION_PAD_BITS
+from qanat.ground.keys import PoolId, Use
+
+
+def may_spend(pool: PoolId, use: Use) -> bool:
+    """Return whether ``pool`` may pay for ``use``: the reserve pays for authentication alone and is never sold."""
+    return pool.is_reserve == (use is Use.AUTHENTICATION)
+
+
+def relay_bits(*, count: int, size_bits: int) -> int:
+    """Return what one hop of a batch of ``count`` keys takes from its link's pool, in bits."""
+    return count * size_bits + MESSAGE_KEY_BITS
+
+
+def key_costs_bits(*, count: int, size_bits: int, hops: int) -> tuple[int, ...]:
+    """Return what each key of a batch has cost, in bits; the sum is ``hops * relay_bits`` to the bit.
+
+    The authentication bits are shared evenly; what does not divide goes to the first keys, one bit each.
+    """
+    share, rest = divmod(hops * MESSAGE_KEY_BITS, count)
+    return tuple(hops * size_bits + share + (1 if place < rest else 0) for place in range(count))
+
+
+def keys_payable(*, available_bits: int, size_bits: int) -> int:
+    """Return how many keys of this size one batch over one hop could carry."""
+    return max(0, (available_bits - MESSAGE_KEY_BITS) // size_bits)
+
+
+def session_bits(*, num_blocks: int) -> int:
+    """Return what an order of ``num_blocks`` sessions takes from the authentication reserve, in bits."""
+    return num_blocks * SESSION_PAD_BITS
+
+
+def reserve_bits(*, days: float, sessions_per_day: float) -> int:
+    """Return the reserve that keeps a link authenticated for ``days``, rounded up to whole sessions, in bits."""
+    sessions = days * sessions_per_day
+    return session_bits(num_blocks=int(sessions) + (sessions > int(sessions)))
+
+
+@dataclass(slots=True)
+class ReserveWatch:
+    """Raises the alarm of one link's reserve once, and again only after it had recovered to twice the level."""
+
+    alarm_bits: int
+    is_low: bool = False
+
+    def crosses_down(self, available_bits: int) -> bool:
+        """Take note of the level; return True when the alarm is to be raised now."""
+        if self.is_low:
+            self.is_low = available_bits < 2 * self.alarm_bits
+            return False
+        self.is_low = available_bits < self.alarm_bits
+        return self.is_low

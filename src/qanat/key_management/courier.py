@@ -1,0 +1,30 @@
+"""Sending words: every message gets its id, and the epoch of the store behind its sender."""
+
+from __future__ import annotations
+
+from qanat.ground.identifiers import Epoch, EventId, MessageId, NodeId, uuid4_from
+from qanat.ground.messages import Message
+from qanat.ground.ports import Entropy, Transport
+from qanat.key_management.wire import Word, encode_word
+
+
+class Courier:
+    """Says words to other nodes in the name of one epoch."""
+
+    def __init__(self, *, transport: Transport, entropy: Entropy, epoch: Epoch) -> None:
+        self._transport = transport
+        self._entropy = entropy
+        self.epoch = epoch
+
+    async def send(self, peer: NodeId, word: Word, *, cause: EventId | None = None, body: bytes = b"") -> None:
+        """Hand a word to the transport, which may lose, repeat or delay it."""
+        kind, fields = encode_word(word)
+        message = Message(
+            id=MessageId(uuid4_from(self._entropy.public_bytes(16))),
+            kind=kind,
+            epoch=self.epoch,
+            cause=cause,
+            fields=fields,
+            body=body,
+        )
+        await self._transport.send(peer, message)

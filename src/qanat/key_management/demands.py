@@ -1,0 +1,101 @@
+"""Demands for key: what this key manager has asked of the controller, and what became of it (steps 5 to 8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from qanat.ground.clock import Deadline
+from qanat.ground.errors import KeyShortage
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import CONTROLLER, EventId, NodeId, Topic, uuid4_from
+from qanat.ground.tracing import Trace
+from qanat.key_management.context import Context
+from qanat.key_management.wire import GenerationDone, GenerationFailed, GenerationRequest, PoolShortage
+
+
+@dataclass(slots=True)
+class Demand:
+    """One demand. ``trace`` is the thread of the request that caused it; ``asked`` is the event of step 5."""
+
+    word: GenerationRequest
+    trace: Trace
+    asked: EventId
+    asked_monotonic_s: float
+    state: Literal["open", "stored", "failed"] = "open"
+    why: str = ""
+
+
+class DemandDesk:
+    """Asks the controller for key, repeats it until there is an answer, and wakes who waits for it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._open: dict[str, Demand] = {}
+
+    async def open(self, trace: Trace, *, target: NodeId, needed_bits: int, short: tuple[PoolShortage, ...]) -> Demand:
+        """Record step 5 and ask the controller to have every hop to ``target`` hold ``needed_bits``."""
+        context = self._context
+        event = trace.record(
+            EventKind.GENERATION_ASKED,
+            target=target,
+            needed_bits=needed_bits,
+            short=[f"{pool.link_id} from {pool.sender}: {pool.available_bits} bits" for pool in short],
+        )
+        word = GenerationRequest(
+            demand_id=uuid4_from(context.entropy.public_bytes(16)),
+            source=context.node,
+            target=target,
+            needed_bits=needed_bits,
+            short=short,
+            request_id=trace.request_id,
+        )
+        demand = Demand(word, trace, event.id, context.clock.monotonic_s())
+        self._open[word.demand_id] = demand
+        await self._ask(demand)
+        return demand
+
+    async def settle(self, demand: Demand, deadline: Deadline) -> None:
+        """Return when the key is stored; raises KeyShortage when it cannot be made, or not until ``deadline``."""
+        while demand.state == "open" and not deadline.has_passed:
+            await self._context.tasks.wait(_topic(demand.word.demand_id), until_monotonic_s=deadline.monotonic_s)
+        if demand.state == "open":
+            raise KeyShortage(
+                f"too little key to {demand.word.target!r}; more is being made",
+                remedy="ask again in a moment, with the same request id where there is one",
+                retry_after_s=self._context.settings.wait_s,
+            )
+        if demand.state == "failed":
+            raise KeyShortage(
+                f"no key could be made to {demand.word.target!r}: {demand.why}",
+                remedy="look at the alarms of the links on the route",
+            )
+
+    def on_done(self, word: GenerationDone, cause: EventId | None) -> None:
+        """Record step 8, caused by the controller's step 7, and wake who waits."""
+        if demand := self._open.pop(word.demand_id, None):
+            demand.trace.record(EventKind.KEY_STORED, cause=cause, target=demand.word.target)
+            demand.state = "stored"
+            self._context.tasks.notify(_topic(word.demand_id))
+
+    def on_failed(self, word: GenerationFailed) -> None:
+        """Wake who waits with the reason why there will be no key."""
+        if demand := self._open.pop(word.demand_id, None):
+            demand.state, demand.why = "failed", word.why
+            self._context.tasks.notify(_topic(word.demand_id))
+
+    async def tick(self) -> None:
+        """Repeat what is open; what is too old is given up."""
+        now_s = self._context.clock.monotonic_s()
+        for demand in list(self._open.values()):
+            if now_s - demand.asked_monotonic_s > self._context.settings.demand_patience_s:
+                self.on_failed(GenerationFailed(demand.word.demand_id, "the controller did not answer"))
+            else:
+                await self._ask(demand)
+
+    async def _ask(self, demand: Demand) -> None:
+        await self._context.courier.send(CONTROLLER, demand.word, cause=demand.asked)
+
+
+def _topic(demand_id: str) -> Topic:
+    return Topic(f"demand/{demand_id}")

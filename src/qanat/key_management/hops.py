@@ -1,0 +1,178 @@
+"""A node's part in relays that others began: take the keys out of one pad and put them under the next, or keep them.
+
+A relay word is handled once. Whatever comes of it (the word to the next hop, or a verdict to the origin) is remembered,
+and said again when the same word comes again: so lost words are cured by repeating the first one, and no repeated word
+spends a bit. After a restart nothing is remembered, and the store refuses the bits: the origin hears of a failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from qanat.ground.errors import (
+    AuthenticationFailed,
+    BlockUnknown,
+    KeyManagementError,
+    PadReused,
+    PeerProtocolError,
+    QanatError,
+    StaleEpoch,
+    StoreFailed,
+)
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import NodeId, RequestId
+from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
+from qanat.key_management.accounts import relay_bits
+from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.pools import missing_blocks, spend_for_hop
+from qanat.key_management.sealing import check_shape, seal, secret_keys, unseal
+from qanat.key_management.wire import (
+    BlocksMissing,
+    Heard,
+    PoolShortage,
+    Relay,
+    RelayDelivered,
+    RelayFailed,
+    RelayVoid,
+    RelayVoided,
+)
+
+V = TypeVar("V")
+
+MAX_ANSWERS = 4096
+"""How many answers are remembered; older relays have long been decided by their origin."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    peer: NodeId
+    word: Relay | RelayDelivered | RelayFailed
+    body: bytes = b""
+
+
+class RelayHops:
+    """Handles relay words that arrive at this node."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._answers: dict[str, _Answer | None] = {}  # None: being handled
+        self._voided: dict[str, None] = {}
+
+    async def on_relay(self, heard: Heard, word: Relay) -> None:
+        """Hand a batch on or keep it, and tell who must know; raises FrameError for a word that no peer may say."""
+        check_shape(word, heard.body, sender=heard.sender, node=self._context.node)
+        if word.relay_id not in self._answers:
+            self._answers[word.relay_id] = None
+            self._answers[word.relay_id] = await self._answer(heard, word)
+            _forget_oldest(self._answers)
+        if answer := self._answers.get(word.relay_id):
+            await self._context.courier.send(answer.peer, answer.word, cause=heard.cause, body=answer.body)
+
+    async def on_void(self, heard: Heard, word: RelayVoid) -> None:
+        """Destroy a batch that its origin holds in doubt, and refuse it should it come later."""
+        self._voided[word.relay_id] = None
+        _forget_oldest(self._voided)
+        try:
+            await self._context.store.void(Selection(key_ids=frozenset(word.key_ids)))
+        except StoreFailed:
+            return  # the origin asks again
+        await self._context.courier.send(heard.sender, RelayVoided(word.relay_id))
+
+    async def _answer(self, heard: Heard, word: Relay) -> _Answer:
+        origin = word.route[0]
+        try:
+            keys = await self._unseal(heard, word)
+            try:
+                if word.hop < len(word.route) - 1:
+                    return await self._hand_on(word, keys)
+                await self._keep(word, keys)
+                return _Answer(origin, RelayDelivered(word.relay_id))
+            finally:
+                keys.wipe()
+        except StaleEpoch:
+            raise
+        except PoolShort as fault:
+            return self._failure(heard, word, fault, short=fault.short)
+        except (KeyManagementError, PeerProtocolError) as fault:
+            return self._failure(heard, word, fault)
+
+    async def _unseal(self, heard: Heard, word: Relay) -> SecretBytes:
+        """Return the keys of the batch. The pad is spent first: its tag's key is part of it."""
+        context = self._context
+        if context.links.towards(heard.sender) != word.link_id:
+            raise PeerProtocolError(f"link {word.link_id!r} does not join {heard.sender!r} and {context.node!r}")
+        self._refuse_wrong_origin(word)
+        pool = PoolId(word.link_id, heard.sender)
+        try:
+            spent = await context.store.spend_range(pool, word.pad_range, use=Use.RELAY)
+        except BlockUnknown:
+            await self._tell_missing(heard.sender, word.pad_range)
+            raise
+        return unseal(word, heard.body, spent)
+
+    async def _tell_missing(self, peer: NodeId, bits: BitRange) -> None:
+        missing = await missing_blocks(self._context, bits)
+        if missing:
+            await self._context.courier.send(peer, BlocksMissing(missing))
+
+    def _refuse_wrong_origin(self, word: Relay) -> None:
+        """Raise when keys that travel as a device's would pass a twin: nothing degrades unsaid."""
+        links = [word.link_id]
+        if word.hop < len(word.route) - 1:
+            links.append(self._context.links.towards(word.route[word.hop + 1]))
+        if word.origin == "device" and any(self._context.links.origin(link_id) == "twin" for link_id in links):
+            raise PeerProtocolError(
+                "keys labelled as made by devices came to a link with a twin",
+                remedy="wait for the controller's next table of routes, which says where twins are",
+            )
+
+    async def _hand_on(self, word: Relay, keys: SecretBytes) -> _Answer:
+        context = self._context
+        following = word.route[word.hop + 1]
+        spent = await spend_for_hop(
+            context,
+            following=following,
+            num_bits=relay_bits(count=len(word.key_ids), size_bits=word.size_bits),
+            request_id=word.request_id or RequestId(word.relay_id),
+        )
+        sealed, body = seal(replace(word, hop=word.hop + 1, link_id=spent.pool.link_id), keys, spent)
+        return _Answer(following, sealed, body)
+
+    async def _keep(self, word: Relay, keys: SecretBytes) -> None:
+        """Keep the keys for the slave; durable when this returns. Raises PadReused for key ids that were here."""
+        store = self._context.store
+        if word.relay_id not in self._voided:
+            await store.put(secret_keys(word, keys), entitled=frozenset({word.slave}), confirmed=True)
+        if word.relay_id in self._voided:  # the origin gave up, perhaps while these keys were written
+            await store.void(Selection(key_ids=frozenset(word.key_ids)))
+            raise KeyManagementError("the origin has given this batch up")
+
+    def _failure(
+        self, heard: Heard, word: Relay, fault: QanatError, *, short: tuple[PoolShortage, ...] = ()
+    ) -> _Answer:
+        self._context.recorder.record(
+            EventKind.RELAY_FAILED,
+            cause=heard.cause,
+            request_id=word.request_id,
+            relay_id=word.relay_id,
+            node_at_fault=self._context.node,
+            why=_explain(fault),
+        )
+        return _Answer(word.route[0], RelayFailed(word.relay_id, self._context.node, _explain(fault), short))
+
+
+def _explain(fault: QanatError) -> str:
+    """Return a fault in words that do not depend on the store's."""
+    if isinstance(fault, PadReused):
+        return "the pads of this hop were spent before: this node has restarted since, or the word is a replay"
+    if isinstance(fault, BlockUnknown):
+        return "the two ends of the link do not hold the same blocks; the odd ones are being destroyed"
+    if isinstance(fault, AuthenticationFailed):
+        return f"altered on the way to this node: {fault.message}"
+    return str(fault)
+
+
+def _forget_oldest(memory: dict[str, V]) -> None:
+    while len(memory) > MAX_ANSWERS:
+        del memory[next(iter(memory))]

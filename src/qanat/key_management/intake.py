@@ -1,0 +1,188 @@
+"""Blocks from modules into pools: durable at both ends before a bit of them counts.
+
+    module: block ready -> fetch -> store.add_block (durable here) -> "block-stored" to the peer
+    both ends durable   -> store.confirm -> module.release -> "stock-report" to the controller
+
+The word to the peer is repeated until the peer is known to be durable too. An end that will never hold the block (it
+restarted, or its module failed) says so, and the other end voids it. What the store knows decides; memory only saves
+questions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qanat.ground.clock import Deadline
+from qanat.ground.errors import BlockUnknown, StoreFailed
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import CONTROLLER, BlockId, LinkId, NodeId, OrderId
+from qanat.ground.keys import KeyBlock, PoolId, Selection
+from qanat.ground.orders import KeyBlockReady
+from qanat.ground.ports import QKDModule
+from qanat.key_management.accounts import ReserveWatch, reserve_bits
+from qanat.key_management.context import Context
+from qanat.key_management.pools import available_bits
+from qanat.key_management.sessions import Sessions
+from qanat.key_management.wire import BlocksMissing, BlockStored, Heard, StockReport
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A block that is durable here and not yet known to be durable at the peer."""
+
+    block_id: BlockId
+    order_id: OrderId
+    link_id: LinkId
+    peer: NodeId
+    num_bits: int
+    module: QKDModule
+
+
+class Intake:
+    """Takes the blocks of all modules of one node into its store."""
+
+    def __init__(self, context: Context, sessions: Sessions) -> None:
+        self._context = context
+        self._sessions = sessions
+        self._waiting: dict[BlockId, _Waiting] = {}
+        self._watches: dict[LinkId, ReserveWatch] = {}
+
+    async def on_block_ready(self, module: QKDModule, ready: KeyBlockReady) -> None:
+        """Make a finished block durable and tell the peer; a block that cannot be kept is destroyed, aloud."""
+        context = self._context
+        try:
+            block = await module.fetch(ready.block_id)
+        except BlockUnknown:
+            return
+        self._sessions.expect(block.order_id, block.block_id)
+        context.recorder.record(
+            EventKind.BLOCK_DISTILLED,
+            cause=self._sessions.cause_of(block.order_id),
+            block_id=block.block_id,
+            order_id=block.order_id,
+            link_id=block.link_id,
+            num_bits=block.num_bits,
+            eps_sec=block.eps_sec,
+            eps_cor=block.eps_cor,
+        )
+        why = self._why_unfit(module, block) or await self._make_durable(block)
+        if why:
+            await self._drop(module, block, why)
+            return
+        waiting = _Waiting(block.block_id, block.order_id, block.link_id, block.peer, block.num_bits, module)
+        self._waiting[block.block_id] = waiting
+        await self._announce(waiting)
+
+    async def on_block_stored(self, heard: Heard, word: BlockStored) -> None:
+        """The peer is durable: confirm the block here, or say that it will never be here."""
+        if not self._is_neighbour(heard.sender):
+            return
+        try:
+            await self._confirm(word.block_id)
+        except BlockUnknown:
+            if not self._sessions.may_yield(word.order_id):
+                await self._context.courier.send(heard.sender, BlocksMissing((word.block_id,)))
+            return
+        if not word.confirmed:
+            answer = BlockStored(word.block_id, word.order_id, confirmed=True)
+            await self._context.courier.send(heard.sender, answer)
+
+    async def on_blocks_missing(self, heard: Heard, word: BlocksMissing) -> None:
+        """The peer does not hold these blocks: bits that only one end knows are of no use, destroy them."""
+        if not word.block_ids or not self._is_neighbour(heard.sender):
+            return
+        await self._context.store.void(Selection(block_ids=frozenset(word.block_ids)))
+        for block_id in word.block_ids:
+            self._record_dropped(block_id, f"{heard.sender} does not hold it")
+            if waiting := self._waiting.pop(block_id, None):
+                await self._release(waiting, kept=False)
+
+    async def tick(self) -> None:
+        """Say again what no peer has confirmed."""
+        for waiting in list(self._waiting.values()):
+            await self._announce(waiting)
+
+    async def watch_reserves(self) -> None:
+        """Raise the alarm of every link whose authentication reserve comes to its end."""
+        settings = self._context.settings
+        alarm_bits = reserve_bits(days=settings.reserve_alarm_days, sessions_per_day=settings.sessions_per_day)
+        for pool, level in (await self._context.store.levels()).items():
+            watch = self._watches.setdefault(pool.link_id, ReserveWatch(alarm_bits)) if pool.is_reserve else None
+            if watch is not None and watch.crosses_down(level.available_bits):
+                self._context.recorder.record(
+                    EventKind.ALARM,
+                    code="reserve-low",
+                    severity="warning",
+                    link_id=pool.link_id,
+                    text=f"{level.available_bits} bits of authentication reserve are left, alarm level {alarm_bits}",
+                    remedy="let the link make key, which fills the reserve, or bring new initial key to both ends",
+                )
+
+    # --- inside ---
+
+    def _why_unfit(self, module: QKDModule, block: KeyBlock) -> str:
+        links = self._context.links
+        if not links.has(block.link_id) or links.peer(block.link_id) != block.peer or block.local != links.node:
+            return f"the block is said to be of link {block.link_id!r} to {block.peer!r}, which is not this module's"
+        if block.origin != module.origin:
+            return f"a module of origin {module.origin!r} handed out a block of origin {block.origin!r}"
+        return ""
+
+    async def _make_durable(self, block: KeyBlock) -> str:
+        """Return an empty text once the block is durable, else why it is not. Waits for a store that cannot write."""
+        context, why = self._context, ""
+        for _ in range(context.settings.store_tries):
+            try:
+                await context.store.add_block(block)
+            except StoreFailed as fault:
+                why = f"the key store cannot write: {fault}"
+            else:
+                return ""
+            pause = Deadline.after(context.clock, context.settings.store_retry_s)
+            await context.clock.sleep_until(pause.monotonic_s)
+        return why
+
+    async def _announce(self, waiting: _Waiting) -> None:
+        word = BlockStored(waiting.block_id, waiting.order_id, confirmed=False)
+        await self._context.courier.send(waiting.peer, word)
+
+    async def _confirm(self, block_id: BlockId) -> None:
+        """Confirm a block here; raises BlockUnknown. When it was waiting for that, release, record and report it."""
+        context = self._context
+        try:
+            await context.store.confirm(block_id)
+        except BlockUnknown:
+            if waiting := self._waiting.pop(block_id, None):
+                await self._release(waiting, kept=False)
+            raise
+        waiting = self._waiting.pop(block_id, None)
+        if waiting is None:
+            return
+        context.recorder.record(
+            EventKind.BLOCK_STORED,
+            cause=self._sessions.cause_of(waiting.order_id),
+            block_id=block_id,
+            link_id=waiting.link_id,
+            num_bits=waiting.num_bits,
+        )
+        stock_bits = await available_bits(context, PoolId(waiting.link_id, context.node))
+        await context.courier.send(CONTROLLER, StockReport(waiting.link_id, stock_bits, waiting.num_bits))
+        await self._release(waiting, kept=True)
+
+    async def _release(self, waiting: _Waiting, *, kept: bool) -> None:
+        await waiting.module.release(waiting.block_id, kept=kept)
+        await self._sessions.settle(waiting.order_id, waiting.block_id)
+
+    async def _drop(self, module: QKDModule, block: KeyBlock, why: str) -> None:
+        self._record_dropped(block.block_id, why)
+        await module.release(block.block_id, kept=False)
+        if self._is_neighbour(block.peer):
+            await self._context.courier.send(block.peer, BlocksMissing((block.block_id,)))
+        await self._sessions.settle(block.order_id, block.block_id)
+
+    def _record_dropped(self, block_id: BlockId, why: str) -> None:
+        self._context.recorder.record(EventKind.BLOCK_DROPPED, block_id=block_id, why=why)
+
+    def _is_neighbour(self, node: NodeId) -> bool:
+        links = self._context.links
+        return any(links.peer(link_id) == node for link_id in links.link_ids)

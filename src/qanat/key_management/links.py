@@ -1,0 +1,127 @@
+"""The QKD links that end at a node, with the module that serves each, and the routes that begin there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qanat.ground.clock import Deadline
+from qanat.ground.errors import KeyShortage, NoRoute, UnknownNode
+from qanat.ground.identifiers import LinkId, NodeId, Topic
+from qanat.ground.keys import Origin
+from qanat.ground.network import Link, Network
+from qanat.ground.orders import LinkCapability, Role
+from qanat.ground.ports import QKDModule, Tasks
+from qanat.key_management.wire import RoutesPushed
+
+ROUTES = Topic("routes")
+
+
+class Links:
+    """What a key manager knows of its own links."""
+
+    def __init__(self, *, node: NodeId, network: Network, modules: Sequence[QKDModule]) -> None:
+        self.node = node
+        self._network = network
+        self._links = {link.link_id: link for link in network.links_of(node)}
+        self._modules = {
+            link_id: module
+            for link_id, link in self._links.items()
+            for module in modules
+            if _serves(module, link, link.peer_of(node))
+        }
+
+    @property
+    def link_ids(self) -> tuple[LinkId, ...]:
+        return tuple(self._links)
+
+    def has(self, link_id: LinkId) -> bool:
+        return link_id in self._links
+
+    def peer(self, link_id: LinkId) -> NodeId:
+        """Return the other end of a link of this node; raises UnknownNode."""
+        return self._network.link(link_id).peer_of(self.node)
+
+    def towards(self, peer: NodeId) -> LinkId:
+        """Return the link to a neighbour; raises UnknownNode. Parallel links count as their first."""
+        return self._network.link_between(self.node, peer).link_id
+
+    def role(self, link_id: LinkId) -> Role:
+        return "transmitter" if self._links[link_id].ends[0] == self.node else "receiver"
+
+    def module(self, link_id: LinkId) -> QKDModule | None:
+        """Return the module that serves a link, None when this node has none for it."""
+        return self._modules.get(link_id)
+
+    def origin(self, link_id: LinkId) -> Origin:
+        """Return what makes the key of a link; without a module here nobody can say "device"."""
+        module = self._modules.get(link_id)
+        return module.origin if module is not None else "twin"
+
+    def capability(self, link_id: LinkId) -> LinkCapability | None:
+        module = self._modules.get(link_id)
+        return module.capability(self.peer(link_id)) if module is not None else None
+
+
+def _serves(module: QKDModule, link: Link, peer: NodeId) -> bool:
+    try:
+        return module.capability(peer).link_id == link.link_id
+    except UnknownNode:
+        return False
+
+
+class RouteBook:
+    """The last routes that the controller pushed. They stay in force while the controller is away."""
+
+    def __init__(self, *, node: NodeId, tasks: Tasks) -> None:
+        self._node = node
+        self._tasks = tasks
+        self._pushed: RoutesPushed | None = None
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Epoch and version of the table in force; zeros when there is none."""
+        return (self._pushed.table_epoch, self._pushed.table_version) if self._pushed else (0, 0)
+
+    def learn(self, pushed: RoutesPushed) -> None:
+        """Take a table in force unless it is an older one of the same controller."""
+        epoch, version = self.stamp
+        if (pushed.table_epoch, pushed.table_version) != (epoch, version) and not (
+            pushed.table_epoch == epoch and pushed.table_version < version
+        ):
+            self._pushed = pushed
+            self._tasks.notify(ROUTES)
+
+    async def wait(self, deadline: Deadline) -> None:
+        """Return once there is a table; raises KeyShortage when none has come by then."""
+        while self._pushed is None:
+            if deadline.has_passed:
+                raise KeyShortage(
+                    "this key manager has not heard of any route yet",
+                    remedy="look whether the controller runs; ask again in a moment",
+                )
+            await self._tasks.wait(ROUTES, until_monotonic_s=deadline.monotonic_s)
+
+    def key_route(self, target: NodeId) -> tuple[NodeId, ...]:
+        """Return the chain of trusted nodes from here to ``target``, ends included; raises NoRoute."""
+        return self._find(self._pushed.key_routes if self._pushed else (), target, "keys")
+
+    def classical_route(self, target: NodeId) -> tuple[NodeId, ...]:
+        """Return the way of classical messages from here to ``target``, ends included; raises NoRoute."""
+        return self._find(self._pushed.classical_routes if self._pushed else (), target, "messages")
+
+    def origin(self, links: Sequence[LinkId]) -> Origin:
+        """Return "device" only when no link of a route is known to have a twin at an end."""
+        if self._pushed is None or not set(links).isdisjoint(self._pushed.twin_links):
+            return "twin"
+        return "device"
+
+    def _find(self, routes: Sequence[tuple[NodeId, ...]], target: NodeId, what: str) -> tuple[NodeId, ...]:
+        if target == self._node:
+            return (self._node,)
+        for route in routes:
+            if route[0] == self._node and route[-1] == target:
+                return route
+        raise NoRoute(
+            f"no route for {what} leads from {self._node!r} to {target!r}",
+            remedy="join them by links over trusted relays in the network file",
+        )

@@ -1,0 +1,319 @@
+"""The key manager of one node: blocks in, keys out, and the conversation with its peers and the controller.
+
+It awaits ports only, so that the same coroutines run in service and on the simulated clock. Durable first, then
+visible: no word leaves and no caller is answered before the store has committed what they rely on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from qanat.ground.errors import KeyShortage, QanatError, StaleEpoch, StoreFailed
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import CONTROLLER, Epoch, EventId, KeyID, NodeId, RequestId, SaeId, SaePair
+from qanat.ground.keys import KeyStatus, PoolId, SecretKey, Selection
+from qanat.ground.messages import Message
+from qanat.ground.network import Network
+from qanat.ground.orders import Alarm, KeyBlockReady, LinkQuality, ModuleEvent, OrderEnded
+from qanat.ground.ports import Clock, Entropy, KeyStore, QKDModule, Tasks, Transport
+from qanat.ground.tracing import EventRecorder
+from qanat.key_management.context import Context
+from qanat.key_management.courier import Courier
+from qanat.key_management.demands import DemandDesk
+from qanat.key_management.hops import RelayHops
+from qanat.key_management.intake import Intake
+from qanat.key_management.links import Links, RouteBook
+from qanat.key_management.relay import RelayOrigin
+from qanat.key_management.sessions import Sessions
+from qanat.key_management.settings import KeyManagerSettings
+from qanat.key_management.supplying import GivenKeys, Supplying
+from qanat.key_management.wire import (
+    Announce,
+    BlocksMissing,
+    BlockStored,
+    GenerationCommand,
+    GenerationDone,
+    GenerationFailed,
+    Heard,
+    LinkReport,
+    OrderCancel,
+    OrderPoll,
+    Relay,
+    RelayDelivered,
+    RelayFailed,
+    RelayVoid,
+    RelayVoided,
+    RoutesPushed,
+    SessionPads,
+    SessionReady,
+    SessionRefused,
+    Word,
+    decode_word,
+)
+
+__all__ = ["GivenKeys", "KeyManager"]
+
+
+class KeyManager:
+    """One node's key manager. ``run`` it as a task; the other methods serve its applications' door."""
+
+    def __init__(
+        self,
+        *,
+        node: NodeId,
+        network: Network,
+        store: KeyStore,
+        transport: Transport,
+        clock: Clock,
+        tasks: Tasks,
+        entropy: Entropy,
+        modules: Sequence[QKDModule],
+        recorder: EventRecorder,
+        settings: KeyManagerSettings | None = None,
+    ) -> None:
+        self.node = node
+        self._transport = transport
+        self._modules = tuple(modules)
+        self._is_running = False
+        self._epochs: dict[NodeId, Epoch] = {}
+        context = self._context = Context(
+            node=node,
+            network=network,
+            store=store,
+            clock=clock,
+            tasks=tasks,
+            entropy=entropy,
+            recorder=recorder,
+            courier=Courier(transport=transport, entropy=entropy, epoch=Epoch(0)),
+            links=Links(node=node, network=network, modules=modules),
+            routes=RouteBook(node=node, tasks=tasks),
+            settings=settings or KeyManagerSettings(),
+        )
+        self._sessions = Sessions(context)
+        self._intake = Intake(context, self._sessions)
+        self._relay = RelayOrigin(context)
+        self._hops = RelayHops(context)
+        self._demands = DemandDesk(context)
+        self._supplying = Supplying(context, relay=self._relay, demands=self._demands)
+
+    async def run(self) -> None:
+        """Open an epoch, destroy what was in doubt, then serve peers and controller until the transport closes."""
+        context = self._context
+        await self._open_epoch()
+        context.recorder.record(EventKind.NODE_STARTED, epoch=context.courier.epoch)
+        self._is_running = True
+        for module in self._modules:
+            context.tasks.start(self._follow(module), name=f"{self.node}: events of {module.module_id}")
+        context.tasks.start(self._chores(), name=f"{self.node}: chores")
+        async for sender, message in self._transport.inbox():
+            await self._aloud(self._hear(sender, message), message.kind)
+        self._is_running = False
+
+    async def get_status(self, *, master: SaeId, slave: SaeId) -> KeyStatus:
+        """Return what an application may know of its stock. Raises UnknownNode, NotEntitled, NoRoute, BadParameter."""
+        self._check_running()
+        return await self._supplying.get_status(SaePair(master, slave))
+
+    async def get_keys(
+        self,
+        *,
+        master: SaeId,
+        slave: SaeId,
+        count: int = 1,
+        size_bits: int | None = None,
+        request_id: RequestId | None = None,
+        cause: EventId | None = None,
+        patience_s: float | None = None,
+    ) -> GivenKeys:
+        """Give ``master`` fresh keys that ``slave`` can fetch by their ids.
+
+        Waits ``patience_s`` (default: ``settings.wait_s``) for key to be made. After a KeyShortage the making goes on,
+        and a call with the same pair and ``request_id`` continues the same chain of events; without a ``request_id``,
+        the next call for the pair does. ``cause`` is the caller's last event (step 1).
+
+        Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NotEntitled, BadParameter (the caller's).
+        """
+        self._check_running()
+        settings = self._context.settings
+        return await self._supplying.get_keys(
+            SaePair(master, slave),
+            count=count,
+            size_bits=settings.key_size_bits if size_bits is None else size_bits,
+            request_id=request_id,
+            cause=cause,
+            patience_s=settings.wait_s if patience_s is None else patience_s,
+        )
+
+    async def get_keys_by_id(self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID]) -> Sequence[SecretKey]:
+        """Hand ``caller`` the keys that ``master`` was given under these ids: all or none, and once.
+
+        Whether the caller may have them is decided by the key itself, not by the name of the master.
+        Raises KeyNotFound, NotEntitled, UnknownNode, BadParameter; StoreFailed (ask again).
+        """
+        self._check_running()
+        return await self._supplying.get_keys_by_id(key_ids, caller=caller, master=master)
+
+    # --- inside ---
+
+    def _check_running(self) -> None:
+        if not self._is_running:
+            raise KeyShortage(f"the key manager of {self.node!r} is not ready", remedy="ask again in a moment")
+
+    async def _open_epoch(self) -> None:
+        """What was unconfirmed at the last end is in doubt and is destroyed. Waits for a store that cannot write."""
+        context = self._context
+        while True:
+            try:
+                context.courier.epoch = await context.store.open_epoch()
+                num_voided = await context.store.void(Selection(unconfirmed=True))
+            except StoreFailed as fault:
+                self._alarm("store-failed", f"the key store cannot write: {fault}", "make room, or look at the disk")
+                pause_s = context.settings.store_retry_s
+                await context.clock.sleep_until(context.clock.monotonic_s() + pause_s)
+            else:
+                break
+        if num_voided:
+            context.recorder.record(EventKind.KEYS_VOIDED, num_items=num_voided, why="unconfirmed when the node ended")
+
+    async def _aloud(self, work: Awaitable[None], what: str) -> None:
+        """Do a piece of work whose failure must be heard, but must not end the node. A stale epoch must."""
+        try:
+            await work
+        except StaleEpoch:
+            raise
+        except QanatError as fault:
+            self._alarm("work-failed", f"{what}: {fault.message}", fault.remedy or "see the events before this one")
+
+    def _alarm(self, code: str, text: str, remedy: str) -> None:
+        self._context.recorder.record(EventKind.ALARM, code=code, severity="warning", text=text, remedy=remedy)
+
+    async def _hear(self, sender: NodeId, message: Message) -> None:
+        """Drop words of a peer's dead process, and act on the others."""
+        if sender != CONTROLLER:
+            if message.epoch < self._epochs.get(sender, message.epoch):
+                return
+            self._epochs[sender] = message.epoch
+        heard = Heard(sender, decode_word(message), message.cause, message.body)
+        if isinstance(heard.word, Relay):
+            # relays only meet in the store, which keeps them apart; all else is done in the order of its arrival
+            work = self._aloud(self._hops.on_relay(heard, heard.word), message.kind)
+            self._context.tasks.start(work, name=f"{self.node}: relay {heard.word.relay_id}")
+        elif sender == CONTROLLER:
+            await self._act_for_controller(heard, heard.word)
+        else:
+            await self._act_for_peer(heard, heard.word)
+
+    async def _act_for_controller(self, heard: Heard, word: Word) -> None:
+        match word:
+            case RoutesPushed():
+                self._context.routes.learn(word)
+                await self._announce()
+            case GenerationCommand():
+                await self._sessions.on_command(heard, word)
+            case OrderPoll():
+                await self._sessions.on_poll(word)
+            case OrderCancel():
+                await self._sessions.on_cancel(word)
+            case GenerationDone():
+                self._demands.on_done(word, heard.cause)
+            case GenerationFailed():
+                self._demands.on_failed(word)
+            case _:
+                self._alarm("odd-word", f"the controller said {type(word).__name__}", "update the older side")
+
+    async def _act_for_peer(self, heard: Heard, word: Word) -> None:
+        match word:
+            case BlockStored():
+                await self._intake.on_block_stored(heard, word)
+            case BlocksMissing():
+                await self._intake.on_blocks_missing(heard, word)
+            case SessionPads():
+                await self._sessions.on_pads(heard, word)
+            case SessionReady():
+                await self._sessions.on_ready(word)
+            case SessionRefused():
+                await self._sessions.on_refused(word)
+            case RelayDelivered() | RelayFailed():
+                self._relay.on_verdict(word)
+            case RelayVoid():
+                await self._hops.on_void(heard, word)
+            case RelayVoided():
+                self._relay.on_voided(word)
+            case _:
+                self._alarm("odd-word", f"{heard.sender!r} said {type(word).__name__}", "update the older side")
+
+    async def _follow(self, module: QKDModule) -> None:
+        async for event in module.events():
+            await self._aloud(self._act_for_module(module, event), type(event).__name__)
+
+    async def _act_for_module(self, module: QKDModule, event: ModuleEvent) -> None:
+        recorder = self._context.recorder
+        match event:
+            case KeyBlockReady():
+                await self._intake.on_block_ready(module, event)
+            case OrderEnded():
+                await self._sessions.on_module_ended(event)
+            case LinkQuality():
+                recorder.record(
+                    EventKind.LINK_QUALITY,
+                    cause=self._sessions.cause_of(event.order_id),
+                    order_id=event.order_id,
+                    link_id=event.link_id,
+                    progress=event.progress,
+                    link_time_s=event.link_time_s,
+                    qber=event.qber,
+                    sifted_bits=event.sifted_bits,
+                    sifted_rate_bits_per_s=event.sifted_rate_bits_per_s,
+                    secret_rate_bits_per_s=event.secret_rate_bits_per_s,
+                    f_ec=event.f_ec,
+                    block_bits=event.block_bits,
+                    details=dict(event.details),
+                )
+            case Alarm():
+                recorder.record(
+                    EventKind.ALARM,
+                    code=event.code,
+                    severity=event.severity,
+                    text=event.text,
+                    remedy=event.remedy,
+                    link_id=event.link_id,
+                )
+
+    async def _chores(self) -> None:
+        """Every tick: say again what was not answered. Every few ticks: report to the controller, watch reserves."""
+        clock, settings = self._context.clock, self._context.settings
+        announced_s = float("-inf")
+        while True:
+            works: list[Callable[[], Awaitable[None]]] = [
+                self._sessions.tick,
+                self._intake.tick,
+                self._relay.tick,
+                self._demands.tick,
+            ]
+            if clock.monotonic_s() - announced_s >= settings.announce_s:
+                announced_s = clock.monotonic_s()
+                works += [self._announce, self._intake.watch_reserves]
+            for work in works:
+                await self._aloud(work(), "chore")
+            self._supplying.forget_abandoned()
+            await clock.sleep_until(clock.monotonic_s() + settings.tick_s)
+
+    async def _announce(self) -> None:
+        """Tell the controller what this node has and does."""
+        context = self._context
+        levels = await context.store.levels()
+        reports = []
+        for link_id in context.links.link_ids:
+            level = levels.get(PoolId(link_id, self.node))
+            capability = context.links.capability(link_id)
+            reports.append(
+                LinkReport(
+                    link_id=link_id,
+                    available_bits=level.available_bits if level is not None else 0,
+                    expected_rate_bits_per_s=capability.expected_rate_bits_per_s if capability is not None else 0.0,
+                    origin=context.links.origin(link_id),
+                    running=self._sessions.running_on(link_id),
+                )
+            )
+        epoch, version = context.routes.stamp
+        await context.courier.send(CONTROLLER, Announce(epoch, version, tuple(reports)))

@@ -1,0 +1,39 @@
+"""Questions to the pools of link key that several parts ask."""
+
+from __future__ import annotations
+
+from qanat.ground.errors import BlockUnknown, KeyShortage
+from qanat.ground.identifiers import BlockId, NodeId, RequestId
+from qanat.ground.keys import BitRange, PoolId, SpentBits, Use
+from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.wire import PoolShortage
+
+
+async def spend_for_hop(context: Context, *, following: NodeId, num_bits: int, request_id: RequestId) -> SpentBits:
+    """Spend the bits of one relay hop from this node to the ``following`` one; raises PoolShort, StoreFailed."""
+    pool = PoolId(context.links.towards(following), context.node)
+    try:
+        return await context.store.spend(pool, num_bits=num_bits, use=Use.RELAY, request_id=request_id)
+    except KeyShortage:
+        shortage = PoolShortage(pool.link_id, context.node, await available_bits(context, pool))
+        raise PoolShort((shortage,)) from None
+
+
+async def available_bits(context: Context, pool: PoolId) -> int:
+    """Return what a pool of this node could spend now; zero for one that was never filled."""
+    level = (await context.store.levels()).get(pool)
+    return level.available_bits if level is not None else 0
+
+
+async def missing_blocks(context: Context, bits: BitRange) -> tuple[BlockId, ...]:
+    """Return which blocks of a range that a peer spends are not here.
+
+    Those that are here become confirmed: the peer's spend proves that it holds them.
+    """
+    missing = []
+    for block_id in sorted({piece.block_id for piece in bits.slices}):
+        try:
+            await context.store.confirm(block_id)
+        except BlockUnknown:
+            missing.append(block_id)
+    return tuple(missing)

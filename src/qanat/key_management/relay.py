@@ -1,0 +1,228 @@
+"""The origin's part of a key relay: make keys, send them along the route, and make them suppliable once they arrived.
+
+    spend the first hop's pads -> put the keys, unconfirmed -> send -> verdict of the last node -> confirm
+
+Every step is durable before the next one shows. A batch without a verdict is in doubt: its keys are destroyed at both
+ends, its pads stay spent, and another try takes fresh ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from qanat.ground.clock import Deadline
+from qanat.ground.errors import KeyNotFound, KeyShortage, StoreFailed
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import KeyID, NodeId, SaePair, Topic, uuid4_from
+from qanat.ground.keys import BitRange, Selection
+from qanat.ground.tracing import Trace
+from qanat.key_management.accounts import relay_bits
+from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.pools import spend_for_hop
+from qanat.key_management.sealing import seal, secret_keys
+from qanat.key_management.wire import (
+    Relay,
+    RelayDelivered,
+    RelayFailed,
+    RelayVoid,
+    RelayVoided,
+)
+
+VOID_TRIES = 60
+"""How often the far end is asked to destroy a batch in doubt. Nobody was told its key ids: giving up is harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayJob:
+    """A wish for ``count`` keys of ``size_bits`` shared by two applications at the ends of ``route``."""
+
+    pair: SaePair
+    route: tuple[NodeId, ...]
+    count: int
+    size_bits: int
+    trace: Trace
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """A batch to be destroyed at both ends; what is left to do."""
+
+    word: Relay
+    here: bool = True
+    there: bool = True
+    tries: int = 0
+
+
+class RelayOrigin:
+    """Relays batches of keys that begin at this node."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._verdicts: dict[str, RelayDelivered | RelayFailed | None] = {}
+        self._doubts: dict[str, _Doubt] = {}
+
+    async def make_keys(self, job: RelayJob) -> None:
+        """Make keys that the master of the pair can be supplied and the slave can fetch by id.
+
+        Raises PoolShort when a hop has too little link key, KeyShortage when no try got through, StoreFailed.
+        """
+        why = ""
+        for _ in range(self._context.settings.relay_tries):
+            failure = await self._try(job)
+            if failure is None:
+                return
+            if failure.short:
+                raise PoolShort(failure.short)
+            why = f"{failure.node}: {failure.why}"
+        raise KeyShortage(
+            f"keys could not be relayed along {' - '.join(job.route)}; the last try ended at {why}",
+            remedy="look at the nodes of the route and the lines between them",
+        )
+
+    def on_verdict(self, verdict: RelayDelivered | RelayFailed) -> None:
+        """Hear how a batch fared. A verdict that nobody waits for came too late: that batch was destroyed."""
+        if self._verdicts.get(verdict.relay_id, verdict) is None:
+            self._verdicts[verdict.relay_id] = verdict
+            self._context.tasks.notify(_topic(verdict.relay_id))
+
+    def on_voided(self, word: RelayVoided) -> None:
+        """Hear that the far end has destroyed a batch in doubt."""
+        if doubt := self._doubts.get(word.relay_id):
+            doubt.there = False
+
+    async def tick(self) -> None:
+        """Go on destroying what is in doubt."""
+        for doubt in list(self._doubts.values()):
+            await self._destroy(doubt)
+
+    async def _try(self, job: RelayJob) -> RelayFailed | None:
+        """Return None when the keys are suppliable, else why this batch was destroyed."""
+        word, body = await self._begin(job)
+        verdict = await self._carry(word, body, job)
+        failure = await self._confirm(word, job) if isinstance(verdict, RelayDelivered) else verdict
+        if failure is not None:
+            await self._fail(word, failure, job)
+        return failure
+
+    async def _begin(self, job: RelayJob) -> tuple[Relay, bytes]:
+        """Spend, make the keys, keep them unconfirmed, and return what is to be sent."""
+        context = self._context
+        spent = await spend_for_hop(
+            context,
+            following=job.route[1],
+            num_bits=relay_bits(count=job.count, size_bits=job.size_bits),
+            request_id=job.trace.request_id,
+        )
+        with_keys = context.entropy.secret_bytes(job.count * job.size_bits // 8)
+        links = tuple(context.network.link_between(*hop).link_id for hop in pairwise(job.route))
+        word, body = seal(
+            Relay(
+                relay_id=uuid4_from(context.entropy.public_bytes(16)),
+                route=job.route,
+                hop=1,
+                link_id=spent.pool.link_id,
+                pad_range=BitRange(()),
+                master=job.pair.master,
+                slave=job.pair.slave,
+                key_ids=tuple(KeyID(uuid4_from(context.entropy.public_bytes(16))) for _ in range(job.count)),
+                size_bits=job.size_bits,
+                origin=context.routes.origin(links),
+                created_utc_s=context.clock.utc_s(),
+                request_id=job.trace.request_id,
+                tag="",
+            ),
+            with_keys,
+            spent,
+        )
+        keys = secret_keys(word, with_keys)
+        with_keys.wipe()
+        try:
+            await context.store.put(keys, entitled=frozenset({job.pair.master}), confirmed=False)
+        except StoreFailed as fault:
+            self._record_failed(word, self._failed(word, f"the key store cannot write: {fault}"), job)
+            raise
+        return word, body
+
+    async def _carry(self, word: Relay, body: bytes, job: RelayJob) -> RelayDelivered | RelayFailed:
+        """Send the batch, the same bytes again and again, until there is a verdict or it is too late for one."""
+        context, settings = self._context, self._context.settings
+        deadline = Deadline.after(context.clock, settings.relay_timeout_s)
+        self._verdicts[word.relay_id] = None
+        try:
+            while not deadline.has_passed:
+                await context.courier.send(word.route[1], word, cause=job.trace.last, body=body)
+                if self._verdicts[word.relay_id] is None:
+                    again_s = min(deadline.monotonic_s, context.clock.monotonic_s() + settings.relay_resend_s)
+                    await context.tasks.wait(_topic(word.relay_id), until_monotonic_s=again_s)
+                if (verdict := self._verdicts[word.relay_id]) is not None:
+                    return verdict
+        finally:
+            del self._verdicts[word.relay_id]
+        return self._failed(word, f"no verdict from {word.route[-1]} within {settings.relay_timeout_s:g} s")
+
+    async def _confirm(self, word: Relay, job: RelayJob) -> RelayFailed | None:
+        context = self._context
+        try:
+            await context.store.confirm_keys(word.key_ids)
+        except (StoreFailed, KeyNotFound) as fault:
+            return self._failed(word, f"the keys arrived, but could not be confirmed here: {fault}")
+        hops = len(word.route) - 1
+        key_bits = len(word.key_ids) * word.size_bits
+        qkd_bits = hops * relay_bits(count=len(word.key_ids), size_bits=word.size_bits)
+        context.recorder.record(
+            EventKind.KEYS_RELAYED,
+            cause=job.trace.last,
+            request_id=job.trace.request_id,
+            relay_id=word.relay_id,
+            route=list(word.route),
+            num_keys=len(word.key_ids),
+            hops=hops,
+            key_bits=key_bits,
+            authentication_bits=qkd_bits - hops * key_bits,
+            qkd_bits=qkd_bits,
+        )
+        return None
+
+    async def _fail(self, word: Relay, failure: RelayFailed, job: RelayJob) -> None:
+        """Say that a batch failed, and destroy its keys at both ends."""
+        self._record_failed(word, failure, job)
+        doubt = self._doubts[word.relay_id] = _Doubt(word)
+        await self._destroy(doubt)
+
+    def _record_failed(self, word: Relay, failure: RelayFailed, job: RelayJob) -> None:
+        self._context.recorder.record(
+            EventKind.RELAY_FAILED,
+            cause=job.trace.last,
+            request_id=job.trace.request_id,
+            relay_id=word.relay_id,
+            node_at_fault=failure.node,
+            why=failure.why,
+            burned_bits=word.pad_range.num_bits,
+        )
+
+    async def _destroy(self, doubt: _Doubt) -> None:
+        context, word = self._context, doubt.word
+        doubt.tries += 1
+        if doubt.there:
+            await context.courier.send(word.route[-1], RelayVoid(word.relay_id, word.key_ids))
+        if doubt.here:
+            doubt.here = not await self._void_here(word.key_ids)
+        if not doubt.here and (not doubt.there or doubt.tries >= VOID_TRIES):
+            self._doubts.pop(word.relay_id, None)
+
+    async def _void_here(self, key_ids: Sequence[KeyID]) -> bool:
+        try:
+            num_voided = await self._context.store.void(Selection(key_ids=frozenset(key_ids)))
+        except StoreFailed:
+            return False  # they stay unconfirmed, which nobody is supplied; the next tick tries again
+        self._context.recorder.record(EventKind.KEYS_VOIDED, num_keys=num_voided, why="relay in doubt")
+        return True
+
+    def _failed(self, word: Relay, why: str) -> RelayFailed:
+        return RelayFailed(word.relay_id, self._context.node, why, ())
+
+
+def _topic(relay_id: str) -> Topic:
+    return Topic(f"relay/{relay_id}")

@@ -1,0 +1,278 @@
+"""Generation orders at one end of a link: pads first, then the modules.
+
+The transmitter's end spends the pads of the worst case from the reserve and says their range; the receiver's end spends
+the same, starts its module and says so; then the transmitter starts. An order whose ends disagree ends with a fault at
+both: its pads stay spent. Of two orders for one link the newer one wins, so that nothing waits for an order that a dead
+controller or peer has left behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from qanat.ground.errors import BlockUnknown, KeyShortage, PadReused, QanatError, StaleEpoch, StoreFailed
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import CONTROLLER, BlockId, EventId, LinkId, OrderId, RequestId
+from qanat.ground.keys import BitRange, PoolId, SpentBits, Use
+from qanat.ground.orders import GenerationOrder, OrderEnded
+from qanat.key_management.accounts import session_bits
+from qanat.key_management.context import Context
+from qanat.key_management.pools import missing_blocks
+from qanat.key_management.wire import (
+    BlocksMissing,
+    GenerationCommand,
+    Heard,
+    OrderCancel,
+    OrderPoll,
+    OrderState,
+    SessionPads,
+    SessionReady,
+    SessionRefused,
+)
+
+MAX_ENDED_ORDERS = 256
+
+
+@dataclass(slots=True)
+class _Order:
+    """An order at this end. ``preparing`` until the module was started.
+
+    ``unsettled`` are blocks that are neither confirmed nor dropped: while there are any, the controller is told that
+    the order runs, so that it does not order anew what is about to arrive.
+    """
+
+    order_id: OrderId
+    link_id: LinkId
+    num_blocks: int
+    cause: EventId | None
+    state: Literal["preparing", "running", "ended"] = "preparing"
+    pad_range: BitRange | None = None
+    pads: SpentBits | None = field(default=None, repr=False)
+    blocks_made: int = 0
+    fault: str | None = None
+    unsettled: set[BlockId] = field(default_factory=set)
+
+
+class Sessions:
+    """The orders of all links of one node."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._orders: dict[OrderId, _Order] = {}
+
+    def running_on(self, link_id: LinkId) -> OrderId | None:
+        """Return the order that is not ended on a link."""
+        live = [order for order in self._orders.values() if order.link_id == link_id and order.state != "ended"]
+        return live[-1].order_id if live else None
+
+    def may_yield(self, order_id: OrderId) -> bool:
+        """Return whether the module here may still hand out a block of this order."""
+        order = self._orders.get(order_id)
+        return order is not None and order.state != "ended"
+
+    def cause_of(self, order_id: OrderId) -> EventId | None:
+        """Return the event that caused an order (step 7), where it is known."""
+        order = self._orders.get(order_id)
+        return order.cause if order is not None else None
+
+    def expect(self, order_id: OrderId, block_id: BlockId) -> None:
+        """Take note of a block on its way into the store."""
+        if order := self._orders.get(order_id):
+            order.unsettled.add(block_id)
+
+    async def settle(self, order_id: OrderId, block_id: BlockId) -> None:
+        """A block is confirmed or dropped: an order that waited for nothing else is now said to have ended."""
+        order = self._orders.get(order_id)
+        if order is not None and block_id in order.unsettled:
+            order.unsettled.remove(block_id)
+            if order.state == "ended":
+                await self._say_state(order_id, order.link_id)
+
+    # --- the controller's words ---
+
+    async def on_command(self, heard: Heard, word: GenerationCommand) -> None:
+        """Begin an order unless it is known, and say how it stands."""
+        if word.order_id not in self._orders and self._context.links.has(word.link_id):
+            order = await self._enter(word.order_id, word.link_id, word.num_blocks, heard.cause)
+            if self._context.links.role(word.link_id) == "transmitter":
+                await self._prepare(order)
+        await self._say_state(word.order_id, word.link_id)
+
+    async def on_poll(self, word: OrderPoll) -> None:
+        await self._say_state(word.order_id, word.link_id)
+
+    async def on_cancel(self, word: OrderCancel) -> None:
+        """End an order early and say how it stands."""
+        if order := self._orders.get(word.order_id):
+            order.unsettled.clear()
+            await self._stop(order, word.why)
+        await self._say_state(word.order_id, word.link_id)
+
+    # --- the peer's words ---
+
+    async def on_pads(self, heard: Heard, word: SessionPads) -> None:
+        """Receiver's end: spend the same bits, start the module, say so. The same word again gets the same answer."""
+        links = self._context.links
+        if not links.has(word.link_id) or links.peer(word.link_id) != heard.sender:
+            return
+        order = self._orders.get(word.order_id)
+        if order is None:
+            order = await self._enter(word.order_id, word.link_id, word.num_blocks, heard.cause)
+        if order.pad_range is None and order.state == "preparing":
+            order.pad_range = word.pad_range
+            await self._spend_peers_range(order)
+        elif order.pad_range != word.pad_range:
+            await self._refuse(order, "this order has begun with other pads; an end must have restarted")
+            return
+        if order.state == "running":
+            await self._context.courier.send(heard.sender, SessionReady(order.order_id), cause=order.cause)
+        elif order.state == "ended":
+            await self._refuse(order, order.fault or "the order has ended here")
+
+    async def on_ready(self, word: SessionReady) -> None:
+        """Transmitter's end: the peer's module runs, start ours."""
+        order = self._orders.get(word.order_id)
+        if order is not None and order.state == "preparing" and order.pads is not None:
+            await self._start_module(order)
+
+    async def on_refused(self, word: SessionRefused) -> None:
+        """Transmitter's end: the peer cannot take part."""
+        if order := self._orders.get(word.order_id):
+            await self._stop(order, f"the peer refused: {word.why}")
+
+    # --- the module's word, and chores ---
+
+    async def on_module_ended(self, ended: OrderEnded) -> None:
+        """The module has done with an order: record it and tell the controller."""
+        order = self._orders.get(ended.order_id)
+        if order is None or order.state == "ended":
+            return
+        order.blocks_made = ended.blocks_made
+        await self._end(order, ended.fault)
+
+    async def tick(self) -> None:
+        """Say the pads again where the peer has not answered; forget what ended long ago."""
+        for order in list(self._orders.values()):
+            if order.state == "preparing" and order.pads is not None:
+                await self._say_pads(order)
+        ended = [order.order_id for order in self._orders.values() if order.state == "ended"]
+        for order_id in ended[: max(0, len(ended) - MAX_ENDED_ORDERS)]:
+            del self._orders[order_id]
+
+    # --- inside ---
+
+    async def _enter(self, order_id: OrderId, link_id: LinkId, num_blocks: int, cause: EventId | None) -> _Order:
+        older = [order for order in self._orders.values() if order.link_id == link_id and order.state != "ended"]
+        order = self._orders[order_id] = _Order(order_id, link_id, num_blocks, cause)
+        for other in older:
+            await self._stop(other, f"order {order_id} took its place")
+        return order
+
+    async def _prepare(self, order: _Order) -> None:
+        """Transmitter's end: spend the pads, then tell their range."""
+        pool = PoolId(order.link_id, None)
+        try:
+            spent = await self._context.store.spend(
+                pool,
+                num_bits=session_bits(num_blocks=order.num_blocks),
+                use=Use.AUTHENTICATION,
+                request_id=RequestId(order.order_id),
+            )
+        except KeyShortage:
+            await self._end(order, "the link's authentication reserve is used up: bring new initial key to both ends")
+            return
+        except StoreFailed as fault:
+            await self._end(order, f"the key store cannot write: {fault}")
+            return
+        if order.state == "ended":  # cancelled meanwhile: these pads are lost
+            spent.secret.wipe()
+            return
+        order.pads, order.pad_range = spent, spent.bits
+        await self._say_pads(order)
+
+    async def _say_pads(self, order: _Order) -> None:
+        assert order.pad_range is not None
+        word = SessionPads(order.order_id, order.link_id, order.num_blocks, order.pad_range)
+        await self._context.courier.send(self._context.links.peer(order.link_id), word, cause=order.cause)
+
+    async def _spend_peers_range(self, order: _Order) -> None:
+        assert order.pad_range is not None
+        pool = PoolId(order.link_id, None)
+        try:
+            order.pads = await self._context.store.spend_range(pool, order.pad_range, use=Use.AUTHENTICATION)
+        except PadReused:
+            await self._end(order, "its pads were spent before")
+        except BlockUnknown:
+            missing = await missing_blocks(self._context, order.pad_range)
+            await self._context.courier.send(self._context.links.peer(order.link_id), BlocksMissing(missing))
+            await self._end(order, "its pads are of a block that this end does not hold")
+        except StoreFailed as fault:
+            await self._end(order, f"the key store cannot write: {fault}")
+        else:
+            await self._start_module(order)
+
+    async def _start_module(self, order: _Order) -> None:
+        context, link_id = self._context, order.link_id
+        module = context.links.module(link_id)
+        if order.state == "ended" or module is None:
+            await self._stop(order, "no QKD module here serves the link")
+            return
+        order.state = "running"
+        try:
+            await module.start(
+                GenerationOrder(
+                    order_id=order.order_id,
+                    link_id=link_id,
+                    local=context.node,
+                    peer=context.links.peer(link_id),
+                    role=context.links.role(link_id),
+                    num_blocks=order.num_blocks,
+                    cause=order.cause,
+                    pad_range=order.pad_range,
+                    pads=order.pads,
+                )
+            )
+        except StaleEpoch:
+            raise
+        except QanatError as fault:
+            await self._end(order, f"the module did not start: {fault}")
+        order.pads = None  # they are the module's now
+
+    async def _refuse(self, order: _Order, why: str) -> None:
+        peer = self._context.links.peer(order.link_id)
+        await self._context.courier.send(peer, SessionRefused(order.order_id, why))
+
+    async def _stop(self, order: _Order, why: str) -> None:
+        """End an order from outside: its module destroys what it has not finished."""
+        if order.state == "ended":
+            return
+        was_running = order.state == "running"
+        await self._end(order, why)
+        module = self._context.links.module(order.link_id)
+        if was_running and module is not None:
+            await module.stop(order.order_id)
+
+    async def _end(self, order: _Order, fault: str | None) -> None:
+        order.state, order.fault = "ended", fault
+        if order.pads is not None:
+            order.pads.secret.wipe()
+            order.pads = None
+        self._context.recorder.record(
+            EventKind.ORDER_ENDED,
+            cause=order.cause,
+            order_id=order.order_id,
+            link_id=order.link_id,
+            blocks_made=order.blocks_made,
+            fault=fault,
+        )
+        await self._say_state(order.order_id, order.link_id)
+
+    async def _say_state(self, order_id: OrderId, link_id: LinkId) -> None:
+        order = self._orders.get(order_id)
+        if order is None:
+            word = OrderState(order_id, link_id, "unknown", 0, None)
+        else:
+            state = "ended" if order.state == "ended" and not order.unsettled else "running"
+            word = OrderState(order_id, link_id, state, order.blocks_made, order.fault)
+        await self._context.courier.send(CONTROLLER, word)

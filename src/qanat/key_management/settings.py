@@ -1,0 +1,46 @@
+"""What an operator may set of a key manager. Every default is safe to keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class KeyManagerSettings:
+    """Sizes in bits, times in seconds of the monotonic clock."""
+
+    key_size_bits: int = 256
+    """Size of a key when the application names none."""
+    min_key_size_bits: int = 64
+    max_key_size_bits: int = 4096
+    max_keys_per_request: int = 128
+    max_key_count: int = 100_000
+    """What the status tells applications to expect at most."""
+
+    wait_s: float = 2.0
+    """How long a request waits for key to be made before it is answered with a shortage."""
+    relay_timeout_s: float = 2.0
+    """After this time without a verdict a relayed batch is in doubt and is destroyed."""
+    relay_resend_s: float = 0.5
+    relay_tries: int = 3
+
+    tick_s: float = 1.0
+    """Period of the chores: what the peers have not confirmed is said again."""
+    announce_s: float = 5.0
+    """Period of the reports to the controller."""
+    demand_patience_s: float = 900.0
+    """How long an unmet demand for key is repeated to the controller after it was asked."""
+    store_retry_s: float = 0.5
+    store_tries: int = 20
+    """How often a block is offered to a store that cannot write, before it is dropped."""
+
+    sessions_per_day: float = 24.0
+    """Distillation sessions of a link per day, on which the alarm of its authentication reserve is based."""
+    reserve_alarm_days: float = 2.0
+    """The alarm comes this long before the reserve would end."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_key_size_bits <= self.key_size_bits <= self.max_key_size_bits:
+            raise ValueError("key sizes must hold 0 < min <= default <= max")
+        if self.max_keys_per_request < 1 or self.relay_tries < 1 or self.store_tries < 1:
+            raise ValueError("counts of keys and tries must be 1 or more")

@@ -1,0 +1,244 @@
+"""Giving keys to applications: from stock, by relay, or after key has been made (steps 2 to 5, 8 and 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qanat.ground.clock import Deadline
+from qanat.ground.errors import BadParameter, KeyManagementError, KeyShortage, NotEntitled, RequestError
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import EventId, KeyID, NodeId, RequestId, SaeId, SaePair, uuid4_from
+from qanat.ground.keys import KeyStatus, Origin, PoolId, SecretKey
+from qanat.ground.tracing import Trace
+from qanat.key_management.accounts import keys_payable, relay_bits
+from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.demands import Demand, DemandDesk
+from qanat.key_management.pools import available_bits
+from qanat.key_management.relay import RelayJob, RelayOrigin
+
+
+@dataclass(frozen=True, slots=True)
+class GivenKeys:
+    """Keys given to a master. ``event_id`` is the event of step 4: the cause of whatever the application does next."""
+
+    keys: tuple[SecretKey, ...]
+    event_id: EventId
+    request_id: RequestId
+    classical_route: tuple[NodeId, ...]
+
+
+@dataclass(slots=True)
+class _Ask:
+    """A request for keys under way, with the thread of its events. Survives calls that end in a shortage."""
+
+    pair: SaePair
+    named: RequestId | None
+    target: NodeId
+    trace: Trace
+    begun_monotonic_s: float
+    classical_route: tuple[NodeId, ...] = ()
+    demand: Demand | None = None
+
+
+class Supplying:
+    """What applications are given at one node."""
+
+    def __init__(self, context: Context, *, relay: RelayOrigin, demands: DemandDesk) -> None:
+        self._context = context
+        self._relay = relay
+        self._demands = demands
+        self._parked: dict[tuple[SaePair, RequestId | None], _Ask] = {}
+
+    async def get_status(self, pair: SaePair) -> KeyStatus:
+        """Return what is in stock for ``pair``; raises UnknownNode, NotEntitled.
+
+        Counted are the keys that wait end to end, and those that this node's stock of link key towards the next node
+        could carry. What later hops hold is not known here, so fewer may come at once.
+        """
+        context, settings = self._context, self._context.settings
+        target = self._check_pair(pair)
+        stored = await context.store.count_keys(pair, size_bits=settings.key_size_bits)
+        return KeyStatus(
+            source_kme=context.network.kme(context.node),
+            target_kme=context.network.kme(target),
+            master=pair.master,
+            slave=pair.slave,
+            key_size_bits=settings.key_size_bits,
+            min_key_size_bits=settings.min_key_size_bits,
+            max_key_size_bits=settings.max_key_size_bits,
+            stored_key_count=min(settings.max_key_count, stored + await self._payable(target)),
+            max_key_count=settings.max_key_count,
+            max_keys_per_request=settings.max_keys_per_request,
+        )
+
+    async def get_keys(
+        self,
+        pair: SaePair,
+        *,
+        count: int,
+        size_bits: int,
+        request_id: RequestId | None,
+        cause: EventId | None,
+        patience_s: float,
+    ) -> GivenKeys:
+        """Give the master ``count`` fresh keys; see ``KeyManager.get_keys``."""
+        deadline = Deadline.after(self._context.clock, patience_s)
+        try:
+            self._check_amount(count, size_bits)
+            target = self._check_pair(pair)
+            ask = self._parked.pop((pair, request_id), None) or self._begin(pair, target, request_id, cause)
+            try:
+                return await self._serve(ask, count, size_bits, deadline)
+            except KeyManagementError:
+                self._parked.setdefault((pair, request_id), ask)
+                raise
+        except RequestError as fault:
+            self._context.recorder.record(
+                EventKind.KEYS_REFUSED,
+                cause=cause,
+                request_id=request_id,
+                master=pair.master,
+                slave=pair.slave,
+                why=str(fault),
+            )
+            raise
+
+    async def get_keys_by_id(self, key_ids: Sequence[KeyID], *, caller: SaeId, master: SaeId) -> Sequence[SecretKey]:
+        """Hand out keys by their ids; see ``KeyManager.get_keys_by_id``."""
+        context, most = self._context, self._context.settings.max_keys_per_request
+        try:
+            self._check_here(caller)
+            context.network.site_of(master)
+            if not 0 < len(key_ids) <= most or len(set(key_ids)) != len(key_ids):
+                raise BadParameter(f"{len(key_ids)} key ids", remedy=f"name 1 to {most} ids, each once")
+            return await context.store.supply_by_id(key_ids, sae=caller)
+        except RequestError as fault:
+            context.recorder.record(EventKind.KEYS_REFUSED, master=master, slave=caller, why=str(fault))
+            raise
+
+    def forget_abandoned(self) -> None:
+        """Forget requests that ended in a shortage and were not taken up again."""
+        oldest_s = self._context.clock.monotonic_s() - self._context.settings.demand_patience_s
+        for key, ask in list(self._parked.items()):
+            if ask.begun_monotonic_s < oldest_s:
+                del self._parked[key]
+
+    # --- inside ---
+
+    def _begin(self, pair: SaePair, target: NodeId, named: RequestId | None, cause: EventId | None) -> _Ask:
+        context = self._context
+        request_id = named or RequestId(uuid4_from(context.entropy.public_bytes(16)))
+        trace = Trace(context.recorder, request_id, cause)
+        trace.record(EventKind.KEY_ASKED, master=pair.master, slave=pair.slave)
+        return _Ask(pair, named, target, trace, context.clock.monotonic_s())
+
+    async def _serve(self, ask: _Ask, count: int, size_bits: int, deadline: Deadline) -> GivenKeys:
+        await self._find_routes(ask, deadline)
+        while True:
+            if ask.demand is not None:
+                await self._settle(ask, ask.demand, deadline)
+            try:
+                keys = await self._take_or_make(ask, count, size_bits)
+            except PoolShort as shortage:
+                needed_bits = relay_bits(count=count, size_bits=size_bits)
+                ask.demand = await self._demands.open(
+                    ask.trace, target=ask.target, needed_bits=needed_bits, short=shortage.short
+                )
+            else:
+                break
+        event = ask.trace.record(
+            EventKind.KEY_GIVEN, num_keys=count, size_bits=size_bits, route=list(keys[0].route), origin=keys[0].origin
+        )
+        return GivenKeys(tuple(keys), event.id, ask.trace.request_id, ask.classical_route)
+
+    async def _find_routes(self, ask: _Ask, deadline: Deadline) -> None:
+        """Record step 3 once per request; raises NoRoute."""
+        routes = self._context.routes
+        if ask.target != self._context.node:
+            await routes.wait(deadline)
+        if not ask.classical_route:
+            classical_route = routes.classical_route(ask.target)
+            key_route = routes.key_route(ask.target)
+            ask.classical_route = classical_route
+            ask.trace.record(EventKind.CLASSICAL_ROUTE_FOUND, route=list(classical_route), key_route=list(key_route))
+
+    async def _settle(self, ask: _Ask, demand: Demand, deadline: Deadline) -> None:
+        try:
+            await self._demands.settle(demand, deadline)
+        finally:
+            if demand.state != "open":
+                ask.demand = None
+
+    async def _take_or_make(self, ask: _Ask, count: int, size_bits: int) -> Sequence[SecretKey]:
+        """Return keys from stock; what is missing there is made first. Raises PoolShort, KeyShortage, StoreFailed."""
+        store = self._context.store
+        for _ in range(self._context.settings.relay_tries):
+            try:
+                return await store.supply(ask.pair, count=count, size_bits=size_bits, request_id=ask.trace.request_id)
+            except KeyShortage:
+                in_stock = await store.count_keys(ask.pair, size_bits=size_bits)
+                await self._make(ask, max(1, count - in_stock), size_bits)
+        return await store.supply(ask.pair, count=count, size_bits=size_bits, request_id=ask.trace.request_id)
+
+    async def _make(self, ask: _Ask, count: int, size_bits: int) -> None:
+        if ask.target == self._context.node:
+            await self._make_here(ask.pair, count, size_bits)
+        else:
+            route = self._context.routes.key_route(ask.target)
+            await self._relay.make_keys(RelayJob(ask.pair, route, count, size_bits, ask.trace))
+
+    async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> None:
+        """Make keys for two applications of this node: they travel over no link and spend none of its key."""
+        context = self._context
+        keys = [
+            SecretKey(
+                key_id=KeyID(uuid4_from(context.entropy.public_bytes(16))),
+                pair=pair,
+                secret=context.entropy.secret_bytes(size_bits // 8),
+                route=(context.node,),
+                origin=self._own_origin(),
+                created_utc_s=context.clock.utc_s(),
+                qkd_bits_spent=0,
+            )
+            for _ in range(count)
+        ]
+        await context.store.put(keys, entitled=frozenset({pair.master, pair.slave}), confirmed=True)
+
+    def _own_origin(self) -> Origin:
+        links = self._context.links
+        origins = {links.origin(link_id) for link_id in links.link_ids}
+        return "device" if origins == {"device"} else "twin"
+
+    async def _payable(self, target: NodeId) -> int:
+        context, settings = self._context, self._context.settings
+        if target == context.node:
+            return settings.max_keys_per_request
+        next_node = context.routes.key_route(target)[1] if context.routes.stamp != (0, 0) else None
+        if next_node is None:
+            return 0
+        stock_bits = await available_bits(context, PoolId(context.links.towards(next_node), context.node))
+        return keys_payable(available_bits=stock_bits, size_bits=settings.key_size_bits)
+
+    def _check_pair(self, pair: SaePair) -> NodeId:
+        """Return the slave's node; raises UnknownNode, NotEntitled, BadParameter."""
+        self._check_here(pair.master)
+        if pair.master == pair.slave:
+            raise BadParameter(f"{pair.master!r} asks for keys with itself", remedy="name another application as slave")
+        return self._context.network.site_of(pair.slave).node
+
+    def _check_here(self, sae: SaeId) -> None:
+        site = self._context.network.site_of(sae)
+        if site.node != self._context.node:
+            raise NotEntitled(
+                f"{sae!r} is not served by the key manager of {self._context.node!r}",
+                remedy=f"ask the key manager of {site.node!r}",
+            )
+
+    def _check_amount(self, count: int, size_bits: int) -> None:
+        settings = self._context.settings
+        if not 1 <= count <= settings.max_keys_per_request:
+            raise BadParameter(f"{count} keys asked", remedy=f"ask for 1 to {settings.max_keys_per_request} at a time")
+        low, high = settings.min_key_size_bits, settings.max_key_size_bits
+        if size_bits % 8 or not low <= size_bits <= high:
+            raise BadParameter(f"keys of {size_bits} bits asked", remedy=f"ask for {low} to {high}, a multiple of 8")
