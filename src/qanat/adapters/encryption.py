@@ -29,7 +29,10 @@ KEY_BYTES = 32
 SALT_BYTES = 32
 _NONCE_BYTES = 12
 _OPENING_BYTES = 4
+_TAG_BYTES = 16
 _PROOF_COUNTER = 0
+WRAPPED_KEY_BYTES = _OPENING_BYTES + _NONCE_BYTES + KEY_BYTES + _TAG_BYTES
+"""Number of the opening whose wrapping key it is, nonce, ciphertext, tag."""
 
 
 def identity(*parts: str | int) -> bytes:
@@ -54,7 +57,7 @@ class DataKey:
         try:
             return self._cipher.decrypt(number.to_bytes(_NONCE_BYTES, "big"), sealed, place)
         except InvalidTag:
-            raise _damaged(place) from None
+            raise damaged_row(place) from None
 
 
 class Vault:
@@ -84,12 +87,14 @@ class Vault:
 
     def unwrap(self, wrapped: bytes, place: bytes) -> DataKey:
         """Return a data key that ``new_data_key`` wrapped for the same place; raises StoreFailed."""
+        if len(wrapped) != WRAPPED_KEY_BYTES:
+            raise damaged_row(place)
         opening = int.from_bytes(wrapped[:_OPENING_BYTES], "big")
         nonce = wrapped[_OPENING_BYTES : _OPENING_BYTES + _NONCE_BYTES]
         try:
             return DataKey(self._cipher(opening).decrypt(nonce, wrapped[_OPENING_BYTES + _NONCE_BYTES :], place))
         except InvalidTag:
-            raise _damaged(place) from None
+            raise damaged_row(place) from None
 
     def _cipher(self, opening: int) -> AESGCM:
         if opening not in self._ciphers:
@@ -147,7 +152,8 @@ def _read_master_key(path: Path) -> SecretBytes:
     return SecretBytes(data)
 
 
-def _damaged(place: bytes) -> StoreFailed:
+def damaged_row(place: bytes) -> StoreFailed:
+    """Return the error for a row that is not what this store wrote at ``place``."""
     return StoreFailed(
         f"the key store's row {place.replace(chr(0).encode(), b' ').decode()!r} is not what was written there",
         remedy="the file was damaged or altered; move it away, void the stock at the peers, and start a fresh store",

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from qanat.adapters.encryption import DataKey, Vault, identity
+from qanat.adapters.encryption import DataKey, Vault, damaged_row, identity
 from qanat.ground.errors import KeyNotFound, KeyShortage, NotEntitled, PadReused
 from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.keys import Origin, SecretBytes, SecretKey, Selection
@@ -236,17 +236,21 @@ def _place(key_id: KeyID, pair: SaePair) -> bytes:
 
 def _key_row(values: tuple[Any, ...]) -> KeyRow:
     row, raw, master, slave, confirmed, waiting, served, batch, number, sealed, route, origin, created, spent = values
+    try:
+        waiting, served, route = (tuple(json.loads(text)) for text in (waiting, served, route))
+    except (TypeError, ValueError):
+        raise damaged_row(identity("key", row)) from None
     return KeyRow(
         row=row,
         key_id=KeyID(str(uuid.UUID(bytes=raw))),
         pair=SaePair(SaeId(master), SaeId(slave)),
         is_confirmed=bool(confirmed),
-        waiting=tuple(json.loads(waiting)),
-        served=tuple(json.loads(served)),
+        waiting=waiting,
+        served=served,
         batch=batch,
         number=number,
         sealed=sealed,
-        route=tuple(json.loads(route)),
+        route=route,
         origin=cast(Origin, origin),
         created_utc_s=created,
         qkd_bits_spent=spent,
