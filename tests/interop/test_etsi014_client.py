@@ -254,6 +254,7 @@ def test_a_lost_answer_is_not_asked_for_again(credentials: Credentials, caplog: 
 
 def test_a_late_answer_is_a_timeout(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "ANSWER_MARGIN_S", 0.1)
+
     async def late_app(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(3600)
 

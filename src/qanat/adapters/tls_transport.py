@@ -1,0 +1,240 @@
+"""The port ``Transport`` over mutual TLS: messages between the key managers of a network, and their controller.
+
+Each node dials each peer it has something for, once, and keeps that line; what it hears comes over the lines that
+others dialled. A node is who its certificate says: the URI ``urn:qanat:<network>:kme:<node>``. Whoever proves another
+identity, an application for example, is turned away on either side before a message passes.
+
+Messages may be lost: those in flight when a line breaks, and the oldest when a peer stays away for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, notice_dead_peer
+from qanat.adapters.tls import Credentials, client_context, peer_identity, server_context
+from qanat.ground.errors import ChannelClosed, ConfigurationError, FrameError
+from qanat.ground.identifiers import NodeId, is_name, kme_id
+from qanat.ground.messages import Message, decode_message, encode_message
+
+MAX_MESSAGE_BYTES = 4 * 2**20
+QUEUE_MESSAGES = 1024
+"""Waiting for one peer, and waiting to be read here."""
+CONNECT_TIMEOUT_S = 5.0
+SEND_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 0.5
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 2.0
+"""Between two tries to reach a peer; doubled each time until a line has stood for longer than the longest pause."""
+
+Address = tuple[str, int]
+Addresses = Callable[[NodeId], Address | None]
+"""Where a node listens now; None when that is not known. Asked at each try, so that port 0 can be resolved late."""
+
+_log = logging.getLogger(__name__)
+
+
+class TlsTransport:
+    """One node's place among the others. Binds to the local machine unless told more."""
+
+    def __init__(
+        self,
+        local: NodeId,
+        *,
+        network: str,
+        tls: Credentials,
+        addresses: Addresses,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self.local = local
+        self.port = port
+        """The port it listens on, known after ``start``."""
+        self._network = network
+        self._tls = tls
+        self._addresses = addresses
+        self._host = host
+        self._server: asyncio.Server | None = None
+        self._lines: dict[NodeId, _Line] = {}
+        self._callers: dict[NodeId, asyncio.StreamWriter] = {}
+        self._serving: set[asyncio.Task[None]] = set()
+        self._inbox: asyncio.Queue[tuple[NodeId, Message] | None] = asyncio.Queue(QUEUE_MESSAGES)
+        self._closed = False
+
+    async def start(self) -> None:
+        """Begin to listen; raises ConfigurationError when the port cannot be had or the files do not load."""
+        try:
+            self._server = await asyncio.start_server(
+                self._accept,
+                self._host,
+                self.port,
+                limit=STREAM_BUFFER_BYTES,
+                ssl=server_context(self._tls),
+                ssl_handshake_timeout=CONNECT_TIMEOUT_S,
+                ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
+            )
+        except OSError as fault:
+            raise ConfigurationError(
+                f"cannot listen on {self._host}:{self.port}: {fault.strerror}",
+                remedy="choose a free port, or 0 for any",
+            ) from None
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """End the inbox and all lines; what was not read or sent is lost. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._server is not None:
+            self._server.close()
+        tasks = [*self._serving, *(line.task for line in self._lines.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        while not self._inbox.empty():
+            self._inbox.get_nowait()
+        self._inbox.put_nowait(None)
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    async def send(self, peer: NodeId, message: Message, /) -> None:
+        """Hand a message over; returning says nothing about its arrival. Never waits for the peer, never raises."""
+        if self._closed:
+            return
+        if peer == self.local:
+            with contextlib.suppress(asyncio.QueueFull):
+                self._inbox.put_nowait((peer, message))
+            return
+        self._line_to(peer).put(encode_message(message))
+
+    async def inbox(self) -> AsyncIterator[tuple[NodeId, Message]]:
+        """Yield messages with the sender's proven identity, until the transport closes. One reader at a time."""
+        while not (self._closed and self._inbox.empty()):
+            item = await self._inbox.get()
+            if item is None:
+                return
+            yield item
+
+    def is_reachable(self, peer: NodeId, /) -> bool:
+        """Return whether a line with ``peer`` stands. One that nobody has tried yet counts as long as it has an
+        address."""
+        if peer in self._callers or peer == self.local:
+            return True
+        line = self._lines.get(peer)
+        return self._addresses(peer) is not None if line is None else line.is_up
+
+    def _line_to(self, peer: NodeId) -> _Line:
+        if peer not in self._lines:
+            expected = kme_id(network=self._network, name=peer)
+            context = client_context(self._tls, expected_peer=expected)
+            self._lines[peer] = _Line(peer, lambda: self._addresses(peer), context)
+        return self._lines[peer]
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read one caller's messages until it goes; a new call of the same node takes the place of the old."""
+        identity = peer_identity(writer.get_extra_info("ssl_object"))
+        node = self._node_of(identity)
+        if node is None:
+            _log.warning("%s: turned away %s, which is no node of network %s", self.local, identity, self._network)
+            writer.transport.abort()
+            return
+        if (old := self._callers.get(node)) is not None:
+            old.transport.abort()
+        self._callers[node] = writer
+        notice_dead_peer(writer)
+        frames = FrameReader(reader, max_frame_bytes=MAX_MESSAGE_BYTES)
+        try:
+            while True:
+                message = decode_message(await frames.next_frame())
+                await self._inbox.put((node, message))
+        except FrameError as fault:
+            _log.warning("%s: %s sent what is no message: %s", self.local, node, fault)
+        except ChannelClosed:
+            pass  # it will call again when it has something to say
+        finally:
+            if self._callers.get(node) is writer:
+                del self._callers[node]
+            writer.transport.abort()
+
+    def _node_of(self, identity: str | None) -> NodeId | None:
+        prefix = f"urn:qanat:{self._network}:kme:"
+        if identity is None or not identity.startswith(prefix) or not is_name(identity.removeprefix(prefix)):
+            return None
+        return NodeId(identity.removeprefix(prefix))
+
+
+class _Line:
+    """The way out to one peer: a bounded queue, and a task that keeps a connection and empties the queue into it."""
+
+    def __init__(self, peer: NodeId, address: Callable[[], Address | None], context: ssl.SSLContext) -> None:
+        self.is_up = False
+        self._peer = peer
+        self._address = address
+        self._context = context
+        self._queue: deque[bytes] = deque(maxlen=QUEUE_MESSAGES)
+        self._wake = asyncio.Event()
+        self.task = asyncio.get_running_loop().create_task(self._keep_up(), name=f"line to {peer}")
+
+    def put(self, frame: bytes) -> None:
+        """Queue a frame; when the queue is full the oldest is lost."""
+        self._queue.append(frame)
+        self._wake.set()
+
+    async def _keep_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause_s = FIRST_PAUSE_S
+        while True:
+            began_s = loop.time()
+            try:
+                await self._pump(*await self._dial())
+            except OSError as fault:  # TLS failures and time-outs are OSErrors too
+                _log.info("no line to %s: %s", self._peer, fault)
+            stood_long = loop.time() - began_s > LONGEST_PAUSE_S
+            pause_s = FIRST_PAUSE_S if stood_long else min(2 * pause_s, LONGEST_PAUSE_S)
+            await asyncio.sleep(pause_s)
+
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        address = self._address()
+        if address is None:
+            raise ConnectionError("its address is not known")
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(
+                *address, ssl=self._context, ssl_shutdown_timeout=CLOSE_TIMEOUT_S
+            )
+        notice_dead_peer(writer)
+        return reader, writer
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send what is queued until the peer hangs up; it never says anything on this line."""
+        hung_up = asyncio.get_running_loop().create_task(_end_of(reader))
+        hung_up.add_done_callback(lambda _: self._wake.set())
+        self.is_up = True
+        try:
+            while not hung_up.done():
+                self._wake.clear()
+                while self._queue and not hung_up.done():
+                    writer.write(self._queue.popleft())
+                    async with asyncio.timeout(SEND_TIMEOUT_S):
+                        await writer.drain()
+                if not hung_up.done():
+                    await self._wake.wait()
+        finally:
+            self.is_up = False
+            hung_up.cancel()
+            writer.transport.abort()
+
+
+async def _end_of(reader: asyncio.StreamReader) -> None:
+    """Return when the peer closes or breaks the connection, or speaks where it should be silent."""
+    with contextlib.suppress(OSError):
+        await reader.read(1)

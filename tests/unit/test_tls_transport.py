@@ -1,0 +1,287 @@
+"""Messages between nodes over real mutual TLS: identities, loss of a peer and its return, strangers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from interop.certificates import PAST, Authority
+from qanat.adapters import tls_transport
+from qanat.adapters.tls import TlsFiles, client_context
+from qanat.adapters.tls_transport import MAX_MESSAGE_BYTES, QUEUE_MESSAGES, TlsTransport
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.framing import encode_frame
+from qanat.ground.identifiers import CONTROLLER, Epoch, EventId, MessageId, NodeId, kme_id, sae_id
+from qanat.ground.messages import Message, encode_message
+from qanat.ground.ports import Transport
+
+A, B, C = NodeId("a"), NodeId("b"), NodeId("c")
+WAIT_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TlsFiles]:
+    return make_files(tmp_path_factory.mktemp("pki"))
+
+
+def make_files(folder: Path) -> dict[str, TlsFiles]:
+    ours, theirs = Authority(folder), Authority(folder, "other")
+    names: list[str] = [A, B, C, CONTROLLER]
+    found = {name: ours.issue(name, [kme_id(network="net", name=name)]) for name in names}
+    found["sae"] = ours.issue("sae", [sae_id(network="net", name="a")])
+    found["other-net"] = ours.issue("other-net", ["urn:qanat:other:kme:a"])
+    found["nameless"] = ours.issue("nameless", [])
+    found["odd"] = ours.issue("odd", ["urn:qanat:net:kme:../a"])
+    found["expired"] = ours.issue("expired", [kme_id(network="net", name="a")], end=PAST)
+    stranger = theirs.issue("stranger", [kme_id(network="net", name="a")])
+    found["stranger"] = TlsFiles(stranger.certificate, stranger.key, ours.path)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls_transport, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(tls_transport, "LONGEST_PAUSE_S", 0.05)
+
+
+def message(number: int, body: bytes = b"") -> Message:
+    return Message(
+        id=MessageId(f"m{number}"),
+        kind="test",
+        epoch=Epoch(3),
+        cause=EventId("e"),
+        fields={"number": number},
+        body=body,
+    )
+
+
+class Net:
+    """Transports by node; ports are looked up as they are, so that a node can come back elsewhere."""
+
+    def __init__(self, files: dict[str, TlsFiles]) -> None:
+        self.files = files
+        self.ports: dict[NodeId, int] = {}
+        self.open: list[TlsTransport] = []
+
+    async def start(self, node: NodeId, *, files: str | None = None, port: int = 0) -> TlsTransport:
+        transport = TlsTransport(node, network="net", tls=self.files[files or node], addresses=self.address, port=port)
+        await transport.start()
+        self.ports[node] = transport.port
+        self.open.append(transport)
+        return transport
+
+    def address(self, node: NodeId) -> tuple[str, int] | None:
+        return ("127.0.0.1", self.ports[node]) if node in self.ports else None
+
+
+@asynccontextmanager
+async def network(files: dict[str, TlsFiles]) -> AsyncIterator[Net]:
+    net = Net(files)
+    try:
+        yield net
+    finally:
+        for transport in net.open:
+            await transport.close()
+
+
+async def next_of(transport: Transport) -> tuple[NodeId, Message]:
+    async with asyncio.timeout(WAIT_S):
+        async for item in transport.inbox():
+            return item
+    raise AssertionError("the inbox ended")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110  (a state of the adapter, which has no event for it)
+            await asyncio.sleep(0.01)
+
+
+def run(work: Awaitable[None]) -> None:
+    async def main() -> None:
+        await work
+
+    asyncio.run(main())
+
+
+def test_three_nodes_and_the_controller_hear_who_speaks(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            nodes = {node: await net.start(node) for node in (A, B, C, CONTROLLER)}
+            for number, (sender, one) in enumerate(nodes.items()):
+                for receiver, other in nodes.items():
+                    sent = message(number, b"x" * number)
+                    await one.send(receiver, sent)
+                    assert await next_of(other) == (sender, sent)
+            assert all(one.is_reachable(node) for one in nodes.values() for node in nodes)
+
+    run(work())
+
+
+def test_many_and_large_messages_arrive_in_order(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            one, other = await net.start(A), await net.start(B)
+            bodies = [bytes([number]) * 20_000 for number in range(100)] + [bytes(MAX_MESSAGE_BYTES - 1000)]
+            for number, body in enumerate(bodies):
+                await one.send(B, message(number, body))
+            found = [await next_of(other) for _ in bodies]
+            assert [(item.fields["number"], item.body) for _, item in found] == list(enumerate(bodies))
+
+    run(work())
+
+
+def test_a_peer_that_is_away_costs_nothing_and_hears_the_newest_when_it_comes(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            one = await net.start(A)
+            assert not one.is_reachable(B)
+            for number in range(QUEUE_MESSAGES + 5):
+                await one.send(B, message(number))
+            await asyncio.sleep(0.05)
+            assert not one.is_reachable(B)
+            other = await net.start(B)
+            assert (await next_of(other))[1].fields["number"] == 5, "the oldest are lost, the rest arrives"
+            await until(lambda: one.is_reachable(B))
+
+    run(work())
+
+
+def test_a_peer_that_dies_is_missed_and_found_again(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            one, other = await net.start(A), await net.start(B)
+            await one.send(B, message(1))
+            await next_of(other)
+            await other.close()
+            await until(lambda: not one.is_reachable(B))
+            await one.send(B, message(2))
+            again = await net.start(B)
+            assert (await next_of(again))[1].id == "m2"
+            await again.send(A, message(3))
+            assert await next_of(one) == (B, message(3))
+
+    run(work())
+
+
+def test_closing_ends_the_inbox_and_silences_send(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            one, other = await net.start(A), await net.start(B)
+            heard: list[MessageId] = []
+
+            async def listen() -> None:
+                async for _, item in other.inbox():
+                    heard.append(item.id)
+
+            listening = asyncio.create_task(listen())
+            await one.send(B, message(1))
+            await until(lambda: bool(heard))
+            await other.close()
+            await asyncio.wait_for(listening, WAIT_S)
+            await other.close()
+            await other.send(A, message(9))
+            assert [item async for item in other.inbox()] == []
+            assert heard == ["m1"]
+
+    run(work())
+
+
+@pytest.mark.parametrize("who", ["sae", "other-net", "nameless", "odd", "expired", "stranger"])
+def test_nobody_else_is_heard(files: dict[str, TlsFiles], who: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            other = await net.start(B)
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", other.port, ssl=client_context(files[who]))
+                writer.write(encode_message(message(666)))
+                assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
+                writer.transport.abort()
+            except OSError:
+                pass  # the refusal may come as an alert or a reset
+            one = await net.start(A)
+            await one.send(B, message(1))
+            assert await next_of(other) == (A, message(1))
+
+    with caplog.at_level(logging.WARNING):
+        run(work())
+    assert ("turned away" in caplog.text) == (who not in ("expired", "stranger"))
+
+
+@pytest.mark.parametrize("who", ["c", "sae", "stranger"])
+def test_nothing_is_said_to_anybody_else(files: dict[str, TlsFiles], who: str) -> None:
+    """A node that listens at B's address with another certificate gets no message."""
+
+    async def work() -> None:
+        async with network(files) as net:
+            one = await net.start(A)
+            false = await net.start(B, files=who)
+            await one.send(B, message(1))
+            await asyncio.sleep(0.15)
+            assert not one.is_reachable(B)
+            await false.close()
+            assert [item async for item in false.inbox()] == []
+            true = await net.start(B)
+            assert await next_of(true) == (A, message(1))
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"GET / HTTP/1.1\r\n\r\n", encode_frame(1, {}, b"x"), (MAX_MESSAGE_BYTES + 1).to_bytes(4, "big"), b"\x00" * 20],
+    ids=["http", "another frame", "too long", "zeros"],
+)
+def test_what_is_no_message_ends_the_line_but_not_the_transport(
+    files: dict[str, TlsFiles], data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            other = await net.start(B)
+            reader, writer = await asyncio.open_connection("127.0.0.1", other.port, ssl=client_context(files["a"]))
+            writer.write(data)
+            with suppress(ConnectionResetError):
+                assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
+            writer.transport.abort()
+            one = await net.start(A)
+            await one.send(B, message(1))
+            assert await next_of(other) == (A, message(1))
+
+    with caplog.at_level(logging.WARNING):
+        run(work())
+    assert "what is no message" in caplog.text
+
+
+def test_a_new_call_takes_the_place_of_the_old(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            other = await net.start(B)
+            calls = []
+            for number in (1, 2):
+                streams = await asyncio.open_connection("127.0.0.1", other.port, ssl=client_context(files["a"]))
+                streams[1].write(encode_message(message(number)))
+                assert await next_of(other) == (A, message(number))
+                calls.append(streams)
+            with suppress(ConnectionResetError):
+                assert await asyncio.wait_for(calls[0][0].read(), WAIT_S) == b""
+            assert other.is_reachable(A)
+            for _, writer in calls:
+                writer.transport.abort()
+            await until(lambda: A not in other._callers)
+
+    run(work())
+
+
+def test_a_port_in_use_is_a_configuration_error(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            one = await net.start(A)
+            with pytest.raises(ConfigurationError, match="choose a free port"):
+                await net.start(B, port=one.port)
+
+    run(work())
