@@ -1,0 +1,182 @@
+"""What a demonstration found out, as plain records: the report draws nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from qanat.ground.events import Event
+from qanat.ground.network import Network
+
+Provenance: TypeAlias = Literal["input", "predicted (photon level)", "predicted (model)", "live run", "paper"]
+"""What a number is: taken from the network file or a data sheet; found by drawing photons and distilling them; computed
+from a formula; seen in this run; printed in the paper."""
+
+LINK_PROVENANCE: Mapping[str, Provenance] = {
+    "loss_db": "input",
+    "length_km": "input",
+    "sifted_rate_bits_per_s": "predicted (photon level)",
+    "qber": "predicted (photon level)",
+    "f_ec": "predicted (photon level)",
+    "block_bits": "input",
+    "eps_total": "input",
+    "secret_rate_bits_per_s": "predicted (photon level)",
+    "keys_identical": "live run",
+}
+"""What the numbers of a link's row are when the link is a twin."""
+
+
+@dataclass(frozen=True, slots=True)
+class LifeStage:
+    """How many bits reached a stage of the key's life, and what became of the others since the stage before."""
+
+    name: str
+    num_bits: int
+    gone_to: str = ""
+
+
+def life_of_key(
+    *, detections: int, sifted_bits: int, key_bits: int, verified_bits: int, leaked_bits: int, secret_bits: int
+) -> tuple[LifeStage, ...]:
+    """Return the stages of the key ladder.
+
+    ``detections``: slots in which a detector of Bob's clicked. ``sifted_bits``: of these, both chose one basis, any
+    intensity. ``key_bits``: signal that was not disclosed. ``verified_bits``: of these, equal at both ends by hash.
+    ``leaked_bits``: parities told by error correction.
+    """
+    return (
+        LifeStage("detections", detections),
+        LifeStage("sifted", sifted_bits, "other basis"),
+        LifeStage("signal, undisclosed", key_bits, "decoy, vacuum, sample of signal: told to estimate"),
+        LifeStage("verified", verified_bits, "blocks that failed verification"),
+        LifeStage("less error correction", verified_bits - leaked_bits, "parities told in clear"),
+        LifeStage("secret", secret_bits, "amplification: multi-photon, phase error, proof terms"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPrediction:
+    """What formulas give for a link, before a photon is drawn. Zero bits of block means: asymptotic."""
+
+    sifted_rate_bits_per_s: float
+    qber: float
+    secret_rate_bits_per_s: float
+    secret_rate_asymptotic_bits_per_s: float
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IntensitySample:
+    """Gain (clicks per pulse) and QBER of one intensity, as drawn and by the model, with one standard error each."""
+
+    name: str
+    mean_photons: float
+    gain: float
+    gain_sigma: float
+    gain_model: float
+    qber: float | None = None
+    qber_sigma: float | None = None
+    qber_model: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkResult:
+    """A link's row. Rates are per second of the link's own time; ``provenance`` says per field what a number is.
+
+    ``eps_total`` is ``eps_sec + eps_cor + num_tags * eps_auth`` of one amplification block of ``block_bits`` bits.
+    """
+
+    link_id: str
+    ends: tuple[str, str]
+    system: str
+    loss_db: float
+    length_km: float
+    sifted_rate_bits_per_s: float
+    qber: float
+    f_ec: float
+    block_bits: int
+    secret_rate_bits_per_s: float
+    eps_sec: float
+    eps_cor: float
+    eps_auth: float
+    num_tags: int
+    eps_total: float
+    keys_identical: bool
+    keys_checked: int
+    leaked_bits: Mapping[str, int]
+    estimation_bits: int
+    pad_bits_spent: int
+    predicted: LinkPrediction | None = None
+    life: tuple[LifeStage, ...] = ()
+    intensities: tuple[IntensitySample, ...] = ()
+    length_terms_bits: Mapping[str, float] = field(default_factory=dict)
+    provenance: Mapping[str, Provenance] = field(default_factory=lambda: LINK_PROVENANCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A file that was sent. ``key_route`` lists the nodes that its keys passed, ends included."""
+
+    name: str
+    size_bytes: int
+    num_chunks: int
+    num_keys: int
+    identical: bool
+    duration_s: float
+    key_route: tuple[str, ...]
+    sha256: str
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSample:
+    """What a pool held at a moment (the events' monotonic time)."""
+
+    monotonic_s: float
+    pool: str
+    num_bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelayAccount:
+    """What keys between two users took from the links: bits spent = hops x key bits + authentication bits."""
+
+    label: str
+    key_bits: int
+    num_hops: int
+    authentication_bits: int
+    qkd_bits_spent: int
+
+    @property
+    def is_balanced(self) -> bool:
+        return self.qkd_bits_spent == self.num_hops * self.key_bits + self.authentication_bits
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that the demonstration set out to prove."""
+
+    text: str
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """A whole run. ``software`` and ``machine`` are name -> text; times are Unix seconds and seconds."""
+
+    network: Network
+    events: Sequence[Event]
+    links: Sequence[LinkResult]
+    transfers: Sequence[Transfer]
+    checks: Sequence[Check]
+    started_utc_s: float
+    duration_s: float
+    pool_samples: Sequence[PoolSample] = ()
+    relays: Sequence[RelayAccount] = ()
+    software: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_held(self) -> bool:
+        return all(check.held for check in self.checks)
