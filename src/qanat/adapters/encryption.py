@@ -11,8 +11,6 @@ Destroying a wrapped data key destroys what it sealed, as far as the medium forg
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from qanat.adapters.private_files import read_private, write_private
 from qanat.ground.errors import ConfigurationError, StoreFailed
 from qanat.ground.keys import SecretBytes
 from qanat.ground.ports import Entropy
@@ -128,22 +127,9 @@ def load_master_key(path: Path, *, entropy: Entropy) -> SecretBytes:
 
     Raises ConfigurationError for a file of another size, or one that other users can read.
     """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read_master_key(path)
-    master_key = entropy.secret_bytes(KEY_BYTES)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(master_key.reveal())
-        file.flush()
-        os.fsync(file.fileno())
-    return master_key
-
-
-def _read_master_key(path: Path) -> SecretBytes:
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise ConfigurationError(f"{path} can be read by other users", remedy=f"chmod 600 {path}")
-    data = path.read_bytes()
+    if not path.exists():
+        write_private(path, entropy.secret_bytes(KEY_BYTES).take())
+    data = read_private(path)
     if len(data) != KEY_BYTES:
         raise ConfigurationError(
             f"{path} has {len(data)} bytes; a master key has {KEY_BYTES}",

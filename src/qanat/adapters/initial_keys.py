@@ -1,0 +1,100 @@
+"""The initial authentication key of a link: a file carried to both ends by hand, imported once, then destroyed.
+
+    frame(kind 0x50, {"block_id", "created_utc_s", "ends": [transmitter, receiver], "link_id", "num_bits"}, key bytes)
+
+A key manager adds and confirms it in its store and then calls ``consume_initial_key``. Where both ends read one file
+(all nodes on one machine) the last of them does. From then on the only copy is in the stores: a data folder that is
+wiped does not lead back to pads that were spent, and the link needs a fresh file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qanat.adapters.private_files import destroy_private, read_private, write_private
+from qanat.ground.bits import whole_bytes
+from qanat.ground.errors import ConfigurationError, FrameError
+from qanat.ground.events import Json
+from qanat.ground.framing import MAX_FRAME_BYTES, MAX_HEADER_BYTES, decode_frame, encode_frame
+from qanat.ground.identifiers import BlockId, LinkId, NodeId, OrderId, uuid4_from
+from qanat.ground.keys import PRE_SHARED, KeyBlock, SecretBytes
+from qanat.ground.network import Link
+from qanat.ground.ports import Entropy
+
+INITIAL_KEY_FRAME = 0x50
+MAX_INITIAL_KEY_BITS = 8 * (MAX_FRAME_BYTES - MAX_HEADER_BYTES) // 1024 * 1024
+
+
+def initial_key_path(folder: Path, link_id: LinkId) -> Path:
+    """Return where a PKI folder keeps the initial key of a link."""
+    return folder / "links" / f"{link_id}.auth"
+
+
+def write_initial_key(path: Path, link: Link, *, num_bits: int, entropy: Entropy, utc_s: float) -> None:
+    """Make a link's initial key and write it, mode 0600; raises ConfigurationError when it would be too large."""
+    if num_bits > MAX_INITIAL_KEY_BITS:
+        raise ConfigurationError(
+            f"the initial key of link {link.name!r} would have {num_bits} bits, more than {MAX_INITIAL_KEY_BITS}",
+            remedy="ask for fewer days of reserve; the link refills its reserve as it works",
+        )
+    secret = entropy.secret_bytes(whole_bytes(num_bits))
+    header: dict[str, Json] = {
+        "block_id": uuid4_from(entropy.public_bytes(16)),
+        "created_utc_s": float(utc_s),
+        "ends": list(link.ends),
+        "link_id": link.link_id,
+        "num_bits": num_bits,
+    }
+    write_private(path, encode_frame(INITIAL_KEY_FRAME, header, secret.take()))
+
+
+def read_initial_key(path: Path, local: NodeId) -> KeyBlock:
+    """Return a link's initial key as its end at ``local`` imports it: pre-shared, all of it reserve.
+
+    Its epsilons are zero: it was drawn, not distilled. Its origin says "twin", so that it never makes a stock look
+    better than it is. Raises ConfigurationError for a file that is missing, readable by others, no initial key, or of
+    a link that does not end here.
+    """
+    try:
+        frame = decode_frame(read_private(path))
+    except FrameError as fault:
+        raise _no_initial_key(path, str(fault)) from None
+    match dict(frame.header):
+        case {
+            "block_id": str(block_id),
+            "created_utc_s": float(created_utc_s),
+            "ends": [str(one), str(other)],
+            "link_id": str(link_id),
+            "num_bits": int(num_bits),
+        } if frame.kind == INITIAL_KEY_FRAME and num_bits == 8 * len(frame.body) > 0:
+            pass
+        case _:
+            raise _no_initial_key(path, "its header does not fit")
+    if local not in (one, other):
+        raise ConfigurationError(
+            f"{path} is for link {link_id!r} of {one} and {other}; {local} is at neither end",
+            remedy="give this node the files of its own links",
+        )
+    return KeyBlock(
+        block_id=BlockId(block_id),
+        order_id=OrderId(PRE_SHARED),
+        link_id=LinkId(link_id),
+        local=local,
+        peer=NodeId(other if local == one else one),
+        origin="twin",
+        protocol=PRE_SHARED,
+        num_bits=num_bits,
+        bits=SecretBytes(frame.body),
+        eps_sec=0.0,
+        eps_cor=0.0,
+        finished_utc_s=created_utc_s,
+    )
+
+
+def consume_initial_key(path: Path) -> None:
+    """Overwrite and remove the file: every end that reads it has its key durable. Idempotent."""
+    destroy_private(path)
+
+
+def _no_initial_key(path: Path, reason: str) -> ConfigurationError:
+    return ConfigurationError(f"{path} is no initial key: {reason}", remedy="make one with `qanat pki`")

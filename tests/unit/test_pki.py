@@ -1,0 +1,230 @@
+"""The PKI: who may serve and who may ask, seen with OpenSSL's eyes, and initial keys that serve once."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import socket
+import ssl
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from qanat.adapters.initial_keys import (
+    MAX_INITIAL_KEY_BITS,
+    consume_initial_key,
+    initial_key_path,
+    read_initial_key,
+)
+from qanat.adapters.pki import NodeFiles, PartyFiles, SaeFiles, create_pki
+from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.ground.constants import SESSION_PAD_BITS
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
+from qanat.ground.keys import PRE_SHARED, PoolId, split_block
+from qanat.ground.network import Network
+
+A, RELAY, B = NodeId("a"), NodeId("relay.1"), NodeId("b")
+FIRST, SECOND = LinkId("a-relay"), LinkId("relay-b")
+SESSIONS = {FIRST: 12.5, SECOND: 3.0}
+NETWORK = Network.model_validate(
+    {
+        "format": "qanat-network/1",
+        "name": "test",
+        "sites": [
+            {"name": name, "kind": kind, "latitude_deg": 31, "longitude_deg": place}
+            for place, (name, kind) in enumerate(((A, "user"), (RELAY, "relay"), (B, "user")))
+        ],
+        "links": [
+            {"name": name, "transmitter": one, "receiver": other, "system": "s", "loss_db": 10, "length_km": 40}
+            for name, one, other in ((FIRST, A, RELAY), (SECOND, RELAY, B))
+        ],
+        "applications": [{"name": "alice", "site": A}, {"name": "bob", "site": B}],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pki") / "made" / "here"
+    make(folder)
+    return folder
+
+
+def make(folder: Path, *, days: float = 10.0) -> None:
+    create_pki(
+        folder,
+        NETWORK,
+        entropy=SystemEntropy(),
+        clock=SystemClock(),
+        sessions_per_day=SESSIONS,
+        reserve_days=days,
+    )
+
+
+def context(files: PartyFiles, *, is_server: bool) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
+    made.verify_mode = ssl.CERT_REQUIRED
+    made.verify_flags |= ssl.VERIFY_X509_STRICT
+    made.load_verify_locations(files.ca)
+    made.load_cert_chain(files.certificate, files.key)
+    return made
+
+
+def shake_hands(server: PartyFiles, client: PartyFiles, *, host: str = "localhost") -> str:
+    """Do a mutual TLS handshake over a pair of sockets; return the client's URI as the server sees it."""
+    server_end, client_end = socket.socketpair()
+    faults: list[ssl.SSLError] = []
+
+    def ask() -> None:
+        try:
+            with context(client, is_server=False).wrap_socket(client_end, server_hostname=host) as line:
+                line.recv(1)
+        except ssl.SSLError as fault:
+            faults.append(fault)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        with context(server, is_server=True).wrap_socket(server_end, server_side=True) as line:
+            peer = line.getpeercert()
+            line.send(b"x")
+    finally:
+        server_end.close()
+        asking.join()
+        client_end.close()
+    assert faults == []
+    assert peer is not None
+    (uri,) = [value for kind, value in peer["subjectAltName"] if kind == "URI"]  # type: ignore[misc]
+    return str(uri)
+
+
+def test_a_node_serves_an_application_and_knows_it(pki: Path) -> None:
+    assert shake_hands(NodeFiles.of(pki, A), SaeFiles.of(pki, "alice")) == "urn:qanat:test:sae:alice"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_nodes_and_the_controller_are_server_and_client(pki: Path, host: str) -> None:
+    controller, node = NodeFiles.of(pki, CONTROLLER), NodeFiles.of(pki, RELAY)
+    assert shake_hands(controller, node, host=host) == "urn:qanat:test:kme:relay.1"
+    assert shake_hands(node, controller, host=host) == "urn:qanat:test:kme:controller"
+
+
+def test_an_application_cannot_serve(pki: Path) -> None:
+    with pytest.raises(ssl.SSLError):
+        shake_hands(SaeFiles.of(pki, "alice"), SaeFiles.of(pki, "bob"))
+
+
+def test_a_stranger_with_the_same_names_is_refused(pki: Path, tmp_path: Path) -> None:
+    make(tmp_path / "strangers")
+    with pytest.raises(ssl.SSLError):
+        shake_hands(NodeFiles.of(pki, A), SaeFiles.of(tmp_path / "strangers", "alice"))
+
+
+def test_certificates_say_what_they_are_for(pki: Path) -> None:
+    now = datetime.datetime.now(tz=datetime.UTC)
+    for files, days in ((NodeFiles.of(pki, A), 397), (SaeFiles.of(pki, "bob"), 397)):
+        certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(files.ca.read_bytes()))
+        assert certificate.not_valid_before_utc < now
+        assert abs((certificate.not_valid_after_utc - now).days - days) <= 1
+        assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+
+
+def test_secrets_are_for_their_owner_alone(pki: Path) -> None:
+    files = [path for path in pki.rglob("*") if path.is_file()]
+    secrets = [path for path in files if path.suffix in (".key", ".auth")]
+    assert len(secrets) == 1 + 4 + 2 + 2
+    for path in secrets:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    for path in (pki, *(item for item in pki.iterdir() if item.is_dir())):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
+    assert not any(b"PRIVATE" in path.read_bytes() for path in files if path.suffix == ".pem")
+
+
+def test_nothing_is_overwritten(pki: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in pki.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigurationError, match="never overwritten"):
+        make(pki)
+    assert before == {path: path.read_bytes() for path in pki.rglob("*") if path.is_file()}
+    (tmp_path / "empty").mkdir()
+    make(tmp_path / "empty")
+    assert NodeFiles.of(tmp_path / "empty", A).key.exists()
+    assert [item.name for item in tmp_path.iterdir()] == ["empty"], "no scratch folder is left"
+
+
+def test_a_missing_file_is_named(pki: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"nodes/nowhere\.pem is not there"):
+        NodeFiles.of(pki, NodeId("nowhere"))
+
+
+def test_a_site_must_not_be_called_controller(tmp_path: Path) -> None:
+    sites = [site.model_copy(update={"name": "controller"}) if site.name == A else site for site in NETWORK.sites]
+    network = Network.model_validate({**NETWORK.model_dump(), "sites": sites})
+    with pytest.raises(ConfigurationError, match="controller"):
+        create_pki(tmp_path / "pki", network, entropy=SystemEntropy(), clock=SystemClock(), sessions_per_day=SESSIONS)
+
+
+# ---- initial keys ----
+
+
+@pytest.mark.parametrize(("link", "num_sessions"), [(FIRST, 125), (SECOND, 30)])
+def test_both_ends_read_the_same_reserve(pki: Path, link: LinkId, num_sessions: int) -> None:
+    path = initial_key_path(pki, link)
+    near, far = (read_initial_key(path, end) for end in NETWORK.link(link).ends)
+    assert near.num_bits == num_sessions * SESSION_PAD_BITS
+    assert near.bits == far.bits
+    assert (near.block_id, near.local, near.peer) == (far.block_id, far.peer, far.local)
+    assert near.protocol == PRE_SHARED
+    assert split_block(near) == split_block(far) == {PoolId(link, None): (0, near.num_bits)}
+    assert (near.eps_sec, near.eps_cor) == (0.0, 0.0)
+
+
+def test_links_do_not_share_keys(pki: Path) -> None:
+    one, other = (read_initial_key(initial_key_path(pki, link), RELAY) for link in (FIRST, SECOND))
+    assert one.block_id != other.block_id
+    assert one.bits.reveal()[:64] != other.bits.reveal()[:64]
+
+
+def test_a_consumed_key_is_overwritten_and_gone(tmp_path: Path) -> None:
+    make(tmp_path / "pki")
+    path = initial_key_path(tmp_path / "pki", FIRST)
+    second_name = tmp_path / "the same bytes on the disk"
+    os.link(path, second_name)
+    consume_initial_key(path)
+    assert not path.exists()
+    assert set(second_name.read_bytes()) == {0}
+    consume_initial_key(path)
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        read_initial_key(path, A)
+
+
+def test_wrong_files_are_refused(pki: Path, tmp_path: Path) -> None:
+    path = initial_key_path(pki, FIRST)
+    with pytest.raises(ConfigurationError, match="neither end"):
+        read_initial_key(path, B)
+    data = path.read_bytes()
+    for name, content in (
+        ("cut", data[:-1]),
+        ("text", b"hello"),
+        ("empty", b""),
+        ("kind", data[:5] + b"\1" + data[6:]),
+    ):
+        wrong = tmp_path / name
+        wrong.write_bytes(content)
+        wrong.chmod(0o600)
+        with pytest.raises(ConfigurationError, match="no initial key"):
+            read_initial_key(wrong, A)
+    wrong.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        read_initial_key(wrong, A)
+
+
+def test_a_reserve_too_large_for_a_file_is_refused(tmp_path: Path) -> None:
+    days = MAX_INITIAL_KEY_BITS / SESSION_PAD_BITS / SESSIONS[FIRST] + 1
+    with pytest.raises(ConfigurationError, match="fewer days"):
+        make(tmp_path / "pki", days=days)
+    assert list(tmp_path.iterdir()) == [], "nothing half made is left"
