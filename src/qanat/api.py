@@ -6,8 +6,8 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "AliceSession": "qanat.postprocessing.sessions",
-    "BobSession": "qanat.postprocessing.sessions",
+    "AliceSession": "qanat.postprocessing.alice",
+    "BobSession": "qanat.postprocessing.bob",
     "Client": "qanat.client",
     "Etsi014Client": "qanat.client",
     "Nature": "qanat.quantum_layer.nature",
@@ -18,7 +18,7 @@ _HOMES = {
     "parse_network": "qanat.ground.network",
     "secret_length": "qanat.protocols.finite_key",
     "system_named": "qanat.physics.systems",
-    "toeplitz_hash": "qanat.postprocessing.privacy_amplification",
+    "toeplitz_hash": "qanat.kernels.toeplitz",
 }
 """Public name -> the module it lives in."""
 

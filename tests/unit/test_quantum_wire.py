@@ -28,6 +28,9 @@ class CountingParty:
             raise AuthenticationFailed("planted")
         return [bytes([self._seen + 1])] if self._seen < self._limit else []
 
+    def farewell(self) -> Sequence[bytes]:
+        return []
+
     def result(self) -> int | None:
         return self._seen if self._seen >= self._limit - 1 else None
 

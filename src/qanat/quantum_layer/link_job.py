@@ -17,12 +17,12 @@ from qanat.ground.keys import KeyBlock, SecretBytes
 from qanat.ground.orders import LinkQuality
 from qanat.ground.ports import Chance, Entropy
 from qanat.physics.systems import SYSTEMS, QKDSystem, system_named
+from qanat.postprocessing.alice import AliceSession
+from qanat.postprocessing.bob import BobSession
 from qanat.postprocessing.config import DistilledKey, SessionConfig
-from qanat.postprocessing.sessions import AliceSession, BobSession
 from qanat.protocols.decoy import INTENSITY_NAMES, SecurityParameters
-from qanat.protocols.finite_key import secret_length
 from qanat.protocols.prediction import protocol_of
-from qanat.quantum_layer.forecast import AMPLIFICATION_BITS, link_forecast
+from qanat.quantum_layer.forecast import AMPLIFICATION_BITS
 from qanat.quantum_layer.nature import Nature
 from qanat.quantum_layer.reports import BlockReport, FaultReport, encode_report
 from qanat.quantum_layer.wire import Outcome, converse, make_wire, run_parties
@@ -55,14 +55,14 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
     system = system_named(run.system)
     nature = Nature(system, loss_db=run.loss_db, chance=run.chance, entropy=run.entropy, extra_error=run.disturbance)
     config = SessionConfig(session_id=run.order_id, protocol=protocol_of(system), min_key_bits=run.min_key_bits)
-    alice = AliceSession(config, nature.preparations, SecretBytes(run.pads[0]), run.entropy, proof=secret_length)
-    bob = BobSession(config, nature.detections, SecretBytes(run.pads[1]), run.entropy, proof=secret_length)
+    alice = AliceSession(config, nature.preparations, SecretBytes(run.pads[0]), run.entropy)
+    bob = BobSession(config, nature.detections, SecretBytes(run.pads[1]), run.entropy)
     ends = make_wire()
     parties = [
         converse(alice, ends[0], timeout_s=FRAME_PATIENCE_S),
         converse(bob, ends[1], timeout_s=FRAME_PATIENCE_S),
     ]
-    outcomes = yield from _watched(run, nature, system, run_parties(parties, ends))
+    outcomes = yield from _watched(run, nature, alice, run_parties(parties, ends))
     for node, outcome in zip(run.ends, outcomes, strict=True):
         if outcome.result is not None and node == run.ends[0]:
             yield encode_report(_figures(run, nature, system, outcome.result))
@@ -73,11 +73,10 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
 def _watched(
     run: LinkRun,
     nature: Nature,
-    system: QKDSystem,
+    alice: AliceSession,
     turns: Generator[None, None, list[Outcome[DistilledKey]]],
 ) -> Generator[bytes, None, list[Outcome[DistilledKey]]]:
-    """Drive the parties and tell now and then how far the light is; the forecast serves the progress bar only."""
-    expected_s = link_forecast(run.system, loss_db=run.loss_db).block_time_s * run.min_key_bits / AMPLIFICATION_BITS
+    """Drive the parties and tell now and then how much of the key is sifted."""
     told = 0.0
     while True:
         try:
@@ -87,10 +86,10 @@ def _watched(
             return outcomes
         if nature.elapsed_s > MAX_LIGHT_S:
             raise QuantumLayerError(
-                f"link {run.link_id} ({run.loss_db:g} dB, {system.name}) gave too few clicks in {MAX_LIGHT_S:g} s",
+                f"link {run.link_id} ({run.loss_db:g} dB, {run.system}) gave too few clicks in {MAX_LIGHT_S:g} s",
                 remedy="shorten the link, use better detectors, or take smaller blocks",
             )
-        progress = min(0.99, nature.elapsed_s / expected_s)
+        progress = 0.99 * alice.progress  # what is left is error correction and amplification
         if progress - told >= PROGRESS_STEP:
             told = progress
             yield encode_report(LinkQuality(run.order_id, run.link_id, progress, nature.elapsed_s))

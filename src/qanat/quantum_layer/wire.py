@@ -74,12 +74,18 @@ async def converse(session: Session[R], channel: ClassicalChannel, *, timeout_s:
     """Run one party to its result over a channel; raises what the session or the channel raises."""
     outgoing: Sequence[bytes] = session.start()
     while True:
-        for frame in outgoing:
-            await channel.send(frame)
+        for word in outgoing:
+            await channel.send(word)
         result = session.result()
         if result is not None:
             return result
-        outgoing = session.receive(await channel.receive(timeout_s=timeout_s))
+        frame = await channel.receive(timeout_s=timeout_s)
+        try:
+            outgoing = session.receive(frame)
+        except QanatError:
+            for word in session.farewell():
+                await channel.send(word)
+            raise
 
 
 def run_parties(

@@ -48,6 +48,10 @@ class Session(Protocol[R_co]):
         """Return the result, or None while the protocol runs."""
         ...
 
+    def farewell(self) -> Sequence[bytes]:
+        """Return the frames that tell the peer why this session died; none when it did not."""
+        ...
+
 
 class Transport(Protocol):
     """Messages, not calls, among key managers and controller (satellites are hours away).
