@@ -1,0 +1,169 @@
+"""The two modules of a twin link behind the port of a QKD device."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.ground.constants import SESSION_PAD_BITS
+from qanat.ground.errors import BlockUnknown, ConfigurationError, QuantumLayerError, UnknownNode
+from qanat.ground.identifiers import BlockId, LinkId, NodeId, OrderId
+from qanat.ground.keys import BitRange, KeyBlock, PoolId, SecretBytes, SpentBits
+from qanat.ground.network import Link
+from qanat.ground.orders import GenerationOrder, KeyBlockReady, ModuleEvent, OrderEnded
+from qanat.ground.ports import Job
+from qanat.ground.randomness import SeededChance
+from qanat.quantum_layer import twin as twin_module
+from qanat.quantum_layer.link_job import LinkRun
+from qanat.quantum_layer.reports import BlockReport, encode_report
+from qanat.quantum_layer.twin import TwinLink, TwinModule
+
+LINK = Link(name="one-other", transmitter="one", receiver="other", system="backbone-625", loss_db=10, length_km=40)
+ONE, OTHER = LINK.ends
+
+
+class InlinePool:
+    """A KernelPool that answers at once with a made-up block for each end; remembers the runs it was given."""
+
+    num_workers = 1
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.runs: list[LinkRun] = []
+        self._fails = fails
+
+    async def run(self, job: Job[Any], /, *, priority: int = 0) -> Any:
+        raise AssertionError("a twin streams")
+
+    async def stream(self, job: Job[Any], /, *, priority: int = 0) -> AsyncIterator[bytes]:
+        (run,) = job.arguments
+        self.runs.append(run)
+        if self._fails:
+            raise QuantumLayerError("the worker died")
+        for node, peer in ((ONE, OTHER), (OTHER, ONE)):
+            yield encode_report(BlockReport(node, a_block(run, node, peer)))
+
+    async def close(self, *, grace_s: float) -> None:
+        return
+
+
+def a_block(run: LinkRun, node: NodeId, peer: NodeId) -> KeyBlock:
+    return KeyBlock(
+        block_id=BlockId(f"block-{run.order_id}-{run.pads[0][0]}"),
+        order_id=run.order_id,
+        link_id=run.link_id,
+        local=node,
+        peer=peer,
+        origin="twin",
+        protocol="decoy-bb84",
+        num_bits=64,
+        bits=SecretBytes(bytes(8)),
+        eps_sec=1e-9,
+        eps_cor=1e-15,
+        finished_utc_s=0.0,
+    )
+
+
+def an_order(node: NodeId, *, num_blocks: int = 1, pads: bool = True) -> GenerationOrder:
+    size = SESSION_PAD_BITS // 8
+    secret = SecretBytes(b"".join(bytes([number]) * size for number in range(num_blocks)))
+    return GenerationOrder(
+        order_id=OrderId("order"),
+        link_id=LINK.link_id,
+        local=node,
+        peer=LINK.peer_of(node),
+        role="transmitter" if node == ONE else "receiver",
+        num_blocks=num_blocks,
+        pads=SpentBits(PoolId(LINK.link_id, None), BitRange(()), secret) if pads else None,
+    )
+
+
+def a_twin(pool: InlinePool, tasks: AsyncioTasks) -> TwinLink:
+    return TwinLink(LINK, pool=pool, tasks=tasks, clock=SystemClock(), chance=SeededChance(1), entropy=SystemEntropy())
+
+
+async def events_until_end(module: TwinModule) -> list[ModuleEvent]:
+    seen: list[ModuleEvent] = []
+    async with asyncio.timeout(5):
+        async for event in module.events():
+            seen.append(event)
+            if isinstance(event, OrderEnded):
+                break
+    return seen
+
+
+def test_both_ends_get_their_blocks_and_can_fetch_them_until_released() -> None:
+    async def scenario() -> None:
+        pool = InlinePool()
+        async with AsyncioTasks() as tasks:
+            link = a_twin(pool, tasks)
+            for node in LINK.ends:
+                await link.modules[node].start(an_order(node, num_blocks=2))
+                await link.modules[node].start(an_order(node, num_blocks=2))  # idempotent
+            for node in LINK.ends:
+                module = link.modules[node]
+                events = await events_until_end(module)
+                ready = [event for event in events if isinstance(event, KeyBlockReady)]
+                assert len(ready) == 2
+                assert events[-1] == OrderEnded(OrderId("order"), 2, None)
+                first = await module.fetch(ready[0].block_id)
+                first.bits.wipe()
+                assert (await module.fetch(ready[0].block_id)).bits.num_bits == 64  # repeatable, whatever became of it
+                await module.release(ready[0].block_id, kept=True)
+                await module.release(ready[0].block_id, kept=True)
+                with pytest.raises(BlockUnknown):
+                    await module.fetch(ready[0].block_id)
+        assert [run.pads[0] for run in pool.runs] == [bytes(128), b"\x01" * 128]  # no block gets another one's pads
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_that_dies_ends_the_order_at_both_ends() -> None:
+    async def scenario() -> None:
+        async with AsyncioTasks() as tasks:
+            link = a_twin(InlinePool(fails=True), tasks)
+            for node in LINK.ends:
+                await link.modules[node].start(an_order(node))
+            for node in LINK.ends:
+                events = await events_until_end(link.modules[node])
+                assert events == [OrderEnded(OrderId("order"), 0, "the worker died")]
+
+    asyncio.run(scenario())
+
+
+def test_one_end_alone_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twin_module, "PEER_PATIENCE_S", 0.01)
+
+    async def scenario() -> None:
+        pool = InlinePool()
+        async with AsyncioTasks() as tasks:
+            link = a_twin(pool, tasks)
+            await link.modules[ONE].start(an_order(ONE))
+            (ended,) = await events_until_end(link.modules[ONE])
+            assert isinstance(ended, OrderEnded)
+            assert "did not start" in (ended.fault or "")
+            await link.modules[OTHER].start(an_order(OTHER))  # too late: the order was given up
+            late = await events_until_end(link.modules[OTHER])
+            assert late[-1] == OrderEnded(OrderId("order"), 0, "the order was stopped")
+        assert pool.runs == []
+
+    asyncio.run(scenario())
+
+
+def test_an_order_without_pads_is_refused_and_a_strange_peer_unknown() -> None:
+    async def scenario() -> None:
+        async with AsyncioTasks() as tasks:
+            module = a_twin(InlinePool(), tasks).modules[ONE]
+            with pytest.raises(ConfigurationError, match="without pads"):
+                await module.start(an_order(ONE, pads=False))
+            with pytest.raises(UnknownNode):
+                module.capability(NodeId("third"))
+            capability = module.capability(OTHER)
+            assert capability.link_id == LinkId("one-other")
+            assert capability.expected_rate_bits_per_s > 100_000
+
+    asyncio.run(scenario())
