@@ -1,0 +1,201 @@
+"""Runs of a simulated network under faults, with applications that ask for keys and fetch them; one seed, one run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from qanat.ground.errors import KeyManagementError, KeyNotFound, QanatError
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import EventId, NodeId, SaeId
+from qanat.ground.keys import SecretKey
+from qanat.ground.network import Application, Link, Network, Site
+from qanat.ground.randomness import SeededChance
+from qanat.ground.tracing import Trace
+from qanat.key_management.manager import GivenKeys, KeyManager
+from qanat.simulation.dice import Dice
+from qanat.simulation.faults import ALL_FAULTS, NO_FAULTS, Faults
+from qanat.simulation.memory_store import MemoryKeyStore
+from qanat.simulation.world import CallLost, World
+
+FAULTY_S = 30.0
+"""How long the faults last."""
+CALM_S = 120.0
+"""After this time without faults every application must have got a key to its peer."""
+KEY_SIZES_BITS = (64, 128, 256, 512)
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of a run. ``violations`` is empty when everything held; ``digest`` tells whether two runs are one."""
+
+    seed: int
+    violations: list[str]
+    keys_given: int = 0
+    keys_fetched: int = 0
+    crashes: int = 0
+    steps: int = 0
+    virtual_s: float = 0.0
+    events: Counter[EventKind] = field(default_factory=Counter)
+    digest: str = ""
+
+    @property
+    def held(self) -> bool:
+        return not self.violations
+
+
+@dataclass(slots=True)
+class _Tally:
+    fetched: int = 0
+    succeeded: set[tuple[SaeId, SaeId]] = field(default_factory=set)
+    calm: bool = False
+
+
+def run_seed(
+    seed: int,
+    *,
+    faults: Faults = ALL_FAULTS,
+    manager_class: type[KeyManager] = KeyManager,
+    store_class: type[MemoryKeyStore] = MemoryKeyStore,
+) -> Report:
+    """Run one world: faults for FAULTY_S, then calm until every application has succeeded once more."""
+    chance = SeededChance(seed)
+    dice = Dice(chance.child("campaign"))
+    network = some_network(dice)
+    world = World(network, chance=chance, faults=faults, manager_class=manager_class, store_class=store_class)
+    pairs = _some_pairs(network, dice)
+    tally = _Tally()
+    world.start()
+    for pair in pairs:
+        world.spawn(_application(world, *pair, tally=tally, dice=dice), name=f"application {pair[0]}")
+    world.scheduler.run_until(FAULTY_S)
+    world.faults = NO_FAULTS
+    tally.calm = True
+    world.scheduler.run_until(FAULTY_S + CALM_S, until=lambda: tally.succeeded == set(pairs))
+    for master, slave in sorted(set(pairs) - tally.succeeded):
+        world.witness.violation(f"liveness: {master} got no key with {slave} in {CALM_S:g} s without faults")
+    world.close()
+    witness = world.witness
+    return Report(
+        seed=seed,
+        violations=witness.violations,
+        keys_given=witness.keys_given,
+        keys_fetched=tally.fetched,
+        crashes=world.crashes,
+        steps=world.scheduler.steps,
+        virtual_s=world.scheduler.now_s,
+        events=Counter(event.kind for event in witness.events),
+        digest=witness.digest(),
+    )
+
+
+def some_network(dice: Dice) -> Network:
+    """Return a small line or ring: users at two ends, trusted relays between them."""
+    num_nodes = dice.whole(2, 4)
+    is_ring = num_nodes == 4 and dice.happens(0.5)
+    users = (0, 2) if is_ring else (0, num_nodes - 1)
+    sites = tuple(
+        Site(
+            name=f"n{place}",
+            kind="user" if place in users else "relay",
+            latitude_deg=31.0,
+            longitude_deg=120.0 + 0.1 * place,
+        )
+        for place in range(num_nodes)
+    )
+    ends = [(place, (place + 1) % num_nodes) for place in range(num_nodes if is_ring else num_nodes - 1)]
+    links = tuple(
+        Link(
+            name=f"n{one}-n{other}",
+            transmitter=f"n{one}",
+            receiver=f"n{other}",
+            system="backbone-625",
+            loss_db=dice.between(8.0, 20.0),
+            length_km=60.0,
+        )
+        for one, other in ends
+    )
+    applications = tuple(
+        Application(name=f"app{place}", site=f"n{site}")
+        for place, site in enumerate((*users, dice.whole(0, num_nodes - 1)))
+    )
+    return Network(format="qanat-network/1", name="campaign", sites=sites, links=links, applications=applications)
+
+
+def _some_pairs(network: Network, dice: Dice) -> list[tuple[SaeId, SaeId]]:
+    """Return two or three pairs of different applications."""
+    one, other, third = network.saes
+    pairs = [(one, other), (other, one), (one, third), (third, other)]
+    return [pairs.pop(dice.whole(0, len(pairs) - 1)) for _ in range(dice.whole(2, 3))]
+
+
+async def _application(world: World, master: SaeId, slave: SaeId, *, tally: _Tally, dice: Dice) -> None:
+    """Ask for keys as master and fetch them as slave, for ever; count the successes that come after the faults."""
+    recorder = world.recorder(world.network.site_of(master).node)
+    while True:
+        trace = recorder.new_request()
+        first = trace.record(EventKind.REQUEST, master=master, slave=slave)
+        calm = tally.calm
+        count, size_bits = dice.whole(1, 5), dice.choose(KEY_SIZES_BITS)
+        given = await _get_keys(world, master, slave, trace=trace, cause=first.id, count=count, size_bits=size_bits)
+        if given is not None:
+            fetched = await _fetch(world, master, slave, given.keys)
+            tally.fetched += fetched
+            if calm and fetched == count:
+                tally.succeeded.add((master, slave))
+        await world.sleep(dice.between(0.1, 4.0))
+
+
+async def _get_keys(
+    world: World, master: SaeId, slave: SaeId, *, trace: Trace, cause: EventId, count: int, size_bits: int
+) -> GivenKeys | None:
+    """Ask again and again with one request id, as a patient application does."""
+    node = world.network.site_of(master).node
+    for _ in range(20):
+        try:
+            given = await world.call(
+                node,
+                lambda manager: manager.get_keys(
+                    master=master,
+                    slave=slave,
+                    count=count,
+                    size_bits=size_bits,
+                    request_id=trace.request_id,
+                    cause=cause,
+                ),
+            )
+        except (KeyManagementError, CallLost):
+            await world.sleep(0.5)
+        else:
+            world.witness.answer_received(master, given.keys)
+            return given
+    return None
+
+
+async def _fetch(world: World, master: SaeId, slave: SaeId, keys: Sequence[SecretKey]) -> int:
+    """Fetch keys by id; return how many came. A lost answer is a lost key: it is not given again."""
+    node: NodeId = world.network.site_of(slave).node
+    ids = [key.key_id for key in keys]
+    was_lost = False
+    for _ in range(40):
+        try:
+            fetched = await world.call(
+                node, lambda manager: manager.get_keys_by_id(caller=slave, master=master, key_ids=ids)
+            )
+        except KeyNotFound:
+            if not was_lost:
+                world.witness.violation(f"4: {slave} did not find keys that {master} was given")
+            return 0
+        except CallLost:
+            was_lost = True
+            await world.sleep(0.5)
+        except QanatError:
+            await world.sleep(0.5)
+        else:
+            world.witness.answer_received(slave, fetched)
+            for mine, theirs in zip(fetched, keys, strict=True):
+                if mine.secret != theirs.secret:
+                    world.witness.violation(f"1: {master} and {slave} hold different keys {mine.key_id}")
+            return len(fetched)
+    return 0

@@ -1,0 +1,245 @@
+"""What must hold in every run, whatever goes wrong. A witness sees every commit, message and event, and remembers.
+
+1. A key is supplied at most once to each entitled application, to no other, and all get the same bytes.
+2. A bit of one-time pad is spent at most once at each end, and encrypts at most one message, over all crashes.
+3. Books: QKD bits spent = hops x key bits + authentication bits, to the bit; pools add up; the reserve is not sold.
+4. What was confirmed or promised survives crashes.
+5. No key byte stands in an event or a message.
+6. Nothing degrades: a key labelled "device" has passed no twin.
+"""
+
+from __future__ import annotations
+
+import base64
+import bisect
+import hashlib
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from qanat.ground.events import Event, EventKind, chain
+from qanat.ground.framing import canonical_json
+from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, SaeId
+from qanat.ground.keys import BitRange, KeyBlock, Origin, PoolId, PoolLevel, SecretBytes, SecretKey, SpentBits, Use
+from qanat.ground.messages import Message
+from qanat.ground.network import Network
+from qanat.key_management.accounts import key_costs_bits, may_spend, relay_bits
+from qanat.key_management.wire import Relay, decode_word, kind_of
+from qanat.simulation.memory_store import Disk
+
+RELAY_KIND = kind_of(Relay)
+SAMPLE_BYTES = 16
+"""Length of the pieces of secrets that are searched for in what is public."""
+
+
+class BitLedger:
+    """Which bits are taken, and for what. Bits may be taken again for the very same thing only where asked so."""
+
+    def __init__(self) -> None:
+        self._taken: dict[Hashable, list[tuple[int, int, str]]] = {}
+
+    def take(self, place: Hashable, start_bit: int, stop_bit: int, purpose: str) -> str | None:
+        """Enter an interval; return the purpose of an earlier one that overlaps it, unless it is the very same."""
+        rows = self._taken.setdefault(place, [])
+        at = bisect.bisect_left(rows, (start_bit, stop_bit, purpose))
+        if at < len(rows) and rows[at] == (start_bit, stop_bit, purpose):
+            return None
+        for begin, end, earlier in rows[max(0, at - 1) : at + 1]:
+            if begin < stop_bit and start_bit < end:
+                return earlier
+        rows.insert(at, (start_bit, stop_bit, purpose))
+        return None
+
+
+class Witness:
+    """Sees everything, changes nothing, and collects violations."""
+
+    def __init__(self, network: Network) -> None:
+        self.violations: list[str] = []
+        self.events: list[Event] = []
+        self.link_origins: dict[LinkId, Origin] = {}
+        self.keys_given = 0
+        self._network = network
+        self._spends = BitLedger()
+        self._messages = BitLedger()
+        self._spend_count = 0
+        self._spent_bits: Counter[tuple[NodeId, PoolId, Use]] = Counter()
+        self._spent_bytes: dict[tuple[PoolId, BitRange], bytes] = {}
+        self._orders: dict[tuple[LinkId, OrderId], BitRange] = {}
+        self._confirmed: dict[tuple[NodeId, BlockId], None] = {}
+        self._keys: dict[KeyID, SecretKey] = {}
+        self._supplied: dict[tuple[KeyID, SaeId], bytes] = {}
+        self._batches: dict[str, Relay] = {}
+        self._batch_bits: dict[str, dict[LinkId, int]] = {}
+        self._block_samples: dict[bytes, None] = {}
+        self._received: dict[tuple[KeyID, SaeId], None] = {}
+        self._public: list[bytes] = []
+
+    def violation(self, text: str) -> None:
+        self.violations.append(text)
+
+    # --- what the stores commit ---
+
+    def block_added(self, node: NodeId, block: KeyBlock) -> None:
+        """Remember samples of the block: none of them may ever be seen in public."""
+        bits = block.bits.reveal()
+        middle = len(bits) // 2
+        for start in (0, middle, len(bits) - SAMPLE_BYTES):
+            self._block_samples[bits[start : start + SAMPLE_BYTES]] = None
+        if block.origin != self.link_origins.get(block.link_id, block.origin):
+            self.violation(f"6: {node} stored a block of {block.link_id} labelled {block.origin}")
+
+    def block_confirmed(self, node: NodeId, block_id: BlockId) -> None:
+        self._confirmed[node, block_id] = None
+
+    def bits_spent(self, node: NodeId, spent: SpentBits, use: Use) -> None:
+        """Every bit once per end; the same bits have the same value at both ends; the reserve pays for tags alone."""
+        self._spend_count += 1
+        for piece in spent.bits.slices:
+            place = (node, spent.pool, piece.block_id)
+            earlier = self._spends.take(place, piece.start_bit, piece.stop_bit, f"spend {self._spend_count}")
+            if earlier is not None:
+                self.violation(f"2: {node} spent {piece} of {spent.pool} again, after {earlier}")
+        if not may_spend(spent.pool, use):
+            self.violation(f"3: {node} spent {spent.pool} on {use}")
+        self._spent_bits[node, spent.pool, use] += spent.bits.num_bits
+        bits = spent.secret.reveal()
+        if self._spent_bytes.setdefault((spent.pool, spent.bits), bits) != bits:
+            self.violation(f"1: the ends of {spent.pool} hold different bits in {spent.bits}")
+
+    def keys_put(self, node: NodeId, keys: Sequence[SecretKey]) -> None:
+        """The same key at every node, and honest in its label."""
+        for key in keys:
+            kept = replace(key, secret=SecretBytes(key.secret.reveal()))
+            first = self._keys.setdefault(key.key_id, kept)
+            if first != kept or first.secret != kept.secret:
+                self.violation(f"1: key {key.key_id} differs at {node}")
+            links = [self._network.link_between(*hop).link_id for hop in pairwise(key.route)]
+            if key.origin == "device" and "twin" in {self.link_origins.get(link_id) for link_id in links}:
+                self.violation(f"6: key {key.key_id} is labelled device and passed a twin")
+
+    def keys_supplied(self, node: NodeId, sae: SaeId, keys: Sequence[SecretKey]) -> None:
+        """Each key once per application, to its pair alone, at its own node, with the bytes that were put."""
+        for key in keys:
+            if (key.key_id, sae) in self._supplied:
+                self.violation(f"1: key {key.key_id} was supplied to {sae} again, by {node}")
+            self._supplied[key.key_id, sae] = key.secret.reveal()
+            if sae not in (key.pair.master, key.pair.slave) or self._network.site_of(sae).node != node:
+                self.violation(f"1: key {key.key_id} went to {sae} at {node}")
+            if key.key_id not in self._keys or self._keys[key.key_id].secret != key.secret:
+                self.violation(f"1: key {key.key_id} was supplied with bytes that were not put")
+
+    # --- what is said and recorded ---
+
+    def message_sent(self, sender: NodeId, message: Message, frame: bytes) -> None:
+        """No bit of pad under two messages; what a batch of keys has cost so far. ``frame`` is the message encoded."""
+        self._public.append(frame)
+        if message.kind != RELAY_KIND:
+            return
+        word = decode_word(message)
+        assert isinstance(word, Relay)
+        content = hashlib.sha256(canonical_json(message.fields) + message.body).hexdigest()
+        for piece in word.pad_range.slices:
+            place = (word.link_id, sender, piece.block_id)
+            earlier = self._messages.take(place, piece.start_bit, piece.stop_bit, content)
+            if earlier is not None:
+                self.violation(f"2: {sender} put two messages under {piece} of {word.link_id}")
+        self._batches.setdefault(word.relay_id, word)
+        self._batch_bits.setdefault(word.relay_id, {})[word.link_id] = word.pad_range.num_bits
+
+    def session_started(self, link_id: LinkId, order_id: OrderId, pads: SpentBits) -> None:
+        """No pads under two sessions, and both ends of a session hold the same."""
+        for piece in pads.bits.slices:
+            place = (link_id, None, piece.block_id)
+            earlier = self._messages.take(place, piece.start_bit, piece.stop_bit, f"session {order_id}")
+            if earlier is not None:
+                self.violation(f"2: sessions {earlier} and {order_id} of {link_id} share pads")
+        if self._orders.setdefault((link_id, order_id), pads.bits) != pads.bits:
+            self.violation(f"2: the ends of session {order_id} have different pads")
+
+    def event(self, event: Event) -> None:
+        """The sink of every recorder of the world."""
+        self.events.append(event)
+        self._public.append(canonical_json(event.data))
+
+    def answer_received(self, sae: SaeId, keys: Sequence[SecretKey]) -> None:
+        """An application has got keys: never others than the store supplied to it, never one that it has already."""
+        for key in keys:
+            self.keys_given += 1
+            if self._supplied.get((key.key_id, sae)) != key.secret.reveal():
+                self.violation(f"1: {sae} was given key {key.key_id} otherwise than its store supplied it")
+            if (key.key_id, sae) in self._received:
+                self.violation(f"1: {sae} was given key {key.key_id} twice")
+            self._received[key.key_id, sae] = None
+
+    # --- at the end ---
+
+    def digest(self) -> str:
+        """Return a fingerprint of the run: of every event and message, in order."""
+        return hashlib.sha256(b"\n".join([*self._public, *(event.id.encode() for event in self.events)])).hexdigest()
+
+    def close_books(self, disks: Mapping[NodeId, Disk], levels: Mapping[NodeId, Mapping[PoolId, PoolLevel]]) -> None:
+        """Check what only the whole run shows."""
+        self._check_pools(levels)
+        self._check_costs()
+        self._check_survival(disks)
+        self._check_steps()
+        self._check_secrecy()
+
+    def _check_pools(self, levels: Mapping[NodeId, Mapping[PoolId, PoolLevel]]) -> None:
+        tally: dict[tuple[NodeId, PoolId, Use], int] = {}
+        for node, pools in levels.items():
+            for pool, level in pools.items():
+                tally.update({(node, pool, use): bits for use, bits in level.spent_bits.items() if bits})
+                spent_bits = sum(level.spent_bits.values())
+                total_bits = level.unconfirmed_bits + level.available_bits + spent_bits + level.voided_bits
+                if total_bits != level.received_bits:
+                    self.violation(f"3: {pool} at {node} received {level.received_bits}, accounts for {total_bits}")
+        if tally != dict(self._spent_bits):
+            self.violation(f"3: the stores' books {tally} are not what was spent {dict(self._spent_bits)}")
+
+    def _check_costs(self) -> None:
+        """Every batch that a master was supplied from cost what its keys say."""
+        supplied = {key_id for key_id, _ in self._supplied}
+        for relay_id, word in self._batches.items():
+            if supplied.isdisjoint(word.key_ids):
+                continue
+            said_bits = sum(self._keys[key_id].qkd_bits_spent for key_id in word.key_ids)
+            paid_bits = sum(self._batch_bits[relay_id].values())
+            hops = len(word.route) - 1
+            due_bits = hops * relay_bits(count=len(word.key_ids), size_bits=word.size_bits)
+            costs = key_costs_bits(count=len(word.key_ids), size_bits=word.size_bits, hops=hops)
+            if not said_bits == paid_bits == due_bits == sum(costs):
+                self.violation(f"3: relay {relay_id} cost {paid_bits} bits, its keys say {said_bits}, due {due_bits}")
+
+    def _check_survival(self, disks: Mapping[NodeId, Disk]) -> None:
+        for node, block_id in self._confirmed:
+            if block_id not in disks[node].blocks:
+                self.violation(f"4: confirmed block {block_id} is gone at {node}")
+        for key_id, sae in list(self._supplied):
+            pair = self._keys[key_id].pair if key_id in self._keys else None
+            if pair is None or sae != pair.master or (key_id, pair.slave) in self._supplied:
+                continue
+            held = disks[self._network.site_of(pair.slave).node].keys.get(key_id)
+            if held is None or pair.slave not in held.entitled or not held.confirmed:
+                self.violation(f"4: key {key_id} was supplied to its master, and its slave's node does not hold it")
+
+    def _check_steps(self) -> None:
+        """Every gift of keys goes back to a request by 1 2 3, then rounds of 5 (6 7 8), then 4."""
+        for event in self.events:
+            if event.kind is not EventKind.KEY_GIVEN:
+                continue
+            steps = "".join(str(step) for one in chain(self.events, event.id) if (step := one.step) is not None)
+            middle = steps[3:-1].replace("5678", "").replace("5", "")
+            if not steps.startswith("123") or middle:
+                self.violation(f"the steps of request {event.request_id} are {steps}")
+
+    def _check_secrecy(self) -> None:
+        public = b"\n".join(self._public)
+        secrets = dict(self._block_samples)
+        secrets.update({key.secret.reveal()[:SAMPLE_BYTES]: None for key in self._keys.values()})
+        for secret in secrets:
+            in_base64 = base64.b64encode(secret[: len(secret) // 3 * 3])
+            if any(spelled in public for spelled in (secret, secret.hex().encode(), in_base64)):
+                self.violation("5: key bytes stand in an event or a message")

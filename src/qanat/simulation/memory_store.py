@@ -1,0 +1,302 @@
+"""A key store in memory, with the port's semantics to the letter. It is "durable" as long as its ``Disk`` lives.
+
+A handle (``MemoryKeyStore``) is one writer; ``reopened`` is another on the same disk, as after a restart. The first
+``open_epoch`` of a newer handle fences the older ones. No call awaits anything, so each is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from qanat.ground.errors import (
+    BlockUnknown,
+    KeyNotFound,
+    KeyShortage,
+    NotEntitled,
+    PadReused,
+    StaleEpoch,
+)
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, RequestId, SaeId, SaePair
+from qanat.ground.keys import (
+    BitRange,
+    BlockSlice,
+    KeyBlock,
+    PoolId,
+    PoolLevel,
+    SecretBytes,
+    SecretKey,
+    Selection,
+    SpentBits,
+    Use,
+    split_block,
+)
+
+
+@dataclass(slots=True)
+class _Share:
+    """One pool's share of one block: its bytes, and which of its bits are spent (sorted, disjoint intervals)."""
+
+    secret: SecretBytes
+    num_bits: int
+    spent: list[tuple[int, int]] = field(default_factory=list)
+
+    def free_from(self, start_bit: int = 0) -> Iterator[tuple[int, int]]:
+        """Yield the intervals that are not spent, in order."""
+        for begin, end in (*self.spent, (self.num_bits, self.num_bits)):
+            if start_bit < begin:
+                yield start_bit, begin
+            start_bit = end
+
+    def overlaps(self, start_bit: int, stop_bit: int) -> bool:
+        return any(begin < stop_bit and start_bit < end for begin, end in self.spent)
+
+    def mark(self, start_bit: int, stop_bit: int) -> None:
+        """Add an interval to the spent ones and join neighbours."""
+        merged: list[tuple[int, int]] = []
+        for begin, end in sorted([*self.spent, (start_bit, stop_bit)]):
+            if merged and merged[-1][1] == begin:
+                merged[-1] = (merged[-1][0], end)
+            else:
+                merged.append((begin, end))
+        self.spent = merged
+
+    @property
+    def left_bits(self) -> int:
+        return self.num_bits - sum(end - begin for begin, end in self.spent)
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block, or after ``void`` only the memory that there was one."""
+
+    shares: dict[PoolId, _Share]
+    confirmed: bool = False
+    voided: bool = False
+
+
+@dataclass(slots=True)
+class _Key:
+    key: SecretKey
+    entitled: set[SaeId]
+    confirmed: bool
+    served: set[SaeId] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Disk:
+    """What survives a crash."""
+
+    epoch: int = 0
+    blocks: dict[BlockId, _Block] = field(default_factory=dict)  # in the order of their arrival
+    keys: dict[KeyID, _Key] = field(default_factory=dict)
+    gone_keys: set[KeyID] = field(default_factory=set)
+    received_bits: Counter[PoolId] = field(default_factory=Counter)
+    voided_bits: Counter[PoolId] = field(default_factory=Counter)
+    spent_bits: dict[PoolId, Counter[Use]] = field(default_factory=dict)
+
+
+class MemoryKeyStore:
+    """See the port ``ground.ports.KeyStore``."""
+
+    def __init__(self, disk: Disk | None = None) -> None:
+        self._disk = disk if disk is not None else Disk()
+        self._epoch: int | None = None
+
+    def reopened(self) -> MemoryKeyStore:
+        """Return a new handle on the same disk."""
+        return type(self)(self._disk)
+
+    @property
+    def disk(self) -> Disk:
+        """What all handles share; for those who check it from outside."""
+        return self._disk
+
+    async def open_epoch(self) -> Epoch:
+        self._disk.epoch += 1
+        self._epoch = self._disk.epoch
+        return Epoch(self._epoch)
+
+    async def add_block(self, block: KeyBlock, /) -> None:
+        disk = self._fenced()
+        if block.block_id in disk.blocks:
+            return
+        shares = {}
+        for pool, (start, stop) in split_block(block).items():
+            shares[pool] = _Share(block.bits.part(start // 8, stop // 8), stop - start)
+            disk.received_bits[pool] += stop - start
+        disk.blocks[block.block_id] = _Block(shares)
+
+    async def confirm(self, block_id: BlockId, /) -> None:
+        block = self._fenced().blocks.get(block_id)
+        if block is None or block.voided:
+            raise BlockUnknown(f"block {block_id} is not here", remedy="void it at the other end")
+        block.confirmed = True
+
+    async def spend(
+        self,
+        pool: PoolId,
+        /,
+        *,
+        num_bits: int,
+        use: Use,
+        request_id: RequestId,  # noqa: ARG002 - of use to stores that keep an audit
+    ) -> SpentBits:
+        slices: list[BlockSlice] = []
+        wanted = num_bits
+        for block_id, share in self._shares(pool):
+            for start, stop in share.free_from():
+                take = min(wanted, stop - start)
+                if take:
+                    slices.append(BlockSlice(block_id, start, start + take))
+                    wanted -= take
+        if wanted:
+            raise KeyShortage(f"{num_bits} bits asked of {pool}, {num_bits - wanted} there")
+        return self._take(pool, BitRange(tuple(slices)), use)
+
+    async def spend_range(self, pool: PoolId, bits: BitRange, /, *, use: Use) -> SpentBits:
+        blocks = self._fenced().blocks
+        last: dict[BlockId, list[tuple[int, int]]] = {}
+        for piece in bits.slices:
+            block = blocks.get(piece.block_id)
+            share = block.shares.get(pool) if block is not None and not block.voided else None
+            if share is None or piece.stop_bit > share.num_bits:
+                raise BlockUnknown(f"{pool} holds no such bits of block {piece.block_id}")
+            seen = last.setdefault(piece.block_id, [])
+            twice = any(start < piece.stop_bit and piece.start_bit < stop for start, stop in seen)
+            if twice or share.overlaps(piece.start_bit, piece.stop_bit):
+                raise PadReused(f"bits {piece.start_bit}:{piece.stop_bit} of block {piece.block_id} are spent")
+            seen.append((piece.start_bit, piece.stop_bit))
+        return self._take(pool, bits, use)
+
+    async def put(self, keys: Sequence[SecretKey], /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
+        disk = self._fenced()
+        for key in keys:
+            if key.key_id in disk.gone_keys:
+                raise PadReused(f"key {key.key_id} was here before and is gone")
+        for key in keys:
+            if key.key_id not in disk.keys:
+                copy = replace(key, secret=SecretBytes(key.secret.reveal()))
+                disk.keys[key.key_id] = _Key(copy, set(entitled), confirmed)
+
+    async def supply(
+        self,
+        pair: SaePair,
+        /,
+        *,
+        count: int,
+        size_bits: int,
+        request_id: RequestId,  # noqa: ARG002 - of use to stores that keep an audit
+    ) -> Sequence[SecretKey]:
+        found = [held.key.key_id for held in self._suppliable(pair, size_bits)][:count]
+        if len(found) < count:
+            raise KeyShortage(f"{count} keys asked for {pair.master} and {pair.slave}, {len(found)} there")
+        return [self._hand_out(key_id, pair.master) for key_id in found]
+
+    async def supply_by_id(self, key_ids: Sequence[KeyID], /, *, sae: SaeId) -> Sequence[SecretKey]:
+        keys = self._fenced().keys
+        for key_id in key_ids:
+            if key_id not in keys or not keys[key_id].confirmed or sae in keys[key_id].served:
+                raise KeyNotFound(f"no key {key_id} here", remedy="keys are handed out once")
+            if sae not in keys[key_id].entitled:
+                raise NotEntitled(f"key {key_id} is not for {sae}")
+        if len(set(key_ids)) != len(key_ids):
+            raise KeyNotFound("a key was asked for twice in one call", remedy="keys are handed out once")
+        return [self._hand_out(key_id, sae) for key_id in key_ids]
+
+    async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
+        keys = self._fenced().keys
+        for key_id in key_ids:
+            if key_id not in keys:
+                raise KeyNotFound(f"no key {key_id} here")
+        for key_id in key_ids:
+            keys[key_id].confirmed = True
+
+    async def void(self, selection: Selection, /) -> int:
+        disk = self._fenced()
+        blocks = [block for block_id, block in disk.blocks.items() if _is_chosen(block_id, block, selection)]
+        keys = [
+            held
+            for key_id, held in disk.keys.items()
+            if key_id in selection.key_ids
+            or held.key.pair in selection.pairs
+            or (selection.unconfirmed and not held.confirmed)
+        ]
+        for block in blocks:
+            for pool, share in block.shares.items():
+                disk.voided_bits[pool] += share.left_bits
+                share.secret.wipe()
+            block.voided, block.shares = True, {}
+        for held in keys:
+            self._forget(held.key.key_id)
+        return len(blocks) + len(keys)
+
+    async def levels(self) -> Mapping[PoolId, PoolLevel]:
+        disk = self._fenced()
+        available: Counter[PoolId] = Counter()
+        unconfirmed: Counter[PoolId] = Counter()
+        for block in disk.blocks.values():
+            for pool, share in block.shares.items():
+                (available if block.confirmed else unconfirmed)[pool] += share.left_bits
+        return {
+            pool: PoolLevel(
+                available_bits=available[pool],
+                unconfirmed_bits=unconfirmed[pool],
+                received_bits=received,
+                voided_bits=disk.voided_bits[pool],
+                spent_bits=dict(disk.spent_bits.get(pool, {})),
+            )
+            for pool, received in disk.received_bits.items()
+        }
+
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
+        return sum(1 for _ in self._suppliable(pair, size_bits))
+
+    # --- inside ---
+
+    def _fenced(self) -> Disk:
+        if self._epoch != self._disk.epoch:
+            raise StaleEpoch("this store was opened anew elsewhere", remedy="end this process")
+        return self._disk
+
+    def _shares(self, pool: PoolId) -> Iterator[tuple[BlockId, _Share]]:
+        for block_id, block in self._fenced().blocks.items():
+            if block.confirmed and pool in block.shares:
+                yield block_id, block.shares[pool]
+
+    def _take(self, pool: PoolId, bits: BitRange, use: Use) -> SpentBits:
+        """Spend bits that were found to be there."""
+        taken = bytearray()
+        for piece in bits.slices:
+            share = self._disk.blocks[piece.block_id].shares[pool]
+            taken += share.secret.part(piece.start_bit // 8, piece.stop_bit // 8).take()
+            share.mark(piece.start_bit, piece.stop_bit)
+        self._disk.spent_bits.setdefault(pool, Counter())[use] += bits.num_bits
+        return SpentBits(pool, bits, SecretBytes(taken))
+
+    def _suppliable(self, pair: SaePair, size_bits: int) -> Iterator[_Key]:
+        for held in self._fenced().keys.values():
+            key = held.key
+            if held.confirmed and key.pair == pair and key.size_bits == size_bits and pair.master in held.entitled:
+                yield held
+
+    def _hand_out(self, key_id: KeyID, sae: SaeId) -> SecretKey:
+        held = self._disk.keys[key_id]
+        given = replace(held.key, secret=SecretBytes(held.key.secret.reveal()))
+        held.entitled.remove(sae)
+        held.served.add(sae)
+        if not held.entitled:
+            self._forget(key_id)
+        return given
+
+    def _forget(self, key_id: KeyID) -> None:
+        self._disk.keys.pop(key_id).key.secret.wipe()
+        self._disk.gone_keys.add(key_id)
+
+
+def _is_chosen(block_id: BlockId, block: _Block, selection: Selection) -> bool:
+    if block.voided or not any(share.left_bits for share in block.shares.values()):
+        return False
+    named = block_id in selection.block_ids or any(pool.link_id in selection.links for pool in block.shares)
+    return named or (selection.unconfirmed and not block.confirmed)

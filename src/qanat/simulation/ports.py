@@ -1,0 +1,253 @@
+"""The ports of a simulated process: each call is an effect that takes time and may go wrong."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from qanat.ground.errors import QanatError, StoreFailed
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, Topic
+from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretKey, Selection, SpentBits, Use
+from qanat.ground.messages import Message
+from qanat.ground.ports import KeyStore
+from qanat.simulation.dice import Dice
+from qanat.simulation.invariants import Witness
+from qanat.simulation.scheduler import Life, Scheduler, Task, effect
+
+T = TypeVar("T")
+
+
+class Hazard:
+    """How dangerous it is to live: asked by every effect of a life. The world sets its odds."""
+
+    def __init__(
+        self, scheduler: Scheduler, dice: Dice, *, p_crash: Callable[[], float], crash: Callable[[], None]
+    ) -> None:
+        self._scheduler = scheduler
+        self._dice = dice
+        self._p_crash = p_crash
+        self._crash = crash
+
+    def threaten(self, *, within_s: float) -> None:
+        """Perhaps plan a crash for some moment of an effect that takes ``within_s``."""
+        if self._dice.happens(self._p_crash()):
+            self._scheduler.call_after(self._dice.between(0.0, within_s), self._crash)
+
+
+class VirtualClock:
+    """Monotonic time is the world's; UTC is a node's own, and may jump."""
+
+    def __init__(self, scheduler: Scheduler, hazard: Hazard, *, utc_offset_s: Callable[[], float]) -> None:
+        self._scheduler = scheduler
+        self._hazard = hazard
+        self._utc_offset_s = utc_offset_s
+
+    def utc_s(self) -> float:
+        return 1_500_000_000.0 + self._scheduler.now_s + self._utc_offset_s()
+
+    def monotonic_s(self) -> float:
+        return self._scheduler.now_s
+
+    async def sleep_until(self, monotonic_s: float, /) -> None:
+        self._hazard.threaten(within_s=max(0.0, monotonic_s - self._scheduler.now_s))
+        await effect(lambda task: self._scheduler.resume_at(monotonic_s, task))
+
+
+class VirtualTasks:
+    """Tasks and topics of one life."""
+
+    def __init__(self, scheduler: Scheduler, hazard: Hazard, life: Life) -> None:
+        self._scheduler = scheduler
+        self._hazard = hazard
+        self._life = life
+        self._waiting: dict[Topic, list[tuple[Task, int]]] = {}
+
+    def start(self, work: Coroutine[Any, Any, None], /, *, name: str) -> None:
+        self._scheduler.spawn(work, self._life, name=name)
+
+    async def wait(self, topic: Topic, /, *, until_monotonic_s: float) -> bool:
+        self._hazard.threaten(within_s=max(0.0, until_monotonic_s - self._scheduler.now_s))
+
+        def perform(task: Task) -> None:
+            self._waiting.setdefault(topic, []).append((task, task.turn))
+            self._scheduler.resume_at(until_monotonic_s, task, False)
+
+        return bool(await effect(perform))
+
+    def notify(self, topic: Topic, /) -> None:
+        for task, turn in self._waiting.pop(topic, []):
+            if task.turn == turn:
+                self._scheduler.resume_after(0.0, task, True)
+
+
+class Mailbox(Generic[T]):
+    """A queue with one reader, who waits in virtual time."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._items: deque[T] = deque()
+        self._reader: tuple[Task, int] | None = None
+
+    def put(self, item: T) -> None:
+        self._items.append(item)
+        if self._reader is not None and self._reader[0].turn == self._reader[1]:
+            self._scheduler.resume_after(0.0, self._reader[0])
+        self._reader = None
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            await effect(self._park)
+        return self._items.popleft()
+
+    def _park(self, task: Task) -> None:
+        self._reader = (task, task.turn)
+
+
+class VirtualTransport:
+    """One end of the message service. What it is handed goes to the world's post."""
+
+    def __init__(
+        self,
+        local: NodeId,
+        scheduler: Scheduler,
+        hazard: Hazard,
+        *,
+        post: Callable[[NodeId, NodeId, Message], None],
+        is_up: Callable[[NodeId], bool],
+    ) -> None:
+        self.local = local
+        self.mailbox: Mailbox[tuple[NodeId, Message]] = Mailbox(scheduler)
+        self._scheduler = scheduler
+        self._hazard = hazard
+        self._post = post
+        self._is_up = is_up
+
+    async def send(self, peer: NodeId, message: Message, /) -> None:
+        def perform(task: Task) -> None:
+            self._hazard.threaten(within_s=0.002)
+            self._scheduler.call_after(0.001, lambda: self._post_if_alive(task, peer, message))
+            self._scheduler.resume_after(0.002, task)
+
+        await effect(perform)
+
+    def _post_if_alive(self, task: Task, peer: NodeId, message: Message) -> None:
+        if task.life.alive:
+            self._post(self.local, peer, message)
+
+    def inbox(self) -> AsyncIterator[tuple[NodeId, Message]]:
+        return self.mailbox
+
+    def is_reachable(self, peer: NodeId, /) -> bool:
+        return self._is_up(peer)
+
+
+class VirtualStore:
+    """A store whose calls take time: they commit at some moment, and answer later, unless the node dies before.
+
+    ``inner`` must be a store whose coroutines never wait. ``write_fault`` says why a write fails now, if it does.
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        inner: KeyStore,
+        scheduler: Scheduler,
+        hazard: Hazard,
+        dice: Dice,
+        witness: Witness,
+        *,
+        write_fault: Callable[[], str],
+    ) -> None:
+        self._node = node
+        self._inner = inner
+        self._scheduler = scheduler
+        self._hazard = hazard
+        self._dice = dice
+        self._witness = witness
+        self._write_fault = write_fault
+
+    async def open_epoch(self) -> Epoch:
+        return await self._call(self._inner.open_epoch)
+
+    async def add_block(self, block: KeyBlock, /) -> None:
+        await self._call(lambda: self._inner.add_block(block), lambda _: self._witness.block_added(self._node, block))
+
+    async def confirm(self, block_id: BlockId, /) -> None:
+        await self._call(
+            lambda: self._inner.confirm(block_id), lambda _: self._witness.block_confirmed(self._node, block_id)
+        )
+
+    async def spend(self, pool: PoolId, /, *, num_bits: int, use: Use, request_id: RequestId) -> SpentBits:
+        return await self._call(
+            lambda: self._inner.spend(pool, num_bits=num_bits, use=use, request_id=request_id),
+            lambda spent: self._witness.bits_spent(self._node, spent, use),
+        )
+
+    async def spend_range(self, pool: PoolId, bits: BitRange, /, *, use: Use) -> SpentBits:
+        return await self._call(
+            lambda: self._inner.spend_range(pool, bits, use=use),
+            lambda spent: self._witness.bits_spent(self._node, spent, use),
+        )
+
+    async def put(self, keys: Sequence[SecretKey], /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
+        await self._call(
+            lambda: self._inner.put(keys, entitled=entitled, confirmed=confirmed),
+            lambda _: self._witness.keys_put(self._node, keys),
+        )
+
+    async def supply(
+        self, pair: SaePair, /, *, count: int, size_bits: int, request_id: RequestId
+    ) -> Sequence[SecretKey]:
+        return await self._call(
+            lambda: self._inner.supply(pair, count=count, size_bits=size_bits, request_id=request_id),
+            lambda keys: self._witness.keys_supplied(self._node, pair.master, keys),
+        )
+
+    async def supply_by_id(self, key_ids: Sequence[KeyID], /, *, sae: SaeId) -> Sequence[SecretKey]:
+        return await self._call(
+            lambda: self._inner.supply_by_id(key_ids, sae=sae),
+            lambda keys: self._witness.keys_supplied(self._node, sae, keys),
+        )
+
+    async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
+        await self._call(lambda: self._inner.confirm_keys(key_ids))
+
+    async def void(self, selection: Selection, /) -> int:
+        return await self._call(lambda: self._inner.void(selection))
+
+    async def levels(self) -> Mapping[PoolId, PoolLevel]:
+        return await self._call(self._inner.levels, writes=False)
+
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
+        return await self._call(lambda: self._inner.count_keys(pair, size_bits=size_bits), writes=False)
+
+    async def _call(
+        self,
+        work: Callable[[], Coroutine[Any, Any, T]],
+        on_commit: Callable[[T], None] = lambda _: None,
+        *,
+        writes: bool = True,
+    ) -> T:
+        commit_s, answer_s = self._dice.between(0.0, 0.004), self._dice.between(0.0, 0.002)
+        self._hazard.threaten(within_s=commit_s + answer_s)
+
+        def commit(task: Task) -> None:
+            if not task.life.alive:
+                return
+            if writes and (why := self._write_fault()):
+                self._scheduler.resume_after(answer_s, task, error=StoreFailed(why))
+                return
+            try:
+                work().send(None)
+            except StopIteration as end:
+                on_commit(end.value)
+                self._scheduler.resume_after(answer_s, task, end.value)
+            except QanatError as fault:
+                self._scheduler.resume_after(answer_s, task, error=fault)
+
+        result: T = await effect(lambda task: self._scheduler.call_after(commit_s, lambda: commit(task)))
+        return result

@@ -1,0 +1,322 @@
+"""A whole network on a virtual clock: the very key managers and controller of the service, and everything that can go
+wrong around them. A seed determines a run, so a seed is a bug report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from qanat.control.controller import Controller
+from qanat.control.settings import ControllerSettings
+from qanat.ground.errors import QanatError
+from qanat.ground.identifiers import CONTROLLER, BlockId, NodeId, OrderId, uuid4_from
+from qanat.ground.keys import PRE_SHARED, KeyBlock, PoolId, PoolLevel, SecretBytes
+from qanat.ground.messages import Message, decode_message, encode_message
+from qanat.ground.network import Network
+from qanat.ground.ports import Chance
+from qanat.ground.tracing import EventRecorder
+from qanat.key_management.manager import KeyManager
+from qanat.key_management.settings import KeyManagerSettings
+from qanat.simulation.dice import Dice
+from qanat.simulation.entropy import SimulationEntropy
+from qanat.simulation.faults import NO_FAULTS, Faults
+from qanat.simulation.invariants import RELAY_KIND, Witness
+from qanat.simulation.memory_store import MemoryKeyStore
+from qanat.simulation.modules import SimulatedLink
+from qanat.simulation.ports import Hazard, VirtualClock, VirtualStore, VirtualTasks, VirtualTransport
+from qanat.simulation.scheduler import Life, Scheduler, Task, effect
+
+T = TypeVar("T")
+RESERVE_BITS = 64 * 1024
+"""Initial authentication key of each simulated link."""
+
+
+class CallLost(QanatError):
+    """An application's call got no answer: the node was down, died over it, or the answer was lost."""
+
+
+class Process:
+    """A key manager or the controller, from one start to its end."""
+
+    def __init__(self, life: Life, transport: VirtualTransport, manager: KeyManager | None) -> None:
+        self.life = life
+        self.transport = transport
+        self.manager = manager
+
+
+class World:
+    """A network of simulated nodes. Faults may be changed while it runs.
+
+    ``manager_class`` and ``store_class`` are there for tests that plant bugs.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        chance: Chance,
+        faults: Faults = NO_FAULTS,
+        block_bits: int = 20_000,
+        settings: KeyManagerSettings | None = None,
+        controller_settings: ControllerSettings | None = None,
+        manager_class: type[KeyManager] = KeyManager,
+        store_class: type[MemoryKeyStore] = MemoryKeyStore,
+    ) -> None:
+        self.network = network
+        self.faults = faults
+        self.witness = Witness(network)
+        self.crashes = 0
+        self._chance = chance
+        self._dice = Dice(chance.child("faults"))
+        self._settings = settings or KeyManagerSettings(demand_patience_s=60.0)
+        self._controller_settings = controller_settings or ControllerSettings(order_timeout_s=30.0)
+        self._manager_class = manager_class
+        self._entropy = SimulationEntropy(chance.child("entropy"))
+        self.scheduler = Scheduler(Dice(chance.child("ties")), on_death=self._task_died)
+        self._outside = Life("outside")
+        self._processes: dict[NodeId, Process] = {}
+        self._stores = {node: store_class() for node in network.nodes}
+        self._utc_offsets_s = dict.fromkeys((*network.nodes, CONTROLLER), 0.0)
+        self._disk_full_until_s = dict.fromkeys(network.nodes, 0.0)
+        self._apart_until_s: dict[frozenset[NodeId], float] = {}
+        survives, mixed = self._dice.happens(0.5), self._dice.happens(0.3)
+        self.links = [
+            SimulatedLink(
+                link,
+                scheduler=self.scheduler,
+                dice=self._dice,
+                entropy=SimulationEntropy(chance.child("link", link.name)),
+                witness=self.witness,
+                origin="device" if mixed and self._dice.happens(0.7) else "twin",
+                block_bits=block_bits,
+                survives=survives,
+                p_session_fails=lambda: self.faults.p_session_fails,
+            )
+            for link in network.links
+        ]
+
+    # --- running ---
+
+    def start(self) -> None:
+        """Carry the initial keys to the stores, start all processes, and let the weather begin."""
+        for link in self.links:
+            self._share_initial_key(link)
+        for node in (CONTROLLER, *self.network.nodes):
+            self._start_process(node)
+        self.scheduler.spawn(self._weather(), self._outside, name="weather")
+
+    def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run a coroutine outside of all nodes, such as an application."""
+        self.scheduler.spawn(work, self._outside, name=name)
+
+    async def sleep(self, seconds: float) -> None:
+        await effect(lambda task: self.scheduler.resume_after(seconds, task))
+
+    async def call(self, node: NodeId, ask: Callable[[KeyManager], Coroutine[Any, Any, T]]) -> T:
+        """Call a node's key manager as an application does; raises what it raises, or CallLost."""
+        latency_s = self._dice.between(0.001, 0.01)
+        answer_lost = self._dice.happens(self.faults.p_answer_lost)
+
+        def perform(task: Task) -> None:
+            process = self._processes.get(node)
+            if process is None or process.manager is None or not process.life.alive:
+                self.scheduler.resume_after(latency_s, task, error=CallLost(f"{node} is down"))
+                return
+
+            def on_end(value: T | None, error: QanatError | None) -> None:
+                lost = CallLost("the answer was lost") if answer_lost else error
+                self.scheduler.resume_after(latency_s, task, value, lost)
+
+            self.scheduler.spawn(ask(process.manager), process.life, name=f"{node}: call", on_end=on_end)
+
+        result: T = await effect(perform)
+        return result
+
+    def recorder(self, node: NodeId) -> EventRecorder:
+        """Return a recorder for an application at a node."""
+        clock = VirtualClock(self.scheduler, self._safe(), utc_offset_s=lambda: self._utc_offsets_s[node])
+        return EventRecorder(node=node, clock=clock, entropy=self._entropy, sink=self.witness.event)
+
+    def is_up(self, node: NodeId) -> bool:
+        return node in self._processes and self._processes[node].life.alive
+
+    def crash(self, node: NodeId) -> None:
+        """Kill a node's process at this moment, and start it again after a while."""
+        process = self._processes[node]
+        if not process.life.alive:
+            return
+        self.crashes += 1
+        for link in self.links:
+            if node in link.link.ends:
+                link.crash(node)
+        self.scheduler.kill(process.life, CallLost(f"{node} died"))
+        self.scheduler.call_after(self._dice.between(0.2, 4.0), lambda: self._start_process(node))
+
+    def close(self) -> None:
+        """End all processes and check what only the whole run shows."""
+        for process in self._processes.values():
+            self.scheduler.kill(process.life, CallLost("the world ends"))
+        self.scheduler.kill(self._outside, CallLost("the world ends"))
+        disks = {node: store.disk for node, store in self._stores.items()}
+        levels = {node: at_once(_levels(store.reopened())) for node, store in self._stores.items()}
+        self.witness.close_books(disks, levels)
+
+    # --- inside ---
+
+    def _task_died(self, task: Task, fault: QanatError) -> None:
+        self.witness.violation(f"task {task.name!r} died of {type(fault).__name__}: {fault}")
+
+    def _safe(self) -> Hazard:
+        return Hazard(self.scheduler, self._dice, p_crash=lambda: 0.0, crash=lambda: None)
+
+    def _share_initial_key(self, of: SimulatedLink) -> None:
+        block_id = BlockId(uuid4_from(self._entropy.public_bytes(16)))
+        secret = self._entropy.secret_bytes(RESERVE_BITS // 8)
+        for node in of.link.ends:
+            store, peer = self._stores[node], of.link.peer_of(node)
+            block = KeyBlock(
+                block_id=block_id,
+                order_id=OrderId("initial key"),
+                link_id=of.link.link_id,
+                local=node,
+                peer=peer,
+                origin=of.origin,
+                protocol=PRE_SHARED,
+                num_bits=RESERVE_BITS,
+                bits=SecretBytes(secret.reveal()),
+                eps_sec=0.0,
+                eps_cor=0.0,
+                finished_utc_s=0.0,
+            )
+            at_once(_import_block(store, block))
+
+    def _start_process(self, node: NodeId) -> None:
+        life = Life(node)
+
+        def crash() -> None:
+            if life.alive:
+                self.crash(node)
+
+        hazard = Hazard(self.scheduler, self._dice, p_crash=lambda: self.faults.p_crash_per_effect, crash=crash)
+        clock = VirtualClock(self.scheduler, hazard, utc_offset_s=lambda: self._utc_offsets_s[node])
+        tasks = VirtualTasks(self.scheduler, hazard, life)
+        transport = VirtualTransport(node, self.scheduler, hazard, post=self._post, is_up=self.is_up)
+        entropy = SimulationEntropy(self._chance.child("life", node, self.crashes))
+        recorder = EventRecorder(node=node, clock=clock, entropy=entropy, sink=self.witness.event)
+        if node == CONTROLLER:
+            controller = Controller(
+                network=self.network,
+                transport=transport,
+                clock=clock,
+                tasks=tasks,
+                entropy=entropy,
+                recorder=recorder,
+                settings=self._controller_settings,
+            )
+            self._processes[node] = Process(life, transport, None)
+            self.scheduler.spawn(controller.run(), life, name="controller")
+            return
+        self._stores[node] = self._stores[node].reopened()
+        manager = self._manager_class(
+            node=node,
+            network=self.network,
+            store=self._virtual_store(node, hazard),
+            transport=transport,
+            clock=clock,
+            tasks=tasks,
+            entropy=entropy,
+            modules=[link.modules[node] for link in self.links if node in link.link.ends],
+            recorder=recorder,
+            settings=self._settings,
+        )
+        self._processes[node] = Process(life, transport, manager)
+        self.scheduler.spawn(manager.run(), life, name=f"{node}: key manager")
+
+    def _virtual_store(self, node: NodeId, hazard: Hazard) -> VirtualStore:
+        return VirtualStore(
+            node,
+            self._stores[node],
+            self.scheduler,
+            hazard,
+            self._dice,
+            self.witness,
+            write_fault=lambda: self._write_fault(node),
+        )
+
+    def _write_fault(self, node: NodeId) -> str:
+        if self.scheduler.now_s < self._disk_full_until_s[node]:
+            return "no space left on the disk"
+        return "input/output error" if self._dice.happens(self.faults.p_store_fails) else ""
+
+    # --- the post ---
+
+    def _post(self, sender: NodeId, receiver: NodeId, message: Message) -> None:
+        """Carry a message: perhaps twice, late, altered, or not at all."""
+        frame = encode_message(message)
+        self.witness.message_sent(sender, message, frame)
+        faults, dice = self.faults, self._dice
+        copies = 1 + dice.happens(faults.p_repeated)
+        for _ in range(copies):
+            apart = self.scheduler.now_s < self._apart_until_s.get(frozenset((sender, receiver)), 0.0)
+            if apart or dice.happens(faults.p_lost):
+                continue
+            delay_s = dice.between(0.001, 0.02) + (dice.between(0.0, 4.0) if dice.happens(faults.p_late) else 0.0)
+            arriving = decode_message(frame)
+            if arriving.kind == RELAY_KIND and dice.happens(faults.p_altered):
+                arriving = self._altered(arriving)
+            self.scheduler.call_after(delay_s, partial(self._deliver, sender, receiver, arriving))
+
+    def _deliver(self, sender: NodeId, receiver: NodeId, message: Message) -> None:
+        """Put a message into the inbox of a node that is up; a node that is down has none."""
+        process = self._processes.get(receiver)
+        if process is not None and process.life.alive:
+            process.transport.mailbox.put((sender, message))
+
+    def _altered(self, message: Message) -> Message:
+        """Flip a bit of a relay's body, or turn its tag."""
+        if self._dice.happens(0.3):
+            tag = message.read("tag", str)
+            return replace(message, fields={**message.fields, "tag": tag[1:] + tag[:1]})
+        place = self._dice.whole(0, len(message.body) - 1)
+        body = bytearray(message.body)
+        body[place] ^= 1 << self._dice.whole(0, 7)
+        return replace(message, body=bytes(body))
+
+    async def _weather(self) -> None:
+        """Faults that last: full disks, partitions; and clocks that jump."""
+        nodes = list(self.network.nodes)
+        while True:
+            await self.sleep(1.0)
+            now_s, faults, dice = self.scheduler.now_s, self.faults, self._dice
+            if dice.happens(faults.disk_full_per_hour / 3600):
+                self._disk_full_until_s[dice.choose(nodes)] = now_s + dice.between(0.5, 6.0)
+            if dice.happens(faults.partitions_per_hour / 3600):
+                pair = frozenset((dice.choose(nodes), dice.choose([*nodes, CONTROLLER])))
+                self._apart_until_s[pair] = now_s + dice.between(0.5, 8.0)
+            if dice.happens(faults.clock_jumps_per_hour / 3600):
+                self._utc_offsets_s[dice.choose([*nodes, CONTROLLER])] = dice.between(-3600.0, 3600.0)
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a coroutine that awaits nothing, such as the memory store's."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise ValueError("this coroutine waits for something")
+
+
+async def _import_block(store: MemoryKeyStore, block: KeyBlock) -> None:
+    await store.open_epoch()
+    await store.add_block(block)
+    await store.confirm(block.block_id)
+
+
+async def _levels(store: MemoryKeyStore) -> Mapping[PoolId, PoolLevel]:
+    await store.open_epoch()
+    return await store.levels()
