@@ -9,6 +9,8 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qanat.doors.etsi014 import Answer, Etsi014Door, Limits
 from qanat.doors.etsi014.encoding import error_answer
@@ -26,6 +28,9 @@ from unit.etsi014_fakes import ALICE, BOB, CAROL, EVENT, KME_A, KME_B, ROUTE, Fa
 
 UUID_1 = "00000000-0000-4000-8000-000000000001"
 UUID_2 = "00000000-0000-4000-8000-000000000002"
+FIELDS = st.sampled_from(
+    ["number", "size", "additional_slave_SAE_IDs", "extension_mandatory", "extension_optional", "key_IDs", "key_ID"]
+)
 
 
 @pytest.fixture
@@ -240,6 +245,26 @@ def test_get_dec_keys_takes_one_id(door: Etsi014Door) -> None:
     assert answered(door.get_key_with_id_by_query(BOB, ALICE, query)) == (200, given)
 
 
+def test_a_key_of_another_master_is_not_found_even_if_the_key_manager_would_give_it(door: Etsi014Door) -> None:
+    _, given = post_keys(door, {})
+    wanted = {"key_IDs": [{"key_ID": given["keys"][0]["key_ID"]}]}
+    assert post_ids(door, wanted, master=CAROL)[0] == 400
+    assert post_ids(door, wanted)[0] == 200
+    _, given = post_keys(door, {})
+
+    class Careless(FakeSupplier):
+        async def get_keys_by_id(self, **asked: Any) -> Any:
+            found.extend((await self.get_keys(master=ALICE, slave=BOB, count=1, size_bits=256)).keys)
+            return found
+
+    found: list[Any] = []
+    careless = Etsi014Door(Careless(), saes={BOB})
+    status, error = post_ids(careless, wanted, master=CAROL)
+    assert (status, error["message"]) == (400, "one or more keys specified are not found on KME")
+    with pytest.raises(ValueError, match="wiped"):
+        found[0].take()
+
+
 def test_one_missing_id_spends_none(door: Etsi014Door) -> None:
     _, given = post_keys(door, {})
     known = {"key_ID": given["keys"][0]["key_ID"]}
@@ -350,6 +375,8 @@ def test_every_failure_has_a_code_by_whose_fault_it_is(fault: QanatError) -> Non
 def test_unknown_slave_and_missing_route(door: Etsi014Door, supplier: FakeSupplier) -> None:
     status, error = post_keys(door, {}, slave="urn:qanat:test:sae:nobody")
     assert (status, "nobody" in error["message"]) == (400, True)
+    status, error = answered(door.get_status(ALICE, "x" * 30_000))
+    assert (status, len(error["message"]) < 200) == (400, True)
     supplier.fault = NoRoute("no chain of relays joins a and b")
     assert post_keys(door, {})[0] == 503
     supplier.fault = UnknownNode("no SAE 'x'")
@@ -375,3 +402,32 @@ def test_limits_are_the_key_managers(supplier: FakeSupplier) -> None:
     assert len(b64decode(post_keys(door, {})[1]["keys"][0]["key"])) == 16
     assert post_keys(door, {"size": 256})[0] == 400
     assert post_keys(door, {"number": 3})[0] == 400
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(FIELDS | st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(body=st.binary(max_size=200) | st.dictionaries(FIELDS, JSON, max_size=5).map(lambda it: json.dumps(it).encode()))
+def test_whatever_is_sent_is_answered_by_the_standard(body: bytes) -> None:
+    supplier = FakeSupplier()
+    door = Etsi014Door(supplier, saes={ALICE, BOB})
+    for call in (door.get_key_by_body(ALICE, BOB, body), door.get_key_with_ids_by_body(BOB, ALICE, body)):
+        status, answer = answered(call)
+        assert status in (200, 400)
+        assert ("keys" in answer) == (status == 200)
+        assert ("message" in answer) == (status == 400)
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(
+    query=st.lists(st.tuples(FIELDS | st.text(max_size=9), st.integers().map(str) | st.text(max_size=40)), max_size=3)
+)
+def test_whatever_is_queried_is_answered_by_the_standard(query: list[tuple[str, str]]) -> None:
+    door = Etsi014Door(FakeSupplier(), saes={ALICE, BOB})
+    for call in (door.get_key_by_query(ALICE, BOB, query), door.get_key_with_id_by_query(BOB, ALICE, query)):
+        assert answered(call)[0] in (200, 400)

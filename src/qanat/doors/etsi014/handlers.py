@@ -16,9 +16,11 @@ from qanat.doors.etsi014.parsing import (
     key_request_of_body,
     key_request_of_query,
 )
-from qanat.ground.errors import NotEntitled, QanatError
+from qanat.ground.errors import KeyNotFound, NotEntitled, QanatError, UnknownNode
 from qanat.ground.identifiers import EventId, KeyID, NodeId, RequestId, SaeId
 from qanat.ground.keys import KeyStatus, SecretKey
+
+MAX_PATH_ID_CHARACTERS = 256
 
 
 class GivenKeys(Protocol):
@@ -81,7 +83,7 @@ class Etsi014Door:
     async def get_status(self, peer: str | None, path_id: str) -> Answer:
         """GET status: the caller is the master, the path names the slave (clause 5.3)."""
         try:
-            status = await self._supplier.get_status(master=self._caller(peer), slave=SaeId(path_id))
+            status = await self._supplier.get_status(master=self._caller(peer), slave=_named(path_id))
         except QanatError as fault:
             return error_answer(fault)
         return status_answer(status)
@@ -112,7 +114,7 @@ class Etsi014Door:
             patience_s = wishes.patience_s
             given = await self._supplier.get_keys(
                 master=master,
-                slave=SaeId(path_id),
+                slave=_named(path_id),
                 count=request.count,
                 size_bits=request.size_bits,
                 request_id=wishes.request_id,
@@ -130,7 +132,9 @@ class Etsi014Door:
             caller = self._caller(peer)
             request = read()
             told = request.told
-            keys = await self._supplier.get_keys_by_id(caller=caller, master=SaeId(path_id), key_ids=request.key_ids)
+            master = _named(path_id)
+            keys = await self._supplier.get_keys_by_id(caller=caller, master=master, key_ids=request.key_ids)
+            _require_master(keys, master)
         except QanatError as fault:
             return error_answer(fault, told=told)
         return keys_answer(keys, details=told)
@@ -147,3 +151,21 @@ class Etsi014Door:
                 remedy="ask the key manager of your own site, with the certificate of an SAE",
             )
         return SaeId(peer)
+
+
+def _named(path_id: str) -> SaeId:
+    """Return the id in a path; raises UnknownNode for one longer than any id here, so that none is looked up."""
+    if len(path_id) > MAX_PATH_ID_CHARACTERS:
+        raise UnknownNode(f"the SAE id in the path has {len(path_id)} characters", remedy="name an SAE of this network")
+    return SaeId(path_id)
+
+
+def _require_master(keys: Sequence[SecretKey], master: SaeId) -> None:
+    """Raise KeyNotFound, with the keys destroyed, unless all are shared with the master that the caller named.
+
+    A slave that was led to believe in another partner must not get the key that would confirm it.
+    """
+    if any(key.pair.master != master for key in keys):
+        for key in keys:
+            key.secret.wipe()
+        raise KeyNotFound(f"not all of these keys are {master}'s")
