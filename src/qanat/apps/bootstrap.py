@@ -12,7 +12,8 @@ from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.encryption import load_master_key
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.http_server import HttpDoor
-from qanat.adapters.pki import NodeFiles, SaeFiles, consume_initial_key, create_pki, initial_key_path, read_initial_key
+from qanat.adapters.initial_keys import consume_initial_key, initial_key_path, read_initial_key
+from qanat.adapters.pki import NodeFiles, SaeFiles, create_pki
 from qanat.adapters.process_pool import ProcessPool
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
 from qanat.adapters.system import SystemClock, SystemEntropy, system_chance

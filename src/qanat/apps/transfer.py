@@ -11,6 +11,7 @@ from qanat.adapters.files import PartialFile, read_stream, sha256_of
 from qanat.adapters.tcp_channel import ChannelServer, TcpChannel, connect_channel
 from qanat.apps.bootstrap import HOST, Service
 from qanat.client import Etsi014Client
+from qanat.ground.errors import ChannelError, QanatError
 from qanat.ground.identifiers import RequestId, SaeId
 from qanat.ground.network import Application
 from qanat.ground.ports import KeySupply
@@ -53,18 +54,29 @@ class Courier:
         """Send ``source`` and return when it lies at ``target``; raises what either end raises."""
         clock = self.service.clock
         began_s = clock.monotonic_s()
-        arrivals: asyncio.Queue[TcpChannel] = asyncio.Queue()
-        server = ChannelServer(arrivals.put, host=HOST, port=0)
+        arrival: asyncio.Future[ReceivedFile] = asyncio.get_running_loop().create_future()
+
+        async def accept(channel: TcpChannel) -> None:
+            try:
+                received = await self._receive(channel, target)
+            except QanatError as fault:
+                arrival.set_exception(fault)
+            else:
+                arrival.set_result(received)
+
+        server = ChannelServer(accept, host=HOST, port=0)
         await server.start()
         try:
-            async with asyncio.TaskGroup() as group:
-                receiving = group.create_task(self._receive(arrivals, target))
-                sending = group.create_task(self._send(source, server.port, on_progress))
-        except* Exception as faults:  # one cause, told by the end that saw it first
-            raise faults.exceptions[0] from None
+            sending = asyncio.create_task(self._send(source, server.port, on_progress))
+            done, open_ = await asyncio.wait({sending, arrival}, return_when=asyncio.FIRST_EXCEPTION)
+            faults = [fault for future in done if (fault := future.exception()) is not None]
+            for future in open_:
+                future.cancel()
+            if faults:
+                raise next((fault for fault in faults if not isinstance(fault, ChannelError)), faults[0])
         finally:
             await server.stop()
-        sent, received = sending.result(), receiving.result()
+        sent, received = sending.result(), arrival.result()
         return Delivery(
             name=source.name,
             size_bytes=received.size_bytes,
@@ -100,23 +112,19 @@ class Courier:
         finally:
             await channel.close()
 
-    async def _receive(self, arrivals: asyncio.Queue[TcpChannel], target: Path) -> ReceivedFile:
+    async def _receive(self, channel: TcpChannel, target: Path) -> ReceivedFile:
         network = self.service.network
         sae, peer = network.sae(self.receiver.name), network.sae(self.sender.name)
-        channel = await arrivals.get()
-        try:
-            async with self._client(self.receiver) as client, PartialFile(target) as partial:
-                received = await receive_file(
-                    supply=self.watch_supply(client, sae),
-                    peer=peer,
-                    channel=channel,
-                    recorder=self.service.recorder(network.site_of(sae).node),
-                    sink=partial.write,
-                )
-                await partial.finish()
-                return received
-        finally:
-            await channel.close()
+        async with self._client(self.receiver) as client, PartialFile(target) as partial:
+            received = await receive_file(
+                supply=self.watch_supply(client, sae),
+                peer=peer,
+                channel=channel,
+                recorder=self.service.recorder(network.site_of(sae).node),
+                sink=partial.write,
+            )
+            await partial.finish()
+            return received
 
     def _client(self, application: Application) -> Etsi014Client:
         network = self.service.network

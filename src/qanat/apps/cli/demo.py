@@ -14,7 +14,7 @@ from qanat.apps.report import DemoResult, render_report
 from qanat.ground.clock import format_utc
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind
-from qanat.ground.units import format_rate, format_size
+from qanat.ground.units import format_size
 
 REPORT_NAME = "report.html"
 
@@ -95,17 +95,17 @@ def _delivered(result: DemoResult, request_id: str) -> str:
 def _show(view: RunView, result: DemoResult, report: Path) -> None:
     view.show_table(
         "Links (loss: input; the rest: predicted, photon by photon)",
-        ("link", "loss dB", "sifted", "QBER", "f_EC", "block", "epsilon", "secret", "keys equal"),
+        ("link", "loss dB", "sifted kbit/s", "QBER %", "f_EC", "block Mbit", "epsilon", "secret kbit/s", "keys equal"),
         [
             (
                 link.link_id,
                 f"{link.loss_db:.1f}",
-                format_rate(link.sifted_rate_bits_per_s),
-                f"{100 * link.qber:.2f} %",
+                f"{link.sifted_rate_bits_per_s / 1e3:.1f}",
+                f"{100 * link.qber:.2f}",
                 f"{link.f_ec:.3f}",
-                f"{link.block_bits / 1e6:.2f} Mbit",
+                f"{link.block_bits / 1e6:.2f}",
                 f"{link.eps_total:.1e}",
-                format_rate(link.secret_rate_bits_per_s),
+                f"{link.secret_rate_bits_per_s / 1e3:.1f}",
                 "yes" if link.keys_identical else "NO",
             )
             for link in result.links

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
-from click import ClickException
 
 from qanat import __version__
 from qanat.ground.errors import (
@@ -40,23 +39,24 @@ WHOSE_FAULT = {
 
 
 def run() -> None:
-    """Entry point: turns every error of ours into one line that says whose fault it is and what to do."""
+    """Entry point."""
+    app()
+
+
+def _end_with(command: Callable[..., int], /, *arguments: Any, **options: Any) -> NoReturn:
+    """Run a command and exit with its status; an error of ours becomes a line that says whose fault and what to do."""
     try:
-        app(standalone_mode=False)
+        status = command(*arguments, **options)
     except QanatError as fault:
         whose = next((words for kind, words in WHOSE_FAULT.items() if isinstance(fault, kind)), "qanat")
         typer.secho(f"error ({whose}): {fault.message}", err=True, fg="red")
         if fault.remedy:
             typer.secho(f"  what to do: {fault.remedy}", err=True)
-        sys.exit(2)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        typer.secho("stopped by you; keys that were not delivered stay in their stores", err=True)
-        sys.exit(130)
-    except ClickException as fault:
-        fault.show()
-        sys.exit(2)
+        status = 2
+    except KeyboardInterrupt:
+        typer.secho("stopped by you; nothing half-sent counts as sent, and no key is used twice", err=True)
+        status = 130
+    raise typer.Exit(status)
 
 
 @app.callback(invoke_without_command=True)
@@ -79,7 +79,7 @@ def demo(
     """Bring a network up, make keys from photons, send a file under them, prove it, write a report."""
     from qanat.apps.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(network, file=file, out=out, as_json=json))
+    _end_with(run_demo, network, file=file, out=out, as_json=json)
 
 
 @app.command()
@@ -92,7 +92,7 @@ def up(
     """Bring a network up and keep it running: key managers with their ETSI 014 doors, twins making key on demand."""
     from qanat.apps.cli.up import run_up
 
-    raise typer.Exit(run_up(network, data=data, port=port, as_json=json))
+    _end_with(run_up, network, data=data, port=port, as_json=json)
 
 
 @app.command()
@@ -105,7 +105,7 @@ def pki(
     """Make certificates of all nodes and applications, and the initial authentication key of every link."""
     from qanat.apps.cli.pki import run_pki
 
-    raise typer.Exit(run_pki(network, out=out, reserve_days=reserve_days, as_json=json))
+    _end_with(run_pki, network, out=out, reserve_days=reserve_days, as_json=json)
 
 
 @app.command()
@@ -116,7 +116,7 @@ def doctor(
     """Tell what is installed, what this machine can do, and which doors answer."""
     from qanat.apps.cli.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(data=data, as_json=json))
+    _end_with(run_doctor, data=data, as_json=json)
 
 
 @app.command()
@@ -127,7 +127,7 @@ def bench(
     """Measure speed against goals, with a reference in the same run."""
     from qanat.apps.cli.bench import run_bench
 
-    raise typer.Exit(run_bench(names or [], as_json=json))
+    _end_with(run_bench, names or [], as_json=json)
 
 
 if __name__ == "__main__":

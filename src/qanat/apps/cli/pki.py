@@ -6,7 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from qanat.adapters.pki import create_pki, initial_key_path
+from qanat.adapters.initial_keys import initial_key_path
+from qanat.adapters.pki import create_pki
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.bootstrap import sessions_per_day
 from qanat.apps.networks import load_network
