@@ -78,8 +78,10 @@ def canonical_json(value: Mapping[str, Json]) -> bytes:
 def _parse_header(raw: bytes) -> Mapping[str, Json]:
     try:
         header = json.loads(raw)
+        is_canonical = isinstance(header, dict) and canonical_json(header) == raw
     except (ValueError, RecursionError):
         raise FrameError("the header is no JSON") from None
-    if not isinstance(header, dict):
-        raise FrameError("the header is no JSON object")
-    return header
+    if not is_canonical:
+        # One meaning has one spelling: no NaN, no key twice, nothing that could not be written again.
+        raise FrameError("the header is no JSON object in its canonical spelling")
+    return dict(header)

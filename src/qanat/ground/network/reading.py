@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import yaml
 from pydantic import ValidationError
@@ -11,16 +11,24 @@ from pydantic import ValidationError
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.network.description import Network, great_circle_km, nearest
 
+_TAG_PREFIX = "tag:yaml.org,2002:"
+_TAGS: Mapping[type[yaml.Node], frozenset[str]] = {
+    yaml.MappingNode: frozenset({"map"}),
+    yaml.SequenceNode: frozenset({"seq"}),
+    yaml.ScalarNode: frozenset({"str", "int", "float", "bool", "null"}),
+}
+
 
 def parse_network(text: str, *, source: str) -> Network:
     """Return the network that ``text`` describes; ``source`` is its file name, for errors.
 
-    Raises NetworkFileError for text that is no YAML, fields that are missing, unknown or out of range, names used
-    twice, references to nothing, a fibre shorter than the way, and a network in two pieces.
+    Raises NetworkFileError for text that is no YAML or uses its odder parts (aliases, tags, dates), fields that are
+    missing, unknown or out of range, names used twice, references to nothing, a fibre shorter than the way, and a
+    network in two pieces.
     """
     root = _compose(text, source)
     try:
-        network = Network.model_validate(yaml.safe_load(text))
+        network = Network.model_validate(yaml.SafeLoader("").construct_document(root))
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
         at: list[str | int] = [
@@ -45,30 +53,54 @@ def _compose(text: str, source: str) -> yaml.Node:
         raise NetworkFileError(
             f"no YAML: {fault.problem}", source=source, line=line, remedy="look at indentation and colons"
         ) from None
-    except yaml.YAMLError as fault:
-        raise NetworkFileError(f"no YAML: {fault}", source=source, line=None) from None
+    except (yaml.YAMLError, RecursionError) as fault:
+        first_line = str(fault).splitlines()[0]
+        raise NetworkFileError(f"no YAML: {first_line}", source=source, line=None) from None
     if not isinstance(root, yaml.MappingNode):
         raise NetworkFileError(
             "a network file is a mapping", source=source, line=None, remedy="begin with 'format: qanat-network/1'"
         )
-    for node, key in _repeated_keys(root):
-        raise NetworkFileError(
-            f"{key!r} stands twice", source=source, line=node.start_mark.line + 1, remedy="keep one of the two"
-        )
+    for node, message, remedy in _oddities(root, set()):
+        raise NetworkFileError(message, source=source, line=node.start_mark.line + 1, remedy=remedy)
     return root
 
 
-def _repeated_keys(node: yaml.Node) -> Iterator[tuple[yaml.Node, str]]:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+def _oddities(node: yaml.Node, seen: set[int]) -> Iterator[tuple[yaml.Node, str, str]]:
+    """Yield (where, what, remedy) of YAML that a network file has no use for; what is left, a constructor can take."""
+    if id(node) in seen:
+        yield node, "an alias stands for this part elsewhere", "write it out where it is used"
+        return
+    seen.add(id(node))
+    if node.tag.removeprefix(_TAG_PREFIX) not in _TAGS[type(node)]:
+        yield (
+            node,
+            f"a value of the kind {node.tag.removeprefix(_TAG_PREFIX)!r}",
+            "put it in quotes, or write it plainly",
+        )
+    elif isinstance(node, yaml.MappingNode):
+        names: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
-                yield key, key.value
-            seen.add(str(key.value))
-            yield from _repeated_keys(value)
+            if not isinstance(key, yaml.ScalarNode):
+                yield key, "a key that is no word", "keys are names of fields"
+            elif key.value in names:
+                yield key, f"{key.value!r} stands twice", "keep one of the two"
+            else:
+                names.add(key.value)
+                yield from _oddities(key, seen)
+                yield from _oddities(value, seen)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from _repeated_keys(item)
+            yield from _oddities(item, seen)
+    elif not _can_be_read(node):
+        yield node, f"{node.value[:40]!r} is no value", "put it in quotes, or write it plainly"
+
+
+def _can_be_read(scalar: yaml.Node) -> bool:
+    try:
+        yaml.SafeLoader("").construct_object(scalar)
+    except (ValueError, KeyError):
+        return False  # "!!int many", or a number of thousands of digits
+    return True
 
 
 def _line(node: yaml.Node, path: Sequence[str | int]) -> int:
