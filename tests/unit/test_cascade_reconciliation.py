@@ -128,10 +128,11 @@ def test_questions_that_no_pass_allows_are_refused(node: int) -> None:
 def test_alice_stops_before_she_has_told_the_whole_key() -> None:
     answerer = make_answerer()
     answerer.block_parities(0)
+    many = questions(*[1] * 1000)
+    for _ in range(3):
+        answerer.answer(many)
     with pytest.raises(PeerProtocolError, match="more than the key"):
-        for _ in range(5000):
-            answerer.answer(questions(1))
-    assert answerer.num_parities <= 2 * 2048 + 1
+        answerer.answer(many)
 
 
 @pytest.mark.parametrize("body", [b"", b"\0" * 8, b"\0" * 11, b"\1\0\0\0" * 2 + b"\0" * 4, b"\xff" * 12])

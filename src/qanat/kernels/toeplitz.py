@@ -6,10 +6,10 @@ per diagonal. Bits are packed lowest first. Three ways to the same bits, chosen 
 - carry-less multiplication in 512-bit or 128-bit registers, on tiles that are split three ways (``hash_by_products``);
 - fast Fourier transforms in double precision, everywhere (``hash_by_transform``).
 
-Splitting (Fan, Hasan, IEEE Trans. Comput. 56, 224, 2007): with a Toeplitz matrix of quarters ``T1 T0 / T2 T1``,
-``P0 = (T0 + T1) x1``, ``P1 = (T1 + T2) x0``, ``P2 = T1 (x0 + x1)`` give ``y0 = P0 + P2``, ``y1 = P1 + P2``: three products
-of half the size in place of four. Every tile depends on its diagonal only, so each diagonal and each key tile is split
-once, and sums over tiles are formed before the parts are put together again.
+Splitting (Fan, Hasan, IEEE Trans. Comput. 56, 224, 2007): with a Toeplitz matrix of quarters ``T1 T0 / T2 T1``, the
+products ``P0 = (T0 + T1) x1``, ``P1 = (T1 + T2) x0`` and ``P2 = T1 (x0 + x1)`` give ``y0 = P0 + P2``, ``y1 = P1 + P2``:
+three of half the size in place of four. Every tile depends on its diagonal only, so each diagonal and each key tile is
+split once, and sums over tiles are formed before the parts are put together again.
 """
 
 from __future__ import annotations

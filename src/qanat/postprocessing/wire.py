@@ -84,9 +84,9 @@ def abort_code(fault: QanatError | None) -> str:
 def aborted_by_peer(frame: Frame) -> QanatError:
     """Return the error that an ABORT frame stands for."""
     code = frame.header.get("reason")
-    error = _ABORT_CODES.get(code, PeerProtocolError) if isinstance(code, str) else PeerProtocolError
-    return error(
-        f"the other party stopped the session: {code if code in _ABORT_CODES else 'no known reason'}",
+    error = _ABORT_CODES.get(code) if isinstance(code, str) else None
+    return (error or PeerProtocolError)(
+        f"the other party stopped the session: {code if error else 'no known reason'}",
         remedy="its log has the details; anybody on the line can stop a session, nobody can make it accept",
     )
 
