@@ -20,6 +20,7 @@ from qanat.ground.messages import Message
 from qanat.ground.network import Network
 from qanat.ground.ports import Clock, Entropy, Tasks, Transport
 from qanat.ground.tracing import EventRecorder
+from qanat.key_management.codec import decode_word
 from qanat.key_management.courier import Courier
 from qanat.key_management.wire import (
     Announce,
@@ -34,7 +35,6 @@ from qanat.key_management.wire import (
     OrderState,
     RoutesPushed,
     StockReport,
-    decode_word,
 )
 
 

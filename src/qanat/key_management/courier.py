@@ -5,7 +5,8 @@ from __future__ import annotations
 from qanat.ground.identifiers import Epoch, EventId, MessageId, NodeId, uuid4_from
 from qanat.ground.messages import Message
 from qanat.ground.ports import Entropy, Transport
-from qanat.key_management.wire import Word, encode_word
+from qanat.key_management.codec import encode_word
+from qanat.key_management.wire import Word
 
 
 class Courier:

@@ -75,7 +75,8 @@ class Intake:
 
     async def on_block_stored(self, heard: Heard, word: BlockStored) -> None:
         """The peer is durable: confirm the block here, or say that it will never be here."""
-        if not self._is_neighbour(heard.sender):
+        waiting = self._waiting.get(word.block_id)
+        if not self._is_neighbour(heard.sender) or (waiting is not None and waiting.peer != heard.sender):
             return
         try:
             await self._confirm(word.block_id)

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from qanat.ground.errors import KeyShortage, QanatError, StaleEpoch, StoreFailed
+from qanat.ground.errors import KeyShortage, StoreFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, Epoch, EventId, KeyID, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.keys import KeyStatus, PoolId, SecretKey, Selection
-from qanat.ground.messages import Message
 from qanat.ground.network import Network
-from qanat.ground.orders import Alarm, KeyBlockReady, LinkQuality, ModuleEvent, OrderEnded
 from qanat.ground.ports import Clock, Entropy, KeyStore, QKDModule, Tasks, Transport
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.context import Context
+from qanat.key_management.conversation import Conversation
 from qanat.key_management.courier import Courier
 from qanat.key_management.demands import DemandDesk
 from qanat.key_management.hops import RelayHops
@@ -27,29 +26,7 @@ from qanat.key_management.relay import RelayOrigin
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.settings import KeyManagerSettings
 from qanat.key_management.supplying import GivenKeys, Supplying
-from qanat.key_management.wire import (
-    Announce,
-    BlocksMissing,
-    BlockStored,
-    GenerationCommand,
-    GenerationDone,
-    GenerationFailed,
-    Heard,
-    LinkReport,
-    OrderCancel,
-    OrderPoll,
-    Relay,
-    RelayDelivered,
-    RelayFailed,
-    RelayVoid,
-    RelayVoided,
-    RoutesPushed,
-    SessionPads,
-    SessionReady,
-    SessionRefused,
-    Word,
-    decode_word,
-)
+from qanat.key_management.wire import Announce, LinkReport
 
 __all__ = ["GivenKeys", "KeyManager"]
 
@@ -75,7 +52,6 @@ class KeyManager:
         self._transport = transport
         self._modules = tuple(modules)
         self._is_running = False
-        self._epochs: dict[NodeId, Epoch] = {}
         context = self._context = Context(
             node=node,
             network=network,
@@ -95,6 +71,15 @@ class KeyManager:
         self._hops = RelayHops(context)
         self._demands = DemandDesk(context)
         self._supplying = Supplying(context, relay=self._relay, demands=self._demands)
+        self._conversation = Conversation(
+            context,
+            sessions=self._sessions,
+            intake=self._intake,
+            relay=self._relay,
+            hops=self._hops,
+            demands=self._demands,
+            on_routes=self._announce,
+        )
 
     async def run(self) -> None:
         """Open an epoch, destroy what was in doubt, then serve peers and controller until the transport closes."""
@@ -103,10 +88,10 @@ class KeyManager:
         context.recorder.record(EventKind.NODE_STARTED, epoch=context.courier.epoch)
         self._is_running = True
         for module in self._modules:
-            context.tasks.start(self._follow(module), name=f"{self.node}: events of {module.module_id}")
+            context.tasks.start(self._conversation.follow(module), name=f"{self.node}: events of {module.module_id}")
         context.tasks.start(self._chores(), name=f"{self.node}: chores")
         async for sender, message in self._transport.inbox():
-            await self._aloud(self._hear(sender, message), message.kind)
+            await self._conversation.hear(sender, message)
         self._is_running = False
 
     async def get_status(self, *, master: SaeId, slave: SaeId) -> KeyStatus:
@@ -167,117 +152,16 @@ class KeyManager:
                 context.courier.epoch = await context.store.open_epoch()
                 num_voided = await context.store.void(Selection(unconfirmed=True))
             except StoreFailed as fault:
-                self._alarm("store-failed", f"the key store cannot write: {fault}", "make room, or look at the disk")
+                text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"
+                context.recorder.record(
+                    EventKind.ALARM, code="store-failed", severity="critical", text=text, remedy=remedy
+                )
                 pause_s = context.settings.store_retry_s
                 await context.clock.sleep_until(context.clock.monotonic_s() + pause_s)
             else:
                 break
         if num_voided:
             context.recorder.record(EventKind.KEYS_VOIDED, num_items=num_voided, why="unconfirmed when the node ended")
-
-    async def _aloud(self, work: Awaitable[None], what: str) -> None:
-        """Do a piece of work whose failure must be heard, but must not end the node. A stale epoch must."""
-        try:
-            await work
-        except StaleEpoch:
-            raise
-        except QanatError as fault:
-            self._alarm("work-failed", f"{what}: {fault.message}", fault.remedy or "see the events before this one")
-
-    def _alarm(self, code: str, text: str, remedy: str) -> None:
-        self._context.recorder.record(EventKind.ALARM, code=code, severity="warning", text=text, remedy=remedy)
-
-    async def _hear(self, sender: NodeId, message: Message) -> None:
-        """Drop words of a peer's dead process, and act on the others."""
-        if sender != CONTROLLER:
-            if message.epoch < self._epochs.get(sender, message.epoch):
-                return
-            self._epochs[sender] = message.epoch
-        heard = Heard(sender, decode_word(message), message.cause, message.body)
-        if isinstance(heard.word, Relay):
-            # relays only meet in the store, which keeps them apart; all else is done in the order of its arrival
-            work = self._aloud(self._hops.on_relay(heard, heard.word), message.kind)
-            self._context.tasks.start(work, name=f"{self.node}: relay {heard.word.relay_id}")
-        elif sender == CONTROLLER:
-            await self._act_for_controller(heard, heard.word)
-        else:
-            await self._act_for_peer(heard, heard.word)
-
-    async def _act_for_controller(self, heard: Heard, word: Word) -> None:
-        match word:
-            case RoutesPushed():
-                self._context.routes.learn(word)
-                await self._announce()
-            case GenerationCommand():
-                await self._sessions.on_command(heard, word)
-            case OrderPoll():
-                await self._sessions.on_poll(word)
-            case OrderCancel():
-                await self._sessions.on_cancel(word)
-            case GenerationDone():
-                self._demands.on_done(word, heard.cause)
-            case GenerationFailed():
-                self._demands.on_failed(word)
-            case _:
-                self._alarm("odd-word", f"the controller said {type(word).__name__}", "update the older side")
-
-    async def _act_for_peer(self, heard: Heard, word: Word) -> None:
-        match word:
-            case BlockStored():
-                await self._intake.on_block_stored(heard, word)
-            case BlocksMissing():
-                await self._intake.on_blocks_missing(heard, word)
-            case SessionPads():
-                await self._sessions.on_pads(heard, word)
-            case SessionReady():
-                await self._sessions.on_ready(word)
-            case SessionRefused():
-                await self._sessions.on_refused(word)
-            case RelayDelivered() | RelayFailed():
-                self._relay.on_verdict(word)
-            case RelayVoid():
-                await self._hops.on_void(heard, word)
-            case RelayVoided():
-                self._relay.on_voided(word)
-            case _:
-                self._alarm("odd-word", f"{heard.sender!r} said {type(word).__name__}", "update the older side")
-
-    async def _follow(self, module: QKDModule) -> None:
-        async for event in module.events():
-            await self._aloud(self._act_for_module(module, event), type(event).__name__)
-
-    async def _act_for_module(self, module: QKDModule, event: ModuleEvent) -> None:
-        recorder = self._context.recorder
-        match event:
-            case KeyBlockReady():
-                await self._intake.on_block_ready(module, event)
-            case OrderEnded():
-                await self._sessions.on_module_ended(event)
-            case LinkQuality():
-                recorder.record(
-                    EventKind.LINK_QUALITY,
-                    cause=self._sessions.cause_of(event.order_id),
-                    order_id=event.order_id,
-                    link_id=event.link_id,
-                    progress=event.progress,
-                    link_time_s=event.link_time_s,
-                    qber=event.qber,
-                    sifted_bits=event.sifted_bits,
-                    sifted_rate_bits_per_s=event.sifted_rate_bits_per_s,
-                    secret_rate_bits_per_s=event.secret_rate_bits_per_s,
-                    f_ec=event.f_ec,
-                    block_bits=event.block_bits,
-                    details=dict(event.details),
-                )
-            case Alarm():
-                recorder.record(
-                    EventKind.ALARM,
-                    code=event.code,
-                    severity=event.severity,
-                    text=event.text,
-                    remedy=event.remedy,
-                    link_id=event.link_id,
-                )
 
     async def _chores(self) -> None:
         """Every tick: say again what was not answered. Every few ticks: report to the controller, watch reserves."""
@@ -290,11 +174,12 @@ class KeyManager:
                 self._relay.tick,
                 self._demands.tick,
             ]
-            if clock.monotonic_s() - announced_s >= settings.announce_s:
+            is_lost = self._context.routes.stamp == (0, 0)  # the controller may have come up after our last word
+            if is_lost or clock.monotonic_s() - announced_s >= settings.announce_s:
                 announced_s = clock.monotonic_s()
                 works += [self._announce, self._intake.watch_reserves]
             for work in works:
-                await self._aloud(work(), "chore")
+                await self._conversation.aloud(work, "chore")
             self._supplying.forget_abandoned()
             await clock.sleep_until(clock.monotonic_s() + settings.tick_s)
 

@@ -46,6 +46,14 @@ class RelayJob:
 
 
 @dataclass(slots=True)
+class _Carried:
+    """A batch on its way, whose verdict is awaited."""
+
+    route: tuple[NodeId, ...]
+    verdict: RelayDelivered | RelayFailed | None = None
+
+
+@dataclass(slots=True)
 class _Doubt:
     """A batch to be destroyed at both ends; what is left to do."""
 
@@ -60,7 +68,7 @@ class RelayOrigin:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._verdicts: dict[str, RelayDelivered | RelayFailed | None] = {}
+        self._carried: dict[str, _Carried] = {}
         self._doubts: dict[str, _Doubt] = {}
 
     async def make_keys(self, job: RelayJob) -> None:
@@ -81,15 +89,20 @@ class RelayOrigin:
             remedy="look at the nodes of the route and the lines between them",
         )
 
-    def on_verdict(self, verdict: RelayDelivered | RelayFailed) -> None:
+    def on_verdict(self, sender: NodeId, verdict: RelayDelivered | RelayFailed) -> None:
         """Hear how a batch fared. A verdict that nobody waits for came too late: that batch was destroyed."""
-        if self._verdicts.get(verdict.relay_id, verdict) is None:
-            self._verdicts[verdict.relay_id] = verdict
+        carried = self._carried.get(verdict.relay_id)
+        if carried is None or carried.verdict is not None:
+            return
+        may_say = carried.route[-1:] if isinstance(verdict, RelayDelivered) else carried.route[1:]
+        if sender in may_say:
+            carried.verdict = verdict
             self._context.tasks.notify(_topic(verdict.relay_id))
 
-    def on_voided(self, word: RelayVoided) -> None:
+    def on_voided(self, sender: NodeId, word: RelayVoided) -> None:
         """Hear that the far end has destroyed a batch in doubt."""
-        if doubt := self._doubts.get(word.relay_id):
+        doubt = self._doubts.get(word.relay_id)
+        if doubt is not None and sender == doubt.word.route[-1]:
             doubt.there = False
 
     async def tick(self) -> None:
@@ -149,17 +162,17 @@ class RelayOrigin:
         """Send the batch, the same bytes again and again, until there is a verdict or it is too late for one."""
         context, settings = self._context, self._context.settings
         deadline = Deadline.after(context.clock, settings.relay_timeout_s)
-        self._verdicts[word.relay_id] = None
+        carried = self._carried[word.relay_id] = _Carried(word.route)
         try:
             while not deadline.has_passed:
                 await context.courier.send(word.route[1], word, cause=job.trace.last, body=body)
-                if self._verdicts[word.relay_id] is None:
+                if carried.verdict is None:
                     again_s = min(deadline.monotonic_s, context.clock.monotonic_s() + settings.relay_resend_s)
                     await context.tasks.wait(_topic(word.relay_id), until_monotonic_s=again_s)
-                if (verdict := self._verdicts[word.relay_id]) is not None:
-                    return verdict
+                if carried.verdict is not None:
+                    return carried.verdict
         finally:
-            del self._verdicts[word.relay_id]
+            del self._carried[word.relay_id]
         return self._failed(word, f"no verdict from {word.route[-1]} within {settings.relay_timeout_s:g} s")
 
     async def _confirm(self, word: Relay, job: RelayJob) -> RelayFailed | None:

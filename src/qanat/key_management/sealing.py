@@ -15,7 +15,8 @@ from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import NodeId, SaePair
 from qanat.ground.keys import SecretBytes, SecretKey, SpentBits
 from qanat.key_management.accounts import key_costs_bits, relay_bits
-from qanat.key_management.wire import Relay, encode_word
+from qanat.key_management.codec import encode_word
+from qanat.key_management.wire import Relay
 
 MESSAGE_KEY_BYTES = MESSAGE_KEY_BITS // 8
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from qanat.ground.errors import BlockUnknown, KeyShortage, PadReused, QanatError, StaleEpoch, StoreFailed
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import CONTROLLER, BlockId, EventId, LinkId, OrderId, RequestId
+from qanat.ground.identifiers import CONTROLLER, BlockId, EventId, LinkId, NodeId, OrderId, RequestId
 from qanat.ground.keys import BitRange, PoolId, SpentBits, Use
 from qanat.ground.orders import GenerationOrder, OrderEnded
 from qanat.key_management.accounts import session_bits
@@ -130,15 +130,15 @@ class Sessions:
         elif order.state == "ended":
             await self._refuse(order, order.fault or "the order has ended here")
 
-    async def on_ready(self, word: SessionReady) -> None:
+    async def on_ready(self, sender: NodeId, word: SessionReady) -> None:
         """Transmitter's end: the peer's module runs, start ours."""
-        order = self._orders.get(word.order_id)
+        order = self._order_with(sender, word.order_id)
         if order is not None and order.state == "preparing" and order.pads is not None:
             await self._start_module(order)
 
-    async def on_refused(self, word: SessionRefused) -> None:
+    async def on_refused(self, sender: NodeId, word: SessionRefused) -> None:
         """Transmitter's end: the peer cannot take part."""
-        if order := self._orders.get(word.order_id):
+        if order := self._order_with(sender, word.order_id):
             await self._stop(order, f"the peer refused: {word.why}")
 
     # --- the module's word, and chores ---
@@ -161,6 +161,12 @@ class Sessions:
             del self._orders[order_id]
 
     # --- inside ---
+
+    def _order_with(self, peer: NodeId, order_id: OrderId) -> _Order | None:
+        """Return an order of this node's with ``peer``; None when there is none."""
+        order = self._orders.get(order_id)
+        is_theirs = order is not None and self._context.links.peer(order.link_id) == peer
+        return order if is_theirs else None
 
     async def _enter(self, order_id: OrderId, link_id: LinkId, num_blocks: int, cause: EventId | None) -> _Order:
         older = [order for order in self._orders.values() if order.link_id == link_id and order.state != "ended"]

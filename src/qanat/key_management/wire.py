@@ -1,8 +1,8 @@
 """The words that key managers and the controller say to each other.
 
 Each word is a dataclass; its name in kebab-case is the message's kind (``OrderState`` travels as ``order-state``), its
-fields are the message's fields. ``KINDS`` is the one table of them. All of it is public; what is secret travels as the
-body of ``Relay`` and nowhere else, under a one-time pad.
+fields are the message's fields (``codec``). All of it is public; what is secret travels as the body of ``Relay`` and
+nowhere else, under a one-time pad.
 
 No word needs to arrive, nor to arrive once, nor in order: each either answers another that is repeated until it is
 answered, or only speeds up what a repeated word would bring about.
@@ -10,16 +10,11 @@ answered, or only speeds up what a repeated word would bring about.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from qanat.ground.errors import FrameError
-from qanat.ground.events import Json
 from qanat.ground.identifiers import BlockId, EventId, KeyID, LinkId, NodeId, OrderId, RequestId, SaeId
 from qanat.ground.keys import BitRange, Origin
-from qanat.ground.messages import Message
 
 Routes: TypeAlias = tuple[tuple[NodeId, ...], ...]
 
@@ -257,124 +252,6 @@ Word: TypeAlias = (
     | RelayVoid
     | RelayVoided
 )
-
-
-def kind_of(word_class: type) -> str:
-    """Return the message kind of a word: its class name in kebab-case."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", word_class.__name__).lower()
-
-
-KINDS: Mapping[str, type[Word]] = {kind_of(word_class): word_class for word_class in Word.__args__}
-
-
-def encode_word(word: Word) -> tuple[str, dict[str, Json]]:
-    """Return the message kind and fields of ``word``."""
-    return kind_of(type(word)), _to_row(word)
-
-
-def decode_word(message: Message) -> Word:
-    """Return the word in a message; raises FrameError when it is none, or a field is missing, wrong or unknown."""
-    word_class = KINDS.get(message.kind)
-    if word_class is None:
-        raise FrameError(f"a message of the unknown kind {message.kind!r}", remedy="update the older of the two sides")
-    try:
-        word: Word = _from_row(word_class, message.fields)
-    except (KeyError, TypeError, ValueError) as fault:
-        raise FrameError(f"message {message.kind!r} is malformed: {fault}") from None
-    return word
-
-
-def _to_row(record: Any) -> dict[str, Json]:
-    return {field.name: _to_json(getattr(record, field.name)) for field in fields(record)}
-
-
-def _to_json(value: Any) -> Json:
-    if isinstance(value, BitRange):
-        return value.to_json()
-    if isinstance(value, tuple):
-        return [_to_json(item) for item in value]
-    if isinstance(value, LinkReport | PoolShortage):
-        return _to_row(value)
-    plain: Json = value
-    return plain
-
-
-def _from_row(record_class: type, row: object) -> Any:
-    if not isinstance(row, Mapping):
-        raise TypeError(f"{record_class.__name__} is no object")
-    readers = _READERS[record_class]
-    if row.keys() != readers.keys():
-        raise ValueError(f"fields {sorted(row)} where {sorted(readers)} were expected")
-    return record_class(**{name: readers[name](row[name]) for name in readers})
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise TypeError(f"{value!r} is no whole number of zero or more")
-    return value
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is no number")
-    return float(value)
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _origin(value: object) -> str:
-    if value not in ("device", "twin"):
-        raise ValueError(f"{value!r} is no origin of key")
-    return _text(value)
-
-
-def _optional_text(value: object) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _tuple_of(read: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:
-    def read_all(value: object) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple):
-            raise TypeError(f"{value!r} is no list")
-        return tuple(read(item) for item in value)
-
-    return read_all
-
-
-def _row_of(record_class: type) -> Callable[[object], Any]:
-    return lambda value: _from_row(record_class, value)
-
-
-_TYPES: Mapping[str, Callable[[object], Any]] = {
-    **dict.fromkeys(("str", "NodeId", "LinkId", "OrderId", "BlockId", "SaeId"), _text),
-    **dict.fromkeys(("str | None", "OrderId | None", "RequestId | None"), _optional_text),
-    **dict.fromkeys(("tuple[NodeId, ...]", "tuple[LinkId, ...]", "tuple[BlockId, ...]"), _tuple_of(_text)),
-    "tuple[KeyID, ...]": _tuple_of(_text),
-    "Routes": _tuple_of(_tuple_of(_text)),
-    "tuple[LinkReport, ...]": _tuple_of(_row_of(LinkReport)),
-    "tuple[PoolShortage, ...]": _tuple_of(_row_of(PoolShortage)),
-    "BitRange": BitRange.from_json,
-    "Origin": _origin,
-    "int": _whole,
-    "float": _number,
-    "bool": _flag,
-}
-"""How a field is read, by the annotation it has above."""
-
-_READERS: Mapping[type, Mapping[str, Callable[[object], Any]]] = {
-    record_class: {field.name: _TYPES[str(field.type)] for field in fields(record_class)}
-    for record_class in (*KINDS.values(), LinkReport, PoolShortage)
-}
 
 
 @dataclass(frozen=True, slots=True)

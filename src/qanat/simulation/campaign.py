@@ -24,6 +24,8 @@ FAULTY_S = 30.0
 CALM_S = 120.0
 """After this time without faults every application must have got a key to its peer."""
 KEY_SIZES_BITS = (64, 128, 256, 512)
+BLOCK_SIZES_BITS = (6_000, 12_000, 24_000)
+"""Small blocks, so that pools run dry and links are at work most of the time."""
 
 
 @dataclass(slots=True)
@@ -63,7 +65,14 @@ def run_seed(
     chance = SeededChance(seed)
     dice = Dice(chance.child("campaign"))
     network = some_network(dice)
-    world = World(network, chance=chance, faults=faults, manager_class=manager_class, store_class=store_class)
+    world = World(
+        network,
+        chance=chance,
+        faults=faults,
+        block_bits=dice.choose(BLOCK_SIZES_BITS),
+        manager_class=manager_class,
+        store_class=store_class,
+    )
     pairs = _some_pairs(network, dice)
     tally = _Tally()
     world.start()

@@ -38,7 +38,7 @@ class Faults:
 NO_FAULTS = Faults()
 
 ALL_FAULTS = Faults(
-    p_crash_per_effect=0.0006,
+    p_crash_per_effect=0.004,
     p_store_fails=0.01,
     disk_full_per_hour=60.0,
     p_lost=0.04,

@@ -25,7 +25,8 @@ from qanat.ground.keys import BitRange, KeyBlock, Origin, PoolId, PoolLevel, Sec
 from qanat.ground.messages import Message
 from qanat.ground.network import Network
 from qanat.key_management.accounts import key_costs_bits, may_spend, relay_bits
-from qanat.key_management.wire import Relay, decode_word, kind_of
+from qanat.key_management.codec import decode_word, kind_of
+from qanat.key_management.wire import Relay
 from qanat.simulation.memory_store import Disk
 
 RELAY_KIND = kind_of(Relay)

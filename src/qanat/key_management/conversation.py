@@ -1,0 +1,173 @@
+"""What a key manager hears, from peers, controller and modules, and which of its parts acts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from qanat.ground.errors import QanatError, StaleEpoch
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import CONTROLLER, Epoch, NodeId
+from qanat.ground.messages import Message
+from qanat.ground.orders import Alarm, KeyBlockReady, LinkQuality, ModuleEvent, OrderEnded
+from qanat.ground.ports import QKDModule
+from qanat.key_management.codec import decode_word
+from qanat.key_management.context import Context
+from qanat.key_management.demands import DemandDesk
+from qanat.key_management.hops import RelayHops
+from qanat.key_management.intake import Intake
+from qanat.key_management.relay import RelayOrigin
+from qanat.key_management.sessions import Sessions
+from qanat.key_management.wire import (
+    BlocksMissing,
+    BlockStored,
+    GenerationCommand,
+    GenerationDone,
+    GenerationFailed,
+    Heard,
+    OrderCancel,
+    OrderPoll,
+    Relay,
+    RelayDelivered,
+    RelayFailed,
+    RelayVoid,
+    RelayVoided,
+    RoutesPushed,
+    SessionPads,
+    SessionReady,
+    SessionRefused,
+    Word,
+)
+
+
+class Conversation:
+    """Hands each word and each module event to the part that it concerns."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        sessions: Sessions,
+        intake: Intake,
+        relay: RelayOrigin,
+        hops: RelayHops,
+        demands: DemandDesk,
+        on_routes: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._context = context
+        self._sessions = sessions
+        self._intake = intake
+        self._relay = relay
+        self._hops = hops
+        self._demands = demands
+        self._on_routes = on_routes
+        self._epochs: dict[NodeId, Epoch] = {}
+
+    async def hear(self, sender: NodeId, message: Message) -> None:
+        """Act on a message; whatever is wrong with it is recorded, and stops nothing."""
+        await self.aloud(partial(self._act, sender, message), f"{message.kind} from {sender}")
+
+    async def aloud(self, work: Callable[[], Awaitable[None]], what: str) -> None:
+        """Do a piece of work whose failure must be heard, but must not end the node. A stale epoch must."""
+        try:
+            await work()
+        except StaleEpoch:
+            raise
+        except QanatError as fault:
+            self._alarm("work-failed", f"{what}: {fault.message}", fault.remedy or "see the events before this one")
+
+    def _alarm(self, code: str, text: str, remedy: str) -> None:
+        self._context.recorder.record(EventKind.ALARM, code=code, severity="warning", text=text, remedy=remedy)
+
+    async def _act(self, sender: NodeId, message: Message) -> None:
+        """Drop words of a peer's dead process, and act on the others."""
+        if sender != CONTROLLER:
+            if message.epoch < self._epochs.get(sender, message.epoch):
+                return
+            self._epochs[sender] = message.epoch
+        heard = Heard(sender, decode_word(message), message.cause, message.body)
+        if isinstance(heard.word, Relay):
+            # relays only meet in the store, which keeps them apart; all else is done in the order of its arrival
+            work = partial(self._hops.on_relay, heard, heard.word)
+            name = f"{self._context.node}: relay {heard.word.relay_id}"
+            self._context.tasks.start(self.aloud(work, message.kind), name=name)
+        elif sender == CONTROLLER:
+            await self._act_for_controller(heard, heard.word)
+        else:
+            await self._act_for_peer(heard, heard.word)
+
+    async def _act_for_controller(self, heard: Heard, word: Word) -> None:
+        match word:
+            case RoutesPushed():
+                self._context.routes.learn(word)
+                await self._on_routes()
+            case GenerationCommand():
+                await self._sessions.on_command(heard, word)
+            case OrderPoll():
+                await self._sessions.on_poll(word)
+            case OrderCancel():
+                await self._sessions.on_cancel(word)
+            case GenerationDone():
+                self._demands.on_done(word, heard.cause)
+            case GenerationFailed():
+                self._demands.on_failed(word)
+            case _:
+                self._alarm("odd-word", f"the controller said {type(word).__name__}", "update the older side")
+
+    async def _act_for_peer(self, heard: Heard, word: Word) -> None:
+        match word:
+            case BlockStored():
+                await self._intake.on_block_stored(heard, word)
+            case BlocksMissing():
+                await self._intake.on_blocks_missing(heard, word)
+            case SessionPads():
+                await self._sessions.on_pads(heard, word)
+            case SessionReady():
+                await self._sessions.on_ready(heard.sender, word)
+            case SessionRefused():
+                await self._sessions.on_refused(heard.sender, word)
+            case RelayDelivered() | RelayFailed():
+                self._relay.on_verdict(heard.sender, word)
+            case RelayVoid():
+                await self._hops.on_void(heard, word)
+            case RelayVoided():
+                self._relay.on_voided(heard.sender, word)
+            case _:
+                self._alarm("odd-word", f"{heard.sender!r} said {type(word).__name__}", "update the older side")
+
+    async def follow(self, module: QKDModule) -> None:
+        async for event in module.events():
+            await self.aloud(partial(self._act_for_module, module, event), type(event).__name__)
+
+    async def _act_for_module(self, module: QKDModule, event: ModuleEvent) -> None:
+        recorder = self._context.recorder
+        match event:
+            case KeyBlockReady():
+                await self._intake.on_block_ready(module, event)
+            case OrderEnded():
+                await self._sessions.on_module_ended(event)
+            case LinkQuality():
+                recorder.record(
+                    EventKind.LINK_QUALITY,
+                    cause=self._sessions.cause_of(event.order_id),
+                    order_id=event.order_id,
+                    link_id=event.link_id,
+                    progress=event.progress,
+                    link_time_s=event.link_time_s,
+                    qber=event.qber,
+                    sifted_bits=event.sifted_bits,
+                    sifted_rate_bits_per_s=event.sifted_rate_bits_per_s,
+                    secret_rate_bits_per_s=event.secret_rate_bits_per_s,
+                    f_ec=event.f_ec,
+                    block_bits=event.block_bits,
+                    details=dict(event.details),
+                )
+            case Alarm():
+                recorder.record(
+                    EventKind.ALARM,
+                    code=event.code,
+                    severity=event.severity,
+                    text=event.text,
+                    remedy=event.remedy,
+                    link_id=event.link_id,
+                )
