@@ -161,14 +161,11 @@ def absorb(
     asked = 0
     written = 0
     for frame in range(counts.size):
-        length = 0
-        for _ in range(counts[frame]):
-            theirs = np.uint64(answers[asked >> 3] >> np.uint8(asked & 7))
-            length = _split(
-                *(frame, questions[asked], theirs, frames, prefixes, orders, inverses, num_blocks, mask, moved),
-                *(nodes, queue, length),
-            )
-            asked += 1
+        length = _split_nodes(
+            *(frame, questions, asked, asked + counts[frame], answers),
+            *(frames, prefixes, orders, inverses, num_blocks, mask, moved, nodes, queue),
+        )
+        asked += counts[frame]
         first = written
         for i in range(length):
             slot, node = int(queue[i] >> SLOT_SHIFT), int(queue[i] & NODE_MASK)
@@ -186,30 +183,32 @@ def absorb(
 
 
 @njit(cache=True, nogil=True)
-def _split(  # type: ignore[no-untyped-def]
-    frame, question, theirs, frames, prefixes, orders, inverses, num_blocks, mask, moved, nodes, queue, length
+def _split_nodes(  # type: ignore[no-untyped-def]
+    frame, questions, first, stop, answers, frames, prefixes, orders, inverses, num_blocks, mask, moved, nodes, queue
 ):
-    """Split one node by the parity of its left half (bit 0 of ``theirs``); list odd halves, or correct single places.
+    """Split the nodes asked about in one frame; list halves that are odd, correct single places.
 
-    Returns the new length of the list.
+    Returns the length of the list, nodes that became even since included.
     """
     places = frames.shape[1]
-    slot, node = int(question >> SLOT_SHIFT), int(question & NODE_MASK)
-    start, size = _left_half(node, places)
-    ours = prefixes[slot, frame >> 6, start + size] ^ prefixes[slot, frame >> 6, start]
-    ours = (ours >> np.uint64(frame & 63)) ^ _parity_moved(moved[frame, slot], start, size)
-    left = np.uint8((theirs ^ ours) & np.uint64(1)) * ODD
-    right = left ^ (nodes[frame, slot, node] & ODD)
-    nodes[frame, slot, node] = SPLIT
-    for child, odd in ((2 * node, left), (2 * node + 1, right)):
-        nodes[frame, slot, child] = odd
-        if odd and size > 1:
-            nodes[frame, slot, child] = ODD | WAITING
-            queue[length] = slot << SLOT_SHIFT | child
-            length += 1
-    if size == 1:
+    group, lane = frame >> 6, np.uint64(frame & 63)
+    length = 0
+    for asked in range(first, stop):
+        slot, node = int(questions[asked] >> SLOT_SHIFT), int(questions[asked] & NODE_MASK)
+        start, size = _left_half(node, places)
+        theirs = np.uint64(answers[asked >> 3] >> np.uint8(asked & 7))
+        ours = (prefixes[slot, group, start + size] ^ prefixes[slot, group, start]) >> lane
+        ours ^= _parity_moved(moved[frame, slot], start, size)
+        left = np.uint8((theirs ^ ours) & np.uint64(1)) * ODD
+        right = left ^ (nodes[frame, slot, node] & ODD)
+        nodes[frame, slot, node] = SPLIT
+        nodes[frame, slot, 2 * node], nodes[frame, slot, 2 * node + 1] = left, right
         for child, odd in ((2 * node, left), (2 * node + 1, right)):
-            if odd:
+            if odd and size > 1:
+                nodes[frame, slot, child] = ODD | WAITING
+                queue[length] = slot << SLOT_SHIFT | child
+                length += 1
+            elif odd:
                 place = orders[slot, child - places]
                 length = _correct(frame, place, frames, inverses, num_blocks, mask, moved, nodes, queue, length)
     return length
