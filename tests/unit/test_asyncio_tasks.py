@@ -141,6 +141,9 @@ def test_the_body_can_go_on_after_a_failed_node() -> None:
         with pytest.raises(StoreFailed):
             await node()
         await asyncio.sleep(0.001)
+        current = asyncio.current_task()
+        assert current is not None
+        assert current.cancelling() == 0
         return "went on"
 
     assert asyncio.run(scene()) == "went on"

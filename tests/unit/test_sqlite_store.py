@@ -152,6 +152,21 @@ def test_a_store_has_one_owner(tmp_path: Path) -> None:
     assert look_inside(path) == "(1,)\n"
 
 
+def test_commits_reach_the_disk_and_freed_rows_are_overwritten(tmp_path: Path) -> None:
+    async def scene(store: SqliteKeyStore) -> dict[str, object]:
+        connection = store._database._connection
+        names = ("synchronous", "journal_mode", "locking_mode", "secure_delete", "temp_store")
+        return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+
+    assert play(tmp_path / "keys.sqlite", scene) == {
+        "synchronous": 2,  # FULL
+        "journal_mode": "wal",
+        "locking_mode": "exclusive",
+        "secure_delete": 1,
+        "temp_store": 2,  # MEMORY: nothing spills into temporary files
+    }
+
+
 def test_another_master_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "keys.sqlite"
     play(path, lambda store: store.open_epoch())
@@ -281,6 +296,7 @@ def test_what_is_consumed_or_voided_is_gone_from_the_file(tmp_path: Path) -> Non
     segments_left, keys_left = sealed_rows(path)
     data = path.read_bytes()
     assert len(keys_left) == 2, "the reserve and the other direction of the first block"
+    assert (len(segments), len(segments_left)) == (10, 3)
     for row in (segments - segments_left) | (keys - keys_left):
         assert row not in data, "secure_delete overwrites what is freed"
 
@@ -380,8 +396,11 @@ def test_one_call_too_large_does_not_fail_its_neighbours(tmp_path: Path) -> None
         store = await SqliteKeyStore.open(tmp_path / "keys.sqlite", master_key=MASTER_KEY, writer=writer)
         block = new_block(400)
         await add_confirmed(store, block)
-        await limit_pages(store, writer, spare=2)
-        before, failed, after, short = await asyncio.gather(
+        await limit_pages(store, writer, spare=6)
+        (key,) = new_keys(1)
+        _, (supplied,), before, failed, after, short = await asyncio.gather(
+            store.put([key], entitled=frozenset({PAIR.master}), confirmed=True),
+            store.supply(PAIR, count=1, size_bits=256, request_id=REQUEST),
             spend(store, 64),
             store.add_block(new_block(100 * SEGMENT_BYTES)),
             spend(store, 64),
@@ -390,6 +409,7 @@ def test_one_call_too_large_does_not_fail_its_neighbours(tmp_path: Path) -> None
         )
         assert isinstance(failed, StoreFailed)
         assert isinstance(short, KeyShortage)
+        assert supplied.secret == key.secret, "what the failed group had cached was forgotten"
         assert {before, after} == {sending_share(block)[:8], sending_share(block)[8:16]}
         level = (await store.levels())[SENDING]
         assert level.spent_bits == {Use.RELAY: 128}
@@ -460,26 +480,18 @@ def test_an_error_of_ours_in_the_writer_is_loud_and_hangs_nobody(tmp_path: Path)
 # ---- epochs ----
 
 
-def test_an_older_handle_is_fenced_off(tmp_path: Path) -> None:
+def test_closing_one_handle_leaves_the_file_open_for_the_other(tmp_path: Path) -> None:
     async def scene(writer: StoreWriter) -> None:
         path = tmp_path / "keys.sqlite"
         older = await SqliteKeyStore.open(path, master_key=MASTER_KEY, writer=writer)
-        first = await older.open_epoch()
-        block = new_block(400)
-        await add_confirmed(older, block)
         newer = await SqliteKeyStore.open(path, master_key=MASTER_KEY, writer=writer)
-        assert await newer.open_epoch() == first + 1
-        for call in (
-            older.confirm(block.block_id),
-            older.spend(SENDING, num_bits=8, use=Use.RELAY, request_id=REQUEST),
-            older.put(new_keys(1), entitled=frozenset({PAIR.master}), confirmed=True),
-            older.void(Selection(unconfirmed=True)),
-            older.levels(),
-        ):
-            with pytest.raises(StaleEpoch):
-                await call
-        await older.close()
-        assert len(await spend(newer, 64)) == 8, "closing one handle leaves the file open for the other"
+        await newer.open_epoch()
+        with pytest.raises(StaleEpoch):
+            await older.levels()
+        for _ in range(2):
+            await older.close()
+        await add_confirmed(newer, new_block(400))
+        assert len(await spend(newer, 64)) == 8
 
     with_writer(scene)
 

@@ -20,6 +20,7 @@ from qanat.ground.errors import (
     NotEntitled,
     PadReused,
     QanatError,
+    StaleEpoch,
 )
 from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, RequestId, SaeId, SaePair
 from qanat.ground.keys import (
@@ -81,6 +82,14 @@ def play(request: pytest.FixtureRequest, tmp_path: Path) -> Play:
         return asyncio.run(request.param(with_epoch, tmp_path))
 
     return play_scene
+
+
+async def second_handle(store: Any) -> KeyStore:
+    """Return another handle on what ``store`` keeps, as after a restart."""
+    if isinstance(store, SqliteKeyStore):
+        path = store._database.path
+        return await SqliteKeyStore.open(path, master_key=SecretBytes(bytes(32)), writer=store._writer)
+    return store.reopened()  # type: ignore[no-any-return]
 
 
 def new_block(num_bytes: int, *, dice: random.Random, link: LinkId = LINK, protocol: str = "bb84-decoy") -> KeyBlock:
@@ -536,6 +545,34 @@ def test_epochs_grow_by_one(play: Play) -> None:
         first = await store.open_epoch()
         assert await store.open_epoch() == first + 1
         assert await store.levels() == {}
+
+    play(scene)
+
+
+def test_an_older_handle_is_fenced_off(play: Play) -> None:
+    async def scene(older: KeyStore) -> None:
+        block, keys = new_block(400, dice=DICE), [new_key(dice=DICE)]
+        await older.add_block(block)
+        first = await older.open_epoch()
+        newer = await second_handle(older)
+        assert await newer.open_epoch() == first + 1
+        for call in (
+            older.add_block(block),
+            older.confirm(block.block_id),
+            older.spend(SENDING, num_bits=8, use=Use.RELAY, request_id=REQUEST),
+            older.spend_range(COMING, part(block, 0, 8), use=Use.RELAY),
+            older.put(keys, entitled=BOTH, confirmed=True),
+            older.supply(PAIR, count=1, size_bits=256, request_id=REQUEST),
+            older.supply_by_id([keys[0].key_id], sae=BOB),
+            older.confirm_keys([keys[0].key_id]),
+            older.void(Selection(unconfirmed=True)),
+            older.levels(),
+            older.count_keys(PAIR, size_bits=256),
+        ):
+            with pytest.raises(StaleEpoch):
+                await call
+        await newer.confirm(block.block_id)
+        assert (await newer.levels())[SENDING].spent_bits == {}
 
     play(scene)
 
