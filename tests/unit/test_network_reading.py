@@ -1,0 +1,223 @@
+"""Networks from YAML: what holds is read, and every fault names its line and a remedy."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from qanat.ground.data import list_names, read_text
+from qanat.ground.errors import ConfigurationError, NetworkFileError, UnknownNode
+from qanat.ground.identifiers import LinkId, NodeId, SaeId
+from qanat.ground.network import Network, parse_network
+
+TEXT = """\
+format: qanat-network/1
+name: tiny
+title: A tiny network
+sites:
+  - name: a
+    kind: user
+    latitude_deg: 31.0
+    longitude_deg: 120.0
+  - name: b
+    kind: relay
+    latitude_deg: 31.0
+    longitude_deg: 120.3
+  - name: c
+    kind: user
+    latitude_deg: 31.0
+    longitude_deg: 120.6
+links:
+  - name: a-b
+    transmitter: a
+    receiver: b
+    system: backbone-625
+    loss_db: 10.3
+    length_km: 40
+  - name: b-c
+    transmitter: b
+    receiver: c
+    system: backbone-625
+    loss_db: 16
+    length_km: 50.5
+applications:
+  - name: alice
+    site: a
+  - name: bob
+    site: c
+"""
+
+
+def parse(text: str) -> Network:
+    return parse_network(text, source="tiny.yaml")
+
+
+def refused(text: str) -> NetworkFileError:
+    with pytest.raises(NetworkFileError) as refusal:
+        parse(text)
+    assert refusal.value.source == "tiny.yaml"
+    return refusal.value
+
+
+def test_a_network_is_read() -> None:
+    network = parse(TEXT)
+    assert network.nodes == ("a", "b", "c")
+    assert [link.loss_db for link in network.links] == [10.3, 16.0]
+    assert network.site(NodeId("b")).kind == "relay"
+    assert network.link(LinkId("a-b")).ends == ("a", "b")
+    assert network.saes == ("urn:qanat:tiny:sae:alice", "urn:qanat:tiny:sae:bob")
+    assert network.site_of(network.sae("bob")).name == "c"
+    assert network.kme(NodeId("c")) == "urn:qanat:tiny:kme:c"
+    assert [link.name for link in network.links_of(NodeId("b"))] == ["a-b", "b-c"]
+    assert network.link_between(NodeId("c"), NodeId("b")).name == "b-c"
+    assert network.link(LinkId("a-b")).peer_of(NodeId("b")) == "a"
+
+
+@pytest.mark.parametrize("name", list_names("networks", ".yaml"))
+def test_packaged_networks_hold(name: str) -> None:
+    network = parse_network(read_text("networks", f"{name}.yaml"), source=f"{name}.yaml")
+    assert network.name == name
+
+
+def test_no_network_of_that_name_is_packaged() -> None:
+    with pytest.raises(ConfigurationError, match=r"no 'nowhere\.yaml'"):
+        read_text("networks", "nowhere.yaml")
+
+
+def test_three_nodes_is_the_papers_last_stretch() -> None:
+    """Losses: least and mean of the backbone's spans (Nature 589, 214, Table 1). Way: published coordinates."""
+    network = parse_network(read_text("networks", "three-nodes.yaml"), source="three-nodes.yaml")
+    assert [link.loss_db for link in network.links] == [10.3, 16.0]
+    assert [link.length_km / link.loss_db for link in network.links] == pytest.approx([63.8 / 16.0] * 2, rel=2e-3)
+    assert [network.span_km(link) for link in network.links] == pytest.approx([38.8, 49.9], abs=0.1)
+
+
+def test_distances_are_great_circles() -> None:
+    """0.3 degrees along the parallel of 31 degrees, by the spherical law of cosines: 28.6 km."""
+    network = parse(TEXT)
+    assert network.span_km(network.links[0]) == pytest.approx(28.594, abs=2e-3)
+
+
+def line_of(text: str, part: str) -> int:
+    """Return the first line that holds ``part``."""
+    return next(number for number, line in enumerate(text.splitlines(), start=1) if part in line)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "message"),
+    [
+        ("loss_db: 10.3", "loss_db: -1", "loss_db: -1", "greater than or equal to 0"),
+        ("loss_db: 10.3", "loss_db: many", "loss_db: many", "valid number"),
+        ("loss_db: 10.3", "loss_db: .nan", "loss_db: .nan", "finite number"),
+        ("loss_db: 10.3", "loss_db: 200", "loss_db: 200", "less than or equal to 100"),
+        ("loss_db: 10.3", "los_db: 10.3", "name: a-b", "loss_db"),
+        ("length_km: 50.5", "length_km: 0", "length_km: 0", "greater than 0"),
+        ("latitude_deg: 31.0", "latitude_deg: 91", "latitude_deg: 91", "less than or equal to 90"),
+        ("longitude_deg: 120.3", "longitude_deg: 181", "longitude_deg: 181", "less than or equal to 180"),
+        ("kind: relay", "kind: satellite", "kind: satellite", "'user' or 'relay'"),
+        ("name: tiny", "name: Tiny", "name: Tiny", "is no name"),
+        ("name: tiny", "name: 7", "name: 7", "valid string"),
+        ("  - name: b\n", "  - name: b/c\n", "name: b/c", "is no name"),
+        ("  - name: alice", "  - name: Alice", "name: Alice", "is no name"),
+        ("format: qanat-network/1", "format: qanat-network/2", "format:", "qanat-network/1"),
+        ("title: A tiny network\n", "title: A\nroof: B\n", "roof: B", "Extra inputs"),
+        ("    transmitter: b\n", "    transmitter: b\n    colour: red\n", "colour: red", "Extra inputs"),
+        ("    receiver: b\n", "    receiver: a\n", "name: a-b", "link joins two"),
+        ("    receiver: b\n", "    receiver: x\n", "receiver: x", "ends at 'x', no site"),
+        ("transmitter: b", "transmitter: y", "transmitter: y", "ends at 'y', no site"),
+        ("length_km: 40", "length_km: 20", "length_km: 20", "way of 28.6 km"),
+        ("site: c", "site: d", "name: bob", "at 'd', no site"),
+        ("name: bob", "name: alice", None, "'alice' is used twice"),
+        ("  - name: c\n", "  - name: a\n", None, "'a' is used twice"),
+        ("name: b-c", "name: a-b", None, "'a-b' is used twice"),
+        ("    kind: relay\n", "    kind: relay\n    kind: user\n", None, "'kind' stands twice"),
+        ("title: A tiny network", "title: !secret x", "title:", "'!secret'"),
+        ("title: A tiny network", "title: 2017-12-01", "title:", "'timestamp'"),
+        ("title: A tiny network", "title: !!str [x]", "title:", "'str'"),
+        ("title: A tiny network", "? [a, b]\n: x", "? [a, b]", "no word"),
+        ("loss_db: 10.3", "loss_db: !!float much", "loss_db: !!float", "is no value"),
+        ("loss_db: 10.3", "loss_db: " + "9" * 5000, "loss_db: 999", "is no value"),
+        ("site: a\n", "site: &x a\n    <<: *x\n", "<<: *x", "'merge'"),
+        ("title: A tiny network", "title: [", "  - name: a", "no YAML"),
+        ("title: A tiny network", "title: a: b", "title:", "no YAML"),
+        ("title: A tiny network", "title: *nobody", "title:", "no YAML"),
+        ("    kind: relay\n", "   kind: relay\n", "   kind: relay", "no YAML"),
+    ],
+)
+def test_a_fault_names_its_line(old: str, new: str, at: str | None, message: str) -> None:
+    """``at``: what stands in the line that is to blame; None for the second of two equal ones."""
+    assert old in TEXT
+    text = TEXT.replace(old, new, 1)
+    fault = refused(text)
+    assert message in fault.message
+    if at is not None:
+        assert fault.line == line_of(text, at), fault.message
+    else:
+        blamed = text.splitlines()[(fault.line or 0) - 1].strip()
+        first = line_of(text, new.strip().splitlines()[-1].strip().split(":")[0])
+        assert (fault.line or 0) > first
+        assert blamed.split(": ")[-1] in new
+    assert re.match(r"tiny\.yaml:\d+: ", str(fault))
+
+
+def test_an_alias_is_refused_where_it_stands() -> None:
+    text = TEXT.replace("    site: a\n", "    site: &here a\n").replace("    site: c\n", "    site: *here\n")
+    fault = refused(text)
+    assert "alias" in fault.message
+    recursive = refused("format: &a [*a]\n")
+    assert "alias" in recursive.message
+
+
+@pytest.mark.parametrize(
+    ("old", "remedy"),
+    [
+        ("    kind: relay\n", "add the field"),
+        ("applications:", "spelling"),
+        ("receiver: c", "did you mean c"),
+    ],
+)
+def test_faults_carry_remedies(old: str, remedy: str) -> None:
+    new = {"applications:": "aplications:", "receiver: c": "receiver: cc"}.get(old, "")
+    assert remedy in refused(TEXT.replace(old, new, 1)).remedy
+
+
+@pytest.mark.parametrize("text", ["", "# only a remark\n", "[1, 2]\n", "7\n", "a: \x01\n", "[" * 4000])
+def test_what_is_no_mapping_is_refused(text: str) -> None:
+    assert refused(text).message.startswith("tiny.yaml")
+
+
+def test_a_network_in_two_pieces_is_refused() -> None:
+    extra = "  - name: d\n    kind: user\n    latitude_deg: 31.0\n    longitude_deg: 121\nlinks:\n"
+    fault = refused(TEXT.replace("links:\n", extra))
+    assert "no link leads to d" in fault.message
+    assert fault.remedy
+
+
+@pytest.mark.parametrize("missing", ["sites", "links", "name", "format"])
+def test_missing_parts_are_named(missing: str) -> None:
+    fault = refused(
+        TEXT.replace(f"{missing}:", f"x{missing}:", 1) if missing != "name" else TEXT.replace("name: tiny\n", "")
+    )
+    assert missing in fault.message
+    assert fault.remedy
+
+
+def test_questions_about_strangers_are_answered_with_the_nearest_names() -> None:
+    network = parse(TEXT)
+    for ask in (
+        lambda: network.site(NodeId("aa")),
+        lambda: network.link(LinkId("a-c")),
+        lambda: network.site_of(SaeId("urn:qanat:tiny:sae:alize")),
+        lambda: network.link_between(NodeId("a"), NodeId("c")),
+    ):
+        with pytest.raises(UnknownNode) as refusal:
+            ask()
+        assert refusal.value.remedy
+    with pytest.raises(UnknownNode, match="no end of link"):
+        network.link(LinkId("a-b")).peer_of(NodeId("c"))
+
+
+def test_a_network_does_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parse(TEXT).name = "other"  # type: ignore[misc]
