@@ -15,10 +15,13 @@ from qanat.ground.errors import ChannelError, QanatError
 from qanat.ground.identifiers import RequestId, SaeId
 from qanat.ground.network import Application
 from qanat.ground.ports import KeySupply
-from qanat.services.file import Progress, ReceivedFile, SentFile, receive_file, send_file
+from qanat.services.file import FileSettings, Progress, ReceivedFile, SentFile, receive_file, send_file
 
 KEY_PATIENCE_S = 55.0
 """How long one call for keys may wait while the twins make some; the service asks again until its own patience ends."""
+
+FILE_PATIENCE_S = 60.0
+"""How long the file service asks again; a link that is told to have failed ends it at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +63,23 @@ class Courier:
             try:
                 received = await self._receive(channel, target)
             except QanatError as fault:
-                arrival.set_exception(fault)
+                if not arrival.done():
+                    arrival.set_exception(fault)
             else:
                 arrival.set_result(received)
 
         server = ChannelServer(accept, host=HOST, port=0)
         await server.start()
+        sending = asyncio.create_task(self._send(source, server.port, on_progress))
         try:
-            sending = asyncio.create_task(self._send(source, server.port, on_progress))
-            done, open_ = await asyncio.wait({sending, arrival}, return_when=asyncio.FIRST_EXCEPTION)
+            done, _ = await asyncio.wait({sending, arrival}, return_when=asyncio.FIRST_EXCEPTION)
             faults = [fault for future in done if (fault := future.exception()) is not None]
-            for future in open_:
-                future.cancel()
             if faults:
                 raise next((fault for fault in faults if not isinstance(fault, ChannelError)), faults[0])
         finally:
+            sending.cancel()
+            arrival.cancel()
+            await asyncio.gather(sending, arrival, return_exceptions=True)
             await server.stop()
         sent, received = sending.result(), arrival.result()
         return Delivery(
@@ -108,6 +113,7 @@ class Courier:
                     name=source.name,
                     size_bytes=source.stat().st_size,
                     on_progress=on_progress,
+                    settings=FileSettings(patience_s=FILE_PATIENCE_S),
                 )
         finally:
             await channel.close()

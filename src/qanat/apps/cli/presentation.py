@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -10,6 +11,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from qanat.ground.events import STEP_TEXTS, Event, EventKind
+
+PIPE_WIDTH = 160
+"""Columns where no terminal sets them: a log keeps its lines whole."""
 
 NOTES = {
     EventKind.BLOCK_DROPPED: "a block was dropped",
@@ -23,7 +27,8 @@ class RunView:
     """Shows a run while it happens; ``on_event`` is an event sink."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        is_terminal = sys.stderr.isatty()
+        self.console = Console(stderr=True, highlight=False, width=None if is_terminal else PIPE_WIDTH)
         self._progress = Progress(
             TextColumn("    {task.description}"),
             BarColumn(bar_width=32),

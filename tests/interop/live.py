@@ -1,0 +1,71 @@
+"""`qanat up` as a process of its own, for tests that talk to it from outside."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qanat.adapters.tls import TlsFiles
+from qanat.client import Client
+from qanat.ground.identifiers import SaeId
+
+START_S = 60
+
+
+@dataclass(frozen=True)
+class LiveNetwork:
+    """A running network: its process, and what it said of its doors."""
+
+    process: subprocess.Popen[str]
+    record: dict[str, Any]
+
+    def sae(self, name: str) -> SaeId:
+        return SaeId(self.record["applications"][name]["sae"])
+
+    def files(self, name: str) -> TlsFiles:
+        app = self.record["applications"][name]
+        return TlsFiles(certificate=Path(app["certificate"]), key=Path(app["key"]), ca=Path(self.record["ca"]))
+
+    def url(self, name: str) -> str:
+        return str(self.record["applications"][name]["url"])
+
+    def client(self, name: str, *, patience_s: float = 50.0) -> Client:
+        return Client(self.url(name), tls=self.files(name), sae=self.sae(name), patience_s=patience_s)
+
+    def kill(self) -> None:
+        """End the service as a power cut would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def running_network(data: Path, network: str = "three-nodes") -> Iterator[LiveNetwork]:
+    """Start `qanat up` on ``data`` and stop it at the end; it must come up and go down cleanly."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qanat.apps.cli.main", "up", network, "--data", str(data), "--port", "0", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        try:
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            yield LiveNetwork(process, json.loads(line))
+            was_killed = process.poll() is not None
+            if not was_killed:
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(timeout=START_S) == 0, process.stderr.read()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()

@@ -1,0 +1,88 @@
+"""The README's first command, from outside: exit status, JSON, report, and what happens to bad input."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+QANAT = (sys.executable, "-m", "qanat.apps.cli.main")
+pytestmark = pytest.mark.slow
+
+
+def qanat(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*QANAT, *arguments], capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_demo_proves_what_it_set_out_to_prove(tmp_path: Path) -> None:
+    file = tmp_path / "a file, of no round size.bin"
+    file.write_bytes(bytes(range(256)) * 700 + b"tail")
+    done = qanat("demo", "--file", str(file), "--out", str(tmp_path / "report"), "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["file_identical"] is True
+    assert [link["keys_identical"] for link in result["links"]] == [True, True]
+    assert [link["loss_db"] for link in result["links"]] == [10.3, 16.0]
+    for link in result["links"]:
+        assert link["block_bits"] >= 4_000_000
+        assert link["eps_total"] <= 1e-9
+        assert 0.004 < link["qber"] < 0.007
+        assert 1.0 < link["f_ec"] < 1.2
+        assert link["secret_rate_bits_per_s"] < link["sifted_rate_bits_per_s"]
+    for request, steps in ((1, [1, 2, 3, 5, 6, 7, 8, 4, 9, 10]), (2, [1, 2, 3, 4, 9, 10])):
+        rows = [row for row in result["steps"] if row["request"] == request]
+        assert [row["step"] for row in rows] == steps
+        assert [row["cause"] for row in rows] == [None, *(row["event_id"] for row in rows[:-1])]
+    assert "preparing (once)" in done.stderr
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "suzhou-kunshan" in page
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+    assert "<script src" not in page
+
+
+def test_a_disturbed_link_ends_the_demo_with_the_reason(tmp_path: Path) -> None:
+    network = tmp_path / "disturbed.yaml"
+    text = Path("src/qanat/networks/three-nodes.yaml").read_text(encoding="utf-8")
+    network.write_text(text.replace("loss_db: 10.3", "loss_db: 10.3\n    disturbance: 0.08"), encoding="utf-8")
+    done = qanat("demo", str(network), "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "threshold" in done.stderr
+    assert "errors" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("demo", "no-such-network"), ("no network", "three-nodes")),
+        (("demo", "--file", "no-such-file"), ("no file", "--file")),
+        (("demo", "{bad}"), ("bad.yaml:2", "format")),
+        (("bench", "no-such-benchmark"), ("no benchmark", "photon-sampling")),
+    ],
+)
+def test_bad_input_is_named_with_its_remedy(tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("# nothing\nformat: qanat-network/9\nname: bad\n", encoding="utf-8")
+    done = qanat(*(argument.replace("{bad}", str(bad)) for argument in arguments))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_ctrl_c_ends_the_demo_cleanly(tmp_path: Path) -> None:
+    process = subprocess.Popen([*QANAT, "demo", "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    with process.stderr:
+        for line in process.stderr:
+            if "(" in line and "user asks" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        assert process.wait(timeout=30) == 130
+    assert "stopped by you" in rest
+    assert "Traceback" not in rest

@@ -1,0 +1,138 @@
+"""`qanat up` from outside: somebody else's client, one delivery per key, and five power cuts under load."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+from etsi_qkd_014_client import QKD014Client
+
+from interop.live import LiveNetwork, running_network
+from qanat.ground.errors import KeyNotFound, NotEntitled, QanatError
+from qanat.ground.identifiers import KeyID
+
+pytestmark = pytest.mark.slow
+
+NUM_KILLS = 5
+KEYS_BEFORE_KILL = 40
+
+
+def outside_client(network: LiveNetwork, name: str) -> QKD014Client:
+    files = network.files(name)
+    return QKD014Client(urlparse(network.url(name)).netloc, str(files.certificate), str(files.key), str(files.ca))
+
+
+def test_a_client_written_by_others_fetches_a_key_and_the_same_key_by_id(tmp_path: Path) -> None:
+    with running_network(tmp_path / "data") as network:
+        with network.client("alice") as alice:  # patient: the first key has to be made from photons
+            alice.get_keys(network.sae("bob"), count=1, size_bits=256)
+        master, slave = outside_client(network, "alice"), outside_client(network, "bob")
+        code, status = master.get_status(network.sae("bob"))
+        assert code == 200
+        assert status.slave_sae_id == network.sae("bob")
+        assert status.stored_key_count > 0
+        code, given = master.get_key(network.sae("bob"), number=2, size=256)
+        assert code == 200
+        ids = [key.key_id for key in given.keys]
+        code, fetched = slave.get_key_with_key_IDs(network.sae("alice"), ids)
+        assert code == 200
+        assert [(key.key_id, key.key) for key in fetched.keys] == [(key.key_id, key.key) for key in given.keys]
+        code, refusal = slave.get_key_with_key_IDs(network.sae("alice"), ids)
+        assert (code, refusal.message) == (400, "one or more keys specified are not found on KME")
+
+
+def test_keys_go_once_and_only_to_whom_they_are_for(tmp_path: Path) -> None:
+    with running_network(tmp_path / "data") as network, network.client("alice") as alice, network.client("bob") as bob:
+        (key,) = alice.get_keys(network.sae("bob"), count=1, size_bits=256)
+        with pytest.raises(NotEntitled):  # alice's own key manager does not hold bob's half for her
+            network_of_alice_asks_for_bobs(network, key.key_id)
+        (same,) = bob.get_keys_by_id(network.sae("alice"), [key.key_id])
+        assert same.take() == key.take()
+        with pytest.raises(KeyNotFound):
+            bob.get_keys_by_id(network.sae("alice"), [key.key_id])
+
+
+def network_of_alice_asks_for_bobs(network: LiveNetwork, key_id: KeyID) -> None:
+    files = network.files("alice")
+    intruder = QKD014Client(urlparse(network.url("bob")).netloc, str(files.certificate), str(files.key), str(files.ca))
+    code, answer = intruder.get_key_with_key_IDs(network.sae("alice"), [key_id])
+    if code == 401:
+        raise NotEntitled(answer.message)
+
+
+class Load:
+    """Fetches keys at both ends without pause until the network dies under it; remembers every key it was given."""
+
+    def __init__(self) -> None:
+        self.at_master: dict[KeyID, bytes] = {}
+        self.at_slave: dict[KeyID, bytes] = {}
+        self.deliveries: Counter[tuple[str, KeyID]] = Counter()
+
+    def run(self, network: LiveNetwork, *, enough: threading.Event) -> None:
+        taken = 0
+        with network.client("alice") as alice, network.client("bob") as bob:
+            while True:
+                try:
+                    keys = alice.get_keys(network.sae("bob"), count=4, size_bits=256)
+                    self._note("alice", self.at_master, {key.key_id: key.take() for key in keys})
+                    mates = bob.get_keys_by_id(network.sae("alice"), [key.key_id for key in keys])
+                    self._note("bob", self.at_slave, {key.key_id: key.take() for key in mates})
+                except QanatError:
+                    return
+                taken += len(keys)
+                if taken >= KEYS_BEFORE_KILL:
+                    enough.set()
+
+    def _note(self, who: str, keys: dict[KeyID, bytes], new: dict[KeyID, bytes]) -> None:
+        self.deliveries.update((who, key_id) for key_id in new)
+        keys.update(new)
+
+
+def test_five_power_cuts_under_load_reuse_no_pad_and_deliver_no_key_twice(tmp_path: Path) -> None:
+    data, load = tmp_path / "data", Load()
+    for _ in range(NUM_KILLS):
+        with running_network(data) as network:
+            enough = threading.Event()
+            thread = threading.Thread(target=load.run, args=(network,), kwargs={"enough": enough})
+            thread.start()
+            assert enough.wait(timeout=60), "the network gave no keys"
+            network.kill()
+            thread.join(timeout=60)
+            assert not thread.is_alive()
+    assert len(load.at_master) >= NUM_KILLS * KEYS_BEFORE_KILL
+    assert max(load.deliveries.values()) == 1
+    assert all(load.at_slave[key_id] == load.at_master[key_id] for key_id in load.at_slave)
+    with running_network(data) as network, network.client("bob") as bob:
+        for key_id in load.at_slave:
+            with pytest.raises(KeyNotFound):
+                bob.get_keys_by_id(network.sae("alice"), [key_id])
+    check_books(data, load)
+
+
+def check_books(data: Path, load: Load) -> None:
+    """No bit of link key was spent twice at either end, and what one end spent the other did not spend otherwise."""
+    events = [json.loads(line) for line in (data / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    relayed: list[dict[str, Any]] = [event["data"] for event in events if event["kind"] == "keys-relayed"]
+    assert sum(row["num_keys"] for row in relayed) >= len(load.at_master)
+    assert all(row["qkd_bits"] == row["hops"] * row["key_bits"] + row["authentication_bits"] for row in relayed)
+    for node in ("suzhou", "kunshan", "shanghai"):
+        with sqlite3.connect(data / node / "keys.sqlite") as database:
+            intervals = database.execute("SELECT share, start_bit, stop_bit FROM spent ORDER BY 1, 2").fetchall()
+            booked = dict(database.execute("SELECT pool, sum(bits) FROM pool_spent GROUP BY pool"))
+            distinct = dict(database.execute(DISTINCT_BITS))
+        database.close()
+        assert intervals
+        for (share, _, stop), (next_share, start, _) in pairwise(intervals):
+            assert share != next_share or stop <= start
+        assert booked == distinct  # a bit spent twice would be booked twice and be one bit in the intervals
+
+
+DISTINCT_BITS = """SELECT share.pool, sum(spent.stop_bit - spent.start_bit)
+    FROM spent JOIN share ON share.id = spent.share GROUP BY share.pool"""
