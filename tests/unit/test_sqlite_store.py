@@ -301,6 +301,18 @@ def test_what_is_consumed_or_voided_is_gone_from_the_file(tmp_path: Path) -> Non
         assert row not in data, "secure_delete overwrites what is freed"
 
 
+def test_void_empties_the_log_too(tmp_path: Path) -> None:
+    log = tmp_path / "keys.sqlite-wal"
+
+    async def scene(store: SqliteKeyStore) -> None:
+        await add_confirmed(store, new_block(4 * SEGMENT_BYTES))
+        assert log.stat().st_size > 4 * SEGMENT_BYTES
+        await store.void(Selection(links=frozenset({LINK})))
+        assert log.stat().st_size == 0
+
+    play(tmp_path / "keys.sqlite", scene)
+
+
 def test_segments_are_destroyed_as_soon_as_they_are_spent(tmp_path: Path) -> None:
     path = tmp_path / "keys.sqlite"
 
@@ -397,9 +409,9 @@ def test_one_call_too_large_does_not_fail_its_neighbours(tmp_path: Path) -> None
         block = new_block(400)
         await add_confirmed(store, block)
         await limit_pages(store, writer, spare=6)
-        (key,) = new_keys(1)
+        keys = new_keys(2)
         _, (supplied,), before, failed, after, short = await asyncio.gather(
-            store.put([key], entitled=frozenset({PAIR.master}), confirmed=True),
+            store.put(keys, entitled=frozenset({PAIR.master}), confirmed=True),
             store.supply(PAIR, count=1, size_bits=256, request_id=REQUEST),
             spend(store, 64),
             store.add_block(new_block(100 * SEGMENT_BYTES)),
@@ -409,7 +421,7 @@ def test_one_call_too_large_does_not_fail_its_neighbours(tmp_path: Path) -> None
         )
         assert isinstance(failed, StoreFailed)
         assert isinstance(short, KeyShortage)
-        assert supplied.secret == key.secret, "what the failed group had cached was forgotten"
+        assert supplied.secret == keys[0].secret, "what the failed group had cached was forgotten"
         assert {before, after} == {sending_share(block)[:8], sending_share(block)[8:16]}
         level = (await store.levels())[SENDING]
         assert level.spent_bits == {Use.RELAY: 128}
