@@ -520,3 +520,18 @@ def test_error_texts_name_no_key_byte(tmp_path: Path) -> None:
     text = play(tmp_path / "keys.sqlite", scene)
     assert re.search(r"has \d+ bits, request a request asks 1000000", text)
     assert block.bits.reveal().hex()[:8] not in text
+
+
+def test_the_format_page_names_every_table_and_column() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "formats" / "key-store.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip(" `"): line for line in page.splitlines() if line.startswith("| `")}
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    prepare(connection, name="test")
+    tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    named = {name: row for (name,) in tables if not name.startswith("sqlite_") and (row := rows.get(name, ""))}
+    assert len(named) == sum(not name.startswith("sqlite_") for (name,) in tables)
+    for name, row in named.items():
+        for column in connection.execute(f"PRAGMA table_info({name})").fetchall():
+            assert f"`{column[1]}`" in row, (name, column[1])
+    connection.close()
+    assert f"schema version {SCHEMA_VERSION}" in page
