@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -24,9 +24,10 @@ ALICE = SaeId("urn:qanat:benchmark:sae:alice")
 BOB = SaeId("urn:qanat:benchmark:sae:bob")
 
 
-def run() -> list[Row]:
-    """Return the rows of this benchmark."""
-    return [file_encryption()]
+def run(names: Sequence[str]) -> Iterator[Row]:
+    """Run the benchmarks of these names and yield their rows."""
+    if "file-encryption" in names:
+        yield file_encryption()
 
 
 def file_encryption(*, size_bytes: int = 256 * 2**20) -> Row:

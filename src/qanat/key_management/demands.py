@@ -69,6 +69,7 @@ class DemandDesk:
             raise KeyShortage(
                 f"no key could be made to {demand.word.target!r}: {demand.why}",
                 remedy="look at the alarms of the links on the route",
+                retry_after_s=self._context.settings.failed_retry_s,
             )
 
     def on_done(self, word: GenerationDone, cause: EventId | None) -> None:

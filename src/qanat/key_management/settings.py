@@ -19,6 +19,8 @@ class KeyManagerSettings:
 
     wait_s: float = 2.0
     """How long a request waits for key to be made before it is answered with a shortage."""
+    failed_retry_s: float = 60.0
+    """The hint when a link could not make key at all: it takes a person, or weather, to change that."""
     relay_timeout_s: float = 2.0
     """After this time without a verdict a relayed batch is in doubt and is destroyed."""
     relay_resend_s: float = 0.5

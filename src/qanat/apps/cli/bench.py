@@ -6,31 +6,29 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from rich.console import Console
-from rich.table import Table
-
 from qanat.apps import machine
+from qanat.apps.cli.presentation import people_console, show_table
 from qanat.benchmarks import registry
 
 
 def run_bench(names: Sequence[str], *, as_json: bool) -> int:
     """Run benchmarks and print a row each. Returns 0 whatever the rates are: a machine is not a fault."""
-    console = Console(stderr=True, highlight=False)
+    console = people_console()
     console.print(machine.machine())
     rows = []
     for row in registry.run(names):
         rows.append(row)
-        console.print(f"  {row.name}: {_figure(row.rate)} {row.unit}")
-    table = Table(title="Benchmarks", title_justify="left")
-    for column in ("name", "rate", "unit", "goal", "rate / goal", "reference", "rate / reference", "note"):
-        table.add_column(column)
-    for row in rows:
-        reference = f"{row.reference_name}: {_figure(row.reference_rate)}"
-        table.add_row(
-            *(row.name, _figure(row.rate), row.unit, _figure(row.goal), f"{row.ratio:.2f}"),
-            *(reference, f"{row.speed_up:.2f}", row.note),
-        )
-    console.print(table)
+        console.print(f"  {row.name}: {_figure(row.rate)} {row.unit}; {row.note}")
+        console.print(f"    reference: {row.reference_name}: {_figure(row.reference_rate)} {row.unit}")
+    show_table(
+        console,
+        "Benchmarks",
+        ("name", "rate", "unit", "goal", "rate / goal", "rate / reference"),
+        [
+            (row.name, _figure(row.rate), row.unit, _figure(row.goal), f"{row.ratio:.2f}", f"{row.speed_up:.2f}")
+            for row in rows
+        ],
+    )
     if as_json:
         records = [{**asdict(row), "ratio": row.ratio, "speed_up": row.speed_up} for row in rows]
         print(json.dumps({"machine": machine.machine(), "rows": records}, indent=2))

@@ -7,11 +7,9 @@ import sqlite3
 import ssl
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from qanat import __version__
 from qanat.apps import machine
+from qanat.apps.cli.presentation import people_console, show_table
 from qanat.apps.cli.up import SERVICE_FILE
 from qanat.ground.data import list_names
 
@@ -31,10 +29,8 @@ def run_doctor(*, data: Path | None, as_json: bool) -> int:
     if as_json:
         print(json.dumps({**findings, "doors": doors}))
     else:
-        table = Table(show_header=False)
-        for name, text in [*findings.items(), *((f"door {node}", answer) for node, answer in doors.items())]:
-            table.add_row(name, text)
-        Console(stderr=True).print(table)
+        rows = [*findings.items(), *((f"door of {name}", answer) for name, answer in doors.items())]
+        show_table(people_console(), "This installation", ("what", "found"), rows)
     return 0 if all(answer.startswith("answers") for answer in doors.values()) else 1
 
 

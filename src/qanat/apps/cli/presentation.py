@@ -23,12 +23,26 @@ NOTES = {
 }
 
 
+def people_console() -> Console:
+    """Return a console on standard error, wide enough for a log where no terminal sets its width."""
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
+
+
+def show_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: the first column to the left and never broken, the others to the right."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
 class RunView:
     """Shows a run while it happens; ``on_event`` is an event sink."""
 
     def __init__(self) -> None:
-        is_terminal = sys.stderr.isatty()
-        self.console = Console(stderr=True, highlight=False, width=None if is_terminal else PIPE_WIDTH)
+        self.console = people_console()
         self._progress = Progress(
             TextColumn("    {task.description}"),
             BarColumn(bar_width=32),
@@ -78,9 +92,4 @@ class RunView:
 
     def show_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table."""
-        table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for number, column in enumerate(columns):
-            table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
-        for row in rows:
-            table.add_row(*row)
-        self.console.print(table)
+        show_table(self.console, title, columns, rows)
