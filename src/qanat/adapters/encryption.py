@@ -36,7 +36,7 @@ WRAPPED_KEY_BYTES = _OPENING_BYTES + _NONCE_BYTES + KEY_BYTES + _TAG_BYTES
 
 def identity(*parts: str | int) -> bytes:
     """Return associated data that name a row; parts hold no NUL, so no two lists of parts give the same bytes."""
-    return b"\0".join(str(part).encode() for part in parts)
+    return "\0".join(map(str, parts)).encode()
 
 
 class DataKey:

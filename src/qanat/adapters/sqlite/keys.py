@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
-import uuid
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import NamedTuple
 
 from qanat.adapters.encryption import DataKey, Vault, damaged_row, identity
 from qanat.ground.errors import KeyNotFound, KeyShortage, NotEntitled, PadReused
@@ -23,23 +22,28 @@ _SELECT_KEY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRow:
-    """A row of ``app_key`` as it is stored, still sealed."""
+class KeyRow(NamedTuple):
+    """A row of ``app_key`` as ``_SELECT_KEY`` gives it. Lists are JSON text still; a busy door reads many rows."""
 
     row: int
-    key_id: KeyID
-    pair: SaePair
-    is_confirmed: bool
-    waiting: tuple[SaeId, ...]
-    served: tuple[SaeId, ...]
+    raw_key_id: bytes
+    master: SaeId
+    slave: SaeId
+    is_confirmed: int
+    waiting: str
+    served: str
     batch: int
     number: int
     sealed: bytes
-    route: tuple[NodeId, ...]
+    route: str
     origin: Origin
     created_utc_s: float
     qkd_bits_spent: int
+
+    @property
+    def key_id(self) -> KeyID:
+        text = self.raw_key_id.hex()
+        return KeyID(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
 
 class KeyTables:
@@ -61,12 +65,13 @@ class KeyTables:
             return
         key, batch = self._new_batch(len(new))
         waiting = json.dumps(sorted(entitled))
+        pair_rows = {pair: self._pair_row(pair) for pair in {one.pair for one in new}}
         self._connection.executemany(
             "INSERT INTO app_key (key_id, pair, size_bits, is_confirmed, master_may, waiting, batch, number, sealed,"
             " route, origin, created_utc_s, qkd_bits_spent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
-                    *(_raw(one.key_id), self._pair_row(one.pair), one.size_bits, confirmed),
+                    *(_raw(one.key_id), pair_rows[one.pair], one.size_bits, confirmed),
                     *(one.pair.master in entitled, waiting, batch, number),
                     key.seal(number, one.secret.reveal(), _place(one.key_id, one.pair)),
                     *(json.dumps(one.route), one.origin, one.created_utc_s, one.qkd_bits_spent),
@@ -83,7 +88,7 @@ class KeyTables:
             " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1 ORDER BY app_key.id LIMIT ?",
             (pair.master, pair.slave, size_bits, count),
         )
-        rows = [_key_row(values) for values in found]
+        rows = [KeyRow(*values) for values in found]
         if len(rows) < count:
             raise KeyShortage(
                 f"request {request_id} asks {count} keys of {size_bits} bits; {pair.master} has {len(rows)}"
@@ -97,9 +102,9 @@ class KeyTables:
         rows = []
         for key_id in key_ids:
             row = self._row_of(key_id)
-            if row is None or not row.is_confirmed or sae in row.served:
+            if row is None or not row.is_confirmed or sae in _listed(row.served):
                 raise _key_not_found(key_id)
-            if sae not in row.waiting:
+            if sae not in _listed(row.waiting):
                 raise NotEntitled(f"key {key_id} is not for {sae}", remedy="ask as one of the SAEs that the key joins")
             rows.append(row)
         if len(set(key_ids)) < len(key_ids):
@@ -169,7 +174,7 @@ class KeyTables:
 
     def _row_of(self, key_id: KeyID) -> KeyRow | None:
         values = self._connection.execute(_SELECT_KEY + " WHERE key_id = ?", (_raw(key_id),)).fetchone()
-        return None if values is None else _key_row(values)
+        return None if values is None else KeyRow(*values)
 
     def _batches_by_row(self, condition: str, *values: str | bytes) -> dict[int, int]:
         query = "SELECT id, batch FROM app_key WHERE " + condition  # noqa: S608 - fixed conditions of ``void``
@@ -181,24 +186,25 @@ class KeyTables:
         keys = [self._open(row) for row in rows]
         done = []
         for row in rows:
-            waiting = [one for one in row.waiting if one != sae]
+            waiting = [one for one in _listed(row.waiting) if one != sae]
             if not waiting:
                 done.append((row.row, row.batch))
                 continue
             self._connection.execute(
                 "UPDATE app_key SET waiting = ?, served = ?, master_may = ? WHERE id = ?",
-                (json.dumps(waiting), json.dumps([*row.served, sae]), row.pair.master in waiting, row.row),
+                (json.dumps(waiting), json.dumps([*_listed(row.served), sae]), row.master in waiting, row.row),
             )
         self._delete(done)
         return keys
 
     def _open(self, row: KeyRow) -> SecretKey:
-        secret = self._data_key(row.batch).open(row.number, row.sealed, _place(row.key_id, row.pair))
+        key_id, pair = row.key_id, SaePair(row.master, row.slave)
+        secret = self._data_key(row.batch).open(row.number, row.sealed, _place(key_id, pair))
         return SecretKey(
-            key_id=row.key_id,
-            pair=row.pair,
+            key_id=key_id,
+            pair=pair,
             secret=SecretBytes(secret),
-            route=row.route,
+            route=tuple(NodeId(node) for node in _listed(row.route)),
             origin=row.origin,
             created_utc_s=row.created_utc_s,
             qkd_bits_spent=row.qkd_bits_spent,
@@ -227,34 +233,20 @@ class KeyTables:
 
 
 def _raw(key_id: KeyID) -> bytes:
-    return uuid.UUID(key_id).bytes
+    return bytes.fromhex(key_id.replace("-", ""))
+
+
+@functools.lru_cache(maxsize=4096)
+def _listed(text: str) -> tuple[str, ...]:
+    """Return a JSON list of names; raises StoreFailed. Few lists occur in many rows."""
+    try:
+        return tuple(json.loads(text))
+    except (TypeError, ValueError):
+        raise damaged_row(identity("key", text)) from None
 
 
 def _place(key_id: KeyID, pair: SaePair) -> bytes:
     return identity("key", key_id, pair.master, pair.slave)
-
-
-def _key_row(values: tuple[Any, ...]) -> KeyRow:
-    row, raw, master, slave, confirmed, waiting, served, batch, number, sealed, route, origin, created, spent = values
-    try:
-        waiting, served, route = (tuple(json.loads(text)) for text in (waiting, served, route))
-    except (TypeError, ValueError):
-        raise damaged_row(identity("key", row)) from None
-    return KeyRow(
-        row=row,
-        key_id=KeyID(str(uuid.UUID(bytes=raw))),
-        pair=SaePair(SaeId(master), SaeId(slave)),
-        is_confirmed=bool(confirmed),
-        waiting=waiting,
-        served=served,
-        batch=batch,
-        number=number,
-        sealed=sealed,
-        route=route,
-        origin=cast(Origin, origin),
-        created_utc_s=created,
-        qkd_bits_spent=spent,
-    )
 
 
 def _key_not_found(key_id: KeyID) -> KeyNotFound:
