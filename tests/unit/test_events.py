@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from qanat.ground.clock import Deadline, format_utc
@@ -79,6 +81,13 @@ def test_a_chain_with_a_missing_link_is_refused() -> None:
         chain(events, last.id)
     with pytest.raises(KeyError, match="nothing"):
         chain(events, EventId("nothing"))
+
+
+def test_causes_in_a_circle_are_refused() -> None:
+    events: list[Event] = []
+    event = recorder(events).record(EventKind.ALARM)
+    with pytest.raises(ValueError, match="circle"):
+        chain([replace(event, cause=event.id)], event.id)
 
 
 def test_a_deadline_counts_down_to_zero() -> None:

@@ -40,6 +40,7 @@ def test_a_fraction_lies_between_zero_and_one(fraction: float) -> None:
         (1000, "1.0 kbit/s"),
         (235_400, "235.4 kbit/s"),
         (-79_300, "-79.3 kbit/s"),
+        (999_960, "1.0 Mbit/s"),
         (2_500_000, "2.5 Mbit/s"),
         (1e9, "1.0 Gbit/s"),
     ],

@@ -261,7 +261,7 @@ def _intensities(link: Link, details: Mapping[str, float]) -> tuple[IntensitySam
 
 def _transfer(delivery: Delivery, events: Sequence[Event]) -> Transfer:
     relayed = [e for e in events if e.kind is EventKind.KEYS_RELAYED and e.request_id == delivery.request_id]
-    routes = [tuple(map(str, e.data["route"])) for e in relayed if isinstance(e.data.get("route"), Sequence)]
+    routes = [tuple(map(str, route)) for e in relayed if isinstance(route := e.data.get("route"), list)]
     return Transfer(
         name=delivery.name,
         size_bytes=delivery.size_bytes,

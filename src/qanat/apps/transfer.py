@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qanat.adapters.files import PartialFile, read_stream, sha256_of
 from qanat.adapters.tcp_channel import ChannelServer, TcpChannel, connect_channel
@@ -72,7 +73,8 @@ class Courier:
         await server.start()
         sending = asyncio.create_task(self._send(source, server.port, on_progress))
         try:
-            done, _ = await asyncio.wait({sending, arrival}, return_when=asyncio.FIRST_EXCEPTION)
+            ends: list[asyncio.Future[Any]] = [sending, arrival]
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_EXCEPTION)
             faults = [fault for future in done if (fault := future.exception()) is not None]
             if faults:
                 raise next((fault for fault in faults if not isinstance(fault, ChannelError)), faults[0])

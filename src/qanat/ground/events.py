@@ -86,10 +86,12 @@ EventSink: TypeAlias = Callable[[Event], None]
 def chain(events: Sequence[Event], last: EventId) -> list[Event]:
     """Return the events from a beginning to ``last``, each the cause of the next.
 
-    Raises KeyError when an event or one of its causes is not among ``events``.
+    Raises KeyError when an event or one of its causes is not among ``events``, ValueError when causes run in a circle.
     """
     by_id = {event.id: event for event in events}
     path = [by_id[last]]
     while (cause := path[-1].cause) is not None:
+        if len(path) > len(by_id):
+            raise ValueError(f"the causes of event {last} run in a circle")
         path.append(by_id[cause])
     return path[::-1]

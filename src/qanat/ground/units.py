@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+ROUNDS_UP = 0.99995
+"""From here on "999.95 kbit/s" would be printed as 1000.0; the next unit says it better."""
+
 
 def transmittance(*, loss_db: float) -> float:
     """Return the fraction of photons that survive ``loss_db`` (dB, zero or more)."""
@@ -22,7 +25,7 @@ def loss_db(*, transmittance: float) -> float:
 def format_rate(bits_per_s: float) -> str:
     """Return a bit rate as people print it: ``"235.4 kbit/s"``."""
     for factor, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
-        if abs(bits_per_s) >= factor:
+        if abs(bits_per_s) >= ROUNDS_UP * factor:
             return f"{bits_per_s / factor:.1f} {unit}"
     return f"{bits_per_s:.1f} bit/s"
 
@@ -30,6 +33,6 @@ def format_rate(bits_per_s: float) -> str:
 def format_size(num_bytes: float) -> str:
     """Return a size in bytes with decimal prefixes: ``"10.0 MB"``."""
     for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if abs(num_bytes) >= factor:
+        if abs(num_bytes) >= ROUNDS_UP * factor:
             return f"{num_bytes / factor:.1f} {unit}"
     return f"{num_bytes:.0f} bytes"

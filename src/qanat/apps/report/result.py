@@ -47,7 +47,7 @@ def life_of_key(
     """
     return (
         LifeStage("detections", detections),
-        LifeStage("sifted", sifted_bits, "other basis"),
+        LifeStage("sifted", sifted_bits, "other basis, or after the block was full"),
         LifeStage("signal, undisclosed", key_bits, "decoy, vacuum, sample of signal: told to estimate"),
         LifeStage("verified", verified_bits, "blocks that failed verification"),
         LifeStage("less error correction", verified_bits - leaked_bits, "parities told in clear"),
