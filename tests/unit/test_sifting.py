@@ -7,6 +7,7 @@ import pytest
 
 from distillation_support import ArrayLink, SeededEntropy
 from qanat.ground.errors import FrameError
+from qanat.kernels.reference import sifting as plain
 from qanat.postprocessing.records import Detections
 from qanat.postprocessing.sifting import (
     SiftedKey,
@@ -14,8 +15,6 @@ from qanat.postprocessing.sifting import (
     cut_detections,
     decode_slots,
     encode_slots,
-    read_sifted,
-    sift,
 )
 from qanat.protocols.decoy import SIGNAL
 
@@ -69,18 +68,39 @@ def test_cut_detections_cover_the_same_slots(max_events: int) -> None:
 
 
 def sift_chunk(
-    link: ArrayLink, *, max_key_bits: int = 10**9, p_disclosed: float = 0.1
+    link: ArrayLink, *, max_key_bits: int = 2**20, p_disclosed: float = 0.1
 ) -> tuple[Detections, SiftedKey, SiftedKey, SiftedMessage]:
     seen = link.next_chunk()
     prepared = link.reveal(seen.slots)
-    mine, message = sift(
-        prepared, seen.bases, p_disclosed=p_disclosed, max_key_bits=max_key_bits, entropy=SeededEntropy(4)
-    )
-    theirs, told = read_sifted(message, seen)
-    alice, bob = SiftedKey(), SiftedKey()
-    alice.add(mine, theirs.told_bits)
-    bob.add(theirs, told)
+    alice, bob = SiftedKey(max_bits=max_key_bits), SiftedKey(max_bits=max_key_bits)
+    bases = np.append(np.packbits(seen.bases, bitorder="little"), np.uint8(0))
+    message, mine = alice.sift(prepared, bases, p_disclosed=p_disclosed, entropy=SeededEntropy(4))
+    theirs, told = bob.read_sifted(message, seen)
+    assert mine.cells.tolist() == theirs.cells.tolist()
+    alice.compare(mine, np.frombuffer(bytearray(theirs.packed() + b"\0"), np.uint8))
+    bob.compare(theirs, told)
     return seen, alice, bob, message
+
+
+@pytest.mark.parametrize("max_key_bits", [2**20, 300])
+def test_the_kernel_sorts_events_like_its_twin(max_key_bits: int) -> None:
+    link = ArrayLink(seed=8, qber=0.05, events=2001)
+    seen, alice, bob, message = sift_chunk(link, max_key_bits=max_key_bits)
+    prepared = link.prepared[0]
+    draws = np.frombuffer(SeededEntropy(4).public_bytes(2 * seen.slots.size), "<u2").tolist()
+    columns = (prepared.bases, prepared.bits, prepared.intensities, seen.bases)
+    planes = plain.sift_events(*(c.tolist() for c in columns), draws, round(0.1 * 2**16), key_room=max_key_bits)
+    sections = (planes.matches, planes.signals, planes.decoys, planes.chosen, planes.told_bits)
+    expected = b"".join(np.packbits(np.array(bits, np.uint8), bitorder="little").tobytes() for bits in sections)
+    assert message.body == expected
+    assert alice.clicks.ravel().tolist() == bob.clicks.ravel().tolist() == planes.clicks
+    assert alice.told.ravel().tolist() == np.bincount(planes.told_cells, minlength=6).tolist()
+    bits, bases = alice.packed()
+    assert np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")[: alice.num_bits].tolist() == planes.key_bits
+    assert (
+        np.unpackbits(np.frombuffer(bases, np.uint8), bitorder="little")[: alice.num_bits].tolist() == planes.key_bases
+    )
+    assert bob.packed()[1] == bases
 
 
 def test_both_parties_count_what_an_omniscient_counts() -> None:
@@ -138,15 +158,23 @@ def test_messages_that_contradict_themselves_are_refused(change: str, by: int) -
         name: getattr(message, name) + (by if name == change else 0)
         for name in ("num_used", "num_matched", "num_signal", "num_told")
     }
-    with pytest.raises(FrameError):
-        read_sifted(SiftedMessage(**numbers, body=message.body), seen)
-    with pytest.raises(FrameError):
-        read_sifted(SiftedMessage(**{**numbers, change: getattr(message, change)}, body=message.body + b"\0"), seen)
+    for altered in (
+        SiftedMessage(**numbers, body=message.body),
+        SiftedMessage(**{**numbers, change: getattr(message, change)}, body=message.body + b"\0"),
+    ):
+        with pytest.raises(FrameError):
+            SiftedKey(max_bits=2**20).read_sifted(altered, seen)
+
+
+def test_more_key_than_wanted_is_refused() -> None:
+    seen, alice, _, message = sift_chunk(ArrayLink(seed=5, qber=0.01))
+    SiftedKey(max_bits=alice.num_bits).read_sifted(message, seen)
+    with pytest.raises(FrameError, match="more key"):
+        SiftedKey(max_bits=alice.num_bits - 1).read_sifted(message, seen)
 
 
 def test_wiped_bits_are_gone() -> None:
     _, alice, _, _ = sift_chunk(ArrayLink(seed=6, qber=0.0))
-    parts = list(alice._bits)
+    assert any(alice._bits)
     alice.wipe()
-    assert not any(part.any() for part in parts)
-    assert alice._bits == []
+    assert not any(alice._bits)

@@ -12,7 +12,7 @@ from qanat.ground.identifiers import BlockId
 from qanat.ground.keys import SecretBytes, SpentBits
 from qanat.ground.ports import Entropy
 from qanat.postprocessing.config import SecretLengthProof, SessionConfig
-from qanat.postprocessing.party import Party, count_ones
+from qanat.postprocessing.party import Party
 from qanat.postprocessing.reconciliation.cascade import (
     LARGEST_LOG_BLOCK,
     NUM_PASSES,
@@ -26,12 +26,12 @@ from qanat.postprocessing.sifting import (
     MAX_CHUNK_SLOTS,
     MAX_DELTA_BYTES,
     NONCE_BYTES,
-    SiftedChunk,
+    Told,
+    count_ones,
     decode_slots,
-    sift,
 )
 from qanat.postprocessing.verification import clear_padding, hash_key_bytes, num_hash_bits, verification_hash
-from qanat.postprocessing.wire import BitReader, Kind, read_int
+from qanat.postprocessing.wire import Kind, PlaneReader, read_int
 from qanat.protocols.decoy import DecoyCounts, SecretLength
 from qanat.protocols.finite_key import secret_length
 
@@ -67,7 +67,7 @@ class AliceSession(Party):
         self._preparations = preparations
         self._next_slot = 0
         self._announced: _Announced | None = None
-        self._chunk: SiftedChunk | None = None
+        self._told: Told | None = None
         self._key = self._key_bases = self._seed = b""
         self._answerer: CascadeAnswerer | None = None
         self._length: tuple[DecoyCounts, SecretLength, int] | None = None
@@ -100,15 +100,14 @@ class AliceSession(Party):
         spoken = {"events": announced.slots.size, "first": announced.first_slot, "slots": announced.num_slots}
         if dict(frame.header) != spoken:
             raise FrameError("bases came for another chunk than the slots")
-        reader = BitReader(frame.body)
+        reader = PlaneReader(frame.body)
         reader.raw(NONCE_BYTES)
-        bases = reader.bits(announced.slots.size)
+        bases = reader.plane(announced.slots.size)
         reader.end()
-        self._chunk, message = sift(
+        message, self._told = self.sifted.sift(
             self._preparations.reveal(announced.slots),
             bases,
             p_disclosed=self.config.protocol.signal_disclosed,
-            max_key_bits=self.config.key_bits - self.sifted.num_bits,
             entropy=self.entropy,
         )
         self._count_slots(announced, message.num_used)
@@ -129,14 +128,14 @@ class AliceSession(Party):
             self.link_slots += announced.num_slots
 
     def _on_disclosed(self, frame: Frame) -> list[bytes]:
-        assert self._chunk is not None
-        reader = BitReader(frame.body)
-        told = reader.bits(self._chunk.num_told)
+        assert self._told is not None
+        reader = PlaneReader(frame.body)
+        theirs = reader.plane(self._told.num_events)
         reader.end()
-        self.sifted.add(self._chunk, told)
-        self.ledger.estimation_bits += self._chunk.num_told
-        self._chunk = None
-        if self.sifted.num_bits == self.config.key_bits:
+        self.sifted.compare(self._told, theirs)
+        self.ledger.estimation_bits += self._told.num_events
+        self._told = None
+        if self.sifted.is_full:
             self._expect({Kind.TAG: self._on_sift_tag})
         else:
             self._expect({Kind.SLOTS: self._on_slots})
@@ -220,6 +219,6 @@ class AliceSession(Party):
 
     def _wipe(self) -> None:
         self._key = b""
-        self._chunk = None
+        self._told = None
         if self._answerer is not None:
             self._answerer.wipe()

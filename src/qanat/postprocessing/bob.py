@@ -6,6 +6,8 @@ import hmac
 import uuid
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from qanat.ground.errors import FrameError, PeerProtocolError, VerificationFailed
 from qanat.ground.framing import Frame
 from qanat.ground.identifiers import BlockId
@@ -21,9 +23,9 @@ from qanat.postprocessing.reconciliation.cascade import (
     choose_log_blocks,
 )
 from qanat.postprocessing.records import Detections, DetectionSource
-from qanat.postprocessing.sifting import NONCE_BYTES, SiftedMessage, cut_detections, encode_slots, read_sifted
+from qanat.postprocessing.sifting import NONCE_BYTES, SiftedMessage, cut_detections, encode_slots
 from qanat.postprocessing.verification import hash_key_bytes, num_hash_bits, verification_hash
-from qanat.postprocessing.wire import Kind, pack_bits, read_int, read_text
+from qanat.postprocessing.wire import Kind, read_int, read_text
 from qanat.protocols.decoy import DecoyCounts, SecretLength
 from qanat.protocols.finite_key import secret_length
 
@@ -77,7 +79,8 @@ class BobSession(Party):
         if len(frame.body) != NONCE_BYTES:
             raise FrameError(f"a commitment has {NONCE_BYTES} bytes")
         self._expect({Kind.SIFTED: self._on_sifted})
-        body = self.entropy.public_bytes(NONCE_BYTES) + pack_bits(self._piece.bases)
+        bases = np.packbits(self._piece.bases, bitorder="little").tobytes()
+        body = self.entropy.public_bytes(NONCE_BYTES) + bases
         return [self._frame(Kind.BASES, _describe(self._piece), body)]
 
     def _on_sifted(self, frame: Frame) -> list[bytes]:
@@ -87,21 +90,21 @@ class BobSession(Party):
         num_matched = read_int(frame, "matched", low=0, high=num_used)
         num_signal = read_int(frame, "signal", low=0, high=num_matched)
         num_told = read_int(frame, "told", low=num_matched - num_signal, high=num_matched)
-        chunk, told = read_sifted(SiftedMessage(num_used, num_matched, num_signal, num_told, frame.body), piece)
-        self.sifted.add(chunk, told)
+        message = SiftedMessage(num_used, num_matched, num_signal, num_told, frame.body)
+        told, theirs = self.sifted.read_sifted(message, piece)
+        self.sifted.compare(told, theirs)
         self.ledger.estimation_bits += num_told
         self._count_slots(piece, num_used)
-        answer = self._frame(Kind.DISCLOSED, body=pack_bits(chunk.told_bits))
-        if self.sifted.num_bits == self.config.key_bits:
+        answer = self._frame(Kind.DISCLOSED, body=told.packed())
+        if self.sifted.is_full:
             self._expect({Kind.TAG: self._on_sift_tag})
             return [answer, self._tag()]
         self._expect({Kind.COMMIT: self._on_commit})
         return [answer, self._next_slots()]
 
     def _count_slots(self, piece: Detections, num_used: int) -> None:
-        is_full = self.sifted.num_bits == self.config.key_bits
-        if self.sifted.num_bits > self.config.key_bits or (num_used < piece.slots.size and not is_full):
-            raise PeerProtocolError("the other party used more or fewer events than the key needs")
+        if num_used < piece.slots.size and not self.sifted.is_full:
+            raise PeerProtocolError("the other party left out events before the key was full")
         if num_used < piece.slots.size:
             self.link_slots += int(piece.slots[num_used - 1]) + 1 - piece.first_slot
         else:

@@ -33,7 +33,7 @@ from qanat.postprocessing.config import (
     SecretLengthProof,
     SessionConfig,
 )
-from qanat.postprocessing.sifting import SiftedKey
+from qanat.postprocessing.sifting import SiftedKey, count_ones
 from qanat.postprocessing.wire import UNAUTHENTICATED, Kind, abort_code, aborted_by_peer, read_text
 from qanat.protocols.decoy import DecoyCounts, SecretLength
 from qanat.protocols.entropy import binary_entropy
@@ -61,7 +61,7 @@ class Party:
         self.entropy = entropy
         self.proof = proof
         self.ledger = Ledger(pads=pads.bits if isinstance(pads, SpentBits) else BitRange(()))
-        self.sifted = SiftedKey()
+        self.sifted = SiftedKey(max_bits=config.key_bits)
         self.link_slots = 0
         self.block_id: BlockId | None = None
         self._result: DistilledKey | None = None
@@ -244,8 +244,3 @@ class Party:
 
     def _wipe(self) -> None:
         """Overwrite what a subclass keeps of the key."""
-
-
-def count_ones(packed: bytes) -> int:
-    """Return how many of the packed bits are one."""
-    return int.from_bytes(packed, "little").bit_count()

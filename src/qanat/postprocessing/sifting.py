@@ -18,16 +18,17 @@ number proves likewise that his detections were over when Alice told hers.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qanat.ground.errors import FrameError
 from qanat.ground.ports import Entropy
+from qanat.kernels import sifting as kernel
 from qanat.postprocessing.records import ByteArray, Detections, Preparations, SlotArray
-from qanat.postprocessing.wire import BitReader, pack_bits
-from qanat.protocols.decoy import DECOY, DIAGONAL, SIGNAL, VACUUM, BasisCounts, DecoyCounts
+from qanat.postprocessing.wire import PlaneReader
+from qanat.protocols.decoy import DIAGONAL, SIGNAL, BasisCounts, DecoyCounts
 
 NUM_BASES, NUM_INTENSITIES = 2, 3
 NONCE_BYTES = 16
@@ -56,47 +57,178 @@ def cut_detections(detections: Detections, *, max_events: int) -> Iterator[Detec
 def encode_slots(detections: Detections) -> tuple[int, bytes]:
     """Return the width in bytes and the gaps between detections, little-endian; the first counts from the chunk's
     first slot."""
-    gaps = np.diff(detections.slots, prepend=np.uint64(detections.first_slot)).astype("<u8")
-    widest = int(gaps.max()) if gaps.size else 0
+    slots = np.require(detections.slots, np.uint64, ["C", "W"])
+    widest = kernel.widest_gap(slots, detections.first_slot)
     width = max(1, (widest.bit_length() + 7) // 8)
-    return width, gaps.view(np.uint8).reshape(-1, 8)[:, :width].tobytes()
+    body = np.empty(slots.size * width, dtype=np.uint8)
+    kernel.pack_gaps(slots, detections.first_slot, width, body)
+    return width, body.tobytes()
 
 
 def decode_slots(body: bytes, *, width: int, num_events: int, first_slot: int, num_slots: int) -> SlotArray:
     """Return announced slots (uint64, strictly increasing, inside the chunk); raises FrameError on anything else."""
     if len(body) != width * num_events:
         raise FrameError(f"{num_events} slots of {width} bytes do not fill {len(body)} bytes")
-    padded = np.zeros((num_events, 8), dtype=np.uint8)
-    padded[:, :width] = np.frombuffer(body, dtype=np.uint8).reshape(num_events, width)
-    gaps = padded.view("<u8").reshape(num_events).astype(np.uint64, copy=False)
-    if num_events and gaps[1:].size and not gaps[1:].all():
-        raise FrameError("the same slot was announced twice")
-    slots = np.cumsum(gaps, dtype=np.uint64)
-    if num_events and int(slots[-1]) >= num_slots:
-        raise FrameError("a slot outside the chunk was announced")
-    return slots + np.uint64(first_slot)
+    slots = np.empty(num_events, dtype=np.uint64)
+    if not kernel.unpack_gaps(np.frombuffer(bytearray(body), np.uint8), width, first_slot, num_slots, slots):
+        raise FrameError("a slot was announced twice, or lies outside the chunk")
+    return slots
+
+
+class SiftedKey:
+    """What a party has sifted so far: counts per basis and intensity, and the undisclosed signal bits.
+
+    ``clicks[b, k]``, ``told[b, k]``, ``told_errors[b, k]``: int64, shape (2, 3); all matching events, those that were
+    disclosed, and differing bits among these.
+    """
+
+    def __init__(self, *, max_bits: int) -> None:
+        """``max_bits``: what the key will have when it is full."""
+        self.max_bits = max_bits
+        self.num_bits = 0
+        self._clicks = np.zeros(kernel.NUM_CELLS + 1, dtype=np.int64)
+        self._told = np.zeros(kernel.NUM_CELLS, dtype=np.int64)
+        self._told_errors = np.zeros(kernel.NUM_CELLS, dtype=np.int64)
+        self._bits = np.zeros(max_bits // 8 + 1, dtype=np.uint8)
+        self._bases = np.zeros(max_bits // 8 + 1, dtype=np.uint8)
+
+    @property
+    def clicks(self) -> NDArray[np.int64]:
+        return self._clicks[:-1].reshape(NUM_BASES, NUM_INTENSITIES)
+
+    @property
+    def told(self) -> NDArray[np.int64]:
+        return self._told.reshape(NUM_BASES, NUM_INTENSITIES)
+
+    @property
+    def told_errors(self) -> NDArray[np.int64]:
+        return self._told_errors.reshape(NUM_BASES, NUM_INTENSITIES)
+
+    @property
+    def is_full(self) -> bool:
+        return self.num_bits == self.max_bits
+
+    @property
+    def sample_qber(self) -> float:
+        """The error rate of the disclosed signal of both bases; 0 when none was disclosed."""
+        told = int(self.told[:, SIGNAL].sum())
+        return int(self.told_errors[:, SIGNAL].sum()) / told if told else 0.0
+
+    def sift(
+        self, preparations: Preparations, bases: ByteArray, *, p_disclosed: float, entropy: Entropy
+    ) -> tuple[SiftedMessage, Told]:
+        """Alice's part: compare bases, choose what to disclose, and stop when the key is full.
+
+        bases: Bob's, a plane. Events after the one that fills the key are not used and nothing is told of them.
+        Returns the message, and what the two parties tell each other of.
+        """
+        num_events = preparations.bases.size
+        own = np.packbits(preparations.bases, bitorder="little")
+        num_matched = num_events - count_ones((own ^ bases[: own.size]).tobytes())
+        draws = np.frombuffer(bytearray(entropy.public_bytes(2 * num_matched + 2)), dtype="<u2")
+        matches, signals, decoys, chosen, told_bits = (_plane(num_events) for _ in range(5))
+        told_cells = np.empty(num_events + 1, dtype=np.uint8)
+        used, matched, signal, told, self.num_bits = kernel.sift_events(
+            _bytes(preparations.bases),
+            _bytes(preparations.bits),
+            _bytes(preparations.intensities),
+            bases,
+            draws.astype(np.uint16, copy=False),
+            round(p_disclosed * 2**16),
+            matches,
+            signals,
+            decoys,
+            chosen,
+            told_bits,
+            told_cells,
+            self._bits,
+            self._bases,
+            self.num_bits,
+            self.max_bits,
+            self._clicks,
+        )
+        sizes = ((matches, used), (signals, matched), (decoys, matched - signal), (chosen, signal), (told_bits, told))
+        body = b"".join(plane[: (size + 7) // 8].tobytes() for plane, size in sizes)
+        return SiftedMessage(used, matched, signal, told, body), Told(told_cells[:told], told_bits)
+
+    def read_sifted(self, message: SiftedMessage, detections: Detections) -> tuple[Told, ByteArray]:
+        """Bob's part: sort his detections by what Alice told.
+
+        Returns what the two parties tell each other of, and Alice's bits of that, a plane. Raises FrameError when the
+        message does not fit itself, or tells of more key than is wanted.
+        """
+        others = message.num_matched - message.num_signal
+        reader = PlaneReader(message.body)
+        matches = reader.plane(message.num_used, ones=message.num_matched)
+        signals = reader.plane(message.num_matched, ones=message.num_signal)
+        decoys = reader.plane(others)
+        chosen = reader.plane(message.num_signal, ones=message.num_told - others)
+        theirs = reader.plane(message.num_told)
+        reader.end()
+        if message.num_matched - message.num_told > self.max_bits - self.num_bits:
+            raise FrameError("more key was sifted than the session wants")
+        told = Told(np.empty(message.num_told + 1, dtype=np.uint8), _plane(message.num_told))
+        self.num_bits = kernel.read_events(
+            _bytes(detections.bases),
+            _bytes(detections.bits),
+            message.num_used,
+            matches,
+            signals,
+            decoys,
+            chosen,
+            told.bits,
+            told.cells,
+            self._bits,
+            self._bases,
+            self.num_bits,
+            self._clicks,
+        )
+        told.cells = told.cells[:-1]
+        return told, theirs
+
+    def compare(self, told: Told, theirs: ByteArray) -> None:
+        """Count disclosed events, and errors among them. theirs: the other party's bits of them, a plane."""
+        self._told += np.bincount(told.cells, minlength=kernel.NUM_CELLS)
+        kernel.count_errors(told.cells, told.bits, theirs, self._told_errors)
+
+    def packed(self) -> tuple[bytes, bytes]:
+        """Return the key bits and their bases (1: diagonal), packed in order of time; forgets the bits."""
+        num_bytes = (self.num_bits + 7) // 8
+        bits, bases = self._bits[:num_bytes].tobytes(), self._bases[:num_bytes].tobytes()
+        self.wipe()
+        return bits, bases
+
+    def wipe(self) -> None:
+        """Overwrite the key bits."""
+        self._bits.fill(0)
+
+    def counts(self, *, key_errors: tuple[int, int], diagonal_bits: int) -> DecoyCounts:
+        """Return what a proof needs, with the exact numbers of errors that error correction found per basis."""
+        key_bits = (self.num_bits - diagonal_bits, diagonal_bits)
+        bases = []
+        for basis in range(NUM_BASES):
+            signal, decoy, vacuum = (int(count) for count in self.clicks[basis])
+            signal_errors, decoy_errors, vacuum_errors = (int(count) for count in self.told_errors[basis])
+            errors = (signal_errors + key_errors[basis], decoy_errors, vacuum_errors)
+            bases.append(BasisCounts((signal, decoy, vacuum), errors, key_bits[basis]))
+        return DecoyCounts(bases[0], bases[DIAGONAL])
 
 
 @dataclass(slots=True)
-class SiftedChunk:
-    """The matching events of a chunk, in order of time: what both parties know of them.
+class Told:
+    """Events whose bits the parties tell each other. cells: uint8, 3 * basis + intensity, shape (n,). bits: this
+    party's own, a plane."""
 
-    bases, intensities: uint8, shape (num_matched,). is_told: bool, events whose bits are disclosed.
-    bits: this party's own, uint8, shape (num_matched,), secret where not told.
-    """
-
-    bases: ByteArray
-    intensities: ByteArray
-    is_told: NDArray[np.bool_]
+    cells: ByteArray
     bits: ByteArray
 
     @property
-    def told_bits(self) -> ByteArray:
-        return self.bits[self.is_told]
+    def num_events(self) -> int:
+        return self.cells.size
 
-    @property
-    def num_told(self) -> int:
-        return int(np.count_nonzero(self.is_told))
+    def packed(self) -> bytes:
+        """Return this party's bits, packed."""
+        return self.bits[: (self.num_events + 7) // 8].tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,132 +242,15 @@ class SiftedMessage:
     body: bytes
 
 
-def sift(
-    preparations: Preparations, bases: ByteArray, *, p_disclosed: float, max_key_bits: int, entropy: Entropy
-) -> tuple[SiftedChunk, SiftedMessage]:
-    """Alice's part: compare bases, choose what to disclose, and stop at ``max_key_bits`` undisclosed signal bits.
-
-    bases: Bob's, uint8, shape (n,). Events after the one that fills the key are not used and nothing is told of them.
-    """
-    matches = preparations.bases == bases
-    (places,) = np.nonzero(matches)
-    intensities = preparations.intensities[places]
-    is_told = intensities != SIGNAL
-    (signal,) = np.nonzero(~is_told)
-    is_told[signal] = _choose(signal.size, p_disclosed, entropy)
-    (key,) = np.nonzero(~is_told)
-    num_used = bases.size
-    if key.size >= max_key_bits:
-        num_matched = int(key[max_key_bits - 1]) + 1
-        num_used = int(places[num_matched - 1]) + 1
-        places, intensities, is_told = places[:num_matched], intensities[:num_matched], is_told[:num_matched]
-    chunk = SiftedChunk(bases[places], intensities, is_told, preparations.bits[places])
-    return chunk, _describe(chunk, matches[:num_used].view(np.uint8))
+def count_ones(packed: bytes) -> int:
+    """Return how many of the packed bits are one."""
+    return int.from_bytes(packed, "little").bit_count()
 
 
-def _choose(num_events: int, probability: float, entropy: Entropy) -> NDArray[np.bool_]:
-    """Choose each of ``num_events`` with ``probability``, to the nearest 2^-16."""
-    draws = np.frombuffer(entropy.public_bytes(2 * num_events), dtype="<u2")
-    return draws < round(probability * 2**16)
+def _plane(num_bits: int) -> ByteArray:
+    return np.zeros(num_bits // 8 + 1, dtype=np.uint8)
 
 
-def _describe(chunk: SiftedChunk, matches: ByteArray) -> SiftedMessage:
-    is_signal = chunk.intensities == SIGNAL
-    told = chunk.told_bits
-    sections = (
-        matches,
-        is_signal,
-        chunk.intensities[~is_signal] == DECOY,
-        chunk.is_told[is_signal],
-        told,
-    )
-    body = b"".join(pack_bits(section) for section in sections)
-    return SiftedMessage(matches.size, is_signal.size, int(np.count_nonzero(is_signal)), told.size, body)
-
-
-def read_sifted(message: SiftedMessage, detections: Detections) -> tuple[SiftedChunk, ByteArray]:
-    """Bob's part: read what Alice told of his detections.
-
-    Returns his matching events, and Alice's bits of those that are told. Raises FrameError when the message does not
-    fit itself.
-    """
-    reader = BitReader(message.body)
-    (places,) = np.nonzero(reader.bits(message.num_used))
-    if places.size != message.num_matched:
-        raise FrameError(f"{places.size} bases agree, {message.num_matched} were announced")
-    is_signal = reader.bits(message.num_matched).view(np.bool_)
-    if int(np.count_nonzero(is_signal)) != message.num_signal:
-        raise FrameError("the number of signal events is not the announced one")
-    intensities = np.full(message.num_matched, SIGNAL, dtype=np.uint8)
-    is_decoy = reader.bits(message.num_matched - message.num_signal)
-    intensities[~is_signal] = np.where(is_decoy, np.uint8(DECOY), np.uint8(VACUUM))
-    is_told = ~is_signal
-    is_told[is_signal] = reader.bits(message.num_signal)
-    told = reader.bits(message.num_told)
-    reader.end()
-    chunk = SiftedChunk(detections.bases[places], intensities, is_told, detections.bits[places])
-    if chunk.num_told != message.num_told:
-        raise FrameError("the number of disclosed events is not the announced one")
-    return chunk, told
-
-
-@dataclass(slots=True)
-class SiftedKey:
-    """What a party has sifted so far: counts per basis and intensity, and the undisclosed signal bits.
-
-    ``clicks[b, k]`` and ``told_errors[b, k]``: int64, shape (2, 3); errors of disclosed events only.
-    """
-
-    clicks: NDArray[np.int64] = field(default_factory=lambda: np.zeros((NUM_BASES, NUM_INTENSITIES), np.int64))
-    told: NDArray[np.int64] = field(default_factory=lambda: np.zeros((NUM_BASES, NUM_INTENSITIES), np.int64))
-    told_errors: NDArray[np.int64] = field(default_factory=lambda: np.zeros((NUM_BASES, NUM_INTENSITIES), np.int64))
-    num_bits: int = 0
-    _bits: list[ByteArray] = field(default_factory=list, repr=False)
-    _bases: list[ByteArray] = field(default_factory=list, repr=False)
-
-    def add(self, chunk: SiftedChunk, other_told: ByteArray) -> None:
-        """Take a chunk and the other party's bits of its told events (uint8, shape (num_told,))."""
-        cells = chunk.bases * NUM_INTENSITIES + chunk.intensities
-        told_cells = cells[chunk.is_told]
-        self.clicks += _count_cells(cells)
-        self.told += _count_cells(told_cells)
-        self.told_errors += _count_cells(told_cells[chunk.told_bits != other_told])
-        is_key = ~chunk.is_told
-        self._bits.append(chunk.bits[is_key])
-        self._bases.append(chunk.bases[is_key])
-        self.num_bits += self._bits[-1].size
-
-    @property
-    def sample_qber(self) -> float:
-        """The error rate of the disclosed signal of both bases; 0 when none was disclosed."""
-        told = int(self.told[:, SIGNAL].sum())
-        return int(self.told_errors[:, SIGNAL].sum()) / told if told else 0.0
-
-    def packed(self) -> tuple[bytes, bytes]:
-        """Return the key bits and their bases (1: diagonal), packed in order of time; forgets the bits."""
-        bits, bases = pack_bits(np.concatenate(self._bits)), pack_bits(np.concatenate(self._bases))
-        self.wipe()
-        return bits, bases
-
-    def wipe(self) -> None:
-        """Overwrite and forget the key bits."""
-        for part in self._bits:
-            part.fill(0)
-        self._bits.clear()
-        self._bases.clear()
-
-    def counts(self, *, key_errors: tuple[int, int], diagonal_bits: int) -> DecoyCounts:
-        """Return what a proof needs, with the exact numbers of errors that error correction found per basis."""
-        key_bits = (self.num_bits - diagonal_bits, diagonal_bits)
-        bases = []
-        for basis in range(NUM_BASES):
-            errors = [int(count) for count in self.told_errors[basis]]
-            errors[SIGNAL] += key_errors[basis]
-            clicks = [int(count) for count in self.clicks[basis]]
-            bases.append(BasisCounts((*clicks,), (*errors,), key_bits[basis]))  # type: ignore[arg-type]
-        return DecoyCounts(bases[0], bases[DIAGONAL])
-
-
-def _count_cells(cells: ByteArray) -> NDArray[np.int64]:
-    counted = np.bincount(cells, minlength=NUM_BASES * NUM_INTENSITIES)
-    return counted.reshape(NUM_BASES, NUM_INTENSITIES).astype(np.int64)
+def _bytes(column: ByteArray) -> ByteArray:
+    """Return a column as the kernels take it: contiguous and writable."""
+    return np.require(column, np.uint8, ["C", "W"])

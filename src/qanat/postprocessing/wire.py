@@ -107,38 +107,35 @@ def read_text(frame: Frame, name: str) -> str:
     return value
 
 
-def pack_bits(bits: ByteArray) -> bytes:
-    """Return bits (uint8, 0 or 1, shape (n,)) packed, lowest bit first."""
-    return np.packbits(bits, bitorder="little").tobytes()
+class PlaneReader:
+    """Cuts a body into planes (packed bits, lowest first, one spare byte at the end) of known numbers of bits.
 
-
-class BitReader:
-    """Cuts a body into packed sections of known numbers of bits; raises FrameError when it is not just that long."""
+    Raises FrameError when the body is not just that long, when padding is not zero, or when a plane has another number
+    of ones than announced.
+    """
 
     def __init__(self, body: bytes) -> None:
-        self._body = np.frombuffer(body, dtype=np.uint8)
+        self._body = body
         self._place = 0
 
-    def bits(self, num_bits: int) -> ByteArray:
-        """Return the next section as uint8, 0 or 1, shape (num_bits,); its padding must be zero."""
-        num_bytes = (num_bits + 7) // 8
-        section = self._body[self._place : self._place + num_bytes]
-        if section.size < num_bytes:
-            raise FrameError("a packed section ends too soon")
+    def plane(self, num_bits: int, *, ones: int | None = None) -> ByteArray:
+        """Return the next plane, uint8, shape (ceil(num_bits / 8) + 1,), writable."""
+        section = self.raw((num_bits + 7) // 8)
         if num_bits % 8 and section[-1] >> (num_bits % 8):
             raise FrameError("the padding of a packed section is not zero")
-        self._place += num_bytes
-        return np.unpackbits(section, count=num_bits, bitorder="little")
+        if ones is not None and int.from_bytes(section, "little").bit_count() != ones:
+            raise FrameError(f"a packed section has not the {ones} ones that were announced")
+        return np.frombuffer(bytearray(section + b"\0"), dtype=np.uint8)
 
     def raw(self, num_bytes: int) -> bytes:
         """Return the next bytes as they are."""
         section = self._body[self._place : self._place + num_bytes]
-        if section.size < num_bytes:
+        if len(section) < num_bytes:
             raise FrameError("a frame ends too soon")
         self._place += num_bytes
-        return section.tobytes()
+        return section
 
     def end(self) -> None:
         """Raise FrameError unless all was read."""
-        if self._place != self._body.size:
-            raise FrameError(f"{self._body.size - self._place} bytes too many in a frame")
+        if self._place != len(self._body):
+            raise FrameError(f"{len(self._body) - self._place} bytes too many in a frame")

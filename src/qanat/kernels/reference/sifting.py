@@ -1,0 +1,55 @@
+"""Sifting with lists: what ``kernels.sifting`` sorts events into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Planes:
+    """Bits and cells in order, one list entry each."""
+
+    matches: list[int] = field(default_factory=list)
+    signals: list[int] = field(default_factory=list)
+    decoys: list[int] = field(default_factory=list)
+    chosen: list[int] = field(default_factory=list)
+    told_bits: list[int] = field(default_factory=list)
+    told_cells: list[int] = field(default_factory=list)
+    key_bits: list[int] = field(default_factory=list)
+    key_bases: list[int] = field(default_factory=list)
+    clicks: list[int] = field(default_factory=lambda: [0] * 6)
+
+
+def sift_events(
+    bases: Sequence[int],
+    bits: Sequence[int],
+    intensities: Sequence[int],
+    peer_bases: Sequence[int],
+    draws: Sequence[int],
+    threshold: int,
+    *,
+    key_room: int,
+) -> Planes:
+    """Return the planes of Alice's events, up to the one that fills the key."""
+    planes = Planes()
+    for basis, bit, intensity, peer_basis in zip(bases, bits, intensities, peer_bases, strict=True):
+        if len(planes.key_bits) == key_room:
+            break
+        planes.matches.append(int(basis == peer_basis))
+        if basis != peer_basis:
+            continue
+        is_chosen = intensity == 0 and draws[len(planes.signals)] < threshold
+        planes.signals.append(int(intensity == 0))
+        planes.clicks[3 * basis + intensity] += 1
+        if intensity == 0:
+            planes.chosen.append(int(is_chosen))
+        else:
+            planes.decoys.append(int(intensity == 1))
+        if intensity == 0 and not is_chosen:
+            planes.key_bits.append(bit)
+            planes.key_bases.append(basis)
+        else:
+            planes.told_bits.append(bit)
+            planes.told_cells.append(3 * basis + intensity)
+    return planes
