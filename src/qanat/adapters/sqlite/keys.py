@@ -184,16 +184,14 @@ class KeyTables:
     def _hand_over(self, rows: Sequence[KeyRow], sae: SaeId) -> list[SecretKey]:
         """Return the keys and end the right of ``sae`` to them; a key that nobody waits for any more is destroyed."""
         keys = [self._open(row) for row in rows]
-        done = []
+        done, kept = [], []
         for row in rows:
-            waiting = [one for one in _listed(row.waiting) if one != sae]
-            if not waiting:
+            waiting, served = _after_supply(row.waiting, row.served, sae)
+            if _listed(waiting):
+                kept.append((waiting, served, row.master in _listed(waiting), row.row))
+            else:
                 done.append((row.row, row.batch))
-                continue
-            self._connection.execute(
-                "UPDATE app_key SET waiting = ?, served = ?, master_may = ? WHERE id = ?",
-                (json.dumps(waiting), json.dumps([*_listed(row.served), sae]), row.master in waiting, row.row),
-            )
+        self._connection.executemany("UPDATE app_key SET waiting = ?, served = ?, master_may = ? WHERE id = ?", kept)
         self._delete(done)
         return keys
 
@@ -243,6 +241,12 @@ def _listed(text: str) -> tuple[str, ...]:
         return tuple(json.loads(text))
     except (TypeError, ValueError):
         raise damaged_row(identity("key", text)) from None
+
+
+@functools.lru_cache(maxsize=4096)
+def _after_supply(waiting: str, served: str, sae: SaeId) -> tuple[str, str]:
+    """Return the two lists, as they are stored, when ``sae`` has been supplied."""
+    return json.dumps([one for one in _listed(waiting) if one != sae]), json.dumps([*_listed(served), sae])
 
 
 def _place(key_id: KeyID, pair: SaePair) -> bytes:
