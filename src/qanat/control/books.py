@@ -20,6 +20,7 @@ class LinkBook:
     rates_bits_per_s: dict[NodeId, float] = field(default_factory=dict)
     origins: dict[NodeId, Origin] = field(default_factory=dict)
     block_bits: int = 0
+    rests_until_s: float = float("-inf")
 
     @property
     def origin(self) -> Origin:
@@ -110,12 +111,16 @@ class Books:
             stock = self.links[link_id].available_bits
             stock[node] = max(0, stock.get(node, 0) - demand.word.needed_bits)
 
-    def view(self) -> NetworkView:
-        """Return what the policy decides on."""
+    def view(self, *, now_s: float) -> NetworkView:
+        """Return what the policy decides on. A link that rests is like one that is at work."""
         busy = {order.link_id for order in self.orders.values()}
         return NetworkView(
             links={
-                link_id: LinkView(dict(book.available_bits), book.block_bits, link_id in busy)
+                link_id: LinkView(
+                    available_bits=dict(book.available_bits),
+                    block_bits=book.block_bits,
+                    has_order=link_id in busy or now_s < book.rests_until_s,
+                )
                 for link_id, book in self.links.items()
             },
             demands=[

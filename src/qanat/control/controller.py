@@ -154,15 +154,24 @@ class Controller:
 
         The books are changed before the first word goes out, so that two of these never decide on the same facts.
         """
-        orders = decide(self._books.view(), self._settings.policy)
+        hopeless = self._give_up_hopeless()
+        orders = decide(self._books.view(now_s=self._clock.monotonic_s()), self._settings.policy)
         for demand_id in (*orders.waits_for, *orders.satisfied):
             self._record_ordered(self._books.demands[demand_id], orders.waits_for.get(demand_id, ()))
         begun = [self._begin(link_order) for link_order in orders.generate]
         done = [self._satisfy(demand_id) for demand_id in orders.satisfied]
         for order in begun:
             await self._command(order)
-        for demand in done:
+        for demand in (*hopeless, *done):
             await self._send_answer(demand.word)
+
+    def _give_up_hopeless(self) -> list[DemandBook]:
+        """Close the demands whose orders have failed too often, and return them."""
+        tries = self._settings.order_tries
+        hopeless = [demand for demand in self._books.demands.values() if demand.failed_orders >= tries]
+        for demand in hopeless:
+            self._close_demand(demand, GenerationFailed(demand.word.demand_id, demand.last_fault))
+        return hopeless
 
     def _begin(self, link_order: LinkOrder) -> OrderBook:
         return self._enter_order(
@@ -223,10 +232,12 @@ class Controller:
         await self._command(order)
 
     def _close(self, order: OrderBook) -> None:
-        """An order has ended at both ends: charge its fault, if any, to the demands that wait for it."""
+        """An order has ended at both ends: charge its fault, if any, to the demands that wait for it, and let the link
+        rest before the next try."""
         del self._books.orders[order.order_id]
         if not order.fault:
             return
+        self._books.links[order.link_id].rests_until_s = self._clock.monotonic_s() + self._settings.order_pause_s
         for demand_id in order.demand_ids:
             if demand := self._books.demands.get(demand_id):
                 demand.failed_orders += 1
@@ -245,18 +256,11 @@ class Controller:
     # --- chores ---
 
     async def _chores(self) -> None:
-        """Every tick: repeat orders, end those that take too long, give up demands whose orders fail."""
+        """Every tick: repeat orders, end those that take too long, try links again that have rested."""
         while True:
             await self._clock.sleep_until(self._clock.monotonic_s() + self._settings.tick_s)
             for order in list(self._books.orders.values()):
                 await self._chase(order)
-            hopeless = [
-                demand for demand in self._books.demands.values() if demand.failed_orders >= self._settings.order_tries
-            ]
-            for demand in hopeless:
-                self._close_demand(demand, GenerationFailed(demand.word.demand_id, demand.last_fault))
-            for demand in hopeless:
-                await self._send_answer(demand.word)
             await self._act()
 
     async def _chase(self, order: OrderBook) -> None:

@@ -18,5 +18,7 @@ class ControllerSettings:
     """An order that has not ended by then is cancelled at both ends."""
     order_tries: int = 3
     """After this many failed orders for one demand, the demand has failed."""
+    order_pause_s: float = 1.0
+    """How long a link rests after a failed order, so that what passes by itself can pass."""
     closed_demands_kept: int = 1024
     """How many answers are remembered for key managers that ask again."""

@@ -123,22 +123,23 @@ class Sessions:
             order.pad_range = word.pad_range
             await self._spend_peers_range(order)
         elif order.pad_range != word.pad_range:
-            await self._refuse(order, "this order has begun with other pads; an end must have restarted")
+            await self._refuse(word, "this order has begun with other pads; an end must have restarted")
             return
         if order.state == "running":
-            await self._context.courier.send(heard.sender, SessionReady(order.order_id), cause=order.cause)
+            ready = SessionReady(order.order_id, word.pad_range)
+            await self._context.courier.send(heard.sender, ready, cause=order.cause)
         elif order.state == "ended":
-            await self._refuse(order, order.fault or "the order has ended here")
+            await self._refuse(word, order.fault or "the order has ended here")
 
     async def on_ready(self, sender: NodeId, word: SessionReady) -> None:
         """Transmitter's end: the peer's module runs, start ours."""
-        order = self._order_with(sender, word.order_id)
+        order = self._order_of(sender, word)
         if order is not None and order.state == "preparing" and order.pads is not None:
             await self._start_module(order)
 
     async def on_refused(self, sender: NodeId, word: SessionRefused) -> None:
         """Transmitter's end: the peer cannot take part."""
-        if order := self._order_with(sender, word.order_id):
+        if order := self._order_of(sender, word):
             await self._stop(order, f"the peer refused: {word.why}")
 
     # --- the module's word, and chores ---
@@ -162,11 +163,12 @@ class Sessions:
 
     # --- inside ---
 
-    def _order_with(self, peer: NodeId, order_id: OrderId) -> _Order | None:
-        """Return an order of this node's with ``peer``; None when there is none."""
-        order = self._orders.get(order_id)
-        is_theirs = order is not None and self._context.links.peer(order.link_id) == peer
-        return order if is_theirs else None
+    def _order_of(self, peer: NodeId, word: SessionReady | SessionRefused) -> _Order | None:
+        """Return the order that a word of the peer is about; None for words about other pads than ours."""
+        order = self._orders.get(word.order_id)
+        if order is None or order.pad_range != word.pad_range or self._context.links.peer(order.link_id) != peer:
+            return None
+        return order
 
     async def _enter(self, order_id: OrderId, link_id: LinkId, num_blocks: int, cause: EventId | None) -> _Order:
         older = [order for order in self._orders.values() if order.link_id == link_id and order.state != "ended"]
@@ -245,9 +247,9 @@ class Sessions:
             await self._end(order, f"the module did not start: {fault}")
         order.pads = None  # they are the module's now
 
-    async def _refuse(self, order: _Order, why: str) -> None:
-        peer = self._context.links.peer(order.link_id)
-        await self._context.courier.send(peer, SessionRefused(order.order_id, why))
+    async def _refuse(self, word: SessionPads, why: str) -> None:
+        peer = self._context.links.peer(word.link_id)
+        await self._context.courier.send(peer, SessionRefused(word.order_id, word.pad_range, why))
 
     async def _stop(self, order: _Order, why: str) -> None:
         """End an order from outside: its module destroys what it has not finished."""

@@ -147,14 +147,21 @@ class SessionPads:
 
 @dataclass(frozen=True, slots=True)
 class SessionReady:
-    """The receiver's module runs; the transmitter's may begin."""
+    """The receiver's module runs with these pads; the transmitter's may begin with the same.
+
+    The range is said again because a late word may answer an earlier life of the transmitter's end.
+    """
 
     order_id: OrderId
+    pad_range: BitRange
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRefused:
+    """The receiver's end cannot take part with these pads."""
+
     order_id: OrderId
+    pad_range: BitRange
     why: str
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from qanat.control.controller import Controller
 from qanat.control.settings import ControllerSettings
@@ -24,12 +24,14 @@ from qanat.simulation.dice import Dice
 from qanat.simulation.entropy import SimulationEntropy
 from qanat.simulation.faults import NO_FAULTS, Faults
 from qanat.simulation.invariants import RELAY_KIND, Witness
-from qanat.simulation.memory_store import MemoryKeyStore
+from qanat.simulation.memory_store import Disk, MemoryKeyStore
 from qanat.simulation.modules import SimulatedLink
 from qanat.simulation.ports import Hazard, VirtualClock, VirtualStore, VirtualTasks, VirtualTransport
 from qanat.simulation.scheduler import Life, Scheduler, Task, effect
 
 T = TypeVar("T")
+Line: TypeAlias = Callable[[NodeId, NodeId, Message], Message | None]
+"""What becomes of a message from one node to another: itself, another, or None when it is swallowed."""
 RESERVE_BITS = 64 * 1024
 """Initial authentication key of each simulated link."""
 
@@ -48,7 +50,7 @@ class Process:
 
 
 class World:
-    """A network of simulated nodes. Faults may be changed while it runs.
+    """A network of simulated nodes. Faults, and the ``line`` that all messages pass, may be changed while it runs.
 
     ``manager_class`` and ``store_class`` are there for tests that plant bugs.
     """
@@ -69,6 +71,7 @@ class World:
         self.faults = faults
         self.witness = Witness(network)
         self.crashes = 0
+        self.line: Line = lambda sender, receiver, message: message
         self._chance = chance
         self._dice = Dice(chance.child("faults"))
         self._settings = settings or KeyManagerSettings(demand_patience_s=60.0)
@@ -111,6 +114,22 @@ class World:
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Run a coroutine outside of all nodes, such as an application."""
         self.scheduler.spawn(work, self._outside, name=name)
+
+    def run(self, work: Coroutine[Any, Any, T], *, within_s: float = 60.0) -> T:
+        """Run a coroutine outside of all nodes to its end, and return its result or raise its error.
+
+        Raises CallLost when it has not ended within so much virtual time.
+        """
+        outcome: list[tuple[Any, QanatError | None]] = []
+        self.scheduler.spawn(
+            work, self._outside, name="outside", on_end=lambda value, error: outcome.append((value, error))
+        )
+        self.scheduler.run_until(self.scheduler.now_s + within_s, until=lambda: bool(outcome))
+        value, error = outcome[0] if outcome else (None, CallLost(f"no end within {within_s:g} s"))
+        if error is not None:
+            raise error
+        result: T = value
+        return result
 
     async def sleep(self, seconds: float) -> None:
         await effect(lambda task: self.scheduler.resume_after(seconds, task))
@@ -161,7 +180,7 @@ class World:
             self.scheduler.kill(process.life, CallLost("the world ends"))
         self.scheduler.kill(self._outside, CallLost("the world ends"))
         disks = {node: store.disk for node, store in self._stores.items()}
-        levels = {node: at_once(_levels(store.reopened())) for node, store in self._stores.items()}
+        levels = {node: at_once(_levels(disk)) for node, disk in disks.items()}
         self.witness.close_books(disks, levels)
 
     # --- inside ---
@@ -264,7 +283,9 @@ class World:
             if apart or dice.happens(faults.p_lost):
                 continue
             delay_s = dice.between(0.001, 0.02) + (dice.between(0.0, 4.0) if dice.happens(faults.p_late) else 0.0)
-            arriving = decode_message(frame)
+            arriving = self.line(sender, receiver, decode_message(frame))
+            if arriving is None:
+                continue
             if arriving.kind == RELAY_KIND and dice.happens(faults.p_altered):
                 arriving = self._altered(arriving)
             self.scheduler.call_after(delay_s, partial(self._deliver, sender, receiver, arriving))
@@ -317,6 +338,7 @@ async def _import_block(store: MemoryKeyStore, block: KeyBlock) -> None:
     await store.confirm(block.block_id)
 
 
-async def _levels(store: MemoryKeyStore) -> Mapping[PoolId, PoolLevel]:
+async def _levels(disk: Disk) -> Mapping[PoolId, PoolLevel]:
+    store = MemoryKeyStore(disk)
     await store.open_epoch()
     return await store.levels()

@@ -1,0 +1,107 @@
+"""Key managers and stores with a bug each, to see that the witness of the simulated world notices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qanat.ground.errors import KeyShortage
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import RequestId
+from qanat.ground.keys import PoolId, SecretBytes, SpentBits, Use
+from qanat.key_management.hops import RelayHops
+from qanat.key_management.manager import GivenKeys, KeyManager
+from qanat.key_management.wire import Relay, RelayDelivered
+from qanat.simulation.memory_store import Disk, MemoryKeyStore
+
+
+class ForgetsSpends(MemoryKeyStore):
+    """Has not really written its spends from the pools for sale: a crash brings those bits back."""
+
+    def reopened(self) -> MemoryKeyStore:
+        for block in self._disk.blocks.values():
+            for pool, share in block.shares.items():
+                if not pool.is_reserve:
+                    share.spent = []
+        return super().reopened()
+
+
+class LosesBlocks(MemoryKeyStore):
+    """Has not really written its last block: a crash loses it, although the peer was told that it is safe."""
+
+    def reopened(self) -> MemoryKeyStore:
+        last = next(reversed(self._disk.blocks.values()))
+        if len(last.shares) > 1:  # not the initial key
+            self._disk.blocks.popitem()
+        return super().reopened()
+
+
+class RepeatsSpends(MemoryKeyStore):
+    """Takes a second spend of one request for a repetition of the first, and answers with the same bits."""
+
+    def __init__(self, disk: Disk | None = None) -> None:
+        super().__init__(disk)
+        self._repeats: dict[Any, SpentBits] = {}
+
+    async def spend(self, pool: PoolId, /, *, num_bits: int, use: Use, request_id: RequestId) -> SpentBits:
+        key = (pool, num_bits, request_id)
+        first = self._repeats.get(key) or await super().spend(pool, num_bits=num_bits, use=use, request_id=request_id)
+        self._repeats[key] = SpentBits(first.pool, first.bits, SecretBytes(first.secret.reveal()))
+        return first
+
+
+class SellsTheReserve(MemoryKeyStore):
+    """Pays from the authentication reserve when the pool is empty."""
+
+    async def spend(self, pool: PoolId, /, *, num_bits: int, use: Use, request_id: RequestId) -> SpentBits:
+        try:
+            return await super().spend(pool, num_bits=num_bits, use=use, request_id=request_id)
+        except KeyShortage:
+            reserve = PoolId(pool.link_id, None)
+            return await super().spend(reserve, num_bits=num_bits, use=use, request_id=request_id)
+
+
+class AcknowledgesTooEarly(KeyManager):
+    """Says that keys have arrived before they are durable."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._conversation._hops = _EagerHops(self._context)
+
+
+class _EagerHops(RelayHops):
+    async def _keep(self, word: Relay, keys: SecretBytes) -> None:
+        await self._context.courier.send(word.route[0], RelayDelivered(word.relay_id))
+        await super()._keep(word, keys)
+
+
+class GivesTwice(KeyManager):
+    """Answers a request with the keys of the one before when it is of the same kind."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._last: dict[Any, GivenKeys] = {}
+
+    async def get_keys(self, **wish: Any) -> GivenKeys:
+        kind = (wish["master"], wish["slave"], wish["count"], wish["size_bits"])
+        given = self._last.pop(kind, None) or await super().get_keys(**wish)
+        self._last[kind] = given
+        return given
+
+
+class TellsKeys(KeyManager):
+    """Writes a key into the log."""
+
+    async def get_keys(self, **wish: Any) -> GivenKeys:
+        given = await super().get_keys(**wish)
+        spelled = given.keys[0].secret.reveal().hex()
+        self._context.recorder.record(EventKind.ALARM, code="debug", text=f"gave {spelled}")
+        return given
+
+
+class ClaimsDevices(KeyManager):
+    """Labels every key as made by devices."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._context.routes.origin = lambda links: "device"  # type: ignore[method-assign]
+        self._context.links.origin = lambda link_id: "device"  # type: ignore[method-assign]

@@ -1,0 +1,85 @@
+"""The network under faults: seeds in which nothing may break, and planted bugs that must be noticed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qanat.key_management import sealing
+from qanat.key_management.accounts import key_costs_bits
+from qanat.simulation.campaign import run_seed
+from qanat.simulation.faults import NO_FAULTS
+from simulation import planted_bugs
+
+SEEDS_TO_NOTICE = 40
+"""A planted bug must be noticed within so many runs."""
+
+
+def run_seeds(first: int, stop: int) -> None:
+    """Run seeds; a failure names the seed, which repeats it exactly."""
+    crashes = 0
+    for seed in range(first, stop):
+        report = run_seed(seed)
+        assert report.held, f"seed {seed}: {report.violations[:3]}"
+        crashes += report.crashes
+    assert crashes >= stop - first, "the faults were too mild to show anything"
+
+
+def test_twelve_seeds_hold() -> None:
+    run_seeds(0, 12)
+
+
+@pytest.mark.slow
+def test_three_hundred_seeds_hold() -> None:
+    run_seeds(1_000, 1_300)
+
+
+@pytest.mark.campaign
+def test_two_thousand_seeds_hold() -> None:
+    run_seeds(10_000, 12_000)
+
+
+def test_without_faults_nothing_fails() -> None:
+    report = run_seed(5, faults=NO_FAULTS)
+    assert report.held, report.violations
+    assert report.crashes == 0
+    assert report.keys_given == 2 * report.keys_fetched > 0
+
+
+def test_a_seed_determines_a_run() -> None:
+    assert run_seed(7).digest == run_seed(7).digest != run_seed(8).digest
+
+
+def notices(invariant: str, **plant: Any) -> bool:
+    """Return whether a violation of this invariant shows within SEEDS_TO_NOTICE runs."""
+    return any(
+        text.startswith(invariant) for seed in range(SEEDS_TO_NOTICE) for text in run_seed(seed, **plant).violations
+    )
+
+
+@pytest.mark.parametrize(
+    ("plant", "invariant"),
+    [
+        ({"store_class": planted_bugs.ForgetsSpends}, "2: "),
+        ({"store_class": planted_bugs.LosesBlocks}, "4: "),
+        ({"store_class": planted_bugs.RepeatsSpends}, "2: "),
+        ({"store_class": planted_bugs.SellsTheReserve}, "3: "),
+        ({"manager_class": planted_bugs.AcknowledgesTooEarly}, "4: "),
+        ({"manager_class": planted_bugs.GivesTwice}, "1: "),
+        ({"manager_class": planted_bugs.TellsKeys}, "5: "),
+        ({"manager_class": planted_bugs.ClaimsDevices}, "6: "),
+    ],
+    ids=lambda value: next(iter(value.values())).__name__ if isinstance(value, dict) else "",
+)
+def test_a_planted_bug_is_noticed(plant: dict[str, Any], invariant: str) -> None:
+    assert notices(invariant, **plant)
+
+
+def test_a_wrong_price_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cheap(*, count: int, size_bits: int, hops: int) -> tuple[int, ...]:
+        costs = key_costs_bits(count=count, size_bits=size_bits, hops=hops)
+        return (costs[0] - 1, *costs[1:])
+
+    monkeypatch.setattr(sealing, "key_costs_bits", cheap)
+    assert notices("3: ")
