@@ -1,0 +1,284 @@
+"""How fast distillation runs: Cascade, Toeplitz hashing, authentication, and the whole chain; one core, best of three.
+
+Cascade and chain count the work of both parties; rates are per bit of reconciled key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from qanat.adapters.system import SystemEntropy
+from qanat.benchmarks.rows import Row
+from qanat.ground.authentication import Authenticator, PadAccount
+from qanat.ground.identifiers import OrderId
+from qanat.ground.keys import SecretBytes
+from qanat.kernels.reference import cascade as plain_cascade
+from qanat.kernels.toeplitz import toeplitz_hash
+from qanat.postprocessing.alice import AliceSession
+from qanat.postprocessing.bob import BobSession
+from qanat.postprocessing.config import DIRECTION_PAD_BITS, SESSION_PAD_BITS, SessionConfig
+from qanat.postprocessing.reconciliation.cascade import (
+    SEED_BYTES,
+    CascadeAnswerer,
+    CascadeCorrector,
+    CascadePlan,
+    Questions,
+    choose_log_blocks,
+)
+from qanat.postprocessing.records import Detections, Preparations, SlotArray
+from qanat.protocols.decoy import DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
+from qanat.protocols.entropy import binary_entropy
+
+REPEATS: Final = 3
+FRAME_BITS: Final = 2**16
+NUM_FRAMES: Final = 64
+BLOCK_BITS: Final = 2**18
+OUTPUT_SHARE: Final = 0.4
+"""Secret bits per reconciled bit: "around 0.4 n" (the paper's Methods, "Privacy amplification")."""
+AUTHENTICATED_BYTES: Final = 2**26
+P_INTENSITIES: Final = (0.945, 0.0525, 0.0025)
+"""Shares of signal, decoy and vacuum among clicks of a link of moderate loss."""
+
+CHAIN_QBER: Final = {"chain-0.5pct": 0.005, "chain-1pct": 0.01, "chain-2.5pct": 0.025}
+TOEPLITZ_LOG_BITS: Final = {"toeplitz-2^18": 18, "toeplitz-2^20": 20, "toeplitz-2^22": 22}
+GOALS_BITS_PER_S: Final = {
+    "cascade-1pct": 150e6,
+    "chain-0.5pct": 70e6,
+    "chain-1pct": 65e6,
+    "chain-2.5pct": 60e6,
+    "toeplitz-2^18": 400e6,
+    "toeplitz-2^20": 160e6,
+    "toeplitz-2^22": 100e6,
+}
+GOAL_AUTHENTICATION_MB_PER_S: Final = 200.0
+
+
+def run(names: Sequence[str]) -> Iterator[Row]:
+    """Run the benchmarks of these names and yield their rows."""
+    for name in names:
+        if name in CHAIN_QBER:
+            yield chain_row(name)
+        elif name in TOEPLITZ_LOG_BITS:
+            yield toeplitz_row(name)
+        elif name == "cascade-1pct":
+            yield cascade_row()
+        elif name == "authentication":
+            yield authentication_row()
+
+
+def cascade_row() -> Row:
+    """Reconcile 64 frames of 65,536 bits at 1 % beside the plain twin on one frame of 4,096."""
+    alice, bob = _noisy_keys(NUM_FRAMES * FRAME_BITS, qber=0.01)
+    _reconcile(alice, bob)  # compiles
+    leaked = 0
+
+    def reconcile() -> None:
+        nonlocal leaked
+        leaked = _reconcile(alice, bob)
+
+    num_bits = NUM_FRAMES * FRAME_BITS
+    rate = num_bits / _best_s(reconcile)
+    small_alice, small_bob = _noisy_keys(4096, qber=0.01)
+    reference_s = _best_s(lambda: _reconcile_plainly(_bits_of(small_alice), _bits_of(small_bob)))
+    return Row(
+        name="cascade-1pct",
+        rate=rate,
+        unit="bit/s",
+        goal=GOALS_BITS_PER_S["cascade-1pct"],
+        reference_name="plain Python, first pass only",
+        reference_rate=4096 / reference_s,
+        note=f"f_EC {leaked / (num_bits * binary_entropy(0.01)):.3f}, {NUM_FRAMES} frames of 2^16 at a time",
+    )
+
+
+def _reconcile(alice: bytes, bob: bytes) -> int:
+    log_blocks = choose_log_blocks(0.01, frame_bits=FRAME_BITS)
+    plan = CascadePlan(NUM_FRAMES, FRAME_BITS, log_blocks, bytes(SEED_BYTES))
+    answerer, corrector = CascadeAnswerer(alice, plan), CascadeCorrector(bob, plan)
+    while (number := corrector.begin_pass()) is not None:
+        questions = corrector.hear_parities(answerer.block_parities(number))
+        while questions is not None:
+            asked = Questions.decode(questions.encode(), num_frames=NUM_FRAMES)
+            questions = corrector.hear_answers(answerer.answer(asked))
+    corrected, _ = corrector.corrected()
+    if corrected != alice:
+        raise ArithmeticError("the benchmark's keys differ after error correction")
+    return corrector.num_parities
+
+
+def _reconcile_plainly(alice: list[int], bob: list[int]) -> None:
+    frame = plain_cascade.Frame(bob)
+    order: list[int | None] = [*plain_cascade.shuffle(1, len(bob))]
+    frame.orders[0] = order
+    nodes = range(len(bob) // 64, 2 * len(bob) // 64)
+    blocks = {node: frame.compared(0, node) for node in nodes}
+    odd = {
+        node: plain_cascade.parity(alice, places) != plain_cascade.parity(bob, places)
+        for node, places in blocks.items()
+    }
+    frame.open_pass(0, order, odd)
+    while frame.questions:
+        frame.absorb([plain_cascade.parity(alice, frame.compared(slot, 2 * node)) for slot, node in frame.questions])
+
+
+def toeplitz_row(name: str) -> Row:
+    """Hash 2^k bits to 0.4 of them, beside SciPy's convolution by Fourier transform."""
+    num_key_bits = 1 << TOEPLITZ_LOG_BITS[name]
+    num_output_bits = int(OUTPUT_SHARE * num_key_bits) // 16 * 16
+    generator = np.random.default_rng(1)
+    key = generator.bytes(num_key_bits // 8)
+    seed = bytearray(generator.bytes((num_key_bits + num_output_bits) // 8))
+    seed[-1] &= 0x7F  # one bit fewer
+
+    def hash_key() -> bytes:
+        return toeplitz_hash(key, bytes(seed), num_key_bits=num_key_bits, num_output_bits=num_output_bits)
+
+    hash_key()  # compiles
+    x, s = (np.array(_bits_of(data), dtype=np.float64) for data in (key, bytes(seed)))
+    rate = num_key_bits / _best_s(hash_key)
+    reference_rate = num_key_bits / _best_s(lambda: np.rint(signal.fftconvolve(s, x)) % 2)
+    return Row(
+        name=name,
+        rate=rate,
+        unit="bit/s",
+        goal=GOALS_BITS_PER_S[name],
+        reference_name="scipy.signal.fftconvolve",
+        reference_rate=reference_rate,
+        note=f"output {OUTPUT_SHARE:g} n",
+    )
+
+
+def authentication_row() -> Row:
+    """Tag 64 MiB in messages of 1 MiB, beside SHA-256."""
+    message = bytes(2**20)
+    pads = bytes(range(DIRECTION_PAD_BITS // 8))
+
+    def authenticate() -> None:
+        authenticator = Authenticator(PadAccount(SecretBytes(pads)))
+        for _ in range(AUTHENTICATED_BYTES // len(message)):
+            authenticator.update(message)
+        authenticator.tag()
+
+    def digest() -> None:
+        hasher = hashlib.sha256()
+        for _ in range(AUTHENTICATED_BYTES // len(message)):
+            hasher.update(message)
+        hasher.digest()
+
+    megabytes = AUTHENTICATED_BYTES / 1e6
+    return Row(
+        name="authentication",
+        rate=megabytes / _best_s(authenticate),
+        unit="MB/s",
+        goal=GOAL_AUTHENTICATION_MB_PER_S,
+        reference_name="SHA-256",
+        reference_rate=megabytes / _best_s(digest),
+        note="Wegman-Carter with Poly1305, 128-bit tag",
+    )
+
+
+def chain_row(name: str) -> Row:
+    """Distil one block of 2^18 bits from detections to secret key, both parties, every message framed and tagged."""
+    light = RecordedLight.draw(CHAIN_QBER[name])
+    _distil(light)  # compiles
+    rate = BLOCK_BITS / _best_s(lambda: _distil(light))
+    generator = np.random.default_rng(1)
+    x, s = (generator.integers(0, 2, size).astype(np.float64) for size in (BLOCK_BITS, int(1.4 * BLOCK_BITS)))
+    return Row(
+        name=name,
+        rate=rate,
+        unit="bit/s",
+        goal=GOALS_BITS_PER_S[name],
+        reference_name="scipy.signal.fftconvolve of one party's block",
+        reference_rate=BLOCK_BITS / _best_s(lambda: signal.fftconvolve(s, x)),
+        note=f"block 2^18 from {light.num_events:,} detections; secret length set to {OUTPUT_SHARE:g} n",
+    )
+
+
+@dataclass(slots=True)
+class RecordedLight:
+    """Detections and preparations drawn beforehand; the source of both parties."""
+
+    detections: Detections
+    preparations: Preparations
+
+    @classmethod
+    def draw(cls, qber: float) -> RecordedLight:
+        """Draw enough events for one block with the error rate ``qber``."""
+        generator = np.random.default_rng(1)
+        size = int(BLOCK_BITS / (0.5 * P_INTENSITIES[0] * 0.9) * 1.03)
+        slots = np.cumsum(generator.geometric(1 / 400, size)).astype(np.uint64)
+        bits, alice_bases, bob_bases = (generator.integers(0, 2, size, dtype=np.uint8) for _ in range(3))
+        errors = (generator.random(size) < qber).astype(np.uint8)
+        intensities = generator.choice(3, size, p=P_INTENSITIES).astype(np.uint8)
+        return cls(
+            Detections(0, int(slots[-1]) + 1, slots, bob_bases, bits ^ errors),
+            Preparations(alice_bases, bits, intensities),
+        )
+
+    @property
+    def num_events(self) -> int:
+        return self.detections.slots.size
+
+    def next_chunk(self) -> Detections:
+        return self.detections
+
+    def reveal(self, slots: SlotArray, /) -> Preparations:  # noqa: ARG002 - the one chunk there is
+        return self.preparations
+
+
+def _set_length(
+    counts: DecoyCounts, protocol: DecoyProtocol, security: SecurityParameters, /, *, leaked_bits: int
+) -> SecretLength:
+    """Return 0.4 n: no proof gives a length for one block alone, and speed does not depend on why it is what it is."""
+    del counts, protocol, security, leaked_bits
+    return SecretLength(int(OUTPUT_SHARE * BLOCK_BITS), "set for timing", (0, 0), (0, 0), (0, 0), {})
+
+
+def _distil(light: RecordedLight) -> None:
+    config = SessionConfig(OrderId("benchmark"), min_key_bits=BLOCK_BITS)
+    pads = bytes(SESSION_PAD_BITS // 8)
+    entropy = SystemEntropy()
+    alice = AliceSession(config, light, SecretBytes(pads), entropy, proof=_set_length)
+    bob = BobSession(config, light, SecretBytes(pads), entropy, proof=_set_length)
+    to_bob, to_alice = list(alice.start()), list(bob.start())
+    while to_bob or to_alice:
+        to_alice += [answer for frame in to_bob for answer in bob.receive(frame)]
+        to_bob = [answer for frame in to_alice for answer in alice.receive(frame)]
+        to_alice = []
+    first, second = alice.result(), bob.result()
+    if first is None or second is None or first.secret != second.secret:
+        raise ArithmeticError("the benchmark's keys differ")
+
+
+def _noisy_keys(num_bits: int, *, qber: float) -> tuple[bytes, bytes]:
+    generator = np.random.default_rng(1)
+    alice = generator.integers(0, 2, num_bits, dtype=np.uint8)
+    bob = alice ^ (generator.random(num_bits) < qber)
+    return _pack(alice), _pack(bob)
+
+
+def _pack(bits: NDArray[np.uint8]) -> bytes:
+    return np.packbits(bits, bitorder="little").tobytes()
+
+
+def _bits_of(packed: bytes) -> list[int]:
+    bits: list[int] = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little").tolist()
+    return bits
+
+
+def _best_s(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
