@@ -443,6 +443,18 @@ def test_two_at_one_node_get_the_key_once_each(play: Play) -> None:
     play(scene)
 
 
+def test_a_wrong_master_finds_nothing_and_spends_nothing(play: Play) -> None:
+    async def scene(store: KeyStore) -> None:
+        key = new_key(dice=DICE)
+        await store.put([key], entitled=frozenset({BOB}), confirmed=True)
+        with pytest.raises(KeyNotFound):
+            await store.supply_by_id([key.key_id], sae=BOB, master=BOB)
+        (got,) = await store.supply_by_id([key.key_id], sae=BOB, master=ALICE)
+        assert got.secret == key.secret
+
+    play(scene)
+
+
 def test_unconfirmed_keys_wait_for_their_confirmation(play: Play) -> None:
     async def scene(store: KeyStore) -> None:
         keys = [new_key(dice=DICE) for _ in range(2)]

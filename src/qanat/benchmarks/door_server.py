@@ -76,7 +76,7 @@ class Supplier:
     async def get_keys_by_id(self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID]) -> Sequence[SecretKey]:
         if self._store is None:
             raise KeyNotFound(f"keys of {master} are not kept here")
-        return await self._store.supply_by_id(key_ids, sae=caller)
+        return await self._store.supply_by_id(key_ids, sae=caller, master=master)
 
 
 def made_keys(pair: SaePair, count: int, size_bits: int) -> list[SecretKey]:

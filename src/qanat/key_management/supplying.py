@@ -112,7 +112,7 @@ class Supplying:
             context.network.site_of(master)
             if not 0 < len(key_ids) <= most or len(set(key_ids)) != len(key_ids):
                 raise BadParameter(f"{len(key_ids)} key ids", remedy=f"name 1 to {most} ids, each once")
-            return await context.store.supply_by_id(key_ids, sae=caller)
+            return await context.store.supply_by_id(key_ids, sae=caller, master=master)
         except RequestError as fault:
             context.recorder.record(EventKind.KEYS_REFUSED, master=master, slave=caller, why=str(fault))
             raise

@@ -194,13 +194,17 @@ class MemoryKeyStore:
             raise KeyShortage(f"{count} keys asked for {pair.master} and {pair.slave}, {len(found)} there")
         return [self._hand_out(key_id, pair.master) for key_id in found]
 
-    async def supply_by_id(self, key_ids: Sequence[KeyID], /, *, sae: SaeId) -> Sequence[SecretKey]:
+    async def supply_by_id(
+        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+    ) -> Sequence[SecretKey]:
         keys = self._fenced().keys
         for key_id in key_ids:
             if key_id not in keys or not keys[key_id].confirmed or sae in keys[key_id].served:
                 raise KeyNotFound(f"no key {key_id} here", remedy="keys are handed out once")
             if sae not in keys[key_id].entitled:
                 raise NotEntitled(f"key {key_id} is not for {sae}")
+            if master is not None and keys[key_id].key.pair.master != master:
+                raise KeyNotFound(f"no key {key_id} of {master} here")
         if len(set(key_ids)) != len(key_ids):
             raise KeyNotFound("a key was asked for twice in one call", remedy="keys are handed out once")
         return [self._hand_out(key_id, sae) for key_id in key_ids]

@@ -207,9 +207,11 @@ class VirtualStore:
             lambda keys: self._witness.keys_supplied(self._node, pair.master, keys),
         )
 
-    async def supply_by_id(self, key_ids: Sequence[KeyID], /, *, sae: SaeId) -> Sequence[SecretKey]:
+    async def supply_by_id(
+        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+    ) -> Sequence[SecretKey]:
         return await self._call(
-            lambda: self._inner.supply_by_id(key_ids, sae=sae),
+            lambda: self._inner.supply_by_id(key_ids, sae=sae, master=master),
             lambda keys: self._witness.keys_supplied(self._node, sae, keys),
         )
 

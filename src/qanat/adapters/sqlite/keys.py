@@ -97,7 +97,7 @@ class KeyTables:
             )
         return self._hand_over(rows, pair.master)
 
-    def supply_by_id(self, key_ids: Sequence[KeyID], *, sae: SaeId) -> Sequence[SecretKey]:
+    def supply_by_id(self, key_ids: Sequence[KeyID], *, sae: SaeId, master: SaeId | None) -> Sequence[SecretKey]:
         """Hand an SAE these keys, in this order; raises KeyNotFound, NotEntitled."""
         rows = []
         for key_id in key_ids:
@@ -106,6 +106,8 @@ class KeyTables:
                 raise _key_not_found(key_id)
             if sae not in _listed(row.waiting):
                 raise NotEntitled(f"key {key_id} is not for {sae}", remedy="ask as one of the SAEs that the key joins")
+            if master is not None and row.master != master:
+                raise _key_not_found(key_id)
             rows.append(row)
         if len(set(key_ids)) < len(key_ids):
             raise _key_not_found(Counter(key_ids).most_common(1)[0][0])

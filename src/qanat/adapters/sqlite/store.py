@@ -107,10 +107,12 @@ class SqliteKeyStore:
             lambda: self._database.key_tables.supply(pair, count=count, size_bits=size_bits, request_id=request_id)
         )
 
-    async def supply_by_id(self, key_ids: Sequence[KeyID], /, *, sae: SaeId) -> Sequence[SecretKey]:
+    async def supply_by_id(
+        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+    ) -> Sequence[SecretKey]:
         """Hand ``sae`` these keys, all or none; raises KeyNotFound, NotEntitled."""
         wanted = [canonical_key_id(key_id) for key_id in key_ids]
-        return await self._commit(lambda: self._database.key_tables.supply_by_id(wanted, sae=sae))
+        return await self._commit(lambda: self._database.key_tables.supply_by_id(wanted, sae=sae, master=master))
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
         """Make keys suppliable; raises KeyNotFound (all or none)."""

@@ -47,9 +47,12 @@ class KeyStore(Protocol):
         the commit. Raises KeyShortage (all or nothing)."""
         ...
 
-    async def supply_by_id(self, key_ids: Sequence[KeyID], /, *, sae: SaeId) -> Sequence[SecretKey]:
-        """Hand ``sae`` these keys, in this order, all or none; its right to them ends with the commit. Raises
-        KeyNotFound, NotEntitled."""
+    async def supply_by_id(
+        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+    ) -> Sequence[SecretKey]:
+        """Hand ``sae`` these keys, in this order, all or none; its right to them ends with the commit. With ``master``,
+        keys of another master are not found: whoever was led to believe in another partner must not get the key that
+        would confirm it. Raises KeyNotFound, NotEntitled."""
         ...
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
