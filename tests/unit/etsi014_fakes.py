@@ -80,7 +80,7 @@ def faults() -> list[QanatError]:
 
 
 def _is_plain(fault: type[QanatError]) -> bool:
-    return fault.__name__ != "NetworkFileError"
+    return fault.__module__ == QanatError.__module__ and fault.__name__ != "NetworkFileError"
 
 
 def _subclasses(root: type[QanatError]) -> list[type[QanatError]]:
