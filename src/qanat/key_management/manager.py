@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyShortage, StoreFailed
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import CONTROLLER, Epoch, EventId, KeyID, NodeId, RequestId, SaeId, SaePair
+from qanat.ground.identifiers import CONTROLLER, Epoch, EventId, KeyID, NodeId, RequestId, SaeId, SaePair, Topic
 from qanat.ground.keys import KeyStatus, PoolId, SecretKey, Selection
 from qanat.ground.network import Network
 from qanat.ground.ports import Clock, Entropy, KeyStore, QKDModule, Tasks, Transport
@@ -29,6 +30,8 @@ from qanat.key_management.supplying import GivenKeys, Supplying
 from qanat.key_management.wire import Announce, LinkReport
 
 __all__ = ["GivenKeys", "KeyManager"]
+
+READY = Topic("ready")
 
 
 class KeyManager:
@@ -87,6 +90,7 @@ class KeyManager:
         await self._open_epoch()
         context.recorder.record(EventKind.NODE_STARTED, epoch=context.courier.epoch)
         self._is_running = True
+        context.tasks.notify(READY)
         for module in self._modules:
             context.tasks.start(self._conversation.follow(module), name=f"{self.node}: events of {module.module_id}")
         context.tasks.start(self._chores(), name=f"{self.node}: chores")
@@ -96,7 +100,7 @@ class KeyManager:
 
     async def get_status(self, *, master: SaeId, slave: SaeId) -> KeyStatus:
         """Return what an application may know of its stock. Raises UnknownNode, NotEntitled, NoRoute, BadParameter."""
-        self._check_running()
+        await self._wait_until_ready()
         return await self._supplying.get_status(SaePair(master, slave))
 
     async def get_keys(
@@ -118,7 +122,7 @@ class KeyManager:
 
         Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NotEntitled, BadParameter (the caller's).
         """
-        self._check_running()
+        await self._wait_until_ready()
         settings = self._context.settings
         return await self._supplying.get_keys(
             SaePair(master, slave),
@@ -135,14 +139,19 @@ class KeyManager:
         Whether the caller may have them is decided by the key itself, not by the name of the master.
         Raises KeyNotFound, NotEntitled, UnknownNode, BadParameter; StoreFailed (ask again).
         """
-        self._check_running()
+        await self._wait_until_ready()
         return await self._supplying.get_keys_by_id(key_ids, caller=caller, master=master)
 
     # --- inside ---
 
-    def _check_running(self) -> None:
-        if not self._is_running:
-            raise KeyShortage(f"the key manager of {self.node!r} is not ready", remedy="ask again in a moment")
+    async def _wait_until_ready(self) -> None:
+        """Return once the store is open; raises KeyShortage when that takes longer than ``settings.wait_s``."""
+        context = self._context
+        deadline = Deadline.after(context.clock, context.settings.wait_s)
+        while not self._is_running:
+            if deadline.has_passed:
+                raise KeyShortage(f"the key manager of {self.node!r} is not ready", remedy="ask again in a moment")
+            await context.tasks.wait(READY, until_monotonic_s=deadline.monotonic_s)
 
     async def _open_epoch(self) -> None:
         """What was unconfirmed at the last end is in doubt and is destroyed. Waits for a store that cannot write."""

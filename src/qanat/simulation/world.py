@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from qanat.control.controller import Controller
 from qanat.control.settings import ControllerSettings
@@ -71,7 +71,7 @@ class World:
         self.faults = faults
         self.witness = Witness(network)
         self.crashes = 0
-        self.line: Line = lambda sender, receiver, message: message
+        self.line: Line = lambda _sender, _receiver, message: message
         self._chance = chance
         self._dice = Dice(chance.child("faults"))
         self._settings = settings or KeyManagerSettings(demand_patience_s=60.0)
@@ -128,8 +128,7 @@ class World:
         value, error = outcome[0] if outcome else (None, CallLost(f"no end within {within_s:g} s"))
         if error is not None:
             raise error
-        result: T = value
-        return result
+        return cast(T, value)
 
     async def sleep(self, seconds: float) -> None:
         await effect(lambda task: self.scheduler.resume_after(seconds, task))
