@@ -51,7 +51,7 @@ class Bench:
         self.alice_prefixes, self.bob_prefixes = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64)
         self.orders = np.zeros((cascade.SLOTS, places), np.uint16)
         self.inverses = np.zeros((cascade.SLOTS, places), np.uint16)
-        self.orders[cascade.TAIL] = self.inverses[cascade.TAIL] = np.arange(places)
+        self.orders[cascade.HALVES] = self.inverses[cascade.HALVES] = np.arange(places)
         self.mask = draw.integers(0, 2**64, places // 64, dtype=np.uint64)
         self.num_blocks = np.zeros(cascade.SLOTS, np.int64)
         self.moved = np.zeros((num_frames, cascade.SLOTS, places // 64), np.uint64)
@@ -67,7 +67,7 @@ class Bench:
 
     def open(self, slot: int, block: int) -> None:
         pairs = ((self.alice, self.alice_prefixes), (self.bob, self.bob_prefixes))
-        if slot == cascade.TAIL:
+        if slot == cascade.HALVES:
             for frames, prefixes in pairs:
                 cascade.masked_prefix_parities(frames, self.mask, prefixes[slot])
             order = [i if int(self.mask[i // 64]) >> i % 64 & 1 else None for i in range(self.places)]
@@ -116,7 +116,7 @@ class Bench:
 def test_the_kernel_asks_and_corrects_like_its_twin(num_frames: int, qber: float) -> None:
     bench = Bench(num_frames=num_frames, places=256, qber=qber, seed=11)
     asked = 0
-    for slot, block in ((0, 16), (1, 64), (2, 128), (cascade.TAIL, 256)):
+    for slot, block in ((0, 16), (1, 64), (2, 128), (cascade.HALVES, 256)):
         bench.open(slot, block)
         while True:
             assert bench.asked() == [twin.questions for twin in bench.twins]

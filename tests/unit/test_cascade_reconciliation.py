@@ -36,7 +36,8 @@ class Outcome:
             self.told_bytes += len(parities)
             self.round_trips += 1
             while questions is not None:
-                answers = answerer.answer(Questions.decode(questions.encode(), num_frames=num_frames))
+                asked = Questions.decode(questions.encode(), num_frames=num_frames, half=questions.half)
+                answers = answerer.answer(asked)
                 questions = corrector.hear_answers(answers)
                 self.told_bytes += len(answers)
                 self.round_trips += 1
@@ -106,8 +107,8 @@ def make_answerer() -> CascadeAnswerer:
     return CascadeAnswerer(bytes(512), CascadePlan(2, 2048, (4, 6, 9), SEED))
 
 
-def questions(*nodes: int) -> Questions:
-    return Questions(np.array([len(nodes), 0], np.uint32), np.array(nodes, np.uint32))
+def questions(*nodes: int, half: int = -1) -> Questions:
+    return Questions(np.array([len(nodes), 0], np.uint32), np.array(nodes, np.uint32), half)
 
 
 def test_passes_out_of_turn_are_refused() -> None:
@@ -123,6 +124,12 @@ def test_questions_that_no_pass_allows_are_refused(node: int) -> None:
     answerer.answer(questions(2047))
     with pytest.raises(PeerProtocolError, match="asked"):
         answerer.answer(questions(node))
+    for number in (1, 2, 3):
+        answerer.block_parities(number)
+    if node >> 17 != 1:
+        with pytest.raises(PeerProtocolError, match="asked"):
+            answerer.answer(questions(node))
+    answerer.answer(questions(3 << 17 | 1, half=13))
 
 
 def test_alice_stops_before_she_has_told_the_whole_key() -> None:

@@ -106,7 +106,7 @@ def _reconcile(alice: bytes, bob: bytes) -> int:
     while (number := corrector.begin_pass()) is not None:
         questions = corrector.hear_parities(answerer.block_parities(number))
         while questions is not None:
-            asked = Questions.decode(questions.encode(), num_frames=NUM_FRAMES)
+            asked = Questions.decode(questions.encode(), num_frames=NUM_FRAMES, half=questions.half)
             questions = corrector.hear_answers(answerer.answer(asked))
     corrected, _ = corrector.corrected()
     if corrected != alice:

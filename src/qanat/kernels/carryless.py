@@ -11,6 +11,7 @@ the processor has is asked before any is compiled.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ NUM_SUMS = LEAF_WORDS + 1
 LEAF_BYTES = 8 * LEAF_WORDS
 
 
+@functools.cache
 def widest_registers() -> int:
     """Return the widest registers in bits that multiply without carry here: 512, 128, or 0 for none."""
     if config.CPU_NAME or config.CPU_FEATURES:  # compiled for another processor than this one

@@ -6,8 +6,8 @@ that were heard once are used for ever ("sub-block reuse", Martinez-Mateo et al.
 
 Each pass is a binary tree over a frame of ``n = 2**m`` places: node 1 is the frame, ``2 v`` and ``2 v + 1`` are the
 halves of ``v``, node ``n + i`` is place ``i``. A *question* asks Alice for the parity of the left half of a node:
-``slot << 17 | node``. Slots 0 to 2 are the passes with a permutation. Slot 3, TAIL, holds the passes that compare the
-parity of a random half of the frame; it is used anew by each of them.
+``slot << 17 | node``. Slots 0 to 2 are the passes with a permutation. In slot 3, HALVES, the tree compares only those
+places that are in a random half of the frame; it is used anew for each half that differs.
 
 Invariant: the nodes that are not split but whose parent is (or that are blocks) cut each pass into intervals whose
 parity Alice has told; ODD says that Bob's differs. The search is over when none is odd.
@@ -21,7 +21,7 @@ from numba import njit
 from qanat.kernels.bitarrays import leading_zeros, popcount
 
 SLOTS = 4
-TAIL = 3
+HALVES = 3
 SLOT_SHIFT = 17
 NODE_MASK = 2**SLOT_SHIFT - 1
 MAX_LOG_FRAME = 16
@@ -82,6 +82,24 @@ def masked_prefix_parities(frames: np.ndarray, mask: np.ndarray, prefix: np.ndar
             chosen = (mask[i >> 6] >> np.uint64(i & 63)) & np.uint64(1)
             total ^= frames[group, i] & (np.uint64(0) - chosen)
             prefix[group, i + 1] = total
+
+
+@njit(cache=True, nogil=True)
+def masked_parities(frames: np.ndarray, masks: np.ndarray, parities: np.ndarray) -> None:
+    """Add up the places that each mask selects.
+
+    frames: uint64, side by side, shape (num_groups, n). masks: uint64, shape (num_masks, n / 64).
+    parities: uint64, shape (num_groups, num_masks), overwritten.
+    """
+    for group in range(frames.shape[0]):
+        for number in range(masks.shape[0]):
+            total = np.uint64(0)
+            for word in range(masks.shape[1]):
+                mask = masks[number, word]
+                for bit in range(64):
+                    chosen = (mask >> np.uint64(bit)) & np.uint64(1)
+                    total ^= frames[group, 64 * word + bit] & (np.uint64(0) - chosen)
+            parities[group, number] = total
 
 
 @njit(cache=True, nogil=True)
@@ -153,7 +171,7 @@ def absorb(
     prefixes: as of the beginning of each pass; moved: uint64, shape (num_frames, SLOTS, n / 64), places corrected
     since, in the order of that pass.
     orders, inverses: uint16, shape (SLOTS, n). num_blocks: int64, shape (SLOTS,), 0 for a pass that has not begun.
-    mask: uint64, shape (n / 64,), the half that TAIL compares. nodes: uint8, shape (num_frames, SLOTS, 2 n).
+    mask: uint64, shape (n / 64,), the half that HALVES compares. nodes: uint8, shape (num_frames, SLOTS, 2 n).
     questions, counts, answers: as in ``answer``. queue: uint32 scratch, shape (SLOTS * n,).
     next_questions, next_counts: filled like questions and counts.
     Returns DONE, CONTRADICTION or OVERFLOW.
@@ -220,7 +238,7 @@ def _correct(frame, place, frames, inverses, num_blocks, mask, moved, nodes, que
     places = frames.shape[1]
     frames[frame >> 6, place] ^= np.uint64(1) << np.uint64(frame & 63)
     for slot in range(SLOTS):
-        outside = slot == TAIL and not (mask[place >> 6] >> np.uint64(place & 63)) & np.uint64(1)
+        outside = slot == HALVES and not (mask[place >> 6] >> np.uint64(place & 63)) & np.uint64(1)
         if num_blocks[slot] == 0 or outside:
             continue
         where = int(inverses[slot, place])

@@ -15,6 +15,7 @@ from qanat.postprocessing.config import SecretLengthProof, SessionConfig
 from qanat.postprocessing.party import Party
 from qanat.postprocessing.reconciliation.cascade import (
     LARGEST_LOG_BLOCK,
+    NUM_HALVES,
     NUM_PASSES,
     SEED_BYTES,
     CascadeAnswerer,
@@ -172,7 +173,9 @@ class AliceSession(Party):
 
     def _on_questions(self, frame: Frame) -> list[bytes]:
         assert self._answerer is not None
-        answers = self._answerer.answer(Questions.decode(frame.body, num_frames=self.config.num_frames))
+        half = read_int(frame, "half", low=-1, high=NUM_HALVES - 1)
+        questions = Questions.decode(frame.body, num_frames=self.config.num_frames, half=half)
+        answers = self._answerer.answer(questions)
         self._count_leak()
         return [self._frame(Kind.ANSWERS, body=answers)]
 

@@ -145,7 +145,7 @@ class BobSession(Party):
         if questions is None:
             return self._next_pass()
         self._expect({Kind.ANSWERS: self._on_answers})
-        return [self._frame(Kind.QUESTIONS, body=questions.encode())]
+        return [self._frame(Kind.QUESTIONS, {"half": questions.half}, questions.encode())]
 
     def _on_hash(self, frame: Frame) -> list[bytes]:
         num_bits = num_hash_bits(self.config.security.eps_cor, key_bytes=len(self._key))

@@ -1,8 +1,8 @@
 """Cascade as two parties: Alice answers questions about parities, Bob asks and corrects.
 
 All frames of a key go through the same pass at the same time, and every round trip carries the questions of all of
-them. Three passes have a permutation and blocks of k1, 4 k1 and 4,096 bits; NUM_TAIL_PASSES more compare the parity of
-a random half of each frame, which a frame with errors left survives with odds of one half each time.
+them. Three passes have a permutation and blocks of k1, 4 k1 and 4,096 bits. A last one compares the parities of
+NUM_HALVES random halves of each frame; a frame with errors left passes each with odds of one half.
 
 Source: block sizes after Martinez-Mateo, Pacher, Peev, Ciurana, Martin, Quantum Inf. Comput. 15, 453 (2015), whose
 best variant has k1 = 2^ceil(log2(1/Q) - 1/2) and a second pass of some 2^9; ours are smaller because every odd block is
@@ -28,9 +28,10 @@ from qanat.kernels import bitarrays, cascade
 WordArray = NDArray[np.uint64]
 IndexArray = NDArray[np.uint32]
 
-NUM_PERMUTED_PASSES = cascade.TAIL
-NUM_TAIL_PASSES = 14
-NUM_PASSES = NUM_PERMUTED_PASSES + NUM_TAIL_PASSES
+NUM_PERMUTED_PASSES = cascade.HALVES
+HALVES_PASS = NUM_PERMUTED_PASSES
+NUM_PASSES = NUM_PERMUTED_PASSES + 1
+NUM_HALVES = 14
 SEED_BYTES = 32
 MIN_QBER = 1e-4
 """Below this the blocks grow no further."""
@@ -63,8 +64,8 @@ class CascadePlan:
 
         The last block of a later permuted pass is left out: the parity of the whole frame is known by then.
         """
-        if number >= NUM_PERMUTED_PASSES:
-            return self.num_frames
+        if number == HALVES_PASS:
+            return self.num_frames * NUM_HALVES
         num_blocks = self.frame_bits >> self.log_blocks[number]
         return self.num_frames * (num_blocks - (number > 0))
 
@@ -93,25 +94,32 @@ class _Frames:
         self.prefixes = np.empty((cascade.SLOTS, num_groups, places + 1), dtype=np.uint64)
         self.orders = np.empty((cascade.SLOTS, places), dtype=np.uint16)
         self.inverses = np.empty((cascade.SLOTS, places), dtype=np.uint16)
-        self.orders[cascade.TAIL] = self.inverses[cascade.TAIL] = np.arange(places)
-        self.mask = np.zeros(places // 64, dtype=np.uint64)
+        self.orders[cascade.HALVES] = self.inverses[cascade.HALVES] = np.arange(places)
+        self.masks = plan.words(HALVES_PASS, NUM_HALVES * places // 64).reshape(NUM_HALVES, -1)
         self.num_parities = 0
         """Parities told or heard so far."""
         bitarrays.spread_frames(_stream(key), plan.num_frames, self.frames)
 
     def begin(self, number: int) -> WordArray:
         """Sum up this party's bits for a pass; return its block parities, uint64, side by side."""
-        slot = min(number, cascade.TAIL)
-        prefix = self.prefixes[slot]
-        if slot == cascade.TAIL:
-            self.mask[:] = self.plan.words(number, self.mask.size)
-            cascade.masked_prefix_parities(self.frames, self.mask, prefix)
-            return np.ascontiguousarray(prefix[:, -1:])
-        cascade.shuffle(self.plan.words(number, 1)[0], self.orders[slot], self.inverses[slot])
-        cascade.prefix_parities(self.frames, self.orders[slot], prefix)
+        if number == HALVES_PASS:
+            return self.half_parities()
+        cascade.shuffle(self.plan.words(number, 1)[0], self.orders[number], self.inverses[number])
+        prefix = self.prefixes[number]
+        cascade.prefix_parities(self.frames, self.orders[number], prefix)
         size = 1 << self.plan.log_blocks[number]
         parities: WordArray = prefix[:, size::size] ^ prefix[:, :-1:size]
         return parities
+
+    def half_parities(self) -> WordArray:
+        """Return the parities of all halves as the bits are now, uint64, shape (num_groups, NUM_HALVES)."""
+        parities = np.empty((self.frames.shape[0], NUM_HALVES), dtype=np.uint64)
+        cascade.masked_parities(self.frames, self.masks, parities)
+        return parities
+
+    def search_half(self, half: int) -> None:
+        """Prepare for questions about the places of one half."""
+        cascade.masked_prefix_parities(self.frames, self.masks[half], self.prefixes[cascade.HALVES])
 
     def note_parities(self, count: int) -> None:
         """Count parities; raises PeerProtocolError when more were told than the key has bits."""
@@ -132,6 +140,7 @@ class CascadeAnswerer:
         """``key``: packed bits, ``plan.num_frames * plan.frame_bits`` of them. Secret."""
         self._state = _Frames(key, plan)
         self._next_pass = 0
+        self._half = -1
 
     @property
     def num_parities(self) -> int:
@@ -152,10 +161,12 @@ class CascadeAnswerer:
     def answer(self, questions: Questions) -> bytes:
         """Return the packed answers; raises PeerProtocolError on questions that no pass so far allows."""
         slots, nodes = questions.nodes >> cascade.SLOT_SHIFT, questions.nodes & cascade.NODE_MASK
-        tail_begun = self._next_pass > NUM_PERMUTED_PASSES
-        begun = (slots < min(self._next_pass, NUM_PERMUTED_PASSES)) | ((slots == cascade.TAIL) & tail_begun)
-        if not (begun & (nodes >= 1) & (nodes < self._state.plan.frame_bits)).all():
+        begun = min(self._next_pass, NUM_PASSES if questions.half >= 0 else NUM_PERMUTED_PASSES)
+        if not ((slots < begun) & (nodes >= 1) & (nodes < self._state.plan.frame_bits)).all():
             raise PeerProtocolError("a parity was asked for that no pass has")
+        if questions.half not in (-1, self._half):
+            self._half = questions.half
+            self._state.search_half(self._half)
         self._state.note_parities(questions.nodes.size)
         answers = np.zeros((questions.nodes.size + 7) // 8, dtype=np.uint8)
         cascade.answer(self._state.prefixes, questions.nodes, questions.counts, answers)
@@ -171,16 +182,18 @@ class Questions:
     """Nodes of which the parity of the left half is wanted, by frame.
 
     counts: uint32, shape (num_frames,): how many each frame has. nodes: uint32, shape (sum of counts,).
+    half: which random half the nodes of slot HALVES are about, -1 before that pass.
     """
 
     counts: IndexArray
     nodes: IndexArray
+    half: int = -1
 
     def encode(self) -> bytes:
         return self.counts.astype("<u4").tobytes() + self.nodes.astype("<u4").tobytes()
 
     @classmethod
-    def decode(cls, body: bytes, *, num_frames: int) -> Questions:
+    def decode(cls, body: bytes, *, num_frames: int, half: int = -1) -> Questions:
         """Read what ``encode`` wrote; raises FrameError."""
         if len(body) % 4 or not num_frames * 4 < len(body) <= (num_frames + MAX_QUESTIONS) * 4:
             raise FrameError("questions of error correction are cut short, none, or too many")
@@ -188,7 +201,7 @@ class Questions:
         counts, nodes = words[:num_frames].copy(), words[num_frames:].copy()
         if int(counts.sum(dtype=np.uint64)) != nodes.size:
             raise FrameError("the questions of error correction are not as many as announced")
-        return cls(counts, nodes)
+        return cls(counts, nodes, half)
 
 
 class CascadeCorrector:
@@ -210,6 +223,8 @@ class CascadeCorrector:
         self._asked_counts = np.zeros(plan.num_frames, dtype=np.uint32)
         self._next_counts = np.zeros(plan.num_frames, dtype=np.uint32)
         self._own_blocks: WordArray = np.empty((0, 0), dtype=np.uint64)
+        self._their_halves: WordArray = self._own_blocks
+        self._half = -1
 
     @property
     def num_parities(self) -> int:
@@ -222,12 +237,6 @@ class CascadeCorrector:
         if self._pass >= NUM_PASSES:
             return None
         self._own_blocks = self._state.begin(self._pass)
-        slot = min(self._pass, cascade.TAIL)
-        self._num_blocks[slot] = self._own_blocks.shape[1]
-        if slot == cascade.TAIL:
-            self._moved[:, slot] = 0
-            used = np.nonzero(self._nodes[:, slot, 1])[0]
-            self._nodes[used, slot] = 0
         return self._pass
 
     def hear_parities(self, body: bytes) -> Questions | None:
@@ -236,12 +245,29 @@ class CascadeCorrector:
         count = plan.num_parities(self._pass)
         self._state.note_parities(count)
         blocks = _spread(body, plan.num_frames, count // plan.num_frames)
+        if self._pass == HALVES_PASS:
+            self._their_halves = blocks
+            return self._search_next_half()
         odd = blocks ^ self._own_blocks[:, : blocks.shape[1]]
         if blocks.shape[1] < self._own_blocks.shape[1]:
             last = np.bitwise_xor.reduce(odd, axis=1, keepdims=True)
             odd = np.concatenate((odd, last), axis=1)
-        slot = min(self._pass, cascade.TAIL)
-        return self._ask(cascade.open_pass(odd, slot, self._nodes, self._next, self._next_counts))
+        self._num_blocks[self._pass] = odd.shape[1]
+        return self._ask(cascade.open_pass(odd, self._pass, self._nodes, self._next, self._next_counts))
+
+    def _search_next_half(self) -> Questions | None:
+        """Ask about the first half whose parity differs in some frame, or return None when none does."""
+        odd = self._their_halves ^ self._state.half_parities()
+        differing = np.nonzero(odd.any(axis=0))[0]
+        if differing.size == 0:
+            return None
+        self._half = int(differing[0])
+        self._state.search_half(self._half)
+        self._num_blocks[cascade.HALVES] = 1
+        self._moved[:, cascade.HALVES] = 0
+        self._nodes[np.nonzero(self._nodes[:, cascade.HALVES, 1])[0], cascade.HALVES] = 0
+        column = np.ascontiguousarray(odd[:, self._half : self._half + 1])
+        return self._ask(cascade.open_pass(column, cascade.HALVES, self._nodes, self._next, self._next_counts))
 
     def hear_answers(self, body: bytes) -> Questions | None:
         """Take the answers to the last questions; return the next, or None when no parity differs any more."""
@@ -250,14 +276,17 @@ class CascadeCorrector:
             raise FrameError(f"{asked} parities were asked for, {len(body)} bytes of answers came")
         self._state.note_parities(asked)
         state = self._state
-        return self._ask(
+        questions = self._ask(
             cascade.absorb(
-                *(state.frames, state.prefixes, state.orders, state.inverses, self._num_blocks, state.mask),
-                *(self._moved, self._nodes, self._asked[:asked], self._asked_counts),
+                *(state.frames, state.prefixes, state.orders, state.inverses, self._num_blocks),
+                *(state.masks[max(self._half, 0)], self._moved, self._nodes, self._asked[:asked], self._asked_counts),
                 np.frombuffer(bytearray(body), dtype=np.uint8),
                 *(self._queue, self._next, self._next_counts),
             )
         )
+        if questions is None and self._pass == HALVES_PASS:
+            return self._search_next_half()
+        return questions
 
     def _ask(self, outcome: int) -> Questions | None:
         if outcome != cascade.DONE:
@@ -268,7 +297,7 @@ class CascadeCorrector:
         self._asked, self._next = self._next, self._asked
         self._asked_counts, self._next_counts = self._next_counts, self._asked_counts
         asked = int(self._asked_counts.sum(dtype=np.uint64))
-        return Questions(self._asked_counts, self._asked[:asked]) if asked else None
+        return Questions(self._asked_counts, self._asked[:asked], self._half) if asked else None
 
     def corrected(self) -> tuple[bytes, bytes]:
         """Return the corrected key and the map of corrected bits, both packed; forget the rest."""
