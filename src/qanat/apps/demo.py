@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -74,18 +73,13 @@ async def demonstrate(network: Network, folder: Path, *, file: Path | None, view
         async with service:
             await service.warm_up()
             view.say(f"{network.title or network.name}: {len(service.managers)} key managers answer, pools are empty")
-            sampler = _PoolSampler(service)
-            sampling = asyncio.create_task(sampler.run())
             courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
             deliveries = []
-            for path in (source, letter):
-                view.say(f"{sender.name} sends {path.name} ({format_size(path.stat().st_size)}) to {receiver.name}")
-                target = folder / "received" / path.name
-                deliveries.append(await courier.deliver(path, target, on_progress=_file_progress(view, path)))
-            sampling.cancel()
-            with suppress(asyncio.CancelledError):
-                await sampling
-            await sampler.sample()
+            async with _PoolSampler(service) as sampler:
+                for path in (source, letter):
+                    view.say(f"{sender.name} sends {path.name} ({format_size(path.stat().st_size)}) to {receiver.name}")
+                    target = folder / "received" / path.name
+                    deliveries.append(await courier.deliver(path, target, on_progress=_file_progress(view, path)))
         duration_s = service.clock.monotonic_s() - began_s
     links = [_link_result(link, log.events, proof) for link in network.links]
     transfers = [_transfer(delivery, log.events) for delivery in deliveries]
@@ -141,18 +135,28 @@ def _file_progress(view: View, path: Path) -> Callable[[Progress], None]:
 
 
 class _PoolSampler:
-    """Looks at the pools of every first end now and then; both ends hold the same."""
+    """Looks at the pools of every first end now and then, once more at the end; both ends hold the same."""
 
     def __init__(self, service: Service) -> None:
         self.samples: list[PoolSample] = []
         self._service = service
 
-    async def run(self) -> None:
+    async def __aenter__(self) -> _PoolSampler:
+        self._sampling = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._sampling.cancel()
+        await asyncio.gather(self._sampling, return_exceptions=True)
+        if kind is None:
+            await self._sample()
+
+    async def _run(self) -> None:
         while True:
-            await self.sample()
+            await self._sample()
             await asyncio.sleep(SAMPLE_PERIOD_S)
 
-    async def sample(self) -> None:
+    async def _sample(self) -> None:
         now_s = self._service.clock.monotonic_s()
         for link in self._service.network.links:
             levels = await self._service.stores[link.ends[0]].levels()

@@ -16,13 +16,16 @@ from qanat.ground.errors import ChannelError, QanatError
 from qanat.ground.identifiers import RequestId, SaeId
 from qanat.ground.network import Application
 from qanat.ground.ports import KeySupply
-from qanat.services.file import FileSettings, Progress, ReceivedFile, SentFile, receive_file, send_file
+from qanat.services.file import FileSettings, Progress, ReceivedFile, RefusedByPeer, SentFile, receive_file, send_file
 
 KEY_PATIENCE_S = 55.0
 """How long one call for keys may wait while the twins make some; the service asks again until its own patience ends."""
 
 FILE_PATIENCE_S = 60.0
 """How long the file service asks again; a link that is told to have failed ends it at once."""
+
+ECHO_S = 2.0
+"""How long one end's fault waits for the other's, which may be its cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,7 @@ class Courier:
         await server.start()
         sending = asyncio.create_task(self._send(source, server.port, on_progress))
         try:
-            ends: list[asyncio.Future[Any]] = [sending, arrival]
-            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_EXCEPTION)
-            faults = [fault for future in done if (fault := future.exception()) is not None]
-            if faults:
-                raise next((fault for fault in faults if not isinstance(fault, ChannelError)), faults[0])
+            await _both(sending, arrival)
         finally:
             sending.cancel()
             arrival.cancel()
@@ -146,3 +145,14 @@ class Courier:
             trace=None,
             patience_s=KEY_PATIENCE_S,
         )
+
+
+async def _both(*ends: asyncio.Future[Any]) -> None:
+    """Return when both ends have finished; raises the fault that came first in fact, not the echo at the other end."""
+    done, open_ = await asyncio.wait(ends, return_when=asyncio.FIRST_EXCEPTION)
+    if any(future.exception() is not None for future in done) and open_:
+        late, _ = await asyncio.wait(open_, timeout=ECHO_S)
+        done |= late
+    faults = [fault for future in done if (fault := future.exception()) is not None]
+    if faults:
+        raise min(faults, key=lambda fault: isinstance(fault, ChannelError | RefusedByPeer))

@@ -135,7 +135,7 @@ def _report(run: LinkRun, node: NodeId, outcome: Outcome[DistilledKey]) -> Block
     key = outcome.result
     if key is None:
         fault = outcome.fault or QanatError("the session ended without a result")
-        return FaultReport(node, type(fault).__name__, fault.message, fault.remedy)
+        return FaultReport(node, type(fault).__name__, fault.message, fault.remedy, is_root=outcome.was_first)
     block = KeyBlock(
         block_id=key.block_id,
         order_id=run.order_id,

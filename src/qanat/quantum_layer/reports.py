@@ -27,12 +27,13 @@ class BlockReport:
 
 @dataclass(frozen=True, slots=True)
 class FaultReport:
-    """Why the session at node ``at`` made no key."""
+    """Why the session at node ``at`` made no key. ``is_root``: it failed by itself, the other one because of it."""
 
     at: NodeId
     code: str
     text: str
     remedy: str
+    is_root: bool = False
 
 
 Report = LinkQuality | BlockReport | FaultReport
@@ -61,7 +62,7 @@ def decode_report(data: bytes) -> Report:
             case 2:
                 return BlockReport(NodeId(header["at"]), _block(header, SecretBytes(frame.body)))
             case 3:
-                return FaultReport(NodeId(header["at"]), header["code"], header["text"], header["remedy"])
+                return FaultReport(**{**header, "at": NodeId(header["at"])})
     except (KeyError, TypeError, ValueError) as fault:
         raise FrameError(f"report of kind {frame.kind} does not hold: {fault}") from None
     raise FrameError(f"no report of kind {frame.kind}")

@@ -180,22 +180,23 @@ class TwinLink:
                 async for data in reports:
                     if open_order.is_stopped:
                         return "the order was stopped"
-                    fault = self._deliver(decode_report(data)) or fault
+                    fault = self._deliver(decode_report(data), fault)
         except QanatError as failure:
             fault = str(failure)
         return fault
 
-    def _deliver(self, report: LinkQuality | BlockReport | FaultReport) -> str | None:
+    def _deliver(self, report: LinkQuality | BlockReport | FaultReport, fault: str | None) -> str | None:
+        """Hand a report to the modules; returns the fault of this block so far, the root rather than its echo."""
         match report:
             case LinkQuality():
                 for module in self.modules.values():
                     module.tell(report)
             case BlockReport(at=node, block=block):
                 self.modules[node].keep(replace(block, finished_utc_s=self.clock.utc_s()))
-            case FaultReport(at=node, code=code, text=text, remedy=remedy):
+            case FaultReport(at=node, code=code, text=text, remedy=remedy, is_root=is_root):
                 self.modules[node].tell(Alarm(code, "critical", text, remedy, self.link.link_id))
-                return text
-        return None
+                return text if is_root or fault is None else fault
+        return fault
 
 
 def _pads_of(order: GenerationOrder, number: int) -> bytes:

@@ -21,10 +21,11 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[R]):
-    """How a party ended: with a result, or with the fault it saw."""
+    """How a party ended: with a result, or with the fault it saw. ``was_first``: the other one ended after it."""
 
     result: R | None
     fault: QanatError | None
+    was_first: bool = False
 
 
 @types.coroutine
@@ -105,9 +106,9 @@ def run_parties(
             try:
                 party.send(None)
             except StopIteration as end:
-                outcomes[place] = Outcome(end.value, None)
+                outcomes[place] = Outcome(end.value, None, was_first=not outcomes)
             except QanatError as fault:
-                outcomes[place] = Outcome(None, fault)
+                outcomes[place] = Outcome(None, fault, was_first=not outcomes)
             if place in outcomes:
                 for other, end_of_wire in enumerate(ends):
                     end_of_wire.peer_is_gone |= other != place

@@ -167,13 +167,14 @@ class _Sending:
                 keys = await self._supply.get_keys(self._peer, count=count, size_bits=KEY_BITS)
                 break
             except KeyShortage as shortage:
-                if deadline.has_passed:
+                if shortage.retry_after_s >= deadline.left_s:
                     raise KeyShortage(
-                        f"no {count} keys with {self._peer} within {self._settings.patience_s:g} s: {shortage.message}",
-                        remedy="look at the links on the way, or wait longer for them",
+                        f"no {count} keys with {self._peer}, nor hope of them within {self._settings.patience_s:g} s: "
+                        f"{shortage.message}",
+                        remedy=shortage.remedy or "look at the links on the way, or wait longer for them",
                         retry_after_s=shortage.retry_after_s,
                     ) from None
-                pause_s = min(max(shortage.retry_after_s, SHORTEST_PAUSE_S), deadline.left_s)
+                pause_s = max(shortage.retry_after_s, SHORTEST_PAUSE_S)
                 await self._clock.sleep_until(self._clock.monotonic_s() + pause_s)
         if len(keys) != count or any(key.size_bits != KEY_BITS for key in keys):
             raise KeyManagementError(

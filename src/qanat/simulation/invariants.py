@@ -150,7 +150,7 @@ class Witness:
         self._batch_bits.setdefault(word.relay_id, {})[word.link_id] = word.pad_range.num_bits
 
     def session_started(self, link_id: LinkId, order_id: OrderId, pads: SpentBits) -> None:
-        """No pads under two sessions. That both ends of one hold the same pads is for the simulated link to see."""
+        """No pads under two sessions. A session whose ends hold different pads makes no key: its link sees to that."""
         for piece in pads.bits.slices:
             place = (link_id, None, piece.block_id)
             earlier = self._messages.take(place, piece.start_bit, piece.stop_bit, f"session {order_id}")

@@ -84,7 +84,9 @@ class SimulatedLink:
             self._scheduler.call_after(PEER_TIMEOUT_S, lambda: self._give_up_waiting(run))
             return
         if len({pads.secret.reveal() for pads in run.pads.values()}) != 1:
-            self._witness.violation(f"2: the ends of order {order.order_id} hold different pads")
+            # a device that outlived its key manager may hold pads of that life: the first tag does not fit
+            self.end(order.order_id, "authentication failed")
+            return
         self._scheduler.call_after(self.block_time_s, lambda: self._make_block(run))
 
     def end(self, order_id: OrderId, fault: str | None, *, silent: NodeId | None = None) -> None:
