@@ -45,11 +45,18 @@ class Intake:
         self._context = context
         self._sessions = sessions
         self._waiting: dict[BlockId, _Waiting] = {}
+        self._taken: dict[BlockId, None] = {}
         self._watches: dict[LinkId, ReserveWatch] = {}
 
     async def on_block_ready(self, module: QKDModule, ready: KeyBlockReady) -> None:
-        """Make a finished block durable and tell the peer; a block that cannot be kept is destroyed, aloud."""
+        """Make a finished block durable and tell the peer; a block that cannot be kept is destroyed, aloud.
+
+        A module that outlived a crash may offer a block twice: the second time is ignored.
+        """
         context = self._context
+        if ready.block_id in self._taken:
+            return
+        self._taken[ready.block_id] = None
         try:
             block = await module.fetch(ready.block_id)
         except BlockUnknown:
