@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections import Counter
 from itertools import pairwise
@@ -57,6 +60,17 @@ def test_keys_go_once_and_only_to_whom_they_are_for(tmp_path: Path) -> None:
         assert same.take() == key.take()
         with pytest.raises(KeyNotFound):
             bob.get_keys_by_id(network.sae("alice"), [key.key_id])
+
+
+def test_the_snippet_in_the_readme_prints_a_key_id(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    with running_network(tmp_path / "data") as network:
+        snippet = snippet.replace('"data/pki"', repr(str(tmp_path / "data" / "pki")))
+        snippet = snippet.replace("https://127.0.0.1:8801", network.url("alice"))
+        done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=90, check=False)
+        assert done.returncode == 0, done.stderr
+        assert re.fullmatch(r"[0-9a-f-]{36} 32 bytes\n", done.stdout)
 
 
 def network_of_alice_asks_for_bobs(network: LiveNetwork, key_id: KeyID) -> None:
