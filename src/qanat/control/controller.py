@@ -22,6 +22,7 @@ from qanat.ground.ports import Clock, Entropy, Tasks, Transport
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.codec import decode_word
 from qanat.key_management.courier import Courier
+from qanat.key_management.memory import forget_oldest
 from qanat.key_management.wire import (
     Announce,
     GenerationCommand,
@@ -246,8 +247,7 @@ class Controller:
     def _close_demand(self, demand: DemandBook, answer: GenerationDone | GenerationFailed) -> None:
         del self._books.demands[demand.word.demand_id]
         self._answers[demand.word.demand_id] = (answer, demand.ordered)
-        while len(self._answers) > self._settings.closed_demands_kept:
-            del self._answers[next(iter(self._answers))]
+        forget_oldest(self._answers, keep=self._settings.closed_demands_kept)
 
     async def _send_answer(self, word: GenerationRequest) -> None:
         answer, cause = self._answers[word.demand_id]

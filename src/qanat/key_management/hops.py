@@ -8,7 +8,6 @@ spends a bit. After a restart nothing is remembered, and the store refuses the b
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from qanat.ground.errors import (
     AuthenticationFailed,
@@ -25,6 +24,7 @@ from qanat.ground.identifiers import NodeId, RequestId
 from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.memory import forget_oldest
 from qanat.key_management.pools import missing_blocks, spend_for_hop
 from qanat.key_management.sealing import check_shape, seal, secret_keys, unseal
 from qanat.key_management.wire import (
@@ -37,11 +37,6 @@ from qanat.key_management.wire import (
     RelayVoid,
     RelayVoided,
 )
-
-V = TypeVar("V")
-
-MAX_ANSWERS = 4096
-"""How many answers are remembered; older relays have long been decided by their origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +60,14 @@ class RelayHops:
         if word.relay_id not in self._answers:
             self._answers[word.relay_id] = None
             self._answers[word.relay_id] = await self._answer(heard, word)
-            _forget_oldest(self._answers)
+            forget_oldest(self._answers)
         if answer := self._answers.get(word.relay_id):
             await self._context.courier.send(answer.peer, answer.word, cause=heard.cause, body=answer.body)
 
     async def on_void(self, heard: Heard, word: RelayVoid) -> None:
         """Destroy a batch that its origin holds in doubt, and refuse it should it come later."""
         self._voided[word.relay_id] = None
-        _forget_oldest(self._voided)
+        forget_oldest(self._voided)
         try:
             await self._context.store.void(Selection(key_ids=frozenset(word.key_ids)))
         except StoreFailed:
@@ -171,8 +166,3 @@ def _explain(fault: QanatError) -> str:
     if isinstance(fault, AuthenticationFailed):
         return f"altered on the way to this node: {fault.message}"
     return str(fault)
-
-
-def _forget_oldest(memory: dict[str, V]) -> None:
-    while len(memory) > MAX_ANSWERS:
-        del memory[next(iter(memory))]

@@ -21,6 +21,7 @@ from qanat.ground.orders import KeyBlockReady
 from qanat.ground.ports import QKDModule
 from qanat.key_management.accounts import ReserveWatch, reserve_bits
 from qanat.key_management.context import Context
+from qanat.key_management.memory import forget_oldest
 from qanat.key_management.pools import available_bits
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.wire import BlocksMissing, BlockStored, Heard, StockReport
@@ -57,6 +58,7 @@ class Intake:
         if ready.block_id in self._taken:
             return
         self._taken[ready.block_id] = None
+        forget_oldest(self._taken)
         try:
             block = await module.fetch(ready.block_id)
         except BlockUnknown:
