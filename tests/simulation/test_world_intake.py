@@ -1,0 +1,136 @@
+"""Blocks from modules into pools, and the sessions that make them: what peers say late, twice or wrongly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import BlockId, NodeId
+from qanat.ground.keys import PoolId, Selection
+from qanat.ground.messages import Message
+from qanat.ground.orders import KeyBlockReady
+from qanat.simulation.world import World, at_once
+from simulation.test_world_requests import (
+    NETWORK,
+    A,
+    B,
+    R,
+    close,
+    count_of,
+    fetch,
+    give,
+    new_world,
+    secrets,
+    stocked_world,
+    swallow,
+    whys,
+)
+
+FIRST_LINK = NETWORK.links[0].link_id
+
+
+def block_ids(world: World, node: NodeId) -> list[BlockId]:
+    """The distilled blocks of the first link that a node's store holds."""
+    disk = world._stores[node].disk
+    return [
+        block_id
+        for block_id, block in disk.blocks.items()
+        if PoolId(FIRST_LINK, A) in block.shares and not block.voided
+    ]
+
+
+def test_both_ends_hold_the_same_blocks_in_the_same_order() -> None:
+    world = new_world(block_bits=6_000)
+    for _ in range(6):
+        give(world, count=5)
+    assert block_ids(world, A) == block_ids(world, R)
+    assert len(block_ids(world, A)) > 2
+    assert count_of(world, EventKind.BLOCK_STORED) == count_of(world, EventKind.BLOCK_DISTILLED)
+    close(world)
+
+
+@pytest.mark.parametrize("kind", ["block-stored", "session-pads", "session-ready", "generation-command", "order-state"])
+def test_a_lost_word_is_said_again(kind: str) -> None:
+    world = new_world()
+    world.line = swallow(kind, first=3)
+    given = give(world)
+    assert fetch(world, given) == secrets(given)
+    close(world)
+
+
+def test_a_block_that_one_end_has_lost_is_voided_at_the_other_and_the_relay_tried_again() -> None:
+    world = new_world(block_bits=6_000)
+    give(world, count=1)
+    (lost,) = block_ids(world, R)
+    at_once(world._stores[R].void(Selection(block_ids=frozenset({lost}))))
+    given = give(world, count=5)
+    assert fetch(world, given) == secrets(given)
+    assert lost not in block_ids(world, A)
+    assert "r does not hold it" in whys(world, EventKind.BLOCK_DROPPED)
+    close(world)
+
+
+def test_a_block_that_is_offered_twice_is_taken_once() -> None:
+    world = new_world()
+    module = world.links[0].modules[A]
+    tell = module.tell
+
+    def tell_twice(event: object) -> None:
+        for _ in range(2 if isinstance(event, KeyBlockReady) else 1):
+            tell(event)  # type: ignore[arg-type]
+
+    module.tell = tell_twice  # type: ignore[method-assign]
+    give(world)
+    distilled = [event.node for event in world.witness.events if event.kind is EventKind.BLOCK_DISTILLED]
+    assert distilled.count(A) == distilled.count(B) == 1
+    close(world)
+
+
+def test_a_late_word_about_other_pads_starts_no_module() -> None:
+    """A "ready" that answers an earlier life of the transmitter's end names other pads: it starts nothing."""
+
+    def other_pads(sender: NodeId, receiver: NodeId, message: Message) -> Message:
+        if message.kind in ("session-ready", "session-refused"):
+            (block, start, stop), *_ = message.fields["pad_range"]  # type: ignore[misc, union-attr]
+            return replace(message, fields={**message.fields, "pad_range": [[block, start + 1024, stop + 1024]]})  # type: ignore[operator]
+        return message
+
+    world = new_world()
+    world.line = other_pads
+    world.spawn(_ask(world), name="asker")
+    world.run(world.sleep(5.0))
+    assert count_of(world, EventKind.BLOCK_DISTILLED) == 0
+    world.line = lambda sender, receiver, message: message
+    world.run(world.sleep(15.0))
+    assert count_of(world, EventKind.KEY_GIVEN) == 1
+    close(world)
+
+
+async def _ask(world: World) -> None:
+    master, slave = NETWORK.sae("alice"), NETWORK.sae("bob")
+    await world.call(A, lambda manager: manager.get_keys(master=master, slave=slave, patience_s=50.0))
+
+
+def test_what_was_unconfirmed_at_a_crash_is_voided_and_said_to_be() -> None:
+    world = stocked_world(block_bits=6_000)
+    world.line = swallow("block-stored")
+    world.spawn(_ask_much(world), name="asker")
+    world.run(world.sleep(3.0))
+    world.crash(R)
+    world.run(world.sleep(6.0))
+    assert "unconfirmed when the node ended" in whys(world, EventKind.KEYS_VOIDED)
+    world.line = lambda sender, receiver, message: message
+    given = give(world, count=5)
+    assert fetch(world, given) == secrets(given)
+    close(world)
+
+
+async def _ask_much(world: World) -> None:
+    """Empty the pools, so that the links are set to work."""
+    master, slave = NETWORK.sae("alice"), NETWORK.sae("bob")
+    for _ in range(4):
+        await world.call(
+            A, lambda manager: manager.get_keys(master=master, slave=slave, count=5, size_bits=512, patience_s=60.0)
+        )
