@@ -10,7 +10,7 @@ import pytest
 
 from qanat.ground.errors import BadParameter, KeyNotFound, KeyShortage, NoRoute, NotEntitled, UnknownNode
 from qanat.ground.events import EventKind, chain
-from qanat.ground.identifiers import CONTROLLER, EventId, KeyID, NodeId, RequestId, SaeId
+from qanat.ground.identifiers import CONTROLLER, EventId, KeyID, LinkId, NodeId, RequestId, SaeId
 from qanat.ground.keys import PoolId, Use
 from qanat.ground.messages import Message
 from qanat.ground.network import Application, Link, Network, Site
@@ -406,7 +406,8 @@ def test_a_link_that_makes_no_key_is_named_with_its_fault() -> None:
 
 
 def test_an_exhausted_reserve_raises_an_alarm_and_ends_orders() -> None:
-    world = new_world(faults=Faults(p_session_fails=1.0), settings=KeyManagerSettings(sessions_per_day=20.0))
+    settings = KeyManagerSettings(sessions_per_day={LinkId("a-r"): 20.0})
+    world = new_world(faults=Faults(p_session_fails=1.0), settings=settings)
     for _ in range(50):
         with pytest.raises(KeyShortage):
             give(world, patience_s=30.0)

@@ -27,6 +27,7 @@ from qanat.ground.network import Network
 from qanat.ground.ports import Job, KeyStore, QKDModule
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
+from qanat.key_management.settings import KeyManagerSettings
 from qanat.quantum_layer.twin import TwinLink
 
 HOST = "127.0.0.1"
@@ -220,6 +221,7 @@ class Service:
             entropy=self.entropy,
             modules=modules,
             recorder=self.recorder(node),
+            settings=KeyManagerSettings(sessions_per_day=sessions_per_day(self.network)),
         )
 
     def _controller(self, tasks: AsyncioTasks) -> Controller:

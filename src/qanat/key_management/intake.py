@@ -114,21 +114,23 @@ class Intake:
 
     async def watch_reserves(self) -> None:
         """Raise the alarm of every link whose authentication reserve comes to its end."""
-        settings = self._context.settings
-        alarm_bits = reserve_bits(days=settings.reserve_alarm_days, sessions_per_day=settings.sessions_per_day)
         for pool, level in (await self._context.store.levels()).items():
-            watch = self._watches.setdefault(pool.link_id, ReserveWatch(alarm_bits)) if pool.is_reserve else None
-            if watch is not None and watch.crosses_down(level.available_bits):
+            if pool.is_reserve and self._watch(pool.link_id).crosses_down(level.available_bits):
                 self._context.recorder.record(
                     EventKind.ALARM,
                     code="reserve-low",
                     severity="warning",
                     link_id=pool.link_id,
-                    text=f"{level.available_bits} bits of authentication reserve are left, alarm level {alarm_bits}",
+                    text=f"only {level.available_bits} bits of authentication reserve are left",
                     remedy="let the link make key, which fills the reserve, or bring new initial key to both ends",
                 )
 
     # --- inside ---
+
+    def _watch(self, link_id: LinkId) -> ReserveWatch:
+        settings = self._context.settings
+        alarm_bits = reserve_bits(days=settings.reserve_alarm_days, sessions_per_day=settings.sessions_of(link_id))
+        return self._watches.setdefault(link_id, ReserveWatch(alarm_bits))
 
     def _why_unfit(self, module: QKDModule, block: KeyBlock) -> str:
         links = self._context.links

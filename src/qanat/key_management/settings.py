@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qanat.ground.identifiers import LinkId
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,15 @@ class KeyManagerSettings:
     store_tries: int = 20
     """How often a block is offered to a store that cannot write, before it is dropped."""
 
-    sessions_per_day: float = 24.0
-    """Distillation sessions of a link per day, on which the alarm of its authentication reserve is based."""
+    sessions_per_day: Mapping[LinkId, float] = field(default_factory=dict)
+    """Distillation sessions per day of each link (24 where it is not named): they decide when its authentication
+    reserve is low."""
     reserve_alarm_days: float = 2.0
     """The alarm comes this long before the reserve would end."""
+
+    def sessions_of(self, link_id: LinkId) -> float:
+        """Return how many sessions a day a link is expected to have."""
+        return self.sessions_per_day.get(link_id, 24.0)
 
     def __post_init__(self) -> None:
         if not 0 < self.min_key_size_bits <= self.key_size_bits <= self.max_key_size_bits:
