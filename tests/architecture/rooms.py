@@ -36,7 +36,7 @@ SCHEMA_ROOMS = frozenset({"doors", "adapters", "ground.network", "apps"})
 
 LIBRARIES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("numpy", "scipy", "numba", "llvmlite"), NUMERIC_ROOMS | {"apps"}),
-    "pydantic": SCHEMA_ROOMS,
+    **dict.fromkeys(("pydantic", "pydantic_core"), SCHEMA_ROOMS),
     **dict.fromkeys(("yaml", "networkx"), TEXT_ROOMS),
     **dict.fromkeys(
         (

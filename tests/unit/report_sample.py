@@ -56,6 +56,7 @@ def sample_link(name: str, ends: tuple[str, str], loss_db: float, length_km: flo
         system="backbone-625",
         loss_db=loss_db,
         length_km=length_km,
+        light_s=7.0,
         sifted_rate_bits_per_s=1_234_567 * scale,
         qber=0.0123,
         f_ec=1.111,

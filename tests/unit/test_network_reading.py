@@ -111,7 +111,7 @@ def line_of(text: str, part: str) -> int:
         ("loss_db: 10.3", "loss_db: many", "loss_db: many", "valid number"),
         ("loss_db: 10.3", "loss_db: .nan", "loss_db: .nan", "finite number"),
         ("loss_db: 10.3", "loss_db: 200", "loss_db: 200", "less than or equal to 100"),
-        ("loss_db: 10.3", "los_db: 10.3", "name: a-b", "loss_db"),
+        ("loss_db: 10.3", "los_db: 10.3", "los_db: 10.3", "los_db"),
         ("length_km: 50.5", "length_km: 0", "length_km: 0", "greater than 0"),
         ("latitude_deg: 31.0", "latitude_deg: 91", "latitude_deg: 91", "less than or equal to 90"),
         ("longitude_deg: 120.3", "longitude_deg: 181", "longitude_deg: 181", "less than or equal to 180"),
@@ -221,3 +221,7 @@ def test_questions_about_strangers_are_answered_with_the_nearest_names() -> None
 def test_a_network_does_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         parse(TEXT).name = "other"  # type: ignore[misc]
+
+
+def test_a_misspelt_field_is_told_what_it_may_be() -> None:
+    assert refused(TEXT.replace("loss_db: 10.3", "los_db: 10.3", 1)).remedy == "is it meant to be loss_db?"

@@ -25,8 +25,8 @@ from qanat.apps.report import (
     life_of_key,
 )
 from qanat.apps.transfer import Courier, Delivery
-from qanat.ground.errors import ConfigurationError, QuantumLayerError
-from qanat.ground.events import Event, EventKind, chain
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.events import Event, EventKind, Json, chain
 from qanat.ground.identifiers import EventId
 from qanat.ground.network import Application, Link, Network
 from qanat.ground.units import format_size
@@ -39,6 +39,13 @@ from qanat.services.file import Progress
 GENERATED_FILE_BYTES = 10_000_000
 LETTER = "From {sender} to {receiver}: keys are born from photons, carried by a relay we trust, and used once.\n"
 SAMPLE_PERIOD_S = 0.25
+TERM_TEXTS = {
+    "entropy_rectilinear": "+ unknown to Eve, rectilinear basis",
+    "entropy_diagonal": "+ unknown to Eve, diagonal basis",
+    "leaked": "- told by error correction",
+    "secrecy": "- secrecy (epsilon)",
+    "correctness": "- correctness (epsilon)",
+}
 WITH_SHORTAGE = (1, 2, 3, 5, 6, 7, 8, 4, 9, 10)
 WITH_ENOUGH = (1, 2, 3, 4, 9, 10)
 
@@ -81,7 +88,7 @@ async def demonstrate(network: Network, folder: Path, *, file: Path | None, view
                     target = folder / "received" / path.name
                     deliveries.append(await courier.deliver(path, target, on_progress=_file_progress(view, path)))
         duration_s = service.clock.monotonic_s() - began_s
-    links = [_link_result(link, log.events, proof) for link in network.links]
+    links = [_link_result(link, log.events, proof) for link in network.links if _figures(link, log.events)]
     transfers = [_transfer(delivery, log.events) for delivery in deliveries]
     relays = _relay_accounts(log.events)
     return DemoResult(
@@ -115,7 +122,7 @@ def _correspondents(network: Network) -> tuple[Application, Application]:
                 return sender, receiver
     raise ConfigurationError(
         f"network {network.name!r} has no two applications at different sites",
-        remedy="add 'applications', each with a name and a site",
+        remedy="the demonstration sends from one site to another: put an application at each of two",
     )
 
 
@@ -168,13 +175,15 @@ class _PoolSampler:
             self.samples.append(PoolSample(now_s, link.name, stock))
 
 
+def _figures(link: Link, events: Sequence[Event]) -> list[Mapping[str, Json]]:
+    """Return the figures of a link's finished blocks; none for a link that no route needed."""
+    told = [e.data for e in events if e.kind is EventKind.LINK_QUALITY and e.data.get("link_id") == link.link_id]
+    return [data for data in told if data["progress"] == 1]
+
+
 def _link_result(link: Link, events: Sequence[Event], proof: KeyProof) -> LinkResult:
     """Return a link's row from the figures of its last finished block."""
-    told = [e for e in events if e.kind is EventKind.LINK_QUALITY and e.data.get("link_id") == link.link_id]
-    finished = [event for event in told if event.data["progress"] == 1]
-    if not finished:
-        raise QuantumLayerError(f"link {link.link_id} finished no block")
-    data = finished[-1].data
+    data = _figures(link, events)[-1]
     details: Mapping[str, float] = data["details"]  # type: ignore[assignment]
     forecast = link_forecast(link.system, loss_db=link.loss_db)
     security = SecurityParameters()
@@ -184,6 +193,7 @@ def _link_result(link: Link, events: Sequence[Event], proof: KeyProof) -> LinkRe
         system=link.system,
         loss_db=link.loss_db,
         length_km=link.length_km,
+        light_s=_number(data["link_time_s"]),
         sifted_rate_bits_per_s=_number(data["sifted_rate_bits_per_s"]),
         qber=_number(data["qber"]),
         f_ec=_number(data["f_ec"]),
@@ -208,19 +218,18 @@ def _link_result(link: Link, events: Sequence[Event], proof: KeyProof) -> LinkRe
         ),
         life=life_of_key(
             detections=int(details["detections"]),
-            sifted_bits=_all_sifted(details),
+            sifted_bits=int(_number(data["sifted_bits"])),
             key_bits=int(details["key_bits"]),
             verified_bits=int(details["key_bits"]),
             leaked_bits=int(details["leaked_bits"]),
             secret_bits=int(details["secret_bits"]),
         ),
         intensities=_intensities(link, details),
-        length_terms_bits={
-            name.removeprefix("terms."): value for name, value in details.items() if name.startswith("terms.")
-        },
+        length_terms_bits={text: details[f"terms.{name}"] for name, text in TERM_TEXTS.items()},
         provenance={
             "loss_db": "input",
             "length_km": "input",
+            "light_s": "predicted (photon level)",
             "sifted_rate_bits_per_s": "predicted (photon level)",
             "qber": "predicted (photon level)",
             "f_ec": "live run",
@@ -230,10 +239,6 @@ def _link_result(link: Link, events: Sequence[Event], proof: KeyProof) -> LinkRe
             "keys_identical": "live run",
         },
     )
-
-
-def _all_sifted(details: Mapping[str, float]) -> int:
-    return int(sum(value for name, value in details.items() if name.startswith("clicks.")))
 
 
 def _intensities(link: Link, details: Mapping[str, float]) -> tuple[IntensitySample, ...]:

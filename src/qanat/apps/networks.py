@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qanat.ground.data import list_names, read_text
-from qanat.ground.errors import ConfigurationError
+from qanat.ground.errors import ConfigurationError, NetworkFileError
 from qanat.ground.network import Network, parse_network
 from qanat.quantum_layer.forecast import link_forecast
 
@@ -24,5 +24,12 @@ def load_network(name: str) -> Network:
         raise ConfigurationError(f"no network {name!r}", remedy=f"name a file, or one of: {', '.join(packaged)}")
     network = parse_network(text, source=name)
     for link in network.links:
-        link_forecast(link.system, loss_db=link.loss_db)
+        try:
+            link_forecast(link.system, loss_db=link.loss_db)
+        except ConfigurationError as fault:
+            lines = text.splitlines()
+            line = next((number for number, row in enumerate(lines, 1) if f"system: {link.system}" in row), None)
+            raise NetworkFileError(
+                f"link {link.name!r}: {fault.message}", source=name, line=line, remedy=fault.remedy
+            ) from None
     return network

@@ -21,7 +21,7 @@ def run_bench(names: Sequence[str], *, as_json: bool) -> int:
         console.print(f"  {row.name}: {_figure(row.rate)} {row.unit}; {row.note}")
         console.print(f"    reference: {row.reference_name}: {_figure(row.reference_rate)} {row.unit}")
     show_table(
-        console,
+        people_console(is_answer=not as_json),
         "Benchmarks",
         ("name", "rate", "unit", "goal", "rate / goal", "rate / reference"),
         [

@@ -23,10 +23,11 @@ def run_demo(name: str, *, file: Path | None, out: Path, as_json: bool) -> int:
     """Run the demonstration; returns 0 only if all that it set out to prove held."""
     network = load_network(name)
     if file is not None and not file.is_file():
-        raise ConfigurationError(f"no file {file}", remedy="name the file to send with --file")
+        what = "is no plain file" if file.exists() else "does not exist"
+        raise ConfigurationError(f"{file} {what}", remedy="name the file to send with --file")
+    make_folder(out)
     with tempfile.TemporaryDirectory(prefix="qanat-demo-") as folder, RunView() as view:
         result = asyncio.run(demonstrate(network, Path(folder), file=file, view=view))
-    out.mkdir(parents=True, exist_ok=True)
     report = out / REPORT_NAME
     report.write_text(render_report(result), encoding="utf-8")
     _show(view, result, report)
@@ -35,9 +36,22 @@ def run_demo(name: str, *, file: Path | None, out: Path, as_json: bool) -> int:
     return 0 if result.all_held else 1
 
 
+def make_folder(folder: Path) -> None:
+    """Make the report's folder before the run, so that no run is in vain; raises ConfigurationError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as fault:
+        raise ConfigurationError(
+            f"no report can be written to {folder}: {fault.strerror}", remedy="name another folder with --out"
+        ) from None
+
+
 def demo_record(result: DemoResult, report: Path) -> dict[str, object]:
     """Return the demonstration as JSON has it."""
     return {
+        "format": "qanat-demo/1",
         "all_held": result.all_held,
         "file_identical": all(transfer.identical for transfer in result.transfers),
         "duration_s": round(result.duration_s, 3),
@@ -45,6 +59,8 @@ def demo_record(result: DemoResult, report: Path) -> dict[str, object]:
             {
                 "link_id": link.link_id,
                 "loss_db": link.loss_db,
+                "length_km": link.length_km,
+                "light_s": link.light_s,
                 "sifted_rate_bits_per_s": link.sifted_rate_bits_per_s,
                 "qber": link.qber,
                 "f_ec": link.f_ec,
@@ -80,7 +96,7 @@ def demo_record(result: DemoResult, report: Path) -> dict[str, object]:
             for transfer in result.transfers
         ],
         "checks": [{"text": check.text, "held": check.held} for check in result.checks],
-        "report": str(report),
+        "report": str(report.resolve()),
     }
 
 
@@ -94,12 +110,13 @@ def _delivered(result: DemoResult, request_id: str) -> str:
 
 def _show(view: RunView, result: DemoResult, report: Path) -> None:
     view.show_table(
-        "Links (loss: input; the rest: predicted, photon by photon)",
-        ("link", "loss dB", "sifted kbit/s", "QBER %", "f_EC", "block Mbit", "epsilon", "secret kbit/s", "keys equal"),
+        "Links: rates in kbit/s, blocks in Mbit (loss: input; the rest: predicted, photon by photon)",
+        ("link", "dB", "light s", "sifted", "QBER %", "f_EC", "block", "epsilon", "secret", "equal"),
         [
             (
                 link.link_id,
                 f"{link.loss_db:.1f}",
+                f"{link.light_s:.1f}",
                 f"{link.sifted_rate_bits_per_s / 1e3:.1f}",
                 f"{100 * link.qber:.2f}",
                 f"{link.f_ec:.3f}",

@@ -12,6 +12,7 @@ from qanat.apps import machine
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.apps.cli.up import SERVICE_FILE
 from qanat.ground.data import list_names
+from qanat.ground.errors import ConfigurationError
 
 
 def run_doctor(*, data: Path | None, as_json: bool) -> int:
@@ -30,7 +31,7 @@ def run_doctor(*, data: Path | None, as_json: bool) -> int:
         print(json.dumps({**findings, "doors": doors}))
     else:
         rows = [*findings.items(), *((f"door of {name}", answer) for name, answer in doors.items())]
-        show_table(people_console(), "This installation", ("what", "found"), rows)
+        show_table(people_console(is_answer=True), "This installation", ("what", "found"), rows)
     return 0 if all(answer.startswith("answers") for answer in doors.values()) else 1
 
 
@@ -44,25 +45,31 @@ def kernel_cache() -> str:
 
 
 def asked_doors(data: Path) -> dict[str, str]:
-    """Ask every application's door of the network that runs on ``data`` for its status; returns node -> answer."""
+    """Ask every door of the network that runs on ``data`` for a status; returns node -> answer.
+
+    A relay's door serves no application: that it refuses one, politely, shows that it answers.
+    """
     from qanat.adapters.tls import TlsFiles
     from qanat.client import Client
-    from qanat.ground.errors import QanatError
+    from qanat.ground.errors import NotEntitled, QanatError
     from qanat.ground.identifiers import SaeId
 
     note = data / SERVICE_FILE
     if not note.exists():
-        return {"-": f"no network is up on {data}: start one with `qanat up --data {data}`"}
+        raise ConfigurationError(f"no network is up on {data}", remedy=f"start one with `qanat up --data {data}`")
     service = json.loads(note.read_text(encoding="utf-8"))
-    applications = service["applications"]
+    applications = list(service["applications"].values())
     answers: dict[str, str] = {}
-    for name, app in applications.items():
-        peers = [other["sae"] for other in applications.values() if other["sae"] != app["sae"]]
+    for node, door in service["doors"].items():
+        app = next((app for app in applications if app["url"] == door["url"]), applications[0])
+        peer = next(other["sae"] for other in applications if other is not app)
         files = TlsFiles(certificate=Path(app["certificate"]), key=Path(app["key"]), ca=Path(service["ca"]))
         try:
-            with Client(app["url"], tls=files, sae=SaeId(app["sae"])) as client:
-                status = client.get_status(SaeId(peers[0]))
-            answers[name] = f"answers at {app['url']}: {status.stored_key_count} keys in stock"
+            with Client(door["url"], tls=files, sae=SaeId(app["sae"]), kme=door["kme"]) as client:
+                status = client.get_status(SaeId(peer))
+            answers[node] = f"answers at {door['url']}: {status.stored_key_count} keys in stock"
+        except NotEntitled:
+            answers[node] = f"answers at {door['url']}: no application here"
         except QanatError as fault:
-            answers[name] = f"does not answer at {app['url']}: {fault}"
+            answers[node] = f"does not answer at {door['url']}: {fault}"
     return answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -43,8 +44,14 @@ def run() -> None:
     app()
 
 
+def _as_interrupt(_number: int, _frame: object) -> None:
+    """End as Ctrl-C does: with everything cleaned up."""
+    signal.raise_signal(signal.SIGINT)
+
+
 def _end_with(command: Callable[..., int], /, *arguments: Any, **options: Any) -> NoReturn:
     """Run a command and exit with its status; an error of ours becomes a line that says whose fault and what to do."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         status = command(*arguments, **options)
     except QanatError as fault:
@@ -56,6 +63,9 @@ def _end_with(command: Callable[..., int], /, *arguments: Any, **options: Any) -
     except KeyboardInterrupt:
         typer.secho("stopped by you; nothing half-sent counts as sent, and no key is used twice", err=True)
         status = 130
+    except OSError as fault:
+        typer.secho(f"error (machine): {fault}", err=True, fg="red")
+        status = 2
     raise typer.Exit(status)
 
 
@@ -85,8 +95,13 @@ def demo(
 @app.command()
 def up(
     network: NetworkArgument = "three-nodes",
-    data: Annotated[Path | None, typer.Option(help="Folder of stores and certificates.")] = None,
-    port: Annotated[int, typer.Option(help="The doors take the ports above this one; 0: any free ports.")] = 8800,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of stores and certificates; by default qanat/NETWORK in the XDG data home."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="The doors take the ports above this one; 0: any free ports.")
+    ] = 8800,
     json: JsonOption = False,
 ) -> None:
     """Bring a network up and keep it running: key managers with their ETSI 014 doors, twins making key on demand."""
@@ -99,7 +114,7 @@ def up(
 def pki(
     network: NetworkArgument,
     out: Annotated[Path, typer.Option(help="Folder to write to; must not exist or be empty.")],
-    reserve_days: Annotated[float, typer.Option(help="Days of authentication tags per link.")] = 10.0,
+    reserve_days: Annotated[float, typer.Option(min=0.1, help="Days of authentication tags per link.")] = 10.0,
     json: JsonOption = False,
 ) -> None:
     """Make certificates of all nodes and applications, and the initial authentication key of every link."""

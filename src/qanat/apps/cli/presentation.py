@@ -23,16 +23,21 @@ NOTES = {
 }
 
 
-def people_console() -> Console:
-    """Return a console on standard error, wide enough for a log where no terminal sets its width."""
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
+def people_console(*, is_answer: bool = False) -> Console:
+    """Return a console, wide enough for a log where no terminal sets its width.
+
+    What a command does goes to standard error; what it was asked for (``is_answer``) to standard output, unless JSON
+    goes there.
+    """
+    stream = sys.stdout if is_answer else sys.stderr
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
 
 
 def show_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column to the left and never broken, the others to the right."""
+    """Print a table: the first column to the left, the others to the right, no cell broken."""
     table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -63,7 +68,7 @@ class RunView:
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""
-        self.console.print(text)
+        self.console.print(text, soft_wrap=True)
 
     def show_progress(self, name: str, fraction: float, note: str = "") -> None:
         """Draw or move the bar called ``name``; it goes away when the fraction reaches one."""
@@ -87,7 +92,7 @@ class RunView:
                 f"{name}: photons to key", fraction, f"{float(str(data.get('link_time_s', 0))):.1f} s of light"
             )
         elif event.kind in NOTES:
-            why = event.data.get("text") or event.data.get("reason") or event.data.get("fault") or ""
+            why = event.data.get("text") or event.data.get("why") or ""
             self.say(f"  [yellow]{NOTES[event.kind]}[/] at {event.node}: {why}")
 
     def show_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

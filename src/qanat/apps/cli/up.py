@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 from pathlib import Path
 
+from qanat.adapters.folder_lock import held
 from qanat.apps import machine
 from qanat.apps.bootstrap import Service
 from qanat.apps.cli.presentation import RunView
@@ -16,6 +18,7 @@ from qanat.apps.networks import load_network
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 
+MAX_PORT = 65_535
 SERVICE_FILE = "service.json"
 """In the data folder while the network is up: where its doors are."""
 
@@ -23,9 +26,14 @@ SERVICE_FILE = "service.json"
 def run_up(name: str, *, data: Path | None, port: int, as_json: bool) -> int:
     """Run until interrupted (Ctrl-C or SIGTERM). Returns 0 after a clean stop."""
     network = load_network(name)
-    folder = data or default_folder(network)
+    folder = (data or default_folder(network)).resolve()
     ports = range(port + 1, port + 1 + len(network.nodes)) if port else ()
-    asyncio.run(_serve(network, folder, ports, as_json))
+    if ports and ports[-1] > MAX_PORT:
+        raise ConfigurationError(
+            f"the {len(ports)} doors above port {port} go beyond {MAX_PORT}", remedy="name a lower --port, or 0"
+        )
+    with held(folder):
+        asyncio.run(_serve(network, folder, ports, as_json))
     return 0
 
 
@@ -38,25 +46,24 @@ def default_folder(network: Network) -> Path:
 async def _serve(network: Network, folder: Path, ports: range | tuple[()], as_json: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     _check_same_network(network, folder)
     with RunView() as view, EventLog(path=folder / "events.jsonl") as log:
         log.listen(view.on_event)
         workers = max(1, machine.num_cores() - 1)
         async with Service(network, folder, log=log, ports=ports, num_workers=workers) as service:
+            view.say("preparing (once): compiling and loading the kernels")
+            await service.warm_up()
             record = service_record(service)
             service_file = folder / SERVICE_FILE
             service_file.write_text(json.dumps(record, indent=2), encoding="utf-8")
             if as_json:
                 print(json.dumps(record), flush=True)
             _show(view, service)
-            warming = asyncio.create_task(service.warm_up())
             try:
                 await stop.wait()
             finally:
-                warming.cancel()
-                await asyncio.gather(warming, return_exceptions=True)
                 service_file.unlink(missing_ok=True)
         view.say("stopped; keys stay in their stores, and the next start goes on with them")
 
@@ -83,7 +90,6 @@ def service_record(service: Service) -> dict[str, object]:
 
 def _check_same_network(network: Network, folder: Path) -> None:
     """Refuse a data folder of another network: its certificates would name nodes that are not here."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     note = folder / "network"
     if not note.exists():
         note.write_text(network.name + "\n", encoding="utf-8")
@@ -114,8 +120,10 @@ def _show(view: RunView, service: Service) -> None:
         one, other = pairs[0]
         files = service.place.sae_files(one.name)
         url = service.door_url(network.site_of(network.sae(one.name)).node)
-        view.say("  a key for " + one.name + " to share with " + other.name + ":")
-        view.say(
-            f"  curl --cacert {files.ca} --cert {files.certificate} --key {files.key} "
-            f"{url}/api/v1/keys/{network.sae(other.name)}/enc_keys"
-        )
+        credentials = f"--cacert {_quoted(files.ca)} --cert {_quoted(files.certificate)} --key {_quoted(files.key)}"
+        view.say(f"A key that {one.name} shares with {other.name} (503 while it is being made: ask again):")
+        view.say(f"  curl {credentials} {url}/api/v1/keys/{network.sae(other.name)}/enc_keys")
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

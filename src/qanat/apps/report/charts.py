@@ -96,7 +96,7 @@ def draw_pools(samples: Sequence[PoolSample]) -> str:
         x_ticks=ticks(0, span_s, about=8),
         y_ticks=[(value, wording.short_bits(value) if value else "0") for value in ticks(0, top_bits, about=5)],
     )
-    sheet.text(axes.left + axes.width / 2, 314, "seconds since the start of the run", "tiny muted", anchor="middle")
+    sheet.text(axes.left + axes.width / 2, 314, "seconds since the first look", "tiny muted", anchor="middle")
     names = sorted({sample.pool for sample in samples})
     ends: list[tuple[float, str, int]] = []
     for place, name in enumerate(names):

@@ -105,7 +105,7 @@ def _request_text(request: Request) -> str:
     generated = 7 in request.numbers
     return (
         f"{'The pools held too little: key had to be made first.' if generated else 'The keys were in stock.'} "
-        f"Steps {', '.join(map(str, request.numbers))}; {span} from request to delivery."
+        f"Steps {', '.join(map(str, request.numbers))}; {span} of computing from request to delivery."
     )
 
 

@@ -16,6 +16,7 @@ from a formula; seen in this run; printed in the paper."""
 LINK_PROVENANCE: Mapping[str, Provenance] = {
     "loss_db": "input",
     "length_km": "input",
+    "light_s": "predicted (photon level)",
     "sifted_rate_bits_per_s": "predicted (photon level)",
     "qber": "predicted (photon level)",
     "f_ec": "predicted (photon level)",
@@ -41,14 +42,14 @@ def life_of_key(
 ) -> tuple[LifeStage, ...]:
     """Return the stages of the key ladder.
 
-    ``detections``: slots in which a detector of Bob's clicked. ``sifted_bits``: of these, both chose one basis, any
-    intensity. ``key_bits``: signal that was not disclosed. ``verified_bits``: of these, equal at both ends by hash.
+    ``detections``: slots in which a detector of Bob's clicked. ``sifted_bits``: of these, signal in which both chose
+    one basis. ``key_bits``: what of it was not disclosed. ``verified_bits``: of these, equal at both ends by hash.
     ``leaked_bits``: parities told by error correction.
     """
     return (
         LifeStage("detections", detections),
-        LifeStage("sifted", sifted_bits, "other basis, or after the block was full"),
-        LifeStage("signal, undisclosed", key_bits, "decoy, vacuum, sample of signal: told to estimate"),
+        LifeStage("sifted", sifted_bits, "other basis, decoy or vacuum, after the block was full"),
+        LifeStage("undisclosed", key_bits, "a sample of the signal: told in clear to estimate"),
         LifeStage("verified", verified_bits, "blocks that failed verification"),
         LifeStage("less error correction", verified_bits - leaked_bits, "parities told in clear"),
         LifeStage("secret", secret_bits, "amplification: multi-photon, phase error, proof terms"),
@@ -82,7 +83,8 @@ class IntensitySample:
 
 @dataclass(frozen=True, slots=True)
 class LinkResult:
-    """A link's row. Rates are per second of the link's own time; ``provenance`` says per field what a number is.
+    """A link's row. Rates are per second of the link's own time, of which the block took ``light_s``; ``provenance``
+    says per field what a number is.
 
     ``eps_total`` is ``eps_sec + eps_cor + num_tags * eps_auth`` of one amplification block of ``block_bits`` bits.
     """
@@ -92,6 +94,7 @@ class LinkResult:
     system: str
     loss_db: float
     length_km: float
+    light_s: float
     sifted_rate_bits_per_s: float
     qber: float
     f_ec: float

@@ -114,5 +114,5 @@ def _draw_generation(sheet: Sheet, request: Request, x: float) -> None:
     top, bottom = HEAD + ROW * (begin + 0.5), HEAD + ROW * (end + 0.5)
     took_s = request.steps[end].monotonic_s - request.steps[begin].monotonic_s
     sheet.rectangle(x - 5, top, 10, bottom - top, "light-fill", round_by=3)
-    sheet.text(x + 12, (top + bottom) / 2 - 2, "photons to key:", "tiny")
+    sheet.text(x + 12, (top + bottom) / 2 - 2, "computed in", "tiny")
     sheet.text(x + 12, (top + bottom) / 2 + 12, wording.seconds(took_s), "tiny strong")

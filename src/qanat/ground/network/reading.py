@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.network.description import Network, great_circle_km, nearest
@@ -30,7 +31,9 @@ def parse_network(text: str, *, source: str) -> Network:
     try:
         network = Network.model_validate(yaml.SafeLoader("").construct_document(root))
     except ValidationError as fault:
-        first = fault.errors(include_url=False)[0]
+        # a misspelt field is two faults, one unknown and one missing: the unknown one shows where to look
+        faults = fault.errors(include_url=False)
+        first = min(faults, key=lambda one: one["type"] != "extra_forbidden")
         at: list[str | int] = [
             part for part in first["loc"] if not isinstance(part, str) or not part.startswith("function-")
         ]
@@ -38,7 +41,7 @@ def parse_network(text: str, *, source: str) -> Network:
             f"{'.'.join(map(str, at)) or 'the file'}: {first['msg'].removeprefix('Value error, ')}",
             source=source,
             line=_line(root, at),
-            remedy=_remedy(first["type"]),
+            remedy=_remedy(first["type"], faults),
         ) from None
     for message, path, remedy in _contradictions(network):
         raise NetworkFileError(message, source=source, line=_line(root, path), remedy=remedy)
@@ -121,13 +124,15 @@ def _line(node: yaml.Node, path: Sequence[str | int]) -> int:
     return line
 
 
-def _remedy(kind: str) -> str:
-    remedies = {
-        "missing": "add the field",
-        "extra_forbidden": "remove it, or look at its spelling",
-        "literal_error": "use one of the values named",
-    }
-    return remedies.get(kind, "")
+def _remedy(kind: str, faults: Sequence[ErrorDetails]) -> str:
+    missing = [str(fault["loc"][-1]) for fault in faults if fault["type"] == "missing"]
+    if kind == "extra_forbidden":
+        return f"is it meant to be {' or '.join(missing)}?" if missing else "remove it, or look at its spelling"
+    if kind.startswith(("greater_than", "less_than")):
+        return "give a number in that range"
+    if kind.endswith(("_parsing", "_type")):
+        return "write a plain value of that kind"
+    return {"missing": "add the field", "literal_error": "use one of the values named"}.get(kind, "see the message")
 
 
 def _contradictions(network: Network) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
