@@ -34,10 +34,14 @@ def people_console(*, is_answer: bool = False) -> Console:
 
 
 def show_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column to the left, the others to the right, no cell broken."""
+    """Print a table: the first column to the left, folded where it must be; the others to the right, never cut."""
     table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+        if number == 0:
+            table.add_column(column, overflow="fold")
+        else:
+            width = max(len(text) for text in (column, *(row[number] for row in rows)))
+            table.add_column(column, justify="right", min_width=width)
     for row in rows:
         table.add_row(*row)
     console.print(table)
