@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from qanat.adapters.tls import Credentials, client_context
+from qanat.adapters.tls import Credentials, client_context, own_identity
 from qanat.doors.etsi014 import delivery
 from qanat.doors.etsi014.parsing import Wishes
 from qanat.ground.errors import ChannelClosed, ChannelTimeout, ConfigurationError, PeerProtocolError
@@ -53,6 +54,11 @@ class Etsi014Client:
         trace: Trace | None = None,
         patience_s: float = DEFAULT_PATIENCE_S,
     ) -> None:
+        if (proven := own_identity(tls.certificate)) != sae:
+            raise ConfigurationError(
+                f"{tls.certificate} is the certificate of {proven or 'nobody'}, not of {sae}",
+                remedy="name the application whose certificate it is",
+            )
         self.sae = sae
         self.trace = trace
         self.patience_s = patience_s
@@ -214,8 +220,14 @@ async def _faults_named(base_url: httpx.URL) -> AsyncIterator[None]:
             f"{base_url} did not answer in time; keys in that answer are lost",
             remedy="ask anew: other keys will be given",
         ) from None
+    except ssl.SSLError as fault:  # the alert that follows a handshake of TLS 1.3; httpx does not translate it
+        reason = str(fault.reason or fault).lower().replace("_", " ")
+        raise ChannelClosed(
+            f"the key manager at {base_url} refused this client's certificate: {reason}; nothing was asked",
+            remedy="use a certificate of the key manager's own authority that is in date",
+        ) from None
     except httpx.TransportError as fault:
         raise ChannelClosed(
-            f"the connection to {base_url} ended before the answer ({fault}); keys in that answer are lost",
+            f"the connection to {base_url} ended before the answer ({fault or 'closed'}); keys in that answer are lost",
             remedy="ask anew; at a first call check that the key manager accepts this certificate",
         ) from None

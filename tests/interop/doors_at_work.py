@@ -60,6 +60,7 @@ class Doors:
     supplier: FakeSupplier
     loop: asyncio.AbstractEventLoop
     doors: list[HttpDoor] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
 
     @property
     def ports(self) -> list[int]:
@@ -78,7 +79,7 @@ def doors_open(credentials: Credentials) -> Iterator[Doors]:
     try:
         for files, saes in ((credentials.node_a, {ALICE, CAROL}), (credentials.node_b, {BOB})):
             app = etsi014_app(Etsi014Door(world.supplier, saes=saes))
-            door = HttpDoor(app, tls=server_context(files))
+            door = HttpDoor(app, tls=server_context(files, on_refused=world.refusals.append))
             world.run(door.start())
             world.doors.append(door)
         yield world

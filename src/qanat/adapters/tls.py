@@ -8,9 +8,12 @@ certificate with none, or with several, proves no identity. Host names say nothi
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from cryptography import x509
 
 from qanat.ground.errors import ConfigurationError
 
@@ -35,12 +38,16 @@ class TlsFiles:
     ca: Path
 
 
-def server_context(files: Credentials) -> ssl.SSLContext:
-    """Return a context that shows our certificate and demands the client's. Raises ConfigurationError."""
+def server_context(files: Credentials, *, on_refused: Callable[[str], None] | None = None) -> ssl.SSLContext:
+    """Return a context that shows our certificate and demands the client's. Raises ConfigurationError.
+
+    ``on_refused`` hears why a handshake failed, in the words of the TLS library; the client hears it as a TLS alert.
+    """
     context = _context(ssl.PROTOCOL_TLS_SERVER, files)
     context.verify_mode = ssl.CERT_REQUIRED
     # No resumption: each connection proves itself anew, so an expired certificate does not live on in a ticket.
     context.num_tickets = 0
+    context.sslobject_class = _telling(on_refused or (lambda _: None))
     return context
 
 
@@ -66,6 +73,20 @@ def peer_identity(connection: ssl.SSLObject | None) -> str | None:
     return uris[0] if len(uris) == 1 else None
 
 
+def own_identity(certificate: Path) -> str | None:
+    """Return the one URI in a certificate file; None without one or with several. Raises ConfigurationError."""
+    try:
+        names = x509.load_pem_x509_certificate(certificate.read_bytes()).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except x509.ExtensionNotFound:
+        return None
+    except (OSError, ValueError) as fault:
+        raise ConfigurationError(f"{certificate} is no certificate: {fault}", remedy="name a PEM file") from None
+    uris = names.value.get_values_for_type(x509.UniformResourceIdentifier)
+    return uris[0] if len(uris) == 1 else None
+
+
 def _context(protocol: ssl._SSLMethod, files: Credentials) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -84,6 +105,31 @@ def _context(protocol: ssl._SSLMethod, files: Credentials) -> ssl.SSLContext:
 def _no_password() -> str:
     # Without this OpenSSL would ask at the terminal and a service would hang at its start.
     raise ValueError("the private key is encrypted; keep it unencrypted, readable by this user alone")
+
+
+def _telling(on_refused: Callable[[str], None]) -> type[ssl.SSLObject]:
+    class Telling(ssl.SSLObject):
+        """Lets the alert of a failed handshake reach the client.
+
+        asyncio resets the connection with the alert still in its buffer. Told that more input is wanted, it sends what
+        it has first; the client, who knows now what is wrong, hangs up, or the handshake's time runs out.
+        """
+
+        fault: ssl.SSLError | None = None
+
+        def do_handshake(self) -> None:
+            if self.fault is not None:
+                raise self.fault
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as fault:
+                self.fault = fault
+                on_refused(str(fault.reason or fault).lower().replace("_", " "))
+                raise ssl.SSLWantReadError from None
+
+    return Telling
 
 
 def _object_for(expected_peer: str) -> type[ssl.SSLObject]:

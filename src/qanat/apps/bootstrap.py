@@ -22,6 +22,7 @@ from qanat.adapters.tls_transport import TlsTransport
 from qanat.apps.event_log import EventLog
 from qanat.control.controller import Controller
 from qanat.doors.etsi014 import Etsi014Door
+from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
 from qanat.ground.network import Network
 from qanat.ground.ports import Job, KeyStore, QKDModule
@@ -235,10 +236,15 @@ class Service:
         )
 
     async def _open_door(self, node: NodeId, manager: KeyManager) -> None:
+        recorder = self.recorder(node)
+
+        def on_refused(why: str) -> None:
+            recorder.record(EventKind.CALLER_REFUSED, why=why)
+
         saes = [sae for sae in self.network.saes if self.network.site_of(sae).node == node]
         door = HttpDoor(
-            etsi014_app(Etsi014Door(manager, saes=saes)),
-            tls=server_context(self.place.node_files(node)),
+            etsi014_app(Etsi014Door(manager, saes=saes, on_refused=on_refused)),
+            tls=server_context(self.place.node_files(node), on_refused=on_refused),
             host=HOST,
             port=self._ports.get(node, 0),
         )

@@ -41,6 +41,7 @@ class EventKind(enum.StrEnum):
     RELAY_FAILED = "relay-failed"
     KEYS_VOIDED = "keys-voided"
     ALARM = "alarm"
+    CALLER_REFUSED = "caller-refused"
 
 
 STEP_OF_KIND: Mapping[EventKind, int] = {kind: number for number, kind in enumerate(list(EventKind)[:10], start=1)}

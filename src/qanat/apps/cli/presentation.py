@@ -20,6 +20,7 @@ NOTES = {
     EventKind.RELAY_FAILED: "a relay failed; its pads are spent, another try follows",
     EventKind.KEYS_REFUSED: "keys were refused",
     EventKind.ALARM: "alarm",
+    EventKind.CALLER_REFUSED: "a caller was refused",
 }
 
 

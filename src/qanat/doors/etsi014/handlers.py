@@ -74,7 +74,10 @@ class Etsi014Door:
         saes: Collection[SaeId],
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         max_patience_s: float = 60.0,
+        on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """``saes``: the applications of this site. ``on_refused`` hears of callers who are none of them."""
+        self._on_refused = on_refused
         self._supplier = supplier
         self._saes = frozenset(saes)
         self._limits = limits
@@ -141,10 +144,12 @@ class Etsi014Door:
     def _caller(self, peer: str | None) -> SaeId:
         """Return the application that the certificate proves; raises NotEntitled when this site serves no such one."""
         if peer is None:
+            self._on_refused("the client certificate proves no identity")
             raise NotEntitled(
                 "the client certificate proves no identity", remedy="use one with exactly one URI as alternative name"
             )
         if peer not in self._saes:
+            self._on_refused(f"{peer!r} is no application of this key manager")
             raise NotEntitled(
                 f"{peer!r} is no application of this key manager",
                 remedy="ask the key manager of your own site, with the certificate of an SAE",
