@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 
 import pytest
@@ -9,11 +10,15 @@ import pytest
 from qanat.adapters.system import SystemEntropy
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import FrameError
+from qanat.ground.framing import encode_frame
 from qanat.ground.identifiers import LinkId, NodeId, OrderId
 from qanat.ground.orders import LinkQuality
 from qanat.ground.randomness import SeededChance
+from qanat.postprocessing.wire import Kind
+from qanat.quantum_layer import link_job
 from qanat.quantum_layer.link_job import LinkRun, distil_link
 from qanat.quantum_layer.reports import BlockReport, FaultReport, Report, decode_report, encode_report
+from qanat.quantum_layer.wire import WireEnd
 
 ENTROPY = SystemEntropy()
 
@@ -74,7 +79,19 @@ def test_a_disturbed_line_ends_in_a_qber_abort_at_both_ends() -> None:
     assert blocks_of(reports) == []
     assert faults_of(reports)[0].code == "QberTooHigh"
     assert "listen" in faults_of(reports)[0].remedy
-    assert len(faults_of(reports)) == 2
+    assert [fault.is_root for fault in faults_of(reports)] in ([True, False], [False, True])
+
+
+def test_a_forged_abort_is_nobodys_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody on the line can write an ABORT of any reason: neither end may report that reason as what it saw."""
+
+    def tapped() -> tuple[WireEnd, WireEnd]:
+        there, back = deque([encode_frame(Kind.ABORT, {"reason": "qber"})]), deque[bytes]()
+        return WireEnd(there, back), WireEnd(back, there)
+
+    monkeypatch.setattr(link_job, "make_wire", tapped)
+    faults = faults_of(reports_of(a_run(min_key_bits=2**18)))
+    assert [fault.is_root for fault in faults] == [False, False]
 
 
 def test_a_block_too_short_for_the_proof_gives_no_key() -> None:

@@ -26,6 +26,7 @@ from qanat.ground.errors import (
     PeerProtocolError,
     QanatError,
     QberTooHigh,
+    QuantumLayerError,
     VerificationFailed,
 )
 from qanat.ground.framing import decode_frame, encode_frame
@@ -180,6 +181,18 @@ def test_qber_above_the_threshold_ends_the_session_before_any_parity() -> None:
     kinds = {decode_frame(data).kind for _, data in talk.sent}
     assert kinds.isdisjoint({Kind.RECONCILE, Kind.PARITIES, Kind.ANSWERS, Kind.HASH, Kind.SEED})
     assert Kind.ABORT in kinds
+
+
+def test_arithmetic_that_fails_its_check_ends_both_sessions_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: Any, **__: Any) -> bytes:
+        raise ArithmeticError("a Fourier transform lost more than a quarter")
+
+    monkeypatch.setattr("qanat.postprocessing.party.toeplitz_hash", lost)
+    talk = talk_of(small_config())
+    assert talk.keys == {}
+    assert type(talk.faults["bob"]) is QuantumLayerError
+    assert "lost more than a quarter" in talk.faults["bob"].message
+    assert "alice" in talk.faults
 
 
 def test_no_secret_bit_is_an_error_at_both_ends() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,12 +16,12 @@ from qanat.ground.errors import BlockUnknown, ConfigurationError, QuantumLayerEr
 from qanat.ground.identifiers import BlockId, LinkId, NodeId, OrderId
 from qanat.ground.keys import BitRange, KeyBlock, PoolId, SecretBytes, SpentBits
 from qanat.ground.network import Link
-from qanat.ground.orders import GenerationOrder, KeyBlockReady, ModuleEvent, OrderEnded
+from qanat.ground.orders import Alarm, GenerationOrder, KeyBlockReady, ModuleEvent, OrderEnded
 from qanat.ground.ports import Job
 from qanat.ground.randomness import SeededChance
 from qanat.quantum_layer import twin as twin_module
 from qanat.quantum_layer.link_job import LinkRun
-from qanat.quantum_layer.reports import BlockReport, encode_report
+from qanat.quantum_layer.reports import BlockReport, FaultReport, encode_report
 from qanat.quantum_layer.twin import TwinLink, TwinModule
 
 LINK = Link(name="one-other", transmitter="one", receiver="other", system="backbone-625", loss_db=10, length_km=40)
@@ -32,7 +33,7 @@ class InlinePool:
 
     num_workers = 1
 
-    def __init__(self, *, fails: bool = False) -> None:
+    def __init__(self, *, fails: Exception | None = None) -> None:
         self.runs: list[LinkRun] = []
         self._fails = fails
 
@@ -42,8 +43,8 @@ class InlinePool:
     async def stream(self, job: Job[Any], /, *, priority: int = 0) -> AsyncIterator[bytes]:
         (run,) = job.arguments
         self.runs.append(run)
-        if self._fails:
-            raise QuantumLayerError("the worker died")
+        if self._fails is not None:
+            raise self._fails
         for node, peer in ((ONE, OTHER), (OTHER, ONE)):
             yield encode_report(BlockReport(node, a_block(run, node, peer)))
 
@@ -125,12 +126,138 @@ def test_both_ends_get_their_blocks_and_can_fetch_them_until_released() -> None:
 def test_a_worker_that_dies_ends_the_order_at_both_ends() -> None:
     async def scenario() -> None:
         async with AsyncioTasks() as tasks:
-            link = a_twin(InlinePool(fails=True), tasks)
+            link = a_twin(InlinePool(fails=QuantumLayerError("the worker died")), tasks)
             for node in LINK.ends:
                 await link.modules[node].start(an_order(node))
             for node in LINK.ends:
                 events = await events_until_end(link.modules[node])
                 assert events == [OrderEnded(OrderId("order"), 0, "the worker died")]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("slip", [ArithmeticError("lost a quarter"), ValueError("a slip"), MemoryError("full")])
+def test_a_job_that_raises_anything_ends_the_order_and_not_the_node(slip: Exception) -> None:
+    async def scenario() -> None:
+        async with AsyncioTasks() as tasks:  # would raise the slip if it got this far
+            link = a_twin(InlinePool(fails=slip), tasks)
+            for node in LINK.ends:
+                await link.modules[node].start(an_order(node, num_blocks=3))
+            for node in LINK.ends:
+                alarm, ended = await events_until_end(link.modules[node])
+                assert isinstance(alarm, Alarm)
+                assert (alarm.code, alarm.severity, alarm.link_id) == ("JobFailed", "critical", LINK.link_id)
+                assert isinstance(ended, OrderEnded)
+                assert ended.blocks_made == 0
+                assert str(slip) in (ended.fault or "")
+
+    asyncio.run(scenario())
+
+
+def wiped(secret: SecretBytes) -> bool:
+    try:
+        secret.reveal()
+    except ValueError:
+        return True
+    return False
+
+
+class PadWatch:
+    """Remembers every secret that a link cuts out of an order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.secrets: list[SecretBytes] = []
+        part = SecretBytes.part
+
+        def watched(secret: SecretBytes, start: int, stop: int) -> SecretBytes:
+            self.secrets.append(part(secret, start, stop))
+            return self.secrets[-1]
+
+        monkeypatch.setattr(SecretBytes, "part", watched)
+
+
+@pytest.mark.parametrize("fails", [None, QuantumLayerError("dark"), ValueError("a slip")])
+def test_after_the_end_no_pad_is_left(monkeypatch: pytest.MonkeyPatch, fails: Exception | None) -> None:
+    watch = PadWatch(monkeypatch)
+
+    async def scenario() -> None:
+        async with AsyncioTasks() as tasks:
+            link = a_twin(InlinePool(fails=fails), tasks)
+            orders = [an_order(node, num_blocks=3) for node in LINK.ends]
+            for order in orders:
+                await link.modules[order.local].start(order)
+                assert order.pads is not None
+                assert wiped(order.pads.secret)  # the link has taken them
+            assert len(watch.secrets) == 6
+            assert not any(map(wiped, watch.secrets))
+            again = an_order(ONE, num_blocks=3)
+            await link.modules[ONE].start(again)
+            assert again.pads is not None
+            assert wiped(again.pads.secret)
+            for node in LINK.ends:
+                await events_until_end(link.modules[node])
+            assert all(map(wiped, watch.secrets))
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_wipes_the_pads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = PadWatch(monkeypatch)
+
+    async def scenario() -> None:
+        pool = InlinePool()
+        async with AsyncioTasks() as tasks:
+            link = a_twin(pool, tasks)
+            await link.modules[ONE].start(an_order(ONE))
+            await link.modules[ONE].stop(OrderId("order"))
+            assert [wiped(secret) for secret in watch.secrets] == [True]
+            await link.modules[OTHER].start(an_order(OTHER))
+            for node in LINK.ends:
+                assert await events_until_end(link.modules[node]) == [
+                    OrderEnded(OrderId("order"), 0, "the order was stopped")
+                ]
+        assert pool.runs == []
+
+    asyncio.run(scenario())
+
+
+def test_the_memory_of_orders_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twin_module, "MAX_ENDED_ORDERS", 4)
+
+    async def scenario() -> None:
+        async with AsyncioTasks() as tasks:
+            link = a_twin(InlinePool(), tasks)
+            for number in range(10):
+                for node in LINK.ends:
+                    await link.modules[node].start(replace(an_order(node), order_id=OrderId(f"order-{number}")))
+                for node in LINK.ends:
+                    await events_until_end(link.modules[node])
+            assert link.num_remembered_orders == 4
+
+    asyncio.run(scenario())
+
+
+class FaultyPool(InlinePool):
+    """Answers with a fault at each end: the first failed by itself, the second heard an ABORT."""
+
+    async def stream(self, job: Job[Any], /, *, priority: int = 0) -> AsyncIterator[bytes]:
+        yield encode_report(FaultReport(ONE, "QberTooHigh", "too many errors", "look", is_root=True))
+        yield encode_report(FaultReport(OTHER, "QberTooHigh", "the other party stopped", "its log", is_root=False))
+
+
+def test_what_only_the_peer_said_is_a_warning_and_no_alarm_of_the_peers_code() -> None:
+    """Anybody on the line can forge an ABORT: it must not raise a critical alarm of his choosing."""
+
+    async def scenario() -> None:
+        async with AsyncioTasks() as tasks:
+            link = a_twin(FaultyPool(), tasks)
+            for node in LINK.ends:
+                await link.modules[node].start(an_order(node))
+            root, _ = await events_until_end(link.modules[ONE])
+            echo, ended = await events_until_end(link.modules[OTHER])
+            assert root == Alarm("QberTooHigh", "critical", "too many errors", "look", LINK.link_id)
+            assert echo == Alarm("PeerStopped", "warning", "the other party stopped", "its log", LINK.link_id)
+            assert ended == OrderEnded(OrderId("order"), 0, "too many errors")
 
     asyncio.run(scenario())
 

@@ -18,6 +18,7 @@ from qanat.ground.errors import (
     PeerProtocolError,
     QanatError,
     QberTooHigh,
+    QuantumLayerError,
 )
 from qanat.ground.events import Json
 from qanat.ground.framing import Frame, decode_frame, encode_frame
@@ -64,6 +65,8 @@ class Party:
         self.sifted = SiftedKey(max_bits=config.key_bits)
         self.link_slots = 0
         self.block_id: BlockId | None = None
+        self.was_stopped_by_peer = False
+        """Whether an ABORT ended this session. Its reason is hearsay: anybody on the line can send one."""
         self._result: DistilledKey | None = None
         self._fault: QanatError | None = None
         self._has_ended = False
@@ -98,8 +101,9 @@ class Party:
     def receive(self, frame: bytes, /) -> Sequence[bytes]:
         """Take one frame of the peer and return the frames to send.
 
-        Raises FrameError, PeerProtocolError, AuthenticationFailed, VerificationFailed, QberTooHigh, NoSecretKey, and
-        what the source of light raises; the session is dead afterwards. A session that has ended takes no frame.
+        Raises FrameError, PeerProtocolError, AuthenticationFailed, VerificationFailed, QberTooHigh, NoSecretKey,
+        QuantumLayerError when the machine's arithmetic fails a check, and what the source of light raises. The session
+        is dead afterwards. A session that has ended takes no frame.
         """
         if self._has_ended:
             raise PeerProtocolError("a frame came for a session that has ended")
@@ -110,6 +114,12 @@ class Party:
         except QanatError as fault:
             self._fault = fault
             raise
+        except ArithmeticError as slip:
+            self._fault = QuantumLayerError(
+                f"this machine's arithmetic failed a check: {slip}",
+                remedy="the block is dropped; when this recurs, do not trust this machine's processor",
+            )
+            raise self._fault from slip
         finally:
             if not is_alive:
                 self._end()
@@ -124,6 +134,7 @@ class Party:
     def _take(self, data: bytes) -> list[bytes]:
         frame = decode_frame(data)
         if frame.kind == Kind.ABORT:
+            self.was_stopped_by_peer = True
             raise aborted_by_peer(frame)
         if frame.kind not in self._expected:
             raise PeerProtocolError(f"a frame of kind {frame.kind} came out of turn")

@@ -66,8 +66,9 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
     for node, outcome in zip(run.ends, outcomes, strict=True):
         if outcome.result is not None and node == run.ends[0]:
             yield encode_report(_figures(run, nature, system, outcome.result))
-    for node, outcome in zip(run.ends, outcomes, strict=True):
-        yield encode_report(_report(run, node, outcome))
+    for node, outcome, party in zip(run.ends, outcomes, (alice, bob), strict=True):
+        is_root = outcome.was_first and not party.was_stopped_by_peer
+        yield encode_report(_report(run, node, outcome, is_root=is_root))
 
 
 def _watched(
@@ -131,11 +132,11 @@ def _figures(run: LinkRun, nature: Nature, system: QKDSystem, key: DistilledKey)
     )
 
 
-def _report(run: LinkRun, node: NodeId, outcome: Outcome[DistilledKey]) -> BlockReport | FaultReport:
+def _report(run: LinkRun, node: NodeId, outcome: Outcome[DistilledKey], *, is_root: bool) -> BlockReport | FaultReport:
     key = outcome.result
     if key is None:
         fault = outcome.fault or QanatError("the session ended without a result")
-        return FaultReport(node, type(fault).__name__, fault.message, fault.remedy, is_root=outcome.was_first)
+        return FaultReport(node, type(fault).__name__, fault.message, fault.remedy, is_root=is_root)
     block = KeyBlock(
         block_id=key.block_id,
         order_id=run.order_id,

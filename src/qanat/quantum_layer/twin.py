@@ -6,10 +6,10 @@ orders that go in and the finished blocks that come out, each end's from that en
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from qanat.ground.errors import BlockUnknown, ConfigurationError, QanatError, UnknownNode
 from qanat.ground.identifiers import BlockId, ModuleId, NodeId, OrderId, Topic
@@ -32,6 +32,18 @@ from qanat.quantum_layer.reports import BlockReport, FaultReport, decode_report
 PEER_PATIENCE_S = 30.0
 """How long one end waits for the other to start the same order."""
 FAR_S = 3600.0
+
+MAX_ENDED_ORDERS = 1024
+"""Ended orders whose ids are kept, so that a repeated start is known for one; beyond, the oldest are forgotten."""
+
+STOPPED = "the order was stopped"
+
+JOB_SLIPS = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError),
+    *(OSError, RuntimeError, TypeError, ValueError),
+)
+"""What a job can raise beside QanatError: slips of a program, or a machine at its end. They cost the order, and an
+operator hears of them; the node and its stock of keys live on."""
 
 
 class TwinModule:
@@ -94,10 +106,17 @@ class TwinModule:
 
 @dataclass(slots=True)
 class _OpenOrder:
-    """An order on its way: which ends have started it, with which pads."""
+    """An order on its way: which ends have started it, and the pads that each still has, one secret per block."""
 
-    started: dict[NodeId, GenerationOrder]
+    pads: dict[NodeId, deque[SecretBytes]] = field(default_factory=dict)
     is_stopped: bool = False
+
+    def wipe(self) -> None:
+        """Overwrite all pads that no block took."""
+        for left in self.pads.values():
+            for secret in left:
+                secret.wipe()
+            left.clear()
 
 
 class TwinLink:
@@ -114,6 +133,7 @@ class TwinLink:
         self._chance = chance
         self._entropy = entropy
         self._orders: dict[OrderId, _OpenOrder] = {}
+        self._ended: OrderedDict[OrderId, set[NodeId]] = OrderedDict()
         self._capability: LinkCapability | None = None
 
     def capability(self) -> LinkCapability:
@@ -122,54 +142,73 @@ class TwinLink:
             self._capability = expected_capability(self.link.link_id, self.link.system, loss_db=self.link.loss_db)
         return self._capability
 
+    @property
+    def num_remembered_orders(self) -> int:
+        """How many orders this link knows of: open ones, and the ids of ended ones."""
+        return len(self._orders) + len(self._ended)
+
     def start(self, module: TwinModule, order: GenerationOrder) -> None:
-        """Note that one end is ready; the light goes on when both are."""
-        open_order = self._orders.setdefault(order.order_id, _OpenOrder({}))
-        if module.node in open_order.started:
+        """Note that one end is ready; the light goes on when both are. The order's pads are the link's from here on."""
+        assert order.pads is not None
+        open_order = self._orders.get(order.order_id)
+        if order.order_id in self._ended or (open_order is not None and module.node in open_order.pads):
+            order.pads.secret.wipe()
+            if open_order is None:
+                self._end(order.order_id, [module.node], 0, STOPPED)
             return
-        open_order.started[module.node] = order
-        if len(open_order.started) == 2:
+        open_order = self._orders.setdefault(order.order_id, _OpenOrder())
+        open_order.pads[module.node] = _taken_pads(order.pads.secret, order.num_blocks)
+        if len(open_order.pads) == 2:
             self.tasks.start(self._make_key(order.order_id, open_order), name=f"{self.link.name} {order.order_id}")
         else:
             self.tasks.start(self._await_peer(order.order_id, open_order), name=f"{self.link.name} waits")
 
     def stop(self, order_id: OrderId) -> None:
-        """End an order; its unfinished key dies in the worker."""
-        if order_id in self._orders:
-            self._orders[order_id].is_stopped = True
+        """End an order; its unfinished key dies in the worker, its pads die here."""
+        open_order = self._orders.get(order_id)
+        if open_order is None:
+            return
+        open_order.is_stopped = True
+        open_order.wipe()
+        if len(open_order.pads) < 2:
+            self._end(order_id, list(open_order.pads), 0, STOPPED)
 
     async def _await_peer(self, order_id: OrderId, open_order: _OpenOrder) -> None:
-        await self.clock.sleep_until(self.clock.monotonic_s() + PEER_PATIENCE_S)
-        if len(open_order.started) < 2:
-            open_order.is_stopped = True
-            for node in open_order.started:
-                self.modules[node].tell(OrderEnded(order_id, 0, fault="the other end of the link did not start"))
+        try:
+            await self.clock.sleep_until(self.clock.monotonic_s() + PEER_PATIENCE_S)
+        finally:
+            if len(open_order.pads) < 2:
+                open_order.wipe()
+        if len(open_order.pads) < 2 and not open_order.is_stopped:
+            self._end(order_id, list(open_order.pads), 0, "the other end of the link did not start")
 
     async def _make_key(self, order_id: OrderId, open_order: _OpenOrder) -> None:
-        transmitter, receiver = self.link.ends
-        first = open_order.started[transmitter]
         made, fault = 0, None
-        for number in range(first.num_blocks):
-            if open_order.is_stopped:
-                fault = "the order was stopped"
-                break
-            run = LinkRun(
-                link_id=self.link.link_id,
-                order_id=order_id,
-                ends=self.link.ends,
-                system=self.link.system,
-                loss_db=self.link.loss_db,
-                disturbance=self.link.disturbance,
-                chance=self._chance.child(order_id, number),
-                entropy=self._entropy,
-                pads=(_pads_of(first, number), _pads_of(open_order.started[receiver], number)),
-            )
-            fault = await self._run_block(run, open_order)
-            if fault is not None:
-                break
-            made += 1
-        for module in self.modules.values():
-            module.tell(OrderEnded(order_id, made, fault))
+        try:
+            for _ in range(min(map(len, open_order.pads.values()))):
+                if open_order.is_stopped:
+                    break
+                fault = await self._run_block(self._next_run(order_id, open_order, made), open_order)
+                if fault is not None:
+                    break
+                made += 1
+        finally:
+            open_order.wipe()
+        self._end(order_id, list(self.modules), made, STOPPED if open_order.is_stopped else fault)
+
+    def _next_run(self, order_id: OrderId, open_order: _OpenOrder, number: int) -> LinkRun:
+        transmitter, receiver = self.link.ends
+        return LinkRun(
+            link_id=self.link.link_id,
+            order_id=order_id,
+            ends=self.link.ends,
+            system=self.link.system,
+            loss_db=self.link.loss_db,
+            disturbance=self.link.disturbance,
+            chance=self._chance.child(order_id, number),
+            entropy=self._entropy,
+            pads=(open_order.pads[transmitter].popleft().take(), open_order.pads[receiver].popleft().take()),
+        )
 
     async def _run_block(self, run: LinkRun, open_order: _OpenOrder) -> str | None:
         """Run one amplification block; returns why it failed, or None."""
@@ -179,27 +218,53 @@ class TwinLink:
             async with aclosing(self._pool.stream(job)) as reports:  # type: ignore[type-var]
                 async for data in reports:
                     if open_order.is_stopped:
-                        return "the order was stopped"
+                        return STOPPED
                     fault = self._deliver(decode_report(data), fault)
         except QanatError as failure:
             fault = str(failure)
+        except JOB_SLIPS as slip:
+            fault = f"the worker's job failed: {type(slip).__name__}: {slip}"
+            remedy = "this is a fault of the program or of this machine: keep the log and report it"
+            self._tell_both(Alarm("JobFailed", "critical", fault, remedy, self.link.link_id))
         return fault
 
     def _deliver(self, report: LinkQuality | BlockReport | FaultReport, fault: str | None) -> str | None:
         """Hand a report to the modules; returns the fault of this block so far, the root rather than its echo."""
         match report:
             case LinkQuality():
-                for module in self.modules.values():
-                    module.tell(report)
+                self._tell_both(report)
             case BlockReport(at=node, block=block):
                 self.modules[node].keep(replace(block, finished_utc_s=self.clock.utc_s()))
-            case FaultReport(at=node, code=code, text=text, remedy=remedy, is_root=is_root):
-                self.modules[node].tell(Alarm(code, "critical", text, remedy, self.link.link_id))
+            case FaultReport(at=node, text=text, is_root=is_root):
+                self.modules[node].tell(self._alarm(report))
                 return text if is_root or fault is None else fault
         return fault
 
+    def _alarm(self, report: FaultReport) -> Alarm:
+        """Return the alarm of a fault. What only the peer said, in a word that anybody can forge, is a warning."""
+        if report.is_root:
+            return Alarm(report.code, "critical", report.text, report.remedy, self.link.link_id)
+        return Alarm("PeerStopped", "warning", report.text, report.remedy, self.link.link_id)
 
-def _pads_of(order: GenerationOrder, number: int) -> bytes:
-    assert order.pads is not None
-    size = len(order.pads.secret) // order.num_blocks
-    return order.pads.secret.part(number * size, (number + 1) * size).take()
+    def _end(self, order_id: OrderId, nodes: list[NodeId], made: int, fault: str | None) -> None:
+        """Tell these ends, once each, that the order has ended, and keep no more of it than its id."""
+        self._orders.pop(order_id, None)
+        told = self._ended.setdefault(order_id, set())
+        for node in nodes:
+            if node not in told:
+                told.add(node)
+                self.modules[node].tell(OrderEnded(order_id, made, fault))
+        while len(self._ended) > MAX_ENDED_ORDERS:
+            self._ended.popitem(last=False)
+
+    def _tell_both(self, event: ModuleEvent) -> None:
+        for module in self.modules.values():
+            module.tell(event)
+
+
+def _taken_pads(secret: SecretBytes, num_blocks: int) -> deque[SecretBytes]:
+    """Return an order's pads, cut block by block, and overwrite what the order itself held."""
+    size = len(secret) // num_blocks
+    pads = deque(secret.part(number * size, (number + 1) * size) for number in range(num_blocks))
+    secret.wipe()
+    return pads
