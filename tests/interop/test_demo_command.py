@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -60,8 +61,11 @@ def test_a_disturbed_link_ends_the_demo_with_the_reason(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("demo", "no-such-network"), ("no network", "three-nodes")),
-        (("demo", "--file", "no-such-file"), ("no file", "--file")),
+        (("demo", "--file", "no-such-file"), ("does not exist", "--file")),
         (("demo", "{bad}"), ("bad.yaml:2", "format")),
+        (("demo", "--out", "/dev/null/report"), ("no report can be written", "--out")),
+        (("up", "--port", "65534"), ("go beyond 65535", "--port")),
+        (("pki", "three-nodes", "--out", "/dev/null/pki"), ("/dev/null",)),
         (("bench", "no-such-benchmark"), ("no benchmark", "photon-sampling")),
     ],
 )
@@ -76,15 +80,49 @@ def test_bad_input_is_named_with_its_remedy(tmp_path: Path, arguments: tuple[str
         assert word in done.stderr
 
 
-def test_ctrl_c_ends_the_demo_cleanly(tmp_path: Path) -> None:
-    process = subprocess.Popen([*QANAT, "demo", "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [*QANAT, "demo", "--out", str(tmp_path / "report")], stderr=subprocess.PIPE, text=True, env=environment
+    )
     assert process.stderr is not None
     with process.stderr:
         for line in process.stderr:
-            if "(" in line and "user asks" in line:
-                process.send_signal(signal.SIGINT)
+            if "user asks" in line:
+                process.send_signal(number)
                 break
         rest = process.stderr.read()
         assert process.wait(timeout=30) == 130
     assert "stopped by you" in rest
     assert "Traceback" not in rest
+    assert [path.name for path in tmp_path.iterdir()] == ["report"], "no keys or certificates are left behind"
+
+
+def test_links_that_no_route_needs_make_no_key_and_no_fault(tmp_path: Path) -> None:
+    network = tmp_path / "ring.yaml"
+    network.write_text(RING, encoding="utf-8")
+    done = qanat("demo", str(network), "--out", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [link["link_id"] for link in result["links"]] == ["c-d", "d-a"], "the way with less loss"
+    assert result["transfers"][0]["key_route"] == ["a", "d", "c"]
+
+
+RING = """
+format: qanat-network/1
+name: ring
+sites:
+  - {name: a, kind: user, latitude_deg: 31.2, longitude_deg: 120.5}
+  - {name: b, kind: relay, latitude_deg: 31.4, longitude_deg: 120.7}
+  - {name: c, kind: user, latitude_deg: 31.2, longitude_deg: 120.9}
+  - {name: d, kind: relay, latitude_deg: 31.0, longitude_deg: 120.7}
+links:
+  - {name: a-b, transmitter: a, receiver: b, system: backbone-625, loss_db: 12, length_km: 48}
+  - {name: b-c, transmitter: b, receiver: c, system: backbone-625, loss_db: 12, length_km: 48}
+  - {name: c-d, transmitter: c, receiver: d, system: backbone-625, loss_db: 10, length_km: 48}
+  - {name: d-a, transmitter: d, receiver: a, system: backbone-625, loss_db: 10, length_km: 48}
+applications:
+  - {name: alice, site: a}
+  - {name: bob, site: c}
+"""
