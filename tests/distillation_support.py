@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import QanatError
 from qanat.ground.identifiers import OrderId
 from qanat.ground.keys import SecretBytes
 from qanat.postprocessing.alice import AliceSession
 from qanat.postprocessing.bob import BobSession
-from qanat.postprocessing.config import SESSION_PAD_BITS, DistilledKey, SessionConfig
+from qanat.postprocessing.config import DistilledKey, SessionConfig
 from qanat.postprocessing.records import Detections, Preparations
 from qanat.protocols.decoy import DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
 

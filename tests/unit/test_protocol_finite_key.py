@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from scipy.stats import hypergeom
 
 from qanat.physics.analytic import link_model
 from qanat.physics.systems import BACKBONE_625
@@ -15,10 +16,12 @@ from qanat.protocols.entropy import binary_entropy
 from qanat.protocols.finite_key import (
     NUM_ERROR_TERMS,
     NUM_ERROR_TERMS_PLAIN,
+    BasisBounds,
     Deviation,
     PhaseErrors,
     basis_bounds,
     correctness_cost_bits,
+    phase_error_upper,
     photon_number_odds,
     secrecy_cost_bits,
     secret_length,
@@ -109,6 +112,58 @@ def test_no_error_seen_is_not_taken_for_no_error() -> None:
     result = secret_length(DecoyCounts(*clean), PROTOCOL, SECURITY, leaked_bits=0)
     for phase, single in zip(result.phase_error_upper, result.single_photon_lower, strict=True):
         assert phase * single > math.log2(2 * NUM_ERROR_TERMS / SECURITY.eps_sec)
+
+
+@pytest.mark.parametrize("choice", PhaseErrors)
+def test_both_forms_count_at_least_the_fewest_errors(choice: PhaseErrors) -> None:
+    deviation = Deviation(SECURITY.eps_sec / 2 / NUM_ERROR_TERMS)
+    clean = replace(counts().diagonal, errors=(0, 0, 0))
+    bounds = basis_bounds(clean, PROTOCOL, deviation, phase_errors=choice)
+    assert bounds.single_photon_errors_upper >= deviation.min_errors() > 35
+    tiny = BasisCounts((0, 0, 0), (0, 0, 0), 0)
+    assert basis_bounds(tiny, PROTOCOL, deviation, phase_errors=choice).single_photon_errors_upper >= 35
+
+
+@pytest.mark.parametrize(("share", "gives_key"), [(0.8, True), (0.4, True), (0.2, False), (0.01, False)])
+def test_a_basis_with_a_key_sample_far_below_its_test_sample_gives_no_key(share: float, gives_key: bool) -> None:
+    """Fewer undisclosed events of one basis against the other's full test sample: below 0.3 nothing is claimed."""
+    block = counts(100_000_000)
+    small = replace(block.diagonal, key_bits=round(block.diagonal.clicks[0] * share))
+    result = secret_length(DecoyCounts(block.rectilinear, small), PROTOCOL, SECURITY, leaked_bits=0)
+    assert (result.phase_error_upper[1] < 0.5) is gives_key
+    assert result.phase_error_upper[0] < 0.5
+    entropy_of_photons = result.terms["entropy_diagonal"] - result.vacuum_lower[1]
+    assert (entropy_of_photons > 0) is gives_key
+
+
+@pytest.mark.parametrize("num_test", [20_000, 900_000])
+@pytest.mark.parametrize("share", [0.3, 0.5, 1.0])
+def test_the_sampling_term_holds_against_the_exact_tail(share: float, num_test: int) -> None:
+    """The exact odds (hypergeometric) of so many key errors behind so few test errors stay below the term paid for."""
+    eps_term = SECURITY.eps_sec / 2 / NUM_ERROR_TERMS
+    deviation = Deviation(eps_term)
+    num_key = round(share * num_test)
+    for seen in (0, 20, 40, 100, 400, 1000):
+        errors = max(float(seen), deviation.min_errors())
+        phase = phase_error_upper(num_key, BasisBounds(0, num_test, errors), deviation)
+        hidden = math.floor(phase * num_key) + 1
+        assert hypergeom.cdf(seen, num_key + num_test, seen + hidden, num_test) <= eps_term
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"eps_sec": 0.0}, "eps_sec"),
+        ({"eps_sec": 60.0}, "eps_sec"),
+        ({"eps_cor": -1.0}, "eps_cor"),
+        ({"eps_cor": 1.0}, "eps_cor"),
+        ({"eps_auth": math.nan}, "eps_auth"),
+        ({"num_tags": 5}, "num_tags"),
+    ],
+)
+def test_epsilons_that_are_no_probabilities_are_refused(wrong: dict[str, float], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        SecurityParameters(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("loss_db", LOSSES_DB)

@@ -19,6 +19,7 @@ from distillation_support import (
     small_config,
 )
 from qanat.ground.bits import count_differences
+from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import (
     FrameError,
     NoSecretKey,
@@ -34,7 +35,7 @@ from qanat.ground.identifiers import BlockId, LinkId, OrderId
 from qanat.ground.keys import BitRange, BlockSlice, PoolId, SecretBytes, SpentBits
 from qanat.postprocessing.alice import AliceSession
 from qanat.postprocessing.bob import BobSession
-from qanat.postprocessing.config import SESSION_PAD_BITS, SessionConfig
+from qanat.postprocessing.config import SessionConfig
 from qanat.postprocessing.wire import Kind
 from qanat.protocols.decoy import SecretLength
 from qanat.protocols.finite_key import secret_length
@@ -276,6 +277,36 @@ def test_an_abort_raises_the_matching_error(reason: Any, error: type[QanatError]
         alice.receive(encode_frame(Kind.ABORT, {"reason": reason}))
 
 
+def test_a_session_takes_so_many_chunks_and_no_more() -> None:
+    enough = talk_of(small_config(max_chunks=6), events=4096)
+    assert len(enough.keys) == 2
+    short = talk_of(small_config(max_chunks=2), events=4096)
+    assert short.keys == {}
+    assert any(type(fault) is QuantumLayerError and "2 chunks" in str(fault) for fault in short.faults.values())
+
+
+def test_nobody_keeps_alice_busy_with_empty_chunks() -> None:
+    alice, bob = make_parties(small_config(max_chunks=3), ArrayLink(seed=1, qber=0.01), seed=1)
+    alice.start()
+    alice.receive(bob.start()[0])
+    for number in range(3):
+        header = {"events": 0, "first": number, "slots": 1}
+        alice.receive(encode_frame(Kind.SLOTS, {**header, "width": 1}))
+        alice.receive(encode_frame(Kind.BASES, header, bytes(16)))
+        alice.receive(encode_frame(Kind.DISCLOSED))
+    with pytest.raises(QuantumLayerError, match="3 chunks") as fault:
+        alice.receive(encode_frame(Kind.SLOTS, {"events": 0, "first": 3, "slots": 1, "width": 1}))
+    assert fault.value.remedy
+
+
+def test_a_chunk_without_a_slot_is_refused() -> None:
+    alice, bob = make_parties(small_config(), ArrayLink(seed=1, qber=0.01), seed=1)
+    alice.start()
+    alice.receive(bob.start()[0])
+    with pytest.raises(FrameError, match="'slots' must be an integer from 1"):
+        alice.receive(encode_frame(Kind.SLOTS, {"events": 0, "first": 0, "slots": 0, "width": 1}))
+
+
 def test_slots_are_not_authenticated_and_all_else_is() -> None:
     """An announcement altered in its spelling only (wider gaps) reaches Alice and no tag objects."""
 
@@ -301,6 +332,7 @@ def test_slots_are_not_authenticated_and_all_else_is() -> None:
         {"block_bits": 2**13 + 64},
         {"min_key_bits": 0},
         {"max_chunk_events": 0},
+        {"max_chunks": 0},
         {"qber_abort": 0.5},
     ],
 )

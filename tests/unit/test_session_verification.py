@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.framing import encode_frame
-from qanat.postprocessing.config import SESSION_PAD_BITS
 from qanat.postprocessing.verification import clear_padding, hash_key_bytes, num_hash_bits, verification_hash
 from qanat.postprocessing.wire import UNAUTHENTICATED, Kind
 

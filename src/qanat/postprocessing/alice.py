@@ -86,8 +86,9 @@ class AliceSession(Party):
         return []
 
     def _on_slots(self, frame: Frame) -> list[bytes]:
+        self._count_chunk()
         first_slot = read_int(frame, "first", low=self._next_slot, high=MAX_SLOT)
-        num_slots = read_int(frame, "slots", low=0, high=MAX_CHUNK_SLOTS)
+        num_slots = read_int(frame, "slots", low=1, high=MAX_CHUNK_SLOTS)
         num_events = read_int(frame, "events", low=0, high=self.config.max_chunk_events)
         width = read_int(frame, "width", low=1, high=MAX_DELTA_BYTES)
         slots = decode_slots(frame.body, width=width, num_events=num_events, first_slot=first_slot, num_slots=num_slots)
@@ -111,6 +112,7 @@ class AliceSession(Party):
             p_disclosed=self.config.protocol.signal_disclosed,
             entropy=self.entropy,
         )
+        self._next_slot = announced.first_slot + announced.num_slots
         self._count_slots(announced, message.num_used)
         self._expect({Kind.DISCLOSED: self._on_disclosed})
         header = {
@@ -120,13 +122,6 @@ class AliceSession(Party):
             "used": message.num_used,
         }
         return [self._frame(Kind.SIFTED, header, message.body)]
-
-    def _count_slots(self, announced: _Announced, num_used: int) -> None:
-        self._next_slot = announced.first_slot + announced.num_slots
-        if num_used < announced.slots.size:
-            self.link_slots += int(announced.slots[num_used - 1]) + 1 - announced.first_slot
-        else:
-            self.link_slots += announced.num_slots
 
     def _on_disclosed(self, frame: Frame) -> list[bytes]:
         assert self._told is not None

@@ -60,6 +60,7 @@ class BobSession(Party):
         return [self._frame(Kind.HELLO, header), self._next_slots()]
 
     def _next_slots(self) -> bytes:
+        self._count_chunk()
         self._piece = next(self._pieces, None)
         if self._piece is None:
             chunk = self._source.next_chunk()
@@ -94,6 +95,8 @@ class BobSession(Party):
         told, theirs = self.sifted.read_sifted(message, piece)
         self.sifted.compare(told, theirs)
         self.ledger.estimation_bits += num_told
+        if num_used < piece.slots.size and not self.sifted.is_full:
+            raise PeerProtocolError("the other party left out events before the key was full")
         self._count_slots(piece, num_used)
         answer = self._frame(Kind.DISCLOSED, body=told.packed())
         if self.sifted.is_full:
@@ -101,14 +104,6 @@ class BobSession(Party):
             return [answer, self._tag()]
         self._expect({Kind.COMMIT: self._on_commit})
         return [answer, self._next_slots()]
-
-    def _count_slots(self, piece: Detections, num_used: int) -> None:
-        if num_used < piece.slots.size and not self.sifted.is_full:
-            raise PeerProtocolError("the other party left out events before the key was full")
-        if num_used < piece.slots.size:
-            self.link_slots += int(piece.slots[num_used - 1]) + 1 - piece.first_slot
-        else:
-            self.link_slots += piece.num_slots
 
     def _on_sift_tag(self, frame: Frame) -> list[bytes]:
         self._check_tag(frame)

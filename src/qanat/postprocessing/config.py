@@ -6,19 +6,15 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Final, Protocol
 
-from qanat.ground.constants import HASH_KEY_BITS, QBER_ABORT, TAG_BITS
+from qanat.ground.constants import QBER_ABORT, SESSION_PAD_BITS
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import BlockId, OrderId
 from qanat.ground.keys import SecretBytes
 from qanat.ground.ledger import Ledger
 from qanat.protocols.decoy import DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
 
-NUM_PHASES: Final = 3
-"""Sift; reconcile and verify; amplify. One tag per direction and phase."""
-
-DIRECTION_PAD_BITS: Final = HASH_KEY_BITS + NUM_PHASES * TAG_BITS
-SESSION_PAD_BITS: Final = 2 * DIRECTION_PAD_BITS
-"""Pads a session starts with: the first half authenticates what Alice sends, the second what Bob sends."""
+DIRECTION_PAD_BITS: Final = SESSION_PAD_BITS // 2
+"""The first half of a session's pads authenticates what Alice sends, the second what Bob sends."""
 
 MIN_LOG_FRAME: Final = 8
 MAX_LOG_FRAME: Final = 16
@@ -32,6 +28,7 @@ class SessionConfig:
     correction": 256 kbit). The session sifts whole blocks until it has ``min_key_bits``; privacy amplification runs
     over all of them at once. ``frame_bits``: what error correction treats as one, a power of two. ``qber_abort``: the
     highest error rate of the disclosed signal. ``max_chunk_events``: detections that one message may announce.
+    ``max_chunks``: announcements that a session takes before it is given up; enough for half an hour in chunks of 1 ms.
     """
 
     session_id: OrderId
@@ -42,6 +39,7 @@ class SessionConfig:
     min_key_bits: int = 4_000_000
     qber_abort: float = QBER_ABORT
     max_chunk_events: int = 2**22
+    max_chunks: int = 2_000_000
 
     def __post_init__(self) -> None:
         if self.frame_bits not in {1 << log for log in range(MIN_LOG_FRAME, MAX_LOG_FRAME + 1)}:
@@ -50,6 +48,8 @@ class SessionConfig:
             raise ValueError(f"block_bits must be a multiple of frame_bits, got {self.block_bits}")
         if self.min_key_bits < 1 or not 1 <= self.max_chunk_events <= 2**22:
             raise ValueError("min_key_bits must be positive, max_chunk_events from 1 to 2^22")
+        if self.max_chunks < 1:
+            raise ValueError(f"max_chunks must be positive, got {self.max_chunks}")
         if not 0 < self.qber_abort < 0.5:
             raise ValueError(f"qber_abort must lie between 0 and 0.5, got {self.qber_abort}")
 

@@ -8,9 +8,10 @@ session is dead; ``farewell`` returns the frames that tell the peer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 from qanat.ground.authentication import TAG_BYTES, Authenticator, PadAccount, forgery_probability
+from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import (
     AuthenticationFailed,
     NoSecretKey,
@@ -29,11 +30,11 @@ from qanat.ground.ports import Entropy
 from qanat.kernels.toeplitz import toeplitz_hash
 from qanat.postprocessing.config import (
     DIRECTION_PAD_BITS,
-    SESSION_PAD_BITS,
     DistilledKey,
     SecretLengthProof,
     SessionConfig,
 )
+from qanat.postprocessing.records import SlotArray
 from qanat.postprocessing.sifting import SiftedKey, count_ones
 from qanat.postprocessing.wire import UNAUTHENTICATED, Kind, abort_code, aborted_by_peer, read_text
 from qanat.protocols.decoy import DecoyCounts, SecretLength
@@ -43,6 +44,19 @@ Handler: TypeAlias = Callable[[Frame], list[bytes]]
 
 OUTPUT_GRAIN_BITS = 16
 """The secret key is cut to a multiple of this, so that it can be halved into whole bytes."""
+
+
+class AnnouncedSlots(Protocol):
+    """A chunk of detections, as far as both parties know it."""
+
+    @property
+    def first_slot(self) -> int: ...
+
+    @property
+    def num_slots(self) -> int: ...
+
+    @property
+    def slots(self) -> SlotArray: ...
 
 
 class Party:
@@ -64,6 +78,7 @@ class Party:
         self.ledger = Ledger(pads=pads.bits if isinstance(pads, SpentBits) else BitRange(()))
         self.sifted = SiftedKey(max_bits=config.key_bits)
         self.link_slots = 0
+        self._num_chunks = 0
         self.block_id: BlockId | None = None
         self.was_stopped_by_peer = False
         """Whether an ABORT ended this session. Its reason is hearsay: anybody on the line can send one."""
@@ -177,6 +192,22 @@ class Party:
         num_bytes, self._transcript_bytes[direction] = self._transcript_bytes[direction], 0
         if forgery_probability(num_bytes=num_bytes) > self.config.security.eps_auth:
             raise PeerProtocolError(f"{num_bytes} bytes in one phase are too long for one tag at eps_auth")
+
+    def _count_chunk(self) -> None:
+        """Raise QuantumLayerError when the session has had its chunks and the key is not full."""
+        self._num_chunks += 1
+        if self._num_chunks > self.config.max_chunks:
+            raise QuantumLayerError(
+                f"{self.config.max_chunks} chunks brought {self.sifted.num_bits} of {self.config.key_bits} key bits",
+                remedy="too little light arrives: check the link, take smaller blocks, or raise max_chunks",
+            )
+
+    def _count_slots(self, chunk: AnnouncedSlots, num_used: int) -> None:
+        """Add the slots up to the last event used, or the whole chunk when all its events were."""
+        if num_used < chunk.slots.size:
+            self.link_slots += int(chunk.slots[num_used - 1]) + 1 - chunk.first_slot
+        else:
+            self.link_slots += chunk.num_slots
 
     def _check_hello(self, frame: Frame) -> None:
         """Raise PeerProtocolError when the peer has another session or other parameters."""

@@ -28,7 +28,7 @@ from qanat.ground.ports import Entropy
 from qanat.kernels import sifting as kernel
 from qanat.postprocessing.records import ByteArray, Detections, Preparations, SlotArray
 from qanat.postprocessing.wire import PlaneReader
-from qanat.protocols.decoy import DIAGONAL, SIGNAL, BasisCounts, DecoyCounts
+from qanat.protocols.decoy import SIGNAL, BasisCounts, DecoyCounts
 
 NUM_BASES, NUM_INTENSITIES = 2, 3
 NONCE_BYTES = 16
@@ -211,7 +211,8 @@ class SiftedKey:
             signal_errors, decoy_errors, vacuum_errors = (int(count) for count in self.told_errors[basis])
             errors = (signal_errors + key_errors[basis], decoy_errors, vacuum_errors)
             bases.append(BasisCounts((signal, decoy, vacuum), errors, key_bits[basis]))
-        return DecoyCounts(bases[0], bases[DIAGONAL])
+        rectilinear, diagonal = bases
+        return DecoyCounts(rectilinear, diagonal)
 
 
 @dataclass(slots=True)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from qanat.ground.constants import TAGGED_PHASES
+
 SIGNAL: Final = 0
 DECOY: Final = 1
 VACUUM: Final = 2
-RECTILINEAR: Final = 0
-DIAGONAL: Final = 1
 INTENSITY_NAMES: Final = ("signal", "decoy", "vacuum")
 BASIS_NAMES: Final = ("rectilinear", "diagonal")
+SESSION_TAGS: Final = 2 * TAGGED_PHASES
+"""Tags of a session: one per phase and direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +68,23 @@ class DecoyCounts:
 
 @dataclass(frozen=True, slots=True)
 class SecurityParameters:
-    """Failure probabilities of one amplification block; they add up (``total``).
+    """Failure probabilities of one amplification block; they add up (``total``), and over blocks once more.
 
     ``eps_sec``: distance from a key that Eve knows nothing of. ``eps_cor``: the two keys differ. ``eps_auth``: one
-    forged tag, of ``num_tags``.
+    forged tag, of ``num_tags``, which are no fewer than a session has.
     """
 
     eps_sec: float = 0.999e-9
     eps_cor: float = 1e-15
     eps_auth: float = 1e-22
-    num_tags: int = 6
+    num_tags: int = SESSION_TAGS
+
+    def __post_init__(self) -> None:
+        for name, value in (("eps_sec", self.eps_sec), ("eps_cor", self.eps_cor), ("eps_auth", self.eps_auth)):
+            if not 0 < value < 1:
+                raise ValueError(f"{name} is a probability: it must lie between 0 and 1, got {value}")
+        if self.num_tags < SESSION_TAGS:
+            raise ValueError(f"a session has {SESSION_TAGS} tags, num_tags must count them all, got {self.num_tags}")
 
     @property
     def total(self) -> float:

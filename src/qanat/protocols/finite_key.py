@@ -9,6 +9,8 @@ basis makes the key and the other tests it, and every intensity enters the key. 
   signal events are disclosed is a random sample again. Each of the two samples, for one-photon and for vacuum events,
   costs one deviation term (Hoeffding, J. Am. Stat. Assoc. 58, 13 (1963), theorems 1, 2 and 4). So the 21 equal error
   terms of the proof become 25 (``NUM_ERROR_TERMS``), in every place where the 21 stands.
+- A key sample far smaller than its test sample gives nothing (``MIN_KEY_SHARE``), for the published deviation term
+  allows too little there. Fewer errors than ``Deviation.min_errors`` are counted as that many, for the same reason.
 - After verified correction the number of errors of the signal is known exactly. One-photon errors are no more than all
   errors seen, which is often the smaller bound; ``PhaseErrors`` selects.
 
@@ -38,6 +40,15 @@ NUM_ERROR_TERMS_PLAIN: Final = 21
 
 NUM_ERROR_TERMS: Final = NUM_ERROR_TERMS_PLAIN + 4
 """The same with two random samples (signal, undisclosed) of two kinds of events (vacuum, one-photon)."""
+
+
+MIN_KEY_SHARE: Final = 0.3
+"""The fewest one-photon key events per one-photon test event for which ``Deviation.random_sampling`` is used.
+
+It is a normal approximation. Against the exact hypergeometric tail at the term of the default ``eps_sec`` it allows
+enough from about this share on; below, a small key sample has a longer tail than the approximation has, and the bound
+would be too low. Until an exact tail takes its place, such a basis gives no key from one-photon events.
+"""
 
 
 class PhaseErrors(enum.Enum):
@@ -108,7 +119,7 @@ def secret_length(
     bounds = tuple(basis_bounds(basis, protocol, deviation, phase_errors=phase_errors) for basis in by_basis)
     vacuum = [_in_key(bounds[b].vacuum_lower, 0, by_basis[b], protocol, deviation) for b in (0, 1)]
     single = [_in_key(bounds[b].single_photon_lower, 1, by_basis[b], protocol, deviation) for b in (0, 1)]
-    phase = [phase_error_upper(single[b], bounds[1 - b], deviation) for b in (0, 1)]
+    phase = [_phase_error(single[b], bounds[1 - b], deviation) for b in (0, 1)]
     entropy = [vacuum[b] + single[b] * (1 - binary_entropy(phase[b])) for b in (0, 1)]
     secrecy = 2 * secrecy_cost_bits(eps_basis, num_error_terms=NUM_ERROR_TERMS)
     correctness = correctness_cost_bits(security.eps_cor)
@@ -137,7 +148,8 @@ def lim_length(
 ) -> int:
     """Return the length of Lim et al. 2014, equation (1), as published: one key basis, all intensities in the key.
 
-    For comparison with published figures; ``key_bits`` of the counts is not read.
+    For comparison with published figures, not for keys: ``MIN_KEY_SHARE`` is not asked for. ``key_bits`` of the counts
+    is not read.
     """
     deviation = Deviation(eps_sec / NUM_ERROR_TERMS_PLAIN)
     key = basis_bounds(key_basis, protocol, deviation, phase_errors=PhaseErrors.DECOY)
@@ -175,8 +187,8 @@ def basis_bounds(
     single = tau_1 * mu1 * (low_n[1] - high_n[2] - multi_photon) / (mu1 * (mu2 - mu3) - mu2**2 + mu3**2)
     errors = max(0.0, tau_1 * (high_m[1] - low_m[2]) / (mu2 - mu3))
     if phase_errors is PhaseErrors.DECOY_OR_COUNTED:
-        errors = max(min(errors, float(sum(counts.errors))), deviation.min_errors())
-    return BasisBounds(vacuum, max(0.0, single), errors)
+        errors = min(errors, float(sum(counts.errors)))
+    return BasisBounds(vacuum, max(0.0, single), max(errors, deviation.min_errors()))
 
 
 def phase_error_upper(num_key: float, test: BasisBounds, deviation: Deviation) -> float:
@@ -186,6 +198,13 @@ def phase_error_upper(num_key: float, test: BasisBounds, deviation: Deviation) -
     rate = test.single_photon_errors_upper / test.single_photon_lower
     allowance = deviation.random_sampling(error_rate=rate, num_key=num_key, num_test=test.single_photon_lower)
     return min(0.5, rate + allowance)
+
+
+def _phase_error(num_key: float, test: BasisBounds, deviation: Deviation) -> float:
+    """``phase_error_upper``, and 1/2 for a key sample too small for it (``MIN_KEY_SHARE``)."""
+    if num_key < MIN_KEY_SHARE * test.single_photon_lower:
+        return 0.5
+    return phase_error_upper(num_key, test, deviation)
 
 
 def photon_number_odds(protocol: DecoyProtocol, num_photons: int) -> float:

@@ -65,7 +65,7 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
     outcomes = yield from _watched(run, nature, alice, run_parties(parties, ends))
     for node, outcome in zip(run.ends, outcomes, strict=True):
         if outcome.result is not None and node == run.ends[0]:
-            yield encode_report(_figures(run, nature, system, outcome.result))
+            yield encode_report(_figures(run, nature, system, config.security, outcome.result))
     for node, outcome, party in zip(run.ends, outcomes, (alice, bob), strict=True):
         is_root = outcome.was_first and not party.was_stopped_by_peer
         yield encode_report(_report(run, node, outcome, is_root=is_root))
@@ -96,7 +96,9 @@ def _watched(
             yield encode_report(LinkQuality(run.order_id, run.link_id, progress, nature.elapsed_s))
 
 
-def _figures(run: LinkRun, nature: Nature, system: QKDSystem, key: DistilledKey) -> LinkQuality:
+def _figures(
+    run: LinkRun, nature: Nature, system: QKDSystem, security: SecurityParameters, key: DistilledKey
+) -> LinkQuality:
     """Return what one session counted; rates are over the link time of the events that it used."""
     link_time_s = key.link_slots / system.source.pulse_rate_hz
     details = {
@@ -108,9 +110,9 @@ def _figures(run: LinkRun, nature: Nature, system: QKDSystem, key: DistilledKey)
         "estimation_bits": float(key.ledger.estimation_bits),
         "pad_bits_spent": float(key.ledger.pad_bits_spent),
         "eps_sec": key.eps_sec,
-        "eps_cor": SecurityParameters().eps_cor,
-        "eps_auth": SecurityParameters().eps_auth,
-        "num_tags": float(SecurityParameters().num_tags),
+        "eps_cor": security.eps_cor,
+        "eps_auth": security.eps_auth,
+        "num_tags": float(security.num_tags),
     }
     for basis_name, basis in (("rectilinear", key.counts.rectilinear), ("diagonal", key.counts.diagonal)):
         for name, clicks, errors in zip(INTENSITY_NAMES, basis.clicks, basis.errors, strict=True):
