@@ -87,7 +87,9 @@ BACKBONE_625: Final = QKDSystem(
         "source.p_rectilinear": "stated parameter: the paper gives none for fibre; standard BB84 has unbiased bases",
         "receiver.loss_db": "stated parameter: 1.5 dB of receiver optics; the paper gives none",
         "receiver.optical_error": (
-            "stated parameter: 0.5 %; the polarization feedback of Methods stops at an extinction ratio of 100:1"
+            "stated parameter: 0.5 %, this project's, not derived from the paper; its polarization feedback (Methods) "
+            "stops at an extinction ratio of 100:1, which alone would be 1/101 = 0.99 %; figures at 1 % stand in "
+            "docs/decisions/0004-secret-length.md"
         ),
         "receiver.p_rectilinear": "stated parameter: a balanced beam splitter",
         "receiver.detector.efficiency": f"{_METHODS}, InGaAs/InP detectors",

@@ -19,6 +19,9 @@ class Detections:
     slots: uint64, strictly increasing, shape (n,). Public.
     bases: uint8, 0 rectilinear, 1 diagonal, shape (n,). Public once told.
     bits: uint8, 0 or 1, shape (n,). Secret. Double clicks have their random bit already.
+
+    Assumed: a basis is independent of all slots and of the events before. A receiver whose detectors sleep one by one
+    gives events that keep to this only beyond a hold-off from each other (docs/decisions/0005).
     """
 
     first_slot: int

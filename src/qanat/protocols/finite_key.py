@@ -14,7 +14,11 @@ basis makes the key and the other tests it, and every intensity enters the key. 
 - After verified correction the number of errors of the signal is known exactly. One-photon errors are no more than all
   errors seen, which is often the smaller bound; ``PhaseErrors`` selects.
 
-The leak is charged once over the key of both bases, and so is the correctness term.
+The leak is charged once over the key of both bases, and so is the correctness term. How the two
+proofs compose under one hash is taken over, not proven: docs/decisions/0004-secret-length.md.
+
+Assumed, as in the source: Bob's basis is independent of all that came before. Detectors that each have a hold-off of
+their own keep to that only far from other events, and somebody active can use it: docs/decisions/0005.
 """
 
 from __future__ import annotations
