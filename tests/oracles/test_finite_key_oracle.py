@@ -110,7 +110,7 @@ def test_the_length_of_the_system_agrees_to_one_bit(
             v1 = min(v1, D(sum(test.errors)))
         v1 = max(v1, log2(1 / eps_1))
         s1, s1_test = lim.sample(1, lim.s1(key.clicks), key), lim.s1(test.clicks)
-        phi = lim.phi(v1, s1_test, s1) if s1 >= D("0.3") * s1_test else D("0.5")
+        phi = lim.phi(v1, s1_test, s1) if s1 >= D("0.4") * s1_test else D("0.5")
         expected += lim.sample(0, lim.s0(key.clicks), key) + s1 * (1 - h(phi))
     got = secret_length(
         DecoyCounts(first, second), protocol, SecurityParameters(), leaked_bits=30_000, phase_errors=phase_errors

@@ -14,6 +14,7 @@ from qanat.protocols.asymptotic import GainAndError, asymptotic_rate_per_signal,
 from qanat.protocols.decoy import BasisCounts, DecoyCounts, DecoyProtocol, SecurityParameters
 from qanat.protocols.entropy import binary_entropy
 from qanat.protocols.finite_key import (
+    MIN_KEY_SHARE,
     NUM_ERROR_TERMS,
     NUM_ERROR_TERMS_PLAIN,
     BasisBounds,
@@ -124,9 +125,9 @@ def test_both_forms_count_at_least_the_fewest_errors(choice: PhaseErrors) -> Non
     assert basis_bounds(tiny, PROTOCOL, deviation, phase_errors=choice).single_photon_errors_upper >= 35
 
 
-@pytest.mark.parametrize(("share", "gives_key"), [(0.8, True), (0.4, True), (0.2, False), (0.01, False)])
+@pytest.mark.parametrize(("share", "gives_key"), [(0.8, True), (0.5, True), (0.35, False), (0.01, False)])
 def test_a_basis_with_a_key_sample_far_below_its_test_sample_gives_no_key(share: float, gives_key: bool) -> None:
-    """Fewer undisclosed events of one basis against the other's full test sample: below 0.3 nothing is claimed."""
+    """Fewer undisclosed events of one basis against the other's full test sample: too small, nothing is claimed."""
     block = counts(100_000_000)
     small = replace(block.diagonal, key_bits=round(block.diagonal.clicks[0] * share))
     result = secret_length(DecoyCounts(block.rectilinear, small), PROTOCOL, SECURITY, leaked_bits=0)
@@ -137,13 +138,14 @@ def test_a_basis_with_a_key_sample_far_below_its_test_sample_gives_no_key(share:
 
 
 @pytest.mark.parametrize("num_test", [20_000, 900_000])
-@pytest.mark.parametrize("share", [0.3, 0.5, 1.0])
-def test_the_sampling_term_holds_against_the_exact_tail(share: float, num_test: int) -> None:
+@pytest.mark.parametrize("share", [MIN_KEY_SHARE, 0.8, 2.0])
+@pytest.mark.parametrize("eps_sec", [1e-5, SECURITY.eps_sec, 1e-12, 1e-15])
+def test_the_sampling_term_holds_against_the_exact_tail(eps_sec: float, share: float, num_test: int) -> None:
     """The exact odds (hypergeometric) of so many key errors behind so few test errors stay below the term paid for."""
-    eps_term = SECURITY.eps_sec / 2 / NUM_ERROR_TERMS
+    eps_term = eps_sec / 2 / NUM_ERROR_TERMS
     deviation = Deviation(eps_term)
     num_key = round(share * num_test)
-    for seen in (0, 20, 40, 100, 400, 1000):
+    for seen in (0, 20, math.floor(deviation.min_errors()), 60, 100, 400, 1000):
         errors = max(float(seen), deviation.min_errors())
         phase = phase_error_upper(num_key, BasisBounds(0, num_test, errors), deviation)
         hidden = math.floor(phase * num_key) + 1

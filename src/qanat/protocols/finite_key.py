@@ -46,12 +46,12 @@ NUM_ERROR_TERMS: Final = NUM_ERROR_TERMS_PLAIN + 4
 """The same with two random samples (signal, undisclosed) of two kinds of events (vacuum, one-photon)."""
 
 
-MIN_KEY_SHARE: Final = 0.3
+MIN_KEY_SHARE: Final = 0.4
 """The fewest one-photon key events per one-photon test event for which ``Deviation.random_sampling`` is used.
 
-It is a normal approximation. Against the exact hypergeometric tail at the term of the default ``eps_sec`` it allows
-enough from about this share on; below, a small key sample has a longer tail than the approximation has, and the bound
-would be too low. Until an exact tail takes its place, such a basis gives no key from one-photon events.
+It is a normal approximation. Against exact hypergeometric tails it allows enough from this share on, for ``eps_sec``
+from 1e-15 to 1e-5 (at 1e-9 from 0.3 on); below, a small key sample has a longer tail than the approximation has, and
+the bound would be too low. Until an exact tail takes its place, such a basis gives no key from one-photon events.
 """
 
 

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from numba.core.errors import NumbaError
+
 from qanat.ground.errors import BlockUnknown, ConfigurationError, QanatError, UnknownNode
 from qanat.ground.identifiers import BlockId, ModuleId, NodeId, OrderId, Topic
 from qanat.ground.keys import KeyBlock, Origin, SecretBytes
@@ -40,7 +42,7 @@ STOPPED = "the order was stopped"
 
 JOB_SLIPS = (
     *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError),
-    *(OSError, RuntimeError, TypeError, ValueError),
+    *(NumbaError, OSError, RuntimeError, TypeError, ValueError),
 )
 """What a job can raise beside QanatError: slips of a program, or a machine at its end. They cost the order, and an
 operator hears of them; the node and its stock of keys live on."""
