@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
@@ -329,6 +330,28 @@ def test_tls_begins_at_1_2(served: Any, credentials: Credentials, version: ssl.T
 
     assert served(work) == (f"TLSv1.{version - 0x301}", 200)
     assert server_context(credentials.node_a).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_is_resumed(served: Any, credentials: Credentials, version: ssl.TLSVersion) -> None:
+    """A resumed session would outlive the certificate that it was opened with."""
+
+    def twice(port: int) -> list[bool | None]:
+        context = client_context(credentials.alice)
+        context.maximum_version = version
+        session, reused = None, []
+        for _ in range(2):
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=5) as line,
+                context.wrap_socket(line, session=session) as secured,
+            ):
+                secured.sendall(request("GET", STATUS))
+                assert b"200" in secured.recv(4096)
+                session = secured.session
+                reused.append(secured.session_reused)
+        return reused
+
+    assert served(lambda port: asyncio.to_thread(twice, port)) == [False, False]
 
 
 def test_stopping_waits_for_answers_but_not_for_idle_clients(credentials: Credentials) -> None:

@@ -473,6 +473,29 @@ def test_a_closed_writer_refuses_and_close_is_idempotent(tmp_path: Path) -> None
     asyncio.run(scene())
 
 
+def test_a_slip_in_one_call_reaches_its_caller_and_nobody_else(tmp_path: Path) -> None:
+    async def scene() -> None:
+        writer = StoreWriter()
+        store = await SqliteKeyStore.open(tmp_path / "keys.sqlite", master_key=MASTER_KEY, writer=writer)
+
+        def slip() -> None:
+            store._database._connection.execute("INSERT INTO state VALUES ('half', 1)")
+            raise ValueError("a slip of a programmer")
+
+        slipped, levels = await asyncio.gather(
+            writer.commit(store._database, slip), store.levels(), return_exceptions=True
+        )
+        assert isinstance(slipped, ValueError)
+        assert levels == {}
+        await add_confirmed(store, new_block(400))  # and the store goes on
+        (found,) = store._database._connection.execute("SELECT count(*) FROM state WHERE name = 'half'").fetchone()
+        assert found == 0, "what the slip had begun is undone"
+        await store.close()
+        await writer.close()
+
+    asyncio.run(scene())
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_error_of_ours_in_the_writer_is_loud_and_hangs_nobody(tmp_path: Path) -> None:
     async def scene() -> None:
@@ -480,7 +503,7 @@ def test_an_error_of_ours_in_the_writer_is_loud_and_hangs_nobody(tmp_path: Path)
         store = await SqliteKeyStore.open(tmp_path / "keys.sqlite", master_key=MASTER_KEY, writer=writer)
 
         def slip() -> None:
-            raise KeyError("a slip of a programmer")
+            raise RuntimeError("the writer itself is broken")
 
         answers = await asyncio.gather(writer.commit(store._database, slip), store.levels(), return_exceptions=True)
         assert {type(one) for one in answers} == {StoreFailed}

@@ -46,7 +46,8 @@ def server_context(files: Credentials, *, on_refused: Callable[[str], None] | No
     context = _context(ssl.PROTOCOL_TLS_SERVER, files)
     context.verify_mode = ssl.CERT_REQUIRED
     # No resumption: each connection proves itself anew, so an expired certificate does not live on in a ticket.
-    context.num_tickets = 0
+    context.num_tickets = 0  # TLS 1.3
+    context.options |= ssl.OP_NO_TICKET  # TLS 1.2
     context.sslobject_class = _telling(on_refused or (lambda _: None))
     return context
 

@@ -21,7 +21,7 @@ from qanat.adapters.tls import TlsFiles, server_context
 from qanat.adapters.tls_transport import TlsTransport
 from qanat.apps.event_log import EventLog
 from qanat.control.controller import Controller
-from qanat.doors.etsi014 import Etsi014Door
+from qanat.doors.etsi014 import Etsi014Door, Limits
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
 from qanat.ground.network import Network
@@ -101,6 +101,7 @@ class Service:
         self.stores: dict[NodeId, KeyStore] = {}
         self.managers: dict[NodeId, KeyManager] = {}
         self.doors: dict[NodeId, HttpDoor] = {}
+        self.settings = KeyManagerSettings(sessions_per_day=sessions_per_day(network))
         self.pool = ProcessPool(num_workers)
         self._ports = dict(zip(network.nodes, ports, strict=False))
         self._wrap_module = wrap_module
@@ -222,7 +223,7 @@ class Service:
             entropy=self.entropy,
             modules=modules,
             recorder=self.recorder(node),
-            settings=KeyManagerSettings(sessions_per_day=sessions_per_day(self.network)),
+            settings=self.settings,
         )
 
     def _controller(self, tasks: AsyncioTasks) -> Controller:
@@ -243,7 +244,7 @@ class Service:
 
         saes = [sae for sae in self.network.saes if self.network.site_of(sae).node == node]
         door = HttpDoor(
-            etsi014_app(Etsi014Door(manager, saes=saes, on_refused=on_refused)),
+            etsi014_app(Etsi014Door(manager, saes=saes, limits=_limits(self.settings), on_refused=on_refused)),
             tls=server_context(self.place.node_files(node), on_refused=on_refused),
             host=HOST,
             port=self._ports.get(node, 0),
@@ -251,3 +252,13 @@ class Service:
         await door.start()
         self._stack.push_async_callback(door.stop)
         self.doors[node] = door
+
+
+def _limits(settings: KeyManagerSettings) -> Limits:
+    """Return the door's limits: the key manager's, said once."""
+    return Limits(
+        key_size_bits=settings.key_size_bits,
+        min_key_size_bits=settings.min_key_size_bits,
+        max_key_size_bits=settings.max_key_size_bits,
+        max_keys_per_request=settings.max_keys_per_request,
+    )

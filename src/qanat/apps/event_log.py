@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
 
 from qanat.ground.clock import format_utc
 from qanat.ground.events import Event
 
 
 class EventLog:
-    """An event sink. ``keep`` holds events in memory (a demo); a path writes one JSON object per line, flushed."""
+    """An event sink. ``keep`` holds events in memory (a demo); a path writes one JSON object per line, flushed.
+
+    A sink never raises: a full disk costs lines of the log, never the work that they tell of. ``num_lost`` counts them,
+    and the first line that can be written again says how many there were.
+    """
 
     def __init__(self, *, path: Path | None = None, keep: bool = False) -> None:
         self.events: list[Event] = []
         self._keep = keep
         self._path = path
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
         self._listeners: list[Callable[[Event], None]] = []
+        self.num_lost = 0
 
     def __enter__(self) -> EventLog:
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a", encoding="utf-8")
+            self._file = self._path.open("ab", buffering=0)
         return self
 
     def __exit__(
@@ -39,12 +44,24 @@ class EventLog:
         """Have ``listener`` called with every event from now on."""
         self._listeners.append(listener)
 
+    def _write(self, line: str) -> None:
+        """Append a line, or count it as lost; an unbuffered write keeps nothing for later."""
+        if self._file is None:
+            return
+        note = json.dumps({"kind": "events-lost", "number": self.num_lost}) + "\n" if self.num_lost else ""
+        data = (note + line).encode()
+        try:
+            written = self._file.write(data)
+        except OSError:
+            self.num_lost += 1
+            return
+        self.num_lost = 0 if written == len(data) else self.num_lost + 1
+
     def __call__(self, event: Event) -> None:
         if self._keep:
             self.events.append(event)
-        if self._file is not None:
-            self._file.write(json.dumps(event_record(event)) + "\n")
-            self._file.flush()
+        if self._path is not None:
+            self._write(json.dumps(event_record(event)) + "\n")
         for listener in self._listeners:
             listener(event)
 

@@ -26,7 +26,12 @@ PRAGMAS = (
     "PRAGMA secure_delete = ON",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -16384",
+    "PRAGMA journal_size_limit = 4194304",  # after a large import the log shrinks again
 )
+
+
+SLIPS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What a programming slip in an action raises; its own caller hears it."""
 
 
 class Database:
@@ -60,9 +65,10 @@ class Database:
         return self.epoch
 
     def commit(self, actions: Sequence[Callable[[], Any]]) -> list[Any]:
-        """Run the actions in one durable transaction; return for each its result, or the QanatError it raised.
+        """Run the actions in one durable transaction; return for each its result, or the exception it raised.
 
-        An action that raises is undone alone. When the machine fails in the middle, each is tried again by itself, so
+        An action that raises is undone alone, also one with a slip in it (``SLIPS``): a fault of one caller must not
+        close the store to all. When the machine fails in the middle, each is tried again by itself, so
         that one call too large for the disk does not fail its neighbours.
         """
         try:
@@ -90,8 +96,9 @@ class Database:
         self._connection.execute("SAVEPOINT call")
         try:
             result = action()
-        except QanatError as fault:
+        except (QanatError, *SLIPS) as fault:
             self._connection.execute("ROLLBACK TO call")
+            self._forget_caches()
             result = fault
         self._connection.execute("RELEASE call")
         return result

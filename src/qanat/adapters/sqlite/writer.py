@@ -158,7 +158,7 @@ def _resolve(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
     for answer, result in answers:
         if answer.done():
             continue
-        if isinstance(result, QanatError):
+        if isinstance(result, Exception):
             answer.set_exception(result)
         else:
             answer.set_result(result)

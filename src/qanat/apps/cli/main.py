@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,7 @@ def _as_interrupt(_number: int, _frame: object) -> None:
 def _end_with(command: Callable[..., int], /, *arguments: Any, **options: Any) -> NoReturn:
     """Run a command and exit with its status; an error of ours becomes a line that says whose fault and what to do."""
     signal.signal(signal.SIGTERM, _as_interrupt)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold keys
     try:
         status = command(*arguments, **options)
     except QanatError as fault:

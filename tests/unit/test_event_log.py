@@ -1,0 +1,43 @@
+"""The event log of a process: a sink that never raises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from qanat.apps.event_log import EventLog
+from qanat.ground.events import Event, EventKind
+from qanat.ground.identifiers import EventId, NodeId
+
+
+def an_event(number: int) -> Event:
+    return Event(EventId(f"e{number}"), None, None, NodeId("a"), float(number), 0.0, EventKind.ALARM, {"n": number})
+
+
+def test_events_are_kept_written_and_told(tmp_path: Path) -> None:
+    told: list[Event] = []
+    with EventLog(path=tmp_path / "new" / "events.jsonl", keep=True) as log:
+        log.listen(told.append)
+        log(an_event(1))
+        log(an_event(2))
+    rows = [json.loads(line) for line in (tmp_path / "new" / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["id"] for row in rows] == ["e1", "e2"]
+    assert rows[0]["utc"] == "1970-01-01T00:00:00.000Z"
+    assert log.events == told == [an_event(1), an_event(2)]
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:
+    told: list[Event] = []
+    with EventLog(path=Path("/dev/full")) as log:
+        log.listen(told.append)
+        log(an_event(1))
+        log(an_event(2))
+        assert log.num_lost == 2
+    assert told == [an_event(1), an_event(2)]
+    with EventLog(path=tmp_path / "events.jsonl") as log:
+        log.num_lost = 2
+        log(an_event(3))
+        assert log.num_lost == 0
+    first, second = map(json.loads, (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines())
+    assert first == {"kind": "events-lost", "number": 2}
+    assert second["id"] == "e3"
