@@ -47,11 +47,12 @@ LIBRARIES: dict[str, frozenset[str]] = {
         MACHINE_ROOMS,
     ),
     **dict.fromkeys(("typer", "rich", "jinja2"), frozenset({"apps"})),
-    **dict.fromkeys(("time", "secrets", "random"), MACHINE_ROOMS),
+    **dict.fromkeys(("time", "secrets", "random", "os", "io", "pathlib"), MACHINE_ROOMS),
+    "importlib": MACHINE_ROOMS | {"ground.data", "api"},
     "pickle": frozenset(),
 }
 """Library (first part of the module's name) -> rooms that may import it. `client` may use httpx and ssl too."""
-for _name in ("httpx", "ssl", "asyncio"):
+for _name in ("httpx", "ssl", "asyncio", "pathlib"):
     LIBRARIES[_name] |= {"client"}
 
 CLOCK_AND_DICE = frozenset(
