@@ -10,6 +10,7 @@ from qanat.ground.identifiers import RequestId
 from qanat.ground.keys import PoolId, SecretBytes, SpentBits, Use
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.manager import GivenKeys, KeyManager
+from qanat.key_management.sealing import MESSAGE_KEY_BYTES
 from qanat.key_management.wire import Relay, RelayDelivered
 from qanat.simulation.memory_store import Disk, MemoryKeyStore
 
@@ -105,3 +106,19 @@ class ClaimsDevices(KeyManager):
         super().__init__(**parts)
         self._context.routes.origin = lambda links: "device"  # type: ignore[method-assign]
         self._context.links.origin = lambda link_id: "device"  # type: ignore[method-assign]
+
+
+def split_with_overlap(spent: SpentBits) -> tuple[bytes, bytes]:
+    """The pad begins with the very bits of the message key."""
+    bits = spent.secret.take()
+    return bits[:MESSAGE_KEY_BYTES], bits[: len(bits) - MESSAGE_KEY_BYTES]
+
+
+def split_with_constant_key(spent: SpentBits) -> tuple[bytes, bytes]:
+    """Every tag is made under one key, known to all."""
+    return bytes(MESSAGE_KEY_BYTES), spent.secret.take()[MESSAGE_KEY_BYTES:]
+
+
+def protect_the_body_alone(word: Relay) -> bytes:
+    """The tag leaves all fields open to alteration."""
+    return b""

@@ -83,3 +83,17 @@ def test_a_wrong_price_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sealing, "key_costs_bits", cheap)
     assert notices("3: ")
+
+
+@pytest.mark.parametrize(
+    ("function", "bug"),
+    [
+        ("_split", planted_bugs.split_with_overlap),
+        ("_split", planted_bugs.split_with_constant_key),
+        ("_header", planted_bugs.protect_the_body_alone),
+    ],
+)
+def test_weak_sealing_is_noticed(monkeypatch: pytest.MonkeyPatch, function: str, bug: Any) -> None:
+    """Both ends agree on a seal that is none: only who recomputes it sees that."""
+    monkeypatch.setattr(sealing, function, bug)
+    assert notices("2: ")

@@ -1,7 +1,8 @@
 """What must hold in every run, whatever goes wrong. A witness sees every commit, message and event, and remembers.
 
 1. A key is supplied at most once to each entitled application, to no other, and all get the same bytes.
-2. A bit of one-time pad is spent at most once at each end, and encrypts at most one message, over all crashes.
+2. A bit of one-time pad is spent at most once at each end, and encrypts at most one message, over all crashes; a relay
+   word is its keys under the pad, with the tag of all its fields under bits that are no pad.
 3. Books: QKD bits spent = hops x key bits + authentication bits, to the bit; pools add up; the reserve is not sold.
 4. What was confirmed or promised survives crashes.
 5. No key byte stands in an event or a message.
@@ -29,6 +30,7 @@ from qanat.key_management.accounts import key_costs_bits, may_spend, relay_bits
 from qanat.key_management.codec import decode_word, kind_of
 from qanat.key_management.wire import Relay
 from qanat.simulation.memory_store import Disk
+from qanat.simulation.sealing_check import sealing_fault
 
 RELAY_KIND = kind_of(Relay)
 SAMPLE_BYTES = 16
@@ -146,6 +148,11 @@ class Witness:
             earlier = self._messages.take(place, piece.start_bit, piece.stop_bit, content)
             if earlier is not None:
                 self.violation(f"2: {sender} put two messages under {piece} of {word.link_id}")
+        spent = self._spent_bytes.get((PoolId(word.link_id, sender), word.pad_range))
+        held = [self._keys.get(key_id) for key_id in word.key_ids]
+        keys = [key.secret.reveal() if key is not None else None for key in held]
+        if fault := sealing_fault(message, spent=spent, keys=keys):
+            self.violation(f"2: relay {word.relay_id} of {sender} {fault}")
         self._batches.setdefault(word.relay_id, word)
         self._batch_bits.setdefault(word.relay_id, {})[word.link_id] = word.pad_range.num_bits
 
