@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import BlockId, NodeId
-from qanat.ground.keys import PoolId, Selection
+from qanat.ground.identifiers import BlockId, NodeId, OrderId
+from qanat.ground.keys import BitRange, BlockSlice, PoolId, Selection
 from qanat.ground.messages import Message
 from qanat.ground.orders import KeyBlockReady
+from qanat.key_management.accounts import session_bits
+from qanat.key_management.wire import SessionPads
 from qanat.simulation.world import World, at_once
 from simulation.test_world_requests import (
     NETWORK,
@@ -22,6 +24,7 @@ from simulation.test_world_requests import (
     fetch,
     give,
     new_world,
+    say,
     secrets,
     stocked_world,
     swallow,
@@ -106,6 +109,42 @@ def test_a_late_word_about_other_pads_starts_no_module() -> None:
     world.run(world.sleep(15.0))
     assert count_of(world, EventKind.KEY_GIVEN) == 1
     close(world)
+
+
+@pytest.mark.parametrize(
+    ("receiver", "num_blocks", "num_bits", "why"),
+    [
+        (R, 1, 8, "8 bits of pads are not those of 1 blocks"),
+        (R, 0, 8, "8 bits of pads are not those of 0 blocks"),
+        (R, 2, session_bits(num_blocks=1), "are not those of 2 blocks"),
+        (A, 1, session_bits(num_blocks=1), "the pads of this link are its other end's to choose"),
+    ],
+)
+def test_pads_that_fit_no_order_are_refused_and_spend_nothing(
+    receiver: NodeId, num_blocks: int, num_bits: int, why: str
+) -> None:
+    world, said = stocked_world(), []
+    reserve = next(iter(world._stores[receiver].disk.blocks))
+    pads = BitRange((BlockSlice(reserve, 0, num_bits),))
+    before = at_once(world._stores[receiver].levels())
+
+    def listen(sender: NodeId, to: NodeId, message: Message) -> Message:
+        said.append(message.fields.get("why"))
+        return message
+
+    world.line = listen
+    sender = A if receiver == R else R
+    say(world, sender, receiver, SessionPads(OrderId("odd"), FIRST_LINK, num_blocks, pads))
+    assert any(why in str(text) for text in said)
+    assert at_once(world._stores[receiver].levels()) == before
+    close(world)
+
+
+def test_pads_without_a_bit_are_no_word() -> None:
+    world = stocked_world()
+    say(world, A, R, SessionPads(OrderId("odd"), FIRST_LINK, 1, BitRange(())))
+    assert "malformed" in whys(world, EventKind.ALARM)
+    world.close()
 
 
 async def _ask(world: World) -> None:

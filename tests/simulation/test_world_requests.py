@@ -10,13 +10,26 @@ import pytest
 
 from qanat.ground.errors import BadParameter, KeyNotFound, KeyShortage, NoRoute, NotEntitled, UnknownNode
 from qanat.ground.events import EventKind, chain
-from qanat.ground.identifiers import CONTROLLER, EventId, KeyID, LinkId, NodeId, RequestId, SaeId
-from qanat.ground.keys import PoolId, Use
+from qanat.ground.identifiers import (
+    CONTROLLER,
+    BlockId,
+    Epoch,
+    EventId,
+    KeyID,
+    LinkId,
+    MessageId,
+    NodeId,
+    RequestId,
+    SaeId,
+)
+from qanat.ground.keys import BitRange, BlockSlice, PoolId, Use
 from qanat.ground.messages import Message
 from qanat.ground.network import Application, Link, Network, Site
 from qanat.ground.randomness import SeededChance
+from qanat.key_management.codec import encode_word
 from qanat.key_management.manager import GivenKeys
 from qanat.key_management.settings import KeyManagerSettings
+from qanat.key_management.wire import Relay, RelayVoid, Word
 from qanat.simulation.faults import Faults
 from qanat.simulation.world import CallLost, World
 
@@ -357,6 +370,51 @@ def test_a_stranger_s_word_in_a_relay_is_ignored() -> None:
     world.line = claim
     with pytest.raises(KeyShortage, match="no verdict"):
         give(world)
+    close(world)
+
+
+def say(world: World, sender: NodeId, receiver: NodeId, word: Word, body: bytes = b"") -> None:
+    """Have a peer say a word, and let it be acted on."""
+    kind, fields = encode_word(word)
+    epoch = Epoch(world._stores[sender].disk.epoch)
+    world._deliver(sender, receiver, Message(MessageId("said"), kind, epoch, None, fields, body))
+    world.run(world.sleep(1.0))
+
+
+def strange_relay(sender: NodeId, receiver: NodeId) -> Relay:
+    piece = BlockSlice(BlockId("no such block"), 0, 512)
+    return Relay(
+        relay_id="strange",
+        route=(sender, receiver),
+        hop=1,
+        link_id=LinkId("a-r"),
+        pad_range=BitRange((piece,)),
+        master=ALICE,
+        slave=BOB,
+        key_ids=(KeyID("00000000-0000-4000-8000-000000000001"),),
+        size_bits=256,
+        origin="twin",
+        created_utc_s=0.0,
+        request_id=None,
+        tag="00" * 16,
+    )
+
+
+def test_a_relay_from_a_node_without_a_link_to_here_fails_aloud() -> None:
+    world = stocked_world()
+    for _ in range(2):
+        say(world, X, A, strange_relay(X, A), bytes(32))
+    assert "link" in whys(world, EventKind.RELAY_FAILED)
+    assert count_of(world, EventKind.ALARM) == 0
+    give(world)
+    close(world)
+
+
+def test_a_relay_of_a_malformed_key_id_is_no_word() -> None:
+    world = stocked_world()
+    say(world, R, B, RelayVoid("a relay", (KeyID("zz"),)))
+    assert "malformed" in whys(world, EventKind.ALARM)
+    give(world)
     close(world)
 
 

@@ -29,6 +29,7 @@ from qanat.key_management.sealing import check_shape, seal, secret_keys, unseal
 
 A, B, C = NodeId("a"), NodeId("b"), NodeId("c")
 LINK = LinkId("a-b")
+K1, K2 = KeyID("00000000-0000-4000-8000-00000000000a"), KeyID("00000000-0000-4000-8000-00000000000b")
 RANGE = BitRange((BlockSlice(BlockId("block"), 8, 8 + MESSAGE_KEY_BITS + 256),))
 RELAY = wire.Relay(
     relay_id="r",
@@ -38,7 +39,7 @@ RELAY = wire.Relay(
     pad_range=RANGE,
     master=SaeId("alice"),
     slave=SaeId("bob"),
-    key_ids=(KeyID("k1"), KeyID("k2")),
+    key_ids=(K1, K2),
     size_bits=128,
     origin="twin",
     created_utc_s=1.5e9,
@@ -64,7 +65,7 @@ WORDS: list[wire.Word] = [
     RELAY,
     wire.RelayDelivered("r"),
     wire.RelayFailed("r", B, "no", ()),
-    wire.RelayVoid("r", (KeyID("k"),)),
+    wire.RelayVoid("r", (K1,)),
     wire.RelayVoided("r"),
 ]
 
@@ -106,6 +107,26 @@ def test_fields_are_neither_left_out_nor_added(word: wire.Word) -> None:
         decode_word(message(kind, {**fields, "more": 1}))
 
 
+@pytest.mark.parametrize(
+    "wrong", ["", "zz", K1.upper(), "{" + K1 + "}", "urn:uuid:" + K1, K1.replace("-", ""), K1 + "\n", "٠" + K1[1:]]
+)
+def test_a_key_id_has_one_spelling(wrong: str) -> None:
+    """Whatever else a library would read as a UUID is refused, so that no store sees two names of one key."""
+    for word in (RELAY, wire.RelayVoid("r", (K1,))):
+        kind, fields = encode_word(word)
+        with pytest.raises(FrameError, match="no key id"):
+            decode_word(message(kind, {**fields, "key_ids": [K2, wrong]}))
+
+
+def test_no_word_names_an_empty_range() -> None:
+    words = [word for word in WORDS if hasattr(word, "pad_range")]
+    assert len(words) == 4
+    for word in words:
+        kind, fields = encode_word(word)
+        with pytest.raises(FrameError, match="empty"):
+            decode_word(message(kind, {**fields, "pad_range": []}))
+
+
 def test_unknown_kinds_are_refused() -> None:
     with pytest.raises(FrameError, match="unknown kind"):
         decode_word(message("key-please", {}))
@@ -138,7 +159,7 @@ def test_a_sealed_hop_opens_with_the_same_bits() -> None:
         {"link_id": LinkId("x")},
         {"master": SaeId("eve")},
         {"slave": SaeId("eve")},
-        {"key_ids": (KeyID("k2"), KeyID("k1"))},
+        {"key_ids": (K2, K1)},
         {"size_bits": 64},
         {"origin": "device"},
         {"created_utc_s": 0.0},
@@ -171,7 +192,7 @@ def test_any_altered_ciphertext_fails_at_the_tag(place: int) -> None:
         ({"route": (A, B, A)}, A, 32),
         ({}, A, 31),
         ({"key_ids": ()}, A, 0),
-        ({"key_ids": (KeyID("k"), KeyID("k"))}, A, 32),
+        ({"key_ids": (K1, K1)}, A, 32),
         ({"size_bits": 0}, A, 0),
         ({"size_bits": 64}, A, 16),
         ({"tag": "zz" * 16}, A, 32),

@@ -7,6 +7,7 @@ import importlib.util
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -14,6 +15,7 @@ import pytest
 
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
 from qanat.ground.errors import (
+    BadParameter,
     BlockUnknown,
     KeyNotFound,
     KeyShortage,
@@ -351,6 +353,18 @@ def test_ranges_of_blocks_that_are_not_here(play: Play) -> None:
     play(scene)
 
 
+def test_nothing_is_not_spent(play: Play) -> None:
+    """To spend no bit is a slip of the caller's, at every store."""
+
+    async def scene(store: KeyStore) -> None:
+        with pytest.raises(ValueError, match="at least one slice"):
+            await store.spend_range(COMING, BitRange(()), use=Use.RELAY)
+        with pytest.raises(ValueError, match="at least 8 bits"):
+            await store.spend(COMING, num_bits=0, use=Use.RELAY, request_id=REQUEST)
+
+    play(scene)
+
+
 def test_a_block_spent_whole_refuses_a_replay(play: Play) -> None:
     async def scene(store: KeyStore) -> None:
         block = new_block(400, dice=DICE)
@@ -498,6 +512,40 @@ def test_a_key_that_is_gone_does_not_come_back(play: Play, end: str) -> None:
             await store.put([fresh, gone], entitled=frozenset({ALICE}), confirmed=True)
         assert await store.count_keys(PAIR, size_bits=256) == 0, "the fresh one was not kept either"
         await store.put([fresh], entitled=frozenset({ALICE}), confirmed=True)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("spelling", ["", "zz", "{{{}}}x", "g{}"])
+def test_what_is_no_key_id_is_the_caller_s_fault(play: Play, spelling: str) -> None:
+    async def scene(store: KeyStore) -> None:
+        key = new_key(dice=DICE)
+        await store.put([key], entitled=BOTH, confirmed=False)
+        wrong = KeyID(spelling.format(key.key_id))
+        for call in (
+            store.put([replace(key, key_id=wrong)], entitled=BOTH, confirmed=True),
+            store.confirm_keys([key.key_id, wrong]),
+            store.supply_by_id([wrong], sae=BOB),
+            store.void(Selection(key_ids=frozenset({key.key_id, wrong}))),
+        ):
+            with pytest.raises(BadParameter):
+                await call
+        assert await store.void(Selection(unconfirmed=True)) == 1, "nothing was confirmed or destroyed"
+
+    play(scene)
+
+
+@pytest.mark.parametrize("spelling", ["{{{}}}", "urn:uuid:{}"])
+def test_a_key_id_is_kept_in_one_spelling_and_found_in_any(play: Play, spelling: str) -> None:
+    async def scene(store: KeyStore) -> None:
+        key = new_key(dice=DICE)
+        other = KeyID(spelling.format(key.key_id.upper()))
+        with pytest.raises(BadParameter):
+            await store.put([replace(key, key_id=other)], entitled=BOTH, confirmed=False)
+        await store.put([key], entitled=BOTH, confirmed=False)
+        await store.confirm_keys([other])
+        assert list(await store.supply_by_id([other], sae=BOB)) == [key]
+        assert await store.void(Selection(key_ids=frozenset({other}))) == 1
 
     play(scene)
 

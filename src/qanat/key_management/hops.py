@@ -16,6 +16,7 @@ from qanat.ground.errors import (
     PadReused,
     PeerProtocolError,
     QanatError,
+    RequestError,
     StaleEpoch,
     StoreFailed,
 )
@@ -89,7 +90,7 @@ class RelayHops:
             raise
         except PoolShort as fault:
             return self._failure(heard, word, fault, short=fault.short)
-        except (KeyManagementError, PeerProtocolError) as fault:
+        except (KeyManagementError, PeerProtocolError, RequestError) as fault:
             return self._failure(heard, word, fault)
 
     async def _unseal(self, heard: Heard, word: Relay) -> SecretBytes:

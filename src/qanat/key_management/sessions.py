@@ -93,7 +93,8 @@ class Sessions:
 
     async def on_command(self, heard: Heard, word: GenerationCommand) -> None:
         """Begin an order unless it is known, and say how it stands."""
-        if word.order_id not in self._orders and self._context.links.has(word.link_id):
+        fits = word.num_blocks > 0 and self._context.links.has(word.link_id)
+        if fits and word.order_id not in self._orders:
             order = await self._enter(word.order_id, word.link_id, word.num_blocks, heard.cause)
             if self._context.links.role(word.link_id) == "transmitter":
                 await self._prepare(order)
@@ -117,6 +118,9 @@ class Sessions:
         if not links.has(word.link_id) or links.peer(word.link_id) != heard.sender:
             return
         order = self._orders.get(word.order_id)
+        if why := self._why_unfit(word, order):
+            await self._refuse(word, why)
+            return
         if order is None:
             order = await self._enter(word.order_id, word.link_id, word.num_blocks, heard.cause)
         if order.pad_range is None and order.state == "preparing":
@@ -169,6 +173,16 @@ class Sessions:
         if order is None or order.pad_range != word.pad_range or self._context.links.peer(order.link_id) != peer:
             return None
         return order
+
+    def _why_unfit(self, word: SessionPads, order: _Order | None) -> str:
+        """Return why a peer's pads cannot be those of an order, or an empty text."""
+        if self._context.links.role(word.link_id) != "receiver":
+            return "the pads of this link are its other end's to choose"
+        if not word.num_blocks or word.pad_range.num_bits != session_bits(num_blocks=word.num_blocks):
+            return f"{word.pad_range.num_bits} bits of pads are not those of {word.num_blocks} blocks"
+        if order is not None and (order.link_id, order.num_blocks) != (word.link_id, word.num_blocks):
+            return "this order was given here for another link, or for another number of blocks"
+        return ""
 
     async def _enter(self, order_id: OrderId, link_id: LinkId, num_blocks: int, cause: EventId | None) -> _Order:
         older = [order for order in self._orders.values() if order.link_id == link_id and order.state != "ended"]

@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from qanat.ground.bits import whole_bytes
 from qanat.ground.errors import (
+    BadParameter,
     BlockUnknown,
     KeyNotFound,
     KeyShortage,
@@ -18,7 +20,7 @@ from qanat.ground.errors import (
     PadReused,
     StaleEpoch,
 )
-from qanat.ground.identifiers import BlockId, Epoch, KeyID, RequestId, SaeId, SaePair
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, RequestId, SaeId, SaePair, canonical_key_id
 from qanat.ground.keys import (
     BitRange,
     BlockSlice,
@@ -143,6 +145,8 @@ class MemoryKeyStore:
         use: Use,
         request_id: RequestId,  # noqa: ARG002 - of use to stores that keep an audit
     ) -> SpentBits:
+        if whole_bytes(num_bits) <= 0:
+            raise ValueError("a spend takes at least 8 bits")
         slices: list[BlockSlice] = []
         wanted = num_bits
         for block_id, share in self._shares(pool):
@@ -156,6 +160,8 @@ class MemoryKeyStore:
         return self._take(pool, BitRange(tuple(slices)), use)
 
     async def spend_range(self, pool: PoolId, bits: BitRange, /, *, use: Use) -> SpentBits:
+        if not bits.slices:
+            raise ValueError("a range to spend has at least one slice")
         blocks = self._fenced().blocks
         last: dict[BlockId, list[tuple[int, int]]] = {}
         for piece in bits.slices:
@@ -173,6 +179,8 @@ class MemoryKeyStore:
     async def put(self, keys: Sequence[SecretKey], /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
         disk = self._fenced()
         for key in keys:
+            if canonical_key_id(key.key_id) != key.key_id:
+                raise BadParameter(f"{key.key_id!r} is no canonical key id", remedy="lower case, 36 characters")
             if key.key_id in disk.gone_keys:
                 raise PadReused(f"key {key.key_id} was here before and is gone")
         for key in keys:
@@ -198,6 +206,7 @@ class MemoryKeyStore:
         self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
     ) -> Sequence[SecretKey]:
         keys = self._fenced().keys
+        key_ids = [canonical_key_id(key_id) for key_id in key_ids]
         for key_id in key_ids:
             if key_id not in keys or not keys[key_id].confirmed or sae in keys[key_id].served:
                 raise KeyNotFound(f"no key {key_id} here", remedy="keys are handed out once")
@@ -211,6 +220,7 @@ class MemoryKeyStore:
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
         keys = self._fenced().keys
+        key_ids = [canonical_key_id(key_id) for key_id in key_ids]
         for key_id in key_ids:
             if key_id not in keys:
                 raise KeyNotFound(f"no key {key_id} here")
@@ -219,13 +229,12 @@ class MemoryKeyStore:
 
     async def void(self, selection: Selection, /) -> int:
         disk = self._fenced()
+        key_ids = frozenset(map(canonical_key_id, selection.key_ids))
         blocks = [block for block_id, block in disk.blocks.items() if _is_chosen(block_id, block, selection)]
         keys = [
             held
             for key_id, held in disk.keys.items()
-            if key_id in selection.key_ids
-            or held.key.pair in selection.pairs
-            or (selection.unconfirmed and not held.confirmed)
+            if key_id in key_ids or held.key.pair in selection.pairs or (selection.unconfirmed and not held.confirmed)
         ]
         for block in blocks:
             for pool, share in block.shares.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ from qanat.adapters.sqlite.database import Database
 from qanat.adapters.sqlite.writer import StoreWriter
 from qanat.adapters.system import SystemEntropy
 from qanat.ground.bits import whole_bytes
-from qanat.ground.errors import ConfigurationError, StaleEpoch
+from qanat.ground.errors import BadParameter, ConfigurationError, StaleEpoch
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, RequestId, SaeId, SaePair, canonical_key_id
 from qanat.ground.keys import (
     BitRange,
@@ -77,7 +78,7 @@ class SqliteKeyStore:
 
     async def spend(self, pool: PoolId, /, *, num_bits: int, use: Use, request_id: RequestId) -> SpentBits:
         """Take the oldest confirmed bits of a pool, for good; raises KeyShortage."""
-        if whole_bytes(num_bits) == 0:
+        if whole_bytes(num_bits) <= 0:
             raise ValueError("a spend takes at least 8 bits")
         return await self._commit(
             lambda: self._database.block_tables.spend(pool, num_bits=num_bits, use=use, request_id=request_id)
@@ -94,7 +95,8 @@ class SqliteKeyStore:
         if not entitled:
             raise ValueError("a key that nobody is entitled to cannot be kept")
         for key in keys:
-            canonical_key_id(key.key_id)
+            if canonical_key_id(key.key_id) != key.key_id:
+                raise BadParameter(f"{key.key_id!r} is no canonical key id", remedy="lower case, 36 characters")
         await self._commit(lambda: self._database.key_tables.put(keys, entitled=entitled, confirmed=confirmed))
 
     async def supply(
@@ -121,8 +123,9 @@ class SqliteKeyStore:
 
     async def void(self, selection: Selection, /) -> int:
         """Destroy blocks and keys; returns how many were. The write-ahead log is emptied after it."""
-        database = self._database
-        count = await self._commit(lambda: database.block_tables.void(selection) + database.key_tables.void(selection))
+        database, key_ids = self._database, frozenset(map(canonical_key_id, selection.key_ids))
+        wanted = replace(selection, key_ids=key_ids)
+        count = await self._commit(lambda: database.block_tables.void(wanted) + database.key_tables.void(wanted))
         if count:
             await self._writer.truncate_log(database)
         return count
