@@ -12,7 +12,7 @@ from qanat.ground.keys import BitRange, BlockSlice, PoolId, Selection
 from qanat.ground.messages import Message
 from qanat.ground.orders import KeyBlockReady
 from qanat.key_management.accounts import session_bits
-from qanat.key_management.wire import SessionPads
+from qanat.key_management.wire import BlocksMissing, SessionPads
 from qanat.simulation.world import World, at_once
 from simulation.test_world_requests import (
     NETWORK,
@@ -72,7 +72,19 @@ def test_a_block_that_one_end_has_lost_is_voided_at_the_other_and_the_relay_trie
     assert fetch(world, given) == secrets(given)
     assert lost not in block_ids(world, A)
     assert "r does not hold it" in whys(world, EventKind.BLOCK_DROPPED)
-    close(world)
+    world.close()
+    assert all(lost in violation for violation in world.witness.violations), "only the loss made here may be seen"
+
+
+def test_a_neighbour_says_nothing_about_another_link_s_blocks() -> None:
+    """R shares the first link's blocks with a; that b does not hold them is neither news nor b's to say."""
+    world = stocked_world(block_bits=6_000)
+    (block_id,) = block_ids(world, R)
+    say(world, B, R, BlocksMissing((block_id,)))
+    assert block_ids(world, R) == [block_id]
+    say(world, A, R, BlocksMissing((block_id,)))
+    assert block_ids(world, R) == []
+    world.close()  # the witness objects to what was said in the name of a
 
 
 def test_a_block_that_is_offered_twice_is_taken_once() -> None:

@@ -418,6 +418,21 @@ def test_a_relay_of_a_malformed_key_id_is_no_word() -> None:
     close(world)
 
 
+@pytest.mark.parametrize(("sender", "is_origin"), [(R, False), (X, False), (A, True)])
+def test_only_the_origin_of_keys_has_them_destroyed(sender: NodeId, is_origin: bool) -> None:
+    """Every node that hears of a relay knows its key ids; only the one that made the keys may take them back."""
+    world = new_world()
+    given = give(world)
+    say(world, sender, B, RelayVoid("a relay", tuple(key.key_id for key in given.keys)))
+    if is_origin:
+        with pytest.raises(KeyNotFound):
+            fetch(world, given)
+    else:
+        assert fetch(world, given) == secrets(given)
+    assert ("holds the relay in doubt" in whys(world, EventKind.KEYS_VOIDED)) == is_origin
+    world.close()  # the witness objects to what was said in the name of a
+
+
 def test_a_relay_that_restarts_is_waited_for() -> None:
     world = stocked_world()
     world.crash(R)

@@ -584,6 +584,35 @@ def test_void_by_each_criterion(play: Play) -> None:
     play(scene)
 
 
+def test_a_peer_voids_only_what_it_shares(play: Play) -> None:
+    """The two restrictions narrow what is named by id, and nothing else."""
+
+    async def scene(store: KeyStore) -> None:
+        shared, other = (replace(new_block(400, dice=DICE), peer=peer) for peer in (FAR, NodeId("shanghai")))
+        begun_near, begun_far = (replace(new_key(dice=DICE), route=route) for route in ((NEAR, FAR), (FAR, NEAR)))
+        for block in (shared, other):
+            await store.add_block(block)
+        await store.put([begun_near, begun_far], entitled=BOTH, confirmed=True)
+        named = Selection(
+            block_ids=frozenset({shared.block_id, other.block_id}),
+            key_ids=frozenset({begun_near.key_id, begun_far.key_id}),
+            block_peer=NodeId("nobody"),
+            key_origin=NodeId("nobody"),
+        )
+        assert await store.void(named) == 0
+        assert await store.void(replace(named, key_ids=frozenset(), block_peer=FAR)) == 1
+        await store.confirm(other.block_id)
+        with pytest.raises(BlockUnknown):
+            await store.confirm(shared.block_id)
+        assert await store.void(replace(named, block_ids=frozenset(), key_origin=FAR)) == 1
+        assert list(await store.supply_by_id([begun_near.key_id], sae=BOB)) == [begun_near]
+        by_link = Selection(links=frozenset({LINK}), pairs=frozenset({PAIR}))
+        assert await store.void(replace(by_link, block_peer=NodeId("nobody"), key_origin=NodeId("nobody"))) == 2
+        await check_books(store)
+
+    play(scene)
+
+
 def test_void_leaves_the_books_of_what_was_spent(play: Play) -> None:
     async def scene(store: KeyStore) -> None:
         block = new_block(400, dice=DICE)

@@ -229,13 +229,19 @@ class PoolLevel:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What to void: blocks, keys, whole pools, or all that was never confirmed. Criteria are joined by "or"."""
+    """What to void: blocks, keys, whole pools, or all that was never confirmed. Criteria are joined by "or".
+
+    Two restrict what a peer may name: with ``block_peer``, of ``block_ids`` only the blocks shared with that node; with
+    ``key_origin``, of ``key_ids`` only the keys whose route begins at that node.
+    """
 
     block_ids: frozenset[BlockId] = frozenset()
     key_ids: frozenset[KeyID] = frozenset()
     links: frozenset[LinkId] = frozenset()
     pairs: frozenset[SaePair] = frozenset()
     unconfirmed: bool = False
+    block_peer: NodeId | None = None
+    key_origin: NodeId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ spends a bit. After a restart nothing is remembered, and the store refuses the b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from qanat.ground.errors import (
@@ -21,7 +22,7 @@ from qanat.ground.errors import (
     StoreFailed,
 )
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import NodeId, RequestId
+from qanat.ground.identifiers import KeyID, NodeId, RequestId
 from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
@@ -53,7 +54,7 @@ class RelayHops:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._answers: dict[str, _Answer | None] = {}  # None: being handled
-        self._voided: dict[str, None] = {}
+        self._voided: dict[tuple[NodeId, str], None] = {}  # origin and relay
 
     async def on_relay(self, heard: Heard, word: Relay) -> None:
         """Hand a batch on or keep it, and tell who must know; raises FrameError for a word that no peer may say."""
@@ -66,13 +67,18 @@ class RelayHops:
             await self._context.courier.send(answer.peer, answer.word, cause=heard.cause, body=answer.body)
 
     async def on_void(self, heard: Heard, word: RelayVoid) -> None:
-        """Destroy a batch that its origin holds in doubt, and refuse it should it come later."""
-        self._voided[word.relay_id] = None
+        """Destroy a batch that its origin, and nobody else, holds in doubt, and refuse it should it come later."""
+        self._voided[heard.sender, word.relay_id] = None
         forget_oldest(self._voided)
         try:
-            await self._context.store.void(Selection(key_ids=frozenset(word.key_ids)))
+            num_voided = await self._void(heard.sender, word.key_ids)
         except StoreFailed:
             return  # the origin asks again
+        if num_voided:
+            why = f"{heard.sender} holds the relay in doubt"
+            self._context.recorder.record(
+                EventKind.KEYS_VOIDED, cause=heard.cause, relay_id=word.relay_id, num_keys=num_voided, why=why
+            )
         await self._context.courier.send(heard.sender, RelayVoided(word.relay_id))
 
     async def _answer(self, heard: Heard, word: Relay) -> _Answer:
@@ -137,12 +143,16 @@ class RelayHops:
 
     async def _keep(self, word: Relay, keys: SecretBytes) -> None:
         """Keep the keys for the slave; durable when this returns. Raises PadReused for key ids that were here."""
-        store = self._context.store
-        if word.relay_id not in self._voided:
-            await store.put(secret_keys(word, keys), entitled=frozenset({word.slave}), confirmed=True)
-        if word.relay_id in self._voided:  # the origin gave up, perhaps while these keys were written
-            await store.void(Selection(key_ids=frozenset(word.key_ids)))
+        origin = word.route[0]
+        if (origin, word.relay_id) not in self._voided:
+            await self._context.store.put(secret_keys(word, keys), entitled=frozenset({word.slave}), confirmed=True)
+        if (origin, word.relay_id) in self._voided:  # the origin gave up, perhaps while these keys were written
+            await self._void(origin, word.key_ids)
             raise KeyManagementError("the origin has given this batch up")
+
+    async def _void(self, origin: NodeId, key_ids: Sequence[KeyID]) -> int:
+        """Destroy keys that came from ``origin``; those of others are not its to destroy."""
+        return await self._context.store.void(Selection(key_ids=frozenset(key_ids), key_origin=origin))
 
     def _failure(
         self, heard: Heard, word: Relay, fault: QanatError, *, short: tuple[PoolShortage, ...] = ()

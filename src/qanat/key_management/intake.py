@@ -101,10 +101,15 @@ class Intake:
         """The peer does not hold these blocks: bits that only one end knows are of no use, destroy them."""
         if not word.block_ids or not self._is_neighbour(heard.sender):
             return
-        await self._context.store.void(Selection(block_ids=frozenset(word.block_ids)))
+        named = Selection(block_ids=frozenset(word.block_ids), block_peer=heard.sender)
+        await self._context.store.void(named)
         for block_id in word.block_ids:
+            waiting = self._waiting.get(block_id)
+            if waiting is not None and waiting.peer != heard.sender:
+                continue
             self._record_dropped(block_id, f"{heard.sender} does not hold it")
-            if waiting := self._waiting.pop(block_id, None):
+            if waiting is not None:
+                del self._waiting[block_id]
                 await self._release(waiting, kept=False)
 
     async def tick(self) -> None:

@@ -20,7 +20,7 @@ from qanat.ground.errors import (
     PadReused,
     StaleEpoch,
 )
-from qanat.ground.identifiers import BlockId, Epoch, KeyID, RequestId, SaeId, SaePair, canonical_key_id
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, canonical_key_id
 from qanat.ground.keys import (
     BitRange,
     BlockSlice,
@@ -74,6 +74,7 @@ class _Block:
     """A block, or after ``void`` only the memory that there was one."""
 
     shares: dict[PoolId, _Share]
+    peer: NodeId
     confirmed: bool = False
     voided: bool = False
 
@@ -128,7 +129,7 @@ class MemoryKeyStore:
         for pool, (start, stop) in split_block(block).items():
             shares[pool] = _Share(block.bits.part(start // 8, stop // 8), stop - start)
             disk.received_bits[pool] += stop - start
-        disk.blocks[block.block_id] = _Block(shares)
+        disk.blocks[block.block_id] = _Block(shares, block.peer)
 
     async def confirm(self, block_id: BlockId, /) -> None:
         block = self._fenced().blocks.get(block_id)
@@ -234,7 +235,9 @@ class MemoryKeyStore:
         keys = [
             held
             for key_id, held in disk.keys.items()
-            if key_id in key_ids or held.key.pair in selection.pairs or (selection.unconfirmed and not held.confirmed)
+            if (key_id in key_ids and selection.key_origin in (None, held.key.route[0]))
+            or held.key.pair in selection.pairs
+            or (selection.unconfirmed and not held.confirmed)
         ]
         for block in blocks:
             for pool, share in block.shares.items():
@@ -311,5 +314,8 @@ class MemoryKeyStore:
 def _is_chosen(block_id: BlockId, block: _Block, selection: Selection) -> bool:
     if block.voided or not any(share.left_bits for share in block.shares.values()):
         return False
-    named = block_id in selection.block_ids or any(pool.link_id in selection.links for pool in block.shares)
+    is_peers = selection.block_peer in (None, block.peer)
+    named = (block_id in selection.block_ids and is_peers) or any(
+        pool.link_id in selection.links for pool in block.shares
+    )
     return named or (selection.unconfirmed and not block.confirmed)

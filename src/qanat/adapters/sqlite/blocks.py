@@ -115,7 +115,10 @@ class BlockTables:
         """Destroy what is left of the selected blocks; returns how many had anything left."""
         rows: set[int] = set()
         for block_id in selection.block_ids:
-            rows.update(self._rows("block_id = ?", block_id))
+            if selection.block_peer is None:
+                rows.update(self._rows("block_id = ?", block_id))
+            else:
+                rows.update(self._rows("block_id = ? AND peer = ?", block_id, selection.block_peer))
         for link in selection.links:
             rows.update(self._rows("link = ?", link))
         if selection.unconfirmed:

@@ -124,7 +124,11 @@ class KeyTables:
         """Destroy the selected keys; returns how many there were."""
         rows: dict[int, int] = {}
         for key_id in selection.key_ids:
-            rows.update(self._batches_by_row("key_id = ?", _raw(key_id)))
+            if selection.key_origin is None:
+                rows.update(self._batches_by_row("key_id = ?", _raw(key_id)))
+            else:
+                condition = "key_id = ? AND route ->> 0 = ?"
+                rows.update(self._batches_by_row(condition, _raw(key_id), selection.key_origin))
         for pair in selection.pairs:
             rows.update(
                 self._batches_by_row(

@@ -59,7 +59,7 @@ class KeyStore(Protocol):
         """Make keys put with ``confirmed=False`` suppliable. Idempotent; raises KeyNotFound (all or none)."""
 
     async def void(self, selection: Selection, /) -> int:
-        """Destroy blocks and keys; returns how many were. Idempotent."""
+        """Destroy blocks and keys; returns how many were. Idempotent. Raises BadParameter for what is no key id."""
         ...
 
     async def levels(self) -> Mapping[PoolId, PoolLevel]:
