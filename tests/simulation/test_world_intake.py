@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from qanat.ground.errors import QuantumLayerError, StoreFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import BlockId, NodeId, OrderId
-from qanat.ground.keys import BitRange, BlockSlice, PoolId, Selection
+from qanat.ground.keys import BitRange, BlockSlice, KeyBlock, PoolId, Selection
 from qanat.ground.messages import Message
 from qanat.ground.orders import KeyBlockReady
 from qanat.key_management.accounts import session_bits
+from qanat.key_management.manager import KeyManager
+from qanat.key_management.settings import KeyManagerSettings
 from qanat.key_management.wire import BlocksMissing, SessionPads
 from qanat.simulation.world import World, at_once
 from simulation.test_world_requests import (
@@ -101,6 +105,63 @@ def test_a_block_that_is_offered_twice_is_taken_once() -> None:
     distilled = [event.node for event in world.witness.events if event.kind is EventKind.BLOCK_DISTILLED]
     assert distilled.count(A) == distilled.count(B) == 1
     close(world)
+
+
+def fail_fetch(world: World, *, first: int) -> None:
+    """Have the module at a of the first link fail at its first fetches."""
+    module, left = world.links[0].modules[A], [first]
+    fetch_block = module.fetch
+
+    async def fetch(block_id: BlockId, /) -> KeyBlock:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise QuantumLayerError("the device does not answer", remedy="look at the device")
+        return await fetch_block(block_id)
+
+    module.fetch = fetch  # type: ignore[method-assign]
+
+
+def test_a_device_that_fails_at_a_fetch_is_asked_again() -> None:
+    world = new_world()
+    fail_fetch(world, first=3)
+    given = give(world)
+    assert fetch(world, given) == secrets(given)
+    assert count_of(world, EventKind.BLOCK_DROPPED) == 0
+    close(world)
+
+
+def test_a_block_that_a_device_never_hands_out_is_destroyed_at_both_ends() -> None:
+    world = new_world(settings=KeyManagerSettings(store_tries=3))
+    fail_fetch(world, first=3)
+    given = give(world, patience_s=40.0)
+    assert fetch(world, given) == secrets(given)
+    assert "the module does not hand it out: the device does not answer" in whys(world, EventKind.BLOCK_DROPPED)
+    assert "a does not hold it" in whys(world, EventKind.BLOCK_DROPPED)
+    assert block_ids(world, A) == block_ids(world, R)
+    close(world)
+
+
+def test_a_module_gets_its_block_back_when_the_stock_cannot_be_reported() -> None:
+    world = new_world()
+    world.run(world.sleep(1.0))
+    store = world.run(world.call(A, _store))
+    levels, left = store.levels, [0]
+
+    async def failing() -> object:
+        if world.links[0].modules[A].blocks and not left[0]:
+            left[0] = 1
+            raise StoreFailed("no")
+        return await levels()
+
+    store.levels = failing
+    give(world)
+    world.run(world.sleep(5.0))
+    assert not world.links[0].modules[A].blocks
+    close(world)
+
+
+async def _store(manager: KeyManager) -> Any:
+    return manager._context.store
 
 
 def test_a_late_word_about_other_pads_starts_no_module() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import BlockUnknown, StoreFailed
+from qanat.ground.errors import BlockUnknown, PeerProtocolError, QuantumLayerError, StoreFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, BlockId, LinkId, NodeId, OrderId
 from qanat.ground.keys import KeyBlock, PoolId, Selection
@@ -57,11 +57,8 @@ class Intake:
         context = self._context
         if ready.block_id in self._taken:
             return
-        self._taken[ready.block_id] = None
-        forget_oldest(self._taken)
-        try:
-            block = await module.fetch(ready.block_id)
-        except BlockUnknown:
+        block = await self._fetch(module, ready)
+        if block is None:
             return
         self._sessions.expect(block.order_id, block.block_id)
         context.recorder.record(
@@ -75,8 +72,10 @@ class Intake:
             eps_cor=block.eps_cor,
         )
         why = self._why_unfit(module, block) or await self._make_durable(block)
+        self._taken[block.block_id] = None
+        forget_oldest(self._taken)
         if why:
-            await self._drop(module, block, why)
+            await self._drop(module, block.block_id, block.order_id, block.peer, why)
             return
         waiting = _Waiting(block.block_id, block.order_id, block.link_id, block.peer, block.num_bits, module)
         self._waiting[block.block_id] = waiting
@@ -145,6 +144,21 @@ class Intake:
             return f"a module of origin {module.origin!r} handed out a block of origin {block.origin!r}"
         return ""
 
+    async def _fetch(self, module: QKDModule, ready: KeyBlockReady) -> KeyBlock | None:
+        """Return a finished block; None when the module no longer has it, or hands nothing out however often asked."""
+        context, why = self._context, ""
+        for _ in range(context.settings.store_tries):
+            try:
+                return await module.fetch(ready.block_id)
+            except BlockUnknown:
+                return None
+            except (QuantumLayerError, PeerProtocolError) as fault:
+                why = f"the module does not hand it out: {fault}"
+            await self._pause()
+        peer = next((peer for link_id, peer in self._peers() if context.links.module(link_id) is module), None)
+        await self._drop(module, ready.block_id, ready.order_id, peer, why)
+        return None
+
     async def _make_durable(self, block: KeyBlock) -> str:
         """Return an empty text once the block is durable, else why it is not. Waits for a store that cannot write."""
         context, why = self._context, ""
@@ -155,9 +169,12 @@ class Intake:
                 why = f"the key store cannot write: {fault}"
             else:
                 return ""
-            pause = Deadline.after(context.clock, context.settings.store_retry_s)
-            await context.clock.sleep_until(pause.monotonic_s)
+            await self._pause()
         return why
+
+    async def _pause(self) -> None:
+        clock = self._context.clock
+        await clock.sleep_until(Deadline.after(clock, self._context.settings.store_retry_s).monotonic_s)
 
     async def _announce(self, waiting: _Waiting) -> None:
         word = BlockStored(waiting.block_id, waiting.order_id, confirmed=False)
@@ -182,24 +199,51 @@ class Intake:
             link_id=waiting.link_id,
             num_bits=waiting.num_bits,
         )
-        stock_bits = await available_bits(context, PoolId(waiting.link_id, context.node))
+        await self._hand_back(waiting.module, block_id, kept=True)
+        await self._report_stock(waiting)
+        await self._sessions.settle(waiting.order_id, block_id)
+
+    async def _report_stock(self, waiting: _Waiting) -> None:
+        context = self._context
+        try:
+            stock_bits = await available_bits(context, PoolId(waiting.link_id, context.node))
+        except StoreFailed:
+            return  # the next announcement tells it
         await context.courier.send(CONTROLLER, StockReport(waiting.link_id, stock_bits, waiting.num_bits))
-        await self._release(waiting, kept=True)
 
     async def _release(self, waiting: _Waiting, *, kept: bool) -> None:
-        await waiting.module.release(waiting.block_id, kept=kept)
+        await self._hand_back(waiting.module, waiting.block_id, kept=kept)
         await self._sessions.settle(waiting.order_id, waiting.block_id)
 
-    async def _drop(self, module: QKDModule, block: KeyBlock, why: str) -> None:
-        self._record_dropped(block.block_id, why)
-        await module.release(block.block_id, kept=False)
-        if self._is_neighbour(block.peer):
-            await self._context.courier.send(block.peer, BlocksMissing((block.block_id,)))
-        await self._sessions.settle(block.order_id, block.block_id)
+    async def _hand_back(self, module: QKDModule, block_id: BlockId, *, kept: bool) -> None:
+        """Have the module forget a block. That it cannot is its operator's care, and holds nothing else up."""
+        try:
+            await module.release(block_id, kept=kept)
+        except (QuantumLayerError, PeerProtocolError) as fault:
+            self._context.recorder.record(
+                EventKind.ALARM,
+                code="module-failed",
+                severity="warning",
+                text=f"module {module.module_id} did not release block {block_id}: {fault.message}",
+                remedy=fault.remedy or "look at the device; its copy of the block is to be destroyed",
+            )
+
+    async def _drop(
+        self, module: QKDModule, block_id: BlockId, order_id: OrderId, peer: NodeId | None, why: str
+    ) -> None:
+        """Destroy a block that will never be here, and have the peer destroy it too."""
+        self._record_dropped(block_id, why)
+        if peer is not None and self._is_neighbour(peer):
+            await self._context.courier.send(peer, BlocksMissing((block_id,)))
+        await self._hand_back(module, block_id, kept=False)
+        await self._sessions.settle(order_id, block_id)
 
     def _record_dropped(self, block_id: BlockId, why: str) -> None:
         self._context.recorder.record(EventKind.BLOCK_DROPPED, block_id=block_id, why=why)
 
     def _is_neighbour(self, node: NodeId) -> bool:
+        return any(peer == node for _, peer in self._peers())
+
+    def _peers(self) -> list[tuple[LinkId, NodeId]]:
         links = self._context.links
-        return any(links.peer(link_id) == node for link_id in links.link_ids)
+        return [(link_id, links.peer(link_id)) for link_id in links.link_ids]
