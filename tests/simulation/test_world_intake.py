@@ -160,6 +160,20 @@ def test_a_module_gets_its_block_back_when_the_stock_cannot_be_reported() -> Non
     close(world)
 
 
+def test_a_device_that_does_not_release_is_an_alarm_and_holds_nothing_up() -> None:
+    world = new_world()
+    module = world.links[0].modules[A]
+
+    async def release(block_id: BlockId, /, *, kept: bool) -> None:
+        raise QuantumLayerError("the device does not answer")
+
+    module.release = release  # type: ignore[method-assign]
+    given = give(world)
+    assert fetch(world, given) == secrets(given)
+    assert "did not release block" in whys(world, EventKind.ALARM)
+    close(world)
+
+
 async def _store(manager: KeyManager) -> Any:
     return manager._context.store
 

@@ -27,8 +27,10 @@ from qanat.ground.messages import Message
 from qanat.ground.network import Application, Link, Network, Site
 from qanat.ground.randomness import SeededChance
 from qanat.key_management.codec import encode_word
+from qanat.key_management.demands import MAX_OPEN_PER_PAIR
 from qanat.key_management.manager import GivenKeys
 from qanat.key_management.settings import KeyManagerSettings
+from qanat.key_management.supplying import MAX_PARKED_PER_PAIR
 from qanat.key_management.wire import Relay, RelayVoid, Word
 from qanat.simulation.faults import Faults
 from qanat.simulation.world import CallLost, World
@@ -201,6 +203,31 @@ def test_many_at_once_are_all_served() -> None:
     assert sorted(len(answer.keys) for answer in given) == list(range(1, 9))
     assert len({key.key_id for answer in given for key in answer.keys}) == 36
     close(world)
+
+
+def test_one_pair_cannot_open_demands_without_end() -> None:
+    """While no key comes, the 17th request of a pair is refused at once; another pair's is taken up."""
+    world = new_world()
+    for link in world.links:
+        link.block_time_s = 1000.0
+    world.run(world.sleep(1.0))
+    for place in range(MAX_OPEN_PER_PAIR):
+        with pytest.raises(KeyShortage, match="more is being made"):
+            give(world, request_id=RequestId(f"ask {place}"), patience_s=0.01)
+    for place in range(100):
+        with pytest.raises(KeyShortage, match="in 16 requests already") as told:
+            give(world, request_id=RequestId(f"too much {place}"), patience_s=20.0)
+        assert told.value.remedy
+    assert count_of(world, EventKind.GENERATION_ASKED) == MAX_OPEN_PER_PAIR
+    with pytest.raises(KeyShortage, match="more is being made"):
+        give(world, ANNA, BOB, patience_s=0.01)
+    parked = world.run(world.call(A, _parked))
+    assert sum(pair.master == ALICE for pair, _ in parked) == MAX_PARKED_PER_PAIR
+    close(world)
+
+
+async def _parked(manager: Any) -> Any:
+    return manager._supplying._parked
 
 
 def test_the_status_counts_what_the_first_link_can_carry() -> None:
@@ -407,6 +434,23 @@ def test_a_relay_from_a_node_without_a_link_to_here_fails_aloud() -> None:
     assert "link" in whys(world, EventKind.RELAY_FAILED)
     assert count_of(world, EventKind.ALARM) == 0
     give(world)
+    close(world)
+
+
+def test_a_peer_that_goes_back_to_an_older_store_raises_one_alarm() -> None:
+    """Late words of a process that has ended are dropped without a word; one that goes on speaking is not."""
+    world = stocked_world()
+    world.run(world.sleep(40.0))
+    disk = world._stores[R].disk
+    disk.epoch += 1
+    say(world, R, A, RelayVoid("new epoch", ()))
+    disk.epoch -= 1
+    say(world, R, A, RelayVoid("late", ()))
+    assert "speaks in epoch" not in whys(world, EventKind.ALARM)
+    world.run(world.sleep(31.0))
+    for _ in range(3):
+        say(world, R, A, RelayVoid("still here", ()))
+    assert whys(world, EventKind.ALARM).count("r speaks in epoch") == 1
     close(world)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 from qanat.ground.errors import QanatError, StaleEpoch
@@ -39,6 +40,18 @@ from qanat.key_management.wire import (
     Word,
 )
 
+LATE_WORDS_S = 30.0
+"""Words of a peer's dead process arrive at most so long after the first word of its next one."""
+
+
+@dataclass(slots=True)
+class _PeerEpoch:
+    """The highest epoch heard of a peer."""
+
+    epoch: Epoch
+    first_heard_monotonic_s: float
+    went_back: bool = False
+
 
 class Conversation:
     """Hands each word and each module event to the part that it concerns."""
@@ -61,7 +74,7 @@ class Conversation:
         self._hops = hops
         self._demands = demands
         self._on_routes = on_routes
-        self._epochs: dict[NodeId, Epoch] = {}
+        self._epochs: dict[NodeId, _PeerEpoch] = {}
 
     async def hear(self, sender: NodeId, message: Message) -> None:
         """Act on a message; whatever is wrong with it is recorded, and stops nothing."""
@@ -81,10 +94,8 @@ class Conversation:
 
     async def _act(self, sender: NodeId, message: Message) -> None:
         """Drop words of a peer's dead process, and act on the others."""
-        if sender != CONTROLLER:
-            if message.epoch < self._epochs.get(sender, message.epoch):
-                return
-            self._epochs[sender] = message.epoch
+        if sender != CONTROLLER and self._is_of_the_past(sender, message.epoch):
+            return
         heard = Heard(sender, decode_word(message), message.cause, message.body)
         if isinstance(heard.word, Relay):
             # relays only meet in the store, which keeps them apart; all else is done in the order of its arrival
@@ -95,6 +106,27 @@ class Conversation:
             await self._act_for_controller(heard, heard.word)
         else:
             await self._act_for_peer(heard, heard.word)
+
+    def _is_of_the_past(self, sender: NodeId, epoch: Epoch) -> bool:
+        """Take note of a peer's epoch; return whether an older process of it spoke.
+
+        A peer that goes on speaking in an older epoch has gone back to an older store, in which spent pads are unspent.
+        """
+        now_s = self._context.clock.monotonic_s()
+        known = self._epochs.get(sender)
+        if known is None or epoch > known.epoch:
+            known = self._epochs[sender] = _PeerEpoch(epoch, now_s)
+        if epoch == known.epoch:
+            return False
+        if not known.went_back and now_s - known.first_heard_monotonic_s > LATE_WORDS_S:
+            known.went_back = True
+            self._alarm(
+                "peer-epoch-went-back",
+                f"{sender} speaks in epoch {epoch} after epoch {known.epoch}: an older copy of its key store is in use;"
+                " nothing that it says is acted on",
+                "a restored store must not be used; make new initial keys for the links",
+            )
+        return True
 
     async def _act_for_controller(self, heard: Heard, word: Word) -> None:
         match word:

@@ -8,17 +8,24 @@ from typing import Literal
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyShortage
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import CONTROLLER, EventId, NodeId, Topic, uuid4_from
+from qanat.ground.identifiers import CONTROLLER, EventId, NodeId, SaePair, Topic, uuid4_from
 from qanat.ground.tracing import Trace
 from qanat.key_management.context import Context
 from qanat.key_management.wire import GenerationDone, GenerationFailed, GenerationRequest, PoolShortage
 
+MAX_OPEN_PER_PAIR = 16
+"""Two applications may have so many demands open at a time, so that one cannot keep the controller from all others."""
+
 
 @dataclass(slots=True)
 class Demand:
-    """One demand. ``trace`` is the thread of the request that caused it; ``asked`` is the event of step 5."""
+    """One demand, for the keys of ``pair``.
+
+    ``trace`` is the thread of the request that caused it; ``asked`` is the event of step 5.
+    """
 
     word: GenerationRequest
+    pair: SaePair
     trace: Trace
     asked: EventId
     asked_monotonic_s: float
@@ -33,9 +40,20 @@ class DemandDesk:
         self._context = context
         self._open: dict[str, Demand] = {}
 
-    async def open(self, trace: Trace, *, target: NodeId, needed_bits: int, short: tuple[PoolShortage, ...]) -> Demand:
-        """Record step 5 and ask the controller to have every hop to ``target`` hold ``needed_bits``."""
+    async def open(
+        self, trace: Trace, *, pair: SaePair, target: NodeId, needed_bits: int, short: tuple[PoolShortage, ...]
+    ) -> Demand:
+        """Record step 5 and ask the controller to have every hop to ``target`` hold ``needed_bits``.
+
+        Raises KeyShortage when the pair has too many demands open.
+        """
         context = self._context
+        if sum(demand.pair == pair for demand in self._open.values()) >= MAX_OPEN_PER_PAIR:
+            raise KeyShortage(
+                f"{pair.master!r} waits for key with {pair.slave!r} in {MAX_OPEN_PER_PAIR} requests already",
+                remedy="take up one of those again by its request id, or wait until one of them was answered",
+                retry_after_s=context.settings.wait_s,
+            )
         event = trace.record(
             EventKind.GENERATION_ASKED,
             target=target,
@@ -50,7 +68,7 @@ class DemandDesk:
             short=short,
             request_id=trace.request_id,
         )
-        demand = Demand(word, trace, event.id, context.clock.monotonic_s())
+        demand = Demand(word, pair, trace, event.id, context.clock.monotonic_s())
         self._open[word.demand_id] = demand
         await self._ask(demand)
         return demand

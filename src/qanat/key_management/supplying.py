@@ -17,6 +17,9 @@ from qanat.key_management.demands import Demand, DemandDesk
 from qanat.key_management.pools import available_bits
 from qanat.key_management.relay import RelayJob, RelayOrigin
 
+MAX_PARKED_PER_PAIR = 64
+"""So many requests of one pair that ended in a shortage are remembered, to be gone on with."""
+
 
 @dataclass(frozen=True, slots=True)
 class GivenKeys:
@@ -91,7 +94,7 @@ class Supplying:
             try:
                 return await self._serve(ask, count, size_bits, deadline)
             except KeyManagementError:
-                self._parked.setdefault((pair, request_id), ask)
+                self._park(ask)
                 raise
         except RequestError as fault:
             self._context.recorder.record(
@@ -133,6 +136,13 @@ class Supplying:
         trace.record(EventKind.KEY_ASKED, master=pair.master, slave=pair.slave)
         return _Ask(pair, named, target, trace, context.clock.monotonic_s())
 
+    def _park(self, ask: _Ask) -> None:
+        """Keep a request for the next call of its name; of one pair's requests the oldest make room for new ones."""
+        self._parked.setdefault((ask.pair, ask.named), ask)
+        of_pair = [key for key in self._parked if key[0] == ask.pair]
+        for key in of_pair[: max(0, len(of_pair) - MAX_PARKED_PER_PAIR)]:
+            del self._parked[key]
+
     async def _serve(self, ask: _Ask, count: int, size_bits: int, deadline: Deadline) -> GivenKeys:
         await self._find_routes(ask, deadline)
         while True:
@@ -143,7 +153,7 @@ class Supplying:
             except PoolShort as shortage:
                 needed_bits = relay_bits(count=count, size_bits=size_bits)
                 ask.demand = await self._demands.open(
-                    ask.trace, target=ask.target, needed_bits=needed_bits, short=shortage.short
+                    ask.trace, pair=ask.pair, target=ask.target, needed_bits=needed_bits, short=shortage.short
                 )
             else:
                 break
