@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from qanat.ground.errors import KeyShortage
+from qanat.ground.errors import KeyManagementError, KeyShortage
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import RequestId
-from qanat.ground.keys import PoolId, SecretBytes, SpentBits, Use
+from qanat.ground.identifiers import KeyID, RequestId, SaeId
+from qanat.ground.keys import KeyBlock, PoolId, SecretBytes, SecretKey, Selection, SpentBits, Use
 from qanat.key_management.hops import RelayHops
+from qanat.key_management.intake import Intake
 from qanat.key_management.manager import GivenKeys, KeyManager
-from qanat.key_management.sealing import MESSAGE_KEY_BYTES
+from qanat.key_management.relay import RelayOrigin
+from qanat.key_management.sealing import MESSAGE_KEY_BYTES, secret_keys
 from qanat.key_management.wire import Relay, RelayDelivered
 from qanat.simulation.memory_store import Disk, MemoryKeyStore
 
@@ -122,3 +127,67 @@ def split_with_constant_key(spent: SpentBits) -> tuple[bytes, bytes]:
 def protect_the_body_alone(word: Relay) -> bytes:
     """The tag leaves all fields open to alteration."""
     return b""
+
+
+class KeepsTheUnconfirmed(MemoryKeyStore):
+    """Leaves at a start what was in doubt when the last process ended."""
+
+    async def void(self, selection: Selection, /) -> int:
+        return 0 if selection.unconfirmed else await super().void(selection)
+
+
+class VoidsTooMuch(MemoryKeyStore):
+    """Voids at a start a block that counts along with those in doubt."""
+
+    async def void(self, selection: Selection, /) -> int:
+        if selection.unconfirmed:
+            counted = [block_id for block_id, block in self._disk.blocks.items() if block.confirmed]
+            selection = replace(selection, block_ids=frozenset(counted[-1:]))
+        return await super().void(selection)
+
+
+class GivesToAnyone(MemoryKeyStore):
+    """Does not look at who asks for a key by its id."""
+
+    async def supply_by_id(
+        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+    ) -> Sequence[SecretKey]:
+        for key_id in key_ids:
+            if key_id in self._disk.keys:
+                self._disk.keys[key_id].entitled.add(sae)
+        return await super().supply_by_id(key_ids, sae=sae, master=master)
+
+
+async def forget_doubt(self: RelayOrigin, doubt: Any) -> None:
+    """In place of RelayOrigin._destroy: a batch in doubt stays where it is."""
+    self._doubts.pop(doubt.word.relay_id, None)
+
+
+async def void_here_alone(self: RelayOrigin, doubt: Any) -> None:
+    """In place of RelayOrigin._destroy: the far end is not told."""
+    if await self._void_here(doubt.word.key_ids):
+        self._doubts.pop(doubt.word.relay_id, None)
+
+
+async def keep_after_void(self: RelayHops, word: Relay, keys: SecretBytes) -> None:
+    """In place of RelayHops._keep: takes a batch in although its origin has given it up."""
+    await self._context.store.put(secret_keys(word, keys), entitled=frozenset({word.slave}), confirmed=True)
+
+
+_hand_on = RelayHops._hand_on
+_make_durable = Intake._make_durable
+
+
+async def hand_on_and_keep(self: RelayHops, word: Relay, keys: SecretBytes) -> Any:
+    """In place of RelayHops._hand_on: a relay node keeps what passes."""
+    with contextlib.suppress(KeyManagementError):
+        await keep_after_void(self, word, keys)
+    return await _hand_on(self, word, keys)
+
+
+async def confirm_alone(self: Intake, block: KeyBlock) -> str:
+    """In place of Intake._make_durable: a block counts at once, whatever the peer has."""
+    why = await _make_durable(self, block)
+    if not why:
+        await self._context.store.confirm(block.block_id)
+    return why

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from qanat.ground.errors import KeyManagementError, KeyNotFound, QanatError
 from qanat.ground.events import EventKind
@@ -14,6 +15,7 @@ from qanat.ground.network import Application, Link, Network, Site
 from qanat.ground.randomness import SeededChance
 from qanat.ground.tracing import Trace
 from qanat.key_management.manager import GivenKeys, KeyManager
+from qanat.simulation.crash_sites import CrashSites
 from qanat.simulation.dice import Dice
 from qanat.simulation.faults import ALL_FAULTS, NO_FAULTS, Faults
 from qanat.simulation.memory_store import MemoryKeyStore
@@ -23,6 +25,10 @@ FAULTY_S = 30.0
 """How long the faults last."""
 CALM_S = 120.0
 """After this time without faults every application must have got a key to its peer."""
+REST_S = 12.0
+"""How long the world runs on without requests: longer than a relay's last try and the voiding after it."""
+P_NOSY = 0.3
+"""How often a third application asks for the keys that two others were given."""
 KEY_SIZES_BITS = (64, 128, 256, 512)
 BLOCK_SIZES_BITS = (6_000, 12_000, 24_000)
 """Small blocks, so that pools run dry and links are at work most of the time."""
@@ -37,10 +43,13 @@ class Report:
     keys_given: int = 0
     keys_fetched: int = 0
     crashes: int = 0
+    orphans: int = 0
+    """Keys that wait at a slave's node and that no master can have any more: what crashes leave behind."""
     steps: int = 0
     virtual_s: float = 0.0
     events: Counter[EventKind] = field(default_factory=Counter)
     digest: str = ""
+    sites: CrashSites = field(default_factory=CrashSites)
 
     @property
     def held(self) -> bool:
@@ -52,6 +61,7 @@ class _Tally:
     fetched: int = 0
     succeeded: set[tuple[SaeId, SaeId]] = field(default_factory=set)
     calm: bool = False
+    at_rest: bool = False
 
 
 def run_seed(
@@ -85,7 +95,10 @@ def run_seed(
     world.scheduler.run_until(FAULTY_S + CALM_S, until=lambda: bool(broken) or tally.succeeded == set(pairs))
     for master, slave in sorted(set(pairs) - tally.succeeded) if not broken else ():
         world.witness.violation(f"liveness: {master} got no key with {slave} in {CALM_S:g} s without faults")
-    world.close()
+    tally.at_rest = True
+    if not broken:
+        world.scheduler.run_until(world.scheduler.now_s + REST_S, until=lambda: bool(broken))
+    world.close(at_rest=True)
     witness = world.witness
     return Report(
         seed=seed,
@@ -93,6 +106,8 @@ def run_seed(
         keys_given=witness.keys_given,
         keys_fetched=tally.fetched,
         crashes=world.crashes,
+        orphans=witness.count_orphans(),
+        sites=world.sites,
         steps=world.scheduler.steps,
         virtual_s=world.scheduler.now_s,
         events=Counter(event.kind for event in witness.events),
@@ -143,13 +158,16 @@ def _some_pairs(network: Network, dice: Dice) -> list[tuple[SaeId, SaeId]]:
 async def _application(world: World, master: SaeId, slave: SaeId, *, tally: _Tally, dice: Dice) -> None:
     """Ask for keys as master and fetch them as slave, for ever; count the successes that come after the faults."""
     recorder = world.recorder(world.network.site_of(master).node)
-    while True:
+    while not tally.at_rest:
         trace = recorder.new_request()
         first = trace.record(EventKind.REQUEST, master=master, slave=slave)
         calm = tally.calm
         count, size_bits = dice.whole(1, 5), dice.choose(KEY_SIZES_BITS)
-        given = await _get_keys(world, master, slave, trace=trace, cause=first.id, count=count, size_bits=size_bits)
+        wish = partial(_get_keys, world, master, slave, trace=trace, cause=first.id, tally=tally)
+        given = await wish(count=count, size_bits=size_bits)
         if given is not None:
+            if dice.happens(P_NOSY):
+                await _pry(world, master, slave, given.keys)
             fetched = await _fetch(world, master, slave, given.keys)
             tally.fetched += fetched
             if calm and fetched == count:
@@ -158,11 +176,21 @@ async def _application(world: World, master: SaeId, slave: SaeId, *, tally: _Tal
 
 
 async def _get_keys(
-    world: World, master: SaeId, slave: SaeId, *, trace: Trace, cause: EventId, count: int, size_bits: int
+    world: World,
+    master: SaeId,
+    slave: SaeId,
+    *,
+    trace: Trace,
+    cause: EventId,
+    tally: _Tally,
+    count: int,
+    size_bits: int,
 ) -> GivenKeys | None:
     """Ask again and again with one request id, as a patient application does."""
     node = world.network.site_of(master).node
     for _ in range(20):
+        if tally.at_rest:
+            break
         try:
             given = await world.call(
                 node,
@@ -181,6 +209,20 @@ async def _get_keys(
             world.witness.answer_received(master, given.keys)
             return given
     return None
+
+
+async def _pry(world: World, master: SaeId, slave: SaeId, keys: Sequence[SecretKey]) -> None:
+    """Everybody but the slave asks for these keys by their ids, at each his own node: all must be refused."""
+    ids = [key.key_id for key in keys]
+    for nosy in world.network.saes:
+        if nosy == slave:
+            continue
+        ask = partial(KeyManager.get_keys_by_id, caller=nosy, master=master, key_ids=ids)
+        try:
+            await world.call(world.network.site_of(nosy).node, ask)
+        except QanatError:
+            continue
+        world.witness.violation(f"1: {nosy} was given keys of {master} and {slave} by their ids")
 
 
 async def _fetch(world: World, master: SaeId, slave: SaeId, keys: Sequence[SecretKey]) -> int:

@@ -10,7 +10,9 @@ class Faults:
     """Odds per occasion. The default is a world in which nothing goes wrong, only takes its time."""
 
     p_crash_per_effect: float = 0.0
-    """A node dies during a store call, a send, a sleep or a wait; before or after what was to happen."""
+    """A node dies during a store call, a module call, a send, a sleep or a wait; before or after what was to happen."""
+    p_crash_at_seldom: float = 0.0
+    """A node dies at one of the awaits that are seldom reached (``crash_sites.SELDOM``)."""
     p_store_fails: float = 0.0
     """A write raises StoreFailed and changes nothing."""
     disk_full_per_hour: float = 0.0
@@ -20,7 +22,7 @@ class Faults:
     p_late: float = 0.0
     """A message takes seconds: others overtake it."""
     p_altered: float = 0.0
-    """A bit of a relay's body or tag flips on the way."""
+    """A relay's body, tag or another of its fields is changed on the way."""
     partitions_per_hour: float = 0.0
     """Two nodes cannot hear each other for some seconds."""
     clock_jumps_per_hour: float = 0.0
@@ -39,6 +41,7 @@ NO_FAULTS = Faults()
 
 ALL_FAULTS = Faults(
     p_crash_per_effect=0.004,
+    p_crash_at_seldom=0.3,
     p_store_fails=0.01,
     disk_full_per_hour=60.0,
     p_lost=0.04,

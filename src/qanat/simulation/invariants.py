@@ -4,7 +4,7 @@
 2. A bit of one-time pad is spent at most once at each end, and encrypts at most one message, over all crashes; a relay
    word is its keys under the pad, with the tag of all its fields under bits that are no pad.
 3. Books: QKD bits spent = hops x key bits + authentication bits, to the bit; pools add up; the reserve is not sold.
-4. What was confirmed or promised survives crashes.
+4. What was confirmed or promised survives crashes; what is in doubt is destroyed; nothing counts at one end alone.
 5. No key byte stands in an event or a message.
 6. Nothing degrades: a key labelled "device" has passed no twin.
 """
@@ -28,11 +28,14 @@ from qanat.ground.messages import Message
 from qanat.ground.network import Network
 from qanat.key_management.accounts import key_costs_bits, may_spend, relay_bits
 from qanat.key_management.codec import decode_word, kind_of
-from qanat.key_management.wire import Relay
+from qanat.key_management.wire import BlocksMissing, Relay, RelayVoided
+from qanat.simulation.custody import Custody
 from qanat.simulation.memory_store import Disk
 from qanat.simulation.sealing_check import sealing_fault
 
 RELAY_KIND = kind_of(Relay)
+MISSING_KIND = kind_of(BlocksMissing)
+WATCHED_KINDS = {kind_of(word) for word in (Relay, BlocksMissing, RelayVoided)}
 SAMPLE_BYTES = 16
 """Length of the pieces of secrets that are searched for in what is public."""
 
@@ -59,18 +62,19 @@ class BitLedger:
 class Witness:
     """Sees everything, changes nothing, and collects violations."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, disks: Mapping[NodeId, Disk]) -> None:
         self.violations: list[str] = []
         self.events: list[Event] = []
         self.link_origins: dict[LinkId, Origin] = {}
         self.keys_given = 0
         self._network = network
+        self._disks = disks
+        self.custody = Custody(network, disks, self.violation)
         self._spends = BitLedger()
         self._messages = BitLedger()
         self._spend_count = 0
         self._spent_bits: Counter[tuple[NodeId, PoolId, Use]] = Counter()
         self._spent_bytes: dict[tuple[PoolId, BitRange], bytes] = {}
-        self._confirmed: dict[tuple[NodeId, BlockId], None] = {}
         self._keys: dict[KeyID, SecretKey] = {}
         self._supplied: dict[tuple[KeyID, SaeId], bytes] = {}
         self._batches: dict[str, Relay] = {}
@@ -86,6 +90,7 @@ class Witness:
 
     def block_added(self, node: NodeId, block: KeyBlock) -> None:
         """Remember samples of the block: none of them may ever be seen in public."""
+        self.custody.block_added(node, block)
         bits = block.bits.reveal()
         middle = len(bits) // 2
         for start in (0, middle, len(bits) - SAMPLE_BYTES):
@@ -94,7 +99,7 @@ class Witness:
             self.violation(f"6: {node} stored a block of {block.link_id} labelled {block.origin}")
 
     def block_confirmed(self, node: NodeId, block_id: BlockId) -> None:
-        self._confirmed[node, block_id] = None
+        self.custody.block_confirmed(node, block_id)
 
     def bits_spent(self, node: NodeId, spent: SpentBits, use: Use) -> None:
         """Every bit once per end; the same bits have the same value at both ends; the reserve pays for tags alone."""
@@ -112,7 +117,8 @@ class Witness:
             self.violation(f"1: the ends of {spent.pool} hold different bits in {spent.bits}")
 
     def keys_put(self, node: NodeId, keys: Sequence[SecretKey]) -> None:
-        """The same key at every node, and honest in its label."""
+        """The same key at every node, honest in its label, and at its two ends alone."""
+        self.custody.keys_put(node, keys)
         for key in keys:
             kept = replace(key, secret=SecretBytes(key.secret.reveal()))
             first = self._keys.setdefault(key.key_id, kept)
@@ -136,12 +142,28 @@ class Witness:
     # --- what is said and recorded ---
 
     def message_sent(self, sender: NodeId, message: Message, frame: bytes) -> None:
-        """No bit of pad under two messages; what a batch of keys has cost so far. ``frame`` is the message encoded."""
+        """Look at what relays and voids things. ``frame`` is the message encoded."""
         self._public.append(frame)
-        if message.kind != RELAY_KIND:
+        if message.kind not in WATCHED_KINDS:
             return
         word = decode_word(message)
-        assert isinstance(word, Relay)
+        match word:
+            case Relay():
+                self._relay_sent(sender, message, word)
+            case BlocksMissing():
+                self.custody.missing_said(sender, word.block_ids)
+            case RelayVoided():
+                self.custody.relay_voided(word.relay_id, message.epoch)
+
+    def message_arrived(self, receiver: NodeId, message: Message) -> None:
+        """Remember what gives the receiver the right to void blocks."""
+        if message.kind == MISSING_KIND:
+            word = decode_word(message)
+            assert isinstance(word, BlocksMissing)
+            self.custody.missing_heard(receiver, word.block_ids)
+
+    def _relay_sent(self, sender: NodeId, message: Message, word: Relay) -> None:
+        """No bit of pad under two messages, each sealed as it should be; what a batch of keys has cost so far."""
         content = hashlib.sha256(canonical_json(message.fields) + message.body).hexdigest()
         for piece in word.pad_range.slices:
             place = (word.link_id, sender, piece.block_id)
@@ -167,6 +189,10 @@ class Witness:
     def event(self, event: Event) -> None:
         """The sink of every recorder of the world."""
         self.events.append(event)
+        if event.kind is EventKind.NODE_STARTED and event.node in self._disks:
+            self.custody.node_started(event.node)
+        if event.kind is EventKind.RELAY_FAILED and "burned_bits" in event.data:
+            self.custody.relay_failed(event.node, str(event.data["relay_id"]))
         self._public.append(canonical_json(event.data))
 
     def answer_received(self, sae: SaeId, keys: Sequence[SecretKey]) -> None:
@@ -185,11 +211,23 @@ class Witness:
         """Return a fingerprint of the run: of every event and message, in order."""
         return hashlib.sha256(b"\n".join([*self._public, *(event.id.encode() for event in self.events)])).hexdigest()
 
-    def close_books(self, disks: Mapping[NodeId, Disk], levels: Mapping[NodeId, Mapping[PoolId, PoolLevel]]) -> None:
+    def check_doubts(self) -> None:
+        """Check that nothing is left in doubt; for runs that have come to rest, before the stores are opened anew."""
+        self.custody.check_doubts(self._batches)
+
+    def count_orphans(self) -> int:
+        """Return how many keys wait at slaves' nodes that no master can have: what crashes leave behind."""
+        masters = {
+            key_id for key_id, sae in self._supplied if key_id in self._keys and sae == self._keys[key_id].pair.master
+        }
+        return self.custody.count_orphans(masters)
+
+    def close_books(self, levels: Mapping[NodeId, Mapping[PoolId, PoolLevel]]) -> None:
         """Check what only the whole run shows."""
         self._check_pools(levels)
         self._check_costs()
-        self._check_survival(disks)
+        self.custody.check_blocks()
+        self._check_survival()
         self._check_steps()
         self._check_secrecy()
 
@@ -219,15 +257,13 @@ class Witness:
             if not said_bits == paid_bits == due_bits == sum(costs):
                 self.violation(f"3: relay {relay_id} cost {paid_bits} bits, its keys say {said_bits}, due {due_bits}")
 
-    def _check_survival(self, disks: Mapping[NodeId, Disk]) -> None:
-        for node, block_id in self._confirmed:
-            if block_id not in disks[node].blocks:
-                self.violation(f"4: confirmed block {block_id} is gone at {node}")
+    def _check_survival(self) -> None:
+        """The slave's node holds every key that the master was supplied, until the slave is supplied too."""
         for key_id, sae in list(self._supplied):
             pair = self._keys[key_id].pair if key_id in self._keys else None
             if pair is None or sae != pair.master or (key_id, pair.slave) in self._supplied:
                 continue
-            held = disks[self._network.site_of(pair.slave).node].keys.get(key_id)
+            held = self._disks[self._network.site_of(pair.slave).node].keys.get(key_id)
             if held is None or pair.slave not in held.entitled or not held.confirmed:
                 self.violation(f"4: key {key_id} was supplied to its master, and its slave's node does not hold it")
 

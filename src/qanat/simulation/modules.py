@@ -17,10 +17,12 @@ from qanat.ground.orders import GenerationOrder, KeyBlockReady, LinkCapability, 
 from qanat.ground.ports import Entropy
 from qanat.simulation.dice import Dice
 from qanat.simulation.invariants import Witness
-from qanat.simulation.ports import Mailbox
+from qanat.simulation.ports import Hazard, Mailbox
 from qanat.simulation.scheduler import Scheduler, effect
 
 PEER_TIMEOUT_S = 10.0
+WAY_S = 0.001
+"""How long a call of a key manager takes to its module, and its answer back."""
 
 
 @dataclass(slots=True)
@@ -147,7 +149,10 @@ class SimulatedLink:
 
 
 class SimulatedModule:
-    """One end of a SimulatedLink: see the port ``ground.ports.QKDModule``."""
+    """One end of a SimulatedLink: see the port ``ground.ports.QKDModule``.
+
+    ``hazard`` is that of the key manager that calls: it may die before or after what it asks has happened.
+    """
 
     def __init__(self, of: SimulatedLink, node: NodeId, scheduler: Scheduler) -> None:
         self.node = node
@@ -156,6 +161,7 @@ class SimulatedModule:
         self.blocks: dict[BlockId, KeyBlock] = {}
         self.events_due_s = 0.0
         self.life = 0
+        self.hazard: Hazard | None = None
         self._of = of
         self._scheduler = scheduler
         self._orders: dict[OrderId, None] = {}
@@ -168,30 +174,34 @@ class SimulatedModule:
         return LinkCapability(link.link_id, self._of.block_bits / self._of.block_time_s, self._of.block_time_s)
 
     async def start(self, order: GenerationOrder, /) -> None:
-        await self._pause()
+        await self._reach()
         if order.order_id not in self._orders:
             self._orders[order.order_id] = None
             assert order.pads is not None
             copy = replace(order.pads, secret=SecretBytes(order.pads.secret.take()))
             self._of.join(order, copy)
+        await self._return()
 
     async def stop(self, order_id: OrderId, /) -> None:
-        await self._pause()
+        await self._reach()
         self._of.end(order_id, "stopped by a key manager")
+        await self._return()
 
     def events(self) -> AsyncIterator[ModuleEvent]:
         return self._events
 
     async def fetch(self, block_id: BlockId, /) -> KeyBlock:
-        await self._pause()
+        await self._reach()
+        await self._return()
         if block_id not in self.blocks:
             raise BlockUnknown(f"{self.module_id} has no block {block_id}")
         return self.blocks[block_id]
 
     async def release(self, block_id: BlockId, /, *, kept: bool) -> None:  # noqa: ARG002 - forgotten either way
-        await self._pause()
+        await self._reach()
         if block := self.blocks.pop(block_id, None):
             block.bits.wipe()
+        await self._return()
 
     def tell(self, event: ModuleEvent) -> None:
         self._events.put(event)
@@ -206,5 +216,11 @@ class SimulatedModule:
         for block in self.blocks.values():
             self.tell(KeyBlockReady(block.block_id, block.order_id, block.num_bits))
 
-    async def _pause(self) -> None:
-        await effect(lambda task: self._scheduler.resume_after(0.001, task))
+    async def _reach(self) -> None:
+        """The way of a call to the module; a crash may come on it, or on the way back."""
+        if self.hazard is not None:
+            self.hazard.threaten(within_s=2 * WAY_S)
+        await effect(lambda task: self._scheduler.resume_after(WAY_S, task))
+
+    async def _return(self) -> None:
+        await effect(lambda task: self._scheduler.resume_after(WAY_S, task))

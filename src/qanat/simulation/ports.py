@@ -219,7 +219,15 @@ class VirtualStore:
         await self._call(lambda: self._inner.confirm_keys(key_ids))
 
     async def void(self, selection: Selection, /) -> int:
-        return await self._call(lambda: self._inner.void(selection))
+        return await self._call(lambda: self._void(selection))
+
+    async def _void(self, selection: Selection) -> int:
+        """Void within one moment, and show the witness what counted before."""
+        custody = self._witness.custody
+        counted = custody.counted_blocks(self._node)
+        num_voided = await self._inner.void(selection)
+        custody.blocks_voided(self._node, counted)
+        return num_voided
 
     async def levels(self) -> Mapping[PoolId, PoolLevel]:
         return await self._call(self._inner.levels, writes=False)

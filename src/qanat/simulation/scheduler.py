@@ -55,6 +55,7 @@ class Scheduler:
     def __init__(self, dice: Dice, *, on_death: Callable[[Task, QanatError], None]) -> None:
         self.now_s = 0.0
         self.steps = 0
+        self.on_suspend: Callable[[Task], None] = lambda _task: None
         self._dice = dice
         self._on_death = on_death
         self._moments: list[tuple[float, float, int, Callable[[], None]]] = []
@@ -122,6 +123,7 @@ class Scheduler:
                 self._on_death(task, fault)
         else:
             perform(task)
+            self.on_suspend(task)
 
     def _end(self, task: Task) -> None:
         task.has_ended = True

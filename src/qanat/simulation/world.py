@@ -5,7 +5,6 @@ wrong around them. A seed determines a run, so a seed is a bug report.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -20,6 +19,8 @@ from qanat.ground.ports import Chance
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.settings import KeyManagerSettings
+from qanat.simulation.alterations import altered
+from qanat.simulation.crash_sites import CrashSites, is_seldom
 from qanat.simulation.dice import Dice
 from qanat.simulation.entropy import SimulationEntropy
 from qanat.simulation.faults import NO_FAULTS, Faults
@@ -32,6 +33,8 @@ from qanat.simulation.scheduler import Life, Scheduler, Task, effect
 T = TypeVar("T")
 Line: TypeAlias = Callable[[NodeId, NodeId, Message], Message | None]
 """What becomes of a message from one node to another: itself, another, or None when it is swallowed."""
+SOON_S = 0.001
+"""Within this time a process dies at an await where it does not often wait: most last longer."""
 RESERVE_BITS = 64 * 1024
 """Initial authentication key of each simulated link."""
 
@@ -69,7 +72,6 @@ class World:
     ) -> None:
         self.network = network
         self.faults = faults
-        self.witness = Witness(network)
         self.crashes = 0
         self.line: Line = lambda _sender, _receiver, message: message
         self._chance = chance
@@ -82,6 +84,9 @@ class World:
         self._outside = Life("outside")
         self._processes: dict[NodeId, Process] = {}
         self._stores = {node: store_class() for node in network.nodes}
+        self.witness = Witness(network, {node: store.disk for node, store in self._stores.items()})
+        self.sites = CrashSites()
+        self.scheduler.on_suspend = self._suspended
         self._utc_offsets_s = dict.fromkeys((*network.nodes, CONTROLLER), 0.0)
         self._disk_full_until_s = dict.fromkeys(network.nodes, 0.0)
         self._apart_until_s: dict[frozenset[NodeId], float] = {}
@@ -170,22 +175,35 @@ class World:
         for link in self.links:
             if node in link.link.ends:
                 link.crash(node)
+        self.sites.died(process.life)
         self.scheduler.kill(process.life, CallLost(f"{node} died"))
         self.scheduler.call_after(self._dice.between(0.2, 4.0), lambda: self._start_process(node))
 
-    def close(self) -> None:
-        """End all processes and check what only the whole run shows."""
+    def close(self, *, at_rest: bool = False) -> None:
+        """End all processes and check what only the whole run shows; ``at_rest`` says that no request is under way."""
         for process in self._processes.values():
             self.scheduler.kill(process.life, CallLost("the world ends"))
         self.scheduler.kill(self._outside, CallLost("the world ends"))
-        disks = {node: store.disk for node, store in self._stores.items()}
-        levels = {node: at_once(_levels(disk)) for node, disk in disks.items()}
-        self.witness.close_books(disks, levels)
+        if at_rest:
+            self.witness.check_doubts()
+        levels = {node: at_once(_levels(store.disk)) for node, store in self._stores.items()}
+        self.witness.close_books(levels)
 
     # --- inside ---
 
     def _task_died(self, task: Task, fault: QanatError) -> None:
         self.witness.violation(f"task {task.name!r} died of {type(fault).__name__}: {fault}")
+
+    def _suspended(self, task: Task) -> None:
+        """Where processes seldom wait, they die more often."""
+        site, life = self.sites.suspended(task), task.life
+        if is_seldom(site) and self._dice.happens(self.faults.p_crash_at_seldom):
+            crash = partial(self._crash_if_alive, NodeId(life.name), life)
+            self.scheduler.call_after(self._dice.between(0.0, SOON_S), crash)
+
+    def _crash_if_alive(self, node: NodeId, life: Life) -> None:
+        if life.alive:
+            self.crash(node)
 
     def _safe(self) -> Hazard:
         return Hazard(self.scheduler, self._dice, p_crash=lambda: 0.0, crash=lambda: None)
@@ -214,10 +232,7 @@ class World:
     def _start_process(self, node: NodeId) -> None:
         life = Life(node)
 
-        def crash() -> None:
-            if life.alive:
-                self.crash(node)
-
+        crash = partial(self._crash_if_alive, node, life)
         hazard = Hazard(self.scheduler, self._dice, p_crash=lambda: self.faults.p_crash_per_effect, crash=crash)
         clock = VirtualClock(self.scheduler, hazard, utc_offset_s=lambda: self._utc_offsets_s[node])
         tasks = VirtualTasks(self.scheduler, hazard, life)
@@ -238,6 +253,9 @@ class World:
             self.scheduler.spawn(controller.run(), life, name="controller")
             return
         self._stores[node] = self._stores[node].reopened()
+        modules = [link.modules[node] for link in self.links if node in link.link.ends]
+        for module in modules:
+            module.hazard = hazard
         manager = self._manager_class(
             node=node,
             network=self.network,
@@ -246,7 +264,7 @@ class World:
             clock=clock,
             tasks=tasks,
             entropy=entropy,
-            modules=[link.modules[node] for link in self.links if node in link.link.ends],
+            modules=modules,
             recorder=recorder,
             settings=self._settings,
         )
@@ -286,24 +304,15 @@ class World:
             if arriving is None:
                 continue
             if arriving.kind == RELAY_KIND and dice.happens(faults.p_altered):
-                arriving = self._altered(arriving)
+                arriving = altered(arriving, dice, self._entropy)
             self.scheduler.call_after(delay_s, partial(self._deliver, sender, receiver, arriving))
 
     def _deliver(self, sender: NodeId, receiver: NodeId, message: Message) -> None:
         """Put a message into the inbox of a node that is up; a node that is down has none."""
         process = self._processes.get(receiver)
         if process is not None and process.life.alive:
+            self.witness.message_arrived(receiver, message)
             process.transport.mailbox.put((sender, message))
-
-    def _altered(self, message: Message) -> Message:
-        """Flip a bit of a relay's body, or turn its tag."""
-        if self._dice.happens(0.3):
-            tag = message.read("tag", str)
-            return replace(message, fields={**message.fields, "tag": tag[1:] + tag[:1]})
-        place = self._dice.whole(0, len(message.body) - 1)
-        body = bytearray(message.body)
-        body[place] ^= 1 << self._dice.whole(0, 7)
-        return replace(message, body=bytes(body))
 
     async def _weather(self) -> None:
         """Faults that last: full disks, partitions; and clocks that jump."""

@@ -1,0 +1,48 @@
+"""What somebody on the line does to a relay word: to its body, its tag, or a field that the tag protects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qanat.ground.events import Json
+from qanat.ground.identifiers import uuid4_from
+from qanat.ground.messages import Message
+from qanat.ground.ports import Entropy
+from qanat.key_management.codec import decode_word
+from qanat.key_management.wire import Relay
+from qanat.simulation.dice import Dice
+
+FIELDS = ("key_ids", "route", "size_bits", "origin", "created_utc_s", "slave")
+"""The header fields that are altered. Each alteration leaves the word well-formed, but for some routes."""
+
+
+def altered(message: Message, dice: Dice, entropy: Entropy) -> Message:
+    """Return a relay message with one thing changed."""
+    if dice.happens(0.3):
+        tag = message.read("tag", str)
+        return replace(message, fields={**message.fields, "tag": tag[1:] + tag[:1]})
+    if dice.happens(0.5):
+        return replace(message, fields={**message.fields, **_changed_fields(message, dice, entropy)})
+    place = dice.whole(0, len(message.body) - 1)
+    body = bytearray(message.body)
+    body[place] ^= 1 << dice.whole(0, 7)
+    return replace(message, body=bytes(body))
+
+
+def _changed_fields(message: Message, dice: Dice, entropy: Entropy) -> dict[str, Json]:
+    word = decode_word(message)
+    assert isinstance(word, Relay)
+    match dice.choose(FIELDS):
+        case "key_ids":
+            return {"key_ids": [*word.key_ids[1:], uuid4_from(entropy.public_bytes(16))]}
+        case "route":
+            return {"route": dice.choose([[*word.route, "nowhere"], list(word.route[:-1]), list(word.route[::-1])])}
+        case "size_bits":  # twice as many keys of half the size
+            more = [uuid4_from(entropy.public_bytes(16)) for _ in word.key_ids]
+            return {"size_bits": word.size_bits // 2, "key_ids": [*word.key_ids, *more]}
+        case "origin":
+            return {"origin": "twin" if word.origin == "device" else "device"}
+        case "created_utc_s":
+            return {"created_utc_s": word.created_utc_s + 1.0}
+        case _:
+            return {"master": word.slave, "slave": word.master}
