@@ -67,6 +67,7 @@ def sample_link(name: str, ends: tuple[str, str], loss_db: float, length_km: flo
         eps_auth=1e-22,
         num_tags=6,
         eps_total=9.99001e-10,
+        proof="a proof (FAKE)",
         keys_identical=True,
         keys_checked=321,
         leaked_bits={"cascade": 456_789, "verification": 1_024},

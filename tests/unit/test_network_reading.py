@@ -225,3 +225,33 @@ def test_a_network_does_not_change() -> None:
 
 def test_a_misspelt_field_is_told_what_it_may_be() -> None:
     assert refused(TEXT.replace("loss_db: 10.3", "los_db: 10.3", 1)).remedy == "is it meant to be loss_db?"
+
+
+PREPARED = "prepared_keys:\n  - {master: alice, slave: bob, count: 100, size_bits: 128}\n"
+
+
+def test_prepared_keys_are_read() -> None:
+    (keys,) = parse(TEXT + PREPARED).prepared_keys
+    assert (keys.master, keys.slave, keys.count, keys.size_bits) == ("alice", "bob", 100, 128)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("slave: bob", "slave: bop"), ("'bop', no application", "did you mean bob")),
+        (("slave: bob", "slave: alice"), ("with itself", "two applications")),
+        (("size_bits: 128", "size_bits: 100"), ("multiple of 8",)),
+        (("count: 100", "count: 0"), ("greater than 0",)),
+    ],
+)
+def test_prepared_keys_that_cannot_be(change: tuple[str, str], words: tuple[str, ...]) -> None:
+    refusal = refused(TEXT + PREPARED.replace(*change))
+    assert refusal.line is not None
+    assert refusal.line >= len(TEXT.splitlines()) + 1
+    for word in words:
+        assert word in str(refusal)
+
+
+def test_prepared_keys_stand_once_per_pair_and_size() -> None:
+    again = PREPARED + PREPARED.splitlines()[1] + "\n"
+    assert "twice for 'alice' and 'bob'" in str(refused(TEXT + again))

@@ -11,17 +11,19 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from qanat.apps.pictures.map import Projection, draw_map
+from qanat.apps.pictures.svg import Sheet, round_step
 from qanat.apps.report import DemoResult, PoolSample, life_of_key, render_report, wording
 from qanat.apps.report.charts import draw_deviation, draw_life, draw_pools, ticks
-from qanat.apps.report.map_picture import Projection, draw_map, round_step
 from qanat.apps.report.steps_picture import LANE_OF_STEP, LANES, delivered_requests, draw_steps
-from qanat.apps.report.svg import Sheet
 from qanat.ground.events import STEP_TEXTS
+from qanat.ground.identifiers import LinkId
 from qanat.ground.network import Network, Site
 from qanat.ground.network.description import great_circle_km
 from unit.report_sample import FIRST, SECOND, sample_events, sample_network, sample_result
 
 RESULT = sample_result()
+RATES = {LinkId(link.link_id): link.secret_rate_bits_per_s for link in RESULT.links}
 REPORT = render_report(RESULT)
 VOID_TAGS = {"meta", "br", "link", "img", "hr", "input"}
 
@@ -179,7 +181,7 @@ def test_the_map_keeps_distances_and_north() -> None:
 
 
 def test_the_map_names_every_site_and_link() -> None:
-    words = texts(ET.fromstring(draw_map(sample_network(), RESULT.links)))
+    words = texts(ET.fromstring(draw_map(sample_network(), RATES)))
     for site in RESULT.network.sites:
         assert site.title in words
     assert "10.3 dB, 41.1 km of fibre" in words
@@ -197,7 +199,7 @@ def test_any_network_can_be_drawn(spread_deg: float) -> None:
     network = Network.model_construct(
         format="qanat-network/1", name="n", title="", sites=sites, links=(link,), applications=()
     )
-    picture = ET.fromstring(draw_map(network, ()))
+    picture = ET.fromstring(draw_map(network, {}))
     assert "nan" not in ET.tostring(picture, encoding="unicode")
     assert {"a", "b"} <= set(texts(picture))
 

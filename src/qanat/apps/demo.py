@@ -204,6 +204,7 @@ def _link_result(link: Link, events: Sequence[Event], proof: KeyProof) -> LinkRe
         eps_auth=security.eps_auth,
         num_tags=security.num_tags,
         eps_total=security.total,
+        proof=forecast.proof,
         keys_identical=proof.blocks_are_identical(link.link_id),
         keys_checked=len(proof.blocks[link.link_id]),
         leaked_bits={"error correction": int(details["leaked_bits"])},

@@ -4,6 +4,7 @@ from qanat.apps.report.report import render_report
 from qanat.apps.report.result import (
     Check,
     DemoResult,
+    DoorLatency,
     IntensitySample,
     LifeStage,
     LinkPrediction,
@@ -17,6 +18,7 @@ from qanat.apps.report.result import (
 __all__ = [
     "Check",
     "DemoResult",
+    "DoorLatency",
     "IntensitySample",
     "LifeStage",
     "LinkPrediction",

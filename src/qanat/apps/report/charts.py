@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qanat.apps.pictures.svg import Sheet, round_step
 from qanat.apps.report import wording
-from qanat.apps.report.map_picture import round_step
 from qanat.apps.report.result import LifeStage, PoolSample
-from qanat.apps.report.svg import Sheet
 
 NUM_COLOURS = 6
 """Series colours of the style sheet, ``c0`` to ``c5``; a seventh series begins again."""

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import jinja2
 
+from qanat.apps.pictures.map import draw_map
 from qanat.apps.report import wording
 from qanat.apps.report.charts import NUM_COLOURS, RatePoint, draw_deviation, draw_life, draw_pools, draw_rates
-from qanat.apps.report.map_picture import draw_map
 from qanat.apps.report.result import DemoResult, IntensitySample, LinkResult, Provenance
 from qanat.apps.report.steps_picture import Request, delivered_requests, draw_steps
 from qanat.ground.clock import format_utc
 from qanat.ground.data import read_text
+from qanat.ground.identifiers import LinkId
 from qanat.ground.units import format_rate, format_size
 
 PAPER_BACKBONE = (
@@ -69,7 +70,7 @@ def render_report(result: DemoResult) -> str:
         started=format_utc(result.started_utc_s)[:19].replace("T", " "),
         summary=_summary(result),
         site_titles={site.name: site.title or site.name for site in result.network.sites},
-        map=draw_map(result.network, result.links),
+        map=draw_map(result.network, {LinkId(link.link_id): link.secret_rate_bits_per_s for link in result.links}),
         requests=[(request, draw_steps(request), _request_text(request)) for request in requests],
         marks=MARKS,
         lives=[(link, draw_life(link.life, title=link.link_id)) for link in result.links if link.life],

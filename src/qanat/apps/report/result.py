@@ -105,6 +105,7 @@ class LinkResult:
     eps_auth: float
     num_tags: int
     eps_total: float
+    proof: str
     keys_identical: bool
     keys_checked: int
     leaked_bits: Mapping[str, int]
@@ -134,11 +135,23 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class PoolSample:
-    """What a pool held at a moment (the events' monotonic time)."""
+    """What a pool held at a moment (the events' monotonic time): a link's, or one of keys prepared end to end."""
 
     monotonic_s: float
     pool: str
     num_bits: int
+    is_end_to_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DoorLatency:
+    """How long a site's door took to answer while links made key: ``count`` calls over one kept connection."""
+
+    site: str
+    count: int
+    p50_s: float
+    p99_s: float
+    most_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +190,7 @@ class DemoResult:
     duration_s: float
     pool_samples: Sequence[PoolSample] = ()
     relays: Sequence[RelayAccount] = ()
+    door_latency: DoorLatency | None = None
     software: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
 

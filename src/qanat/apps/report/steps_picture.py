@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from qanat.apps.pictures.svg import Sheet
 from qanat.apps.report import wording
-from qanat.apps.report.svg import Sheet
 from qanat.ground.events import STEP_TEXTS, Event, EventKind, chain
 
 LANES = (

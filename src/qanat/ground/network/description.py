@@ -42,6 +42,8 @@ class Site(_Part):
     title: str = ""
     latitude_deg: float = Field(ge=-90, le=90)
     longitude_deg: float = Field(ge=-180, le=180)
+    counted_as: str = Field(default="", max_length=MAX_ID_CHARACTERS)
+    """Under which heading of a table the site is counted, such as ``backbone``; empty: under none."""
 
     @property
     def node(self) -> NodeId:
@@ -64,6 +66,8 @@ class Link(_Part):
     length_km: float = Field(gt=0, le=1000)
     disturbance: float = Field(default=0.0, ge=0, le=0.5)
     """Odds that somebody on the line flips a photon's bit; for rehearsals of an attack. Twins only."""
+    counted_as: str = Field(default="", max_length=MAX_ID_CHARACTERS)
+    """As a site's."""
 
     @property
     def link_id(self) -> LinkId:
@@ -104,6 +108,15 @@ class Application(_Part):
         return checked_name(name)
 
 
+class PreparedKeys(_Part):
+    """Keys that are to lie ready between two applications: idle time fills this end-to-end pool."""
+
+    master: str
+    slave: str
+    count: int = Field(gt=0, le=100_000)
+    size_bits: int = Field(default=256, ge=64, le=4096, multiple_of=8)
+
+
 class Network(_Part):
     """A whole network. Whoever holds one knows that it is consistent: names are unique and every reference holds."""
 
@@ -113,6 +126,7 @@ class Network(_Part):
     sites: tuple[Site, ...] = Field(min_length=2)
     links: tuple[Link, ...] = Field(min_length=1)
     applications: tuple[Application, ...] = ()
+    prepared_keys: tuple[PreparedKeys, ...] = ()
 
     @field_validator("name")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from pydantic_core import ErrorDetails
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.network.description import Network, great_circle_km, nearest
 
+H = TypeVar("H", bound=Hashable)
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _TAGS: Mapping[type[yaml.Node], frozenset[str]] = {
     yaml.MappingNode: frozenset({"map"}),
@@ -164,12 +166,39 @@ def _contradictions(network: Network) -> Iterator[tuple[str, tuple[str | int, ..
                 ("applications", place),
                 nearest(app.site, known),
             )
+    yield from _unprepared(network)
     apart = known - _reached(network)
     if apart:
         yield f"no link leads to {', '.join(sorted(apart))}", ("links",), "join every site to the network by a link"
 
 
-def _repeated(names: Sequence[Hashable]) -> Iterator[tuple[Hashable, int]]:
+def _unprepared(network: Network) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
+    """Yield, as ``_contradictions`` does, what stands in the way of preparing keys."""
+    sites = {app.name: app.site for app in network.applications}
+    for place, keys in enumerate(network.prepared_keys):
+        for field, name in (("master", keys.master), ("slave", keys.slave)):
+            if name not in sites:
+                yield (
+                    f"keys are prepared for {name!r}, no application",
+                    ("prepared_keys", place, field),
+                    nearest(name, sites),
+                )
+        if keys.master == keys.slave:
+            yield (
+                f"keys are prepared for {keys.master!r} with itself",
+                ("prepared_keys", place, "slave"),
+                "name two applications",
+            )
+    wanted = [(keys.master, keys.slave, keys.size_bits) for keys in network.prepared_keys]
+    for (master, slave, size_bits), place in _repeated(wanted):
+        yield (
+            f"keys of {size_bits} bits are prepared twice for {master!r} and {slave!r}",
+            ("prepared_keys", place),
+            "add the two counts",
+        )
+
+
+def _repeated(names: Sequence[H]) -> Iterator[tuple[H, int]]:
     for name, count in Counter(names).items():
         if count > 1:
             first = names.index(name)

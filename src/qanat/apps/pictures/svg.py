@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from html import escape
 from typing import Literal
@@ -80,3 +81,9 @@ def _number(value: float) -> str:
 
 def _points(points: Iterable[tuple[float, float]]) -> str:
     return " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
+
+
+def round_step(value: float) -> float:
+    """Return the largest of 1, 2, 5 times a power of ten that is at most ``value`` (above zero)."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(float(f"{step * power:.6g}") for step in (5, 2, 1) if step * power <= value * (1 + 1e-9))

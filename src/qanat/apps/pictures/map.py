@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qanat.apps.report.result import LinkResult
-from qanat.apps.report.svg import Sheet
+from qanat.apps.pictures.svg import Sheet, round_step
+from qanat.ground.identifiers import LinkId
 from qanat.ground.network import Link, Network, Site
 from qanat.ground.network.description import EARTH_RADIUS_KM
 from qanat.ground.units import format_rate
@@ -68,7 +68,7 @@ class Projection:
         return self.x(site.longitude_deg), self.y(site.latitude_deg)
 
 
-def draw_map(network: Network, results: Sequence[LinkResult]) -> str:
+def draw_map(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> str:
     """Return the map of a network: sites, links with loss and secret rate, a grid of degrees and a scale bar."""
     projection = Projection.around(network.sites)
     lowest = max(projection.place(site)[1] for site in network.sites)
@@ -77,9 +77,8 @@ def draw_map(network: Network, results: Sequence[LinkResult]) -> str:
     )
     sheet.rectangle(0, 0, sheet.width, sheet.height, "panel", round_by=6)
     _draw_grid(sheet, projection)
-    rates = {result.link_id: result.secret_rate_bits_per_s for result in results}
     for link in network.links:
-        _draw_link(sheet, projection, network, link, rates.get(link.name))
+        _draw_link(sheet, projection, network, link, rates_bits_per_s.get(link.link_id))
     for site in network.sites:
         _draw_site(sheet, projection, network, site)
     _draw_scale(sheet, projection)
@@ -169,9 +168,3 @@ def _draw_scale(sheet: Sheet, projection: Projection) -> None:
         x += 110
     sheet.arrow(x, y, x + 34, y, "light thick", head=10)
     sheet.text(x + 42, y + 4, "QKD link, the way of its light", "tiny muted")
-
-
-def round_step(value: float) -> float:
-    """Return the largest of 1, 2, 5 times a power of ten that is at most ``value`` (above zero)."""
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(float(f"{step * power:.6g}") for step in (5, 2, 1) if step * power <= value * (1 + 1e-9))
