@@ -338,7 +338,7 @@ def test_keys_in_doubt_are_destroyed_at_both_ends_and_never_repeated() -> None:
     with pytest.raises(KeyShortage, match="no verdict from b"):
         give(world)
     world.run(world.sleep(3.0))
-    stores = [world._stores[node].disk for node in (A, B)]
+    stores = [world.stores[node].disk for node in (A, B)]
     assert [len(disk.keys) for disk in stores] == [0, 1], "all but the first key, which nobody fetched, are gone"
     world.line = lambda sender, receiver, message: message
     given = give(world)
@@ -403,7 +403,7 @@ def test_a_stranger_s_word_in_a_relay_is_ignored() -> None:
 def say(world: World, sender: NodeId, receiver: NodeId, word: Word, body: bytes = b"") -> None:
     """Have a peer say a word, and let it be acted on."""
     kind, fields = encode_word(word)
-    epoch = Epoch(world._stores[sender].disk.epoch)
+    epoch = Epoch(world.stores[sender].disk.epoch)
     world._deliver(sender, receiver, Message(MessageId("said"), kind, epoch, None, fields, body))
     world.run(world.sleep(1.0))
 
@@ -441,7 +441,7 @@ def test_a_peer_that_goes_back_to_an_older_store_raises_one_alarm() -> None:
     """Late words of a process that has ended are dropped without a word; one that goes on speaking is not."""
     world = stocked_world()
     world.run(world.sleep(40.0))
-    disk = world._stores[R].disk
+    disk = world.stores[R].disk
     disk.epoch += 1
     say(world, R, A, RelayVoid("new epoch", ()))
     disk.epoch -= 1

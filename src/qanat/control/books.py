@@ -124,7 +124,7 @@ class Books:
                 for link_id, book in self.links.items()
             },
             demands=[
-                DemandView(demand_id, demand.hops, demand.word.needed_bits)
+                DemandView(demand_id, demand.hops, demand.word.needed_bits, demand.word.is_idle)
                 for demand_id, demand in self.demands.items()
             ],
         )

@@ -41,9 +41,18 @@ class DemandDesk:
         self._open: dict[str, Demand] = {}
 
     async def open(
-        self, trace: Trace, *, pair: SaePair, target: NodeId, needed_bits: int, short: tuple[PoolShortage, ...]
+        self,
+        trace: Trace,
+        *,
+        pair: SaePair,
+        target: NodeId,
+        needed_bits: int,
+        short: tuple[PoolShortage, ...],
+        is_idle: bool = False,
     ) -> Demand:
         """Record step 5 and ask the controller to have every hop to ``target`` hold ``needed_bits``.
+
+        ``is_idle``: for keys that nobody has asked for yet.
 
         Raises KeyShortage when the pair has too many demands open.
         """
@@ -67,6 +76,7 @@ class DemandDesk:
             needed_bits=needed_bits,
             short=short,
             request_id=trace.request_id,
+            is_idle=is_idle,
         )
         demand = Demand(word, pair, trace, event.id, context.clock.monotonic_s())
         self._open[word.demand_id] = demand
@@ -89,6 +99,11 @@ class DemandDesk:
                 remedy="look at the alarms of the links on the route",
                 retry_after_s=self._context.settings.failed_retry_s,
             )
+
+    @property
+    def is_anybody_waiting(self) -> bool:
+        """Whether a demand is open that is not of idle time."""
+        return any(not demand.word.is_idle for demand in self._open.values())
 
     def on_done(self, word: GenerationDone, cause: EventId | None) -> None:
         """Record step 8, caused by the controller's step 7, and wake who waits."""

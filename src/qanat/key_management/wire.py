@@ -62,7 +62,10 @@ class PoolShortage:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """Too little key between two nodes: every hop of their route must hold ``needed_bits``. Caused by step 5."""
+    """Too little key between two nodes: every hop of their route must hold ``needed_bits``. Caused by step 5.
+
+    ``is_idle``: for keys that nobody has asked for yet; all other demands go first.
+    """
 
     demand_id: str
     source: NodeId
@@ -70,6 +73,7 @@ class GenerationRequest:
     needed_bits: int
     short: tuple[PoolShortage, ...]
     request_id: RequestId | None
+    is_idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +220,14 @@ class RelayDelivered:
 
 @dataclass(frozen=True, slots=True)
 class RelayFailed:
-    """A node could not hand the batch on; ``short`` names its pool when that was the reason."""
+    """A node could not hand the batch on. ``short`` names its pool when that was the reason, ``silent`` the next node
+    when that one does not answer."""
 
     relay_id: str
     node: NodeId
     why: str
     short: tuple[PoolShortage, ...]
+    silent: NodeId | None = None
 
 
 @dataclass(frozen=True, slots=True)
