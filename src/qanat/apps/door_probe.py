@@ -1,0 +1,105 @@
+"""How long a door takes to answer while its service is at work: asked from a process of its own, as a user's would be.
+
+The probe is told what to ask on its standard input, asks until that ends, and prints when it asked and how long each
+answer took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import NamedTuple
+
+from qanat.client import Client, TlsFiles
+from qanat.ground.errors import KeyManagementError
+from qanat.ground.identifiers import SaeId
+
+PERIOD_S = 0.04
+END_PATIENCE_S = 10.0
+
+
+class Answer(NamedTuple):
+    """One call: when it began (monotonic time of this machine), and how long the whole answer took."""
+
+    begun_monotonic_s: float
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whom to ask for the status of its keys with ``peer``, and as whom."""
+
+    url: str
+    kme: str
+    sae: str
+    peer: str
+    certificate: str
+    key: str
+    ca: str
+
+
+class DoorProbe:
+    """Asks in the background: ``async with DoorProbe(question) as probe``; afterwards ``probe.answers`` is there."""
+
+    def __init__(self, question: Question) -> None:
+        self.answers: Sequence[Answer] = ()
+        self._question = question
+
+    async def __aenter__(self) -> DoorProbe:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "qanat.apps.door_probe"),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            limit=2**24,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)},
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(asdict(self._question)).encode() + b"\n")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            try:
+                printed, _none = await asyncio.wait_for(self._process.communicate(), END_PATIENCE_S)
+            except TimeoutError:
+                printed = b""
+            self.answers = [Answer(*row) for row in json.loads(printed or b"[]")]
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
+def main() -> None:
+    """Ask until standard input ends."""
+    question = Question(**json.loads(sys.stdin.readline()))
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    print(json.dumps(ask(question, ended)))
+
+
+def ask(question: Question, ended: threading.Event) -> list[Answer]:
+    """Ask every PERIOD_S over one kept connection; a door that is not ready is no answer, and is asked again."""
+    files = TlsFiles(certificate=Path(question.certificate), key=Path(question.key), ca=Path(question.ca))
+    answers = []
+    with Client(question.url, tls=files, sae=question.sae, kme=question.kme) as client:
+        while not ended.wait(PERIOD_S):
+            begun_s = time.monotonic()
+            try:
+                client.get_status(SaeId(question.peer))
+            except KeyManagementError:
+                continue
+            answers.append(Answer(begun_s, time.monotonic() - begun_s))
+    return answers
+
+
+if __name__ == "__main__":
+    main()
