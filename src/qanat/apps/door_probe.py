@@ -18,7 +18,8 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import NamedTuple
 
-from qanat.client import Client, TlsFiles
+from qanat.adapters.tls import TlsFiles
+from qanat.client import Client
 from qanat.ground.errors import KeyManagementError
 from qanat.ground.identifiers import SaeId
 
@@ -82,15 +83,20 @@ def main() -> None:
     """Ask until standard input ends."""
     question = Question(**json.loads(sys.stdin.readline()))
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
     print(json.dumps(ask(question, ended)))
+
+
+def _await_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
 
 
 def ask(question: Question, ended: threading.Event) -> list[Answer]:
     """Ask every PERIOD_S over one kept connection; a door that is not ready is no answer, and is asked again."""
     files = TlsFiles(certificate=Path(question.certificate), key=Path(question.key), ca=Path(question.ca))
     answers = []
-    with Client(question.url, tls=files, sae=question.sae, kme=question.kme) as client:
+    with Client(question.url, tls=files, sae=SaeId(question.sae), kme=question.kme) as client:
         while not ended.wait(PERIOD_S):
             begun_s = time.monotonic()
             try:

@@ -14,6 +14,7 @@ from qanat import __version__
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
+    LinkFailed,
     PeerProtocolError,
     QanatError,
     QuantumLayerError,
@@ -36,6 +37,7 @@ WHOSE_FAULT = {
     RequestError: "request",
     PeerProtocolError: "peer or line",
     QuantumLayerError: "quantum layer",
+    LinkFailed: "quantum layer",
     KeyManagementError: "key management",
 }
 
