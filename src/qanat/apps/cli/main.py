@@ -32,6 +32,8 @@ app = typer.Typer(
 NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
+DEFAULT_NETWORK = "beijing-shanghai"
+
 WHOSE_FAULT = {
     ConfigurationError: "configuration",
     RequestError: "request",
@@ -85,7 +87,7 @@ def main(
 
 @app.command()
 def demo(
-    network: NetworkArgument = "three-nodes",
+    network: NetworkArgument = DEFAULT_NETWORK,
     file: Annotated[Path | None, typer.Option(help="The file to send (default: 10 MB made for the run).")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("qanat-report"),
     json: JsonOption = False,
@@ -98,7 +100,7 @@ def demo(
 
 @app.command()
 def up(
-    network: NetworkArgument = "three-nodes",
+    network: NetworkArgument = DEFAULT_NETWORK,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder of stores and certificates; by default qanat/NETWORK in the XDG data home."),
