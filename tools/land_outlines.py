@@ -9,7 +9,8 @@ world-atlas 2.0.2 (Natural Earth 4.1.0). In an empty folder:
 
 Only land is taken: no border between states stands in the result. The whole world comes from the 1:50m outlines, the
 surroundings of the packaged networks from the 1:10m ones. A ring is written as whole numbers of a unit of degrees: its
-first point (longitude, latitude), then the steps from point to point. Rings of water lie inside land (an inland sea);
+first point (longitude, latitude), then the steps from point to point. A ring across the 180th meridian is counted on
+beyond it. Rings of water lie inside land (an inland sea);
 ``off_by_deg`` is how far a simplified line may run beside Natural Earth's own.
 """
 
@@ -26,12 +27,12 @@ from typing import Any, TypeAlias
 Point: TypeAlias = tuple[float, float]
 Ring: TypeAlias = list[Point]
 Box: TypeAlias = tuple[float, float, float, float]
-"""West, south, east, north in degrees."""
+"""West, south, east, north in degrees; for the world one turn more each way, so that nothing is cut."""
 
 TARGET = Path(__file__).parents[1] / "src" / "qanat" / "apps" / "pictures" / "land.json"
 AREAS: tuple[tuple[str, str, Box, float, float, float], ...] = (
     # name, file, box, unit (degrees), most that a point may be off (degrees), least ring kept (square degrees)
-    ("the world", "land-50m.json", (-180, -90, 180, 90), 0.01, 0.05, 0.015),
+    ("the world", "land-50m.json", (-540, -90, 540, 90), 0.01, 0.05, 0.015),
     ("east China", "land-10m.json", (109, 26, 127, 43), 0.004, 0.005, 0.0008),
 )
 
@@ -74,10 +75,22 @@ def _rings(topology: dict[str, Any]) -> Iterable[tuple[str, Ring]]:
         for polygon in shape["arcs"]:
             for place, numbers in enumerate(polygon):
                 pieces = [arcs[number] if number >= 0 else arcs[~number][::-1] for number in numbers]
-                yield (
-                    "water" if place else "land",
-                    pieces[0] + [point for piece in pieces[1:] for point in piece[1:]],
-                )
+                ring = pieces[0] + [point for piece in pieces[1:] for point in piece[1:]]
+                yield "water" if place else "land", _counted_on(ring)
+
+
+def _counted_on(ring: Ring) -> Ring:
+    """Count longitudes on beyond 180 degrees where a ring crosses that meridian; close one around a pole over it."""
+    x, points = ring[0][0], []
+    for next_x, y in ring:
+        x += (next_x - x + 180) % 360 - 180
+        points.append((x, y))
+    if abs(points[-1][0] - points[0][0]) > 180:
+        pole = math.copysign(90.0, points[0][1])
+        points += [(points[-1][0], pole), (points[0][0], pole), points[0]]
+    middle = (min(x for x, _ in points) + max(x for x, _ in points)) / 2
+    turn = 360 * math.floor((middle + 180) / 360)
+    return [(x - turn, y) for x, y in points]
 
 
 def _clipped(ring: Ring, box: Box) -> Ring:
@@ -119,7 +132,7 @@ def _simplified_line(line: Sequence[Point], tolerance: float) -> Ring:
 
 def _off(point: Point, start: Point, stop: Point) -> float:
     """Return a point's distance from a straight piece, in degrees of latitude; those of longitude are shortened."""
-    shrink = math.cos(math.radians(point[1]))
+    shrink = max(0.1, math.cos(math.radians(point[1])))  # at a pole all longitudes would be one
     px, py = (point[0] - start[0]) * shrink, point[1] - start[1]
     dx, dy = (stop[0] - start[0]) * shrink, stop[1] - start[1]
     length = dx * dx + dy * dy

@@ -13,7 +13,10 @@ from qanat.ground.data import read_text
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A closed line in degrees; its last point is not repeated. ``is_water``: an inland sea, not land."""
+    """A closed line in degrees; its last point is not repeated. ``is_water``: an inland sea, not land.
+
+    Longitudes are counted on beyond 180 degrees where the line crosses that meridian.
+    """
 
     points: tuple[Point, ...]
     box: Box
@@ -77,9 +80,14 @@ def pieces_in(outlines: Outlines, window: Box) -> Iterator[tuple[list[Point], bo
 
 def is_land(*, latitude_deg: float, longitude_deg: float) -> bool:
     """Return whether a place is on land, by the finest outlines that there are of it."""
-    here = Box(longitude_deg, latitude_deg, longitude_deg, latitude_deg)
-    around = [ring for ring in outlines_for(here).rings if ring.box.holds(here)]
-    return sum(_surrounds(ring, longitude_deg, latitude_deg) for ring in around) % 2 == 1
+    outlines = outlines_for(Box(longitude_deg, latitude_deg, longitude_deg, latitude_deg))
+    count = 0
+    for ring in outlines.rings:
+        for turn_deg in (-360, 0, 360):
+            x = longitude_deg + turn_deg
+            if ring.box.holds(Box(x, latitude_deg, x, latitude_deg)):
+                count += _surrounds(ring, x, latitude_deg)
+    return count % 2 == 1
 
 
 def _surrounds(ring: Ring, x: float, y: float) -> bool:

@@ -43,7 +43,7 @@ def halo(projection: Projection) -> str:
 
 
 def _coasts(ring: Sequence[Point], window: Box) -> Iterator[list[Point]]:
-    """Yield the parts of a ring that are coast: not the cuts at the map's edge, at 180 degrees or at the pole."""
+    """Yield the parts of a ring that are coast: not its cuts at the map's edge, nor the line along the south pole."""
     line: list[Point] = []
     for one, other in pairwise([*ring, ring[0]]):
         if _is_cut(one, other, window):
@@ -57,13 +57,10 @@ def _coasts(ring: Sequence[Point], window: Box) -> Iterator[list[Point]]:
 
 
 def _is_cut(one: Point, other: Point, window: Box) -> bool:
-    for axis, edges in ((0, (window.low_x, window.high_x)), (1, (window.low_y, window.high_y))):
-        same = abs(one[axis] - other[axis]) < 1e-9
-        at_turn = axis == 0 and abs(abs(one[0]) % 360 - 180) < 1e-6
-        at_pole = axis == 1 and one[1] < -89.9
-        if same and (at_turn or at_pole or min(abs(one[axis] - edge) for edge in edges) < 1e-9):
-            return True
-    return False
+    if max(one[1], other[1]) < -89.5 or (one[0] == other[0] and min(one[1], other[1]) < -89.5):
+        return True
+    edges = ((0, window.low_x), (0, window.high_x), (1, window.low_y), (1, window.high_y))
+    return any(abs(one[axis] - edge) < 1e-9 and abs(other[axis] - edge) < 1e-9 for axis, edge in edges)
 
 
 def _draw_grid(surface: Surface, projection: Projection, style: str) -> None:
