@@ -198,7 +198,9 @@ def test_links_fall_into_classes_by_rate_then_by_loss() -> None:
     assert [classes.style(link.link_id) for link in network.links] == ["link class-0", "link class-4"]
     assert [words for _, words in classes.legend()] == ["200 or more", "100 to 200", "50 to 100", "below 50"]
     assert classes_of(network, {**rates, LinkId("a-b"): 0.0}).style(LinkId("a-b")) == "link dry"
-    assert classes_of(network, {LinkId("a-b"): 1e3}).style(LinkId("b-c")) == "link unknown"
+    partly = classes_of(network, {LinkId("a-b"): 1e3})
+    assert partly.style(LinkId("b-c")) == "link unknown"
+    assert partly.legend()[-1] == ("link unknown", "not known")
     by_loss = classes_of(network, {})
     assert by_loss.style(LinkId("a-b")) == "link class-4", "the least loss is drawn widest"
     assert by_loss.style(LinkId("b-c")) == "link class-0"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from statistics import fmean
@@ -224,20 +224,30 @@ def _application_warnings(network: Network, routes: tuple[RouteReview, ...]) -> 
 
 
 def _unreached(network: Network, graph: nx.Graph[NodeId]) -> Iterator[Concern]:
-    """Users whom no other user can reach by trusted relays (a way through another user is none)."""
-    users = {site.node for site in network.sites if site.kind == "user"}
-    reached = {end for pair in graph.edges if users.issuperset(pair) for end in pair}
-    for relays in nx.connected_components(graph.subgraph(set(graph) - users)):
-        around = users & {node for relay in relays for node in graph[relay]}
-        if len(around) > 1:
-            reached |= around
-    for user in network.nodes:
-        if len(users) > 1 and user in users - reached:
+    """Users whom no chain of trusted relays joins (a way through a third user is none).
+
+    Pairs that both have applications are left out: their routes say it.
+    """
+    users = [site.node for site in network.sites if site.kind == "user"]
+    with_application = {NodeId(app.site) for app in network.applications}
+    reached = {user: {user, *graph[user]} for user in users}
+    for relays in nx.connected_components(graph.subgraph(set(graph) - set(users))):
+        around = set(users) & {node for relay in relays for node in graph[relay]}
+        for user in around:
+            reached[user] |= around
+    for place, user in enumerate(users):
+        apart = [other for other in users[place + 1 :] if other not in reached[user]]
+        told = [other for other in apart if not with_application.issuperset((user, other))]
+        if told:
             yield Concern(
                 "unreached",
-                f"no other user can reach {user!r} through trusted relays",
-                "make a site between them a relay, or add a link",
+                f"no chain of trusted relays leads from user {user!r} to {_listed(told)}",
+                "make a user's site between them a relay, or add a link",
             )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _cuts(network: Network, graph: nx.Graph[NodeId], cut_sites: tuple[NodeId, ...]) -> Iterator[Concern]:
@@ -249,10 +259,9 @@ def _cuts(network: Network, graph: nx.Graph[NodeId], cut_sites: tuple[NodeId, ..
         if sum(bool(sites & part) for part in map(set, nx.connected_components(rest))) > 1:
             parting.append(node)
     if parting:
-        shown = ", ".join(parting[:6]) + (f" and {len(parting) - 6} more" if len(parting) > 6 else "")
         whose = "a single site parts" if len(parting) == 1 else f"each of {len(parting)} sites parts"
         yield Concern(
             "single-point-of-failure",
-            f"{whose} applications when it fails: {shown}",
+            f"{whose} applications when it fails: {_listed(parting)}",
             "lay a second way around, for example a ring",
         )

@@ -27,6 +27,7 @@ class LinkClasses:
     values: Mapping[LinkId, float]
     borders: tuple[float, ...]
     least_is_best: bool
+    some_unknown: bool
 
     def style(self, link_id: LinkId) -> str:
         """Return the style words of a link; without a value, or with no key at all, it belongs to no class."""
@@ -38,17 +39,18 @@ class LinkClasses:
 
     def legend(self) -> list[tuple[str, str]]:
         """Return (style, words) of every class, the one that carries most first; the words are bare numbers."""
-        dry = [] if self.least_is_best or min(self.values.values()) > 0 else [("link dry", "no key")]
+        rest = [] if self.least_is_best or min(self.values.values()) > 0 else [("link dry", "no key")]
+        rest += [("link unknown", "not known")] if self.some_unknown else []
         inside = [value for value in self.values.values() if value > 0 or self.least_is_best]
         if not inside:
-            return dry
+            return rest
         if not self.borders:
             low, high = min(inside), max(inside)
-            return [(self._style(0), f"{low:.4g}" if low == high else f"{low:.3g} to {high:.3g}"), *dry]
+            return [(self._style(0), f"{low:.4g}" if low == high else f"{low:.3g} to {high:.3g}"), *rest]
         between = [f"{low:g} to {high:g}" for low, high in pairwise(self.borders)]
         words = [f"below {self.borders[0]:g}", *between, f"{self.borders[-1]:g} or more"]
         rows = [(self._style(place), text) for place, text in enumerate(words)]
-        return rows if self.least_is_best else [*rows[::-1], *dry]
+        return [*(rows if self.least_is_best else rows[::-1]), *rest]
 
     def _style(self, place: int) -> str:
         """Spread the classes that there are over the styles that there are; ``place`` counts from the least value."""
@@ -63,9 +65,15 @@ def classes_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Li
         unit, factor = _unit(max(rates_bits_per_s.values()))
         values = {link_id: rate / factor for link_id, rate in rates_bits_per_s.items()}
         borders = _borders([value for value in values.values() if value > 0])
-        return LinkClasses(f"secret key rate, {unit}", values, borders, least_is_best=False)
+        return LinkClasses(
+            f"secret key rate, {unit}",
+            values,
+            borders,
+            least_is_best=False,
+            some_unknown=len(values) < len(network.links),
+        )
     losses = {link.link_id: link.loss_db for link in network.links}
-    return LinkClasses("loss, dB", losses, _even_borders(list(losses.values())), least_is_best=True)
+    return LinkClasses("loss, dB", losses, _even_borders(list(losses.values())), least_is_best=True, some_unknown=False)
 
 
 def _unit(greatest: float) -> tuple[str, float]:

@@ -123,7 +123,8 @@ class PngSheet:
 
     def _turned(self, x: float, y: float, letters: _Letters, turned_deg: float) -> None:
         """Write on a square of its own about (x, y), turn it, and lay it down."""
-        reach = math.ceil(letters.font.getlength(letters.text) + 3 * letters.font.size)
+        length = letters.font.getlength(letters.text) / (2 if letters.anchor == "middle" else 1)
+        reach = math.ceil(length + 2 * letters.font.size)
         square = Image.new("RGBA", (2 * reach, 2 * reach), (255, 255, 255, 0))
         letters.write(ImageDraw.Draw(square), reach, reach)
         turned = square.rotate(-turned_deg, Image.Resampling.BICUBIC, center=(reach, reach))
