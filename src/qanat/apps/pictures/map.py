@@ -199,4 +199,8 @@ def _draw_classes(surface: Surface, plan: Plan, classes: LinkClasses, x: float, 
         x += 60 + 6.3 * len(words)
     if plan.rates_bits_per_s:
         link_id, rate = min(plan.rates_bits_per_s.items(), key=lambda item: (item[1], item[0]))
-        surface.text(x, y + 4, f"least: {link_id}, {format_rate(rate)}", "tiny muted")
+        least = f"least: {link_id}, {format_rate(rate)}"
+        if x + 6.3 * len(least) < plan.projection.width:
+            surface.text(x, y + 4, least, "tiny muted")
+        else:
+            surface.text(plan.projection.width - 24, y - ROW + 4, least, "tiny muted", anchor="end")

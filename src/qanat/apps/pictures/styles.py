@@ -82,6 +82,7 @@ MAP_RULES: Mapping[str, Style] = {
     "stroke map-grid": Style(stroke="map-grid", width=0.7),
     "halo on-map": Style(stroke="land", width=3.5),
     "small": Style(size=12),
+    "small halo": Style(width=3),
     "outlined fine": Style(width=1.5),
     "leader": Style(fill="none", stroke="muted", width=0.7),
     "link": Style(fill="none"),
