@@ -29,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+network_app = typer.Typer(help="Look at a network before it runs.", no_args_is_help=True)
+app.add_typer(network_app, name="network")
+
 NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
@@ -149,6 +152,29 @@ def bench(
     from qanat.apps.cli.bench import run_bench
 
     _end_with(run_bench, names or [], as_json=json)
+
+
+@network_app.command()
+def check(
+    network: NetworkArgument,
+    json: JsonOption = False,
+) -> None:
+    """Check a network and tell what to expect: rates of every link, routes, weak points."""
+    from qanat.apps.cli.network import run_check
+
+    _end_with(run_check, network, as_json=json)
+
+
+@network_app.command()
+def show(
+    network: NetworkArgument,
+    out: Annotated[Path | None, typer.Option(help="Draw the map into this file, .svg or .png.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Draw a network on a map, or print its sites and links."""
+    from qanat.apps.cli.network import run_show
+
+    _end_with(run_show, network, out=out, as_json=json)
 
 
 if __name__ == "__main__":
