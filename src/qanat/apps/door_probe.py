@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from qanat.adapters.tls import TlsFiles
 from qanat.client import Client
-from qanat.ground.errors import KeyManagementError
+from qanat.ground.errors import KeyManagementError, NoRoute
 from qanat.ground.identifiers import SaeId
 
 PERIOD_S = 0.04
@@ -48,11 +48,14 @@ class Question:
 
 
 class DoorProbe:
-    """Asks in the background: ``async with DoorProbe(question) as probe``; afterwards ``probe.answers`` is there."""
+    """Asks in the background: ``async with DoorProbe() as probe``, ``probe.begin(question)`` when the door is open,
+    ``probe.end()`` before it closes; then ``probe.answers`` is there.
 
-    def __init__(self, question: Question) -> None:
+    It starts before it is told what to ask, so that it is ready by then.
+    """
+
+    def __init__(self) -> None:
         self.answers: Sequence[Answer] = ()
-        self._question = question
 
     async def __aenter__(self) -> DoorProbe:
         self._process = await asyncio.create_subprocess_exec(
@@ -63,17 +66,22 @@ class DoorProbe:
             limit=2**24,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)},
         )
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asdict(self._question)).encode() + b"\n")
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            try:
-                printed, _none = await asyncio.wait_for(self._process.communicate(), END_PATIENCE_S)
-            except TimeoutError:
-                printed = b""
-            self.answers = [Answer(*row) for row in json.loads(printed or b"[]")]
+    def begin(self, question: Question) -> None:
+        """Tell what to ask from now on."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(asdict(question)).encode() + b"\n")
+
+    async def end(self) -> None:
+        """Stop asking and take down the answers. To be called while the door is open."""
+        try:
+            printed, _ = await asyncio.wait_for(self._process.communicate(b""), END_PATIENCE_S)
+        except TimeoutError:
+            return
+        self.answers = [Answer(*row) for row in json.loads(printed or b"[]")]
+
+    async def __aexit__(self, *_: object) -> None:
         if self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
@@ -81,7 +89,9 @@ class DoorProbe:
 
 def main() -> None:
     """Ask until standard input ends."""
-    question = Question(**json.loads(sys.stdin.readline()))
+    if not (line := sys.stdin.readline()):
+        return
+    question = Question(**json.loads(line))
     ended = threading.Event()
     threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
     print(json.dumps(ask(question, ended)))
@@ -101,7 +111,7 @@ def ask(question: Question, ended: threading.Event) -> list[Answer]:
             begun_s = time.monotonic()
             try:
                 client.get_status(SaeId(question.peer))
-            except KeyManagementError:
+            except (KeyManagementError, NoRoute):
                 continue
             answers.append(Answer(begun_s, time.monotonic() - begun_s))
     return answers

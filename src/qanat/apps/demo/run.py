@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -58,8 +59,11 @@ async def demonstrate(network: Network, folder: Path, *, file: Path | None, view
         )
         view.say("preparing (once): compiling and loading the kernels")
         began_s, began_utc_s = service.clock.monotonic_s(), service.clock.utc_s()
-        await service.warm_up()  # before the network is up: its idle time begins when it is
-        async with service:
+        async with AsyncExitStack() as stack:
+            probe = await stack.enter_async_context(DoorProbe())
+            await service.warm_up()  # before the network is up: its idle time begins when it is
+            await stack.enter_async_context(service)
+            probe.begin(_status_question(service, sender, receiver))
             view.say(f"{network.title or network.name}: {len(service.managers)} key managers answer, pools are empty")
             courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
 
@@ -69,8 +73,8 @@ async def demonstrate(network: Network, folder: Path, *, file: Path | None, view
                 return await courier.deliver(path, target, on_progress=_file_progress(view, path))
 
             async with PoolSampler(service) as sampler:
-                async with DoorProbe(_status_question(service, sender, receiver)) as probe:
-                    deliveries = [await deliver(source)]
+                deliveries = [await deliver(source)]
+                await probe.end()
                 await _await_idle_time(service, view)
                 deliveries.append(await deliver(letter))
         duration_s = service.clock.monotonic_s() - began_s
