@@ -1,4 +1,4 @@
-"""The README's first command on its own network: the paper's backbone, from outside, and what a worse span does to it."""
+"""The README's first command as it stands: the paper's backbone, seen from outside, and what a worse span does."""
 
 from __future__ import annotations
 
