@@ -45,6 +45,7 @@ def test_a_file_crosses_the_backbone_on_keys_of_every_span(tmp_path: Path) -> No
         assert link["sifted_rate_bits_per_s"] == pytest.approx(model.sifted_rate_bits_per_s, rel=2.5e-3)
         assert link["secret_rate_bits_per_s"] == pytest.approx(model.secret_rate_bits_per_s, rel=0.06)
     assert result["end_to_end"]["bounded_by"] == "hefei-dashu"
+    assert 33 * 0.9e-9 < result["end_to_end"]["eps_total"] < 66e-9  # one or two blocks a link
     assert result["end_to_end"]["secret_rate_bits_per_s"] == min(link["secret_rate_bits_per_s"] for link in links)
     for number, steps in ((1, [1, 2, 3, 5, 6, 7, 8, 4, 9, 10]), (2, [1, 2, 3, 4, 9, 10])):
         rows = [row for row in result["steps"] if row["request"] == number]
@@ -72,7 +73,5 @@ def test_a_tenth_more_loss_on_one_span_moves_its_row_and_the_rate_end_to_end(tmp
     assert 0.6 < moved_after["secret_rate_bits_per_s"] / moved["secret_rate_bits_per_s"] < 0.8  # 1.6 dB are 0.69
     assert same_after["secret_rate_bits_per_s"] == pytest.approx(same["secret_rate_bits_per_s"], rel=0.06)
     for result in (before, after):
-        assert result["end_to_end"] == {
-            "secret_rate_bits_per_s": result["links"][1]["secret_rate_bits_per_s"],
-            "bounded_by": "kunshan-shanghai",
-        }
+        assert result["end_to_end"]["bounded_by"] == "kunshan-shanghai"
+        assert result["end_to_end"]["secret_rate_bits_per_s"] == result["links"][1]["secret_rate_bits_per_s"]
