@@ -22,7 +22,7 @@ from qanat.ground.randomness import SeededChance
 from qanat.kernels.photon_sampling import ClickSampler
 from qanat.kernels.reference.photon_sampling import sample_every_slot
 from qanat.physics.analytic import link_model
-from qanat.physics.clicks import cell_odds, detected_photons, preparation_odds
+from qanat.physics.clicks import cell_odds, dark_odds, detected_photons, preparation_odds
 from qanat.physics.systems import BACKBONE_625, QKDSystem
 from qanat.quantum_layer.nature import Nature
 
@@ -105,7 +105,7 @@ def test_each_detector_clicks_as_often_as_the_renewal_law_says(loss_db: float) -
     4 comparisons: false alarm below 2.3e-6. The first clicks come early by half a hold-off; that is less than 1.
     """
     sampler = ClickSampler(
-        cell_odds(BACKBONE_625, loss_db=loss_db), hold_off_slots=625, seed_words=SeededChance(5).seed_words()
+        cell_odds(BACKBONE_625, loss_db=loss_db), memory=BACKBONE_625.memory, seed_words=SeededChance(5).seed_words()
     )
     _, cells = sampler.sample(NUM_PULSES)
     p = link_model(BACKBONE_625, loss_db=loss_db).p_fire
@@ -122,7 +122,14 @@ BRIGHT: Final = replace(
         BACKBONE_625.receiver,
         optical_error=0.1,
         p_rectilinear=0.6,
-        detector=replace(BACKBONE_625.receiver.detector, efficiency=0.9, p_dark_per_gate=0.02, hold_off_s=6 / 625e6),
+        detector=replace(
+            BACKBONE_625.receiver.detector,
+            efficiency=0.9,
+            p_dark_per_gate=0.02,
+            hold_off_s=6 / 625e6,
+            p_afterpulse=0.2,
+            afterpulse_decay_s=4 / 625e6,
+        ),
     ),
 )
 """Light, noise and hold-off strong enough that every pattern of detectors is seen."""
@@ -135,14 +142,14 @@ def test_the_table_draws_the_law_of_single_photons(system: QKDSystem, num_slots:
     sigma^2 of a difference is the sum of both counts (Poisson), safe as above; cells seen fewer than 20 times in both
     are lumped together.
     """
-    compiled = ClickSampler(cell_odds(system, loss_db=0.0), hold_off_slots=system.hold_off_slots, seed_words=(2,))
+    compiled = ClickSampler(cell_odds(system, loss_db=0.0), memory=system.memory, seed_words=(2,))
     _, cells = compiled.sample(num_slots)
     _, plain_cells = sample_every_slot(
         detected_photons(system, loss_db=0.0).reshape(12, 4),
         preparation_odds(system).ravel(),
-        p_dark=system.receiver.detector.p_dark_per_gate,
+        p_dark=dark_odds(system).tolist(),
         num_slots=num_slots,
-        hold_off_slots=system.hold_off_slots,
+        memory=system.memory,
         generator=np.random.default_rng(3),
     )
     one, other = np.bincount(cells, minlength=192), np.bincount(plain_cells, minlength=192)

@@ -8,7 +8,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from qanat.kernels.photon_sampling import ALIAS_COLUMNS, NUM_CELLS, ClickSampler, click_table, first_gap, sample_clicks
+from qanat.kernels.click_law import ALIAS_COLUMNS, NUM_CELLS, DetectorMemory, click_law, click_table
+from qanat.kernels.photon_sampling import ClickSampler, first_state, sample_clicks
 from qanat.kernels.reference import photon_sampling as plain
 from qanat.physics.clicks import cell_odds
 from qanat.physics.systems import BACKBONE_625
@@ -17,8 +18,13 @@ SEED = (3, 1, 4, 1, 5)
 BRIGHT = cell_odds(BACKBONE_625, loss_db=0.0)
 
 
-def sampler(hold_off_slots: int = 30) -> ClickSampler:
-    return ClickSampler(BRIGHT, hold_off_slots=hold_off_slots, seed_words=SEED)
+MEMORY = DetectorMemory.alike(hold_off_slots=30, p_afterpulse=0.2, decay_slots=15.0)
+UNLIKE = DetectorMemory((0, 5, 30, 625), (0.0, 0.9, 0.1, 0.5), (1.0, 300.0, 0.2, 20.0))
+"""Four detectors of four kinds, one of which has no after-pulses."""
+
+
+def sampler(memory: DetectorMemory = MEMORY) -> ClickSampler:
+    return ClickSampler(BRIGHT, memory=memory, seed_words=SEED)
 
 
 def test_the_generator_is_xoshiro256_plus_plus() -> None:
@@ -27,14 +33,20 @@ def test_the_generator_is_xoshiro256_plus_plus() -> None:
     assert list(islice(plain.random_words((1, 2, 3, 4)), 6)) == expected
 
 
+@pytest.mark.parametrize("p_afterpulse", [0.0, 0.01, 0.5])
 @pytest.mark.parametrize("hold_off_slots", [0, 1, 30, 625])
-def test_the_compiled_sampler_equals_its_plain_twin(hold_off_slots: int) -> None:
-    slots, cells = sampler(hold_off_slots).sample(100_000)
-    expected = plain.sample_clicks(
-        click_table(BRIGHT), num_slots=100_000, hold_off_slots=hold_off_slots, seed_words=SEED
-    )
+def test_the_compiled_sampler_equals_its_plain_twin(hold_off_slots: int, p_afterpulse: float) -> None:
+    memory = DetectorMemory.alike(hold_off_slots=hold_off_slots, p_afterpulse=p_afterpulse, decay_slots=40.0)
+    slots, cells = sampler(memory).sample(100_000)
+    expected = plain.sample_clicks(click_table(BRIGHT), num_slots=100_000, memory=memory, seed_words=SEED)
     assert (slots.tolist(), cells.tolist()) == expected
     assert slots.size > 500
+
+
+def test_four_detectors_of_four_kinds_equal_their_plain_twin() -> None:
+    slots, cells = sampler(UNLIKE).sample(100_000)
+    expected = plain.sample_clicks(click_table(BRIGHT), num_slots=100_000, memory=UNLIKE, seed_words=SEED)
+    assert (slots.tolist(), cells.tolist()) == expected
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000, 19_999])
@@ -48,22 +60,19 @@ def test_chunks_of_any_size_give_the_same_clicks(chunk: int) -> None:
 
 
 def test_a_full_output_is_resumed_where_it_stopped() -> None:
-    table = click_table(BRIGHT)
-    generator = np.random.SeedSequence(SEED).generate_state(4, np.uint64)
-    candidate, live_from = np.zeros(1, np.uint64), np.zeros(4, np.uint64)
-    first_gap(generator, candidate, table.inverse_log_silent)
+    law = click_law(click_table(BRIGHT), MEMORY)
+    state = first_state(law, SEED)
     found: list[int] = []
-    while candidate[0] < 20_000:
+    while min(state.candidate[0], state.release.min()) < 20_000:
         slots, cells = np.empty(5, np.uint64), np.empty(5, np.uint8)
-        state = (generator, candidate, live_from, 20_000, 30)
-        count = sample_clicks(*state, table.inverse_log_silent, table.thresholds, table.aliases, slots, cells)
+        count = sample_clicks(state, law, 20_000, slots, cells)
         found += slots[:count].tolist()
     assert found == sampler().sample(20_000)[0].tolist()
 
 
 @pytest.mark.parametrize("hold_off_slots", [1, 30, 625])
 def test_a_detector_sleeps_for_exactly_its_hold_off(hold_off_slots: int) -> None:
-    slots, cells = sampler(hold_off_slots).sample(3_000_000)
+    slots, cells = sampler(replace(MEMORY, hold_off_slots=(hold_off_slots,) * 4)).sample(3_000_000)
     for detector in range(4):
         clicks = slots[(cells >> detector) & 1 == 1]
         assert np.diff(clicks).min() == hold_off_slots + 1
@@ -79,7 +88,7 @@ def test_slots_increase_and_every_record_holds_a_click() -> None:
 def test_a_long_dark_stretch_gives_an_empty_chunk() -> None:
     dim = replace(BACKBONE_625.receiver.detector, p_dark_per_gate=0.0)
     odds = cell_odds(replace(BACKBONE_625, receiver=replace(BACKBONE_625.receiver, detector=dim)), loss_db=120.0)
-    stream = ClickSampler(odds, hold_off_slots=625, seed_words=SEED)
+    stream = ClickSampler(odds, memory=MEMORY, seed_words=SEED)
     slots, cells = stream.sample(1000)
     assert (slots.size, cells.size, slots.dtype, cells.dtype) == (0, 0, np.uint64, np.uint8)
     assert stream.next_slot == 1000
@@ -104,8 +113,28 @@ def test_odds_that_are_no_odds_are_refused(odds: np.ndarray) -> None:
         click_table(odds)
 
 
+def test_silence_holds_what_alice_prepares_in_it() -> None:
+    odds = cell_odds(BACKBONE_625, loss_db=0.0)
+    table = click_table(odds)
+    shares = np.diff(np.concatenate([[0], table.silent.astype(np.float64)])) / 2.0**56
+    assert shares == pytest.approx(odds[::16] / odds[::16].sum(), abs=1e-15)
+    assert shares[8] > 1 / 8 / 4  # vacuum stays silent more often than it is sent
+
+
+def test_a_preparation_that_cannot_be_silent_is_never_drawn_in_silence() -> None:
+    odds = cell_odds(BACKBONE_625, loss_db=0.0)
+    odds[[0, 160, 176]] = 0
+    silent = click_table(odds).silent.tolist()
+    assert silent[0] == 0
+    assert silent[9:] == [1 << 56] * 3
+
+
 def test_slips_are_refused() -> None:
     with pytest.raises(ValueError, match="hold_off_slots"):
-        sampler(-1)
+        DetectorMemory.alike(hold_off_slots=-1)
+    with pytest.raises(ValueError, match="p_afterpulse"):
+        DetectorMemory.alike(hold_off_slots=1, p_afterpulse=1.0)
+    with pytest.raises(ValueError, match="decay_slots"):
+        DetectorMemory.alike(hold_off_slots=1, decay_slots=0.0)
     with pytest.raises(ValueError, match="num_slots"):
         sampler().sample(0)

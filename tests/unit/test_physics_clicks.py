@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qanat.physics.analytic import link_model
+from qanat.kernels.click_law import DetectorMemory
+from qanat.physics.analytic import link_model, renewal
 from qanat.physics.clicks import PATTERN_BASIS, PATTERN_FIRED, cell_odds, detected_photons, firing_odds, pattern_odds
 from qanat.physics.systems import BACKBONE_625, QKDSystem
 
@@ -81,15 +82,35 @@ def test_far_away_the_odds_keep_their_digits() -> None:
     assert p_fire[0, 0, 0, 0] == pytest.approx(0.6 * eta(90.0) / 2 * 0.995, rel=1e-9, abs=0)
 
 
+@pytest.mark.parametrize("p_afterpulse", [0.0, 0.01, 0.6])
 @pytest.mark.parametrize(("p_fire", "hold_off_slots"), [(0.3, 1), (0.05, 7), (0.9, 4)])
-def test_the_renewal_law_is_the_stationary_state_of_a_sleeping_detector(p_fire: float, hold_off_slots: int) -> None:
-    """State 0 is live, state j has j slots left to sleep: solve the chain, compare with 1 / (1 + p D)."""
-    chain = np.zeros((hold_off_slots + 1, hold_off_slots + 1))
-    chain[0, 0], chain[0, hold_off_slots] = 1 - p_fire, p_fire
-    for asleep in range(1, hold_off_slots + 1):
-        chain[asleep, asleep - 1] = 1
-    stationary = np.linalg.matrix_power(chain, 4096)[0]
-    assert stationary[0] == pytest.approx(1 / (1 + p_fire * hold_off_slots), rel=1e-9)
+def test_the_renewal_law_is_the_stationary_state_of_a_detector(
+    p_fire: float, hold_off_slots: int, p_afterpulse: float
+) -> None:
+    """Solve the chain of one detector slot by slot and compare with the closed form.
+
+    States: live without and with a charge, then ``hold_off_slots`` asleep without and with a charge.
+    """
+    kept, size = math.exp(-1 / 3.0), hold_off_slots + 1
+    chain = np.zeros((2 * size, 2 * size))
+    for charged in (0, 1):
+        p_release = (1 - kept) * charged
+        p_click = 1 - (1 - p_fire) * (1 - p_release)
+        chain[charged * size, charged * size] += 1 - p_click
+        for leaves, odds in ((0, 1 - p_afterpulse), (1, p_afterpulse)):
+            chain[charged * size, leaves * size + hold_off_slots] += p_click * odds
+        for asleep in range(1, size):
+            chain[charged * size + asleep, charged * size + asleep - 1] = 1
+    stationary = np.linalg.matrix_power(chain, 8192)[0]
+    memory = DetectorMemory.alike(hold_off_slots=hold_off_slots, p_afterpulse=p_afterpulse, decay_slots=3.0)
+    live, charge = renewal(np.full(4, p_fire), memory)
+    assert live[0] == pytest.approx(stationary[0] + stationary[size], rel=1e-9)
+    assert charge[0] == pytest.approx(stationary[size] * (1 - kept), rel=1e-9)
+
+
+def test_a_detector_that_never_fires_is_always_live() -> None:
+    live, charge = renewal(np.zeros(4), DetectorMemory.alike(hold_off_slots=9, p_afterpulse=0.1))
+    assert (live.tolist(), charge.tolist()) == ([1.0] * 4, [0.0] * 4)
 
 
 def test_hold_off_scales_a_live_fraction_from_the_clicks_themselves() -> None:

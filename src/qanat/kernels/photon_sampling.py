@@ -9,8 +9,16 @@ long as every detector is live. So the gap to the next slot in which at least on
 comes from one table (Walker's alias method), and the hold-off of each detector then takes away the clicks that it
 slept through. This is the exact law of drawing every slot, at the price of the clicks alone.
 
-The generator is xoshiro256++ (Blackman and Vigna, ACM Trans. Math. Softw. 47, 36, 2021), two draws per candidate. All
-state lives in arrays, so a run may stop at any slot and go on later with the same outcome.
+**After-pulses.** Every click leaves, with the after-pulse odds of its detector, one charge behind. It is released a
+geometric number of slots (an exponential decay, seen at whole slots) after the hold-off has ended, and is then a click
+like any other: it starts a hold-off and may leave a charge. A click of the same detector that comes first takes the
+charge with it. So the clicks of one detector are a renewal process, and at most one charge per detector is on its way.
+Which clicks leave charges is drawn as the number of clicks until the next that does (geometric), so a click costs one
+subtraction, and what is rare is done out of line. A slot in which nothing but a charge makes a click gets what Alice
+prepared there from its odds given that no light and no dark count was registered.
+
+The generator is xoshiro256++ (Blackman and Vigna, ACM Trans. Math. Softw. 47, 36, 2021), two draws per candidate and
+four per after-pulse. All state lives in arrays, so a run may stop at any slot and go on later with the same outcome.
 The plain twin, equal click for click, is ``kernels.reference.photon_sampling``.
 """
 
@@ -18,128 +26,94 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-NUM_DETECTORS: Final = 4
-NUM_PATTERNS: Final = 16
-NUM_PREPARATIONS: Final = 12
-NUM_CELLS: Final = NUM_PREPARATIONS * NUM_PATTERNS
-ALIAS_COLUMNS: Final = 256
-THRESHOLD_BITS: Final = 56
-"""An alias draw takes one 64-bit word: 8 bits choose the column, 56 choose between its two cells."""
+from qanat.kernels.click_law import (
+    NUM_DETECTORS,
+    NUM_PATTERNS,
+    ClickLaw,
+    DetectorMemory,
+    Words,
+    click_law,
+    click_table,
+)
 
 UNIFORM_STEP: Final = 2.0**-53
 
-Words = NDArray[np.uint64]
+NEVER: Final = 1 << 63
+"""A slot that no run reaches, and a count that never runs out."""
+
+CLICKS_OF_PATTERNS: Final = sum(pattern.bit_count() << (4 * pattern) for pattern in range(NUM_PATTERNS))
+"""Four bits per pattern: how many detectors click in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClickTable:
-    """Odds of the cells of a slot in which some detector fires, ready to draw from.
+class ClickState(NamedTuple):
+    """All that the compiled loop changes.
 
-    thresholds: uint64, shape (256,): column c gives cell c when its 56 bits are below, else ``aliases[c]``.
-    aliases: uint8, shape (256,). inverse_log_silent: 1 / ln(odds that no detector fires), negative.
+    generator: uint64, shape (4,). candidate: uint64, shape (1,): the next slot in which some detector would fire.
+    live_from: uint64, shape (4,): each detector's first live slot. release: uint64, shape (4,): when each detector's
+    charge makes it click, or NEVER. countdown: int64, shape (1,): the how-manieth click from here leaves a charge.
     """
 
-    thresholds: Words
-    aliases: NDArray[np.uint8]
-    inverse_log_silent: float
+    generator: Words
+    candidate: Words
+    live_from: Words
+    release: Words
+    countdown: NDArray[np.int64]
 
 
-def click_table(cell_odds: NDArray[np.float64]) -> ClickTable:
-    """Prepare the draw of clicks.
-
-    cell_odds: float64, shape (192,): joint odds of each cell in one slot; cells with pattern 0 are not read, the others
-    must sum to more than 0 and less than 1.
-    Source: Walker, Electron. Lett. 10, 127 (1974), in the form of Vose, IEEE Trans. Softw. Eng. 17, 972 (1991).
-    """
-    odds = np.zeros(ALIAS_COLUMNS)
-    odds[:NUM_CELLS] = cell_odds
-    odds[:NUM_CELLS:NUM_PATTERNS] = 0.0
-    p_click = float(odds.sum())
-    if not 0 < p_click < 1 or odds.min() < 0:
-        raise ValueError(f"cell odds must be positive and sum to less than 1, got a sum of {p_click}")
-    share = odds * (ALIAS_COLUMNS / p_click)
-    thresholds = np.full(ALIAS_COLUMNS, 1 << THRESHOLD_BITS, dtype=np.uint64)
-    aliases = np.arange(ALIAS_COLUMNS, dtype=np.uint8)
-    small = [column for column in range(ALIAS_COLUMNS) if share[column] < 1]
-    large = [column for column in range(ALIAS_COLUMNS) if share[column] >= 1]
-    while small and large:
-        column, donor = small.pop(), large[-1]
-        thresholds[column] = int(share[column] * (1 << THRESHOLD_BITS))
-        aliases[column] = donor
-        share[donor] -= 1.0 - share[column]
-        if share[donor] < 1:
-            small.append(large.pop())
-    _close_impossible(small, odds, thresholds, aliases)
-    return ClickTable(thresholds, aliases, 1.0 / math.log1p(-p_click))
-
-
-def _close_impossible(
-    left_over: Sequence[int], odds: NDArray[np.float64], thresholds: Words, aliases: NDArray[np.uint8]
-) -> None:
-    """Columns that rounding left over keep their own cell, unless that cell cannot happen."""
-    for column in left_over:
-        if odds[column] == 0:
-            thresholds[column] = 0
-            aliases[column] = int(odds.argmax())
+def first_state(law: ClickLaw, seed_words: Sequence[int]) -> ClickState:
+    """Return the state before the first slot: all detectors live, no charges."""
+    state = ClickState(
+        generator=np.random.SeedSequence(seed_words).generate_state(4, np.uint64).astype(np.uint64),
+        candidate=np.zeros(1, dtype=np.uint64),
+        live_from=np.zeros(NUM_DETECTORS, dtype=np.uint64),
+        release=np.full(NUM_DETECTORS, NEVER, dtype=np.uint64),
+        countdown=np.zeros(1, dtype=np.int64),
+    )
+    draw_first(state, law)
+    return state
 
 
 class ClickSampler:
     """A stream of clicks that may be drawn in chunks of any size, with the same outcome.
 
-    seed_words: 32-bit words of the generator's seed. hold_off_slots: slots after a click in which that detector is
-    dead. Memory is bounded by the chunk's expected number of clicks.
+    seed_words: 32-bit words of the generator's seed. Memory is bounded by the chunk's expected number of clicks.
     """
 
-    def __init__(self, cell_odds: NDArray[np.float64], *, hold_off_slots: int, seed_words: Sequence[int]) -> None:
-        if hold_off_slots < 0:
-            raise ValueError(f"hold_off_slots must be zero or more, got {hold_off_slots}")
-        self._table = click_table(cell_odds)
-        self._p_click = -math.expm1(1.0 / self._table.inverse_log_silent)
-        self._hold_off_slots = hold_off_slots
-        self._generator = np.random.SeedSequence(seed_words).generate_state(4, np.uint64).astype(np.uint64)
-        self._live_from = np.zeros(NUM_DETECTORS, dtype=np.uint64)
-        self._candidate = np.zeros(1, dtype=np.uint64)
+    def __init__(self, cell_odds: NDArray[np.float64], *, memory: DetectorMemory, seed_words: Sequence[int]) -> None:
+        self._law = click_law(click_table(cell_odds), memory)
+        self._p_click = -math.expm1(1.0 / self._law.inverse_log_silent) / (1 - max(memory.p_afterpulse))
+        self._state = first_state(self._law, seed_words)
         self.next_slot = 0
         """The first slot that has not been drawn."""
-        first_gap(self._generator, self._candidate, self._table.inverse_log_silent)
 
     def sample(self, num_slots: int) -> tuple[Words, NDArray[np.uint8]]:
         """Draw the next ``num_slots`` slots.
 
         Returns the slots with a click (uint64, increasing, shape (n,)) and their cells (uint8, shape (n,)); a cell's
-        pattern holds the clicks that happened, without those lost to hold-off.
+        pattern holds the clicks that happened: those lost to hold-off are not in it, after-pulses are.
         """
         if num_slots < 1:
             raise ValueError(f"num_slots must be positive, got {num_slots}")
         end = self.next_slot + num_slots
-        expected = num_slots * self._p_click
+        expected = num_slots * min(1.0, self._p_click)
         capacity = int(expected + 6 * math.sqrt(expected)) + 16
         parts: list[tuple[Words, NDArray[np.uint8]]] = []
-        while int(self._candidate[0]) < end:
+        while self._next_event() < end:
             slots = np.empty(capacity, dtype=np.uint64)
             cells = np.empty(capacity, dtype=np.uint8)
-            count = sample_clicks(
-                self._generator,
-                self._candidate,
-                self._live_from,
-                end,
-                self._hold_off_slots,
-                self._table.inverse_log_silent,
-                self._table.thresholds,
-                self._table.aliases,
-                slots,
-                cells,
-            )
+            count = sample_clicks(self._state, self._law, end, slots, cells)
             parts.append((slots[:count], cells[:count]))
         self.next_slot = end
         return _joined(parts)
+
+    def _next_event(self) -> int:
+        return min(int(self._state.candidate[0]), int(self._state.release.min()))
 
 
 def _joined(parts: list[tuple[Words, NDArray[np.uint8]]]) -> tuple[Words, NDArray[np.uint8]]:
@@ -178,59 +152,135 @@ def _gap(word: np.uint64, inverse_log_silent: float) -> np.uint64:
     return np.uint64(math.log(uniform) * inverse_log_silent)
 
 
-@njit(cache=True, nogil=True)
-def first_gap(generator: Words, candidate: Words, inverse_log_silent: float) -> None:
-    """Move ``candidate`` (uint64, shape (1,)) from the first slot to the first slot with a click."""
+@njit(inline="always")
+def _draw(generator: Words) -> np.uint64:
+    """One word, with the generator's state in its array: for what is rare."""
     word, s0, s1, s2, s3 = _next_word(generator[0], generator[1], generator[2], generator[3])
     generator[0], generator[1], generator[2], generator[3] = s0, s1, s2, s3
-    candidate[0] += _gap(word, inverse_log_silent)
+    return word
+
+
+@njit(cache=True, nogil=True)
+def draw_first(state: ClickState, law: ClickLaw) -> None:
+    """Move the candidate from the first slot to the first with a click, and draw the first click with a charge."""
+    state.candidate[0] += _gap(_draw(state.generator), law.inverse_log_silent)
+    _draw_countdown(state, law)
+
+
+@njit(nogil=True)
+def _draw_countdown(state: ClickState, law: ClickLaw) -> None:
+    if law.inverse_log_uncharged == 0.0:
+        state.countdown[0] = np.int64(NEVER - 1)
+    else:
+        state.countdown[0] = np.int64(1) + np.int64(_gap(_draw(state.generator), law.inverse_log_uncharged))
+
+
+@njit(nogil=True)
+def _leave_charge(state: ClickState, law: ClickLaw, slot: np.uint64, cell: np.uint64) -> None:
+    """Count the clicks of this slot, detector by detector, and leave the charges that fall due.
+
+    ``state.countdown`` is what it was before the slot.
+    """
+    for detector in range(NUM_DETECTORS):
+        if (cell >> np.uint64(detector)) & np.uint64(1):
+            state.countdown[0] -= 1
+            if state.countdown[0] == 0:
+                if (_draw(state.generator) >> np.uint64(8)) < law.charge_thresholds[detector]:
+                    delay = _gap(_draw(state.generator), -law.decay_slots[detector])
+                    state.release[detector] = slot + law.dead_slots[detector] + delay
+                _draw_countdown(state, law)
+
+
+@njit(nogil=True)
+def _earliest(release: Words) -> np.uint64:
+    return min(min(release[0], release[1]), min(release[2], release[3]))
+
+
+@njit(nogil=True)
+def _released(state: ClickState, slot: np.uint64) -> np.uint64:
+    """The detectors whose charge goes in this slot."""
+    pattern = np.uint64(0)
+    for detector in range(NUM_DETECTORS):
+        if state.release[detector] == slot:
+            pattern |= np.uint64(1) << np.uint64(detector)
+    return pattern
+
+
+@njit(nogil=True)
+def _forget_charges(state: ClickState, cell: np.uint64) -> None:
+    """A detector that clicks loses the charge that was on its way."""
+    for detector in range(NUM_DETECTORS):
+        if (cell >> np.uint64(detector)) & np.uint64(1):
+            state.release[detector] = np.uint64(NEVER)
+
+
+@njit(nogil=True)
+def _silent_preparation(state: ClickState, law: ClickLaw) -> np.uint64:
+    """The cell, without clicks, of a slot in which no light and no dark count is registered."""
+    draw = _draw(state.generator) >> np.uint64(8)
+    preparation = 0
+    while draw >= law.silent[preparation]:
+        preparation += 1
+    return np.uint64(preparation) << np.uint64(4)
 
 
 @njit(cache=True, nogil=True)
 def sample_clicks(
-    generator: Words,
-    candidate: Words,
-    live_from: Words,
-    end_slot: int,
-    hold_off_slots: int,
-    inverse_log_silent: float,
-    thresholds: Words,
-    aliases: NDArray[np.uint8],
-    out_slots: Words,
-    out_cells: NDArray[np.uint8],
+    state: ClickState, law: ClickLaw, end_slot: int, out_slots: Words, out_cells: NDArray[np.uint8]
 ) -> int:
     """Draw clicks up to ``end_slot`` (exclusive), or until the output is full; return how many were written.
 
-    generator: uint64, shape (4,), updated. candidate: uint64, shape (1,): the next slot in which some detector would
-    fire, updated; at or past ``end_slot`` when done. live_from: uint64, shape (4,): each detector's first live slot,
-    updated. thresholds, aliases: of a ClickTable. out_slots: uint64, out_cells: uint8, same shape, written.
+    state: updated; the candidate and all releases are at or past ``end_slot`` when done. out_slots: uint64, out_cells:
+    uint8, same shape, written.
     """
+    generator = state.generator
     s0, s1, s2, s3 = generator[0], generator[1], generator[2], generator[3]
-    live_0, live_1, live_2, live_3 = live_from[0], live_from[1], live_from[2], live_from[3]
-    slot, end = candidate[0], np.uint64(end_slot)
-    dead_time = np.uint64(hold_off_slots) + np.uint64(1)
-    capacity, count = out_slots.size, 0
-    while slot < end and count < capacity:
-        word, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
-        column = word & np.uint64(255)
-        cell = np.uint64(aliases[column])
-        if (word >> np.uint64(8)) < thresholds[column]:
-            cell = column
-        live = np.uint64(slot >= live_0) | np.uint64(slot >= live_1) << np.uint64(1)
-        live |= np.uint64(slot >= live_2) << np.uint64(2) | np.uint64(slot >= live_3) << np.uint64(3)
-        cell &= np.uint64(0xF0) | live
+    live_0, live_1, live_2, live_3 = state.live_from[0], state.live_from[1], state.live_from[2], state.live_from[3]
+    dead_0, dead_1, dead_2, dead_3 = law.dead_slots[0], law.dead_slots[1], law.dead_slots[2], law.dead_slots[3]
+    candidate, release, countdown = state.candidate[0], _earliest(state.release), state.countdown[0]
+    end, capacity, count = np.uint64(end_slot), out_slots.size, 0
+    while count < capacity:
+        slot = min(candidate, release)
+        if slot >= end:
+            break
+        if slot == candidate:
+            word, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+            column = word & np.uint64(255)
+            cell = np.uint64(law.aliases[column])
+            if (word >> np.uint64(8)) < law.thresholds[column]:
+                cell = column
+            live = np.uint64(slot >= live_0) | np.uint64(slot >= live_1) << np.uint64(1)
+            live |= np.uint64(slot >= live_2) << np.uint64(2) | np.uint64(slot >= live_3) << np.uint64(3)
+            cell &= np.uint64(0xF0) | live
+        else:
+            generator[0], generator[1], generator[2], generator[3] = s0, s1, s2, s3
+            cell = _silent_preparation(state, law)
+            s0, s1, s2, s3 = generator[0], generator[1], generator[2], generator[3]
+        if release != np.uint64(NEVER):
+            cell |= _released(state, slot)
+            _forget_charges(state, cell)
+            release = _earliest(state.release)
         # Written always, kept only if some detector clicked: no branch to predict.
         out_slots[count] = slot
         out_cells[count] = np.uint8(cell)
         count += int((cell & np.uint64(15)) != np.uint64(0))
-        back = slot + dead_time
-        live_0 = back if cell & np.uint64(1) else live_0
-        live_1 = back if cell & np.uint64(2) else live_1
-        live_2 = back if cell & np.uint64(4) else live_2
-        live_3 = back if cell & np.uint64(8) else live_3
-        word, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
-        slot += np.uint64(1) + _gap(word, inverse_log_silent)
+        live_0 = slot + dead_0 if cell & np.uint64(1) else live_0
+        live_1 = slot + dead_1 if cell & np.uint64(2) else live_1
+        live_2 = slot + dead_2 if cell & np.uint64(4) else live_2
+        live_3 = slot + dead_3 if cell & np.uint64(8) else live_3
+        clicks = np.int64((np.uint64(CLICKS_OF_PATTERNS) >> ((cell & np.uint64(15)) << np.uint64(2))) & np.uint64(15))
+        if countdown > clicks:
+            countdown -= clicks
+        else:
+            generator[0], generator[1], generator[2], generator[3] = s0, s1, s2, s3
+            state.countdown[0] = countdown
+            _leave_charge(state, law, slot, cell)
+            s0, s1, s2, s3 = generator[0], generator[1], generator[2], generator[3]
+            countdown, release = state.countdown[0], _earliest(state.release)
+        if slot == candidate:
+            word, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+            candidate += np.uint64(1) + _gap(word, law.inverse_log_silent)
     generator[0], generator[1], generator[2], generator[3] = s0, s1, s2, s3
-    live_from[0], live_from[1], live_from[2], live_from[3] = live_0, live_1, live_2, live_3
-    candidate[0] = slot
+    state.live_from[0], state.live_from[1], state.live_from[2], state.live_from[3] = live_0, live_1, live_2, live_3
+    state.candidate[0], state.countdown[0] = candidate, countdown
     return count

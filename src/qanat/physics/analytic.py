@@ -2,11 +2,18 @@
 
 Without hold-off this is the model of Ma, Qi, Zhao, Lo, PRA 72, 012326 (2005): gain 1 - (1 - Y0) exp(-eta mu).
 
-Hold-off is taken into account by the renewal law. A detector that fires with odds p in a live slot and is then dead for
-D slots clicks once per D + 1/p slots, so it is live for the fraction 1 / (1 + p D) of the time. Whether it is live in a
-slot depends on the past alone, so this fraction multiplies its firing odds at every intensity. Exact for each
-detector; that two detectors are live *together* is taken as the product, which only moves the odds of double clicks
-(the relative error of a gain is below 1e-6 at 10 dB).
+Hold-off and after-pulses are taken into account by the renewal law. A detector that fires with odds p in a live slot,
+is dead for D slots after a click, and clicks again with odds q by a charge that goes after a geometric number of slots
+(kept from slot to slot with odds r), has cycles of the mean length D + m, with
+
+    m = (1 - q) / p + q / (1 - r (1 - p))        live slots to the next click
+    c = q (1 - r) / (1 - r (1 - p))              odds that the next click finds a charge going (light or not)
+
+so it is live for the fraction m / (D + m) of the time, and a charge goes in a share c / (D + m) of all slots. Whether
+it is live, and whether a charge goes, depends on the past alone, never on what Alice prepares in that slot. So, given
+intensity, basis and bit, it clicks with odds live p' + charge (1 - p'), p' being its firing odds for that preparation.
+Exact for each detector; that two detectors click *together* is taken as the product, which only moves the odds of
+double clicks (the relative error of a gain is below 1e-6 at 10 dB).
 """
 
 from __future__ import annotations
@@ -16,17 +23,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qanat.kernels.photon_sampling import NUM_PATTERNS
+from qanat.kernels.click_law import NUM_PATTERNS, DetectorMemory
 from qanat.kernels.records import BOTH_BASES
 from qanat.physics.clicks import PATTERN_BASIS, firing_odds, pattern_odds, preparation_odds
-from qanat.physics.systems import QKDSystem
+from qanat.physics.system_record import QKDSystem
 
 
 @dataclass(frozen=True, slots=True)
 class LinkModel:
     """What is expected of a link, per pulse.
 
-    p_fire: odds that each detector fires in a live slot, shape (4,). live_fraction: shape (4,).
+    p_fire: odds that each detector fires in a live slot, shape (4,). live_fraction: shape (4,). p_charge: odds per slot
+    that a charge makes each detector click (an after-pulse, though light may fire it in the same slot), shape (4,).
     gains: odds of an event in Bob's basis b given intensity k and Alice's basis a, shape (3, 2, 2) [k, a, b].
     errors: odds of an event in basis b with the wrong bit given intensity k and Alice's basis b, shape (3, 2) [k, b].
     All float64. A click in both bases counts half for each; a double click in one basis is wrong half of the time.
@@ -36,6 +44,7 @@ class LinkModel:
     loss_db: float
     p_fire: NDArray[np.float64]
     live_fraction: NDArray[np.float64]
+    p_charge: NDArray[np.float64]
     gains: NDArray[np.float64]
     errors: NDArray[np.float64]
 
@@ -73,12 +82,22 @@ def link_model(system: QKDSystem, *, loss_db: float, extra_error: float = 0.0) -
     """
     p_fire = firing_odds(system, loss_db=loss_db, extra_error=extra_error)
     p_marginal = np.tensordot(preparation_odds(system), p_fire, axes=3)
-    live = 1 / (1 + p_marginal * system.hold_off_slots)
-    patterns = pattern_odds(p_fire * live)
+    live, charge = renewal(p_marginal, system.memory)
+    patterns = pattern_odds(p_fire * (live - charge) + charge)
     p_event, p_wrong = _event_shares()
     gains = np.einsum("kaxp,bp->kab", patterns, p_event) / 2
     errors = np.einsum("kbxp,bxp->kb", patterns, p_event[:, None, :] * p_wrong) / 2
-    return LinkModel(system, loss_db, p_marginal, live, gains, errors)
+    return LinkModel(system, loss_db, p_marginal, live, charge, gains, errors)
+
+
+def renewal(p_fire: NDArray[np.float64], memory: DetectorMemory) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the live fraction of each detector and its odds per slot that a charge makes it click; shape (4,)."""
+    q, kept = np.array(memory.p_afterpulse), np.exp(-1 / np.array(memory.decay_slots))
+    to_release = 1 - kept * (1 - p_fire)
+    # Everything times p_fire, so that a detector that never fires is live all the time.
+    live_slots = 1 - q + q * p_fire / to_release
+    cycle = np.array(memory.hold_off_slots) * p_fire + live_slots
+    return live_slots / cycle, q * (1 - kept) / to_release * p_fire / cycle
 
 
 def _event_shares() -> tuple[NDArray[np.float64], NDArray[np.float64]]:

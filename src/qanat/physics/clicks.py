@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.ground.units import transmittance
-from qanat.kernels.photon_sampling import NUM_CELLS, NUM_DETECTORS, NUM_PATTERNS
-from qanat.physics.systems import QKDSystem
+from qanat.kernels.click_law import NUM_CELLS, NUM_DETECTORS, NUM_PATTERNS
+from qanat.physics.system_record import QKDSystem
 
 CELLS: Final = np.arange(256)
 CELL_INTENSITY: Final = (CELLS >> 6).astype(np.uint8)
@@ -29,7 +29,7 @@ PATTERN_BASIS: Final = np.array([0, 0, 0, 0, *[1, 2, 2, 2] * 3], dtype=np.uint8)
 
 
 def detected_photons(system: QKDSystem, *, loss_db: float, extra_error: float = 0.0) -> NDArray[np.float64]:
-    """Mean number of photons that each detector would register.
+    """Mean number of photons that each detector would register, in gate and window.
 
     loss_db: of the link, without the receiver's. extra_error: odds that somebody flips a photon on its way.
     Returns float64, shape (3, 2, 2, 4): intensity, Alice's basis, Alice's bit, detector.
@@ -37,7 +37,7 @@ def detected_photons(system: QKDSystem, *, loss_db: float, extra_error: float = 
     receiver = system.receiver
     if not 0 <= extra_error <= 0.5:
         raise ValueError(f"extra_error must be in [0, 1/2], got {extra_error}")
-    eta = transmittance(loss_db=loss_db + receiver.loss_db) * receiver.detector.efficiency
+    eta = transmittance(loss_db=loss_db + receiver.loss_db) * np.array(system.counted_efficiencies)
     p_wrong = receiver.optical_error * (1 - extra_error) + (1 - receiver.optical_error) * extra_error
     arm = (receiver.p_rectilinear, 1 - receiver.p_rectilinear)
     share = np.empty((2, 2, NUM_DETECTORS))
@@ -48,7 +48,7 @@ def detected_photons(system: QKDSystem, *, loss_db: float, extra_error: float = 
             other = 1 - basis
             share[basis, bit, 2 * other : 2 * other + 2] = arm[other] / 2
     mu = np.array(system.source.mean_photon_numbers)
-    return np.asarray(eta * mu[:, None, None, None] * share, dtype=np.float64)
+    return np.asarray(mu[:, None, None, None] * (share * eta), dtype=np.float64)
 
 
 def firing_odds(system: QKDSystem, *, loss_db: float, extra_error: float = 0.0) -> NDArray[np.float64]:
@@ -56,7 +56,12 @@ def firing_odds(system: QKDSystem, *, loss_db: float, extra_error: float = 0.0) 
     photons = detected_photons(system, loss_db=loss_db, extra_error=extra_error)
     # 1 - (1 - d) exp(-x) written without cancellation: at 60 dB the plain form would lose six digits.
     signal = -np.expm1(-photons)
-    return signal + system.receiver.detector.p_dark_per_gate * (1 - signal)
+    return signal + dark_odds(system) * (1 - signal)
+
+
+def dark_odds(system: QKDSystem) -> NDArray[np.float64]:
+    """Odds per slot that each detector fires in the dark; float64, shape (4,)."""
+    return np.array([detector.p_dark_per_gate for detector in system.receiver.detectors])
 
 
 def pattern_odds(p_fire: NDArray[np.float64]) -> NDArray[np.float64]:

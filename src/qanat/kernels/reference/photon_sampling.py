@@ -2,7 +2,7 @@
 
 ``sample_clicks`` follows the same stream of random words with Python's whole numbers and gives the identical output.
 ``sample_every_slot`` knows nothing of tables and gaps: it prepares every pulse, counts its photons, sends each one to a
-detector and lets detectors fire and sleep.
+detector and lets detectors fire, sleep, and fire again by a charge left behind.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qanat.kernels.photon_sampling import NUM_DETECTORS, THRESHOLD_BITS, UNIFORM_STEP, ClickTable
+from qanat.kernels.click_law import NUM_DETECTORS, THRESHOLD_BITS, ClickTable, DetectorMemory
+from qanat.kernels.photon_sampling import NEVER, UNIFORM_STEP
 
 _WORD = (1 << 64) - 1
 
@@ -40,28 +41,60 @@ def _rotate_left(word: int, count: int) -> int:
 
 
 def sample_clicks(
-    table: ClickTable, *, num_slots: int, hold_off_slots: int, seed_words: Sequence[int]
+    table: ClickTable, *, num_slots: int, memory: DetectorMemory, seed_words: Sequence[int]
 ) -> tuple[list[int], list[int]]:
     """Return slots and cells of the clicks in ``num_slots`` slots, as ``ClickSampler.sample`` does."""
     words = random_words([int(word) for word in np.random.SeedSequence(seed_words).generate_state(4, np.uint64)])
+    candidate = _gap(next(words), table.inverse_log_silent)
+    charges = _Charges(memory, words)
     live_from = [0] * NUM_DETECTORS
     slots, cells = [], []
-    slot = _gap(next(words), table)
-    while slot < num_slots:
-        cell = _cell(next(words), table)
-        clicked = [j for j in range(NUM_DETECTORS) if cell >> j & 1 and slot >= live_from[j]]
+    while (slot := min([candidate, *charges.release.values()])) < num_slots:
+        cell = _cell(next(words), table) if slot == candidate else _silent_cell(next(words), table)
+        fired = [j for j in range(NUM_DETECTORS) if cell >> j & 1 and slot >= live_from[j]]
+        clicked = sorted({*fired, *(j for j, due in charges.release.items() if due == slot)})
         for detector in clicked:
-            live_from[detector] = slot + 1 + hold_off_slots
+            live_from[detector] = slot + 1 + memory.hold_off_slots[detector]
+            charges.release.pop(detector, None)
+        for detector in clicked:
+            charges.count_click(detector, slot)
         if clicked:
             slots.append(slot)
             cells.append((cell & 0xF0) + sum(1 << detector for detector in clicked))
-        slot += 1 + _gap(next(words), table)
+        if slot == candidate:
+            candidate += 1 + _gap(next(words), table.inverse_log_silent)
     return slots, cells
 
 
-def _gap(word: int, table: ClickTable) -> int:
+class _Charges:
+    """The charges on their way: ``release`` has the slot of each detector that has one."""
+
+    def __init__(self, memory: DetectorMemory, words: Iterator[int]) -> None:
+        self.release: dict[int, int] = {}
+        self._memory = memory
+        self._words = words
+        self._p_most = max(memory.p_afterpulse)
+        self._countdown = self._drawn_countdown()
+
+    def count_click(self, detector: int, slot: int) -> None:
+        """Note a click, and leave a charge when it is this one's turn and the detector's share of it is met."""
+        self._countdown -= 1
+        if self._countdown:
+            return
+        memory = self._memory
+        share = int(memory.p_afterpulse[detector] / self._p_most * (1 << THRESHOLD_BITS))
+        if next(self._words) >> (64 - THRESHOLD_BITS) < share:
+            delay = _gap(next(self._words), -memory.decay_slots[detector])
+            self.release[detector] = slot + 1 + memory.hold_off_slots[detector] + delay
+        self._countdown = self._drawn_countdown()
+
+    def _drawn_countdown(self) -> int:
+        return 1 + _gap(next(self._words), 1.0 / math.log1p(-self._p_most)) if self._p_most else NEVER
+
+
+def _gap(word: int, inverse_log: float) -> int:
     uniform = ((word >> 11) + 1) * UNIFORM_STEP
-    return int(math.log(uniform) * table.inverse_log_silent)
+    return int(math.log(uniform) * inverse_log)
 
 
 def _cell(word: int, table: ClickTable) -> int:
@@ -70,41 +103,57 @@ def _cell(word: int, table: ClickTable) -> int:
     return column if is_own else int(table.aliases[column])
 
 
+def _silent_cell(word: int, table: ClickTable) -> int:
+    draw = word >> (64 - THRESHOLD_BITS)
+    return next(16 * k for k, threshold in enumerate(table.silent.tolist()) if draw < threshold)
+
+
 def sample_every_slot(
     photons: NDArray[np.float64],
     p_preparations: NDArray[np.float64],
     *,
-    p_dark: float,
+    p_dark: Sequence[float],
     num_slots: int,
-    hold_off_slots: int,
+    memory: DetectorMemory,
     generator: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw every slot: preparation, photons per detector, dark counts, hold-off.
+    """Draw every slot: preparation, photons per detector, dark counts, hold-off, after-pulses.
 
     photons: float64, shape (12, 4): mean detected photons per preparation and detector. p_preparations: float64, shape
-    (12,). p_dark: odds of a dark count per gate. Returns slots and cells of the clicks (int64, shape (n,)).
-    Memory: about 60 bytes per slot.
+    (12,). p_dark: odds of a dark count per gate and detector. Returns slots and cells of the clicks (int64, shape
+    (n,)). Memory: about 60 bytes per slot.
     """
     preparations = generator.choice(p_preparations.size, size=num_slots, p=p_preparations)
     mean_photons = photons.sum(axis=1)
     # All photons of a pulse are counted first, then each is sent to one detector.
     counts = generator.poisson(mean_photons[preparations])
-    fired = generator.random((num_slots, NUM_DETECTORS)) < p_dark
+    fired = generator.random((num_slots, NUM_DETECTORS)) < np.asarray(p_dark)
     for slot in np.flatnonzero(counts):
         shares = photons[preparations[slot]] / mean_photons[preparations[slot]]
         fired[slot] |= generator.multinomial(counts[slot], shares) > 0
     for detector in range(NUM_DETECTORS):
-        _sleep(fired[:, detector], hold_off_slots)
+        _remember(fired[:, detector], memory, detector, generator)
     slots = np.flatnonzero(fired.any(axis=1))
     patterns = fired[slots] @ (1 << np.arange(NUM_DETECTORS))
     return slots, 16 * preparations[slots] + patterns
 
 
-def _sleep(fired: NDArray[np.bool_], hold_off_slots: int) -> None:
-    """Take away, in place, the clicks of one detector that fall into its hold-off; fired: bool, shape (num_slots,)."""
-    live_from = 0
-    for slot in np.flatnonzero(fired).tolist():
-        if slot < live_from:
+def _remember(fired: NDArray[np.bool_], memory: DetectorMemory, detector: int, generator: np.random.Generator) -> None:
+    """Turn, in place, one detector's firing into its clicks; fired: bool, shape (num_slots,).
+
+    Slot by slot: a live detector clicks when light or dark counts fire it, or when a charge is released. In each live
+    slot a charge is released with odds 1 - exp(-1 / decay_slots).
+    """
+    p_release = -math.expm1(-1 / memory.decay_slots[detector])
+    sleeps, is_charged = 0, False
+    for slot, fires in enumerate(fired.tolist()):
+        if sleeps:
+            sleeps -= 1
             fired[slot] = False
-        else:
-            live_from = slot + 1 + hold_off_slots
+            continue
+        if is_charged and generator.random() < p_release:
+            fires = True
+        fired[slot] = fires
+        if fires:
+            sleeps = memory.hold_off_slots[detector]
+            is_charged = generator.random() < memory.p_afterpulse[detector]
