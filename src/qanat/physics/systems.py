@@ -11,13 +11,13 @@ from qanat.physics.backbone_625 import BACKBONE_625, BACKBONE_625_UPCONVERSION
 from qanat.physics.metro_40 import METRO_40_I, METRO_40_II
 from qanat.physics.system_record import QKDSystem
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - in the order of code points, as everywhere here
     "BACKBONE_625",
     "BACKBONE_625_UPCONVERSION",
     "METRO_40_I",
     "METRO_40_II",
-    "SYSTEMS",
     "QKDSystem",
+    "SYSTEMS",
     "system_named",
 ]
 
