@@ -106,7 +106,8 @@ class Nature:
     """One link's light. ``detections`` is Bob's facet, ``preparations`` is Alice's.
 
     loss_db: of the link, without the receiver's own. extra_error: odds that somebody on the line flips a photon's bit.
-    slots_per_chunk: pulses per chunk, by default a quarter of a second. watch: is told of every chunk's clicks.
+    slots_per_chunk: pulses per chunk, by default a quarter of a second. max_slots: when the light goes off.
+    watch: is told of every chunk's clicks.
     """
 
     def __init__(
@@ -118,8 +119,10 @@ class Nature:
         entropy: Entropy,
         slots_per_chunk: int | None = None,
         extra_error: float = 0.0,
+        max_slots: int | None = None,
         watch: Watch | None = None,
     ) -> None:
+        self._max_slots = max_slots
         self._watch = watch
         self._pulse_rate_hz = system.source.pulse_rate_hz
         self._slots_per_chunk = slots_per_chunk or round(CHUNK_S * self._pulse_rate_hz)
@@ -146,7 +149,12 @@ class Nature:
 
     def _next_chunk(self) -> Detections:
         first_slot = self._sampler.next_slot
-        slots, cells = self._sampler.sample(self._slots_per_chunk)
+        num_slots = self._slots_per_chunk
+        if self._max_slots is not None:
+            num_slots = min(num_slots, self._max_slots - first_slot)
+        if num_slots < 1:
+            raise QuantumLayerError("the light of this run is over", remedy="let it shine longer")
+        slots, cells = self._sampler.sample(num_slots)
         masks = np.frombuffer(self._entropy.secret_bytes(slots.size).take(), dtype=np.uint8)
         alice_bits, bases, bits = masked_records(cells, masks)
         self.num_detections += slots.size
@@ -154,7 +162,7 @@ class Nature:
             self._watch(cells, alice_bits, bases, bits)
         if slots.size:
             self._chunks.append(_Chunk(slots, cells, alice_bits, np.ones(slots.size, dtype=np.bool_)))
-        return Detections(first_slot, self._slots_per_chunk, slots.copy(), bases, bits)
+        return Detections(first_slot, num_slots, slots.copy(), bases, bits)
 
     def _reveal(self, slots: SlotArray) -> Preparations:
         if slots.size and not (slots[1:] > slots[:-1]).all():

@@ -144,6 +144,29 @@ def doctor(
 
 
 @app.command()
+def link(
+    system: Annotated[str, typer.Option(help="The QKD system, by its name.")],
+    loss_db: Annotated[float, typer.Option(help="Loss of the link, without the receiver's own.")],
+    seconds: Annotated[float, typer.Option(help="How long the light is on, in the link's own time.")],
+    seed: Annotated[int, typer.Option(help="Everything that is drawn comes from it: same seed, same result.")] = 1,
+    disturbance: Annotated[float, typer.Option(help="Odds that somebody on the line flips a photon.")] = 0.0,
+    json: JsonOption = False,
+) -> None:
+    """Run one link photon by photon, distil what it gives, and tell both. Its keys are for looking at alone."""
+    from qanat.apps.cli.link import run_link_command
+
+    _end_with(
+        run_link_command,
+        system,
+        loss_db=loss_db,
+        seconds=seconds,
+        seed=seed,
+        disturbance=disturbance,
+        as_json=json,
+    )
+
+
+@app.command()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Benchmarks to run; all when none is named.")] = None,
     json: JsonOption = False,
