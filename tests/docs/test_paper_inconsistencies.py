@@ -1,0 +1,44 @@
+"""The arithmetic of docs/paper-inconsistencies.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qanat.physics.optics import bandwidth_nm
+
+PAGE = (Path(__file__).parents[2] / "docs" / "paper-inconsistencies.md").read_text(encoding="utf-8")
+SPEED_OF_LIGHT_NM_PER_S = 2.99792458e17
+
+
+def test_ten_gigahertz_at_1550_nanometres_are_80_picometres() -> None:
+    """By two wavelengths 10 GHz apart, not by the formula that the page gives."""
+    middle_hz = SPEED_OF_LIGHT_NM_PER_S / 1550
+    apart_nm = SPEED_OF_LIGHT_NM_PER_S / (middle_hz - 5e9) - SPEED_OF_LIGHT_NM_PER_S / (middle_hz + 5e9)
+    assert apart_nm == pytest.approx(0.0801, abs=5e-5)
+    assert bandwidth_nm(bandwidth_hz=10e9, wavelength_nm=1550) == pytest.approx(apart_nm, rel=1e-6)
+    assert "= 0.0801 nm" in PAGE
+
+
+def test_a_mismatch_of_nanometres_does_not_fit_the_filter() -> None:
+    assert round(2.9 / bandwidth_nm(bandwidth_hz=10e9, wavelength_nm=1550)) == 36
+    assert "36 times the width" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("figure", "words"),
+    [
+        (f"{100 * (19.6 / 16.6 - 1):.0f} % apart", "19.6 kbit/s (text), 16.6"),
+        (f"135 / 31 = {135 / 31:.1f}", "31 (text), 135"),
+        (f"{11.2 / 5:.0f} to {26.3 / 5:.0f} times apart", "around 5 kbit/s"),
+    ],
+)
+def test_ratios_on_the_page_are_those_of_its_figures(figure: str, words: str) -> None:
+    (row,) = (line for line in PAGE.splitlines() if words in line)
+    assert figure in row
+
+
+def test_a_blinding_power_and_a_hundredth_of_it_are_not_one_figure() -> None:
+    blinding_mw = 10 ** (-20 / 10)
+    assert f"{1000 * blinding_mw:.0f} uW: a hundredth" in PAGE
