@@ -14,7 +14,8 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.randomness import SeededChance
 from qanat.physics.analytic import link_model
 from qanat.physics.systems import SYSTEMS, system_named
-from qanat.quantum_layer.link_run import LinkFigures, LinkTask, plan_blocks, run_link
+from qanat.quantum_layer.link_plan import LinkTask, plan_blocks
+from qanat.quantum_layer.link_run import LinkFigures, run_link
 from qanat.simulation.entropy import SimulationEntropy
 
 NEAR = LinkTask(system="backbone-625", loss_db=6.0, seconds=1.6)

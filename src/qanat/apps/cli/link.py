@@ -15,7 +15,8 @@ from qanat.apps.cli.presentation import RunView, people_console, show_table
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.randomness import SeededChance
 from qanat.ground.units import format_rate
-from qanat.quantum_layer.link_run import LinkFigures, LinkTask, plan_blocks, run_link
+from qanat.quantum_layer.link_plan import LinkTask, plan_blocks
+from qanat.quantum_layer.link_run import LinkFigures, run_link
 from qanat.simulation.entropy import SimulationEntropy
 
 MOST_SEED = 2**63 - 1

@@ -1,0 +1,122 @@
+"""How long a link is to run, and how its light is cut into amplification blocks: a forecast, made before any light."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from qanat.ground.errors import ConfigurationError
+from qanat.physics.system_record import QKDSystem
+from qanat.physics.systems import system_named
+from qanat.protocols.prediction import expected_rate
+from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, amplification_bits
+from qanat.quantum_layer.nature import CHUNK_S
+
+LEAST_SHARE: Final = 0.02
+"""A block is worth distilling when the forecast leaves at least this share of it as secret key."""
+
+MOST_LOSS_DB: Final = 100.0
+MOST_SECONDS: Final = 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTask:
+    """What to run. disturbance: odds that somebody on the line flips a photon. Raises ConfigurationError."""
+
+    system: str
+    loss_db: float
+    seconds: float
+    disturbance: float = 0.0
+
+    def __post_init__(self) -> None:
+        system_named(self.system)
+        if not 0 <= self.loss_db <= MOST_LOSS_DB:
+            raise ConfigurationError(
+                f"a loss of {self.loss_db:g} dB cannot be run", remedy=f"give the link's loss, 0 to {MOST_LOSS_DB:g} dB"
+            )
+        if not 0 < self.seconds <= MOST_SECONDS or self.num_pulses < 1:
+            raise ConfigurationError(
+                f"{self.seconds:g} seconds of light cannot be run",
+                remedy=f"give the link's own time, from one pulse to {MOST_SECONDS:g} seconds",
+            )
+        if not 0 <= self.disturbance <= 0.5:
+            raise ConfigurationError(
+                f"a disturbance of {self.disturbance:g} is none", remedy="give the odds of a flip, 0 to 0.5"
+            )
+
+    @property
+    def num_pulses(self) -> int:
+        return round(self.seconds * system_named(self.system).source.pulse_rate_hz)
+
+
+@dataclass(frozen=True, slots=True)
+class RunAlarm:
+    """What went wrong, and what helps."""
+
+    code: str
+    text: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPlan:
+    """How the light is cut: ``num_blocks`` of ``block_bits`` verified bits; none, with the reason, where none fits."""
+
+    block_bits: int
+    num_blocks: int
+    block_time_s: float
+    alarm: RunAlarm | None = None
+
+
+def plan_blocks(task: LinkTask) -> BlockPlan:
+    """Return how many blocks of what length the light is expected to fill.
+
+    Blocks are as long as the proof chooses, or longer, so that they fill the time; shorter where the time is short, as
+    long as the forecast still gives key.
+    """
+    system = system_named(task.system)
+    rate = expected_rate(system, loss_db=task.loss_db, block_bits=RECONCILIATION_BITS).verified_rate_bits_per_s
+    chosen = amplification_bits(task.system, loss_db=task.loss_db)
+    num_blocks = max(1, math.floor(task.seconds / _time_for(chosen, rate)))
+    units = min(MOST_BLOCKS, math.floor(rate * task.seconds / num_blocks / RECONCILIATION_BITS))
+    while units > 0 and _time_for(units * RECONCILIATION_BITS, rate) > task.seconds / num_blocks:
+        units -= 1
+    if units and _gives_key(system, task.loss_db, units):
+        block_bits = units * RECONCILIATION_BITS
+        return BlockPlan(block_bits, num_blocks, _time_for(block_bits, rate))
+    return BlockPlan(0, 0, 0.0, _too_short(system, task, rate))
+
+
+def _time_for(block_bits: int, rate_bits_per_s: float) -> float:
+    """Seconds of light in which a block fills, with five sigma to spare, and a chunk that is only half used."""
+    return (block_bits + 5 * math.sqrt(block_bits)) / rate_bits_per_s + CHUNK_S
+
+
+def _gives_key(system: QKDSystem, loss_db: float, units: int) -> bool:
+    block_bits = units * RECONCILIATION_BITS
+    return (
+        expected_rate(system, loss_db=loss_db, block_bits=block_bits).secret_bits_per_block > LEAST_SHARE * block_bits
+    )
+
+
+def _too_short(system: QKDSystem, task: LinkTask, rate: float) -> RunAlarm:
+    """Say how long would do, or that nothing would."""
+    low, high = 0, MOST_BLOCKS
+    if not _gives_key(system, task.loss_db, high):
+        return RunAlarm(
+            "NoSecretKey",
+            f"at {task.loss_db:g} dB, {task.system} gives no key worth distilling from blocks of up to 10^8 bits",
+            "less loss, or a system with better detectors",
+        )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _gives_key(system, task.loss_db, middle) else (middle, high)
+    least_s = math.ceil(_time_for(high * RECONCILIATION_BITS, rate))
+    chosen = amplification_bits(task.system, loss_db=task.loss_db)
+    chosen_s = math.ceil(_time_for(chosen, rate))
+    return RunAlarm(
+        "TooShort",
+        f"{task.seconds:g} s of light are too short for a block that gives key",
+        f"{least_s} s would do; {chosen_s} s fill a block of {chosen:,} bits, as a network makes them",
+    )
