@@ -18,8 +18,8 @@ from typing import Any, cast
 import pytest
 
 from qanat.adapters import process_pool
-from qanat.adapters.process_pool import ProcessPool, default_num_workers
-from qanat.adapters.worker_process import STREAM_WINDOW
+from qanat.adapters.process_pool import ProcessPool, Worker, default_num_workers, encode_job
+from qanat.adapters.worker_process import STREAM_WINDOW, Kind
 from qanat.ground.errors import KeyShortage, NetworkFileError, QuantumLayerError
 from qanat.ground.keys import SecretBytes
 from qanat.ground.ports import Job, KernelPool
@@ -273,13 +273,29 @@ def test_a_worker_that_dies_fails_its_job_and_is_replaced() -> None:
     with_pool(scene)
 
 
-def test_ctrl_c_in_the_terminal_leaves_workers_to_their_parent() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_of_the_whole_group_leaves_workers_to_their_parent(number: signal.Signals) -> None:
     async def scene(pool: KernelPool) -> None:
         pid = (await pool.run(Job(describe_worker)))["pid"]
-        os.kill(pid, signal.SIGINT)
+        os.kill(pid, number)
         assert (await pool.run(Job(describe_worker)))["pid"] == pid
 
     with_pool(scene)
+
+
+def test_ctrl_c_does_not_reach_a_worker_that_has_just_begun() -> None:
+    """Before it has read a line of its program: the parent's own stop must not look like a worker's death."""
+
+    async def scene() -> None:
+        worker = await Worker.start()
+        os.kill(worker._process.pid, signal.SIGINT)
+        await worker.send(Kind.RUN, encode_job(Job(describe_worker)))
+        kind, _ = await worker.receive()
+        assert kind is Kind.RESULT
+        await worker.end()
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    asyncio.run(scene())
 
 
 def test_jobs_wait_by_priority_and_then_in_order(tmp_path: Path) -> None:
