@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -214,10 +215,7 @@ class HttpDoor:
                 ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
             )
         except OSError as fault:
-            raise ConfigurationError(
-                f"cannot listen on {self._host}:{self._asked_port}: {fault.strerror}",
-                remedy="choose a free port, or 0 for any",
-            ) from None
+            raise _no_port(self._host, self._asked_port, fault) from None
         self._tick(loop)
 
     async def stop(self, *, grace_s: float = GRACE_S) -> None:
@@ -267,6 +265,23 @@ class HttpDoor:
         """Renew the Date header once per second."""
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         self._ticking = loop.call_later(1.0, self._tick, loop)
+
+
+def require_free(host: str, ports: Iterable[int]) -> None:
+    """Raise ConfigurationError when one of the ports cannot be had: asked before anything else is made for a start."""
+    for port in ports:
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the door itself does
+            try:
+                trial.bind((host, port))
+            except OSError as fault:
+                raise _no_port(host, port, fault) from None
+
+
+def _no_port(host: str, port: int, fault: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot listen on {host}:{port}: {fault.strerror}", remedy="choose a free port, or 0 for any"
+    )
 
 
 async def _send_stopping(send: Any) -> None:

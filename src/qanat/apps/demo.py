@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from rich.markup import escape
+
 from qanat.adapters.system import SystemEntropy
 from qanat.apps import machine
 from qanat.apps.bootstrap import Service
@@ -34,7 +36,7 @@ from qanat.physics.analytic import link_model
 from qanat.physics.systems import system_named
 from qanat.protocols.decoy import BASIS_NAMES, INTENSITY_NAMES, SecurityParameters
 from qanat.quantum_layer.forecast import link_forecast
-from qanat.services.file import Progress
+from qanat.services.file import Progress, file_name_for_all
 
 GENERATED_FILE_BYTES = 10_000_000
 LETTER = "From {sender} to {receiver}: keys are born from photons, carried by a relay we trust, and used once.\n"
@@ -84,7 +86,9 @@ async def demonstrate(network: Network, folder: Path, *, file: Path | None, view
             deliveries = []
             async with _PoolSampler(service) as sampler:
                 for path in (source, letter):
-                    view.say(f"{sender.name} sends {path.name} ({format_size(path.stat().st_size)}) to {receiver.name}")
+                    view.say(
+                        f"{sender.name} sends {_shown(path)} ({format_size(path.stat().st_size)}) to {receiver.name}"
+                    )
                     target = folder / "received" / path.name
                     deliveries.append(await courier.deliver(path, target, on_progress=_file_progress(view, path)))
         duration_s = service.clock.monotonic_s() - began_s
@@ -133,10 +137,15 @@ def _generated_file(folder: Path) -> Path:
     return path
 
 
+def _shown(path: Path) -> str:
+    """Return a file's name as it may stand in a line for people: on one line, with no markup in it."""
+    return escape(file_name_for_all(path.name))
+
+
 def _file_progress(view: View, path: Path) -> Callable[[Progress], None]:
     def show(progress: Progress) -> None:
         total = progress.total_bytes or progress.done_bytes or 1
-        view.show_progress(path.name, progress.done_bytes / total, format_size(progress.done_bytes))
+        view.show_progress(file_name_for_all(path.name), progress.done_bytes / total, format_size(progress.done_bytes))
 
     return show
 

@@ -7,11 +7,13 @@ import json
 import os
 import shlex
 import signal
+from collections.abc import Coroutine
 from pathlib import Path
 
 from qanat.adapters.folder_lock import held
+from qanat.adapters.http_server import require_free
 from qanat.apps import machine
-from qanat.apps.bootstrap import Service
+from qanat.apps.bootstrap import HOST, Service
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
@@ -32,7 +34,10 @@ def run_up(name: str, *, data: Path | None, port: int, as_json: bool) -> int:
         raise ConfigurationError(
             f"the {len(ports)} doors above port {port} go beyond {MAX_PORT}", remedy="name a lower --port, or 0"
         )
+    if not folder.exists():
+        require_free(HOST, ports)  # a start that cannot be leaves nothing behind
     with held(folder):
+        require_free(HOST, ports)
         asyncio.run(_serve(network, folder, ports, as_json))
     return 0
 
@@ -54,7 +59,8 @@ async def _serve(network: Network, folder: Path, ports: range | tuple[()], as_js
         workers = max(1, machine.num_cores() - 1)
         async with Service(network, folder, log=log, ports=ports, num_workers=workers) as service:
             view.say("preparing (once): compiling and loading the kernels")
-            await service.warm_up()
+            if not await _came_first(service.warm_up(), stop):
+                return
             record = service_record(service)
             service_file = folder / SERVICE_FILE
             service_file.write_text(json.dumps(record, indent=2), encoding="utf-8")
@@ -66,6 +72,19 @@ async def _serve(network: Network, folder: Path, ports: range | tuple[()], as_js
             finally:
                 service_file.unlink(missing_ok=True)
         view.say("stopped; keys stay in their stores, and the next start goes on with them")
+
+
+async def _came_first(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
+    """Return whether ``work`` finished before the user's stop, which wins over whatever becomes of the work."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set():
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        return False
+    await working
+    return True
 
 
 def service_record(service: Service) -> dict[str, object]:
