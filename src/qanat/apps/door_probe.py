@@ -18,8 +18,9 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import NamedTuple
 
-from qanat.client import Client, TlsFiles
-from qanat.ground.errors import KeyManagementError
+from qanat.adapters.tls import TlsFiles
+from qanat.client import Client
+from qanat.ground.errors import KeyManagementError, NoRoute
 from qanat.ground.identifiers import SaeId
 
 PERIOD_S = 0.04
@@ -47,11 +48,14 @@ class Question:
 
 
 class DoorProbe:
-    """Asks in the background: ``async with DoorProbe(question) as probe``; afterwards ``probe.answers`` is there."""
+    """Asks in the background: ``async with DoorProbe() as probe``, ``probe.begin(question)`` when the door is open,
+    ``probe.end()`` before it closes; then ``probe.answers`` is there.
 
-    def __init__(self, question: Question) -> None:
+    It starts before it is told what to ask, so that it is ready by then.
+    """
+
+    def __init__(self) -> None:
         self.answers: Sequence[Answer] = ()
-        self._question = question
 
     async def __aenter__(self) -> DoorProbe:
         self._process = await asyncio.create_subprocess_exec(
@@ -62,17 +66,22 @@ class DoorProbe:
             limit=2**24,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)},
         )
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asdict(self._question)).encode() + b"\n")
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            try:
-                printed, _none = await asyncio.wait_for(self._process.communicate(), END_PATIENCE_S)
-            except TimeoutError:
-                printed = b""
-            self.answers = [Answer(*row) for row in json.loads(printed or b"[]")]
+    def begin(self, question: Question) -> None:
+        """Tell what to ask from now on."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(asdict(question)).encode() + b"\n")
+
+    async def end(self) -> None:
+        """Stop asking and take down the answers. To be called while the door is open."""
+        try:
+            printed, _ = await asyncio.wait_for(self._process.communicate(b""), END_PATIENCE_S)
+        except TimeoutError:
+            return
+        self.answers = [Answer(*row) for row in json.loads(printed or b"[]")]
+
+    async def __aexit__(self, *_: object) -> None:
         if self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
@@ -80,24 +89,34 @@ class DoorProbe:
 
 def main() -> None:
     """Ask until standard input ends."""
-    question = Question(**json.loads(sys.stdin.readline()))
+    if not (line := sys.stdin.readline()):
+        return
+    question = Question(**json.loads(line))
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
     print(json.dumps(ask(question, ended)))
 
 
+def _await_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
 def ask(question: Question, ended: threading.Event) -> list[Answer]:
-    """Ask every PERIOD_S over one kept connection; a door that is not ready is no answer, and is asked again."""
+    """Ask every PERIOD_S over one kept connection. Neither the call that opens it counts, nor a door not yet ready."""
     files = TlsFiles(certificate=Path(question.certificate), key=Path(question.key), ca=Path(question.ca))
-    answers = []
-    with Client(question.url, tls=files, sae=question.sae, kme=question.kme) as client:
+    answers: list[Answer] = []
+    is_connected = False
+    with Client(question.url, tls=files, sae=SaeId(question.sae), kme=question.kme) as client:
         while not ended.wait(PERIOD_S):
             begun_s = time.monotonic()
             try:
                 client.get_status(SaeId(question.peer))
-            except KeyManagementError:
+            except (KeyManagementError, NoRoute):
                 continue
-            answers.append(Answer(begun_s, time.monotonic() - begun_s))
+            if is_connected:
+                answers.append(Answer(begun_s, time.monotonic() - begun_s))
+            is_connected = True
     return answers
 
 

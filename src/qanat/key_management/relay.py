@@ -24,6 +24,7 @@ from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.pools import answers, spend_for_hop
 from qanat.key_management.sealing import seal, secret_keys
 from qanat.key_management.wire import (
+    PoolShortage,
     Relay,
     RelayDelivered,
     RelayFailed,
@@ -81,6 +82,7 @@ class RelayOrigin:
         self._carried: dict[str, _Carried] = {}
         self._doubts: dict[str, _Doubt] = {}
         self._cuts: dict[tuple[NodeId, ...], _Cut] = {}
+        self._shorts: dict[NodeId, tuple[PoolShortage, ...]] = {}
 
     async def make_keys(self, job: RelayJob) -> None:
         """Make keys that the master of the pair can be supplied and the slave can fetch by id.
@@ -89,6 +91,8 @@ class RelayOrigin:
         does not answer, StoreFailed.
         """
         self._refuse_cut(job.route)
+        if short := self._shorts.get(job.route[-1]):
+            raise PoolShort(short)  # a batch would burn pads of the hops before that pool, in vain
         settings, why = self._context.settings, ""
         patience_s = (
             settings.relay_tries * settings.relay_timeout_s
@@ -100,6 +104,7 @@ class RelayOrigin:
             if failure is None:
                 return
             if failure.short:
+                self._shorts[job.route[-1]] = failure.short
                 raise PoolShort(failure.short)
             if failure.silent is not None:
                 self._cut(job.route, at=failure.node, silent=failure.silent)
@@ -108,6 +113,10 @@ class RelayOrigin:
             f"keys could not be relayed along {' - '.join(job.route)}; the last try ended at {why}",
             remedy="look at the nodes of the route and the lines between them",
         )
+
+    def on_key_made(self, target: NodeId) -> None:
+        """Hear that every hop to ``target`` holds key again."""
+        self._shorts.pop(target, None)
 
     def on_verdict(self, sender: NodeId, verdict: RelayDelivered | RelayFailed) -> None:
         """Hear how a batch fared. A verdict that nobody waits for came too late: that batch was destroyed."""

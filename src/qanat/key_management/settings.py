@@ -23,7 +23,8 @@ class KeyManagerSettings:
     wait_s: float = 2.0
     """How long a request waits for key to be made before it is answered with a shortage."""
     failed_retry_s: float = 60.0
-    """The hint when a link could not make key at all: it takes a person, or weather, to change that."""
+    """The hint when a link could not make key at all, and how long that is remembered: it takes a person, or weather,
+    to change it."""
     relay_timeout_s: float = 2.0
     relay_timeout_per_hop_s: float = 0.2
     """After this time, and this time per hop, without a verdict a relayed batch is in doubt and is destroyed."""

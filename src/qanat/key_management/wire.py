@@ -78,13 +78,18 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """How an order stands at one end: ``running``, ``ended`` (with the fault, if any) or ``unknown``."""
+    """How an order stands at one end: ``running``, ``ended`` (with the fault and remedy, if any) or ``unknown``.
+
+    ``by_module``: the fault is what the QKD module said.
+    """
 
     order_id: OrderId
     link_id: LinkId
     state: str
     blocks_made: int
     fault: str | None
+    remedy: str = ""
+    by_module: bool = False
 
 
 # --- controller to key manager -------------------------------------------------------------------------------------
@@ -132,8 +137,12 @@ class GenerationDone:
 
 @dataclass(frozen=True, slots=True)
 class GenerationFailed:
+    """There will be no key for a demand. ``by_link``: because a link cannot make any."""
+
     demand_id: str
     why: str
+    remedy: str = ""
+    by_link: bool = False
 
 
 # --- key manager to key manager: making key ------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def _watched(
             return outcomes
         if nature.elapsed_s > max_light_s:
             raise QuantumLayerError(
-                f"link {run.link_id} ({run.loss_db:g} dB, {run.system}) gave too few clicks in {max_light_s:.0f} s",
+                f"at {run.loss_db:g} dB, {run.system} gave too few clicks in {max_light_s:.0f} s",
                 remedy="shorten the link, use better detectors, or take smaller blocks",
             )
         progress = 0.99 * alice.progress  # what is left is error correction and amplification
@@ -120,6 +120,7 @@ def _figures(
         "key_bits": float(key.key_bits),
         "secret_bits": float(key.num_bits),
         "leaked_bits": float(key.leaked_bits),
+        "verification_bits": float(key.ledger.leaked_bits["verification"]),
         "estimation_bits": float(key.ledger.estimation_bits),
         "pad_bits_spent": float(key.ledger.pad_bits_spent),
         "eps_sec": key.eps_sec,

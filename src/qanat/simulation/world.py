@@ -36,7 +36,12 @@ Line: TypeAlias = Callable[[NodeId, NodeId, Message], Message | None]
 SOON_S = 0.001
 """Within this time a process dies at an await where it does not often wait: most last longer."""
 HASTY = KeyManagerSettings(
-    demand_patience_s=60.0, relay_timeout_per_hop_s=0.0, idle_after_s=0.2, prepare_pause_s=1.0, cut_route_pause_s=1.0
+    demand_patience_s=60.0,
+    relay_timeout_per_hop_s=0.0,
+    idle_after_s=0.2,
+    prepare_pause_s=1.0,
+    cut_route_pause_s=1.0,
+    failed_retry_s=5.0,
 )
 """Little patience, so that words come too late and idle time comes often."""
 RESERVE_BITS = 64 * 1024

@@ -15,6 +15,7 @@ from qanat.adapters.machine_faults import MachineFault, machine_fault
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
+    LinkFailed,
     PeerProtocolError,
     QanatError,
     QuantumLayerError,
@@ -29,6 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+network_app = typer.Typer(help="Look at a network before it runs.", no_args_is_help=True)
+app.add_typer(network_app, name="network")
+
 NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")]
 
 
@@ -41,12 +45,15 @@ def _named_path(text: str) -> Path:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
+DEFAULT_NETWORK = "beijing-shanghai"
+
 WHOSE_FAULT = {
     MachineFault: "machine",
     ConfigurationError: "configuration",
     RequestError: "request",
     PeerProtocolError: "peer or line",
     QuantumLayerError: "quantum layer",
+    LinkFailed: "quantum layer",
     KeyManagementError: "key management",
 }
 
@@ -101,7 +108,7 @@ def main(
 
 @app.command()
 def demo(
-    network: NetworkArgument = "three-nodes",
+    network: NetworkArgument = DEFAULT_NETWORK,
     file: Annotated[
         Path | None, typer.Option(parser=_named_path, help="The file to send (default: 10 MB made for the run).")
     ] = None,
@@ -120,7 +127,7 @@ def demo(
 
 @app.command()
 def up(
-    network: NetworkArgument = "three-nodes",
+    network: NetworkArgument = DEFAULT_NETWORK,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -189,6 +196,39 @@ def bench(
         from qanat.apps.cli.bench import run_bench
 
         return run_bench(names or [], as_json=json)
+
+    _end_with(command)
+
+
+@network_app.command()
+def check(
+    network: NetworkArgument,
+    json: JsonOption = False,
+) -> None:
+    """Check a network and tell what to expect: rates of every link, routes, weak points."""
+
+    def command() -> int:
+        from qanat.apps.cli.network import run_check
+
+        return run_check(network, as_json=json)
+
+    _end_with(command)
+
+
+@network_app.command()
+def show(
+    network: NetworkArgument,
+    out: Annotated[
+        Path | None, typer.Option(parser=_named_path, help="Draw the map into this file, .svg or .png.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Draw a network on a map, or print its sites and links."""
+
+    def command() -> int:
+        from qanat.apps.cli.network import run_show
+
+        return run_show(network, out=out, as_json=json)
 
     _end_with(command)
 
