@@ -18,6 +18,7 @@ import pytest
 from etsi_qkd_014_client import QKD014Client
 
 from interop.live import LiveNetwork, running_network
+from qanat.ground.data import read_text
 from qanat.ground.errors import KeyNotFound, NotEntitled, QanatError
 from qanat.ground.identifiers import KeyID
 
@@ -60,6 +61,36 @@ def test_keys_go_once_and_only_to_whom_they_are_for(tmp_path: Path) -> None:
         assert same.take() == key.take()
         with pytest.raises(KeyNotFound):
             bob.get_keys_by_id(network.sae("alice"), [key.key_id])
+
+
+GROWTH = {
+    "links:\n": """  - {name: wuxi, kind: user, latitude_deg: 31.49, longitude_deg: 120.31}
+
+links:
+  - {name: wuxi-suzhou, transmitter: wuxi, receiver: suzhou, system: backbone-625, loss_db: 12, length_km: 48}
+""",
+    "applications:\n": """applications:
+  - {name: carol, site: wuxi}
+""",
+}
+
+
+def test_a_network_that_has_grown_goes_on_with_its_data(tmp_path: Path) -> None:
+    path, data = tmp_path / "growing.yaml", tmp_path / "data"
+    text = read_text("networks", "three-nodes.yaml")
+    path.write_text(text, encoding="utf-8")
+    with running_network(data, str(path)):
+        before = {file: file.read_bytes() for file in (data / "pki").rglob("*.pem")}
+    for old, new in GROWTH.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    with running_network(data, str(path)) as network, network.client("carol") as carol:
+        (key,) = carol.get_keys(network.sae("alice"), count=1, size_bits=256)
+        with network.client("alice") as alice:
+            (same,) = alice.get_keys_by_id(network.sae("carol"), [key.key_id])
+        assert same.take() == key.take()
+    assert {file: file.read_bytes() for file in before} == before
 
 
 def test_the_snippet_in_the_readme_prints_a_key_id(tmp_path: Path) -> None:

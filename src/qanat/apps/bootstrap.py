@@ -153,14 +153,14 @@ class Service:
             await self._open_door(node, manager)
 
     def _make_pki(self) -> None:
-        if not self.place.pki.exists():
-            create_pki(
-                self.place.pki,
-                self.network,
-                entropy=self.entropy,
-                clock=self.clock,
-                sessions_per_day=sessions_per_day(self.network),
-            )
+        """Make certificates and initial keys, or those that the network lacks since it has grown."""
+        create_pki(
+            self.place.pki,
+            self.network,
+            entropy=self.entropy,
+            clock=self.clock,
+            sessions_per_day=sessions_per_day(self.network),
+        )
 
     async def _open_stores(self) -> None:
         writer = StoreWriter()
