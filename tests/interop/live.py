@@ -1,4 +1,4 @@
-"""`qanat up` as a process of its own, for tests that talk to it from outside."""
+"""`qanat up` and `qanat node` as processes of their own, for tests that talk to them from outside."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +45,38 @@ class LiveNetwork:
         self.process.wait()
 
 
+@dataclass(frozen=True)
+class LiveSite:
+    """A site that runs apart: its process, and what it said of itself."""
+
+    process: subprocess.Popen[str]
+    record: dict[str, Any]
+
+    def kill(self) -> None:
+        """End the site as a power cut would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
 @contextmanager
-def running_network(data: Path, network: str = "three-nodes") -> Iterator[LiveNetwork]:
+def running_network(data: Path, network: str = "three-nodes", *, apart: Sequence[str] = ()) -> Iterator[LiveNetwork]:
     """Start `qanat up` on ``data`` and stop it at the end; it must come up and go down cleanly."""
+    options = [option for site in apart for option in ("--apart", site)]
+    with _running("up", network, "--data", str(data), "--port", "0", *options, "--json") as (process, record):
+        yield LiveNetwork(process, record)
+
+
+@contextmanager
+def running_site(data: Path, site: str, network: str = "three-nodes") -> Iterator[LiveSite]:
+    """Start `qanat node` for a site and stop it at the end; it must come up and go down cleanly."""
+    with _running("node", network, site, "--data", str(data), "--json") as (process, record):
+        yield LiveSite(process, record)
+
+
+@contextmanager
+def _running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "qanat.apps.cli.main", "up", network, "--data", str(data), "--port", "0", "--json"],
+        [sys.executable, "-m", "qanat.apps.cli.main", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -60,7 +87,7 @@ def running_network(data: Path, network: str = "three-nodes") -> Iterator[LiveNe
         try:
             line = process.stdout.readline()
             assert line, process.stderr.read()
-            yield LiveNetwork(process, json.loads(line))
+            yield process, json.loads(line)
             was_killed = process.poll() is not None
             if not was_killed:
                 process.send_signal(signal.SIGTERM)

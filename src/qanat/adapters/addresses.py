@@ -32,7 +32,8 @@ class AddressBook:
         """Say where a node's listener of this kind is, in place of what was said before."""
         host, port = address
         path = self._path(kind, node)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self._folder, path.parent):
+            folder.mkdir(exist_ok=True, mode=0o700)
         write_whole(path, json.dumps({"host": host, "port": port}) + "\n")
 
     def withdraw(self, kind: ListenerKind, node: NodeId) -> None:

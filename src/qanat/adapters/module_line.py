@@ -62,12 +62,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Pending:
-    """A call that was not answered yet. ``is_awaited``: its caller still waits."""
+    """A call that was not answered yet. ``is_awaited``: its caller still waits. ``said_on`` is the last line it was
+    said on."""
 
     word: Call
     answer: asyncio.Future[Answer]
     is_awaited: bool = True
     tries: int = 0
+    said_on: TcpChannel | None = None
 
 
 class ModuleLine:
@@ -172,9 +174,9 @@ class ModuleLine:
         return pending.answer.result() if pending.answer.done() else None
 
     async def _say(self, pending: _Pending) -> None:
-        """Say a call, if it is still open and the line stands; else the next line hears it."""
+        """Say a call once on each line, as long as it is open; without a line, the next one hears it."""
         call = pending.word.call
-        if call not in self._pending or self._channel is None:
+        if call not in self._pending or self._channel is None or pending.said_on is self._channel:
             return
         if pending.tries >= MAX_TRIES:
             fault = QuantumLayerError(
@@ -184,6 +186,7 @@ class ModuleLine:
             self._resolve(Failed(call, fault))
             return
         pending.tries += 1
+        pending.said_on = self._channel
         await self._send(pending.word)
 
     async def _send(self, word: Word) -> None:

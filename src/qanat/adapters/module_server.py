@@ -114,7 +114,10 @@ class ModuleServer:
         if channel.peer_identity != self._kme:
             _log.warning("modules of %s: turned away %s, which is not this site", self.node, channel.peer_identity)
             return
-        hello = decode_word(await channel.receive(timeout_s=HELLO_TIMEOUT_S))
+        try:
+            hello = decode_word(await channel.receive(timeout_s=HELLO_TIMEOUT_S))
+        except ChannelError:
+            return  # somebody who only looked whether anybody answers
         if not isinstance(hello, Hello):
             raise FrameError(f"the first word is HELLO, not {type(hello).__name__}")
         self._hang_up()
