@@ -26,7 +26,9 @@ TEXTS = sorted(
     for folder in ("src", "tests", "docs", "examples", ".ci")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".md", ".yaml", ".toml", ".j2", ".json", ".sh", ".css", ""} and path.is_file()
-) + sorted(path for path in ROOT.glob("*") if path.is_file() and path.name != "uv.lock")
+) + sorted(
+    path for path in ROOT.glob("*") if path.is_file() and path.name not in {"uv.lock", ".git"}
+)  # a worktree has .git as a file
 
 MOST_LINES_OF_MODULE = 500
 MOST_LINES_OF_FUNCTION = 70

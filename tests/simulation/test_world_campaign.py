@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from qanat.key_management.intake import Intake
 from qanat.key_management.relay import RelayOrigin
 from qanat.simulation.campaign import run_seed
 from qanat.simulation.crash_sites import CrashSites, is_seldom
-from qanat.simulation.faults import NO_FAULTS
+from qanat.simulation.faults import ALL_FAULTS, NO_FAULTS, Faults
 from simulation import planted_bugs
 
 SEEDS_TO_NOTICE = 120
 """A planted bug must be noticed within so many runs."""
 
+LATE_WORDS = replace(ALL_FAULTS, p_late=0.3, p_crash_per_effect=0.0, p_crash_at_seldom=0.0)
+"""Nobody dies, and words overtake each other more often than on ALL_FAULTS' bad day."""
 
 OFTEN = 1000
 """An await that is reached so often must have been died at: at ALL_FAULTS' odds of a crash the chance that it was not
@@ -119,18 +122,18 @@ def test_weak_sealing_is_noticed(monkeypatch: pytest.MonkeyPatch, function: str,
 
 
 @pytest.mark.parametrize(
-    ("owner", "method", "bug", "invariant"),
+    ("owner", "method", "bug", "invariant", "faults"),
     [
-        (RelayOrigin, "_destroy", planted_bugs.forget_doubt, "4: "),
-        (RelayOrigin, "_destroy", planted_bugs.void_here_alone, "4: "),
-        (RelayHops, "_keep", planted_bugs.keep_after_void, "4: "),
-        (RelayHops, "_hand_on", planted_bugs.hand_on_and_keep, "1: "),
-        (Intake, "_make_durable", planted_bugs.confirm_alone, "4: "),
+        (RelayOrigin, "_destroy", planted_bugs.forget_doubt, "4: ", ALL_FAULTS),
+        (RelayOrigin, "_destroy", planted_bugs.void_here_alone, "4: ", ALL_FAULTS),
+        (RelayHops, "_keep", planted_bugs.keep_after_void, "4: ", LATE_WORDS),
+        (RelayHops, "_hand_on", planted_bugs.hand_on_and_keep, "1: ", ALL_FAULTS),
+        (Intake, "_make_durable", planted_bugs.confirm_alone, "4: ", ALL_FAULTS),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_planted_step_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, owner: type, method: str, bug: Any, invariant: str
+    monkeypatch: pytest.MonkeyPatch, owner: type, method: str, bug: Any, invariant: str, faults: Faults
 ) -> None:
     monkeypatch.setattr(owner, method, bug)
-    assert notices(invariant)
+    assert notices(invariant, faults=faults)

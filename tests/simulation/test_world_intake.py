@@ -40,7 +40,7 @@ FIRST_LINK = NETWORK.links[0].link_id
 
 def block_ids(world: World, node: NodeId) -> list[BlockId]:
     """The distilled blocks of the first link that a node's store holds."""
-    disk = world._stores[node].disk
+    disk = world.stores[node].disk
     return [
         block_id
         for block_id, block in disk.blocks.items()
@@ -71,7 +71,7 @@ def test_a_block_that_one_end_has_lost_is_voided_at_the_other_and_the_relay_trie
     world = new_world(block_bits=6_000)
     give(world, count=1)
     (lost,) = block_ids(world, R)
-    at_once(world._stores[R].void(Selection(block_ids=frozenset({lost}))))
+    at_once(world.stores[R].void(Selection(block_ids=frozenset({lost}))))
     given = give(world, count=5)
     assert fetch(world, given) == secrets(given)
     assert lost not in block_ids(world, A)
@@ -211,9 +211,9 @@ def test_pads_that_fit_no_order_are_refused_and_spend_nothing(
     receiver: NodeId, num_blocks: int, num_bits: int, why: str
 ) -> None:
     world, said = stocked_world(), []
-    reserve = next(iter(world._stores[receiver].disk.blocks))
+    reserve = next(iter(world.stores[receiver].disk.blocks))
     pads = BitRange((BlockSlice(reserve, 0, num_bits),))
-    before = at_once(world._stores[receiver].levels())
+    before = at_once(world.stores[receiver].levels())
 
     def listen(sender: NodeId, to: NodeId, message: Message) -> Message:
         said.append(message.fields.get("why"))
@@ -223,7 +223,7 @@ def test_pads_that_fit_no_order_are_refused_and_spend_nothing(
     sender = A if receiver == R else R
     say(world, sender, receiver, SessionPads(OrderId("odd"), FIRST_LINK, num_blocks, pads))
     assert any(why in str(text) for text in said)
-    assert at_once(world._stores[receiver].levels()) == before
+    assert at_once(world.stores[receiver].levels()) == before
     close(world)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from qanat.ground.errors import BadParameter, KeyNotFound, KeyShortage, NoRoute, NotEntitled, UnknownNode
+from qanat.control.settings import ControllerSettings
+from qanat.ground.errors import BadParameter, KeyNotFound, KeyShortage, LinkFailed, NoRoute, NotEntitled, UnknownNode
 from qanat.ground.events import EventKind, chain
 from qanat.ground.identifiers import (
     CONTROLLER,
@@ -338,7 +340,7 @@ def test_keys_in_doubt_are_destroyed_at_both_ends_and_never_repeated() -> None:
     with pytest.raises(KeyShortage, match="no verdict from b"):
         give(world)
     world.run(world.sleep(3.0))
-    stores = [world._stores[node].disk for node in (A, B)]
+    stores = [world.stores[node].disk for node in (A, B)]
     assert [len(disk.keys) for disk in stores] == [0, 1], "all but the first key, which nobody fetched, are gone"
     world.line = lambda sender, receiver, message: message
     given = give(world)
@@ -403,7 +405,7 @@ def test_a_stranger_s_word_in_a_relay_is_ignored() -> None:
 def say(world: World, sender: NodeId, receiver: NodeId, word: Word, body: bytes = b"") -> None:
     """Have a peer say a word, and let it be acted on."""
     kind, fields = encode_word(word)
-    epoch = Epoch(world._stores[sender].disk.epoch)
+    epoch = Epoch(world.stores[sender].disk.epoch)
     world._deliver(sender, receiver, Message(MessageId("said"), kind, epoch, None, fields, body))
     world.run(world.sleep(1.0))
 
@@ -441,7 +443,7 @@ def test_a_peer_that_goes_back_to_an_older_store_raises_one_alarm() -> None:
     """Late words of a process that has ended are dropped without a word; one that goes on speaking is not."""
     world = stocked_world()
     world.run(world.sleep(40.0))
-    disk = world._stores[R].disk
+    disk = world.stores[R].disk
     disk.epoch += 1
     say(world, R, A, RelayVoid("new epoch", ()))
     disk.epoch -= 1
@@ -523,9 +525,10 @@ def test_a_link_that_makes_no_key_is_named_with_its_fault() -> None:
 
 
 def test_an_exhausted_reserve_raises_an_alarm_and_ends_orders() -> None:
-    settings = KeyManagerSettings(sessions_per_day={LinkId("a-r"): 20.0})
-    world = new_world(faults=Faults(p_session_fails=1.0), settings=settings)
-    for _ in range(50):
+    settings = KeyManagerSettings(sessions_per_day={LinkId("a-r"): 20.0}, failed_retry_s=1.0)
+    hasty = ControllerSettings(longest_order_pause_s=1.0)
+    world = new_world(faults=Faults(p_session_fails=1.0), settings=settings, controller_settings=hasty)
+    for _ in range(100):
         with pytest.raises(KeyShortage):
             give(world, patience_s=30.0)
         world.run(world.sleep(5.0))
@@ -555,3 +558,64 @@ def test_a_twin_never_makes_a_device_s_key() -> None:
         seen.add((given.keys[0].origin, len(origins)))
         close(world)
     assert seen == {("device", 1), ("twin", 1), ("twin", 2)}
+
+
+# ---- links that cannot make key ----
+
+
+def failing_world() -> World:
+    """Nobody can make key on r-b; a-r has plenty."""
+    world = new_world(settings=KeyManagerSettings(failed_retry_s=60.0))
+    far = next(link for link in world.links if link.link.link_id == "r-b")
+    far._p_session_fails = lambda: 1.0
+    give(world, ALICE, ROSE)
+    return world
+
+
+def test_a_link_that_fails_is_the_quantum_layers_fault_and_is_remembered() -> None:
+    world = failing_world()
+    with pytest.raises(LinkFailed, match="link r-b: QBER too high") as failed:
+        give(world, patience_s=60.0)
+    assert failed.value.retry_after_s == 60.0
+    orders = count_of(world, EventKind.ORDER_ENDED)
+    for _ in range(5):
+        with pytest.raises(LinkFailed, match="QBER too high") as again:
+            give(world, patience_s=60.0)
+        assert again.value.retry_after_s <= 60.0
+    assert count_of(world, EventKind.ORDER_ENDED) == orders, "what was just found hopeless is not tried again"
+    close(world)
+
+
+def test_a_far_link_that_fails_does_not_burn_the_key_of_the_links_before_it() -> None:
+    world = failing_world()
+    level = world.run(world.stores[A].levels())[PoolId(LinkId("a-r"), A)].available_bits
+    for _ in range(20):
+        with pytest.raises(KeyShortage):
+            give(world, count=1, patience_s=1.0)
+        world.run(world.sleep(1.0))
+    assert level - world.run(world.stores[A].levels())[PoolId(LinkId("a-r"), A)].available_bits <= 256 + 256
+    close(world)
+
+
+def test_a_link_that_goes_on_failing_is_tried_ever_less_often() -> None:
+    world = failing_world()
+
+    async def pester() -> None:
+        while True:
+            with contextlib.suppress(KeyShortage):
+                await world.call(A, lambda manager: manager.get_keys(master=ALICE, slave=BOB, patience_s=1.0))
+            await world.sleep(1.0)
+
+    world.spawn(pester(), name="pester")
+    tries = []
+    for _ in range(5):
+        before = whys(world, EventKind.ORDER_ENDED).count("QBER too high")
+        world.run(world.sleep(600.0), within_s=700.0)
+        tries.append(whys(world, EventKind.ORDER_ENDED).count("QBER too high") - before)
+    assert tries[0] > tries[-1] > 0, tries
+    assert tries[-1] <= 4, "two ends, once in ten minutes"
+    far = next(link for link in world.links if link.link.link_id == "r-b")
+    far._p_session_fails = lambda: 0.0
+    world.run(world.sleep(700.0), within_s=800.0)
+    assert fetch(world, given := give(world)) == secrets(given)
+    close(world)

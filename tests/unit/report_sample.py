@@ -126,7 +126,7 @@ def sample_result() -> DemoResult:
             Check("FAKE: each step's cause is the step before it", True),
             Check("FAKE: bits spent add up", True),
         ),
-        started_utc_s=1_500_000_000.0,
+        started_utc_s=1_500_000_000.0 + START_S - 2.0,
         duration_s=14.2,
         pool_samples=sample_pools(),
         relays=(RelayAccount("alice to bob", 19_968, 2, 1_024, 40_960),),

@@ -114,3 +114,38 @@ def test_messages_take_the_fewest_links() -> None:
 def test_routes_are_the_same_in_both_directions() -> None:
     there, back = (key_routes(SQUARE, end, rates_bits_per_s={}) for end in (A, C))
     assert there[C] == back[A][::-1]
+
+
+# ---- idle time ----
+
+
+def idle_view(stocks: dict[str, int], *demands: DemandView, busy: tuple[str, ...] = ()) -> NetworkView:
+    links = {LinkId(name): LinkView({A: bits, B: bits}, has_order=name in busy) for name, bits in stocks.items()}
+    return NetworkView(links=links, demands=demands)
+
+
+def wants(name: str, bits: int, *links: str, is_idle: bool) -> DemandView:
+    return DemandView(name, tuple((LinkId(link), A) for link in links), bits, is_idle)
+
+
+def test_demands_of_idle_time_come_after_all_others() -> None:
+    first, later = wants("idle", 600, "l", is_idle=True), wants("asked", 600, "l", is_idle=False)
+    orders = decide(idle_view({"l": 1000}, first, later), Policy())
+    assert orders.satisfied == ("asked",)
+    assert orders.waits_for == {"idle": (LinkId("l"),)}
+
+
+def test_idle_time_sets_few_links_to_work_the_emptiest_first() -> None:
+    stocks = {"l1": 30, "l2": 10, "l3": 20, "l4": 0, "l5": 5000}
+    demand = wants("idle", 1000, *stocks, is_idle=True)
+    two = Policy(idle_orders_at_once=2)
+    assert [order.link_id for order in decide(idle_view(stocks, demand), two).generate] == ["l4", "l2"]
+    assert [order.link_id for order in decide(idle_view(stocks, demand, busy=("l1",)), two).generate] == ["l4"]
+    assert decide(idle_view(stocks, demand, busy=("l1", "l4")), two).generate == ()
+
+
+def test_who_asks_gets_every_link_at_once_whatever_idle_time_does() -> None:
+    stocks = {f"l{number}": 0 for number in range(10)}
+    asked, idle = wants("asked", 100, *stocks, is_idle=False), wants("idle", 100, "l0", is_idle=True)
+    orders = decide(idle_view(stocks, idle, asked, busy=("l0",)), Policy(idle_orders_at_once=1))
+    assert [order.link_id for order in orders.generate] == [f"l{number}" for number in range(1, 10)]

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import math
 import re
-from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -14,67 +13,28 @@ import pytest
 from qanat.apps.pictures.map import Projection, draw_map
 from qanat.apps.pictures.svg import Sheet, round_step
 from qanat.apps.report import DemoResult, PoolSample, life_of_key, render_report, wording
-from qanat.apps.report.charts import draw_deviation, draw_life, draw_pools, ticks
+from qanat.apps.report.charts import draw_deviation, draw_life, ticks
+from qanat.apps.report.pools_picture import draw_pools
 from qanat.apps.report.steps_picture import LANE_OF_STEP, LANES, delivered_requests, draw_steps
 from qanat.ground.events import STEP_TEXTS
 from qanat.ground.identifiers import LinkId
 from qanat.ground.network import Network, Site
 from qanat.ground.network.description import great_circle_km
+from unit.report_reader import Reader, pictures, texts
 from unit.report_sample import FIRST, SECOND, sample_events, sample_network, sample_result
 
 RESULT = sample_result()
 RATES = {LinkId(link.link_id): link.secret_rate_bits_per_s for link in RESULT.links}
 REPORT = render_report(RESULT)
-VOID_TAGS = {"meta", "br", "link", "img", "hr", "input"}
-
-
-class Reader(HTMLParser):
-    """Checks that tags close in order, and collects text, attributes and tags."""
-
-    def __init__(self, document: str) -> None:
-        super().__init__()
-        self.open_tags: list[str] = []
-        self.tags: set[str] = set()
-        self.attributes: list[tuple[str, str]] = []
-        self.words: list[str] = []
-        self.feed(document)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        if tag not in VOID_TAGS:
-            self.open_tags.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open_tags.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not self.open_tags or self.open_tags[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-
-def pictures(document: str) -> list[ET.Element]:
-    return [ET.fromstring(picture) for picture in re.findall(r"<svg.*?</svg>", document, flags=re.DOTALL)]
-
-
-def texts(picture: ET.Element) -> list[str]:
-    return [element.text or "" for element in picture.iter("text")]
 
 
 def test_the_document_is_well_formed_and_loads_nothing() -> None:
     reader = Reader(REPORT)
     assert reader.open_tags == []
     assert reader.tags.isdisjoint({"script", "link", "img", "iframe", "object", "embed", "form", "base"})
-    assert {name for name, _ in reader.attributes}.isdisjoint({"src", "href", "srcset", "onload", "action"})
+    assert {name for name, _ in reader.attributes}.isdisjoint({"src", "srcset", "onload", "action"})
+    anchors = {f"#{value}" for name, value in reader.attributes if name == "id"}
+    assert {value for name, value in reader.attributes if name == "href"} <= anchors, "links stay on the page"
     assert not re.search(r"https?:|//[a-z]|url\(|@import", REPORT)
     assert "default-src 'none'" in REPORT
 
@@ -267,6 +227,9 @@ def test_steps_are_one_two_five(value: float, step: float) -> None:
         (wording.seconds(123.456), "123.5 s"),
         (wording.short_bits(4_194_304), "4.19 Mbit"),
         (wording.short_bits(12), "12 bit"),
+        (wording.milliseconds(0.00321), "3.2 ms"),
+        (wording.milliseconds(0.00996), "10 ms"),
+        (wording.milliseconds(0.0612), "61 ms"),
     ],
 )
 def test_numbers_are_printed_as_people_read_them(said: str, expected: str) -> None:

@@ -257,7 +257,7 @@ def test_what_only_the_peer_said_is_a_warning_and_no_alarm_of_the_peers_code() -
             echo, ended = await events_until_end(link.modules[OTHER])
             assert root == Alarm("QberTooHigh", "critical", "too many errors", "look", LINK.link_id)
             assert echo == Alarm("PeerStopped", "warning", "the other party stopped", "its log", LINK.link_id)
-            assert ended == OrderEnded(OrderId("order"), 0, "too many errors")
+            assert ended == OrderEnded(OrderId("order"), 0, "too many errors", "look")
 
     asyncio.run(scenario())
 

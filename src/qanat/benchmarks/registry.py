@@ -18,6 +18,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "store": ("store-single", "store-spend"),
     "door": ("etsi014-single", "etsi014-batch"),
     "file_service": ("file-encryption",),
+    "backbone": ("backbone",),
 }
 """Module of this room -> the benchmarks it can run; each has ``run(names) -> iterator of rows``."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from qanat.control.policy import DemandView, LinkView, NetworkView
 from qanat.ground.identifiers import EventId, LinkId, NodeId, OrderId
 from qanat.ground.keys import Origin
 from qanat.ground.network import Network
-from qanat.key_management.wire import GenerationRequest, LinkReport, OrderState, PoolShortage
+from qanat.key_management.wire import GenerationFailed, GenerationRequest, LinkReport, OrderState, PoolShortage
 
 
 @dataclass(slots=True)
@@ -21,6 +22,8 @@ class LinkBook:
     origins: dict[NodeId, Origin] = field(default_factory=dict)
     block_bits: int = 0
     rests_until_s: float = float("-inf")
+    failures_in_a_row: int = 0
+    last_fault: OrderFault | None = None
 
     @property
     def origin(self) -> Origin:
@@ -31,6 +34,15 @@ class LinkBook:
     def rate_bits_per_s(self) -> float:
         """The lower of what the two ends expect; zero while one is silent."""
         return min(self.rates_bits_per_s.get(end, 0.0) for end in self.ends)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFault:
+    """Why an order failed, and what helps. ``by_module``: a QKD module said so, which makes it the link's fault."""
+
+    text: str
+    remedy: str = ""
+    by_module: bool = False
 
 
 @dataclass(slots=True)
@@ -51,15 +63,18 @@ class OrderBook:
         return all(state is not None and state.state != "running" for state in self.states.values())
 
     @property
-    def fault(self) -> str:
-        """Why the order did not end well, in the words of the end that knows best; empty when it did."""
+    def fault(self) -> OrderFault | None:
+        """Why the order did not end well, in the words of the end that knows best; None when it did."""
+        states = [state for state in self.states.values() if state is not None]
+        faults = [OrderFault(state.fault, state.remedy, state.by_module) for state in states if state.fault]
+        if by_module := [fault for fault in faults if fault.by_module]:
+            return by_module[0]
         if self.cancelled:
-            return self.cancelled
-        faults = [state.fault for state in self.states.values() if state is not None and state.fault]
+            return OrderFault(self.cancelled)
         if faults:
-            return min(faults, key=lambda fault: fault.startswith("the peer refused"))
+            return min(faults, key=lambda fault: fault.text.startswith("the peer refused"))
         unknown = [node for node, state in self.states.items() if state is not None and state.state == "unknown"]
-        return f"{unknown[0]} has restarted" if unknown else ""
+        return OrderFault(f"{unknown[0]} has restarted") if unknown else None
 
 
 @dataclass(slots=True)
@@ -72,7 +87,7 @@ class DemandBook:
     found: EventId
     ordered: EventId | None = None
     failed_orders: int = 0
-    last_fault: str = ""
+    failure: GenerationFailed | None = None
 
 
 class Books:
@@ -86,6 +101,14 @@ class Books:
     def order_on(self, link_id: LinkId) -> OrderBook | None:
         """Return the outstanding order of a link."""
         return next((order for order in self.orders.values() if order.link_id == link_id), None)
+
+    def failing_link(self, hops: Sequence[tuple[LinkId, NodeId]], *, tries: int, now_s: float) -> LinkId | None:
+        """Return a link of a route that has failed ``tries`` times in a row and rests from it."""
+        for link_id, _ in hops:
+            book = self.links[link_id]
+            if book.failures_in_a_row >= tries and now_s < book.rests_until_s:
+                return link_id
+        return None
 
     def note_report(self, node: NodeId, report: LinkReport) -> None:
         """Take down what one end of a link says of it."""
@@ -124,7 +147,7 @@ class Books:
                 for link_id, book in self.links.items()
             },
             demands=[
-                DemandView(demand_id, demand.hops, demand.word.needed_bits)
+                DemandView(demand_id, demand.hops, demand.word.needed_bits, demand.word.is_idle)
                 for demand_id, demand in self.demands.items()
             ],
         )

@@ -132,10 +132,15 @@ class Controller:
             failed = GenerationFailed(word.demand_id, "no chain of trusted nodes joins the two")
             await self._courier.send(word.source, failed)
             return
+        hops, now_s = self._hops(route), self._clock.monotonic_s()
+        failing = self._books.failing_link(hops, tries=self._settings.order_tries, now_s=now_s)
+        if failing is not None:
+            await self._courier.send(word.source, self._failure(word.demand_id, failing))
+            return
         event = self._recorder.record(
             EventKind.GENERATION_ROUTE_FOUND, cause=heard.cause, request_id=word.request_id, route=list(route)
         )
-        self._books.demands[word.demand_id] = DemandBook(word, route, self._hops(route), event.id)
+        self._books.demands[word.demand_id] = DemandBook(word, route, hops, event.id)
 
     async def _on_order_state(self, sender: NodeId, word: OrderState) -> None:
         """One end says how an order stands; when it has ended for one, it ends for both."""
@@ -171,7 +176,8 @@ class Controller:
         tries = self._settings.order_tries
         hopeless = [demand for demand in self._books.demands.values() if demand.failed_orders >= tries]
         for demand in hopeless:
-            self._close_demand(demand, GenerationFailed(demand.word.demand_id, demand.last_fault))
+            assert demand.failure is not None, "who has failed knows why"
+            self._close_demand(demand, demand.failure)
         return hopeless
 
     def _begin(self, link_order: LinkOrder) -> OrderBook:
@@ -236,13 +242,24 @@ class Controller:
         """An order has ended at both ends: charge its fault, if any, to the demands that wait for it, and let the link
         rest before the next try."""
         del self._books.orders[order.order_id]
-        if not order.fault:
+        book = self._books.links[order.link_id]
+        book.last_fault = order.fault
+        if order.fault is None:
+            book.failures_in_a_row = 0
             return
-        self._books.links[order.link_id].rests_until_s = self._clock.monotonic_s() + self._settings.order_pause_s
+        pause_s = self._settings.order_pause_s * 2.0 ** min(book.failures_in_a_row, 30)
+        book.rests_until_s = self._clock.monotonic_s() + min(pause_s, self._settings.longest_order_pause_s)
+        book.failures_in_a_row += 1
         for demand_id in order.demand_ids:
             if demand := self._books.demands.get(demand_id):
-                demand.failed_orders += 1
-                demand.last_fault = f"link {order.link_id}: {order.fault}"
+                demand.failed_orders = max(demand.failed_orders + 1, book.failures_in_a_row)
+                demand.failure = self._failure(demand_id, order.link_id)
+
+    def _failure(self, demand_id: str, link_id: LinkId) -> GenerationFailed:
+        """Return why a demand cannot be met, from the last fault of the link that stands in its way."""
+        fault = self._books.links[link_id].last_fault
+        assert fault is not None, "a link that fails has said why"
+        return GenerationFailed(demand_id, f"link {link_id}: {fault.text}", fault.remedy, fault.by_module)
 
     def _close_demand(self, demand: DemandBook, answer: GenerationDone | GenerationFailed) -> None:
         del self._books.demands[demand.word.demand_id]

@@ -1,7 +1,9 @@
 """What to order, decided from counts alone. Pure: the service and the simulated year call the same function.
 
 Key is made when a demand found too little of it, on every hop of its route that is short, one order per link at a time,
-and never beyond the cap of a pool (unless one demand asks for more than that at once).
+and never beyond the cap of a pool (unless one demand asks for more than that at once). Demands of idle time, which fill
+end-to-end pools, come after all others, and set only a few links to work at a time, the emptiest first: whoever asks
+meanwhile does not wait behind the whole network.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ class Policy:
 
     pool_cap_bits: int = 64_000_000
     max_blocks_per_order: int = 4
+    idle_orders_at_once: int = 4
+    """So many links may be at work when an order for a demand of idle time is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,12 @@ class LinkView:
 
 @dataclass(frozen=True, slots=True)
 class DemandView:
-    """A demand: every hop (link, sending node) must hold ``needed_bits``."""
+    """A demand: every hop (link, sending node) must hold ``needed_bits``. ``is_idle``: it can wait for all others."""
 
     demand_id: str
     hops: tuple[tuple[LinkId, NodeId], ...]
     needed_bits: int
+    is_idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,8 @@ def decide(view: NetworkView, policy: Policy) -> Orders:
     }
     satisfied: list[str] = []
     waits_for: dict[str, tuple[LinkId, ...]] = {}
-    for demand in view.demands:
+    demands = sorted(view.demands, key=lambda demand: demand.is_idle)
+    for demand in demands:
         short = tuple(hop[0] for hop in demand.hops if left_bits.get(hop, 0) < demand.needed_bits)
         for hop in demand.hops:
             left_bits[hop] = left_bits.get(hop, 0) - demand.needed_bits
@@ -79,12 +85,27 @@ def decide(view: NetworkView, policy: Policy) -> Orders:
             waits_for[demand.demand_id] = short
         else:
             satisfied.append(demand.demand_id)
+    urgent = {link_id for demand in demands if not demand.is_idle for link_id in waits_for.get(demand.demand_id, ())}
     generate = [
-        LinkOrder(link_id, _num_blocks(link, link_id, left_bits, policy), _waiting(link_id, waits_for))
-        for link_id, link in view.links.items()
-        if not link.has_order and _waiting(link_id, waits_for)
+        LinkOrder(link_id, _num_blocks(view.links[link_id], link_id, left_bits, policy), _waiting(link_id, waits_for))
+        for link_id in _to_work(view, urgent, waits_for, policy)
     ]
     return Orders(tuple(generate), tuple(satisfied), waits_for)
+
+
+def _to_work(
+    view: NetworkView, urgent: set[LinkId], waits_for: Mapping[str, tuple[LinkId, ...]], policy: Policy
+) -> list[LinkId]:
+    """Return the links to give an order: all that somebody waits for, and of those for idle time as many as may be."""
+    free = [link_id for link_id, link in view.links.items() if not link.has_order and _waiting(link_id, waits_for)]
+    needed = [link_id for link_id in free if link_id in urgent]
+    num_busy = sum(link.has_order for link in view.links.values()) + len(needed)
+    idle = sorted(set(free) - urgent, key=lambda link_id: (_least_bits(view.links[link_id]), link_id))
+    return needed + idle[: max(0, policy.idle_orders_at_once - num_busy)]
+
+
+def _least_bits(link: LinkView) -> int:
+    return min(link.available_bits.values(), default=0)
 
 
 def _waiting(link_id: LinkId, waits_for: Mapping[str, tuple[LinkId, ...]]) -> tuple[str, ...]:

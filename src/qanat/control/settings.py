@@ -19,6 +19,8 @@ class ControllerSettings:
     order_tries: int = 3
     """After this many failed orders for one demand, the demand has failed."""
     order_pause_s: float = 1.0
-    """How long a link rests after a failed order, so that what passes by itself can pass."""
+    longest_order_pause_s: float = 600.0
+    """How long a link rests after a failed order, so that what passes by itself can pass; twice as long after each
+    further failure, up to the longest pause, since every try costs pads of the link's authentication reserve."""
     closed_demands_kept: int = 1024
     """How many answers are remembered for key managers that ask again."""

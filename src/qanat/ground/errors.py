@@ -13,7 +13,9 @@
       QuantumLayerError             light, detectors, entropy, or somebody listening
         QberTooHigh, NoSecretKey
       KeyManagementError            stock and store
-        KeyShortage, PadExhausted, PadReused, BlockUnknown, StoreFailed, StaleEpoch
+        KeyShortage                   ... a pool holds too little; ask again
+          LinkFailed                    ... because a link cannot make key: the quantum layer's fault
+        PadExhausted, PadReused, BlockUnknown, StoreFailed, StaleEpoch
 
 ``ValueError`` and ``TypeError`` are for slips of a programmer, never for what a user or a peer did.
 """
@@ -121,6 +123,10 @@ class KeyShortage(KeyManagementError):
     def __init__(self, message: str, *, remedy: str = "", retry_after_s: float = 2.0) -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after_s = retry_after_s
+
+
+class LinkFailed(KeyShortage):
+    """A link on the way cannot make key: the quantum layer's fault, told by a key manager; the hint is a long one."""
 
 
 class PadExhausted(KeyManagementError):

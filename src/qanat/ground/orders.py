@@ -122,11 +122,12 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class OrderEnded:
-    """The module has done with an order; ``fault`` says in words why when it did not finish."""
+    """The module has done with an order; ``fault`` and ``remedy`` say why, and what helps, when it did not finish."""
 
     order_id: OrderId
     blocks_made: int
     fault: str | None = None
+    remedy: str = ""
 
 
 ModuleEvent: TypeAlias = KeyBlockReady | LinkQuality | Alarm | OrderEnded

@@ -128,7 +128,7 @@ def _row_of(record_class: type) -> Callable[[object], Any]:
 
 _TYPES: Mapping[str, Callable[[object], Any]] = {
     **dict.fromkeys(("str", "NodeId", "LinkId", "OrderId", "BlockId", "SaeId"), _text),
-    **dict.fromkeys(("str | None", "OrderId | None", "RequestId | None"), _optional_text),
+    **dict.fromkeys(("str | None", "NodeId | None", "OrderId | None", "RequestId | None"), _optional_text),
     **dict.fromkeys(("tuple[NodeId, ...]", "tuple[LinkId, ...]", "tuple[BlockId, ...]"), _tuple_of(_text)),
     "tuple[KeyID, ...]": _tuple_of(_key_id),
     "Routes": _tuple_of(_tuple_of(_text)),

@@ -140,7 +140,8 @@ class Conversation:
             case OrderCancel():
                 await self._sessions.on_cancel(word)
             case GenerationDone():
-                self._demands.on_done(word, heard.cause)
+                if (target := self._demands.on_done(word, heard.cause)) is not None:
+                    self._relay.on_key_made(target)
             case GenerationFailed():
                 self._demands.on_failed(word)
             case _:

@@ -17,6 +17,10 @@ class Courier:
         self._entropy = entropy
         self.epoch = epoch
 
+    def is_reachable(self, peer: NodeId) -> bool:
+        """Return whether the peer seems to answer just now."""
+        return self._transport.is_reachable(peer)
+
     async def send(self, peer: NodeId, word: Word, *, cause: EventId | None = None, body: bytes = b"") -> None:
         """Hand a word to the transport, which may lose, repeat or delay it."""
         kind, fields = encode_word(word)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import KeyShortage
+from qanat.ground.errors import KeyShortage, LinkFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, EventId, NodeId, SaePair, Topic, uuid4_from
 from qanat.ground.tracing import Trace
@@ -30,7 +30,7 @@ class Demand:
     asked: EventId
     asked_monotonic_s: float
     state: Literal["open", "stored", "failed"] = "open"
-    why: str = ""
+    failure: GenerationFailed | None = None
 
 
 class DemandDesk:
@@ -39,15 +39,27 @@ class DemandDesk:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._open: dict[str, Demand] = {}
+        self._failed: dict[NodeId, tuple[GenerationFailed, float]] = {}
 
     async def open(
-        self, trace: Trace, *, pair: SaePair, target: NodeId, needed_bits: int, short: tuple[PoolShortage, ...]
+        self,
+        trace: Trace,
+        *,
+        pair: SaePair,
+        target: NodeId,
+        needed_bits: int,
+        short: tuple[PoolShortage, ...],
+        is_idle: bool = False,
     ) -> Demand:
         """Record step 5 and ask the controller to have every hop to ``target`` hold ``needed_bits``.
 
-        Raises KeyShortage when the pair has too many demands open.
+        ``is_idle``: for keys that nobody has asked for yet.
+
+        Raises KeyShortage when the pair has too many demands open, and for ``failed_retry_s`` after a demand to this
+        target has failed: LinkFailed where a link was the reason.
         """
         context = self._context
+        self._refuse_failed(target)
         if sum(demand.pair == pair for demand in self._open.values()) >= MAX_OPEN_PER_PAIR:
             raise KeyShortage(
                 f"{pair.master!r} waits for key with {pair.slave!r} in {MAX_OPEN_PER_PAIR} requests already",
@@ -67,6 +79,7 @@ class DemandDesk:
             needed_bits=needed_bits,
             short=short,
             request_id=trace.request_id,
+            is_idle=is_idle,
         )
         demand = Demand(word, pair, trace, event.id, context.clock.monotonic_s())
         self._open[word.demand_id] = demand
@@ -83,25 +96,40 @@ class DemandDesk:
                 remedy="ask again in a moment, with the same request id where there is one",
                 retry_after_s=self._context.settings.wait_s,
             )
-        if demand.state == "failed":
-            raise KeyShortage(
-                f"no key could be made to {demand.word.target!r}: {demand.why}",
-                remedy="look at the alarms of the links on the route",
-                retry_after_s=self._context.settings.failed_retry_s,
-            )
+        if demand.failure is not None:
+            raise _shortage(demand.word.target, demand.failure, self._context.settings.failed_retry_s)
 
-    def on_done(self, word: GenerationDone, cause: EventId | None) -> None:
-        """Record step 8, caused by the controller's step 7, and wake who waits."""
+    @property
+    def is_anybody_waiting(self) -> bool:
+        """Whether a demand is open that is not of idle time."""
+        return any(not demand.word.is_idle for demand in self._open.values())
+
+    def on_done(self, word: GenerationDone, cause: EventId | None) -> NodeId | None:
+        """Record step 8, caused by the controller's step 7, and wake who waits. Returns whereto there is key now."""
         if demand := self._open.pop(word.demand_id, None):
+            self._failed.pop(demand.word.target, None)
             demand.trace.record(EventKind.KEY_STORED, cause=cause, target=demand.word.target)
             demand.state = "stored"
             self._context.tasks.notify(_topic(word.demand_id))
+            return demand.word.target
+        return None
 
     def on_failed(self, word: GenerationFailed) -> None:
-        """Wake who waits with the reason why there will be no key."""
+        """Wake who waits with the reason why there will be no key, and remember it for who asks next."""
         if demand := self._open.pop(word.demand_id, None):
-            demand.state, demand.why = "failed", word.why
+            demand.state, demand.failure = "failed", word
+            until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
+            self._failed[demand.word.target] = (word, until_s)
             self._context.tasks.notify(_topic(word.demand_id))
+
+    def _refuse_failed(self, target: NodeId) -> None:
+        """Raise what the last demand for this target met with, while that is fresh: to ask again would be in vain."""
+        if (failed := self._failed.get(target)) is None:
+            return
+        failure, until_s = failed
+        if (left_s := until_s - self._context.clock.monotonic_s()) > 0:
+            raise _shortage(target, failure, left_s)
+        del self._failed[target]
 
     async def tick(self) -> None:
         """Repeat what is open; what is too old is given up."""
@@ -114,6 +142,14 @@ class DemandDesk:
 
     async def _ask(self, demand: Demand) -> None:
         await self._context.courier.send(CONTROLLER, demand.word, cause=demand.asked)
+
+
+def _shortage(target: NodeId, failure: GenerationFailed, retry_after_s: float) -> KeyShortage:
+    kind = LinkFailed if failure.by_link else KeyShortage
+    remedy = failure.remedy or "look at the alarms of the links on the route"
+    return kind(
+        f"no key could be made to {target!r}: {failure.why}", remedy=remedy, retry_after_s=max(1.0, retry_after_s)
+    )
 
 
 def _topic(demand_id: str) -> Topic:

@@ -27,7 +27,7 @@ from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.memory import forget_oldest
-from qanat.key_management.pools import missing_blocks, spend_for_hop
+from qanat.key_management.pools import answers, missing_blocks, spend_for_hop
 from qanat.key_management.sealing import check_shape, seal, secret_keys, unseal
 from qanat.key_management.wire import (
     BlocksMissing,
@@ -46,6 +46,14 @@ class _Answer:
     peer: NodeId
     word: Relay | RelayDelivered | RelayFailed
     body: bytes = b""
+
+
+class _Silent(KeyManagementError):
+    """The next node of a route does not answer."""
+
+    def __init__(self, node: NodeId) -> None:
+        super().__init__(f"{node!r}, the next node on the way, does not answer", remedy="bring it up again")
+        self.node = node
 
 
 class RelayHops:
@@ -96,6 +104,8 @@ class RelayHops:
             raise
         except PoolShort as fault:
             return self._failure(heard, word, fault, short=fault.short)
+        except _Silent as fault:
+            return self._failure(heard, word, fault, silent=fault.node)
         except (KeyManagementError, PeerProtocolError, RequestError) as fault:
             return self._failure(heard, word, fault)
 
@@ -132,6 +142,8 @@ class RelayHops:
     async def _hand_on(self, word: Relay, keys: SecretBytes) -> _Answer:
         context = self._context
         following = word.route[word.hop + 1]
+        if not await answers(context, following, patience_s=context.settings.reach_patience_s):
+            raise _Silent(following)
         spent = await spend_for_hop(
             context,
             following=following,
@@ -155,7 +167,13 @@ class RelayHops:
         return await self._context.store.void(Selection(key_ids=frozenset(key_ids), key_origin=origin))
 
     def _failure(
-        self, heard: Heard, word: Relay, fault: QanatError, *, short: tuple[PoolShortage, ...] = ()
+        self,
+        heard: Heard,
+        word: Relay,
+        fault: QanatError,
+        *,
+        short: tuple[PoolShortage, ...] = (),
+        silent: NodeId | None = None,
     ) -> _Answer:
         self._context.recorder.record(
             EventKind.RELAY_FAILED,
@@ -165,7 +183,8 @@ class RelayHops:
             node_at_fault=self._context.node,
             why=_explain(fault),
         )
-        return _Answer(word.route[0], RelayFailed(word.relay_id, self._context.node, _explain(fault), short))
+        failed = RelayFailed(word.relay_id, self._context.node, _explain(fault), short, silent)
+        return _Answer(word.route[0], failed)
 
 
 def _explain(fault: QanatError) -> str:

@@ -23,6 +23,7 @@ from qanat.key_management.demands import DemandDesk
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
 from qanat.key_management.links import Links, RouteBook
+from qanat.key_management.preparing import Preparing
 from qanat.key_management.relay import RelayOrigin
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.settings import KeyManagerSettings
@@ -74,6 +75,7 @@ class KeyManager:
         self._hops = RelayHops(context)
         self._demands = DemandDesk(context)
         self._supplying = Supplying(context, relay=self._relay, demands=self._demands)
+        self._preparing = Preparing(context, supplying=self._supplying, relay=self._relay, demands=self._demands)
         self._conversation = Conversation(
             context,
             sessions=self._sessions,
@@ -94,6 +96,8 @@ class KeyManager:
         for module in self._modules:
             context.tasks.start(self._conversation.follow(module), name=f"{self.node}: events of {module.module_id}")
         context.tasks.start(self._chores(), name=f"{self.node}: chores")
+        if self._preparing.has_work:
+            context.tasks.start(self._preparing.run(self._conversation.aloud), name=f"{self.node}: prepares keys")
         async for sender, message in self._transport.inbox():
             await self._conversation.hear(sender, message)
         self._is_running = False

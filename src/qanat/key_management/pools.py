@@ -1,12 +1,15 @@
-"""Questions to the pools of link key that several parts ask."""
+"""Questions about neighbours and the pools of link key shared with them, which several parts ask."""
 
 from __future__ import annotations
 
+from qanat.ground.clock import Deadline
 from qanat.ground.errors import BlockUnknown, KeyShortage
 from qanat.ground.identifiers import BlockId, NodeId, RequestId
 from qanat.ground.keys import BitRange, PoolId, SpentBits, Use
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.wire import PoolShortage
+
+REACH_PERIOD_S = 0.05
 
 
 async def spend_for_hop(context: Context, *, following: NodeId, num_bits: int, request_id: RequestId) -> SpentBits:
@@ -17,6 +20,16 @@ async def spend_for_hop(context: Context, *, following: NodeId, num_bits: int, r
     except KeyShortage:
         shortage = PoolShortage(pool.link_id, context.node, await available_bits(context, pool))
         raise PoolShort((shortage,)) from None
+
+
+async def answers(context: Context, neighbour: NodeId, *, patience_s: float) -> bool:
+    """Return whether a neighbour can be reached, with some patience for one that is just coming up."""
+    deadline = Deadline.after(context.clock, patience_s)
+    while not context.courier.is_reachable(neighbour):
+        if deadline.has_passed:
+            return False
+        await context.clock.sleep_until(min(deadline.monotonic_s, context.clock.monotonic_s() + REACH_PERIOD_S))
+    return True
 
 
 async def available_bits(context: Context, pool: PoolId) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NoReturn
 
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyNotFound, KeyShortage, StoreFailed
@@ -20,9 +21,10 @@ from qanat.ground.keys import BitRange, Selection
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
-from qanat.key_management.pools import spend_for_hop
+from qanat.key_management.pools import answers, spend_for_hop
 from qanat.key_management.sealing import seal, secret_keys
 from qanat.key_management.wire import (
+    PoolShortage,
     Relay,
     RelayDelivered,
     RelayFailed,
@@ -53,6 +55,15 @@ class _Carried:
     verdict: RelayDelivered | RelayFailed | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A route on which ``silent`` does not answer ``at``."""
+
+    at: NodeId
+    silent: NodeId
+    until_monotonic_s: float
+
+
 @dataclass(slots=True)
 class _Doubt:
     """A batch to be destroyed at both ends; what is left to do."""
@@ -70,24 +81,42 @@ class RelayOrigin:
         self._context = context
         self._carried: dict[str, _Carried] = {}
         self._doubts: dict[str, _Doubt] = {}
+        self._cuts: dict[tuple[NodeId, ...], _Cut] = {}
+        self._shorts: dict[NodeId, tuple[PoolShortage, ...]] = {}
 
     async def make_keys(self, job: RelayJob) -> None:
         """Make keys that the master of the pair can be supplied and the slave can fetch by id.
 
-        Raises PoolShort when a hop has too little link key, KeyShortage when no try got through, StoreFailed.
+        Raises PoolShort when a hop has too little link key, KeyShortage when no try got through or a node of the route
+        does not answer, StoreFailed.
         """
-        why = ""
-        for _ in range(self._context.settings.relay_tries):
+        self._refuse_cut(job.route)
+        if short := self._shorts.get(job.route[-1]):
+            raise PoolShort(short)  # a batch would burn pads of the hops before that pool, in vain
+        settings, why = self._context.settings, ""
+        patience_s = (
+            settings.relay_tries * settings.relay_timeout_s
+        )  # as long as all tries would take: it burns no pads
+        for _ in range(settings.relay_tries):
+            if not await answers(self._context, job.route[1], patience_s=patience_s):
+                self._cut(job.route, at=self._context.node, silent=job.route[1])
             failure = await self._try(job)
             if failure is None:
                 return
             if failure.short:
+                self._shorts[job.route[-1]] = failure.short
                 raise PoolShort(failure.short)
+            if failure.silent is not None:
+                self._cut(job.route, at=failure.node, silent=failure.silent)
             why = f"{failure.node}: {failure.why}"
         raise KeyShortage(
             f"keys could not be relayed along {' - '.join(job.route)}; the last try ended at {why}",
             remedy="look at the nodes of the route and the lines between them",
         )
+
+    def on_key_made(self, target: NodeId) -> None:
+        """Hear that every hop to ``target`` holds key again."""
+        self._shorts.pop(target, None)
 
     def on_verdict(self, sender: NodeId, verdict: RelayDelivered | RelayFailed) -> None:
         """Hear how a batch fared. A verdict that nobody waits for came too late: that batch was destroyed."""
@@ -109,6 +138,27 @@ class RelayOrigin:
         """Go on destroying what is in doubt."""
         for doubt in list(self._doubts.values()):
             await self._destroy(doubt)
+
+    def _cut(self, route: tuple[NodeId, ...], *, at: NodeId, silent: NodeId) -> NoReturn:
+        """A node of the route does not answer: burn no pads on it for a while, and say so."""
+        until_s = self._context.clock.monotonic_s() + self._context.settings.cut_route_pause_s
+        self._cuts[route] = _Cut(at, silent, until_s)
+        self._refuse_cut(route)
+        raise AssertionError("a route that has just been cut is refused")
+
+    def _refuse_cut(self, route: tuple[NodeId, ...]) -> None:
+        """Raise KeyShortage while a route is cut."""
+        cut, now_s = self._cuts.get(route), self._context.clock.monotonic_s()
+        if cut is None:
+            return
+        if now_s >= cut.until_monotonic_s:
+            del self._cuts[route]
+            return
+        raise KeyShortage(
+            f"no key can be carried to {route[-1]!r}: {cut.silent!r}, a node on the way, does not answer {cut.at!r}",
+            remedy=f"bring the key manager of {cut.silent!r} up again; the line then goes on by itself",
+            retry_after_s=max(1.0, cut.until_monotonic_s - now_s),
+        )
 
     async def _try(self, job: RelayJob) -> RelayFailed | None:
         """Return None when the keys are suppliable, else why this batch was destroyed."""
@@ -161,7 +211,8 @@ class RelayOrigin:
     async def _carry(self, word: Relay, body: bytes, job: RelayJob) -> RelayDelivered | RelayFailed:
         """Send the batch, the same bytes again and again, until there is a verdict or it is too late for one."""
         context, settings = self._context, self._context.settings
-        deadline = Deadline.after(context.clock, settings.relay_timeout_s)
+        patience_s = settings.relay_patience_s(len(word.route) - 1)
+        deadline = Deadline.after(context.clock, patience_s)
         carried = self._carried[word.relay_id] = _Carried(word.route)
         try:
             while not deadline.has_passed:
@@ -173,7 +224,7 @@ class RelayOrigin:
                     return carried.verdict
         finally:
             del self._carried[word.relay_id]
-        return self._failed(word, f"no verdict from {word.route[-1]} within {settings.relay_timeout_s:g} s")
+        return self._failed(word, f"no verdict from {word.route[-1]} within {patience_s:g} s")
 
     async def _confirm(self, word: Relay, job: RelayJob) -> RelayFailed | None:
         context = self._context

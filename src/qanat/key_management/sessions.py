@@ -51,6 +51,8 @@ class _Order:
     pads: SpentBits | None = field(default=None, repr=False)
     blocks_made: int = 0
     fault: str | None = None
+    remedy: str = ""
+    by_module: bool = False
     unsettled: set[BlockId] = field(default_factory=set)
 
 
@@ -154,6 +156,7 @@ class Sessions:
         if order is None or order.state == "ended":
             return
         order.blocks_made = ended.blocks_made
+        order.remedy, order.by_module = ended.remedy, ended.fault is not None
         await self._end(order, ended.fault)
 
     async def tick(self) -> None:
@@ -296,5 +299,5 @@ class Sessions:
             word = OrderState(order_id, link_id, "unknown", 0, None)
         else:
             state = "ended" if order.state == "ended" and not order.unsettled else "running"
-            word = OrderState(order_id, link_id, state, order.blocks_made, order.fault)
+            word = OrderState(order_id, link_id, state, order.blocks_made, order.fault, order.remedy, order.by_module)
         await self._context.courier.send(CONTROLLER, word)

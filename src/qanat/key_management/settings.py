@@ -23,16 +23,26 @@ class KeyManagerSettings:
     wait_s: float = 2.0
     """How long a request waits for key to be made before it is answered with a shortage."""
     failed_retry_s: float = 60.0
-    """The hint when a link could not make key at all: it takes a person, or weather, to change that."""
+    """The hint when a link could not make key at all, and how long that is remembered: it takes a person, or weather,
+    to change it."""
     relay_timeout_s: float = 2.0
-    """After this time without a verdict a relayed batch is in doubt and is destroyed."""
+    relay_timeout_per_hop_s: float = 0.2
+    """After this time, and this time per hop, without a verdict a relayed batch is in doubt and is destroyed."""
     relay_resend_s: float = 0.5
     relay_tries: int = 3
+    reach_patience_s: float = 1.0
+    """The next node gets this long to come back before a batch that is on its way to it has failed."""
+    cut_route_pause_s: float = 5.0
+    """A route on which a node does not answer is not tried again, at the cost of pads, before this time has passed."""
 
     tick_s: float = 1.0
     """Period of the chores: what the peers have not confirmed is said again."""
     announce_s: float = 5.0
     """Period of the reports to the controller."""
+    idle_after_s: float = 2.0
+    """So long must nobody ask this node for keys before it prepares some for those who will."""
+    prepare_pause_s: float = 5.0
+    """How long the preparing of keys rests after a failure."""
     demand_patience_s: float = 900.0
     """How long an unmet demand for key is repeated to the controller after it was asked."""
     store_retry_s: float = 0.5
@@ -48,6 +58,10 @@ class KeyManagerSettings:
     def sessions_of(self, link_id: LinkId) -> float:
         """Return how many sessions a day a link is expected to have."""
         return self.sessions_per_day.get(link_id, 24.0)
+
+    def relay_patience_s(self, hops: int) -> float:
+        """Return how long the verdict on a batch over so many hops is awaited."""
+        return self.relay_timeout_s + self.relay_timeout_per_hop_s * hops
 
     def __post_init__(self) -> None:
         if not 0 < self.min_key_size_bits <= self.key_size_bits <= self.max_key_size_bits:

@@ -52,6 +52,15 @@ class Supplying:
         self._relay = relay
         self._demands = demands
         self._parked: dict[tuple[SaePair, RequestId | None], _Ask] = {}
+        self._num_open = 0
+        self._quiet_since_s = context.clock.monotonic_s()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has asked this node for keys for a while, and nobody waits."""
+        quiet_s = self._context.clock.monotonic_s() - self._quiet_since_s
+        is_quiet = self._num_open == 0 and quiet_s >= self._context.settings.idle_after_s
+        return is_quiet and not self._demands.is_anybody_waiting
 
     async def get_status(self, pair: SaePair) -> KeyStatus:
         """Return what is in stock for ``pair``; raises UnknownNode, NotEntitled.
@@ -87,6 +96,7 @@ class Supplying:
     ) -> GivenKeys:
         """Give the master ``count`` fresh keys; see ``KeyManager.get_keys``."""
         deadline = Deadline.after(self._context.clock, patience_s)
+        self._num_open += 1
         try:
             self._check_amount(count, size_bits)
             target = self._check_pair(pair)
@@ -106,6 +116,9 @@ class Supplying:
                 why=str(fault),
             )
             raise
+        finally:
+            self._num_open -= 1
+            self._quiet_since_s = self._context.clock.monotonic_s()
 
     async def get_keys_by_id(self, key_ids: Sequence[KeyID], *, caller: SaeId, master: SaeId) -> Sequence[SecretKey]:
         """Hand out keys by their ids; see ``KeyManager.get_keys_by_id``."""

@@ -62,7 +62,10 @@ class PoolShortage:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """Too little key between two nodes: every hop of their route must hold ``needed_bits``. Caused by step 5."""
+    """Too little key between two nodes: every hop of their route must hold ``needed_bits``. Caused by step 5.
+
+    ``is_idle``: for keys that nobody has asked for yet; all other demands go first.
+    """
 
     demand_id: str
     source: NodeId
@@ -70,17 +73,23 @@ class GenerationRequest:
     needed_bits: int
     short: tuple[PoolShortage, ...]
     request_id: RequestId | None
+    is_idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """How an order stands at one end: ``running``, ``ended`` (with the fault, if any) or ``unknown``."""
+    """How an order stands at one end: ``running``, ``ended`` (with the fault and remedy, if any) or ``unknown``.
+
+    ``by_module``: the fault is what the QKD module said.
+    """
 
     order_id: OrderId
     link_id: LinkId
     state: str
     blocks_made: int
     fault: str | None
+    remedy: str = ""
+    by_module: bool = False
 
 
 # --- controller to key manager -------------------------------------------------------------------------------------
@@ -128,8 +137,12 @@ class GenerationDone:
 
 @dataclass(frozen=True, slots=True)
 class GenerationFailed:
+    """There will be no key for a demand. ``by_link``: because a link cannot make any."""
+
     demand_id: str
     why: str
+    remedy: str = ""
+    by_link: bool = False
 
 
 # --- key manager to key manager: making key ------------------------------------------------------------------------
@@ -216,12 +229,14 @@ class RelayDelivered:
 
 @dataclass(frozen=True, slots=True)
 class RelayFailed:
-    """A node could not hand the batch on; ``short`` names its pool when that was the reason."""
+    """A node could not hand the batch on. ``short`` names its pool when that was the reason, ``silent`` the next node
+    when that one does not answer."""
 
     relay_id: str
     node: NodeId
     why: str
     short: tuple[PoolShortage, ...]
+    silent: NodeId | None = None
 
 
 @dataclass(frozen=True, slots=True)

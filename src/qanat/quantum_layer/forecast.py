@@ -1,4 +1,4 @@
-"""What a link can do, in the words of the right tower."""
+"""What a link can do, in the words of the right tower, and how long its amplification blocks are to be."""
 
 from __future__ import annotations
 
@@ -9,14 +9,51 @@ from qanat.ground.orders import LinkCapability
 from qanat.physics.systems import system_named
 from qanat.protocols.prediction import ExpectedRate, expected_rate
 
-AMPLIFICATION_BITS = 16 * 2**18
-"""Verified bits of one amplification block: the least multiple of 2^18 above four million."""
+RECONCILIATION_BITS = 2**18
+"""An amplification block is a whole number of these."""
+
+LEAST_BLOCKS = 16
+"""The least multiple of 2^18 above four million: shorter blocks save little time and cost much key."""
+
+MOST_BLOCKS = 400
+"""Above 10^8 bits a block gains a few per cent and needs gigabytes."""
+
+GOOD_SHARE = 0.5
+"""A block is long enough when the proof leaves it this share of the rate that endless keys would have."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
+def amplification_bits(system: str, *, loss_db: float) -> int:
+    """Return how many verified bits are amplified at once on a link: the proof chooses.
+
+    It is the least multiple of 2^18, from four million up, whose rate is at least GOOD_SHARE of the rate with keys of
+    infinite length. Where no block of up to 10^8 bits is, the longest is taken if it gives any key, else the shortest:
+    such a link gives none. Raises ConfigurationError for a system that does not exist.
+    """
+
+    def forecast(num_blocks: int) -> ExpectedRate:
+        return expected_rate(system_named(system), loss_db=loss_db, block_bits=num_blocks * RECONCILIATION_BITS)
+
+    def is_good(num_blocks: int) -> bool:
+        rate = forecast(num_blocks)
+        return rate.secret_rate_bits_per_s >= GOOD_SHARE * rate.secret_rate_asymptotic_bits_per_s > 0
+
+    if is_good(LEAST_BLOCKS):
+        return LEAST_BLOCKS * RECONCILIATION_BITS
+    if not is_good(MOST_BLOCKS):
+        gives_key = forecast(MOST_BLOCKS).secret_bits_per_block > 0
+        return (MOST_BLOCKS if gives_key else LEAST_BLOCKS) * RECONCILIATION_BITS
+    low, high = LEAST_BLOCKS, MOST_BLOCKS
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_good(middle) else (middle, high)
+    return high * RECONCILIATION_BITS
+
+
+@lru_cache(maxsize=1024)
 def link_forecast(system: str, *, loss_db: float) -> ExpectedRate:
-    """Return the analytic forecast of a link; raises ConfigurationError for a system that does not exist."""
-    return expected_rate(system_named(system), loss_db=loss_db, block_bits=AMPLIFICATION_BITS)
+    """Return the analytic forecast of a link at its own block; raises ConfigurationError for an unknown system."""
+    return expected_rate(system_named(system), loss_db=loss_db, block_bits=amplification_bits(system, loss_db=loss_db))
 
 
 def expected_capability(link_id: LinkId, system: str, *, loss_db: float) -> LinkCapability:

@@ -22,7 +22,7 @@ from qanat.postprocessing.bob import BobSession
 from qanat.postprocessing.config import DistilledKey, SessionConfig
 from qanat.protocols.decoy import INTENSITY_NAMES, SecurityParameters
 from qanat.protocols.prediction import protocol_of
-from qanat.quantum_layer.forecast import AMPLIFICATION_BITS
+from qanat.quantum_layer.forecast import amplification_bits, link_forecast
 from qanat.quantum_layer.nature import Nature
 from qanat.quantum_layer.reports import BlockReport, FaultReport, encode_report
 from qanat.quantum_layer.wire import Outcome, converse, make_wire, run_parties
@@ -30,13 +30,16 @@ from qanat.quantum_layer.wire import Outcome, converse, make_wire, run_parties
 PROTOCOL_NAME = "decoy-bb84"
 FRAME_PATIENCE_S = 30.0
 MAX_LIGHT_S = 1800.0
-"""A block that takes more link time than this is given up: the link is too dark for this block length."""
+"""A block that takes more link time than this, and twice what was expected, is given up: the link is too dark."""
 PROGRESS_STEP = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class LinkRun:
-    """One amplification block to make: the link, nature's dice, and each end's pads (transmitter, receiver)."""
+    """One amplification block to make: the link, nature's dice, and each end's pads (transmitter, receiver).
+
+    ``min_key_bits``: verified bits of the block; None leaves the choice to the proof (``forecast.amplification_bits``).
+    """
 
     link_id: LinkId
     order_id: OrderId
@@ -47,14 +50,24 @@ class LinkRun:
     entropy: Entropy
     pads: tuple[bytes, bytes] = field(repr=False)
     disturbance: float = 0.0
-    min_key_bits: int = AMPLIFICATION_BITS
+    min_key_bits: int | None = None
+
+    @property
+    def key_bits(self) -> int:
+        """Verified bits of the block, as asked for or as chosen."""
+        return self.min_key_bits or amplification_bits(self.system, loss_db=self.loss_db)
+
+    @property
+    def max_light_s(self) -> float:
+        """When to give up, in link time."""
+        return max(MAX_LIGHT_S, 2 * link_forecast(self.system, loss_db=self.loss_db).block_time_s)
 
 
 def distil_link(run: LinkRun) -> Iterator[bytes]:
     """Make one block; yields encoded reports, the two blocks (or faults) last."""
     system = system_named(run.system)
     nature = Nature(system, loss_db=run.loss_db, chance=run.chance, entropy=run.entropy, extra_error=run.disturbance)
-    config = SessionConfig(session_id=run.order_id, protocol=protocol_of(system), min_key_bits=run.min_key_bits)
+    config = SessionConfig(session_id=run.order_id, protocol=protocol_of(system), min_key_bits=run.key_bits)
     alice = AliceSession(config, nature.preparations, SecretBytes(run.pads[0]), run.entropy)
     bob = BobSession(config, nature.detections, SecretBytes(run.pads[1]), run.entropy)
     ends = make_wire()
@@ -78,16 +91,16 @@ def _watched(
     turns: Generator[None, None, list[Outcome[DistilledKey]]],
 ) -> Generator[bytes, None, list[Outcome[DistilledKey]]]:
     """Drive the parties and tell now and then how much of the key is sifted."""
-    told = 0.0
+    told, max_light_s = 0.0, run.max_light_s
     while True:
         try:
             next(turns)
         except StopIteration as end:
             outcomes: list[Outcome[DistilledKey]] = end.value
             return outcomes
-        if nature.elapsed_s > MAX_LIGHT_S:
+        if nature.elapsed_s > max_light_s:
             raise QuantumLayerError(
-                f"link {run.link_id} ({run.loss_db:g} dB, {run.system}) gave too few clicks in {MAX_LIGHT_S:g} s",
+                f"at {run.loss_db:g} dB, {run.system} gave too few clicks in {max_light_s:.0f} s",
                 remedy="shorten the link, use better detectors, or take smaller blocks",
             )
         progress = 0.99 * alice.progress  # what is left is error correction and amplification

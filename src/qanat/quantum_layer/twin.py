@@ -10,6 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from numba.core.errors import NumbaError
 
@@ -38,7 +39,15 @@ FAR_S = 3600.0
 MAX_ENDED_ORDERS = 1024
 """Ended orders whose ids are kept, so that a repeated start is known for one; beyond, the oldest are forgotten."""
 
-STOPPED = "the order was stopped"
+
+class Fault(NamedTuple):
+    """Why an order ended early, and what helps."""
+
+    text: str
+    remedy: str = ""
+
+
+STOPPED = Fault("the order was stopped")
 
 JOB_SLIPS = (
     *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError),
@@ -182,7 +191,7 @@ class TwinLink:
             if len(open_order.pads) < 2:
                 open_order.wipe()
         if len(open_order.pads) < 2 and not open_order.is_stopped:
-            self._end(order_id, list(open_order.pads), 0, "the other end of the link did not start")
+            self._end(order_id, list(open_order.pads), 0, Fault("the other end of the link did not start"))
 
     async def _make_key(self, order_id: OrderId, open_order: _OpenOrder) -> None:
         made, fault = 0, None
@@ -212,10 +221,10 @@ class TwinLink:
             pads=(open_order.pads[transmitter].popleft().take(), open_order.pads[receiver].popleft().take()),
         )
 
-    async def _run_block(self, run: LinkRun, open_order: _OpenOrder) -> str | None:
+    async def _run_block(self, run: LinkRun, open_order: _OpenOrder) -> Fault | None:
         """Run one amplification block; returns why it failed, or None."""
         job: Job[bytes] = Job(distil_link, (run,))
-        fault: str | None = None
+        fault: Fault | None = None
         try:
             async with aclosing(self._pool.stream(job)) as reports:  # type: ignore[type-var]
                 async for data in reports:
@@ -223,23 +232,23 @@ class TwinLink:
                         return STOPPED
                     fault = self._deliver(decode_report(data), fault)
         except QanatError as failure:
-            fault = str(failure)
+            fault = Fault(failure.message, failure.remedy)
         except JOB_SLIPS as slip:
-            fault = f"the worker's job failed: {type(slip).__name__}: {slip}"
             remedy = "this is a fault of the program or of this machine: keep the log and report it"
-            self._tell_both(Alarm("JobFailed", "critical", fault, remedy, self.link.link_id))
+            fault = Fault(f"the worker's job failed: {type(slip).__name__}: {slip}", remedy)
+            self._tell_both(Alarm("JobFailed", "critical", *fault, self.link.link_id))
         return fault
 
-    def _deliver(self, report: LinkQuality | BlockReport | FaultReport, fault: str | None) -> str | None:
+    def _deliver(self, report: LinkQuality | BlockReport | FaultReport, fault: Fault | None) -> Fault | None:
         """Hand a report to the modules; returns the fault of this block so far, the root rather than its echo."""
         match report:
             case LinkQuality():
                 self._tell_both(report)
             case BlockReport(at=node, block=block):
                 self.modules[node].keep(replace(block, finished_utc_s=self.clock.utc_s()))
-            case FaultReport(at=node, text=text, is_root=is_root):
+            case FaultReport(at=node, is_root=is_root):
                 self.modules[node].tell(self._alarm(report))
-                return text if is_root or fault is None else fault
+                return Fault(report.text, report.remedy) if is_root or fault is None else fault
         return fault
 
     def _alarm(self, report: FaultReport) -> Alarm:
@@ -248,14 +257,14 @@ class TwinLink:
             return Alarm(report.code, "critical", report.text, report.remedy, self.link.link_id)
         return Alarm("PeerStopped", "warning", report.text, report.remedy, self.link.link_id)
 
-    def _end(self, order_id: OrderId, nodes: list[NodeId], made: int, fault: str | None) -> None:
+    def _end(self, order_id: OrderId, nodes: list[NodeId], made: int, fault: Fault | None) -> None:
         """Tell these ends, once each, that the order has ended, and keep no more of it than its id."""
         self._orders.pop(order_id, None)
         told = self._ended.setdefault(order_id, set())
         for node in nodes:
             if node not in told:
                 told.add(node)
-                self.modules[node].tell(OrderEnded(order_id, made, fault))
+                self.modules[node].tell(OrderEnded(order_id, made, *(fault or (None,))))
         while len(self._ended) > MAX_ENDED_ORDERS:
             self._ended.popitem(last=False)
 

@@ -168,7 +168,7 @@ class _Sending:
                 break
             except KeyShortage as shortage:
                 if shortage.retry_after_s >= deadline.left_s:
-                    raise KeyShortage(
+                    raise type(shortage)(
                         f"no {count} keys with {self._peer}, nor hope of them within {self._settings.patience_s:g} s: "
                         f"{shortage.message}",
                         remedy=shortage.remedy or "look at the links on the way, or wait longer for them",

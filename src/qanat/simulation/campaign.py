@@ -11,7 +11,7 @@ from qanat.ground.errors import KeyManagementError, KeyNotFound, QanatError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import EventId, NodeId, SaeId
 from qanat.ground.keys import SecretKey
-from qanat.ground.network import Application, Link, Network, Site
+from qanat.ground.network import Application, Link, Network, PreparedKeys, Site
 from qanat.ground.randomness import SeededChance
 from qanat.ground.tracing import Trace
 from qanat.key_management.manager import GivenKeys, KeyManager
@@ -145,7 +145,17 @@ def some_network(dice: Dice) -> Network:
         Application(name=f"app{place}", site=f"n{site}")
         for place, site in enumerate((*users, dice.whole(0, num_nodes - 1)))
     )
-    return Network(format="qanat-network/1", name="campaign", sites=sites, links=links, applications=applications)
+    prepared = PreparedKeys(
+        master="app0", slave="app1", count=dice.whole(1, 200), size_bits=dice.choose(KEY_SIZES_BITS)
+    )
+    return Network(
+        format="qanat-network/1",
+        name="campaign",
+        sites=sites,
+        links=links,
+        applications=applications,
+        prepared_keys=(prepared,) if dice.happens(0.5) else (),
+    )
 
 
 def _some_pairs(network: Network, dice: Dice) -> list[tuple[SaeId, SaeId]]:

@@ -35,6 +35,15 @@ Line: TypeAlias = Callable[[NodeId, NodeId, Message], Message | None]
 """What becomes of a message from one node to another: itself, another, or None when it is swallowed."""
 SOON_S = 0.001
 """Within this time a process dies at an await where it does not often wait: most last longer."""
+HASTY = KeyManagerSettings(
+    demand_patience_s=60.0,
+    relay_timeout_per_hop_s=0.0,
+    idle_after_s=0.2,
+    prepare_pause_s=1.0,
+    cut_route_pause_s=1.0,
+    failed_retry_s=5.0,
+)
+"""Little patience, so that words come too late and idle time comes often."""
 RESERVE_BITS = 64 * 1024
 """Initial authentication key of each simulated link."""
 
@@ -76,15 +85,15 @@ class World:
         self.line: Line = lambda _sender, _receiver, message: message
         self._chance = chance
         self._dice = Dice(chance.child("faults"))
-        self._settings = settings or KeyManagerSettings(demand_patience_s=60.0)
+        self._settings = settings or HASTY
         self._controller_settings = controller_settings or ControllerSettings(order_timeout_s=30.0)
         self._manager_class = manager_class
         self._entropy = SimulationEntropy(chance.child("entropy"))
         self.scheduler = Scheduler(Dice(chance.child("ties")), on_death=self._task_died)
         self._outside = Life("outside")
         self._processes: dict[NodeId, Process] = {}
-        self._stores = {node: store_class() for node in network.nodes}
-        self.witness = Witness(network, {node: store.disk for node, store in self._stores.items()})
+        self.stores = {node: store_class() for node in network.nodes}
+        self.witness = Witness(network, {node: store.disk for node, store in self.stores.items()})
         self.sites = CrashSites()
         self.scheduler.on_suspend = self._suspended
         self._utc_offsets_s = dict.fromkeys((*network.nodes, CONTROLLER), 0.0)
@@ -166,8 +175,8 @@ class World:
     def is_up(self, node: NodeId) -> bool:
         return node in self._processes and self._processes[node].life.alive
 
-    def crash(self, node: NodeId) -> None:
-        """Kill a node's process at this moment, and start it again after a while."""
+    def crash(self, node: NodeId, *, down_s: float | None = None) -> None:
+        """Kill a node's process at this moment, and start it again after a while, or after ``down_s``."""
         process = self._processes[node]
         if not process.life.alive:
             return
@@ -177,7 +186,8 @@ class World:
                 link.crash(node)
         self.sites.died(process.life)
         self.scheduler.kill(process.life, CallLost(f"{node} died"))
-        self.scheduler.call_after(self._dice.between(0.2, 4.0), lambda: self._start_process(node))
+        pause_s = self._dice.between(0.2, 4.0) if down_s is None else down_s
+        self.scheduler.call_after(pause_s, lambda: self._start_process(node))
 
     def close(self, *, at_rest: bool = False) -> None:
         """End all processes and check what only the whole run shows; ``at_rest`` says that no request is under way."""
@@ -186,7 +196,7 @@ class World:
         self.scheduler.kill(self._outside, CallLost("the world ends"))
         if at_rest:
             self.witness.check_doubts()
-        levels = {node: at_once(_levels(store.disk)) for node, store in self._stores.items()}
+        levels = {node: at_once(_levels(store.disk)) for node, store in self.stores.items()}
         self.witness.close_books(levels)
 
     # --- inside ---
@@ -212,7 +222,7 @@ class World:
         block_id = BlockId(uuid4_from(self._entropy.public_bytes(16)))
         secret = self._entropy.secret_bytes(RESERVE_BITS // 8)
         for node in of.link.ends:
-            store, peer = self._stores[node], of.link.peer_of(node)
+            store, peer = self.stores[node], of.link.peer_of(node)
             block = KeyBlock(
                 block_id=block_id,
                 order_id=OrderId("initial key"),
@@ -252,7 +262,7 @@ class World:
             self._processes[node] = Process(life, transport, None)
             self.scheduler.spawn(controller.run(), life, name="controller")
             return
-        self._stores[node] = self._stores[node].reopened()
+        self.stores[node] = self.stores[node].reopened()
         modules = [link.modules[node] for link in self.links if node in link.link.ends]
         for module in modules:
             module.hazard = hazard
@@ -274,7 +284,7 @@ class World:
     def _virtual_store(self, node: NodeId, hazard: Hazard) -> VirtualStore:
         return VirtualStore(
             node,
-            self._stores[node],
+            self.stores[node],
             self.scheduler,
             hazard,
             self._dice,

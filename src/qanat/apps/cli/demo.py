@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.demo import demonstrate, steps_of
 from qanat.apps.networks import load_network
-from qanat.apps.report import DemoResult, render_report
+from qanat.apps.report import DemoResult, LinkResult, render_report
+from qanat.apps.report.comparison import TABLE_1_LOSS_DB, TABLE_1_RATE_BITS_PER_S, PaperRange, Summary, compare
+from qanat.apps.report.line import backbone_links, bounding_link, hops_of_key, spans_of
 from qanat.ground.clock import format_utc
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind
 from qanat.ground.units import format_size
 
 REPORT_NAME = "report.html"
+MOST_NODES_NAMED = 8
+"""Longer routes are told by their ends."""
 
 
 def run_demo(name: str, *, file: Path | None, out: Path, as_json: bool) -> int:
@@ -50,6 +56,7 @@ def make_folder(folder: Path) -> None:
 
 def demo_record(result: DemoResult, report: Path) -> dict[str, object]:
     """Return the demonstration as JSON has it."""
+    bounding = _end_to_end(result)
     return {
         "format": "qanat-demo/1",
         "all_held": result.all_held,
@@ -66,6 +73,7 @@ def demo_record(result: DemoResult, report: Path) -> dict[str, object]:
                 "f_ec": link.f_ec,
                 "block_bits": link.block_bits,
                 "eps_total": link.eps_total,
+                "proof": link.proof,
                 "secret_rate_bits_per_s": link.secret_rate_bits_per_s,
                 "keys_identical": link.keys_identical,
                 "provenance": dict(link.provenance),
@@ -95,6 +103,11 @@ def demo_record(result: DemoResult, report: Path) -> dict[str, object]:
             }
             for transfer in result.transfers
         ],
+        "end_to_end": None
+        if bounding is None
+        else {"secret_rate_bits_per_s": bounding.secret_rate_bits_per_s, "bounded_by": bounding.link_id},
+        "paper": _paper_rows(result),
+        "door_latency": None if result.door_latency is None else asdict(result.door_latency),
         "checks": [{"text": check.text, "held": check.held} for check in result.checks],
         "report": str(report.resolve()),
     }
@@ -106,6 +119,60 @@ def _delivered(result: DemoResult, request_id: str) -> str:
         for event in result.events
         if event.kind is EventKind.MESSAGE_DELIVERED and event.request_id == request_id
     )
+
+
+def _end_to_end(result: DemoResult) -> LinkResult | None:
+    """Return the link that bounds the rate end to end."""
+    return bounding_link(hops_of_key(result))
+
+
+def _paper_rows(result: DemoResult) -> list[dict[str, object]]:
+    """Return the paper's statements on the backbone beside what this run gave; none for other networks."""
+    spans = spans_of(backbone_links(result))
+    rows = compare(spans) if spans else []
+    return [
+        {"statement": row.statement.text, "source": row.statement.source, "here": row.run.text, "holds": row.run.holds}
+        for row in rows
+    ]
+
+
+def _show_paper(view: RunView, result: DemoResult) -> None:
+    """Print the backbone's figures beside the paper's."""
+    spans = backbone_links(result)
+    if not spans:
+        return
+    rows = [
+        (name, *(f"{value:.1f}" for value in (summary.least, summary.mean, summary.greatest)), theirs, what)
+        for name, summary, theirs, what in (
+            ("loss (dB)", Summary.of([s.loss_db for s in spans]), _range(TABLE_1_LOSS_DB), "input"),
+            (
+                "secret rate (kbit/s)",
+                Summary.of([s.secret_rate_bits_per_s / 1e3 for s in spans]),
+                _range(TABLE_1_RATE_BITS_PER_S, 1e-3),
+                "predicted (photon level)",
+            ),
+        )
+    ]
+    columns = ("", "least", "mean", "greatest", "paper, Table 1", "ours is")
+    view.show_table(f"{len(spans)} spans of the backbone, one pair of devices each", columns, rows)
+    for row in _paper_rows(result):
+        mark = "[green]holds here[/]" if row["holds"] else "[yellow]does not hold here[/]"
+        view.say(f"  {mark}: {row['statement']} ({row['source']}); here {row['here']}")
+    view.say(
+        "  ours: composable at 1e-9, one block of four million bits a span; the paper's: asymptotic, over a month. The "
+        "report says what larger blocks give."
+    )
+
+
+def _range(theirs: PaperRange, scale: float = 1.0) -> str:
+    return " / ".join(
+        "-" if value is None else f"{value * scale:.1f}" for value in (theirs.least, theirs.mean, theirs.greatest)
+    )
+
+
+def _way(route: Sequence[str]) -> str:
+    """Name a route, or its ends and how many relays lie between them."""
+    return " - ".join(route if len(route) <= MOST_NODES_NAMED else (route[0], f"{len(route) - 2} relays", route[-1]))
 
 
 def _show(view: RunView, result: DemoResult, report: Path) -> None:
@@ -137,12 +204,21 @@ def _show(view: RunView, result: DemoResult, report: Path) -> None:
                 format_size(transfer.size_bytes),
                 str(transfer.num_chunks),
                 str(transfer.num_keys),
-                " - ".join(transfer.key_route),
+                _way(transfer.key_route),
                 "yes" if transfer.identical else "NO",
             )
             for transfer in result.transfers
         ],
     )
+    _show_paper(view, result)
+    if (bounding := _end_to_end(result)) is not None:
+        rate = f"{bounding.secret_rate_bits_per_s / 1e3:.1f}"
+        view.say(f"  end to end: {rate} kbit/s, the least of the links on the way ({bounding.link_id})")
+    if (door := result.door_latency) is not None:
+        view.say(
+            f"  the door of {door.site} while the links made key: {door.count} calls, p50 {1e3 * door.p50_s:.1f} ms, "
+            f"p99 {1e3 * door.p99_s:.1f} ms (goal: 20 ms)"
+        )
     for check in result.checks:
         view.say(f"  {'[green]held[/]  ' if check.held else '[bold red]FAILED[/]'}  {check.text}")
     view.say(f"started {format_utc(result.started_utc_s)}, took {result.duration_s:.1f} s; report: [bold]{report}[/]")

@@ -14,6 +14,7 @@ from qanat import __version__
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
+    LinkFailed,
     PeerProtocolError,
     QanatError,
     QuantumLayerError,
@@ -28,14 +29,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+network_app = typer.Typer(help="Look at a network before it runs.", no_args_is_help=True)
+app.add_typer(network_app, name="network")
+
 NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
+
+DEFAULT_NETWORK = "beijing-shanghai"
 
 WHOSE_FAULT = {
     ConfigurationError: "configuration",
     RequestError: "request",
     PeerProtocolError: "peer or line",
     QuantumLayerError: "quantum layer",
+    LinkFailed: "quantum layer",
     KeyManagementError: "key management",
 }
 
@@ -83,7 +90,7 @@ def main(
 
 @app.command()
 def demo(
-    network: NetworkArgument = "three-nodes",
+    network: NetworkArgument = DEFAULT_NETWORK,
     file: Annotated[Path | None, typer.Option(help="The file to send (default: 10 MB made for the run).")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("qanat-report"),
     json: JsonOption = False,
@@ -96,7 +103,7 @@ def demo(
 
 @app.command()
 def up(
-    network: NetworkArgument = "three-nodes",
+    network: NetworkArgument = DEFAULT_NETWORK,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder of stores and certificates; by default qanat/NETWORK in the XDG data home."),
@@ -165,6 +172,29 @@ def bench(
     from qanat.apps.cli.bench import run_bench
 
     _end_with(run_bench, names or [], as_json=json)
+
+
+@network_app.command()
+def check(
+    network: NetworkArgument,
+    json: JsonOption = False,
+) -> None:
+    """Check a network and tell what to expect: rates of every link, routes, weak points."""
+    from qanat.apps.cli.network import run_check
+
+    _end_with(run_check, network, as_json=json)
+
+
+@network_app.command()
+def show(
+    network: NetworkArgument,
+    out: Annotated[Path | None, typer.Option(help="Draw the map into this file, .svg or .png.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Draw a network on a map, or print its sites and links."""
+    from qanat.apps.cli.network import run_show
+
+    _end_with(run_show, network, out=out, as_json=json)
 
 
 if __name__ == "__main__":

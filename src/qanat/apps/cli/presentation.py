@@ -15,6 +15,9 @@ from qanat.ground.events import STEP_TEXTS, Event, EventKind
 PIPE_WIDTH = 160
 """Columns where no terminal sets them: a log keeps its lines whole."""
 
+MOST_LINKS_FOLLOWED = 4
+"""Where more links than these are set to work at once, a bar counts them."""
+
 NOTES = {
     EventKind.BLOCK_DROPPED: "a block was dropped",
     EventKind.RELAY_FAILED: "a relay failed; its pads are spent, another try follows",
@@ -63,6 +66,8 @@ class RunView:
         )
         self._bars: dict[str, TaskID] = {}
         self._steps_shown: set[tuple[str | None, int]] = set()
+        self._at_work: set[str] = set()
+        self._done: set[str] = set()
 
     def __enter__(self) -> RunView:
         self._progress.start()
@@ -89,6 +94,7 @@ class RunView:
             if (event.request_id, event.step) in self._steps_shown:
                 return  # later batches of keys of the same request
             self._steps_shown.add((event.request_id, event.step))
+            self._note_orders(event)
             self.say(f"  [bold cyan]({event.step:>2})[/] {STEP_TEXTS[event.step]} [dim]at {event.node}[/]")
         elif event.kind is EventKind.LINK_QUALITY:
             data = event.data
@@ -96,9 +102,22 @@ class RunView:
             self.show_progress(
                 f"{name}: photons to key", fraction, f"{float(str(data.get('link_time_s', 0))):.1f} s of light"
             )
+            if fraction >= 1.0 and name in self._at_work:
+                self._note_done(name)
         elif event.kind in NOTES:
             why = event.data.get("text") or event.data.get("why") or ""
             self.say(f"  [yellow]{NOTES[event.kind]}[/] at {event.node}: {why}")
+
+    def _note_orders(self, event: Event) -> None:
+        """Begin to count the links that a request waits for, where they are too many to follow one by one."""
+        links = event.data.get("links")
+        if event.kind is EventKind.GENERATION_ORDERED and isinstance(links, list) and len(links) > MOST_LINKS_FOLLOWED:
+            self._at_work, self._done = set(map(str, links)), set()
+
+    def _note_done(self, link: str) -> None:
+        self._done.add(link)
+        total = len(self._at_work)
+        self.show_progress("key on the links", len(self._done) / total, f"{len(self._done)} of {total}")
 
     def show_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table."""

@@ -1,4 +1,4 @@
-"""Charts of a run: the life of the key, pools over time, rate against loss, deviations from the model."""
+"""Charts of a run: the life of the key, rate against loss, one deviation from the model; and the axes of all charts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from dataclasses import dataclass
 
 from qanat.apps.pictures.svg import Sheet, round_step
 from qanat.apps.report import wording
-from qanat.apps.report.result import LifeStage, PoolSample
-
-NUM_COLOURS = 6
-"""Series colours of the style sheet, ``c0`` to ``c5``; a seventh series begins again."""
+from qanat.apps.report.result import LifeStage
 
 
 def draw_life(stages: Sequence[LifeStage], *, title: str) -> str:
@@ -83,90 +80,69 @@ def ticks(low: float, high: float, *, about: int) -> list[float]:
     return [round(number * step, 9) for number in range(math.ceil(low / step), math.floor(high / step + 1e-9) + 1)]
 
 
-def draw_pools(samples: Sequence[PoolSample]) -> str:
-    """Return the pools' levels over time, in steps, each named at its right end."""
-    start_s = min(sample.monotonic_s for sample in samples)
-    span_s = max(1e-3, max(sample.monotonic_s for sample in samples) - start_s)
-    top_bits = max(1.0, max(sample.num_bits for sample in samples) * 1.05)
-    sheet = Sheet(980, 320, label="key in the pools over time")
-    axes = Axes(70, 16, 640, 258, (0, span_s), (0, top_bits))
-    axes.draw(
-        sheet,
-        x_ticks=ticks(0, span_s, about=8),
-        y_ticks=[(value, wording.short_bits(value) if value else "0") for value in ticks(0, top_bits, about=5)],
-    )
-    sheet.text(axes.left + axes.width / 2, 314, "seconds since the first look", "tiny muted", anchor="middle")
-    names = sorted({sample.pool for sample in samples})
-    ends: list[tuple[float, str, int]] = []
-    for place, name in enumerate(names):
-        series = sorted((sample.monotonic_s, sample.num_bits) for sample in samples if sample.pool == name)
-        points = [(axes.x(series[0][0] - start_s), axes.y(series[0][1]))]
-        for moment_s, num_bits in series[1:]:
-            x = axes.x(moment_s - start_s)
-            points += [(x, points[-1][1]), (x, axes.y(num_bits))]
-        points.append((axes.left + axes.width, points[-1][1]))
-        sheet.polyline(points, f"series c{place % NUM_COLOURS}")
-        ends.append((points[-1][1], name, place))
-    _draw_names(sheet, ends, x=axes.left + axes.width)
-    return sheet.render()
-
-
-def _draw_names(sheet: Sheet, ends: Sequence[tuple[float, str, int]], *, x: float) -> None:
-    """Name each series at its end; names that would touch are moved apart."""
-    places: list[float] = []
-    for y, _, _ in sorted(ends):
-        places.append(max(y, places[-1] + 15) if places else y)
-    overhang = max(0.0, places[-1] - 280)
-    for (y, name, place), at in zip(sorted(ends), places, strict=True):
-        label_y = at - overhang
-        sheet.line(x, y, x + 14, label_y, f"stroke c{place % NUM_COLOURS}")
-        sheet.text(x + 18, label_y + 4, name, "tiny")
-
-
 @dataclass(frozen=True, slots=True)
 class RatePoint:
-    """A secret rate at a loss; ``series`` is ``paper``, ``drawn`` or ``model``."""
+    """A secret rate at a loss; ``series`` is ``paper`` or ``drawn``."""
 
     series: str
     loss_db: float
     rate_bits_per_s: float
 
 
-def draw_rates(points: Sequence[RatePoint]) -> str:
-    """Return secret rate against loss, rate logarithmic."""
+@dataclass(frozen=True, slots=True)
+class RateCurve:
+    """Secret rate over loss by formula: (dB, bit/s) in order of loss. ``style`` is ``solid`` or ``dashed``."""
+
+    text: str
+    style: str
+    points: Sequence[tuple[float, float]]
+
+
+def draw_rates(points: Sequence[RatePoint], curves: Sequence[RateCurve] = ()) -> str:
+    """Return secret rate against loss, rate logarithmic; curves are clipped to the frame."""
     rates = [point.rate_bits_per_s for point in points if point.rate_bits_per_s > 0]
     losses = [point.loss_db for point in points]
-    low, high = 10 ** math.floor(math.log10(min(rates))), 10 ** math.ceil(math.log10(max(rates) * 1.01))
-    sheet = Sheet(520, 330, label="secret rate against loss")
-    axes = Axes(70, 26, 430, 250, (min(losses) - 1.5, max(losses) + 1.5), (low, high), is_log=True)
+    low, high = round_step(0.9 * min(rates)), 1 / round_step(1 / (1.2 * max(rates)))
+    sheet = Sheet(520, 350, label="secret rate against loss")
+    axes = Axes(62, 26, 446, 274, (min(losses) - 1, max(losses) + 1), (low, high), is_log=True)
     marks = [
         (step * 10.0**power, f"{step * 10.0**power / 1e3:g}")
-        for power in range(round(math.log10(low)), round(math.log10(high)) + 1)
+        for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         for step in (1, 2, 5)
-        if low <= step * 10.0**power <= high
+        if low * 0.999 <= step * 10.0**power <= high * 1.001
     ]
     axes.draw(sheet, x_ticks=ticks(*axes.x_range, about=8), y_ticks=marks)
-    sheet.text(axes.left + axes.width / 2, 318, "loss of the fibre (dB)", "tiny muted", anchor="middle")
+    sheet.text(axes.left + axes.width / 2, 342, "loss of the fibre (dB)", "tiny muted", anchor="middle")
     sheet.text(axes.left - 8, 11, "kbit/s", "tiny muted", anchor="end")
+    for curve in curves:
+        inside = [point for point in curve.points if low <= point[1] <= high]
+        sheet.polyline([(axes.x(loss_db), axes.y(rate)) for loss_db, rate in inside], f"series curve {curve.style}")
     for point in points:
         if point.rate_bits_per_s > 0:
-            _draw_mark(sheet, point.series, axes.x(point.loss_db), axes.y(point.rate_bits_per_s))
-    for place, (series, text) in enumerate(
-        (("paper", "paper, Table 1"), ("drawn", "this run, photon level"), ("model", "this model, same block"))
-    ):
-        if any(point.series == series for point in points):
-            _draw_mark(sheet, series, 330, 40 + 18 * place)
-            sheet.text(342, 44 + 18 * place, text, "tiny")
+            draw_mark(sheet, point.series, axes.x(point.loss_db), axes.y(point.rate_bits_per_s))
+    _draw_rates_legend(sheet, {point.series for point in points}, curves)
     return sheet.render()
 
 
-def _draw_mark(sheet: Sheet, series: str, x: float, y: float) -> None:
+def _draw_rates_legend(sheet: Sheet, series: set[str], curves: Sequence[RateCurve]) -> None:
+    x, y = 300.0, 34.0
+    for name, text in (("paper", "paper, Table 1"), ("drawn", "this run, photon level")):
+        if name in series:
+            draw_mark(sheet, name, x, y)
+            sheet.text(x + 16, y + 4, text, "tiny halo-paper")
+            y += 18
+    for curve in curves:
+        sheet.line(x - 10, y, x + 10, y, f"series curve {curve.style}")
+        sheet.text(x + 16, y + 4, curve.text, "tiny halo-paper")
+        y += 18
+
+
+def draw_mark(sheet: Sheet, series: str, x: float, y: float) -> None:
+    """Draw the mark of a series (``paper``, or ``drawn`` at photon level) about a point."""
     if series == "paper":
         sheet.polygon([(x, y - 7), (x + 7, y), (x, y + 7), (x - 7, y)], "mark-paper")
-    elif series == "model":
-        sheet.line(x - 8, y, x + 8, y, "mark-model")
     else:
-        sheet.circle(x, y, 5, "mark-drawn")
+        sheet.circle(x, y, 4, "mark-drawn")
 
 
 def draw_deviation(deviation_sigma: float) -> str:

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import jinja2
 
 from qanat.apps.pictures.map import draw_map
-from qanat.apps.report import wording
-from qanat.apps.report.charts import NUM_COLOURS, RatePoint, draw_deviation, draw_life, draw_pools, draw_rates
-from qanat.apps.report.result import DemoResult, IntensitySample, LinkResult, Provenance
+from qanat.apps.report import comparison, line, sections, wording
+from qanat.apps.report.charts import draw_life, draw_rates
+from qanat.apps.report.deviations import FEWEST, all_deviations, draw_deviations, spread_of
+from qanat.apps.report.line_picture import draw_line
+from qanat.apps.report.pools_picture import NUM_COLOURS, NUM_SHADES, draw_pools
+from qanat.apps.report.result import DemoResult, LinkResult, Provenance
 from qanat.apps.report.steps_picture import Request, delivered_requests, draw_steps
+from qanat.apps.report.wall_time import MAKING, draw_wall_time, stretches_of, total_of_phases
 from qanat.ground.clock import format_utc
 from qanat.ground.data import read_text
 from qanat.ground.identifiers import LinkId
 from qanat.ground.units import format_rate, format_size
-
-PAPER_BACKBONE = (
-    (10.3, 235.4e3, "least loss, greatest rate"),
-    (16.0, 79.3e3, "mean loss, mean rate"),
-    (20.5, 28.1e3, "greatest loss, least rate"),
-)
-"""Loss (dB), secret rate (bit/s) and what they are of the backbone's 31 spans (Nature 589, 214, Table 1)."""
 
 MARKS: dict[Provenance, tuple[str, str]] = {
     "input": ("I", "input: from the network file, a data sheet or a choice made beforehand"),
     "predicted (photon level)": ("P", "predicted at photon level: clicks were drawn one by one, then really distilled"),
     "predicted (model)": ("M", "predicted by a formula, without drawing anything"),
     "live run": ("R", "seen in this run"),
-    "paper": ("T", "printed in the paper's Table 1"),
+    "paper": ("T", "printed in the paper (Nature 589, 214, 2021): its Table 1, Fig. 4 and text"),
 }
 """The letter beside a number, and its meaning."""
 
@@ -45,7 +40,16 @@ GLOSSARY = (
     ("gain", "clicks per pulse sent"),
     ("pad", "secret bits that hide one authentication tag or one relayed key, used once and destroyed"),
     ("trusted relay", "a node where keys exist in clear while it passes them on; whoever holds it can read them"),
+    ("span", "a link between two neighbours of a long line; backbone spans are those that Table 1 counts"),
+    ("pool", "the key in stock at both ends of a link, or between two users, that may still be spent"),
+    ("door", "the interface by which applications ask a site for keys (ETSI GS QKD 014)"),
 )
+
+MANY_LINKS = 6
+"""With more links than this, tables of details are folded."""
+
+LEAST_HOPS_DRAWN = 4
+"""A way of fewer hops is seen in the table at a glance."""
 
 
 def render_report(result: DemoResult) -> str:
@@ -53,35 +57,59 @@ def render_report(result: DemoResult) -> str:
 
     Raises KeyError when the events do not hold the causes of a delivery.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    requests = delivered_requests(result.events)
+    hops = line.hops_of_key(result)
+    context = {
+        **_header(result),
+        **_links(result),
+        **_paper(result),
+        **_details(result),
+        **_run(result, requests),
+        "map": draw_map(result.network, {LinkId(link.link_id): link.secret_rate_bits_per_s for link in result.links}),
+        "hops": hops,
+        "line_picture": draw_line(hops) if len(hops) >= LEAST_HOPS_DRAWN else "",
+        "has_backbone": any(hop.is_backbone for hop in hops),
+        "requests": [(request, draw_steps(request), _request_text(request)) for request in requests],
+        "glossary": GLOSSARY,
+    }
+    return _environment().get_template("report.html.j2").render(context, sections=_sections(context))
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        loader=jinja2.FunctionLoader(lambda name: read_text("apps.report", name)),
+    )
     environment.filters |= {
         "count": wording.count,
         "kbit": wording.kilobits_per_s,
+        "milliseconds": wording.milliseconds,
         "percent": wording.percent,
         "rate": format_rate,
         "scientific": wording.scientific,
         "seconds": wording.seconds,
         "size": format_size,
     }
-    requests = delivered_requests(result.events)
-    return environment.from_string(read_text("apps.report", "report.html.j2")).render(
-        result=result,
-        title=result.network.title or result.network.name,
-        started=format_utc(result.started_utc_s)[:19].replace("T", " "),
-        summary=_summary(result),
-        site_titles={site.name: site.title or site.name for site in result.network.sites},
-        map=draw_map(result.network, {LinkId(link.link_id): link.secret_rate_bits_per_s for link in result.links}),
-        requests=[(request, draw_steps(request), _request_text(request)) for request in requests],
-        marks=MARKS,
-        lives=[(link, draw_life(link.life, title=link.link_id)) for link in result.links if link.life],
-        rates=draw_rates(_rate_points(result.links)),
-        paper=[(*row, _at_loss(result.links, row[0])) for row in PAPER_BACKBONE],
-        samples=[(link, sample, _deviations(sample)) for link in result.links for sample in link.intensities],
-        pools=draw_pools(result.pool_samples) if result.pool_samples else "",
-        glossary=GLOSSARY,
-        colours=NUM_COLOURS,
-        clock=lambda utc_s: format_utc(utc_s)[11:23],
-    )
+    return environment
+
+
+def _header(result: DemoResult) -> dict[str, object]:
+    hops = line.hops_of_key(result)
+    shown, folded = sections.divided(result.checks)
+    return {
+        "result": result,
+        "title": result.network.title or result.network.name,
+        "started": format_utc(result.started_utc_s)[:19].replace("T", " "),
+        "summary": _summary(result),
+        "tiles": sections.tiles_of(result, hops, line.bounding_link(hops)),
+        "checks_shown": shown,
+        "checks_folded": folded,
+        "marks": MARKS,
+        "colours": NUM_COLOURS,
+        "shades": NUM_SHADES,
+    }
 
 
 def _summary(result: DemoResult) -> str:
@@ -93,8 +121,9 @@ def _summary(result: DemoResult) -> str:
     route = [titles.get(node, node) for node in first.key_route]
     relays = len(route) - 2
     way = f"over {relays} trusted relay{'s' if relays != 1 else ''}" if relays > 0 else "over one link"
+    ends = f" went from {route[0]} to {route[-1]}" if route else " was sent"
     return (
-        f"{first.name} ({format_size(first.size_bytes)}) went from {route[0]} to {route[-1]} under "
+        f"{first.name} ({format_size(first.size_bytes)}){ends} under "
         f"{wording.count(first.num_keys)} keys of 128 bits. The keys were made from simulated photons on "
         f"{len(result.links)} link{'s' if len(result.links) != 1 else ''}, distilled at both ends by programs that "
         f"share nothing but messages, and passed {way} by one-time pad."
@@ -110,27 +139,101 @@ def _request_text(request: Request) -> str:
     )
 
 
-def _rate_points(links: Sequence[LinkResult]) -> list[RatePoint]:
-    points = [RatePoint("paper", loss_db, rate) for loss_db, rate, _ in PAPER_BACKBONE]
-    for link in links:
-        points.append(RatePoint("drawn", link.loss_db, link.secret_rate_bits_per_s))
-        if link.predicted is not None:
-            points.append(RatePoint("model", link.loss_db, link.predicted.secret_rate_bits_per_s))
-    return points
+def _links(result: DemoResult) -> dict[str, object]:
+    hops = line.hops_of_key(result)
+    bounding = line.bounding_link(hops)
+    with_key = {link.link_id for link in result.links}
+    return {
+        "links": line.in_order(result.links, hops),
+        "many_links": len(result.links) > MANY_LINKS,
+        "silent_links": [link.name for link in result.network.links if link.name not in with_key],
+        "proofs": list(dict.fromkeys(link.proof for link in result.links)),
+        "backbone": sections.backbone_table(result),
+        "bounding": bounding if len(hops) > 1 else None,
+        "end_to_end": _end_to_end(hops) if bounding else None,
+    }
 
 
-def _at_loss(links: Sequence[LinkResult], loss_db: float) -> LinkResult | None:
-    return next((link for link in links if abs(link.loss_db - loss_db) < 0.05), None)
+def _end_to_end(hops: list[line.Hop]) -> comparison.Finding:
+    rates = [hop.result.secret_rate_bits_per_s for hop in hops if hop.result is not None]
+    return comparison.STATEMENT_4A.judge(rates)
 
 
-def _deviations(sample: IntensitySample) -> dict[str, tuple[float, str]]:
-    """Return, for gain and QBER, the distance from the model in standard errors and its picture."""
-    deviations = {}
-    for name, value, sigma, model in (
-        ("gain", sample.gain, sample.gain_sigma, sample.gain_model),
-        ("qber", sample.qber, sample.qber_sigma, sample.qber_model),
-    ):
-        if value is not None and model is not None and sigma:
-            distance = (value - model) / sigma
-            deviations[name] = (distance, draw_deviation(distance))
-    return deviations
+def _paper(result: DemoResult) -> dict[str, object]:
+    spans = sections.known_spans(line.spans_of(line.backbone_links(result)))
+    rows = comparison.compare(spans) if spans else []
+    blocks = [wording.short_bits(block) if block else "endless" for block in comparison.BLOCKS_BITS]
+    return {
+        "comparison": rows,
+        "num_holding": [
+            sum(row.run.holds for row in rows),
+            *(sum(row.predicted[place].holds for row in rows) for place in range(len(blocks))),
+        ],
+        "blocks": blocks,
+        "run_block": wording.short_bits(result.links[0].block_bits) if result.links else "",
+        "slow_spans": comparison.slow_spans(spans, sections.LEAST_RATES_BITS_PER_S),
+        "formula_f_ec": comparison.FORMULA_F_EC,
+        "rates": draw_rates(sections.rate_points(result.links), sections.rate_curves(result.links)),
+        "paper": sections.beside_paper(result.links),
+    }
+
+
+def _details(result: DemoResult) -> dict[str, object]:
+    hops = line.hops_of_key(result)
+    details = [link for link in line.in_order(result.links, hops) if link.life or link.intensities]
+    backbone = {link.link_id for link in line.backbone_links(result)}
+    telling = line.telling_links(details, line.bounding_link(hops), backbone=backbone)
+    deviations = all_deviations(result.links)
+    is_crowd = len(deviations) >= FEWEST
+    return {
+        "details": details,
+        "telling": [link.link_id for link in telling],
+        "life_picture": _life_picture,
+        "deviation_pictures": sections.deviation_pictures,
+        "spread": spread_of(deviations) if is_crowd else None,
+        "spread_picture": draw_deviations(deviations) if is_crowd else "",
+    }
+
+
+def _life_picture(link: LinkResult) -> str:
+    return draw_life(link.life, title=link.link_id)
+
+
+def _run(result: DemoResult, requests: list[Request]) -> dict[str, object]:
+    stretches = stretches_of(result, requests)
+    order = [hop.link.name for hop in line.hops_of_key(result)]
+    accounts = result.relays
+    return {
+        "pools": draw_pools(result.pool_samples, order=order) if result.pool_samples else "",
+        "has_ready_pool": any(sample.is_end_to_end for sample in result.pool_samples),
+        "wall_time": draw_wall_time(stretches) if stretches else "",
+        "making_s": dict(total_of_phases(stretches)).get(MAKING, 0.0),
+        "most_light_s": max((link.light_s for link in result.links), default=0.0),
+        "door_goal_s": sections.DOOR_GOAL_S,
+        "accounts_due": sum(one.num_hops * one.key_bits + one.authentication_bits for one in accounts),
+        "accounts_balanced": all(one.is_balanced for one in accounts),
+        "long_ways": sorted({transfer.key_route for transfer in result.transfers if len(transfer.key_route) > 5}),
+        "clock": lambda utc_s: format_utc(utc_s)[11:23],
+    }
+
+
+def _sections(context: dict[str, object]) -> list[tuple[str, str]]:
+    """Return anchor and name of every section that the page has."""
+    result = context["result"]
+    assert isinstance(result, DemoResult)
+    candidates = (
+        ("network", "Network", True),
+        ("line", "End to end", context["hops"]),
+        ("steps", "Ten steps", True),
+        ("links", "Links", True),
+        ("paper", "Beside the paper", True),
+        ("life", "Life of a key", context["details"]),
+        ("model", "Beside the model", context["spread"]),
+        ("pools", "Pools", context["pools"]),
+        ("time", "Time", context["wall_time"] or result.door_latency),
+        ("accounts", "Accounts", result.relays),
+        ("files", "Files", result.transfers),
+        ("events", "Events", context["requests"]),
+        ("words", "Words", True),
+    )
+    return [(anchor, name) for anchor, name, is_there in candidates if is_there]

@@ -91,8 +91,19 @@ def _draw_step(sheet: Sheet, event: Event, y: float, *, since_s: float) -> None:
     sheet.circle(16, y, 11, "badge")
     sheet.text(16, y + 4, str(event.step), "badge-text", anchor="middle")
     sheet.text(36, y - 1, STEP_TEXTS[event.step or 0], "label")
-    sheet.text(36, y + 13, f"{event.kind.value}, {event.node}", "tiny muted")
+    sheet.text(36, y + 13, f"{event.kind.value}, {event.node}{_extent(event)}", "tiny muted")
     sheet.text(TIME_X, y + 13, f"+{wording.seconds(since_s)}", "tiny mono", anchor="end")
+
+
+def _extent(event: Event) -> str:
+    """Return how much a step was about, where its event says so: nodes of a route, links, keys."""
+    route, links, num_keys = (event.data.get(name) for name in ("route", "links", "num_keys"))
+    if isinstance(num_keys, int):
+        return f", {wording.count(num_keys)} key{'s' if num_keys != 1 else ''}"
+    for items, noun in ((links, "link"), (route, "node")):
+        if isinstance(items, Sequence) and not isinstance(items, str):
+            return f", {len(items)} {noun}{'s' if len(items) != 1 else ''}"
+    return ""
 
 
 def _draw_message(sheet: Sheet, event: Event, y: float, lanes: dict[str, float]) -> None:

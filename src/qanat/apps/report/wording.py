@@ -41,3 +41,8 @@ def short_bits(num_bits: float) -> str:
         if abs(num_bits) >= factor:
             return f"{num_bits / factor:.3g} {unit}"
     return f"{num_bits:.0f} bit"
+
+
+def milliseconds(value_s: float) -> str:
+    """Return a short span of time in milliseconds, to a tenth below ten: ``3.2 ms``, ``41 ms``."""
+    return f"{1e3 * value_s:.1f} ms" if value_s < 0.00995 else f"{1e3 * value_s:,.0f} ms"

@@ -18,6 +18,7 @@ from qanat.ground.errors import (
     KeyManagementError,
     KeyNotFound,
     KeyShortage,
+    LinkFailed,
     NoRoute,
     NotEntitled,
     PeerProtocolError,
@@ -110,9 +111,10 @@ def read_error(status: int, body: bytes, *, retry_after: str | None = None) -> Q
         error = parsed(Error, body)
     except BadParameter:
         error = Error(message=f"the key manager answered {status} without an Error object")
-    message = f"the key manager answered {status}: {error.message}"
+    remedy = error.qanat_remedy or ""
+    message = f"the key manager answered {status}: {error.message.removesuffix(f' ({remedy})')}"
     if (fault := _FAULTS.get(error.qanat_fault or "")) is not None:
-        return fault(message)
+        return fault(message, remedy=remedy)
     match status:
         case 400 if error.message == KEYS_NOT_FOUND:
             return KeyNotFound(message, remedy="ask for each key once, at the slave's key manager, naming its master")
@@ -121,7 +123,8 @@ def read_error(status: int, body: bytes, *, retry_after: str | None = None) -> Q
         case 401:
             return NotEntitled(message)
         case 503 if error.qanat_retry_after_s is not None:
-            return KeyShortage(message, retry_after_s=error.qanat_retry_after_s)
+            shortage = LinkFailed if error.qanat_fault == LinkFailed.__name__ else KeyShortage
+            return shortage(message, remedy=remedy, retry_after_s=error.qanat_retry_after_s)
         case 503 if retry_after is not None and retry_after.isdecimal():
             return KeyShortage(message, retry_after_s=float(retry_after))
         case 503:

@@ -78,7 +78,7 @@ def error_answer(error: QanatError, *, told: bool = False) -> Answer:
     """
     headers: tuple[tuple[bytes, bytes], ...] = HEADERS
     message = str(error)
-    ours: dict[str, Json] = {"qanat_fault": type(error).__name__}
+    ours: dict[str, Json] = {"qanat_fault": type(error).__name__, "qanat_remedy": error.remedy}
     match error:
         case KeyNotFound():
             status, message = 400, KEYS_NOT_FOUND

@@ -78,9 +78,10 @@ class KeyIDs(_Object):
 class Error(_Object):
     """Body of every answer that is not 200 (clause 6.5); 401 has one too, because clients parse it.
 
-    ``qanat_fault`` and ``qanat_retry_after_s`` are there only when the request used an extension of ours.
+    The other three are there only when the request used an extension of ours; ``message`` ends with the remedy.
     """
 
     message: str
     qanat_fault: str | None = None
+    qanat_remedy: str | None = None
     qanat_retry_after_s: float | None = None

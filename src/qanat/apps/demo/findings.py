@@ -1,44 +1,31 @@
-"""The demonstration: a network comes up, a file and a letter cross it on keys made from photons, and all is checked."""
+"""What a demonstration found: links, transfers and relays from its events, and the checks that it set out to hold."""
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
-from qanat.adapters.system import SystemEntropy
-from qanat.apps import machine
-from qanat.apps.bootstrap import Service
-from qanat.apps.event_log import EventLog
 from qanat.apps.proof import KeyProof
 from qanat.apps.report import (
     Check,
-    DemoResult,
     IntensitySample,
     LinkPrediction,
     LinkResult,
-    PoolSample,
     RelayAccount,
     Transfer,
     life_of_key,
 )
-from qanat.apps.transfer import Courier, Delivery
-from qanat.ground.errors import ConfigurationError
+from qanat.apps.transfer import Delivery
 from qanat.ground.events import Event, EventKind, Json, chain
 from qanat.ground.identifiers import EventId
-from qanat.ground.network import Application, Link, Network
-from qanat.ground.units import format_size
+from qanat.ground.network import Link, Network
 from qanat.physics.analytic import link_model
 from qanat.physics.systems import system_named
 from qanat.protocols.decoy import BASIS_NAMES, INTENSITY_NAMES, SecurityParameters
 from qanat.quantum_layer.forecast import link_forecast
-from qanat.services.file import Progress
 
-GENERATED_FILE_BYTES = 10_000_000
-LETTER = "From {sender} to {receiver}: keys are born from photons, carried by a relay we trust, and used once.\n"
-SAMPLE_PERIOD_S = 0.25
+FEW_LINKS = 6
+"""Up to so many links each has a line of its own among the checks."""
 TERM_TEXTS = {
     "entropy_rectilinear": "+ unknown to Eve, rectilinear basis",
     "entropy_diagonal": "+ unknown to Eve, diagonal basis",
@@ -50,135 +37,20 @@ WITH_SHORTAGE = (1, 2, 3, 5, 6, 7, 8, 4, 9, 10)
 WITH_ENOUGH = (1, 2, 3, 4, 9, 10)
 
 
-class View(Protocol):
-    """Who watches the demonstration."""
-
-    def say(self, text: str) -> None: ...
-
-    def on_event(self, event: Event) -> None: ...
-
-    def show_progress(self, name: str, fraction: float, note: str = "") -> None: ...
-
-
-async def demonstrate(network: Network, folder: Path, *, file: Path | None, view: View) -> DemoResult:
-    """Run the demonstration in ``folder`` (empty) and return what it found. Raises what any part raises."""
-    sender, receiver = _correspondents(network)
-    source = file or _generated_file(folder / "sent")
-    letter = folder / "sent" / "letter.txt"
-    letter.parent.mkdir(parents=True, exist_ok=True)
-    letter.write_text(LETTER.format(sender=sender.name, receiver=receiver.name), encoding="utf-8")
-    (folder / "received").mkdir()
-
-    proof = KeyProof(SystemEntropy())
-    with EventLog(keep=True) as log:
-        log.listen(view.on_event)
-        service = Service(
-            network, folder / "network", log=log, num_workers=_num_workers(), wrap_module=proof.watch_module
-        )
-        view.say("preparing (once): compiling and loading the kernels")
-        began_s, began_utc_s = service.clock.monotonic_s(), service.clock.utc_s()
-        async with service:
-            await service.warm_up()
-            view.say(f"{network.title or network.name}: {len(service.managers)} key managers answer, pools are empty")
-            courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
-            deliveries = []
-            async with _PoolSampler(service) as sampler:
-                for path in (source, letter):
-                    view.say(f"{sender.name} sends {path.name} ({format_size(path.stat().st_size)}) to {receiver.name}")
-                    target = folder / "received" / path.name
-                    deliveries.append(await courier.deliver(path, target, on_progress=_file_progress(view, path)))
-        duration_s = service.clock.monotonic_s() - began_s
-    links = [_link_result(link, log.events, proof) for link in network.links if _figures(link, log.events)]
-    transfers = [_transfer(delivery, log.events) for delivery in deliveries]
-    relays = _relay_accounts(log.events)
-    return DemoResult(
-        network=network,
-        events=log.events,
-        links=links,
-        transfers=transfers,
-        checks=_checks(links, deliveries, relays, log.events, proof),
-        started_utc_s=began_utc_s,
-        duration_s=duration_s,
-        pool_samples=sampler.samples,
-        relays=relays,
-        software=machine.versions(),
-        machine={"machine": machine.machine()},
-    )
-
-
 def steps_of(events: Sequence[Event], delivered: str) -> list[Event]:
     """Return the steps of a request from 1 to 10: the chain of causes of its delivery."""
     return [event for event in chain(events, EventId(delivered)) if event.step is not None]
-
-
-def _num_workers() -> int:
-    return max(1, machine.num_cores() - 1)
-
-
-def _correspondents(network: Network) -> tuple[Application, Application]:
-    for sender in network.applications:
-        for receiver in network.applications:
-            if sender.site != receiver.site:
-                return sender, receiver
-    raise ConfigurationError(
-        f"network {network.name!r} has no two applications at different sites",
-        remedy="the demonstration sends from one site to another: put an application at each of two",
-    )
-
-
-def _generated_file(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    path = folder / "file-10MB.bin"
-    path.write_bytes(SystemEntropy().public_bytes(GENERATED_FILE_BYTES))
-    return path
-
-
-def _file_progress(view: View, path: Path) -> Callable[[Progress], None]:
-    def show(progress: Progress) -> None:
-        total = progress.total_bytes or progress.done_bytes or 1
-        view.show_progress(path.name, progress.done_bytes / total, format_size(progress.done_bytes))
-
-    return show
-
-
-class _PoolSampler:
-    """Looks at the pools of every first end now and then, once more at the end; both ends hold the same."""
-
-    def __init__(self, service: Service) -> None:
-        self.samples: list[PoolSample] = []
-        self._service = service
-
-    async def __aenter__(self) -> _PoolSampler:
-        self._sampling = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._sampling.cancel()
-        await asyncio.gather(self._sampling, return_exceptions=True)
-        if kind is None:
-            await self._sample()
-
-    async def _run(self) -> None:
-        while True:
-            await self._sample()
-            await asyncio.sleep(SAMPLE_PERIOD_S)
-
-    async def _sample(self) -> None:
-        now_s = self._service.clock.monotonic_s()
-        for link in self._service.network.links:
-            levels = await self._service.stores[link.ends[0]].levels()
-            stock = sum(
-                level.available_bits
-                for pool, level in levels.items()
-                if pool.link_id == link.link_id and not pool.is_reserve
-            )
-            self.samples.append(PoolSample(now_s, link.name, stock))
 
 
 def _figures(link: Link, events: Sequence[Event]) -> list[Mapping[str, Json]]:
     """Return the figures of a link's finished blocks; none for a link that no route needed."""
     told = [e.data for e in events if e.kind is EventKind.LINK_QUALITY and e.data.get("link_id") == link.link_id]
     return [data for data in told if data["progress"] == 1]
+
+
+def link_results(network: Network, events: Sequence[Event], proof: KeyProof) -> list[LinkResult]:
+    """Return the rows of all links that made a block, in the network's order."""
+    return [_link_result(link, events, proof) for link in network.links if _figures(link, events)]
 
 
 def _link_result(link: Link, events: Sequence[Event], proof: KeyProof) -> LinkResult:
@@ -269,9 +141,9 @@ def _intensities(link: Link, details: Mapping[str, float]) -> tuple[IntensitySam
     return tuple(samples)
 
 
-def _transfer(delivery: Delivery, events: Sequence[Event]) -> Transfer:
-    relayed = [e for e in events if e.kind is EventKind.KEYS_RELAYED and e.request_id == delivery.request_id]
-    routes = [tuple(map(str, route)) for e in relayed if isinstance(route := e.data.get("route"), list)]
+def transfer(delivery: Delivery, events: Sequence[Event]) -> Transfer:
+    given = [e for e in events if e.kind is EventKind.KEY_GIVEN and e.request_id == delivery.request_id]
+    routes = [tuple(map(str, route)) for e in given if isinstance(route := e.data.get("route"), list)]
     return Transfer(
         name=delivery.name,
         size_bytes=delivery.size_bytes,
@@ -285,7 +157,7 @@ def _transfer(delivery: Delivery, events: Sequence[Event]) -> Transfer:
     )
 
 
-def _relay_accounts(events: Sequence[Event]) -> list[RelayAccount]:
+def relay_accounts(events: Sequence[Event]) -> list[RelayAccount]:
     """One account per relayed batch of keys, as the key manager that began it booked it."""
     return [
         RelayAccount(
@@ -299,7 +171,8 @@ def _relay_accounts(events: Sequence[Event]) -> list[RelayAccount]:
     ]
 
 
-def _checks(
+def checks(
+    network: Network,
     links: Sequence[LinkResult],
     deliveries: Sequence[Delivery],
     relays: Sequence[RelayAccount],
@@ -308,7 +181,7 @@ def _checks(
 ) -> list[Check]:
     return [
         *(Check(f"{d.name}: the received file equals the sent one", d.is_identical) for d in deliveries),
-        *(Check(f"{link.link_id}: every key block is the same at both ends", link.keys_identical) for link in links),
+        *_block_checks(links),
         Check(f"all {len(proof.keys)} keys of the applications are the same at both ends", proof.keys_are_identical()),
         Check(
             "the first request went through steps 1, 2, 3, 5, 6, 7, 8, 4, 9, 10, each the cause of the next",
@@ -322,7 +195,29 @@ def _checks(
             "QKD bits spent = hops x key bits + authentication bits, for every relayed batch",
             bool(relays) and all(account.is_balanced for account in relays),
         ),
+        *_prepared_checks(deliveries[1], events, network),
     ]
+
+
+def _block_checks(links: Sequence[LinkResult]) -> list[Check]:
+    if len(links) <= FEW_LINKS:
+        return [
+            Check(f"{link.link_id}: every key block is the same at both ends", link.keys_identical) for link in links
+        ]
+    return [
+        Check(
+            f"all {len(links)} links: every key block is the same at both ends",
+            all(link.keys_identical for link in links),
+        )
+    ]
+
+
+def _prepared_checks(letter: Delivery, events: Sequence[Event], network: Network) -> list[Check]:
+    """Where keys are prepared in idle time, the second request needs no relay: its keys lie at both ends already."""
+    if not network.prepared_keys:
+        return []
+    relayed = any(e.kind is EventKind.KEYS_RELAYED and e.request_id == letter.request_id for e in events)
+    return [Check("the second request's keys lay ready at both ends: idle time had relayed them", not relayed)]
 
 
 def _steps(events: Sequence[Event], delivery: Delivery) -> tuple[int | None, ...]:

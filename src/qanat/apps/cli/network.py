@@ -1,0 +1,235 @@
+"""``qanat network check`` and ``qanat network show``: what is in a network, what it would give, and its map."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from qanat.apps.cli.presentation import people_console, show_table
+from qanat.apps.network_review import Heading, LinkReview, NetworkReview, RouteReview, Spread, review
+from qanat.apps.networks import load_network
+from qanat.apps.pictures.map import draw_map_png, draw_map_svg
+from qanat.apps.pictures.png import can_draw
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.network import Network
+from qanat.ground.units import format_rate
+
+MOST_ROUTES = 20
+"""Routes that are printed for people; ``--json`` has all."""
+
+
+def run_check(name: str, *, as_json: bool) -> int:
+    """Check a network and tell what to expect of it. Returns 0 for a valid one; its reader raises for others."""
+    found = review(load_network(name))
+    if as_json:
+        print(json.dumps(_record(found), indent=2))
+    else:
+        _print_review(people_console(is_answer=True), found)
+    return 0
+
+
+def run_show(name: str, *, out: Path | None, as_json: bool) -> int:
+    """Draw a network into ``out``, or print it. Returns 0."""
+    network = load_network(name)
+    if out is not None:
+        _write_picture(network, out)
+    if as_json:
+        picture = None if out is None else str(out)
+        print(json.dumps({**network.model_dump(mode="json"), "picture": picture}, indent=2))
+    elif out is None:
+        _print_network(people_console(is_answer=True), network)
+    return 0
+
+
+def _write_picture(network: Network, out: Path) -> None:
+    if out.suffix.lower() not in (".svg", ".png"):
+        raise ConfigurationError(
+            f"{out} is no picture that can be written here", remedy="let its name end in .svg or .png"
+        )
+    rates = review(network).rates_bits_per_s
+    if out.suffix.lower() == ".svg":
+        content = draw_map_svg(network, rates).encode()
+    else:
+        content = draw_map_png(network, rates)
+        odd = [site.name for site in network.sites if not can_draw(site.title)]
+        if odd:
+            print(f"titles in letters that PNG lacks here are left out, of {', '.join(odd)}; use .svg", file=sys.stderr)
+    try:
+        out.write_bytes(content)
+    except OSError as fault:
+        raise ConfigurationError(f"cannot write {out}: {fault.strerror}", remedy="name a file that can be") from None
+    print(f"{out}: {len(network.sites)} sites, {len(network.links)} links, {len(content):,} bytes", file=sys.stderr)
+
+
+def _record(found: NetworkReview) -> dict[str, Any]:
+    return {
+        "network": found.network.name,
+        "title": found.network.title,
+        "valid": True,
+        "sites": {kind: sum(site.kind == kind for site in found.network.sites) for kind in ("user", "relay")},
+        "applications": {app.name: app.site for app in found.network.applications},
+        "systems": dict(found.systems),
+        "headings": [asdict(heading) for heading in found.headings],
+        "links": [_link_record(row) for row in found.links],
+        "weakest_link": found.weakest.link.name,
+        "routes": [asdict(route) for route in found.routes],
+        "cut_sites": list(found.cut_sites),
+        "warnings": [asdict(warning) for warning in found.warnings],
+        "provenance": {
+            "loss_db, length_km": "input: the network file",
+            "rates, qber, block_time_s": "predicted (model): the analytic rate functions",
+        },
+    }
+
+
+def _link_record(row: LinkReview) -> dict[str, Any]:
+    forecast = row.forecast
+    return {
+        "link_id": row.link.name,
+        "ends": list(row.link.ends),
+        "system": row.link.system,
+        "counted_as": row.link.counted_as,
+        "loss_db": row.link.loss_db,
+        "length_km": row.link.length_km,
+        "sifted_rate_bits_per_s": forecast.sifted_rate_bits_per_s,
+        "qber": forecast.qber,
+        "block_bits": forecast.block_bits,
+        "block_time_s": forecast.block_time_s,
+        "secret_rate_bits_per_s": forecast.secret_rate_bits_per_s,
+        "secret_rate_asymptotic_bits_per_s": forecast.secret_rate_asymptotic_bits_per_s,
+        "gives_key_from_block_bits": row.passes_at_bits,
+        "proof": forecast.proof,
+    }
+
+
+def _print_review(console: Console, found: NetworkReview) -> None:
+    network = found.network
+    console.print(f"[bold]{network.title or network.name}[/] ({network.name}): valid", highlight=False)
+    console.print(f"  {_kinds(network)}; systems: {', '.join(f'{n} x {s}' for s, n in found.systems.items())}\n")
+    show_table(
+        console,
+        "What it holds: least / mean / greatest",
+        ("counted as", "sites", "links", "fibre, km", "loss, dB", "length, km", "secret rate, kbit/s"),
+        [_heading_row(heading) for heading in found.headings],
+    )
+    show_table(
+        console,
+        "What the rate functions expect of each link (predicted from the losses, which are inputs)",
+        ("link", "loss, dB", "km", "sifted, kbit/s", "QBER, %", "secret, kbit/s", "endless keys", "block, s"),
+        [_link_row(row) for row in found.links],
+    )
+    weakest = found.weakest
+    blocks = sorted({row.forecast.block_bits for row in found.links})
+    console.print(f"  amplification blocks: {', '.join(f'{bits:,}' for bits in blocks)} verified bits")
+    console.print(
+        f"  weakest link: {weakest.link.name}, {weakest.link.loss_db:g} dB, "
+        f"{format_rate(weakest.forecast.secret_rate_bits_per_s)}"
+    )
+    for line in _route_lines(found.routes):
+        console.print(f"  {line}", soft_wrap=True)
+    for warning in found.warnings:
+        console.print(f"[yellow]warning[/]: {warning.text}\n  what to do: {warning.remedy}", soft_wrap=True)
+    console.print(f"{_counted(len(found.warnings), 'warning')}; the file is valid")
+
+
+def _kinds(network: Network) -> str:
+    users, relays = (sum(site.kind == kind for site in network.sites) for kind in ("user", "relay"))
+    return (
+        f"{_counted(len(network.sites), 'site')} ({users} of users, {_counted(relays, 'trusted relay')}), "
+        f"{_counted(len(network.links), 'link')}, {_counted(len(network.applications), 'application')}"
+    )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _heading_row(heading: Heading) -> tuple[str, ...]:
+    return (
+        heading.name or "(the whole network)",
+        str(heading.num_sites),
+        str(heading.num_links),
+        f"{heading.total_km:,.1f}",
+        _spread(heading.loss_db, 1.0),
+        _spread(heading.length_km, 1.0),
+        _spread(heading.secret_rate_bits_per_s, 1e3),
+    )
+
+
+def _spread(spread: Spread | None, unit: float) -> str:
+    if spread is None:
+        return "-"
+    return " / ".join(f"{value / unit:.1f}" for value in (spread.least, spread.mean, spread.greatest))
+
+
+def _link_row(row: LinkReview) -> tuple[str, ...]:
+    forecast = row.forecast
+    return (
+        row.link.name,
+        f"{row.link.loss_db:.1f}",
+        f"{row.link.length_km:.1f}",
+        f"{forecast.sifted_rate_bits_per_s / 1e3:,.1f}",
+        f"{forecast.qber:.2%}".removesuffix("%"),
+        f"{forecast.secret_rate_bits_per_s / 1e3:,.1f}",
+        f"{forecast.secret_rate_asymptotic_bits_per_s / 1e3:,.1f}",
+        f"{forecast.block_time_s:,.1f}",
+    )
+
+
+def _route_lines(routes: Sequence[RouteReview]) -> Iterator[str]:
+    for route in routes[:MOST_ROUTES]:
+        one, other = route.applications
+        if not route.nodes:
+            yield f"keys {one} - {other}: no route"
+            continue
+        hops, relays = _counted(len(route.nodes) - 1, "link"), _counted(len(route.nodes) - 2, "relay")
+        yield (
+            f"keys {one} - {other}: {format_rate(route.rate_bits_per_s)} over {hops} and {relays}, "
+            f"bounded by {route.weakest}: {_short(route.nodes)}"
+        )
+    if len(routes) > MOST_ROUTES:
+        yield f"and {len(routes) - MOST_ROUTES} routes more (--json has all)"
+
+
+def _short(nodes: Sequence[str]) -> str:
+    shown = nodes if len(nodes) <= 8 else (*nodes[:3], f"({len(nodes) - 6} more)", *nodes[-3:])
+    return " - ".join(shown)
+
+
+def _print_network(console: Console, network: Network) -> None:
+    console.print(f"[bold]{network.title or network.name}[/] ({network.name}): {_kinds(network)}\n")
+    show_table(
+        console,
+        "Sites",
+        ("site", "title", "kind", "counted as", "latitude", "longitude", "applications", "links"),
+        [
+            (
+                site.name,
+                site.title or "-",
+                site.kind,
+                site.counted_as or "-",
+                f"{site.latitude_deg:.3f}",
+                f"{site.longitude_deg:.3f}",
+                ", ".join(app.name for app in network.applications if app.site == site.name) or "-",
+                str(len(network.links_of(site.node))),
+            )
+            for site in network.sites
+        ],
+    )
+    show_table(
+        console,
+        "QKD links",
+        ("link", "transmitter", "receiver", "system", "loss, dB", "fibre, km"),
+        [
+            (link.name, link.transmitter, link.receiver, link.system, f"{link.loss_db:.1f}", f"{link.length_km:.1f}")
+            for link in network.links
+        ],
+    )
+    for keys in network.prepared_keys:
+        console.print(f"  prepared for {keys.master} - {keys.slave}: {keys.count} keys of {keys.size_bits} bits")

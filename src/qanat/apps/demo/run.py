@@ -1,0 +1,155 @@
+"""The demonstration: a network comes up, a file and a letter cross it on keys made from photons, and all is checked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Protocol
+
+from qanat.adapters.system import SystemEntropy
+from qanat.apps import machine
+from qanat.apps.bootstrap import Service
+from qanat.apps.demo import findings
+from qanat.apps.demo.watching import SAMPLE_PERIOD_S, PoolSampler, count_prepared, door_latency, pool_name
+from qanat.apps.door_probe import DoorProbe, Question
+from qanat.apps.event_log import EventLog
+from qanat.apps.proof import KeyProof
+from qanat.apps.report import (
+    DemoResult,
+)
+from qanat.apps.transfer import Courier, Delivery
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.events import Event
+from qanat.ground.network import Application, Network
+from qanat.ground.units import format_size
+from qanat.services.file import Progress
+
+GENERATED_FILE_BYTES = 10_000_000
+LETTER = "From {sender} to {receiver}: keys are born from photons, carried by a relay we trust, and used once.\n"
+IDLE_PATIENCE_S = 30.0
+"""How long the demonstration waits for idle time to fill the pools end to end."""
+
+
+class View(Protocol):
+    """Who watches the demonstration."""
+
+    def say(self, text: str) -> None: ...
+
+    def on_event(self, event: Event) -> None: ...
+
+    def show_progress(self, name: str, fraction: float, note: str = "") -> None: ...
+
+
+async def demonstrate(network: Network, folder: Path, *, file: Path | None, view: View) -> DemoResult:
+    """Run the demonstration in ``folder`` (empty) and return what it found. Raises what any part raises."""
+    sender, receiver = _correspondents(network)
+    source = file or _generated_file(folder / "sent")
+    letter = folder / "sent" / "letter.txt"
+    letter.parent.mkdir(parents=True, exist_ok=True)
+    letter.write_text(LETTER.format(sender=sender.name, receiver=receiver.name), encoding="utf-8")
+    (folder / "received").mkdir()
+
+    proof = KeyProof(SystemEntropy())
+    with EventLog(keep=True) as log:
+        log.listen(view.on_event)
+        service = Service(
+            network, folder / "network", log=log, num_workers=_num_workers(), wrap_module=proof.watch_module
+        )
+        view.say("preparing (once): compiling and loading the kernels")
+        began_s, began_utc_s = service.clock.monotonic_s(), service.clock.utc_s()
+        async with AsyncExitStack() as stack:
+            probe = await stack.enter_async_context(DoorProbe())
+            await service.warm_up()  # before the network is up: its idle time begins when it is
+            await stack.enter_async_context(service)
+            probe.begin(_status_question(service, sender, receiver))
+            view.say(f"{network.title or network.name}: {len(service.managers)} key managers answer, pools are empty")
+            courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
+
+            async def deliver(path: Path) -> Delivery:
+                view.say(f"{sender.name} sends {path.name} ({format_size(path.stat().st_size)}) to {receiver.name}")
+                target = folder / "received" / path.name
+                return await courier.deliver(path, target, on_progress=_file_progress(view, path))
+
+            async with PoolSampler(service) as sampler:
+                deliveries = [await deliver(source)]
+                await probe.end()
+                await _await_idle_time(service, view)
+                deliveries.append(await deliver(letter))
+        duration_s = service.clock.monotonic_s() - began_s
+    links = findings.link_results(network, log.events, proof)
+    transfers = [findings.transfer(delivery, log.events) for delivery in deliveries]
+    relays = findings.relay_accounts(log.events)
+    return DemoResult(
+        network=network,
+        events=log.events,
+        links=links,
+        transfers=transfers,
+        checks=findings.checks(network, links, deliveries, relays, log.events, proof),
+        started_utc_s=began_utc_s,
+        duration_s=duration_s,
+        pool_samples=sampler.samples,
+        relays=relays,
+        door_latency=door_latency(probe, log.events, network.site_of(network.sae(sender.name)).name),
+        software=machine.versions(),
+        machine={"machine": machine.machine()},
+    )
+
+
+def _num_workers() -> int:
+    return max(1, machine.num_cores() - 1)
+
+
+def _correspondents(network: Network) -> tuple[Application, Application]:
+    for sender in network.applications:
+        for receiver in network.applications:
+            if sender.site != receiver.site:
+                return sender, receiver
+    raise ConfigurationError(
+        f"network {network.name!r} has no two applications at different sites",
+        remedy="the demonstration sends from one site to another: put an application at each of two",
+    )
+
+
+def _generated_file(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    path = folder / "file-10MB.bin"
+    path.write_bytes(SystemEntropy().public_bytes(GENERATED_FILE_BYTES))
+    return path
+
+
+def _file_progress(view: View, path: Path) -> Callable[[Progress], None]:
+    def show(progress: Progress) -> None:
+        total = progress.total_bytes or progress.done_bytes or 1
+        view.show_progress(path.name, progress.done_bytes / total, format_size(progress.done_bytes))
+
+    return show
+
+
+def _status_question(service: Service, asker: Application, peer: Application) -> Question:
+    network, files = service.network, service.place.sae_files(asker.name)
+    site = network.site_of(network.sae(asker.name))
+    return Question(
+        url=service.door_url(site.node),
+        kme=network.kme(site.node),
+        sae=network.sae(asker.name),
+        peer=network.sae(peer.name),
+        certificate=str(files.certificate),
+        key=str(files.key),
+        ca=str(files.ca),
+    )
+
+
+async def _await_idle_time(service: Service, view: View) -> None:
+    """Let nobody ask until the pools end to end are full, or for as long as that takes at most."""
+    deadline_s = service.clock.monotonic_s() + IDLE_PATIENCE_S
+    for keys in service.network.prepared_keys:
+        name = pool_name(keys)
+        view.say(f"idle time: {keys.count} keys are prepared end to end, {name}")
+        ready = await count_prepared(service, keys)
+        while ready < keys.count and service.clock.monotonic_s() < deadline_s:
+            view.show_progress(name, ready / keys.count, f"{ready} keys lie ready")
+            await asyncio.sleep(SAMPLE_PERIOD_S)
+            ready = await count_prepared(service, keys)
+        view.show_progress(name, 1.0, f"{ready} keys lie ready")
