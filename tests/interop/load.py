@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from qanat.ground.errors import KeyShortage, QanatError
 from qanat.ground.identifiers import KeyID
 
 KEYS_BEFORE_KILL = 40
+PATIENCE_S = 60.0
 
 
 class Load:
@@ -40,16 +42,20 @@ class Load:
                 if taken >= KEYS_BEFORE_KILL:
                     enough.set()
 
-    def take_once(self, network: LiveNetwork, *, count: int, size_bits: int = 4096) -> None:
-        """Fetch one batch of keys at both ends, or none when there is a shortage."""
+    def take_large(self, network: LiveNetwork, *, num_batches: int) -> None:
+        """Fetch batches of 524,288 bits, of which two empty a pool, at both ends; after a shortage, ask again."""
+        taken, deadline_s = 0, time.monotonic() + PATIENCE_S
         with network.client("alice") as alice, network.client("bob") as bob:
-            try:
-                keys = alice.get_keys(network.sae("bob"), count=count, size_bits=size_bits)
-            except KeyShortage:
-                return
-            self._note("alice", self.at_master, {key.key_id: key.take() for key in keys})
-            mates = bob.get_keys_by_id(network.sae("alice"), [key.key_id for key in keys])
-            self._note("bob", self.at_slave, {key.key_id: key.take() for key in mates})
+            while taken < num_batches and time.monotonic() < deadline_s:
+                try:
+                    keys = alice.get_keys(network.sae("bob"), count=128, size_bits=4096)
+                except KeyShortage:
+                    time.sleep(0.5)
+                    continue
+                self._note("alice", self.at_master, {key.key_id: key.take() for key in keys})
+                mates = bob.get_keys_by_id(network.sae("alice"), [key.key_id for key in keys])
+                self._note("bob", self.at_slave, {key.key_id: key.take() for key in mates})
+                taken += 1
 
     def _note(self, who: str, keys: dict[KeyID, bytes], new: dict[KeyID, bytes]) -> None:
         self.deliveries.update((who, key_id) for key_id in new)

@@ -44,7 +44,7 @@ EVENTS: list[ModuleEvent] = [
     Alarm("qber-high", "critical", "too many errors", "look", LINK),
     Alarm("hot", "warning", "warm", ""),
     OrderEnded(OrderId("o"), 3),
-    OrderEnded(OrderId("o"), 0, "no light"),
+    OrderEnded(OrderId("o"), 0, "no light", "look at the laser"),
 ]
 WORDS: list[Word] = [
     Hello("life"),
@@ -88,7 +88,7 @@ def test_long_words_of_faults_and_alarms_are_cut_to_fit() -> None:
     for word in (
         Failed(1, QberTooHigh(text, remedy=text)),
         Told(MODULE, 1, Alarm("x", "warning", text, text)),
-        Told(MODULE, 1, OrderEnded(OrderId("o"), 0, text)),
+        Told(MODULE, 1, OrderEnded(OrderId("o"), 0, text, text)),
     ):
         assert text[:MAX_TEXT_CHARACTERS] in str(decode_frame(encode_word(word)).header)
 

@@ -208,7 +208,12 @@ def event_record(event: ModuleEvent) -> dict[str, Json]:
         case LinkQuality():
             return {"type": "link-quality", **asdict(event), "details": dict(event.details)}
         case OrderEnded():
-            return {"type": "order-ended", **asdict(event), "fault": _short(event.fault)}
+            return {
+                "type": "order-ended",
+                **asdict(event),
+                "fault": _short(event.fault),
+                "remedy": _short(event.remedy),
+            }
         case Alarm():
             return {"type": "alarm", **asdict(event), "text": _short(event.text), "remedy": _short(event.remedy)}
 
@@ -223,7 +228,7 @@ def read_event(record: Record) -> ModuleEvent:
             return _read_quality(record)
         case "order-ended":
             order_id, fault = OrderId(text(record, "order_id")), optional_text(record, "fault")
-            return OrderEnded(order_id, number(record, "blocks_made"), fault)
+            return OrderEnded(order_id, number(record, "blocks_made"), fault, text(record, "remedy"))
         case "alarm":
             return _read_alarm(record)
     raise ValueError(f"no event of type {record['type']!r}")

@@ -154,8 +154,9 @@ class RemoteModule:
     def begin_instance(self) -> None:
         """Another process answers for this module now: what ran in the last one has ended."""
         self._taken = 0
+        fault = gone(self.node)
         for order_id, blocks_made in self._open_orders.items():
-            self._queue(0, OrderEnded(order_id, blocks_made, gone(self.node).message))
+            self._queue(0, OrderEnded(order_id, blocks_made, fault.message, fault.remedy))
         self._open_orders.clear()
 
     def _queue(self, number: int, event: ModuleEvent) -> None:
