@@ -1,4 +1,4 @@
-"""One site in a process of its own: its key manager, store, transport, and door. Its QKD modules stand elsewhere."""
+"""Where the parts of one site are wired in a process of its own; its QKD modules stand in another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only place where parts are wired together: a service process with key managers, doors, twins and workers.
+"""Where the parts of a network are wired together: a service process with key managers, doors, twins and workers.
 
 Sites may run apart, each in a process of its own (``apps.apart``); their modules are twins here all the same, and are
 served to them.
