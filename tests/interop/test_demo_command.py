@@ -22,7 +22,7 @@ def qanat(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_demo_proves_what_it_set_out_to_prove(tmp_path: Path) -> None:
     file = tmp_path / "a file, of no round size.bin"
     file.write_bytes(bytes(range(256)) * 700 + b"tail")
-    done = qanat("demo", "--file", str(file), "--out", str(tmp_path / "report"), "--json")
+    done = qanat("demo", "three-nodes", "--file", str(file), "--out", str(tmp_path / "report"), "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["file_identical"] is True
@@ -61,7 +61,7 @@ def test_a_disturbed_link_ends_the_demo_with_the_reason(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("demo", "no-such-network"), ("no network", "three-nodes")),
-        (("demo", "--file", "no-such-file"), ("does not exist", "--file")),
+        (("demo", "three-nodes", "--file", "no-such-file"), ("does not exist", "--file")),
         (("demo", "{bad}"), ("bad.yaml:2", "format")),
         (("demo", "--out", "/dev/null/report"), ("no report can be written", "--out")),
         (("up", "--port", "65534"), ("go beyond 65535", "--port")),
@@ -84,7 +84,10 @@ def test_bad_input_is_named_with_its_remedy(tmp_path: Path, arguments: tuple[str
 def test_an_interrupted_demo_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     process = subprocess.Popen(
-        [*QANAT, "demo", "--out", str(tmp_path / "report")], stderr=subprocess.PIPE, text=True, env=environment
+        [*QANAT, "demo", "three-nodes", "--out", str(tmp_path / "report")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     assert process.stderr is not None
     with process.stderr:

@@ -103,9 +103,10 @@ def _await_end(ended: threading.Event) -> None:
 
 
 def ask(question: Question, ended: threading.Event) -> list[Answer]:
-    """Ask every PERIOD_S over one kept connection; a door that is not ready is no answer, and is asked again."""
+    """Ask every PERIOD_S over one kept connection. Neither the call that opens it counts, nor a door not yet ready."""
     files = TlsFiles(certificate=Path(question.certificate), key=Path(question.key), ca=Path(question.ca))
-    answers = []
+    answers: list[Answer] = []
+    is_connected = False
     with Client(question.url, tls=files, sae=SaeId(question.sae), kme=question.kme) as client:
         while not ended.wait(PERIOD_S):
             begun_s = time.monotonic()
@@ -113,7 +114,9 @@ def ask(question: Question, ended: threading.Event) -> list[Answer]:
                 client.get_status(SaeId(question.peer))
             except (KeyManagementError, NoRoute):
                 continue
-            answers.append(Answer(begun_s, time.monotonic() - begun_s))
+            if is_connected:
+                answers.append(Answer(begun_s, time.monotonic() - begun_s))
+            is_connected = True
     return answers
 
 

@@ -13,12 +13,11 @@ import networkx as nx
 from qanat.control.routing import key_routes
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
-from qanat.physics.systems import system_named
-from qanat.protocols.prediction import ExpectedRate, expected_rate
-from qanat.quantum_layer.forecast import link_forecast
+from qanat.protocols.prediction import ExpectedRate
+from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, link_forecast
 
-LARGEST_BLOCK_BITS = 2**30
-"""Verified bits of the largest amplification block that is thought of: about a thousand million."""
+SLOW_BLOCK_S = 600.0
+"""A link whose block takes more light than this is one to warn of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class LinkReview:
-    """A link and its forecast. ``passes_at_bits``: the least power of two of verified bits whose block gives key."""
+    """A link and its forecast at the block that the proof chooses for it."""
 
     link: Link
     forecast: ExpectedRate
-    passes_at_bits: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ class NetworkReview:
 
 def review(network: Network) -> NetworkReview:
     """Return what the rate functions and the graph say of a valid network whose systems are known."""
-    links = tuple(_review_link(link) for link in network.links)
+    links = tuple(LinkReview(link, link_forecast(link.system, loss_db=link.loss_db)) for link in network.links)
     routes = tuple(_routes(network, {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in links}))
     graph: nx.Graph[NodeId] = nx.Graph([link.ends for link in network.links])
     cut_sites = tuple(node for node in network.nodes if node in set(nx.articulation_points(graph)))
@@ -119,18 +117,6 @@ def review(network: Network) -> NetworkReview:
             *_cuts(network, graph, cut_sites),
         ),
     )
-
-
-def _review_link(link: Link) -> LinkReview:
-    forecast = link_forecast(link.system, loss_db=link.loss_db)
-    if forecast.secret_bits_per_block > 0:
-        return LinkReview(link, forecast, forecast.block_bits)
-    bits = forecast.block_bits
-    while bits < LARGEST_BLOCK_BITS:
-        bits *= 2
-        if expected_rate(system_named(link.system), loss_db=link.loss_db, block_bits=bits).secret_bits_per_block > 0:
-            return LinkReview(link, forecast, bits)
-    return LinkReview(link, forecast, None)
 
 
 def _headings(network: Network, links: tuple[LinkReview, ...]) -> Iterator[Heading]:
@@ -178,20 +164,20 @@ def _link_warnings(links: tuple[LinkReview, ...]) -> Iterator[Concern]:
                 f"links {first!r} and {row.link.name!r} join the same two sites; keys are relayed over the first alone",
                 "keep one of the two, or count on the first alone",
             )
-        name, block_bits = row.link.name, row.forecast.block_bits
-        if row.passes_at_bits is None:
+        name, forecast = row.link.name, row.forecast
+        if forecast.secret_bits_per_block == 0:
             yield Concern(
                 "no-key",
                 f"link {name!r} can give no key: {row.link.loss_db:g} dB is too much for {row.link.system}, "
-                f"whatever the block up to {LARGEST_BLOCK_BITS:.0e} bits",
+                f"whatever the block up to {MOST_BLOCKS * RECONCILIATION_BITS:.0e} bits",
                 "put a trusted relay between its ends, or take a system with better detectors",
             )
-        elif row.passes_at_bits > block_bits:
+        elif forecast.block_time_s > SLOW_BLOCK_S:
             yield Concern(
-                "no-key-at-this-block",
-                f"link {name!r} gives no key from blocks of {block_bits:,} bits; "
-                f"the first power of two that does is {row.passes_at_bits:,}",
-                "put a trusted relay between its ends",
+                "slow-block",
+                f"link {name!r} gives its first key after {forecast.block_time_s / 60:.0f} minutes of light: at "
+                f"{row.link.loss_db:g} dB a block takes so long to fill",
+                "put a trusted relay between its ends, or let keys be prepared in idle time",
             )
         if row.link.disturbance > 0:
             yield Concern(

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.kernels.photon_sampling import NUM_PATTERNS
-from qanat.physics.clicks import BOTH_BASES, PATTERN_BASIS, firing_odds, pattern_odds, preparation_odds
+from qanat.kernels.records import BOTH_BASES
+from qanat.physics.clicks import PATTERN_BASIS, firing_odds, pattern_odds, preparation_odds
 from qanat.physics.systems import QKDSystem
 
 

@@ -17,8 +17,6 @@ from qanat.ground.units import transmittance
 from qanat.kernels.photon_sampling import NUM_CELLS, NUM_DETECTORS, NUM_PATTERNS
 from qanat.physics.systems import QKDSystem
 
-BOTH_BASES: Final = 2
-
 CELLS: Final = np.arange(256)
 CELL_INTENSITY: Final = (CELLS >> 6).astype(np.uint8)
 CELL_ALICE_BASIS: Final = ((CELLS >> 5) & 1).astype(np.uint8)

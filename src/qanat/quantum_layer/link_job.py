@@ -120,6 +120,7 @@ def _figures(
         "key_bits": float(key.key_bits),
         "secret_bits": float(key.num_bits),
         "leaked_bits": float(key.leaked_bits),
+        "verification_bits": float(key.ledger.leaked_bits["verification"]),
         "estimation_bits": float(key.ledger.estimation_bits),
         "pad_bits_spent": float(key.ledger.pad_bits_spent),
         "eps_sec": key.eps_sec,

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from qanat.ground.errors import QuantumLayerError
 from qanat.ground.ports.machine import Chance, Entropy
 from qanat.kernels.photon_sampling import ClickSampler
+from qanat.kernels.records import find_open, mask_records
 from qanat.physics.clicks import (
-    BOTH_BASES,
     CELL_ALICE_BASIS,
     CELL_ALICE_BIT,
     CELL_INTENSITY,
@@ -47,9 +47,6 @@ CHUNK_S: Final = 0.25
 
 MAX_OPEN_CHUNKS: Final = 64
 """Chunks whose preparations are kept while Alice has not looked up all; beyond, the oldest are forgotten."""
-
-_ALICE_BIT, _RANDOM_BIT, _RANDOM_BASIS = 0, 1, 2
-"""Which bit of an event's mask byte does what."""
 
 
 class BobFacet:
@@ -90,13 +87,12 @@ class _Chunk:
     alice_bits: ByteArray
     open_events: NDArray[np.bool_]
 
-    def positions(self, slots: SlotArray) -> NDArray[np.intp]:
+    def positions(self, slots: SlotArray) -> NDArray[np.int64]:
         """Where in this chunk the slots are; raises QuantumLayerError unless all are there and open."""
-        positions = np.searchsorted(self.slots, slots)
-        positions[positions == self.slots.size] = 0
-        known = (self.slots[positions] == slots) & self.open_events[positions]
-        if not known.all():
-            raise _unknown_slot(int(slots[~known][0]))
+        positions = np.empty(slots.size, dtype=np.int64)
+        missing = find_open(self.slots, self.open_events, slots, positions)
+        if missing >= 0:
+            raise _unknown_slot(int(slots[missing]))
         return positions
 
 
@@ -165,7 +161,7 @@ class Nature:
         self._chunks = deque((chunk for chunk in self._chunks if id(chunk) not in done), MAX_OPEN_CHUNKS)
         return Preparations(CELL_ALICE_BASIS[cells], bits, CELL_INTENSITY[cells])
 
-    def _find(self, slots: SlotArray) -> list[tuple[_Chunk, NDArray[np.intp]]]:
+    def _find(self, slots: SlotArray) -> list[tuple[_Chunk, NDArray[np.int64]]]:
         found, taken = [], 0
         for chunk in self._chunks:
             start, stop = np.searchsorted(slots, (chunk.slots[0], chunk.slots[-1] + np.uint64(1)))
@@ -187,15 +183,9 @@ def masked_records(cells: ByteArray, masks: ByteArray) -> tuple[ByteArray, ByteA
     independent of the cells. So are Bob's, alone; where the bases are equal and one detector of the pair fired, they
     differ from Alice's exactly when the cell says so.
     """
-    pattern = cells & 15
-    bases = PATTERN_BASIS[pattern]
-    bases = np.where(bases == BOTH_BASES, (masks >> _RANDOM_BASIS) & 1, bases)
-    pair = (pattern >> (2 * bases)) & 3
-    alice_bits = (masks >> _ALICE_BIT) & 1
-    is_wrong = (pair >> 1) ^ CELL_ALICE_BIT[cells]
-    follows_alice = (bases == CELL_ALICE_BASIS[cells]) & (pair != 3)
-    bits = np.where(follows_alice, alice_bits ^ is_wrong, (masks >> _RANDOM_BIT) & 1)
-    return alice_bits.astype(np.uint8), bases.astype(np.uint8), bits.astype(np.uint8)
+    alice_bits, bases, bits = (np.empty_like(cells) for _ in range(3))
+    mask_records(cells, masks, PATTERN_BASIS, CELL_ALICE_BASIS, CELL_ALICE_BIT, alice_bits, bases, bits)
+    return alice_bits, bases, bits
 
 
 def _joined(parts: list[ByteArray]) -> ByteArray:

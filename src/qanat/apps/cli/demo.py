@@ -14,7 +14,7 @@ from qanat.apps.demo import demonstrate, steps_of
 from qanat.apps.networks import load_network
 from qanat.apps.report import DemoResult, LinkResult, render_report
 from qanat.apps.report.comparison import TABLE_1_LOSS_DB, TABLE_1_RATE_BITS_PER_S, PaperRange, Summary, compare
-from qanat.apps.report.line import backbone_links, bounding_link, hops_of_key, spans_of
+from qanat.apps.report.line import backbone_links, bounding_link, eps_of_key, hops_of_key, spans_of
 from qanat.ground.clock import format_utc
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind
@@ -105,7 +105,11 @@ def demo_record(result: DemoResult, report: Path) -> dict[str, object]:
         ],
         "end_to_end": None
         if bounding is None
-        else {"secret_rate_bits_per_s": bounding.secret_rate_bits_per_s, "bounded_by": bounding.link_id},
+        else {
+            "secret_rate_bits_per_s": bounding.secret_rate_bits_per_s,
+            "bounded_by": bounding.link_id,
+            "eps_total": eps_of_key(hops_of_key(result)),
+        },
         "paper": _paper_rows(result),
         "door_latency": None if result.door_latency is None else asdict(result.door_latency),
         "checks": [{"text": check.text, "held": check.held} for check in result.checks],

@@ -103,7 +103,6 @@ def _link_record(row: LinkReview) -> dict[str, Any]:
         "block_time_s": forecast.block_time_s,
         "secret_rate_bits_per_s": forecast.secret_rate_bits_per_s,
         "secret_rate_asymptotic_bits_per_s": forecast.secret_rate_asymptotic_bits_per_s,
-        "gives_key_from_block_bits": row.passes_at_bits,
         "proof": forecast.proof,
     }
 

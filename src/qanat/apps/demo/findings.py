@@ -79,7 +79,10 @@ def _link_result(link: Link, events: Sequence[Event], proof: KeyProof) -> LinkRe
         proof=forecast.proof,
         keys_identical=proof.blocks_are_identical(link.link_id),
         keys_checked=len(proof.blocks[link.link_id]),
-        leaked_bits={"error correction": int(details["leaked_bits"])},
+        leaked_bits={
+            "error correction": int(details["leaked_bits"]),
+            "verification": int(details["verification_bits"]),
+        },
         estimation_bits=int(details["estimation_bits"]),
         pad_bits_spent=int(details["pad_bits_spent"]),
         predicted=LinkPrediction(
@@ -142,6 +145,7 @@ def _intensities(link: Link, details: Mapping[str, float]) -> tuple[IntensitySam
 
 
 def transfer(delivery: Delivery, events: Sequence[Event]) -> Transfer:
+    """Return what a delivery was, with the route of its keys."""
     given = [e for e in events if e.kind is EventKind.KEY_GIVEN and e.request_id == delivery.request_id]
     routes = [tuple(map(str, route)) for e in given if isinstance(route := e.data.get("route"), list)]
     return Transfer(
@@ -179,6 +183,7 @@ def checks(
     events: Sequence[Event],
     proof: KeyProof,
 ) -> list[Check]:
+    """Return all that the demonstration set out to prove, and whether it held."""
     return [
         *(Check(f"{d.name}: the received file equals the sent one", d.is_identical) for d in deliveries),
         *_block_checks(links),

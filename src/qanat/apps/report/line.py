@@ -8,11 +8,15 @@ from itertools import pairwise
 
 from qanat.apps.report.comparison import Span
 from qanat.apps.report.result import DemoResult, LinkResult
+from qanat.ground.authentication import forgery_probability
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Link, Network
 
 BACKBONE = "backbone"
 """The heading under which a network file counts the spans that stand beside the paper's backbone."""
+
+MOST_RELAY_BYTES = 4 * 2**20
+"""The longest message between two nodes (adapters.tls_transport)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,19 @@ def bounding_link(hops: Sequence[Hop]) -> LinkResult | None:
     if not results or len(results) < len(hops):
         return None
     return min(results, key=lambda link: link.secret_rate_bits_per_s)
+
+
+def eps_of_key(hops: Sequence[Hop]) -> float | None:
+    """Return the bound on the probability that a key over these hops is not perfect, relay included.
+
+    It rests on the blocks that the links made in the run, each of which may fail, and on one tag per hop (ground.
+    authentication), whose message is at most MOST_RELAY_BYTES long. None where a link has made no key.
+    """
+    results = [hop.result for hop in hops if hop.result is not None]
+    if not results or len(results) < len(hops):
+        return None
+    blocks = sum(result.eps_total * result.keys_checked for result in results)
+    return blocks + len(hops) * forgery_probability(num_bytes=MOST_RELAY_BYTES)
 
 
 def in_order(links: Sequence[LinkResult], hops: Sequence[Hop]) -> list[LinkResult]:

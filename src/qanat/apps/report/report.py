@@ -125,7 +125,7 @@ def _summary(result: DemoResult) -> str:
     return (
         f"{first.name} ({format_size(first.size_bytes)}){ends} under "
         f"{wording.count(first.num_keys)} keys of 128 bits. The keys were made from simulated photons on "
-        f"{len(result.links)} link{'s' if len(result.links) != 1 else ''}, distilled at both ends by programs that "
+        f"{len(result.links)} link{'s' if len(result.links) != 1 else ''}, distilled by two parties for each that "
         f"share nothing but messages, and passed {way} by one-time pad."
     )
 
@@ -150,6 +150,7 @@ def _links(result: DemoResult) -> dict[str, object]:
         "proofs": list(dict.fromkeys(link.proof for link in result.links)),
         "backbone": sections.backbone_table(result),
         "bounding": bounding if len(hops) > 1 else None,
+        "eps_of_key": line.eps_of_key(hops),
         "end_to_end": _end_to_end(hops) if bounding else None,
     }
 

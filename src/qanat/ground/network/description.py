@@ -145,6 +145,14 @@ class Network(_Part):
     def _sites_by_sae(self) -> dict[SaeId, Site]:
         return {self.sae(app.name): self.site(NodeId(app.site)) for app in self.applications}
 
+    @cached_property
+    def _links_by_node(self) -> dict[NodeId, tuple[Link, ...]]:
+        links: dict[NodeId, list[Link]] = {}
+        for link in self.links:
+            for end in link.ends:
+                links.setdefault(end, []).append(link)
+        return {node: tuple(ending) for node, ending in links.items()}
+
     @property
     def nodes(self) -> tuple[NodeId, ...]:
         return tuple(self._sites_by_node)
@@ -159,12 +167,12 @@ class Network(_Part):
 
     def links_of(self, node: NodeId) -> tuple[Link, ...]:
         """Return the links that end at ``node``."""
-        return tuple(link for link in self.links if node in link.ends)
+        return self._links_by_node.get(node, ())
 
     def link_between(self, one: NodeId, other: NodeId) -> Link:
         """Return the first link that joins two nodes; raises UnknownNode."""
-        for link in self.links:
-            if set(link.ends) == {one, other}:
+        for link in self.links_of(one):
+            if link.peer_of(one) == other:
                 return link
         raise UnknownNode(f"no link joins {one!r} and {other!r}", remedy="name two neighbours of this network")
 
