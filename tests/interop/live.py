@@ -6,11 +6,12 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from qanat.adapters.tls import TlsFiles
 from qanat.client import Client
@@ -75,24 +76,27 @@ def running_site(data: Path, site: str, network: str = "three-nodes") -> Iterato
 
 @contextmanager
 def _running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qanat.apps.cli.main", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with process.stdout, process.stderr:
-        try:
-            line = process.stdout.readline()
-            assert line, process.stderr.read()
-            yield process, json.loads(line)
-            was_killed = process.poll() is not None
-            if not was_killed:
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(timeout=START_S) == 0, process.stderr.read()
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+    """Run a command until it has printed its record. Its words go to a file: a full pipe would bring it to a halt."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as words:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "qanat.apps.cli.main", *arguments], stdout=subprocess.PIPE, stderr=words, text=True
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            try:
+                line = process.stdout.readline()
+                assert line, _all_of(words)
+                yield process, json.loads(line)
+                was_killed = process.poll() is not None
+                if not was_killed:
+                    process.send_signal(signal.SIGTERM)
+                    assert process.wait(timeout=START_S) == 0, _all_of(words)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+
+
+def _all_of(words: IO[str]) -> str:
+    words.seek(0)
+    return words.read()
