@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,9 @@ class Load:
             while True:
                 try:
                     keys = alice.get_keys(network.sae("bob"), count=4, size_bits=256)
-                    self._note("alice", self.at_master, {key.key_id: key.take() for key in keys})
+                    self.note("alice", self.at_master, {key.key_id: key.take() for key in keys})
                     mates = bob.get_keys_by_id(network.sae("alice"), [key.key_id for key in keys])
-                    self._note("bob", self.at_slave, {key.key_id: key.take() for key in mates})
+                    self.note("bob", self.at_slave, {key.key_id: key.take() for key in mates})
                 except QanatError:
                     return
                 taken += len(keys)
@@ -52,24 +53,25 @@ class Load:
                 except KeyShortage:
                     time.sleep(0.5)
                     continue
-                self._note("alice", self.at_master, {key.key_id: key.take() for key in keys})
+                self.note("alice", self.at_master, {key.key_id: key.take() for key in keys})
                 mates = bob.get_keys_by_id(network.sae("alice"), [key.key_id for key in keys])
-                self._note("bob", self.at_slave, {key.key_id: key.take() for key in mates})
+                self.note("bob", self.at_slave, {key.key_id: key.take() for key in mates})
                 taken += 1
 
-    def _note(self, who: str, keys: dict[KeyID, bytes], new: dict[KeyID, bytes]) -> None:
+    def note(self, who: str, keys: dict[KeyID, bytes], new: dict[KeyID, bytes]) -> None:
+        """Remember keys that somebody was given."""
         self.deliveries.update((who, key_id) for key_id in new)
         keys.update(new)
 
 
-def check_books(data: Path, load: Load) -> None:
+def check_books(data: Path, load: Load, *, nodes: Sequence[str] = ("suzhou", "kunshan", "shanghai")) -> None:
     """No bit of link key was spent twice at either end, and what one end spent the other did not spend otherwise."""
     logs = [data / "events.jsonl", *data.glob("*/events.jsonl")]
     events = [json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()]
     relayed: list[dict[str, Any]] = [event["data"] for event in events if event["kind"] == "keys-relayed"]
     assert sum(row["num_keys"] for row in relayed) >= len(load.at_master)
     assert all(row["qkd_bits"] == row["hops"] * row["key_bits"] + row["authentication_bits"] for row in relayed)
-    for node in ("suzhou", "kunshan", "shanghai"):
+    for node in nodes:
         with sqlite3.connect(data / node / "keys.sqlite") as database:
             intervals = database.execute("SELECT share, start_bit, stop_bit FROM spent ORDER BY 1, 2").fetchall()
             booked = dict(database.execute("SELECT pool, sum(bits) FROM pool_spent GROUP BY pool"))
