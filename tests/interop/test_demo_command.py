@@ -59,7 +59,7 @@ def test_a_disturbed_link_ends_the_demo_with_the_reason(tmp_path: Path) -> None:
     done = qanat("demo", str(network), "--out", str(tmp_path / "new" / "report"))
     assert done.returncode == 2
     assert [path.name for path in tmp_path.iterdir()] == ["disturbed.yaml"], "a failed run leaves no empty folders"
-    assert "error (key management)" in done.stderr
+    assert "error (quantum layer)" in done.stderr
     assert "suzhou-kunshan: the disclosed signal has" in done.stderr
     assert "the threshold is 5.00 %" in done.stderr
     assert "Traceback" not in done.stderr

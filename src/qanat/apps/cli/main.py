@@ -137,6 +137,9 @@ def up(
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="The doors take the ports above this one; 0: any free ports.")
     ] = 8800,
+    apart: Annotated[
+        list[str] | None, typer.Option(metavar="SITE", help="A site that runs apart, by `qanat node`; repeatable.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Bring a network up and keep it running: key managers with their ETSI 014 doors, twins making key on demand."""
@@ -144,7 +147,28 @@ def up(
     def command() -> int:
         from qanat.apps.cli.up import run_up
 
-        return run_up(network, data=data, port=port, as_json=json)
+        return run_up(network, data=data, port=port, apart=apart or [], as_json=json)
+
+    _end_with(command)
+
+
+@app.command()
+def node(
+    network: NetworkArgument,
+    site: Annotated[str, typer.Argument(help="The site to run; `qanat up` must run with --apart SITE.")],
+    data: Annotated[Path | None, typer.Option(parser=_named_path, help="The data folder of `qanat up`.")] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the door, if the site has applications; 0: any free port.")
+    ] = 0,
+    wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for `qanat up`.")] = 60.0,
+    json: JsonOption = False,
+) -> None:
+    """Run one site in a process of its own: its key manager, its store, its door."""
+
+    def command() -> int:
+        from qanat.apps.cli.node import run_node
+
+        return run_node(network, site, data=data, port=port, wait_s=wait_s, as_json=json)
 
     _end_with(command)
 
