@@ -129,6 +129,8 @@ def line_of(text: str, part: str) -> int:
         ("  - name: b\n", "  - name: " + "b" * 46 + "\n", "name: bbb", "would have more than 64 characters"),
         ("name: tiny", "name: " + "t" * 40, "name: ttt", "40 characters, too many"),
         ("  - name: b\n", "  - name: controller\n", "name: controller", "name of the network's controller"),
+        ("  - name: b\n", "  - name: pki\n", "name: pki", "something else in a data folder"),
+        ("  - name: b\n", "  - name: network\n", "name: network", "something else in a data folder"),
         ("format: qanat-network/1", "format: qanat-network/2", "format:", "qanat-network/1"),
         ("title: A tiny network\n", "title: A\nroof: B\n", "roof: B", "no field of this name"),
         ("    transmitter: b\n", "    transmitter: b\n    colour: red\n", "colour: red", "no field of this name"),

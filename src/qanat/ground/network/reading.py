@@ -15,6 +15,15 @@ from qanat.ground.network.description import Network, great_circle_km, nearest
 from qanat.ground.network.wording import worded
 
 H = TypeVar("H", bound=Hashable)
+TAKEN_NAMES: Mapping[str, str] = {
+    CONTROLLER: "the network's controller",
+    **dict.fromkeys(
+        ("addresses", "events.jsonl", "lock", "master.key", "network", "pki", "service.json"),
+        "something else in a data folder, where each site has a folder of its own",
+    ),
+}
+"""What no site may be called, and why."""
+
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _TAGS: Mapping[type[yaml.Node], frozenset[str]] = {
     yaml.MappingNode: frozenset({"map"}),
@@ -179,9 +188,9 @@ def _ids_that_do_not_fit(network: Network) -> Iterator[tuple[str, tuple[str | in
             f"use at most {len(network.name) - excess}",
         )
     for place, site in enumerate(network.sites):
-        if site.name == CONTROLLER:
+        if site.name in TAKEN_NAMES:
             yield (
-                f"{CONTROLLER!r} is the name of the network's controller",
+                f"{site.name!r} is the name of {TAKEN_NAMES[site.name]}",
                 ("sites", place, "name"),
                 "give the site another name",
             )
