@@ -10,6 +10,7 @@ import io
 import re
 import tokenize
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -55,8 +56,14 @@ def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@lru_cache(maxsize=2)
+def parsed(text: str) -> ast.Module:
+    """Return a text's tree; several rules look at each."""
+    return ast.parse(text)
+
+
 def definitions(text: str) -> Iterator[Definition]:
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, Definition):
             yield node
 
@@ -77,7 +84,7 @@ def blanket_excepts(text: str) -> Iterator[str]:
     Allowed are ``except BaseException`` that raises, and ``except* Exception`` that ends by raising (it unpacks a
     group, whose members nobody can list).
     """
-    tree = ast.parse(text)
+    tree = parsed(text)
     in_groups = {handler for node in ast.walk(tree) if isinstance(node, ast.TryStar) for handler in node.handlers}
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler):
@@ -107,7 +114,7 @@ def dice(text: str) -> Iterator[str]:
 
 def hidden_clocks(text: str) -> Iterator[str]:
     """Ways to clock and entropy that the layer test's list of calls does not see."""
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.ImportFrom) and node.module in {"os", "uuid", "datetime"}:
             for alias in node.names:
                 if alias.name in {"urandom", "getrandom", "uuid1", "uuid4"}:
@@ -118,14 +125,14 @@ def hidden_clocks(text: str) -> Iterator[str]:
 
 
 def calls(text: str) -> Iterator[tuple[str, ast.Call]]:
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
 
 
 def undocumented(text: str) -> Iterator[str]:
     """Public modules, classes and functions that are long enough to need words and have none."""
-    tree = ast.parse(text)
+    tree = parsed(text)
     if ast.get_docstring(tree) is None and tree.body:
         yield "line 1: the module has no docstring"
     methods = {node for owner in ast.walk(tree) if isinstance(owner, ast.ClassDef) for node in owner.body}

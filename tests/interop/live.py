@@ -1,4 +1,4 @@
-"""`qanat up` as a process of its own, for tests that talk to it from outside."""
+"""`qanat up` and `qanat node` as processes of their own, for tests that talk to them from outside."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from qanat.adapters.tls import TlsFiles
 from qanat.client import Client
@@ -45,27 +46,57 @@ class LiveNetwork:
         self.process.wait()
 
 
+@dataclass(frozen=True)
+class LiveSite:
+    """A site that runs apart: its process, and what it said of itself."""
+
+    process: subprocess.Popen[str]
+    record: dict[str, Any]
+
+    def kill(self) -> None:
+        """End the site as a power cut would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
 @contextmanager
-def running_network(data: Path, network: str = "three-nodes") -> Iterator[LiveNetwork]:
+def running_network(data: Path, network: str = "three-nodes", *, apart: Sequence[str] = ()) -> Iterator[LiveNetwork]:
     """Start `qanat up` on ``data`` and stop it at the end; it must come up and go down cleanly."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qanat.apps.cli.main", "up", network, "--data", str(data), "--port", "0", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with process.stdout, process.stderr:
-        try:
-            line = process.stdout.readline()
-            assert line, process.stderr.read()
-            yield LiveNetwork(process, json.loads(line))
-            was_killed = process.poll() is not None
-            if not was_killed:
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(timeout=START_S) == 0, process.stderr.read()
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+    options = [option for site in apart for option in ("--apart", site)]
+    with _running("up", network, "--data", str(data), "--port", "0", *options, "--json") as (process, record):
+        yield LiveNetwork(process, record)
+
+
+@contextmanager
+def running_site(data: Path, site: str, network: str = "three-nodes") -> Iterator[LiveSite]:
+    """Start `qanat node` for a site and stop it at the end; it must come up and go down cleanly."""
+    with _running("node", network, site, "--data", str(data), "--json") as (process, record):
+        yield LiveSite(process, record)
+
+
+@contextmanager
+def _running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Run a command until it has printed its record. Its words go to a file: a full pipe would bring it to a halt."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as words:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "qanat.apps.cli.main", *arguments], stdout=subprocess.PIPE, stderr=words, text=True
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            try:
+                line = process.stdout.readline()
+                assert line, _all_of(words)
+                yield process, json.loads(line)
+                was_killed = process.poll() is not None
+                if not was_killed:
+                    process.send_signal(signal.SIGTERM)
+                    assert process.wait(timeout=START_S) == 0, _all_of(words)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+
+
+def _all_of(words: IO[str]) -> str:
+    words.seek(0)
+    return words.read()

@@ -196,24 +196,67 @@ def test_a_body_too_long_is_refused_and_the_connection_ends(
     assert supplier.calls == []
 
 
+LIMIT = http_server.MAX_HEAD_BYTES
+
+
 @pytest.mark.parametrize(
-    "data",
+    ("data", "code", "remedy"),
     [
-        b"\x16\x03\x01 this is no HTTP\r\n\r\n",
-        b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nX: " + b"x" * 2 * http_server.MAX_HEAD_BYTES,
-        b"GET /" + b"x" * 2 * http_server.MAX_HEAD_BYTES,
+        (b"\x16\x03\x01 this is no HTTP\r\n\r\n", 400, "RFC 9112"),
+        (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "RFC 9112"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 2 * LIMIT, 431, "shorten"),
+        (b"GET /" + b"x" * 2 * LIMIT, 431, "shorten"),
+        (request("GET", "/" + "x" * LIMIT), 431, "shorten"),
+        (request("GET", "/", None, "X: " + "x" * LIMIT), 431, "shorten"),
+        (request("GET", "/", None, *["X: " + "x" * (LIMIT // 16)] * 16), 431, "shorten"),
     ],
-    ids=["nonsense", "length", "endless header", "endless path"],
+    ids=["nonsense", "length", "endless header", "endless path", "long path", "long header", "many headers"],
 )
-def test_what_is_no_http_or_endless_gets_400_and_the_end(served: Any, credentials: Credentials, data: bytes) -> None:
+def test_what_is_no_http_or_endless_gets_a_refusal_and_the_end(
+    served: Any, credentials: Credentials, data: bytes, code: int, remedy: str
+) -> None:
     async def work(port: int) -> Any:
         with aborted(await connect(credentials, port)) as streams:
             return *await answer(streams, data), await streams[0].read()
 
-    code, _, body, rest = served(work)
-    assert (code, rest) == (400, b"")
-    assert json.loads(body)["message"]
+    found, _, body, rest = served(work)
+    assert (found, rest) == (code, b"")
+    assert remedy in json.loads(body)["message"]
+
+
+def test_the_longest_head_that_is_allowed_gets_through_each_time(served: Any, credentials: Credentials) -> None:
+    bare = len(request("GET", STATUS, None, "X: "))
+
+    async def work(port: int) -> list[int]:
+        with aborted(await connect(credentials, port)) as streams:
+            longest = request("GET", STATUS, None, "X: " + "x" * (LIMIT - bare))
+            assert len(longest) == LIMIT
+            codes = [(await answer(streams, longest))[0] for _ in range(2)]
+            return [*codes, (await answer(streams, longest.replace(b"X: ", b"X: x")))[0]]
+
+    assert served(work) == [200, 200, 431]
+
+
+@pytest.mark.parametrize(("path", "allow"), [(ENC_KEYS, "GET, POST"), (STATUS, "GET")])
+def test_a_wrong_method_is_told_all_that_are_allowed(
+    served: Any, credentials: Credentials, path: str, allow: str
+) -> None:
+    async def work(port: int) -> Any:
+        with aborted(await connect(credentials, port)) as streams:
+            return await answer(streams, request("DELETE", path, b""))
+
+    code, headers, _ = served(work)
+    assert (code, headers["allow"]) == (405, allow)
+
+
+def test_a_body_that_is_announced_too_long_is_refused_unread(served: Any, credentials: Credentials) -> None:
+    async def work(port: int) -> Any:
+        with aborted(await connect(credentials, port)) as streams:
+            head = request("POST", ENC_KEYS, None, "Content-Length: 99999999999")
+            return await asyncio.wait_for(answer(streams, head), timeout=http_server.REQUEST_TIMEOUT_S / 2)
+
+    code, headers, _ = served(work)
+    assert (code, headers["connection"]) == (413, "close")
 
 
 @pytest.mark.parametrize(
@@ -381,7 +424,8 @@ def test_stopping_waits_for_answers_but_not_for_idle_clients(credentials: Creden
     assert asyncio.run(main()) == (b"done", b"")
 
 
-def test_stopping_cuts_off_what_outlasts_its_grace(credentials: Credentials) -> None:
+def test_stopping_cuts_off_what_outlasts_its_grace(credentials: Credentials, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever waits is told so, as the door tells everything, and nothing of it looks like a fault of ours."""
     ended: list[str] = []
 
     async def endless_app(scope: Any, receive: Any, send: Any) -> None:
@@ -390,16 +434,44 @@ def test_stopping_cuts_off_what_outlasts_its_grace(credentials: Credentials) -> 
         finally:
             ended.append("cancelled")
 
-    async def main() -> None:
+    async def main() -> Any:
         door = HttpDoor(endless_app, tls=server_context(credentials.node_a))
         await door.start()
         with aborted(await connect(credentials, door.port)) as streams:
             streams[1].write(request("GET", "/"))
             await asyncio.sleep(0.05)
             await asyncio.wait_for(door.stop(grace_s=0.1), timeout=10)
+            return await read_answer(streams)
 
-    asyncio.run(main())
+    code, headers, body = asyncio.run(main())
     assert ended == ["cancelled"]
+    assert (code, headers["connection"], headers["content-type"]) == (503, "close", "application/json")
+    assert int(headers["retry-after"]) > 0
+    assert "is being stopped (ask again" in json.loads(body)["message"]
+    assert caplog.records == []
+
+
+def test_a_call_for_keys_that_waits_when_the_door_stops_is_answered_by_503(
+    credentials: Credentials, supplier: FakeSupplier, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wait_for_ever(**_: Any) -> Any:
+        await asyncio.sleep(3600)
+
+    supplier.get_keys = wait_for_ever  # type: ignore[method-assign]
+
+    async def main() -> Any:
+        door = HttpDoor(etsi014_app(Etsi014Door(supplier, saes={ALICE})), tls=server_context(credentials.node_a))
+        await door.start()
+        with aborted(await connect(credentials, door.port)) as streams:
+            streams[1].write(request("POST", ENC_KEYS, b"{}"))
+            await asyncio.sleep(0.05)
+            await asyncio.wait_for(door.stop(grace_s=0.05), timeout=10)
+            return await read_answer(streams)
+
+    code, _, body = asyncio.run(main())
+    assert code == 503
+    assert "is being stopped" in json.loads(body)["message"]
+    assert caplog.records == []
 
 
 def test_a_port_in_use_is_a_configuration_error(credentials: Credentials) -> None:

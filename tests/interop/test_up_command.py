@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sqlite3
 import subprocess
 import sys
 import threading
-from collections import Counter
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 import pytest
 from etsi_qkd_014_client import QKD014Client
 
 from interop.live import LiveNetwork, running_network
-from qanat.ground.errors import KeyNotFound, NotEntitled, QanatError
+from interop.load import KEYS_BEFORE_KILL, Load, check_books
+from qanat.ground.data import read_text
+from qanat.ground.errors import KeyNotFound, NotEntitled
 from qanat.ground.identifiers import KeyID
 
 pytestmark = pytest.mark.slow
 
 NUM_KILLS = 5
-KEYS_BEFORE_KILL = 40
 
 
 def outside_client(network: LiveNetwork, name: str) -> QKD014Client:
@@ -62,6 +58,36 @@ def test_keys_go_once_and_only_to_whom_they_are_for(tmp_path: Path) -> None:
             bob.get_keys_by_id(network.sae("alice"), [key.key_id])
 
 
+GROWTH = {
+    "links:\n": """  - {name: wuxi, kind: user, latitude_deg: 31.49, longitude_deg: 120.31}
+
+links:
+  - {name: wuxi-suzhou, transmitter: wuxi, receiver: suzhou, system: backbone-625, loss_db: 12, length_km: 48}
+""",
+    "applications:\n": """applications:
+  - {name: carol, site: wuxi}
+""",
+}
+
+
+def test_a_network_that_has_grown_goes_on_with_its_data(tmp_path: Path) -> None:
+    path, data = tmp_path / "growing.yaml", tmp_path / "data"
+    text = read_text("networks", "three-nodes.yaml")
+    path.write_text(text, encoding="utf-8")
+    with running_network(data, str(path)):
+        before = {file: file.read_bytes() for file in (data / "pki").rglob("*.pem")}
+    for old, new in GROWTH.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    with running_network(data, str(path)) as network, network.client("carol") as carol:
+        (key,) = carol.get_keys(network.sae("alice"), count=1, size_bits=256)
+        with network.client("alice") as alice:
+            (same,) = alice.get_keys_by_id(network.sae("carol"), [key.key_id])
+        assert same.take() == key.take()
+    assert {file: file.read_bytes() for file in before} == before
+
+
 def test_the_snippet_in_the_readme_prints_a_key_id(tmp_path: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (snippet,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
@@ -79,34 +105,6 @@ def network_of_alice_asks_for_bobs(network: LiveNetwork, key_id: KeyID) -> None:
     code, answer = intruder.get_key_with_key_IDs(network.sae("alice"), [key_id])
     if code == 401:
         raise NotEntitled(answer.message)
-
-
-class Load:
-    """Fetches keys at both ends without pause until the network dies under it; remembers every key it was given."""
-
-    def __init__(self) -> None:
-        self.at_master: dict[KeyID, bytes] = {}
-        self.at_slave: dict[KeyID, bytes] = {}
-        self.deliveries: Counter[tuple[str, KeyID]] = Counter()
-
-    def run(self, network: LiveNetwork, *, enough: threading.Event) -> None:
-        taken = 0
-        with network.client("alice") as alice, network.client("bob") as bob:
-            while True:
-                try:
-                    keys = alice.get_keys(network.sae("bob"), count=4, size_bits=256)
-                    self._note("alice", self.at_master, {key.key_id: key.take() for key in keys})
-                    mates = bob.get_keys_by_id(network.sae("alice"), [key.key_id for key in keys])
-                    self._note("bob", self.at_slave, {key.key_id: key.take() for key in mates})
-                except QanatError:
-                    return
-                taken += len(keys)
-                if taken >= KEYS_BEFORE_KILL:
-                    enough.set()
-
-    def _note(self, who: str, keys: dict[KeyID, bytes], new: dict[KeyID, bytes]) -> None:
-        self.deliveries.update((who, key_id) for key_id in new)
-        keys.update(new)
 
 
 def test_five_power_cuts_under_load_reuse_no_pad_and_deliver_no_key_twice(tmp_path: Path) -> None:
@@ -128,25 +126,3 @@ def test_five_power_cuts_under_load_reuse_no_pad_and_deliver_no_key_twice(tmp_pa
             with pytest.raises(KeyNotFound):
                 bob.get_keys_by_id(network.sae("alice"), [key_id])
     check_books(data, load)
-
-
-def check_books(data: Path, load: Load) -> None:
-    """No bit of link key was spent twice at either end, and what one end spent the other did not spend otherwise."""
-    events = [json.loads(line) for line in (data / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    relayed: list[dict[str, Any]] = [event["data"] for event in events if event["kind"] == "keys-relayed"]
-    assert sum(row["num_keys"] for row in relayed) >= len(load.at_master)
-    assert all(row["qkd_bits"] == row["hops"] * row["key_bits"] + row["authentication_bits"] for row in relayed)
-    for node in ("suzhou", "kunshan", "shanghai"):
-        with sqlite3.connect(data / node / "keys.sqlite") as database:
-            intervals = database.execute("SELECT share, start_bit, stop_bit FROM spent ORDER BY 1, 2").fetchall()
-            booked = dict(database.execute("SELECT pool, sum(bits) FROM pool_spent GROUP BY pool"))
-            distinct = dict(database.execute(DISTINCT_BITS))
-        database.close()
-        assert intervals
-        for (share, _, stop), (next_share, start, _) in pairwise(intervals):
-            assert share != next_share or stop <= start
-        assert booked == distinct  # a bit spent twice would be booked twice and be one bit in the intervals
-
-
-DISTINCT_BITS = """SELECT share.pool, sum(spent.stop_bit - spent.start_bit)
-    FROM spent JOIN share ON share.id = spent.share GROUP BY share.pool"""

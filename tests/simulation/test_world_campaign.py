@@ -20,6 +20,9 @@ from simulation import planted_bugs
 SEEDS_TO_NOTICE = 120
 """A planted bug must be noticed within so many runs."""
 
+FIRST_TRIED = {"AcknowledgesTooEarly": 34, "keep_after_void": 4, "void_here_alone": 69}
+"""Seeds that showed a bug when this was written: only time is lost when they no longer do."""
+
 LATE_WORDS = replace(ALL_FAULTS, p_late=0.3, p_crash_per_effect=0.0, p_crash_at_seldom=0.0)
 """Nobody dies, and words overtake each other more often than on ALL_FAULTS' bad day."""
 
@@ -70,11 +73,11 @@ def test_a_seed_determines_a_run() -> None:
     assert run_seed(7).digest == run_seed(7).digest != run_seed(8).digest
 
 
-def notices(invariant: str, **plant: Any) -> bool:
+def notices(invariant: str, *, bug: str = "", **plant: Any) -> bool:
     """Return whether a violation of this invariant shows within SEEDS_TO_NOTICE runs."""
-    return any(
-        text.startswith(invariant) for seed in range(SEEDS_TO_NOTICE) for text in run_seed(seed, **plant).violations
-    )
+    seeds = [*range(SEEDS_TO_NOTICE)]
+    seeds.insert(0, FIRST_TRIED.get(bug, 0))
+    return any(text.startswith(invariant) for seed in seeds for text in run_seed(seed, **plant).violations)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,8 @@ def notices(invariant: str, **plant: Any) -> bool:
     ids=lambda value: next(iter(value.values())).__name__ if isinstance(value, dict) else "",
 )
 def test_a_planted_bug_is_noticed(plant: dict[str, Any], invariant: str) -> None:
-    assert notices(invariant, **plant)
+    (kind,) = plant.values()
+    assert notices(invariant, bug=kind.__name__, **plant)
 
 
 def test_a_wrong_price_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,4 +140,4 @@ def test_a_planted_step_is_noticed(
     monkeypatch: pytest.MonkeyPatch, owner: type, method: str, bug: Any, invariant: str, faults: Faults
 ) -> None:
     monkeypatch.setattr(owner, method, bug)
-    assert notices(invariant, faults=faults)
+    assert notices(invariant, bug=bug.__name__, faults=faults)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from qanat.control.settings import ControllerSettings
 from qanat.ground.errors import QuantumLayerError, StoreFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import BlockId, NodeId, OrderId
@@ -251,6 +253,30 @@ def test_what_was_unconfirmed_at_a_crash_is_voided_and_said_to_be() -> None:
     given = give(world, count=5)
     assert fetch(world, given) == secrets(given)
     close(world)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_order_that_its_other_end_has_done_with_does_not_hold_the_link(seed: int) -> None:
+    """The receiver's end died during an order, and hears of it again in its next life: no pads will come for it.
+
+    Whether the module outlived the crash depends on the seed.
+    """
+    world = new_world(seed=seed, block_bits=6_000, controller_settings=ControllerSettings())
+    world.line = swallow_from(R, "order-state")
+    world.spawn(_ask_much(world), name="asker")
+    world.run(world.sleep(0.3))
+    world.crash(R, down_s=0.1)
+    world.run(world.sleep(0.05))
+    world.line = lambda sender, receiver, message: message
+    world.run(world.sleep(30.0))
+    for _ in range(4):
+        given = give(world, count=5)
+        assert fetch(world, given) == secrets(given)
+    close(world)
+
+
+def swallow_from(node: NodeId, kind: str) -> Callable[[NodeId, NodeId, Message], Message | None]:
+    return lambda sender, receiver, message: None if (sender, message.kind) == (node, kind) else message
 
 
 async def _ask_much(world: World) -> None:

@@ -13,7 +13,15 @@ import pytest
 from qanat.ground.errors import BadParameter, KeyNotFound, KeyShortage, NotEntitled, PeerProtocolError
 from qanat.ground.events import EventKind, chain
 from qanat.services.chunks import cut_into_chunks
-from qanat.services.file import FileSettings, ReceivedFile, RefusedByPeer, SentFile, receive_file, send_file
+from qanat.services.file import (
+    FileSettings,
+    ReceivedFile,
+    RefusedByPeer,
+    SentFile,
+    file_name_for_all,
+    receive_file,
+    send_file,
+)
 from unit.file_service_fakes import EVE, Ends, pieces_of
 
 CHUNK_BYTES = 65536
@@ -204,6 +212,26 @@ def test_a_sink_may_be_a_coroutine() -> None:
 class _Extending:
     def __init__(self, extend: object) -> None:
         self.extend = extend
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("letter.txt", "letter.txt"),
+        ("Größe 3.pdf", "Größe 3.pdf"),
+        ('a "b".txt', "a _b_.txt"),
+        ("<a>|b?*c:d\\e", "_a__b__c_d_e"),
+        ("a\nb\x1b[0m\x7f", "a_b_[0m_"),
+        (b"a\xff\xfe".decode("utf-8", "surrogateescape"), "a__"),
+        ("ü" * 127, "ü" * 127),
+    ],
+)
+def test_any_file_of_this_machine_has_a_name_that_every_receiver_takes(name: str, told: str) -> None:
+    assert file_name_for_all(name) == told
+    sent, received = asyncio.run(Ends().transfer(pieces_of(b"x"), name=told))
+    assert isinstance(sent, SentFile)
+    assert isinstance(received, ReceivedFile)
+    assert received.name == told
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "..\\b", "a\nb", "a\0", "x" * 256, "c:d"])

@@ -61,7 +61,7 @@ def test_every_site_of_the_packaged_networks_is_on_land() -> None:
 
 def test_land_covers_its_share_of_the_globe() -> None:
     """29 % of the surface is land (CRC Handbook: 148.9 of 510.1 million km2); a grid in equal areas, to 1.5 %."""
-    fine, num = 90, 60
+    fine, num = 45, 30
     latitudes = [(2 * (k + 0.5) / num - 1) for k in range(num)]
     hits = sum(
         is_land(latitude_deg=_arcsine_deg(share), longitude_deg=-180 + 360 * (k + 0.5) / fine)

@@ -108,7 +108,10 @@ def line_of(text: str, part: str) -> int:
     ("old", "new", "at", "message"),
     [
         ("loss_db: 10.3", "loss_db: -1", "loss_db: -1", "greater than or equal to 0"),
-        ("loss_db: 10.3", "loss_db: many", "loss_db: many", "valid number"),
+        ("loss_db: 10.3", "loss_db: many", "loss_db: many", "a number is needed"),
+        ("loss_db: 10.3", "loss_db: yes", "loss_db: yes", "a number is needed"),
+        ("loss_db: 10.3", 'loss_db: "10.3"', 'loss_db: "10.3"', "a number is needed"),
+        ("loss_db: 10.3", "loss_db: .inf", "loss_db: .inf", "finite number"),
         ("loss_db: 10.3", "loss_db: .nan", "loss_db: .nan", "finite number"),
         ("loss_db: 10.3", "loss_db: 200", "loss_db: 200", "less than or equal to 100"),
         ("loss_db: 10.3", "los_db: 10.3", "los_db: 10.3", "los_db"),
@@ -117,12 +120,20 @@ def line_of(text: str, part: str) -> int:
         ("longitude_deg: 120.3", "longitude_deg: 181", "longitude_deg: 181", "less than or equal to 180"),
         ("kind: relay", "kind: satellite", "kind: satellite", "'user' or 'relay'"),
         ("name: tiny", "name: Tiny", "name: Tiny", "is no name"),
-        ("name: tiny", "name: 7", "name: 7", "valid string"),
+        ("name: tiny", "name: 7", "name: 7", "a text is needed"),
         ("  - name: b\n", "  - name: b/c\n", "name: b/c", "is no name"),
         ("  - name: alice", "  - name: Alice", "name: Alice", "is no name"),
+        ("  - name: alice", "  - name: ''", "name: ''", "is no name"),
+        ("  - name: alice", "  - name: " + "a" * 65, "name: aaa", "a text of 65 characters"),
+        ("  - name: alice", "  - name: " + "a" * 46, "name: aaa", "would have more than 64 characters"),
+        ("  - name: b\n", "  - name: " + "b" * 46 + "\n", "name: bbb", "would have more than 64 characters"),
+        ("name: tiny", "name: " + "t" * 40, "name: ttt", "40 characters, too many"),
+        ("  - name: b\n", "  - name: controller\n", "name: controller", "name of the network's controller"),
+        ("  - name: b\n", "  - name: pki\n", "name: pki", "something else in a data folder"),
+        ("  - name: b\n", "  - name: network\n", "name: network", "something else in a data folder"),
         ("format: qanat-network/1", "format: qanat-network/2", "format:", "qanat-network/1"),
-        ("title: A tiny network\n", "title: A\nroof: B\n", "roof: B", "Extra inputs"),
-        ("    transmitter: b\n", "    transmitter: b\n    colour: red\n", "colour: red", "Extra inputs"),
+        ("title: A tiny network\n", "title: A\nroof: B\n", "roof: B", "no field of this name"),
+        ("    transmitter: b\n", "    transmitter: b\n    colour: red\n", "colour: red", "no field of this name"),
         ("    receiver: b\n", "    receiver: a\n", "name: a-b", "link joins two"),
         ("    receiver: b\n", "    receiver: x\n", "receiver: x", "ends at 'x', no site"),
         ("transmitter: b", "transmitter: y", "transmitter: y", "ends at 'y', no site"),
@@ -159,6 +170,19 @@ def test_a_fault_names_its_line(old: str, new: str, at: str | None, message: str
         assert (fault.line or 0) > first
         assert blamed.split(": ")[-1] in new
     assert re.match(r"tiny\.yaml:\d+: ", str(fault))
+    assert fault.remedy
+    assert "see the message" not in fault.remedy
+
+
+def test_the_longest_names_that_fit_are_taken() -> None:
+    longest = 64 - len("urn:qanat:tiny:sae:")
+    text = TEXT.replace("name: alice", "name: " + "a" * longest)
+    assert parse(text).saes[0] == "urn:qanat:tiny:sae:" + "a" * longest
+    assert parse(TEXT.replace("name: tiny", "name: " + "t" * 39)).name == "t" * 39
+    with pytest.raises(NetworkFileError, match="shorten this name, or the network's, by 1"):
+        parse(text.replace("name: aa", "name: aaa"))
+    with pytest.raises(NetworkFileError, match="use at most 39"):
+        parse(TEXT.replace("name: tiny", "name: " + "t" * 40))
 
 
 def test_an_alias_is_refused_where_it_stands() -> None:
@@ -175,16 +199,46 @@ def test_an_alias_is_refused_where_it_stands() -> None:
         ("    kind: relay\n", "add the field"),
         ("applications:", "spelling"),
         ("receiver: c", "did you mean c"),
+        ("loss_db: 16", "that was measured"),
+        ("    receiver: b\n", "name the other site"),
     ],
 )
 def test_faults_carry_remedies(old: str, remedy: str) -> None:
-    new = {"applications:": "aplications:", "receiver: c": "receiver: cc"}.get(old, "")
-    assert remedy in refused(TEXT.replace(old, new, 1)).remedy
+    changes = {
+        "applications:": "aplications:",
+        "receiver: c": "receiver: cc",
+        "loss_db: 16": "loss_db: .inf",
+        "    receiver: b\n": "    receiver: a\n",
+    }
+    assert remedy in refused(TEXT.replace(old, changes.get(old, ""), 1)).remedy
 
 
-@pytest.mark.parametrize("text", ["", "# only a remark\n", "[1, 2]\n", "7\n", "a: \x01\n", "[" * 4000])
+LINKS = TEXT.index("links:\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "message", "remedy"),
+    [
+        (TEXT[: TEXT.index("  - name: b")] + TEXT[LINKS:], "sites:", "at least 2 sites, and this one has 1", "site"),
+        (TEXT[:LINKS] + "links: []\n", "links:", "at least one link, and this one has none", "link"),
+        (TEXT[:LINKS] + "links: 7\n", "links:", "a list is needed here", "- "),
+        (TEXT[:LINKS] + "links: [7]\n", "links:", "fields are needed here", "field: value"),
+        (TEXT[:LINKS] + "links:\n", "links:", "a list is needed here", "- "),
+    ],
+)
+def test_too_few_parts_are_told_in_plain_words(text: str, at: str, message: str, remedy: str) -> None:
+    fault = refused(text)
+    assert message in fault.message
+    assert remedy in fault.remedy
+    assert fault.line == line_of(text, at)
+
+
+@pytest.mark.parametrize("text", ["", "# only a remark\n", "null\n", "[1, 2]\n", "7\n", "a: \x01\n", "[" * 4000])
 def test_what_is_no_mapping_is_refused(text: str) -> None:
-    assert refused(text).message.startswith("tiny.yaml")
+    fault = refused(text)
+    assert fault.line is not None
+    assert fault.message.startswith(f"tiny.yaml:{fault.line}: ")
+    assert fault.remedy
 
 
 def test_a_network_in_two_pieces_is_refused() -> None:

@@ -19,7 +19,8 @@ from qanat.adapters.initial_keys import (
     initial_key_path,
     read_initial_key,
 )
-from qanat.adapters.pki import NodeFiles, PartyFiles, SaeFiles, create_pki
+from qanat.adapters.machine_faults import MachineFault
+from qanat.adapters.pki import MadeParts, NodeFiles, PartyFiles, SaeFiles, create_pki
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import ConfigurationError
@@ -29,7 +30,7 @@ from qanat.ground.network import Network
 
 A, RELAY, B = NodeId("a"), NodeId("relay.1"), NodeId("b")
 FIRST, SECOND = LinkId("a-relay"), LinkId("relay-b")
-SESSIONS = {FIRST: 12.5, SECOND: 3.0}
+SESSIONS = {FIRST: 12.5, SECOND: 3.0, LinkId("relay-c"): 7.0}
 NETWORK = Network.model_validate(
     {
         "format": "qanat-network/1",
@@ -54,10 +55,10 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make(folder: Path, *, days: float = 10.0) -> None:
-    create_pki(
+def make(folder: Path, *, days: float = 10.0, network: Network = NETWORK) -> MadeParts:
+    return create_pki(
         folder,
-        NETWORK,
+        network,
         entropy=SystemEntropy(),
         clock=SystemClock(),
         sessions_per_day=SESSIONS,
@@ -145,15 +146,97 @@ def test_secrets_are_for_their_owner_alone(pki: Path) -> None:
     assert not any(b"PRIVATE" in path.read_bytes() for path in files if path.suffix == ".pem")
 
 
-def test_nothing_is_overwritten(pki: Path, tmp_path: Path) -> None:
-    before = {path: path.read_bytes() for path in pki.rglob("*") if path.is_file()}
-    with pytest.raises(ConfigurationError, match="never overwritten"):
-        make(pki)
-    assert before == {path: path.read_bytes() for path in pki.rglob("*") if path.is_file()}
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_nothing_is_overwritten_or_made_twice(pki: Path, tmp_path: Path) -> None:
+    before = contents(pki)
+    assert make(pki) == MadeParts((), (), ())
+    assert before == contents(pki)
     (tmp_path / "empty").mkdir()
-    make(tmp_path / "empty")
+    made = make(tmp_path / "empty")
+    assert made == MadeParts((A, RELAY, B, CONTROLLER), ("alice", "bob"), (FIRST, SECOND))
     assert NodeFiles.of(tmp_path / "empty", A).key.exists()
     assert [item.name for item in tmp_path.iterdir()] == ["empty"], "no scratch folder is left"
+
+
+C, THIRD = NodeId("c"), LinkId("relay-c")
+
+
+def grown() -> Network:
+    """The network with one more site, link and application."""
+    site = {"name": C, "kind": "user", "latitude_deg": 31, "longitude_deg": 3}
+    link = {"name": THIRD, "transmitter": RELAY, "receiver": C, "system": "s", "loss_db": 10, "length_km": 200}
+    plain = NETWORK.model_dump()
+    return Network.model_validate(
+        {
+            **plain,
+            "sites": [*plain["sites"], site],
+            "links": [*plain["links"], link],
+            "applications": [*plain["applications"], {"name": "carol", "site": C}],
+        }
+    )
+
+
+def test_a_network_that_has_grown_gets_what_it_lacks_and_keeps_what_it_has(tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+    make(folder)
+    consume_initial_key(initial_key_path(folder, FIRST))  # taken in: its pads must not come back
+    before = contents(folder)
+    assert make(folder, network=grown()) == MadeParts((C,), ("carol",), (THIRD,))
+    after = contents(folder)
+    assert {path: after[path] for path in before} == before
+    assert not initial_key_path(folder, FIRST).exists()
+    assert read_initial_key(initial_key_path(folder, THIRD), C).num_bits == 70 * SESSION_PAD_BITS
+    assert shake_hands(NodeFiles.of(folder, A), SaeFiles.of(folder, "carol")) == "urn:qanat:test:sae:carol"
+    assert shake_hands(NodeFiles.of(folder, C), NodeFiles.of(folder, RELAY)) == "urn:qanat:test:kme:relay.1"
+
+
+def test_what_an_interruption_left_half_made_is_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+    make(folder)
+    alice = SaeFiles.of(folder, "alice")
+    alice.certificate.unlink()
+    path = initial_key_path(folder, FIRST)
+    path.with_name(f"{FIRST}.made").unlink()
+    path.write_bytes(path.read_bytes()[:100])
+    assert make(folder) == MadeParts((), ("alice",), (FIRST,))
+    assert shake_hands(NodeFiles.of(folder, A), SaeFiles.of(folder, "alice")) == "urn:qanat:test:sae:alice"
+    assert read_initial_key(path, A).num_bits == 125 * SESSION_PAD_BITS
+
+
+def test_the_authoritys_key_is_needed_only_for_what_is_new(tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+    make(folder)
+    key = folder / "authority" / "ca.key"
+    kept = key.rename(tmp_path / "in a safe")
+    assert make(folder) == MadeParts((), (), ())
+    with pytest.raises(ConfigurationError, match=r"authority's key is not at .*ca.key \(put it there"):
+        make(folder, network=grown())
+    make(tmp_path / "other")
+    (tmp_path / "other" / "authority" / "ca.key").rename(key)
+    with pytest.raises(ConfigurationError, match="is not the key of"):
+        make(folder, network=grown())
+    kept.rename(key)
+    assert make(folder, network=grown()).nodes == (C,)
+
+
+def test_the_pki_of_another_network_is_not_added_to(tmp_path: Path) -> None:
+    make(tmp_path / "pki")
+    with pytest.raises(ConfigurationError, match="of another network than 'other'"):
+        make(tmp_path / "pki", network=grown().model_copy(update={"name": "other"}))
+
+
+def test_a_place_that_cannot_be_is_named_as_the_caller_named_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigurationError, match=r"file is a file, and a folder is needed"):
+        make(tmp_path / "file")
+    with pytest.raises(ConfigurationError, match=f"^{tmp_path} is not empty and has no PKI"):
+        make(tmp_path)
+    with pytest.raises(MachineFault, match=r"^/proc/nowhere: "):
+        make(Path("/proc/nowhere"))
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_missing_file_is_named(pki: Path) -> None:

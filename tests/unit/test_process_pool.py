@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, cast
@@ -18,87 +17,23 @@ from typing import Any, cast
 import pytest
 
 from qanat.adapters import process_pool
-from qanat.adapters.process_pool import ProcessPool, default_num_workers
-from qanat.adapters.worker_process import STREAM_WINDOW
-from qanat.ground.errors import KeyShortage, NetworkFileError, QuantumLayerError
+from qanat.adapters.process_pool import ProcessPool, Worker, default_num_workers, encode_job
+from qanat.adapters.worker_process import STREAM_WINDOW, Kind
+from qanat.ground.errors import KeyShortage, QuantumLayerError
 from qanat.ground.keys import SecretBytes
 from qanat.ground.ports import Job, KernelPool
-
-# ---- jobs: what the workers run ----
-
-
-def add(one: int, other: int = 0) -> int:
-    return one + other
-
-
-def describe_worker() -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "niceness": os.nice(0),
-        "threads": {os.environ[name] for name in process_pool.ONE_THREAD},
-        "numpy": "numpy" in sys.modules,
-    }
-
-
-def fail(kind: str) -> SecretBytes | None:
-    match kind:
-        case "shortage":
-            raise KeyShortage("too little", remedy="wait", retry_after_s=7.5)
-        case "keywords":
-            raise NetworkFileError("bad line", source="a.yaml", line=3)
-        case "local":
-
-            class LocalError(Exception):
-                pass
-
-            raise LocalError("of a class that nobody can import")
-        case "exit":
-            raise SystemExit(3)
-        case "secret":
-            return SecretBytes(b"key")
-        case "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-    return None
-
-
-def sleep(seconds: float, started: str = "") -> None:
-    if started:
-        Path(started).write_text(str(os.getpid()))
-    time.sleep(seconds)
-
-
-def wait_for_file(path: str) -> None:
-    while not Path(path).exists():
-        time.sleep(0.005)
-
-
-def note(path: str, word: str) -> None:
-    with Path(path).open("a") as file:
-        file.write(word)
-
-
-def count(limit: int, made: str, closed: str, *, stall_at: int = -1) -> Iterator[tuple[int, int]]:
-    try:
-        for number in range(limit):
-            note(made, ".")
-            if number == stall_at:
-                time.sleep(60)
-            yield number, os.getpid()
-    finally:
-        note(closed, "closed")
-
-
-def send_megabytes() -> Iterator[bytes]:
-    for number in range(3):
-        yield bytes([number]) * 3_000_000
-
-
-def fail_in_the_middle() -> Iterator[int]:
-    yield 1
-    raise KeyShortage("no more")
-
-
-# ---- the tests ----
+from unit.pool_jobs import (
+    add,
+    count,
+    describe_worker,
+    fail,
+    fail_in_the_middle,
+    meet,
+    note,
+    send_megabytes,
+    sleep,
+    wait_for_file,
+)
 
 
 def with_pool(scene: Any, *, num_workers: int = 1, grace_s: float = 0.0) -> Any:
@@ -273,13 +208,29 @@ def test_a_worker_that_dies_fails_its_job_and_is_replaced() -> None:
     with_pool(scene)
 
 
-def test_ctrl_c_in_the_terminal_leaves_workers_to_their_parent() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_of_the_whole_group_leaves_workers_to_their_parent(number: signal.Signals) -> None:
     async def scene(pool: KernelPool) -> None:
         pid = (await pool.run(Job(describe_worker)))["pid"]
-        os.kill(pid, signal.SIGINT)
+        os.kill(pid, number)
         assert (await pool.run(Job(describe_worker)))["pid"] == pid
 
     with_pool(scene)
+
+
+def test_ctrl_c_does_not_reach_a_worker_that_has_just_begun() -> None:
+    """Before it has read a line of its program: the parent's own stop must not look like a worker's death."""
+
+    async def scene() -> None:
+        worker = await Worker.start()
+        os.kill(worker._process.pid, signal.SIGINT)
+        await worker.send(Kind.RUN, encode_job(Job(describe_worker)))
+        kind, _ = await worker.receive()
+        assert kind is Kind.RESULT
+        await worker.end()
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    asyncio.run(scene())
 
 
 def test_jobs_wait_by_priority_and_then_in_order(tmp_path: Path) -> None:
@@ -307,11 +258,6 @@ def test_workers_work_side_by_side(tmp_path: Path) -> None:
         assert pool.num_workers == 2
 
     with_pool(scene, num_workers=2)
-
-
-def meet(mine: str, theirs: str) -> None:
-    Path(mine).touch()
-    wait_for_file(theirs)
 
 
 def test_cancelling_a_job_ends_it(tmp_path: Path) -> None:
@@ -374,7 +320,7 @@ PARENT = """
 import asyncio, sys
 from qanat.adapters.process_pool import ProcessPool
 from qanat.ground.ports import Job
-from test_process_pool import sleep
+from pool_jobs import sleep
 asyncio.run(ProcessPool(1).run(Job(sleep, (60.0, sys.argv[1]))))
 """
 

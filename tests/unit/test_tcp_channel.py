@@ -158,7 +158,7 @@ def test_a_peer_that_takes_nothing_is_gone(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_broken_line_is_closed_for_both() -> None:
     async def work(client: ClassicalChannel, server: ClassicalChannel) -> None:
         assert isinstance(client, TcpChannel)
-        client._abort()
+        client.abort()
         with pytest.raises(ChannelClosed):
             await server.receive(timeout_s=5)
         with pytest.raises(ChannelClosed):

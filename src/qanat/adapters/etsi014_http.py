@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from qanat.adapters.http_server import PEER
 from qanat.doors.etsi014 import Answer, Etsi014Door
@@ -70,17 +71,21 @@ def _by_body(call: BodyCall) -> Callable[[Request], Awaitable[Response]]:
 
 
 async def _bounded_body(request: Request) -> bytes:
+    """Return the body; one that is too long is refused at once where its length is said, and at its excess else."""
+    _check_length(int(request.headers.get("content-length", "0")))
     body = bytearray()
     try:
         async for part in request.stream():
             body += part
-            if len(body) > MAX_BODY_BYTES:
-                raise HTTPException(
-                    413, f"the body is longer than {MAX_BODY_BYTES} bytes; ask for fewer keys at a time"
-                )
+            _check_length(len(body))
     except ClientDisconnect:
         raise HTTPException(400, "the connection ended before the body did") from None
     return bytes(body)
+
+
+def _check_length(num_bytes: int) -> None:
+    if num_bytes > MAX_BODY_BYTES:
+        raise HTTPException(413, f"the body is longer than {MAX_BODY_BYTES} bytes; ask for fewer keys at a time")
 
 
 def _response(answer: Answer) -> Response:
@@ -89,7 +94,7 @@ def _response(answer: Answer) -> Response:
     return response
 
 
-async def _http_fault(_: Request, fault: Exception) -> Response:
+async def _http_fault(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
     texts = {
         404: "no such path; a door has /api/v1/keys/{SAE_ID}/status, .../enc_keys and .../dec_keys",
@@ -97,9 +102,17 @@ async def _http_fault(_: Request, fault: Exception) -> Response:
     }
     response = _response(plain_error(fault.status_code, texts.get(fault.status_code, fault.detail)))
     response.headers.update(fault.headers or {})
+    if fault.status_code == 405:
+        response.headers["allow"] = ", ".join(_methods(request))
     if fault.status_code == 413:
         response.headers["connection"] = "close"  # what is left of the body is not read
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    """Return every method that the request's path takes: each is a route of its own, and the first one answered."""
+    matching = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in matching for method in route.methods})
 
 
 async def _own_slip(_: Request, __: Exception) -> Response:

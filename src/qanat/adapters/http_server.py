@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import Any
 
 import uvicorn
@@ -25,12 +27,24 @@ PEER = "qanat.peer"
 """Key in the ASGI scope: the identity that the client's certificate proves, or None."""
 
 MAX_HEAD_BYTES = 32 * 1024
+"""Of a request line and its headers; a longer head is answered by 431 (RFC 6585, section 5)."""
 REQUEST_TIMEOUT_S = 10.0
 """From the first byte of a request, or from the handshake, to the request's last byte."""
 KEEP_ALIVE_S = 75
 """An idle connection stays open this long. Clients must give up theirs earlier, or a request may meet the closing."""
 TLS_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 0.5
+GRACE_S = 0.5
+"""Calls in work when the door stops get this long to be answered; then they are told that it stops."""
+RETRY_AFTER_STOP_S = 10
+"""What a caller is told to wait who met the stop: about as long as a restart takes."""
+
+NO_HTTP = "this is no HTTP request that can be understood (send HTTP/1.1 as RFC 9112 has it)"
+HEAD_TOO_LONG = (
+    f"the request's head is longer than {MAX_HEAD_BYTES} bytes "
+    "(shorten path and headers; several key ids go into the body of a POST)"
+)
+STOPPING = "this key manager is being stopped (ask again when it is up; other keys will be given)"
 
 AsgiApp = Callable[..., Any]
 
@@ -86,6 +100,7 @@ class PeerProtocol(HttpToolsProtocol):
         self._in_head = True
         self._heads_seen = 0
         self._head_bytes = 0
+        self._unfinished_bytes = 0
         self._deadline: asyncio.TimerHandle | None = self.loop.call_later(REQUEST_TIMEOUT_S, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -96,9 +111,10 @@ class PeerProtocol(HttpToolsProtocol):
         was_in_head, heads_seen = self._in_head, self._heads_seen
         super().data_received(data)
         if was_in_head and self._in_head and heads_seen == self._heads_seen:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response(f"Request head longer than {MAX_HEAD_BYTES} bytes.")
+            # the parser tells of a header when it is whole: one without end is seen here alone
+            self._unfinished_bytes += len(data)
+            if self._unfinished_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self._refuse(431, HEAD_TOO_LONG)
         idle = self.cycle is None or self.cycle.response_complete
         if idle and self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(REQUEST_TIMEOUT_S, self.transport.abort)
@@ -106,11 +122,20 @@ class PeerProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope[PEER] = self._peer  # type: ignore[literal-required]
+        self._head_bytes = len("GET  HTTP/1.1\r\n\r\n")
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count_head(len(name) + len(value) + len(": \r\n"))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._heads_seen += 1
-        self._head_bytes = 0
+        self._unfinished_bytes = 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -118,12 +143,25 @@ class PeerProtocol(HttpToolsProtocol):
         self._disarm()
         super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are no HTTP with an Error object, and close."""
-        body = json.dumps({"message": msg}).encode()
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the words are ours
+        """Answer what the parser stopped at: bytes that are no HTTP, or a head too long."""
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, HEAD_TOO_LONG)
+        else:
+            self._refuse(400, NO_HTTP)
+
+    def _count_head(self, num_bytes: int) -> None:
+        self._head_bytes += num_bytes
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise ValueError(HEAD_TOO_LONG)  # ends the parsing; the parser reports it as an error of its own
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer with an Error object, and close."""
+        body = _error_body(message)
         self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
+            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (status, HTTPStatus(status).phrase.encode(), len(body), body)
         )
         self.transport.close()
 
@@ -143,8 +181,9 @@ class HttpDoor:
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.TimerHandle | None = None
+        self._stopping = False
         self._config = uvicorn.Config(
-            app,
+            self._answering_at_the_stop(app),
             http=PeerProtocol,
             ws="none",
             lifespan="off",
@@ -176,14 +215,12 @@ class HttpDoor:
                 ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
             )
         except OSError as fault:
-            raise ConfigurationError(
-                f"cannot listen on {self._host}:{self._asked_port}: {fault.strerror}",
-                remedy="choose a free port, or 0 for any",
-            ) from None
+            raise _no_port(self._host, self._asked_port, fault) from None
         self._tick(loop)
 
-    async def stop(self, *, grace_s: float = 2.0) -> None:
-        """Stop listening, let requests in work finish for up to ``grace_s``, close every connection. Idempotent."""
+    async def stop(self, *, grace_s: float = GRACE_S) -> None:
+        """Stop listening, let requests in work finish for up to ``grace_s``, answer the others by 503, close every
+        connection. Idempotent."""
         if self._server is None:
             return
         server, self._server = self._server, None
@@ -195,6 +232,7 @@ class HttpDoor:
             connection.shutdown()
         if self._state.tasks:
             _, late = await asyncio.wait(self._state.tasks, timeout=grace_s)
+            self._stopping = True
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -203,7 +241,60 @@ class HttpDoor:
             connection.transport.abort()
         await server.wait_closed()
 
+    def _answering_at_the_stop(self, app: AsgiApp) -> AsgiApp:
+        """Return ``app``, of which a call that is cut short by ``stop`` is answered by 503, if nothing went out yet."""
+
+        async def answering(scope: Any, receive: Any, send: Any) -> None:
+            started = False
+
+            async def noting(message: Any) -> None:
+                nonlocal started
+                started = True
+                await send(message)
+
+            try:
+                await app(scope, receive, noting)
+            except asyncio.CancelledError:
+                if not self._stopping or started:
+                    raise
+                await _send_stopping(send)
+
+        return answering
+
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         """Renew the Date header once per second."""
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         self._ticking = loop.call_later(1.0, self._tick, loop)
+
+
+def require_free(host: str, ports: Iterable[int]) -> None:
+    """Raise ConfigurationError when one of the ports cannot be had: asked before anything else is made for a start."""
+    for port in ports:
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the door itself does
+            try:
+                trial.bind((host, port))
+            except OSError as fault:
+                raise _no_port(host, port, fault) from None
+
+
+def _no_port(host: str, port: int, fault: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot listen on {host}:{port}: {fault.strerror}", remedy="choose a free port, or 0 for any"
+    )
+
+
+async def _send_stopping(send: Any) -> None:
+    body = _error_body(STOPPING)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"%d" % RETRY_AFTER_STOP_S),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _error_body(message: str) -> bytes:
+    return json.dumps({"message": message}).encode()

@@ -5,43 +5,31 @@
     <folder>/nodes/<node>.{pem,key}       key managers and the controller: TLS server and client
     <folder>/saes/<application>.{pem,key} applications: TLS client
     <folder>/links/<link>.auth            the first pads of each link's authentication, carried to both ends by hand
+    <folder>/links/<link>.made            says when they were made: they are not made again once they were taken in.
+                                          A link whose stores are lost gets fresh pads when this file is removed.
 
-Who somebody is stands in the one URI of the certificate's subject alternative names (``urn:qanat:...``). Folders have
-mode 0700, keys 0600.
+What is there is never touched; what a network that has grown lacks is added. Folders have mode 0700, keys 0600.
 """
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
+from qanat.adapters.authority import Authority
 from qanat.adapters.initial_keys import initial_key_path, write_initial_key
-from qanat.adapters.private_files import write_private
+from qanat.adapters.machine_faults import machine_faults_named
+from qanat.adapters.private_files import destroy_private, write_private
+from qanat.ground.clock import format_utc
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
-from qanat.ground.network import Network
+from qanat.ground.network import Link, Network
 from qanat.ground.ports import Clock, Entropy
-
-AUTHORITY_DAYS = 3650
-CERTIFICATE_DAYS = 397
-"""Validity of all but the authority's own certificate: 13 months, the longest that the web still accepts."""
-CLOCK_SKEW_S = 300.0
-"""Certificates are valid from a little before they were made: a peer's clock may be behind."""
-SERIAL_BYTES = 19
-"""RFC 5280, section 4.1.2.2: at most 20 octets, positive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +70,15 @@ class SaeFiles(PartyFiles):
         return cls._of(folder, "saes", name)
 
 
+@dataclass(frozen=True, slots=True)
+class MadeParts:
+    """What ``create_pki`` made: names of sites (the controller among them) and applications, ids of links."""
+
+    nodes: tuple[NodeId, ...]
+    applications: tuple[str, ...]
+    links: tuple[LinkId, ...]
+
+
 def create_pki(
     folder: Path,
     network: Network,
@@ -90,142 +87,106 @@ def create_pki(
     clock: Clock,
     sessions_per_day: Mapping[LinkId, float],
     reserve_days: float = 10.0,
-) -> None:
-    """Make the PKI of a network in ``folder``, which must be absent or empty; it appears whole or not at all.
+) -> MadeParts:
+    """Make the PKI of a network in ``folder``, or what one that is there lacks; return what was made.
 
-    The initial key of a link pays for ``reserve_days`` of its ``sessions_per_day`` distillation sessions.
-    Private keys come from the cryptography library's own generator, link keys and serial numbers from ``entropy``.
-    Raises ConfigurationError when there is something in ``folder``: pads and identities are never overwritten.
+    A new one (``folder`` absent or empty) appears whole or not at all. The initial key of a link pays for
+    ``reserve_days`` of its ``sessions_per_day`` distillation sessions. Private keys come from the cryptography
+    library's own generator, link keys and serial numbers from ``entropy``.
+
+    Raises ConfigurationError when something else is in ``folder``, or when a certificate is missing and the
+    authority's key is not there; MachineFault when the machine does not let it be written.
     """
     if CONTROLLER in network.nodes:
         raise ConfigurationError(
             f"a site is called {CONTROLLER!r}, which is the controller's name", remedy="rename the site"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    keys = _InitialKeys(entropy, clock, sessions_per_day, reserve_days)
+    with machine_faults_named(folder):
+        if _holds_pki(folder):
+            return _add_missing(folder, network, lambda: Authority.load(folder, network, entropy, clock), keys)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f"{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
+        ) as scratch:
+            making = Path(scratch) / "pki"
+            making.mkdir(mode=0o700)
+            authority = Authority.create(network.name, entropy, clock)
+            authority.write(making)
+            made = _add_missing(making, network, lambda: authority, keys)
+            making.rename(folder)
+            return made
+
+
+def _holds_pki(folder: Path) -> bool:
+    """Return whether ``folder`` has a PKI; False when it is absent or empty. Raises ConfigurationError."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder} is a file, and a folder is needed", remedy="name another place")
+    if (folder / "ca.pem").is_file():
+        return True
+    if folder.exists() and any(folder.iterdir()):
         raise ConfigurationError(
-            f"{folder} is not empty; certificates and link keys are never overwritten",
-            remedy="go on with those that are there, or choose another folder",
+            f"{folder} is not empty and has no PKI; nothing is put among other files", remedy="choose another folder"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f"{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
-    ) as scratch:
-        making = Path(scratch) / "pki"
-        making.mkdir(mode=0o700)
-        _write_certificates(making, network, Authority(network.name, entropy=entropy, clock=clock))
-        _write_initial_keys(making, network, entropy, clock, sessions_per_day, reserve_days)
-        making.rename(folder)
+    return False
 
 
-class Authority:
-    """The network's certificate authority (ECDSA on P-256 with SHA-256)."""
-
-    def __init__(self, network_name: str, *, entropy: Entropy, clock: Clock) -> None:
-        self._entropy = entropy
-        self._not_before = datetime.datetime.fromtimestamp(clock.utc_s() - CLOCK_SKEW_S, tz=datetime.UTC)
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _common_name(f"{network_name} authority")
-        usage = _key_usage(is_authority=True)
-        self.certificate = (
-            self._builder(self._name, self._name, self._key.public_key(), days=AUTHORITY_DAYS)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage, critical=True)
-            .sign(self._key, SHA256())
-        )
-
-    @property
-    def key_pem(self) -> bytes:
-        return _key_pem(self._key)
-
-    def issue(self, urn: str, *, is_node: bool) -> tuple[bytes, bytes]:
-        """Return certificate and key (PEM) of a party; nodes may serve on this machine, applications only ask."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(urn)]
-        uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
-        if is_node:
-            names += [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-            uses.append(ExtendedKeyUsageOID.SERVER_AUTH)
-        certificate = (
-            self._builder(_common_name(urn), self._name, key.public_key(), days=CERTIFICATE_DAYS)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(is_authority=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .sign(self._key, SHA256())
-        )
-        return certificate.public_bytes(Encoding.PEM), _key_pem(key)
-
-    def _builder(
-        self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, days: int
-    ) -> x509.CertificateBuilder:
-        authority_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key)
-            .serial_number(int.from_bytes(self._entropy.public_bytes(SERIAL_BYTES), "big") + 1)
-            .not_valid_before(self._not_before)
-            .not_valid_after(self._not_before + datetime.timedelta(days=days))
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(authority_id, critical=False)
-        )
-
-
-def _write_certificates(folder: Path, network: Network, authority: Authority) -> None:
-    (folder / "ca.pem").write_bytes(authority.certificate.public_bytes(Encoding.PEM))
+def _add_missing(folder: Path, network: Network, authority: Callable[[], Authority], keys: _InitialKeys) -> MadeParts:
+    """Write what the PKI in ``folder`` lacks. ``authority`` is asked for only when there is something to issue."""
     for name in ("authority", "nodes", "saes", "links"):
-        (folder / name).mkdir(mode=0o700)
-    write_private(folder / "authority" / "ca.key", authority.key_pem)
-    for node in (*network.nodes, CONTROLLER):
-        _write_party(folder / "nodes" / node, *authority.issue(network.kme(node), is_node=True))
-    for application in network.applications:
-        urn = network.sae(application.name)
-        _write_party(folder / "saes" / application.name, *authority.issue(urn, is_node=False))
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+    nodes = [node for node in (*network.nodes, CONTROLLER) if not _has_party(folder / "nodes" / node)]
+    applications = [app.name for app in network.applications if not _has_party(folder / "saes" / app.name)]
+    if nodes or applications:
+        issuer = authority()
+        for node in nodes:
+            _write_party(folder / "nodes" / node, *issuer.issue(network.kme(node), is_node=True))
+        for name in applications:
+            _write_party(folder / "saes" / name, *issuer.issue(network.sae(name), is_node=False))
+    return MadeParts(tuple(nodes), tuple(applications), keys.add_missing(folder, network.links))
+
+
+def _has_party(path: Path) -> bool:
+    """Return whether a party's certificate is there: it is written after the key."""
+    return path.with_name(f"{path.name}.pem").is_file()
 
 
 def _write_party(path: Path, certificate: bytes, key: bytes) -> None:
     # names may hold dots, so the suffix is appended, not replaced
-    path.with_name(f"{path.name}.pem").write_bytes(certificate)
-    write_private(path.with_name(f"{path.name}.key"), key)
+    key_path = path.with_name(f"{path.name}.key")
+    key_path.unlink(missing_ok=True)  # without its certificate it is what an interruption left
+    write_private(key_path, key)
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_bytes(certificate)
+    partial.rename(path.with_name(f"{path.name}.pem"))
 
 
-def _write_initial_keys(
-    folder: Path,
-    network: Network,
-    entropy: Entropy,
-    clock: Clock,
-    sessions_per_day: Mapping[LinkId, float],
-    reserve_days: float,
-) -> None:
-    for link in network.links:
-        num_sessions = math.ceil(reserve_days * sessions_per_day[link.link_id])
-        write_initial_key(
-            initial_key_path(folder, link.link_id),
-            link,
-            num_bits=max(1, num_sessions) * SESSION_PAD_BITS,
-            entropy=entropy,
-            utc_s=clock.utc_s(),
-        )
+@dataclass(frozen=True, slots=True)
+class _InitialKeys:
+    """Makes the initial keys of links."""
 
+    entropy: Entropy
+    clock: Clock
+    sessions_per_day: Mapping[LinkId, float]
+    reserve_days: float
 
-def _common_name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _key_usage(*, is_authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not is_authority,
-        key_cert_sign=is_authority,
-        crl_sign=is_authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    def add_missing(self, folder: Path, links: Sequence[Link]) -> tuple[LinkId, ...]:
+        """Make the keys of those links for which none was ever made here; return their ids."""
+        made = []
+        for link in links:
+            path = initial_key_path(folder, link.link_id)
+            marker = path.with_name(f"{link.link_id}.made")
+            if marker.exists():
+                continue
+            destroy_private(path)  # without its marker it is what an interruption left
+            num_sessions = math.ceil(self.reserve_days * self.sessions_per_day[link.link_id])
+            write_initial_key(
+                path,
+                link,
+                num_bits=max(1, num_sessions) * SESSION_PAD_BITS,
+                entropy=self.entropy,
+                utc_s=self.clock.utc_s(),
+            )
+            marker.write_text(format_utc(self.clock.utc_s()) + "\n", encoding="utf-8")
+            made.append(link.link_id)
+        return tuple(made)

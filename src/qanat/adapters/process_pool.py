@@ -12,6 +12,7 @@ import contextlib
 import heapq
 import itertools
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +31,8 @@ NICENESS = 10
 STOP_GRACE_S = 5.0
 """A stream that was closed gets this long to reach its next value; then its worker is killed."""
 READ_AHEAD_BYTES = 2**20
+GROUP_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""A terminal or a service manager sends these to every process of a group; the parent decides when a worker ends."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
@@ -190,7 +193,7 @@ class Worker:
             **ONE_THREAD,
             "PYTHONPATH": os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path),
         }
-        with theirs, _closed_on_failure(ours):
+        with theirs, _closed_on_failure(ours), _stops_held_back():
             process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; starting takes a millisecond
                 [sys.executable, "-P", "-m", "qanat.adapters.worker_process", str(theirs.fileno()), str(NICENESS)],
                 stdin=subprocess.DEVNULL,
@@ -277,6 +280,20 @@ def encode_job(job: Job[Any]) -> bytes:
     if module == "__main__" or "<" in name:
         raise ValueError(f"{module}.{name} cannot be imported by a worker; jobs are functions of modules")
     return bytes(ForkingPickler.dumps(job))
+
+
+@contextlib.contextmanager
+def _stops_held_back() -> Iterator[None]:
+    """Start processes inside that never see a stop of their whole group: a child inherits the mask of signals.
+
+    So there is no moment, however early, at which Ctrl-C reaches a worker. What comes for this process meanwhile is
+    delivered at the end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

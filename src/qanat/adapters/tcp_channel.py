@@ -1,13 +1,19 @@
-"""The port ``ClassicalChannel`` over TCP: ordered frames, plain. Authentication and secrecy are above it."""
+"""The port ``ClassicalChannel`` over TCP: ordered frames, plain. Authentication and secrecy are above it.
+
+With a TLS context the same channel is a private one: then both ends have proved who they are (``peer_identity``).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, notice_dead_peer
+from qanat.adapters.tls import peer_identity
 from qanat.ground.errors import ChannelClosed, ChannelTimeout, ConfigurationError, QanatError
 from qanat.ground.framing import LENGTH_BYTES, MAX_FRAME_BYTES, frame_length
 
@@ -15,6 +21,8 @@ SEND_TIMEOUT_S = 30.0
 """A peer that takes nothing for so long is treated as gone."""
 CLOSE_TIMEOUT_S = 2.0
 """How long closing waits for what was sent to leave this machine."""
+TLS_HANDSHAKE_TIMEOUT_S = 5.0
+TLS_SHUTDOWN_TIMEOUT_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +39,11 @@ class TcpChannel:
         self._closed = False
         notice_dead_peer(writer)
 
+    @property
+    def peer_identity(self) -> str | None:
+        """Who the peer's certificate says it is; None on a plain channel."""
+        return peer_identity(self._writer.get_extra_info("ssl_object"))
+
     async def send(self, frame: bytes, /) -> None:
         """Send one frame; raises ChannelClosed, also when the peer takes nothing for SEND_TIMEOUT_S."""
         if len(frame) > self.max_frame_bytes or frame_length(frame[:LENGTH_BYTES]) != len(frame) - LENGTH_BYTES:
@@ -42,10 +55,10 @@ class TcpChannel:
                 self._writer.write(frame)
                 await self._writer.drain()
         except TimeoutError:
-            self._abort()
+            self.abort()
             raise ChannelClosed(f"the peer took nothing for {SEND_TIMEOUT_S:.0f} s") from None
         except OSError as fault:
-            self._abort()
+            self.abort()
             raise ChannelClosed(f"the channel broke: {fault}") from None
 
     async def receive(self, *, timeout_s: float) -> bytes:
@@ -69,18 +82,24 @@ class TcpChannel:
                 await self._writer.wait_closed()
         self._writer.transport.abort()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Close at once; what was not sent is lost. A ``receive`` that waits raises ChannelClosed."""
         self._closed = True
         self._writer.transport.abort()
 
 
 async def connect_channel(
-    host: str, port: int, *, timeout_s: float = 5.0, max_frame_bytes: int = MAX_FRAME_BYTES
+    host: str,
+    port: int,
+    *,
+    timeout_s: float = 5.0,
+    max_frame_bytes: int = MAX_FRAME_BYTES,
+    tls: ssl.SSLContext | None = None,
 ) -> TcpChannel:
     """Return a channel to a ``ChannelServer``; raises ChannelClosed or ChannelTimeout."""
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(host, port, limit=STREAM_BUFFER_BYTES)
+            reader, writer = await asyncio.open_connection(host, port, limit=STREAM_BUFFER_BYTES, **_tls_options(tls))
     except TimeoutError:
         raise ChannelTimeout(f"{host}:{port} did not answer within {timeout_s:g} s") from None
     except OSError as fault:
@@ -100,12 +119,19 @@ class ChannelServer:
     """
 
     def __init__(
-        self, accept: Accept, *, host: str = "127.0.0.1", port: int = 0, max_frame_bytes: int = MAX_FRAME_BYTES
+        self,
+        accept: Accept,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._accept = accept
         self._host = host
         self._asked_port = port
         self._max_frame_bytes = max_frame_bytes
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -120,7 +146,7 @@ class ChannelServer:
         """Begin to listen; raises ConfigurationError when the port cannot be had."""
         try:
             self._server = await asyncio.start_server(
-                self._serve, self._host, self._asked_port, limit=STREAM_BUFFER_BYTES
+                self._serve, self._host, self._asked_port, limit=STREAM_BUFFER_BYTES, **_tls_options(self._tls)
             )
         except OSError as fault:
             raise ConfigurationError(
@@ -153,3 +179,14 @@ class ChannelServer:
             _log.warning("a connection ended: %s", fault)
         finally:
             await channel.close()
+
+
+def _tls_options(tls: ssl.SSLContext | None) -> dict[str, Any]:
+    """Return what asyncio is told of TLS; it takes the times only where there is a context."""
+    if tls is None:
+        return {}
+    return {
+        "ssl": tls,
+        "ssl_handshake_timeout": TLS_HANDSHAKE_TIMEOUT_S,
+        "ssl_shutdown_timeout": TLS_SHUTDOWN_TIMEOUT_S,
+    }

@@ -11,7 +11,6 @@ import contextlib
 import enum
 import os
 import queue
-import signal
 import socket
 import struct
 import sys
@@ -50,11 +49,12 @@ Inbox: TypeAlias = "queue.SimpleQueue[tuple[Kind, bytes]]"
 
 
 def main() -> None:
-    """Serve the socket whose descriptor is the first argument, at the niceness that is the second."""
+    """Serve the socket whose descriptor is the first argument, at the niceness that is the second.
+
+    The parent starts this process with the signals of a group's stop held back; the end of the socket ends it.
+    """
     descriptor, niceness = (int(argument) for argument in sys.argv[1:])
     os.nice(niceness)
-    # Ctrl-C reaches the whole process group; the parent decides when we end
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     line = socket.socket(fileno=descriptor)
     inbox: Inbox = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(line, inbox), name="parent", daemon=True).start()

@@ -1,87 +1,45 @@
-"""The only place where parts are wired together: a service process with key managers, doors, twins and workers."""
+"""Where the parts of a network are wired together: a service process with key managers, doors, twins and workers.
+
+Sites may run apart, each in a process of its own (``apps.apart``); their modules are twins here all the same, and are
+served to them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
-from qanat.adapters.encryption import load_master_key
-from qanat.adapters.etsi014_http import etsi014_app
+from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.initial_keys import consume_initial_key, initial_key_path, read_initial_key
-from qanat.adapters.pki import NodeFiles, SaeFiles, create_pki
+from qanat.adapters.module_server import ModuleServer
+from qanat.adapters.pki import create_pki
 from qanat.adapters.process_pool import ProcessPool
-from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
-from qanat.adapters.system import SystemClock, SystemEntropy, system_chance
-from qanat.adapters.tls import TlsFiles, server_context
+from qanat.adapters.system import system_chance
 from qanat.adapters.tls_transport import TlsTransport
 from qanat.apps.event_log import EventLog
+from qanat.apps.site import HOST, LOCK_PATIENCE_S, SiteParts, Workplace, key_manager_settings, sessions_per_day
 from qanat.control.controller import Controller
-from qanat.doors.etsi014 import Etsi014Door, Limits
-from qanat.ground.events import EventKind
-from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
-from qanat.ground.network import Network
+from qanat.ground.identifiers import CONTROLLER, NodeId
+from qanat.ground.network import Link, Network
 from qanat.ground.ports import Job, KeyStore, QKDModule
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
-from qanat.key_management.settings import KeyManagerSettings
 from qanat.quantum_layer.twin import TwinLink
 
-HOST = "127.0.0.1"
+__all__ = ["HOST", "Service", "Workplace", "sessions_per_day"]
+
 POOL_GRACE_S = 2.0
 ModuleWrapper = Callable[[QKDModule], QKDModule]
 """Lets a caller stand between a key manager and its module, as the demo's proof does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """The folder of a network: certificates, stores, event log, master key."""
-
-    folder: Path
-
-    @property
-    def pki(self) -> Path:
-        return self.folder / "pki"
-
-    @property
-    def events(self) -> Path:
-        return self.folder / "events.jsonl"
-
-    def store(self, node: NodeId) -> Path:
-        return self.folder / node / "keys.sqlite"
-
-    @property
-    def master_key(self) -> Path:
-        return self.folder / "master.key"
-
-    def node_files(self, node: NodeId) -> TlsFiles:
-        """Return the certificate of a site's key manager, or of the controller."""
-        files = NodeFiles.of(self.pki, node)
-        return TlsFiles(certificate=files.certificate, key=files.key, ca=files.ca)
-
-    def sae_files(self, name: str) -> TlsFiles:
-        """Return the certificate of an application."""
-        files = SaeFiles.of(self.pki, name)
-        return TlsFiles(certificate=files.certificate, key=files.key, ca=files.ca)
-
-
-def sessions_per_day(network: Network) -> dict[LinkId, float]:
-    """Return how many amplification blocks each link makes in a day of steady work."""
-    from qanat.quantum_layer.forecast import expected_capability
-
-    seconds = 86_400.0
-    return {
-        link.link_id: seconds / expected_capability(link.link_id, link.system, loss_db=link.loss_db).block_time_s
-        for link in network.links
-    }
-
-
 class Service:
-    """A network on this machine: ``async with Service(...) as service``."""
+    """A network on this machine: ``async with Service(...) as service``. Without key manager, store and door of the
+    sites ``apart``."""
 
     def __init__(
         self,
@@ -92,20 +50,24 @@ class Service:
         ports: Sequence[int] = (),
         num_workers: int = 1,
         wrap_module: ModuleWrapper = lambda module: module,
+        apart: Collection[NodeId] = (),
     ) -> None:
         self.network = network
         self.place = Workplace(folder)
         self.log = log
-        self.clock = SystemClock()
-        self.entropy = SystemEntropy()
+        self.apart = tuple(node for node in network.nodes if node in {network.site(node).node for node in apart})
         self.stores: dict[NodeId, KeyStore] = {}
         self.managers: dict[NodeId, KeyManager] = {}
         self.doors: dict[NodeId, HttpDoor] = {}
-        self.settings = KeyManagerSettings(sessions_per_day=sessions_per_day(network))
+        self.module_servers: dict[NodeId, ModuleServer] = {}
+        self.settings = key_manager_settings(network)
         self.pool = ProcessPool(num_workers)
-        self._ports = dict(zip(network.nodes, ports, strict=False))
         self._wrap_module = wrap_module
+        self._ports = dict(zip(network.nodes, ports, strict=False))
         self._stack = AsyncExitStack()
+        self._parts = SiteParts(network, self.place, log=log, settings=self.settings, stack=self._stack)
+        self.clock = self._parts.clock
+        self.entropy = self._parts.entropy
         self._transports: dict[NodeId, TlsTransport] = {}
 
     async def __aenter__(self) -> Service:
@@ -121,9 +83,18 @@ class Service:
     ) -> None:
         await self._stack.__aexit__(kind, fault, trace)
 
+    @property
+    def here(self) -> tuple[NodeId, ...]:
+        """The sites whose key managers are in this process."""
+        return tuple(node for node in self.network.nodes if node not in self.apart)
+
     def recorder(self, node: NodeId) -> EventRecorder:
         """Return a recorder of events at ``node`` into this service's log."""
-        return EventRecorder(node=node, clock=self.clock, entropy=self.entropy, sink=self.log)
+        return self._parts.recorder(node)
+
+    def door_port(self, node: NodeId) -> int:
+        """Return the port that a site's door was given; 0 for any."""
+        return self._ports.get(node, 0)
 
     def door_url(self, node: NodeId) -> str:
         """Return where the door of a site answers."""
@@ -140,67 +111,58 @@ class Service:
         self.place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._make_pki()
         self._stack.push_async_callback(self.pool.close, grace_s=POOL_GRACE_S)
-        await self._open_stores()
+        for node in self.here:
+            self._parts.hold_site(node, remedy=f"stop `qanat node` there, or name --apart {node}")
+        self.stores = await self._parts.open_stores(self.here)
         await self._import_initial_keys()
         tasks = await self._stack.enter_async_context(AsyncioTasks())
-        await self._open_transports()
+        for node in (*self.here, CONTROLLER):
+            self._transports[node] = await self._parts.open_transport(node)
         modules = self._twin_modules(tasks)
-        for node in self.network.nodes:
-            self.managers[node] = manager = self._manager(node, tasks, modules[node])
-            tasks.start(manager.run(), name=f"key manager {node}")
+        for node in self.here:
+            self.managers[node] = self._parts.manager(
+                node, store=self.stores[node], transport=self._transports[node], tasks=tasks, modules=modules[node]
+            )
         tasks.start(self._controller(tasks).run(), name="controller")
+        for node in self.apart:
+            await self._serve_modules(node, tasks, modules[node])
         for node, manager in self.managers.items():
-            await self._open_door(node, manager)
+            self.doors[node] = await self._parts.open_door(node, manager, port=self.door_port(node))
 
     def _make_pki(self) -> None:
-        if not self.place.pki.exists():
-            create_pki(
-                self.place.pki,
-                self.network,
-                entropy=self.entropy,
-                clock=self.clock,
-                sessions_per_day=sessions_per_day(self.network),
-            )
-
-    async def _open_stores(self) -> None:
-        writer = StoreWriter()
-        self._stack.push_async_callback(writer.close)
-        master_key = load_master_key(self.place.master_key, entropy=self.entropy)
-        for node in self.network.nodes:
-            path = self.place.store(node)
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            store = await SqliteKeyStore.open(path, master_key=master_key, writer=writer)
-            self._stack.push_async_callback(store.close)
-            self.stores[node] = store
+        """Make certificates and initial keys, or those that the network lacks since it has grown."""
+        create_pki(
+            self.place.pki,
+            self.network,
+            entropy=self.entropy,
+            clock=self.clock,
+            sessions_per_day=sessions_per_day(self.network),
+        )
 
     async def _import_initial_keys(self) -> None:
-        """Give both ends of each link their pre-shared key, then destroy the file: it is never imported twice."""
-        for link in self.network.links:
-            path = initial_key_path(self.place.pki, link.link_id)
-            if path.exists():
-                for node in link.ends:
-                    block = read_initial_key(path, node)
-                    await self.stores[node].add_block(block)
-                    await self.stores[node].confirm(block.block_id)
-                consume_initial_key(path)
+        """Give both ends of each link their pre-shared key, then destroy the file: it is never imported twice.
 
-    async def _open_transports(self) -> None:
-        for node in (*self.network.nodes, CONTROLLER):
-            transport = TlsTransport(
-                node,
-                network=self.network.name,
-                tls=self.place.node_files(node),
-                addresses=self._address,
-                host=HOST,
-                port=0,
-            )
-            await transport.start()
-            self._stack.push_async_callback(transport.close)
-            self._transports[node] = transport
+        The stores of sites that run apart are opened for this alone, before their modules are served to them.
+        """
+        waiting = [link for link in self.network.links if initial_key_path(self.place.pki, link.link_id).exists()]
+        ends = {node for link in waiting for node in link.ends}
+        async with AsyncExitStack() as stack:
+            borrowed = [node for node in self.apart if node in ends]
+            for node in borrowed:
+                remedy = f"stop `qanat node` of {node}: an initial key waits to be taken into its store"
+                stack.enter_context(held(self.place.site(node), remedy=remedy, patience_s=LOCK_PATIENCE_S))
+            parts = SiteParts(self.network, self.place, log=self.log, settings=self.settings, stack=stack)
+            stores = self.stores | (await parts.open_stores(borrowed) if borrowed else {})
+            for link in waiting:
+                await self._import_initial_key(link, stores)
 
-    def _address(self, node: NodeId) -> tuple[str, int] | None:
-        transport = self._transports.get(node)
-        return None if transport is None else (HOST, transport.port)
+    async def _import_initial_key(self, link: Link, stores: Mapping[NodeId, KeyStore]) -> None:
+        path = initial_key_path(self.place.pki, link.link_id)
+        for node in link.ends:
+            block = read_initial_key(path, node)
+            await stores[node].add_block(block)
+            await stores[node].confirm(block.block_id)
+        consume_initial_key(path)
 
     def _twin_modules(self, tasks: AsyncioTasks) -> Mapping[NodeId, list[QKDModule]]:
         modules: dict[NodeId, list[QKDModule]] = {node: [] for node in self.network.nodes}
@@ -212,20 +174,6 @@ class Service:
                 modules[node].append(self._wrap_module(module))
         return modules
 
-    def _manager(self, node: NodeId, tasks: AsyncioTasks, modules: Sequence[QKDModule]) -> KeyManager:
-        return KeyManager(
-            node=node,
-            network=self.network,
-            store=self.stores[node],
-            transport=self._transports[node],
-            clock=self.clock,
-            tasks=tasks,
-            entropy=self.entropy,
-            modules=modules,
-            recorder=self.recorder(node),
-            settings=self.settings,
-        )
-
     def _controller(self, tasks: AsyncioTasks) -> Controller:
         return Controller(
             network=self.network,
@@ -236,29 +184,20 @@ class Service:
             recorder=self.recorder(CONTROLLER),
         )
 
-    async def _open_door(self, node: NodeId, manager: KeyManager) -> None:
-        recorder = self.recorder(node)
-
-        def on_refused(why: str) -> None:
-            recorder.record(EventKind.CALLER_REFUSED, why=why)
-
-        saes = [sae for sae in self.network.saes if self.network.site_of(sae).node == node]
-        door = HttpDoor(
-            etsi014_app(Etsi014Door(manager, saes=saes, limits=_limits(self.settings), on_refused=on_refused)),
-            tls=server_context(self.place.node_files(node), on_refused=on_refused),
+    async def _serve_modules(self, node: NodeId, tasks: AsyncioTasks, modules: Sequence[QKDModule]) -> None:
+        """Let the process of a site that runs apart reach its modules."""
+        server = self.module_servers[node] = ModuleServer(
+            node,
+            modules,
+            peers=[link.peer_of(node) for link in self.network.links_of(node)],
+            network=self.network.name,
+            tls=self.place.node_files(node),
+            tasks=tasks,
+            clock=self.clock,
+            entropy=self.entropy,
             host=HOST,
-            port=self._ports.get(node, 0),
         )
-        await door.start()
-        self._stack.push_async_callback(door.stop)
-        self.doors[node] = door
-
-
-def _limits(settings: KeyManagerSettings) -> Limits:
-    """Return the door's limits: the key manager's, said once."""
-    return Limits(
-        key_size_bits=settings.key_size_bits,
-        min_key_size_bits=settings.min_key_size_bits,
-        max_key_size_bits=settings.max_key_size_bits,
-        max_keys_per_request=settings.max_keys_per_request,
-    )
+        await server.start()
+        self._stack.push_async_callback(server.stop)
+        self.place.addresses.publish("modules", node, (HOST, server.port))
+        self._stack.callback(self.place.addresses.withdraw, "modules", node)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qanat.adapters.files import PartialFile, read_stream, sha256_of
+from qanat.adapters.files import PartialFile, SourceFile, sha256_of
 from qanat.adapters.tcp_channel import ChannelServer, TcpChannel, connect_channel
 from qanat.apps.bootstrap import HOST, Service
 from qanat.client import Etsi014Client
@@ -16,7 +16,16 @@ from qanat.ground.errors import ChannelError, QanatError
 from qanat.ground.identifiers import RequestId, SaeId
 from qanat.ground.network import Application
 from qanat.ground.ports import KeySupply
-from qanat.services.file import FileSettings, Progress, ReceivedFile, RefusedByPeer, SentFile, receive_file, send_file
+from qanat.services.file import (
+    FileSettings,
+    Progress,
+    ReceivedFile,
+    RefusedByPeer,
+    SentFile,
+    file_name_for_all,
+    receive_file,
+    send_file,
+)
 
 KEY_PATIENCE_S = 55.0
 """How long one call for keys may wait while the twins make some; the service asks again until its own patience ends."""
@@ -58,7 +67,14 @@ class Courier:
     watch_supply: Callable[[KeySupply, SaeId], KeySupply] = lambda supply, _: supply
 
     async def deliver(self, source: Path, target: Path, *, on_progress: Callable[[Progress], None]) -> Delivery:
-        """Send ``source`` and return when it lies at ``target``; raises what either end raises."""
+        """Send ``source`` and return when it lies at ``target``; raises what either end raises.
+
+        Raises BadParameter when somebody writes to ``source`` meanwhile, MachineFault when ``target`` cannot be kept.
+        """
+        async with SourceFile(source) as opened:
+            return await self._deliver(opened, target, on_progress)
+
+    async def _deliver(self, source: SourceFile, target: Path, on_progress: Callable[[Progress], None]) -> Delivery:
         clock = self.service.clock
         began_s = clock.monotonic_s()
         arrival: asyncio.Future[ReceivedFile] = asyncio.get_running_loop().create_future()
@@ -84,7 +100,7 @@ class Courier:
             await server.stop()
         sent, received = sending.result(), arrival.result()
         return Delivery(
-            name=source.name,
+            name=sent.name,
             size_bytes=received.size_bytes,
             num_chunks=sent.num_chunks,
             num_keys=sent.num_keys,
@@ -92,11 +108,11 @@ class Courier:
             encoded_event=sent.encoded,
             delivered_event=received.delivered,
             duration_s=clock.monotonic_s() - began_s,
-            sha256_sent=await sha256_of(source),
+            sha256_sent=source.sha256,
             sha256_received=await sha256_of(target),
         )
 
-    async def _send(self, source: Path, port: int, on_progress: Callable[[Progress], None]) -> SentFile:
+    async def _send(self, source: SourceFile, port: int, on_progress: Callable[[Progress], None]) -> SentFile:
         network = self.service.network
         sae, peer = network.sae(self.sender.name), network.sae(self.receiver.name)
         trace = self.service.recorder(network.site_of(sae).node).new_request()
@@ -105,14 +121,14 @@ class Courier:
             async with self._client(self.sender) as client:
                 client.trace = trace
                 return await send_file(
-                    read_stream(source),
+                    source.stream(),
                     supply=self.watch_supply(client, sae),
                     peer=peer,
                     channel=channel,
                     trace=trace,
                     clock=self.service.clock,
-                    name=source.name,
-                    size_bytes=source.stat().st_size,
+                    name=file_name_for_all(source.path.name),
+                    size_bytes=source.size_bytes,
                     on_progress=on_progress,
                     settings=FileSettings(patience_s=FILE_PATIENCE_S),
                 )

@@ -74,11 +74,16 @@ def uuid4_from(random_bytes: bytes) -> str:
     return str(uuid.UUID(bytes=random_bytes, version=4))
 
 
+def urn(network: str, kind: str, name: str) -> str:
+    """Return the URN of a thing, however long: whoever reads names checks with it whether they fit."""
+    return f"urn:qanat:{network}:{kind}:{name}"
+
+
 def _urn(network: str, kind: str, name: str) -> str:
-    urn = f"urn:qanat:{network}:{kind}:{name}"
-    if not (is_name(network) and is_name(name)) or len(urn) > MAX_ID_CHARACTERS:
+    made = urn(network, kind, name)
+    if not (is_name(network) and is_name(name)) or len(made) > MAX_ID_CHARACTERS:
         raise BadParameter(
-            f"{urn!r} is no id of this network",
+            f"{made!r} is no id of this network",
             remedy=f"lower-case letters, digits, '.', '_', '-'; at most {MAX_ID_CHARACTERS} characters in all",
         )
-    return urn
+    return made

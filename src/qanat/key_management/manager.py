@@ -96,8 +96,9 @@ class KeyManager:
         for module in self._modules:
             context.tasks.start(self._conversation.follow(module), name=f"{self.node}: events of {module.module_id}")
         context.tasks.start(self._chores(), name=f"{self.node}: chores")
-        if self._preparing.has_work:
-            context.tasks.start(self._preparing.run(self._conversation.aloud), name=f"{self.node}: prepares keys")
+        for pool in self._preparing.pools:
+            work = self._preparing.run(pool, self._conversation.aloud)
+            context.tasks.start(work, name=f"{self.node}: prepares keys for {pool.target}")
         async for sender, message in self._transport.inbox():
             await self._conversation.hear(sender, message)
         self._is_running = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyManagementError, RequestError, StaleEpoch
@@ -22,7 +23,7 @@ from qanat.key_management.supplying import Supplying
 
 
 @dataclass(frozen=True, slots=True)
-class _Pool:
+class EndToEndPool:
     """Keys that are to lie ready between two applications, the master's here."""
 
     pair: SaePair
@@ -39,35 +40,34 @@ class Preparing:
         self._supplying = supplying
         self._relay = relay
         self._demands = demands
-        self._pools = _pools_of(context)
+        self.pools = _pools_of(context)
 
-    @property
-    def has_work(self) -> bool:
-        """Whether any pool begins at this node."""
-        return bool(self._pools)
+    async def run(
+        self, pool: EndToEndPool, aloud: Callable[[Callable[[], Awaitable[None]], str], Awaitable[None]]
+    ) -> None:
+        """Keep one pool full for ever; ``aloud`` does a piece of work and records its failure.
 
-    async def run(self, aloud: Callable[[Callable[[], Awaitable[None]], str], Awaitable[None]]) -> None:
-        """Fill the pools for ever; ``aloud`` does a piece of work and records its failure."""
+        To be run as a task for each pool: one whose links are slow does not hold up the others.
+        """
         clock, settings = self._context.clock, self._context.settings
         while True:
-            await aloud(self._fill_all, "preparing keys")
+            await aloud(partial(self._top_up, pool), f"preparing keys {pool.pair.master} to {pool.pair.slave}")
             await clock.sleep_until(clock.monotonic_s() + settings.tick_s)
 
-    async def _fill_all(self) -> None:
-        """Bring every pool to its count, unless somebody asks meanwhile. A shortage is no fault: it waits a while."""
-        for pool in self._pools:
-            try:
-                while self._supplying.is_idle and (missing := await self._missing(pool)):
-                    await self._fill(pool, min(missing, self._context.settings.max_keys_per_request))
-            except StaleEpoch:
-                raise
-            except (KeyManagementError, RequestError):
-                await self._rest()
+    async def _top_up(self, pool: EndToEndPool) -> None:
+        """Bring a pool to its count, unless somebody asks meanwhile. A shortage is no fault: it waits a while."""
+        try:
+            while self._supplying.is_idle and (missing := await self._missing(pool)):
+                await self._fill(pool, min(missing, self._context.settings.max_keys_per_request))
+        except StaleEpoch:
+            raise
+        except (KeyManagementError, RequestError):
+            await self._rest()
 
-    async def _missing(self, pool: _Pool) -> int:
+    async def _missing(self, pool: EndToEndPool) -> int:
         return max(0, pool.count - await self._context.store.count_keys(pool.pair, size_bits=pool.size_bits))
 
-    async def _fill(self, pool: _Pool, count: int) -> None:
+    async def _fill(self, pool: EndToEndPool, count: int) -> None:
         """Relay one batch; where link key is short, have it made first, after what others wait for."""
         context = self._context
         await context.routes.wait(Deadline.after(context.clock, context.settings.wait_s))
@@ -93,12 +93,12 @@ class Preparing:
         await clock.sleep_until(clock.monotonic_s() + self._context.settings.prepare_pause_s)
 
 
-def _pools_of(context: Context) -> tuple[_Pool, ...]:
+def _pools_of(context: Context) -> tuple[EndToEndPool, ...]:
     """Return the pools whose master is at this node and whose slave is at another."""
     network, pools = context.network, []
     for keys in network.prepared_keys:
         pair = SaePair(network.sae(keys.master), network.sae(keys.slave))
         here, there = (network.site_of(sae).node for sae in (pair.master, pair.slave))
         if here == context.node != there:
-            pools.append(_Pool(pair, there, keys.count, keys.size_bits))
+            pools.append(EndToEndPool(pair, there, keys.count, keys.size_bits))
     return tuple(pools)

@@ -32,6 +32,8 @@ from qanat.key_management.wire import (
 )
 
 MAX_ENDED_ORDERS = 256
+PADS_PATIENCE_S = 8.0
+"""So long the receiver's end waits for the pads of an order; the other end says them at once, and then each tick."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class _Order:
     remedy: str = ""
     by_module: bool = False
     unsettled: set[BlockId] = field(default_factory=set)
+    began_monotonic_s: float = 0.0
 
 
 class Sessions:
@@ -160,15 +163,27 @@ class Sessions:
         await self._end(order, ended.fault)
 
     async def tick(self) -> None:
-        """Say the pads again where the peer has not answered; forget what ended long ago."""
+        """Say the pads again where no answer came; give up where no pads came; forget what ended long ago."""
         for order in list(self._orders.values()):
             if order.state == "preparing" and order.pads is not None:
                 await self._say_pads(order)
+            elif self._waits_in_vain(order):
+                await self._end(order, "the other end did not say which pads to use")
         ended = [order.order_id for order in self._orders.values() if order.state == "ended"]
         for order_id in ended[: max(0, len(ended) - MAX_ENDED_ORDERS)]:
             del self._orders[order_id]
 
     # --- inside ---
+
+    def _waits_in_vain(self, order: _Order) -> bool:
+        """Return whether no pads will come: this end heard of an order, anew perhaps, that its other end has done with.
+
+        So it is when the controller repeats an order to an end that died during it.
+        """
+        is_receiver = self._context.links.role(order.link_id) == "receiver"
+        waited_s = self._context.clock.monotonic_s() - order.began_monotonic_s
+        is_waiting = order.state == "preparing" and order.pad_range is None
+        return is_receiver and is_waiting and waited_s > PADS_PATIENCE_S
 
     def _order_of(self, peer: NodeId, word: SessionReady | SessionRefused) -> _Order | None:
         """Return the order that a word of the peer is about; None for words about other pads than ours."""
@@ -189,7 +204,8 @@ class Sessions:
 
     async def _enter(self, order_id: OrderId, link_id: LinkId, num_blocks: int, cause: EventId | None) -> _Order:
         older = [order for order in self._orders.values() if order.link_id == link_id and order.state != "ended"]
-        order = self._orders[order_id] = _Order(order_id, link_id, num_blocks, cause)
+        now_s = self._context.clock.monotonic_s()
+        order = self._orders[order_id] = _Order(order_id, link_id, num_blocks, cause, began_monotonic_s=now_s)
         for other in older:
             await self._stop(other, f"order {order_id} took its place")
         return order

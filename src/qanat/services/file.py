@@ -11,6 +11,7 @@ raise when something was.
 from qanat.services.file_receiving import ReceivedFile, Sink, receive_file
 from qanat.services.file_sending import SentFile, send_file
 from qanat.services.transfer import FileSettings, Progress, ProgressCallback, RefusedByPeer
+from qanat.services.transfer_frames import file_name_for_all
 
 __all__ = [
     "FileSettings",
@@ -20,6 +21,7 @@ __all__ = [
     "RefusedByPeer",
     "SentFile",
     "Sink",
+    "file_name_for_all",
     "receive_file",
     "send_file",
 ]

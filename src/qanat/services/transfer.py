@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from qanat.ground.errors import ChannelError, FrameError, PeerProtocolError, QanatError
+from qanat.ground.errors import ChannelError, ConfigurationError, FrameError, PeerProtocolError, QanatError
 from qanat.ground.ports import ClassicalChannel
 from qanat.services.transfer_frames import (
     MAX_CHUNK_BYTES,
@@ -87,14 +87,14 @@ async def refusing(channel: ClassicalChannel, *, drain_s: float | None) -> Async
     """
     try:
         yield
+    except (OSError, ConfigurationError):
+        # The fault's own text may name files of this machine.
+        await _refuse(channel, "its machine could not read or keep the file", drain_s=drain_s)
+        raise
     except QanatError as fault:
         await _refuse(
             channel, fault.message, drain_s=None if isinstance(fault, RefusedByPeer | ChannelError) else drain_s
         )
-        raise
-    except OSError:
-        # The fault's own text may name files of this machine.
-        await _refuse(channel, "its machine could not read or keep the file", drain_s=drain_s)
         raise
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.markup import escape
+
+from qanat.adapters.files import write_whole
+from qanat.adapters.machine_faults import machine_fault
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.demo import demonstrate, steps_of
 from qanat.apps.networks import load_network
@@ -16,8 +21,9 @@ from qanat.apps.report import DemoResult, LinkResult, render_report
 from qanat.apps.report.comparison import TABLE_1_LOSS_DB, TABLE_1_RATE_BITS_PER_S, PaperRange, Summary, compare
 from qanat.apps.report.line import backbone_links, bounding_link, eps_of_key, hops_of_key, spans_of
 from qanat.ground.clock import format_utc
-from qanat.ground.errors import ConfigurationError
+from qanat.ground.errors import ConfigurationError, NetworkFileError
 from qanat.ground.events import EventKind
+from qanat.ground.network import Network
 from qanat.ground.units import format_size
 
 REPORT_NAME = "report.html"
@@ -28,30 +34,78 @@ MOST_NODES_NAMED = 8
 def run_demo(name: str, *, file: Path | None, out: Path, as_json: bool) -> int:
     """Run the demonstration; returns 0 only if all that it set out to prove held."""
     network = load_network(name)
+    _check_correspondents(network, name)
     if file is not None and not file.is_file():
         what = "is no plain file" if file.exists() else "does not exist"
         raise ConfigurationError(f"{file} {what}", remedy="name the file to send with --file")
-    make_folder(out)
-    with tempfile.TemporaryDirectory(prefix="qanat-demo-") as folder, RunView() as view:
-        result = asyncio.run(demonstrate(network, Path(folder), file=file, view=view))
     report = out / REPORT_NAME
-    report.write_text(render_report(result), encoding="utf-8")
-    _show(view, result, report)
+    with report_folder(out):
+        with scratch_folder() as folder, RunView() as view:
+            result = asyncio.run(demonstrate(network, folder, file=file, view=view))
+        _show(view, result)
+        write_whole(report, render_report(result), elsewhere="name another folder with --out")
+    view.say(
+        f"started {format_utc(result.started_utc_s)}, took {result.duration_s:.1f} s; "
+        f"report: [bold]{escape(str(report))}[/]"
+    )
     if as_json:
         print(json.dumps(demo_record(result, report), indent=2))
     return 0 if result.all_held else 1
 
 
-def make_folder(folder: Path) -> None:
-    """Make the report's folder before the run, so that no run is in vain; raises ConfigurationError."""
+@contextmanager
+def report_folder(folder: Path) -> Iterator[None]:
+    """Make the report's folder before the run, so that no run is in vain; raises ConfigurationError.
+
+    What was made here is removed again when the run fails.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as fault:
+        _remove_empty(made)
         raise ConfigurationError(
             f"no report can be written to {folder}: {fault.strerror}", remedy="name another folder with --out"
         ) from None
+    try:
+        yield
+    except BaseException:
+        _remove_empty(made)
+        raise
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Lend a folder for the run; raises MachineFault, about the file or the folder, when the machine gives no room."""
+    elsewhere = "set TMPDIR to a folder on another disk"
+    try:
+        with tempfile.TemporaryDirectory(prefix="qanat-demo-") as folder:
+            try:
+                yield Path(folder)
+            except OSError as fault:
+                raise machine_fault(fault, path=Path(fault.filename or folder), elsewhere=elsewhere) from None
+    except OSError as fault:
+        raise machine_fault(fault, elsewhere=elsewhere) from None
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove those of the folders that are empty, the innermost first."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def _check_correspondents(network: Network, source: str) -> None:
+    """Raise NetworkFileError, before anything is made, when no application could send to one at another site."""
+    if len({application.site for application in network.applications}) < 2:
+        raise NetworkFileError(
+            "no two applications are at different sites, and the demonstration sends a file from one site to another",
+            source=source,
+            line=None,
+            remedy="put an application at each of two sites",
+        )
 
 
 def demo_record(result: DemoResult, report: Path) -> dict[str, object]:
@@ -179,7 +233,7 @@ def _way(route: Sequence[str]) -> str:
     return " - ".join(route if len(route) <= MOST_NODES_NAMED else (route[0], f"{len(route) - 2} relays", route[-1]))
 
 
-def _show(view: RunView, result: DemoResult, report: Path) -> None:
+def _show(view: RunView, result: DemoResult) -> None:
     view.show_table(
         "Links: rates in kbit/s, blocks in Mbit (loss: input; the rest: predicted, photon by photon)",
         ("link", "dB", "light s", "sifted", "QBER %", "f_EC", "block", "epsilon", "secret", "equal"),
@@ -204,7 +258,7 @@ def _show(view: RunView, result: DemoResult, report: Path) -> None:
         ("name", "size", "chunks", "keys", "by way of", "equal"),
         [
             (
-                transfer.name,
+                escape(transfer.name),
                 format_size(transfer.size_bytes),
                 str(transfer.num_chunks),
                 str(transfer.num_keys),
@@ -224,5 +278,4 @@ def _show(view: RunView, result: DemoResult, report: Path) -> None:
             f"p99 {1e3 * door.p99_s:.1f} ms (goal: 20 ms)"
         )
     for check in result.checks:
-        view.say(f"  {'[green]held[/]  ' if check.held else '[bold red]FAILED[/]'}  {check.text}")
-    view.say(f"started {format_utc(result.started_utc_s)}, took {result.duration_s:.1f} s; report: [bold]{report}[/]")
+        view.say(f"  {'[green]held[/]  ' if check.held else '[bold red]FAILED[/]'}  {escape(check.text)}")

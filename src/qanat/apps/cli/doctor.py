@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shlex
 import sqlite3
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from qanat import __version__
 from qanat.apps import machine
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.apps.cli.up import SERVICE_FILE
+from qanat.apps.site import Workplace
 from qanat.ground.data import list_names
 from qanat.ground.errors import ConfigurationError
+from qanat.ground.identifiers import NodeId
 
 
 def run_doctor(*, data: Path | None, as_json: bool) -> int:
@@ -26,13 +32,16 @@ def run_doctor(*, data: Path | None, as_json: bool) -> int:
         "kernel cache": kernel_cache(),
         "networks": ", ".join(list_names("networks", ".yaml")),
     }
-    doors = {} if data is None else asked_doors(data)
+    service = None if data is None else running_service(data)
+    doors = {} if service is None else asked_doors(service)
+    apart = {} if service is None or data is None else asyncio.run(asked_sites(service, data))
     if as_json:
-        print(json.dumps({**findings, "doors": doors}))
+        print(json.dumps({**findings, "doors": doors, "apart": apart}))
     else:
         rows = [*findings.items(), *((f"door of {name}", answer) for name, answer in doors.items())]
+        rows += [(f"site {name}, apart", answer) for name, answer in apart.items()]
         show_table(people_console(is_answer=True), "This installation", ("what", "found"), rows)
-    return 0 if all(answer.startswith("answers") for answer in doors.values()) else 1
+    return 0 if all(answer.startswith("answers") for answer in (*doors.values(), *apart.values())) else 1
 
 
 def kernel_cache() -> str:
@@ -44,8 +53,31 @@ def kernel_cache() -> str:
     return f"{len(compiled)} compiled kernels" if compiled else "empty: the first run compiles (about half a minute)"
 
 
-def asked_doors(data: Path) -> dict[str, str]:
-    """Ask every door of the network that runs on ``data`` for a status; returns node -> answer.
+def running_service(data: Path) -> dict[str, Any]:
+    """Return what the network that runs on ``data`` said of itself; raises ConfigurationError when none does."""
+    note = data / SERVICE_FILE
+    if not note.exists():
+        raise ConfigurationError(f"no network is up on {data}", remedy=f"start one with `qanat up --data {data}`")
+    found: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    return found
+
+
+async def asked_sites(service: Mapping[str, Any], data: Path) -> dict[str, str]:
+    """Knock at every site that runs apart; returns node -> answer."""
+    place = Workplace(data.resolve())
+    answers: dict[str, str] = {}
+    for node, site in service["apart"].items():
+        if not await place.answers("transports", NodeId(node), kme=site["kme"]):
+            answers[node] = f"does not answer; start it with: {shlex.join(site['command'])}"
+        elif not site["answers"]:
+            answers[node] = "does not reach its QKD modules, and will try again by itself"
+        else:
+            answers[node] = "answers"
+    return answers
+
+
+def asked_doors(service: Mapping[str, Any]) -> dict[str, str]:
+    """Ask every door of a running network for a status, those of sites that run apart too; returns node -> answer.
 
     A relay's door serves no application: that it refuses one, politely, shows that it answers.
     """
@@ -54,13 +86,9 @@ def asked_doors(data: Path) -> dict[str, str]:
     from qanat.ground.errors import NotEntitled, QanatError
     from qanat.ground.identifiers import SaeId
 
-    note = data / SERVICE_FILE
-    if not note.exists():
-        raise ConfigurationError(f"no network is up on {data}", remedy=f"start one with `qanat up --data {data}`")
-    service = json.loads(note.read_text(encoding="utf-8"))
     applications = list(service["applications"].values())
     answers: dict[str, str] = {}
-    for node, door in service["doors"].items():
+    for node, door in (service["doors"] | {n: site for n, site in service["apart"].items() if site["url"]}).items():
         app = next((app for app in applications if app["url"] == door["url"]), applications[0])
         peer = next(other["sae"] for other in applications if other is not app)
         files = TlsFiles(certificate=Path(app["certificate"]), key=Path(app["key"]), ca=Path(service["ca"]))

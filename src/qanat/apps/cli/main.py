@@ -6,11 +6,12 @@ import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from qanat import __version__
+from qanat.adapters.machine_faults import MachineFault, machine_fault
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
@@ -33,11 +34,21 @@ network_app = typer.Typer(help="Look at a network before it runs.", no_args_is_h
 app.add_typer(network_app, name="network")
 
 NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")]
+
+
+def _named_path(text: str) -> Path:
+    """Return the path in an option; an empty one, as an unset variable leaves it, is not the current folder."""
+    if not text:
+        raise typer.BadParameter("the name is empty; name a file or folder, '.' for the current folder")
+    return Path(text)
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 DEFAULT_NETWORK = "beijing-shanghai"
 
 WHOSE_FAULT = {
+    MachineFault: "machine",
     ConfigurationError: "configuration",
     RequestError: "request",
     PeerProtocolError: "peer or line",
@@ -57,25 +68,32 @@ def _as_interrupt(_number: int, _frame: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _end_with(command: Callable[..., int], /, *arguments: Any, **options: Any) -> NoReturn:
-    """Run a command and exit with its status; an error of ours becomes a line that says whose fault and what to do."""
+def _end_with(command: Callable[[], int], /) -> NoReturn:
+    """Run a command and exit with its status; an error of ours becomes a line that says whose fault and what to do.
+
+    The command's own imports run here too, so that a stop in the first second is told like any other.
+    """
     signal.signal(signal.SIGTERM, _as_interrupt)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold keys
     try:
-        status = command(*arguments, **options)
+        status = command()
     except QanatError as fault:
-        whose = next((words for kind, words in WHOSE_FAULT.items() if isinstance(fault, kind)), "qanat")
-        typer.secho(f"error ({whose}): {fault.message}", err=True, fg="red")
-        if fault.remedy:
-            typer.secho(f"  what to do: {fault.remedy}", err=True)
-        status = 2
+        status = _tell(fault)
     except KeyboardInterrupt:
         typer.secho("stopped by you; nothing half-sent counts as sent, and no key is used twice", err=True)
         status = 130
     except OSError as fault:
-        typer.secho(f"error (machine): {fault}", err=True, fg="red")
-        status = 2
+        status = _tell(machine_fault(fault))
     raise typer.Exit(status)
+
+
+def _tell(fault: QanatError) -> int:
+    """Say what is wrong, whose fault it is and what to do; returns the exit status."""
+    whose = next((words for kind, words in WHOSE_FAULT.items() if isinstance(fault, kind)), "qanat")
+    typer.secho(f"error ({whose}): {fault.message}", err=True, fg="red")
+    if fault.remedy:
+        typer.secho(f"  what to do: {fault.remedy}", err=True)
+    return 2
 
 
 @app.callback(invoke_without_command=True)
@@ -91,14 +109,20 @@ def main(
 @app.command()
 def demo(
     network: NetworkArgument = DEFAULT_NETWORK,
-    file: Annotated[Path | None, typer.Option(help="The file to send (default: 10 MB made for the run).")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("qanat-report"),
+    file: Annotated[
+        Path | None, typer.Option(parser=_named_path, help="The file to send (default: 10 MB made for the run).")
+    ] = None,
+    out: Annotated[Path, typer.Option(parser=_named_path, help="Folder of the report.")] = Path("qanat-report"),
     json: JsonOption = False,
 ) -> None:
     """Bring a network up, make keys from photons, send a file under them, prove it, write a report."""
-    from qanat.apps.cli.demo import run_demo
 
-    _end_with(run_demo, network, file=file, out=out, as_json=json)
+    def command() -> int:
+        from qanat.apps.cli.demo import run_demo
+
+        return run_demo(network, file=file, out=out, as_json=json)
+
+    _end_with(command)
 
 
 @app.command()
@@ -106,41 +130,83 @@ def up(
     network: NetworkArgument = DEFAULT_NETWORK,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of stores and certificates; by default qanat/NETWORK in the XDG data home."),
+        typer.Option(
+            parser=_named_path, help="Folder of stores and certificates; by default qanat/NETWORK in the XDG data home."
+        ),
     ] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="The doors take the ports above this one; 0: any free ports.")
     ] = 8800,
+    apart: Annotated[
+        list[str] | None, typer.Option(metavar="SITE", help="A site that runs apart, by `qanat node`; repeatable.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Bring a network up and keep it running: key managers with their ETSI 014 doors, twins making key on demand."""
-    from qanat.apps.cli.up import run_up
 
-    _end_with(run_up, network, data=data, port=port, as_json=json)
+    def command() -> int:
+        from qanat.apps.cli.up import run_up
+
+        return run_up(network, data=data, port=port, apart=apart or [], as_json=json)
+
+    _end_with(command)
+
+
+@app.command()
+def node(
+    network: NetworkArgument,
+    site: Annotated[str, typer.Argument(help="The site to run; `qanat up` must run with --apart SITE.")],
+    data: Annotated[Path | None, typer.Option(parser=_named_path, help="The data folder of `qanat up`.")] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the door, if the site has applications; 0: any free port.")
+    ] = 0,
+    wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for `qanat up`.")] = 60.0,
+    json: JsonOption = False,
+) -> None:
+    """Run one site in a process of its own: its key manager, its store, its door."""
+
+    def command() -> int:
+        from qanat.apps.cli.node import run_node
+
+        return run_node(network, site, data=data, port=port, wait_s=wait_s, as_json=json)
+
+    _end_with(command)
 
 
 @app.command()
 def pki(
     network: NetworkArgument,
-    out: Annotated[Path, typer.Option(help="Folder to write to; must not exist or be empty.")],
+    out: Annotated[
+        Path, typer.Option(parser=_named_path, help="Folder to write to; one that has a PKI gets what is missing.")
+    ],
     reserve_days: Annotated[float, typer.Option(min=0.1, help="Days of authentication tags per link.")] = 10.0,
     json: JsonOption = False,
 ) -> None:
     """Make certificates of all nodes and applications, and the initial authentication key of every link."""
-    from qanat.apps.cli.pki import run_pki
 
-    _end_with(run_pki, network, out=out, reserve_days=reserve_days, as_json=json)
+    def command() -> int:
+        from qanat.apps.cli.pki import run_pki
+
+        return run_pki(network, out=out, reserve_days=reserve_days, as_json=json)
+
+    _end_with(command)
 
 
 @app.command()
 def doctor(
-    data: Annotated[Path | None, typer.Option(help="Data folder of a running network, to ask its doors.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(parser=_named_path, help="Data folder of a running network, to ask its doors.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Tell what is installed, what this machine can do, and which doors answer."""
-    from qanat.apps.cli.doctor import run_doctor
 
-    _end_with(run_doctor, data=data, as_json=json)
+    def command() -> int:
+        from qanat.apps.cli.doctor import run_doctor
+
+        return run_doctor(data=data, as_json=json)
+
+    _end_with(command)
 
 
 @app.command()
@@ -172,9 +238,13 @@ def bench(
     json: JsonOption = False,
 ) -> None:
     """Measure speed against goals, with a reference in the same run."""
-    from qanat.apps.cli.bench import run_bench
 
-    _end_with(run_bench, names or [], as_json=json)
+    def command() -> int:
+        from qanat.apps.cli.bench import run_bench
+
+        return run_bench(names or [], as_json=json)
+
+    _end_with(command)
 
 
 @network_app.command()
@@ -183,21 +253,31 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Check a network and tell what to expect: rates of every link, routes, weak points."""
-    from qanat.apps.cli.network import run_check
 
-    _end_with(run_check, network, as_json=json)
+    def command() -> int:
+        from qanat.apps.cli.network import run_check
+
+        return run_check(network, as_json=json)
+
+    _end_with(command)
 
 
 @network_app.command()
 def show(
     network: NetworkArgument,
-    out: Annotated[Path | None, typer.Option(help="Draw the map into this file, .svg or .png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=_named_path, help="Draw the map into this file, .svg or .png.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Draw a network on a map, or print its sites and links."""
-    from qanat.apps.cli.network import run_show
 
-    _end_with(run_show, network, out=out, as_json=json)
+    def command() -> int:
+        from qanat.apps.cli.network import run_show
+
+        return run_show(network, out=out, as_json=json)
+
+    _end_with(command)
 
 
 if __name__ == "__main__":

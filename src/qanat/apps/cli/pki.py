@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from qanat.adapters.initial_keys import initial_key_path
-from qanat.adapters.pki import create_pki
+from qanat.adapters.pki import MadeParts, create_pki
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.bootstrap import sessions_per_day
 from qanat.apps.networks import load_network
+from qanat.ground.identifiers import CONTROLLER
 from qanat.ground.units import format_size
+
+NOTHING = MadeParts(nodes=(), applications=(), links=())
+CARRY = "Carry each link's key to its two ends by hand; it is destroyed when a key manager has taken it in."
 
 
 def run_pki(name: str, *, out: Path, reserve_days: float, as_json: bool) -> int:
-    """Write the files and tell where they are. Returns the exit status."""
+    """Write the files, or those that a PKI lacks, and tell where they are. Returns the exit status."""
     network = load_network(name)
-    create_pki(
+    made = create_pki(
         out,
         network,
         entropy=SystemEntropy(),
@@ -25,15 +30,29 @@ def run_pki(name: str, *, out: Path, reserve_days: float, as_json: bool) -> int:
         sessions_per_day=sessions_per_day(network),
         reserve_days=reserve_days,
     )
-    keys = {link.link_id: initial_key_path(out, link.link_id) for link in network.links}
+    paths = {link.link_id: initial_key_path(out, link.link_id) for link in network.links}
+    keys = {link: path for link, path in paths.items() if path.exists()}  # the others were taken in
     if as_json:
-        print(json.dumps({"ca": str(out / "ca.pem"), "links": {link: str(path) for link, path in keys.items()}}))
+        record = {
+            "ca": str(out / "ca.pem"),
+            "links": {link: str(path) for link, path in keys.items()},
+            "made": asdict(made),
+        }
+        print(json.dumps(record))
         return 0
-    print(f"{out}: CA, {len(network.nodes)} sites, {len(network.applications)} applications", file=sys.stderr)
-    for link, path in keys.items():
-        print(f"  {path}  {format_size(path.stat().st_size)} of authentication key for {link}", file=sys.stderr)
-    print(
-        "Carry each link's key to its two ends by hand; it is destroyed when a key manager has taken it in.",
-        file=sys.stderr,
-    )
+    if made == NOTHING:
+        print(f"{out}: nothing was missing", file=sys.stderr)
+        return 0
+    print(f"{out}: made for {_counted(made)}", file=sys.stderr)
+    for link in made.links:
+        size = format_size(paths[link].stat().st_size)
+        print(f"  {paths[link]}  {size} of authentication key for {link}", file=sys.stderr)
+    if made.links:
+        print(CARRY, file=sys.stderr)
     return 0
+
+
+def _counted(made: MadeParts) -> str:
+    sites = len(set(made.nodes) - {CONTROLLER})
+    parts = ((sites, "sites"), (len(made.applications), "applications"), (len(made.links), "links"))
+    return ", ".join(f"{count} {what}" for count, what in parts)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -77,13 +78,13 @@ class RunView:
         self._progress.stop()
 
     def say(self, text: str) -> None:
-        """Print a line above the bars."""
+        """Print a line above the bars; what stands in brackets is rich's markup, so names of others are escaped."""
         self.console.print(text, soft_wrap=True)
 
     def show_progress(self, name: str, fraction: float, note: str = "") -> None:
         """Draw or move the bar called ``name``; it goes away when the fraction reaches one."""
         if name not in self._bars:
-            self._bars[name] = self._progress.add_task(name, total=1.0, note=note)
+            self._bars[name] = self._progress.add_task(escape(name), total=1.0, note=note)
         self._progress.update(self._bars[name], completed=min(fraction, 1.0), note=note)
         if fraction >= 1.0:
             self._progress.remove_task(self._bars.pop(name))
@@ -106,7 +107,7 @@ class RunView:
                 self._note_done(name)
         elif event.kind in NOTES:
             why = event.data.get("text") or event.data.get("why") or ""
-            self.say(f"  [yellow]{NOTES[event.kind]}[/] at {event.node}: {why}")
+            self.say(f"  [yellow]{NOTES[event.kind]}[/] at {event.node}: {escape(str(why))}")
 
     def _note_orders(self, event: Event) -> None:
         """Begin to count the links that a request waits for, where they are too many to follow one by one."""

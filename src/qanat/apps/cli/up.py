@@ -3,104 +3,168 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shlex
 import signal
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
+from qanat.adapters.addresses import write_whole
 from qanat.adapters.folder_lock import held
+from qanat.adapters.http_server import require_free
 from qanat.apps import machine
-from qanat.apps.bootstrap import Service
+from qanat.apps.bootstrap import HOST, Service
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
+from qanat.apps.site import default_folder
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.network import Network
+from qanat.ground.identifiers import NodeId
+from qanat.ground.network import Application, Network
 
 MAX_PORT = 65_535
 SERVICE_FILE = "service.json"
-"""In the data folder while the network is up: where its doors are."""
+"""In the data folder while the network is up: where its doors are, and which of its sites answer."""
+LOOK_PERIOD_S = 0.5
+"""How often a running network looks whether its sites that run apart come and go."""
 
 
-def run_up(name: str, *, data: Path | None, port: int, as_json: bool) -> int:
-    """Run until interrupted (Ctrl-C or SIGTERM). Returns 0 after a clean stop."""
+def run_up(name: str, *, data: Path | None, port: int, apart: Sequence[str], as_json: bool) -> int:
+    """Run until interrupted (Ctrl-C or SIGTERM), without the sites ``apart``. Returns 0 after a clean stop."""
     network = load_network(name)
+    nodes = [network.site(NodeId(site)).node for site in apart]
     folder = (data or default_folder(network)).resolve()
     ports = range(port + 1, port + 1 + len(network.nodes)) if port else ()
     if ports and ports[-1] > MAX_PORT:
         raise ConfigurationError(
             f"the {len(ports)} doors above port {port} go beyond {MAX_PORT}", remedy="name a lower --port, or 0"
         )
+    doors = [number for number, node in zip(ports, network.nodes, strict=False) if node not in nodes]
+    if not folder.exists():
+        require_free(HOST, doors)  # a start that cannot be leaves nothing behind
     with held(folder):
-        asyncio.run(_serve(network, folder, ports, as_json))
+        require_free(HOST, doors)
+        asyncio.run(_serve(network, name, folder, ports, nodes, as_json))
     return 0
 
 
-def default_folder(network: Network) -> Path:
-    """Return the network's folder in the user's data home (XDG base directories)."""
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home) / "qanat" / network.name
-
-
-async def _serve(network: Network, folder: Path, ports: range | tuple[()], as_json: bool) -> None:
+async def _serve(
+    network: Network, name: str, folder: Path, ports: range | tuple[()], apart: Sequence[NodeId], as_json: bool
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    _check_same_network(network, folder)
+    service_file = folder / SERVICE_FILE
+    service_file.unlink(missing_ok=True)  # one that a killed process left behind tells of another life
+    workers = max(1, machine.num_cores() - 1)
     with RunView() as view, EventLog(path=folder / "events.jsonl") as log:
         log.listen(view.on_event)
-        workers = max(1, machine.num_cores() - 1)
-        async with Service(network, folder, log=log, ports=ports, num_workers=workers) as service:
+        service = Service(network, folder, log=log, ports=ports, num_workers=workers, apart=apart)
+        service.place.claim(network)
+        async with service:
             view.say("preparing (once): compiling and loading the kernels")
-            await service.warm_up()
-            record = service_record(service)
-            service_file = folder / SERVICE_FILE
-            service_file.write_text(json.dumps(record, indent=2), encoding="utf-8")
+            if not await _came_first(service.warm_up(), stop):
+                view.say("stopped before it was up; the next start goes on from here")
+                return
+            record = service_record(service, name)
+            write_whole(service_file, json.dumps(record, indent=2))
             if as_json:
                 print(json.dumps(record), flush=True)
-            _show(view, service)
+            _show(view, service, name)
             try:
-                await stop.wait()
+                await _watch(service, name, view, service_file, stop)
             finally:
                 service_file.unlink(missing_ok=True)
         view.say("stopped; keys stay in their stores, and the next start goes on with them")
 
 
-def service_record(service: Service) -> dict[str, object]:
-    """Return where a running service can be reached, as JSON has it."""
+async def _came_first(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
+    """Return whether ``work`` finished before the user's stop, which wins over whatever becomes of the work."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set():
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        return False
+    await working
+    return True
+
+
+async def _watch(service: Service, name: str, view: RunView, service_file: Path, stop: asyncio.Event) -> None:
+    """Wait until the end; meanwhile tell, and keep in the service file, which sites that run apart answer."""
+    record = service_record(service, name)
+    answering = dict.fromkeys(service.apart, False)
+    while not stop.is_set():
+        for node, server in service.module_servers.items():
+            if server.is_connected != answering[node]:
+                answering[node] = server.is_connected
+                view.say(f"site {node} answers" if answering[node] else f"site {node} is gone; start it again with:")
+                if not answering[node]:
+                    view.say(f"  {shlex.join(node_command(service, name, node))}")
+        if (now := service_record(service, name)) != record:
+            record = now
+            write_whole(service_file, json.dumps(record, indent=2))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_PERIOD_S if service.apart else None):
+                await stop.wait()
+
+
+def service_record(service: Service, name: str) -> dict[str, object]:
+    """Return where a running service of the network called ``name`` can be reached, as JSON has it.
+
+    ``url`` is null for the door of a site that runs apart and has not said where its door is.
+    """
     network, place = service.network, service.place
     return {
         "network": network.name,
         "pid": os.getpid(),
         "ca": str(place.pki / "ca.pem"),
         "doors": {node: {"url": service.door_url(node), "kme": network.kme(node)} for node in service.doors},
-        "applications": {
-            app.name: {
-                "sae": network.sae(app.name),
-                "url": service.door_url(network.site_of(network.sae(app.name)).node),
-                "certificate": str(place.sae_files(app.name).certificate),
-                "key": str(place.sae_files(app.name).key),
+        "apart": {
+            node: {
+                "kme": network.kme(node),
+                "answers": service.module_servers[node].is_connected,
+                "url": _url(service, node),
+                "command": node_command(service, name, node),
             }
-            for app in network.applications
+            for node in service.apart
         },
+        "applications": {app.name: _application_record(service, app) for app in network.applications},
     }
 
 
-def _check_same_network(network: Network, folder: Path) -> None:
-    """Refuse a data folder of another network: its certificates would name nodes that are not here."""
-    note = folder / "network"
-    if not note.exists():
-        note.write_text(network.name + "\n", encoding="utf-8")
-    elif (found := note.read_text(encoding="utf-8").strip()) != network.name:
-        raise ConfigurationError(
-            f"{folder} holds the data of network {found!r}, not of {network.name!r}",
-            remedy="name another folder with --data",
-        )
+def node_command(service: Service, name: str, node: NodeId) -> list[str]:
+    """Return the command that runs a site apart, beside this service, from whatever folder."""
+    network = str(Path(name).resolve()) if Path(name).exists() else name
+    command = ["qanat", "node", network, node, "--data", str(service.place.folder)]
+    return [*command, "--port", str(service.door_port(node))] if service.door_port(node) else command
 
 
-def _show(view: RunView, service: Service) -> None:
+def _application_record(service: Service, app: Application) -> dict[str, object]:
+    network, files = service.network, service.place.sae_files(app.name)
+    sae = network.sae(app.name)
+    return {
+        "sae": sae,
+        "url": _url(service, network.site_of(sae).node),
+        "certificate": str(files.certificate),
+        "key": str(files.key),
+    }
+
+
+def _url(service: Service, node: NodeId) -> str | None:
+    """Return where a site's door is: in this process, or where the site's own process said, or was told to put it."""
+    if node in service.doors:
+        return service.door_url(node)
+    host, port = service.place.addresses.find("doors", node) or (HOST, service.door_port(node))
+    has_door = any(app.site == node for app in service.network.applications)
+    return f"https://{host}:{port}" if port and has_door else None
+
+
+def _show(view: RunView, service: Service, name: str) -> None:
     network = service.network
     view.say(f"[bold]{network.title or network.name}[/] is up; data in {service.place.folder}; Ctrl-C stops it")
     view.show_table(
@@ -109,17 +173,20 @@ def _show(view: RunView, service: Service) -> None:
         [
             (
                 network.site(node).title or node,
-                service.door_url(node),
+                _url(service, node) or "apart",
                 ", ".join(app.name for app in network.applications if app.site == node) or "-",
             )
-            for node in service.doors
+            for node in network.nodes
         ],
     )
+    for node in service.apart:
+        if not service.module_servers[node].is_connected:
+            view.say(f"Site {node} runs apart; start it with:")
+            view.say(f"  {shlex.join(node_command(service, name, node))}")
     pairs = [(a, b) for a in network.applications for b in network.applications if a.site != b.site]
-    if pairs:
+    if pairs and (url := _url(service, NodeId(pairs[0][0].site))):
         one, other = pairs[0]
         files = service.place.sae_files(one.name)
-        url = service.door_url(network.site_of(network.sae(one.name)).node)
         credentials = f"--cacert {_quoted(files.ca)} --cert {_quoted(files.certificate)} --key {_quoted(files.key)}"
         view.say(f"A key that {one.name} shares with {other.name} (503 while it is being made: ask again):")
         view.say(f"  curl {credentials} {url}/api/v1/keys/{network.sae(other.name)}/enc_keys")

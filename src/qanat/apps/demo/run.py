@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
+from rich.markup import escape
+
 from qanat.adapters.system import SystemEntropy
 from qanat.apps import machine
 from qanat.apps.bootstrap import Service
@@ -24,7 +26,7 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import Event
 from qanat.ground.network import Application, Network
 from qanat.ground.units import format_size
-from qanat.services.file import Progress
+from qanat.services.file import Progress, file_name_for_all
 
 GENERATED_FILE_BYTES = 10_000_000
 LETTER = "From {sender} to {receiver}: keys are born from photons, carried by a relay we trust, and used once.\n"
@@ -68,7 +70,8 @@ async def demonstrate(network: Network, folder: Path, *, file: Path | None, view
             courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
 
             async def deliver(path: Path) -> Delivery:
-                view.say(f"{sender.name} sends {path.name} ({format_size(path.stat().st_size)}) to {receiver.name}")
+                size = format_size(path.stat().st_size)
+                view.say(f"{sender.name} sends {_shown(path)} ({size}) to {receiver.name}")
                 target = folder / "received" / path.name
                 return await courier.deliver(path, target, on_progress=_file_progress(view, path))
 
@@ -119,10 +122,15 @@ def _generated_file(folder: Path) -> Path:
     return path
 
 
+def _shown(path: Path) -> str:
+    """Return a file's name as it may stand in a line for people: on one line, with no markup in it."""
+    return escape(file_name_for_all(path.name))
+
+
 def _file_progress(view: View, path: Path) -> Callable[[Progress], None]:
     def show(progress: Progress) -> None:
         total = progress.total_bytes or progress.done_bytes or 1
-        view.show_progress(path.name, progress.done_bytes / total, format_size(progress.done_bytes))
+        view.show_progress(file_name_for_all(path.name), progress.done_bytes / total, format_size(progress.done_bytes))
 
     return show
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ OPTIONAL_UNHANDLED = "not all extension_optional request options handled"
 KEYS_NOT_FOUND = "one or more keys specified are not found on KME"
 """These five texts are the standard's own (clause 5, tables of status codes); clients compare them."""
 
-_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
+MAX_DIGITS = 9
+"""A number of more is out of every range here; what a stranger sends is not computed with at any length."""
 M = TypeVar("M", bound=BaseModel)
 Query = Sequence[tuple[str, str]]
 """The names and values of a query string, decoded, in order."""
@@ -74,7 +77,7 @@ def key_request_of_query(query: Query, limits: Limits) -> NewKeys:
             )
         if name in numbers:
             raise BadParameter(f"{name} is given more than once", remedy="give it once")
-        numbers[name] = _integer(name, value)
+        numbers[name] = _integer(name, value, limits)
     return _checked(numbers.get("number"), numbers.get("size"), Wishes(), limits)
 
 
@@ -83,6 +86,7 @@ def key_request_of_body(body: bytes, limits: Limits) -> NewKeys:
     if not body.strip():
         return NewKeys(1, limits.key_size_bits)
     request = parsed(KeyRequest, body)
+    _require_single_names(body)
     if request.additional_slaves:
         raise BadParameter(
             "additional_slave_SAE_IDs is not supported: max_SAE_ID_count is 0",
@@ -103,6 +107,7 @@ def key_ids_of_query(query: Query) -> KnownKeys:
 def key_ids_of_body(body: bytes, limits: Limits) -> KnownKeys:
     """Return the request of POST dec_keys. Each id may be named once: a key is given once."""
     request = parsed(KeyIDs, body)
+    _require_single_names(body)
     if not 1 <= len(request.key_ids) <= limits.max_keys_per_request:
         raise BadParameter(
             f"key_IDs names {len(request.key_ids)} keys", remedy=f"name 1 to {limits.max_keys_per_request} of them"
@@ -130,13 +135,11 @@ def _checked(number: int | None, size: int | None, wishes: Wishes, limits: Limit
     count = 1 if number is None else number
     size_bits = limits.key_size_bits if size is None else size
     if not 1 <= count <= limits.max_keys_per_request:
-        raise BadParameter(f"number is {count}", remedy=f"ask for 1 to {limits.max_keys_per_request} keys at a time")
-    if size_bits % 8:
+        raise _out_of_range("number", str(count), limits)
+    if size_bits > 0 and size_bits % 8:
         raise BadParameter(SIZE_NOT_WHOLE_BYTES)
     if not limits.min_key_size_bits <= size_bits <= limits.max_key_size_bits:
-        raise BadParameter(
-            f"size is {size_bits} bits", remedy=f"ask for {limits.min_key_size_bits} to {limits.max_key_size_bits} bits"
-        )
+        raise _out_of_range("size", str(size_bits), limits)
     return NewKeys(count, size_bits, wishes)
 
 
@@ -190,10 +193,37 @@ _READERS: Mapping[str, Callable[[JsonValue], bool]] = {
 """Our extensions of "get key" and what makes a value readable."""
 
 
-def _integer(name: str, text: str) -> int:
-    if not _DIGITS.fullmatch(text):
+def _integer(name: str, text: str, limits: Limits) -> int:
+    if not _WHOLE_NUMBER.fullmatch(text):
         raise BadParameter(f"{name} is {_shown(text)}", remedy="give a whole number in decimal digits")
+    if len(text) > MAX_DIGITS:
+        raise _out_of_range(name, text, limits)
     return int(text)
+
+
+def _out_of_range(name: str, digits: str, limits: Limits) -> BadParameter:
+    shown = digits if len(digits) <= 24 else f"{digits[:21]}..."
+    if name == "number":
+        return BadParameter(f"number is {shown}", remedy=f"ask for 1 to {limits.max_keys_per_request} keys at a time")
+    least, most = limits.min_key_size_bits, limits.max_key_size_bits
+    return BadParameter(f"size is {shown} bits", remedy=f"ask for {least} to {most} bits")
+
+
+def _require_single_names(body: bytes) -> None:
+    """Raise BadParameter when an object in a body, which is known to be JSON, has a name twice.
+
+    Readers of JSON differ in which of the two counts (RFC 8259, section 4), so a proxy may have seen another request.
+    """
+
+    def check(pairs: list[tuple[str, object]]) -> None:
+        names = [name for name, _ in pairs]
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BadParameter(f"{_shown(twice)} is given more than once in the body", remedy="give it once")
+
+    # numbers stay texts: only names are looked at
+    text = body.decode("utf-8", "replace")
+    json.loads(text, strict=False, object_pairs_hook=check, parse_int=str, parse_float=str)
 
 
 def _shown(text: str) -> str:

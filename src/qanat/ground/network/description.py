@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import (
@@ -27,11 +28,12 @@ EARTH_RADIUS_KM = 6371.0088
 
 K = TypeVar("K", bound=str)
 V = TypeVar("V")
-Name = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
+Name = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Strict: YAML's yes is no loss of 1 dB, and a number in quotes is a text. Whole numbers may stand for others.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class Site(_Part):
@@ -92,7 +94,10 @@ class Link(_Part):
     @model_validator(mode="after")
     def _two_ends(self) -> Link:
         if self.transmitter == self.receiver:
-            raise ValueError("transmitter and receiver are the same site; a link joins two")
+            raise fault_of_field(
+                "transmitter and receiver are the same site; a link joins two",
+                remedy="name the other site as one of them",
+            )
         return self
 
 
@@ -123,10 +128,10 @@ class Network(_Part):
     format: Literal["qanat-network/1"]
     name: Name
     title: str = ""
-    sites: tuple[Site, ...] = Field(min_length=2)
-    links: tuple[Link, ...] = Field(min_length=1)
-    applications: tuple[Application, ...] = ()
-    prepared_keys: tuple[PreparedKeys, ...] = ()
+    sites: tuple[Site, ...] = Field(min_length=2, strict=False)
+    links: tuple[Link, ...] = Field(min_length=1, strict=False)
+    applications: tuple[Application, ...] = Field(default=(), strict=False)
+    prepared_keys: tuple[PreparedKeys, ...] = Field(default=(), strict=False)
 
     @field_validator("name")
     @classmethod
@@ -198,10 +203,15 @@ class Network(_Part):
 
 
 def checked_name(name: str) -> str:
-    """Return ``name``; raises ValueError when it cannot stand in an id or a file name."""
+    """Return ``name``; raises a fault that pydantic reports when it cannot stand in an id or a file name."""
     if not is_name(name):
-        raise ValueError(f"{name!r} is no name; use lower-case letters, digits, and '.', '_', '-' inside")
+        raise fault_of_field(f"{name!r} is no name", remedy="use lower-case letters, digits, and '.', '_', '-' inside")
     return name
+
+
+def fault_of_field(message: str, *, remedy: str) -> PydanticCustomError:
+    """Return what a validator raises: a fault with its remedy, which the reader of files passes on."""
+    return PydanticCustomError("qanat", "{message}", {"message": message, "remedy": remedy})
 
 
 def great_circle_km(one: Site, other: Site) -> float:

@@ -8,12 +8,22 @@ from typing import TypeVar
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from qanat.ground.errors import NetworkFileError
+from qanat.ground.identifiers import CONTROLLER, MAX_ID_CHARACTERS, urn
 from qanat.ground.network.description import Network, great_circle_km, nearest
+from qanat.ground.network.wording import worded
 
 H = TypeVar("H", bound=Hashable)
+TAKEN_NAMES: Mapping[str, str] = {
+    CONTROLLER: "the network's controller",
+    **dict.fromkeys(
+        ("addresses", "events.jsonl", "lock", "master.key", "network", "pki", "service.json"),
+        "something else in a data folder, where each site has a folder of its own",
+    ),
+}
+"""What no site may be called, and why."""
+
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _TAGS: Mapping[type[yaml.Node], frozenset[str]] = {
     yaml.MappingNode: frozenset({"map"}),
@@ -39,11 +49,12 @@ def parse_network(text: str, *, source: str) -> Network:
         at: list[str | int] = [
             part for part in first["loc"] if not isinstance(part, str) or not part.startswith("function-")
         ]
+        message, remedy = worded(first, faults)
         raise NetworkFileError(
-            f"{'.'.join(map(str, at)) or 'the file'}: {first['msg'].removeprefix('Value error, ')}",
+            f"{'.'.join(map(str, at)) or 'the file'}: {message}",
             source=source,
             line=_line(root, at),
-            remedy=_remedy(first["type"], faults),
+            remedy=remedy,
         ) from None
     for message, path, remedy in _contradictions(network):
         raise NetworkFileError(message, source=source, line=_line(root, path), remedy=remedy)
@@ -60,10 +71,15 @@ def _compose(text: str, source: str) -> yaml.Node:
         ) from None
     except (yaml.YAMLError, RecursionError) as fault:
         first_line = str(fault).splitlines()[0]
-        raise NetworkFileError(f"no YAML: {first_line}", source=source, line=None) from None
+        raise NetworkFileError(
+            f"no YAML: {first_line}", source=source, line=1, remedy="write it as plain text, not nested without end"
+        ) from None
     if not isinstance(root, yaml.MappingNode):
         raise NetworkFileError(
-            "a network file is a mapping", source=source, line=None, remedy="begin with 'format: qanat-network/1'"
+            "a network file is a mapping of fields, and this file is none",
+            source=source,
+            line=1,
+            remedy="begin with 'format: qanat-network/1'; `qanat demo` shows a packaged network at work",
         )
     for node, message, remedy in _oddities(root, set()):
         raise NetworkFileError(message, source=source, line=node.start_mark.line + 1, remedy=remedy)
@@ -126,17 +142,6 @@ def _line(node: yaml.Node, path: Sequence[str | int]) -> int:
     return line
 
 
-def _remedy(kind: str, faults: Sequence[ErrorDetails]) -> str:
-    missing = [str(fault["loc"][-1]) for fault in faults if fault["type"] == "missing"]
-    if kind == "extra_forbidden":
-        return f"is it meant to be {' or '.join(missing)}?" if missing else "remove it, or look at its spelling"
-    if kind.startswith(("greater_than", "less_than")):
-        return "give a number in that range"
-    if kind.endswith(("_parsing", "_type")):
-        return "write a plain value of that kind"
-    return {"missing": "add the field", "literal_error": "use one of the values named"}.get(kind, "see the message")
-
-
 def _contradictions(network: Network) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
     """Yield (message, path, remedy) of what no single field shows."""
     for field, names in (
@@ -146,6 +151,7 @@ def _contradictions(network: Network) -> Iterator[tuple[str, tuple[str | int, ..
     ):
         for name, place in _repeated(names):
             yield f"the name {name!r} is used twice", (field, place, "name"), "names are unique among their kind"
+    yield from _ids_that_do_not_fit(network)
     known = {site.name for site in network.sites}
     for place, link in enumerate(network.links):
         for field, end in (("transmitter", link.transmitter), ("receiver", link.receiver)):
@@ -170,6 +176,35 @@ def _contradictions(network: Network) -> Iterator[tuple[str, tuple[str | int, ..
     apart = known - _reached(network)
     if apart:
         yield f"no link leads to {', '.join(sorted(apart))}", ("links",), "join every site to the network by a link"
+
+
+def _ids_that_do_not_fit(network: Network) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
+    """Yield, as ``_contradictions`` does, names that are taken, or that make an id too long."""
+    excess = len(urn(network.name, "kme", CONTROLLER)) - MAX_ID_CHARACTERS
+    if excess > 0:
+        yield (
+            f"the name has {len(network.name)} characters, too many for the ids that are made of it",
+            ("name",),
+            f"use at most {len(network.name) - excess}",
+        )
+    for place, site in enumerate(network.sites):
+        if site.name in TAKEN_NAMES:
+            yield (
+                f"{site.name!r} is the name of {TAKEN_NAMES[site.name]}",
+                ("sites", place, "name"),
+                "give the site another name",
+            )
+    named = [("sites", "kme", [site.name for site in network.sites])]
+    named.append(("applications", "sae", [app.name for app in network.applications]))
+    for field, kind, names in named:
+        for place, name in enumerate(names):
+            excess = len(urn(network.name, kind, name)) - MAX_ID_CHARACTERS
+            if excess > 0:
+                yield (
+                    f"the id {urn(network.name, kind, name)} would have more than {MAX_ID_CHARACTERS} characters",
+                    (field, place, "name"),
+                    f"shorten this name, or the network's, by {excess}",
+                )
 
 
 def _unprepared(network: Network) -> Iterator[tuple[str, tuple[str | int, ...], str]]:

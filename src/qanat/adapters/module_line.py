@@ -1,0 +1,284 @@
+"""The line from a site that runs apart to the process with its QKD modules: calls, answers, events, reconnection.
+
+A line that breaks is dialled again for ever, and what was not answered is said again on the next: calls may reach a
+module twice, which its port allows. What may not happen is that an order reaches two lives of the modules, because its
+pads were used in the first: a ``start`` that was not answered fails when another process answers the next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qanat.adapters.addresses import Address
+from qanat.adapters.module_wire import (
+    Answer,
+    Call,
+    Done,
+    Failed,
+    Handed,
+    HeardOf,
+    Hello,
+    Start,
+    Told,
+    Welcome,
+    Word,
+    decode_word,
+    encode_word,
+)
+from qanat.adapters.tcp_channel import TcpChannel, connect_channel
+from qanat.adapters.tls import Credentials, client_context
+from qanat.ground.errors import (
+    ChannelClosed,
+    ChannelError,
+    ChannelTimeout,
+    ConfigurationError,
+    FrameError,
+    PeerProtocolError,
+    QuantumLayerError,
+)
+from qanat.ground.identifiers import ModuleId, NodeId, kme_id, uuid4_from
+from qanat.ground.ports import Clock, Entropy, Tasks
+
+CALL_TIMEOUT_S = 5.0
+"""How long a call waits for its answer, reconnections included."""
+CONNECT_TIMEOUT_S = 2.0
+WELCOME_TIMEOUT_S = 5.0
+FAR_S = 3600.0
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+"""Between two tries to reach the modules; doubled each time."""
+MAX_TRIES = 3
+"""How often a call is said: one that breaks the line again and again is a slip of the other side."""
+
+MakeCall = Callable[[int], Call]
+"""Makes a call with the number that the line gives it."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A call that was not answered yet. ``is_awaited``: its caller still waits. ``said_on`` is the last line it was
+    said on."""
+
+    word: Call
+    answer: asyncio.Future[Answer]
+    is_awaited: bool = True
+    tries: int = 0
+    said_on: TcpChannel | None = None
+
+
+class ModuleLine:
+    """``address`` is asked at each try, so that modules that listen elsewhere now are found again.
+
+    ``on_welcome`` hears whenever a line stands, and whether another process than before answers; ``on_told`` hears
+    each event, some of them twice.
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        network: str,
+        tls: Credentials,
+        address: Callable[[], Address | None],
+        on_welcome: Callable[[Welcome, bool], None],
+        on_told: Callable[[Told], None],
+        tasks: Tasks,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self.instance = ""
+        """Of the process with the modules, as it was last heard."""
+        self._node = node
+        self._context = client_context(tls, expected_peer=kme_id(network=network, name=node))
+        self._address = address
+        self._on_welcome = on_welcome
+        self._on_told = on_told
+        self._tasks = tasks
+        self._clock = clock
+        self._life = uuid4_from(entropy.public_bytes(16))
+        self._channel: TcpChannel | None = None
+        self._pending: dict[int, _Pending] = {}
+        self._last_call = 0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the line stands."""
+        return self._channel is not None
+
+    async def connect(self, *, patience_s: float) -> None:
+        """Dial until the line stands, and keep it from then on; raises ConfigurationError when nobody answers."""
+        deadline_s = self._clock.monotonic_s() + patience_s
+        while True:
+            try:
+                channel = await self._dial()
+            except PeerProtocolError as fault:
+                if self._clock.monotonic_s() >= deadline_s:
+                    raise ConfigurationError(
+                        f"the QKD modules of {self._node} do not answer: {fault.message}",
+                        remedy=f"start `qanat up` on the same data folder with --apart {self._node}",
+                    ) from None
+                await self._clock.sleep_until(self._clock.monotonic_s() + FIRST_PAUSE_S)
+            else:
+                break
+        self._channel = channel
+        self._tasks.start(self._keep_up(channel), name=f"line to the modules of {self._node}")
+
+    async def ask(self, make: MakeCall) -> Answer:
+        """Make a call that is of no use without its answer; raises QuantumLayerError when none comes in time."""
+        pending = self._open(make)
+        try:
+            await self._say(pending)
+            answer = await self._answer_to(pending)
+        finally:
+            self._pending.pop(pending.word.call, None)
+        if answer is None:
+            raise QuantumLayerError(
+                f"the QKD modules of {self._node} do not answer within {CALL_TIMEOUT_S:g} s",
+                remedy="look whether `qanat up` runs; they are found again by themselves",
+            )
+        return answer
+
+    async def tell(self, make: MakeCall) -> Answer | None:
+        """Make a call that can wait: while the line is down, or when no answer comes in time, it is remembered and
+        said later. Returns the answer if there is one."""
+        pending = self._open(make)
+        if self._channel is None:
+            pending.is_awaited = False
+            return None
+        await self._say(pending)
+        try:
+            return await self._answer_to(pending)
+        finally:
+            pending.is_awaited = False
+
+    async def say_heard(self, module_id: ModuleId, number: int) -> None:
+        """Say that a module's events were acted on. Where this is lost, a later one says the same."""
+        await self._send(HeardOf(module_id, number))
+
+    # --- inside: calls ---
+
+    def _open(self, make: MakeCall) -> _Pending:
+        self._last_call += 1
+        pending = _Pending(make(self._last_call), asyncio.get_running_loop().create_future())
+        self._pending[self._last_call] = pending
+        return pending
+
+    async def _answer_to(self, pending: _Pending) -> Answer | None:
+        await asyncio.wait([pending.answer], timeout=CALL_TIMEOUT_S)
+        return pending.answer.result() if pending.answer.done() else None
+
+    async def _say(self, pending: _Pending) -> None:
+        """Say a call once on each line, as long as it is open; without a line, the next one hears it."""
+        call = pending.word.call
+        if call not in self._pending or self._channel is None or pending.said_on is self._channel:
+            return
+        if pending.tries >= MAX_TRIES:
+            fault = QuantumLayerError(
+                f"{type(pending.word).__name__} broke the line to {pending.word.module_id} {MAX_TRIES} times",
+                remedy="see the log of `qanat up`",
+            )
+            self._resolve(Failed(call, fault))
+            return
+        pending.tries += 1
+        pending.said_on = self._channel
+        await self._send(pending.word)
+
+    async def _send(self, word: Word) -> None:
+        if self._channel is not None:
+            with contextlib.suppress(ChannelError):  # whoever reads the line notices too
+                await self._channel.send(encode_word(word))
+
+    def _resolve(self, answer: Answer) -> None:
+        pending = self._pending.pop(answer.call, None)
+        if pending is None or pending.answer.done():
+            return  # its caller has given up
+        pending.answer.set_result(answer)
+        if isinstance(answer, Failed) and not pending.is_awaited:
+            _log.warning("%s, said late to %s: %s", type(pending.word).__name__, pending.word.module_id, answer.fault)
+
+    def _forget_last_instance(self) -> None:
+        """What was asked of modules that are gone: starts fail, stops and releases are done. Fetches go on."""
+        for call, pending in list(self._pending.items()):
+            if isinstance(pending.word, Start):
+                self._resolve(Failed(call, gone(self._node)))
+            elif not pending.is_awaited:
+                self._resolve(Done(call))
+
+    # --- inside: the line ---
+
+    async def _keep_up(self, channel: TcpChannel) -> None:
+        """Hear what comes on the line; when it breaks, dial until another stands."""
+        while True:
+            self._channel = channel
+            try:
+                await self._hear(channel)
+            except FrameError as fault:
+                _log.warning("the modules' side of %s said what is no word: %s", self._node, fault)
+            except ChannelError as fault:
+                _log.info("the line to the modules of %s broke: %s", self._node, fault)
+            finally:
+                self._channel = None
+                channel.abort()
+            channel = await self._dial_again()
+
+    async def _hear(self, channel: TcpChannel) -> None:
+        """Say again what is open, then act on what comes; ends with ChannelError or FrameError."""
+        for pending in list(self._pending.values()):
+            await self._say(pending)
+        while True:
+            try:
+                word = decode_word(await channel.receive(timeout_s=FAR_S))
+            except ChannelTimeout:
+                continue
+            match word:
+                case Done() | Handed() | Failed():
+                    self._resolve(word)
+                case Told():
+                    self._on_told(word)
+                case _:
+                    raise FrameError(f"modules do not say {type(word).__name__}")
+
+    async def _dial_again(self) -> TcpChannel:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            await self._clock.sleep_until(self._clock.monotonic_s() + pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            try:
+                return await self._dial()
+            except PeerProtocolError as fault:
+                _log.info("no line to the modules of %s: %s", self._node, fault)
+
+    async def _dial(self) -> TcpChannel:
+        """Return a line on which HELLO was answered; raises PeerProtocolError."""
+        address = self._address()
+        if address is None:
+            raise ChannelClosed("it is not known where they listen")
+        channel = await connect_channel(*address, timeout_s=CONNECT_TIMEOUT_S, tls=self._context)
+        try:
+            await channel.send(encode_word(Hello(self._life)))
+            word = decode_word(await channel.receive(timeout_s=WELCOME_TIMEOUT_S))
+            if not isinstance(word, Welcome):
+                raise FrameError(f"the first answer is WELCOME, not {type(word).__name__}")
+        except BaseException:
+            channel.abort()
+            raise
+        is_another = word.instance != self.instance
+        self.instance = word.instance
+        self._on_welcome(word, is_another)
+        if is_another:
+            self._forget_last_instance()
+        return channel
+
+
+def gone(node: NodeId) -> QuantumLayerError:
+    """Return what became of an order whose modules' process has ended."""
+    return QuantumLayerError(
+        f"the process with the QKD modules of {node} has ended; the pads of its orders are spent",
+        remedy="nothing: a new order brings new pads",
+    )

@@ -1,0 +1,175 @@
+"""QKD modules that stand in another process, for a site that runs apart: the other end of ``module_server``.
+
+While the line is down, ``start`` and ``fetch`` wait a little and then raise; ``stop`` and ``release`` are remembered.
+When another process answers than before, the orders that ran in the last one are said to have ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from qanat.adapters.addresses import Address
+from qanat.adapters.module_line import MakeCall, ModuleLine, gone
+from qanat.adapters.module_wire import Answer, Failed, Fetch, Handed, ModuleCard, Release, Start, Stop, Told, Welcome
+from qanat.adapters.tls import Credentials
+from qanat.ground.errors import PeerProtocolError, QanatError, UnknownNode
+from qanat.ground.identifiers import BlockId, ModuleId, NodeId, OrderId, Topic
+from qanat.ground.keys import KeyBlock, Origin
+from qanat.ground.orders import GenerationOrder, KeyBlockReady, LinkCapability, ModuleEvent, OrderEnded
+from qanat.ground.ports import Clock, Entropy, Tasks
+
+FAR_S = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class RemoteSite:
+    """The modules of one site behind one line: ``connect``, then ``modules``."""
+
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        network: str,
+        tls: Credentials,
+        address: Callable[[], Address | None],
+        tasks: Tasks,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self.node = node
+        self.modules: tuple[RemoteModule, ...] = ()
+        self.tasks = tasks
+        self.clock = clock
+        self.line = ModuleLine(
+            node,
+            network=network,
+            tls=tls,
+            address=address,
+            on_welcome=self._on_welcome,
+            on_told=self._on_told,
+            tasks=tasks,
+            clock=clock,
+            entropy=entropy,
+        )
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the modules answer."""
+        return self.line.is_up
+
+    async def connect(self, *, patience_s: float) -> None:
+        """Learn the modules; raises ConfigurationError when they do not answer in time. The line is kept from then on
+        by one of ``tasks``."""
+        await self.line.connect(patience_s=patience_s)
+
+    def _on_welcome(self, welcome: Welcome, is_another: bool) -> None:
+        if not self.modules:
+            self.modules = tuple(RemoteModule(self, card) for card in welcome.modules)
+            return
+        cards = {card.module_id: card for card in welcome.modules}
+        for module in self.modules:
+            if module.module_id in cards:
+                module.card = cards[module.module_id]
+            else:
+                _log.warning("%s: its module %s is no longer there", self.node, module.module_id)
+            if is_another:
+                module.begin_instance()
+
+    def _on_told(self, told: Told) -> None:
+        for module in self.modules:
+            if module.module_id == told.module_id:
+                module.take(told.number, told.event)
+
+
+class RemoteModule:
+    """One of the modules: a ``QKDModule``. Its events are for one reader."""
+
+    def __init__(self, site: RemoteSite, card: ModuleCard) -> None:
+        self.node = site.node
+        self.module_id: ModuleId = card.module_id
+        self.origin: Origin = card.origin
+        self.card = card
+        self._site = site
+        self._events: deque[tuple[str, int, ModuleEvent]] = deque()
+        self._taken = 0
+        self._open_orders: dict[OrderId, int] = {}
+        self._topic = Topic(f"events of {self.module_id}, remote")
+
+    def capability(self, peer: NodeId, /) -> LinkCapability:
+        try:
+            return self.card.capabilities[peer]
+        except KeyError:
+            raise UnknownNode(f"module {self.module_id} cannot reach {peer!r}") from None
+
+    async def start(self, order: GenerationOrder, /) -> None:
+        self._open_orders.setdefault(order.order_id, 0)
+        try:
+            await self._ask(lambda call: Start(call, self.module_id, order))
+        except QanatError:
+            await self.stop(order.order_id)  # it may have begun all the same
+            raise
+        finally:
+            if order.pads is not None:
+                order.pads.secret.wipe()  # they are the module's now, or lost
+
+    async def stop(self, order_id: OrderId, /) -> None:
+        self._open_orders.pop(order_id, None)
+        await self._tell(lambda call: Stop(call, self.module_id, order_id))
+
+    async def events(self) -> AsyncIterator[ModuleEvent]:
+        while True:
+            while self._events:
+                instance, number, event = self._events[0]
+                yield event
+                self._events.popleft()
+                if number and instance == self._site.line.instance:
+                    await self._site.line.say_heard(self.module_id, number)
+            far_s = self._site.clock.monotonic_s() + FAR_S
+            await self._site.tasks.wait(self._topic, until_monotonic_s=far_s)
+
+    async def fetch(self, block_id: BlockId, /) -> KeyBlock:
+        answer = await self._ask(lambda call: Fetch(call, self.module_id, block_id))
+        if not isinstance(answer, Handed) or answer.block.block_id != block_id:
+            raise PeerProtocolError(f"module {self.module_id} handed out something else than block {block_id}")
+        return answer.block
+
+    async def release(self, block_id: BlockId, /, *, kept: bool) -> None:
+        await self._tell(lambda call: Release(call, self.module_id, block_id, kept))
+
+    def take(self, number: int, event: ModuleEvent) -> None:
+        """Queue an event for the key manager, unless this process has it already."""
+        if number <= self._taken:
+            return
+        self._taken = number
+        match event:
+            case KeyBlockReady(order_id=order_id) if order_id in self._open_orders:
+                self._open_orders[order_id] += 1
+            case OrderEnded(order_id=order_id):
+                self._open_orders.pop(order_id, None)
+        self._queue(number, event)
+
+    def begin_instance(self) -> None:
+        """Another process answers for this module now: what ran in the last one has ended."""
+        self._taken = 0
+        fault = gone(self.node)
+        for order_id, blocks_made in self._open_orders.items():
+            self._queue(0, OrderEnded(order_id, blocks_made, fault.message, fault.remedy))
+        self._open_orders.clear()
+
+    def _queue(self, number: int, event: ModuleEvent) -> None:
+        self._events.append((self._site.line.instance, number, event))
+        self._site.tasks.notify(self._topic)
+
+    async def _ask(self, make: MakeCall) -> Answer:
+        answer = await self._site.line.ask(make)
+        if isinstance(answer, Failed):
+            raise answer.fault
+        return answer
+
+    async def _tell(self, make: MakeCall) -> None:
+        answer = await self._site.line.tell(make)
+        if isinstance(answer, Failed):
+            raise answer.fault

@@ -1,0 +1,70 @@
+"""What pydantic finds wrong in a network file, in this project's words: the fault, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+_PARTS = {"sites": "site", "links": "link", "applications": "application", "prepared_keys": "entry"}
+_BOUNDS = {
+    "greater_than": ("greater than", "gt"),
+    "greater_than_equal": ("greater than or equal to", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("less than or equal to", "le"),
+    "multiple_of": ("a multiple of", "multiple_of"),
+}
+_PLAIN: Mapping[str, tuple[str, str]] = {
+    "extra_forbidden": ("no field of this name belongs here", "remove it, or look at its spelling"),
+    "missing": ("this field is missing", "add the field"),
+    "string_type": ("a text is needed here", "put the value in quotes"),
+    "float_type": ("a number is needed here", "write a number, without quotes and without a unit"),
+    "int_type": ("a whole number is needed here", "write a whole number, without quotes and without a unit"),
+    "int_from_float": ("a whole number is needed here", "write a whole number, without a point"),
+    "finite_number": ("a finite number is needed here", "write the number that was measured, or that is planned"),
+    "tuple_type": ("a list is needed here", "begin each entry with '- ' on a line of its own"),
+    "model_type": ("fields are needed here", "write each as 'field: value' on a line of its own"),
+}
+
+
+def worded(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> tuple[str, str]:
+    """Return (message, remedy) of a fault; ``faults`` are all of the file: a misspelt field is missing elsewhere."""
+    kind, facts = fault["type"], fault.get("ctx", {})
+    if kind == "qanat":
+        return str(facts["message"]), str(facts["remedy"])
+    if kind in _BOUNDS:
+        words, name = _BOUNDS[kind]
+        return f"{fault['input']!r} is not {words} {facts[name]:g}", f"give a number that is {words} {facts[name]:g}"
+    if kind == "extra_forbidden":
+        return _PLAIN[kind][0], _spelling(fault, faults)
+    if kind == "literal_error":
+        return f"{_shown(fault['input'])} is not {facts['expected']}", "use one of the values named"
+    if kind == "string_too_long":
+        most = facts["max_length"]
+        return f"a text of {len(fault['input'])} characters", f"use at most {most} characters"
+    if kind == "too_short":
+        return _too_few(fault, facts)
+    # a kind that no field of ours can raise today is told in pydantic's own words
+    return _PLAIN.get(kind, (fault["msg"], "compare this line with the same one of a packaged network"))
+
+
+def _spelling(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> str:
+    """Return the remedy for an unknown field: the field of the same part that is missing, if one is."""
+    missing = [
+        str(other["loc"][-1])
+        for other in faults
+        if other["type"] == "missing" and other["loc"][:-1] == fault["loc"][:-1]
+    ]
+    return f"is it meant to be {' or '.join(missing)}?" if missing else _PLAIN["extra_forbidden"][1]
+
+
+def _too_few(fault: ErrorDetails, facts: Mapping[str, Any]) -> tuple[str, str]:
+    part, least, found = _PARTS.get(str(fault["loc"][-1]), "entry"), facts["min_length"], facts["actual_length"]
+    needed = f"{least} {part}s" if least > 1 else f"one {part}"
+    return f"a network has at least {needed}, and this one has {found or 'none'}", f"describe another {part} here"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 64 else text[:61] + "..."
