@@ -219,17 +219,15 @@ def link(
     json: JsonOption = False,
 ) -> None:
     """Run one link photon by photon, distil what it gives, and tell both. Its keys are for looking at alone."""
-    from qanat.apps.cli.link import run_link_command
 
-    _end_with(
-        run_link_command,
-        system,
-        loss_db=loss_db,
-        seconds=seconds,
-        seed=seed,
-        disturbance=disturbance,
-        as_json=json,
-    )
+    def command() -> int:
+        from qanat.apps.cli.link import run_link_command
+
+        return run_link_command(
+            system, loss_db=loss_db, seconds=seconds, seed=seed, disturbance=disturbance, as_json=json
+        )
+
+    _end_with(command)
 
 
 @app.command()
