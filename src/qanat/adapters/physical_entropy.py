@@ -1,4 +1,4 @@
-"""The Entropy port on a physical generator: a device or file of raw samples, tested all the time, conditioned, accounted.
+"""The Entropy port on a physical generator: raw samples, tested all the time, conditioned, accounted.
 
 What the operator claims is the min-entropy per raw sample, from the vendor or from an SP 800-90B assessment. At the
 start 1,024 samples must pass both health tests and are thrown away (section 4.3); every later sample passes them too.

@@ -113,14 +113,14 @@ def _align_basis(bench: Bench, arm: _Arm) -> Procedure[tuple[Sequence[Extinction
             )
     raise CalibrationFailed(
         f"basis {one}/{other} reached {reached} in {MAX_ATTEMPTS} attempts, not {TARGET_RATIO:.0f}:1",
-        remedy="look at the extinction of the beam splitter and of the transmitter's states, at light from outside, and "
-        "whether the fibre moves faster than the feedback",
+        remedy="look at the extinction of the beam splitter and of the transmitter's states, at light from outside, "
+        "and whether the fibre moves faster than the feedback",
         code="ratio-not-reached",
     )
 
 
 def _set_brightness(bench: Bench, arm: _Arm) -> Procedure[None]:
-    """Set the attenuator so that clicks suffice and the brighter detector is live at least LIVE_AT_LEAST of the time."""
+    """Set the attenuator: enough clicks, and even the brighter detector live at least LIVE_AT_LEAST of the time."""
     most_odds = (1 / LIVE_AT_LEAST - 1) / bench.info.hold_off_slots
     bench.shine(0.0)
     for _ in range(8):

@@ -17,6 +17,7 @@ from qanat.quantum_layer.calibration.detectors import DetectorRecord
 
 BRIGHT_PHOTONS: Final = 3.0
 PULSED_PHOTONS: Final = 0.5
+BRIGHT_CLICKS: Final = 1200
 DARK_CLICKS: Final = 20_000
 LIT_CLICKS: Final = 60_000
 PULSE_DECAYS: Final = 12
@@ -85,7 +86,7 @@ def characterize_twin(record: DetectorRecord, generator: np.random.Generator) ->
     decay_gates = round(record.afterpulse_decay_s * record.gate_rate_hz)
     pulse_gates = record.dead_gates + 1 + PULSE_DECAYS * decay_gates
     bright = draw_run(
-        record, generator, num_gates=5000 * (record.dead_gates + 5), pulse_gates=1, mean_photons=BRIGHT_PHOTONS
+        record, generator, num_gates=BRIGHT_CLICKS * (record.dead_gates + 5), pulse_gates=1, mean_photons=BRIGHT_PHOTONS
     )
     dark = draw_run(record, generator, num_gates=round(DARK_CLICKS / record.p_dark_per_gate))
     pulsed = draw_run(
