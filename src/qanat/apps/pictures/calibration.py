@@ -48,7 +48,7 @@ def _draw_delays(surface: Surface, top: float, scan: DelayScan) -> None:
     frame = _frame(top, (0, places[-1] + scan.step_ps), (0, 1.08 * float(scan.counts.max())))
     frame.draw(
         surface,
-        title="Delay scan: clicks of each detector in 100 ms",
+        title="Delay scan, 100 ms per step",
         x_title="delay of the gate, ps (dots: what is set)",
         y_title="clicks",
     )
@@ -66,9 +66,9 @@ def _draw_feedback(surface: Surface, top: float, feedback: Feedback) -> None:
     frame = _frame(top, (0, points[-1].elapsed_s - begin_s + 0.05), (0.1, MOST_RATIO), is_log=True)
     frame.draw(
         surface,
-        title="Polarization feedback: right over wrong port, one dot per window",
+        title="Polarization feedback, one dot per window",
         x_title="time since the first window, s",
-        y_title="extinction ratio",
+        y_title="right : wrong port",
     )
     frame.level(surface, TARGET_RATIO, "100:1")
     for before, after in pairwise(points):
@@ -86,8 +86,8 @@ def _draw_arrivals(surface: Surface, top: float, found: Synchronization) -> None
     frame = _frame(top, (-reach, reach), (0, 1.1 * float(found.histograms.max())))
     frame.draw(
         surface,
-        title=f"Synchronization: arrival times at 100 kHz, bins of {found.bin_ps} ps",
-        x_title="bins from the most frequent one, which is the correction",
+        title=f"Synchronization, bins of {found.bin_ps} ps",
+        x_title="arrival time at 100 kHz, in bins from the most frequent one, which is the correction",
         y_title="clicks per bin",
     )
     for detector, style in enumerate(SERIES):

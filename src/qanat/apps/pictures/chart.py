@@ -60,7 +60,7 @@ class Frame:
         """Draw a horizontal line with a word to it, such as a threshold."""
         (x1, y), (x2, _) = self.at(self.x_range[0], value), self.at(self.x_range[1], value)
         surface.line(x1, y, x2, y, "stroke link apart ink")
-        surface.text(x2 - 4, y - 5, text, "tiny muted", anchor="end")
+        surface.text(x1 + 6, y - 5, text, "tiny muted")
 
     def _y_ticks(self) -> list[float]:
         low, high = self.y_range
