@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,32 @@ def test_a_device_that_is_silent_is_reported() -> None:
     ):
         pipe.exchange(b"\x00")  # not a whole frame: the device waits for the rest
     assert is_gone(pipe.process_id)
+
+
+@pytest.mark.slow
+def test_the_device_ends_with_its_owner_however_that_ends() -> None:
+    """The owner is killed without a word; its device is gone soon after (ten seconds are a bound, not a measure)."""
+    program = (
+        "import os, signal; from qanat.adapters.device_pipe import DevicePipe; from qanat.ground.ports import Job\n"
+        "from qanat.quantum_layer.device_twin.device import open_device\n"
+        "from qanat.quantum_layer.device_twin.settings import TwinSettings\n"
+        "pipe = DevicePipe(Job(open_device, (TwinSettings('backbone-625', 16.0, 7),)))\n"
+        "print(pipe.process_id, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    # its device inherits standard error only, so reading to the end of standard output waits for the owner alone
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=False
+    )
+    process_id = int(done.stdout)
+    until_s = time.monotonic() + 10
+    while not has_ended(process_id) and time.monotonic() < until_s:
+        time.sleep(0.02)
+    assert has_ended(process_id)
+
+
+def has_ended(process_id: int) -> bool:
+    """Gone, or left for somebody to collect its status."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True

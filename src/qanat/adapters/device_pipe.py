@@ -39,17 +39,13 @@ class DevicePipe:
         self._line, theirs = socket.socketpair()
         self._line.settimeout(timeout_s)
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-P", "-m", "qanat.adapters.device_pipe", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # what a driver prints must not mix with the JSON on our standard output
-                pass_fds=[theirs.fileno()],
-                env={
-                    **os.environ,
-                    **ONE_THREAD,
-                    "PYTHONPATH": os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path),
-                },
-            )
+            try:
+                self._process = _start(theirs)
+            except OSError as fault:
+                self._line.close()
+                raise QuantumLayerError(
+                    f"cannot start the device's process: {fault.strerror}", remedy="look for limits on processes"
+                ) from None
         self._line.sendall(_JOB_LENGTH.pack(len(payload)) + payload)
 
     def __enter__(self) -> DevicePipe:
@@ -84,6 +80,21 @@ class DevicePipe:
         self._line.close()
         self._process.kill()
         self._process.wait()
+
+
+def _start(line: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a process that holds the other end of the line; it inherits this one's import path."""
+    return subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-P", "-m", "qanat.adapters.device_pipe", str(line.fileno())],
+        stdin=subprocess.DEVNULL,
+        stdout=2,  # what a driver prints must not mix with the JSON on our standard output
+        pass_fds=[line.fileno()],
+        env={
+            **os.environ,
+            **ONE_THREAD,
+            "PYTHONPATH": os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path),
+        },
+    )
 
 
 def read_frame(line: socket.socket) -> bytes:

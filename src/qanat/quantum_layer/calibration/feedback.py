@@ -103,7 +103,9 @@ def _align_basis(bench: Bench, arm: _Arm) -> Procedure[tuple[Sequence[Extinction
             extinctions.append((yield from _confirm(bench, arm, state)))
         if all(each.ratio_lower >= TARGET_RATIO for each in extinctions):
             return extinctions, attempt
-        reached = ", ".join(f"{each.state} {each.ratio:.0f}:1" for each in extinctions)
+        reached = ", ".join(
+            f"{each.state} {each.ratio:.0f}:1 (2-sigma bound {each.ratio_lower:.0f}:1)" for each in extinctions
+        )
         bench.note(f"basis {one}/{other}: {reached} is not {TARGET_RATIO:.0f}:1; the basis is repeated")
         if arm.greatest_response < RESPONDS_SIGMA:
             raise CalibrationFailed(
