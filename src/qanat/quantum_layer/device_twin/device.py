@@ -3,7 +3,8 @@
 Counts of a window are drawn from their exact law, dead time included (``physics.counting``). Detectors are drawn
 independently: exact while one state is sent, since the photons of a coherent pulse part independently; with random
 states each detector's law is exact, and what their counts have in common (a brighter pulse is brighter for all) is left
-out. A window is taken to begin with live detectors: a click just before it would cost 1 us of 50 ms. Of each click the preparation is drawn after the fact: whether a detector is live depends on the past alone.
+out. A window is taken to begin with live detectors: a click just before it would cost 1 us of 50 ms. Of each click the
+preparation is drawn after the fact: whether a detector is live depends on the past alone.
 """
 
 from __future__ import annotations
