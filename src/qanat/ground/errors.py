@@ -11,7 +11,7 @@
         VerificationFailed            the two keys differ after error correction
         ChannelError: ChannelClosed, ChannelTimeout
       QuantumLayerError             light, detectors, entropy, or somebody listening
-        QberTooHigh, NoSecretKey
+        QberTooHigh, NoSecretKey, CalibrationFailed
       KeyManagementError            stock and store
         KeyShortage                   ... a pool holds too little; ask again
           LinkFailed                    ... because a link cannot make key: the quantum layer's fault
@@ -111,6 +111,14 @@ class QberTooHigh(QuantumLayerError):
 
 class NoSecretKey(QuantumLayerError):
     """The proof allows no secret bit from this block."""
+
+
+class CalibrationFailed(QuantumLayerError):
+    """A calibration step could not be done; ``code`` is a word for machines, such as ``no-light``."""
+
+    def __init__(self, message: str, *, remedy: str = "", code: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.code = code
 
 
 class KeyManagementError(QanatError):

@@ -33,6 +33,9 @@ app = typer.Typer(
 network_app = typer.Typer(help="Look at a network before it runs.", no_args_is_help=True)
 app.add_typer(network_app, name="network")
 
+detector_app = typer.Typer(help="Look at single-photon detectors.", no_args_is_help=True)
+app.add_typer(detector_app, name="detector")
+
 NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")]
 
 
@@ -274,6 +277,49 @@ def show(
         from qanat.apps.cli.network import run_show
 
         return run_show(network, out=out, as_json=json)
+
+    _end_with(command)
+
+
+@app.command()
+def calibrate(
+    system: Annotated[str, typer.Option(help="The QKD system.")] = "backbone-625",
+    loss_db: Annotated[float, typer.Option(help="Loss of the fibre, dB.")] = 16.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the device's twin.")] = 1,
+    drift: Annotated[float, typer.Option(help="Polarization drift of the fibre, rad per root second.")] = 0.0,
+    watch_s: Annotated[
+        float, typer.Option(min=0, max=3600, help="Seconds of key generation under drift after calibration.")
+    ] = 120.0,
+    no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Let the link drift after calibration.")] = False,
+    fault: Annotated[list[str] | None, typer.Option(help="Give the twin a fault, to see what is said of it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=_named_path, help="Draw the pictures into this file, .svg or .png.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Calibrate a link's twin: gate delays, polarization, synchronization; then, with drift, keep it aligned."""
+
+    def command() -> int:
+        from qanat.apps.cli.calibrate import CalibrateOptions, run_calibrate
+
+        options = CalibrateOptions(system, loss_db, seed, drift, watch_s, not no_feedback, tuple(fault or ()))
+        return run_calibrate(options, out=out, as_json=json)
+
+    _end_with(command)
+
+
+@detector_app.command()
+def characterize(
+    detector: Annotated[str, typer.Option(help="The detector's name.")] = "ingaas-sine",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulated clicks.")] = 1,
+    json: JsonOption = False,
+) -> None:
+    """Recover efficiency, dark counts, dead time and after-pulses from clicks, with intervals, beside the record."""
+
+    def command() -> int:
+        from qanat.apps.cli.detector import run_characterize
+
+        return run_characterize(detector, seed=seed, as_json=json)
 
     _end_with(command)
 

@@ -72,6 +72,10 @@ COMMON_RULES: Mapping[str, Style] = {
     "user": Style(fill="user"),
     "relay": Style(fill="relay"),
     "outlined": Style(stroke="paper", width=2.5),
+    **{
+        f"curve-{name}": Style(fill="none", stroke=name, width=1.5)
+        for name in ("light", "user", "relay", "ink", "grid")
+    },
 }
 """Words that a page knows as well. A later rule lies over an earlier one."""
 

@@ -1,0 +1,112 @@
+"""What calibration found, as records: for the link, for people, and for pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class DelayScan:
+    """The gate delays. counts: int64, shape (steps, 4).
+
+    delays_ps: what is set, a whole number of steps. crests_ps: where the fitted crests are. highest_ps: the step with
+    the single highest count, which noise may move.
+    """
+
+    step_ps: float
+    counts: Integers
+    delays_ps: tuple[float, ...]
+    crests_ps: tuple[float, ...]
+    highest_ps: tuple[float, ...]
+    brightness_db: float
+    link_time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackPoint:
+    """One 50-ms window of the feedback: when, with which state, and the extinction ratio seen."""
+
+    elapsed_s: float
+    state: str
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Extinction:
+    """The extinction reached for one state: ratio, its 2-sigma lower bound, the wrong share and its standard error."""
+
+    state: str
+    ratio: float
+    ratio_lower: float
+    p_wrong: float
+    p_wrong_sigma: float
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """The polarization feedback in both bases. brightness_db and live_fraction: one per basis, as calibrated with.
+
+    ``optical_errors``: odds that a photon of the right basis takes the wrong port, from the extinctions of both states
+    of the basis.
+    """
+
+    points: Sequence[FeedbackPoint]
+    extinctions: tuple[Extinction, ...]
+    optical_errors: tuple[float, float]
+    optical_error_sigmas: tuple[float, float]
+    brightness_db: tuple[float, float]
+    live_fraction: tuple[float, float]
+    attempts: tuple[int, int]
+    link_time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Synchronization:
+    """Histograms around the most frequent bins. corrections_ps: centres of those bins. num_clicks: per detector.
+
+    histograms: int64, shape (4, bins): all bins of the period.
+    """
+
+    bin_ps: int
+    period_ps: int
+    histograms: Integers
+    corrections_ps: tuple[float, ...]
+    num_clicks: tuple[int, ...]
+    brightness_db: float
+    link_time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """All three procedures, in order. ``link_time_s`` is what they cost: no key is made meanwhile."""
+
+    system: str
+    delay: DelayScan
+    feedback: Feedback
+    synchronization: Synchronization
+    abnormalities: tuple[str, ...]
+    link_time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A run of the protocol under drift, window by window. qber: over the last second. All shape (n,), float64.
+
+    ``feedbacks``: when the link stopped for feedback and when it went on, s. ``aborted_at_s``: when the error rate
+    passed the abort threshold; None when it never did. ``link_time_s``: spent on feedback.
+    """
+
+    elapsed_s: Floats
+    qber: Floats
+    feedbacks: Sequence[tuple[float, float]]
+    aborted_at_s: float | None
+    abort_above: float
+    link_time_s: float
+    abnormalities: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""The twin of a link's devices as calibration meets them. Calibration sessions never import this room."""

@@ -1,0 +1,230 @@
+"""A link's devices on the other side of a pipe: they take commands, let light shine, and answer with what was counted.
+
+Counts of a window are drawn from their exact law, dead time included (``physics.counting``). Detectors are drawn
+independently: exact while one state is sent, since the photons of a coherent pulse part independently; with random
+states each detector's law is exact, and what their counts have in common (a brighter pulse is brighter for all) is left
+out. A window is taken to begin with live detectors: a click just before it would cost 1 us of 50 ms. Of each click the
+preparation is drawn after the fact: whether a detector is live depends on the past alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from qanat.ground.errors import FrameError, QuantumLayerError
+from qanat.ground.randomness import SeededChance
+from qanat.ground.units import transmittance
+from qanat.physics.counting import Counts, Floats, draw_counts
+from qanat.physics.polarization import (
+    NUM_SQUEEZERS,
+    STATE_NAMES,
+    controller_rotation,
+    detector_shares,
+    drift_step,
+    leak_of,
+    optical_errors,
+    prepared_states,
+    random_rotation,
+)
+from qanat.quantum_layer.calibration.wire import (
+    NUM_DETECTORS,
+    DeviceInfo,
+    Knobs,
+    Measure,
+    Tags,
+    decode_command,
+    encode_counts,
+    encode_fault,
+    encode_info,
+    encode_tags,
+)
+from qanat.quantum_layer.device_twin.settings import TwinSettings
+
+SLOW_RATE_HZ: Final = 100_000
+SLOW_PERIOD_PS: Final = 10_000_000
+POOR_EXTINCTION_DB: Final = 17.0
+
+
+class DeviceTwin:
+    """The device. ``answer`` takes a command's frame and returns the answer's; what a frame can tell is not raised."""
+
+    def __init__(self, settings: TwinSettings) -> None:
+        self._settings = settings
+        self._timing = settings.timing
+        self._system = settings.record
+        optics = settings.optics
+        self._generator = np.random.default_rng(SeededChance(settings.seed).child("device").seed_words())
+        self.fibre = random_rotation(self._generator)
+        self._idle_turns = self._generator.uniform(0, 2 * math.pi, (2, NUM_SQUEEZERS))
+        period_ps = round(self._timing.gate_period_s * 1e12)
+        self.arrivals_ps = self._generator.uniform(0, period_ps, NUM_DETECTORS)
+        self.clock_offsets_ps = self._generator.uniform(0, SLOW_PERIOD_PS, NUM_DETECTORS)
+        efficiency = 1 + optics.mismatch * self._generator.uniform(-1, 1, NUM_DETECTORS)
+        self._efficiencies = self._system.receiver.detector.efficiency * efficiency
+        self._states = prepared_states(error_rad=optics.state_error_rad)
+        extinction_db = POOR_EXTINCTION_DB if "poor-splitter" in settings.faults else optics.extinction_db
+        self._leak = leak_of(extinction_db)
+        self.elapsed_s = 0.0
+
+    def answer(self, frame: bytes, /) -> bytes:
+        """Carry out one command."""
+        try:
+            command = decode_command(frame)
+            return encode_info(self.info()) if command is None else self._measure(command)
+        except (FrameError, QuantumLayerError) as fault:
+            return encode_fault(fault)
+
+    def info(self) -> DeviceInfo:
+        """Return what the device says of itself."""
+        optics = self._settings.optics
+        return DeviceInfo(
+            system=self._system.name,
+            pulse_rate_hz=self._system.source.pulse_rate_hz,
+            gate_period_ps=round(self._timing.gate_period_s * 1e12),
+            delay_step_ps=optics.delay_step_ps,
+            hold_off_slots=self._system.hold_off_slots,
+            brightness_db=optics.brightness_db,
+            num_squeezers=NUM_SQUEEZERS,
+            max_retardance_rad=optics.max_retardance_rad,
+        )
+
+    def shares(self, knobs: Knobs) -> Floats:
+        """Return which share of the light of H, V, +, - arrives at each detector; float64, shape (4, 4)."""
+        turns = np.array(knobs.retardances_rad) + self._idle_turns
+        if "controller-stuck" in self._settings.faults:
+            turns[1] = self._idle_turns[1]
+        if "squeezer-stuck" in self._settings.faults:
+            turns[:, 1] = self._idle_turns[:, 1]
+        return detector_shares(
+            self._states,
+            fibre=self.fibre,
+            controllers=[controller_rotation(some) for some in turns],
+            leak=self._leak,
+            p_rectilinear=self._system.receiver.p_rectilinear,
+        )
+
+    def optical_errors(self, knobs: Knobs) -> tuple[float, float]:
+        """Return the truth that the feedback measures: the odds of the wrong port in each basis."""
+        return optical_errors(self.shares(knobs))
+
+    def _measure(self, command: Measure) -> bytes:
+        _check_ranges(command.knobs, self.info())
+        self._let_pass(self._settings.optics.settle_s)
+        match command.what:
+            case "tags":
+                tags = self._tags(command)
+                self._let_pass(command.window_s)
+                return encode_tags(tags, elapsed_s=self.elapsed_s)
+            case "signals":
+                counts = self._signals(command)
+            case _:
+                counts = self._counts(self.firing_odds(command.knobs).mean(axis=0), command.window_s)
+        self._let_pass(command.window_s)
+        return encode_counts(counts, elapsed_s=self.elapsed_s)
+
+    def _let_pass(self, duration_s: float) -> None:
+        self.elapsed_s += duration_s
+        drift = self._settings.drift_rad_per_sqrt_s
+        if drift:
+            self.fibre = drift_step(self._generator, drift_rad_per_sqrt_s=drift, duration_s=duration_s) @ self.fibre
+
+    def _photons(self, knobs: Knobs) -> Floats:
+        """Return detected photons per pulse of intensity 1; float64, shape (4, 4): state, detector."""
+        receiver = self._system.receiver
+        eta = transmittance(loss_db=self._settings.loss_db + receiver.loss_db) * 10 ** (knobs.brightness_db / 10)
+        delays_ps = np.array(knobs.delay_steps) * self._settings.optics.delay_step_ps
+        if "delay-stuck" in self._settings.faults:
+            delays_ps[1] = self.arrivals_ps[1] + 60.0
+        gate = self._timing.relative_efficiency((self.arrivals_ps - delays_ps) * 1e-12)
+        return np.asarray(eta * self._efficiencies * gate * self.shares(knobs), dtype=np.float64)
+
+    def firing_odds(self, knobs: Knobs) -> Floats:
+        """Return the odds that a live detector fires, per equally likely preparation; float64, shape (n, 4).
+
+        n is 1 for one state, 4 for random ones, 12 (intensity, state) for the protocol, weights left to the caller.
+        """
+        photons = self._photons(knobs)
+        signal, *_ = self._system.source.mean_photon_numbers
+        match knobs.light:
+            case "off":
+                means = np.zeros((1, NUM_DETECTORS))
+            case "random":
+                means = signal * photons
+            case "bb84":
+                means = np.concatenate([mu * photons for mu in self._system.source.mean_photon_numbers])
+            case state:
+                means = signal * photons[STATE_NAMES.index(state)][None, :]
+        if "no-light" in self._settings.faults:
+            means = np.zeros_like(means)
+        odds = -np.expm1(-means)
+        odds = odds + self._system.receiver.detector.p_dark_per_gate * (1 - odds)
+        if "detector-dead" in self._settings.faults:
+            odds[:, 2] = 0.0
+        return np.asarray(odds, dtype=np.float64)
+
+    def _counts(self, p_fire: Floats, window_s: float) -> Counts:
+        num_slots = round(window_s * self._system.source.pulse_rate_hz)
+        return draw_counts(self._generator, num_slots=num_slots, p_fire=p_fire, dead_slots=self._system.hold_off_slots)
+
+    def _signals(self, command: Measure) -> Counts:
+        """Draw the clicks of each detector, then of each click what Alice had sent; the signal's are told."""
+        odds = self.firing_odds(command.knobs)
+        if len(odds) != 12:
+            raise QuantumLayerError("signals are counted while the protocol runs", remedy='set the light to "bb84"')
+        joint = np.repeat(np.array(self._system.source.p_intensities) / 4, 4)[:, None] * odds
+        counts = self._counts(joint.sum(axis=0), command.window_s)
+        drawn = [
+            self._generator.multinomial(counts[detector], joint[:, detector] / joint[:, detector].sum())[:4]
+            if joint[:, detector].any()
+            else np.zeros(4, dtype=np.int64)
+            for detector in range(NUM_DETECTORS)
+        ]
+        return np.array(drawn, dtype=np.int64).T
+
+    def _tags(self, command: Measure) -> Tags:
+        """Draw clicks one by one: slow pulses, dark clicks in the gates between them, dead time over both."""
+        num_pulses = round(command.window_s * SLOW_RATE_HZ)
+        odds = self.firing_odds(command.knobs).mean(axis=0)
+        p_dark = self._system.receiver.detector.p_dark_per_gate
+        gates_per_s = 1 / self._timing.gate_period_s
+        dead_ps = self._system.receiver.detector.hold_off_s * 1e12
+        detectors, offsets = [], []
+        for detector in range(NUM_DETECTORS):
+            pulses = np.flatnonzero(self._generator.random(num_pulses) < odds[detector])
+            jitter = self._generator.normal(0, self._timing.arrival_sigma_s * 1e12, pulses.size)
+            lit = pulses * float(SLOW_PERIOD_PS) + self.clock_offsets_ps[detector] + jitter
+            num_dark = self._generator.poisson(p_dark * gates_per_s * command.window_s) if odds[detector] else 0
+            dark = self._generator.uniform(0, command.window_s * 1e12, num_dark)
+            kept = _awake(np.sort(np.concatenate([lit, dark])), dead_ps=dead_ps)
+            if "clock-lost" in self._settings.faults:
+                kept = kept * (1 + 2.5e-6)
+            offsets.append(np.floor(kept).astype(np.int64) % SLOW_PERIOD_PS)
+            detectors.append(np.full(kept.size, detector, dtype=np.uint8))
+        return Tags(np.concatenate(detectors), np.concatenate(offsets))
+
+
+def _awake(times_ps: Floats, *, dead_ps: float) -> Floats:
+    """Return the times (sorted) at which the detector was live."""
+    kept, live_from = [], -math.inf
+    for time_ps in times_ps.tolist():
+        if time_ps >= live_from:
+            kept.append(time_ps)
+            live_from = time_ps + dead_ps
+    return np.array(kept, dtype=np.float64)
+
+
+def _check_ranges(knobs: Knobs, info: DeviceInfo) -> None:
+    low, high = info.brightness_db
+    turns = [turn for controller in knobs.retardances_rad for turn in controller]
+    if not low <= knobs.brightness_db <= high or len(turns) != 2 * info.num_squeezers:
+        raise QuantumLayerError("the attenuator or the controllers have no such setting", remedy="ask what they have")
+    if not all(0 <= turn <= info.max_retardance_rad for turn in turns):
+        raise QuantumLayerError("a squeezer was sent beyond its range", remedy="go back by whole turns")
+
+
+def open_device(settings: TwinSettings) -> DeviceTwin:
+    """Return a device: what the process at the other end of the pipe calls to have one."""
+    return DeviceTwin(settings)
