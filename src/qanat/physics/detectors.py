@@ -151,12 +151,16 @@ RECTANGULAR_GATED: Final = SinglePhotonDetector(
 )
 """The detector of the metropolitan networks. Both dark counts and after-pulses stand at the paper's upper bounds."""
 
+UP_CONVERSION_DARKS_PER_S: Final = 1000.0
+UP_CONVERSION_P_AFTERPULSE: Final = 0.005
+"""Of the free-running detector, whenever they come; of both, a system sees what falls into its coincidence window."""
+
 UP_CONVERSION: Final = SinglePhotonDetector(
     kind="up-conversion, free-running",
     efficiency=0.22,
-    p_dark_per_gate=1000 * 400e-12,
+    p_dark_per_gate=UP_CONVERSION_DARKS_PER_S * 400e-12,
     hold_off_s=50e-9,
-    p_afterpulse=0.005 * 400e-12 * 625e6,
+    p_afterpulse=UP_CONVERSION_P_AFTERPULSE * 400e-12 * 625e6,
     afterpulse_decay_s=50e-9,
     jitter_fwhm_s=150e-12,
     coincidence_window_s=400e-12,

@@ -25,6 +25,15 @@ class Row(NamedTuple):
     is_within: bool
 
 
+RECOVERED = {
+    "efficiency": "efficiency",
+    "p_dark_per_gate": "dark counts",
+    "hold_off_s": "dead time",
+    "p_afterpulse": "after-pulses",
+}
+"""Fields of a detector's record that a characterization recovers, and what people call them."""
+
+
 def run_characterize(name: str, *, seed: int, as_json: bool) -> int:
     """Characterize a detector's twin. Returns 0 when every interval holds the record's value, else 1."""
     record = detector_named(name)
@@ -40,7 +49,7 @@ def run_characterize(name: str, *, seed: int, as_json: bool) -> int:
         told = {
             "detector": name,
             "seed": seed,
-            "provenance": record.provenance,
+            "provenance": dict(record.provenance),
             "rows": [row._asdict() for row in rows],
         }
         print(json.dumps(told, indent=2))
@@ -70,4 +79,5 @@ def _print(record: DetectorRecord, rows: list[Row]) -> None:
             for row in rows
         ],
     )
-    console.print(f"  record: {record.provenance}", soft_wrap=True)
+    for field, text in RECOVERED.items():
+        console.print(f"  {text}, record: {record.provenance[field]}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Detectors as records for characterization: what is to be recovered, and where each number comes from."""
+"""Detectors on the test bench: what a characterization is to recover of the records in ``physics.detectors``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from qanat.ground.errors import ConfigurationError
+from qanat.physics.detectors import (
+    RECTANGULAR_GATED,
+    SINE_GATED,
+    UP_CONVERSION,
+    UP_CONVERSION_DARKS_PER_S,
+    UP_CONVERSION_P_AFTERPULSE,
+    SinglePhotonDetector,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +33,7 @@ class DetectorRecord:
     dead_time_s: float
     p_afterpulse: float
     afterpulse_decay_s: float
-    provenance: str
+    provenance: Mapping[str, str]
 
     @property
     def dead_gates(self) -> int:
@@ -38,45 +46,44 @@ class DetectorRecord:
         return self.p_dark_per_gate * self.gate_rate_hz
 
 
-_METHODS: Final = "Nature 589, 214 (2021), Methods"
+FREE_BIN_S: Final = 1.6e-9
+"""Time bins in which a free-running detector is looked at: the slots of the 625-MHz system."""
+
+
+def _gated(name: str, title: str, detector: SinglePhotonDetector) -> DetectorRecord:
+    assert detector.gate_rate_hz is not None, "a gated detector has gates"
+    return DetectorRecord(
+        name=name,
+        title=title,
+        gate_rate_hz=detector.gate_rate_hz,
+        efficiency=detector.efficiency,
+        p_dark_per_gate=detector.p_dark_per_gate,
+        dead_time_s=detector.hold_off_s,
+        p_afterpulse=detector.p_afterpulse,
+        afterpulse_decay_s=detector.afterpulse_decay_s,
+        provenance=detector.provenance,
+    )
+
+
 DETECTORS: Final[Mapping[str, DetectorRecord]] = {
     record.name: record
     for record in (
-        DetectorRecord(
-            name="ingaas-sine",
-            title="InGaAs/InP, sine-gated",
-            gate_rate_hz=1.25e9,
-            efficiency=0.11,
-            p_dark_per_gate=3e-7,
-            dead_time_s=1e-6,
-            p_afterpulse=0.01,
-            afterpulse_decay_s=0.5e-6,
-            provenance=f"input: {_METHODS}; after-pulses 1 % with 0.5 us: stated parameters",
-        ),
-        DetectorRecord(
-            name="ingaas-rectangular",
-            title="InGaAs/InP, rectangular gates at 40 MHz",
-            gate_rate_hz=40e6,
-            efficiency=0.15,
-            p_dark_per_gate=250 / 40e6,
-            dead_time_s=5e-6,
-            p_afterpulse=0.01,
-            afterpulse_decay_s=1e-6,
-            provenance="stated parameters: 15 %, 250 counts per second, after-pulses 1 %, 5 us, decay 1 us",
-        ),
+        _gated("ingaas-sine", "InGaAs/InP, sine-gated", SINE_GATED),
+        _gated("ingaas-rectangular", "InGaAs/InP, rectangular gates at 40 MHz", RECTANGULAR_GATED),
         DetectorRecord(
             name="up-conversion",
             title="up-conversion to silicon, free-running, bins of 1.6 ns",
-            gate_rate_hz=625e6,
-            efficiency=0.22,
-            p_dark_per_gate=1000 / 625e6,
-            dead_time_s=48e-9,
-            p_afterpulse=0.005,
-            afterpulse_decay_s=100e-9,
-            provenance=f"input: 22 %, 1,000 per second, {_METHODS}; dead time and after-pulses: stated parameters",
+            gate_rate_hz=1 / FREE_BIN_S,
+            efficiency=UP_CONVERSION.efficiency,
+            p_dark_per_gate=UP_CONVERSION_DARKS_PER_S * FREE_BIN_S,
+            dead_time_s=UP_CONVERSION.hold_off_s,
+            p_afterpulse=UP_CONVERSION_P_AFTERPULSE,
+            afterpulse_decay_s=UP_CONVERSION.afterpulse_decay_s,
+            provenance=UP_CONVERSION.provenance,
         ),
     )
 }
+"""The detectors of ``physics.detectors`` as they are on a test bench, each by itself."""
 
 
 def detector_named(name: str) -> DetectorRecord:
