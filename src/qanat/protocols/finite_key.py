@@ -156,9 +156,7 @@ def lim_length(
     For comparison with published figures, not for keys: ``MIN_KEY_SHARE`` is not asked for. ``key_bits`` of the counts
     is not read.
     """
-    reckoning = one_basis(
-        key_basis, test_basis, protocol, eps_sec=eps_sec, eps_cor=eps_cor, leaked_bits=leaked_bits
-    )
+    reckoning = one_basis(key_basis, test_basis, protocol, eps_sec=eps_sec, eps_cor=eps_cor, leaked_bits=leaked_bits)
     return max(0, math.floor(reckoning.length))
 
 
@@ -263,9 +261,7 @@ def _scaled_counts(
     return low, high
 
 
-def in_key(
-    num_events: Quantity, num_photons: int, counts: Basis, protocol: DecoyProtocol, deviation: Deviation
-) -> Any:
+def in_key(num_events: Quantity, num_photons: int, counts: Basis, protocol: DecoyProtocol, deviation: Deviation) -> Any:
     """Bound from below how many of the basis's events with ``num_photons`` photons are in the key.
 
     Two samples in turn: those that were signal, and of these the undisclosed ``key_bits`` of all signal events.
