@@ -1,10 +1,10 @@
 """Every proof against a second evaluation on 200 seeded count records each, to one bit.
 
 The second program is straightforward: one block, decimal arithmetic of 40 digits, bisection where something is to be
-solved for, in the letters of the papers; it shares no code with the package. Sources of the equations: Lim et al., PRA 89,
-022307 (2014), (1) to (5); Rusca et al., Appl. Phys. Lett. 112, 171104 (2018), (A16) to (A25); Ma et al., PRA 72, 012326
-(2005), (34), (37); Fung, Ma, Chau, PRA 81, 012318 (2010). The Gaussian quantile comes from the error function by bisection
-(its Taylor series), not from the standard library's inverse.
+solved for, in the letters of the papers; it shares no code with the package. Sources of the equations: Lim et al., PRA
+89, 022307 (2014), (1) to (5); Rusca et al., Appl. Phys. Lett. 112, 171104 (2018), (A16) to (A25); Ma et al., PRA 72,
+012326 (2005), vacuum + weak; Fung, Ma, Chau, PRA 81, 012318 (2010). The Gaussian quantile comes from the series of the
+error function by bisection, not from the standard library's inverse.
 """
 
 from __future__ import annotations

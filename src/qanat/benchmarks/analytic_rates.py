@@ -37,5 +37,5 @@ def run(names: Sequence[str]) -> Iterator[Row]:
         goal=GOAL_PER_S,
         reference_name="one link at a time",
         reference_rate=NUM_ONE_BY_ONE / reference_s,
-        note=f"{BACKBONE_625.name}, composable and asymptotic rate of {NUM_LINKS:,} losses; the table's making included",
+        note=f"{BACKBONE_625.name}, both rates of {NUM_LINKS:,} losses, with the making of the table",
     )

@@ -78,11 +78,11 @@ def asymptotic_rate_per_signal(
 
 
 def vacuum_and_weak(counts: DecoyCounts | DecoyCountArrays, protocol: DecoyProtocol, *, leaked_bits: Any) -> Reckoning:
-    """Reckon the key of both bases, from undisclosed signal, as if the counts were their means; of one block or of many.
+    """Reckon the key of both bases, from undisclosed signal, as if counts were their means; of one block or of many.
 
-    Equations (34) and (37) of Ma et al. with gains in units of pulses sent, which cancel. As in Lim et al., the phase
-    error of a basis is that of the other basis; events without a photon make no key and have an error rate of 1/2. Raises
-    ValueError where the vacuum has light.
+    The bounds of Ma et al. for vacuum + weak with gains in units of pulses sent, which cancel. As in Lim et al., the
+    phase error of a basis is that of the other basis; events without a photon make no key and have an error rate of
+    1/2. Raises ValueError where the vacuum has light.
     """
     if protocol.intensities[VACUUM] != 0:
         raise ValueError(f"the vacuum + weak bound needs a vacuum of 0 photons, got {protocol.intensities[VACUUM]}")

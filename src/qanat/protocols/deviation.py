@@ -1,15 +1,17 @@
 """How far a count may lie from its mean: the allowance for chance, as a choice of one bound.
 
-A count is a sum of independent 0 or 1 (the events that had one intensity, among ``num_trials`` events of a basis, each of
-which had it or not, whatever its photon number: Lim et al., PRA 89, 022307 (2014), supplement). Every method bounds the
-mean from both sides by the count, and a random sample of known odds from below; each bound fails with odds ``eps_term``.
+A count is a sum of independent 0 or 1 (the events that had one intensity, among ``num_trials`` events of a basis, each
+of which had it or not, once the photon numbers are given: Lim et al., PRA 89, 022307 (2014), supplement). Every method
+bounds the mean from both sides by the count, and a random sample of known odds from below; each bound fails with odds
+``eps_term``.
 
-- Hoeffding, J. Am. Stat. Assoc. 58, 13 (1963), theorems 1, 2 and 4: ``sqrt(num_trials / 2 ln(1/eps))``, whatever the count.
+- Hoeffding, J. Am. Stat. Assoc. 58, 13 (1963), theorems 1, 2 and 4: ``sqrt(num_trials / 2 ln(1/eps))``, whatever the
+  count.
 - Chernoff, multiplicative: a count x has mean E with ``x ln(x/E) + E - x = ln(1/eps)`` at the bound, solved for E, not
   approximated. It follows from the moment bound exp(E (e^t - 1)) of the same sum (Mitzenmacher, Upfal, Probability and
   Computing, theorem 4.4), so it also holds for a sample without replacement (Hoeffding, theorem 4).
-- The smaller of the two, for the count and for the rest ``num_trials - x``. All are increasing functions of x, so for a given mean the
-  events in which they fail are one tail each, nested: the smaller one fails no more often than ``eps_term`` either.
+- The smaller of the two, for the count and for the rest ``num_trials - x``. All are increasing functions of x, so for a
+  given mean each fails in one tail, and the tails are nested: the smaller bound fails no more often than ``eps_term``.
 - Gaussian: ``z sqrt(x)``, z the quantile of the normal law for ``eps_term``. It is an approximation, not a bound.
 - None: the counts are taken for their means.
 

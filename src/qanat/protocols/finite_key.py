@@ -277,7 +277,7 @@ def in_key(num_events: Quantity, num_photons: int, counts: Basis, protocol: Deco
 def check_counts(counts: Basis) -> None:
     """Raise ValueError on counts that cannot be: negative, more errors than events, more key than signal."""
     pairs = zip(counts.clicks, counts.errors, strict=True)
-    possible = all(np.all((0 <= np.asarray(errors)) & (np.asarray(errors) <= clicks)) for clicks, errors in pairs)
+    possible = all(np.all((np.asarray(errors) >= 0) & (np.asarray(errors) <= clicks)) for clicks, errors in pairs)
     key_bits = np.asarray(counts.key_bits)
     if not possible or not np.all((key_bits >= 0) & (key_bits <= counts.clicks[SIGNAL])):
         raise ValueError(f"counts that cannot be: {counts}")

@@ -1,9 +1,11 @@
 """The secret length with one decoy intensity and no vacuum, composably secure.
 
-Source: Rusca, Boaron, Gruenenfelder, Martin, Zbinden, Appl. Phys. Lett. 112, 171104 (2018), arXiv:1801.03443, appendix A:
-upper bound on vacuum events (A16), one-photon events (A17), lower bound on vacuum events (A19), phase errors (A22, A23),
-length (A25). The formulas were checked against two public programs, not against the paper's own page. The proof has 19
-equal error terms; one basis makes the key of all intensities, the other tests it. Deviations are Hoeffding's.
+Source: Rusca, Boaron, Gruenenfelder, Martin, Zbinden, Appl. Phys. Lett. 112, 171104 (2018), arXiv:1801.03443,
+appendix A: upper bound on vacuum events (A16), one-photon events (A17), lower bound on vacuum events (A19), phase
+errors (A22, A23), length (A25). Formulas and equation numbers were compared with two public programs that cite them,
+not with the paper's own page. The proof has 19 equal error terms; one basis makes the key of both intensities, the
+other tests it. Deviations are Hoeffding's. As in ``finite_key``, few errors count as ``Deviation.min_errors``, which
+the source lacks.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ def one_decoy(
 def one_decoy_bounds(counts: OneDecoyBasis, protocol: OneDecoyProtocol, deviation: Deviation) -> BasisBounds:
     """Bound vacuum events, one-photon events and one-photon errors of one basis; (A16) to (A19), (A22)."""
     pairs = zip(counts.clicks, counts.errors, strict=True)
-    if not all(np.all((0 <= np.asarray(errors)) & (np.asarray(errors) <= clicks)) for clicks, errors in pairs):
+    if not all(np.all((np.asarray(errors) >= 0) & (np.asarray(errors) <= clicks)) for clicks, errors in pairs):
         raise ValueError(f"counts that cannot be: {counts}")
     mu1, mu2 = protocol.intensities
     tau_0, tau_1 = (_photon_number_odds(protocol, n) for n in (0, 1))

@@ -1,8 +1,8 @@
 """Every proof by its name: one count record in, one secret length out, with all its terms.
 
-A proof says what it assumes, whether its key is composable, and which key it speaks of: its length is charged with what error
-correction tells about that key. All are for the same light. What is common to all composable ones: phase-randomised
-pulses whose intensity is exact, bits and bases at random, Bob's basis independent of all before (see
+A proof says what it assumes, whether its key is composable, and which key it speaks of: its length is charged with
+what error correction tells about that key. All are for the same light. What is common to all composable ones:
+phase-randomised pulses whose intensity is exact, bits and bases at random, Bob's basis independent of all before (see
 docs/decisions/0005), detectors that are equally efficient in both bases, an authenticated channel.
 """
 
@@ -207,7 +207,10 @@ _ALL: Final = (
         name="fung-ma-chau-2010",
         source="Fung, Ma, Chau, PRA 81, 012318 (2010), on the decoy bounds of hoeffding",
         key=_SIGNAL_KEY,
-        assumptions="its epsilon is a probability of failure, not a distance; tags are paid out of the key",
+        assumptions=(
+            "its epsilon is a probability of failure, not a distance, and its sampling bound, as written here, falls "
+            "short of the exact tail for thousands of errors; tags are paid out of the key"
+        ),
         is_composable=False,
         reckon=partial(_fung, method=Method.HOEFFDING),
         without_chance=partial(_fung, method=Method.NONE),

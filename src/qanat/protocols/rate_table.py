@@ -68,7 +68,7 @@ class RateTable:
         security: SecurityParameters | None = None,
         proof: str = DEFAULT_PROOF,
     ) -> RateArrays:
-        """Return the forecast of links of these losses (dB), float64 of shape (n,); see ``prediction.expected_rate``."""
+        """Return the forecast of links of these losses (dB), shape (n,); see ``prediction.expected_rate``."""
         if block_bits < 1 or not f_ec >= 1:
             raise ValueError(f"block_bits must be positive and f_ec at least 1, got {block_bits} and {f_ec}")
         chosen, endless = proof_named(proof), PROOFS["asymptotic"]

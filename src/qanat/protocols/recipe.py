@@ -1,4 +1,4 @@
-"""The secret length by the recipe of Fung, Ma, Chau, PRA 81, 012318 (2010), arXiv:0910.0312, with what its messages cost.
+"""The secret length by the recipe of Fung, Ma, Chau, PRA 81, 012318 (2010), arXiv:0910.0312, with its costs.
 
 The recipe is for single photons; here it is put on the decoy-state bounds of ``finite_key`` (Hoeffding), both bases,
 undisclosed signal only, events without a photon left out. Its own parts:
@@ -6,15 +6,18 @@ undisclosed signal only, events without a photon left out. Its own parts:
 - The phase error rate of n_z events, seen as e in n_x events, exceeds e + theta with odds below
   ``sqrt((n_x + n_z) / (e (1 - e) n_x n_z)) 2^(-(n_x + n_z) xi(theta))``,
   ``xi(theta) = h(e + theta - q theta) - q h(e) - (1 - q) h(e + theta)``, ``q = n_x / (n_x + n_z)``;
-  theta is solved for, not approximated. (The deviation term of Lim et al. 2014 is its leading order in theta.)
-- A tag of k bits on n bits is forged with odds ``n 2^(1 - k)`` and costs k bits of key: one for each party's bases, one for
-  verification (at ``eps_cor``), one for the hash of privacy amplification, whose Toeplitz matrix has n + l - 1 bits.
+  theta is solved for, not approximated. The deviation term of Lim et al. 2014 is larger than the leading order of this
+  theta by 1/ln 2.
+- A tag of k bits on n bits is forged with odds ``n 2^(1 - k)`` and costs k bits of key: one for each party's bases,
+  one for verification (at ``eps_cor``), one for the hash of privacy amplification, whose Toeplitz matrix has
+  n + l - 1 bits.
 - Privacy amplification fails with odds 2^-t and costs t bits.
 
 Its epsilon is a probability that something fails. The distance from an ideal key that follows from a failure
 probability p is sqrt(p (2 - p)), 4.5e-5 for 1e-9, so a figure at 1e-9 is no composable security of 1e-9: labelled so.
-The random-sampling bound is checked against exact hypergeometric tails; constants and names of the costs are from memory
-of the paper, whose text was not at hand.
+The formulas are from memory of the paper, whose text was not at hand. Against exact hypergeometric tails the sampling
+bound, in this form, holds for up to about a hundred errors; for thousands the odds reach four times what is paid for
+(it bounds one outcome where the whole tail is meant). One more reason for the label: no key is made by this proof.
 """
 
 from __future__ import annotations

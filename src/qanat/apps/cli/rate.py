@@ -21,20 +21,19 @@ MOST_BLOCK_BITS: Final = 10**12
 MOST_LOSS_DB: Final = 100.0
 MOST_F_EC: Final = 10.0
 
+_CITIES: Final[Mapping[float, tuple[tuple[str, float], ...]]] = {
+    5.8: (("Table 1, mean of Jinan", 26_300.0), ("Table 1, mean of Hefei", 19_700.0)),
+    9.3: (("Table 1, mean of Beijing", 12_900.0),),
+    9.8: (("Table 1, mean of Shanghai", 11_200.0),),
+}
 PAPER_BITS_PER_S: Final[Mapping[str, Mapping[float, tuple[tuple[str, float], ...]]]] = {
     "backbone-625": {
         10.3: (("Table 1, greatest", 235_400.0),),
         16.0: (("Table 1, mean", 79_300.0),),
         20.5: (("Table 1, least", 28_100.0),),
     },
-    **dict.fromkeys(
-        ("metro-40-i", "metro-40-ii"),
-        {
-            5.8: (("Table 1, mean of Jinan", 26_300.0), ("Table 1, mean of Hefei", 19_700.0)),
-            9.3: (("Table 1, mean of Beijing", 12_900.0),),
-            9.8: (("Table 1, mean of Shanghai", 11_200.0),),
-        },
-    ),
+    "metro-40-i": _CITIES,
+    "metro-40-ii": _CITIES,
 }
 """System -> loss of Table 1 (dB) -> where it stands in the paper and the secret rate printed there (bit/s)."""
 
@@ -53,7 +52,7 @@ class RateRow:
 def run_rate(
     system_name: str, *, losses: str, block_bits: int, proofs: Sequence[str], f_ec: float, as_json: bool
 ) -> int:
-    """Print the rates of links of these losses (text: dB, comma between). Returns 0; raises for values that cannot be."""
+    """Print the rates of links of these losses (dB, commas between). Returns 0; raises for values that cannot be."""
     system = system_named(system_name)
     losses_db = read_losses(losses)
     _check(block_bits, f_ec)
