@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, hypergeom, norm
 
@@ -23,6 +23,7 @@ def excess(x: float, mean: float) -> float:
     return (x * math.log(x / mean) if x else 0.0) + mean - x
 
 
+@settings(deadline=None)
 @given(st.floats(1, 1e7))
 def test_the_multiplicative_bound_is_inverted_exactly(x: float) -> None:
     for upper in (False, True):
@@ -55,6 +56,7 @@ def test_a_bound_on_the_mean_fails_no_more_often_than_paid_for(method: Method, n
     assert binom.cdf(np.ceil(deviation.sample_lower(num_trials, share=p)) - 1, num_trials, p) <= 1e-4
 
 
+@settings(deadline=None)
 @given(counts, st.floats(0, 1))
 def test_the_smaller_bound_lies_within_each(num_trials: int, share: float) -> None:
     x = round(num_trials * share)
