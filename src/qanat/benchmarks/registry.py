@@ -15,6 +15,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
         *("cascade-1pct", "chain-0.5pct", "chain-1pct", "chain-2.5pct"),
         *("toeplitz-2^18", "toeplitz-2^20", "toeplitz-2^22", "authentication"),
     ),
+    "analytic_rates": ("analytic-rates",),
     "store": ("store-single", "store-spend"),
     "door": ("etsi014-single", "etsi014-batch"),
     "file_service": ("file-encryption",),

@@ -7,8 +7,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from qanat.protocols.entropy import binary_entropy
+import numpy as np
+
+from qanat.protocols.decoy import (
+    BASIS_NAMES,
+    DECOY,
+    SIGNAL,
+    VACUUM,
+    BasisCountArrays,
+    BasisCounts,
+    DecoyCountArrays,
+    DecoyCounts,
+    DecoyProtocol,
+    Reckoning,
+)
+from qanat.protocols.entropy import binary_entropies, binary_entropy
 
 ERROR_OF_NOISE = 0.5
 """Error rate of events without a photon."""
@@ -60,3 +75,38 @@ def asymptotic_rate_per_signal(
     qber = signal.error_gain / signal.gain if signal.gain > 0 else 0.5
     secret = single_photon_gain * (1 - binary_entropy(bounds.error_1_upper))
     return max(0.0, secret - f_ec * signal.gain * binary_entropy(qber))
+
+
+def vacuum_and_weak(counts: DecoyCounts | DecoyCountArrays, protocol: DecoyProtocol, *, leaked_bits: Any) -> Reckoning:
+    """Reckon the key of both bases, from undisclosed signal, as if counts were their means; of one block or of many.
+
+    The bounds of Ma et al. for vacuum + weak with gains in units of pulses sent, which cancel. As in Lim et al., the
+    phase error of a basis is that of the other basis; events without a photon make no key and have an error rate of
+    1/2. Raises ValueError where the vacuum has light.
+    """
+    if protocol.intensities[VACUUM] != 0:
+        raise ValueError(f"the vacuum + weak bound needs a vacuum of 0 photons, got {protocol.intensities[VACUUM]}")
+    by_basis = (counts.rectilinear, counts.diagonal)
+    bounds = [_one_photon(basis, protocol) for basis in by_basis]
+    mu, p_signal = protocol.intensities[SIGNAL], protocol.p_intensities[SIGNAL]
+    single = []
+    for basis, (yields, _) in zip(by_basis, bounds, strict=True):
+        undisclosed = basis.key_bits / np.maximum(1.0, basis.clicks[SIGNAL])
+        single.append(yields * p_signal * mu * math.exp(-mu) * undisclosed)
+    phase = [bounds[1 - b][1] for b in (0, 1)]
+    entropy = [single[b] * (1 - binary_entropies(phase[b])) for b in (0, 1)]
+    terms = {f"entropy_{name}": entropy[b] for b, name in enumerate(BASIS_NAMES)} | {"leaked": leaked_bits}
+    length = sum(entropy) - leaked_bits
+    return Reckoning(length, (phase[0], phase[1]), (single[0], single[1]), (0.0, 0.0), terms)
+
+
+def _one_photon(counts: BasisCounts | BasisCountArrays, protocol: DecoyProtocol) -> tuple[Any, Any]:
+    """Bound the one-photon yield (times pulses sent) from below and its error rate from above, in one basis."""
+    mu, nu, _ = protocol.intensities
+    signal, decoy, vacuum = (counts.clicks[k] / protocol.p_intensities[k] for k in (SIGNAL, DECOY, VACUUM))
+    strong = signal * math.exp(mu) * nu**2 / mu**2
+    yields = mu / (mu * nu - nu**2) * (decoy * math.exp(nu) - strong - (mu**2 - nu**2) / mu**2 * vacuum)
+    yields = np.maximum(0.0, yields)
+    wrong = counts.errors[DECOY] / protocol.p_intensities[DECOY] * math.exp(nu) - ERROR_OF_NOISE * vacuum
+    rate = wrong / (np.where(yields > 0, yields, 1.0) * nu)
+    return yields, np.where(yields > 0, np.clip(rate, 0.0, 0.5), 0.5)

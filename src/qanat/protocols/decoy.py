@@ -6,8 +6,12 @@ Lim et al., PRA 89, 022307 (2014).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from qanat.ground.constants import TAGGED_PHASES
 
@@ -67,6 +71,23 @@ class DecoyCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class BasisCountArrays:
+    """``BasisCounts`` of many blocks: every number is a float64 array of one shape."""
+
+    clicks: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+    errors: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+    key_bits: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class DecoyCountArrays:
+    """``DecoyCounts`` of many blocks."""
+
+    rectilinear: BasisCountArrays
+    diagonal: BasisCountArrays
+
+
+@dataclass(frozen=True, slots=True)
 class SecurityParameters:
     """Failure probabilities of one amplification block; they add up (``total``), and over blocks once more.
 
@@ -101,3 +122,32 @@ class SecretLength:
     single_photon_lower: tuple[float, float]
     vacuum_lower: tuple[float, float]
     terms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """What a proof makes of counts, before rounding: numbers for one block, float64 arrays for many.
+
+    ``length`` may be negative; the tuples are per basis (rectilinear, diagonal), a basis that makes no key has zeros.
+    """
+
+    length: Any
+    phase_error_upper: tuple[Any, Any]
+    single_photon_lower: tuple[Any, Any]
+    vacuum_lower: tuple[Any, Any]
+    terms: dict[str, Any]
+
+    def secret_length(self, proof: str) -> SecretLength:
+        """Return the length of one block, whole and not negative, under the name of its proof."""
+        return SecretLength(
+            num_bits=max(0, math.floor(self.length)),
+            proof=proof,
+            phase_error_upper=_pair(self.phase_error_upper),
+            single_photon_lower=_pair(self.single_photon_lower),
+            vacuum_lower=_pair(self.vacuum_lower),
+            terms={name: float(value) for name, value in self.terms.items()},
+        )
+
+
+def _pair(values: tuple[Any, Any]) -> tuple[float, float]:
+    return float(values[0]), float(values[1])

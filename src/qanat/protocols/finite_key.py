@@ -11,6 +11,7 @@ basis makes the key and the other tests it, and every intensity enters the key. 
   terms of the proof become 25 (``NUM_ERROR_TERMS``), in every place where the 21 stands.
 - A key sample far smaller than its test sample gives nothing (``MIN_KEY_SHARE``), for the published deviation term
   allows too little there. Fewer errors than ``Deviation.min_errors`` are counted as that many, for the same reason.
+- Where the source takes Hoeffding's bound, ``Method`` offers others (``protocols.deviation``); one code serves all.
 - After verified correction the number of errors of the signal is known exactly. One-photon errors are no more than all
   errors seen, which is often the smaller bound; ``PhaseErrors`` selects.
 
@@ -26,18 +27,27 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeAlias
+
+import numpy as np
 
 from qanat.protocols.decoy import (
     BASIS_NAMES,
     SIGNAL,
+    BasisCountArrays,
     BasisCounts,
+    DecoyCountArrays,
     DecoyCounts,
     DecoyProtocol,
+    Reckoning,
     SecretLength,
     SecurityParameters,
 )
-from qanat.protocols.entropy import binary_entropy
+from qanat.protocols.deviation import Deviation, Method, Quantity
+from qanat.protocols.entropy import binary_entropies
+
+Basis: TypeAlias = BasisCounts | BasisCountArrays
+Counts: TypeAlias = DecoyCounts | DecoyCountArrays
 
 NUM_ERROR_TERMS_PLAIN: Final = 21
 """Equal error terms of the secrecy proof as published."""
@@ -67,39 +77,11 @@ class PhaseErrors(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class BasisBounds:
-    """Bounds on the events of one basis, all intensities together; numbers of events."""
+    """Bounds on the events of one basis, all intensities together; numbers of events, or arrays of them."""
 
-    vacuum_lower: float
-    single_photon_lower: float
-    single_photon_errors_upper: float
-
-
-@dataclass(frozen=True, slots=True)
-class Deviation:
-    """The allowance for chance: each of the proof's error terms fails with odds ``eps_term``."""
-
-    eps_term: float
-
-    def hoeffding(self, num_trials: float) -> float:
-        """How far a sum of ``num_trials`` independent 0 or 1 (or a sample without replacement) strays, one-sided."""
-        return math.sqrt(num_trials / 2 * math.log(1 / self.eps_term))
-
-    def random_sampling(self, *, error_rate: float, num_key: float, num_test: float) -> float:
-        """How much the error rate of ``num_key`` events may exceed that seen in ``num_test``: gamma of the paper."""
-        if not 0 < error_rate < 1:
-            return 0.0
-        spread = error_rate * (1 - error_rate)
-        size = (num_key + num_test) / (num_key * num_test)
-        bits = math.log2(max(1.0, size / spread / self.eps_term**2))
-        return math.sqrt(size * spread / math.log(2) * bits)
-
-    def min_errors(self) -> float:
-        """The fewest errors from which ``random_sampling`` is used.
-
-        It is a normal approximation, and allows too little when almost no error was seen: none among n test events
-        still leaves about log2(1/eps) errors in as many key events.
-        """
-        return math.log2(1 / self.eps_term)
+    vacuum_lower: Any
+    single_photon_lower: Any
+    single_photon_errors_upper: Any
 
 
 def secret_length(
@@ -109,36 +91,55 @@ def secret_length(
     *,
     leaked_bits: int,
     phase_errors: PhaseErrors = PhaseErrors.DECOY_OR_COUNTED,
+    method: Method = Method.HOEFFDING,
 ) -> SecretLength:
     """Return how many secret bits the block gives; 0 when the proof allows none (the caller decides what then).
 
     ``leaked_bits``: all that was told about the key of both bases, over all attempts, verification excepted (it is in
     the correctness term). Raises ValueError on counts that cannot be.
     """
-    if leaked_bits < 0:
+    reckoning = both_bases(
+        counts, protocol, security, leaked_bits=leaked_bits, phase_errors=phase_errors, method=method
+    )
+    return reckoning.secret_length(f"{_CLAIMS[method]}, {phase_errors.value}; both bases, undisclosed signal only")
+
+
+_CLAIMS: Final = {
+    Method.HOEFFDING: "composable",
+    Method.CHERNOFF: "composable, Chernoff or Hoeffding",
+    Method.CHERNOFF_LITERAL: "composable, Chernoff",
+    Method.GAUSSIAN: "not composable, Gaussian",
+    Method.NONE: "not composable, no fluctuation",
+}
+
+
+def both_bases(
+    counts: Counts,
+    protocol: DecoyProtocol,
+    security: SecurityParameters,
+    *,
+    leaked_bits: Quantity,
+    phase_errors: PhaseErrors = PhaseErrors.DECOY_OR_COUNTED,
+    method: Method = Method.HOEFFDING,
+) -> Reckoning:
+    """Reckon the key of both bases from undisclosed signal, of one block or of many; see the module's docstring."""
+    if np.any(np.asarray(leaked_bits) < 0):
         raise ValueError(f"leaked_bits must be zero or more, got {leaked_bits}")
     eps_basis = security.eps_sec / 2
-    deviation = Deviation(eps_basis / NUM_ERROR_TERMS)
+    deviation = Deviation(eps_basis / NUM_ERROR_TERMS, method)
     by_basis = (counts.rectilinear, counts.diagonal)
     bounds = tuple(basis_bounds(basis, protocol, deviation, phase_errors=phase_errors) for basis in by_basis)
-    vacuum = [_in_key(bounds[b].vacuum_lower, 0, by_basis[b], protocol, deviation) for b in (0, 1)]
-    single = [_in_key(bounds[b].single_photon_lower, 1, by_basis[b], protocol, deviation) for b in (0, 1)]
+    vacuum = [in_key(bounds[b].vacuum_lower, 0, by_basis[b], protocol, deviation) for b in (0, 1)]
+    single = [in_key(bounds[b].single_photon_lower, 1, by_basis[b], protocol, deviation) for b in (0, 1)]
     phase = [_phase_error(single[b], bounds[1 - b], deviation) for b in (0, 1)]
-    entropy = [vacuum[b] + single[b] * (1 - binary_entropy(phase[b])) for b in (0, 1)]
+    entropy = [vacuum[b] + single[b] * (1 - binary_entropies(phase[b])) for b in (0, 1)]
     secrecy = 2 * secrecy_cost_bits(eps_basis, num_error_terms=NUM_ERROR_TERMS)
     correctness = correctness_cost_bits(security.eps_cor)
     length = sum(entropy) - leaked_bits - secrecy - correctness
     terms = {f"entropy_{name}": entropy[b] for b, name in enumerate(BASIS_NAMES)}
-    terms |= {"leaked": float(leaked_bits), "secrecy": secrecy, "correctness": correctness}
+    terms |= {"leaked": leaked_bits, "secrecy": secrecy, "correctness": correctness}
     terms |= {f"single_photon_errors_upper_{BASIS_NAMES[b]}": bounds[b].single_photon_errors_upper for b in (0, 1)}
-    return SecretLength(
-        num_bits=max(0, math.floor(length)),
-        proof=f"composable, {phase_errors.value}; both bases, undisclosed signal only",
-        phase_error_upper=(phase[0], phase[1]),
-        single_photon_lower=(single[0], single[1]),
-        vacuum_lower=(vacuum[0], vacuum[1]),
-        terms=terms,
-    )
+    return Reckoning(length, (phase[0], phase[1]), (single[0], single[1]), (vacuum[0], vacuum[1]), terms)
 
 
 def lim_length(
@@ -155,13 +156,43 @@ def lim_length(
     For comparison with published figures, not for keys: ``MIN_KEY_SHARE`` is not asked for. ``key_bits`` of the counts
     is not read.
     """
-    deviation = Deviation(eps_sec / NUM_ERROR_TERMS_PLAIN)
+    reckoning = one_basis(key_basis, test_basis, protocol, eps_sec=eps_sec, eps_cor=eps_cor, leaked_bits=leaked_bits)
+    return max(0, math.floor(reckoning.length))
+
+
+def one_basis(
+    key_basis: Basis,
+    test_basis: Basis,
+    protocol: DecoyProtocol,
+    *,
+    eps_sec: float,
+    eps_cor: float,
+    leaked_bits: Quantity,
+    method: Method = Method.HOEFFDING,
+) -> Reckoning:
+    """Reckon the key as ``lim_length`` does, of one block or of many, with every term."""
+    deviation = Deviation(eps_sec / NUM_ERROR_TERMS_PLAIN, method)
     key = basis_bounds(key_basis, protocol, deviation, phase_errors=PhaseErrors.DECOY)
     test = basis_bounds(test_basis, protocol, deviation, phase_errors=PhaseErrors.DECOY)
     phase = phase_error_upper(key.single_photon_lower, test, deviation)
-    entropy = key.vacuum_lower + key.single_photon_lower * (1 - binary_entropy(phase))
-    cost = secrecy_cost_bits(eps_sec, num_error_terms=NUM_ERROR_TERMS_PLAIN) + correctness_cost_bits(eps_cor)
-    return max(0, math.floor(entropy - leaked_bits - cost))
+    return one_basis_key(
+        key.vacuum_lower,
+        key.single_photon_lower,
+        phase,
+        leaked_bits=leaked_bits,
+        secrecy=secrecy_cost_bits(eps_sec, num_error_terms=NUM_ERROR_TERMS_PLAIN),
+        correctness=correctness_cost_bits(eps_cor),
+    )
+
+
+def one_basis_key(
+    vacuum: Any, single: Any, phase: Any, *, leaked_bits: Quantity, secrecy: float, correctness: float
+) -> Reckoning:
+    """Put the terms of a key from one basis together; equation (1)."""
+    entropy = vacuum + single * (1 - binary_entropies(phase))
+    terms = {"entropy_rectilinear": entropy, "leaked": leaked_bits, "secrecy": secrecy, "correctness": correctness}
+    length = entropy - leaked_bits - secrecy - correctness
+    return Reckoning(length, (phase, 0.5), (single, 0.0), (vacuum, 0.0), terms)
 
 
 def secrecy_cost_bits(eps_sec: float, *, num_error_terms: int) -> float:
@@ -175,40 +206,41 @@ def correctness_cost_bits(eps_cor: float) -> float:
 
 
 def basis_bounds(
-    counts: BasisCounts, protocol: DecoyProtocol, deviation: Deviation, *, phase_errors: PhaseErrors
+    counts: Basis, protocol: DecoyProtocol, deviation: Deviation, *, phase_errors: PhaseErrors
 ) -> BasisBounds:
     """Bound vacuum events, one-photon events and one-photon errors of one basis; equations (2) to (4).
 
     Negative bounds become 0. Raises ValueError on counts that cannot be (negative, more errors than events).
     """
-    _check(counts)
+    check_counts(counts)
     mu1, mu2, mu3 = protocol.intensities
     tau_0, tau_1 = photon_number_odds(protocol, 0), photon_number_odds(protocol, 1)
     low_n, high_n = _scaled_counts(counts.clicks, protocol, deviation)
     low_m, high_m = _scaled_counts(counts.errors, protocol, deviation)
-    vacuum = max(0.0, tau_0 * (mu2 * low_n[2] - mu3 * high_n[1]) / (mu2 - mu3))
+    vacuum = np.maximum(0.0, tau_0 * (mu2 * low_n[2] - mu3 * high_n[1]) / (mu2 - mu3))
     multi_photon = (mu2**2 - mu3**2) / mu1**2 * (high_n[0] - vacuum / tau_0)
     single = tau_1 * mu1 * (low_n[1] - high_n[2] - multi_photon) / (mu1 * (mu2 - mu3) - mu2**2 + mu3**2)
-    errors = max(0.0, tau_1 * (high_m[1] - low_m[2]) / (mu2 - mu3))
+    errors = np.maximum(0.0, tau_1 * (high_m[1] - low_m[2]) / (mu2 - mu3))
     if phase_errors is PhaseErrors.DECOY_OR_COUNTED:
-        errors = min(errors, float(sum(counts.errors)))
-    return BasisBounds(vacuum, max(0.0, single), max(errors, deviation.min_errors()))
+        errors = np.minimum(errors, sum(counts.errors))
+    return BasisBounds(vacuum, np.maximum(0.0, single), np.maximum(errors, deviation.min_errors()))
 
 
-def phase_error_upper(num_key: float, test: BasisBounds, deviation: Deviation) -> float:
+def phase_error_upper(num_key: Quantity, test: BasisBounds, deviation: Deviation) -> Any:
     """Bound the phase error rate of ``num_key`` one-photon events by the errors of the test basis; equation (5)."""
-    if num_key <= 0 or test.single_photon_lower <= 0:
-        return 0.5
-    rate = test.single_photon_errors_upper / test.single_photon_lower
-    allowance = deviation.random_sampling(error_rate=rate, num_key=num_key, num_test=test.single_photon_lower)
-    return min(0.5, rate + allowance)
+    usable = (np.asarray(num_key) > 0) & (np.asarray(test.single_photon_lower) > 0)
+    num_key, num_test = np.where(usable, num_key, 1.0), np.where(usable, test.single_photon_lower, 1.0)
+    rate = np.minimum(test.single_photon_errors_upper / num_test, 0.5)
+    allowance = deviation.random_sampling(error_rate=rate, num_key=num_key, num_test=num_test)
+    return np.where(usable, np.minimum(0.5, rate + allowance), 0.5)
 
 
-def _phase_error(num_key: float, test: BasisBounds, deviation: Deviation) -> float:
+def _phase_error(num_key: Quantity, test: BasisBounds, deviation: Deviation) -> Any:
     """``phase_error_upper``, and 1/2 for a key sample too small for it (``MIN_KEY_SHARE``)."""
-    if num_key < MIN_KEY_SHARE * test.single_photon_lower:
-        return 0.5
-    return phase_error_upper(num_key, test, deviation)
+    bound = phase_error_upper(num_key, test, deviation)
+    if deviation.method is Method.NONE:
+        return bound
+    return np.where(np.asarray(num_key) < MIN_KEY_SHARE * np.asarray(test.single_photon_lower), 0.5, bound)
 
 
 def photon_number_odds(protocol: DecoyProtocol, num_photons: int) -> float:
@@ -218,33 +250,34 @@ def photon_number_odds(protocol: DecoyProtocol, num_photons: int) -> float:
 
 
 def _scaled_counts(
-    counts: tuple[int, int, int], protocol: DecoyProtocol, deviation: Deviation
-) -> tuple[list[float], list[float]]:
+    counts: tuple[Any, Any, Any], protocol: DecoyProtocol, deviation: Deviation
+) -> tuple[list[Any], list[Any]]:
     """Lower and upper bounds on e^mu / p_mu times the counts' means, per intensity; below 0 clipped."""
-    slack = deviation.hoeffding(sum(counts))
+    total = sum(counts)
     scale = [math.exp(mu) / p for mu, p in zip(protocol.intensities, protocol.p_intensities, strict=True)]
-    low = [max(0.0, factor * (count - slack)) for factor, count in zip(scale, counts, strict=True)]
-    high = [factor * (count + slack) for factor, count in zip(scale, counts, strict=True)]
+    pairs = list(zip(scale, counts, strict=True))
+    low = [np.maximum(0.0, factor * deviation.mean_lower(count, num_trials=total)) for factor, count in pairs]
+    high = [factor * deviation.mean_upper(count, num_trials=total) for factor, count in pairs]
     return low, high
 
 
-def _in_key(
-    num_events: float, num_photons: int, counts: BasisCounts, protocol: DecoyProtocol, deviation: Deviation
-) -> float:
+def in_key(num_events: Quantity, num_photons: int, counts: Basis, protocol: DecoyProtocol, deviation: Deviation) -> Any:
     """Bound from below how many of the basis's events with ``num_photons`` photons are in the key.
 
     Two samples in turn: those that were signal, and of these the undisclosed ``key_bits`` of all signal events.
     """
-    if counts.key_bits == 0:
-        return 0.0
     mu, p_signal = protocol.intensities[SIGNAL], protocol.p_intensities[SIGNAL]
     p_poisson = math.exp(-mu) * mu**num_photons / math.factorial(num_photons)
     share = p_signal * p_poisson / photon_number_odds(protocol, num_photons)
-    signal = max(0.0, num_events * share - deviation.hoeffding(num_events))
-    return max(0.0, signal * counts.key_bits / counts.clicks[SIGNAL] - deviation.hoeffding(signal))
+    signal = deviation.sample_lower(num_events, share=share)
+    undisclosed = counts.key_bits / np.maximum(1.0, counts.clicks[SIGNAL])
+    return deviation.sample_lower(signal, share=undisclosed)
 
 
-def _check(counts: BasisCounts) -> None:
+def check_counts(counts: Basis) -> None:
+    """Raise ValueError on counts that cannot be: negative, more errors than events, more key than signal."""
     pairs = zip(counts.clicks, counts.errors, strict=True)
-    if not all(0 <= errors <= clicks for clicks, errors in pairs) or not 0 <= counts.key_bits <= counts.clicks[SIGNAL]:
+    possible = all(np.all((np.asarray(errors) >= 0) & (np.asarray(errors) <= clicks)) for clicks, errors in pairs)
+    key_bits = np.asarray(counts.key_bits)
+    if not possible or not np.all((key_bits >= 0) & (key_bits <= counts.clicks[SIGNAL])):
         raise ValueError(f"counts that cannot be: {counts}")

@@ -10,9 +10,19 @@ from numpy.typing import NDArray
 from qanat.physics.analytic import LinkModel, link_model
 from qanat.physics.systems import QKDSystem
 from qanat.protocols.asymptotic import GainAndError, asymptotic_rate_per_signal
-from qanat.protocols.decoy import DECOY, SIGNAL, VACUUM, BasisCounts, DecoyCounts, DecoyProtocol, SecurityParameters
+from qanat.protocols.decoy import (
+    DECOY,
+    SIGNAL,
+    VACUUM,
+    BasisCounts,
+    DecoyCounts,
+    DecoyProtocol,
+    SecretLength,
+    SecurityParameters,
+)
 from qanat.protocols.entropy import binary_entropy
 from qanat.protocols.finite_key import secret_length
+from qanat.protocols.proofs import DEFAULT_PROOF, proof_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +64,20 @@ def expected_rate(
     block_bits: int = 4_000_000,
     f_ec: float = 1.1,
     security: SecurityParameters | None = None,
+    proof: str = DEFAULT_PROOF,
 ) -> ExpectedRate:
     """Return the forecast of a link of ``loss_db`` (dB, without the receiver's own loss).
 
     ``block_bits``: verified bits per amplification block; ``f_ec``: bits disclosed by error correction over the Shannon
-    limit. Raises ValueError on values outside their range.
+    limit; ``proof``: one of ``proofs.PROOFS``. Raises ValueError on values outside their range, RequestError for an
+    unknown proof.
     """
     if block_bits < 1 or f_ec < 1:
         raise ValueError(f"block_bits must be positive and f_ec at least 1, got {block_bits} and {f_ec}")
     model, protocol = link_model(system, loss_db=loss_db), protocol_of(system)
     qber = model.qber(SIGNAL)
-    length = secret_length(
-        _counts(model, protocol, block_bits),
-        protocol,
-        security or SecurityParameters(),
-        leaked_bits=round(f_ec * block_bits * binary_entropy(qber)),
-    )
+    counts = _counts(model, protocol, block_bits)
+    length = _length(counts, protocol, security or SecurityParameters(), proof=proof, f_ec=f_ec, qber=qber)
     sifted = model.sifted_rate_per_s(SIGNAL)
     verified = sifted * (1 - protocol.signal_disclosed)
     return ExpectedRate(
@@ -84,6 +92,16 @@ def expected_rate(
         secret_bits_per_block=length.num_bits,
         proof=length.proof,
     )
+
+
+def _length(
+    counts: DecoyCounts, protocol: DecoyProtocol, security: SecurityParameters, *, proof: str, f_ec: float, qber: float
+) -> SecretLength:
+    if proof == DEFAULT_PROOF:
+        key_bits = counts.rectilinear.key_bits + counts.diagonal.key_bits
+        return secret_length(counts, protocol, security, leaked_bits=round(f_ec * key_bits * binary_entropy(qber)))
+    chosen = proof_named(proof)
+    return chosen.length(counts, protocol, security, leaked_bits=float(chosen.leaked_bits(counts, f_ec=f_ec)))
 
 
 def asymptotic_rate_bits_per_s(model: LinkModel, protocol: DecoyProtocol, *, f_ec: float) -> float:

@@ -234,6 +234,28 @@ def link(
 
 
 @app.command()
+def rate(
+    system: Annotated[str, typer.Option(help="A QKD system, such as backbone-625.")],
+    loss_db: Annotated[str, typer.Option(help="Losses of the link in dB, commas between: 10.3,16.0,20.5.")],
+    block_bits: Annotated[int, typer.Option(help="Verified bits per amplification block.")] = 100_000_000,
+    proof: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these proofs (repeat the option); the first one gives the secret rate."),
+    ] = None,
+    f_ec: Annotated[float, typer.Option(help="Bits told by error correction over the Shannon limit.")] = 1.1,
+    json: JsonOption = False,
+) -> None:
+    """Tell what a link gives at a loss: sifted rate, QBER and the secret rate by every proof."""
+
+    def command() -> int:
+        from qanat.apps.cli.rate import run_rate
+
+        return run_rate(system, losses=loss_db, block_bits=block_bits, proofs=proof or [], f_ec=f_ec, as_json=json)
+
+    _end_with(command)
+
+
+@app.command()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Benchmarks to run; all when none is named.")] = None,
     json: JsonOption = False,
