@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: demo test check test-long lint bench clean
 
 demo: .venv/installed  ## a network on this machine: keys from photons, a file across, a report
-	$(BIN)/qanat demo $(ARGS)
+	@$(BIN)/qanat demo $(ARGS)
 
 test: lint  ## everything that CI runs
 	$(BIN)/python -m pytest -m "not campaign" --durations=10

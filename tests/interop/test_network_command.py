@@ -109,4 +109,7 @@ def test_show_prints_sites_and_links() -> None:
     record = json.loads(qanat("network", "show", "beijing-shanghai", "--json").stdout)
     assert (len(record["sites"]), len(record["links"])) == (34, 33)
     assert record["picture"] is None
-    assert record["prepared_keys"] == [{"master": "alice", "slave": "bob", "count": 512, "size_bits": 128}]
+    assert record["prepared_keys"] == [
+        {"master": "alice", "slave": "bob", "count": 512, "size_bits": 128},
+        {"master": "alice", "slave": "bob", "count": 128, "size_bits": 256},
+    ]

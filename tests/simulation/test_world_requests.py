@@ -619,3 +619,62 @@ def test_a_link_that_goes_on_failing_is_tried_ever_less_often() -> None:
     world.run(world.sleep(700.0), within_s=800.0)
     assert fetch(world, given := give(world)) == secrets(given)
     close(world)
+
+
+def test_with_empty_pools_too_a_dead_node_is_named_within_seconds() -> None:
+    """Key cannot be made for a node that is away: whoever asks is told whose fault it is, not that more is coming."""
+    for dead in (R, B):
+        world = new_world()
+        world.run(world.sleep(2.0))
+        world.crash(dead, down_s=120.0)
+        begun_s = world.scheduler.now_s
+        with pytest.raises(KeyShortage, match=f"'{dead}', a node on the way, does not answer") as shortage:
+            give(world, patience_s=30.0)
+        assert world.scheduler.now_s - begun_s < 10.0
+        assert f"bring the key manager of '{dead}' up" in shortage.value.remedy
+        world.run(world.sleep(150.0), within_s=160.0)
+        assert fetch(world, given := give(world)) == secrets(given), "it is not held against the node when it is back"
+        close(world)
+
+
+def test_a_node_that_dies_while_key_is_made_ends_the_waiting() -> None:
+    world = new_world()
+    asked: list[KeyShortage] = []
+
+    async def ask() -> None:
+        try:
+            await world.call(A, lambda manager: manager.get_keys(master=ALICE, slave=BOB, patience_s=60.0))
+        except KeyShortage as shortage:
+            asked.append(shortage)
+
+    world.spawn(ask(), name="ask")
+    world.run(world.sleep(0.3))
+    world.crash(R, down_s=120.0)
+    world.run(world.sleep(10.0))
+    assert "'r', a node on the way, does not answer" in str(asked[0])
+    close(world)
+
+
+def test_a_small_request_does_not_wait_behind_a_large_one() -> None:
+    """a-r is rich, r-b holds some key and can make no more: who asks for less than it holds is served."""
+    world = stocked_world()
+    level = world.run(world.stores[R].levels())[PoolId(LinkId("r-b"), R)].available_bits
+    far = next(link for link in world.links if link.link.link_id == "r-b")
+    far._p_session_fails = lambda: 1.0
+    too_many = level // 4096 + 2
+    with pytest.raises(KeyShortage):
+        give(world, count=too_many, size_bits=4096, patience_s=30.0)
+    given = give(world, count=1, size_bits=256, patience_s=2.0)
+    assert fetch(world, given) == secrets(given)
+    with pytest.raises(LinkFailed):
+        give(world, count=too_many, size_bits=4096, patience_s=2.0)
+    close(world)
+
+
+def test_a_link_that_rests_is_in_nobodys_way_who_does_not_need_it() -> None:
+    world = failing_world()
+    with pytest.raises(LinkFailed):
+        give(world, patience_s=60.0)
+    given = give(world, ALICE, ROSE)  # over a-r alone
+    assert fetch(world, given, caller=ROSE) == secrets(given)
+    close(world)

@@ -65,8 +65,8 @@ def test_a_user_at_each_end_joins_the_backbone(network: Network) -> None:
     assert [link.ends for link in joining] == [("beijing-user", "beijing"), ("shanghai-user", "shanghai")]
     assert [(link.loss_db, link.length_km) for link in joining] == [(9.3, 29.8), (9.8, 27.5)], "means of Table 1"
     assert {app.name: app.site for app in network.applications} == {"alice": "beijing-user", "bob": "shanghai-user"}
-    (prepared,) = network.prepared_keys
-    assert (prepared.master, prepared.slave, prepared.count, prepared.size_bits) == ("alice", "bob", 512, 128)
+    prepared = [(keys.master, keys.slave, keys.count, keys.size_bits) for keys in network.prepared_keys]
+    assert prepared == [("alice", "bob", 512, 128), ("alice", "bob", 128, 256)]
     assert (len(network.sites), len(network.links)) == (34, 33)
 
 

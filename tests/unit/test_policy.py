@@ -149,3 +149,18 @@ def test_who_asks_gets_every_link_at_once_whatever_idle_time_does() -> None:
     asked, idle = wants("asked", 100, *stocks, is_idle=False), wants("idle", 100, "l0", is_idle=True)
     orders = decide(idle_view(stocks, idle, asked, busy=("l0",)), Policy(idle_orders_at_once=1))
     assert [order.link_id for order in orders.generate] == [f"l{number}" for number in range(1, 10)]
+
+
+def test_links_that_rest_keep_no_others_from_work() -> None:
+    links = {LinkId(f"r{number}"): LinkView({A: 0, B: 0}, rests=True) for number in range(4)}
+    links[LinkId("l")] = LinkView({A: 0, B: 0})
+    demand = wants("idle", 100, "l", is_idle=True)
+    orders = decide(NetworkView(links=links, demands=[demand]), Policy(idle_orders_at_once=4))
+    assert [order.link_id for order in orders.generate] == ["l"]
+
+
+def test_a_large_demand_that_waits_elsewhere_holds_nothing_back() -> None:
+    large, small = wants("large", 900, "l1", "l2", is_idle=False), wants("small", 100, "l1", is_idle=False)
+    orders = decide(idle_view({"l1": 1000, "l2": 0}, large, small), Policy())
+    assert orders.satisfied == ("small",)
+    assert orders.waits_for == {"large": (LinkId("l2"),)}

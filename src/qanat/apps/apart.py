@@ -11,7 +11,7 @@ from qanat.adapters.folder_lock import is_held
 from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.remote_module import RemoteSite
 from qanat.apps.event_log import EventLog
-from qanat.apps.site import HOST, LOCK_PATIENCE_S, SiteParts, Workplace, key_manager_settings
+from qanat.apps.site import HOST, SiteParts, Workplace, key_manager_settings
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
@@ -84,6 +84,10 @@ class ApartSite:
             self.door = await parts.open_door(node, self.manager, port=self._port)
 
 
+TAKEN_PATIENCE_S = 15.0
+"""`qanat up` holds the sites that run apart while it takes in the links' initial keys, which may last some seconds."""
+
+
 async def await_modules(network: Network, node: NodeId, place: Workplace, *, clock: Clock, patience_s: float) -> None:
     """Return once ``qanat up`` serves the modules of a site, and so has prepared all that the site needs.
 
@@ -94,7 +98,7 @@ async def await_modules(network: Network, node: NodeId, place: Workplace, *, clo
     while not await place.answers("modules", node, kme=network.kme(node)):
         now_s = clock.monotonic_s()
         taken_since_s = (taken_since_s or now_s) if is_held(place.site(node)) else None
-        if taken_since_s is not None and now_s - taken_since_s > LOCK_PATIENCE_S:
+        if taken_since_s is not None and now_s - taken_since_s > TAKEN_PATIENCE_S:
             raise ConfigurationError(
                 f"another process runs site {node!r}: {place.site(node)} is in use",
                 remedy=f"if it is `qanat up`, start that with --apart {node}; if it is `qanat node`, stop it",

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from qanat.ground.clock import format_utc
-from qanat.ground.events import Event
+from qanat.ground.events import Event, EventKind
 
 
 class EventLog:
@@ -60,10 +60,15 @@ class EventLog:
     def __call__(self, event: Event) -> None:
         if self._keep:
             self.events.append(event)
-        if self._path is not None:
+        if self._path is not None and not _is_progress(event):
             self._write(json.dumps(event_record(event)) + "\n")
         for listener in self._listeners:
             listener(event)
+
+
+def _is_progress(event: Event) -> bool:
+    """Whether an event only says how far a block has come: for who watches, not for the file."""
+    return event.kind is EventKind.LINK_QUALITY and event.data.get("progress") != 1
 
 
 def event_record(event: Event) -> dict[str, object]:

@@ -102,10 +102,14 @@ class Books:
         """Return the outstanding order of a link."""
         return next((order for order in self.orders.values() if order.link_id == link_id), None)
 
-    def failing_link(self, hops: Sequence[tuple[LinkId, NodeId]], *, tries: int, now_s: float) -> LinkId | None:
-        """Return a link of a route that has failed ``tries`` times in a row and rests from it."""
-        for link_id, _ in hops:
+    def failing_link(
+        self, hops: Sequence[tuple[LinkId, NodeId]], *, needed_bits: int, tries: int, now_s: float
+    ) -> LinkId | None:
+        """Return a link of a route that is short, has failed ``tries`` times in a row and rests from it."""
+        for link_id, node in hops:
             book = self.links[link_id]
+            if book.available_bits.get(node, 0) >= needed_bits:
+                continue
             if book.failures_in_a_row >= tries and now_s < book.rests_until_s:
                 return link_id
         return None
@@ -135,14 +139,15 @@ class Books:
             stock[node] = max(0, stock.get(node, 0) - demand.word.needed_bits)
 
     def view(self, *, now_s: float) -> NetworkView:
-        """Return what the policy decides on. A link that rests is like one that is at work."""
+        """Return what the policy decides on."""
         busy = {order.link_id for order in self.orders.values()}
         return NetworkView(
             links={
                 link_id: LinkView(
                     available_bits=dict(book.available_bits),
                     block_bits=book.block_bits,
-                    has_order=link_id in busy or now_s < book.rests_until_s,
+                    has_order=link_id in busy,
+                    rests=now_s < book.rests_until_s,
                 )
                 for link_id, book in self.links.items()
             },

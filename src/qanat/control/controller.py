@@ -7,6 +7,7 @@ hold, which table of routes they have and which orders they carry out.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from qanat.control.books import Books, DemandBook, OrderBook
@@ -65,6 +66,7 @@ class Controller:
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
         self._version = 1
         self._key_routes: dict[NodeId, dict[NodeId, Route]] = {}
+        self._silent_since_s: dict[NodeId, float] = {}
 
     async def run(self) -> None:
         """Push routes, then hear key managers until the transport closes."""
@@ -132,15 +134,41 @@ class Controller:
             failed = GenerationFailed(word.demand_id, "no chain of trusted nodes joins the two")
             await self._courier.send(word.source, failed)
             return
-        hops, now_s = self._hops(route), self._clock.monotonic_s()
-        failing = self._books.failing_link(hops, tries=self._settings.order_tries, now_s=now_s)
-        if failing is not None:
-            await self._courier.send(word.source, self._failure(word.demand_id, failing))
+        hops = self._hops(route)
+        if hopeless := self._hopeless(word, route, hops):
+            await self._courier.send(word.source, hopeless)
             return
         event = self._recorder.record(
             EventKind.GENERATION_ROUTE_FOUND, cause=heard.cause, request_id=word.request_id, route=list(route)
         )
         self._books.demands[word.demand_id] = DemandBook(word, route, hops, event.id)
+
+    def _hopeless(
+        self, word: GenerationRequest, route: Route, hops: tuple[tuple[LinkId, NodeId], ...]
+    ) -> GenerationFailed | None:
+        """Return why a demand need not even be begun, or None."""
+        if (silent := self._silent_node(route)) is not None:
+            return _silence(word.demand_id, silent)
+        now_s, tries = self._clock.monotonic_s(), self._settings.order_tries
+        failing = self._books.failing_link(hops, needed_bits=word.needed_bits, tries=tries, now_s=now_s)
+        return None if failing is None else self._failure(word.demand_id, failing)
+
+    def _silent_node(self, route: Route) -> NodeId | None:
+        """Return a node of a route that has not been reached for a while, or None."""
+        long_ago_s = self._clock.monotonic_s() - self._settings.silent_after_s
+        return next((node for node in route if self._silent_since_s.get(node, math.inf) <= long_ago_s), None)
+
+    def _watch_nodes(self) -> None:
+        """Note who can be reached, and give up the demands over those who cannot."""
+        now_s = self._clock.monotonic_s()
+        for node in self._network.nodes:
+            if self._transport.is_reachable(node):
+                self._silent_since_s.pop(node, None)
+            else:
+                self._silent_since_s.setdefault(node, now_s)
+        for demand_id, demand in self._books.demands.items():
+            if (silent := self._silent_node(demand.route)) is not None:
+                demand.failed_orders, demand.failure = self._settings.order_tries, _silence(demand_id, silent)
 
     async def _on_order_state(self, sender: NodeId, word: OrderState) -> None:
         """One end says how an order stands; when it has ended for one, it ends for both."""
@@ -278,6 +306,7 @@ class Controller:
             await self._clock.sleep_until(self._clock.monotonic_s() + self._settings.tick_s)
             for order in list(self._books.orders.values()):
                 await self._chase(order)
+            self._watch_nodes()
             await self._act()
 
     async def _chase(self, order: OrderBook) -> None:
@@ -317,3 +346,12 @@ class Controller:
 
     def _alarm(self, text: str, remedy: str) -> None:
         self._recorder.record(EventKind.ALARM, code="odd-word", severity="warning", text=text, remedy=remedy)
+
+
+def _silence(demand_id: str, node: NodeId) -> GenerationFailed:
+    return GenerationFailed(
+        demand_id,
+        f"{node!r}, a node on the way, does not answer the controller",
+        f"bring the key manager of {node!r} up again; the line then goes on by itself",
+        silent=node,
+    )

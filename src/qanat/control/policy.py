@@ -26,11 +26,15 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class LinkView:
-    """A link as the controller knows it: each end's stock to send under, the bits of its last block (0: unknown)."""
+    """A link as the controller knows it: each end's stock to send under, the bits of its last block (0: unknown).
+
+    ``rests``: it has failed, and is not to be tried yet.
+    """
 
     available_bits: Mapping[NodeId, int]
     block_bits: int = 0
     has_order: bool = False
+    rests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +74,29 @@ class Orders:
 
 
 def decide(view: NetworkView, policy: Policy) -> Orders:
-    """Return what to do. Stock counts once: an earlier demand's share is not there for a later one."""
-    left_bits = {
+    """Return what to do.
+
+    Stock counts once: what a satisfied demand takes is not there for a later one. A demand that waits for one link
+    holds nothing back on the others, so that a small demand does not wait behind a large one; what all of them lack
+    together is what is ordered.
+    """
+    stock = {
         (link_id, node): bits for link_id, link in view.links.items() for node, bits in link.available_bits.items()
     }
+    left_bits = dict(stock)
     satisfied: list[str] = []
     waits_for: dict[str, tuple[LinkId, ...]] = {}
     demands = sorted(view.demands, key=lambda demand: demand.is_idle)
     for demand in demands:
-        short = tuple(hop[0] for hop in demand.hops if left_bits.get(hop, 0) < demand.needed_bits)
+        short = tuple(hop[0] for hop in demand.hops if stock.get(hop, 0) < demand.needed_bits)
         for hop in demand.hops:
             left_bits[hop] = left_bits.get(hop, 0) - demand.needed_bits
         if short:
             waits_for[demand.demand_id] = short
-        else:
-            satisfied.append(demand.demand_id)
+            continue
+        satisfied.append(demand.demand_id)
+        for hop in demand.hops:
+            stock[hop] -= demand.needed_bits
     urgent = {link_id for demand in demands if not demand.is_idle for link_id in waits_for.get(demand.demand_id, ())}
     generate = [
         LinkOrder(link_id, _num_blocks(view.links[link_id], link_id, left_bits, policy), _waiting(link_id, waits_for))
@@ -97,7 +109,11 @@ def _to_work(
     view: NetworkView, urgent: set[LinkId], waits_for: Mapping[str, tuple[LinkId, ...]], policy: Policy
 ) -> list[LinkId]:
     """Return the links to give an order: all that somebody waits for, and of those for idle time as many as may be."""
-    free = [link_id for link_id, link in view.links.items() if not link.has_order and _waiting(link_id, waits_for)]
+    free = [
+        link_id
+        for link_id, link in view.links.items()
+        if not link.has_order and not link.rests and _waiting(link_id, waits_for)
+    ]
     needed = [link_id for link_id in free if link_id in urgent]
     num_busy = sum(link.has_order for link in view.links.values()) + len(needed)
     idle = sorted(set(free) - urgent, key=lambda link_id: (_least_bits(view.links[link_id]), link_id))

@@ -22,5 +22,7 @@ class ControllerSettings:
     longest_order_pause_s: float = 600.0
     """How long a link rests after a failed order, so that what passes by itself can pass; twice as long after each
     further failure, up to the longest pause, since every try costs pads of the link's authentication reserve."""
+    silent_after_s: float = 5.0
+    """A node that cannot be reached for so long is silent: demands over it are answered so, not kept waiting."""
     closed_demands_kept: int = 1024
     """How many answers are remembered for key managers that ask again."""

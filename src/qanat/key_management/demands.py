@@ -33,13 +33,22 @@ class Demand:
     failure: GenerationFailed | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What the last failed demand for a target met with, and until when that is taken for the answer."""
+
+    failure: GenerationFailed
+    needed_bits: int
+    until_monotonic_s: float
+
+
 class DemandDesk:
     """Asks the controller for key, repeats it until there is an answer, and wakes who waits for it."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._open: dict[str, Demand] = {}
-        self._failed: dict[NodeId, tuple[GenerationFailed, float]] = {}
+        self._failed: dict[NodeId, _Failed] = {}
 
     async def open(
         self,
@@ -59,7 +68,7 @@ class DemandDesk:
         target has failed: LinkFailed where a link was the reason.
         """
         context = self._context
-        self._refuse_failed(target)
+        self._refuse_failed(target, needed_bits)
         if sum(demand.pair == pair for demand in self._open.values()) >= MAX_OPEN_PER_PAIR:
             raise KeyShortage(
                 f"{pair.master!r} waits for key with {pair.slave!r} in {MAX_OPEN_PER_PAIR} requests already",
@@ -96,8 +105,10 @@ class DemandDesk:
                 remedy="ask again in a moment, with the same request id where there is one",
                 retry_after_s=self._context.settings.wait_s,
             )
-        if demand.failure is not None:
-            raise _shortage(demand.word.target, demand.failure, self._context.settings.failed_retry_s)
+        if (failure := demand.failure) is not None:
+            settings = self._context.settings
+            retry_s = settings.failed_retry_s if failure.silent is None else settings.cut_route_pause_s
+            raise _shortage(demand.word.target, failure, retry_s)
 
     @property
     def is_anybody_waiting(self) -> bool:
@@ -118,18 +129,21 @@ class DemandDesk:
         """Wake who waits with the reason why there will be no key, and remember it for who asks next."""
         if demand := self._open.pop(word.demand_id, None):
             demand.state, demand.failure = "failed", word
-            until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
-            self._failed[demand.word.target] = (word, until_s)
+            if word.silent is None and not demand.word.is_idle:
+                until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
+                self._failed[demand.word.target] = _Failed(word, demand.word.needed_bits, until_s)
             self._context.tasks.notify(_topic(word.demand_id))
 
-    def _refuse_failed(self, target: NodeId) -> None:
-        """Raise what the last demand for this target met with, while that is fresh: to ask again would be in vain."""
+    def _refuse_failed(self, target: NodeId, needed_bits: int) -> None:
+        """Raise what the last demand for this target met with, while that is fresh: to ask again, for as much or more,
+        would be in vain."""
         if (failed := self._failed.get(target)) is None:
             return
-        failure, until_s = failed
-        if (left_s := until_s - self._context.clock.monotonic_s()) > 0:
-            raise _shortage(target, failure, left_s)
-        del self._failed[target]
+        left_s = failed.until_monotonic_s - self._context.clock.monotonic_s()
+        if left_s <= 0:
+            del self._failed[target]
+        elif needed_bits >= failed.needed_bits:
+            raise _shortage(target, failed.failure, left_s)
 
     async def tick(self) -> None:
         """Repeat what is open; what is too old is given up."""
@@ -146,10 +160,9 @@ class DemandDesk:
 
 def _shortage(target: NodeId, failure: GenerationFailed, retry_after_s: float) -> KeyShortage:
     kind = LinkFailed if failure.by_link else KeyShortage
+    what = "no key could be made to" if failure.silent is None else "no key can be carried to"
     remedy = failure.remedy or "look at the alarms of the links on the route"
-    return kind(
-        f"no key could be made to {target!r}: {failure.why}", remedy=remedy, retry_after_s=max(1.0, retry_after_s)
-    )
+    return kind(f"{what} {target!r}: {failure.why}", remedy=remedy, retry_after_s=max(1.0, retry_after_s))
 
 
 def _topic(demand_id: str) -> Topic:

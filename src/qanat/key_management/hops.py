@@ -7,6 +7,7 @@ spends a bit. After a restart nothing is remembered, and the store refuses the b
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -40,6 +41,10 @@ from qanat.key_management.wire import (
     RelayVoided,
 )
 
+ANSWERS_KEPT_S = 60.0
+"""A relay's answer is kept so long. An origin gives a batch up after some seconds and never repeats it; a word that
+comes later than this finds its pads spent."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
@@ -62,6 +67,7 @@ class RelayHops:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._answers: dict[str, _Answer | None] = {}  # None: being handled
+        self._answered: deque[tuple[float, str]] = deque()
         self._voided: dict[tuple[NodeId, str], None] = {}  # origin and relay
 
     async def on_relay(self, heard: Heard, word: Relay) -> None:
@@ -70,9 +76,16 @@ class RelayHops:
         if word.relay_id not in self._answers:
             self._answers[word.relay_id] = None
             self._answers[word.relay_id] = await self._answer(heard, word)
-            forget_oldest(self._answers)
+            self._forget_answers(word.relay_id)
         if answer := self._answers.get(word.relay_id):
             await self._context.courier.send(answer.peer, answer.word, cause=heard.cause, body=answer.body)
+
+    def _forget_answers(self, newest: str) -> None:
+        """Keep answers, which may be large, for ANSWERS_KEPT_S: longer than any origin repeats a word."""
+        now_s = self._context.clock.monotonic_s()
+        self._answered.append((now_s, newest))
+        while self._answered[0][0] < now_s - ANSWERS_KEPT_S:
+            self._answers.pop(self._answered.popleft()[1], None)
 
     async def on_void(self, heard: Heard, word: RelayVoid) -> None:
         """Destroy a batch that its origin, and nobody else, holds in doubt, and refuse it should it come later."""

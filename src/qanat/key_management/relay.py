@@ -91,8 +91,9 @@ class RelayOrigin:
         does not answer, StoreFailed.
         """
         self._refuse_cut(job.route)
-        if short := self._shorts.get(job.route[-1]):
-            raise PoolShort(short)  # a batch would burn pads of the hops before that pool, in vain
+        needed_bits = relay_bits(count=job.count, size_bits=job.size_bits)
+        if short := [pool for pool in self._shorts.get(job.route[-1], ()) if pool.available_bits < needed_bits]:
+            raise PoolShort(tuple(short))  # a batch would burn pads of the hops before that pool, in vain
         settings, why = self._context.settings, ""
         patience_s = (
             settings.relay_tries * settings.relay_timeout_s

@@ -137,12 +137,14 @@ class GenerationDone:
 
 @dataclass(frozen=True, slots=True)
 class GenerationFailed:
-    """There will be no key for a demand. ``by_link``: because a link cannot make any."""
+    """There will be no key for a demand. ``by_link``: because a link cannot make any. ``silent``: because this node of
+    the route does not answer the controller."""
 
     demand_id: str
     why: str
     remedy: str = ""
     by_link: bool = False
+    silent: NodeId | None = None
 
 
 # --- key manager to key manager: making key ------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from qanat.ground.constants import SESSION_PAD_BITS
-from qanat.ground.errors import QanatError, QuantumLayerError
+from qanat.ground.errors import NoSecretKey, QanatError, QuantumLayerError
 from qanat.ground.identifiers import LinkId, NodeId, OrderId
 from qanat.ground.keys import KeyBlock, SecretBytes
 from qanat.ground.orders import LinkQuality
@@ -22,7 +22,7 @@ from qanat.postprocessing.bob import BobSession
 from qanat.postprocessing.config import DistilledKey, SessionConfig
 from qanat.protocols.decoy import INTENSITY_NAMES, SecurityParameters
 from qanat.protocols.prediction import protocol_of
-from qanat.quantum_layer.forecast import amplification_bits, link_forecast
+from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, amplification_bits, link_forecast
 from qanat.quantum_layer.nature import Nature
 from qanat.quantum_layer.reports import BlockReport, FaultReport, encode_report
 from qanat.quantum_layer.wire import Outcome, converse, make_wire, run_parties
@@ -64,7 +64,11 @@ class LinkRun:
 
 
 def distil_link(run: LinkRun) -> Iterator[bytes]:
-    """Make one block; yields encoded reports, the two blocks (or faults) last."""
+    """Make one block; yields encoded reports, the two blocks (or faults) last. A link without any hope is not lit."""
+    if run.min_key_bits is None and (fault := _hopeless(run)) is not None:
+        for node in run.ends:
+            yield encode_report(FaultReport(node, type(fault).__name__, fault.message, fault.remedy, is_root=True))
+        return
     system = system_named(run.system)
     nature = Nature(system, loss_db=run.loss_db, chance=run.chance, entropy=run.entropy, extra_error=run.disturbance)
     config = SessionConfig(session_id=run.order_id, protocol=protocol_of(system), min_key_bits=run.key_bits)
@@ -82,6 +86,17 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
     for node, outcome, party in zip(run.ends, outcomes, (alice, bob), strict=True):
         is_root = outcome.was_first and not party.was_stopped_by_peer
         yield encode_report(_report(run, node, outcome, is_root=is_root))
+
+
+def _hopeless(run: LinkRun) -> NoSecretKey | None:
+    """Return why a link gives no key whatever the block, by its forecast, or None."""
+    if link_forecast(run.system, loss_db=run.loss_db).secret_bits_per_block > 0:
+        return None
+    return NoSecretKey(
+        f"{run.loss_db:g} dB is too much for {run.system}: no block of up to {MOST_BLOCKS * RECONCILIATION_BITS:.0e} "
+        "bits gives a key",
+        remedy="put a trusted relay between the ends, or take a system with better detectors",
+    )
 
 
 def _watched(

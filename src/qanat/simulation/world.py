@@ -86,7 +86,7 @@ class World:
         self._chance = chance
         self._dice = Dice(chance.child("faults"))
         self._settings = settings or HASTY
-        self._controller_settings = controller_settings or ControllerSettings(order_timeout_s=30.0)
+        self._controller_settings = controller_settings or ControllerSettings(order_timeout_s=30.0, silent_after_s=1.0)
         self._manager_class = manager_class
         self._entropy = SimulationEntropy(chance.child("entropy"))
         self.scheduler = Scheduler(Dice(chance.child("ties")), on_death=self._task_died)

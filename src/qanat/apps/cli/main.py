@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -85,6 +86,9 @@ def _end_with(command: Callable[[], int], /) -> NoReturn:
     except KeyboardInterrupt:
         typer.secho("stopped by you; nothing half-sent counts as sent, and no key is used twice", err=True)
         status = 130
+    except BrokenPipeError:  # who read our output has seen enough
+        sys.stderr.close()
+        status = 1
     except OSError as fault:
         status = _tell(machine_fault(fault))
     raise typer.Exit(status)

@@ -97,6 +97,9 @@ class RunView:
             self._steps_shown.add((event.request_id, event.step))
             self._note_orders(event)
             self.say(f"  [bold cyan]({event.step:>2})[/] {STEP_TEXTS[event.step]} [dim]at {event.node}[/]")
+        elif event.kind is EventKind.POOL_FILLING:
+            data = event.data
+            self.say(f"  [dim]idle time: {data.get('num_keys')} keys are to lie ready; steps 5 to 8 may follow[/]")
         elif event.kind is EventKind.LINK_QUALITY:
             data = event.data
             name, fraction = str(data.get("link_id")), float(str(data.get("progress", 0)))

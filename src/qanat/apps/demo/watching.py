@@ -42,7 +42,7 @@ async def count_prepared(service: Service, keys: PreparedKeys) -> int:
 
 def pool_name(keys: PreparedKeys) -> str:
     """Return what an end-to-end pool is called in pictures and on the screen."""
-    return f"{keys.master} to {keys.slave}"
+    return f"{keys.master} to {keys.slave}, {keys.size_bits} bits"
 
 
 class PoolSampler:

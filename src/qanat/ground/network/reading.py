@@ -218,6 +218,12 @@ def _unprepared(network: Network) -> Iterator[tuple[str, tuple[str | int, ...], 
                     ("prepared_keys", place, field),
                     nearest(name, sites),
                 )
+        if keys.master != keys.slave and keys.master in sites and sites[keys.master] == sites.get(keys.slave):
+            yield (
+                f"keys are prepared for {keys.master!r} and {keys.slave!r}, which are both at {sites[keys.master]!r}",
+                ("prepared_keys", place),
+                "leave this out: one site's key manager makes their keys at once",
+            )
         if keys.master == keys.slave:
             yield (
                 f"keys are prepared for {keys.master!r} with itself",
