@@ -11,6 +11,7 @@ from statistics import fmean
 import networkx as nx
 
 from qanat.control.routing import key_routes
+from qanat.ground.constants import QBER_ABORT
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
 from qanat.protocols.prediction import ExpectedRate
@@ -183,7 +184,7 @@ def _link_warnings(links: tuple[LinkReview, ...]) -> Iterator[Concern]:
             yield Concern(
                 "disturbed",
                 f"link {name!r} rehearses an attack: the line flips {row.link.disturbance:.1%} of the photons' bits, "
-                "which the forecast leaves out",
+                + ("so it gives no key" if row.link.disturbance >= QBER_ABORT else "which the forecast leaves out"),
                 "remove 'disturbance' for a network in service",
             )
 

@@ -130,7 +130,7 @@ def _print_review(console: Console, found: NetworkReview) -> None:
         f"  weakest link: {weakest.link.name}, {weakest.link.loss_db:g} dB, "
         f"{format_rate(weakest.forecast.secret_rate_bits_per_s)}"
     )
-    for line in _route_lines(found.routes):
+    for line in (*_route_lines(found.routes), *_prepared_lines(network)):
         console.print(f"  {line}", soft_wrap=True)
     for warning in found.warnings:
         console.print(f"[yellow]warning[/]: {warning.text}\n  what to do: {warning.remedy}", soft_wrap=True)
@@ -230,5 +230,12 @@ def _print_network(console: Console, network: Network) -> None:
             for link in network.links
         ],
     )
-    for keys in network.prepared_keys:
-        console.print(f"  prepared for {keys.master} - {keys.slave}: {keys.count} keys of {keys.size_bits} bits")
+    for line in _prepared_lines(network):
+        console.print(f"  {line}")
+
+
+def _prepared_lines(network: Network) -> list[str]:
+    return [
+        f"prepared in idle time for {keys.master} - {keys.slave}: {keys.count} keys of {keys.size_bits} bits"
+        for keys in network.prepared_keys
+    ]
