@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from qanat.ground.errors import ConfigurationError
-
-FWHM_PER_SIGMA: Final = 2 * math.sqrt(2 * math.log(2))
+from qanat.physics.timing import FWHM_PER_SIGMA
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from qanat.ground.errors import ConfigurationError
-from qanat.physics.systems import QKDSystem, system_named
+from qanat.physics.systems import SYSTEMS, QKDSystem, system_named
 from qanat.physics.timing import GateTiming
 
 FAULTS: Final[Mapping[str, str]] = {
@@ -39,10 +39,32 @@ class TwinOptics:
     delay_step_ps: float = 12.5
 
 
-TIMINGS: Final[Mapping[str, GateTiming]] = {
-    "backbone-625": GateTiming(gate_period_s=800e-12, gate_width_s=180e-12, pulse_width_s=70e-12, jitter_s=100e-12),
-}
-"""Period (1.25 GHz), gate width and pulse width: input, Nature 589, 214, Methods. The jitter is a stated parameter."""
+def gate_timing(system: QKDSystem) -> GateTiming:
+    """Return the times of a system with sine gates, from its record.
+
+    Raises ConfigurationError for others: delay scanning looks for the crest of a gate, which a rectangular gate and a
+    free-running detector do not have.
+    """
+    detector = system.receiver.detector
+    if not _has_sine_gates(system):
+        known = ", ".join(sorted(name for name, other in SYSTEMS.items() if _has_sine_gates(other)))
+        raise ConfigurationError(
+            f"calibration looks for the crest of sine gates; {system.name!r} has none ({detector.kind})",
+            remedy=f"name one of: {known}",
+        )
+    assert detector.gate_rate_hz is not None
+    assert detector.gate_width_s is not None
+    return GateTiming(
+        gate_period_s=1 / detector.gate_rate_hz,
+        gate_width_s=detector.gate_width_s,
+        pulse_width_s=system.source.pulse_width_s,
+        jitter_s=detector.jitter_fwhm_s,
+    )
+
+
+def _has_sine_gates(system: QKDSystem) -> bool:
+    detector = system.receiver.detector
+    return detector.gate_rate_hz is not None and detector.coincidence_window_s is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +92,8 @@ class TwinSettings:
 
     @property
     def timing(self) -> GateTiming:
-        """Return the system's times; raises ConfigurationError for a system whose times are not known here."""
-        try:
-            return TIMINGS[self.system]
-        except KeyError:
-            raise ConfigurationError(
-                f"calibration knows no gate and pulse times of {self.system!r}",
-                remedy=f"name one of: {', '.join(sorted(TIMINGS))}",
-            ) from None
+        """The system's times; raises ConfigurationError for a system without sine gates."""
+        return gate_timing(self.record)
 
     @property
     def record(self) -> QKDSystem:
