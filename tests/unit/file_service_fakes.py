@@ -72,6 +72,7 @@ class FakeSupply:
         self.sae = sae
         self.trace = trace
         self.shortages = shortages
+        self.shortage = KeyShortage("the pool is empty", retry_after_s=2.0)
         self.max_keys_per_request = 128
         self.requests: list[int] = []
         self.handed_out: list[SecretKey] = []
@@ -93,7 +94,7 @@ class FakeSupply:
     async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
         if self.shortages:
             self.shortages -= 1
-            raise KeyShortage("the pool is empty", retry_after_s=2.0)
+            raise self.shortage
         assert 0 < count <= self.max_keys_per_request
         self.requests.append(count)
         if self.trace is not None:

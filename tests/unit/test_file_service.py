@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from qanat.ground.errors import BadParameter, KeyNotFound, KeyShortage, NotEntitled, PeerProtocolError
+from qanat.ground.errors import BadParameter, KeyNotFound, KeyShortage, LinkFailed, NotEntitled, PeerProtocolError
 from qanat.ground.events import EventKind, chain
 from qanat.services.chunks import cut_into_chunks
 from qanat.services.file import (
@@ -126,6 +126,16 @@ def test_a_sender_without_keys_says_so_at_both_ends() -> None:
     assert ends.clock.sleeps_s == [2.0, 2.0]  # a third pause would outlast its patience
     assert isinstance(received, RefusedByPeer)
     assert "no 5 keys" in received.message
+
+
+def test_a_link_that_has_failed_ends_a_transfer_at_once_however_patient_the_sender() -> None:
+    ends = Ends(shortages=1000, settings=FileSettings(patience_s=600))
+    ends.master.shortage = LinkFailed("too many errors", remedy="look at the light", retry_after_s=2.0)
+    sent, received = asyncio.run(ends.transfer(pieces_of(b"never")))
+    assert isinstance(sent, LinkFailed)
+    assert ("too many errors" in sent.message, sent.remedy) == (True, "look at the light")
+    assert ends.clock.sleeps_s == []
+    assert isinstance(received, RefusedByPeer)
 
 
 def test_keys_that_were_fetched_before_are_refused_at_both_ends() -> None:

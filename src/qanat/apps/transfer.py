@@ -30,7 +30,7 @@ from qanat.services.file import (
 KEY_PATIENCE_S = 55.0
 """How long one call for keys may wait while the twins make some; the service asks again until its own patience ends."""
 
-FILE_PATIENCE_S = 60.0
+FILE_PATIENCE_S = 600.0
 """How long the file service asks again; a link that is told to have failed ends it at once."""
 
 ECHO_S = 2.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import BadParameter, FrameError, KeyManagementError, KeyShortage
+from qanat.ground.errors import BadParameter, FrameError, KeyManagementError, KeyShortage, LinkFailed
 from qanat.ground.events import EventKind, Json
 from qanat.ground.identifiers import EventId, RequestId, SaeId
 from qanat.ground.keys import SecretKey
@@ -166,9 +166,15 @@ class _Sending:
             try:
                 keys = await self._supply.get_keys(self._peer, count=count, size_bits=KEY_BITS)
                 break
+            except LinkFailed as failed:  # what a link cannot make, waiting does not bring
+                raise LinkFailed(
+                    f"no {count} keys with {self._peer}: {failed.message}",
+                    remedy=failed.remedy or "look at the links on the way",
+                    retry_after_s=failed.retry_after_s,
+                ) from None
             except KeyShortage as shortage:
                 if shortage.retry_after_s >= deadline.left_s:
-                    raise type(shortage)(
+                    raise KeyShortage(
                         f"no {count} keys with {self._peer}, nor hope of them within {self._settings.patience_s:g} s: "
                         f"{shortage.message}",
                         remedy=shortage.remedy or "look at the links on the way, or wait longer for them",
