@@ -63,6 +63,7 @@ class ApartSite:
     async def _start(self) -> None:
         parts, node = self._parts, self.node
         parts.hold_site(node, remedy="it runs already; stop it first")
+        self.place.addresses.withdraw("doors", node)  # of a killed process: nobody is to be sent there
         stores = await parts.open_stores([node])
         tasks = await self._stack.enter_async_context(AsyncioTasks())
         self.modules = RemoteSite(

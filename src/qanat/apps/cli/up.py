@@ -99,9 +99,9 @@ async def _watch(service: Service, name: str, view: RunView, service_file: Path,
     record = service_record(service, name)
     answering = dict.fromkeys(service.apart, False)
     while not stop.is_set():
-        for node, server in service.module_servers.items():
-            if server.is_connected != answering[node]:
-                answering[node] = server.is_connected
+        for node in service.apart:
+            if (answers := _answers(service, node)) != answering[node]:
+                answering[node] = answers
                 view.say(f"site {node} answers" if answering[node] else f"site {node} is gone; start it again with:")
                 if not answering[node]:
                     view.say(f"  {shlex.join(node_command(service, name, node))}")
@@ -116,7 +116,8 @@ async def _watch(service: Service, name: str, view: RunView, service_file: Path,
 def service_record(service: Service, name: str) -> dict[str, object]:
     """Return where a running service of the network called ``name`` can be reached, as JSON has it.
 
-    ``url`` is null for the door of a site that runs apart and has not said where its door is.
+    ``url`` is null for the door of a site that runs apart and has not said where its door is. Such a site answers once
+    its modules' line stands and, where it has applications, its door is open.
     """
     network, place = service.network, service.place
     return {
@@ -127,7 +128,7 @@ def service_record(service: Service, name: str) -> dict[str, object]:
         "apart": {
             node: {
                 "kme": network.kme(node),
-                "answers": service.module_servers[node].is_connected,
+                "answers": _answers(service, node),
                 "url": _url(service, node),
                 "command": node_command(service, name, node),
             }
@@ -160,8 +161,17 @@ def _url(service: Service, node: NodeId) -> str | None:
     if node in service.doors:
         return service.door_url(node)
     host, port = service.place.addresses.find("doors", node) or (HOST, service.door_port(node))
-    has_door = any(app.site == node for app in service.network.applications)
-    return f"https://{host}:{port}" if port and has_door else None
+    return f"https://{host}:{port}" if port and _has_door(service, node) else None
+
+
+def _answers(service: Service, node: NodeId) -> bool:
+    """Return whether a site that runs apart serves: its line to the modules stands before its door opens."""
+    door_is_open = not _has_door(service, node) or service.place.addresses.find("doors", node) is not None
+    return service.module_servers[node].is_connected and door_is_open
+
+
+def _has_door(service: Service, node: NodeId) -> bool:
+    return any(app.site == node for app in service.network.applications)
 
 
 def _show(view: RunView, service: Service, name: str) -> None:
@@ -180,7 +190,7 @@ def _show(view: RunView, service: Service, name: str) -> None:
         ],
     )
     for node in service.apart:
-        if not service.module_servers[node].is_connected:
+        if not _answers(service, node):
             view.say(f"Site {node} runs apart; start it with:")
             view.say(f"  {shlex.join(node_command(service, name, node))}")
     pairs = [(a, b) for a in network.applications for b in network.applications if a.site != b.site]
