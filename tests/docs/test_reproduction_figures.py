@@ -46,10 +46,10 @@ def test_up_conversion_gives_twice_the_key_at_27_decibels() -> None:
     plain, up = (kbit(system_named(name), 27.0) for name in ("backbone-625", "backbone-625-upconversion"))
     assert up > 2 * plain > 0
     row = row_of(REPRODUCTION, "27 dB: rate, QBER")
-    assert f"| {plain:.2f}, 1.13 % | {up:.1f}, 0.97 % |" in row
+    assert f"| {plain:.2f}, 1.37 % | {up:.1f}, 1.02 % |" in row
 
 
-@pytest.mark.parametrize("percent", [0.5, 1.0])
+@pytest.mark.parametrize("percent", [0.25, 0.5, 1.0, 2.0])
 def test_what_after_pulses_would_do_to_the_backbone(percent: float) -> None:
     detector = replace(BACKBONE_625.receiver.detector, p_afterpulse=percent / 100)
     system = replace(BACKBONE_625, receiver=replace(BACKBONE_625.receiver, detector=detector))

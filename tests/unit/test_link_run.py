@@ -146,7 +146,7 @@ def test_memory_does_not_grow_with_the_time() -> None:
 
 @pytest.mark.slow
 def test_a_minute_of_the_backbone_keeps_its_slots() -> None:
-    """QBER of each tenth within 0.05 % of the whole: more than 5 sigma of 1.4 million bits at 0.55 %."""
+    """QBER of each tenth within 0.05 % of the whole: more than 5 sigma of 1.4 million bits at 0.77 %."""
     figures = run(LinkTask(system="backbone-625", loss_db=16.0, seconds=60.0))
     assert figures.all_held
     assert figures.pulses == 37_500_000_000

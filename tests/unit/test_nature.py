@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Final
 
 import numpy as np
@@ -18,16 +19,18 @@ SLOTS: Final = 200_000
 
 
 class RepeatableEntropy:
-    """Entropy for tests only: it has a seed."""
+    """Entropy for tests only: it has a seed, and one stream however it is cut."""
 
     def __init__(self, seed: int) -> None:
-        self._generator = np.random.default_rng(seed)
+        self._stream = BytesIO(np.random.default_rng(seed).bytes(2**20))
 
     def secret_bytes(self, num_bytes: int, /) -> SecretBytes:
-        return SecretBytes(self._generator.bytes(num_bytes))
+        return SecretBytes(self.public_bytes(num_bytes))
 
     def public_bytes(self, num_bytes: int, /) -> bytes:
-        return self._generator.bytes(num_bytes)
+        drawn = self._stream.read(num_bytes)
+        assert len(drawn) == num_bytes, "the test draws more than was prepared"
+        return drawn
 
 
 def nature(*, chance: int = 1, entropy: int = 2, slots_per_chunk: int = SLOTS, loss_db: float = 0.0) -> Nature:

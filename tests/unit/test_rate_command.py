@@ -38,15 +38,28 @@ def test_a_row_per_loss_with_every_proof_and_the_papers_rate() -> None:
         assert row["secret_rate_asymptotic_bits_per_s"] == expected.secret_rate_asymptotic_bits_per_s
         assert list(row["secret_rates_bits_per_s"]) == list(PROOFS)
         assert row["twin_block"]["block_bits"] == amplification_bits("backbone-625", loss_db=row["loss_db"])
-    assert record["provenance"]["parameters"] == dict(BACKBONE_625.provenance)
+    assert record["provenance"]["parameters"] == dict(BACKBONE_625.origins)
+    assert record["provenance"]["fitted"] == []
     assert record["proofs"]["gaussian"]["composable"] is False
 
 
-def test_the_papers_three_rates_are_within_16_per_cent_with_the_stated_parameters() -> None:
-    """10 % is reached at 10.3 and 16.0 dB, not at 20.5 dB: docs/explanation/proofs.md says what would."""
+def test_the_papers_three_rates_of_the_backbone_are_within_10_per_cent() -> None:
+    """One parameter set, none of it fitted."""
     _, out, _ = run("--loss-db", "10.3,16.0,20.5", "--json")
     ratios = [r["secret_rate_bits_per_s"] / r["paper"][0]["secret_rate_bits_per_s"] for r in json.loads(out)["rows"]]
-    assert ratios == pytest.approx([1.024, 1.085, 1.152], abs=0.001)
+    assert ratios == pytest.approx([0.968, 1.019, 1.083], abs=0.001)
+
+
+@pytest.mark.parametrize("name", ["metro-40-i", "metro-40-ii"])
+def test_three_of_four_cities_are_within_15_per_cent_with_one_fitted_loss(name: str) -> None:
+    """Jinan is a prediction; Hefei, with the same mean loss, has a quarter less in the paper itself."""
+    result = CliRunner().invoke(app, ["rate", "--system", name, "--loss-db", "5.8,9.3,9.8", "--json"])
+    record = json.loads(result.stdout)
+    rows = {row["loss_db"]: row for row in record["rows"]}
+    for loss_db, kbit_per_s in ((5.8, 26.3), (9.3, 12.9), (9.8, 11.2)):
+        assert rows[loss_db]["secret_rate_bits_per_s"] == pytest.approx(1e3 * kbit_per_s, rel=0.11)
+    assert rows[5.8]["secret_rate_bits_per_s"] > 1.25 * 19_700
+    assert record["provenance"]["fitted"] == ["receiver.optics[what typical parts do not account for]"]
 
 
 def test_the_first_proof_named_gives_the_secret_rate() -> None:
@@ -63,7 +76,7 @@ def test_the_first_proof_named_gives_the_secret_rate() -> None:
 def test_people_see_the_papers_rates_the_proofs_and_where_parameters_come_from() -> None:
     status, out, _ = run("--loss-db", "10.3,16.0,20.5")
     assert status == 0
-    for text in ("235.4", "79.3", "28.1", "241.1", *PROOFS, "s of light", "stated parameter", "nothing is fitted"):
+    for text in ("235.4", "79.3", "28.1", "227.9", *PROOFS, "s of light", "stated parameter", "fitted: none"):
         assert text in out
 
 

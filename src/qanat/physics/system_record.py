@@ -130,6 +130,21 @@ class QKDSystem:
             _check_slots(self.name, detector, slot_s)
 
     @property
+    def origins(self) -> Mapping[str, str]:
+        """Where each number is from, those of detectors and components too: "input: ...", "fitted: ..." and so on."""
+        parts = [("source.optics", self.source.optics), ("receiver.optics", self.receiver.optics)]
+        return {
+            **self.provenance,
+            **{f"receiver.detector.{name}": origin for name, origin in self.receiver.detector.provenance.items()},
+            **{f"{where}[{part.name}]": part.provenance for where, chain in parts for part in chain},
+        }
+
+    @property
+    def fitted(self) -> tuple[str, ...]:
+        """The numbers that were chosen for what comes out with them."""
+        return tuple(name for name, origin in self.origins.items() if origin.startswith("fitted"))
+
+    @property
     def hold_off_slots(self) -> int:
         """The number of pulse slots after a click in which a detector of the common kind cannot click."""
         return self._slots(self.receiver.detector.hold_off_s)

@@ -131,8 +131,8 @@ def _record(
             "loss_db, block_bits, f_ec": "input: the command",
             "rates, qber, block_time_s": "predicted (model): the analytic link model and the proof",
             "paper": "Nature 589, 214 (2021), Table 1; its averages are over a month of standard decoy-state analysis",
-            "fitted": "nothing",
-            "parameters": dict(system.provenance),
+            "fitted": list(system.fitted),
+            "parameters": dict(system.origins),
         },
     }
 
@@ -182,9 +182,12 @@ def _print(system: QKDSystem, rows: Sequence[RateRow], proofs: Sequence[str], *,
     console.print("\nThe block that a twin of such a link would use (by the proof that keys are made by)")
     for row in rows:
         console.print(f"  {row.forecast.loss_db:g} dB: {row.twin.words()}", soft_wrap=True)
-    console.print("\nWhere the parameters come from (losses, block and f_EC are inputs; nothing is fitted)")
-    for name, origin in system.provenance.items():
-        console.print(f"  {name}: {origin}", soft_wrap=True)
+    fitted = ", ".join(system.fitted) or "none"
+    console.print(
+        f"\nWhere the parameters come from (losses, block and f_EC are inputs; fitted: {fitted})", markup=False
+    )
+    for name, origin in system.origins.items():
+        console.print(f"  {name}: {origin}", soft_wrap=True, markup=False)
 
 
 def _row(row: RateRow) -> tuple[str, ...]:
