@@ -3,8 +3,10 @@
 The second program is straightforward: one block, decimal arithmetic of 40 digits, bisection where something is to be
 solved for, in the letters of the papers; it shares no code with the package. Sources of the equations: Lim et al., PRA
 89, 022307 (2014), (1) to (5); Rusca et al., Appl. Phys. Lett. 112, 171104 (2018), (A16) to (A25); Ma et al., PRA 72,
-012326 (2005), vacuum + weak; Fung, Ma, Chau, PRA 81, 012318 (2010). The Gaussian quantile comes from the series of the
-error function by bisection, not from the standard library's inverse.
+012326 (2005), vacuum + weak; Fung, Ma, Chau, PRA 81, 012318 (2010). For Yin et al., Sci. Rep. 10, 14312 (2020), and
+Wiesemann et al., arXiv:2405.16578, no equation was seen: there the second program starts from the inequalities that
+the closed forms solve (tail odds of a count, a quadratic in the phase error rate, Serfling's inequality). The Gaussian
+quantile comes from the series of the error function by bisection, not from the standard library's inverse.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ getcontext().prec = 40
 D = Decimal
 LN2 = D(2).ln()
 ZERO, HALF, ONE = D(0), D("0.5"), D(1)
+PI = D("3.14159265358979323846264338327950288419716939937510582097494")
 NUM_RECORDS = 200
 PROTOCOLS = (
     DecoyProtocol(),
@@ -60,7 +63,6 @@ def quantile(eps: D) -> D:
     """z with a Gaussian tail of eps above it: erfc by its series, z by bisection; 60 digits against cancellation."""
     context = getcontext()
     context.prec = 60
-    pi = D("3.14159265358979323846264338327950288419716939937510582097494")
 
     def tail(z: D) -> D:
         term = total = z
@@ -69,7 +71,7 @@ def quantile(eps: D) -> D:
             n += 1
             term = term * -z * z / (2 * n)
             total += term / (2 * n + 1)
-        return HALF - total / (2 * pi).sqrt()
+        return HALF - total / (2 * PI).sqrt()
 
     z = root(lambda z: eps - tail(z), D(1), D(9))
     context.prec = 40
@@ -251,6 +253,79 @@ def fung(counts: DecoyCounts, protocol: DecoyProtocol, leak: D) -> D:
     return total
 
 
+def yin(counts: DecoyCounts, protocol: DecoyProtocol, leak: D) -> D:
+    mu, nu = D(protocol.intensities[0]), D(protocol.intensities[1])
+    p_mu, p_nu, p_0 = (D(p) for p in protocol.p_intensities)
+    log = (23 / EPS_SEC).ln()
+
+    def lower_tail_means(x: D) -> D:
+        """The mean E from which a count of x or fewer has odds exp(-(E - x)^2 / (2 E)) = eps."""
+        return root(lambda e: (e - x) ** 2 / (2 * e) - log, max(x, D("1e-20")), 4 * (x + log))
+
+    def upper_tail_means(x: D) -> D:
+        """The mean E from which a count of x or more has odds exp(-(x - E)^2 / (x + E)) = eps, less log(1/eps)."""
+        e = root(lambda e: log - (x - e) ** 2 / (x + e), -2 * log, x) if x > 0 else -log
+        return max(ZERO, e - log)
+
+    def fewest(e: D) -> D:
+        return max(ZERO, e - (2 * log * e).sqrt())
+
+    def most(e: D) -> D:
+        """The count with odds exp(-(x - e)^2 / (x + e)) = eps above the mean e."""
+        return root(lambda x: (x - e) ** 2 / (x + e) - log, e + D("1e-20"), 4 * (e + log))
+
+    def bounds(record: BasisCounts) -> tuple[D, D, D]:
+        n_mu, n_nu, n_0 = (D(n) for n in record.clicks)
+        s1 = nu.exp() / p_nu * upper_tail_means(n_nu) - nu**2 / mu**2 * mu.exp() / p_mu * lower_tail_means(n_mu)
+        s1 -= (mu**2 - nu**2) / mu**2 / p_0 * lower_tail_means(n_0)
+        ones = p_mu * mu * (-mu).exp() + p_nu * nu * (-nu).exp()
+        s1 = max(ZERO, ones * mu / (mu * nu - nu**2) * s1)
+        t1 = nu.exp() / p_nu * lower_tail_means(D(record.errors[1])) - upper_tail_means(n_0) / (2 * p_0)
+        s0 = (p_mu * (-mu).exp() + p_nu * (-nu).exp()) / p_0 * upper_tail_means(n_0)
+        return fewest(s0), fewest(s1), most(max(ZERO, ones / nu * t1))
+
+    s0, n, _ = bounds(counts.rectilinear)
+    _, k, t = bounds(counts.diagonal)
+    phi = HALF
+    if n > 0 and k > 0 and t / k < HALF:
+        b, share = t / k, max(n, k) / (n + k)
+        size = (n + k) / (n * k) * (((n + k) / (2 * PI * n * k * b * (1 - b))).ln() + 2 * log)
+        # gamma solves g^2 = size (b + g share)(1 - b - g share): the spread at a rate between sample and whole.
+        g = root(lambda g: g * g - size * (b + g * share) * (1 - b - g * share), ZERO, ONE)
+        phi = min(HALF, b + g)
+    return s0 + n * (1 - h(phi)) - leak - 6 * lb(23 / EPS_SEC) - lb(2 / EPS_COR)
+
+
+def wiesemann(counts: DecoyCounts, protocol: DecoyProtocol, leak: D) -> D:
+    mu1, mu2 = D(protocol.intensities[0]), D(protocol.intensities[1])
+    p1, p2 = (D(p) / (D(protocol.p_intensities[0]) + D(protocol.p_intensities[1])) for p in protocol.p_intensities[:2])
+    log = (15 / EPS_SEC).ln()
+    tau0 = p1 / mu1.exp() + p2 / mu2.exp()
+    tau1 = p1 * mu1 / mu1.exp() + p2 * mu2 / mu2.exp()
+
+    def bounds(record: BasisCounts) -> tuple[D, D]:
+        n1, n2, c1, c2 = (D(x) for x in (*record.clicks[:2], *record.errors[:2]))
+        n, c = n1 + n2, c1 + c2
+        dn, dc = (n * log / 2).sqrt(), (c * log / 2).sqrt()
+        n1_up, n2_low = min(n, n1 + dn), max(ZERO, n2 - dn)
+        c1_up, c2_up, c2_low = min(c, c1 + dc), min(c, c2 + dc), max(ZERO, c2 - dc)
+        s0_up = min(n, 2 * (tau0 * mu2.exp() / p2 * c2_up + dn))
+        two_or_more = (mu2 / mu1) ** 2 * (mu1.exp() * n1_up / p1 - s0_up / tau0)
+        s1 = mu1 * tau1 / (mu2 * (mu1 - mu2)) * (mu2.exp() * n2_low / p2 - s0_up / tau0 - two_or_more)
+        v1 = tau1 / (mu1 - mu2) * (mu1.exp() * c1_up / p1 - mu2.exp() * c2_low / p2)
+        return min(n, max(ZERO, s1)), min(n, max(ZERO, v1))
+
+    key, _ = bounds(counts.rectilinear)
+    test, wrong = bounds(counts.diagonal)
+    phi = HALF
+    if key > 0 and test > 0:
+        # Serfling: the test mean lies t below that of all with odds exp(-2 test t^2 / (1 - (test - 1) / all)) = eps^2.
+        t = (log * (1 - (test - 1) / (test + key)) / test).sqrt()
+        phi = min(HALF, min(HALF, wrong / test) + t * (test + key) / key)
+    one_chain_rule, hashing = lb(2 * (15 / EPS_SEC) ** 2), 2 * lb(15 / EPS_SEC / 2)
+    return key * (1 - h(phi)) - leak - one_chain_rule - hashing - lb(2 / EPS_COR)
+
+
 ORACLES: dict[str, Callable[[DecoyCounts, DecoyProtocol, D], D]] = {
     **{
         kind: lambda counts, protocol, leak, kind=kind: both_bases(kind, counts, protocol, leak)
@@ -258,6 +333,8 @@ ORACLES: dict[str, Callable[[DecoyCounts, DecoyProtocol, D], D]] = {
     },
     "lim-2014": lim,
     "rusca-2018": rusca,
+    "yin-2020": yin,
+    "wiesemann-2024": wiesemann,
     "fung-ma-chau-2010": fung,
     "asymptotic": ma,
 }

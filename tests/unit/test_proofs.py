@@ -14,9 +14,17 @@ from qanat.ground.errors import RequestError
 from qanat.physics.analytic import link_model
 from qanat.physics.systems import BACKBONE_625, SYSTEMS, QKDSystem
 from qanat.protocols.block_trade import LONGEST_BITS, block_trade
-from qanat.protocols.decoy import BasisCounts, DecoyCounts, DecoyProtocol, SecurityParameters
+from qanat.protocols.decoy import (
+    BasisCountArrays,
+    BasisCounts,
+    DecoyCountArrays,
+    DecoyCounts,
+    DecoyProtocol,
+    SecurityParameters,
+)
 from qanat.protocols.deviation import Deviation
 from qanat.protocols.one_decoy import OneDecoyBasis, OneDecoyProtocol, one_decoy_bounds, without_vacuum
+from qanat.protocols.one_decoy_fixed_length import fixed_length_bounds
 from qanat.protocols.prediction import expected_counts, expected_rate, protocol_of
 from qanat.protocols.proofs import DEFAULT_PROOF, PROOFS, proof_named
 from qanat.protocols.rate_table import MOST_DB, RateTable
@@ -24,6 +32,7 @@ from qanat.protocols.rate_table import MOST_DB, RateTable
 PROTOCOL = DecoyProtocol()
 SECURITY = SecurityParameters()
 ORDER = ("hoeffding", "chernoff-literal", "chernoff", "gaussian", "none")
+UNCOMPOSABLE = ("gaussian", "none", "asymptotic", "fung-ma-chau-2010", "yin-2020")
 BLOCKS = (1_000_000, 4_194_304, 16_777_216, 100_000_000)
 
 
@@ -95,6 +104,39 @@ def test_proofs_are_in_order_for_the_counts_of_our_systems(system: QKDSystem, bl
     assert shown > 5
 
 
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
+@pytest.mark.parametrize("block_bits", BLOCKS)
+def test_no_proof_exceeds_no_fluctuation_for_the_counts_of_our_systems(system: QKDSystem, block_bits: int) -> None:
+    """Without the leak. `asymptotic` pays no fixed costs: it may exceed `none` by those, and by rounded errors."""
+    protocol = protocol_of(system)
+    for loss_db in np.arange(0, 33, 3):
+        counts = expected_counts(system, loss_db=float(loss_db), num_key_bits=block_bits)
+        most = PROOFS["none"].reckon(counts, protocol, SECURITY, 0.0)
+        costs = float(most.terms["secrecy"] + most.terms["correctness"])
+        for name, proof in PROOFS.items():
+            own = float(proof.without_chance(counts, protocol, SECURITY, 0.0).length)
+            length = reckoned(name, counts, protocol=protocol)
+            assert length <= own + 1e-6
+            assert length <= float(most.length) + (costs + 60 if name == "asymptotic" else 1e-6)
+
+
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
+@pytest.mark.parametrize("block_bits", BLOCKS)
+def test_newer_proofs_of_one_key_basis_are_in_order_for_our_systems(system: QKDSystem, block_bits: int) -> None:
+    """Serfling's bound costs more than Lim's term where errors are few; closed Chernoff forms gain on Hoeffding."""
+    protocol, shown = protocol_of(system), 0
+    for loss_db in np.arange(0, 33, 1.5):
+        counts = expected_counts(system, loss_db=float(loss_db), num_key_bits=block_bits)
+        fixed, one_decoy, closed = (
+            reckoned(name, counts, protocol=protocol) for name in ("wiesemann-2024", "rusca-2018", "yin-2020")
+        )
+        if one_decoy > 0:
+            assert max(fixed, one_decoy) <= closed
+            assert fixed <= one_decoy or block_bits < 4_000_000
+            shown += 1
+    assert shown > 5
+
+
 def test_the_gaussian_deviation_falls_behind_in_short_blocks() -> None:
     """z sqrt(x) for the signal, nine tenths of all events, is wider than Chernoff's bound on the tenth that is left.
 
@@ -136,7 +178,7 @@ def test_nothing_counted_gives_no_key(name: str) -> None:
 def test_a_proof_says_what_it_is() -> None:
     assert next(iter(PROOFS)) == DEFAULT_PROOF
     assert [proof.name for proof in PROOFS.values()] == list(PROOFS)
-    assert not any(PROOFS[name].is_composable for name in ("gaussian", "none", "asymptotic", "fung-ma-chau-2010"))
+    assert {proof.name for proof in PROOFS.values() if not proof.is_composable} == set(UNCOMPOSABLE)
     assert all(proof.source and proof.key and proof.assumptions for proof in PROOFS.values())
     with pytest.raises(RequestError, match="there is no proof") as caught:
         proof_named("wishful")
@@ -149,6 +191,82 @@ def test_the_proof_keys_are_made_by_is_the_default_forecast() -> None:
     assert "composable" in default.proof
     assert named.proof == "chernoff"
     assert named.secret_rate_bits_per_s > default.secret_rate_bits_per_s
+
+
+def ideal_light(protocol: DecoyProtocol | OneDecoyProtocol, *, yield_1: float, noise: float) -> list[float]:
+    """Mean counts of 1e13 pulses per intensity, of light that is seen photon by photon, and of noise."""
+    pairs = zip(protocol.intensities, protocol.p_intensities, strict=True)
+    return [1e13 * p * (noise - math.expm1(-yield_1 * mu)) for mu, p in pairs]
+
+
+def test_without_chance_the_fixed_length_bounds_enclose_the_truth() -> None:
+    protocol = without_vacuum(PROTOCOL)
+    clicks = ideal_light(protocol, yield_1=1e-3, noise=1e-6)
+    tau_1 = sum(p * mu * math.exp(-mu) for mu, p in zip(protocol.intensities, protocol.p_intensities, strict=True))
+    truth = 1e13 * tau_1 * (1e-3 + 1e-6)
+    basis = OneDecoyBasis((clicks[0], clicks[1]), (0.01 * clicks[0], 0.01 * clicks[1]))
+    bounds = fixed_length_bounds(basis, protocol, 0.0)
+    assert 0.8 * truth < bounds.single_photon_lower < truth
+    assert bounds.single_photon_errors_upper > 0.01 * truth
+    charged = fixed_length_bounds(basis, protocol, 23.0)
+    assert charged.single_photon_lower < bounds.single_photon_lower
+    assert charged.single_photon_errors_upper > bounds.single_photon_errors_upper
+
+
+def test_without_chance_three_intensities_enclose_the_truth() -> None:
+    """Signal and decoy of one basis are the key: their one-photon and vacuum events, and 1 % errors plus noise."""
+    eta, noise = 1e-3, 1e-6
+    clicks = ideal_light(PROTOCOL, yield_1=eta, noise=noise)
+    errors = [
+        0.01 * (n - 1e13 * p * noise) + 1e13 * p * noise / 2
+        for n, p in zip(clicks, PROTOCOL.p_intensities, strict=True)
+    ]
+    basis = BasisCountArrays(tuple(map(np.asarray, clicks)), tuple(map(np.asarray, errors)), np.asarray(clicks[0]))
+    got = PROOFS["yin-2020"].without_chance(DecoyCountArrays(basis, basis), PROTOCOL, SECURITY, 0.0)
+    pairs = list(zip(PROTOCOL.intensities, PROTOCOL.p_intensities, strict=True))[:2]
+    single = 1e13 * (eta + noise) * sum(p * mu * math.exp(-mu) for mu, p in pairs)
+    vacuum = 1e13 * noise * sum(p * math.exp(-mu) for mu, p in pairs)
+    wrong = (0.01 * eta + noise / 2) / (eta + noise)
+    assert 0.9 * single < got.single_photon_lower[0] < single
+    assert got.vacuum_lower[0] == pytest.approx(vacuum, rel=1e-9)
+    assert wrong < got.phase_error_upper[0] < 1.35 * wrong
+
+
+@pytest.mark.parametrize("name", ["yin-2020", "asymptotic"])
+def test_bounds_that_need_an_empty_vacuum_refuse_another(name: str) -> None:
+    counts = expected_counts(BACKBONE_625, loss_db=16.0, num_key_bits=1_000_000)
+    with pytest.raises(ValueError, match="vacuum of 0 photons"):
+        PROOFS[name].length(counts, DecoyProtocol(intensities=(0.6, 0.2, 0.01)), SECURITY, leaked_bits=0)
+
+
+def test_fewer_or_worse_events_never_lengthen_a_key_of_the_newer_proofs() -> None:
+    good = expected_counts(BACKBONE_625, loss_db=16.0, num_key_bits=4_194_304)
+    more_errors = replace(good.diagonal, errors=(good.diagonal.errors[0], 2 * good.diagonal.errors[1], 0))
+    worse = replace(good, diagonal=replace(more_errors, errors=tuple(2 * e for e in good.diagonal.errors)))  # type: ignore[arg-type]
+    half = DecoyCounts(
+        *(
+            BasisCounts(
+                tuple(n // 2 for n in basis.clicks),  # type: ignore[arg-type]
+                tuple(m // 2 for m in basis.errors),  # type: ignore[arg-type]
+                basis.key_bits // 2,
+            )
+            for basis in (good.rectilinear, good.diagonal)
+        )
+    )
+    for name in ("yin-2020", "wiesemann-2024"):
+        assert reckoned(name, worse) < reckoned(name, good)
+        assert reckoned(name, half) < reckoned(name, good) / 2
+
+
+def test_the_fixed_costs_of_the_newer_proofs() -> None:
+    """6 log2(23 / eps) and 4 log2(15 / (2^(1/4) eps)) bits at eps_sec 1e-9, and 51 bits for eps_cor 1e-15."""
+    counts = expected_counts(BACKBONE_625, loss_db=16.0, num_key_bits=1_000_000)
+    security = SecurityParameters(eps_sec=1e-9)
+    for name, bits in (("yin-2020", 206.5), ("wiesemann-2024", 134.2)):
+        terms = PROOFS[name].length(counts, PROTOCOL, security, leaked_bits=0).terms
+        assert terms["secrecy"] == pytest.approx(bits, abs=0.1)
+        assert terms["correctness"] == pytest.approx(50.8, abs=0.1)
+        assert terms["single_photon_errors_upper_diagonal"] > 0
 
 
 def test_without_chance_one_decoy_encloses_the_truth() -> None:
@@ -213,3 +331,14 @@ def test_the_block_trade_tells_time_against_share() -> None:
     assert trade.longest.block_bits == LONGEST_BITS
     assert "4,194,304 verified bits: 50 s of light for 71%" in trade.words()
     assert "gives key" in block_trade(BACKBONE_625, loss_db=60.0, block_bits=4_194_304).words()
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_the_block_trade_speaks_for_every_proof(name: str) -> None:
+    """A longer block never gives a smaller share, but for the rounding of counts and lengths."""
+    trade = block_trade(BACKBONE_625, loss_db=16.0, block_bits=4_194_304, proof=name)
+    shares = [trade.share(rate) for rate in (trade.chosen, trade.doubled, trade.longest)]
+    assert shares == pytest.approx(sorted(shares), abs=1e-3)
+    assert 0.3 < shares[0] <= shares[2] + 1e-3 < 1.02
+    assert f"for {shares[0]:.0%} of an endless key's rate" in trade.words()
+    assert trade.chosen.block_time_s == pytest.approx(19.4, rel=0.01)

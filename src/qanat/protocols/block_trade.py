@@ -11,6 +11,7 @@ from typing import Final
 
 from qanat.physics.systems import QKDSystem
 from qanat.protocols.prediction import ExpectedRate, expected_rate
+from qanat.protocols.proofs import DEFAULT_PROOF
 
 LONGEST_BITS: Final = 100_000_000
 """A block that leaves a few per cent to gain, for comparison."""
@@ -44,7 +45,14 @@ class BlockTrade:
         )
 
 
-def block_trade(system: QKDSystem, *, loss_db: float, block_bits: int, f_ec: float = 1.1) -> BlockTrade:
-    """Return what a block of ``block_bits`` verified bits trades on a link of ``loss_db`` (dB)."""
+def block_trade(
+    system: QKDSystem, *, loss_db: float, block_bits: int, f_ec: float = 1.1, proof: str = DEFAULT_PROOF
+) -> BlockTrade:
+    """Return what a block of ``block_bits`` verified bits trades on a link of ``loss_db`` (dB), by one of the proofs.
+
+    Shares are always of an endless key of both bases, so that trades by different proofs can be compared.
+    """
     lengths = (block_bits, 2 * block_bits, max(LONGEST_BITS, block_bits))
-    return BlockTrade(*(expected_rate(system, loss_db=loss_db, block_bits=bits, f_ec=f_ec) for bits in lengths))
+    return BlockTrade(
+        *(expected_rate(system, loss_db=loss_db, block_bits=bits, f_ec=f_ec, proof=proof) for bits in lengths)
+    )

@@ -94,7 +94,7 @@ def one_decoy_bounds(counts: OneDecoyBasis, protocol: OneDecoyProtocol, deviatio
     if not all(np.all((np.asarray(errors) >= 0) & (np.asarray(errors) <= clicks)) for clicks, errors in pairs):
         raise ValueError(f"counts that cannot be: {counts}")
     mu1, mu2 = protocol.intensities
-    tau_0, tau_1 = (_photon_number_odds(protocol, n) for n in (0, 1))
+    tau_0, tau_1 = (photon_number_odds(protocol, n) for n in (0, 1))
     low_n, high_n = _scaled(counts.clicks, protocol, deviation)
     low_m, high_m = _scaled(counts.errors, protocol, deviation)
     vacuum_lower = np.maximum(0.0, tau_0 / (mu1 - mu2) * (mu1 * low_n[1] - mu2 * high_n[0]))
@@ -106,7 +106,7 @@ def one_decoy_bounds(counts: OneDecoyBasis, protocol: OneDecoyProtocol, deviatio
     return BasisBounds(vacuum_lower, np.maximum(0.0, single), np.maximum(errors, deviation.min_errors()))
 
 
-def _photon_number_odds(protocol: OneDecoyProtocol, num_photons: int) -> float:
+def photon_number_odds(protocol: OneDecoyProtocol, num_photons: int) -> float:
     """Odds that a pulse has 0 or 1 photons: tau of the paper."""
     pairs = zip(protocol.p_intensities, protocol.intensities, strict=True)
     return sum(p * math.exp(-mu) * mu**num_photons for p, mu in pairs)

@@ -22,7 +22,9 @@ from qanat.protocols.deviation import Method, Quantity
 from qanat.protocols.entropy import binary_entropies
 from qanat.protocols.finite_key import Basis, Counts, both_bases, check_counts, one_basis
 from qanat.protocols.one_decoy import basis_without_vacuum, one_decoy, without_vacuum
+from qanat.protocols.one_decoy_fixed_length import one_decoy_fixed_length
 from qanat.protocols.recipe import recipe_2010
+from qanat.protocols.tight_bounds import three_intensities
 
 Reckon: TypeAlias = Callable[[Counts, DecoyProtocol, SecurityParameters, Quantity], Reckoning]
 KeyOf: TypeAlias = Callable[[Counts], tuple[Any, Any]]
@@ -102,6 +104,26 @@ def _rusca(
         leaked_bits=leaked_bits,
         method=method,
     )
+
+
+def _wiesemann(
+    counts: Counts, protocol: DecoyProtocol, security: SecurityParameters, leaked_bits: Quantity, *, has_chance: bool
+) -> Reckoning:
+    return one_decoy_fixed_length(
+        basis_without_vacuum(counts.rectilinear),
+        basis_without_vacuum(counts.diagonal),
+        without_vacuum(protocol),
+        eps_sec=security.eps_sec,
+        eps_cor=security.eps_cor,
+        leaked_bits=leaked_bits,
+        has_chance=has_chance,
+    )
+
+
+def _yin(
+    counts: Counts, protocol: DecoyProtocol, security: SecurityParameters, leaked_bits: Quantity, *, has_chance: bool
+) -> Reckoning:
+    return three_intensities(counts, protocol, security, leaked_bits=leaked_bits, has_chance=has_chance)
 
 
 def _fung(
@@ -201,6 +223,29 @@ _ALL: Final = (
         is_composable=True,
         reckon=partial(_rusca, method=Method.HOEFFDING),
         without_chance=partial(_rusca, method=Method.NONE),
+        key_of=lambda counts: _whole_basis(counts.rectilinear, 2),
+    ),
+    Proof(
+        name="yin-2020",
+        source="Yin et al., Sci. Rep. 10, 14312 (2020)",
+        key="signal and decoy of the rectilinear basis; the diagonal basis tests",
+        assumptions=(
+            "events without a photon are wrong half of the time in the mean; its sampling bound is below eps for each "
+            "single outcome, not for the tail, and falls short for more than some hundred errors"
+        ),
+        is_composable=False,
+        reckon=partial(_yin, has_chance=True),
+        without_chance=partial(_yin, has_chance=False),
+        key_of=lambda counts: _whole_basis(counts.rectilinear, 2),
+    ),
+    Proof(
+        name="wiesemann-2024",
+        source="Wiesemann et al., Quantum 10, 2037 (2026), arXiv:2405.16578, one decoy",
+        key="one-photon events among signal and decoy of the rectilinear basis; the diagonal basis tests; no vacuum",
+        assumptions="the length is agreed on beforehand, and blocks with worse counts are dropped",
+        is_composable=True,
+        reckon=partial(_wiesemann, has_chance=True),
+        without_chance=partial(_wiesemann, has_chance=False),
         key_of=lambda counts: _whole_basis(counts.rectilinear, 2),
     ),
     Proof(

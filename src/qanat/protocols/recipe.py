@@ -15,9 +15,10 @@ undisclosed signal only, events without a photon left out. Its own parts:
 
 Its epsilon is a probability that something fails. The distance from an ideal key that follows from a failure
 probability p is sqrt(p (2 - p)), 4.5e-5 for 1e-9, so a figure at 1e-9 is no composable security of 1e-9: labelled so.
-The formulas are from memory of the paper, whose text was not at hand. Against exact hypergeometric tails the sampling
-bound, in this form, holds for up to about a hundred errors; for thousands the odds reach four times what is paid for
-(it bounds one outcome where the whole tail is meant). One more reason for the label: no key is made by this proof.
+The formulas are from memory of the paper: of its page no more than the abstract was to be had, and no public quotation
+of them. Against the exact hypergeometric law the sampling bound, in this form, holds for every single outcome. For the
+tail, which is what is meant, it holds up to about a hundred errors; for thousands the odds reach four times what is
+paid for, for 2 million eighty times. One more reason for the label: no key is made by this proof.
 """
 
 from __future__ import annotations
