@@ -85,6 +85,14 @@ class SinglePhotonDetector:
             return self.efficiency
         return self.efficiency * self.share_in_window(pulse_width_s=pulse_width_s)
 
+    def counted_time_s(self, *, slot_s: float) -> float:
+        """Return for how long per slot light that knows no clock makes clicks that count: gate, window, or the slot.
+
+        A gate of an effective width counts as fully open that long.
+        """
+        widths = (slot_s, self.gate_width_s, self.coincidence_window_s)
+        return min(width_s for width_s in widths if width_s is not None)
+
 
 def _share_within(width_s: float | None, fwhm_s: float) -> float:
     """The share of a Gaussian within ``width_s`` round its centre."""
