@@ -99,8 +99,8 @@ def _print_classical(console: Console, found: FibreFindings) -> None:
     assert light is not None
     assert one is not None
     console.print(
-        f"\nclassical light: {light.num_channels} x {light.launch_dbm:g} dBm {WAYS[light.direction]}; the receiver lets "
-        f"in {found.filter_nm:.2g} nm",
+        f"\nclassical light: {light.num_channels} x {light.launch_dbm:g} dBm {WAYS[light.direction]}; the "
+        f"receiver lets in {found.filter_nm:.2g} nm",
         soft_wrap=True,
     )
     show_table(
