@@ -28,11 +28,12 @@ from qanat.physics.raman import (
     receiver_band_nm,
     watts,
 )
-from qanat.physics.systems import BACKBONE_625, METRO_40_I, SYSTEMS, QKDSystem
+from qanat.physics.systems import BACKBONE_625, BACKBONE_625_UPCONVERSION, METRO_40_I, METRO_40_II, QKDSystem
 from qanat.quantum_layer.coexistence import coexistence, greatest, launch_that_leaves
 from qanat.quantum_layer.shared_fibre import pair_rate
 
 SPAN = Span(16.0, 63.8)
+PAPERS = (BACKBONE_625, BACKBONE_625_UPCONVERSION, METRO_40_I, METRO_40_II)
 
 
 @pytest.mark.parametrize("span", [Span(1.0, 5.0), SPAN, Span(40.0, 200.0), Span(10.0, 50.0)], ids=str)
@@ -97,14 +98,14 @@ def test_the_coefficient_is_of_the_size_that_the_raman_gain_of_standard_fibre_gi
     assert RAMAN_PER_NM_KM / 3.2 < red < 3.2 * RAMAN_PER_NM_KM
 
 
-@pytest.mark.parametrize("system", SYSTEMS.values(), ids=lambda system: system.name)
-def test_the_clock_takes_less_than_one_per_cent_of_the_rate_where_a_system_works(system: QKDSystem) -> None:
+@pytest.mark.parametrize("system", PAPERS, ids=lambda system: system.name)
+def test_the_clock_takes_about_one_per_cent_of_the_rate_at_most_where_a_system_works(system: QKDSystem) -> None:
     """At 16 dB for 625 MHz, at 5.8 dB for 40 MHz: the mean losses of the paper's backbone, of Jinan and Hefei."""
     loss_db = 16.0 if system.source.pulse_rate_hz > 1e8 else 5.8
     clock = clock_noise(system, Span(loss_db, loss_db / 0.25), filter_nm=receiver_band_nm(system))
     assert clock is not None
     assert (clock.backward_per_s > 0) == system.is_transceiver
-    assert 0 < coexistence(system, clock, loss_db=loss_db).cost < (0.013 if "up" in system.name else 0.01)
+    assert 0 < coexistence(system, clock, loss_db=loss_db).cost < 0.013
 
 
 def test_the_clocks_light_by_hand() -> None:
