@@ -7,9 +7,10 @@ gives within a band of width dlambda, with a coefficient beta per length and wid
     at the far end, with the light       P L exp(-alpha L) beta dlambda
     at the entrance, against the light   P (1 - exp(-2 alpha L)) / (2 alpha) beta dlambda
 
-(Chapuran et al., New J. Phys. 11, 105001 (2009); Eraerds et al., New J. Phys. 12, 063027 (2010); tests integrate along
-the fibre). Loss is taken as spread evenly along the span. Scattered light is taken as unpolarized and as a Poisson
-process: a band of 100 GHz and a gate of 180 ps hold 18 modes, with far less than a photon each.
+(Chapuran et al., New J. Phys. 11, 105001 (2009); Eraerds et al., New J. Phys. 12, 063027 (2010), both as others quote
+them; tests integrate along the fibre). Loss is taken as spread evenly along the span. Scattered light is taken as
+unpolarized and as a Poisson process: a band of 100 GHz and a gate of 180 ps hold 18 modes, with far less than a photon
+each.
 
 Left out: light that Rayleigh scattering turns round (it keeps its wavelength, so that filters stop it), four-wave
 mixing, and the light of amplifiers, which is to be filtered before it enters.
