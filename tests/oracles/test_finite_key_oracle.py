@@ -64,13 +64,13 @@ class Lim:
         _, mu2, mu3 = self.mu
         return max(D(0), self.tau(1) * (self.n_pm(m, 1, +1) - self.n_pm(m, 2, -1)) / (mu2 - mu3))
 
-    def phi(self, v1: D, s1_z: D, s1_x: D) -> D:
+    def phi(self, v1: D, s1_z: D, s1_x: D, *, power: int = 1) -> D:
         if s1_x <= 0 or s1_z <= 0:
             return D("0.5")
         b, c, d = v1 / s1_z, s1_x, s1_z
         if not 0 < b < 1:
             return min(b, D("0.5"))
-        inside = (c + d) / (c * d * (1 - b) * b) / self.eps_1**2
+        inside = (c + d) / (c * d * (1 - b) * b) / self.eps_1 ** (2 * power)
         gamma = ((c + d) * (1 - b) * b / (c * d * LN2) * log2(inside)).sqrt()
         return min(D("0.5"), b + gamma)
 
@@ -108,9 +108,9 @@ def test_the_length_of_the_system_agrees_to_one_bit(
         v1 = lim.v1(test.errors)
         if phase_errors is PhaseErrors.DECOY_OR_COUNTED:
             v1 = min(v1, D(sum(test.errors)))
-        v1 = max(v1, log2(1 / eps_1))
+        v1 = max(v1, 2 * log2(1 / eps_1))
         s1, s1_test = lim.sample(1, lim.s1(key.clicks), key), lim.s1(test.clicks)
-        phi = lim.phi(v1, s1_test, s1) if s1 >= D("0.4") * s1_test else D("0.5")
+        phi = lim.phi(v1, s1_test, s1, power=2) if s1 >= D("0.6") * s1_test else D("0.5")
         expected += lim.sample(0, lim.s0(key.clicks), key) + s1 * (1 - h(phi))
     got = secret_length(
         DecoyCounts(first, second), protocol, SecurityParameters(), leaked_bits=30_000, phase_errors=phase_errors

@@ -79,10 +79,13 @@ def quantile(eps: D) -> D:
 
 
 class Chance:
-    """One kind of deviation at failure odds eps: bounds on means (x of n) and on samples (n events, odds q)."""
+    """One kind of deviation at failure odds eps: bounds on means (x of n) and on samples (n events, odds q).
 
-    def __init__(self, kind: str, eps: D) -> None:
-        self.kind, self.eps, self.log = kind, eps, (1 / eps).ln()
+    The term for unequal samples, ``phase``, is asked for eps to the ``power``.
+    """
+
+    def __init__(self, kind: str, eps: D, *, power: int = 1) -> None:
+        self.kind, self.eps, self.log, self.power = kind, eps, (1 / eps).ln(), power
 
     def hoeffding(self, n: D) -> D:
         return (n / 2 * self.log).sqrt()
@@ -147,7 +150,7 @@ class Decoy:
         self.s1 = max(ZERO, self.tau(1) * mu1 * bracket / (mu1 * (mu2 - mu3) - mu2**2 + mu3**2))
         v1 = max(ZERO, self.tau(1) * (scaled(m, 1, 1) - scaled(m, 2, -1)) / (mu2 - mu3))
         v1 = min(v1, sum(m)) if counted else v1
-        self.v1 = max(v1, ZERO if chance.kind == "none" else lb(1 / chance.eps))
+        self.v1 = max(v1, ZERO if chance.kind == "none" else chance.power * lb(1 / chance.eps))
 
     def tau(self, n: int) -> D:
         return sum(p * (-k).exp() * (k if n else ONE) for p, k in zip(self.p, self.mu, strict=True))
@@ -164,18 +167,18 @@ def phase(v1: D, s1_test: D, s1_key: D, chance: Chance, *, least_share: D) -> D:
     b, c, d = min(HALF, v1 / s1_test), s1_key, s1_test
     if chance.kind == "none" or b == 0:
         return b
-    inside = max(ONE, (c + d) / (c * d * (1 - b) * b) / chance.eps**2)
+    inside = max(ONE, (c + d) / (c * d * (1 - b) * b) / chance.eps ** (2 * chance.power))
     return min(HALF, b + ((c + d) * (1 - b) * b / (c * d * LN2) * lb(inside)).sqrt())
 
 
 def both_bases(kind: str, counts: DecoyCounts, protocol: DecoyProtocol, leak: D) -> D:
-    chance = Chance(kind, EPS_SEC / 50)
+    chance = Chance(kind, EPS_SEC / 50, power=2)
     records = (counts.rectilinear, counts.diagonal)
     bounds = [Decoy(protocol, record, chance, counted=True) for record in records]
     total = -leak - 12 * lb(50 / EPS_SEC) - lb(2 / EPS_COR)
     for b in (0, 1):
         s1 = bounds[b].in_key(1, bounds[b].s1, records[b], chance)
-        phi = phase(bounds[1 - b].v1, bounds[1 - b].s1, s1, chance, least_share=D("0.4"))
+        phi = phase(bounds[1 - b].v1, bounds[1 - b].s1, s1, chance, least_share=D("0.6"))
         total += bounds[b].in_key(0, bounds[b].s0, records[b], chance) + s1 * (1 - h(phi))
     return total
 
@@ -236,7 +239,7 @@ def fung(counts: DecoyCounts, protocol: DecoyProtocol, leak: D) -> D:
     total = -leak - lb(1 / chance.eps)
     for b in (0, 1):
         n_z, n_x = bounds[b].in_key(1, bounds[b].s1, records[b], chance), bounds[1 - b].s1
-        if n_z <= 0 or n_x <= 0 or n_z < D("0.4") * n_x:
+        if n_z <= 0 or n_x <= 0 or n_z < D("0.6") * n_x:
             continue
         e, q = min(HALF, bounds[1 - b].v1 / n_x), n_x / (n_x + n_z)
 

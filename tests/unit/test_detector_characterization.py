@@ -50,6 +50,17 @@ def test_another_detector_is_told_from_the_record() -> None:
     assert misses(record, found) == 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("efficiency", [0.055, 0.088, 0.11, 0.121])
+def test_each_of_four_unlike_detectors_comes_back_by_itself(efficiency: float) -> None:
+    """A receiver's detectors may differ; the intervals are narrow enough to tell each from all others."""
+    record = replace(DETECTORS["ingaas-sine"], efficiency=efficiency)
+    found = characterize_twin(record, np.random.default_rng(21))
+    assert misses(record, found) == 0
+    others = {0.055, 0.088, 0.11, 0.121} - {efficiency}
+    assert not any(found.efficiency.holds(other) for other in others)
+
+
 def test_dead_time_is_the_shortest_interval_less_one() -> None:
     found = dead_time(Run(np.array([0, 11, 22, 35, 46] * 1) + 0, 50, 1, 3.0))
     assert found.value == 10

@@ -13,6 +13,7 @@ from qanat.physics.detectors import RECTANGULAR_GATED, SINE_GATED, UP_CONVERSION
 from qanat.physics.optics import (
     Component,
     bandwidth_nm,
+    chain_bandwidth_hz,
     chain_isolation_db,
     chain_loss_db,
     round_trip_db,
@@ -69,6 +70,35 @@ def test_every_component_says_where_it_is_from_and_totals_are_sums(system: QKDSy
 
 
 @every_system
+def test_every_part_has_the_figures_that_its_kind_has(system: QKDSystem) -> None:
+    """A coupler has directivity, a splitter extinction, a multiplexer a neighbour's isolation; each of them a band."""
+    ports = ("MFC", "PBS", "DWDM", "CWDM", "circulator", "coupler", "splitter", "multiplexer")
+    one_way = ("isolator", "circulator")
+    banded = (*ports, *one_way, "grating", "filter", "modulator")
+    for one in (*system.source.optics, *system.receiver.optics):
+        assert one.insertion_loss_db > 0, one.name
+        if any(word in one.name for word in ports):
+            assert (one.port_isolation_db or 0) >= 20, one.name
+        if any(word in one.name for word in one_way):
+            assert (one.isolation_db or 0) >= 30, one.name
+        if any(word in one.name for word in banded):
+            assert one.bandwidth_hz, one.name
+    assert chain_bandwidth_hz(system.receiver.optics), "what stands before the detectors keeps other colours out"
+
+
+def test_the_narrowest_part_is_the_band_of_a_chain() -> None:
+    assert chain_bandwidth_hz(BACKBONE_625.source.optics) == 10e9
+    assert chain_bandwidth_hz(BACKBONE_625.receiver.optics) == 100e9
+    assert chain_bandwidth_hz([Component("fibre", 0.2, "a test's")]) is None
+
+
+def test_the_optical_error_leaves_room_for_the_splitters_extinction() -> None:
+    splitter = next(one for one in BACKBONE_625.receiver.optics if "PBS" in one.name)
+    assert splitter.port_isolation_db is not None
+    assert 10 ** (-splitter.port_isolation_db / 10) < BACKBONE_625.receiver.optical_error
+
+
+@every_system
 def test_a_system_gives_key_near_by_and_says_who_it_is(system: QKDSystem) -> None:
     assert system_named(system.name) is system
     model = link_model(system, loss_db=5.8)
@@ -77,8 +107,12 @@ def test_a_system_gives_key_near_by_and_says_who_it_is(system: QKDSystem) -> Non
     assert model.sifted_rate_per_s(0) > 10_000
 
 
-@every_system
-def test_all_use_the_clock_and_the_pulses_of_the_paper(system: QKDSystem) -> None:
+@pytest.mark.parametrize(
+    "system",
+    [BACKBONE_625, BACKBONE_625_UPCONVERSION, METRO_40_I, METRO_40_II],
+    ids=lambda system: system.name,
+)
+def test_the_papers_systems_use_its_clock_and_its_pulses(system: QKDSystem) -> None:
     clock = system.synchronization
     assert clock is not None
     assert (clock.wavelength_nm, clock.rate_hz, clock.received_dbm) == (1490.0, 100e3, -53.0)
@@ -217,6 +251,7 @@ def detector_with(**changes: object) -> Change:
         (detector_with(gate_width_s=2e-9), "longer than", "shorten it"),
         (detector_with(coincidence_window_s=2e-9), "longer than", "shorten it"),
         (detector_with(gate_rate_hz=1e9), "1.6 gates per pulse", "whole multiple"),
+        (lambda system: Component("coupler", 3.5, "a test's", port_isolation_db=-1.0), "losses are", "zero or more"),
         (lambda system: Component("fibre", -0.1, "a test's"), "losses are", "zero or more"),
         (lambda system: Component("filter", 0.1, "a test's", bandwidth_hz=0.0), "passes no light", "or leave it out"),
     ],

@@ -329,7 +329,7 @@ def test_the_block_trade_tells_time_against_share() -> None:
     assert trade.share(trade.chosen) < trade.share(trade.doubled) < trade.share(trade.longest) < 1
     assert trade.doubled.block_time_s == pytest.approx(2 * trade.chosen.block_time_s)
     assert trade.longest.block_bits == LONGEST_BITS
-    assert "4,194,304 verified bits: 50 s of light for 71%" in trade.words()
+    assert "4,194,304 verified bits: 50 s of light for 70%" in trade.words()
     assert "gives key" in block_trade(BACKBONE_625, loss_db=60.0, block_bits=4_194_304).words()
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 SPEED_OF_LIGHT_M_PER_S = 299_792_458.0
 """Exact by definition of the metre (SI)."""
 
+PLANCK_J_S = 6.626_070_15e-34
+"""Exact by definition of the kilogram (SI)."""
+
+BOLTZMANN_J_PER_K = 1.380_649e-23
+"""Exact by definition of the kelvin (SI)."""
+
 FIBRE_GROUP_INDEX = 1.4682
 """Group index of standard single-mode fibre at 1,550 nm (typical data-sheet value, ITU-T G.652 fibre)."""
 

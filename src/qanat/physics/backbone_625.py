@@ -1,8 +1,8 @@
 """The 625-MHz system of the backbone (Nature 589, 214, 2021, Methods and Extended Data Fig. 4), as records.
 
 Passive: four signal and four decoy lasers, one per state and intensity; four detectors, one per state. What the paper
-gives is *input*. Insertion losses of single components are *stated*: typical data-sheet values, for the paper gives
-none; they add up to the receiver's 1.5 dB.
+gives is *input*. Figures of single components are *stated*: typical data-sheet values (``physics.parts``), for the
+paper gives hardly any; the insertion losses add up to the receiver's 1.5 dB.
 """
 
 from __future__ import annotations
@@ -12,37 +12,31 @@ from typing import Final
 
 from qanat.physics.detectors import SINE_GATED, UP_CONVERSION
 from qanat.physics.optics import Component
+from qanat.physics.parts import analyser, attenuator, circulator, coupler, isolator, multiplexer
 from qanat.physics.system_record import PassiveReceiver, PulseSource, QKDSystem, Synchronization
 
 _METHODS: Final = "input: Nature 589, 214 (2021), Methods"
-_FIGURE: Final = "input: Nature 589, 214 (2021), Extended Data Fig. 4 has the part"
-_TYPICAL: Final = "stated parameter: a typical data-sheet value"
 
 TRANSMITTER: Final = (
-    Component("laser isolator", 0.5, f"{_TYPICAL}; Extended Data Table 1 names isolators", isolation_db=30.0),
-    Component("PMFC, joins the lasers of one basis", 3.5, f"{_FIGURE}; {_TYPICAL}: half of the light, and 0.5 dB"),
-    Component("PMFC at 45 degrees, joins the bases", 3.5, f"{_FIGURE}; {_TYPICAL}: half of the light, and 0.5 dB"),
-    Component("SMFC, one beam for testing", 3.5, f"{_FIGURE}; {_TYPICAL}: half of the light, and 0.5 dB"),
-    Component("circulator, to the grating and on", 1.5, f"{_FIGURE}; {_TYPICAL}", isolation_db=50.0),
+    isolator("laser isolator", loss_db=0.5, isolation_db=30.0, source="; Extended Data Table 1 names isolators"),
+    coupler("PMFC, joins the lasers of one basis", figure="Fig. 4"),
+    coupler("PMFC at 45 degrees, joins the bases", figure="Fig. 4"),
+    coupler("SMFC, one beam for testing", figure="Fig. 4"),
+    circulator("circulator, to the grating and on", loss_db=1.5, figure="Fig. 4"),
     Component(
         "fibre Bragg grating",
         0.5,
-        f"{_METHODS}, implementation security (10 GHz); {_TYPICAL} of the loss in reflection",
+        f"{_METHODS}, implementation security (10 GHz); stated parameter: a typical data-sheet value of the loss in "
+        "reflection",
         bandwidth_hz=10e9,
     ),
-    Component("MEMS attenuator 1", 30.0, f"{_FIGURE}; stated parameter: its setting"),
-    Component("MEMS attenuator 2", 30.0, f"{_FIGURE}; stated parameter: its setting"),
-    Component("DWDM, with the clock", 0.6, f"{_FIGURE}; {_TYPICAL}, a 100-GHz grid", bandwidth_hz=100e9),
+    attenuator("MEMS attenuator 1", loss_db=30.0, figure="Fig. 4"),
+    attenuator("MEMS attenuator 2", loss_db=30.0, figure="Fig. 4"),
+    multiplexer("DWDM, with the clock", figure="Fig. 4"),
 )
 """From a laser to the exit."""
 
-RECEIVER: Final = (
-    Component("DWDM, without the clock", 0.6, f"{_FIGURE}; {_TYPICAL}, a 100-GHz grid", bandwidth_hz=100e9),
-    Component("SMFC, chooses the basis", 0.2, f"{_FIGURE}; {_TYPICAL} of the excess loss; the split itself is no loss"),
-    Component("electric polarization controller", 0.1, f"{_FIGURE}; {_TYPICAL} of three fibre squeezers"),
-    Component("SMPBS, tells the states apart", 0.4, f"{_FIGURE}; {_TYPICAL}"),
-    Component("connectors and splices", 0.2, f"{_TYPICAL}"),
-)
+RECEIVER: Final = (multiplexer("DWDM, without the clock", figure="Fig. 4"), *analyser(figure="Fig. 4"))
 """From the fibre to a detector: 1.5 dB."""
 
 BACKBONE_625: Final = QKDSystem(

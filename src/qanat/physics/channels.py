@@ -1,7 +1,8 @@
 """What stands between two QKD modules besides fibre: multiplexers that put several pairs on one fibre, and switches.
 
 Light of other pairs that leaks into a receiver, like any light that knows nothing of Alice's pulses, adds Poissonian
-clicks to each detector: ``with_stray_light`` folds it into the odds of a dark count, which is exact.
+clicks to each detector: ``with_stray_light`` (pulses) and ``with_steady_light`` fold it into the odds of a dark count,
+which is exact, but for the hold-off of clicks that gate and window discard (see ``physics.detectors``).
 """
 
 from __future__ import annotations
@@ -112,17 +113,41 @@ most; it gives neither loss nor time."""
 
 
 def with_stray_light(system: QKDSystem, *, photons_per_pulse: float) -> QKDSystem:
-    """Return the system with unpolarized light that enters its receiver: mean photons per pulse, before its optics."""
-    if not photons_per_pulse >= 0:
+    """Return the system with unpolarized light that enters its receiver: mean photons per pulse, before its optics.
+
+    It comes when Alice's pulses come, so that a detector registers of it what it registers of them.
+    """
+    if not (math.isfinite(photons_per_pulse) and photons_per_pulse >= 0):
         raise ConfigurationError(f"{photons_per_pulse} photons per pulse", remedy="give a mean, zero or more")
-    receiver = system.receiver
-    through = photons_per_pulse * transmittance(loss_db=receiver.loss_db)
-    arms = (receiver.p_rectilinear, receiver.p_rectilinear, 1 - receiver.p_rectilinear, 1 - receiver.p_rectilinear)
-    lit = tuple(
-        _lit(detector, through * arm / 2 * eta)
-        for detector, arm, eta in zip(receiver.detectors, arms, system.counted_efficiencies, strict=True)
+    return _with_registered(system, tuple(photons_per_pulse * eta for eta in system.counted_efficiencies))
+
+
+def with_steady_light(system: QKDSystem, *, photons_per_s: float) -> QKDSystem:
+    """Return the system with unpolarized light that comes evenly in time: photons per second, before its optics.
+
+    Each detector sees of it what its gate and window let through; jitter carries as many clicks in as out.
+    """
+    if not (math.isfinite(photons_per_s) and photons_per_s >= 0):
+        raise ConfigurationError(f"{photons_per_s} photons per second", remedy="give a rate, zero or more")
+    slot_s = 1 / system.source.pulse_rate_hz
+    return _with_registered(
+        system,
+        tuple(
+            photons_per_s * each.counted_time_s(slot_s=slot_s) * each.efficiency for each in system.receiver.detectors
+        ),
     )
-    return replace(system, receiver=replace(receiver, individual=lit))
+
+
+def _with_registered(system: QKDSystem, registered: tuple[float, ...]) -> QKDSystem:
+    """The system with so many more photons per pulse at each detector, if all light went to it and none were lost."""
+    receiver = system.receiver
+    through = transmittance(loss_db=receiver.loss_db)
+    arms = (receiver.p_rectilinear, receiver.p_rectilinear, 1 - receiver.p_rectilinear, 1 - receiver.p_rectilinear)
+    one, two, three, four = (
+        _lit(detector, photons * through * arm / 2)
+        for detector, arm, photons in zip(receiver.detectors, arms, registered, strict=True)
+    )
+    return replace(system, receiver=replace(receiver, individual=(one, two, three, four)))
 
 
 def _lit(detector: SinglePhotonDetector, photons: float) -> SinglePhotonDetector:

@@ -13,24 +13,26 @@ from typing import Final
 from qanat.physics.backbone_625 import BACKBONE_625
 from qanat.physics.detectors import RECTANGULAR_GATED
 from qanat.physics.optics import Component
+from qanat.physics.parts import (
+    C_BAND_HZ,
+    analyser,
+    attenuator,
+    circulator,
+    coupler,
+    isolator,
+    multiplexer,
+    shown_in,
+)
 from qanat.physics.system_record import PassiveReceiver, PulseSource, QKDSystem
 
 _TYPICAL: Final = "stated parameter: a typical data-sheet value"
-_FIGURE_5: Final = "input: Nature 589, 214 (2021), Extended Data Fig. 5 has the part"
-_FIGURE_6: Final = "input: Nature 589, 214 (2021), Extended Data Fig. 6 has the part"
 _TAKEN_OVER: Final = "stated parameter: that of the 625-MHz system; the paper gives none for this one"
 
-_ANALYSER: Final = (
-    Component("SMFC, chooses the basis", 0.2, f"{_TYPICAL} of the excess loss; the split itself is no loss"),
-    Component("electric polarization controller", 0.1, f"{_TYPICAL} of three fibre squeezers"),
-    Component("SMPBS, tells the states apart", 0.4, _TYPICAL),
-    Component("connectors and splices", 0.2, _TYPICAL),
-    Component(
-        "what typical parts do not account for",
-        2.5,
-        "fitted: to the mean rates of Beijing and Shanghai (Nature 589, 214 (2021), Table 1), over both types, at "
-        "blocks of 10^8 bits; the paper gives no loss of the receiver (docs/decisions/0009)",
-    ),
+_UNACCOUNTED: Final = Component(
+    "what typical parts do not account for",
+    2.5,
+    "fitted: to the mean rates of Beijing and Shanghai (Nature 589, 214 (2021), Table 1), over both types, at blocks "
+    "of 10^8 bits; the paper gives no loss of the receiver (docs/decisions/0009)",
 )
 
 METRO_40_I: Final = QKDSystem(
@@ -43,20 +45,23 @@ METRO_40_I: Final = QKDSystem(
         pulse_width_s=70e-12,
         modulation="four lasers, one per state; the decoy by the drive current of the same laser",
         optics=(
-            Component("laser isolator", 0.5, f"{_TYPICAL}; Extended Data Table 1 names isolators", isolation_db=30.0),
-            Component("PMFC, joins the lasers of one basis", 3.5, f"{_FIGURE_5}; {_TYPICAL}"),
-            Component("PMFC at 45 degrees, joins the bases", 3.5, f"{_FIGURE_5}; {_TYPICAL}"),
-            Component("SMFC, one beam for testing", 3.5, f"{_FIGURE_5}; {_TYPICAL}"),
-            Component("variable optical attenuator", 40.0, f"{_FIGURE_5}; stated parameter: its setting"),
-            Component("circulator, transmitter to fibre", 0.8, f"{_FIGURE_5}; {_TYPICAL}", isolation_db=50.0),
-            Component("DWDM, with the clock", 0.6, f"{_FIGURE_5}; {_TYPICAL}", bandwidth_hz=100e9),
+            isolator(
+                "laser isolator", loss_db=0.5, isolation_db=30.0, source="; Extended Data Table 1 names isolators"
+            ),
+            coupler("PMFC, joins the lasers of one basis", figure="Fig. 5"),
+            coupler("PMFC at 45 degrees, joins the bases", figure="Fig. 5"),
+            coupler("SMFC, one beam for testing", figure="Fig. 5"),
+            attenuator("variable optical attenuator", loss_db=40.0, figure="Fig. 5"),
+            circulator("circulator, transmitter to fibre", loss_db=0.8, figure="Fig. 5"),
+            multiplexer("DWDM, with the clock", figure="Fig. 5"),
         ),
     ),
     receiver=PassiveReceiver(
         optics=(
-            Component("DWDM, without the clock", 0.6, f"{_FIGURE_5}; {_TYPICAL}", bandwidth_hz=100e9),
-            Component("circulator, fibre to receiver", 0.8, f"{_FIGURE_5}; {_TYPICAL}", isolation_db=50.0),
-            *_ANALYSER,
+            multiplexer("DWDM, without the clock", figure="Fig. 5"),
+            circulator("circulator, fibre to receiver", loss_db=0.8, figure="Fig. 5"),
+            *analyser(figure="Fig. 5"),
+            _UNACCOUNTED,
         ),
         optical_error=BACKBONE_625.receiver.optical_error,
         p_rectilinear=0.5,
@@ -79,23 +84,31 @@ METRO_40_II: Final = replace(
         METRO_40_I.source,
         modulation="one laser; decoy by an intensity modulator, states by a phase modulator in a Sagnac loop",
         optics=(
-            Component("laser isolator, two stages", 1.0, _TYPICAL, isolation_db=60.0),
-            Component("intensity modulator", 4.0, f"{_FIGURE_6}; {_TYPICAL}"),
-            Component("Sagnac loop: PCIR and phase modulator", 6.0, f"{_FIGURE_6}; {_TYPICAL}", isolation_db=50.0),
-            Component("isolator behind the modulators", 0.6, _TYPICAL, isolation_db=30.0),
-            Component("variable optical attenuator", 40.0, f"{_FIGURE_6}; stated parameter: its setting"),
-            Component("circulator, transmitter to fibre", 0.8, f"{_FIGURE_6}; {_TYPICAL}", isolation_db=50.0),
-            Component("DWDM 1", 0.6, f"{_FIGURE_6}; {_TYPICAL}", bandwidth_hz=100e9),
-            Component("DWDM 2", 0.6, f"{_FIGURE_6}; {_TYPICAL}", bandwidth_hz=100e9),
+            isolator("laser isolator, two stages", loss_db=1.0, isolation_db=60.0),
+            Component("intensity modulator", 4.0, shown_in("Fig. 6", f"{_TYPICAL} of loss"), bandwidth_hz=C_BAND_HZ),
+            Component(
+                "Sagnac loop: PCIR and phase modulator",
+                6.0,
+                shown_in("Fig. 6", f"{_TYPICAL} of loss, the circulator's isolation and its splitter's extinction"),
+                isolation_db=50.0,
+                bandwidth_hz=C_BAND_HZ,
+                port_isolation_db=25.0,
+            ),
+            isolator("isolator behind the modulators", loss_db=0.6, isolation_db=30.0),
+            attenuator("variable optical attenuator", loss_db=40.0, figure="Fig. 6"),
+            circulator("circulator, transmitter to fibre", loss_db=0.8, figure="Fig. 6"),
+            multiplexer("DWDM 1", figure="Fig. 6"),
+            multiplexer("DWDM 2", figure="Fig. 6"),
         ),
     ),
     receiver=replace(
         METRO_40_I.receiver,
         optics=(
-            Component("DWDM 2", 0.6, f"{_FIGURE_6}; {_TYPICAL}", bandwidth_hz=100e9),
-            Component("DWDM 1", 0.6, f"{_FIGURE_6}; {_TYPICAL}", bandwidth_hz=100e9),
-            Component("circulator, fibre to receiver", 0.8, f"{_FIGURE_6}; {_TYPICAL}", isolation_db=50.0),
-            *_ANALYSER,
+            multiplexer("DWDM 2", figure="Fig. 6"),
+            multiplexer("DWDM 1", figure="Fig. 6"),
+            circulator("circulator, fibre to receiver", loss_db=0.8, figure="Fig. 6"),
+            *analyser(figure="Fig. 6"),
+            _UNACCOUNTED,
         ),
     ),
     provenance={

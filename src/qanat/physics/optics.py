@@ -22,8 +22,10 @@ class Component:
     """One optical component.
 
     insertion_loss_db: for light on its way forwards, without what a splitter sends elsewhere on purpose. isolation_db:
-    loss of light that comes backwards; None where it is that of light forwards. bandwidth_hz: of what it lets through;
-    None where it has no say. provenance: where the figures are from.
+    loss of light that comes backwards; None where it is that of light forwards. port_isolation_db: loss of light on a
+    way that it should not take, None where there is none: from input to input of a coupler (its directivity), into the
+    wrong arm of a polarizing beam splitter (its extinction), from a neighbouring channel of a multiplexer.
+    bandwidth_hz: of what it lets through; None where it has no say. provenance: where the figures are from.
     """
 
     name: str
@@ -31,9 +33,10 @@ class Component:
     provenance: str
     isolation_db: float | None = None
     bandwidth_hz: float | None = None
+    port_isolation_db: float | None = None
 
     def __post_init__(self) -> None:
-        losses = [self.insertion_loss_db, self.backward_loss_db]
+        losses = [self.insertion_loss_db, self.backward_loss_db, self.port_isolation_db or 0.0]
         if not all(math.isfinite(loss) and loss >= 0 for loss in losses):
             raise ConfigurationError(
                 f"{self.name}: losses are {losses} dB",
@@ -63,6 +66,11 @@ def chain_isolation_db(chain: Sequence[Component]) -> float:
 def round_trip_db(chain: Sequence[Component]) -> float:
     """Return the loss of light that comes in at the chain's end, turns round at its start and leaves again (dB)."""
     return round(chain_isolation_db(chain) + chain_loss_db(chain), DIGITS_DB)
+
+
+def chain_bandwidth_hz(chain: Sequence[Component]) -> float | None:
+    """Return the bandwidth of the narrowest component of a chain (Hz); None where no component has one."""
+    return min((one.bandwidth_hz for one in chain if one.bandwidth_hz is not None), default=None)
 
 
 def bandwidth_nm(*, bandwidth_hz: float, wavelength_nm: float) -> float:

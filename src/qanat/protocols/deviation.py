@@ -53,10 +53,16 @@ class Method(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """The allowance for chance: each of the proof's error terms fails with odds ``eps_term``."""
+    """The allowance for chance: each of the proof's error terms fails with odds ``eps_term``.
+
+    sampling_power: the term for random sampling, and the fewest errors it is used from, are asked for
+    ``eps_term ** sampling_power``. Published lengths have 1; keys are made with 2: where a bound on the phase errors
+    fails with odds p, the state lies within a purified distance of sqrt(p) of one for which it holds.
+    """
 
     eps_term: float
     method: Method = Method.HOEFFDING
+    sampling_power: float = 1.0
 
     def hoeffding(self, num_trials: Quantity) -> Any:
         """How far a sum of ``num_trials`` independent 0 or 1 (or a sample without replacement) strays, one-sided."""
@@ -120,7 +126,7 @@ class Deviation:
             return 0.0 * spread
         size = (num_key + np.asarray(num_test)) / (num_key * np.asarray(num_test))
         safe = np.where(spread > 0, spread, 0.25)
-        bits = np.log2(np.maximum(1.0, size / safe / self.eps_term**2))
+        bits = np.log2(np.maximum(1.0, size / safe / self.eps_term ** (2 * self.sampling_power)))
         return np.sqrt(size * spread / math.log(2) * bits)
 
     def min_errors(self) -> float:
@@ -129,7 +135,7 @@ class Deviation:
         It is a normal approximation, and allows too little when almost no error was seen: none among n test events
         still leaves about log2(1/eps) errors in as many key events.
         """
-        return 0.0 if self.method is Method.NONE else math.log2(1 / self.eps_term)
+        return 0.0 if self.method is Method.NONE else self.sampling_power * math.log2(1 / self.eps_term)
 
     @property
     def _log_odds(self) -> float:

@@ -55,13 +55,15 @@ NUM_ERROR_TERMS_PLAIN: Final = 21
 NUM_ERROR_TERMS: Final = NUM_ERROR_TERMS_PLAIN + 4
 """The same with two random samples (signal, undisclosed) of two kinds of events (vacuum, one-photon)."""
 
+SAMPLING_POWER: Final = 2.0
+"""Keys ask the term for random sampling for the square of its epsilon: ``Deviation.sampling_power`` says why."""
 
-MIN_KEY_SHARE: Final = 0.4
+MIN_KEY_SHARE: Final = 0.6
 """The fewest one-photon key events per one-photon test event for which ``Deviation.random_sampling`` is used.
 
 It is a normal approximation. Against exact hypergeometric tails it allows enough from this share on, for ``eps_sec``
-from 1e-15 to 1e-5 (at 1e-9 from 0.3 on); below, a small key sample has a longer tail than the approximation has, and
-the bound would be too low. Until an exact tail takes its place, such a basis gives no key from one-photon events.
+from 1e-15 to 1e-5; below, a small key sample has a longer tail than the approximation has, and the bound would be too
+low. Until an exact tail takes its place, such a basis gives no key from one-photon events.
 """
 
 
@@ -126,7 +128,7 @@ def both_bases(
     if np.any(np.asarray(leaked_bits) < 0):
         raise ValueError(f"leaked_bits must be zero or more, got {leaked_bits}")
     eps_basis = security.eps_sec / 2
-    deviation = Deviation(eps_basis / NUM_ERROR_TERMS, method)
+    deviation = Deviation(eps_basis / NUM_ERROR_TERMS, method, SAMPLING_POWER)
     by_basis = (counts.rectilinear, counts.diagonal)
     bounds = tuple(basis_bounds(basis, protocol, deviation, phase_errors=phase_errors) for basis in by_basis)
     vacuum = [in_key(bounds[b].vacuum_lower, 0, by_basis[b], protocol, deviation) for b in (0, 1)]

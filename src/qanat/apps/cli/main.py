@@ -13,6 +13,7 @@ import typer
 
 from qanat import __version__
 from qanat.adapters.machine_faults import MachineFault, machine_fault
+from qanat.apps.cli.light_commands import add_light_commands
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
@@ -348,6 +349,9 @@ def characterize(
         return run_characterize(detector, seed=seed, as_json=json)
 
     _end_with(command)
+
+
+add_light_commands(app, _end_with)
 
 
 if __name__ == "__main__":
