@@ -171,6 +171,36 @@ def test_the_modified_hash_refuses_what_does_not_fit() -> None:
             toeplitz.modified_toeplitz_hash(key, seed, num_key_bits=8, num_output_bits=num_output_bits)
 
 
+def test_over_all_seeds_every_hash_of_a_key_is_equally_likely() -> None:
+    """Universal_2 and more (Krawczyk, CRYPTO '94): 5 key bits, 2 output bits, all 64 seeds."""
+    for key in range(1, 32):
+        hashes = [
+            toeplitz.toeplitz_hash(bytes([key]), bytes([seed]), num_key_bits=5, num_output_bits=2) for seed in range(64)
+        ]
+        assert [hashes.count(bytes([output])) for output in range(4)] == [16] * 4
+
+
+def test_the_modified_hash_is_universal_and_dual_universal() -> None:
+    """5 key bits, 2 output bits, all 16 seeds.
+
+    A key that is not zero is hashed to zero by at most 16 / 2^2 of them, and lies in the span of the matrix's rows for
+    at most 16 / 2^(5 - 2).
+    """
+    zeros, spanned = [0] * 32, [0] * 32
+    for seed in range(16):
+        hashes = [
+            toeplitz.modified_toeplitz_hash(bytes([key]), bytes([seed]), num_key_bits=5, num_output_bits=2)[0]
+            for key in range(32)
+        ]
+        rows = [sum((hashes[1 << j] >> i & 1) << j for j in range(5)) for i in range(2)]
+        for member in (rows[0], rows[1], rows[0] ^ rows[1]):
+            spanned[member] += 1
+        for key, output in enumerate(hashes):
+            zeros[key] += output == 0
+    assert max(zeros[1:]) == 4
+    assert max(spanned[1:]) == 2
+
+
 COUNT_COMPILED = """
 import json
 from qanat.kernels import additive_transform, carryless, toeplitz
