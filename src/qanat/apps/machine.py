@@ -26,8 +26,10 @@ def cpu_flags() -> frozenset[str]:
 
 
 def cpu_tier() -> str:
-    """Return which kernels' instructions this CPU offers: the carry-less multiply of 512 or 128 bit, or none."""
+    """Return which kernels' instructions this CPU offers: products of bytes or carry-less multiply, or none."""
     flags = cpu_flags()
+    if {"gfni", "avx512f", "avx512bw"} <= flags:
+        return "512-bit products of bytes in GF(2^8)"
     if {"vpclmulqdq", "avx512f"} <= flags:
         return "512-bit carry-less multiply"
     return "128-bit carry-less multiply" if "pclmulqdq" in flags else "no carry-less multiply"
