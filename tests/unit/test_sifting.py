@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from types import FunctionType
+
 import numpy as np
 import pytest
+from numba import njit
 
 from distillation_support import ArrayLink, SeededEntropy
 from qanat.ground.errors import FrameError
+from qanat.kernels import bit_selection
+from qanat.kernels import sifting as kernel
 from qanat.kernels.reference import sifting as plain
-from qanat.postprocessing.records import Detections
+from qanat.postprocessing import sifting
+from qanat.postprocessing.records import Detections, Preparations
 from qanat.postprocessing.sifting import (
     SiftedKey,
     SiftedMessage,
+    choose_signal,
     cut_detections,
     decode_slots,
     encode_slots,
@@ -76,10 +83,102 @@ def sift_chunk(
     bases = np.append(np.packbits(seen.bases, bitorder="little"), np.uint8(0))
     message, mine = alice.sift(prepared, bases, p_disclosed=p_disclosed, entropy=SeededEntropy(4))
     theirs, told = bob.read_sifted(message, seen)
-    assert mine.cells.tolist() == theirs.cells.tolist()
+    assert mine.num_events == theirs.num_events
+    assert (mine.planes[1:, : theirs.planes.shape[1]] == theirs.planes[1:]).all()
     alice.compare(mine, np.frombuffer(bytearray(theirs.packed() + b"\0"), np.uint8))
     bob.compare(theirs, told)
     return seen, alice, bob, message
+
+
+def bits_of(plane: np.ndarray) -> list[int]:
+    bits: list[int] = np.unpackbits(plane.view(np.uint8), bitorder="little").tolist()
+    return bits
+
+
+@pytest.mark.parametrize("num_events", [0, 1, 63, 64, 65, 127, 128, 129, 1000])
+@pytest.mark.parametrize("num_key_bits", [0, 1, 20, 2**20])
+def test_the_kernels_of_both_parties_sort_any_number_of_events_like_the_twin(
+    num_events: int, num_key_bits: int
+) -> None:
+    draw = np.random.default_rng(num_events)
+    bases, bits, peer_bases = (draw.integers(0, 2, num_events, dtype=np.uint8) for _ in range(3))
+    intensities = draw.choice(3, num_events, p=(0.6, 0.3, 0.1)).astype(np.uint8)
+    alice, bob = SiftedKey(max_bits=num_key_bits), SiftedKey(max_bits=num_key_bits)
+    peer_plane = np.append(np.packbits(peer_bases, bitorder="little"), np.uint8(0))
+    message, mine = alice.sift(
+        Preparations(bases, bits, intensities), peer_plane, p_disclosed=0.3, entropy=SeededEntropy(7)
+    )
+    num_signal = int(((bases == peer_bases) & (intensities == SIGNAL)).sum())
+    chosen = bits_of(choose_signal(num_signal, p_disclosed=0.3, entropy=SeededEntropy(7)))
+    columns = (bases.tolist(), bits.tolist(), intensities.tolist(), peer_bases.tolist())
+    planes = plain.sift_events(*columns, chosen, key_room=num_key_bits)
+    sections = (planes.matches, planes.signals, planes.decoys, planes.chosen, planes.told_bits)
+    assert message.body == b"".join(
+        np.packbits(np.array(section, np.uint8), bitorder="little").tobytes() for section in sections
+    )
+    slots = np.arange(num_events, dtype=np.uint64)
+    told, theirs = bob.read_sifted(message, Detections(0, num_events + 1, slots, peer_bases, bits))
+    bob.compare(told, theirs)
+    assert told.packed() == mine.packed()
+    assert not bob.told_errors.any()
+    assert bob.told.ravel().tolist() == np.bincount(planes.told_cells, minlength=6).tolist()
+    assert alice.clicks.ravel().tolist() == bob.clicks.ravel().tolist() == planes.clicks
+    assert alice.num_bits == bob.num_bits == len(planes.key_bits)
+    assert alice.packed() == bob.packed()
+
+
+@pytest.mark.parametrize("p_disclosed", [0.0, 0.001, 0.1, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("num_events", [0, 1, 64, 65, 3000])
+def test_events_are_chosen_by_gaps_like_the_twins(p_disclosed: float, num_events: int) -> None:
+    survival, guide = sifting._gap_law(p_disclosed)
+    draws = np.random.default_rng(1).integers(0, 2**32, num_events + 2, dtype=np.uint32)
+    draws[:2] = 0, 2**32 - 1
+    draws.flags.writeable = False
+    chosen = np.zeros(num_events // 64 + 2, np.uint64)
+    reached = kernel.choose(draws, survival, guide, 0, num_events, chosen)
+    expected = plain.choose(draws.tolist(), survival.tolist(), num_events=num_events)
+    assert reached == len(expected)
+    assert bits_of(chosen)[: len(expected)] == expected
+    assert not any(bits_of(chosen)[len(expected) :])
+
+
+def test_every_event_is_chosen_with_the_same_odds_whatever_was_chosen_before() -> None:
+    """Of 400,000 events at 0.1: the share, the share right after a chosen one, and after 30 that were not; 5 sigma."""
+    size = 400_000
+    chosen = np.array(bits_of(choose_signal(size, p_disclosed=0.1, entropy=SeededEntropy(9)))[:size])
+    places = np.nonzero(chosen)[0]
+    assert abs(places.size - 0.1 * size) < 5 * (size * 0.09) ** 0.5
+    gaps = np.diff(places) - 1
+    for least in (0, 5, 18, 19, 30):
+        reached = int((gaps >= least).sum())
+        assert abs(int((gaps == least).sum()) - 0.1 * reached) < 5 * (reached * 0.09) ** 0.5
+
+
+@pytest.mark.parametrize(("p_disclosed", "share"), [(0.0, 0), (1.0, 1)])
+def test_nothing_and_everything_may_be_disclosed(p_disclosed: float, share: int) -> None:
+    chosen = bits_of(choose_signal(1000, p_disclosed=p_disclosed, entropy=SeededEntropy(1)))
+    assert sum(chosen) == 1000 * share
+
+
+def test_the_loops_do_the_same_without_the_instructions() -> None:
+    link = ArrayLink(seed=8, qber=0.05, events=2001)
+    seen, prepared = link.next_chunk(), link.prepared[0]
+    results = []
+    for compress, expand in (
+        (bit_selection.compress, bit_selection.expand),
+        (bit_selection.compress_by_loop, bit_selection.expand_by_loop),
+    ):
+        scope = {**vars(kernel), "compress": compress, "expand": expand}
+        for name in ("_sort", "sift_events"):
+            scope[name] = njit(FunctionType(vars(kernel)[name].py_func.__code__, scope))
+        planes, told, key = (np.zeros((rows, 40), np.uint64) for rows in (3, 4, 2))
+        columns = (prepared.bases, prepared.bits, prepared.intensities == 0, prepared.intensities == 1, seen.bases)
+        packed = [sifting._packed(column) for column in columns]
+        chosen = choose_signal(2001, p_disclosed=0.1, entropy=SeededEntropy(1))
+        ends = scope["sift_events"](seen.slots.size, *packed, chosen, *planes, told, key, 0, 700, np.zeros(6, np.int64))
+        results.append((ends, planes.tobytes(), told.tobytes(), key.tobytes()))
+    assert results[0] == results[1]
+    assert results[0][0][-1] == 700
 
 
 @pytest.mark.parametrize("max_key_bits", [2**20, 300])
@@ -87,9 +186,10 @@ def test_the_kernel_sorts_events_like_its_twin(max_key_bits: int) -> None:
     link = ArrayLink(seed=8, qber=0.05, events=2001)
     seen, alice, bob, message = sift_chunk(link, max_key_bits=max_key_bits)
     prepared = link.prepared[0]
-    draws = np.frombuffer(SeededEntropy(4).public_bytes(2 * seen.slots.size), "<u2").tolist()
     columns = (prepared.bases, prepared.bits, prepared.intensities, seen.bases)
-    planes = plain.sift_events(*(c.tolist() for c in columns), draws, round(0.1 * 2**16), key_room=max_key_bits)
+    num_signal = int(((prepared.bases == seen.bases) & (prepared.intensities == SIGNAL)).sum())
+    chosen = bits_of(choose_signal(num_signal, p_disclosed=0.1, entropy=SeededEntropy(4)))[:num_signal]
+    planes = plain.sift_events(*(c.tolist() for c in columns), chosen, key_room=max_key_bits)
     sections = (planes.matches, planes.signals, planes.decoys, planes.chosen, planes.told_bits)
     expected = b"".join(np.packbits(np.array(bits, np.uint8), bitorder="little").tobytes() for bits in sections)
     assert message.body == expected
@@ -175,6 +275,6 @@ def test_more_key_than_wanted_is_refused() -> None:
 
 def test_wiped_bits_are_gone() -> None:
     _, alice, _, _ = sift_chunk(ArrayLink(seed=6, qber=0.0))
-    assert any(alice._bits)
+    assert alice._key[0].any()
     alice.wipe()
-    assert not any(alice._bits)
+    assert not alice._key[0].any()

@@ -1,15 +1,13 @@
-"""Sifting's inner loops: gaps between detections, and events sorted into packed strings without a branch per event.
+"""Sifting's inner loops: gaps between detections, and events sorted into packed strings, 64 at a time.
 
-A *plane* is a packed string of bits, lowest first. For n detections, of which some have equal bases (matched), of
-which some are signal:
+A *plane* is a packed string of bits, lowest first, in words (uint64) with at least one spare word at the end; what lies
+beyond its bits is zero. Of n detections some have equal bases (matched), and of these some are signal:
 
-    matches   one bit per detection            told_bits   one bit per disclosed event (decoy, vacuum, chosen signal)
-    signals   one bit per matched event        told_cells  a byte per disclosed event: 3 * basis + intensity
-    decoys    one bit per matched event        key_bits    one bit per undisclosed signal event, appended
-              that is no signal                key_bases   the same events' bases, appended
-    chosen    one bit per signal event
-
-Every plane has a spare byte at its end. Appended planes are zero from where the writing starts.
+    matches   one bit per detection            told: four planes of one bit per disclosed event (decoy, vacuum,
+    signals   one bit per matched event              chosen signal): its bit, its basis, is it signal, is it decoy
+    decoys    one bit per matched event        key:  two planes of one bit per undisclosed signal event, appended:
+              that is no signal                      its bit, its basis
+    chosen    one bit per signal event         clicks: events counted by cell, ``3 * basis + intensity``
 """
 
 from __future__ import annotations
@@ -17,115 +15,193 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from qanat.kernels.bit_selection import compress, expand
+from qanat.kernels.bitarrays import popcount
+
 NUM_CELLS = 6
+BIT, BASIS, IS_SIGNAL, IS_DECOY = range(4)
+"""Rows of ``told``; the first two are those of ``key``."""
+GUIDE_BITS = 8
+DRAW_BITS = 32
+
+_ALL, _ONE = np.uint64(2**64 - 1), np.uint64(1)
 
 
 @njit(cache=True, nogil=True)
 def widest_gap(slots: np.ndarray, first_slot: int) -> int:
     """Return the largest gap between slots (uint64, increasing), the first counted from ``first_slot``; 0 for none."""
     widest = np.uint64(0)
-    last = np.uint64(first_slot)
-    for slot in slots:
-        widest = max(widest, slot - last)
-        last = slot
-    return int(widest)
+    if slots.size:
+        widest = slots[0] - np.uint64(first_slot)
+    for i in range(1, slots.size):
+        widest = max(widest, slots[i] - slots[i - 1])
+    return widest  # type: ignore[return-value] - an int outside
 
 
 @njit(cache=True, nogil=True)
-def pack_gaps(slots: np.ndarray, first_slot: int, width: int, body: np.ndarray) -> None:
-    """Write gaps as little-endian numbers of ``width`` bytes into ``body`` (uint8, shape (slots.size * width,))."""
-    last = np.uint64(first_slot)
-    for i in range(slots.size):
-        gap = slots[i] - last
-        last = slots[i]
-        for byte in range(width):
-            body[i * width + byte] = np.uint8((gap >> np.uint64(8 * byte)) & np.uint64(255))
+def gaps_as_numbers(slots: np.ndarray, first_slot: int, numbers: np.ndarray) -> None:
+    """Write gaps into ``numbers``: unsigned integers of any width that holds them, shape of ``slots``."""
+    if slots.size:
+        numbers[0] = slots[0] - np.uint64(first_slot)
+    for i in range(1, slots.size):
+        numbers[i] = slots[i] - slots[i - 1]
 
 
 @njit(cache=True, nogil=True)
-def unpack_gaps(body: np.ndarray, width: int, first_slot: int, num_slots: int, slots: np.ndarray) -> bool:
-    """Undo ``pack_gaps``; return whether slots increase strictly and stay below ``first_slot + num_slots``."""
+def slots_of_numbers(numbers: np.ndarray, first_slot: int, num_slots: int, slots: np.ndarray) -> bool:
+    """Undo ``gaps_as_numbers``; return whether slots increase strictly and stay below ``first_slot + num_slots``.
+
+    Fewer than 2^23 gaps of less than 2^40 each, so that no sum overflows.
+    """
     offset = np.uint64(0)
-    for i in range(slots.size):
-        gap = np.uint64(0)
-        for byte in range(width):
-            gap |= np.uint64(body[i * width + byte]) << np.uint64(8 * byte)
-        offset += gap
-        if offset >= np.uint64(num_slots) or (i > 0 and gap == np.uint64(0)):
-            return False
+    is_repeated = False
+    for i in range(numbers.size):
+        offset += np.uint64(numbers[i])
+        is_repeated |= (numbers[i] == 0) & (i > 0)
         slots[i] = np.uint64(first_slot) + offset
-    return True
+    return not is_repeated and (numbers.size == 0 or offset < np.uint64(num_slots))
+
+
+@njit(cache=True, nogil=True)
+def choose(
+    draws: np.ndarray, survival: np.ndarray, guide: np.ndarray, place: int, stop: int, chosen: np.ndarray
+) -> int:
+    """Choose events at random from ``place`` on, by the gaps between them; return the place reached.
+
+    draws: uint32, uniform, one per gap. survival: uint64, shape (g + 1,): ``survival[k] / 2^DRAW_BITS`` is the
+    probability that k events in a row are not chosen. A draw below the last entry passes over g events and chooses
+    none. guide: uint8, shape (2^GUIDE_BITS,): for the high bits of a draw, a number of events that surely are passed.
+    chosen: a plane, filled up to ``stop`` at most.
+    """
+    longest = survival.size - 1
+    for i in range(draws.size):
+        if place >= stop:
+            break
+        draw = np.uint64(draws[i])
+        gap = int(guide[draw >> np.uint64(DRAW_BITS - GUIDE_BITS)])
+        while gap < longest and draw < survival[gap + 1]:
+            gap += 1
+        place += gap
+        if gap < longest:
+            if place < stop:
+                chosen[place >> 6] |= _ONE << np.uint64(place & 63)
+            place += 1
+    return min(place, stop)
+
+
+@njit(cache=True, nogil=True)
+def count_matched(bases: np.ndarray, peer_bases: np.ndarray, signals: np.ndarray) -> int:
+    """Return how many signal events have equal bases. All planes; ``signals`` is zero beyond the events."""
+    total = np.uint64(0)
+    for w in range(signals.size):
+        total += popcount(signals[w] & ~(bases[w] ^ peer_bases[w]))
+    return int(total)
+
+
+@njit(cache=True, nogil=True)
+def _append(plane, place, bits):  # type: ignore[no-untyped-def]
+    """Write a word of bits into a plane from ``place`` on; bits beyond those meant must be zero."""
+    plane[place >> 6] |= bits << np.uint64(place & 63)
+    plane[(place >> 6) + 1] |= (bits >> _ONE) >> np.uint64(63 - (place & 63))
+
+
+@njit(cache=True, nogil=True)
+def _word_at(plane, place):  # type: ignore[no-untyped-def]
+    """Return 64 bits of a plane from ``place`` on."""
+    low = plane[place >> 6] >> np.uint64(place & 63)
+    return low | ((plane[(place >> 6) + 1] << _ONE) << np.uint64(63 - (place & 63)))
+
+
+@njit(cache=True, nogil=True)
+def _sort(bits, bases, match, signal, decoy, chosen, told, num_told, key, num_key, clicks):  # type: ignore[no-untyped-def]
+    """Append 64 events to what is told and to the key, and count them; the masks lie within each other."""
+    is_told = (match ^ signal) | chosen
+    is_key = signal ^ chosen
+    _append(told[BIT], num_told, compress(bits, is_told))
+    _append(told[BASIS], num_told, compress(bases, is_told))
+    _append(told[IS_SIGNAL], num_told, compress(signal, is_told))
+    _append(told[IS_DECOY], num_told, compress(decoy, is_told))
+    _append(key[BIT], num_key, compress(bits, is_key))
+    _append(key[BASIS], num_key, compress(bases, is_key))
+    _count(bases, match, signal, decoy, clicks)
+
+
+@njit(cache=True, nogil=True)
+def _count(bases, events, signal, decoy, counts):  # type: ignore[no-untyped-def]
+    """Add up those of 64 events that ``events`` selects, cell by cell."""
+    for basis in range(2):
+        own = events & (bases if basis else ~bases)
+        counts[3 * basis] += popcount(own & signal)
+        counts[3 * basis + 1] += popcount(own & decoy)
+        counts[3 * basis + 2] += popcount(own & ~(signal | decoy))
 
 
 @njit(cache=True, nogil=True)
 def sift_events(
+    num_events: int,
     bases: np.ndarray,
     bits: np.ndarray,
-    intensities: np.ndarray,
+    is_signal: np.ndarray,
+    is_decoy: np.ndarray,
     peer_bases: np.ndarray,
-    draws: np.ndarray,
-    threshold: int,
+    chosen: np.ndarray,
     matches: np.ndarray,
     signals: np.ndarray,
     decoys: np.ndarray,
-    chosen: np.ndarray,
-    told_bits: np.ndarray,
-    told_cells: np.ndarray,
-    key_bits: np.ndarray,
-    key_bases: np.ndarray,
+    told: np.ndarray,
+    key: np.ndarray,
     key_start: int,
     key_stop: int,
     clicks: np.ndarray,
 ) -> tuple[int, int, int, int, int]:
-    """Alice's part: compare bases, disclose the signal events whose draw is below ``threshold``, fill the planes.
+    """Alice's part: compare bases, disclose what is not signal and the signal that ``chosen`` says, fill the planes.
 
-    bases, bits, intensities: uint8, shape (n,), hers. peer_bases: a plane. draws: uint16, one per matched event.
-    clicks: int64, shape (NUM_CELLS + 1,), added to; the last is for what does not match.
+    bases, bits, is_signal, is_decoy: planes of hers, a bit per event. peer_bases: a plane. chosen: a bit per matched
+    signal event. matches, signals, decoys, told: zeros, filled. key: filled from ``key_start`` on, zero there.
+    clicks: int64, shape (NUM_CELLS,), added to.
     Stops when the key reaches ``key_stop``. Returns the numbers of detections used, of matched, signal and told
     events, and the end of the key.
     """
-    matched = signal = told = used = 0
-    key = key_start
-    for i in range(bases.size):
-        if key == key_stop:
+    num_matched = num_signal = num_told = used = 0
+    num_key = key_start
+    for w in range((num_events + 63) >> 6):
+        if num_key == key_stop:
             break
-        used += 1
-        basis, intensity, bit = int(bases[i]), int(intensities[i]), int(bits[i])
-        match = 1 ^ basis ^ (int(peer_bases[i >> 3]) >> (i & 7) & 1)
-        is_signal = int(intensity == 0) & match
-        is_other = match ^ is_signal
-        is_chosen = is_signal & int(int(draws[matched]) < threshold)
-        is_told, is_key = is_other | is_chosen, is_signal ^ is_chosen
-        other = matched - signal
-        matches[i >> 3] |= np.uint8(match << (i & 7))
-        signals[matched >> 3] |= np.uint8(is_signal << (matched & 7))
-        decoys[other >> 3] |= np.uint8((int(intensity == 1) & is_other) << (other & 7))
-        chosen[signal >> 3] |= np.uint8(is_chosen << (signal & 7))
-        told_bits[told >> 3] |= np.uint8((bit & is_told) << (told & 7))
-        told_cells[told] = 3 * basis + intensity
-        key_bits[key >> 3] |= np.uint8((bit & is_key) << (key & 7))
-        key_bases[key >> 3] |= np.uint8((basis & is_key) << (key & 7))
-        clicks[(3 * basis + intensity) * match + NUM_CELLS * (1 - match)] += 1
-        matched += match
-        signal += is_signal
-        told += is_told
-        key += is_key
-    return used, matched, signal, told, key
+        size = min(64, num_events - 64 * w)
+        match = ~(bases[w] ^ peer_bases[w]) & (_ALL >> np.uint64(64 - size))
+        told_signal = expand(_word_at(chosen, num_signal), is_signal[w] & match)
+        is_key = (is_signal[w] & match) ^ told_signal
+        room = key_stop - num_key
+        if popcount(is_key) >= np.uint64(room):
+            last = expand(_ONE << np.uint64(room - 1), is_key)
+            size = 64 if last >> np.uint64(63) else int(popcount(last - _ONE)) + 1
+            match &= _ALL >> np.uint64(64 - size)
+        signal = is_signal[w] & match
+        decoy = is_decoy[w] & (match ^ signal)
+        told_signal &= match
+        matches[w] = match
+        _append(signals, num_matched, compress(signal, match))
+        _append(decoys, num_matched - num_signal, compress(decoy, match ^ signal))
+        _sort(bits[w], bases[w], match, signal, decoy, told_signal, told, num_told, key, num_key, clicks)
+        used += size
+        num_matched += int(popcount(match))
+        num_signal += int(popcount(signal))
+        num_told += int(popcount((match ^ signal) | told_signal))
+        num_key += int(popcount(signal ^ told_signal))
+    return used, num_matched, num_signal, num_told, num_key
 
 
 @njit(cache=True, nogil=True)
 def read_events(
+    num_used: int,
     bases: np.ndarray,
     bits: np.ndarray,
-    used: int,
     matches: np.ndarray,
     signals: np.ndarray,
     decoys: np.ndarray,
     chosen: np.ndarray,
-    told_bits: np.ndarray,
-    told_cells: np.ndarray,
-    key_bits: np.ndarray,
-    key_bases: np.ndarray,
+    told: np.ndarray,
+    key: np.ndarray,
     key_start: int,
     clicks: np.ndarray,
 ) -> int:
@@ -133,32 +209,29 @@ def read_events(
 
     The planes must agree with each other in their numbers of events, and the key must have room.
     """
-    matched = signal = told = 0
-    key = key_start
-    for i in range(used):
-        basis, bit = int(bases[i]), int(bits[i])
-        match = int(matches[i >> 3]) >> (i & 7) & 1
-        other = matched - signal
-        is_signal = int(signals[matched >> 3]) >> (matched & 7) & match
-        is_other = match ^ is_signal
-        is_decoy = int(decoys[other >> 3]) >> (other & 7) & is_other
-        is_chosen = int(chosen[signal >> 3]) >> (signal & 7) & is_signal
-        is_told, is_key = is_other | is_chosen, is_signal ^ is_chosen
-        cell = 3 * basis + 2 * is_other - is_decoy
-        told_bits[told >> 3] |= np.uint8((bit & is_told) << (told & 7))
-        told_cells[told] = cell
-        key_bits[key >> 3] |= np.uint8((bit & is_key) << (key & 7))
-        key_bases[key >> 3] |= np.uint8((basis & is_key) << (key & 7))
-        clicks[cell * match + NUM_CELLS * (1 - match)] += 1
-        matched += match
-        signal += is_signal
-        told += is_told
-        key += is_key
-    return key
+    num_matched = num_signal = num_told = 0
+    num_key = key_start
+    for w in range((num_used + 63) >> 6):
+        match = matches[w]
+        signal = expand(_word_at(signals, num_matched), match)
+        decoy = expand(_word_at(decoys, num_matched - num_signal), match ^ signal)
+        told_signal = expand(_word_at(chosen, num_signal), signal)
+        _sort(bits[w], bases[w], match, signal, decoy, told_signal, told, num_told, key, num_key, clicks)
+        num_matched += int(popcount(match))
+        num_signal += int(popcount(signal))
+        num_told += int(popcount((match ^ signal) | told_signal))
+        num_key += int(popcount(signal ^ told_signal))
+    return num_key
 
 
 @njit(cache=True, nogil=True)
-def count_errors(told_cells: np.ndarray, ours: np.ndarray, theirs: np.ndarray, errors: np.ndarray) -> None:
-    """Add up differing disclosed bits: ``errors[cell]`` (int64, shape (NUM_CELLS,)). ours, theirs: planes."""
-    for i in range(told_cells.size):
-        errors[told_cells[i]] += int(ours[i >> 3] ^ theirs[i >> 3]) >> (i & 7) & 1
+def count_told(num_told: int, told: np.ndarray, theirs: np.ndarray, counts: np.ndarray, errors: np.ndarray) -> None:
+    """Add up disclosed events, and those whose bits differ, cell by cell (int64, shape (NUM_CELLS,)).
+
+    theirs: the other party's bits of the events, a plane.
+    """
+    for w in range((num_told + 63) >> 6):
+        events = _ALL >> np.uint64(64 - min(64, num_told - 64 * w))
+        _count(told[BASIS, w], events, told[IS_SIGNAL, w], told[IS_DECOY, w], counts)
+        differing = events & (told[BIT, w] ^ theirs[w])
+        _count(told[BASIS, w], differing, told[IS_SIGNAL, w], told[IS_DECOY, w], errors)

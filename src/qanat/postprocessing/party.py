@@ -163,7 +163,7 @@ class Party:
         """Say which frames may come next, and who takes them."""
         self._expected = dict(handlers)
 
-    def _frame(self, kind: Kind, header: Mapping[str, Json] | None = None, body: bytes = b"") -> bytes:
+    def _frame(self, kind: Kind, header: Mapping[str, Json] | None = None, body: bytes | memoryview = b"") -> bytes:
         """Return a frame to send, entered into the transcript of this direction."""
         data = encode_frame(kind, header, body)
         if kind not in UNAUTHENTICATED:

@@ -17,8 +17,11 @@ number proves likewise that his detections were over when Alice told hers.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +31,20 @@ from qanat.ground.ports import Entropy
 from qanat.kernels import sifting as kernel
 from qanat.postprocessing.records import ByteArray, Detections, Preparations, SlotArray
 from qanat.postprocessing.wire import PlaneReader
-from qanat.protocols.decoy import SIGNAL, BasisCounts, DecoyCounts
+from qanat.protocols.decoy import DECOY, SIGNAL, BasisCounts, DecoyCounts
+
+WordArray: TypeAlias = NDArray[np.uint64]
 
 NUM_BASES, NUM_INTENSITIES = 2, 3
 NONCE_BYTES = 16
+MAX_GAP = 255
+MIN_SURVIVAL = 1 / 8
+"""A gap between disclosed events is drawn in one go while it is at least so probable, and never one above MAX_GAP."""
 MAX_DELTA_BYTES = 5
 """2^22 gaps of 5 bytes cannot overflow 64 bits."""
 MAX_CHUNK_SLOTS = 2 ** (8 * MAX_DELTA_BYTES) - 1
+WHOLE_WIDTHS = (1, 2, 4)
+"""Widths of gaps, in bytes, that are a machine's integers."""
 
 
 def cut_detections(detections: Detections, *, max_events: int) -> Iterator[Detections]:
@@ -54,23 +64,33 @@ def cut_detections(detections: Detections, *, max_events: int) -> Iterator[Detec
         first_slot = stop_slot
 
 
-def encode_slots(detections: Detections) -> tuple[int, bytes]:
+def encode_slots(detections: Detections) -> tuple[int, memoryview]:
     """Return the width in bytes and the gaps between detections, little-endian; the first counts from the chunk's
     first slot."""
     slots = np.require(detections.slots, np.uint64, ["C", "W"])
     widest = kernel.widest_gap(slots, detections.first_slot)
     width = max(1, (widest.bit_length() + 7) // 8)
-    body = np.empty(slots.size * width, dtype=np.uint8)
-    kernel.pack_gaps(slots, detections.first_slot, width, body)
-    return width, body.tobytes()
+    numbers = np.empty(slots.size, dtype=_number_type(width))
+    kernel.gaps_as_numbers(slots, detections.first_slot, numbers)
+    body = numbers.view(np.uint8)
+    if width != numbers.itemsize:
+        body = np.ascontiguousarray(body.reshape(slots.size, -1)[:, :width]).reshape(-1)
+    return width, memoryview(body)
 
 
-def decode_slots(body: bytes, *, width: int, num_events: int, first_slot: int, num_slots: int) -> SlotArray:
+def decode_slots(
+    body: bytes | memoryview, *, width: int, num_events: int, first_slot: int, num_slots: int
+) -> SlotArray:
     """Return announced slots (uint64, strictly increasing, inside the chunk); raises FrameError on anything else."""
     if len(body) != width * num_events:
         raise FrameError(f"{num_events} slots of {width} bytes do not fill {len(body)} bytes")
+    numbers = np.frombuffer(body, dtype=_number_type(width) if width in WHOLE_WIDTHS else np.uint8)
+    if width not in WHOLE_WIDTHS:
+        wide = np.zeros((num_events, _number_type(width)().itemsize), dtype=np.uint8)
+        wide[:, :width] = numbers.reshape(num_events, width)
+        numbers = wide.view(_number_type(width)).reshape(-1)
     slots = np.empty(num_events, dtype=np.uint64)
-    if not kernel.unpack_gaps(np.frombuffer(bytearray(body), np.uint8), width, first_slot, num_slots, slots):
+    if not kernel.slots_of_numbers(_read_only(numbers), first_slot, num_slots, slots):
         raise FrameError("a slot was announced twice, or lies outside the chunk")
     return slots
 
@@ -86,15 +106,14 @@ class SiftedKey:
         """``max_bits``: what the key will have when it is full."""
         self.max_bits = max_bits
         self.num_bits = 0
-        self._clicks = np.zeros(kernel.NUM_CELLS + 1, dtype=np.int64)
+        self._clicks = np.zeros(kernel.NUM_CELLS, dtype=np.int64)
         self._told = np.zeros(kernel.NUM_CELLS, dtype=np.int64)
         self._told_errors = np.zeros(kernel.NUM_CELLS, dtype=np.int64)
-        self._bits = np.zeros(max_bits // 8 + 1, dtype=np.uint8)
-        self._bases = np.zeros(max_bits // 8 + 1, dtype=np.uint8)
+        self._key = _planes(2, max_bits)
 
     @property
     def clicks(self) -> NDArray[np.int64]:
-        return self._clicks[:-1].reshape(NUM_BASES, NUM_INTENSITIES)
+        return self._clicks.reshape(NUM_BASES, NUM_INTENSITIES)
 
     @property
     def told(self) -> NDArray[np.int64]:
@@ -123,33 +142,18 @@ class SiftedKey:
         Returns the message, and what the two parties tell each other of.
         """
         num_events = preparations.bases.size
-        own = np.packbits(preparations.bases, bitorder="little")
-        num_matched = num_events - count_ones((own ^ bases[: own.size]).tobytes())
-        draws = np.frombuffer(bytearray(entropy.public_bytes(2 * num_matched + 2)), dtype="<u2")
-        matches, signals, decoys, chosen, told_bits = (_plane(num_events) for _ in range(5))
-        told_cells = np.empty(num_events + 1, dtype=np.uint8)
-        used, matched, signal, told, self.num_bits = kernel.sift_events(
-            _bytes(preparations.bases),
-            _bytes(preparations.bits),
-            _bytes(preparations.intensities),
-            bases,
-            draws.astype(np.uint16, copy=False),
-            round(p_disclosed * 2**16),
-            matches,
-            signals,
-            decoys,
-            chosen,
-            told_bits,
-            told_cells,
-            self._bits,
-            self._bases,
-            self.num_bits,
-            self.max_bits,
-            self._clicks,
+        own, theirs = _packed(preparations.bases), _words(bases)
+        is_signal, is_decoy = _packed(preparations.intensities == SIGNAL), _packed(preparations.intensities == DECOY)
+        chosen = choose_signal(kernel.count_matched(own, theirs, is_signal), p_disclosed=p_disclosed, entropy=entropy)
+        planes, told = _planes(3, num_events), _planes(4, num_events)
+        used, matched, signal, num_told, self.num_bits = kernel.sift_events(
+            *(num_events, own, _packed(preparations.bits), is_signal, is_decoy, theirs, chosen),
+            *(planes[0], planes[1], planes[2], told, self._key, self.num_bits, self.max_bits, self._clicks),
         )
-        sizes = ((matches, used), (signals, matched), (decoys, matched - signal), (chosen, signal), (told_bits, told))
-        body = b"".join(plane[: (size + 7) // 8].tobytes() for plane, size in sizes)
-        return SiftedMessage(used, matched, signal, told, body), Told(told_cells[:told], told_bits)
+        clear_from(chosen, signal)
+        sizes = ((planes[0], used), (planes[1], matched), (planes[2], matched - signal), (chosen, signal))
+        body = b"".join(_bytes_of(plane, size) for plane, size in (*sizes, (told[kernel.BIT], num_told)))
+        return SiftedMessage(used, matched, signal, num_told, body), Told(num_told, told)
 
     def read_sifted(self, message: SiftedMessage, detections: Detections) -> tuple[Told, ByteArray]:
         """Bob's part: sort his detections by what Alice told.
@@ -167,40 +171,27 @@ class SiftedKey:
         reader.end()
         if message.num_matched - message.num_told > self.max_bits - self.num_bits:
             raise FrameError("more key was sifted than the session wants")
-        told = Told(np.empty(message.num_told + 1, dtype=np.uint8), _plane(message.num_told))
+        told = _planes(4, message.num_told)
         self.num_bits = kernel.read_events(
-            _bytes(detections.bases),
-            _bytes(detections.bits),
-            message.num_used,
-            matches,
-            signals,
-            decoys,
-            chosen,
-            told.bits,
-            told.cells,
-            self._bits,
-            self._bases,
-            self.num_bits,
-            self._clicks,
+            *(message.num_used, _packed(detections.bases), _packed(detections.bits)),
+            *(_words(matches), _words(signals), _words(decoys), _words(chosen)),
+            *(told, self._key, self.num_bits, self._clicks),
         )
-        told.cells = told.cells[:-1]
-        return told, theirs
+        return Told(message.num_told, told), theirs
 
     def compare(self, told: Told, theirs: ByteArray) -> None:
         """Count disclosed events, and errors among them. theirs: the other party's bits of them, a plane."""
-        self._told += np.bincount(told.cells, minlength=kernel.NUM_CELLS)
-        kernel.count_errors(told.cells, told.bits, theirs, self._told_errors)
+        kernel.count_told(told.num_events, told.planes, _words(theirs), self._told, self._told_errors)
 
     def packed(self) -> tuple[bytes, bytes]:
         """Return the key bits and their bases (1: diagonal), packed in order of time; forgets the bits."""
-        num_bytes = (self.num_bits + 7) // 8
-        bits, bases = self._bits[:num_bytes].tobytes(), self._bases[:num_bytes].tobytes()
+        bits, bases = _bytes_of(self._key[kernel.BIT], self.num_bits), _bytes_of(self._key[kernel.BASIS], self.num_bits)
         self.wipe()
         return bits, bases
 
     def wipe(self) -> None:
         """Overwrite the key bits."""
-        self._bits.fill(0)
+        self._key[kernel.BIT].fill(0)
 
     def counts(self, *, key_errors: tuple[int, int], diagonal_bits: int) -> DecoyCounts:
         """Return what a proof needs, with the exact numbers of errors that error correction found per basis."""
@@ -215,21 +206,16 @@ class SiftedKey:
         return DecoyCounts(rectilinear, diagonal)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Told:
-    """Events whose bits the parties tell each other. cells: uint8, 3 * basis + intensity, shape (n,). bits: this
-    party's own, a plane."""
+    """Events whose bits the parties tell each other. planes: the kernel's four, this party's own bits among them."""
 
-    cells: ByteArray
-    bits: ByteArray
-
-    @property
-    def num_events(self) -> int:
-        return self.cells.size
+    num_events: int
+    planes: WordArray
 
     def packed(self) -> bytes:
         """Return this party's bits, packed."""
-        return self.bits[: (self.num_events + 7) // 8].tobytes()
+        return _bytes_of(self.planes[kernel.BIT], self.num_events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +234,73 @@ def count_ones(packed: bytes) -> int:
     return int.from_bytes(packed, "little").bit_count()
 
 
-def _plane(num_bits: int) -> ByteArray:
-    return np.zeros(num_bits // 8 + 1, dtype=np.uint8)
+def choose_signal(num_events: int, *, p_disclosed: float, entropy: Entropy) -> WordArray:
+    """Return which of so many signal events are disclosed, a plane: each with ``p_disclosed``, whatever the others.
+
+    Drawn by the gaps between them, which takes a sixth of the random bits that a draw per event takes. Probabilities
+    of gaps are multiples of 2^-32 and none is below 1/8, so the probability of any choice differs from that of
+    independent draws by a factor of about ``1 + num_events * 2^-28``.
+    """
+    survival, guide = _gap_law(p_disclosed)
+    chosen = _planes(1, num_events)[0]
+    longest = survival.size - 1
+    mean_gap = sum(int(entry) for entry in survival[:longest]) / 2**kernel.DRAW_BITS
+    place = 0
+    while place < num_events:
+        expected = (num_events - place) / mean_gap
+        draws = entropy.public_bytes(4 * int(expected + 4 * math.sqrt(expected) + 4))
+        place = kernel.choose(np.frombuffer(draws, dtype="<u4"), survival, guide, place, num_events, chosen)
+    return chosen
 
 
-def _bytes(column: ByteArray) -> ByteArray:
-    """Return a column as the kernels take it: contiguous and writable."""
-    return np.require(column, np.uint8, ["C", "W"])
+@functools.lru_cache(maxsize=16)
+def _gap_law(p_disclosed: float) -> tuple[WordArray, ByteArray]:
+    """Return ``survival`` and ``guide`` of ``kernels.sifting.choose``."""
+    longest = 1
+    while longest < MAX_GAP and (1 - p_disclosed) ** (longest + 1) >= MIN_SURVIVAL:
+        longest += 1
+    scale = 2**kernel.DRAW_BITS
+    survival = np.array([round(scale * (1 - p_disclosed) ** k) for k in range(longest + 1)], dtype=np.uint64)
+    highest = (np.arange(1, 2**kernel.GUIDE_BITS + 1, dtype=np.uint64) << np.uint64(24)) - np.uint64(1)
+    guide = (highest[:, np.newaxis] < survival[np.newaxis, 1:]).sum(axis=1).astype(np.uint8)
+    return survival, guide
+
+
+def clear_from(plane: WordArray, num_bits: int) -> None:
+    """Set the bits of a plane from ``num_bits`` on to zero."""
+    plane[num_bits >> 6] &= np.uint64((1 << (num_bits & 63)) - 1)
+    plane[(num_bits >> 6) + 1 :] = 0
+
+
+def _number_type(width: int) -> type[np.unsignedinteger[Any]]:
+    """Return the unsigned integer that holds ``width`` bytes."""
+    return {1: np.uint8, 2: np.uint16, 3: np.uint32, 4: np.uint32}.get(width, np.uint64)
+
+
+def _read_only(column: NDArray[Any]) -> NDArray[Any]:
+    """Return a column that cannot be written, so that its kernel is compiled once per kind of number."""
+    view = column.view()
+    view.flags.writeable = False
+    return view
+
+
+def _planes(number: int, num_bits: int) -> WordArray:
+    """Return so many planes of zeros, as the kernels take them: with a spare word or two."""
+    return np.zeros((number, num_bits // 64 + 2), dtype=np.uint64)
+
+
+def _words(packed: ByteArray) -> WordArray:
+    """Return packed bits as a plane."""
+    plane = _planes(1, 8 * packed.size)[0]
+    plane.view(np.uint8)[: packed.size] = packed
+    return plane
+
+
+def _packed(column: NDArray[Any]) -> WordArray:
+    """Return a column of zeros and ones as a plane."""
+    return _words(np.packbits(column, bitorder="little"))
+
+
+def _bytes_of(plane: WordArray, num_bits: int) -> bytes:
+    """Return the bits of a plane, packed."""
+    return plane.view(np.uint8)[: (num_bits + 7) // 8].tobytes()

@@ -26,8 +26,7 @@ def sift_events(
     bits: Sequence[int],
     intensities: Sequence[int],
     peer_bases: Sequence[int],
-    draws: Sequence[int],
-    threshold: int,
+    chosen: Sequence[int],
     *,
     key_room: int,
 ) -> Planes:
@@ -39,7 +38,7 @@ def sift_events(
         planes.matches.append(int(basis == peer_basis))
         if basis != peer_basis:
             continue
-        is_chosen = intensity == 0 and draws[len(planes.signals)] < threshold
+        is_chosen = intensity == 0 and chosen[len(planes.chosen)] == 1
         planes.signals.append(int(intensity == 0))
         planes.clicks[3 * basis + intensity] += 1
         if intensity == 0:
@@ -53,3 +52,14 @@ def sift_events(
             planes.told_bits.append(bit)
             planes.told_cells.append(3 * basis + intensity)
     return planes
+
+
+def choose(draws: Sequence[int], survival: Sequence[int], *, num_events: int) -> list[int]:
+    """Return which events the gaps drawn choose, as far as the draws reach."""
+    chosen: list[int] = []
+    for draw in draws:
+        passed = sum(draw < probability for probability in survival[1:])
+        chosen += [0] * passed
+        if passed < len(survival) - 1:
+            chosen.append(1)
+    return chosen[:num_events]
