@@ -13,7 +13,7 @@ from qanat.kernels import bit_selection
 from qanat.kernels.reference import bit_selection as plain
 
 EDGES = (0, 1, 2**63, 2**64 - 1, 0x5555555555555555, 2**32 - 1, 2**64 - 2**32)
-DRAW = random.Random(5)  # noqa: S311 - a test's words
+DRAW = random.Random(5)
 WORDS = [(word, mask) for word in EDGES for mask in EDGES]
 WORDS += [(DRAW.getrandbits(64), DRAW.getrandbits(64) & DRAW.getrandbits(64)) for _ in range(300)]
 

@@ -142,10 +142,18 @@ def test_alice_stops_before_she_has_told_the_whole_key() -> None:
         answerer.answer(many)
 
 
-@pytest.mark.parametrize("body", [b"", b"\0" * 8, b"\0" * 11, b"\1\0\0\0" * 2 + b"\0" * 4, b"\xff" * 12])
-def test_questions_that_do_not_fit_their_counts_are_refused(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"", b"\0" * 8, b"\0" * 11, b"\xff" * 11])
+def test_questions_of_a_length_that_cannot_be_are_refused(body: bytes) -> None:
     with pytest.raises(FrameError):
         Questions.decode(body, num_frames=2)
+
+
+@pytest.mark.parametrize("body", [b"\1\0\0\0" * 3, b"\xff" * 12, b"\0" * 8 + b"\1\0\0\0"])
+def test_questions_that_do_not_fit_their_counts_are_refused(body: bytes) -> None:
+    answerer = make_answerer()
+    answerer.block_parities(0)
+    with pytest.raises(PeerProtocolError, match="announced"):
+        answerer.answer(Questions.decode(body, num_frames=2))
 
 
 def test_parities_and_answers_of_wrong_length_are_refused() -> None:

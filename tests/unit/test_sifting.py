@@ -13,12 +13,13 @@ from qanat.ground.errors import FrameError
 from qanat.kernels import bit_selection
 from qanat.kernels import sifting as kernel
 from qanat.kernels.reference import sifting as plain
-from qanat.postprocessing import sifting
+from qanat.postprocessing import disclosure
+from qanat.postprocessing.disclosure import choose_signal
+from qanat.postprocessing.planes import plane_of_column
 from qanat.postprocessing.records import Detections, Preparations
 from qanat.postprocessing.sifting import (
     SiftedKey,
     SiftedMessage,
-    choose_signal,
     cut_detections,
     decode_slots,
     encode_slots,
@@ -130,9 +131,9 @@ def test_the_kernels_of_both_parties_sort_any_number_of_events_like_the_twin(
 @pytest.mark.parametrize("p_disclosed", [0.0, 0.001, 0.1, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("num_events", [0, 1, 64, 65, 3000])
 def test_events_are_chosen_by_gaps_like_the_twins(p_disclosed: float, num_events: int) -> None:
-    survival, guide = sifting._gap_law(p_disclosed)
-    draws = np.random.default_rng(1).integers(0, 2**32, num_events + 2, dtype=np.uint32)
-    draws[:2] = 0, 2**32 - 1
+    survival, guide = disclosure._gap_law(p_disclosed)
+    draws = np.random.default_rng(1).integers(0, 256, num_events + 4, dtype=np.uint8)
+    draws[:2] = 0, 255
     draws.flags.writeable = False
     chosen = np.zeros(num_events // 64 + 2, np.uint64)
     reached = kernel.choose(draws, survival, guide, 0, num_events, chosen)
@@ -173,7 +174,7 @@ def test_the_loops_do_the_same_without_the_instructions() -> None:
             scope[name] = njit(FunctionType(vars(kernel)[name].py_func.__code__, scope))
         planes, told, key = (np.zeros((rows, 40), np.uint64) for rows in (3, 4, 2))
         columns = (prepared.bases, prepared.bits, prepared.intensities == 0, prepared.intensities == 1, seen.bases)
-        packed = [sifting._packed(column) for column in columns]
+        packed = [plane_of_column(column) for column in columns]
         chosen = choose_signal(2001, p_disclosed=0.1, entropy=SeededEntropy(1))
         ends = scope["sift_events"](seen.slots.size, *packed, chosen, *planes, told, key, 0, 700, np.zeros(6, np.int64))
         results.append((ends, planes.tobytes(), told.tobytes(), key.tobytes()))

@@ -82,6 +82,6 @@ def expand_by_loop(word, mask):  # type: ignore[no-untyped-def]
     return placed
 
 
-# Which of the two the kernels compile in is settled here, once per process; numba's cache keeps them apart by processor.
+# Settled once per process; numba's cache keeps the two apart by processor.
 compress = compress_by_instruction if are_instructions_available() else compress_by_loop
 expand = expand_by_instruction if are_instructions_available() else expand_by_loop

@@ -1,8 +1,8 @@
 # ruff: noqa: ARG001 - the signatures of intrinsics are numba's
 """Packed bits: counting them, and setting frames of a long key side by side.
 
-Cascade works on frames of ``n`` bits. *Side by side* means an array of 64-bit words of shape (num_groups, n): bit ``f``
-of word ``[g, i]`` is bit ``i`` of frame ``64 g + f``. One exclusive-or then serves 64 frames. Frame ``f`` takes every
+Cascade works on frames of ``n`` bits. *Side by side* means an array of bytes of shape (num_groups, n): bit ``f`` of
+byte ``[g, i]`` is bit ``i`` of frame ``8 g + f``. One look-up then permutes eight frames. Frame ``f`` takes every
 ``num_frames``-th bit of the key, so that a burst of errors is spread over all frames.
 """
 
@@ -15,8 +15,20 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-LANES = 64
-"""Frames that share a word."""
+from qanat.kernels.bit_selection import compress, expand
+
+LANES = 8
+"""Frames that share a byte."""
+
+_ONE = np.uint64(1)
+_EVEN_BITS, _EVEN_PAIRS, _EVEN_NIBBLES, _EVEN_BYTES, _EVEN_SHORTS = (
+    np.uint64(0x5555555555555555),
+    np.uint64(0x3333333333333333),
+    np.uint64(0x0F0F0F0F0F0F0F0F),
+    np.uint64(0x00FF00FF00FF00FF),
+    np.uint64(0x0000FFFF0000FFFF),
+)
+_EACH_BYTE = np.uint64(0x0101010101010101)
 
 
 @intrinsic
@@ -29,44 +41,96 @@ def popcount(typing_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-@intrinsic
-def leading_zeros(typing_context: Any, word: Any) -> Any:
-    """Return the number of zeros above the highest one of a 64-bit word; 64 for zero."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.uint64(types.uint64), generate
+@njit(cache=True, nogil=True)
+def count_ones(packed: np.ndarray) -> int:
+    """Return how many bits of ``packed`` (uint8) are one."""
+    whole = packed.size // 8
+    words = packed[: 8 * whole].view(np.uint64)
+    total = np.uint64(0)
+    for i in range(whole):
+        total += popcount(words[i])
+    for i in range(8 * whole, packed.size):
+        total += popcount(np.uint64(packed[i]))
+    return total  # type: ignore[return-value] - an int outside
 
 
 @njit(cache=True, nogil=True)
-def spread_frames(stream: np.ndarray, num_frames: int, frames: np.ndarray) -> None:
+def append_bits(stream, place, bits):  # type: ignore[no-untyped-def]
+    """Write a word of bits into ``stream`` (uint64, a spare word at the end) from bit ``place`` on.
+
+    Bits beyond those meant must be zero, and so must the stream from ``place`` on.
+    """
+    stream[place >> 6] |= bits << np.uint64(place & 63)
+    stream[(place >> 6) + 1] |= (bits >> _ONE) >> np.uint64(63 - (place & 63))
+
+
+@njit(cache=True, nogil=True)
+def bits_at(stream, place):  # type: ignore[no-untyped-def]
+    """Return 64 bits of ``stream`` (uint64, a spare word at the end) from bit ``place`` on."""
+    low = stream[place >> 6] >> np.uint64(place & 63)
+    return low | ((stream[(place >> 6) + 1] << _ONE) << np.uint64(63 - (place & 63)))
+
+
+@njit(cache=True, nogil=True)
+def pair_parities(word):  # type: ignore[no-untyped-def]
+    """Return, in 32 bits, the parities of a word's pairs of neighbouring bits."""
+    word = (word ^ (word >> np.uint64(1))) & _EVEN_BITS
+    word = (word | (word >> np.uint64(1))) & _EVEN_PAIRS
+    word = (word | (word >> np.uint64(2))) & _EVEN_NIBBLES
+    word = (word | (word >> np.uint64(4))) & _EVEN_BYTES
+    word = (word | (word >> np.uint64(8))) & _EVEN_SHORTS
+    return (word | (word >> np.uint64(16))) & np.uint64(0xFFFFFFFF)
+
+
+@njit(cache=True, nogil=True)
+def one_per_nibble(bits):  # type: ignore[no-untyped-def]
+    """Return the low 16 bits of a word, each as the lowest of four."""
+    bits &= np.uint64(0xFFFF)
+    bits = (bits | (bits << np.uint64(24))) & np.uint64(0x000000FF000000FF)
+    bits = (bits | (bits << np.uint64(12))) & np.uint64(0x000F000F000F000F)
+    bits = (bits | (bits << np.uint64(6))) & np.uint64(0x0303030303030303)
+    return (bits | (bits << np.uint64(3))) & np.uint64(0x1111111111111111)
+
+
+@njit(cache=True, nogil=True)
+def transposed(word):  # type: ignore[no-untyped-def]
+    """Return a word with bit j of byte k as bit k of byte j."""
+    swap = (word ^ (word >> np.uint64(7))) & np.uint64(0x00AA00AA00AA00AA)
+    word ^= swap ^ (swap << np.uint64(7))
+    swap = (word ^ (word >> np.uint64(14))) & np.uint64(0x0000CCCC0000CCCC)
+    word ^= swap ^ (swap << np.uint64(14))
+    swap = (word ^ (word >> np.uint64(28))) & np.uint64(0x00000000F0F0F0F0)
+    return word ^ swap ^ (swap << np.uint64(28))
+
+
+@njit(cache=True, nogil=True)
+def spread_frames(stream: np.ndarray, num_frames: int, lanes: np.ndarray) -> None:
     """Set the bits of ``stream`` side by side: bit ``i * num_frames + f`` becomes bit ``i`` of frame ``f``.
 
-    stream: uint64, shape (ceil(n * num_frames / 64),), lowest bit first.
-    frames: uint64, shape (ceil(num_frames / 64), n), overwritten; lanes beyond ``num_frames`` become zero.
+    stream: uint64, lowest bit first, with a spare word at the end.
+    lanes: uint8, shape (ceil(num_frames / 8), n), n a multiple of 8, overwritten; unused bits become zero.
     """
-    for place in range(frames.shape[1]):
-        for group in range(frames.shape[0]):
-            bit = place * num_frames + LANES * group
-            lanes = min(LANES, num_frames - LANES * group)
-            word, shift = bit >> 6, bit & 63
-            value = stream[word] >> np.uint64(shift)
-            if shift + lanes > LANES:
-                value |= stream[word + 1] << np.uint64(LANES - shift)
-            if lanes < LANES:
-                value &= (np.uint64(1) << np.uint64(lanes)) - np.uint64(1)
-            frames[group, place] = value
+    if num_frames <= LANES:  # eight places in a row are bits in a row
+        words = lanes[0].view(np.uint64)
+        mask = _EACH_BYTE * ((_ONE << np.uint64(num_frames)) - _ONE)
+        for i in range(words.size):
+            words[i] = expand(bits_at(stream, 8 * i * num_frames), mask)
+        return
+    for group in range(lanes.shape[0]):
+        mask = (_ONE << np.uint64(min(LANES, num_frames - LANES * group))) - _ONE
+        for place in range(lanes.shape[1]):
+            lanes[group, place] = np.uint8(bits_at(stream, place * num_frames + LANES * group) & mask)
 
 
 @njit(cache=True, nogil=True)
-def join_frames(frames: np.ndarray, num_frames: int, stream: np.ndarray) -> None:
-    """Undo ``spread_frames``. Lanes beyond ``num_frames`` must be zero; ``stream`` must be zeros and is filled."""
-    for place in range(frames.shape[1]):
-        for group in range(frames.shape[0]):
-            bit = place * num_frames + LANES * group
-            lanes = min(LANES, num_frames - LANES * group)
-            word, shift = bit >> 6, bit & 63
-            stream[word] |= frames[group, place] << np.uint64(shift)
-            if shift + lanes > LANES:
-                stream[word + 1] |= frames[group, place] >> np.uint64(LANES - shift)
+def join_frames(lanes: np.ndarray, num_frames: int, stream: np.ndarray) -> None:
+    """Undo ``spread_frames``. Unused bits must be zero; ``stream`` (a spare word more) must be zeros and is filled."""
+    if num_frames <= LANES:
+        words = lanes[0].view(np.uint64)
+        mask = _EACH_BYTE * ((_ONE << np.uint64(num_frames)) - _ONE)
+        for i in range(words.size):
+            append_bits(stream, 8 * i * num_frames, compress(words[i], mask))
+        return
+    for group in range(lanes.shape[0]):
+        for place in range(lanes.shape[1]):
+            append_bits(stream, place * num_frames + LANES * group, np.uint64(lanes[group, place]))

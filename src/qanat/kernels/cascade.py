@@ -1,16 +1,16 @@
-"""Cascade's inner loops: parities of many frames at once, and binary searches in lockstep.
+"""Cascade's inner loops: binary searches in many frames, in lockstep.
 
 Cascade (Brassard, Salvail, EUROCRYPT '93, LNCS 765, 410) cuts a permuted frame into blocks, compares their parities,
 and halves each odd block until an error stands alone; the correction turns blocks of other passes odd again. Parities
 that were heard once are used for ever ("sub-block reuse", Martinez-Mateo et al., Quantum Inf. Comput. 15, 453, 2015).
 
-Each pass is a binary tree over a frame of ``n = 2**m`` places: node 1 is the frame, ``2 v`` and ``2 v + 1`` are the
-halves of ``v``, node ``n + i`` is place ``i``. A *question* asks Alice for the parity of the left half of a node:
+Passes are binary trees (``kernels.parity_trees``). A *question* asks Alice for the parity of the left half of a node:
 ``slot << 17 | node``. Slots 0 to 2 are the passes with a permutation. In slot 3, HALVES, the tree compares only those
 places that are in a random half of the frame; it is used anew for each half that differs.
 
-Invariant: the nodes that are not split but whose parent is (or that are blocks) cut each pass into intervals whose
-parity Alice has told; ODD says that Bob's differs. The search is over when none is odd.
+Bob's *states* hold four bits per node, sixteen nodes to a word: uint64, shape (num_frames, SLOTS, 2 n / 16). Invariant:
+the KNOWN nodes cut each pass into intervals whose parity Alice has told; ODD says that Bob's differs. The search is
+over when none is odd.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from qanat.kernels.bitarrays import leading_zeros, popcount
+from qanat.kernels.bitarrays import one_per_nibble, popcount
+from qanat.kernels.parity_trees import found, permuted
 
 SLOTS = 4
 HALVES = 3
@@ -27,137 +28,148 @@ NODE_MASK = 2**SLOT_SHIFT - 1
 MAX_LOG_FRAME = 16
 """Places of a frame fit 16 bits."""
 
-SPLIT = np.uint8(1)
-ODD = np.uint8(2)
-WAITING = np.uint8(4)
-"""In the list of nodes to ask about: a node enters it once, however often its parity turns."""
+OWN, KNOWN, ODD, ASKED = (np.uint64(1 << bit) for bit in range(4))
+"""OWN: the parity of Bob's bits. ASKED: a question about the node is under way."""
+BOTH_KNOWN = KNOWN | (KNOWN << np.uint64(4))
+RIGHT_ODD = ODD << np.uint64(4)
 
-DONE, CONTRADICTION, OVERFLOW = 0, 1, 2
-"""What ``absorb`` says: fine; parities that no frame has; more questions at once than any honest run asks."""
+CONTRADICTION, OVERFLOW = -1, -2
+"""Parities that no frame has; more questions at once than any honest run asks."""
+
+_ONE = np.uint64(1)
 
 
 @njit(cache=True, nogil=True)
-def shuffle(seed: np.uint64, order: np.ndarray, inverse: np.ndarray) -> None:
-    """Fill ``order`` with a permutation drawn from ``seed``, and ``inverse`` with its inverse.
+def answer(
+    trees: np.ndarray, num_begun: int, may_halve: bool, questions: np.ndarray, counts: np.ndarray, answers: np.ndarray
+) -> bool:
+    """Alice's part: the parity of the left half of each node asked about; False when there is no such node, or when
+    the questions are not as many as ``counts`` says.
 
-    order, inverse: uint16, shape (n,), n <= 65,536. The generator is splitmix64 (Steele, Lea, Flood, OOPSLA 2014), the
-    shuffle is Fisher and Yates's; both parties get the same whatever library versions they run.
+    trees: uint64, shape (num_frames, SLOTS, 2 n / 64). num_begun: passes that have begun. may_halve: whether nodes of
+    HALVES may be asked about. questions: uint32, by frame; counts: uint32, shape (num_frames,), how many of them each
+    frame has. answers: uint8 zeros, shape (ceil(num_questions / 8),), filled lowest bit first: secret until sent,
+    leaked afterwards.
     """
-    for i in range(order.size):
-        order[i] = i
-    state = seed
-    for i in range(order.size - 1, 0, -1):
-        state += np.uint64(0x9E3779B97F4A7C15)
-        word = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        word ^= word >> np.uint64(31)
-        j = ((word >> np.uint64(32)) * np.uint64(i + 1)) >> np.uint64(32)
-        order[i], order[j] = order[j], order[i]
-    for i in range(order.size):
-        inverse[order[i]] = i
-
-
-@njit(cache=True, nogil=True)
-def prefix_parities(frames: np.ndarray, order: np.ndarray, prefix: np.ndarray) -> None:
-    """Sum up frames in a permuted order: the parity of places a to b - 1 is ``prefix[:, b] ^ prefix[:, a]``.
-
-    frames: uint64, side by side, shape (num_groups, n). order: uint16, shape (n,).
-    prefix: uint64, shape (num_groups, n + 1), overwritten.
-    """
-    for group in range(frames.shape[0]):
-        total = np.uint64(0)
-        prefix[group, 0] = total
-        for i in range(order.size):
-            total ^= frames[group, order[i]]
-            prefix[group, i + 1] = total
-
-
-@njit(cache=True, nogil=True)
-def masked_prefix_parities(frames: np.ndarray, mask: np.ndarray, prefix: np.ndarray) -> None:
-    """Sum up the places that ``mask`` (uint64, shape (n / 64,)) selects, in their own order; see above."""
-    for group in range(frames.shape[0]):
-        total = np.uint64(0)
-        prefix[group, 0] = total
-        for i in range(frames.shape[1]):
-            chosen = (mask[i >> 6] >> np.uint64(i & 63)) & np.uint64(1)
-            total ^= frames[group, i] & (np.uint64(0) - chosen)
-            prefix[group, i + 1] = total
-
-
-@njit(cache=True, nogil=True)
-def masked_parities(frames: np.ndarray, masks: np.ndarray, parities: np.ndarray) -> None:
-    """Add up the places that each mask selects.
-
-    frames: uint64, side by side, shape (num_groups, n). masks: uint64, shape (num_masks, n / 64).
-    parities: uint64, shape (num_groups, num_masks), overwritten.
-    """
-    for group in range(frames.shape[0]):
-        for number in range(masks.shape[0]):
-            total = np.uint64(0)
-            for word in range(masks.shape[1]):
-                mask = masks[number, word]
-                for bit in range(64):
-                    chosen = (mask >> np.uint64(bit)) & np.uint64(1)
-                    total ^= frames[group, 64 * word + bit] & (np.uint64(0) - chosen)
-            parities[group, number] = total
-
-
-@njit(cache=True, nogil=True)
-def answer(prefixes: np.ndarray, questions: np.ndarray, counts: np.ndarray, answers: np.ndarray) -> None:
-    """Alice's part: the parity of the left half of each node asked about.
-
-    prefixes: uint64, shape (SLOTS, num_groups, n + 1). questions: uint32, by frame; counts: uint32, shape
-    (num_frames,), how many of them each frame has. answers: uint8 zeros, shape (ceil(num_questions / 8),), filled
-    lowest bit first: secret until sent, leaked afterwards.
-    """
-    places = prefixes.shape[2] - 1
+    places = 32 * trees.shape[2]
+    begun = min(num_begun, SLOTS if may_halve else HALVES)
     asked = 0
     for frame in range(counts.size):
-        group, lane = frame >> 6, np.uint64(frame & 63)
+        if counts[frame] > questions.size - asked:
+            return False
         for _ in range(counts[frame]):
-            slot, node = questions[asked] >> SLOT_SHIFT, questions[asked] & NODE_MASK
-            start, size = _left_half(node, places)
-            parity = (prefixes[slot, group, start + size] ^ prefixes[slot, group, start]) >> lane
-            answers[asked >> 3] |= np.uint8((parity & np.uint64(1)) << np.uint64(asked & 7))
+            slot, node = int(questions[asked]) >> SLOT_SHIFT, int(questions[asked]) & NODE_MASK
+            if slot >= begun or node < 1 or node >= places:
+                return False
+            parity = (trees[frame, slot, node >> 5] >> np.uint64((2 * node) & 63)) & _ONE
+            answers[asked >> 3] |= np.uint8(parity << np.uint64(asked & 7))
             asked += 1
+    return asked == questions.size
+
+
+@njit(cache=True, nogil=True)
+def note_own(tree: np.ndarray, states: np.ndarray) -> None:
+    """Bob's part: take the parities of his own bits over; nothing is known of Alice's yet.
+
+    tree: uint64, shape (2 n / 64,). states: uint64, shape (2 n / 16,), one pass of a frame, overwritten.
+    """
+    for w in range(tree.size):
+        for part in range(4):
+            states[4 * w + part] = one_per_nibble(tree[w] >> np.uint64(16 * part))
+
+
+@njit(cache=True, nogil=True)
+def note_all(trees: np.ndarray, slot: int, states: np.ndarray) -> None:
+    """Take over the parities of one pass of all frames. trees: uint64, shape (num_frames, 2 n / 64)."""
+    for frame in range(trees.shape[0]):
+        note_own(trees[frame], states[frame, slot])
 
 
 @njit(cache=True, nogil=True)
 def open_pass(
-    odd: np.ndarray, slot: int, nodes: np.ndarray, next_questions: np.ndarray, next_counts: np.ndarray
+    theirs: np.ndarray,
+    count: int,
+    slot: int,
+    num_blocks: int,
+    states: np.ndarray,
+    questions: np.ndarray,
+    counts: np.ndarray,
 ) -> int:
     """Bob's part: begin a pass with the blocks whose parities differ.
 
-    odd: uint64, shape (num_groups, num_blocks), a bit per frame. nodes: uint8, shape (num_frames, SLOTS, 2 n), zero
-    in this slot. next_questions: uint32, filled; next_counts: uint32, shape (num_frames,), overwritten.
-    Returns DONE or OVERFLOW.
+    theirs: uint64, Alice's parities of the first ``count`` blocks of each frame, frame by frame, in a row. When the
+    last is not among them, the two parities of the whole frame are equal. questions: uint32, filled; counts: uint32,
+    shape (num_frames,), overwritten. Returns the number of questions, or OVERFLOW.
     """
-    num_blocks = odd.shape[1]
     asked = 0
-    for frame in range(next_counts.size):
-        group, lane = frame >> 6, np.uint64(frame & 63)
-        first = asked
+    for frame in range(counts.size):
+        own = states[frame, slot]
+        first, total = asked, _ONE - _ONE
         for block in range(num_blocks):
-            if (odd[group, block] >> lane) & np.uint64(1):
-                if asked == next_questions.size:
-                    return OVERFLOW
-                nodes[frame, slot, num_blocks + block] = ODD | WAITING
-                next_questions[asked] = slot << SLOT_SHIFT | (num_blocks + block)
-                asked += 1
-        next_counts[frame] = asked - first
-    return DONE
+            node = num_blocks + block
+            word, shift = node >> 4, np.uint64(4 * (node & 15))
+            odd = total
+            if block < count:
+                bit = frame * count + block
+                odd = ((theirs[bit >> 6] >> np.uint64(bit & 63)) ^ (own[word] >> shift)) & _ONE
+            total ^= odd
+            own[word] |= (KNOWN | (odd * (ODD | ASKED))) << shift
+            if asked < questions.size:
+                questions[asked] = slot << SLOT_SHIFT | node
+            elif odd:
+                return OVERFLOW
+            asked += int(odd)
+        counts[frame] = asked - first
+    return asked
+
+
+@njit(cache=True, nogil=True)
+def open_half(states: np.ndarray, odd_frames: np.ndarray, questions: np.ndarray, counts: np.ndarray) -> int:
+    """Bob's part: begin the search of a half in the frames (int64) in which it differs; as ``open_pass``."""
+    counts[:] = 0
+    if odd_frames.size > questions.size:
+        return OVERFLOW
+    for i in range(odd_frames.size):
+        states[odd_frames[i], HALVES, 0] |= (KNOWN | ODD | ASKED) << np.uint64(4)
+        questions[i] = HALVES << SLOT_SHIFT | 1
+        counts[odd_frames[i]] = 1
+    return int(odd_frames.size)
+
+
+@njit(cache=True, nogil=True)
+def look_ahead(
+    questions: np.ndarray, counts: np.ndarray, depth: int, places: int, more: np.ndarray, more_counts: np.ndarray
+) -> int:
+    """Ask about the next ``depth`` levels below each node at once; return the number of questions, or OVERFLOW.
+
+    A node comes before its halves. questions, counts: as ``answer`` takes them. more, more_counts: overwritten.
+    """
+    asked = written = 0
+    for frame in range(counts.size):
+        first = written
+        for _ in range(counts[frame]):
+            slot, node = int(questions[asked]) >> SLOT_SHIFT, int(questions[asked]) & NODE_MASK
+            asked += 1
+            if written + (1 << depth) > more.size:
+                return OVERFLOW
+            for level in range(depth):
+                if (node << level) >= places:
+                    break
+                for number in range(1 << level):
+                    more[written] = slot << SLOT_SHIFT | ((node << level) + number)
+                    written += 1
+        more_counts[frame] = written - first
+    return written
 
 
 @njit(cache=True, nogil=True)
 def absorb(
-    frames: np.ndarray,
-    prefixes: np.ndarray,
-    orders: np.ndarray,
+    lanes: np.ndarray,
+    factors: np.ndarray,
     inverses: np.ndarray,
     num_blocks: np.ndarray,
     mask: np.ndarray,
-    moved: np.ndarray,
-    nodes: np.ndarray,
+    states: np.ndarray,
     questions: np.ndarray,
     counts: np.ndarray,
     answers: np.ndarray,
@@ -167,116 +179,103 @@ def absorb(
 ) -> int:
     """Bob's part: take Alice's answers, correct what stands alone, and say what to ask next.
 
-    frames: uint64, side by side, shape (num_groups, n): Bob's bits, corrected in place.
-    prefixes: as of the beginning of each pass; moved: uint64, shape (num_frames, SLOTS, n / 64), places corrected
-    since, in the order of that pass.
-    orders, inverses: uint16, shape (SLOTS, n). num_blocks: int64, shape (SLOTS,), 0 for a pass that has not begun.
-    mask: uint64, shape (n / 64,), the half that HALVES compares. nodes: uint8, shape (num_frames, SLOTS, 2 n).
-    questions, counts, answers: as in ``answer``. queue: uint32 scratch, shape (SLOTS * n,).
+    lanes: uint8, side by side, shape (ceil(num_frames / 8), n): Bob's bits, corrected in place.
+    factors, inverses: int64, shape (HALVES, ROUNDS): of the orders of the passes. num_blocks: int64, shape (SLOTS,), 0
+    for a pass that has not begun.
+    mask: uint64, shape (n / 64,), the half that HALVES compares. states: see above.
+    questions, counts, answers: as in ``answer``; a node comes before its halves. queue: uint32 scratch.
     next_questions, next_counts: filled like questions and counts.
-    Returns DONE, CONTRADICTION or OVERFLOW.
+    Returns the number of questions, CONTRADICTION or OVERFLOW.
     """
-    asked = 0
-    written = 0
+    places = lanes.shape[1]
+    asked = written = 0
     for frame in range(counts.size):
+        stop = asked + int(counts[frame])
         length = _split_nodes(
-            *(frame, questions, asked, asked + counts[frame], answers),
-            *(frames, prefixes, orders, inverses, num_blocks, mask, moved, nodes, queue),
+            *(frame, questions, asked, stop, answers),
+            *(lanes, factors, inverses, num_blocks, mask, states, queue),
         )
-        asked += counts[frame]
+        if length < 0:
+            return OVERFLOW
+        asked = stop
         first = written
         for i in range(length):
-            slot, node = int(queue[i] >> SLOT_SHIFT), int(queue[i] & NODE_MASK)
-            if nodes[frame, slot, node] & ODD:
-                if node >= frames.shape[1]:
-                    return CONTRADICTION
-                if written == next_questions.size:
-                    return OVERFLOW
-                next_questions[written] = queue[i]
-                written += 1
-            else:
-                nodes[frame, slot, node] &= ~WAITING
+            slot, node = int(queue[i]) >> SLOT_SHIFT, int(queue[i]) & NODE_MASK
+            shift = np.uint64(4 * (node & 15))
+            state = states[frame, slot, node >> 4] >> shift
+            if state & (KNOWN | ODD | ASKED) != KNOWN | ODD:
+                continue
+            if node >= places:
+                return CONTRADICTION
+            if written == next_questions.size:
+                return OVERFLOW
+            states[frame, slot, node >> 4] |= ASKED << shift
+            next_questions[written] = queue[i]
+            written += 1
         next_counts[frame] = written - first
-    return DONE
+    return written
 
 
 @njit(cache=True, nogil=True)
 def _split_nodes(  # type: ignore[no-untyped-def]
-    frame, questions, first, stop, answers, frames, prefixes, orders, inverses, num_blocks, mask, moved, nodes, queue
+    frame, questions, first, stop, answers, lanes, factors, inverses, num_blocks, mask, states, queue
 ):
     """Split the nodes asked about in one frame; list halves that are odd, correct single places.
 
-    Returns the length of the list, nodes that became even since included.
+    Returns the length of the list, nodes that became even since or stand in it twice included; -1 when it is full.
     """
-    places = frames.shape[1]
-    group, lane = frame >> 6, np.uint64(frame & 63)
+    places = lanes.shape[1]
+    all_states = states.reshape(-1)
     length = 0
     for asked in range(first, stop):
-        slot, node = int(questions[asked] >> SLOT_SHIFT), int(questions[asked] & NODE_MASK)
-        start, size = _left_half(node, places)
-        theirs = np.uint64(answers[asked >> 3] >> np.uint8(asked & 7))
-        ours = (prefixes[slot, group, start + size] ^ prefixes[slot, group, start]) >> lane
-        ours ^= _parity_moved(moved[frame, slot], start, size)
-        left = np.uint8((theirs ^ ours) & np.uint64(1)) * ODD
-        right = left ^ (nodes[frame, slot, node] & ODD)
-        nodes[frame, slot, node] = SPLIT
-        nodes[frame, slot, 2 * node], nodes[frame, slot, 2 * node + 1] = left, right
-        for child, odd in ((2 * node, left), (2 * node + 1, right)):
-            if odd and size > 1:
-                nodes[frame, slot, child] = ODD | WAITING
-                queue[length] = slot << SLOT_SHIFT | child
-                length += 1
-            elif odd:
-                place = orders[slot, child - places]
-                length = _correct(frame, place, frames, inverses, num_blocks, mask, moved, nodes, queue, length)
-    return length
-
-
-@njit(cache=True, nogil=True)
-def _correct(frame, place, frames, inverses, num_blocks, mask, moved, nodes, queue, length):  # type: ignore[no-untyped-def]
-    """Turn one bit; list the nodes that become odd by it; return the new length of the list."""
-    places = frames.shape[1]
-    frames[frame >> 6, place] ^= np.uint64(1) << np.uint64(frame & 63)
-    for slot in range(SLOTS):
-        outside = slot == HALVES and not (mask[place >> 6] >> np.uint64(place & 63)) & np.uint64(1)
-        if num_blocks[slot] == 0 or outside:
+        if length + 2 * (SLOTS + 1) > queue.size:
+            return -1
+        question = int(questions[asked])
+        slot, node = question >> SLOT_SHIFT, question & NODE_MASK
+        row = (frame * SLOTS + slot) * states.shape[2]
+        word, shift = row + (node >> 4), np.uint64(4 * (node & 15))
+        odd = (all_states[word] >> (shift + np.uint64(2))) & _ONE
+        all_states[word] &= ~((KNOWN | ODD | ASKED) << shift)
+        child = 2 * node
+        word, shift = row + (child >> 4), np.uint64(4 * (child & 15))
+        left = (np.uint64(answers[asked >> 3] >> np.uint8(asked & 7)) ^ (all_states[word] >> shift)) & _ONE
+        right = left ^ odd
+        all_states[word] |= (BOTH_KNOWN | (left * ODD) | (right * RIGHT_ODD)) << shift
+        if child < places:  # nothing here branches on a parity: it would be guessed wrong every other time
+            queue[length] = question + node
+            length += int(left)
+            queue[length] = question + node + 1
+            length += int(right)
             continue
-        where = int(inverses[slot, place])
-        moved[frame, slot, where >> 6] ^= np.uint64(1) << np.uint64(where & 63)
-        depth = _floor_log2(places) - _floor_log2(num_blocks[slot])
-        node = (places + where) >> depth
-        while nodes[frame, slot, node] & SPLIT:
-            depth -= 1
-            node = (places + where) >> depth
-        state = nodes[frame, slot, node] ^ ODD
-        if state & ODD and not state & WAITING:
-            state |= WAITING
-            queue[length] = slot << SLOT_SHIFT | node
-            length += 1
-        nodes[frame, slot, node] = state
+        num_errors = _ONE if odd else left << _ONE
+        for where in range(child - places + int(odd & right), child - places + int((odd & right) + num_errors)):
+            length = _correct(frame, slot, where, lanes, factors, inverses, num_blocks, mask, all_states, queue, length)
     return length
 
 
-@njit(cache=True, nogil=True)
-def _left_half(node, places):  # type: ignore[no-untyped-def]
-    """Return first place and number of places of the left half of a node."""
-    level = _floor_log2(node) + 1
-    size = places >> level
-    return (2 * int(node) - (1 << level)) * size, size
-
-
-@njit(cache=True, nogil=True)
-def _parity_moved(moved, start, size):  # type: ignore[no-untyped-def]
-    """Return, in bit 0, the parity of the places ``start`` to ``start + size - 1`` of a packed map."""
-    if size < 64:
-        chosen = ((np.uint64(1) << np.uint64(size)) - np.uint64(1)) << np.uint64(start & 63)
-        return popcount(moved[start >> 6] & chosen)
-    total = np.uint64(0)
-    for i in range(start >> 6, (start + size) >> 6):
-        total ^= moved[i]
-    return popcount(total)
-
-
-@njit(cache=True, nogil=True)
-def _floor_log2(value):  # type: ignore[no-untyped-def]
-    return 63 - int(leading_zeros(np.uint64(value)))
+@njit(cache=True, nogil=True, inline="always")
+def _correct(  # type: ignore[no-untyped-def]
+    frame, slot, where, lanes, factors, inverses, num_blocks, mask, all_states, queue, length
+):
+    """Turn the bit that is ``where`` in a pass; list the nodes that become odd by it; return the list's new length."""
+    places = np.int64(lanes.shape[1])
+    log_places = np.int64(popcount(np.uint64(places - 1)))
+    place = np.int64(where) if slot == HALVES else permuted(where, factors[slot], log_places)
+    lanes[frame >> 3, place] ^= np.uint8(1 << (frame & 7))
+    for other in range(SLOTS):
+        outside = other == HALVES and not (mask[place >> 6] >> np.uint64(place & 63)) & _ONE
+        if num_blocks[other] == 0 or outside:
+            continue
+        row = (frame * SLOTS + other) * (places >> 3)
+        node = places + (place if other == HALVES else found(place, inverses[other], log_places))
+        while node > 0:
+            word, shift = row + (node >> 4), np.uint64(4 * (node & 15))
+            state = all_states[word] ^ (OWN << shift)
+            if (state >> shift) & KNOWN:
+                state ^= ODD << shift
+                queue[length] = other << SLOT_SHIFT | node
+                length += int((state >> (shift + np.uint64(2))) & _ONE)
+                node = 0
+            all_states[word] = state
+            node >>= 1
+    return length

@@ -16,35 +16,33 @@ import numpy as np
 from numba import njit
 
 from qanat.kernels.bit_selection import compress, expand
-from qanat.kernels.bitarrays import popcount
+from qanat.kernels.bitarrays import append_bits, bits_at, popcount
 
 NUM_CELLS = 6
 BIT, BASIS, IS_SIGNAL, IS_DECOY = range(4)
 """Rows of ``told``; the first two are those of ``key``."""
-GUIDE_BITS = 8
-DRAW_BITS = 32
+DRAW_BYTES = 4
+UNDECIDED = 255
 
 _ALL, _ONE = np.uint64(2**64 - 1), np.uint64(1)
 
 
 @njit(cache=True, nogil=True)
-def widest_gap(slots: np.ndarray, first_slot: int) -> int:
-    """Return the largest gap between slots (uint64, increasing), the first counted from ``first_slot``; 0 for none."""
-    widest = np.uint64(0)
-    if slots.size:
-        widest = slots[0] - np.uint64(first_slot)
-    for i in range(1, slots.size):
-        widest = max(widest, slots[i] - slots[i - 1])
-    return widest  # type: ignore[return-value] - an int outside
+def gaps_as_numbers(slots: np.ndarray, first_slot: int, numbers: np.ndarray) -> int:
+    """Write gaps between slots (uint64, increasing), the first counted from ``first_slot``, into ``numbers``.
 
-
-@njit(cache=True, nogil=True)
-def gaps_as_numbers(slots: np.ndarray, first_slot: int, numbers: np.ndarray) -> None:
-    """Write gaps into ``numbers``: unsigned integers of any width that holds them, shape of ``slots``."""
+    numbers: unsigned integers, shape of ``slots``. Returns all gaps or-ed together: when that is more than such a
+    number holds, ``numbers`` is of no use.
+    """
+    combined = np.uint64(0)
     if slots.size:
-        numbers[0] = slots[0] - np.uint64(first_slot)
+        combined = slots[0] - np.uint64(first_slot)
+        numbers[0] = combined
     for i in range(1, slots.size):
-        numbers[i] = slots[i] - slots[i - 1]
+        gap = slots[i] - slots[i - 1]
+        combined |= gap
+        numbers[i] = gap
+    return combined  # type: ignore[no-any-return] - an int outside
 
 
 @njit(cache=True, nogil=True)
@@ -53,13 +51,33 @@ def slots_of_numbers(numbers: np.ndarray, first_slot: int, num_slots: int, slots
 
     Fewer than 2^23 gaps of less than 2^40 each, so that no sum overflows.
     """
-    offset = np.uint64(0)
     is_repeated = False
-    for i in range(numbers.size):
-        offset += np.uint64(numbers[i])
-        is_repeated |= (numbers[i] == 0) & (i > 0)
-        slots[i] = np.uint64(first_slot) + offset
-    return not is_repeated and (numbers.size == 0 or offset < np.uint64(num_slots))
+    for i in range(1, numbers.size):
+        is_repeated |= numbers[i] == 0
+    if is_repeated:
+        return False
+    # Four sums run side by side: each addition waits for the one before it.
+    part = numbers.size // 4
+    sums = np.empty(4, dtype=np.uint64)
+    for k in range(4):
+        total = np.uint64(0)
+        for i in range(k * part, (k + 1) * part):
+            total += np.uint64(numbers[i])
+        sums[k] = total
+    first = np.uint64(first_slot)
+    second = first + sums[0]
+    third = second + sums[1]
+    fourth = third + sums[2]
+    for i in range(part):
+        first += np.uint64(numbers[i])
+        second += np.uint64(numbers[part + i])
+        third += np.uint64(numbers[2 * part + i])
+        fourth += np.uint64(numbers[3 * part + i])
+        slots[i], slots[part + i], slots[2 * part + i], slots[3 * part + i] = first, second, third, fourth
+    for i in range(4 * part, numbers.size):
+        fourth += np.uint64(numbers[i])
+        slots[i] = fourth
+    return numbers.size == 0 or fourth - np.uint64(first_slot) < np.uint64(num_slots)
 
 
 @njit(cache=True, nogil=True)
@@ -68,24 +86,28 @@ def choose(
 ) -> int:
     """Choose events at random from ``place`` on, by the gaps between them; return the place reached.
 
-    draws: uint32, uniform, one per gap. survival: uint64, shape (g + 1,): ``survival[k] / 2^DRAW_BITS`` is the
-    probability that k events in a row are not chosen. A draw below the last entry passes over g events and chooses
-    none. guide: uint8, shape (2^GUIDE_BITS,): for the high bits of a draw, a number of events that surely are passed.
-    chosen: a plane, filled up to ``stop`` at most.
+    draws: uint8, uniform: the highest byte of a draw of DRAW_BYTES, and the others only where the highest does not
+    decide. survival: uint64, shape (g + 1,): ``survival[k] / 256^DRAW_BYTES`` is the probability that k events in a row
+    are not chosen. A draw below the last entry passes over g events and chooses none. guide: uint8, shape (256,): what
+    a highest byte decides, UNDECIDED where it does not. chosen: a plane, filled up to ``stop`` at most.
     """
     longest = survival.size - 1
-    for i in range(draws.size):
-        if place >= stop:
-            break
-        draw = np.uint64(draws[i])
-        gap = int(guide[draw >> np.uint64(DRAW_BITS - GUIDE_BITS)])
-        while gap < longest and draw < survival[gap + 1]:
-            gap += 1
+    i = 0
+    while place < stop and i + DRAW_BYTES <= draws.size:
+        gap = int(guide[draws[i]])
+        if gap == UNDECIDED:
+            draw = np.uint64(0)
+            for byte in range(DRAW_BYTES):
+                draw = (draw << np.uint64(8)) | np.uint64(draws[i + byte])
+            i += DRAW_BYTES - 1
+            gap = 0
+            while gap < longest and draw < survival[gap + 1]:
+                gap += 1
+        i += 1
         place += gap
-        if gap < longest:
-            if place < stop:
-                chosen[place >> 6] |= _ONE << np.uint64(place & 63)
-            place += 1
+        if place < stop:
+            chosen[place >> 6] |= np.uint64(gap < longest) << np.uint64(place & 63)
+        place += int(gap < longest)
     return min(place, stop)
 
 
@@ -99,30 +121,16 @@ def count_matched(bases: np.ndarray, peer_bases: np.ndarray, signals: np.ndarray
 
 
 @njit(cache=True, nogil=True)
-def _append(plane, place, bits):  # type: ignore[no-untyped-def]
-    """Write a word of bits into a plane from ``place`` on; bits beyond those meant must be zero."""
-    plane[place >> 6] |= bits << np.uint64(place & 63)
-    plane[(place >> 6) + 1] |= (bits >> _ONE) >> np.uint64(63 - (place & 63))
-
-
-@njit(cache=True, nogil=True)
-def _word_at(plane, place):  # type: ignore[no-untyped-def]
-    """Return 64 bits of a plane from ``place`` on."""
-    low = plane[place >> 6] >> np.uint64(place & 63)
-    return low | ((plane[(place >> 6) + 1] << _ONE) << np.uint64(63 - (place & 63)))
-
-
-@njit(cache=True, nogil=True)
 def _sort(bits, bases, match, signal, decoy, chosen, told, num_told, key, num_key, clicks):  # type: ignore[no-untyped-def]
     """Append 64 events to what is told and to the key, and count them; the masks lie within each other."""
     is_told = (match ^ signal) | chosen
     is_key = signal ^ chosen
-    _append(told[BIT], num_told, compress(bits, is_told))
-    _append(told[BASIS], num_told, compress(bases, is_told))
-    _append(told[IS_SIGNAL], num_told, compress(signal, is_told))
-    _append(told[IS_DECOY], num_told, compress(decoy, is_told))
-    _append(key[BIT], num_key, compress(bits, is_key))
-    _append(key[BASIS], num_key, compress(bases, is_key))
+    append_bits(told[BIT], num_told, compress(bits, is_told))
+    append_bits(told[BASIS], num_told, compress(bases, is_told))
+    append_bits(told[IS_SIGNAL], num_told, compress(signal, is_told))
+    append_bits(told[IS_DECOY], num_told, compress(decoy, is_told))
+    append_bits(key[BIT], num_key, compress(bits, is_key))
+    append_bits(key[BASIS], num_key, compress(bases, is_key))
     _count(bases, match, signal, decoy, clicks)
 
 
@@ -169,7 +177,7 @@ def sift_events(
             break
         size = min(64, num_events - 64 * w)
         match = ~(bases[w] ^ peer_bases[w]) & (_ALL >> np.uint64(64 - size))
-        told_signal = expand(_word_at(chosen, num_signal), is_signal[w] & match)
+        told_signal = expand(bits_at(chosen, num_signal), is_signal[w] & match)
         is_key = (is_signal[w] & match) ^ told_signal
         room = key_stop - num_key
         if popcount(is_key) >= np.uint64(room):
@@ -180,8 +188,8 @@ def sift_events(
         decoy = is_decoy[w] & (match ^ signal)
         told_signal &= match
         matches[w] = match
-        _append(signals, num_matched, compress(signal, match))
-        _append(decoys, num_matched - num_signal, compress(decoy, match ^ signal))
+        append_bits(signals, num_matched, compress(signal, match))
+        append_bits(decoys, num_matched - num_signal, compress(decoy, match ^ signal))
         _sort(bits[w], bases[w], match, signal, decoy, told_signal, told, num_told, key, num_key, clicks)
         used += size
         num_matched += int(popcount(match))
@@ -213,9 +221,9 @@ def read_events(
     num_key = key_start
     for w in range((num_used + 63) >> 6):
         match = matches[w]
-        signal = expand(_word_at(signals, num_matched), match)
-        decoy = expand(_word_at(decoys, num_matched - num_signal), match ^ signal)
-        told_signal = expand(_word_at(chosen, num_signal), signal)
+        signal = expand(bits_at(signals, num_matched), match)
+        decoy = expand(bits_at(decoys, num_matched - num_signal), match ^ signal)
+        told_signal = expand(bits_at(chosen, num_signal), signal)
         _sort(bits[w], bases[w], match, signal, decoy, told_signal, told, num_told, key, num_key, clicks)
         num_matched += int(popcount(match))
         num_signal += int(popcount(signal))

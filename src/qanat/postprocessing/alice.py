@@ -168,7 +168,7 @@ class AliceSession(Party):
 
     def _on_questions(self, frame: Frame) -> list[bytes]:
         assert self._answerer is not None
-        half = read_int(frame, "half", low=-1, high=NUM_HALVES - 1)
+        half = read_int(frame, "half", low=0, high=NUM_HALVES - 1) if frame.header else -1
         questions = Questions.decode(frame.body, num_frames=self.config.num_frames, half=half)
         answers = self._answerer.answer(questions)
         self._count_leak()

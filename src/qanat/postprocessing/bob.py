@@ -23,7 +23,7 @@ from qanat.postprocessing.reconciliation.cascade import (
     choose_log_blocks,
 )
 from qanat.postprocessing.records import Detections, DetectionSource
-from qanat.postprocessing.sifting import NONCE_BYTES, SiftedMessage, cut_detections, encode_slots
+from qanat.postprocessing.sifting import NONCE_BYTES, SiftedMessage, count_ones, cut_detections, encode_slots
 from qanat.postprocessing.verification import hash_key_bytes, num_hash_bits, verification_hash
 from qanat.postprocessing.wire import Kind, read_int, read_text
 from qanat.protocols.decoy import DecoyCounts, SecretLength
@@ -140,7 +140,9 @@ class BobSession(Party):
         if questions is None:
             return self._next_pass()
         self._expect({Kind.ANSWERS: self._on_answers})
-        return [self._frame(Kind.QUESTIONS, {"half": questions.half}, questions.encode())]
+        return [
+            self._frame(Kind.QUESTIONS, {"half": questions.half} if questions.half >= 0 else None, questions.encode())
+        ]
 
     def _on_hash(self, frame: Frame) -> list[bytes]:
         num_bits = num_hash_bits(self.config.security.eps_cor, key_bytes=len(self._key))
@@ -159,9 +161,9 @@ class BobSession(Party):
 
     def _on_reconcile_tag(self, frame: Frame) -> list[bytes]:
         self._check_tag(frame)
-        errors = int.from_bytes(self._errors, "little")
-        diagonal = (errors & int.from_bytes(self._key_bases, "little")).bit_count()
-        rectilinear = errors.bit_count() - diagonal
+        errors = np.frombuffer(self._errors, dtype=np.uint8)
+        diagonal = count_ones((errors & np.frombuffer(self._key_bases, dtype=np.uint8)).tobytes())
+        rectilinear = count_ones(self._errors) - diagonal
         self._length = self._prove((rectilinear, diagonal), self._key_bases)
         self._expect({Kind.SEED: self._on_seed})
         return [self._frame(Kind.ERRORS, {"diagonal": diagonal, "rectilinear": rectilinear})]

@@ -17,29 +17,32 @@ number proves likewise that his detections were over when Alice told hers.
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qanat.ground.errors import FrameError
 from qanat.ground.ports import Entropy
+from qanat.kernels import bitarrays
 from qanat.kernels import sifting as kernel
+from qanat.postprocessing.disclosure import choose_signal
+from qanat.postprocessing.planes import (
+    WordArray,
+    clear_from,
+    packed_bytes,
+    plane_of_bytes,
+    plane_of_column,
+    planes_of_zeros,
+)
 from qanat.postprocessing.records import ByteArray, Detections, Preparations, SlotArray
 from qanat.postprocessing.wire import PlaneReader
 from qanat.protocols.decoy import DECOY, SIGNAL, BasisCounts, DecoyCounts
 
-WordArray: TypeAlias = NDArray[np.uint64]
-
 NUM_BASES, NUM_INTENSITIES = 2, 3
 NONCE_BYTES = 16
-MAX_GAP = 255
-MIN_SURVIVAL = 1 / 8
-"""A gap between disclosed events is drawn in one go while it is at least so probable, and never one above MAX_GAP."""
 MAX_DELTA_BYTES = 5
 """2^22 gaps of 5 bytes cannot overflow 64 bits."""
 MAX_CHUNK_SLOTS = 2 ** (8 * MAX_DELTA_BYTES) - 1
@@ -68,14 +71,17 @@ def encode_slots(detections: Detections) -> tuple[int, memoryview]:
     """Return the width in bytes and the gaps between detections, little-endian; the first counts from the chunk's
     first slot."""
     slots = np.require(detections.slots, np.uint64, ["C", "W"])
-    widest = kernel.widest_gap(slots, detections.first_slot)
+    numbers, widest = np.empty(0, dtype=np.uint16), 0
+    for width in (2, 4, 8):  # two bytes are the rule
+        numbers = np.empty(slots.size, dtype=_number_type(width))
+        widest = kernel.gaps_as_numbers(slots, detections.first_slot, numbers)
+        if widest < 1 << 8 * width:
+            break
     width = max(1, (widest.bit_length() + 7) // 8)
-    numbers = np.empty(slots.size, dtype=_number_type(width))
-    kernel.gaps_as_numbers(slots, detections.first_slot, numbers)
     body = numbers.view(np.uint8)
     if width != numbers.itemsize:
-        body = np.ascontiguousarray(body.reshape(slots.size, -1)[:, :width]).reshape(-1)
-    return width, memoryview(body)
+        body = np.ascontiguousarray(body.reshape(slots.size, numbers.itemsize)[:, :width]).reshape(-1)
+    return width, body.data
 
 
 def decode_slots(
@@ -86,7 +92,7 @@ def decode_slots(
         raise FrameError(f"{num_events} slots of {width} bytes do not fill {len(body)} bytes")
     numbers = np.frombuffer(body, dtype=_number_type(width) if width in WHOLE_WIDTHS else np.uint8)
     if width not in WHOLE_WIDTHS:
-        wide = np.zeros((num_events, _number_type(width)().itemsize), dtype=np.uint8)
+        wide = np.zeros((num_events, _number_type(width).itemsize), dtype=np.uint8)
         wide[:, :width] = numbers.reshape(num_events, width)
         numbers = wide.view(_number_type(width)).reshape(-1)
     slots = np.empty(num_events, dtype=np.uint64)
@@ -109,7 +115,7 @@ class SiftedKey:
         self._clicks = np.zeros(kernel.NUM_CELLS, dtype=np.int64)
         self._told = np.zeros(kernel.NUM_CELLS, dtype=np.int64)
         self._told_errors = np.zeros(kernel.NUM_CELLS, dtype=np.int64)
-        self._key = _planes(2, max_bits)
+        self._key = planes_of_zeros(2, max_bits)
 
     @property
     def clicks(self) -> NDArray[np.int64]:
@@ -142,17 +148,33 @@ class SiftedKey:
         Returns the message, and what the two parties tell each other of.
         """
         num_events = preparations.bases.size
-        own, theirs = _packed(preparations.bases), _words(bases)
-        is_signal, is_decoy = _packed(preparations.intensities == SIGNAL), _packed(preparations.intensities == DECOY)
+        own, theirs = plane_of_column(preparations.bases), plane_of_bytes(bases)
+        is_signal, is_decoy = (
+            plane_of_column(preparations.intensities == SIGNAL),
+            plane_of_column(preparations.intensities == DECOY),
+        )
         chosen = choose_signal(kernel.count_matched(own, theirs, is_signal), p_disclosed=p_disclosed, entropy=entropy)
-        planes, told = _planes(3, num_events), _planes(4, num_events)
+        planes, told = planes_of_zeros(3, num_events), planes_of_zeros(4, num_events)
         used, matched, signal, num_told, self.num_bits = kernel.sift_events(
-            *(num_events, own, _packed(preparations.bits), is_signal, is_decoy, theirs, chosen),
-            *(planes[0], planes[1], planes[2], told, self._key, self.num_bits, self.max_bits, self._clicks),
+            num_events,
+            own,
+            plane_of_column(preparations.bits),
+            is_signal,
+            is_decoy,
+            theirs,
+            chosen,
+            planes[0],
+            planes[1],
+            planes[2],
+            told,
+            self._key,
+            self.num_bits,
+            self.max_bits,
+            self._clicks,
         )
         clear_from(chosen, signal)
         sizes = ((planes[0], used), (planes[1], matched), (planes[2], matched - signal), (chosen, signal))
-        body = b"".join(_bytes_of(plane, size) for plane, size in (*sizes, (told[kernel.BIT], num_told)))
+        body = b"".join(packed_bytes(plane, size) for plane, size in (*sizes, (told[kernel.BIT], num_told)))
         return SiftedMessage(used, matched, signal, num_told, body), Told(num_told, told)
 
     def read_sifted(self, message: SiftedMessage, detections: Detections) -> tuple[Told, ByteArray]:
@@ -171,21 +193,32 @@ class SiftedKey:
         reader.end()
         if message.num_matched - message.num_told > self.max_bits - self.num_bits:
             raise FrameError("more key was sifted than the session wants")
-        told = _planes(4, message.num_told)
+        told = planes_of_zeros(4, message.num_told)
         self.num_bits = kernel.read_events(
-            *(message.num_used, _packed(detections.bases), _packed(detections.bits)),
-            *(_words(matches), _words(signals), _words(decoys), _words(chosen)),
-            *(told, self._key, self.num_bits, self._clicks),
+            message.num_used,
+            plane_of_column(detections.bases),
+            plane_of_column(detections.bits),
+            plane_of_bytes(matches),
+            plane_of_bytes(signals),
+            plane_of_bytes(decoys),
+            plane_of_bytes(chosen),
+            told,
+            self._key,
+            self.num_bits,
+            self._clicks,
         )
         return Told(message.num_told, told), theirs
 
     def compare(self, told: Told, theirs: ByteArray) -> None:
         """Count disclosed events, and errors among them. theirs: the other party's bits of them, a plane."""
-        kernel.count_told(told.num_events, told.planes, _words(theirs), self._told, self._told_errors)
+        kernel.count_told(told.num_events, told.planes, plane_of_bytes(theirs), self._told, self._told_errors)
 
     def packed(self) -> tuple[bytes, bytes]:
         """Return the key bits and their bases (1: diagonal), packed in order of time; forgets the bits."""
-        bits, bases = _bytes_of(self._key[kernel.BIT], self.num_bits), _bytes_of(self._key[kernel.BASIS], self.num_bits)
+        bits, bases = (
+            packed_bytes(self._key[kernel.BIT], self.num_bits),
+            packed_bytes(self._key[kernel.BASIS], self.num_bits),
+        )
         self.wipe()
         return bits, bases
 
@@ -215,7 +248,7 @@ class Told:
 
     def packed(self) -> bytes:
         """Return this party's bits, packed."""
-        return _bytes_of(self.planes[kernel.BIT], self.num_events)
+        return packed_bytes(self.planes[kernel.BIT], self.num_events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,50 +264,12 @@ class SiftedMessage:
 
 def count_ones(packed: bytes) -> int:
     """Return how many of the packed bits are one."""
-    return int.from_bytes(packed, "little").bit_count()
+    return int(bitarrays.count_ones(np.frombuffer(packed, dtype=np.uint8)))
 
 
-def choose_signal(num_events: int, *, p_disclosed: float, entropy: Entropy) -> WordArray:
-    """Return which of so many signal events are disclosed, a plane: each with ``p_disclosed``, whatever the others.
-
-    Drawn by the gaps between them, which takes a sixth of the random bits that a draw per event takes. Probabilities
-    of gaps are multiples of 2^-32 and none is below 1/8, so the probability of any choice differs from that of
-    independent draws by a factor of about ``1 + num_events * 2^-28``.
-    """
-    survival, guide = _gap_law(p_disclosed)
-    chosen = _planes(1, num_events)[0]
-    longest = survival.size - 1
-    mean_gap = sum(int(entry) for entry in survival[:longest]) / 2**kernel.DRAW_BITS
-    place = 0
-    while place < num_events:
-        expected = (num_events - place) / mean_gap
-        draws = entropy.public_bytes(4 * int(expected + 4 * math.sqrt(expected) + 4))
-        place = kernel.choose(np.frombuffer(draws, dtype="<u4"), survival, guide, place, num_events, chosen)
-    return chosen
-
-
-@functools.lru_cache(maxsize=16)
-def _gap_law(p_disclosed: float) -> tuple[WordArray, ByteArray]:
-    """Return ``survival`` and ``guide`` of ``kernels.sifting.choose``."""
-    longest = 1
-    while longest < MAX_GAP and (1 - p_disclosed) ** (longest + 1) >= MIN_SURVIVAL:
-        longest += 1
-    scale = 2**kernel.DRAW_BITS
-    survival = np.array([round(scale * (1 - p_disclosed) ** k) for k in range(longest + 1)], dtype=np.uint64)
-    highest = (np.arange(1, 2**kernel.GUIDE_BITS + 1, dtype=np.uint64) << np.uint64(24)) - np.uint64(1)
-    guide = (highest[:, np.newaxis] < survival[np.newaxis, 1:]).sum(axis=1).astype(np.uint8)
-    return survival, guide
-
-
-def clear_from(plane: WordArray, num_bits: int) -> None:
-    """Set the bits of a plane from ``num_bits`` on to zero."""
-    plane[num_bits >> 6] &= np.uint64((1 << (num_bits & 63)) - 1)
-    plane[(num_bits >> 6) + 1 :] = 0
-
-
-def _number_type(width: int) -> type[np.unsignedinteger[Any]]:
+def _number_type(width: int) -> np.dtype[Any]:
     """Return the unsigned integer that holds ``width`` bytes."""
-    return {1: np.uint8, 2: np.uint16, 3: np.uint32, 4: np.uint32}.get(width, np.uint64)
+    return np.dtype({1: np.uint8, 2: np.uint16, 3: np.uint32, 4: np.uint32}.get(width, np.uint64))
 
 
 def _read_only(column: NDArray[Any]) -> NDArray[Any]:
@@ -282,25 +277,3 @@ def _read_only(column: NDArray[Any]) -> NDArray[Any]:
     view = column.view()
     view.flags.writeable = False
     return view
-
-
-def _planes(number: int, num_bits: int) -> WordArray:
-    """Return so many planes of zeros, as the kernels take them: with a spare word or two."""
-    return np.zeros((number, num_bits // 64 + 2), dtype=np.uint64)
-
-
-def _words(packed: ByteArray) -> WordArray:
-    """Return packed bits as a plane."""
-    plane = _planes(1, 8 * packed.size)[0]
-    plane.view(np.uint8)[: packed.size] = packed
-    return plane
-
-
-def _packed(column: NDArray[Any]) -> WordArray:
-    """Return a column of zeros and ones as a plane."""
-    return _words(np.packbits(column, bitorder="little"))
-
-
-def _bytes_of(plane: WordArray, num_bits: int) -> bytes:
-    """Return the bits of a plane, packed."""
-    return plane.view(np.uint8)[: (num_bits + 7) // 8].tobytes()

@@ -20,6 +20,7 @@ from qanat.ground.errors import (
     VerificationFailed,
 )
 from qanat.ground.framing import Frame
+from qanat.kernels.bitarrays import count_ones
 from qanat.postprocessing.records import ByteArray
 
 
@@ -123,7 +124,7 @@ class PlaneReader:
         section = self.raw((num_bits + 7) // 8)
         if num_bits % 8 and section[-1] >> (num_bits % 8):
             raise FrameError("the padding of a packed section is not zero")
-        if ones is not None and int.from_bytes(section, "little").bit_count() != ones:
+        if ones is not None and count_ones(np.frombuffer(section, dtype=np.uint8)) != ones:
             raise FrameError(f"a packed section has not the {ones} ones that were announced")
         return np.frombuffer(bytearray(section + b"\0"), dtype=np.uint8)
 

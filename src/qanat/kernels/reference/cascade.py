@@ -7,17 +7,35 @@ from collections.abc import Sequence
 MASK_64 = 2**64 - 1
 
 
-def shuffle(seed: int, size: int) -> list[int]:
-    """Return the permutation that ``kernels.cascade.shuffle`` draws from ``seed``."""
-    order, state = list(range(size)), seed
-    for i in range(size - 1, 0, -1):
+def random_words(seed: int, count: int) -> list[int]:
+    """Return the words that ``kernels.parity_trees.random_words`` draws from ``seed``."""
+    words, state = [], seed
+    for _ in range(count):
         state = (state + 0x9E3779B97F4A7C15) & MASK_64
         word = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & MASK_64
         word = (word ^ word >> 27) * 0x94D049BB133111EB & MASK_64
-        word ^= word >> 31
-        j = (word >> 32) * (i + 1) >> 32
-        order[i], order[j] = order[j], order[i]
-    return order
+        words.append(word ^ word >> 31)
+    return words
+
+
+def order(factors: Sequence[int], size: int) -> list[int]:
+    """Return the permutation that ``kernels.parity_trees.draw_order`` makes of odd numbers; ``size`` a power of two."""
+    half = (size.bit_length()) // 2
+    places = []
+    for place in range(size):
+        for factor in factors:
+            place = place * factor % size
+            place ^= place >> half
+        places.append(place)
+    return places
+
+
+def parity_tree(bits: Sequence[int]) -> list[int]:
+    """Return the parities of a frame's nodes, from node 1 on; entry 0 is 0."""
+    tree = [0] * len(bits) + list(bits)
+    for node in range(len(bits) - 1, 0, -1):
+        tree[node] = tree[2 * node] ^ tree[2 * node + 1]
+    return tree
 
 
 def places_of(node: int, order: Sequence[int]) -> Sequence[int]:
@@ -57,6 +75,16 @@ class Frame:
         """Return the places that a node compares."""
         return [place for place in places_of(node, self.orders[slot]) if place is not None]  # type: ignore[arg-type]
 
+    def look_ahead(self, depth: int) -> None:
+        """Ask about the next levels below each question's node too, a node before its halves."""
+        self.questions = [
+            (slot, (node << level) + number)
+            for slot, node in self.questions
+            for level in range(depth)
+            for number in range(1 << level)
+            if node << level < len(self.bits)
+        ]
+
     def absorb(self, answers: Sequence[int]) -> None:
         """Take the parities of the left halves of ``questions``, correct, and set the next questions."""
         queue: list[tuple[int, int]] = []
@@ -68,7 +96,7 @@ class Frame:
             self.intervals[slot] |= children
             odd = [child for child, differs in children.items() if differs]
             if node < len(self.bits) // 2:
-                queue += [(slot, child) for child in odd]
+                queue += [(slot, child) for child in odd if (slot, child) not in self.questions]
                 self._waiting |= {(slot, child) for child in odd}
             else:
                 for child in odd:

@@ -55,10 +55,19 @@ def sift_events(
 
 
 def choose(draws: Sequence[int], survival: Sequence[int], *, num_events: int) -> list[int]:
-    """Return which events the gaps drawn choose, as far as the draws reach."""
+    """Return which events the gaps drawn choose, as far as the draws reach: four bytes each, highest first.
+
+    The other three follow only where the highest does not decide.
+    """
     chosen: list[int] = []
-    for draw in draws:
-        passed = sum(draw < probability for probability in survival[1:])
+    left = list(draws)
+    while len(left) > 3:
+        lowest, highest = left[0] << 24, (left[0] << 24) + 2**24 - 1
+        passed, at_least = (sum(draw < probability for probability in survival[1:]) for draw in (lowest, highest))
+        taken, left = (left[:1], left[1:]) if passed == at_least else (left[:4], left[4:])
+        if len(taken) == 4:
+            draw = int.from_bytes(bytes(taken), "big")
+            passed = sum(draw < probability for probability in survival[1:])
         chosen += [0] * passed
         if passed < len(survival) - 1:
             chosen.append(1)

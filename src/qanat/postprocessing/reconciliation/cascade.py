@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.ground.errors import FrameError, PeerProtocolError
-from qanat.kernels import bitarrays, cascade
+from qanat.kernels import bitarrays, cascade, parity_trees
 
 WordArray = NDArray[np.uint64]
 IndexArray = NDArray[np.uint32]
@@ -36,6 +36,8 @@ SEED_BYTES = 32
 MIN_QBER = 1e-4
 """Below this the blocks grow no further."""
 LARGEST_LOG_BLOCK = 12
+LOOK_AHEAD = (4, 1)
+"""Searches left per frame at or below which one level more is asked about at once: fewer round trips, more leak."""
 MAX_QUESTIONS = 2**23
 """Questions in one message, so that it stays far below the longest frame."""
 
@@ -66,13 +68,26 @@ class CascadePlan:
         """
         if number == HALVES_PASS:
             return self.num_frames * NUM_HALVES
-        num_blocks = self.frame_bits >> self.log_blocks[number]
-        return self.num_frames * (num_blocks - (number > 0))
+        return self.num_frames * (self.num_blocks(number) - (number > 0))
 
-    def words(self, number: int, num_words: int) -> WordArray:
-        """Return public random words of a pass (uint64, shape (num_words,)): SHAKE-256 of seed and number."""
-        drawn = hashlib.shake_256(self.seed + number.to_bytes(2, "big")).digest(8 * num_words)
-        return np.frombuffer(bytearray(drawn), dtype="<u8").astype(np.uint64, copy=False)
+    def num_blocks(self, number: int) -> int:
+        """Return how many blocks a frame has in a permuted pass."""
+        return self.frame_bits >> self.log_blocks[number]
+
+    def words(self, number: int, count: int) -> list[int]:
+        """Return public random words of a pass, 64 bits each: SHAKE-256 of seed and number."""
+        drawn = hashlib.shake_256(self.seed + number.to_bytes(2, "big")).digest(8 * count)
+        return [int.from_bytes(drawn[at : at + 8], "little") for at in range(0, 8 * count, 8)]
+
+    def factors(self, number: int) -> list[int]:
+        """Return the odd numbers that make the order of a permuted pass."""
+        return [word % self.frame_bits | 1 for word in self.words(number, parity_trees.ROUNDS)]
+
+    def halves(self) -> WordArray:
+        """Return which places the random halves compare: uint64, shape (NUM_HALVES, frame_bits / 64)."""
+        masks = np.empty((NUM_HALVES, self.frame_bits // 64), dtype=np.uint64)
+        parity_trees.random_words(np.uint64(self.words(HALVES_PASS, 1)[0]), masks.reshape(-1))
+        return masks
 
 
 def choose_log_blocks(qber: float, *, frame_bits: int) -> tuple[int, int, int]:
@@ -84,42 +99,32 @@ def choose_log_blocks(qber: float, *, frame_bits: int) -> tuple[int, int, int]:
 
 
 class _Frames:
-    """What both parties keep: their bits side by side, and prefix parities of the passes that have begun."""
+    """What both parties keep: their bits side by side, and how to permute them."""
 
     def __init__(self, key: bytes, plan: CascadePlan) -> None:
         self.plan = plan
         places = plan.frame_bits
         num_groups = -(-plan.num_frames // bitarrays.LANES)
-        self.frames = np.empty((num_groups, places), dtype=np.uint64)
-        self.prefixes = np.empty((cascade.SLOTS, num_groups, places + 1), dtype=np.uint64)
-        self.orders = np.empty((cascade.SLOTS, places), dtype=np.uint16)
-        self.inverses = np.empty((cascade.SLOTS, places), dtype=np.uint16)
-        self.orders[cascade.HALVES] = self.inverses[cascade.HALVES] = np.arange(places)
-        self.masks = plan.words(HALVES_PASS, NUM_HALVES * places // 64).reshape(NUM_HALVES, -1)
+        self.lanes = np.empty((num_groups, places), dtype=np.uint8)
+        self.factors = np.zeros((NUM_PERMUTED_PASSES, parity_trees.ROUNDS), dtype=np.int64)
+        self.inverses = np.zeros_like(self.factors)
+        self.halves = plan.halves()
         self.num_parities = 0
         """Parities told or heard so far."""
-        bitarrays.spread_frames(_stream(key), plan.num_frames, self.frames)
+        self._order = np.empty(places, dtype=np.uint16)
+        bitarrays.spread_frames(_stream(key), plan.num_frames, self.lanes)
 
-    def begin(self, number: int) -> WordArray:
-        """Sum up this party's bits for a pass; return its block parities, uint64, side by side."""
+    def gather(self, number: int) -> NDArray[np.uint8]:
+        """Return the frames in the order of a pass as they are now: uint8, packed, shape (num_frames, n / 8)."""
+        leaves = np.empty((self.plan.num_frames, self.plan.frame_bits // 8), dtype=np.uint8)
         if number == HALVES_PASS:
-            return self.half_parities()
-        cascade.shuffle(self.plan.words(number, 1)[0], self.orders[number], self.inverses[number])
-        prefix = self.prefixes[number]
-        cascade.prefix_parities(self.frames, self.orders[number], prefix)
-        size = 1 << self.plan.log_blocks[number]
-        parities: WordArray = prefix[:, size::size] ^ prefix[:, :-1:size]
-        return parities
-
-    def half_parities(self) -> WordArray:
-        """Return the parities of all halves as the bits are now, uint64, shape (num_groups, NUM_HALVES)."""
-        parities = np.empty((self.frames.shape[0], NUM_HALVES), dtype=np.uint64)
-        cascade.masked_parities(self.frames, self.masks, parities)
-        return parities
-
-    def search_half(self, half: int) -> None:
-        """Prepare for questions about the places of one half."""
-        cascade.masked_prefix_parities(self.frames, self.masks[half], self.prefixes[cascade.HALVES])
+            parity_trees.set_apart(self.lanes, leaves)
+            return leaves
+        factors = self.plan.factors(number)
+        self.factors[number], self.inverses[number] = factors, [pow(f, -1, self.plan.frame_bits) for f in factors]
+        parity_trees.draw_order(self.factors[number], self._order)
+        parity_trees.gather(self.lanes, self._order, leaves)
+        return leaves
 
     def note_parities(self, count: int) -> None:
         """Count parities; raises PeerProtocolError when more were told than the key has bits."""
@@ -128,9 +133,8 @@ class _Frames:
             raise PeerProtocolError("error correction told more than the key holds, and has not ended")
 
     def wipe(self) -> None:
-        """Overwrite all that depends on the key."""
-        self.frames.fill(0)
-        self.prefixes.fill(0)
+        """Overwrite the key."""
+        self.lanes.fill(0)
 
 
 class CascadeAnswerer:
@@ -139,8 +143,11 @@ class CascadeAnswerer:
     def __init__(self, key: bytes, plan: CascadePlan) -> None:
         """``key``: packed bits, ``plan.num_frames * plan.frame_bits`` of them. Secret."""
         self._state = _Frames(key, plan)
+        self._trees = np.empty((plan.num_frames, cascade.SLOTS, plan.frame_bits // 32), dtype=np.uint64)
+        self._leaves: WordArray = self._trees[:, cascade.HALVES, plan.frame_bits // 64 :]
         self._next_pass = 0
         self._half = -1
+        self._has_half = np.zeros(plan.num_frames, dtype=np.bool_)
 
     @property
     def num_parities(self) -> int:
@@ -154,27 +161,46 @@ class CascadeAnswerer:
         self._next_pass += 1
         plan = self._state.plan
         count = plan.num_parities(number)
-        blocks = self._state.begin(number)[:, : count // plan.num_frames]
+        told = _zeros(count)
+        if number == HALVES_PASS:
+            self._leaves = self._state.gather(number).view(np.uint64)
+            parity_trees.half_parities(self._leaves, self._state.halves, told)
+        else:
+            self._trees[:, number, plan.frame_bits // 64 :] = self._state.gather(number).view(np.uint64)
+            parity_trees.grow_all(self._trees, number)
+            parity_trees.block_parities(self._trees, number, plan.num_blocks(number), count // plan.num_frames, told)
         self._state.note_parities(count)
-        return _joined(blocks, plan.num_frames)
+        return _bytes_of(told, count)
 
     def answer(self, questions: Questions) -> bytes:
-        """Return the packed answers; raises PeerProtocolError on questions that no pass so far allows."""
-        slots, nodes = questions.nodes >> cascade.SLOT_SHIFT, questions.nodes & cascade.NODE_MASK
-        begun = min(self._next_pass, NUM_PASSES if questions.half >= 0 else NUM_PERMUTED_PASSES)
-        if not ((slots < begun) & (nodes >= 1) & (nodes < self._state.plan.frame_bits)).all():
-            raise PeerProtocolError("a parity was asked for that no pass has")
-        if questions.half not in (-1, self._half):
-            self._half = questions.half
-            self._state.search_half(self._half)
-        self._state.note_parities(questions.nodes.size)
-        answers = np.zeros((questions.nodes.size + 7) // 8, dtype=np.uint8)
-        cascade.answer(self._state.prefixes, questions.nodes, questions.counts, answers)
+        """Return the packed answers; raises PeerProtocolError on questions that no pass so far allows, or that
+        are not as many as they say."""
+        has_half = questions.half >= 0 and self._next_pass == NUM_PASSES
+        if has_half:
+            self._prepare(questions)
+        count = questions.nodes.size
+        self._state.note_parities(count)
+        answers = np.zeros((count + 7) // 8, dtype=np.uint8)
+        arguments = (self._trees, self._next_pass, has_half, questions.nodes, questions.counts, answers)
+        if not cascade.answer(*arguments):
+            raise PeerProtocolError("a parity was asked for that no pass has, or fewer or more than announced")
         return answers.tobytes()
+
+    def _prepare(self, questions: Questions) -> None:
+        """Sum up the half that is asked about in the frames that are."""
+        if questions.half != self._half:
+            self._half = questions.half
+            self._has_half[:] = False
+        for frame in np.nonzero((questions.counts > 0) & ~self._has_half)[0]:
+            mask = self._state.halves[self._half]
+            parity_trees.grow_half(self._leaves[frame], mask, self._trees[frame, cascade.HALVES])
+            self._has_half[frame] = True
 
     def wipe(self) -> None:
         """Overwrite what was kept of the key."""
         self._state.wipe()
+        self._trees.fill(0)
+        self._leaves = self._trees[:, cascade.HALVES, self._state.plan.frame_bits // 64 :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,18 +216,15 @@ class Questions:
     half: int = -1
 
     def encode(self) -> bytes:
-        return self.counts.astype("<u4").tobytes() + self.nodes.astype("<u4").tobytes()
+        return self.counts.tobytes() + self.nodes.tobytes()
 
     @classmethod
     def decode(cls, body: bytes, *, num_frames: int, half: int = -1) -> Questions:
-        """Read what ``encode`` wrote; raises FrameError."""
+        """Read what ``encode`` wrote, bounded in length but not checked further; raises FrameError."""
         if len(body) % 4 or not num_frames * 4 < len(body) <= (num_frames + MAX_QUESTIONS) * 4:
             raise FrameError("questions of error correction are cut short, none, or too many")
-        words = np.frombuffer(bytearray(body), dtype="<u4").astype(np.uint32, copy=False)
-        counts, nodes = words[:num_frames].copy(), words[num_frames:].copy()
-        if int(counts.sum(dtype=np.uint64)) != nodes.size:
-            raise FrameError("the questions of error correction are not as many as announced")
-        return cls(counts, nodes, half)
+        words = np.frombuffer(body, dtype=np.uint32)
+        return cls(words[:num_frames], words[num_frames:], half)
 
 
 class CascadeCorrector:
@@ -214,17 +237,18 @@ class CascadeCorrector:
         self._pass = -1
         places = plan.frame_bits
         self._num_blocks = np.zeros(cascade.SLOTS, dtype=np.int64)
-        self._moved = np.zeros((plan.num_frames, cascade.SLOTS, places // 64), dtype=np.uint64)
-        self._nodes = np.zeros((plan.num_frames, cascade.SLOTS, 2 * places), dtype=np.uint8)
+        self._tree = np.empty((plan.num_frames, 1, places // 32), dtype=np.uint64)
+        self._states = np.empty((plan.num_frames, cascade.SLOTS, places // 8), dtype=np.uint64)
         self._queue = np.empty(cascade.SLOTS * places, dtype=np.uint32)
         room = min(plan.num_frames * places // 4, MAX_QUESTIONS)
-        self._asked = np.empty(room, dtype=np.uint32)
-        self._next = np.empty(room, dtype=np.uint32)
-        self._asked_counts = np.zeros(plan.num_frames, dtype=np.uint32)
-        self._next_counts = np.zeros(plan.num_frames, dtype=np.uint32)
-        self._own_blocks: WordArray = np.empty((0, 0), dtype=np.uint64)
-        self._their_halves: WordArray = self._own_blocks
+        self._asked, self._next, self._more = (np.empty(room, dtype=np.uint32) for _ in range(3))
+        self._asked_counts, self._next_counts, self._more_counts = (
+            np.zeros(plan.num_frames, dtype=np.uint32) for _ in range(3)
+        )
+        self._num_asked = 0
+        self._their_halves: WordArray = np.empty(0, dtype=np.uint64)
         self._half = -1
+        self._look_ahead = [limit * plan.num_frames for limit in LOOK_AHEAD]
 
     @property
     def num_parities(self) -> int:
@@ -236,7 +260,10 @@ class CascadeCorrector:
         self._pass += 1
         if self._pass >= NUM_PASSES:
             return None
-        self._own_blocks = self._state.begin(self._pass)
+        if self._pass < HALVES_PASS:
+            self._tree[:, 0, self._tree.shape[2] // 2 :] = self._state.gather(self._pass).view(np.uint64)
+            parity_trees.grow_all(self._tree, 0)
+            cascade.note_all(self._tree[:, 0], self._pass, self._states)
         return self._pass
 
     def hear_parities(self, body: bytes) -> Questions | None:
@@ -244,43 +271,48 @@ class CascadeCorrector:
         plan = self._state.plan
         count = plan.num_parities(self._pass)
         self._state.note_parities(count)
-        blocks = _spread(body, plan.num_frames, count // plan.num_frames)
+        if len(body) != (count + 7) // 8:
+            raise FrameError(f"{count} parities were expected, {len(body)} bytes came")
+        theirs = _stream(body)
         if self._pass == HALVES_PASS:
-            self._their_halves = blocks
+            self._their_halves = theirs
             return self._search_next_half()
-        odd = blocks ^ self._own_blocks[:, : blocks.shape[1]]
-        if blocks.shape[1] < self._own_blocks.shape[1]:
-            last = np.bitwise_xor.reduce(odd, axis=1, keepdims=True)
-            odd = np.concatenate((odd, last), axis=1)
-        self._num_blocks[self._pass] = odd.shape[1]
-        return self._ask(cascade.open_pass(odd, self._pass, self._nodes, self._next, self._next_counts))
+        num_blocks = plan.num_blocks(self._pass)
+        self._num_blocks[self._pass] = num_blocks
+        arguments = (theirs, count // plan.num_frames, self._pass, num_blocks, self._states)
+        return self._ask(cascade.open_pass(*arguments, self._next, self._next_counts))
 
     def _search_next_half(self) -> Questions | None:
         """Ask about the first half whose parity differs in some frame, or return None when none does."""
-        odd = self._their_halves ^ self._state.half_parities()
-        differing = np.nonzero(odd.any(axis=0))[0]
-        if differing.size == 0:
+        plan, halves = self._state.plan, self._state.halves
+        leaves = self._state.gather(cascade.HALVES).view(np.uint64)
+        ours = _zeros(plan.num_parities(HALVES_PASS))
+        parity_trees.half_parities(leaves, halves, ours)
+        differing = (ours ^ self._their_halves[: ours.size]).view(np.uint8)
+        bits = np.unpackbits(differing, count=plan.num_parities(HALVES_PASS), bitorder="little")
+        odd = bits.reshape(plan.num_frames, NUM_HALVES)
+        if not odd.any():
             return None
-        self._half = int(differing[0])
-        self._state.search_half(self._half)
+        self._half = int(np.nonzero(odd.any(axis=0))[0][0])
         self._num_blocks[cascade.HALVES] = 1
-        self._moved[:, cascade.HALVES] = 0
-        self._nodes[np.nonzero(self._nodes[:, cascade.HALVES, 1])[0], cascade.HALVES] = 0
-        column = np.ascontiguousarray(odd[:, self._half : self._half + 1])
-        return self._ask(cascade.open_pass(column, cascade.HALVES, self._nodes, self._next, self._next_counts))
+        frames = np.nonzero(odd[:, self._half])[0]
+        for frame in frames:
+            parity_trees.grow_half(leaves[frame], halves[self._half], self._tree[frame, 0])
+            cascade.note_own(self._tree[frame, 0], self._states[frame, cascade.HALVES])
+        return self._ask(cascade.open_half(self._states, frames, self._next, self._next_counts))
 
     def hear_answers(self, body: bytes) -> Questions | None:
         """Take the answers to the last questions; return the next, or None when no parity differs any more."""
-        asked = int(self._asked_counts.sum(dtype=np.uint64))
+        asked = self._num_asked
         if len(body) != (asked + 7) // 8:
             raise FrameError(f"{asked} parities were asked for, {len(body)} bytes of answers came")
         self._state.note_parities(asked)
         state = self._state
         questions = self._ask(
             cascade.absorb(
-                *(state.frames, state.prefixes, state.orders, state.inverses, self._num_blocks),
-                *(state.masks[max(self._half, 0)], self._moved, self._nodes, self._asked[:asked], self._asked_counts),
-                np.frombuffer(bytearray(body), dtype=np.uint8),
+                *(state.lanes, state.factors, state.inverses, self._num_blocks),
+                *(state.halves[max(self._half, 0)], self._states, self._asked, self._asked_counts),
+                np.frombuffer(body, dtype=np.uint8),
                 *(self._queue, self._next, self._next_counts),
             )
         )
@@ -289,21 +321,38 @@ class CascadeCorrector:
         return questions
 
     def _ask(self, outcome: int) -> Questions | None:
-        if outcome != cascade.DONE:
+        """Turn what a kernel found to ask, or what it says went wrong, into questions."""
+        depth = self._depth(outcome)
+        if outcome > 0 and depth > 1:
+            arguments = (self._next, self._next_counts, depth, self._state.plan.frame_bits)
+            outcome = cascade.look_ahead(*arguments, self._more, self._more_counts)
+            self._next, self._more = self._more, self._next
+            self._next_counts, self._more_counts = self._more_counts, self._next_counts
+        if outcome < 0:
             raise PeerProtocolError(
                 "the parities of error correction contradict each other: answers were altered on the way",
                 remedy="look for who alters the classical channel; the block was dropped",
             )
         self._asked, self._next = self._next, self._asked
         self._asked_counts, self._next_counts = self._next_counts, self._asked_counts
-        asked = int(self._asked_counts.sum(dtype=np.uint64))
-        return Questions(self._asked_counts, self._asked[:asked], self._half) if asked else None
+        self._num_asked = outcome
+        return Questions(self._asked_counts, self._asked[:outcome], self._half) if outcome else None
+
+    def _depth(self, num_questions: int) -> int:
+        """Return how many levels of the trees to ask about at once: more than one when few searches are left."""
+        depth = 1
+        for limit in self._look_ahead:
+            depth += num_questions <= limit
+        return depth
 
     def corrected(self) -> tuple[bytes, bytes]:
         """Return the corrected key and the map of corrected bits, both packed; forget the rest."""
-        after = _joined(self._state.frames, self._state.plan.num_frames)
-        before = np.frombuffer(self._key, dtype=np.uint8)
-        errors = (before ^ np.frombuffer(after, dtype=np.uint8)).tobytes()
+        plan = self._state.plan
+        num_bits = plan.num_frames * plan.frame_bits
+        stream = _zeros(num_bits)
+        bitarrays.join_frames(self._state.lanes, plan.num_frames, stream)
+        after = _bytes_of(stream, num_bits)
+        errors = np.bitwise_xor(np.frombuffer(self._key, np.uint8), np.frombuffer(after, np.uint8)).tobytes()
         self.wipe()
         return after, errors
 
@@ -311,26 +360,22 @@ class CascadeCorrector:
         """Overwrite what was kept of the key."""
         self._key = b""
         self._state.wipe()
+        self._tree.fill(0)
+        self._states[:, : cascade.SLOTS if self._half >= 0 else cascade.HALVES].fill(0)
+
+
+def _zeros(num_bits: int) -> WordArray:
+    """Return so many bits and a spare word, all zero."""
+    return np.zeros((num_bits + 63) // 64 + 1, dtype=np.uint64)
 
 
 def _stream(packed: bytes) -> WordArray:
-    """Return packed bits as words, filled up with zeros."""
-    return np.frombuffer(bytearray(packed) + bytes(-len(packed) % 8), dtype="<u8").astype(np.uint64, copy=False)
+    """Return packed bits as words, filled up with zeros, and a spare word."""
+    stream = _zeros(8 * len(packed))
+    stream.view(np.uint8)[: len(packed)] = np.frombuffer(packed, dtype=np.uint8)
+    return stream
 
 
-def _joined(frames: WordArray, num_frames: int) -> bytes:
-    """Pack bits that lie side by side, shape (num_groups, n), as one stream of ``n * num_frames`` bits."""
-    num_bits = frames.shape[1] * num_frames
-    stream = np.zeros((num_bits + 63) // 64, dtype=np.uint64)
-    bitarrays.join_frames(np.ascontiguousarray(frames), num_frames, stream)
-    return stream.astype("<u8", copy=False).tobytes()[: (num_bits + 7) // 8]
-
-
-def _spread(body: bytes, num_frames: int, num_places: int) -> WordArray:
-    """Undo ``_joined``; raises FrameError on a body of another length."""
-    num_bits = num_places * num_frames
-    if len(body) != (num_bits + 7) // 8:
-        raise FrameError(f"{num_bits} parities were expected, {len(body)} bytes came")
-    frames = np.empty((-(-num_frames // bitarrays.LANES), num_places), dtype=np.uint64)
-    bitarrays.spread_frames(_stream(body), num_frames, frames)
-    return frames
+def _bytes_of(stream: WordArray, num_bits: int) -> bytes:
+    """Return the bits of a stream, packed."""
+    return stream.view(np.uint8)[: (num_bits + 7) // 8].tobytes()
