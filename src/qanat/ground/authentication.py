@@ -21,6 +21,7 @@ from qanat.ground.errors import AuthenticationFailed, PadExhausted
 from qanat.ground.keys import SecretBytes
 
 TAG_BYTES = TAG_BITS // 8
+MAX_WAITING_BYTES = 2**15
 MESSAGE_KEY_BITS = HASH_KEY_BITS + TAG_BITS
 """What a single message's tag takes from a pool: a hash key and a pad."""
 
@@ -73,17 +74,29 @@ class Authenticator:
         self._pads = pads
         self._hash_key = pads.spend(HASH_KEY_BITS)
         self._transcript: Poly1305 | None = None
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
 
     def update(self, data: bytes | memoryview) -> None:
         """Add bytes to the transcript. Lengths must be fixed by the data themselves, as frames' are."""
         if self._transcript is None:
             self._transcript = Poly1305(self._hash_key + self._pads.spend(TAG_BITS))
-        self._transcript.update(bytes(data))
+        # Short messages wait for each other: a call for each would cost more than hashing them.
+        self._waiting.append(bytes(data))
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes >= MAX_WAITING_BYTES:
+            self._hash_waiting(self._transcript)
+
+    def _hash_waiting(self, transcript: Poly1305) -> None:
+        transcript.update(b"".join(self._waiting))
+        self._waiting.clear()
+        self._waiting_bytes = 0
 
     def tag(self) -> bytes:
         """Return the 16-byte tag of the transcript and end it. An empty transcript has a tag too."""
         self.update(b"")
         assert self._transcript is not None
+        self._hash_waiting(self._transcript)
         tag = self._transcript.finalize()
         self._transcript = None
         return tag

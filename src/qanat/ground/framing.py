@@ -24,6 +24,8 @@ MAX_FRAME_BYTES = 64 * 2**20
 """Frames are at most this long, length field included; a longer message is cut by its protocol."""
 MAX_HEADER_BYTES = 2**16 - 1
 
+EMPTY_HEADER = b"{}"
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _PREFIX = struct.Struct(">IBBH")
 PREFIX_BYTES = _PREFIX.size
 LENGTH_BYTES = 4
@@ -72,10 +74,12 @@ def frame_length(prefix: bytes) -> int:
 
 def canonical_json(value: Mapping[str, Json]) -> bytes:
     """Return the one spelling of ``value`` that both sides hash: sorted keys, no blanks, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode() if value else EMPTY_HEADER
 
 
 def _parse_header(raw: bytes) -> Mapping[str, Json]:
+    if raw == EMPTY_HEADER:
+        return {}
     try:
         header = json.loads(raw)
         is_canonical = isinstance(header, dict) and canonical_json(header) == raw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Final, Protocol
@@ -65,7 +66,12 @@ class SessionConfig:
 
     def digest(self) -> str:
         """Return the SHA-256 of all parameters, in hex: two parties that differ in one find out at once."""
-        return hashlib.sha256(canonical_json(asdict(self))).hexdigest()
+        return _digest(self)
+
+
+@functools.lru_cache(maxsize=16)
+def _digest(config: SessionConfig) -> str:
+    return hashlib.sha256(canonical_json(asdict(config))).hexdigest()
 
 
 class SecretLengthProof(Protocol):

@@ -85,7 +85,7 @@ class Party:
         self._result: DistilledKey | None = None
         self._fault: QanatError | None = None
         self._has_ended = False
-        self._expected: dict[Kind, Handler] = {}
+        self._expected: Mapping[int, Handler] = {}
         self._transcript_bytes = {"sent": 0, "heard": 0}
         self._open_pads(pads.secret if isinstance(pads, SpentBits) else pads)
 
@@ -151,17 +151,17 @@ class Party:
         if frame.kind == Kind.ABORT:
             self.was_stopped_by_peer = True
             raise aborted_by_peer(frame)
-        if frame.kind not in self._expected:
+        if frame.kind not in self._expected:  # kinds are integers
             raise PeerProtocolError(f"a frame of kind {frame.kind} came out of turn")
-        kind = Kind(frame.kind)
-        if kind not in UNAUTHENTICATED:
+        handler = self._expected[frame.kind]
+        if frame.kind not in UNAUTHENTICATED:
             self._checking.update(data)
             self._transcript_bytes["heard"] += len(data)
-        return self._expected[kind](frame)
+        return handler(frame)
 
-    def _expect(self, handlers: Mapping[Kind, Handler]) -> None:
+    def _expect(self, handlers: Mapping[int, Handler]) -> None:
         """Say which frames may come next, and who takes them."""
-        self._expected = dict(handlers)
+        self._expected = handlers
 
     def _frame(self, kind: Kind, header: Mapping[str, Json] | None = None, body: bytes | memoryview = b"") -> bytes:
         """Return a frame to send, entered into the transcript of this direction."""
