@@ -48,6 +48,13 @@ def test_ones_are_counted(num_bits: int) -> None:
     assert bitarrays.count_ones(data) == num_bits + 1
 
 
+@pytest.mark.parametrize("word", [0, 1, 2, 3, 2**63, 2**64 - 1, 0x0123456789ABCDEF])
+def test_pairs_have_their_parities_on_any_processor(word: int) -> None:
+    expected = sum((word >> 2 * i & 1 ^ word >> 2 * i + 1 & 1) << i for i in range(32))
+    for pair_parities in (bitarrays.pair_parities, bitarrays.pair_parities_by_shifts):
+        assert int(pair_parities(np.uint64(word))) == expected
+
+
 @pytest.mark.parametrize("place", [0, 1, 63, 64, 65])
 def test_bits_are_written_and_read_at_any_place(place: int) -> None:
     stream = np.zeros(4, np.uint64)
@@ -60,11 +67,12 @@ def test_bits_are_written_and_read_at_any_place(place: int) -> None:
 def test_orders_are_permutations_and_those_of_the_twin(size: int) -> None:
     factors = np.array([word % size | 1 for word in plain.random_words(size, 3)], np.int64)
     inverses = np.array([pow(int(factor), -1, size) for factor in factors], np.int64)
+    log_places = size.bit_length() - 1
     order = np.empty(size, np.uint16)
-    parity_trees.draw_order(factors, order)
+    parity_trees.draw_order(factors, log_places, 0, order[: size // 2])
+    parity_trees.draw_order(factors, log_places, size // 2, order[size // 2 :])
     assert order.tolist() == plain.order(factors.tolist(), size)
     assert sorted(order.tolist()) == list(range(size))
-    log_places = np.int64(size.bit_length() - 1)
     for place in {0, 1, size // 2, size - 1}:
         assert parity_trees.permuted(place, factors, log_places) == order[place]
         assert parity_trees.found(order[place], inverses, log_places) == place
@@ -82,7 +90,7 @@ def test_orders_part_neighbours_like_a_shuffle() -> None:
     for _ in range(21):
         factors = draw.integers(0, size // 2, 3) * 2 + 1
         order, block = np.empty(size, np.uint16), np.empty(size, np.int64)
-        parity_trees.draw_order(factors, order)
+        parity_trees.draw_order(factors, 16, 0, order)
         block[order] = np.arange(size)
         blocks.append((order, block // 256))
     for (order, _), (_, other) in itertools.pairwise(blocks):
@@ -105,9 +113,10 @@ def test_trees_halves_and_blocks_have_the_twins_parities(num_frames: int, size: 
     lanes = np.zeros((-(-num_frames // 8), size), np.uint8)
     for f in range(num_frames):
         lanes[f // 8] |= (bits[f] << f % 8).astype(np.uint8)
-    order = draw.permutation(size).astype(np.uint16)
+    factors = draw.integers(0, size // 2, parity_trees.ROUNDS) * 2 + 1
+    order = plain.order(factors.tolist(), size)
     leaves, own_order = (np.empty((num_frames, size // 8), np.uint8) for _ in range(2))
-    parity_trees.gather(lanes, order, leaves)
+    parity_trees.gather(lanes, factors, leaves)
     parity_trees.set_apart(lanes, own_order)
     assert (own_order == packed(bits)).all()
     trees = np.zeros((num_frames, 2, size // 32), np.uint64)
@@ -163,9 +172,7 @@ class Bench:
             for f in range(self.num_frames):
                 parity_trees.grow_half(leaves[f].view(np.uint64), self.mask, trees[f, into])
             return
-        order = np.empty(self.places, np.uint16)
-        parity_trees.draw_order(self.factors[slot], order)
-        parity_trees.gather(lanes, order, leaves)
+        parity_trees.gather(lanes, self.factors[slot], leaves)
         trees[:, into, self.places // 64 :] = leaves.view(np.uint64)
         parity_trees.grow_all(trees, into)
 

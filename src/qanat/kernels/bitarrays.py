@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from qanat.kernels.bit_selection import compress, expand
+from qanat.kernels.bit_selection import are_instructions_available, compress, expand
 
 LANES = 8
 """Frames that share a byte."""
@@ -72,14 +72,23 @@ def bits_at(stream, place):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def pair_parities(word):  # type: ignore[no-untyped-def]
-    """Return, in 32 bits, the parities of a word's pairs of neighbouring bits."""
+def pair_parities_by_instruction(word):  # type: ignore[no-untyped-def]
+    """Return, in 32 bits, the parities of a word's pairs of neighbouring bits, by PEXT."""
+    return compress(word ^ (word >> np.uint64(1)), _EVEN_BITS)
+
+
+@njit(cache=True, nogil=True)
+def pair_parities_by_shifts(word):  # type: ignore[no-untyped-def]
+    """The same by shifts."""
     word = (word ^ (word >> np.uint64(1))) & _EVEN_BITS
     word = (word | (word >> np.uint64(1))) & _EVEN_PAIRS
     word = (word | (word >> np.uint64(2))) & _EVEN_NIBBLES
     word = (word | (word >> np.uint64(4))) & _EVEN_BYTES
     word = (word | (word >> np.uint64(8))) & _EVEN_SHORTS
     return (word | (word >> np.uint64(16))) & np.uint64(0xFFFFFFFF)
+
+
+pair_parities = pair_parities_by_instruction if are_instructions_available() else pair_parities_by_shifts
 
 
 @njit(cache=True, nogil=True)

@@ -65,34 +65,34 @@ def found(place, inverses, log_places):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def draw_order(factors: np.ndarray, order: np.ndarray) -> None:
-    """Write ``permuted`` of all places into ``order`` (uint16, shape (n,), n a power of two up to 2^16)."""
-    mask = np.uint16(order.size - 1)
-    half = np.uint16(0)
-    while np.int64(1) << (2 * half) < order.size:
-        half += 1
-    first, second, third = np.uint16(factors[0]), np.uint16(factors[1]), np.uint16(factors[2])
+def draw_order(factors: np.ndarray, log_places: int, first: int, order: np.ndarray) -> None:
+    """Write ``permuted`` of the places from ``first`` on into ``order`` (uint16, shape (m,))."""
+    mask, half = np.uint16((1 << log_places) - 1), np.uint16((log_places + 1) >> 1)
+    one, two, three = np.uint16(factors[0]), np.uint16(factors[1]), np.uint16(factors[2])
     for i in range(order.size):
-        place = np.uint16(np.uint16(i) * first) & mask
-        place = np.uint16(np.uint16(place ^ (place >> half)) * second) & mask
-        place = np.uint16(np.uint16(place ^ (place >> half)) * third) & mask
+        place = np.uint16(np.uint16(first + i) * one) & mask
+        place = np.uint16(np.uint16(place ^ (place >> half)) * two) & mask
+        place = np.uint16(np.uint16(place ^ (place >> half)) * three) & mask
         order[i] = place ^ (place >> half)
 
 
 @njit(cache=True, nogil=True)
-def gather(lanes: np.ndarray, order: np.ndarray, leaves: np.ndarray) -> None:
+def gather(lanes: np.ndarray, factors: np.ndarray, leaves: np.ndarray) -> None:
     """Permute frames and set each apart.
 
-    lanes: uint8, frames side by side, shape (ceil(num_frames / 8), n). order: uint16, shape (n,). leaves: uint8, shape
-    (num_frames, n / 8), overwritten: packed.
+    lanes: uint8, frames side by side, shape (ceil(num_frames / 8), n), n a power of two from 128 to 2^16. factors:
+    int64, shape (ROUNDS,), odd. leaves: uint8, shape (num_frames, n / 8), overwritten: packed.
     """
-    size = min(PIECE, order.size)
-    piece = np.empty(size, dtype=np.uint8)
-    for group in range(lanes.shape[0]):
-        own = lanes[group]
-        for start in range(0, order.size, size):
+    places = lanes.shape[1]
+    log_places = int(popcount(np.uint64(places - 1)))
+    size = min(PIECE, places)
+    order, piece = np.empty(size, dtype=np.uint16), np.empty(size, dtype=np.uint8)
+    for start in range(0, places, size):
+        draw_order(factors, log_places, start, order)
+        for group in range(lanes.shape[0]):
+            own = lanes[group]
             for i in range(size):
-                piece[i] = own[order[start + i]]
+                piece[i] = own[order[i]]
             _set_apart(piece, leaves[LANES * group : LANES * (group + 1), start >> 3 :])
 
 

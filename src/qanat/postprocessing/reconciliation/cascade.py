@@ -111,7 +111,6 @@ class _Frames:
         self.halves = plan.halves()
         self.num_parities = 0
         """Parities told or heard so far."""
-        self._order = np.empty(places, dtype=np.uint16)
         bitarrays.spread_frames(_stream(key), plan.num_frames, self.lanes)
 
     def gather(self, number: int) -> NDArray[np.uint8]:
@@ -122,8 +121,7 @@ class _Frames:
             return leaves
         factors = self.plan.factors(number)
         self.factors[number], self.inverses[number] = factors, [pow(f, -1, self.plan.frame_bits) for f in factors]
-        parity_trees.draw_order(self.factors[number], self._order)
-        parity_trees.gather(self.lanes, self._order, leaves)
+        parity_trees.gather(self.lanes, self.factors[number], leaves)
         return leaves
 
     def note_parities(self, count: int) -> None:
