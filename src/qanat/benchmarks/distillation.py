@@ -1,4 +1,6 @@
-"""How fast distillation runs: Cascade, Toeplitz hashing, authentication, and the whole chain; one core, best of three.
+"""How fast distillation runs: Cascade, Toeplitz hashing, authentication, and the whole chain; one core.
+
+Best of three times; of the chain, where one block takes a few milliseconds, of 25.
 
 Cascade and chain count the work of both parties; rates are per bit of reconciled key.
 """
@@ -38,6 +40,8 @@ from qanat.protocols.decoy import DecoyCounts, DecoyProtocol, SecretLength, Secu
 from qanat.protocols.entropy import binary_entropy
 
 REPEATS: Final = 3
+BLOCK_REPEATS: Final = 25
+"""Of one block, which takes a few milliseconds."""
 FRAME_BITS: Final = 2**16
 NUM_FRAMES: Final = 64
 BLOCK_BITS: Final = 2**18
@@ -101,7 +105,7 @@ def cascade_row() -> Row:
 
 
 def _reconcile(alice: bytes, bob: bytes) -> int:
-    log_blocks = choose_log_blocks(0.01, frame_bits=FRAME_BITS)
+    log_blocks = choose_log_blocks(0.01, frame_bits=FRAME_BITS, num_frames=NUM_FRAMES)
     plan = CascadePlan(NUM_FRAMES, FRAME_BITS, log_blocks, bytes(SEED_BYTES))
     answerer, corrector = CascadeAnswerer(alice, plan), CascadeCorrector(bob, plan)
     while (number := corrector.begin_pass()) is not None:
@@ -195,16 +199,16 @@ def chain_row(name: str) -> Row:
     """Distil one block of 2^18 bits from detections to secret key, both parties, every message framed and tagged."""
     light = RecordedLight.draw(CHAIN_QBER[name])
     _distil(light)  # compiles
-    rate = BLOCK_BITS / _best_s(lambda: _distil(light))
     generator = np.random.default_rng(1)
     x, s = (generator.integers(0, 2, size).astype(np.float64) for size in (BLOCK_BITS, int(1.4 * BLOCK_BITS)))
+    best_s, reference_s = _best_of_both_s(lambda: _distil(light), lambda: signal.fftconvolve(s, x))
     return Row(
         name=name,
-        rate=rate,
+        rate=BLOCK_BITS / best_s,
         unit="bit/s",
         goal=GOALS_BITS_PER_S[name],
         reference_name="scipy.signal.fftconvolve of one party's block",
-        reference_rate=BLOCK_BITS / _best_s(lambda: signal.fftconvolve(s, x)),
+        reference_rate=BLOCK_BITS / reference_s,
         note=f"block 2^18 from {light.num_events:,} detections; secret length set to {OUTPUT_SHARE:g} n",
     )
 
@@ -279,6 +283,19 @@ def _pack(bits: NDArray[np.uint8]) -> bytes:
 def _bits_of(packed: bytes) -> list[int]:
     bits: list[int] = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little").tolist()
     return bits
+
+
+def _best_of_both_s(work: Callable[[], object], reference: Callable[[], object]) -> tuple[float, float]:
+    """Return the best times of two pieces of work of a few milliseconds, done in turn: both meet the same noise."""
+    times = []
+    for _ in range(BLOCK_REPEATS):
+        start = time.perf_counter()
+        work()
+        middle = time.perf_counter()
+        reference()
+        times.append((middle - start, time.perf_counter() - middle))
+    own, other = zip(*times, strict=True)
+    return min(own), min(other)
 
 
 def _best_s(work: Callable[[], object], *, repeats: int = REPEATS) -> float:

@@ -109,7 +109,9 @@ class BobSession(Party):
         self._check_tag(frame)
         self._check_qber()
         key, self._key_bases = self.sifted.packed()
-        log_blocks = choose_log_blocks(self.sifted.sample_qber, frame_bits=self.config.frame_bits)
+        log_blocks = choose_log_blocks(
+            self.sifted.sample_qber, frame_bits=self.config.frame_bits, num_frames=self.config.num_frames
+        )
         seed = self.entropy.public_bytes(SEED_BYTES)
         plan = CascadePlan(self.config.num_frames, self.config.frame_bits, log_blocks, seed)
         self._corrector = CascadeCorrector(key, plan)
