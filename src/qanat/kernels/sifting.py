@@ -88,19 +88,20 @@ def choose(
 
     draws: uint8, uniform: the highest byte of a draw of DRAW_BYTES, and the others only where the highest does not
     decide. survival: uint64, shape (g + 1,): ``survival[k] / 256^DRAW_BYTES`` is the probability that k events in a row
-    are not chosen. A draw below the last entry passes over g events and chooses none. guide: uint8, shape (256,): what
-    a highest byte decides, UNDECIDED where it does not. chosen: a plane, filled up to ``stop`` at most.
+    are not chosen. A draw below the last entry passes over g events and chooses none. guide: uint8, shape (2, 256):
+    what a highest byte decides, UNDECIDED where it does not; how many events it passes over at least. chosen: a plane,
+    filled up to ``stop`` at most.
     """
     longest = survival.size - 1
     i = 0
     while place < stop and i + DRAW_BYTES <= draws.size:
-        gap = int(guide[draws[i]])
+        gap = int(guide[0, draws[i]])
         if gap == UNDECIDED:
+            gap = int(guide[1, draws[i]])
             draw = np.uint64(0)
             for byte in range(DRAW_BYTES):
                 draw = (draw << np.uint64(8)) | np.uint64(draws[i + byte])
             i += DRAW_BYTES - 1
-            gap = 0
             while gap < longest and draw < survival[gap + 1]:
                 gap += 1
         i += 1

@@ -27,7 +27,7 @@ def choose_signal(num_events: int, *, p_disclosed: float, entropy: Entropy) -> W
     survival, guide = _gap_law(p_disclosed)
     chosen = plane_of_zeros(num_events)
     mean_gap = int(survival[:-1].sum(dtype=np.uint64)) / 256**kernel.DRAW_BYTES
-    mean_bytes = 1 + (kernel.DRAW_BYTES - 1) * int((guide == kernel.UNDECIDED).sum()) / guide.size
+    mean_bytes = 1 + (kernel.DRAW_BYTES - 1) * float((guide[0] == kernel.UNDECIDED).mean())
     place = 0
     while place < num_events:
         expected = (num_events - place) / mean_gap
@@ -47,4 +47,4 @@ def _gap_law(p_disclosed: float) -> tuple[WordArray, ByteArray]:
     lowest = np.arange(256, dtype=np.uint64) * np.uint64(scale // 256)
     highest = lowest + np.uint64(scale // 256 - 1)
     passed, at_least = ((draws[:, np.newaxis] < survival[1:]).sum(axis=1) for draws in (lowest, highest))
-    return survival, np.where(passed == at_least, passed, kernel.UNDECIDED).astype(np.uint8)
+    return survival, np.array([np.where(passed == at_least, passed, kernel.UNDECIDED), at_least], dtype=np.uint8)
