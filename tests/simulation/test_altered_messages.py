@@ -34,7 +34,7 @@ KINDS = {
     ),
 }
 TURNS = {Kind.TAG: 3, Kind.COMMIT: 2, Kind.SLOTS: 2, Kind.SIFTED: 2, Kind.BASES: 2, Kind.DISCLOSED: 2}
-TURNS |= dict.fromkeys((Kind.PASS, Kind.PARITIES), 4) | dict.fromkeys((Kind.QUESTIONS, Kind.ANSWERS), 10)
+TURNS |= dict.fromkeys((Kind.PASS, Kind.PARITIES), 4) | dict.fromkeys((Kind.QUESTIONS, Kind.ANSWERS), 7)
 """How many frames of a kind every session sends at least; 1 where nothing is said."""
 
 
