@@ -43,10 +43,11 @@ def entropy_record(server: EntropyServer | None, state: EntropyState | None = No
     With a ``state``, its account too: raw samples read, bytes given after conditioning.
     """
     if server is None:
-        return {"source": "operating system", "fault": None}
+        return {"source": "operating system", "fault": None, "remedy": ""}
     record: dict[str, Json] = {
         "source": str(server.source.path),
         "min_entropy_bits": server.source.min_entropy_bits,
         "fault": server.state.fault,
+        "remedy": server.state.remedy,
     }
     return record if state is None else record | {"samples_read": state.samples_read, "bytes_given": state.bytes_given}

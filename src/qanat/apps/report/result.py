@@ -194,7 +194,7 @@ class DemoResult:
     door_latency: DoorLatency | None = None
     software: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
-    entropy: Mapping[str, Json] = field(default_factory=lambda: {"source": "operating system", "fault": None})
+    entropy: Mapping[str, Json] = field(default_factory=lambda: {"source": "operating system"})
 
     @property
     def all_held(self) -> bool:
