@@ -149,8 +149,8 @@ def test_conditioning_is_hmac_sha_256() -> None:
 
 
 def test_a_source_exactly_as_good_as_claimed_lives_through_a_demonstration(source: Opener) -> None:
-    """60 million samples make a small demonstration: at 2^-20 per test one in 70,000 samples' worth would be enough to
-    stop it. The limits are those of 2^-40."""
+    """52 million samples make a small demonstration; at 2^-20 four equal ones stop it, and uniform bytes have three
+    such runs among them. The limits are those of 2^-40."""
     tests = source(noise(2000), min_entropy_bits=8.0)._health
     assert tests.repetition_limit == repetition_cutoff(8.0, p_false_alarm=2.0**-40) == 6
     assert tests.proportion_limit == proportion_cutoff(8.0, window=512, p_false_alarm=2.0**-40)

@@ -33,8 +33,8 @@ MOST_BLOCKS_AT_ONCE: Final = 512
 DEFAULT_MIN_ENTROPY_BITS: Final = 4.0
 """Claimed of a sample of 8 bits where nothing is said: half, which is little for a generator that is worth its name."""
 P_FALSE_ALARM: Final = 2.0**-40
-"""Odds of a false alarm per test. A network draws 10^9 samples in a minute; at the 2^-20 of the standard's examples, a
-source exactly as good as claimed would fail a thousand times in that minute."""
+"""Odds of a false alarm per test. A network draws 10^9 samples in a minute or two; at the 2^-20 of the standard's
+examples, uniform bytes claimed as 8 bits would fail the repetition test sixty times meanwhile."""
 CONDITIONING_KEY: Final = b"qanat entropy conditioning, version 1"
 """Public and fixed: the strength is in the input, the key only separates this use from others."""
 REMEDY: Final = "no key is made without it: have the generator checked, then start again"

@@ -56,7 +56,7 @@ EntropyOption = Annotated[
         parser=_named_path,
         metavar="PATH",
         help="A physical generator that the links' devices draw from: a device, a FIFO or a file of raw samples of one "
-        "byte; without it, the operating system's generator. One that fails a health test stops the links.",
+        "byte. One that fails a health test stops the links. Else: the operating system's (`link`: the seed).",
     ),
 ]
 MinEntropyOption = Annotated[
@@ -257,7 +257,9 @@ def link(
     system: Annotated[str, typer.Option(help="The QKD system, by its name.")],
     loss_db: Annotated[float, typer.Option(help="Loss of the link, without the receiver's own.")],
     seconds: Annotated[float, typer.Option(help="How long the light is on, in the link's own time.")],
-    seed: Annotated[int, typer.Option(help="Everything that is drawn comes from it: same seed, same result.")] = 1,
+    seed: Annotated[
+        int, typer.Option(help="What is drawn comes from it: same seed, same result (but for --entropy).")
+    ] = 1,
     entropy: EntropyOption = None,
     min_entropy: MinEntropyOption = None,
     disturbance: Annotated[float, typer.Option(help="Odds that somebody on the line flips a photon.")] = 0.0,
