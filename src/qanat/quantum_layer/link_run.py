@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from qanat.ground.constants import SESSION_PAD_BITS
-from qanat.ground.errors import QanatError
+from qanat.ground.errors import EntropyFailed, QanatError
 from qanat.ground.identifiers import OrderId
 from qanat.ground.keys import SecretBytes
 from qanat.ground.ports import Chance, Entropy
@@ -117,9 +117,12 @@ def run_link(
         keys.append(made[0])
         for key in made:
             key.secret.wipe()
-    while nature.num_pulses < task.num_pulses:
-        nature.detections.next_chunk()
-        on_progress(nature.num_pulses / task.num_pulses)
+    try:
+        while nature.num_pulses < task.num_pulses:
+            nature.detections.next_chunk()
+            on_progress(nature.num_pulses / task.num_pulses)
+    except EntropyFailed as fault:  # without entropy there is no light
+        alarms += [] if any(alarm.code == EntropyFailed.__name__ for alarm in alarms) else [_alarm_of(fault)]
     return _figures(nature, tally, plan, keys, identical, alarms)
 
 
@@ -127,7 +130,10 @@ def _distil(
     nature: Nature, config: SessionConfig, entropy: Entropy, on_light: Callable[[], None]
 ) -> tuple[DistilledKey, DistilledKey] | RunAlarm:
     """Run one block; returns both parties' keys, or why there are none. ``on_light`` is called as the light goes on."""
-    pads = entropy.secret_bytes(SESSION_PAD_BITS // 8).take()
+    try:
+        pads = entropy.secret_bytes(SESSION_PAD_BITS // 8).take()
+    except EntropyFailed as failure:
+        return _alarm_of(failure)
     alice = AliceSession(config, nature.preparations, SecretBytes(pads), entropy)
     bob = BobSession(config, nature.detections, SecretBytes(pads), entropy)
     ends = make_wire()
@@ -156,7 +162,10 @@ def _alarm(outcomes: Sequence[Outcome[DistilledKey]], were_told: tuple[bool, boo
     """Return the fault of the party that saw it, not that of the one which was told."""
     faults = [outcome.fault for outcome, was_told in zip(outcomes, were_told, strict=True) if not was_told]
     seen = next((fault for fault in faults if fault is not None), None)
-    fault = seen or QanatError("a session ended without a key", remedy="keep the seed and report it")
+    return _alarm_of(seen or QanatError("a session ended without a key", remedy="keep the seed and report it"))
+
+
+def _alarm_of(fault: QanatError) -> RunAlarm:
     return RunAlarm(type(fault).__name__, fault.message, fault.remedy)
 
 

@@ -1,18 +1,23 @@
 """``qanat link``: one link for so many seconds of its own time, photon by photon, with real distillation.
 
 Its chance and its entropy both come from the seed, so a run can be had again. Such keys are known to whoever knows the
-seed: they are compared, counted and overwritten in ``quantum_layer.link_run``, and no block leaves it.
+seed: they are compared, counted and overwritten in ``quantum_layer.link_run``, and no block leaves it. Entropy may come
+from a physical generator instead, to see what it does to a link, and what becomes of the link when it fails.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from qanat.adapters.physical_entropy import EntropySource, PhysicalEntropy
 from qanat.apps.cli.presentation import RunView, people_console, show_table
 from qanat.ground.errors import ConfigurationError
+from qanat.ground.ports import Chance, Entropy
 from qanat.ground.randomness import SeededChance
 from qanat.ground.units import format_rate
 from qanat.quantum_layer.link_plan import LinkTask, plan_blocks
@@ -23,7 +28,14 @@ MOST_SEED = 2**63 - 1
 
 
 def run_link_command(
-    system: str, *, loss_db: float, seconds: float, seed: int, disturbance: float, as_json: bool
+    system: str,
+    *,
+    loss_db: float,
+    seconds: float,
+    seed: int,
+    disturbance: float,
+    as_json: bool,
+    entropy_source: EntropySource | None = None,
 ) -> int:
     """Run a link and print what came of it. Returns 0 when key was made, alike at both ends, without alarm; else 1."""
     if not 0 <= seed <= MOST_SEED:
@@ -31,7 +43,7 @@ def run_link_command(
     task = LinkTask(system=system, loss_db=loss_db, seconds=seconds, disturbance=disturbance)
     chance = SeededChance(seed).child("link")
     started = time.perf_counter()
-    with RunView() as view:
+    with RunView() as view, _entropy(entropy_source, chance) as entropy:
         plan = plan_blocks(task)
         if plan.num_blocks:
             view.say(
@@ -40,15 +52,43 @@ def run_link_command(
         figures = run_link(
             task,
             chance=chance,
-            entropy=SimulationEntropy(chance.child("entropy")),
+            entropy=entropy,
             on_progress=lambda share: view.show_progress("light", share),
         )
     pulses_per_s = figures.pulses / (time.perf_counter() - started)
     if as_json:
-        print(json.dumps(_record(task, figures, seed=seed, pulses_per_s=pulses_per_s), indent=2))
+        record = _record(task, figures, seed=seed, pulses_per_s=pulses_per_s)
+        print(json.dumps(record | _entropy_record(entropy_source, entropy), indent=2))
     else:
         _print(task, figures, pulses_per_s)
     return 0 if figures.all_held else 1
+
+
+@contextmanager
+def _entropy(source: EntropySource | None, chance: Chance) -> Iterator[Entropy]:
+    """Lend the entropy of a run: a generator's, or one that the seed determines."""
+    if source is None:
+        yield SimulationEntropy(chance.child("entropy"))
+        return
+    with closing(PhysicalEntropy(source.path, min_entropy_bits=source.min_entropy_bits)) as entropy:
+        yield entropy
+
+
+def _entropy_record(source: EntropySource | None, entropy: Entropy) -> dict[str, Any]:
+    """Return what a generator has given; nothing where the seed stood for it."""
+    if source is None or not isinstance(entropy, PhysicalEntropy):
+        return {}
+    return {
+        "provenance": "predicted (photon level, real distillation); chance from the seed, entropy from a generator; "
+        "no key leaves",
+        "entropy": {
+            "source": str(source.path),
+            "min_entropy_bits": source.min_entropy_bits,
+            "samples_read": entropy.raw_samples_read,
+            "bytes_given": entropy.bytes_given,
+            "fault": entropy.fault,
+        },
+    }
 
 
 def _record(task: LinkTask, figures: LinkFigures, *, seed: int, pulses_per_s: float) -> dict[str, Any]:
