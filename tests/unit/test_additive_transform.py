@@ -9,14 +9,14 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from qanat.kernels import additive_transform, byte_fields, byte_vectors, toeplitz_bytes
+from qanat.kernels import additive_tables, additive_transform, byte_emitter, byte_fields, toeplitz_bytes
 from qanat.kernels.additive_transform import STRIP
 from qanat.kernels.reference import additive_transform as plain
 from qanat.kernels.reference import toeplitz as plain_hash
 from toeplitz_support import SIZES, draw
 
 needs_byte_products = pytest.mark.skipif(
-    not byte_vectors.are_available(), reason="this processor does not multiply 64 bytes at a time (GFNI, AVX-512)"
+    byte_emitter.way_to_multiply() is None, reason="this processor has no registers of 256 bits (AVX2)"
 )
 
 
@@ -32,8 +32,8 @@ def test_spectra_of_keys_are_values_of_polynomials(log_points: int) -> None:
         spectra,
         raw,
         rows,
-        additive_transform.packed_maps()[0],
-        additive_transform.conversion_steps(log_points - 1),
+        additive_tables.packed_maps()[0],
+        additive_tables.conversion_steps(log_points - 1),
         byte_fields.twiddles(log_points - 1),
     )
     values = spectra.view(np.uint8).reshape(2 * tile, 2, STRIP, byte_fields.CHANNELS).astype(int)
@@ -72,7 +72,7 @@ def test_conversion_is_to_the_basis_of_products_of_vanishing_polynomials(log_siz
     size = 1 << log_size
     coefficients = np.random.default_rng(5).integers(0, 2, size).tolist()
     converted = list(coefficients)
-    for block, half, offset in additive_transform.conversion_steps(log_size).tolist():
+    for block, half, offset in additive_tables.conversion_steps(log_size).tolist():
         for first in range(0, size, block):
             for i in range(first + 2 * half - 1, first + half - 1, -1):
                 converted[i - half + offset] ^= converted[i]
