@@ -113,6 +113,12 @@ class Emitter:
         """Return a register of one byte."""
         return ir.Constant(ir.VectorType(BYTE, self.width), [byte] * self.width)
 
+    def fill_words(self, address: Any, offset: int) -> Any:
+        """Load a word and return it eight times."""
+        word = self.builder.load(self.builder.inttoptr(self.at(address, offset), WORD.as_pointer()), align=8)
+        first = self.builder.insert_element(ir.Constant(WORDS, ir.Undefined), word, ir.Constant(ir.IntType(32), 0))
+        return self.shuffle(first, [0] * 8)
+
     def apply_bits(self, data: Any, matrices: Any) -> Any:
         """Multiply 64 bytes by matrices of 8 x 8 bits, one for every eight bytes."""
         name = f"llvm.x86.vgf2p8affineqb.{8 * self.width}"

@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from qanat.kernels.byte_emitter import BYTE, LANES, WORD, Element, Emitter, Products
+from qanat.kernels.byte_emitter import BYTE, LANES, WORD, WORDS, Element, Emitter, Products
 
 ROW_BYTES = 2 * LANES
 
@@ -90,17 +90,18 @@ evaluate_transposed_small = _two_layers(_evaluate_transposed, small=True, rising
 evaluate_transposed_large = _two_layers(_evaluate_transposed, small=False, rising=True)
 
 
-def _bit_map(*, num_inputs: int, num_outputs: int) -> Any:
+def _bit_map(*, num_inputs: int, num_outputs: int, is_secret: bool) -> Any:
     """Return an intrinsic that applies one map over GF(2) to eight lanes of a row of ``num_inputs`` times 64 bytes.
 
     Its arguments: source, target, number of rows, address of the map (``kernels.additive_tables``). Source and
-    target may be the same when rows do not grow.
+    target may be the same when rows do not grow. ``is_secret``: no address depends on what is mapped.
     """
+    without_products = _map_by_columns if is_secret else _map_by_tables
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         source, target, num_rows, packed = arguments
         emitter = Emitter(builder)
-        emit = _map_by_tables if emitter.way is Products.LOOKUP_256 else _map_by_matrices
+        emit = without_products if emitter.way is Products.LOOKUP_256 else _map_by_matrices
         with cgutils.for_range(builder, num_rows) as loop:
             place = emitter.at(source, builder.mul(loop.index, ir.Constant(WORD, LANES * num_inputs)))
             result = emitter.at(target, builder.mul(loop.index, ir.Constant(WORD, LANES * num_outputs)))
@@ -151,9 +152,27 @@ def _map_by_tables(emitter: Emitter, place: Any, result: Any, tables: Any, num_i
             emitter.store(word, emitter.at(result, lane), LANES * k)
 
 
-map_key = _bit_map(num_inputs=1, num_outputs=2)
-map_window = _bit_map(num_inputs=2, num_outputs=2)
-map_output = _bit_map(num_inputs=2, num_outputs=1)
+def _map_by_columns(emitter: Emitter, place: Any, result: Any, tables: Any, num_inputs: int, num_outputs: int) -> None:
+    """Emit a map of one row, bit by bit for eight lanes at once: the entries of single bits, where they are set."""
+    builder = emitter.builder
+    zero = ir.Constant(WORDS, None)
+    totals: list[Any] = [zero] * num_outputs
+    for k in range(num_inputs):
+        rest = builder.bitcast(emitter.load(place, LANES * k), WORDS)
+        for bit in range(63, -1, -1):
+            is_set = builder.sext(builder.icmp_signed("<", rest, zero), WORDS)
+            entry = 256 * (8 * k + bit // 8) + (1 << bit % 8)
+            for target in range(num_outputs):
+                column = emitter.fill_words(tables, 8 * (num_outputs * entry + target))
+                totals[target] = builder.xor(totals[target], builder.and_(is_set, column))
+            rest = builder.add(rest, rest)
+    for k, total in enumerate(totals):
+        emitter.store(total, result, LANES * k)
+
+
+map_key = _bit_map(num_inputs=1, num_outputs=2, is_secret=True)
+map_window = _bit_map(num_inputs=2, num_outputs=2, is_secret=False)
+map_output = _bit_map(num_inputs=2, num_outputs=1, is_secret=True)
 
 
 @intrinsic
