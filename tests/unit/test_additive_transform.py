@@ -11,6 +11,7 @@ import pytest
 
 from qanat.kernels import additive_tables, additive_transform, byte_emitter, byte_fields, toeplitz_bytes
 from qanat.kernels.additive_transform import STRIP
+from qanat.kernels.packed_words import place_bits
 from qanat.kernels.reference import additive_transform as plain
 from qanat.kernels.reference import toeplitz as plain_hash
 from toeplitz_support import SIZES, draw
@@ -101,10 +102,15 @@ def test_the_number_of_points_fits_the_field(num_key_bits: int, num_output_bits:
 
 
 @pytest.mark.parametrize("shift", [0, 1, 7, 8, 63, 64, 65, 130])
-def test_bits_are_placed_where_they_should_be(shift: int) -> None:
+@pytest.mark.parametrize("num_words", [None, 1, 2, 9])
+def test_bits_are_placed_where_they_should_be(shift: int, num_words: int | None) -> None:
     packed = draw(6, 75)
-    words = toeplitz_bytes.place_bits(packed, shift)
-    assert int.from_bytes(words.tobytes(), "little") == int.from_bytes(packed, "little") << shift
+    words = place_bits(packed, shift=shift, num_words=num_words)
+    expected = int.from_bytes(packed, "little") << shift
+    if num_words is not None:
+        assert words.size == num_words
+        expected &= (1 << 64 * num_words) - 1
+    assert int.from_bytes(words.tobytes(), "little") == expected
 
 
 def _sum(elements: Iterable[int]) -> int:

@@ -45,8 +45,9 @@ def toeplitz_hash(key: bytes, seed: bytes, *, num_key_bits: int, num_output_bits
     """Return the Toeplitz hash of a key: ``num_output_bits`` bits, packed.
 
     key: ``num_key_bits`` packed bits, secret. seed: ``num_key_bits + num_output_bits - 1`` packed bits, public. Unused
-    bits of a last byte must be zero. Takes some ``num_key_bits + num_output_bits`` bytes of memory. Raises ValueError
-    when sizes do not fit, ArithmeticError when the machine's floating point fails a check.
+    bits of a last byte must be zero. Takes some ``num_key_bits + num_output_bits`` bytes of memory, in floating point
+    16 times that. Raises ValueError when sizes do not fit, ArithmeticError when the machine's floating point fails a
+    check.
     """
     return hash_by_tier(tiers()[0], key, seed, num_key_bits=num_key_bits, num_output_bits=num_output_bits)
 

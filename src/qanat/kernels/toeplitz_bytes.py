@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qanat.kernels import byte_fields
 from qanat.kernels.additive_tables import conversion_steps, packed_maps
@@ -21,8 +20,8 @@ from qanat.kernels.additive_transform import (
     transform_windows,
 )
 from qanat.kernels.byte_emitter import Products, way_to_multiply
+from qanat.kernels.packed_words import WordArray, place_bits
 
-WordArray = NDArray[np.uint64]
 MIN_LOG_POINTS = 3
 MAX_LOG_POINTS = 16
 """The field has no more points."""
@@ -46,8 +45,8 @@ def hash_by_bytes(
     num_columns = STRIP * -(-num_key_bits // (STRIP * tile_bits))
     num_rows = -(-num_output_bits // tile_bits)
     output = hash_words(
-        place_bits(key, 0),
-        place_bits(seed, num_columns * tile_bits - num_key_bits),
+        place_bits(key, shift=0),
+        place_bits(seed, shift=num_columns * tile_bits - num_key_bits),
         num_columns=num_columns,
         num_rows=num_rows,
         log_points=log_points,
@@ -72,18 +71,6 @@ def choose_log_points(num_key_bits: int, num_output_bits: int) -> int:
         return (transforms + product_ns * STRIP * rows * (columns + 1)) * (1 << log_points)
 
     return min(range(MIN_LOG_POINTS, MAX_LOG_POINTS + 1), key=time_ns)
-
-
-def place_bits(packed: bytes, shift: int) -> WordArray:
-    """Return packed bits, moved up by ``shift`` places, as words."""
-    first, spare = divmod(shift, 8)
-    words = np.zeros((first + len(packed) + 8) // 8 + 1, dtype=np.uint64)
-    words.view(np.uint8)[first : first + len(packed)] = np.frombuffer(packed, dtype=np.uint8)
-    if spare:
-        carried = words[:-1] >> np.uint64(64 - spare)
-        words <<= np.uint64(spare)
-        words[1:] |= carried
-    return words
 
 
 def hash_words(key: WordArray, seed: WordArray, *, num_columns: int, num_rows: int, log_points: int) -> WordArray:
