@@ -15,6 +15,7 @@ _HOMES = {
     "SecurityParameters": "qanat.protocols.decoy",
     "TlsFiles": "qanat.adapters.tls",
     "expected_rate": "qanat.protocols.prediction",
+    "modified_toeplitz_hash": "qanat.kernels.toeplitz",
     "parse_network": "qanat.ground.network",
     "secret_length": "qanat.protocols.finite_key",
     "system_named": "qanat.physics.systems",

@@ -13,7 +13,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "photon_sampling": ("photon-sampling",),
     "distillation": (
         *("cascade-1pct", "chain-0.5pct", "chain-1pct", "chain-2.5pct"),
-        *("toeplitz-2^18", "toeplitz-2^20", "toeplitz-2^22", "authentication"),
+        *("toeplitz-2^18", "toeplitz-2^20", "toeplitz-2^22", "toeplitz-2^24", "authentication"),
     ),
     "analytic_rates": ("analytic-rates",),
     "store": ("store-single", "store-spend"),

@@ -14,3 +14,16 @@ def toeplitz_hash(key: bytes, seed: bytes, *, num_key_bits: int, num_output_bits
             parity ^= seed_bits[i - j + num_key_bits - 1] & key_bits[j]
         output[i // 8] |= parity << (i % 8)
     return bytes(output)
+
+
+def modified_toeplitz_hash(key: bytes, seed: bytes, *, num_key_bits: int, num_output_bits: int) -> bytes:
+    """Return ``y[i] = key[n - l + i] ^ xor over j < n - l of seed[i - j + n - l - 1] & key[j]``, packed."""
+    num_hashed = num_key_bits - num_output_bits
+    output = bytearray((num_output_bits + 7) // 8)
+    for i in range(num_output_bits):
+        parity = key[(num_hashed + i) // 8] >> ((num_hashed + i) % 8) & 1
+        for j in range(num_hashed):
+            diagonal = i - j + num_hashed - 1
+            parity ^= seed[diagonal // 8] >> (diagonal % 8) & key[j // 8] >> (j % 8) & 1
+        output[i // 8] |= parity << (i % 8)
+    return bytes(output)
