@@ -125,6 +125,8 @@ def test_without_feedback_the_sessions_themselves_abort(capsys: pytest.CaptureFi
     codes = [alarm.code for alarm in figures.alarms]
     assert codes == ["QberTooHigh"]
     assert figures.alarms[0].remedy
+    assert 0 < (figures.alarms[0].light_s or 0.0) <= 24.0
+    assert b"alarm QberTooHigh" in draw_link(figures, title="lost", as_png=False)
     assert figures.optics is not None
     assert figures.optics.stops == ()
     assert figures.qber_curve[0] is not None

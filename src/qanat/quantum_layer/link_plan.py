@@ -96,11 +96,12 @@ class LinkTask:
 
 @dataclass(frozen=True, slots=True)
 class RunAlarm:
-    """What went wrong, and what helps."""
+    """What went wrong, and what helps. light_s: seconds of light before it; None where it was known beforehand."""
 
     code: str
     text: str
     remedy: str
+    light_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

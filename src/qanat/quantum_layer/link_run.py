@@ -108,7 +108,7 @@ def run_link(
         )
         made = _distil(light, config, entropy, on_light)
         if isinstance(made, RunAlarm):
-            alarms.append(made)
+            alarms.append(replace(made, light_s=nature.elapsed_s))
             if made.code == "NoSecretKey" and task.drifts:
                 continue  # the block is dropped; the next one may find the link better, or be aborted
             break
@@ -158,7 +158,7 @@ def _shine_on(light: _Light, num_pulses: int, on_light: Callable[[], None]) -> l
         try:
             light.receiver.next_chunk()
         except CalibrationFailed as fault:
-            alarms.append(_told(fault))
+            alarms.append(replace(_told(fault), light_s=light.nature.elapsed_s))
         on_light()
     return alarms
 

@@ -81,6 +81,17 @@ def _draw_qber(surface: Surface, figures: LinkFigures, clock: _LinkClock, end_s:
     for piece in clock.curves(figures.qber_curve, figures.step_s):
         percents = [(time_s, 100 * qber) for time_s, qber in piece]
         _draw_piece(surface, frame, percents)
+    for alarm in figures.alarms:
+        if alarm.light_s is not None:
+            _draw_alarm(surface, frame, clock.link_time_s(alarm.light_s), alarm.code)
+
+
+def _draw_alarm(surface: Surface, frame: Frame, link_time_s: float, code: str) -> None:
+    x, bottom = frame.at(link_time_s, frame.y_range[0])
+    surface.line(x, frame.top, x, bottom, "stroke ink")
+    is_late = x > frame.left + 0.7 * frame.width
+    where = x - 6 if is_late else x + 6
+    surface.text(where, frame.top + 12, f"alarm {code}", "tiny", anchor="end" if is_late else "start")
 
 
 def _draw_clicks(surface: Surface, figures: LinkFigures, clock: _LinkClock, end_s: float) -> None:
