@@ -47,6 +47,7 @@ def test_a_calibrated_link_makes_key_with_the_error_that_its_calibration_found()
     assert min(optics.optical_errors) > 0.002
 
 
+@pytest.mark.slow
 def test_the_same_seed_calibrates_to_the_same_and_another_seed_to_another() -> None:
     assert run(TASK) == run(TASK)
     one, other = run(TASK).optics, run(TASK, seed=2).optics
