@@ -158,6 +158,7 @@ def _align_state(bench: Bench, arm: _Arm, state: Light, goal: float) -> Procedur
         p_wrong = yield from _p_wrong(bench, arm, state)
         if p_wrong < goal:
             return
+        arm.has_steered = True
         for squeezer in range(bench.info.num_squeezers):
             p_wrong = yield from _set_squeezer(bench, arm, state, squeezer, p_wrong)
 
@@ -173,7 +174,6 @@ def _set_squeezer(bench: Bench, arm: _Arm, state: Light, squeezer: int, p_wrong:
     sine = (seen[1] - seen[0]) / (2 * math.sin(step))
     cosine = (p_wrong - (seen[0] + seen[1]) / 2) / (1 - math.cos(step))
     sigma = math.sqrt(max(p_wrong, 1e-3) / ENOUGH_CLICKS)
-    arm.has_steered = True
     arm.greatest_response = max(arm.greatest_response, *(abs(one - p_wrong) / sigma for one in seen))
     bench.knobs = _turned(bench, arm.basis, squeezer, here + math.atan2(-sine, -cosine))
     return max(0.0, p_wrong - cosine - math.hypot(sine, cosine))
