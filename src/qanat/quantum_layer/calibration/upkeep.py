@@ -5,7 +5,8 @@ link has lost its alignment when the share of light in the wrong port of a basis
 the error rate: dark clicks and after-pulses are wrong half of the time, whatever the optics do. With n events, k of
 them wrong, of which m are noise, the optical error is (k - m / 2) / (n - m). The alignment counts as lost when this is
 above 1 / 101 by three standard errors over the last second, or over so many seconds as make 10,000 events per basis.
-A basis at exactly 100:1 is then taken for lost once in 740 seconds; one at 0.8 %, with 20,000 events, once in 10^10.
+With 20,000 events in the window a basis at exactly 100:1 is taken for lost in one window of 1,500, one at 0.8 % in one
+of 4 x 10^9 (binomial tails).
 
 **Delay.** Clicks fall when pulses leave the middle of their gates, whatever the fibre does to polarization. They count
 as fallen when the last second has less than 90 % of what the first second after the last scan had, and the difference
