@@ -38,6 +38,10 @@ LIVE_AT_LEAST: Final = 0.75
 ENOUGH_CLICKS: Final = 2000
 """Clicks per window of both detectors that a steering window needs: the wrong share is then known to 1 %."""
 BASES: Final[tuple[tuple[Light, Light], ...]] = (("H", "V"), ("+", "-"))
+FIRST_GOAL: Final = 0.7 / (1 + TARGET_RATIO)
+"""Wrong share at which a state is taken for aligned, so that the confirmation finds 100:1 with its two sigmas."""
+NEXT_GOAL: Final = 0.35 / (1 + TARGET_RATIO)
+"""The same where the confirmation did not: whoever stood just below the first goal must move."""
 COARSE_RAD: Final = 2 * math.pi / 3
 FINE_RAD: Final = 0.5
 FINE_BELOW: Final = 0.05
@@ -51,6 +55,7 @@ class _Arm:
     basis: int
     dark: Floats
     points: list[FeedbackPoint] = field(default_factory=list)
+    has_steered: bool = False
     greatest_response: float = 0.0
     live_fraction: float = 1.0
 
@@ -96,8 +101,9 @@ def _align_basis(bench: Bench, arm: _Arm) -> Procedure[tuple[Sequence[Extinction
     bench.send(one)
     yield from _set_brightness(bench, arm)
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        yield from _align_state(bench, arm, one)
-        yield from _align_state(bench, arm, other)
+        goal = FIRST_GOAL if attempt == 1 else NEXT_GOAL
+        yield from _align_state(bench, arm, one, goal)
+        yield from _align_state(bench, arm, other, goal)
         extinctions = []
         for state in (one, other):
             extinctions.append((yield from _confirm(bench, arm, state)))
@@ -107,7 +113,7 @@ def _align_basis(bench: Bench, arm: _Arm) -> Procedure[tuple[Sequence[Extinction
             f"{each.state} {each.ratio:.0f}:1 (2-sigma bound {each.ratio_lower:.0f}:1)" for each in extinctions
         )
         bench.note(f"basis {one}/{other}: {reached} is not {TARGET_RATIO:.0f}:1; the basis is repeated")
-        if arm.greatest_response < RESPONDS_SIGMA:
+        if arm.has_steered and arm.greatest_response < RESPONDS_SIGMA:
             raise CalibrationFailed(
                 f"the polarization controller of basis {one}/{other} changes nothing",
                 remedy="look at its driver and its cable; a controller at its end of travel needs a reset",
@@ -145,13 +151,14 @@ def _set_brightness(bench: Bench, arm: _Arm) -> Procedure[None]:
         )
 
 
-def _align_state(bench: Bench, arm: _Arm, state: Light) -> Procedure[None]:
+def _align_state(bench: Bench, arm: _Arm, state: Light, goal: float) -> Procedure[None]:
     """Turn the squeezers until this state's wrong share is at its least; nothing to do where it is low already."""
     bench.send(state)
     for _ in range(MAX_ROUNDS):
         p_wrong = yield from _p_wrong(bench, arm, state)
-        if p_wrong < 0.7 / (1 + TARGET_RATIO):
+        if p_wrong < goal:
             return
+        arm.has_steered = True
         for squeezer in range(bench.info.num_squeezers):
             p_wrong = yield from _set_squeezer(bench, arm, state, squeezer, p_wrong)
 

@@ -69,7 +69,10 @@ def _has_sine_gates(system: QKDSystem) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TwinSettings:
-    """A device to stand at the other end of the pipe. drift_rad_per_sqrt_s: of the fibre, on the sphere."""
+    """A device to stand at the other end of the pipe. drift_rad_per_sqrt_s: of the fibre, on the sphere.
+
+    delay_drift_ps_per_sqrt_s: of the time at which pulses arrive, against the gates.
+    """
 
     system: str
     loss_db: float
@@ -77,6 +80,7 @@ class TwinSettings:
     drift_rad_per_sqrt_s: float = 0.0
     faults: tuple[str, ...] = ()
     optics: TwinOptics = TwinOptics()
+    delay_drift_ps_per_sqrt_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.loss_db <= 100:
@@ -85,6 +89,11 @@ class TwinSettings:
             raise ConfigurationError(
                 f"a drift of {self.drift_rad_per_sqrt_s} rad per root second",
                 remedy="give a drift from 0 (none) to 1; 0.01 is a buried fibre on a bad day, 0.05 one in the wind",
+            )
+        if not 0 <= self.delay_drift_ps_per_sqrt_s <= 100:
+            raise ConfigurationError(
+                f"a delay drift of {self.delay_drift_ps_per_sqrt_s} ps per root second",
+                remedy="give a delay drift from 0 (none) to 100",
             )
         for fault in self.faults:
             if fault not in FAULTS:
