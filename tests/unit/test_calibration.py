@@ -54,8 +54,8 @@ def test_the_optical_error_comes_out_of_the_calibration() -> None:
 
 def test_another_seed_finds_other_delays_and_the_same_seed_the_same() -> None:
     one, again, other = (calibrated(seed).found for seed in (5, 5, 6))
-    assert one.delay.crests_ps == again.delay.crests_ps
-    assert one.delay.crests_ps != other.delay.crests_ps
+    assert one.delay.centres_ps == again.delay.centres_ps
+    assert one.delay.centres_ps != other.delay.centres_ps
 
 
 @pytest.mark.parametrize(
