@@ -149,8 +149,10 @@ class _Renewal:
         return silent + clicks * (1 + self._dead)
 
     def _gap_by_gap(self, left: int, *, is_charged: bool) -> tuple[int, int]:
-        """Draw up to 512 clicks; returns how many fit and the slots they take: all that are left when one did not."""
-        odds = np.where(self._generator.random(512) < self._q, self._p_charged, self._p)
+        """Draw clicks; returns how many fit and the slots they take: all that are left when one did not."""
+        expected = left / self._cycle
+        size = min(512, int(expected + 6 * math.sqrt(expected)) + 16)
+        odds = np.where(self._generator.random(size) < self._q, self._p_charged, self._p)
         odds[0] = odds[0] if is_charged else self._p
         after = np.cumsum(self._generator.geometric(odds) + self._dead)
         fit = int(np.searchsorted(after, left + self._dead, side="right"))
