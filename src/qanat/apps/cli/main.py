@@ -223,15 +223,31 @@ def link(
     seconds: Annotated[float, typer.Option(help="How long the light is on, in the link's own time.")],
     seed: Annotated[int, typer.Option(help="Everything that is drawn comes from it: same seed, same result.")] = 1,
     disturbance: Annotated[float, typer.Option(help="Odds that somebody on the line flips a photon.")] = 0.0,
+    no_calibration: Annotated[
+        bool, typer.Option("--no-calibration", help="Take the record's optical error instead of calibrated devices.")
+    ] = False,
+    drift: Annotated[float, typer.Option(help="Polarization drift of the fibre, rad per root second.")] = 0.0,
+    delay_drift: Annotated[float, typer.Option(help="Drift of the arrival times, ps per root second.")] = 0.0,
+    no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Let the link drift after calibration.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(parser=_named_path, help="Draw error rate and counts into this file, .svg or .png.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Run one link photon by photon, distil what it gives, and tell both. Its keys are for looking at alone."""
+    """Calibrate one link, run it photon by photon, distil what it gives. Its keys are for looking at alone."""
 
     def command() -> int:
-        from qanat.apps.cli.link import run_link_command
+        from qanat.apps.cli.link import OpticsOptions, run_link_command
 
         return run_link_command(
-            system, loss_db=loss_db, seconds=seconds, seed=seed, disturbance=disturbance, as_json=json
+            system,
+            loss_db=loss_db,
+            seconds=seconds,
+            seed=seed,
+            disturbance=disturbance,
+            as_json=json,
+            optics=OpticsOptions(not no_calibration, drift, delay_drift, not no_feedback),
+            out=out,
         )
 
     _end_with(command)

@@ -13,8 +13,8 @@ from qanat.apps.pictures.styles import sheet_alone
 from qanat.apps.pictures.surface import Surface
 from qanat.apps.pictures.svg import Sheet
 from qanat.quantum_layer.calibration.feedback import TARGET_RATIO
-from qanat.quantum_layer.calibration.procedure import FEEDBACK_ABOVE
 from qanat.quantum_layer.calibration.results import Calibration, DelayScan, Feedback, Synchronization, Watch
+from qanat.quantum_layer.calibration.upkeep import LOST_ABOVE
 
 WIDTH, PANEL, HEAD = 900.0, 290.0, 46.0
 LEFT, TOP, INNER_WIDTH, INNER_HEIGHT = 84.0, 44.0, 780.0, 180.0
@@ -165,7 +165,7 @@ def _draw_watch(surface: Surface, top: float, watched: Watch) -> None:
         y_title="QBER, %",
     )
     frame.level(surface, 100 * watched.abort_above, "abort")
-    frame.level(surface, 100 * FEEDBACK_ABOVE, "feedback above this")
+    frame.level(surface, 100 * LOST_ABOVE, "100:1")
     curve = list(zip(watched.elapsed_s.tolist(), (100 * watched.qber).tolist(), strict=True))
     breaks = [0, *(sum(t <= stop for t, _ in curve) for _, stop in watched.feedbacks), len(curve)]
     for start, stop in pairwise(breaks):

@@ -165,6 +165,7 @@ def _align_state(bench: Bench, arm: _Arm, state: Light, goal: float) -> Procedur
         measured = p_wrong = yield from _p_wrong(bench, arm, state)
         if p_wrong < goal:
             return
+        arm.has_steered = True
         for squeezer in range(bench.info.num_squeezers):
             p_wrong, seen = yield from _set_squeezer(bench, arm, state, squeezer, p_wrong)
             _note_response(arm, measured, seen)
@@ -175,7 +176,6 @@ def _note_response(arm: _Arm, measured: float, seen: Sequence[float]) -> None:
 
     What a fit expects is no measurement: its errors would pass for a response where a stuck controller stands near 0.
     """
-    arm.has_steered = True
     for one in seen:
         sigma = math.sqrt(max(measured + one, 2e-3) / ENOUGH_CLICKS)
         arm.greatest_response = max(arm.greatest_response, abs(one - measured) / sigma)

@@ -115,7 +115,8 @@ class Watch:
     """A run of the protocol under drift, window by window. qber: over the last second. All shape (n,), float64.
 
     ``feedbacks``: when the link stopped for feedback and when it went on, s. ``aborted_at_s``: when the error rate
-    passed the abort threshold; None when it never did. ``link_time_s``: spent on feedback.
+    passed the abort threshold; None when it never did. ``link_time_s``: spent on feedback. ``mean_optical_error``: of
+    all key generation, both bases, time average. ``most_optical_error``: of the worse basis over a second.
     """
 
     elapsed_s: Floats
@@ -124,4 +125,6 @@ class Watch:
     aborted_at_s: float | None
     abort_above: float
     link_time_s: float
+    mean_optical_error: float
+    most_optical_error: float
     abnormalities: tuple[str, ...]

@@ -119,6 +119,13 @@ class DeviceTwin:
             p_rectilinear=self._system.receiver.p_rectilinear,
         )
 
+    def response(self, knobs: Knobs) -> Floats:
+        """Return the odds that a photon at the transmitter's exit makes a click that counts; float64, shape (4, 4).
+
+        By state and detector, as ``physics.clicks`` has it: link, gate at the set delay, efficiency, shares.
+        """
+        return self._photons(knobs)
+
     def optical_errors(self, knobs: Knobs) -> tuple[float, float]:
         """Return the truth that the feedback measures: the odds of the wrong port in each basis."""
         return optical_errors(self.shares(knobs))
@@ -138,11 +145,20 @@ class DeviceTwin:
         self._let_pass(command.window_s)
         return encode_counts(counts, elapsed_s=self.elapsed_s)
 
+    def wait(self, duration_s: float) -> None:
+        """Let time pass in which nothing is measured: the protocol runs."""
+        self._let_pass(duration_s)
+
     def _let_pass(self, duration_s: float) -> None:
+        """Let the fibre drift for so long. Its delay moves all arrivals alike; the clock of the time tags, which
+        travels on the same fibre, moves with them."""
         self.elapsed_s += duration_s
         drift = self._settings.drift_rad_per_sqrt_s
         if drift:
             self.fibre = drift_step(self._generator, drift_rad_per_sqrt_s=drift, duration_s=duration_s) @ self.fibre
+        delay_drift_ps = self._settings.delay_drift_ps_per_sqrt_s
+        if delay_drift_ps:
+            self.arrivals_ps += delay_drift_ps * math.sqrt(duration_s) * self._generator.standard_normal()
 
     def _detector(self, knobs: Knobs) -> SinglePhotonDetector:
         """Return the detector as the clicks are counted: with its window while the protocol runs, else without."""

@@ -82,7 +82,10 @@ def before_window(system: QKDSystem) -> SinglePhotonDetector:
 
 @dataclass(frozen=True, slots=True)
 class TwinSettings:
-    """A device to stand at the other end of the pipe. drift_rad_per_sqrt_s: of the fibre, on the sphere."""
+    """A device to stand at the other end of the pipe. drift_rad_per_sqrt_s: of the fibre, on the sphere.
+
+    delay_drift_ps_per_sqrt_s: of the time at which pulses arrive, against the gates.
+    """
 
     system: str
     loss_db: float
@@ -90,6 +93,7 @@ class TwinSettings:
     drift_rad_per_sqrt_s: float = 0.0
     faults: tuple[str, ...] = ()
     optics: TwinOptics = TwinOptics()
+    delay_drift_ps_per_sqrt_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.loss_db <= 100:
@@ -98,6 +102,11 @@ class TwinSettings:
             raise ConfigurationError(
                 f"a drift of {self.drift_rad_per_sqrt_s} rad per root second",
                 remedy="give a drift from 0 (none) to 1; 0.01 is a buried fibre on a bad day, 0.05 one in the wind",
+            )
+        if not 0 <= self.delay_drift_ps_per_sqrt_s <= 100:
+            raise ConfigurationError(
+                f"a delay drift of {self.delay_drift_ps_per_sqrt_s} ps per root second",
+                remedy="give a delay drift from 0 (none) to 100",
             )
         for fault in self.faults:
             if fault not in FAULTS:
