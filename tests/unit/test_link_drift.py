@@ -88,7 +88,7 @@ def test_what_light_meets_are_shares_efficiencies_and_gates_of_the_devices() -> 
 
 
 def test_drift_moves_delay_and_polarization_while_the_light_is_on() -> None:
-    optics = LinkOptics(TwinSettings("backbone-625", 16.0, 3, delay_drift_ps_per_sqrt_s=3.0))
+    optics = LinkOptics(TwinSettings("backbone-625", 16.0, 5, delay_drift_ps_per_sqrt_s=3.0))
     optics.calibrate()
     before = optics.response()
     optics.odds(900.0)

@@ -62,7 +62,7 @@ def _carry_out(options: CalibrateOptions) -> Outcome:
         drift_rad_per_sqrt_s=options.drift_rad_per_sqrt_s,
         faults=options.faults,
     )
-    _ = settings.timing, settings.record  # a system that cannot be calibrated is refused here, not in the device
+    _ = settings.record  # a system that there is not is refused here, not in the device
     plan = Plan(options.watch_s if options.drift_rad_per_sqrt_s else 0.0, options.with_feedback)
 
     def procedure(bench: Bench) -> Procedure[Outcome]:
@@ -76,10 +76,13 @@ def _print(title: str, outcome: Outcome) -> None:
     console = people_console(is_answer=True)
     found, watched = outcome
     console.print(f"[bold]{title}[/]\n")
+    fitted = "fitted middle, ps" if found.delay.method == "plateau" else "fitted crest, ps"
+    delays = ("gate delay, ps", fitted, "highest count, ps") if found.delay.delays_ps else ("gate delay",)
+    window = (f"clicks within {found.synchronization.window_ps} ps",) if found.synchronization.kept else ()
     show_table(
         console,
         "Detectors",
-        ("detector", "gate delay, ps", "fitted crest, ps", "highest count, ps", "clicks there", "sync. correction, ns"),
+        ("detector", *delays, "clicks there", "sync. correction, ns", *window),
         [_detector_row(found, place) for place in range(4)],
     )
     show_table(
@@ -96,14 +99,15 @@ def _print(title: str, outcome: Outcome) -> None:
 
 
 def _detector_row(found: Calibration, place: int) -> tuple[str, ...]:
-    delay = found.delay
+    delay, synchronization = found.delay, found.synchronization
+    told = (delay.delays_ps, delay.centres_ps, delay.highest_ps) if delay.delays_ps else ()
     return (
         DETECTORS[place],
-        f"{delay.delays_ps[place]:.1f}",
-        f"{delay.crests_ps[place]:.1f}",
-        f"{delay.highest_ps[place]:.1f}",
+        *(f"{one[place]:,.1f}" for one in told),
+        *(() if told else (delay.method,)),
         f"{int(delay.counts[:, place].max()):,}",
-        f"{found.synchronization.corrections_ps[place] / 1e3:,.3f}",
+        f"{synchronization.corrections_ps[place] / 1e3:,.3f}",
+        *(f"{share:.1%}" for share in synchronization.kept[place : place + 1]),
     )
 
 
@@ -146,8 +150,9 @@ def _record(options: CalibrateOptions, outcome: Outcome) -> dict[str, Any]:
     feedback = found.feedback
     return {
         **options._asdict(),
+        "delay_method": found.delay.method,
         "delays_ps": found.delay.delays_ps,
-        "delay_crests_ps": found.delay.crests_ps,
+        "delay.centres_ps": found.delay.centres_ps,
         "delay_highest_counts_ps": found.delay.highest_ps,
         "extinctions": {
             one.state: {"ratio": one.ratio, "ratio_lower": one.ratio_lower, "p_wrong": one.p_wrong}
@@ -157,6 +162,8 @@ def _record(options: CalibrateOptions, outcome: Outcome) -> dict[str, Any]:
         "optical_error_sigmas": dict(zip(("rectilinear", "diagonal"), feedback.optical_error_sigmas, strict=True)),
         "attempts": dict(zip(("rectilinear", "diagonal"), feedback.attempts, strict=True)),
         "synchronization_ps": found.synchronization.corrections_ps,
+        "window_ps": found.synchronization.window_ps,
+        "kept_in_window": found.synchronization.kept,
         "link_time_s": {
             "delay": found.delay.link_time_s,
             "polarization": feedback.link_time_s,

@@ -367,7 +367,9 @@ def show(
 
 @app.command()
 def calibrate(
-    system: Annotated[str, typer.Option(help="The QKD system.")] = "backbone-625",
+    system: Annotated[
+        str, typer.Option(help="The QKD system; detectors with sine gates, rectangular gates or none.")
+    ] = "backbone-625",
     loss_db: Annotated[float, typer.Option(help="Loss of the fibre, dB.")] = 16.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the device's twin.")] = 1,
     drift: Annotated[float, typer.Option(help="Polarization drift of the fibre, rad per root second.")] = 0.0,
@@ -381,7 +383,8 @@ def calibrate(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Calibrate a link's twin: gate delays, polarization, synchronization; then, with drift, keep it aligned."""
+    """Calibrate a link's twin: gate delays (where there are gates), polarization, synchronization; then, with drift,
+    keep it aligned. Prints the link time that it costs."""
 
     def command() -> int:
         from qanat.apps.cli.calibrate import CalibrateOptions, run_calibrate
