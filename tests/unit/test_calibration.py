@@ -285,7 +285,7 @@ def test_feedback_holds_a_drifting_link_and_without_it_the_run_aborts() -> None:
         assert after.max() < 0.01, "the error rate comes back"
     assert held.qber.max() < 0.016
     assert 0.003 < held.mean_optical_error < 1 / 101 < held.most_optical_error < 0.016
-    assert 0 < held.link_time_s < 0.2 * 120
+    assert 0 < held.link_time_s < 0.3 * 120
     assert lost.aborted_at_s is not None
     assert lost.qber[-1] > 0.05
     assert lost.feedbacks == ()
