@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from qanat.kernels import toeplitz
-from qanat.kernels.toeplitz import Tier
 
 SIZES = [
     *((1, 1), (2, 1), (7, 5), (63, 31), (64, 64), (65, 33), (65, 65), (129, 200), (1, 300), (300, 1), (511, 513)),
@@ -21,10 +19,5 @@ def draw(seed: int, num_bits: int) -> bytes:
     return np.packbits(bits, bitorder="little").tobytes()
 
 
-def tier_or_skip(tier: Tier) -> object:
-    """Return a parameter of a test, skipped with its reason where the processor cannot."""
-    reason = f"this processor lacks what {tier} needs"
-    return pytest.param(tier, marks=pytest.mark.skipif(tier not in toeplitz.tiers(), reason=reason), id=tier.name)
-
-
-EVERY_TIER = [tier_or_skip(tier) for tier in Tier]
+EVERY_TIER = list(toeplitz.tiers())
+"""What this process can be asked for; ``test_narrower_processors`` asks for what lesser processors have."""

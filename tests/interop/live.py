@@ -60,10 +60,12 @@ class LiveSite:
 
 
 @contextmanager
-def running_network(data: Path, network: str = "three-nodes", *, apart: Sequence[str] = ()) -> Iterator[LiveNetwork]:
-    """Start `qanat up` on ``data`` and stop it at the end; it must come up and go down cleanly."""
+def running_network(
+    data: Path, network: str = "three-nodes", *, apart: Sequence[str] = (), more: Sequence[str] = ()
+) -> Iterator[LiveNetwork]:
+    """Start `qanat up` on ``data`` and stop it at the end; it must come up and go down cleanly. ``more``: options."""
     options = [option for site in apart for option in ("--apart", site)]
-    with _running("up", network, "--data", str(data), "--port", "0", *options, "--json") as (process, record):
+    with _running("up", network, "--data", str(data), "--port", "0", *options, *more, "--json") as (process, record):
         yield LiveNetwork(process, record)
 
 

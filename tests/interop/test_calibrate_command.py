@@ -29,6 +29,34 @@ def test_a_calibration_is_told_and_drawn(tmp_path: Path) -> None:
         assert words in texts
 
 
+@pytest.mark.parametrize(
+    ("system", "loss_db", "told", "drawn"),
+    [
+        (
+            "metro-40-i",
+            "9.3",
+            ("fitted middle, ps", "clicks within 400 ps", "28.0 + "),
+            "small: scan of 25 ns by 800 ps",
+        ),
+        (
+            "metro-40-ii",
+            "5.8",
+            ("fitted middle, ps", "clicks within 400 ps", "28.0 + "),
+            "small: scan of 25 ns by 800 ps",
+        ),
+        ("backbone-625-upconversion", "27", ("no gate", "clicks within 400 ps", "0.2 + "), "the detectors run freely"),
+    ],
+)
+def test_systems_without_a_crest_are_calibrated_too(
+    tmp_path: Path, system: str, loss_db: str, told: tuple[str, ...], drawn: str
+) -> None:
+    done = qanat("calibrate", "--system", system, "--loss-db", loss_db, "--out", str(tmp_path / "c.svg"))
+    assert done.returncode == 0, done.stderr
+    for words in told:
+        assert words in done.stdout
+    assert drawn in (tmp_path / "c.svg").read_text(encoding="utf-8")
+
+
 def test_without_feedback_a_drifting_link_ends_in_an_abort(tmp_path: Path) -> None:
     common = ("--seed", "3", "--drift", "0.03", "--json")
     lost = qanat("calibrate", *common, "--no-feedback", "--out", str(tmp_path / "c.png"))
@@ -50,6 +78,7 @@ def test_without_feedback_a_drifting_link_ends_in_an_abort(tmp_path: Path) -> No
         (("--drift", "7"), "from 0 (none) to 1"),
         (("--fault", "tired"), "known faults"),
         (("--fault", "controller-stuck"), "changes nothing"),
+        (("--fault", "delay-stuck", "--system", "backbone-625-upconversion"), "no delay line"),
         (("--out", "c.gif"), ".svg or .png"),
     ],
 )

@@ -38,7 +38,7 @@ def test_demo_proves_what_it_set_out_to_prove(tmp_path: Path) -> None:
     for link in result["links"]:
         assert link["block_bits"] >= 4_000_000
         assert link["eps_total"] <= 1e-9
-        assert 0.004 < link["qber"] < 0.007
+        assert 0.006 < link["qber"] < 0.009
         assert 1.0 < link["f_ec"] < 1.2
         assert link["secret_rate_bits_per_s"] < link["sifted_rate_bits_per_s"]
     for request, steps in ((1, [1, 2, 3, 5, 6, 7, 8, 4, 9, 10]), (2, [1, 2, 3, 4, 9, 10])):

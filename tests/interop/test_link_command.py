@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,12 +27,31 @@ def figures(*arguments: str) -> dict[str, Any]:
 
 
 def test_the_same_seed_gives_the_same_result_in_another_process() -> None:
-    options = ("--system", "metro-40-ii", "--loss-db", "5.8", "--seconds", "8")
+    options = ("--system", "metro-40-ii", "--loss-db", "5.8", "--seconds", "8", "--no-calibration")
     one, same, other = (figures(*options, "--seed", seed) for seed in ("7", "7", "8"))
     assert one == same
     assert one["detections"] != other["detections"]
     assert one["keys_identical"] is True
-    assert one["secret_bits"] > 100_000
+    assert one["secret_bits"] > 40_000
+    assert one["optics"] is None
+
+
+def test_a_drifting_link_is_calibrated_aligned_again_and_drawn(tmp_path: Path) -> None:
+    options = ("--system", "backbone-625", "--loss-db", "16", "--seconds", "24", "--drift", "0.05")
+    told = figures(*options, "--out", str(tmp_path / "link.svg"))
+    assert told["calibrate"] is True
+    assert told["keys_identical"] is True
+    assert len(told["optics"]["stops"]) >= 1
+    assert 0.4 < told["optics"]["duty"] < 24 / (24 + told["optics"]["calibration_s"])
+    assert "polarization feedback" in (tmp_path / "link.svg").read_text(encoding="utf-8")
+
+
+def test_without_feedback_a_drifting_link_ends_in_an_abort() -> None:
+    options = ("--system", "backbone-625", "--loss-db", "16", "--seconds", "24", "--drift", "0.15", "--no-feedback")
+    done = link(*options)
+    assert done.returncode == 1
+    assert "alarm QberTooHigh" in done.stdout
+    assert "what to do" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -40,6 +60,10 @@ def test_the_same_seed_gives_the_same_result_in_another_process() -> None:
         (("--system", "backbone", "--loss-db", "5", "--seconds", "1"), "known systems: backbone-625"),
         (("--system", "metro-40-i", "--loss-db", "-5", "--seconds", "1"), "0 to 100 dB"),
         (("--system", "metro-40-i", "--loss-db", "5", "--seconds", "0"), "from one pulse"),
+        (
+            ("--system", "metro-40-i", "--loss-db", "5", "--seconds", "1", "--drift", "0.1", "--no-calibration"),
+            "let the link be calibrated",
+        ),
     ],
 )
 def test_bad_parameters_end_with_status_2_and_the_remedy(options: tuple[str, ...], remedy: str) -> None:

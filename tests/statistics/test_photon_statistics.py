@@ -15,9 +15,7 @@ from typing import Final
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from qanat.ground.keys import SecretBytes
 from qanat.ground.randomness import SeededChance
 from qanat.kernels.photon_sampling import ClickSampler
 from qanat.kernels.reference.photon_sampling import sample_every_slot
@@ -25,32 +23,10 @@ from qanat.physics.analytic import link_model
 from qanat.physics.clicks import cell_odds, dark_odds, detected_photons, preparation_odds
 from qanat.physics.systems import BACKBONE_625, QKDSystem
 from qanat.quantum_layer.nature import Nature
+from statistics_support import FIVE_SIGMA, RepeatableEntropy, p_binomial, p_poisson
 
-FIVE_SIGMA: Final = 2 * float(stats.norm.sf(5))
 NUM_PULSES: Final = 4_000_000_000
 LOSSES_DB: Final = (10.3, 16.0, 20.5)
-
-
-class RepeatableEntropy:
-    """Entropy for tests only: it has a seed."""
-
-    def __init__(self, seed: int) -> None:
-        self._generator = np.random.default_rng(seed)
-
-    def secret_bytes(self, num_bytes: int, /) -> SecretBytes:
-        return SecretBytes(self._generator.bytes(num_bytes))
-
-    def public_bytes(self, num_bytes: int, /) -> bytes:
-        return self._generator.bytes(num_bytes)
-
-
-def p_poisson(count: int, mean: float) -> float:
-    """Odds, two-sided, that a Poisson number is as far from its mean as ``count``."""
-    return min(1.0, 2 * float(min(stats.poisson.cdf(count, mean), stats.poisson.sf(count - 1, mean))))
-
-
-def p_binomial(count: int, trials: int, p: float) -> float:
-    return min(1.0, 2 * float(min(stats.binom.cdf(count, trials, p), stats.binom.sf(count - 1, trials, p))))
 
 
 def counts_of(loss_db: float, *, extra_error: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from qanat.ground.errors import KeyShortage, NetworkFileError
 from qanat.ground.keys import SecretBytes
+from qanat.ground.ports import Entropy
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -90,3 +91,13 @@ def fail_in_the_middle() -> Iterator[int]:
 def meet(mine: str, theirs: str) -> None:
     Path(mine).touch()
     wait_for_file(theirs)
+
+
+def draw(entropy: Entropy, num_bytes: int) -> bytes:
+    return entropy.public_bytes(num_bytes)
+
+
+def draw_and_die(entropy: Entropy, num_bytes: int) -> bytes:
+    drawn = entropy.public_bytes(num_bytes)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return drawn

@@ -9,14 +9,15 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from qanat.kernels import additive_transform, byte_fields, byte_vectors, toeplitz_bytes
+from qanat.kernels import additive_tables, additive_transform, byte_emitter, byte_fields, toeplitz_bytes
 from qanat.kernels.additive_transform import STRIP
+from qanat.kernels.packed_words import place_bits
 from qanat.kernels.reference import additive_transform as plain
 from qanat.kernels.reference import toeplitz as plain_hash
 from toeplitz_support import SIZES, draw
 
 needs_byte_products = pytest.mark.skipif(
-    not byte_vectors.are_available(), reason="this processor does not multiply 64 bytes at a time (GFNI, AVX-512)"
+    byte_emitter.way_to_multiply() is None, reason="this processor has no registers of 256 bits (AVX2)"
 )
 
 
@@ -32,8 +33,8 @@ def test_spectra_of_keys_are_values_of_polynomials(log_points: int) -> None:
         spectra,
         raw,
         rows,
-        additive_transform.packed_maps()[0],
-        additive_transform.conversion_steps(log_points - 1),
+        additive_tables.packed_maps()[0],
+        additive_tables.conversion_steps(log_points - 1),
         byte_fields.twiddles(log_points - 1),
     )
     values = spectra.view(np.uint8).reshape(2 * tile, 2, STRIP, byte_fields.CHANNELS).astype(int)
@@ -72,7 +73,7 @@ def test_conversion_is_to_the_basis_of_products_of_vanishing_polynomials(log_siz
     size = 1 << log_size
     coefficients = np.random.default_rng(5).integers(0, 2, size).tolist()
     converted = list(coefficients)
-    for block, half, offset in additive_transform.conversion_steps(log_size).tolist():
+    for block, half, offset in additive_tables.conversion_steps(log_size).tolist():
         for first in range(0, size, block):
             for i in range(first + 2 * half - 1, first + half - 1, -1):
                 converted[i - half + offset] ^= converted[i]
@@ -101,10 +102,15 @@ def test_the_number_of_points_fits_the_field(num_key_bits: int, num_output_bits:
 
 
 @pytest.mark.parametrize("shift", [0, 1, 7, 8, 63, 64, 65, 130])
-def test_bits_are_placed_where_they_should_be(shift: int) -> None:
+@pytest.mark.parametrize("num_words", [None, 1, 2, 9])
+def test_bits_are_placed_where_they_should_be(shift: int, num_words: int | None) -> None:
     packed = draw(6, 75)
-    words = toeplitz_bytes.place_bits(packed, shift)
-    assert int.from_bytes(words.tobytes(), "little") == int.from_bytes(packed, "little") << shift
+    words = place_bits(packed, shift=shift, num_words=num_words)
+    expected = int.from_bytes(packed, "little") << shift
+    if num_words is not None:
+        assert words.size == num_words
+        expected &= (1 << 64 * num_words) - 1
+    assert int.from_bytes(words.tobytes(), "little") == expected
 
 
 def _sum(elements: Iterable[int]) -> int:

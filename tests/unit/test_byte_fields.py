@@ -86,3 +86,11 @@ def test_inverse_undoes_a_matrix() -> None:
     assert byte_fields.product(matrix, byte_fields.inverse(matrix)) == IDENTITY
     with pytest.raises(ValueError, match="no inverse"):
         byte_fields.inverse([1, 1])
+
+
+def test_products_of_half_bytes_make_up_those_of_bytes() -> None:
+    table = byte_fields.half_byte_products()
+    assert len(table) == 256 * 32
+    for left, right in ((0, 0), (1, 255), (0x57, 0x83), (255, 254)):
+        low, high = table[32 * left + (right & 15)], table[32 * left + 16 + (right >> 4)]
+        assert low ^ high == byte_fields.multiply_bytes(left, right)

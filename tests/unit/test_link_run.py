@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from qanat.apps.cli.link import run_link_command
+from qanat.apps.cli.link import OpticsOptions, run_link_command
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.randomness import SeededChance
 from qanat.physics.analytic import link_model
@@ -112,7 +112,15 @@ def test_bad_parameters_are_refused_with_the_remedy(change: dict[str, object], r
 
 
 def test_the_command_prints_json_alone_and_its_status_tells(capsys: pytest.CaptureFixture[str]) -> None:
-    options = {"loss_db": NEAR.loss_db, "seconds": NEAR.seconds, "seed": 4, "disturbance": 0.0, "as_json": True}
+    stated = OpticsOptions(calibrate=False)
+    options = {
+        "loss_db": NEAR.loss_db,
+        "seconds": NEAR.seconds,
+        "seed": 4,
+        "disturbance": 0.0,
+        "as_json": True,
+        "optics": stated,
+    }
     assert run_link_command(NEAR.system, **options) == 0  # type: ignore[arg-type]
     told = json.loads(capsys.readouterr().out)
     assert {
@@ -125,7 +133,11 @@ def test_the_command_prints_json_alone_and_its_status_tells(capsys: pytest.Captu
 
 
 def test_the_command_shows_people_the_alarm_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_link_command("metro-40-ii", loss_db=5.8, seconds=0.1, seed=1, disturbance=0.0, as_json=False) == 1
+    stated = OpticsOptions(calibrate=False)
+    assert (
+        run_link_command("metro-40-ii", loss_db=5.8, seconds=0.1, seed=1, disturbance=0.0, as_json=False, optics=stated)
+        == 1
+    )
     out = capsys.readouterr().out
     assert "alarm TooShort" in out
     assert "would do" in out

@@ -7,10 +7,12 @@ from typing import Final
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from qanat.ground.errors import QuantumLayerError
 from qanat.ground.keys import SecretBytes
 from qanat.ground.randomness import SeededChance
+from qanat.physics.clicks import cell_odds
 from qanat.physics.systems import BACKBONE_625
 from qanat.postprocessing.records import SlotArray
 from qanat.quantum_layer.nature import MAX_OPEN_CHUNKS, Nature, masked_records
@@ -93,6 +95,39 @@ def test_another_chance_gives_other_slots() -> None:
     assert not np.array_equal(
         nature(chance=1).detections.next_chunk().slots, nature(chance=2).detections.next_chunk().slots
     )
+
+
+def test_light_whose_odds_change_is_asked_for_in_pieces_of_50_ms_at_most() -> None:
+    """A chunk of 0.12 s: three pieces that add up; slots go on across them, and Alice finds each of them."""
+    asked: list[float] = []
+
+    def odds(duration_s: float) -> NDArray[np.float64] | None:
+        asked.append(duration_s)
+        return cell_odds(BACKBONE_625, loss_db=20.0 + len(asked)) if len(asked) != 3 else None
+
+    light = Nature(
+        BACKBONE_625,
+        loss_db=0.0,
+        chance=SeededChance(1),
+        entropy=RepeatableEntropy(2),
+        slots_per_chunk=75_000_000,
+        odds=odds,
+    )
+    seen = light.detections.next_chunk()
+    assert asked[0] == 0
+    assert len(asked) == 4
+    assert max(asked) <= 0.05
+    assert sum(asked) == pytest.approx(0.12)
+    assert (seen.slots[1:] > seen.slots[:-1]).all()
+    assert seen.slots.max() < 75_000_000
+    assert seen.num_slots == light.num_pulses == 75_000_000
+    assert light.preparations.reveal(seen.slots).bits.size == seen.slots.size
+    assert len({int(part) for part in seen.slots // np.uint64(25_000_000)}) == 3
+
+
+def test_a_link_of_changing_odds_must_have_some_at_first() -> None:
+    with pytest.raises(ValueError, match="first odds"):
+        Nature(BACKBONE_625, loss_db=0.0, chance=SeededChance(1), entropy=RepeatableEntropy(2), odds=lambda _: None)
 
 
 def silent_slot(slots: SlotArray) -> int:

@@ -49,6 +49,56 @@ def test_four_detectors_of_four_kinds_equal_their_plain_twin() -> None:
     assert (slots.tolist(), cells.tolist()) == expected
 
 
+DIM = cell_odds(BACKBONE_625, loss_db=16.0)
+HALF_AS_BRIGHT = cell_odds(BACKBONE_625, loss_db=3.0)
+DARK = cell_odds(BACKBONE_625, loss_db=90.0)
+
+
+@pytest.mark.parametrize("memory", [MEMORY, UNLIKE], ids=["alike", "unlike"])
+def test_new_tables_equal_the_plain_twin_click_for_click(memory: DetectorMemory) -> None:
+    """Bright, dim, dark and bright again, at slots that fall into hold-offs and before charges go."""
+    renewals = [(20_000, DIM), (20_001, BRIGHT), (50_000, DARK), (50_040, DIM), (70_000, BRIGHT)]
+    stream, parts = sampler(memory), []
+    for first_slot, odds in renewals:
+        parts.append(stream.sample(first_slot - stream.next_slot))
+        stream.renew(odds)
+    parts.append(stream.sample(100_000 - stream.next_slot))
+    expected = plain.sample_clicks(
+        click_table(BRIGHT),
+        num_slots=100_000,
+        memory=memory,
+        seed_words=SEED,
+        renewals=[(first_slot, click_table(odds)) for first_slot, odds in renewals],
+    )
+    slots, cells = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+    assert (slots.tolist(), cells.tolist()) == expected
+    assert (np.diff(slots.astype(np.int64)) > 0).all()
+
+
+@pytest.mark.parametrize("piece", [29, 200, 626])
+def test_hold_off_is_kept_across_new_tables(piece: int) -> None:
+    """Tables change in the middle of nearly every hold-off: the shortest gap is the hold-off still, and no shorter."""
+    stream, parts = sampler(replace(MEMORY, hold_off_slots=(625,) * 4)), []
+    for number in range(2000):
+        stream.renew(BRIGHT if number % 2 else HALF_AS_BRIGHT)
+        parts.append(stream.sample(piece))
+    slots, cells = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+    for detector in range(4):
+        clicks = slots[(cells >> detector) & 1 == 1]
+        assert clicks.size > 40
+        assert np.diff(clicks).min() >= 626
+    assert min(np.diff(slots[(cells >> detector) & 1 == 1]).min() for detector in range(4)) < 650, "and hardly longer"
+
+
+def test_a_charge_goes_off_under_a_table_that_gives_no_light() -> None:
+    memory = DetectorMemory.alike(hold_off_slots=30, p_afterpulse=0.9, decay_slots=15.0)
+    stream = sampler(memory)
+    while not (stream.sample(1)[0]).size:
+        pass
+    stream.renew(DARK)
+    assert stream.sample(300)[0].size > 0
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 1000, 19_999])
 def test_chunks_of_any_size_give_the_same_clicks(chunk: int) -> None:
     whole = sampler().sample(20_000)

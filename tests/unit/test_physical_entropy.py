@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import pickle
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,8 +22,14 @@ from qanat.adapters.noise_health import (
     proportion_cutoff,
     repetition_cutoff,
 )
-from qanat.adapters.physical_entropy import CONDITIONING_KEY, STARTUP_SAMPLES, PhysicalEntropy
-from qanat.ground.errors import ConfigurationError, QuantumLayerError
+from qanat.adapters.physical_entropy import (
+    CONDITIONING_KEY,
+    STARTUP_SAMPLES,
+    EntropySource,
+    PhysicalEntropy,
+    conditioned,
+)
+from qanat.ground.errors import ConfigurationError, EntropyFailed, QuantumLayerError
 from qanat.ground.ports import Entropy
 from qanat.ground.randomness import SeededChance
 from qanat.physics.systems import BACKBONE_625
@@ -46,6 +54,7 @@ def source(tmp_path: Path) -> Iterator[Opener]:
 
     def open_source(raw: bytes, *, min_entropy_bits: float = 6.0) -> PhysicalEntropy:
         (tmp_path / "noise").write_bytes(raw)
+        (tmp_path / "noise").chmod(0o600)
         opened.append(PhysicalEntropy(tmp_path / "noise", min_entropy_bits=min_entropy_bits))
         return opened[-1]
 
@@ -108,6 +117,45 @@ def test_good_noise_raises_no_alarm() -> None:
     assert all(tests.take(sample) is None for sample in noise(200_000))
 
 
+@pytest.mark.parametrize("min_entropy_bits", [0.4, 2.0, 4.0, 8.0])
+@pytest.mark.parametrize("num_values", [2, 3, 5, 17, 256])
+def test_samples_taken_at_once_are_judged_as_one_by_one(min_entropy_bits: float, num_values: int) -> None:
+    """Sources better and worse than claimed, cut anyhow: the same verdict at the same sample, the same state after."""
+    dice = np.random.default_rng(num_values)
+    raw = dice.integers(0, num_values, 20_000, dtype=np.uint8).tobytes()
+    one_by_one, at_once = HealthTests(min_entropy_bits), HealthTests(min_entropy_bits)
+    start = 0
+    while start < len(raw):
+        part = raw[start : start + int(dice.choice([0, 1, 2, 3, 100, 511, 512, 513, 4000]))]
+        verdict = next((word for word in map(one_by_one.take, part) if word is not None), None)
+        assert at_once.take_all(part) == verdict
+        if verdict is not None:
+            break
+        assert at_once == one_by_one or "window is over" in why_unlike(at_once, one_by_one)
+        start += len(part)
+
+
+def why_unlike(one: HealthTests, other: HealthTests) -> str:
+    """Two states mean the same, although they differ, where both begin a window next: its count is not yet begun."""
+    same = copy(one)
+    same._first, same._equal = other._first, other._equal
+    return "the window is over" if same == other and other._seen == 0 else "unlike"
+
+
+def test_conditioning_is_hmac_sha_256() -> None:
+    for size in (0, 1, 54, 64, 200):
+        raw = noise(size)
+        assert conditioned(raw) == hmac.new(CONDITIONING_KEY, raw, hashlib.sha256).digest()
+
+
+def test_a_source_exactly_as_good_as_claimed_lives_through_a_demonstration(source: Opener) -> None:
+    """52 million samples make a small demonstration; at 2^-20 four equal ones stop it, and uniform bytes have three
+    such runs among them. The limits are those of 2^-40."""
+    tests = source(noise(2000), min_entropy_bits=8.0)._health
+    assert tests.repetition_limit == repetition_cutoff(8.0, p_false_alarm=2.0**-40) == 6
+    assert tests.proportion_limit == proportion_cutoff(8.0, window=512, p_false_alarm=2.0**-40)
+
+
 def test_bytes_are_the_conditioned_samples_after_the_start(source: Opener) -> None:
     """54 samples of 6 bits are the first count that holds 320 bits; the start's 1,024 are thrown away."""
     raw = noise(4096)
@@ -137,7 +185,7 @@ def test_the_account_never_gives_more_than_was_claimed(source: Opener) -> None:
     ],
 )
 def test_a_bad_source_does_not_start(source: Opener, raw: bytes, words: str) -> None:
-    with pytest.raises(QuantumLayerError, match=words) as caught:
+    with pytest.raises(EntropyFailed, match=words) as caught:
         source(raw)
     assert "no key is made" in caught.value.remedy
 
@@ -171,3 +219,22 @@ def test_what_cannot_be_opened_or_claimed_is_a_matter_of_configuration(tmp_path:
         PhysicalEntropy(tmp_path / "absent", min_entropy_bits=6.0)
     with pytest.raises(ConfigurationError, match="min-entropy"):
         source(noise(2000), min_entropy_bits=9.0)
+
+
+def test_what_is_not_given_is_wiped(source: Opener) -> None:
+    entropy = source(noise(4096))
+    entropy.public_bytes(16)
+    ready = entropy._ready
+    assert len(ready) == 16
+    entropy.close()
+    assert not any(ready)
+
+
+def test_what_others_could_read_or_choose_is_no_source(tmp_path: Path) -> None:
+    (tmp_path / "samples").write_bytes(noise(2000))
+    (tmp_path / "samples").chmod(0o640)
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    (tmp_path / "fifo").chmod(0o622)
+    for name, words in (("samples", "other users can read"), ("fifo", "other users can write into"), ("", "cannot be")):
+        with pytest.raises(ConfigurationError, match=words):
+            EntropySource(tmp_path / name)

@@ -13,7 +13,7 @@ import pytest
 from scipy import linalg
 
 from qanat.ground.bits import xor
-from qanat.kernels import byte_vectors, carryless, toeplitz, toeplitz_products, toeplitz_transform
+from qanat.kernels import byte_emitter, carryless, toeplitz, toeplitz_products, toeplitz_transform
 from qanat.kernels.reference import carryless as plain_carryless
 from qanat.kernels.reference import toeplitz as plain
 from qanat.kernels.toeplitz import Tier
@@ -136,7 +136,7 @@ def test_sizes_that_do_not_fit_are_refused(key: bytes, seed: bytes, num_key_bits
 def test_the_fastest_tier_of_a_processor_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     features: dict[str, bool] = {}
     monkeypatch.setattr(carryless, "widest_registers", carryless.widest_registers.__wrapped__)
-    monkeypatch.setattr(byte_vectors, "are_available", byte_vectors.are_available.__wrapped__)
+    monkeypatch.setattr(toeplitz, "way_to_multiply", byte_emitter.way_to_multiply.__wrapped__)
     monkeypatch.setattr(carryless.binding, "get_host_cpu_features", lambda: features)
     assert toeplitz.tiers() == (Tier.FLOATING_POINT,)
     key, seed = draw(11, 100), draw(12, 139)
@@ -144,15 +144,43 @@ def test_the_fastest_tier_of_a_processor_is_chosen(monkeypatch: pytest.MonkeyPat
     assert toeplitz.toeplitz_hash(key, seed, **sizes) == plain.toeplitz_hash(key, seed, **sizes)
     features["pclmul"] = True
     assert toeplitz.tiers()[0] is Tier.CARRYLESS_128
+    features["avx2"] = True
+    assert toeplitz.tiers() == (Tier.LOOKUP_256, Tier.CARRYLESS_128, Tier.FLOATING_POINT)
+    features["gfni"] = True
+    assert toeplitz.tiers()[0] is Tier.BYTES_256
     features |= {"vpclmulqdq": True, "avx512f": True}
-    assert toeplitz.tiers()[0] is Tier.CARRYLESS_512
-    features |= {"gfni": True, "avx512bw": True}
-    assert toeplitz.tiers() == tuple(Tier)
+    assert toeplitz.tiers()[1] is Tier.CARRYLESS_512
+    features["avx512bw"] = True
+    assert toeplitz.tiers()[0] is Tier.BYTES_512
+
+
+def test_a_tier_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toeplitz, "way_to_multiply", lambda: None)
+    with pytest.raises(ValueError, match="lacks"):
+        toeplitz.hash_by_tier(Tier.BYTES_512, b"\1", b"\1", num_key_bits=1, num_output_bits=1)
+
+
+NARROWER = {Tier.BYTES_256: "avx512 avx10 evex", Tier.LOOKUP_256: "avx512 avx10 evex gfni vpclmulqdq"}
+"""A tier -> prefixes of the features of a processor that are taken away for it."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", NARROWER)
+def test_narrower_processors(tier: Tier, tmp_path: Path) -> None:
+    """In a process of its own, for which LLVM is told of a lesser processor before anything is compiled."""
+    script = Path(__file__).parents[1] / "narrower_processor.py"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, str(script), *NARROWER[tier].split()]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr
+    found = result.stdout.strip()
+    if found != tier:
+        pytest.skip(f"this processor, narrowed, has {found}")
 
 
 def test_code_for_another_processor_uses_no_special_instruction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(carryless, "widest_registers", carryless.widest_registers.__wrapped__)
-    monkeypatch.setattr(byte_vectors, "are_available", byte_vectors.are_available.__wrapped__)
+    monkeypatch.setattr(toeplitz, "way_to_multiply", byte_emitter.way_to_multiply.__wrapped__)
     monkeypatch.setattr(carryless.config, "CPU_NAME", "generic")
     assert toeplitz.tiers() == (Tier.FLOATING_POINT,)
 

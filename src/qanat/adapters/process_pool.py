@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,10 +46,12 @@ class ProcessPool:
 
     A job's function is importable by name (not of ``__main__``, no lambda); arguments and results pickle. Jobs wait
     for a worker by priority, larger first, then in order of coming. A worker that dies fails its own job with
-    QuantumLayerError and is replaced.
+    QuantumLayerError and is replaced. ``inherited``: descriptors of this process that every worker is started with,
+    under the same numbers; they stay open as long as the pool.
     """
 
-    def __init__(self, num_workers: int | None = None) -> None:
+    def __init__(self, num_workers: int | None = None, *, inherited: Sequence[int] = ()) -> None:
+        self._inherited = tuple(inherited)
         self.num_workers = default_num_workers() if num_workers is None else num_workers
         if self.num_workers < 1:
             raise ValueError(f"a pool has at least one worker, got {num_workers}")
@@ -168,7 +170,7 @@ class ProcessPool:
             if worker.is_alive:
                 return worker
             worker.kill()
-        return await Worker.start()
+        return await Worker.start(self._inherited)
 
 
 class Worker:
@@ -185,21 +187,16 @@ class Worker:
         self.is_idle = True
 
     @classmethod
-    async def start(cls) -> Worker:
+    async def start(cls, inherited: Sequence[int] = ()) -> Worker:
         """Start a process; it inherits this one's import path. Raises QuantumLayerError when the machine refuses."""
         ours, theirs = socket.socketpair()
-        environment = {
-            **os.environ,
-            **ONE_THREAD,
-            "PYTHONPATH": os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path),
-        }
-        with theirs, _closed_on_failure(ours), _stops_held_back():
+        with theirs, _closed_on_failure(ours), stops_held_back():
             process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; starting takes a millisecond
                 [sys.executable, "-P", "-m", "qanat.adapters.worker_process", str(theirs.fileno()), str(NICENESS)],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what a job prints must not mix with the JSON on our standard output
-                pass_fds=[theirs.fileno()],
-                env=environment,
+                pass_fds=[theirs.fileno(), *inherited],
+                env=child_environment(),
             )
         reader, writer = await asyncio.open_connection(sock=ours, limit=READ_AHEAD_BYTES)
         return cls(process, reader, writer)
@@ -282,8 +279,14 @@ def encode_job(job: Job[Any]) -> bytes:
     return bytes(ForkingPickler.dumps(job))
 
 
+def child_environment() -> dict[str, str]:
+    """Return the environment of a process of our own program: one thread, and this process's import path."""
+    path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
+    return {**os.environ, **ONE_THREAD, "PYTHONPATH": path}
+
+
 @contextlib.contextmanager
-def _stops_held_back() -> Iterator[None]:
+def stops_held_back() -> Iterator[None]:
     """Start processes inside that never see a stop of their whole group: a child inherits the mask of signals.
 
     So there is no moment, however early, at which Ctrl-C reaches a worker. What comes for this process meanwhile is

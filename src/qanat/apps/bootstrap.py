@@ -1,7 +1,8 @@
 """Where the parts of a network are wired together: a service process with key managers, doors, twins and workers.
 
 Sites may run apart, each in a process of its own (``apps.apart``); their modules are twins here all the same, and are
-served to them.
+served to them. What devices draw (``Service.device_entropy``) comes from one source, of which this process is the only
+reader; what key managers, certificates and identifiers take comes from the operating system.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ from pathlib import Path
 from types import TracebackType
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.entropy_server import EntropyServer
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.initial_keys import consume_initial_key, initial_key_path, read_initial_key
 from qanat.adapters.module_server import ModuleServer
+from qanat.adapters.physical_entropy import EntropySource
 from qanat.adapters.pki import create_pki
 from qanat.adapters.process_pool import ProcessPool
 from qanat.adapters.system import system_chance
 from qanat.adapters.tls_transport import TlsTransport
+from qanat.apps.entropy_watch import watch_entropy
 from qanat.apps.event_log import EventLog
 from qanat.apps.site import HOST, LOCK_PATIENCE_S, SiteParts, Workplace, key_manager_settings, sessions_per_day
 from qanat.control.controller import Controller
 from qanat.ground.identifiers import CONTROLLER, NodeId
 from qanat.ground.network import Link, Network
-from qanat.ground.ports import Job, KeyStore, QKDModule
+from qanat.ground.ports import Entropy, Job, KeyStore, QKDModule
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
 from qanat.quantum_layer.twin import TwinLink
@@ -39,7 +43,11 @@ ModuleWrapper = Callable[[QKDModule], QKDModule]
 
 class Service:
     """A network on this machine: ``async with Service(...) as service``. Without key manager, store and door of the
-    sites ``apart``."""
+    sites ``apart``.
+
+    entropy_source: a physical generator that the links' devices draw from; without it, the operating system's.
+    ``entropy_server`` reads it: ``start`` it before, to hear first of a source that does not pass its tests.
+    """
 
     def __init__(
         self,
@@ -51,6 +59,7 @@ class Service:
         num_workers: int = 1,
         wrap_module: ModuleWrapper = lambda module: module,
         apart: Collection[NodeId] = (),
+        entropy_source: EntropySource | None = None,
     ) -> None:
         self.network = network
         self.place = Workplace(folder)
@@ -61,13 +70,17 @@ class Service:
         self.doors: dict[NodeId, HttpDoor] = {}
         self.module_servers: dict[NodeId, ModuleServer] = {}
         self.settings = key_manager_settings(network)
-        self.pool = ProcessPool(num_workers)
+        self.entropy_server = None if entropy_source is None else EntropyServer(entropy_source)
+        self.pool = ProcessPool(
+            num_workers, inherited=() if self.entropy_server is None else (self.entropy_server.door,)
+        )
         self._wrap_module = wrap_module
         self._ports = dict(zip(network.nodes, ports, strict=False))
         self._stack = AsyncExitStack()
         self._parts = SiteParts(network, self.place, log=log, settings=self.settings, stack=self._stack)
         self.clock = self._parts.clock
         self.entropy = self._parts.entropy
+        self.device_entropy: Entropy = self.entropy if self.entropy_server is None else self.entropy_server.entropy
         self._transports: dict[NodeId, TlsTransport] = {}
 
     async def __aenter__(self) -> Service:
@@ -101,7 +114,10 @@ class Service:
         return f"https://{HOST}:{self.doors[node].port}"
 
     async def warm_up(self) -> None:
-        """Compile and load the kernels in every worker; they are cached on disk for the next start."""
+        """Compile and load the kernels in every worker; they are cached on disk for the next start.
+
+        The key that is made on the way serves nobody, so it takes nothing from a generator.
+        """
         from qanat.quantum_layer.link_job import warm_up
 
         job: Job[None] = Job(warm_up, (self.entropy, system_chance()))
@@ -110,6 +126,10 @@ class Service:
     async def _start(self) -> None:
         self.place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._make_pki()
+        if self.entropy_server is not None:
+            self._stack.push_async_callback(self.entropy_server.close)
+            if not self.entropy_server.is_started:
+                await self.entropy_server.start()
         self._stack.push_async_callback(self.pool.close, grace_s=POOL_GRACE_S)
         for node in self.here:
             self._parts.hold_site(node, remedy=f"stop `qanat node` there, or name --apart {node}")
@@ -118,6 +138,9 @@ class Service:
         tasks = await self._stack.enter_async_context(AsyncioTasks())
         for node in (*self.here, CONTROLLER):
             self._transports[node] = await self._parts.open_transport(node)
+        if self.entropy_server is not None:
+            watch = watch_entropy(self.entropy_server, clock=self.clock, recorder=self.recorder(CONTROLLER))
+            tasks.start(watch, name="entropy of the devices")
         modules = self._twin_modules(tasks)
         for node in self.here:
             self.managers[node] = self._parts.manager(
@@ -168,7 +191,12 @@ class Service:
         modules: dict[NodeId, list[QKDModule]] = {node: [] for node in self.network.nodes}
         for link in self.network.links:
             twin = TwinLink(
-                link, pool=self.pool, tasks=tasks, clock=self.clock, chance=system_chance(), entropy=self.entropy
+                link,
+                pool=self.pool,
+                tasks=tasks,
+                clock=self.clock,
+                chance=system_chance(),
+                entropy=self.device_entropy,
             )
             for node, module in twin.modules.items():
                 modules[node].append(self._wrap_module(module))

@@ -11,7 +11,7 @@
         VerificationFailed            the two keys differ after error correction
         ChannelError: ChannelClosed, ChannelTimeout
       QuantumLayerError             light, detectors, entropy, or somebody listening
-        QberTooHigh, NoSecretKey, CalibrationFailed
+        QberTooHigh, NoSecretKey, CalibrationFailed, EntropyFailed
       KeyManagementError            stock and store
         KeyShortage                   ... a pool holds too little; ask again
           LinkFailed                    ... because a link cannot make key: the quantum layer's fault
@@ -119,6 +119,10 @@ class CalibrationFailed(QuantumLayerError):
     def __init__(self, message: str, *, remedy: str = "", code: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.code = code
+
+
+class EntropyFailed(QuantumLayerError):
+    """The physical generator that the devices draw from failed a health test, ended, or fell silent."""
 
 
 class KeyManagementError(QanatError):

@@ -43,6 +43,7 @@ class EventKind(enum.StrEnum):
     KEYS_VOIDED = "keys-voided"
     ALARM = "alarm"
     CALLER_REFUSED = "caller-refused"
+    ENTROPY_AWAITED = "entropy-awaited"
 
 
 STEP_OF_KIND: Mapping[EventKind, int] = {kind: number for number, kind in enumerate(list(EventKind)[:10], start=1)}

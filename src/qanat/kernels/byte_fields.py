@@ -121,6 +121,11 @@ def twiddles(log_size: int) -> NDArray[np.uint32]:
     return rows
 
 
+def half_byte_products() -> bytes:
+    """Return, for each byte, its products with 0 to 15 and with 0, 16, 32 to 240."""
+    return bytes(multiply_bytes(byte, half << shift) for byte in range(256) for shift in (0, 4) for half in range(16))
+
+
 @functools.cache
 def evaluation() -> Matrix:
     """Return the values at the channel points, 16 bits each, of the powers of x below ``2 SEGMENT_BITS``."""

@@ -19,6 +19,10 @@ prepared there from its odds given that no light and no dark count was registere
 
 The generator is xoshiro256++ (Blackman and Vigna, ACM Trans. Math. Softw. 47, 36, 2021), two draws per candidate and
 four per after-pulse. All state lives in arrays, so a run may stop at any slot and go on later with the same outcome.
+
+**Drift** is a new table now and then (``ClickSampler.renew``). Hold-off, charges and the count to the next charge stay
+as they are: they are the detectors' past. Only the candidate is drawn anew, from the first slot that has not been
+drawn; a geometric gap has no memory, so this is the exact law of slots whose odds change there, and no slot is lost.
 The plain twin, equal click for click, is ``kernels.reference.photon_sampling``.
 """
 
@@ -86,11 +90,17 @@ class ClickSampler:
     """
 
     def __init__(self, cell_odds: NDArray[np.float64], *, memory: DetectorMemory, seed_words: Sequence[int]) -> None:
+        self._memory = memory
         self._law = click_law(click_table(cell_odds), memory)
-        self._p_click = -math.expm1(1.0 / self._law.inverse_log_silent) / (1 - max(memory.p_afterpulse))
         self._state = first_state(self._law, seed_words)
         self.next_slot = 0
         """The first slot that has not been drawn."""
+
+    def renew(self, cell_odds: NDArray[np.float64]) -> None:
+        """Draw the slots from ``next_slot`` on from these odds; float64, shape (192,), as at the start."""
+        self._law = click_law(click_table(cell_odds), self._memory)
+        self._state.candidate[0] = self.next_slot
+        draw_candidate(self._state, self._law)
 
     def sample(self, num_slots: int) -> tuple[Words, NDArray[np.uint8]]:
         """Draw the next ``num_slots`` slots.
@@ -101,7 +111,7 @@ class ClickSampler:
         if num_slots < 1:
             raise ValueError(f"num_slots must be positive, got {num_slots}")
         end = self.next_slot + num_slots
-        expected = num_slots * min(1.0, self._p_click)
+        expected = num_slots * min(1.0, self._p_click())
         capacity = int(expected + 6 * math.sqrt(expected)) + 16
         parts: list[tuple[Words, NDArray[np.uint8]]] = []
         while self._next_event() < end:
@@ -111,6 +121,10 @@ class ClickSampler:
             parts.append((slots[:count], cells[:count]))
         self.next_slot = end
         return _joined(parts)
+
+    def _p_click(self) -> float:
+        """An upper bound of the odds that a slot holds a click, after-pulses included."""
+        return -math.expm1(1.0 / self._law.inverse_log_silent) / (1 - max(self._memory.p_afterpulse))
 
     def _next_event(self) -> int:
         return min(int(self._state.candidate[0]), int(self._state.release.min()))
@@ -161,9 +175,15 @@ def _draw(generator: Words) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
+def draw_candidate(state: ClickState, law: ClickLaw) -> None:
+    """Move the candidate from the slot where it stands to the next one in which some detector would fire."""
+    state.candidate[0] += _gap(_draw(state.generator), law.inverse_log_silent)
+
+
+@njit(cache=True, nogil=True)
 def draw_first(state: ClickState, law: ClickLaw) -> None:
     """Move the candidate from the first slot to the first with a click, and draw the first click with a charge."""
-    state.candidate[0] += _gap(_draw(state.generator), law.inverse_log_silent)
+    draw_candidate(state, law)
     _draw_countdown(state, law)
 
 

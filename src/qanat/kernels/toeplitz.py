@@ -3,7 +3,7 @@
 ``y[i] = xor over j of seed[i - j + n - 1] & key[j]`` for n key bits and l output bits; the seed has n + l - 1 bits, one
 per diagonal. Bits are packed lowest first. Ways to the same bits (``Tier``), of which the processor decides:
 
-- additive Fourier transforms by products of bytes in 512-bit registers (``toeplitz_bytes``);
+- additive Fourier transforms by products of bytes in 512-bit or 256-bit registers (``toeplitz_bytes``);
 - carry-less multiplication in 512-bit or 128-bit registers (``toeplitz_products``);
 - Fourier transforms in double precision, everywhere (``toeplitz_transform``).
 """
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from qanat.kernels import byte_vectors, carryless
+from qanat.kernels import carryless
+from qanat.kernels.byte_emitter import Products, way_to_multiply
 from qanat.kernels.toeplitz_bytes import hash_by_bytes
 from qanat.kernels.toeplitz_products import hash_by_products
 from qanat.kernels.toeplitz_transform import hash_by_transform
@@ -21,28 +22,32 @@ MAX_KEY_BITS = 2**31
 
 
 class Tier(StrEnum):
-    """A way to compute the hash, by what it asks of the processor; fastest first."""
+    """A way to compute the hash, by what it asks of the processor; fastest first from 2^14 bits up."""
 
-    BYTES_512 = "products of bytes, 512 bits"
+    BYTES_512 = Products.GFNI_512.value
+    BYTES_256 = Products.GFNI_256.value
+    LOOKUP_256 = Products.LOOKUP_256.value
     CARRYLESS_512 = "carry-less multiply, 512 bits"
     CARRYLESS_128 = "carry-less multiply, 128 bits"
     FLOATING_POINT = "floating point"
 
 
 def tiers() -> tuple[Tier, ...]:
-    """Return the tiers that this processor runs, fastest first."""
-    width = carryless.widest_registers()
-    found = [(Tier.BYTES_512, byte_vectors.are_available()), (Tier.CARRYLESS_512, width >= 512)]
-    found += [(Tier.CARRYLESS_128, width >= 128), (Tier.FLOATING_POINT, True)]
-    return tuple(tier for tier, is_there in found if is_there)
+    """Return the tiers that this process runs, fastest first; of those that multiply bytes, one at most."""
+    way, width = way_to_multiply(), carryless.widest_registers()
+    found = [Tier(way.value)] if way else []
+    found += [Tier.CARRYLESS_512] if width >= 512 else []
+    found += [Tier.CARRYLESS_128] if width >= 128 else []
+    return (*found, Tier.FLOATING_POINT)
 
 
 def toeplitz_hash(key: bytes, seed: bytes, *, num_key_bits: int, num_output_bits: int) -> bytes:
     """Return the Toeplitz hash of a key: ``num_output_bits`` bits, packed.
 
     key: ``num_key_bits`` packed bits, secret. seed: ``num_key_bits + num_output_bits - 1`` packed bits, public. Unused
-    bits of a last byte must be zero. Takes some ``num_key_bits + num_output_bits`` bytes of memory. Raises ValueError
-    when sizes do not fit, ArithmeticError when the machine's floating point fails a check.
+    bits of a last byte must be zero. Takes some ``num_key_bits + num_output_bits`` bytes of memory, in floating point
+    16 times that. Raises ValueError when sizes do not fit, ArithmeticError when the machine's floating point fails a
+    check.
     """
     return hash_by_tier(tiers()[0], key, seed, num_key_bits=num_key_bits, num_output_bits=num_output_bits)
 
@@ -70,12 +75,14 @@ def modified_toeplitz_hash(key: bytes, seed: bytes, *, num_key_bits: int, num_ou
 
 
 def hash_by_tier(tier: Tier, key: bytes, seed: bytes, *, num_key_bits: int, num_output_bits: int) -> bytes:
-    """Return ``toeplitz_hash`` computed in one way; the processor must be able to (``tiers``)."""
+    """Return ``toeplitz_hash`` computed in one way; ValueError when this process cannot (``tiers``)."""
+    if tier not in tiers():
+        raise ValueError(f"this processor lacks what {tier} needs, or has better")
     num_seed_bits = num_key_bits + num_output_bits - 1
     check_sizes(key, seed, num_key_bits=num_key_bits, num_output_bits=num_output_bits, num_seed_bits=num_seed_bits)
     sizes = {"num_key_bits": num_key_bits, "num_output_bits": num_output_bits}
     match tier:
-        case Tier.BYTES_512:
+        case Tier.BYTES_512 | Tier.BYTES_256 | Tier.LOOKUP_256:
             return hash_by_bytes(key, seed, **sizes)
         case Tier.CARRYLESS_512:
             return hash_by_products(key, seed, **sizes, leaf_products=carryless.leaf_products_512)

@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qanat.kernels import carryless
+from qanat.kernels.packed_words import WordArray, place_bits
 
 MAX_SPLITS = 10
 CACHE_BYTES = 2**20
 """What is split breadth first must fit the processor's second-level cache."""
 
-WordArray = NDArray[np.uint64]
 LeafProducts = Callable[[WordArray, WordArray, WordArray], None]
 
 
@@ -43,9 +42,11 @@ def hash_by_products(
     tile = carryless.LEAF_WORDS << splits
     columns, rows = -(-key_words // tile), -(-output_words // tile)
     shift = 64 * columns * tile - num_key_bits + 1
-    diagonals = _words(seed, shift, (rows + columns) * tile).reshape(rows + columns, tile)
+    diagonals = place_bits(seed, shift=shift, num_words=(rows + columns) * tile).reshape(rows + columns, tile)
     windows = np.concatenate((diagonals[:-1], diagonals[1:]), axis=1)
-    output = _multiply(windows, _words(key, 0, columns * tile).reshape(columns, tile), splits, leaf_products)
+    output = _multiply(
+        windows, place_bits(key, shift=0, num_words=columns * tile).reshape(columns, tile), splits, leaf_products
+    )
     packed = output.reshape(-1).astype("<u8", copy=False).tobytes()[: (num_output_bits + 7) // 8]
     spare = 8 * len(packed) - num_output_bits
     return packed[:-1] + bytes([packed[-1] & (0xFF >> spare)])
@@ -61,13 +62,6 @@ def choose_splits(key_words: int, output_words: int) -> int:
         return products + 3 * (3 * columns + 3 * rows) * tile * 1.5**splits
 
     return min(range(MAX_SPLITS + 1), key=work)
-
-
-def _words(packed: bytes, shift: int, num_words: int) -> WordArray:
-    """Return packed bits, moved up by ``shift`` places, as words; what lies beyond is dropped."""
-    number = int.from_bytes(packed, "little") << shift
-    data = bytearray(number.to_bytes(max(8 * num_words, (number.bit_length() + 7) // 8), "little"))
-    return np.frombuffer(data, dtype="<u8", count=num_words).astype(np.uint64, copy=False)
 
 
 def _multiply(windows: WordArray, keys: WordArray, splits: int, leaf_products: LeafProducts) -> WordArray:

@@ -25,7 +25,14 @@ from numpy.typing import NDArray
 
 from qanat.kernels.click_law import NUM_PATTERNS, DetectorMemory
 from qanat.kernels.records import BOTH_BASES
-from qanat.physics.clicks import PATTERN_BASIS, firing_odds, pattern_odds, preparation_odds
+from qanat.physics.clicks import (
+    PATTERN_BASIS,
+    Response,
+    dark_odds,
+    firing_odds,
+    pattern_odds,
+    preparation_odds,
+)
 from qanat.physics.system_record import QKDSystem
 
 
@@ -64,6 +71,14 @@ class LinkModel:
         """Odds per pulse of a sifted event with the wrong bit; float64, shape (3, 2): intensity, basis."""
         return np.array([self._p_sifted_errors(intensity) for intensity in range(3)])
 
+    def noise_per_pulse(self, intensity: int) -> NDArray[np.float64]:
+        """Odds per pulse of a sifted event of one intensity that is a dark click or an after-pulse; shape (2,): basis.
+
+        Half of them are wrong. What light does in the same slot is left out: it moves the odds by their own share.
+        """
+        noise = dark_odds(self.system) * self.live_fraction + self.p_charge
+        return np.asarray(self._p_prepared(intensity) * noise.reshape(2, 2).sum(axis=1))
+
     def _p_sifted(self, intensity: int) -> NDArray[np.float64]:
         return np.asarray(self._p_prepared(intensity) * self.gains[intensity, (0, 1), (0, 1)])
 
@@ -75,12 +90,15 @@ class LinkModel:
         return np.asarray(preparation_odds(self.system)[intensity].sum(axis=-1))
 
 
-def link_model(system: QKDSystem, *, loss_db: float, extra_error: float = 0.0) -> LinkModel:
+def link_model(
+    system: QKDSystem, *, loss_db: float, extra_error: float = 0.0, response: Response | None = None
+) -> LinkModel:
     """Return what is expected of a link of ``loss_db`` (dB, without the receiver's own loss).
 
-    extra_error: odds that somebody flips a photon on its way. Raises ValueError on values outside their range.
+    extra_error: odds that somebody flips a photon on its way. response: of devices as they stand, in place of the
+    record's (``physics.clicks``). Raises ValueError on values outside their range.
     """
-    p_fire = firing_odds(system, loss_db=loss_db, extra_error=extra_error)
+    p_fire = firing_odds(system, loss_db=loss_db, extra_error=extra_error, response=response)
     p_marginal = np.tensordot(preparation_odds(system), p_fire, axes=3)
     live, charge = renewal(p_marginal, system.memory)
     patterns = pattern_odds(p_fire * (live - charge) + charge)

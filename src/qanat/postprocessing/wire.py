@@ -12,6 +12,7 @@ import numpy as np
 
 from qanat.ground.errors import (
     AuthenticationFailed,
+    EntropyFailed,
     FrameError,
     NoSecretKey,
     PeerProtocolError,
@@ -70,6 +71,7 @@ _ABORT_CODES: Final[dict[str, type[QanatError]]] = {
     "qber": QberTooHigh,
     "no-key": NoSecretKey,
     "verification": VerificationFailed,
+    "entropy": EntropyFailed,
     "protocol": PeerProtocolError,
 }
 

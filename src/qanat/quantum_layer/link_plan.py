@@ -10,11 +10,18 @@ from qanat.ground.errors import ConfigurationError
 from qanat.physics.system_record import QKDSystem
 from qanat.physics.systems import system_named
 from qanat.protocols.prediction import expected_rate
+from qanat.quantum_layer.device_twin.settings import TwinSettings
 from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, amplification_bits
 from qanat.quantum_layer.nature import CHUNK_S
 
 LEAST_SHARE: Final = 0.02
 """A block is worth distilling when the forecast leaves at least this share of it as secret key."""
+
+CALIBRATED_SHARE: Final = 0.93
+"""Least share of the forecast's clicks that calibrated devices give: four detectors of unlike efficiency (5 % at most),
+a delay that is a step off (1.2 %)."""
+DRIFTING_SHARE: Final = 0.85
+"""The same for a delay that drifts until the counts have fallen by a tenth."""
 
 MOST_LOSS_DB: Final = 100.0
 MOST_SECONDS: Final = 7 * 86_400.0
@@ -22,12 +29,21 @@ MOST_SECONDS: Final = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class LinkTask:
-    """What to run. disturbance: odds that somebody on the line flips a photon. Raises ConfigurationError."""
+    """What to run. disturbance: odds that somebody on the line flips a photon. Raises ConfigurationError.
+
+    calibrate: whether the link has devices of its own, from the seed, which are calibrated first; else its optical
+    error is the record's. Their fibre may drift: on the sphere (rad per root second) and in delay (ps per root second);
+    with_feedback: whether the link then stops to be aligned.
+    """
 
     system: str
     loss_db: float
     seconds: float
     disturbance: float = 0.0
+    calibrate: bool = False
+    drift_rad_per_sqrt_s: float = 0.0
+    delay_drift_ps_per_sqrt_s: float = 0.0
+    with_feedback: bool = True
 
     def __post_init__(self) -> None:
         system_named(self.system)
@@ -44,6 +60,34 @@ class LinkTask:
             raise ConfigurationError(
                 f"a disturbance of {self.disturbance:g} is none", remedy="give the odds of a flip, 0 to 0.5"
             )
+        if self.drifts and not self.calibrate:
+            raise ConfigurationError(
+                "an optical error that is stated cannot drift",
+                remedy="let the link be calibrated, or do not let it drift",
+            )
+        if self.calibrate:
+            self.devices(seed=0)  # refuses what its twin refuses
+
+    def devices(self, *, seed: int) -> TwinSettings:
+        """Return what the link's devices are made of; raises ConfigurationError."""
+        return TwinSettings(
+            self.system,
+            self.loss_db,
+            seed,
+            drift_rad_per_sqrt_s=self.drift_rad_per_sqrt_s,
+            delay_drift_ps_per_sqrt_s=self.delay_drift_ps_per_sqrt_s,
+        )
+
+    @property
+    def drifts(self) -> bool:
+        return self.drift_rad_per_sqrt_s != 0 or self.delay_drift_ps_per_sqrt_s != 0
+
+    @property
+    def clicks_share(self) -> float:
+        """Least share of the forecast's clicks to plan with."""
+        if not self.calibrate:
+            return 1.0
+        return CALIBRATED_SHARE * (DRIFTING_SHARE if self.delay_drift_ps_per_sqrt_s else 1.0)
 
     @property
     def num_pulses(self) -> int:
@@ -52,11 +96,12 @@ class LinkTask:
 
 @dataclass(frozen=True, slots=True)
 class RunAlarm:
-    """What went wrong, and what helps."""
+    """What went wrong, and what helps. light_s: seconds of light before it; None where it was known beforehand."""
 
     code: str
     text: str
     remedy: str
+    light_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +121,8 @@ def plan_blocks(task: LinkTask) -> BlockPlan:
     long as the forecast still gives key.
     """
     system = system_named(task.system)
-    rate = expected_rate(system, loss_db=task.loss_db, block_bits=RECONCILIATION_BITS).verified_rate_bits_per_s
+    forecast = expected_rate(system, loss_db=task.loss_db, block_bits=RECONCILIATION_BITS)
+    rate = task.clicks_share * forecast.verified_rate_bits_per_s
     chosen = amplification_bits(task.system, loss_db=task.loss_db)
     num_blocks = max(1, math.floor(task.seconds / _time_for(chosen, rate)))
     units = min(MOST_BLOCKS, math.floor(rate * task.seconds / num_blocks / RECONCILIATION_BITS))

@@ -19,14 +19,19 @@ Clicks in both bases are recorded in one of them, drawn at random, with the bit 
 detectors fired (random assignment, as in Fung, Chau, Lo, PRA 84, 020303(R) (2011)). Systems that keep the earlier of
 two clicks have the same law: ``physics.system_record.DoubleClicks`` says why.
 
+**Drift.** Where devices and fibre move, the odds of the cells are asked for anew every 50 ms (``Odds``); detectors keep
+their hold-off and their charges, and slots go on being counted, as ``kernels.photon_sampling`` says.
+
 **Watching.** Whoever runs the twin may look on (``watch``): a figure of a run is then known without asking the parties.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -48,6 +53,13 @@ from qanat.postprocessing.records import ByteArray, Detections, Preparations, Sl
 
 CHUNK_S: Final = 0.25
 """Default length of a chunk in link time."""
+
+PIECE_S: Final = 0.05
+"""Light whose odds may change is drawn in pieces of this length of link time, or shorter."""
+
+Odds: TypeAlias = Callable[[float], NDArray[np.float64] | None]
+"""Lets so many seconds pass and returns the cells' odds of light in them; float64, shape (192,), as
+``physics.clicks.cell_odds`` gives them. None: as they were. The first call, of 0 s, must give some."""
 
 Watch: TypeAlias = Callable[[ByteArray, ByteArray, ByteArray, ByteArray], None]
 """Is told of every chunk: cells, Alice's bits, Bob's bases and Bob's bits of its clicks; uint8, shape (n,)."""
@@ -107,6 +119,7 @@ class Nature:
     """One link's light. ``detections`` is Bob's facet, ``preparations`` is Alice's.
 
     loss_db: of the link, without the receiver's own. extra_error: odds that somebody on the line flips a photon's bit.
+    odds: of a link whose devices stand somewhere or move; then they say what optics, loss and disturbance do.
     slots_per_chunk: pulses per chunk, by default a quarter of a second. max_slots: when the light goes off.
     watch: is told of every chunk's clicks.
     """
@@ -122,14 +135,19 @@ class Nature:
         extra_error: float = 0.0,
         max_slots: int | None = None,
         watch: Watch | None = None,
+        odds: Odds | None = None,
     ) -> None:
         self._max_slots = max_slots
         self._watch = watch
         self._pulse_rate_hz = system.source.pulse_rate_hz
         self._slots_per_chunk = slots_per_chunk or round(CHUNK_S * self._pulse_rate_hz)
         self._entropy = entropy
+        self._odds = odds
+        first_odds = cell_odds(system, loss_db=loss_db, extra_error=extra_error) if odds is None else odds(0.0)
+        if first_odds is None:
+            raise ValueError("the first odds of a link are not those before")
         self._sampler = ClickSampler(
-            cell_odds(system, loss_db=loss_db, extra_error=extra_error),
+            first_odds,
             memory=system.memory,
             seed_words=chance.child("clicks").seed_words(),
         )
@@ -155,7 +173,7 @@ class Nature:
             num_slots = min(num_slots, self._max_slots - first_slot)
         if num_slots < 1:
             raise QuantumLayerError("the light of this run is over", remedy="let it shine longer")
-        slots, cells = self._sampler.sample(num_slots)
+        slots, cells = self._draw(num_slots)
         masks = np.frombuffer(self._entropy.secret_bytes(slots.size).take(), dtype=np.uint8)
         alice_bits, bases, bits = masked_records(cells, masks)
         self.num_detections += slots.size
@@ -164,6 +182,20 @@ class Nature:
         if slots.size:
             self._chunks.append(_Chunk(slots, cells, alice_bits, np.ones(slots.size, dtype=np.bool_)))
         return Detections(first_slot, num_slots, slots.copy(), bases, bits)
+
+    def _draw(self, num_slots: int) -> tuple[SlotArray, ByteArray]:
+        """Draw slots and cells of the next clicks, in pieces where the odds may change."""
+        if self._odds is None:
+            return self._sampler.sample(num_slots)
+        num_pieces = math.ceil(num_slots / (PIECE_S * self._pulse_rate_hz))
+        ends = [num_slots * piece // num_pieces for piece in range(num_pieces + 1)]
+        parts = []
+        for length in (stop - start for start, stop in pairwise(ends)):
+            renewed = self._odds(length / self._pulse_rate_hz)
+            if renewed is not None:
+                self._sampler.renew(renewed)
+            parts.append(self._sampler.sample(length))
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
     def _reveal(self, slots: SlotArray) -> Preparations:
         if slots.size and not (slots[1:] > slots[:-1]).all():

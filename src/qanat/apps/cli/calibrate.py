@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from qanat.adapters.device_pipe import DevicePipe
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.apps.pictures.calibration import draw_calibration
-from qanat.ground.errors import ConfigurationError, QberTooHigh
+from qanat.apps.pictures.files import check_picture_name, write_picture
+from qanat.ground.errors import QberTooHigh
 from qanat.ground.ports import Job
 from qanat.quantum_layer.calibration.procedure import Outcome, Plan, carry_out
 from qanat.quantum_layer.calibration.results import Calibration, Watch
 from qanat.quantum_layer.calibration.session import Bench, CalibrationSession, Procedure, run_session
+from qanat.quantum_layer.calibration.upkeep import LOST_ABOVE
 from qanat.quantum_layer.device_twin.device import open_device
 from qanat.quantum_layer.device_twin.settings import TwinSettings
 
@@ -35,14 +36,11 @@ class CalibrateOptions(NamedTuple):
 
 def run_calibrate(options: CalibrateOptions, *, out: Path | None, as_json: bool) -> int:
     """Calibrate and print. Returns 0; a calibration that fails raises, and so does, at the end, a run that aborts."""
-    if out is not None and out.suffix.lower() not in (".svg", ".png"):
-        raise ConfigurationError(
-            f"{out} is no picture that can be written here", remedy="let its name end in .svg or .png"
-        )
+    check_picture_name(out)
     outcome = _carry_out(options)
     title = f"Calibration of {options.system} over {options.loss_db:g} dB, seed {options.seed}"
     if out is not None:
-        _write(out, draw_calibration(*outcome, title=title, as_png=out.suffix.lower() == ".png"))
+        write_picture(out, draw_calibration(*outcome, title=title, as_png=out.suffix.lower() == ".png"))
     if as_json:
         print(json.dumps(_record(options, outcome), indent=2))
     else:
@@ -64,7 +62,7 @@ def _carry_out(options: CalibrateOptions) -> Outcome:
         drift_rad_per_sqrt_s=options.drift_rad_per_sqrt_s,
         faults=options.faults,
     )
-    _ = settings.timing, settings.record  # a system that cannot be calibrated is refused here, not in the device
+    _ = settings.record  # a system that there is not is refused here, not in the device
     plan = Plan(options.watch_s if options.drift_rad_per_sqrt_s else 0.0, options.with_feedback)
 
     def procedure(bench: Bench) -> Procedure[Outcome]:
@@ -74,22 +72,17 @@ def _carry_out(options: CalibrateOptions) -> Outcome:
         return run_session(CalibrationSession(procedure), device.exchange)
 
 
-def _write(out: Path, content: bytes) -> None:
-    try:
-        out.write_bytes(content)
-    except OSError as fault:
-        raise ConfigurationError(f"cannot write {out}: {fault.strerror}", remedy="name a file that can be") from None
-    print(f"{out}: {len(content):,} bytes", file=sys.stderr)
-
-
 def _print(title: str, outcome: Outcome) -> None:
     console = people_console(is_answer=True)
     found, watched = outcome
     console.print(f"[bold]{title}[/]\n")
+    fitted = "fitted middle, ps" if found.delay.method == "plateau" else "fitted crest, ps"
+    delays = ("gate delay, ps", fitted, "highest count, ps") if found.delay.delays_ps else ("gate delay",)
+    window = (f"clicks within {found.synchronization.window_ps} ps",) if found.synchronization.kept else ()
     show_table(
         console,
         "Detectors",
-        ("detector", "gate delay, ps", "fitted crest, ps", "highest count, ps", "clicks there", "sync. correction, ns"),
+        ("detector", *delays, "clicks there", "sync. correction, ns", *window),
         [_detector_row(found, place) for place in range(4)],
     )
     show_table(
@@ -106,14 +99,15 @@ def _print(title: str, outcome: Outcome) -> None:
 
 
 def _detector_row(found: Calibration, place: int) -> tuple[str, ...]:
-    delay = found.delay
+    delay, synchronization = found.delay, found.synchronization
+    told = (delay.delays_ps, delay.centres_ps, delay.highest_ps) if delay.delays_ps else ()
     return (
         DETECTORS[place],
-        f"{delay.delays_ps[place]:.1f}",
-        f"{delay.crests_ps[place]:.1f}",
-        f"{delay.highest_ps[place]:.1f}",
+        *(f"{one[place]:,.1f}" for one in told),
+        *(() if told else (delay.method,)),
         f"{int(delay.counts[:, place].max()):,}",
-        f"{found.synchronization.corrections_ps[place] / 1e3:,.3f}",
+        f"{synchronization.corrections_ps[place] / 1e3:,.3f}",
+        *(f"{share:.1%}" for share in synchronization.kept[place : place + 1]),
     )
 
 
@@ -140,6 +134,10 @@ def _lines(found: Calibration, watched: Watch | None) -> list[str]:
             f"{watched.qber[-1]:.2%} at the end ({end_s:.0f} s)"
         )
         lines.append(
+            f"  optical error while key was made: {watched.mean_optical_error:.3%} in the mean, "
+            f"{watched.most_optical_error:.2%} at most (worse basis, over a second); 100:1 is {LOST_ABOVE:.2%}"
+        )
+        lines.append(
             f"  {len(watched.feedbacks)} feedbacks took {watched.link_time_s:.1f} s, {watched.link_time_s / end_s:.1%} "
             "of the run"
         )
@@ -152,8 +150,9 @@ def _record(options: CalibrateOptions, outcome: Outcome) -> dict[str, Any]:
     feedback = found.feedback
     return {
         **options._asdict(),
+        "delay_method": found.delay.method,
         "delays_ps": found.delay.delays_ps,
-        "delay_crests_ps": found.delay.crests_ps,
+        "delay.centres_ps": found.delay.centres_ps,
         "delay_highest_counts_ps": found.delay.highest_ps,
         "extinctions": {
             one.state: {"ratio": one.ratio, "ratio_lower": one.ratio_lower, "p_wrong": one.p_wrong}
@@ -163,6 +162,8 @@ def _record(options: CalibrateOptions, outcome: Outcome) -> dict[str, Any]:
         "optical_error_sigmas": dict(zip(("rectilinear", "diagonal"), feedback.optical_error_sigmas, strict=True)),
         "attempts": dict(zip(("rectilinear", "diagonal"), feedback.attempts, strict=True)),
         "synchronization_ps": found.synchronization.corrections_ps,
+        "window_ps": found.synchronization.window_ps,
+        "kept_in_window": found.synchronization.kept,
         "link_time_s": {
             "delay": found.delay.link_time_s,
             "polarization": feedback.link_time_s,
@@ -182,6 +183,8 @@ def _watch_record(watched: Watch) -> dict[str, Any]:
         "qber_most": float(watched.qber.max()),
         "qber_last": float(watched.qber[-1]),
         "feedbacks_s": watched.feedbacks,
+        "mean_optical_error": watched.mean_optical_error,
+        "most_optical_error": watched.most_optical_error,
         "link_time_s": watched.link_time_s,
         "aborted_at_s": watched.aborted_at_s,
         "abnormalities": watched.abnormalities,

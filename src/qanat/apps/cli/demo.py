@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from qanat.adapters.files import write_whole
 from qanat.adapters.machine_faults import machine_fault
+from qanat.adapters.physical_entropy import EntropySource
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.demo import demonstrate, steps_of
 from qanat.apps.networks import load_network
@@ -31,7 +32,9 @@ MOST_NODES_NAMED = 8
 """Longer routes are told by their ends."""
 
 
-def run_demo(name: str, *, file: Path | None, out: Path, as_json: bool) -> int:
+def run_demo(
+    name: str, *, file: Path | None, out: Path, as_json: bool, entropy_source: EntropySource | None = None
+) -> int:
     """Run the demonstration; returns 0 only if all that it set out to prove held."""
     network = load_network(name)
     _check_correspondents(network, name)
@@ -41,7 +44,7 @@ def run_demo(name: str, *, file: Path | None, out: Path, as_json: bool) -> int:
     report = out / REPORT_NAME
     with report_folder(out):
         with scratch_folder() as folder, RunView() as view:
-            result = asyncio.run(demonstrate(network, folder, file=file, view=view))
+            result = asyncio.run(demonstrate(network, folder, file=file, view=view, entropy_source=entropy_source))
         _show(view, result)
         write_whole(report, render_report(result), elsewhere="name another folder with --out")
     view.say(
@@ -166,6 +169,7 @@ def demo_record(result: DemoResult, report: Path) -> dict[str, object]:
         },
         "paper": _paper_rows(result),
         "door_latency": None if result.door_latency is None else asdict(result.door_latency),
+        "entropy": dict(result.entropy),
         "checks": [{"text": check.text, "held": check.held} for check in result.checks],
         "report": str(report.resolve()),
     }

@@ -35,13 +35,28 @@ def run_doctor(*, data: Path | None, as_json: bool) -> int:
     service = None if data is None else running_service(data)
     doors = {} if service is None else asked_doors(service)
     apart = {} if service is None or data is None else asyncio.run(asked_sites(service, data))
+    entropy = None if service is None else service.get("entropy")
     if as_json:
-        print(json.dumps({**findings, "doors": doors, "apart": apart}))
+        print(json.dumps({**findings, "doors": doors, "apart": apart, "entropy": entropy}))
     else:
         rows = [*findings.items(), *((f"door of {name}", answer) for name, answer in doors.items())]
         rows += [(f"site {name}, apart", answer) for name, answer in apart.items()]
-        show_table(people_console(is_answer=True), "This installation", ("what", "found"), rows)
-    return 0 if all(answer.startswith("answers") for answer in (*doors.values(), *apart.values())) else 1
+        rows += [] if entropy is None else [("entropy of the devices", entropy_words(entropy))]
+        console = people_console(is_answer=True)
+        show_table(console, "This installation", ("what", "found"), rows)
+        if entropy is not None and entropy["fault"] is not None:
+            console.print(f"alarm: {entropy['fault']}", style="red", soft_wrap=True, markup=False)
+            console.print(f"  what to do: {entropy['remedy']}", soft_wrap=True, markup=False)
+    all_answer = all(answer.startswith("answers") for answer in (*doors.values(), *apart.values()))
+    return 0 if all_answer and (entropy is None or entropy["fault"] is None) else 1
+
+
+def entropy_words(entropy: Mapping[str, Any]) -> str:
+    """Return where a running network's devices take their entropy from, and whether that is in order."""
+    if entropy["fault"] is not None:
+        return f"{entropy['source']} failed: no link makes key"
+    claimed = entropy.get("min_entropy_bits")
+    return str(entropy["source"]) if claimed is None else f"{entropy['source']}, {claimed:g} bits claimed per sample"
 
 
 def kernel_cache() -> str:

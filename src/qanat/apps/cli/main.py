@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -23,6 +23,9 @@ from qanat.ground.errors import (
     QuantumLayerError,
     RequestError,
 )
+
+if TYPE_CHECKING:
+    from qanat.adapters.physical_entropy import EntropySource
 
 app = typer.Typer(
     name="qanat",
@@ -48,6 +51,20 @@ def _named_path(text: str) -> Path:
     return Path(text)
 
 
+EntropyOption = Annotated[
+    Path | None,
+    typer.Option(
+        parser=_named_path,
+        metavar="PATH",
+        help="A physical generator that the links' devices draw from: a device, a FIFO or a file of raw samples of one "
+        "byte. One that fails a health test stops the links. Else: the operating system's (`link`: the seed).",
+    ),
+]
+MinEntropyOption = Annotated[
+    float | None,
+    typer.Option(metavar="BITS", help="Min-entropy that you claim of each sample of the generator, up to 8 (else 4)."),
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 DEFAULT_NETWORK = "beijing-shanghai"
@@ -61,6 +78,19 @@ WHOSE_FAULT = {
     LinkFailed: "quantum layer",
     KeyManagementError: "key management",
 }
+
+
+def _entropy_source(path: Path | None, min_entropy_bits: float | None) -> EntropySource | None:
+    """Return the generator of the options, None without one; raises ConfigurationError."""
+    from qanat.adapters.physical_entropy import DEFAULT_MIN_ENTROPY_BITS, EntropySource
+
+    if path is not None:
+        return EntropySource(path, DEFAULT_MIN_ENTROPY_BITS if min_entropy_bits is None else min_entropy_bits)
+    if min_entropy_bits is not None:
+        raise ConfigurationError(
+            "--min-entropy is a claim about a generator, and none is named", remedy="name it with --entropy"
+        )
+    return None
 
 
 def run() -> None:
@@ -121,6 +151,8 @@ def demo(
         Path | None, typer.Option(parser=_named_path, help="The file to send (default: 10 MB made for the run).")
     ] = None,
     out: Annotated[Path, typer.Option(parser=_named_path, help="Folder of the report.")] = Path("qanat-report"),
+    entropy: EntropyOption = None,
+    min_entropy: MinEntropyOption = None,
     json: JsonOption = False,
 ) -> None:
     """Bring a network up, make keys from photons, send a file under them, prove it, write a report."""
@@ -128,7 +160,8 @@ def demo(
     def command() -> int:
         from qanat.apps.cli.demo import run_demo
 
-        return run_demo(network, file=file, out=out, as_json=json)
+        source = _entropy_source(entropy, min_entropy)
+        return run_demo(network, file=file, out=out, entropy_source=source, as_json=json)
 
     _end_with(command)
 
@@ -148,6 +181,8 @@ def up(
     apart: Annotated[
         list[str] | None, typer.Option(metavar="SITE", help="A site that runs apart, by `qanat node`; repeatable.")
     ] = None,
+    entropy: EntropyOption = None,
+    min_entropy: MinEntropyOption = None,
     json: JsonOption = False,
 ) -> None:
     """Bring a network up and keep it running: key managers with their ETSI 014 doors, twins making key on demand."""
@@ -155,7 +190,8 @@ def up(
     def command() -> int:
         from qanat.apps.cli.up import run_up
 
-        return run_up(network, data=data, port=port, apart=apart or [], as_json=json)
+        source = _entropy_source(entropy, min_entropy)
+        return run_up(network, data=data, port=port, apart=apart or [], entropy_source=source, as_json=json)
 
     _end_with(command)
 
@@ -222,17 +258,38 @@ def link(
     system: Annotated[str, typer.Option(help="The QKD system, by its name.")],
     loss_db: Annotated[float, typer.Option(help="Loss of the link, without the receiver's own.")],
     seconds: Annotated[float, typer.Option(help="How long the light is on, in the link's own time.")],
-    seed: Annotated[int, typer.Option(help="Everything that is drawn comes from it: same seed, same result.")] = 1,
+    seed: Annotated[
+        int, typer.Option(help="What is drawn comes from it: same seed, same result (but for --entropy).")
+    ] = 1,
+    entropy: EntropyOption = None,
+    min_entropy: MinEntropyOption = None,
     disturbance: Annotated[float, typer.Option(help="Odds that somebody on the line flips a photon.")] = 0.0,
+    no_calibration: Annotated[
+        bool, typer.Option("--no-calibration", help="Take the record's optical error instead of calibrated devices.")
+    ] = False,
+    drift: Annotated[float, typer.Option(help="Polarization drift of the fibre, rad per root second.")] = 0.0,
+    delay_drift: Annotated[float, typer.Option(help="Drift of the arrival times, ps per root second.")] = 0.0,
+    no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Let the link drift after calibration.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(parser=_named_path, help="Draw error rate and counts into this file, .svg or .png.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Run one link photon by photon, distil what it gives, and tell both. Its keys are for looking at alone."""
+    """Calibrate one link, run it photon by photon, distil what it gives. Its keys are for looking at alone."""
 
     def command() -> int:
-        from qanat.apps.cli.link import run_link_command
+        from qanat.apps.cli.link import OpticsOptions, run_link_command
 
         return run_link_command(
-            system, loss_db=loss_db, seconds=seconds, seed=seed, disturbance=disturbance, as_json=json
+            system,
+            loss_db=loss_db,
+            seconds=seconds,
+            seed=seed,
+            disturbance=disturbance,
+            entropy_source=_entropy_source(entropy, min_entropy),
+            as_json=json,
+            optics=OpticsOptions(not no_calibration, drift, delay_drift, not no_feedback),
+            out=out,
         )
 
     _end_with(command)
@@ -310,7 +367,9 @@ def show(
 
 @app.command()
 def calibrate(
-    system: Annotated[str, typer.Option(help="The QKD system.")] = "backbone-625",
+    system: Annotated[
+        str, typer.Option(help="The QKD system; detectors with sine gates, rectangular gates or none.")
+    ] = "backbone-625",
     loss_db: Annotated[float, typer.Option(help="Loss of the fibre, dB.")] = 16.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the device's twin.")] = 1,
     drift: Annotated[float, typer.Option(help="Polarization drift of the fibre, rad per root second.")] = 0.0,
@@ -324,7 +383,8 @@ def calibrate(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Calibrate a link's twin: gate delays, polarization, synchronization; then, with drift, keep it aligned."""
+    """Calibrate a link's twin: gate delays (where there are gates), polarization, synchronization; then, with drift,
+    keep it aligned. Prints the link time that it costs."""
 
     def command() -> int:
         from qanat.apps.cli.calibrate import CalibrateOptions, run_calibrate

@@ -25,6 +25,7 @@ NOTES = {
     EventKind.KEYS_REFUSED: "keys were refused",
     EventKind.ALARM: "alarm",
     EventKind.CALLER_REFUSED: "a caller was refused",
+    EventKind.ENTROPY_AWAITED: "the links wait for entropy",
 }
 
 

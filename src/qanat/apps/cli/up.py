@@ -11,12 +11,16 @@ import signal
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
+from rich.markup import escape
+
 from qanat.adapters.addresses import write_whole
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import require_free
+from qanat.adapters.physical_entropy import EntropySource
 from qanat.apps import machine
 from qanat.apps.bootstrap import HOST, Service
 from qanat.apps.cli.presentation import RunView
+from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
 from qanat.apps.site import default_folder
@@ -31,7 +35,18 @@ LOOK_PERIOD_S = 0.5
 """How often a running network looks whether its sites that run apart come and go."""
 
 
-def run_up(name: str, *, data: Path | None, port: int, apart: Sequence[str], as_json: bool) -> int:
+STOPPED_EARLY = "stopped before it was up; the next start goes on from here"
+
+
+def run_up(
+    name: str,
+    *,
+    data: Path | None,
+    port: int,
+    apart: Sequence[str],
+    as_json: bool,
+    entropy_source: EntropySource | None = None,
+) -> int:
     """Run until interrupted (Ctrl-C or SIGTERM), without the sites ``apart``. Returns 0 after a clean stop."""
     network = load_network(name)
     nodes = [network.site(NodeId(site)).node for site in apart]
@@ -46,12 +61,18 @@ def run_up(name: str, *, data: Path | None, port: int, apart: Sequence[str], as_
         require_free(HOST, doors)  # a start that cannot be leaves nothing behind
     with held(folder):
         require_free(HOST, doors)
-        asyncio.run(_serve(network, name, folder, ports, nodes, as_json))
+        asyncio.run(_serve(network, name, folder, ports, nodes, as_json, entropy_source))
     return 0
 
 
 async def _serve(
-    network: Network, name: str, folder: Path, ports: range | tuple[()], apart: Sequence[NodeId], as_json: bool
+    network: Network,
+    name: str,
+    folder: Path,
+    ports: range | tuple[()],
+    apart: Sequence[NodeId],
+    as_json: bool,
+    entropy_source: EntropySource | None,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -60,14 +81,30 @@ async def _serve(
     service_file = folder / SERVICE_FILE
     service_file.unlink(missing_ok=True)  # one that a killed process left behind tells of another life
     workers = max(1, machine.num_cores() - 1)
-    with RunView() as view, EventLog(path=folder / "events.jsonl") as log:
+    async with contextlib.AsyncExitStack() as stack:
+        view = stack.enter_context(RunView())
+        log = stack.enter_context(EventLog(path=folder / "events.jsonl"))
         log.listen(view.on_event)
-        service = Service(network, folder, log=log, ports=ports, num_workers=workers, apart=apart)
+        service = Service(
+            network,
+            folder,
+            log=log,
+            ports=ports,
+            num_workers=workers,
+            apart=apart,
+            entropy_source=entropy_source,
+        )
         service.place.claim(network)
+        if service.entropy_server is not None:
+            stack.push_async_callback(service.entropy_server.close)
+            view.say(f"start-up tests of the entropy source {escape(str(service.entropy_server.source.path))}")
+            if not await _came_first(service.entropy_server.start(), stop):
+                view.say(STOPPED_EARLY)
+                return
         async with service:
             view.say("preparing (once): compiling and loading the kernels")
             if not await _came_first(service.warm_up(), stop):
-                view.say("stopped before it was up; the next start goes on from here")
+                view.say(STOPPED_EARLY)
                 return
             record = service_record(service, name)
             write_whole(service_file, json.dumps(record, indent=2))
@@ -95,8 +132,9 @@ async def _came_first(work: Coroutine[None, None, None], stop: asyncio.Event) ->
 
 
 async def _watch(service: Service, name: str, view: RunView, service_file: Path, stop: asyncio.Event) -> None:
-    """Wait until the end; meanwhile tell, and keep in the service file, which sites that run apart answer."""
+    """Wait until the end; meanwhile tell which sites that run apart answer, and keep the service file as things are."""
     record = service_record(service, name)
+    looks = bool(service.apart) or service.entropy_server is not None
     answering = dict.fromkeys(service.apart, False)
     while not stop.is_set():
         for node in service.apart:
@@ -109,12 +147,13 @@ async def _watch(service: Service, name: str, view: RunView, service_file: Path,
             record = now
             write_whole(service_file, json.dumps(record, indent=2))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_PERIOD_S if service.apart else None):
+            async with asyncio.timeout(LOOK_PERIOD_S if looks else None):
                 await stop.wait()
 
 
 def service_record(service: Service, name: str) -> dict[str, object]:
-    """Return where a running service of the network called ``name`` can be reached, as JSON has it.
+    """Return where a running service of the network called ``name`` can be reached, and how its devices' entropy
+    stands, as JSON has it.
 
     ``url`` is null for the door of a site that runs apart and has not said where its door is. Such a site answers once
     its modules' line stands and, where it has applications, its door is open.
@@ -134,6 +173,7 @@ def service_record(service: Service, name: str) -> dict[str, object]:
             }
             for node in service.apart
         },
+        "entropy": entropy_record(service.entropy_server),
         "applications": {app.name: _application_record(service, app) for app in network.applications},
     }
 

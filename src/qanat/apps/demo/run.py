@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
 from rich.markup import escape
 
+from qanat.adapters.physical_entropy import EntropySource
 from qanat.adapters.system import SystemEntropy
 from qanat.apps import machine
 from qanat.apps.bootstrap import Service
 from qanat.apps.demo import findings
 from qanat.apps.demo.watching import SAMPLE_PERIOD_S, PoolSampler, count_prepared, door_latency, pool_name
 from qanat.apps.door_probe import DoorProbe, Question
+from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
 from qanat.apps.proof import KeyProof
-from qanat.apps.report import (
-    DemoResult,
-)
+from qanat.apps.report import Check, DemoResult
 from qanat.apps.transfer import Courier, Delivery
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.events import Event
+from qanat.ground.events import Event, Json
 from qanat.ground.network import Application, Network
 from qanat.ground.units import format_size
 from qanat.services.file import Progress, file_name_for_all
@@ -44,8 +44,13 @@ class View(Protocol):
     def show_progress(self, name: str, fraction: float, note: str = "") -> None: ...
 
 
-async def demonstrate(network: Network, folder: Path, *, file: Path | None, view: View) -> DemoResult:
-    """Run the demonstration in ``folder`` (empty) and return what it found. Raises what any part raises."""
+async def demonstrate(
+    network: Network, folder: Path, *, file: Path | None, view: View, entropy_source: EntropySource | None = None
+) -> DemoResult:
+    """Run the demonstration in ``folder`` (empty) and return what it found. Raises what any part raises.
+
+    entropy_source: a physical generator for the devices; by default they draw from the operating system's.
+    """
     sender, receiver = _correspondents(network)
     source = file or _generated_file(folder / "sent")
     letter = folder / "sent" / "letter.txt"
@@ -57,11 +62,17 @@ async def demonstrate(network: Network, folder: Path, *, file: Path | None, view
     with EventLog(keep=True) as log:
         log.listen(view.on_event)
         service = Service(
-            network, folder / "network", log=log, num_workers=_num_workers(), wrap_module=proof.watch_module
+            network,
+            folder / "network",
+            log=log,
+            num_workers=_num_workers(),
+            wrap_module=proof.watch_module,
+            entropy_source=entropy_source,
         )
-        view.say("preparing (once): compiling and loading the kernels")
         began_s, began_utc_s = service.clock.monotonic_s(), service.clock.utc_s()
         async with AsyncExitStack() as stack:
+            await _start_entropy(service, stack, view)
+            view.say("preparing (once): compiling and loading the kernels")
             probe = await stack.enter_async_context(DoorProbe())
             await service.warm_up()  # before the network is up: its idle time begins when it is
             await stack.enter_async_context(service)
@@ -80,6 +91,7 @@ async def demonstrate(network: Network, folder: Path, *, file: Path | None, view
                 await probe.end()
                 await _await_idle_time(service, view)
                 deliveries.append(await deliver(letter))
+            entropy = await _entropy_account(service)
         duration_s = service.clock.monotonic_s() - began_s
     links = findings.link_results(network, log.events, proof)
     transfers = [findings.transfer(delivery, log.events) for delivery in deliveries]
@@ -89,7 +101,8 @@ async def demonstrate(network: Network, folder: Path, *, file: Path | None, view
         events=log.events,
         links=links,
         transfers=transfers,
-        checks=findings.checks(network, links, deliveries, relays, log.events, proof),
+        checks=[*findings.checks(network, links, deliveries, relays, log.events, proof), *_entropy_checks(entropy)],
+        entropy=entropy,
         started_utc_s=began_utc_s,
         duration_s=duration_s,
         pool_samples=sampler.samples,
@@ -98,6 +111,28 @@ async def demonstrate(network: Network, folder: Path, *, file: Path | None, view
         software=machine.versions(),
         machine={"machine": machine.machine()},
     )
+
+
+async def _start_entropy(service: Service, stack: AsyncExitStack, view: View) -> None:
+    """Let the devices' generator pass its start-up tests before anything else is done; raises when it does not."""
+    if service.entropy_server is not None:
+        stack.push_async_callback(service.entropy_server.close)
+        view.say(f"start-up tests of the entropy source {escape(str(service.entropy_server.source.path))}")
+        await service.entropy_server.start()
+
+
+async def _entropy_account(service: Service) -> dict[str, Json]:
+    server = service.entropy_server
+    return entropy_record(server, await server.inquire() if server is not None else None)
+
+
+def _entropy_checks(entropy: Mapping[str, Json]) -> list[Check]:
+    """The devices' generator passed all its tests; nothing to check where they drew from the operating system."""
+    if "samples_read" not in entropy:
+        return []
+    fault = entropy["fault"]
+    text = f"the devices' entropy source {entropy['source']} passed every health test"
+    return [Check(text if fault is None else f"{text}: {fault}", fault is None)]
 
 
 def _num_workers() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qanat.apps.pictures.chart import SERIES, Frame, legend
 from qanat.apps.pictures.png import PngSheet
@@ -12,8 +13,8 @@ from qanat.apps.pictures.styles import sheet_alone
 from qanat.apps.pictures.surface import Surface
 from qanat.apps.pictures.svg import Sheet
 from qanat.quantum_layer.calibration.feedback import TARGET_RATIO
-from qanat.quantum_layer.calibration.procedure import FEEDBACK_ABOVE
 from qanat.quantum_layer.calibration.results import Calibration, DelayScan, Feedback, Synchronization, Watch
+from qanat.quantum_layer.calibration.upkeep import LOST_ABOVE
 
 WIDTH, PANEL, HEAD = 900.0, 290.0, 46.0
 LEFT, TOP, INNER_WIDTH, INNER_HEIGHT = 84.0, 44.0, 780.0, 180.0
@@ -44,8 +45,18 @@ def _frame(top: float, x_range: tuple[float, float], y_range: tuple[float, float
 
 
 def _draw_delays(surface: Surface, top: float, scan: DelayScan) -> None:
-    places = [float(step * scan.step_ps) for step in range(len(scan.counts))]
-    frame = _frame(top, (0, places[-1] + scan.step_ps), (0, 1.08 * float(scan.counts.max())))
+    match scan.method:
+        case "crest":
+            _draw_crests(surface, top, scan)
+        case "plateau":
+            _draw_plateaus(surface, top, scan)
+        case "no gate":
+            _draw_no_gate(surface, top, scan)
+    legend(surface, LEFT + 410, top + TOP - 14, [f"detector {name}" for name in NAMES])
+
+
+def _draw_crests(surface: Surface, top: float, scan: DelayScan) -> None:
+    frame = _frame(top, (0, scan.period_ps), (0, 1.08 * float(scan.counts.max())))
     frame.draw(
         surface,
         title="Delay scan, 100 ms per step",
@@ -53,11 +64,55 @@ def _draw_delays(surface: Surface, top: float, scan: DelayScan) -> None:
         y_title="clicks",
     )
     for detector, style in enumerate(SERIES):
-        counts = scan.counts[:, detector].tolist()
-        frame.curve(surface, list(zip(places, counts, strict=True)), f"curve-{style}")
+        curve = zip((scan.steps[:, detector] * scan.step_ps).tolist(), scan.counts[:, detector].tolist(), strict=True)
+        frame.curve(surface, list(curve), f"curve-{style}")
         delay_ps = scan.delays_ps[detector]
-        surface.circle(*frame.at(delay_ps, counts[round(delay_ps / scan.step_ps)]), 4, _fill(style))
-    legend(surface, LEFT + 410, top + TOP - 14, [f"detector {name}" for name in NAMES])
+        surface.circle(*frame.at(delay_ps, scan.counts[round(delay_ps / scan.step_ps), detector]), 4, _fill(style))
+
+
+def _draw_plateaus(surface: Surface, top: float, scan: DelayScan) -> None:
+    """Each detector's own plateau, from what is set; coarse steps are small dots where they fall."""
+    apart_ps = _from_what_is_set(scan)
+    reach_ps = float(np.abs(apart_ps[scan.num_coarse :]).max())
+    frame = _frame(top, (-reach_ps, reach_ps), (0, 1.12 * float(scan.counts.max())))
+    coarse_ps = float((scan.steps[1, 0] - scan.steps[0, 0]) * scan.step_ps)
+    frame.draw(
+        surface,
+        title="Delay scan, 100 ms per step",
+        x_title="delay of the gate from the middle, which is set, ps "
+        f"(dots: highest count; small: scan of {scan.period_ps / 1e3:g} ns by {coarse_ps:g} ps)",
+        y_title="clicks",
+    )
+    for detector, style in enumerate(SERIES):
+        points = list(zip(apart_ps[:, detector].tolist(), scan.counts[:, detector].tolist(), strict=True))
+        frame.curve(surface, points[scan.num_coarse :], f"curve-{style}")
+        for x, y in points[: scan.num_coarse]:
+            if abs(x) <= reach_ps:
+                surface.circle(*frame.at(x, y), 2.2, _fill(style))
+        surface.circle(*frame.at(*points[int(scan.counts[:, detector].argmax())]), 4, _fill(style))
+
+
+def _from_what_is_set(scan: DelayScan) -> NDArray[np.float64]:
+    """Return how far each window's gate stood from what is set, the short way round, ps; shape (windows, 4)."""
+    apart_ps = scan.steps * scan.step_ps - np.array(scan.delays_ps)
+    return np.asarray((apart_ps + scan.period_ps / 2) % scan.period_ps - scan.period_ps / 2)
+
+
+def _draw_no_gate(surface: Surface, top: float, scan: DelayScan) -> None:
+    thousands = (scan.counts[0] / 1e3).tolist()
+    frame = _frame(top, (0, len(NAMES)), (0, 1.15 * max(thousands)))
+    frame.draw(
+        surface,
+        title="No delay scan: the detectors run freely",
+        x_title="detector, in one window of 100 ms with random states",
+        y_title="clicks, thousands",
+        has_x_ticks=False,
+    )
+    for detector, style in enumerate(SERIES):
+        x, y = frame.at(detector + 0.35, thousands[detector])
+        width, bottom = 0.3 * INNER_WIDTH / len(NAMES), top + TOP + INNER_HEIGHT
+        surface.rectangle(x, y, width, bottom - y, _fill(style))
+        surface.text(x + width / 2, bottom + 18, NAMES[detector], "tiny muted", anchor="middle")
 
 
 def _draw_feedback(surface: Surface, top: float, feedback: Feedback) -> None:
@@ -110,7 +165,7 @@ def _draw_watch(surface: Surface, top: float, watched: Watch) -> None:
         y_title="QBER, %",
     )
     frame.level(surface, 100 * watched.abort_above, "abort")
-    frame.level(surface, 100 * FEEDBACK_ABOVE, "feedback above this")
+    frame.level(surface, 100 * LOST_ABOVE, "100:1")
     curve = list(zip(watched.elapsed_s.tolist(), (100 * watched.qber).tolist(), strict=True))
     breaks = [0, *(sum(t <= stop for t, _ in curve) for _, stop in watched.feedbacks), len(curve)]
     for start, stop in pairwise(breaks):

@@ -35,15 +35,15 @@ class Frame:
         up = min(max((y - low) / (high - low), 0.0), 1.0)
         return self.left + self.width * across, self.top + self.height * (1 - up)
 
-    def draw(self, surface: Surface, *, title: str, x_title: str, y_title: str) -> None:
-        """Draw title, grid, ticks and frame."""
+    def draw(self, surface: Surface, *, title: str, x_title: str, y_title: str, has_x_ticks: bool = True) -> None:
+        """Draw title, grid, ticks and frame; without ticks on the x axis where it has names of its own."""
         bottom, right = self.top + self.height, self.left + self.width
         surface.text(self.left, self.top - 14, title, "label strong")
         for value in self._y_ticks():
             y = self.at(self.x_range[0], value)[1]
             surface.line(self.left, y, right, y, "stroke grid")
             surface.text(self.left - 8, y + 4, _figure(value), "tiny muted", anchor="end")
-        for value in ticks(*self.x_range, about=max(3, round(self.width / 90))):
+        for value in ticks(*self.x_range, about=max(3, round(self.width / 90))) if has_x_ticks else ():
             x = self.at(value, self.y_range[0])[0]
             surface.line(x, bottom, x, bottom + 5, "stroke ink")
             surface.text(x, bottom + 18, _figure(value), "tiny muted", anchor="middle")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from qanat.ground.events import Event
+from qanat.ground.events import Event, Json
 from qanat.ground.network import Network
 
 Provenance: TypeAlias = Literal["input", "predicted (photon level)", "predicted (model)", "live run", "paper"]
@@ -179,7 +179,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """A whole run. ``software`` and ``machine`` are name -> text; times are Unix seconds and seconds."""
+    """A whole run. ``software`` and ``machine`` are name -> text; times are Unix seconds and seconds. ``entropy``:
+    where the devices' entropy came from and its account, as the JSON has it."""
 
     network: Network
     events: Sequence[Event]
@@ -193,6 +194,7 @@ class DemoResult:
     door_latency: DoorLatency | None = None
     software: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
+    entropy: Mapping[str, Json] = field(default_factory=lambda: {"source": "operating system"})
 
     @property
     def all_held(self) -> bool:

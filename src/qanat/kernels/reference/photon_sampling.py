@@ -8,6 +8,7 @@ detector and lets detectors fire, sleep, and fire again by a charge left behind.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -41,15 +42,31 @@ def _rotate_left(word: int, count: int) -> int:
 
 
 def sample_clicks(
-    table: ClickTable, *, num_slots: int, memory: DetectorMemory, seed_words: Sequence[int]
+    table: ClickTable,
+    *,
+    num_slots: int,
+    memory: DetectorMemory,
+    seed_words: Sequence[int],
+    renewals: Sequence[tuple[int, ClickTable]] = (),
 ) -> tuple[list[int], list[int]]:
-    """Return slots and cells of the clicks in ``num_slots`` slots, as ``ClickSampler.sample`` does."""
+    """Return slots and cells of the clicks in ``num_slots`` slots, as ``ClickSampler.sample`` does.
+
+    renewals: slots from which another table holds, in order, as ``ClickSampler.renew`` sets it there.
+    """
     words = random_words([int(word) for word in np.random.SeedSequence(seed_words).generate_state(4, np.uint64)])
     candidate = _gap(next(words), table.inverse_log_silent)
     charges = _Charges(memory, words)
     live_from = [0] * NUM_DETECTORS
     slots, cells = [], []
-    while (slot := min([candidate, *charges.release.values()])) < num_slots:
+    coming = deque(renewals)
+    while True:
+        slot = min([candidate, *charges.release.values()])
+        if coming and slot >= coming[0][0]:
+            first_slot, table = coming.popleft()
+            candidate = first_slot + _gap(next(words), table.inverse_log_silent)
+            continue
+        if slot >= num_slots:
+            break
         cell = _cell(next(words), table) if slot == candidate else _silent_cell(next(words), table)
         fired = [j for j in range(NUM_DETECTORS) if cell >> j & 1 and slot >= live_from[j]]
         clicked = sorted({*fired, *(j for j, due in charges.release.items() if due == slot)})

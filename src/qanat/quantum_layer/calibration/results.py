@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +13,28 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+DelayMethod = Literal["crest", "plateau", "no gate"]
+
+
 @dataclass(frozen=True, slots=True)
 class DelayScan:
-    """The gate delays. counts: int64, shape (steps, 4).
+    """The gate delays. steps: int64, shape (windows, 4): where each detector's gate stood. counts: the same shape.
 
-    delays_ps: what is set, a whole number of steps. crests_ps: where the fitted crests are. highest_ps: the step with
-    the single highest count, which noise may move.
+    method: how the delay was found: by the crest of a sine gate, by the middle of a rectangular gate's plateau, or not
+    at all, as there is no gate to delay; then there is one window, and the next three are empty.
+    delays_ps: what is set, a whole number of steps. centres_ps: the fitted crests, or middles of plateaus. highest_ps:
+    the step with the single highest count, which noise may move. num_coarse: how many windows at the beginning looked
+    for the plateaus in coarse steps. period_ps: of the gates, 0 without.
     """
 
+    method: DelayMethod
     step_ps: float
+    period_ps: float
+    steps: Integers
     counts: Integers
+    num_coarse: int
     delays_ps: tuple[float, ...]
-    crests_ps: tuple[float, ...]
+    centres_ps: tuple[float, ...]
     highest_ps: tuple[float, ...]
     brightness_db: float
     link_time_s: float
@@ -71,7 +82,9 @@ class Feedback:
 class Synchronization:
     """Histograms around the most frequent bins. corrections_ps: centres of those bins. num_clicks: per detector.
 
-    histograms: int64, shape (4, bins): all bins of the period.
+    histograms: int64, shape (4, bins): all bins of the period. window_ps: the coincidence window that stands round each
+    correction from now on; None where every click in its slot counts. kept: share of the pulses' clicks, per detector,
+    that come in it; empty without a window.
     """
 
     bin_ps: int
@@ -79,6 +92,8 @@ class Synchronization:
     histograms: Integers
     corrections_ps: tuple[float, ...]
     num_clicks: tuple[int, ...]
+    window_ps: int | None
+    kept: tuple[float, ...]
     brightness_db: float
     link_time_s: float
 
@@ -100,7 +115,8 @@ class Watch:
     """A run of the protocol under drift, window by window. qber: over the last second. All shape (n,), float64.
 
     ``feedbacks``: when the link stopped for feedback and when it went on, s. ``aborted_at_s``: when the error rate
-    passed the abort threshold; None when it never did. ``link_time_s``: spent on feedback.
+    passed the abort threshold; None when it never did. ``link_time_s``: spent on feedback. ``mean_optical_error``: of
+    all key generation, both bases, time average. ``most_optical_error``: of the worse basis over a second.
     """
 
     elapsed_s: Floats
@@ -109,4 +125,6 @@ class Watch:
     aborted_at_s: float | None
     abort_above: float
     link_time_s: float
+    mean_optical_error: float
+    most_optical_error: float
     abnormalities: tuple[str, ...]

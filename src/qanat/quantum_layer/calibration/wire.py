@@ -2,7 +2,7 @@
 
     0x60  command  header {"do": "describe"}                                   -> 0x61
           command  header {"do": "measure", "what", "window_s", "knobs": {..}} -> 0x62
-    0x61  description of the device (``DeviceInfo``)
+    0x61  description of the device (``DeviceInfo``); null where a device has no such thing
     0x62  reading: header {"elapsed_s", "num_clicks"}, body as ``what`` says; all numbers big-endian
             "counts"   one u32 per detector
             "signals"  u32 per preparation and detector: clicks in slots where Alice sent a signal pulse in H, V, +, -
@@ -38,6 +38,7 @@ Light = Literal["off", "H", "V", "+", "-", "random", "bb84"]
 """What the transmitter sends: nothing, one state at the signal's intensity, the four states at random at the signal's
 intensity, or the protocol's mixture of states and intensities."""
 What = Literal["counts", "signals", "tags"]
+GateShape = Literal["sine", "rectangular", "none"]
 T = TypeVar("T")
 
 
@@ -46,12 +47,19 @@ class DeviceInfo:
     """What a device says of itself. Times are in whole picoseconds where a knob or a counter works in them.
 
     brightness_db: lowest and highest setting of the transmitter's attenuator, above the level of the protocol.
+    gate_shape: what the counting rate does over the gate delay: a crest ("sine"), a plateau ("rectangular"), or nothing
+    ("none": the detectors run freely). gate_period_ps, gate_width_ps: None without gates. window_ps: width of the
+    coincidence window that "signals" are counted in, round the pulse; None where every click in the slot counts. Counts
+    of other light are those of all clicks: before synchronization no window can be set.
     hold_off_slots: pulse slots after a click in which a detector is dead. max_retardance_rad: of every squeezer.
     """
 
     system: str
     pulse_rate_hz: float
-    gate_period_ps: int
+    gate_shape: GateShape
+    gate_period_ps: int | None
+    gate_width_ps: int | None
+    window_ps: int | None
     delay_step_ps: float
     hold_off_slots: int
     brightness_db: tuple[float, float]
@@ -201,12 +209,24 @@ def _knobs(fields: Mapping[str, Json]) -> Knobs:
     return knobs
 
 
+def _whole_or_none(field: Any) -> int | None:
+    return None if field is None else int(field)
+
+
 def _info(fields: Mapping[str, Any]) -> DeviceInfo:
     low, high = fields["brightness_db"]
+    shape: Any = fields["gate_shape"]
+    gates = _whole_or_none(fields["gate_period_ps"]), _whole_or_none(fields["gate_width_ps"])
+    wanted = (None, None) if shape == "none" else tuple(abs(one or 0) or 1 for one in gates)
+    if shape not in ("sine", "rectangular", "none") or gates != wanted or not float(fields["delay_step_ps"]) > 0:
+        raise ValueError(f"gates of shape {shape!r}, period and width {gates}, steps {fields['delay_step_ps']}")
     return DeviceInfo(
         system=str(fields["system"]),
         pulse_rate_hz=float(fields["pulse_rate_hz"]),
-        gate_period_ps=int(fields["gate_period_ps"]),
+        gate_shape=shape,
+        gate_period_ps=gates[0],
+        gate_width_ps=gates[1],
+        window_ps=_whole_or_none(fields["window_ps"]),
         delay_step_ps=float(fields["delay_step_ps"]),
         hold_off_slots=int(fields["hold_off_slots"]),
         brightness_db=(float(low), float(high)),
