@@ -8,19 +8,21 @@ lanes then does 64 checks, and the compiler makes vector instructions of it.
 The decoder is belief propagation in layers: rows one after the other, each with the newest beliefs. Beliefs are
 logarithms (base 2) of the odds that a bit is right. What a check tells a bit is exactly ``2 artanh prod tanh(x / 2)``
 over the others' beliefs x. Here it is ``-log2 sum 2^-|x|``, with the product of the signs: the same to first order in
-``2^-|x|``, and without a table, because a float's bits are its own logarithm up to 0.09 (Schraudolph, Neural Comput. 11,
-853, 1999), in both directions.
+``2^-|x|``, and without a table, because a float's bits are its own logarithm up to 0.09 (Schraudolph, Neural Comput.
+11, 853, 1999), in both directions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
+
+from qanat.kernels.bitarrays import popcount
 
 LANES = 64
 PART = 16
@@ -37,30 +39,8 @@ HALVES = ir.VectorType(ir.IntType(16), PART)
 """Upper halves of floats: sign, exponent and seven bits more. Kept so, a frame's beliefs stay in a near cache."""
 
 
-def _parts(builder: ir.IRBuilder, addresses: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield functions that load from and store to the given addresses, once for every part of 16 lanes."""
-    for part in range(LANES // PART):
-
-        def address(number: int, kind: ir.VectorType, *, part: int = part, above: int = 0) -> Any:
-            num_bytes = 2 if kind == HALVES else 4
-            offset = ir.Constant(ir.IntType(64), num_bytes * (part * PART + above))
-            return builder.inttoptr(builder.add(addresses[number], offset), kind.as_pointer())
-
-        def load(number: int, kind: ir.VectorType) -> Any:
-            return builder.load(address(number, kind), align=2)
-
-        def store(value: Any, number: int, *, above: int = 0) -> None:
-            builder.store(value, address(number, value.type, above=above), align=2)
-
-        yield load, store
-
-
-def _widen(builder: ir.IRBuilder, halves: Any) -> Any:
-    return builder.bitcast(builder.shl(builder.zext(halves, INTS), _splat(INTS, 16)), FLOATS)
-
-
-def _narrow(builder: ir.IRBuilder, floats: Any) -> Any:
-    return builder.trunc(builder.lshr(builder.bitcast(floats, INTS), _splat(INTS, 16)), HALVES)
+def _splat(kind: ir.VectorType, value: float) -> Any:
+    return ir.Constant(kind, [value] * PART)
 
 
 def _least(builder: ir.IRBuilder, first: Any, second: Any) -> Any:
@@ -71,65 +51,101 @@ def _greatest(builder: ir.IRBuilder, first: Any, second: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", first, second), first, second)
 
 
-def _splat(kind: ir.VectorType, value: float) -> Any:
-    return ir.Constant(kind, [value] * PART)
+def _load(builder: ir.IRBuilder, kind: Any, base: Any, offset: Any) -> Any:
+    return builder.load(builder.inttoptr(builder.add(base, offset), kind.as_pointer()), align=2)
+
+
+def _store(builder: ir.IRBuilder, value: Any, base: Any, offset: Any) -> None:
+    builder.store(value, builder.inttoptr(builder.add(base, offset), value.type.as_pointer()), align=2)
+
+
+def _word(value: int) -> Any:
+    return ir.Constant(ir.IntType(64), value)
+
+
+def _place(builder: ir.IRBuilder, edge: Any, part: int, *, num_bytes: int) -> Any:
+    """Emit where a part of an edge's 64 numbers lies, in bytes from the row's first on."""
+    return builder.add(builder.mul(edge, _word(num_bytes * LANES)), _word(num_bytes * PART * part))
+
+
+def _emit_doubt(builder: ir.IRBuilder, other: Any) -> Any:
+    """Emit ``2^-|other|``: the exponent of a float, and its bits, are a logarithm."""
+    size = builder.bitcast(builder.and_(builder.bitcast(other, INTS), _splat(INTS, 2**31 - 1)), FLOATS)
+    size = _least(builder, size, _splat(FLOATS, MOST_BELIEF))
+    scaled = builder.fmul(size, _splat(FLOATS, BELIEF_UNIT), flags=("contract",))
+    bits = builder.fptosi(builder.fsub(_splat(FLOATS, float(ONE_BITS)), scaled, flags=("contract",)), INTS)
+    return builder.bitcast(bits, FLOATS)
+
+
+def _emit_size(builder: ir.IRBuilder, doubt: Any) -> Any:
+    """Emit ``-log2(doubt)`` between 0 and MOST_BELIEF."""
+    bits = builder.sitofp(builder.bitcast(doubt, INTS), FLOATS)
+    scaled = builder.fmul(bits, _splat(FLOATS, 1 / BELIEF_UNIT), flags=("contract",))
+    size = builder.fsub(_splat(FLOATS, ONE_BITS / BELIEF_UNIT), scaled, flags=("contract",))
+    return _least(builder, _greatest(builder, size, _splat(FLOATS, 0.0)), _splat(FLOATS, MOST_BELIEF))
+
+
+def _emit_gather(builder: ir.IRBuilder, part: int, arguments: Any) -> tuple[Any, Any]:
+    """Emit the loop that takes back what the check told its columns, and adds up doubts and signs.
+
+    What the columns believe without it goes to ``scratch``.
+    """
+    check, reads, _, num_edges, beliefs, messages, scratch = arguments
+    bits = builder.trunc(builder.lshr(check, _word(PART * part)), ir.IntType(PART))
+    sums = cgutils.alloca_once_value(builder, _splat(FLOATS, 0.0))
+    signs = cgutils.alloca_once_value(builder, _splat(INTS, 0))
+    builder.store(_splat(FLOATS, 0.0), sums)
+    builder.store(builder.sext(builder.bitcast(bits, ir.VectorType(ir.IntType(1), PART)), INTS), signs)
+    with cgutils.for_range(builder, num_edges) as loop:
+        read = _load(builder, ir.IntType(64), reads, builder.mul(loop.index, _word(8)))
+        belief = _load(builder, FLOATS, beliefs, builder.add(read, _word(4 * PART * part)))
+        at = _place(builder, loop.index, part, num_bytes=2)
+        message = builder.shl(builder.zext(_load(builder, HALVES, messages, at), INTS), _splat(INTS, 16))
+        other = builder.fsub(belief, builder.bitcast(message, FLOATS))
+        _store(builder, other, scratch, _place(builder, loop.index, part, num_bytes=4))
+        builder.store(builder.fadd(builder.load(sums), _emit_doubt(builder, other)), sums)
+        builder.store(builder.xor(builder.load(signs), builder.bitcast(other, INTS)), signs)
+    return builder.load(sums), builder.load(signs)
+
+
+def _emit_scatter(builder: ir.IRBuilder, part: int, sums: Any, signs: Any, arguments: Any) -> None:
+    """Emit the loop that tells each column what the others say of its bits, and what it is to believe.
+
+    Beliefs are written twice, 64 apart, so that any turn of them can be read in one piece.
+    """
+    _, _, writes, num_edges, beliefs, messages, scratch = arguments
+    with cgutils.for_range(builder, num_edges) as loop:
+        other = _load(builder, FLOATS, scratch, _place(builder, loop.index, part, num_bytes=4))
+        size = _emit_size(builder, builder.fsub(sums, _emit_doubt(builder, other)))
+        sign = builder.and_(builder.xor(signs, builder.bitcast(other, INTS)), _splat(INTS, -(2**31)))
+        upper = builder.and_(builder.or_(builder.bitcast(size, INTS), sign), _splat(INTS, -(2**16)))
+        at = _place(builder, loop.index, part, num_bytes=2)
+        _store(builder, builder.trunc(builder.lshr(upper, _splat(INTS, 16)), HALVES), messages, at)
+        belief = builder.fadd(other, builder.bitcast(upper, FLOATS))
+        write = _load(builder, ir.IntType(64), writes, builder.mul(loop.index, _word(8)))
+        for copy in range(2):
+            _store(builder, belief, beliefs, builder.add(write, _word(4 * (PART * part + LANES * copy))))
 
 
 @intrinsic
-def _gather(
-    typing_context: Any, beliefs: Any, messages: Any, others: Any, doubts: Any, sums: Any, signs: Any
+def _update_row(
+    typing_context: Any, check: Any, reads: Any, writes: Any, num_edges: Any, beliefs: Any, messages: Any, scratch: Any
 ) -> Any:
-    """Take back what a check told a column, and add up how much its bits are in doubt.
+    """Let 64 checks tell their bits what they know.
 
-    All are addresses of 64 numbers of 32 bits. For each lane: ``other = belief - message``; ``doubt = 2^-|other|``;
-    the doubt is added to ``sums``, and the bits of ``other`` to ``signs`` (exclusive-or, of which the sign counts).
+    check: the 64 parities. Addresses: reads, writes, of the first of ``num_edges`` int64, where a column's beliefs lie
+    (bytes from ``beliefs`` on; ``reads`` counts its turn too); messages, of the first edge's 64 halves of floats;
+    scratch, of room for ``num_edges`` * 64 floats.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        for load, store in _parts(builder, arguments):
-            other = builder.fsub(load(0, FLOATS), _widen(builder, load(1, HALVES)))
-            bits = builder.bitcast(other, INTS)
-            size = builder.bitcast(builder.and_(bits, _splat(INTS, 2**31 - 1)), FLOATS)
-            size = _least(builder, size, _splat(FLOATS, MOST_BELIEF))
-            exponent = builder.fptosi(builder.fmul(size, _splat(FLOATS, BELIEF_UNIT)), INTS)
-            doubt = builder.bitcast(builder.sub(_splat(INTS, ONE_BITS), exponent), FLOATS)
-            store(other, 2)
-            store(doubt, 3)
-            store(builder.fadd(load(4, FLOATS), doubt), 4)
-            store(builder.xor(load(5, INTS), bits), 5)
+        parts = range(LANES // PART)
+        totals = [_emit_gather(builder, part, arguments) for part in parts]  # all is read before anything is written
+        for part in parts:
+            _emit_scatter(builder, part, *totals[part], arguments)
         return context.get_dummy_value()
 
-    return types.void(*[types.uint64] * 6), generate
-
-
-@intrinsic
-def _scatter(
-    typing_context: Any, others: Any, doubts: Any, sums: Any, signs: Any, beliefs: Any, messages: Any
-) -> Any:
-    """Tell a column what the other columns of a check say of its bits.
-
-    All are addresses of 64 numbers of 32 bits, ``beliefs`` of 128: what is written there stands twice, so that any turn
-    of it can be read in one piece. For each lane: ``message = -log2(sum - doubt)``, not below 0, with the sign of all
-    others; ``belief = other + message``.
-    """
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        for load, store in _parts(builder, arguments):
-            other = load(0, FLOATS)
-            rest = builder.bitcast(builder.fsub(load(2, FLOATS), load(1, FLOATS)), INTS)
-            exponent = builder.sitofp(builder.sub(_splat(INTS, ONE_BITS), rest), FLOATS)
-            size = builder.fmul(exponent, _splat(FLOATS, 1 / BELIEF_UNIT))
-            size = _least(builder, _greatest(builder, size, _splat(FLOATS, 0.0)), _splat(FLOATS, MOST_BELIEF))
-            sign = builder.and_(builder.xor(load(3, INTS), builder.bitcast(other, INTS)), _splat(INTS, -(2**31)))
-            signed = builder.bitcast(builder.or_(builder.bitcast(size, INTS), sign), FLOATS)
-            message = _narrow(builder, signed)
-            belief = builder.fadd(other, _widen(builder, message))
-            store(message, 5)
-            store(belief, 4)
-            store(belief, 4, above=LANES)
-        return context.get_dummy_value()
-
-    return types.void(*[types.uint64] * 6), generate
+    return types.void(types.uint64, *[types.int64] * 6), generate
 
 
 @intrinsic
@@ -137,14 +153,15 @@ def _negative_lanes(typing_context: Any, beliefs: Any) -> Any:
     """Return which of the 64 floats at an address are below zero, a bit each."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        word = ir.Constant(ir.IntType(64), 0)
-        for part, (load, _) in enumerate(_parts(builder, arguments)):
-            below = builder.fcmp_ordered("<", load(0, FLOATS), _splat(FLOATS, 0.0))
+        word = _word(0)
+        for part in range(LANES // PART):
+            belief = _load(builder, FLOATS, arguments[0], _word(4 * PART * part))
+            below = builder.fcmp_ordered("<", belief, _splat(FLOATS, 0.0))
             bits = builder.zext(builder.bitcast(below, ir.IntType(PART)), ir.IntType(64))
-            word = builder.or_(word, builder.shl(bits, ir.Constant(ir.IntType(64), PART * part)))
+            word = builder.or_(word, builder.shl(bits, _word(PART * part)))
         return word
 
-    return types.uint64(types.uint64), generate
+    return types.uint64(types.int64), generate
 
 
 @njit(cache=True, nogil=True)
@@ -241,6 +258,21 @@ def syndrome(frame: np.ndarray, starts: np.ndarray, columns: np.ndarray, turns: 
 
 
 @njit(cache=True, nogil=True)
+def masked_parities(frame: np.ndarray, masks: np.ndarray) -> int:
+    """Return the parities of the bits that each mask selects, the first mask's lowest.
+
+    frame: uint64, shape (num_columns,). masks: uint64, shape (up to 64, num_columns).
+    """
+    parities = np.uint64(0)
+    for number in range(masks.shape[0]):
+        total = np.uint64(0)
+        for column in range(frame.size):
+            total ^= frame[column] & masks[number, column]
+        parities |= (popcount(total) & np.uint64(1)) << np.uint64(number)
+    return parities
+
+
+@njit(cache=True, nogil=True)
 def decode(
     checks: np.ndarray,
     starts: np.ndarray,
@@ -258,21 +290,31 @@ def decode(
 
     checks: uint64, shape (num_rows,). starts, columns, turns: as in ``syndrome``. steps: int64, shape (num_edges,), how
     far a column has turned since its edge before, cyclically (mod 64). belief: of each bit in being right, beforehand.
-    most_rounds: over all rows. beliefs: float32, shape (num_columns, 128), messages: float32, shape (num_edges, 64),
-    scratch: float32, shape (2, most edges of a row, 64): overwritten. errors: uint64, shape (num_columns,), filled.
+    most_rounds: over all rows. Overwritten: beliefs, float32, shape (num_columns, 128); messages, uint16, shape
+    (num_edges, 64), upper halves of floats; scratch, float32, shape (most edges of a row, 64). errors: uint64, shape
+    (num_columns,), filled.
     Returns the rounds it took, or -1 when none was found; ``errors`` is then of no use.
     """
     beliefs[:] = belief
     messages[:] = np.uint16(0)
+    writes = columns * (8 * LANES)
+    reads = writes + 4 * steps
     last_turns = np.zeros(errors.size, dtype=np.int64)
     for edge in range(columns.size):
         last_turns[columns[edge]] = turns[edge]
-    sums = np.empty(LANES, dtype=np.float32)
-    signs = np.empty(LANES, dtype=np.int32)
     found = np.empty(checks.size, dtype=np.uint64)
     for number in range(most_rounds):
         for row in range(checks.size):
-            _update_row(checks[row], starts[row], starts[row + 1], columns, steps, beliefs, messages, scratch, sums, signs)
+            first = starts[row]
+            _update_row(
+                checks[row],
+                reads.ctypes.data + 8 * first,
+                writes.ctypes.data + 8 * first,
+                starts[row + 1] - first,
+                beliefs.ctypes.data,
+                messages.ctypes.data + 2 * LANES * first,
+                scratch.ctypes.data,
+            )
         _harden(beliefs, last_turns, errors)
         syndrome(errors, starts, columns, turns, found)
         if (found == checks).all():
@@ -281,32 +323,11 @@ def decode(
 
 
 @njit(cache=True, nogil=True)
-def _update_row(check, first, stop, columns, steps, beliefs, messages, scratch, sums, signs):  # type: ignore[no-untyped-def]
-    """Let 64 checks tell their bits what they know."""
-    for lane in range(LANES):
-        sums[lane] = np.float32(0)
-        signs[lane] = -np.int32((check >> np.uint64(lane)) & np.uint64(1))
-    block, half = np.uint64(4 * LANES), np.uint64(2 * LANES)
-    others, doubts = np.uint64(scratch[0].ctypes.data), np.uint64(scratch[1].ctypes.data)
-    belief, message = np.uint64(beliefs.ctypes.data), np.uint64(messages.ctypes.data)
-    sum_, sign = np.uint64(sums.ctypes.data), np.uint64(signs.ctypes.data)
-    for edge in range(first, stop):
-        at = block * np.uint64(edge - first)
-        column = belief + np.uint64(2) * block * np.uint64(columns[edge])
-        turned = column + np.uint64(4 * steps[edge])
-        _gather(turned, message + half * np.uint64(edge), others + at, doubts + at, sum_, sign)
-    for edge in range(first, stop):
-        at = block * np.uint64(edge - first)
-        column = belief + np.uint64(2) * block * np.uint64(columns[edge])
-        _scatter(others + at, doubts + at, sum_, sign, column, message + half * np.uint64(edge))
-
-
-@njit(cache=True, nogil=True)
 def _harden(beliefs, last_turns, errors):  # type: ignore[no-untyped-def]
     """Pack the bits that are believed wrong; columns lie as their last edge left them."""
-    start = np.uint64(beliefs.ctypes.data)
     for column in range(errors.size):
-        word, turn = _negative_lanes(start + np.uint64(8 * LANES * column)), np.uint64(last_turns[column])
+        word = _negative_lanes(beliefs.ctypes.data + 8 * LANES * column)
+        turn = np.uint64(last_turns[column])
         errors[column] = (word << turn) | (word >> ((np.uint64(64) - turn) & np.uint64(63)))
 
 

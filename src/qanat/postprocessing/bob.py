@@ -134,8 +134,9 @@ class BobSession(Party):
             raise FrameError(f"a hash of {num_bits} bits and its key were expected, {len(frame.body)} bytes came")
         self.ledger.leak("verification", num_bits)
         if not hmac.compare_digest(verification_hash(self._key, hash_key, num_bits=num_bits), told):
+            told_bits = self.ledger.leaked_bits[self.config.reconciliation]
             raise VerificationFailed(
-                f"the two keys differ after error correction told {self.ledger.leaked_bits[self.config.reconciliation]} bits",
+                f"the two keys differ after error correction told {told_bits} bits",
                 remedy="the block is dropped; when this recurs, look for who alters the classical channel",
             )
         self._expect({Kind.TAG: self._on_reconcile_tag})

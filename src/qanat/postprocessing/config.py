@@ -32,8 +32,8 @@ class SessionConfig:
     over all of them at once. ``frame_bits``: what error correction treats as one, a power of two. ``qber_abort``: the
     highest error rate of the disclosed signal. ``max_chunk_events``: detections that one message may announce.
     ``max_chunks``: announcements that a session takes before it is given up; enough for half an hour in chunks of 1 ms.
-    ``reconciliation``: the method of error correction. ``charges_replies``: whether the secret length also pays for what
-    Bob's messages of error correction tell, and not for Alice's alone (docs/explanation/reconciliation.md).
+    ``reconciliation``: the method of error correction. ``charges_replies``: whether the secret length pays for what
+    Bob's messages of error correction tell as well, not for Alice's alone (docs/explanation/reconciliation.md).
     """
 
     session_id: OrderId
@@ -98,8 +98,9 @@ class DistilledKey:
 
     ``num_bits``: of the secret, a multiple of 16. ``key_bits``: reconciled bits that went into privacy amplification.
     ``sifted_bits``: signal events with equal bases, disclosed or not; ``qber``: the share of them that differed,
-    exact after error correction. ``f_ec``: bits that Alice told in error correction over the Shannon limit of the key's own error
-    rate (None without errors). ``link_slots``: pulses from the first to the last event used. ``eps_cor`` holds
+    exact after error correction. ``leaked_bits``: what the secret length paid for error correction. ``f_ec``: bits that
+    Alice told in it over the Shannon limit of the key's own error rate (None without errors). ``link_slots``: pulses
+    from the first to the last event used. ``eps_cor`` holds
     correctness and authentication together, as ``KeyBlock`` wants it.
     """
 

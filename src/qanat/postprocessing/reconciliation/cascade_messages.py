@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qanat.ground.errors import FrameError
 from qanat.postprocessing.reconciliation.cascade import (
     LARGEST_LOG_BLOCK,
     NUM_HALVES,
@@ -51,6 +50,7 @@ class _Alice:
             return []
         if message.kind == Kind.PASS:
             message.check_header("pass")
+            message.check_body(0)
             number = message.integer("pass", low=0, high=NUM_PASSES - 1)
             return [Message(Kind.PARITIES, body=self._answerer.block_parities(number))]
         message.check_header("half")
@@ -62,8 +62,7 @@ class _Alice:
         message.check_header("log_k1", "log_k2", "log_k3")
         highest = min(LARGEST_LOG_BLOCK, self._shape.frame_bits.bit_length() - 2)
         first, second, third = (message.integer(f"log_k{i}", low=1, high=highest) for i in (1, 2, 3))
-        if len(message.body) != SEED_BYTES:
-            raise FrameError(f"the seed of error correction has {SEED_BYTES} bytes")
+        message.check_body(SEED_BYTES)
         return CascadePlan(self._shape.num_frames, self._shape.frame_bits, (first, second, third), message.body)
 
     def wipe(self) -> None:

@@ -5,10 +5,14 @@ suits satellites and long delays. A frame that does not decode asks for more: a 
 code (``ldpc_codes``), and the last level tells the frame whole, so that it always ends. This is the blind protocol
 (Martinez-Mateo, Elkouss, Martin, Quantum Inf. Comput. 12, 791, 2012) with rows split in place of punctured bits
 revealed. Every bit of every level counts as told.
+
+A decoder may find another error pattern with the same checks (short frames have codewords of few ones). So Alice tells
+NUM_TESTS parities of random halves of each frame as well, and a pattern that does not fit them counts as none.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,13 +39,14 @@ METHOD = "ldpc"
 WORD_BITS = 64
 MIN_QBER: Final = 1e-4
 BASE_EFFICIENCY: Final = 1.10
-FLUCTUATION_SHARE: Final = 2.05
+FLUCTUATION_SHARE: Final = 2.3
 """The first message holds ``(BASE_EFFICIENCY + FLUCTUATION_SHARE / sqrt(errors)) n h(Q)`` bits: a frame of n bits has
 ``errors = n Q`` of them and some sqrt of that more or less. Chosen by trial: most frames decode at once."""
 SPLIT_SHARES: Final = (0.0, 0.04, 0.09, 0.15, 0.25, 0.4, 0.65, 1.0)
 """Share of the rows that is split at each level; one more level tells the frame whole."""
 WHOLE_LEVEL: Final = len(SPLIT_SHARES)
-MOST_ROUNDS: Final = 40
+MOST_ROUNDS: Final = 35
+NUM_TESTS: Final = 16
 
 
 def choose_num_rows(qber: float, *, frame_bits: int) -> int:
@@ -61,21 +66,26 @@ def num_split(level: int, num_rows: int) -> int:
 class _Frames:
     """What both parties keep: words of each frame and the code; which frames are open, at which level."""
 
-    def __init__(self, key: bytes, shape: FrameShape, num_rows: int) -> None:
+    def __init__(self, key: bytes, shape: FrameShape, num_rows: int, seed: bytes) -> None:
         self.shape = shape
         self.code: Code = draw_code(shape.frame_bits // WORD_BITS, num_rows)
         self.frames = np.empty((shape.num_frames, self.code.num_columns), dtype=np.uint64)
         ldpc.split_frames(spread_key(key, shape), self.frames)
         self.halves = np.empty((shape.num_frames, 2 * num_rows), dtype=np.uint64)
         """Checks of half rows, by frame."""
+        drawn = hashlib.shake_256(seed).digest(8 * NUM_TESTS * self.code.num_columns)
+        self.masks = stream_of(drawn).reshape(NUM_TESTS, self.code.num_columns)
+        self.tests = np.empty(shape.num_frames, dtype=np.uint16)
+        """Parities of random halves, by frame."""
         for frame in range(shape.num_frames):
-            self.refresh(frame)
+            self._compute(frame)
         self.open = np.ones(shape.num_frames, dtype=np.bool_)
         self.level = 0
         self._told_bits = self._reply_bits = 0
 
-    def refresh(self, frame: int) -> None:
+    def _compute(self, frame: int) -> None:
         code = self.code
+        self.tests[frame] = ldpc.masked_parities(self.frames[frame], self.masks)
         ldpc.syndrome(self.frames[frame], code.half_starts, code.columns, code.turns, self.halves[frame])
 
     @property
@@ -96,7 +106,7 @@ class _Frames:
     def note_told(self) -> None:
         """Count a level. A reply says of each open frame whether it is corrected: one bit."""
         num_open = int(self.open.sum())
-        self._told_bits += num_open * self.words_per_frame * WORD_BITS
+        self._told_bits += num_open * (self.words_per_frame * WORD_BITS + (NUM_TESTS if self.level == 0 else 0))
         self._reply_bits += num_open
         self.disclosed.check(self.shape)
 
@@ -107,6 +117,7 @@ class _Frames:
     def wipe(self) -> None:
         self.frames.fill(0)
         self.halves.fill(0)
+        self.tests.fill(0)
 
 
 class _Alice:
@@ -133,13 +144,12 @@ class _Alice:
         message.check_header("method", "rows")
         if message.header["method"] != METHOD:
             raise FrameError(f"the other party corrects errors by {message.header['method']!r}, not by {METHOD}")
-        if len(message.body) != SEED_BYTES:
-            raise FrameError(f"the seed of error correction has {SEED_BYTES} bytes")
+        message.check_body(SEED_BYTES)
         most = self._shape.frame_bits // WORD_BITS // 2
-        self._state = _Frames(self._key, self._shape, message.integer("rows", low=MIN_ROWS, high=most))
+        self._state = _Frames(self._key, self._shape, message.integer("rows", low=MIN_ROWS, high=most), message.body)
         self._key = b""
         self._state.note_told()
-        return _encode(self._state.whole_rows)
+        return _encode(self._state.whole_rows) + self._state.tests.astype("<u2").tobytes()
 
     def _tell_more(self, state: _Frames, message: Message) -> bytes:
         message.check_header("level")
@@ -167,11 +177,12 @@ class _Bob:
 
     def __init__(self, key: bytes, shape: FrameShape, *, qber: float, seed: bytes) -> None:
         self._key, self._shape, self._seed = key, shape, seed
-        self._state = _Frames(key, shape, choose_num_rows(qber, frame_bits=shape.frame_bits))
+        self._state = _Frames(key, shape, choose_num_rows(qber, frame_bits=shape.frame_bits), seed)
         expected = min(max(qber, MIN_QBER), 0.25)
         self._belief = np.float32(math.log2((1 - expected) / expected))
         self._rows = np.zeros((shape.num_frames, self._state.code.num_rows), dtype=np.uint64)
         self._first_halves = np.zeros_like(self._rows)
+        self._tests = np.zeros_like(self._state.tests)
         self._expected = frozenset({Kind.PARITIES})
         self._decoder = _Decoder(self._state.code)
 
@@ -189,7 +200,8 @@ class _Bob:
     def receive(self, message: Message, /) -> Sequence[Message]:
         message.check_header()
         state = self._state
-        told = _decode(message.body, int(state.open.sum()), state.words_per_frame)
+        body = self._take_tests(message.body) if state.level == 0 else message.body
+        told = _decode(body, int(state.open.sum()), state.words_per_frame)
         state.note_told()
         if state.level == WHOLE_LEVEL:
             state.frames[state.open] = told
@@ -198,6 +210,15 @@ class _Bob:
             self._take(told)
             self._correct_open()
         return self._ask()
+
+    def _take_tests(self, body: bytes) -> bytes:
+        """Keep the parities at a body's end, as differences to his own; return what is before them."""
+        at = max(0, len(body) - 2 * self._shape.num_frames)
+        tests = body[at:]
+        if len(tests) != 2 * self._shape.num_frames:
+            raise FrameError("the parities of random halves are missing")
+        self._tests[:] = np.frombuffer(tests, dtype="<u2") ^ self._state.tests
+        return body[:at]
 
     def _take(self, told: WordArray) -> None:
         """Keep what Alice told of her checks, as differences to his own."""
@@ -216,7 +237,7 @@ class _Bob:
             first, rows = self._first_halves[frame, :count], self._rows[frame]
             split = np.stack((first, first ^ rows[:count]), axis=1).ravel()
             errors = self._decoder.decode(np.concatenate((split, rows[count:])), starts, self._belief)
-            if errors is not None:
+            if errors is not None and ldpc.masked_parities(errors, state.masks) == self._tests[frame]:
                 state.frames[frame] ^= errors
                 state.open[frame] = False
 
@@ -250,7 +271,7 @@ class _Decoder:
         self._code = code
         self._beliefs = np.empty((code.num_columns, 2 * WORD_BITS), dtype=np.float32)
         self._messages = np.empty((code.columns.size, WORD_BITS), dtype=np.uint16)
-        self._scratch = np.empty((2, code.most_edges, WORD_BITS), dtype=np.float32)
+        self._scratch = np.empty((code.most_edges, WORD_BITS), dtype=np.float32)
 
     def decode(self, checks: WordArray, starts: np.ndarray, belief: np.float32) -> WordArray | None:
         """Return the error pattern with these checks, uint64, shape (num_columns,), or None when none was found."""

@@ -5,14 +5,15 @@ split one after the other: the parities of one half of a row's edges are told, a
 each further bit is new, no bit of the first message is lost, and a code of ``r`` rows goes up to ``2 r`` (the idea of
 Varodayan, Aaron, Girod, Signal Process. 86, 3123, 2006, on rows in place of accumulated bits).
 
-Degrees are irregular: a few columns of degree 2, most of degree 3, and a share of degree 12 or 15. The shares come from
-trials of our own decoder (frames of 2^16 bits, 12 frames for each of 36 mixtures, error rates of 0.2 to 8 %, rates at
-which a quarter of the frames fail), not from the asymptotic theory.
+Degrees are irregular: some columns of degree 2, most of degree 3, a share of degree 4 to 7, and one of degree 8 to 20.
+The mixtures come from trials of our own decoder (frames of 2^16 bits, 12 to 16 frames for each of 36 to 60 mixtures at
+error rates of 0.2 to 8 %, with so few checks that a third of the frames fail), not from the asymptotic theory.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,9 +31,16 @@ PAIRS_PER_ROW: Final = 0.9
 """Columns of degree 2 for each row: below 1, so that they form a chain without a cycle."""
 USUAL_DEGREE: Final = 3
 
-_HIGH_DEGREES: Final = ((0.09, 12, 0.333), (0.125, 12, 0.31), (0.19, 12, 0.27), (0.26, 12, 0.25), (0.37, 15, 0.2))
-"""Rows per column up to which it holds, highest degree, share of columns that have it."""
-_HIGH_DEGREE_BEYOND: Final = (15, 0.167)
+_MIXTURES: Final = (
+    (0.04, 3, 0.0, 8, 0.5),
+    (0.06, 7, 0.2, 20, 0.177),
+    (0.13, 7, 0.2, 17, 0.17),
+    (0.19, 5, 0.3, 20, 0.153),
+    (0.27, 5, 0.1, 17, 0.188),
+    (0.38, 4, 0.2, 17, 0.144),
+    (1.0, 4, 0.1, 17, 0.137),
+)
+"""Rows per column up to which it holds; a middle degree, the share of columns that have it; the highest, its share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ def draw_code(num_columns: int, num_rows: int) -> Code:
     order = np.argsort(rows, kind="stable")
     starts = np.searchsorted(rows[order], np.arange(num_rows + 1))
     edges, half_starts = [], [0]
-    for first, stop in zip(starts[:-1], starts[1:], strict=True):
+    for first, stop in itertools.pairwise(starts):
         edges += [order[first:stop:2], order[first + 1 : stop : 2]]  # columns ascend by degree: both halves get alike
         half_starts += [half_starts[-1] + edges[-2].size, half_starts[-1] + edges[-2].size + edges[-1].size]
     chosen = np.concatenate(edges)
@@ -81,9 +89,9 @@ def draw_code(num_columns: int, num_rows: int) -> Code:
 
 def _degrees(num_columns: int, num_rows: int) -> IndexArray:
     share = num_rows / num_columns
-    high, p_high = next(((d, p) for most, d, p in _HIGH_DEGREES if share <= most), _HIGH_DEGREE_BEYOND)
-    num_high = round(p_high * num_columns)
-    num_pairs = min(int(PAIRS_PER_ROW * num_rows), num_columns - num_high)
-    counts = (num_pairs, num_columns - num_pairs - num_high, num_high)
-    wished = np.repeat(np.array((2, USUAL_DEGREE, high), dtype=np.int64), counts)
+    middle, p_middle, high, p_high = next(mixture[1:] for mixture in _MIXTURES if share <= mixture[0])
+    num_middle, num_high = round(p_middle * num_columns), round(p_high * num_columns)
+    num_pairs = min(int(PAIRS_PER_ROW * num_rows), num_columns - num_high - num_middle)
+    counts = (num_pairs, num_columns - num_pairs - num_middle - num_high, num_middle, num_high)
+    wished = np.repeat(np.array((2, USUAL_DEGREE, middle, high), dtype=np.int64), counts)
     return np.minimum(wished, num_rows)

@@ -41,6 +41,11 @@ class Message:
                 f" {', '.join(sorted(names)) or 'nothing'} was expected: another method, or an altered frame"
             )
 
+    def check_body(self, num_bytes: int) -> None:
+        """Raise FrameError unless the body has just so many bytes."""
+        if len(self.body) != num_bytes:
+            raise FrameError(f"a frame of error correction has {len(self.body)} bytes where {num_bytes} were expected")
+
     def integer(self, name: str, *, low: int, high: int) -> int:
         """Return an integer of the header between ``low`` and ``high``; raises FrameError."""
         value = self.header.get(name)

@@ -5,8 +5,9 @@ others were faster. There, a bit of a block is thrown away for each bit told ("p
 bits are counted and paid by privacy amplification, as for every method of this room, which takes the same length away
 and leaves block sizes free. The syndrome is the extended Hamming code's: all ``2**k`` places of a block are in it.
 
-Bob begins each pass, says with which blocks, and draws its permutation from the seed. He plans block sizes by the
-expected error rate, then goes on with the largest until CLEAN_PASSES passes in a row found no differing block.
+Bob begins each pass and says with which blocks; its permutation comes from the seed. He plans block sizes by the
+expected error rate, and anew after each pass by the share of blocks that differed. He ends when CLEAN_PASSES passes in
+a row found none.
 """
 
 from __future__ import annotations
@@ -38,7 +39,14 @@ SMALLEST_LOG_BLOCK = 3
 LARGEST_LOG_BLOCK = 12
 MAX_PASSES = 64
 CLEAN_PASSES = 2
-MIN_QBER = 1e-5
+MAX_QBER = 0.2
+"""Beyond, blocks of 2^3 hardly help."""
+MOST_ODD = 0.45
+"""Nearer to one half, the share of blocks that differ says little of the error rate."""
+WORST_ODD = 0.3
+"""A frame of which more blocks differ decides the next blocks alone."""
+SPREAD = 4.0
+"""Standard deviations by which the worst frame has more errors than the mean."""
 ERROR_RATE_AT_END = 1e-12
 """What the plan aims at: 4 Mbit then hold an error once in 250,000 keys, and the clean passes look for it."""
 
@@ -67,13 +75,14 @@ def error_rate_after(error_rate: float, log_block: int) -> tuple[float, float]:
     return left / size, (1 + p_odd * log_block) / size
 
 
-def plan_blocks(qber: float, *, largest: int) -> tuple[int, ...]:
+def plan_blocks(qber: float, *, frame_bits: int, largest: int) -> tuple[int, ...]:
     """Return the base-2 logarithms of the block sizes that tell least until hardly an error is left."""
-    return _plan(round(20 * math.log10(min(max(qber, MIN_QBER), 0.25))), SMALLEST_LOG_BLOCK, largest)[1]
+    rate = min(max(qber, ERROR_RATE_AT_END), MAX_QBER)
+    return _plan(round(20 * math.log10(rate)), SMALLEST_LOG_BLOCK, largest, frame_bits)[1]
 
 
 @functools.lru_cache(maxsize=20_000)
-def _plan(log_rate: int, smallest: int, largest: int) -> tuple[float, tuple[int, ...]]:
+def _plan(log_rate: int, smallest: int, largest: int, frame_bits: int) -> tuple[float, tuple[int, ...]]:
     """Return cost and blocks from an error rate of ``10**(log_rate / 20)`` on, blocks never shrinking."""
     rate = 10 ** (log_rate / 20)
     if rate <= ERROR_RATE_AT_END:
@@ -82,12 +91,25 @@ def _plan(log_rate: int, smallest: int, largest: int) -> tuple[float, tuple[int,
     for log_block in range(smallest, largest + 1):
         after, told = error_rate_after(rate, log_block)
         next_log = math.ceil(20 * math.log10(max(after, ERROR_RATE_AT_END)))
-        if next_log >= log_rate:
+        if next_log >= log_rate or (log_block > smallest and not _helps_worst_frame(rate, log_block, frame_bits)):
             break
-        cost, blocks = _plan(next_log, log_block, largest)
+        cost, blocks = _plan(next_log, log_block, largest, frame_bits)
         if told + cost < best[0]:
             best = (told + cost, (log_block, *blocks))
     return best
+
+
+def _helps_worst_frame(error_rate: float, log_block: int, frame_bits: int) -> bool:
+    """Whether a pass helps a frame with unusually many errors too; with more than one a block it would add some."""
+    errors = error_rate * frame_bits
+    worst = min((errors + SPREAD * math.sqrt(errors)) / frame_bits, MAX_QBER)
+    return error_rate_after(worst, log_block)[0] < 0.75 * worst
+
+
+def error_rate_before(p_odd: float, log_block: int) -> float:
+    """Return the error rate at which blocks differ with these odds."""
+    rate = 0.5 * (1 - math.pow(1 - 2 * min(p_odd, MOST_ODD), 0.5**log_block))
+    return min(rate, MAX_QBER)
 
 
 class _Frames:
@@ -149,11 +171,12 @@ class _Alice:
             self._key = b""
             return []
         if message.kind == Kind.PASS:
+            message.check_header("log_block", "pass")
+            message.check_body(0)
             return [Message(Kind.PARITIES, body=self._parities(self._state, message))]
         return [Message(Kind.ANSWERS, body=self._syndromes(self._state, message))]
 
     def _parities(self, state: _Frames, message: Message) -> bytes:
-        message.check_header("log_block", "pass")
         largest = largest_log_block(self._shape)
         self._log_block = message.integer("log_block", low=SMALLEST_LOG_BLOCK, high=largest)
         number = message.integer("pass", low=0, high=MAX_PASSES - 1)
@@ -190,7 +213,8 @@ class _Bob:
         self._key, self._shape = key, shape
         self._state = _Frames(key, shape, seed)
         self._largest = largest_log_block(shape)
-        self._blocks = plan_blocks(qber, largest=self._largest)
+        self._rate = qber
+        """Expected error rate as the bits are now."""
         self._num_passes = self._num_clean = self._log_block = 0
         self._own = self._differing = np.empty((0, 0), dtype=np.uint64)
         self._expected: frozenset[Kind] = frozenset()
@@ -208,13 +232,15 @@ class _Bob:
 
     def _next_pass(self) -> Sequence[Message]:
         number = self._num_passes
-        if number >= len(self._blocks) and self._num_clean >= CLEAN_PASSES:
+        if self._num_clean >= CLEAN_PASSES:
             self._expected = frozenset()
             return []
         if number == MAX_PASSES:
             raise PeerProtocolError(f"errors are left after {MAX_PASSES} passes of error correction")
         self._num_passes += 1
-        self._log_block = self._blocks[number] if number < len(self._blocks) else self._largest
+        self._log_block = next(
+            iter(plan_blocks(self._rate, frame_bits=self._shape.frame_bits, largest=self._largest)), self._largest
+        )
         self._own = self._state.begin(number, self._log_block)
         self._expected = frozenset({Kind.PARITIES})
         return [Message(Kind.PASS, {"log_block": self._log_block, "pass": number})]
@@ -229,12 +255,24 @@ class _Bob:
         num_blocks = self._own.shape[1]
         self._state.note(self._shape.num_frames * num_blocks)
         self._differing = spread(body, self._shape.num_frames, num_blocks) ^ self._own
-        if not self._differing.any():
+        body = join(self._differing, self._shape.num_frames)
+        self._rate = self._rate_after_pass(body)
+        if not any(body):
             self._num_clean += 1
             return self._next_pass()
         self._num_clean = 0
         self._expected = frozenset({Kind.ANSWERS})
-        return [Message(Kind.QUESTIONS, body=join(self._differing, self._shape.num_frames))]
+        return [Message(Kind.QUESTIONS, body=body)]
+
+    def _rate_after_pass(self, differing: bytes) -> float:
+        """Return the error rate to expect after this pass, by the blocks that differ."""
+        num_blocks, num_frames = self._own.shape[1], self._shape.num_frames
+        bits = np.unpackbits(np.frombuffer(differing, np.uint8), count=num_blocks * num_frames, bitorder="little")
+        by_frame = bits.reshape(num_blocks, num_frames).sum(axis=0)
+        p_odd, p_worst = (by_frame.sum() + 1) / bits.size, by_frame.max() / num_blocks
+        if p_worst > WORST_ODD:
+            p_odd = max(p_odd, p_worst)
+        return error_rate_after(error_rate_before(float(p_odd), self._log_block), self._log_block)[0]
 
     def _hear_syndromes(self, body: bytes) -> Sequence[Message]:
         state = self._state
@@ -260,8 +298,7 @@ def _read_seed(message: Message) -> bytes:
     message.check_header("method")
     if message.header["method"] != METHOD:
         raise FrameError(f"the other party corrects errors by {message.header['method']!r}, not by {METHOD}")
-    if len(message.body) != SEED_BYTES:
-        raise FrameError(f"the seed of error correction has {SEED_BYTES} bytes")
+    message.check_body(SEED_BYTES)
     return message.body
 
 
