@@ -124,7 +124,7 @@ def _spy_winnow(said: list[Message], shape: FrameShape) -> tuple[int, int]:
         if message.kind == Kind.PASS:
             log_block = _integer(message, "log_block")
         elif message.kind == Kind.PARITIES:
-            num_bits = shape.key_bits >> log_block
+            num_bits = shape.key_bits >> log_block if log_block else 16 * shape.num_frames
             assert len(message.body) == (num_bits + 7) // 8
             told += num_bits
         elif message.kind == Kind.QUESTIONS:

@@ -6,8 +6,9 @@ bits are counted and paid by privacy amplification, as for every method of this 
 and leaves block sizes free. The syndrome is the extended Hamming code's: all ``2**k`` places of a block are in it.
 
 Bob begins each pass and says with which blocks; its permutation comes from the seed. He plans block sizes by the
-expected error rate, and anew after each pass by the share of blocks that differed. He ends when CLEAN_PASSES passes in
-a row found none.
+expected error rate, and anew after each pass by the share of blocks that differed. When none did, he asks for the
+parities of NUM_TESTS random halves of each frame (two errors often share a large block, but half of the halves part
+them), and ends when these agree.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ from numpy.typing import NDArray
 
 from qanat.ground.errors import FrameError, PeerProtocolError
 from qanat.kernels import cascade, winnow
-from qanat.postprocessing.reconciliation.frames import WordArray, check_packed, difference, join, spread, spread_key
+from qanat.postprocessing.reconciliation.frames import (
+    WordArray,
+    check_packed,
+    difference,
+    join,
+    spread,
+    spread_key,
+    stream_of,
+)
 from qanat.postprocessing.reconciliation.port import (
     SEED_BYTES,
     Answerer,
@@ -38,7 +47,9 @@ METHOD = "winnow"
 SMALLEST_LOG_BLOCK = 3
 LARGEST_LOG_BLOCK = 12
 MAX_PASSES = 64
-CLEAN_PASSES = 2
+NUM_TESTS = 16
+TEST = 0
+"""In place of the logarithm of a block size: a test by random halves."""
 MAX_QBER = 0.2
 """Beyond, blocks of 2^3 hardly help."""
 MOST_ODD = 0.45
@@ -132,6 +143,14 @@ class _Frames:
         winnow.block_syndromes(self.frames, self.order, log_block, self.syndromes)
         return np.ascontiguousarray(self.syndromes[:, :, log_block])
 
+    def test(self, number: int) -> WordArray:
+        """Return the parities of a test's random halves, uint64, shape (num_groups, NUM_TESTS)."""
+        num_words = self.shape.frame_bits // 64
+        drawn = hashlib.shake_256(self.seed + number.to_bytes(2, "big")).digest(8 * NUM_TESTS * num_words)
+        parities = np.empty((self.frames.shape[0], NUM_TESTS), dtype=np.uint64)
+        cascade.masked_parities(self.frames, stream_of(drawn).reshape(NUM_TESTS, num_words), parities)
+        return parities
+
     @property
     def disclosed(self) -> Disclosed:
         """Bob's messages follow from hers and from his own parities and syndromes of the same blocks: as many bits."""
@@ -177,14 +196,16 @@ class _Alice:
         return [Message(Kind.ANSWERS, body=self._syndromes(self._state, message))]
 
     def _parities(self, state: _Frames, message: Message) -> bytes:
-        largest = largest_log_block(self._shape)
-        self._log_block = message.integer("log_block", low=SMALLEST_LOG_BLOCK, high=largest)
+        log_block = message.integer("log_block", low=0, high=largest_log_block(self._shape))
+        if TEST < log_block < SMALLEST_LOG_BLOCK:
+            raise FrameError(f"blocks of 2^{log_block} bits are too small")
+        self._log_block = log_block
         number = message.integer("pass", low=0, high=MAX_PASSES - 1)
         if number != self._num_passes:
             raise PeerProtocolError(f"pass {number} of error correction was begun, pass {self._num_passes} is next")
         self._num_passes += 1
-        self._may_ask = True
-        parities = state.begin(number, self._log_block)
+        self._may_ask = log_block != TEST
+        parities = state.test(number) if log_block == TEST else state.begin(number, log_block)
         state.note(self._shape.num_frames * parities.shape[1])
         return join(parities, self._shape.num_frames)
 
@@ -215,7 +236,7 @@ class _Bob:
         self._largest = largest_log_block(shape)
         self._rate = qber
         """Expected error rate as the bits are now."""
-        self._num_passes = self._num_clean = self._log_block = 0
+        self._num_passes = self._log_block = 0
         self._own = self._differing = np.empty((0, 0), dtype=np.uint64)
         self._expected: frozenset[Kind] = frozenset()
 
@@ -228,20 +249,19 @@ class _Bob:
         return self._state.disclosed
 
     def start(self) -> Sequence[Message]:
-        return [Message(Kind.RECONCILE, {"method": METHOD}, self._state.seed), *self._next_pass()]
+        return [Message(Kind.RECONCILE, {"method": METHOD}, self._state.seed), *self._begin(self._choose_block())]
 
-    def _next_pass(self) -> Sequence[Message]:
+    def _choose_block(self) -> int:
+        blocks = plan_blocks(self._rate, frame_bits=self._shape.frame_bits, largest=self._largest)
+        return next(iter(blocks), self._largest)
+
+    def _begin(self, log_block: int) -> Sequence[Message]:
         number = self._num_passes
-        if self._num_clean >= CLEAN_PASSES:
-            self._expected = frozenset()
-            return []
         if number == MAX_PASSES:
             raise PeerProtocolError(f"errors are left after {MAX_PASSES} passes of error correction")
         self._num_passes += 1
-        self._log_block = next(
-            iter(plan_blocks(self._rate, frame_bits=self._shape.frame_bits, largest=self._largest)), self._largest
-        )
-        self._own = self._state.begin(number, self._log_block)
+        self._log_block = log_block
+        self._own = self._state.test(number) if log_block == TEST else self._state.begin(number, log_block)
         self._expected = frozenset({Kind.PARITIES})
         return [Message(Kind.PASS, {"log_block": self._log_block, "pass": number})]
 
@@ -255,14 +275,18 @@ class _Bob:
         num_blocks = self._own.shape[1]
         self._state.note(self._shape.num_frames * num_blocks)
         self._differing = spread(body, self._shape.num_frames, num_blocks) ^ self._own
+        if self._log_block == TEST:
+            return self._begin(self._choose_block()) if self._differing.any() else self._end()
         body = join(self._differing, self._shape.num_frames)
         self._rate = self._rate_after_pass(body)
         if not any(body):
-            self._num_clean += 1
-            return self._next_pass()
-        self._num_clean = 0
+            return self._begin(TEST)
         self._expected = frozenset({Kind.ANSWERS})
         return [Message(Kind.QUESTIONS, body=body)]
+
+    def _end(self) -> Sequence[Message]:
+        self._expected = frozenset()
+        return []
 
     def _rate_after_pass(self, differing: bytes) -> float:
         """Return the error rate to expect after this pass, by the blocks that differ."""
@@ -281,7 +305,7 @@ class _Bob:
         state.note(num_bits)
         picked: NDArray[np.uint8] = np.frombuffer(body, dtype=np.uint8)
         winnow.correct(state.frames, state.order, state.syndromes, self._differing, picked)
-        return self._next_pass()
+        return self._begin(self._choose_block())
 
     def corrected(self) -> tuple[bytes, bytes]:
         after = join(self._state.frames, self._shape.num_frames)
