@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
-from qanat.kernels import bitarrays, ldpc
+from qanat.kernels import ldpc, side_by_side
 from qanat.kernels.reference import ldpc as plain
 from qanat.postprocessing.reconciliation.ldpc_codes import Code, draw_code
 
@@ -79,7 +79,7 @@ def test_frames_become_words_and_back(num_frames: int, num_words: int) -> None:
     stream = np.packbits(bits.T.ravel(), bitorder="little").tobytes()
     words = np.frombuffer(stream + bytes(-len(stream) % 8), dtype=np.uint64)
     spread = np.empty((-(-num_frames // 64), 64 * num_words), dtype=np.uint64)
-    bitarrays.spread_frames(words, num_frames, spread)
+    side_by_side.spread_frames(words, num_frames, spread)
     frames = np.empty((num_frames, num_words), dtype=np.uint64)
     ldpc.split_frames(spread, frames)
     assert (unpacked(frames.ravel()).reshape(num_frames, -1) == bits).all()

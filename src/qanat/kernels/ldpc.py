@@ -26,6 +26,7 @@ from qanat.kernels.bitarrays import popcount
 
 LANES = 64
 PART = 16
+PARTS = range(LANES // PART)
 """Lanes that are written at once; the compiler cuts them to the width of the processor's registers."""
 MOST_BELIEF = 24.0
 """Beliefs of messages are cut here: odds of 1 to 17 million."""
@@ -85,46 +86,50 @@ def _emit_size(builder: ir.IRBuilder, doubt: Any) -> Any:
     return _least(builder, _greatest(builder, size, _splat(FLOATS, 0.0)), _splat(FLOATS, MOST_BELIEF))
 
 
-def _emit_gather(builder: ir.IRBuilder, part: int, arguments: Any) -> tuple[Any, Any]:
-    """Emit the loop that takes back what the check told its columns, and adds up doubts and signs.
+def _emit_gather(builder: ir.IRBuilder, arguments: Any) -> list[tuple[Any, Any]]:
+    """Emit the loop that takes back what the checks told their columns; return doubts and signs added up, by part.
 
     What the columns believe without it goes to ``scratch``.
     """
     check, reads, _, num_edges, beliefs, messages, scratch = arguments
-    bits = builder.trunc(builder.lshr(check, _word(PART * part)), ir.IntType(PART))
-    sums = cgutils.alloca_once_value(builder, _splat(FLOATS, 0.0))
-    signs = cgutils.alloca_once_value(builder, _splat(INTS, 0))
-    builder.store(_splat(FLOATS, 0.0), sums)
-    builder.store(builder.sext(builder.bitcast(bits, ir.VectorType(ir.IntType(1), PART)), INTS), signs)
+    totals = []
+    for part in PARTS:
+        bits = builder.trunc(builder.lshr(check, _word(PART * part)), ir.IntType(PART))
+        lanes = builder.sext(builder.bitcast(bits, ir.VectorType(ir.IntType(1), PART)), INTS)
+        sums = cgutils.alloca_once_value(builder, _splat(FLOATS, 0.0))
+        signs = cgutils.alloca_once_value(builder, lanes)
+        totals.append((sums, signs))
     with cgutils.for_range(builder, num_edges) as loop:
         read = _load(builder, ir.IntType(64), reads, builder.mul(loop.index, _word(8)))
-        belief = _load(builder, FLOATS, beliefs, builder.add(read, _word(4 * PART * part)))
-        at = _place(builder, loop.index, part, num_bytes=2)
-        message = builder.shl(builder.zext(_load(builder, HALVES, messages, at), INTS), _splat(INTS, 16))
-        other = builder.fsub(belief, builder.bitcast(message, FLOATS))
-        _store(builder, other, scratch, _place(builder, loop.index, part, num_bytes=4))
-        builder.store(builder.fadd(builder.load(sums), _emit_doubt(builder, other)), sums)
-        builder.store(builder.xor(builder.load(signs), builder.bitcast(other, INTS)), signs)
-    return builder.load(sums), builder.load(signs)
+        for part, (sums, signs) in zip(PARTS, totals, strict=True):
+            belief = _load(builder, FLOATS, beliefs, builder.add(read, _word(4 * PART * part)))
+            at = _place(builder, loop.index, part, num_bytes=2)
+            message = builder.shl(builder.zext(_load(builder, HALVES, messages, at), INTS), _splat(INTS, 16))
+            other = builder.fsub(belief, builder.bitcast(message, FLOATS))
+            _store(builder, other, scratch, _place(builder, loop.index, part, num_bytes=4))
+            builder.store(builder.fadd(builder.load(sums), _emit_doubt(builder, other)), sums)
+            builder.store(builder.xor(builder.load(signs), builder.bitcast(other, INTS)), signs)
+    return [(builder.load(sums), builder.load(signs)) for sums, signs in totals]
 
 
-def _emit_scatter(builder: ir.IRBuilder, part: int, sums: Any, signs: Any, arguments: Any) -> None:
+def _emit_scatter(builder: ir.IRBuilder, totals: list[tuple[Any, Any]], arguments: Any) -> None:
     """Emit the loop that tells each column what the others say of its bits, and what it is to believe.
 
     Beliefs are written twice, 64 apart, so that any turn of them can be read in one piece.
     """
     _, _, writes, num_edges, beliefs, messages, scratch = arguments
     with cgutils.for_range(builder, num_edges) as loop:
-        other = _load(builder, FLOATS, scratch, _place(builder, loop.index, part, num_bytes=4))
-        size = _emit_size(builder, builder.fsub(sums, _emit_doubt(builder, other)))
-        sign = builder.and_(builder.xor(signs, builder.bitcast(other, INTS)), _splat(INTS, -(2**31)))
-        upper = builder.and_(builder.or_(builder.bitcast(size, INTS), sign), _splat(INTS, -(2**16)))
-        at = _place(builder, loop.index, part, num_bytes=2)
-        _store(builder, builder.trunc(builder.lshr(upper, _splat(INTS, 16)), HALVES), messages, at)
-        belief = builder.fadd(other, builder.bitcast(upper, FLOATS))
         write = _load(builder, ir.IntType(64), writes, builder.mul(loop.index, _word(8)))
-        for copy in range(2):
-            _store(builder, belief, beliefs, builder.add(write, _word(4 * (PART * part + LANES * copy))))
+        for part, (sums, signs) in zip(PARTS, totals, strict=True):
+            other = _load(builder, FLOATS, scratch, _place(builder, loop.index, part, num_bytes=4))
+            size = _emit_size(builder, builder.fsub(sums, _emit_doubt(builder, other)))
+            sign = builder.and_(builder.xor(signs, builder.bitcast(other, INTS)), _splat(INTS, -(2**31)))
+            upper = builder.and_(builder.or_(builder.bitcast(size, INTS), sign), _splat(INTS, -(2**16)))
+            half = builder.trunc(builder.lshr(upper, _splat(INTS, 16)), HALVES)
+            _store(builder, half, messages, _place(builder, loop.index, part, num_bytes=2))
+            belief = builder.fadd(other, builder.bitcast(upper, FLOATS))
+            for copy in range(2):
+                _store(builder, belief, beliefs, builder.add(write, _word(4 * (PART * part + LANES * copy))))
 
 
 @intrinsic
@@ -139,10 +144,8 @@ def _update_row(
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        parts = range(LANES // PART)
-        totals = [_emit_gather(builder, part, arguments) for part in parts]  # all is read before anything is written
-        for part in parts:
-            _emit_scatter(builder, part, *totals[part], arguments)
+        totals = _emit_gather(builder, arguments)  # all is read before anything is written
+        _emit_scatter(builder, totals, arguments)
         return context.get_dummy_value()
 
     return types.void(types.uint64, *[types.int64] * 6), generate
@@ -154,7 +157,7 @@ def _negative_lanes(typing_context: Any, beliefs: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         word = _word(0)
-        for part in range(LANES // PART):
+        for part in PARTS:
             belief = _load(builder, FLOATS, arguments[0], _word(4 * PART * part))
             below = builder.fcmp_ordered("<", belief, _splat(FLOATS, 0.0))
             bits = builder.zext(builder.bitcast(below, ir.IntType(PART)), ir.IntType(64))

@@ -5,7 +5,7 @@ into blocks of ``2**k`` places, compares their parities, and where they differ c
 j of a block is the parity of the places whose number in the block has bit j. Where one place is wrong, the exclusive-or
 of both parties' syndromes is its number; where three or more are wrong, it names some other place.
 
-Frames lie side by side (``kernels.bitarrays``): one exclusive-or serves 64 frames.
+Frames lie side by side (``kernels.side_by_side``): one exclusive-or serves 64 frames.
 """
 
 from __future__ import annotations

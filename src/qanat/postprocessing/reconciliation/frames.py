@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.ground.errors import FrameError
-from qanat.kernels import bitarrays
+from qanat.kernels import side_by_side
 from qanat.postprocessing.reconciliation.port import FrameShape
 
 WordArray = NDArray[np.uint64]
@@ -21,7 +21,7 @@ def join(frames: WordArray, num_frames: int) -> bytes:
     """Pack bits that lie side by side, shape (num_groups, n), as one stream: place by place a bit per frame."""
     num_bits = frames.shape[1] * num_frames
     stream = np.zeros((num_bits + 63) // 64, dtype=np.uint64)
-    bitarrays.join_frames(np.ascontiguousarray(frames), num_frames, stream)
+    side_by_side.join_frames(np.ascontiguousarray(frames), num_frames, stream)
     return stream.astype("<u8", copy=False).tobytes()[: (num_bits + 7) // 8]
 
 
@@ -45,8 +45,8 @@ def stream_of(packed: bytes) -> WordArray:
 
 
 def _spread(packed: bytes, num_frames: int, num_places: int) -> WordArray:
-    frames = np.empty((-(-num_frames // bitarrays.LANES), num_places), dtype=np.uint64)
-    bitarrays.spread_frames(stream_of(packed), num_frames, frames)
+    frames = np.empty((-(-num_frames // side_by_side.LANES), num_places), dtype=np.uint64)
+    side_by_side.spread_frames(stream_of(packed), num_frames, frames)
     return frames
 
 

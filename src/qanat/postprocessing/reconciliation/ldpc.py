@@ -38,8 +38,8 @@ from qanat.protocols.entropy import binary_entropy
 METHOD = "ldpc"
 WORD_BITS = 64
 MIN_QBER: Final = 1e-4
-BASE_EFFICIENCY: Final = 1.10
-FLUCTUATION_SHARE: Final = 2.3
+BASE_EFFICIENCY: Final = 1.13
+FLUCTUATION_SHARE: Final = 1.28
 """The first message holds ``(BASE_EFFICIENCY + FLUCTUATION_SHARE / sqrt(errors)) n h(Q)`` bits: a frame of n bits has
 ``errors = n Q`` of them and some sqrt of that more or less. Chosen by trial: most frames decode at once."""
 SPLIT_SHARES: Final = (0.0, 0.04, 0.09, 0.15, 0.25, 0.4, 0.65, 1.0)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.ground.errors import FrameError, PeerProtocolError
-from qanat.kernels import cascade, winnow
+from qanat.kernels import side_by_side, winnow
 from qanat.postprocessing.reconciliation.frames import (
     WordArray,
     check_packed,
@@ -130,14 +130,13 @@ class _Frames:
         self.shape, self.seed = shape, seed
         self.frames = spread_key(key, shape)
         self.order = np.empty(shape.frame_bits, dtype=np.uint16)
-        self._inverse = np.empty_like(self.order)
         self.syndromes: WordArray = np.empty((0, 0, 0), dtype=np.uint64)
         self.told_bits = 0
 
     def begin(self, number: int, log_block: int) -> WordArray:
         """Compute a pass's syndromes; return its block parities, uint64, shape (num_groups, num_blocks)."""
         drawn = hashlib.shake_256(self.seed + number.to_bytes(2, "big")).digest(8)
-        cascade.shuffle(np.uint64(int.from_bytes(drawn, "little")), self.order, self._inverse)
+        side_by_side.shuffle(np.uint64(int.from_bytes(drawn, "little")), self.order)
         num_blocks = self.shape.frame_bits >> log_block
         self.syndromes = np.empty((self.frames.shape[0], num_blocks, log_block + 1), dtype=np.uint64)
         winnow.block_syndromes(self.frames, self.order, log_block, self.syndromes)
@@ -148,7 +147,7 @@ class _Frames:
         num_words = self.shape.frame_bits // 64
         drawn = hashlib.shake_256(self.seed + number.to_bytes(2, "big")).digest(8 * NUM_TESTS * num_words)
         parities = np.empty((self.frames.shape[0], NUM_TESTS), dtype=np.uint64)
-        cascade.masked_parities(self.frames, stream_of(drawn).reshape(NUM_TESTS, num_words), parities)
+        side_by_side.masked_parities(self.frames, stream_of(drawn).reshape(NUM_TESTS, num_words), parities)
         return parities
 
     @property
