@@ -34,12 +34,21 @@ def test_the_same_seed_gives_the_same_result_in_another_process() -> None:
     assert one["secret_bits"] > 100_000
 
 
+def test_every_method_of_error_correction_gives_key_and_tells_more_or_less() -> None:
+    options = ("--system", "metro-40-ii", "--loss-db", "5.8", "--seconds", "8")
+    made = {method: figures(*options, "--reconciliation", method) for method in ("cascade", "ldpc", "winnow")}
+    assert all(told["keys_identical"] is True for told in made.values())
+    assert made["cascade"]["f_ec"] < made["ldpc"]["f_ec"] < made["winnow"]["f_ec"]
+    assert made["cascade"]["secret_bits"] > made["ldpc"]["secret_bits"] > made["winnow"]["secret_bits"]
+
+
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
         (("--system", "backbone", "--loss-db", "5", "--seconds", "1"), "known systems: backbone-625"),
         (("--system", "metro-40-i", "--loss-db", "-5", "--seconds", "1"), "0 to 100 dB"),
         (("--system", "metro-40-i", "--loss-db", "5", "--seconds", "0"), "from one pulse"),
+        (("--system", "metro-40-i", "--loss-db", "5", "--seconds", "9", "--reconciliation", "crc"), "winnow, ldpc"),
     ],
 )
 def test_bad_parameters_end_with_status_2_and_the_remedy(options: tuple[str, ...], remedy: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from qanat.ground.errors import ConfigurationError
 from qanat.physics.system_record import QKDSystem
 from qanat.physics.systems import system_named
+from qanat.postprocessing.reconciliation.port import MethodName
 from qanat.protocols.prediction import expected_rate
 from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, amplification_bits
 from qanat.quantum_layer.nature import CHUNK_S
@@ -22,12 +23,16 @@ MOST_SECONDS: Final = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class LinkTask:
-    """What to run. disturbance: odds that somebody on the line flips a photon. Raises ConfigurationError."""
+    """What to run. Raises ConfigurationError.
+
+    disturbance: odds that somebody on the line flips a photon. reconciliation: the method of error correction.
+    """
 
     system: str
     loss_db: float
     seconds: float
     disturbance: float = 0.0
+    reconciliation: MethodName = "cascade"
 
     def __post_init__(self) -> None:
         system_named(self.system)
@@ -43,6 +48,10 @@ class LinkTask:
         if not 0 <= self.disturbance <= 0.5:
             raise ConfigurationError(
                 f"a disturbance of {self.disturbance:g} is none", remedy="give the odds of a flip, 0 to 0.5"
+            )
+        if self.reconciliation not in (methods := get_args(MethodName)):
+            raise ConfigurationError(
+                f"{self.reconciliation!r} is no method of error correction", remedy=f"there are {', '.join(methods)}"
             )
 
     @property

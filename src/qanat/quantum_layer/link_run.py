@@ -107,7 +107,10 @@ def run_link(
     identical: bool | None = None
     for number in range(plan.num_blocks):
         config = SessionConfig(
-            session_id=OrderId(f"block-{number}"), protocol=protocol_of(system), min_key_bits=plan.block_bits
+            session_id=OrderId(f"block-{number}"),
+            protocol=protocol_of(system),
+            min_key_bits=plan.block_bits,
+            reconciliation=task.reconciliation,
         )
         made = _distil(nature, config, entropy, lambda: on_progress(nature.num_pulses / task.num_pulses))
         if isinstance(made, RunAlarm):

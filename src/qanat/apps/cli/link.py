@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from qanat.apps.cli.presentation import RunView, people_console, show_table
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.randomness import SeededChance
 from qanat.ground.units import format_rate
+from qanat.postprocessing.reconciliation.port import MethodName
 from qanat.quantum_layer.link_plan import LinkTask, plan_blocks
 from qanat.quantum_layer.link_run import LinkFigures, run_link
 from qanat.simulation.entropy import SimulationEntropy
@@ -23,12 +24,25 @@ MOST_SEED = 2**63 - 1
 
 
 def run_link_command(
-    system: str, *, loss_db: float, seconds: float, seed: int, disturbance: float, as_json: bool
+    system: str,
+    *,
+    loss_db: float,
+    seconds: float,
+    seed: int,
+    disturbance: float,
+    as_json: bool,
+    reconciliation: str = "cascade",
 ) -> int:
     """Run a link and print what came of it. Returns 0 when key was made, alike at both ends, without alarm; else 1."""
     if not 0 <= seed <= MOST_SEED:
         raise ConfigurationError(f"{seed} is no seed", remedy=f"give a whole number from 0 to {MOST_SEED}")
-    task = LinkTask(system=system, loss_db=loss_db, seconds=seconds, disturbance=disturbance)
+    task = LinkTask(
+        system=system,
+        loss_db=loss_db,
+        seconds=seconds,
+        disturbance=disturbance,
+        reconciliation=cast("MethodName", reconciliation),
+    )
     chance = SeededChance(seed).child("link")
     started = time.perf_counter()
     with RunView() as view:
@@ -72,7 +86,7 @@ def _print(task: LinkTask, figures: LinkFigures, pulses_per_s: float) -> None:
         ("QBER", _percent(figures.qber)),
         ("QBER, lowest and highest tenth of the time", _spread(figures)),
         ("blocks distilled", f"{figures.num_blocks} x {figures.block_bits:,} bits" if figures.num_blocks else "none"),
-        ("told by error correction", f"{figures.leaked_bits:,} bits"),
+        (f"told by error correction ({task.reconciliation})", f"{figures.leaked_bits:,} bits"),
         ("f_EC", "-" if figures.f_ec is None else f"{figures.f_ec:.3f}"),
         ("secret bits", f"{figures.secret_bits:,}"),
         ("secret rate", format_rate(figures.secret_bits / task.seconds)),

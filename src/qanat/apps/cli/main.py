@@ -224,6 +224,7 @@ def link(
     seconds: Annotated[float, typer.Option(help="How long the light is on, in the link's own time.")],
     seed: Annotated[int, typer.Option(help="Everything that is drawn comes from it: same seed, same result.")] = 1,
     disturbance: Annotated[float, typer.Option(help="Odds that somebody on the line flips a photon.")] = 0.0,
+    reconciliation: Annotated[str, typer.Option(help="How errors are corrected: cascade, winnow or ldpc.")] = "cascade",
     json: JsonOption = False,
 ) -> None:
     """Run one link photon by photon, distil what it gives, and tell both. Its keys are for looking at alone."""
@@ -232,7 +233,13 @@ def link(
         from qanat.apps.cli.link import run_link_command
 
         return run_link_command(
-            system, loss_db=loss_db, seconds=seconds, seed=seed, disturbance=disturbance, as_json=json
+            system,
+            loss_db=loss_db,
+            seconds=seconds,
+            seed=seed,
+            disturbance=disturbance,
+            reconciliation=reconciliation,
+            as_json=json,
         )
 
     _end_with(command)
