@@ -41,7 +41,7 @@ def test_syndromes_are_the_twins(num_split: int) -> None:
 @pytest.mark.parametrize(("qber", "num_split"), [(0.0, 0), (0.02, 0), (0.05, 0), (0.05, 3), (0.3, 5)])
 def test_decoding_takes_the_twins_rounds_and_finds_its_pattern(qber: float, num_split: int) -> None:
     """Belief by belief the arithmetic is the same, so rounds and patterns are, found or not."""
-    num_columns, num_rows, most_rounds = 12, 5, 6
+    num_columns, num_rows, most_rounds = 12, 5, 9
     code = draw_code(num_columns, num_rows)
     starts = code.starts(num_split)
     errors = np.random.default_rng(1).random(64 * num_columns) < qber

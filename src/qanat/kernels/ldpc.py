@@ -34,6 +34,10 @@ ONE_BITS = 127 << 23
 """The bits of the float 1.0."""
 BELIEF_UNIT = 2.0**23
 """One in the exponent of a float."""
+PATIENCE = 4
+LEAST_PROGRESS = 0.95
+"""After PATIENCE rounds there must be fewer wrong checks than this share of those before. A frame that decodes halves
+them in that time; one that has too few checks soon stands still."""
 FLOATS = ir.VectorType(ir.FloatType(), PART)
 INTS = ir.VectorType(ir.IntType(32), PART)
 HALVES = ir.VectorType(ir.IntType(16), PART)
@@ -296,7 +300,8 @@ def decode(
     most_rounds: over all rows. Overwritten: beliefs, float32, shape (num_columns, 128); messages, uint16, shape
     (num_edges, 64), upper halves of floats; scratch, float32, shape (most edges of a row, 64). errors: uint64, shape
     (num_columns,), filled.
-    Returns the rounds it took, or -1 when none was found; ``errors`` is then of no use.
+    Returns the rounds it took, or -1 when none was found, or when the checks that are wrong did not become fewer for
+    PATIENCE rounds; ``errors`` is then of no use.
     """
     beliefs[:] = belief
     messages[:] = np.uint16(0)
@@ -306,6 +311,7 @@ def decode(
     for edge in range(columns.size):
         last_turns[columns[edge]] = turns[edge]
     found = np.empty(checks.size, dtype=np.uint64)
+    wrong_before = np.int64(2**62)
     for number in range(most_rounds):
         for row in range(checks.size):
             first = starts[row]
@@ -320,9 +326,22 @@ def decode(
             )
         _harden(beliefs, last_turns, errors)
         syndrome(errors, starts, columns, turns, found)
-        if (found == checks).all():
+        wrong = _count_differences(found, checks)
+        if wrong == 0:
             return number + 1
+        if number % PATIENCE == PATIENCE - 1:
+            if wrong > LEAST_PROGRESS * wrong_before:
+                return -1
+            wrong_before = wrong
     return -1
+
+
+@njit(cache=True, nogil=True)
+def _count_differences(first, second):  # type: ignore[no-untyped-def]
+    total = np.uint64(0)
+    for i in range(first.size):
+        total += popcount(first[i] ^ second[i])
+    return np.int64(total)
 
 
 @njit(cache=True, nogil=True)

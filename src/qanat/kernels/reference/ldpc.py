@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 LANES = 64
 MOST_BELIEF = np.float32(24)
 ONE_BITS = 127 << 23
+PATIENCE = 4
+LEAST_PROGRESS = 0.95
 
 Edge = tuple[int, int]
 """Column and turn."""
@@ -41,6 +43,7 @@ def decode(
 ) -> tuple[list[int], int]:
     """Return the error pattern with these checks and the rounds it took; -1 rounds when none was found."""
     beliefs: NDArray[np.float32] = np.full(LANES * num_columns, belief, dtype=np.float32)
+    wrong_before = 2**62
     messages: dict[tuple[int, int, int], np.float32] = {}
     for number in range(most_rounds):
         for row, edges in enumerate(rows):
@@ -57,6 +60,11 @@ def decode(
                     messages[row, lane, i] = -size if negative ^ int(np.signbit(other)) else size
                     beliefs[place] = other + messages[row, lane, i]
         errors = [int(value < 0) for value in beliefs]
-        if syndrome(errors, rows) == list(checks):
+        wrong = sum(found != check for found, check in zip(syndrome(errors, rows), checks, strict=True))
+        if wrong == 0:
             return errors, number + 1
+        if number % PATIENCE == PATIENCE - 1:
+            if wrong > LEAST_PROGRESS * wrong_before:
+                return errors, -1
+            wrong_before = wrong
     return errors, -1
