@@ -19,6 +19,7 @@ from qanat.postprocessing.wire import Kind
 from reconciliation_support import METHOD_NAMES, SEED, Run, heard_by_a_spy, noisy_keys
 
 SMALL = FrameShape(3, 2**12)
+TINY = FrameShape(2, 2**12)
 EACH = pytest.mark.parametrize("method", METHOD_NAMES)
 RECONCILING = {Kind.RECONCILE, Kind.PASS, Kind.PARITIES, Kind.QUESTIONS, Kind.ANSWERS}
 
@@ -36,12 +37,11 @@ def test_all_errors_are_corrected_and_counted(method: MethodName, qber: float, n
     assert (run.disclosed.told_bits, run.disclosed.reply_bits) == heard
 
 
-def block_survives(method: MethodName, seed: int) -> bool:
-    """Correct one small key; every third has a burst, and the error rate is known to a quarter only."""
+def block_survives(method: MethodName, seed: int, shape: FrameShape = TINY) -> bool:
+    """Correct one key; every third has a burst, and the error rate is known to a quarter only."""
     draw = np.random.default_rng(seed)
     qber = float(np.exp(draw.uniform(np.log(0.001), np.log(0.08))))
-    shape = FrameShape(2, 2**12)
-    burst_bits = 600 if seed % 3 == 0 else 0
+    burst_bits = int(0.07 * shape.key_bits) if seed % 3 == 0 else 0
     alice, bob = noisy_keys(seed, shape, qber=qber, burst_bits=burst_bits, p_burst=0.2)
     mean = qber + burst_bits / shape.key_bits * max(0.0, 0.2 - qber)
     run = Run(method, alice, bob, shape, mean * draw.uniform(0.8, 1.25))
@@ -61,6 +61,12 @@ def test_keys_agree_in_10_000_blocks(method: MethodName) -> None:
     """At most one block in 10,000 may fail (verification then drops it); more than 6 has odds of 1e-4 at that rate."""
     failures = [seed for seed in range(10_000) if not block_survives(method, seed)]
     assert len(failures) <= 6, failures
+
+
+@pytest.mark.campaign
+@EACH
+def test_keys_agree_in_1_000_blocks_of_full_size(method: MethodName) -> None:
+    assert all(block_survives(method, seed, FrameShape(4, 2**16)) for seed in range(1000))
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
 """Winnow as two parties: block parities, and Hamming syndromes of the blocks whose parities differ.
 
-Source: Buttler et al., Phys. Rev. A 67, 052303 (2003); the method that the system of Nature 589, 214 (2021) ran before
-others were faster. There, a bit of a block is thrown away for each bit told ("privacy maintenance"). Here none is: told
-bits are counted and paid by privacy amplification, as for every method of this room, which takes the same length away
+Source: Buttler et al., Phys. Rev. A 67, 052303 (2003); the Methods of Nature 589, 214 (2021), "Error correction and
+verification", describe it: sums of pieces, the Hamming code where they differ, a permutation, and again until there is
+no error. Two things differ. There, Bob tells the Hamming code; here Alice does and Bob corrects, as in every method of
+this room, which tells as many bits. In the source of 2003 a bit is thrown away for each bit told ("privacy
+maintenance"). Here none is: told bits are counted and paid by privacy amplification, which takes the same length away
 and leaves block sizes free. The syndrome is the extended Hamming code's: all ``2**k`` places of a block are in it.
 
 Bob begins each pass and says with which blocks; its permutation comes from the seed. He plans block sizes by the
