@@ -139,10 +139,10 @@ class AliceSession(Party):
         return [self._tag()]
 
     def _expect_questions(self, answerer: Answerer) -> None:
-        handlers = dict.fromkeys(answerer.expects, self._on_reconciliation)
-        if Kind.CORRECTED in handlers:
-            handlers[Kind.CORRECTED] = self._on_corrected
-        self._expect(handlers)
+        ends = Kind.CORRECTED
+        self._expect(
+            {kind: self._on_corrected if kind == ends else self._on_reconciliation for kind in answerer.expects}
+        )
 
     def _on_reconciliation(self, frame: Frame) -> list[bytes]:
         assert self._answerer is not None
