@@ -11,10 +11,11 @@ from distillation_support import ArrayLink, Talk, converse, make_parties, small_
 from qanat.ground.bits import count_differences
 from qanat.ground.errors import FrameError, PeerProtocolError, QberTooHigh
 from qanat.ground.framing import decode_frame, encode_frame
+from qanat.kernels.reference import winnow as plain_winnow
 from qanat.postprocessing.reconciliation.ldpc import choose_num_rows, num_split
 from qanat.postprocessing.reconciliation.methods import METHODS
 from qanat.postprocessing.reconciliation.port import Disclosed, FrameShape, Message, MethodName
-from qanat.postprocessing.reconciliation.winnow import plan_blocks
+from qanat.postprocessing.reconciliation.winnow import error_rate_after, plan_blocks
 from qanat.postprocessing.wire import Kind
 from reconciliation_support import METHOD_NAMES, SEED, Run, heard_by_a_spy, noisy_keys
 
@@ -145,6 +146,33 @@ def test_altered_messages_are_refused_or_lead_to_an_end(method: MethodName, deed
         assert num_refused >= len(untouched.said) - 1
 
 
+def random_message(draw: np.random.Generator) -> Message:
+    names = draw.choice(["log_k1", "log_k2", "log_k3", "pass", "half", "log_block", "method", "rows", "level"], 3)
+    values = (0, 1, 5, -1, 2**70, "ldpc", "winnow", None, 0.5, [1])
+    header = {str(name): values[draw.integers(len(values))] for name in names[: draw.integers(4)]}
+    kind = Kind(int(draw.choice([*RECONCILING])))
+    return Message(kind, header, draw.bytes(int(draw.choice([0, 1, 4, 12, 32, 384, 2000]))))  # type: ignore[arg-type]
+
+
+@EACH
+def test_nonsense_is_refused_by_both_sides_at_every_stage(method: MethodName) -> None:
+    alice, bob = noisy_keys(7, SMALL, qber=0.02)
+    draw = np.random.default_rng(1)
+    for stage in range(4):
+        for _ in range(100):
+            answerer = METHODS[method].answerer(alice, SMALL)
+            corrector = METHODS[method].corrector(bob, SMALL, qber=0.02, seed=SEED)
+            questions, answers = list(corrector.start()), []
+            for _ in range(stage):
+                answers = [answer for question in questions for answer in answerer.receive(question)]
+                questions = [question for answer in answers for question in corrector.receive(answer)]
+            for party in (answerer, corrector):
+                message = random_message(draw)
+                if message.kind in party.expects:
+                    with pytest.raises((FrameError, PeerProtocolError)):
+                        party.receive(message)
+
+
 def talk_of(method: MethodName, *, qber: float = 0.01, charges_replies: bool = False, seed: int = 1) -> Talk:
     config = small_config(frame_bits=2**12, reconciliation=method, charges_replies=charges_replies)
     return converse(*make_parties(config, ArrayLink(seed=seed, qber=qber), seed=seed))
@@ -224,6 +252,19 @@ def test_two_parties_with_different_methods_part_at_once() -> None:
 def test_impossible_methods_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must be"):
         small_config(**wrong)
+
+
+@pytest.mark.parametrize(("error_rate", "log_block"), [(0.01, 5), (0.05, 3), (0.05, 5), (0.002, 7), (0.03, 6)])
+def test_a_pass_of_winnow_leaves_the_errors_that_the_plan_expects(error_rate: float, log_block: int) -> None:
+    """The twin on 2^17 bits, within 5 sigma of errors that come and go by twos (one false alarm in a million)."""
+    size = 2**17
+    errors = (np.random.default_rng(1).random(size) < error_rate).astype(int).tolist()
+    blocks = np.array(errors).reshape(-1, 1 << log_block)
+    told = (1 + log_block * (blocks.sum(axis=1) % 2).mean()) / (1 << log_block)
+    plain_winnow.correct([0] * size, errors, range(size), log_block=log_block)
+    expected, expected_told = error_rate_after(error_rate, log_block)
+    assert abs(sum(errors) - expected * size) < 5 * (4 * expected * size) ** 0.5
+    assert told == pytest.approx(expected_told, rel=0.03)
 
 
 def test_winnow_plans_blocks_that_grow_and_suit_the_error_rate() -> None:
