@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +67,22 @@ def test_decoding_takes_the_twins_rounds_and_finds_its_pattern(qber: float, num_
     if qber == 0:
         assert rounds == 1
         assert not any(twin_errors)
+
+
+@pytest.mark.slow
+def test_a_processor_without_wide_registers_computes_the_same(tmp_path: Path) -> None:
+    """Compiled for the least x86-64 there is, in a process of its own, the decoder must agree with the twin too."""
+    name = "test_decoding_takes_the_twins_rounds_and_finds_its_pattern"
+    settings = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        (sys.executable, "-m", "pytest", "-q", f"{__file__}::{name}"),
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_belief_is_its_own_logarithm_up_to_a_tenth() -> None:
