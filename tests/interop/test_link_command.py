@@ -54,6 +54,14 @@ def test_without_feedback_a_drifting_link_ends_in_an_abort() -> None:
     assert "what to do" in done.stdout
 
 
+def test_every_method_of_error_correction_gives_key_and_tells_more_or_less() -> None:
+    options = ("--system", "metro-40-ii", "--loss-db", "5.8", "--seconds", "8")
+    made = {method: figures(*options, "--reconciliation", method) for method in ("cascade", "ldpc", "winnow")}
+    assert all(told["keys_identical"] is True for told in made.values())
+    assert made["cascade"]["f_ec"] < made["ldpc"]["f_ec"] < made["winnow"]["f_ec"]
+    assert made["cascade"]["secret_bits"] > made["ldpc"]["secret_bits"] > made["winnow"]["secret_bits"]
+
+
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
@@ -64,6 +72,7 @@ def test_without_feedback_a_drifting_link_ends_in_an_abort() -> None:
             ("--system", "metro-40-i", "--loss-db", "5", "--seconds", "1", "--drift", "0.1", "--no-calibration"),
             "let the link be calibrated",
         ),
+        (("--system", "metro-40-i", "--loss-db", "5", "--seconds", "9", "--reconciliation", "crc"), "winnow, ldpc"),
     ],
 )
 def test_bad_parameters_end_with_status_2_and_the_remedy(options: tuple[str, ...], remedy: str) -> None:

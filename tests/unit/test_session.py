@@ -208,7 +208,10 @@ def test_no_secret_bit_is_an_error_at_both_ends() -> None:
 def test_a_frame_that_error_correction_missed_fails_verification(monkeypatch: pytest.MonkeyPatch) -> None:
     link = ArrayLink(seed=1, qber=0.01)
     alice, bob = make_parties(small_config(), link, seed=1)
-    monkeypatch.setattr("qanat.postprocessing.bob.CascadeCorrector.corrected", lambda self: (bytes(1024), bytes(1024)))
+    monkeypatch.setattr(
+        "qanat.postprocessing.reconciliation.cascade.CascadeCorrector.corrected",
+        lambda self: (bytes(1024), bytes(1024)),
+    )
     talk = converse(alice, bob)
     assert talk.keys == {}
     assert {type(fault) for fault in talk.faults.values()} == {VerificationFailed}

@@ -12,11 +12,14 @@ from qanat.ground.keys import BitRange
 class Ledger:
     """Counts over all attempts of one session, both directions.
 
-    ``leaked_bits`` by what told them (``"cascade"``, ``"verification"``); only error correction enters the secret
-    length, verification is paid by ``eps_cor``. ``estimation_bits`` are bits disclosed whole: they leave the key.
+    ``leaked_bits`` by what told them (the method of error correction, as ``"cascade"``, and ``"verification"``); only
+    error correction enters the secret length, verification is paid by ``eps_cor``. ``reply_bits`` bound what Bob's
+    messages of error correction tell beyond Alice's; sessions whose parameters say so charge them too.
+    ``estimation_bits`` are bits disclosed whole: they leave the key.
     """
 
     leaked_bits: Counter[str] = field(default_factory=Counter)
+    reply_bits: int = 0
     estimation_bits: int = 0
     tags_sent: int = 0
     tags_checked: int = 0

@@ -12,16 +12,9 @@ from qanat.ground.identifiers import BlockId
 from qanat.ground.keys import SecretBytes, SpentBits
 from qanat.ground.ports import Entropy
 from qanat.postprocessing.config import SecretLengthProof, SessionConfig
-from qanat.postprocessing.party import Party
-from qanat.postprocessing.reconciliation.cascade import (
-    LARGEST_LOG_BLOCK,
-    NUM_HALVES,
-    NUM_PASSES,
-    SEED_BYTES,
-    CascadeAnswerer,
-    CascadePlan,
-    Questions,
-)
+from qanat.postprocessing.party import Party, as_message
+from qanat.postprocessing.reconciliation.methods import METHODS
+from qanat.postprocessing.reconciliation.port import Answerer
 from qanat.postprocessing.records import PreparationSource, SlotArray
 from qanat.postprocessing.sifting import (
     MAX_CHUNK_SLOTS,
@@ -70,7 +63,7 @@ class AliceSession(Party):
         self._announced: _Announced | None = None
         self._told: Told | None = None
         self._key = self._key_bases = self._seed = b""
-        self._answerer: CascadeAnswerer | None = None
+        self._answerer: Answerer | None = None
         self._length: tuple[DecoyCounts, SecretLength, int] | None = None
 
     def start(self) -> Sequence[bytes]:
@@ -141,42 +134,22 @@ class AliceSession(Party):
         self._check_tag(frame)
         self._check_qber()
         self._key, self._key_bases = self.sifted.packed()
-        self._expect({Kind.RECONCILE: self._on_reconcile})
+        self._answerer = METHODS[self.config.reconciliation].answerer(self._key, self.config.shape)
+        self._expect_questions(self._answerer)
         return [self._tag()]
 
-    def _on_reconcile(self, frame: Frame) -> list[bytes]:
-        highest = min(LARGEST_LOG_BLOCK, self.config.frame_bits.bit_length() - 2)
-        first, second, third = (read_int(frame, f"log_k{i}", low=1, high=highest) for i in (1, 2, 3))
-        if len(frame.body) != SEED_BYTES:
-            raise FrameError(f"the seed of error correction has {SEED_BYTES} bytes")
-        plan = CascadePlan(self.config.num_frames, self.config.frame_bits, (first, second, third), frame.body)
-        self._answerer = CascadeAnswerer(self._key, plan)
+    def _expect_questions(self, answerer: Answerer) -> None:
+        ends = Kind.CORRECTED
         self._expect(
-            {
-                Kind.PASS: self._on_pass,
-                Kind.QUESTIONS: self._on_questions,
-                Kind.CORRECTED: self._on_corrected,
-            }
+            {kind: self._on_corrected if kind == ends else self._on_reconciliation for kind in answerer.expects}
         )
-        return []
 
-    def _on_pass(self, frame: Frame) -> list[bytes]:
+    def _on_reconciliation(self, frame: Frame) -> list[bytes]:
         assert self._answerer is not None
-        parities = self._answerer.block_parities(read_int(frame, "pass", low=0, high=NUM_PASSES - 1))
-        self._count_leak()
-        return [self._frame(Kind.PARITIES, body=parities)]
-
-    def _on_questions(self, frame: Frame) -> list[bytes]:
-        assert self._answerer is not None
-        half = read_int(frame, "half", low=0, high=NUM_HALVES - 1) if frame.header else -1
-        questions = Questions.decode(frame.body, num_frames=self.config.num_frames, half=half)
-        answers = self._answerer.answer(questions)
-        self._count_leak()
-        return [self._frame(Kind.ANSWERS, body=answers)]
-
-    def _count_leak(self) -> None:
-        assert self._answerer is not None
-        self.ledger.leak("cascade", self._answerer.num_parities - self.ledger.leaked_bits["cascade"])
+        answers = self._answerer.receive(as_message(frame))
+        self._count_disclosed(self._answerer.disclosed)
+        self._expect_questions(self._answerer)
+        return [self._frame(answer.kind, answer.header, answer.body) for answer in answers]
 
     def _on_corrected(self, frame: Frame) -> list[bytes]:  # noqa: ARG002 - it says nothing but its kind
         assert self._answerer is not None

@@ -14,14 +14,9 @@ from qanat.ground.identifiers import BlockId
 from qanat.ground.keys import SecretBytes, SpentBits
 from qanat.ground.ports import Entropy
 from qanat.postprocessing.config import SecretLengthProof, SessionConfig
-from qanat.postprocessing.party import Party
-from qanat.postprocessing.reconciliation.cascade import (
-    SEED_BYTES,
-    CascadeCorrector,
-    CascadePlan,
-    Questions,
-    choose_log_blocks,
-)
+from qanat.postprocessing.party import Party, as_message
+from qanat.postprocessing.reconciliation.methods import METHODS
+from qanat.postprocessing.reconciliation.port import SEED_BYTES, Corrector, Message
 from qanat.postprocessing.records import Detections, DetectionSource
 from qanat.postprocessing.sifting import NONCE_BYTES, SiftedMessage, count_ones, cut_detections, encode_slots
 from qanat.postprocessing.verification import hash_key_bytes, num_hash_bits, verification_hash
@@ -49,7 +44,7 @@ class BobSession(Party):
         self._pieces: Iterator[Detections] = iter(())
         self._piece: Detections | None = None
         self._key = self._key_bases = self._errors = b""
-        self._corrector: CascadeCorrector | None = None
+        self._corrector: Corrector | None = None
         self._length: tuple[DecoyCounts, SecretLength, int] | None = None
         self._seed = bytearray()
 
@@ -109,42 +104,27 @@ class BobSession(Party):
         self._check_tag(frame)
         self._check_qber()
         key, self._key_bases = self.sifted.packed()
-        log_blocks = choose_log_blocks(
-            self.sifted.sample_qber, frame_bits=self.config.frame_bits, num_frames=self.config.num_frames
-        )
         seed = self.entropy.public_bytes(SEED_BYTES)
-        plan = CascadePlan(self.config.num_frames, self.config.frame_bits, log_blocks, seed)
-        self._corrector = CascadeCorrector(key, plan)
-        header = {f"log_k{i + 1}": log for i, log in enumerate(log_blocks)}
-        return [self._frame(Kind.RECONCILE, header, seed), *self._next_pass()]
+        method = METHODS[self.config.reconciliation]
+        self._corrector = method.corrector(key, self.config.shape, qber=self.sifted.sample_qber, seed=seed)
+        return self._asked(self._corrector, self._corrector.start())
 
-    def _next_pass(self) -> list[bytes]:
+    def _on_reconciliation(self, frame: Frame) -> list[bytes]:
         assert self._corrector is not None
-        number = self._corrector.begin_pass()
-        if number is not None:
-            self._expect({Kind.PARITIES: self._on_parities})
-            return [self._frame(Kind.PASS, {"pass": number})]
-        self._key, self._errors = self._corrector.corrected()
+        questions = self._corrector.receive(as_message(frame))
+        self._count_disclosed(self._corrector.disclosed)
+        return self._asked(self._corrector, questions)
+
+    def _asked(self, corrector: Corrector, messages: Sequence[Message]) -> list[bytes]:
+        """Return the frames of his questions; the word that he has none when the key is corrected."""
+        frames = [self._frame(message.kind, message.header, message.body) for message in messages]
+        if corrector.expects:
+            self._expect(dict.fromkeys(corrector.expects, self._on_reconciliation))
+            return frames
+        self._count_disclosed(corrector.disclosed)
+        self._key, self._errors = corrector.corrected()
         self._expect({Kind.HASH: self._on_hash})
-        return [self._frame(Kind.CORRECTED)]
-
-    def _on_parities(self, frame: Frame) -> list[bytes]:
-        assert self._corrector is not None
-        return self._ask(self._corrector.hear_parities(frame.body))
-
-    def _on_answers(self, frame: Frame) -> list[bytes]:
-        assert self._corrector is not None
-        return self._ask(self._corrector.hear_answers(frame.body))
-
-    def _ask(self, questions: Questions | None) -> list[bytes]:
-        assert self._corrector is not None
-        self.ledger.leak("cascade", self._corrector.num_parities - self.ledger.leaked_bits["cascade"])
-        if questions is None:
-            return self._next_pass()
-        self._expect({Kind.ANSWERS: self._on_answers})
-        return [
-            self._frame(Kind.QUESTIONS, {"half": questions.half} if questions.half >= 0 else None, questions.encode())
-        ]
+        return [*frames, self._frame(Kind.CORRECTED)]
 
     def _on_hash(self, frame: Frame) -> list[bytes]:
         num_bits = num_hash_bits(self.config.security.eps_cor, key_bytes=len(self._key))
@@ -154,8 +134,9 @@ class BobSession(Party):
             raise FrameError(f"a hash of {num_bits} bits and its key were expected, {len(frame.body)} bytes came")
         self.ledger.leak("verification", num_bits)
         if not hmac.compare_digest(verification_hash(self._key, hash_key, num_bits=num_bits), told):
+            told_bits = self.ledger.leaked_bits[self.config.reconciliation]
             raise VerificationFailed(
-                f"the two keys differ after error correction told {self.ledger.leaked_bits['cascade']} bits",
+                f"the two keys differ after error correction told {told_bits} bits",
                 remedy="the block is dropped; when this recurs, look for who alters the classical channel",
             )
         self._expect({Kind.TAG: self._on_reconcile_tag})

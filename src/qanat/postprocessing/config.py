@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import asdict, dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, get_args
 
 from qanat.ground.constants import QBER_ABORT, SESSION_PAD_BITS
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import BlockId, OrderId
 from qanat.ground.keys import SecretBytes
 from qanat.ground.ledger import Ledger
+from qanat.postprocessing.reconciliation.port import FrameShape, MethodName
 from qanat.protocols.decoy import DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
 
 DIRECTION_PAD_BITS: Final = SESSION_PAD_BITS // 2
@@ -19,6 +20,8 @@ DIRECTION_PAD_BITS: Final = SESSION_PAD_BITS // 2
 
 MIN_LOG_FRAME: Final = 8
 MAX_LOG_FRAME: Final = 16
+MIN_LOG_LDPC_FRAME: Final = 12
+"""In shorter frames a sparse code has too few words to be a good one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class SessionConfig:
     over all of them at once. ``frame_bits``: what error correction treats as one, a power of two. ``qber_abort``: the
     highest error rate of the disclosed signal. ``max_chunk_events``: detections that one message may announce.
     ``max_chunks``: announcements that a session takes before it is given up; enough for half an hour in chunks of 1 ms.
+    ``reconciliation``: the method of error correction. ``charges_replies``: whether the secret length pays for what
+    Bob's messages of error correction tell as well, not for Alice's alone (docs/explanation/reconciliation.md).
     """
 
     session_id: OrderId
@@ -41,6 +46,8 @@ class SessionConfig:
     qber_abort: float = QBER_ABORT
     max_chunk_events: int = 2**22
     max_chunks: int = 2_000_000
+    reconciliation: MethodName = "cascade"
+    charges_replies: bool = False
 
     def __post_init__(self) -> None:
         if self.frame_bits not in {1 << log for log in range(MIN_LOG_FRAME, MAX_LOG_FRAME + 1)}:
@@ -51,6 +58,10 @@ class SessionConfig:
             raise ValueError("min_key_bits must be positive, max_chunk_events from 1 to 2^22")
         if self.max_chunks < 1:
             raise ValueError(f"max_chunks must be positive, got {self.max_chunks}")
+        if self.reconciliation not in get_args(MethodName):
+            raise ValueError(f"reconciliation must be one of {get_args(MethodName)}, got {self.reconciliation!r}")
+        if self.reconciliation == "ldpc" and self.frame_bits < 2**MIN_LOG_LDPC_FRAME:
+            raise ValueError(f"frame_bits must be 2^{MIN_LOG_LDPC_FRAME} or more for ldpc, got {self.frame_bits}")
         if not 0 < self.qber_abort < 0.5:
             raise ValueError(f"qber_abort must lie between 0 and 0.5, got {self.qber_abort}")
 
@@ -63,6 +74,11 @@ class SessionConfig:
     def num_frames(self) -> int:
         """Frames of ``frame_bits`` in the session's key."""
         return self.key_bits // self.frame_bits
+
+    @property
+    def shape(self) -> FrameShape:
+        """The frames of the session's key."""
+        return FrameShape(self.num_frames, self.frame_bits)
 
     def digest(self) -> str:
         """Return the SHA-256 of all parameters, in hex: two parties that differ in one find out at once."""
@@ -88,8 +104,9 @@ class DistilledKey:
 
     ``num_bits``: of the secret, a multiple of 16. ``key_bits``: reconciled bits that went into privacy amplification.
     ``sifted_bits``: signal events with equal bases, disclosed or not; ``qber``: the share of them that differed,
-    exact after error correction. ``f_ec``: bits told by error correction over the Shannon limit of the key's own error
-    rate (None without errors). ``link_slots``: pulses from the first to the last event used. ``eps_cor`` holds
+    exact after error correction. ``leaked_bits``: what the secret length paid for error correction. ``f_ec``: bits that
+    Alice told in it over the Shannon limit of the key's own error rate (None without errors). ``link_slots``: pulses
+    from the first to the last event used. ``eps_cor`` holds
     correctness and authentication together, as ``KeyBlock`` wants it.
     """
 

@@ -34,6 +34,7 @@ from qanat.postprocessing.config import (
     SecretLengthProof,
     SessionConfig,
 )
+from qanat.postprocessing.reconciliation.port import Disclosed, Message
 from qanat.postprocessing.records import SlotArray
 from qanat.postprocessing.sifting import SiftedKey, count_ones
 from qanat.postprocessing.wire import UNAUTHENTICATED, Kind, abort_code, aborted_by_peer, read_text
@@ -44,6 +45,11 @@ Handler: TypeAlias = Callable[[Frame], list[bytes]]
 
 OUTPUT_GRAIN_BITS = 16
 """The secret key is cut to a multiple of this, so that it can be halved into whole bytes."""
+
+
+def as_message(frame: Frame) -> Message:
+    """Return a frame as error correction takes it."""
+    return Message(Kind(frame.kind), frame.header, frame.body)
 
 
 class AnnouncedSlots(Protocol):
@@ -228,10 +234,21 @@ class Party:
                 remedy="check the alignment of the link; when that is well, somebody listens",
             )
 
+    def _count_disclosed(self, disclosed: Disclosed) -> None:
+        """Carry what error correction has disclosed so far into the ledger."""
+        method = self.config.reconciliation
+        self.ledger.leak(method, disclosed.told_bits - self.ledger.leaked_bits[method])
+        self.ledger.reply_bits = disclosed.reply_bits
+
+    def _charged_bits(self) -> int:
+        """Return what the secret length pays for error correction."""
+        told = self.ledger.leaked_bits[self.config.reconciliation]
+        return told + self.ledger.reply_bits * self.config.charges_replies
+
     def _prove(self, key_errors: tuple[int, int], key_bases: bytes) -> tuple[DecoyCounts, SecretLength, int]:
         """Return counts, proof and length of the secret key; raises NoSecretKey when there is none."""
         counts = self.sifted.counts(key_errors=key_errors, diagonal_bits=count_ones(key_bases))
-        leaked = self.ledger.leaked_bits["cascade"]
+        leaked = self._charged_bits()
         length = self.proof(counts, self.config.protocol, self.config.security, leaked_bits=leaked)
         num_bits = length.num_bits // OUTPUT_GRAIN_BITS * OUTPUT_GRAIN_BITS
         if num_bits <= 0:
@@ -248,7 +265,7 @@ class Party:
         security = self.config.security
         key_errors = self._signal_errors(counts) - int(self.sifted.told_errors[:, 0].sum())
         entropy = binary_entropy(key_errors / self.config.key_bits)
-        leaked = self.ledger.leaked_bits["cascade"]
+        told = self.ledger.leaked_bits[self.config.reconciliation]
         sifted_bits = counts.rectilinear.clicks[0] + counts.diagonal.clicks[0]
         self._result = DistilledKey(
             session_id=self.config.session_id,
@@ -258,10 +275,10 @@ class Party:
             counts=counts,
             length=length,
             qber=self._signal_errors(counts) / sifted_bits,
-            f_ec=leaked / (self.config.key_bits * entropy) if entropy else None,
+            f_ec=told / (self.config.key_bits * entropy) if entropy else None,
             key_bits=self.config.key_bits,
             sifted_bits=sifted_bits,
-            leaked_bits=leaked,
+            leaked_bits=self._charged_bits(),
             link_slots=self.link_slots,
             eps_sec=security.eps_sec,
             eps_cor=security.total - security.eps_sec,

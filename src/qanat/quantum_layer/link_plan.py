@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from qanat.ground.errors import ConfigurationError
 from qanat.physics.system_record import QKDSystem
 from qanat.physics.systems import system_named
+from qanat.postprocessing.reconciliation.port import MethodName
 from qanat.protocols.prediction import expected_rate
 from qanat.quantum_layer.device_twin.settings import TwinSettings
 from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, amplification_bits
@@ -29,7 +30,9 @@ MOST_SECONDS: Final = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class LinkTask:
-    """What to run. disturbance: odds that somebody on the line flips a photon. Raises ConfigurationError.
+    """What to run. Raises ConfigurationError.
+
+    disturbance: odds that somebody on the line flips a photon. reconciliation: the method of error correction.
 
     calibrate: whether the link has devices of its own, from the seed, which are calibrated first; else its optical
     error is the record's. Their fibre may drift: on the sphere (rad per root second) and in delay (ps per root second);
@@ -44,6 +47,7 @@ class LinkTask:
     drift_rad_per_sqrt_s: float = 0.0
     delay_drift_ps_per_sqrt_s: float = 0.0
     with_feedback: bool = True
+    reconciliation: MethodName = "cascade"
 
     def __post_init__(self) -> None:
         system_named(self.system)
@@ -59,6 +63,10 @@ class LinkTask:
         if not 0 <= self.disturbance <= 0.5:
             raise ConfigurationError(
                 f"a disturbance of {self.disturbance:g} is none", remedy="give the odds of a flip, 0 to 0.5"
+            )
+        if self.reconciliation not in (methods := get_args(MethodName)):
+            raise ConfigurationError(
+                f"{self.reconciliation!r} is no method of error correction", remedy=f"there are {', '.join(methods)}"
             )
         if self.drifts and not self.calibrate:
             raise ConfigurationError(

@@ -105,6 +105,7 @@ def run_link(
             session_id=OrderId(f"block-{number}"),
             protocol=protocol_of(system_named(task.system)),
             min_key_bits=plan.block_bits,
+            reconciliation=task.reconciliation,
         )
         made = _distil(light, config, entropy, on_light)
         if isinstance(made, RunAlarm):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from qanat.adapters.physical_entropy import EntropySource, PhysicalEntropy
 from qanat.apps.cli.presentation import RunView, people_console, show_table
@@ -23,6 +23,7 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.ports import Chance, Entropy
 from qanat.ground.randomness import SeededChance
 from qanat.ground.units import format_rate
+from qanat.postprocessing.reconciliation.port import MethodName
 from qanat.quantum_layer.link_plan import LinkTask, plan_blocks
 from qanat.quantum_layer.link_run import LinkFigures, run_link
 from qanat.quantum_layer.link_upkeep import OpticsFigures
@@ -51,6 +52,7 @@ def run_link_command(
     entropy_source: EntropySource | None = None,
     optics: OpticsOptions = OpticsOptions(),  # noqa: B008 - a constant
     out: Path | None = None,
+    reconciliation: str = "cascade",
 ) -> int:
     """Run a link and print what came of it. Returns 0 when key was made, alike at both ends, without alarm; else 1.
 
@@ -59,7 +61,14 @@ def run_link_command(
     check_picture_name(out)
     if not 0 <= seed <= MOST_SEED:
         raise ConfigurationError(f"{seed} is no seed", remedy=f"give a whole number from 0 to {MOST_SEED}")
-    task = LinkTask(system=system, loss_db=loss_db, seconds=seconds, disturbance=disturbance, **optics._asdict())
+    task = LinkTask(
+        system=system,
+        loss_db=loss_db,
+        seconds=seconds,
+        disturbance=disturbance,
+        reconciliation=cast("MethodName", reconciliation),
+        **optics._asdict(),
+    )
     chance = SeededChance(seed).child("link")
     started = time.perf_counter()
     with RunView() as view, _entropy(entropy_source, chance) as entropy:
@@ -134,7 +143,7 @@ def _print(task: LinkTask, figures: LinkFigures, pulses_per_s: float) -> None:
         ("QBER", _percent(figures.qber)),
         ("QBER, lowest and highest tenth of the time", _spread(figures)),
         ("blocks distilled", f"{figures.num_blocks} x {figures.block_bits:,} bits" if figures.num_blocks else "none"),
-        ("told by error correction", f"{figures.leaked_bits:,} bits"),
+        (f"told by error correction ({task.reconciliation})", f"{figures.leaked_bits:,} bits"),
         ("f_EC", "-" if figures.f_ec is None else f"{figures.f_ec:.3f}"),
         ("secret bits", f"{figures.secret_bits:,}"),
         ("secret rate", format_rate(figures.secret_bits / task.seconds)),

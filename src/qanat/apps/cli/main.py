@@ -273,6 +273,7 @@ def link(
     out: Annotated[
         Path | None, typer.Option(parser=_named_path, help="Draw error rate and counts into this file, .svg or .png.")
     ] = None,
+    reconciliation: Annotated[str, typer.Option(help="How errors are corrected: cascade, winnow or ldpc.")] = "cascade",
     json: JsonOption = False,
 ) -> None:
     """Calibrate one link, run it photon by photon, distil what it gives. Its keys are for looking at alone."""
@@ -290,6 +291,7 @@ def link(
             as_json=json,
             optics=OpticsOptions(not no_calibration, drift, delay_drift, not no_feedback),
             out=out,
+            reconciliation=reconciliation,
         )
 
     _end_with(command)
