@@ -18,7 +18,7 @@ from qanat.services.file import FileSettings, Progress, ReceivedFile, SentFile, 
 ALICE = SaeId("urn:qanat:test:sae:alice")
 BOB = SaeId("urn:qanat:test:sae:bob")
 EVE = SaeId("urn:qanat:test:sae:eve")
-TIMEOUT_S = 0.05
+TIMEOUT_S = 3.0
 """Of the fake line: nothing there is slow, so silence means that a frame was dropped."""
 
 
