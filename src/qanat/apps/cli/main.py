@@ -13,6 +13,7 @@ import typer
 
 from qanat import __version__
 from qanat.adapters.machine_faults import MachineFault, machine_fault
+from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.ground.errors import (
     ConfigurationError,
@@ -352,6 +353,7 @@ def characterize(
 
 
 add_light_commands(app, _end_with)
+add_distil_commands(app, _end_with)
 
 
 if __name__ == "__main__":
