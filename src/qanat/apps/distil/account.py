@@ -29,7 +29,7 @@ from qanat.ground.errors import ConfigurationError, FrameError, KeyShortage, Pad
 from qanat.ground.framing import decode_frame
 from qanat.ground.identifiers import BlockId, LinkId, NodeId, OrderId, RequestId
 from qanat.ground.keys import PRE_SHARED, BitRange, KeyBlock, PoolId, SecretBytes, Selection, SpentBits, Use
-from qanat.ground.ports import Entropy
+from qanat.ground.ports import Entropy, KeyStore
 
 IN_USE: Final = "one process per party: stop the other one, or give each party its own copy of the key file"
 
@@ -51,7 +51,7 @@ class LinkEnds:
 class LinkAccount:
     """An open account; get one from ``open_account``."""
 
-    def __init__(self, folder: Path, ends: LinkEnds, store: SqliteKeyStore) -> None:
+    def __init__(self, folder: Path, ends: LinkEnds, store: KeyStore) -> None:
         self.ends = ends
         self._folder = folder
         self._store = store
