@@ -28,6 +28,7 @@ class CuttingProxy:
         self._calls: set[asyncio.Task[None]] = set()
         self.num_cuts = 0
         self.num_bytes = 0
+        self._moved = asyncio.Event()
         self.recordings: list[dict[str, bytearray]] = []
         """Per connection: what went "up" to the port and "down" from it."""
 
@@ -54,6 +55,12 @@ class CuttingProxy:
         self.num_cuts += bool(self._writers)
         for writer in self._writers:
             writer.transport.abort()
+
+    async def passed(self, num_bytes: int) -> None:
+        """Return when so many bytes have passed, both directions together."""
+        while self.num_bytes < num_bytes:
+            self._moved.clear()
+            await self._moved.wait()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -82,6 +89,7 @@ class CuttingProxy:
             while data := await reader.read(2**16):
                 record += data
                 self.num_bytes += len(data)
+                self._moved.set()
                 writer.write(data)
                 await writer.drain()
                 if self._cut_after and self.num_bytes >= self._cut_after[0]:

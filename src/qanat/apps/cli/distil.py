@@ -17,7 +17,8 @@ def run_distil(options: PartyOptions, *, as_json: bool) -> int:
     """Run a party and tell what came of it. Returns 0 when secret key was made, else 1."""
 
     def say(text: str) -> None:
-        print(f"{options.role}: {text}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{options.role}: {text}\n")  # in one piece: two parties may share a terminal
+        sys.stderr.flush()
 
     made = distil(options, tell=say, on_port=lambda port: say(f"listening on {options.host}:{port}"))
     if as_json:
