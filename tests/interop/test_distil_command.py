@@ -110,6 +110,15 @@ def keys_of(folder: Path, name: str) -> dict[str, bytes]:
     return keys
 
 
+def pads_of(folder: Path) -> list[list[list[Any]]]:
+    """Return which pads each key file says that its session took."""
+    found = []
+    for path in (folder / "keys").glob("*.npz"):
+        with np.load(path) as file:
+            found.append(json.loads(str(file["header"]))["ledger"]["pads"])
+    return found
+
+
 def assert_same_keys(folder: Path, *, blocks: int) -> None:
     alice, bob = keys_of(folder, "alice"), keys_of(folder, "bob")
     assert alice == bob
@@ -185,29 +194,35 @@ def test_raw_records_of_a_twin_become_proven_keys(tmp_path: Path) -> None:
     assert block["distilled_bits"] > 100_000
 
 
-def test_a_killed_party_loses_its_block_and_nothing_is_used_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+def test_a_killed_party_loses_its_block_and_nothing_is_used_twice(tmp_path: Path, victim: str) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "90000", "--qber", "0.02")
+    options = (*SMALL, "--wait", "30", "--replenish")
 
-    async def main() -> tuple[Ended, Ended]:
-        options = (*SMALL, "--wait", "30", "--replenish")
+    async def main() -> list[Ended]:
         alice, port = await start_alice(folder, *options)
         async with CuttingProxy(port) as proxy:
             bob = await start_bob(folder, proxy.port, *options)
             await bob.read_until("block 1")
             await proxy.passed(45_000)
-            bob.process.send_signal(signal.SIGKILL)
-            await bob.process.wait()
-        again = await start_bob(folder, port, *options)
-        return await alice.end(), await again.end()
+            parties = {"alice": alice, "bob": bob}
+            parties[victim].process.send_signal(signal.SIGKILL)
+            await parties[victim].process.wait()
+            if victim == "alice":
+                parties["alice"], _ = await start_alice(folder, *options, port=port)
+            else:
+                parties["bob"] = await start_bob(folder, proxy.port, *options)
+            return [await party.end() for party in parties.values()]
 
     alice, bob = asyncio.run(main())
     assert (alice.status, bob.status) == (0, 0), alice.log + bob.log
     ours, theirs = keys_of(folder, "alice"), keys_of(folder, "bob")
     assert ours == theirs
     assert 2 <= len(ours) <= 4
-    assert len(alice.said["dropped"]) >= 1
-    slices = [tuple(piece) for block in alice.said["blocks"] for piece in block["ledger"]["pads"]]
+    survivor = bob if victim == "alice" else alice
+    assert len(survivor.said["dropped"]) >= 1
+    slices = [tuple(piece) for pads in pads_of(folder / "alice") for piece in pads]
     assert len(set(slices)) == len(slices)
 
 
@@ -236,6 +251,22 @@ def test_what_does_not_fit_is_refused_by_both(
     assert remedy in alice.log + bob.log
     assert not keys_of(folder, "alice")
     assert not keys_of(folder, "bob")
+
+
+def test_a_peer_with_another_key_is_refused_and_makes_nothing(tmp_path: Path) -> None:
+    folder, stranger = tmp_path / "example", tmp_path / "stranger"
+    for one in (folder, stranger):
+        make_example(one, "--sifted-bits", "40000")
+
+    async def main() -> tuple[Ended, Ended]:
+        alice, port = await start_alice(folder, *SMALL, "--wait", "2")
+        bob = await start_bob(stranger, port, *SMALL, "--wait", "2")
+        return await alice.end(), await bob.end()
+
+    alice, bob = asyncio.run(main())
+    assert (alice.status, bob.status) == (2, 2), alice.log + bob.log
+    assert "error (key management)" in alice.log
+    assert not keys_of(folder, "alice")
 
 
 def refused(*arguments: str) -> str:

@@ -44,7 +44,6 @@ class MemoryAccount(LinkAccount):
 
     def __init__(self, ends: LinkEnds, store: MemoryKeyStore) -> None:
         super().__init__(Path("nowhere"), ends, store)
-        self.told: list[tuple[int, int]] = []
         self._at = 0
 
     def first_slot(self, record: str) -> int:
@@ -210,8 +209,13 @@ class Trial:
         clock: Any = StillClock()
         role: Any = name
         return Setup(
-            *(role, terms, record, "record", self.accounts[name], keys, entropy, clock, "a test"), tell=lambda _: None
+            *(role, terms, record, "record", self.accounts[name], keys, entropy, clock, "a test"), tell=self._note
         )
+
+    def _note(self, text: str) -> None:
+        """Count keys that a new line settled."""
+        self.deeds["kept later"] += "has it too" in text
+        self.deeds["destroyed later"] += "does not have it" in text
 
     def run(self) -> dict[str, QanatError | None]:
         """Let the parties talk over one line after another; returns how the last one ended for each."""
@@ -302,6 +306,7 @@ def test_no_two_different_keys_and_no_pad_twice(given_pads: dict[str, list[bytes
     totals = run_trials(range(300), given_pads)
     # the wire did its worst, and the parties made keys all the same: neither half of the test is empty
     assert min(totals[deed] for deed in ("drop", "repeat", "swap", "flip", "break", "lost line")) > 100
+    assert totals["kept later"] > 0
     assert totals["keys"] > 300
     assert totals["AuthenticationFailed"] > 10
 

@@ -191,7 +191,7 @@ def _reserve_block(ends: LinkEnds, block_id: BlockId, secret: SecretBytes, *, ut
         link_id=ends.link_id,
         local=ends.local,
         peer=ends.peer,
-        origin="device",
+        origin="twin",  # as initial keys: a stock never looks better than it is
         protocol=PRE_SHARED,  # all of it is reserve
         num_bits=secret.num_bits,
         bits=secret,

@@ -35,6 +35,7 @@ from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedB
 ENDS: Final = ("alice", "bob")
 LINK_NAME: Final = "example"
 PADS_OF_BLOCKS: Final = 64
+TWIN: Final = "twin: no photon was sent, and whoever has both files has the keys"
 MAX_SIFTED_BITS: Final = 2**31
 
 
@@ -68,8 +69,8 @@ def make_raw(folder: Path, task: LinkTask, *, seed: int) -> dict[str, ExampleFil
     slots = np.concatenate([part.slots for part in found])
     bases, bits = (np.concatenate([getattr(part, name) for part in found]) for name in ("bases", "bits"))
     paths = _paths(folder, "raw.npz")
-    write_raw_bob(paths["bob"].record, RawDetections(slots, bases, bits, task.num_pulses), protocol)
-    write_raw_alice(paths["alice"].record, _preparations(prepared, slots, task.num_pulses), protocol)
+    write_raw_bob(paths["bob"].record, RawDetections(slots, bases, bits, task.num_pulses), protocol, origin=TWIN)
+    write_raw_alice(paths["alice"].record, _preparations(prepared, slots, task.num_pulses), protocol, origin=TWIN)
     _write_keys(paths)
     return {name: ExampleFiles(one.record, one.key, int(slots.size)) for name, one in paths.items()}
 
@@ -87,8 +88,8 @@ def make_sifted(folder: Path, *, num_bits: int, qber: float, seed: int) -> dict[
     dice = np.random.default_rng(SeededChance(seed).child("errors").seed_words())
     wrong = bits ^ (dice.random(num_bits, dtype=np.float32) < qber)
     paths = _paths(folder, "sifted.npz")
-    write_sifted(paths["alice"].record, SiftedBits(bits, bases))
-    write_sifted(paths["bob"].record, SiftedBits(wrong.astype(np.uint8), bases))
+    write_sifted(paths["alice"].record, SiftedBits(bits, bases), origin=TWIN)
+    write_sifted(paths["bob"].record, SiftedBits(wrong.astype(np.uint8), bases), origin=TWIN)
     _write_keys(paths)
     return {name: ExampleFiles(one.record, one.key, num_bits) for name, one in paths.items()}
 

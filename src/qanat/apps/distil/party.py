@@ -13,7 +13,7 @@ from qanat.adapters.resuming_channel import LineListener, ResumingChannel, dial_
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.distil.account import LinkAccount, open_account
 from qanat.apps.distil.key_files import KeyFolder
-from qanat.apps.distil.record_files import Role, digest_of, read_raw, read_sifted
+from qanat.apps.distil.record_files import Role, digest_of, read_origin, read_raw, read_sifted
 from qanat.apps.distil.run import Made, Setup, run_party
 from qanat.apps.distil.terms import MAX_BLOCK_BITS, MIN_BLOCK_BITS, Terms
 from qanat.ground.errors import ChannelError, ConfigurationError, FrameError
@@ -70,7 +70,8 @@ def distil(options: PartyOptions, *, tell: Callable[[str], None], on_port: Calla
 
 async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: Callable[[int], None]) -> Made:
     record, protocol = _read_record(options)
-    digest = digest_of(options.raw or options.sifted or Path())
+    path = options.raw or options.sifted or Path()
+    digest = digest_of(path)
     entropy = SystemEntropy()
     async with open_account(options.key, options.role, entropy=entropy) as account:
         setup = Setup(
@@ -82,7 +83,7 @@ async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: C
             keys=KeyFolder(options.out),
             entropy=entropy,
             clock=SystemClock(),
-            provenance=f"distilled from the record {(options.raw or options.sifted or Path()).name} by qanat distil",
+            provenance=f"distilled from the record {path.name}; its origin: {read_origin(path)}",
             tell=tell,
         )
         async with _lines(options, on_port) as next_line:

@@ -30,6 +30,7 @@ RAW_BOB: Final = "qanat-raw-bob-1"
 SIFTED: Final = "qanat-sifted-1"
 KEY: Final = "qanat-key-1"
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
+MOST_ORIGIN: Final = 200
 FORMATS_PAGE: Final = "docs/formats/records.md says what the file holds"
 
 
@@ -58,25 +59,34 @@ def read_sifted(path: Path) -> SiftedBits:
         return SiftedBits(*planes)
 
 
-def write_raw_alice(path: Path, record: RawPreparations, protocol: DecoyProtocol) -> None:
+def read_origin(path: Path) -> str:
+    """Return what a record says of where it is from, printable and short; raises ConfigurationError."""
+    with machine_faults_named(path), np.load(path, allow_pickle=False) as archive:
+        said = str(archive["origin"]) if "origin" in archive.files else "not stated"
+    return "".join(c if c.isprintable() else " " for c in said[:MOST_ORIGIN])
+
+
+def write_raw_alice(path: Path, record: RawPreparations, protocol: DecoyProtocol, *, origin: str) -> None:
     """Write Alice's raw record to a new file."""
     slots = {} if record.slots is None else {"slots": record.slots}
     columns = {"bases": record.bases, "bits": record.bits, "intensities": record.intensities, **slots}
-    write_arrays(path, RAW_ALICE, num_slots=record.num_slots, protocol=protocol_text(protocol), **columns)
+    write_arrays(
+        path, RAW_ALICE, num_slots=record.num_slots, protocol=protocol_text(protocol), origin=origin, **columns
+    )
 
 
-def write_raw_bob(path: Path, record: RawDetections, protocol: DecoyProtocol) -> None:
+def write_raw_bob(path: Path, record: RawDetections, protocol: DecoyProtocol, *, origin: str) -> None:
     """Write Bob's raw record to a new file."""
     columns = {"slots": record.slots, "bases": record.bases, "bits": record.bits}
-    write_arrays(path, RAW_BOB, num_slots=record.num_slots, protocol=protocol_text(protocol), **columns)
+    write_arrays(path, RAW_BOB, num_slots=record.num_slots, protocol=protocol_text(protocol), origin=origin, **columns)
 
 
-def write_sifted(path: Path, record: SiftedBits) -> None:
+def write_sifted(path: Path, record: SiftedBits, *, origin: str) -> None:
     """Write a sifted record to a new file."""
     planes = {"bits": np.packbits(record.bits, bitorder="little")}
     if record.bases is not None:
         planes["bases"] = np.packbits(record.bases, bitorder="little")
-    write_arrays(path, SIFTED, num_bits=record.num_slots, **planes)
+    write_arrays(path, SIFTED, num_bits=record.num_slots, origin=origin, **planes)
 
 
 def write_arrays(path: Path, file_format: str, **arrays: Any) -> None:
