@@ -9,9 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+
+LOOPBACK = ("127.0.0.1", 0)
 
 
 class CuttingProxy:
@@ -20,8 +25,9 @@ class CuttingProxy:
     ``cut_after``: numbers of bytes, both directions together; when they have passed, all connections are cut.
     """
 
-    def __init__(self, port: int, *, cut_after: tuple[int, ...] = ()) -> None:
+    def __init__(self, port: int, *, cut_after: tuple[int, ...] = (), listen: tuple[str, int] = LOOPBACK) -> None:
         self._target = port
+        self._listen = listen
         self._cut_after = list(cut_after)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -38,7 +44,7 @@ class CuttingProxy:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def __aenter__(self) -> CuttingProxy:
-        self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._pass, *self._listen)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -67,7 +73,7 @@ class CuttingProxy:
         assert task is not None
         self._calls.add(task)
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            up_reader, up_writer = await asyncio.open_connection(self._listen[0], self._target)
         except OSError:
             writer.transport.abort()
             return
@@ -182,3 +188,26 @@ def hash_bits(num_bytes: int) -> int:
     """Return t for a HASH body of 16 bytes, 128 + t - 1 bits, t bits; 50 is what eps_cor 1e-15 asks."""
     (found,) = [t for t in (50,) if 16 + (128 + t - 1 + 7) // 8 + (t + 7) // 8 == num_bytes]
     return found
+
+
+async def run_proxy(folder: Path, host: str, port: int, target: int, cut_after: tuple[int, ...]) -> None:
+    """Pass, record and cut until the program is told to end; leave the recordings in ``folder``."""
+    is_over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, is_over.set)
+    async with CuttingProxy(target, cut_after=cut_after, listen=(host, port)) as proxy:
+        await is_over.wait()
+    for number, record in enumerate(proxy.recordings):
+        for direction, data in record.items():
+            (folder / f"{number:03d}.{direction}").write_bytes(data)
+    (folder / "cuts").write_text(str(proxy.num_cuts))
+
+
+def recordings_in(folder: Path) -> list[dict[str, bytearray]]:
+    """Return what ``run_proxy`` left."""
+    numbers = sorted({path.stem for path in folder.glob("*.up")})
+    return [{way: bytearray((folder / f"{one}.{way}").read_bytes()) for way in ("up", "down")} for one in numbers]
+
+
+if __name__ == "__main__":
+    _folder, _host, _port, _target, *_cuts = sys.argv[1:]
+    asyncio.run(run_proxy(Path(_folder), _host, int(_port), int(_target), tuple(map(int, _cuts))))

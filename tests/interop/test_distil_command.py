@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import signal
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distil_support import CuttingProxy, leaks_of
+from distil_support import CuttingProxy, leaks_of, recordings_in
 
 QANAT = (sys.executable, "-m", "qanat.apps.cli.main", "distil")
 BLOCK_BITS, FRAME_BITS = 2**14, 2**12
@@ -162,18 +163,6 @@ def test_five_cuts_change_neither_key_nor_ledger(tmp_path: Path) -> None:
     assert_same_keys(folder, blocks=3)
     assert_ledgers_fit(proxy.recordings, alice, bob, frames=4, frame_bits=FRAME_BITS)
     assert "taken up again 5 times" in bob.log
-
-
-@pytest.mark.campaign
-def test_58_megabits_with_five_cuts(tmp_path: Path) -> None:
-    folder = tmp_path / "example"
-    make_example(folder, "--sifted-bits", "58000000", "--qber", "0.01")
-    cuts = (10_000_000, 25_000_000, 50_000_000, 70_000_000, 90_000_000)
-    options = ("--min-entropy", "0.6", "--block-bits", "4194304")
-    alice, bob, proxy = asyncio.run(distil_through(folder, *options, cut_after=cuts, timeout_s=600))
-    assert (alice.status, bob.status, proxy.num_cuts) == (0, 0, 5), alice.log + bob.log
-    assert_same_keys(folder, blocks=12)
-    assert_ledgers_fit(proxy.recordings, alice, bob, frames=64, frame_bits=2**16)
 
 
 def test_raw_records_of_a_twin_become_proven_keys(tmp_path: Path) -> None:
@@ -341,42 +330,79 @@ def shorten_key(path: Path, *, num_bits: int) -> None:
 
 NAMESPACES = """
 set -e
+ip link set lo up
 ip link add qa type veth peer name qb
-unshare -n sleep 300 & other=$!
+unshare -n sleep 900 & other=$!
 until [ "$(readlink /proc/$other/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.02; done
-trap 'kill $other' EXIT
+trap 'kill $other $proxy; wait $proxy' EXIT
 ip link set qb netns $other
 ip addr add 10.99.0.1/24 dev qa; ip link set qa up
 in_other="nsenter -t $other -n"
 $in_other ip addr add 10.99.0.2/24 dev qb; $in_other ip link set qb up
+$PROXY & proxy=$!
 "$@" alice --listen 10.99.0.1:7000 $ALICE & alice=$!
-$in_other "$@" bob --connect 10.99.0.1:7000 $BOB
+$in_other "$@" bob --connect 10.99.0.1:7001 $BOB
 wait $alice
 """
+NAMESPACE_PROBE = "ip link add qa type veth peer name qb && unshare -n true && command -v nsenter"
 
 
-def test_two_network_namespaces(tmp_path: Path) -> None:
-    probe = "ip link add qa type veth peer name qb && unshare -n true && command -v nsenter"
+def distil_in_namespaces(folder: Path, *options: str, cut_after: tuple[int, ...], timeout_s: float) -> Path:
+    """Let both parties distil, each in a network of its own, by a proxy that cuts; returns where the recordings are."""
     try:
-        can = subprocess.run(["unshare", "-Urn", "sh", "-c", probe], capture_output=True, check=False).returncode == 0
+        probe = ["unshare", "-Urn", "sh", "-c", NAMESPACE_PROBE]
+        can = subprocess.run(probe, capture_output=True, check=False).returncode == 0
     except OSError:
         can = False
     if not can:
         pytest.skip("NOT TESTED: this machine makes no network namespaces for this user (unshare, ip, nsenter)")
-    folder = tmp_path / "example"
-    make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")
-    options = " ".join((*SMALL, "--wait", "30"))
-    roles = {name.upper(): " ".join(files_of(folder, name)) + " " + options for name in ("alice", "bob")}
+    recordings = folder / "recordings"
+    recordings.mkdir()
+    program = Path(__file__).parents[1] / "distil_support.py"
+    proxy = (sys.executable, program, recordings, "10.99.0.1", 7001, 7000, *cut_after)
+    roles = {name.upper(): " ".join((*files_of(folder, name), *options)) for name in ("alice", "bob")}
     done = subprocess.run(
         ["unshare", "-Urn", "bash", "-c", NAMESPACES, "bash", *QANAT],
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path), **roles},
+        env={**os.environ, **roles, "PROXY": " ".join(map(str, proxy))},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout_s,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert (recordings / "cuts").read_text() == str(len(cut_after)), done.stderr
+    return recordings
+
+
+def assert_headers_fit(folder: Path, recordings: Path, *, frames: int, frame_bits: int) -> None:
+    """Hold the ledgers in Alice's key files against the recording."""
+    leaks = leaks_of(recordings_in(recordings), num_frames=frames, frame_bits=frame_bits)
+    paths = sorted((folder / "alice" / "keys").glob("*.npz"))
+    for path, leak in zip(paths, leaks, strict=True):
+        with np.load(path) as file:
+            ledger = json.loads(str(file["header"]))["ledger"]
+        assert ledger["leaked_bits"] == {"cascade": leak.cascade, "verification": leak.verification}
+        assert ledger["estimation_bits"] == leak.estimation
+
+
+def test_two_network_namespaces_and_five_cuts(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")
+    cuts = (2_000, 30_000, 60_000, 90_000, 140_000)
+    recordings = distil_in_namespaces(folder, *SMALL, "--wait", "30", cut_after=cuts, timeout_s=120)
     assert_same_keys(folder, blocks=3)
+    assert_headers_fit(folder, recordings, frames=4, frame_bits=FRAME_BITS)
+
+
+@pytest.mark.campaign
+def test_58_megabits_between_two_network_namespaces_with_five_cuts(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "58000000", "--qber", "0.01")
+    cuts = (10_000_000, 25_000_000, 50_000_000, 70_000_000, 90_000_000)
+    options = ("--min-entropy", "0.6", "--block-bits", "4194304", "--wait", "60")
+    recordings = distil_in_namespaces(folder, *options, cut_after=cuts, timeout_s=500)
+    assert_same_keys(folder, blocks=12)
+    assert_headers_fit(folder, recordings, frames=64, frame_bits=2**16)
 
 
 def test_alice_bob_and_nature_share_no_file_memory_or_seed(tmp_path: Path) -> None:

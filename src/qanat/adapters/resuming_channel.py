@@ -29,7 +29,7 @@ from qanat.ground.numbered import (
 GREETING_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 RETRY_PAUSE_S = 0.2
-FLUSH_TIMEOUT_S = 10.0
+FLUSH_TIMEOUT_S = 5.0
 """How long closing waits until the peer has taken all that was sent."""
 
 FOREVER_S = 1e9

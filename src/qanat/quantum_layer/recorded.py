@@ -24,7 +24,7 @@ from qanat.postprocessing.records import ByteArray, Detections, Preparations, Sl
 from qanat.protocols.decoy import DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
 from qanat.protocols.finite_key import correctness_cost_bits
 
-CHUNK_EVENTS: Final = 2**20
+CHUNK_EVENTS: Final = 2**22
 """Events in one chunk unless the caller says otherwise."""
 MAX_RECORD_SLOTS: Final = 2**62
 MAX_SLOTS_OF_CHUNK: Final = 2**40 - 1

@@ -16,7 +16,7 @@ from qanat.apps.distil.key_files import KeyFolder
 from qanat.apps.distil.record_files import Role, digest_of, read_origin, read_raw, read_sifted
 from qanat.apps.distil.run import Made, Setup, run_party
 from qanat.apps.distil.terms import MAX_BLOCK_BITS, MIN_BLOCK_BITS, Terms
-from qanat.ground.errors import ChannelError, ConfigurationError, FrameError
+from qanat.ground.errors import ChannelError, ConfigurationError
 from qanat.physics.systems import system_named
 from qanat.protocols.decoy import DecoyProtocol, SecurityParameters
 from qanat.protocols.prediction import protocol_of
@@ -96,8 +96,6 @@ async def _run_lines(setup: Setup, next_line: Callable[[], AsyncIterator[Resumin
     async for channel in next_line():
         try:
             await run_party(setup, channel)
-        except FrameError:
-            raise
         except ChannelError as fault:
             made = len(setup.made.blocks)
             lost, made_before = (1, made) if made > made_before else (lost + 1, made)

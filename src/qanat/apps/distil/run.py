@@ -16,6 +16,7 @@ from qanat.apps.distil.key_files import KeyFolder, description
 from qanat.apps.distil.record_files import Role
 from qanat.apps.distil.terms import Terms, Word, said_ids, said_number, said_range, said_text
 from qanat.ground.errors import (
+    ChannelClosed,
     ChannelError,
     FrameError,
     KeyManagementError,
@@ -111,18 +112,33 @@ class _Talk:
         await self.channel.send(encode_frame(word, header))
 
     async def hear(self, *words: Word) -> Frame:
-        frame = decode_frame(await self.channel.receive(timeout_s=PATIENCE_S))
+        """Return the next frame, which must be one of these words; raises ChannelError."""
+        frame = await self._next()
         if frame.kind not in words:
-            raise FrameError(f"a frame of kind {frame.kind} came out of turn in a run")
+            raise _no_word(f"a frame of kind {frame.kind} came out of turn")
         return frame
 
     async def hear_outcome(self) -> Frame:
-        while True:
-            frame = decode_frame(await self.channel.receive(timeout_s=PATIENCE_S))
-            if frame.kind == Word.OUTCOME:
-                return frame
+        """Return how the other party fared; what is left of the session is passed over."""
+        while (frame := await self._next()).kind != Word.OUTCOME:
             if frame.kind in set(Word):
-                raise FrameError(f"a frame of kind {frame.kind} came out of turn in a run")
+                raise _no_word(f"a frame of kind {frame.kind} came out of turn")
+        return frame
+
+    async def _next(self) -> Frame:
+        data = await self.channel.receive(timeout_s=PATIENCE_S)
+        try:
+            return decode_frame(data)
+        except FrameError as fault:
+            raise _no_word(fault.message) from None
+
+
+def _no_word(what: str) -> ChannelClosed:
+    """Return the error for a line whose other end does not speak as a party does: it is given up, the run goes on."""
+    return ChannelClosed(
+        f"whoever is at the other end of the line does not speak as the other party would: {what}",
+        remedy="let only the other party's host reach this port",
+    )
 
 
 async def _agree(setup: Setup, talk: _Talk) -> None:
