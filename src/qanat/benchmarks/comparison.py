@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from qanat.apps.machine import machine
 from qanat.benchmarks.distillation import cascade_row
+from qanat.kernels import carryless
 from qanat.kernels.toeplitz import toeplitz_hash
 
 REPEATS: Final = 3
@@ -70,7 +72,7 @@ def page(lines: list[Measured]) -> str:
             "pip installs (`pip install randextract qkdpy`) are measured when they are there.",
             "Rates are of input bits; Cascade's are of both parties' work together. Machines are noisy: read ratios.",
             "",
-            f"Machine: {machine()}. Versions: {', '.join(versions)}.",
+            f"Machine: {_machine()}. Versions: {', '.join(versions)}.",
             "",
             "| work | way | bits | Mbit/s | note |",
             "|---|---|---|---|---|",
@@ -193,6 +195,12 @@ def _best_s(run: Callable[[], object]) -> float:
 
 def _mega(rate: float | None) -> str:
     return "-" if rate is None else f"{rate / 1e6:,.3g}"
+
+
+def _machine() -> str:
+    registers = carryless.widest_registers()
+    multiply = f"{registers}-bit carry-less multiply" if registers else "no carry-less multiply"
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {multiply}"
 
 
 def _version(name: str) -> str:
