@@ -35,6 +35,9 @@ class CuttingProxy:
         self.num_cuts = 0
         self.num_bytes = 0
         self._moved = asyncio.Event()
+        self.hold_after = sys.maxsize
+        """After so many bytes nothing passes until ``release``."""
+        self._released = asyncio.Event()
         self.recordings: list[dict[str, bytearray]] = []
         """Per connection: what went "up" to the port and "down" from it."""
 
@@ -68,6 +71,11 @@ class CuttingProxy:
             self._moved.clear()
             await self._moved.wait()
 
+    def release(self) -> None:
+        """Let bytes pass again."""
+        self.hold_after = sys.maxsize
+        self._released.set()
+
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -96,6 +104,8 @@ class CuttingProxy:
                 record += data
                 self.num_bytes += len(data)
                 self._moved.set()
+                if self.num_bytes >= self.hold_after:
+                    await self._released.wait()
                 writer.write(data)
                 await writer.drain()
                 if self._cut_after and self.num_bytes >= self._cut_after[0]:

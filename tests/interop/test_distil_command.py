@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +112,12 @@ def keys_of(folder: Path, name: str) -> dict[str, bytes]:
     return keys
 
 
-def pads_of(folder: Path) -> list[list[list[Any]]]:
-    """Return which pads each key file says that its session took."""
+def headers_of(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Return what a party's key files say of their keys, in the order of the record."""
     found = []
-    for path in (folder / "keys").glob("*.npz"):
+    for path in sorted((folder / name / "keys").glob("*.npz")):
         with np.load(path) as file:
-            found.append(json.loads(str(file["header"]))["ledger"]["pads"])
+            found.append(json.loads(str(file["header"])))
     return found
 
 
@@ -192,12 +193,14 @@ def test_a_killed_party_loses_its_block_and_nothing_is_used_twice(tmp_path: Path
     async def main() -> list[Ended]:
         alice, port = await start_alice(folder, *options)
         async with CuttingProxy(port) as proxy:
+            proxy.hold_after = 75_000  # about half of the second block
             bob = await start_bob(folder, proxy.port, *options)
             await bob.read_until("block 1")
-            await proxy.passed(45_000)
+            await proxy.passed(proxy.hold_after)
             parties = {"alice": alice, "bob": bob}
             parties[victim].process.send_signal(signal.SIGKILL)
             await parties[victim].process.wait()
+            proxy.release()
             if victim == "alice":
                 parties["alice"], _ = await start_alice(folder, *options, port=port)
             else:
@@ -211,8 +214,12 @@ def test_a_killed_party_loses_its_block_and_nothing_is_used_twice(tmp_path: Path
     assert 2 <= len(ours) <= 4
     survivor = bob if victim == "alice" else alice
     assert len(survivor.said["dropped"]) >= 1
-    slices = [tuple(piece) for pads in pads_of(folder / "alice") for piece in pads]
+    headers = headers_of(folder, "alice")
+    slices = [tuple(piece) for header in headers for piece in header["ledger"]["pads"]]
     assert len(set(slices)) == len(slices)
+    gaps = [after["first_slot"] - before["first_slot"] - before["link_slots"] for before, after in pairwise(headers)]
+    assert min(gaps) >= 0, "a place of the record is in two keys"
+    assert max(gaps) > 2**13, "the lost block's part of the record stays unused"
 
 
 @pytest.mark.parametrize(
@@ -377,10 +384,8 @@ def distil_in_namespaces(folder: Path, *options: str, cut_after: tuple[int, ...]
 def assert_headers_fit(folder: Path, recordings: Path, *, frames: int, frame_bits: int) -> None:
     """Hold the ledgers in Alice's key files against the recording."""
     leaks = leaks_of(recordings_in(recordings), num_frames=frames, frame_bits=frame_bits)
-    paths = sorted((folder / "alice" / "keys").glob("*.npz"))
-    for path, leak in zip(paths, leaks, strict=True):
-        with np.load(path) as file:
-            ledger = json.loads(str(file["header"]))["ledger"]
+    for header, leak in zip(headers_of(folder, "alice"), leaks, strict=True):
+        ledger = header["ledger"]
         assert ledger["leaked_bits"] == {"cascade": leak.cascade, "verification": leak.verification}
         assert ledger["estimation_bits"] == leak.estimation
 
