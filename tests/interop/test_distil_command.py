@@ -24,6 +24,9 @@ import numpy as np
 import pytest
 
 from distil_support import CuttingProxy, leaks_of, recordings_in
+from qanat.adapters.resuming_channel import dial_line
+from qanat.ground.errors import ChannelClosed
+from qanat.ground.framing import encode_frame
 
 QANAT = (sys.executable, "-m", "qanat.apps.cli.main", "distil")
 BLOCK_BITS, FRAME_BITS = 2**14, 2**12
@@ -223,28 +226,30 @@ def test_a_killed_party_loses_its_block_and_nothing_is_used_twice(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("alice_options", "bob_options", "remedy"),
+    ("alice_options", "bob_options", "remedy", "pad_bits"),
     [
-        ((), ("--block-bits", "32768"), "block_bits is"),
-        ((), ("--min-entropy", "0.7"), "min_entropy is"),
-        (("--qber-abort", "0.02"), ("--qber-abort", "0.02"), "check the alignment"),
-        (("--block-bits", "70000"), ("--block-bits", "70000"), "take smaller blocks"),
+        ((), ("--block-bits", "32768"), "block_bits is", "0"),
+        ((), ("--min-entropy", "0.7"), "min_entropy is", "0"),
+        (("--qber-abort", "0.02"), ("--qber-abort", "0.02"), "check the alignment", "1,024"),
+        (("--block-bits", "70000"), ("--block-bits", "70000"), "take smaller blocks", "0"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_both(
-    tmp_path: Path, alice_options: tuple[str, ...], bob_options: tuple[str, ...], remedy: str
+    tmp_path: Path, alice_options: tuple[str, ...], bob_options: tuple[str, ...], remedy: str, pad_bits: str
 ) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "40000", "--qber", "0.03")
 
     async def main() -> tuple[Ended, Ended]:
-        alice, port = await start_alice(folder, *SMALL, *alice_options, "--wait", "2")
-        bob = await start_bob(folder, port, *SMALL, *bob_options, "--wait", "2")
+        alice, port = await start_alice(folder, *SMALL, *alice_options, "--wait", "60")
+        bob = await start_bob(folder, port, *SMALL, *bob_options, "--wait", "60")
         return await alice.end(), await bob.end()
 
     alice, bob = asyncio.run(main())
     assert (alice.status, bob.status) == (2, 2), alice.log + bob.log
     assert remedy in alice.log + bob.log
+    spent = {re.search(r"([0-9,]+) pad bits were spent", one.log)[1] for one in (alice, bob)}
+    assert spent == {pad_bits}, "pads are accounted for, alike at both ends"
     assert not keys_of(folder, "alice")
     assert not keys_of(folder, "bob")
 
@@ -255,14 +260,39 @@ def test_a_peer_with_another_key_is_refused_and_makes_nothing(tmp_path: Path) ->
         make_example(one, "--sifted-bits", "40000")
 
     async def main() -> tuple[Ended, Ended]:
-        alice, port = await start_alice(folder, *SMALL, "--wait", "2")
-        bob = await start_bob(stranger, port, *SMALL, "--wait", "2")
+        alice, port = await start_alice(folder, *SMALL, "--wait", "60")
+        bob = await start_bob(stranger, port, *SMALL, "--wait", "60")
         return await alice.end(), await bob.end()
 
     alice, bob = asyncio.run(main())
     assert (alice.status, bob.status) == (2, 2), alice.log + bob.log
     assert "error (key management)" in alice.log
     assert not keys_of(folder, "alice")
+
+
+def test_strangers_at_the_port_cost_no_pads_and_stop_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "40000")
+
+    async def main() -> tuple[Ended, Ended]:
+        alice, port = await start_alice(folder, *SMALL)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: alice\r\n\r\n")
+        await writer.drain()
+        stranger = await dial_line("127.0.0.1", port, patience_s=30)
+        await stranger.send(encode_frame(0x79, {"first": 0}))
+        with pytest.raises(ChannelClosed):
+            await stranger.receive(timeout_s=30)
+        await stranger.close()
+        writer.close()
+        bob = await start_bob(folder, port, *SMALL)
+        return await alice.end(), await bob.end()
+
+    alice, bob = asyncio.run(main())
+    assert (alice.status, bob.status) == (0, 0), alice.log + bob.log
+    assert "does not speak as the other party would" in alice.log
+    assert_same_keys(folder, blocks=2)
+    assert alice.said["pad_bits_spent"] == bob.said["pad_bits_spent"] == 2 * 1024
 
 
 def refused(*arguments: str) -> str:

@@ -36,6 +36,8 @@ def record(options: PartyOptions, made: Made) -> dict[str, Any]:
         "blocks": made.blocks,
         "dropped": made.dropped,
         "secret_bits": made.secret_bits,
+        "pad_bits_spent": made.pad_bits_spent,
+        "pad_bits_left": made.pad_bits_left,
         "out": str(options.out),
     }
 

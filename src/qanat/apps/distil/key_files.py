@@ -42,11 +42,6 @@ class KeyFolder:
         """Return those of some blocks that are here, kept or unsure."""
         return [one for one in block_ids if self._find(one) or self._find(one, UNSURE)]
 
-    def newest(self, count: int) -> list[str]:
-        """Return the ids of the newest kept blocks."""
-        paths = sorted(path for path in self.folder.glob("key-*.npz") if not path.name.endswith(UNSURE))
-        return [path.stem[-ID_LENGTH:] for path in paths[-count:]]
-
     def write(self, key: DistilledKey, secret: bytes, *, first_slot: int, said: Mapping[str, Any]) -> Path:
         """Write a key, unsure yet: ``secret`` packed, with its ledger, its proof and ``said``."""
         path = self.folder / f"key-{first_slot:020d}-{key.block_id}{UNSURE}"

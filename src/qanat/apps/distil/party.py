@@ -86,8 +86,14 @@ async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: C
             provenance=f"distilled from the record {path.name}; its origin: {read_origin(path)}",
             tell=tell,
         )
-        async with _lines(options, on_port) as next_line:
-            await _run_lines(setup, next_line)
+        spent_before = await account.spent_bits()
+        try:
+            async with _lines(options, on_port) as next_line:
+                await _run_lines(setup, next_line)
+        finally:
+            setup.made.pad_bits_spent = await account.spent_bits() - spent_before
+            setup.made.pad_bits_left = await account.left_bits()
+            tell(f"{setup.made.pad_bits_spent:,} pad bits were spent, {setup.made.pad_bits_left:,} are left")
         return setup.made
 
 

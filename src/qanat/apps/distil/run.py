@@ -58,6 +58,8 @@ class Made:
     blocks: list[dict[str, Any]] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     secret_bits: int = 0
+    pad_bits_spent: int = 0
+    pad_bits_left: int = 0
     dropped_in_a_row: int = 0
 
 
@@ -96,10 +98,18 @@ async def run_party(setup: Setup, channel: ClassicalChannel) -> None:
         while await _alice_round(setup, talk):
             pass
         return
-    while (first := _next_block(setup)) is not None:
-        await _bob_round(setup, talk, first)
+    try:
+        while (first := _next_block(setup)) is not None:
+            await _bob_round(setup, talk, first)
+    except _RecordTooShort as fault:
+        await talk.say(Word.END, {"fault": fault.message, "reason": "the record is too short"})
+        raise
     left = _left(setup)
     await talk.say(Word.END, {"reason": f"{left} events are left, too few for a block"})
+
+
+class _RecordTooShort(QuantumLayerError):
+    """What is left of Bob's record fills no block at all."""
 
 
 class _Talk:
@@ -181,6 +191,8 @@ async def _alice_round(setup: Setup, talk: _Talk) -> bool:
     """Make one block; returns False when the other party has no more."""
     frame = await talk.hear(Word.NEXT, Word.END)
     if frame.kind == Word.END:
+        if fault := said_text(frame, "fault"):
+            raise QuantumLayerError(f"the other party ends the run: {fault}", remedy="look at its messages")
         setup.tell(f"the other party ends the run: {said_text(frame, 'reason')}")
         return False
     first = max(setup.first_slot, said_number(frame, "first"))
@@ -261,7 +273,7 @@ def _next_block(setup: Setup) -> int | None:
     if expected - 5 * math.sqrt(expected) >= setup.terms.key_bits:
         return setup.first_slot
     if not setup.made.blocks and not setup.made.dropped:
-        raise QuantumLayerError(
+        raise _RecordTooShort(
             f"{_left(setup):,} events are left in the record, at most {int(expected):,} bits of key; a block takes"
             f" {setup.terms.key_bits:,}",
             remedy="take smaller blocks with --block-bits at both parties, or record longer",

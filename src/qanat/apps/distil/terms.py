@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from qanat.apps.distil.record_files import Role
 from qanat.ground.errors import ConfigurationError, FrameError, PeerProtocolError
 from qanat.ground.events import Json
 from qanat.ground.framing import Frame, canonical_json
@@ -113,11 +112,6 @@ def grain_of(block_bits: int) -> tuple[int, int]:
         return 2**16, WHOLE_BLOCK_BITS
     frame_bits = 1 << max(8, block_bits.bit_length() - 3)
     return frame_bits, frame_bits
-
-
-def other(role: Role) -> Role:
-    """Return the other party's role."""
-    return "bob" if role == "alice" else "alice"
 
 
 def said_text(frame: Frame, name: str) -> str:
