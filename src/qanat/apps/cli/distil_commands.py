@@ -8,18 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qanat.apps.cli.paths import named_path
+
 if TYPE_CHECKING:
     from qanat.apps.cli.light_commands import EndWith
     from qanat.apps.distil.record_files import Role
 
 
-RawOption = Annotated[Path | None, typer.Option("--raw", help="This party's raw record (.npz).")]
-SiftedOption = Annotated[Path | None, typer.Option("--sifted", help="In its place: sifted bits that were recorded.")]
+RawOption = Annotated[Path | None, typer.Option("--raw", parser=named_path, help="This party's raw record (.npz).")]
+SiftedOption = Annotated[
+    Path | None, typer.Option("--sifted", parser=named_path, help="In its place: sifted bits that were recorded.")
+]
 KeyOption = Annotated[
     Path,
-    typer.Option("--key", help="This party's copy of the link's initial key; taken into KEY.account, then removed."),
+    typer.Option(
+        "--key",
+        parser=named_path,
+        help="This party's copy of the link's initial key; taken into KEY.account, then removed.",
+    ),
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="Folder of the secret key files, mode 0600.")]
+OutOption = Annotated[Path, typer.Option("--out", parser=named_path, help="Folder of the secret key files, mode 0600.")]
 BlockOption = Annotated[
     int, typer.Option("--block-bits", help="Bits that are corrected, verified and amplified together.")
 ]
@@ -137,7 +145,7 @@ def _party(role: Role, address: str, *, least_port: int, options: dict[str, Any]
 def _add_make_example(app: typer.Typer, end_with: EndWith) -> None:
     @app.command("make-example")
     def make_example(
-        folder: Annotated[Path, typer.Argument(help="A new folder.")],
+        folder: Annotated[Path, typer.Argument(parser=named_path, help="A new folder.")],
         system: Annotated[str, typer.Option(help="The QKD system of the twin.")] = "backbone-625",
         loss_db: Annotated[float, typer.Option(help="Loss of the link, dB.")] = 16.0,
         seconds: Annotated[float, typer.Option(help="How long the light is on.")] = 20.0,

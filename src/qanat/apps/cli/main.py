@@ -15,6 +15,7 @@ from qanat import __version__
 from qanat.adapters.machine_faults import MachineFault, machine_fault
 from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.light_commands import add_light_commands
+from qanat.apps.cli.paths import named_path as _named_path
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
@@ -40,13 +41,6 @@ detector_app = typer.Typer(help="Look at single-photon detectors.", no_args_is_h
 app.add_typer(detector_app, name="detector")
 
 NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")]
-
-
-def _named_path(text: str) -> Path:
-    """Return the path in an option; an empty one, as an unset variable leaves it, is not the current folder."""
-    if not text:
-        raise typer.BadParameter("the name is empty; name a file or folder, '.' for the current folder")
-    return Path(text)
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
