@@ -13,7 +13,9 @@ import typer
 
 from qanat import __version__
 from qanat.adapters.machine_faults import MachineFault, machine_fault
+from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.light_commands import add_light_commands
+from qanat.apps.cli.paths import named_path
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
@@ -44,17 +46,10 @@ app.add_typer(detector_app, name="detector")
 NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")]
 
 
-def _named_path(text: str) -> Path:
-    """Return the path in an option; an empty one, as an unset variable leaves it, is not the current folder."""
-    if not text:
-        raise typer.BadParameter("the name is empty; name a file or folder, '.' for the current folder")
-    return Path(text)
-
-
 EntropyOption = Annotated[
     Path | None,
     typer.Option(
-        parser=_named_path,
+        parser=named_path,
         metavar="PATH",
         help="A physical generator that the links' devices draw from: a device, a FIFO or a file of raw samples of one "
         "byte. One that fails a health test stops the links. Else: the operating system's (`link`: the seed).",
@@ -148,9 +143,9 @@ def main(
 def demo(
     network: NetworkArgument = DEFAULT_NETWORK,
     file: Annotated[
-        Path | None, typer.Option(parser=_named_path, help="The file to send (default: 10 MB made for the run).")
+        Path | None, typer.Option(parser=named_path, help="The file to send (default: 10 MB made for the run).")
     ] = None,
-    out: Annotated[Path, typer.Option(parser=_named_path, help="Folder of the report.")] = Path("qanat-report"),
+    out: Annotated[Path, typer.Option(parser=named_path, help="Folder of the report.")] = Path("qanat-report"),
     entropy: EntropyOption = None,
     min_entropy: MinEntropyOption = None,
     json: JsonOption = False,
@@ -172,7 +167,7 @@ def up(
     data: Annotated[
         Path | None,
         typer.Option(
-            parser=_named_path, help="Folder of stores and certificates; by default qanat/NETWORK in the XDG data home."
+            parser=named_path, help="Folder of stores and certificates; by default qanat/NETWORK in the XDG data home."
         ),
     ] = None,
     port: Annotated[
@@ -200,7 +195,7 @@ def up(
 def node(
     network: NetworkArgument,
     site: Annotated[str, typer.Argument(help="The site to run; `qanat up` must run with --apart SITE.")],
-    data: Annotated[Path | None, typer.Option(parser=_named_path, help="The data folder of `qanat up`.")] = None,
+    data: Annotated[Path | None, typer.Option(parser=named_path, help="The data folder of `qanat up`.")] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Port of the door, if the site has applications; 0: any free port.")
     ] = 0,
@@ -221,7 +216,7 @@ def node(
 def pki(
     network: NetworkArgument,
     out: Annotated[
-        Path, typer.Option(parser=_named_path, help="Folder to write to; one that has a PKI gets what is missing.")
+        Path, typer.Option(parser=named_path, help="Folder to write to; one that has a PKI gets what is missing.")
     ],
     reserve_days: Annotated[float, typer.Option(min=0.1, help="Days of authentication tags per link.")] = 10.0,
     json: JsonOption = False,
@@ -239,7 +234,7 @@ def pki(
 @app.command()
 def doctor(
     data: Annotated[
-        Path | None, typer.Option(parser=_named_path, help="Data folder of a running network, to ask its doors.")
+        Path | None, typer.Option(parser=named_path, help="Data folder of a running network, to ask its doors.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -271,7 +266,7 @@ def link(
     delay_drift: Annotated[float, typer.Option(help="Drift of the arrival times, ps per root second.")] = 0.0,
     no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Let the link drift after calibration.")] = False,
     out: Annotated[
-        Path | None, typer.Option(parser=_named_path, help="Draw error rate and counts into this file, .svg or .png.")
+        Path | None, typer.Option(parser=named_path, help="Draw error rate and counts into this file, .svg or .png.")
     ] = None,
     reconciliation: Annotated[str, typer.Option(help="How errors are corrected: cascade, winnow or ldpc.")] = "cascade",
     json: JsonOption = False,
@@ -353,7 +348,7 @@ def check(
 def show(
     network: NetworkArgument,
     out: Annotated[
-        Path | None, typer.Option(parser=_named_path, help="Draw the map into this file, .svg or .png.")
+        Path | None, typer.Option(parser=named_path, help="Draw the map into this file, .svg or .png.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -381,7 +376,7 @@ def calibrate(
     no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Let the link drift after calibration.")] = False,
     fault: Annotated[list[str] | None, typer.Option(help="Give the twin a fault, to see what is said of it.")] = None,
     out: Annotated[
-        Path | None, typer.Option(parser=_named_path, help="Draw the pictures into this file, .svg or .png.")
+        Path | None, typer.Option(parser=named_path, help="Draw the pictures into this file, .svg or .png.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -414,6 +409,7 @@ def characterize(
 
 
 add_light_commands(app, _end_with)
+add_distil_commands(app, _end_with)
 
 
 if __name__ == "__main__":

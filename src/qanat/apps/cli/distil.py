@@ -1,0 +1,67 @@
+"""``qanat distil``: what its commands print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from qanat.apps.distil.example import ExampleFiles, make_raw, make_sifted
+from qanat.apps.distil.party import PartyOptions, distil
+from qanat.apps.distil.run import Made
+from qanat.quantum_layer.link_plan import LinkTask
+
+
+def run_distil(options: PartyOptions, *, as_json: bool) -> int:
+    """Run a party and tell what came of it. Returns 0 when secret key was made, else 1."""
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"{options.role}: {text}\n")  # in one piece: two parties may share a terminal
+        sys.stderr.flush()
+
+    made = distil(options, tell=say, on_port=lambda port: say(f"listening on {options.host}:{port}"))
+    if as_json:
+        print(json.dumps(record(options, made), indent=2))
+    else:
+        blocks = f"{len(made.blocks)} block{'s' if len(made.blocks) != 1 else ''}"
+        print(f"{made.secret_bits:,} secret bits from {blocks} in {options.out}")
+    return 0 if made.blocks else 1
+
+
+def record(options: PartyOptions, made: Made) -> dict[str, Any]:
+    """Return what machines are told: everything but the keys."""
+    return {
+        "role": options.role,
+        "blocks": made.blocks,
+        "dropped": made.dropped,
+        "secret_bits": made.secret_bits,
+        "pad_bits_spent": made.pad_bits_spent,
+        "pad_bits_left": made.pad_bits_left,
+        "out": str(options.out),
+    }
+
+
+def run_make_example(
+    folder: Path, *, task: LinkTask | None, sifted_bits: int, qber: float, seed: int, as_json: bool
+) -> int:
+    """Write an example and tell how to distil it. Returns 0."""
+    if task is None:
+        files = make_sifted(folder, num_bits=sifted_bits, qber=qber, seed=seed)
+    else:
+        files = make_raw(folder, task, seed=seed)
+    if as_json:
+        print(json.dumps({name: _told(one) for name, one in files.items()}, indent=2))
+        return 0
+    kind, stated = ("--raw", "") if task else ("--sifted", " --min-entropy 0.5")
+    print(f"{files['bob'].num_events:,} {'detections' if task else 'bits'} in {folder}. Two terminals:")
+    ways = {"alice": "--listen 127.0.0.1:7000", "bob": "--connect 127.0.0.1:7000"}
+    for name, way in ways.items():
+        one = files[name]
+        out = folder / name / "keys"
+        print(f"  qanat distil {name} {way} {kind} {one.record} --key {one.key} --out {out}{stated}")
+    return 0
+
+
+def _told(one: ExampleFiles) -> dict[str, Any]:
+    return {"record": str(one.record), "key": str(one.key), "num_events": one.num_events}

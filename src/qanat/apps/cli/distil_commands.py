@@ -1,0 +1,169 @@
+"""The commands ``qanat distil ...`` with their options; added to the others in ``main``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qanat.apps.cli.paths import named_path
+
+if TYPE_CHECKING:
+    from qanat.apps.cli.light_commands import EndWith
+    from qanat.apps.distil.record_files import Role
+
+
+RawOption = Annotated[Path | None, typer.Option("--raw", parser=named_path, help="This party's raw record (.npz).")]
+SiftedOption = Annotated[
+    Path | None, typer.Option("--sifted", parser=named_path, help="In its place: sifted bits that were recorded.")
+]
+KeyOption = Annotated[
+    Path,
+    typer.Option(
+        "--key",
+        parser=named_path,
+        help="This party's copy of the link's initial key; taken into KEY.account, then removed.",
+    ),
+]
+OutOption = Annotated[Path, typer.Option("--out", parser=named_path, help="Folder of the secret key files, mode 0600.")]
+BlockOption = Annotated[
+    int, typer.Option("--block-bits", help="Bits that are corrected, verified and amplified together.")
+]
+SystemOption = Annotated[
+    str | None, typer.Option("--system", help="The QKD system, where the raw files do not say how light was made.")
+]
+DisclosedOption = Annotated[float, typer.Option("--disclosed", help="Share of the signal told to estimate errors.")]
+EntropyOption = Annotated[
+    float | None,
+    typer.Option("--min-entropy", help="For sifted bits: min-entropy per bit that YOUR proof grants. Not proven here."),
+]
+QberOption = Annotated[float, typer.Option("--qber-abort", help="Highest error rate of the disclosed signal.")]
+EpsOption = Annotated[float, typer.Option("--eps-sec", help="Secrecy: distance of a block's key from an ideal one.")]
+ReplenishOption = Annotated[
+    bool, typer.Option("--replenish", help="Give 2,048 bits of each block back to the account of pads.")
+]
+WaitOption = Annotated[
+    float, typer.Option("--wait", min=0.1, help="Seconds to wait for the other party, at the start and after a break.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
+
+
+def add_distil_commands(app: typer.Typer, end_with: EndWith) -> None:
+    """Add the commands; ``end_with`` runs one and tells its errors."""
+    distil_app = typer.Typer(help="Two parties for real: recorded detections to secret keys.", no_args_is_help=True)
+    app.add_typer(distil_app, name="distil")
+    _add_alice(distil_app, end_with)
+    _add_bob(distil_app, end_with)
+    _add_make_example(distil_app, end_with)
+
+
+def _add_alice(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command()
+    def alice(
+        listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0: any free one, which is printed.")],
+        key: KeyOption,
+        out: OutOption,
+        raw: RawOption = None,
+        sifted: SiftedOption = None,
+        block_bits: BlockOption = 4_000_000,
+        system: SystemOption = None,
+        disclosed: DisclosedOption = 0.1,
+        min_entropy: EntropyOption = None,
+        qber_abort: QberOption = 0.05,
+        eps_sec: EpsOption = 0.999e-9,
+        replenish: ReplenishOption = False,
+        wait: WaitOption = 300.0,
+        json: JsonOption = False,
+    ) -> None:
+        """Be the party that prepared the light: listen for Bob, and make secret keys with him."""
+        options = {
+            "raw": raw,
+            "sifted": sifted,
+            "key": key,
+            "out": out,
+            "block_bits": block_bits,
+            "system": system,
+            "disclosed": disclosed,
+            "min_entropy": min_entropy,
+            "qber_abort": qber_abort,
+            "eps_sec": eps_sec,
+            "replenish": replenish,
+            "wait_s": wait,
+        }
+        end_with(_party("alice", listen, least_port=0, options=options, as_json=json))
+
+
+def _add_bob(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command()
+    def bob(
+        connect: Annotated[str, typer.Option(help="HOST:PORT where Alice listens.")],
+        key: KeyOption,
+        out: OutOption,
+        raw: RawOption = None,
+        sifted: SiftedOption = None,
+        block_bits: BlockOption = 4_000_000,
+        system: SystemOption = None,
+        disclosed: DisclosedOption = 0.1,
+        min_entropy: EntropyOption = None,
+        qber_abort: QberOption = 0.05,
+        eps_sec: EpsOption = 0.999e-9,
+        replenish: ReplenishOption = False,
+        wait: WaitOption = 300.0,
+        json: JsonOption = False,
+    ) -> None:
+        """Be the party that detected the light: call Alice, and make secret keys with her."""
+        options = {
+            "raw": raw,
+            "sifted": sifted,
+            "key": key,
+            "out": out,
+            "block_bits": block_bits,
+            "system": system,
+            "disclosed": disclosed,
+            "min_entropy": min_entropy,
+            "qber_abort": qber_abort,
+            "eps_sec": eps_sec,
+            "replenish": replenish,
+            "wait_s": wait,
+        }
+        end_with(_party("bob", connect, least_port=1, options=options, as_json=json))
+
+
+def _party(role: Role, address: str, *, least_port: int, options: dict[str, Any], as_json: bool) -> Callable[[], int]:
+    def command() -> int:
+        from qanat.apps.cli.distil import run_distil
+        from qanat.apps.distil.party import PartyOptions, parse_address
+
+        host, port = parse_address(address, least_port=least_port)
+        return run_distil(PartyOptions(role, host, port, **options), as_json=as_json)
+
+    return command
+
+
+def _add_make_example(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command("make-example")
+    def make_example(
+        folder: Annotated[Path, typer.Argument(parser=named_path, help="A new folder.")],
+        system: Annotated[str, typer.Option(help="The QKD system of the twin.")] = "backbone-625",
+        loss_db: Annotated[float, typer.Option(help="Loss of the link, dB.")] = 16.0,
+        seconds: Annotated[float, typer.Option(help="How long the light is on.")] = 20.0,
+        disturbance: Annotated[float, typer.Option(help="Odds that somebody on the line flips a photon.")] = 0.0,
+        sifted_bits: Annotated[
+            int, typer.Option(help="Write sifted bits in place of raw records: so many, with errors at --qber.")
+        ] = 0,
+        qber: Annotated[float, typer.Option(help="Error rate of those bits.")] = 0.01,
+        seed: Annotated[int, typer.Option(min=0, help="Fixes what nature draws; never the bits or the keys.")] = 1,
+        json: JsonOption = False,
+    ) -> None:
+        """Write records and keys of both parties, as recorders would have, from a twin at photon level."""
+
+        def command() -> int:
+            from qanat.apps.cli.distil import run_make_example
+            from qanat.quantum_layer.link_plan import LinkTask
+
+            task = None if sifted_bits else LinkTask(system, loss_db, seconds, disturbance)
+            return run_make_example(folder, task=task, sifted_bits=sifted_bits, qber=qber, seed=seed, as_json=json)
+
+        end_with(command)

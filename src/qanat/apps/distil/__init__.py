@@ -1,0 +1,1 @@
+"""Two parties for real: recorded detections in two processes become the same secret key files."""

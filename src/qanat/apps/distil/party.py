@@ -1,0 +1,213 @@
+"""A party's process: files and account opened, a line made, lost and made again, until the record is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from qanat.adapters.resuming_channel import LineListener, ResumingChannel, dial_line
+from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.apps.distil.account import LinkAccount, open_account
+from qanat.apps.distil.key_files import KeyFolder
+from qanat.apps.distil.record_files import Role, digest_of, read_origin, read_raw, read_sifted
+from qanat.apps.distil.run import Made, Setup, run_party
+from qanat.apps.distil.terms import MAX_BLOCK_BITS, MIN_BLOCK_BITS, Terms
+from qanat.ground.errors import ChannelError, ConfigurationError
+from qanat.physics.systems import system_named
+from qanat.protocols.decoy import DecoyProtocol, SecurityParameters
+from qanat.protocols.prediction import protocol_of
+from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits
+
+MOST_LINES_LOST: Final = 8
+"""Lines in a row that may be lost without a block made."""
+REPLENISH_BITS: Final = 2048
+"""What each block gives back to the account with --replenish: two sessions' pads, so that a lost block is paid too."""
+MAX_PORT: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class PartyOptions:
+    """What a party's command was given. Exactly one of ``raw`` and ``sifted`` is there."""
+
+    role: Role
+    host: str
+    port: int
+    raw: Path | None
+    sifted: Path | None
+    key: Path
+    out: Path
+    block_bits: int
+    system: str | None
+    disclosed: float
+    min_entropy: float | None
+    qber_abort: float
+    eps_sec: float
+    replenish: bool
+    wait_s: float
+
+
+def parse_address(text: str, *, least_port: int) -> tuple[str, int]:
+    """Return host and port of HOST:PORT; raises ConfigurationError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not least_port <= int(port) <= MAX_PORT:
+        raise ConfigurationError(
+            f"{text!r} is no address", remedy=f"write HOST:PORT with a port from {least_port} to {MAX_PORT}"
+        )
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def distil(options: PartyOptions, *, tell: Callable[[str], None], on_port: Callable[[int], None]) -> Made:
+    """Run a party until the record is over; returns what was made. Raises what it failed of.
+
+    ``on_port`` hears where Alice listens, before anybody has called.
+    """
+    return asyncio.run(_distil(options, tell, on_port))
+
+
+async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: Callable[[int], None]) -> Made:
+    record, protocol = _read_record(options)
+    path = options.raw or options.sifted or Path()
+    digest = digest_of(path)
+    entropy = SystemEntropy()
+    async with open_account(options.key, options.role, entropy=entropy) as account:
+        setup = Setup(
+            role=options.role,
+            terms=_terms(options, record, protocol, account),
+            record=record,
+            record_digest=digest,
+            account=account,
+            keys=KeyFolder(options.out),
+            entropy=entropy,
+            clock=SystemClock(),
+            provenance=f"distilled from the record {path.name}; its origin: {read_origin(path)}",
+            tell=tell,
+        )
+        spent_before = await account.spent_bits()
+        try:
+            async with _lines(options, on_port) as next_line:
+                await _run_lines(setup, next_line)
+        finally:
+            setup.made.pad_bits_spent = await account.spent_bits() - spent_before
+            setup.made.pad_bits_left = await account.left_bits()
+            tell(f"{setup.made.pad_bits_spent:,} pad bits were spent, {setup.made.pad_bits_left:,} are left")
+        return setup.made
+
+
+async def _run_lines(setup: Setup, next_line: Callable[[], AsyncIterator[ResumingChannel]]) -> None:
+    lost, made_before = 0, 0
+    async for channel in next_line():
+        try:
+            await run_party(setup, channel)
+        except ChannelError as fault:
+            made = len(setup.made.blocks)
+            lost, made_before = (1, made) if made > made_before else (lost + 1, made)
+            setup.made.dropped.append(fault.message)
+            setup.tell(f"the line was lost: {fault.message}")
+            if lost >= MOST_LINES_LOST:
+                raise
+            continue
+        finally:
+            await channel.close()
+        if channel.num_connections > 1:
+            setup.tell(f"the connection broke and was taken up again {channel.num_connections - 1} times")
+        return
+
+
+@asynccontextmanager
+async def _lines(
+    options: PartyOptions, on_port: Callable[[int], None]
+) -> AsyncIterator[Callable[[], AsyncIterator[ResumingChannel]]]:
+    """Yield a function that gives line after line: calls taken by Alice, calls made by Bob."""
+    if options.role == "bob":
+
+        async def dialled() -> AsyncIterator[ResumingChannel]:
+            while True:
+                yield await dial_line(options.host, options.port, patience_s=options.wait_s)
+
+        yield dialled
+        return
+    listener = LineListener(host=options.host, port=options.port, patience_s=options.wait_s)
+    await listener.start()
+    try:
+        on_port(listener.port)
+
+        async def accepted() -> AsyncIterator[ResumingChannel]:
+            while True:
+                yield await listener.accept(timeout_s=options.wait_s)
+
+        yield accepted
+    finally:
+        await listener.stop()
+
+
+def _read_record(
+    options: PartyOptions,
+) -> tuple[RawDetections | RawPreparations | SiftedBits, DecoyProtocol | None]:
+    if (options.raw is None) == (options.sifted is None):
+        raise ConfigurationError("a party has one record", remedy="name a raw record with --raw or bits with --sifted")
+    if options.sifted is not None:
+        return read_sifted(options.sifted), None
+    assert options.raw is not None
+    return read_raw(options.raw, options.role)
+
+
+def _terms(
+    options: PartyOptions,
+    record: RawDetections | RawPreparations | SiftedBits,
+    protocol: DecoyProtocol | None,
+    account: LinkAccount,
+) -> Terms:
+    """Return what the other party must agree to; raises ConfigurationError for options that cannot be."""
+    if not MIN_BLOCK_BITS <= options.block_bits <= MAX_BLOCK_BITS:
+        raise ConfigurationError(
+            f"blocks of {options.block_bits} bits cannot be made",
+            remedy=f"--block-bits from {MIN_BLOCK_BITS} to {MAX_BLOCK_BITS}",
+        )
+    is_sifted = isinstance(record, SiftedBits)
+    _check_entropy(options.min_entropy, is_sifted=is_sifted)
+    light = _light(options, protocol, is_sifted=is_sifted)
+    try:
+        return Terms(
+            link_id=account.ends.link_id,
+            mode="sifted" if is_sifted else "raw",
+            block_bits=options.block_bits,
+            protocol=DecoyProtocol(light.intensities, light.p_intensities, light.p_rectilinear, options.disclosed),
+            security=SecurityParameters(eps_sec=options.eps_sec),
+            qber_abort=options.qber_abort,
+            min_entropy=options.min_entropy,
+            num_bits=record.num_slots if is_sifted else 0,
+            replenish_bits=REPLENISH_BITS if options.replenish else 0,
+        )
+    except ValueError as fault:
+        raise ConfigurationError(f"options that cannot be: {fault}", remedy="see --help for what each means") from None
+
+
+def _check_entropy(min_entropy: float | None, *, is_sifted: bool) -> None:
+    if is_sifted and (min_entropy is None or not 0 < min_entropy <= 1):
+        raise ConfigurationError(
+            "sifted bits alone say nothing of what an eavesdropper knows: no decoy counts, no proof",
+            remedy="state with --min-entropy how many bits of min-entropy your own proof grants per sifted bit (0 to"
+            " 1), or distil the raw record, from which a length is proven",
+        )
+    if not is_sifted and min_entropy is not None:
+        raise ConfigurationError(
+            "--min-entropy is for sifted bits; from a raw record the length is proven", remedy="leave it out"
+        )
+
+
+def _light(options: PartyOptions, protocol: DecoyProtocol | None, *, is_sifted: bool) -> DecoyProtocol:
+    """Return intensities and odds of the light: of the system named, else of the file; of sifted bits, any."""
+    if is_sifted:
+        return DecoyProtocol()
+    if options.system is not None:
+        return protocol_of(system_named(options.system))
+    if protocol is None:
+        raise ConfigurationError(
+            f"{options.raw} does not say how the light was made",
+            remedy="put its intensities into the file, or name the system with --system",
+        )
+    return protocol

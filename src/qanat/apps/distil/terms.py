@@ -1,0 +1,156 @@
+"""What the two parties of a run must agree on, and the words of a run on the line.
+
+    run     = B TERMS  A TERMS  { round }  B END
+    round   = B NEXT  A PADS  B READY  session  B OUTCOME  A OUTCOME
+    instead of A PADS: A END; instead of B READY: B END
+
+These words are not authenticated: they can stop a run, as cutting the line can. What they agree on enters the name of
+each session, which both parties authenticate with everything else.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from qanat.ground.errors import ConfigurationError, FrameError, PeerProtocolError
+from qanat.ground.events import Json
+from qanat.ground.framing import Frame, canonical_json
+from qanat.ground.identifiers import LinkId, OrderId
+from qanat.ground.keys import BitRange
+from qanat.postprocessing.config import SecretLengthProof, SessionConfig
+from qanat.protocols.decoy import DecoyProtocol, SecurityParameters
+from qanat.protocols.finite_key import secret_length
+from qanat.quantum_layer.recorded import StatedEntropy
+
+RUN_VERSION: Final = 1
+WHOLE_BLOCK_BITS: Final = 2**18
+MIN_BLOCK_BITS: Final = 2**11
+MAX_BLOCK_BITS: Final = 10**8
+MOST_TEXT: Final = 400
+"""Characters of a peer's text that are shown."""
+
+
+class Word(enum.IntEnum):
+    """What a frame of a run is."""
+
+    TERMS = 0x78
+    NEXT = 0x79
+    PADS = 0x7A
+    READY = 0x7B
+    OUTCOME = 0x7C
+    END = 0x7D
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a party was started with, as far as both must have the same.
+
+    ``min_entropy``: bits per sifted bit that the user states, None where the proof goes from decoy counts.
+    ``num_bits``: length of a sifted record, 0 for raw ones. ``replenish_bits``: of each block, for the pads to come.
+    """
+
+    link_id: LinkId
+    mode: str
+    block_bits: int
+    protocol: DecoyProtocol
+    security: SecurityParameters
+    qber_abort: float
+    min_entropy: float | None
+    num_bits: int
+    replenish_bits: int
+
+    def to_json(self) -> dict[str, Json]:
+        return {**asdict(self), "version": RUN_VERSION}
+
+    @property
+    def proof(self) -> SecretLengthProof:
+        """How long the key may be."""
+        return secret_length if self.min_entropy is None else StatedEntropy(self.min_entropy)
+
+    def check(self, theirs: Mapping[str, Json]) -> None:
+        """Raise ConfigurationError that names what the other party was started with otherwise."""
+        ours = _flat(self.to_json())
+        said = _flat(theirs)
+        differing = sorted(name for name in ours.keys() | said.keys() if ours.get(name) != said.get(name))
+        if differing:
+            name = differing[0]
+            raise ConfigurationError(
+                f"the other party was started otherwise: {name} is {ours.get(name)!r} here and"
+                f" {str(said.get(name))[:MOST_TEXT]!r} there",
+                remedy="start both parties with the records of one run, the key of one link and the same options",
+            )
+
+    def session(self, *, first_slot: int, pads: BitRange) -> SessionConfig:
+        """Return the parameters of a session: its name is a digest of all that was agreed."""
+        agreed: dict[str, Json] = {"first": first_slot, "pads": list(pads.to_json()), "terms": self.to_json()}
+        name = hashlib.sha256(canonical_json(agreed)).hexdigest()
+        frame_bits, grain = grain_of(self.block_bits)
+        return SessionConfig(
+            OrderId(name),
+            protocol=self.protocol,
+            security=self.security,
+            frame_bits=frame_bits,
+            block_bits=grain,
+            min_key_bits=self.block_bits,
+            qber_abort=self.qber_abort,
+        )
+
+    @property
+    def key_bits(self) -> int:
+        """Undisclosed signal bits of a block."""
+        grain = grain_of(self.block_bits)[1]
+        return -(-self.block_bits // grain) * grain
+
+
+def grain_of(block_bits: int) -> tuple[int, int]:
+    """Return bits of a frame of error correction, and of what a block is a multiple of."""
+    if block_bits >= WHOLE_BLOCK_BITS:
+        return 2**16, WHOLE_BLOCK_BITS
+    frame_bits = 1 << max(8, block_bits.bit_length() - 3)
+    return frame_bits, frame_bits
+
+
+def said_text(frame: Frame, name: str) -> str:
+    """Return a text of a word, cut and printable; empty when there is none. It is hearsay."""
+    value = frame.header.get(name, "")
+    text = value if isinstance(value, str) else ""
+    return "".join(c if c.isprintable() else " " for c in text[:MOST_TEXT])
+
+
+def said_ids(frame: Frame, name: str) -> list[str]:
+    """Return a list of block ids of a word; raises FrameError."""
+    value = frame.header.get(name)
+    if not isinstance(value, list) or len(value) > 64:
+        raise FrameError(f"{name!r} must be a list of at most 64 block ids")
+    return [one for one in value if isinstance(one, str)]
+
+
+def said_number(frame: Frame, name: str) -> int:
+    """Return a number of a word; raises FrameError."""
+    value = frame.header.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2**62:
+        raise FrameError(f"{name!r} must be a number from 0 to 2^62")
+    return value
+
+
+def said_range(frame: Frame) -> BitRange:
+    """Return which pads a word names; raises PeerProtocolError."""
+    try:
+        return BitRange.from_json(frame.header.get("pads"))
+    except ValueError as fault:
+        raise PeerProtocolError(f"the other party named no range of pads: {fault}") from None
+
+
+def _flat(said: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Return nested terms by dotted names; sequences as lists, so that JSON's compare with ours."""
+    flat: dict[str, Any] = {}
+    for name, value in said.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{before}{name}.")
+        else:
+            flat[before + name] = list(value) if isinstance(value, list | tuple) else value
+    return flat

@@ -1,0 +1,354 @@
+"""Files of records and keys, the account of pads on disk, and what a party refuses before it says a word."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from distillation_support import SeededEntropy
+from qanat.apps.distil import party
+from qanat.apps.distil.account import LinkAccount, open_account
+from qanat.apps.distil.example import make_raw, make_sifted
+from qanat.apps.distil.key_files import KeyFolder
+from qanat.apps.distil.party import PartyOptions, parse_address
+from qanat.apps.distil.record_files import (
+    read_raw,
+    read_sifted,
+    write_arrays,
+    write_raw_alice,
+    write_raw_bob,
+    write_sifted,
+)
+from qanat.ground.errors import BlockUnknown, ConfigurationError, PadExhausted, PadReused
+from qanat.ground.identifiers import BlockId
+from qanat.ground.keys import SecretBytes
+from qanat.protocols.decoy import DecoyProtocol
+from qanat.quantum_layer.link_plan import LinkTask
+from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits
+
+FORMATS = Path(__file__).parents[2] / "docs" / "formats" / "records.md"
+FROM = {"origin": "a test"}
+BLOCK = "00000000-0000-4000-8000-000000000001"
+
+
+def column(*values: int) -> np.ndarray:
+    return np.array(values, dtype=np.uint8)
+
+
+def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
+    slots = np.array([3, 9], dtype=np.uint64)
+    light = DecoyProtocol((0.5, 0.1, 0.0), (0.5, 0.25, 0.25), 0.75)
+    write_raw_bob(tmp_path / "b.npz", RawDetections(slots, column(0, 1), column(1, 1), 12), light, **FROM)
+    write_raw_alice(
+        tmp_path / "a.npz", RawPreparations(column(0, 1), column(1, 0), column(0, 2), 12, slots), light, origin="a test"
+    )
+    write_raw_alice(
+        tmp_path / "all.npz", RawPreparations(column(0, 1), column(1, 0), column(0, 2), 2), light, origin="a test"
+    )
+    bob, said = read_raw(tmp_path / "b.npz", "bob")
+    assert isinstance(bob, RawDetections)
+    assert (list(bob.slots), list(bob.bases), list(bob.bits), bob.num_slots) == ([3, 9], [0, 1], [1, 1], 12)
+    assert said == light
+    alice, _ = read_raw(tmp_path / "a.npz", "alice")
+    every, _ = read_raw(tmp_path / "all.npz", "alice")
+    assert isinstance(alice, RawPreparations)
+    assert isinstance(every, RawPreparations)
+    assert (alice.slots is not None, every.slots) == (True, None)
+    assert list(alice.intensities) == [0, 2]
+    assert stat.S_IMODE((tmp_path / "a.npz").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("num_bits", [1, 7, 8, 9, 65])
+def test_sifted_bits_are_packed_lowest_first(tmp_path: Path, num_bits: int) -> None:
+    bits = np.random.default_rng(1).integers(0, 2, num_bits, dtype=np.uint8)
+    write_sifted(tmp_path / "s.npz", SiftedBits(bits, 1 - bits), **FROM)
+    found = read_sifted(tmp_path / "s.npz")
+    assert (found.bits == bits).all()
+    assert found.bases is not None
+    assert (found.bases == 1 - bits).all()
+    with np.load(tmp_path / "s.npz") as file:
+        assert [int(file["bits"][i // 8]) >> i % 8 & 1 for i in range(num_bits)] == list(bits)
+
+
+def test_columns_of_other_whole_number_types_are_taken(tmp_path: Path) -> None:
+    """A recorder that saves int64 slots and bool bits has written a record too."""
+    arrays = {"slots": np.array([3, 9]), "bases": np.array([True, False]), "bits": np.array([0, 1])}
+    write_arrays(tmp_path / "b.npz", "qanat-raw-bob-1", num_slots=10, **arrays)
+    record, light = read_raw(tmp_path / "b.npz", "bob")
+    assert record.bits.dtype == np.uint8
+    assert light is None
+
+
+GOOD: dict[str, Any] = {
+    "num_slots": 10,
+    "slots": np.array([1, 2]),
+    "bases": np.array([0, 1]),
+    "bits": np.array([0, 1]),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"slots": np.array([-1, 2])}, "negative"),
+        ({"slots": np.array([0.5, 2])}, "no column"),
+        ({"slots": np.array([2, 1])}, "do not increase"),
+        ({"bits": np.array([0, 300])}, "numbers above 255"),
+        ({"bits": np.array([0, 2])}, "values above 1"),
+        ({"bits": np.array([0])}, "no column of 2"),
+        ({"bits": None}, "no column"),
+        ({"num_slots": 2.5}, "no whole number"),
+        ({"num_slots": 1}, "reach beyond"),
+        ({"protocol": "{}"}, "protocol is none"),
+        ({"protocol": "{"}, "protocol is none"),
+        (
+            {"protocol": json.dumps({"intensities": [1, 2, 3], "p_intensities": [1, 0, 0], "p_rectilinear": 1})},
+            "protocol is none",
+        ),
+    ],
+)
+def test_a_wrong_record_is_named_with_its_file_and_its_fault(
+    tmp_path: Path, changes: dict[str, Any], fault: str
+) -> None:
+    path = tmp_path / "record.npz"
+    arrays = {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
+    write_arrays(path, "qanat-raw-bob-1", **arrays)
+    with pytest.raises(ConfigurationError, match=fault) as caught:
+        read_raw(path, "bob")
+    assert str(path) in caught.value.message
+    assert caught.value.remedy
+
+
+def test_files_that_are_no_records(tmp_path: Path) -> None:
+    text = tmp_path / "text.npz"
+    text.write_text("slots\n1\n")
+    pickled = tmp_path / "pickled.npz"
+    np.savez(pickled, format=np.array("qanat-sifted-1"), bits=np.array([{}], dtype=object))
+    other = tmp_path / "other.npz"
+    write_arrays(other, "qanat-key-1", secret=column(1))
+    short = tmp_path / "short.npz"
+    write_arrays(short, "qanat-sifted-1", num_bits=9, bits=column(1))
+    none = tmp_path / "none.npz"
+    write_arrays(none, "qanat-sifted-1", num_bits=9)
+    for path in (text, pickled):
+        path.chmod(0o600)
+        with pytest.raises(ConfigurationError, match=r"no \.npz file of plain arrays"):
+            read_sifted(path)
+    for path, fault in ((other, "'qanat-sifted-1' is needed"), (short, "9 packed bits"), (none, "no array 'bits'")):
+        with pytest.raises(ConfigurationError, match=fault):
+            read_sifted(path)
+    short.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="other users"):
+        read_sifted(short)
+    with pytest.raises(ConfigurationError, match="missing"):
+        read_sifted(tmp_path / "missing.npz")
+
+
+def with_account(folder: Path, work: Callable[[LinkAccount], Awaitable[None]], *, role: Any = "alice") -> None:
+    async def main() -> None:
+        async with open_account(folder / role / "link.auth", role, entropy=SeededEntropy(1)) as account:
+            await work(account)
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    make_sifted(tmp_path / "example", num_bits=4096, qber=0.01, seed=1)
+    return tmp_path / "example"
+
+
+def test_pads_are_spent_once_over_all_starts_and_alike_at_both_ends(example: Path) -> None:
+    spent: list[Any] = []
+
+    async def spend(account: LinkAccount) -> None:
+        spent.append(await account.spend("one"))
+
+    for _ in range(3):
+        with_account(example, spend)
+    assert len({one.secret.reveal() for one in spent}) == 3
+
+    async def follow(account: LinkAccount) -> None:
+        for one in reversed(spent):
+            assert (await account.spend_range(one.bits)).secret == one.secret
+            with pytest.raises(PadReused):
+                await account.spend_range(one.bits)
+        assert await account.spent_bits() == 3 * 1024
+
+    with_account(example, follow, role="bob")
+
+
+def test_an_account_that_is_empty_refuses_and_a_share_of_a_block_fills_it(example: Path) -> None:
+    async def work(account: LinkAccount) -> None:
+        while await account.left_bits():
+            await account.spend("all")
+        with pytest.raises(PadExhausted, match="0 pad bits left"):
+            await account.spend("more")
+        share = SecretBytes(bytes(range(256)))
+        await account.add_share(BlockId(BLOCK), share, utc_s=0.0, eps=1e-9)
+        assert await account.left_bits() == 0
+        await account.confirm(BlockId(BLOCK))
+        assert (await account.spend("again")).secret.reveal() == bytes(range(128))
+        await account.void(BlockId(BLOCK))
+        with pytest.raises(BlockUnknown):
+            await account.confirm(BlockId(BLOCK))
+
+    with_account(example, work)
+
+
+def test_progress_is_kept_by_record_over_starts(example: Path) -> None:
+    async def go_on(account: LinkAccount) -> None:
+        account.advance("record", 17)
+
+    async def look(account: LinkAccount) -> None:
+        assert (account.first_slot("record"), account.first_slot("other")) == (17, 0)
+
+    with_account(example, go_on)
+    with_account(example, look)
+
+
+def test_an_account_is_of_one_party_one_link_one_process(example: Path, tmp_path: Path) -> None:
+    async def nothing(account: LinkAccount) -> None:
+        with pytest.raises(ConfigurationError, match="already in use"):
+            async with open_account(example / "alice" / "link.auth", "alice", entropy=SeededEntropy(1)):
+                pass
+
+    with_account(example, nothing)
+    with pytest.raises(ConfigurationError, match="is alice's account"):
+        asyncio.run(_open(example / "alice" / "link.auth", "bob"))
+    with pytest.raises(ConfigurationError, match="no initial key"):
+        asyncio.run(_open(tmp_path / "none.auth", "bob"))
+    damaged = example / "alice" / "link.auth.account" / "progress.json"
+    damaged.write_text("[]")
+    with pytest.raises(ConfigurationError, match="is damaged"):
+        asyncio.run(_open(example / "alice" / "link.auth", "alice"))
+
+
+async def _open(path: Path, role: Any) -> None:
+    async with open_account(path, role, entropy=SeededEntropy(1)):
+        pass
+
+
+def test_an_unsure_key_is_kept_or_destroyed_and_a_strange_id_finds_nothing(tmp_path: Path) -> None:
+    keys = KeyFolder(tmp_path / "keys")
+    for number in (1, 2):
+        name = f"key-{number:020d}-{BLOCK[:-1]}{number}.unsure.npz"
+        write_arrays(keys.folder / name, "qanat-key-1", secret=column(7))
+    one, two = (f"{BLOCK[:-1]}{number}" for number in (1, 2))
+    assert sorted(keys.unsure()) == [one, two]
+    assert keys.kept([one, "?" * 36, "*", BLOCK[:-1] + "9"]) == [one]
+    assert keys.keep(one) == keys.folder / f"key-{1:020d}-{one}.npz"
+    assert keys.keep(one) == keys.folder / f"key-{1:020d}-{one}.npz"
+    keys.destroy(two)
+    keys.destroy(one)
+    assert [path.name for path in keys.folder.iterdir()] == [f"key-{1:020d}-{one}.npz"]
+    assert keys.keep(two) is None
+
+
+def test_addresses() -> None:
+    assert parse_address("10.0.0.1:7000", least_port=1) == ("10.0.0.1", 7000)
+    assert parse_address("[::1]:0", least_port=0) == ("::1", 0)
+    for text in ("7000", ":7000", "host:", "host:x", "host:65536", "host:0"):
+        with pytest.raises(ConfigurationError, match="no address"):
+            parse_address(text, least_port=1)
+
+
+def options_for(example: Path, **changes: Any) -> PartyOptions:
+    own = example / "alice"
+    values: dict[str, Any] = {
+        "role": "alice",
+        "host": "127.0.0.1",
+        "port": 0,
+        "raw": None,
+        "sifted": own / "sifted.npz",
+        "key": own / "link.auth",
+        "out": own / "keys",
+        "block_bits": 4096,
+        "system": None,
+        "disclosed": 0.1,
+        "min_entropy": 0.5,
+        "qber_abort": 0.05,
+        "eps_sec": 1e-9,
+        "replenish": False,
+        "wait_s": 0.1,
+    }
+    return PartyOptions(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"min_entropy": None}, "no decoy counts, no proof"),
+        ({"min_entropy": 1.5}, "no decoy counts, no proof"),
+        ({"sifted": None}, "one record"),
+        ({"raw": Path("x.npz")}, "one record"),
+        ({"sifted": Path("missing.npz")}, "missing.npz"),
+        ({"block_bits": 1000}, "cannot be made"),
+        ({"disclosed": 1.0}, "options that cannot be"),
+        ({"eps_sec": 0.0}, "options that cannot be"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(example: Path, changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(fault)) as caught:
+        party.distil(options_for(example, **changes), tell=lambda _: None, on_port=lambda _: None)
+    assert caught.value.remedy
+
+
+def test_raw_records_need_to_know_their_light(tmp_path: Path) -> None:
+    make_raw(tmp_path / "example", LinkTask("backbone-625", 10.0, 0.01), seed=1)
+    path = tmp_path / "example" / "alice" / "raw.npz"
+    record, light = read_raw(path, "alice")
+    assert light == DecoyProtocol((0.6, 0.2, 0.0), light.p_intensities if light else (0, 0, 0))
+    assert isinstance(record, RawPreparations)
+    assert record.slots is not None
+    bare = tmp_path / "bare.npz"
+    columns = {"bases": record.bases, "bits": record.bits, "intensities": record.intensities, "slots": record.slots}
+    write_arrays(bare, "qanat-raw-alice-1", num_slots=record.num_slots, **columns)
+    raw = options_for(tmp_path / "example", raw=bare, sifted=None, min_entropy=None)
+    with pytest.raises(ConfigurationError, match="does not say how the light was made"):
+        party.distil(raw, tell=lambda _: None, on_port=lambda _: None)
+    stated = options_for(tmp_path / "example", raw=path, sifted=None)
+    with pytest.raises(ConfigurationError, match="is for sifted bits"):
+        party.distil(stated, tell=lambda _: None, on_port=lambda _: None)
+
+
+def test_the_same_seed_gives_the_same_clicks_and_other_bits(tmp_path: Path) -> None:
+    records = []
+    for name in ("one", "two"):
+        make_raw(tmp_path / name, LinkTask("backbone-625", 10.0, 0.01), seed=5)
+        records.append(read_raw(tmp_path / name / "bob" / "raw.npz", "bob")[0])
+    one, two = records
+    assert isinstance(one, RawDetections)
+    assert isinstance(two, RawDetections)
+    assert (one.slots == two.slots).all()
+    assert (one.bits != two.bits).any()
+
+
+def test_the_readers_on_the_format_page_run(tmp_path: Path, example: Path) -> None:
+    """Each Python example of the page, by itself, in a fresh interpreter, on files of the names that it uses."""
+    make_raw(tmp_path / "raw", LinkTask("backbone-625", 10.0, 0.01), seed=1)
+    for source, name in (
+        (tmp_path / "raw/alice/raw.npz", "raw-alice.npz"),
+        (tmp_path / "raw/bob/raw.npz", "raw-bob.npz"),
+        (example / "alice/sifted.npz", "sifted.npz"),
+    ):
+        (tmp_path / name).write_bytes(source.read_bytes())
+        (tmp_path / name).chmod(0o600)
+    header = json.dumps({"proof": "a proof", "eps_sec": 1e-9, "ledger": {}})
+    write_arrays(tmp_path / "key.npz", "qanat-key-1", secret=column(1, 2), num_bits=16, header=header)
+    examples = re.findall(r"```python\n(.*?)```", FORMATS.read_text(encoding="utf-8"), re.S)
+    assert len(examples) >= 3
+    for text in examples:
+        done = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert read_raw(tmp_path / "bob.npz", "bob")[0].num_slots == 12_500_000_000
