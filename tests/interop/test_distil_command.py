@@ -161,7 +161,7 @@ def test_two_processes_make_the_same_keys_and_a_recording_reproduces_the_ledger(
 def test_five_cuts_change_neither_key_nor_ledger(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")
-    cuts = (2_000, 30_000, 60_000, 90_000, 140_000)
+    cuts = (2_000, 20_000, 40_000, 60_000, 80_000)
     alice, bob, proxy = asyncio.run(distil_through(folder, *SMALL, cut_after=cuts))
     assert (alice.status, bob.status, proxy.num_cuts) == (0, 0, 5), alice.log + bob.log
     assert_same_keys(folder, blocks=3)
@@ -423,7 +423,7 @@ def assert_headers_fit(folder: Path, recordings: Path, *, frames: int, frame_bit
 def test_two_network_namespaces_and_five_cuts(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")
-    cuts = (2_000, 30_000, 60_000, 90_000, 140_000)
+    cuts = (2_000, 20_000, 40_000, 60_000, 80_000)
     recordings = distil_in_namespaces(folder, *SMALL, "--wait", "30", cut_after=cuts, timeout_s=120)
     assert_same_keys(folder, blocks=3)
     assert_headers_fit(folder, recordings, frames=4, frame_bits=FRAME_BITS)

@@ -305,7 +305,7 @@ def run_trials(seeds: range, given: dict[str, list[bytes]]) -> Counter[str]:
 def test_no_two_different_keys_and_no_pad_twice(given_pads: dict[str, list[bytes]]) -> None:
     totals = run_trials(range(300), given_pads)
     # the wire did its worst, and the parties made keys all the same: neither half of the test is empty
-    assert min(totals[deed] for deed in ("drop", "repeat", "swap", "flip", "break", "lost line")) > 100
+    assert min(totals[deed] for deed in ("drop", "repeat", "swap", "flip", "break", "lost line")) > 80
     assert totals["kept later"] > 0
     assert totals["keys"] > 300
     assert totals["AuthenticationFailed"] > 10
