@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from qanat.ground.errors import CalibrationFailed, ConfigurationError
+from qanat.physics.detectors import RECTANGULAR_GATED, SINE_GATED, UP_CONVERSION
 from qanat.quantum_layer.calibration.characterization import (
     Characterization,
     Run,
@@ -117,3 +118,12 @@ def test_too_few_clicks_are_refused() -> None:
 def test_an_unknown_detector_is_named_with_those_there_are() -> None:
     with pytest.raises(ConfigurationError, match="ingaas-sine"):
         detector_named("eye")
+
+
+def test_on_the_bench_every_gate_counts_and_a_system_sees_its_share() -> None:
+    """After-pulses come in every gate of 1.25 GHz, or all over 1.6 ns; half of them are in gates with a pulse, or a
+    quarter in the window."""
+    bench = {name: DETECTORS[name].p_afterpulse for name in DETECTORS}
+    assert bench["ingaas-sine"] * 625e6 / SINE_GATED.gate_rate_hz == pytest.approx(SINE_GATED.p_afterpulse)
+    assert bench["up-conversion"] * 400e-12 / 1.6e-9 == pytest.approx(UP_CONVERSION.p_afterpulse)
+    assert bench["ingaas-rectangular"] == RECTANGULAR_GATED.p_afterpulse

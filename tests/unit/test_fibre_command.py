@@ -42,6 +42,14 @@ def test_five_times_the_rate_at_16_db_takes_seven_pairs_and_the_multiplexers_cos
     assert found["classical"] is found["switch"] is None
 
 
+def test_a_fitted_parameter_of_the_record_is_named() -> None:
+    told = {
+        name: json.loads(run("--system", name, "--json")[1])["provenance"] for name in ("backbone-625", "metro-40-i")
+    }
+    assert told["backbone-625"]["rates, qber"].endswith("fitted in the record: nothing")
+    assert told["metro-40-i"]["rates, qber"].endswith("receiver.optics[what typical parts do not account for]")
+
+
 def test_ideal_multiplexers_would_cost_nothing() -> None:
     found = record_of("--insertion-db", "0", "--pairs", "2")
     assert found["multiplexer"]["cost_of_one_pair"] == 0

@@ -205,6 +205,7 @@ def test_the_plan_of_a_calibrated_link_leaves_room_for_what_its_devices_may_lack
     [
         ({"calibrate": False, "drift_rad_per_sqrt_s": 0.01}, "let the link be calibrated"),
         ({"calibrate": False, "delay_drift_ps_per_sqrt_s": 1.0}, "let the link be calibrated"),
+        ({"calibrate": False, "with_feedback": False}, "let the link be calibrated"),
         ({"drift_rad_per_sqrt_s": 7.0}, "from 0 (none) to 1"),
         ({"drift_rad_per_sqrt_s": -0.1}, "from 0 (none) to 1"),
         ({"delay_drift_ps_per_sqrt_s": float("nan")}, "from 0 (none) to 100"),
@@ -226,9 +227,17 @@ def test_the_picture_shows_error_rate_thresholds_and_stops(tmp_path: Path) -> No
     assert draw_link(figures, title="a run", as_png=True).startswith(b"\x89PNG")
     plain = draw_link(run(replace(TASK, calibrate=False)), title="not calibrated", as_png=False)
     assert b"polarization feedback" not in plain
-    with pytest.raises(ConfigurationError, match="no picture"):
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("x.gif", "no picture"), ("no/such/x.png", "there is no folder"), ("x.svg", "it is a folder")]
+)
+def test_a_picture_that_cannot_be_is_refused_before_any_light(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "x.svg").mkdir()
+    week_s = 7 * 86_400.0  # would take hours if it were run
+    with pytest.raises(ConfigurationError, match=why):
         run_link_command(
-            "backbone-625", loss_db=6.0, seconds=1.6, seed=1, disturbance=0.0, as_json=True, out=tmp_path / "x.gif"
+            "backbone-625", loss_db=6.0, seconds=week_s, seed=1, disturbance=0.0, as_json=True, out=tmp_path / name
         )
 
 

@@ -80,6 +80,13 @@ def test_people_see_the_papers_rates_the_proofs_and_where_parameters_come_from()
         assert text in out
 
 
+def test_more_key_than_endless_keys_is_explained_where_it_is_shown() -> None:
+    _, dark, _ = run("--loss-db", "36")
+    _, near, _ = run("--loss-db", "16")
+    assert "more than endless keys" in dark
+    assert "more than endless keys" not in near
+
+
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [

@@ -43,6 +43,7 @@ def test_a_record_is_printed_component_by_component(system: QKDSystem) -> None:
         assert component.provenance in out.replace("\n", " ")
     assert f"{system.receiver.detector.efficiency * 100:g} %" in out
     assert system.receiver.detector.kind in out
+    assert all(f"{name}: {origin}" in out for name, origin in system.origins.items()), "no brackets lost to markup"
 
 
 @every_system

@@ -65,7 +65,7 @@ BACKBONE_625: Final = QKDSystem(
         "source.p_rectilinear": "stated parameter: the paper gives none for fibre; standard BB84 has unbiased bases",
         "source.pulse_width_s": f"{_METHODS}, first implementation (70 ps)",
         "receiver.optical_error": (
-            "derived: 0.55 %, the mean over time of a calibrated twin whose fibre drifts (0.51 to 0.57 % from slow to "
+            "derived: 0.55 %, the mean over time of a calibrated twin whose fibre drifts (0.50 to 0.56 % from slow to "
             "fast) and whose feedback sets in when the paper's 100:1 is lost (docs/calibration.md); it gives none"
         ),
         "receiver.p_rectilinear": "stated parameter: a balanced beam splitter",

@@ -68,10 +68,10 @@ class LinkTask:
             raise ConfigurationError(
                 f"{self.reconciliation!r} is no method of error correction", remedy=f"there are {', '.join(methods)}"
             )
-        if self.drifts and not self.calibrate:
+        if not self.calibrate and (self.drifts or not self.with_feedback):
             raise ConfigurationError(
-                "an optical error that is stated cannot drift",
-                remedy="let the link be calibrated, or do not let it drift",
+                "an optical error that is stated cannot drift, and there is no feedback to leave out",
+                remedy="let the link be calibrated, or say nothing of drift and feedback",
             )
         if self.calibrate:
             self.devices(seed=0)  # refuses what its twin refuses

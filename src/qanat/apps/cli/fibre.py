@@ -41,7 +41,8 @@ def _record(found: FibreFindings) -> dict[str, Any]:
         "classical": None if found.light is None or found.classical is None else _classical_record(found),
         "switch": None if found.switched is None else _switch_record(found.switched),
         "provenance": {
-            "rates, qber": "predicted (model): the analytic link model and the composable proof; nothing is fitted",
+            "rates, qber": "predicted (model): the analytic link model and the composable proof; fitted in the record: "
+            + (", ".join(found.system.fitted) or "nothing"),
             "multiplexer.insertion_loss_db": "input: the command; by default just below 1 dB, the bound of the paper",
             "multiplexer, else": "stated parameters, typical of thin-film filters on a 100-GHz grid",
             "classical": "stated parameters of the command; see docs/systems.md",

@@ -37,6 +37,12 @@ PAPER_BITS_PER_S: Final[Mapping[str, Mapping[float, tuple[tuple[str, float], ...
 }
 """System -> loss of Table 1 (dB) -> where it stands in the paper and the secret rate printed there (bit/s)."""
 
+MORE_THAN_ENDLESS: Final = (
+    "  more than endless keys: their formula gives nothing for events without a photon and takes vacuum errors for "
+    "half of the vacuum counts (docs/explanation/proofs.md); `none` bounds both\n"
+)
+"""Said of dark links, where a proof of blocks credits what the formula of endless keys leaves out."""
+
 
 @dataclass(frozen=True, slots=True)
 class RateRow:
@@ -171,6 +177,8 @@ def _print(system: QKDSystem, rows: Sequence[RateRow], proofs: Sequence[str], *,
         ("loss, dB", "sifted", "QBER, %", "secret", "endless keys", "paper", "secret / paper"),
         [_row(row) for row in rows],
     )
+    if any(0 < row.forecast.secret_rate_asymptotic_bits_per_s < row.forecast.secret_rate_bits_per_s for row in rows):
+        console.print(MORE_THAN_ENDLESS, soft_wrap=True)
     show_table(
         console,
         "The same light by every proof",

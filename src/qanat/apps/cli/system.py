@@ -234,4 +234,4 @@ def _print_rest(console: Console, system: QKDSystem) -> None:
         )
     console.print("\nWhere the figures are from")
     for name, origin in system.origins.items():
-        console.print(f"  {name}: {origin}", soft_wrap=True)
+        console.print(f"  {name}: {origin}", soft_wrap=True, markup=False)

@@ -9,11 +9,19 @@ from qanat.ground.errors import ConfigurationError
 
 
 def check_picture_name(out: Path | None) -> None:
-    """Raise ConfigurationError unless the name is that of a picture we can draw, or there is none."""
-    if out is not None and out.suffix.lower() not in (".svg", ".png"):
+    """Raise ConfigurationError unless the name is that of a picture we can draw and write, or there is none.
+
+    Asked before the work whose picture it is: an hour of light is not to be lost for a folder that is not there.
+    """
+    if out is None:
+        return
+    if out.suffix.lower() not in (".svg", ".png"):
         raise ConfigurationError(
             f"{out} is no picture that can be written here", remedy="let its name end in .svg or .png"
         )
+    if out.is_dir() or not out.parent.is_dir():
+        what = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        raise ConfigurationError(f"cannot write {out}: {what}", remedy="name a file in a folder that is there")
 
 
 def write_picture(out: Path, content: bytes) -> None:
