@@ -24,6 +24,7 @@ from qanat.ground.ports import Chance, Entropy
 from qanat.ground.randomness import SeededChance
 from qanat.ground.units import format_rate
 from qanat.postprocessing.reconciliation.port import MethodName
+from qanat.protocols.decoy import DecoyProtocol
 from qanat.quantum_layer.link_plan import LinkTask, plan_blocks
 from qanat.quantum_layer.link_run import LinkFigures, run_link
 from qanat.quantum_layer.link_upkeep import OpticsFigures
@@ -143,6 +144,7 @@ def _print(task: LinkTask, figures: LinkFigures, pulses_per_s: float) -> None:
         ("QBER", _percent(figures.qber)),
         ("QBER, lowest and highest tenth of the time", _spread(figures)),
         ("blocks distilled", f"{figures.num_blocks} x {figures.block_bits:,} bits" if figures.num_blocks else "none"),
+        ("of the undisclosed sifted bits, the blocks hold", _share_in_blocks(figures)),
         (f"told by error correction ({task.reconciliation})", f"{figures.leaked_bits:,} bits"),
         ("f_EC", "-" if figures.f_ec is None else f"{figures.f_ec:.3f}"),
         ("secret bits", f"{figures.secret_bits:,}"),
@@ -157,6 +159,12 @@ def _print(task: LinkTask, figures: LinkFigures, pulses_per_s: float) -> None:
     for alarm in figures.alarms:
         console.print(f"alarm {alarm.code}: {alarm.text}", style="red", soft_wrap=True)
         console.print(f"  what to do: {alarm.remedy}", soft_wrap=True)
+
+
+def _share_in_blocks(figures: LinkFigures) -> str:
+    """The rest is light that filled no block: a plan must not promise more than the light will give."""
+    undisclosed = figures.sifted_bits * (1 - DecoyProtocol().signal_disclosed)
+    return f"{figures.key_bits / undisclosed:.0%}" if undisclosed else "-"
 
 
 def _optics_rows(figures: LinkFigures) -> list[tuple[str, str]]:

@@ -77,7 +77,7 @@ def _draw_qber(surface: Surface, figures: LinkFigures, clock: _LinkClock, end_s:
         y_title="QBER, %",
     )
     frame.level(surface, 100 * QBER_ABORT, "abort")
-    frame.level(surface, 100 * LOST_ABOVE, "100:1")
+    frame.level(surface, 100 * LOST_ABOVE, "100:1 (optics alone)")
     for piece in clock.curves(figures.qber_curve, figures.step_s):
         percents = [(time_s, 100 * qber) for time_s, qber in piece]
         _draw_piece(surface, frame, percents)
