@@ -420,6 +420,34 @@ def assert_headers_fit(folder: Path, recordings: Path, *, frames: int, frame_bit
         assert ledger["estimation_bits"] == leak.estimation
 
 
+@pytest.mark.parametrize("method", ["winnow", "ldpc"])
+def test_both_parties_may_choose_another_method_of_error_correction(tmp_path: Path, method: str) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")
+    alice, bob, _ = asyncio.run(distil_through(folder, *SMALL, "--reconciliation", method))
+    assert (alice.status, bob.status) == (0, 0), alice.log + bob.log
+    assert_same_keys(folder, blocks=3)
+    assert {name for block in bob.said["blocks"] for name in block["ledger"]["leaked_bits"]} == {method, "verification"}
+
+
+def test_a_method_that_is_none_and_one_that_differs_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")
+
+    async def main() -> tuple[Ended, Ended]:
+        alice, port = await start_alice(folder, *SMALL, "--wait", "30")
+        bob = await start_bob(folder, port, *SMALL, "--wait", "30", "--reconciliation", "ldpc")
+        return await bob.end(), await alice.end()
+
+    for ended in asyncio.run(main()):
+        assert ended.status == 2
+        assert "reconciliation" in ended.log
+    wrong = [*QANAT, "bob", "--connect", "127.0.0.1:1", *files_of(folder, "bob"), *SMALL, "--reconciliation", "crc"]
+    done = subprocess.run(wrong, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "must be one of" in done.stderr
+
+
 def test_two_network_namespaces_and_five_cuts(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")

@@ -44,6 +44,12 @@ EpsOption = Annotated[float, typer.Option("--eps-sec", help="Secrecy: distance o
 ReplenishOption = Annotated[
     bool, typer.Option("--replenish", help="Give 2,048 bits of each block back to the account of pads.")
 ]
+ReconciliationOption = Annotated[
+    str,
+    typer.Option(
+        "--reconciliation", help="How errors are corrected: cascade, winnow, or ldpc, of few messages for long delays."
+    ),
+]
 WaitOption = Annotated[
     float, typer.Option("--wait", min=0.1, help="Seconds to wait for the other party, at the start and after a break.")
 ]
@@ -74,6 +80,7 @@ def _add_alice(app: typer.Typer, end_with: EndWith) -> None:
         qber_abort: QberOption = 0.05,
         eps_sec: EpsOption = 0.999e-9,
         replenish: ReplenishOption = False,
+        reconciliation: ReconciliationOption = "cascade",
         wait: WaitOption = 300.0,
         json: JsonOption = False,
     ) -> None:
@@ -91,6 +98,7 @@ def _add_alice(app: typer.Typer, end_with: EndWith) -> None:
             "eps_sec": eps_sec,
             "replenish": replenish,
             "wait_s": wait,
+            "reconciliation": reconciliation,
         }
         end_with(_party("alice", listen, least_port=0, options=options, as_json=json))
 
@@ -110,6 +118,7 @@ def _add_bob(app: typer.Typer, end_with: EndWith) -> None:
         qber_abort: QberOption = 0.05,
         eps_sec: EpsOption = 0.999e-9,
         replenish: ReplenishOption = False,
+        reconciliation: ReconciliationOption = "cascade",
         wait: WaitOption = 300.0,
         json: JsonOption = False,
     ) -> None:
@@ -127,6 +136,7 @@ def _add_bob(app: typer.Typer, end_with: EndWith) -> None:
             "eps_sec": eps_sec,
             "replenish": replenish,
             "wait_s": wait,
+            "reconciliation": reconciliation,
         }
         end_with(_party("bob", connect, least_port=1, options=options, as_json=json))
 

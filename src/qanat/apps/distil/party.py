@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from qanat.adapters.resuming_channel import LineListener, ResumingChannel, dial_line
 from qanat.adapters.system import SystemClock, SystemEntropy
@@ -21,6 +21,9 @@ from qanat.physics.systems import system_named
 from qanat.protocols.decoy import DecoyProtocol, SecurityParameters
 from qanat.protocols.prediction import protocol_of
 from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits
+
+if TYPE_CHECKING:
+    from qanat.postprocessing.reconciliation.port import MethodName
 
 MOST_LINES_LOST: Final = 8
 """Lines in a row that may be lost without a block made."""
@@ -48,6 +51,7 @@ class PartyOptions:
     eps_sec: float
     replenish: bool
     wait_s: float
+    reconciliation: str = "cascade"
 
 
 def parse_address(text: str, *, least_port: int) -> tuple[str, int]:
@@ -181,6 +185,7 @@ def _terms(
             min_entropy=options.min_entropy,
             num_bits=record.num_slots if is_sifted else 0,
             replenish_bits=REPLENISH_BITS if options.replenish else 0,
+            reconciliation=cast("MethodName", options.reconciliation),
         )
     except ValueError as fault:
         raise ConfigurationError(f"options that cannot be: {fault}", remedy="see --help for what each means") from None

@@ -22,6 +22,7 @@ from qanat.ground.framing import Frame, canonical_json
 from qanat.ground.identifiers import LinkId, OrderId
 from qanat.ground.keys import BitRange
 from qanat.postprocessing.config import SecretLengthProof, SessionConfig
+from qanat.postprocessing.reconciliation.port import MethodName
 from qanat.protocols.decoy import DecoyProtocol, SecurityParameters
 from qanat.protocols.finite_key import secret_length
 from qanat.quantum_layer.recorded import StatedEntropy
@@ -51,6 +52,7 @@ class Terms:
 
     ``min_entropy``: bits per sifted bit that the user states, None where the proof goes from decoy counts.
     ``num_bits``: length of a sifted record, 0 for raw ones. ``replenish_bits``: of each block, for the pads to come.
+    ``reconciliation``: the method of error correction. Raises ValueError for what no session can be.
     """
 
     link_id: LinkId
@@ -62,6 +64,10 @@ class Terms:
     min_entropy: float | None
     num_bits: int
     replenish_bits: int
+    reconciliation: MethodName = "cascade"
+
+    def __post_init__(self) -> None:
+        self._session("checked here, not when both parties have begun")
 
     def to_json(self) -> dict[str, Json]:
         return {**asdict(self), "version": RUN_VERSION}
@@ -87,7 +93,9 @@ class Terms:
     def session(self, *, first_slot: int, pads: BitRange) -> SessionConfig:
         """Return the parameters of a session: its name is a digest of all that was agreed."""
         agreed: dict[str, Json] = {"first": first_slot, "pads": list(pads.to_json()), "terms": self.to_json()}
-        name = hashlib.sha256(canonical_json(agreed)).hexdigest()
+        return self._session(hashlib.sha256(canonical_json(agreed)).hexdigest())
+
+    def _session(self, name: str) -> SessionConfig:
         frame_bits, grain = grain_of(self.block_bits)
         return SessionConfig(
             OrderId(name),
@@ -97,6 +105,7 @@ class Terms:
             block_bits=grain,
             min_key_bits=self.block_bits,
             qber_abort=self.qber_abort,
+            reconciliation=self.reconciliation,
         )
 
     @property
