@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -55,20 +55,40 @@ WaitOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
+_PARTIES: Final[Mapping[Role, tuple[str, str, int, str]]] = {
+    "alice": (
+        "--listen",
+        "HOST:PORT to listen on; port 0: any free one, which is printed.",
+        0,
+        "Be the party that prepared the light: listen for Bob, and make secret keys with him.",
+    ),
+    "bob": (
+        "--connect",
+        "HOST:PORT where Alice listens.",
+        1,
+        "Be the party that detected the light: call Alice, and make secret keys with her.",
+    ),
+}
+"""Role -> the option with the address, what it means, the least port, and the command in a sentence."""
+
 
 def add_distil_commands(app: typer.Typer, end_with: EndWith) -> None:
     """Add the commands; ``end_with`` runs one and tells its errors."""
     distil_app = typer.Typer(help="Two parties for real: recorded detections to secret keys.", no_args_is_help=True)
     app.add_typer(distil_app, name="distil")
-    _add_alice(distil_app, end_with)
-    _add_bob(distil_app, end_with)
+    for role in _PARTIES:
+        _add_party(distil_app, end_with, role)
     _add_make_example(distil_app, end_with)
 
 
-def _add_alice(app: typer.Typer, end_with: EndWith) -> None:
-    @app.command()
-    def alice(
-        listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0: any free one, which is printed.")],
+def _add_party(app: typer.Typer, end_with: EndWith, role: Role) -> None:
+    """Add one party's command: the two differ in who calls whom, and in nothing else."""
+    option, address_help, least_port, words = _PARTIES[role]
+
+    @app.command(role, help=words)
+    def party(
+        *,
+        address: str = typer.Option(..., option, help=address_help),
         key: KeyOption,
         out: OutOption,
         raw: RawOption = None,
@@ -84,7 +104,6 @@ def _add_alice(app: typer.Typer, end_with: EndWith) -> None:
         wait: WaitOption = 300.0,
         json: JsonOption = False,
     ) -> None:
-        """Be the party that prepared the light: listen for Bob, and make secret keys with him."""
         options = {
             "raw": raw,
             "sifted": sifted,
@@ -100,45 +119,7 @@ def _add_alice(app: typer.Typer, end_with: EndWith) -> None:
             "wait_s": wait,
             "reconciliation": reconciliation,
         }
-        end_with(_party("alice", listen, least_port=0, options=options, as_json=json))
-
-
-def _add_bob(app: typer.Typer, end_with: EndWith) -> None:
-    @app.command()
-    def bob(
-        connect: Annotated[str, typer.Option(help="HOST:PORT where Alice listens.")],
-        key: KeyOption,
-        out: OutOption,
-        raw: RawOption = None,
-        sifted: SiftedOption = None,
-        block_bits: BlockOption = 4_000_000,
-        system: SystemOption = None,
-        disclosed: DisclosedOption = 0.1,
-        min_entropy: EntropyOption = None,
-        qber_abort: QberOption = 0.05,
-        eps_sec: EpsOption = 0.999e-9,
-        replenish: ReplenishOption = False,
-        reconciliation: ReconciliationOption = "cascade",
-        wait: WaitOption = 300.0,
-        json: JsonOption = False,
-    ) -> None:
-        """Be the party that detected the light: call Alice, and make secret keys with her."""
-        options = {
-            "raw": raw,
-            "sifted": sifted,
-            "key": key,
-            "out": out,
-            "block_bits": block_bits,
-            "system": system,
-            "disclosed": disclosed,
-            "min_entropy": min_entropy,
-            "qber_abort": qber_abort,
-            "eps_sec": eps_sec,
-            "replenish": replenish,
-            "wait_s": wait,
-            "reconciliation": reconciliation,
-        }
-        end_with(_party("bob", connect, least_port=1, options=options, as_json=json))
+        end_with(_party(role, address, least_port=least_port, options=options, as_json=json))
 
 
 def _party(role: Role, address: str, *, least_port: int, options: dict[str, Any], as_json: bool) -> Callable[[], int]:
