@@ -139,17 +139,17 @@ class AliceSession(Party):
         return [self._tag()]
 
     def _expect_questions(self, answerer: Answerer) -> None:
-        ends = Kind.CORRECTED
-        self._expect(
-            {kind: self._on_corrected if kind == ends else self._on_reconciliation for kind in answerer.expects}
-        )
+        kinds = answerer.expects
+        if kinds is not self._reconciling:  # most messages change nothing
+            self._reconciling, ends = kinds, Kind.CORRECTED
+            self._expect({kind: self._on_corrected if kind == ends else self._on_reconciliation for kind in kinds})
 
     def _on_reconciliation(self, frame: Frame) -> list[bytes]:
         assert self._answerer is not None
         answers = self._answerer.receive(as_message(frame))
         self._count_disclosed(self._answerer.disclosed)
         self._expect_questions(self._answerer)
-        return [self._frame(answer.kind, answer.header, answer.body) for answer in answers]
+        return [self._frame(*answer) for answer in answers]
 
     def _on_corrected(self, frame: Frame) -> list[bytes]:  # noqa: ARG002 - it says nothing but its kind
         assert self._answerer is not None

@@ -117,9 +117,12 @@ class BobSession(Party):
 
     def _asked(self, corrector: Corrector, messages: Sequence[Message]) -> list[bytes]:
         """Return the frames of his questions; the word that he has none when the key is corrected."""
-        frames = [self._frame(message.kind, message.header, message.body) for message in messages]
-        if corrector.expects:
-            self._expect(dict.fromkeys(corrector.expects, self._on_reconciliation))
+        frames = [self._frame(*message) for message in messages]
+        kinds = corrector.expects
+        if kinds:
+            if kinds is not self._reconciling:  # most messages change nothing
+                self._reconciling = kinds
+                self._expect(dict.fromkeys(kinds, self._on_reconciliation))
             return frames
         self._count_disclosed(corrector.disclosed)
         self._key, self._errors = corrector.corrected()

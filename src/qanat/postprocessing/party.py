@@ -47,9 +47,14 @@ OUTPUT_GRAIN_BITS = 16
 """The secret key is cut to a multiple of this, so that it can be halved into whole bytes."""
 
 
+# A session of one block takes some hundred frames of a few bytes: what each costs is settled here, once.
+_KINDS = {int(kind): kind for kind in Kind}
+_ABORT = int(Kind.ABORT)
+
+
 def as_message(frame: Frame) -> Message:
     """Return a frame as error correction takes it."""
-    return Message(Kind(frame.kind), frame.header, frame.body)
+    return Message(_KINDS[frame.kind], frame.header, frame.body)
 
 
 class AnnouncedSlots(Protocol):
@@ -92,6 +97,8 @@ class Party:
         self._fault: QanatError | None = None
         self._has_ended = False
         self._expected: Mapping[int, Handler] = {}
+        self._reconciling: frozenset[Kind] = frozenset()
+        """The kinds that error correction takes next, as far as ``_expected`` says so."""
         self._transcript_bytes = {"sent": 0, "heard": 0}
         self._open_pads(pads.secret if isinstance(pads, SpentBits) else pads)
 
@@ -154,13 +161,14 @@ class Party:
 
     def _take(self, data: bytes) -> list[bytes]:
         frame = decode_frame(data)
-        if frame.kind == Kind.ABORT:
+        kind = frame.kind
+        if kind == _ABORT:
             self.was_stopped_by_peer = True
             raise aborted_by_peer(frame)
-        if frame.kind not in self._expected:  # kinds are integers
-            raise PeerProtocolError(f"a frame of kind {frame.kind} came out of turn")
-        handler = self._expected[frame.kind]
-        if frame.kind not in UNAUTHENTICATED:
+        handler = self._expected.get(kind)  # kinds are integers
+        if handler is None:
+            raise PeerProtocolError(f"a frame of kind {kind} came out of turn")
+        if kind not in UNAUTHENTICATED:
             self._checking.update(data)
             self._transcript_bytes["heard"] += len(data)
         return handler(frame)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,8 +209,7 @@ class CascadeAnswerer:
         self._leaves = self._trees[:, cascade.HALVES, self._state.plan.frame_bits // 64 :]
 
 
-@dataclass(frozen=True, slots=True)
-class Questions:
+class Questions(NamedTuple):
     """Nodes of which the parity of the left half is wanted, by frame.
 
     counts: uint32, shape (num_frames,): how many each frame has. nodes: uint32, shape (sum of counts,).
