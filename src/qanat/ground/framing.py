@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -28,6 +29,7 @@ MAX_HEADER_BYTES = 2**16 - 1
 NO_HEADER: Final[Mapping[str, Json]] = MappingProxyType({})
 EMPTY_HEADER = b"{}"
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_DECODER = json.JSONDecoder()
 _PREFIX = struct.Struct(">IBBH")
 PREFIX_BYTES = _PREFIX.size
 LENGTH_BYTES = 4
@@ -44,7 +46,7 @@ class Frame(NamedTuple):
     body: bytes = b""
 
     def __repr__(self) -> str:
-        return f"Frame(kind={self.kind}, header={self.header!r}, body of {len(self.body)} bytes)"
+        return f"Frame(kind={self.kind}, header={self.header!r})"
 
 
 def encode_frame(kind: int, header: Mapping[str, Json] | None = None, body: bytes | memoryview = b"") -> bytes:
@@ -83,12 +85,16 @@ def frame_length(prefix: bytes) -> int:
 
 def canonical_json(value: Mapping[str, Json]) -> bytes:
     """Return the one spelling of ``value`` that both sides hash: sorted keys, no blanks, UTF-8."""
-    return _ENCODER.encode(value).encode() if value else EMPTY_HEADER
+    if not value:
+        return EMPTY_HEADER
+    if all(type(entry) is int for entry in value.values()):  # the rule in error correction; half the time
+        return f"{{{','.join([f'{encode_basestring(name)}:{value[name]}' for name in sorted(value)])}}}".encode()
+    return _ENCODER.encode(value).encode()
 
 
 def _parse_header(raw: bytes) -> Mapping[str, Json]:
     try:
-        header = json.loads(raw)
+        header = _DECODER.decode(raw.decode())
         is_canonical = isinstance(header, dict) and canonical_json(header) == raw
     except (ValueError, RecursionError):
         raise FrameError("the header is no JSON") from None

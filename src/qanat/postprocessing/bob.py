@@ -15,6 +15,7 @@ from qanat.ground.keys import SecretBytes, SpentBits
 from qanat.ground.ports import Entropy
 from qanat.postprocessing.config import SecretLengthProof, SessionConfig
 from qanat.postprocessing.party import Party, as_message
+from qanat.postprocessing.planes import packed_bytes, plane_of_column
 from qanat.postprocessing.reconciliation.methods import METHODS
 from qanat.postprocessing.reconciliation.port import SEED_BYTES, Corrector, Message
 from qanat.postprocessing.records import Detections, DetectionSource
@@ -75,7 +76,7 @@ class BobSession(Party):
         if len(frame.body) != NONCE_BYTES:
             raise FrameError(f"a commitment has {NONCE_BYTES} bytes")
         self._expect({Kind.SIFTED: self._on_sifted})
-        bases = np.packbits(self._piece.bases, bitorder="little").tobytes()
+        bases = packed_bytes(plane_of_column(self._piece.bases), self._piece.bases.size)
         body = self.entropy.public_bytes(NONCE_BYTES) + bases
         return [self._frame(Kind.BASES, _describe(self._piece), body)]
 

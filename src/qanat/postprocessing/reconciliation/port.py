@@ -34,7 +34,7 @@ class Message(NamedTuple):
     body: bytes = b""
 
     def __repr__(self) -> str:
-        return f"Message({self.kind!r}, header={self.header!r}, body of {len(self.body)} bytes)"
+        return f"Message({self.kind!r}, header={self.header!r})"
 
     def check_header(self, *names: str) -> None:
         """Raise FrameError unless the header has just these entries."""
