@@ -97,6 +97,7 @@ class Party:
         self._fault: QanatError | None = None
         self._has_ended = False
         self._expected: Mapping[int, Handler] = {}
+        self._told_bits = 0
         self._reconciling: frozenset[Kind] = frozenset()
         """The kinds that error correction takes next, as far as ``_expected`` says so."""
         self._transcript_bytes = {"sent": 0, "heard": 0}
@@ -244,9 +245,11 @@ class Party:
 
     def _count_disclosed(self, disclosed: Disclosed) -> None:
         """Carry what error correction has disclosed so far into the ledger."""
-        method = self.config.reconciliation
-        self.ledger.leak(method, disclosed.told_bits - self.ledger.leaked_bits[method])
-        self.ledger.reply_bits = disclosed.reply_bits
+        told_bits, reply_bits = disclosed
+        if told_bits != self._told_bits:
+            self.ledger.leak(self.config.reconciliation, told_bits - self._told_bits)
+            self._told_bits = told_bits
+        self.ledger.reply_bits = reply_bits
 
     def _charged_bits(self) -> int:
         """Return what the secret length pays for error correction."""
