@@ -131,6 +131,16 @@ def test_tags_are_those_of_one_point_and_fresh_pads() -> None:
                     for start, text in ((16, b"first"), (32, b"second"))]  # fmt: skip
 
 
+@pytest.mark.parametrize("sizes", [(1, 40_000, 2), (32_767, 1, 32_768), (32_768,), (10,) * 5000])
+def test_messages_long_and_short_are_hashed_in_their_order(sizes: tuple[int, ...]) -> None:
+    draw = random.Random(4)
+    secret, messages = draw.randbytes(32), [draw.randbytes(size) for size in sizes]
+    authenticator = Authenticator(PadAccount(SecretBytes(secret)))
+    for message in messages:
+        authenticator.update(message)
+    assert authenticator.tag() == plain_poly1305(secret, b"".join(messages))
+
+
 def test_the_same_text_twice_has_two_tags() -> None:
     authenticator = Authenticator(pads(48))
     tags = []
