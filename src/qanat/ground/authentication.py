@@ -81,7 +81,7 @@ class Authenticator:
         """Add bytes to the transcript. Lengths must be fixed by the data themselves, as frames' are."""
         if self._transcript is None:
             self._transcript = Poly1305(self._hash_key + self._pads.spend(TAG_BITS))
-        # Short messages wait for each other, since a call for each would cost more than hashing them; long ones need not.
+        # Short messages wait for each other, since a call for each costs more than hashing them; long ones need not.
         size = len(data)
         if size >= MAX_WAITING_BYTES:
             self._hash_waiting(self._transcript)

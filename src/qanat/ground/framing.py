@@ -33,6 +33,8 @@ _DECODER = json.JSONDecoder()
 _PREFIX = struct.Struct(">IBBH")
 PREFIX_BYTES = _PREFIX.size
 LENGTH_BYTES = 4
+KIND_PLACE = 5
+"""Where in a frame its kind is."""
 
 
 class Frame(NamedTuple):
@@ -58,8 +60,11 @@ def encode_frame(kind: int, header: Mapping[str, Json] | None = None, body: byte
     return b"".join((_PREFIX.pack(length, VERSION, kind, len(head)), head, body))
 
 
-def decode_frame(data: bytes) -> Frame:
-    """Return the one frame that ``data`` is; raises FrameError when it is not exactly one frame."""
+def decode_frame(data: bytes | memoryview) -> Frame:
+    """Return the one frame that ``data`` is; raises FrameError when it is not exactly one frame.
+
+    The body is a copy, or where ``data`` is a view, a view: so who reads a long body once need not copy it.
+    """
     size = len(data)
     if size < PREFIX_BYTES:
         raise FrameError(f"a frame has at least {PREFIX_BYTES} bytes, got {size}")
@@ -72,7 +77,8 @@ def decode_frame(data: bytes) -> Frame:
     if header_end > size:
         raise FrameError("the header is longer than its frame")
     head = data[PREFIX_BYTES:header_end]
-    return Frame(kind, {} if head == EMPTY_HEADER else _parse_header(head), data[header_end:])
+    header = {} if head == EMPTY_HEADER else _parse_header(bytes(head))
+    return Frame(kind, header, data[header_end:])  # type: ignore[arg-type] - a view reads as bytes do
 
 
 def frame_length(prefix: bytes) -> int:
@@ -94,7 +100,7 @@ def canonical_json(value: Mapping[str, Json]) -> bytes:
 
 def _parse_header(raw: bytes) -> Mapping[str, Json]:
     try:
-        header = _DECODER.decode(raw.decode())
+        header, _ = _DECODER.raw_decode(raw.decode())  # what may follow it has no place in the canonical spelling
         is_canonical = isinstance(header, dict) and canonical_json(header) == raw
     except (ValueError, RecursionError):
         raise FrameError("the header is no JSON") from None

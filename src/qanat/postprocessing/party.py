@@ -22,7 +22,7 @@ from qanat.ground.errors import (
     QuantumLayerError,
 )
 from qanat.ground.events import Json
-from qanat.ground.framing import Frame, decode_frame, encode_frame
+from qanat.ground.framing import KIND_PLACE, Frame, decode_frame, encode_frame
 from qanat.ground.identifiers import BlockId
 from qanat.ground.keys import BitRange, SecretBytes, SpentBits
 from qanat.ground.ledger import Ledger
@@ -50,6 +50,9 @@ OUTPUT_GRAIN_BITS = 16
 # A session of one block takes some hundred frames of a few bytes: what each costs is settled here, once.
 _KINDS = {int(kind): kind for kind in Kind}
 _ABORT = int(Kind.ABORT)
+_READ_IN_PLACE = frozenset(map(int, (Kind.SLOTS, Kind.BASES, Kind.SIFTED, Kind.SEED)))
+LONG_FRAME_BYTES = 2**15
+"""A frame so long is not copied where its body is read once."""
 
 
 def as_message(frame: Frame) -> Message:
@@ -161,7 +164,8 @@ class Party:
         return [encode_frame(Kind.ABORT, {"reason": abort_code(self._fault)})]
 
     def _take(self, data: bytes) -> list[bytes]:
-        frame = decode_frame(data)
+        is_long = len(data) >= LONG_FRAME_BYTES and data[KIND_PLACE] in _READ_IN_PLACE
+        frame = decode_frame(memoryview(data) if is_long else data)
         kind = frame.kind
         if kind == _ABORT:
             self.was_stopped_by_peer = True
