@@ -78,7 +78,7 @@ def decode_frame(data: bytes | memoryview) -> Frame:
         raise FrameError("the header is longer than its frame")
     head = data[PREFIX_BYTES:header_end]
     header = {} if head == EMPTY_HEADER else _parse_header(bytes(head))
-    return Frame(kind, header, data[header_end:])  # type: ignore[arg-type] - a view reads as bytes do
+    return Frame(kind, header, data[header_end:])  # type: ignore[arg-type]  # a view reads as bytes do
 
 
 def frame_length(prefix: bytes) -> int:
