@@ -21,13 +21,14 @@ from scipy import signal
 from qanat.adapters.system import SystemEntropy
 from qanat.benchmarks.rows import Row
 from qanat.ground.authentication import Authenticator, PadAccount
+from qanat.ground.constants import HASH_KEY_BITS, TAG_BITS
 from qanat.ground.identifiers import OrderId
 from qanat.ground.keys import SecretBytes
 from qanat.kernels.reference import cascade as plain_cascade
 from qanat.kernels.toeplitz import Tier, hash_by_tier, tiers
 from qanat.postprocessing.alice import AliceSession
 from qanat.postprocessing.bob import BobSession
-from qanat.postprocessing.config import DIRECTION_PAD_BITS, SESSION_PAD_BITS, SessionConfig
+from qanat.postprocessing.config import SessionConfig
 from qanat.postprocessing.reconciliation.cascade import (
     SEED_BYTES,
     CascadeAnswerer,
@@ -170,7 +171,7 @@ def toeplitz_row(name: str) -> Row:
 def authentication_row() -> Row:
     """Tag 64 MiB in messages of 1 MiB, beside SHA-256."""
     message = bytes(2**20)
-    pads = bytes(range(DIRECTION_PAD_BITS // 8))
+    pads = bytes(range((HASH_KEY_BITS + TAG_BITS) // 8))
 
     def authenticate() -> None:
         authenticator = Authenticator(PadAccount(SecretBytes(pads)))
@@ -256,7 +257,7 @@ def _set_length(
 
 def _distil(light: RecordedLight) -> None:
     config = SessionConfig(OrderId("benchmark"), min_key_bits=BLOCK_BITS)
-    pads = bytes(SESSION_PAD_BITS // 8)
+    pads = bytes(config.pad_bits // 8)
     entropy = SystemEntropy()
     alice = AliceSession(config, light, SecretBytes(pads), entropy, proof=_set_length)
     bob = BobSession(config, light, SecretBytes(pads), entropy, proof=_set_length)
