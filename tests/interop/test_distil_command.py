@@ -430,6 +430,30 @@ def test_both_parties_may_choose_another_method_of_error_correction(tmp_path: Pa
     assert {name for block in bob.said["blocks"] for name in block["ledger"]["leaked_bits"]} == {method, "verification"}
 
 
+def test_both_parties_may_choose_the_modified_hash_and_shorter_tags(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "40000", "--qber", "0.02")
+    options = ("--amplification", "modified-toeplitz", "--eps-auth", "1e-15")
+    alice, bob, _ = asyncio.run(distil_through(folder, *SMALL, *options))
+    assert (alice.status, bob.status) == (0, 0), alice.log + bob.log
+    assert_same_keys(folder, blocks=2)
+    for name in ("alice", "bob"):
+        for header in headers_of(folder, name):
+            assert header["amplification"] == "modified-toeplitz"
+            assert header["ledger"]["tag_bits"] == 104
+            assert header["ledger"]["pad_bits_spent"] == 2 * (128 + 3 * 104)
+            assert header["ledger"]["pad_bits_destroyed"] == 0
+            assert sum(stop - start for _, start, stop in header["ledger"]["pads"]) == 880
+    assert alice.said["pad_bits_spent"] == 2 * 880
+
+
+def test_an_epsilon_beyond_the_longest_tag_is_refused_before_anybody_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "40000")
+    said = refused("bob", "--connect", "127.0.0.1:1", *files_of(folder, "bob"), *SMALL, "--eps-auth", "1e-30")
+    assert "eps_auth 1e-30 is too small" in said
+
+
 def test_a_method_that_is_none_and_one_that_differs_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")
