@@ -141,6 +141,8 @@ def assert_ledgers_fit(recordings: list[dict[str, bytearray]], *parties: Ended, 
         ]
         assert [ledger["estimation_bits"] for ledger in ledgers] == [leak.estimation for leak in leaks]
         assert [ledger["tags_sent"] + ledger["tags_checked"] for ledger in ledgers] == [leak.tags for leak in leaks]
+        assert [ledger["pad_bits_spent"] for ledger in ledgers] == [leak.pad_bits for leak in leaks]
+        assert party.said["pad_bits_spent"] >= sum(leak.pad_bits for leak in leaks), "the account paid for all of it"
     pads = [json.dumps(block["ledger"]["pads"]) for block in parties[0].said["blocks"]]
     assert len(set(pads)) == len(pads)
 
