@@ -17,6 +17,7 @@ import pytest
 
 from distillation_support import SeededEntropy, Talk, converse
 from key_statistics import Evidence, Halves
+from qanat.ground.errors import VerificationFailed
 from qanat.ground.framing import decode_frame
 from qanat.ground.identifiers import OrderId
 from qanat.ground.keys import SecretBytes
@@ -58,6 +59,7 @@ class Sessions:
     def __init__(self, method: Any, *, seed: int, log_key: int = 18) -> None:
         self._key_bits = 2**log_key
         self._seed = seed
+        self.dropped: list[int] = []
         self.config = SessionConfig(
             OrderId("block"),
             frame_bits=min(2**16, self._key_bits),
@@ -96,9 +98,13 @@ class Sessions:
         )
 
     def blocks(self, numbers: range) -> Iterator[tuple[bytes, dict[str, bytes]]]:
-        """Yield each block's key, and what was on the wire."""
+        """Yield each block's key, and what was on the wire. A block that verification dropped made no key."""
         for number in numbers:
             talk = self.talk(number, seed_of_seed=1)
+            if {type(fault) for fault in talk.faults.values()} == {VerificationFailed}:
+                self.dropped.append(number)
+                continue
+            assert talk.faults == {}, f"record {number}"
             assert talk.keys["alice"].secret == talk.keys["bob"].secret
             yield talk.keys["alice"].secret.reveal(), said_in(talk)
 
@@ -135,7 +141,10 @@ def test_ten_million_secret_bits_are_uniform_and_independent_of_all_that_was_sai
 
 @pytest.mark.campaign
 def test_a_billion_secret_bits_are_uniform_and_independent_of_all_that_was_said() -> None:
-    found = Sessions("toeplitz", seed=21, log_key=20).evidence(2400, num_twice=100)
+    """Of 9,600 blocks of 2^18 bits one in ten thousand may fail its verification: more than 6 once in 10^4 tries."""
+    sessions = Sessions("toeplitz", seed=21, log_key=20)
+    found = sessions.evidence(2400, num_twice=100)
+    assert len(sessions.dropped) <= 6
     assert found.num_bits > 10**9
     assert found.objections(at=FIVE_SIGMA) == []
 

@@ -17,11 +17,11 @@ from qanat.ground.identifiers import OrderId
 from qanat.ground.keys import SecretBytes
 from qanat.postprocessing.alice import MAX_SLOT, AliceSession
 from qanat.postprocessing.bob import BobSession
-from qanat.postprocessing.config import SessionConfig
+from qanat.postprocessing.config import SessionConfig, _digest
 from qanat.postprocessing.sifting import MAX_CHUNK_SLOTS, NONCE_BYTES
-from qanat.postprocessing.transcripts import CHUNK_BYTES
+from qanat.postprocessing.transcripts import CHUNK_BYTES, most_events
 from qanat.postprocessing.wire import Kind
-from qanat.protocols.decoy import SecurityParameters
+from qanat.protocols.decoy import DecoyProtocol, SecurityParameters
 
 FEW = {"max_chunks": 100, "max_chunk_events": 2**14}
 """A session of few chunks: its phases are short, its tags too."""
@@ -165,6 +165,26 @@ def test_what_a_chunk_says_beside_its_bits_fits_the_bound_with_every_number_as_l
     bob = [encode_frame(Kind.BASES, bases, bytes(NONCE_BYTES)), encode_frame(Kind.DISCLOSED)]
     assert sum(map(len, alice)) + 5 <= CHUNK_BYTES
     assert sum(map(len, bob)) + 2 <= CHUNK_BYTES
+
+
+def test_an_honest_session_announces_half_of_the_events_that_it_may() -> None:
+    protocol = DecoyProtocol(p_intensities=(0.94, 0.055, 0.005))  # what ArrayLink draws
+    config = config_of(1e-22, protocol=protocol, min_key_bits=2**15)
+    talk = run(config, pads=bytes(config.pad_bits // 8), events=1000)
+    frames = [decode_frame(data) for _, data in talk.sent]
+    announced = sum(int(str(frame.header["events"])) for frame in frames if frame.kind == Kind.BASES)
+    most = most_events(protocol, key_bits=config.key_bits, max_chunk_events=config.max_chunk_events)
+    assert announced == pytest.approx((most - config.max_chunk_events) / 2, rel=0.05)
+
+
+def test_parties_of_versions_that_size_tags_otherwise_find_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size is part of the digest: the same parameters under another rule are other parameters."""
+    config = config_of(1e-22)
+    ours = config.digest()
+    monkeypatch.setattr("qanat.postprocessing.config.tag_bits_for", lambda *_, **__: 120)
+    _digest.cache_clear()
+    assert config.digest() != ours
+    _digest.cache_clear()
 
 
 def test_light_that_is_not_as_the_parameters_say_ends_the_session_before_its_tag_is_stretched() -> None:
