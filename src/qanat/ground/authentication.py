@@ -23,6 +23,7 @@ long-lived hash key exists.
 
 from __future__ import annotations
 
+import functools
 import hmac
 
 from cryptography.hazmat.primitives.poly1305 import Poly1305
@@ -153,6 +154,7 @@ def forgery_probability(*, num_bytes: int, tag_bits: int = TAG_BITS) -> float:
     return min(1.0, 8 * blocks * 2.0 ** (TAG_BITS - tag_bits - 106))
 
 
+@functools.lru_cache(maxsize=64)
 def tag_bits_for(eps_auth: float, *, num_bytes: int) -> int:
     """Return the shortest tag, in whole bytes, that is forged with odds of at most ``eps_auth``.
 
