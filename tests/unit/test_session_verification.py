@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.framing import encode_frame
+from qanat.ground.identifiers import OrderId
 from qanat.kernels.toeplitz import toeplitz_hash
+from qanat.postprocessing.config import SessionConfig
 from qanat.postprocessing.verification import clear_padding, hash_key_bytes, num_hash_bits, verification_hash
 from qanat.postprocessing.wire import UNAUTHENTICATED, Kind
 
@@ -70,4 +71,5 @@ def test_the_page_of_the_wire_names_every_kind_and_its_example_holds() -> None:
     assert {kind.name for kind in UNAUTHENTICATED} == {"SLOTS", "TAG", "ABORT"}
     example = encode_frame(Kind.PASS, {"pass": 1}).hex()
     assert example in page.replace(" ", "")
-    assert f"{SESSION_PAD_BITS:,} bits" in page
+    default = SessionConfig(OrderId("default"))
+    assert f"are {default.tag_bits} bits and the pads {default.pad_bits} bits" in page.replace("\n", " ")

@@ -12,7 +12,7 @@ from qanat.ground.identifiers import OrderId
 from qanat.ground.keys import SecretBytes
 from qanat.postprocessing.alice import AliceSession
 from qanat.postprocessing.bob import BobSession
-from qanat.postprocessing.config import SESSION_PAD_BITS, SessionConfig
+from qanat.postprocessing.config import SessionConfig
 from qanat.postprocessing.records import Detections, Preparations, SlotArray
 from qanat.protocols.decoy import DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
 
@@ -66,7 +66,7 @@ def set_length(
 def distil_block(light: RecordedLight) -> None:
     """Distil one block from detections to secret key, both parties; raises ArithmeticError when their keys differ."""
     config = SessionConfig(OrderId("benchmark"), min_key_bits=BLOCK_BITS)
-    pads = bytes(SESSION_PAD_BITS // 8)
+    pads = bytes(config.pad_bits // 8)
     entropy = SystemEntropy()
     alice = AliceSession(config, light, SecretBytes(pads), entropy, proof=set_length)
     bob = BobSession(config, light, SecretBytes(pads), entropy, proof=set_length)

@@ -22,10 +22,10 @@ from scipy import signal
 from qanat.benchmarks.block import BLOCK_BITS, OUTPUT_SHARE, RecordedLight, distil_block
 from qanat.benchmarks.rows import Row
 from qanat.ground.authentication import Authenticator, PadAccount
+from qanat.ground.constants import HASH_KEY_BITS, TAG_BITS
 from qanat.ground.keys import SecretBytes
 from qanat.kernels.reference import cascade as plain_cascade
 from qanat.kernels.toeplitz import Tier, hash_by_tier, tiers
-from qanat.postprocessing.config import DIRECTION_PAD_BITS
 from qanat.postprocessing.reconciliation.cascade import (
     SEED_BYTES,
     CascadeAnswerer,
@@ -162,7 +162,7 @@ def toeplitz_row(name: str) -> Row:
 def authentication_row() -> Row:
     """Tag 64 MiB in messages of 1 MiB, beside SHA-256."""
     message = bytes(2**20)
-    pads = bytes(range(DIRECTION_PAD_BITS // 8))
+    pads = bytes(range((HASH_KEY_BITS + TAG_BITS) // 8))
 
     def authenticate() -> None:
         authenticator = Authenticator(PadAccount(SecretBytes(pads)))

@@ -174,7 +174,7 @@ class AliceSession(Party):
         )
         counts, length, num_bits = self._prove(errors, self._key_bases)
         self._length = (counts, length, num_bits)
-        seed_bits = self.config.key_bits + num_bits - 1
+        seed_bits = self._num_seed_bits(num_bits)
         self._seed = clear_padding(self.entropy.public_bytes((seed_bits + 7) // 8), num_bits=seed_bits)
         self._expect({Kind.TAG: self._on_amplify_tag})
         pieces = range(0, len(self._seed), SEED_PIECE_BYTES)

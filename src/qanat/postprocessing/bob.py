@@ -161,7 +161,7 @@ class BobSession(Party):
         if dict(frame.header) != {"key_bits": self.config.key_bits, "secret_bits": num_bits}:
             raise PeerProtocolError(f"the other party proved another length of the secret key than {num_bits} bits")
         self._seed += frame.body
-        seed_bits = self.config.key_bits + num_bits - 1
+        seed_bits = self._num_seed_bits(num_bits)
         num_bytes = (seed_bits + 7) // 8
         if len(self._seed) > num_bytes or not frame.body:
             raise FrameError(f"{num_bytes} bytes of Toeplitz seed were expected, {len(self._seed)} came")
