@@ -43,6 +43,10 @@ class EventKind(enum.StrEnum):
     KEYS_VOIDED = "keys-voided"
     ALARM = "alarm"
     CALLER_REFUSED = "caller-refused"
+    KEYS_DELIVERED = "keys-delivered"
+    REQUESTS_LIMITED = "requests-limited"
+    CERTIFICATES_CHANGED = "certificates-changed"
+    SETTINGS_CHANGED = "settings-changed"
     ENTROPY_AWAITED = "entropy-awaited"
 
 

@@ -14,6 +14,7 @@ import typer
 from qanat import __version__
 from qanat.adapters.machine_faults import MachineFault, machine_fault
 from qanat.apps.cli.distil_commands import add_distil_commands
+from qanat.apps.cli.guard_commands import MakesByDefault, add_audit_commands, add_certificate_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.paths import named_path
 from qanat.ground.errors import (
@@ -39,6 +40,13 @@ app = typer.Typer(
 
 network_app = typer.Typer(help="Look at a network before it runs.", no_args_is_help=True)
 app.add_typer(network_app, name="network")
+
+pki_app = typer.Typer(
+    help="Certificates of a network: make them (`qanat pki NETWORK --out FOLDER`), renew them, take them back.",
+    cls=MakesByDefault,
+    no_args_is_help=True,
+)
+app.add_typer(pki_app, name="pki")
 
 detector_app = typer.Typer(help="Look at single-photon detectors.", no_args_is_help=True)
 app.add_typer(detector_app, name="detector")
@@ -212,7 +220,7 @@ def node(
     _end_with(command)
 
 
-@app.command()
+@pki_app.command("make")
 def pki(
     network: NetworkArgument,
     out: Annotated[
@@ -221,7 +229,8 @@ def pki(
     reserve_days: Annotated[float, typer.Option(min=0.1, help="Days of authentication tags per link.")] = 10.0,
     json: JsonOption = False,
 ) -> None:
-    """Make certificates of all nodes and applications, and the initial authentication key of every link."""
+    """Make certificates of all nodes and applications, and the initial authentication key of every link (the word
+    `make` may be left out)."""
 
     def command() -> int:
         from qanat.apps.cli.pki import run_pki
@@ -411,6 +420,8 @@ def characterize(
 
 
 add_light_commands(app, _end_with)
+add_audit_commands(app, _end_with)
+add_certificate_commands(pki_app, _end_with)
 add_distil_commands(app, _end_with)
 
 
