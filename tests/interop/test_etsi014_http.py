@@ -359,7 +359,7 @@ def test_a_slip_of_ours_is_503_and_is_logged(
 
 
 def test_a_scope_without_peer_certificate_has_no_identity() -> None:
-    assert http_server.peer_identity(None) is None
+    assert peer_identity(None) is None
     assert PEER == "qanat.peer"
 
 

@@ -24,7 +24,9 @@ SITE = NodeId("a")
 
 
 def an_event(number: int, kind: EventKind = EventKind.KEYS_DELIVERED) -> Event:
-    return Event(EventId(f"e{number}"), None, None, SITE, float(number), float(number), kind, {"key_ids": [f"k{number}"]})
+    return Event(
+        EventId(f"e{number}"), None, None, SITE, float(number), float(number), kind, {"key_ids": [f"k{number}"]}
+    )
 
 
 def write(folder: Path, *numbers: int, **options: int) -> None:
@@ -71,7 +73,8 @@ def resealed(lines: list[bytes]) -> list[bytes]:
     fields.update(data={"key_ids": ["kX"]})
     number, prev = fields.pop("n"), fields.pop("prev")
     del fields["sha256"]
-    assert isinstance(number, int) and isinstance(prev, str)
+    assert isinstance(number, int)
+    assert isinstance(prev, str)
     return [lines[0], sealed_line(fields, Head(number - 1, prev))[0], *lines[2:]]
 
 
@@ -93,7 +96,8 @@ def test_the_first_bad_line_is_named(tmp_path: Path, how: str) -> None:
     path = only_file(tmp_path)
     path.write_bytes(b"".join(tamper(path.read_bytes().splitlines(keepends=True))))
     bad = verify(tmp_path).bad
-    assert bad is not None and (bad.file, bad.line) == (path.name, bad_line)
+    assert bad is not None
+    assert (bad.file, bad.line) == (path.name, bad_line)
 
 
 def test_every_altered_byte_is_found(tmp_path: Path) -> None:
@@ -110,10 +114,13 @@ def test_a_tail_that_was_cut_off_is_found_and_stays_found_after_the_next_start(t
     path = only_file(tmp_path)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
     bad = verify(tmp_path).bad
-    assert bad is not None and "tail" in bad.why
+    assert bad is not None
+    assert "tail" in bad.why
     write(tmp_path, 4)
     bad = verify(tmp_path).bad
-    assert bad is not None and bad.line == 3 and "1 lines were missing" in bad.why
+    assert bad is not None
+    assert bad.line == 3
+    assert "1 lines were missing" in bad.why
 
 
 def test_a_log_written_anew_passes_unless_a_head_was_noted_elsewhere(tmp_path: Path) -> None:
@@ -122,7 +129,9 @@ def test_a_log_written_anew_passes_unless_a_head_was_noted_elsewhere(tmp_path: P
     write(tmp_path / "new", 1, 2, 9, 4)
     assert verify(tmp_path / "new").bad is None
     bad = verify(tmp_path / "new", expected=noted).bad
-    assert bad is not None and bad.line == 3 and "written anew" in bad.why
+    assert bad is not None
+    assert bad.line == 3
+    assert "written anew" in bad.why
     write(tmp_path / "old", 5)
     assert verify(tmp_path / "old", expected=noted).bad is None
 
@@ -130,9 +139,11 @@ def test_a_log_written_anew_passes_unless_a_head_was_noted_elsewhere(tmp_path: P
 def test_a_head_that_is_gone_or_no_head_is_found(tmp_path: Path) -> None:
     write(tmp_path, 1)
     (tmp_path / "head.json").write_text("{}", encoding="utf-8")
-    assert (bad := verify(tmp_path).bad) is not None and bad.file == "head.json"
+    assert (bad := verify(tmp_path).bad) is not None
+    assert bad.file == "head.json"
     (tmp_path / "head.json").unlink()
-    assert (bad := verify(tmp_path).bad) is not None and bad.file == "head.json"
+    assert (bad := verify(tmp_path).bad) is not None
+    assert bad.file == "head.json"
 
 
 @pytest.mark.parametrize("num_bytes_left", [1, 30, -2, -1])
@@ -158,21 +169,27 @@ def test_two_crashes_in_a_row_leave_one_record(tmp_path: Path) -> None:
         file.write(b'{"n":2,"pr\n{"n":2,"prev')
     write(tmp_path, 2)
     finding = verify(tmp_path)
-    assert finding.bad is None and finding.num_torn == 1
+    assert finding.bad is None
+    assert finding.num_torn == 1
 
 
 def test_the_chain_goes_over_files_and_a_missing_file_is_found(tmp_path: Path) -> None:
     write(tmp_path, *range(20), max_file_bytes=900)
     files = audit_files(tmp_path)
     finding = verify(tmp_path)
-    assert len(files) > 3 and finding.bad is None and finding.num_files == len(files)
+    assert len(files) > 3
+    assert finding.bad is None
+    assert finding.num_files == len(files)
     files[1].unlink()
-    assert (bad := verify(tmp_path).bad) is not None and bad.file == files[2].name
+    assert (bad := verify(tmp_path).bad) is not None
+    assert bad.file == files[2].name
     files[0].unlink()
-    assert (bad := verify(tmp_path).bad) is not None and "older ones" in bad.why
+    assert (bad := verify(tmp_path).bad) is not None
+    assert "older ones" in bad.why
     assert verify(tmp_path, is_part=True).bad is None
     files[-1].unlink()
-    assert (bad := verify(tmp_path, is_part=True).bad) is not None and "tail" in bad.why
+    assert (bad := verify(tmp_path, is_part=True).bad) is not None
+    assert "tail" in bad.why
 
 
 def test_a_full_disk_costs_lines_and_the_first_that_fits_says_how_many(
@@ -190,7 +207,8 @@ def test_a_full_disk_costs_lines_and_the_first_that_fits_says_how_many(
         assert log.num_lost == 2
         log(an_event(4))
     finding = verify(tmp_path)
-    assert finding.bad is None and finding.num_lost == 2
+    assert finding.bad is None
+    assert finding.num_lost == 2
     assert [row.get("event") for row in records(tmp_path)] == ["e1", None, "e4"]
 
 
