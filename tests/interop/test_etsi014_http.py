@@ -17,7 +17,7 @@ from interop.doors_at_work import Credentials, make_credentials
 from qanat.adapters import http_server
 from qanat.adapters.etsi014_http import MAX_BODY_BYTES, etsi014_app
 from qanat.adapters.http_server import PEER, HttpDoor
-from qanat.adapters.tls import client_context, server_context
+from qanat.adapters.tls import client_context, peer_identity, server_context
 from qanat.doors.etsi014 import Etsi014Door
 from qanat.ground.errors import ConfigurationError
 from unit.etsi014_fakes import ALICE, BOB, CAROL, FakeSupplier

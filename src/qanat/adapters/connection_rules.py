@@ -69,14 +69,17 @@ class ConnectionRules:
         return self._also(certificate)
 
 
-def refusing(status: int, message: str, *, retry_after_s: int | None = None) -> Callable[..., Awaitable[None]]:
-    """Return an ASGI application that answers by an Error object and ends the connection."""
+def refusing(
+    status: int, message: str, *, retry_after_s: int | None = None, closes: bool = True
+) -> Callable[..., Awaitable[None]]:
+    """Return an ASGI application that answers by an Error object, and ends the connection if it ``closes``."""
     body = json.dumps({"message": message}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
     ]
+    if closes:
+        headers.append((b"connection", b"close"))
     if retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % retry_after_s))
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from qanat.adapters.addresses import Address, AddressBook, ListenerKind
+from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
+from qanat.adapters.audit_log import AuditLog
+from qanat.adapters.connection_rules import ConnectionRules
+from qanat.adapters.door_guard import DoorGuard
 from qanat.adapters.encryption import load_master_key
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
+from qanat.adapters.living_tls import LivingTls
 from qanat.adapters.pki import NodeFiles, SaeFiles
+from qanat.adapters.sae_limits import LIMITS_NAME
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.adapters.tcp_channel import connect_channel
-from qanat.adapters.tls import TlsFiles, client_context, server_context
+from qanat.adapters.tls import TlsFiles, client_context
 from qanat.adapters.tls_transport import TlsTransport
 from qanat.apps.event_log import EventLog
 from qanat.doors.etsi014 import Etsi014Door, Limits
@@ -163,7 +169,8 @@ class SiteParts:
         return stores
 
     async def open_transport(self, node: NodeId) -> TlsTransport:
-        """Open a node's transport and publish where it listens."""
+        """Open a node's transport and publish where it listens. Its audit log begins here."""
+        self._keep_audit(node)
         transport = TlsTransport(
             node,
             network=self.network.name,
@@ -206,17 +213,49 @@ class SiteParts:
             recorder.record(EventKind.CALLER_REFUSED, why=why)
 
         saes = [sae for sae in self.network.saes if self.network.site_of(sae).node == node]
+        app = etsi014_app(Etsi014Door(manager, saes=saes, limits=_limits(self.settings), on_refused=on_refused))
         door = HttpDoor(
-            etsi014_app(Etsi014Door(manager, saes=saes, limits=_limits(self.settings), on_refused=on_refused)),
-            tls=server_context(self.place.node_files(node), on_refused=on_refused),
+            DoorGuard(
+                app,
+                folder=self.place.site(node),
+                limits_file=self.place.folder / LIMITS_NAME,
+                record=recorder.record,
+            ),
+            tls=self._living_tls(node, recorder, on_refused),
             host=HOST,
             port=port,
+            rules=ConnectionRules(on_refused=on_refused),
         )
         await door.start()
         self._stack.push_async_callback(door.stop)
         self.place.addresses.publish("doors", node, (HOST, door.port))
         self._stack.callback(self.place.addresses.withdraw, "doors", node)
         return door
+
+    def _living_tls(self, node: NodeId, recorder: EventRecorder, on_refused: Callable[[str], None]) -> LivingTls:
+        """Return a site's certificates, followed; what changes and what is refused goes into its log."""
+
+        def on_change(why_kept: str | None) -> None:
+            if why_kept is None:
+                recorder.record(EventKind.CERTIFICATES_CHANGED, what="the files of the door were taken up")
+                return
+            recorder.record(
+                EventKind.ALARM,
+                code="certificates-kept",
+                severity="warning",
+                text=f"new certificate files do not count, the former ones do: {why_kept}",
+                remedy="look at the folder `pki`",
+            )
+
+        return LivingTls(
+            self.place.node_files(node),
+            on_refused=on_refused,
+            on_change=on_change,
+        )
+
+    def _keep_audit(self, node: NodeId) -> None:
+        """Chain what happens at a node into its audit log, from now until the process ends."""
+        self.log.listen(self._stack.enter_context(AuditLog(self.place.site(node) / AUDIT_FOLDER, node=node)))
 
     def _address(self, node: NodeId) -> Address | None:
         """Return where a node's transport listens: in this process, or where another one last said so."""
