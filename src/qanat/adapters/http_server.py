@@ -34,8 +34,10 @@ REQUEST_TIMEOUT_S = 10.0
 """From the first byte of a request, or from the handshake, to the request's last byte."""
 KEEP_ALIVE_S = 75
 """An idle connection stays open this long. Clients must give up theirs earlier, or a request may meet the closing."""
+WRITE_BUFFER_BYTES = 64 * 1024
+"""With more than this waiting for one client, the next answer waits (asyncio's own limit for TLS is 512 KiB)."""
 WRITE_TIMEOUT_S = 10.0
-"""A client that takes nothing of its answer for this long, while what waits for it is above 64 KiB, is cut off."""
+"""A client with so much waiting that takes too little of it for this long is cut off."""
 MAX_PIPELINED = 32
 """Requests of one connection that wait for answers to those before them; one more ends the connection."""
 CLOSE_TIMEOUT_S = 0.5
@@ -115,6 +117,7 @@ class PeerProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(JoinedWrites(transport, self.loop))
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._certificate = peer_certificate(transport.get_extra_info("ssl_object"))
         self._peer = None if self._certificate is None else self._certificate.identity
         self._began_s = self.loop.time()
