@@ -125,7 +125,7 @@ def test_no_key_is_found_in_anything_that_a_network_leaves_behind(tmp_path: Path
     up = Up(tmp_path / "data", words)
     with up.running() as (process, record):
         ids, secrets = take_keys(record, count=16, fetch=8)
-        assert _core_limit(process.pid) == "0"
+        assert _core_limit(process.pid) == "1"
         process.send_signal(signal.SIGKILL)
         process.wait()
     with up.running() as (process, record):

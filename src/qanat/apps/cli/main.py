@@ -112,7 +112,9 @@ def _end_with(command: Callable[[], int], /) -> NoReturn:
     The command's own imports run here too, so that a stop in the first second is told like any other.
     """
     signal.signal(signal.SIGTERM, _as_interrupt)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold keys
+    # A core would hold keys. 0 keeps the kernel from writing a file, but not from feeding a collector (core_pattern with
+    # a pipe); 1 keeps it from both, and what this process starts inherits it (core(5), fs/coredump.c).
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     try:
         status = command()
     except QanatError as fault:
