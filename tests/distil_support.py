@@ -194,7 +194,7 @@ def leaks_of(recordings: list[dict[str, bytearray]], *, num_frames: int, frame_b
 def parities_of(number: int, logs: list[int], num_frames: int, frame_bits: int) -> int:
     """Return how many parities Alice tells at the beginning of a pass: docs/formats/distillation-wire.md."""
     if number == 3:
-        return 14 * num_frames
+        return 20 * num_frames
     return num_frames * ((frame_bits >> logs[number]) - (number > 0))
 
 
