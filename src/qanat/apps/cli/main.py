@@ -269,6 +269,9 @@ def link(
         Path | None, typer.Option(parser=named_path, help="Draw error rate and counts into this file, .svg or .png.")
     ] = None,
     reconciliation: Annotated[str, typer.Option(help="How errors are corrected: cascade, winnow or ldpc.")] = "cascade",
+    charge_replies: Annotated[
+        bool, typer.Option("--charge-replies", help="Let the length pay for Bob's messages of it too.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Calibrate one link, run it photon by photon, distil what it gives. Its keys are for looking at alone."""
@@ -287,6 +290,7 @@ def link(
             optics=OpticsOptions(not no_calibration, drift, delay_drift, not no_feedback),
             out=out,
             reconciliation=reconciliation,
+            charge_replies=charge_replies,
         )
 
     _end_with(command)
