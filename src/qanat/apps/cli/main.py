@@ -305,7 +305,13 @@ def rate(
         list[str] | None,
         typer.Option(help="Only these proofs (repeat the option); the first one gives the secret rate."),
     ] = None,
-    f_ec: Annotated[float, typer.Option(help="Bits told by error correction over the Shannon limit.")] = 1.1,
+    f_ec: Annotated[
+        float | None, typer.Option(help="Bits told by error correction over the Shannon limit; 1.1 unless said.")
+    ] = None,
+    reconciliation: Annotated[
+        str | None,
+        typer.Option(help="In its place a method: cascade, winnow or ldpc, each with its own f."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Tell what a link gives at a loss: sifted rate, QBER and the secret rate by every proof."""
@@ -313,7 +319,15 @@ def rate(
     def command() -> int:
         from qanat.apps.cli.rate import run_rate
 
-        return run_rate(system, losses=loss_db, block_bits=block_bits, proofs=proof or [], f_ec=f_ec, as_json=json)
+        return run_rate(
+            system,
+            losses=loss_db,
+            block_bits=block_bits,
+            proofs=proof or [],
+            f_ec=f_ec,
+            as_json=json,
+            reconciliation=reconciliation,
+        )
 
     _end_with(command)
 
