@@ -136,9 +136,11 @@ def _spy_winnow(said: list[Message], shape: FrameShape) -> tuple[int, int]:
 
 
 def _spy_ldpc(said: list[Message], shape: FrameShape) -> tuple[int, int]:
-    told, replied = 0, shape.num_frames
+    told = replied = 0
     for message in said:
-        if message.kind in {Kind.PARITIES, Kind.ANSWERS}:
+        if message.kind == Kind.RECONCILE:
+            replied = shape.num_frames // _integer(message, "joined")
+        elif message.kind in {Kind.PARITIES, Kind.ANSWERS}:
             told += 8 * len(message.body)
         elif message.kind == Kind.QUESTIONS:
             replied += ones(message.body)

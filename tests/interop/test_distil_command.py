@@ -533,3 +533,36 @@ def test_alice_bob_and_nature_share_no_file_memory_or_seed(tmp_path: Path) -> No
         written = set(re.findall(r'openat\([^"]*"([^"]+)", [^)]*O_(?:WRONLY|RDWR)', traces[name]))
         strangers = {path for path in written if not path.startswith((str(folder / name), "/dev/"))}
         assert all("__pycache__" in path or path.endswith((".nbi", ".nbc")) for path in strangers), strangers
+
+
+def test_sifted_bits_with_counts_make_a_key_per_range_whose_length_is_proven(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--counts", "2", "--loss-db", "5", "--seconds", "2.5")
+
+    async def run(**counts: Path) -> tuple[Ended, Ended]:
+        ways = {name: ("--counts", str(counts.get(name, folder / name / "counts.json"))) for name in ("alice", "bob")}
+        alice, port = await start_alice(folder, *ways["alice"], "--wait", "30", "--charge-replies")
+        bob = await start_bob(folder, port, *ways["bob"], "--wait", "30", "--charge-replies")
+        return await alice.end(), await bob.end()
+
+    said = json.loads((folder / "bob" / "counts.json").read_text())
+    said["ranges"][1]["diagonal"]["errors"][1] += 1
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(said))
+    for ended in asyncio.run(run(bob=other)):
+        assert ended.status == 2
+        assert "the other party was started otherwise: counts is" in ended.log
+    alice, bob = asyncio.run(run())
+    assert (alice.status, bob.status) == (0, 0), alice.log + bob.log
+    assert_same_keys(folder, blocks=2)
+    ranges = json.loads((folder / "bob" / "counts.json").read_text())["ranges"]
+    for header, given in zip(headers_of(folder, "bob"), ranges, strict=True):
+        assert header["proof"].startswith("hoeffding, by decoy counts that were given with the record")
+        assert header["given_counts"]["rectilinear"] == given["rectilinear"]
+        assert header["given_counts"]["first_bit"] == header["first_slot"] == given["first_bit"]
+        assert header["charges_replies"]
+        ledger = header["ledger"]
+        assert header["proof_terms"]["leaked"] == ledger["leaked_bits"]["cascade"] + ledger["reply_bits"]
+    for ended in asyncio.run(run()):
+        assert ended.status == 2
+        assert "no range of the counts is left" in ended.log

@@ -270,6 +270,9 @@ def link(
     ] = None,
     reconciliation: Annotated[str, typer.Option(help="How errors are corrected: cascade, winnow or ldpc.")] = "cascade",
     amplification: Annotated[str, typer.Option(help="The last hash: toeplitz or modified-toeplitz.")] = "toeplitz",
+    charge_replies: Annotated[
+        bool, typer.Option("--charge-replies", help="Let the length pay for Bob's messages of it too.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Calibrate one link, run it photon by photon, distil what it gives. Its keys are for looking at alone."""
@@ -289,6 +292,7 @@ def link(
             out=out,
             reconciliation=reconciliation,
             amplification=amplification,
+            charge_replies=charge_replies,
         )
 
     _end_with(command)
@@ -303,7 +307,13 @@ def rate(
         list[str] | None,
         typer.Option(help="Only these proofs (repeat the option); the first one gives the secret rate."),
     ] = None,
-    f_ec: Annotated[float, typer.Option(help="Bits told by error correction over the Shannon limit.")] = 1.1,
+    f_ec: Annotated[
+        float | None, typer.Option(help="Bits told by error correction over the Shannon limit; 1.1 unless said.")
+    ] = None,
+    reconciliation: Annotated[
+        str | None,
+        typer.Option(help="In its place a method: cascade, winnow or ldpc, each with its own f."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Tell what a link gives at a loss: sifted rate, QBER and the secret rate by every proof."""
@@ -311,7 +321,15 @@ def rate(
     def command() -> int:
         from qanat.apps.cli.rate import run_rate
 
-        return run_rate(system, losses=loss_db, block_bits=block_bits, proofs=proof or [], f_ec=f_ec, as_json=json)
+        return run_rate(
+            system,
+            losses=loss_db,
+            block_bits=block_bits,
+            proofs=proof or [],
+            f_ec=f_ec,
+            as_json=json,
+            reconciliation=reconciliation,
+        )
 
     _end_with(command)
 

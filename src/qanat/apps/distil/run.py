@@ -47,6 +47,7 @@ from qanat.quantum_layer.wire import converse
 PATIENCE_S: Final = 600.0
 """How long a party that is connected may think; a large block takes minutes on a slow machine."""
 LEAST_CHUNK_EVENTS: Final = 2**10
+NO_RANGE: Final = "no range of the counts is left: each makes one block, and one that was begun is used"
 MOST_DROPPED: Final = 3
 """Blocks in a row whose verification may fail before a run is given up."""
 
@@ -195,9 +196,13 @@ async def _alice_round(setup: Setup, talk: _Talk) -> bool:
             raise QuantumLayerError(f"the other party ends the run: {fault}", remedy="look at its messages")
         setup.tell(f"the other party ends the run: {said_text(frame, 'reason')}")
         return False
-    first = max(setup.first_slot, said_number(frame, "first"))
+    first = setup.terms.next_start(max(setup.first_slot, said_number(frame, "first")))
+    if first is None:
+        await talk.say(Word.END, {"reason": NO_RANGE})
+        setup.tell(NO_RANGE)
+        return False
     try:
-        spent = await setup.account.spend(f"distil {first}", num_bits=setup.terms.pad_bits)
+        spent = await setup.account.spend(f"distil {first}", num_bits=setup.terms.pad_bits(first))
     except PadExhausted as fault:
         await talk.say(Word.END, {"reason": fault.message})
         raise
@@ -209,9 +214,10 @@ async def _alice_round(setup: Setup, talk: _Talk) -> bool:
             f"the other party did not take the pads: {said_text(answer, 'reason')}", remedy="look at its messages"
         )
     config = setup.terms.session(first_slot=first, pads=spent.bits)
-    assert not isinstance(setup.record, RawDetections)
-    source = RecordedPreparations(setup.record, first_slot=first, on_taken=setup.advance)
-    session = AliceSession(config, source, spent, setup.entropy, proof=setup.terms.proof)
+    part, choose = setup.terms.part_for(setup.record, first), setup.terms.choice(first)
+    assert not isinstance(part, RawDetections)
+    source = RecordedPreparations(part, first_slot=first, on_taken=setup.advance)
+    session = AliceSession(config, source, spent, setup.entropy, proof=setup.terms.proof(first), choose=choose)
     await _run_session(setup, talk, session, first)
     return True
 
@@ -224,8 +230,10 @@ async def _bob_round(setup: Setup, talk: _Talk, first: int) -> None:
             f"the other party begins no block: {said_text(frame, 'reason')}", remedy="look at its messages"
         )
     first = max(first, said_number(frame, "first"))
+    if setup.terms.next_start(first) != first:
+        raise PeerProtocolError(f"the other party begins a block at {first}, where no range of counts begins")
     try:
-        spent = await setup.account.spend_range(said_range(frame), num_bits=setup.terms.pad_bits)
+        spent = await setup.account.spend_range(said_range(frame), num_bits=setup.terms.pad_bits(first))
     except QanatError as fault:
         await talk.say(Word.END, {"reason": fault.message})
         raise
@@ -245,9 +253,10 @@ def _bob_session(setup: Setup, spent: SpentBits, first: int) -> BobSession:
         wanted = wanted + 3 * math.sqrt(wanted) if given else 0.9 * wanted
         return max(LEAST_CHUNK_EVENTS, min(CHUNK_EVENTS, math.ceil(wanted)))
 
-    assert not isinstance(setup.record, RawPreparations)
-    source = RecordedDetections(setup.record, first_slot=first, chunk_events=chunk_events, on_taken=setup.advance)
-    session = BobSession(config, source, spent, setup.entropy, proof=setup.terms.proof)
+    part = setup.terms.part_for(setup.record, first)
+    assert not isinstance(part, RawPreparations)
+    source = RecordedDetections(part, first_slot=first, chunk_events=chunk_events, on_taken=setup.advance)
+    session = BobSession(config, source, spent, setup.entropy, proof=setup.terms.proof(first))
     return session
 
 
@@ -265,6 +274,8 @@ def _left(setup: Setup) -> int:
 
 def _next_block(setup: Setup) -> int | None:
     """Return where Bob's next block begins; None when what is left cannot fill one."""
+    if setup.terms.counts is not None:
+        return _next_range(setup)
     share = most_yield(setup.terms)
     if setup.terms.mode == "raw" and setup.made.blocks:
         last = setup.made.blocks[-1]
@@ -279,6 +290,13 @@ def _next_block(setup: Setup) -> int | None:
             remedy="take smaller blocks with --block-bits at both parties, or record longer",
         )
     return None
+
+
+def _next_range(setup: Setup) -> int | None:
+    found = setup.terms.next_start(setup.first_slot)
+    if found is None and not setup.made.blocks and not setup.made.dropped:
+        raise _RecordTooShort(NO_RANGE, remedy="give counts of ranges of this record that no run has used")
+    return found
 
 
 async def _run_session(setup: Setup, talk: _Talk, session: AliceSession | BobSession, first: int) -> None:
@@ -323,6 +341,7 @@ async def _write(setup: Setup, key: DistilledKey, first: int) -> None:
         "record_sha256": setup.record_digest,
         "replenished_bits": 8 * share,
         "role": setup.role,
+        **setup.terms.said(first),
     }
     setup.keys.write(key, secret[share:], first_slot=first, said=said)
 
@@ -334,7 +353,8 @@ async def _finish(setup: Setup, key: DistilledKey, first: int) -> None:
         0 if isinstance(record, RawPreparations) else record.events_from(first) - record.events_from(setup.first_slot)
     )
     replenished = min(setup.terms.replenish_bits, key.num_bits // 16 * 8)
-    made.blocks.append({**description(key), "events": events, "file": path, "replenished_bits": replenished})
+    said = {**setup.terms.said(first), "events": events, "file": path, "replenished_bits": replenished}
+    made.blocks.append({**description(key), **said})
     made.secret_bits += key.num_bits - replenished
     made.dropped_in_a_row = 0
     f_ec = "-" if key.f_ec is None else f"{key.f_ec:.3f}"

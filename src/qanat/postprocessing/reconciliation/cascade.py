@@ -37,7 +37,7 @@ NUM_PERMUTED_PASSES = cascade.HALVES
 HALVES_PASS = NUM_PERMUTED_PASSES
 NUM_PASSES = NUM_PERMUTED_PASSES + 1
 NUM_HALVES = 20
-"""A frame in some fifty has an error left by then, and passes with odds of 2^-20: a key of 64 frames fails once in 10^6."""
+"""A frame in fifty has an error left by then, and passes with odds of 2^-20: keys of 64 frames fail once in 10^6."""
 SEED_BYTES = 32
 MIN_QBER = 1e-4
 """Below this the blocks grow no further."""
