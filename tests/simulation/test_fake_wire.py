@@ -19,7 +19,8 @@ import pytest
 
 from distillation_support import SeededEntropy
 from qanat.apps.distil.account import LinkAccount, LinkEnds
-from qanat.apps.distil.run import Setup, run_party
+from qanat.apps.distil.run import run_party
+from qanat.apps.distil.setup import Setup
 from qanat.apps.distil.terms import Terms
 from qanat.ground.errors import ChannelClosed, ChannelError, FrameError, PeerProtocolError, QanatError
 from qanat.ground.framing import decode_frame
@@ -81,6 +82,9 @@ class MemoryKeys:
 
 class StillClock:
     def utc_s(self) -> float:
+        return 0.0
+
+    def monotonic_s(self) -> float:
         return 0.0
 
 

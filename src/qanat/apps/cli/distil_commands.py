@@ -50,6 +50,14 @@ ReconciliationOption = Annotated[
         "--reconciliation", help="How errors are corrected: cascade, winnow, or ldpc, of few messages for long delays."
     ),
 ]
+InFlightOption = Annotated[
+    int | None,
+    typer.Option(
+        "--in-flight",
+        min=1,
+        help="Most blocks made side by side, to bridge the line's delay; as many as it asks for unless said.",
+    ),
+]
 WaitOption = Annotated[
     float, typer.Option("--wait", min=0.1, help="Seconds to wait for the other party, at the start and after a break.")
 ]
@@ -101,6 +109,7 @@ def _add_party(app: typer.Typer, end_with: EndWith, role: Role) -> None:
         eps_sec: EpsOption = 0.999e-9,
         replenish: ReplenishOption = False,
         reconciliation: ReconciliationOption = "cascade",
+        in_flight: InFlightOption = None,
         wait: WaitOption = 300.0,
         json: JsonOption = False,
     ) -> None:
@@ -118,6 +127,7 @@ def _add_party(app: typer.Typer, end_with: EndWith, role: Role) -> None:
             "replenish": replenish,
             "wait_s": wait,
             "reconciliation": reconciliation,
+            "in_flight": in_flight,
         }
         end_with(_party(role, address, least_port=least_port, options=options, as_json=json))
 

@@ -14,7 +14,8 @@ from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.distil.account import LinkAccount, open_account
 from qanat.apps.distil.key_files import KeyFolder
 from qanat.apps.distil.record_files import Role, digest_of, read_origin, read_raw, read_sifted
-from qanat.apps.distil.run import Made, Setup, run_party
+from qanat.apps.distil.run import run_party
+from qanat.apps.distil.setup import Made, Setup
 from qanat.apps.distil.terms import MAX_BLOCK_BITS, MIN_BLOCK_BITS, Terms
 from qanat.ground.errors import ChannelError, ConfigurationError
 from qanat.physics.systems import system_named
@@ -52,6 +53,7 @@ class PartyOptions:
     replenish: bool
     wait_s: float
     reconciliation: str = "cascade"
+    in_flight: int | None = None
 
 
 def parse_address(text: str, *, least_port: int) -> tuple[str, int]:
@@ -89,6 +91,7 @@ async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: C
             clock=SystemClock(),
             provenance=f"distilled from the record {path.name}; its origin: {read_origin(path)}",
             tell=tell,
+            in_flight=options.in_flight,
         )
         spent_before = await account.spent_bits()
         try:

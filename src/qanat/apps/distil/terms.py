@@ -27,10 +27,12 @@ from qanat.protocols.decoy import DecoyProtocol, SecurityParameters
 from qanat.protocols.finite_key import secret_length
 from qanat.quantum_layer.recorded import StatedEntropy
 
-RUN_VERSION: Final = 1
+RUN_VERSION: Final = 2
 WHOLE_BLOCK_BITS: Final = 2**18
 MIN_BLOCK_BITS: Final = 2**11
 MAX_BLOCK_BITS: Final = 10**8
+MOST_IDS: Final = 1024
+"""Block ids in one word: more than there are ever unsure, with as many blocks in flight as may be."""
 MOST_TEXT: Final = 400
 """Characters of a peer's text that are shown."""
 
@@ -133,8 +135,8 @@ def said_text(frame: Frame, name: str) -> str:
 def said_ids(frame: Frame, name: str) -> list[str]:
     """Return a list of block ids of a word; raises FrameError."""
     value = frame.header.get(name)
-    if not isinstance(value, list) or len(value) > 64:
-        raise FrameError(f"{name!r} must be a list of at most 64 block ids")
+    if not isinstance(value, list) or len(value) > MOST_IDS:
+        raise FrameError(f"{name!r} must be a list of at most {MOST_IDS} block ids")
     return [one for one in value if isinstance(one, str)]
 
 
