@@ -191,7 +191,7 @@ def test_raw_records_of_a_twin_become_proven_keys(tmp_path: Path) -> None:
 def test_a_killed_party_loses_its_block_and_nothing_is_used_twice(tmp_path: Path, victim: str) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "90000", "--qber", "0.02")
-    options = (*SMALL, "--wait", "30", "--replenish")
+    options = (*SMALL, "--wait", "30", "--replenish", "--in-flight", "1")
 
     async def main() -> list[Ended]:
         alice, port = await start_alice(folder, *options)

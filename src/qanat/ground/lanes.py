@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from qanat.ground.errors import FrameError
+from qanat.ground.errors import FrameError, QanatError
 from qanat.ground.framing import decode_frame, encode_frame
 from qanat.ground.ports import ClassicalChannel, Clock
 
@@ -191,7 +191,10 @@ def _until_it_waits(work: Conversation) -> Generator[Any, Any, _Waits | None]:
             return asked
         try:
             answer = yield asked
-        except BaseException as fault:
+        except QanatError as fault:
             step = partial(work.throw, fault)
+        except BaseException:  # we are cancelled, or closed
+            work.close()
+            raise
         else:
             step = partial(work.send, answer)
