@@ -1,6 +1,6 @@
 """What the two parties of a run must agree on, and the words of a run on the line.
 
-    run     = B TERMS  A TERMS  { round }  B END
+    run     = B TERMS  A TERMS  B TERMS  { round, each in a lane of its own }  B END
     round   = B NEXT  A PADS  B READY  session  B OUTCOME  A OUTCOME
     instead of A PADS: A END; instead of B READY: B END
 
