@@ -466,7 +466,7 @@ def test_58_megabits_between_two_network_namespaces_with_five_cuts(tmp_path: Pat
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "58000000", "--qber", "0.01")
     cuts = (10_000_000, 25_000_000, 50_000_000, 70_000_000, 90_000_000)
-    options = ("--min-entropy", "0.6", "--block-bits", "4194304", "--wait", "60")
+    options = ("--min-entropy", "0.6", "--block-bits", "4194304", "--wait", "60", "--in-flight", "6")
     recordings = distil_in_namespaces(folder, *options, cut_after=cuts, timeout_s=500)
     assert_same_keys(folder, blocks=12)
     assert_headers_fit(folder, recordings, frames=64, frame_bits=2**16)

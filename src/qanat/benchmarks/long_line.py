@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import shutil
 import sys
@@ -44,7 +45,7 @@ class Task:
     @property
     def record_bits(self) -> int:
         """Bits of the record: a tenth is told to estimate errors, a little is left over."""
-        return round(self.num_blocks * self.block_bits / 0.9 * 1.01)
+        return round(self.num_blocks * self.block_bits / 0.9 * 1.01 + 100 * math.sqrt(self.block_bits))
 
 
 TASKS: Final = {"distil-20ms": Task(4_194_304, 64), "distil-20ms-1mbit": Task(1_048_576, 192)}
