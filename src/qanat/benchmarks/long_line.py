@@ -63,7 +63,7 @@ def run(names: Sequence[str]) -> Iterator[Row]:
 def kept_row(name: str, task: Task, *, folder: Path, round_trip_s: float = ROUND_TRIP_S) -> Row:
     """Distil without delay, with it, and without again; the row's rate is that with delay, its goal 80 % of the other.
 
-    The other is that of both runs without delay, before and after, so that a machine whose load changes favours neither.
+    The other is that of both runs without delay, before and after, so that a changing load favours neither.
 
     Raises QuantumLayerError when a party fails, or when the two do not make the same keys.
     """
