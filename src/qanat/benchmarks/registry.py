@@ -21,6 +21,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "store": ("store-single", "store-spend"),
     "door": ("etsi014-single", "etsi014-batch"),
     "file_service": ("file-encryption",),
+    "long_line": ("distil-20ms", "distil-20ms-1mbit"),
     "backbone": ("backbone",),
 }
 """Module of this room -> the benchmarks it can run; each has ``run(names) -> iterator of rows``."""

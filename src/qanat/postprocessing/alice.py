@@ -138,6 +138,7 @@ class AliceSession(Party):
     def _on_sift_tag(self, frame: Frame) -> list[bytes]:
         self._check_tag(frame)
         self._check_qber()
+        self._announced = None  # long, and many sessions may be alive at once
         self._key, self._key_bases = self.sifted.packed()
         self._answerer = METHODS[self.config.reconciliation].answerer(self._key, self.config.shape)
         self._expect_questions(self._answerer)

@@ -9,7 +9,7 @@ from typing import Any
 
 from qanat.apps.distil.example import COUNTS_NAME, ExampleFiles, make_counted, make_raw, make_sifted
 from qanat.apps.distil.party import PartyOptions, distil
-from qanat.apps.distil.run import Made
+from qanat.apps.distil.setup import Made
 from qanat.ground.errors import ConfigurationError
 from qanat.quantum_layer.link_plan import LinkTask
 

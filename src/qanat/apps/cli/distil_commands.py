@@ -68,6 +68,14 @@ ReconciliationOption = Annotated[
 AmplificationOption = Annotated[
     str, typer.Option("--amplification", help="The last hash: toeplitz, or modified-toeplitz, of a shorter seed.")
 ]
+InFlightOption = Annotated[
+    int | None,
+    typer.Option(
+        "--in-flight",
+        min=1,
+        help="Most blocks made side by side, to bridge the line's delay; as many as it asks for unless said.",
+    ),
+]
 WaitOption = Annotated[
     float, typer.Option("--wait", min=0.1, help="Seconds to wait for the other party, at the start and after a break.")
 ]
@@ -123,6 +131,7 @@ def _add_party(app: typer.Typer, end_with: EndWith, role: Role) -> None:
         reconciliation: ReconciliationOption = "cascade",
         amplification: AmplificationOption = "toeplitz",
         charge_replies: ChargeOption = False,
+        in_flight: InFlightOption = None,
         wait: WaitOption = 300.0,
         json: JsonOption = False,
     ) -> None:
@@ -144,6 +153,7 @@ def _add_party(app: typer.Typer, end_with: EndWith, role: Role) -> None:
             "amplification": amplification,
             "counts": counts,
             "charge_replies": charge_replies,
+            "in_flight": in_flight,
         }
         end_with(_party(role, address, least_port=least_port, options=options, as_json=json))
 

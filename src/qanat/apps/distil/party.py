@@ -15,7 +15,8 @@ from qanat.apps.distil.account import LinkAccount, open_account
 from qanat.apps.distil.counts_file import read_counts
 from qanat.apps.distil.key_files import KeyFolder
 from qanat.apps.distil.record_files import Role, digest_of, read_origin, read_raw, read_sifted
-from qanat.apps.distil.run import Made, Setup, run_party
+from qanat.apps.distil.run import run_party
+from qanat.apps.distil.setup import Made, Setup
 from qanat.apps.distil.terms import MAX_BLOCK_BITS, MIN_BLOCK_BITS, Terms
 from qanat.ground.errors import ChannelError, ConfigurationError
 from qanat.physics.systems import system_named
@@ -61,6 +62,7 @@ class PartyOptions:
     eps_auth: float = 1e-22
     counts: Path | None = None
     charge_replies: bool = False
+    in_flight: int | None = None
 
 
 def parse_address(text: str, *, least_port: int) -> tuple[str, int]:
@@ -98,6 +100,7 @@ async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: C
             clock=SystemClock(),
             provenance=f"distilled from the record {path.name}; its origin: {read_origin(path)}",
             tell=tell,
+            in_flight=options.in_flight,
         )
         _tell_of_counts(setup)
         spent_before = await account.spent_bits()

@@ -1,6 +1,6 @@
 """What the two parties of a run must agree on, and the words of a run on the line.
 
-    run     = B TERMS  A TERMS  { round }  B END
+    run     = B TERMS  A TERMS  B TERMS  { round, each in a lane of its own }  B END
     round   = B NEXT  A PADS  B READY  session  B OUTCOME  A OUTCOME
     instead of A PADS: A END; instead of B READY: B END
 
@@ -30,10 +30,12 @@ from qanat.protocols.finite_key import secret_length
 from qanat.quantum_layer.record_counts import ProofFromCounts, RangeCounts, RecordCounts
 from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits, StatedEntropy
 
-RUN_VERSION: Final = 1
+RUN_VERSION: Final = 2
 WHOLE_BLOCK_BITS: Final = 2**18
 MIN_BLOCK_BITS: Final = 2**11
 MAX_BLOCK_BITS: Final = 10**8
+MOST_IDS: Final = 1024
+"""Block ids in one word: more than there are ever unsure, with as many blocks in flight as may be."""
 MOST_TEXT: Final = 400
 """Characters of a peer's text that are shown."""
 
@@ -79,7 +81,7 @@ class Terms:
     counts: RecordCounts | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for start in [0] if self.counts is None else [one.first_bit for one in self.counts.ranges]:
+        for start in self._starts():
             self._session("checked here, not when both parties have begun", start)
 
     def to_json(self) -> dict[str, Json]:
@@ -163,15 +165,18 @@ class Terms:
             charges_replies=self.charges_replies,
         )
 
-    def pad_bits(self, first_slot: int) -> int:
-        """What the session of the block that begins at a slot takes from the account, whatever its name."""
-        return self._session("any", first_slot).pad_bits
+    @property
+    def pad_bits(self) -> int:
+        """What a block takes from the account, wherever it begins; with counts: what the longest takes."""
+        return max(self._session("any", start).pad_bits for start in self._starts())
 
     @property
     def key_bits(self) -> int:
-        """Undisclosed signal bits of a block, where no counts are given."""
-        grain = grain_of(self.block_bits)[1]
-        return -(-self.block_bits // grain) * grain
+        """Undisclosed signal bits of a block; of the longest one where counts say how long each is."""
+        return max(self._session("any", start).key_bits for start in self._starts())
+
+    def _starts(self) -> list[int]:
+        return [0] if self.counts is None else [one.first_bit for one in self.counts.ranges]
 
 
 def frame_of_range(key_bits: int) -> int:
@@ -197,8 +202,8 @@ def said_text(frame: Frame, name: str) -> str:
 def said_ids(frame: Frame, name: str) -> list[str]:
     """Return a list of block ids of a word; raises FrameError."""
     value = frame.header.get(name)
-    if not isinstance(value, list) or len(value) > 64:
-        raise FrameError(f"{name!r} must be a list of at most 64 block ids")
+    if not isinstance(value, list) or len(value) > MOST_IDS:
+        raise FrameError(f"{name!r} must be a list of at most {MOST_IDS} block ids")
     return [one for one in value if isinstance(one, str)]
 
 
