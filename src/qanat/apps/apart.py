@@ -68,7 +68,8 @@ class ApartSite:
         tasks = await self._stack.enter_async_context(AsyncioTasks())
         self.modules = RemoteSite(
             node,
-            network=self.network.name,
+            identity=self.network.kme(node),
+            server=f"qanat up {self.network.name} --data {self.place.folder} --apart {node}",
             tls=self.place.node_files(node),
             address=lambda: self.place.addresses.find("modules", node),
             tasks=tasks,

@@ -17,6 +17,7 @@ from qanat.adapters.entropy_server import EntropyServer
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.initial_keys import consume_initial_key, initial_key_path, read_initial_key
+from qanat.adapters.module_desk import ModuleDesk
 from qanat.adapters.module_server import ModuleServer
 from qanat.adapters.physical_entropy import EntropySource
 from qanat.adapters.pki import create_pki
@@ -68,7 +69,7 @@ class Service:
         self.stores: dict[NodeId, KeyStore] = {}
         self.managers: dict[NodeId, KeyManager] = {}
         self.doors: dict[NodeId, HttpDoor] = {}
-        self.module_servers: dict[NodeId, ModuleServer] = {}
+        self.module_desks: dict[NodeId, ModuleDesk] = {}
         self.settings = key_manager_settings(network)
         self.entropy_server = None if entropy_source is None else EntropyServer(entropy_source)
         self.pool = ProcessPool(
@@ -214,17 +215,16 @@ class Service:
 
     async def _serve_modules(self, node: NodeId, tasks: AsyncioTasks, modules: Sequence[QKDModule]) -> None:
         """Let the process of a site that runs apart reach its modules."""
-        server = self.module_servers[node] = ModuleServer(
+        desk = self.module_desks[node] = ModuleDesk(
             node,
             modules,
             peers=[link.peer_of(node) for link in self.network.links_of(node)],
             network=self.network.name,
-            tls=self.place.node_files(node),
             tasks=tasks,
             clock=self.clock,
             entropy=self.entropy,
-            host=HOST,
         )
+        server = ModuleServer([desk], tls=self.place.node_files(node), host=HOST)
         await server.start()
         self._stack.push_async_callback(server.stop)
         self.place.addresses.publish("modules", node, (HOST, server.port))

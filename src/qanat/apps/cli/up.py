@@ -207,7 +207,7 @@ def _url(service: Service, node: NodeId) -> str | None:
 def _answers(service: Service, node: NodeId) -> bool:
     """Return whether a site that runs apart serves: its line to the modules stands before its door opens."""
     door_is_open = not _has_door(service, node) or service.place.addresses.find("doors", node) is not None
-    return service.module_servers[node].is_connected and door_is_open
+    return service.module_desks[node].is_connected and door_is_open
 
 
 def _has_door(service: Service, node: NodeId) -> bool:
