@@ -276,7 +276,7 @@ class ModuleLine:
         except BaseException:
             channel.abort()
             raise
-        is_another = word.instance != self.instance
+        is_another = self.instance not in ("", word.instance)
         self.instance = word.instance
         self._on_welcome(word, is_another)
         if is_another:

@@ -10,8 +10,9 @@ from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.folder_lock import is_held
 from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.remote_module import RemoteSite
+from qanat.apps.deployment import HOST
 from qanat.apps.event_log import EventLog
-from qanat.apps.site import HOST, SiteParts, Workplace, key_manager_settings
+from qanat.apps.site import SiteParts, Workplace, key_manager_settings
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network

@@ -16,7 +16,7 @@ from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.entropy_server import EntropyServer
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
-from qanat.adapters.initial_keys import consume_initial_key, initial_key_path, read_initial_key
+from qanat.adapters.initial_keys import initial_key_path, take_initial_key
 from qanat.adapters.module_desk import ModuleDesk
 from qanat.adapters.module_server import ModuleServer
 from qanat.adapters.physical_entropy import EntropySource
@@ -24,12 +24,13 @@ from qanat.adapters.pki import create_pki
 from qanat.adapters.process_pool import ProcessPool
 from qanat.adapters.system import system_chance
 from qanat.adapters.tls_transport import TlsTransport
+from qanat.apps.deployment import HOST
 from qanat.apps.entropy_watch import watch_entropy
 from qanat.apps.event_log import EventLog
-from qanat.apps.site import HOST, LOCK_PATIENCE_S, SiteParts, Workplace, key_manager_settings, sessions_per_day
+from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, Workplace, key_manager_settings, sessions_per_day
 from qanat.control.controller import Controller
 from qanat.ground.identifiers import CONTROLLER, NodeId
-from qanat.ground.network import Link, Network
+from qanat.ground.network import Network
 from qanat.ground.ports import Entropy, Job, KeyStore, QKDModule
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
@@ -178,15 +179,8 @@ class Service:
             parts = SiteParts(self.network, self.place, log=self.log, settings=self.settings, stack=stack)
             stores = self.stores | (await parts.open_stores(borrowed) if borrowed else {})
             for link in waiting:
-                await self._import_initial_key(link, stores)
-
-    async def _import_initial_key(self, link: Link, stores: Mapping[NodeId, KeyStore]) -> None:
-        path = initial_key_path(self.place.pki, link.link_id)
-        for node in link.ends:
-            block = read_initial_key(path, node)
-            await stores[node].add_block(block)
-            await stores[node].confirm(block.block_id)
-        consume_initial_key(path)
+                for node in link.ends:
+                    await take_initial_key(self.place.pki, link, node, stores[node])
 
     def _twin_modules(self, tasks: AsyncioTasks) -> Mapping[NodeId, list[QKDModule]]:
         modules: dict[NodeId, list[QKDModule]] = {node: [] for node in self.network.nodes}

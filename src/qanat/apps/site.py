@@ -13,12 +13,13 @@ from qanat.adapters.encryption import load_master_key
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
-from qanat.adapters.pki import NodeFiles, SaeFiles
+from qanat.adapters.pki import NodeFiles, SaeFiles, TwinFiles
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.adapters.tcp_channel import connect_channel
 from qanat.adapters.tls import TlsFiles, client_context, server_context
 from qanat.adapters.tls_transport import TlsTransport
+from qanat.apps.deployment import HOST, Places
 from qanat.apps.event_log import EventLog
 from qanat.doors.etsi014 import Etsi014Door, Limits
 from qanat.ground.errors import ChannelError, ConfigurationError
@@ -30,7 +31,6 @@ from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.settings import KeyManagerSettings
 
-HOST = "127.0.0.1"
 LOCK_PATIENCE_S = 1.0
 """Whoever looks whether a site's folder is free holds it for a moment."""
 
@@ -57,9 +57,24 @@ class Workplace:
     def master_key(self) -> Path:
         return self.folder / "master.key"
 
+    def master_key_of(self, node: NodeId) -> Path:
+        """Return where the master key of a site's store is: its own, if it has one, or that of the whole folder."""
+        own = self.site(node) / "master.key"
+        return own if own.exists() else self.master_key
+
+    def twin_files(self, link_id: LinkId) -> TlsFiles:
+        """Return the certificate of a link's twin."""
+        files = TwinFiles.of(self.pki, link_id)
+        return TlsFiles(certificate=files.certificate, key=files.key, ca=files.ca)
+
     def site(self, node: NodeId) -> Path:
         """Return the folder of one site, which one process holds."""
         return self.folder / node
+
+    def make(self, node: NodeId) -> None:
+        """Make the folder of a site, for its owner alone."""
+        for folder in (self.folder, self.site(node)):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def store(self, node: NodeId) -> Path:
         return self.site(node) / "keys.sqlite"
@@ -129,8 +144,16 @@ class SiteParts:
     """Makes stores, transports, key managers and doors of one process. ``stack`` closes them, the last one first."""
 
     def __init__(
-        self, network: Network, place: Workplace, *, log: EventLog, settings: KeyManagerSettings, stack: AsyncExitStack
+        self,
+        network: Network,
+        place: Workplace,
+        *,
+        log: EventLog,
+        settings: KeyManagerSettings,
+        stack: AsyncExitStack,
+        places: Places | None = None,
     ) -> None:
+        self.places = places or Places(place.addresses)
         self.network = network
         self.place = place
         self.log = log
@@ -138,7 +161,7 @@ class SiteParts:
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
         self._stack = stack
-        self._addresses: dict[NodeId, Address] = {}
+        self._addresses: dict[tuple[ListenerKind, NodeId], Address] = {}
 
     def recorder(self, node: NodeId) -> EventRecorder:
         """Return a recorder of events at ``node`` into this process's log."""
@@ -152,31 +175,34 @@ class SiteParts:
         """Open the key stores of sites whose folders this process holds, with one writer for all of them."""
         writer = StoreWriter()
         self._stack.push_async_callback(writer.close)
-        master_key = load_master_key(self.place.master_key, entropy=self.entropy)
         stores: dict[NodeId, KeyStore] = {}
         for node in nodes:
             path = self.place.store(node)
             path.parent.mkdir(mode=0o700, exist_ok=True)
+            master_key = load_master_key(self.place.master_key_of(node), entropy=self.entropy)
             store = await SqliteKeyStore.open(path, master_key=master_key, writer=writer)
             self._stack.push_async_callback(store.close)
             stores[node] = store
         return stores
 
-    async def open_transport(self, node: NodeId) -> TlsTransport:
-        """Open a node's transport and publish where it listens."""
+    async def open_transport(self, node: NodeId, *, kind: ListenerKind = "transports") -> TlsTransport:
+        """Open a node's transport and publish where it listens. ``kind``: "devices" for what the two ends of a link
+        say to each other."""
+        host, port = self.places.listen_at(kind, node)
         transport = TlsTransport(
             node,
             network=self.network.name,
             tls=self.place.node_files(node),
-            addresses=self._address,
-            host=HOST,
-            port=0,
+            addresses=lambda peer: self._address(kind, peer),
+            host=host,
+            port=port,
         )
         await transport.start()
         self._stack.push_async_callback(transport.close)
-        self._addresses[node] = (HOST, transport.port)
-        self.place.addresses.publish("transports", node, (HOST, transport.port))
-        self._stack.callback(self.place.addresses.withdraw, "transports", node)
+        if host == HOST:
+            self._addresses[kind, node] = (HOST, transport.port)
+        self.places.publish(kind, node, transport.port)
+        self._stack.callback(self.place.addresses.withdraw, kind, node)
         return transport
 
     def manager(
@@ -198,7 +224,7 @@ class SiteParts:
         tasks.start(manager.run(), name=f"key manager {node}")
         return manager
 
-    async def open_door(self, node: NodeId, manager: KeyManager, *, port: int) -> HttpDoor:
+    async def open_door(self, node: NodeId, manager: KeyManager, *, port: int, host: str = HOST) -> HttpDoor:
         """Open a site's door and publish where it listens; raises ConfigurationError when the port cannot be had."""
         recorder = self.recorder(node)
 
@@ -209,18 +235,18 @@ class SiteParts:
         door = HttpDoor(
             etsi014_app(Etsi014Door(manager, saes=saes, limits=_limits(self.settings), on_refused=on_refused)),
             tls=server_context(self.place.node_files(node), on_refused=on_refused),
-            host=HOST,
+            host=host,
             port=port,
         )
         await door.start()
         self._stack.push_async_callback(door.stop)
-        self.place.addresses.publish("doors", node, (HOST, door.port))
+        self.places.publish("doors", node, door.port)
         self._stack.callback(self.place.addresses.withdraw, "doors", node)
         return door
 
-    def _address(self, node: NodeId) -> Address | None:
-        """Return where a node's transport listens: in this process, or where another one last said so."""
-        return self._addresses.get(node) or self.place.addresses.find("transports", node)
+    def _address(self, kind: ListenerKind, node: NodeId) -> Address | None:
+        """Return where a node's transport listens: in this process, at its fixed place, or where it last said."""
+        return self._addresses.get((kind, node)) or self.places.find(kind, node)
 
 
 def _limits(settings: KeyManagerSettings) -> Limits:

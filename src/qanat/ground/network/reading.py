@@ -22,7 +22,7 @@ _FIRST_LINE = "begin with 'format: qanat-network/1'; `qanat demo` shows a packag
 TAKEN_NAMES: Mapping[str, str] = {
     CONTROLLER: "the network's controller",
     **dict.fromkeys(
-        ("addresses", "events.jsonl", "lock", "master.key", "network", "pki", "service.json"),
+        ("addresses", "events.jsonl", "lock", "master.key", "network", "pki", "service.json", "twins"),
         "something else in a data folder, where each site has a folder of its own",
     ),
 }

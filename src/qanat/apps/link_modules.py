@@ -1,0 +1,7 @@
+"""stub"""
+
+from __future__ import annotations
+
+
+class LocalModules:
+    def __init__(self, *a, **k): ...
