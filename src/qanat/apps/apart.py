@@ -12,7 +12,8 @@ from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.remote_module import RemoteSite
 from qanat.apps.deployment import HOST
 from qanat.apps.event_log import EventLog
-from qanat.apps.site import SiteParts, Workplace, key_manager_settings
+from qanat.apps.site import SiteParts, key_manager_settings
+from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network

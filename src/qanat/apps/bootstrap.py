@@ -27,7 +27,8 @@ from qanat.adapters.tls_transport import TlsTransport
 from qanat.apps.deployment import HOST
 from qanat.apps.entropy_watch import watch_entropy
 from qanat.apps.event_log import EventLog
-from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, Workplace, key_manager_settings, sessions_per_day
+from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, key_manager_settings, sessions_per_day
+from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
 from qanat.ground.identifiers import CONTROLLER, NodeId
 from qanat.ground.network import Network
@@ -143,7 +144,7 @@ class Service:
         if self.entropy_server is not None:
             watch = watch_entropy(self.entropy_server, clock=self.clock, recorder=self.recorder(CONTROLLER))
             tasks.start(watch, name="entropy of the devices")
-        modules = self._twin_modules(tasks)
+        modules = await self._modules(tasks)
         for node in self.here:
             self.managers[node] = self._parts.manager(
                 node, store=self.stores[node], transport=self._transports[node], tasks=tasks, modules=modules[node]
@@ -182,9 +183,14 @@ class Service:
                 for node in link.ends:
                     await take_initial_key(self.place.pki, link, node, stores[node])
 
-    def _twin_modules(self, tasks: AsyncioTasks) -> Mapping[NodeId, list[QKDModule]]:
+    async def _modules(self, tasks: AsyncioTasks) -> Mapping[NodeId, list[QKDModule]]:
+        """Return the modules of every site: both ends of all twins, and its own ends of the other links."""
         modules: dict[NodeId, list[QKDModule]] = {node: [] for node in self.network.nodes}
+        for node in self.network.nodes:
+            modules[node] += map(self._wrap_module, (await self._parts.local_modules(node, tasks)).values())
         for link in self.network.links:
+            if link.modules is not None:
+                continue
             twin = TwinLink(
                 link,
                 pool=self.pool,

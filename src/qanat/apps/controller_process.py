@@ -8,7 +8,8 @@ from types import TracebackType
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
-from qanat.apps.site import SiteParts, Workplace, key_manager_settings
+from qanat.apps.site import SiteParts, key_manager_settings
+from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
 from qanat.ground.identifiers import CONTROLLER
 

@@ -14,8 +14,8 @@ from qanat.adapters.module_wire import ModuleCard
 from qanat.adapters.remote_module import RemoteSite
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
-from qanat.apps.link_modules import LocalModules
-from qanat.apps.site import SiteParts, Workplace, key_manager_settings
+from qanat.apps.site import SiteParts, key_manager_settings
+from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import LinkId, ModuleId, NodeId, twin_id
 from qanat.ground.keys import PoolId
@@ -109,10 +109,8 @@ class NodeSite:
     async def _modules(self, tasks: AsyncioTasks) -> Sequence[QKDModule]:
         """Return this end's module of each link, in the order of the file."""
         parts, links = self._parts, self.network.links_of(self.node)
-        local = LocalModules(self.node, self.network, self.place, tasks=tasks, clock=parts.clock)
-        if any(link.modules is not None for link in links):
-            local.listen(await parts.open_transport(self.node, kind="devices"), entropy=parts.entropy)
-        return [self._twin(link, tasks) if link.modules is None else local.module(link) for link in links]
+        own = await parts.local_modules(self.node, tasks)
+        return [self._twin(link, tasks) if link.modules is None else own[link.name] for link in links]
 
     def _twin(self, link: Link, tasks: AsyncioTasks) -> QKDModule:
         """Return this end of a twin, whose process may come and go."""

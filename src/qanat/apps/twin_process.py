@@ -12,7 +12,7 @@ from qanat.adapters.module_server import ModuleServer
 from qanat.adapters.process_pool import ProcessPool
 from qanat.adapters.system import SystemClock, SystemEntropy, system_chance
 from qanat.apps.deployment import Deployment, Places
-from qanat.apps.site import Workplace
+from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.ports import Job

@@ -36,6 +36,7 @@ def add_process_commands(app: typer.Typer, end_with: EndWith) -> None:
     _add_node(app, end_with)
     _add_twin(app, end_with)
     _add_controller(app, end_with)
+    _add_device_emulator(app, end_with)
 
 
 def _add_node(app: typer.Typer, end_with: EndWith) -> None:
@@ -110,5 +111,29 @@ def _add_controller(app: typer.Typer, end_with: EndWith) -> None:
             from qanat.apps.cli.processes import run_controller
 
             return run_controller(network, config=config, data=data, as_json=json)
+
+        end_with(command)
+
+
+def _add_device_emulator(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command("device-emulator")
+    def device_emulator(
+        link: Annotated[str, typer.Option(help="A link whose modules are devices behind ETSI 014 doors.")],
+        network: NetworkOption = None,
+        config: ConfigOption = None,
+        data: DataOption = None,
+        rate_bits_per_s: Annotated[
+            float, typer.Option("--rate-bits-per-s", min=1, help="What the emulated devices make.")
+        ] = 1e6,
+        json: JsonOption = False,
+    ) -> None:
+        """Stand in for the two devices of a link, to rehearse with: the doors, certificates, and faults on command."""
+
+        def command() -> int:
+            from qanat.apps.cli.device_emulator import run_device_emulator
+
+            return run_device_emulator(
+                network, link=link, config=config, data=data, rate_bits_per_s=rate_bits_per_s, as_json=json
+            )
 
         end_with(command)

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.cli.stopping import stop_asked
@@ -16,13 +17,20 @@ from qanat.apps.deployment import Deployment, load_deployment
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
 from qanat.apps.node_site import NodeSite
-from qanat.apps.site import Workplace, default_folder
 from qanat.apps.twin_process import TwinProcess
+from qanat.apps.workplace import Workplace, default_folder
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
 
 LOOK_PERIOD_S = 0.5
 """How often a process looks whether those that it works with come and go."""
+
+
+class Other(Protocol):
+    """Another process, seen from this one."""
+
+    @property
+    def is_connected(self) -> bool: ...
 
 
 def named_deployment(network: str | None, config: Path | None) -> Deployment:
@@ -82,8 +90,7 @@ async def _serve_node(deployment: Deployment, node: NodeId, place: Workplace, *,
             view.say(f"[bold]{title}[/] is up; data in {place.site(node)}; Ctrl-C stops it")
             view.say(f"QKD modules: {', '.join(site.module_ids)}")
             view.say(f"door (ETSI GS QKD 014, mutual TLS): {site.door_url or 'none, no application is here'}")
-            twins = {f"the twin of {link}": twin for link, twin in site.twins.items()}
-            await _watch(view, stop, {name: lambda twin=twin: twin.is_connected for name, twin in twins.items()})
+            await _watch(view, stop, {f"the twin of {link}": twin for link, twin in site.twins.items()})
         view.say("stopped; keys stay in their store, and the next start goes on with them")
 
 
@@ -94,8 +101,7 @@ async def _serve_twin(deployment: Deployment, link_id: LinkId, place: Workplace,
         async with TwinProcess(deployment, link_id, place) as twin:
             _tell({**_record(deployment), "link": link_id, "port": twin.port}, as_json)
             view.say(f"the twin of [bold]{link_id}[/] is up at port {twin.port}; Ctrl-C stops it")
-            desks = {f"site {node}": desk for node, desk in twin.desks.items()}
-            await _watch(view, stop, {name: lambda desk=desk: desk.is_connected for name, desk in desks.items()})
+            await _watch(view, stop, {f"site {node}": desk for node, desk in twin.desks.items()})
         view.say("stopped; a block that was not finished is lost, and its pads stay spent")
 
 
@@ -147,13 +153,13 @@ def _tell(record: Mapping[str, object], as_json: bool) -> None:
         print(json.dumps(record), flush=True)
 
 
-async def _watch(view: RunView, stop: asyncio.Event, others: Mapping[str, Callable[[], bool]]) -> None:
+async def _watch(view: RunView, stop: asyncio.Event, others: Mapping[str, Other]) -> None:
     """Wait until the end, and tell whenever one of the others comes or goes."""
     are_here = dict.fromkeys(others, False)
     while not stop.is_set():
-        for name, is_here in others.items():
-            if is_here() != are_here[name]:
-                are_here[name] = is_here()
+        for name, other in others.items():
+            if other.is_connected != are_here[name]:
+                are_here[name] = other.is_connected
                 view.say(f"{name} answers" if are_here[name] else f"{name} is gone; it is found again by itself")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_PERIOD_S):

@@ -23,7 +23,7 @@ from qanat.apps.cli.presentation import RunView
 from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
-from qanat.apps.site import default_folder
+from qanat.apps.workplace import default_folder
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Application, Network

@@ -54,6 +54,8 @@ class Etsi014Modules(Part):
     keys_per_request: int = Field(default=128, ge=1, le=1024)
     expected_rate_bits_per_s: float = Field(default=0.0, ge=0, le=1e12)
     slow_after_s: float = Field(default=10.0, gt=0, le=3600)
+    eps_sec: float = Field(default=1e-9, gt=0, lt=1)
+    """The secrecy of a block of these keys, as you take it from the vendor's claim: 014 has no word for it."""
 
     @property
     def block_bits(self) -> int:
