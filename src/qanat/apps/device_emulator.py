@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -48,7 +47,7 @@ COMMANDS = (
 @dataclass(frozen=True, slots=True)
 class _Given:
     keys: Sequence[SecretKey]
-    event_id: EventId = EventId("")
+    event_id: EventId
     classical_route: Sequence[NodeId] = ()
 
 
@@ -65,6 +64,11 @@ class EmulatedPair:
     _waiting: OrderedDict[tuple[SaePair, KeyID], SecretBytes] = field(default_factory=OrderedDict, repr=False)
     _clock: SystemClock = field(default_factory=SystemClock)
     _entropy: SystemEntropy = field(default_factory=SystemEntropy)
+
+    def begin(self, fault: str) -> None:
+        """Have something be wrong from now on; devices that are slow have nothing in stock either."""
+        self.faults.add(fault)
+        self._stock_bits = 0.0
 
     def forget(self) -> None:
         """Lose what was not delivered, as devices do that restart."""
@@ -102,7 +106,7 @@ class EmulatedPair:
         if self._stock_bits < count * size_bits:
             raise KeyShortage("the devices have made too little key so far", retry_after_s=1.0)
         self._stock_bits -= count * size_bits
-        return _Given([self._new_key(SaePair(master, slave), size_bits) for _ in range(count)])
+        return _Given([self._new_key(SaePair(master, slave), size_bits) for _ in range(count)], EventId(""))
 
     async def get_keys_by_id(self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID]) -> Sequence[SecretKey]:
         """Return to ``caller`` the keys that ``master`` was given, all or none, and once."""
@@ -151,7 +155,6 @@ class DeviceEmulator:
         self._pair = EmulatedPair(rate_bits_per_s, self._settings.key_size_bits, self._settings.keys_per_request)
         self._doors: dict[EndName, HttpDoor] = {}
         self._files: dict[EndName, TlsFiles] = {}
-        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> DeviceEmulator:
         self._files = emulator_files(self.link, self._settings, self._place)
@@ -162,7 +165,6 @@ class DeviceEmulator:
     async def __aexit__(self, *_: object) -> None:
         for end in ENDS:
             await self._unplug(end)
-        self._stack.close()
 
     @property
     def urls(self) -> dict[EndName, str]:
@@ -180,7 +182,7 @@ class DeviceEmulator:
                 with tempfile.TemporaryDirectory() as folder:
                     await self._replug(end, self._strange_files(Path(folder), end))
             case [("slow" | "wrong-ids" | "different-bytes") as fault]:
-                self._pair.faults.add(fault)
+                self._pair.begin(fault)
             case ["restart"]:
                 self._pair.forget()
                 await self._replug_all()

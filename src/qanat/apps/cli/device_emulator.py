@@ -65,8 +65,8 @@ async def _do(devices: DeviceEmulator, line: str, view: RunView, *, as_json: boo
 
 
 def _lines() -> asyncio.Queue[str]:
-    """Return the lines of standard input as they come. A daemon reads it: a read in the loop's own pool of threads would
-    hold up the end of the program."""
+    """Return the lines of standard input as they come. A daemon thread reads it: one of the loop's own pool would hold
+    up the end of the program."""
     queue: asyncio.Queue[str] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 

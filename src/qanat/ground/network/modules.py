@@ -50,7 +50,7 @@ class Etsi014Modules(Part):
     transmitter: DeviceEnd
     receiver: DeviceEnd
     key_size_bits: int = Field(default=256, ge=64, le=2**20, multiple_of=8)
-    keys_per_block: int = Field(default=1024, ge=1, le=MAX_KEYS_PER_BLOCK)
+    keys_per_block: int = Field(default=4096, ge=1, le=MAX_KEYS_PER_BLOCK)
     keys_per_request: int = Field(default=128, ge=1, le=1024)
     expected_rate_bits_per_s: float = Field(default=0.0, ge=0, le=1e12)
     slow_after_s: float = Field(default=10.0, gt=0, le=3600)
