@@ -68,8 +68,6 @@ class DeviceDoor:
     async def look(self) -> None:
         try:
             delivery.read_status(await self._call("GET", "status"))
-        except _NoKeyYet as fault:
-            raise fault.told from None
         except PeerProtocolError as fault:
             raise self._odd(fault.message) from None
 
@@ -79,7 +77,9 @@ class DeviceDoor:
         body: dict[str, Json] = {"number": wanted, "size": settings.key_size_bits}
         try:
             keys = self._read(await self._call("POST", "enc_keys", body))
-        except _NoKeyYet:
+        except _NoKeyYet as fault:
+            if not fault.passes:
+                raise  # it refuses the request itself
             return ()
         ids = [key.key_id for key in keys]
         if len(set(ids)) != len(ids) or len(ids) > wanted:
@@ -114,9 +114,9 @@ class DeviceDoor:
             try:
                 body: dict[str, Json] = {"key_IDs": [{"key_ID": key_id} for key_id in key_ids]}
                 return self._read(await self._call("POST", "dec_keys", body))
-            except _NoKeyYet as fault:
+            except _NoKeyYet:
                 if loop.time() >= deadline_s:
-                    raise fault.told from None
+                    raise
             await asyncio.sleep(LAG_PAUSE_S)
 
     async def _taken_once(self, keys: Sequence[SecretKey]) -> Sequence[SourceKey]:
@@ -162,21 +162,23 @@ class DeviceDoor:
             raise self._refusal(delivery.read_error(response.status_code, response.content))
         return response.content
 
-    def _refusal(self, fault: QanatError) -> Exception:
+    def _refusal(self, fault: QanatError) -> SourceFault:
         match fault:
-            case KeyNotFound():
-                return _NoKeyYet(self._ids(fault.message))
             case KeyManagementError():  # 503, with whatever words
                 return _NoKeyYet(
-                    SourceFault(
-                        f"the device at {self._end.url} gives no keys: {fault.message}",
-                        code="device-slow",
-                        remedy="look at its alarms: light, fibre, and whether its key rate fits the demand",
-                        passes=True,
-                    )
+                    f"the device at {self._end.url} gives no keys: {fault.message}",
+                    code="device-slow",
+                    remedy="look at its alarms: light, fibre, and whether its key rate fits the demand",
+                    passes=True,
                 )
-            case BadParameter():
-                return _NoKeyYet(self._ids(fault.message))
+            case KeyNotFound() | BadParameter():  # 400: devices differ in what they say of ids that they do not know
+                return _NoKeyYet(
+                    f"the device at {self._end.url} does not know the keys that the other one has given, or the"
+                    f" request: {fault.message}",
+                    code="device-ids-unknown",
+                    remedy="look whether the two devices are a pair, at the SAE ids of both ends and at the size of"
+                    " keys; these keys are lost",
+                )
             case NotEntitled() | RequestError():
                 return SourceFault(
                     f"the device at {self._end.url} refuses this key manager: {fault.message}",
@@ -185,13 +187,6 @@ class DeviceDoor:
                     passes=True,
                 )
         return self._odd(fault.message)
-
-    def _ids(self, why: str) -> SourceFault:
-        return SourceFault(
-            f"the device at {self._end.url} does not know the keys that the other one has given: {why}",
-            code="device-ids-unknown",
-            remedy="look whether the two devices are a pair, and the SAE ids of both ends; these keys are lost",
-        )
 
     def _unreachable(self, why: str) -> SourceFault:
         return SourceFault(
@@ -217,9 +212,5 @@ class DeviceDoor:
         )
 
 
-class _NoKeyYet(Exception):
-    """There is no such key, or none, just now. ``told``: what that is called when it lasts."""
-
-    def __init__(self, told: SourceFault) -> None:
-        super().__init__(str(told))
-        self.told = told
+class _NoKeyYet(SourceFault):
+    """There is no such key, or none, just now; waiting may help, and this is what it is called when it does not."""

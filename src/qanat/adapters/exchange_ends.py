@@ -22,7 +22,7 @@ from qanat.adapters.block_exchange import (
 )
 from qanat.adapters.exchanged_module import ExchangedModule, OpenOrder
 from qanat.adapters.key_sources import SourceFault, SourceKey, SpentBefore
-from qanat.ground.errors import AuthenticationFailed, FrameError, QanatError, StoreFailed
+from qanat.ground.errors import AuthenticationFailed, FrameError, PeerProtocolError, QanatError, StoreFailed
 from qanat.ground.events import Json
 from qanat.ground.identifiers import OrderId
 from qanat.ground.messages import Message
@@ -42,7 +42,7 @@ ALTERED = "look for who alters the line between the two sites, or whether the tw
 DIFFERENT = "look whether the devices (or files) at the two ends are a pair; nothing of this block was used"
 
 
-class OrderFailed(QanatError):
+class OrderFailed(PeerProtocolError):
     """Why an order ends; stays in these modules."""
 
 
@@ -239,6 +239,7 @@ class FollowingModule(ExchangedModule):
             await self._say_again(half, message)
 
     async def hear_unknown(self, message: Message) -> None:
+        """Answer again what was answered while the order was open here, and refuse what never was."""
         number, order_id = message.read("number", read_number), OrderId(message.read("order_id", read_text))
         half = self._halves.get((order_id, number))
         if half is not None and half.answer is not None:

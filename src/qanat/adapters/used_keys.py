@@ -55,9 +55,9 @@ class UsedKeys:
     # --- inside, in a thread ---
 
     def _claim(self, key_ids: Sequence[KeyID]) -> tuple[KeyID, ...]:
-        if known := self._known(key_ids):
-            return known
         try:
+            if known := self._known(key_ids):
+                return known
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany("INSERT INTO used (key_id) VALUES (?)", [(_row(one),) for one in key_ids])
             self._database.execute(

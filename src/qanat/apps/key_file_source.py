@@ -71,6 +71,7 @@ class KeyFileSource:
         return ()
 
     async def take_by_ids(self, key_ids: Sequence[KeyID]) -> Sequence[SourceKey]:
+        """Return the key of one file, which stays until ``forget``; raises SpentBefore for one that was used."""
         (key_id,) = key_ids
         if await self._used.were_used([key_id]):
             if leftover := self._files().get(key_id):
