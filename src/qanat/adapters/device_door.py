@@ -72,6 +72,7 @@ class DeviceDoor:
             raise self._odd(fault.message) from None
 
     async def take_new(self, count: int) -> Sequence[SourceKey]:
+        """Ask for new keys; each that came is durable as taken before it is returned."""
         settings = self._settings
         wanted = min(count, settings.keys_per_request)
         body: dict[str, Json] = {"number": wanted, "size": settings.key_size_bits}
