@@ -238,6 +238,11 @@ def emulator_files(link: Link, settings: Etsi014Modules, place: Workplace) -> di
     found = {end: TlsFiles(folder / f"{end}.pem", folder / f"{end}.key", ca) for end in ENDS}
     if ca.exists():
         return found
+    if not (place.pki / "ca.pem").is_file():
+        raise ConfigurationError(
+            f"{place.pki} has no certificates of the sites yet",
+            remedy="make them first with `qanat pki`, or `qanat up`",
+        )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = Authority.create("emulated-devices", SystemEntropy(), SystemClock())
     pem = authority.certificate.public_bytes(Encoding.PEM)

@@ -89,9 +89,20 @@ class LocalModules:
                 ends = (settings.transmitter, settings.receiver)
                 own, other = ends if is_transmitter else ends[::-1]
                 files = device_files(self._place, link, self._node)
+                _require(files, link, self._node)
                 return DeviceDoor(own, peer_sae=other.sae, settings=settings, tls=files, used=used)
             case KeyFileModules() as settings:
                 said = settings.transmitter_folder if is_transmitter else settings.receiver_folder
                 folder = site / (Path(said) if said else Path("key-files") / link.name)
                 return KeyFileSource(folder, link_id=link.link_id, origin=settings.origin, used=used)
         raise ConfigurationError(f"link {link.name!r} has a twin", remedy="run it with `qanat twin`")
+
+
+def _require(files: TlsFiles, link: Link, node: NodeId) -> None:
+    for path in (files.certificate, files.key, files.ca):
+        if not path.is_file():
+            raise ConfigurationError(
+                f"{path} is not there: site {node!r} cannot call its device of link {link.name!r}",
+                remedy="put the certificate and key that the device knows this site by there, and the certificate of the"
+                " device's authority; `qanat device-emulator` makes all three for its own devices",
+            )
