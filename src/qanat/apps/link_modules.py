@@ -103,6 +103,6 @@ def _require(files: TlsFiles, link: Link, node: NodeId) -> None:
         if not path.is_file():
             raise ConfigurationError(
                 f"{path} is not there: site {node!r} cannot call its device of link {link.name!r}",
-                remedy="put the certificate and key that the device knows this site by there, and the certificate of the"
-                " device's authority; `qanat device-emulator` makes all three for its own devices",
+                remedy="put there the certificate and key that the device knows this site by, and the device's"
+                " authority; `qanat device-emulator` makes all three for its own devices",
             )
