@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def link_capability(link: Link) -> LinkCapability:
 
 
 class LocalModules:
-    """Makes the ends at one site; they share its post. ``close`` lets go of devices and files."""
+    """Makes the ends at one site; they share its post. Devices and files are let go when the site's tasks end."""
 
     def __init__(
         self, node: NodeId, place: Workplace, transport: Transport, *, tasks: Tasks, clock: Clock, entropy: Entropy
@@ -54,6 +55,7 @@ class LocalModules:
         self._post = ModulePost(transport, tasks=tasks, entropy=entropy)
         self._sources: list[KeySource] = []
         self._post.begin()
+        tasks.start(self._let_go_at_the_end(), name=f"{node}: devices and key files")
 
     def make(self, links: Sequence[Link]) -> dict[str, ExchangedModule]:
         """Return this site's end of each link, by the link's name; they are at work from now on."""
@@ -62,9 +64,13 @@ class LocalModules:
             module.begin()
         return modules
 
-    async def close(self) -> None:
-        for source in self._sources:
-            await source.close()
+    async def _let_go_at_the_end(self) -> None:
+        """Close the sources only when nobody works with them any more: all tasks of a site end together."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for source in self._sources:
+                await source.close()
 
     def _module(self, link: Link) -> ExchangedModule:
         is_transmitter = link.ends[0] == self._node

@@ -115,7 +115,6 @@ class SiteParts:
             return {}
         transport = await self.open_transport(node, kind="devices")
         local = LocalModules(node, self.place, transport, tasks=tasks, clock=self.clock, entropy=self.entropy)
-        self._stack.push_async_callback(local.close)
         return local.make(links)
 
     def manager(
