@@ -267,3 +267,13 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
         await source.close()
 
     asyncio.run(scene())
+
+
+def test_several_files_are_no_block(tmp_path: Path) -> None:
+    async def scene() -> None:
+        source = a_source(tmp_path)
+        with pytest.raises(SourceFault, match="2 key files"):
+            await source.take_by_ids(IDS[:2])
+        await source.close()
+
+    asyncio.run(scene())

@@ -58,7 +58,7 @@ class LeadingModule(ExchangedModule):
                 if opened.is_stopped:
                     return
                 await self._make_block(opened, number)
-        except (SourceFault, OrderFailed, StoreFailed) as failure:
+        except (SourceFault, PeerProtocolError, StoreFailed) as failure:
             fault, remedy = failure.message, failure.remedy
             if isinstance(failure, SourceFault):
                 self.alarms.raise_for(failure)

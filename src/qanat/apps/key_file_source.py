@@ -50,12 +50,7 @@ class KeyFileSource:
 
     async def look(self) -> None:
         if not self._folder.is_dir():
-            raise SourceFault(
-                f"the folder {self._folder} of link {self._link_id} is gone",
-                code="key-files-unreadable",
-                remedy="make it again, readable by this user alone",
-                passes=True,
-            )
+            raise self._unreadable(f"the folder {self._folder} is gone", "make it again, for this user alone")
 
     async def take_new(self, count: int) -> Sequence[SourceKey]:
         """Return the file that was tried least lately, if there is one."""
@@ -67,15 +62,16 @@ class KeyFileSource:
             self._given[key_id] = None
             if not await self._used.were_used([key_id]):
                 return [self._read(path, key_id)]
-            destroy_private(path)  # a crash came between the end of its key and its own
+            self._destroy(key_id)  # a crash came between the end of its key and its own
         return ()
 
     async def take_by_ids(self, key_ids: Sequence[KeyID]) -> Sequence[SourceKey]:
         """Return the key of one file, which stays until ``forget``; raises SpentBefore for one that was used."""
+        if len(key_ids) != 1:
+            raise self._unreadable(f"{len(key_ids)} key files were offered as one block", "update the older side")
         (key_id,) = key_ids
         if await self._used.were_used([key_id]):
-            if leftover := self._files().get(key_id):
-                destroy_private(leftover)
+            self._destroy(key_id)
             raise SpentBefore(f"the key file {key_id} was used here before")
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + LAG_S
@@ -92,11 +88,22 @@ class KeyFileSource:
     async def forget(self, key_ids: Sequence[KeyID]) -> None:
         await self._used.claim(key_ids)
         for key_id in key_ids:
-            if path := self._files().get(key_id):
-                destroy_private(path)
+            self._destroy(key_id)
 
     async def close(self) -> None:
         self._used.close()
+
+    def _destroy(self, key_id: KeyID) -> None:
+        """Overwrite and remove a key's file; raises SourceFault when the machine does not let us."""
+        if path := self._files().get(key_id):
+            try:
+                destroy_private(path)
+            except OSError as fault:
+                why = f"{path} was used and cannot be destroyed: {fault.strerror}"
+                raise self._unreadable(why, "let this user write there, or destroy it by hand") from None
+
+    def _unreadable(self, why: str, remedy: str) -> SourceFault:
+        return SourceFault(f"link {self._link_id}: {why}", code="key-files-unreadable", remedy=remedy)
 
     def _files(self) -> dict[KeyID, Path]:
         """Return the files of the folder that are keys, by their ids."""
@@ -120,7 +127,5 @@ class KeyFileSource:
             if not is_whole or header.get("link_id", self._link_id) != self._link_id:
                 raise ValueError(f"it is no key of link {self._link_id} with this id")
         except (ConfigurationError, KeyError, TypeError, ValueError) as fault:
-            raise SourceFault(
-                f"{path} is no key file: {fault}", code="key-files-unreadable", remedy="take it out of the folder"
-            ) from None
+            raise self._unreadable(f"{path} is no key file: {fault}", "take it out of the folder") from None
         return SourceKey(key_id, SecretBytes(secret), eps_sec)
