@@ -8,6 +8,9 @@
     <folder>/links/<link>.auth            the first pads of each link's authentication, carried to both ends by hand
     <folder>/links/<link>.made            says when they were made: they are not made again once they were taken in.
                                           A link whose stores are lost gets fresh pads when this file is removed.
+    <folder>/links/<link>.taken/<node>    says that this end has taken them from this copy
+    <folder>/devices/<link>.<node>.{pem,key,ca.pem}  not ours: what a site's own device of a link knows it by, and the
+                                          device's authority
 
 What is there is never touched; what a network that has grown lacks is added. Folders have mode 0700, keys 0600.
 """
