@@ -39,18 +39,21 @@ class Fleet:
     def __enter__(self) -> Fleet:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=START_S / 4)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
                     stream.close()
+        if kind is None:
+            ended = {name: process.returncode for name, process in self.processes.items()}
+            assert ended == dict.fromkeys(ended, 0), "whoever is told to stop goes down cleanly"
 
     def add(self, name: str, *arguments: str) -> None:
         """Start a process without waiting for it."""
