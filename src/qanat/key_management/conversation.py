@@ -203,4 +203,5 @@ class Conversation:
                     text=event.text,
                     remedy=event.remedy,
                     link_id=event.link_id,
+                    cleared=event.is_cleared,
                 )

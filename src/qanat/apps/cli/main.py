@@ -16,6 +16,7 @@ from qanat.adapters.machine_faults import MachineFault, machine_fault
 from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.paths import named_path
+from qanat.apps.cli.process_commands import add_process_commands
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
@@ -187,27 +188,6 @@ def up(
 
         source = _entropy_source(entropy, min_entropy)
         return run_up(network, data=data, port=port, apart=apart or [], entropy_source=source, as_json=json)
-
-    _end_with(command)
-
-
-@app.command()
-def node(
-    network: NetworkArgument,
-    site: Annotated[str, typer.Argument(help="The site to run; `qanat up` must run with --apart SITE.")],
-    data: Annotated[Path | None, typer.Option(parser=named_path, help="The data folder of `qanat up`.")] = None,
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the door, if the site has applications; 0: any free port.")
-    ] = 0,
-    wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for `qanat up`.")] = 60.0,
-    json: JsonOption = False,
-) -> None:
-    """Run one site in a process of its own: its key manager, its store, its door."""
-
-    def command() -> int:
-        from qanat.apps.cli.node import run_node
-
-        return run_node(network, site, data=data, port=port, wait_s=wait_s, as_json=json)
 
     _end_with(command)
 
@@ -430,6 +410,7 @@ def characterize(
 
 add_light_commands(app, _end_with)
 add_distil_commands(app, _end_with)
+add_process_commands(app, _end_with)
 
 
 if __name__ == "__main__":
