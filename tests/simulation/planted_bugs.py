@@ -11,10 +11,10 @@ from qanat.ground.errors import KeyManagementError, KeyShortage
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import KeyID, RequestId, SaeId
 from qanat.ground.keys import KeyBlock, PoolId, SecretBytes, SecretKey, Selection, SpentBits, Use
+from qanat.key_management.doubts import Doubts
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
 from qanat.key_management.manager import GivenKeys, KeyManager
-from qanat.key_management.relay import RelayOrigin
 from qanat.key_management.sealing import MESSAGE_KEY_BYTES, secret_keys
 from qanat.key_management.wire import Relay, RelayDelivered
 from qanat.simulation.memory_store import Disk, MemoryKeyStore
@@ -75,9 +75,9 @@ class AcknowledgesTooEarly(KeyManager):
 
 
 class _EagerHops(RelayHops):
-    async def _keep(self, word: Relay, keys: SecretBytes) -> None:
-        await self._context.courier.send(word.route[0], RelayDelivered(word.relay_id))
-        await super()._keep(word, keys)
+    async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> None:
+        await self._context.courier.send(words[0].route[0], RelayDelivered(words[0].relay_id))
+        await super()._keep(words, shares)
 
 
 class GivesTwice(KeyManager):
@@ -158,20 +158,21 @@ class GivesToAnyone(MemoryKeyStore):
         return await super().supply_by_id(key_ids, sae=sae, master=master)
 
 
-async def forget_doubt(self: RelayOrigin, doubt: Any) -> None:
-    """In place of RelayOrigin._destroy: a batch in doubt stays where it is."""
-    self._doubts.pop(doubt.word.relay_id, None)
+async def forget_doubt(self: Doubts, doubt: Any) -> None:
+    """In place of Doubts._destroy: a batch in doubt stays where it is."""
+    self._open.pop(doubt.relay_id, None)
 
 
-async def void_here_alone(self: RelayOrigin, doubt: Any) -> None:
-    """In place of RelayOrigin._destroy: the far end is not told."""
-    if await self._void_here(doubt.word.key_ids):
-        self._doubts.pop(doubt.word.relay_id, None)
+async def void_here_alone(self: Doubts, doubt: Any) -> None:
+    """In place of Doubts._destroy: the far end is not told."""
+    if await self._void_here(doubt.key_ids):
+        self._open.pop(doubt.relay_id, None)
 
 
-async def keep_after_void(self: RelayHops, word: Relay, keys: SecretBytes) -> None:
+async def keep_after_void(self: RelayHops, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> None:
     """In place of RelayHops._keep: takes a batch in although its origin has given it up."""
-    await self._context.store.put(secret_keys(word, keys), entitled=frozenset({word.slave}), confirmed=True)
+    keys = secret_keys(words, shares)
+    await self._context.store.put(keys, entitled=frozenset({words[0].slave}), confirmed=True)
 
 
 _hand_on = RelayHops._hand_on
@@ -181,7 +182,7 @@ _make_durable = Intake._make_durable
 async def hand_on_and_keep(self: RelayHops, word: Relay, keys: SecretBytes) -> Any:
     """In place of RelayHops._hand_on: a relay node keeps what passes."""
     with contextlib.suppress(KeyManagementError):
-        await keep_after_void(self, word, keys)
+        await keep_after_void(self, [word], [keys])
     return await _hand_on(self, word, keys)
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from qanat.key_management import sealing
 from qanat.key_management.accounts import key_costs_bits
+from qanat.key_management.doubts import Doubts
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
-from qanat.key_management.relay import RelayOrigin
 from qanat.simulation.campaign import run_seed
 from qanat.simulation.crash_sites import CrashSites, is_seldom
 from qanat.simulation.faults import ALL_FAULTS, NO_FAULTS, Faults
@@ -128,8 +128,8 @@ def test_weak_sealing_is_noticed(monkeypatch: pytest.MonkeyPatch, function: str,
 @pytest.mark.parametrize(
     ("owner", "method", "bug", "invariant", "faults"),
     [
-        (RelayOrigin, "_destroy", planted_bugs.forget_doubt, "4: ", ALL_FAULTS),
-        (RelayOrigin, "_destroy", planted_bugs.void_here_alone, "4: ", ALL_FAULTS),
+        (Doubts, "_destroy", planted_bugs.forget_doubt, "4: ", ALL_FAULTS),
+        (Doubts, "_destroy", planted_bugs.void_here_alone, "4: ", ALL_FAULTS),
         (RelayHops, "_keep", planted_bugs.keep_after_void, "4: ", LATE_WORDS),
         (RelayHops, "_hand_on", planted_bugs.hand_on_and_keep, "1: ", ALL_FAULTS),
         (Intake, "_make_durable", planted_bugs.confirm_alone, "4: ", ALL_FAULTS),

@@ -51,7 +51,9 @@ WORDS: list[wire.Word] = [
     wire.StockReport(LINK, 5, 7),
     wire.GenerationRequest("d", A, C, 512, (wire.PoolShortage(LINK, A, 3),), RequestId("q")),
     wire.OrderState(OrderId("o"), LINK, "ended", 1, "QBER too high"),
-    wire.RoutesPushed(1, 2, ((A, B), (A, B, C)), ((A, C),), (LINK,)),
+    wire.RoutesPushed(
+        1, 2, ((A, B), (A, B, C)), ((A, C),), (LINK,), (wire.RouteChoices(C, ((A, C),), ((A, B, C),), (B,)),)
+    ),
     wire.GenerationCommand(OrderId("o"), LINK, 1),
     wire.OrderPoll(OrderId("o"), LINK),
     wire.OrderCancel(OrderId("o"), LINK, "late"),
@@ -166,6 +168,7 @@ def test_a_sealed_hop_opens_with_the_same_bits() -> None:
         {"request_id": RequestId("other")},
         {"pad_range": BitRange((BlockSlice(BlockId("other"), 8, 520),))},
         {"tag": "01" * 16},
+        {"share": 2, "shares": 2},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -197,6 +200,9 @@ def test_any_altered_ciphertext_fails_at_the_tag(place: int) -> None:
         ({"size_bits": 64}, A, 16),
         ({"tag": "zz" * 16}, A, 32),
         ({"tag": ""}, A, 32),
+        ({"share": 0}, A, 32),
+        ({"share": 3, "shares": 2}, A, 32),
+        ({"share": 9, "shares": 9}, A, 32),
     ],
 )
 def test_a_word_that_no_peer_may_say_is_refused(change: dict[str, Any], sender: NodeId, body_bytes: int) -> None:
@@ -205,7 +211,7 @@ def test_a_word_that_no_peer_may_say_is_refused(change: dict[str, Any], sender: 
 
 
 def test_keys_are_cut_in_order_with_route_and_cost() -> None:
-    keys = secret_keys(RELAY, SecretBytes(bytes(16) + b"\xff" * 16))
+    keys = secret_keys([RELAY], [SecretBytes(bytes(16) + b"\xff" * 16)])
     assert [key.secret.reveal() for key in keys] == [bytes(16), b"\xff" * 16]
     assert [key.qkd_bits_spent for key in keys] == [2 * 128 + 256, 2 * 128 + 256]
     assert {key.route for key in keys} == {(A, B, C)}

@@ -34,7 +34,7 @@ WORD = Relay(
 HEADER = (
     b'{"created_utc_s":12.5,"hop":1,"key_ids":["k1","k2"],"kind":"relay","link_id":"a-b","master":"alice",'
     b'"origin":"twin","pad_range":[["block",8,776]],"relay_id":"r","request_id":"q","route":["a","b"],'
-    b'"size_bits":256,"slave":"bob"}'
+    b'"share":1,"shares":1,"size_bits":256,"slave":"bob"}'
 )
 """All fields but the tag, in RFC 8785's spelling."""
 

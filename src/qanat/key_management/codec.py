@@ -12,7 +12,7 @@ from qanat.ground.errors import FrameError
 from qanat.ground.events import Json
 from qanat.ground.keys import BitRange
 from qanat.ground.messages import Message
-from qanat.key_management.wire import LinkReport, PoolShortage, Word
+from qanat.key_management.wire import LinkReport, PoolShortage, RouteChoices, Word
 
 
 def kind_of(word_class: type) -> str:
@@ -50,7 +50,7 @@ def _to_json(value: Any) -> Json:
         return value.to_json()
     if isinstance(value, tuple):
         return [_to_json(item) for item in value]
-    if isinstance(value, LinkReport | PoolShortage):
+    if isinstance(value, LinkReport | PoolShortage | RouteChoices):
         return _to_row(value)
     plain: Json = value
     return plain
@@ -134,6 +134,7 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
     "Routes": _tuple_of(_tuple_of(_text)),
     "tuple[LinkReport, ...]": _tuple_of(_row_of(LinkReport)),
     "tuple[PoolShortage, ...]": _tuple_of(_row_of(PoolShortage)),
+    "tuple[RouteChoices, ...]": _tuple_of(_row_of(RouteChoices)),
     "BitRange": _bit_range,
     "Origin": _origin,
     "int": _whole,
@@ -144,5 +145,5 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
 
 _READERS: Mapping[type, Mapping[str, Callable[[object], Any]]] = {
     record_class: {field.name: _TYPES[str(field.type)] for field in fields(record_class)}
-    for record_class in (*KINDS.values(), LinkReport, PoolShortage)
+    for record_class in (*KINDS.values(), LinkReport, PoolShortage, RouteChoices)
 }

@@ -140,10 +140,9 @@ class Conversation:
             case OrderCancel():
                 await self._sessions.on_cancel(word)
             case GenerationDone():
-                if (target := self._demands.on_done(word, heard.cause)) is not None:
-                    self._relay.on_key_made(target)
+                self._relay.ways.on_key_made(self._demands.on_done(word, heard.cause))
             case GenerationFailed():
-                self._demands.on_failed(word)
+                self._relay.ways.on_no_key_made(self._demands.on_failed(word))
             case _:
                 self._alarm("odd-word", f"the controller said {type(word).__name__}", "update the older side")
 

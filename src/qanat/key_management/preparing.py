@@ -71,12 +71,11 @@ class Preparing:
         """Relay one batch; where link key is short, have it made first, after what others wait for."""
         context = self._context
         await context.routes.wait(Deadline.after(context.clock, context.settings.wait_s))
-        route = context.routes.key_route(pool.target)
         request_id = RequestId(uuid4_from(context.entropy.public_bytes(16)))
         trace = Trace(context.recorder, request_id)
         trace.record(EventKind.POOL_FILLING, master=pool.pair.master, slave=pool.pair.slave, num_keys=count)
         try:
-            await self._relay.make_keys(RelayJob(pool.pair, route, count, pool.size_bits, trace))
+            await self._relay.make_keys(RelayJob(pool.pair, pool.target, count, pool.size_bits, trace))
         except PoolShort as shortage:
             demand = await self._demands.open(
                 trace,
@@ -84,6 +83,7 @@ class Preparing:
                 target=pool.target,
                 needed_bits=relay_bits(count=count, size_bits=pool.size_bits),
                 short=shortage.short,
+                routes=shortage.routes,
                 is_idle=True,
             )
             await self._demands.settle(demand, Deadline.after(context.clock, context.settings.demand_patience_s))

@@ -14,8 +14,10 @@ from qanat.ground.errors import FrameError
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import NodeId, SaePair
 from qanat.ground.keys import SecretBytes, SecretKey, SpentBits
+from qanat.ground.requirements import MAX_DISJOINT_ROUTES
 from qanat.key_management.accounts import key_costs_bits, relay_bits
 from qanat.key_management.codec import encode_word
+from qanat.key_management.multipath import combined, key_ids_of
 from qanat.key_management.wire import Relay
 
 MESSAGE_KEY_BYTES = MESSAGE_KEY_BITS // 8
@@ -54,26 +56,32 @@ def check_shape(word: Relay, body: bytes, *, sender: NodeId, node: NodeId) -> No
         or 8 * len(body) != num_keys * word.size_bits
     ):
         raise FrameError(f"relay {word.relay_id}: keys, pad and body are not of one size")
+    if not 1 <= word.share <= word.shares <= MAX_DISJOINT_ROUTES:
+        raise FrameError(f"relay {word.relay_id}: share {word.share} of {word.shares}")
     if len(set(word.key_ids)) != num_keys or len(word.tag) != 32 or set(word.tag) - set("0123456789abcdef"):
         raise FrameError(f"relay {word.relay_id}: key ids or tag are malformed")
 
 
-def secret_keys(word: Relay, keys: SecretBytes) -> Sequence[SecretKey]:
-    """Cut the secret of a batch into its keys, each with its route and its cost."""
-    costs = key_costs_bits(count=len(word.key_ids), size_bits=word.size_bits, hops=len(word.route) - 1)
-    size = word.size_bits // 8
-    return [
+def secret_keys(words: Sequence[Relay], shares: Sequence[SecretBytes]) -> Sequence[SecretKey]:
+    """Return the keys of a batch, each with its route and its cost, from its share or shares in order."""
+    first, keys = words[0], combined(shares)
+    hops = sum(len(word.route) - 1 for word in words)
+    costs = key_costs_bits(count=len(first.key_ids), size_bits=first.size_bits, hops=hops)
+    size = first.size_bits // 8
+    made = [
         SecretKey(
             key_id=key_id,
-            pair=SaePair(word.master, word.slave),
+            pair=SaePair(first.master, first.slave),
             secret=keys.part(place * size, (place + 1) * size),
-            route=word.route,
-            origin=word.origin,
-            created_utc_s=word.created_utc_s,
+            route=first.route,
+            origin=first.origin,
+            created_utc_s=first.created_utc_s,
             qkd_bits_spent=cost,
         )
-        for place, (key_id, cost) in enumerate(zip(word.key_ids, costs, strict=True))
+        for place, (key_id, cost) in enumerate(zip(key_ids_of(words), costs, strict=True))
     ]
+    keys.wipe()
+    return made
 
 
 def _split(spent: SpentBits) -> tuple[bytes, bytes]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import BadParameter, KeyManagementError, KeyShortage, NotEntitled, RequestError
+from qanat.ground.errors import BadParameter, KeyManagementError, KeyNotFound, KeyShortage, NotEntitled, RequestError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import EventId, KeyID, NodeId, RequestId, SaeId, SaePair, uuid4_from
 from qanat.ground.keys import KeyStatus, Origin, PoolId, SecretKey
+from qanat.ground.requirements import KeyRequirements
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import keys_payable, relay_bits
 from qanat.key_management.context import Context, PoolShort
@@ -93,6 +94,7 @@ class Supplying:
         request_id: RequestId | None,
         cause: EventId | None,
         patience_s: float,
+        requirements: KeyRequirements,
     ) -> GivenKeys:
         """Give the master ``count`` fresh keys; see ``KeyManager.get_keys``."""
         deadline = Deadline.after(self._context.clock, patience_s)
@@ -102,7 +104,7 @@ class Supplying:
             target = self._check_pair(pair)
             ask = self._parked.pop((pair, request_id), None) or self._begin(pair, target, request_id, cause)
             try:
-                return await self._serve(ask, count, size_bits, deadline)
+                return await self._serve(ask, count, size_bits, requirements, deadline)
             except KeyManagementError:
                 self._park(ask)
                 raise
@@ -156,17 +158,27 @@ class Supplying:
         for key in of_pair[: max(0, len(of_pair) - MAX_PARKED_PER_PAIR)]:
             del self._parked[key]
 
-    async def _serve(self, ask: _Ask, count: int, size_bits: int, deadline: Deadline) -> GivenKeys:
+    async def _serve(
+        self, ask: _Ask, count: int, size_bits: int, requirements: KeyRequirements, deadline: Deadline
+    ) -> GivenKeys:
         await self._find_routes(ask, deadline)
         while True:
             if ask.demand is not None:
                 await self._settle(ask, ask.demand, deadline)
             try:
-                keys = await self._take_or_make(ask, count, size_bits)
+                if requirements.min_disjoint_routes > 1 and ask.target != self._context.node:
+                    keys = await self._make_as_required(ask, count, size_bits, requirements)
+                else:  # what never leaves this node meets every requirement of its way
+                    keys = await self._take_or_make(ask, count, size_bits)
             except PoolShort as shortage:
                 needed_bits = relay_bits(count=count, size_bits=size_bits)
                 ask.demand = await self._demands.open(
-                    ask.trace, pair=ask.pair, target=ask.target, needed_bits=needed_bits, short=shortage.short
+                    ask.trace,
+                    pair=ask.pair,
+                    target=ask.target,
+                    needed_bits=needed_bits,
+                    short=shortage.short,
+                    routes=shortage.routes,
                 )
             else:
                 break
@@ -204,12 +216,24 @@ class Supplying:
                 await self._make(ask, max(1, count - in_stock), size_bits)
         return await store.supply(ask.pair, count=count, size_bits=size_bits, request_id=ask.trace.request_id)
 
+    async def _make_as_required(
+        self, ask: _Ask, count: int, size_bits: int, requirements: KeyRequirements
+    ) -> Sequence[SecretKey]:
+        """Make keys and give just these: what lies in stock went one way. Raises as ``RelayOrigin.make_keys``."""
+        job = RelayJob(ask.pair, ask.target, count, size_bits, ask.trace, requirements)
+        for _ in range(self._context.settings.relay_tries):
+            key_ids = await self._relay.make_keys(job)
+            try:
+                return await self._context.store.supply_by_id(key_ids, sae=ask.pair.master, master=ask.pair.master)
+            except KeyNotFound:
+                continue  # a request without requirements has taken one of them in this very moment
+        raise KeyShortage("keys over several routes were made and taken by others", remedy="ask again in a moment")
+
     async def _make(self, ask: _Ask, count: int, size_bits: int) -> None:
         if ask.target == self._context.node:
             await self._make_here(ask.pair, count, size_bits)
         else:
-            route = self._context.routes.key_route(ask.target)
-            await self._relay.make_keys(RelayJob(ask.pair, route, count, size_bits, ask.trace))
+            await self._relay.make_keys(RelayJob(ask.pair, ask.target, count, size_bits, ask.trace))
 
     async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> None:
         """Make keys for two applications of this node: they travel over no link and spend none of its key."""

@@ -62,9 +62,10 @@ class PoolShortage:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """Too little key between two nodes: every hop of their route must hold ``needed_bits``. Caused by step 5.
+    """Too little key between two nodes: every hop of their routes must hold ``needed_bits``. Caused by step 5.
 
-    ``is_idle``: for keys that nobody has asked for yet; all other demands go first.
+    ``is_idle``: for keys that nobody has asked for yet; all other demands go first. ``routes``: the ways from source to
+    target that the keys are to go; none: the one of the controller's table.
     """
 
     demand_id: str
@@ -74,6 +75,7 @@ class GenerationRequest:
     short: tuple[PoolShortage, ...]
     request_id: RequestId | None
     is_idle: bool = False
+    routes: Routes = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +98,33 @@ class OrderState:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteChoices:
+    """All ways that keys may go from the receiver to ``target``, besides the widest one.
+
+    ``disjoint`` have no node in common but their ends, as many as there are (up to MAX_DISJOINT_ROUTES). ``cut``: the
+    nodes because of which there are no more: of one route, each alone is on every other; of several, all together;
+    empty where the limit or a missing link is the reason. ``detours`` go round a relay of the widest route.
+    """
+
+    target: NodeId
+    disjoint: Routes
+    detours: Routes
+    cut: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RoutesPushed:
-    """The routes that begin at the receiver. ``twin_links`` have a twin at an end: their keys are labelled so."""
+    """The routes that begin at the receiver: the widest to every node, and to nodes with applications all others.
+
+    ``twin_links`` have a twin at an end: their keys are labelled so.
+    """
 
     table_epoch: int
     table_version: int
     key_routes: Routes
     classical_routes: Routes
     twin_links: tuple[LinkId, ...]
+    choices: tuple[RouteChoices, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +226,9 @@ class Relay:
 
     The body is keys xor pad; ``tag`` authenticates every other field and the body. Both keys of the hop are the bits
     ``pad_range`` of the sender's pool on ``link_id``: first the message key, then the pad.
+
+    With ``shares`` over 1, this is share number ``share`` (from 1) of the keys, and ``key_ids`` are the share's own;
+    the keys' follow from those of all shares (``multipath``).
     """
 
     relay_id: str
@@ -220,6 +244,8 @@ class Relay:
     created_utc_s: float
     request_id: RequestId | None
     tag: str
+    share: int = 1
+    shares: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +258,14 @@ class RelayDelivered:
 @dataclass(frozen=True, slots=True)
 class RelayFailed:
     """A node could not hand the batch on. ``short`` names its pool when that was the reason, ``silent`` the next node
-    when that one does not answer."""
+    when that one does not answer. ``share``: which share it was; 0 when nobody knows."""
 
     relay_id: str
     node: NodeId
     why: str
     short: tuple[PoolShortage, ...]
     silent: NodeId | None = None
+    share: int = 1
 
 
 @dataclass(frozen=True, slots=True)

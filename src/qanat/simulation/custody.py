@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId
 from qanat.ground.keys import KeyBlock, SecretKey
 from qanat.ground.network import Network
-from qanat.key_management.wire import Relay
+from qanat.simulation.batches import Batch
 from qanat.simulation.memory_store import Disk
 
 
@@ -95,7 +95,7 @@ class Custody:
             if block_id not in self._disks[node].blocks:
                 self._violation(f"4: confirmed block {block_id} is gone at {node}")
 
-    def check_doubts(self, batches: Mapping[str, Relay]) -> None:
+    def check_doubts(self, batches: Mapping[str, Batch]) -> None:
         """When no request is under way: nothing is in doubt, and what was given up lies nowhere.
 
         A process that dies forgets its doubts and its promises; what that leaves behind is ``count_orphans``' affair.
@@ -104,16 +104,17 @@ class Custody:
             doubtful = [key_id for key_id, held in disk.keys.items() if not held.confirmed]
             if doubtful:
                 self._violation(f"4: {len(doubtful)} keys at {node} are in doubt for ever, such as {doubtful[0]}")
-        for relay_id, word in batches.items():
-            first, last = self._disks[word.route[0]], self._disks[word.route[-1]]
+        for relay_id, batch in batches.items():
+            route, key_ids = batch.any.route, batch.key_ids
+            first, last = self._disks[route[0]], self._disks[route[-1]]
             promised = self._voided.get(relay_id)
             was_forgotten = promised is not None and promised != last.epoch
             given_up = self._failed.get(relay_id) == first.epoch
-            if given_up and not first.keys.keys().isdisjoint(word.key_ids):
-                self._violation(f"4: relay {relay_id} was given up, and {word.route[0]} still holds its keys")
+            if given_up and not first.keys.keys().isdisjoint(key_ids):
+                self._violation(f"4: relay {relay_id} was given up, and {route[0]} still holds its keys")
             is_due = (given_up and not was_forgotten) or (promised is not None and not was_forgotten)
-            if is_due and not last.keys.keys().isdisjoint(word.key_ids):
-                self._violation(f"4: relay {relay_id} was given up, and {word.route[-1]} still holds its keys")
+            if is_due and not last.keys.keys().isdisjoint(key_ids):
+                self._violation(f"4: relay {relay_id} was given up, and {route[-1]} still holds its keys")
 
     def count_orphans(self, supplied_to_master: Container[KeyID]) -> int:
         """Return how many keys wait at a slave's node that its master neither holds nor was ever supplied."""

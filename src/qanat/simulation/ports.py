@@ -216,7 +216,7 @@ class VirtualStore:
         )
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
-        await self._call(lambda: self._inner.confirm_keys(key_ids))
+        await self._call(lambda: self._inner.confirm_keys(key_ids), lambda _: self._witness.keys_confirmed(key_ids))
 
     async def void(self, selection: Selection, /) -> int:
         return await self._call(lambda: self._void(selection))
