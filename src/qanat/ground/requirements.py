@@ -1,4 +1,4 @@
-"""What an application may require of the way of its keys. A requirement is met or refused, never met in part."""
+"""What a caller may ask of the keys themselves. A requirement is met or refused, never met in part."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ MAX_DISJOINT_ROUTES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRequirements:
-    """``min_disjoint_routes``: a key is the sum of so many shares, each of which goes a way of its own; nobody at fewer
-    than all of these ways knows anything of the key. One asks for nothing special."""
+class Requirements:
+    """What keys must fulfil; the default is met by every key.
 
-    min_disjoint_routes: int = 1
+    ``disjoint_routes``: it came in shares over so many routes that share no relay.
+    """
+
+    disjoint_routes: int = 1
 
     def __post_init__(self) -> None:
-        if self.min_disjoint_routes < 1:
-            raise ValueError(f"keys travel over one route or more, not {self.min_disjoint_routes}")
+        if self.disjoint_routes < 1:
+            raise ValueError(f"keys travel over one route or more, not {self.disjoint_routes}")

@@ -15,7 +15,7 @@ from qanat.ground.identifiers import CONTROLLER, Epoch, EventId, KeyID, NodeId, 
 from qanat.ground.keys import KeyStatus, PoolId, SecretKey, Selection
 from qanat.ground.network import Network
 from qanat.ground.ports import Clock, Entropy, KeyStore, QKDModule, Tasks, Transport
-from qanat.ground.requirements import KeyRequirements
+from qanat.ground.requirements import Requirements
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.context import Context
 from qanat.key_management.conversation import Conversation
@@ -34,6 +34,7 @@ from qanat.key_management.wire import Announce, LinkReport
 __all__ = ["GivenKeys", "KeyManager"]
 
 READY = Topic("ready")
+ANY = Requirements()
 
 
 class KeyManager:
@@ -119,16 +120,16 @@ class KeyManager:
         request_id: RequestId | None = None,
         cause: EventId | None = None,
         patience_s: float | None = None,
-        requirements: KeyRequirements | None = None,
+        require: Requirements = ANY,
     ) -> GivenKeys:
         """Give ``master`` fresh keys that ``slave`` can fetch by their ids.
 
         Waits ``patience_s`` (default: ``settings.wait_s``) for key to be made. After a KeyShortage the making goes on,
         and a call with the same pair and ``request_id`` continues the same chain of events; without a ``request_id``,
-        the next call for the pair does. ``cause`` is the caller's last event (step 1). Keys that meet ``requirements``
-        are made for this call alone: whatever lies ready went one way.
+        the next call for the pair does. ``cause`` is the caller's last event (step 1). Keys that must
+        meet ``require`` are made for this call alone: whatever lies ready went one way.
 
-        Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NotEntitled, BadParameter, RequirementNotMet
+        Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NotEntitled, BadParameter, RequirementUnmet
         (the caller's).
         """
         await self._wait_until_ready()
@@ -140,7 +141,7 @@ class KeyManager:
             request_id=request_id,
             cause=cause,
             patience_s=settings.wait_s if patience_s is None else patience_s,
-            requirements=requirements or KeyRequirements(),
+            require=require,
         )
 
     async def get_keys_by_id(self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID]) -> Sequence[SecretKey]:

@@ -62,10 +62,16 @@ def check_shape(word: Relay, body: bytes, *, sender: NodeId, node: NodeId) -> No
         raise FrameError(f"relay {word.relay_id}: key ids or tag are malformed")
 
 
-def secret_keys(words: Sequence[Relay], shares: Sequence[SecretBytes]) -> Sequence[SecretKey]:
-    """Return the keys of a batch, each with its route and its cost, from its share or shares in order."""
+def secret_keys(
+    words: Sequence[Relay], shares: Sequence[SecretBytes], *, hops: int | None = None
+) -> Sequence[SecretKey]:
+    """Return the keys of a batch, each with its route and its cost, from its share or shares in order.
+
+    ``hops``: of all relays of these keys together, where they go to several sites; else those of the routes.
+    """
     first, keys = words[0], combined(shares)
-    hops = sum(len(word.route) - 1 for word in words)
+    if hops is None:
+        hops = sum(len(word.route) - 1 for word in words)
     costs = key_costs_bits(count=len(first.key_ids), size_bits=first.size_bits, hops=hops)
     size = first.size_bits // 8
     made = [

@@ -10,7 +10,7 @@ from qanat.ground.errors import BadParameter, KeyManagementError, KeyNotFound, K
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import EventId, KeyID, NodeId, RequestId, SaeId, SaePair, uuid4_from
 from qanat.ground.keys import KeyStatus, Origin, PoolId, SecretKey
-from qanat.ground.requirements import KeyRequirements
+from qanat.ground.requirements import Requirements
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import keys_payable, relay_bits
 from qanat.key_management.context import Context, PoolShort
@@ -94,7 +94,7 @@ class Supplying:
         request_id: RequestId | None,
         cause: EventId | None,
         patience_s: float,
-        requirements: KeyRequirements,
+        require: Requirements,
     ) -> GivenKeys:
         """Give the master ``count`` fresh keys; see ``KeyManager.get_keys``."""
         deadline = Deadline.after(self._context.clock, patience_s)
@@ -104,7 +104,7 @@ class Supplying:
             target = self._check_pair(pair)
             ask = self._parked.pop((pair, request_id), None) or self._begin(pair, target, request_id, cause)
             try:
-                return await self._serve(ask, count, size_bits, requirements, deadline)
+                return await self._serve(ask, count, size_bits, require, deadline)
             except KeyManagementError:
                 self._park(ask)
                 raise
@@ -159,15 +159,15 @@ class Supplying:
             del self._parked[key]
 
     async def _serve(
-        self, ask: _Ask, count: int, size_bits: int, requirements: KeyRequirements, deadline: Deadline
+        self, ask: _Ask, count: int, size_bits: int, require: Requirements, deadline: Deadline
     ) -> GivenKeys:
         await self._find_routes(ask, deadline)
         while True:
             if ask.demand is not None:
                 await self._settle(ask, ask.demand, deadline)
             try:
-                if requirements.min_disjoint_routes > 1 and ask.target != self._context.node:
-                    keys = await self._make_as_required(ask, count, size_bits, requirements)
+                if require.disjoint_routes > 1 and ask.target != self._context.node:
+                    keys = await self._make_as_required(ask, count, size_bits, require)
                 else:  # what never leaves this node meets every requirement of its way
                     keys = await self._take_or_make(ask, count, size_bits)
             except PoolShort as shortage:
@@ -217,10 +217,10 @@ class Supplying:
         return await store.supply(ask.pair, count=count, size_bits=size_bits, request_id=ask.trace.request_id)
 
     async def _make_as_required(
-        self, ask: _Ask, count: int, size_bits: int, requirements: KeyRequirements
+        self, ask: _Ask, count: int, size_bits: int, require: Requirements
     ) -> Sequence[SecretKey]:
         """Make keys and give just these: what lies in stock went one way. Raises as ``RelayOrigin.make_keys``."""
-        job = RelayJob(ask.pair, ask.target, count, size_bits, ask.trace, requirements)
+        job = RelayJob(ask.pair, (ask.target,), count, size_bits, ask.trace, shares=require.disjoint_routes)
         for _ in range(self._context.settings.relay_tries):
             key_ids = await self._relay.make_keys(job)
             try:
@@ -233,7 +233,7 @@ class Supplying:
         if ask.target == self._context.node:
             await self._make_here(ask.pair, count, size_bits)
         else:
-            await self._relay.make_keys(RelayJob(ask.pair, ask.target, count, size_bits, ask.trace))
+            await self._relay.make_keys(RelayJob(ask.pair, (ask.target,), count, size_bits, ask.trace))
 
     async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> None:
         """Make keys for two applications of this node: they travel over no link and spend none of its key."""

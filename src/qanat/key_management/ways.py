@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias, TypeVar
 
-from qanat.ground.errors import KeyShortage, RequirementNotMet
+from qanat.ground.errors import KeyShortage, RequirementUnmet
 from qanat.ground.identifiers import NodeId
-from qanat.ground.requirements import KeyRequirements
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.wire import PoolShortage, Routes
 
@@ -26,15 +25,13 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Ways for a batch to ``target`` that takes ``needed_bits`` of each hop."""
+    """``count`` ways without a common relay for a batch to ``target`` that takes ``needed_bits`` of each hop,
+    each of at most ``max_hops``."""
 
     target: NodeId
-    requirements: KeyRequirements
+    count: int
     needed_bits: int
-
-    @property
-    def count(self) -> int:
-        return self.requirements.min_disjoint_routes
+    max_hops: int | None = None
 
 
 @dataclass(slots=True)
@@ -53,17 +50,23 @@ class Ways:
         self._closed_until_s: dict[tuple[NodeId, NodeId], float] = {}  # by who does not hear whom
         self._shorts: dict[Way, tuple[PoolShortage, ...]] = {}
         self._barren_until_s: dict[Way, float] = {}
+        self._lost_until_s: dict[Way, float] = {}
 
     def choose(self, wish: Wish, tried: Tried) -> Routes:
         """Return as many ways as are required, those first that have failed least.
 
-        Raises NoRoute, RequirementNotMet; KeyShortage when a node on the way does not answer; PoolShort.
+        Raises NoRoute, RequirementUnmet; KeyShortage when a node on the way does not answer; PoolShort. To make key for
+        a way is better than to try one again that has swallowed a batch.
         """
         open_ways = self._open(wish)
         able = [way for way in open_ways if not self._short(way, wish, tried)]
-        if len(able) >= wish.count:
-            return tuple(sorted(able, key=lambda way: tried.failures[way])[: wish.count])
-        hopeful = sorted(open_ways, key=lambda way: self._holds(self._barren_until_s, way))[: wish.count]
+        sound = [way for way in open_ways if not self._holds(self._lost_until_s, way)]
+        best = sorted(able, key=lambda way: (way not in sound, tried.failures[way]))[: wish.count]
+        promising = [way for way in sound if not self._holds(self._barren_until_s, way)]
+        if len(best) == wish.count and (set(best) <= set(sound) or len(promising) < wish.count):
+            return tuple(best)
+        rest = sorted(open_ways, key=lambda way: self._holds(self._barren_until_s, way))
+        hopeful = (promising if len(promising) >= wish.count else rest)[: wish.count]
         raise PoolShort(tuple(pool for way in hopeful for pool in self._short(way, wish, tried)), routes=tuple(hopeful))
 
     def has_others(self, wish: Wish) -> bool:
@@ -73,6 +76,11 @@ class Ways:
     def close(self, *, at: NodeId, silent: NodeId) -> None:
         """A node does not answer ``at``: no way goes through it, or from there to it, for a while."""
         self._closed_until_s[at, silent] = self._later(self._context.settings.cut_route_pause_s)
+
+    def note_lost(self, ways: Routes) -> None:
+        """A batch has gone these ways and was never heard of again: others are better for a while."""
+        for way in ways:
+            self._lost_until_s[way] = self._later(self._context.settings.cut_route_pause_s)
 
     def note_short(self, way: Way, short: tuple[PoolShortage, ...]) -> None:
         """A pool of this way holds too little, until ``on_key_made`` says otherwise."""
@@ -99,14 +107,21 @@ class Ways:
         return open_ways
 
     def _known(self, wish: Wish) -> Routes:
-        routes = self._context.routes
-        if wish.count == 1:
-            return routes.ways(wish.target)
-        routes.key_route(wish.target)  # says what is wrong when there is none at all
-        choices = routes.choices(wish.target)
-        if len(choices.disjoint) < wish.count:
-            raise _too_few(self._context.node, wish, choices.disjoint, choices.cut)
-        return choices.disjoint
+        ways = self._context.routes.ways(wish.target)
+        if wish.count > 1:
+            choices = self._context.routes.choices(wish.target)
+            if len(choices.disjoint) < wish.count:
+                raise _too_few(self._context.node, wish, choices.disjoint, choices.cut)
+            ways = choices.disjoint
+        if wish.max_hops is None:
+            return ways
+        near = tuple(way for way in ways if len(way) - 1 <= wish.max_hops)
+        if len(near) < wish.count:
+            hops = sorted(len(way) - 1 for way in ways)[wish.count - 1]
+            raise RequirementUnmet(
+                f"the way to {wish.target!r} has {hops} hops", remedy=f"allow {hops}, or another slave"
+            )
+        return near
 
     def _short(self, way: Way, wish: Wish, tried: Tried) -> tuple[PoolShortage, ...]:
         """Return the pools of a way that are known to hold too little."""
@@ -147,12 +162,12 @@ class Ways:
         return False
 
 
-def _too_few(node: NodeId, wish: Wish, disjoint: Routes, cut: Iterable[NodeId]) -> RequirementNotMet:
+def _too_few(node: NodeId, wish: Wish, disjoint: Routes, cut: Iterable[NodeId]) -> RequirementUnmet:
     """Return the refusal, which names what stands in the way."""
     nodes = [repr(one) for one in cut]
     named = ", ".join(nodes[:NAMED_NODES]) + (f" and {len(nodes) - NAMED_NODES} more" if nodes[NAMED_NODES:] else "")
     reason = f": every other way passes {named}" if nodes else ""
-    return RequirementNotMet(
+    return RequirementUnmet(
         f"keys over {wish.count} routes without a common relay were asked; from {node!r} to {wish.target!r}"
         f" there {'is' if len(disjoint) == 1 else 'are'} {len(disjoint)}{reason}",
         remedy="ask for fewer routes and trust those relays, or join the two by links that go round them",

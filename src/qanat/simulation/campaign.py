@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import methodcaller
 
-from qanat.ground.errors import KeyManagementError, KeyNotFound, QanatError
+from qanat.ground.errors import KeyManagementError, KeyNotFound, QanatError, RequirementUnmet
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import EventId, NodeId, SaeId
 from qanat.ground.keys import SecretKey
 from qanat.ground.network import Application, Link, Network, PreparedKeys, Site
 from qanat.ground.randomness import SeededChance
+from qanat.ground.requirements import Requirements
 from qanat.ground.tracing import Trace
 from qanat.key_management.manager import GivenKeys, KeyManager
 from qanat.simulation.crash_sites import CrashSites
@@ -30,6 +32,8 @@ REST_S = 12.0
 P_NOSY = 0.3
 """How often a third application asks for the keys that two others were given."""
 KEY_SIZES_BITS = (64, 128, 256, 512)
+NUMS_OF_ROUTES = (1, 1, 2, 3)
+"""Of how many shares a key is required to be."""
 BLOCK_SIZES_BITS = (6_000, 12_000, 24_000)
 """Small blocks, so that pools run dry and links are at work most of the time."""
 
@@ -42,6 +46,10 @@ class Report:
     violations: list[str]
     keys_given: int = 0
     keys_fetched: int = 0
+    keys_by_shares: int = 0
+    """How many masters were given that had to go over several routes."""
+    relay_bits_paid: int = 0
+    relay_bits_burned: int = 0
     crashes: int = 0
     orphans: int = 0
     """Keys that wait at a slave's node and that no master can have any more: what crashes leave behind."""
@@ -59,6 +67,7 @@ class Report:
 @dataclass(slots=True)
 class _Tally:
     fetched: int = 0
+    by_shares: int = 0
     succeeded: set[tuple[SaeId, SaeId]] = field(default_factory=set)
     calm: bool = False
     at_rest: bool = False
@@ -105,6 +114,9 @@ def run_seed(
         violations=witness.violations,
         keys_given=witness.keys_given,
         keys_fetched=tally.fetched,
+        keys_by_shares=tally.by_shares,
+        relay_bits_paid=witness.relay_bits_paid,
+        relay_bits_burned=witness.relay_bits_burned,
         crashes=world.crashes,
         orphans=witness.count_orphans(),
         sites=world.sites,
@@ -116,9 +128,9 @@ def run_seed(
 
 
 def some_network(dice: Dice) -> Network:
-    """Return a small line or ring: users at two ends, trusted relays between them."""
-    num_nodes = dice.whole(2, 4)
-    is_ring = num_nodes == 4 and dice.happens(0.5)
+    """Return a small line or ring: users at two ends, relays between them; a ring has two ways, perhaps three."""
+    num_nodes = dice.whole(2, 5)
+    is_ring = num_nodes >= 4 and dice.happens(0.5)
     users = (0, 2) if is_ring else (0, num_nodes - 1)
     sites = tuple(
         Site(
@@ -130,6 +142,8 @@ def some_network(dice: Dice) -> Network:
         for place in range(num_nodes)
     )
     ends = [(place, (place + 1) % num_nodes) for place in range(num_nodes if is_ring else num_nodes - 1)]
+    if is_ring and dice.happens(0.3):
+        ends.append(users)
     links = tuple(
         Link(
             name=f"n{one}-n{other}",
@@ -173,8 +187,9 @@ async def _application(world: World, master: SaeId, slave: SaeId, *, tally: _Tal
         first = trace.record(EventKind.REQUEST, master=master, slave=slave)
         calm = tally.calm
         count, size_bits = dice.whole(1, 5), dice.choose(KEY_SIZES_BITS)
+        routes = dice.choose(NUMS_OF_ROUTES)
         wish = partial(_get_keys, world, master, slave, trace=trace, cause=first.id, tally=tally)
-        given = await wish(count=count, size_bits=size_bits)
+        given = await wish(count=count, size_bits=size_bits, require=Requirements(disjoint_routes=routes))
         if given is not None:
             if dice.happens(P_NOSY):
                 await _pry(world, master, slave, given.keys)
@@ -195,28 +210,33 @@ async def _get_keys(
     tally: _Tally,
     count: int,
     size_bits: int,
+    require: Requirements,
 ) -> GivenKeys | None:
-    """Ask again and again with one request id, as a patient application does."""
+    """Ask again and again with one request id, as a patient application does; for less where there is no such way."""
     node = world.network.site_of(master).node
     for _ in range(20):
         if tally.at_rest:
             break
         try:
-            given = await world.call(
-                node,
-                lambda manager: manager.get_keys(
-                    master=master,
-                    slave=slave,
-                    count=count,
-                    size_bits=size_bits,
-                    request_id=trace.request_id,
-                    cause=cause,
-                ),
+            ask = methodcaller(
+                "get_keys",
+                master=master,
+                slave=slave,
+                count=count,
+                size_bits=size_bits,
+                request_id=trace.request_id,
+                cause=cause,
+                require=require,
             )
+            given = await world.call(node, ask)
+        except RequirementUnmet:
+            require = Requirements()
         except (KeyManagementError, CallLost):
             await world.sleep(0.5)
         else:
             world.witness.answer_received(master, given.keys)
+            world.witness.check_required(given.keys, require.disjoint_routes)
+            tally.by_shares += len(given.keys) if require.disjoint_routes > 1 else 0
             return given
     return None
 
