@@ -14,6 +14,7 @@ from qanat.ground.keys import KeyBlock, PoolId, SecretBytes, SecretKey, Selectio
 from qanat.key_management.doubts import Doubts
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
+from qanat.key_management.key_ids import key_ids
 from qanat.key_management.manager import GivenKeys, KeyManager
 from qanat.key_management.sealing import MESSAGE_KEY_BYTES, secret_keys
 from qanat.key_management.wire import Relay, RelayDelivered
@@ -165,7 +166,7 @@ async def forget_doubt(self: Doubts, doubt: Any) -> None:
 
 async def void_here_alone(self: Doubts, doubt: Any) -> None:
     """In place of Doubts._destroy: the far end is not told."""
-    if await self._void_here(doubt.key_ids):
+    if await self._void_here(key_ids(doubt.ids_from, doubt.num_keys)):
         self._open.pop(doubt.relay_id, None)
 
 

@@ -15,7 +15,7 @@ from qanat.ground.keys import BitRange, SecretKey, SpentBits
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context
-from qanat.key_management.multipath import key_ids_of
+from qanat.key_management.key_ids import key_ids
 from qanat.key_management.sealing import seal, secret_keys
 from qanat.key_management.wire import Relay, Routes
 
@@ -60,7 +60,7 @@ class Batch:
 
     @property
     def key_ids(self) -> tuple[KeyID, ...]:
-        return key_ids_of(self.words)
+        return key_ids(self.words[0].ids_from, self.words[0].num_keys)
 
     @property
     def first_hop_bits(self) -> int:
@@ -81,7 +81,6 @@ def make_batches(
     """
     num_bytes = job.count * job.size_bits // 8
     secrets = [context.entropy.secret_bytes(num_bytes) for _ in ways[0]]
-    ids = [_new_key_ids(context, job.count) for _ in ways[0]]
     links = [context.network.link_between(*hop).link_id for routes in ways for way in routes for hop in pairwise(way)]
     blank = Relay(
         relay_id="",
@@ -91,14 +90,15 @@ def make_batches(
         pad_range=BitRange(()),
         master=job.pair.master,
         slave=job.pair.slave,
-        key_ids=(),
+        ids_from=uuid4_from(context.entropy.public_bytes(16)),
+        num_keys=job.count,
         size_bits=job.size_bits,
         origin=context.routes.origin(links),
         created_utc_s=context.clock.utc_s(),
         request_id=job.trace.request_id,
         tag="",
     )
-    plain = [_shares_to(context, blank, routes, ids) for routes in ways]
+    plain = [_shares_to(context, blank, routes) for routes in ways]
     keys = secret_keys(plain[0], secrets, hops=sum(len(way) - 1 for routes in ways for way in routes))
     batches = []
     for words, bits in zip(plain, spent, strict=True):
@@ -109,7 +109,7 @@ def make_batches(
     return keys, batches
 
 
-def _shares_to(context: Context, blank: Relay, routes: Routes, ids: Sequence[tuple[KeyID, ...]]) -> list[Relay]:
+def _shares_to(context: Context, blank: Relay, routes: Routes) -> list[Relay]:
     """Return the words of one batch; pads and tags are yet to come."""
     relay_id = uuid4_from(context.entropy.public_bytes(16))
     return [
@@ -118,13 +118,8 @@ def _shares_to(context: Context, blank: Relay, routes: Routes, ids: Sequence[tup
             relay_id=relay_id,
             route=route,
             link_id=context.links.towards(route[1]),
-            key_ids=key_ids,
             share=number,
             shares=len(routes),
         )
-        for number, (route, key_ids) in enumerate(zip(routes, ids, strict=True), start=1)
+        for number, route in enumerate(routes, start=1)
     ]
-
-
-def _new_key_ids(context: Context, count: int) -> tuple[KeyID, ...]:
-    return tuple(KeyID(uuid4_from(context.entropy.public_bytes(16))) for _ in range(count))

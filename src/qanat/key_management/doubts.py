@@ -10,6 +10,7 @@ from qanat.ground.events import EventKind
 from qanat.ground.identifiers import KeyID, NodeId
 from qanat.ground.keys import Selection
 from qanat.key_management.context import Context
+from qanat.key_management.key_ids import key_ids
 from qanat.key_management.wire import RelayVoid, RelayVoided
 
 VOID_TRIES = 60
@@ -21,7 +22,8 @@ class Doubt:
     """A batch to be destroyed at both ends; what is left to do."""
 
     relay_id: str
-    key_ids: tuple[KeyID, ...]
+    ids_from: str
+    num_keys: int
     target: NodeId
     here: bool = True
     there: bool = True
@@ -54,15 +56,15 @@ class Doubts:
     async def _destroy(self, doubt: Doubt) -> None:
         doubt.tries += 1
         if doubt.there:
-            await self._context.courier.send(doubt.target, RelayVoid(doubt.relay_id, doubt.key_ids))
+            await self._context.courier.send(doubt.target, RelayVoid(doubt.relay_id, doubt.ids_from, doubt.num_keys))
         if doubt.here:
-            doubt.here = not await self._void_here(doubt.key_ids)
+            doubt.here = not await self._void_here(key_ids(doubt.ids_from, doubt.num_keys))
         if not doubt.here and (not doubt.there or doubt.tries >= VOID_TRIES):
             self._open.pop(doubt.relay_id, None)
 
-    async def _void_here(self, key_ids: Sequence[KeyID]) -> bool:
+    async def _void_here(self, ids: Sequence[KeyID]) -> bool:
         try:
-            num_voided = await self._context.store.void(Selection(key_ids=frozenset(key_ids)))
+            num_voided = await self._context.store.void(Selection(key_ids=frozenset(ids)))
         except StoreFailed:
             return False  # they stay unconfirmed, which nobody is supplied; the next tick tries again
         self._context.recorder.record(EventKind.KEYS_VOIDED, num_keys=num_voided, why="relay in doubt")

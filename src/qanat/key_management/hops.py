@@ -15,6 +15,7 @@ from typing import TypeAlias
 from qanat.ground.errors import (
     AuthenticationFailed,
     BlockUnknown,
+    FrameError,
     KeyManagementError,
     PadReused,
     PeerProtocolError,
@@ -28,6 +29,7 @@ from qanat.ground.identifiers import KeyID, NodeId, RequestId
 from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.key_ids import MAX_KEYS, key_ids
 from qanat.key_management.memory import forget_oldest
 from qanat.key_management.multipath import Assembly
 from qanat.key_management.pools import answers, missing_blocks, spend_for_hop
@@ -101,12 +103,17 @@ class RelayHops:
             self._answers.pop(self._answered.popleft()[1], None)
 
     async def on_void(self, heard: Heard, word: RelayVoid) -> None:
-        """Destroy a batch that its origin, and nobody else, holds in doubt, and refuse it should it come later."""
+        """Destroy a batch that its origin, and nobody else, holds in doubt, and refuse it should it come later.
+
+        Raises FrameError for more keys than a batch has.
+        """
+        if word.num_keys > MAX_KEYS:
+            raise FrameError(f"relay {word.relay_id}: {word.num_keys} keys")
         self._voided[heard.sender, word.relay_id] = None
         forget_oldest(self._voided)
         self._assembly.drop(heard.sender, word.relay_id)
         try:
-            num_voided = await self._void(heard.sender, word.key_ids)
+            num_voided = await self._void(heard.sender, key_ids(word.ids_from, word.num_keys))
         except StoreFailed:
             return  # the origin asks again
         if num_voided:
@@ -173,7 +180,7 @@ class RelayHops:
         spent = await spend_for_hop(
             context,
             following=following,
-            num_bits=relay_bits(count=len(word.key_ids), size_bits=word.size_bits),
+            num_bits=relay_bits(count=word.num_keys, size_bits=word.size_bits),
             request_id=word.request_id or RequestId(word.relay_id),
         )
         sealed, body = seal(replace(word, hop=word.hop + 1, link_id=spent.pool.link_id), keys, spent)
@@ -209,9 +216,9 @@ class RelayHops:
             await self._void(word.route[0], [key.key_id for key in keys])
             raise KeyManagementError("the origin has given this batch up")
 
-    async def _void(self, origin: NodeId, key_ids: Sequence[KeyID]) -> int:
+    async def _void(self, origin: NodeId, ids: Sequence[KeyID]) -> int:
         """Destroy keys that came from ``origin``; those of others are not its to destroy."""
-        return await self._context.store.void(Selection(key_ids=frozenset(key_ids), key_origin=origin))
+        return await self._context.store.void(Selection(key_ids=frozenset(ids), key_origin=origin))
 
     def _failure(
         self,

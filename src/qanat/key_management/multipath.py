@@ -1,36 +1,23 @@
 """Keys made of shares: each share is as long as its key and goes a way of its own; the key is the sum of all.
 
 Whoever knows all shares but one knows nothing of the key: every key is equally likely. So only relays on all of the
-ways together could learn it. Shares have ids of their own, and the key's id follows from theirs: it is never said.
+ways together could learn it.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
 from qanat.ground.bits import xor
 from qanat.ground.errors import PeerProtocolError
-from qanat.ground.identifiers import KeyID, NodeId, uuid4_from
+from qanat.ground.identifiers import NodeId
 from qanat.ground.keys import SecretBytes
 from qanat.key_management.wire import Relay, Routes
 
 MAX_WAITING = 256
 """So many batches may wait at one node for more of their shares; the oldest make room."""
-_ID_DOMAIN = b"qanat key id of shares"
-
-
-def key_ids_of(words: Sequence[Relay]) -> tuple[KeyID, ...]:
-    """Return the ids of the keys that a batch makes; ``words``: all its shares, in the order of their numbers."""
-    if len(words) == 1:
-        return words[0].key_ids
-    of_each_key = zip(*(word.key_ids for word in words), strict=True)
-    return tuple(
-        KeyID(uuid4_from(hashlib.sha256(_ID_DOMAIN + "".join(share_ids).encode()).digest()[:16]))
-        for share_ids in of_each_key
-    )
 
 
 def combined(shares: Sequence[SecretBytes]) -> SecretBytes:
@@ -113,9 +100,8 @@ def _belong_together(words: Sequence[Relay]) -> bool:
     kinds = {
         (
             *(word.route[0], word.route[-1], word.master, word.slave, word.shares, word.size_bits),
-            *(len(word.key_ids), word.origin, word.created_utc_s, word.request_id),
+            *(word.ids_from, word.num_keys, word.origin, word.created_utc_s, word.request_id),
         )
         for word in words
     }
-    ids = [key_id for word in words for key_id in word.key_ids]
-    return len(kinds) == 1 and len(set(ids)) == len(ids) and are_disjoint(tuple(word.route for word in words))
+    return len(kinds) == 1 and are_disjoint(tuple(word.route for word in words))

@@ -18,6 +18,7 @@ from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import DemandDesk
+from qanat.key_management.key_ids import MAX_KEYS
 from qanat.key_management.relay import RelayJob, RelayOrigin
 from qanat.key_management.supplying import Supplying
 
@@ -30,6 +31,10 @@ class EndToEndPool:
     target: NodeId
     count: int
     size_bits: int
+
+    def batch_keys(self, batch_bits: int) -> int:
+        """Return how many keys one batch carries."""
+        return max(1, min(MAX_KEYS, batch_bits // self.size_bits))
 
 
 class Preparing:
@@ -58,7 +63,7 @@ class Preparing:
         """Bring a pool to its count, unless somebody asks meanwhile. A shortage is no fault: it waits a while."""
         try:
             while self._supplying.is_idle and (missing := await self._missing(pool)):
-                await self._fill(pool, min(missing, self._context.settings.max_keys_per_request))
+                await self._fill(pool, min(missing, pool.batch_keys(self._context.settings.prepare_batch_bits)))
         except StaleEpoch:
             raise
         except (KeyManagementError, RequestError):

@@ -148,8 +148,9 @@ class RelayOrigin:
             return batches[0].key_ids
         for batch in batches:
             self._record_failed(job, lost, relay_id=batch.relay_id, burned_bits=batch.first_hop_bits)
-            is_first = batch is batches[0]
-            await self.doubts.enter(Doubt(batch.relay_id, batch.key_ids, batch.target, here=is_first))
+            word = batch.words[0]
+            doubt = Doubt(word.relay_id, word.ids_from, word.num_keys, batch.target, here=batch is batches[0])
+            await self.doubts.enter(doubt)
         return lost
 
     async def _spend(self, job: RelayJob, ways: Sequence[Routes]) -> list[list[SpentBits]] | _Lost:

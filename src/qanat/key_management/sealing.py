@@ -17,7 +17,8 @@ from qanat.ground.keys import SecretBytes, SecretKey, SpentBits
 from qanat.ground.requirements import MAX_DISJOINT_ROUTES
 from qanat.key_management.accounts import key_costs_bits, relay_bits
 from qanat.key_management.codec import encode_word
-from qanat.key_management.multipath import combined, key_ids_of
+from qanat.key_management.key_ids import MAX_KEYS, key_ids
+from qanat.key_management.multipath import combined
 from qanat.key_management.wire import Relay
 
 MESSAGE_KEY_BYTES = MESSAGE_KEY_BITS // 8
@@ -46,10 +47,10 @@ def check_shape(word: Relay, body: bytes, *, sender: NodeId, node: NodeId) -> No
     on_the_way = 0 < word.hop < len(word.route) and word.route[word.hop - 1] == sender and word.route[word.hop] == node
     if not on_the_way or len(set(word.route)) != len(word.route):
         raise FrameError(f"relay {word.relay_id}: {sender!r} is not the hop before {node!r} on {word.route}")
-    num_keys = len(word.key_ids)
+    num_keys = word.num_keys
     fits = word.pad_range.num_bits == relay_bits(count=num_keys, size_bits=word.size_bits)
     if (
-        not num_keys
+        not 0 < num_keys <= MAX_KEYS
         or not word.size_bits
         or word.size_bits % 8
         or not fits
@@ -58,8 +59,8 @@ def check_shape(word: Relay, body: bytes, *, sender: NodeId, node: NodeId) -> No
         raise FrameError(f"relay {word.relay_id}: keys, pad and body are not of one size")
     if not 1 <= word.share <= word.shares <= MAX_DISJOINT_ROUTES:
         raise FrameError(f"relay {word.relay_id}: share {word.share} of {word.shares}")
-    if len(set(word.key_ids)) != num_keys or len(word.tag) != 32 or set(word.tag) - set("0123456789abcdef"):
-        raise FrameError(f"relay {word.relay_id}: key ids or tag are malformed")
+    if len(word.tag) != 32 or set(word.tag) - set("0123456789abcdef"):
+        raise FrameError(f"relay {word.relay_id}: the tag is malformed")
 
 
 def secret_keys(
@@ -72,19 +73,19 @@ def secret_keys(
     first, keys = words[0], combined(shares)
     if hops is None:
         hops = sum(len(word.route) - 1 for word in words)
-    costs = key_costs_bits(count=len(first.key_ids), size_bits=first.size_bits, hops=hops)
-    size = first.size_bits // 8
+    costs = key_costs_bits(count=first.num_keys, size_bits=first.size_bits, hops=hops)
+    size, pair, bits = first.size_bits // 8, SaePair(first.master, first.slave), memoryview(keys.reveal())
     made = [
         SecretKey(
             key_id=key_id,
-            pair=SaePair(first.master, first.slave),
-            secret=keys.part(place * size, (place + 1) * size),
+            pair=pair,
+            secret=SecretBytes(bits[place * size : (place + 1) * size]),
             route=first.route,
             origin=first.origin,
             created_utc_s=first.created_utc_s,
             qkd_bits_spent=cost,
         )
-        for place, (key_id, cost) in enumerate(zip(key_ids_of(words), costs, strict=True))
+        for place, (key_id, cost) in enumerate(zip(key_ids(first.ids_from, first.num_keys), costs, strict=True))
     ]
     keys.wipe()
     return made

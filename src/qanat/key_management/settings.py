@@ -41,6 +41,8 @@ class KeyManagerSettings:
     """Period of the reports to the controller."""
     idle_after_s: float = 2.0
     """So long must nobody ask this node for keys before it prepares some for those who will."""
+    prepare_batch_bits: int = 2**19
+    """Size of a batch of keys that are prepared: large ones cost little a key, small ones are lost at less cost."""
     prepare_pause_s: float = 5.0
     """How long the preparing of keys rests after a failure."""
     demand_patience_s: float = 900.0

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from qanat.ground.identifiers import BlockId, EventId, KeyID, LinkId, NodeId, OrderId, RequestId, SaeId
+from qanat.ground.identifiers import BlockId, EventId, LinkId, NodeId, OrderId, RequestId, SaeId
 from qanat.ground.keys import BitRange, Origin
 
 Routes: TypeAlias = tuple[tuple[NodeId, ...], ...]
@@ -227,8 +227,8 @@ class Relay:
     The body is keys xor pad; ``tag`` authenticates every other field and the body. Both keys of the hop are the bits
     ``pad_range`` of the sender's pool on ``link_id``: first the message key, then the pad.
 
-    With ``shares`` over 1, this is share number ``share`` (from 1) of the keys, and ``key_ids`` are the share's own;
-    the keys' follow from those of all shares (``multipath``).
+    ``ids_from`` is what the ids of its keys follow from (``key_ids``). With ``shares`` over 1, this is share number
+    ``share`` (from 1) of the keys; a share has no other name than that and its relay's.
     """
 
     relay_id: str
@@ -238,7 +238,8 @@ class Relay:
     pad_range: BitRange
     master: SaeId
     slave: SaeId
-    key_ids: tuple[KeyID, ...]
+    ids_from: str
+    num_keys: int
     size_bits: int
     origin: Origin
     created_utc_s: float
@@ -273,7 +274,8 @@ class RelayVoid:
     """The batch is in doubt at its origin: destroy these keys, and never take them in."""
 
     relay_id: str
-    key_ids: tuple[KeyID, ...]
+    ids_from: str
+    num_keys: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,13 +43,7 @@ class Batch:
 
     @property
     def key_ids(self) -> tuple[KeyID, ...]:
-        """The keys' ids; none while a share has not been said."""
-        if not self.is_whole:
-            return ()
-        if self.any.shares == 1:
-            return self.any.key_ids
-        columns = zip(*(self.words[number].key_ids for number in sorted(self.words)), strict=True)
-        return tuple(_id_of_shares(share_ids) for share_ids in columns)
+        return ids_of_keys(self.any.ids_from, self.any.num_keys)
 
     def carried(self, sender: NodeId, receiver: NodeId, word: Relay, secret: bytes) -> str:
         """Note a share that goes over a hop; return what is wrong with it, or an empty text."""
@@ -73,11 +67,11 @@ class Batch:
         return ""
 
 
-def _id_of_shares(share_ids: Sequence[KeyID]) -> KeyID:
-    """Return the id that the shares' ids make: SHA-256 of a label and the ids, as a UUID4."""
-    digest = hashlib.sha256(b"qanat key id of shares" + b"".join(one.encode() for one in share_ids)).digest()
-    number = int.from_bytes(digest[:16], "big") & ~(0xF << 76) & ~(0x3 << 62) | 0x4 << 76 | 0x2 << 62
-    return KeyID(str(uuid.UUID(int=number)))
+def ids_of_keys(ids_from: str, num_keys: int) -> tuple[KeyID, ...]:
+    """Return the ids of a batch's keys: SHAKE-128 of a label and ``ids_from``, cut into UUIDs of version 4."""
+    stream = hashlib.shake_128(f"qanat key ids {ids_from}".encode()).digest(16 * num_keys)
+    pieces = (stream[16 * place : 16 * (place + 1)] for place in range(num_keys))
+    return tuple(KeyID(str(uuid.UUID(bytes=piece, version=4))) for piece in pieces)
 
 
 def _sum_of(shares: Sequence[bytes]) -> bytes:

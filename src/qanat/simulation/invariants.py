@@ -32,7 +32,7 @@ from qanat.ground.network import Network
 from qanat.key_management.accounts import key_costs_bits, may_spend, relay_bits
 from qanat.key_management.codec import decode_word, kind_of
 from qanat.key_management.wire import BlocksMissing, Relay, RelayVoided
-from qanat.simulation.batches import Batch
+from qanat.simulation.batches import Batch, ids_of_keys
 from qanat.simulation.custody import Custody
 from qanat.simulation.memory_store import Disk
 from qanat.simulation.sealing_check import sealing_fault, share_in
@@ -185,7 +185,7 @@ class Witness:
                 self.violation(f"2: {sender} put two messages under {piece} of {word.link_id}")
         pool = PoolId(word.link_id, sender)
         spent = self._spent_bytes.get((pool, word.pad_range))
-        held = [self._keys.get(key_id) for key_id in word.key_ids]
+        held = [self._keys.get(key_id) for key_id in ids_of_keys(word.ids_from, word.num_keys)]
         keys = [key.secret.reveal() if key is not None else None for key in held]
         if fault := sealing_fault(message, spent=spent, keys=keys if word.shares == 1 else None):
             self.violation(f"2: relay {word.relay_id} of {sender} {fault}")

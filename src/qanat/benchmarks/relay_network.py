@@ -1,0 +1,180 @@
+"""Two users and a relay between them in one process, for the relay's benchmarks: the service's key managers, stores on
+disk, messages over mutual TLS, and links whose key was put into the stores beforehand."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.etsi014_http import etsi014_app
+from qanat.adapters.http_server import HttpDoor
+from qanat.adapters.pki import NodeFiles, SaeFiles, create_pki
+from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
+from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.adapters.tls import TlsFiles, server_context
+from qanat.adapters.tls_transport import TlsTransport
+from qanat.control.controller import Controller
+from qanat.doors.etsi014 import Etsi014Door
+from qanat.ground import data
+from qanat.ground.events import Event, EventKind
+from qanat.ground.identifiers import CONTROLLER, BlockId, NodeId, OrderId, SaePair
+from qanat.ground.keys import KeyBlock, SecretBytes
+from qanat.ground.network import Link, Network, PreparedKeys, parse_network
+from qanat.ground.tracing import EventRecorder
+from qanat.key_management.manager import KeyManager
+from qanat.key_management.settings import KeyManagerSettings
+
+NAME = "three-nodes"
+HOPS = 2
+BLOCK_BITS = 4_000_000
+FILLING = KeyManagerSettings(idle_after_s=0.0, prepare_pause_s=0.1, tick_s=0.1, announce_s=0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """How many keys of which size are to lie ready between the two users."""
+
+    count: int
+    size_bits: int
+
+    @property
+    def key_bits(self) -> int:
+        return self.count * self.size_bits
+
+
+def relay_network(filling: Filling) -> Network:
+    """Return the packaged network of three nodes, told to prepare keys."""
+    network = parse_network(data.read_text("networks", f"{NAME}.yaml"), source=NAME)
+    master, slave = network.applications
+    keys = PreparedKeys(master=master.name, slave=slave.name, count=filling.count, size_bits=filling.size_bits)
+    return network.model_copy(update={"prepared_keys": (keys,)})
+
+
+class RelayNetwork:
+    """The network in a folder; ``async with`` runs it, with link key for twice ``filling`` in its pools."""
+
+    def __init__(self, folder: Path, filling: Filling) -> None:
+        self.network = relay_network(filling)
+        master, slave = self.network.saes
+        self.pair = SaePair(master, slave)
+        self.stores: dict[NodeId, SqliteKeyStore] = {}
+        self.doors: dict[NodeId, HttpDoor] = {}
+        self.began_cpu_s: float | None = None
+        """Processor time when the first batch of keys was begun."""
+        self._folder = folder
+        self._filling = filling
+        self._stack = AsyncExitStack()
+        self._addresses: dict[NodeId, tuple[str, int]] = {}
+        self._parts = SystemClock(), SystemEntropy()
+
+    async def __aenter__(self) -> RelayNetwork:
+        clock, entropy = self._parts
+        days = dict.fromkeys((link.link_id for link in self.network.links), 1.0)
+        create_pki(
+            self._folder / "pki", self.network, entropy=entropy, clock=clock, sessions_per_day=days, reserve_days=1
+        )
+        writer = StoreWriter()
+        self._stack.push_async_callback(writer.close)
+        for node in self.network.nodes:
+            path = self._folder / f"{node}.sqlite"
+            self.stores[node] = await SqliteKeyStore.open(path, master_key=SecretBytes(os.urandom(32)), writer=writer)
+            await self.stores[node].open_epoch()
+        for link in self.network.links:
+            await self._stock(link)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def start(self, *, with_doors: bool = False) -> None:
+        """Start controller and key managers, and doors if need be: they begin to prepare keys at once."""
+        tasks = await self._stack.enter_async_context(AsyncioTasks())
+        clock, entropy = self._parts
+        transports = {node: await self._transport(node) for node in (CONTROLLER, *self.network.nodes)}
+        controller = Controller(
+            network=self.network,
+            transport=transports[CONTROLLER],
+            clock=clock,
+            tasks=tasks,
+            entropy=entropy,
+            recorder=self._recorder(CONTROLLER),
+        )
+        tasks.start(controller.run(), name="controller")
+        for node, store in self.stores.items():
+            manager = KeyManager(
+                node=node,
+                network=self.network,
+                store=store,
+                transport=transports[node],
+                clock=clock,
+                tasks=tasks,
+                entropy=entropy,
+                modules=(),
+                recorder=self._recorder(node),
+                settings=FILLING,
+            )
+            tasks.start(manager.run(), name=f"key manager {node}")
+            if with_doors:
+                await self._open_door(node, manager)
+
+    async def ready_keys(self) -> int:
+        """Return how many keys lie ready for the master."""
+        node = self.network.site_of(self.pair.master).node
+        return await self.stores[node].count_keys(self.pair, size_bits=self._filling.size_bits)
+
+    def client_files(self, name: str) -> TlsFiles:
+        return _tls(SaeFiles.of(self._folder / "pki", name))
+
+    def _recorder(self, node: NodeId) -> EventRecorder:
+        clock, entropy = self._parts
+        return EventRecorder(node=node, clock=clock, entropy=entropy, sink=self._heard)
+
+    def _heard(self, event: Event) -> None:
+        if event.kind is EventKind.POOL_FILLING and self.began_cpu_s is None:
+            self.began_cpu_s = time.process_time()
+
+    async def _transport(self, node: NodeId) -> TlsTransport:
+        files = _tls(NodeFiles.of(self._folder / "pki", node))
+        transport = TlsTransport(node, network=self.network.name, tls=files, addresses=self._addresses.get)
+        await transport.start()
+        self._stack.push_async_callback(transport.close)
+        self._addresses[node] = ("127.0.0.1", transport.port)
+        return transport
+
+    async def _open_door(self, node: NodeId, manager: KeyManager) -> None:
+        saes = [sae for sae in self.network.saes if self.network.site_of(sae).node == node]
+        app = etsi014_app(Etsi014Door(manager, saes=saes))
+        door = self.doors[node] = HttpDoor(app, tls=server_context(_tls(NodeFiles.of(self._folder / "pki", node))))
+        await door.start()
+        self._stack.push_async_callback(door.stop)
+
+    async def _stock(self, link: Link) -> None:
+        """Put the same blocks into the stores of both ends: half of each serves the direction that is asked for."""
+        for _ in range(-(-4 * self._filling.key_bits // BLOCK_BITS) + 1):
+            block_id, secret = BlockId(str(uuid.uuid4())), os.urandom(BLOCK_BITS // 8)
+            for node in link.ends:
+                block = KeyBlock(
+                    block_id=block_id,
+                    order_id=OrderId("benchmark"),
+                    link_id=link.link_id,
+                    local=node,
+                    peer=link.peer_of(node),
+                    origin="twin",
+                    protocol="benchmark",
+                    num_bits=BLOCK_BITS,
+                    bits=SecretBytes(secret),
+                    eps_sec=0.0,
+                    eps_cor=0.0,
+                    finished_utc_s=0.0,
+                )
+                await self.stores[node].add_block(block)
+                await self.stores[node].confirm(block_id)
+
+
+def _tls(files: NodeFiles | SaeFiles) -> TlsFiles:
+    return TlsFiles(certificate=files.certificate, key=files.key, ca=files.ca)
