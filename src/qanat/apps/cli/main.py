@@ -16,6 +16,7 @@ from qanat.adapters.machine_faults import MachineFault, machine_fault
 from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.paths import named_path
+from qanat.apps.cli.store_commands import add_store_commands
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
@@ -410,6 +411,7 @@ def characterize(
 
 add_light_commands(app, _end_with)
 add_distil_commands(app, _end_with)
+add_store_commands(app, _end_with)
 
 
 if __name__ == "__main__":
