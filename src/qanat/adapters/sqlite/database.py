@@ -52,9 +52,9 @@ class Database:
     def __init__(self, path: Path, *, master_key: SecretBytes, entropy: Entropy) -> None:
         """Open or make the file; raises ConfigurationError: in use, another master key, no key store, newer."""
         self.path = path
-        self._connection = _connect(path)
+        self._connection = connect(path)
         try:
-            with _transaction(self._connection):
+            with transaction(self._connection):
                 found = prepare(self._connection, name=str(path))
                 vault = _open_vault(self._connection, path, master_key, entropy)
                 self.hour_keys = HourKeys(self._connection, vault, utc_s=SystemClock().utc_s)
@@ -63,7 +63,7 @@ class Database:
                 self.epochs = EpochTables(self._connection)
         except sqlite3.Error as fault:
             self._connection.close()
-            raise _store_failed(path, fault) from None
+            raise store_failed(path, fault) from None
         except QanatError:
             self._connection.close()
             raise
@@ -83,13 +83,13 @@ class Database:
         that one call too large for the disk does not fail its neighbours.
         """
         try:
-            with _transaction(self._connection):
+            with transaction(self._connection):
                 self.epochs.read_number()
                 return [self._run_one(action) for action in actions]
         except sqlite3.Error as fault:
             self._forget_caches()
             if len(actions) == 1:
-                return [_store_failed(self.path, fault)]
+                return [store_failed(self.path, fault)]
         return [self.commit([action])[0] for action in actions]
 
     def truncate_log(self) -> None:
@@ -121,7 +121,7 @@ class Database:
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -131,7 +131,8 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a connection that has the file, made if need be, for itself; raises ConfigurationError."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _create_private_file(path)
@@ -200,5 +201,5 @@ def _cannot_open(path: Path, fault: sqlite3.Error) -> ConfigurationError:
             return ConfigurationError(f"cannot open the key store {path}: {fault}", remedy=_WRITABLE)
 
 
-def _store_failed(path: Path, fault: sqlite3.Error) -> StoreFailed:
+def store_failed(path: Path, fault: sqlite3.Error) -> StoreFailed:
     return StoreFailed(f"the key store {path} could not write: {fault}", remedy="make space on its disk, and check it")
