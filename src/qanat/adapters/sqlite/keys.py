@@ -6,19 +6,21 @@ import functools
 import json
 import sqlite3
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from qanat.adapters.encryption import DataKey, damaged_row, identity
 from qanat.adapters.sqlite.hour_keys import HourKeys
 from qanat.ground.errors import KeyNotFound, KeyShortage, NotEntitled, PadReused
-from qanat.ground.identifiers import KeyID, RequestId, SaeId, SaePair
+from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.keys import KeyRecord, Origin, SecretBytes, SecretKey, Selection
 from qanat.ground.life_cycle import Act, Kind, Stage, next_stage
 from qanat.ground.stock import AgeLimits
 
 CACHED_DATA_KEYS = 256
+IDS_AT_ONCE = 500
+"""So many ids are asked for in one statement; SQLite takes 999 at least."""
 
 _SELECT_KEY = (
     "SELECT app_key.id, key_id, pair, master, slave, is_confirmed, waiting, served, batch, number, sealed, record.text,"
@@ -72,7 +74,7 @@ class Gone(NamedTuple):
 
 
 class KeyTables:
-    """The tables ``app_key``, ``batch``, ``pair``, ``record`` and ``seen_key``: the memory of all ids ever."""
+    """The tables ``app_key``, ``batch``, ``pair``, ``record`` and ``seen_key``: the memory of all that ended."""
 
     def __init__(self, connection: sqlite3.Connection, hour_keys: HourKeys) -> None:
         self._connection = connection
@@ -103,6 +105,8 @@ class KeyTables:
     ) -> None:
         key, batch = self._new_batch(pair, len(keys))
         pair_row, waiting = self._pair_row(pair, more_keys=len(keys)), json.dumps(sorted(entitled))
+        texts = [_record_text(one) for one in keys]
+        records = {text: self._record_row(text) for text in set(texts)}
         self._connection.executemany(
             "INSERT INTO app_key (key_id, pair, size_bits, is_confirmed, master_may, waiting, batch, number, sealed,"
             " record, created_utc_s, stored_s, qkd_bits_spent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -110,9 +114,9 @@ class KeyTables:
                 (
                     *(_raw(one.key_id), pair_row, one.size_bits, confirmed, pair.master in entitled),
                     *(waiting, batch, number, key.seal(number, one.secret.reveal(), _place(one.key_id, pair))),
-                    *(self._record_row(_record_text(one)), one.created_utc_s, stored_s, one.qkd_bits_spent),
+                    *(records[text], one.created_utc_s, stored_s, one.qkd_bits_spent),
                 )
-                for number, one in enumerate(keys)
+                for number, (one, text) in enumerate(zip(keys, texts, strict=True))
             ],
         )
 
@@ -212,20 +216,27 @@ class KeyTables:
         return int(number)
 
     def _new_keys(self, keys: Sequence[SecretKey]) -> list[SecretKey]:
-        """Return the keys whose ids were never seen, and note their ids."""
-        new = []
+        """Return the keys that are not held, each once; raises PadReused for one that was and is gone."""
+        by_id: dict[bytes, SecretKey] = {}
         for key in keys:
-            raw = _raw(key.key_id)
-            if self._connection.execute("INSERT OR IGNORE INTO seen_key VALUES (?, NULL)", (raw,)).rowcount:
-                new.append(key)
-            elif self._connection.execute("SELECT 1 FROM app_key WHERE key_id = ?", (raw,)).fetchone() is None:
-                if any(key.key_id == earlier.key_id for earlier in new):
-                    continue
-                raise PadReused(
-                    f"key {key.key_id} was here before and is gone",
-                    remedy="refused; if a peer sent it again, it lost track of its keys: make new ones",
-                )
-        return new
+            by_id.setdefault(_raw(key.key_id), key)
+        held = self._found("app_key", by_id)
+        if gone := self._found("seen_key", by_id) - held:
+            raise PadReused(
+                f"key {by_id[min(gone)].key_id} was here before and is gone",
+                remedy="refused; if a peer sent it again, it lost track of its keys: make new ones",
+            )
+        return [key for raw, key in by_id.items() if raw not in held]
+
+    def _found(self, table: str, raw_ids: Collection[bytes]) -> set[bytes]:
+        """Return which key ids stand in one of the two tables."""
+        asked = list(raw_ids)
+        found: set[bytes] = set()
+        for start in range(0, len(asked), IDS_AT_ONCE):
+            ids = asked[start : start + IDS_AT_ONCE]
+            query = f"SELECT key_id FROM {table} WHERE key_id IN ({', '.join('?' * len(ids))})"  # noqa: S608
+            found.update(raw for (raw,) in self._connection.execute(query, ids))
+        return found
 
     def _new_batch(self, pair: SaePair, num_keys: int) -> tuple[DataKey, int]:
         cursor = self._connection.execute(
@@ -340,9 +351,16 @@ def _ended(gone: Gone, act: Act) -> Stage:
 
 def _record_text(key: SecretKey) -> str:
     """Return what a key shares with others of its route: its record but for its part of the authentication bits."""
-    record = key.record.to_json()
-    shared = {name: record[name] for name in ("routes", "threshold", "pad_bits")}
-    return json.dumps({**shared, "origin": key.origin}, separators=(",", ":"))
+    if key.full_record is not None:
+        return _spelled(key.full_record.routes, key.full_record.threshold, key.full_record.pad_bits, key.origin)
+    pad_bits = min(max(0, len(key.route) - 1) * key.size_bits, key.qkd_bits_spent)
+    return _spelled((key.route,), None, pad_bits, key.origin)
+
+
+@functools.lru_cache(maxsize=4096)
+def _spelled(routes: tuple[tuple[NodeId, ...], ...], threshold: int | None, pad_bits: int, origin: Origin) -> str:
+    row = {"routes": routes, "threshold": threshold, "pad_bits": pad_bits, "origin": origin}
+    return json.dumps(row, separators=(",", ":"))
 
 
 @functools.lru_cache(maxsize=4096)

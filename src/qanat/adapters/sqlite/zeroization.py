@@ -32,7 +32,7 @@ _END_KEYS = (
 
 _END_ROWS = (
     "DELETE FROM segment",
-    f"UPDATE seen_key SET stage = '{_DESTROYED}' WHERE key_id IN (SELECT key_id FROM app_key)",  # noqa: S608 - our own
+    f"INSERT OR REPLACE INTO seen_key SELECT key_id, '{_DESTROYED}' FROM app_key",  # noqa: S608 - our own
     "DELETE FROM app_key",
     "DELETE FROM batch",
     "UPDATE pair SET num_keys = 0",
