@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qanat.adapters.addresses import Address, AddressBook, ListenerKind
-from qanat.adapters.encryption import load_master_key
+from qanat.adapters.encryption import find_master_key
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
@@ -152,7 +152,7 @@ class SiteParts:
         """Open the key stores of sites whose folders this process holds, with one writer for all of them."""
         writer = StoreWriter()
         self._stack.push_async_callback(writer.close)
-        master_key = load_master_key(self.place.master_key, entropy=self.entropy)
+        master_key = find_master_key(self.place.master_key, environment=os.environ, entropy=self.entropy)
         stores: dict[NodeId, KeyStore] = {}
         for node in nodes:
             path = self.place.store(node)

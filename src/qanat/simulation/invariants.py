@@ -268,7 +268,8 @@ class Witness:
             for pool, level in pools.items():
                 tally.update({(node, pool, use): bits for use, bits in level.spent_bits.items() if bits})
                 spent_bits = sum(level.spent_bits.values())
-                total_bits = level.unconfirmed_bits + level.available_bits + spent_bits + level.voided_bits
+                lost_bits = level.voided_bits + level.expired_bits
+                total_bits = level.unconfirmed_bits + level.available_bits + spent_bits + lost_bits
                 if total_bits != level.received_bits:
                     self.violation(f"3: {pool} at {node} received {level.received_bits}, accounts for {total_bits}")
         if tally != dict(self._spent_bits):

@@ -9,8 +9,10 @@ from typing import Any, Generic, TypeVar
 from qanat.ground.errors import QanatError, StoreFailed
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, Topic
 from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretKey, Selection, SpentBits, Use
+from qanat.ground.life_cycle import Stage
 from qanat.ground.messages import Message
 from qanat.ground.ports import KeyStore
+from qanat.ground.stock import AgeLimits, Expired, NamedEpoch
 from qanat.simulation.dice import Dice
 from qanat.simulation.invariants import Witness
 from qanat.simulation.scheduler import Life, Scheduler, Task, effect
@@ -170,8 +172,20 @@ class VirtualStore:
         self._witness = witness
         self._write_fault = write_fault
 
-    async def open_epoch(self) -> Epoch:
-        return await self._call(self._inner.open_epoch)
+    async def open_epoch(self, *, name: str = "", above: int = 0) -> Epoch:
+        return await self._call(lambda: self._inner.open_epoch(name=name, above=above))
+
+    async def is_own_epoch(self, epoch: NamedEpoch, /) -> bool:
+        return await self._call(lambda: self._inner.is_own_epoch(epoch), writes=False)
+
+    async def restored_epoch(self) -> int:
+        return await self._call(self._inner.restored_epoch, writes=False)
+
+    async def peer_epoch(self, peer: NodeId, /) -> NamedEpoch | None:
+        return await self._call(lambda: self._inner.peer_epoch(peer), writes=False)
+
+    async def remember_peer(self, peer: NodeId, epoch: NamedEpoch, /) -> None:
+        await self._call(lambda: self._inner.remember_peer(peer, epoch))
 
     async def add_block(self, block: KeyBlock, /) -> None:
         await self._call(lambda: self._inner.add_block(block), lambda _: self._witness.block_added(self._node, block))
@@ -228,6 +242,18 @@ class VirtualStore:
         num_voided = await self._inner.void(selection)
         custody.blocks_voided(self._node, counted)
         return num_voided
+
+    async def expire(self, limits: AgeLimits, /, *, monotonic_s: float, utc_s: float) -> Expired:
+        return await self._call(lambda: self._inner.expire(limits, monotonic_s=monotonic_s, utc_s=utc_s))
+
+    async def block_stage(self, block_id: BlockId, /) -> Stage | None:
+        return await self._call(lambda: self._inner.block_stage(block_id), writes=False)
+
+    async def key_stage(self, key_id: KeyID, /) -> Stage | None:
+        return await self._call(lambda: self._inner.key_stage(key_id), writes=False)
+
+    async def held_keys(self) -> Mapping[SaePair, int]:
+        return await self._call(self._inner.held_keys, writes=False)
 
     async def levels(self) -> Mapping[PoolId, PoolLevel]:
         return await self._call(self._inner.levels, writes=False)

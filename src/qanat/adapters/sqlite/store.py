@@ -13,7 +13,7 @@ from qanat.adapters.sqlite.writer import StoreWriter
 from qanat.adapters.system import SystemEntropy
 from qanat.ground.bits import whole_bytes
 from qanat.ground.errors import BadParameter, ConfigurationError, StaleEpoch
-from qanat.ground.identifiers import BlockId, Epoch, KeyID, RequestId, SaeId, SaePair, canonical_key_id
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, canonical_key_id
 from qanat.ground.keys import (
     BitRange,
     KeyBlock,
@@ -25,7 +25,9 @@ from qanat.ground.keys import (
     SpentBits,
     Use,
 )
+from qanat.ground.life_cycle import Stage
 from qanat.ground.ports import Entropy
+from qanat.ground.stock import AgeLimits, Expired, NamedEpoch
 
 T = TypeVar("T")
 
@@ -63,14 +65,32 @@ class SqliteKeyStore:
             self._closed = True
             await self._writer.release(self._database)
 
-    async def open_epoch(self) -> Epoch:
-        """Begin a new epoch, one above the last; older handles raise StaleEpoch from now on."""
-        self._epoch = await self._writer.commit(self._database, self._database.open_epoch)
+    async def open_epoch(self, *, name: str = "", above: int = 0) -> Epoch:
+        """Begin a new epoch; older handles raise StaleEpoch from now on."""
+        begin = self._database.epochs.begin
+        self._epoch = await self._writer.commit(self._database, lambda: begin(name=name, above=above))
         return Epoch(self._epoch)
+
+    async def is_own_epoch(self, epoch: NamedEpoch, /) -> bool:
+        """Return whether this store has lived through that epoch."""
+        return await self._commit(lambda: self._database.epochs.is_own(epoch))
+
+    async def restored_epoch(self) -> int:
+        """Return the number of the epoch that began after the last restore; 0 without one."""
+        return await self._commit(self._database.epochs.restored_epoch)
+
+    async def peer_epoch(self, peer: NodeId, /) -> NamedEpoch | None:
+        """Return what is remembered of a peer's store."""
+        return await self._commit(lambda: self._database.epochs.peer(peer))
+
+    async def remember_peer(self, peer: NodeId, epoch: NamedEpoch, /) -> None:
+        """Remember the epoch of a peer's store."""
+        await self._commit(lambda: self._database.epochs.remember_peer(peer, epoch))
 
     async def add_block(self, block: KeyBlock, /) -> None:
         """Keep a block, cut by ``split_block``, unconfirmed. Idempotent by id for ever."""
-        await self._commit(lambda: self._database.block_tables.add(block))
+        database = self._database
+        await self._commit(lambda: database.block_tables.add(block, stored_s=database.epochs.time.now_s))
 
     async def confirm(self, block_id: BlockId, /) -> None:
         """Make a block spendable; raises BlockUnknown."""
@@ -97,7 +117,12 @@ class SqliteKeyStore:
         for key in keys:
             if canonical_key_id(key.key_id) != key.key_id:
                 raise BadParameter(f"{key.key_id!r} is no canonical key id", remedy="lower case, 36 characters")
-        await self._commit(lambda: self._database.key_tables.put(keys, entitled=entitled, confirmed=confirmed))
+        database = self._database
+        await self._commit(
+            lambda: database.key_tables.put(
+                keys, entitled=entitled, confirmed=confirmed, stored_s=database.epochs.time.now_s
+            )
+        )
 
     async def supply(
         self, pair: SaePair, /, *, count: int, size_bits: int, request_id: RequestId
@@ -129,6 +154,35 @@ class SqliteKeyStore:
         if count:
             await self._writer.truncate_log(database)
         return count
+
+    async def expire(self, limits: AgeLimits, /, *, monotonic_s: float, utc_s: float) -> Expired:
+        """Destroy what is too old, and hour keys that nothing is left of. The write-ahead log is emptied after it."""
+        database = self._database
+
+        def expire_old() -> Expired:
+            now_s = database.epochs.tick(monotonic_s=monotonic_s, utc_s=utc_s)
+            expired = Expired(
+                database.key_tables.expire(limits, now_s=now_s), database.block_tables.expire(limits, now_s=now_s)
+            )
+            database.hour_keys.destroy_unused()
+            return expired
+
+        expired = await self._commit(expire_old)
+        if expired:
+            await self._writer.truncate_log(database)
+        return expired
+
+    async def block_stage(self, block_id: BlockId, /) -> Stage | None:
+        """Return where a block stands in its life; None when it never came."""
+        return await self._commit(lambda: self._database.block_tables.stage(block_id))
+
+    async def key_stage(self, key_id: KeyID, /) -> Stage | None:
+        """Return where a key stands in its life; None when it never came."""
+        return await self._commit(lambda: self._database.key_tables.stage(canonical_key_id(key_id)))
+
+    async def held_keys(self) -> Mapping[SaePair, int]:
+        """Return how many keys of every pair are held, supplied to one end or not."""
+        return await self._commit(self._database.key_tables.held)
 
     async def levels(self) -> Mapping[PoolId, PoolLevel]:
         """Return what every pool holds."""

@@ -16,6 +16,7 @@ from qanat.adapters.machine_faults import MachineFault, machine_fault
 from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.paths import named_path
+from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
@@ -39,6 +40,13 @@ app = typer.Typer(
 
 network_app = typer.Typer(help="Look at a network before it runs.", no_args_is_help=True)
 app.add_typer(network_app, name="network")
+
+node_app = typer.Typer(
+    help="Run one site in a process of its own (qanat node NETWORK SITE), or end what its store holds.",
+    no_args_is_help=True,
+    cls=RunsByDefault,
+)
+app.add_typer(node_app, name="node")
 
 detector_app = typer.Typer(help="Look at single-photon detectors.", no_args_is_help=True)
 app.add_typer(detector_app, name="detector")
@@ -191,7 +199,7 @@ def up(
     _end_with(command)
 
 
-@app.command()
+@node_app.command("run")
 def node(
     network: NetworkArgument,
     site: Annotated[str, typer.Argument(help="The site to run; `qanat up` must run with --apart SITE.")],
@@ -202,7 +210,7 @@ def node(
     wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for `qanat up`.")] = 60.0,
     json: JsonOption = False,
 ) -> None:
-    """Run one site in a process of its own: its key manager, its store, its door."""
+    """Run one site in a process of its own: its key manager, its store, its door (the word `run` may be left out)."""
 
     def command() -> int:
         from qanat.apps.cli.node import run_node
@@ -410,6 +418,7 @@ def characterize(
 
 add_light_commands(app, _end_with)
 add_distil_commands(app, _end_with)
+add_store_commands(app, node_app, _end_with)
 
 
 if __name__ == "__main__":
