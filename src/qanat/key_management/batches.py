@@ -15,7 +15,6 @@ from qanat.ground.keys import BitRange, SecretKey, SpentBits
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context
-from qanat.key_management.key_ids import key_ids
 from qanat.key_management.sealing import seal, secret_keys
 from qanat.key_management.wire import Relay, Routes
 
@@ -47,6 +46,7 @@ class Batch:
     """Keys on their way to one target: a word and a body for each of their shares."""
 
     relay_id: str
+    key_ids: tuple[KeyID, ...]
     words: tuple[Relay, ...]
     bodies: tuple[bytes, ...]
 
@@ -57,10 +57,6 @@ class Batch:
     @property
     def routes(self) -> Routes:
         return tuple(word.route for word in self.words)
-
-    @property
-    def key_ids(self) -> tuple[KeyID, ...]:
-        return key_ids(self.words[0].ids_from, self.words[0].num_keys)
 
     @property
     def first_hop_bits(self) -> int:
@@ -100,10 +96,12 @@ def make_batches(
     )
     plain = [_shares_to(context, blank, routes) for routes in ways]
     keys = secret_keys(plain[0], secrets, hops=sum(len(way) - 1 for routes in ways for way in routes))
-    batches = []
+    key_ids, batches = tuple(key.key_id for key in keys), []
     for words, bits in zip(plain, spent, strict=True):
         sealed = [seal(*share) for share in zip(words, secrets, bits, strict=True)]
-        batches.append(Batch(words[0].relay_id, tuple(word for word, _ in sealed), tuple(body for _, body in sealed)))
+        batches.append(
+            Batch(words[0].relay_id, key_ids, tuple(word for word, _ in sealed), tuple(body for _, body in sealed))
+        )
     for secret in secrets:
         secret.wipe()
     return keys, batches
