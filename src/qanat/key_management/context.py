@@ -33,9 +33,13 @@ class Context:
 
 
 class PoolShort(KeyShortage):
-    """A hop's pool holds too little; which one is what the controller needs to know. Stays inside this room."""
+    """A hop's pool holds too little; which one is what the controller needs to know. Stays inside this room.
 
-    def __init__(self, short: tuple[PoolShortage, ...]) -> None:
+    ``target``: the end of the route that it is on, where the keys of one batch go to several.
+    """
+
+    def __init__(self, short: tuple[PoolShortage, ...], *, target: NodeId | None = None) -> None:
         pools = ", ".join(f"{pool.link_id} from {pool.sender}: {pool.available_bits} bits" for pool in short)
         super().__init__(f"too little link key: {pools}", remedy="ask again when key has been made")
         self.short = short
+        self.target = target

@@ -76,7 +76,7 @@ class Preparing:
         trace = Trace(context.recorder, request_id)
         trace.record(EventKind.POOL_FILLING, master=pool.pair.master, slave=pool.pair.slave, num_keys=count)
         try:
-            await self._relay.make_keys(RelayJob(pool.pair, route, count, pool.size_bits, trace))
+            await self._relay.make_keys(RelayJob(pool.pair, (route,), count, pool.size_bits, trace))
         except PoolShort as shortage:
             demand = await self._demands.open(
                 trace,

@@ -58,9 +58,13 @@ def check_shape(word: Relay, body: bytes, *, sender: NodeId, node: NodeId) -> No
         raise FrameError(f"relay {word.relay_id}: key ids or tag are malformed")
 
 
-def secret_keys(word: Relay, keys: SecretBytes) -> Sequence[SecretKey]:
-    """Cut the secret of a batch into its keys, each with its route and its cost."""
-    costs = key_costs_bits(count=len(word.key_ids), size_bits=word.size_bits, hops=len(word.route) - 1)
+def secret_keys(word: Relay, keys: SecretBytes, *, hops: int | None = None) -> Sequence[SecretKey]:
+    """Cut the secret of a batch into its keys, each with its route and its cost.
+
+    ``hops``: of all relays of these keys together, where they go to several sites; else those of the route.
+    """
+    hops = len(word.route) - 1 if hops is None else hops
+    costs = key_costs_bits(count=len(word.key_ids), size_bits=word.size_bits, hops=hops)
     size = word.size_bits // 8
     return [
         SecretKey(

@@ -22,10 +22,11 @@ from itertools import pairwise
 
 from qanat.ground.events import Event, EventKind, chain
 from qanat.ground.framing import canonical_json
-from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, SaeId
+from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, SaeId, SaePair, members_of
 from qanat.ground.keys import BitRange, KeyBlock, Origin, PoolId, PoolLevel, SecretBytes, SecretKey, SpentBits, Use
 from qanat.ground.messages import Message
 from qanat.ground.network import Network
+from qanat.ground.requirements import Repeatable
 from qanat.key_management.accounts import key_costs_bits, may_spend, relay_bits
 from qanat.key_management.codec import decode_word, kind_of
 from qanat.key_management.wire import BlocksMissing, Relay, RelayVoided
@@ -77,6 +78,8 @@ class Witness:
         self._spent_bytes: dict[tuple[PoolId, BitRange], bytes] = {}
         self._keys: dict[KeyID, SecretKey] = {}
         self._supplied: dict[tuple[KeyID, SaeId], bytes] = {}
+        self._asked: dict[tuple[KeyID, SaeId], tuple[str, str] | None] = {}
+        self._answered: dict[tuple[SaeId, str], list[KeyID]] = {}
         self._batches: dict[str, Relay] = {}
         self._batch_bits: dict[str, dict[LinkId, int]] = {}
         self._block_samples: dict[bytes, None] = {}
@@ -122,19 +125,28 @@ class Witness:
         for key in keys:
             kept = replace(key, secret=SecretBytes(key.secret.reveal()))
             first = self._keys.setdefault(key.key_id, kept)
+            if len(members_of(key.pair.slave)) > 1:  # each of several slaves' sites knows the way to itself alone
+                kept = replace(kept, route=first.route, qkd_bits_spent=first.qkd_bits_spent)
             if first != kept or first.secret != kept.secret:
                 self.violation(f"1: key {key.key_id} differs at {node}")
             links = [self._network.link_between(*hop).link_id for hop in pairwise(key.route)]
             if key.origin == "device" and "twin" in {self.link_origins.get(link_id) for link_id in links}:
                 self.violation(f"6: key {key.key_id} is labelled device and passed a twin")
 
-    def keys_supplied(self, node: NodeId, sae: SaeId, keys: Sequence[SecretKey]) -> None:
-        """Each key once per application, to its pair alone, at its own node, with the bytes that were put."""
+    def keys_supplied(
+        self, node: NodeId, sae: SaeId, keys: Sequence[SecretKey], *, call: Repeatable | None = None
+    ) -> None:
+        """Each key once per application, to its pair alone, at its own node, with the bytes that were put. Again only
+        in answer to the same ``call``."""
+        asked, key_ids = (call.nonce, call.request) if call is not None else None, [key.key_id for key in keys]
         for key in keys:
-            if (key.key_id, sae) in self._supplied:
+            if (key.key_id, sae) in self._supplied and (asked is None or self._asked[key.key_id, sae] != asked):
                 self.violation(f"1: key {key.key_id} was supplied to {sae} again, by {node}")
+            self._asked[key.key_id, sae] = asked
+            if asked is not None and self._answered.setdefault((sae, asked[0]), key_ids) != key_ids:
+                self.violation(f"1: {sae} got other keys in answer to the same call {asked[0]}")
             self._supplied[key.key_id, sae] = key.secret.reveal()
-            if sae not in (key.pair.master, key.pair.slave) or self._network.site_of(sae).node != node:
+            if sae not in _ends(key.pair) or self._network.site_of(sae).node != node:
                 self.violation(f"1: key {key.key_id} went to {sae} at {node}")
             if key.key_id not in self._keys or self._keys[key.key_id].secret != key.secret:
                 self.violation(f"1: key {key.key_id} was supplied with bytes that were not put")
@@ -246,12 +258,16 @@ class Witness:
     def _check_costs(self) -> None:
         """Every batch that a master was supplied from cost what its keys say."""
         supplied = {key_id for key_id, _ in self._supplied}
+        of_keys: dict[tuple[KeyID, ...], list[str]] = {}  # several relays where there are several slaves' sites
         for relay_id, word in self._batches.items():
-            if supplied.isdisjoint(word.key_ids):
+            of_keys.setdefault(word.key_ids, []).append(relay_id)
+        for key_ids, relay_ids in of_keys.items():
+            if supplied.isdisjoint(key_ids):
                 continue
-            said_bits = sum(self._keys[key_id].qkd_bits_spent for key_id in word.key_ids)
-            paid_bits = sum(self._batch_bits[relay_id].values())
-            hops = len(word.route) - 1
+            relay_id, word = relay_ids[0], self._batches[relay_ids[0]]
+            said_bits = sum(self._keys[key_id].qkd_bits_spent for key_id in key_ids)
+            paid_bits = sum(sum(self._batch_bits[one].values()) for one in relay_ids)
+            hops = sum(len(self._batches[one].route) - 1 for one in relay_ids)
             due_bits = hops * relay_bits(count=len(word.key_ids), size_bits=word.size_bits)
             costs = key_costs_bits(count=len(word.key_ids), size_bits=word.size_bits, hops=hops)
             if not said_bits == paid_bits == due_bits == sum(costs):
@@ -261,11 +277,13 @@ class Witness:
         """The slave's node holds every key that the master was supplied, until the slave is supplied too."""
         for key_id, sae in list(self._supplied):
             pair = self._keys[key_id].pair if key_id in self._keys else None
-            if pair is None or sae != pair.master or (key_id, pair.slave) in self._supplied:
+            if pair is None or sae != pair.master:
                 continue
-            held = self._disks[self._network.site_of(pair.slave).node].keys.get(key_id)
-            if held is None or pair.slave not in held.entitled or not held.confirmed:
-                self.violation(f"4: key {key_id} was supplied to its master, and its slave's node does not hold it")
+            for slave in members_of(pair.slave):
+                held = self._disks[self._network.site_of(slave).node].keys.get(key_id)
+                is_held = held is not None and slave in held.entitled and held.confirmed
+                if not is_held and (key_id, slave) not in self._supplied:
+                    self.violation(f"4: key {key_id} was supplied to its master, and its slave's node does not hold it")
 
     def _check_steps(self) -> None:
         """Every gift of keys goes back by rounds of 5 (6 7 8) to 2 3, and to 1 where an application has recorded it."""
@@ -284,3 +302,7 @@ class Witness:
             in_base64 = base64.b64encode(secret[: len(secret) // 3 * 3])
             if any(spelled in public for spelled in (secret, secret.hex().encode(), in_base64)):
                 self.violation("5: key bytes stand in an event or a message")
+
+
+def _ends(pair: SaePair) -> tuple[SaeId, ...]:
+    return pair.master, *members_of(pair.slave)

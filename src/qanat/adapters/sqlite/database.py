@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qanat.adapters.encryption import SALT_BYTES, Vault, is_right_master_key, proof_of_master_key
+from qanat.adapters.sqlite.answers import AnswerTable
 from qanat.adapters.sqlite.blocks import BlockTables
 from qanat.adapters.sqlite.keys import KeyTables
 from qanat.adapters.sqlite.schema import prepare
@@ -37,7 +38,7 @@ SLIPS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError
 class Database:
     """The tables of one key store and the transaction around each group of calls. Used by the writer's thread alone.
 
-    ``block_tables`` and ``key_tables`` may be used only inside the actions given to ``commit``.
+    ``block_tables``, ``key_tables`` and ``answers`` may be used only inside the actions given to ``commit``.
     """
 
     def __init__(self, path: Path, *, master_key: SecretBytes, entropy: Entropy) -> None:
@@ -57,6 +58,7 @@ class Database:
             raise
         self.block_tables = BlockTables(self._connection, vault)
         self.key_tables = KeyTables(self._connection, vault)
+        self.answers = AnswerTable(self._connection, vault)
 
     def open_epoch(self) -> int:
         """Begin the next epoch and return its number."""

@@ -13,6 +13,7 @@ from qanat.adapters.encryption import DataKey, Vault, damaged_row, identity
 from qanat.ground.errors import KeyNotFound, KeyShortage, NotEntitled, PadReused
 from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.keys import Origin, SecretBytes, SecretKey, Selection
+from qanat.ground.requirements import ANY_KEY, KeyFit
 
 CACHED_DATA_KEYS = 256
 
@@ -80,14 +81,16 @@ class KeyTables:
             ],
         )
 
-    def supply(self, pair: SaePair, *, count: int, size_bits: int, request_id: RequestId) -> Sequence[SecretKey]:
-        """Hand the master its oldest confirmed keys of this size; raises KeyShortage."""
-        found = self._connection.execute(
-            _SELECT_KEY  # noqa: S608 - a constant
-            + " WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"
-            " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1 ORDER BY app_key.id LIMIT ?",
-            (pair.master, pair.slave, size_bits, count),
+    def supply(
+        self, pair: SaePair, *, count: int, size_bits: int, request_id: RequestId, fit: KeyFit = ANY_KEY
+    ) -> Sequence[SecretKey]:
+        """Hand the master its oldest confirmed keys of this size that fit; raises KeyShortage."""
+        condition, bounds = _fitting(fit)
+        query = (
+            _SELECT_KEY + " WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"  # noqa: S608 - constants
+            " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1" + condition + " ORDER BY app_key.id LIMIT ?"
         )
+        found = self._connection.execute(query, (pair.master, pair.slave, size_bits, *bounds, count))
         rows = [KeyRow(*values) for values in found]
         if len(rows) < count:
             raise KeyShortage(
@@ -140,12 +143,13 @@ class KeyTables:
         self._delete(rows.items())
         return len(rows)
 
-    def count(self, pair: SaePair, *, size_bits: int) -> int:
+    def count(self, pair: SaePair, *, size_bits: int, fit: KeyFit = ANY_KEY) -> int:
         """Return how many keys of this size ``supply`` could hand over."""
+        condition, values = _fitting(fit)
         (number,) = self._connection.execute(
-            "SELECT count(*) FROM app_key WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"
-            " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1",
-            (pair.master, pair.slave, size_bits),
+            "SELECT count(*) FROM app_key WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"  # noqa: S608
+            f" AND size_bits = ? AND is_confirmed = 1 AND master_may = 1{condition}",
+            (pair.master, pair.slave, size_bits, *values),
         ).fetchone()
         return int(number)
 
@@ -234,6 +238,18 @@ class KeyTables:
             if left == 0:
                 self._connection.execute("DELETE FROM batch WHERE id = ?", (batch,))
                 self._data_keys.pop(batch, None)
+
+
+def _fitting(fit: KeyFit) -> tuple[str, tuple[float, ...]]:
+    """Return what a fit adds to a condition on ``app_key``, and its values; nothing for what every key fulfils."""
+    condition, values = "", []
+    if fit.made_from_utc_s is not None:
+        condition += " AND created_utc_s >= ?"
+        values.append(fit.made_from_utc_s)
+    if fit.max_hops is not None:
+        condition += " AND json_array_length(route) <= ?"
+        values.append(fit.max_hops + 1)
+    return condition, tuple(values)
 
 
 def _raw(key_id: KeyID) -> bytes:

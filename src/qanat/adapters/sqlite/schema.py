@@ -5,14 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
+from qanat.adapters.sqlite.answers import ANSWER_TABLES
 from qanat.ground.errors import ConfigurationError
 
 APPLICATION_ID = 0x51414E41
 """``QANA``: marks the file as a Qanat key store (SQLite's ``application_id``)."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-MIGRATIONS: Mapping[int, tuple[str, ...]] = {}
+MIGRATIONS: Mapping[int, tuple[str, ...]] = {1: ANSWER_TABLES}
 """Version -> the statements that make version + 1 of it."""
 
 TABLES = (
@@ -76,6 +77,7 @@ TABLES = (
     )""",
     "CREATE INDEX app_key_stock ON app_key (pair, size_bits, id) WHERE is_confirmed = 1 AND master_may = 1",
     "CREATE INDEX app_key_unconfirmed ON app_key (id) WHERE is_confirmed = 0",
+    *ANSWER_TABLES,
 )
 
 
