@@ -11,11 +11,13 @@ from qanat.ground.errors import KeyManagementError, KeyShortage
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import KeyID, RequestId, SaeId
 from qanat.ground.keys import KeyBlock, PoolId, SecretBytes, SecretKey, Selection, SpentBits, Use
+from qanat.ground.requirements import Repeatable
 from qanat.key_management.doubts import Doubts
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
 from qanat.key_management.key_ids import key_ids
 from qanat.key_management.manager import GivenKeys, KeyManager
+from qanat.key_management.relay import RelayOrigin
 from qanat.key_management.sealing import MESSAGE_KEY_BYTES, secret_keys
 from qanat.key_management.wire import Relay, RelayDelivered
 from qanat.simulation.memory_store import Disk, MemoryKeyStore
@@ -151,12 +153,32 @@ class GivesToAnyone(MemoryKeyStore):
     """Does not look at who asks for a key by its id."""
 
     async def supply_by_id(
-        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+        self,
+        key_ids: Sequence[KeyID],
+        /,
+        *,
+        sae: SaeId,
+        master: SaeId | None = None,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
         for key_id in key_ids:
             if key_id in self._disk.keys:
                 self._disk.keys[key_id].entitled.add(sae)
-        return await super().supply_by_id(key_ids, sae=sae, master=master)
+        return await super().supply_by_id(key_ids, sae=sae, master=master, repeat=repeat)
+
+
+class ForgetsNonces(MemoryKeyStore):
+    """Takes a repeated call for a new one."""
+
+    async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
+        self._disk.answers.pop((call.sae, call.nonce), None)
+        return None
+
+
+def content_with_one_site(self: RelayOrigin, batches: Any) -> Any:
+    """In place of RelayOrigin._undecided: one site that holds a batch stands for all."""
+    waiting = [batch for batch in batches if self._carried[batch.relay_id].verdict is None]
+    return waiting if len(waiting) == len(batches) else []
 
 
 async def forget_doubt(self: Doubts, doubt: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -380,8 +381,8 @@ def test_ways_that_meet_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_requirement_that_is_passed_over_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def from_stock(self: Any, ask: Any, count: int, size_bits: int, require: Any) -> Any:
-        return await self._take_or_make(ask, count, size_bits)
+    async def from_stock(self: Any, ask: Any, wish: Any) -> Any:
+        return await self._take_or_make(ask, replace(wish, require=Requirements()))
 
     monkeypatch.setattr(Supplying, "_make_as_required", from_stock)
     assert notices("7: ")

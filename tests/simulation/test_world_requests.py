@@ -260,7 +260,8 @@ def test_the_status_counts_what_the_first_link_can_carry() -> None:
         ({"count": 0}, BadParameter),
         ({"count": 129}, BadParameter),
         ({"size_bits": 100}, BadParameter),
-        ({"size_bits": 8192}, BadParameter),
+        ({"size_bits": 65_544}, BadParameter),
+        ({"count": 9, "size_bits": 65_536}, BadParameter),
         ({"size_bits": 0}, BadParameter),
     ],
 )

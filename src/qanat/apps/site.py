@@ -230,4 +230,7 @@ def _limits(settings: KeyManagerSettings) -> Limits:
         min_key_size_bits=settings.min_key_size_bits,
         max_key_size_bits=settings.max_key_size_bits,
         max_keys_per_request=settings.max_keys_per_request,
+        max_request_bits=settings.max_request_bits,
+        max_additional_slaves=settings.max_additional_slaves,
+        repeat_window_s=settings.repeat_window_s,
     )

@@ -39,6 +39,7 @@ class EventKind(enum.StrEnum):
     POOL_FILLING = "pool-filling"
     KEYS_RELAYED = "keys-relayed"
     KEYS_REFUSED = "keys-refused"
+    KEYS_REPEATED = "keys-repeated"
     RELAY_FAILED = "relay-failed"
     KEYS_VOIDED = "keys-voided"
     STOCK_EXPIRED = "stock-expired"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NewType
 
@@ -46,10 +47,30 @@ _UUID_FIXED = 0x4 << 76 | 0x2 << 62
 
 @dataclass(frozen=True, slots=True, order=True)
 class SaePair:
-    """Who asks for a key first (master) and who fetches it by its id (slave)."""
+    """Who asks for a key first (master) and who fetches it by its id (slave).
+
+    ``slave`` may stand for several, who all get the same keys (``slaves_together``).
+    """
 
     master: SaeId
     slave: SaeId
+
+
+def slaves_together(slaves: Iterable[SaeId]) -> SaeId:
+    """Return the name of several applications that get the same keys, as it stands for the slave in a ``SaePair``.
+
+    Their ids in order, joined by spaces, which no id of ours has; one application alone has its own name. Raises
+    BadParameter for an id that could be taken for several.
+    """
+    names = sorted(slaves)
+    if odd := [name for name in names if not name or " " in name]:
+        raise BadParameter(f"{odd[0]!r} is no id of an application", remedy="name one application at a time")
+    return SaeId(" ".join(names))
+
+
+def members_of(slaves: SaeId) -> tuple[SaeId, ...]:
+    """Return the applications that ``slaves_together`` named."""
+    return tuple(SaeId(name) for name in slaves.split(" "))
 
 
 def is_name(text: str) -> bool:

@@ -95,7 +95,10 @@ def make_batches(
         tag="",
     )
     plain = [_shares_to(context, blank, routes) for routes in ways]
-    keys = secret_keys(plain[0], secrets, hops=sum(len(way) - 1 for routes in ways for way in routes))
+    longest = max(
+        plain, key=lambda words: max(len(word.route) for word in words)
+    )  # it is what the keys say of their way
+    keys = secret_keys(longest, secrets, hops=sum(len(way) - 1 for routes in ways for way in routes))
     key_ids, batches = tuple(key.key_id for key in keys), []
     for words, bits in zip(plain, spent, strict=True):
         sealed = [seal(*share) for share in zip(words, secrets, bits, strict=True)]

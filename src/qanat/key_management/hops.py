@@ -25,7 +25,7 @@ from qanat.ground.errors import (
     StoreFailed,
 )
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId, RequestId
+from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, members_of
 from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
@@ -211,10 +211,18 @@ class RelayHops:
         word, keys = words[0], secret_keys(words, shares)
         batch = (word.route[0], word.relay_id)
         if batch not in self._voided:
-            await self._context.store.put(keys, entitled=frozenset({word.slave}), confirmed=True)
+            await self._context.store.put(keys, entitled=self._slaves_here(word), confirmed=True)
         if batch in self._voided:  # the origin gave up, perhaps while these keys were written
             await self._void(word.route[0], [key.key_id for key in keys])
             raise KeyManagementError("the origin has given this batch up")
+
+    def _slaves_here(self, word: Relay) -> frozenset[SaeId]:
+        """Return those of the batch's slaves that this node serves; raises PeerProtocolError, UnknownNode."""
+        network, node = self._context.network, self._context.node
+        slaves = frozenset(slave for slave in members_of(word.slave) if network.site_of(slave).node == node)
+        if not slaves:
+            raise PeerProtocolError(f"a batch for {word.slave!r} ended at {node!r}, which serves no such application")
+        return slaves
 
     async def _void(self, origin: NodeId, ids: Sequence[KeyID]) -> int:
         """Destroy keys that came from ``origin``; those of others are not its to destroy."""

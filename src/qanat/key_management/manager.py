@@ -26,6 +26,7 @@ from qanat.key_management.intake import Intake
 from qanat.key_management.links import Links, RouteBook
 from qanat.key_management.preparing import Preparing
 from qanat.key_management.relay import RelayOrigin
+from qanat.key_management.repeats import ANY, KeyWish
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.settings import KeyManagerSettings
 from qanat.key_management.supplying import GivenKeys, Supplying
@@ -34,7 +35,6 @@ from qanat.key_management.wire import Announce, LinkReport
 __all__ = ["GivenKeys", "KeyManager"]
 
 READY = Topic("ready")
-ANY = Requirements()
 
 
 class KeyManager:
@@ -120,38 +120,48 @@ class KeyManager:
         request_id: RequestId | None = None,
         cause: EventId | None = None,
         patience_s: float | None = None,
+        more_slaves: Sequence[SaeId] = (),
         require: Requirements = ANY,
+        nonce: str | None = None,
     ) -> GivenKeys:
-        """Give ``master`` fresh keys that ``slave`` can fetch by their ids.
+        """Give ``master`` fresh keys that ``slave``, and each of ``more_slaves``, can fetch by their ids.
 
         Waits ``patience_s`` (default: ``settings.wait_s``) for key to be made. After a KeyShortage the making goes on,
         and a call with the same pair and ``request_id`` continues the same chain of events; without a ``request_id``,
-        the next call for the pair does. ``cause`` is the caller's last event (step 1). Keys that must
-        meet ``require`` are made for this call alone: whatever lies ready went one way.
+        the next call for the pair does. ``cause`` is the caller's last event (step 1). The keys fulfil what is
+        ``require``d; over several routes they are made for this call alone, since whatever lies ready went one way.
+        The same call with the same ``nonce`` is given the same keys for ``settings.repeat_window_s``, over a restart
+        too; it spends nothing.
 
         Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NotEntitled, BadParameter, RequirementUnmet
         (the caller's).
         """
         await self._wait_until_ready()
         settings = self._context.settings
-        return await self._supplying.get_keys(
-            SaePair(master, slave),
+        wish = KeyWish(
+            master=master,
+            slaves=(slave, *more_slaves),
             count=count,
             size_bits=settings.key_size_bits if size_bits is None else size_bits,
             request_id=request_id,
             cause=cause,
-            patience_s=settings.wait_s if patience_s is None else patience_s,
             require=require,
+            nonce=nonce,
         )
+        patience_s = settings.wait_s if patience_s is None else patience_s
+        return await self._supplying.get_keys(wish, patience_s=patience_s)
 
-    async def get_keys_by_id(self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID]) -> Sequence[SecretKey]:
-        """Hand ``caller`` the keys that ``master`` was given under these ids: all or none, and once.
+    async def get_keys_by_id(
+        self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID], nonce: str | None = None
+    ) -> Sequence[SecretKey]:
+        """Hand ``caller`` the keys that ``master`` was given under these ids: all or none, and once, or again to the
+        same call with the same ``nonce``.
 
         Whether the caller may have them is decided by the key itself, not by the name of the master.
         Raises KeyNotFound, NotEntitled, UnknownNode, BadParameter; StoreFailed (ask again).
         """
         await self._wait_until_ready()
-        return await self._supplying.get_keys_by_id(key_ids, caller=caller, master=master)
+        return await self._supplying.get_keys_by_id(key_ids, caller=caller, master=master, nonce=nonce)
 
     # --- inside ---
 
@@ -199,6 +209,7 @@ class KeyManager:
             if is_lost or clock.monotonic_s() - announced_s >= settings.announce_s:
                 announced_s = clock.monotonic_s()
                 works += [self._announce, self._intake.watch_reserves]
+            works.append(self._supplying.forget_answers)
             for work in works:
                 await self._conversation.aloud(work, "chore")
             self._supplying.forget_abandoned()

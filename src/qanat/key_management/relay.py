@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyNotFound, KeyShortage, RequirementUnmet, StoreFailed
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId, Topic
+from qanat.ground.identifiers import KeyID, NodeId, SaeId, Topic, members_of
 from qanat.ground.keys import PoolId, SpentBits
 from qanat.key_management.batches import Batch, RelayJob, make_batches
 from qanat.key_management.context import Context, PoolShort
@@ -206,13 +206,19 @@ class RelayOrigin:
         """Make the keys, keep them unconfirmed, and return what is to be sent."""
         keys, batches = make_batches(self._context, job, ways, spent)
         try:
-            await self._context.store.put(keys, entitled=frozenset({job.pair.master}), confirmed=False)
+            await self._context.store.put(keys, entitled=self._entitled_here(job), confirmed=False)
         except StoreFailed as fault:
             lost = _Lost(ways[0], self._context.node, f"the key store cannot write: {fault}")
             for batch in batches:
                 self._record_failed(job, lost, relay_id=batch.relay_id, burned_bits=batch.first_hop_bits)
             raise
         return batches
+
+    def _entitled_here(self, job: RelayJob) -> frozenset[SaeId]:
+        """Return the master, and those of the slaves that are at this node too."""
+        network, node = self._context.network, self._context.node
+        here = [slave for slave in members_of(job.pair.slave) if network.site_of(slave).node == node]
+        return frozenset({job.pair.master, *here})
 
     async def _carry(self, batches: Sequence[Batch], job: RelayJob) -> _Lost | None:
         """Send the batches, the same bytes again and again, until all have arrived, one has failed, or it is too late;

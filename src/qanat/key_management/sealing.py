@@ -13,12 +13,12 @@ from qanat.ground.bits import xor
 from qanat.ground.errors import FrameError
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import NodeId, SaePair
-from qanat.ground.keys import SecretBytes, SecretKey, SpentBits
+from qanat.ground.keys import KeyRecord, SecretBytes, SecretKey, SpentBits
 from qanat.ground.requirements import MAX_DISJOINT_ROUTES
 from qanat.key_management.accounts import key_costs_bits, relay_bits
 from qanat.key_management.codec import encode_word
 from qanat.key_management.key_ids import MAX_KEYS, key_ids
-from qanat.key_management.multipath import combined
+from qanat.key_management.multipath import collusion_threshold, combined
 from qanat.key_management.wire import Relay
 
 MESSAGE_KEY_BYTES = MESSAGE_KEY_BITS // 8
@@ -84,11 +84,21 @@ def secret_keys(
             origin=first.origin,
             created_utc_s=first.created_utc_s,
             qkd_bits_spent=cost,
+            full_record=_record_of(words, cost),
         )
         for place, (key_id, cost) in enumerate(zip(key_ids(first.ids_from, first.num_keys), costs, strict=True))
     ]
     keys.wipe()
     return made
+
+
+def _record_of(words: Sequence[Relay], cost_bits: int) -> KeyRecord | None:
+    """Return the record of a key of several shares; of others it follows from the rest."""
+    if len(words) == 1:
+        return None
+    routes = tuple(word.route for word in words)
+    pad_bits = sum(len(route) - 1 for route in routes) * words[0].size_bits
+    return KeyRecord(routes, collusion_threshold(routes), pad_bits, cost_bits - pad_bits)
 
 
 def _split(spent: SpentBits) -> tuple[bytes, bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 
-from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, members_of
 from qanat.ground.keys import KeyBlock, SecretKey
 from qanat.ground.network import Network
 from qanat.simulation.batches import Batch
@@ -64,7 +64,7 @@ class Custody:
     def keys_put(self, node: NodeId, keys: Sequence[SecretKey]) -> None:
         """Keys lie at their master's and their slave's node, and nowhere between."""
         for key in keys:
-            if node not in (self._node_of_master(key), self._node_of_slave(key)):
+            if node != self._node_of_master(key) and node not in self._nodes_of_slaves(key):
                 self._violation(f"1: {node} keeps key {key.key_id}, which only passes it")
 
     def node_started(self, node: NodeId) -> None:
@@ -129,5 +129,5 @@ class Custody:
     def _node_of_master(self, key: SecretKey) -> NodeId:
         return self._network.site_of(key.pair.master).node
 
-    def _node_of_slave(self, key: SecretKey) -> NodeId:
-        return self._network.site_of(key.pair.slave).node
+    def _nodes_of_slaves(self, key: SecretKey) -> Collection[NodeId]:
+        return {self._network.site_of(slave).node for slave in members_of(key.pair.slave)}

@@ -25,10 +25,11 @@ from itertools import pairwise
 
 from qanat.ground.events import Event, EventKind, chain
 from qanat.ground.framing import canonical_json
-from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, SaeId
+from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, SaeId, SaePair, members_of
 from qanat.ground.keys import BitRange, KeyBlock, Origin, PoolId, PoolLevel, SecretBytes, SecretKey, SpentBits, Use
 from qanat.ground.messages import Message
 from qanat.ground.network import Network
+from qanat.ground.requirements import Repeatable
 from qanat.key_management.accounts import key_costs_bits, may_spend, relay_bits
 from qanat.key_management.codec import decode_word, kind_of
 from qanat.key_management.wire import BlocksMissing, Relay, RelayVoided
@@ -82,6 +83,8 @@ class Witness:
         self._spent_bytes: dict[tuple[PoolId, BitRange], bytes] = {}
         self._keys: dict[KeyID, SecretKey] = {}
         self._supplied: dict[tuple[KeyID, SaeId], bytes] = {}
+        self._asked: dict[tuple[KeyID, SaeId], tuple[str, str] | None] = {}
+        self._answered: dict[tuple[SaeId, str], list[KeyID]] = {}
         self._batches: dict[str, Batch] = {}
         self._confirmed_keys: dict[KeyID, None] = {}
         self.relay_bits_paid = 0
@@ -131,6 +134,8 @@ class Witness:
         for key in keys:
             kept = replace(key, secret=SecretBytes(key.secret.reveal()))
             first = self._keys.setdefault(key.key_id, kept)
+            if len(members_of(key.pair.slave)) > 1:  # each of several slaves' sites knows the way to itself alone
+                kept = replace(kept, route=first.route, qkd_bits_spent=first.qkd_bits_spent)
             if first != kept or first.secret != kept.secret:
                 self.violation(f"1: key {key.key_id} differs at {node}")
             links = [self._network.link_between(*hop).link_id for hop in pairwise(key.route)]
@@ -141,13 +146,20 @@ class Witness:
         """Remember which keys count at their origin."""
         self._confirmed_keys.update(dict.fromkeys(key_ids))
 
-    def keys_supplied(self, node: NodeId, sae: SaeId, keys: Sequence[SecretKey]) -> None:
-        """Each key once per application, to its pair alone, at its own node, with the bytes that were put."""
+    def keys_supplied(
+        self, node: NodeId, sae: SaeId, keys: Sequence[SecretKey], *, call: Repeatable | None = None
+    ) -> None:
+        """Each key once per application, to its pair alone, at its own node, with the bytes that were put. Again only
+        in answer to the same ``call``."""
+        asked, key_ids = (call.nonce, call.request) if call is not None else None, [key.key_id for key in keys]
         for key in keys:
-            if (key.key_id, sae) in self._supplied:
+            if (key.key_id, sae) in self._supplied and (asked is None or self._asked[key.key_id, sae] != asked):
                 self.violation(f"1: key {key.key_id} was supplied to {sae} again, by {node}")
+            self._asked[key.key_id, sae] = asked
+            if asked is not None and self._answered.setdefault((sae, asked[0]), key_ids) != key_ids:
+                self.violation(f"1: {sae} got other keys in answer to the same call {asked[0]}")
             self._supplied[key.key_id, sae] = key.secret.reveal()
-            if sae not in (key.pair.master, key.pair.slave) or self._network.site_of(sae).node != node:
+            if sae not in _ends(key.pair) or self._network.site_of(sae).node != node:
                 self.violation(f"1: key {key.key_id} went to {sae} at {node}")
             if key.key_id not in self._keys or self._keys[key.key_id].secret != key.secret:
                 self.violation(f"1: key {key.key_id} was supplied with bytes that were not put")
@@ -276,28 +288,36 @@ class Witness:
             self.violation(f"3: the stores' books {tally} are not what was spent {dict(self._spent_bits)}")
 
     def _check_costs(self) -> None:
-        """Every batch that counts cost what its keys and its event say; all else that relays took was burned."""
+        """Every job that counts cost what its keys and its events say; all else that relays took was burned."""
         told = {str(event.data["relay_id"]): event for event in self.events if event.kind is EventKind.KEYS_RELAYED}
         secrets = {key_id: key.secret.reveal() for key_id, key in self._keys.items()}
-        said_in_all, used = 0, set[tuple[PoolId, BitRange]]()
+        jobs: dict[str, list[str]] = {}  # several relays where there are several slaves' sites
         for relay_id, batch in self._batches.items():
-            key_ids = batch.key_ids
+            jobs.setdefault(batch.any.ids_from, []).append(relay_id)
+        said_in_all, used = 0, set[tuple[PoolId, BitRange]]()
+        for relay_ids in jobs.values():
+            batches = [self._batches[relay_id] for relay_id in relay_ids]
+            word, key_ids = batches[0].any, batches[0].key_ids
             if self._confirmed_keys.keys().isdisjoint(key_ids):
                 continue
-            word, hops = batch.any, batch.hops
+            hops, paid_bits = sum(batch.hops for batch in batches), sum(batch.paid_bits for batch in batches)
             said_bits = sum(self._keys[key_id].qkd_bits_spent for key_id in key_ids)
             due_bits = hops * relay_bits(count=len(key_ids), size_bits=word.size_bits)
             costs = key_costs_bits(count=len(key_ids), size_bits=word.size_bits, hops=hops)
-            told_bits = told[relay_id].data["qkd_bits"] if relay_id in told else due_bits
-            if not said_bits == batch.paid_bits == due_bits == sum(costs) == told_bits:
+            events = [told[relay_id] for relay_id in relay_ids if relay_id in told]
+            told_bits = (
+                sum(int(event.data["qkd_bits"]) for event in events) if len(events) == len(batches) else due_bits
+            )
+            if not said_bits == paid_bits == due_bits == sum(costs) == told_bits:
                 self.violation(
-                    f"3: relay {relay_id} cost {batch.paid_bits} bits, its keys say {said_bits}, its event {told_bits},"
+                    f"3: relay {relay_ids[0]} cost {paid_bits} bits, its keys say {said_bits}, its events {told_bits},"
                     f" due {due_bits}"
                 )
-            if fault := batch.fault(secrets):
-                self.violation(f"7: relay {relay_id} {fault}")
+            for relay_id, batch in zip(relay_ids, batches, strict=True):
+                if fault := batch.fault(secrets):
+                    self.violation(f"7: relay {relay_id} {fault}")
+                used.update((pool, bits) for _, pool, bits in batch.spends)
             said_in_all += said_bits
-            used.update((pool, bits) for _, pool, bits in batch.spends)
         self._check_relay_books(said_in_all, used)
 
     def _check_relay_books(self, said_bits: int, used: Container[tuple[PoolId, BitRange]]) -> None:
@@ -314,11 +334,13 @@ class Witness:
         """The slave's node holds every key that the master was supplied, until the slave is supplied too."""
         for key_id, sae in list(self._supplied):
             pair = self._keys[key_id].pair if key_id in self._keys else None
-            if pair is None or sae != pair.master or (key_id, pair.slave) in self._supplied:
+            if pair is None or sae != pair.master:
                 continue
-            held = self._disks[self._network.site_of(pair.slave).node].keys.get(key_id)
-            if held is None or pair.slave not in held.entitled or not held.confirmed:
-                self.violation(f"4: key {key_id} was supplied to its master, and its slave's node does not hold it")
+            for slave in members_of(pair.slave):
+                held = self._disks[self._network.site_of(slave).node].keys.get(key_id)
+                is_held = held is not None and slave in held.entitled and held.confirmed
+                if not is_held and (key_id, slave) not in self._supplied:
+                    self.violation(f"4: key {key_id} was supplied to its master, and its slave's node does not hold it")
 
     def _check_steps(self) -> None:
         """Every gift of keys goes back by rounds of 5 (6 7 8) to 2 3, and to 1 where an application has recorded it."""
@@ -337,3 +359,7 @@ class Witness:
             in_base64 = base64.b64encode(secret[: len(secret) // 3 * 3])
             if any(spelled in public for spelled in (secret, secret.hex().encode(), in_base64)):
                 self.violation("5: key bytes stand in an event or a message")
+
+
+def _ends(pair: SaePair) -> tuple[SaeId, ...]:
+    return pair.master, *members_of(pair.slave)

@@ -36,6 +36,7 @@ from qanat.ground.keys import (
     split_block,
 )
 from qanat.ground.life_cycle import Act, Kind, Stage, next_stage, stages_before
+from qanat.ground.requirements import ANY_KEY, KeyFit, Repeatable
 from qanat.ground.stock import AgeLimits, Expired, NamedEpoch, StockTime
 
 
@@ -125,6 +126,16 @@ class _Key:
 
 
 @dataclass(slots=True)
+class _Answer:
+    """What a call was answered that may be repeated, until when on the clock of which epoch."""
+
+    request: str
+    keys: Sequence[SecretKey]
+    epoch: int
+    until_monotonic_s: float
+
+
+@dataclass(slots=True)
 class Disk:
     """What survives a crash."""
 
@@ -132,6 +143,7 @@ class Disk:
     blocks: dict[BlockId, _Block] = field(default_factory=dict)  # in the order of their arrival
     keys: dict[KeyID, _Key] = field(default_factory=dict)
     gone_keys: dict[KeyID, Stage] = field(default_factory=dict)
+    answers: dict[tuple[SaeId, str], _Answer] = field(default_factory=dict)
     received_bits: Counter[PoolId] = field(default_factory=Counter)
     voided_bits: Counter[PoolId] = field(default_factory=Counter)
     expired_bits: Counter[PoolId] = field(default_factory=Counter)
@@ -251,8 +263,7 @@ class MemoryKeyStore:
                 raise PadReused(f"key {key.key_id} was here before and is gone")
         for key in keys:
             if key.key_id not in disk.keys:
-                copy = replace(key, secret=SecretBytes(key.secret.reveal()))
-                disk.keys[key.key_id] = _Key(copy, set(entitled), confirmed, self._time.now_s)
+                disk.keys[key.key_id] = _Key(_copy(key), set(entitled), confirmed, self._time.now_s)
 
     async def supply(
         self,
@@ -262,15 +273,27 @@ class MemoryKeyStore:
         count: int,
         size_bits: int,
         request_id: RequestId,  # noqa: ARG002 - of use to stores that keep an audit
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
-        found = [held.key.key_id for held in self._suppliable(pair, size_bits)][:count]
+        if repeat is not None and (earlier := await self.repeated(repeat)) is not None:
+            return earlier
+        found = [held.key.key_id for held in self._suppliable(pair, size_bits, fit)][:count]
         if len(found) < count:
             raise KeyShortage(f"{count} keys asked for {pair.master} and {pair.slave}, {len(found)} there")
-        return [self._hand_out(key_id, pair.master) for key_id in found]
+        return self._keep_answer(repeat, [self._hand_out(key_id, pair.master) for key_id in found])
 
     async def supply_by_id(
-        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+        self,
+        key_ids: Sequence[KeyID],
+        /,
+        *,
+        sae: SaeId,
+        master: SaeId | None = None,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
+        if repeat is not None and (earlier := await self.repeated(repeat)) is not None:
+            return earlier
         keys = self._fenced().keys
         key_ids = [canonical_key_id(key_id) for key_id in key_ids]
         for key_id in key_ids:
@@ -282,7 +305,27 @@ class MemoryKeyStore:
                 raise KeyNotFound(f"no key {key_id} of {master} here")
         if len(set(key_ids)) != len(key_ids):
             raise KeyNotFound("a key was asked for twice in one call", remedy="keys are handed out once")
-        return [self._hand_out(key_id, sae) for key_id in key_ids]
+        return self._keep_answer(repeat, [self._hand_out(key_id, sae) for key_id in key_ids])
+
+    async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
+        await self.forget_answers(now_monotonic_s=call.now_monotonic_s, window_s=call.window_s)
+        held = self._fenced().answers.get((call.sae, call.nonce))
+        if held is None:
+            return None
+        if held.request != call.request:
+            raise BadParameter(f"the nonce {call.nonce!r} was used for another request")
+        return [_copy(key) for key in held.keys]
+
+    async def forget_answers(self, *, now_monotonic_s: float, window_s: float) -> int:
+        disk = self._fenced()
+        for answer in disk.answers.values():
+            if answer.epoch < disk.epoch:
+                answer.epoch, answer.until_monotonic_s = disk.epoch, now_monotonic_s + window_s
+        old = [name for name, answer in disk.answers.items() if answer.until_monotonic_s <= now_monotonic_s]
+        for name in old:
+            for key in disk.answers.pop(name).keys:
+                key.secret.wipe()
+        return len(old)
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
         keys = self._fenced().keys
@@ -356,8 +399,8 @@ class MemoryKeyStore:
             for pool, received in disk.received_bits.items()
         }
 
-    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
-        return sum(1 for _ in self._suppliable(pair, size_bits))
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int, fit: KeyFit = ANY_KEY) -> int:
+        return sum(1 for _ in self._suppliable(pair, size_bits, fit))
 
     # --- inside ---
 
@@ -382,16 +425,24 @@ class MemoryKeyStore:
         self._disk.spent_bits.setdefault(pool, Counter())[use] += bits.num_bits
         return SpentBits(pool, bits, SecretBytes(taken))
 
-    def _suppliable(self, pair: SaePair, size_bits: int) -> Iterator[_Key]:
+    def _suppliable(self, pair: SaePair, size_bits: int, fit: KeyFit) -> Iterator[_Key]:
         for held in self._fenced().keys.values():
             key = held.key
-            if held.confirmed and key.pair == pair and key.size_bits == size_bits and pair.master in held.entitled:
+            is_one = held.confirmed and key.pair == pair and key.size_bits == size_bits
+            if is_one and pair.master in held.entitled and fit.takes(key.created_utc_s, hops=len(key.route) - 1):
                 yield held
+
+    def _keep_answer(self, repeat: Repeatable | None, keys: Sequence[SecretKey]) -> Sequence[SecretKey]:
+        if repeat is not None:
+            until_s = repeat.now_monotonic_s + repeat.window_s
+            answer = _Answer(repeat.request, [_copy(key) for key in keys], self._disk.epoch, until_s)
+            self._disk.answers[repeat.sae, repeat.nonce] = answer
+        return keys
 
     def _hand_out(self, key_id: KeyID, sae: SaeId) -> SecretKey:
         held = self._disk.keys[key_id]
         assert next_stage(Kind.KEY, held.stage, Act.GIVE) is not None
-        given = replace(held.key, secret=SecretBytes(held.key.secret.reveal()))
+        given = _copy(held.key)
         held.entitled.remove(sae)
         if not held.entitled:
             self._forget(key_id, Act.GIVE_LAST)
@@ -434,6 +485,10 @@ def _is_too_old(held: _Key, limits: AgeLimits, age_s: float) -> bool:
     time_to_live_s = limits.pairs.get(held.key.pair, limits.other_pairs_s)
     grace_s = 0.0 if held.key.pair.master in held.entitled else limits.grace_s
     return time_to_live_s is not None and age_s > time_to_live_s + grace_s
+
+
+def _copy(key: SecretKey) -> SecretKey:
+    return replace(key, secret=SecretBytes(key.secret.reveal()))
 
 
 def _is_chosen(block_id: BlockId, block: _Block, selection: Selection) -> bool:

@@ -12,6 +12,7 @@ from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretKey, 
 from qanat.ground.life_cycle import Stage
 from qanat.ground.messages import Message
 from qanat.ground.ports import KeyStore
+from qanat.ground.requirements import ANY_KEY, KeyFit, Repeatable
 from qanat.ground.stock import AgeLimits, Expired, NamedEpoch
 from qanat.simulation.dice import Dice
 from qanat.simulation.invariants import Witness
@@ -214,20 +215,44 @@ class VirtualStore:
         )
 
     async def supply(
-        self, pair: SaePair, /, *, count: int, size_bits: int, request_id: RequestId
+        self,
+        pair: SaePair,
+        /,
+        *,
+        count: int,
+        size_bits: int,
+        request_id: RequestId,
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
+        more: Any = {"request_id": request_id, "fit": fit, "repeat": repeat}
         return await self._call(
-            lambda: self._inner.supply(pair, count=count, size_bits=size_bits, request_id=request_id),
-            lambda keys: self._witness.keys_supplied(self._node, pair.master, keys),
+            lambda: self._inner.supply(pair, count=count, size_bits=size_bits, **more),
+            lambda keys: self._witness.keys_supplied(self._node, pair.master, keys, call=repeat),
         )
 
     async def supply_by_id(
-        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+        self,
+        key_ids: Sequence[KeyID],
+        /,
+        *,
+        sae: SaeId,
+        master: SaeId | None = None,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
         return await self._call(
-            lambda: self._inner.supply_by_id(key_ids, sae=sae, master=master),
-            lambda keys: self._witness.keys_supplied(self._node, sae, keys),
+            lambda: self._inner.supply_by_id(key_ids, sae=sae, master=master, repeat=repeat),
+            lambda keys: self._witness.keys_supplied(self._node, sae, keys, call=repeat),
         )
+
+    async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
+        return await self._call(
+            lambda: self._inner.repeated(call),
+            lambda keys: keys and self._witness.keys_supplied(self._node, call.sae, keys, call=call),
+        )
+
+    async def forget_answers(self, *, now_monotonic_s: float, window_s: float) -> int:
+        return await self._call(lambda: self._inner.forget_answers(now_monotonic_s=now_monotonic_s, window_s=window_s))
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
         await self._call(lambda: self._inner.confirm_keys(key_ids), lambda _: self._witness.keys_confirmed(key_ids))
@@ -258,8 +283,8 @@ class VirtualStore:
     async def levels(self) -> Mapping[PoolId, PoolLevel]:
         return await self._call(self._inner.levels, writes=False)
 
-    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
-        return await self._call(lambda: self._inner.count_keys(pair, size_bits=size_bits), writes=False)
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int, fit: KeyFit = ANY_KEY) -> int:
+        return await self._call(lambda: self._inner.count_keys(pair, size_bits=size_bits, fit=fit), writes=False)
 
     async def _call(
         self,

@@ -16,6 +16,7 @@ from qanat.adapters.encryption import (
     is_right_master_key,
     proof_of_master_key,
 )
+from qanat.adapters.sqlite.answers import AnswerTable
 from qanat.adapters.sqlite.blocks import BlockTables
 from qanat.adapters.sqlite.epochs import EpochTables
 from qanat.adapters.sqlite.hour_keys import HourKeys
@@ -69,6 +70,7 @@ class Database:
             raise
         self.block_tables = BlockTables(self._connection, self.hour_keys)
         self.key_tables = KeyTables(self._connection, self.hour_keys)
+        self.answers = AnswerTable(self._connection, vault)
 
     @property
     def epoch(self) -> int:

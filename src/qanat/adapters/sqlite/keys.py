@@ -16,6 +16,7 @@ from qanat.ground.errors import KeyNotFound, KeyShortage, NotEntitled, PadReused
 from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.keys import KeyRecord, Origin, SecretBytes, SecretKey, Selection
 from qanat.ground.life_cycle import Act, Kind, Stage, next_stage
+from qanat.ground.requirements import ANY_KEY, KeyFit
 from qanat.ground.stock import AgeLimits
 
 CACHED_DATA_KEYS = 256
@@ -120,14 +121,16 @@ class KeyTables:
             ],
         )
 
-    def supply(self, pair: SaePair, *, count: int, size_bits: int, request_id: RequestId) -> Sequence[SecretKey]:
-        """Hand the master its oldest confirmed keys of this size; raises KeyShortage."""
-        found = self._connection.execute(
-            _SELECT_KEY  # noqa: S608 - a constant
-            + " WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"
-            " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1 ORDER BY app_key.id LIMIT ?",
-            (pair.master, pair.slave, size_bits, count),
+    def supply(
+        self, pair: SaePair, *, count: int, size_bits: int, request_id: RequestId, fit: KeyFit = ANY_KEY
+    ) -> Sequence[SecretKey]:
+        """Hand the master its oldest confirmed keys of this size that fit; raises KeyShortage."""
+        condition, bounds = _fitting(fit)
+        query = (
+            _SELECT_KEY + " WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"  # noqa: S608 - constants
+            " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1" + condition + " ORDER BY app_key.id LIMIT ?"
         )
+        found = self._connection.execute(query, (pair.master, pair.slave, size_bits, *bounds, count))
         rows = [KeyRow(*values) for values in found]
         if len(rows) < count:
             raise KeyShortage(
@@ -206,12 +209,14 @@ class KeyTables:
         found = self._connection.execute("SELECT master, slave, num_keys FROM pair WHERE num_keys > 0")
         return {SaePair(SaeId(master), SaeId(slave)): count for master, slave, count in found}
 
-    def count(self, pair: SaePair, *, size_bits: int) -> int:
+    def count(self, pair: SaePair, *, size_bits: int, fit: KeyFit = ANY_KEY) -> int:
         """Return how many keys of this size ``supply`` could hand over."""
+        condition, values = _fitting(fit)
         (number,) = self._connection.execute(
-            "SELECT count(*) FROM app_key WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"
-            " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1",
-            (pair.master, pair.slave, size_bits),
+            "SELECT count(*) FROM app_key JOIN record ON record.id = app_key.record"  # noqa: S608 - fixed conditions
+            " WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"
+            f" AND size_bits = ? AND is_confirmed = 1 AND master_may = 1{condition}",
+            (pair.master, pair.slave, size_bits, *values),
         ).fetchone()
         return int(number)
 
@@ -372,6 +377,18 @@ def _read_record(text: str) -> tuple[KeyRecord, Origin]:
         return KeyRecord.from_json({**row, "authentication_bits": 0}), origin
     except (KeyError, TypeError, ValueError):
         raise damaged_row(identity("record", text)) from None
+
+
+def _fitting(fit: KeyFit) -> tuple[str, tuple[float, ...]]:
+    """Return what a fit adds to a condition on ``app_key``, and its values; nothing for what every key fulfils."""
+    condition, values = "", []
+    if fit.made_from_utc_s is not None:
+        condition += " AND created_utc_s >= ?"
+        values.append(fit.made_from_utc_s)
+    if fit.max_hops is not None:
+        condition += " AND json_array_length(record.text, '$.routes[0]') <= ?"
+        values.append(fit.max_hops + 1)
+    return condition, tuple(values)
 
 
 def _raw(key_id: KeyID) -> bytes:

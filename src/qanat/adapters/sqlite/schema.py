@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
+from qanat.adapters.sqlite.answers import ANSWER_TABLES
 from qanat.ground.errors import ConfigurationError
 
 APPLICATION_ID = 0x51414E41
@@ -120,6 +121,7 @@ TABLES = (
     _RECORD,
     _APP_KEY,
     *_APP_KEY_INDEXES,
+    *ANSWER_TABLES,
 )
 
 _V1_RECORD = (
@@ -168,6 +170,7 @@ _FROM_1 = (
         FROM old_app_key""",  # noqa: S608 - constants of this module
     "DROP TABLE old_app_key",
     *_APP_KEY_INDEXES,
+    *ANSWER_TABLES,
 )
 
 MIGRATIONS: Mapping[int, tuple[str, ...]] = {1: _FROM_1}

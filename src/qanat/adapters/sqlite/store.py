@@ -27,6 +27,7 @@ from qanat.ground.keys import (
 )
 from qanat.ground.life_cycle import Stage
 from qanat.ground.ports import Entropy
+from qanat.ground.requirements import ANY_KEY, KeyFit, Repeatable
 from qanat.ground.stock import AgeLimits, Expired, NamedEpoch
 
 T = TypeVar("T")
@@ -125,21 +126,49 @@ class SqliteKeyStore:
         )
 
     async def supply(
-        self, pair: SaePair, /, *, count: int, size_bits: int, request_id: RequestId
+        self,
+        pair: SaePair,
+        /,
+        *,
+        count: int,
+        size_bits: int,
+        request_id: RequestId,
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
         """Hand the master its oldest confirmed keys of this size; raises KeyShortage."""
         if count < 1:
             raise ValueError(f"at least one key is supplied, not {count}")
-        return await self._commit(
-            lambda: self._database.key_tables.supply(pair, count=count, size_bits=size_bits, request_id=request_id)
+        tables = self._database.key_tables
+        return await self._answer(
+            repeat, lambda: tables.supply(pair, count=count, size_bits=size_bits, request_id=request_id, fit=fit)
         )
 
     async def supply_by_id(
-        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+        self,
+        key_ids: Sequence[KeyID],
+        /,
+        *,
+        sae: SaeId,
+        master: SaeId | None = None,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
         """Hand ``sae`` these keys, all or none; raises KeyNotFound, NotEntitled."""
         wanted = [canonical_key_id(key_id) for key_id in key_ids]
-        return await self._commit(lambda: self._database.key_tables.supply_by_id(wanted, sae=sae, master=master))
+        return await self._answer(
+            repeat, lambda: self._database.key_tables.supply_by_id(wanted, sae=sae, master=master)
+        )
+
+    async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
+        """Return what this call was answered before, if that is still kept; raises BadParameter."""
+        return await self._commit(lambda: self._database.answers.find(call, epoch=self._epoch))
+
+    async def forget_answers(self, *, now_monotonic_s: float, window_s: float) -> int:
+        """Destroy the answers that are past their time; returns how many were."""
+        answers, epoch = self._database.answers, self._epoch
+        return await self._commit(
+            lambda: answers.forget(now_monotonic_s=now_monotonic_s, window_s=window_s, epoch=epoch)
+        )
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
         """Make keys suppliable; raises KeyNotFound (all or none)."""
@@ -188,9 +217,26 @@ class SqliteKeyStore:
         """Return what every pool holds."""
         return await self._commit(self._database.block_tables.levels)
 
-    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int, fit: KeyFit = ANY_KEY) -> int:
         """Return how many confirmed keys of this size the master of ``pair`` could be supplied."""
-        return await self._commit(lambda: self._database.key_tables.count(pair, size_bits=size_bits))
+        return await self._commit(lambda: self._database.key_tables.count(pair, size_bits=size_bits, fit=fit))
+
+    async def _answer(
+        self, repeat: Repeatable | None, supply: Callable[[], Sequence[SecretKey]]
+    ) -> Sequence[SecretKey]:
+        """Supply, or say again what the same call was supplied; in one transaction with its keeping."""
+        answers = self._database.answers
+
+        def once() -> Sequence[SecretKey]:
+            if repeat is None:
+                return supply()
+            if (earlier := answers.find(repeat, epoch=self._epoch)) is not None:
+                return earlier
+            keys = supply()
+            answers.keep(repeat, keys, epoch=self._epoch)
+            return keys
+
+        return await self._commit(once)
 
     async def _commit(self, action: Callable[[], T]) -> T:
         def fenced() -> T:

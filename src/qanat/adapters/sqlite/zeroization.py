@@ -24,6 +24,7 @@ _END_KEYS = (
     "DELETE FROM opening",
     "UPDATE share SET hour_key = NULL, wrapped_key = NULL WHERE wrapped_key IS NOT NULL",
     "UPDATE batch SET wrapped_key = x''",
+    "DELETE FROM answer",
     # peers remember an epoch that this store no longer knows: so they learn that its stock is gone
     "DELETE FROM own_epoch",
     "UPDATE state SET value = value + 1 WHERE name = 'epoch'",

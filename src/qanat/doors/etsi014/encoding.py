@@ -8,8 +8,17 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qanat.doors.etsi014.parsing import KEYS_NOT_FOUND
-from qanat.ground.errors import KeyNotFound, KeyShortage, NoRoute, NotEntitled, QanatError, RequestError
+from qanat.doors.etsi014.extensions import MANDATORY_UNMET, READERS
+from qanat.doors.etsi014.parsing import KEYS_NOT_FOUND, Limits
+from qanat.ground.errors import (
+    KeyNotFound,
+    KeyShortage,
+    NoRoute,
+    NotEntitled,
+    QanatError,
+    RequestError,
+    RequirementUnmet,
+)
 from qanat.ground.events import Json
 from qanat.ground.identifiers import EventId, NodeId
 from qanat.ground.keys import KeyStatus, SecretKey
@@ -32,8 +41,8 @@ class Answer:
         return f"<Answer {self.status}, {len(self.body)} bytes>"
 
 
-def status_answer(status: KeyStatus) -> Answer:
-    """Return the Status object (clause 6.1)."""
+def status_answer(status: KeyStatus, limits: Limits) -> Answer:
+    """Return the Status object (clause 6.1); its extension says which of our extensions are understood."""
     fields: dict[str, Json] = {
         "source_KME_ID": status.source_kme,
         "target_KME_ID": status.target_kme,
@@ -46,6 +55,11 @@ def status_answer(status: KeyStatus) -> Answer:
         "max_key_size": status.max_key_size_bits,
         "min_key_size": status.min_key_size_bits,
         "max_SAE_ID_count": status.max_additional_slaves,
+        "status_extension": {
+            "qanat_extensions": sorted(READERS),
+            "qanat_nonce_s": limits.repeat_window_s,
+            "qanat_max_request_bits": limits.max_request_bits,
+        },
     }
     return Answer(200, _json(fields))
 
@@ -66,9 +80,13 @@ def keys_answer(
     return Answer(200, b'{"keys":[%b]%b}' % (b",".join(parts), tail))
 
 
-def container_extension(event_id: EventId, classical_route: Sequence[NodeId]) -> dict[str, Json]:
-    """Return what is said about a whole container to a caller who used our extensions."""
-    return {"qanat_event": event_id, "qanat_classical_route": list(classical_route)}
+def container_extension(
+    event_id: EventId, classical_route: Sequence[NodeId], unmet: Sequence[str] = ()
+) -> dict[str, Json]:
+    """Return what is said about a whole container to a caller who used our extensions; ``unmet`` are optional ones
+    that could not be met."""
+    extension: dict[str, Json] = {"qanat_event": event_id, "qanat_classical_route": list(classical_route)}
+    return {**extension, "qanat_unmet": list(unmet)} if unmet else extension
 
 
 def error_answer(error: QanatError, *, told: bool = False) -> Answer:
@@ -82,6 +100,8 @@ def error_answer(error: QanatError, *, told: bool = False) -> Answer:
     match error:
         case KeyNotFound():
             status, message = 400, KEYS_NOT_FOUND
+        case RequirementUnmet():
+            status, message = 400, MANDATORY_UNMET
         case NotEntitled():
             status = 401
         case KeyShortage():

@@ -8,6 +8,7 @@ from typing import Protocol
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretKey, Selection, SpentBits, Use
 from qanat.ground.life_cycle import Stage
+from qanat.ground.requirements import ANY_KEY, KeyFit, Repeatable
 from qanat.ground.stock import AgeLimits, Expired, NamedEpoch
 
 
@@ -62,18 +63,43 @@ class KeyStore(Protocol):
         before and is gone raises PadReused."""
 
     async def supply(
-        self, pair: SaePair, /, *, count: int, size_bits: int, request_id: RequestId
+        self,
+        pair: SaePair,
+        /,
+        *,
+        count: int,
+        size_bits: int,
+        request_id: RequestId,
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
-        """Hand the master of ``pair`` its oldest ``count`` confirmed keys of this size: its right to them ends with
-        the commit. Raises KeyShortage (all or nothing)."""
+        """Hand the master of ``pair`` its oldest ``count`` confirmed keys of this size that ``fit``: its right to them
+        ends with the commit. Raises KeyShortage (all or nothing). With ``repeat`` the answer is kept, and the same call
+        is answered by the same keys (``repeated``)."""
         ...
 
     async def supply_by_id(
-        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+        self,
+        key_ids: Sequence[KeyID],
+        /,
+        *,
+        sae: SaeId,
+        master: SaeId | None = None,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
         """Hand ``sae`` these keys, in this order, all or none; its right to them ends with the commit. With ``master``,
         keys of another master are not found: whoever was led to believe in another partner must not get the key that
-        would confirm it. Raises KeyNotFound, NotEntitled."""
+        would confirm it. ``repeat`` as for ``supply``. Raises KeyNotFound, NotEntitled."""
+        ...
+
+    async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
+        """Return the keys that the same call was supplied, while they are kept for it; else None. Raises BadParameter
+        when its nonce came with another request."""
+        ...
+
+    async def forget_answers(self, *, now_monotonic_s: float, window_s: float) -> int:
+        """Destroy the answers kept for calls that may be repeated, as far as their time has passed; returns how many
+        were. Those of earlier epochs begin a window of ``window_s`` anew."""
         ...
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
@@ -107,6 +133,6 @@ class KeyStore(Protocol):
         """Return what every pool holds."""
         ...
 
-    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
-        """Return how many confirmed keys of this size the master of ``pair`` could be supplied."""
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int, fit: KeyFit = ANY_KEY) -> int:
+        """Return how many confirmed keys of this size that ``fit`` the master of ``pair`` could be supplied."""
         ...

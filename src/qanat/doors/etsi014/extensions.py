@@ -1,0 +1,155 @@
+"""Our extensions of "get key": what each is called, what makes its value readable, and what it asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
+
+from qanat.doors.etsi014.messages import EXTENSION_PREFIX
+from qanat.ground.errors import BadParameter
+from qanat.ground.identifiers import EventId, RequestId, canonical_key_id
+from qanat.ground.requirements import Requirements
+
+MANDATORY_UNKNOWN = "not all extension_mandatory parameters are supported"
+MANDATORY_UNMET = "not all extension_mandatory request options could be met"
+OPTIONAL_UNHANDLED = "not all extension_optional request options handled"
+"""These three texts are the standard's own (clause 5.4, table of status codes); clients compare them."""
+
+CAUSE, REQUEST, PATIENCE, DETAILS, NONCE, MAX_AGE, MAX_HOPS, MULTIPATH, FAR_SIDE = (
+    EXTENSION_PREFIX + name
+    for name in (
+        *("cause", "request", "patience_s", "details", "nonce"),
+        *("max_age_s", "max_hops", "multipath", "far_side_ready"),
+    )
+)
+_NONCE = re.compile(r"[A-Za-z0-9._~-]{8,64}")
+MOST_S = 1e9
+ANY = Requirements()
+
+Extensions = Sequence[Mapping[str, JsonValue]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What our extensions ask for. ``told`` is True when the caller used any: only then are ours answered.
+
+    ``require`` is what the keys must fulfil, ``prefer`` what they need not when they cannot.
+    """
+
+    cause: EventId | None = None
+    request_id: RequestId | None = None
+    patience_s: float | None = None
+    nonce: str | None = None
+    require: Requirements = ANY
+    prefer: Requirements = ANY
+    told: bool = False
+
+    def fallbacks(self) -> Iterator[tuple[Requirements, tuple[str, ...]]]:
+        """Yield what to require, at first everything, then less and less of what is only preferred; each with the
+        names of what was left out."""
+        prefer, left_out = self.prefer, list[str]()
+        yield self.require.joined(prefer), ()
+        if prefer.disjoint_routes > 1:
+            prefer, left_out = replace(prefer, disjoint_routes=1), [*left_out, MULTIPATH]
+            yield self.require.joined(prefer), tuple(left_out)
+        if prefer.max_hops is not None:
+            prefer, left_out = replace(prefer, max_hops=None), [*left_out, MAX_HOPS]
+            yield self.require.joined(prefer), tuple(left_out)
+
+
+NO_WISHES = Wishes()
+
+
+def wishes_of(mandatory: Extensions, optional: Extensions) -> Wishes:
+    """Return what our extensions say. A mandatory one that is not ours, or not as it should be, is refused."""
+    must = _named(mandatory)
+    may = {name: value for name, value in _named(optional).items() if name in READERS}
+    if not must.keys() <= READERS.keys():
+        raise BadParameter(MANDATORY_UNKNOWN)
+    _require_readable(must, MANDATORY_UNMET)
+    _require_readable(may, OPTIONAL_UNHANDLED)
+    given = may | must
+    cause, request_id, patience = given.get(CAUSE), given.get(REQUEST), given.get(PATIENCE)
+    return Wishes(
+        cause=EventId(cause) if isinstance(cause, str) else None,
+        request_id=RequestId(request_id) if isinstance(request_id, str) else None,
+        patience_s=float(patience) if isinstance(patience, (int, float)) else None,
+        nonce=nonce_in(given),
+        require=_requirements(must),
+        prefer=_requirements(may),
+        told=bool(given),
+    )
+
+
+def nonce_in(extension: Mapping[str, JsonValue]) -> str | None:
+    """Return the nonce among extensions; raises BadParameter for one that is none."""
+    nonce = extension.get(NONCE)
+    if nonce is None:
+        return None
+    if not _is_nonce(nonce):
+        raise BadParameter(f"{NONCE} is no nonce", remedy="give 8 to 64 letters, digits and . _ ~ -")
+    return str(nonce)
+
+
+def _named(extensions: Extensions) -> dict[str, JsonValue]:
+    pairs = [pair for extension in extensions or () for pair in extension.items()]
+    if len({name for name, _ in pairs if name in READERS}) < sum(name in READERS for name, _ in pairs):
+        raise BadParameter("an extension is given more than once", remedy="give it once")
+    return dict(pairs)
+
+
+def _requirements(given: Mapping[str, JsonValue]) -> Requirements:
+    age, hops, paths = given.get(MAX_AGE), given.get(MAX_HOPS), given.get(MULTIPATH)
+    return Requirements(
+        max_age_s=float(age) if isinstance(age, (int, float)) else None,
+        max_hops=hops if isinstance(hops, int) else None,
+        disjoint_routes=paths if isinstance(paths, int) else 1,
+        far_side_ready=FAR_SIDE in given,
+    )
+
+
+def _require_readable(given: Mapping[str, JsonValue], refusal: str) -> None:
+    if not all(READERS[name](value) for name, value in given.items()):
+        raise BadParameter(refusal)
+
+
+def _is_uuid(value: JsonValue) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        return canonical_key_id(value) == value
+    except BadParameter:
+        return False
+
+
+def _is_nonce(value: JsonValue) -> bool:
+    return isinstance(value, str) and _NONCE.fullmatch(value) is not None
+
+
+def _is_true(value: JsonValue) -> bool:
+    return value is True
+
+
+def _number(least: float, most: float) -> Callable[[JsonValue], bool]:
+    return lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
+
+
+def _whole(least: int, most: int) -> Callable[[JsonValue], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+READERS: Mapping[str, Callable[[JsonValue], bool]] = {
+    CAUSE: _is_uuid,
+    REQUEST: _is_uuid,
+    PATIENCE: _number(0, 86_400),
+    DETAILS: _is_true,
+    NONCE: _is_nonce,
+    MAX_AGE: _number(1, MOST_S),
+    MAX_HOPS: _whole(1, 1_000_000),
+    MULTIPATH: _whole(2, 64),
+    FAR_SIDE: _is_true,
+}
+"""Our extensions of "get key" and what makes a value readable."""
