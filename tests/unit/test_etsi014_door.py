@@ -243,6 +243,13 @@ def test_our_extensions_reach_the_key_manager_and_are_answered(door: Etsi014Door
         "qanat_origin": "twin",
         "qanat_created_utc_s": 1_500_000_000.25,
         "qanat_qkd_bits_spent": 1024,
+        "qanat_record": {
+            "routes": [list(ROUTE)],
+            "hops": 2,
+            "threshold": 1,
+            "pad_bits": 512,
+            "authentication_bits": 512,
+        },
     }
 
 

@@ -129,7 +129,7 @@ def test_keys_keep_their_routes_and_prices(path: Path) -> None:
         assert await store.void(Selection(key_ids=frozenset({IN_DOUBT}), key_origin=NEAR)) == 0
         (key,) = await store.supply_by_id([IN_DOUBT], sae=BOB)
         route = (FAR, NodeId("wuxi"), NEAR)
-        assert key.record == KeyRecord((route,), None, 256, 256)
+        assert key.record == KeyRecord((route,), 1, 256, 256)
         assert (key.route, key.qkd_bits_spent, key.take().hex()) == (route, 512, SECRETS[IN_DOUBT])
 
     play(path, scene)

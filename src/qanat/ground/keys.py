@@ -108,9 +108,9 @@ class KeyRecord:
     """How a key came about, for whoever asks after it: over which nodes, and at the price of which bits.
 
     ``routes`` list the nodes from the master's to the slave's, one route per share where the key was put together from
-    shares; ``threshold`` is then the number of shares without any one of which nothing is known of the key (None: it
-    went whole). ``pad_bits`` of one-time pad it took over all hops of all routes; ``authentication_bits`` are its part
-    of the tags' keys.
+    shares. ``threshold``: so many relays must work together to know the key, one on each route; None: no number of them
+    could, since a route passes no relay. ``pad_bits`` of one-time pad it took over all hops of all routes;
+    ``authentication_bits`` are its part of the tags' keys.
     """
 
     routes: tuple[tuple[NodeId, ...], ...]
@@ -122,7 +122,7 @@ class KeyRecord:
     def of_route(cls, route: tuple[NodeId, ...], *, size_bits: int, qkd_bits_spent: int) -> KeyRecord:
         """Return the record of a key that went whole over one route."""
         pad_bits = min(max(0, len(route) - 1) * size_bits, qkd_bits_spent)
-        return cls((route,), None, pad_bits, qkd_bits_spent - pad_bits)
+        return cls((route,), 1 if len(route) > 2 else None, pad_bits, qkd_bits_spent - pad_bits)
 
     @property
     def hops(self) -> int:

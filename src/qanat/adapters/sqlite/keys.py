@@ -310,7 +310,7 @@ class KeyTables:
             created_utc_s=row.created_utc_s,
             qkd_bits_spent=row.qkd_bits_spent,
             full_record=None
-            if record.threshold is None and len(record.routes) == 1
+            if len(record.routes) == 1
             else replace(record, authentication_bits=row.qkd_bits_spent - record.pad_bits),
         )
 

@@ -29,7 +29,7 @@ from qanat.ground.errors import (
 )
 from qanat.ground.events import Json
 from qanat.ground.identifiers import EventId, KeyID, NodeId, SaeId, SaePair, canonical_key_id
-from qanat.ground.keys import KeyStatus, Origin, SecretBytes, SecretKey
+from qanat.ground.keys import KeyRecord, KeyStatus, Origin, SecretBytes, SecretKey
 from qanat.ground.requirements import Requirements
 
 _PATH_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:")
@@ -174,15 +174,25 @@ def _secret_key(key: Key, pair: SaePair) -> SecretKey:
     told = key.key_extension or {}
     created_utc_s, spent = told.get("qanat_created_utc_s"), told.get("qanat_qkd_bits_spent")
     origin: Origin = "device" if told.get("qanat_origin") == "device" else "twin"
-    return SecretKey(
-        key_id=key_id,
-        pair=pair,
-        secret=secret,
-        route=_nodes(told.get("qanat_route")),
-        origin=origin,
-        created_utc_s=float(created_utc_s) if isinstance(created_utc_s, (int, float)) else 0.0,
-        qkd_bits_spent=spent if isinstance(spent, int) else 0,
-    )
+    try:
+        return SecretKey(
+            key_id=key_id,
+            pair=pair,
+            secret=secret,
+            route=_nodes(told.get("qanat_route")),
+            origin=origin,
+            created_utc_s=float(created_utc_s) if isinstance(created_utc_s, (int, float)) else 0.0,
+            qkd_bits_spent=spent if isinstance(spent, int) else 0,
+            full_record=_record_of_shares(told.get("qanat_record")),
+        )
+    except ValueError as fault:
+        raise PeerProtocolError(f"the key manager's word on where a key came from is torn: {fault}") from None
+
+
+def _record_of_shares(told: JsonValue) -> KeyRecord | None:
+    """Return the record of a key that came in shares; of others it follows from the rest."""
+    record = KeyRecord.from_json(told) if told is not None else None
+    return record if record is not None and len(record.routes) > 1 else None
 
 
 def _nodes(value: JsonValue) -> tuple[NodeId, ...]:

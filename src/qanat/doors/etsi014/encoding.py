@@ -7,6 +7,7 @@ import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from qanat.doors.etsi014.extensions import MANDATORY_UNMET, READERS
 from qanat.doors.etsi014.parsing import KEYS_NOT_FOUND, Limits
@@ -71,10 +72,10 @@ def keys_answer(
 
     Key ids and base64 hold no character that JSON escapes. ``details`` adds to each key where it came from.
     """
+    told = [_details(key) for key in keys] if details else [b""] * len(keys)
     parts = [
-        b'{"key_ID":"%b","key":"%b"%b}'
-        % (key.key_id.encode(), b64encode(key.take()), _details(key) if details else b"")
-        for key in keys
+        b'{"key_ID":"%b","key":"%b"%b}' % (key.key_id.encode(), b64encode(key.take()), one)
+        for key, one in zip(keys, told, strict=True)
     ]
     tail = b',"key_container_extension":' + _json(extension) if extension else b""
     return Answer(200, b'{"keys":[%b]%b}' % (b",".join(parts), tail))
@@ -126,6 +127,7 @@ def _details(key: SecretKey) -> bytes:
         "qanat_origin": key.origin,
         "qanat_created_utc_s": key.created_utc_s,
         "qanat_qkd_bits_spent": key.qkd_bits_spent,
+        "qanat_record": cast(Json, key.record.to_json()),
     }
     return b',"key_extension":' + _json(fields)
 
