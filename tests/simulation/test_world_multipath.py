@@ -151,9 +151,9 @@ def test_relays_keep_nothing_and_the_ends_keep_no_shares() -> None:
 @pytest.mark.parametrize(
     ("links", "require", "named"),
     [
-        ("ar rb", TWO, "from 'a' to 'b' there is 1: every other way passes 'r'"),
-        ("ar rs rt su tu ub", TWO, "there is 1: every other way passes 'r', 'u'"),
-        ("ar rb as sb", THREE, "there are 2: every other way passes 'r', 's'"),
+        ("ar rb", TWO, "from 'a' to 'b' there is 1 .every other way passes 'r':"),
+        ("ar rs rt su tu ub", TWO, "there is 1 .every other way passes 'r', 'u':"),
+        ("ar rb as sb", THREE, "there are 2 .every other way passes 'r', 's':"),
         ("ac cd de ef fb", TWO, "every other way passes 'c', 'd', 'e' and 1 more"),
     ],
 )

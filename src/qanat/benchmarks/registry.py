@@ -19,6 +19,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "analytic_rates": ("analytic-rates",),
     "store": ("store-single", "store-spend"),
     "door": ("etsi014-single", "etsi014-batch"),
+    "relay": ("relay-hop", "relay-pairs"),
     "file_service": ("file-encryption",),
     "backbone": ("backbone",),
 }

@@ -3,6 +3,7 @@ disk, messages over mutual TLS, and links whose key was put into the stores befo
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 import uuid
@@ -31,6 +32,7 @@ from qanat.key_management.settings import KeyManagerSettings
 
 NAME = "three-nodes"
 HOPS = 2
+POLL_S = 0.02
 BLOCK_BITS = 4_000_000
 FILLING = KeyManagerSettings(idle_after_s=0.0, prepare_pause_s=0.1, tick_s=0.1, announce_s=0.5)
 
@@ -56,7 +58,7 @@ def relay_network(filling: Filling) -> Network:
 
 
 class RelayNetwork:
-    """The network in a folder; ``async with`` runs it, with link key for twice ``filling`` in its pools."""
+    """The network in a folder; its pools hold link key for twice ``filling``."""
 
     def __init__(self, folder: Path, filling: Filling) -> None:
         self.network = relay_network(filling)
@@ -73,6 +75,10 @@ class RelayNetwork:
         self._parts = SystemClock(), SystemEntropy()
 
     async def __aenter__(self) -> RelayNetwork:
+        return self
+
+    async def prepare(self) -> None:
+        """Make certificates and stores, and put link key into these."""
         clock, entropy = self._parts
         days = dict.fromkeys((link.link_id for link in self.network.links), 1.0)
         create_pki(
@@ -86,7 +92,6 @@ class RelayNetwork:
             await self.stores[node].open_epoch()
         for link in self.network.links:
             await self._stock(link)
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
@@ -122,8 +127,18 @@ class RelayNetwork:
             if with_doors:
                 await self._open_door(node, manager)
 
-    async def ready_keys(self) -> int:
-        """Return how many keys lie ready for the master."""
+    async def filled(self, *, within_s: float) -> None:
+        """Return when as many keys lie ready as were asked for; raises TimeoutError."""
+        until_s = time.monotonic() + within_s
+        while await self._ready_keys() < self._filling.count:
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"{await self._ready_keys()} of {self._filling.count} keys after {within_s:.0f} s")
+            await asyncio.sleep(POLL_S)
+
+    async def _ready_keys(self) -> int:
+        """Return how many keys lie ready for the master; none before the key managers have opened their stores."""
+        if self.began_cpu_s is None:
+            return 0
         node = self.network.site_of(self.pair.master).node
         return await self.stores[node].count_keys(self.pair, size_bits=self._filling.size_bits)
 

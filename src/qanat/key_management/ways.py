@@ -166,9 +166,9 @@ def _too_few(node: NodeId, wish: Wish, disjoint: Routes, cut: Iterable[NodeId]) 
     """Return the refusal, which names what stands in the way."""
     nodes = [repr(one) for one in cut]
     named = ", ".join(nodes[:NAMED_NODES]) + (f" and {len(nodes) - NAMED_NODES} more" if nodes[NAMED_NODES:] else "")
-    reason = f": every other way passes {named}" if nodes else ""
+    reason = f"every other way passes {named}: " if nodes else ""  # a door of a standard passes on the remedy alone
     return RequirementUnmet(
         f"keys over {wish.count} routes without a common relay were asked; from {node!r} to {wish.target!r}"
-        f" there {'is' if len(disjoint) == 1 else 'are'} {len(disjoint)}{reason}",
-        remedy="ask for fewer routes and trust those relays, or join the two by links that go round them",
+        f" there {'is' if len(disjoint) == 1 else 'are'} {len(disjoint)}",
+        remedy=f"{reason}ask for fewer routes and trust the relays on them, or join the two by links that go round",
     )
