@@ -11,14 +11,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from qanat.benchmarks.relay_network import HOPS, Filling, RelayNetwork
+from qanat.benchmarks.relay_network import Filling, RelayNetwork
 from qanat.benchmarks.relay_pairs import measured_pairs
 from qanat.benchmarks.rows import Row
 from qanat.benchmarks.store import bare_commits_per_s
 from qanat.ground.bits import xor
 
 HOP_GOAL_MBIT_PER_S = 50
-FILLINGS = (Filling(count=40_000, size_bits=256), Filling(count=10_000, size_bits=4096))
+SHORT = (Filling(count=40_000, size_bits=256), Filling(count=10_000, size_bits=4096))
+LONG = Filling(count=40_000, size_bits=256, hops=8)
 FILL_TIMEOUT_S = 300.0
 PAIRS_GOAL_PER_S = 1_000
 PAIRS = 5_000
@@ -33,36 +34,42 @@ def run(names: Sequence[str]) -> Iterator[Row]:
 
 
 def _hop_row() -> Row:
-    rates = {filling: asyncio.run(_fill_rate(filling)) for filling in FILLINGS}
-    small, large = FILLINGS
+    """Return what one more hop costs: the difference of a long line and a short one that carry the same keys."""
+    busy_s = {filling: asyncio.run(_busy_s(filling)) for filling in (*SHORT, LONG)}
+    hop_s = (busy_s[LONG] - busy_s[SHORT[0]]) / (LONG.hops - SHORT[0].hops)
+    in_all = [f"{_mbit(filling) / busy_s[filling]:.0f} ({filling.size_bits})" for filling in SHORT]
     return Row(
         name="relay-hop",
-        rate=rates[small],
+        rate=LONG.key_bits / hop_s / 1e6,
         unit="Mbit/s",
         goal=HOP_GOAL_MBIT_PER_S,
         reference_name="the same bits through xor alone",
-        reference_rate=_xor_rate(small),
+        reference_rate=_xor_rate(LONG),
         note=(
-            f"key bits relayed x hops over processor time; {small.count:,} keys of {small.size_bits} bits into an"
-            f" end-to-end pool over {HOPS} hops, durable SQLite stores, mutual TLS; keys of {large.size_bits} bits:"
-            f" {rates[large]:.0f} Mbit/s"
+            f"key bits by the processor time that each hop more costs, from {SHORT[0].hops} hops to {LONG.hops}, while"
+            f" {LONG.count:,} keys of {LONG.size_bits} bits fill an end-to-end pool; durable SQLite stores, mutual TLS."
+            f" With the keys' own rows at both ends, {SHORT[0].hops} hops: {' and '.join(in_all)} Mbit/s per hop (bits"
+            " of a key)"
         ),
     )
 
 
-async def _fill_rate(filling: Filling) -> float:
-    """Return Mbit of key per hop and second of processor time while an end-to-end pool is filled."""
+async def _busy_s(filling: Filling) -> float:
+    """Return the processor time that it takes to fill an end-to-end pool."""
     with tempfile.TemporaryDirectory() as folder:
         async with RelayNetwork(Path(folder), filling) as network:
             await network.prepare()
             await network.start()
             await network.filled(within_s=FILL_TIMEOUT_S)
-            busy_s = time.process_time() - (network.began_cpu_s or 0.0)
-    return HOPS * filling.key_bits / busy_s / 1e6
+            return time.process_time() - (network.began_cpu_s or 0.0)
+
+
+def _mbit(filling: Filling) -> float:
+    return filling.hops * filling.key_bits / 1e6
 
 
 def _pairs_row() -> Row:
-    small = FILLINGS[0]
+    small = SHORT[0]
     rate = measured_pairs(PAIRS, size_bits=small.size_bits)
     with tempfile.TemporaryDirectory() as folder:
         commits_per_s = bare_commits_per_s(Path(folder))
@@ -74,9 +81,9 @@ def _pairs_row() -> Row:
         reference_name="bare SQLite, one insert per commit, over two",
         reference_rate=commits_per_s / 2,
         note=(
-            f"enc_keys at one end and dec_keys at the other, one key of {small.size_bits} bits per call, {HOPS} hops"
-            f" apart, out of a filled end-to-end pool, by the processor time of the process that runs all nodes, stores"
-            f" and doors; {rate.per_wall_s:,.0f} pairs/s by the wall, the client's part included"
+            f"enc_keys at one end, then dec_keys at the other, one key of {small.size_bits} bits per call, out of a"
+            f" filled end-to-end pool over {small.hops} hops; by the processor time of the process that runs all nodes,"
+            f" stores and doors; {rate.per_wall_s:,.0f} pairs/s by the wall, the client's part included"
         ),
     )
 

@@ -1,5 +1,5 @@
-"""Two users and a relay between them in one process, for the relay's benchmarks: the service's key managers, stores on
-disk, messages over mutual TLS, and links whose key was put into the stores beforehand."""
+"""Two users and the relays between them in one process, for the relay's benchmarks: the service's key managers, stores
+on disk, messages over mutual TLS, and links whose key was put into the stores beforehand."""
 
 from __future__ import annotations
 
@@ -21,17 +21,14 @@ from qanat.adapters.tls import TlsFiles, server_context
 from qanat.adapters.tls_transport import TlsTransport
 from qanat.control.controller import Controller
 from qanat.doors.etsi014 import Etsi014Door
-from qanat.ground import data
 from qanat.ground.events import Event, EventKind
 from qanat.ground.identifiers import CONTROLLER, BlockId, NodeId, OrderId, SaePair
 from qanat.ground.keys import KeyBlock, SecretBytes
-from qanat.ground.network import Link, Network, PreparedKeys, parse_network
+from qanat.ground.network import Application, Link, Network, PreparedKeys, Site
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.settings import KeyManagerSettings
 
-NAME = "three-nodes"
-HOPS = 2
 POLL_S = 0.02
 BLOCK_BITS = 4_000_000
 FILLING = KeyManagerSettings(idle_after_s=0.0, prepare_pause_s=0.1, tick_s=0.1, announce_s=0.5)
@@ -39,29 +36,49 @@ FILLING = KeyManagerSettings(idle_after_s=0.0, prepare_pause_s=0.1, tick_s=0.1, 
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """How many keys of which size are to lie ready between the two users."""
+    """How many keys of which size are to lie ready between two users who are so many links apart."""
 
     count: int
     size_bits: int
+    hops: int = 2
 
     @property
     def key_bits(self) -> int:
         return self.count * self.size_bits
 
 
-def relay_network(filling: Filling) -> Network:
-    """Return the packaged network of three nodes, told to prepare keys."""
-    network = parse_network(data.read_text("networks", f"{NAME}.yaml"), source=NAME)
-    master, slave = network.applications
-    keys = PreparedKeys(master=master.name, slave=slave.name, count=filling.count, size_bits=filling.size_bits)
-    return network.model_copy(update={"prepared_keys": (keys,)})
+def line_network(filling: Filling) -> Network:
+    """Return two users and the relays between them in a line, told to prepare keys."""
+    last = filling.hops
+    sites = tuple(
+        Site(
+            name=f"n{place}", kind="user" if place in (0, last) else "relay", latitude_deg=31, longitude_deg=place / 10
+        )
+        for place in range(last + 1)
+    )
+    links = tuple(
+        Link(
+            name=f"n{place}-n{place + 1}",
+            transmitter=f"n{place}",
+            receiver=f"n{place + 1}",
+            system="backbone-625",
+            loss_db=10,
+            length_km=40,
+        )
+        for place in range(last)
+    )
+    ends = (Application(name="alice", site="n0"), Application(name="bob", site=f"n{last}"))
+    keys = PreparedKeys(master="alice", slave="bob", count=filling.count, size_bits=filling.size_bits)
+    return Network(
+        format="qanat-network/1", name="line", sites=sites, links=links, applications=ends, prepared_keys=(keys,)
+    )
 
 
 class RelayNetwork:
     """The network in a folder; its pools hold link key for twice ``filling``."""
 
     def __init__(self, folder: Path, filling: Filling) -> None:
-        self.network = relay_network(filling)
+        self.network = line_network(filling)
         master, slave = self.network.saes
         self.pair = SaePair(master, slave)
         self.stores: dict[NodeId, SqliteKeyStore] = {}
