@@ -68,6 +68,7 @@ class Controller:
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
         self._version = 1
         self._key_routes: dict[NodeId, dict[NodeId, Route]] = {}
+        self._rates_bits_per_s: dict[LinkId, float] = {}
         self._choices: dict[NodeId, tuple[RouteChoices, ...]] = {}
         self._silent_since_s: dict[NodeId, float] = {}
 
@@ -347,9 +348,7 @@ class Controller:
         self._key_routes = {
             node: key_routes(self._network, node, rates_bits_per_s=rates) for node in self._network.nodes
         }
-        self._choices = {
-            node: route_choices(self._network, node, rates_bits_per_s=rates) for node in self._network.nodes
-        }
+        self._rates_bits_per_s, self._choices = rates, {}
 
     async def _push_routes(self, node: NodeId) -> None:
         """Tell a key manager the routes that begin at it; raises UnknownNode for a stranger."""
@@ -362,9 +361,15 @@ class Controller:
             key_routes=tuple(self._key_routes[node].values()),
             classical_routes=tuple(classical_routes(self._network, node).values()),
             twin_links=twins,
-            choices=self._choices[node],
+            choices=self._choices_of(node),
         )
         await self._courier.send(node, word)
+
+    def _choices_of(self, node: NodeId) -> tuple[RouteChoices, ...]:
+        """Return all ways from a node, looked for when they are first asked for: a large network has many."""
+        if node not in self._choices:
+            self._choices[node] = route_choices(self._network, node, rates_bits_per_s=self._rates_bits_per_s)
+        return self._choices[node]
 
     def _alarm(self, text: str, remedy: str) -> None:
         self._recorder.record(EventKind.ALARM, code="odd-word", severity="warning", text=text, remedy=remedy)

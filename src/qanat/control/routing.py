@@ -13,7 +13,7 @@ import heapq
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from qanat.control.disjoint import disjoint_routes
+from qanat.control.disjoint import DisjointRoutes, disjoint_routes
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
 from qanat.ground.requirements import MAX_DISJOINT_ROUTES
@@ -69,12 +69,7 @@ class _Choices:
 
     def to(self, target: NodeId) -> RouteChoices:
         widest = self.widest[target]
-        found = disjoint_routes(
-            _passable(self._costs, self._network, self._source, target),
-            self._source,
-            target,
-            at_most=MAX_DISJOINT_ROUTES,
-        )
+        found = self._disjoint(target, widest)
         known, musts = list(dict.fromkeys((widest, *found.routes))), list[NodeId]()
         for relay in widest[1:-1]:
             if all(relay in route for route in known):
@@ -84,6 +79,16 @@ class _Choices:
         cut = tuple(musts) if len(found.routes) == 1 else found.cut
         detours = tuple(route for route in known[1:] if route not in found.routes)
         return RouteChoices(target, found.routes, detours, cut)
+
+    def _disjoint(self, target: NodeId, widest: Route) -> DisjointRoutes:
+        if min(self._ways_out(self._source, target), self._ways_out(target, self._source)) == 1:
+            return DisjointRoutes((widest,), ())  # a user on one access relay: most users, so no search for each
+        graph = _passable(self._costs, self._network, self._source, target)
+        return disjoint_routes(graph, self._source, target, at_most=MAX_DISJOINT_ROUTES)
+
+    def _ways_out(self, node: NodeId, other: NodeId) -> int:
+        """Return to how many nodes a key between the two may go from ``node``."""
+        return sum(peer == other or self._network.site(peer).kind == "relay" for peer in self._costs[node])
 
     def _without(self, relay: NodeId) -> dict[NodeId, Route]:
         if relay not in self._round:

@@ -61,7 +61,7 @@ def decode_frame(data: bytes) -> Frame:
     header_end = PREFIX_BYTES + header_length
     if header_end > len(data):
         raise FrameError("the header is longer than its frame")
-    return Frame(kind, _parse_header(data[PREFIX_BYTES:header_end]), data[header_end:])
+    return Frame(kind, read_canonical_json(data[PREFIX_BYTES:header_end]), data[header_end:])
 
 
 def frame_length(prefix: bytes) -> int:
@@ -77,7 +77,8 @@ def canonical_json(value: Mapping[str, Json]) -> bytes:
     return _ENCODER.encode(value).encode() if value else EMPTY_HEADER
 
 
-def _parse_header(raw: bytes) -> Mapping[str, Json]:
+def read_canonical_json(raw: bytes) -> Mapping[str, Json]:
+    """Return what ``canonical_json`` wrote; raises FrameError for anything else."""
     if raw == EMPTY_HEADER:
         return {}
     try:
