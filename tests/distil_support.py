@@ -152,6 +152,8 @@ class Leak:
     verification: int = 0
     estimation: int = 0
     tags: int = 0
+    pad_bits: int = 2 * 128
+    """A hash key for each direction, and as much pad for each tag as it has bits."""
     repeated: list[str] = field(default_factory=list)
 
 
@@ -170,6 +172,7 @@ def leaks_of(recordings: list[dict[str, bytearray]], *, num_frames: int, frame_b
             leaks[-1].verification += hash_bits(len(body))
         elif kind == 0x07:
             leaks[-1].tags += 1
+            leaks[-1].pad_bits += 8 * len(body)
     place, logs = -1, [0, 0, 0]
     for kind, header, body in bob:
         if kind == 0x01:
@@ -184,6 +187,7 @@ def leaks_of(recordings: list[dict[str, bytearray]], *, num_frames: int, frame_b
             leaks[place].cascade += sum(counts)
         elif kind == 0x07:
             leaks[place].tags += 1
+            leaks[place].pad_bits += 8 * len(body)
     return leaks
 
 

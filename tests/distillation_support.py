@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import QanatError
 from qanat.ground.identifiers import OrderId
 from qanat.ground.keys import SecretBytes
@@ -94,7 +93,7 @@ def small_config(**changes: Any) -> SessionConfig:
 def make_parties(
     config: SessionConfig, link: ArrayLink, *, seed: int, proof: Any = generous_proof
 ) -> tuple[AliceSession, BobSession]:
-    pads = np.random.default_rng(seed + 1).bytes(SESSION_PAD_BITS // 8)
+    pads = np.random.default_rng(seed + 1).bytes(config.pad_bits // 8)
     alice = AliceSession(config, link, SecretBytes(pads), SeededEntropy(seed + 2), proof=proof)
     bob = BobSession(config, link, SecretBytes(pads), SeededEntropy(seed + 3), proof=proof)
     return alice, bob

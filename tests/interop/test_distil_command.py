@@ -141,6 +141,8 @@ def assert_ledgers_fit(recordings: list[dict[str, bytearray]], *parties: Ended, 
         ]
         assert [ledger["estimation_bits"] for ledger in ledgers] == [leak.estimation for leak in leaks]
         assert [ledger["tags_sent"] + ledger["tags_checked"] for ledger in ledgers] == [leak.tags for leak in leaks]
+        assert [ledger["pad_bits_spent"] for ledger in ledgers] == [leak.pad_bits for leak in leaks]
+        assert party.said["pad_bits_spent"] >= sum(leak.pad_bits for leak in leaks), "the account paid for all of it"
     pads = [json.dumps(block["ledger"]["pads"]) for block in parties[0].said["blocks"]]
     assert len(set(pads)) == len(pads)
 
@@ -230,7 +232,7 @@ def test_a_killed_party_loses_its_block_and_nothing_is_used_twice(tmp_path: Path
     [
         ((), ("--block-bits", "32768"), "block_bits is", "0"),
         ((), ("--min-entropy", "0.7"), "min_entropy is", "0"),
-        (("--qber-abort", "0.02"), ("--qber-abort", "0.02"), "check the alignment", "1,024"),
+        (("--qber-abort", "0.02"), ("--qber-abort", "0.02"), "check the alignment", "976"),
         (("--block-bits", "70000"), ("--block-bits", "70000"), "take smaller blocks", "0"),
     ],
 )
@@ -292,7 +294,7 @@ def test_strangers_at_the_port_cost_no_pads_and_stop_nothing(tmp_path: Path) -> 
     assert (alice.status, bob.status) == (0, 0), alice.log + bob.log
     assert "does not speak as the other party would" in alice.log
     assert_same_keys(folder, blocks=2)
-    assert alice.said["pad_bits_spent"] == bob.said["pad_bits_spent"] == 2 * 1024
+    assert alice.said["pad_bits_spent"] == bob.said["pad_bits_spent"] == 2 * 976
 
 
 def refused(*arguments: str) -> str:
@@ -337,12 +339,12 @@ def test_an_exhausted_account_is_refused_with_the_remedy_and_a_fresh_key_fills_i
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "40000")
     for name in ("alice", "bob"):
-        shorten_key(folder / name / "link.auth", num_bits=1024)
+        shorten_key(folder / name / "link.auth", num_bits=1024)  # a block and a bit of pads
 
     alice, bob, _ = asyncio.run(distil_through(folder, *SMALL))
     assert (alice.status, bob.status) == (2, 2)
     assert_same_keys(folder, blocks=1)
-    assert "0 pad bits left" in alice.log
+    assert "48 pad bits left, a block takes 976" in alice.log
     assert "--replenish" in alice.log
     fresh = tmp_path / "fresh"
     make_example(fresh, "--sifted-bits", "100")
@@ -428,6 +430,30 @@ def test_both_parties_may_choose_another_method_of_error_correction(tmp_path: Pa
     assert (alice.status, bob.status) == (0, 0), alice.log + bob.log
     assert_same_keys(folder, blocks=3)
     assert {name for block in bob.said["blocks"] for name in block["ledger"]["leaked_bits"]} == {method, "verification"}
+
+
+def test_both_parties_may_choose_the_modified_hash_and_shorter_tags(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "40000", "--qber", "0.02")
+    options = ("--amplification", "modified-toeplitz", "--eps-auth", "1e-15")
+    alice, bob, _ = asyncio.run(distil_through(folder, *SMALL, *options))
+    assert (alice.status, bob.status) == (0, 0), alice.log + bob.log
+    assert_same_keys(folder, blocks=2)
+    for name in ("alice", "bob"):
+        for header in headers_of(folder, name):
+            assert header["amplification"] == "modified-toeplitz"
+            assert header["ledger"]["tag_bits"] == 104
+            assert header["ledger"]["pad_bits_spent"] == 2 * (128 + 3 * 104)
+            assert header["ledger"]["pad_bits_destroyed"] == 0
+            assert sum(stop - start for _, start, stop in header["ledger"]["pads"]) == 880
+    assert alice.said["pad_bits_spent"] == 2 * 880
+
+
+def test_an_epsilon_beyond_the_longest_tag_is_refused_before_anybody_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "40000")
+    said = refused("bob", "--connect", "127.0.0.1:1", *files_of(folder, "bob"), *SMALL, "--eps-auth", "1e-30")
+    assert "eps_auth 1e-30 is too small" in said
 
 
 def test_a_method_that_is_none_and_one_that_differs_are_refused(tmp_path: Path) -> None:

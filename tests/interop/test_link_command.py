@@ -73,6 +73,7 @@ def test_every_method_of_error_correction_gives_key_and_tells_more_or_less() -> 
             "let the link be calibrated",
         ),
         (("--system", "metro-40-i", "--loss-db", "5", "--seconds", "9", "--reconciliation", "crc"), "winnow, ldpc"),
+        (("--system", "metro-40-i", "--loss-db", "5", "--seconds", "9", "--amplification", "md5"), "modified-toeplitz"),
     ],
 )
 def test_bad_parameters_end_with_status_2_and_the_remedy(options: tuple[str, ...], remedy: str) -> None:

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import random
+from fractions import Fraction
 
 import pytest
 
+from authentication_support import plain_poly1305
 from qanat.ground.authentication import (
     MESSAGE_KEY_BITS,
-    TAG_BYTES,
     Authenticator,
     PadAccount,
     check_message_tag,
     forgery_probability,
     message_tag,
+    tag_bits_for,
 )
-from qanat.ground.constants import HASH_KEY_BITS, SESSION_PAD_BITS, TAG_BITS, TAGGED_PHASES
+from qanat.ground.constants import HASH_KEY_BITS, MIN_TAG_BITS, SESSION_PAD_BITS, TAG_BITS, TAGGED_PHASES
 from qanat.ground.errors import AuthenticationFailed, PadExhausted
 from qanat.ground.keys import SecretBytes
-
-PRIME = 2**130 - 5
 
 # RFC 8439 (June 2018), section 2.5.2: key, message and tag of the Poly1305 example.
 RFC_KEY = bytes.fromhex("85d6be7857556d337f4452fe42d506a80103808afb0db2fd4abff6af4149f51b")
 RFC_MESSAGE = b"Cryptographic Forum Research Group"
 RFC_TAG = bytes.fromhex("a8061dc1305136c6c22b8baf0c0127a9")
-
-
-def plain_poly1305(key: bytes, message: bytes) -> bytes:
-    """Poly1305 as its definition says: a polynomial over GF(2^130 - 5) at the clamped r, plus s modulo 2^128."""
-    point = int.from_bytes(key[:16], "little") & 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
-    value = 0
-    for start in range(0, len(message), 16):
-        block = message[start : start + 16]
-        value = (value + int.from_bytes(block + b"\x01", "little")) * point % PRIME
-    return ((value + int.from_bytes(key[16:], "little")) % 2**128).to_bytes(16, "little")
 
 
 def pads(num_bytes: int, seed: int = 1) -> PadAccount:
@@ -106,14 +96,15 @@ def test_two_ends_with_the_same_pads_agree_phase_by_phase() -> None:
         receiver.check(sender.tag())
 
 
-def test_a_session_takes_what_the_constants_say() -> None:
-    account = pads(SESSION_PAD_BITS // 16)
-    authenticator = Authenticator(account)
+@pytest.mark.parametrize("tag_bits", [MIN_TAG_BITS, 104, TAG_BITS])
+def test_a_direction_takes_a_hash_key_and_as_much_pad_per_tag_as_is_sent(tag_bits: int) -> None:
+    account = pads((HASH_KEY_BITS + TAGGED_PHASES * tag_bits) // 8)
+    authenticator = Authenticator(account, tag_bits=tag_bits)
     for _ in range(TAGGED_PHASES):
         authenticator.update(b"x")
-        assert len(authenticator.tag()) == TAG_BYTES == TAG_BITS // 8
+        assert len(authenticator.tag()) == tag_bits // 8
     assert account.left_bits == 0
-    assert account.spent_bits == HASH_KEY_BITS + TAGGED_PHASES * TAG_BITS
+    assert account.spent_bits == HASH_KEY_BITS + TAGGED_PHASES * tag_bits <= SESSION_PAD_BITS // 2
     with pytest.raises(PadExhausted) as refusal:
         authenticator.update(b"one phase too many")
     assert refusal.value.remedy
@@ -129,6 +120,16 @@ def test_tags_are_those_of_one_point_and_fresh_pads() -> None:
         tags.append(authenticator.tag())
     assert tags == [plain_poly1305(secret[:16] + secret[start : start + 16], text)
                     for start, text in ((16, b"first"), (32, b"second"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", [(1, 40_000, 2), (32_767, 1, 32_768), (32_768,), (10,) * 5000])
+def test_messages_long_and_short_are_hashed_in_their_order(sizes: tuple[int, ...]) -> None:
+    draw = random.Random(4)
+    secret, messages = draw.randbytes(32), [draw.randbytes(size) for size in sizes]
+    authenticator = Authenticator(PadAccount(SecretBytes(secret)))
+    for message in messages:
+        authenticator.update(message)
+    assert authenticator.tag() == plain_poly1305(secret, b"".join(messages))
 
 
 def test_the_same_text_twice_has_two_tags() -> None:
@@ -241,6 +242,77 @@ def small_hash(blocks: list[int], point: int) -> int:
     for block in blocks:
         value = (value + block) * point % 257
     return value
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_short_tag_is_the_low_bits_of_the_whole_one_whatever_the_pad_has_above(seed: int) -> None:
+    """Hash and pad are added modulo 2^128; carries go upwards only, so the low bits need the pad's low bits alone."""
+    dice = random.Random(seed)
+    tag_bits = dice.randrange(MIN_TAG_BITS, TAG_BITS + 8, 8)
+    point, pad, text = dice.randbytes(16), dice.randbytes(tag_bits // 8), dice.randbytes(dice.randrange(200))
+    authenticator = Authenticator(PadAccount(SecretBytes(point + pad)), tag_bits=tag_bits)
+    authenticator.update(text)
+    tag = authenticator.tag()
+    above = dice.randbytes(16 - len(pad))
+    assert tag == plain_poly1305(point + pad + above, text)[: tag_bits // 8]
+
+
+@pytest.mark.parametrize("tag_bits", [0, 56, 100, 136])
+def test_a_tag_of_another_size_is_refused(tag_bits: int) -> None:
+    with pytest.raises(ValueError, match="whole bytes, 64 to 128 bits"):
+        Authenticator(pads(64), tag_bits=tag_bits)
+
+
+@pytest.mark.parametrize("eps_auth", [0.5, 1e-6, 1e-12, 1e-15, 1e-18, 1e-22, 1e-24])
+@pytest.mark.parametrize("num_bytes", [0, 16, 2**16, 2**20 + 1, 2**26])
+def test_a_tag_is_as_short_as_its_epsilon_allows_and_no_shorter(eps_auth: float, num_bytes: int) -> None:
+    """Held against exact fractions: 8 blocks / 2^106 for each of the 2^(128 - t) differences that t bits leave open."""
+
+    def odds(tag_bits: int) -> Fraction:
+        return Fraction(8 * max(1, -(-num_bytes // 16)) * 2 ** (128 - tag_bits), 2**106)
+
+    if odds(TAG_BITS) > eps_auth:
+        with pytest.raises(ValueError, match="take smaller blocks or a greater eps_auth"):
+            tag_bits_for(eps_auth, num_bytes=num_bytes)
+        return
+    tag_bits = tag_bits_for(eps_auth, num_bytes=num_bytes)
+    assert odds(tag_bits) <= Fraction(eps_auth)
+    assert tag_bits == MIN_TAG_BITS or odds(tag_bits - 8) > Fraction(eps_auth)
+    assert forgery_probability(num_bytes=num_bytes, tag_bits=tag_bits) == min(1.0, float(odds(tag_bits)))
+
+
+def test_no_tag_is_stronger_than_a_guess() -> None:
+    for tag_bits in range(MIN_TAG_BITS, TAG_BITS + 8, 8):
+        assert forgery_probability(num_bytes=0, tag_bits=tag_bits) >= 2.0**-tag_bits
+
+
+def test_the_bound_of_short_tags_holds_in_a_small_field_at_every_point_and_that_of_whole_ones_does_not() -> None:
+    """Poly1305 in small: polynomials over GF(1021), 1021 = 2^10 - 3, their values cut to 8 bits and then to 4.
+
+    Differences of two values lie between -1020 and 1020, so 8 of them, at most, are one difference modulo 2^8: the 8 of
+    Bernstein's bound. Counted over every point r, for 100 random pairs of n blocks and every difference modulo 2^4.
+    """
+    dice = random.Random(10)
+    exceeded = 0
+    for _ in range(100):
+        num_blocks = dice.randrange(1, 4)
+        one, other = ([dice.randrange(1021) for _ in range(num_blocks)] for _ in range(2))
+        if one == other:
+            continue
+        values = [[small_tag(blocks, point) for point in range(1021)] for blocks in (one, other)]
+        for bits, opened in ((8, 1), (4, 2**4)):
+            moves = [(first - second) % 2**bits for first, second in zip(*values, strict=True)]
+            most = max(moves.count(move) for move in set(moves))
+            assert most <= 8 * num_blocks * opened
+            exceeded += bits == 4 and most > 8 * num_blocks
+    assert exceeded > 90, "short tags need the factor that they are given"
+
+
+def small_tag(blocks: list[int], point: int) -> int:
+    value = 0
+    for block in blocks:
+        value = (value + block) * point % 1021
+    return value % 2**8
 
 
 def test_message_keys_have_room_for_point_and_pad() -> None:

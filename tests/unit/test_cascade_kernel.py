@@ -48,6 +48,19 @@ def test_ones_are_counted(num_bits: int) -> None:
     assert bitarrays.count_ones(data) == num_bits + 1
 
 
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 127, 128, 1000])
+def test_columns_are_packed_like_numpys(size: int) -> None:
+    column = np.random.default_rng(size).integers(0, 4, size, dtype=np.uint8)
+    for pack, expected in (
+        (lambda plane: bitarrays.pack_column(column, plane), column != 0),
+        (lambda plane: bitarrays.pack_equal(column, 0, plane), column == 0),
+        (lambda plane: bitarrays.pack_equal(column, 3, plane), column == 3),
+    ):
+        plane = np.zeros(size // 64 + 2, np.uint64)
+        pack(plane)
+        assert bits_of(plane) == expected.tolist() + [0] * (64 * plane.size - size)
+
+
 @pytest.mark.parametrize("word", [0, 1, 2, 3, 2**63, 2**64 - 1, 0x0123456789ABCDEF])
 def test_pairs_have_their_parities_on_any_processor(word: int) -> None:
     expected = sum((word >> 2 * i & 1 ^ word >> 2 * i + 1 & 1) << i for i in range(32))

@@ -29,7 +29,8 @@ from qanat.apps.distil.record_files import (
     write_raw_bob,
     write_sifted,
 )
-from qanat.ground.errors import BlockUnknown, ConfigurationError, PadExhausted, PadReused
+from qanat.ground.constants import SESSION_PAD_BITS
+from qanat.ground.errors import BlockUnknown, ConfigurationError, PadExhausted, PadReused, PeerProtocolError
 from qanat.ground.identifiers import BlockId
 from qanat.ground.keys import SecretBytes
 from qanat.protocols.decoy import DecoyProtocol
@@ -38,6 +39,8 @@ from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedB
 
 FORMATS = Path(__file__).parents[2] / "docs" / "formats" / "records.md"
 FROM = {"origin": "a test"}
+BLOCK_PADS = 928
+"""What a block takes in these tests: 2 x (128 + 3 x 112)."""
 BLOCK = "00000000-0000-4000-8000-000000000001"
 
 
@@ -172,7 +175,7 @@ def test_pads_are_spent_once_over_all_starts_and_alike_at_both_ends(example: Pat
     spent: list[Any] = []
 
     async def spend(account: LinkAccount) -> None:
-        spent.append(await account.spend("one"))
+        spent.append(await account.spend("one", num_bits=BLOCK_PADS))
 
     for _ in range(3):
         with_account(example, spend)
@@ -180,25 +183,42 @@ def test_pads_are_spent_once_over_all_starts_and_alike_at_both_ends(example: Pat
 
     async def follow(account: LinkAccount) -> None:
         for one in reversed(spent):
-            assert (await account.spend_range(one.bits)).secret == one.secret
+            assert (await account.spend_range(one.bits, num_bits=BLOCK_PADS)).secret == one.secret
             with pytest.raises(PadReused):
-                await account.spend_range(one.bits)
-        assert await account.spent_bits() == 3 * 1024
+                await account.spend_range(one.bits, num_bits=BLOCK_PADS)
+        assert await account.spent_bits() == 3 * BLOCK_PADS
 
     with_account(example, follow, role="bob")
 
 
+def test_a_peer_cannot_name_more_pads_than_a_block_takes(example: Path) -> None:
+    """The word that names them has no tag: who alters it may stop a block, and have no more pads destroyed."""
+
+    async def work(account: LinkAccount) -> None:
+        before = await account.left_bits()
+        bits = (await account.spend("one", num_bits=2 * BLOCK_PADS)).bits
+        with pytest.raises(PeerProtocolError, match=f"named {2 * BLOCK_PADS} pad bits, a block takes {BLOCK_PADS}"):
+            await account.spend_range(bits, num_bits=BLOCK_PADS)
+        assert await account.left_bits() == before - 2 * BLOCK_PADS
+
+    with_account(example, work)
+
+
 def test_an_account_that_is_empty_refuses_and_a_share_of_a_block_fills_it(example: Path) -> None:
     async def work(account: LinkAccount) -> None:
-        while await account.left_bits():
-            await account.spend("all")
-        with pytest.raises(PadExhausted, match="0 pad bits left"):
-            await account.spend("more")
+        while await account.left_bits() >= BLOCK_PADS:
+            await account.spend("all", num_bits=BLOCK_PADS)
+        spent, left = await account.spent_bits(), await account.left_bits()
+        assert spent + left == 64 * SESSION_PAD_BITS
+        with pytest.raises(PadExhausted, match=f" {left} pad bits left, a block takes {BLOCK_PADS}"):
+            await account.spend("more", num_bits=BLOCK_PADS)
+        assert (await account.spent_bits(), await account.left_bits()) == (spent, left), "a refusal spends nothing"
         share = SecretBytes(bytes(range(256)))
         await account.add_share(BlockId(BLOCK), share, utc_s=0.0, eps=1e-9)
-        assert await account.left_bits() == 0
+        assert await account.left_bits() == left
         await account.confirm(BlockId(BLOCK))
-        assert (await account.spend("again")).secret.reveal() == bytes(range(128))
+        again = (await account.spend("again", num_bits=BLOCK_PADS)).secret.reveal()
+        assert again[left // 8 :] == bytes(range((BLOCK_PADS - left) // 8)), "the rest of the old pads, then the new"
         await account.void(BlockId(BLOCK))
         with pytest.raises(BlockUnknown):
             await account.confirm(BlockId(BLOCK))

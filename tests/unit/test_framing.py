@@ -25,6 +25,16 @@ def test_the_bytes_are_those_of_the_grammar() -> None:
     assert encode_frame(0) == b"\0\0\0\6\1\0\0\2{}"
 
 
+@pytest.mark.parametrize(
+    "header",
+    [{}, {"b": 1, "a": -(2**70)}, {'ü\n"': 0, "a\\": 3, "\u2028\x7f": 5}, {"a": True, "b": 1}, {"a": 1, "b": "x"}],
+)
+def test_there_is_one_spelling_of_a_header(header: dict[str, Json]) -> None:
+    expected = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert canonical_json(header) == expected
+    assert decode_frame(encode_frame(7, header)).header == header
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_what_is_encoded_is_decoded(seed: int) -> None:
     dice = random.Random(seed)

@@ -9,7 +9,7 @@ import pytest
 
 from qanat.adapters.system import SystemEntropy
 from qanat.ground.constants import SESSION_PAD_BITS
-from qanat.ground.errors import FrameError
+from qanat.ground.errors import FrameError, PadExhausted
 from qanat.ground.framing import encode_frame
 from qanat.ground.identifiers import LinkId, NodeId, OrderId
 from qanat.ground.orders import LinkQuality
@@ -69,7 +69,9 @@ def test_the_figures_are_consistent() -> None:
     assert final.secret_rate_bits_per_s == pytest.approx(block.num_bits / final.link_time_s)
     errors = sum(final.details[f"errors.{basis}.signal"] for basis in ("rectilinear", "diagonal"))
     assert final.qber == pytest.approx(errors / final.sifted_bits)
-    assert final.details["pad_bits_spent"] == SESSION_PAD_BITS
+    assert final.details["tag_bits"] == 120
+    assert final.details["pad_bits_spent"] == 2 * (128 + 3 * 120)
+    assert final.details["pad_bits_spent"] + final.details["pad_bits_destroyed"] == SESSION_PAD_BITS
     progress = [report.progress for report in reports if isinstance(report, LinkQuality)]
     assert progress == sorted(progress)
 
@@ -97,6 +99,13 @@ def test_a_forged_abort_is_nobodys_root(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_block_too_short_for_the_proof_gives_no_key() -> None:
     reports = reports_of(a_run(loss_db=30.0, min_key_bits=2**18))
     assert {fault.code for fault in faults_of(reports)} >= {"NoSecretKey"}
+
+
+def test_a_module_without_enough_pads_says_so_and_lights_nothing() -> None:
+    run = a_run()
+    with pytest.raises(PadExhausted, match="a session takes 976 pad bits, 968 were given") as refusal:
+        reports_of(replace(run, pads=(run.pads[0][:121], run.pads[1][:121])))
+    assert refusal.value.remedy
 
 
 def test_different_pads_at_the_two_ends_are_refused() -> None:

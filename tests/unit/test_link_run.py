@@ -46,6 +46,12 @@ def test_both_ends_have_the_same_key_and_the_figures_fit_the_model() -> None:
     assert figures.leaked_bits > 0
 
 
+def test_the_modified_hash_gives_as_much_key_from_the_same_light() -> None:
+    full, modified = run(NEAR), run(replace(NEAR, amplification="modified-toeplitz"))
+    assert modified.all_held
+    assert (modified.secret_bits, modified.leaked_bits) == (full.secret_bits, full.leaked_bits)
+
+
 def test_the_same_seed_gives_the_same_result_and_another_one_another() -> None:
     assert run(NEAR) == run(NEAR)
     assert run(NEAR).detections != run(NEAR, seed=2).detections

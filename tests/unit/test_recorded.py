@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from distillation_support import SeededEntropy, converse
-from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import ConfigurationError, QuantumLayerError
 from qanat.ground.identifiers import OrderId
 from qanat.ground.keys import SecretBytes
@@ -124,7 +123,7 @@ def test_sifted_bits_become_equal_keys_by_the_sessions_of_every_link(with_bases:
     wrong = bits ^ (dice.random(bits.size) < 0.02).astype(np.uint8)
     bases = dice.integers(0, 2, bits.size, dtype=np.uint8) if with_bases else None
     config = SessionConfig(OrderId("one"), frame_bits=2**11, block_bits=2**13, min_key_bits=2**13)
-    pads, proof = dice.bytes(SESSION_PAD_BITS // 8), StatedEntropy(0.75)
+    pads, proof = dice.bytes(config.pad_bits // 8), StatedEntropy(0.75)
     alice = AliceSession(
         config, RecordedPreparations(SiftedBits(bits, bases)), SecretBytes(pads), SeededEntropy(1), proof=proof
     )

@@ -19,7 +19,6 @@ from distillation_support import (
     small_config,
 )
 from qanat.ground.bits import count_differences
-from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import (
     FrameError,
     NoSecretKey,
@@ -148,20 +147,21 @@ def test_the_ledger_is_what_a_spy_on_the_channel_counts(qber: float) -> None:
         assert ledger.leaked_bits == {"cascade": heard["cascade"], "verification": heard["verification"]}
         assert ledger.estimation_bits == heard["told"]
         assert ledger.tags_sent + ledger.tags_checked == heard["tags"] == 6
-        assert ledger.pad_bits_spent == SESSION_PAD_BITS
+        assert ledger.pad_bits_spent == config.pad_bits
         assert ledger.pad_bits_destroyed == 0
         assert talk.keys[party].leaked_bits == heard["cascade"]
 
 
 def test_pads_come_with_their_range_and_surplus_is_destroyed() -> None:
     pool = PoolId(LinkId("a--b"), None)
-    bits = BitRange((BlockSlice(BlockId("block"), 0, SESSION_PAD_BITS + 64),))
+    config = small_config()
+    bits = BitRange((BlockSlice(BlockId("block"), 0, config.pad_bits + 64),))
     link = ArrayLink(seed=1, qber=0.01)
     parties = []
     for kind, seed in ((AliceSession, 5), (BobSession, 6)):
-        secret = SecretBytes(bytes(range(136)))
+        secret = SecretBytes(bytes(range(config.pad_bits // 8 + 8)))
         pads = SpentBits(pool, bits, secret)
-        parties.append(kind(small_config(), link, pads, SeededEntropy(seed), proof=generous_proof))  # type: ignore[operator]
+        parties.append(kind(config, link, pads, SeededEntropy(seed), proof=generous_proof))  # type: ignore[operator]
         with pytest.raises(ValueError, match="wiped"):
             secret.reveal()
     talk = converse(*parties)
@@ -170,9 +170,10 @@ def test_pads_come_with_their_range_and_surplus_is_destroyed() -> None:
 
 
 def test_too_few_pads_are_refused() -> None:
-    pads = SecretBytes(bytes(SESSION_PAD_BITS // 8 - 1))
-    with pytest.raises(PadExhausted, match="1024"):
-        AliceSession(small_config(), ArrayLink(seed=1, qber=0.01), pads, SeededEntropy(1))
+    config = small_config()
+    pads = SecretBytes(bytes(config.pad_bits // 8 - 1))
+    with pytest.raises(PadExhausted, match=f"takes {config.pad_bits} pad bits, {config.pad_bits - 8} were given"):
+        AliceSession(config, ArrayLink(seed=1, qber=0.01), pads, SeededEntropy(1))
 
 
 def test_qber_above_the_threshold_ends_the_session_before_any_parity() -> None:
@@ -188,7 +189,7 @@ def test_arithmetic_that_fails_its_check_ends_both_sessions_in_an_error(monkeypa
     def lost(*_: Any, **__: Any) -> bytes:
         raise ArithmeticError("a Fourier transform lost more than a quarter")
 
-    monkeypatch.setattr("qanat.postprocessing.party.toeplitz_hash", lost)
+    monkeypatch.setattr("qanat.postprocessing.amplification.toeplitz_hash", lost)
     talk = talk_of(small_config())
     assert talk.keys == {}
     assert type(talk.faults["bob"]) is QuantumLayerError
@@ -240,7 +241,7 @@ def test_a_dead_session_takes_no_frame_and_has_destroyed_its_pads() -> None:
         with pytest.raises(PeerProtocolError, match="ended"):
             alice.receive(frame)
     assert alice.result() is None
-    assert alice.ledger.pad_bits_spent + alice.ledger.pad_bits_destroyed == SESSION_PAD_BITS
+    assert alice.ledger.pad_bits_spent + alice.ledger.pad_bits_destroyed == alice.config.pad_bits
     assert decode_frame(alice.farewell()[0]).header == {"reason": "protocol"}
     assert bob.farewell() == []
 

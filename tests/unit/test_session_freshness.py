@@ -20,7 +20,6 @@ from distillation_support import (
     small_config,
 )
 from qanat.ground.authentication import PadAccount
-from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import AuthenticationFailed, FrameError, PeerProtocolError
 from qanat.ground.framing import decode_frame, encode_frame
 from qanat.ground.keys import SecretBytes
@@ -30,7 +29,6 @@ from qanat.postprocessing.records import Detections, Preparations
 from qanat.postprocessing.sifting import NONCE_BYTES, encode_slots
 from qanat.postprocessing.verification import hash_key_bytes, num_hash_bits
 from qanat.postprocessing.wire import Kind
-from qanat.protocols.decoy import SecurityParameters
 
 CONFIG = small_config(min_key_bits=2**14)
 HASH_KEY_BYTES = hash_key_bytes(num_hash_bits(CONFIG.security.eps_cor, key_bytes=CONFIG.key_bits // 8))
@@ -111,15 +109,6 @@ def test_an_announcement_moved_to_other_slots_is_refused_before_alice_looks_anyt
     assert link.asked == []
 
 
-def test_a_transcript_too_long_for_eps_auth_is_not_authenticated() -> None:
-    """One block of Poly1305 is forged with odds up to 2^-103, about 1e-31: no transcript serves 1e-40."""
-    config = small_config(security=SecurityParameters(eps_auth=1e-40))
-    talk = converse(*make_parties(config, ArrayLink(seed=1, qber=0.01), seed=1))
-    assert talk.keys == {}
-    assert any("too long for one tag" in fault.message for fault in talk.faults.values())
-    assert Kind.TAG not in {decode_frame(data).kind for _, data in talk.sent}
-
-
 class WatchedAccount(PadAccount):
     """Lets a test see the secret of every account that was opened."""
 
@@ -136,7 +125,7 @@ def test_the_pads_are_gone_when_the_session_is_over(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("qanat.postprocessing.party.PadAccount", WatchedAccount)
     alice, bob = make_parties(small_config(), ArrayLink(seed=1, qber=0.01), seed=1)
     assert len(WatchedAccount.secrets) == 4  # two directions at two parties
-    assert all(secret.num_bits == SESSION_PAD_BITS // 2 for secret in WatchedAccount.secrets)
+    assert all(secret.num_bits == small_config().pad_bits // 2 for secret in WatchedAccount.secrets)
     if is_cut_short:
         for party in (alice, bob):
             party.start()
@@ -208,8 +197,8 @@ def repair_chunk(alice: AliceSession, bob: BobSession, light: StoredLight, annou
 def test_pairing_pulses_and_detections_anew_after_the_bases_gives_nobody_a_key() -> None:
     """The attack that COMMIT is for (docs/decisions/0003): no error betrays it, Alice's tag does."""
     light = StoredLight(seed=1)
-    pads = bytes(np.random.default_rng(2).bytes(SESSION_PAD_BITS // 8))
     config = small_config()
+    pads = bytes(np.random.default_rng(2).bytes(config.pad_bits // 8))
     alice = AliceSession(config, light, SecretBytes(pads), SeededEntropy(3), proof=generous_proof)
     bob = BobSession(config, light, SecretBytes(pads), SeededEntropy(4), proof=generous_proof)
     hello, announced = bob.start()

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.framing import encode_frame
+from qanat.ground.identifiers import OrderId
+from qanat.kernels.toeplitz import toeplitz_hash
+from qanat.postprocessing.config import SessionConfig
 from qanat.postprocessing.verification import clear_padding, hash_key_bytes, num_hash_bits, verification_hash
 from qanat.postprocessing.wire import UNAUTHENTICATED, Kind
 
@@ -29,6 +32,16 @@ def test_a_hash_that_cannot_be_is_refused() -> None:
         num_hash_bits(1e-30, key_bytes=10**9)
     with pytest.raises(ValueError, match="hash key"):
         verification_hash(b"key", bytes(3), num_bits=50)
+
+
+@pytest.mark.parametrize("num_bits", [1, 8, 50, 63, 128])
+def test_the_second_stage_is_the_toeplitz_hash_of_the_first(num_bits: int) -> None:
+    draw = np.random.default_rng(num_bits)
+    key, hash_key = draw.bytes(1000), draw.bytes(hash_key_bytes(num_bits))
+    digest = Poly1305.generate_tag(hash_key[:16] + bytes(16), key)
+    matrix = clear_padding(hash_key[16:], num_bits=127 + num_bits)
+    expected = toeplitz_hash(digest, matrix, num_key_bits=128, num_output_bits=num_bits)
+    assert verification_hash(key, hash_key, num_bits=num_bits) == expected
 
 
 def test_two_keys_meet_as_seldom_as_a_universal_hash_lets_them() -> None:
@@ -58,4 +71,5 @@ def test_the_page_of_the_wire_names_every_kind_and_its_example_holds() -> None:
     assert {kind.name for kind in UNAUTHENTICATED} == {"SLOTS", "TAG", "ABORT"}
     example = encode_frame(Kind.PASS, {"pass": 1}).hex()
     assert example in page.replace(" ", "")
-    assert f"{SESSION_PAD_BITS:,} bits" in page
+    default = SessionConfig(OrderId("default"))
+    assert f"are {default.tag_bits} bits and the pads {default.pad_bits} bits" in page.replace("\n", " ")

@@ -45,6 +45,25 @@ def test_slots_survive_the_wire(slots: list[int]) -> None:
     assert decoded.tolist() == slots
 
 
+@pytest.mark.parametrize("number", [np.uint8, np.uint16, np.uint32, np.uint64])
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 16, 1001])
+def test_gaps_and_slots_are_each_others_sums_and_differences(size: int, number: type[np.unsignedinteger]) -> None:
+    gaps = np.random.default_rng(size).integers(1, 200, size).astype(number)
+    expected = 2**40 + np.cumsum(gaps, dtype=np.uint64)
+    slots, back = np.empty(size, np.uint64), np.empty(size, number)
+    assert kernel.slots_of_numbers(gaps, 2**40, 200 * size + 1, slots)
+    assert slots.tolist() == expected.tolist()
+    combined = kernel.gaps_as_numbers(slots, 2**40, back)
+    assert back.tolist() == gaps.tolist()
+    assert combined == np.bitwise_or.reduce(gaps, initial=0)
+    if size:
+        end = int(slots[-1]) - 2**40
+        assert kernel.slots_of_numbers(gaps, 2**40, end + 1, slots)
+        assert not kernel.slots_of_numbers(gaps, 2**40, end, slots)
+        gaps[size // 2] = 0
+        assert kernel.slots_of_numbers(gaps, 2**40, end + 1, slots) == (size == 1)
+
+
 @pytest.mark.parametrize(
     ("body", "width", "num_events"),
     [

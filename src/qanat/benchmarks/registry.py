@@ -15,6 +15,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
         *("cascade-1pct", "chain-0.5pct", "chain-1pct", "chain-2.5pct"),
         *("toeplitz-2^18", "toeplitz-2^20", "toeplitz-2^22", "toeplitz-2^24", "authentication"),
     ),
+    "second_start": ("second-start",),
     "reconciliation": ("winnow-1pct", "ldpc-1pct", "ldpc-2pct", "ldpc-3pct"),
     "analytic_rates": ("analytic-rates",),
     "store": ("store-single", "store-spend"),

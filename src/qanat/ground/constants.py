@@ -15,7 +15,11 @@ FIBRE_GROUP_INDEX = 1.4682
 """Group index of standard single-mode fibre at 1,550 nm (typical data-sheet value, ITU-T G.652 fibre)."""
 
 TAG_BITS = 128
-"""A Wegman-Carter tag, and the one-time pad that hides it."""
+"""A whole Wegman-Carter tag, and the one-time pad that hides it. Sessions send as much of it as their epsilon asks."""
+
+MIN_TAG_BITS = 64
+"""No session sends less, whatever its epsilon: shorter tags would save little beside the hash keys, and somebody may
+try to guess one in every session."""
 
 HASH_KEY_BITS = 128
 """The secret polynomial point of the Wegman-Carter hash."""
@@ -27,5 +31,7 @@ TAGGED_PHASES = 3
 """Phases of a distillation session that end with a tag in each direction: sift; reconcile and verify; amplify."""
 
 SESSION_PAD_BITS = 2 * (HASH_KEY_BITS + TAGGED_PHASES * TAG_BITS)
-"""What one session (one amplification block) takes from the authentication reserve: per direction a hash key and a pad
-per tag. The first half serves transmitter to receiver, the second half the way back."""
+"""The most that one session (one amplification block) takes from the authentication reserve: per direction a hash key
+and a pad per tag, of 128 bits each. Key managers and initial keys reckon with it: they do not know a session's
+epsilons (those are the QKD module's), and a reserve is for the worst case. What a session takes is
+``SessionConfig.pad_bits``; the rest of what it was given is destroyed and counted in its ledger."""

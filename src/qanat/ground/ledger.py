@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from qanat.ground.constants import TAG_BITS
 from qanat.ground.keys import BitRange
 
 
@@ -15,12 +16,13 @@ class Ledger:
     ``leaked_bits`` by what told them (the method of error correction, as ``"cascade"``, and ``"verification"``); only
     error correction enters the secret length, verification is paid by ``eps_cor``. ``reply_bits`` bound what Bob's
     messages of error correction tell beyond Alice's; sessions whose parameters say so charge them too.
-    ``estimation_bits`` are bits disclosed whole: they leave the key.
+    ``estimation_bits`` are bits disclosed whole: they leave the key. ``tag_bits``: of each tag, and of its pad.
     """
 
     leaked_bits: Counter[str] = field(default_factory=Counter)
     reply_bits: int = 0
     estimation_bits: int = 0
+    tag_bits: int = TAG_BITS
     tags_sent: int = 0
     tags_checked: int = 0
     pad_bits_spent: int = 0

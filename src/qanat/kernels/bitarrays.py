@@ -20,6 +20,7 @@ from qanat.kernels.bit_selection import are_instructions_available, compress, ex
 LANES = 8
 """Frames that share a byte."""
 
+_ROW = ir.VectorType(ir.IntType(8), 64)
 _ONE = np.uint64(1)
 _EVEN_BITS, _EVEN_PAIRS, _EVEN_NIBBLES, _EVEN_BYTES, _EVEN_SHORTS = (
     np.uint64(0x5555555555555555),
@@ -39,6 +40,62 @@ def popcount(typing_context: Any, word: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def equal_bytes(typing_context: Any, column: Any, place: Any, value: Any) -> Any:
+    """Return as a word which of the 64 bytes of ``column`` (uint8, contiguous) from ``place`` on equal ``value``.
+
+    One comparison where the processor has vectors of 64 bytes. Nothing checks that the bytes are there.
+    """
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        row, values = _row_and_value(context, builder, signature, arguments)
+        return builder.bitcast(builder.icmp_unsigned("==", row, values), ir.IntType(64))
+
+    return types.uint64(column, types.int64, types.uint8), generate
+
+
+@intrinsic
+def bytes_with(typing_context: Any, column: Any, place: Any, mask: Any) -> Any:
+    """Return as a word which of the 64 bytes of ``column`` from ``place`` on have a bit of ``mask``; see above."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        row, masks = _row_and_value(context, builder, signature, arguments)
+        nothing = ir.Constant(_ROW, [0] * 64)
+        return builder.bitcast(builder.icmp_unsigned("!=", builder.and_(row, masks), nothing), ir.IntType(64))
+
+    return types.uint64(column, types.int64, types.uint8), generate
+
+
+def _row_and_value(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> tuple[Any, Any]:
+    """Load the 64 bytes, and the value into each of 64 bytes."""
+    index, undefined = ir.IntType(32), ir.Constant(_ROW, ir.Undefined)
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    source = builder.bitcast(builder.gep(array.data, [arguments[1]]), _ROW.as_pointer())
+    first = builder.insert_element(undefined, arguments[2], ir.Constant(index, 0))
+    values = builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, 64), [0] * 64))
+    return builder.load(source, align=1), values
+
+
+@njit(cache=True, nogil=True)
+def pack_column(column: np.ndarray, plane: np.ndarray) -> None:
+    """Set bit i of ``plane`` (uint64 zeros) where entry i of ``column`` (uint8) is not zero."""
+    whole = column.size >> 6
+    for w in range(whole):
+        plane[w] = ~equal_bytes(column, w << 6, 0)
+    for i in range(whole << 6, column.size):
+        plane[whole] |= np.uint64(column[i] != 0) << np.uint64(i & 63)
+
+
+@njit(cache=True, nogil=True)
+def pack_equal(column: np.ndarray, value: int, plane: np.ndarray) -> None:
+    """Set bit i of ``plane`` (uint64 zeros) where entry i of ``column`` (uint8) equals ``value``."""
+    whole = column.size >> 6
+    for w in range(whole):
+        plane[w] = equal_bytes(column, w << 6, value)
+    for i in range(whole << 6, column.size):
+        plane[whole] |= np.uint64(column[i] == value) << np.uint64(i & 63)
 
 
 @njit(cache=True, nogil=True)
@@ -99,17 +156,6 @@ def one_per_nibble(bits):  # type: ignore[no-untyped-def]
     bits = (bits | (bits << np.uint64(12))) & np.uint64(0x000F000F000F000F)
     bits = (bits | (bits << np.uint64(6))) & np.uint64(0x0303030303030303)
     return (bits | (bits << np.uint64(3))) & np.uint64(0x1111111111111111)
-
-
-@njit(cache=True, nogil=True)
-def transposed(word):  # type: ignore[no-untyped-def]
-    """Return a word with bit j of byte k as bit k of byte j."""
-    swap = (word ^ (word >> np.uint64(7))) & np.uint64(0x00AA00AA00AA00AA)
-    word ^= swap ^ (swap << np.uint64(7))
-    swap = (word ^ (word >> np.uint64(14))) & np.uint64(0x0000CCCC0000CCCC)
-    word ^= swap ^ (swap << np.uint64(14))
-    swap = (word ^ (word >> np.uint64(28))) & np.uint64(0x00000000F0F0F0F0)
-    return word ^ swap ^ (swap << np.uint64(28))
 
 
 @njit(cache=True, nogil=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from qanat.kernels.bitarrays import LANES, append_bits, bits_at, pair_parities, popcount, transposed
+from qanat.kernels.bitarrays import LANES, append_bits, bits_at, bytes_with, pair_parities, popcount
 
 ROUNDS = 3
 """Multiplications of an order."""
@@ -87,35 +87,30 @@ def gather(lanes: np.ndarray, factors: np.ndarray, leaves: np.ndarray) -> None:
     log_places = int(popcount(np.uint64(places - 1)))
     size = min(PIECE, places)
     order, piece = np.empty(size, dtype=np.uint16), np.empty(size, dtype=np.uint8)
+    words = leaves.view(np.uint64)
     for start in range(0, places, size):
         draw_order(factors, log_places, start, order)
         for group in range(lanes.shape[0]):
             own = lanes[group]
             for i in range(size):
                 piece[i] = own[order[i]]
-            _set_apart(piece, leaves[LANES * group : LANES * (group + 1), start >> 3 :])
+            _set_apart(piece, words[LANES * group : LANES * (group + 1), start >> 6 :])
 
 
 @njit(cache=True, nogil=True)
 def set_apart(lanes: np.ndarray, leaves: np.ndarray) -> None:
     """Set each frame apart in its own order; arguments as for ``gather``."""
-    size = min(PIECE, lanes.shape[1])
-    piece = np.empty(size, dtype=np.uint8)
+    words = leaves.view(np.uint64)
     for group in range(lanes.shape[0]):
-        for start in range(0, lanes.shape[1], size):
-            piece[:] = lanes[group, start : start + size]
-            _set_apart(piece, leaves[LANES * group : LANES * (group + 1), start >> 3 :])
+        _set_apart(lanes[group], words[LANES * group : LANES * (group + 1)])
 
 
 @njit(cache=True, nogil=True)
-def _set_apart(piece, leaves):  # type: ignore[no-untyped-def]
-    """Turn bytes of eight lanes into bytes of eight places; ``piece`` is overwritten."""
-    words = piece.view(np.uint64)
-    for k in range(words.size):
-        words[k] = transposed(words[k])
-    for lane in range(leaves.shape[0]):
-        for k in range(words.size):
-            leaves[lane, k] = np.uint8((words[k] >> np.uint64(8 * lane)) & np.uint64(255))
+def _set_apart(piece, words):  # type: ignore[no-untyped-def]
+    """Turn bytes of eight lanes into a word of 64 places for each lane."""
+    for w in range(piece.size >> 6):
+        for lane in range(words.shape[0]):
+            words[lane, w] = bytes_with(piece, w << 6, 1 << lane)
 
 
 @njit(cache=True, nogil=True)

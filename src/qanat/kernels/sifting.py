@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - the signatures of intrinsics are numba's
 """Sifting's inner loops: gaps between detections, and events sorted into packed strings, 64 at a time.
 
 A *plane* is a packed string of bits, lowest first, in words (uint64) with at least one spare word at the end; what lies
@@ -12,8 +13,13 @@ beyond its bits is zero. Of n detections some have equal bases (matched), and of
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from qanat.kernels.bit_selection import compress, expand
 from qanat.kernels.bitarrays import append_bits, bits_at, popcount
@@ -23,6 +29,10 @@ BIT, BASIS, IS_SIGNAL, IS_DECOY = range(4)
 """Rows of ``told``; the first two are those of ``key``."""
 DRAW_BYTES = 4
 UNDECIDED = 255
+LANES = 8
+"""Slots that are summed up side by side."""
+
+_WORD, _INDEX = ir.IntType(64), ir.IntType(32)
 
 _ALL, _ONE = np.uint64(2**64 - 1), np.uint64(1)
 
@@ -45,6 +55,43 @@ def gaps_as_numbers(slots: np.ndarray, first_slot: int, numbers: np.ndarray) -> 
     return combined  # type: ignore[no-any-return] - an int outside
 
 
+@intrinsic
+def running_sums(typing_context: Any, numbers: Any, count: Any, before: Any, sums: Any) -> Any:
+    """Write running sums of the first ``LANES * count`` ``numbers`` into ``sums`` (uint64) and return the last.
+
+    They begin at ``before``. Eight at a time: within a vector the sums reach 1, 2 and 4 places, and only the addition
+    of what came before waits for the vectors before it.
+    """
+    result = types.uint64(numbers, types.int64, types.uint64, sums)
+    return result, _running_sums
+
+
+def _running_sums(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    source, target = (context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (0, 3))
+    number = context.get_data_type(signature.args[0].dtype)
+    vector, index = ir.VectorType(_WORD, LANES), ir.VectorType(_INDEX, LANES)
+    nothing, undefined = ir.Constant(vector, [0] * LANES), ir.Constant(vector, ir.Undefined)
+
+    def everywhere(row: Any, lane: int) -> Any:
+        return builder.shuffle_vector(row, undefined, ir.Constant(index, [lane] * LANES))
+
+    first = builder.insert_element(undefined, arguments[2], ir.Constant(_INDEX, 0))
+    total = cgutils.alloca_once_value(builder, everywhere(first, 0))
+    with cgutils.for_range(builder, arguments[1]) as loop:
+        place = builder.mul(loop.index, ir.Constant(_WORD, LANES))
+        address = builder.bitcast(builder.gep(source, [place]), ir.VectorType(number, LANES).as_pointer())
+        row = builder.load(address, align=number.width // 8)
+        row = builder.zext(row, vector) if number.width < _WORD.width else row
+        for reach in (1, 2, 4):
+            moved = [LANES if lane < reach else lane - reach for lane in range(LANES)]
+            row = builder.add(row, builder.shuffle_vector(row, nothing, ir.Constant(index, moved)))
+        before = builder.load(total)
+        address = builder.bitcast(builder.gep(target, [place]), vector.as_pointer())
+        builder.store(builder.add(row, before), address, align=_WORD.width // 8)
+        builder.store(builder.add(everywhere(row, LANES - 1), before), total)
+    return builder.extract_element(builder.load(total), ir.Constant(_INDEX, 0))
+
+
 @njit(cache=True, nogil=True)
 def slots_of_numbers(numbers: np.ndarray, first_slot: int, num_slots: int, slots: np.ndarray) -> bool:
     """Undo ``gaps_as_numbers``; return whether slots increase strictly and stay below ``first_slot + num_slots``.
@@ -56,28 +103,12 @@ def slots_of_numbers(numbers: np.ndarray, first_slot: int, num_slots: int, slots
         is_repeated |= numbers[i] == 0
     if is_repeated:
         return False
-    # Four sums run side by side: each addition waits for the one before it.
-    part = numbers.size // 4
-    sums = np.empty(4, dtype=np.uint64)
-    for k in range(4):
-        total = np.uint64(0)
-        for i in range(k * part, (k + 1) * part):
-            total += np.uint64(numbers[i])
-        sums[k] = total
-    first = np.uint64(first_slot)
-    second = first + sums[0]
-    third = second + sums[1]
-    fourth = third + sums[2]
-    for i in range(part):
-        first += np.uint64(numbers[i])
-        second += np.uint64(numbers[part + i])
-        third += np.uint64(numbers[2 * part + i])
-        fourth += np.uint64(numbers[3 * part + i])
-        slots[i], slots[part + i], slots[2 * part + i], slots[3 * part + i] = first, second, third, fourth
-    for i in range(4 * part, numbers.size):
-        fourth += np.uint64(numbers[i])
-        slots[i] = fourth
-    return numbers.size == 0 or fourth - np.uint64(first_slot) < np.uint64(num_slots)
+    whole = numbers.size // LANES
+    total = running_sums(numbers, whole, first_slot, slots)
+    for i in range(LANES * whole, numbers.size):
+        total += np.uint64(numbers[i])
+        slots[i] = total
+    return numbers.size == 0 or total - np.uint64(first_slot) < np.uint64(num_slots)
 
 
 @njit(cache=True, nogil=True)

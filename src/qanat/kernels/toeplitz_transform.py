@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 TRANSFORM_TILE_BITS = 2**17
 MAX_ROUNDING_ERROR = 0.25
@@ -22,7 +21,7 @@ def hash_by_transform(
     """
     tile = min(tile_bits, max(num_key_bits, num_output_bits))
     columns, rows = -(-num_key_bits // tile), -(-num_output_bits // tile)
-    points = fft.next_fast_len(2 * tile - 1, real=True)
+    points = _quick_size(2 * tile - 1)
     key_parts = [_spectrum(_slice(key, j * tile, (j + 1) * tile, num_key_bits), points) for j in range(columns)]
     sums = [np.zeros(points // 2 + 1, dtype=np.complex128) for _ in range(rows)]
     for diagonal in range(1 - columns, rows):
@@ -33,6 +32,11 @@ def hash_by_transform(
             sums[row] += part * key_parts[row - diagonal]
     bits = np.concatenate([_parities(total, points, tile) for total in sums])[:num_output_bits]
     return np.packbits(bits, bitorder="little").tobytes()
+
+
+def _quick_size(least: int) -> int:
+    """Return an even number of points from ``least`` on that a transform splits into twos, threes and fives."""
+    return min(odd << max(1, (-(-least // odd) - 1).bit_length()) for odd in (1, 3, 5, 9, 15))
 
 
 def _slice(packed: bytes, start: int, stop: int, num_bits: int) -> NDArray[np.uint8]:
@@ -47,13 +51,13 @@ def _slice(packed: bytes, start: int, stop: int, num_bits: int) -> NDArray[np.ui
 
 
 def _spectrum(bits: NDArray[np.uint8], points: int) -> NDArray[np.complex128]:
-    transformed: NDArray[np.complex128] = fft.rfft(bits.astype(np.float64), points)
+    transformed: NDArray[np.complex128] = np.fft.rfft(bits.astype(np.float64), points)
     return transformed
 
 
 def _parities(total: NDArray[np.complex128], points: int, tile: int) -> NDArray[np.uint8]:
     """Return the parities of one tile of output: places tile - 1 to 2 tile - 2 of the product, never wrapped."""
-    product = fft.irfft(total, points)[tile - 1 : 2 * tile - 1]
+    product = np.fft.irfft(total, points)[tile - 1 : 2 * tile - 1]
     counts = np.rint(product)
     if float(np.abs(product - counts).max()) > MAX_ROUNDING_ERROR:
         raise ArithmeticError("a Fourier transform lost more than a quarter: floating point does not work as it should")

@@ -139,17 +139,17 @@ class AliceSession(Party):
         return [self._tag()]
 
     def _expect_questions(self, answerer: Answerer) -> None:
-        ends = Kind.CORRECTED
-        self._expect(
-            {kind: self._on_corrected if kind == ends else self._on_reconciliation for kind in answerer.expects}
-        )
+        kinds = answerer.expects
+        if kinds is not self._reconciling:  # most messages change nothing
+            self._reconciling, ends = kinds, Kind.CORRECTED
+            self._expect({kind: self._on_corrected if kind == ends else self._on_reconciliation for kind in kinds})
 
     def _on_reconciliation(self, frame: Frame) -> list[bytes]:
         assert self._answerer is not None
         answers = self._answerer.receive(as_message(frame))
         self._count_disclosed(self._answerer.disclosed)
         self._expect_questions(self._answerer)
-        return [self._frame(answer.kind, answer.header, answer.body) for answer in answers]
+        return [self._frame(*answer) for answer in answers]
 
     def _on_corrected(self, frame: Frame) -> list[bytes]:  # noqa: ARG002 - it says nothing but its kind
         assert self._answerer is not None
@@ -174,7 +174,7 @@ class AliceSession(Party):
         )
         counts, length, num_bits = self._prove(errors, self._key_bases)
         self._length = (counts, length, num_bits)
-        seed_bits = self.config.key_bits + num_bits - 1
+        seed_bits = self._num_seed_bits(num_bits)
         self._seed = clear_padding(self.entropy.public_bytes((seed_bits + 7) // 8), num_bits=seed_bits)
         self._expect({Kind.TAG: self._on_amplify_tag})
         pieces = range(0, len(self._seed), SEED_PIECE_BYTES)

@@ -15,6 +15,7 @@ from qanat.ground.keys import SecretBytes, SpentBits
 from qanat.ground.ports import Entropy
 from qanat.postprocessing.config import SecretLengthProof, SessionConfig
 from qanat.postprocessing.party import Party, as_message
+from qanat.postprocessing.planes import packed_bytes, plane_of_column
 from qanat.postprocessing.reconciliation.methods import METHODS
 from qanat.postprocessing.reconciliation.port import SEED_BYTES, Corrector, Message
 from qanat.postprocessing.records import Detections, DetectionSource
@@ -75,7 +76,7 @@ class BobSession(Party):
         if len(frame.body) != NONCE_BYTES:
             raise FrameError(f"a commitment has {NONCE_BYTES} bytes")
         self._expect({Kind.SIFTED: self._on_sifted})
-        bases = np.packbits(self._piece.bases, bitorder="little").tobytes()
+        bases = packed_bytes(plane_of_column(self._piece.bases), self._piece.bases.size)
         body = self.entropy.public_bytes(NONCE_BYTES) + bases
         return [self._frame(Kind.BASES, _describe(self._piece), body)]
 
@@ -117,9 +118,12 @@ class BobSession(Party):
 
     def _asked(self, corrector: Corrector, messages: Sequence[Message]) -> list[bytes]:
         """Return the frames of his questions; the word that he has none when the key is corrected."""
-        frames = [self._frame(message.kind, message.header, message.body) for message in messages]
-        if corrector.expects:
-            self._expect(dict.fromkeys(corrector.expects, self._on_reconciliation))
+        frames = [self._frame(*message) for message in messages]
+        kinds = corrector.expects
+        if kinds:
+            if kinds is not self._reconciling:  # most messages change nothing
+                self._reconciling = kinds
+                self._expect(dict.fromkeys(kinds, self._on_reconciliation))
             return frames
         self._count_disclosed(corrector.disclosed)
         self._key, self._errors = corrector.corrected()
@@ -157,7 +161,7 @@ class BobSession(Party):
         if dict(frame.header) != {"key_bits": self.config.key_bits, "secret_bits": num_bits}:
             raise PeerProtocolError(f"the other party proved another length of the secret key than {num_bits} bits")
         self._seed += frame.body
-        seed_bits = self.config.key_bits + num_bits - 1
+        seed_bits = self._num_seed_bits(num_bits)
         num_bytes = (seed_bits + 7) // 8
         if len(self._seed) > num_bytes or not frame.body:
             raise FrameError(f"{num_bytes} bytes of Toeplitz seed were expected, {len(self._seed)} came")

@@ -7,17 +7,18 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Final, Protocol, get_args
 
-from qanat.ground.constants import QBER_ABORT, SESSION_PAD_BITS
+from qanat.ground.authentication import tag_bits_for
+from qanat.ground.constants import HASH_KEY_BITS, QBER_ABORT, TAGGED_PHASES
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import BlockId, OrderId
 from qanat.ground.keys import SecretBytes
 from qanat.ground.ledger import Ledger
+from qanat.postprocessing.amplification import Amplification
 from qanat.postprocessing.reconciliation.port import FrameShape, MethodName
+from qanat.postprocessing.transcripts import longest_phase_bytes
 from qanat.protocols.decoy import DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
 
-DIRECTION_PAD_BITS: Final = SESSION_PAD_BITS // 2
-"""The first half of a session's pads authenticates what Alice sends, the second what Bob sends."""
-
+MAX_CHUNKS: Final = 300_000
 MIN_LOG_FRAME: Final = 8
 MAX_LOG_FRAME: Final = 16
 MIN_LOG_LDPC_FRAME: Final = 12
@@ -32,9 +33,13 @@ class SessionConfig:
     correction": 256 kbit). The session sifts whole blocks until it has ``min_key_bits``; privacy amplification runs
     over all of them at once. ``frame_bits``: what error correction treats as one, a power of two. ``qber_abort``: the
     highest error rate of the disclosed signal. ``max_chunk_events``: detections that one message may announce.
-    ``max_chunks``: announcements that a session takes before it is given up; enough for half an hour in chunks of 1 ms.
+    ``max_chunks``: announcements that a session takes before it is given up; enough for 20 hours in chunks of 0.25 s.
     ``reconciliation``: the method of error correction. ``charges_replies``: whether the secret length pays for what
     Bob's messages of error correction tell as well, not for Alice's alone (docs/explanation/reconciliation.md).
+    ``amplification``: the hash of privacy amplification.
+
+    The size of the tags follows from ``security.eps_auth`` and the longest transcript of a phase. Raises ValueError for
+    what no session can be, and when no tag of 128 bits gives that epsilon.
     """
 
     session_id: OrderId
@@ -45,9 +50,10 @@ class SessionConfig:
     min_key_bits: int = 4_000_000
     qber_abort: float = QBER_ABORT
     max_chunk_events: int = 2**22
-    max_chunks: int = 2_000_000
+    max_chunks: int = MAX_CHUNKS
     reconciliation: MethodName = "cascade"
     charges_replies: bool = False
+    amplification: Amplification = "toeplitz"
 
     def __post_init__(self) -> None:
         if self.frame_bits not in {1 << log for log in range(MIN_LOG_FRAME, MAX_LOG_FRAME + 1)}:
@@ -64,6 +70,9 @@ class SessionConfig:
             raise ValueError(f"frame_bits must be 2^{MIN_LOG_LDPC_FRAME} or more for ldpc, got {self.frame_bits}")
         if not 0 < self.qber_abort < 0.5:
             raise ValueError(f"qber_abort must lie between 0 and 0.5, got {self.qber_abort}")
+        if self.amplification not in get_args(Amplification):
+            raise ValueError(f"amplification must be one of {get_args(Amplification)}, got {self.amplification!r}")
+        tag_bits_for(self.security.eps_auth, num_bytes=self.max_phase_bytes)  # raises when there is no such tag
 
     @property
     def key_bits(self) -> int:
@@ -80,14 +89,34 @@ class SessionConfig:
         """The frames of the session's key."""
         return FrameShape(self.num_frames, self.frame_bits)
 
+    @property
+    def max_phase_bytes(self) -> int:
+        """The most bytes of one direction that one tag serves."""
+        return longest_phase_bytes(
+            self.protocol,
+            key_bits=self.key_bits,
+            max_chunks=self.max_chunks,
+            max_chunk_events=self.max_chunk_events,
+        )
+
+    @property
+    def tag_bits(self) -> int:
+        """The size of each tag, and of the pad that hides it."""
+        return tag_bits_for(self.security.eps_auth, num_bytes=self.max_phase_bytes)
+
+    @property
+    def pad_bits(self) -> int:
+        """Pads of the session: per direction a hash key and a pad per tag; first Alice's direction, then Bob's."""
+        return 2 * (HASH_KEY_BITS + TAGGED_PHASES * self.tag_bits)
+
     def digest(self) -> str:
-        """Return the SHA-256 of all parameters, in hex: two parties that differ in one find out at once."""
+        """Return the SHA-256 of all parameters and the tags' size, in hex: two parties that differ find out at once."""
         return _digest(self)
 
 
 @functools.lru_cache(maxsize=16)
 def _digest(config: SessionConfig) -> str:
-    return hashlib.sha256(canonical_json(asdict(config))).hexdigest()
+    return hashlib.sha256(canonical_json({**asdict(config), "tag_bits": config.tag_bits})).hexdigest()
 
 
 class SecretLengthProof(Protocol):
@@ -107,7 +136,7 @@ class DistilledKey:
     exact after error correction. ``leaked_bits``: what the secret length paid for error correction. ``f_ec``: bits that
     Alice told in it over the Shannon limit of the key's own error rate (None without errors). ``link_slots``: pulses
     from the first to the last event used. ``eps_cor`` holds
-    correctness and authentication together, as ``KeyBlock`` wants it.
+    correctness and authentication together, as ``KeyBlock`` wants it. ``amplification``: the hash that made the secret.
     """
 
     session_id: OrderId
@@ -124,4 +153,5 @@ class DistilledKey:
     link_slots: int
     eps_sec: float
     eps_cor: float
+    amplification: Amplification
     ledger: Ledger

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Protocol, TypeAlias
 
-from qanat.ground.authentication import TAG_BYTES, Authenticator, PadAccount, forgery_probability
-from qanat.ground.constants import SESSION_PAD_BITS
+from qanat.ground.authentication import Authenticator, PadAccount
 from qanat.ground.errors import (
     AuthenticationFailed,
     NoSecretKey,
@@ -22,18 +21,13 @@ from qanat.ground.errors import (
     QuantumLayerError,
 )
 from qanat.ground.events import Json
-from qanat.ground.framing import Frame, decode_frame, encode_frame
+from qanat.ground.framing import KIND_PLACE, Frame, decode_frame, encode_frame
 from qanat.ground.identifiers import BlockId
 from qanat.ground.keys import BitRange, SecretBytes, SpentBits
 from qanat.ground.ledger import Ledger
 from qanat.ground.ports import Entropy
-from qanat.kernels.toeplitz import toeplitz_hash
-from qanat.postprocessing.config import (
-    DIRECTION_PAD_BITS,
-    DistilledKey,
-    SecretLengthProof,
-    SessionConfig,
-)
+from qanat.postprocessing.amplification import amplify, num_seed_bits
+from qanat.postprocessing.config import DistilledKey, SecretLengthProof, SessionConfig
 from qanat.postprocessing.reconciliation.port import Disclosed, Message
 from qanat.postprocessing.records import SlotArray
 from qanat.postprocessing.sifting import SiftedKey, count_ones
@@ -47,9 +41,17 @@ OUTPUT_GRAIN_BITS = 16
 """The secret key is cut to a multiple of this, so that it can be halved into whole bytes."""
 
 
+# A session of one block takes some hundred frames of a few bytes: what each costs is settled here, once.
+_KINDS = {int(kind): kind for kind in Kind}
+_ABORT = int(Kind.ABORT)
+_READ_IN_PLACE = frozenset(map(int, (Kind.SLOTS, Kind.BASES, Kind.SIFTED, Kind.SEED)))
+LONG_FRAME_BYTES = 2**15
+"""A frame so long is not copied where its body is read once."""
+
+
 def as_message(frame: Frame) -> Message:
     """Return a frame as error correction takes it."""
-    return Message(Kind(frame.kind), frame.header, frame.body)
+    return Message(_KINDS[frame.kind], frame.header, frame.body)
 
 
 class AnnouncedSlots(Protocol):
@@ -74,14 +76,14 @@ class Party:
     def __init__(
         self, config: SessionConfig, pads: SpentBits | SecretBytes, entropy: Entropy, *, proof: SecretLengthProof
     ) -> None:
-        """``pads``: SESSION_PAD_BITS bits or more, the same at both parties; they belong to the session from now on.
+        """``pads``: ``config.pad_bits`` bits or more, the same at both parties; they belong to the session from now on.
 
         Raises PadExhausted when there are fewer.
         """
         self.config = config
         self.entropy = entropy
         self.proof = proof
-        self.ledger = Ledger(pads=pads.bits if isinstance(pads, SpentBits) else BitRange(()))
+        self.ledger = Ledger(tag_bits=config.tag_bits, pads=pads.bits if isinstance(pads, SpentBits) else BitRange(()))
         self.sifted = SiftedKey(max_bits=config.key_bits)
         self.link_slots = 0
         self._num_chunks = 0
@@ -92,22 +94,27 @@ class Party:
         self._fault: QanatError | None = None
         self._has_ended = False
         self._expected: Mapping[int, Handler] = {}
+        self._told_bits = 0
+        self._reconciling: frozenset[Kind] = frozenset()
+        """The kinds that error correction takes next, as far as ``_expected`` says so."""
         self._transcript_bytes = {"sent": 0, "heard": 0}
         self._open_pads(pads.secret if isinstance(pads, SpentBits) else pads)
 
     def _open_pads(self, secret: SecretBytes) -> None:
-        if secret.num_bits < SESSION_PAD_BITS:
+        pad_bits, tag_bits = self.config.pad_bits, self.config.tag_bits
+        if secret.num_bits < pad_bits:
             raise PadExhausted(
-                f"a session takes {SESSION_PAD_BITS} pad bits, {secret.num_bits} were given",
+                f"a session takes {pad_bits} pad bits, {secret.num_bits} were given",
                 remedy="spend the pads of the worst case from the link's reserve before the session starts",
             )
-        half = DIRECTION_PAD_BITS // 8
+        half = pad_bits // 16
         halves = [PadAccount(secret.part(0, half)), PadAccount(secret.part(half, 2 * half))]
-        self._extra_pad_bits = secret.num_bits - SESSION_PAD_BITS
+        self._extra_pad_bits = secret.num_bits - pad_bits
         secret.wipe()
         self._accounts = halves
         own, other = halves if self.sends_first_half else reversed(halves)
-        self._sending, self._checking = Authenticator(own), Authenticator(other)
+        self._sending = Authenticator(own, tag_bits=tag_bits)
+        self._checking = Authenticator(other, tag_bits=tag_bits)
         self._count_pads()
 
     @property
@@ -153,14 +160,16 @@ class Party:
         return [encode_frame(Kind.ABORT, {"reason": abort_code(self._fault)})]
 
     def _take(self, data: bytes) -> list[bytes]:
-        frame = decode_frame(data)
-        if frame.kind == Kind.ABORT:
+        is_long = len(data) >= LONG_FRAME_BYTES and data[KIND_PLACE] in _READ_IN_PLACE
+        frame = decode_frame(memoryview(data) if is_long else data)
+        kind = frame.kind
+        if kind == _ABORT:
             self.was_stopped_by_peer = True
             raise aborted_by_peer(frame)
-        if frame.kind not in self._expected:  # kinds are integers
-            raise PeerProtocolError(f"a frame of kind {frame.kind} came out of turn")
-        handler = self._expected[frame.kind]
-        if frame.kind not in UNAUTHENTICATED:
+        handler = self._expected.get(kind)  # kinds are integers
+        if handler is None:
+            raise PeerProtocolError(f"a frame of kind {kind} came out of turn")
+        if kind not in UNAUTHENTICATED:
             self._checking.update(data)
             self._transcript_bytes["heard"] += len(data)
         return handler(frame)
@@ -179,7 +188,8 @@ class Party:
 
     def _tag(self) -> bytes:
         """Return the frame with the tag of what was sent in this phase."""
-        self._check_length("sent")
+        self._check_length()
+        self._transcript_bytes["sent"] = 0
         tag = encode_frame(Kind.TAG, body=self._sending.tag())
         self.ledger.tags_sent += 1
         self._count_pads()
@@ -187,21 +197,28 @@ class Party:
 
     def _check_tag(self, frame: Frame) -> None:
         """Raise AuthenticationFailed unless the frame has the tag of what was heard in this phase."""
-        self._check_length("heard")
-        if len(frame.body) != TAG_BYTES or frame.header:
-            raise AuthenticationFailed(f"a tag has {TAG_BYTES} bytes and no header")
+        self._check_length()
+        self._transcript_bytes["heard"] = 0
+        if 8 * len(frame.body) != self.config.tag_bits or frame.header:
+            raise AuthenticationFailed(f"a tag has {self.config.tag_bits} bits and no header")
         self._checking.check(frame.body)
         self.ledger.tags_checked += 1
         self._count_pads()
 
-    def _check_length(self, direction: str) -> None:
-        num_bytes, self._transcript_bytes[direction] = self._transcript_bytes[direction], 0
-        if forgery_probability(num_bytes=num_bytes) > self.config.security.eps_auth:
-            raise PeerProtocolError(f"{num_bytes} bytes in one phase are too long for one tag at eps_auth")
+    def _check_length(self) -> None:
+        """Raise PeerProtocolError when a phase has grown longer than its tag serves."""
+        longest, limit = max(self._transcript_bytes.values()), self.config.max_phase_bytes
+        if longest > limit:
+            raise PeerProtocolError(
+                f"{longest} bytes were said in one phase, its tag serves {limit}",
+                remedy="give both ends the protocol that the light is made by; when that is so, somebody adds to the"
+                " conversation",
+            )
 
     def _count_chunk(self) -> None:
         """Raise QuantumLayerError when the session has had its chunks and the key is not full."""
         self._num_chunks += 1
+        self._check_length()
         if self._num_chunks > self.config.max_chunks:
             raise QuantumLayerError(
                 f"{self.config.max_chunks} chunks brought {self.sifted.num_bits} of {self.config.key_bits} key bits",
@@ -236,9 +253,11 @@ class Party:
 
     def _count_disclosed(self, disclosed: Disclosed) -> None:
         """Carry what error correction has disclosed so far into the ledger."""
-        method = self.config.reconciliation
-        self.ledger.leak(method, disclosed.told_bits - self.ledger.leaked_bits[method])
-        self.ledger.reply_bits = disclosed.reply_bits
+        told_bits, reply_bits = disclosed
+        if told_bits != self._told_bits:
+            self.ledger.leak(self.config.reconciliation, told_bits - self._told_bits)
+            self._told_bits = told_bits
+        self.ledger.reply_bits = reply_bits
 
     def _charged_bits(self) -> int:
         """Return what the secret length pays for error correction."""
@@ -258,9 +277,13 @@ class Party:
             )
         return counts, length, num_bits
 
+    def _num_seed_bits(self, num_bits: int) -> int:
+        return num_seed_bits(self.config.amplification, num_key_bits=self.config.key_bits, num_output_bits=num_bits)
+
     def _distil(self, key: bytes, seed: bytes, counts: DecoyCounts, length: SecretLength, num_bits: int) -> None:
         """Hash the verified key down to its secret length and set the result."""
-        secret = toeplitz_hash(key, seed, num_key_bits=self.config.key_bits, num_output_bits=num_bits)
+        config = self.config
+        secret = amplify(config.amplification, key, seed, num_key_bits=config.key_bits, num_output_bits=num_bits)
         assert self.block_id is not None
         security = self.config.security
         key_errors = self._signal_errors(counts) - int(self.sifted.told_errors[:, 0].sum())
@@ -282,6 +305,7 @@ class Party:
             link_slots=self.link_slots,
             eps_sec=security.eps_sec,
             eps_cor=security.total - security.eps_sec,
+            amplification=config.amplification,
             ledger=self.ledger,
         )
 

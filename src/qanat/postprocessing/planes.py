@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from qanat.kernels import bitarrays
 from qanat.postprocessing.records import ByteArray
 
 WordArray: TypeAlias = NDArray[np.uint64]
@@ -31,7 +32,21 @@ def plane_of_bytes(packed: ByteArray) -> WordArray:
 
 def plane_of_column(column: NDArray[Any]) -> WordArray:
     """Return a column of zeros and ones as a plane."""
-    return plane_of_bytes(np.packbits(column, bitorder="little"))
+    plane = plane_of_zeros(column.size)
+    bitarrays.pack_column(_plain(column), plane)
+    return plane
+
+
+def plane_of_equal(column: NDArray[Any], value: int) -> WordArray:
+    """Return which entries of a column of bytes equal ``value``, as a plane."""
+    plane = plane_of_zeros(column.size)
+    bitarrays.pack_equal(_plain(column), value, plane)
+    return plane
+
+
+def _plain(column: NDArray[Any]) -> ByteArray:
+    """Return a column as its kernels take it: bytes in a row, writable, so that they are compiled once."""
+    return np.require(column, np.uint8, ["C", "W"])
 
 
 def packed_bytes(plane: WordArray, num_bits: int) -> bytes:

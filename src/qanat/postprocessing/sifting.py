@@ -35,6 +35,7 @@ from qanat.postprocessing.planes import (
     packed_bytes,
     plane_of_bytes,
     plane_of_column,
+    plane_of_equal,
     planes_of_zeros,
 )
 from qanat.postprocessing.records import ByteArray, Detections, Preparations, SlotArray
@@ -150,8 +151,8 @@ class SiftedKey:
         num_events = preparations.bases.size
         own, theirs = plane_of_column(preparations.bases), plane_of_bytes(bases)
         is_signal, is_decoy = (
-            plane_of_column(preparations.intensities == SIGNAL),
-            plane_of_column(preparations.intensities == DECOY),
+            plane_of_equal(preparations.intensities, SIGNAL),
+            plane_of_equal(preparations.intensities, DECOY),
         )
         chosen = choose_signal(kernel.count_matched(own, theirs, is_signal), p_disclosed=p_disclosed, entropy=entropy)
         planes, told = planes_of_zeros(3, num_events), planes_of_zeros(4, num_events)

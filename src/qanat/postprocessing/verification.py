@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from qanat.ground.authentication import forgery_probability
 from qanat.ground.constants import HASH_KEY_BITS, TAG_BITS
-from qanat.kernels.toeplitz import toeplitz_hash
 
 POINT_BYTES = HASH_KEY_BITS // 8
 DIGEST_BITS = TAG_BITS
@@ -48,8 +47,15 @@ def verification_hash(key: bytes, hash_key: bytes, *, num_bits: int) -> bytes:
     if len(hash_key) != hash_key_bytes(num_bits):
         raise ValueError(f"a hash key for {num_bits} bits has {hash_key_bytes(num_bits)} bytes, got {len(hash_key)}")
     digest = Poly1305.generate_tag(hash_key[:POINT_BYTES] + bytes(TAG_BITS // 8), key)
-    matrix = clear_padding(hash_key[POINT_BYTES:], num_bits=DIGEST_BITS + num_bits - 1)
-    return toeplitz_hash(digest, matrix, num_key_bits=DIGEST_BITS, num_output_bits=num_bits)
+    return _small_toeplitz_hash(digest, hash_key[POINT_BYTES:], num_bits=num_bits)
+
+
+def _small_toeplitz_hash(digest: bytes, diagonals: bytes, *, num_bits: int) -> bytes:
+    """Return what ``toeplitz_hash`` returns, row by row: for so few bits a transform is slower."""
+    backwards = int(f"{int.from_bytes(digest, 'little'):0{DIGEST_BITS}b}"[::-1], 2)
+    matrix = int.from_bytes(diagonals, "little")
+    hashed = sum((matrix >> i & backwards).bit_count() % 2 << i for i in range(num_bits))
+    return hashed.to_bytes((num_bits + 7) // 8, "little")
 
 
 def clear_padding(data: bytes, *, num_bits: int) -> bytes:

@@ -118,19 +118,21 @@ class PlaneReader:
     """
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self._body = memoryview(body)
         self._place = 0
 
     def plane(self, num_bits: int, *, ones: int | None = None) -> ByteArray:
         """Return the next plane, uint8, shape (ceil(num_bits / 8) + 1,), writable."""
-        section = self.raw((num_bits + 7) // 8)
-        if num_bits % 8 and section[-1] >> (num_bits % 8):
+        num_bytes = (num_bits + 7) // 8
+        section = np.zeros(num_bytes + 1, dtype=np.uint8)
+        section[:num_bytes] = np.frombuffer(self.raw(num_bytes), dtype=np.uint8)
+        if num_bits % 8 and section[-2] >> (num_bits % 8):
             raise FrameError("the padding of a packed section is not zero")
-        if ones is not None and count_ones(np.frombuffer(section, dtype=np.uint8)) != ones:
+        if ones is not None and count_ones(section) != ones:
             raise FrameError(f"a packed section has not the {ones} ones that were announced")
-        return np.frombuffer(bytearray(section + b"\0"), dtype=np.uint8)
+        return section
 
-    def raw(self, num_bytes: int) -> bytes:
+    def raw(self, num_bytes: int) -> memoryview:
         """Return the next bytes as they are."""
         section = self._body[self._place : self._place + num_bytes]
         if len(section) < num_bytes:

@@ -7,6 +7,7 @@ block per end, or a fault per end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -19,11 +20,11 @@ from qanat.ground.ports import Chance, Entropy
 from qanat.physics.systems import SYSTEMS, QKDSystem, system_named
 from qanat.postprocessing.alice import AliceSession
 from qanat.postprocessing.bob import BobSession
-from qanat.postprocessing.config import DistilledKey, SessionConfig
-from qanat.protocols.decoy import INTENSITY_NAMES, SecurityParameters
+from qanat.postprocessing.config import MAX_CHUNKS, DistilledKey, SessionConfig
+from qanat.protocols.decoy import INTENSITY_NAMES, DecoyProtocol, SecurityParameters
 from qanat.protocols.prediction import protocol_of
 from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, amplification_bits, link_forecast
-from qanat.quantum_layer.nature import Nature
+from qanat.quantum_layer.nature import CHUNK_S, Nature
 from qanat.quantum_layer.reports import BlockReport, FaultReport, encode_report
 from qanat.quantum_layer.wire import Outcome, converse, make_wire, run_parties
 
@@ -57,6 +58,11 @@ class LinkRun:
         """Verified bits of the block, as asked for or as chosen."""
         return self.min_key_bits or amplification_bits(self.system, loss_db=self.loss_db)
 
+    def session(self, protocol: DecoyProtocol) -> SessionConfig:
+        """Return the parameters of the block's session."""
+        max_chunks = max(MAX_CHUNKS, math.ceil(self.max_light_s / CHUNK_S) + 1)
+        return SessionConfig(self.order_id, protocol=protocol, min_key_bits=self.key_bits, max_chunks=max_chunks)
+
     @property
     def max_light_s(self) -> float:
         """When to give up, in link time."""
@@ -71,7 +77,7 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
         return
     system = system_named(run.system)
     nature = Nature(system, loss_db=run.loss_db, chance=run.chance, entropy=run.entropy, extra_error=run.disturbance)
-    config = SessionConfig(session_id=run.order_id, protocol=protocol_of(system), min_key_bits=run.key_bits)
+    config = run.session(protocol_of(system))
     alice = AliceSession(config, nature.preparations, SecretBytes(run.pads[0]), run.entropy)
     bob = BobSession(config, nature.detections, SecretBytes(run.pads[1]), run.entropy)
     ends = make_wire()
@@ -137,7 +143,9 @@ def _figures(
         "leaked_bits": float(key.leaked_bits),
         "verification_bits": float(key.ledger.leaked_bits["verification"]),
         "estimation_bits": float(key.ledger.estimation_bits),
+        "tag_bits": float(key.ledger.tag_bits),
         "pad_bits_spent": float(key.ledger.pad_bits_spent),
+        "pad_bits_destroyed": float(key.ledger.pad_bits_destroyed),
         "eps_sec": key.eps_sec,
         "eps_cor": security.eps_cor,
         "eps_auth": security.eps_auth,

@@ -9,6 +9,7 @@ from typing import Final, get_args
 from qanat.ground.errors import ConfigurationError
 from qanat.physics.system_record import QKDSystem
 from qanat.physics.systems import system_named
+from qanat.postprocessing.amplification import Amplification
 from qanat.postprocessing.reconciliation.port import MethodName
 from qanat.protocols.prediction import expected_rate
 from qanat.quantum_layer.device_twin.settings import TwinSettings
@@ -33,6 +34,7 @@ class LinkTask:
     """What to run. Raises ConfigurationError.
 
     disturbance: odds that somebody on the line flips a photon. reconciliation: the method of error correction.
+    amplification: the hash of privacy amplification.
 
     calibrate: whether the link has devices of its own, from the seed, which are calibrated first; else its optical
     error is the record's. Their fibre may drift: on the sphere (rad per root second) and in delay (ps per root second);
@@ -48,6 +50,7 @@ class LinkTask:
     delay_drift_ps_per_sqrt_s: float = 0.0
     with_feedback: bool = True
     reconciliation: MethodName = "cascade"
+    amplification: Amplification = "toeplitz"
 
     def __post_init__(self) -> None:
         system_named(self.system)
@@ -67,6 +70,10 @@ class LinkTask:
         if self.reconciliation not in (methods := get_args(MethodName)):
             raise ConfigurationError(
                 f"{self.reconciliation!r} is no method of error correction", remedy=f"there are {', '.join(methods)}"
+            )
+        if self.amplification not in (hashes := get_args(Amplification)):
+            raise ConfigurationError(
+                f"{self.amplification!r} is no hash of privacy amplification", remedy=f"there are {', '.join(hashes)}"
             )
         if not self.calibrate and (self.drifts or not self.with_feedback):
             raise ConfigurationError(

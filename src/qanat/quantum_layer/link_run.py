@@ -11,11 +11,11 @@ Memory does not grow with the time: light comes in chunks, and an amplification 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import CalibrationFailed, EntropyFailed, QanatError
 from qanat.ground.identifiers import OrderId
 from qanat.ground.keys import SecretBytes
@@ -24,7 +24,7 @@ from qanat.physics.analytic import link_model
 from qanat.physics.systems import system_named
 from qanat.postprocessing.alice import AliceSession
 from qanat.postprocessing.bob import BobSession
-from qanat.postprocessing.config import DistilledKey, SessionConfig
+from qanat.postprocessing.config import MAX_CHUNKS, DistilledKey, SessionConfig
 from qanat.postprocessing.records import DetectionSource
 from qanat.protocols.prediction import protocol_of
 from qanat.quantum_layer.calibration.results import Calibration
@@ -105,7 +105,9 @@ def run_link(
             session_id=OrderId(f"block-{number}"),
             protocol=protocol_of(system_named(task.system)),
             min_key_bits=plan.block_bits,
+            max_chunks=max(MAX_CHUNKS, math.ceil(task.seconds / CHUNK_S)),
             reconciliation=task.reconciliation,
+            amplification=task.amplification,
         )
         made = _distil(light, config, entropy, on_light)
         if isinstance(made, RunAlarm):
@@ -172,7 +174,7 @@ def _distil(
 ) -> tuple[DistilledKey, DistilledKey] | RunAlarm:
     """Run one block; returns both parties' keys, or why there are none. ``on_light`` is called as the light goes on."""
     try:
-        pads = entropy.secret_bytes(SESSION_PAD_BITS // 8).take()
+        pads = entropy.secret_bytes(config.pad_bits // 8).take()
     except EntropyFailed as failure:
         return _told(failure)
     alice = AliceSession(config, light.nature.preparations, SecretBytes(pads), entropy)

@@ -41,6 +41,9 @@ EntropyOption = Annotated[
 ]
 QberOption = Annotated[float, typer.Option("--qber-abort", help="Highest error rate of the disclosed signal.")]
 EpsOption = Annotated[float, typer.Option("--eps-sec", help="Secrecy: distance of a block's key from an ideal one.")]
+EpsAuthOption = Annotated[
+    float, typer.Option("--eps-auth", help="Odds of forging one tag; a smaller one takes longer tags and more pads.")
+]
 ReplenishOption = Annotated[
     bool, typer.Option("--replenish", help="Give 2,048 bits of each block back to the account of pads.")
 ]
@@ -49,6 +52,9 @@ ReconciliationOption = Annotated[
     typer.Option(
         "--reconciliation", help="How errors are corrected: cascade, winnow, or ldpc, of few messages for long delays."
     ),
+]
+AmplificationOption = Annotated[
+    str, typer.Option("--amplification", help="The last hash: toeplitz, or modified-toeplitz, of a shorter seed.")
 ]
 WaitOption = Annotated[
     float, typer.Option("--wait", min=0.1, help="Seconds to wait for the other party, at the start and after a break.")
@@ -99,8 +105,10 @@ def _add_party(app: typer.Typer, end_with: EndWith, role: Role) -> None:
         min_entropy: EntropyOption = None,
         qber_abort: QberOption = 0.05,
         eps_sec: EpsOption = 0.999e-9,
+        eps_auth: EpsAuthOption = 1e-22,
         replenish: ReplenishOption = False,
         reconciliation: ReconciliationOption = "cascade",
+        amplification: AmplificationOption = "toeplitz",
         wait: WaitOption = 300.0,
         json: JsonOption = False,
     ) -> None:
@@ -115,9 +123,11 @@ def _add_party(app: typer.Typer, end_with: EndWith, role: Role) -> None:
             "min_entropy": min_entropy,
             "qber_abort": qber_abort,
             "eps_sec": eps_sec,
+            "eps_auth": eps_auth,
             "replenish": replenish,
             "wait_s": wait,
             "reconciliation": reconciliation,
+            "amplification": amplification,
         }
         end_with(_party(role, address, least_port=least_port, options=options, as_json=json))
 

@@ -23,6 +23,7 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.ports import Chance, Entropy
 from qanat.ground.randomness import SeededChance
 from qanat.ground.units import format_rate
+from qanat.postprocessing.amplification import Amplification
 from qanat.postprocessing.reconciliation.port import MethodName
 from qanat.protocols.decoy import DecoyProtocol
 from qanat.quantum_layer.link_plan import LinkTask, plan_blocks
@@ -54,6 +55,7 @@ def run_link_command(
     optics: OpticsOptions = OpticsOptions(),  # noqa: B008 - a constant
     out: Path | None = None,
     reconciliation: str = "cascade",
+    amplification: str = "toeplitz",
 ) -> int:
     """Run a link and print what came of it. Returns 0 when key was made, alike at both ends, without alarm; else 1.
 
@@ -68,6 +70,7 @@ def run_link_command(
         seconds=seconds,
         disturbance=disturbance,
         reconciliation=cast("MethodName", reconciliation),
+        amplification=cast("Amplification", amplification),
         **optics._asdict(),
     )
     chance = SeededChance(seed).child("link")

@@ -277,6 +277,7 @@ def link(
         Path | None, typer.Option(parser=named_path, help="Draw error rate and counts into this file, .svg or .png.")
     ] = None,
     reconciliation: Annotated[str, typer.Option(help="How errors are corrected: cascade, winnow or ldpc.")] = "cascade",
+    amplification: Annotated[str, typer.Option(help="The last hash: toeplitz or modified-toeplitz.")] = "toeplitz",
     json: JsonOption = False,
 ) -> None:
     """Calibrate one link, run it photon by photon, distil what it gives. Its keys are for looking at alone."""
@@ -295,6 +296,7 @@ def link(
             optics=OpticsOptions(not no_calibration, drift, delay_drift, not no_feedback),
             out=out,
             reconciliation=reconciliation,
+            amplification=amplification,
         )
 
     _end_with(command)

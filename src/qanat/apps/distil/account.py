@@ -24,8 +24,7 @@ from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.private_files import read_private
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
 from qanat.apps.distil.record_files import Role
-from qanat.ground.constants import SESSION_PAD_BITS
-from qanat.ground.errors import ConfigurationError, FrameError, KeyShortage, PadExhausted
+from qanat.ground.errors import ConfigurationError, FrameError, KeyShortage, PadExhausted, PeerProtocolError
 from qanat.ground.framing import decode_frame
 from qanat.ground.identifiers import BlockId, LinkId, NodeId, OrderId, RequestId
 from qanat.ground.keys import PRE_SHARED, BitRange, KeyBlock, PoolId, SecretBytes, Selection, SpentBits, Use
@@ -57,22 +56,31 @@ class LinkAccount:
         self._store = store
         self._progress = _read_json(folder / "progress.json")
 
-    async def spend(self, request: str) -> SpentBits:
+    async def spend(self, request: str, *, num_bits: int) -> SpentBits:
         """Take the pads of a session, for good; raises PadExhausted."""
         try:
             return await self._store.spend(
-                self.ends.reserve, num_bits=SESSION_PAD_BITS, use=Use.AUTHENTICATION, request_id=RequestId(request)
+                self.ends.reserve, num_bits=num_bits, use=Use.AUTHENTICATION, request_id=RequestId(request)
             )
         except KeyShortage:
             raise PadExhausted(
                 f"the account of link {self.ends.link_id!r} has {await self.left_bits()} pad bits left, a block takes"
-                f" {SESSION_PAD_BITS}",
+                f" {num_bits}",
                 remedy="bring both parties a fresh initial key under the same name; with --replenish each block pays"
                 " for the next",
             ) from None
 
-    async def spend_range(self, bits: BitRange) -> SpentBits:
-        """Take the pads that the peer named, for good; raises PadReused, BlockUnknown."""
+    async def spend_range(self, bits: BitRange, *, num_bits: int) -> SpentBits:
+        """Take the pads that the peer named, for good.
+
+        Raises PeerProtocolError when they are not just a session's ``num_bits``: the word that names them has no tag,
+        and nobody on the line shall have more destroyed. Raises PadReused, BlockUnknown.
+        """
+        if bits.num_bits != num_bits:
+            raise PeerProtocolError(
+                f"the other party named {bits.num_bits} pad bits, a block takes {num_bits}",
+                remedy="run the same version at both ends; when that is so, somebody alters the line",
+            )
         return await self._store.spend_range(self.ends.reserve, bits, use=Use.AUTHENTICATION)
 
     async def add_share(self, block_id: BlockId, secret: SecretBytes, *, utc_s: float, eps: float) -> None:

@@ -23,6 +23,7 @@ from qanat.protocols.prediction import protocol_of
 from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits
 
 if TYPE_CHECKING:
+    from qanat.postprocessing.amplification import Amplification
     from qanat.postprocessing.reconciliation.port import MethodName
 
 MOST_LINES_LOST: Final = 8
@@ -52,6 +53,8 @@ class PartyOptions:
     replenish: bool
     wait_s: float
     reconciliation: str = "cascade"
+    amplification: str = "toeplitz"
+    eps_auth: float = 1e-22
 
 
 def parse_address(text: str, *, least_port: int) -> tuple[str, int]:
@@ -180,12 +183,13 @@ def _terms(
             mode="sifted" if is_sifted else "raw",
             block_bits=options.block_bits,
             protocol=DecoyProtocol(light.intensities, light.p_intensities, light.p_rectilinear, options.disclosed),
-            security=SecurityParameters(eps_sec=options.eps_sec),
+            security=SecurityParameters(eps_sec=options.eps_sec, eps_auth=options.eps_auth),
             qber_abort=options.qber_abort,
             min_entropy=options.min_entropy,
             num_bits=record.num_slots if is_sifted else 0,
             replenish_bits=REPLENISH_BITS if options.replenish else 0,
             reconciliation=cast("MethodName", options.reconciliation),
+            amplification=cast("Amplification", options.amplification),
         )
     except ValueError as fault:
         raise ConfigurationError(f"options that cannot be: {fault}", remedy="see --help for what each means") from None

@@ -197,7 +197,7 @@ async def _alice_round(setup: Setup, talk: _Talk) -> bool:
         return False
     first = max(setup.first_slot, said_number(frame, "first"))
     try:
-        spent = await setup.account.spend(f"distil {first}")
+        spent = await setup.account.spend(f"distil {first}", num_bits=setup.terms.pad_bits)
     except PadExhausted as fault:
         await talk.say(Word.END, {"reason": fault.message})
         raise
@@ -225,7 +225,7 @@ async def _bob_round(setup: Setup, talk: _Talk, first: int) -> None:
         )
     first = max(first, said_number(frame, "first"))
     try:
-        spent = await setup.account.spend_range(said_range(frame))
+        spent = await setup.account.spend_range(said_range(frame), num_bits=setup.terms.pad_bits)
     except QanatError as fault:
         await talk.say(Word.END, {"reason": fault.message})
         raise

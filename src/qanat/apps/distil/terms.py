@@ -21,6 +21,7 @@ from qanat.ground.events import Json
 from qanat.ground.framing import Frame, canonical_json
 from qanat.ground.identifiers import LinkId, OrderId
 from qanat.ground.keys import BitRange
+from qanat.postprocessing.amplification import Amplification
 from qanat.postprocessing.config import SecretLengthProof, SessionConfig
 from qanat.postprocessing.reconciliation.port import MethodName
 from qanat.protocols.decoy import DecoyProtocol, SecurityParameters
@@ -52,7 +53,8 @@ class Terms:
 
     ``min_entropy``: bits per sifted bit that the user states, None where the proof goes from decoy counts.
     ``num_bits``: length of a sifted record, 0 for raw ones. ``replenish_bits``: of each block, for the pads to come.
-    ``reconciliation``: the method of error correction. Raises ValueError for what no session can be.
+    ``reconciliation``: the method of error correction; ``amplification``: the hash of privacy amplification. Raises
+    ValueError for what no session can be.
     """
 
     link_id: LinkId
@@ -65,6 +67,7 @@ class Terms:
     num_bits: int
     replenish_bits: int
     reconciliation: MethodName = "cascade"
+    amplification: Amplification = "toeplitz"
 
     def __post_init__(self) -> None:
         self._session("checked here, not when both parties have begun")
@@ -106,7 +109,13 @@ class Terms:
             min_key_bits=self.block_bits,
             qber_abort=self.qber_abort,
             reconciliation=self.reconciliation,
+            amplification=self.amplification,
         )
+
+    @property
+    def pad_bits(self) -> int:
+        """What a session takes from the account, whatever its name."""
+        return self._session("any").pad_bits
 
     @property
     def key_bits(self) -> int:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +153,7 @@ class CascadeAnswerer:
         self._leaves: WordArray = self._trees[:, cascade.HALVES, plan.frame_bits // 64 :]
         self._next_pass = 0
         self._half = -1
+        self._is_wiped = False
         self._has_half = np.zeros(plan.num_frames, dtype=np.bool_)
 
     @property
@@ -202,14 +204,16 @@ class CascadeAnswerer:
             self._has_half[frame] = True
 
     def wipe(self) -> None:
-        """Overwrite what was kept of the key."""
+        """Overwrite what was kept of the key; once."""
+        if self._is_wiped:
+            return
+        self._is_wiped = True
         self._state.wipe()
         self._trees.fill(0)
         self._leaves = self._trees[:, cascade.HALVES, self._state.plan.frame_bits // 64 :]
 
 
-@dataclass(frozen=True, slots=True)
-class Questions:
+class Questions(NamedTuple):
     """Nodes of which the parity of the left half is wanted, by frame.
 
     counts: uint32, shape (num_frames,): how many each frame has. nodes: uint32, shape (sum of counts,).
@@ -253,6 +257,7 @@ class CascadeCorrector:
         self._num_asked = 0
         self._their_halves: WordArray = np.empty(0, dtype=np.uint64)
         self._half = -1
+        self._is_wiped = False
         self._look_ahead = [limit * min(plan.num_frames, FEW_FRAMES) for limit in LOOK_AHEAD]
 
     @property
@@ -362,8 +367,10 @@ class CascadeCorrector:
         return after, errors
 
     def wipe(self) -> None:
-        """Overwrite what was kept of the key."""
-        self._key = b""
+        """Overwrite what was kept of the key; once."""
+        if self._is_wiped:
+            return
+        self._is_wiped, self._key = True, b""
         self._state.wipe()
         self._tree.fill(0)
         self._states[:, : cascade.SLOTS if self._half >= 0 else cascade.HALVES].fill(0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from qanat.ground.events import Json
 from qanat.postprocessing.reconciliation.cascade import (
     LARGEST_LOG_BLOCK,
     NUM_HALVES,
@@ -21,11 +22,16 @@ from qanat.postprocessing.wire import Kind
 
 BEGIN = frozenset({Kind.RECONCILE})
 ANSWERING = frozenset({Kind.PASS, Kind.QUESTIONS, Kind.CORRECTED})
+HEARING_PARITIES = frozenset({Kind.PARITIES})
+HEARING_ANSWERS = frozenset({Kind.ANSWERS})
+DONE: frozenset[Kind] = frozenset()
+_NO_HALF: Mapping[str, Json] = {}
+_PASS, _PARITIES, _QUESTIONS, _ANSWERS = Kind.PASS, Kind.PARITIES, Kind.QUESTIONS, Kind.ANSWERS
 
 
 def _disclosed(num_parities: int) -> Disclosed:
     """Bob's messages follow from Alice's parities and, for each, whether his own is the same: one bit."""
-    return Disclosed(told_bits=num_parities, reply_bits=num_parities)
+    return Disclosed(num_parities, num_parities)
 
 
 class _Alice:
@@ -44,21 +50,22 @@ class _Alice:
         return _disclosed(0 if self._answerer is None else self._answerer.num_parities)
 
     def receive(self, message: Message, /) -> Sequence[Message]:
-        if self._answerer is None:
+        answerer = self._answerer
+        if answerer is None:
             self._answerer = CascadeAnswerer(self._key, self._read_plan(message))
             self._key = b""
             return []
-        if message.kind == Kind.PASS:
+        if message.kind is _PASS:
             message.check_header("pass")
             message.check_body(0)
             number = message.integer("pass", low=0, high=NUM_PASSES - 1)
-            return [Message(Kind.PARITIES, body=self._answerer.block_parities(number))]
+            return [Message(_PARITIES, body=answerer.block_parities(number))]
         half = -1
         if message.header:
             message.check_header("half")
             half = message.integer("half", low=0, high=NUM_HALVES - 1)
         questions = Questions.decode(message.body, num_frames=self._shape.num_frames, half=half)
-        return [Message(Kind.ANSWERS, body=self._answerer.answer(questions))]
+        return [Message(_ANSWERS, body=answerer.answer(questions))]
 
     def _read_plan(self, message: Message) -> CascadePlan:
         message.check_header("log_k1", "log_k2", "log_k3")
@@ -79,7 +86,7 @@ class _Bob:
     def __init__(self, key: bytes, plan: CascadePlan) -> None:
         self._plan = plan
         self._corrector = CascadeCorrector(key, plan)
-        self._expected: frozenset[Kind] = frozenset()
+        self._expected = DONE
 
     @property
     def expects(self) -> frozenset[Kind]:
@@ -94,22 +101,23 @@ class _Bob:
         return [Message(Kind.RECONCILE, header, self._plan.seed), *self._next_pass()]
 
     def receive(self, message: Message, /) -> Sequence[Message]:
-        message.check_header()
-        if message.kind == Kind.PARITIES:
+        if message.header:
+            message.check_header()
+        if message.kind is _PARITIES:
             return self._ask(self._corrector.hear_parities(message.body))
         return self._ask(self._corrector.hear_answers(message.body))
 
     def _next_pass(self) -> Sequence[Message]:
         number = self._corrector.begin_pass()
-        self._expected = frozenset() if number is None else frozenset({Kind.PARITIES})
-        return [] if number is None else [Message(Kind.PASS, {"pass": number})]
+        self._expected = DONE if number is None else HEARING_PARITIES
+        return [] if number is None else [Message(_PASS, {"pass": number})]
 
     def _ask(self, questions: Questions | None) -> Sequence[Message]:
         if questions is None:
             return self._next_pass()
-        self._expected = frozenset({Kind.ANSWERS})
-        header = {"half": questions.half} if questions.half >= 0 else {}
-        return [Message(Kind.QUESTIONS, header, questions.encode())]
+        self._expected = HEARING_ANSWERS
+        header = {"half": questions.half} if questions.half >= 0 else _NO_HALF
+        return [Message(_QUESTIONS, header, questions.encode())]
 
     def corrected(self) -> tuple[bytes, bytes]:
         return self._corrector.corrected()

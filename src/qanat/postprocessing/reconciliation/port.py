@@ -12,11 +12,12 @@ docs/explanation/reconciliation.md says which of them a secret length has to pay
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, Protocol
 
 from qanat.ground.errors import FrameError, PeerProtocolError
 from qanat.ground.events import Json
+from qanat.ground.framing import NO_HEADER
 from qanat.postprocessing.wire import Kind
 
 MethodName = Literal["cascade", "winnow", "ldpc"]
@@ -25,17 +26,19 @@ SEED_BYTES: Final = 32
 """Of the public seed that Bob draws for one key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One frame of error correction, as yet without its place in a transcript."""
+class Message(NamedTuple):
+    """One frame of error correction, as yet without its place in a transcript. A tuple as ``Frame`` is one."""
 
     kind: Kind
-    header: Mapping[str, Json] = field(default_factory=dict)
+    header: Mapping[str, Json] = NO_HEADER
     body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Message({self.kind!r}, header={self.header!r})"
 
     def check_header(self, *names: str) -> None:
         """Raise FrameError unless the header has just these entries."""
-        if set(self.header) != set(names):
+        if self.header.keys() != set(names):
             raise FrameError(
                 f"a frame of error correction says {', '.join(sorted(self.header)) or 'nothing'} where"
                 f" {', '.join(sorted(names)) or 'nothing'} was expected: another method, or an altered frame"
@@ -66,8 +69,7 @@ class FrameShape:
         return self.num_frames * self.frame_bits
 
 
-@dataclass(frozen=True, slots=True)
-class Disclosed:
+class Disclosed(NamedTuple):
     """Bits disclosed so far; see the head of this module."""
 
     told_bits: int = 0
