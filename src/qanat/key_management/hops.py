@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from qanat.ground.clock import Deadline
 from qanat.ground.errors import (
     AuthenticationFailed,
     BlockUnknown,
@@ -30,6 +31,7 @@ from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.memory import forget_oldest
 from qanat.key_management.pools import answers, missing_blocks, spend_for_hop
 from qanat.key_management.sealing import check_shape, seal, secret_keys, unseal
+from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
     BlocksMissing,
     Heard,
@@ -64,8 +66,9 @@ class _Silent(KeyManagementError):
 class RelayHops:
     """Handles relay words that arrive at this node."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, vouching: Vouching) -> None:
         self._context = context
+        self._vouching = vouching
         self._answers: dict[str, _Answer | None] = {}  # None: being handled
         self._answered: deque[tuple[float, str]] = deque()
         self._voided: dict[tuple[NodeId, str], None] = {}  # origin and relay
@@ -128,6 +131,11 @@ class RelayHops:
         if context.links.towards(heard.sender) != word.link_id:
             raise PeerProtocolError(f"link {word.link_id!r} does not join {heard.sender!r} and {context.node!r}")
         self._refuse_wrong_origin(word)
+        # the store may be an older copy, in which bits of the past are unspent: then an old word would open again
+        if not await self._vouching.wait(
+            heard.sender, Deadline.after(context.clock, context.settings.reach_patience_s)
+        ):
+            raise KeyManagementError(f"{heard.sender!r} has not yet vouched for the store of this node")
         pool = PoolId(word.link_id, heard.sender)
         try:
             spent = await context.store.spend_range(pool, word.pad_range, use=Use.RELAY)
@@ -155,7 +163,7 @@ class RelayHops:
     async def _hand_on(self, word: Relay, keys: SecretBytes) -> _Answer:
         context = self._context
         following = word.route[word.hop + 1]
-        if not await answers(context, following, patience_s=context.settings.reach_patience_s):
+        if not await answers(context, self._vouching, following, patience_s=context.settings.reach_patience_s):
             raise _Silent(following)
         spent = await spend_for_hop(
             context,

@@ -28,6 +28,7 @@ from qanat.key_management.relay import RelayOrigin
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.settings import KeyManagerSettings
 from qanat.key_management.supplying import GivenKeys, Supplying
+from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import Announce, LinkReport
 
 __all__ = ["GivenKeys", "KeyManager"]
@@ -69,12 +70,13 @@ class KeyManager:
             routes=RouteBook(node=node, tasks=tasks),
             settings=settings or KeyManagerSettings(),
         )
-        self._sessions = Sessions(context)
+        self._vouching = Vouching(context)
+        self._sessions = Sessions(context, self._vouching)
         self._intake = Intake(context, self._sessions)
-        self._relay = RelayOrigin(context)
-        self._hops = RelayHops(context)
+        self._relay = RelayOrigin(context, self._vouching)
+        self._hops = RelayHops(context, self._vouching)
         self._demands = DemandDesk(context)
-        self._supplying = Supplying(context, relay=self._relay, demands=self._demands)
+        self._supplying = Supplying(context, relay=self._relay, demands=self._demands, vouching=self._vouching)
         self._preparing = Preparing(context, supplying=self._supplying, relay=self._relay, demands=self._demands)
         self._conversation = Conversation(
             context,
@@ -83,6 +85,7 @@ class KeyManager:
             relay=self._relay,
             hops=self._hops,
             demands=self._demands,
+            vouching=self._vouching,
             on_routes=self._announce,
         )
 
@@ -93,6 +96,7 @@ class KeyManager:
         context.recorder.record(EventKind.NODE_STARTED, epoch=context.courier.epoch)
         self._is_running = True
         context.tasks.notify(READY)
+        await self._conversation.aloud(self._vouching.tick, "greeting peers")
         for module in self._modules:
             context.tasks.start(self._conversation.follow(module), name=f"{self.node}: events of {module.module_id}")
         context.tasks.start(self._chores(), name=f"{self.node}: chores")
@@ -163,7 +167,7 @@ class KeyManager:
         context = self._context
         while True:
             try:
-                context.courier.epoch = await context.store.open_epoch()
+                await self._vouching.open_epoch()
                 num_voided = await context.store.void(Selection(unconfirmed=True))
             except StoreFailed as fault:
                 text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"
@@ -187,6 +191,7 @@ class KeyManager:
                 self._intake.tick,
                 self._relay.tick,
                 self._demands.tick,
+                self._vouching.tick,
             ]
             is_lost = self._context.routes.stamp == (0, 0)  # the controller may have come up after our last word
             if is_lost or clock.monotonic_s() - announced_s >= settings.announce_s:

@@ -23,6 +23,7 @@ from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.pools import answers, spend_for_hop
 from qanat.key_management.sealing import seal, secret_keys
+from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
     PoolShortage,
     Relay,
@@ -77,8 +78,9 @@ class _Doubt:
 class RelayOrigin:
     """Relays batches of keys that begin at this node."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, vouching: Vouching) -> None:
         self._context = context
+        self._vouching = vouching
         self._carried: dict[str, _Carried] = {}
         self._doubts: dict[str, _Doubt] = {}
         self._cuts: dict[tuple[NodeId, ...], _Cut] = {}
@@ -99,7 +101,7 @@ class RelayOrigin:
             settings.relay_tries * settings.relay_timeout_s
         )  # as long as all tries would take: it burns no pads
         for _ in range(settings.relay_tries):
-            if not await answers(self._context, job.route[1], patience_s=patience_s):
+            if not await answers(self._context, self._vouching, job.route[1], patience_s=patience_s):
                 self._cut(job.route, at=self._context.node, silent=job.route[1])
             failure = await self._try(job)
             if failure is None:

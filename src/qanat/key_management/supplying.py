@@ -16,6 +16,7 @@ from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import Demand, DemandDesk
 from qanat.key_management.pools import available_bits
 from qanat.key_management.relay import RelayJob, RelayOrigin
+from qanat.key_management.vouching import Vouching
 
 MAX_PARKED_PER_PAIR = 64
 """So many requests of one pair that ended in a shortage are remembered, to be gone on with."""
@@ -47,8 +48,9 @@ class _Ask:
 class Supplying:
     """What applications are given at one node."""
 
-    def __init__(self, context: Context, *, relay: RelayOrigin, demands: DemandDesk) -> None:
+    def __init__(self, context: Context, *, relay: RelayOrigin, demands: DemandDesk, vouching: Vouching) -> None:
         self._context = context
+        self._vouching = vouching
         self._relay = relay
         self._demands = demands
         self._parked: dict[tuple[SaePair, RequestId | None], _Ask] = {}
@@ -125,9 +127,10 @@ class Supplying:
         context, most = self._context, self._context.settings.max_keys_per_request
         try:
             self._check_here(caller)
-            context.network.site_of(master)
+            partner = context.network.site_of(master).node
             if not 0 < len(key_ids) <= most or len(set(key_ids)) != len(key_ids):
                 raise BadParameter(f"{len(key_ids)} key ids", remedy=f"name 1 to {most} ids, each once")
+            await self._vouching.require(partner, Deadline.after(context.clock, context.settings.wait_s))
             return await context.store.supply_by_id(key_ids, sae=caller, master=master)
         except RequestError as fault:
             context.recorder.record(EventKind.KEYS_REFUSED, master=master, slave=caller, why=str(fault))
@@ -158,6 +161,7 @@ class Supplying:
 
     async def _serve(self, ask: _Ask, count: int, size_bits: int, deadline: Deadline) -> GivenKeys:
         await self._find_routes(ask, deadline)
+        await self._vouching.require(ask.target, deadline)
         while True:
             if ask.demand is not None:
                 await self._settle(ask, ask.demand, deadline)

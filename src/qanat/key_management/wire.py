@@ -147,6 +147,46 @@ class GenerationFailed:
     silent: NodeId | None = None
 
 
+# --- key manager to key manager: epochs of stores ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EpochOpened:
+    """The sender's store lives in this epoch, under this random name: what does the receiver remember of it?"""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpochKnown:
+    """The last epoch that the sender remembers of the receiver (zero and empty: none), asked for by the epoch ``of``
+    this name."""
+
+    number: int
+    name: str
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFollows:
+    """The sender's epoch follows the one that the receiver remembers. ``restored``: since then the sender's
+    store was put back from an older copy, or zeroized, and all stock that the two share is void."""
+
+    number: int
+    name: str
+    after_number: int
+    after_name: str
+    restored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRemembered:
+    """The sender remembers the receiver's epoch of this name durably."""
+
+    name: str
+
+
 # --- key manager to key manager: making key ------------------------------------------------------------------------
 
 
@@ -265,6 +305,10 @@ Word: TypeAlias = (
     | OrderCancel
     | GenerationDone
     | GenerationFailed
+    | EpochOpened
+    | EpochKnown
+    | EpochFollows
+    | EpochRemembered
     | SessionPads
     | SessionReady
     | SessionRefused
