@@ -24,12 +24,13 @@ from qanat.ground.errors import (
     StoreFailed,
 )
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId, RequestId
+from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaePair
 from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.memory import forget_oldest
 from qanat.key_management.pools import answers, missing_blocks, spend_for_hop
+from qanat.key_management.quotas import QuotaReached, Quotas
 from qanat.key_management.sealing import check_shape, seal, secret_keys, unseal
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
@@ -69,6 +70,7 @@ class RelayHops:
     def __init__(self, context: Context, vouching: Vouching) -> None:
         self._context = context
         self._vouching = vouching
+        self._quotas = Quotas(context)
         self._answers: dict[str, _Answer | None] = {}  # None: being handled
         self._answered: deque[tuple[float, str]] = deque()
         self._voided: dict[tuple[NodeId, str], None] = {}  # origin and relay
@@ -120,6 +122,8 @@ class RelayHops:
             raise
         except PoolShort as fault:
             return self._failure(heard, word, fault, short=fault.short)
+        except QuotaReached as fault:
+            return self._failure(heard, word, fault, is_full=True)
         except _Silent as fault:
             return self._failure(heard, word, fault, silent=fault.node)
         except (KeyManagementError, PeerProtocolError, RequestError) as fault:
@@ -177,6 +181,7 @@ class RelayHops:
     async def _keep(self, word: Relay, keys: SecretBytes) -> None:
         """Keep the keys for the slave; durable when this returns. Raises PadReused for key ids that were here."""
         origin = word.route[0]
+        await self._quotas.check(SaePair(word.master, word.slave), more=len(word.key_ids))
         if (origin, word.relay_id) not in self._voided:
             await self._context.store.put(secret_keys(word, keys), entitled=frozenset({word.slave}), confirmed=True)
         if (origin, word.relay_id) in self._voided:  # the origin gave up, perhaps while these keys were written
@@ -195,6 +200,7 @@ class RelayHops:
         *,
         short: tuple[PoolShortage, ...] = (),
         silent: NodeId | None = None,
+        is_full: bool = False,
     ) -> _Answer:
         self._context.recorder.record(
             EventKind.RELAY_FAILED,
@@ -204,7 +210,7 @@ class RelayHops:
             node_at_fault=self._context.node,
             why=_explain(fault),
         )
-        failed = RelayFailed(word.relay_id, self._context.node, _explain(fault), short, silent)
+        failed = RelayFailed(word.relay_id, self._context.node, _explain(fault), short, silent, is_full)
         return _Answer(word.route[0], failed)
 
 

@@ -16,6 +16,7 @@ from qanat.ground.keys import KeyStatus, PoolId, SecretKey, Selection
 from qanat.ground.network import Network
 from qanat.ground.ports import Clock, Entropy, KeyStore, QKDModule, Tasks, Transport
 from qanat.ground.tracing import EventRecorder
+from qanat.key_management.ageing import Ageing
 from qanat.key_management.context import Context
 from qanat.key_management.conversation import Conversation
 from qanat.key_management.courier import Courier
@@ -71,6 +72,7 @@ class KeyManager:
             settings=settings or KeyManagerSettings(),
         )
         self._vouching = Vouching(context)
+        self._ageing = Ageing(context)
         self._sessions = Sessions(context, self._vouching)
         self._intake = Intake(context, self._sessions)
         self._relay = RelayOrigin(context, self._vouching)
@@ -169,6 +171,7 @@ class KeyManager:
             try:
                 await self._vouching.open_epoch()
                 num_voided = await context.store.void(Selection(unconfirmed=True))
+                await self._ageing.tick()
             except StoreFailed as fault:
                 text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"
                 context.recorder.record(
@@ -192,6 +195,7 @@ class KeyManager:
                 self._relay.tick,
                 self._demands.tick,
                 self._vouching.tick,
+                self._ageing.tick,
             ]
             is_lost = self._context.routes.stamp == (0, 0)  # the controller may have come up after our last word
             if is_lost or clock.monotonic_s() - announced_s >= settings.announce_s:

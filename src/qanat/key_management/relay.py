@@ -22,6 +22,7 @@ from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.pools import answers, spend_for_hop
+from qanat.key_management.quotas import Quotas
 from qanat.key_management.sealing import seal, secret_keys
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
@@ -81,6 +82,8 @@ class RelayOrigin:
     def __init__(self, context: Context, vouching: Vouching) -> None:
         self._context = context
         self._vouching = vouching
+        self._quotas = Quotas(context)
+        self._full: dict[SaePair, tuple[float, str]] = {}
         self._carried: dict[str, _Carried] = {}
         self._doubts: dict[str, _Doubt] = {}
         self._cuts: dict[tuple[NodeId, ...], _Cut] = {}
@@ -93,6 +96,8 @@ class RelayOrigin:
         does not answer, StoreFailed.
         """
         self._refuse_cut(job.route)
+        self._refuse_full(job.pair)
+        await self._quotas.check(job.pair, more=job.count)
         needed_bits = relay_bits(count=job.count, size_bits=job.size_bits)
         if short := [pool for pool in self._shorts.get(job.route[-1], ()) if pool.available_bits < needed_bits]:
             raise PoolShort(tuple(short))  # a batch would burn pads of the hops before that pool, in vain
@@ -111,6 +116,10 @@ class RelayOrigin:
                 raise PoolShort(failure.short)
             if failure.silent is not None:
                 self._cut(job.route, at=failure.node, silent=failure.silent)
+            if failure.is_full:
+                until_s = self._context.clock.monotonic_s() + settings.failed_retry_s
+                self._full[job.pair] = (until_s, f"{failure.node}: {failure.why}")
+                self._refuse_full(job.pair)
             why = f"{failure.node}: {failure.why}"
         raise KeyShortage(
             f"keys could not be relayed along {' - '.join(job.route)}; the last try ended at {why}",
@@ -162,6 +171,15 @@ class RelayOrigin:
             remedy=f"bring the key manager of {cut.silent!r} up again; the line then goes on by itself",
             retry_after_s=max(1.0, cut.until_monotonic_s - now_s),
         )
+
+    def _refuse_full(self, pair: SaePair) -> None:
+        """Raise KeyShortage while no more keys of a pair may wait at its far end: a batch would burn pads in vain."""
+        until_s, why = self._full.get(pair, (0.0, ""))
+        left_s = until_s - self._context.clock.monotonic_s()
+        if left_s > 0:
+            remedy = "have the other application fetch its keys"
+            raise KeyShortage(f"no more keys can be made: {why}", remedy=remedy, retry_after_s=max(1.0, left_s))
+        self._full.pop(pair, None)
 
     async def _try(self, job: RelayJob) -> RelayFailed | None:
         """Return None when the keys are suppliable, else why this batch was destroyed."""

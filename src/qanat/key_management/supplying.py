@@ -15,6 +15,7 @@ from qanat.key_management.accounts import keys_payable, relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import Demand, DemandDesk
 from qanat.key_management.pools import available_bits
+from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
 from qanat.key_management.vouching import Vouching
 
@@ -51,6 +52,7 @@ class Supplying:
     def __init__(self, context: Context, *, relay: RelayOrigin, demands: DemandDesk, vouching: Vouching) -> None:
         self._context = context
         self._vouching = vouching
+        self._quotas = Quotas(context)
         self._relay = relay
         self._demands = demands
         self._parked: dict[tuple[SaePair, RequestId | None], _Ask] = {}
@@ -211,6 +213,8 @@ class Supplying:
     async def _make(self, ask: _Ask, count: int, size_bits: int) -> None:
         if ask.target == self._context.node:
             await self._make_here(ask.pair, count, size_bits)
+        elif self._demands.goes_first(ask.target, priority=self._context.network.priority(ask.pair.master)):
+            raise PoolShort(())  # what is there is for those who wait; the controller says when it is this one's turn
         else:
             route = self._context.routes.key_route(ask.target)
             await self._relay.make_keys(RelayJob(ask.pair, route, count, size_bits, ask.trace))
@@ -218,6 +222,7 @@ class Supplying:
     async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> None:
         """Make keys for two applications of this node: they travel over no link and spend none of its key."""
         context = self._context
+        await self._quotas.check(pair, more=count)
         keys = [
             SecretKey(
                 key_id=KeyID(uuid4_from(context.entropy.public_bytes(16))),

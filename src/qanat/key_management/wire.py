@@ -64,7 +64,8 @@ class PoolShortage:
 class GenerationRequest:
     """Too little key between two nodes: every hop of their route must hold ``needed_bits``. Caused by step 5.
 
-    ``is_idle``: for keys that nobody has asked for yet; all other demands go first.
+    ``is_idle``: for keys that nobody has asked for yet; all other demands go first, those of higher ``priority`` before
+    others.
     """
 
     demand_id: str
@@ -74,6 +75,7 @@ class GenerationRequest:
     short: tuple[PoolShortage, ...]
     request_id: RequestId | None
     is_idle: bool = False
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,13 +274,14 @@ class RelayDelivered:
 @dataclass(frozen=True, slots=True)
 class RelayFailed:
     """A node could not hand the batch on. ``short`` names its pool when that was the reason, ``silent`` the next node
-    when that one does not answer."""
+    when that one does not answer; ``is_full``: as many keys of the pair wait there as may."""
 
     relay_id: str
     node: NodeId
     why: str
     short: tuple[PoolShortage, ...]
     silent: NodeId | None = None
+    is_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
