@@ -74,7 +74,7 @@ class AcknowledgesTooEarly(KeyManager):
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        self._conversation._hops = _EagerHops(self._context)
+        self._conversation._hops = _EagerHops(self._context, self._vouching)
 
 
 class _EagerHops(RelayHops):

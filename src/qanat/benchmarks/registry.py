@@ -19,6 +19,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "reconciliation": ("winnow-1pct", "ldpc-1pct", "ldpc-2pct", "ldpc-3pct"),
     "analytic_rates": ("analytic-rates",),
     "store": ("store-single", "store-spend"),
+    "store_million": ("store-million",),
     "door": ("etsi014-single", "etsi014-batch"),
     "relay": ("relay-hop", "relay-pairs"),
     "file_service": ("file-encryption",),

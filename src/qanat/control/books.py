@@ -152,7 +152,7 @@ class Books:
                 for link_id, book in self.links.items()
             },
             demands=[
-                DemandView(demand_id, demand.hops, demand.word.needed_bits, demand.word.is_idle)
+                DemandView(demand_id, demand.hops, demand.word.needed_bits, demand.word.is_idle, demand.word.priority)
                 for demand_id, demand in self.demands.items()
             ],
         )

@@ -83,6 +83,7 @@ class DemandDesk:
             short=[f"{pool.link_id} from {pool.sender}: {pool.available_bits} bits" for pool in short],
         )
         word = GenerationRequest(
+            priority=context.network.priority(pair.master),
             demand_id=uuid4_from(context.entropy.public_bytes(16)),
             source=context.node,
             target=target,
@@ -111,6 +112,13 @@ class DemandDesk:
             settings = self._context.settings
             retry_s = settings.failed_retry_s if failure.silent is None else settings.cut_route_pause_s
             raise _shortage(demand.word.target, failure, retry_s)
+
+    def goes_first(self, target: NodeId, *, priority: int) -> bool:
+        """Return whether somebody of a higher priority waits for key to ``target``."""
+        return any(
+            demand.word.target == target and demand.word.priority > priority and not demand.word.is_idle
+            for demand in self._open.values()
+        )
 
     @property
     def is_anybody_waiting(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from qanat.ground.clock import Deadline
 from qanat.ground.errors import (
     AuthenticationFailed,
     BlockUnknown,
@@ -25,7 +26,7 @@ from qanat.ground.errors import (
     StoreFailed,
 )
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, members_of
+from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair, members_of
 from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
@@ -33,7 +34,9 @@ from qanat.key_management.key_ids import MAX_KEYS, key_ids
 from qanat.key_management.memory import forget_oldest
 from qanat.key_management.multipath import Assembly
 from qanat.key_management.pools import answers, missing_blocks, spend_for_hop
+from qanat.key_management.quotas import QuotaReached, Quotas
 from qanat.key_management.sealing import check_shape, seal, secret_keys, unseal
+from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
     BlocksMissing,
     Heard,
@@ -72,8 +75,10 @@ class _Silent(KeyManagementError):
 class RelayHops:
     """Handles relay words that arrive at this node."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, vouching: Vouching) -> None:
         self._context = context
+        self._vouching = vouching
+        self._quotas = Quotas(context)
         self._answers: dict[_ShareId, _Answer | None] = {}  # None: being handled, or waiting for other shares
         self._answered: deque[tuple[float, _ShareId]] = deque()
         self._voided: dict[tuple[NodeId, str], None] = {}  # origin and relay
@@ -137,6 +142,8 @@ class RelayHops:
             raise
         except PoolShort as fault:
             return self._failure(heard, word, fault, short=fault.short)
+        except QuotaReached as fault:
+            return self._failure(heard, word, fault, is_full=True)
         except _Silent as fault:
             return self._failure(heard, word, fault, silent=fault.node)
         except (KeyManagementError, PeerProtocolError, RequestError) as fault:
@@ -148,6 +155,11 @@ class RelayHops:
         if context.links.towards(heard.sender) != word.link_id:
             raise PeerProtocolError(f"link {word.link_id!r} does not join {heard.sender!r} and {context.node!r}")
         self._refuse_wrong_origin(word)
+        # the store may be an older copy, in which bits of the past are unspent: then an old word would open again
+        if not await self._vouching.wait(
+            heard.sender, Deadline.after(context.clock, context.settings.reach_patience_s)
+        ):
+            raise KeyManagementError(f"{heard.sender!r} has not yet vouched for the store of this node")
         pool = PoolId(word.link_id, heard.sender)
         try:
             spent = await context.store.spend_range(pool, word.pad_range, use=Use.RELAY)
@@ -175,7 +187,7 @@ class RelayHops:
     async def _hand_on(self, word: Relay, keys: SecretBytes) -> _Answer:
         context = self._context
         following = word.route[word.hop + 1]
-        if not await answers(context, following, patience_s=context.settings.reach_patience_s):
+        if not await answers(context, self._vouching, following, patience_s=context.settings.reach_patience_s):
             raise _Silent(following)
         spent = await spend_for_hop(
             context,
@@ -210,6 +222,7 @@ class RelayHops:
         """Keep the keys for the slave; durable when this returns. Raises PadReused for key ids that were here."""
         word, keys = words[0], secret_keys(words, shares)
         batch = (word.route[0], word.relay_id)
+        await self._quotas.check(SaePair(word.master, word.slave), more=word.num_keys)
         if batch not in self._voided:
             await self._context.store.put(keys, entitled=self._slaves_here(word), confirmed=True)
         if batch in self._voided:  # the origin gave up, perhaps while these keys were written
@@ -236,6 +249,7 @@ class RelayHops:
         *,
         short: tuple[PoolShortage, ...] = (),
         silent: NodeId | None = None,
+        is_full: bool = False,
     ) -> _Answer:
         self._context.recorder.record(
             EventKind.RELAY_FAILED,
@@ -245,7 +259,7 @@ class RelayHops:
             node_at_fault=self._context.node,
             why=_explain(fault),
         )
-        failed = RelayFailed(word.relay_id, self._context.node, _explain(fault), short, silent, word.share)
+        failed = RelayFailed(word.relay_id, self._context.node, _explain(fault), short, silent, word.share, is_full)
         return _Answer(word.route[0], failed)
 
 

@@ -17,6 +17,7 @@ from qanat.ground.network import Network
 from qanat.ground.ports import Clock, Entropy, KeyStore, QKDModule, Tasks, Transport
 from qanat.ground.requirements import Requirements
 from qanat.ground.tracing import EventRecorder
+from qanat.key_management.ageing import Ageing
 from qanat.key_management.context import Context
 from qanat.key_management.conversation import Conversation
 from qanat.key_management.courier import Courier
@@ -30,6 +31,7 @@ from qanat.key_management.repeats import ANY, KeyWish
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.settings import KeyManagerSettings
 from qanat.key_management.supplying import GivenKeys, Supplying
+from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import Announce, LinkReport
 
 __all__ = ["GivenKeys", "KeyManager"]
@@ -71,12 +73,14 @@ class KeyManager:
             routes=RouteBook(node=node, tasks=tasks),
             settings=settings or KeyManagerSettings(),
         )
-        self._sessions = Sessions(context)
+        self._vouching = Vouching(context)
+        self._ageing = Ageing(context)
+        self._sessions = Sessions(context, self._vouching)
         self._intake = Intake(context, self._sessions)
-        self._relay = RelayOrigin(context)
-        self._hops = RelayHops(context)
+        self._relay = RelayOrigin(context, self._vouching)
+        self._hops = RelayHops(context, self._vouching)
         self._demands = DemandDesk(context)
-        self._supplying = Supplying(context, relay=self._relay, demands=self._demands)
+        self._supplying = Supplying(context, relay=self._relay, demands=self._demands, vouching=self._vouching)
         self._preparing = Preparing(context, supplying=self._supplying, relay=self._relay, demands=self._demands)
         self._conversation = Conversation(
             context,
@@ -85,6 +89,7 @@ class KeyManager:
             relay=self._relay,
             hops=self._hops,
             demands=self._demands,
+            vouching=self._vouching,
             on_routes=self._announce,
         )
 
@@ -95,6 +100,7 @@ class KeyManager:
         context.recorder.record(EventKind.NODE_STARTED, epoch=context.courier.epoch)
         self._is_running = True
         context.tasks.notify(READY)
+        await self._conversation.aloud(self._vouching.tick, "greeting peers")
         for module in self._modules:
             context.tasks.start(self._conversation.follow(module), name=f"{self.node}: events of {module.module_id}")
         context.tasks.start(self._chores(), name=f"{self.node}: chores")
@@ -179,8 +185,9 @@ class KeyManager:
         context = self._context
         while True:
             try:
-                context.courier.epoch = await context.store.open_epoch()
+                await self._vouching.open_epoch()
                 num_voided = await context.store.void(Selection(unconfirmed=True))
+                await self._ageing.tick()
             except StoreFailed as fault:
                 text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"
                 context.recorder.record(
@@ -204,6 +211,8 @@ class KeyManager:
                 self._relay.tick,
                 self._hops.tick,
                 self._demands.tick,
+                self._vouching.tick,
+                self._ageing.tick,
             ]
             is_lost = self._context.routes.stamp == (0, 0)  # the controller may have come up after our last word
             if is_lost or clock.monotonic_s() - announced_s >= settings.announce_s:

@@ -19,6 +19,7 @@ from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import DemandDesk
 from qanat.key_management.key_ids import MAX_KEYS
+from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
 from qanat.key_management.supplying import Supplying
 
@@ -45,6 +46,7 @@ class Preparing:
         self._supplying = supplying
         self._relay = relay
         self._demands = demands
+        self._quotas = Quotas(context)
         self.pools = _pools_of(context)
 
     async def run(
@@ -70,7 +72,9 @@ class Preparing:
             await self._rest()
 
     async def _missing(self, pool: EndToEndPool) -> int:
-        return max(0, pool.count - await self._context.store.count_keys(pool.pair, size_bits=pool.size_bits))
+        """Return how many keys a pool lacks; no more than may wait."""
+        in_stock = await self._context.store.count_keys(pool.pair, size_bits=pool.size_bits)
+        return max(0, min(pool.count, self._quotas.most(pool.pair)) - in_stock)
 
     async def _fill(self, pool: EndToEndPool, count: int) -> None:
         """Relay one batch; where link key is short, have it made first, after what others wait for."""

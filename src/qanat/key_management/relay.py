@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyNotFound, KeyShortage, RequirementUnmet, StoreFailed
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId, SaeId, Topic, members_of
+from qanat.ground.identifiers import KeyID, NodeId, SaeId, SaePair, Topic, members_of
 from qanat.ground.keys import PoolId, SpentBits
 from qanat.key_management.batches import Batch, RelayJob, make_batches
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.doubts import Doubt, Doubts
 from qanat.key_management.multipath import collusion_threshold
 from qanat.key_management.pools import answers, spend_for_hop
+from qanat.key_management.quotas import Quotas
+from qanat.key_management.vouching import Vouching
 from qanat.key_management.ways import Tried, Way, Ways, Wish
 from qanat.key_management.wire import PoolShortage, RelayDelivered, RelayFailed, RelayVoided, Routes
 
@@ -42,7 +44,7 @@ class _Carried:
 @dataclass(frozen=True, slots=True)
 class _Lost:
     """Why a job's keys came to nothing, and on which ways (all of them, where nobody knows). ``is_unheard``: nobody
-    has said what became of them."""
+    has said what became of them; ``is_full``: as many keys of the pair wait at the far end as may."""
 
     ways: Routes
     node: NodeId
@@ -50,13 +52,17 @@ class _Lost:
     short: tuple[PoolShortage, ...] = ()
     silent: NodeId | None = None
     is_unheard: bool = False
+    is_full: bool = False
 
 
 class RelayOrigin:
     """Relays batches of keys that begin at this node."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, vouching: Vouching) -> None:
         self._context = context
+        self._vouching = vouching
+        self._quotas = Quotas(context)
+        self._full: dict[SaePair, tuple[float, str]] = {}
         self._carried: dict[str, _Carried] = {}
         self.ways = Ways(context)
         self.doubts = Doubts(context)
@@ -69,6 +75,8 @@ class RelayOrigin:
         """
         if job.shares > 1 < len(job.targets):
             raise RequirementUnmet("keys for several sites go over one route to each", remedy="ask for each by itself")
+        self._refuse_full(job.pair)
+        await self._quotas.check(job.pair, more=job.count)
         wishes = [Wish(target, job.shares, job.hop_bits, job.max_hops) for target in job.targets]
         tried, why = Tried(), ""
         for _ in range(self._context.settings.relay_tries):
@@ -79,6 +87,10 @@ class RelayOrigin:
             if not isinstance(outcome, _Lost):
                 return outcome
             self._learn(outcome, tried)
+            if outcome.is_full:
+                until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
+                self._full[job.pair] = (until_s, f"{outcome.node}: {outcome.why}")
+                self._refuse_full(job.pair)
             why = f"{' - '.join(outcome.ways[0])}; it ended at {outcome.node}: {outcome.why}"
         for wish in wishes:
             self.ways.choose(wish, tried)  # says what is short or silent, if anything is
@@ -120,7 +132,7 @@ class RelayOrigin:
         for routes, wish in zip(ways, wishes, strict=True):
             patience_s = among_others_s if self.ways.has_others(wish) else alone_s
             for way in routes:
-                if not await answers(self._context, way[1], patience_s=patience_s):
+                if not await answers(self._context, self._vouching, way[1], patience_s=patience_s):
                     self.ways.close(at=self._context.node, silent=way[1])
                     return True
         return False
@@ -191,6 +203,15 @@ class RelayOrigin:
                 return _Lost((way,), node, f"pool {pool} has {available_bits} bits", short)
         return None
 
+    def _refuse_full(self, pair: SaePair) -> None:
+        """Raise KeyShortage while no more keys of a pair may wait at its far end: a batch would burn pads in vain."""
+        until_s, why = self._full.get(pair, (0.0, ""))
+        left_s = until_s - self._context.clock.monotonic_s()
+        if left_s > 0:
+            remedy = "have the other application fetch its keys"
+            raise KeyShortage(f"no more keys can be made: {why}", remedy=remedy, retry_after_s=max(1.0, left_s))
+        self._full.pop(pair, None)
+
     def _burn(self, job: RelayJob, spent: Sequence[Sequence[SpentBits]], lost: _Lost) -> None:
         """Wipe what the first ways of a job have spent when a later one could not; say so."""
         taken = [bits for of_target in spent for bits in of_target]
@@ -260,7 +281,7 @@ class RelayOrigin:
             verdict = self._carried[batch.relay_id].verdict
             if isinstance(verdict, RelayFailed):
                 way = batch.routes[verdict.share - 1]
-                return _Lost((way,), verdict.node, verdict.why, verdict.short, verdict.silent)
+                return _Lost((way,), verdict.node, verdict.why, verdict.short, verdict.silent, is_full=verdict.is_full)
         return None
 
     async def _confirm(self, batches: Sequence[Batch], job: RelayJob) -> _Lost | None:

@@ -34,9 +34,11 @@ from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import keys_payable, relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import Demand, DemandDesk
-from qanat.key_management.pools import answers, available_bits
+from qanat.key_management.pools import available_bits, is_reached
+from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
 from qanat.key_management.repeats import KeyWish, Repeats
+from qanat.key_management.vouching import Vouching
 
 MAX_PARKED_PER_PAIR = 64
 """So many requests of one pair that ended in a shortage are remembered, to be gone on with."""
@@ -71,8 +73,10 @@ class _Ask:
 class Supplying:
     """What applications are given at one node."""
 
-    def __init__(self, context: Context, *, relay: RelayOrigin, demands: DemandDesk) -> None:
+    def __init__(self, context: Context, *, relay: RelayOrigin, demands: DemandDesk, vouching: Vouching) -> None:
         self._context = context
+        self._vouching = vouching
+        self._quotas = Quotas(context)
         self._relay = relay
         self._demands = demands
         self._repeats = Repeats(context)
@@ -137,9 +141,10 @@ class Supplying:
         context, most = self._context, self._context.settings.max_keys_per_request
         try:
             self._check_here(caller)
-            context.network.site_of(master)
+            partner = context.network.site_of(master).node
             if not 0 < len(key_ids) <= most or len(set(key_ids)) != len(key_ids):
                 raise BadParameter(f"{len(key_ids)} key ids", remedy=f"name 1 to {most} ids, each once")
+            await self._vouching.require(partner, Deadline.after(context.clock, context.settings.wait_s))
             repeat = self._repeats.call(caller, nonce, "dec_keys", master, *key_ids)
             return await context.store.supply_by_id(key_ids, sae=caller, master=master, repeat=repeat)
         except RequestError as fault:
@@ -190,8 +195,8 @@ class Supplying:
         if not wish.require.far_side_ready:
             return
         for node in dict.fromkeys(nodes):
-            patience_s = self._context.settings.reach_patience_s
-            if node != self._context.node and not await answers(self._context, node, patience_s=patience_s):
+            deadline = Deadline.after(self._context.clock, self._context.settings.reach_patience_s)
+            if node != self._context.node and not await is_reached(self._context, node, deadline):
                 raise KeyShortage(
                     f"the key manager of {node!r} does not answer, so its application could not fetch the keys",
                     remedy="ask again when it is up",
@@ -214,6 +219,8 @@ class Supplying:
 
     async def _serve(self, ask: _Ask, wish: KeyWish, deadline: Deadline) -> GivenKeys:
         await self._find_routes(ask, deadline)
+        for node in ask.far:
+            await self._vouching.require(node, deadline)
         while True:
             if ask.demand is not None:
                 await self._settle(ask, ask.demand, deadline)
@@ -224,7 +231,7 @@ class Supplying:
                     keys = await self._take_or_make(ask, wish)
             except PoolShort as shortage:
                 needed_bits = len(ask.far) * relay_bits(count=wish.count, size_bits=wish.size_bits)
-                target = shortage.routes[0][-1]
+                target = shortage.routes[0][-1] if shortage.routes else ask.target
                 ask.demand = await self._demands.open(
                     ask.trace,
                     pair=ask.pair,
@@ -306,6 +313,8 @@ class Supplying:
         """Make keys that fulfil what is required of their way; raises RequirementUnmet where no way does."""
         if not ask.far:
             await self._make_here(ask.pair, count, wish.size_bits)
+        elif self._demands.goes_first(ask.target, priority=self._context.network.priority(ask.pair.master)):
+            raise PoolShort(())  # what is there is for those who wait; the controller says when it is this one's turn
         else:
             await self._relay.make_keys(self._job(ask, wish, count))
 
@@ -323,6 +332,7 @@ class Supplying:
     async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> None:
         """Make keys for two applications of this node: they travel over no link and spend none of its key."""
         context = self._context
+        await self._quotas.check(pair, more=count)
         keys = [
             SecretKey(
                 key_id=KeyID(uuid4_from(context.entropy.public_bytes(16))),

@@ -64,8 +64,8 @@ class PoolShortage:
 class GenerationRequest:
     """Too little key between two nodes: every hop of their routes must hold ``needed_bits``. Caused by step 5.
 
-    ``is_idle``: for keys that nobody has asked for yet; all other demands go first. ``routes``: the ways from source to
-    target that the keys are to go; none: the one of the controller's table.
+    ``is_idle``: for keys that nobody has asked for yet; all other demands go first, those of higher ``priority`` before
+    others. ``routes``: the ways from source to target that the keys are to go; none: the one of the controller's table.
     """
 
     demand_id: str
@@ -76,6 +76,7 @@ class GenerationRequest:
     request_id: RequestId | None
     is_idle: bool = False
     routes: Routes = ()
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,46 @@ class GenerationFailed:
     remedy: str = ""
     by_link: bool = False
     silent: NodeId | None = None
+
+
+# --- key manager to key manager: epochs of stores ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EpochOpened:
+    """The sender's store lives in this epoch, under this random name: what does the receiver remember of it?"""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpochKnown:
+    """The last epoch that the sender remembers of the receiver (zero and empty: none), asked for by the epoch ``of``
+    this name."""
+
+    number: int
+    name: str
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFollows:
+    """The sender's epoch follows the one that the receiver remembers. ``restored``: since then the sender's
+    store was put back from an older copy, or zeroized, and all stock that the two share is void."""
+
+    number: int
+    name: str
+    after_number: int
+    after_name: str
+    restored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRemembered:
+    """The sender remembers the receiver's epoch of this name durably."""
+
+    name: str
 
 
 # --- key manager to key manager: making key ------------------------------------------------------------------------
@@ -259,7 +300,8 @@ class RelayDelivered:
 @dataclass(frozen=True, slots=True)
 class RelayFailed:
     """A node could not hand the batch on. ``short`` names its pool when that was the reason, ``silent`` the next node
-    when that one does not answer. ``share``: which share it was; 0 when nobody knows."""
+    when that one does not answer. ``share``: which share it was; 0 when nobody knows. ``is_full``: as many keys of the
+    pair wait there as may."""
 
     relay_id: str
     node: NodeId
@@ -267,6 +309,7 @@ class RelayFailed:
     short: tuple[PoolShortage, ...]
     silent: NodeId | None = None
     share: int = 1
+    is_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +337,10 @@ Word: TypeAlias = (
     | OrderCancel
     | GenerationDone
     | GenerationFailed
+    | EpochOpened
+    | EpochKnown
+    | EpochFollows
+    | EpochRemembered
     | SessionPads
     | SessionReady
     | SessionRefused

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from qanat.ground.bits import whole_bytes
 from qanat.ground.errors import (
@@ -75,6 +75,9 @@ class _Share:
     def left_bits(self) -> int:
         return 0 if self.is_gone else self.num_bits - sum(end - begin for begin, end in self.spent)
 
+    def copied(self) -> _Share:
+        return replace(self, secret=_copied(self.secret, is_gone=self.is_gone), spent=list(self.spent))
+
     def destroy(self) -> int:
         """Destroy what is left; return how many bits that was."""
         left_bits = self.left_bits
@@ -105,6 +108,9 @@ class _Block:
     def left_bits(self) -> int:
         return sum(share.left_bits for share in self.shares.values())
 
+    def copied(self) -> _Block:
+        return replace(self, shares={pool: share.copied() for pool, share in self.shares.items()})
+
     @property
     def is_unused_initial(self) -> bool:
         return self.protocol == PRE_SHARED and not any(share.spent for share in self.shares.values())
@@ -117,6 +123,10 @@ class _Key:
     confirmed: bool
     stored_s: float
     served: set[SaeId] = field(default_factory=set)
+
+    def copied(self) -> _Key:
+        key = replace(self.key, secret=_copied(self.key.secret))
+        return replace(self, key=key, entitled=set(self.entitled), served=set(self.served))
 
     @property
     def stage(self) -> Stage:
@@ -153,6 +163,27 @@ class Disk:
     peer_epochs: dict[NodeId, NamedEpoch] = field(default_factory=dict)
     saved_s: float = 0.0
     saved_utc_s: float | None = None
+
+    def copied(self) -> Disk:
+        """Return a copy that goes its own way, as a backup of a file does."""
+        return replace(
+            self,
+            blocks={block_id: block.copied() for block_id, block in self.blocks.items()},
+            keys={key_id: held.copied() for key_id, held in self.keys.items()},
+            gone_keys=dict(self.gone_keys),
+            received_bits=self.received_bits.copy(),
+            voided_bits=self.voided_bits.copy(),
+            expired_bits=self.expired_bits.copy(),
+            spent_bits={pool: bits.copy() for pool, bits in self.spent_bits.items()},
+            own_epochs=dict(self.own_epochs),
+            peer_epochs=dict(self.peer_epochs),
+        )
+
+    def put_back(self, copy: Disk) -> None:
+        """Become what ``copy`` is, in place."""
+        fresh = copy.copied()
+        for one in fields(self):
+            setattr(self, one.name, getattr(fresh, one.name))
 
 
 class MemoryKeyStore:
@@ -479,6 +510,10 @@ class MemoryKeyStore:
         if +bits:
             self._end_block(block, Act.EXPIRE)
         return +bits
+
+
+def _copied(secret: SecretBytes, *, is_gone: bool = False) -> SecretBytes:
+    return secret if is_gone else SecretBytes(secret.reveal())
 
 
 def _is_too_old(held: _Key, limits: AgeLimits, age_s: float) -> bool:

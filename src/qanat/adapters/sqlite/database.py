@@ -77,12 +77,13 @@ class Database:
         """The epoch that was begun last."""
         return self.epochs.number
 
-    def commit(self, actions: Sequence[Callable[[], Any]]) -> list[Any]:
+    def commit(self, actions: Sequence[Callable[[], Any]], *, may_make_room: bool = True) -> list[Any]:
         """Run the actions in one durable transaction; return for each its result, or the exception it raised.
 
         An action that raises is undone alone, also one with a slip in it (``SLIPS``): a fault of one caller must not
-        close the store to all. When the machine fails in the middle, each is tried again by itself, so
-        that one call too large for the disk does not fail its neighbours.
+        close the store to all. When the disk is full, the write-ahead log is first moved into the file, which may make
+        room. When the machine fails in the middle, each is tried again by itself, so that one call too large for the
+        disk does not fail its neighbours.
         """
         try:
             with transaction(self._connection):
@@ -90,9 +91,12 @@ class Database:
                 return [self._run_one(action) for action in actions]
         except sqlite3.Error as fault:
             self._forget_caches()
+            if may_make_room and fault.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+                self.truncate_log()
+                return self.commit(actions, may_make_room=False)
             if len(actions) == 1:
                 return [store_failed(self.path, fault)]
-        return [self.commit([action])[0] for action in actions]
+        return [self.commit([action], may_make_room=False)[0] for action in actions]
 
     def truncate_log(self) -> None:
         """Move the write-ahead log into the file and empty it, so that destroyed rows do not linger there."""

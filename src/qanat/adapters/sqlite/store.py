@@ -68,9 +68,13 @@ class SqliteKeyStore:
 
     async def open_epoch(self, *, name: str = "", above: int = 0) -> Epoch:
         """Begin a new epoch; older handles raise StaleEpoch from now on."""
-        begin = self._database.epochs.begin
-        self._epoch = await self._writer.commit(self._database, lambda: begin(name=name, above=above))
-        return Epoch(self._epoch)
+
+        def begin() -> int:
+            # at once, so that calls of this handle in the same commit are not taken for those of an older one
+            self._epoch = self._database.epochs.begin(name=name, above=above)
+            return self._epoch
+
+        return Epoch(await self._writer.commit(self._database, begin))
 
     async def is_own_epoch(self, epoch: NamedEpoch, /) -> bool:
         """Return whether this store has lived through that epoch."""
@@ -240,7 +244,7 @@ class SqliteKeyStore:
 
     async def _commit(self, action: Callable[[], T]) -> T:
         def fenced() -> T:
-            if self._epoch != self._database.epoch:
+            if self._epoch < self._database.epoch:
                 raise StaleEpoch(
                     f"this handle is of epoch {self._epoch}, the key store of epoch {self._database.epoch}",
                     remedy="a newer key manager has taken over this store; stop this one",
