@@ -23,6 +23,7 @@ _HOMES = {
     "RawPreparations": "qanat.quantum_layer.recorded",
     "RecordedDetections": "qanat.quantum_layer.recorded",
     "RecordedPreparations": "qanat.quantum_layer.recorded",
+    "Requirements": "qanat.ground.requirements",
     "SecretBytes": "qanat.ground.keys",
     "SecurityParameters": "qanat.protocols.decoy",
     "SessionConfig": "qanat.postprocessing.config",

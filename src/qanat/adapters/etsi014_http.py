@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI
@@ -12,19 +11,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from qanat.adapters.etsi014_schema import Endpoint, add_routes, empty_app
 from qanat.adapters.http_server import PEER
 from qanat.doors.etsi014 import Answer, Etsi014Door
 from qanat.doors.etsi014.encoding import plain_error
-from qanat.doors.etsi014.messages import Error, KeyContainer, KeyIDs, KeyRequest, Status
 
 MAX_BODY_BYTES = 256 * 1024
 """Far more than the longest legal request; a longer body is answered by 413."""
-
-_PATH = "/api/v1/keys/{sae_id:path}/"
-_TEXTS = {400: "the request is wrong", 401: "the caller may not have this", 503: "the key manager cannot, for now"}
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Error, "description": text} for status, text in _TEXTS.items()
-}
 
 QueryCall = Callable[[str | None, str, list[tuple[str, str]]], Awaitable[Answer]]
 BodyCall = Callable[[str | None, str, bytes], Awaitable[Answer]]
@@ -32,23 +25,19 @@ BodyCall = Callable[[str | None, str, bytes], Awaitable[Answer]]
 
 def etsi014_app(door: Etsi014Door) -> FastAPI:
     """Return the ASGI application of a door, for ``HttpDoor``. The caller's identity is ``PEER`` of the scope."""
-    app = FastAPI(
-        title="ETSI GS QKD 014 key delivery",
-        version="1.1.1",
-        description="Key delivery after ETSI GS QKD 014 V1.1.1, over mutual TLS.",
-        docs_url=None,  # the interactive pages would load scripts from elsewhere
-        redoc_url=None,
-        redirect_slashes=False,
-    )
+    app = empty_app()
 
     async def get_status(request: Request) -> Response:
         return _response(await door.get_status(request.scope[PEER], request.path_params["sae_id"]))
 
-    _route(app, "GET", "status", get_status, answer=Status, path_id="slave")
-    _route(app, "GET", "enc_keys", _by_query(door.get_key_by_query), path_id="slave", query=("number", "size"))
-    _route(app, "POST", "enc_keys", _by_body(door.get_key_by_body), path_id="slave", body=KeyRequest)
-    _route(app, "GET", "dec_keys", _by_query(door.get_key_with_id_by_query), path_id="master", query=("key_ID",))
-    _route(app, "POST", "dec_keys", _by_body(door.get_key_with_ids_by_body), path_id="master", body=KeyIDs)
+    endpoints: dict[str, Endpoint] = {
+        "get_status": get_status,
+        "get_enc_keys": _by_query(door.get_key_by_query),
+        "post_enc_keys": _by_body(door.get_key_by_body),
+        "get_dec_keys": _by_query(door.get_key_with_id_by_query),
+        "post_dec_keys": _by_body(door.get_key_with_ids_by_body),
+    }
+    add_routes(app, endpoints, door.limits)
     app.add_exception_handler(HTTPException, _http_fault)
     app.add_exception_handler(Exception, _own_slip)
     return app
@@ -118,54 +107,3 @@ def _methods(request: Request) -> list[str]:
 async def _own_slip(_: Request, __: Exception) -> Response:
     # The server raises it again after this answer, so the log has it; the caller learns only whose fault it is.
     return _response(plain_error(503, "the key manager made a mistake; its log has the details"))
-
-
-def _route(
-    app: FastAPI,
-    method: str,
-    call: str,
-    endpoint: Callable[[Request], Awaitable[Response]],
-    *,
-    path_id: str,
-    answer: type[Status] | type[KeyContainer] = KeyContainer,
-    query: tuple[str, ...] = (),
-    body: type[KeyRequest] | type[KeyIDs] | None = None,
-) -> None:
-    """Add one call, with its schema declared by hand: the endpoints read the request themselves."""
-    parameters: list[dict[str, Any]] = [
-        {
-            "name": "sae_id",
-            "in": "path",
-            "required": True,
-            "description": f"id of the {path_id} SAE",
-            "schema": {"type": "string"},
-        }
-    ]
-    for name in query:
-        kind = "string" if name == "key_ID" else "integer"
-        parameters.append({"name": name, "in": "query", "required": kind == "string", "schema": {"type": kind}})
-    extra: dict[str, Any] = {"parameters": parameters}
-    if body is not None:
-        schema = body.model_json_schema(mode="validation")
-        extra["requestBody"] = {"content": {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}}
-    app.add_api_route(
-        _PATH + call,
-        endpoint,
-        methods=[method],
-        operation_id=f"{method.lower()}_{call}",
-        response_model=None,
-        responses={200: {"model": answer, "description": "done"}, **_ERRORS},
-        openapi_extra=extra,
-    )
-
-
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """Return a JSON schema with its references replaced by what they name; ours do not recur."""
-    if isinstance(schema, list):
-        return [_inlined(part, definitions) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        name = schema["$ref"].rsplit("/", 1)[1]
-        return {} if name == "JsonValue" else _inlined(definitions[name], definitions)
-    return {key: _inlined(part, definitions) for key, part in schema.items()}
