@@ -91,7 +91,7 @@ class KeyTables:
             " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1" + condition + " ORDER BY app_key.id LIMIT ?"
         )
         found = self._connection.execute(query, (pair.master, pair.slave, size_bits, *bounds, count))
-        rows = [KeyRow(*values) for values in found]
+        rows = [*map(KeyRow._make, found)]
         if len(rows) < count:
             raise KeyShortage(
                 f"request {request_id} asks {count} keys of {size_bits} bits; {pair.master} has {len(rows)}"
@@ -194,28 +194,35 @@ class KeyTables:
     def _hand_over(self, rows: Sequence[KeyRow], sae: SaeId) -> list[SecretKey]:
         """Return the keys and end the right of ``sae`` to them; a key that nobody waits for any more is destroyed."""
         keys = [self._open(row) for row in rows]
-        done, kept = [], []
+        done: list[tuple[int, int]] = []
+        kept: dict[tuple[str, str, bool], list[int]] = {}
         for row in rows:
-            waiting, served = _after_supply(row.waiting, row.served, sae)
-            if _listed(waiting):
-                kept.append((waiting, served, row.master in _listed(waiting), row.row))
-            else:
+            after = _after_supply(row.waiting, row.served, row.master, sae)
+            if after is None:
                 done.append((row.row, row.batch))
-        self._connection.executemany("UPDATE app_key SET waiting = ?, served = ?, master_may = ? WHERE id = ?", kept)
+            else:
+                kept.setdefault(after, []).append(row.row)
+        for (waiting, served, master_may), ids in kept.items():
+            self._connection.execute(
+                "UPDATE app_key SET waiting = ?, served = ?, master_may = ?"
+                " WHERE id IN (SELECT value FROM json_each(?))",
+                (waiting, served, master_may, json.dumps(ids)),
+            )
         self._delete(done)
         return keys
 
     def _open(self, row: KeyRow) -> SecretKey:
-        key_id, pair = row.key_id, SaePair(row.master, row.slave)
-        secret = self._data_key(row.batch).open(row.number, row.sealed, _place(key_id, pair))
+        key_id = row.key_id
+        place = b"key\0%b\0%b" % (key_id.encode(), _ends(row.master, row.slave))
+        secret = self._data_key(row.batch).open(row.number, row.sealed, place)
         return SecretKey(
-            key_id=key_id,
-            pair=pair,
-            secret=SecretBytes(secret),
-            route=tuple(NodeId(node) for node in _listed(row.route)),
-            origin=row.origin,
-            created_utc_s=row.created_utc_s,
-            qkd_bits_spent=row.qkd_bits_spent,
+            key_id,
+            _pair(row.master, row.slave),
+            SecretBytes(secret),
+            _nodes(row.route),
+            row.origin,
+            row.created_utc_s,
+            row.qkd_bits_spent,
         )
 
     def _data_key(self, batch: int) -> DataKey:
@@ -266,13 +273,29 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _after_supply(waiting: str, served: str, sae: SaeId) -> tuple[str, str]:
-    """Return the two lists, as they are stored, when ``sae`` has been supplied."""
-    return json.dumps([one for one in _listed(waiting) if one != sae]), json.dumps([*_listed(served), sae])
+def _after_supply(waiting: str, served: str, master: SaeId, sae: SaeId) -> tuple[str, str, bool] | None:
+    """Return both lists, as they are stored, when ``sae`` has been supplied, and whether the master still waits; None
+    when nobody does."""
+    left = [one for one in _listed(waiting) if one != sae]
+    return (json.dumps(left), json.dumps([*_listed(served), sae]), master in left) if left else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _nodes(text: str) -> tuple[NodeId, ...]:
+    return tuple(map(NodeId, _listed(text)))
 
 
 def _place(key_id: KeyID, pair: SaePair) -> bytes:
-    return identity("key", key_id, pair.master, pair.slave)
+    return b"key\0%b\0%b" % (key_id.encode(), _ends(pair.master, pair.slave))
+
+
+_pair = functools.lru_cache(maxsize=4096)(SaePair)
+"""Few pairs occur in many rows."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _ends(master: SaeId, slave: SaeId) -> bytes:
+    return identity(master, slave)  # as ``identity`` of the whole place ends
 
 
 def _key_not_found(key_id: KeyID) -> KeyNotFound:

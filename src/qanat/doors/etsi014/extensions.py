@@ -65,6 +65,8 @@ NO_WISHES = Wishes()
 
 def wishes_of(mandatory: Extensions, optional: Extensions) -> Wishes:
     """Return what our extensions say. A mandatory one that is not ours, or not as it should be, is refused."""
+    if not mandatory and not optional:
+        return NO_WISHES
     must = _named(mandatory)
     may = {name: value for name, value in _named(optional).items() if name in READERS}
     if not must.keys() <= READERS.keys():
