@@ -15,9 +15,9 @@ Made from `tests/interop/etsi014_statements.py` and `etsi014_cases.py` by `PYTHO
 interop.etsi014_page`; a test holds it equal. The demands of V1.1.1 (2019-02) stand in our own words, with the clause
 numbers that this project uses; where they differ from the standard's words, the standard rules.
 
-The {len(CASES)} cases run in `tests/interop/test_etsi014_cases.py` against a running network: three user sites around a
-trusted relay, its links' twins making key, calls as raw HTTP over mutual TLS. What the doors answer beyond the standard,
-and why, is in [reference-etsi014.md](reference-etsi014.md).
+The {len(CASES)} cases run in `tests/interop/test_etsi014_cases.py` against a running network: three user sites around
+a trusted relay, its links' twins making key, calls as raw HTTP over mutual TLS. What the doors answer beyond the
+standard, and why, is in [reference-etsi014.md](reference-etsi014.md).
 
 ## Demands
 
