@@ -301,6 +301,9 @@ def _extensions() -> Iterator[Case]:
     nonce = {"number": 2, "extension_optional": [{"qanat_nonce": "case-nonce-0001"}]}
     yield case("X-nonce", "leave-the-pool", "the same nonce: the same keys (ours)",
                post(nonce, keys=(2, 256)), post(nonce, keys=(2, 256), same=True), fetch())  # fmt: skip
+    near = {"extension_optional": [{"qanat_nonce": "case-nonce-0004"}, {"qanat_max_hops": 1}]}
+    yield case("X-nonce-unmet", "leave-the-pool optional-ignored", "the same where something preferred cannot be had (ours)",
+               post(near), post(near, same=True), fetch())  # fmt: skip
     yield case("X-nonce-other", "keys-refused", "the same nonce, another request (ours)", post(
                {"extension_optional": [{"qanat_nonce": "case-nonce-0002"}]}),
                bad({"number": 2, "extension_optional": [{"qanat_nonce": "case-nonce-0002"}]}))  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from interop.etsi014_cases import CASES, Case
+from interop.etsi014_cases import CASES, Case, Step
 from interop.etsi014_house import House, house_open
 from interop.etsi014_page import PAGE, page
 from interop.etsi014_statements import STATEMENTS
@@ -49,6 +50,15 @@ def _curl(house: House, who: str, path: str) -> Any:
     url = f"{house.live.url(who)}/api/v1/keys/{path}"
     done = subprocess.run(["curl", "--silent", "--fail", *papers, url], capture_output=True, check=True, timeout=30)
     return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_the_command_prints_the_schema_that_every_door_serves(house: House) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "qanat.apps.cli.main", "openapi", "etsi014"], capture_output=True, check=True, timeout=60
+    )
+    for site in ("alice@a", "bob@b", "carol@c"):
+        assert house.answered(Step(site, "GET", "/openapi.json", "")).json() == json.loads(done.stdout)
 
 
 def test_every_demand_on_the_door_has_a_case_or_says_where_it_is_checked() -> None:

@@ -187,7 +187,7 @@ class Supplying:
 
     async def _check_ready(self, wish: KeyWish, nodes: Sequence[NodeId]) -> None:
         """Raise KeyShortage when the wish requires that every slave's site answers now, and one does not."""
-        if not wish.require.far_side_ready:
+        if not (wish.require.far_side_ready or wish.prefer.far_side_ready):
             return
         for node in dict.fromkeys(nodes):
             patience_s = self._context.settings.reach_patience_s
@@ -258,24 +258,43 @@ class Supplying:
                 ask.demand = None
 
     async def _take_or_make(self, ask: _Ask, wish: KeyWish) -> Sequence[SecretKey]:
-        """Return keys from stock; what is missing there is made first. Raises PoolShort, KeyShortage, StoreFailed."""
+        """Return keys that are as preferred, where that can be, else as required.
+
+        Raises RequirementUnmet, PoolShort, KeyShortage, StoreFailed.
+        """
+        refusal: RequirementUnmet | None = None
+        for require in wish.require.with_preferences(wish.prefer):
+            try:
+                return await self._take_or_make_such(ask, wish, require)
+            except RequirementUnmet as fault:
+                refusal = fault
+        assert refusal is not None
+        raise refusal
+
+    async def _take_or_make_such(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
+        """Return keys from stock; what is missing there is made first."""
+        if require.disjoint_routes > 1:  # and none in stock came so
+            raise RequirementUnmet(
+                f"keys over {require.disjoint_routes} routes without a common relay cannot be made",
+                remedy="ask for keys over one route, or have the network carry shares over several",
+            )
         for _ in range(self._context.settings.relay_tries):
             try:
-                return await self._take(ask, wish)
+                return await self._take(ask, wish, require)
             except KeyShortage:
                 in_stock = await self._context.store.count_keys(
-                    ask.pair, size_bits=wish.size_bits, fit=self._fit(wish.require)
+                    ask.pair, size_bits=wish.size_bits, fit=self._fit(require)
                 )
-                await self._make(ask, wish, max(1, wish.count - in_stock))
-        return await self._take(ask, wish)
+                await self._make(ask, wish, require, max(1, wish.count - in_stock))
+        return await self._take(ask, wish, require)
 
-    async def _take(self, ask: _Ask, wish: KeyWish) -> Sequence[SecretKey]:
+    async def _take(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
         return await self._context.store.supply(
             ask.pair,
             count=wish.count,
             size_bits=wish.size_bits,
             request_id=ask.trace.request_id,
-            fit=self._fit(wish.require),
+            fit=self._fit(require),
             repeat=self._repeats.of(wish),
         )
 
@@ -283,19 +302,14 @@ class Supplying:
         made_from_utc_s = None if require.max_age_s is None else self._context.clock.utc_s() - require.max_age_s
         return KeyFit(made_from_utc_s=made_from_utc_s, max_hops=require.max_hops)
 
-    async def _make(self, ask: _Ask, wish: KeyWish, count: int) -> None:
+    async def _make(self, ask: _Ask, wish: KeyWish, require: Requirements, count: int) -> None:
         """Make keys that fulfil what is required of their way; raises RequirementUnmet where no way does."""
-        if wish.require.disjoint_routes > 1:
-            raise RequirementUnmet(
-                f"keys over {wish.require.disjoint_routes} routes without a common relay cannot be made",
-                remedy="ask for keys over one route, or have the network carry shares over several",
-            )
         if not ask.far:
             await self._make_here(ask.pair, count, wish.size_bits)
             return
         routes = sorted((self._context.routes.key_route(node) for node in ask.far), key=len, reverse=True)
         hops = len(routes[0]) - 1
-        if wish.require.max_hops is not None and hops > wish.require.max_hops:
+        if require.max_hops is not None and hops > require.max_hops:
             raise RequirementUnmet(
                 f"the way to {routes[0][-1]!r} has {hops} hops", remedy=f"allow {hops}, or ask for another slave"
             )

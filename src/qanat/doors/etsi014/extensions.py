@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from qanat.doors.etsi014.messages import EXTENSION_PREFIX
 from qanat.ground.errors import BadParameter
 from qanat.ground.identifiers import EventId, RequestId, canonical_key_id
+from qanat.ground.keys import SecretKey
 from qanat.ground.requirements import Requirements
 
 MANDATORY_UNKNOWN = "not all extension_mandatory parameters are supported"
@@ -47,17 +48,11 @@ class Wishes:
     prefer: Requirements = ANY
     told: bool = False
 
-    def fallbacks(self) -> Iterator[tuple[Requirements, tuple[str, ...]]]:
-        """Yield what to require, at first everything, then less and less of what is only preferred; each with the
-        names of what was left out."""
-        prefer, left_out = self.prefer, list[str]()
-        yield self.require.joined(prefer), ()
-        if prefer.disjoint_routes > 1:
-            prefer, left_out = replace(prefer, disjoint_routes=1), [*left_out, MULTIPATH]
-            yield self.require.joined(prefer), tuple(left_out)
-        if prefer.max_hops is not None:
-            prefer, left_out = replace(prefer, max_hops=None), [*left_out, MAX_HOPS]
-            yield self.require.joined(prefer), tuple(left_out)
+    def unmet_by(self, keys: Sequence[SecretKey]) -> list[str]:
+        """Return the names of what was preferred, and what these keys do not fulfil."""
+        most, several = self.prefer.max_hops, self.prefer.disjoint_routes > 1
+        is_far = most is not None and any(len(key.route) - 1 > most for key in keys)
+        return [name for name, is_unmet in ((MULTIPATH, several), (MAX_HOPS, is_far)) if is_unmet]
 
 
 NO_WISHES = Wishes()
