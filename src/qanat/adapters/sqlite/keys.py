@@ -74,7 +74,7 @@ class KeyTables:
                 (
                     *(_raw(one.key_id), pair_rows[one.pair], one.size_bits, confirmed),
                     *(one.pair.master in entitled, waiting, batch, number),
-                    key.seal(number, one.secret.reveal(), _place(one.key_id, one.pair)),
+                    key.seal(number, one.secret.reveal(), _place(one.key_id, one.pair.master, one.pair.slave)),
                     *(json.dumps(one.route), one.origin, one.created_utc_s, one.qkd_bits_spent),
                 )
                 for number, one in enumerate(new)
@@ -213,8 +213,7 @@ class KeyTables:
 
     def _open(self, row: KeyRow) -> SecretKey:
         key_id = row.key_id
-        place = b"key\0%b\0%b" % (key_id.encode(), _ends(row.master, row.slave))
-        secret = self._data_key(row.batch).open(row.number, row.sealed, place)
+        secret = self._data_key(row.batch).open(row.number, row.sealed, _place(key_id, row.master, row.slave))
         return SecretKey(
             key_id,
             _pair(row.master, row.slave),
@@ -236,7 +235,8 @@ class KeyTables:
 
     def _delete(self, rows: Iterable[tuple[int, int]]) -> None:
         """Destroy keys by (row, batch); a batch's data key goes with the last of its keys."""
-        gone = list(rows)
+        if not (gone := list(rows)):
+            return
         self._connection.executemany("DELETE FROM app_key WHERE id = ?", [(row,) for row, _ in gone])
         for batch, count in Counter(batch for _, batch in gone).items():
             (left,) = self._connection.execute(
@@ -285,8 +285,9 @@ def _nodes(text: str) -> tuple[NodeId, ...]:
     return tuple(map(NodeId, _listed(text)))
 
 
-def _place(key_id: KeyID, pair: SaePair) -> bytes:
-    return b"key\0%b\0%b" % (key_id.encode(), _ends(pair.master, pair.slave))
+def _place(key_id: KeyID, master: SaeId, slave: SaeId) -> bytes:
+    """Return ``identity("key", key_id, master, slave)``, sooner."""
+    return b"key\0%b\0%b" % (key_id.encode(), _ends(master, slave))
 
 
 _pair = functools.lru_cache(maxsize=4096)(SaePair)
@@ -295,7 +296,7 @@ _pair = functools.lru_cache(maxsize=4096)(SaePair)
 
 @functools.lru_cache(maxsize=4096)
 def _ends(master: SaeId, slave: SaeId) -> bytes:
-    return identity(master, slave)  # as ``identity`` of the whole place ends
+    return identity(master, slave)
 
 
 def _key_not_found(key_id: KeyID) -> KeyNotFound:
