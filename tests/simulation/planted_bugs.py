@@ -20,7 +20,8 @@ from qanat.key_management.manager import GivenKeys, KeyManager
 from qanat.key_management.relay import RelayOrigin
 from qanat.key_management.sealing import MESSAGE_KEY_BYTES, secret_keys
 from qanat.key_management.wire import Relay, RelayDelivered
-from qanat.simulation.memory_store import Disk, MemoryKeyStore
+from qanat.simulation.memory_disk import Disk
+from qanat.simulation.memory_store import MemoryKeyStore
 
 
 class ForgetsSpends(MemoryKeyStore):

@@ -16,7 +16,7 @@ from qanat.ground.errors import (
     UnknownNode,
 )
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId
+from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.keys import SecretKey
 from qanat.ground.messages import Message
 from qanat.ground.network import Application, Link, Network, Site
@@ -302,11 +302,29 @@ def test_a_way_that_is_too_long_is_refused_and_spends_nothing() -> None:
     world = new_world()
     give(world, BOB)
     before = spent_bits(world)
+    (key,) = give(world, ANNA, count=1).keys
+    stock = replace(
+        key, key_id=KeyID("00000000-0000-4000-8000-00000000abcd"), pair=SaePair(ALICE, BOB), route=(A, R, B)
+    )
+    world.run(world.stores[A].put([stock, stock], entitled=frozenset({ALICE}), confirmed=True))
     for require in (Requirements(max_hops=1), Requirements(disjoint_routes=2)):
         with pytest.raises(RequirementUnmet):
-            give(world, BOB, require=require)
+            give(world, BOB, count=1, require=require)
     assert spent_bits(world) == before
-    assert len(give(world, BOB, require=Requirements(max_hops=2)).keys) == 2
+    assert ids_of(give(world, BOB, count=1, require=Requirements(max_hops=2))) == [stock.key_id]
+    world.close()  # the witness objects to a key that was put into one store alone
+
+
+def test_what_is_only_preferred_gives_way_and_a_nonce_finds_such_keys_again() -> None:
+    world = new_world()
+    prefer = Requirements(max_hops=1, disjoint_routes=3)
+    first = give(world, BOB, prefer=prefer, nonce="nonce-1")
+    assert ids_of(give(world, BOB, prefer=prefer, nonce="nonce-1")) == ids_of(first)
+    with pytest.raises(RequirementUnmet):
+        give(world, BOB, require=Requirements(max_hops=1), prefer=Requirements(disjoint_routes=2))
+    with pytest.raises(BadParameter, match="was used for another request"):
+        give(world, BOB, nonce="nonce-1")
+    assert ids_of(give(world, ANNA, prefer=Requirements(max_hops=1), nonce="nonce-2"))
     close(world)
 
 

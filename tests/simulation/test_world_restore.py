@@ -28,7 +28,7 @@ from qanat.ground.randomness import SeededChance
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import EpochKnown
 from qanat.simulation.faults import ALL_FAULTS, NO_FAULTS
-from qanat.simulation.memory_store import Disk
+from qanat.simulation.memory_disk import Disk
 from qanat.simulation.world import World
 
 LINKS = (LinkId("a-r"), LinkId("r-b"))

@@ -52,7 +52,7 @@ class FakeSupplier:
             raise BadParameter("an odd list of slaves", remedy="name each other application once")
         if asked["require"].disjoint_routes > 1 or (asked["require"].max_hops or 2) < 2:
             raise RequirementUnmet("the only way has two hops", remedy="allow two")
-        wish = {name: asked[name] for name in ("slave", "more_slaves", "count", "size_bits", "require")}
+        wish = {name: asked[name] for name in ("slave", "more_slaves", "count", "size_bits", "require", "prefer")}
         pair = SaePair(asked["master"], asked["slave"])
         return FakeGiven(
             self._once(

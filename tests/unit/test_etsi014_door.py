@@ -234,6 +234,7 @@ def test_our_extensions_reach_the_key_manager_and_are_answered(door: Etsi014Door
             "patience_s": 12.5,
             "more_slaves": (),
             "require": Requirements(),
+            "prefer": Requirements(),
             "nonce": None,
         }
     ]
@@ -265,7 +266,8 @@ def test_requirements_that_are_only_preferred_give_way_and_the_answer_says_which
     status, container = post_keys(door, {"extension_optional": wanted})
     assert status == 200
     assert container["key_container_extension"]["qanat_unmet"] == ["qanat_multipath", "qanat_max_hops"]
-    assert supplier.calls[-1]["require"] == Requirements(max_age_s=60.0)
+    assert supplier.calls[-1]["require"] == Requirements()
+    assert supplier.calls[-1]["prefer"] == Requirements(max_age_s=60.0, max_hops=1, disjoint_routes=2)
     status, error = post_keys(door, {"extension_mandatory": wanted[:1], "extension_optional": wanted[2:]})
     assert (status, error["message"]) == (400, "not all extension_mandatory request options could be met")
     status, container = post_keys(door, {"extension_mandatory": [{"qanat_max_hops": 2}]})

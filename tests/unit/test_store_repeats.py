@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qanat.adapters.encryption import WRAPPED_KEY_BYTES
 from qanat.ground.errors import BadParameter, KeyNotFound, KeyShortage, StaleEpoch
 from qanat.ground.identifiers import NodeId
 from qanat.ground.ports import KeyStore
@@ -21,6 +25,7 @@ from unit.test_store_conformance import (
     PAIR,
     REQUEST,
     Play,
+    in_sqlite,
     new_key,
     play,
     second_handle,
@@ -137,3 +142,42 @@ def test_answers_survive_a_restart_whose_clock_begins_anew(play: Play) -> None:
             await store.repeated(call)
 
     play(scene)
+
+
+def test_kept_answers_are_encrypted_and_go_with_their_row(tmp_path: Path) -> None:
+    keys = [new_key(dice=DICE) for _ in range(3)]
+
+    async def scene(store: KeyStore) -> None:
+        await store.open_epoch()
+        await store.put(keys, entitled=frozenset({ALICE}), confirmed=True)
+        wish: Any = {"count": 3, "size_bits": 256, "request_id": REQUEST}
+        assert len(await store.supply(PAIR, **wish, repeat=new_call())) == 3
+        on_disk = b"".join(path.read_bytes() for path in tmp_path.iterdir())  # noqa: ASYNC240 - a few small files
+        for key in keys:
+            secret = key.secret.reveal()
+            assert secret not in on_disk
+            assert secret.hex().encode() not in on_disk
+
+    asyncio.run(in_sqlite(scene, tmp_path))
+    connection = sqlite3.connect(tmp_path / "keys.sqlite")
+    (wrapped, sealed) = connection.execute("SELECT wrapped_key, sealed FROM answer").fetchone()
+    connection.close()
+    assert len(sealed) > 3 * 32
+    assert len(wrapped) == WRAPPED_KEY_BYTES
+
+
+def test_a_store_of_version_1_gets_its_table_of_answers(tmp_path: Path) -> None:
+    async def nothing(store: KeyStore) -> None:
+        await store.open_epoch()
+
+    async def scene(store: KeyStore) -> None:
+        await store.open_epoch()
+        assert await store.repeated(new_call()) is None
+
+    asyncio.run(in_sqlite(nothing, tmp_path))
+    connection = sqlite3.connect(tmp_path / "keys.sqlite")
+    connection.execute("DROP TABLE answer")
+    connection.execute("UPDATE state SET value = 1 WHERE name = 'schema_version'")
+    connection.commit()
+    connection.close()
+    asyncio.run(in_sqlite(scene, tmp_path))

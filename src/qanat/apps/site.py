@@ -207,7 +207,7 @@ class SiteParts:
 
         saes = [sae for sae in self.network.saes if self.network.site_of(sae).node == node]
         door = HttpDoor(
-            etsi014_app(Etsi014Door(manager, saes=saes, limits=_limits(self.settings), on_refused=on_refused)),
+            etsi014_app(Etsi014Door(manager, saes=saes, limits=door_limits(self.settings), on_refused=on_refused)),
             tls=server_context(self.place.node_files(node), on_refused=on_refused),
             host=HOST,
             port=port,
@@ -223,7 +223,7 @@ class SiteParts:
         return self._addresses.get(node) or self.place.addresses.find("transports", node)
 
 
-def _limits(settings: KeyManagerSettings) -> Limits:
+def door_limits(settings: KeyManagerSettings) -> Limits:
     """Return the door's limits: the key manager's, said once."""
     return Limits(
         key_size_bits=settings.key_size_bits,

@@ -68,9 +68,10 @@ class Supplier:
         patience_s: float | None,
         more_slaves: Sequence[SaeId] = (),
         require: Requirements = Requirements(),  # noqa: B008  (frozen)
+        prefer: Requirements = Requirements(),  # noqa: B008  (frozen)
         nonce: str | None = None,
     ) -> Given:
-        del cause, patience_s, more_slaves, require, nonce
+        del cause, patience_s, more_slaves, require, prefer, nonce
         pair = SaePair(master, slave)
         if self._store is None:
             return Given(made_keys(pair, count, size_bits))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from qanat.ground.identifiers import SaeId
@@ -38,6 +39,12 @@ class Requirements:
             disjoint_routes=max(self.disjoint_routes, other.disjoint_routes),
             far_side_ready=self.far_side_ready or other.far_side_ready,
         )
+
+    def with_preferences(self, prefer: Requirements) -> Iterator[Requirements]:
+        """Yield what to require in turn: with all that is preferred, then without what may not be possible (shares
+        over several routes, few hops)."""
+        wanted = (prefer, replace(prefer, disjoint_routes=1), replace(prefer, disjoint_routes=1, max_hops=None))
+        yield from dict.fromkeys(self.joined(one) for one in wanted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ class KeyManager:
         patience_s: float | None = None,
         more_slaves: Sequence[SaeId] = (),
         require: Requirements = ANY,
+        prefer: Requirements = ANY,
         nonce: str | None = None,
     ) -> GivenKeys:
         """Give ``master`` fresh keys that ``slave``, and each of ``more_slaves``, can fetch by their ids.
@@ -135,9 +136,9 @@ class KeyManager:
         Waits ``patience_s`` (default: ``settings.wait_s``) for key to be made. After a KeyShortage the making goes on,
         and a call with the same pair and ``request_id`` continues the same chain of events; without a ``request_id``,
         the next call for the pair does. ``cause`` is the caller's last event (step 1). The keys fulfil what is
-        ``require``d; over several routes they are made for this call alone, since whatever lies ready went one way.
-        The same call with the same ``nonce`` is given the same keys for ``settings.repeat_window_s``, over a restart
-        too; it spends nothing.
+        ``require``d, and what is ``prefer``red where that can be; over several routes they are made for this call
+        alone, since whatever lies ready went one way. The same call with the same ``nonce`` is given the same keys for
+        ``settings.repeat_window_s``, over a restart too; it spends nothing.
 
         Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NotEntitled, BadParameter, RequirementUnmet
         (the caller's).
@@ -152,6 +153,7 @@ class KeyManager:
             request_id=request_id,
             cause=cause,
             require=require,
+            prefer=prefer,
             nonce=nonce,
         )
         patience_s = settings.wait_s if patience_s is None else patience_s

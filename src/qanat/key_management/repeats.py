@@ -25,6 +25,7 @@ class KeyWish:
     request_id: RequestId | None = None
     cause: EventId | None = None
     require: Requirements = ANY
+    prefer: Requirements = ANY
     nonce: str | None = None
 
 
@@ -40,7 +41,9 @@ class Repeats:
     def of(self, wish: KeyWish) -> Repeatable | None:
         """Return a wish as a call that may be repeated; None where it has no nonce."""
         amount = (str(wish.count), str(wish.size_bits))
-        return self.call(wish.master, wish.nonce, "enc_keys", *wish.slaves, *amount, repr(wish.require))
+        return self.call(
+            wish.master, wish.nonce, "enc_keys", *wish.slaves, *amount, repr(wish.require), repr(wish.prefer)
+        )
 
     def call(self, sae: SaeId, nonce: str | None, *request: str) -> Repeatable | None:
         """Return a call by its caller, its nonce and what it asks; None where it has no nonce."""

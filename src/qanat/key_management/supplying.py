@@ -15,6 +15,7 @@ from qanat.ground.errors import (
     NoRoute,
     NotEntitled,
     RequestError,
+    RequirementUnmet,
 )
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import (
@@ -192,7 +193,7 @@ class Supplying:
 
     async def _check_ready(self, wish: KeyWish, nodes: Sequence[NodeId]) -> None:
         """Raise KeyShortage when the wish requires that every slave's site answers now, and one does not."""
-        if not wish.require.far_side_ready:
+        if not (wish.require.far_side_ready or wish.prefer.far_side_ready):
             return
         for node in dict.fromkeys(nodes):
             deadline = Deadline.after(self._context.clock, self._context.settings.reach_patience_s)
@@ -225,10 +226,7 @@ class Supplying:
             if ask.demand is not None:
                 await self._settle(ask, ask.demand, deadline)
             try:
-                if wish.require.disjoint_routes > 1 and ask.far:
-                    keys = await self._make_as_required(ask, wish)
-                else:  # what never leaves this node meets every requirement of its way
-                    keys = await self._take_or_make(ask, wish)
+                keys = await self._take_or_make(ask, wish)
             except PoolShort as shortage:
                 needed_bits = len(ask.far) * relay_bits(count=wish.count, size_bits=wish.size_bits)
                 target = shortage.routes[0][-1] if shortage.routes else ask.target
@@ -273,24 +271,40 @@ class Supplying:
                 ask.demand = None
 
     async def _take_or_make(self, ask: _Ask, wish: KeyWish) -> Sequence[SecretKey]:
-        """Return keys from stock; what is missing there is made first. Raises PoolShort, KeyShortage, StoreFailed."""
+        """Return keys that are as preferred, where that can be, else as required.
+
+        Raises RequirementUnmet, PoolShort, KeyShortage, StoreFailed.
+        """
+        refusal: RequirementUnmet | None = None
+        for require in wish.require.with_preferences(wish.prefer):
+            try:
+                return await self._take_or_make_such(ask, wish, require)
+            except RequirementUnmet as fault:
+                refusal = fault
+        assert refusal is not None
+        raise refusal
+
+    async def _take_or_make_such(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
+        """Return keys from stock; what is missing there is made first."""
+        if require.disjoint_routes > 1 and ask.far:  # what never leaves this node meets every requirement of its way
+            return await self._make_of_shares(ask, wish, require)
         for _ in range(self._context.settings.relay_tries):
             try:
-                return await self._take(ask, wish)
+                return await self._take(ask, wish, require)
             except KeyShortage:
                 in_stock = await self._context.store.count_keys(
-                    ask.pair, size_bits=wish.size_bits, fit=self._fit(wish.require)
+                    ask.pair, size_bits=wish.size_bits, fit=self._fit(require)
                 )
-                await self._make(ask, wish, max(1, wish.count - in_stock))
-        return await self._take(ask, wish)
+                await self._make(ask, wish, require, max(1, wish.count - in_stock))
+        return await self._take(ask, wish, require)
 
-    async def _take(self, ask: _Ask, wish: KeyWish) -> Sequence[SecretKey]:
+    async def _take(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
         return await self._context.store.supply(
             ask.pair,
             count=wish.count,
             size_bits=wish.size_bits,
             request_id=ask.trace.request_id,
-            fit=self._fit(wish.require),
+            fit=self._fit(require),
             repeat=self._repeats.of(wish),
         )
 
@@ -298,35 +312,35 @@ class Supplying:
         made_from_utc_s = None if require.max_age_s is None else self._context.clock.utc_s() - require.max_age_s
         return KeyFit(made_from_utc_s=made_from_utc_s, max_hops=require.max_hops)
 
-    async def _make_as_required(self, ask: _Ask, wish: KeyWish) -> Sequence[SecretKey]:
+    async def _make_of_shares(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
         """Make keys of several shares, and give just these. Raises as ``RelayOrigin.make_keys``."""
         repeat, master = self._repeats.of(wish), ask.pair.master
         for _ in range(self._context.settings.relay_tries):
-            key_ids = await self._relay.make_keys(self._job(ask, wish, wish.count))
+            key_ids = await self._relay.make_keys(self._job(ask, wish, require, wish.count))
             try:
                 return await self._context.store.supply_by_id(key_ids, sae=master, master=master, repeat=repeat)
             except KeyNotFound:
                 continue  # a request that requires nothing has taken one of them in this very moment
         raise KeyShortage("keys over several routes were made and taken by others", remedy="ask again in a moment")
 
-    async def _make(self, ask: _Ask, wish: KeyWish, count: int) -> None:
+    async def _make(self, ask: _Ask, wish: KeyWish, require: Requirements, count: int) -> None:
         """Make keys that fulfil what is required of their way; raises RequirementUnmet where no way does."""
         if not ask.far:
             await self._make_here(ask.pair, count, wish.size_bits)
         elif self._demands.goes_first(ask.target, priority=self._context.network.priority(ask.pair.master)):
             raise PoolShort(())  # what is there is for those who wait; the controller says when it is this one's turn
         else:
-            await self._relay.make_keys(self._job(ask, wish, count))
+            await self._relay.make_keys(self._job(ask, wish, require, count))
 
-    def _job(self, ask: _Ask, wish: KeyWish, count: int) -> RelayJob:
+    def _job(self, ask: _Ask, wish: KeyWish, require: Requirements, count: int) -> RelayJob:
         return RelayJob(
             ask.pair,
             ask.far,
             count,
             wish.size_bits,
             ask.trace,
-            shares=wish.require.disjoint_routes,
-            max_hops=wish.require.max_hops,
+            shares=require.disjoint_routes,
+            max_hops=require.max_hops,
         )
 
     async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> None:

@@ -11,7 +11,7 @@ from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, members_of
 from qanat.ground.keys import KeyBlock, SecretKey
 from qanat.ground.network import Network
 from qanat.simulation.batches import Batch
-from qanat.simulation.memory_store import Disk
+from qanat.simulation.memory_disk import Disk
 
 
 class Custody:

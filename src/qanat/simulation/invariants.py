@@ -35,7 +35,7 @@ from qanat.key_management.codec import decode_word, kind_of
 from qanat.key_management.wire import BlocksMissing, Relay, RelayVoided
 from qanat.simulation.batches import Batch, ids_of_keys
 from qanat.simulation.custody import Custody
-from qanat.simulation.memory_store import Disk
+from qanat.simulation.memory_disk import Disk
 from qanat.simulation.sealing_check import sealing_fault, share_in
 
 RELAY_KIND = kind_of(Relay)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 
 from qanat.ground.bits import whole_bytes
 from qanat.ground.errors import (
@@ -20,9 +20,8 @@ from qanat.ground.errors import (
     PadReused,
     StaleEpoch,
 )
-from qanat.ground.identifiers import BlockId, Epoch, KeyID, LinkId, NodeId, RequestId, SaeId, SaePair, canonical_key_id
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, canonical_key_id
 from qanat.ground.keys import (
-    PRE_SHARED,
     BitRange,
     BlockSlice,
     KeyBlock,
@@ -38,152 +37,7 @@ from qanat.ground.keys import (
 from qanat.ground.life_cycle import Act, Kind, Stage, next_stage, stages_before
 from qanat.ground.requirements import ANY_KEY, KeyFit, Repeatable
 from qanat.ground.stock import AgeLimits, Expired, NamedEpoch, StockTime
-
-
-@dataclass(slots=True)
-class _Share:
-    """One pool's share of one block: its bytes, and which of its bits are spent (sorted, disjoint intervals)."""
-
-    secret: SecretBytes
-    num_bits: int
-    spent: list[tuple[int, int]] = field(default_factory=list)
-    is_gone: bool = False
-
-    def free_from(self, start_bit: int = 0) -> Iterator[tuple[int, int]]:
-        """Yield the intervals that are not spent, in order."""
-        if self.is_gone:
-            return
-        for begin, end in (*self.spent, (self.num_bits, self.num_bits)):
-            if start_bit < begin:
-                yield start_bit, begin
-            start_bit = end
-
-    def overlaps(self, start_bit: int, stop_bit: int) -> bool:
-        return any(begin < stop_bit and start_bit < end for begin, end in self.spent)
-
-    def mark(self, start_bit: int, stop_bit: int) -> None:
-        """Add an interval to the spent ones and join neighbours."""
-        merged: list[tuple[int, int]] = []
-        for begin, end in sorted([*self.spent, (start_bit, stop_bit)]):
-            if merged and merged[-1][1] == begin:
-                merged[-1] = (merged[-1][0], end)
-            else:
-                merged.append((begin, end))
-        self.spent = merged
-
-    @property
-    def left_bits(self) -> int:
-        return 0 if self.is_gone else self.num_bits - sum(end - begin for begin, end in self.spent)
-
-    def copied(self) -> _Share:
-        return replace(self, secret=_copied(self.secret, is_gone=self.is_gone), spent=list(self.spent))
-
-    def destroy(self) -> int:
-        """Destroy what is left; return how many bits that was."""
-        left_bits = self.left_bits
-        if left_bits:
-            self.secret.wipe()
-            self.is_gone = True
-        return left_bits
-
-
-@dataclass(slots=True)
-class _Block:
-    """A block; at an end of its life only the memory that there was one."""
-
-    shares: dict[PoolId, _Share]
-    link_id: LinkId
-    local: NodeId
-    peer: NodeId
-    protocol: str
-    stored_s: float
-    stage: Stage
-    confirmed: bool = False
-
-    @property
-    def voided(self) -> bool:
-        return self.stage in (Stage.EXPIRED, Stage.DESTROYED)
-
-    @property
-    def left_bits(self) -> int:
-        return sum(share.left_bits for share in self.shares.values())
-
-    def copied(self) -> _Block:
-        return replace(self, shares={pool: share.copied() for pool, share in self.shares.items()})
-
-    @property
-    def is_unused_initial(self) -> bool:
-        return self.protocol == PRE_SHARED and not any(share.spent for share in self.shares.values())
-
-
-@dataclass(slots=True)
-class _Key:
-    key: SecretKey
-    entitled: set[SaeId]
-    confirmed: bool
-    stored_s: float
-    served: set[SaeId] = field(default_factory=set)
-
-    def copied(self) -> _Key:
-        key = replace(self.key, secret=_copied(self.key.secret))
-        return replace(self, key=key, entitled=set(self.entitled), served=set(self.served))
-
-    @property
-    def stage(self) -> Stage:
-        if not self.confirmed:
-            return Stage.RECEIVED
-        return Stage.RESERVED if self.served else Stage.STORED
-
-
-@dataclass(slots=True)
-class _Answer:
-    """What a call was answered that may be repeated, until when on the clock of which epoch."""
-
-    request: str
-    keys: Sequence[SecretKey]
-    epoch: int
-    until_monotonic_s: float
-
-
-@dataclass(slots=True)
-class Disk:
-    """What survives a crash."""
-
-    epoch: int = 0
-    blocks: dict[BlockId, _Block] = field(default_factory=dict)  # in the order of their arrival
-    keys: dict[KeyID, _Key] = field(default_factory=dict)
-    gone_keys: dict[KeyID, Stage] = field(default_factory=dict)
-    answers: dict[tuple[SaeId, str], _Answer] = field(default_factory=dict)
-    received_bits: Counter[PoolId] = field(default_factory=Counter)
-    voided_bits: Counter[PoolId] = field(default_factory=Counter)
-    expired_bits: Counter[PoolId] = field(default_factory=Counter)
-    spent_bits: dict[PoolId, Counter[Use]] = field(default_factory=dict)
-    own_epochs: dict[int, str] = field(default_factory=dict)
-    restored_epoch: int = 0
-    peer_epochs: dict[NodeId, NamedEpoch] = field(default_factory=dict)
-    saved_s: float = 0.0
-    saved_utc_s: float | None = None
-
-    def copied(self) -> Disk:
-        """Return a copy that goes its own way, as a backup of a file does."""
-        return replace(
-            self,
-            blocks={block_id: block.copied() for block_id, block in self.blocks.items()},
-            keys={key_id: held.copied() for key_id, held in self.keys.items()},
-            gone_keys=dict(self.gone_keys),
-            received_bits=self.received_bits.copy(),
-            voided_bits=self.voided_bits.copy(),
-            expired_bits=self.expired_bits.copy(),
-            spent_bits={pool: bits.copy() for pool, bits in self.spent_bits.items()},
-            own_epochs=dict(self.own_epochs),
-            peer_epochs=dict(self.peer_epochs),
-        )
-
-    def put_back(self, copy: Disk) -> None:
-        """Become what ``copy`` is, in place."""
-        fresh = copy.copied()
-        for one in fields(self):
-            setattr(self, one.name, getattr(fresh, one.name))
+from qanat.simulation.memory_disk import Block, Disk, HeldKey, KeptAnswer, Share
 
 
 class MemoryKeyStore:
@@ -229,12 +83,12 @@ class MemoryKeyStore:
             return
         shares = {}
         for pool, (start, stop) in split_block(block).items():
-            shares[pool] = _Share(block.bits.part(start // 8, stop // 8), stop - start)
+            shares[pool] = Share(block.bits.part(start // 8, stop // 8), stop - start)
             disk.received_bits[pool] += stop - start
         stage = next_stage(Kind.BLOCK, None, Act.TAKE_IN)
         assert stage is not None
         now_s = self._time.now_s
-        disk.blocks[block.block_id] = _Block(
+        disk.blocks[block.block_id] = Block(
             shares, block.link_id, block.local, block.peer, block.protocol, now_s, stage
         )
 
@@ -294,7 +148,7 @@ class MemoryKeyStore:
                 raise PadReused(f"key {key.key_id} was here before and is gone")
         for key in keys:
             if key.key_id not in disk.keys:
-                disk.keys[key.key_id] = _Key(_copy(key), set(entitled), confirmed, self._time.now_s)
+                disk.keys[key.key_id] = HeldKey(_copy(key), set(entitled), confirmed, self._time.now_s)
 
     async def supply(
         self,
@@ -440,7 +294,7 @@ class MemoryKeyStore:
             raise StaleEpoch("this store was opened anew elsewhere", remedy="end this process")
         return self._disk
 
-    def _shares(self, pool: PoolId) -> Iterator[tuple[BlockId, _Share]]:
+    def _shares(self, pool: PoolId) -> Iterator[tuple[BlockId, Share]]:
         for block_id, block in self._fenced().blocks.items():
             if block.confirmed and pool in block.shares:
                 yield block_id, block.shares[pool]
@@ -456,7 +310,7 @@ class MemoryKeyStore:
         self._disk.spent_bits.setdefault(pool, Counter())[use] += bits.num_bits
         return SpentBits(pool, bits, SecretBytes(taken))
 
-    def _suppliable(self, pair: SaePair, size_bits: int, fit: KeyFit) -> Iterator[_Key]:
+    def _suppliable(self, pair: SaePair, size_bits: int, fit: KeyFit) -> Iterator[HeldKey]:
         for held in self._fenced().keys.values():
             key = held.key
             is_one = held.confirmed and key.pair == pair and key.size_bits == size_bits
@@ -466,7 +320,7 @@ class MemoryKeyStore:
     def _keep_answer(self, repeat: Repeatable | None, keys: Sequence[SecretKey]) -> Sequence[SecretKey]:
         if repeat is not None:
             until_s = repeat.now_monotonic_s + repeat.window_s
-            answer = _Answer(repeat.request, [_copy(key) for key in keys], self._disk.epoch, until_s)
+            answer = KeptAnswer(repeat.request, [_copy(key) for key in keys], self._disk.epoch, until_s)
             self._disk.answers[repeat.sae, repeat.nonce] = answer
         return keys
 
@@ -490,14 +344,14 @@ class MemoryKeyStore:
         held = self._disk.keys.get(key_id)
         return held.stage if held is not None else self._disk.gone_keys.get(key_id)
 
-    def _end_block(self, block: _Block, act: Act) -> None:
+    def _end_block(self, block: Block, act: Act) -> None:
         """Move a block on when nothing is left of it."""
         if not block.left_bits:
             after = next_stage(Kind.BLOCK, block.stage, act)
             assert after is not None
             block.stage = after
 
-    def _expire_block(self, block: _Block, limits: AgeLimits, age_s: float) -> Counter[PoolId]:
+    def _expire_block(self, block: Block, limits: AgeLimits, age_s: float) -> Counter[PoolId]:
         bits: Counter[PoolId] = Counter()
         time_to_live_s = limits.links.get(block.link_id)
         if time_to_live_s is None or not block.left_bits:
@@ -512,11 +366,7 @@ class MemoryKeyStore:
         return +bits
 
 
-def _copied(secret: SecretBytes, *, is_gone: bool = False) -> SecretBytes:
-    return secret if is_gone else SecretBytes(secret.reveal())
-
-
-def _is_too_old(held: _Key, limits: AgeLimits, age_s: float) -> bool:
+def _is_too_old(held: HeldKey, limits: AgeLimits, age_s: float) -> bool:
     time_to_live_s = limits.pairs.get(held.key.pair, limits.other_pairs_s)
     grace_s = 0.0 if held.key.pair.master in held.entitled else limits.grace_s
     return time_to_live_s is not None and age_s > time_to_live_s + grace_s
@@ -526,7 +376,7 @@ def _copy(key: SecretKey) -> SecretKey:
     return replace(key, secret=SecretBytes(key.secret.reveal()))
 
 
-def _is_chosen(block_id: BlockId, block: _Block, selection: Selection) -> bool:
+def _is_chosen(block_id: BlockId, block: Block, selection: Selection) -> bool:
     if block.stage not in stages_before(Kind.BLOCK, Act.VOID):
         return False
     is_peers = selection.block_peer in (None, block.peer)

@@ -25,7 +25,8 @@ from qanat.simulation.dice import Dice
 from qanat.simulation.entropy import SimulationEntropy
 from qanat.simulation.faults import NO_FAULTS, Faults
 from qanat.simulation.invariants import RELAY_KIND, Witness
-from qanat.simulation.memory_store import Disk, MemoryKeyStore
+from qanat.simulation.memory_disk import Disk
+from qanat.simulation.memory_store import MemoryKeyStore
 from qanat.simulation.modules import SimulatedLink
 from qanat.simulation.ports import Hazard, VirtualClock, VirtualStore, VirtualTasks, VirtualTransport
 from qanat.simulation.scheduler import Life, Scheduler, Task, effect

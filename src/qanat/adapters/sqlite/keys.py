@@ -113,8 +113,17 @@ class KeyTables:
             " record, created_utc_s, stored_s, qkd_bits_spent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
-                    *(_raw(one.key_id), pair_row, one.size_bits, confirmed, pair.master in entitled),
-                    *(waiting, batch, number, key.seal(number, one.secret.reveal(), _place(one.key_id, pair))),
+                    *(
+                        _raw(one.key_id),
+                        pair_row,
+                        one.size_bits,
+                        confirmed,
+                        pair.master in entitled,
+                        waiting,
+                        batch,
+                        number,
+                    ),
+                    key.seal(number, one.secret.reveal(), _place(one.key_id, pair.master, pair.slave)),
                     *(records[text], one.created_utc_s, stored_s, one.qkd_bits_spent),
                 )
                 for number, (one, text) in enumerate(zip(keys, texts, strict=True))
@@ -131,7 +140,7 @@ class KeyTables:
             " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1" + condition + " ORDER BY app_key.id LIMIT ?"
         )
         found = self._connection.execute(query, (pair.master, pair.slave, size_bits, *bounds, count))
-        rows = [KeyRow(*values) for values in found]
+        rows = [*map(KeyRow._make, found)]
         if len(rows) < count:
             raise KeyShortage(
                 f"request {request_id} asks {count} keys of {size_bits} bits; {pair.master} has {len(rows)}"
@@ -284,32 +293,38 @@ class KeyTables:
     def _hand_over(self, rows: Sequence[KeyRow], sae: SaeId) -> list[SecretKey]:
         """Return the keys and end the right of ``sae`` to them; a key that nobody waits for any more is destroyed."""
         keys = [self._open(row) for row in rows]
-        done, kept = [], []
+        done: list[Gone] = []
+        kept: dict[tuple[str, str, bool], list[int]] = {}
         for row in rows:
-            waiting, served = _after_supply(row.waiting, row.served, sae)
-            if not _listed(waiting):
+            after = _after_supply(row.waiting, row.served, row.master, sae)
+            if after is None:
                 done.append(row.to_delete)
             elif next_stage(Kind.KEY, row.stage, Act.GIVE) is None:
                 raise _key_not_found(row.key_id)
             else:
-                kept.append((waiting, served, row.master in _listed(waiting), row.row))
-        self._connection.executemany("UPDATE app_key SET waiting = ?, served = ?, master_may = ? WHERE id = ?", kept)
+                kept.setdefault(after, []).append(row.row)
+        for (waiting, served, master_may), ids in kept.items():
+            self._connection.execute(
+                "UPDATE app_key SET waiting = ?, served = ?, master_may = ?"
+                " WHERE id IN (SELECT value FROM json_each(?))",
+                (waiting, served, master_may, json.dumps(ids)),
+            )
         self._delete(done, Act.GIVE_LAST)
         return keys
 
     def _open(self, row: KeyRow) -> SecretKey:
-        key_id, pair = row.key_id, SaePair(row.master, row.slave)
-        secret = self._data_key(row.batch).open(row.number, row.sealed, _place(key_id, pair))
+        key_id = row.key_id
+        secret = self._data_key(row.batch).open(row.number, row.sealed, _place(key_id, row.master, row.slave))
         record, origin = _read_record(row.record)
         return SecretKey(
-            key_id=key_id,
-            pair=pair,
-            secret=SecretBytes(secret),
-            route=record.routes[0],
-            origin=origin,
-            created_utc_s=row.created_utc_s,
-            qkd_bits_spent=row.qkd_bits_spent,
-            full_record=None
+            key_id,
+            _pair(row.master, row.slave),
+            SecretBytes(secret),
+            record.routes[0],
+            origin,
+            row.created_utc_s,
+            row.qkd_bits_spent,
+            None
             if len(record.routes) == 1
             else replace(record, authentication_bits=row.qkd_bits_spent - record.pad_bits),
         )
@@ -327,7 +342,8 @@ class KeyTables:
 
     def _delete(self, rows: Iterable[Gone], act: Act) -> None:
         """Destroy keys and note how they ended; a batch's data key goes with the last of its keys."""
-        gone = list(rows)
+        if not (gone := list(rows)):
+            return
         self._connection.executemany("DELETE FROM app_key WHERE id = ?", [(one.row,) for one in gone])
         self._connection.executemany(_END_KEY, [(one.raw_key_id, _ended(one, act)) for one in gone])
         for pair_row, count in Counter(one.pair_row for one in gone).items():
@@ -405,13 +421,30 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _after_supply(waiting: str, served: str, sae: SaeId) -> tuple[str, str]:
-    """Return the two lists, as they are stored, when ``sae`` has been supplied."""
-    return json.dumps([one for one in _listed(waiting) if one != sae]), json.dumps([*_listed(served), sae])
+def _after_supply(waiting: str, served: str, master: SaeId, sae: SaeId) -> tuple[str, str, bool] | None:
+    """Return both lists, as they are stored, when ``sae`` has been supplied, and whether the master still waits; None
+    when nobody does."""
+    left = [one for one in _listed(waiting) if one != sae]
+    return (json.dumps(left), json.dumps([*_listed(served), sae]), master in left) if left else None
 
 
-def _place(key_id: KeyID, pair: SaePair) -> bytes:
-    return identity("key", key_id, pair.master, pair.slave)
+@functools.lru_cache(maxsize=4096)
+def _nodes(text: str) -> tuple[NodeId, ...]:
+    return tuple(map(NodeId, _listed(text)))
+
+
+def _place(key_id: KeyID, master: SaeId, slave: SaeId) -> bytes:
+    """Return ``identity("key", key_id, master, slave)``, sooner."""
+    return b"key\0%b\0%b" % (key_id.encode(), _ends(master, slave))
+
+
+_pair = functools.lru_cache(maxsize=4096)(SaePair)
+"""Few pairs occur in many rows."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _ends(master: SaeId, slave: SaeId) -> bytes:
+    return identity(master, slave)
 
 
 def _key_not_found(key_id: KeyID) -> KeyNotFound:

@@ -325,6 +325,20 @@ def rate(
 
 
 @app.command()
+def openapi(
+    door: Annotated[str, typer.Argument(help="Which door: etsi014.")] = "etsi014",
+) -> None:
+    """Print the machine-readable schema of a door (OpenAPI), as each door serves it at /openapi.json."""
+
+    def command() -> int:
+        from qanat.apps.cli.openapi import run_openapi
+
+        return run_openapi(door)
+
+    _end_with(command)
+
+
+@app.command()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Benchmarks to run; all when none is named.")] = None,
     json: JsonOption = False,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from qanat.doors.etsi014.messages import EXTENSION_PREFIX
 from qanat.ground.errors import BadParameter
 from qanat.ground.identifiers import EventId, RequestId, canonical_key_id
+from qanat.ground.keys import SecretKey
 from qanat.ground.requirements import Requirements
 
 MANDATORY_UNKNOWN = "not all extension_mandatory parameters are supported"
@@ -47,24 +49,27 @@ class Wishes:
     prefer: Requirements = ANY
     told: bool = False
 
-    def fallbacks(self) -> Iterator[tuple[Requirements, tuple[str, ...]]]:
-        """Yield what to require, at first everything, then less and less of what is only preferred; each with the
-        names of what was left out."""
-        prefer, left_out = self.prefer, list[str]()
-        yield self.require.joined(prefer), ()
-        if prefer.disjoint_routes > 1:
-            prefer, left_out = replace(prefer, disjoint_routes=1), [*left_out, MULTIPATH]
-            yield self.require.joined(prefer), tuple(left_out)
-        if prefer.max_hops is not None:
-            prefer, left_out = replace(prefer, max_hops=None), [*left_out, MAX_HOPS]
-            yield self.require.joined(prefer), tuple(left_out)
+    def unmet_by(self, keys: Sequence[SecretKey]) -> list[str]:
+        """Return the names of what was preferred, and what these keys do not fulfil."""
+        most, several = self.prefer.max_hops, any(_num_ways(key) < self.prefer.disjoint_routes for key in keys)
+        is_far = most is not None and any(len(key.route) - 1 > most for key in keys)
+        return [name for name, is_unmet in ((MULTIPATH, several), (MAX_HOPS, is_far)) if is_unmet]
 
 
 NO_WISHES = Wishes()
 
 
+def _num_ways(key: SecretKey) -> float:
+    """Return over how many ways a key came: as many as one likes, when it never left its node."""
+    if len(key.route) < 2:
+        return math.inf
+    return len(key.full_record.routes) if key.full_record is not None else 1
+
+
 def wishes_of(mandatory: Extensions, optional: Extensions) -> Wishes:
     """Return what our extensions say. A mandatory one that is not ours, or not as it should be, is refused."""
+    if not mandatory and not optional:
+        return NO_WISHES
     must = _named(mandatory)
     may = {name: value for name, value in _named(optional).items() if name in READERS}
     if not must.keys() <= READERS.keys():

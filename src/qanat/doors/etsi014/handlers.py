@@ -17,7 +17,7 @@ from qanat.doors.etsi014.parsing import (
     key_request_of_body,
     key_request_of_query,
 )
-from qanat.ground.errors import NotEntitled, QanatError, RequirementUnmet, UnknownNode
+from qanat.ground.errors import NotEntitled, QanatError, UnknownNode
 from qanat.ground.identifiers import EventId, KeyID, NodeId, RequestId, SaeId
 from qanat.ground.keys import KeyStatus, SecretKey
 from qanat.ground.requirements import Requirements
@@ -55,12 +55,14 @@ class KeySupplier(Protocol):
         patience_s: float | None,
         more_slaves: Sequence[SaeId] = (),
         require: Requirements = ANY,
+        prefer: Requirements = ANY,
         nonce: str | None = None,
     ) -> GivenKeys:
         """Return fresh keys; waits for new ones up to ``patience_s`` (None: as long as the key manager sees fit).
 
-        Each of ``more_slaves`` gets them too. Raises RequirementUnmet where no key can be as ``require`` has it. The
-        same call with the same ``nonce`` is given the same keys again, for a while.
+        Each of ``more_slaves`` gets them too. Raises RequirementUnmet where no key can be as ``require`` has it; what
+        ``prefer`` has is met where it can be. The same call with the same ``nonce`` is given the same keys again, for
+        a while.
         """
         ...
 
@@ -130,36 +132,26 @@ class Etsi014Door:
             master = self._caller(peer)
             request = read()
             told = request.wishes.told
-            given, unmet = await self._given(master, _named(path_id), request)
+            wishes, patience_s = request.wishes, request.wishes.patience_s
+            given = await self._supplier.get_keys(
+                master=master,
+                slave=_named(path_id),
+                count=request.count,
+                size_bits=request.size_bits,
+                request_id=wishes.request_id,
+                cause=wishes.cause,
+                patience_s=None if patience_s is None else min(patience_s, self._max_patience_s),
+                more_slaves=request.more_slaves,
+                require=wishes.require,
+                prefer=wishes.prefer,
+                nonce=wishes.nonce,
+            )
         except QanatError as fault:
             return error_answer(fault, told=told)
-        extension = container_extension(given.event_id, given.classical_route, unmet) if told else None
+        if not told:
+            return keys_answer(given.keys)
+        extension = container_extension(given.event_id, given.classical_route, wishes.unmet_by(given.keys))
         return keys_answer(given.keys, details=told, extension=extension)
-
-    async def _given(self, master: SaeId, slave: SaeId, request: NewKeys) -> tuple[GivenKeys, Sequence[str]]:
-        """Return keys as the caller prefers them, else as it requires them, and what was preferred in vain."""
-        wishes, patience_s = request.wishes, request.wishes.patience_s
-        refusal: RequirementUnmet | None = None
-        for require, unmet in wishes.fallbacks():
-            try:
-                given = await self._supplier.get_keys(
-                    master=master,
-                    slave=slave,
-                    count=request.count,
-                    size_bits=request.size_bits,
-                    request_id=wishes.request_id,
-                    cause=wishes.cause,
-                    patience_s=None if patience_s is None else min(patience_s, self._max_patience_s),
-                    more_slaves=request.more_slaves,
-                    require=require,
-                    nonce=wishes.nonce,
-                )
-            except RequirementUnmet as fault:
-                refusal = fault
-            else:
-                return given, unmet
-        assert refusal is not None
-        raise refusal
 
     async def _known_keys(self, peer: str | None, path_id: str, read: Callable[[], KnownKeys]) -> Answer:
         told = False
