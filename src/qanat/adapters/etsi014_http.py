@@ -54,8 +54,9 @@ class DoorApp:
         """Answer one request. A slip of ours is answered too, then raised, so that the server logs it."""
         try:
             answer = await self._answer(scope, receive)
-        except Exception:
-            await _send(send, plain_error(503, OWN_SLIP))
+        except BaseException as slip:
+            if isinstance(slip, Exception):  # and no cancellation, to which the server has an answer of its own
+                await _send(send, plain_error(503, OWN_SLIP))
             raise
         await _send(send, answer)
 
