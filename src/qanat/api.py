@@ -28,6 +28,7 @@ _HOMES = {
     "RecordCounts": "qanat.quantum_layer.record_counts",
     "RecordedDetections": "qanat.quantum_layer.recorded",
     "RecordedPreparations": "qanat.quantum_layer.recorded",
+    "Requirements": "qanat.ground.requirements",
     "SecretBytes": "qanat.ground.keys",
     "SecurityParameters": "qanat.protocols.decoy",
     "SessionConfig": "qanat.postprocessing.config",

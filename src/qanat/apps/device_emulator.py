@@ -25,13 +25,15 @@ from qanat.adapters.tls import TlsFiles, server_context
 from qanat.apps.link_modules import device_files
 from qanat.apps.workplace import Workplace
 from qanat.doors.etsi014 import Etsi014Door, Limits
-from qanat.ground.errors import BadParameter, ConfigurationError, KeyNotFound, KeyShortage
+from qanat.ground.errors import BadParameter, ConfigurationError, KeyNotFound, KeyShortage, RequirementUnmet
 from qanat.ground.identifiers import EventId, KeyID, NodeId, RequestId, SaeId, SaePair, uuid4_from
 from qanat.ground.keys import KeyStatus, SecretBytes, SecretKey
 from qanat.ground.network import DeviceEnd, Etsi014Modules, Link
+from qanat.ground.requirements import Requirements
 
 EndName: TypeAlias = Literal["transmitter", "receiver"]
 ENDS: tuple[EndName, EndName] = ("transmitter", "receiver")
+ANY = Requirements()
 STOCK_S = 10.0
 """The devices have so many seconds of key in stock at most."""
 SLOW_FACTOR = 1e-4
@@ -100,15 +102,28 @@ class EmulatedPair:
         request_id: RequestId | None,  # noqa: ARG002 - of key managers of ours
         cause: EventId | None,  # noqa: ARG002
         patience_s: float | None,  # noqa: ARG002
+        more_slaves: Sequence[SaeId] = (),
+        require: Requirements = ANY,
+        prefer: Requirements = ANY,  # noqa: ARG002
+        nonce: str | None = None,  # noqa: ARG002 - its doors say that they know none
     ) -> _Given:
         """Return fresh keys and lay the same ready for ``slave``, unless a fault was commanded."""
+        if more_slaves or require != ANY:
+            raise RequirementUnmet("a pair of devices makes keys for its two applications, and of one kind")
         self._make_key()
         if self._stock_bits < count * size_bits:
             raise KeyShortage("the devices have made too little key so far", retry_after_s=1.0)
         self._stock_bits -= count * size_bits
         return _Given([self._new_key(SaePair(master, slave), size_bits) for _ in range(count)], EventId(""))
 
-    async def get_keys_by_id(self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID]) -> Sequence[SecretKey]:
+    async def get_keys_by_id(
+        self,
+        *,
+        caller: SaeId,
+        master: SaeId,
+        key_ids: Sequence[KeyID],
+        nonce: str | None = None,  # noqa: ARG002
+    ) -> Sequence[SecretKey]:
         """Return to ``caller`` the keys that ``master`` was given, all or none, and once."""
         pair = SaePair(master, caller)
         if any((pair, key_id) not in self._waiting for key_id in key_ids) or len(set(key_ids)) != len(key_ids):
@@ -211,6 +226,9 @@ class DeviceEmulator:
             min_key_size_bits=8,
             max_key_size_bits=2**20,
             max_keys_per_request=self._settings.keys_per_request,
+            max_request_bits=self._settings.keys_per_request * 2**20,
+            max_additional_slaves=0,
+            repeat_window_s=0,
         )
         sae = SaeId(_end(self._settings, end).sae)
         door = HttpDoor(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from qanat.adapters.addresses import Address, ListenerKind
-from qanat.adapters.encryption import load_master_key
+from qanat.adapters.encryption import find_master_key
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.exchanged_module import ExchangedModule
 from qanat.adapters.folder_lock import held
@@ -82,7 +83,8 @@ class SiteParts:
         for node in nodes:
             path = self.place.store(node)
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            master_key = load_master_key(self.place.master_key_of(node), entropy=self.entropy)
+            path_of_key = self.place.master_key_of(node)
+            master_key = find_master_key(path_of_key, environment=os.environ, entropy=self.entropy)
             store = await SqliteKeyStore.open(path, master_key=master_key, writer=writer)
             self._stack.push_async_callback(store.close)
             stores[node] = store
@@ -145,7 +147,7 @@ class SiteParts:
 
         saes = [sae for sae in self.network.saes if self.network.site_of(sae).node == node]
         door = HttpDoor(
-            etsi014_app(Etsi014Door(manager, saes=saes, limits=_limits(self.settings), on_refused=on_refused)),
+            etsi014_app(Etsi014Door(manager, saes=saes, limits=door_limits(self.settings), on_refused=on_refused)),
             tls=server_context(self.place.node_files(node), on_refused=on_refused),
             host=host,
             port=port,
@@ -161,11 +163,14 @@ class SiteParts:
         return self._addresses.get((kind, node)) or self.places.find(kind, node)
 
 
-def _limits(settings: KeyManagerSettings) -> Limits:
+def door_limits(settings: KeyManagerSettings) -> Limits:
     """Return the door's limits: the key manager's, said once."""
     return Limits(
         key_size_bits=settings.key_size_bits,
         min_key_size_bits=settings.min_key_size_bits,
         max_key_size_bits=settings.max_key_size_bits,
         max_keys_per_request=settings.max_keys_per_request,
+        max_request_bits=settings.max_request_bits,
+        max_additional_slaves=settings.max_additional_slaves,
+        repeat_window_s=settings.repeat_window_s,
     )

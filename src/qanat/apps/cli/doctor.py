@@ -108,7 +108,7 @@ def asked_doors(service: Mapping[str, Any]) -> dict[str, str]:
         peer = next(other["sae"] for other in applications if other is not app)
         files = TlsFiles(certificate=Path(app["certificate"]), key=Path(app["key"]), ca=Path(service["ca"]))
         try:
-            with Client(door["url"], tls=files, sae=SaeId(app["sae"]), kme=door["kme"]) as client:
+            with Client(door["url"], tls=files, sae=SaeId(app["sae"]), kme=door["kme"], retry_for_s=1.0) as client:
                 status = client.get_status(SaeId(peer))
             answers[node] = f"answers at {door['url']}: {status.stored_key_count} keys in stock"
         except NotEntitled:

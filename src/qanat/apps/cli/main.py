@@ -17,6 +17,7 @@ from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.process_commands import add_process_commands
+from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
@@ -40,6 +41,13 @@ app = typer.Typer(
 
 network_app = typer.Typer(help="Look at a network before it runs.", no_args_is_help=True)
 app.add_typer(network_app, name="network")
+
+node_app = typer.Typer(
+    help="Run one site in a process of its own (qanat node NETWORK SITE), or end what its store holds.",
+    no_args_is_help=True,
+    cls=RunsByDefault,
+)
+app.add_typer(node_app, name="node")
 
 detector_app = typer.Typer(help="Look at single-photon detectors.", no_args_is_help=True)
 app.add_typer(detector_app, name="detector")
@@ -315,6 +323,20 @@ def rate(
 
 
 @app.command()
+def openapi(
+    door: Annotated[str, typer.Argument(help="Which door: etsi014.")] = "etsi014",
+) -> None:
+    """Print the machine-readable schema of a door (OpenAPI), as each door serves it at /openapi.json."""
+
+    def command() -> int:
+        from qanat.apps.cli.openapi import run_openapi
+
+        return run_openapi(door)
+
+    _end_with(command)
+
+
+@app.command()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Benchmarks to run; all when none is named.")] = None,
     json: JsonOption = False,
@@ -410,7 +432,8 @@ def characterize(
 
 add_light_commands(app, _end_with)
 add_distil_commands(app, _end_with)
-add_process_commands(app, _end_with)
+add_process_commands(app, node_app, _end_with)
+add_store_commands(app, node_app, _end_with)
 
 
 if __name__ == "__main__":

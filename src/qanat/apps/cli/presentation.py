@@ -23,6 +23,7 @@ NOTES = {
     EventKind.BLOCK_DROPPED: "a block was dropped",
     EventKind.RELAY_FAILED: "a relay failed; its pads are spent, another try follows",
     EventKind.KEYS_REFUSED: "keys were refused",
+    EventKind.KEYS_REPEATED: "keys were given again to a repeated call",
     EventKind.ALARM: "alarm",
     EventKind.CALLER_REFUSED: "a caller was refused",
     EventKind.ENTROPY_AWAITED: "the links wait for entropy",

@@ -31,16 +31,16 @@ DataOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 
-def add_process_commands(app: typer.Typer, end_with: EndWith) -> None:
-    """Add the commands; ``end_with`` runs one and tells its errors."""
-    _add_node(app, end_with)
+def add_process_commands(app: typer.Typer, node_app: typer.Typer, end_with: EndWith) -> None:
+    """Add the commands; ``end_with`` runs one and tells its errors. ``node_app``: the group of ``qanat node``."""
+    _add_node(node_app, end_with)
     _add_twin(app, end_with)
     _add_controller(app, end_with)
     _add_device_emulator(app, end_with)
 
 
-def _add_node(app: typer.Typer, end_with: EndWith) -> None:
-    @app.command()
+def _add_node(node_app: typer.Typer, end_with: EndWith) -> None:
+    @node_app.command("run")
     def node(
         network: NetworkOption = None,
         site: Annotated[
@@ -58,7 +58,7 @@ def _add_node(app: typer.Typer, end_with: EndWith) -> None:
         wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for `qanat up`.")] = 60.0,
         json: JsonOption = False,
     ) -> None:
-        """Run one site in a process of its own: its key manager, its store, its door.
+        """Run one site in a process of its own: its key manager, its store, its door (`run` may be left out).
 
         With --config it stands for itself, beside `qanat twin`, `qanat controller` and other sites; with NETWORK SITE
         it belongs to a `qanat up --apart SITE`, which has its modules.

@@ -109,6 +109,8 @@ class Application(Part):
 
     name: Name
     site: str
+    priority: int = Field(default=0, ge=0, le=9)
+    """Where key is short, the demands of a master with a higher priority are met first."""
 
     @field_validator("name")
     @classmethod
@@ -125,6 +127,29 @@ class PreparedKeys(Part):
     size_bits: int = Field(default=256, ge=64, le=4096, multiple_of=8)
 
 
+class StockOfPair(Part):
+    """What holds for the keys of two applications in place of what holds for all."""
+
+    master: str
+    slave: str
+    time_to_live_s: float | None = Field(default=None, gt=0)
+    max_keys: int | None = Field(default=None, gt=0)
+
+
+class Stock(Part):
+    """How old stock may grow, and how much of it may lie. Without a time to live it never expires."""
+
+    link_key_time_to_live_s: float | None = Field(default=None, gt=0)
+    """Of link key, but for the authentication reserve, which never expires."""
+    key_time_to_live_s: float | None = Field(default=None, gt=0)
+    """Of keys of applications."""
+    max_keys_per_pair: int = Field(default=100_000, gt=0)
+    """So many keys of two applications may wait at a node."""
+    max_keys_per_application: int = Field(default=400_000, gt=0)
+    """So many keys of all pairs of one application may."""
+    pairs: tuple[StockOfPair, ...] = Field(default=(), strict=False)
+
+
 class Network(Part):
     """A whole network. Whoever holds one knows that it is consistent: names are unique and every reference holds."""
 
@@ -135,6 +160,7 @@ class Network(Part):
     links: tuple[Link, ...] = Field(min_length=1, strict=False)
     applications: tuple[Application, ...] = Field(default=(), strict=False)
     prepared_keys: tuple[PreparedKeys, ...] = Field(default=(), strict=False)
+    stock: Stock = Stock()
 
     @field_validator("name")
     @classmethod
@@ -161,9 +187,17 @@ class Network(Part):
                 links.setdefault(end, []).append(link)
         return {node: tuple(ending) for node, ending in links.items()}
 
+    @cached_property
+    def _priorities(self) -> dict[SaeId, int]:
+        return {self.sae(app.name): app.priority for app in self.applications}
+
     @property
     def nodes(self) -> tuple[NodeId, ...]:
         return tuple(self._sites_by_node)
+
+    def priority(self, sae: SaeId) -> int:
+        """Return the priority of an application; raises UnknownNode."""
+        return _look_up(self._priorities, sae, "application")
 
     def site(self, node: NodeId) -> Site:
         """Return a site; raises UnknownNode with the nearest names."""

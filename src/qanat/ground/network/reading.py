@@ -192,6 +192,7 @@ def _contradictions(network: Network) -> Iterator[tuple[str, tuple[str | int, ..
                 nearest(app.site, known),
             )
     yield from _unprepared(network)
+    yield from _stock_of_nobody(network)
     apart = known - _reached(network)
     if apart:
         yield f"no link leads to {', '.join(sorted(apart))}", ("links",), "join every site to the network by a link"
@@ -255,6 +256,21 @@ def _unprepared(network: Network) -> Iterator[tuple[str, tuple[str | int, ...], 
             f"keys of {size_bits} bits are prepared twice for {master!r} and {slave!r}",
             ("prepared_keys", place),
             "add the two counts",
+        )
+
+
+def _stock_of_nobody(network: Network) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
+    """Yield, as ``_contradictions`` does, rules for the stock of no application, and rules given twice."""
+    known = {app.name for app in network.applications}
+    for place, rule in enumerate(network.stock.pairs):
+        for field, name in (("master", rule.master), ("slave", rule.slave)):
+            if name not in known:
+                yield f"there is no application {name!r}", ("stock", "pairs", place, field), nearest(name, known)
+    for (master, slave), place in _repeated([(rule.master, rule.slave) for rule in network.stock.pairs]):
+        yield (
+            f"the stock of {master!r} and {slave!r} has two rules",
+            ("stock", "pairs", place),
+            "keep one of them",
         )
 
 

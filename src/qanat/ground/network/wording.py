@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-_PARTS = {"sites": "site", "links": "link", "applications": "application", "prepared_keys": "entry"}
+_PARTS = {"sites": "site", "links": "link", "applications": "application", "prepared_keys": "entry", "pairs": "entry"}
 _BOUNDS = {
     "greater_than": ("greater than", "gt"),
     "greater_than_equal": ("greater than or equal to", "ge"),
