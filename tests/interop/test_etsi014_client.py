@@ -20,6 +20,7 @@ from qanat.ground import errors
 from qanat.ground.events import Event, EventKind
 from qanat.ground.identifiers import KeyID, NodeId, RequestId
 from qanat.ground.ports import KeySupply
+from qanat.ground.requirements import Requirements
 from qanat.ground.tracing import EventRecorder, Trace
 from unit.etsi014_fakes import ALICE, BOB, CAROL, EVENT, KME_A, KME_B, ROUTE, FakeSupplier
 
@@ -39,7 +40,7 @@ def doors(credentials: Credentials) -> Iterator[Doors]:
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "CONNECT_PAUSES_S", (0.01, 0.02))
+    monkeypatch.setattr(client_module, "PAUSES_S", (0.01, 0.02))
 
 
 class StillClock:
@@ -72,12 +73,13 @@ def trace(events: list[Event]) -> Trace:
 
 def alice(doors: Doors, **more: Any) -> Etsi014Client:
     url = f"https://127.0.0.1:{doors.ports[0]}"
-    return Etsi014Client(url, **{"tls": doors.credentials.alice, "sae": ALICE, "kme": KME_A} | more)
+    usual = {"tls": doors.credentials.alice, "sae": ALICE, "kme": KME_A, "retry_for_s": 0.1}
+    return Etsi014Client(url, **usual | more)
 
 
 def bob(doors: Doors, **more: Any) -> Etsi014Client:
     url = f"https://127.0.0.1:{doors.ports[1]}"
-    return Etsi014Client(url, **{"tls": doors.credentials.bob, "sae": BOB, "kme": KME_B} | more)
+    return Etsi014Client(url, **{"tls": doors.credentials.bob, "sae": BOB, "kme": KME_B, "retry_for_s": 0.1} | more)
 
 
 def test_two_clients_get_the_same_keys_once(doors: Doors) -> None:
@@ -208,7 +210,7 @@ def test_connecting_is_tried_again_and_then_given_up(doors: Doors) -> None:
         listener.close()
         await listener.wait_closed()
         url = f"https://127.0.0.1:{port}"
-        async with Etsi014Client(url, tls=doors.credentials.alice, sae=ALICE) as lonely:
+        async with Etsi014Client(url, tls=doors.credentials.alice, sae=ALICE, retry_for_s=0.5) as lonely:
             with pytest.raises(errors.ChannelClosed, match=r"nothing was asked.*check that the key manager runs"):
                 await lonely.get_keys(BOB, count=1, size_bits=128)
             supplier = FakeSupplier()
@@ -231,7 +233,9 @@ def against(app: Callable[..., Awaitable[None]], credentials: Credentials, **mor
         await door.start()
         try:
             url = f"https://127.0.0.1:{door.port}"
-            async with Etsi014Client(url, tls=credentials.alice, sae=ALICE, kme=KME_A, **more) as master:
+            async with Etsi014Client(
+                url, tls=credentials.alice, sae=ALICE, kme=KME_A, retry_for_s=0.2, **more
+            ) as master:
                 with pytest.raises(errors.QanatError) as raised:
                     await master.get_keys(BOB, count=1, size_bits=128)
                 return [type(raised.value).__name__, str(raised.value)]
@@ -253,7 +257,138 @@ def test_a_lost_answer_is_not_asked_for_again(credentials: Credentials, caplog: 
     name, text = against(dying_app, credentials)
     assert name == "ChannelClosed"
     assert "keys in that answer are lost" in text
-    assert len(asked) == 1
+    assert [path for path in asked if not path.endswith("/status")] == [asked[0]]
+
+
+class Losing:
+    """The application of a door, whose answers to ``call`` are cut off the first ``times``."""
+
+    def __init__(self, supplier: FakeSupplier, call: str, *, times: int = 1) -> None:
+        self._app = etsi014_app(Etsi014Door(supplier, saes={ALICE, BOB}))
+        self._call = call
+        self.left = times
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if not scope["path"].endswith(self._call) or not self.left:
+            await self._app(scope, receive, send)
+            return
+        self.left -= 1
+
+        async def swallow(message: Any) -> None:
+            return None
+
+        await self._app(scope, receive, swallow)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
+        raise ConnectionError("the line breaks")
+
+
+@pytest.mark.parametrize(("call", "times"), [("enc_keys", 1), ("enc_keys", 3), ("dec_keys", 2), ("status", 1)])
+def test_a_lost_answer_is_asked_for_again_by_its_nonce_and_nothing_is_spent_twice(
+    credentials: Credentials, call: str, times: int
+) -> None:
+    async def main() -> None:
+        supplier = FakeSupplier()
+        app = Losing(supplier, call, times=times)
+        door = HttpDoor(app, tls=server_context(credentials.node_a))
+        await door.start()
+        try:
+            url = f"https://127.0.0.1:{door.port}"
+            async with (
+                Etsi014Client(url, tls=credentials.alice, sae=ALICE) as master,
+                Etsi014Client(url, tls=credentials.bob, sae=BOB) as slave,
+            ):
+                await master.get_status(BOB)
+                given = await master.get_keys(BOB, count=3, size_bits=128)
+                fetched = await slave.get_keys_by_id(ALICE, [key.key_id for key in given])
+                assert [key.take() for key in fetched] == [key.take() for key in given]
+            assert (supplier.made, supplier.waiting, app.left) == (3, {}, 0)
+        finally:
+            await door.stop(grace_s=0.1)
+
+    asyncio.run(main())
+
+
+def test_the_same_nonce_gives_another_process_the_same_keys(doors: Doors) -> None:
+    async def main() -> list[bytes]:
+        async with alice(doors) as master:
+            (key,) = await master.get_keys(BOB, count=1, size_bits=256, nonce="an-order-of-ours-17")
+            return [key.take()]
+
+    assert asyncio.run(main()) == asyncio.run(main())
+
+
+def test_a_restarted_key_manager_is_met_by_a_new_connection(credentials: Credentials) -> None:
+    async def main() -> None:
+        supplier, port = FakeSupplier(), 0
+        master = None
+        for _ in range(3):
+            app = etsi014_app(Etsi014Door(supplier, saes={ALICE}))
+            door = HttpDoor(app, tls=server_context(credentials.node_a), port=port)
+            await door.start()
+            port = door.port
+            master = master or Etsi014Client(f"https://127.0.0.1:{port}", tls=credentials.alice, sae=ALICE, kme=KME_A)
+            assert len(await master.get_keys(BOB, count=1, size_bits=128)) == 1
+            await door.stop(grace_s=0.1)
+        assert master is not None
+        await master.close()
+        assert supplier.made == 3
+
+    asyncio.run(main())
+
+
+def test_what_is_required_and_preferred_reaches_the_key_manager(doors: Doors) -> None:
+    async def main() -> None:
+        async with alice(doors) as master, bob(doors) as slave:
+            given = await master.get_keys(
+                BOB,
+                count=1,
+                size_bits=72,
+                more_slaves=[CAROL],
+                require=Requirements(max_age_s=60.0, far_side_ready=True),
+                prefer=Requirements(max_hops=1),
+            )
+            assert master.unmet == ("qanat_max_hops",)
+            asked = doors.supplier.calls[-1]
+            assert asked["require"] == Requirements(max_age_s=60.0, far_side_ready=True)
+            assert asked["more_slaves"] == (CAROL,)
+            (same,) = await slave.get_keys_by_id(ALICE, [given[0].key_id])
+            assert same.secret == given[0].secret
+            for require in (Requirements(max_hops=1), Requirements(disjoint_routes=2)):
+                with pytest.raises(errors.RequirementUnmet):
+                    await master.get_keys(BOB, count=1, size_bits=72, require=require)
+
+    asyncio.run(main())
+
+
+def test_a_key_manager_that_refuses_optional_extensions_is_asked_without(credentials: Credentials) -> None:
+    bodies: list[Any] = []
+    app = etsi014_app(Etsi014Door(FakeSupplier(), saes={ALICE}))
+
+    async def stern_app(scope: Any, receive: Any, send: Any) -> None:
+        message = await receive()
+        bodies.append(json.loads(message["body"]))
+
+        async def again() -> Any:
+            return message
+
+        if "extension_optional" not in bodies[-1]:
+            await app(scope, again, send)
+            return
+        body = b'{"message":"not all extension_optional request options handled"}'
+        await send({"type": "http.response.start", "status": 400, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+    async def main() -> None:
+        door = HttpDoor(stern_app, tls=server_context(credentials.node_a))
+        await door.start()
+        async with Etsi014Client(f"https://127.0.0.1:{door.port}", tls=credentials.alice, sae=ALICE) as master:
+            for _ in range(2):
+                assert len(await master.get_keys(BOB, count=1, size_bits=128)) == 1
+        await door.stop(grace_s=0.1)
+
+    asyncio.run(main())
+    assert ["extension_optional" in body for body in bodies] == [True, False, False]
 
 
 def test_a_late_answer_is_a_timeout(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:

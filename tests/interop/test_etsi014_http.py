@@ -16,9 +16,10 @@ import pytest
 from interop.doors_at_work import Credentials, make_credentials
 from qanat.adapters import http_server
 from qanat.adapters.etsi014_http import MAX_BODY_BYTES, etsi014_app
+from qanat.adapters.etsi014_schema import etsi014_openapi
 from qanat.adapters.http_server import PEER, HttpDoor
 from qanat.adapters.tls import client_context, peer_identity, server_context
-from qanat.doors.etsi014 import Etsi014Door
+from qanat.doors.etsi014 import Etsi014Door, Limits
 from qanat.ground.errors import ConfigurationError
 from unit.etsi014_fakes import ALICE, BOB, CAROL, FakeSupplier
 
@@ -334,7 +335,8 @@ def test_the_schema_is_published_and_has_no_foreign_answers(served: Any, credent
         ("status", "get"), ("enc_keys", "get"), ("enc_keys", "post"), ("dec_keys", "get"), ("dec_keys", "post")
     }  # fmt: skip
     codes = {code for item in schema["paths"].values() for call in item.values() for code in call["responses"]}
-    assert codes == {"200", "400", "401", "503"}
+    assert codes == {"200", "400", "401", "413", "503"}
+    assert schema == etsi014_openapi(Limits())
     assert set(schema["components"]["schemas"]["Status"]["properties"]) >= {"source_KME_ID", "max_SAE_ID_count"}
     (enc_keys,) = [item["post"] for path, item in schema["paths"].items() if path.endswith("enc_keys")]
     fields = enc_keys["requestBody"]["content"]["application/json"]["schema"]["properties"]

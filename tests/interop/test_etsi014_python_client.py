@@ -56,13 +56,24 @@ def test_several_keys_with_its_extensions_on_the_list_of_ids(doors: Doors) -> No
     assert [key.key for key in fetched.keys] == [key.key for key in given.keys]
 
 
+def test_one_key_for_two_slaves_by_its_own_field(doors: Doors) -> None:
+    alice, bob = client(doors.ports[0], doors.credentials.alice), client(doors.ports[1], doors.credentials.bob)
+    carol = client(doors.ports[0], doors.credentials.carol)
+    code, given = alice.get_key(BOB, additional_slave_sae_ids=[CAROL])
+    assert code == 200
+    for slave in (bob, carol):
+        code, fetched = slave.get_key_with_key_IDs(ALICE, [given.keys[0].key_id])
+        assert (code, fetched.keys[0].key) == (200, given.keys[0].key)
+        assert slave.get_key_with_key_IDs(ALICE, [given.keys[0].key_id])[0] in (400, 401)
+
+
 def test_its_wrong_requests_get_errors_that_it_can_read(doors: Doors) -> None:
     alice = client(doors.ports[0], doors.credentials.alice)
     code, error = alice.get_key(BOB, size=129)
     assert (code, error.message) == (400, "size shall be a multiple of 8")
     code, error = alice.get_key(BOB, extension_mandatory=[{"abc_route": "direct"}])
     assert (code, error.message) == (400, "not all extension_mandatory parameters are supported")
-    code, error = alice.get_key(BOB, additional_slave_sae_ids=[CAROL])
+    code, error = alice.get_key(BOB, additional_slave_sae_ids=[CAROL] * 16)
     assert (code, "additional_slave_SAE_IDs" in error.message) == (400, True)
     code, error = alice.get_key("urn:qanat:test:sae:nobody")
     assert (code, "nobody" in error.message) == (400, True)

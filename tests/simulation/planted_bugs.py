@@ -11,13 +11,17 @@ from qanat.ground.errors import KeyManagementError, KeyShortage
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import KeyID, RequestId, SaeId
 from qanat.ground.keys import KeyBlock, PoolId, SecretBytes, SecretKey, Selection, SpentBits, Use
+from qanat.ground.requirements import Repeatable
+from qanat.key_management.doubts import Doubts
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
+from qanat.key_management.key_ids import key_ids
 from qanat.key_management.manager import GivenKeys, KeyManager
 from qanat.key_management.relay import RelayOrigin
 from qanat.key_management.sealing import MESSAGE_KEY_BYTES, secret_keys
 from qanat.key_management.wire import Relay, RelayDelivered
-from qanat.simulation.memory_store import Disk, MemoryKeyStore
+from qanat.simulation.memory_disk import Disk
+from qanat.simulation.memory_store import MemoryKeyStore
 
 
 class ForgetsSpends(MemoryKeyStore):
@@ -71,13 +75,13 @@ class AcknowledgesTooEarly(KeyManager):
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        self._conversation._hops = _EagerHops(self._context)
+        self._conversation._hops = _EagerHops(self._context, self._vouching)
 
 
 class _EagerHops(RelayHops):
-    async def _keep(self, word: Relay, keys: SecretBytes) -> None:
-        await self._context.courier.send(word.route[0], RelayDelivered(word.relay_id))
-        await super()._keep(word, keys)
+    async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> None:
+        await self._context.courier.send(words[0].route[0], RelayDelivered(words[0].relay_id))
+        await super()._keep(words, shares)
 
 
 class GivesTwice(KeyManager):
@@ -150,28 +154,49 @@ class GivesToAnyone(MemoryKeyStore):
     """Does not look at who asks for a key by its id."""
 
     async def supply_by_id(
-        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+        self,
+        key_ids: Sequence[KeyID],
+        /,
+        *,
+        sae: SaeId,
+        master: SaeId | None = None,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
         for key_id in key_ids:
             if key_id in self._disk.keys:
                 self._disk.keys[key_id].entitled.add(sae)
-        return await super().supply_by_id(key_ids, sae=sae, master=master)
+        return await super().supply_by_id(key_ids, sae=sae, master=master, repeat=repeat)
 
 
-async def forget_doubt(self: RelayOrigin, doubt: Any) -> None:
-    """In place of RelayOrigin._destroy: a batch in doubt stays where it is."""
-    self._doubts.pop(doubt.word.relay_id, None)
+class ForgetsNonces(MemoryKeyStore):
+    """Takes a repeated call for a new one."""
+
+    async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
+        self._disk.answers.pop((call.sae, call.nonce), None)
+        return None
 
 
-async def void_here_alone(self: RelayOrigin, doubt: Any) -> None:
-    """In place of RelayOrigin._destroy: the far end is not told."""
-    if await self._void_here(doubt.word.key_ids):
-        self._doubts.pop(doubt.word.relay_id, None)
+def content_with_one_site(self: RelayOrigin, batches: Any) -> Any:
+    """In place of RelayOrigin._undecided: one site that holds a batch stands for all."""
+    waiting = [batch for batch in batches if self._carried[batch.relay_id].verdict is None]
+    return waiting if len(waiting) == len(batches) else []
 
 
-async def keep_after_void(self: RelayHops, word: Relay, keys: SecretBytes) -> None:
+async def forget_doubt(self: Doubts, doubt: Any) -> None:
+    """In place of Doubts._destroy: a batch in doubt stays where it is."""
+    self._open.pop(doubt.relay_id, None)
+
+
+async def void_here_alone(self: Doubts, doubt: Any) -> None:
+    """In place of Doubts._destroy: the far end is not told."""
+    if await self._void_here(key_ids(doubt.ids_from, doubt.num_keys)):
+        self._open.pop(doubt.relay_id, None)
+
+
+async def keep_after_void(self: RelayHops, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> None:
     """In place of RelayHops._keep: takes a batch in although its origin has given it up."""
-    await self._context.store.put(secret_keys(word, keys), entitled=frozenset({word.slave}), confirmed=True)
+    keys = secret_keys(words, shares)
+    await self._context.store.put(keys, entitled=frozenset({words[0].slave}), confirmed=True)
 
 
 _hand_on = RelayHops._hand_on
@@ -181,7 +206,7 @@ _make_durable = Intake._make_durable
 async def hand_on_and_keep(self: RelayHops, word: Relay, keys: SecretBytes) -> Any:
     """In place of RelayHops._hand_on: a relay node keeps what passes."""
     with contextlib.suppress(KeyManagementError):
-        await keep_after_void(self, word, keys)
+        await keep_after_void(self, [word], [keys])
     return await _hand_on(self, word, keys)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from qanat.key_management import sealing
 from qanat.key_management.accounts import key_costs_bits
+from qanat.key_management.doubts import Doubts
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
 from qanat.key_management.relay import RelayOrigin
@@ -49,24 +50,24 @@ def test_twelve_seeds_hold() -> None:
 
 
 @pytest.mark.slow
-def test_three_hundred_seeds_hold_and_processes_die_at_every_await() -> None:
+def test_five_hundred_seeds_hold_and_processes_die_at_every_await() -> None:
     """Exempt are awaits that hardly any run comes to: 10 times at odds of 0.3 leave 3% that none was died at."""
-    sites = run_seeds(1_000, 1_300)
+    sites = run_seeds(1_000, 1_500)
     due = {site for site, times in sites.reached.items() if times >= (10 if is_seldom(site) else OFTEN)}
     assert len(due) >= 45
     assert due - sites.hit == set()
 
 
 @pytest.mark.campaign
-def test_two_thousand_seeds_hold() -> None:
-    run_seeds(10_000, 12_000)
+def test_ten_thousand_seeds_hold() -> None:
+    run_seeds(10_000, 20_000)
 
 
 def test_without_faults_nothing_fails() -> None:
     report = run_seed(5, faults=NO_FAULTS)
     assert report.held, report.violations
     assert report.crashes == 0
-    assert report.keys_given == 2 * report.keys_fetched > 0
+    assert report.keys_given > report.keys_fetched == report.keys_due > 0
 
 
 def test_a_seed_determines_a_run() -> None:
@@ -90,6 +91,7 @@ def notices(invariant: str, *, bug: str = "", **plant: Any) -> bool:
         ({"store_class": planted_bugs.KeepsTheUnconfirmed}, "4: "),
         ({"store_class": planted_bugs.VoidsTooMuch}, "4: "),
         ({"store_class": planted_bugs.GivesToAnyone}, "1: "),
+        ({"store_class": planted_bugs.ForgetsNonces}, "1: "),
         ({"manager_class": planted_bugs.AcknowledgesTooEarly}, "4: "),
         ({"manager_class": planted_bugs.GivesTwice}, "1: "),
         ({"manager_class": planted_bugs.TellsKeys}, "5: "),
@@ -128,10 +130,11 @@ def test_weak_sealing_is_noticed(monkeypatch: pytest.MonkeyPatch, function: str,
 @pytest.mark.parametrize(
     ("owner", "method", "bug", "invariant", "faults"),
     [
-        (RelayOrigin, "_destroy", planted_bugs.forget_doubt, "4: ", ALL_FAULTS),
-        (RelayOrigin, "_destroy", planted_bugs.void_here_alone, "4: ", ALL_FAULTS),
+        (Doubts, "_destroy", planted_bugs.forget_doubt, "4: ", ALL_FAULTS),
+        (Doubts, "_destroy", planted_bugs.void_here_alone, "4: ", ALL_FAULTS),
         (RelayHops, "_keep", planted_bugs.keep_after_void, "4: ", LATE_WORDS),
         (RelayHops, "_hand_on", planted_bugs.hand_on_and_keep, "1: ", ALL_FAULTS),
+        (RelayOrigin, "_undecided", planted_bugs.content_with_one_site, "4: ", ALL_FAULTS),
         (Intake, "_make_durable", planted_bugs.confirm_alone, "4: ", ALL_FAULTS),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -214,6 +214,7 @@ def test_pads_that_fit_no_order_are_refused_and_spend_nothing(
     receiver: NodeId, num_blocks: int, num_bits: int, why: str
 ) -> None:
     world, said = stocked_world(), []
+    world.run(world.sleep(5.0))  # what was being made comes to rest
     reserve = next(iter(world.stores[receiver].disk.blocks))
     pads = BitRange((BlockSlice(reserve, 0, num_bits),))
     before = at_once(world.stores[receiver].levels())

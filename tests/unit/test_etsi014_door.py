@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from qanat.doors.etsi014 import Answer, Etsi014Door, Limits
 from qanat.doors.etsi014.encoding import error_answer
+from qanat.doors.etsi014.extensions import READERS
 from qanat.ground.errors import (
     KeyManagementError,
     KeyShortage,
@@ -24,6 +25,7 @@ from qanat.ground.errors import (
     RequestError,
     UnknownNode,
 )
+from qanat.ground.requirements import Requirements
 from unit.etsi014_fakes import ALICE, BOB, CAROL, EVENT, KME_A, KME_B, ROUTE, FakeSupplier, faults
 
 UUID_1 = "00000000-0000-4000-8000-000000000001"
@@ -74,10 +76,16 @@ def test_status_has_every_field_of_the_standard_and_its_type(door: Etsi014Door) 
         "stored_key_count": 25_000,
         "max_key_count": 100_000,
         "max_key_per_request": 128,
-        "max_key_size": 4096,
-        "min_key_size": 64,
-        "max_SAE_ID_count": 0,
+        "max_key_size": 65_536,
+        "min_key_size": 8,
+        "max_SAE_ID_count": 15,
+        "status_extension": {
+            "qanat_extensions": sorted(READERS),
+            "qanat_max_request_bits": 2**19,
+            "qanat_nonce_s": 300.0,
+        },
     }
+    del body["status_extension"]
     assert all(type(value) in (str, int) for value in body.values())
 
 
@@ -117,9 +125,9 @@ def test_get_asks_for_number_and_size(door: Etsi014Door) -> None:
         ([("size", "256"), ("size", "256")], "more than once"),
         ([("number", "")], "whole number"),
         ([("number", "-1")], "number is -1 (ask for 1 to 128"),
-        ([("size", "-1")], "size is -1 bits (ask for 64 to 4096"),
-        ([("size", "-256")], "size is -256 bits (ask for 64 to 4096"),
-        ([("size", "9" * 20)], f"size is {'9' * 20} bits (ask for 64 to 4096"),
+        ([("size", "-1")], "size is -1 bits (ask for 8 to 65536"),
+        ([("size", "-256")], "size is -256 bits (ask for 8 to 65536"),
+        ([("size", "9" * 20)], f"size is {'9' * 20} bits (ask for 8 to 65536"),
         ([("number", "1_0")], "whole number"),
         ([("number", "+1")], "whole number"),
         ([("number", "１")], "whole number"),
@@ -169,11 +177,13 @@ def test_fixed_texts_of_the_standard_are_verbatim(door: Etsi014Door, body: Any, 
         ({"number": "1"}, ["'number'", "integer"]),
         ({"number": 1.5}, ["'number'", "integer"]),
         ({"number": True}, ["'number'", "integer"]),
-        ({"size": 56}, ["size is 56", "64 to 4096"]),
-        ({"size": 4104}, ["size is 4104"]),
+        ({"size": 65_544}, ["size is 65544", "8 to 65536"]),
+        ({"size": 65_536, "number": 9}, ["9 keys of 65536 bits", "at most 8 keys"]),
         ({"size": 0}, ["size is 0"]),
         ({"size": 2**70}, ["size"]),
-        ({"additional_slave_SAE_IDs": [CAROL]}, ["additional_slave_SAE_IDs", "max_SAE_ID_count is 0"]),
+        ({"additional_slave_SAE_IDs": [CAROL] * 16}, ["additional_slave_SAE_IDs", "at most 15"]),
+        ({"additional_slave_SAE_IDs": ["x" * 257]}, ["additional_slave_SAE_IDs", "too long"]),
+        ({"extension_optional": [{"qanat_max_hops": 2}, {"qanat_max_hops": 3}]}, ["more than once"]),
         ({"additional_slave_SAE_IDs": "x"}, ["additional_slave_SAE_IDs"]),
         ({"extension_mandatory": {"a": 1}}, ["extension_mandatory"]),
         ({"extension_mandatory": [1]}, ["extension_mandatory"]),
@@ -222,6 +232,10 @@ def test_our_extensions_reach_the_key_manager_and_are_answered(door: Etsi014Door
             "request_id": UUID_2,
             "cause": UUID_1,
             "patience_s": 12.5,
+            "more_slaves": (),
+            "require": Requirements(),
+            "prefer": Requirements(),
+            "nonce": None,
         }
     ]
     assert container["key_container_extension"] == {"qanat_event": EVENT, "qanat_classical_route": list(ROUTE)}
@@ -230,12 +244,46 @@ def test_our_extensions_reach_the_key_manager_and_are_answered(door: Etsi014Door
         "qanat_origin": "twin",
         "qanat_created_utc_s": 1_500_000_000.25,
         "qanat_qkd_bits_spent": 1024,
+        "qanat_record": {
+            "routes": [list(ROUTE)],
+            "hops": 2,
+            "threshold": 1,
+            "pad_bits": 512,
+            "authentication_bits": 512,
+        },
     }
 
 
 def test_patience_is_capped_and_mandatory_extensions_of_ours_are_met(door: Etsi014Door, supplier: FakeSupplier) -> None:
     assert post_keys(door, {"extension_mandatory": [{"qanat_patience_s": 3600}]})[0] == 200
     assert supplier.calls[0]["patience_s"] == 60
+
+
+def test_requirements_that_are_only_preferred_give_way_and_the_answer_says_which(
+    door: Etsi014Door, supplier: FakeSupplier
+) -> None:
+    wanted = [{"qanat_max_hops": 1}, {"qanat_multipath": 2}, {"qanat_max_age_s": 60}]
+    status, container = post_keys(door, {"extension_optional": wanted})
+    assert status == 200
+    assert container["key_container_extension"]["qanat_unmet"] == ["qanat_multipath", "qanat_max_hops"]
+    assert supplier.calls[-1]["require"] == Requirements()
+    assert supplier.calls[-1]["prefer"] == Requirements(max_age_s=60.0, max_hops=1, disjoint_routes=2)
+    status, error = post_keys(door, {"extension_mandatory": wanted[:1], "extension_optional": wanted[2:]})
+    assert (status, error["message"]) == (400, "not all extension_mandatory request options could be met")
+    status, container = post_keys(door, {"extension_mandatory": [{"qanat_max_hops": 2}]})
+    assert (status, "qanat_unmet" in container["key_container_extension"]) == (200, False)
+
+
+def test_a_repeated_call_has_the_same_answer_to_the_byte(door: Etsi014Door, supplier: FakeSupplier) -> None:
+    body = {"number": 3, "extension_optional": [{"qanat_nonce": "nonce-0001"}]}
+    first = post_keys(door, body)
+    assert first == post_keys(door, body)
+    assert supplier.made == 3
+    ids = [{"key_ID": key["key_ID"]} for key in first[1]["keys"]]
+    fetch = {"key_IDs": ids, "key_IDs_extension": {"qanat_nonce": "nonce-0002"}}
+    assert post_ids(door, fetch) == post_ids(door, fetch)
+    assert post_ids(door, {"key_IDs": ids})[0] == 400
+    assert post_ids(door, {"key_IDs": ids, "key_IDs_extension": {"qanat_nonce": 7}})[0] == 400
 
 
 def test_a_key_is_given_once_to_each_recipient(door: Etsi014Door) -> None:

@@ -10,7 +10,7 @@ from qanat.ground.errors import FrameError
 from qanat.ground.framing import decode_frame, encode_frame
 from qanat.ground.identifiers import Epoch, EventId, MessageId
 from qanat.ground.keys import BitRange
-from qanat.ground.messages import MESSAGE_FRAME, Message, decode_message, encode_message
+from qanat.ground.messages import LONG_MESSAGE_FRAME, MESSAGE_FRAME, Message, decode_message, encode_message
 
 MESSAGE = Message(
     id=MessageId("m-1"),
@@ -26,6 +26,24 @@ MESSAGE = Message(
 def test_a_message_survives_the_wire(change: dict[str, object]) -> None:
     message = dataclasses.replace(MESSAGE, **change)
     assert decode_message(encode_message(message)) == message
+
+
+LONG = dataclasses.replace(MESSAGE, fields={"routes": [["north", "east", "south"]] * 5_000}, body=b"")
+
+
+def test_fields_too_long_for_a_header_travel_as_the_body() -> None:
+    frame = decode_frame(encode_message(LONG))
+    assert frame.kind == LONG_MESSAGE_FRAME
+    assert decode_message(encode_message(LONG)) == LONG
+
+
+def test_a_long_message_has_no_other_body_and_no_other_fields() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        encode_message(dataclasses.replace(LONG, body=b"x"))
+    frame = decode_frame(encode_message(LONG))
+    for header, body in (({**frame.header, "fields": {"a": 1}}, frame.body), (frame.header, frame.body + b" ")):
+        with pytest.raises(FrameError):
+            decode_message(encode_frame(frame.kind, header, body))
 
 
 def test_a_body_is_not_printed() -> None:
@@ -56,7 +74,7 @@ def test_a_header_that_lacks_a_field_is_refused(missing: str) -> None:
 def test_another_kind_of_frame_is_no_message() -> None:
     frame = decode_frame(encode_message(MESSAGE))
     with pytest.raises(FrameError, match="no message"):
-        decode_message(encode_frame(MESSAGE_FRAME + 1, frame.header, frame.body))
+        decode_message(encode_frame(MESSAGE_FRAME + 2, frame.header, frame.body))
     with pytest.raises(FrameError):
         decode_message(b"")
 

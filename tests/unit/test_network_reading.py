@@ -309,3 +309,42 @@ def test_prepared_keys_that_cannot_be(change: tuple[str, str], words: tuple[str,
 def test_prepared_keys_stand_once_per_pair_and_size() -> None:
     again = PREPARED + PREPARED.splitlines()[1] + "\n"
     assert "twice for 'alice' and 'bob'" in str(refused(TEXT + again))
+
+
+STOCK = """\
+stock:
+  link_key_time_to_live_s: 604800
+  key_time_to_live_s: 86400
+  max_keys_per_application: 5000
+  pairs:
+    - {master: alice, slave: bob, time_to_live_s: 3600, max_keys: 100}
+"""
+
+
+def test_rules_for_stock_and_priorities_are_read() -> None:
+    network = parse(TEXT.replace("    site: a\n", "    site: a\n    priority: 7\n") + STOCK)
+    assert network.stock.link_key_time_to_live_s == 604_800
+    assert (network.stock.pairs[0].max_keys, network.stock.max_keys_per_pair) == (100, 100_000)
+    alice, bob = network.saes
+    assert (network.priority(alice), network.priority(bob)) == (7, 0)
+    assert parse(TEXT).stock.key_time_to_live_s is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("master: alice", "master: alicia", "there is no application 'alicia'"),
+        ("key_time_to_live_s: 86400", "key_time_to_live_s: 0", "not greater than 0"),
+        ("max_keys: 100", "max_keys: 1.5", "whole number"),
+        (
+            "    - {master: alice",
+            "    - {master: alice, slave: bob, max_keys: 3}\n    - {master: alice",
+            "'alice' and 'bob' has two rules",
+        ),
+    ],
+)
+def test_rules_for_stock_that_cannot_be(old: str, new: str, words: str) -> None:
+    fault = refused(TEXT + STOCK.replace(old, new))
+    assert words in fault.message
+    assert fault.line is not None
+    assert fault.line > TEXT.count("\n")

@@ -164,3 +164,11 @@ def test_a_large_demand_that_waits_elsewhere_holds_nothing_back() -> None:
     orders = decide(idle_view({"l1": 1000, "l2": 0}, large, small), Policy())
     assert orders.satisfied == ("small",)
     assert orders.waits_for == {"large": (LinkId("l2"),)}
+
+
+def test_of_two_demands_for_the_same_key_the_higher_priority_is_met() -> None:
+    hops = ((LinkId("l"), A),)
+    first, urgent = DemandView("first", hops, 600), DemandView("urgent", hops, 600, priority=3)
+    orders = decide(idle_view({"l": 700}, first, urgent), Policy())
+    assert orders.satisfied == ("urgent",)
+    assert orders.waits_for == {"first": (LinkId("l"),)}

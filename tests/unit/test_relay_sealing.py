@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, RequestId, SaeId
+from qanat.ground.identifiers import BlockId, LinkId, NodeId, RequestId, SaeId
 from qanat.ground.keys import BitRange, BlockSlice, PoolId, SecretBytes, SpentBits
 from qanat.key_management.sealing import seal, unseal
 from qanat.key_management.wire import Relay
@@ -24,7 +24,8 @@ WORD = Relay(
     pad_range=BitRange(()),
     master=SaeId("alice"),
     slave=SaeId("bob"),
-    key_ids=(KeyID("k1"), KeyID("k2")),
+    ids_from="i",
+    num_keys=2,
     size_bits=256,
     origin="twin",
     created_utc_s=12.5,
@@ -32,9 +33,9 @@ WORD = Relay(
     tag="",
 )
 HEADER = (
-    b'{"created_utc_s":12.5,"hop":1,"key_ids":["k1","k2"],"kind":"relay","link_id":"a-b","master":"alice",'
-    b'"origin":"twin","pad_range":[["block",8,776]],"relay_id":"r","request_id":"q","route":["a","b"],'
-    b'"size_bits":256,"slave":"bob"}'
+    b'{"created_utc_s":12.5,"hop":1,"ids_from":"i","kind":"relay","link_id":"a-b","master":"alice",'
+    b'"num_keys":2,"origin":"twin","pad_range":[["block",8,776]],"relay_id":"r","request_id":"q","route":["a","b"],'
+    b'"share":1,"shares":1,"size_bits":256,"slave":"bob"}'
 )
 """All fields but the tag, in RFC 8785's spelling."""
 

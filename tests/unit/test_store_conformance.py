@@ -138,7 +138,8 @@ async def spend_bits(store: KeyStore, pool: PoolId, num_bits: int) -> bytes:
 async def check_books(store: KeyStore) -> None:
     for level in (await store.levels()).values():
         spent_bits = sum(level.spent_bits.values())
-        assert level.received_bits == (level.unconfirmed_bits + level.available_bits + spent_bits + level.voided_bits)
+        lost_bits = level.voided_bits + level.expired_bits
+        assert level.received_bits == level.unconfirmed_bits + level.available_bits + spent_bits + lost_bits
 
 
 def part(block: KeyBlock, start_bit: int, stop_bit: int) -> BitRange:

@@ -1,17 +1,18 @@
-"""Encryption at rest: a master key wraps data keys, data keys seal rows. All of it AES-256-GCM.
+"""Encryption at rest: a master key wraps hour keys, these wrap data keys, which seal rows. All of it AES-256-GCM.
 
-    master key --HKDF-SHA-256, a fresh salt per opening--> wrapping key --wraps--> data keys --seal--> rows
+    master key --HKDF-SHA-256, a fresh salt per opening--> wrapping key --wraps--> hour keys, one per pool and hour
+    hour key --wraps--> data keys --seal--> rows
 
-Nonces are counters, so that none can come twice under one key (NIST SP 800-38D, section 8.2.1): a wrapping key lives
-for one opening of a store and counts its wraps in memory; a data key seals each row number once. What is sealed is
-bound to its place by the associated data: a row that was moved elsewhere does not open.
+Nonces are counters, so that none can come twice under one key (NIST SP 800-38D, section 8.2.1): a wrapping key and the
+hour keys under it wrap during one opening of a store and count in memory; a data key seals each row number once. What
+is sealed is bound to its place by the associated data: a row that was moved elsewhere does not open.
 
-Destroying a wrapped data key destroys what it sealed, as far as the medium forgets (docs/formats/key-store.md).
+Destroying a wrapped key destroys what lies under it, as far as the medium forgets (docs/formats/key-store.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -30,8 +31,12 @@ _NONCE_BYTES = 12
 _OPENING_BYTES = 4
 _TAG_BYTES = 16
 _PROOF_COUNTER = 0
-WRAPPED_KEY_BYTES = _OPENING_BYTES + _NONCE_BYTES + KEY_BYTES + _TAG_BYTES
-"""Number of the opening whose wrapping key it is, nonce, ciphertext, tag."""
+WRAPPED_DATA_KEY_BYTES = _NONCE_BYTES + KEY_BYTES + _TAG_BYTES
+"""Nonce, ciphertext, tag."""
+WRAPPED_KEY_BYTES = _OPENING_BYTES + WRAPPED_DATA_KEY_BYTES
+"""Number of the opening whose wrapping key it is, and the rest as above."""
+MASTER_KEY_VARIABLE = "QANAT_MASTER_KEY"
+"""Name of the environment variable that may hold the master key, in hexadecimal."""
 
 
 def identity(*parts: str | int) -> bytes:
@@ -77,12 +82,29 @@ class Vault:
         self._wraps = _PROOF_COUNTER
 
     def new_data_key(self, place: bytes) -> tuple[DataKey, bytes]:
-        """Return a fresh data key, and the same wrapped, for the store."""
+        """Return a fresh key, and the same wrapped under this opening's wrapping key."""
         key = self._entropy.secret_bytes(KEY_BYTES).take()
+        return DataKey(key), self.wrap(key, place)
+
+    def wrap(self, key: bytes, place: bytes) -> bytes:
+        """Return a key wrapped under this opening's wrapping key."""
         self._wraps += 1
         nonce = self._wraps.to_bytes(_NONCE_BYTES, "big")
         opening = self._opening.to_bytes(_OPENING_BYTES, "big")
-        return DataKey(key), opening + nonce + self._cipher(self._opening).encrypt(nonce, key, place)
+        return opening + nonce + self._cipher(self._opening).encrypt(nonce, key, place)
+
+    def wrap_under(self, above: DataKey, number: int, place: bytes) -> tuple[DataKey, bytes]:
+        """Return a fresh data key, and the same wrapped under another key; ``number`` comes once under that one."""
+        key = self._entropy.secret_bytes(KEY_BYTES).take()
+        return DataKey(key), number.to_bytes(_NONCE_BYTES, "big") + above.seal(number, key, place)
+
+    @staticmethod
+    def unwrap_under(above: DataKey, wrapped: bytes, place: bytes) -> DataKey:
+        """Return what ``wrap_under`` wrapped for the same place; raises StoreFailed."""
+        if len(wrapped) != WRAPPED_DATA_KEY_BYTES:
+            raise damaged_row(place)
+        number = int.from_bytes(wrapped[:_NONCE_BYTES], "big")
+        return DataKey(above.open(number, wrapped[_NONCE_BYTES:], place))
 
     def unwrap(self, wrapped: bytes, place: bytes) -> DataKey:
         """Return a data key that ``new_data_key`` wrapped for the same place; raises StoreFailed."""
@@ -103,8 +125,13 @@ class Vault:
 
 def wrapping_cipher(master_key: SecretBytes, *, salt: bytes) -> AESGCM:
     """Return the wrapping key of one opening, derived from the master key."""
+    return AESGCM(derive_wrapping_key(master_key, salt=salt).take())
+
+
+def derive_wrapping_key(master_key: SecretBytes, *, salt: bytes) -> SecretBytes:
+    """Return the bytes of one opening's wrapping key."""
     derivation = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=salt, info=b"qanat key store, wrapping key")
-    return AESGCM(derivation.derive(master_key.reveal()))
+    return SecretBytes(derivation.derive(master_key.reveal()))
 
 
 def proof_of_master_key(master_key: SecretBytes, *, salt: bytes) -> bytes:
@@ -120,6 +147,26 @@ def is_right_master_key(master_key: SecretBytes, *, salt: bytes, proof: bytes) -
     except InvalidTag:
         return False
     return True
+
+
+def find_master_key(path: Path, *, environment: Mapping[str, str], entropy: Entropy) -> SecretBytes:
+    """Return the master key that the environment names, else the one in the file (see ``load_master_key``).
+
+    Raises ConfigurationError for a variable that holds no key.
+    """
+    text = environment.get(MASTER_KEY_VARIABLE, "")
+    if not text:
+        return load_master_key(path, entropy=entropy)
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ConfigurationError(
+            f"the environment variable {MASTER_KEY_VARIABLE} holds no master key",
+            remedy=f"give {2 * KEY_BYTES} hexadecimal digits, or leave it out to use the file {path}",
+        )
+    return SecretBytes(key)
 
 
 def load_master_key(path: Path, *, entropy: Entropy) -> SecretBytes:

@@ -1,171 +1,145 @@
-"""The ETSI GS QKD 014 door over HTTP: paths, methods and bodies in, answers out, the schema at ``/openapi.json``."""
+"""The ETSI GS QKD 014 door over HTTP: paths, methods and bodies in, answers out, the schema at ``/openapi.json``.
+
+A plain ASGI application: a framework would take longer over a request than the door does. FastAPI makes the schema.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import functools
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Match
-
 from qanat.adapters.http_server import PEER
-from qanat.doors.etsi014 import Answer, Etsi014Door
+from qanat.doors.etsi014 import Answer, Etsi014Door, Limits
 from qanat.doors.etsi014.encoding import plain_error
-from qanat.doors.etsi014.messages import Error, KeyContainer, KeyIDs, KeyRequest, Status
 
 MAX_BODY_BYTES = 256 * 1024
 """Far more than the longest legal request; a longer body is answered by 413."""
+SCHEMA_PATH = "/openapi.json"
+NO_PATH = "no such path; a door has /api/v1/keys/{SAE_ID}/status, .../enc_keys and .../dec_keys"
+NO_METHOD = "this path does not take this method; status: GET; enc_keys and dec_keys: GET or POST"
+TOO_LONG = f"the body is longer than {MAX_BODY_BYTES} bytes; ask for fewer keys at a time"
+CUT_SHORT = "the connection ended before the body did"
+OWN_SLIP = "the key manager made a mistake; its log has the details"
 
-_PATH = "/api/v1/keys/{sae_id:path}/"
-_TEXTS = {400: "the request is wrong", 401: "the caller may not have this", 503: "the key manager cannot, for now"}
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Error, "description": text} for status, text in _TEXTS.items()
-}
+_PATH = re.compile(r"/api/v1/keys/(.*)/(status|enc_keys|dec_keys)", re.DOTALL)
 
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 QueryCall = Callable[[str | None, str, list[tuple[str, str]]], Awaitable[Answer]]
 BodyCall = Callable[[str | None, str, bytes], Awaitable[Answer]]
+Call = Callable[[Scope, str, Receive], Awaitable[Answer]]
+"""Answers a request whose path names this SAE ID."""
 
 
-def etsi014_app(door: Etsi014Door) -> FastAPI:
-    """Return the ASGI application of a door, for ``HttpDoor``. The caller's identity is ``PEER`` of the scope."""
-    app = FastAPI(
-        title="ETSI GS QKD 014 key delivery",
-        version="1.1.1",
-        description="Key delivery after ETSI GS QKD 014 V1.1.1, over mutual TLS.",
-        docs_url=None,  # the interactive pages would load scripts from elsewhere
-        redoc_url=None,
-        redirect_slashes=False,
-    )
+class DoorApp:
+    """The application of one door. The caller's identity is ``PEER`` of the scope."""
 
-    async def get_status(request: Request) -> Response:
-        return _response(await door.get_status(request.scope[PEER], request.path_params["sae_id"]))
-
-    _route(app, "GET", "status", get_status, answer=Status, path_id="slave")
-    _route(app, "GET", "enc_keys", _by_query(door.get_key_by_query), path_id="slave", query=("number", "size"))
-    _route(app, "POST", "enc_keys", _by_body(door.get_key_by_body), path_id="slave", body=KeyRequest)
-    _route(app, "GET", "dec_keys", _by_query(door.get_key_with_id_by_query), path_id="master", query=("key_ID",))
-    _route(app, "POST", "dec_keys", _by_body(door.get_key_with_ids_by_body), path_id="master", body=KeyIDs)
-    app.add_exception_handler(HTTPException, _http_fault)
-    app.add_exception_handler(Exception, _own_slip)
-    return app
-
-
-def _by_query(call: QueryCall) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        return _response(await call(request.scope[PEER], request.path_params["sae_id"], query))
-
-    return endpoint
-
-
-def _by_body(call: BodyCall) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        body = await _bounded_body(request)
-        return _response(await call(request.scope[PEER], request.path_params["sae_id"], body))
-
-    return endpoint
-
-
-async def _bounded_body(request: Request) -> bytes:
-    """Return the body; one that is too long is refused at once where its length is said, and at its excess else."""
-    _check_length(int(request.headers.get("content-length", "0")))
-    body = bytearray()
-    try:
-        async for part in request.stream():
-            body += part
-            _check_length(len(body))
-    except ClientDisconnect:
-        raise HTTPException(400, "the connection ended before the body did") from None
-    return bytes(body)
-
-
-def _check_length(num_bytes: int) -> None:
-    if num_bytes > MAX_BODY_BYTES:
-        raise HTTPException(413, f"the body is longer than {MAX_BODY_BYTES} bytes; ask for fewer keys at a time")
-
-
-def _response(answer: Answer) -> Response:
-    response = Response(answer.body, answer.status)
-    response.raw_headers.extend(answer.headers)
-    return response
-
-
-async def _http_fault(request: Request, fault: Exception) -> Response:
-    assert isinstance(fault, HTTPException)
-    texts = {
-        404: "no such path; a door has /api/v1/keys/{SAE_ID}/status, .../enc_keys and .../dec_keys",
-        405: "this path does not take this method; status: GET; enc_keys and dec_keys: GET or POST",
-    }
-    response = _response(plain_error(fault.status_code, texts.get(fault.status_code, fault.detail)))
-    response.headers.update(fault.headers or {})
-    if fault.status_code == 405:
-        response.headers["allow"] = ", ".join(_methods(request))
-    if fault.status_code == 413:
-        response.headers["connection"] = "close"  # what is left of the body is not read
-    return response
-
-
-def _methods(request: Request) -> list[str]:
-    """Return every method that the request's path takes: each is a route of its own, and the first one answered."""
-    matching = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
-    return sorted({method for route in matching for method in route.methods})
-
-
-async def _own_slip(_: Request, __: Exception) -> Response:
-    # The server raises it again after this answer, so the log has it; the caller learns only whose fault it is.
-    return _response(plain_error(503, "the key manager made a mistake; its log has the details"))
-
-
-def _route(
-    app: FastAPI,
-    method: str,
-    call: str,
-    endpoint: Callable[[Request], Awaitable[Response]],
-    *,
-    path_id: str,
-    answer: type[Status] | type[KeyContainer] = KeyContainer,
-    query: tuple[str, ...] = (),
-    body: type[KeyRequest] | type[KeyIDs] | None = None,
-) -> None:
-    """Add one call, with its schema declared by hand: the endpoints read the request themselves."""
-    parameters: list[dict[str, Any]] = [
-        {
-            "name": "sae_id",
-            "in": "path",
-            "required": True,
-            "description": f"id of the {path_id} SAE",
-            "schema": {"type": "string"},
+    def __init__(self, door: Etsi014Door) -> None:
+        self._calls: Mapping[str, Mapping[str, Call]] = {
+            "status": {"GET": _plain(door.get_status)},
+            "enc_keys": {"GET": _by_query(door.get_key_by_query), "POST": _by_body(door.get_key_by_body)},
+            "dec_keys": {
+                "GET": _by_query(door.get_key_with_id_by_query),
+                "POST": _by_body(door.get_key_with_ids_by_body),
+            },
         }
-    ]
-    for name in query:
-        kind = "string" if name == "key_ID" else "integer"
-        parameters.append({"name": name, "in": "query", "required": kind == "string", "schema": {"type": kind}})
-    extra: dict[str, Any] = {"parameters": parameters}
-    if body is not None:
-        schema = body.model_json_schema(mode="validation")
-        extra["requestBody"] = {"content": {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}}
-    app.add_api_route(
-        _PATH + call,
-        endpoint,
-        methods=[method],
-        operation_id=f"{method.lower()}_{call}",
-        response_model=None,
-        responses={200: {"model": answer, "description": "done"}, **_ERRORS},
-        openapi_extra=extra,
-    )
+        self._limits = door.limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. A slip of ours is answered too, then raised, so that the server logs it."""
+        try:
+            answer = await self._answer(scope, receive)
+        except BaseException as slip:
+            if isinstance(slip, Exception):  # and no cancellation, to which the server has an answer of its own
+                await _send(send, plain_error(503, OWN_SLIP))
+            raise
+        await _send(send, answer)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        method, path = scope["method"], scope["path"]
+        if path == SCHEMA_PATH:
+            return _schema(self._limits) if method in ("GET", "HEAD") else _no_method(("GET", "HEAD"))
+        if (found := _PATH.fullmatch(path)) is None:
+            return plain_error(404, NO_PATH)
+        sae_id, name = found.groups()
+        calls = self._calls[name]
+        if (call := calls.get(method)) is None:
+            return _no_method(calls)
+        return await call(scope, sae_id, receive)
 
 
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """Return a JSON schema with its references replaced by what they name; ours do not recur."""
-    if isinstance(schema, list):
-        return [_inlined(part, definitions) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        name = schema["$ref"].rsplit("/", 1)[1]
-        return {} if name == "JsonValue" else _inlined(definitions[name], definitions)
-    return {key: _inlined(part, definitions) for key, part in schema.items()}
+def etsi014_app(door: Etsi014Door) -> DoorApp:
+    """Return the ASGI application of a door, for ``HttpDoor``."""
+    return DoorApp(door)
+
+
+@functools.lru_cache
+def _schema(limits: Limits) -> Answer:
+    from qanat.adapters.etsi014_schema import etsi014_openapi  # here, since few ask, and FastAPI is slow to import
+
+    return Answer(200, json.dumps(etsi014_openapi(limits)).encode(), ((b"content-type", b"application/json"),))
+
+
+def _plain(call: Callable[[str | None, str], Awaitable[Answer]]) -> Call:
+    async def answer(scope: Scope, sae_id: str, _: Receive) -> Answer:
+        return await call(scope[PEER], sae_id)
+
+    return answer
+
+
+def _by_query(call: QueryCall) -> Call:
+    async def answer(scope: Scope, sae_id: str, _: Receive) -> Answer:
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        return await call(scope[PEER], sae_id, query)
+
+    return answer
+
+
+def _by_body(call: BodyCall) -> Call:
+    """Read the body first; one that is too long is refused at once where its length is said, and at its excess else."""
+
+    async def answer(scope: Scope, sae_id: str, receive: Receive) -> Answer:
+        if _said_length(scope) > MAX_BODY_BYTES:
+            return _too_long()
+        body, is_more = b"", True
+        while is_more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return plain_error(400, CUT_SHORT)
+            body += message.get("body", b"")
+            is_more = message.get("more_body", False)
+            if len(body) > MAX_BODY_BYTES:
+                return _too_long()
+        return await call(scope[PEER], sae_id, body)
+
+    return answer
+
+
+def _said_length(scope: Scope) -> int:
+    """Return the Content-Length, which the parser has seen to be a number; 0 where none is said."""
+    return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
+
+
+def _too_long() -> Answer:
+    """Return 413; what is left of the body is not read, so the connection ends."""
+    return _with_header(plain_error(413, TOO_LONG), b"connection", b"close")
+
+
+def _no_method(methods: Mapping[str, Call] | tuple[str, ...]) -> Answer:
+    """Return 405 with every method that the path takes."""
+    return _with_header(plain_error(405, NO_METHOD), b"allow", ", ".join(sorted(methods)).encode())
+
+
+def _with_header(answer: Answer, name: bytes, value: bytes) -> Answer:
+    return Answer(answer.status, answer.body, (*answer.headers, (name, value)))
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    headers = [(b"content-length", b"%d" % len(answer.body)), *answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -18,6 +18,7 @@ from qanat.doors.etsi014 import Etsi014Door
 from qanat.ground.errors import KeyNotFound
 from qanat.ground.identifiers import EventId, KeyID, NodeId, RequestId, SaeId, SaePair, uuid4_from
 from qanat.ground.keys import KeyStatus, SecretBytes, SecretKey
+from qanat.ground.requirements import Requirements
 
 Behind = Literal["store", "memory", "static"]
 KEY_SIZE_BITS = 256
@@ -65,15 +66,22 @@ class Supplier:
         request_id: RequestId | None,
         cause: EventId | None,
         patience_s: float | None,
+        more_slaves: Sequence[SaeId] = (),
+        require: Requirements = Requirements(),  # noqa: B008  (frozen)
+        prefer: Requirements = Requirements(),  # noqa: B008  (frozen)
+        nonce: str | None = None,
     ) -> Given:
-        del cause, patience_s
+        del cause, patience_s, more_slaves, require, prefer, nonce
         pair = SaePair(master, slave)
         if self._store is None:
             return Given(made_keys(pair, count, size_bits))
         named = request_id or RequestId("")
         return Given(await self._store.supply(pair, count=count, size_bits=size_bits, request_id=named))
 
-    async def get_keys_by_id(self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID]) -> Sequence[SecretKey]:
+    async def get_keys_by_id(
+        self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID], nonce: str | None = None
+    ) -> Sequence[SecretKey]:
+        del nonce
         if self._store is None:
             raise KeyNotFound(f"keys of {master} are not kept here")
         return await self._store.supply_by_id(key_ids, sae=caller, master=master)

@@ -19,8 +19,11 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "reconciliation": ("winnow-1pct", "ldpc-1pct", "ldpc-2pct", "ldpc-3pct"),
     "analytic_rates": ("analytic-rates",),
     "store": ("store-single", "store-spend"),
+    "store_million": ("store-million",),
     "door": ("etsi014-single", "etsi014-batch"),
+    "relay": ("relay-hop", "relay-pairs"),
     "file_service": ("file-encryption",),
+    "long_line": ("distil-20ms", "distil-20ms-1mbit"),
     "backbone": ("backbone",),
 }
 """Module of this room -> the benchmarks it can run; each has ``run(names) -> iterator of rows``."""

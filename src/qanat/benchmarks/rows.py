@@ -20,11 +20,13 @@ class Row:
     reference_name: str
     reference_rate: float
     note: str = ""
+    is_limit: bool = False
+    """The goal is the most that it may be, such as bytes or seconds."""
 
     @property
     def ratio(self) -> float:
-        """Rate over goal: 1 or more means that the goal is reached."""
-        return self.rate / self.goal
+        """Rate over goal, of a limit goal over rate: 1 or more means that the goal is reached."""
+        return self.goal / self.rate if self.is_limit else self.rate / self.goal
 
     @property
     def speed_up(self) -> float:

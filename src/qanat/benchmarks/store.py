@@ -86,19 +86,24 @@ async def _calls_per_s(
 
 async def _put_keys(store: SqliteKeyStore, count: int) -> None:
     for _ in range(0, count, BATCH_KEYS):
-        keys = [
-            SecretKey(
-                key_id=KeyID(str(uuid.uuid4())),
-                pair=PAIR,
-                secret=SecretBytes(os.urandom(KEY_BYTES)),
-                route=(NEAR, FAR),
-                origin="twin",
-                created_utc_s=0.0,
-                qkd_bits_spent=RELAY_BITS,
-            )
-            for _ in range(BATCH_KEYS)
-        ]
-        await store.put(keys, entitled=frozenset({PAIR.master}), confirmed=True)
+        await put_batch(store)
+
+
+async def put_batch(store: SqliteKeyStore) -> None:
+    """Put BATCH_KEYS fresh keys, as a relayed batch comes."""
+    keys = [
+        SecretKey(
+            key_id=KeyID(str(uuid.uuid4())),
+            pair=PAIR,
+            secret=SecretBytes(os.urandom(KEY_BYTES)),
+            route=(NEAR, FAR),
+            origin="twin",
+            created_utc_s=0.0,
+            qkd_bits_spent=RELAY_BITS,
+        )
+        for _ in range(BATCH_KEYS)
+    ]
+    await store.put(keys, entitled=frozenset({PAIR.master}), confirmed=True)
 
 
 async def _supply_one(store: SqliteKeyStore) -> object:

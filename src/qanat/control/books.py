@@ -9,7 +9,7 @@ from qanat.control.policy import DemandView, LinkView, NetworkView
 from qanat.ground.identifiers import EventId, LinkId, NodeId, OrderId
 from qanat.ground.keys import Origin
 from qanat.ground.network import Network
-from qanat.key_management.wire import GenerationFailed, GenerationRequest, LinkReport, OrderState, PoolShortage
+from qanat.key_management.wire import GenerationFailed, GenerationRequest, LinkReport, OrderState, PoolShortage, Routes
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class DemandBook:
     """One demand of a key manager. ``ordered`` is the event of step 7, once it was recorded."""
 
     word: GenerationRequest
-    route: tuple[NodeId, ...]
+    routes: Routes
     hops: tuple[tuple[LinkId, NodeId], ...]
     found: EventId
     ordered: EventId | None = None
@@ -152,7 +152,7 @@ class Books:
                 for link_id, book in self.links.items()
             },
             demands=[
-                DemandView(demand_id, demand.hops, demand.word.needed_bits, demand.word.is_idle)
+                DemandView(demand_id, demand.hops, demand.word.needed_bits, demand.word.is_idle, demand.word.priority)
                 for demand_id, demand in self.demands.items()
             ],
         )

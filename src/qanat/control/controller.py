@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from qanat.control.books import Books, DemandBook, OrderBook
 from qanat.control.policy import LinkOrder, decide
-from qanat.control.routing import Route, classical_routes, key_routes
+from qanat.control.routing import Route, classical_routes, key_routes, route_choices
 from qanat.control.settings import ControllerSettings
 from qanat.ground.errors import FrameError, RequestError, UnknownNode
 from qanat.ground.events import EventKind
@@ -35,6 +35,8 @@ from qanat.key_management.wire import (
     OrderCancel,
     OrderPoll,
     OrderState,
+    RouteChoices,
+    Routes,
     RoutesPushed,
     StockReport,
 )
@@ -66,6 +68,8 @@ class Controller:
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
         self._version = 1
         self._key_routes: dict[NodeId, dict[NodeId, Route]] = {}
+        self._rates_bits_per_s: dict[LinkId, float] = {}
+        self._choices: dict[NodeId, tuple[RouteChoices, ...]] = {}
         self._silent_since_s: dict[NodeId, float] = {}
 
     async def run(self) -> None:
@@ -129,34 +133,52 @@ class Controller:
             raise FrameError(f"{heard.sender!r} asks for key in the name of {word.source!r}")
         for shortage in word.short:
             self._books.note_shortage(shortage)
-        route = self._key_routes.get(word.source, {}).get(word.target)
-        if route is None:
+        routes = word.routes or self._own_routes(word)
+        if not routes:
             failed = GenerationFailed(word.demand_id, "no chain of trusted nodes joins the two")
             await self._courier.send(word.source, failed)
             return
-        hops = self._hops(route)
-        if hopeless := self._hopeless(word, route, hops):
+        hops = self._hops(word, routes)
+        if hopeless := self._hopeless(word, routes, hops):
             await self._courier.send(word.source, hopeless)
             return
         event = self._recorder.record(
-            EventKind.GENERATION_ROUTE_FOUND, cause=heard.cause, request_id=word.request_id, route=list(route)
+            EventKind.GENERATION_ROUTE_FOUND,
+            cause=heard.cause,
+            request_id=word.request_id,
+            route=list(routes[0]),
+            routes=[list(route) for route in routes],
         )
-        self._books.demands[word.demand_id] = DemandBook(word, route, hops, event.id)
+        self._books.demands[word.demand_id] = DemandBook(word, routes, hops, event.id)
+
+    def _own_routes(self, word: GenerationRequest) -> Routes:
+        """Return the table's route for a demand that names none."""
+        route = self._key_routes.get(word.source, {}).get(word.target)
+        return () if route is None else (route,)
+
+    def _hops(self, word: GenerationRequest, routes: Routes) -> tuple[tuple[LinkId, NodeId], ...]:
+        """Return the hops of a demand, each once; raises FrameError for routes that join others, UnknownNode for hops
+        that are none."""
+        if any(route[:1] != (word.source,) or route[-1:] != (word.target,) for route in routes):
+            raise FrameError(f"{word.source!r} asks for key to {word.target!r} on routes that do not join the two")
+        hops = [hop for route in routes for hop in pairwise(route)]
+        return tuple(dict.fromkeys((self._network.link_between(here, there).link_id, here) for here, there in hops))
 
     def _hopeless(
-        self, word: GenerationRequest, route: Route, hops: tuple[tuple[LinkId, NodeId], ...]
+        self, word: GenerationRequest, routes: Routes, hops: tuple[tuple[LinkId, NodeId], ...]
     ) -> GenerationFailed | None:
         """Return why a demand need not even be begun, or None."""
-        if (silent := self._silent_node(route)) is not None:
+        if (silent := self._silent_node(routes)) is not None:
             return _silence(word.demand_id, silent)
         now_s, tries = self._clock.monotonic_s(), self._settings.order_tries
         failing = self._books.failing_link(hops, needed_bits=word.needed_bits, tries=tries, now_s=now_s)
         return None if failing is None else self._failure(word.demand_id, failing)
 
-    def _silent_node(self, route: Route) -> NodeId | None:
-        """Return a node of a route that has not been reached for a while, or None."""
+    def _silent_node(self, routes: Routes) -> NodeId | None:
+        """Return a node of these routes that has not been reached for a while, or None."""
         long_ago_s = self._clock.monotonic_s() - self._settings.silent_after_s
-        return next((node for node in route if self._silent_since_s.get(node, math.inf) <= long_ago_s), None)
+        nodes = (node for route in routes for node in route)
+        return next((node for node in nodes if self._silent_since_s.get(node, math.inf) <= long_ago_s), None)
 
     def _watch_nodes(self) -> None:
         """Note who can be reached, and give up the demands over those who cannot."""
@@ -167,7 +189,7 @@ class Controller:
             else:
                 self._silent_since_s.setdefault(node, now_s)
         for demand_id, demand in self._books.demands.items():
-            if (silent := self._silent_node(demand.route)) is not None:
+            if (silent := self._silent_node(demand.routes)) is not None:
                 demand.failed_orders, demand.failure = self._settings.order_tries, _silence(demand_id, silent)
 
     async def _on_order_state(self, sender: NodeId, word: OrderState) -> None:
@@ -326,6 +348,7 @@ class Controller:
         self._key_routes = {
             node: key_routes(self._network, node, rates_bits_per_s=rates) for node in self._network.nodes
         }
+        self._rates_bits_per_s, self._choices = rates, {}
 
     async def _push_routes(self, node: NodeId) -> None:
         """Tell a key manager the routes that begin at it; raises UnknownNode for a stranger."""
@@ -338,11 +361,15 @@ class Controller:
             key_routes=tuple(self._key_routes[node].values()),
             classical_routes=tuple(classical_routes(self._network, node).values()),
             twin_links=twins,
+            choices=self._choices_of(node),
         )
         await self._courier.send(node, word)
 
-    def _hops(self, route: Route) -> tuple[tuple[LinkId, NodeId], ...]:
-        return tuple((self._network.link_between(here, there).link_id, here) for here, there in pairwise(route))
+    def _choices_of(self, node: NodeId) -> tuple[RouteChoices, ...]:
+        """Return all ways from a node, looked for when they are first asked for: a large network has many."""
+        if node not in self._choices:
+            self._choices[node] = route_choices(self._network, node, rates_bits_per_s=self._rates_bits_per_s)
+        return self._choices[node]
 
     def _alarm(self, text: str, remedy: str) -> None:
         self._recorder.record(EventKind.ALARM, code="odd-word", severity="warning", text=text, remedy=remedy)

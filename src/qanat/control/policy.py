@@ -1,7 +1,8 @@
 """What to order, decided from counts alone. Pure: the service and the simulated year call the same function.
 
 Key is made when a demand found too little of it, on every hop of its route that is short, one order per link at a time,
-and never beyond the cap of a pool (unless one demand asks for more than that at once). Demands of idle time, which fill
+and never beyond the cap of a pool (unless one demand asks for more than that at once). Stock is given to the demands of
+the highest priority first, and in the order in which they came. Demands of idle time, which fill
 end-to-end pools, come after all others, and set only a few links to work at a time, the emptiest first: whoever asks
 meanwhile does not wait behind the whole network.
 """
@@ -39,12 +40,16 @@ class LinkView:
 
 @dataclass(frozen=True, slots=True)
 class DemandView:
-    """A demand: every hop (link, sending node) must hold ``needed_bits``. ``is_idle``: it can wait for all others."""
+    """A demand: every hop (link, sending node) must hold ``needed_bits``.
+
+    ``is_idle``: it can wait for all others; of the rest a higher ``priority`` goes first.
+    """
 
     demand_id: str
     hops: tuple[tuple[LinkId, NodeId], ...]
     needed_bits: int
     is_idle: bool = False
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def decide(view: NetworkView, policy: Policy) -> Orders:
     left_bits = dict(stock)
     satisfied: list[str] = []
     waits_for: dict[str, tuple[LinkId, ...]] = {}
-    demands = sorted(view.demands, key=lambda demand: demand.is_idle)
+    demands = sorted(view.demands, key=lambda demand: (demand.is_idle, -demand.priority))
     for demand in demands:
         short = tuple(hop[0] for hop in demand.hops if stock.get(hop, 0) < demand.needed_bits)
         for hop in demand.hops:

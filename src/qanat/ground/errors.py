@@ -4,7 +4,7 @@
       ConfigurationError            the files or options this node was started with
         NetworkFileError              ... a line of a network file
       RequestError                  the caller asked for something that cannot be
-        UnknownNode, NoRoute, KeyNotFound, NotEntitled, BadParameter
+        UnknownNode, NoRoute, KeyNotFound, NotEntitled, BadParameter, RequirementUnmet
       PeerProtocolError             the other party, or the line to it, broke the protocol
         FrameError                    bytes that are no frame
         AuthenticationFailed          a tag does not fit its transcript
@@ -71,6 +71,10 @@ class NotEntitled(RequestError):
 
 class BadParameter(RequestError):
     """A parameter outside what the interface allows."""
+
+
+class RequirementUnmet(RequestError):
+    """No key that could be given fulfils what the caller requires of its age or its way."""
 
 
 class PeerProtocolError(QanatError):

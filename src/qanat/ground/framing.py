@@ -77,7 +77,7 @@ def decode_frame(data: bytes | memoryview) -> Frame:
     if header_end > size:
         raise FrameError("the header is longer than its frame")
     head = data[PREFIX_BYTES:header_end]
-    header = {} if head == EMPTY_HEADER else _parse_header(bytes(head))
+    header = {} if head == EMPTY_HEADER else read_canonical_json(bytes(head))
     return Frame(kind, header, data[header_end:])  # type: ignore[arg-type]  # a view reads as bytes do
 
 
@@ -98,7 +98,8 @@ def canonical_json(value: Mapping[str, Json]) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-def _parse_header(raw: bytes) -> Mapping[str, Json]:
+def read_canonical_json(raw: bytes) -> Mapping[str, Json]:
+    """Return what ``canonical_json`` wrote; raises FrameError for anything else."""
     try:
         header, _ = _DECODER.raw_decode(raw.decode())  # what may follow it has no place in the canonical spelling
         is_canonical = isinstance(header, dict) and canonical_json(header) == raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NewType
 
@@ -38,12 +39,38 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 MAX_ID_CHARACTERS = 64
 
 
+_KEY_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_UUID_FREE = ~(0xF << 76) & ~(0x3 << 62) & (1 << 128) - 1
+_UUID_FIXED = 0x4 << 76 | 0x2 << 62
+"""Version 4 and the variant of RFC 9562, and the bits that they leave free."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class SaePair:
-    """Who asks for a key first (master) and who fetches it by its id (slave)."""
+    """Who asks for a key first (master) and who fetches it by its id (slave).
+
+    ``slave`` may stand for several, who all get the same keys (``slaves_together``).
+    """
 
     master: SaeId
     slave: SaeId
+
+
+def slaves_together(slaves: Iterable[SaeId]) -> SaeId:
+    """Return the name of several applications that get the same keys, as it stands for the slave in a ``SaePair``.
+
+    Their ids in order, joined by spaces, which no id of ours has; one application alone has its own name. Raises
+    BadParameter for an id that could be taken for several.
+    """
+    names = sorted(slaves)
+    if odd := [name for name in names if not name or " " in name]:
+        raise BadParameter(f"{odd[0]!r} is no id of an application", remedy="name one application at a time")
+    return SaeId(" ".join(names))
+
+
+def members_of(slaves: SaeId) -> tuple[SaeId, ...]:
+    """Return the applications that ``slaves_together`` named."""
+    return tuple(SaeId(name) for name in slaves.split(" "))
 
 
 def is_name(text: str) -> bool:
@@ -61,8 +88,15 @@ def kme_id(*, network: str, name: str) -> KmeId:
     return KmeId(_urn(network, "kme", name))
 
 
+def twin_id(*, network: str, link_id: LinkId) -> str:
+    """Return the id ``urn:qanat:<network>:twin:<link>`` of a link's twin that runs in a process of its own."""
+    return urn(network, "twin", link_id)
+
+
 def canonical_key_id(text: str) -> KeyID:
     """Return ``text`` as a key id; raises BadParameter when it is no UUID."""
+    if _KEY_ID.fullmatch(text):
+        return KeyID(text)  # most come as they should; the library's reader takes ten times as long
     try:
         return KeyID(str(uuid.UUID(text)))
     except ValueError:
@@ -71,7 +105,11 @@ def canonical_key_id(text: str) -> KeyID:
 
 def uuid4_from(random_bytes: bytes) -> str:
     """Return the UUID4 made of 16 random bytes (RFC 9562, section 5.4)."""
-    return str(uuid.UUID(bytes=random_bytes, version=4))
+    if len(random_bytes) != 16:
+        raise ValueError(f"a UUID has 16 bytes, not {len(random_bytes)}")
+    number = int.from_bytes(random_bytes, "big") & _UUID_FREE | _UUID_FIXED
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def urn(network: str, kind: str, name: str) -> str:

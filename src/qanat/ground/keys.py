@@ -104,11 +104,66 @@ class KeyBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """How a key came about, for whoever asks after it: over which nodes, and at the price of which bits.
+
+    ``routes`` list the nodes from the master's to the slave's, one route per share where the key was put together from
+    shares. ``threshold``: so many relays must work together to know the key, one on each route; None: no number of them
+    could, since a route passes no relay. ``pad_bits`` of one-time pad it took over all hops of all routes;
+    ``authentication_bits`` are its part of the tags' keys.
+    """
+
+    routes: tuple[tuple[NodeId, ...], ...]
+    threshold: int | None
+    pad_bits: int
+    authentication_bits: int
+
+    @classmethod
+    def of_route(cls, route: tuple[NodeId, ...], *, size_bits: int, qkd_bits_spent: int) -> KeyRecord:
+        """Return the record of a key that went whole over one route."""
+        pad_bits = min(max(0, len(route) - 1) * size_bits, qkd_bits_spent)
+        return cls((route,), 1 if len(route) > 2 else None, pad_bits, qkd_bits_spent - pad_bits)
+
+    @property
+    def hops(self) -> int:
+        """Links crossed, over all routes."""
+        return sum(max(0, len(route) - 1) for route in self.routes)
+
+    @property
+    def qkd_bits_spent(self) -> int:
+        return self.pad_bits + self.authentication_bits
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "routes": [list(route) for route in self.routes],
+            "hops": self.hops,
+            "threshold": self.threshold,
+            "pad_bits": self.pad_bits,
+            "authentication_bits": self.authentication_bits,
+        }
+
+    @classmethod
+    def from_json(cls, row: object) -> KeyRecord:
+        """Read what ``to_json`` wrote; raises ValueError on anything else."""
+        match row:
+            case {
+                "routes": [*routes],
+                "threshold": int() | None as threshold,
+                "pad_bits": int(pad_bits),
+                "authentication_bits": int(authentication_bits),
+            } if all(isinstance(route, list) for route in routes):
+                named = tuple(tuple(NodeId(str(node)) for node in route) for route in routes)
+                return cls(named, threshold, pad_bits, authentication_bits)
+        raise ValueError("a record of a key has routes, a threshold and two counts of bits")
+
+
+@dataclass(frozen=True, slots=True)
 class SecretKey:
     """A key between two applications, as a key manager stores it.
 
     ``qkd_bits_spent`` counts every bit of link key it took on its way: hops x key bits, and its share of the
-    authentication bits. ``route`` lists the nodes from the master's to the slave's.
+    authentication bits. ``route`` lists the nodes from the master's to the slave's. ``full_record`` is that of a key
+    which was put together from shares; of others ``record`` follows from the rest.
     """
 
     key_id: KeyID
@@ -118,6 +173,19 @@ class SecretKey:
     origin: Origin
     created_utc_s: float
     qkd_bits_spent: int
+    full_record: KeyRecord | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        full = self.full_record
+        if full is not None and (full.routes[0], full.qkd_bits_spent) != (self.route, self.qkd_bits_spent):
+            raise ValueError(f"key {self.key_id} and its record differ in route or price")
+
+    @property
+    def record(self) -> KeyRecord:
+        """How the key came about; raises ValueError once its bytes were taken, when only they told its size."""
+        if self.full_record is not None:
+            return self.full_record
+        return KeyRecord.of_route(self.route, size_bits=self.size_bits, qkd_bits_spent=self.qkd_bits_spent)
 
     @property
     def size_bits(self) -> int:
@@ -217,7 +285,7 @@ class SpentBits:
 class PoolLevel:
     """What a pool holds and what became of the rest, in bits.
 
-    ``received == unconfirmed + available + sum(spent.values()) + voided`` at every moment.
+    ``received == unconfirmed + available + sum(spent.values()) + voided + expired`` at every moment.
     """
 
     available_bits: int
@@ -225,6 +293,7 @@ class PoolLevel:
     received_bits: int
     voided_bits: int
     spent_bits: Mapping[Use, int]
+    expired_bits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +301,8 @@ class Selection:
     """What to void: blocks, keys, whole pools, or all that was never confirmed. Criteria are joined by "or".
 
     Two restrict what a peer may name: with ``block_peer``, of ``block_ids`` only the blocks shared with that node; with
-    ``key_origin``, of ``key_ids`` only the keys whose route begins at that node.
+    ``key_origin``, of ``key_ids`` only the keys whose route begins at that node. ``keep_unused_initial`` spares, of
+    ``links``, pre-shared blocks of which no bit was spent here.
     """
 
     block_ids: frozenset[BlockId] = frozenset()
@@ -242,6 +312,8 @@ class Selection:
     unconfirmed: bool = False
     block_peer: NodeId | None = None
     key_origin: NodeId | None = None
+    all_keys: bool = False
+    keep_unused_initial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

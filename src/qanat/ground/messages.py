@@ -12,11 +12,14 @@ from typing import TypeVar
 
 from qanat.ground.errors import FrameError
 from qanat.ground.events import Json
-from qanat.ground.framing import decode_frame, encode_frame
+from qanat.ground.framing import canonical_json, decode_frame, encode_frame, read_canonical_json
 from qanat.ground.identifiers import Epoch, EventId, MessageId
 
 MESSAGE_FRAME = 0x40
 """Frame kind of a message."""
+LONG_MESSAGE_FRAME = 0x41
+"""Frame kind of a message without a body whose fields are too long for a header: they are the frame's body, in the
+same spelling. The routes of a large network are such."""
 
 V = TypeVar("V")
 
@@ -42,7 +45,7 @@ class Message:
 
 
 def encode_message(message: Message) -> bytes:
-    """Return the message as one frame."""
+    """Return the message as one frame; raises ValueError when it has a body, and fields too long beside it."""
     header: dict[str, Json] = {
         "cause": message.cause,
         "epoch": message.epoch,
@@ -51,7 +54,12 @@ def encode_message(message: Message) -> bytes:
         "kind": message.kind,
         "version": message.version,
     }
-    return encode_frame(MESSAGE_FRAME, header, message.body)
+    try:
+        return encode_frame(MESSAGE_FRAME, header, message.body)
+    except ValueError:
+        if message.body:
+            raise
+        return encode_frame(LONG_MESSAGE_FRAME, {**header, "fields": {}}, canonical_json(message.fields))
 
 
 def decode_message(data: bytes) -> Message:
@@ -65,13 +73,14 @@ def decode_message(data: bytes) -> Message:
             "id": str(message_id),
             "kind": str(kind),
             "version": 1,
-        } if frame.kind == MESSAGE_FRAME:
+        } if frame.kind == MESSAGE_FRAME or (frame.kind == LONG_MESSAGE_FRAME and not fields):
+            is_long = frame.kind == LONG_MESSAGE_FRAME
             return Message(
                 id=MessageId(message_id),
                 kind=kind,
                 epoch=Epoch(epoch),
                 cause=None if cause is None else EventId(cause),
-                fields=fields,
-                body=frame.body,
+                fields=read_canonical_json(frame.body) if is_long else fields,
+                body=b"" if is_long else frame.body,
             )
     raise FrameError("no message of this protocol")

@@ -12,7 +12,7 @@ from qanat.ground.errors import FrameError
 from qanat.ground.events import Json
 from qanat.ground.keys import BitRange
 from qanat.ground.messages import Message
-from qanat.key_management.wire import LinkReport, PoolShortage, Word
+from qanat.key_management.wire import LinkReport, PoolShortage, RouteChoices, Word
 
 
 def kind_of(word_class: type) -> str:
@@ -20,7 +20,6 @@ def kind_of(word_class: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", word_class.__name__).lower()
 
 
-_KEY_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KINDS: Mapping[str, type[Word]] = {kind_of(word_class): word_class for word_class in Word.__args__}
 
 
@@ -49,8 +48,10 @@ def _to_json(value: Any) -> Json:
     if isinstance(value, BitRange):
         return value.to_json()
     if isinstance(value, tuple):
+        if value and isinstance(value[0], str):
+            return list(value)  # names, or the ids of many keys
         return [_to_json(item) for item in value]
-    if isinstance(value, LinkReport | PoolShortage):
+    if isinstance(value, LinkReport | PoolShortage | RouteChoices):
         return _to_row(value)
     plain: Json = value
     return plain
@@ -99,12 +100,6 @@ def _optional_text(value: object) -> str | None:
     return None if value is None else _text(value)
 
 
-def _key_id(value: object) -> str:
-    if not _KEY_ID.fullmatch(text := _text(value)):
-        raise ValueError(f"{text!r} is no key id: a UUID of 36 characters in lower case")
-    return text
-
-
 def _bit_range(value: object) -> BitRange:
     """Read a range of bits that somebody has spent; so it is not empty."""
     bits = BitRange.from_json(value)
@@ -130,10 +125,10 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
     **dict.fromkeys(("str", "NodeId", "LinkId", "OrderId", "BlockId", "SaeId"), _text),
     **dict.fromkeys(("str | None", "NodeId | None", "OrderId | None", "RequestId | None"), _optional_text),
     **dict.fromkeys(("tuple[NodeId, ...]", "tuple[LinkId, ...]", "tuple[BlockId, ...]"), _tuple_of(_text)),
-    "tuple[KeyID, ...]": _tuple_of(_key_id),
     "Routes": _tuple_of(_tuple_of(_text)),
     "tuple[LinkReport, ...]": _tuple_of(_row_of(LinkReport)),
     "tuple[PoolShortage, ...]": _tuple_of(_row_of(PoolShortage)),
+    "tuple[RouteChoices, ...]": _tuple_of(_row_of(RouteChoices)),
     "BitRange": _bit_range,
     "Origin": _origin,
     "int": _whole,
@@ -144,5 +139,5 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
 
 _READERS: Mapping[type, Mapping[str, Callable[[object], Any]]] = {
     record_class: {field.name: _TYPES[str(field.type)] for field in fields(record_class)}
-    for record_class in (*KINDS.values(), LinkReport, PoolShortage)
+    for record_class in (*KINDS.values(), LinkReport, PoolShortage, RouteChoices)
 }

@@ -12,7 +12,7 @@ from qanat.ground.tracing import EventRecorder
 from qanat.key_management.courier import Courier
 from qanat.key_management.links import Links, RouteBook
 from qanat.key_management.settings import KeyManagerSettings
-from qanat.key_management.wire import PoolShortage
+from qanat.key_management.wire import PoolShortage, Routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,11 @@ class Context:
 
 
 class PoolShort(KeyShortage):
-    """A hop's pool holds too little; which one is what the controller needs to know. Stays inside this room."""
+    """A hop's pool holds too little; which one, on which routes, is what the controller needs to know. Stays inside
+    this room."""
 
-    def __init__(self, short: tuple[PoolShortage, ...]) -> None:
+    def __init__(self, short: tuple[PoolShortage, ...], *, routes: Routes = ()) -> None:
         pools = ", ".join(f"{pool.link_id} from {pool.sender}: {pool.available_bits} bits" for pool in short)
         super().__init__(f"too little link key: {pools}", remedy="ask again when key has been made")
         self.short = short
+        self.routes = routes

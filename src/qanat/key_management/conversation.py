@@ -19,9 +19,14 @@ from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
 from qanat.key_management.relay import RelayOrigin
 from qanat.key_management.sessions import Sessions
+from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
     BlocksMissing,
     BlockStored,
+    EpochFollows,
+    EpochKnown,
+    EpochOpened,
+    EpochRemembered,
     GenerationCommand,
     GenerationDone,
     GenerationFailed,
@@ -65,6 +70,7 @@ class Conversation:
         relay: RelayOrigin,
         hops: RelayHops,
         demands: DemandDesk,
+        vouching: Vouching,
         on_routes: Callable[[], Awaitable[None]],
     ) -> None:
         self._context = context
@@ -73,6 +79,7 @@ class Conversation:
         self._relay = relay
         self._hops = hops
         self._demands = demands
+        self._vouching = vouching
         self._on_routes = on_routes
         self._epochs: dict[NodeId, _PeerEpoch] = {}
 
@@ -94,9 +101,9 @@ class Conversation:
 
     async def _act(self, sender: NodeId, message: Message) -> None:
         """Drop words of a peer's dead process, and act on the others."""
-        if sender != CONTROLLER and self._is_of_the_past(sender, message.epoch):
-            return
         heard = Heard(sender, decode_word(message), message.cause, message.body)
+        if sender != CONTROLLER and self._is_of_the_past(sender, message.epoch) and not _is_greeting(heard.word):
+            return
         if isinstance(heard.word, Relay):
             # relays only meet in the store, which keeps them apart; all else is done in the order of its arrival
             work = partial(self._hops.on_relay, heard, heard.word)
@@ -140,15 +147,23 @@ class Conversation:
             case OrderCancel():
                 await self._sessions.on_cancel(word)
             case GenerationDone():
-                if (target := self._demands.on_done(word, heard.cause)) is not None:
-                    self._relay.on_key_made(target)
+                self._relay.ways.on_key_made(self._demands.on_done(word, heard.cause))
             case GenerationFailed():
-                self._demands.on_failed(word)
+                self._relay.ways.on_no_key_made(self._demands.on_failed(word))
             case _:
                 self._alarm("odd-word", f"the controller said {type(word).__name__}", "update the older side")
 
     async def _act_for_peer(self, heard: Heard, word: Word) -> None:
         match word:
+            case EpochOpened():
+                await self._vouching.on_opened(heard.sender, word)
+            case EpochKnown():
+                await self._vouching.on_known(heard.sender, word)
+            case EpochFollows():
+                await self._vouching.on_follows(heard.sender, word)
+            case EpochRemembered():
+                await self._vouching.on_remembered(heard.sender, word)
+                await self._sessions.tick()  # orders may have waited for that
             case BlockStored():
                 await self._intake.on_block_stored(heard, word)
             case BlocksMissing():
@@ -203,4 +218,10 @@ class Conversation:
                     text=event.text,
                     remedy=event.remedy,
                     link_id=event.link_id,
+                    cleared=event.is_cleared,
                 )
+
+
+def _is_greeting(word: Word) -> bool:
+    """Return whether a word is to be heard whatever its epoch: an older copy of a store speaks in an older one."""
+    return isinstance(word, EpochOpened | EpochKnown | EpochFollows | EpochRemembered)

@@ -11,7 +11,7 @@ from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, EventId, NodeId, SaePair, Topic, uuid4_from
 from qanat.ground.tracing import Trace
 from qanat.key_management.context import Context
-from qanat.key_management.wire import GenerationDone, GenerationFailed, GenerationRequest, PoolShortage
+from qanat.key_management.wire import GenerationDone, GenerationFailed, GenerationRequest, PoolShortage, Routes
 
 MAX_OPEN_PER_PAIR = 16
 """Two applications may have so many demands open at a time, so that one cannot keep the controller from all others."""
@@ -35,7 +35,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """What the last failed demand for a target met with, and until when that is taken for the answer."""
+    """What the last failed demand for some routes met with, and until when that is taken for the answer."""
 
     failure: GenerationFailed
     needed_bits: int
@@ -48,7 +48,7 @@ class DemandDesk:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._open: dict[str, Demand] = {}
-        self._failed: dict[NodeId, _Failed] = {}
+        self._failed: dict[Routes, _Failed] = {}
 
     async def open(
         self,
@@ -58,17 +58,18 @@ class DemandDesk:
         target: NodeId,
         needed_bits: int,
         short: tuple[PoolShortage, ...],
+        routes: Routes,
         is_idle: bool = False,
     ) -> Demand:
-        """Record step 5 and ask the controller to have every hop to ``target`` hold ``needed_bits``.
+        """Record step 5 and ask the controller to have every hop of ``routes`` to ``target`` hold ``needed_bits``.
 
         ``is_idle``: for keys that nobody has asked for yet.
 
-        Raises KeyShortage when the pair has too many demands open, and for ``failed_retry_s`` after a demand to this
-        target has failed: LinkFailed where a link was the reason.
+        Raises KeyShortage when the pair has too many demands open, and for ``failed_retry_s`` after a demand for these
+        routes has failed: LinkFailed where a link was the reason.
         """
         context = self._context
-        self._refuse_failed(target, needed_bits)
+        self._refuse_failed(target, routes, needed_bits)
         if sum(demand.pair == pair for demand in self._open.values()) >= MAX_OPEN_PER_PAIR:
             raise KeyShortage(
                 f"{pair.master!r} waits for key with {pair.slave!r} in {MAX_OPEN_PER_PAIR} requests already",
@@ -82,6 +83,7 @@ class DemandDesk:
             short=[f"{pool.link_id} from {pool.sender}: {pool.available_bits} bits" for pool in short],
         )
         word = GenerationRequest(
+            priority=context.network.priority(pair.master),
             demand_id=uuid4_from(context.entropy.public_bytes(16)),
             source=context.node,
             target=target,
@@ -89,6 +91,7 @@ class DemandDesk:
             short=short,
             request_id=trace.request_id,
             is_idle=is_idle,
+            routes=routes,
         )
         demand = Demand(word, pair, trace, event.id, context.clock.monotonic_s())
         self._open[word.demand_id] = demand
@@ -110,38 +113,48 @@ class DemandDesk:
             retry_s = settings.failed_retry_s if failure.silent is None else settings.cut_route_pause_s
             raise _shortage(demand.word.target, failure, retry_s)
 
+    def goes_first(self, target: NodeId, *, priority: int) -> bool:
+        """Return whether somebody of a higher priority waits for key to ``target``."""
+        return any(
+            demand.word.target == target and demand.word.priority > priority and not demand.word.is_idle
+            for demand in self._open.values()
+        )
+
     @property
     def is_anybody_waiting(self) -> bool:
         """Whether a demand is open that is not of idle time."""
         return any(not demand.word.is_idle for demand in self._open.values())
 
-    def on_done(self, word: GenerationDone, cause: EventId | None) -> NodeId | None:
-        """Record step 8, caused by the controller's step 7, and wake who waits. Returns whereto there is key now."""
+    def on_done(self, word: GenerationDone, cause: EventId | None) -> Routes:
+        """Record step 8, caused by the controller's step 7, and wake who waits. Returns the routes with key now."""
         if demand := self._open.pop(word.demand_id, None):
-            self._failed.pop(demand.word.target, None)
+            self._failed.pop(demand.word.routes, None)
             demand.trace.record(EventKind.KEY_STORED, cause=cause, target=demand.word.target)
             demand.state = "stored"
             self._context.tasks.notify(_topic(word.demand_id))
-            return demand.word.target
-        return None
+            return demand.word.routes
+        return ()
 
-    def on_failed(self, word: GenerationFailed) -> None:
-        """Wake who waits with the reason why there will be no key, and remember it for who asks next."""
+    def on_failed(self, word: GenerationFailed) -> Routes:
+        """Wake who waits with the reason why there will be no key, and remember it for who asks next. Returns the
+        routes that will hold none."""
         if demand := self._open.pop(word.demand_id, None):
             demand.state, demand.failure = "failed", word
             if word.silent is None and not demand.word.is_idle:
                 until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
-                self._failed[demand.word.target] = _Failed(word, demand.word.needed_bits, until_s)
+                self._failed[demand.word.routes] = _Failed(word, demand.word.needed_bits, until_s)
             self._context.tasks.notify(_topic(word.demand_id))
+            return demand.word.routes
+        return ()
 
-    def _refuse_failed(self, target: NodeId, needed_bits: int) -> None:
-        """Raise what the last demand for this target met with, while that is fresh: to ask again, for as much or more,
+    def _refuse_failed(self, target: NodeId, routes: Routes, needed_bits: int) -> None:
+        """Raise what the last demand for these routes met with, while that is fresh: to ask again, for as much or more,
         would be in vain."""
-        if (failed := self._failed.get(target)) is None:
+        if (failed := self._failed.get(routes)) is None:
             return
         left_s = failed.until_monotonic_s - self._context.clock.monotonic_s()
         if left_s <= 0:
-            del self._failed[target]
+            del self._failed[routes]
         elif needed_bits >= failed.needed_bits:
             raise _shortage(target, failed.failure, left_s)
 

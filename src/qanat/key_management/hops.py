@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
+from qanat.ground.clock import Deadline
 from qanat.ground.errors import (
     AuthenticationFailed,
     BlockUnknown,
+    FrameError,
     KeyManagementError,
     PadReused,
     PeerProtocolError,
@@ -23,13 +26,17 @@ from qanat.ground.errors import (
     StoreFailed,
 )
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId, RequestId
+from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair, members_of
 from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.key_ids import MAX_KEYS, key_ids
 from qanat.key_management.memory import forget_oldest
+from qanat.key_management.multipath import Assembly
 from qanat.key_management.pools import answers, missing_blocks, spend_for_hop
+from qanat.key_management.quotas import QuotaReached, Quotas
 from qanat.key_management.sealing import check_shape, seal, secret_keys, unseal
+from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
     BlocksMissing,
     Heard,
@@ -44,6 +51,10 @@ from qanat.key_management.wire import (
 ANSWERS_KEPT_S = 60.0
 """A relay's answer is kept so long. An origin gives a batch up after some seconds and never repeats it; a word that
 comes later than this finds its pads spent."""
+
+
+_ShareId: TypeAlias = tuple[str, int]
+"""A relay and the number of the share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +75,32 @@ class _Silent(KeyManagementError):
 class RelayHops:
     """Handles relay words that arrive at this node."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, vouching: Vouching) -> None:
         self._context = context
-        self._answers: dict[str, _Answer | None] = {}  # None: being handled
-        self._answered: deque[tuple[float, str]] = deque()
+        self._vouching = vouching
+        self._quotas = Quotas(context)
+        self._answers: dict[_ShareId, _Answer | None] = {}  # None: being handled, or waiting for other shares
+        self._answered: deque[tuple[float, _ShareId]] = deque()
         self._voided: dict[tuple[NodeId, str], None] = {}  # origin and relay
+        self._assembly = Assembly()
 
     async def on_relay(self, heard: Heard, word: Relay) -> None:
         """Hand a batch on or keep it, and tell who must know; raises FrameError for a word that no peer may say."""
         check_shape(word, heard.body, sender=heard.sender, node=self._context.node)
-        if word.relay_id not in self._answers:
-            self._answers[word.relay_id] = None
-            self._answers[word.relay_id] = await self._answer(heard, word)
-            self._forget_answers(word.relay_id)
-        if answer := self._answers.get(word.relay_id):
+        share = _share_id(word)
+        if share not in self._answers:
+            self._answers[share] = None
+            if (found := await self._answer(heard, word)) is not None:
+                self._answers[share] = found
+            self._forget_answers(share)
+        if answer := self._answers.get(share):
             await self._context.courier.send(answer.peer, answer.word, cause=heard.cause, body=answer.body)
 
-    def _forget_answers(self, newest: str) -> None:
+    async def tick(self) -> None:
+        """Forget shares whose fellows never came."""
+        self._assembly.drop_older_than(self._context.clock.monotonic_s() - ANSWERS_KEPT_S)
+
+    def _forget_answers(self, newest: _ShareId) -> None:
         """Keep answers, which may be large, for ANSWERS_KEPT_S: longer than any origin repeats a word."""
         now_s = self._context.clock.monotonic_s()
         self._answered.append((now_s, newest))
@@ -88,11 +108,17 @@ class RelayHops:
             self._answers.pop(self._answered.popleft()[1], None)
 
     async def on_void(self, heard: Heard, word: RelayVoid) -> None:
-        """Destroy a batch that its origin, and nobody else, holds in doubt, and refuse it should it come later."""
+        """Destroy a batch that its origin, and nobody else, holds in doubt, and refuse it should it come later.
+
+        Raises FrameError for more keys than a batch has.
+        """
+        if word.num_keys > MAX_KEYS:
+            raise FrameError(f"relay {word.relay_id}: {word.num_keys} keys")
         self._voided[heard.sender, word.relay_id] = None
         forget_oldest(self._voided)
+        self._assembly.drop(heard.sender, word.relay_id)
         try:
-            num_voided = await self._void(heard.sender, word.key_ids)
+            num_voided = await self._void(heard.sender, key_ids(word.ids_from, word.num_keys))
         except StoreFailed:
             return  # the origin asks again
         if num_voided:
@@ -102,21 +128,22 @@ class RelayHops:
             )
         await self._context.courier.send(heard.sender, RelayVoided(word.relay_id))
 
-    async def _answer(self, heard: Heard, word: Relay) -> _Answer:
-        origin = word.route[0]
+    async def _answer(self, heard: Heard, word: Relay) -> _Answer | None:
+        """Return what is to be said, None while other shares of the batch are awaited."""
         try:
             keys = await self._unseal(heard, word)
             try:
                 if word.hop < len(word.route) - 1:
                     return await self._hand_on(word, keys)
-                await self._keep(word, keys)
-                return _Answer(origin, RelayDelivered(word.relay_id))
+                return await self._arrive(word, keys)
             finally:
                 keys.wipe()
         except StaleEpoch:
             raise
         except PoolShort as fault:
             return self._failure(heard, word, fault, short=fault.short)
+        except QuotaReached as fault:
+            return self._failure(heard, word, fault, is_full=True)
         except _Silent as fault:
             return self._failure(heard, word, fault, silent=fault.node)
         except (KeyManagementError, PeerProtocolError, RequestError) as fault:
@@ -128,6 +155,11 @@ class RelayHops:
         if context.links.towards(heard.sender) != word.link_id:
             raise PeerProtocolError(f"link {word.link_id!r} does not join {heard.sender!r} and {context.node!r}")
         self._refuse_wrong_origin(word)
+        # the store may be an older copy, in which bits of the past are unspent: then an old word would open again
+        if not await self._vouching.wait(
+            heard.sender, Deadline.after(context.clock, context.settings.reach_patience_s)
+        ):
+            raise KeyManagementError(f"{heard.sender!r} has not yet vouched for the store of this node")
         pool = PoolId(word.link_id, heard.sender)
         try:
             spent = await context.store.spend_range(pool, word.pad_range, use=Use.RELAY)
@@ -155,29 +187,59 @@ class RelayHops:
     async def _hand_on(self, word: Relay, keys: SecretBytes) -> _Answer:
         context = self._context
         following = word.route[word.hop + 1]
-        if not await answers(context, following, patience_s=context.settings.reach_patience_s):
+        if not await answers(context, self._vouching, following, patience_s=context.settings.reach_patience_s):
             raise _Silent(following)
         spent = await spend_for_hop(
             context,
             following=following,
-            num_bits=relay_bits(count=len(word.key_ids), size_bits=word.size_bits),
+            num_bits=relay_bits(count=word.num_keys, size_bits=word.size_bits),
             request_id=word.request_id or RequestId(word.relay_id),
         )
         sealed, body = seal(replace(word, hop=word.hop + 1, link_id=spent.pool.link_id), keys, spent)
         return _Answer(following, sealed, body)
 
-    async def _keep(self, word: Relay, keys: SecretBytes) -> None:
+    async def _arrive(self, word: Relay, keys: SecretBytes) -> _Answer | None:
+        """Take in a batch, or a share of one; keys are kept when all of their shares are here."""
+        if word.shares == 1:
+            words: Sequence[Relay] = (word,)
+            shares: Sequence[SecretBytes] = (keys,)
+        else:
+            whole = self._assembly.add(word, keys, now_s=self._context.clock.monotonic_s())
+            if whole is None:
+                return None
+            words, shares = whole
+        try:
+            await self._keep(words, shares)
+        finally:
+            for share in shares:
+                share.wipe()
+        delivered = _Answer(word.route[0], RelayDelivered(word.relay_id))
+        for one in words:
+            self._answers[_share_id(one)] = delivered
+        return delivered
+
+    async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> None:
         """Keep the keys for the slave; durable when this returns. Raises PadReused for key ids that were here."""
-        origin = word.route[0]
-        if (origin, word.relay_id) not in self._voided:
-            await self._context.store.put(secret_keys(word, keys), entitled=frozenset({word.slave}), confirmed=True)
-        if (origin, word.relay_id) in self._voided:  # the origin gave up, perhaps while these keys were written
-            await self._void(origin, word.key_ids)
+        word, keys = words[0], secret_keys(words, shares)
+        batch = (word.route[0], word.relay_id)
+        await self._quotas.check(SaePair(word.master, word.slave), more=word.num_keys)
+        if batch not in self._voided:
+            await self._context.store.put(keys, entitled=self._slaves_here(word), confirmed=True)
+        if batch in self._voided:  # the origin gave up, perhaps while these keys were written
+            await self._void(word.route[0], [key.key_id for key in keys])
             raise KeyManagementError("the origin has given this batch up")
 
-    async def _void(self, origin: NodeId, key_ids: Sequence[KeyID]) -> int:
+    def _slaves_here(self, word: Relay) -> frozenset[SaeId]:
+        """Return those of the batch's slaves that this node serves; raises PeerProtocolError, UnknownNode."""
+        network, node = self._context.network, self._context.node
+        slaves = frozenset(slave for slave in members_of(word.slave) if network.site_of(slave).node == node)
+        if not slaves:
+            raise PeerProtocolError(f"a batch for {word.slave!r} ended at {node!r}, which serves no such application")
+        return slaves
+
+    async def _void(self, origin: NodeId, ids: Sequence[KeyID]) -> int:
         """Destroy keys that came from ``origin``; those of others are not its to destroy."""
-        return await self._context.store.void(Selection(key_ids=frozenset(key_ids), key_origin=origin))
+        return await self._context.store.void(Selection(key_ids=frozenset(ids), key_origin=origin))
 
     def _failure(
         self,
@@ -187,6 +249,7 @@ class RelayHops:
         *,
         short: tuple[PoolShortage, ...] = (),
         silent: NodeId | None = None,
+        is_full: bool = False,
     ) -> _Answer:
         self._context.recorder.record(
             EventKind.RELAY_FAILED,
@@ -196,8 +259,12 @@ class RelayHops:
             node_at_fault=self._context.node,
             why=_explain(fault),
         )
-        failed = RelayFailed(word.relay_id, self._context.node, _explain(fault), short, silent)
+        failed = RelayFailed(word.relay_id, self._context.node, _explain(fault), short, silent, word.share, is_full)
         return _Answer(word.route[0], failed)
+
+
+def _share_id(word: Relay) -> _ShareId:
+    return word.relay_id, word.share
 
 
 def _explain(fault: QanatError) -> str:

@@ -11,7 +11,7 @@ from qanat.ground.keys import Origin
 from qanat.ground.network import Link, Network
 from qanat.ground.orders import LinkCapability, Role
 from qanat.ground.ports import QKDModule, Tasks
-from qanat.key_management.wire import RoutesPushed
+from qanat.key_management.wire import RouteChoices, Routes, RoutesPushed
 
 ROUTES = Topic("routes")
 
@@ -104,6 +104,16 @@ class RouteBook:
     def key_route(self, target: NodeId) -> tuple[NodeId, ...]:
         """Return the chain of trusted nodes from here to ``target``, ends included; raises NoRoute."""
         return self._find(self._pushed.key_routes if self._pushed else (), target, "keys")
+
+    def ways(self, target: NodeId) -> Routes:
+        """Return all routes for keys from here to ``target``, in the order of preference; raises NoRoute."""
+        best, others = self.key_route(target), self.choices(target)
+        return tuple(dict.fromkeys((best, *others.disjoint, *others.detours)))
+
+    def choices(self, target: NodeId) -> RouteChoices:
+        """Return what the controller knows of other ways to ``target``; nothing where it has said nothing."""
+        pushed = self._pushed.choices if self._pushed else ()
+        return next((row for row in pushed if row.target == target), RouteChoices(target, (), (), ()))
 
     def classical_route(self, target: NodeId) -> tuple[NodeId, ...]:
         """Return the way of classical messages from here to ``target``, ends included; raises NoRoute."""

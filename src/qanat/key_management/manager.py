@@ -15,7 +15,9 @@ from qanat.ground.identifiers import CONTROLLER, Epoch, EventId, KeyID, NodeId, 
 from qanat.ground.keys import KeyStatus, PoolId, SecretKey, Selection
 from qanat.ground.network import Network
 from qanat.ground.ports import Clock, Entropy, KeyStore, QKDModule, Tasks, Transport
+from qanat.ground.requirements import Requirements
 from qanat.ground.tracing import EventRecorder
+from qanat.key_management.ageing import Ageing
 from qanat.key_management.context import Context
 from qanat.key_management.conversation import Conversation
 from qanat.key_management.courier import Courier
@@ -25,9 +27,11 @@ from qanat.key_management.intake import Intake
 from qanat.key_management.links import Links, RouteBook
 from qanat.key_management.preparing import Preparing
 from qanat.key_management.relay import RelayOrigin
+from qanat.key_management.repeats import ANY, KeyWish
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.settings import KeyManagerSettings
 from qanat.key_management.supplying import GivenKeys, Supplying
+from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import Announce, LinkReport
 
 __all__ = ["GivenKeys", "KeyManager"]
@@ -69,12 +73,14 @@ class KeyManager:
             routes=RouteBook(node=node, tasks=tasks),
             settings=settings or KeyManagerSettings(),
         )
-        self._sessions = Sessions(context)
+        self._vouching = Vouching(context)
+        self._ageing = Ageing(context)
+        self._sessions = Sessions(context, self._vouching)
         self._intake = Intake(context, self._sessions)
-        self._relay = RelayOrigin(context)
-        self._hops = RelayHops(context)
+        self._relay = RelayOrigin(context, self._vouching)
+        self._hops = RelayHops(context, self._vouching)
         self._demands = DemandDesk(context)
-        self._supplying = Supplying(context, relay=self._relay, demands=self._demands)
+        self._supplying = Supplying(context, relay=self._relay, demands=self._demands, vouching=self._vouching)
         self._preparing = Preparing(context, supplying=self._supplying, relay=self._relay, demands=self._demands)
         self._conversation = Conversation(
             context,
@@ -83,6 +89,7 @@ class KeyManager:
             relay=self._relay,
             hops=self._hops,
             demands=self._demands,
+            vouching=self._vouching,
             on_routes=self._announce,
         )
 
@@ -93,6 +100,7 @@ class KeyManager:
         context.recorder.record(EventKind.NODE_STARTED, epoch=context.courier.epoch)
         self._is_running = True
         context.tasks.notify(READY)
+        await self._conversation.aloud(self._vouching.tick, "greeting peers")
         for module in self._modules:
             context.tasks.start(self._conversation.follow(module), name=f"{self.node}: events of {module.module_id}")
         context.tasks.start(self._chores(), name=f"{self.node}: chores")
@@ -118,34 +126,50 @@ class KeyManager:
         request_id: RequestId | None = None,
         cause: EventId | None = None,
         patience_s: float | None = None,
+        more_slaves: Sequence[SaeId] = (),
+        require: Requirements = ANY,
+        prefer: Requirements = ANY,
+        nonce: str | None = None,
     ) -> GivenKeys:
-        """Give ``master`` fresh keys that ``slave`` can fetch by their ids.
+        """Give ``master`` fresh keys that ``slave``, and each of ``more_slaves``, can fetch by their ids.
 
         Waits ``patience_s`` (default: ``settings.wait_s``) for key to be made. After a KeyShortage the making goes on,
         and a call with the same pair and ``request_id`` continues the same chain of events; without a ``request_id``,
-        the next call for the pair does. ``cause`` is the caller's last event (step 1).
+        the next call for the pair does. ``cause`` is the caller's last event (step 1). The keys fulfil what is
+        ``require``d, and what is ``prefer``red where that can be; over several routes they are made for this call
+        alone, since whatever lies ready went one way. The same call with the same ``nonce`` is given the same keys for
+        ``settings.repeat_window_s``, over a restart too; it spends nothing.
 
-        Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NotEntitled, BadParameter (the caller's).
+        Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NotEntitled, BadParameter, RequirementUnmet
+        (the caller's).
         """
         await self._wait_until_ready()
         settings = self._context.settings
-        return await self._supplying.get_keys(
-            SaePair(master, slave),
+        wish = KeyWish(
+            master=master,
+            slaves=(slave, *more_slaves),
             count=count,
             size_bits=settings.key_size_bits if size_bits is None else size_bits,
             request_id=request_id,
             cause=cause,
-            patience_s=settings.wait_s if patience_s is None else patience_s,
+            require=require,
+            prefer=prefer,
+            nonce=nonce,
         )
+        patience_s = settings.wait_s if patience_s is None else patience_s
+        return await self._supplying.get_keys(wish, patience_s=patience_s)
 
-    async def get_keys_by_id(self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID]) -> Sequence[SecretKey]:
-        """Hand ``caller`` the keys that ``master`` was given under these ids: all or none, and once.
+    async def get_keys_by_id(
+        self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID], nonce: str | None = None
+    ) -> Sequence[SecretKey]:
+        """Hand ``caller`` the keys that ``master`` was given under these ids: all or none, and once, or again to the
+        same call with the same ``nonce``.
 
         Whether the caller may have them is decided by the key itself, not by the name of the master.
         Raises KeyNotFound, NotEntitled, UnknownNode, BadParameter; StoreFailed (ask again).
         """
         await self._wait_until_ready()
-        return await self._supplying.get_keys_by_id(key_ids, caller=caller, master=master)
+        return await self._supplying.get_keys_by_id(key_ids, caller=caller, master=master, nonce=nonce)
 
     # --- inside ---
 
@@ -163,8 +187,9 @@ class KeyManager:
         context = self._context
         while True:
             try:
-                context.courier.epoch = await context.store.open_epoch()
+                await self._vouching.open_epoch()
                 num_voided = await context.store.void(Selection(unconfirmed=True))
+                await self._ageing.tick()
             except StoreFailed as fault:
                 text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"
                 context.recorder.record(
@@ -186,12 +211,16 @@ class KeyManager:
                 self._sessions.tick,
                 self._intake.tick,
                 self._relay.tick,
+                self._hops.tick,
                 self._demands.tick,
+                self._vouching.tick,
+                self._ageing.tick,
             ]
             is_lost = self._context.routes.stamp == (0, 0)  # the controller may have come up after our last word
             if is_lost or clock.monotonic_s() - announced_s >= settings.announce_s:
                 announced_s = clock.monotonic_s()
                 works += [self._announce, self._intake.watch_reserves]
+            works.append(self._supplying.forget_answers)
             for work in works:
                 await self._conversation.aloud(work, "chore")
             self._supplying.forget_abandoned()

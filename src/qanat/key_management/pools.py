@@ -7,6 +7,7 @@ from qanat.ground.errors import BlockUnknown, KeyShortage
 from qanat.ground.identifiers import BlockId, NodeId, RequestId
 from qanat.ground.keys import BitRange, PoolId, SpentBits, Use
 from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import PoolShortage
 
 REACH_PERIOD_S = 0.05
@@ -22,10 +23,15 @@ async def spend_for_hop(context: Context, *, following: NodeId, num_bits: int, r
         raise PoolShort((shortage,)) from None
 
 
-async def answers(context: Context, neighbour: NodeId, *, patience_s: float) -> bool:
-    """Return whether a neighbour can be reached, with some patience for one that is just coming up."""
+async def answers(context: Context, vouching: Vouching, neighbour: NodeId, *, patience_s: float) -> bool:
+    """Return whether a neighbour can be reached and vouches for this store, with patience for one just coming up."""
     deadline = Deadline.after(context.clock, patience_s)
-    while not context.courier.is_reachable(neighbour):
+    return await is_reached(context, neighbour, deadline) and await vouching.wait(neighbour, deadline)
+
+
+async def is_reached(context: Context, node: NodeId, deadline: Deadline) -> bool:
+    """Return whether a node can be reached before ``deadline``."""
+    while not context.courier.is_reachable(node):
         if deadline.has_passed:
             return False
         await context.clock.sleep_until(min(deadline.monotonic_s, context.clock.monotonic_s() + REACH_PERIOD_S))

@@ -18,6 +18,8 @@ from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import DemandDesk
+from qanat.key_management.key_ids import MAX_KEYS
+from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
 from qanat.key_management.supplying import Supplying
 
@@ -31,6 +33,10 @@ class EndToEndPool:
     count: int
     size_bits: int
 
+    def batch_keys(self, batch_bits: int) -> int:
+        """Return how many keys one batch carries."""
+        return max(1, min(MAX_KEYS, batch_bits // self.size_bits))
+
 
 class Preparing:
     """The end-to-end pools that begin at one node."""
@@ -40,6 +46,7 @@ class Preparing:
         self._supplying = supplying
         self._relay = relay
         self._demands = demands
+        self._quotas = Quotas(context)
         self.pools = _pools_of(context)
 
     async def run(
@@ -58,25 +65,26 @@ class Preparing:
         """Bring a pool to its count, unless somebody asks meanwhile. A shortage is no fault: it waits a while."""
         try:
             while self._supplying.is_idle and (missing := await self._missing(pool)):
-                await self._fill(pool, min(missing, self._context.settings.max_keys_per_request))
+                await self._fill(pool, min(missing, pool.batch_keys(self._context.settings.prepare_batch_bits)))
         except StaleEpoch:
             raise
         except (KeyManagementError, RequestError):
             await self._rest()
 
     async def _missing(self, pool: EndToEndPool) -> int:
-        return max(0, pool.count - await self._context.store.count_keys(pool.pair, size_bits=pool.size_bits))
+        """Return how many keys a pool lacks; no more than may wait."""
+        in_stock = await self._context.store.count_keys(pool.pair, size_bits=pool.size_bits)
+        return max(0, min(pool.count, self._quotas.most(pool.pair)) - in_stock)
 
     async def _fill(self, pool: EndToEndPool, count: int) -> None:
         """Relay one batch; where link key is short, have it made first, after what others wait for."""
         context = self._context
         await context.routes.wait(Deadline.after(context.clock, context.settings.wait_s))
-        route = context.routes.key_route(pool.target)
         request_id = RequestId(uuid4_from(context.entropy.public_bytes(16)))
         trace = Trace(context.recorder, request_id)
         trace.record(EventKind.POOL_FILLING, master=pool.pair.master, slave=pool.pair.slave, num_keys=count)
         try:
-            await self._relay.make_keys(RelayJob(pool.pair, route, count, pool.size_bits, trace))
+            await self._relay.make_keys(RelayJob(pool.pair, (pool.target,), count, pool.size_bits, trace))
         except PoolShort as shortage:
             demand = await self._demands.open(
                 trace,
@@ -84,6 +92,7 @@ class Preparing:
                 target=pool.target,
                 needed_bits=relay_bits(count=count, size_bits=pool.size_bits),
                 short=shortage.short,
+                routes=shortage.routes,
                 is_idle=True,
             )
             await self._demands.settle(demand, Deadline.after(context.clock, context.settings.demand_patience_s))

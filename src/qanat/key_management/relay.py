@@ -1,293 +1,324 @@
-"""The origin's part of a key relay: make keys, send them along the route, and make them suppliable once they arrived.
+"""The origin's part of a key relay: make keys, send them along their ways, make them suppliable once they arrived.
 
-    spend the first hop's pads -> put the keys, unconfirmed -> send -> verdict of the last node -> confirm
+    spend the first hops' pads -> put the keys, unconfirmed -> send -> verdicts of the last nodes -> confirm
 
 Every step is durable before the next one shows. A batch without a verdict is in doubt: its keys are destroyed at both
-ends, its pads stay spent, and another try takes fresh ones.
+ends, its pads stay spent, and another try takes fresh ones, on another way where there is one. Keys that go over
+several ways or to several nodes become suppliable when the last of these holds all of them, and fail everywhere when
+one way fails.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NoReturn
 
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import KeyNotFound, KeyShortage, StoreFailed
+from qanat.ground.errors import KeyNotFound, KeyShortage, RequirementUnmet, StoreFailed
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId, SaePair, Topic, uuid4_from
-from qanat.ground.keys import BitRange, Selection
-from qanat.ground.tracing import Trace
-from qanat.key_management.accounts import relay_bits
+from qanat.ground.identifiers import KeyID, NodeId, SaeId, SaePair, Topic, members_of
+from qanat.ground.keys import PoolId, SpentBits
+from qanat.key_management.batches import Batch, RelayJob, make_batches
 from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.doubts import Doubt, Doubts
+from qanat.key_management.multipath import collusion_threshold
 from qanat.key_management.pools import answers, spend_for_hop
-from qanat.key_management.sealing import seal, secret_keys
-from qanat.key_management.wire import (
-    PoolShortage,
-    Relay,
-    RelayDelivered,
-    RelayFailed,
-    RelayVoid,
-    RelayVoided,
-)
+from qanat.key_management.quotas import Quotas
+from qanat.key_management.vouching import Vouching
+from qanat.key_management.ways import Tried, Way, Ways, Wish
+from qanat.key_management.wire import PoolShortage, RelayDelivered, RelayFailed, RelayVoided, Routes
 
-VOID_TRIES = 60
-"""How often the far end is asked to destroy a batch in doubt. Nobody was told its key ids: giving up is harmless."""
-
-
-@dataclass(frozen=True, slots=True)
-class RelayJob:
-    """A wish for ``count`` keys of ``size_bits`` shared by two applications at the ends of ``route``."""
-
-    pair: SaePair
-    route: tuple[NodeId, ...]
-    count: int
-    size_bits: int
-    trace: Trace
+__all__ = ["RelayJob", "RelayOrigin"]
 
 
 @dataclass(slots=True)
 class _Carried:
-    """A batch on its way, whose verdict is awaited."""
+    """A batch on its way, whose verdict is awaited; ``topic`` wakes who waits for it."""
 
-    route: tuple[NodeId, ...]
+    batch: Batch
+    topic: Topic
     verdict: RelayDelivered | RelayFailed | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Cut:
-    """A route on which ``silent`` does not answer ``at``."""
+class _Lost:
+    """Why a job's keys came to nothing, and on which ways (all of them, where nobody knows). ``is_unheard``: nobody
+    has said what became of them; ``is_full``: as many keys of the pair wait at the far end as may."""
 
-    at: NodeId
-    silent: NodeId
-    until_monotonic_s: float
-
-
-@dataclass(slots=True)
-class _Doubt:
-    """A batch to be destroyed at both ends; what is left to do."""
-
-    word: Relay
-    here: bool = True
-    there: bool = True
-    tries: int = 0
+    ways: Routes
+    node: NodeId
+    why: str
+    short: tuple[PoolShortage, ...] = ()
+    silent: NodeId | None = None
+    is_unheard: bool = False
+    is_full: bool = False
 
 
 class RelayOrigin:
     """Relays batches of keys that begin at this node."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, vouching: Vouching) -> None:
         self._context = context
+        self._vouching = vouching
+        self._quotas = Quotas(context)
+        self._full: dict[SaePair, tuple[float, str]] = {}
         self._carried: dict[str, _Carried] = {}
-        self._doubts: dict[str, _Doubt] = {}
-        self._cuts: dict[tuple[NodeId, ...], _Cut] = {}
-        self._shorts: dict[NodeId, tuple[PoolShortage, ...]] = {}
+        self.ways = Ways(context)
+        self.doubts = Doubts(context)
 
-    async def make_keys(self, job: RelayJob) -> None:
-        """Make keys that the master of the pair can be supplied and the slave can fetch by id.
+    async def make_keys(self, job: RelayJob) -> tuple[KeyID, ...]:
+        """Make keys that the master of the pair can be supplied and the slave can fetch by id; return their ids.
 
-        Raises PoolShort when a hop has too little link key, KeyShortage when no try got through or a node of the route
-        does not answer, StoreFailed.
+        Raises NoRoute, RequirementUnmet; PoolShort when a hop has too little link key; KeyShortage when no try got
+        through or a node on the way does not answer; StoreFailed.
         """
-        self._refuse_cut(job.route)
-        needed_bits = relay_bits(count=job.count, size_bits=job.size_bits)
-        if short := [pool for pool in self._shorts.get(job.route[-1], ()) if pool.available_bits < needed_bits]:
-            raise PoolShort(tuple(short))  # a batch would burn pads of the hops before that pool, in vain
-        settings, why = self._context.settings, ""
-        patience_s = (
-            settings.relay_tries * settings.relay_timeout_s
-        )  # as long as all tries would take: it burns no pads
-        for _ in range(settings.relay_tries):
-            if not await answers(self._context, job.route[1], patience_s=patience_s):
-                self._cut(job.route, at=self._context.node, silent=job.route[1])
-            failure = await self._try(job)
-            if failure is None:
-                return
-            if failure.short:
-                self._shorts[job.route[-1]] = failure.short
-                raise PoolShort(failure.short)
-            if failure.silent is not None:
-                self._cut(job.route, at=failure.node, silent=failure.silent)
-            why = f"{failure.node}: {failure.why}"
+        if job.shares > 1 < len(job.targets):
+            raise RequirementUnmet("keys for several sites go over one route to each", remedy="ask for each by itself")
+        self._refuse_full(job.pair)
+        await self._quotas.check(job.pair, more=job.count)
+        wishes = [Wish(target, job.shares, job.hop_bits, job.max_hops) for target in job.targets]
+        tried, why = Tried(), ""
+        for _ in range(self._context.settings.relay_tries):
+            ways = [self.ways.choose(wish, tried) for wish in wishes]
+            if await self._is_silent(ways, wishes):
+                continue
+            outcome = await self._try(job, ways)
+            if not isinstance(outcome, _Lost):
+                return outcome
+            self._learn(outcome, tried)
+            if outcome.is_full:
+                until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
+                self._full[job.pair] = (until_s, f"{outcome.node}: {outcome.why}")
+                self._refuse_full(job.pair)
+            why = f"{' - '.join(outcome.ways[0])}; it ended at {outcome.node}: {outcome.why}"
+        for wish in wishes:
+            self.ways.choose(wish, tried)  # says what is short or silent, if anything is
         raise KeyShortage(
-            f"keys could not be relayed along {' - '.join(job.route)}; the last try ended at {why}",
+            f"keys could not be relayed to {', '.join(job.targets)}; the last try went along {why}",
             remedy="look at the nodes of the route and the lines between them",
         )
-
-    def on_key_made(self, target: NodeId) -> None:
-        """Hear that every hop to ``target`` holds key again."""
-        self._shorts.pop(target, None)
 
     def on_verdict(self, sender: NodeId, verdict: RelayDelivered | RelayFailed) -> None:
         """Hear how a batch fared. A verdict that nobody waits for came too late: that batch was destroyed."""
         carried = self._carried.get(verdict.relay_id)
         if carried is None or carried.verdict is not None:
             return
-        may_say = carried.route[-1:] if isinstance(verdict, RelayDelivered) else carried.route[1:]
+        if isinstance(verdict, RelayDelivered):
+            may_say = {carried.batch.target}
+        else:
+            may_say = {node for way in carried.batch.routes[verdict.share - 1 : verdict.share] for node in way[1:]}
         if sender in may_say:
             carried.verdict = verdict
-            self._context.tasks.notify(_topic(verdict.relay_id))
+            self._context.tasks.notify(carried.topic)
 
     def on_voided(self, sender: NodeId, word: RelayVoided) -> None:
         """Hear that the far end has destroyed a batch in doubt."""
-        doubt = self._doubts.get(word.relay_id)
-        if doubt is not None and sender == doubt.word.route[-1]:
-            doubt.there = False
+        self.doubts.on_voided(sender, word)
 
     async def tick(self) -> None:
         """Go on destroying what is in doubt."""
-        for doubt in list(self._doubts.values()):
-            await self._destroy(doubt)
+        await self.doubts.tick()
 
-    def _cut(self, route: tuple[NodeId, ...], *, at: NodeId, silent: NodeId) -> NoReturn:
-        """A node of the route does not answer: burn no pads on it for a while, and say so."""
-        until_s = self._context.clock.monotonic_s() + self._context.settings.cut_route_pause_s
-        self._cuts[route] = _Cut(at, silent, until_s)
-        self._refuse_cut(route)
-        raise AssertionError("a route that has just been cut is refused")
+    # --- inside ---
 
-    def _refuse_cut(self, route: tuple[NodeId, ...]) -> None:
-        """Raise KeyShortage while a route is cut."""
-        cut, now_s = self._cuts.get(route), self._context.clock.monotonic_s()
-        if cut is None:
-            return
-        if now_s >= cut.until_monotonic_s:
-            del self._cuts[route]
-            return
-        raise KeyShortage(
-            f"no key can be carried to {route[-1]!r}: {cut.silent!r}, a node on the way, does not answer {cut.at!r}",
-            remedy=f"bring the key manager of {cut.silent!r} up again; the line then goes on by itself",
-            retry_after_s=max(1.0, cut.until_monotonic_s - now_s),
+    async def _is_silent(self, ways: Sequence[Routes], wishes: Sequence[Wish]) -> bool:
+        """Return whether the first node of a way does not answer, and close the ways that go there.
+
+        Where there is no other way to take, it gets as long as all tries would take: waiting burns no pads.
+        """
+        settings = self._context.settings
+        alone_s, among_others_s = settings.relay_tries * settings.relay_timeout_s, settings.reach_patience_s
+        for routes, wish in zip(ways, wishes, strict=True):
+            patience_s = among_others_s if self.ways.has_others(wish) else alone_s
+            for way in routes:
+                if not await answers(self._context, self._vouching, way[1], patience_s=patience_s):
+                    self.ways.close(at=self._context.node, silent=way[1])
+                    return True
+        return False
+
+    def _learn(self, lost: _Lost, tried: Tried) -> None:
+        """Take down what a failed try has shown of its ways."""
+        tried.failures.update(lost.ways)
+        for way in lost.ways if lost.short else ():
+            tried.short[way] = lost.short
+            if lost.node != self._context.node:  # what is here is looked up when it is needed
+                self.ways.note_short(way, lost.short)
+        if lost.is_unheard:
+            self.ways.note_lost(lost.ways)
+        if lost.silent is not None:
+            self.ways.close(at=lost.node, silent=lost.silent)
+
+    async def _try(self, job: RelayJob, ways: Sequence[Routes]) -> _Lost | tuple[KeyID, ...]:
+        """Return the ids of keys that are suppliable now, or why they were destroyed."""
+        spent = await self._spend(job, ways)
+        if isinstance(spent, _Lost):
+            return spent
+        batches = await self._begin(job, ways, spent)
+        lost = await self._carry(batches, job) or await self._confirm(batches, job)
+        if lost is None:
+            return batches[0].key_ids
+        for batch in batches:
+            self._record_failed(job, lost, relay_id=batch.relay_id, burned_bits=batch.first_hop_bits)
+            word = batch.words[0]
+            doubt = Doubt(word.relay_id, word.ids_from, word.num_keys, batch.target, here=batch is batches[0])
+            await self.doubts.enter(doubt)
+        return lost
+
+    async def _spend(self, job: RelayJob, ways: Sequence[Routes]) -> list[list[SpentBits]] | _Lost:
+        """Spend the first hop's bits of every way; where one cannot pay, none should, if that can be known before."""
+        all_ways = [way for routes in ways for way in routes]
+        if len(all_ways) > 1 and (lost := await self._first_short(job, all_ways)) is not None:
+            return lost
+        spent: list[list[SpentBits]] = []
+        for routes in ways:
+            spent.append([])
+            for way in routes:
+                try:
+                    spent[-1].append(await self._spend_first(job, way))
+                except PoolShort as fault:
+                    lost = _Lost((way,), self._context.node, fault.message, fault.short)
+                    self._burn(job, spent, lost)
+                    return lost
+                except StoreFailed as fault:
+                    self._burn(job, spent, _Lost((way,), self._context.node, f"the key store cannot write: {fault}"))
+                    raise
+        return spent
+
+    async def _spend_first(self, job: RelayJob, way: Way) -> SpentBits:
+        return await spend_for_hop(
+            self._context, following=way[1], num_bits=job.hop_bits, request_id=job.trace.request_id
         )
 
-    async def _try(self, job: RelayJob) -> RelayFailed | None:
-        """Return None when the keys are suppliable, else why this batch was destroyed."""
-        word, body = await self._begin(job)
-        verdict = await self._carry(word, body, job)
-        failure = await self._confirm(word, job) if isinstance(verdict, RelayDelivered) else verdict
-        if failure is not None:
-            await self._fail(word, failure, job)
-        return failure
+    async def _first_short(self, job: RelayJob, ways: Sequence[Way]) -> _Lost | None:
+        """Return which way cannot pay its first hop, before any has paid."""
+        levels, node = await self._context.store.levels(), self._context.node
+        needed_bits = Counter[PoolId]()
+        for way in ways:
+            pool = PoolId(self._context.links.towards(way[1]), node)
+            needed_bits[pool] += job.hop_bits
+            available_bits = levels[pool].available_bits if pool in levels else 0
+            if available_bits < needed_bits[pool]:
+                short = (PoolShortage(pool.link_id, node, available_bits),)
+                return _Lost((way,), node, f"pool {pool} has {available_bits} bits", short)
+        return None
 
-    async def _begin(self, job: RelayJob) -> tuple[Relay, bytes]:
-        """Spend, make the keys, keep them unconfirmed, and return what is to be sent."""
-        context = self._context
-        spent = await spend_for_hop(
-            context,
-            following=job.route[1],
-            num_bits=relay_bits(count=job.count, size_bits=job.size_bits),
-            request_id=job.trace.request_id,
-        )
-        with_keys = context.entropy.secret_bytes(job.count * job.size_bits // 8)
-        links = tuple(context.network.link_between(*hop).link_id for hop in pairwise(job.route))
-        word, body = seal(
-            Relay(
-                relay_id=uuid4_from(context.entropy.public_bytes(16)),
-                route=job.route,
-                hop=1,
-                link_id=spent.pool.link_id,
-                pad_range=BitRange(()),
-                master=job.pair.master,
-                slave=job.pair.slave,
-                key_ids=tuple(KeyID(uuid4_from(context.entropy.public_bytes(16))) for _ in range(job.count)),
-                size_bits=job.size_bits,
-                origin=context.routes.origin(links),
-                created_utc_s=context.clock.utc_s(),
-                request_id=job.trace.request_id,
-                tag="",
-            ),
-            with_keys,
-            spent,
-        )
-        keys = secret_keys(word, with_keys)
-        with_keys.wipe()
+    def _refuse_full(self, pair: SaePair) -> None:
+        """Raise KeyShortage while no more keys of a pair may wait at its far end: a batch would burn pads in vain."""
+        until_s, why = self._full.get(pair, (0.0, ""))
+        left_s = until_s - self._context.clock.monotonic_s()
+        if left_s > 0:
+            remedy = "have the other application fetch its keys"
+            raise KeyShortage(f"no more keys can be made: {why}", remedy=remedy, retry_after_s=max(1.0, left_s))
+        self._full.pop(pair, None)
+
+    def _burn(self, job: RelayJob, spent: Sequence[Sequence[SpentBits]], lost: _Lost) -> None:
+        """Wipe what the first ways of a job have spent when a later one could not; say so."""
+        taken = [bits for of_target in spent for bits in of_target]
+        for bits in taken:
+            bits.secret.wipe()
+        if taken:
+            burned_bits = sum(bits.bits.num_bits for bits in taken)
+            self._record_failed(job, lost, relay_id="", burned_bits=burned_bits)
+
+    async def _begin(
+        self, job: RelayJob, ways: Sequence[Routes], spent: Sequence[Sequence[SpentBits]]
+    ) -> Sequence[Batch]:
+        """Make the keys, keep them unconfirmed, and return what is to be sent."""
+        keys, batches = make_batches(self._context, job, ways, spent)
         try:
-            await context.store.put(keys, entitled=frozenset({job.pair.master}), confirmed=False)
+            await self._context.store.put(keys, entitled=self._entitled_here(job), confirmed=False)
         except StoreFailed as fault:
-            self._record_failed(word, self._failed(word, f"the key store cannot write: {fault}"), job)
+            lost = _Lost(ways[0], self._context.node, f"the key store cannot write: {fault}")
+            for batch in batches:
+                self._record_failed(job, lost, relay_id=batch.relay_id, burned_bits=batch.first_hop_bits)
             raise
-        return word, body
+        return batches
 
-    async def _carry(self, word: Relay, body: bytes, job: RelayJob) -> RelayDelivered | RelayFailed:
-        """Send the batch, the same bytes again and again, until there is a verdict or it is too late for one."""
+    def _entitled_here(self, job: RelayJob) -> frozenset[SaeId]:
+        """Return the master, and those of the slaves that are at this node too."""
+        network, node = self._context.network, self._context.node
+        here = [slave for slave in members_of(job.pair.slave) if network.site_of(slave).node == node]
+        return frozenset({job.pair.master, *here})
+
+    async def _carry(self, batches: Sequence[Batch], job: RelayJob) -> _Lost | None:
+        """Send the batches, the same bytes again and again, until all have arrived, one has failed, or it is too late;
+        return None when all have arrived."""
         context, settings = self._context, self._context.settings
-        patience_s = settings.relay_patience_s(len(word.route) - 1)
-        deadline = Deadline.after(context.clock, patience_s)
-        carried = self._carried[word.relay_id] = _Carried(word.route)
+        patience_s = settings.relay_patience_s(max(len(way) - 1 for batch in batches for way in batch.routes))
+        deadline, topic = Deadline.after(context.clock, patience_s), Topic(f"relay/{batches[0].relay_id}")
+        self._carried.update({batch.relay_id: _Carried(batch, topic) for batch in batches})
         try:
             while not deadline.has_passed:
-                await context.courier.send(word.route[1], word, cause=job.trace.last, body=body)
-                if carried.verdict is None:
-                    again_s = min(deadline.monotonic_s, context.clock.monotonic_s() + settings.relay_resend_s)
-                    await context.tasks.wait(_topic(word.relay_id), until_monotonic_s=again_s)
-                if carried.verdict is not None:
-                    return carried.verdict
+                await self._send_undecided(batches, job)
+                again_s = min(deadline.monotonic_s, context.clock.monotonic_s() + settings.relay_resend_s)
+                while self._undecided(batches):
+                    if (lost := self._first_failure(batches)) is not None:
+                        return lost
+                    if not await context.tasks.wait(topic, until_monotonic_s=again_s):
+                        break
+                else:
+                    return self._first_failure(batches)
+            if not (late := self._undecided(batches)):
+                return self._first_failure(batches)
+            why = f"no verdict from {late[0].target} within {patience_s:g} s"
+            return _Lost(late[0].routes, context.node, why, is_unheard=True)
         finally:
-            del self._carried[word.relay_id]
-        return self._failed(word, f"no verdict from {word.route[-1]} within {patience_s:g} s")
+            for batch in batches:
+                del self._carried[batch.relay_id]
 
-    async def _confirm(self, word: Relay, job: RelayJob) -> RelayFailed | None:
-        context = self._context
+    async def _send_undecided(self, batches: Sequence[Batch], job: RelayJob) -> None:
+        for batch in batches:
+            for word, body in zip(batch.words, batch.bodies, strict=True):
+                if self._carried[batch.relay_id].verdict is None:
+                    await self._context.courier.send(word.route[1], word, cause=job.trace.last, body=body)
+
+    def _undecided(self, batches: Sequence[Batch]) -> list[Batch]:
+        return [batch for batch in batches if self._carried[batch.relay_id].verdict is None]
+
+    def _first_failure(self, batches: Sequence[Batch]) -> _Lost | None:
+        for batch in batches:
+            verdict = self._carried[batch.relay_id].verdict
+            if isinstance(verdict, RelayFailed):
+                way = batch.routes[verdict.share - 1]
+                return _Lost((way,), verdict.node, verdict.why, verdict.short, verdict.silent, is_full=verdict.is_full)
+        return None
+
+    async def _confirm(self, batches: Sequence[Batch], job: RelayJob) -> _Lost | None:
         try:
-            await context.store.confirm_keys(word.key_ids)
+            await self._context.store.confirm_keys(batches[0].key_ids)
         except (StoreFailed, KeyNotFound) as fault:
-            return self._failed(word, f"the keys arrived, but could not be confirmed here: {fault}")
-        hops = len(word.route) - 1
-        key_bits = len(word.key_ids) * word.size_bits
-        qkd_bits = hops * relay_bits(count=len(word.key_ids), size_bits=word.size_bits)
-        context.recorder.record(
+            why = f"the keys arrived, but could not be confirmed here: {fault}"
+            return _Lost(batches[0].routes, self._context.node, why)
+        for batch in batches:
+            self._record_relayed(batch, job)
+        return None
+
+    def _record_relayed(self, batch: Batch, job: RelayJob) -> None:
+        key_bits, qkd_bits = job.count * job.size_bits, batch.hops * job.hop_bits
+        self._context.recorder.record(
             EventKind.KEYS_RELAYED,
             cause=job.trace.last,
             request_id=job.trace.request_id,
-            relay_id=word.relay_id,
-            route=list(word.route),
-            num_keys=len(word.key_ids),
-            hops=hops,
+            relay_id=batch.relay_id,
+            route=list(batch.routes[0]),
+            routes=[list(way) for way in batch.routes],
+            threshold=collusion_threshold(batch.routes),
+            num_keys=job.count,
+            hops=batch.hops,
             key_bits=key_bits,
-            authentication_bits=qkd_bits - hops * key_bits,
+            authentication_bits=qkd_bits - batch.hops * key_bits,
             qkd_bits=qkd_bits,
         )
-        return None
 
-    async def _fail(self, word: Relay, failure: RelayFailed, job: RelayJob) -> None:
-        """Say that a batch failed, and destroy its keys at both ends."""
-        self._record_failed(word, failure, job)
-        doubt = self._doubts[word.relay_id] = _Doubt(word)
-        await self._destroy(doubt)
-
-    def _record_failed(self, word: Relay, failure: RelayFailed, job: RelayJob) -> None:
+    def _record_failed(self, job: RelayJob, lost: _Lost, *, relay_id: str, burned_bits: int) -> None:
         self._context.recorder.record(
             EventKind.RELAY_FAILED,
             cause=job.trace.last,
             request_id=job.trace.request_id,
-            relay_id=word.relay_id,
-            node_at_fault=failure.node,
-            why=failure.why,
-            burned_bits=word.pad_range.num_bits,
+            relay_id=relay_id,
+            route=list(lost.ways[0]),
+            node_at_fault=lost.node,
+            why=lost.why,
+            burned_bits=burned_bits,
         )
-
-    async def _destroy(self, doubt: _Doubt) -> None:
-        context, word = self._context, doubt.word
-        doubt.tries += 1
-        if doubt.there:
-            await context.courier.send(word.route[-1], RelayVoid(word.relay_id, word.key_ids))
-        if doubt.here:
-            doubt.here = not await self._void_here(word.key_ids)
-        if not doubt.here and (not doubt.there or doubt.tries >= VOID_TRIES):
-            self._doubts.pop(word.relay_id, None)
-
-    async def _void_here(self, key_ids: Sequence[KeyID]) -> bool:
-        try:
-            num_voided = await self._context.store.void(Selection(key_ids=frozenset(key_ids)))
-        except StoreFailed:
-            return False  # they stay unconfirmed, which nobody is supplied; the next tick tries again
-        self._context.recorder.record(EventKind.KEYS_VOIDED, num_keys=num_voided, why="relay in doubt")
-        return True
-
-    def _failed(self, word: Relay, why: str) -> RelayFailed:
-        return RelayFailed(word.relay_id, self._context.node, why, ())
-
-
-def _topic(relay_id: str) -> Topic:
-    return Topic(f"relay/{relay_id}")

@@ -13,9 +13,12 @@ from qanat.ground.bits import xor
 from qanat.ground.errors import FrameError
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import NodeId, SaePair
-from qanat.ground.keys import SecretBytes, SecretKey, SpentBits
+from qanat.ground.keys import KeyRecord, SecretBytes, SecretKey, SpentBits
+from qanat.ground.requirements import MAX_DISJOINT_ROUTES
 from qanat.key_management.accounts import key_costs_bits, relay_bits
 from qanat.key_management.codec import encode_word
+from qanat.key_management.key_ids import MAX_KEYS, key_ids
+from qanat.key_management.multipath import collusion_threshold, combined
 from qanat.key_management.wire import Relay
 
 MESSAGE_KEY_BYTES = MESSAGE_KEY_BITS // 8
@@ -44,36 +47,58 @@ def check_shape(word: Relay, body: bytes, *, sender: NodeId, node: NodeId) -> No
     on_the_way = 0 < word.hop < len(word.route) and word.route[word.hop - 1] == sender and word.route[word.hop] == node
     if not on_the_way or len(set(word.route)) != len(word.route):
         raise FrameError(f"relay {word.relay_id}: {sender!r} is not the hop before {node!r} on {word.route}")
-    num_keys = len(word.key_ids)
+    num_keys = word.num_keys
     fits = word.pad_range.num_bits == relay_bits(count=num_keys, size_bits=word.size_bits)
     if (
-        not num_keys
+        not 0 < num_keys <= MAX_KEYS
         or not word.size_bits
         or word.size_bits % 8
         or not fits
         or 8 * len(body) != num_keys * word.size_bits
     ):
         raise FrameError(f"relay {word.relay_id}: keys, pad and body are not of one size")
-    if len(set(word.key_ids)) != num_keys or len(word.tag) != 32 or set(word.tag) - set("0123456789abcdef"):
-        raise FrameError(f"relay {word.relay_id}: key ids or tag are malformed")
+    if not 1 <= word.share <= word.shares <= MAX_DISJOINT_ROUTES:
+        raise FrameError(f"relay {word.relay_id}: share {word.share} of {word.shares}")
+    if len(word.tag) != 32 or set(word.tag) - set("0123456789abcdef"):
+        raise FrameError(f"relay {word.relay_id}: the tag is malformed")
 
 
-def secret_keys(word: Relay, keys: SecretBytes) -> Sequence[SecretKey]:
-    """Cut the secret of a batch into its keys, each with its route and its cost."""
-    costs = key_costs_bits(count=len(word.key_ids), size_bits=word.size_bits, hops=len(word.route) - 1)
-    size = word.size_bits // 8
-    return [
+def secret_keys(
+    words: Sequence[Relay], shares: Sequence[SecretBytes], *, hops: int | None = None
+) -> Sequence[SecretKey]:
+    """Return the keys of a batch, each with its route and its cost, from its share or shares in order.
+
+    ``hops``: of all relays of these keys together, where they go to several sites; else those of the routes.
+    """
+    first, keys = words[0], combined(shares)
+    if hops is None:
+        hops = sum(len(word.route) - 1 for word in words)
+    costs = key_costs_bits(count=first.num_keys, size_bits=first.size_bits, hops=hops)
+    size, pair, bits = first.size_bits // 8, SaePair(first.master, first.slave), memoryview(keys.reveal())
+    made = [
         SecretKey(
             key_id=key_id,
-            pair=SaePair(word.master, word.slave),
-            secret=keys.part(place * size, (place + 1) * size),
-            route=word.route,
-            origin=word.origin,
-            created_utc_s=word.created_utc_s,
+            pair=pair,
+            secret=SecretBytes(bits[place * size : (place + 1) * size]),
+            route=first.route,
+            origin=first.origin,
+            created_utc_s=first.created_utc_s,
             qkd_bits_spent=cost,
+            full_record=_record_of(words, cost),
         )
-        for place, (key_id, cost) in enumerate(zip(word.key_ids, costs, strict=True))
+        for place, (key_id, cost) in enumerate(zip(key_ids(first.ids_from, first.num_keys), costs, strict=True))
     ]
+    keys.wipe()
+    return made
+
+
+def _record_of(words: Sequence[Relay], cost_bits: int) -> KeyRecord | None:
+    """Return the record of a key of several shares; of others it follows from the rest."""
+    if len(words) == 1:
+        return None
+    routes = tuple(word.route for word in words)
+    pad_bits = sum(len(route) - 1 for route in routes) * words[0].size_bits
+    return KeyRecord(routes, collusion_threshold(routes), pad_bits, cost_bits - pad_bits)
 
 
 def _split(spent: SpentBits) -> tuple[bytes, bytes]:

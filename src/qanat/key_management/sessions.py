@@ -19,6 +19,7 @@ from qanat.ground.orders import GenerationOrder, OrderEnded
 from qanat.key_management.accounts import session_bits
 from qanat.key_management.context import Context
 from qanat.key_management.pools import missing_blocks
+from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
     BlocksMissing,
     GenerationCommand,
@@ -57,13 +58,15 @@ class _Order:
     by_module: bool = False
     unsettled: set[BlockId] = field(default_factory=set)
     began_monotonic_s: float = 0.0
+    is_spending: bool = False
 
 
 class Sessions:
     """The orders of all links of one node."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, vouching: Vouching) -> None:
         self._context = context
+        self._vouching = vouching
         self._orders: dict[OrderId, _Order] = {}
 
     def running_on(self, link_id: LinkId) -> OrderId | None:
@@ -126,6 +129,8 @@ class Sessions:
         if why := self._why_unfit(word, order):
             await self._refuse(word, why)
             return
+        if not self._vouching.is_vouched(heard.sender):
+            return  # it says its pads again
         if order is None:
             order = await self._enter(word.order_id, word.link_id, word.num_blocks, heard.cause)
         if order.pad_range is None and order.state == "preparing":
@@ -168,7 +173,9 @@ class Sessions:
             if order.state == "preparing" and order.pads is not None:
                 await self._say_pads(order)
             elif self._waits_in_vain(order):
-                await self._end(order, "the other end did not say which pads to use")
+                await self._end(order, "the other end did not say which pads to use, or does not answer at all")
+            elif order.state == "preparing" and self._context.links.role(order.link_id) == "transmitter":
+                await self._prepare(order)
         ended = [order.order_id for order in self._orders.values() if order.state == "ended"]
         for order_id in ended[: max(0, len(ended) - MAX_ENDED_ORDERS)]:
             del self._orders[order_id]
@@ -180,10 +187,9 @@ class Sessions:
 
         So it is when the controller repeats an order to an end that died during it.
         """
-        is_receiver = self._context.links.role(order.link_id) == "receiver"
         waited_s = self._context.clock.monotonic_s() - order.began_monotonic_s
         is_waiting = order.state == "preparing" and order.pad_range is None
-        return is_receiver and is_waiting and waited_s > PADS_PATIENCE_S
+        return is_waiting and waited_s > PADS_PATIENCE_S
 
     def _order_of(self, peer: NodeId, word: SessionReady | SessionRefused) -> _Order | None:
         """Return the order that a word of the peer is about; None for words about other pads than ours."""
@@ -211,7 +217,10 @@ class Sessions:
         return order
 
     async def _prepare(self, order: _Order) -> None:
-        """Transmitter's end: spend the pads, then tell their range."""
+        """Transmitter's end: spend the pads, then tell their range; later, when the peer has yet to vouch."""
+        if order.is_spending or not self._vouching.is_vouched(self._context.links.peer(order.link_id)):
+            return
+        order.is_spending = True
         pool = PoolId(order.link_id, None)
         try:
             spent = await self._context.store.spend(

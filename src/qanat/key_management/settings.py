@@ -14,9 +14,11 @@ class KeyManagerSettings:
 
     key_size_bits: int = 256
     """Size of a key when the application names none."""
-    min_key_size_bits: int = 64
-    max_key_size_bits: int = 4096
+    min_key_size_bits: int = 8
+    max_key_size_bits: int = 65_536
     max_keys_per_request: int = 128
+    max_request_bits: int = 2**19
+    """Number times size of the keys of one call: what one relay carries at a time."""
     max_key_count: int = 100_000
     """What the status tells applications to expect at most."""
 
@@ -25,6 +27,10 @@ class KeyManagerSettings:
     failed_retry_s: float = 60.0
     """The hint when a link could not make key at all, and how long that is remembered: it takes a person, or weather,
     to change it."""
+    max_additional_slaves: int = 15
+    """So many applications besides the first slave may get the same keys."""
+    repeat_window_s: float = 300.0
+    """So long after its answer a call with a nonce may be repeated, and is given the same keys."""
     relay_timeout_s: float = 2.0
     relay_timeout_per_hop_s: float = 0.2
     """After this time, and this time per hop, without a verdict a relayed batch is in doubt and is destroyed."""
@@ -41,6 +47,8 @@ class KeyManagerSettings:
     """Period of the reports to the controller."""
     idle_after_s: float = 2.0
     """So long must nobody ask this node for keys before it prepares some for those who will."""
+    prepare_batch_bits: int = 2**19
+    """Size of a batch of keys that are prepared: large ones cost little a key, small ones are lost at less cost."""
     prepare_pause_s: float = 5.0
     """How long the preparing of keys rests after a failure."""
     demand_patience_s: float = 900.0

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import BadParameter, KeyManagementError, KeyShortage, NotEntitled, RequestError
+from qanat.ground.errors import (
+    BadParameter,
+    KeyManagementError,
+    KeyNotFound,
+    KeyShortage,
+    NoRoute,
+    NotEntitled,
+    RequestError,
+    RequirementUnmet,
+)
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import EventId, KeyID, NodeId, RequestId, SaeId, SaePair, uuid4_from
+from qanat.ground.identifiers import (
+    EventId,
+    KeyID,
+    NodeId,
+    RequestId,
+    SaeId,
+    SaePair,
+    members_of,
+    slaves_together,
+    uuid4_from,
+)
 from qanat.ground.keys import KeyStatus, Origin, PoolId, SecretKey
+from qanat.ground.requirements import KeyFit, Repeatable, Requirements
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import keys_payable, relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import Demand, DemandDesk
-from qanat.key_management.pools import available_bits
+from qanat.key_management.pools import available_bits, is_reached
+from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
+from qanat.key_management.repeats import KeyWish, Repeats
+from qanat.key_management.vouching import Vouching
 
 MAX_PARKED_PER_PAIR = 64
 """So many requests of one pair that ended in a shortage are remembered, to be gone on with."""
@@ -38,6 +62,9 @@ class _Ask:
     pair: SaePair
     named: RequestId | None
     target: NodeId
+    """Where the slave is: with several slaves, the one that was named first."""
+    far: tuple[NodeId, ...]
+    """The other nodes that the keys must get to."""
     trace: Trace
     begun_monotonic_s: float
     classical_route: tuple[NodeId, ...] = ()
@@ -47,10 +74,13 @@ class _Ask:
 class Supplying:
     """What applications are given at one node."""
 
-    def __init__(self, context: Context, *, relay: RelayOrigin, demands: DemandDesk) -> None:
+    def __init__(self, context: Context, *, relay: RelayOrigin, demands: DemandDesk, vouching: Vouching) -> None:
         self._context = context
+        self._vouching = vouching
+        self._quotas = Quotas(context)
         self._relay = relay
         self._demands = demands
+        self._repeats = Repeats(context)
         self._parked: dict[tuple[SaePair, RequestId | None], _Ask] = {}
         self._num_open = 0
         self._quiet_since_s = context.clock.monotonic_s()
@@ -82,37 +112,22 @@ class Supplying:
             stored_key_count=min(settings.max_key_count, stored + await self._payable(target)),
             max_key_count=settings.max_key_count,
             max_keys_per_request=settings.max_keys_per_request,
+            max_additional_slaves=settings.max_additional_slaves,
         )
 
-    async def get_keys(
-        self,
-        pair: SaePair,
-        *,
-        count: int,
-        size_bits: int,
-        request_id: RequestId | None,
-        cause: EventId | None,
-        patience_s: float,
-    ) -> GivenKeys:
-        """Give the master ``count`` fresh keys; see ``KeyManager.get_keys``."""
+    async def get_keys(self, wish: KeyWish, *, patience_s: float) -> GivenKeys:
+        """Give the master the fresh keys of a wish; see ``KeyManager.get_keys``."""
         deadline = Deadline.after(self._context.clock, patience_s)
         self._num_open += 1
         try:
-            self._check_amount(count, size_bits)
-            target = self._check_pair(pair)
-            ask = self._parked.pop((pair, request_id), None) or self._begin(pair, target, request_id, cause)
-            try:
-                return await self._serve(ask, count, size_bits, deadline)
-            except KeyManagementError:
-                self._park(ask)
-                raise
+            return await self._get_keys(wish, deadline)
         except RequestError as fault:
             self._context.recorder.record(
                 EventKind.KEYS_REFUSED,
-                cause=cause,
-                request_id=request_id,
-                master=pair.master,
-                slave=pair.slave,
+                cause=wish.cause,
+                request_id=wish.request_id,
+                master=wish.master,
+                slave=" ".join(wish.slaves),
                 why=str(fault),
             )
             raise
@@ -120,15 +135,19 @@ class Supplying:
             self._num_open -= 1
             self._quiet_since_s = self._context.clock.monotonic_s()
 
-    async def get_keys_by_id(self, key_ids: Sequence[KeyID], *, caller: SaeId, master: SaeId) -> Sequence[SecretKey]:
+    async def get_keys_by_id(
+        self, key_ids: Sequence[KeyID], *, caller: SaeId, master: SaeId, nonce: str | None
+    ) -> Sequence[SecretKey]:
         """Hand out keys by their ids; see ``KeyManager.get_keys_by_id``."""
         context, most = self._context, self._context.settings.max_keys_per_request
         try:
             self._check_here(caller)
-            context.network.site_of(master)
+            partner = context.network.site_of(master).node
             if not 0 < len(key_ids) <= most or len(set(key_ids)) != len(key_ids):
                 raise BadParameter(f"{len(key_ids)} key ids", remedy=f"name 1 to {most} ids, each once")
-            return await context.store.supply_by_id(key_ids, sae=caller, master=master)
+            await self._vouching.require(partner, Deadline.after(context.clock, context.settings.wait_s))
+            repeat = self._repeats.call(caller, nonce, "dec_keys", master, *key_ids)
+            return await context.store.supply_by_id(key_ids, sae=caller, master=master, repeat=repeat)
         except RequestError as fault:
             context.recorder.record(EventKind.KEYS_REFUSED, master=master, slave=caller, why=str(fault))
             raise
@@ -140,14 +159,57 @@ class Supplying:
             if ask.begun_monotonic_s < oldest_s:
                 del self._parked[key]
 
+    async def forget_answers(self) -> None:
+        """Destroy kept answers whose time has passed."""
+        await self._repeats.forget()
+
     # --- inside ---
 
-    def _begin(self, pair: SaePair, target: NodeId, named: RequestId | None, cause: EventId | None) -> _Ask:
+    async def _get_keys(self, wish: KeyWish, deadline: Deadline) -> GivenKeys:
+        self._check_amount(wish.count, wish.size_bits)
+        pair, nodes = self._check_slaves(wish)
+        if (repeat := self._repeats.of(wish)) is not None and (given := await self._again(wish, nodes, repeat)):
+            return given
+        await self._check_ready(wish, nodes)
+        ask = self._parked.pop((pair, wish.request_id), None) or self._begin(pair, nodes, wish)
+        try:
+            return await self._serve(ask, wish, deadline)
+        except KeyManagementError:
+            self._park(ask)
+            raise
+
+    async def _again(self, wish: KeyWish, nodes: Sequence[NodeId], repeat: Repeatable) -> GivenKeys | None:
+        """Return what this very call was answered before, or None. Nothing is spent, and no step is recorded."""
         context = self._context
-        request_id = named or RequestId(uuid4_from(context.entropy.public_bytes(16)))
-        trace = Trace(context.recorder, request_id, cause)
+        if (keys := await context.store.repeated(repeat)) is None:
+            return None
+        request_id = wish.request_id or RequestId(uuid4_from(context.entropy.public_bytes(16)))
+        event = context.recorder.record(
+            EventKind.KEYS_REPEATED, cause=wish.cause, request_id=request_id, master=wish.master, num_keys=len(keys)
+        )
+        with contextlib.suppress(NoRoute):  # it is a hint for the message, and the keys are given already
+            return GivenKeys(tuple(keys), event.id, request_id, context.routes.classical_route(nodes[0]))
+        return GivenKeys(tuple(keys), event.id, request_id, ())
+
+    async def _check_ready(self, wish: KeyWish, nodes: Sequence[NodeId]) -> None:
+        """Raise KeyShortage when the wish requires that every slave's site answers now, and one does not."""
+        if not (wish.require.far_side_ready or wish.prefer.far_side_ready):
+            return
+        for node in dict.fromkeys(nodes):
+            deadline = Deadline.after(self._context.clock, self._context.settings.reach_patience_s)
+            if node != self._context.node and not await is_reached(self._context, node, deadline):
+                raise KeyShortage(
+                    f"the key manager of {node!r} does not answer, so its application could not fetch the keys",
+                    remedy="ask again when it is up",
+                )
+
+    def _begin(self, pair: SaePair, nodes: Sequence[NodeId], wish: KeyWish) -> _Ask:
+        context = self._context
+        request_id = wish.request_id or RequestId(uuid4_from(context.entropy.public_bytes(16)))
+        trace = Trace(context.recorder, request_id, wish.cause)
         trace.record(EventKind.KEY_ASKED, master=pair.master, slave=pair.slave)
-        return _Ask(pair, named, target, trace, context.clock.monotonic_s())
+        far = tuple(node for node in dict.fromkeys(nodes) if node != context.node)
+        return _Ask(pair, wish.request_id, nodes[0], far, trace, context.clock.monotonic_s())
 
     def _park(self, ask: _Ask) -> None:
         """Keep a request for the next call of its name; of one pair's requests the oldest make room for new ones."""
@@ -156,35 +218,50 @@ class Supplying:
         for key in of_pair[: max(0, len(of_pair) - MAX_PARKED_PER_PAIR)]:
             del self._parked[key]
 
-    async def _serve(self, ask: _Ask, count: int, size_bits: int, deadline: Deadline) -> GivenKeys:
+    async def _serve(self, ask: _Ask, wish: KeyWish, deadline: Deadline) -> GivenKeys:
         await self._find_routes(ask, deadline)
+        for node in ask.far:
+            await self._vouching.require(node, deadline)
         while True:
             if ask.demand is not None:
                 await self._settle(ask, ask.demand, deadline)
             try:
-                keys = await self._take_or_make(ask, count, size_bits)
+                keys = await self._take_or_make(ask, wish)
             except PoolShort as shortage:
-                needed_bits = relay_bits(count=count, size_bits=size_bits)
+                needed_bits = len(ask.far) * relay_bits(count=wish.count, size_bits=wish.size_bits)
+                target = shortage.routes[0][-1] if shortage.routes else ask.target
                 ask.demand = await self._demands.open(
-                    ask.trace, pair=ask.pair, target=ask.target, needed_bits=needed_bits, short=shortage.short
+                    ask.trace,
+                    pair=ask.pair,
+                    target=target,
+                    needed_bits=needed_bits,
+                    short=shortage.short,
+                    routes=shortage.routes,
                 )
             else:
                 break
+        route, origin = list(keys[0].route), keys[0].origin
         event = ask.trace.record(
-            EventKind.KEY_GIVEN, num_keys=count, size_bits=size_bits, route=list(keys[0].route), origin=keys[0].origin
+            EventKind.KEY_GIVEN, num_keys=wish.count, size_bits=wish.size_bits, route=route, origin=origin
         )
         return GivenKeys(tuple(keys), event.id, ask.trace.request_id, ask.classical_route)
 
     async def _find_routes(self, ask: _Ask, deadline: Deadline) -> None:
         """Record step 3 once per request; raises NoRoute."""
         routes = self._context.routes
-        if ask.target != self._context.node:
+        if ask.far:
             await routes.wait(deadline)
         if not ask.classical_route:
             classical_route = routes.classical_route(ask.target)
+            key_routes = [routes.key_route(node) for node in ask.far]
             key_route = routes.key_route(ask.target)
             ask.classical_route = classical_route
-            ask.trace.record(EventKind.CLASSICAL_ROUTE_FOUND, route=list(classical_route), key_route=list(key_route))
+            ask.trace.record(
+                EventKind.CLASSICAL_ROUTE_FOUND,
+                route=list(classical_route),
+                key_route=list(key_route),
+                key_routes=[list(route) for route in key_routes],
+            )
 
     async def _settle(self, ask: _Ask, demand: Demand, deadline: Deadline) -> None:
         try:
@@ -193,27 +270,83 @@ class Supplying:
             if demand.state != "open":
                 ask.demand = None
 
-    async def _take_or_make(self, ask: _Ask, count: int, size_bits: int) -> Sequence[SecretKey]:
-        """Return keys from stock; what is missing there is made first. Raises PoolShort, KeyShortage, StoreFailed."""
-        store = self._context.store
+    async def _take_or_make(self, ask: _Ask, wish: KeyWish) -> Sequence[SecretKey]:
+        """Return keys that are as preferred, where that can be, else as required.
+
+        Raises RequirementUnmet, PoolShort, KeyShortage, StoreFailed.
+        """
+        refusal: RequirementUnmet | None = None
+        for require in wish.require.with_preferences(wish.prefer):
+            try:
+                return await self._take_or_make_such(ask, wish, require)
+            except RequirementUnmet as fault:
+                refusal = fault
+        assert refusal is not None
+        raise refusal
+
+    async def _take_or_make_such(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
+        """Return keys from stock; what is missing there is made first."""
+        if require.disjoint_routes > 1 and ask.far:  # what never leaves this node meets every requirement of its way
+            return await self._make_of_shares(ask, wish, require)
         for _ in range(self._context.settings.relay_tries):
             try:
-                return await store.supply(ask.pair, count=count, size_bits=size_bits, request_id=ask.trace.request_id)
+                return await self._take(ask, wish, require)
             except KeyShortage:
-                in_stock = await store.count_keys(ask.pair, size_bits=size_bits)
-                await self._make(ask, max(1, count - in_stock), size_bits)
-        return await store.supply(ask.pair, count=count, size_bits=size_bits, request_id=ask.trace.request_id)
+                in_stock = await self._context.store.count_keys(
+                    ask.pair, size_bits=wish.size_bits, fit=self._fit(require)
+                )
+                await self._make(ask, wish, require, max(1, wish.count - in_stock))
+        return await self._take(ask, wish, require)
 
-    async def _make(self, ask: _Ask, count: int, size_bits: int) -> None:
-        if ask.target == self._context.node:
-            await self._make_here(ask.pair, count, size_bits)
+    async def _take(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
+        return await self._context.store.supply(
+            ask.pair,
+            count=wish.count,
+            size_bits=wish.size_bits,
+            request_id=ask.trace.request_id,
+            fit=self._fit(require),
+            repeat=self._repeats.of(wish),
+        )
+
+    def _fit(self, require: Requirements) -> KeyFit:
+        made_from_utc_s = None if require.max_age_s is None else self._context.clock.utc_s() - require.max_age_s
+        return KeyFit(made_from_utc_s=made_from_utc_s, max_hops=require.max_hops)
+
+    async def _make_of_shares(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
+        """Make keys of several shares, and give just these. Raises as ``RelayOrigin.make_keys``."""
+        repeat, master = self._repeats.of(wish), ask.pair.master
+        for _ in range(self._context.settings.relay_tries):
+            key_ids = await self._relay.make_keys(self._job(ask, wish, require, wish.count))
+            try:
+                return await self._context.store.supply_by_id(key_ids, sae=master, master=master, repeat=repeat)
+            except KeyNotFound:
+                continue  # a request that requires nothing has taken one of them in this very moment
+        raise KeyShortage("keys over several routes were made and taken by others", remedy="ask again in a moment")
+
+    async def _make(self, ask: _Ask, wish: KeyWish, require: Requirements, count: int) -> None:
+        """Make keys that fulfil what is required of their way; raises RequirementUnmet where no way does."""
+        if not ask.far:
+            await self._make_here(ask.pair, count, wish.size_bits)
+        elif self._demands.goes_first(ask.target, priority=self._context.network.priority(ask.pair.master)):
+            raise PoolShort(())  # what is there is for those who wait; the controller says when it is this one's turn
         else:
-            route = self._context.routes.key_route(ask.target)
-            await self._relay.make_keys(RelayJob(ask.pair, route, count, size_bits, ask.trace))
+            await self._relay.make_keys(self._job(ask, wish, require, count))
+
+    def _job(self, ask: _Ask, wish: KeyWish, require: Requirements, count: int) -> RelayJob:
+        return RelayJob(
+            ask.pair,
+            ask.far,
+            count,
+            wish.size_bits,
+            ask.trace,
+            shares=require.disjoint_routes,
+            max_hops=require.max_hops,
+        )
 
     async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> None:
         """Make keys for two applications of this node: they travel over no link and spend none of its key."""
         context = self._context
+        await self._quotas.check(pair, more=count)
         keys = [
             SecretKey(
                 key_id=KeyID(uuid4_from(context.entropy.public_bytes(16))),
@@ -226,7 +359,8 @@ class Supplying:
             )
             for _ in range(count)
         ]
-        await context.store.put(keys, entitled=frozenset({pair.master, pair.slave}), confirmed=True)
+        entitled = frozenset({pair.master, *members_of(pair.slave)})
+        await context.store.put(keys, entitled=entitled, confirmed=True)
 
     def _own_origin(self) -> Origin:
         links = self._context.links
@@ -250,6 +384,17 @@ class Supplying:
             raise BadParameter(f"{pair.master!r} asks for keys with itself", remedy="name another application as slave")
         return self._context.network.site_of(pair.slave).node
 
+    def _check_slaves(self, wish: KeyWish) -> tuple[SaePair, list[NodeId]]:
+        """Return the pair and the slaves' nodes in the order of the wish; raises UnknownNode, NotEntitled,
+        BadParameter."""
+        most = 1 + self._context.settings.max_additional_slaves
+        if len(wish.slaves) > most or len(set(wish.slaves)) != len(wish.slaves):
+            raise BadParameter(
+                f"{len(wish.slaves) - 1} additional slaves", remedy=f"name each once, and at most {most - 1} of them"
+            )
+        nodes = [self._check_pair(SaePair(wish.master, slave)) for slave in wish.slaves]
+        return SaePair(wish.master, slaves_together(wish.slaves)), nodes
+
     def _check_here(self, sae: SaeId) -> None:
         site = self._context.network.site_of(sae)
         if site.node != self._context.node:
@@ -265,3 +410,8 @@ class Supplying:
         low, high = settings.min_key_size_bits, settings.max_key_size_bits
         if size_bits % 8 or not low <= size_bits <= high:
             raise BadParameter(f"keys of {size_bits} bits asked", remedy=f"ask for {low} to {high}, a multiple of 8")
+        if count * size_bits > settings.max_request_bits:
+            raise BadParameter(
+                f"{count} keys of {size_bits} bits asked",
+                remedy=f"ask for at most {settings.max_request_bits} bits of key at a time",
+            )

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from qanat.ground.identifiers import BlockId, EventId, KeyID, LinkId, NodeId, OrderId, RequestId, SaeId
+from qanat.ground.identifiers import BlockId, EventId, LinkId, NodeId, OrderId, RequestId, SaeId
 from qanat.ground.keys import BitRange, Origin
 
 Routes: TypeAlias = tuple[tuple[NodeId, ...], ...]
@@ -62,9 +62,10 @@ class PoolShortage:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """Too little key between two nodes: every hop of their route must hold ``needed_bits``. Caused by step 5.
+    """Too little key between two nodes: every hop of their routes must hold ``needed_bits``. Caused by step 5.
 
-    ``is_idle``: for keys that nobody has asked for yet; all other demands go first.
+    ``is_idle``: for keys that nobody has asked for yet; all other demands go first, those of higher ``priority`` before
+    others. ``routes``: the ways from source to target that the keys are to go; none: the one of the controller's table.
     """
 
     demand_id: str
@@ -74,6 +75,8 @@ class GenerationRequest:
     short: tuple[PoolShortage, ...]
     request_id: RequestId | None
     is_idle: bool = False
+    routes: Routes = ()
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +99,33 @@ class OrderState:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteChoices:
+    """All ways that keys may go from the receiver to ``target``, besides the widest one.
+
+    ``disjoint`` have no node in common but their ends, as many as there are (up to MAX_DISJOINT_ROUTES). ``cut``: the
+    nodes because of which there are no more: of one route, each alone is on every other; of several, all together;
+    empty where the limit or a missing link is the reason. ``detours`` go round a relay of the widest route.
+    """
+
+    target: NodeId
+    disjoint: Routes
+    detours: Routes
+    cut: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RoutesPushed:
-    """The routes that begin at the receiver. ``twin_links`` have a twin at an end: their keys are labelled so."""
+    """The routes that begin at the receiver: the widest to every node, and to nodes with applications all others.
+
+    ``twin_links`` have a twin at an end: their keys are labelled so.
+    """
 
     table_epoch: int
     table_version: int
     key_routes: Routes
     classical_routes: Routes
     twin_links: tuple[LinkId, ...]
+    choices: tuple[RouteChoices, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +167,46 @@ class GenerationFailed:
     remedy: str = ""
     by_link: bool = False
     silent: NodeId | None = None
+
+
+# --- key manager to key manager: epochs of stores ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EpochOpened:
+    """The sender's store lives in this epoch, under this random name: what does the receiver remember of it?"""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpochKnown:
+    """The last epoch that the sender remembers of the receiver (zero and empty: none), asked for by the epoch ``of``
+    this name."""
+
+    number: int
+    name: str
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFollows:
+    """The sender's epoch follows the one that the receiver remembers. ``restored``: since then the sender's
+    store was put back from an older copy, or zeroized, and all stock that the two share is void."""
+
+    number: int
+    name: str
+    after_number: int
+    after_name: str
+    restored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRemembered:
+    """The sender remembers the receiver's epoch of this name durably."""
+
+    name: str
 
 
 # --- key manager to key manager: making key ------------------------------------------------------------------------
@@ -205,6 +267,9 @@ class Relay:
 
     The body is keys xor pad; ``tag`` authenticates every other field and the body. Both keys of the hop are the bits
     ``pad_range`` of the sender's pool on ``link_id``: first the message key, then the pad.
+
+    ``ids_from`` is what the ids of its keys follow from (``key_ids``). With ``shares`` over 1, this is share number
+    ``share`` (from 1) of the keys; a share has no other name than that and its relay's.
     """
 
     relay_id: str
@@ -214,12 +279,15 @@ class Relay:
     pad_range: BitRange
     master: SaeId
     slave: SaeId
-    key_ids: tuple[KeyID, ...]
+    ids_from: str
+    num_keys: int
     size_bits: int
     origin: Origin
     created_utc_s: float
     request_id: RequestId | None
     tag: str
+    share: int = 1
+    shares: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +300,16 @@ class RelayDelivered:
 @dataclass(frozen=True, slots=True)
 class RelayFailed:
     """A node could not hand the batch on. ``short`` names its pool when that was the reason, ``silent`` the next node
-    when that one does not answer."""
+    when that one does not answer. ``share``: which share it was; 0 when nobody knows. ``is_full``: as many keys of the
+    pair wait there as may."""
 
     relay_id: str
     node: NodeId
     why: str
     short: tuple[PoolShortage, ...]
     silent: NodeId | None = None
+    share: int = 1
+    is_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +317,8 @@ class RelayVoid:
     """The batch is in doubt at its origin: destroy these keys, and never take them in."""
 
     relay_id: str
-    key_ids: tuple[KeyID, ...]
+    ids_from: str
+    num_keys: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +337,10 @@ Word: TypeAlias = (
     | OrderCancel
     | GenerationDone
     | GenerationFailed
+    | EpochOpened
+    | EpochKnown
+    | EpochFollows
+    | EpochRemembered
     | SessionPads
     | SessionReady
     | SessionRefused

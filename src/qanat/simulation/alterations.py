@@ -12,7 +12,7 @@ from qanat.key_management.codec import decode_word
 from qanat.key_management.wire import Relay
 from qanat.simulation.dice import Dice
 
-FIELDS = ("key_ids", "route", "size_bits", "origin", "created_utc_s", "slave")
+FIELDS = ("ids_from", "route", "size_bits", "origin", "created_utc_s", "slave")
 """The header fields that are altered. Each alteration leaves the word well-formed, but for some routes."""
 
 
@@ -33,13 +33,12 @@ def _changed_fields(message: Message, dice: Dice, entropy: Entropy) -> dict[str,
     word = decode_word(message)
     assert isinstance(word, Relay)
     match dice.choose(FIELDS):
-        case "key_ids":
-            return {"key_ids": [*word.key_ids[1:], uuid4_from(entropy.public_bytes(16))]}
+        case "ids_from":
+            return {"ids_from": uuid4_from(entropy.public_bytes(16))}
         case "route":
             return {"route": dice.choose([[*word.route, "nowhere"], list(word.route[:-1]), list(word.route[::-1])])}
         case "size_bits":  # twice as many keys of half the size
-            more = [uuid4_from(entropy.public_bytes(16)) for _ in word.key_ids]
-            return {"size_bits": word.size_bits // 2, "key_ids": [*word.key_ids, *more]}
+            return {"size_bits": word.size_bits // 2, "num_keys": 2 * word.num_keys}
         case "origin":
             return {"origin": "twin" if word.origin == "device" else "device"}
         case "created_utc_s":

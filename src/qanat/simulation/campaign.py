@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import methodcaller
+from typing import Any
 
-from qanat.ground.errors import KeyManagementError, KeyNotFound, QanatError
+from qanat.ground.errors import KeyManagementError, KeyNotFound, QanatError, RequirementUnmet
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import EventId, NodeId, SaeId
 from qanat.ground.keys import SecretKey
 from qanat.ground.network import Application, Link, Network, PreparedKeys, Site
 from qanat.ground.randomness import SeededChance
+from qanat.ground.requirements import Requirements
 from qanat.ground.tracing import Trace
 from qanat.key_management.manager import GivenKeys, KeyManager
 from qanat.simulation.crash_sites import CrashSites
@@ -29,7 +32,13 @@ REST_S = 12.0
 """How long the world runs on without requests: longer than a relay's last try and the voiding after it."""
 P_NOSY = 0.3
 """How often a third application asks for the keys that two others were given."""
+P_GROUP = 0.2
+"""How often keys are asked for two slaves at once."""
+P_NONCE = 0.4
+"""How often a call has a nonce, so that it may be repeated when its answer is lost."""
 KEY_SIZES_BITS = (64, 128, 256, 512)
+NUMS_OF_ROUTES = (1, 1, 2, 3)
+"""Of how many shares a key is required to be."""
 BLOCK_SIZES_BITS = (6_000, 12_000, 24_000)
 """Small blocks, so that pools run dry and links are at work most of the time."""
 
@@ -41,7 +50,13 @@ class Report:
     seed: int
     violations: list[str]
     keys_given: int = 0
+    keys_due: int = 0
+    """What slaves were to fetch: a key that a master was given counts once for each of them."""
     keys_fetched: int = 0
+    keys_by_shares: int = 0
+    """How many masters were given that had to go over several routes."""
+    relay_bits_paid: int = 0
+    relay_bits_burned: int = 0
     crashes: int = 0
     orphans: int = 0
     """Keys that wait at a slave's node and that no master can have any more: what crashes leave behind."""
@@ -58,7 +73,9 @@ class Report:
 
 @dataclass(slots=True)
 class _Tally:
+    due: int = 0
     fetched: int = 0
+    by_shares: int = 0
     succeeded: set[tuple[SaeId, SaeId]] = field(default_factory=set)
     calm: bool = False
     at_rest: bool = False
@@ -104,7 +121,11 @@ def run_seed(
         seed=seed,
         violations=witness.violations,
         keys_given=witness.keys_given,
+        keys_due=tally.due,
         keys_fetched=tally.fetched,
+        keys_by_shares=tally.by_shares,
+        relay_bits_paid=witness.relay_bits_paid,
+        relay_bits_burned=witness.relay_bits_burned,
         crashes=world.crashes,
         orphans=witness.count_orphans(),
         sites=world.sites,
@@ -116,9 +137,9 @@ def run_seed(
 
 
 def some_network(dice: Dice) -> Network:
-    """Return a small line or ring: users at two ends, trusted relays between them."""
-    num_nodes = dice.whole(2, 4)
-    is_ring = num_nodes == 4 and dice.happens(0.5)
+    """Return a small line or ring: users at two ends, relays between them; a ring has two ways, perhaps three."""
+    num_nodes = dice.whole(2, 5)
+    is_ring = num_nodes >= 4 and dice.happens(0.5)
     users = (0, 2) if is_ring else (0, num_nodes - 1)
     sites = tuple(
         Site(
@@ -130,6 +151,8 @@ def some_network(dice: Dice) -> Network:
         for place in range(num_nodes)
     )
     ends = [(place, (place + 1) % num_nodes) for place in range(num_nodes if is_ring else num_nodes - 1)]
+    if is_ring and dice.happens(0.3):
+        ends.append(users)
     links = tuple(
         Link(
             name=f"n{one}-n{other}",
@@ -173,12 +196,19 @@ async def _application(world: World, master: SaeId, slave: SaeId, *, tally: _Tal
         first = trace.record(EventKind.REQUEST, master=master, slave=slave)
         calm = tally.calm
         count, size_bits = dice.whole(1, 5), dice.choose(KEY_SIZES_BITS)
+        others = [sae for sae in world.network.saes if sae not in (master, slave)]
+        more = tuple(others) if dice.happens(P_GROUP) else ()
+        nonce = first.id if dice.happens(P_NONCE) else None
+        require = Requirements(disjoint_routes=dice.choose(NUMS_OF_ROUTES))
         wish = partial(_get_keys, world, master, slave, trace=trace, cause=first.id, tally=tally)
-        given = await wish(count=count, size_bits=size_bits)
+        given = await wish(count=count, size_bits=size_bits, more_slaves=more, nonce=nonce, require=require)
         if given is not None:
+            tally.due += count * (1 + len(more))
             if dice.happens(P_NOSY):
-                await _pry(world, master, slave, given.keys)
-            fetched = await _fetch(world, master, slave, given.keys)
+                await _pry(world, master, (slave, *more), given.keys)
+            fetched = await _fetch(world, master, slave, given.keys, nonce=nonce)
+            for another in more:
+                tally.fetched += await _fetch(world, master, another, given.keys, nonce=nonce)
             tally.fetched += fetched
             if calm and fetched == count:
                 tally.succeeded.add((master, slave))
@@ -193,60 +223,66 @@ async def _get_keys(
     trace: Trace,
     cause: EventId,
     tally: _Tally,
-    count: int,
-    size_bits: int,
+    require: Requirements,
+    **wish: Any,
 ) -> GivenKeys | None:
-    """Ask again and again with one request id, as a patient application does."""
+    """Ask again and again with one request id, as a patient application does; for less where there is no such way."""
     node = world.network.site_of(master).node
     for _ in range(20):
         if tally.at_rest:
             break
         try:
-            given = await world.call(
-                node,
-                lambda manager: manager.get_keys(
-                    master=master,
-                    slave=slave,
-                    count=count,
-                    size_bits=size_bits,
-                    request_id=trace.request_id,
-                    cause=cause,
-                ),
+            ask = methodcaller(
+                "get_keys",
+                master=master,
+                slave=slave,
+                **wish,
+                request_id=trace.request_id,
+                cause=cause,
+                require=require,
             )
+            given = await world.call(node, ask)
+        except RequirementUnmet:
+            require = Requirements()
         except (KeyManagementError, CallLost):
             await world.sleep(0.5)
         else:
             world.witness.answer_received(master, given.keys)
+            world.witness.check_required(given.keys, require.disjoint_routes)
+            tally.by_shares += len(given.keys) if require.disjoint_routes > 1 else 0
             return given
     return None
 
 
-async def _pry(world: World, master: SaeId, slave: SaeId, keys: Sequence[SecretKey]) -> None:
-    """Everybody but the slave asks for these keys by their ids, at each his own node: all must be refused."""
+async def _pry(world: World, master: SaeId, slaves: Sequence[SaeId], keys: Sequence[SecretKey]) -> None:
+    """Everybody but the slaves asks for these keys by their ids, at each his own node: all must be refused."""
     ids = [key.key_id for key in keys]
     for nosy in world.network.saes:
-        if nosy == slave:
+        if nosy in slaves:
             continue
         ask = partial(KeyManager.get_keys_by_id, caller=nosy, master=master, key_ids=ids)
         try:
             await world.call(world.network.site_of(nosy).node, ask)
         except QanatError:
             continue
-        world.witness.violation(f"1: {nosy} was given keys of {master} and {slave} by their ids")
+        world.witness.violation(f"1: {nosy} was given keys of {master} and {slaves} by their ids")
 
 
-async def _fetch(world: World, master: SaeId, slave: SaeId, keys: Sequence[SecretKey]) -> int:
-    """Fetch keys by id; return how many came. A lost answer is a lost key: it is not given again."""
+async def _fetch(
+    world: World, master: SaeId, slave: SaeId, keys: Sequence[SecretKey], *, nonce: str | None = None
+) -> int:
+    """Fetch keys by id; return how many came. A lost answer is a lost key, which is not given again, unless the call
+    has a nonce."""
     node: NodeId = world.network.site_of(slave).node
     ids = [key.key_id for key in keys]
     was_lost = False
     for _ in range(40):
         try:
             fetched = await world.call(
-                node, lambda manager: manager.get_keys_by_id(caller=slave, master=master, key_ids=ids)
+                node, lambda manager: manager.get_keys_by_id(caller=slave, master=master, key_ids=ids, nonce=nonce)
             )
         except KeyNotFound:
-            if not was_lost:
+            if not was_lost or nonce is not None:
                 world.witness.violation(f"4: {slave} did not find keys that {master} was given")
             return 0
         except CallLost:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 
-from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, members_of
 from qanat.ground.keys import KeyBlock, SecretKey
 from qanat.ground.network import Network
-from qanat.key_management.wire import Relay
-from qanat.simulation.memory_store import Disk
+from qanat.simulation.batches import Batch
+from qanat.simulation.memory_disk import Disk
 
 
 class Custody:
@@ -64,7 +64,7 @@ class Custody:
     def keys_put(self, node: NodeId, keys: Sequence[SecretKey]) -> None:
         """Keys lie at their master's and their slave's node, and nowhere between."""
         for key in keys:
-            if node not in (self._node_of_master(key), self._node_of_slave(key)):
+            if node != self._node_of_master(key) and node not in self._nodes_of_slaves(key):
                 self._violation(f"1: {node} keeps key {key.key_id}, which only passes it")
 
     def node_started(self, node: NodeId) -> None:
@@ -95,7 +95,7 @@ class Custody:
             if block_id not in self._disks[node].blocks:
                 self._violation(f"4: confirmed block {block_id} is gone at {node}")
 
-    def check_doubts(self, batches: Mapping[str, Relay]) -> None:
+    def check_doubts(self, batches: Mapping[str, Batch]) -> None:
         """When no request is under way: nothing is in doubt, and what was given up lies nowhere.
 
         A process that dies forgets its doubts and its promises; what that leaves behind is ``count_orphans``' affair.
@@ -104,16 +104,17 @@ class Custody:
             doubtful = [key_id for key_id, held in disk.keys.items() if not held.confirmed]
             if doubtful:
                 self._violation(f"4: {len(doubtful)} keys at {node} are in doubt for ever, such as {doubtful[0]}")
-        for relay_id, word in batches.items():
-            first, last = self._disks[word.route[0]], self._disks[word.route[-1]]
+        for relay_id, batch in batches.items():
+            route, key_ids = batch.any.route, batch.key_ids
+            first, last = self._disks[route[0]], self._disks[route[-1]]
             promised = self._voided.get(relay_id)
             was_forgotten = promised is not None and promised != last.epoch
             given_up = self._failed.get(relay_id) == first.epoch
-            if given_up and not first.keys.keys().isdisjoint(word.key_ids):
-                self._violation(f"4: relay {relay_id} was given up, and {word.route[0]} still holds its keys")
+            if given_up and not first.keys.keys().isdisjoint(key_ids):
+                self._violation(f"4: relay {relay_id} was given up, and {route[0]} still holds its keys")
             is_due = (given_up and not was_forgotten) or (promised is not None and not was_forgotten)
-            if is_due and not last.keys.keys().isdisjoint(word.key_ids):
-                self._violation(f"4: relay {relay_id} was given up, and {word.route[-1]} still holds its keys")
+            if is_due and not last.keys.keys().isdisjoint(key_ids):
+                self._violation(f"4: relay {relay_id} was given up, and {route[-1]} still holds its keys")
 
     def count_orphans(self, supplied_to_master: Container[KeyID]) -> int:
         """Return how many keys wait at a slave's node that its master neither holds nor was ever supplied."""
@@ -128,5 +129,5 @@ class Custody:
     def _node_of_master(self, key: SecretKey) -> NodeId:
         return self._network.site_of(key.pair.master).node
 
-    def _node_of_slave(self, key: SecretKey) -> NodeId:
-        return self._network.site_of(key.pair.slave).node
+    def _nodes_of_slaves(self, key: SecretKey) -> Collection[NodeId]:
+        return {self._network.site_of(slave).node for slave in members_of(key.pair.slave)}

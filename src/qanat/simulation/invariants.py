@@ -3,10 +3,13 @@
 1. A key is supplied at most once to each entitled application, to no other, and all get the same bytes.
 2. A bit of one-time pad is spent at most once at each end, and encrypts at most one message, over all crashes; a relay
    word is its keys under the pad, with the tag of all its fields under bits that are no pad.
-3. Books: QKD bits spent = hops x key bits + authentication bits, to the bit; pools add up; the reserve is not sold.
+3. Books: QKD bits spent = hops x key bits + authentication bits, to the bit; pools add up; the reserve is not sold;
+   what all relays took is what the keys that came of them say, and what was burned.
 4. What was confirmed or promised survives crashes; what is in doubt is destroyed; nothing counts at one end alone.
 5. No key byte stands in an event or a message.
 6. Nothing degrades: a key labelled "device" has passed no twin.
+7. A key of several shares is the sum of all of them; no node but its ends has seen two; who requires several routes is
+   given no key of fewer.
 """
 
 from __future__ import annotations
@@ -16,22 +19,24 @@ import bisect
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 from qanat.ground.events import Event, EventKind, chain
 from qanat.ground.framing import canonical_json
-from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, SaeId
+from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, SaeId, SaePair, members_of
 from qanat.ground.keys import BitRange, KeyBlock, Origin, PoolId, PoolLevel, SecretBytes, SecretKey, SpentBits, Use
 from qanat.ground.messages import Message
 from qanat.ground.network import Network
+from qanat.ground.requirements import Repeatable
 from qanat.key_management.accounts import key_costs_bits, may_spend, relay_bits
 from qanat.key_management.codec import decode_word, kind_of
 from qanat.key_management.wire import BlocksMissing, Relay, RelayVoided
+from qanat.simulation.batches import Batch, ids_of_keys
 from qanat.simulation.custody import Custody
-from qanat.simulation.memory_store import Disk
-from qanat.simulation.sealing_check import sealing_fault
+from qanat.simulation.memory_disk import Disk
+from qanat.simulation.sealing_check import sealing_fault, share_in
 
 RELAY_KIND = kind_of(Relay)
 MISSING_KIND = kind_of(BlocksMissing)
@@ -74,11 +79,16 @@ class Witness:
         self._messages = BitLedger()
         self._spend_count = 0
         self._spent_bits: Counter[tuple[NodeId, PoolId, Use]] = Counter()
+        self._relay_spends: list[tuple[PoolId, BitRange]] = []
         self._spent_bytes: dict[tuple[PoolId, BitRange], bytes] = {}
         self._keys: dict[KeyID, SecretKey] = {}
         self._supplied: dict[tuple[KeyID, SaeId], bytes] = {}
-        self._batches: dict[str, Relay] = {}
-        self._batch_bits: dict[str, dict[LinkId, int]] = {}
+        self._asked: dict[tuple[KeyID, SaeId], tuple[str, str] | None] = {}
+        self._answered: dict[tuple[SaeId, str], list[KeyID]] = {}
+        self._batches: dict[str, Batch] = {}
+        self._confirmed_keys: dict[KeyID, None] = {}
+        self.relay_bits_paid = 0
+        self.relay_bits_burned = 0
         self._block_samples: dict[bytes, None] = {}
         self._received: dict[tuple[KeyID, SaeId], None] = {}
         self._public: list[bytes] = []
@@ -112,6 +122,8 @@ class Witness:
         if not may_spend(spent.pool, use):
             self.violation(f"3: {node} spent {spent.pool} on {use}")
         self._spent_bits[node, spent.pool, use] += spent.bits.num_bits
+        if use is Use.RELAY and node == spent.pool.sender:
+            self._relay_spends.append((spent.pool, spent.bits))
         bits = spent.secret.reveal()
         if self._spent_bytes.setdefault((spent.pool, spent.bits), bits) != bits:
             self.violation(f"1: the ends of {spent.pool} hold different bits in {spent.bits}")
@@ -122,19 +134,32 @@ class Witness:
         for key in keys:
             kept = replace(key, secret=SecretBytes(key.secret.reveal()))
             first = self._keys.setdefault(key.key_id, kept)
+            if len(members_of(key.pair.slave)) > 1:  # each of several slaves' sites knows the way to itself alone
+                kept = replace(kept, route=first.route, qkd_bits_spent=first.qkd_bits_spent)
             if first != kept or first.secret != kept.secret:
                 self.violation(f"1: key {key.key_id} differs at {node}")
             links = [self._network.link_between(*hop).link_id for hop in pairwise(key.route)]
             if key.origin == "device" and "twin" in {self.link_origins.get(link_id) for link_id in links}:
                 self.violation(f"6: key {key.key_id} is labelled device and passed a twin")
 
-    def keys_supplied(self, node: NodeId, sae: SaeId, keys: Sequence[SecretKey]) -> None:
-        """Each key once per application, to its pair alone, at its own node, with the bytes that were put."""
+    def keys_confirmed(self, key_ids: Sequence[KeyID]) -> None:
+        """Remember which keys count at their origin."""
+        self._confirmed_keys.update(dict.fromkeys(key_ids))
+
+    def keys_supplied(
+        self, node: NodeId, sae: SaeId, keys: Sequence[SecretKey], *, call: Repeatable | None = None
+    ) -> None:
+        """Each key once per application, to its pair alone, at its own node, with the bytes that were put. Again only
+        in answer to the same ``call``."""
+        asked, key_ids = (call.nonce, call.request) if call is not None else None, [key.key_id for key in keys]
         for key in keys:
-            if (key.key_id, sae) in self._supplied:
+            if (key.key_id, sae) in self._supplied and (asked is None or self._asked[key.key_id, sae] != asked):
                 self.violation(f"1: key {key.key_id} was supplied to {sae} again, by {node}")
+            self._asked[key.key_id, sae] = asked
+            if asked is not None and self._answered.setdefault((sae, asked[0]), key_ids) != key_ids:
+                self.violation(f"1: {sae} got other keys in answer to the same call {asked[0]}")
             self._supplied[key.key_id, sae] = key.secret.reveal()
-            if sae not in (key.pair.master, key.pair.slave) or self._network.site_of(sae).node != node:
+            if sae not in _ends(key.pair) or self._network.site_of(sae).node != node:
                 self.violation(f"1: key {key.key_id} went to {sae} at {node}")
             if key.key_id not in self._keys or self._keys[key.key_id].secret != key.secret:
                 self.violation(f"1: key {key.key_id} was supplied with bytes that were not put")
@@ -170,13 +195,19 @@ class Witness:
             earlier = self._messages.take(place, piece.start_bit, piece.stop_bit, content)
             if earlier is not None:
                 self.violation(f"2: {sender} put two messages under {piece} of {word.link_id}")
-        spent = self._spent_bytes.get((PoolId(word.link_id, sender), word.pad_range))
-        held = [self._keys.get(key_id) for key_id in word.key_ids]
+        pool = PoolId(word.link_id, sender)
+        spent = self._spent_bytes.get((pool, word.pad_range))
+        held = [self._keys.get(key_id) for key_id in ids_of_keys(word.ids_from, word.num_keys)]
         keys = [key.secret.reveal() if key is not None else None for key in held]
-        if fault := sealing_fault(message, spent=spent, keys=keys):
+        if fault := sealing_fault(message, spent=spent, keys=keys if word.shares == 1 else None):
             self.violation(f"2: relay {word.relay_id} of {sender} {fault}")
-        self._batches.setdefault(word.relay_id, word)
-        self._batch_bits.setdefault(word.relay_id, {})[word.link_id] = word.pad_range.num_bits
+        batch = self._batches.setdefault(word.relay_id, Batch())
+        batch.words.setdefault(word.share, word)
+        batch.spends[word.share, pool, word.pad_range] = word.pad_range.num_bits
+        if spent is not None and (
+            fault := batch.carried(sender, word.route[word.hop], word, share_in(message, spent=spent))
+        ):
+            self.violation(f"7: relay {word.relay_id}: {fault}")
 
     def session_started(self, link_id: LinkId, order_id: OrderId, pads: SpentBits) -> None:
         """No pads under two sessions. A session whose ends hold different pads makes no key: its link sees to that."""
@@ -194,6 +225,18 @@ class Witness:
         if event.kind is EventKind.RELAY_FAILED and "burned_bits" in event.data:
             self.custody.relay_failed(event.node, str(event.data["relay_id"]))
         self._public.append(canonical_json(event.data))
+
+    def check_required(self, keys: Sequence[SecretKey], disjoint_routes: int) -> None:
+        """Somebody has got keys who required so many routes."""
+        shares = {key_id: batch.any.shares for batch in self._batches.values() for key_id in batch.key_ids}
+        for key in keys:
+            if len(key.route) == 1:
+                continue  # for two applications of one node: it has passed nobody
+            if shares.get(key.key_id, 0) < disjoint_routes:
+                self.violation(
+                    f"7: key {key.key_id} was given for {disjoint_routes} routes, and has"
+                    f" {shares.get(key.key_id, 0)} shares"
+                )
 
     def answer_received(self, sae: SaeId, keys: Sequence[SecretKey]) -> None:
         """An application has got keys: never others than the store supplied to it, never one that it has already."""
@@ -237,35 +280,67 @@ class Witness:
             for pool, level in pools.items():
                 tally.update({(node, pool, use): bits for use, bits in level.spent_bits.items() if bits})
                 spent_bits = sum(level.spent_bits.values())
-                total_bits = level.unconfirmed_bits + level.available_bits + spent_bits + level.voided_bits
+                lost_bits = level.voided_bits + level.expired_bits
+                total_bits = level.unconfirmed_bits + level.available_bits + spent_bits + lost_bits
                 if total_bits != level.received_bits:
                     self.violation(f"3: {pool} at {node} received {level.received_bits}, accounts for {total_bits}")
         if tally != dict(self._spent_bits):
             self.violation(f"3: the stores' books {tally} are not what was spent {dict(self._spent_bits)}")
 
     def _check_costs(self) -> None:
-        """Every batch that a master was supplied from cost what its keys say."""
-        supplied = {key_id for key_id, _ in self._supplied}
-        for relay_id, word in self._batches.items():
-            if supplied.isdisjoint(word.key_ids):
+        """Every job that counts cost what its keys and its events say; all else that relays took was burned."""
+        told = {str(event.data["relay_id"]): event for event in self.events if event.kind is EventKind.KEYS_RELAYED}
+        secrets = {key_id: key.secret.reveal() for key_id, key in self._keys.items()}
+        jobs: dict[str, list[str]] = {}  # several relays where there are several slaves' sites
+        for relay_id, batch in self._batches.items():
+            jobs.setdefault(batch.any.ids_from, []).append(relay_id)
+        said_in_all, used = 0, set[tuple[PoolId, BitRange]]()
+        for relay_ids in jobs.values():
+            batches = [self._batches[relay_id] for relay_id in relay_ids]
+            word, key_ids = batches[0].any, batches[0].key_ids
+            if self._confirmed_keys.keys().isdisjoint(key_ids):
                 continue
-            said_bits = sum(self._keys[key_id].qkd_bits_spent for key_id in word.key_ids)
-            paid_bits = sum(self._batch_bits[relay_id].values())
-            hops = len(word.route) - 1
-            due_bits = hops * relay_bits(count=len(word.key_ids), size_bits=word.size_bits)
-            costs = key_costs_bits(count=len(word.key_ids), size_bits=word.size_bits, hops=hops)
-            if not said_bits == paid_bits == due_bits == sum(costs):
-                self.violation(f"3: relay {relay_id} cost {paid_bits} bits, its keys say {said_bits}, due {due_bits}")
+            hops, paid_bits = sum(batch.hops for batch in batches), sum(batch.paid_bits for batch in batches)
+            said_bits = sum(self._keys[key_id].qkd_bits_spent for key_id in key_ids)
+            due_bits = hops * relay_bits(count=len(key_ids), size_bits=word.size_bits)
+            costs = key_costs_bits(count=len(key_ids), size_bits=word.size_bits, hops=hops)
+            events = [told[relay_id] for relay_id in relay_ids if relay_id in told]
+            told_bits = (
+                sum(int(event.data["qkd_bits"]) for event in events) if len(events) == len(batches) else due_bits
+            )
+            if not said_bits == paid_bits == due_bits == sum(costs) == told_bits:
+                self.violation(
+                    f"3: relay {relay_ids[0]} cost {paid_bits} bits, its keys say {said_bits}, its events {told_bits},"
+                    f" due {due_bits}"
+                )
+            for relay_id, batch in zip(relay_ids, batches, strict=True):
+                if fault := batch.fault(secrets):
+                    self.violation(f"7: relay {relay_id} {fault}")
+                used.update((pool, bits) for _, pool, bits in batch.spends)
+            said_in_all += said_bits
+        self._check_relay_books(said_in_all, used)
+
+    def _check_relay_books(self, said_bits: int, used: Container[tuple[PoolId, BitRange]]) -> None:
+        """What the keys say, and what was burned, is all that left the pools for relays, each hop at its sender."""
+        left_bits = sum(
+            bits for (node, pool, use), bits in self._spent_bits.items() if use is Use.RELAY and node == pool.sender
+        )
+        burned_bits = sum(bits.num_bits for pool, bits in self._relay_spends if (pool, bits) not in used)
+        self.relay_bits_paid, self.relay_bits_burned = said_bits, burned_bits
+        if said_bits + burned_bits != left_bits:
+            self.violation(f"3: relays took {left_bits} bits; keys say {said_bits}, {burned_bits} were burned")
 
     def _check_survival(self) -> None:
         """The slave's node holds every key that the master was supplied, until the slave is supplied too."""
         for key_id, sae in list(self._supplied):
             pair = self._keys[key_id].pair if key_id in self._keys else None
-            if pair is None or sae != pair.master or (key_id, pair.slave) in self._supplied:
+            if pair is None or sae != pair.master:
                 continue
-            held = self._disks[self._network.site_of(pair.slave).node].keys.get(key_id)
-            if held is None or pair.slave not in held.entitled or not held.confirmed:
-                self.violation(f"4: key {key_id} was supplied to its master, and its slave's node does not hold it")
+            for slave in members_of(pair.slave):
+                held = self._disks[self._network.site_of(slave).node].keys.get(key_id)
+                is_held = held is not None and slave in held.entitled and held.confirmed
+                if not is_held and (key_id, slave) not in self._supplied:
+                    self.violation(f"4: key {key_id} was supplied to its master, and its slave's node does not hold it")
 
     def _check_steps(self) -> None:
         """Every gift of keys goes back by rounds of 5 (6 7 8) to 2 3, and to 1 where an application has recorded it."""
@@ -284,3 +359,7 @@ class Witness:
             in_base64 = base64.b64encode(secret[: len(secret) // 3 * 3])
             if any(spelled in public for spelled in (secret, secret.hex().encode(), in_base64)):
                 self.violation("5: key bytes stand in an event or a message")
+
+
+def _ends(pair: SaePair) -> tuple[SaeId, ...]:
+    return pair.master, *members_of(pair.slave)

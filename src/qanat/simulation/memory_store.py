@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from qanat.ground.bits import whole_bytes
 from qanat.ground.errors import (
@@ -34,70 +34,10 @@ from qanat.ground.keys import (
     Use,
     split_block,
 )
-
-
-@dataclass(slots=True)
-class _Share:
-    """One pool's share of one block: its bytes, and which of its bits are spent (sorted, disjoint intervals)."""
-
-    secret: SecretBytes
-    num_bits: int
-    spent: list[tuple[int, int]] = field(default_factory=list)
-
-    def free_from(self, start_bit: int = 0) -> Iterator[tuple[int, int]]:
-        """Yield the intervals that are not spent, in order."""
-        for begin, end in (*self.spent, (self.num_bits, self.num_bits)):
-            if start_bit < begin:
-                yield start_bit, begin
-            start_bit = end
-
-    def overlaps(self, start_bit: int, stop_bit: int) -> bool:
-        return any(begin < stop_bit and start_bit < end for begin, end in self.spent)
-
-    def mark(self, start_bit: int, stop_bit: int) -> None:
-        """Add an interval to the spent ones and join neighbours."""
-        merged: list[tuple[int, int]] = []
-        for begin, end in sorted([*self.spent, (start_bit, stop_bit)]):
-            if merged and merged[-1][1] == begin:
-                merged[-1] = (merged[-1][0], end)
-            else:
-                merged.append((begin, end))
-        self.spent = merged
-
-    @property
-    def left_bits(self) -> int:
-        return self.num_bits - sum(end - begin for begin, end in self.spent)
-
-
-@dataclass(slots=True)
-class _Block:
-    """A block, or after ``void`` only the memory that there was one."""
-
-    shares: dict[PoolId, _Share]
-    peer: NodeId
-    confirmed: bool = False
-    voided: bool = False
-
-
-@dataclass(slots=True)
-class _Key:
-    key: SecretKey
-    entitled: set[SaeId]
-    confirmed: bool
-    served: set[SaeId] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Disk:
-    """What survives a crash."""
-
-    epoch: int = 0
-    blocks: dict[BlockId, _Block] = field(default_factory=dict)  # in the order of their arrival
-    keys: dict[KeyID, _Key] = field(default_factory=dict)
-    gone_keys: set[KeyID] = field(default_factory=set)
-    received_bits: Counter[PoolId] = field(default_factory=Counter)
-    voided_bits: Counter[PoolId] = field(default_factory=Counter)
-    spent_bits: dict[PoolId, Counter[Use]] = field(default_factory=dict)
+from qanat.ground.life_cycle import Act, Kind, Stage, next_stage, stages_before
+from qanat.ground.requirements import ANY_KEY, KeyFit, Repeatable
+from qanat.ground.stock import AgeLimits, Expired, NamedEpoch, StockTime
+from qanat.simulation.memory_disk import Block, Disk, HeldKey, KeptAnswer, Share
 
 
 class MemoryKeyStore:
@@ -106,6 +46,7 @@ class MemoryKeyStore:
     def __init__(self, disk: Disk | None = None) -> None:
         self._disk = disk if disk is not None else Disk()
         self._epoch: int | None = None
+        self._time = StockTime(saved_s=self._disk.saved_s, saved_utc_s=self._disk.saved_utc_s)
 
     def reopened(self) -> MemoryKeyStore:
         """Return a new handle on the same disk."""
@@ -116,10 +57,25 @@ class MemoryKeyStore:
         """What all handles share; for those who check it from outside."""
         return self._disk
 
-    async def open_epoch(self) -> Epoch:
-        self._disk.epoch += 1
-        self._epoch = self._disk.epoch
-        return Epoch(self._epoch)
+    async def open_epoch(self, *, name: str = "", above: int = 0) -> Epoch:
+        disk = self._disk
+        disk.epoch = self._epoch = max(disk.epoch, above) + 1
+        disk.own_epochs[disk.epoch] = name
+        if above:
+            disk.restored_epoch = disk.epoch
+        return Epoch(disk.epoch)
+
+    async def is_own_epoch(self, epoch: NamedEpoch, /) -> bool:
+        return self._fenced().own_epochs.get(epoch.number) == epoch.name
+
+    async def restored_epoch(self) -> int:
+        return self._fenced().restored_epoch
+
+    async def peer_epoch(self, peer: NodeId, /) -> NamedEpoch | None:
+        return self._fenced().peer_epochs.get(peer)
+
+    async def remember_peer(self, peer: NodeId, epoch: NamedEpoch, /) -> None:
+        self._fenced().peer_epochs[peer] = epoch
 
     async def add_block(self, block: KeyBlock, /) -> None:
         disk = self._fenced()
@@ -127,15 +83,21 @@ class MemoryKeyStore:
             return
         shares = {}
         for pool, (start, stop) in split_block(block).items():
-            shares[pool] = _Share(block.bits.part(start // 8, stop // 8), stop - start)
+            shares[pool] = Share(block.bits.part(start // 8, stop // 8), stop - start)
             disk.received_bits[pool] += stop - start
-        disk.blocks[block.block_id] = _Block(shares, block.peer)
+        stage = next_stage(Kind.BLOCK, None, Act.TAKE_IN)
+        assert stage is not None
+        now_s = self._time.now_s
+        disk.blocks[block.block_id] = Block(
+            shares, block.link_id, block.local, block.peer, block.protocol, now_s, stage
+        )
 
     async def confirm(self, block_id: BlockId, /) -> None:
         block = self._fenced().blocks.get(block_id)
-        if block is None or block.voided:
+        after = None if block is None else next_stage(Kind.BLOCK, block.stage, Act.CONFIRM)
+        if block is None or after is None:
             raise BlockUnknown(f"block {block_id} is not here", remedy="void it at the other end")
-        block.confirmed = True
+        block.stage, block.confirmed = after, True
 
     async def spend(
         self,
@@ -168,7 +130,7 @@ class MemoryKeyStore:
         for piece in bits.slices:
             block = blocks.get(piece.block_id)
             share = block.shares.get(pool) if block is not None and not block.voided else None
-            if share is None or piece.stop_bit > share.num_bits:
+            if share is None or share.is_gone or piece.stop_bit > share.num_bits:
                 raise BlockUnknown(f"{pool} holds no such bits of block {piece.block_id}")
             seen = last.setdefault(piece.block_id, [])
             twice = any(start < piece.stop_bit and piece.start_bit < stop for start, stop in seen)
@@ -186,8 +148,7 @@ class MemoryKeyStore:
                 raise PadReused(f"key {key.key_id} was here before and is gone")
         for key in keys:
             if key.key_id not in disk.keys:
-                copy = replace(key, secret=SecretBytes(key.secret.reveal()))
-                disk.keys[key.key_id] = _Key(copy, set(entitled), confirmed)
+                disk.keys[key.key_id] = HeldKey(_copy(key), set(entitled), confirmed, self._time.now_s)
 
     async def supply(
         self,
@@ -197,15 +158,27 @@ class MemoryKeyStore:
         count: int,
         size_bits: int,
         request_id: RequestId,  # noqa: ARG002 - of use to stores that keep an audit
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
-        found = [held.key.key_id for held in self._suppliable(pair, size_bits)][:count]
+        if repeat is not None and (earlier := await self.repeated(repeat)) is not None:
+            return earlier
+        found = [held.key.key_id for held in self._suppliable(pair, size_bits, fit)][:count]
         if len(found) < count:
             raise KeyShortage(f"{count} keys asked for {pair.master} and {pair.slave}, {len(found)} there")
-        return [self._hand_out(key_id, pair.master) for key_id in found]
+        return self._keep_answer(repeat, [self._hand_out(key_id, pair.master) for key_id in found])
 
     async def supply_by_id(
-        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+        self,
+        key_ids: Sequence[KeyID],
+        /,
+        *,
+        sae: SaeId,
+        master: SaeId | None = None,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
+        if repeat is not None and (earlier := await self.repeated(repeat)) is not None:
+            return earlier
         keys = self._fenced().keys
         key_ids = [canonical_key_id(key_id) for key_id in key_ids]
         for key_id in key_ids:
@@ -217,13 +190,33 @@ class MemoryKeyStore:
                 raise KeyNotFound(f"no key {key_id} of {master} here")
         if len(set(key_ids)) != len(key_ids):
             raise KeyNotFound("a key was asked for twice in one call", remedy="keys are handed out once")
-        return [self._hand_out(key_id, sae) for key_id in key_ids]
+        return self._keep_answer(repeat, [self._hand_out(key_id, sae) for key_id in key_ids])
+
+    async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
+        await self.forget_answers(now_monotonic_s=call.now_monotonic_s, window_s=call.window_s)
+        held = self._fenced().answers.get((call.sae, call.nonce))
+        if held is None:
+            return None
+        if held.request != call.request:
+            raise BadParameter(f"the nonce {call.nonce!r} was used for another request")
+        return [_copy(key) for key in held.keys]
+
+    async def forget_answers(self, *, now_monotonic_s: float, window_s: float) -> int:
+        disk = self._fenced()
+        for answer in disk.answers.values():
+            if answer.epoch < disk.epoch:
+                answer.epoch, answer.until_monotonic_s = disk.epoch, now_monotonic_s + window_s
+        old = [name for name, answer in disk.answers.items() if answer.until_monotonic_s <= now_monotonic_s]
+        for name in old:
+            for key in disk.answers.pop(name).keys:
+                key.secret.wipe()
+        return len(old)
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
         keys = self._fenced().keys
         key_ids = [canonical_key_id(key_id) for key_id in key_ids]
         for key_id in key_ids:
-            if key_id not in keys:
+            if next_stage(Kind.KEY, self._key_stage(key_id), Act.CONFIRM) is None:
                 raise KeyNotFound(f"no key {key_id} here")
         for key_id in key_ids:
             keys[key_id].confirmed = True
@@ -238,15 +231,39 @@ class MemoryKeyStore:
             if (key_id in key_ids and selection.key_origin in (None, held.key.route[0]))
             or held.key.pair in selection.pairs
             or (selection.unconfirmed and not held.confirmed)
+            or selection.all_keys
         ]
         for block in blocks:
             for pool, share in block.shares.items():
-                disk.voided_bits[pool] += share.left_bits
-                share.secret.wipe()
-            block.voided, block.shares = True, {}
+                disk.voided_bits[pool] += share.destroy()
+            self._end_block(block, Act.VOID)
         for held in keys:
-            self._forget(held.key.key_id)
+            self._forget(held.key.key_id, Act.VOID)
         return len(blocks) + len(keys)
+
+    async def expire(self, limits: AgeLimits, /, *, monotonic_s: float, utc_s: float) -> Expired:
+        disk = self._fenced()
+        now_s = self._time.tick(monotonic_s=monotonic_s, utc_s=utc_s)
+        self._time.save(utc_s)
+        disk.saved_s, disk.saved_utc_s = now_s, utc_s
+        bits: Counter[PoolId] = Counter()
+        for block in list(disk.blocks.values()):
+            bits += self._expire_block(block, limits, now_s - block.stored_s)
+        old = [key_id for key_id, held in disk.keys.items() if _is_too_old(held, limits, now_s - held.stored_s)]
+        for key_id in old:
+            self._forget(key_id, Act.EXPIRE)
+        return Expired(len(old), dict(bits))
+
+    async def block_stage(self, block_id: BlockId, /) -> Stage | None:
+        block = self._fenced().blocks.get(block_id)
+        return None if block is None else block.stage
+
+    async def key_stage(self, key_id: KeyID, /) -> Stage | None:
+        self._fenced()
+        return self._key_stage(canonical_key_id(key_id))
+
+    async def held_keys(self) -> Mapping[SaePair, int]:
+        return Counter(held.key.pair for held in self._fenced().keys.values())
 
     async def levels(self) -> Mapping[PoolId, PoolLevel]:
         disk = self._fenced()
@@ -262,12 +279,13 @@ class MemoryKeyStore:
                 received_bits=received,
                 voided_bits=disk.voided_bits[pool],
                 spent_bits=dict(disk.spent_bits.get(pool, {})),
+                expired_bits=disk.expired_bits[pool],
             )
             for pool, received in disk.received_bits.items()
         }
 
-    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
-        return sum(1 for _ in self._suppliable(pair, size_bits))
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int, fit: KeyFit = ANY_KEY) -> int:
+        return sum(1 for _ in self._suppliable(pair, size_bits, fit))
 
     # --- inside ---
 
@@ -276,7 +294,7 @@ class MemoryKeyStore:
             raise StaleEpoch("this store was opened anew elsewhere", remedy="end this process")
         return self._disk
 
-    def _shares(self, pool: PoolId) -> Iterator[tuple[BlockId, _Share]]:
+    def _shares(self, pool: PoolId) -> Iterator[tuple[BlockId, Share]]:
         for block_id, block in self._fenced().blocks.items():
             if block.confirmed and pool in block.shares:
                 yield block_id, block.shares[pool]
@@ -288,34 +306,80 @@ class MemoryKeyStore:
             share = self._disk.blocks[piece.block_id].shares[pool]
             taken += share.secret.part(piece.start_bit // 8, piece.stop_bit // 8).take()
             share.mark(piece.start_bit, piece.stop_bit)
+            self._end_block(self._disk.blocks[piece.block_id], Act.GIVE_LAST)
         self._disk.spent_bits.setdefault(pool, Counter())[use] += bits.num_bits
         return SpentBits(pool, bits, SecretBytes(taken))
 
-    def _suppliable(self, pair: SaePair, size_bits: int) -> Iterator[_Key]:
+    def _suppliable(self, pair: SaePair, size_bits: int, fit: KeyFit) -> Iterator[HeldKey]:
         for held in self._fenced().keys.values():
             key = held.key
-            if held.confirmed and key.pair == pair and key.size_bits == size_bits and pair.master in held.entitled:
+            is_one = held.confirmed and key.pair == pair and key.size_bits == size_bits
+            if is_one and pair.master in held.entitled and fit.takes(key.created_utc_s, hops=len(key.route) - 1):
                 yield held
+
+    def _keep_answer(self, repeat: Repeatable | None, keys: Sequence[SecretKey]) -> Sequence[SecretKey]:
+        if repeat is not None:
+            until_s = repeat.now_monotonic_s + repeat.window_s
+            answer = KeptAnswer(repeat.request, [_copy(key) for key in keys], self._disk.epoch, until_s)
+            self._disk.answers[repeat.sae, repeat.nonce] = answer
+        return keys
 
     def _hand_out(self, key_id: KeyID, sae: SaeId) -> SecretKey:
         held = self._disk.keys[key_id]
-        given = replace(held.key, secret=SecretBytes(held.key.secret.reveal()))
+        assert next_stage(Kind.KEY, held.stage, Act.GIVE) is not None
+        given = _copy(held.key)
         held.entitled.remove(sae)
-        held.served.add(sae)
         if not held.entitled:
-            self._forget(key_id)
+            self._forget(key_id, Act.GIVE_LAST)
+        held.served.add(sae)
         return given
 
-    def _forget(self, key_id: KeyID) -> None:
+    def _forget(self, key_id: KeyID, act: Act) -> None:
+        after = next_stage(Kind.KEY, self._key_stage(key_id), act)
+        assert after is not None
         self._disk.keys.pop(key_id).key.secret.wipe()
-        self._disk.gone_keys.add(key_id)
+        self._disk.gone_keys[key_id] = after
+
+    def _key_stage(self, key_id: KeyID) -> Stage | None:
+        held = self._disk.keys.get(key_id)
+        return held.stage if held is not None else self._disk.gone_keys.get(key_id)
+
+    def _end_block(self, block: Block, act: Act) -> None:
+        """Move a block on when nothing is left of it."""
+        if not block.left_bits:
+            after = next_stage(Kind.BLOCK, block.stage, act)
+            assert after is not None
+            block.stage = after
+
+    def _expire_block(self, block: Block, limits: AgeLimits, age_s: float) -> Counter[PoolId]:
+        bits: Counter[PoolId] = Counter()
+        time_to_live_s = limits.links.get(block.link_id)
+        if time_to_live_s is None or not block.left_bits:
+            return bits
+        for pool, share in block.shares.items():
+            grace_s = 0.0 if pool.sender == block.local else limits.grace_s
+            if not pool.is_reserve and age_s > time_to_live_s + grace_s:
+                bits[pool] += share.destroy()
+        self._disk.expired_bits += bits
+        if +bits:
+            self._end_block(block, Act.EXPIRE)
+        return +bits
 
 
-def _is_chosen(block_id: BlockId, block: _Block, selection: Selection) -> bool:
-    if block.voided or not any(share.left_bits for share in block.shares.values()):
+def _is_too_old(held: HeldKey, limits: AgeLimits, age_s: float) -> bool:
+    time_to_live_s = limits.pairs.get(held.key.pair, limits.other_pairs_s)
+    grace_s = 0.0 if held.key.pair.master in held.entitled else limits.grace_s
+    return time_to_live_s is not None and age_s > time_to_live_s + grace_s
+
+
+def _copy(key: SecretKey) -> SecretKey:
+    return replace(key, secret=SecretBytes(key.secret.reveal()))
+
+
+def _is_chosen(block_id: BlockId, block: Block, selection: Selection) -> bool:
+    if block.stage not in stages_before(Kind.BLOCK, Act.VOID):
         return False
     is_peers = selection.block_peer in (None, block.peer)
-    named = (block_id in selection.block_ids and is_peers) or any(
-        pool.link_id in selection.links for pool in block.shares
-    )
-    return named or (selection.unconfirmed and not block.confirmed)
+    is_spared = selection.keep_unused_initial and block.is_unused_initial
+    named = (block_id in selection.block_ids and is_peers) or (block.link_id in selection.links and not is_spared)
+    return named or (selection.unconfirmed and block.stage is Stage.RECEIVED)

@@ -9,8 +9,11 @@ from typing import Any, Generic, TypeVar
 from qanat.ground.errors import QanatError, StoreFailed
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, Topic
 from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretKey, Selection, SpentBits, Use
+from qanat.ground.life_cycle import Stage
 from qanat.ground.messages import Message
 from qanat.ground.ports import KeyStore
+from qanat.ground.requirements import ANY_KEY, KeyFit, Repeatable
+from qanat.ground.stock import AgeLimits, Expired, NamedEpoch
 from qanat.simulation.dice import Dice
 from qanat.simulation.invariants import Witness
 from qanat.simulation.scheduler import Life, Scheduler, Task, effect
@@ -170,8 +173,20 @@ class VirtualStore:
         self._witness = witness
         self._write_fault = write_fault
 
-    async def open_epoch(self) -> Epoch:
-        return await self._call(self._inner.open_epoch)
+    async def open_epoch(self, *, name: str = "", above: int = 0) -> Epoch:
+        return await self._call(lambda: self._inner.open_epoch(name=name, above=above))
+
+    async def is_own_epoch(self, epoch: NamedEpoch, /) -> bool:
+        return await self._call(lambda: self._inner.is_own_epoch(epoch), writes=False)
+
+    async def restored_epoch(self) -> int:
+        return await self._call(self._inner.restored_epoch, writes=False)
+
+    async def peer_epoch(self, peer: NodeId, /) -> NamedEpoch | None:
+        return await self._call(lambda: self._inner.peer_epoch(peer), writes=False)
+
+    async def remember_peer(self, peer: NodeId, epoch: NamedEpoch, /) -> None:
+        await self._call(lambda: self._inner.remember_peer(peer, epoch))
 
     async def add_block(self, block: KeyBlock, /) -> None:
         await self._call(lambda: self._inner.add_block(block), lambda _: self._witness.block_added(self._node, block))
@@ -200,23 +215,47 @@ class VirtualStore:
         )
 
     async def supply(
-        self, pair: SaePair, /, *, count: int, size_bits: int, request_id: RequestId
+        self,
+        pair: SaePair,
+        /,
+        *,
+        count: int,
+        size_bits: int,
+        request_id: RequestId,
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
+        more: Any = {"request_id": request_id, "fit": fit, "repeat": repeat}
         return await self._call(
-            lambda: self._inner.supply(pair, count=count, size_bits=size_bits, request_id=request_id),
-            lambda keys: self._witness.keys_supplied(self._node, pair.master, keys),
+            lambda: self._inner.supply(pair, count=count, size_bits=size_bits, **more),
+            lambda keys: self._witness.keys_supplied(self._node, pair.master, keys, call=repeat),
         )
 
     async def supply_by_id(
-        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+        self,
+        key_ids: Sequence[KeyID],
+        /,
+        *,
+        sae: SaeId,
+        master: SaeId | None = None,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
         return await self._call(
-            lambda: self._inner.supply_by_id(key_ids, sae=sae, master=master),
-            lambda keys: self._witness.keys_supplied(self._node, sae, keys),
+            lambda: self._inner.supply_by_id(key_ids, sae=sae, master=master, repeat=repeat),
+            lambda keys: self._witness.keys_supplied(self._node, sae, keys, call=repeat),
         )
 
+    async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
+        return await self._call(
+            lambda: self._inner.repeated(call),
+            lambda keys: keys and self._witness.keys_supplied(self._node, call.sae, keys, call=call),
+        )
+
+    async def forget_answers(self, *, now_monotonic_s: float, window_s: float) -> int:
+        return await self._call(lambda: self._inner.forget_answers(now_monotonic_s=now_monotonic_s, window_s=window_s))
+
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
-        await self._call(lambda: self._inner.confirm_keys(key_ids))
+        await self._call(lambda: self._inner.confirm_keys(key_ids), lambda _: self._witness.keys_confirmed(key_ids))
 
     async def void(self, selection: Selection, /) -> int:
         return await self._call(lambda: self._void(selection))
@@ -229,11 +268,23 @@ class VirtualStore:
         custody.blocks_voided(self._node, counted)
         return num_voided
 
+    async def expire(self, limits: AgeLimits, /, *, monotonic_s: float, utc_s: float) -> Expired:
+        return await self._call(lambda: self._inner.expire(limits, monotonic_s=monotonic_s, utc_s=utc_s))
+
+    async def block_stage(self, block_id: BlockId, /) -> Stage | None:
+        return await self._call(lambda: self._inner.block_stage(block_id), writes=False)
+
+    async def key_stage(self, key_id: KeyID, /) -> Stage | None:
+        return await self._call(lambda: self._inner.key_stage(key_id), writes=False)
+
+    async def held_keys(self) -> Mapping[SaePair, int]:
+        return await self._call(self._inner.held_keys, writes=False)
+
     async def levels(self) -> Mapping[PoolId, PoolLevel]:
         return await self._call(self._inner.levels, writes=False)
 
-    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
-        return await self._call(lambda: self._inner.count_keys(pair, size_bits=size_bits), writes=False)
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int, fit: KeyFit = ANY_KEY) -> int:
+        return await self._call(lambda: self._inner.count_keys(pair, size_bits=size_bits, fit=fit), writes=False)
 
     async def _call(
         self,

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from qanat.control.controller import Controller
 from qanat.control.settings import ControllerSettings
 from qanat.ground.errors import QanatError
-from qanat.ground.identifiers import CONTROLLER, BlockId, NodeId, OrderId, uuid4_from
+from qanat.ground.identifiers import CONTROLLER, BlockId, LinkId, NodeId, OrderId, uuid4_from
 from qanat.ground.keys import PRE_SHARED, KeyBlock, PoolId, PoolLevel, SecretBytes
 from qanat.ground.messages import Message, decode_message, encode_message
 from qanat.ground.network import Network
@@ -25,7 +25,8 @@ from qanat.simulation.dice import Dice
 from qanat.simulation.entropy import SimulationEntropy
 from qanat.simulation.faults import NO_FAULTS, Faults
 from qanat.simulation.invariants import RELAY_KIND, Witness
-from qanat.simulation.memory_store import Disk, MemoryKeyStore
+from qanat.simulation.memory_disk import Disk
+from qanat.simulation.memory_store import MemoryKeyStore
 from qanat.simulation.modules import SimulatedLink
 from qanat.simulation.ports import Hazard, VirtualClock, VirtualStore, VirtualTasks, VirtualTransport
 from qanat.simulation.scheduler import Life, Scheduler, Task, effect
@@ -189,6 +190,16 @@ class World:
         pause_s = self._dice.between(0.2, 4.0) if down_s is None else down_s
         self.scheduler.call_after(pause_s, lambda: self._start_process(node))
 
+    def restore(self, node: NodeId, copy: Disk, *, down_s: float = 1.0) -> None:
+        """Kill a node's process and put its store back from an older copy before it starts again."""
+        self.crash(node, down_s=down_s)
+        self.stores[node].disk.put_back(copy)
+
+    def renew_initial_key(self, link_id: LinkId) -> None:
+        """Carry a new initial key to both ends of a link, as an operator does; its node's processes may run."""
+        (of,) = (link for link in self.links if link.link.link_id == link_id)
+        self._share_initial_key(of, import_block=_add_block)
+
     def close(self, *, at_rest: bool = False) -> None:
         """End all processes and check what only the whole run shows; ``at_rest`` says that no request is under way."""
         for process in self._processes.values():
@@ -218,7 +229,12 @@ class World:
     def _safe(self) -> Hazard:
         return Hazard(self.scheduler, self._dice, p_crash=lambda: 0.0, crash=lambda: None)
 
-    def _share_initial_key(self, of: SimulatedLink) -> None:
+    def _share_initial_key(
+        self,
+        of: SimulatedLink,
+        *,
+        import_block: Callable[[MemoryKeyStore, KeyBlock], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
         block_id = BlockId(uuid4_from(self._entropy.public_bytes(16)))
         secret = self._entropy.secret_bytes(RESERVE_BITS // 8)
         for node in of.link.ends:
@@ -237,7 +253,7 @@ class World:
                 eps_cor=0.0,
                 finished_utc_s=0.0,
             )
-            at_once(_import_block(store, block))
+            at_once((import_block or _import_block)(store, block))
 
     def _start_process(self, node: NodeId) -> None:
         life = Life(node)
@@ -352,6 +368,10 @@ def at_once(work: Coroutine[Any, Any, T]) -> T:
 
 async def _import_block(store: MemoryKeyStore, block: KeyBlock) -> None:
     await store.open_epoch()
+    await _add_block(store, block)
+
+
+async def _add_block(store: MemoryKeyStore, block: KeyBlock) -> None:
     await store.add_block(block)
     await store.confirm(block.block_id)
 

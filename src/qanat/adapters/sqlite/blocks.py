@@ -6,11 +6,13 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qanat.adapters.encryption import Vault, identity
+from qanat.adapters.encryption import identity
+from qanat.adapters.sqlite.hour_keys import HourKeys
 from qanat.adapters.sqlite.segments import Segments
 from qanat.ground.errors import BlockUnknown, KeyShortage, PadReused
 from qanat.ground.identifiers import BlockId, LinkId, NodeId, RequestId
 from qanat.ground.keys import (
+    PRE_SHARED,
     BitRange,
     BlockSlice,
     KeyBlock,
@@ -22,6 +24,8 @@ from qanat.ground.keys import (
     Use,
     split_block,
 )
+from qanat.ground.life_cycle import Act, Kind, Stage, next_stage, stages_before
+from qanat.ground.stock import AgeLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,36 +34,44 @@ class Share:
 
     row: int
     pool_row: int
+    block_row: int
     block_id: BlockId
+    stage: Stage
     num_bits: int
     free_bits: int
     is_confirmed: bool
 
 
 _SELECT_SHARE = (
-    "SELECT share.id, share.pool, block.block_id, share.num_bits, share.free_bits, share.is_confirmed"
-    " FROM share JOIN block ON block.id = share.block"
+    "SELECT share.id, share.pool, block.id, block.block_id, block.stage, share.num_bits, share.free_bits,"
+    " share.is_confirmed FROM share JOIN block ON block.id = share.block"
 )
+_UNUSED_INITIAL = (
+    f"protocol = '{PRE_SHARED}'"  # noqa: S608 - a constant
+    " AND num_bits = (SELECT sum(free_bits) FROM share WHERE share.block = block.id)"
+)
+_VOIDABLE = ", ".join(f"'{stage}'" for stage in stages_before(Kind.BLOCK, Act.VOID))
 
 
 class BlockTables:
     """The tables ``pool``, ``pool_spent``, ``block``, ``share``, ``spent``; ``segment`` through ``Segments``."""
 
-    def __init__(self, connection: sqlite3.Connection, vault: Vault) -> None:
+    def __init__(self, connection: sqlite3.Connection, hour_keys: HourKeys) -> None:
         self._connection = connection
-        self._segments = Segments(connection, vault)
+        self._segments = Segments(connection, hour_keys)
 
     def forget_cache(self) -> None:
         """Wipe decrypted bits."""
         self._segments.forget_cache()
 
-    def add(self, block: KeyBlock) -> None:
+    def add(self, block: KeyBlock, *, stored_s: float) -> None:
         """Keep a block's shares, unconfirmed; nothing happens when its id was seen before."""
         cursor = self._connection.execute(
-            "INSERT OR IGNORE INTO block (block_id, state, link, order_id, local, peer, origin, protocol, num_bits,"
-            " eps_sec, eps_cor, finished_utc_s) VALUES (?, 'unconfirmed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO block (block_id, stage, stored_s, link, order_id, local, peer, origin, protocol,"
+            " num_bits, eps_sec, eps_cor, finished_utc_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(block.block_id, block.link_id, block.order_id, block.local, block.peer, block.origin),
+                *(block.block_id, next_stage(Kind.BLOCK, None, Act.TAKE_IN), stored_s),
+                *(block.link_id, block.order_id, block.local, block.peer, block.origin),
                 *(block.protocol, block.num_bits, block.eps_sec, block.eps_cor, block.finished_utc_s),
             ),
         )
@@ -70,10 +82,11 @@ class BlockTables:
 
     def confirm(self, block_id: BlockId) -> None:
         """Make a block's free bits available; raises BlockUnknown when it is not here, or voided."""
-        row = self._connection.execute("SELECT id, state FROM block WHERE block_id = ?", (block_id,)).fetchone()
-        if row is None or row[1] == "voided":
+        row = self._connection.execute("SELECT id, stage FROM block WHERE block_id = ?", (block_id,)).fetchone()
+        after = None if row is None else next_stage(Kind.BLOCK, Stage(row[1]), Act.CONFIRM)
+        if after is None:
             raise _block_unknown(block_id)
-        if row[1] == "confirmed":
+        if after == row[1]:
             return
         self._connection.execute(
             "UPDATE pool SET unconfirmed_bits = unconfirmed_bits - share.free_bits,"
@@ -82,7 +95,7 @@ class BlockTables:
             (row[0],),
         )
         self._connection.execute("UPDATE share SET is_confirmed = 1 WHERE block = ?", (row[0],))
-        self._connection.execute("UPDATE block SET state = 'confirmed' WHERE id = ?", (row[0],))
+        self._connection.execute("UPDATE block SET stage = ? WHERE id = ?", (after, row[0]))
 
     def spend(self, pool: PoolId, *, num_bits: int, use: Use, request_id: RequestId) -> SpentBits:
         """Take the oldest confirmed bits of a pool; raises KeyShortage."""
@@ -119,13 +132,30 @@ class BlockTables:
                 rows.update(self._rows("block_id = ?", block_id))
             else:
                 rows.update(self._rows("block_id = ? AND peer = ?", block_id, selection.block_peer))
+        spared = f" AND NOT ({_UNUSED_INITIAL})" if selection.keep_unused_initial else ""
         for link in selection.links:
-            rows.update(self._rows("link = ?", link))
+            rows.update(self._rows("link = ?" + spared, link))
         if selection.unconfirmed:
-            rows.update(self._rows("state = 'unconfirmed'"))
+            rows.update(self._rows(f"stage = '{Stage.RECEIVED}'"))
         for row in rows:
             self._void_block(row)
         return len(rows)
+
+    def expire(self, limits: AgeLimits, *, now_s: float) -> dict[PoolId, int]:
+        """Destroy what is left of shares that are too old; returns how many bits of which pools."""
+        expired: dict[PoolId, int] = {}
+        for link, time_to_live_s in limits.links.items():
+            pools = self._connection.execute("SELECT id, sender FROM pool WHERE link = ? AND sender != ''", (link,))
+            for pool_row, sender in pools.fetchall():
+                bits = self._expire_pool(pool_row, sender, now_s - time_to_live_s, grace_s=limits.grace_s)
+                if bits:
+                    expired[PoolId(link, NodeId(sender))] = bits
+        return expired
+
+    def stage(self, block_id: BlockId) -> Stage | None:
+        """Return where a block stands; None when it never came."""
+        row = self._connection.execute("SELECT stage FROM block WHERE block_id = ?", (block_id,)).fetchone()
+        return None if row is None else Stage(row[0])
 
     def levels(self) -> Mapping[PoolId, PoolLevel]:
         """Return what every pool holds and held."""
@@ -133,7 +163,8 @@ class BlockTables:
         for pool_row, use, bits in self._connection.execute("SELECT pool, use, bits FROM pool_spent"):
             spent.setdefault(pool_row, {})[Use(use)] = bits
         pools = self._connection.execute(
-            "SELECT id, link, sender, received_bits, unconfirmed_bits, available_bits, voided_bits FROM pool"
+            "SELECT id, link, sender, received_bits, unconfirmed_bits, available_bits, voided_bits, expired_bits"
+            " FROM pool"
         )
         return {
             PoolId(LinkId(link), NodeId(sender) if sender else None): PoolLevel(
@@ -142,8 +173,9 @@ class BlockTables:
                 received_bits=received,
                 voided_bits=voided,
                 spent_bits=spent.get(row, {}),
+                expired_bits=expired,
             )
-            for row, link, sender, received, unconfirmed, available, voided in pools
+            for row, link, sender, received, unconfirmed, available, voided, expired in pools
         }
 
     def _add_share(self, block_row: int, block: KeyBlock, pool: PoolId, start_bit: int, stop_bit: int) -> None:
@@ -161,7 +193,8 @@ class BlockTables:
             "INSERT INTO share (block, pool, num_bits, free_bits, is_confirmed) VALUES (?, ?, ?, ?, 0)",
             (block_row, pool_row, num_bits, num_bits),
         )
-        self._segments.write(cursor.lastrowid or 0, secret, place=_place(pool, block.block_id))
+        place = _place(pool, block.block_id)
+        self._segments.write(cursor.lastrowid or 0, secret, pool=f"pool {pool}", place=place)
         secret.wipe()
 
     def _take(self, pool: PoolId, share: Share, piece: BlockSlice, use: Use) -> bytes:
@@ -170,12 +203,46 @@ class BlockTables:
         data = self._segments.read(
             share.row, piece.start_bit // 8, piece.stop_bit // 8, place=_place(pool, share.block_id)
         )
+        self._book(share, piece.num_bits, use)
         if share.free_bits == piece.num_bits:
             self._segments.destroy_all(share.row)
+            self._end_block(share.block_row, share.stage, Act.GIVE_LAST)
         else:
             self._segments.destroy_covered(share.row, start_bit // 8, stop_bit // 8, touched=piece)
-        self._book(share, piece.num_bits, use)
         return data
+
+    def _end_block(self, block_row: int, stage: Stage, act: Act) -> None:
+        """Move a block on when nothing is left of it."""
+        (left_bits,) = self._connection.execute(
+            "SELECT sum(free_bits) FROM share WHERE block = ?", (block_row,)
+        ).fetchone()
+        if not left_bits:
+            after = next_stage(Kind.BLOCK, stage, act)
+            assert after is not None, f"a block cannot go on from {stage} by {act}"
+            self._connection.execute("UPDATE block SET stage = ? WHERE id = ?", (after, block_row))
+
+    def _expire_pool(self, pool_row: int, sender: str, stored_before_s: float, *, grace_s: float) -> int:
+        """Destroy the shares of one pool that came before; those under which the peer sends, ``grace_s`` later."""
+        shares = self._connection.execute(
+            "SELECT share.id, share.block, block.stage, share.free_bits, share.is_confirmed"
+            " FROM share JOIN block ON block.id = share.block WHERE share.pool = ? AND share.free_bits > 0"
+            " AND block.stored_s < ? - CASE WHEN block.local = ? THEN 0 ELSE ? END",
+            (pool_row, stored_before_s, sender, grace_s),
+        ).fetchall()
+        for share_row, block_row, stage, free_bits, is_confirmed in shares:
+            self._empty_share(share_row, pool_row, free_bits, is_confirmed, into="expired_bits")
+            self._end_block(block_row, Stage(stage), Act.EXPIRE)
+        return sum(free_bits for _, _, _, free_bits, _ in shares)
+
+    def _empty_share(self, share_row: int, pool_row: int, free_bits: int, is_confirmed: int, *, into: str) -> None:
+        """Destroy what is left of a share and book it ``into`` the pool's column of this name."""
+        column = "available_bits" if is_confirmed else "unconfirmed_bits"
+        self._connection.execute(
+            f"UPDATE pool SET {column} = {column} - ?, {into} = {into} + ? WHERE id = ?",  # noqa: S608 - our own names
+            (free_bits, free_bits, pool_row),
+        )
+        self._segments.destroy_all(share_row)
+        self._connection.execute("UPDATE share SET free_bits = 0 WHERE id = ?", (share_row,))
 
     def _mark_spent(self, share: Share, piece: BlockSlice) -> tuple[int, int]:
         """Enter a slice among the spent intervals; return the interval that it became part of."""
@@ -242,12 +309,12 @@ class BlockTables:
     def _share_of(self, pool: PoolId, piece: BlockSlice) -> Share:
         row = self._connection.execute(
             _SELECT_SHARE + " JOIN pool ON pool.id = share.pool"
-            " WHERE block.block_id = ? AND block.state != 'voided' AND pool.link = ? AND pool.sender = ?",
+            " WHERE block.block_id = ? AND pool.link = ? AND pool.sender = ?",
             (piece.block_id, *_names(pool)),
         ).fetchone()
-        if row is None:
+        share = None if row is None else _share(row)
+        if share is None or not self._is_here(share):
             raise _block_unknown(piece.block_id)
-        share = _share(row)
         if piece.stop_bit > share.num_bits:
             raise BlockUnknown(
                 f"block {piece.block_id} has {share.num_bits} bits in pool {pool}, not {piece.stop_bit}",
@@ -255,28 +322,31 @@ class BlockTables:
             )
         return share
 
+    def _is_here(self, share: Share) -> bool:
+        """Return whether a share was never destroyed; a share that was spent whole counts as here."""
+        if share.free_bits or share.stage in (Stage.EXPIRED, Stage.DESTROYED):
+            return share.free_bits > 0
+        (spent_bits,) = self._connection.execute(
+            "SELECT sum(stop_bit - start_bit) FROM spent WHERE share = ?", (share.row,)
+        ).fetchone()
+        return bool(spent_bits == share.num_bits)
+
     def _rows(self, condition: str, *values: str) -> list[int]:
         """Return the rows of the blocks that fit and have anything to destroy."""
         found = self._connection.execute(
-            f"SELECT id FROM block WHERE {condition} AND state != 'voided'"  # noqa: S608 - fixed conditions of ``void``
-            " AND EXISTS (SELECT 1 FROM share WHERE share.block = block.id AND share.free_bits > 0)",
+            f"SELECT id FROM block WHERE {condition} AND stage IN ({_VOIDABLE})",  # noqa: S608 - fixed conditions
             values,
         )
         return [row for (row,) in found]
 
     def _void_block(self, row: int) -> None:
+        (stage,) = self._connection.execute("SELECT stage FROM block WHERE id = ?", (row,)).fetchone()
         shares = self._connection.execute(
-            "SELECT id, pool, free_bits, is_confirmed FROM share WHERE block = ?", (row,)
+            "SELECT id, pool, free_bits, is_confirmed FROM share WHERE block = ? AND free_bits > 0", (row,)
         ).fetchall()
         for share_row, pool_row, free_bits, is_confirmed in shares:
-            column = "available_bits" if is_confirmed else "unconfirmed_bits"
-            self._connection.execute(
-                f"UPDATE pool SET {column} = {column} - ?, voided_bits = voided_bits + ? WHERE id = ?",  # noqa: S608
-                (free_bits, free_bits, pool_row),
-            )
-            self._segments.destroy_all(share_row)
-        self._connection.execute("UPDATE share SET free_bits = 0 WHERE block = ?", (row,))
-        self._connection.execute("UPDATE block SET state = 'voided' WHERE id = ?", (row,))
+            self._empty_share(share_row, pool_row, free_bits, is_confirmed, into="voided_bits")
+        self._end_block(row, Stage(stage), Act.VOID)
 
 
 def _names(pool: PoolId) -> tuple[str, str]:
@@ -287,9 +357,11 @@ def _place(pool: PoolId, block_id: BlockId) -> bytes:
     return identity("share", *_names(pool), block_id)
 
 
-def _share(row: tuple[int, int, str, int, int, int]) -> Share:
-    share_row, pool_row, block_id, num_bits, free_bits, is_confirmed = row
-    return Share(share_row, pool_row, BlockId(block_id), num_bits, free_bits, bool(is_confirmed))
+def _share(row: tuple[int, int, int, str, str, int, int, int]) -> Share:
+    share_row, pool_row, block_row, block_id, stage, num_bits, free_bits, is_confirmed = row
+    return Share(
+        share_row, pool_row, block_row, BlockId(block_id), Stage(stage), num_bits, free_bits, bool(is_confirmed)
+    )
 
 
 def _spent_bits(pool: PoolId, slices: list[BlockSlice], secret: bytearray) -> SpentBits:

@@ -9,10 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from qanat.adapters.encryption import SALT_BYTES, Vault, is_right_master_key, proof_of_master_key
+from qanat.adapters.encryption import (
+    SALT_BYTES,
+    Vault,
+    derive_wrapping_key,
+    is_right_master_key,
+    proof_of_master_key,
+)
+from qanat.adapters.sqlite.answers import AnswerTable
 from qanat.adapters.sqlite.blocks import BlockTables
+from qanat.adapters.sqlite.epochs import EpochTables
+from qanat.adapters.sqlite.hour_keys import HourKeys
 from qanat.adapters.sqlite.keys import KeyTables
 from qanat.adapters.sqlite.schema import prepare
+from qanat.adapters.system import SystemClock
 from qanat.ground.errors import ConfigurationError, QanatError, StoreFailed
 from qanat.ground.keys import SecretBytes
 from qanat.ground.ports import Entropy
@@ -37,49 +47,56 @@ SLIPS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError
 class Database:
     """The tables of one key store and the transaction around each group of calls. Used by the writer's thread alone.
 
-    ``block_tables`` and ``key_tables`` may be used only inside the actions given to ``commit``.
+    The tables may be used only inside the actions given to ``commit``.
     """
 
     def __init__(self, path: Path, *, master_key: SecretBytes, entropy: Entropy) -> None:
         """Open or make the file; raises ConfigurationError: in use, another master key, no key store, newer."""
         self.path = path
-        self._connection = _connect(path)
+        self._connection = connect(path)
         try:
-            with _transaction(self._connection):
-                prepare(self._connection, name=str(path))
+            with transaction(self._connection):
+                found = prepare(self._connection, name=str(path))
                 vault = _open_vault(self._connection, path, master_key, entropy)
-                self.epoch = self._read_epoch()
+                self.hour_keys = HourKeys(self._connection, vault, utc_s=SystemClock().utc_s)
+                if found == 1:
+                    _adopt_openings(self._connection, self.hour_keys, master_key)
+                self.epochs = EpochTables(self._connection)
         except sqlite3.Error as fault:
             self._connection.close()
-            raise _store_failed(path, fault) from None
+            raise store_failed(path, fault) from None
         except QanatError:
             self._connection.close()
             raise
-        self.block_tables = BlockTables(self._connection, vault)
-        self.key_tables = KeyTables(self._connection, vault)
+        self.block_tables = BlockTables(self._connection, self.hour_keys)
+        self.key_tables = KeyTables(self._connection, self.hour_keys)
+        self.answers = AnswerTable(self._connection, vault)
 
-    def open_epoch(self) -> int:
-        """Begin the next epoch and return its number."""
-        self._connection.execute("UPDATE state SET value = value + 1 WHERE name = 'epoch'")
-        self.epoch = self._read_epoch()
-        return self.epoch
+    @property
+    def epoch(self) -> int:
+        """The epoch that was begun last."""
+        return self.epochs.number
 
-    def commit(self, actions: Sequence[Callable[[], Any]]) -> list[Any]:
+    def commit(self, actions: Sequence[Callable[[], Any]], *, may_make_room: bool = True) -> list[Any]:
         """Run the actions in one durable transaction; return for each its result, or the exception it raised.
 
         An action that raises is undone alone, also one with a slip in it (``SLIPS``): a fault of one caller must not
-        close the store to all. When the machine fails in the middle, each is tried again by itself, so
-        that one call too large for the disk does not fail its neighbours.
+        close the store to all. When the disk is full, the write-ahead log is first moved into the file, which may make
+        room. When the machine fails in the middle, each is tried again by itself, so that one call too large for the
+        disk does not fail its neighbours.
         """
         try:
-            with _transaction(self._connection):
-                self.epoch = self._read_epoch()
+            with transaction(self._connection):
+                self.epochs.read_number()
                 return [self._run_one(action) for action in actions]
         except sqlite3.Error as fault:
             self._forget_caches()
+            if may_make_room and _is_full(fault):
+                self.truncate_log()
+                return self.commit(actions, may_make_room=False)
             if len(actions) == 1:
-                return [_store_failed(self.path, fault)]
-        return [self.commit([action])[0] for action in actions]
+                return [store_failed(self.path, fault)]
+        return [self.commit([action], may_make_room=False)[0] for action in actions]
 
     def truncate_log(self) -> None:
         """Move the write-ahead log into the file and empty it, so that destroyed rows do not linger there."""
@@ -103,17 +120,14 @@ class Database:
         self._connection.execute("RELEASE call")
         return result
 
-    def _read_epoch(self) -> int:
-        (epoch,) = self._connection.execute("SELECT value FROM state WHERE name = 'epoch'").fetchone()
-        return int(epoch)
-
     def _forget_caches(self) -> None:
         self.block_tables.forget_cache()
         self.key_tables.forget_cache()
+        self.hour_keys.forget_cache()
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -123,7 +137,8 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a connection that has the file, made if need be, for itself; raises ConfigurationError."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _create_private_file(path)
@@ -168,6 +183,19 @@ def _open_vault(connection: sqlite3.Connection, path: Path, master_key: SecretBy
     return Vault(master_key, opening=number, salt_of=salt_of, entropy=entropy)
 
 
+def _adopt_openings(connection: sqlite3.Connection, hour_keys: HourKeys, master_key: SecretBytes) -> None:
+    """Turn the wrapping keys of earlier openings into hour keys, and forget the salts that lead to them."""
+    (current,) = connection.execute("SELECT max(id) FROM opening").fetchone()
+    for opening, salt in connection.execute("SELECT id, salt FROM opening WHERE id < ?", (current,)).fetchall():
+        hour_keys.adopt_opening(opening, derive_wrapping_key(master_key, salt=salt))
+    connection.execute("DELETE FROM opening WHERE id < ?", (current,))
+
+
+def _is_full(fault: sqlite3.Error) -> bool:
+    # what Python's module finds wrong by itself, such as a file that was closed, has no code
+    return getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_FULL
+
+
 _WRITABLE = "check that the folder exists, belongs to this user and is on a disk with space"
 
 
@@ -184,5 +212,5 @@ def _cannot_open(path: Path, fault: sqlite3.Error) -> ConfigurationError:
             return ConfigurationError(f"cannot open the key store {path}: {fault}", remedy=_WRITABLE)
 
 
-def _store_failed(path: Path, fault: sqlite3.Error) -> StoreFailed:
+def store_failed(path: Path, fault: sqlite3.Error) -> StoreFailed:
     return StoreFailed(f"the key store {path} could not write: {fault}", remedy="make space on its disk, and check it")

@@ -5,19 +5,85 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
+from qanat.adapters.sqlite.answers import ANSWER_TABLES
 from qanat.ground.errors import ConfigurationError
 
 APPLICATION_ID = 0x51414E41
 """``QANA``: marks the file as a Qanat key store (SQLite's ``application_id``)."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-MIGRATIONS: Mapping[int, tuple[str, ...]] = {}
-"""Version -> the statements that make version + 1 of it."""
+_EPOCHS = (
+    "CREATE TABLE own_epoch (number INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+    "CREATE TABLE peer_epoch (peer TEXT PRIMARY KEY, number INTEGER NOT NULL, name TEXT NOT NULL) WITHOUT ROWID",
+)
+
+_HOUR_KEY = """CREATE TABLE hour_key (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice: rows name it
+    kept_for TEXT NOT NULL, hour INTEGER NOT NULL, wrapped_key BLOB NOT NULL
+)"""
+
+_BLOCK = """CREATE TABLE block (
+    id INTEGER PRIMARY KEY,
+    block_id TEXT NOT NULL UNIQUE,
+    stage TEXT NOT NULL CHECK (stage IN ('received', 'stored', 'supplied', 'expired', 'destroyed')),
+    stored_s REAL NOT NULL,
+    link TEXT NOT NULL, order_id TEXT NOT NULL, local TEXT NOT NULL, peer TEXT NOT NULL,
+    origin TEXT NOT NULL, protocol TEXT NOT NULL, num_bits INTEGER NOT NULL,
+    eps_sec REAL NOT NULL, eps_cor REAL NOT NULL, finished_utc_s REAL NOT NULL
+)"""
+
+_BLOCK_INDEXES = (
+    "CREATE INDEX block_received ON block (id) WHERE stage = 'received'",
+    "CREATE INDEX block_of_link ON block (link) WHERE stage IN ('received', 'stored')",
+)
+
+_SHARE = """CREATE TABLE share (
+    id INTEGER PRIMARY KEY,
+    block INTEGER NOT NULL, pool INTEGER NOT NULL,
+    num_bits INTEGER NOT NULL,
+    free_bits INTEGER NOT NULL CHECK (free_bits >= 0),
+    is_confirmed INTEGER NOT NULL,
+    hour_key INTEGER, -- under which the data key is wrapped
+    wrapped_key BLOB,  -- both NULL once nothing of the share is left
+    UNIQUE (block, pool)
+)"""
+
+_SHARE_INDEXES = (
+    "CREATE INDEX share_open ON share (pool, id) WHERE is_confirmed = 1 AND free_bits > 0",
+    "CREATE INDEX share_free ON share (pool, block) WHERE free_bits > 0",
+    "CREATE INDEX share_hour_key ON share (hour_key) WHERE hour_key IS NOT NULL",
+)
+
+_BATCH = """CREATE TABLE batch (
+    id INTEGER PRIMARY KEY, keys_left INTEGER NOT NULL, hour_key INTEGER NOT NULL, wrapped_key BLOB NOT NULL
+)"""
+
+_RECORD = "CREATE TABLE record (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)"
+
+_APP_KEY = """CREATE TABLE app_key (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key_id BLOB NOT NULL UNIQUE,
+    pair INTEGER NOT NULL, size_bits INTEGER NOT NULL,
+    is_confirmed INTEGER NOT NULL,
+    master_may INTEGER NOT NULL,  -- whether the master is among those who wait
+    waiting TEXT NOT NULL,  -- JSON list: SAEs that may still be supplied
+    served TEXT NOT NULL DEFAULT '[]',  -- JSON list: SAEs that were
+    batch INTEGER NOT NULL, number INTEGER NOT NULL, sealed BLOB NOT NULL,
+    record INTEGER NOT NULL, created_utc_s REAL NOT NULL, stored_s REAL NOT NULL, qkd_bits_spent INTEGER NOT NULL
+)"""
+
+_APP_KEY_INDEXES = (
+    "CREATE INDEX app_key_stock ON app_key (pair, size_bits, id) WHERE is_confirmed = 1 AND master_may = 1",
+    "CREATE INDEX app_key_unconfirmed ON app_key (id) WHERE is_confirmed = 0",
+    "CREATE INDEX app_key_age ON app_key (pair, stored_s)",
+)
 
 TABLES = (
     "CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE opening (id INTEGER PRIMARY KEY, salt BLOB NOT NULL, proof BLOB NOT NULL)",
+    _HOUR_KEY,
+    *_EPOCHS,
     # link key
     """CREATE TABLE pool (
         id INTEGER PRIMARY KEY,
@@ -27,32 +93,17 @@ TABLES = (
         unconfirmed_bits INTEGER NOT NULL DEFAULT 0,
         available_bits INTEGER NOT NULL DEFAULT 0,
         voided_bits INTEGER NOT NULL DEFAULT 0,
+        expired_bits INTEGER NOT NULL DEFAULT 0,
         UNIQUE (link, sender),
         CHECK (unconfirmed_bits >= 0 AND available_bits >= 0)
     )""",
     """CREATE TABLE pool_spent (
         pool INTEGER NOT NULL, use TEXT NOT NULL, bits INTEGER NOT NULL, PRIMARY KEY (pool, use)
     ) WITHOUT ROWID""",
-    """CREATE TABLE block (
-        id INTEGER PRIMARY KEY,
-        block_id TEXT NOT NULL UNIQUE,
-        state TEXT NOT NULL CHECK (state IN ('unconfirmed', 'confirmed', 'voided')),
-        link TEXT NOT NULL, order_id TEXT NOT NULL, local TEXT NOT NULL, peer TEXT NOT NULL,
-        origin TEXT NOT NULL, protocol TEXT NOT NULL, num_bits INTEGER NOT NULL,
-        eps_sec REAL NOT NULL, eps_cor REAL NOT NULL, finished_utc_s REAL NOT NULL
-    )""",
-    "CREATE INDEX block_unconfirmed ON block (id) WHERE state = 'unconfirmed'",
-    "CREATE INDEX block_of_link ON block (link)",
-    """CREATE TABLE share (
-        id INTEGER PRIMARY KEY,
-        block INTEGER NOT NULL, pool INTEGER NOT NULL,
-        num_bits INTEGER NOT NULL,
-        free_bits INTEGER NOT NULL CHECK (free_bits >= 0),
-        is_confirmed INTEGER NOT NULL,
-        wrapped_key BLOB,  -- NULL once nothing of the share is left
-        UNIQUE (block, pool)
-    )""",
-    "CREATE INDEX share_open ON share (pool, id) WHERE is_confirmed = 1 AND free_bits > 0",
+    _BLOCK,
+    *_BLOCK_INDEXES,
+    _SHARE,
+    *_SHARE_INDEXES,
     """CREATE TABLE segment (
         share INTEGER NOT NULL, number INTEGER NOT NULL, sealed BLOB NOT NULL, UNIQUE (share, number)
     )""",
@@ -60,23 +111,70 @@ TABLES = (
         share INTEGER NOT NULL, start_bit INTEGER NOT NULL, stop_bit INTEGER NOT NULL, PRIMARY KEY (share, start_bit)
     ) WITHOUT ROWID""",
     # keys of applications
-    "CREATE TABLE pair (id INTEGER PRIMARY KEY, master TEXT NOT NULL, slave TEXT NOT NULL, UNIQUE (master, slave))",
-    "CREATE TABLE batch (id INTEGER PRIMARY KEY, keys_left INTEGER NOT NULL, wrapped_key BLOB NOT NULL)",
-    "CREATE TABLE seen_key (key_id BLOB PRIMARY KEY) WITHOUT ROWID",
-    """CREATE TABLE app_key (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        key_id BLOB NOT NULL UNIQUE,
-        pair INTEGER NOT NULL, size_bits INTEGER NOT NULL,
-        is_confirmed INTEGER NOT NULL,
-        master_may INTEGER NOT NULL,  -- whether the master is among those who wait
-        waiting TEXT NOT NULL,  -- JSON list: SAEs that may still be supplied
-        served TEXT NOT NULL DEFAULT '[]',  -- JSON list: SAEs that were
-        batch INTEGER NOT NULL, number INTEGER NOT NULL, sealed BLOB NOT NULL,
-        route TEXT NOT NULL, origin TEXT NOT NULL, created_utc_s REAL NOT NULL, qkd_bits_spent INTEGER NOT NULL
+    """CREATE TABLE pair (
+        id INTEGER PRIMARY KEY, master TEXT NOT NULL, slave TEXT NOT NULL, num_keys INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (master, slave)
     )""",
-    "CREATE INDEX app_key_stock ON app_key (pair, size_bits, id) WHERE is_confirmed = 1 AND master_may = 1",
-    "CREATE INDEX app_key_unconfirmed ON app_key (id) WHERE is_confirmed = 0",
+    _BATCH,
+    "CREATE INDEX batch_hour_key ON batch (hour_key)",
+    "CREATE TABLE seen_key (key_id BLOB PRIMARY KEY, stage TEXT) WITHOUT ROWID",
+    _RECORD,
+    _APP_KEY,
+    *_APP_KEY_INDEXES,
+    *ANSWER_TABLES,
 )
+
+_V1_RECORD = (
+    "json_object('routes', json_array(json(route)), 'threshold', NULL, 'pad_bits',"
+    " min(max(0, json_array_length(route) - 1) * size_bits, qkd_bits_spent), 'origin', origin)"
+)
+
+_FROM_1 = (
+    *_EPOCHS,
+    _HOUR_KEY,
+    "ALTER TABLE pool ADD COLUMN expired_bits INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE block RENAME TO old_block",
+    "DROP INDEX block_unconfirmed",
+    "DROP INDEX block_of_link",
+    _BLOCK,
+    """INSERT INTO block SELECT id, block_id,
+        CASE WHEN state = 'voided' THEN 'destroyed'
+             WHEN NOT EXISTS (SELECT 1 FROM share WHERE share.block = old_block.id AND free_bits > 0) THEN 'supplied'
+             WHEN state = 'confirmed' THEN 'stored' ELSE 'received' END,
+        0, link, order_id, local, peer, origin, protocol, num_bits, eps_sec, eps_cor, finished_utc_s FROM old_block""",
+    "DROP TABLE old_block",
+    *_BLOCK_INDEXES,
+    "ALTER TABLE share RENAME TO old_share",
+    "DROP INDEX share_open",
+    _SHARE,
+    """INSERT INTO share SELECT id, block, pool, num_bits, free_bits, is_confirmed,
+        opening_of(wrapped_key), substr(wrapped_key, 5) FROM old_share""",
+    "DROP TABLE old_share",
+    *_SHARE_INDEXES,
+    "ALTER TABLE batch RENAME TO old_batch",
+    _BATCH,
+    "INSERT INTO batch SELECT id, keys_left, opening_of(wrapped_key), substr(wrapped_key, 5) FROM old_batch",
+    "DROP TABLE old_batch",
+    "CREATE INDEX batch_hour_key ON batch (hour_key)",
+    "ALTER TABLE pair ADD COLUMN num_keys INTEGER NOT NULL DEFAULT 0",
+    "UPDATE pair SET num_keys = (SELECT count(*) FROM app_key WHERE app_key.pair = pair.id)",
+    "ALTER TABLE seen_key ADD COLUMN stage TEXT",
+    _RECORD,
+    f"INSERT INTO record (text) SELECT DISTINCT {_V1_RECORD} FROM app_key",  # noqa: S608 - constants of this module
+    "DROP INDEX app_key_stock",
+    "DROP INDEX app_key_unconfirmed",
+    "ALTER TABLE app_key RENAME TO old_app_key",
+    _APP_KEY,
+    f"""INSERT INTO app_key SELECT id, key_id, pair, size_bits, is_confirmed, master_may, waiting, served, batch,
+        number, sealed, (SELECT record.id FROM record WHERE text = {_V1_RECORD}), created_utc_s, 0, qkd_bits_spent
+        FROM old_app_key""",  # noqa: S608 - constants of this module
+    "DROP TABLE old_app_key",
+    *_APP_KEY_INDEXES,
+    *ANSWER_TABLES,
+)
+
+MIGRATIONS: Mapping[int, tuple[str, ...]] = {1: _FROM_1}
+"""Version -> the statements that make version + 1 of it."""
 
 
 def prepare(
@@ -85,10 +183,11 @@ def prepare(
     name: str,
     version: int = SCHEMA_VERSION,
     migrations: Mapping[int, tuple[str, ...]] = MIGRATIONS,
-) -> None:
+) -> int:
     """Make the tables of a new file, or bring an old file to ``version``; call inside a transaction.
 
-    Raises ConfigurationError for a database of something else, or one of a newer version than this program knows.
+    Returns the version that was found. Raises ConfigurationError for a database of something else, or one of a newer
+    version than this program knows.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -100,12 +199,19 @@ def prepare(
     if found > version:
         raise ConfigurationError(
             f"{name} was written by a newer program (schema {found}; this one knows {version})",
-            remedy="update this program, or start it with another data folder",
+            remedy="update this program, or start it with another data folder; there is no way back to an older schema",
         )
+    connection.create_function("opening_of", 1, _opening_of, deterministic=True)
     for step in range(found, version):
         for statement in migrations[step]:
             connection.execute(statement)
         connection.execute("UPDATE state SET value = ? WHERE name = 'schema_version'", (step + 1,))
+    return int(found)
+
+
+def _opening_of(wrapped_key: bytes | None) -> int | None:
+    """Return the opening that a data key of version 1 names in its first four bytes."""
+    return None if wrapped_key is None else int.from_bytes(wrapped_key[:4], "big")
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 
-from qanat.adapters.encryption import DataKey, Vault
+from qanat.adapters.encryption import DataKey
+from qanat.adapters.sqlite.hour_keys import HourKeys
 from qanat.ground.errors import StoreFailed
 from qanat.ground.keys import BlockSlice, SecretBytes
 
@@ -17,21 +18,23 @@ CACHED_SEGMENTS = 64
 
 
 class Segments:
-    """The table ``segment`` and the column ``share.wrapped_key``.
+    """The table ``segment`` and the columns ``hour_key`` and ``wrapped_key`` of ``share``.
 
     Each share has its own data key; segment ``n`` holds its bytes ``n * SEGMENT_BYTES`` and following, sealed under
     number ``n``. Segments never change, so the cache of decrypted ones can be wrong in nothing but being too large.
     """
 
-    def __init__(self, connection: sqlite3.Connection, vault: Vault) -> None:
+    def __init__(self, connection: sqlite3.Connection, hour_keys: HourKeys) -> None:
         self._connection = connection
-        self._vault = vault
+        self._hour_keys = hour_keys
         self._plain: OrderedDict[tuple[int, int], SecretBytes] = OrderedDict()
 
-    def write(self, share_row: int, secret: SecretBytes, *, place: bytes) -> None:
+    def write(self, share_row: int, secret: SecretBytes, *, pool: str, place: bytes) -> None:
         """Seal a new share's bytes under a fresh data key."""
-        key, wrapped = self._vault.new_data_key(place)
-        self._connection.execute("UPDATE share SET wrapped_key = ? WHERE id = ?", (wrapped, share_row))
+        key, hour_key, wrapped = self._hour_keys.new_data_key(pool, place)
+        self._connection.execute(
+            "UPDATE share SET hour_key = ?, wrapped_key = ? WHERE id = ?", (hour_key, wrapped, share_row)
+        )
         data = memoryview(secret.reveal())
         self._connection.executemany(
             "INSERT INTO segment (share, number, sealed) VALUES (?, ?, ?)",
@@ -68,7 +71,7 @@ class Segments:
 
     def destroy_all(self, share_row: int) -> None:
         """Destroy a share's data key and all its segments."""
-        self._connection.execute("UPDATE share SET wrapped_key = NULL WHERE id = ?", (share_row,))
+        self._connection.execute("UPDATE share SET hour_key = NULL, wrapped_key = NULL WHERE id = ?", (share_row,))
         self._connection.execute("DELETE FROM segment WHERE share = ?", (share_row,))
         for cached_row, number in list(self._plain):
             if cached_row == share_row:
@@ -80,8 +83,10 @@ class Segments:
             self._forget(share_row, number)
 
     def _data_key(self, share_row: int, place: bytes) -> DataKey:
-        (wrapped,) = self._connection.execute("SELECT wrapped_key FROM share WHERE id = ?", (share_row,)).fetchone()
-        return self._vault.unwrap(wrapped or b"", place)
+        hour_key, wrapped = self._connection.execute(
+            "SELECT hour_key, wrapped_key FROM share WHERE id = ?", (share_row,)
+        ).fetchone()
+        return self._hour_keys.unwrap(hour_key, wrapped, place)
 
     def _open(self, share_row: int, number: int, key: DataKey, place: bytes) -> SecretBytes:
         row = self._connection.execute(

@@ -13,7 +13,7 @@ from qanat.adapters.sqlite.writer import StoreWriter
 from qanat.adapters.system import SystemEntropy
 from qanat.ground.bits import whole_bytes
 from qanat.ground.errors import BadParameter, ConfigurationError, StaleEpoch
-from qanat.ground.identifiers import BlockId, Epoch, KeyID, RequestId, SaeId, SaePair, canonical_key_id
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, canonical_key_id
 from qanat.ground.keys import (
     BitRange,
     KeyBlock,
@@ -25,7 +25,10 @@ from qanat.ground.keys import (
     SpentBits,
     Use,
 )
+from qanat.ground.life_cycle import Stage
 from qanat.ground.ports import Entropy
+from qanat.ground.requirements import ANY_KEY, KeyFit, Repeatable
+from qanat.ground.stock import AgeLimits, Expired, NamedEpoch
 
 T = TypeVar("T")
 
@@ -63,14 +66,36 @@ class SqliteKeyStore:
             self._closed = True
             await self._writer.release(self._database)
 
-    async def open_epoch(self) -> Epoch:
-        """Begin a new epoch, one above the last; older handles raise StaleEpoch from now on."""
-        self._epoch = await self._writer.commit(self._database, self._database.open_epoch)
-        return Epoch(self._epoch)
+    async def open_epoch(self, *, name: str = "", above: int = 0) -> Epoch:
+        """Begin a new epoch; older handles raise StaleEpoch from now on."""
+
+        def begin() -> int:
+            # at once, so that calls of this handle in the same commit are not taken for those of an older one
+            self._epoch = self._database.epochs.begin(name=name, above=above)
+            return self._epoch
+
+        return Epoch(await self._writer.commit(self._database, begin))
+
+    async def is_own_epoch(self, epoch: NamedEpoch, /) -> bool:
+        """Return whether this store has lived through that epoch."""
+        return await self._commit(lambda: self._database.epochs.is_own(epoch))
+
+    async def restored_epoch(self) -> int:
+        """Return the number of the epoch that began after the last restore; 0 without one."""
+        return await self._commit(self._database.epochs.restored_epoch)
+
+    async def peer_epoch(self, peer: NodeId, /) -> NamedEpoch | None:
+        """Return what is remembered of a peer's store."""
+        return await self._commit(lambda: self._database.epochs.peer(peer))
+
+    async def remember_peer(self, peer: NodeId, epoch: NamedEpoch, /) -> None:
+        """Remember the epoch of a peer's store."""
+        await self._commit(lambda: self._database.epochs.remember_peer(peer, epoch))
 
     async def add_block(self, block: KeyBlock, /) -> None:
         """Keep a block, cut by ``split_block``, unconfirmed. Idempotent by id for ever."""
-        await self._commit(lambda: self._database.block_tables.add(block))
+        database = self._database
+        await self._commit(lambda: database.block_tables.add(block, stored_s=database.epochs.time.now_s))
 
     async def confirm(self, block_id: BlockId, /) -> None:
         """Make a block spendable; raises BlockUnknown."""
@@ -97,24 +122,57 @@ class SqliteKeyStore:
         for key in keys:
             if canonical_key_id(key.key_id) != key.key_id:
                 raise BadParameter(f"{key.key_id!r} is no canonical key id", remedy="lower case, 36 characters")
-        await self._commit(lambda: self._database.key_tables.put(keys, entitled=entitled, confirmed=confirmed))
+        database = self._database
+        await self._commit(
+            lambda: database.key_tables.put(
+                keys, entitled=entitled, confirmed=confirmed, stored_s=database.epochs.time.now_s
+            )
+        )
 
     async def supply(
-        self, pair: SaePair, /, *, count: int, size_bits: int, request_id: RequestId
+        self,
+        pair: SaePair,
+        /,
+        *,
+        count: int,
+        size_bits: int,
+        request_id: RequestId,
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
         """Hand the master its oldest confirmed keys of this size; raises KeyShortage."""
         if count < 1:
             raise ValueError(f"at least one key is supplied, not {count}")
-        return await self._commit(
-            lambda: self._database.key_tables.supply(pair, count=count, size_bits=size_bits, request_id=request_id)
+        tables = self._database.key_tables
+        return await self._answer(
+            repeat, lambda: tables.supply(pair, count=count, size_bits=size_bits, request_id=request_id, fit=fit)
         )
 
     async def supply_by_id(
-        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+        self,
+        key_ids: Sequence[KeyID],
+        /,
+        *,
+        sae: SaeId,
+        master: SaeId | None = None,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
         """Hand ``sae`` these keys, all or none; raises KeyNotFound, NotEntitled."""
         wanted = [canonical_key_id(key_id) for key_id in key_ids]
-        return await self._commit(lambda: self._database.key_tables.supply_by_id(wanted, sae=sae, master=master))
+        return await self._answer(
+            repeat, lambda: self._database.key_tables.supply_by_id(wanted, sae=sae, master=master)
+        )
+
+    async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
+        """Return what this call was answered before, if that is still kept; raises BadParameter."""
+        return await self._commit(lambda: self._database.answers.find(call, epoch=self._epoch))
+
+    async def forget_answers(self, *, now_monotonic_s: float, window_s: float) -> int:
+        """Destroy the answers that are past their time; returns how many were."""
+        answers, epoch = self._database.answers, self._epoch
+        return await self._commit(
+            lambda: answers.forget(now_monotonic_s=now_monotonic_s, window_s=window_s, epoch=epoch)
+        )
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
         """Make keys suppliable; raises KeyNotFound (all or none)."""
@@ -130,17 +188,63 @@ class SqliteKeyStore:
             await self._writer.truncate_log(database)
         return count
 
+    async def expire(self, limits: AgeLimits, /, *, monotonic_s: float, utc_s: float) -> Expired:
+        """Destroy what is too old, and hour keys that nothing is left of. The write-ahead log is emptied after it."""
+        database = self._database
+
+        def expire_old() -> Expired:
+            now_s = database.epochs.tick(monotonic_s=monotonic_s, utc_s=utc_s)
+            expired = Expired(
+                database.key_tables.expire(limits, now_s=now_s), database.block_tables.expire(limits, now_s=now_s)
+            )
+            database.hour_keys.destroy_unused()
+            return expired
+
+        expired = await self._commit(expire_old)
+        if expired:
+            await self._writer.truncate_log(database)
+        return expired
+
+    async def block_stage(self, block_id: BlockId, /) -> Stage | None:
+        """Return where a block stands in its life; None when it never came."""
+        return await self._commit(lambda: self._database.block_tables.stage(block_id))
+
+    async def key_stage(self, key_id: KeyID, /) -> Stage | None:
+        """Return where a key stands in its life; None when it never came."""
+        return await self._commit(lambda: self._database.key_tables.stage(canonical_key_id(key_id)))
+
+    async def held_keys(self) -> Mapping[SaePair, int]:
+        """Return how many keys of every pair are held, supplied to one end or not."""
+        return await self._commit(self._database.key_tables.held)
+
     async def levels(self) -> Mapping[PoolId, PoolLevel]:
         """Return what every pool holds."""
         return await self._commit(self._database.block_tables.levels)
 
-    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int, fit: KeyFit = ANY_KEY) -> int:
         """Return how many confirmed keys of this size the master of ``pair`` could be supplied."""
-        return await self._commit(lambda: self._database.key_tables.count(pair, size_bits=size_bits))
+        return await self._commit(lambda: self._database.key_tables.count(pair, size_bits=size_bits, fit=fit))
+
+    async def _answer(
+        self, repeat: Repeatable | None, supply: Callable[[], Sequence[SecretKey]]
+    ) -> Sequence[SecretKey]:
+        """Supply, or say again what the same call was supplied; in one transaction with its keeping."""
+        answers = self._database.answers
+
+        def once() -> Sequence[SecretKey]:
+            if repeat is None:
+                return supply()
+            if (earlier := answers.find(repeat, epoch=self._epoch)) is not None:
+                return earlier
+            keys = supply()
+            answers.keep(repeat, keys, epoch=self._epoch)
+            return keys
+
+        return await self._commit(once)
 
     async def _commit(self, action: Callable[[], T]) -> T:
         def fenced() -> T:
-            if self._epoch != self._database.epoch:
+            if self._epoch < self._database.epoch:
                 raise StaleEpoch(
                     f"this handle is of epoch {self._epoch}, the key store of epoch {self._database.epoch}",
                     remedy="a newer key manager has taken over this store; stop this one",

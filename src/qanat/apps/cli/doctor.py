@@ -15,7 +15,7 @@ from qanat import __version__
 from qanat.apps import machine
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.apps.cli.up import SERVICE_FILE
-from qanat.apps.site import Workplace
+from qanat.apps.workplace import Workplace
 from qanat.ground.data import list_names
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
@@ -108,7 +108,7 @@ def asked_doors(service: Mapping[str, Any]) -> dict[str, str]:
         peer = next(other["sae"] for other in applications if other is not app)
         files = TlsFiles(certificate=Path(app["certificate"]), key=Path(app["key"]), ca=Path(service["ca"]))
         try:
-            with Client(door["url"], tls=files, sae=SaeId(app["sae"]), kme=door["kme"]) as client:
+            with Client(door["url"], tls=files, sae=SaeId(app["sae"]), kme=door["kme"], retry_for_s=1.0) as client:
                 status = client.get_status(SaeId(peer))
             answers[node] = f"answers at {door['url']}: {status.stored_key_count} keys in stock"
         except NotEntitled:

@@ -17,6 +17,8 @@ from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.guard_commands import MakesByDefault, add_audit_commands, add_certificate_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.paths import named_path
+from qanat.apps.cli.process_commands import add_process_commands
+from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
@@ -47,6 +49,13 @@ pki_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(pki_app, name="pki")
+
+node_app = typer.Typer(
+    help="Run one site in a process of its own (qanat node NETWORK SITE), or end what its store holds.",
+    no_args_is_help=True,
+    cls=RunsByDefault,
+)
+app.add_typer(node_app, name="node")
 
 detector_app = typer.Typer(help="Look at single-photon detectors.", no_args_is_help=True)
 app.add_typer(detector_app, name="detector")
@@ -112,8 +121,8 @@ def _end_with(command: Callable[[], int], /) -> NoReturn:
     The command's own imports run here too, so that a stop in the first second is told like any other.
     """
     signal.signal(signal.SIGTERM, _as_interrupt)
-    # A core would hold keys. 0 keeps the kernel from writing a file, but not from feeding a collector (core_pattern with
-    # a pipe); 1 keeps it from both, and what this process starts inherits it (core(5), fs/coredump.c).
+    # A core would hold keys. With 0 the kernel writes no file, but still feeds a collector (a pipe in core_pattern);
+    # with 1 it does neither, and what this process starts inherits it (core(5); fs/coredump.c of Linux).
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     try:
         status = command()
@@ -201,27 +210,6 @@ def up(
     _end_with(command)
 
 
-@app.command()
-def node(
-    network: NetworkArgument,
-    site: Annotated[str, typer.Argument(help="The site to run; `qanat up` must run with --apart SITE.")],
-    data: Annotated[Path | None, typer.Option(parser=named_path, help="The data folder of `qanat up`.")] = None,
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the door, if the site has applications; 0: any free port.")
-    ] = 0,
-    wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for `qanat up`.")] = 60.0,
-    json: JsonOption = False,
-) -> None:
-    """Run one site in a process of its own: its key manager, its store, its door."""
-
-    def command() -> int:
-        from qanat.apps.cli.node import run_node
-
-        return run_node(network, site, data=data, port=port, wait_s=wait_s, as_json=json)
-
-    _end_with(command)
-
-
 @pki_app.command("make")
 def pki(
     network: NetworkArgument,
@@ -281,6 +269,9 @@ def link(
     ] = None,
     reconciliation: Annotated[str, typer.Option(help="How errors are corrected: cascade, winnow or ldpc.")] = "cascade",
     amplification: Annotated[str, typer.Option(help="The last hash: toeplitz or modified-toeplitz.")] = "toeplitz",
+    charge_replies: Annotated[
+        bool, typer.Option("--charge-replies", help="Let the length pay for Bob's messages of it too.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Calibrate one link, run it photon by photon, distil what it gives. Its keys are for looking at alone."""
@@ -300,6 +291,7 @@ def link(
             out=out,
             reconciliation=reconciliation,
             amplification=amplification,
+            charge_replies=charge_replies,
         )
 
     _end_with(command)
@@ -314,7 +306,13 @@ def rate(
         list[str] | None,
         typer.Option(help="Only these proofs (repeat the option); the first one gives the secret rate."),
     ] = None,
-    f_ec: Annotated[float, typer.Option(help="Bits told by error correction over the Shannon limit.")] = 1.1,
+    f_ec: Annotated[
+        float | None, typer.Option(help="Bits told by error correction over the Shannon limit; 1.1 unless said.")
+    ] = None,
+    reconciliation: Annotated[
+        str | None,
+        typer.Option(help="In its place a method: cascade, winnow or ldpc, each with its own f."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Tell what a link gives at a loss: sifted rate, QBER and the secret rate by every proof."""
@@ -322,7 +320,29 @@ def rate(
     def command() -> int:
         from qanat.apps.cli.rate import run_rate
 
-        return run_rate(system, losses=loss_db, block_bits=block_bits, proofs=proof or [], f_ec=f_ec, as_json=json)
+        return run_rate(
+            system,
+            losses=loss_db,
+            block_bits=block_bits,
+            proofs=proof or [],
+            f_ec=f_ec,
+            as_json=json,
+            reconciliation=reconciliation,
+        )
+
+    _end_with(command)
+
+
+@app.command()
+def openapi(
+    door: Annotated[str, typer.Argument(help="Which door: etsi014.")] = "etsi014",
+) -> None:
+    """Print the machine-readable schema of a door (OpenAPI), as each door serves it at /openapi.json."""
+
+    def command() -> int:
+        from qanat.apps.cli.openapi import run_openapi
+
+        return run_openapi(door)
 
     _end_with(command)
 
@@ -425,6 +445,8 @@ add_light_commands(app, _end_with)
 add_audit_commands(app, _end_with)
 add_certificate_commands(pki_app, _end_with)
 add_distil_commands(app, _end_with)
+add_process_commands(app, node_app, _end_with)
+add_store_commands(app, node_app, _end_with)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ NOTES = {
     EventKind.BLOCK_DROPPED: "a block was dropped",
     EventKind.RELAY_FAILED: "a relay failed; its pads are spent, another try follows",
     EventKind.KEYS_REFUSED: "keys were refused",
+    EventKind.KEYS_REPEATED: "keys were given again to a repeated call",
     EventKind.ALARM: "alarm",
     EventKind.CALLER_REFUSED: "a caller was refused",
     EventKind.ENTROPY_AWAITED: "the links wait for entropy",
@@ -111,7 +112,8 @@ class RunView:
                 self._note_done(name)
         elif event.kind in NOTES:
             why = event.data.get("text") or event.data.get("why") or ""
-            self.say(f"  [yellow]{NOTES[event.kind]}[/] at {event.node}: {escape(str(why))}")
+            note = "[green]alarm over[/]" if event.data.get("cleared") else f"[yellow]{NOTES[event.kind]}[/]"
+            self.say(f"  {note} at {event.node}: {escape(str(why))}")
 
     def _note_orders(self, event: Event) -> None:
         """Begin to count the links that a request waits for, where they are too many to follow one by one."""

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, JsonValue
 
+from qanat.doors.etsi014.extensions import MANDATORY_UNMET, Wishes
 from qanat.doors.etsi014.messages import Error, Key, KeyContainer, Status
-from qanat.doors.etsi014.parsing import KEYS_NOT_FOUND, Wishes, parsed
+from qanat.doors.etsi014.parsing import KEYS_NOT_FOUND, parsed
 from qanat.ground.errors import (
     BadParameter,
     KeyManagementError,
@@ -23,18 +24,20 @@ from qanat.ground.errors import (
     NotEntitled,
     PeerProtocolError,
     QanatError,
+    RequirementUnmet,
     UnknownNode,
 )
 from qanat.ground.events import Json
 from qanat.ground.identifiers import EventId, KeyID, NodeId, SaeId, SaePair, canonical_key_id
-from qanat.ground.keys import KeyStatus, Origin, SecretBytes, SecretKey
+from qanat.ground.keys import KeyRecord, KeyStatus, Origin, SecretBytes, SecretKey
+from qanat.ground.requirements import Requirements
 
 _PATH_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:")
 """What may stand for itself in a part of a path (RFC 3986, section 3.3; we encode more than we must)."""
 M = TypeVar("M", bound=BaseModel)
 
 _FAULTS: Mapping[str, type[QanatError]] = {
-    fault.__name__: fault for fault in (BadParameter, KeyNotFound, NoRoute, NotEntitled, UnknownNode)
+    fault.__name__: fault for fault in (BadParameter, KeyNotFound, NoRoute, NotEntitled, RequirementUnmet, UnknownNode)
 }
 
 
@@ -45,6 +48,7 @@ class Delivery:
     keys: tuple[SecretKey, ...]
     event_id: EventId | None = None
     classical_route: tuple[NodeId, ...] = ()
+    unmet: tuple[str, ...] = ()
 
 
 def path(sae: SaeId, call: str) -> str:
@@ -53,22 +57,37 @@ def path(sae: SaeId, call: str) -> str:
     return f"/api/v1/keys/{encoded}/{call}"
 
 
-def key_request_body(*, count: int, size_bits: int, wishes: Wishes) -> bytes:
-    """Return the body of POST enc_keys. Our extensions are optional ones: other key managers pass over them."""
+def key_request_body(*, count: int, size_bits: int, wishes: Wishes, more_slaves: Sequence[SaeId] = ()) -> bytes:
+    """Return the body of POST enc_keys. Our extensions are optional ones, which other key managers pass over; but for
+    what is required of the keys, which they must refuse."""
     named: dict[str, Json] = {
         "qanat_cause": wishes.cause,
         "qanat_request": wishes.request_id,
         "qanat_patience_s": wishes.patience_s,
         "qanat_details": wishes.told or None,
+        "qanat_nonce": wishes.nonce,
+        **_required(wishes.prefer),
     }
     extensions: list[Json] = [{name: value} for name, value in named.items() if value is not None]
+    mandatory: list[Json] = [{name: value} for name, value in _required(wishes.require).items() if value is not None]
     body: dict[str, Json] = {"number": count, "size": size_bits}
+    if more_slaves:
+        body["additional_slave_SAE_IDs"] = list(more_slaves)
+    if mandatory:
+        body["extension_mandatory"] = mandatory
     return _json({**body, "extension_optional": extensions} if extensions else body)
 
 
-def key_ids_body(key_ids: Sequence[KeyID]) -> bytes:
+def key_ids_body(key_ids: Sequence[KeyID], *, nonce: str | None = None) -> bytes:
     """Return the body of POST dec_keys; asks a key manager of ours where each key came from."""
-    return _json({"key_IDs": [{"key_ID": key_id} for key_id in key_ids], "key_IDs_extension": {"qanat_details": True}})
+    extension: dict[str, Json] = {"qanat_details": True, **({"qanat_nonce": nonce} if nonce is not None else {})}
+    return _json({"key_IDs": [{"key_ID": key_id} for key_id in key_ids], "key_IDs_extension": extension})
+
+
+def nonce_window_s(body: bytes) -> float:
+    """Return how long, by a status, a call with a nonce may be repeated; 0 where the key manager knows no nonces."""
+    window_s = (_trusted(Status, body).status_extension or {}).get("qanat_nonce_s")
+    return float(window_s) if isinstance(window_s, (int, float)) and not isinstance(window_s, bool) else 0.0
 
 
 def read_status(body: bytes) -> KeyStatus:
@@ -102,6 +121,7 @@ def read_keys(body: bytes, pair: SaePair) -> Delivery:
         keys=tuple(_secret_key(key, pair) for key in container.keys),
         event_id=EventId(event) if isinstance(event, str) else None,
         classical_route=_nodes(route),
+        unmet=_nodes(extension.get("qanat_unmet")),
     )
 
 
@@ -116,6 +136,8 @@ def read_error(status: int, body: bytes, *, retry_after: str | None = None) -> Q
     if (fault := _FAULTS.get(error.qanat_fault or "")) is not None:
         return fault(message, remedy=remedy)
     match status:
+        case 400 if error.message == MANDATORY_UNMET:
+            return RequirementUnmet(message, remedy="require less of the keys")
         case 400 if error.message == KEYS_NOT_FOUND:
             return KeyNotFound(message, remedy="ask for each key once, at the slave's key manager, naming its master")
         case 400:
@@ -133,6 +155,16 @@ def read_error(status: int, body: bytes, *, retry_after: str | None = None) -> Q
             return PeerProtocolError(message, remedy="check that the address is a key manager's ETSI GS QKD 014 door")
 
 
+def _required(require: Requirements) -> dict[str, Json]:
+    """Return requirements as extensions; None for what is not asked."""
+    return {
+        "qanat_max_age_s": require.max_age_s,
+        "qanat_max_hops": require.max_hops,
+        "qanat_multipath": require.disjoint_routes if require.disjoint_routes > 1 else None,
+        "qanat_far_side_ready": require.far_side_ready or None,
+    }
+
+
 def _secret_key(key: Key, pair: SaePair) -> SecretKey:
     try:
         secret = SecretBytes(b64decode(key.key, validate=True))
@@ -142,15 +174,25 @@ def _secret_key(key: Key, pair: SaePair) -> SecretKey:
     told = key.key_extension or {}
     created_utc_s, spent = told.get("qanat_created_utc_s"), told.get("qanat_qkd_bits_spent")
     origin: Origin = "device" if told.get("qanat_origin") == "device" else "twin"
-    return SecretKey(
-        key_id=key_id,
-        pair=pair,
-        secret=secret,
-        route=_nodes(told.get("qanat_route")),
-        origin=origin,
-        created_utc_s=float(created_utc_s) if isinstance(created_utc_s, (int, float)) else 0.0,
-        qkd_bits_spent=spent if isinstance(spent, int) else 0,
-    )
+    try:
+        return SecretKey(
+            key_id=key_id,
+            pair=pair,
+            secret=secret,
+            route=_nodes(told.get("qanat_route")),
+            origin=origin,
+            created_utc_s=float(created_utc_s) if isinstance(created_utc_s, (int, float)) else 0.0,
+            qkd_bits_spent=spent if isinstance(spent, int) else 0,
+            full_record=_record_of_shares(told.get("qanat_record")),
+        )
+    except ValueError as fault:
+        raise PeerProtocolError(f"the key manager's word on where a key came from is torn: {fault}") from None
+
+
+def _record_of_shares(told: JsonValue) -> KeyRecord | None:
+    """Return the record of a key that came in shares; of others it follows from the rest."""
+    record = KeyRecord.from_json(told) if told is not None else None
+    return record if record is not None and len(record.routes) > 1 else None
 
 
 def _nodes(value: JsonValue) -> tuple[NodeId, ...]:

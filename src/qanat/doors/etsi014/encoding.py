@@ -7,9 +7,19 @@ import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from qanat.doors.etsi014.parsing import KEYS_NOT_FOUND
-from qanat.ground.errors import KeyNotFound, KeyShortage, NoRoute, NotEntitled, QanatError, RequestError
+from qanat.doors.etsi014.extensions import MANDATORY_UNMET, READERS
+from qanat.doors.etsi014.parsing import KEYS_NOT_FOUND, Limits
+from qanat.ground.errors import (
+    KeyNotFound,
+    KeyShortage,
+    NoRoute,
+    NotEntitled,
+    QanatError,
+    RequestError,
+    RequirementUnmet,
+)
 from qanat.ground.events import Json
 from qanat.ground.identifiers import EventId, NodeId
 from qanat.ground.keys import KeyStatus, SecretKey
@@ -32,8 +42,8 @@ class Answer:
         return f"<Answer {self.status}, {len(self.body)} bytes>"
 
 
-def status_answer(status: KeyStatus) -> Answer:
-    """Return the Status object (clause 6.1)."""
+def status_answer(status: KeyStatus, limits: Limits) -> Answer:
+    """Return the Status object (clause 6.1); its extension says which of our extensions are understood."""
     fields: dict[str, Json] = {
         "source_KME_ID": status.source_kme,
         "target_KME_ID": status.target_kme,
@@ -46,6 +56,11 @@ def status_answer(status: KeyStatus) -> Answer:
         "max_key_size": status.max_key_size_bits,
         "min_key_size": status.min_key_size_bits,
         "max_SAE_ID_count": status.max_additional_slaves,
+        "status_extension": {
+            "qanat_extensions": sorted(READERS),
+            "qanat_nonce_s": limits.repeat_window_s,
+            "qanat_max_request_bits": limits.max_request_bits,
+        },
     }
     return Answer(200, _json(fields))
 
@@ -57,18 +72,22 @@ def keys_answer(
 
     Key ids and base64 hold no character that JSON escapes. ``details`` adds to each key where it came from.
     """
+    told = [_details(key) for key in keys] if details else [b""] * len(keys)
     parts = [
-        b'{"key_ID":"%b","key":"%b"%b}'
-        % (key.key_id.encode(), b64encode(key.take()), _details(key) if details else b"")
-        for key in keys
+        b'{"key_ID":"%b","key":"%b"%b}' % (key.key_id.encode(), b64encode(key.take()), one)
+        for key, one in zip(keys, told, strict=True)
     ]
     tail = b',"key_container_extension":' + _json(extension) if extension else b""
     return Answer(200, b'{"keys":[%b]%b}' % (b",".join(parts), tail))
 
 
-def container_extension(event_id: EventId, classical_route: Sequence[NodeId]) -> dict[str, Json]:
-    """Return what is said about a whole container to a caller who used our extensions."""
-    return {"qanat_event": event_id, "qanat_classical_route": list(classical_route)}
+def container_extension(
+    event_id: EventId, classical_route: Sequence[NodeId], unmet: Sequence[str] = ()
+) -> dict[str, Json]:
+    """Return what is said about a whole container to a caller who used our extensions; ``unmet`` are optional ones
+    that could not be met."""
+    extension: dict[str, Json] = {"qanat_event": event_id, "qanat_classical_route": list(classical_route)}
+    return {**extension, "qanat_unmet": list(unmet)} if unmet else extension
 
 
 def error_answer(error: QanatError, *, told: bool = False) -> Answer:
@@ -82,6 +101,8 @@ def error_answer(error: QanatError, *, told: bool = False) -> Answer:
     match error:
         case KeyNotFound():
             status, message = 400, KEYS_NOT_FOUND
+        case RequirementUnmet():
+            status, message = 400, MANDATORY_UNMET
         case NotEntitled():
             status = 401
         case KeyShortage():
@@ -106,6 +127,7 @@ def _details(key: SecretKey) -> bytes:
         "qanat_origin": key.origin,
         "qanat_created_utc_s": key.created_utc_s,
         "qanat_qkd_bits_spent": key.qkd_bits_spent,
+        "qanat_record": cast(Json, key.record.to_json()),
     }
     return b',"key_extension":' + _json(fields)
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from qanat.doors.etsi014.encoding import Answer, container_extension, error_answer, keys_answer, status_answer
 from qanat.doors.etsi014.parsing import (
+    MAX_ID_CHARACTERS,
     KnownKeys,
     Limits,
     NewKeys,
@@ -19,8 +20,9 @@ from qanat.doors.etsi014.parsing import (
 from qanat.ground.errors import NotEntitled, QanatError, UnknownNode
 from qanat.ground.identifiers import EventId, KeyID, NodeId, RequestId, SaeId
 from qanat.ground.keys import KeyStatus, SecretKey
+from qanat.ground.requirements import Requirements
 
-MAX_PATH_ID_CHARACTERS = 256
+ANY = Requirements()
 
 
 class GivenKeys(Protocol):
@@ -51,12 +53,24 @@ class KeySupplier(Protocol):
         request_id: RequestId | None,
         cause: EventId | None,
         patience_s: float | None,
+        more_slaves: Sequence[SaeId] = (),
+        require: Requirements = ANY,
+        prefer: Requirements = ANY,
+        nonce: str | None = None,
     ) -> GivenKeys:
-        """Return fresh keys; waits for new ones up to ``patience_s`` (None: as long as the key manager sees fit)."""
+        """Return fresh keys; waits for new ones up to ``patience_s`` (None: as long as the key manager sees fit).
+
+        Each of ``more_slaves`` gets them too. Raises RequirementUnmet where no key can be as ``require`` has it; what
+        ``prefer`` has is met where it can be. The same call with the same ``nonce`` is given the same keys again, for
+        a while.
+        """
         ...
 
-    async def get_keys_by_id(self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID]) -> Sequence[SecretKey]:
-        """Return to ``caller`` the keys that ``master`` was given under these ids, all or none."""
+    async def get_keys_by_id(
+        self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID], nonce: str | None = None
+    ) -> Sequence[SecretKey]:
+        """Return to ``caller`` the keys that ``master`` was given under these ids, all or none; the same call with the
+        same ``nonce`` gets them again, for a while."""
         ...
 
 
@@ -83,13 +97,18 @@ class Etsi014Door:
         self._limits = limits
         self._max_patience_s = max_patience_s
 
+    @property
+    def limits(self) -> Limits:
+        """What this door gives out."""
+        return self._limits
+
     async def get_status(self, peer: str | None, path_id: str) -> Answer:
         """GET status: the caller is the master, the path names the slave (clause 5.3)."""
         try:
             status = await self._supplier.get_status(master=self._caller(peer), slave=_named(path_id))
         except QanatError as fault:
             return error_answer(fault)
-        return status_answer(status)
+        return status_answer(status, self._limits)
 
     async def get_key_by_query(self, peer: str | None, path_id: str, query: Query) -> Answer:
         """GET enc_keys: the caller is the master, the path names the slave (clause 5.4)."""
@@ -112,9 +131,8 @@ class Etsi014Door:
         try:
             master = self._caller(peer)
             request = read()
-            wishes = request.wishes
-            told = wishes.told
-            patience_s = wishes.patience_s
+            told = request.wishes.told
+            wishes, patience_s = request.wishes, request.wishes.patience_s
             given = await self._supplier.get_keys(
                 master=master,
                 slave=_named(path_id),
@@ -123,10 +141,16 @@ class Etsi014Door:
                 request_id=wishes.request_id,
                 cause=wishes.cause,
                 patience_s=None if patience_s is None else min(patience_s, self._max_patience_s),
+                more_slaves=request.more_slaves,
+                require=wishes.require,
+                prefer=wishes.prefer,
+                nonce=wishes.nonce,
             )
         except QanatError as fault:
             return error_answer(fault, told=told)
-        extension = container_extension(given.event_id, given.classical_route) if told else None
+        if not told:
+            return keys_answer(given.keys)
+        extension = container_extension(given.event_id, given.classical_route, wishes.unmet_by(given.keys))
         return keys_answer(given.keys, details=told, extension=extension)
 
     async def _known_keys(self, peer: str | None, path_id: str, read: Callable[[], KnownKeys]) -> Answer:
@@ -136,7 +160,9 @@ class Etsi014Door:
             request = read()
             told = request.told
             master = _named(path_id)
-            keys = await self._supplier.get_keys_by_id(caller=caller, master=master, key_ids=request.key_ids)
+            keys = await self._supplier.get_keys_by_id(
+                caller=caller, master=master, key_ids=request.key_ids, nonce=request.nonce
+            )
         except QanatError as fault:
             return error_answer(fault, told=told)
         return keys_answer(keys, details=told)
@@ -159,6 +185,6 @@ class Etsi014Door:
 
 def _named(path_id: str) -> SaeId:
     """Return the id in a path; raises UnknownNode for one longer than any id here, so that none is looked up."""
-    if len(path_id) > MAX_PATH_ID_CHARACTERS:
+    if len(path_id) > MAX_ID_CHARACTERS:
         raise UnknownNode(f"the SAE id in the path has {len(path_id)} characters", remedy="name an SAE of this network")
     return SaeId(path_id)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from qanat.doors.etsi014.extensions import NO_WISHES, Wishes, nonce_in, wishes_of
 from qanat.doors.etsi014.messages import EXTENSION_PREFIX, KeyIDs, KeyRequest
 from qanat.ground.errors import BadParameter
-from qanat.ground.identifiers import EventId, KeyID, RequestId, canonical_key_id
+from qanat.ground.identifiers import KeyID, SaeId, canonical_key_id
 
 SIZE_NOT_WHOLE_BYTES = "size shall be a multiple of 8"
-MANDATORY_UNKNOWN = "not all extension_mandatory parameters are supported"
-MANDATORY_UNMET = "not all extension_mandatory request options could be met"
-OPTIONAL_UNHANDLED = "not all extension_optional request options handled"
 KEYS_NOT_FOUND = "one or more keys specified are not found on KME"
-"""These five texts are the standard's own (clause 5, tables of status codes); clients compare them."""
+"""These texts, and three of ``extensions``, are the standard's own (tables of status codes); clients compare them."""
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
+MAX_ID_CHARACTERS = 256
+"""Longer than any id here: an SAE id of more is not looked up."""
 MAX_DIGITS = 9
 """A number of more is out of every range here; what a stranger sends is not computed with at any length."""
 M = TypeVar("M", bound=BaseModel)
@@ -34,19 +34,14 @@ class Limits:
     """What this key manager gives out; sizes in bits."""
 
     key_size_bits: int = 256
-    min_key_size_bits: int = 64
-    max_key_size_bits: int = 4096
+    min_key_size_bits: int = 8
+    max_key_size_bits: int = 65_536
     max_keys_per_request: int = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What our extensions ask for. ``told`` is True when the caller used any: only then are ours answered."""
-
-    cause: EventId | None = None
-    request_id: RequestId | None = None
-    patience_s: float | None = None
-    told: bool = False
+    max_request_bits: int = 2**19
+    """Number times size of one call."""
+    max_additional_slaves: int = 15
+    repeat_window_s: float = 300.0
+    """So long a call with a nonce may be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +50,8 @@ class NewKeys:
 
     count: int
     size_bits: int
-    wishes: Wishes = Wishes()
+    wishes: Wishes = NO_WISHES
+    more_slaves: tuple[SaeId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +60,7 @@ class KnownKeys:
 
     key_ids: tuple[KeyID, ...]
     told: bool = False
+    nonce: str | None = None
 
 
 def key_request_of_query(query: Query, limits: Limits) -> NewKeys:
@@ -87,12 +84,9 @@ def key_request_of_body(body: bytes, limits: Limits) -> NewKeys:
         return NewKeys(1, limits.key_size_bits)
     request = parsed(KeyRequest, body)
     _require_single_names(body)
-    if request.additional_slaves:
-        raise BadParameter(
-            "additional_slave_SAE_IDs is not supported: max_SAE_ID_count is 0",
-            remedy="ask for keys with one slave SAE at a time",
-        )
-    return _checked(request.number, request.size, _wishes(request), limits)
+    more_slaves = _more_slaves(request.additional_slaves or (), limits)
+    wishes = wishes_of(request.extension_mandatory, request.extension_optional)
+    return _checked(request.number, request.size, wishes, limits, more_slaves)
 
 
 def key_ids_of_query(query: Query) -> KnownKeys:
@@ -115,7 +109,9 @@ def key_ids_of_body(body: bytes, limits: Limits) -> KnownKeys:
     key_ids = tuple(canonical_key_id(wanted.key_id) for wanted in request.key_ids)
     if len(set(key_ids)) != len(key_ids):
         raise BadParameter("key_IDs names a key more than once", remedy="name it once: each key is given once")
-    return KnownKeys(key_ids, told=any(name.startswith(EXTENSION_PREFIX) for name in request.extension or {}))
+    extension = request.extension or {}
+    told = any(name.startswith(EXTENSION_PREFIX) for name in extension)
+    return KnownKeys(key_ids, told=told, nonce=nonce_in(extension))
 
 
 def parsed(model: type[M], body: bytes) -> M:
@@ -131,7 +127,21 @@ def parsed(model: type[M], body: bytes) -> M:
         ) from None
 
 
-def _checked(number: int | None, size: int | None, wishes: Wishes, limits: Limits) -> NewKeys:
+def _more_slaves(names: Sequence[str], limits: Limits) -> tuple[SaeId, ...]:
+    """Return the slaves besides the one in the path; whether they exist is the key manager's to say."""
+    if len(names) > limits.max_additional_slaves:
+        raise BadParameter(
+            f"additional_slave_SAE_IDs names {len(names)} applications",
+            remedy=f"name at most {limits.max_additional_slaves}, the status's max_SAE_ID_count",
+        )
+    if any(len(name) > MAX_ID_CHARACTERS for name in names):
+        raise BadParameter("an id in additional_slave_SAE_IDs is too long", remedy="name SAEs of this network")
+    return tuple(map(SaeId, names))
+
+
+def _checked(
+    number: int | None, size: int | None, wishes: Wishes, limits: Limits, more_slaves: tuple[SaeId, ...] = ()
+) -> NewKeys:
     count = 1 if number is None else number
     size_bits = limits.key_size_bits if size is None else size
     if not 1 <= count <= limits.max_keys_per_request:
@@ -140,57 +150,12 @@ def _checked(number: int | None, size: int | None, wishes: Wishes, limits: Limit
         raise BadParameter(SIZE_NOT_WHOLE_BYTES)
     if not limits.min_key_size_bits <= size_bits <= limits.max_key_size_bits:
         raise _out_of_range("size", str(size_bits), limits)
-    return NewKeys(count, size_bits, wishes)
-
-
-def _wishes(request: KeyRequest) -> Wishes:
-    """Return what our extensions say. A mandatory one that is not ours, or not as it should be, is refused."""
-    mandatory = dict(_pairs(request.extension_mandatory))
-    optional = {name: value for name, value in _pairs(request.extension_optional) if name in _READERS}
-    if not mandatory.keys() <= _READERS.keys():
-        raise BadParameter(MANDATORY_UNKNOWN)
-    _require_readable(mandatory, MANDATORY_UNMET)
-    _require_readable(optional, OPTIONAL_UNHANDLED)
-    given = optional | mandatory
-    cause, request_id, patience = (given.get(EXTENSION_PREFIX + name) for name in ("cause", "request", "patience_s"))
-    return Wishes(
-        cause=EventId(cause) if isinstance(cause, str) else None,
-        request_id=RequestId(request_id) if isinstance(request_id, str) else None,
-        patience_s=float(patience) if isinstance(patience, (int, float)) else None,
-        told=bool(given),
-    )
-
-
-def _pairs(extensions: Sequence[Mapping[str, JsonValue]] | None) -> Iterator[tuple[str, JsonValue]]:
-    for extension in extensions or ():
-        yield from extension.items()
-
-
-def _require_readable(given: Mapping[str, JsonValue], refusal: str) -> None:
-    if not all(_READERS[name](value) for name, value in given.items()):
-        raise BadParameter(refusal)
-
-
-def _is_uuid(value: JsonValue) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        return canonical_key_id(value) == value
-    except BadParameter:
-        return False
-
-
-def _is_patience(value: JsonValue) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 86_400
-
-
-_READERS: Mapping[str, Callable[[JsonValue], bool]] = {
-    EXTENSION_PREFIX + "cause": _is_uuid,
-    EXTENSION_PREFIX + "request": _is_uuid,
-    EXTENSION_PREFIX + "patience_s": _is_patience,
-    EXTENSION_PREFIX + "details": lambda value: value is True,
-}
-"""Our extensions of "get key" and what makes a value readable."""
+    if count * size_bits > limits.max_request_bits:
+        raise BadParameter(
+            f"{count} keys of {size_bits} bits are too much for one call",
+            remedy=f"ask for at most {limits.max_request_bits // size_bits} keys of this size at a time",
+        )
+    return NewKeys(count, size_bits, wishes, more_slaves)
 
 
 def _integer(name: str, text: str, limits: Limits) -> int:

@@ -5,19 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from qanat.ground.identifiers import BlockId, Epoch, KeyID, RequestId, SaeId, SaePair
+from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretKey, Selection, SpentBits, Use
+from qanat.ground.life_cycle import Stage
+from qanat.ground.requirements import ANY_KEY, KeyFit, Repeatable
+from qanat.ground.stock import AgeLimits, Expired, NamedEpoch
 
 
 class KeyStore(Protocol):
     """Keys AND pads. Every call is ONE durable transaction and returns after its commit.
 
-    A call that raises has changed nothing. StoreFailed says that the machine could not make it durable.
+    A call that raises has changed nothing. StoreFailed says that the machine could not make it durable. Keys and blocks
+    go from stage to stage as the table in ``ground.life_cycle`` has it.
     """
 
-    async def open_epoch(self) -> Epoch:
-        """Begin a new epoch, one above the last; calls of an older epoch's writer raise StaleEpoch from now on."""
+    async def open_epoch(self, *, name: str = "", above: int = 0) -> Epoch:
+        """Begin a new epoch, one above the last, and keep its ``name``; calls of an older epoch's writer raise
+        StaleEpoch from now on. ``above``: this store was found to be an older copy of one that had come so far; the
+        new epoch is above that too."""
         ...
+
+    async def is_own_epoch(self, epoch: NamedEpoch, /) -> bool:
+        """Return whether this store has lived through an epoch of this number and name. An older copy of a store has
+        not lived through what came later, and its next epoch of the same number has another name."""
+        ...
+
+    async def restored_epoch(self) -> int:
+        """Return the number of the last epoch that began ``above`` another one; 0 when none did."""
+        ...
+
+    async def peer_epoch(self, peer: NodeId, /) -> NamedEpoch | None:
+        """Return the epoch that ``remember_peer`` has kept last."""
+        ...
+
+    async def remember_peer(self, peer: NodeId, epoch: NamedEpoch, /) -> None:
+        """Keep the epoch of a peer's store."""
 
     async def add_block(self, block: KeyBlock, /) -> None:
         """Keep a block, cut by ``split_block``; not spendable yet. Idempotent by ``block_id``, for ever: a block that
@@ -41,18 +63,43 @@ class KeyStore(Protocol):
         before and is gone raises PadReused."""
 
     async def supply(
-        self, pair: SaePair, /, *, count: int, size_bits: int, request_id: RequestId
+        self,
+        pair: SaePair,
+        /,
+        *,
+        count: int,
+        size_bits: int,
+        request_id: RequestId,
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
-        """Hand the master of ``pair`` its oldest ``count`` confirmed keys of this size: its right to them ends with
-        the commit. Raises KeyShortage (all or nothing)."""
+        """Hand the master of ``pair`` its oldest ``count`` confirmed keys of this size that ``fit``: its right to them
+        ends with the commit. Raises KeyShortage (all or nothing). With ``repeat`` the answer is kept, and the same call
+        is answered by the same keys (``repeated``)."""
         ...
 
     async def supply_by_id(
-        self, key_ids: Sequence[KeyID], /, *, sae: SaeId, master: SaeId | None = None
+        self,
+        key_ids: Sequence[KeyID],
+        /,
+        *,
+        sae: SaeId,
+        master: SaeId | None = None,
+        repeat: Repeatable | None = None,
     ) -> Sequence[SecretKey]:
         """Hand ``sae`` these keys, in this order, all or none; its right to them ends with the commit. With ``master``,
         keys of another master are not found: whoever was led to believe in another partner must not get the key that
-        would confirm it. Raises KeyNotFound, NotEntitled."""
+        would confirm it. ``repeat`` as for ``supply``. Raises KeyNotFound, NotEntitled."""
+        ...
+
+    async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
+        """Return the keys that the same call was supplied, while they are kept for it; else None. Raises BadParameter
+        when its nonce came with another request."""
+        ...
+
+    async def forget_answers(self, *, now_monotonic_s: float, window_s: float) -> int:
+        """Destroy the answers kept for calls that may be repeated, as far as their time has passed; returns how many
+        were. Those of earlier epochs begin a window of ``window_s`` anew."""
         ...
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
@@ -62,10 +109,30 @@ class KeyStore(Protocol):
         """Destroy blocks and keys; returns how many were. Idempotent. Raises BadParameter for what is no key id."""
         ...
 
+    async def expire(self, limits: AgeLimits, /, *, monotonic_s: float, utc_s: float) -> Expired:
+        """Destroy what is older than ``limits`` allow; return what it was.
+
+        Stock is as old as the ``StockTime`` of the store that has passed since it came; it hears of the clocks here
+        alone, so what came after the last call counts as old as that call.
+        """
+        ...
+
+    async def block_stage(self, block_id: BlockId, /) -> Stage | None:
+        """Return where a block stands; None when it never came."""
+        ...
+
+    async def key_stage(self, key_id: KeyID, /) -> Stage | None:
+        """Return where a key stands; None when it never came."""
+        ...
+
+    async def held_keys(self) -> Mapping[SaePair, int]:
+        """Return how many keys of every pair are held, in whatever stage."""
+        ...
+
     async def levels(self) -> Mapping[PoolId, PoolLevel]:
         """Return what every pool holds."""
         ...
 
-    async def count_keys(self, pair: SaePair, /, *, size_bits: int) -> int:
-        """Return how many confirmed keys of this size the master of ``pair`` could be supplied."""
+    async def count_keys(self, pair: SaePair, /, *, size_bits: int, fit: KeyFit = ANY_KEY) -> int:
+        """Return how many confirmed keys of this size that ``fit`` the master of ``pair`` could be supplied."""
         ...

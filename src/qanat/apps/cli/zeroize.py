@@ -1,0 +1,83 @@
+"""``qanat node zeroize``: destroy all keys of sites that do not run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
+from qanat.adapters.audit_log import AuditLog
+from qanat.adapters.folder_lock import held
+from qanat.adapters.initial_keys import initial_key_path
+from qanat.adapters.private_files import destroy_private
+from qanat.adapters.sqlite.zeroization import Zeroized, zeroize
+from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.apps.event_log import EventLog
+from qanat.apps.networks import load_network
+from qanat.apps.site import LOCK_PATIENCE_S
+from qanat.apps.workplace import Workplace, default_folder
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import NodeId
+from qanat.ground.network import Network
+from qanat.ground.tracing import EventRecorder
+
+WORD = "zeroize"
+
+
+def run_zeroize(name: str, sites: Sequence[str], *, data: Path | None, yes: bool, as_json: bool) -> int:
+    """Zeroize the stores of ``sites`` (all that have one, when none is named). Returns 0 when all are.
+
+    Raises ConfigurationError: nothing there, a site that runs, or no confirmation; UnknownNode.
+    """
+    network = load_network(name)
+    place = Workplace((data or default_folder(network)).resolve())
+    place.check(network)
+    nodes = [network.site(NodeId(site)).node for site in sites] or [
+        node for node in network.nodes if place.store(node).exists()
+    ]
+    if not nodes:
+        raise ConfigurationError(f"no site has a key store in {place.folder}", remedy="name the folder with --data")
+    if not yes:
+        _ask(nodes, place)
+    rows = {node: _zeroize(network, node, place) for node in nodes}
+    if as_json:
+        print(json.dumps({"zeroized": {node: asdict(row) for node, row in rows.items()}}))
+    else:
+        for node, row in rows.items():
+            print(f"{node}: {row.num_keys} keys and {row.num_bits:,} bits of link key are gone", file=sys.stderr)
+        print("The links of these sites need new initial keys: `qanat up` makes them.", file=sys.stderr)
+    return 0
+
+
+def _ask(nodes: Sequence[NodeId], place: Workplace) -> None:
+    """Have the word typed; without a person at the keyboard nothing is destroyed."""
+    if not sys.stdin.isatty():
+        raise ConfigurationError("nobody is there to confirm it", remedy="say --yes when it is meant")
+    typer.echo(f"All keys of {', '.join(nodes)} in {place.folder} will be destroyed, for good.", err=True)
+    if typer.prompt(f"Type {WORD} to go on", err=True, default="", show_default=False) != WORD:
+        raise ConfigurationError("it was not confirmed; nothing was destroyed", remedy=f"type {WORD}")
+
+
+def _zeroize(network: Network, node: NodeId, place: Workplace) -> Zeroized:
+    """Zeroize one store, say so in the site's log, and let the next start make new initial keys for its links."""
+    if not place.store(node).is_file():
+        raise ConfigurationError(f"site {node!r} has no key store in {place.folder}", remedy="name the right folder")
+    remedy = "stop the process that runs this site (`qanat up` or `qanat node`), then ask again"
+    with held(place.site(node), remedy=remedy, patience_s=LOCK_PATIENCE_S):
+        gone = zeroize(place.store(node))
+        audit = AuditLog(place.site(node) / AUDIT_FOLDER, node=node)
+        with EventLog(path=place.site(node) / "events.jsonl") as log, audit:
+            log.listen(audit)
+            recorder = EventRecorder(node=node, clock=SystemClock(), entropy=SystemEntropy(), sink=log)
+            recorder.record(EventKind.STORE_ZEROIZED, **asdict(gone))
+        for link in network.links_of(node):
+            path = initial_key_path(place.pki, link.link_id)
+            destroy_private(path)
+            path.with_name(f"{link.link_id}.made").unlink(missing_ok=True)
+    return gone

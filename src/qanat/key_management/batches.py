@@ -1,0 +1,126 @@
+"""Batches of keys before they leave their origin: what is made, for whom, and by which ways.
+
+The keys of one job go to one target in one share or several, each on a way of its own, or to several targets over one
+way each, all under the same ids. Each target's part is a batch: it arrives whole, or fails whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from qanat.ground.identifiers import KeyID, NodeId, SaePair, uuid4_from
+from qanat.ground.keys import BitRange, SecretKey, SpentBits
+from qanat.ground.tracing import Trace
+from qanat.key_management.accounts import relay_bits
+from qanat.key_management.context import Context
+from qanat.key_management.sealing import seal, secret_keys
+from qanat.key_management.wire import Relay, Routes
+
+
+@dataclass(frozen=True, slots=True)
+class RelayJob:
+    """A wish for ``count`` keys of ``size_bits`` shared by applications, here and at ``targets``.
+
+    ``shares``: so many ways without a common relay they are to take, one share on each (to one target alone);
+    ``max_hops``: no way may be longer.
+    """
+
+    pair: SaePair
+    targets: tuple[NodeId, ...]
+    count: int
+    size_bits: int
+    trace: Trace
+    shares: int = 1
+    max_hops: int | None = None
+
+    @property
+    def hop_bits(self) -> int:
+        """What one hop of the batch, or of a share of it, takes."""
+        return relay_bits(count=self.count, size_bits=self.size_bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Keys on their way to one target: a word and a body for each of their shares."""
+
+    relay_id: str
+    key_ids: tuple[KeyID, ...]
+    words: tuple[Relay, ...]
+    bodies: tuple[bytes, ...]
+
+    @property
+    def target(self) -> NodeId:
+        return self.words[0].route[-1]
+
+    @property
+    def routes(self) -> Routes:
+        return tuple(word.route for word in self.words)
+
+    @property
+    def first_hop_bits(self) -> int:
+        """What the batch has taken here."""
+        return sum(word.pad_range.num_bits for word in self.words)
+
+    @property
+    def hops(self) -> int:
+        return sum(len(word.route) - 1 for word in self.words)
+
+
+def make_batches(
+    context: Context, job: RelayJob, ways: Sequence[Routes], spent: Sequence[Sequence[SpentBits]]
+) -> tuple[Sequence[SecretKey], list[Batch]]:
+    """Make the keys of a job; return them, and what is to be sent to each target over its ``ways``.
+
+    ``spent``: the bits of each way's first hop, consumed here.
+    """
+    num_bytes = job.count * job.size_bits // 8
+    secrets = [context.entropy.secret_bytes(num_bytes) for _ in ways[0]]
+    links = [context.network.link_between(*hop).link_id for routes in ways for way in routes for hop in pairwise(way)]
+    blank = Relay(
+        relay_id="",
+        route=(),
+        hop=1,
+        link_id=links[0],
+        pad_range=BitRange(()),
+        master=job.pair.master,
+        slave=job.pair.slave,
+        ids_from=uuid4_from(context.entropy.public_bytes(16)),
+        num_keys=job.count,
+        size_bits=job.size_bits,
+        origin=context.routes.origin(links),
+        created_utc_s=context.clock.utc_s(),
+        request_id=job.trace.request_id,
+        tag="",
+    )
+    plain = [_shares_to(context, blank, routes) for routes in ways]
+    longest = max(
+        plain, key=lambda words: max(len(word.route) for word in words)
+    )  # it is what the keys say of their way
+    keys = secret_keys(longest, secrets, hops=sum(len(way) - 1 for routes in ways for way in routes))
+    key_ids, batches = tuple(key.key_id for key in keys), []
+    for words, bits in zip(plain, spent, strict=True):
+        sealed = [seal(*share) for share in zip(words, secrets, bits, strict=True)]
+        batches.append(
+            Batch(words[0].relay_id, key_ids, tuple(word for word, _ in sealed), tuple(body for _, body in sealed))
+        )
+    for secret in secrets:
+        secret.wipe()
+    return keys, batches
+
+
+def _shares_to(context: Context, blank: Relay, routes: Routes) -> list[Relay]:
+    """Return the words of one batch; pads and tags are yet to come."""
+    relay_id = uuid4_from(context.entropy.public_bytes(16))
+    return [
+        replace(
+            blank,
+            relay_id=relay_id,
+            route=route,
+            link_id=context.links.towards(route[1]),
+            share=number,
+            shares=len(routes),
+        )
+        for number, route in enumerate(routes, start=1)
+    ]

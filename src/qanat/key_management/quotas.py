@@ -1,0 +1,46 @@
+"""How many keys may wait at a node: for two applications, and for one of them with all others."""
+
+from __future__ import annotations
+
+from qanat.ground.errors import KeyShortage
+from qanat.ground.identifiers import SaePair, members_of
+from qanat.key_management.context import Context
+
+
+class QuotaReached(KeyShortage):
+    """Too many keys wait already. Stays inside this room; whoever asks hears of a shortage."""
+
+
+class Quotas:
+    """The quotas of one node, from the network's rules. Of a key each end counts its own copy."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        network = context.network
+        self._rules = network.stock
+        self._of_pair = {
+            SaePair(network.sae(rule.master), network.sae(rule.slave)): rule.max_keys
+            for rule in self._rules.pairs
+            if rule.max_keys is not None
+        }
+
+    def most(self, pair: SaePair) -> int:
+        """Return how many keys of a pair may wait."""
+        return self._of_pair.get(pair, self._rules.max_keys_per_pair)
+
+    async def check(self, pair: SaePair, *, more: int) -> None:
+        """Raise QuotaReached when ``more`` keys of a pair would be too many here."""
+        held = await self._context.store.held_keys()
+        if held.get(pair, 0) + more > self.most(pair):
+            raise self._reached(f"{held.get(pair, 0)} keys of {pair.master!r} with {pair.slave!r}", self.most(pair))
+        for sae in (pair.master, *members_of(pair.slave)):
+            of_sae = sum(count for other, count in held.items() if sae in (other.master, *members_of(other.slave)))
+            if of_sae + more > self._rules.max_keys_per_application:
+                raise self._reached(f"{of_sae} keys of {sae!r}", self._rules.max_keys_per_application)
+
+    def _reached(self, what: str, most: int) -> QuotaReached:
+        return QuotaReached(
+            f"{what} wait at {self._context.node!r} already, and {most} may",
+            remedy="fetch the keys that wait; give keys a time to live, so that those which nobody fetches go",
+            retry_after_s=self._context.settings.failed_retry_s,
+        )

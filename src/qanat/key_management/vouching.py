@@ -1,0 +1,185 @@
+"""Whether this node's store is the newest of its line: its peers remember, so an older copy of it is found out.
+
+Every start of a store begins an epoch under a fresh random name, and the store keeps the names of all its epochs. A
+peer remembers durably the last epoch that it heard of. The greeting of a new epoch:
+
+    epoch-opened (I am)  ->  epoch-known (of you I remember ...)
+    epoch-follows (that is mine, this one follows)  ->  epoch-remembered
+
+A node that is told of an epoch which is not its own has a store that was put back from an older copy (or zeroized): it
+voids all its stock, begins an epoch above the one that it was told of, and says so to all its peers, who void their
+halves. Until a neighbour has remembered this epoch, no pad of its link is spent; until the node at the other end has,
+no key is supplied that was in stock when the epoch began. So whatever of an earlier epoch is used, the peer that it is
+used with remembers an epoch after that one.
+"""
+
+from __future__ import annotations
+
+from qanat.ground.clock import Deadline
+from qanat.ground.errors import KeyShortage, UnknownNode
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import NodeId, SaePair, Topic
+from qanat.ground.keys import Selection
+from qanat.ground.stock import NamedEpoch
+from qanat.key_management.context import Context
+from qanat.key_management.wire import EpochFollows, EpochKnown, EpochOpened, EpochRemembered
+
+VOUCHED = Topic("vouched")
+NOTHING = NamedEpoch(0, "")
+
+
+class Vouching:
+    """The greeting of epochs at one node, and who has vouched for this one."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._own = NOTHING
+        self._vouched: set[NodeId] = set()
+        self._told: set[NodeId] = set()
+        links = context.links
+        self._neighbours = frozenset(links.peer(link_id) for link_id in links.link_ids)
+        self._wanted: set[NodeId] = set(self._neighbours)
+        self._partners: frozenset[NodeId] = frozenset()
+
+    # --- what others ask ---
+
+    def is_vouched(self, peer: NodeId) -> bool:
+        """Return whether a peer remembers this epoch; of this node itself, whether any neighbour does."""
+        if peer == self._context.node:
+            return not self._neighbours or not self._vouched.isdisjoint(self._neighbours)
+        return peer in self._vouched
+
+    async def wait(self, peer: NodeId, deadline: Deadline) -> bool:
+        """Return whether a peer vouches for this epoch; waits until ``deadline`` for its word."""
+        while not self.is_vouched(peer) and not deadline.has_passed:
+            await self._context.tasks.wait(VOUCHED, until_monotonic_s=deadline.monotonic_s)
+        return self.is_vouched(peer)
+
+    async def require(self, partner: NodeId, deadline: Deadline) -> None:
+        """Raise KeyShortage when keys with ``partner`` were in stock at the start and it does not vouch in time."""
+        if partner in self._partners and not await self.wait(partner, deadline):
+            whom = (
+                "no neighbour has yet"
+                if partner == self._context.node
+                else f"the key manager of {partner!r} has not yet"
+            )
+            raise KeyShortage(
+                f"{whom} answered the greeting of this key manager, which has started anew",
+                remedy="look whether it runs and can be reached; keys are given as soon as it answers",
+                retry_after_s=self._context.settings.wait_s,
+            )
+
+    # --- this node's own epoch ---
+
+    async def open_epoch(self, *, above: int = 0) -> None:
+        """Begin an epoch under a fresh name, and look with whom there are keys in stock; raises StoreFailed."""
+        context = self._context
+        name = context.entropy.public_bytes(16).hex()
+        number = await context.store.open_epoch(name=name, above=above)
+        context.courier.epoch = number
+        self._own = NamedEpoch(number, name)
+        self._vouched.clear()
+        self._told.clear()
+        ends = [self._ends(pair) for pair in await context.store.held_keys()]
+        self._partners = frozenset(node for pair in ends for node in (pair - {context.node} or pair))
+        self._wanted |= self._partners - {context.node}
+
+    async def tick(self) -> None:
+        """Greet again who has not answered."""
+        for peer in sorted(self._wanted - self._vouched):
+            await self._greet(peer)
+
+    async def on_known(self, sender: NodeId, word: EpochKnown) -> None:
+        """A peer tells what it remembers of this node: is that of this store?"""
+        if word.of != self._own.name:
+            return  # an answer to an earlier greeting
+        store, known = self._context.store, NamedEpoch(word.number, word.name)
+        restored_epoch = await store.restored_epoch()
+        if known != NOTHING and known.number >= restored_epoch and not await store.is_own_epoch(known):
+            await self._void_all(sender, known)
+            return
+        is_restored = known != NOTHING and known.number < restored_epoch
+        if is_restored and sender not in self._told:  # it was found out before; this peer has yet to hear of it
+            self._told.add(sender)
+            await self._void_shared(sender, "the store of this node was put back from an older copy, or zeroized")
+        own = self._own
+        follows = EpochFollows(own.number, own.name, known.number, known.name, is_restored)
+        await self._context.courier.send(sender, follows)
+
+    async def on_remembered(self, sender: NodeId, word: EpochRemembered) -> None:
+        if word.name == self._own.name:
+            self._vouched.add(sender)
+            self._context.tasks.notify(VOUCHED)
+
+    # --- the epochs of peers ---
+
+    async def on_opened(self, sender: NodeId, word: EpochOpened) -> None:
+        """A peer has begun an epoch: tell it what is remembered here of its last one."""
+        known = await self._context.store.peer_epoch(sender) or NOTHING
+        if known == NamedEpoch(word.number, word.name):
+            await self._context.courier.send(sender, EpochRemembered(word.name))
+        else:
+            await self._context.courier.send(sender, EpochKnown(known.number, known.name, word.name))
+        if sender in self._wanted - self._vouched:
+            await self._greet(sender)  # it has come up after the last greeting
+
+    async def on_follows(self, sender: NodeId, word: EpochFollows) -> None:
+        """A peer claims that its new epoch follows the one that is remembered here: remember the new one."""
+        store = self._context.store
+        known = await store.peer_epoch(sender) or NOTHING
+        new = NamedEpoch(word.number, word.name)
+        if known != new:
+            if known != NamedEpoch(word.after_number, word.after_name):
+                return  # a late word; the peer greets again
+            if word.restored:
+                await self._void_shared(sender, f"the store of {sender} was put back from an older copy, or zeroized")
+            await store.remember_peer(sender, new)
+        await self._context.courier.send(sender, EpochRemembered(word.name))
+
+    # --- inside ---
+
+    async def _greet(self, peer: NodeId) -> None:
+        await self._context.courier.send(peer, EpochOpened(self._own.number, self._own.name))
+
+    async def _void_all(self, witness: NodeId, known: NamedEpoch) -> None:
+        """This store is an older copy: nothing in it may be used."""
+        context, old = self._context, self._own
+        links = frozenset(context.links.link_ids) | {pool.link_id for pool in await context.store.levels()}
+        everything = Selection(links=links, all_keys=True, unconfirmed=True, keep_unused_initial=True)
+        num_voided = await context.store.void(everything)
+        await self.open_epoch(above=max(known.number, old.number))
+        context.recorder.record(
+            EventKind.STORE_RESTORED,
+            witness=witness,
+            remembered_epoch=known.number,
+            opened_epoch=old.number,
+            epoch=self._own.number,
+            num_items=num_voided,
+        )
+        context.recorder.record(
+            EventKind.ALARM,
+            code="store-restored",
+            severity="critical",
+            text=f"the key store was put back from an older copy: {witness} remembers epoch {known.number} of it,"
+            " which it does not know; all its stock has been destroyed here, and is at the peers",
+            remedy="nothing is lost but stock; never restore key stores. A link without authentication reserve"
+            " needs new initial keys at both ends",
+        )
+        await self.tick()
+
+    async def _void_shared(self, peer: NodeId, why: str) -> None:
+        """Destroy all stock that is shared with a peer: of its links, and of the keys of its applications."""
+        context = self._context
+        links = [link_id for link_id in context.links.link_ids if context.links.peer(link_id) == peer]
+        pairs = [pair for pair in await context.store.held_keys() if peer in self._ends(pair)]
+        shared = Selection(links=frozenset(links), pairs=frozenset(pairs), keep_unused_initial=True)
+        if num_voided := await context.store.void(shared):
+            context.recorder.record(EventKind.KEYS_VOIDED, num_items=num_voided, why=why)
+
+    def _ends(self, pair: SaePair) -> frozenset[NodeId]:
+        """Return the nodes of a pair; none when the network no longer has one of its applications."""
+        network = self._context.network
+        try:
+            return frozenset(network.site_of(sae).node for sae in (pair.master, pair.slave))
+        except UnknownNode:
+            return frozenset()

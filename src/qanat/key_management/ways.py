@@ -1,0 +1,174 @@
+"""Which ways keys go from this node: of those that the controller has pushed, the ones that are open and can pay.
+
+A way is closed for a while when a node of it did not answer; it cannot pay while a pool of it is known to be too small.
+Both are learnt from relays that failed, at the cost of pads, and remembered so that the next one does not pay again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TypeAlias, TypeVar
+
+from qanat.ground.errors import KeyShortage, RequirementUnmet
+from qanat.ground.identifiers import NodeId
+from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.wire import PoolShortage, Routes
+
+NAMED_NODES = 3
+"""So many nodes of a cut are named; a long line has many."""
+Way: TypeAlias = tuple[NodeId, ...]
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """``count`` ways without a common relay for a batch to ``target`` that takes ``needed_bits`` of each hop,
+    each of at most ``max_hops``."""
+
+    target: NodeId
+    count: int
+    needed_bits: int
+    max_hops: int | None = None
+
+
+@dataclass(slots=True)
+class Tried:
+    """What the tries of one batch have met with so far."""
+
+    failures: Counter[Way] = field(default_factory=Counter)
+    short: dict[Way, tuple[PoolShortage, ...]] = field(default_factory=dict)
+
+
+class Ways:
+    """The ways that begin at this node."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._closed_until_s: dict[tuple[NodeId, NodeId], float] = {}  # by who does not hear whom
+        self._shorts: dict[Way, tuple[PoolShortage, ...]] = {}
+        self._barren_until_s: dict[Way, float] = {}
+        self._lost_until_s: dict[Way, float] = {}
+
+    def choose(self, wish: Wish, tried: Tried) -> Routes:
+        """Return as many ways as are required, those first that have failed least.
+
+        Raises NoRoute, RequirementUnmet; KeyShortage when a node on the way does not answer; PoolShort. To make key for
+        a way is better than to try one again that has swallowed a batch.
+        """
+        open_ways = self._open(wish)
+        able = [way for way in open_ways if not self._short(way, wish, tried)]
+        sound = [way for way in open_ways if not self._holds(self._lost_until_s, way)]
+        best = sorted(able, key=lambda way: (way not in sound, tried.failures[way]))[: wish.count]
+        promising = [way for way in sound if not self._holds(self._barren_until_s, way)]
+        if len(best) == wish.count and (set(best) <= set(sound) or len(promising) < wish.count):
+            return tuple(best)
+        rest = sorted(open_ways, key=lambda way: self._holds(self._barren_until_s, way))
+        hopeful = (promising if len(promising) >= wish.count else rest)[: wish.count]
+        raise PoolShort(tuple(pool for way in hopeful for pool in self._short(way, wish, tried)), routes=tuple(hopeful))
+
+    def has_others(self, wish: Wish) -> bool:
+        """Return whether there are more open ways than one batch needs."""
+        return len(self._open(wish)) > wish.count
+
+    def close(self, *, at: NodeId, silent: NodeId) -> None:
+        """A node does not answer ``at``: no way goes through it, or from there to it, for a while."""
+        self._closed_until_s[at, silent] = self._later(self._context.settings.cut_route_pause_s)
+
+    def note_lost(self, ways: Routes) -> None:
+        """A batch has gone these ways and was never heard of again: others are better for a while."""
+        for way in ways:
+            self._lost_until_s[way] = self._later(self._context.settings.cut_route_pause_s)
+
+    def note_short(self, way: Way, short: tuple[PoolShortage, ...]) -> None:
+        """A pool of this way holds too little, until ``on_key_made`` says otherwise."""
+        self._shorts[way] = short
+
+    def on_key_made(self, ways: Routes) -> None:
+        """Every hop of these ways holds what was asked for."""
+        for way in ways:
+            self._shorts.pop(way, None)
+            self._barren_until_s.pop(way, None)
+
+    def on_no_key_made(self, ways: Routes) -> None:
+        """Key for these ways cannot be made now: others are asked first, for a while."""
+        for way in ways:
+            self._barren_until_s[way] = self._later(self._context.settings.failed_retry_s)
+
+    # --- inside ---
+
+    def _open(self, wish: Wish) -> Routes:
+        known = self._known(wish)
+        open_ways = tuple(way for way in known if self._silence_on(way) is None)
+        if len(open_ways) < wish.count:
+            raise self._silent(wish.target, next(way for way in known if way not in open_ways))
+        return open_ways
+
+    def _known(self, wish: Wish) -> Routes:
+        ways = self._context.routes.ways(wish.target)
+        if wish.count > 1:
+            choices = self._context.routes.choices(wish.target)
+            if len(choices.disjoint) < wish.count:
+                raise _too_few(self._context.node, wish, choices.disjoint, choices.cut)
+            ways = choices.disjoint
+        if wish.max_hops is None:
+            return ways
+        near = tuple(way for way in ways if len(way) - 1 <= wish.max_hops)
+        if len(near) < wish.count:
+            hops = sorted(len(way) - 1 for way in ways)[wish.count - 1]
+            raise RequirementUnmet(
+                f"the way to {wish.target!r} has {hops} hops", remedy=f"allow {hops}, or another slave"
+            )
+        return near
+
+    def _short(self, way: Way, wish: Wish, tried: Tried) -> tuple[PoolShortage, ...]:
+        """Return the pools of a way that are known to hold too little."""
+        if way in tried.short:
+            return tried.short[way]
+        return tuple(pool for pool in self._shorts.get(way, ()) if pool.available_bits < wish.needed_bits)
+
+    def _silence_on(self, way: Way) -> tuple[NodeId, NodeId] | None:
+        """Return who does not hear whom on a way, or None when it is open."""
+        hops, inner = list(pairwise(way)), way[1:-1]
+        for at, silent in list(self._closed_until_s):
+            if not self._holds(self._closed_until_s, (at, silent)):
+                continue
+            if (at, silent) in hops or silent in inner:
+                return at, silent
+        return None
+
+    def _silent(self, target: NodeId, way: Way) -> KeyShortage:
+        words = self._silence_on(way)
+        assert words is not None, "a way that is not open is closed by somebody's silence"
+        at, silent = words
+        return KeyShortage(
+            f"no key can be carried to {target!r}: {silent!r}, a node on the way, does not answer {at!r}",
+            remedy=f"bring the key manager of {silent!r} up again; the line then goes on by itself",
+            retry_after_s=max(1.0, self._closed_until_s[words] - self._context.clock.monotonic_s()),
+        )
+
+    def _later(self, pause_s: float) -> float:
+        return self._context.clock.monotonic_s() + pause_s
+
+    def _holds(self, until_s: dict[K, float], key: K) -> bool:
+        """Return whether what was noted of ``key`` is still in force; forget it when it is not."""
+        if key not in until_s:
+            return False
+        if self._context.clock.monotonic_s() < until_s[key]:
+            return True
+        del until_s[key]
+        return False
+
+
+def _too_few(node: NodeId, wish: Wish, disjoint: Routes, cut: Iterable[NodeId]) -> RequirementUnmet:
+    """Return the refusal, which names what stands in the way."""
+    nodes = [repr(one) for one in cut]
+    named = ", ".join(nodes[:NAMED_NODES]) + (f" and {len(nodes) - NAMED_NODES} more" if nodes[NAMED_NODES:] else "")
+    reason = f"every other way passes {named}: " if nodes else ""  # a door of a standard passes on the remedy alone
+    return RequirementUnmet(
+        f"keys over {wish.count} routes without a common relay were asked; from {node!r} to {wish.target!r}"
+        f" there {'is' if len(disjoint) == 1 else 'are'} {len(disjoint)}",
+        remedy=f"{reason}ask for fewer routes and trust the relays on them, or join the two by links that go round",
+    )

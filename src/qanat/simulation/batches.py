@@ -1,0 +1,82 @@
+"""Batches of relayed keys as one sees them who sees everything: their shares, what these carried, what they cost.
+
+The sum of shares and the ids of keys are worked out here apart from the code of the key managers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from qanat.ground.identifiers import KeyID, NodeId
+from qanat.ground.keys import BitRange, PoolId
+from qanat.key_management.wire import Relay
+
+
+@dataclass(slots=True)
+class Batch:
+    """What was said of one batch: its shares' words as their origin first said them, and every hop's bits."""
+
+    words: dict[int, Relay] = field(default_factory=dict)
+    secrets: dict[int, bytes] = field(default_factory=dict)
+    spends: dict[tuple[int, PoolId, BitRange], int] = field(default_factory=dict)
+    knows: dict[int, set[NodeId]] = field(default_factory=dict)
+
+    @property
+    def any(self) -> Relay:
+        return next(iter(self.words.values()))
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.words) == self.any.shares
+
+    @property
+    def paid_bits(self) -> int:
+        return sum(self.spends.values())
+
+    @property
+    def hops(self) -> int:
+        return sum(len(word.route) - 1 for word in self.words.values())
+
+    @property
+    def key_ids(self) -> tuple[KeyID, ...]:
+        return ids_of_keys(self.any.ids_from, self.any.num_keys)
+
+    def carried(self, sender: NodeId, receiver: NodeId, word: Relay, secret: bytes) -> str:
+        """Note a share that goes over a hop; return what is wrong with it, or an empty text."""
+        first = self.secrets.setdefault(word.share, secret)
+        self.knows.setdefault(word.share, set()).update((sender, receiver))
+        return "" if first == secret else f"share {word.share} is another one on the hop to {receiver}"
+
+    def fault(self, keys: Mapping[KeyID, bytes]) -> str:
+        """Return what is wrong with a batch whose keys count, or an empty text."""
+        if not self.is_whole:
+            return f"counts with {len(self.words)} of {self.any.shares} shares"
+        size = self.any.size_bits // 8
+        total = _sum_of([self.secrets[number] for number in sorted(self.secrets)])
+        for place, key_id in enumerate(self.key_ids):
+            if keys.get(key_id, total[place * size : (place + 1) * size]) != total[place * size : (place + 1) * size]:
+                return f"makes key {key_id}, which is not the sum of its {self.any.shares} shares"
+        ends = {self.any.route[0], self.any.route[-1]}
+        for one, other in combinations(self.knows.values(), 2):
+            if both := (one & other) - ends:
+                return f"shows two of its shares to {min(both)}"
+        return ""
+
+
+def ids_of_keys(ids_from: str, num_keys: int) -> tuple[KeyID, ...]:
+    """Return the ids of a batch's keys: SHAKE-128 of a label and ``ids_from``, cut into UUIDs of version 4."""
+    stream = hashlib.shake_128(f"qanat key ids {ids_from}".encode()).digest(16 * num_keys)
+    pieces = (stream[16 * place : 16 * (place + 1)] for place in range(num_keys))
+    return tuple(KeyID(str(uuid.UUID(bytes=piece, version=4))) for piece in pieces)
+
+
+def _sum_of(shares: Sequence[bytes]) -> bytes:
+    total = bytearray(len(shares[0]))
+    for share in shares:
+        for place, byte in enumerate(share):
+            total[place] ^= byte
+    return bytes(total)

@@ -1,0 +1,114 @@
+"""Time to live, quotas and priorities, in a network on a virtual clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from test_world_requests import (
+    ALICE,
+    ANNA,
+    BOB,
+    NETWORK,
+    A,
+    B,
+    R,
+    close,
+    count_of,
+    fetch,
+    give,
+)
+
+from qanat.ground.errors import KeyShortage
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import RequestId, SaeId
+from qanat.ground.network import Network, PreparedKeys, Stock, StockOfPair
+from qanat.ground.randomness import SeededChance
+from qanat.key_management.manager import GivenKeys, KeyManager
+from qanat.simulation.world import World
+
+
+def world_of(**changed: Any) -> World:
+    """A world of the line network with some of its fields changed."""
+    # not ``model_copy``: that would copy what the other network has cached too
+    network = Network(**{name: getattr(NETWORK, name) for name in Network.model_fields} | changed)
+    world = World(network, chance=SeededChance(3))
+    world.start()
+    return world
+
+
+def test_old_stock_goes_at_both_ends_and_is_made_anew() -> None:
+    stock = Stock(link_key_time_to_live_s=40.0, key_time_to_live_s=20.0)
+    prepared = PreparedKeys(master="alice", slave="bob", count=10)
+    world = world_of(stock=stock, prepared_keys=(prepared,))
+    world.run(world.sleep(15.0))
+    before = set(world.stores[A].disk.keys)
+    assert len(before) == 10
+    old_blocks = set(world.stores[R].disk.blocks)
+    world.run(world.sleep(150.0), within_s=160.0)
+    assert not before & set(world.stores[A].disk.keys)
+    assert not before & set(world.stores[B].disk.keys), "at the slave's end, a while later"
+    world.scheduler.run_until(world.scheduler.now_s + 60.0, until=lambda: len(world.stores[A].disk.keys) == 10)
+    assert len(world.stores[A].disk.keys) == 10, "idle time has made others"
+    for node in (A, R, B):
+        for block_id, block in world.stores[node].disk.blocks.items():
+            left = [pool for pool, share in block.shares.items() if share.left_bits and not pool.is_reserve]
+            assert not left or block_id not in old_blocks, f"{node} keeps old key of {block_id}"
+    events = [event for event in world.witness.events if event.kind is EventKind.STOCK_EXPIRED]
+    assert {event.node for event in events} == {A, R, B}
+    assert any(event.data["num_keys"] for event in events if event.node == A)
+    fetch(world, give(world))
+    assert [text for text in world.witness.violations if not text.startswith("4: ")] == []
+
+
+def test_keys_that_nobody_fetches_are_not_piled_up() -> None:
+    rules = Stock(pairs=(StockOfPair(master="alice", slave="bob", max_keys=5),))
+    world = world_of(stock=rules)
+    first, second = give(world, count=2), give(world, count=2)
+    failed = count_of(world, EventKind.RELAY_FAILED)
+    for _ in range(3):
+        with pytest.raises(KeyShortage, match=r"4 keys of .*alice' with .*bob' wait at 'b' already, and 5 may"):
+            give(world, count=2)
+    assert count_of(world, EventKind.RELAY_FAILED) == failed + 2, "said at both ends, once: asking again burns no pads"
+    give(world, ANNA, BOB, count=2)
+    fetch(world, first), fetch(world, second)
+    world.run(world.sleep(6.0))
+    fetch(world, give(world, count=2))
+    close(world)
+
+
+def test_one_application_has_a_quota_over_all_its_partners() -> None:
+    world = world_of(stock=Stock(max_keys_per_application=3))
+    give(world, count=2)
+    with pytest.raises(KeyShortage, match=r"2 keys of .*bob' wait at 'b' already, and 3 may"):
+        give(world, ANNA, BOB, count=2)
+    close(world)
+
+
+def test_in_a_shortage_the_higher_priority_is_served_first() -> None:
+    """Anna asks first and alice after her; key comes slowly, and alice has all she asked for before anna has any."""
+    applications = tuple(
+        app.model_copy(update={"priority": 5}) if app.name == "alice" else app for app in NETWORK.applications
+    )
+    world = world_of(applications=applications)
+    order: list[SaeId] = []
+
+    async def ask(master: SaeId, after_s: float, number: int) -> None:
+        await world.sleep(after_s)
+
+        name = RequestId(f"{master} {number}")
+
+        async def call(manager: KeyManager) -> GivenKeys:
+            return await manager.get_keys(
+                master=master, slave=BOB, count=12, size_bits=512, request_id=name, patience_s=90.0
+            )
+
+        await world.call(A, call)
+        order.append(master)
+
+    for number in range(3):
+        world.spawn(ask(ANNA, 0.01, number), name=f"anna {number}")
+        world.spawn(ask(ALICE, 0.05, number), name=f"alice {number}")
+    world.run(world.sleep(100.0), within_s=120.0)
+    assert order == [ALICE] * 3 + [ANNA] * 3
+    close(world)

@@ -1,0 +1,215 @@
+"""Zeroized: no row of before opens any more, with the master key in hand; the store goes on empty in a new epoch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from test_sqlite_store import (
+    DICE,
+    MASTER_KEY,
+    PAIR,
+    REQUEST,
+    SENDING,
+    add_confirmed,
+    files_of,
+    new_block,
+    new_keys,
+    play,
+    with_writer,
+)
+from typer.testing import CliRunner
+
+from qanat.adapters.encryption import find_master_key
+from qanat.adapters.folder_lock import held
+from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
+from qanat.adapters.sqlite.segments import SEGMENT_BYTES
+from qanat.adapters.sqlite.zeroization import zeroize
+from qanat.adapters.system import SystemEntropy
+from qanat.apps.cli.main import app
+from qanat.ground.errors import ConfigurationError, KeyNotFound, KeyShortage, PadReused, StoreFailed
+from qanat.ground.identifiers import RequestId
+from qanat.ground.keys import Use
+from qanat.ground.life_cycle import Stage
+from qanat.ground.stock import NamedEpoch
+
+BLOCK, KEYS = new_block(4 * SEGMENT_BYTES), new_keys(3)
+
+
+async def fill(store: SqliteKeyStore) -> None:
+    await store.open_epoch(name="before")
+    await add_confirmed(store, BLOCK)
+    await store.put(KEYS, entitled=frozenset({PAIR.master, PAIR.slave}), confirmed=True)
+    await store.spend(SENDING, num_bits=800, use=Use.RELAY, request_id=REQUEST)
+    await store.supply(PAIR, count=1, size_bits=256, request_id=REQUEST)
+
+
+def rows_of(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    connection = sqlite3.connect(path)
+    tables = ("opening", "hour_key", "share", "segment", "batch", "app_key")
+    rows = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+    connection.close()
+    return rows
+
+
+def secrets_in(rows: dict[str, list[tuple[object, ...]]]) -> list[bytes]:
+    """Return the beginnings of all wrapped keys, salts and sealed rows."""
+    return [
+        value[:48]
+        for table in rows.values()
+        for row in table
+        for value in row
+        if isinstance(value, bytes) and len(value) > 16
+    ]
+
+
+def test_no_wrapped_key_and_no_sealed_row_is_left_on_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "keys.sqlite"
+    play(path, fill)
+    before = secrets_in(rows_of(path))
+    assert len(before) > 12
+    assert all(secret in files_of(path) for secret in before)
+    gone = zeroize(path)
+    assert (gone.num_keys, gone.num_bits) == (3, BLOCK.num_bits - 800)
+    found = files_of(path)
+    assert not [secret for secret in before if secret in found]
+    assert [item.name for item in tmp_path.iterdir()] == ["keys.sqlite"], "no log is left"
+
+
+def test_rows_that_somebody_kept_do_not_open_with_the_master_key(tmp_path: Path) -> None:
+    """Put back are the very rows that were there, but for the hour keys, which the zeroized store alone could bring."""
+    path = tmp_path / "keys.sqlite"
+    play(path, fill)
+    kept = rows_of(path)
+    zeroize(path)
+    play(path, lambda store: store.open_epoch())
+    connection = sqlite3.connect(path, isolation_level=None)
+    for name in ("share", "segment", "batch", "app_key"):
+        for row in kept[name]:
+            marks = ", ".join("?" * len(row))
+            connection.execute(f"INSERT OR REPLACE INTO {name} VALUES ({marks})", row)
+    connection.execute("UPDATE pool SET available_bits = 1000000")
+    connection.execute("UPDATE block SET stage = 'stored'")
+    connection.close()
+    with pytest.raises(StoreFailed):
+        play(path, lambda store: store.spend(SENDING, num_bits=8, use=Use.RELAY, request_id=REQUEST))
+    with pytest.raises(StoreFailed):
+        play(path, lambda store: store.supply(PAIR, count=1, size_bits=256, request_id=REQUEST))
+
+
+def test_the_store_starts_empty_in_a_new_epoch_and_takes_nothing_twice(tmp_path: Path) -> None:
+    path = tmp_path / "keys.sqlite"
+    play(path, fill)
+    assert zeroize(path).epoch == 2
+
+    async def after(store: SqliteKeyStore) -> None:
+        assert await store.open_epoch(name="after") == 3
+        assert not await store.is_own_epoch(NamedEpoch(1, "before")), "peers that remember it learn that all is gone"
+        assert await store.restored_epoch() == 2
+        level = (await store.levels())[SENDING]
+        assert level.available_bits == level.unconfirmed_bits == 0
+        assert level.received_bits == level.voided_bits + sum(level.spent_bits.values())
+        assert await store.held_keys() == {}
+        assert await store.block_stage(BLOCK.block_id) is Stage.DESTROYED
+        assert await store.key_stage(KEYS[2].key_id) is Stage.DESTROYED
+        with pytest.raises(KeyShortage):
+            await store.spend(SENDING, num_bits=8, use=Use.RELAY, request_id=RequestId("r"))
+        with pytest.raises(KeyNotFound):
+            await store.supply_by_id([KEYS[0].key_id], sae=PAIR.slave)
+        with pytest.raises(PadReused):
+            await store.put(KEYS, entitled=frozenset({PAIR.slave}), confirmed=True)
+        await store.add_block(BLOCK)
+        assert (await store.levels())[SENDING] == level
+        await add_confirmed(store, new_block(400))
+        await store.spend(SENDING, num_bits=8, use=Use.RELAY, request_id=RequestId("r"))
+
+    play(path, after)
+
+
+def test_a_master_key_that_is_lost_does_not_hinder_it_and_another_one_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "keys.sqlite"
+    play(path, fill)
+    zeroize(path)
+
+    async def with_other_key(writer: StoreWriter) -> int:
+        other = SystemEntropy().secret_bytes(32)
+        return await (await SqliteKeyStore.open(path, master_key=other, writer=writer)).open_epoch()
+
+    assert with_writer(with_other_key) == 3
+
+
+def test_a_store_in_use_and_one_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys.sqlite"
+    with pytest.raises(ConfigurationError, match="no key store"):
+        zeroize(path)
+
+    async def scene(writer: StoreWriter) -> None:
+        store = await SqliteKeyStore.open(path, master_key=MASTER_KEY, writer=writer)
+        with pytest.raises(ConfigurationError, match="in use"):
+            await asyncio.to_thread(zeroize, path)
+        await fill(store)
+
+    with_writer(scene)
+
+
+# ---- the command ----
+
+
+def a_site(tmp_path: Path) -> Path:
+    """Return the data folder of a network with one filled store, as `qanat up` leaves it."""
+    play(tmp_path / "suzhou" / "keys.sqlite", fill)
+    (tmp_path / "network").write_text("three-nodes\n")
+    links = tmp_path / "pki" / "links"
+    links.mkdir(parents=True)
+    (links / "suzhou-kunshan.made").touch()
+    return tmp_path
+
+
+def run(*arguments: str, typed: str | None = None) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["node", "zeroize", "three-nodes", *arguments], input=typed)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_the_command_zeroizes_and_says_so_in_the_log(tmp_path: Path) -> None:
+    data = a_site(tmp_path)
+    status, stdout, stderr = run("--data", str(data), "--yes", "--json")
+    assert status == 0, stderr
+    record = json.loads(stdout)["zeroized"]["suzhou"]
+    assert (record["num_keys"], record["epoch"]) == (3, 2)
+    (line,) = (data / "suzhou" / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    event = json.loads(line)
+    assert (event["kind"], event["node"]) == ("store-zeroized", "suzhou")
+    assert rows_of(data / "suzhou" / "keys.sqlite")["hour_key"] == []
+
+
+def test_the_command_asks_and_does_nothing_without_an_answer(tmp_path: Path) -> None:
+    data = a_site(tmp_path)
+    before = rows_of(data / "suzhou" / "keys.sqlite")
+    status, _, stderr = run("suzhou", "--data", str(data), typed="yes\n")
+    assert status == 2
+    assert "say --yes" in stderr
+    assert rows_of(data / "suzhou" / "keys.sqlite") == before
+
+
+def test_the_command_leaves_a_running_site_alone(tmp_path: Path) -> None:
+    data = a_site(tmp_path)
+    with held(data / "suzhou"):
+        status, _, stderr = run("--data", str(data), "--yes")
+    assert status == 2
+    assert "stop the process that runs this site" in stderr
+
+
+def test_the_master_key_may_come_from_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "master.key"
+    entropy = SystemEntropy()
+    spelled = DICE.randbytes(32).hex()
+    assert find_master_key(path, environment={"QANAT_MASTER_KEY": spelled}, entropy=entropy).reveal().hex() == spelled
+    assert not path.exists()
+    for wrong in ("zz", spelled[:-2]):
+        with pytest.raises(ConfigurationError, match="QANAT_MASTER_KEY"):
+            find_master_key(path, environment={"QANAT_MASTER_KEY": wrong}, entropy=entropy)
+    made = find_master_key(path, environment={}, entropy=entropy)
+    assert path.read_bytes() == made.reveal()
