@@ -13,7 +13,7 @@ import signal
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = ("127.0.0.1", 0)
@@ -127,8 +127,8 @@ def frames_of(stream: bytes | bytearray) -> Iterator[tuple[int, dict[str, object
         place += 4 + length
 
 
-def words_of(recordings: list[dict[str, bytearray]]) -> list[tuple[str, int, dict[str, object], bytes]]:
-    """Return what crossed one line, each frame once: direction, kind, header, body of the frames inside."""
+def words_of(recordings: list[dict[str, bytearray]]) -> list[tuple[str, int, int, dict[str, object], bytes]]:
+    """Return what crossed one line, each frame once: direction, lane (0: none), kind, header and body."""
     words = []
     for direction in ("up", "down"):
         numbered: dict[int, bytes] = {}
@@ -140,7 +140,11 @@ def words_of(recordings: list[dict[str, bytearray]]) -> list[tuple[str, int, dic
                     assert numbered.setdefault(number, body) == body, "a frame came again with other content"
         assert sorted(numbered) == list(range(len(numbered)))
         for number in sorted(numbered):
-            words += [(direction, *word) for word in frames_of(numbered[number])]
+            for kind, header, body in frames_of(numbered[number]):
+                if kind == 0x74:
+                    words += [(direction, int(str(header["lane"])), *word) for word in frames_of(body)]
+                else:
+                    words.append((direction, 0, kind, header, body))
     return words
 
 
@@ -154,47 +158,47 @@ class Leak:
     tags: int = 0
     pad_bits: int = 2 * 128
     """A hash key for each direction, and as much pad for each tag as it has bits."""
-    repeated: list[str] = field(default_factory=list)
 
 
 def leaks_of(recordings: list[dict[str, bytearray]], *, num_frames: int, frame_bits: int) -> list[Leak]:
     """Count what was told in clear, block by block, from the bytes of a line alone. Alice is "down"."""
-    words = words_of(recordings)
-    alice = [(kind, header, body) for direction, kind, header, body in words if direction == "down"]
-    bob = [(kind, header, body) for direction, kind, header, body in words if direction == "up"]
-    leaks: list[Leak] = []
-    for kind, header, body in alice:
-        if kind == 0x01:
-            leaks.append(Leak())
-        elif kind == 0x05:
-            leaks[-1].estimation += int(str(header["told"]))
-        elif kind == 0x0E:
-            leaks[-1].verification += hash_bits(len(body))
-        elif kind == 0x07:
-            leaks[-1].tags += 1
-            leaks[-1].pad_bits += 8 * len(body)
-    place, logs = -1, [0, 0, 0]
-    for kind, header, body in bob:
-        if kind == 0x01:
-            place += 1
-        elif kind == 0x08:
+    lanes: dict[int, list[tuple[str, int, dict[str, object], bytes]]] = {}
+    for direction, lane, *word in words_of(recordings):
+        lanes.setdefault(lane, []).append((direction, *word))
+    lanes.pop(0, None)
+    return [
+        leak_of(lanes[lane], num_frames, frame_bits)
+        for lane in sorted(lanes)
+        if any(kind == 0x01 for _, kind, _, _ in lanes[lane])
+    ]
+
+
+def leak_of(words: list[tuple[str, int, dict[str, object], bytes]], num_frames: int, frame_bits: int) -> Leak:
+    """Count what was told in one lane, which is one block's."""
+    leak, logs = Leak(), [0, 0, 0]
+    for direction, kind, header, body in words:
+        if kind == 0x07:
+            leak.tags += 1
+            leak.pad_bits += 8 * len(body)
+        elif direction == "down" and kind == 0x05:
+            leak.estimation += int(str(header["told"]))
+        elif direction == "down" and kind == 0x0E:
+            leak.verification += hash_bits(len(body))
+        elif direction == "up" and kind == 0x08:
             logs = [int(str(header[f"log_k{number}"])) for number in (1, 2, 3)]
-        elif kind == 0x09:
-            leaks[place].cascade += parities_of(int(str(header["pass"])), logs, num_frames, frame_bits)
-        elif kind == 0x0B:
+        elif direction == "up" and kind == 0x09:
+            leak.cascade += parities_of(int(str(header["pass"])), logs, num_frames, frame_bits)
+        elif direction == "up" and kind == 0x0B:
             counts = struct.unpack_from(f"<{num_frames}I", body)
             assert len(body) == 4 * (num_frames + sum(counts))
-            leaks[place].cascade += sum(counts)
-        elif kind == 0x07:
-            leaks[place].tags += 1
-            leaks[place].pad_bits += 8 * len(body)
-    return leaks
+            leak.cascade += sum(counts)
+    return leak
 
 
 def parities_of(number: int, logs: list[int], num_frames: int, frame_bits: int) -> int:
     """Return how many parities Alice tells at the beginning of a pass: docs/formats/distillation-wire.md."""
     if number == 3:
-        return 14 * num_frames
+        return 20 * num_frames
     return num_frames * ((frame_bits >> logs[number]) - (number > 0))
 
 

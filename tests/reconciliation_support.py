@@ -107,7 +107,7 @@ def _spy_cascade(said: list[Message], shape: FrameShape) -> tuple[int, int]:
         elif message.kind == Kind.PASS:
             number = _integer(message, "pass")
         elif message.kind == Kind.PARITIES:
-            per_frame = (shape.frame_bits >> logs[number]) - (number > 0) if number < 3 else 14
+            per_frame = (shape.frame_bits >> logs[number]) - (number > 0) if number < 3 else 20
             assert len(message.body) == (per_frame * shape.num_frames + 7) // 8
             told += per_frame * shape.num_frames
         elif message.kind == Kind.QUESTIONS:
@@ -136,9 +136,11 @@ def _spy_winnow(said: list[Message], shape: FrameShape) -> tuple[int, int]:
 
 
 def _spy_ldpc(said: list[Message], shape: FrameShape) -> tuple[int, int]:
-    told, replied = 0, shape.num_frames
+    told = replied = 0
     for message in said:
-        if message.kind in {Kind.PARITIES, Kind.ANSWERS}:
+        if message.kind == Kind.RECONCILE:
+            replied = shape.num_frames // _integer(message, "joined")
+        elif message.kind in {Kind.PARITIES, Kind.ANSWERS}:
             told += 8 * len(message.body)
         elif message.kind == Kind.QUESTIONS:
             replied += ones(message.body)

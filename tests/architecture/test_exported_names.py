@@ -47,6 +47,7 @@ PROMISED = {
             "converse",
         ),
         *("RawDetections", "RawPreparations", "SiftedBits", "StatedEntropy"),
+        *("ExactChoice", "GivenBasis", "ProofFromCounts", "RangeCounts", "RecordCounts"),
         *("RecordedDetections", "RecordedPreparations", "LineListener", "dial_line"),
     },
 }

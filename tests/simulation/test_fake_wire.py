@@ -19,14 +19,19 @@ import pytest
 
 from distillation_support import SeededEntropy
 from qanat.apps.distil.account import LinkAccount, LinkEnds
-from qanat.apps.distil.run import Setup, run_party
+from qanat.apps.distil.run import run_party
+from qanat.apps.distil.setup import Setup
 from qanat.apps.distil.terms import Terms
-from qanat.ground.errors import ChannelClosed, ChannelError, FrameError, PeerProtocolError, QanatError
+from qanat.ground.errors import ChannelClosed, ChannelError, FrameError, PeerProtocolError, QanatError, QberTooHigh
 from qanat.ground.framing import decode_frame
 from qanat.ground.identifiers import BlockId, LinkId, NodeId, OrderId
 from qanat.ground.keys import PRE_SHARED, KeyBlock, SecretBytes
+from qanat.ground.lanes import Lanes
 from qanat.ground.numbered import MAX_INNER_BYTES, LineKind, NumberedLine, read_resume
+from qanat.postprocessing import bob as bob_session
+from qanat.postprocessing.bob import BobSession
 from qanat.postprocessing.party import Party
+from qanat.postprocessing.verification import verification_hash
 from qanat.protocols.decoy import DecoyProtocol, SecurityParameters
 from qanat.quantum_layer.recorded import SiftedBits
 from qanat.simulation.memory_store import MemoryKeyStore
@@ -81,6 +86,9 @@ class MemoryKeys:
 
 class StillClock:
     def utc_s(self) -> float:
+        return 0.0
+
+    def monotonic_s(self) -> float:
         return 0.0
 
 
@@ -190,8 +198,11 @@ class Trial:
 
     seed: int
     deeds: Counter[str] = field(default_factory=Counter)
+    in_flight: int = 0
+    """Blocks side by side; 0: one to four, by the seed."""
 
     def __post_init__(self) -> None:
+        self.in_flight = self.in_flight or 1 + self.seed % 4
         self.dice = np.random.default_rng(self.seed)
         bits = self.dice.integers(0, 2, NUM_BITS, dtype=np.uint8)
         wrong = bits ^ (self.dice.random(NUM_BITS) < 0.01).astype(np.uint8)
@@ -209,7 +220,9 @@ class Trial:
         clock: Any = StillClock()
         role: Any = name
         return Setup(
-            *(role, terms, record, "record", self.accounts[name], keys, entropy, clock, "a test"), tell=self._note
+            *(role, terms, record, "record", self.accounts[name], keys, entropy, clock, "a test"),
+            tell=self._note,
+            in_flight=self.in_flight,
         )
 
     def _note(self, text: str) -> None:
@@ -317,13 +330,89 @@ def test_no_two_different_keys_and_no_pad_twice_in_10_000_runs(given_pads: dict[
     assert totals["keys"] > 10_000
 
 
-def test_an_untouched_wire_brings_all_blocks(given_pads: dict[str, list[bytes]], monkeypatch: Any) -> None:
+@pytest.fixture
+def still_wire(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Wire, "_spoilt", lambda self, frames: frames)
-    trial = Trial(5)
+
+
+def places_of(trial: Trial, party: str) -> list[int]:
+    return [block["first_slot"] for block in trial.setups[party].made.blocks]
+
+
+@pytest.mark.usefixtures("still_wire")
+@pytest.mark.parametrize("in_flight", [1, 2, 4])
+def test_an_untouched_wire_brings_all_blocks_in_the_order_of_the_record(
+    given_pads: dict[str, list[bytes]], in_flight: int
+) -> None:
+    trial = Trial(5, in_flight=in_flight)
     assert trial.run() == {"alice": None, "bob": None}
     assert trial.keys["alice"].safe == trial.keys["bob"].safe
     assert len(trial.keys["alice"].safe) == 3
     assert trial.deeds["break"] == 0
+    assert places_of(trial, "alice") == places_of(trial, "bob") == sorted(places_of(trial, "bob"))
+    assert len(given_pads["AliceSession"]) == 3 * 8, "pads of three sessions, and of none besides"
+
+
+class LaneSpy:
+    """Counts lanes that are open at one end at once, from the frames of sessions that it takes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.most = 0
+        hear = Lanes.hear
+
+        async def noting(lanes: Lanes) -> Any:
+            self.most = max(self.most, len(lanes))
+            return await hear(lanes)
+
+        monkeypatch.setattr(Lanes, "hear", noting)
+
+
+@pytest.mark.usefixtures("still_wire")
+@pytest.mark.parametrize(("in_flight", "most"), [(1, 1), (2, 2), (3, 3)])
+def test_as_many_blocks_are_in_flight_as_were_agreed(
+    monkeypatch: pytest.MonkeyPatch, in_flight: int, most: int
+) -> None:
+    spy = LaneSpy(monkeypatch)
+    Trial(5, in_flight=in_flight).run()
+    assert spy.most == most
+
+
+@pytest.mark.usefixtures("still_wire")
+def test_a_block_that_fails_its_verification_is_dropped_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def wrong_once(key: bytes, hash_key: bytes, *, num_bits: int) -> bytes:
+        calls.append(key)
+        told = verification_hash(key, hash_key, num_bits=num_bits)
+        return told if len(calls) != 2 else bytes(len(told))
+
+    monkeypatch.setattr(bob_session, "verification_hash", wrong_once)
+    trial = Trial(5, in_flight=3)
+    assert trial.run() == {"alice": None, "bob": None}
+    assert len(trial.keys["alice"].safe) == 2
+    assert trial.keys["alice"].safe == trial.keys["bob"].safe
+    assert [len(setup.made.dropped) for setup in trial.setups.values()] == [1, 1]
+
+
+@pytest.mark.usefixtures("still_wire")
+def test_a_fault_that_ends_the_run_lets_the_blocks_in_flight_come_to_their_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check, calls = Party._check_qber, []
+
+    def too_high_at_bob_in_the_second_block(self: Party) -> None:
+        calls.append(self)
+        if isinstance(self, BobSession) and sum(isinstance(one, BobSession) for one in calls) == 2:
+            raise QberTooHigh("too many errors", remedy="look")
+        check(self)
+
+    monkeypatch.setattr(Party, "_check_qber", too_high_at_bob_in_the_second_block)
+    trial = Trial(5, in_flight=3)
+    faults = trial.run()
+    assert {name: type(fault) for name, fault in faults.items()} == {"alice": QberTooHigh, "bob": QberTooHigh}
+    assert trial.keys["alice"].safe == trial.keys["bob"].safe
+    assert 1 <= len(trial.keys["alice"].safe) <= 2
+    assert not trial.keys["alice"].doubtful
 
 
 def test_the_kinds_of_the_line_are_those_of_the_format() -> None:

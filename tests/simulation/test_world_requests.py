@@ -403,12 +403,10 @@ def test_a_stranger_s_word_in_a_relay_is_ignored() -> None:
     close(world)
 
 
-def say(
-    world: World, sender: NodeId, receiver: NodeId, word: Word, body: bytes = b"", *, later_epochs: int = 0
-) -> None:
-    """Have a peer say a word, and let it be acted on."""
+def say(world: World, sender: NodeId, receiver: NodeId, word: Word, body: bytes = b"", *, epochs_on: int = 0) -> None:
+    """Have a peer say a word, perhaps of a later epoch, and let it be acted on."""
     kind, fields = encode_word(word)
-    epoch = Epoch(world.stores[sender].disk.epoch + later_epochs)
+    epoch = Epoch(world.stores[sender].disk.epoch + epochs_on)
     world._deliver(sender, receiver, Message(MessageId("said"), kind, epoch, None, fields, body))
     world.run(world.sleep(1.0))
 
@@ -447,7 +445,7 @@ def test_a_peer_that_goes_back_to_an_older_store_raises_one_alarm() -> None:
     """Late words of a process that has ended are dropped without a word; one that goes on speaking is not."""
     world = stocked_world()
     world.run(world.sleep(40.0))
-    say(world, R, A, RelayVoid("new epoch", "", 0), later_epochs=1)
+    say(world, R, A, RelayVoid("new epoch", "", 0), epochs_on=1)
     say(world, R, A, RelayVoid("late", "", 0))
     assert "speaks in epoch" not in whys(world, EventKind.ALARM)
     world.run(world.sleep(31.0))
@@ -554,7 +552,7 @@ def test_a_twin_never_makes_a_device_s_key() -> None:
     seen = set()
     for seed in range(30):
         world = new_world(seed=seed)
-        world.run(world.sleep(6.0))  # until the controller knows both ends of every link, all counts as a twin
+        world.run(world.sleep(7.0))  # until every node has heard what the controller knows, all counts as a twin
         given = give(world)
         origins = {world.witness.link_origins[link.link_id] for link in NETWORK.links[:2]}
         assert given.keys[0].origin == ("device" if origins == {"device"} else "twin")

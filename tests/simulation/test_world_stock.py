@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from test_world_requests import (
     ALICE,
@@ -26,7 +28,10 @@ from qanat.key_management.manager import GivenKeys, KeyManager
 from qanat.simulation.world import World
 
 
-def world_of(network: Network) -> World:
+def world_of(**changed: Any) -> World:
+    """A world of the line network with some of its fields changed."""
+    # not ``model_copy``: that would copy what the other network has cached too
+    network = Network(**{name: getattr(NETWORK, name) for name in Network.model_fields} | changed)
     world = World(network, chance=SeededChance(3))
     world.start()
     return world
@@ -35,7 +40,7 @@ def world_of(network: Network) -> World:
 def test_old_stock_goes_at_both_ends_and_is_made_anew() -> None:
     stock = Stock(link_key_time_to_live_s=40.0, key_time_to_live_s=20.0)
     prepared = PreparedKeys(master="alice", slave="bob", count=10)
-    world = world_of(NETWORK.model_copy(update={"stock": stock, "prepared_keys": (prepared,)}))
+    world = world_of(stock=stock, prepared_keys=(prepared,))
     world.run(world.sleep(15.0))
     before = set(world.stores[A].disk.keys)
     assert len(before) == 10
@@ -58,7 +63,7 @@ def test_old_stock_goes_at_both_ends_and_is_made_anew() -> None:
 
 def test_keys_that_nobody_fetches_are_not_piled_up() -> None:
     rules = Stock(pairs=(StockOfPair(master="alice", slave="bob", max_keys=5),))
-    world = world_of(NETWORK.model_copy(update={"stock": rules}))
+    world = world_of(stock=rules)
     first, second = give(world, count=2), give(world, count=2)
     failed = count_of(world, EventKind.RELAY_FAILED)
     for _ in range(3):
@@ -73,7 +78,7 @@ def test_keys_that_nobody_fetches_are_not_piled_up() -> None:
 
 
 def test_one_application_has_a_quota_over_all_its_partners() -> None:
-    world = world_of(NETWORK.model_copy(update={"stock": Stock(max_keys_per_application=3)}))
+    world = world_of(stock=Stock(max_keys_per_application=3))
     give(world, count=2)
     with pytest.raises(KeyShortage, match=r"2 keys of .*bob' wait at 'b' already, and 3 may"):
         give(world, ANNA, BOB, count=2)
@@ -85,7 +90,7 @@ def test_in_a_shortage_the_higher_priority_is_served_first() -> None:
     applications = tuple(
         app.model_copy(update={"priority": 5}) if app.name == "alice" else app for app in NETWORK.applications
     )
-    world = world_of(Network(**{**dict(NETWORK), "applications": applications}))  # a copy keeps what was looked up
+    world = world_of(applications=applications)
     order: list[SaeId] = []
 
     async def ask(master: SaeId, after_s: float, number: int) -> None:

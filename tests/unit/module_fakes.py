@@ -12,6 +12,7 @@ from pathlib import Path
 
 from interop.certificates import PAST, Authority
 from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.module_desk import ModuleDesk
 from qanat.adapters.module_server import ModuleServer
 from qanat.adapters.remote_module import RemoteModule, RemoteSite
 from qanat.adapters.system import SystemClock, SystemEntropy
@@ -221,6 +222,7 @@ class Stand:
         self.wire = Wire()
         self.module = FakeModule()
         self.heard: list[ModuleEvent] = []
+        self.desk: ModuleDesk
         self.server: ModuleServer
         self.site: RemoteSite
         self._server_tasks = AsyncioTasks()
@@ -246,16 +248,16 @@ class Stand:
     async def start_server(self, *, files: str = HERE) -> None:
         """Begin an instance of the process with the module, whose memory is fresh."""
         self.module = FakeModule()
-        self.server = ModuleServer(
+        self.desk = ModuleDesk(
             HERE,
             [self.module],
             peers=[PEER, NodeId("third")],
             network="net",
-            tls=self.files[files],
             tasks=self._server_tasks,
             clock=SystemClock(),
             entropy=SystemEntropy(),
         )
+        self.server = ModuleServer([self.desk], tls=self.files[files])
         await self.server.start()
         self._stack.push_async_callback(self.server.stop)
         self.wire.target = self.server.port
@@ -265,7 +267,8 @@ class Stand:
         tasks = await self._life.enter_async_context(AsyncioTasks())
         self.site = RemoteSite(
             HERE,
-            network="net",
+            identity=kme_id(network="net", name=HERE),
+            server="qanat up --apart here",
             tls=self.files[files],
             address=lambda: ("127.0.0.1", self.wire.port),
             tasks=tasks,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import LinkId
+from qanat.ground.randomness import SeededChance
 from qanat.physics.systems import BACKBONE_625
-from qanat.protocols.prediction import ExpectedRate, expected_rate
+from qanat.postprocessing.reconciliation.efficiency import ERROR_RATES, MEASURED, expected_f_ec
+from qanat.postprocessing.reconciliation.port import FrameShape, MethodName
+from qanat.protocols.prediction import ExpectedRate
 from qanat.quantum_layer.forecast import (
     GOOD_SHARE,
     LEAST_BLOCKS,
@@ -16,13 +21,18 @@ from qanat.quantum_layer.forecast import (
     amplification_bits,
     expected_capability,
     link_forecast,
+    method_forecast,
 )
+from qanat.quantum_layer.link_plan import LinkTask
+from qanat.quantum_layer.link_run import LinkFigures, run_link
+from qanat.simulation.entropy import SimulationEntropy
+from reconciliation_support import Run, noisy_keys
 
 SYSTEM = BACKBONE_625.name
 
 
 def at(loss_db: float, num_blocks: int) -> ExpectedRate:
-    return expected_rate(BACKBONE_625, loss_db=loss_db, block_bits=num_blocks * RECONCILIATION_BITS)
+    return method_forecast(SYSTEM, loss_db=loss_db, block_bits=num_blocks * RECONCILIATION_BITS)
 
 
 def is_good(rate: ExpectedRate) -> bool:
@@ -58,3 +68,67 @@ def test_the_capability_is_the_forecast_of_that_block() -> None:
 def test_an_unknown_system_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no QKD system"):
         amplification_bits("backbone-626", loss_db=10.0)
+
+
+METHODS: tuple[MethodName, ...] = ("cascade", "winnow", "ldpc")
+
+
+def run(method: MethodName, *, charges_replies: bool = False) -> LinkFigures:
+    task = LinkTask(SYSTEM, 6.0, 1.6, reconciliation=method, charges_replies=charges_replies)
+    chance = SeededChance(1)
+    return run_link(task, chance=chance, entropy=SimulationEntropy(chance.child("entropy")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("charges_replies", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_forecast_of_each_method_is_what_the_light_gives(method: MethodName, charges_replies: bool) -> None:
+    """One block of 10^6 bits, seed fixed: counts of decoys scatter by some per cent, and the block with them."""
+    figures = run(method, charges_replies=charges_replies)
+    assert figures.all_held
+    assert figures.f_ec is not None
+    assert figures.qber is not None
+    assert figures.f_ec == pytest.approx(expected_f_ec(method, figures.qber), rel=0.03)
+    forecast = method_forecast(
+        SYSTEM,
+        loss_db=6.0,
+        block_bits=figures.block_bits,
+        reconciliation=method,
+        charges_replies=charges_replies,
+    )
+    share = figures.secret_bits / figures.key_bits
+    assert share == pytest.approx(forecast.secret_bits_per_block / figures.block_bits, rel=0.05)
+    told = figures.leaked_bits - figures.reply_bits * charges_replies
+    assert figures.leaked_bits / told == pytest.approx(1 + charges_replies * (method != "ldpc"), rel=0.001)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_table_of_methods_is_what_they_tell(method: MethodName) -> None:
+    """Three rates, one key of 16 frames each, seed fixed: another key of the table's rates, within 3 %."""
+    for place in (2, 6, 9):
+        qber, shape = ERROR_RATES[place], FrameShape(16, 2**16)
+        run = Run(method, *noisy_keys(place, shape, qber=qber), shape, qber)
+        assert run.efficiency == pytest.approx(expected_f_ec(method, qber), rel=0.03)
+
+
+def test_between_its_rates_the_table_is_interpolated_and_outside_it_is_flat() -> None:
+    for method in METHODS:
+        assert [expected_f_ec(method, qber) for qber in ERROR_RATES] == pytest.approx(MEASURED[method])
+        assert expected_f_ec(method, 0.0) == MEASURED[method][0]
+        assert expected_f_ec(method, 0.2) == MEASURED[method][-1]
+    middle = math.sqrt(ERROR_RATES[1] * ERROR_RATES[2])
+    assert expected_f_ec("ldpc", middle) == pytest.approx(sum(MEASURED["ldpc"][1:3]) / 2)
+    with pytest.raises(ValueError, match="lies between"):
+        expected_f_ec("ldpc", 0.6)
+
+
+def test_a_method_that_tells_more_is_forecast_to_give_less_and_may_ask_for_longer_blocks() -> None:
+    rates = [
+        method_forecast(SYSTEM, loss_db=16.0, block_bits=2**22, reconciliation=method).secret_rate_bits_per_s
+        for method in METHODS
+    ]
+    assert rates[0] > rates[2] > rates[1] > 0
+    strict = method_forecast(SYSTEM, loss_db=16.0, block_bits=2**22, charges_replies=True).secret_rate_bits_per_s
+    assert strict < rates[1]
+    dark = [amplification_bits(SYSTEM, loss_db=35.0, reconciliation=method) for method in METHODS]
+    assert dark[0] <= dark[2] <= dark[1]

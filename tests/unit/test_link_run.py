@@ -182,3 +182,21 @@ def test_an_hour_of_the_backbone_keeps_its_slots_and_its_memory() -> None:
     assert figures.pulses == 2_250_000_000_000
     assert greatest_drift(figures) < 0.0005
     assert peak_bytes < 1e9
+
+
+@pytest.mark.parametrize("charged", [False, True])
+def test_people_are_told_the_method_and_whether_replies_are_charged(
+    charged: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"loss_db": 6.0, "seconds": 1.6, "seed": 1, "disturbance": 0.0, "optics": OpticsOptions(calibrate=False)}
+    common = {**options, "reconciliation": "winnow", "charge_replies": charged}
+    assert run_link_command("backbone-625", as_json=True, **common) == 0  # type: ignore[arg-type]
+    record = json.loads(capsys.readouterr().out)
+    assert record["charges_replies"] is charged
+    assert record["leaked_bits"] == record["reply_bits"] * (1 + charged), "as many bits either way, with Winnow"
+    assert 1.25 < record["f_ec"] < 1.4, "what Alice told, charged or not"
+    assert run_link_command("backbone-625", as_json=False, **common) == 0  # type: ignore[arg-type]
+    out = " ".join(capsys.readouterr().out.split())
+    assert "block parities, Hamming codes, permutations" in out
+    assert ("of Bob's replies)" in out) is charged
+    assert ("not charged" in out) is not charged

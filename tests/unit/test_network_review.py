@@ -10,6 +10,7 @@ from qanat.apps.network_review import NetworkReview, review
 from qanat.apps.networks import load_network
 from qanat.ground.network import Application, Link, Network, Site
 from qanat.physics.systems import BACKBONE_625
+from qanat.postprocessing.reconciliation.efficiency import expected_f_ec
 from qanat.protocols.prediction import expected_rate
 
 
@@ -66,7 +67,8 @@ def test_the_end_to_end_rate_is_that_of_the_weakest_span() -> None:
 
 def test_a_forecast_is_that_of_the_rate_functions() -> None:
     (row, *_) = review(RING).links
-    expected = expected_rate(BACKBONE_625, loss_db=12, block_bits=row.forecast.block_bits)
+    f_ec = expected_f_ec("cascade", row.forecast.qber)
+    expected = expected_rate(BACKBONE_625, loss_db=12, block_bits=row.forecast.block_bits, f_ec=f_ec)
     assert row.forecast == expected
     assert 0 < row.forecast.secret_rate_bits_per_s < row.forecast.secret_rate_asymptotic_bits_per_s
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import os
 import socket
@@ -18,14 +19,16 @@ from qanat.adapters.initial_keys import (
     consume_initial_key,
     initial_key_path,
     read_initial_key,
+    take_initial_key,
 )
 from qanat.adapters.machine_faults import MachineFault
-from qanat.adapters.pki import MadeParts, NodeFiles, PartyFiles, SaeFiles, create_pki
+from qanat.adapters.pki import MadeParts, NodeFiles, PartyFiles, SaeFiles, TwinFiles, create_pki
 from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.adapters.tls import own_identity
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
-from qanat.ground.keys import PRE_SHARED, PoolId, split_block
+from qanat.ground.keys import PRE_SHARED, KeyBlock, PoolId, split_block
 from qanat.ground.network import Network
 
 A, RELAY, B = NodeId("a"), NodeId("relay.1"), NodeId("b")
@@ -311,3 +314,66 @@ def test_a_reserve_too_large_for_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="fewer days"):
         make(tmp_path / "pki", days=days)
     assert list(tmp_path.iterdir()) == [], "nothing half made is left"
+
+
+def test_a_twin_of_a_link_gets_a_certificate_when_it_is_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+
+    def again() -> MadeParts:
+        clock, entropy = SystemClock(), SystemEntropy()
+        return create_pki(folder, NETWORK, entropy=entropy, clock=clock, sessions_per_day=SESSIONS, for_twins=True)
+
+    assert make(folder).twins == ()
+    assert again() == MadeParts((), (), (), (FIRST, SECOND))
+    assert again() == MadeParts((), (), ())
+    files = TwinFiles.of(folder, FIRST)
+    assert own_identity(files.certificate) == f"urn:qanat:test:twin:{FIRST}"
+    assert shake_hands(files, NodeFiles.of(folder, A)) == "urn:qanat:test:kme:" + A
+
+
+class _Store:
+    """What taking an initial key asks of a store."""
+
+    def __init__(self) -> None:
+        self.added: list[str] = []
+        self.confirmed: list[str] = []
+
+    async def add_block(self, block: KeyBlock, /) -> None:
+        self.added.append(block.block_id)
+
+    async def confirm(self, block_id: str, /) -> None:
+        self.confirmed.append(block_id)
+
+
+def taken(folder: Path, node: NodeId, store: _Store) -> None:
+    asyncio.run(take_initial_key(folder, NETWORK.link(FIRST), node, store))  # type: ignore[arg-type]
+
+
+def test_an_initial_key_is_destroyed_when_all_who_read_this_copy_have_it(tmp_path: Path) -> None:
+    folder, store, other = tmp_path / "pki", _Store(), _Store()
+    make(folder)
+    path = initial_key_path(folder, FIRST)
+    one, two = NETWORK.link(FIRST).ends
+    taken(folder, one, store)
+    assert path.exists(), "the other end reads the same copy"
+    taken(folder, one, _Store())
+    assert len(store.added) == 1
+    taken(folder, two, other)
+    assert not path.exists()
+    assert store.added == store.confirmed == other.added
+
+
+def test_a_copy_on_a_host_of_its_own_is_destroyed_at_once_and_never_taken_twice(tmp_path: Path) -> None:
+    folder, store = tmp_path / "pki", _Store()
+    make(folder)
+    one, two = NETWORK.link(FIRST).ends
+    path = initial_key_path(folder, FIRST)
+    data = path.read_bytes()
+    (folder / "nodes" / f"{two}.key").unlink()
+    taken(folder, one, store)
+    assert not path.exists()
+    path.write_bytes(data)
+    path.chmod(0o600)
+    taken(folder, one, fresh := _Store())
+    assert fresh.added == [], "not even into a store that is new: its pads were spent"
+    assert not path.exists()

@@ -12,6 +12,7 @@ from qanat.apps.cli.rate import read_losses
 from qanat.benchmarks import registry
 from qanat.ground.errors import RequestError
 from qanat.physics.systems import BACKBONE_625
+from qanat.postprocessing.reconciliation.efficiency import expected_f_ec
 from qanat.protocols.prediction import expected_rate
 from qanat.protocols.proofs import PROOFS
 from qanat.quantum_layer.forecast import amplification_bits
@@ -122,3 +123,22 @@ def test_the_benchmark_of_analytic_rates_gives_a_row_with_its_reference() -> Non
     (row,) = registry.run(["analytic-rates"])
     assert (row.name, row.goal, row.unit) == ("analytic-rates", 1e5, "links/s")
     assert row.rate > row.reference_rate > 0
+
+
+def test_a_method_of_error_correction_brings_its_own_f_at_each_error_rate() -> None:
+    rows = {}
+    for method in ("cascade", "winnow", "ldpc"):
+        status, out, _ = run("--loss-db", "10.3,30", "--reconciliation", method, "--json")
+        record = json.loads(out)
+        assert (status, record["reconciliation"], record["f_ec"]) == (0, method, None)
+        rows[method] = record["rows"]
+        for row in record["rows"]:
+            assert row["f_ec"] == expected_f_ec(method, row["qber"])
+    assert rows["winnow"][0]["secret_rate_bits_per_s"] < rows["ldpc"][0]["secret_rate_bits_per_s"]
+    for arguments, fault in (
+        (("--reconciliation", "crc"), "no method of error correction"),
+        (("--reconciliation", "ldpc", "--f-ec", "1.2"), "a method has its own f"),
+    ):
+        status, _, err = run("--loss-db", "10.3", *arguments)
+        assert status == 2
+        assert fault in err

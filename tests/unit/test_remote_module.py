@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qanat.adapters import module_line, module_server
+from qanat.adapters import module_desk, module_line
 from qanat.adapters.module_wire import Hello, Welcome, decode_word, encode_word
 from qanat.adapters.tcp_channel import ChannelServer, TcpChannel, connect_channel
 from qanat.adapters.tls import TlsFiles, client_context, server_context
@@ -295,7 +295,7 @@ def test_a_new_life_of_the_site_is_offered_every_block_that_was_not_released(fil
 def test_a_site_that_stays_away_costs_a_bounded_memory(
     files: dict[str, TlsFiles], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module_server, "MAX_KEPT_EVENTS", 8)
+    monkeypatch.setattr(module_desk, "MAX_KEPT_EVENTS", 8)
 
     async def work(stand: Stand) -> None:
         ready = stand.module.make(a_block("b"))
@@ -368,10 +368,10 @@ def test_a_new_call_takes_the_place_of_the_old(files: dict[str, TlsFiles]) -> No
         with pytest.raises(ChannelClosed):
             await old.receive(timeout_s=WAIT_S)
         await stand.remote.stop(OrderId("order"))
-        assert stand.server.is_connected
+        assert stand.desk.is_connected
         old.abort()
         await stand.end_life()
-        await until(lambda: not stand.server.is_connected)
+        await until(lambda: not stand.desk.is_connected)
 
     run(files, work)
 
@@ -395,7 +395,7 @@ def test_nobody_but_the_site_is_served(files: dict[str, TlsFiles], who: str, cap
     async def work(stand: Stand) -> None:
         with pytest.raises(ChannelError):
             await answer_to_hello(stand, files=who)
-        assert not stand.server.is_connected
+        assert not stand.desk.is_connected
         await stand.begin_life()
         await stand.remote.stop(OrderId("order"))
 

@@ -121,7 +121,7 @@ def spy(talk: Talk, config: SessionConfig) -> dict[str, int]:
         elif frame.kind == Kind.RECONCILE:
             logs = [int(frame.header[f"log_k{i}"]) for i in (1, 2, 3)]  # type: ignore[call-overload]
         elif frame.kind == Kind.PARITIES:
-            blocks = (config.frame_bits >> logs[number]) - (number > 0) if number < 3 else 14
+            blocks = (config.frame_bits >> logs[number]) - (number > 0) if number < 3 else 20
             assert len(frame.body) == (blocks * config.num_frames + 7) // 8
             heard["cascade"] += blocks * config.num_frames
         elif frame.kind == Kind.QUESTIONS:

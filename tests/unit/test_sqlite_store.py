@@ -558,3 +558,17 @@ def test_the_format_page_names_every_table_and_column() -> None:
             assert f"`{column[1]}`" in row, (name, column[1])
     connection.close()
     assert f"schema version {SCHEMA_VERSION}" in page
+
+
+def test_a_call_to_a_file_that_was_closed_fails_alone(tmp_path: Path) -> None:
+    """As when a program ends while calls are under way: the writer goes on for the others."""
+
+    async def scene(writer: StoreWriter) -> None:
+        store = await SqliteKeyStore.open(tmp_path / "keys.sqlite", master_key=MASTER_KEY, writer=writer)
+        other = await SqliteKeyStore.open(tmp_path / "others.sqlite", master_key=MASTER_KEY, writer=writer)
+        await store.close()
+        with pytest.raises(StoreFailed, match="closed"):
+            await store.levels()
+        assert await other.levels() == {}
+
+    with_writer(scene)

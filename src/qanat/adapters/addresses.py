@@ -1,6 +1,6 @@
 """Where the processes of one network on one machine listen: a small file per listener in the data folder.
 
-    <folder>/<kind>/<node>.json    {"host": "127.0.0.1", "port": 40123}
+    <folder>/<kind>/<name>.json    {"host": "127.0.0.1", "port": 40123}
 
 A file appears whole or not at all, and is removed at a clean stop. One that a killed process left behind says where
 nobody listens, or somebody else does: who is reached there proves its name by its certificate, so that a stale file
@@ -15,9 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from qanat.ground.identifiers import NodeId
-
-ListenerKind: TypeAlias = Literal["transports", "modules", "doors"]
+ListenerKind: TypeAlias = Literal["transports", "modules", "doors", "twins", "devices"]
 Address: TypeAlias = tuple[str, int]
 MAX_PORT = 65_535
 
@@ -28,22 +26,22 @@ class AddressBook:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def publish(self, kind: ListenerKind, node: NodeId, address: Address) -> None:
-        """Say where a node's listener of this kind is, in place of what was said before."""
+    def publish(self, kind: ListenerKind, name: str, address: Address) -> None:
+        """Say where the listener of this kind and name (of a node, or a link) is, in place of what was said before."""
         host, port = address
-        path = self._path(kind, node)
+        path = self._path(kind, name)
         for folder in (self._folder, path.parent):
             folder.mkdir(exist_ok=True, mode=0o700)
         write_whole(path, json.dumps({"host": host, "port": port}) + "\n")
 
-    def withdraw(self, kind: ListenerKind, node: NodeId) -> None:
+    def withdraw(self, kind: ListenerKind, name: str) -> None:
         """Say that it listens no more; idempotent."""
-        self._path(kind, node).unlink(missing_ok=True)
+        self._path(kind, name).unlink(missing_ok=True)
 
-    def find(self, kind: ListenerKind, node: NodeId) -> Address | None:
+    def find(self, kind: ListenerKind, name: str) -> Address | None:
         """Return where a listener was last said to be; None when nothing, or nothing readable, was said."""
         try:
-            said = json.loads(self._path(kind, node).read_text(encoding="utf-8"))
+            said = json.loads(self._path(kind, name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         match said:
@@ -51,8 +49,8 @@ class AddressBook:
                 return host, port
         return None
 
-    def _path(self, kind: ListenerKind, node: NodeId) -> Path:
-        return self._folder / kind / f"{node}.json"
+    def _path(self, kind: ListenerKind, name: str) -> Path:
+        return self._folder / kind / f"{name}.json"
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -33,6 +33,8 @@ CLOCK_SKEW_S = 300.0
 """Certificates are valid from a little before they were made: a peer's clock may be behind."""
 SERIAL_BYTES = 19
 """RFC 5280, section 4.1.2.2: at most 20 octets, positive."""
+MAX_COMMON_NAME = 64
+"""RFC 5280, appendix A.1 (ub-common-name). Who somebody is does not stand there."""
 _OWN_FILES = "name the folder that `qanat pki` made, with the authority's own key in it"
 
 
@@ -99,7 +101,11 @@ class Authority:
             uses.append(ExtendedKeyUsageOID.SERVER_AUTH)
         certificate = (
             _builder(
-                _common_name(urn), self.certificate.subject, key.public_key(), self._key.public_key(), self._entropy
+                _common_name(urn[:MAX_COMMON_NAME]),
+                self.certificate.subject,
+                key.public_key(),
+                self._key.public_key(),
+                self._entropy,
             )
             .not_valid_before(self._not_before)
             .not_valid_after(self._not_before + datetime.timedelta(days=CERTIFICATE_DAYS))

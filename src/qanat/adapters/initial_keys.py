@@ -2,9 +2,10 @@
 
     frame(kind 0x50, {"block_id", "created_utc_s", "ends": [transmitter, receiver], "link_id", "num_bits"}, key bytes)
 
-A key manager adds and confirms it in its store and then calls ``consume_initial_key``. Where both ends read one file
-(all nodes on one machine) the last of them does. From then on the only copy is in the stores: a data folder that is
-wiped does not lead back to pads that were spent, and the link needs a fresh file.
+A key manager takes it into its store (``take_initial_key``) and leaves a mark that it has; the file is destroyed when
+every end that reads this copy has: where one folder serves both ends (all nodes on one machine) that is the last of
+them. Whose private key is in a folder of certificates reads there. From then on the only copy is in the stores: a data
+folder that is wiped does not lead back to pads that were spent, and the link needs a fresh file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from qanat.ground.framing import MAX_FRAME_BYTES, MAX_HEADER_BYTES, decode_frame
 from qanat.ground.identifiers import BlockId, LinkId, NodeId, OrderId, uuid4_from
 from qanat.ground.keys import PRE_SHARED, KeyBlock, SecretBytes
 from qanat.ground.network import Link
-from qanat.ground.ports import Entropy
+from qanat.ground.ports import Entropy, KeyStore
 
 INITIAL_KEY_FRAME = 0x50
 MAX_INITIAL_KEY_BITS = 8 * (MAX_FRAME_BYTES - MAX_HEADER_BYTES) // 1024 * 1024
@@ -89,6 +90,38 @@ def read_initial_key(path: Path, local: NodeId) -> KeyBlock:
         eps_cor=0.0,
         finished_utc_s=created_utc_s,
     )
+
+
+async def take_initial_key(folder: Path, link: Link, node: NodeId, store: KeyStore) -> None:
+    """Take a link's initial key, if one is there that was not taken yet, into the store of its end at ``node``.
+
+    Raises what ``read_initial_key`` and the store raise. Repeatable after a crash at any point: the store knows the
+    block's id for ever, and a key that was marked as taken is not read again, not even into a store that is new.
+    """
+    path = initial_key_path(folder, link.link_id)
+    if not path.exists():
+        return
+    block = read_initial_key(path, node)
+    block_id = block.block_id
+    if not _has_taken(folder, link, node, block_id):
+        await store.add_block(block)
+        await store.confirm(block_id)
+        mark = _mark(folder, link, node)
+        destroy_private(mark)  # of an earlier key of this link
+        write_private(mark, block_id.encode())
+    block.bits.wipe()
+    readers = [end for end in link.ends if (folder / "nodes" / f"{end}.key").is_file()]
+    if all(_has_taken(folder, link, end, block_id) for end in readers):
+        consume_initial_key(path)
+
+
+def _mark(folder: Path, link: Link, node: NodeId) -> Path:
+    return folder / "links" / f"{link.link_id}.taken" / node
+
+
+def _has_taken(folder: Path, link: Link, node: NodeId, block_id: BlockId) -> bool:
+    mark = _mark(folder, link, node)
+    return mark.is_file() and mark.read_text(encoding="utf-8") == block_id
 
 
 def consume_initial_key(path: Path) -> None:

@@ -40,7 +40,7 @@ from qanat.ground.errors import (
     PeerProtocolError,
     QuantumLayerError,
 )
-from qanat.ground.identifiers import ModuleId, NodeId, kme_id, uuid4_from
+from qanat.ground.identifiers import ModuleId, NodeId, uuid4_from
 from qanat.ground.ports import Clock, Entropy, Tasks
 
 CALL_TIMEOUT_S = 5.0
@@ -76,14 +76,16 @@ class ModuleLine:
     """``address`` is asked at each try, so that modules that listen elsewhere now are found again.
 
     ``on_welcome`` hears whenever a line stands, and whether another process than before answers; ``on_told`` hears
-    each event, some of them twice.
+    each event, some of them twice. ``server`` names, for people, the command whose process has the modules;
+    ``identity`` is who that process must prove to be.
     """
 
     def __init__(
         self,
         node: NodeId,
         *,
-        network: str,
+        identity: str,
+        server: str,
         tls: Credentials,
         address: Callable[[], Address | None],
         on_welcome: Callable[[Welcome, bool], None],
@@ -95,7 +97,8 @@ class ModuleLine:
         self.instance = ""
         """Of the process with the modules, as it was last heard."""
         self._node = node
-        self._context = client_context(tls, expected_peer=kme_id(network=network, name=node))
+        self._context = client_context(tls, expected_peer=identity)
+        self._server = server
         self._address = address
         self._on_welcome = on_welcome
         self._on_told = on_told
@@ -121,12 +124,16 @@ class ModuleLine:
                 if self._clock.monotonic_s() >= deadline_s:
                     raise ConfigurationError(
                         f"the QKD modules of {self._node} do not answer: {fault.message}",
-                        remedy=f"start `qanat up` on the same data folder with --apart {self._node}",
+                        remedy=f"start `{self._server}`",
                     ) from None
                 await self._clock.sleep_until(self._clock.monotonic_s() + FIRST_PAUSE_S)
             else:
                 break
         self._channel = channel
+        self.begin(channel)
+
+    def begin(self, channel: TcpChannel | None = None) -> None:
+        """Keep the line up from now on: ``channel``, or one that is dialled."""
         self._tasks.start(self._keep_up(channel), name=f"line to the modules of {self._node}")
 
     async def ask(self, make: MakeCall) -> Answer:
@@ -140,7 +147,7 @@ class ModuleLine:
         if answer is None:
             raise QuantumLayerError(
                 f"the QKD modules of {self._node} do not answer within {CALL_TIMEOUT_S:g} s",
-                remedy="look whether `qanat up` runs; they are found again by themselves",
+                remedy=f"look whether `{self._server}` runs; they are found again by themselves",
             )
         return answer
 
@@ -181,7 +188,7 @@ class ModuleLine:
         if pending.tries >= MAX_TRIES:
             fault = QuantumLayerError(
                 f"{type(pending.word).__name__} broke the line to {pending.word.module_id} {MAX_TRIES} times",
-                remedy="see the log of `qanat up`",
+                remedy=f"see the log of `{self._server}`",
             )
             self._resolve(Failed(call, fault))
             return
@@ -212,9 +219,10 @@ class ModuleLine:
 
     # --- inside: the line ---
 
-    async def _keep_up(self, channel: TcpChannel) -> None:
+    async def _keep_up(self, channel: TcpChannel | None) -> None:
         """Hear what comes on the line; when it breaks, dial until another stands."""
         while True:
+            channel = channel or await self._dial_again()
             self._channel = channel
             try:
                 await self._hear(channel)
@@ -225,7 +233,7 @@ class ModuleLine:
             finally:
                 self._channel = None
                 channel.abort()
-            channel = await self._dial_again()
+            channel = None
 
     async def _hear(self, channel: TcpChannel) -> None:
         """Say again what is open, then act on what comes; ends with ChannelError or FrameError."""
@@ -268,7 +276,7 @@ class ModuleLine:
         except BaseException:
             channel.abort()
             raise
-        is_another = word.instance != self.instance
+        is_another = self.instance not in ("", word.instance)
         self.instance = word.instance
         self._on_welcome(word, is_another)
         if is_another:

@@ -259,6 +259,7 @@ def _read_alarm(record: Record) -> Alarm:
         text=text(record, "text"),
         remedy=text(record, "remedy"),
         link_id=None if link_id is None else LinkId(link_id),
+        is_cleared=of_type(record, "is_cleared", bool),
     )
 
 

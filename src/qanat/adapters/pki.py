@@ -4,9 +4,13 @@
     <folder>/authority/ca.key             its key: needed to issue, never to run; keep it off the nodes
     <folder>/nodes/<node>.{pem,key}       key managers and the controller: TLS server and client
     <folder>/saes/<application>.{pem,key} applications: TLS client
+    <folder>/twins/<link>.{pem,key}       twins of links that run in a process of their own: TLS server
     <folder>/links/<link>.auth            the first pads of each link's authentication, carried to both ends by hand
     <folder>/links/<link>.made            says when they were made: they are not made again once they were taken in.
                                           A link whose stores are lost gets fresh pads when this file is removed.
+    <folder>/links/<link>.taken/<node>    says that this end has taken them from this copy
+    <folder>/devices/<link>.<node>.{pem,key,ca.pem}  not ours: what a site's own device of a link knows it by, and the
+                                          device's authority
 
 What is there is never touched; what a network that has grown lacks is added. Folders have mode 0700, keys 0600.
 """
@@ -27,7 +31,7 @@ from qanat.adapters.private_files import destroy_private, write_private
 from qanat.ground.clock import format_utc
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
+from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId, twin_id
 from qanat.ground.network import Link, Network
 from qanat.ground.ports import Clock, Entropy
 
@@ -70,13 +74,24 @@ class SaeFiles(PartyFiles):
         return cls._of(folder, "saes", name)
 
 
+class TwinFiles(PartyFiles):
+    """Those of a link's twin."""
+
+    @classmethod
+    def of(cls, folder: Path, link_id: LinkId) -> Self:
+        """Return the files of the twin of a link; raises ConfigurationError when one is not there."""
+        return cls._of(folder, "twins", link_id)
+
+
 @dataclass(frozen=True, slots=True)
 class MadeParts:
-    """What ``create_pki`` made: names of sites (the controller among them) and applications, ids of links."""
+    """What ``create_pki`` made: names of sites (the controller among them) and applications, ids of links; ``twins``
+    are the links whose twins got certificates."""
 
     nodes: tuple[NodeId, ...]
     applications: tuple[str, ...]
     links: tuple[LinkId, ...]
+    twins: tuple[LinkId, ...] = ()
 
 
 def create_pki(
@@ -87,12 +102,14 @@ def create_pki(
     clock: Clock,
     sessions_per_day: Mapping[LinkId, float],
     reserve_days: float = 10.0,
+    for_twins: bool = False,
 ) -> MadeParts:
     """Make the PKI of a network in ``folder``, or what one that is there lacks; return what was made.
 
     A new one (``folder`` absent or empty) appears whole or not at all. The initial key of a link pays for
     ``reserve_days`` of its ``sessions_per_day`` distillation sessions. Private keys come from the cryptography
-    library's own generator, link keys and serial numbers from ``entropy``.
+    library's own generator, link keys and serial numbers from ``entropy``. ``for_twins``: with a certificate for the
+    twin of each link that has one, which then can run in a process of its own.
 
     Raises ConfigurationError when something else is in ``folder``, or when a certificate is missing and the
     authority's key is not there; MachineFault when the machine does not let it be written.
@@ -102,9 +119,10 @@ def create_pki(
             f"a site is called {CONTROLLER!r}, which is the controller's name", remedy="rename the site"
         )
     keys = _InitialKeys(entropy, clock, sessions_per_day, reserve_days)
+    twins = [link.link_id for link in network.links if for_twins and link.modules is None]
     with machine_faults_named(folder):
         if _holds_pki(folder):
-            return _add_missing(folder, network, lambda: Authority.load(folder, network, entropy, clock), keys)
+            return _add_missing(folder, network, lambda: Authority.load(folder, network, entropy, clock), keys, twins)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=f"{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
@@ -113,7 +131,7 @@ def create_pki(
             making.mkdir(mode=0o700)
             authority = Authority.create(network.name, entropy, clock)
             authority.write(making)
-            made = _add_missing(making, network, lambda: authority, keys)
+            made = _add_missing(making, network, lambda: authority, keys, twins)
             making.rename(folder)
             return made
 
@@ -131,19 +149,29 @@ def _holds_pki(folder: Path) -> bool:
     return False
 
 
-def _add_missing(folder: Path, network: Network, authority: Callable[[], Authority], keys: _InitialKeys) -> MadeParts:
+def _add_missing(
+    folder: Path,
+    network: Network,
+    authority: Callable[[], Authority],
+    keys: _InitialKeys,
+    twins: Sequence[LinkId],
+) -> MadeParts:
     """Write what the PKI in ``folder`` lacks. ``authority`` is asked for only when there is something to issue."""
-    for name in ("authority", "nodes", "saes", "links"):
+    for name in ("authority", "nodes", "saes", "twins", "links"):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
     nodes = [node for node in (*network.nodes, CONTROLLER) if not _has_party(folder / "nodes" / node)]
     applications = [app.name for app in network.applications if not _has_party(folder / "saes" / app.name)]
-    if nodes or applications:
+    twins = [link_id for link_id in twins if not _has_party(folder / "twins" / link_id)]
+    if nodes or applications or twins:
         issuer = authority()
         for node in nodes:
             _write_party(folder / "nodes" / node, *issuer.issue(network.kme(node), is_node=True))
         for name in applications:
             _write_party(folder / "saes" / name, *issuer.issue(network.sae(name), is_node=False))
-    return MadeParts(tuple(nodes), tuple(applications), keys.add_missing(folder, network.links))
+        for link_id in twins:
+            name = twin_id(network=network.name, link_id=link_id)
+            _write_party(folder / "twins" / link_id, *issuer.issue(name, is_node=True))
+    return MadeParts(tuple(nodes), tuple(applications), keys.add_missing(folder, network.links), tuple(twins))
 
 
 def _has_party(path: Path) -> bool:

@@ -43,7 +43,7 @@ def destroy_private(path: Path) -> None:
             os.fsync(file.fileno())
     except FileNotFoundError:
         return
-    path.unlink()
+    path.unlink(missing_ok=True)  # two processes may do this at once
     _sync_folder(path.parent)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from qanat.adapters.addresses import Address
 from qanat.adapters.module_line import MakeCall, ModuleLine, gone
@@ -26,26 +26,29 @@ _log = logging.getLogger(__name__)
 
 
 class RemoteSite:
-    """The modules of one site behind one line: ``connect``, then ``modules``."""
+    """Modules of one site behind one line: ``connect``, then ``modules``; or, where they are known beforehand by their
+    ``cards``, ``begin``. ``identity`` is who the process with the modules must prove to be, ``server`` its command."""
 
     def __init__(
         self,
         node: NodeId,
         *,
-        network: str,
+        identity: str,
+        server: str,
         tls: Credentials,
         address: Callable[[], Address | None],
         tasks: Tasks,
         clock: Clock,
         entropy: Entropy,
+        cards: Sequence[ModuleCard] = (),
     ) -> None:
         self.node = node
-        self.modules: tuple[RemoteModule, ...] = ()
         self.tasks = tasks
         self.clock = clock
         self.line = ModuleLine(
             node,
-            network=network,
+            identity=identity,
+            server=server,
             tls=tls,
             address=address,
             on_welcome=self._on_welcome,
@@ -54,6 +57,7 @@ class RemoteSite:
             clock=clock,
             entropy=entropy,
         )
+        self.modules = tuple(RemoteModule(self, card) for card in cards)
 
     @property
     def is_connected(self) -> bool:
@@ -64,6 +68,10 @@ class RemoteSite:
         """Learn the modules; raises ConfigurationError when they do not answer in time. The line is kept from then on
         by one of ``tasks``."""
         await self.line.connect(patience_s=patience_s)
+
+    def begin(self) -> None:
+        """Dial until the modules answer; until then they make no key, and the site does what it can without."""
+        self.line.begin()
 
     def _on_welcome(self, welcome: Welcome, is_another: bool) -> None:
         if not self.modules:

@@ -10,8 +10,10 @@ from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.folder_lock import is_held
 from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.remote_module import RemoteSite
+from qanat.apps.deployment import HOST
 from qanat.apps.event_log import EventLog
-from qanat.apps.site import HOST, SiteParts, Workplace, key_manager_settings
+from qanat.apps.site import SiteParts, key_manager_settings
+from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
@@ -68,7 +70,8 @@ class ApartSite:
         tasks = await self._stack.enter_async_context(AsyncioTasks())
         self.modules = RemoteSite(
             node,
-            network=self.network.name,
+            identity=self.network.kme(node),
+            server=f"qanat up {self.network.name} --data {self.place.folder} --apart {node}",
             tls=self.place.node_files(node),
             address=lambda: self.place.addresses.find("modules", node),
             tasks=tasks,

@@ -16,19 +16,22 @@ from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.entropy_server import EntropyServer
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
-from qanat.adapters.initial_keys import consume_initial_key, initial_key_path, read_initial_key
+from qanat.adapters.initial_keys import initial_key_path, take_initial_key
+from qanat.adapters.module_desk import ModuleDesk
 from qanat.adapters.module_server import ModuleServer
 from qanat.adapters.physical_entropy import EntropySource
 from qanat.adapters.pki import create_pki
 from qanat.adapters.process_pool import ProcessPool
 from qanat.adapters.system import system_chance
 from qanat.adapters.tls_transport import TlsTransport
+from qanat.apps.deployment import HOST
 from qanat.apps.entropy_watch import watch_entropy
 from qanat.apps.event_log import EventLog
-from qanat.apps.site import HOST, LOCK_PATIENCE_S, SiteParts, Workplace, key_manager_settings, sessions_per_day
+from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, key_manager_settings, sessions_per_day
+from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
 from qanat.ground.identifiers import CONTROLLER, NodeId
-from qanat.ground.network import Link, Network
+from qanat.ground.network import Network
 from qanat.ground.ports import Entropy, Job, KeyStore, QKDModule
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
@@ -68,7 +71,7 @@ class Service:
         self.stores: dict[NodeId, KeyStore] = {}
         self.managers: dict[NodeId, KeyManager] = {}
         self.doors: dict[NodeId, HttpDoor] = {}
-        self.module_servers: dict[NodeId, ModuleServer] = {}
+        self.module_desks: dict[NodeId, ModuleDesk] = {}
         self.settings = key_manager_settings(network)
         self.entropy_server = None if entropy_source is None else EntropyServer(entropy_source)
         self.pool = ProcessPool(
@@ -141,7 +144,7 @@ class Service:
         if self.entropy_server is not None:
             watch = watch_entropy(self.entropy_server, clock=self.clock, recorder=self.recorder(CONTROLLER))
             tasks.start(watch, name="entropy of the devices")
-        modules = self._twin_modules(tasks)
+        modules = await self._modules(tasks)
         for node in self.here:
             self.managers[node] = self._parts.manager(
                 node, store=self.stores[node], transport=self._transports[node], tasks=tasks, modules=modules[node]
@@ -177,19 +180,17 @@ class Service:
             parts = SiteParts(self.network, self.place, log=self.log, settings=self.settings, stack=stack)
             stores = self.stores | (await parts.open_stores(borrowed) if borrowed else {})
             for link in waiting:
-                await self._import_initial_key(link, stores)
+                for node in link.ends:
+                    await take_initial_key(self.place.pki, link, node, stores[node])
 
-    async def _import_initial_key(self, link: Link, stores: Mapping[NodeId, KeyStore]) -> None:
-        path = initial_key_path(self.place.pki, link.link_id)
-        for node in link.ends:
-            block = read_initial_key(path, node)
-            await stores[node].add_block(block)
-            await stores[node].confirm(block.block_id)
-        consume_initial_key(path)
-
-    def _twin_modules(self, tasks: AsyncioTasks) -> Mapping[NodeId, list[QKDModule]]:
+    async def _modules(self, tasks: AsyncioTasks) -> Mapping[NodeId, list[QKDModule]]:
+        """Return the modules of every site: both ends of all twins, and its own ends of the other links."""
         modules: dict[NodeId, list[QKDModule]] = {node: [] for node in self.network.nodes}
+        for node in self.network.nodes:
+            modules[node] += map(self._wrap_module, (await self._parts.local_modules(node, tasks)).values())
         for link in self.network.links:
+            if link.modules is not None:
+                continue
             twin = TwinLink(
                 link,
                 pool=self.pool,
@@ -214,17 +215,16 @@ class Service:
 
     async def _serve_modules(self, node: NodeId, tasks: AsyncioTasks, modules: Sequence[QKDModule]) -> None:
         """Let the process of a site that runs apart reach its modules."""
-        server = self.module_servers[node] = ModuleServer(
+        desk = self.module_desks[node] = ModuleDesk(
             node,
             modules,
             peers=[link.peer_of(node) for link in self.network.links_of(node)],
             network=self.network.name,
-            tls=self.place.node_files(node),
             tasks=tasks,
             clock=self.clock,
             entropy=self.entropy,
-            host=HOST,
         )
+        server = ModuleServer([desk], tls=self.place.node_files(node), host=HOST)
         await server.start()
         self._stack.push_async_callback(server.stop)
         self.place.addresses.publish("modules", node, (HOST, server.port))

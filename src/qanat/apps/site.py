@@ -5,119 +5,38 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from pathlib import Path
 
-from qanat.adapters.addresses import Address, AddressBook, ListenerKind
+from qanat.adapters.addresses import Address, ListenerKind
 from qanat.adapters.encryption import find_master_key
 from qanat.adapters.etsi014_http import etsi014_app
+from qanat.adapters.exchanged_module import ExchangedModule
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
-from qanat.adapters.pki import NodeFiles, SaeFiles
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
 from qanat.adapters.system import SystemClock, SystemEntropy
-from qanat.adapters.tcp_channel import connect_channel
-from qanat.adapters.tls import TlsFiles, client_context, server_context
+from qanat.adapters.tls import server_context
 from qanat.adapters.tls_transport import TlsTransport
+from qanat.apps.deployment import HOST, Places
 from qanat.apps.event_log import EventLog
+from qanat.apps.link_modules import LocalModules, link_capability
+from qanat.apps.workplace import Workplace
 from qanat.doors.etsi014 import Etsi014Door, Limits
-from qanat.ground.errors import ChannelError, ConfigurationError
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KmeId, LinkId, NodeId
+from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
 from qanat.ground.ports import KeyStore, QKDModule, Tasks, Transport
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.settings import KeyManagerSettings
 
-HOST = "127.0.0.1"
 LOCK_PATIENCE_S = 1.0
 """Whoever looks whether a site's folder is free holds it for a moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """The folder of a network: certificates, stores, event log, master key, and where its processes listen."""
-
-    folder: Path
-
-    @property
-    def pki(self) -> Path:
-        return self.folder / "pki"
-
-    @property
-    def events(self) -> Path:
-        return self.folder / "events.jsonl"
-
-    @property
-    def addresses(self) -> AddressBook:
-        return AddressBook(self.folder / "addresses")
-
-    @property
-    def master_key(self) -> Path:
-        return self.folder / "master.key"
-
-    def site(self, node: NodeId) -> Path:
-        """Return the folder of one site, which one process holds."""
-        return self.folder / node
-
-    def store(self, node: NodeId) -> Path:
-        return self.site(node) / "keys.sqlite"
-
-    def node_files(self, node: NodeId) -> TlsFiles:
-        """Return the certificate of a site's key manager, or of the controller."""
-        files = NodeFiles.of(self.pki, node)
-        return TlsFiles(certificate=files.certificate, key=files.key, ca=files.ca)
-
-    def sae_files(self, name: str) -> TlsFiles:
-        """Return the certificate of an application."""
-        files = SaeFiles.of(self.pki, name)
-        return TlsFiles(certificate=files.certificate, key=files.key, ca=files.ca)
-
-    async def answers(self, kind: ListenerKind, node: NodeId, *, kme: KmeId) -> bool:
-        """Return whether somebody who proves to be a site's own listens where it was last said to."""
-        address = self.addresses.find(kind, node)
-        if address is None:
-            return False
-        try:
-            channel = await connect_channel(*address, tls=client_context(self.node_files(node), expected_peer=kme))
-        except ChannelError:
-            return False
-        await channel.close()
-        return True
-
-    def claim(self, network: Network) -> None:
-        """Make this the folder of ``network``; raises ConfigurationError when it is another one's."""
-        note = self.folder / "network"
-        if not note.exists():
-            note.write_text(network.name + "\n", encoding="utf-8")
-        self.check(network)
-
-    def check(self, network: Network) -> None:
-        """Refuse the data of another network, whose certificates would name nodes that are not here."""
-        note = self.folder / "network"
-        if note.exists() and (found := note.read_text(encoding="utf-8").strip()) != network.name:
-            raise ConfigurationError(
-                f"{self.folder} holds the data of network {found!r}, not of {network.name!r}",
-                remedy="name another folder with --data",
-            )
-
-
-def default_folder(network: Network) -> Path:
-    """Return the network's folder in the user's data home (XDG base directories)."""
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home) / "qanat" / network.name
-
-
 def sessions_per_day(network: Network) -> dict[LinkId, float]:
     """Return how many amplification blocks each link makes in a day of steady work."""
-    from qanat.quantum_layer.forecast import expected_capability
-
     seconds = 86_400.0
-    return {
-        link.link_id: seconds / expected_capability(link.link_id, link.system, loss_db=link.loss_db).block_time_s
-        for link in network.links
-    }
+    return {link.link_id: seconds / link_capability(link).block_time_s for link in network.links}
 
 
 def key_manager_settings(network: Network) -> KeyManagerSettings:
@@ -129,8 +48,16 @@ class SiteParts:
     """Makes stores, transports, key managers and doors of one process. ``stack`` closes them, the last one first."""
 
     def __init__(
-        self, network: Network, place: Workplace, *, log: EventLog, settings: KeyManagerSettings, stack: AsyncExitStack
+        self,
+        network: Network,
+        place: Workplace,
+        *,
+        log: EventLog,
+        settings: KeyManagerSettings,
+        stack: AsyncExitStack,
+        places: Places | None = None,
     ) -> None:
+        self.places = places or Places(place.addresses)
         self.network = network
         self.place = place
         self.log = log
@@ -138,7 +65,7 @@ class SiteParts:
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
         self._stack = stack
-        self._addresses: dict[NodeId, Address] = {}
+        self._addresses: dict[tuple[ListenerKind, NodeId], Address] = {}
 
     def recorder(self, node: NodeId) -> EventRecorder:
         """Return a recorder of events at ``node`` into this process's log."""
@@ -152,32 +79,45 @@ class SiteParts:
         """Open the key stores of sites whose folders this process holds, with one writer for all of them."""
         writer = StoreWriter()
         self._stack.push_async_callback(writer.close)
-        master_key = find_master_key(self.place.master_key, environment=os.environ, entropy=self.entropy)
         stores: dict[NodeId, KeyStore] = {}
         for node in nodes:
             path = self.place.store(node)
             path.parent.mkdir(mode=0o700, exist_ok=True)
+            path_of_key = self.place.master_key_of(node)
+            master_key = find_master_key(path_of_key, environment=os.environ, entropy=self.entropy)
             store = await SqliteKeyStore.open(path, master_key=master_key, writer=writer)
             self._stack.push_async_callback(store.close)
             stores[node] = store
         return stores
 
-    async def open_transport(self, node: NodeId) -> TlsTransport:
-        """Open a node's transport and publish where it listens."""
+    async def open_transport(self, node: NodeId, *, kind: ListenerKind = "transports") -> TlsTransport:
+        """Open a node's transport and publish where it listens. ``kind``: "devices" for what the two ends of a link
+        say to each other."""
+        host, port = self.places.listen_at(kind, node)
         transport = TlsTransport(
             node,
             network=self.network.name,
             tls=self.place.node_files(node),
-            addresses=self._address,
-            host=HOST,
-            port=0,
+            addresses=lambda peer: self._address(kind, peer),
+            host=host,
+            port=port,
         )
         await transport.start()
         self._stack.push_async_callback(transport.close)
-        self._addresses[node] = (HOST, transport.port)
-        self.place.addresses.publish("transports", node, (HOST, transport.port))
-        self._stack.callback(self.place.addresses.withdraw, "transports", node)
+        if host == HOST:
+            self._addresses[kind, node] = (HOST, transport.port)
+        self.places.publish(kind, node, transport.port)
+        self._stack.callback(self.place.addresses.withdraw, kind, node)
         return transport
+
+    async def local_modules(self, node: NodeId, tasks: Tasks) -> dict[str, ExchangedModule]:
+        """Return a site's ends of the links that have no twin, by the links' names, at work from now on."""
+        links = [link for link in self.network.links_of(node) if link.modules is not None]
+        if not links:
+            return {}
+        transport = await self.open_transport(node, kind="devices")
+        local = LocalModules(node, self.place, transport, tasks=tasks, clock=self.clock, entropy=self.entropy)
+        return local.make(links)
 
     def manager(
         self, node: NodeId, *, store: KeyStore, transport: Transport, tasks: Tasks, modules: Sequence[QKDModule]
@@ -198,7 +138,7 @@ class SiteParts:
         tasks.start(manager.run(), name=f"key manager {node}")
         return manager
 
-    async def open_door(self, node: NodeId, manager: KeyManager, *, port: int) -> HttpDoor:
+    async def open_door(self, node: NodeId, manager: KeyManager, *, port: int, host: str = HOST) -> HttpDoor:
         """Open a site's door and publish where it listens; raises ConfigurationError when the port cannot be had."""
         recorder = self.recorder(node)
 
@@ -209,18 +149,18 @@ class SiteParts:
         door = HttpDoor(
             etsi014_app(Etsi014Door(manager, saes=saes, limits=door_limits(self.settings), on_refused=on_refused)),
             tls=server_context(self.place.node_files(node), on_refused=on_refused),
-            host=HOST,
+            host=host,
             port=port,
         )
         await door.start()
         self._stack.push_async_callback(door.stop)
-        self.place.addresses.publish("doors", node, (HOST, door.port))
+        self.places.publish("doors", node, door.port)
         self._stack.callback(self.place.addresses.withdraw, "doors", node)
         return door
 
-    def _address(self, node: NodeId) -> Address | None:
-        """Return where a node's transport listens: in this process, or where another one last said so."""
-        return self._addresses.get(node) or self.place.addresses.find("transports", node)
+    def _address(self, kind: ListenerKind, node: NodeId) -> Address | None:
+        """Return where a node's transport listens: in this process, at its fixed place, or where it last said."""
+        return self._addresses.get((kind, node)) or self.places.find(kind, node)
 
 
 def door_limits(settings: KeyManagerSettings) -> Limits:

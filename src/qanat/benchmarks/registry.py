@@ -23,6 +23,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "door": ("etsi014-single", "etsi014-batch"),
     "relay": ("relay-hop", "relay-pairs"),
     "file_service": ("file-encryption",),
+    "long_line": ("distil-20ms", "distil-20ms-1mbit"),
     "backbone": ("backbone",),
 }
 """Module of this room -> the benchmarks it can run; each has ``run(names) -> iterator of rows``."""

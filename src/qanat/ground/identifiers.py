@@ -88,6 +88,11 @@ def kme_id(*, network: str, name: str) -> KmeId:
     return KmeId(_urn(network, "kme", name))
 
 
+def twin_id(*, network: str, link_id: LinkId) -> str:
+    """Return the id ``urn:qanat:<network>:twin:<link>`` of a link's twin that runs in a process of its own."""
+    return urn(network, "twin", link_id)
+
+
 def canonical_key_id(text: str) -> KeyID:
     """Return ``text`` as a key id; raises BadParameter when it is no UUID."""
     if _KEY_ID.fullmatch(text):

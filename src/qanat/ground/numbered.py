@@ -22,7 +22,7 @@ from typing import Final
 from qanat.ground.errors import ChannelClosed, FrameError
 from qanat.ground.framing import MAX_FRAME_BYTES, Frame, decode_frame, encode_frame
 
-WINDOW_BYTES: Final = 32 * 2**20
+WINDOW_BYTES: Final = 64 * 2**20
 """A sender waits when so much is on its way; one frame more may be."""
 ENVELOPE_BYTES: Final = 64
 """What a DATA frame adds, at most."""

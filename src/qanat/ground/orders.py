@@ -118,6 +118,8 @@ class Alarm:
     text: str
     remedy: str
     link_id: LinkId | None = None
+    is_cleared: bool = False
+    """What this code told before is over."""
 
 
 @dataclass(frozen=True, slots=True)

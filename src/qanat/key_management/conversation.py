@@ -218,6 +218,7 @@ class Conversation:
                     text=event.text,
                     remedy=event.remedy,
                     link_id=event.link_id,
+                    cleared=event.is_cleared,
                 )
 
 

@@ -12,6 +12,7 @@ from qanat.ground.identifiers import BlockId
 from qanat.ground.keys import SecretBytes, SpentBits
 from qanat.ground.ports import Entropy
 from qanat.postprocessing.config import SecretLengthProof, SessionConfig
+from qanat.postprocessing.disclosure import SignalChoice, choose_signal
 from qanat.postprocessing.party import Party, as_message
 from qanat.postprocessing.reconciliation.methods import METHODS
 from qanat.postprocessing.reconciliation.port import Answerer
@@ -56,9 +57,12 @@ class AliceSession(Party):
         entropy: Entropy,
         *,
         proof: SecretLengthProof = secret_length,
+        choose: SignalChoice = choose_signal,
     ) -> None:
+        """``choose``: which signal events are disclosed; by default each at the odds of the protocol, by itself."""
         super().__init__(config, pads, entropy, proof=proof)
         self._preparations = preparations
+        self._choose = choose
         self._next_slot = 0
         self._announced: _Announced | None = None
         self._told: Told | None = None
@@ -104,6 +108,7 @@ class AliceSession(Party):
             bases,
             p_disclosed=self.config.protocol.signal_disclosed,
             entropy=self.entropy,
+            choose=self._choose,
         )
         self._next_slot = announced.first_slot + announced.num_slots
         self._count_slots(announced, message.num_used)
@@ -133,6 +138,7 @@ class AliceSession(Party):
     def _on_sift_tag(self, frame: Frame) -> list[bytes]:
         self._check_tag(frame)
         self._check_qber()
+        self._announced = None  # long, and many sessions may be alive at once
         self._key, self._key_bases = self.sifted.packed()
         self._answerer = METHODS[self.config.reconciliation].answerer(self._key, self.config.shape)
         self._expect_questions(self._answerer)

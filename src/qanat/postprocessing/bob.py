@@ -104,6 +104,7 @@ class BobSession(Party):
     def _on_sift_tag(self, frame: Frame) -> list[bytes]:
         self._check_tag(frame)
         self._check_qber()
+        self._piece, self._pieces = None, iter(())  # long, and many sessions may be alive at once
         key, self._key_bases = self.sifted.packed()
         seed = self.entropy.public_bytes(SEED_BYTES)
         method = METHODS[self.config.reconciliation]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Protocol
 
 import numpy as np
 
 from qanat.ground.ports import Entropy
 from qanat.kernels import sifting as kernel
-from qanat.postprocessing.planes import WordArray, plane_of_zeros
+from qanat.postprocessing.planes import WordArray, packed_bytes, plane_of_column, plane_of_zeros
 from qanat.postprocessing.records import ByteArray
 
 MAX_GAP = 254
@@ -17,7 +18,54 @@ MIN_SURVIVAL = 1 / 8
 """A gap between disclosed events is drawn in one go while it is at least so probable, and never one above MAX_GAP."""
 
 
-def choose_signal(num_events: int, *, p_disclosed: float, entropy: Entropy) -> WordArray:
+class SignalChoice(Protocol):
+    """Says which of the next ``num_events`` signal events are disclosed, a plane; a party's ``choose``."""
+
+    def __call__(self, num_events: int, /, *, p_disclosed: float, entropy: Entropy) -> WordArray: ...
+
+
+class ExactChoice:
+    """Discloses ``num_disclosed`` of ``num_events`` signal events, no more and no fewer: any such choice as likely.
+
+    For a record that ends: what is not disclosed fills the key to the bit, and no event is left over. Drawn when it is
+    first asked for, over all events; later calls give the choice of the events that follow.
+    """
+
+    def __init__(self, num_events: int, num_disclosed: int) -> None:
+        """Raises ValueError unless some events are disclosed, and some are not."""
+        if not 0 < num_disclosed < num_events:
+            raise ValueError(f"{num_disclosed} of {num_events} events cannot be disclosed")
+        self._num_events, self._num_disclosed = num_events, num_disclosed
+        self._chosen: ByteArray | None = None
+        self._next = 0
+
+    def __call__(self, num_events: int, /, *, p_disclosed: float, entropy: Entropy) -> WordArray:  # noqa: ARG002
+        if self._chosen is None:
+            self._chosen = self._draw(entropy)
+        part = self._chosen[self._next : self._next + num_events]
+        if part.size < num_events:
+            raise ValueError(f"{num_events} more events than the {self._num_events} that were to be chosen from")
+        self._next += num_events
+        return plane_of_column(part)
+
+    def _draw(self, entropy: Entropy) -> ByteArray:
+        """Draw each event by itself, then correct the number at random places: all events fare alike."""
+        size = self._num_events
+        plane = choose_signal(size, p_disclosed=self._num_disclosed / size, entropy=entropy)
+        chosen = np.unpackbits(np.frombuffer(packed_bytes(plane, size), dtype=np.uint8), count=size, bitorder="little")
+        surplus = int(np.count_nonzero(chosen)) - self._num_disclosed
+        wrong = np.uint8(surplus > 0)
+        left = abs(surplus)
+        while left:
+            places = np.frombuffer(entropy.public_bytes(64 * 8), dtype="<u8") % np.uint64(size)  # bias 2^-37 or less
+            for place in places:
+                if left and chosen[place] == wrong:
+                    chosen[place] ^= 1
+                    left -= 1
+        return chosen
+
+
+def choose_signal(num_events: int, /, *, p_disclosed: float, entropy: Entropy) -> WordArray:
     """Return which of so many signal events are disclosed, a plane: each with ``p_disclosed``, whatever the others.
 
     Drawn by the gaps between them, which takes a tenth of the random bits that a draw per event takes. Probabilities

@@ -28,7 +28,7 @@ from qanat.ground.errors import FrameError
 from qanat.ground.ports import Entropy
 from qanat.kernels import bitarrays
 from qanat.kernels import sifting as kernel
-from qanat.postprocessing.disclosure import choose_signal
+from qanat.postprocessing.disclosure import SignalChoice, choose_signal
 from qanat.postprocessing.planes import (
     WordArray,
     clear_from,
@@ -141,7 +141,13 @@ class SiftedKey:
         return int(self.told_errors[:, SIGNAL].sum()) / told if told else 0.0
 
     def sift(
-        self, preparations: Preparations, bases: ByteArray, *, p_disclosed: float, entropy: Entropy
+        self,
+        preparations: Preparations,
+        bases: ByteArray,
+        *,
+        p_disclosed: float,
+        entropy: Entropy,
+        choose: SignalChoice = choose_signal,
     ) -> tuple[SiftedMessage, Told]:
         """Alice's part: compare bases, choose what to disclose, and stop when the key is full.
 
@@ -154,7 +160,7 @@ class SiftedKey:
             plane_of_equal(preparations.intensities, SIGNAL),
             plane_of_equal(preparations.intensities, DECOY),
         )
-        chosen = choose_signal(kernel.count_matched(own, theirs, is_signal), p_disclosed=p_disclosed, entropy=entropy)
+        chosen = choose(kernel.count_matched(own, theirs, is_signal), p_disclosed=p_disclosed, entropy=entropy)
         planes, told = planes_of_zeros(3, num_events), planes_of_zeros(4, num_events)
         used, matched, signal, num_told, self.num_bits = kernel.sift_events(
             num_events,

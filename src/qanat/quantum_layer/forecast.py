@@ -6,7 +6,11 @@ from functools import lru_cache
 
 from qanat.ground.identifiers import LinkId
 from qanat.ground.orders import LinkCapability
+from qanat.physics.analytic import link_model
 from qanat.physics.systems import system_named
+from qanat.postprocessing.reconciliation.efficiency import expected_paid_f_ec
+from qanat.postprocessing.reconciliation.port import MethodName
+from qanat.protocols.decoy import SIGNAL
 from qanat.protocols.prediction import ExpectedRate, expected_rate
 
 RECONCILIATION_BITS = 2**18
@@ -23,7 +27,29 @@ GOOD_SHARE = 0.5
 
 
 @lru_cache(maxsize=1024)
-def amplification_bits(system: str, *, loss_db: float) -> int:
+def method_forecast(
+    system: str,
+    *,
+    loss_db: float,
+    block_bits: int,
+    reconciliation: MethodName = "cascade",
+    charges_replies: bool = False,
+) -> ExpectedRate:
+    """Return the analytic forecast of a link whose errors are corrected by a method, in blocks of ``block_bits``.
+
+    f is the method's at the error rate of the link (``reconciliation.efficiency``). Raises ConfigurationError for an
+    unknown system.
+    """
+    found = system_named(system)
+    qber = link_model(found, loss_db=loss_db).qber(SIGNAL)
+    f_ec = expected_paid_f_ec(reconciliation, qber, charges_replies=charges_replies)
+    return expected_rate(found, loss_db=loss_db, block_bits=block_bits, f_ec=f_ec)
+
+
+@lru_cache(maxsize=1024)
+def amplification_bits(
+    system: str, *, loss_db: float, reconciliation: MethodName = "cascade", charges_replies: bool = False
+) -> int:
     """Return how many verified bits are amplified at once on a link: the proof chooses.
 
     It is the least multiple of 2^18, from four million up, whose rate is at least GOOD_SHARE of the rate with keys of
@@ -32,7 +58,13 @@ def amplification_bits(system: str, *, loss_db: float) -> int:
     """
 
     def forecast(num_blocks: int) -> ExpectedRate:
-        return expected_rate(system_named(system), loss_db=loss_db, block_bits=num_blocks * RECONCILIATION_BITS)
+        return method_forecast(
+            system,
+            loss_db=loss_db,
+            block_bits=num_blocks * RECONCILIATION_BITS,
+            reconciliation=reconciliation,
+            charges_replies=charges_replies,
+        )
 
     def is_good(num_blocks: int) -> bool:
         rate = forecast(num_blocks)
@@ -52,8 +84,9 @@ def amplification_bits(system: str, *, loss_db: float) -> int:
 
 @lru_cache(maxsize=1024)
 def link_forecast(system: str, *, loss_db: float) -> ExpectedRate:
-    """Return the analytic forecast of a link at its own block; raises ConfigurationError for an unknown system."""
-    return expected_rate(system_named(system), loss_db=loss_db, block_bits=amplification_bits(system, loss_db=loss_db))
+    """Return the analytic forecast of a link at its own block, errors corrected by Cascade as links of a network do;
+    raises ConfigurationError for an unknown system."""
+    return method_forecast(system, loss_db=loss_db, block_bits=amplification_bits(system, loss_db=loss_db))
 
 
 def expected_capability(link_id: LinkId, system: str, *, loss_db: float) -> LinkCapability:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from qanat.ground.errors import ConfigurationError
-from qanat.physics.system_record import QKDSystem
 from qanat.physics.systems import system_named
 from qanat.postprocessing.amplification import Amplification
 from qanat.postprocessing.reconciliation.port import MethodName
-from qanat.protocols.prediction import expected_rate
+from qanat.protocols.prediction import ExpectedRate
 from qanat.quantum_layer.device_twin.settings import TwinSettings
-from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, amplification_bits
+from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, amplification_bits, method_forecast
 from qanat.quantum_layer.nature import CHUNK_S
 
 LEAST_SHARE: Final = 0.02
@@ -35,6 +34,7 @@ class LinkTask:
 
     disturbance: odds that somebody on the line flips a photon. reconciliation: the method of error correction.
     amplification: the hash of privacy amplification.
+    charges_replies: whether the secret length pays for Bob's messages of it too.
 
     calibrate: whether the link has devices of its own, from the seed, which are calibrated first; else its optical
     error is the record's. Their fibre may drift: on the sphere (rad per root second) and in delay (ps per root second);
@@ -51,6 +51,7 @@ class LinkTask:
     with_feedback: bool = True
     reconciliation: MethodName = "cascade"
     amplification: Amplification = "toeplitz"
+    charges_replies: bool = False
 
     def __post_init__(self) -> None:
         system_named(self.system)
@@ -135,18 +136,16 @@ def plan_blocks(task: LinkTask) -> BlockPlan:
     Blocks are as long as the proof chooses, or longer, so that they fill the time; shorter where the time is short, as
     long as the forecast still gives key.
     """
-    system = system_named(task.system)
-    forecast = expected_rate(system, loss_db=task.loss_db, block_bits=RECONCILIATION_BITS)
-    rate = task.clicks_share * forecast.verified_rate_bits_per_s
-    chosen = amplification_bits(task.system, loss_db=task.loss_db)
+    rate = task.clicks_share * _forecast(task, 1).verified_rate_bits_per_s
+    chosen = _chosen_bits(task)
     num_blocks = max(1, math.floor(task.seconds / _time_for(chosen, rate)))
     units = min(MOST_BLOCKS, math.floor(rate * task.seconds / num_blocks / RECONCILIATION_BITS))
     while units > 0 and _time_for(units * RECONCILIATION_BITS, rate) > task.seconds / num_blocks:
         units -= 1
-    if units and _gives_key(system, task.loss_db, units):
+    if units and _gives_key(task, units):
         block_bits = units * RECONCILIATION_BITS
         return BlockPlan(block_bits, num_blocks, _time_for(block_bits, rate))
-    return BlockPlan(0, 0, 0.0, _too_short(system, task, rate))
+    return BlockPlan(0, 0, 0.0, _too_short(task, rate))
 
 
 def _time_for(block_bits: int, rate_bits_per_s: float) -> float:
@@ -154,17 +153,33 @@ def _time_for(block_bits: int, rate_bits_per_s: float) -> float:
     return (block_bits + 5 * math.sqrt(block_bits)) / rate_bits_per_s + CHUNK_S
 
 
-def _gives_key(system: QKDSystem, loss_db: float, units: int) -> bool:
-    block_bits = units * RECONCILIATION_BITS
-    return (
-        expected_rate(system, loss_db=loss_db, block_bits=block_bits).secret_bits_per_block > LEAST_SHARE * block_bits
+def _forecast(task: LinkTask, units: int) -> ExpectedRate:
+    return method_forecast(
+        task.system,
+        loss_db=task.loss_db,
+        block_bits=units * RECONCILIATION_BITS,
+        reconciliation=task.reconciliation,
+        charges_replies=task.charges_replies,
     )
 
 
-def _too_short(system: QKDSystem, task: LinkTask, rate: float) -> RunAlarm:
+def _chosen_bits(task: LinkTask) -> int:
+    return amplification_bits(
+        task.system,
+        loss_db=task.loss_db,
+        reconciliation=task.reconciliation,
+        charges_replies=task.charges_replies,
+    )
+
+
+def _gives_key(task: LinkTask, units: int) -> bool:
+    return _forecast(task, units).secret_bits_per_block > LEAST_SHARE * units * RECONCILIATION_BITS
+
+
+def _too_short(task: LinkTask, rate: float) -> RunAlarm:
     """Say how long would do, or that nothing would."""
     low, high = 0, MOST_BLOCKS
-    if not _gives_key(system, task.loss_db, high):
+    if not _gives_key(task, high):
         return RunAlarm(
             "NoSecretKey",
             f"at {task.loss_db:g} dB, {task.system} gives no key worth distilling from blocks of up to 10^8 bits",
@@ -172,9 +187,9 @@ def _too_short(system: QKDSystem, task: LinkTask, rate: float) -> RunAlarm:
         )
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _gives_key(system, task.loss_db, middle) else (middle, high)
+        low, high = (low, middle) if _gives_key(task, middle) else (middle, high)
     least_s = math.ceil(_time_for(high * RECONCILIATION_BITS, rate))
-    chosen = amplification_bits(task.system, loss_db=task.loss_db)
+    chosen = _chosen_bits(task)
     chosen_s = math.ceil(_time_for(chosen, rate))
     return RunAlarm(
         "TooShort",

@@ -44,9 +44,12 @@ class LinkFigures:
 
     ``sifted_bits`` are signal events with equal bases, of all light; ``qber`` is their error rate (None without
     events), ``qber_by_part`` that of each tenth of the time. ``qber_curve`` and ``clicks_curve`` (detections per
-    second) have a point for every ``step_s`` seconds of light. ``leaked_bits``, ``f_ec``, ``key_bits`` (verified) and
-    ``secret_bits`` are of the distilled blocks. ``keys_identical`` is None without one. ``optics``: of a link that was
-    calibrated; None of another.
+    second) have a point for every ``step_s`` seconds of light.
+
+    ``leaked_bits`` (what the secret length paid for error correction), ``reply_bits`` (what Bob's messages of it tell
+    beyond Alice's, at most; paid where the task charges them), ``f_ec``, ``key_bits`` (verified) and ``secret_bits``
+    are of the distilled blocks. ``keys_identical`` is None without one. ``optics``: of a link that was calibrated; None
+    of another.
     """
 
     pulses: int
@@ -66,6 +69,7 @@ class LinkFigures:
     qber_curve: tuple[float | None, ...]
     clicks_curve: tuple[float, ...]
     optics: OpticsFigures | None = None
+    reply_bits: int = 0
 
     @property
     def all_held(self) -> bool:
@@ -108,6 +112,7 @@ def run_link(
             max_chunks=max(MAX_CHUNKS, math.ceil(task.seconds / CHUNK_S)),
             reconciliation=task.reconciliation,
             amplification=task.amplification,
+            charges_replies=task.charges_replies,
         )
         made = _distil(light, config, entropy, on_light)
         if isinstance(made, RunAlarm):
@@ -217,8 +222,9 @@ def _told(fault: QanatError) -> RunAlarm:
 def _figures(
     light: _Light, plan: BlockPlan, keys: list[DistilledKey], identical: bool | None, alarms: list[RunAlarm]
 ) -> LinkFigures:
-    (events, wrong), leaked = light.tally.totals, sum(key.leaked_bits for key in keys)
-    shannon = sum(key.leaked_bits / key.f_ec for key in keys if key.f_ec)
+    events, wrong = light.tally.totals
+    told = [key.ledger.total_leaked_bits - key.ledger.leaked_bits["verification"] for key in keys]
+    shannon = sum(bits / key.f_ec for bits, key in zip(told, keys, strict=True) if key.f_ec)
     figures = LinkFigures(
         pulses=light.nature.num_pulses,
         detections=light.nature.num_detections,
@@ -228,8 +234,9 @@ def _figures(
         num_blocks=len(keys),
         block_bits=plan.block_bits,
         key_bits=sum(key.key_bits for key in keys),
-        leaked_bits=leaked,
-        f_ec=leaked / shannon if shannon else None,
+        leaked_bits=sum(key.leaked_bits for key in keys),
+        reply_bits=sum(key.ledger.reply_bits for key in keys),
+        f_ec=sum(told) / shannon if shannon else None,
         secret_bits=sum(key.num_bits for key in keys),
         keys_identical=identical,
         alarms=tuple(alarms),

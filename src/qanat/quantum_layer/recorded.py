@@ -138,6 +138,10 @@ class SiftedBits:
         """Return how many bits are left from a place on."""
         return max(0, self.num_slots - slot)
 
+    def before(self, stop: int) -> SiftedBits:
+        """Return the record up to a place; places keep their numbers."""
+        return SiftedBits(self.bits[:stop], None if self.bases is None else self.bases[:stop])
+
     def part(self, start: int, stop: int) -> tuple[SlotArray, ByteArray, ByteArray]:
         """Return places, bases and bits of the bits ``start`` to ``stop``."""
         bits = self.bits[start:stop]

@@ -91,7 +91,7 @@ class Database:
                 return [self._run_one(action) for action in actions]
         except sqlite3.Error as fault:
             self._forget_caches()
-            if may_make_room and fault.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+            if may_make_room and _is_full(fault):
                 self.truncate_log()
                 return self.commit(actions, may_make_room=False)
             if len(actions) == 1:
@@ -189,6 +189,11 @@ def _adopt_openings(connection: sqlite3.Connection, hour_keys: HourKeys, master_
     for opening, salt in connection.execute("SELECT id, salt FROM opening WHERE id < ?", (current,)).fetchall():
         hour_keys.adopt_opening(opening, derive_wrapping_key(master_key, salt=salt))
     connection.execute("DELETE FROM opening WHERE id < ?", (current,))
+
+
+def _is_full(fault: sqlite3.Error) -> bool:
+    # what Python's module finds wrong by itself, such as a file that was closed, has no code
+    return getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_FULL
 
 
 _WRITABLE = "check that the folder exists, belongs to this user and is on a disk with space"

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from qanat.apps.distil.example import ExampleFiles, make_raw, make_sifted
+from qanat.apps.distil.example import COUNTS_NAME, ExampleFiles, make_counted, make_raw, make_sifted
 from qanat.apps.distil.party import PartyOptions, distil
-from qanat.apps.distil.run import Made
+from qanat.apps.distil.setup import Made
+from qanat.ground.errors import ConfigurationError
 from qanat.quantum_layer.link_plan import LinkTask
 
 
@@ -43,23 +44,30 @@ def record(options: PartyOptions, made: Made) -> dict[str, Any]:
 
 
 def run_make_example(
-    folder: Path, *, task: LinkTask | None, sifted_bits: int, qber: float, seed: int, as_json: bool
+    folder: Path, *, task: LinkTask | None, bits: tuple[int, float], num_ranges: int, seed: int, as_json: bool
 ) -> int:
-    """Write an example and tell how to distil it. Returns 0."""
+    """Write an example and tell how to distil it; bits: how many sifted ones, and their error rate. Returns 0."""
+    if task is None and num_ranges:
+        raise ConfigurationError(
+            "bits of a stated error rate come of no light: there is nothing to count",
+            remedy="leave --sifted-bits out: with --counts the twin's light is sifted",
+        )
+    kind, options = "--sifted", " --min-entropy 0.5"
     if task is None:
-        files = make_sifted(folder, num_bits=sifted_bits, qber=qber, seed=seed)
+        files = make_sifted(folder, num_bits=bits[0], qber=bits[1], seed=seed)
+    elif num_ranges:
+        files, options = make_counted(folder, task, num_ranges=num_ranges, seed=seed), " --counts {}"
     else:
-        files = make_raw(folder, task, seed=seed)
+        files, kind, options = make_raw(folder, task, seed=seed), "--raw", ""
     if as_json:
         print(json.dumps({name: _told(one) for name, one in files.items()}, indent=2))
         return 0
-    kind, stated = ("--raw", "") if task else ("--sifted", " --min-entropy 0.5")
-    print(f"{files['bob'].num_events:,} {'detections' if task else 'bits'} in {folder}. Two terminals:")
+    print(f"{files['bob'].num_events:,} {'bits' if kind == '--sifted' else 'detections'} in {folder}. Two terminals:")
     ways = {"alice": "--listen 127.0.0.1:7000", "bob": "--connect 127.0.0.1:7000"}
     for name, way in ways.items():
         one = files[name]
-        out = folder / name / "keys"
-        print(f"  qanat distil {name} {way} {kind} {one.record} --key {one.key} --out {out}{stated}")
+        stated = options.format(one.record.with_name(COUNTS_NAME))
+        print(f"  qanat distil {name} {way} {kind} {one.record} --key {one.key} --out {folder / name / 'keys'}{stated}")
     return 0
 
 

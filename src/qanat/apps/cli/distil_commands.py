@@ -29,7 +29,19 @@ KeyOption = Annotated[
 ]
 OutOption = Annotated[Path, typer.Option("--out", parser=named_path, help="Folder of the secret key files, mode 0600.")]
 BlockOption = Annotated[
-    int, typer.Option("--block-bits", help="Bits that are corrected, verified and amplified together.")
+    int | None,
+    typer.Option("--block-bits", help="Bits that are corrected, verified and amplified together; 4000000 unless said."),
+]
+CountsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--counts",
+        parser=named_path,
+        help="For sifted bits: decoy counts (.json) that prove the length.",
+    ),
+]
+ChargeOption = Annotated[
+    bool, typer.Option("--charge-replies", help="Let the length pay for Bob's messages of error correction too.")
 ]
 SystemOption = Annotated[
     str | None, typer.Option("--system", help="The QKD system, where the raw files do not say how light was made.")
@@ -55,6 +67,14 @@ ReconciliationOption = Annotated[
 ]
 AmplificationOption = Annotated[
     str, typer.Option("--amplification", help="The last hash: toeplitz, or modified-toeplitz, of a shorter seed.")
+]
+InFlightOption = Annotated[
+    int | None,
+    typer.Option(
+        "--in-flight",
+        min=1,
+        help="Most blocks made side by side, to bridge the line's delay; as many as it asks for unless said.",
+    ),
 ]
 WaitOption = Annotated[
     float, typer.Option("--wait", min=0.1, help="Seconds to wait for the other party, at the start and after a break.")
@@ -99,7 +119,8 @@ def _add_party(app: typer.Typer, end_with: EndWith, role: Role) -> None:
         out: OutOption,
         raw: RawOption = None,
         sifted: SiftedOption = None,
-        block_bits: BlockOption = 4_000_000,
+        counts: CountsOption = None,
+        block_bits: BlockOption = None,
         system: SystemOption = None,
         disclosed: DisclosedOption = 0.1,
         min_entropy: EntropyOption = None,
@@ -109,6 +130,8 @@ def _add_party(app: typer.Typer, end_with: EndWith, role: Role) -> None:
         replenish: ReplenishOption = False,
         reconciliation: ReconciliationOption = "cascade",
         amplification: AmplificationOption = "toeplitz",
+        charge_replies: ChargeOption = False,
+        in_flight: InFlightOption = None,
         wait: WaitOption = 300.0,
         json: JsonOption = False,
     ) -> None:
@@ -128,6 +151,9 @@ def _add_party(app: typer.Typer, end_with: EndWith, role: Role) -> None:
             "wait_s": wait,
             "reconciliation": reconciliation,
             "amplification": amplification,
+            "counts": counts,
+            "charge_replies": charge_replies,
+            "in_flight": in_flight,
         }
         end_with(_party(role, address, least_port=least_port, options=options, as_json=json))
 
@@ -155,6 +181,9 @@ def _add_make_example(app: typer.Typer, end_with: EndWith) -> None:
             int, typer.Option(help="Write sifted bits in place of raw records: so many, with errors at --qber.")
         ] = 0,
         qber: Annotated[float, typer.Option(help="Error rate of those bits.")] = 0.01,
+        counts: Annotated[
+            int, typer.Option("--counts", min=0, help="Write the light's sifted bits, with counts of so many ranges.")
+        ] = 0,
         seed: Annotated[int, typer.Option(min=0, help="Fixes what nature draws; never the bits or the keys.")] = 1,
         json: JsonOption = False,
     ) -> None:
@@ -165,6 +194,7 @@ def _add_make_example(app: typer.Typer, end_with: EndWith) -> None:
             from qanat.quantum_layer.link_plan import LinkTask
 
             task = None if sifted_bits else LinkTask(system, loss_db, seconds, disturbance)
-            return run_make_example(folder, task=task, sifted_bits=sifted_bits, qber=qber, seed=seed, as_json=json)
+            bits = (sifted_bits, qber)
+            return run_make_example(folder, task=task, bits=bits, num_ranges=counts, seed=seed, as_json=json)
 
         end_with(command)

@@ -24,6 +24,7 @@ from qanat.ground.ports import Chance, Entropy
 from qanat.ground.randomness import SeededChance
 from qanat.ground.units import format_rate
 from qanat.postprocessing.amplification import Amplification
+from qanat.postprocessing.reconciliation.methods import ABOUT
 from qanat.postprocessing.reconciliation.port import MethodName
 from qanat.protocols.decoy import DecoyProtocol
 from qanat.quantum_layer.link_plan import LinkTask, plan_blocks
@@ -56,6 +57,7 @@ def run_link_command(
     out: Path | None = None,
     reconciliation: str = "cascade",
     amplification: str = "toeplitz",
+    charge_replies: bool = False,
 ) -> int:
     """Run a link and print what came of it. Returns 0 when key was made, alike at both ends, without alarm; else 1.
 
@@ -71,6 +73,7 @@ def run_link_command(
         disturbance=disturbance,
         reconciliation=cast("MethodName", reconciliation),
         amplification=cast("Amplification", amplification),
+        charges_replies=charge_replies,
         **optics._asdict(),
     )
     chance = SeededChance(seed).child("link")
@@ -148,7 +151,8 @@ def _print(task: LinkTask, figures: LinkFigures, pulses_per_s: float) -> None:
         ("QBER, lowest and highest tenth of the time", _spread(figures)),
         ("blocks distilled", f"{figures.num_blocks} x {figures.block_bits:,} bits" if figures.num_blocks else "none"),
         ("of the undisclosed sifted bits, the blocks hold", _share_in_blocks(figures)),
-        (f"told by error correction ({task.reconciliation})", f"{figures.leaked_bits:,} bits"),
+        (f"error correction ({task.reconciliation})", ABOUT[task.reconciliation]),
+        ("paid for it by the secret length", _paid(task, figures)),
         ("f_EC", "-" if figures.f_ec is None else f"{figures.f_ec:.3f}"),
         ("secret bits", f"{figures.secret_bits:,}"),
         ("secret rate", format_rate(figures.secret_bits / task.seconds)),
@@ -162,6 +166,12 @@ def _print(task: LinkTask, figures: LinkFigures, pulses_per_s: float) -> None:
     for alarm in figures.alarms:
         console.print(f"alarm {alarm.code}: {alarm.text}", style="red", soft_wrap=True)
         console.print(f"  what to do: {alarm.remedy}", soft_wrap=True)
+
+
+def _paid(task: LinkTask, figures: LinkFigures) -> str:
+    replies = f"{figures.reply_bits:,} of Bob's replies"
+    words = f"with {replies}" if task.charges_replies else f"{replies} tell positions of errors, not charged"
+    return f"{figures.leaked_bits:,} bits ({words})" if figures.num_blocks else "-"
 
 
 def _share_in_blocks(figures: LinkFigures) -> str:

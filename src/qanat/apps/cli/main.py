@@ -16,6 +16,7 @@ from qanat.adapters.machine_faults import MachineFault, machine_fault
 from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.paths import named_path
+from qanat.apps.cli.process_commands import add_process_commands
 from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
 from qanat.ground.errors import (
     ConfigurationError,
@@ -199,27 +200,6 @@ def up(
     _end_with(command)
 
 
-@node_app.command("run")
-def node(
-    network: NetworkArgument,
-    site: Annotated[str, typer.Argument(help="The site to run; `qanat up` must run with --apart SITE.")],
-    data: Annotated[Path | None, typer.Option(parser=named_path, help="The data folder of `qanat up`.")] = None,
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the door, if the site has applications; 0: any free port.")
-    ] = 0,
-    wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for `qanat up`.")] = 60.0,
-    json: JsonOption = False,
-) -> None:
-    """Run one site in a process of its own: its key manager, its store, its door (the word `run` may be left out)."""
-
-    def command() -> int:
-        from qanat.apps.cli.node import run_node
-
-        return run_node(network, site, data=data, port=port, wait_s=wait_s, as_json=json)
-
-    _end_with(command)
-
-
 @app.command()
 def pki(
     network: NetworkArgument,
@@ -278,6 +258,9 @@ def link(
     ] = None,
     reconciliation: Annotated[str, typer.Option(help="How errors are corrected: cascade, winnow or ldpc.")] = "cascade",
     amplification: Annotated[str, typer.Option(help="The last hash: toeplitz or modified-toeplitz.")] = "toeplitz",
+    charge_replies: Annotated[
+        bool, typer.Option("--charge-replies", help="Let the length pay for Bob's messages of it too.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Calibrate one link, run it photon by photon, distil what it gives. Its keys are for looking at alone."""
@@ -297,6 +280,7 @@ def link(
             out=out,
             reconciliation=reconciliation,
             amplification=amplification,
+            charge_replies=charge_replies,
         )
 
     _end_with(command)
@@ -311,7 +295,13 @@ def rate(
         list[str] | None,
         typer.Option(help="Only these proofs (repeat the option); the first one gives the secret rate."),
     ] = None,
-    f_ec: Annotated[float, typer.Option(help="Bits told by error correction over the Shannon limit.")] = 1.1,
+    f_ec: Annotated[
+        float | None, typer.Option(help="Bits told by error correction over the Shannon limit; 1.1 unless said.")
+    ] = None,
+    reconciliation: Annotated[
+        str | None,
+        typer.Option(help="In its place a method: cascade, winnow or ldpc, each with its own f."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Tell what a link gives at a loss: sifted rate, QBER and the secret rate by every proof."""
@@ -319,7 +309,15 @@ def rate(
     def command() -> int:
         from qanat.apps.cli.rate import run_rate
 
-        return run_rate(system, losses=loss_db, block_bits=block_bits, proofs=proof or [], f_ec=f_ec, as_json=json)
+        return run_rate(
+            system,
+            losses=loss_db,
+            block_bits=block_bits,
+            proofs=proof or [],
+            f_ec=f_ec,
+            as_json=json,
+            reconciliation=reconciliation,
+        )
 
     _end_with(command)
 
@@ -434,6 +432,7 @@ def characterize(
 
 add_light_commands(app, _end_with)
 add_distil_commands(app, _end_with)
+add_process_commands(app, node_app, _end_with)
 add_store_commands(app, node_app, _end_with)
 
 

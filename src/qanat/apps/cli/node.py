@@ -14,7 +14,7 @@ from qanat.apps.apart import ApartSite, await_modules
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
-from qanat.apps.site import Workplace, default_folder
+from qanat.apps.workplace import Workplace, default_folder
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
 

@@ -29,6 +29,7 @@ def run_pki(name: str, *, out: Path, reserve_days: float, as_json: bool) -> int:
         clock=SystemClock(),
         sessions_per_day=sessions_per_day(network),
         reserve_days=reserve_days,
+        for_twins=True,
     )
     paths = {link.link_id: initial_key_path(out, link.link_id) for link in network.links}
     keys = {link: path for link, path in paths.items() if path.exists()}  # the others were taken in
@@ -54,5 +55,7 @@ def run_pki(name: str, *, out: Path, reserve_days: float, as_json: bool) -> int:
 
 def _counted(made: MadeParts) -> str:
     sites = len(set(made.nodes) - {CONTROLLER})
-    parts = ((sites, "sites"), (len(made.applications), "applications"), (len(made.links), "links"))
+    parts = [(sites, "sites"), (len(made.applications), "applications"), (len(made.links), "links")]
+    if made.twins:
+        parts.append((len(made.twins), "twins"))
     return ", ".join(f"{count} {what}" for count, what in parts)

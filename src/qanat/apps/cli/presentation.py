@@ -112,7 +112,8 @@ class RunView:
                 self._note_done(name)
         elif event.kind in NOTES:
             why = event.data.get("text") or event.data.get("why") or ""
-            self.say(f"  [yellow]{NOTES[event.kind]}[/] at {event.node}: {escape(str(why))}")
+            note = "[green]alarm over[/]" if event.data.get("cleared") else f"[yellow]{NOTES[event.kind]}[/]"
+            self.say(f"  {note} at {event.node}: {escape(str(why))}")
 
     def _note_orders(self, event: Event) -> None:
         """Begin to count the links that a request waits for, where they are too many to follow one by one."""

@@ -6,12 +6,16 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.ground.errors import RequestError
+from qanat.physics.analytic import link_model
 from qanat.physics.systems import QKDSystem, system_named
+from qanat.postprocessing.reconciliation.efficiency import expected_f_ec
+from qanat.postprocessing.reconciliation.port import MethodName
 from qanat.protocols.block_trade import BlockTrade, block_trade
+from qanat.protocols.decoy import SIGNAL
 from qanat.protocols.prediction import ExpectedRate, expected_rate
 from qanat.protocols.proofs import PROOFS, proof_named
 from qanat.quantum_layer.forecast import amplification_bits
@@ -19,6 +23,7 @@ from qanat.quantum_layer.forecast import amplification_bits
 DEFAULT_BLOCK_BITS: Final = 100_000_000
 MOST_BLOCK_BITS: Final = 10**12
 MOST_LOSS_DB: Final = 100.0
+DEFAULT_F_EC: Final = 1.1
 MOST_F_EC: Final = 10.0
 
 _CITIES: Final[Mapping[float, tuple[tuple[str, float], ...]]] = {
@@ -49,6 +54,7 @@ class RateRow:
     """One loss: the forecast by the first proof asked for, the rates of all, and the block that a twin would use."""
 
     forecast: ExpectedRate
+    f_ec: float
     proof: str
     rates_bits_per_s: Mapping[str, float]
     twin: BlockTrade
@@ -56,19 +62,49 @@ class RateRow:
 
 
 def run_rate(
-    system_name: str, *, losses: str, block_bits: int, proofs: Sequence[str], f_ec: float, as_json: bool
+    system_name: str,
+    *,
+    losses: str,
+    block_bits: int,
+    proofs: Sequence[str],
+    f_ec: float | None,
+    as_json: bool,
+    reconciliation: str | None = None,
 ) -> int:
-    """Print the rates of links of these losses (dB, commas between). Returns 0; raises for values that cannot be."""
+    """Print the rates of links of these losses (dB, commas between). Returns 0; raises for values that cannot be.
+
+    ``f_ec``: bits told by error correction over the Shannon limit; else ``reconciliation`` names a method, whose f at
+    the error rate of each link is taken; else it is ``DEFAULT_F_EC``.
+    """
     system = system_named(system_name)
     losses_db = read_losses(losses)
-    _check(block_bits, f_ec)
+    method = _method(reconciliation, f_ec)
+    stated_f_ec = DEFAULT_F_EC if f_ec is None else f_ec
+    _check(block_bits, stated_f_ec)
     names = [proof_named(name).name for name in proofs] or list(PROOFS)
-    rows = [rate_row(system, loss_db=loss_db, block_bits=block_bits, proofs=names, f_ec=f_ec) for loss_db in losses_db]
+    rows = [
+        rate_row(system, loss_db=loss_db, block_bits=block_bits, proofs=names, f_ec=stated_f_ec, method=method)
+        for loss_db in losses_db
+    ]
+    ways = f"as {method} tells" if method else f"{stated_f_ec:g}"
     if as_json:
-        print(json.dumps(_record(system, rows, names, block_bits=block_bits, f_ec=f_ec), indent=2))
+        print(json.dumps(_record(system, rows, names, block_bits=block_bits, method=method), indent=2))
     else:
-        _print(system, rows, names, block_bits=block_bits, f_ec=f_ec)
+        _print(system, rows, names, block_bits=block_bits, f_ec=ways)
     return 0
+
+
+def _method(name: str | None, f_ec: float | None) -> MethodName | None:
+    """Return a method of error correction by its name; raises RequestError."""
+    if name is None:
+        return None
+    if f_ec is not None:
+        raise RequestError("--f-ec beside --reconciliation: a method has its own f", remedy="leave one of them out")
+    found = next((one for one in get_args(MethodName) if one == name), None)
+    if found is None:
+        known = ", ".join(get_args(MethodName))
+        raise RequestError(f"{name!r} is no method of error correction", remedy=f"there are {known}")
+    return cast("MethodName", found)
 
 
 def read_losses(text: str) -> list[float]:
@@ -88,14 +124,28 @@ def read_losses(text: str) -> list[float]:
     return losses
 
 
-def rate_row(system: QKDSystem, *, loss_db: float, block_bits: int, proofs: Sequence[str], f_ec: float) -> RateRow:
-    """Return what a link of ``loss_db`` (dB) gives by each of the proofs, all from the same light."""
+def rate_row(
+    system: QKDSystem,
+    *,
+    loss_db: float,
+    block_bits: int,
+    proofs: Sequence[str],
+    f_ec: float,
+    method: MethodName | None = None,
+) -> RateRow:
+    """Return what a link of ``loss_db`` (dB) gives by each of the proofs, all from the same light.
+
+    ``method``: of error correction, in place of ``f_ec``.
+    """
+    if method is not None:
+        f_ec = expected_f_ec(method, link_model(system, loss_db=loss_db).qber(SIGNAL))
     forecasts = {
         name: expected_rate(system, loss_db=loss_db, block_bits=block_bits, f_ec=f_ec, proof=name) for name in proofs
     }
-    twin_bits = amplification_bits(system.name, loss_db=loss_db)
+    twin_bits = amplification_bits(system.name, loss_db=loss_db, reconciliation=method or "cascade")
     return RateRow(
         forecast=forecasts[proofs[0]],
+        f_ec=f_ec,
         proof=proofs[0],
         rates_bits_per_s={name: forecast.secret_rate_bits_per_s for name, forecast in forecasts.items()},
         twin=block_trade(system, loss_db=loss_db, block_bits=twin_bits, f_ec=f_ec),
@@ -117,12 +167,18 @@ def _check(block_bits: int, f_ec: float) -> None:
 
 
 def _record(
-    system: QKDSystem, rows: Sequence[RateRow], proofs: Sequence[str], *, block_bits: int, f_ec: float
+    system: QKDSystem,
+    rows: Sequence[RateRow],
+    proofs: Sequence[str],
+    *,
+    block_bits: int,
+    method: MethodName | None,
 ) -> dict[str, Any]:
     return {
         "system": system.name,
         "block_bits": block_bits,
-        "f_ec": f_ec,
+        "f_ec": rows[0].f_ec if method is None else None,
+        "reconciliation": method,
         "rows": [_row_record(row) for row in rows],
         "proofs": {
             name: {
@@ -147,6 +203,7 @@ def _row_record(row: RateRow) -> dict[str, Any]:
     forecast, twin = row.forecast, row.twin
     return {
         "loss_db": forecast.loss_db,
+        "f_ec": row.f_ec,
         "sifted_rate_bits_per_s": forecast.sifted_rate_bits_per_s,
         "qber": forecast.qber,
         "secret_rate_bits_per_s": forecast.secret_rate_bits_per_s,
@@ -166,10 +223,10 @@ def _row_record(row: RateRow) -> dict[str, Any]:
     }
 
 
-def _print(system: QKDSystem, rows: Sequence[RateRow], proofs: Sequence[str], *, block_bits: int, f_ec: float) -> None:
+def _print(system: QKDSystem, rows: Sequence[RateRow], proofs: Sequence[str], *, block_bits: int, f_ec: str) -> None:
     console = people_console(is_answer=True)
     console.print(
-        f"[bold]{system.name}[/]: blocks of {block_bits:,} verified bits, f_EC {f_ec:g}; rates in kbit/s, predicted\n"
+        f"[bold]{system.name}[/]: blocks of {block_bits:,} verified bits, f_EC {f_ec}; rates in kbit/s, predicted\n"
     )
     show_table(
         console,

@@ -23,7 +23,7 @@ from qanat.apps.cli.presentation import RunView
 from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
-from qanat.apps.site import default_folder
+from qanat.apps.workplace import default_folder
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Application, Network
@@ -207,7 +207,7 @@ def _url(service: Service, node: NodeId) -> str | None:
 def _answers(service: Service, node: NodeId) -> bool:
     """Return whether a site that runs apart serves: its line to the modules stands before its door opens."""
     door_is_open = not _has_door(service, node) or service.place.addresses.find("doors", node) is not None
-    return service.module_servers[node].is_connected and door_is_open
+    return service.module_desks[node].is_connected and door_is_open
 
 
 def _has_door(service: Service, node: NodeId) -> bool:

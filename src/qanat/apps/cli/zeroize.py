@@ -17,7 +17,8 @@ from qanat.adapters.sqlite.zeroization import Zeroized, zeroize
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
-from qanat.apps.site import LOCK_PATIENCE_S, Workplace, default_folder
+from qanat.apps.site import LOCK_PATIENCE_S
+from qanat.apps.workplace import Workplace, default_folder
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId

@@ -97,6 +97,7 @@ def description(key: DistilledKey) -> dict[str, Any]:
         "counts": asdict(key.counts),
         "ledger": {
             "leaked_bits": dict(ledger.leaked_bits),
+            "reply_bits": ledger.reply_bits,
             "estimation_bits": ledger.estimation_bits,
             "tag_bits": ledger.tag_bits,
             "tags_sent": ledger.tags_sent,

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Final, cast
 from qanat.adapters.resuming_channel import LineListener, ResumingChannel, dial_line
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.distil.account import LinkAccount, open_account
+from qanat.apps.distil.counts_file import read_counts
 from qanat.apps.distil.key_files import KeyFolder
 from qanat.apps.distil.record_files import Role, digest_of, read_origin, read_raw, read_sifted
-from qanat.apps.distil.run import Made, Setup, run_party
+from qanat.apps.distil.run import run_party
+from qanat.apps.distil.setup import Made, Setup
 from qanat.apps.distil.terms import MAX_BLOCK_BITS, MIN_BLOCK_BITS, Terms
 from qanat.ground.errors import ChannelError, ConfigurationError
 from qanat.physics.systems import system_named
 from qanat.protocols.decoy import DecoyProtocol, SecurityParameters
 from qanat.protocols.prediction import protocol_of
+from qanat.quantum_layer.record_counts import RecordCounts
 from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits
 
 if TYPE_CHECKING:
@@ -31,11 +34,13 @@ MOST_LINES_LOST: Final = 8
 REPLENISH_BITS: Final = 2048
 """What each block gives back to the account with --replenish: two sessions' pads, so that a lost block is paid too."""
 MAX_PORT: Final = 65_535
+DEFAULT_BLOCK_BITS: Final = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class PartyOptions:
-    """What a party's command was given. Exactly one of ``raw`` and ``sifted`` is there."""
+    """What a party's command was given. Exactly one of ``raw`` and ``sifted`` is there; ``block_bits``: None for the
+    default, or with ``counts``."""
 
     role: Role
     host: str
@@ -44,7 +49,7 @@ class PartyOptions:
     sifted: Path | None
     key: Path
     out: Path
-    block_bits: int
+    block_bits: int | None
     system: str | None
     disclosed: float
     min_entropy: float | None
@@ -55,6 +60,9 @@ class PartyOptions:
     reconciliation: str = "cascade"
     amplification: str = "toeplitz"
     eps_auth: float = 1e-22
+    counts: Path | None = None
+    charge_replies: bool = False
+    in_flight: int | None = None
 
 
 def parse_address(text: str, *, least_port: int) -> tuple[str, int]:
@@ -92,7 +100,9 @@ async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: C
             clock=SystemClock(),
             provenance=f"distilled from the record {path.name}; its origin: {read_origin(path)}",
             tell=tell,
+            in_flight=options.in_flight,
         )
+        _tell_of_counts(setup)
         spent_before = await account.spent_bits()
         try:
             async with _lines(options, on_port) as next_line:
@@ -102,6 +112,19 @@ async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: C
             setup.made.pad_bits_left = await account.left_bits()
             tell(f"{setup.made.pad_bits_spent:,} pad bits were spent, {setup.made.pad_bits_left:,} are left")
         return setup.made
+
+
+def _tell_of_counts(setup: Setup) -> None:
+    """Say what the counts cover: bits outside every range make no key, for nothing is proven of them."""
+    counts = setup.terms.counts
+    if counts is None:
+        return
+    idle = setup.terms.num_bits - counts.num_bits
+    setup.tell(
+        f"counts of {len(counts.ranges)} ranges, {counts.num_bits:,} bits, proof {counts.proof}; each is a block"
+    )
+    if idle:
+        setup.tell(f"{idle:,} bits of the record lie in no range of the counts: they make no key")
 
 
 async def _run_lines(setup: Setup, next_line: Callable[[], AsyncIterator[ResumingChannel]]) -> None:
@@ -169,19 +192,15 @@ def _terms(
     account: LinkAccount,
 ) -> Terms:
     """Return what the other party must agree to; raises ConfigurationError for options that cannot be."""
-    if not MIN_BLOCK_BITS <= options.block_bits <= MAX_BLOCK_BITS:
-        raise ConfigurationError(
-            f"blocks of {options.block_bits} bits cannot be made",
-            remedy=f"--block-bits from {MIN_BLOCK_BITS} to {MAX_BLOCK_BITS}",
-        )
     is_sifted = isinstance(record, SiftedBits)
-    _check_entropy(options.min_entropy, is_sifted=is_sifted)
-    light = _light(options, protocol, is_sifted=is_sifted)
+    _check_entropy(options, is_sifted=is_sifted)
+    counts = read_counts(options.counts, record) if options.counts and isinstance(record, SiftedBits) else None
+    light = _light(options, protocol, counts, is_sifted=is_sifted)
     try:
         return Terms(
             link_id=account.ends.link_id,
             mode="sifted" if is_sifted else "raw",
-            block_bits=options.block_bits,
+            block_bits=_block_bits(options),
             protocol=DecoyProtocol(light.intensities, light.p_intensities, light.p_rectilinear, options.disclosed),
             security=SecurityParameters(eps_sec=options.eps_sec, eps_auth=options.eps_auth),
             qber_abort=options.qber_abort,
@@ -190,26 +209,56 @@ def _terms(
             replenish_bits=REPLENISH_BITS if options.replenish else 0,
             reconciliation=cast("MethodName", options.reconciliation),
             amplification=cast("Amplification", options.amplification),
+            charges_replies=options.charge_replies,
+            counts=counts,
         )
     except ValueError as fault:
         raise ConfigurationError(f"options that cannot be: {fault}", remedy="see --help for what each means") from None
 
 
-def _check_entropy(min_entropy: float | None, *, is_sifted: bool) -> None:
-    if is_sifted and (min_entropy is None or not 0 < min_entropy <= 1):
+def _block_bits(options: PartyOptions) -> int:
+    """Return the bits of a block; of no meaning with counts, which have a block for each of their ranges."""
+    if options.counts is not None and options.block_bits is not None:
+        raise ConfigurationError(
+            "--block-bits beside --counts: each range of the counts is one block, for its length is proven as a whole",
+            remedy="leave --block-bits out, or count over ranges of another length",
+        )
+    wished = DEFAULT_BLOCK_BITS if options.block_bits is None else options.block_bits
+    if not MIN_BLOCK_BITS <= wished <= MAX_BLOCK_BITS:
+        raise ConfigurationError(
+            f"blocks of {wished} bits cannot be made",
+            remedy=f"--block-bits from {MIN_BLOCK_BITS} to {MAX_BLOCK_BITS}",
+        )
+    return wished
+
+
+def _check_entropy(options: PartyOptions, *, is_sifted: bool) -> None:
+    """Raise ConfigurationError unless there is just one ground for a length."""
+    stated, counts = options.min_entropy, options.counts
+    if is_sifted and counts is None and (stated is None or not 0 < stated <= 1):
         raise ConfigurationError(
             "sifted bits alone say nothing of what an eavesdropper knows: no decoy counts, no proof",
-            remedy="state with --min-entropy how many bits of min-entropy your own proof grants per sifted bit (0 to"
-            " 1), or distil the raw record, from which a length is proven",
+            remedy="give with --counts what your sifting counted; or state with --min-entropy how many bits of"
+            " min-entropy your own proof grants per sifted bit (0 to 1); or distil the raw record",
         )
-    if not is_sifted and min_entropy is not None:
+    if is_sifted and counts is not None and stated is not None:
         raise ConfigurationError(
-            "--min-entropy is for sifted bits; from a raw record the length is proven", remedy="leave it out"
+            "--min-entropy beside --counts: from counts the length is proven, not stated", remedy="leave one out"
+        )
+    if not is_sifted and (stated is not None or counts is not None):
+        name = "--min-entropy" if counts is None else "--counts"
+        raise ConfigurationError(
+            f"{name} is for sifted bits; from a raw record the length is proven", remedy="leave it out"
         )
 
 
-def _light(options: PartyOptions, protocol: DecoyProtocol | None, *, is_sifted: bool) -> DecoyProtocol:
-    """Return intensities and odds of the light: of the system named, else of the file; of sifted bits, any."""
+def _light(
+    options: PartyOptions, protocol: DecoyProtocol | None, counts: RecordCounts | None, *, is_sifted: bool
+) -> DecoyProtocol:
+    """Return intensities and odds of the light: of the counts, else of the system named, else of the file; of sifted
+    bits without counts, any."""
+    if counts is not None:
+        return counts.protocol
     if is_sifted:
         return DecoyProtocol()
     if options.system is not None:

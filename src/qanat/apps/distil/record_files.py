@@ -36,7 +36,7 @@ FORMATS_PAGE: Final = "docs/formats/records.md says what the file holds"
 
 def read_raw(path: Path, role: Role) -> tuple[RawPreparations | RawDetections, DecoyProtocol | None]:
     """Return a party's raw record, and the protocol that the file names, if any; raises ConfigurationError."""
-    columns = _read(path, RAW_ALICE if role == "alice" else RAW_BOB)
+    columns = read_arrays(path, RAW_ALICE if role == "alice" else RAW_BOB)
     num_slots = _number(path, columns, "num_slots")
     bases, bits = _column(path, columns, "bases", np.uint8), _column(path, columns, "bits", np.uint8)
     slots = _column(path, columns, "slots", np.uint64) if role == "bob" or "slots" in columns else None
@@ -50,7 +50,7 @@ def read_raw(path: Path, role: Role) -> tuple[RawPreparations | RawDetections, D
 
 def read_sifted(path: Path) -> SiftedBits:
     """Return a sifted record; raises ConfigurationError."""
-    columns = _read(path, SIFTED)
+    columns = read_arrays(path, SIFTED)
     num_bits = _number(path, columns, "num_bits")
     planes = [_unpacked(path, columns, name, num_bits) for name in ("bits", "bases") if name in columns]
     if "bits" not in columns:
@@ -118,7 +118,8 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read(path: Path, file_format: str) -> Columns:
+def read_arrays(path: Path, file_format: str) -> Columns:
+    """Return the arrays of a file of this format; raises ConfigurationError."""
     with machine_faults_named(path, elsewhere="name another file"):
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise ConfigurationError(

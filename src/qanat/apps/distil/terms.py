@@ -1,6 +1,6 @@
 """What the two parties of a run must agree on, and the words of a run on the line.
 
-    run     = B TERMS  A TERMS  { round }  B END
+    run     = B TERMS  A TERMS  B TERMS  { round, each in a lane of its own }  B END
     round   = B NEXT  A PADS  B READY  session  B OUTCOME  A OUTCOME
     instead of A PADS: A END; instead of B READY: B END
 
@@ -13,8 +13,8 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final, TypeAlias
 
 from qanat.ground.errors import ConfigurationError, FrameError, PeerProtocolError
 from qanat.ground.events import Json
@@ -23,15 +23,19 @@ from qanat.ground.identifiers import LinkId, OrderId
 from qanat.ground.keys import BitRange
 from qanat.postprocessing.amplification import Amplification
 from qanat.postprocessing.config import SecretLengthProof, SessionConfig
+from qanat.postprocessing.disclosure import ExactChoice, SignalChoice, choose_signal
 from qanat.postprocessing.reconciliation.port import MethodName
 from qanat.protocols.decoy import DecoyProtocol, SecurityParameters
 from qanat.protocols.finite_key import secret_length
-from qanat.quantum_layer.recorded import StatedEntropy
+from qanat.quantum_layer.record_counts import ProofFromCounts, RangeCounts, RecordCounts
+from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits, StatedEntropy
 
-RUN_VERSION: Final = 1
+RUN_VERSION: Final = 2
 WHOLE_BLOCK_BITS: Final = 2**18
 MIN_BLOCK_BITS: Final = 2**11
 MAX_BLOCK_BITS: Final = 10**8
+MOST_IDS: Final = 1024
+"""Block ids in one word: more than there are ever unsure, with as many blocks in flight as may be."""
 MOST_TEXT: Final = 400
 """Characters of a peer's text that are shown."""
 
@@ -47,14 +51,19 @@ class Word(enum.IntEnum):
     END = 0x7D
 
 
+Record: TypeAlias = RawDetections | RawPreparations | SiftedBits
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a party was started with, as far as both must have the same.
 
-    ``min_entropy``: bits per sifted bit that the user states, None where the proof goes from decoy counts.
+    ``min_entropy``: bits per sifted bit that the user states, None where the proof goes from decoy counts. ``counts``:
+    of a sifted record, when they were given; then each of its ranges is a block, and ``block_bits`` says nothing.
     ``num_bits``: length of a sifted record, 0 for raw ones. ``replenish_bits``: of each block, for the pads to come.
-    ``reconciliation``: the method of error correction; ``amplification``: the hash of privacy amplification. Raises
-    ValueError for what no session can be.
+    ``reconciliation``: the method of error correction; ``amplification``: the hash of privacy amplification;
+    ``charges_replies``: whether the length pays for Bob's messages of error correction too. Raises ValueError for what
+    no session can be.
     """
 
     link_id: LinkId
@@ -68,17 +77,56 @@ class Terms:
     replenish_bits: int
     reconciliation: MethodName = "cascade"
     amplification: Amplification = "toeplitz"
+    charges_replies: bool = False
+    counts: RecordCounts | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self._session("checked here, not when both parties have begun")
+        for start in self._starts():
+            self._session("checked here, not when both parties have begun", start)
 
     def to_json(self) -> dict[str, Json]:
-        return {**asdict(self), "version": RUN_VERSION}
+        counts = "none" if self.counts is None else self.counts.digest()
+        return {**asdict(replace(self, counts=None)), "counts": counts, "version": RUN_VERSION}
 
-    @property
-    def proof(self) -> SecretLengthProof:
-        """How long the key may be."""
+    def proof(self, first_slot: int) -> SecretLengthProof:
+        """How long the key of the block that begins at a slot may be."""
+        if self.counts is not None:
+            return ProofFromCounts(self._range(first_slot), self.counts.proof)
         return secret_length if self.min_entropy is None else StatedEntropy(self.min_entropy)
+
+    def next_start(self, slot: int) -> int | None:
+        """Return where a block may begin, from a slot on; None when no range of counts is left."""
+        if self.counts is None:
+            return slot
+        found = self.counts.range_from(slot)
+        return None if found is None else found.first_bit
+
+    def choice(self, first_slot: int) -> SignalChoice:
+        """Return which signal events the block that begins at a slot discloses."""
+        if self.counts is None:
+            return choose_signal
+        num_bits = self._range(first_slot).num_bits
+        return ExactChoice(num_bits, num_bits - self._session("", first_slot).key_bits)
+
+    def part_for(self, record: Record, first_slot: int) -> Record:
+        """Return what a block that begins at a slot may use of a record: with counts, up to the end of its range."""
+        if self.counts is None or not isinstance(record, SiftedBits):
+            return record
+        return record.before(self._range(first_slot).stop_bit)
+
+    def said(self, first_slot: int) -> dict[str, Any]:
+        """Return what a key's header says of the terms of its block."""
+        said: dict[str, Any] = {"charges_replies": self.charges_replies, "reconciliation": self.reconciliation}
+        if self.counts is not None:
+            given = asdict(self._range(first_slot))
+            said["given_counts"] = {**given, "origin": self.counts.origin, "sha256": self.counts.digest()}
+        return said
+
+    def _range(self, first_slot: int) -> RangeCounts:
+        found = None if self.counts is None else self.counts.range_from(first_slot)
+        if found is None or found.first_bit != first_slot:
+            raise PeerProtocolError(f"a block cannot begin at bit {first_slot}: no range of the counts begins there")
+        return found
 
     def check(self, theirs: Mapping[str, Json]) -> None:
         """Raise ConfigurationError that names what the other party was started with otherwise."""
@@ -96,32 +144,44 @@ class Terms:
     def session(self, *, first_slot: int, pads: BitRange) -> SessionConfig:
         """Return the parameters of a session: its name is a digest of all that was agreed."""
         agreed: dict[str, Json] = {"first": first_slot, "pads": list(pads.to_json()), "terms": self.to_json()}
-        return self._session(hashlib.sha256(canonical_json(agreed)).hexdigest())
+        return self._session(hashlib.sha256(canonical_json(agreed)).hexdigest(), first_slot)
 
-    def _session(self, name: str) -> SessionConfig:
-        frame_bits, grain = grain_of(self.block_bits)
+    def _session(self, name: str, first_slot: int) -> SessionConfig:
+        frame_bits, grain, key_bits = *grain_of(self.block_bits), self.block_bits
+        if self.counts is not None:  # the key takes whole frames, and what fills none is told
+            wished = int((1 - self.protocol.signal_disclosed) * self._range(first_slot).num_bits)
+            frame_bits = grain = frame_of_range(wished)
+            key_bits = max(1, wished // grain) * grain
         return SessionConfig(
             OrderId(name),
             protocol=self.protocol,
             security=self.security,
             frame_bits=frame_bits,
             block_bits=grain,
-            min_key_bits=self.block_bits,
+            min_key_bits=key_bits,
             qber_abort=self.qber_abort,
             reconciliation=self.reconciliation,
             amplification=self.amplification,
+            charges_replies=self.charges_replies,
         )
 
     @property
     def pad_bits(self) -> int:
-        """What a session takes from the account, whatever its name."""
-        return self._session("any").pad_bits
+        """What a block takes from the account, wherever it begins; with counts: what the longest takes."""
+        return max(self._session("any", start).pad_bits for start in self._starts())
 
     @property
     def key_bits(self) -> int:
-        """Undisclosed signal bits of a block."""
-        grain = grain_of(self.block_bits)[1]
-        return -(-self.block_bits // grain) * grain
+        """Undisclosed signal bits of a block; of the longest one where counts say how long each is."""
+        return max(self._session("any", start).key_bits for start in self._starts())
+
+    def _starts(self) -> list[int]:
+        return [0] if self.counts is None else [one.first_bit for one in self.counts.ranges]
+
+
+def frame_of_range(key_bits: int) -> int:
+    """Return the bits of a frame where a block is as long as its counts: what fills no frame is told, 1/32 at most."""
+    return min(2**16, 1 << max(8, key_bits.bit_length() - 6))
 
 
 def grain_of(block_bits: int) -> tuple[int, int]:
@@ -142,8 +202,8 @@ def said_text(frame: Frame, name: str) -> str:
 def said_ids(frame: Frame, name: str) -> list[str]:
     """Return a list of block ids of a word; raises FrameError."""
     value = frame.header.get(name)
-    if not isinstance(value, list) or len(value) > 64:
-        raise FrameError(f"{name!r} must be a list of at most 64 block ids")
+    if not isinstance(value, list) or len(value) > MOST_IDS:
+        raise FrameError(f"{name!r} must be a list of at most {MOST_IDS} block ids")
     return [one for one in value if isinstance(one, str)]
 
 

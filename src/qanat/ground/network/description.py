@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, field_validator, model_validator
 
 from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import (
@@ -22,6 +21,8 @@ from qanat.ground.identifiers import (
     kme_id,
     sae_id,
 )
+from qanat.ground.network.modules import Modules
+from qanat.ground.network.part import Part, fault_of_field
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius (IUGG)."""
@@ -31,12 +32,7 @@ V = TypeVar("V")
 Name = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
 
 
-class _Part(BaseModel):
-    # Strict: YAML's yes is no loss of 1 dB, and a number in quotes is a text. Whole numbers may stand for others.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
-
-
-class Site(_Part):
+class Site(Part):
     """A place with a key manager: a user's node, or a trusted relay."""
 
     name: Name
@@ -57,7 +53,7 @@ class Site(_Part):
         return checked_name(name)
 
 
-class Link(_Part):
+class Link(Part):
     """A QKD link: a transmitter, a receiver, the system they are of, and the fibre between them."""
 
     name: Name
@@ -70,6 +66,8 @@ class Link(_Part):
     """Odds that somebody on the line flips a photon's bit; for rehearsals of an attack. Twins only."""
     counted_as: str = Field(default="", max_length=MAX_ID_CHARACTERS)
     """As a site's."""
+    modules: Modules | None = None
+    """What stands at its ends; None: a twin. Then ``system`` and ``loss_db`` only say what to expect."""
 
     @property
     def link_id(self) -> LinkId:
@@ -98,10 +96,15 @@ class Link(_Part):
                 "transmitter and receiver are the same site; a link joins two",
                 remedy="name the other site as one of them",
             )
+        if self.modules is not None and self.disturbance:
+            raise fault_of_field(
+                "a disturbance can be set of a twin only, and devices stand at the ends of this link",
+                remedy="remove it, or the modules",
+            )
         return self
 
 
-class Application(_Part):
+class Application(Part):
     """A secure application entity (SAE) at a site."""
 
     name: Name
@@ -115,7 +118,7 @@ class Application(_Part):
         return checked_name(name)
 
 
-class PreparedKeys(_Part):
+class PreparedKeys(Part):
     """Keys that are to lie ready between two applications: idle time fills this end-to-end pool."""
 
     master: str
@@ -124,7 +127,7 @@ class PreparedKeys(_Part):
     size_bits: int = Field(default=256, ge=64, le=4096, multiple_of=8)
 
 
-class StockOfPair(_Part):
+class StockOfPair(Part):
     """What holds for the keys of two applications in place of what holds for all."""
 
     master: str
@@ -133,7 +136,7 @@ class StockOfPair(_Part):
     max_keys: int | None = Field(default=None, gt=0)
 
 
-class Stock(_Part):
+class Stock(Part):
     """How old stock may grow, and how much of it may lie. Without a time to live it never expires."""
 
     link_key_time_to_live_s: float | None = Field(default=None, gt=0)
@@ -147,7 +150,7 @@ class Stock(_Part):
     pairs: tuple[StockOfPair, ...] = Field(default=(), strict=False)
 
 
-class Network(_Part):
+class Network(Part):
     """A whole network. Whoever holds one knows that it is consistent: names are unique and every reference holds."""
 
     format: Literal["qanat-network/1"]
@@ -241,11 +244,6 @@ def checked_name(name: str) -> str:
     if not is_name(name):
         raise fault_of_field(f"{name!r} is no name", remedy="use lower-case letters, digits, and '.', '_', '-' inside")
     return name
-
-
-def fault_of_field(message: str, *, remedy: str) -> PydanticCustomError:
-    """Return what a validator raises: a fault with its remedy, which the reader of files passes on."""
-    return PydanticCustomError("qanat", "{message}", {"message": message, "remedy": remedy})
 
 
 def great_circle_km(one: Site, other: Site) -> float:

@@ -12,13 +12,17 @@ from pydantic import ValidationError
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.identifiers import CONTROLLER, MAX_ID_CHARACTERS, urn
 from qanat.ground.network.description import Network, great_circle_km, nearest
+from qanat.ground.network.modules import DRIVERS
+from qanat.ground.network.part import Part
 from qanat.ground.network.wording import worded
 
 H = TypeVar("H", bound=Hashable)
+P = TypeVar("P", bound=Part)
+_FIRST_LINE = "begin with 'format: qanat-network/1'; `qanat demo` shows a packaged network at work"
 TAKEN_NAMES: Mapping[str, str] = {
     CONTROLLER: "the network's controller",
     **dict.fromkeys(
-        ("addresses", "events.jsonl", "lock", "master.key", "network", "pki", "service.json"),
+        ("addresses", "events.jsonl", "lock", "master.key", "network", "pki", "service.json", "twins"),
         "something else in a data folder, where each site has a folder of its own",
     ),
 }
@@ -39,15 +43,28 @@ def parse_network(text: str, *, source: str) -> Network:
     missing, unknown or out of range, names used twice, references to nothing, a fibre shorter than the way, and a
     network in two pieces.
     """
-    root = _compose(text, source)
+    root, network = read_described(text, Network, source=source, advice=_FIRST_LINE)
+    for message, path, remedy in _contradictions(network):
+        raise NetworkFileError(message, source=source, line=_line(root, path), remedy=remedy)
+    return network
+
+
+def read_described(text: str, kind: type[P], *, source: str, advice: str) -> tuple[yaml.Node, P]:
+    """Return the part that a YAML text describes, with the text's tree; ``advice``: how such a file begins.
+
+    Raises NetworkFileError with the line of the first thing that is wrong.
+    """
+    root = _compose(text, source, advice)
     try:
-        network = Network.model_validate(yaml.SafeLoader("").construct_document(root))
+        return root, kind.model_validate(yaml.SafeLoader("").construct_document(root))
     except ValidationError as fault:
         # a misspelt field is two faults, one unknown and one missing: the unknown one shows where to look
         faults = fault.errors(include_url=False)
         first = min(faults, key=lambda one: one["type"] != "extra_forbidden")
         at: list[str | int] = [
-            part for part in first["loc"] if not isinstance(part, str) or not part.startswith("function-")
+            part
+            for before, part in zip((None, *first["loc"]), first["loc"], strict=False)
+            if not isinstance(part, str) or not (part.startswith("function-") or _is_tag(before, part))
         ]
         message, remedy = worded(first, faults)
         raise NetworkFileError(
@@ -56,12 +73,14 @@ def parse_network(text: str, *, source: str) -> Network:
             line=_line(root, at),
             remedy=remedy,
         ) from None
-    for message, path, remedy in _contradictions(network):
-        raise NetworkFileError(message, source=source, line=_line(root, path), remedy=remedy)
-    return network
 
 
-def _compose(text: str, source: str) -> yaml.Node:
+def _is_tag(before: str | int | None, part: str) -> bool:
+    """Return whether a part of a path is pydantic's word for which kind of modules was meant, and no field."""
+    return before == "modules" and part in DRIVERS
+
+
+def _compose(text: str, source: str, advice: str) -> yaml.Node:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as fault:
@@ -76,10 +95,10 @@ def _compose(text: str, source: str) -> yaml.Node:
         ) from None
     if not isinstance(root, yaml.MappingNode):
         raise NetworkFileError(
-            "a network file is a mapping of fields, and this file is none",
+            "such a file is a mapping of fields, and this file is none",
             source=source,
             line=1,
-            remedy="begin with 'format: qanat-network/1'; `qanat demo` shows a packaged network at work",
+            remedy=advice,
         )
     for node, message, remedy in _oddities(root, set()):
         raise NetworkFileError(message, source=source, line=node.start_mark.line + 1, remedy=remedy)

@@ -24,6 +24,12 @@ _PLAIN: Mapping[str, tuple[str, str]] = {
     "int_from_float": ("a whole number is needed here", "write a whole number, without a point"),
     "finite_number": ("a finite number is needed here", "write the number that was measured, or that is planned"),
     "tuple_type": ("a list is needed here", "begin each entry with '- ' on a line of its own"),
+    "union_tag_not_found": (
+        "it is not said which driver these modules have",
+        "add 'driver: etsi014' or 'driver: key-files'",
+    ),
+    "union_tag_invalid": ("there is no such driver", "use 'etsi014' or 'key-files', or leave modules out for a twin"),
+    "model_attributes_type": ("fields are needed here", "write each as 'field: value' on a line of its own"),
     "model_type": ("fields are needed here", "write each as 'field: value' on a line of its own"),
 }
 

@@ -1,12 +1,12 @@
 """Cascade as two parties: Alice answers questions about parities, Bob asks and corrects.
 
 All frames of a key go through the same pass at the same time, and every round trip carries the questions of all of
-them. Three passes have a permutation and blocks of k1, 4 k1 (2 k1 when frames are few) and 4,096 bits. A last one
+them. Three passes have a permutation and blocks of k1, 2 or 4 k1, and 4,096 bits. A last one
 compares the parities of NUM_HALVES random halves of each frame; a frame with errors left passes each with odds of one
 half.
 
-f_EC and round trips, from 0.5 to 2.5 % of errors: 1.05 to 1.06 and 130 to 170 with 64 frames of 2^16 bits; 1.07 to 1.09
-and 50 to 60 with four.
+f_EC and round trips, from 0.3 to 6 % of errors: 1.05 to 1.08 and 110 to 200 with 64 frames of 2^16 bits; 1.06 to 1.10
+and 40 to 110 with four.
 
 Source: block sizes after Martinez-Mateo, Pacher, Peev, Ciurana, Martin, Quantum Inf. Comput. 15, 453 (2015), whose
 best variant has k1 = 2^ceil(log2(1/Q) - 1/2) and a second pass of some 2^9; ours are smaller because every odd block is
@@ -36,11 +36,17 @@ IndexArray = NDArray[np.uint32]
 NUM_PERMUTED_PASSES = cascade.HALVES
 HALVES_PASS = NUM_PERMUTED_PASSES
 NUM_PASSES = NUM_PERMUTED_PASSES + 1
-NUM_HALVES = 14
+NUM_HALVES = 20
+"""A frame in fifty has an error left by then, and passes with odds of 2^-20: keys of 64 frames fail once in 10^6."""
 SEED_BYTES = 32
 MIN_QBER = 1e-4
 """Below this the blocks grow no further."""
 LARGEST_LOG_BLOCK = 12
+MOST_ERRORS = 1.25
+"""Errors that a block of the first pass has at most, on average. Twice as many double the round trips and save nothing;
+half as many cost up to a tenth of the leak."""
+ROOMY_ERRORS = 0.85
+"""With fewer than so many, and frames enough, blocks of the second pass are four times as long and not twice."""
 FEW_FRAMES = 8
 """With at most so many frames a message carries so little that round trips cost more than a percent or two of leak."""
 LOOK_AHEAD = (4, 1)
@@ -101,8 +107,9 @@ def choose_log_blocks(qber: float, *, frame_bits: int, num_frames: int = FEW_FRA
     """Return the base-2 logarithms of the block sizes for an expected error rate."""
     expected = max(qber, MIN_QBER)
     largest = min(LARGEST_LOG_BLOCK, frame_bits.bit_length() - 2)
-    first = max(1, round(math.log2(1 / expected) - 0.6))
-    second = first + (1 if num_frames <= FEW_FRAMES else 2)
+    first = max(1, math.floor(math.log2(MOST_ERRORS / expected)))
+    is_roomy = num_frames > FEW_FRAMES and expected * 2**first < ROOMY_ERRORS
+    second = first + (2 if is_roomy else 1)
     return min(first, largest), min(second, largest), largest
 
 

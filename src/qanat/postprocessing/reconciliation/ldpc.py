@@ -6,6 +6,9 @@ code (``ldpc_codes``), and the last level tells the frame whole, so that it alwa
 (Martinez-Mateo, Elkouss, Martin, Quantum Inf. Comput. 12, 791, 2012) with rows split in place of punctured bits
 revealed. Every bit of every level counts as told.
 
+Where errors are few a frame has few checks, and a code of few checks is a poor one. So there Bob lets up to eight
+frames be corrected as one (JOINED_BELOW), which is decoded as a frame of the code and told of as one.
+
 A decoder may find another error pattern with the same checks (short frames have codewords of few ones). So Alice tells
 NUM_TESTS parities of random halves of each frame as well, and a pattern that does not fit them counts as none.
 """
@@ -21,6 +24,7 @@ from typing import Final
 import numpy as np
 
 from qanat.ground.errors import FrameError, PeerProtocolError
+from qanat.ground.events import Json
 from qanat.kernels import ldpc
 from qanat.postprocessing.reconciliation.frames import (
     WordArray,
@@ -42,10 +46,14 @@ BASE_EFFICIENCY: Final = 1.13
 FLUCTUATION_SHARE: Final = 1.28
 """The first message holds ``(BASE_EFFICIENCY + FLUCTUATION_SHARE / sqrt(errors)) n h(Q)`` bits: a frame of n bits has
 ``errors = n Q`` of them and some sqrt of that more or less. Chosen by trial: most frames decode at once."""
-SPLIT_SHARES: Final = (0.0, 0.04, 0.09, 0.15, 0.25, 0.4, 0.65, 1.0)
+SPLIT_SHARES: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 """Share of the rows that is split at each level; one more level tells the frame whole."""
 WHOLE_LEVEL: Final = len(SPLIT_SHARES)
 MOST_ROUNDS: Final = 35
+JOINED_BELOW: Final = ((0.0035, 8), (0.008, 4))
+"""Below which error rate how many frames may be corrected as one."""
+JOINED: Final = (8, 4, 2, 1)
+LEAST_JOINED: Final = 4
 NUM_TESTS: Final = 16
 
 
@@ -58,19 +66,38 @@ def choose_num_rows(qber: float, *, frame_bits: int) -> int:
     return min(max(rows, MIN_ROWS), num_columns // 2)
 
 
+def choose_joined(qber: float, shape: FrameShape) -> int:
+    """Return how many frames of a key are corrected as one for an expected error rate: 1, 2, 4 or 8, a divisor of all.
+
+    LEAST_JOINED frames or more are left: the error rate of a short key is known so badly that many frames may not
+    decode, and each that is told whole must be a small part of the key.
+    """
+    wished = next((joined for below, joined in JOINED_BELOW if qber < below), 1)
+    most = max(1, min(wished, shape.num_frames // LEAST_JOINED))
+    return next(joined for joined in JOINED if joined <= most and shape.num_frames % joined == 0)
+
+
 def num_split(level: int, num_rows: int) -> int:
     """Return how many rows are split at a level: at least one more at each."""
     return min(num_rows, max(level, round(SPLIT_SHARES[level] * num_rows)))
 
 
+def joined_shape(shape: FrameShape, joined: int) -> FrameShape:
+    """Return how a key is cut whose frames are joined."""
+    return FrameShape(shape.num_frames // joined, shape.frame_bits * joined)
+
+
 class _Frames:
     """What both parties keep: words of each frame and the code; which frames are open, at which level."""
 
-    def __init__(self, key: bytes, shape: FrameShape, num_rows: int, seed: bytes) -> None:
-        self.shape = shape
+    def __init__(self, key: bytes, whole: FrameShape, num_rows: int, joined: int, seed: bytes) -> None:
+        """``whole``: how the key is cut; ``joined``: how many of its frames are one frame of the code."""
+        self._whole = whole
+        self.shape = shape = joined_shape(whole, joined)
         self.code: Code = draw_code(shape.frame_bits // WORD_BITS, num_rows)
-        self.frames = np.empty((shape.num_frames, self.code.num_columns), dtype=np.uint64)
-        ldpc.split_frames(spread_key(key, shape), self.frames)
+        words = np.empty((whole.num_frames, whole.frame_bits // WORD_BITS), dtype=np.uint64)
+        ldpc.split_frames(spread_key(key, whole), words)
+        self.frames = words.reshape(shape.num_frames, self.code.num_columns)
         self.halves = np.empty((shape.num_frames, 2 * num_rows), dtype=np.uint64)
         """Checks of half rows, by frame."""
         drawn = hashlib.shake_256(seed).digest(8 * NUM_TESTS * self.code.num_columns)
@@ -114,6 +141,13 @@ class _Frames:
     def disclosed(self) -> Disclosed:
         return Disclosed(told_bits=self._told_bits, reply_bits=self._reply_bits)
 
+    def key(self) -> bytes:
+        """Return the key as it is now, packed."""
+        whole = self._whole
+        spread = np.empty((-(-whole.num_frames // WORD_BITS), whole.frame_bits), dtype=np.uint64)
+        ldpc.merge_frames(self.frames.reshape(whole.num_frames, -1), spread)
+        return join(spread, whole.num_frames)
+
     def wipe(self) -> None:
         self.frames.fill(0)
         self.halves.fill(0)
@@ -141,12 +175,16 @@ class _Alice:
         return [Message(Kind.ANSWERS, body=self._tell_more(self._state, message))]
 
     def _begin(self, message: Message) -> bytes:
-        message.check_header("method", "rows")
+        message.check_header("joined", "method", "rows")
         if message.header["method"] != METHOD:
             raise FrameError(f"the other party corrects errors by {message.header['method']!r}, not by {METHOD}")
         message.check_body(SEED_BYTES)
-        most = self._shape.frame_bits // WORD_BITS // 2
-        self._state = _Frames(self._key, self._shape, message.integer("rows", low=MIN_ROWS, high=most), message.body)
+        joined = message.integer("joined", low=1, high=max(JOINED))
+        if joined not in JOINED or self._shape.num_frames % joined:
+            raise FrameError(f"{self._shape.num_frames} frames cannot be joined by {joined}")
+        most = joined_shape(self._shape, joined).frame_bits // WORD_BITS // 2
+        rows = message.integer("rows", low=MIN_ROWS, high=most)
+        self._state = _Frames(self._key, self._shape, rows, joined, message.body)
         self._key = b""
         self._state.note_told()
         return _encode(self._state.whole_rows) + self._state.tests.astype("<u2").tobytes()
@@ -156,7 +194,7 @@ class _Alice:
         if state.level == WHOLE_LEVEL:
             raise PeerProtocolError("more was asked for than the whole frames")
         state.level = message.integer("level", low=state.level + 1, high=state.level + 1)
-        asked = _read_open(message.body, self._shape.num_frames)
+        asked = _read_open(message.body, state.shape.num_frames)
         if not asked.any() or (asked & ~state.open).any():
             raise FrameError("error correction asked for no frame, or for one that was corrected already")
         state.open = asked
@@ -176,11 +214,13 @@ class _Bob:
     """``port.Corrector``."""
 
     def __init__(self, key: bytes, shape: FrameShape, *, qber: float, seed: bytes) -> None:
-        self._key, self._shape, self._seed = key, shape, seed
-        self._state = _Frames(key, shape, choose_num_rows(qber, frame_bits=shape.frame_bits), seed)
+        self._key, self._seed = key, seed
+        self._joined = choose_joined(qber, shape)
+        rows = choose_num_rows(qber, frame_bits=shape.frame_bits * self._joined)
+        self._state = _Frames(key, shape, rows, self._joined, seed)
         expected = min(max(qber, MIN_QBER), 0.25)
         self._belief = np.float32(math.log2((1 - expected) / expected))
-        self._rows = np.zeros((shape.num_frames, self._state.code.num_rows), dtype=np.uint64)
+        self._rows = np.zeros((self._state.shape.num_frames, self._state.code.num_rows), dtype=np.uint64)
         self._first_halves = np.zeros_like(self._rows)
         self._tests = np.zeros_like(self._state.tests)
         self._expected = frozenset({Kind.PARITIES})
@@ -195,7 +235,8 @@ class _Bob:
         return self._state.disclosed
 
     def start(self) -> Sequence[Message]:
-        return [Message(Kind.RECONCILE, {"method": METHOD, "rows": self._state.code.num_rows}, self._seed)]
+        header: dict[str, Json] = {"joined": self._joined, "method": METHOD, "rows": self._state.code.num_rows}
+        return [Message(Kind.RECONCILE, header, self._seed)]
 
     def receive(self, message: Message, /) -> Sequence[Message]:
         message.check_header()
@@ -213,9 +254,10 @@ class _Bob:
 
     def _take_tests(self, body: bytes) -> bytes:
         """Keep the parities at a body's end, as differences to his own; return what is before them."""
-        at = max(0, len(body) - 2 * self._shape.num_frames)
+        num_bytes = 2 * self._state.shape.num_frames
+        at = max(0, len(body) - num_bytes)
         tests = body[at:]
-        if len(tests) != 2 * self._shape.num_frames:
+        if len(tests) != num_bytes:
             raise FrameError("the parities of random halves are missing")
         self._tests[:] = np.frombuffer(tests, dtype="<u2") ^ self._state.tests
         return body[:at]
@@ -251,9 +293,7 @@ class _Bob:
         return [Message(Kind.QUESTIONS, {"level": state.level}, np.packbits(state.open, bitorder="little").tobytes())]
 
     def corrected(self) -> tuple[bytes, bytes]:
-        spread = np.empty((-(-self._shape.num_frames // WORD_BITS), self._shape.frame_bits), dtype=np.uint64)
-        ldpc.merge_frames(self._state.frames, spread)
-        after = join(spread, self._shape.num_frames)
+        after = self._state.key()
         errors = difference(self._key, after)
         self.wipe()
         return after, errors

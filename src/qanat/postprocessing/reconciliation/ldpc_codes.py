@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,20 +27,31 @@ IndexArray = NDArray[np.int64]
 CODE_SEED: Final = 0x51A7
 """Any number does; it is part of the wire format, for both parties draw the same codes from it."""
 MIN_ROWS: Final = 4
-PAIRS_PER_ROW: Final = 0.9
-"""Columns of degree 2 for each row: below 1, so that they form a chain without a cycle."""
-USUAL_DEGREE: Final = 3
+
+
+class _Mixture(NamedTuple):
+    """Degrees of columns for codes of up to so many rows per column.
+
+    ``pairs_per_row``: columns of degree 2 for each row, below 1, so that they form a chain without a cycle. ``middle``,
+    ``highest``: a middle degree and the highest, with the share of columns that have it. All others have ``usual``.
+    """
+
+    rows_per_column: float
+    pairs_per_row: float
+    usual: int
+    middle: tuple[int, float]
+    highest: tuple[int, float]
+
 
 _MIXTURES: Final = (
-    (0.04, 3, 0.0, 8, 0.5),
-    (0.06, 7, 0.2, 20, 0.177),
-    (0.13, 7, 0.2, 17, 0.17),
-    (0.19, 5, 0.3, 20, 0.153),
-    (0.27, 5, 0.1, 17, 0.188),
-    (0.38, 4, 0.2, 17, 0.144),
-    (1.0, 4, 0.1, 17, 0.137),
+    _Mixture(0.043, 0.7, 4, (5, 0.0), (20, 0.246)),
+    _Mixture(0.06, 0.5, 3, (7, 0.2), (18, 0.196)),
+    _Mixture(0.13, 0.9, 3, (7, 0.2), (17, 0.17)),
+    _Mixture(0.19, 0.9, 3, (5, 0.3), (20, 0.153)),
+    _Mixture(0.27, 0.9, 3, (5, 0.1), (17, 0.188)),
+    _Mixture(0.38, 0.9, 3, (4, 0.2), (17, 0.144)),
+    _Mixture(1.0, 0.9, 3, (4, 0.1), (17, 0.137)),
 )
-"""Rows per column up to which it holds; a middle degree, the share of columns that have it; the highest, its share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +99,10 @@ def draw_code(num_columns: int, num_rows: int) -> Code:
 
 
 def _degrees(num_columns: int, num_rows: int) -> IndexArray:
-    share = num_rows / num_columns
-    middle, p_middle, high, p_high = next(mixture[1:] for mixture in _MIXTURES if share <= mixture[0])
-    num_middle, num_high = round(p_middle * num_columns), round(p_high * num_columns)
-    num_pairs = min(int(PAIRS_PER_ROW * num_rows), num_columns - num_high - num_middle)
+    mixture = next(one for one in _MIXTURES if num_rows <= one.rows_per_column * num_columns)
+    num_middle, num_high = (round(share * num_columns) for _, share in (mixture.middle, mixture.highest))
+    num_pairs = min(int(mixture.pairs_per_row * num_rows), num_columns - num_high - num_middle)
     counts = (num_pairs, num_columns - num_pairs - num_middle - num_high, num_middle, num_high)
-    wished = np.repeat(np.array((2, USUAL_DEGREE, middle, high), dtype=np.int64), counts)
+    degrees = (2, mixture.usual, mixture.middle[0], mixture.highest[0])
+    wished = np.repeat(np.array(degrees, dtype=np.int64), counts)
     return np.minimum(wished, num_rows)

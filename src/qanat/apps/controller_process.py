@@ -1,0 +1,62 @@
+"""Where the controller of a network is wired in a process of its own, beside sites that run by themselves."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.apps.deployment import Deployment, Places
+from qanat.apps.event_log import EventLog
+from qanat.apps.site import SiteParts, key_manager_settings
+from qanat.apps.workplace import Workplace
+from qanat.control.controller import Controller
+from qanat.ground.identifiers import CONTROLLER
+
+
+class ControllerProcess:
+    """The controller: ``async with ControllerProcess(...) as controller``. What it knows, the sites tell it anew."""
+
+    def __init__(self, deployment: Deployment, place: Workplace, *, log: EventLog) -> None:
+        self.network = deployment.network
+        self.place = place
+        self.port = 0
+        self._stack = AsyncExitStack()
+        self._parts = SiteParts(
+            self.network,
+            place,
+            log=log,
+            settings=key_manager_settings(self.network),
+            stack=self._stack,
+            places=Places(place.addresses, deployment.fixed),
+        )
+
+    async def __aenter__(self) -> ControllerProcess:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, fault, trace)
+
+    async def _start(self) -> None:
+        parts = self._parts
+        parts.hold_site(CONTROLLER, remedy="it runs already; stop it first")
+        self.place.claim(self.network)
+        tasks = await self._stack.enter_async_context(AsyncioTasks())
+        transport = await parts.open_transport(CONTROLLER)
+        self.port = transport.port
+        controller = Controller(
+            network=self.network,
+            transport=transport,
+            clock=parts.clock,
+            tasks=tasks,
+            entropy=parts.entropy,
+            recorder=parts.recorder(CONTROLLER),
+        )
+        tasks.start(controller.run(), name="controller")

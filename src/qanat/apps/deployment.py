@@ -1,0 +1,130 @@
+"""Where the processes of a network stand, when each site runs in one of its own: a file that is the same for all.
+
+    format: qanat-deployment/1
+    network: three-nodes            # a packaged network, or a file beside this one
+    data: data                      # folder of this host, beside this file; by default in the user's data home
+    site: suzhou                    # what `qanat node --config` runs here, unless --site says it
+    controller: {host: 192.0.2.1, port: 9000}
+    sites:
+      suzhou: {host: 192.0.2.1, port: 9001, door_port: 8801}
+      kunshan: {host: 192.0.2.2, port: 9001}
+    twins:
+      suzhou-kunshan: {host: 192.0.2.1, port: 9101}
+
+What is not named listens on this machine at any free port, and is found through ``addresses/`` of the data folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from qanat.adapters.addresses import Address, AddressBook, ListenerKind
+from qanat.apps.networks import load_network
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.network import Network, read_described
+from qanat.ground.network.part import Part, fault_of_field
+
+HOST = "127.0.0.1"
+ADVICE = "begin with 'format: qanat-deployment/1'; docs/how-to-run-sites-by-themselves.md has one"
+
+
+class Place(Part):
+    """Where a process listens: others reach it at ``host``; ``bind`` is the interface, by default just that host."""
+
+    host: str = Field(default=HOST, min_length=1, max_length=253)
+    port: int = Field(default=0, ge=0, le=65_535)
+    bind: str = ""
+
+    @model_validator(mode="after")
+    def _found_from_elsewhere(self) -> Place:
+        if self.host != HOST and not self.port:
+            raise fault_of_field(
+                "this place is on a host of its own, and no port says where",
+                remedy="name the port that the other hosts call",
+            )
+        return self
+
+
+class SitePlace(Place):
+    """``port`` serves the other key managers and the controller, ``door_port`` the site's applications,
+    ``devices_port`` the far ends of its links whose modules are devices or key files."""
+
+    door_port: int = Field(default=0, ge=0, le=65_535)
+    devices_port: int = Field(default=0, ge=0, le=65_535)
+
+
+class DeploymentFile(Part):
+    """The file as it is written."""
+
+    format: Literal["qanat-deployment/1"]
+    network: str = Field(min_length=1)
+    data: str = ""
+    site: str = ""
+    controller: Place = Place()
+    sites: dict[str, SitePlace] = Field(default_factory=dict)
+    twins: dict[str, Place] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where everybody listens: at the fixed places of a deployment, or where the data folder's ``book`` says."""
+
+    book: AddressBook
+    fixed: Mapping[tuple[ListenerKind, str], Place] = field(default_factory=dict)
+
+    def find(self, kind: ListenerKind, name: str) -> Address | None:
+        """Return where a listener can be reached, None while that is not known."""
+        place = self.fixed.get((kind, name))
+        return (place.host, place.port) if place is not None and place.port else self.book.find(kind, name)
+
+    def listen_at(self, kind: ListenerKind, name: str) -> Address:
+        """Return the interface and port that a listener is to take; port 0: any."""
+        place = self.fixed.get((kind, name))
+        return (HOST, 0) if place is None else (place.bind or place.host, place.port)
+
+    def publish(self, kind: ListenerKind, name: str, port: int) -> None:
+        """Say which port a listener got."""
+        place = self.fixed.get((kind, name))
+        self.book.publish(kind, name, (HOST if place is None else place.host, port))
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A network with the places of its processes. ``name`` is how the network was named; ``folder`` is None where the
+    user's data home is to be taken."""
+
+    network: Network
+    name: str
+    folder: Path | None = None
+    site: str = ""
+    fixed: Mapping[tuple[ListenerKind, str], Place] = field(default_factory=dict)
+
+
+def load_deployment(path: Path) -> Deployment:
+    """Return the deployment in a file; raises ConfigurationError with the line of what is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigurationError(f"cannot read {path}: {fault}", remedy="name a deployment file") from None
+    _, said = read_described(text, DeploymentFile, source=str(path), advice=ADVICE)
+    beside = path.parent / said.network
+    name = str(beside.resolve()) if beside.is_file() else said.network
+    network = load_network(name)
+    fixed: dict[tuple[ListenerKind, str], Place] = {("transports", "controller"): said.controller}
+    for node, place in said.sites.items():
+        network.site(NodeId(node))
+        fixed["transports", node] = place
+        fixed["doors", node] = place.model_copy(update={"port": place.door_port})
+        fixed["devices", node] = place.model_copy(update={"port": place.devices_port})
+    for link, twin in said.twins.items():
+        network.link(LinkId(link))
+        fixed["twins", link] = twin
+    if said.site:
+        network.site(NodeId(said.site))
+    return Deployment(network, name, path.parent / said.data if said.data else None, said.site, fixed)

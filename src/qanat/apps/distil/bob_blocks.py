@@ -1,0 +1,236 @@
+"""Bob's blocks on one line: he begins them, one lane for each, as many side by side as the line's delay asks for.
+
+A block's place in the record is known when the one before is sifted, so blocks are sifted one after another and
+corrected, verified and amplified side by side. Pads are asked for while the block before is sifted. The first block of
+a line goes alone until its error rate is known.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from qanat.apps.distil.in_flight import Pace, Progress
+from qanat.apps.distil.outcome import Begun, make_key
+from qanat.apps.distil.setup import Setup
+from qanat.apps.distil.talk import Talk, no_word
+from qanat.apps.distil.terms import Terms, Word, said_number, said_range, said_text
+from qanat.ground.errors import FrameError, PadExhausted, QanatError, QuantumLayerError
+from qanat.ground.framing import Frame
+from qanat.ground.keys import SpentBits
+from qanat.ground.lanes import Lane, Lanes
+from qanat.postprocessing.bob import BobSession
+from qanat.quantum_layer.recorded import CHUNK_EVENTS, RawPreparations, RecordedDetections
+
+LEAST_CHUNK_EVENTS: Final = 2**10
+NO_RANGE: Final = "no range of the counts is left: each makes one block, and one that was begun is used"
+MOST_SPARE: Final = 0.005
+"""What a chunk that is to fill a block alone may hold too much: it is left unused."""
+
+
+class RecordTooShort(QuantumLayerError):
+    """What is left of Bob's record fills no block at all."""
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block in its lane."""
+
+    number: int
+    before: _Block | None
+    begun: Begun | None = None
+    is_over: bool = False
+
+    @property
+    def is_sifted(self) -> bool:
+        """Whether the next block's place in the record is known: Bob has said his tag of sifting."""
+        return self.is_over or (self.begun is not None and self.begun.session.ledger.tags_sent > 0)
+
+    @property
+    def error_rate_is_known(self) -> bool:
+        return self.is_over or (self.begun is not None and self.begun.session.ledger.tags_checked > 0)
+
+
+class BobBlocks:
+    """Begins blocks until the record is over. ``fault``: what must end the run, as far as he knows."""
+
+    def __init__(self, setup: Setup, talk: Talk, lanes: Lanes, pace: Pace) -> None:
+        self.fault: QanatError | None = None
+        self._setup = setup
+        self._talk = talk
+        self._lanes = lanes
+        self._pace = pace
+        self._newest: _Block | None = None
+        self._share: float | None = None
+
+    async def run(self) -> None:
+        """Make blocks until the record is over; raises ChannelError, RecordTooShort, and what a block failed of."""
+        try:
+            while True:
+                while self._may_begin():
+                    await self._lanes.open(self._block)
+                if not len(self._lanes):
+                    break
+                await self._hear()
+        except RecordTooShort as fault:
+            await self._talk.say(Word.END, {"fault": fault.message, "reason": "the record is too short"})
+            raise
+        if self.fault is not None:
+            await self._talk.say(Word.END, {"fault": self.fault.message, "reason": "a block failed"})
+            raise self.fault
+        left = f"{self._left()} events are left, too few for a block"
+        await self._talk.say(Word.END, {"reason": left if self._setup.terms.counts is None else NO_RANGE})
+
+    async def _hear(self) -> None:
+        """Take one frame; what is still under way in a lane that was closed is passed over."""
+        try:
+            heard = await self._lanes.hear()
+        except FrameError as fault:
+            raise no_word(fault.message) from None
+        if heard is not None and not 1 <= heard.lane <= self._lanes.last_opened:
+            raise no_word("a frame came for no block")
+
+    def _may_begin(self) -> bool:
+        """Return whether the next block should be begun now; raises RecordTooShort when there is none at all."""
+        newest = self._newest
+        if self.fault is not None or len(self._lanes) >= self._pace.wanted(self._progress()):
+            return False
+        if newest is not None and not newest.is_over:
+            if newest.begun is None or (newest.number == 1 and not newest.error_rate_is_known):
+                return False
+            if self._setup.terms.counts is not None:
+                return self._setup.terms.next_start(newest.begun.first_slot + 1) is not None
+            return self._fills_a_block(self._left() - self._still_wanted(newest.begun))
+        return self._next_block()
+
+    def _next_block(self) -> bool:
+        """Return whether what is left fills a block, all blocks before being sifted; raises RecordTooShort."""
+        made, terms, left = self._setup.made, self._setup.terms, self._left()
+        has_counts = terms.counts is not None
+        if terms.next_start(self._setup.first_slot) is not None if has_counts else self._fills_a_block(left):
+            return True
+        if not made.blocks and not made.dropped and self._newest is None:
+            if has_counts:
+                raise RecordTooShort(NO_RANGE, remedy="give counts of ranges of this record that no run has used")
+            raise RecordTooShort(
+                f"{left:,} events are left in the record, at most {int(left * most_yield(terms)):,} bits of key; a"
+                f" block takes {terms.key_bits:,}",
+                remedy="take smaller blocks with --block-bits at both parties, or record longer",
+            )
+        return False
+
+    def _fills_a_block(self, events: float) -> bool:
+        expected = max(0.0, events * self._key_share())
+        return expected - 5 * math.sqrt(expected) >= self._setup.terms.key_bits
+
+    def _still_wanted(self, begun: Begun) -> float:
+        """Return how many events more a block that is being sifted will take, about, at the most."""
+        if begun.session.ledger.tags_sent:
+            return 0.0
+        assert isinstance(begun.source, RecordedDetections)
+        return max(0.0, enough_events(self._setup.terms.key_bits / self._key_share()) - begun.source.num_given)
+
+    def _key_share(self) -> float:
+        """Return how many key bits an event gives: what the last blocks gave, before any at most."""
+        made = self._setup.made.blocks
+        if self._setup.terms.mode == "raw" and self._share is None and made:
+            return float(made[-1]["key_bits"] / made[-1]["events"])
+        return self._share or most_yield(self._setup.terms)
+
+    def _left(self) -> int:
+        record = self._setup.record
+        assert not isinstance(record, RawPreparations)
+        return record.events_from(self._setup.first_slot)
+
+    def _progress(self) -> Progress:
+        now_s = self._setup.clock.monotonic_s()
+        return Progress(now_s, self._lanes.waited_s, self._lanes.last_opened)
+
+    async def _block(self, lane: Lane) -> None:
+        block = self._newest = _Block(lane.number, self._newest)
+        try:
+            await self._make(lane, Talk(lane), block)
+        finally:
+            block.is_over = True
+        self._pace.note_end(self._progress(), round_trips=lane.num_heard)
+
+    async def _make(self, lane: Lane, talk: Talk, block: _Block) -> None:
+        setup = self._setup
+        await talk.say(Word.NEXT, {"first": setup.first_slot})
+        frame = await talk.hear(Word.PADS, Word.END)
+        if frame.kind == Word.END:
+            self.fault = self.fault or PadExhausted(
+                f"the other party begins no block: {said_text(frame, 'reason')}", remedy="look at its messages"
+            )
+            return
+        spent = await self._take_pads(talk, frame)
+        if spent is None:
+            return
+        await lane.until(lambda: block.before is None or block.before.is_sifted)
+        self._learn(block)
+        if self.fault is not None or not self._next_block():
+            spent.secret.wipe()
+            await talk.say(Word.END, {"reason": "the run ends before it"})
+            return
+        first = setup.terms.next_start(max(setup.first_slot, said_number(frame, "first")))
+        if first is None:
+            spent.secret.wipe()
+            await talk.say(Word.END, {"reason": NO_RANGE})
+            return
+        await talk.say(Word.READY, {"first": first})
+        block.begun = self._begin(spent, first)
+        self.fault = await make_key(setup, talk, block.begun) or self.fault
+
+    async def _take_pads(self, talk: Talk, frame: Frame) -> SpentBits | None:
+        try:
+            return await self._setup.account.spend_range(said_range(frame), num_bits=self._setup.terms.pad_bits)
+        except QanatError as fault:
+            await talk.say(Word.END, {"fault": fault.message, "reason": "the pads cannot be taken"})
+            self.fault = fault
+            return None
+
+    def _learn(self, block: _Block) -> None:
+        """Take from the block before how many key bits an event gives, and forget it."""
+        before, block.before = block.before, None
+        if before is None or before.begun is None or not before.begun.session.ledger.tags_sent:
+            return
+        if self._setup.terms.mode == "sifted":
+            return  # nothing to learn: every event has equal bases
+        record, first = self._setup.record, before.begun.first_slot
+        assert not isinstance(record, RawPreparations)
+        used = record.events_from(first) - record.events_from(first + before.begun.session.link_slots)
+        self._share = self._setup.terms.key_bits / max(1, used)
+
+    def _begin(self, spent: SpentBits, first: int) -> Begun:
+        """Return the block; its chunks are as long as it still needs, so that little is left unused."""
+        setup = self._setup
+        config = setup.terms.session(first_slot=first, pads=spent.bits)
+
+        def chunk_events() -> int:
+            given = source.num_given
+            share = session.sifted.num_bits / given if given else self._key_share()
+            wanted = (config.key_bits - session.sifted.num_bits) / max(share, 0.01)
+            is_sure = bool(given) or setup.terms.mode == "sifted" or self._share is not None
+            enough = enough_events(wanted)
+            if not given and not (is_sure and enough < (1 + MOST_SPARE) * wanted):
+                enough = 0.9 * wanted
+            return max(LEAST_CHUNK_EVENTS, min(CHUNK_EVENTS, math.ceil(enough)))
+
+        part = setup.terms.part_for(setup.record, first)
+        assert not isinstance(part, RawPreparations)
+        source = RecordedDetections(part, first_slot=first, chunk_events=chunk_events, on_taken=setup.advance)
+        session = BobSession(config, source, spent, setup.entropy, proof=setup.terms.proof(first))
+        return Begun(session, source, first)
+
+
+def enough_events(expected: float) -> float:
+    """Return how many events are enough, almost always, where so many are on average."""
+    return expected + 3 * math.sqrt(expected)
+
+
+def most_yield(terms: Terms) -> float:
+    """Return how many key bits an event gives at most, on average."""
+    p = terms.protocol.p_rectilinear
+    p_equal = 1.0 if terms.mode == "sifted" else p**2 + (1 - p) ** 2
+    return p_equal * (1 - terms.protocol.signal_disclosed)

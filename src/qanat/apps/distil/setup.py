@@ -1,0 +1,69 @@
+"""What a party brings to a run, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from qanat.apps.distil.account import LinkAccount
+from qanat.apps.distil.key_files import KeyFolder
+from qanat.apps.distil.record_files import Role
+from qanat.apps.distil.terms import Terms
+from qanat.ground.identifiers import BlockId
+from qanat.ground.ports import Clock, Entropy
+from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits
+
+
+@dataclass(slots=True)
+class Made:
+    """What came of a run: all that is public about each key, and the blocks that were dropped, with the reason.
+
+    ``blocks`` are in the order of the record, whichever was done first.
+    """
+
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    secret_bits: int = 0
+    pad_bits_spent: int = 0
+    pad_bits_left: int = 0
+    dropped_in_a_row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a party brings to a run. ``tell`` hears what happens; ``made`` grows over all lines of the run.
+
+    ``in_flight``: how many blocks may be made side by side; None: as many as the line asks for.
+    """
+
+    role: Role
+    terms: Terms
+    record: RawDetections | RawPreparations | SiftedBits
+    record_digest: str
+    account: LinkAccount
+    keys: KeyFolder
+    entropy: Entropy
+    clock: Clock
+    provenance: str
+    tell: Callable[[str], None]
+    made: Made = field(default_factory=Made)
+    in_flight: int | None = None
+
+    @property
+    def first_slot(self) -> int:
+        return self.account.first_slot(self.record_digest)
+
+    def advance(self, slot: int) -> None:
+        self.account.advance(self.record_digest, slot)
+
+    async def keep(self, block_id: BlockId) -> str:
+        """Let a key and its share of pads count: the other party has them too. Returns the key's file."""
+        if self.terms.replenish_bits:
+            await self.account.confirm(block_id)
+        return str(self.keys.keep(block_id))
+
+    async def destroy(self, block_id: BlockId) -> None:
+        """Destroy a key and its share of pads: the other party does not have them."""
+        self.keys.destroy(block_id)
+        await self.account.void(block_id)

@@ -1,0 +1,135 @@
+"""Where the parts of a site are wired that runs by itself: without ``qanat up``, beside other processes like it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.encryption import load_master_key
+from qanat.adapters.http_server import HttpDoor
+from qanat.adapters.initial_keys import initial_key_path, take_initial_key
+from qanat.adapters.module_wire import ModuleCard
+from qanat.adapters.remote_module import RemoteSite
+from qanat.apps.deployment import Deployment, Places
+from qanat.apps.event_log import EventLog
+from qanat.apps.site import SiteParts, key_manager_settings
+from qanat.apps.workplace import Workplace
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.identifiers import LinkId, ModuleId, NodeId, twin_id
+from qanat.ground.keys import PoolId
+from qanat.ground.network import Link
+from qanat.ground.ports import KeyStore, QKDModule
+from qanat.key_management.manager import KeyManager
+from qanat.quantum_layer.forecast import expected_capability
+
+
+class NodeSite:
+    """One site of a network: ``async with NodeSite(...) as site``. The twins of its links run elsewhere
+    (``qanat twin``); its devices and key files are its own. None of them need be there at the start."""
+
+    def __init__(
+        self, deployment: Deployment, node: NodeId, place: Workplace, *, log: EventLog, door_port: int = 0
+    ) -> None:
+        self.network = deployment.network
+        self.node = self.network.site(node).node
+        self.place = place
+        self.settings = key_manager_settings(self.network)
+        self.twins: dict[LinkId, RemoteSite] = {}
+        self.door: HttpDoor | None = None
+        self.store: KeyStore
+        self.manager: KeyManager
+        self._door_port = door_port
+        self._places = Places(place.addresses, deployment.fixed)
+        self._stack = AsyncExitStack()
+        self._parts = SiteParts(
+            self.network, place, log=log, settings=self.settings, stack=self._stack, places=self._places
+        )
+
+    async def __aenter__(self) -> NodeSite:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, fault, trace)
+
+    @property
+    def door_url(self) -> str | None:
+        """Where the site's door answers; None without applications."""
+        if self.door is None:
+            return None
+        host, _ = self._places.find("doors", self.node) or ("", 0)
+        return f"https://{host}:{self.door.port}"
+
+    @property
+    def module_ids(self) -> list[ModuleId]:
+        """The ends of the site's links."""
+        return [_module_id(link, self.node) for link in self.network.links_of(self.node)]
+
+    async def _start(self) -> None:
+        parts, node, place = self._parts, self.node, self.place
+        parts.hold_site(node, remedy="it runs already; stop it first")
+        place.claim(self.network)
+        place.addresses.withdraw("doors", node)  # of a killed process: nobody is to be sent there
+        place.node_files(node)  # before anything is made: without certificates there is nothing to do
+        self._make_master_key()
+        self.store = (await parts.open_stores([node]))[node]
+        await self._take_initial_keys()
+        tasks = await self._stack.enter_async_context(AsyncioTasks())
+        modules = await self._modules(tasks)
+        transport = await parts.open_transport(node)
+        self.manager = parts.manager(node, store=self.store, transport=transport, tasks=tasks, modules=modules)
+        if any(application.site == node for application in self.network.applications):
+            host, port = self._places.listen_at("doors", node)
+            self.door = await parts.open_door(node, self.manager, host=host, port=self._door_port or port)
+
+    def _make_master_key(self) -> None:
+        """A site by itself has a master key of its own, unless the folder is one that `qanat up` made."""
+        if not self.place.master_key.exists():
+            load_master_key(self.place.site(self.node) / "master.key", entropy=self._parts.entropy)
+
+    async def _take_initial_keys(self) -> None:
+        for link in self.network.links_of(self.node):
+            await take_initial_key(self.place.pki, link, self.node, self.store)
+        levels = await self.store.levels()
+        for link in self.network.links_of(self.node):
+            if PoolId(link.link_id, None) not in levels:
+                raise ConfigurationError(
+                    f"site {self.node!r} has no initial key of link {link.name!r}",
+                    remedy=f"bring {initial_key_path(self.place.pki, link.link_id)}, the same to both ends, 0600",
+                )
+
+    async def _modules(self, tasks: AsyncioTasks) -> Sequence[QKDModule]:
+        """Return this end's module of each link, in the order of the file."""
+        parts, links = self._parts, self.network.links_of(self.node)
+        own = await parts.local_modules(self.node, tasks)
+        return [self._twin(link, tasks) if link.modules is None else own[link.name] for link in links]
+
+    def _twin(self, link: Link, tasks: AsyncioTasks) -> QKDModule:
+        """Return this end of a twin, whose process may come and go."""
+        peer = link.peer_of(self.node)
+        capability = expected_capability(link.link_id, link.system, loss_db=link.loss_db)
+        twin = self.twins[link.link_id] = RemoteSite(
+            self.node,
+            identity=twin_id(network=self.network.name, link_id=link.link_id),
+            server=f"qanat twin --link {link.name}",
+            tls=self.place.node_files(self.node),
+            address=lambda: self._places.find("twins", link.name),
+            tasks=tasks,
+            clock=self._parts.clock,
+            entropy=self._parts.entropy,
+            cards=[ModuleCard(_module_id(link, self.node), "twin", {peer: capability})],
+        )
+        twin.begin()
+        return twin.modules[0]
+
+
+def _module_id(link: Link, node: NodeId) -> ModuleId:
+    return ModuleId(f"{link.name}.{node}")

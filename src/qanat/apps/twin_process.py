@@ -1,0 +1,103 @@
+"""Where the twin of one link is wired in a process of its own, which both ends of the link reach over mutual TLS."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.folder_lock import held
+from qanat.adapters.module_desk import ModuleDesk
+from qanat.adapters.module_server import ModuleServer
+from qanat.adapters.process_pool import ProcessPool
+from qanat.adapters.system import SystemClock, SystemEntropy, system_chance
+from qanat.apps.deployment import Deployment, Places
+from qanat.apps.workplace import Workplace
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.ports import Job
+from qanat.quantum_layer.twin import TwinLink
+
+POOL_GRACE_S = 2.0
+
+
+class TwinProcess:
+    """The twin of a link: ``async with TwinProcess(...) as twin``. Each end gets its own module, and no other."""
+
+    def __init__(self, deployment: Deployment, link_id: LinkId, place: Workplace) -> None:
+        self.network = deployment.network
+        self.link = self.network.link(link_id)
+        if self.link.modules is not None:
+            raise ConfigurationError(
+                f"link {self.link.name!r} has modules of the driver {self.link.modules.driver!r}, and no twin",
+                remedy="remove its 'modules' from the network file to have it twinned",
+            )
+        self.place = place
+        self.desks: dict[NodeId, ModuleDesk] = {}
+        self._places = Places(place.addresses, deployment.fixed)
+        self._stack = AsyncExitStack()
+        self._clock = SystemClock()
+        self._entropy = SystemEntropy()
+        self._pool = ProcessPool(1)
+        self._server: ModuleServer
+
+    async def __aenter__(self) -> TwinProcess:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, fault, trace)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._server.port
+
+    async def _start(self) -> None:
+        name, place = self.link.name, self.place
+        self._stack.enter_context(held(place.folder / "twins" / name, remedy="it runs already; stop it first"))
+        place.claim(self.network)
+        files = place.twin_files(self.link.link_id)
+        self._stack.push_async_callback(self._pool.close, grace_s=POOL_GRACE_S)
+        await self._warm_up()
+        tasks = await self._stack.enter_async_context(AsyncioTasks())
+        host, port = self._places.listen_at("twins", name)
+        self._server = ModuleServer(self._make_desks(tasks), tls=files, host=host, port=port)
+        await self._server.start()
+        self._stack.push_async_callback(self._server.stop)
+        self._places.publish("twins", name, self._server.port)
+        self._stack.callback(place.addresses.withdraw, "twins", name)
+
+    async def _warm_up(self) -> None:
+        """Compile and load the kernels; the key that is made on the way serves nobody."""
+        from qanat.quantum_layer.link_job import warm_up
+
+        job: Job[None] = Job(warm_up, (self._entropy, system_chance()))
+        await self._pool.run(job)
+
+    def _make_desks(self, tasks: AsyncioTasks) -> list[ModuleDesk]:
+        twin = TwinLink(
+            self.link,
+            pool=self._pool,
+            tasks=tasks,
+            clock=self._clock,
+            chance=system_chance(),
+            entropy=self._entropy,
+        )
+        for node, module in twin.modules.items():
+            self.desks[node] = ModuleDesk(
+                node,
+                [module],
+                peers=[self.link.peer_of(node)],
+                network=self.network.name,
+                tasks=tasks,
+                clock=self._clock,
+                entropy=self._entropy,
+            )
+        return list(self.desks.values())

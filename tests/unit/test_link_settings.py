@@ -1,0 +1,143 @@
+"""What a network file says of modules, and a deployment file of places: errors name the line and the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qanat.adapters.addresses import AddressBook
+from qanat.apps.deployment import Places, load_deployment
+from qanat.apps.link_modules import link_capability
+from qanat.ground.errors import ConfigurationError, NetworkFileError, UnknownNode
+from qanat.ground.network import Etsi014Modules, KeyFileModules, Network, parse_network
+
+HEAD = """format: qanat-network/1
+name: two-sites
+sites:
+  - {name: aarau, kind: user, latitude_deg: 47.39, longitude_deg: 8.05}
+  - {name: basel, kind: user, latitude_deg: 47.56, longitude_deg: 7.59}
+links:
+  - name: aarau-basel
+    transmitter: aarau
+    receiver: basel
+    system: backbone-625
+    loss_db: 10.0
+    length_km: 50
+"""
+DEVICES = """    modules:
+      driver: etsi014
+      transmitter: {url: "https://10.1.0.5:443/", sae: km-aarau}
+      receiver:
+        url: https://[2001:db8::5]
+        sae: km-basel
+        kme: urn:vendor:kme:7
+"""
+
+
+def network(modules: str) -> Network:
+    return parse_network(HEAD + modules, source="net.yaml")
+
+
+def test_devices_are_read_with_safe_defaults() -> None:
+    modules = network(DEVICES).links[0].modules
+    assert isinstance(modules, Etsi014Modules)
+    assert modules.transmitter.url == "https://10.1.0.5:443"
+    assert (modules.transmitter.kme, modules.receiver.kme) == ("", "urn:vendor:kme:7")
+    assert modules.block_bits == 256 * 4096
+
+
+def test_key_files_are_called_a_twins_unless_somebody_says_otherwise() -> None:
+    modules = network("    modules: {driver: key-files}\n").links[0].modules
+    assert isinstance(modules, KeyFileModules)
+    assert modules.origin == "twin"
+    assert network("").links[0].modules is None
+
+
+def test_a_links_rate_is_its_devices_where_they_say_it() -> None:
+    said = network(DEVICES + "      expected_rate_bits_per_s: 2048\n").links[0]
+    assert link_capability(said).expected_rate_bits_per_s == 2048
+    assert link_capability(said).block_time_s == 512
+    unsaid = link_capability(network(DEVICES).links[0])
+    assert unsaid.expected_rate_bits_per_s == link_capability(network("").links[0]).expected_rate_bits_per_s > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "fault"),
+    [
+        (("etsi014", "etsi14"), 13, "no such driver"),
+        (("      driver: etsi014\n", ""), 13, "not said which driver"),
+        (("https://10.1.0.5:443/", "http://10.1.0.5"), 15, "no address of a key delivery door"),
+        (("https://10.1.0.5:443/", "https://10.1.0.5:65536"), 15, "no address of a key delivery door"),
+        (("https://[2001:db8::5]", "https://x/api"), 17, "no address of a key delivery door"),
+        (("        sae: km-basel\n", ""), 16, "missing"),
+        (("km-basel", "km-aarau"), 13, "same SAE id"),
+        (("      receiver:", "      keys_per_block: 2\n      receiver:"), 13, "a block would have 512 bits"),
+        (("      receiver:", "      keys_per_blok: 2\n      receiver:"), 16, "no field of this name"),
+        (("    modules:", "    disturbance: 0.1\n    modules:"), 7, "of a twin only"),
+    ],
+)
+def test_what_cannot_be_is_named_with_its_line(change: tuple[str, str], line: int, fault: str) -> None:
+    assert change[0] in DEVICES
+    with pytest.raises(NetworkFileError, match=fault) as raised:
+        network(DEVICES.replace(*change, 1))
+    assert raised.value.line == line
+    assert raised.value.remedy
+
+
+def a_deployment(folder: Path, text: str) -> Path:
+    path = folder / "deployment.yaml"
+    path.write_text("format: qanat-deployment/1\nnetwork: three-nodes\n" + text, encoding="utf-8")
+    return path
+
+
+def test_places_are_fixed_or_found_in_the_data_folder(tmp_path: Path) -> None:
+    path = a_deployment(
+        tmp_path,
+        "data: here\nsite: kunshan\nsites:\n  suzhou: {host: 192.0.2.1, port: 9001, door_port: 8801, bind: 0.0.0.0}\n"
+        "twins:\n  suzhou-kunshan: {port: 9101}\n",
+    )
+    deployment = load_deployment(path)
+    assert (deployment.site, deployment.folder) == ("kunshan", tmp_path / "here")
+    book = AddressBook(tmp_path / "addresses")
+    places = Places(book, deployment.fixed)
+    assert places.find("transports", "suzhou") == ("192.0.2.1", 9001)
+    assert places.listen_at("transports", "suzhou") == ("0.0.0.0", 9001)
+    assert places.find("doors", "suzhou") == ("192.0.2.1", 8801)
+    assert places.listen_at("twins", "suzhou-kunshan") == ("127.0.0.1", 9101)
+    assert places.find("transports", "kunshan") is None
+    places.publish("transports", "kunshan", 4711)
+    assert places.find("transports", "kunshan") == ("127.0.0.1", 4711)
+    assert places.listen_at("transports", "kunshan") == ("127.0.0.1", 0)
+
+
+def test_a_network_beside_the_deployment_is_found(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(HEAD, encoding="utf-8")
+    path = tmp_path / "deployment.yaml"
+    path.write_text("format: qanat-deployment/1\nnetwork: net.yaml\n", encoding="utf-8")
+    deployment = load_deployment(path)
+    assert (deployment.network.name, deployment.folder) == ("two-sites", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("sites:\n  suzhou: {host: 192.0.2.1}\n", ":4: sites.suzhou: this place is on a host of its own, and no port"),
+        ("sites:\n  suzhou: {prt: 9001}\n", ":4: sites.suzhou.prt: no field of this name"),
+        ("controller: {port: 70000}\n", ":3: controller.port: 70000 is not"),
+        ("date: x\n", ":3: date: no field of this name"),
+    ],
+)
+def test_a_deployment_that_cannot_be_is_named_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
+    path = a_deployment(tmp_path, text)
+    with pytest.raises(NetworkFileError) as raised:
+        load_deployment(path)
+    assert f"{path}{fault}" in raised.value.message
+
+
+def test_a_deployment_names_sites_and_links_that_are(tmp_path: Path) -> None:
+    for text in ("sites: {suzho: {}}\n", "twins: {kunshan-suzhou: {}}\n", "site: suzho\n"):
+        with pytest.raises(UnknownNode, match=r"suzho"):
+            load_deployment(a_deployment(tmp_path, text))
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        load_deployment(tmp_path / "none.yaml")
