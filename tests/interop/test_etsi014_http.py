@@ -18,7 +18,7 @@ from qanat.adapters import http_server
 from qanat.adapters.etsi014_http import MAX_BODY_BYTES, etsi014_app
 from qanat.adapters.etsi014_schema import etsi014_openapi
 from qanat.adapters.http_server import PEER, HttpDoor
-from qanat.adapters.tls import client_context, server_context
+from qanat.adapters.tls import client_context, peer_identity, server_context
 from qanat.doors.etsi014 import Etsi014Door, Limits
 from qanat.ground.errors import ConfigurationError
 from unit.etsi014_fakes import ALICE, BOB, CAROL, FakeSupplier
@@ -361,7 +361,7 @@ def test_a_slip_of_ours_is_503_and_is_logged(
 
 
 def test_a_scope_without_peer_certificate_has_no_identity() -> None:
-    assert http_server.peer_identity(None) is None
+    assert peer_identity(None) is None
     assert PEER == "qanat.peer"
 
 

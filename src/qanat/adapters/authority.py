@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from qanat.adapters.private_files import read_private, write_private
+from qanat.adapters.revocation import RevocationList, signed_revocations
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 from qanat.ground.ports import Clock, Entropy
@@ -47,6 +49,7 @@ class Authority:
         self.certificate = certificate
         self._key = key
         self._entropy = entropy
+        self._clock = clock
         self._not_before = _not_before(clock)
 
     @classmethod
@@ -65,12 +68,15 @@ class Authority:
         return cls(key, certificate, entropy, clock)
 
     @classmethod
-    def load(cls, folder: Path, network: Network, entropy: Entropy, clock: Clock) -> Self:
-        """Return the authority of a PKI that is there. Raises ConfigurationError when its key is not, or of another."""
+    def load(cls, folder: Path, network: Network | None, entropy: Entropy, clock: Clock) -> Self:
+        """Return the authority of a PKI that is there. Raises ConfigurationError when its key is not, or of another.
+
+        Without ``network``, whose it is does not matter.
+        """
         path = folder / "authority" / "ca.key"
         if not path.is_file():
             raise ConfigurationError(
-                f"new certificates are needed, and the authority's key is not at {path}",
+                f"something has to be signed, and the authority's key is not at {path}",
                 remedy="put it there, run this again, and take it away again",
             )
         try:
@@ -80,7 +86,7 @@ class Authority:
             raise ConfigurationError(f"{folder} has no authority that loads: {fault}", remedy=_OWN_FILES) from None
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
             raise ConfigurationError(f"{path} is not the key of {folder / 'ca.pem'}", remedy=_OWN_FILES)
-        if certificate.subject != _common_name(_authority_name(network.name)):
+        if network is not None and certificate.subject != _common_name(_authority_name(network.name)):
             raise ConfigurationError(
                 f"{folder} is the PKI of another network than {network.name!r}", remedy="name another folder"
             )
@@ -116,6 +122,11 @@ class Authority:
             .sign(self._key, SHA256())
         )
         return certificate.public_bytes(Encoding.PEM), _key_pem(key)
+
+    def revoke(self, before: RevocationList, serials: Iterable[int]) -> bytes:
+        """Return the list of revoked certificates (PEM) that follows ``before``."""
+        now = datetime.datetime.fromtimestamp(self._clock.utc_s(), tz=datetime.UTC)
+        return signed_revocations(before, serials, authority=self.certificate, key=self._key, now=now)
 
 
 def _builder(

@@ -20,7 +20,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from qanat.adapters.tls import peer_identity
+from qanat.adapters.connection_rules import ConnectionRules, refusing
+from qanat.adapters.living_tls import LivingTls
+from qanat.adapters.tls import HANDSHAKE_S, peer_certificate
 from qanat.ground.errors import ConfigurationError
 
 PEER = "qanat.peer"
@@ -32,7 +34,12 @@ REQUEST_TIMEOUT_S = 10.0
 """From the first byte of a request, or from the handshake, to the request's last byte."""
 KEEP_ALIVE_S = 75
 """An idle connection stays open this long. Clients must give up theirs earlier, or a request may meet the closing."""
-TLS_TIMEOUT_S = 5.0
+WRITE_BUFFER_BYTES = 64 * 1024
+"""With more than this waiting for one client, the next answer waits (asyncio's own limit for TLS is 512 KiB)."""
+WRITE_TIMEOUT_S = 10.0
+"""A client with so much waiting that takes too little of it for this long is cut off."""
+MAX_PIPELINED = 32
+"""Requests of one connection that wait for answers to those before them; one more ends the connection."""
 CLOSE_TIMEOUT_S = 0.5
 GRACE_S = 0.5
 """Calls in work when the door stops get this long to be answered; then they are told that it stops."""
@@ -94,9 +101,27 @@ class JoinedWrites(asyncio.Transport):
 class PeerProtocol(HttpToolsProtocol):
     """One connection: knows who the peer is, answers in one write, and does not wait for slow or endless requests."""
 
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        rules: ConnectionRules | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._rules = rules or ConnectionRules()
+        self._whole_app = self.app
+        self._writing_deadline: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(JoinedWrites(transport, self.loop))
-        self._peer = peer_identity(transport.get_extra_info("ssl_object"))
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._certificate = peer_certificate(transport.get_extra_info("ssl_object"))
+        self._peer = None if self._certificate is None else self._certificate.identity
+        self._began_s = self.loop.time()
+        self._why_too_many = self._rules.entered(self._peer)
         self._in_head = True
         self._heads_seen = 0
         self._head_bytes = 0
@@ -104,7 +129,9 @@ class PeerProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = self.loop.call_later(REQUEST_TIMEOUT_S, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._rules.left(self._peer)
         self._disarm()
+        self._disarm_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -136,7 +163,37 @@ class PeerProtocol(HttpToolsProtocol):
         self._in_head = False
         self._heads_seen += 1
         self._unfinished_bytes = 0
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self.transport.abort()
+            raise ValueError("too many requests wait on one connection")  # ends the parsing
+        self.app = self._app_now()
         super().on_headers_complete()
+        if self.loop.time() - self._began_s > self._rules.max_age_s:
+            self.cycle.keep_alive = False  # said in the answer, so the client asks again on a new connection
+
+    def drop_if_refused(self) -> None:
+        """Cut the connection off when its certificate does not count any more."""
+        if self._rules.why_refused(self._certificate) is not None:
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._writing_deadline is None:
+            self._writing_deadline = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._disarm_writing()
+        super().resume_writing()
+
+    def _app_now(self) -> Any:
+        """Return what answers the request that begins: the door, or who says why it does not."""
+        if (why := self._rules.why_refused(self._certificate)) is not None:
+            self._rules.on_refused(f"{self._peer!r}: {why}")
+            return refusing(401, why)
+        if self._why_too_many is not None:
+            self._rules.on_refused(f"{self._peer!r}: {self._why_too_many}")
+            return refusing(503, self._why_too_many, retry_after_s=1)
+        return self._whole_app
 
     def on_message_complete(self) -> None:
         self._in_head = True
@@ -165,6 +222,11 @@ class PeerProtocol(HttpToolsProtocol):
         )
         self.transport.close()
 
+    def _disarm_writing(self) -> None:
+        if self._writing_deadline is not None:
+            self._writing_deadline.cancel()
+            self._writing_deadline = None
+
     def _disarm(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
@@ -174,8 +236,22 @@ class PeerProtocol(HttpToolsProtocol):
 class HttpDoor:
     """Serves an ASGI application over mutual TLS in the running loop. Binds to the local machine unless told more."""
 
-    def __init__(self, app: AsgiApp, *, tls: ssl.SSLContext, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._tls = tls
+    def __init__(
+        self,
+        app: AsgiApp,
+        *,
+        tls: ssl.SSLContext | LivingTls,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        rules: ConnectionRules | None = None,
+    ) -> None:
+        """``tls`` that is living is followed: new files count from the next second on, and no connection breaks but
+        those whose certificate was revoked. ``rules``: which connections are served, and for how long."""
+        self._living = tls if isinstance(tls, LivingTls) else None
+        self._tls = tls if isinstance(tls, ssl.SSLContext) else tls.context
+        self._rules = rules or ConnectionRules()
+        if self._living is not None:
+            self._rules.heed(self._living.why_refused)
         self._host = host
         self._asked_port = port
         self._state = ServerState()
@@ -207,11 +283,11 @@ class HttpDoor:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: PeerProtocol(self._config, self._state, {}, loop),
+                lambda: PeerProtocol(self._config, self._state, {}, loop, rules=self._rules),
                 self._host,
                 self._asked_port,
                 ssl=self._tls,
-                ssl_handshake_timeout=TLS_TIMEOUT_S,
+                ssl_handshake_timeout=HANDSHAKE_S,
                 ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
             )
         except OSError as fault:
@@ -262,8 +338,12 @@ class HttpDoor:
         return answering
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Renew the Date header once per second."""
+        """Renew the Date header once per second, and look whether certificates changed."""
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        if self._living is not None and self._living.look():
+            for connection in list(self._state.connections):
+                assert isinstance(connection, PeerProtocol)
+                connection.drop_if_refused()
         self._ticking = loop.call_later(1.0, self._tick, loop)
 
 

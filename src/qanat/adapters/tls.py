@@ -1,5 +1,7 @@
 """Mutual TLS: one certificate authority, both sides prove who they are, and the name is one URI in the certificate.
 
+A list of revoked certificates beside the authority's (``crl.pem``) is heeded at every handshake, on either side.
+
 The identity of a peer is the single URI among the alternative names of its certificate (``urn:qanat:...``); a
 certificate with none, or with several, proves no identity. Host names say nothing here: certificates of all nodes name
 ``localhost``, so a client checks the URI of the key manager it means to reach.
@@ -8,6 +10,8 @@ certificate with none, or with several, proves no identity. Host names say nothi
 from __future__ import annotations
 
 import ssl
+import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +19,15 @@ from typing import Protocol
 
 from cryptography import x509
 
+from qanat.adapters.revocation import crl_path, read_revocations
 from qanat.ground.errors import ConfigurationError
+
+HANDSHAKE_S = 5.0
+"""A server gives up a handshake after this time."""
+MAX_HANDSHAKES = 256
+"""A server refuses further handshakes while so many are under way: each costs a third of a megabyte until it ends."""
+
+TOO_MANY_HANDSHAKES = "too many handshakes are under way"
 
 
 class Credentials(Protocol):
@@ -38,7 +50,21 @@ class TlsFiles:
     ca: Path
 
 
-def server_context(files: Credentials, *, on_refused: Callable[[str], None] | None = None) -> ssl.SSLContext:
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """What a peer's certificate says: who he is (the one URI, or None), its serial number, and when it ends."""
+
+    identity: str | None
+    serial: int
+    ends_utc_s: float
+
+
+def server_context(
+    files: Credentials,
+    *,
+    on_refused: Callable[[str], None] | None = None,
+    max_handshakes: int = MAX_HANDSHAKES,
+) -> ssl.SSLContext:
     """Return a context that shows our certificate and demands the client's. Raises ConfigurationError.
 
     ``on_refused`` hears why a handshake failed, in the words of the TLS library; the client hears it as a TLS alert.
@@ -48,7 +74,7 @@ def server_context(files: Credentials, *, on_refused: Callable[[str], None] | No
     # No resumption: each connection proves itself anew, so an expired certificate does not live on in a ticket.
     context.num_tickets = 0  # TLS 1.3
     context.options |= ssl.OP_NO_TICKET  # TLS 1.2
-    context.sslobject_class = _telling(on_refused or (lambda _: None))
+    context.sslobject_class = _telling(on_refused or (lambda _: None), max_handshakes)
     return context
 
 
@@ -68,10 +94,41 @@ def client_context(files: Credentials, *, expected_peer: str | None = None) -> s
 
 def peer_identity(connection: ssl.SSLObject | None) -> str | None:
     """Return the one URI in the peer's certificate; None without a certificate, without a URI, or with several."""
+    found = peer_certificate(connection)
+    return None if found is None else found.identity
+
+
+def peer_certificate(connection: ssl.SSLObject | None) -> PeerCertificate | None:
+    """Return what the peer's certificate says; None without one."""
     certificate = connection.getpeercert() if connection is not None else None
-    names = certificate.get("subjectAltName", ()) if certificate else ()
-    uris = [str(name[1]) for name in names if name[0] == "URI"]
-    return uris[0] if len(uris) == 1 else None
+    if not certificate:
+        return None
+    uris = [str(name[1]) for name in certificate.get("subjectAltName", ()) if name[0] == "URI"]
+    return PeerCertificate(
+        identity=uris[0] if len(uris) == 1 else None,
+        serial=int(str(certificate["serialNumber"]), 16),
+        ends_utc_s=float(ssl.cert_time_to_seconds(str(certificate["notAfter"]))),
+    )
+
+
+def load_into(context: ssl.SSLContext, files: Credentials) -> None:
+    """Give a context the certificate, key, authority and list of revoked ones that lie there now.
+
+    A context in use takes them for the handshakes to come; what stands is not touched. Raises ConfigurationError; then
+    a context that was in use may hold a part of them, so try a new one first.
+    """
+    try:
+        context.load_verify_locations(cafile=files.ca)
+        if read_revocations(files.ca) is not None:
+            context.load_verify_locations(cafile=crl_path(files.ca))
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+        context.load_cert_chain(files.certificate, files.key, password=_no_password)
+    except (OSError, ValueError) as fault:
+        names = ", ".join(map(str, (files.certificate, files.key, files.ca)))
+        raise ConfigurationError(
+            f"certificate, key and authority do not load or do not fit together: {fault}",
+            remedy=f"check {names}; `qanat pki` makes a set",
+        ) from None
 
 
 def own_identity(certificate: Path) -> str | None:
@@ -91,15 +148,7 @@ def own_identity(certificate: Path) -> str | None:
 def _context(protocol: ssl._SSLMethod, files: Credentials) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_verify_locations(cafile=files.ca)
-        context.load_cert_chain(files.certificate, files.key, password=_no_password)
-    except (OSError, ValueError) as fault:
-        names = ", ".join(map(str, (files.certificate, files.key, files.ca)))
-        raise ConfigurationError(
-            f"certificate, key and authority do not load or do not fit together: {fault}",
-            remedy=f"check {names}; `qanat pki` makes a set",
-        ) from None
+    load_into(context, files)
     return context
 
 
@@ -108,7 +157,18 @@ def _no_password() -> str:
     raise ValueError("the private key is encrypted; keep it unencrypted, readable by this user alone")
 
 
-def _telling(on_refused: Callable[[str], None]) -> type[ssl.SSLObject]:
+def _telling(on_refused: Callable[[str], None], max_handshakes: int) -> type[ssl.SSLObject]:
+    under_way: weakref.WeakKeyDictionary[ssl.SSLObject, float] = weakref.WeakKeyDictionary()
+
+    def is_too_much() -> bool:
+        """Whether too many others shake hands. Those that were given up count until their time is over."""
+        if len(under_way) >= max_handshakes:
+            oldest_s = time.monotonic() - HANDSHAKE_S
+            for other, since_s in list(under_way.items()):
+                if since_s < oldest_s:
+                    del under_way[other]
+        return len(under_way) >= max_handshakes
+
     class Telling(ssl.SSLObject):
         """Lets the alert of a failed handshake reach the client.
 
@@ -121,12 +181,19 @@ def _telling(on_refused: Callable[[str], None]) -> type[ssl.SSLObject]:
         def do_handshake(self) -> None:
             if self.fault is not None:
                 raise self.fault
+            if self not in under_way:
+                if is_too_much():
+                    on_refused(TOO_MANY_HANDSHAKES)
+                    raise ssl.SSLError(TOO_MANY_HANDSHAKES)
+                under_way[self] = time.monotonic()
             try:
                 super().do_handshake()
+                del under_way[self]
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 raise
             except ssl.SSLError as fault:
                 self.fault = fault
+                under_way.pop(self, None)
                 on_refused(str(fault.reason or fault).lower().replace("_", " "))
                 raise ssl.SSLWantReadError from None
 

@@ -4,6 +4,9 @@ Each node dials each peer it has something for, once, and keeps that line; what 
 others dialled. A node is who its certificate says: the URI ``urn:qanat:<network>:kme:<node>``. Whoever proves another
 identity, an application for example, is turned away on either side before a message passes.
 
+Certificate files are followed: new ones, and a list of revoked certificates, count from the next second on. The line
+of a node whose certificate was revoked, or has run out, is cut off.
+
 Messages may be lost: those in flight when a line breaks, and the oldest when a peer stays away for long.
 """
 
@@ -13,11 +16,13 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
+from qanat.adapters.living_tls import LivingTls
 from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, notice_dead_peer
-from qanat.adapters.tls import Credentials, client_context, peer_identity, server_context
+from qanat.adapters.tls import Credentials, PeerCertificate, peer_certificate
 from qanat.ground.errors import ChannelClosed, ConfigurationError, FrameError
 from qanat.ground.identifiers import NodeId, is_name, kme_id
 from qanat.ground.messages import Message, decode_message, encode_message
@@ -31,6 +36,8 @@ CLOSE_TIMEOUT_S = 0.5
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 """Between two tries to reach a peer; doubled each time until a line has stood for longer than the longest pause."""
+LOOK_PERIOD_S = 1.0
+"""Between two looks at the certificate files, and at what stands by the old ones."""
 
 Address = tuple[str, int]
 Addresses = Callable[[NodeId], Address | None]
@@ -56,25 +63,29 @@ class TlsTransport:
         self.port = port
         """The port it listens on, known after ``start``."""
         self._network = network
-        self._tls = tls
+        self._files = tls
+        self._tls: LivingTls
         self._addresses = addresses
         self._host = host
         self._server: asyncio.Server | None = None
         self._lines: dict[NodeId, _Line] = {}
         self._callers: dict[NodeId, asyncio.StreamWriter] = {}
+        self._standing: dict[asyncio.StreamWriter, PeerCertificate] = {}
+        self._looking: asyncio.TimerHandle | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._inbox: asyncio.Queue[tuple[NodeId, Message] | None] = asyncio.Queue(QUEUE_MESSAGES)
         self._closed = False
 
     async def start(self) -> None:
         """Begin to listen; raises ConfigurationError when the port cannot be had or the files do not load."""
+        self._tls = LivingTls(self._files, on_change=self._note_files)
         try:
             self._server = await asyncio.start_server(
                 self._accept,
                 self._host,
                 self.port,
                 limit=STREAM_BUFFER_BYTES,
-                ssl=server_context(self._tls),
+                ssl=self._tls.context,
                 ssl_handshake_timeout=CONNECT_TIMEOUT_S,
                 ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
             )
@@ -84,12 +95,15 @@ class TlsTransport:
                 remedy="choose a free port, or 0 for any",
             ) from None
         self.port = int(self._server.sockets[0].getsockname()[1])
+        self._look()
 
     async def close(self) -> None:
         """End the inbox and all lines; what was not read or sent is lost. Idempotent."""
         if self._closed:
             return
         self._closed = True
+        if self._looking is not None:
+            self._looking.cancel()
         if self._server is not None:
             self._server.close()
         tasks = [*self._serving, *(line.task for line in self._lines.values())]
@@ -131,9 +145,23 @@ class TlsTransport:
     def _line_to(self, peer: NodeId) -> _Line:
         if peer not in self._lines:
             expected = kme_id(network=self._network, name=peer)
-            context = client_context(self._tls, expected_peer=expected)
-            self._lines[peer] = _Line(peer, lambda: self._addresses(peer), context)
+            context = self._tls.client(expected_peer=expected)
+            self._lines[peer] = _Line(peer, lambda: self._addresses(peer), context, self._standing)
         return self._lines[peer]
+
+    def _look(self) -> None:
+        """Take up new certificate files, and cut off what stands by a certificate that does not count any more."""
+        self._tls.look()
+        now_s = time.time()
+        for writer, certificate in list(self._standing.items()):
+            if certificate.ends_utc_s < now_s or self._tls.why_refused(certificate) is not None:
+                _log.warning("%s: cut off %s, whose certificate has ended", self.local, certificate.identity)
+                writer.transport.abort()
+        self._looking = asyncio.get_running_loop().call_later(LOOK_PERIOD_S, self._look)
+
+    def _note_files(self, why_kept: str | None) -> None:
+        if why_kept is not None:
+            _log.warning("%s: new certificate files do not count, the former ones do: %s", self.local, why_kept)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
@@ -142,15 +170,17 @@ class TlsTransport:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read one caller's messages until it goes; a new call of the same node takes the place of the old."""
-        identity = peer_identity(writer.get_extra_info("ssl_object"))
+        certificate = peer_certificate(writer.get_extra_info("ssl_object"))
+        identity = None if certificate is None else certificate.identity
         node = self._node_of(identity)
-        if node is None:
+        if certificate is None or node is None:
             _log.warning("%s: turned away %s, which is no node of network %s", self.local, identity, self._network)
             writer.transport.abort()
             return
         if (old := self._callers.get(node)) is not None:
             old.transport.abort()
         self._callers[node] = writer
+        self._standing[writer] = certificate
         notice_dead_peer(writer)
         frames = FrameReader(reader, max_frame_bytes=MAX_MESSAGE_BYTES)
         try:
@@ -162,6 +192,7 @@ class TlsTransport:
         except ChannelClosed:
             pass  # it will call again when it has something to say
         finally:
+            del self._standing[writer]
             if self._callers.get(node) is writer:
                 del self._callers[node]
             writer.transport.abort()
@@ -176,8 +207,15 @@ class TlsTransport:
 class _Line:
     """The way out to one peer: a bounded queue, and a task that keeps a connection and empties the queue into it."""
 
-    def __init__(self, peer: NodeId, address: Callable[[], Address | None], context: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        peer: NodeId,
+        address: Callable[[], Address | None],
+        context: ssl.SSLContext,
+        standing: dict[asyncio.StreamWriter, PeerCertificate],
+    ) -> None:
         self.is_up = False
+        self._standing = standing
         self._peer = peer
         self._address = address
         self._context = context
@@ -219,6 +257,8 @@ class _Line:
         hung_up = asyncio.get_running_loop().create_task(_end_of(reader))
         hung_up.add_done_callback(lambda _: self._wake.set())
         self.is_up = True
+        if (certificate := peer_certificate(writer.get_extra_info("ssl_object"))) is not None:
+            self._standing[writer] = certificate
         try:
             while not hung_up.done():
                 self._wake.clear()
@@ -230,6 +270,7 @@ class _Line:
                     await self._wake.wait()
         finally:
             self.is_up = False
+            self._standing.pop(writer, None)
             hung_up.cancel()
             writer.transport.abort()
 

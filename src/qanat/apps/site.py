@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from qanat.adapters.addresses import Address, ListenerKind
+from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
+from qanat.adapters.audit_log import AuditLog
+from qanat.adapters.connection_rules import ConnectionRules
+from qanat.adapters.door_guard import DoorGuard
 from qanat.adapters.encryption import find_master_key
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.exchanged_module import ExchangedModule
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
+from qanat.adapters.living_tls import LivingTls
+from qanat.adapters.sae_limits import LIMITS_NAME
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
 from qanat.adapters.system import SystemClock, SystemEntropy
-from qanat.adapters.tls import server_context
 from qanat.adapters.tls_transport import TlsTransport
 from qanat.apps.deployment import HOST, Places
 from qanat.apps.event_log import EventLog
@@ -65,6 +70,7 @@ class SiteParts:
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
         self._stack = stack
+        self._audited: set[NodeId] = set()
         self._addresses: dict[tuple[ListenerKind, NodeId], Address] = {}
 
     def recorder(self, node: NodeId) -> EventRecorder:
@@ -92,7 +98,8 @@ class SiteParts:
 
     async def open_transport(self, node: NodeId, *, kind: ListenerKind = "transports") -> TlsTransport:
         """Open a node's transport and publish where it listens. ``kind``: "devices" for what the two ends of a link
-        say to each other."""
+        say to each other. The node's audit log begins here."""
+        self._keep_audit(node)
         host, port = self.places.listen_at(kind, node)
         transport = TlsTransport(
             node,
@@ -146,17 +153,52 @@ class SiteParts:
             recorder.record(EventKind.CALLER_REFUSED, why=why)
 
         saes = [sae for sae in self.network.saes if self.network.site_of(sae).node == node]
+        app = etsi014_app(Etsi014Door(manager, saes=saes, limits=door_limits(self.settings), on_refused=on_refused))
         door = HttpDoor(
-            etsi014_app(Etsi014Door(manager, saes=saes, limits=door_limits(self.settings), on_refused=on_refused)),
-            tls=server_context(self.place.node_files(node), on_refused=on_refused),
+            DoorGuard(
+                app,
+                folder=self.place.site(node),
+                limits_file=self.place.folder / LIMITS_NAME,
+                record=recorder.record,
+            ),
+            tls=self._living_tls(node, recorder, on_refused),
             host=host,
             port=port,
+            rules=ConnectionRules(on_refused=on_refused),
         )
         await door.start()
         self._stack.push_async_callback(door.stop)
         self.places.publish("doors", node, door.port)
         self._stack.callback(self.place.addresses.withdraw, "doors", node)
         return door
+
+    def _living_tls(self, node: NodeId, recorder: EventRecorder, on_refused: Callable[[str], None]) -> LivingTls:
+        """Return a site's certificates, followed; what changes and what is refused goes into its log."""
+
+        def on_change(why_kept: str | None) -> None:
+            if why_kept is None:
+                recorder.record(EventKind.CERTIFICATES_CHANGED, what="the files of the door were taken up")
+                return
+            recorder.record(
+                EventKind.ALARM,
+                code="certificates-kept",
+                severity="warning",
+                text=f"new certificate files do not count, the former ones do: {why_kept}",
+                remedy="look at the folder `pki`",
+            )
+
+        return LivingTls(
+            self.place.node_files(node),
+            on_refused=on_refused,
+            on_change=on_change,
+        )
+
+    def _keep_audit(self, node: NodeId) -> None:
+        """Chain what happens at a node into its audit log, from now until the process ends."""
+        if node in self._audited:
+            return
+        self._audited.add(node)
+        self.log.listen(self._stack.enter_context(AuditLog(self.place.site(node) / AUDIT_FOLDER, node=node)))
 
     def _address(self, kind: ListenerKind, node: NodeId) -> Address | None:
         """Return where a node's transport listens: in this process, at its fixed place, or where it last said."""

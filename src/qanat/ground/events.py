@@ -47,6 +47,10 @@ class EventKind(enum.StrEnum):
     STORE_ZEROIZED = "store-zeroized"
     ALARM = "alarm"
     CALLER_REFUSED = "caller-refused"
+    KEYS_DELIVERED = "keys-delivered"
+    REQUESTS_LIMITED = "requests-limited"
+    CERTIFICATES_CHANGED = "certificates-changed"
+    SETTINGS_CHANGED = "settings-changed"
     ENTROPY_AWAITED = "entropy-awaited"
 
 

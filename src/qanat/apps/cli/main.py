@@ -14,6 +14,7 @@ import typer
 from qanat import __version__
 from qanat.adapters.machine_faults import MachineFault, machine_fault
 from qanat.apps.cli.distil_commands import add_distil_commands
+from qanat.apps.cli.guard_commands import MakesByDefault, add_audit_commands, add_certificate_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.process_commands import add_process_commands
@@ -41,6 +42,13 @@ app = typer.Typer(
 
 network_app = typer.Typer(help="Look at a network before it runs.", no_args_is_help=True)
 app.add_typer(network_app, name="network")
+
+pki_app = typer.Typer(
+    help="Certificates of a network: make them (`qanat pki NETWORK --out FOLDER`), renew them, take them back.",
+    cls=MakesByDefault,
+    no_args_is_help=True,
+)
+app.add_typer(pki_app, name="pki")
 
 node_app = typer.Typer(
     help="Run one site in a process of its own (qanat node NETWORK SITE), or end what its store holds.",
@@ -113,7 +121,9 @@ def _end_with(command: Callable[[], int], /) -> NoReturn:
     The command's own imports run here too, so that a stop in the first second is told like any other.
     """
     signal.signal(signal.SIGTERM, _as_interrupt)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold keys
+    # A core would hold keys. With 0 the kernel writes no file, but still feeds a collector (a pipe in core_pattern);
+    # with 1 it does neither, and what this process starts inherits it (core(5); fs/coredump.c of Linux).
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     try:
         status = command()
     except QanatError as fault:
@@ -200,7 +210,7 @@ def up(
     _end_with(command)
 
 
-@app.command()
+@pki_app.command("make")
 def pki(
     network: NetworkArgument,
     out: Annotated[
@@ -209,7 +219,8 @@ def pki(
     reserve_days: Annotated[float, typer.Option(min=0.1, help="Days of authentication tags per link.")] = 10.0,
     json: JsonOption = False,
 ) -> None:
-    """Make certificates of all nodes and applications, and the initial authentication key of every link."""
+    """Make certificates of all nodes and applications, and the initial authentication key of every link (the word
+    `make` may be left out)."""
 
     def command() -> int:
         from qanat.apps.cli.pki import run_pki
@@ -431,6 +442,8 @@ def characterize(
 
 
 add_light_commands(app, _end_with)
+add_audit_commands(app, _end_with)
+add_certificate_commands(pki_app, _end_with)
 add_distil_commands(app, _end_with)
 add_process_commands(app, node_app, _end_with)
 add_store_commands(app, node_app, _end_with)

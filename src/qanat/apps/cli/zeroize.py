@@ -10,6 +10,8 @@ from pathlib import Path
 
 import typer
 
+from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
+from qanat.adapters.audit_log import AuditLog
 from qanat.adapters.folder_lock import held
 from qanat.adapters.initial_keys import initial_key_path
 from qanat.adapters.private_files import destroy_private
@@ -69,7 +71,9 @@ def _zeroize(network: Network, node: NodeId, place: Workplace) -> Zeroized:
     remedy = "stop the process that runs this site (`qanat up` or `qanat node`), then ask again"
     with held(place.site(node), remedy=remedy, patience_s=LOCK_PATIENCE_S):
         gone = zeroize(place.store(node))
-        with EventLog(path=place.site(node) / "events.jsonl") as log:
+        audit = AuditLog(place.site(node) / AUDIT_FOLDER, node=node)
+        with EventLog(path=place.site(node) / "events.jsonl") as log, audit:
+            log.listen(audit)
             recorder = EventRecorder(node=node, clock=SystemClock(), entropy=SystemEntropy(), sink=log)
             recorder.record(EventKind.STORE_ZEROIZED, **asdict(gone))
         for link in network.links_of(node):

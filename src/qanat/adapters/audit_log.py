@@ -1,0 +1,264 @@
+"""The audit log of one site: an event sink that chains what matters into files, and keeps them through crashes.
+
+When a line is safe: it is handed to the operating system before the event's maker goes on, so before a key leaves the
+door; a process that is killed loses none. A thread brings it to the disk (fsync), and the head after it, within
+``SYNC_PERIOD_S``: a power cut may take the lines of that time. (The key store is stricter: a key is marked as supplied
+on the disk before it leaves, so what the audit log loses is the account of a delivery, never its being the only one.)
+
+A line that was half written when the process died is ended, and the first line of the next start names it by length
+and hash. A disk that is full costs lines and not keys: the first line that can be written again says how many.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from qanat.adapters.audit_chain import (
+    FILE_BEGUN,
+    HEAD_NAME,
+    LINES_LOST,
+    START,
+    TAIL_MISSING,
+    TORN,
+    Head,
+    audit_files,
+    file_name,
+    file_number,
+    opened_line,
+    read_head,
+    sealed_line,
+)
+from qanat.adapters.machine_faults import machine_faults_named
+from qanat.ground.clock import format_utc
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.events import Event, EventKind
+from qanat.ground.identifiers import NodeId
+
+SYNC_PERIOD_S = 0.1
+MAX_FILE_BYTES = 64 * 2**20
+"""A file that is longer ends, and the chain goes on in the next one."""
+FOLDER = "audit"
+
+NOT_AUDITED = frozenset(
+    {
+        EventKind.LINK_QUALITY,
+        EventKind.BLOCK_DISTILLED,
+        EventKind.POOL_FILLING,
+        EventKind.CLASSICAL_ROUTE_FOUND,
+        EventKind.MESSAGE_ENCODED,
+        EventKind.MESSAGE_DELIVERED,
+        EventKind.KEY_STORED,
+    }
+)
+"""How work goes on. All other events say who asked, who was given or refused what, what came, went or was ordered."""
+
+
+class AuditLog:
+    """An event sink for the events of one node; it never raises. ``with AuditLog(...) as log``."""
+
+    def __init__(self, folder: Path, *, node: NodeId, max_file_bytes: int = MAX_FILE_BYTES) -> None:
+        self.folder = folder
+        self.num_lost = 0
+        self._node = node
+        self._max_file_bytes = max_file_bytes
+        self._head = START
+        self._synced: Head | None = None
+        self._number = 1
+        self._descriptor = -1
+        self._num_bytes = 0
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._ending = threading.Event()
+        self._syncing = threading.Thread(target=self._keep_synced, name=f"audit of {node}", daemon=True)
+
+    @property
+    def head(self) -> Head:
+        """The last line's number and hash; ``START`` before the first."""
+        return self._head
+
+    def __enter__(self) -> AuditLog:
+        """Open the files, find the end of the chain, record what a crash left. Raises MachineFault."""
+        with machine_faults_named(self.folder):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            left = self._find_end()
+            self._open()
+            if left is not None:
+                self._note(*left)
+            self._note_missing()
+            self._sync()
+        self._syncing.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._changed.set()
+        if self._syncing.is_alive():
+            self._syncing.join()
+        with contextlib.suppress(OSError):
+            self._sync()
+        with self._lock:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __call__(self, event: Event) -> None:
+        if event.node == self._node and event.kind not in NOT_AUDITED:
+            self._append(_fields(event))
+
+    # --- inside ---
+
+    def _append(self, fields: Mapping[str, object]) -> None:
+        with self._lock:
+            if self._descriptor < 0:
+                return
+            try:
+                if self._num_bytes > self._max_file_bytes:
+                    self._begin_next_file()
+                if self.num_lost:
+                    self._write({"kind": LINES_LOST, "node": self._node, "data": {"number": self.num_lost}})
+                    self.num_lost = 0
+                self._write(fields)
+            except (OSError, TypeError, ValueError):
+                self.num_lost += 1
+                return
+        self._changed.set()
+
+    def _write(self, fields: Mapping[str, object]) -> None:
+        """Append one line whole, or nothing of it."""
+        line, head = sealed_line(fields, self._head)
+        written = os.write(self._descriptor, line)
+        if written != len(line):
+            os.ftruncate(self._descriptor, self._num_bytes)
+            raise OSError("the disk took a part of the line")
+        self._head = head
+        self._num_bytes += written
+
+    def _note(self, kind: str, data: Mapping[str, object]) -> None:
+        self._write({"kind": kind, "node": self._node, "data": data})
+
+    def _begin_next_file(self) -> None:
+        os.fsync(self._descriptor)
+        before, number = self._descriptor, self._number
+        self._number += 1
+        try:
+            self._open()
+        except OSError:
+            self._descriptor, self._number = before, number
+            raise
+        os.close(before)
+        self._note(FILE_BEGUN, {"after": file_name(number)})
+
+    def _open(self) -> None:
+        path = self.folder / file_name(self._number)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._num_bytes = os.fstat(self._descriptor).st_size
+        _sync_folder(self.folder)
+
+    def _find_end(self) -> tuple[str, Mapping[str, object]] | None:
+        """Find the last whole line; return what to say of a torn one after it."""
+        try:
+            files = audit_files(self.folder)
+        except ConfigurationError:
+            return None
+        self._number = file_number(files[-1])
+        for path in reversed(files):
+            lines = path.read_bytes().splitlines(keepends=True)
+            left = _ended(path, lines) if path == files[-1] else None
+            for line in reversed(lines):
+                try:
+                    fields, digest = opened_line(line.rstrip(b"\n"))
+                except ValueError:
+                    continue
+                self._head = Head(int(str(fields["n"])), digest)
+                return left
+            if left is not None:
+                return left
+        return None
+
+    def _note_missing(self) -> None:
+        """Record that lines are missing at the end which the head knows."""
+        try:
+            stored = read_head(self.folder)
+        except ValueError as fault:
+            self._note(TAIL_MISSING, {"missing": None, "why": str(fault)})
+            return
+        if stored is not None and stored.count > self._head.count:
+            self._note(TAIL_MISSING, {"missing": stored.count - self._head.count, "head": stored.text})
+
+    def _keep_synced(self) -> None:
+        while not self._ending.is_set():
+            self._changed.wait()
+            self._changed.clear()
+            self._ending.wait(SYNC_PERIOD_S)  # one fsync for all that comes meanwhile
+            try:
+                self._sync()
+            except OSError:
+                self._changed.set()  # tried again: a full disk may get room
+
+    def _sync(self) -> None:
+        """Bring the lines to the disk, then the head: so a head never names a line that a power cut could take."""
+        with self._lock:
+            head = self._head
+            if head == self._synced:
+                return
+            descriptor = os.dup(self._descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        partial = self.folder / f"{HEAD_NAME}.part"
+        with partial.open("wb") as file:
+            file.write(json.dumps({"count": head.count, "sha256": head.sha256}).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(self.folder / HEAD_NAME)
+        self._synced = head
+
+
+def _fields(event: Event) -> dict[str, object]:
+    return {
+        "utc": format_utc(event.utc_s),
+        "node": event.node,
+        "kind": event.kind,
+        "event": event.id,
+        "cause": event.cause,
+        "request": event.request_id,
+        "data": dict(event.data),
+    }
+
+
+def _ended(path: Path, lines: list[bytes]) -> tuple[str, Mapping[str, object]] | None:
+    """End a last line that has no end; return what to say of the broken ones at the end, None without any."""
+    if lines and not lines[-1].endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
+        lines[-1] += b"\n"
+    num_whole = len(lines)
+    while num_whole and not _is_whole(lines[num_whole - 1]):
+        num_whole -= 1
+    torn = b"".join(lines[num_whole:])
+    return (TORN, {"num_bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}) if torn else None
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        opened_line(line.rstrip(b"\n"))
+    except ValueError:
+        return False
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

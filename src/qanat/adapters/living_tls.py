@@ -1,0 +1,98 @@
+"""Certificates that are followed: new files count for the handshakes to come, and nothing that stands is cut off.
+
+What may change while a party runs: its certificate and key (``qanat pki renew``), the authority's list of revoked
+certificates (``qanat pki revoke``), and further authorities in ``ca.pem``. Files that do not fit together, as in the
+moment between the writing of a key and of its certificate, are looked at again and the former ones kept meanwhile.
+What was revoked stays revoked: a list that is older than the one in use, or gone, is not taken.
+"""
+
+from __future__ import annotations
+
+import ssl
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+from qanat.adapters.revocation import NOTHING_REVOKED, crl_path, read_revocations
+from qanat.adapters.tls import Credentials, PeerCertificate, client_context, load_into, server_context
+from qanat.ground.errors import ConfigurationError
+
+REVOKED = "the client certificate was revoked (ask the network's operator for a new one)"
+TRIES_BEFORE_TOLD = 3
+"""Looks (one a second) at files that do not fit together before somebody is told."""
+
+
+class LivingTls:
+    """The contexts of one party, which follow its files whenever ``look`` is called.
+
+    on_change hears that new files count (None), or why those that lie there do not.
+    """
+
+    def __init__(
+        self,
+        files: Credentials,
+        *,
+        on_refused: Callable[[str], None] | None = None,
+        on_change: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
+        """Raises ConfigurationError when the files do not load."""
+        self.files = files
+        self._on_change = on_change
+        self._seen = self._state_of_files()
+        self._revoked = read_revocations(files.ca) or NOTHING_REVOKED
+        self.context = server_context(files, on_refused=on_refused)
+        """The server's. It stays the same object."""
+        self._contexts: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet([self.context])
+        self._num_tries = 0
+
+    def client(self, *, expected_peer: str | None = None) -> ssl.SSLContext:
+        """Return a client's context that is followed too."""
+        context = client_context(self.files, expected_peer=expected_peer)
+        self._contexts.add(context)
+        return context
+
+    def why_refused(self, certificate: PeerCertificate) -> str | None:
+        """Return why a living connection's certificate does not count any more; None when it does."""
+        return REVOKED if certificate.serial in self._revoked.serials else None
+
+    def look(self) -> bool:
+        """Take up files that changed since the last look; return whether new ones count now. Never raises."""
+        state = self._state_of_files()
+        if state == self._seen:
+            return False
+        try:
+            self._take_up()
+        except ConfigurationError as fault:
+            self._num_tries += 1
+            if self._num_tries >= TRIES_BEFORE_TOLD:
+                self._seen, self._num_tries = state, 0
+                self._on_change(str(fault))
+            return False
+        self._seen, self._num_tries = state, 0
+        self._on_change(None)
+        return True
+
+    def _take_up(self) -> None:
+        """Raises ConfigurationError, and then nothing changed."""
+        load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.files)
+        revoked = read_revocations(self.files.ca) or NOTHING_REVOKED
+        if revoked.number < self._revoked.number:
+            raise ConfigurationError(
+                f"{crl_path(self.files.ca)} is older than the list in use, or gone",
+                remedy="put the newest crl.pem there; what was revoked stays so until then, and after",
+            )
+        for context in list(self._contexts):
+            load_into(context, self.files)
+        self._revoked = revoked
+
+    def _state_of_files(self) -> tuple[object, ...]:
+        files = self.files
+        return tuple(map(_state_of, (files.certificate, files.key, files.ca, crl_path(files.ca))))
+
+
+def _state_of(path: Path) -> object:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)

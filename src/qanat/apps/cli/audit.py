@@ -1,0 +1,84 @@
+"""``qanat audit``: check the audit logs of sites, and read them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from qanat.adapters.audit_chain import Finding, Head, audit_files, records, verify
+from qanat.adapters.audit_log import FOLDER
+from qanat.ground.errors import ConfigurationError
+
+
+def run_verify(folder: Path, *, head: str | None, is_part: bool, as_json: bool) -> int:
+    """Check every log in ``folder``. Returns 0 when all hold, 1 when one does not. Raises ConfigurationError."""
+    logs = logs_in(folder)
+    expected = None if head is None else Head.of_text(head)
+    if expected is not None and len(logs) > 1:
+        raise ConfigurationError(f"{folder} holds {len(logs)} logs, and a head is of one", remedy="name its folder")
+    found = {log: verify(log, expected=expected, is_part=is_part) for log in logs}
+    if as_json:
+        print(json.dumps({"holds": _all_hold(found.values()), "logs": [_record(*item) for item in found.items()]}))
+    else:
+        for log, finding in found.items():
+            print("\n".join(_words(log, finding)), file=sys.stderr)
+    return 0 if _all_hold(found.values()) else 1
+
+
+def run_show(
+    folder: Path, *, kinds: Sequence[str], words: Sequence[str], since: str | None, last: int | None, as_json: bool
+) -> int:
+    """Print lines of every log in ``folder`` that fit all filters; ``words`` must stand in the line. Returns 0."""
+    rows = sorted(_matching(logs_in(folder), kinds, words, since), key=lambda row: str(row.get("utc", "")))
+    for row in rows if last is None else rows[-last:] if last else []:
+        print(json.dumps(row) if as_json else _line(row))
+    return 0
+
+
+def logs_in(folder: Path) -> list[Path]:
+    """Return the audit folders: ``folder`` itself, that of a site, or those of all sites in a data folder."""
+    for found in ([folder], [folder / FOLDER], sorted(folder.glob(f"*/{FOLDER}"))):
+        logs = [path for path in found if any(path.glob("audit-*.jsonl"))]
+        if logs:
+            return logs
+    audit_files(folder)  # raises, with the remedy
+    return []
+
+
+def _all_hold(findings: Iterable[Finding]) -> bool:
+    return all(finding.bad is None for finding in findings)
+
+
+def _record(log: Path, finding: Finding) -> dict[str, object]:
+    return {"folder": str(log), "head": finding.head.text, "holds": finding.bad is None} | {
+        name: value for name, value in asdict(finding).items() if name != "head"
+    }
+
+
+def _words(log: Path, finding: Finding) -> Iterator[str]:
+    if finding.bad is not None:
+        where = f"{finding.bad.file}, line {finding.bad.line}" if finding.bad.line else finding.bad.file
+        yield f"{log}: DOES NOT HOLD: {where} {finding.bad.why}"
+        yield f"  whole until then: lines {finding.first} to {finding.head.count}"
+        return
+    yield f"{log}: holds, lines {finding.first} to {finding.head.count} in {finding.num_files} files"
+    if finding.num_torn or finding.num_lost:
+        yield f"  half-written lines of crashes: {finding.num_torn}; events that a full disk took: {finding.num_lost}"
+    yield f"  head {finding.head.text}"
+
+
+def _matching(
+    logs: Sequence[Path], kinds: Sequence[str], words: Sequence[str], since: str | None
+) -> Iterator[dict[str, object]]:
+    for log in logs:
+        for row in records(log):
+            fits = (not kinds or row.get("kind") in kinds) and (since is None or str(row.get("utc", "")) >= since)
+            if fits and all(word in json.dumps(row) for word in words):
+                yield row
+
+
+def _line(row: dict[str, object]) -> str:
+    return f"{row.get('n')}  {row.get('utc', '')}  {row.get('node')}  {row.get('kind')}  {json.dumps(row.get('data'))}"

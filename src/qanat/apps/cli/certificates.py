@@ -1,0 +1,36 @@
+"""``qanat pki revoke`` and ``qanat pki renew``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from qanat.adapters.renewal import renew, revoke
+from qanat.adapters.system import SystemClock, SystemEntropy
+
+CARRY = "Carry {crl} to every site beside its ca.pem; running doors take it up within seconds."
+
+
+def run_revoke(names: Sequence[str], *, pki: Path, as_json: bool) -> int:
+    """Take back all certificates of ``names``. Returns 0. Raises ConfigurationError."""
+    revoked = revoke(pki, names, clock=SystemClock(), entropy=SystemEntropy())
+    if as_json:
+        print(json.dumps({"crl": str(pki / "crl.pem"), "revoked": revoked}))
+        return 0
+    for name, serials in revoked.items():
+        print(f"{name}: {len(serials)} certificates are revoked from now on", file=sys.stderr)
+    print(CARRY.format(crl=pki / "crl.pem"), file=sys.stderr)
+    return 0
+
+
+def run_renew(names: Sequence[str], *, pki: Path, as_json: bool) -> int:
+    """Make new certificates for ``names``. Returns 0. Raises ConfigurationError."""
+    paths = renew(pki, names, clock=SystemClock(), entropy=SystemEntropy())
+    if as_json:
+        print(json.dumps({"certificates": [str(path) for path in paths]}))
+        return 0
+    for path in paths:
+        print(f"{path}: new, with a new key beside it; running doors and lines take it up within seconds")
+    return 0
