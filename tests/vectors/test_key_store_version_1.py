@@ -100,19 +100,6 @@ def test_all_that_it_held_opens(path: Path) -> None:
     assert version(path) == SCHEMA_VERSION == 2
 
 
-def test_calls_may_be_answered_again_from_now_on(path: Path) -> None:
-    async def scene(store: SqliteKeyStore) -> None:
-        call = Repeatable(ALICE, "a nonce", "what is asked", 100.0, 300.0)
-        assert await store.repeated(call) is None
-        wish = {"count": 1, "size_bits": 256, "request_id": RequestId("r")}
-        given = await store.supply(SaePair(ALICE, CAROL), **wish, repeat=call)  # type: ignore[arg-type]
-        again = await store.repeated(call)
-        assert again is not None
-        assert [key.key_id for key in again] == [key.key_id for key in given] == [OF_CAROL]
-
-    play(path, scene)
-
-
 def test_what_was_gone_stays_gone_and_every_stage_is_the_right_one(path: Path) -> None:
     async def scene(store: SqliteKeyStore) -> None:
         stages = {block: await store.block_stage(block) for block in (VOIDED, SPENT, OPEN, UNCONFIRMED, INITIAL)}
