@@ -164,20 +164,3 @@ def test_kept_answers_are_encrypted_and_go_with_their_row(tmp_path: Path) -> Non
     connection.close()
     assert len(sealed) > 3 * 32
     assert len(wrapped) == WRAPPED_KEY_BYTES
-
-
-def test_a_store_of_version_1_gets_its_table_of_answers(tmp_path: Path) -> None:
-    async def nothing(store: KeyStore) -> None:
-        await store.open_epoch()
-
-    async def scene(store: KeyStore) -> None:
-        await store.open_epoch()
-        assert await store.repeated(new_call()) is None
-
-    asyncio.run(in_sqlite(nothing, tmp_path))
-    connection = sqlite3.connect(tmp_path / "keys.sqlite")
-    connection.execute("DROP TABLE answer")
-    connection.execute("UPDATE state SET value = 1 WHERE name = 'schema_version'")
-    connection.commit()
-    connection.close()
-    asyncio.run(in_sqlite(scene, tmp_path))

@@ -23,6 +23,7 @@ from qanat.ground.errors import BlockUnknown, ConfigurationError, KeyNotFound, P
 from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.keys import BitRange, BlockSlice, KeyRecord, PoolId, SecretBytes, Selection, Use
 from qanat.ground.life_cycle import Stage
+from qanat.ground.requirements import Repeatable
 
 T = TypeVar("T")
 
@@ -173,3 +174,16 @@ def test_a_migration_that_was_killed_is_begun_anew(path: Path, at: int) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert version(path) == 1
     test_all_that_it_held_opens(path)
+
+
+def test_calls_may_be_repeated_from_now_on(path: Path) -> None:
+    async def scene(store: SqliteKeyStore) -> None:
+        call = Repeatable(BOB, "a nonce", "dec_keys", now_monotonic_s=0.0, window_s=300.0)
+        assert await store.repeated(call) is None
+        await store.confirm_keys([IN_DOUBT])
+        (given,) = await store.supply_by_id([IN_DOUBT], sae=BOB, repeat=call)
+        again = await store.repeated(call)
+        assert again is not None
+        assert [key.take() for key in again] == [given.take()]
+
+    play(path, scene)
