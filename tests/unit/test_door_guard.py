@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from qanat.adapters.connection_rules import FewWords
 from qanat.adapters.door_guard import DoorGuard
 from qanat.adapters.http_server import PEER
 from qanat.adapters.sae_limits import DAY_S, QUOTA_STEPS, Limits, Quotas, RequestRates, SaeLimits, read_limits
@@ -192,6 +193,19 @@ def test_a_quota_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "quotas.json").write_text('{"day": "x"}', encoding="utf-8")
     with pytest.raises(ConfigurationError, match="does not say what was given"):
         Quotas(tmp_path / "quotas.json")
+
+
+def test_a_flood_of_refusals_becomes_few_words_and_none_is_forgotten() -> None:
+    now_s = 0.0
+    told: list[str] = []
+    say = FewWords(told.append, most_per_s=2, monotonic_s=lambda: now_s)
+    for number in range(5):
+        say(f"no {number}")
+    assert told == ["no 0", "no 1"]
+    now_s = 1.0
+    say("no 5")
+    say("no 6")
+    assert told[2:] == ["no 5 (and 3 more before it)", "no 6"]
 
 
 def test_a_steady_caller_at_his_rate_is_never_held_up() -> None:

@@ -69,6 +69,31 @@ class ConnectionRules:
         return self._also(certificate)
 
 
+class FewWords:
+    """Passes refusals on, at most ``most_per_s`` in a second; the next one that passes says how many did not. A flood
+    of strangers so does not become a flood of the log."""
+
+    def __init__(
+        self, tell: Callable[[str], None], *, most_per_s: int = 20, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tell = tell
+        self._most_per_s = most_per_s
+        self._monotonic_s = monotonic_s
+        self._since_s = -1.0
+        self._num_told = 0
+        self._num_kept = 0
+
+    def __call__(self, why: str) -> None:
+        if (now_s := self._monotonic_s()) - self._since_s >= 1.0:
+            self._since_s, self._num_told = now_s, 0
+        if self._num_told >= self._most_per_s:
+            self._num_kept += 1
+            return
+        self._num_told += 1
+        kept, self._num_kept = self._num_kept, 0
+        self._tell(f"{why} (and {kept} more before it)" if kept else why)
+
+
 def refusing(
     status: int, message: str, *, retry_after_s: int | None = None, closes: bool = True
 ) -> Callable[..., Awaitable[None]]:

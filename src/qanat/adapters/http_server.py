@@ -21,8 +21,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from qanat.adapters.connection_rules import ConnectionRules, refusing
+from qanat.adapters.handshakes import CountedTls, Handshakes
 from qanat.adapters.living_tls import LivingTls
-from qanat.adapters.tls import HANDSHAKE_S, peer_certificate
+from qanat.adapters.tls import peer_certificate
 from qanat.ground.errors import ConfigurationError
 
 PEER = "qanat.peer"
@@ -40,6 +41,7 @@ WRITE_TIMEOUT_S = 10.0
 """A client with so much waiting that takes too little of it for this long is cut off."""
 MAX_PIPELINED = 32
 """Requests of one connection that wait for answers to those before them; one more ends the connection."""
+HANDSHAKE_S = 5.0
 CLOSE_TIMEOUT_S = 0.5
 GRACE_S = 0.5
 """Calls in work when the door stops get this long to be answered; then they are told that it stops."""
@@ -109,13 +111,16 @@ class PeerProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         rules: ConnectionRules | None = None,
+        on_shaken_hands: Callable[[PeerProtocol], None] = lambda _: None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._on_shaken_hands = on_shaken_hands
         self._rules = rules or ConnectionRules()
         self._whole_app = self.app
         self._writing_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._on_shaken_hands(self)
         super().connection_made(JoinedWrites(transport, self.loop))
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._certificate = peer_certificate(transport.get_extra_info("ssl_object"))
@@ -250,6 +255,7 @@ class HttpDoor:
         self._living = tls if isinstance(tls, LivingTls) else None
         self._tls = tls if isinstance(tls, ssl.SSLContext) else tls.context
         self._rules = rules or ConnectionRules()
+        self._handshakes = Handshakes(on_given_up=self._rules.on_refused)
         if self._living is not None:
             self._rules.heed(self._living.why_refused)
         self._host = host
@@ -282,17 +288,24 @@ class HttpDoor:
         """Begin to listen; raises ConfigurationError when the port cannot be had."""
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(
-                lambda: PeerProtocol(self._config, self._state, {}, loop, rules=self._rules),
-                self._host,
-                self._asked_port,
-                ssl=self._tls,
-                ssl_handshake_timeout=HANDSHAKE_S,
-                ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
-            )
+            self._server = await loop.create_server(lambda: self._accepted(loop), self._host, self._asked_port)
         except OSError as fault:
             raise _no_port(self._host, self._asked_port, fault) from None
         self._tick(loop)
+
+    def _accepted(self, loop: asyncio.AbstractEventLoop) -> CountedTls:
+        """Return what takes a new connection: TLS, and HTTP above it."""
+        connection = PeerProtocol(
+            self._config, self._state, {}, loop, rules=self._rules, on_shaken_hands=self._handshakes.end
+        )
+        return CountedTls(
+            loop,
+            connection,
+            self._tls,
+            self._handshakes,
+            ssl_handshake_timeout=HANDSHAKE_S,
+            ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
+        )
 
     async def stop(self, *, grace_s: float = GRACE_S) -> None:
         """Stop listening, let requests in work finish for up to ``grace_s``, answer the others by 503, close every
@@ -303,6 +316,7 @@ class HttpDoor:
         if self._ticking is not None:
             self._ticking.cancel()
         server.close()
+        self._handshakes.give_up_all()
         connections = list(self._state.connections)
         for connection in connections:
             connection.shutdown()

@@ -10,8 +10,6 @@ certificate with none, or with several, proves no identity. Host names say nothi
 from __future__ import annotations
 
 import ssl
-import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +19,6 @@ from cryptography import x509
 
 from qanat.adapters.revocation import crl_path, read_revocations
 from qanat.ground.errors import ConfigurationError
-
-HANDSHAKE_S = 5.0
-"""A server gives up a handshake after this time."""
-MAX_HANDSHAKES = 256
-"""A server refuses further handshakes while so many are under way: each costs a third of a megabyte until it ends."""
-
-TOO_MANY_HANDSHAKES = "too many handshakes are under way"
 
 
 class Credentials(Protocol):
@@ -59,12 +50,7 @@ class PeerCertificate:
     ends_utc_s: float
 
 
-def server_context(
-    files: Credentials,
-    *,
-    on_refused: Callable[[str], None] | None = None,
-    max_handshakes: int = MAX_HANDSHAKES,
-) -> ssl.SSLContext:
+def server_context(files: Credentials, *, on_refused: Callable[[str], None] | None = None) -> ssl.SSLContext:
     """Return a context that shows our certificate and demands the client's. Raises ConfigurationError.
 
     ``on_refused`` hears why a handshake failed, in the words of the TLS library; the client hears it as a TLS alert.
@@ -74,7 +60,7 @@ def server_context(
     # No resumption: each connection proves itself anew, so an expired certificate does not live on in a ticket.
     context.num_tickets = 0  # TLS 1.3
     context.options |= ssl.OP_NO_TICKET  # TLS 1.2
-    context.sslobject_class = _telling(on_refused or (lambda _: None), max_handshakes)
+    context.sslobject_class = _telling(on_refused or (lambda _: None))
     return context
 
 
@@ -157,18 +143,7 @@ def _no_password() -> str:
     raise ValueError("the private key is encrypted; keep it unencrypted, readable by this user alone")
 
 
-def _telling(on_refused: Callable[[str], None], max_handshakes: int) -> type[ssl.SSLObject]:
-    under_way: weakref.WeakKeyDictionary[ssl.SSLObject, float] = weakref.WeakKeyDictionary()
-
-    def is_too_much() -> bool:
-        """Whether too many others shake hands. Those that were given up count until their time is over."""
-        if len(under_way) >= max_handshakes:
-            oldest_s = time.monotonic() - HANDSHAKE_S
-            for other, since_s in list(under_way.items()):
-                if since_s < oldest_s:
-                    del under_way[other]
-        return len(under_way) >= max_handshakes
-
+def _telling(on_refused: Callable[[str], None]) -> type[ssl.SSLObject]:
     class Telling(ssl.SSLObject):
         """Lets the alert of a failed handshake reach the client.
 
@@ -181,19 +156,12 @@ def _telling(on_refused: Callable[[str], None], max_handshakes: int) -> type[ssl
         def do_handshake(self) -> None:
             if self.fault is not None:
                 raise self.fault
-            if self not in under_way:
-                if is_too_much():
-                    on_refused(TOO_MANY_HANDSHAKES)
-                    raise ssl.SSLError(TOO_MANY_HANDSHAKES)
-                under_way[self] = time.monotonic()
             try:
                 super().do_handshake()
-                del under_way[self]
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 raise
             except ssl.SSLError as fault:
                 self.fault = fault
-                under_way.pop(self, None)
                 on_refused(str(fault.reason or fault).lower().replace("_", " "))
                 raise ssl.SSLWantReadError from None
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from qanat.adapters.addresses import Address, ListenerKind
 from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
 from qanat.adapters.audit_log import AuditLog
-from qanat.adapters.connection_rules import ConnectionRules
+from qanat.adapters.connection_rules import ConnectionRules, FewWords
 from qanat.adapters.door_guard import DoorGuard
 from qanat.adapters.encryption import find_master_key
 from qanat.adapters.etsi014_http import etsi014_app
@@ -149,8 +149,10 @@ class SiteParts:
         """Open a site's door and publish where it listens; raises ConfigurationError when the port cannot be had."""
         recorder = self.recorder(node)
 
-        def on_refused(why: str) -> None:
+        def tell(why: str) -> None:
             recorder.record(EventKind.CALLER_REFUSED, why=why)
+
+        on_refused = FewWords(tell)
 
         saes = [sae for sae in self.network.saes if self.network.site_of(sae).node == node]
         app = etsi014_app(Etsi014Door(manager, saes=saes, limits=door_limits(self.settings), on_refused=on_refused))

@@ -1,0 +1,68 @@
+"""TLS handshakes that are under way at a server, bounded: when there are too many, the oldest is given up.
+
+Each costs about 0.3 MiB (asyncio's read buffer) until it ends. To refuse the newest would let whoever holds a few
+hundred silent connections shut everybody out; an honest handshake takes milliseconds, so the oldest are those that
+stall.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Callable
+from typing import Any
+
+MAX_HANDSHAKES = 256
+TOO_MANY = "too many handshakes are under way, the oldest was given up"
+
+
+class Handshakes:
+    """Those of one server, the oldest first. ``on_given_up`` hears of each that is given up."""
+
+    def __init__(self, *, most: int = MAX_HANDSHAKES, on_given_up: Callable[[str], None] = lambda _: None) -> None:
+        self.most = most
+        self._on_given_up = on_given_up
+        self._under_way: dict[asyncio.Protocol, asyncio.Transport] = {}
+
+    def begin(self, connection: asyncio.Protocol, transport: asyncio.Transport) -> None:
+        """Count a handshake that begins; ``transport`` is the one below TLS."""
+        self._under_way[connection] = transport
+        if len(self._under_way) > self.most:
+            oldest = next(iter(self._under_way))
+            self._under_way.pop(oldest).abort()
+            self._on_given_up(TOO_MANY)
+
+    def end(self, connection: asyncio.Protocol) -> None:
+        """Count a handshake as done, or its connection as gone."""
+        self._under_way.pop(connection, None)
+
+    def give_up_all(self) -> None:
+        """Give up what is under way: the server stops."""
+        for transport in list(self._under_way.values()):
+            transport.abort()
+        self._under_way.clear()
+
+
+class CountedTls(SSLProtocol):
+    """The TLS layer of one accepted connection; ``connection`` above it calls ``Handshakes.end`` when it begins."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: asyncio.Protocol,
+        context: ssl.SSLContext,
+        handshakes: Handshakes,
+        **timeouts: float,
+    ) -> None:
+        super().__init__(loop, connection, context, None, server_side=True, **timeouts)  # type: ignore[arg-type]
+        self._connection = connection
+        self._handshakes = handshakes
+
+    def connection_made(self, transport: Any) -> None:
+        self._handshakes.begin(self._connection, transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._handshakes.end(self._connection)
+        super().connection_lost(exc)
