@@ -198,12 +198,14 @@ def test_a_full_disk_costs_lines_and_the_first_that_fits_says_how_many(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    with AuditLog(tmp_path, node=SITE) as log:
+    told: list[str] = []
+    with AuditLog(tmp_path, node=SITE, on_lost=told.append) as log:
         log(an_event(1))
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", full)
             log(an_event(2))
             log(an_event(3))
+        assert told == ["[Errno 28] No space left on device"]
         assert log.num_lost == 2
         log(an_event(4))
     finding = verify(tmp_path)

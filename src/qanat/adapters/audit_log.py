@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -63,7 +63,16 @@ NOT_AUDITED = frozenset(
 class AuditLog:
     """An event sink for the events of one node; it never raises. ``with AuditLog(...) as log``."""
 
-    def __init__(self, folder: Path, *, node: NodeId, max_file_bytes: int = MAX_FILE_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        node: NodeId,
+        max_file_bytes: int = MAX_FILE_BYTES,
+        on_lost: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """``on_lost`` hears why, once for all lines in a row that could not be written."""
+        self._on_lost = on_lost
         self.folder = folder
         self.num_lost = 0
         self._node = node
@@ -116,6 +125,7 @@ class AuditLog:
     # --- inside ---
 
     def _append(self, fields: Mapping[str, object]) -> None:
+        why_lost = None
         with self._lock:
             if self._descriptor < 0:
                 return
@@ -126,10 +136,13 @@ class AuditLog:
                     self._write({"kind": LINES_LOST, "node": self._node, "data": {"number": self.num_lost}})
                     self.num_lost = 0
                 self._write(fields)
-            except (OSError, TypeError, ValueError):
+            except (OSError, TypeError, ValueError) as fault:
+                why_lost = str(fault) if self.num_lost == 0 else ""
                 self.num_lost += 1
-                return
-        self._changed.set()
+        if why_lost is None:
+            self._changed.set()
+        elif why_lost:
+            self._on_lost(why_lost)
 
     def _write(self, fields: Mapping[str, object]) -> None:
         """Append one line whole, or nothing of it."""

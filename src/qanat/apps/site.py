@@ -200,7 +200,19 @@ class SiteParts:
         if node in self._audited:
             return
         self._audited.add(node)
-        self.log.listen(self._stack.enter_context(AuditLog(self.place.site(node) / AUDIT_FOLDER, node=node)))
+        recorder = self.recorder(node)
+
+        def on_lost(why: str) -> None:
+            recorder.record(
+                EventKind.ALARM,
+                code="audit-not-written",
+                severity="critical",
+                text=f"the audit log of {node} cannot be written: {why}; keys go on being given",
+                remedy="make room on its disk, and check it",
+            )
+
+        audit = AuditLog(self.place.site(node) / AUDIT_FOLDER, node=node, on_lost=on_lost)
+        self.log.listen(self._stack.enter_context(audit))
 
     def _address(self, kind: ListenerKind, node: NodeId) -> Address | None:
         """Return where a node's transport listens: in this process, at its fixed place, or where it last said."""
