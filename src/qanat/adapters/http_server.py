@@ -120,6 +120,7 @@ class PeerProtocol(HttpToolsProtocol):
         self._writing_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin after the handshake: the certificate is read here, once."""
         self._on_shaken_hands(self)
         super().connection_made(JoinedWrites(transport, self.loop))
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
