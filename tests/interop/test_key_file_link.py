@@ -62,13 +62,14 @@ def files_of(folder: Path, name: str) -> list[str]:
     return sorted(path.name for path in (folder / FOLDERS[name]).glob("*.npz"))
 
 
-def exchange(fleet: Fleet, origins: list[str], *, seconds: float) -> int:
-    """Take keys at both ends until none come for a while; return how many, and add what their makers are called."""
+def exchange(fleet: Fleet, origins: list[str], *, seconds: float, count: int = 16, until: str = "") -> int:
+    """Take keys at both ends until none come for a while, or one's maker is called so; return how many were taken, and
+    add what their makers are called."""
     taken, last_s = 0, time.monotonic()
     with fleet.client("aarau", "alice", patience_s=2) as alice, fleet.client("basel", "bob") as bob:
         while time.monotonic() - last_s < seconds:
             try:
-                keys = alice.get_keys(fleet.sae("basel", "bob"), count=16, size_bits=256)
+                keys = alice.get_keys(fleet.sae("basel", "bob"), count=count, size_bits=256)
             except KeyShortage:
                 time.sleep(0.2)
                 continue
@@ -78,6 +79,9 @@ def exchange(fleet: Fleet, origins: list[str], *, seconds: float) -> int:
             origins.append(keys[0].origin)
             assert [key.take() for key in keys] == [mate.take() for mate in mates]
             taken, last_s = taken + len(keys), time.monotonic()
+            if until == keys[0].origin:
+                break
+            time.sleep(0.2 if until else 0)
     return taken
 
 
