@@ -13,6 +13,7 @@ import time
 from base64 import b64decode
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
@@ -196,7 +197,6 @@ class Pair:
         self.num_given = 0
         self.fetched: list[KeyID] = []
         """What the slave asked for and was answered about."""
-        self.failures: list[BaseException] = []
         self._account, self._count = account, count
         self._stop = threading.Event()
         self._ids: Queue[tuple[str, list[KeyID]]] = Queue(maxsize=WAITING_CALLS)
@@ -206,7 +206,9 @@ class Pair:
             else [PlainSide(*who, self._stop.is_set) for who in ((master, slave), (slave, master))]
         )
         self._asking, self._fetching = sides
-        self._threads = [threading.Thread(target=self._run, args=(work,)) for work in (self._give, self._fetch)]
+        self._has_given_all = threading.Event()
+        self._pool = ThreadPoolExecutor(2)
+        self._threads: list[Future[None]] = []
 
     def words(self) -> str:
         """Return what this pair was told last that is no key, for a test that fails."""
@@ -214,8 +216,7 @@ class Pair:
         return f"{self.name}: {self.num_given} given, {[list(side.words) for side in sides]}"
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._threads = [self._pool.submit(work) for work in (self._give, self._fetch)]
 
     def ask_again(self) -> None:
         """Ask calls of before once more, where this pair uses nonces."""
@@ -226,21 +227,25 @@ class Pair:
     def finish(self) -> None:
         """Stop the master, let the slave fetch what is left, and ask what is remembered once more."""
         self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._pool.shutdown()
         for side in (self._asking, self._fetching):
             if isinstance(side, CarefulSide) and not self.failures:
                 side.repeat_all()
             side.close()
 
-    def _run(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as fault:
-            self.failures.append(fault)
-            self._stop.set()
+    @property
+    def failures(self) -> list[BaseException]:
+        """What ended a thread before its time."""
+        faults = [thread.exception() for thread in self._threads if thread.done()]
+        return [fault for fault in faults if fault is not None]
 
     def _give(self) -> None:
+        try:
+            self._give_all()
+        finally:
+            self._has_given_all.set()
+
+    def _give_all(self) -> None:
         number = 0
         while not self._stop.is_set():
             number += 1
@@ -250,7 +255,7 @@ class Pair:
             self._account.master_got(call, keys)
             self.num_given += len(keys)
             self._remember(self._asking, lambda call=call: self._give_again(call))
-            self._ids.put((call, list(keys)), timeout=PATIENCE_S)
+            self._ids.put((call, list(keys)), timeout=PATIENCE_S)  # a slave that died fetches no more
             time.sleep(PAUSE_S)
 
     def _give_again(self, call: str) -> None:
@@ -258,7 +263,7 @@ class Pair:
             self._account.master_got(call, keys)
 
     def _fetch(self) -> None:
-        while not (self._stop.is_set() and self._ids.empty() and not self._threads[0].is_alive()):
+        while not (self._stop.is_set() and self._ids.empty() and self._has_given_all.is_set()):
             try:
                 call, key_ids = self._ids.get(timeout=0.1)
             except Empty:
