@@ -24,6 +24,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from qanat.adapters.loop_thread import LoopThread
 from qanat.adapters.system import SystemEntropy
 from qanat.adapters.tls import Credentials, client_context, own_identity
 from qanat.doors.etsi014 import delivery
@@ -242,7 +243,8 @@ class Etsi014Client:
 class Client:
     """The same for programs without an event loop; a context manager, like the other.
 
-    One loop serves all its calls, so it may not be used where a loop runs already.
+    A loop in a thread of its own serves all calls, so several threads may share one client and its connections, and it
+    may be used (and then blocks) where another loop runs, as in a notebook. After ``close`` it raises ChannelClosed.
     """
 
     def __init__(
@@ -255,11 +257,10 @@ class Client:
         patience_s: float = DEFAULT_PATIENCE_S,
         retry_for_s: float = DEFAULT_RETRY_S,
     ) -> None:
-        self._closed = False
-        self._runner = asyncio.Runner()
         self._client = Etsi014Client(
             base_url, tls=tls, sae=sae, kme=kme, patience_s=patience_s, retry_for_s=retry_for_s
         )
+        self._loop = LoopThread(name=f"keys for {sae}")
 
     def __enter__(self) -> Self:
         return self
@@ -270,11 +271,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections and the loop; idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._run(self._client.close())
-            self._runner.close()
+        """End the calls that other threads wait for (ChannelClosed), the connections and the loop; idempotent."""
+        self._loop.close(self._client.close)
 
     def get_status(self, peer: SaeId, /) -> KeyStatus:
         """Return what is in stock with ``peer``; see ``Etsi014Client.get_status``."""
@@ -313,11 +311,11 @@ class Client:
 
     @property
     def unmet(self) -> tuple[str, ...]:
-        """What was preferred of the last keys, and could not be had."""
+        """What was preferred of the last keys, and could not be had; of any thread's."""
         return self._client.unmet
 
     def _run(self, work: Coroutine[Any, Any, R]) -> R:
-        return self._runner.run(work)
+        return self._loop.run(work)
 
 
 def _checked_url(base_url: str) -> httpx.URL:

@@ -33,6 +33,8 @@ class Fleet:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.commands: dict[str, Sequence[str]] = {}
+        self.programs: dict[str, Sequence[str]] = {}
+        """What runs a process's command, where that is not ``QANAT``."""
         self.processes: dict[str, subprocess.Popen[str]] = {}
         self.records: dict[str, dict[str, Any]] = {}
 
@@ -58,7 +60,7 @@ class Fleet:
     def add(self, name: str, *arguments: str) -> None:
         """Start a process without waiting for it."""
         self.commands[name] = arguments
-        self._launch(name)
+        self.launch(name)
 
     def wait(self, *names: str) -> None:
         """Wait until these processes are up."""
@@ -80,7 +82,7 @@ class Fleet:
 
     def restart(self, name: str) -> None:
         """Start a process that was killed, by the command that it had."""
-        self._launch(name)
+        self.launch(name)
         self.wait(name)
 
     def tell(self, name: str, line: str) -> None:
@@ -106,10 +108,10 @@ class Fleet:
     def sae(self, site: str, name: str) -> SaeId:
         return SaeId(self.records[site]["applications"][name]["sae"])
 
-    def _launch(self, name: str) -> None:
+    def launch(self, name: str) -> None:
         with (self.folder / f"{name}.log").open("a", encoding="utf-8") as words:
             self.processes[name] = subprocess.Popen(
-                [*QANAT, *self.commands[name]],
+                [*self.programs.get(name, QANAT), *self.commands[name]],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=words,

@@ -85,3 +85,19 @@ def check_books(data: Path, load: Load, *, nodes: Sequence[str] = ("suzhou", "ku
 
 DISTINCT_BITS = """SELECT share.pool, sum(spent.stop_bit - spent.start_bit)
     FROM spent JOIN share ON share.id = spent.share GROUP BY share.pool"""
+
+
+def reused_bits(data: Path, *, sites: Sequence[str]) -> int:
+    """Return how many bits of link key any site has booked more often than it has bits that are spent."""
+    reused = 0
+    for site in sites:
+        with sqlite3.connect(data / site / "keys.sqlite") as database:
+            intervals = database.execute("SELECT share, start_bit, stop_bit FROM spent ORDER BY 1, 2").fetchall()
+            booked = dict(database.execute("SELECT pool, sum(bits) FROM pool_spent GROUP BY pool"))
+            distinct = dict(database.execute(DISTINCT_BITS))
+        database.close()
+        assert intervals, f"{site} has spent nothing"
+        for (share, _, stop), (next_share, start, _) in pairwise(intervals):
+            reused += max(0, stop - start) if share == next_share else 0
+        reused += sum(booked[pool] - distinct.get(pool, 0) for pool in booked)
+    return reused

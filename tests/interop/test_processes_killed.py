@@ -7,19 +7,18 @@ the stores when all is over.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import cycle, islice, pairwise
+from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
 
 from interop.fleet import Fleet, free_port, run_qanat
-from interop.load import DISTINCT_BITS
+from interop.load import reused_bits
 from qanat.client import Client
 from qanat.ground.errors import ChannelClosed, ChannelTimeout, KeyNotFound, QanatError
 from qanat.ground.identifiers import KeyID
@@ -121,22 +120,6 @@ class Exchange:
         mine.update(new)
 
 
-def reused_bits(data: Path) -> int:
-    """Return how many bits of link key any site has booked more often than it has bits that are spent."""
-    reused = 0
-    for site in SITES:
-        with sqlite3.connect(data / site / "keys.sqlite") as database:
-            intervals = database.execute("SELECT share, start_bit, stop_bit FROM spent ORDER BY 1, 2").fetchall()
-            booked = dict(database.execute("SELECT pool, sum(bits) FROM pool_spent GROUP BY pool"))
-            distinct = dict(database.execute(DISTINCT_BITS))
-        database.close()
-        assert intervals, f"{site} has spent nothing"
-        for (share, _, stop), (next_share, start, _) in pairwise(intervals):
-            reused += max(0, stop - start) if share == next_share else 0
-        reused += sum(booked[pool] - distinct.get(pool, 0) for pool in booked)
-    return reused
-
-
 def exchange_under_kills(folder: Path, *, num_keys: int, kills_each: int) -> Figures:
     """Exchange so many keys while each site is killed so often, and count."""
     data, config = folder / "data", folder / "deployment.yaml"
@@ -165,7 +148,7 @@ def exchange_under_kills(folder: Path, *, num_keys: int, kills_each: int) -> Fig
             fleet.restart(victim)
         thread.join()
         assert exchange.is_done, f"the exchange stopped: {exchange.figures}"
-    exchange.figures.reused_pad_bits = reused_bits(data)
+    exchange.figures.reused_pad_bits = reused_bits(data, sites=SITES)
     return exchange.figures
 
 
