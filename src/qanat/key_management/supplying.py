@@ -288,14 +288,18 @@ class Supplying:
         """Return keys from stock; what is missing there is made first."""
         if require.disjoint_routes > 1 and ask.far:  # what never leaves this node meets every requirement of its way
             return await self._make_of_shares(ask, wish, require)
-        for _ in range(self._context.settings.relay_tries):
+        repeat, master, store = self._repeats.of(wish), ask.pair.master, self._context.store
+        for attempt in range(self._context.settings.relay_tries):
             try:
                 return await self._take(ask, wish, require)
             except KeyShortage:
-                in_stock = await self._context.store.count_keys(
-                    ask.pair, size_bits=wish.size_bits, fit=self._fit(require)
-                )
+                in_stock = await store.count_keys(ask.pair, size_bits=wish.size_bits, fit=self._fit(require))
+            if not attempt:
                 await self._make(ask, wish, require, max(1, wish.count - in_stock))
+                continue
+            made = await self._make(ask, wish, require, wish.count)  # others take what fills the stock up: just these
+            with contextlib.suppress(KeyNotFound):
+                return await store.supply_by_id(made, sae=master, master=master, repeat=repeat)
         return await self._take(ask, wish, require)
 
     async def _take(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
@@ -323,14 +327,13 @@ class Supplying:
                 continue  # a request that requires nothing has taken one of them in this very moment
         raise KeyShortage("keys over several routes were made and taken by others", remedy="ask again in a moment")
 
-    async def _make(self, ask: _Ask, wish: KeyWish, require: Requirements, count: int) -> None:
+    async def _make(self, ask: _Ask, wish: KeyWish, require: Requirements, count: int) -> Sequence[KeyID]:
         """Make keys that fulfil what is required of their way; raises RequirementUnmet where no way does."""
         if not ask.far:
-            await self._make_here(ask.pair, count, wish.size_bits)
-        elif self._demands.goes_first(ask.target, priority=self._context.network.priority(ask.pair.master)):
+            return await self._make_here(ask.pair, count, wish.size_bits)
+        if self._demands.goes_first(ask.target, priority=self._context.network.priority(ask.pair.master)):
             raise PoolShort(())  # what is there is for those who wait; the controller says when it is this one's turn
-        else:
-            await self._relay.make_keys(self._job(ask, wish, require, count))
+        return await self._relay.make_keys(self._job(ask, wish, require, count))
 
     def _job(self, ask: _Ask, wish: KeyWish, require: Requirements, count: int) -> RelayJob:
         return RelayJob(
@@ -343,7 +346,7 @@ class Supplying:
             max_hops=require.max_hops,
         )
 
-    async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> None:
+    async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> Sequence[KeyID]:
         """Make keys for two applications of this node: they travel over no link and spend none of its key."""
         context = self._context
         await self._quotas.check(pair, more=count)
@@ -361,6 +364,7 @@ class Supplying:
         ]
         entitled = frozenset({pair.master, *members_of(pair.slave)})
         await context.store.put(keys, entitled=entitled, confirmed=True)
+        return [key.key_id for key in keys]
 
     def _own_origin(self) -> Origin:
         links = self._context.links
