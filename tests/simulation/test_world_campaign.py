@@ -127,6 +127,7 @@ def test_weak_sealing_is_noticed(monkeypatch: pytest.MonkeyPatch, function: str,
     assert notices("2: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "method", "bug", "invariant", "faults"),
     [

@@ -343,12 +343,14 @@ def notices(invariant: str) -> bool:
     return any(text.startswith(invariant) for seed in SEEDS for text in run_seed(seed, faults=NO_FAULTS).violations)
 
 
+@pytest.mark.slow
 def test_the_sum_of_one_share_only_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ends agree on a key that the first way's relays know."""
     monkeypatch.setattr(sealing, "combined", lambda shares: multipath.combined(shares[:1]))
     assert notices("7: ")
 
 
+@pytest.mark.slow
 def test_a_dropped_share_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The far end takes the first share for all of them."""
 
@@ -367,6 +369,7 @@ def test_bits_counted_twice_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     assert notices("3: ")
 
 
+@pytest.mark.slow
 def test_ways_that_meet_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second share goes the way of the first."""
     honest = RouteBook.choices

@@ -525,6 +525,7 @@ def test_a_link_that_makes_no_key_is_named_with_its_fault() -> None:
     close(world)
 
 
+@pytest.mark.slow
 def test_an_exhausted_reserve_raises_an_alarm_and_ends_orders() -> None:
     settings = KeyManagerSettings(sessions_per_day={LinkId("a-r"): 20.0}, failed_retry_s=1.0)
     hasty = ControllerSettings(longest_order_pause_s=1.0)
@@ -547,6 +548,7 @@ def test_a_node_that_is_down_does_not_answer() -> None:
     close(world)
 
 
+@pytest.mark.slow
 def test_a_twin_never_makes_a_device_s_key() -> None:
     """Some seeds mix devices and twins: a key is a device's only when every link of its route is one."""
     seen = set()
@@ -598,6 +600,7 @@ def test_a_far_link_that_fails_does_not_burn_the_key_of_the_links_before_it() ->
     close(world)
 
 
+@pytest.mark.slow
 def test_a_link_that_goes_on_failing_is_tried_ever_less_often() -> None:
     world = failing_world()
 
@@ -622,6 +625,7 @@ def test_a_link_that_goes_on_failing_is_tried_ever_less_often() -> None:
     close(world)
 
 
+@pytest.mark.slow
 def test_with_empty_pools_too_a_dead_node_is_named_within_seconds() -> None:
     """Key cannot be made for a node that is away: whoever asks is told whose fault it is, not that more is coming."""
     for dead in (R, B):

@@ -49,6 +49,7 @@ def sifted_signal(system: QKDSystem, loss_db: float, num_pulses: int, seed: Sequ
     return int(sifted.sum()), int((alice_bits != bits)[sifted].sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("system", "loss_db", "num_pulses"), POINTS, ids=lambda value: getattr(value, "name", str(value))
 )

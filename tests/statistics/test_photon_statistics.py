@@ -137,6 +137,7 @@ def test_the_table_draws_the_law_of_single_photons(system: QKDSystem, num_slots:
         assert abs(int(a) - int(b)) < 5 * math.sqrt(a + b + 1)
 
 
+@pytest.mark.slow
 def test_bits_and_bases_are_balanced_and_tell_nothing_of_each_other() -> None:
     """n about 9 million events, sigma = sqrt(n) / 2 for each of 9 balances: false alarm below 5.2e-6."""
     light = Nature(

@@ -453,6 +453,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=300, deadline=None)
 @given(body=st.binary(max_size=200) | st.dictionaries(FIELDS, JSON, max_size=5).map(lambda it: json.dumps(it).encode()))
 def test_whatever_is_sent_is_answered_by_the_standard(body: bytes) -> None:

@@ -59,6 +59,7 @@ def test_every_site_of_the_packaged_networks_is_on_land() -> None:
             assert is_land(latitude_deg=site.latitude_deg, longitude_deg=site.longitude_deg), site.name
 
 
+@pytest.mark.slow
 def test_land_covers_its_share_of_the_globe() -> None:
     """29 % of the surface is land (CRC Handbook: 148.9 of 510.1 million km2); a grid in equal areas, to 1.5 %."""
     fine, num = 45, 30

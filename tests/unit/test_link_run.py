@@ -46,17 +46,20 @@ def test_both_ends_have_the_same_key_and_the_figures_fit_the_model() -> None:
     assert figures.leaked_bits > 0
 
 
+@pytest.mark.slow
 def test_the_modified_hash_gives_as_much_key_from_the_same_light() -> None:
     full, modified = run(NEAR), run(replace(NEAR, amplification="modified-toeplitz"))
     assert modified.all_held
     assert (modified.secret_bits, modified.leaked_bits) == (full.secret_bits, full.leaked_bits)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result_and_another_one_another() -> None:
     assert run(NEAR) == run(NEAR)
     assert run(NEAR).detections != run(NEAR, seed=2).detections
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_system_makes_key_at_photon_level(system: str) -> None:
     seconds = 1.6 if SYSTEMS[system].source.pulse_rate_hz > 1e8 else 12.0
@@ -184,6 +187,7 @@ def test_an_hour_of_the_backbone_keeps_its_slots_and_its_memory() -> None:
     assert peak_bytes < 1e9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("charged", [False, True])
 def test_people_are_told_the_method_and_whether_replies_are_charged(
     charged: bool, capsys: pytest.CaptureFixture[str]

@@ -227,6 +227,7 @@ def test_a_file_carries_its_style_and_a_page_brings_its_own() -> None:
     assert "http" not in alone.replace(SVG.strip("{}"), "")
 
 
+@pytest.mark.slow
 def test_a_png_is_white_around_the_map_and_of_the_svgs_size() -> None:
     network = load_network("three-nodes")
     png = draw_map_png(network, {})

@@ -182,6 +182,7 @@ async def _first(values: AsyncIterator[Any], number: int) -> AsyncIterator[Any]:
         yield await anext(values)
 
 
+@pytest.mark.slow
 def test_a_stream_that_does_not_reach_its_next_value_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_pool, "STOP_GRACE_S", 0.05)
 
@@ -196,6 +197,7 @@ def test_a_stream_that_does_not_reach_its_next_value_is_killed(tmp_path: Path, m
     with_pool(scene)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_fails_its_job_and_is_replaced() -> None:
     async def scene(pool: KernelPool) -> None:
         with pytest.raises(QuantumLayerError, match=r"fail died \(killed by signal 9\)"):
@@ -208,6 +210,7 @@ def test_a_worker_that_dies_fails_its_job_and_is_replaced() -> None:
     with_pool(scene)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_of_the_whole_group_leaves_workers_to_their_parent(number: signal.Signals) -> None:
     async def scene(pool: KernelPool) -> None:

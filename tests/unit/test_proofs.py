@@ -61,6 +61,7 @@ def reckoned(name: str, counts: DecoyCounts, *, protocol: DecoyProtocol = PROTOC
     return float(PROOFS[name].reckon(counts, protocol, SECURITY, 0.0).length)
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=100, deadline=None)
 @given(records())
 def test_no_proof_exceeds_the_same_without_fluctuation(counts: DecoyCounts) -> None:
@@ -69,6 +70,7 @@ def test_no_proof_exceeds_the_same_without_fluctuation(counts: DecoyCounts) -> N
         assert float(proof.reckon(counts, PROTOCOL, SECURITY, 0.0).length) <= most + 1e-6
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=100, deadline=None)
 @given(records())
 def test_hoeffding_is_never_longer_than_the_smaller_of_both_bounds(counts: DecoyCounts) -> None:

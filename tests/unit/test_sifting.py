@@ -180,6 +180,7 @@ def test_nothing_and_everything_may_be_disclosed(p_disclosed: float, share: int)
     assert sum(chosen) == 1000 * share
 
 
+@pytest.mark.slow
 def test_the_loops_do_the_same_without_the_instructions() -> None:
     link = ArrayLink(seed=8, qber=0.05, events=2001)
     seen, prepared = link.next_chunk(), link.prepared[0]

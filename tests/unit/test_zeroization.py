@@ -194,6 +194,7 @@ def test_the_command_asks_and_does_nothing_without_an_answer(tmp_path: Path) -> 
     assert rows_of(data / "suzhou" / "keys.sqlite") == before
 
 
+@pytest.mark.slow
 def test_the_command_leaves_a_running_site_alone(tmp_path: Path) -> None:
     data = a_site(tmp_path)
     with held(data / "suzhou"):

@@ -121,6 +121,8 @@ def _end_with(command: Callable[[], int], /) -> NoReturn:
     The command's own imports run here too, so that a stop in the first second is told like any other.
     """
     signal.signal(signal.SIGTERM, _as_interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # A core would hold keys. With 0 the kernel writes no file, but still feeds a collector (a pipe in core_pattern);
     # with 1 it does neither, and what this process starts inherits it (core(5); fs/coredump.c of Linux).
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
