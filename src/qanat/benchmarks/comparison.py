@@ -194,7 +194,9 @@ def _best_s(run: Callable[[], object]) -> float:
 
 
 def _mega(rate: float | None) -> str:
-    return "-" if rate is None else f"{rate / 1e6:,.3g}"
+    if rate is None:
+        return "-"
+    return f"{rate / 1e6:,.0f}" if rate >= 1e8 else f"{rate / 1e6:.3g}"
 
 
 def _machine() -> str:
