@@ -157,7 +157,7 @@ class Leak:
     estimation: int = 0
     tags: int = 0
     pad_bits: int = 2 * 128
-    """A hash key for each direction, and as much pad for each tag as it has bits."""
+    """A hash key for each direction of the session, and as much pad for each tag as it has bits."""
 
 
 def leaks_of(recordings: list[dict[str, bytearray]], *, num_frames: int, frame_bits: int) -> list[Leak]:
@@ -180,6 +180,9 @@ def leak_of(words: list[tuple[str, int, dict[str, object], bytes]], num_frames: 
         if kind == 0x07:
             leak.tags += 1
             leak.pad_bits += 8 * len(body)
+        elif kind == 0x7C:
+            leak.tags += 1
+            leak.pad_bits += 128 + 8 * len(body)  # a hash key of its own
         elif direction == "down" and kind == 0x05:
             leak.estimation += int(str(header["told"]))
         elif direction == "down" and kind == 0x0E:

@@ -236,7 +236,7 @@ def test_a_killed_party_loses_its_blocks_in_flight_and_nothing_is_used_twice(
     [
         ((), ("--block-bits", "32768"), "block_bits is", "0"),
         ((), ("--min-entropy", "0.7"), "min_entropy is", "0"),
-        (("--qber-abort", "0.02"), ("--qber-abort", "0.02"), "check the alignment", "976"),
+        (("--qber-abort", "0.02"), ("--qber-abort", "0.02"), "check the alignment", "1,472"),
         (("--block-bits", "70000"), ("--block-bits", "70000"), "take smaller blocks", "0"),
     ],
 )
@@ -298,7 +298,7 @@ def test_strangers_at_the_port_cost_no_pads_and_stop_nothing(tmp_path: Path) -> 
     assert (alice.status, bob.status) == (0, 0), alice.log + bob.log
     assert "does not speak as the other party would" in alice.log
     assert_same_keys(folder, blocks=2)
-    assert alice.said["pad_bits_spent"] == bob.said["pad_bits_spent"] == 2 * 976
+    assert alice.said["pad_bits_spent"] == bob.said["pad_bits_spent"] == 2 * 1472
 
 
 def refused(*arguments: str) -> str:
@@ -343,12 +343,12 @@ def test_an_exhausted_account_is_refused_with_the_remedy_and_a_fresh_key_fills_i
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "40000")
     for name in ("alice", "bob"):
-        shorten_key(folder / name / "link.auth", num_bits=1024)  # a block and a bit of pads
+        shorten_key(folder / name / "link.auth", num_bits=1520)  # a block and a bit of pads
 
     alice, bob, _ = asyncio.run(distil_through(folder, *SMALL))
     assert (alice.status, bob.status) == (2, 2)
     assert_same_keys(folder, blocks=1)
-    assert "48 pad bits left, a block takes 976" in alice.log
+    assert "48 pad bits left, a block takes 1472" in alice.log
     assert "--replenish" in alice.log
     fresh = tmp_path / "fresh"
     make_example(fresh, "--sifted-bits", "100")
@@ -447,10 +447,10 @@ def test_both_parties_may_choose_the_modified_hash_and_shorter_tags(tmp_path: Pa
         for header in headers_of(folder, name):
             assert header["amplification"] == "modified-toeplitz"
             assert header["ledger"]["tag_bits"] == 104
-            assert header["ledger"]["pad_bits_spent"] == 2 * (128 + 3 * 104)
+            assert header["ledger"]["pad_bits_spent"] == 2 * (128 + 3 * 104) + 2 * (128 + 104)
             assert header["ledger"]["pad_bits_destroyed"] == 0
-            assert sum(stop - start for _, start, stop in header["ledger"]["pads"]) == 880
-    assert alice.said["pad_bits_spent"] == 2 * 880
+            assert sum(stop - start for _, start, stop in header["ledger"]["pads"]) == 1344
+    assert alice.said["pad_bits_spent"] == 2 * 1344
 
 
 def test_an_epsilon_beyond_the_longest_tag_is_refused_before_anybody_is_called(tmp_path: Path) -> None:

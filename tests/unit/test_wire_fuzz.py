@@ -23,10 +23,11 @@ from qanat.postprocessing.wire import Kind, PlaneReader, read_int
 CONFIG = small_config(frame_bits=2**9, block_bits=2**11, min_key_bits=2**11)
 EVENTS = 3000
 WORDS = [
-    encode_frame(Word.TERMS, {"terms": {"block_bits": 2048}, "unsure": ["a" * 36], "has": []}),
+    encode_frame(Word.TERMS, {"terms": {"block_bits": 2048}, "unsure": ["a" * 36], "settle": True}),
+    encode_frame(Word.SETTLE, {"has": ["a" * 36]}, bytes(16)),
     encode_frame(Word.NEXT, {"first": 17}),
     encode_frame(Word.PADS, {"first": 17, "pads": [["block", 0, 1024]]}),
-    encode_frame(Word.OUTCOME, {"block": "a" * 36, "fault": "no\nne"}),
+    encode_frame(Word.OUTCOME, {"block": "a" * 36, "fault": "no\nne"}, bytes(15)),
 ]
 
 

@@ -57,7 +57,7 @@ EpsAuthOption = Annotated[
     float, typer.Option("--eps-auth", help="Odds of forging one tag; a smaller one takes longer tags and more pads.")
 ]
 ReplenishOption = Annotated[
-    bool, typer.Option("--replenish", help="Give 2,048 bits of each block back to the account of pads.")
+    bool, typer.Option("--replenish", help="Give 3,072 bits of each block back to the account of pads.")
 ]
 ReconciliationOption = Annotated[
     str,

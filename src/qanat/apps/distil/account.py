@@ -56,29 +56,29 @@ class LinkAccount:
         self._store = store
         self._progress = _read_json(folder / "progress.json")
 
-    async def spend(self, request: str, *, num_bits: int) -> SpentBits:
-        """Take the pads of a session, for good; raises PadExhausted."""
+    async def spend(self, request: str, *, num_bits: int, what: str = "a block") -> SpentBits:
+        """Take pads for ``what``, for good; raises PadExhausted."""
         try:
             return await self._store.spend(
                 self.ends.reserve, num_bits=num_bits, use=Use.AUTHENTICATION, request_id=RequestId(request)
             )
         except KeyShortage:
             raise PadExhausted(
-                f"the account of link {self.ends.link_id!r} has {await self.left_bits()} pad bits left, a block takes"
+                f"the account of link {self.ends.link_id!r} has {await self.left_bits()} pad bits left, {what} takes"
                 f" {num_bits}",
                 remedy="bring both parties a fresh initial key under the same name; with --replenish each block pays"
                 " for the next",
             ) from None
 
-    async def spend_range(self, bits: BitRange, *, num_bits: int) -> SpentBits:
-        """Take the pads that the peer named, for good.
+    async def spend_range(self, bits: BitRange, *, num_bits: int, what: str = "a block") -> SpentBits:
+        """Take the pads that the peer named for ``what``, for good.
 
-        Raises PeerProtocolError when they are not just a session's ``num_bits``: the word that names them has no tag,
-        and nobody on the line shall have more destroyed. Raises PadReused, BlockUnknown.
+        Raises PeerProtocolError when they are not just ``num_bits``: the word that names them has no tag, and nobody on
+        the line shall have more destroyed. Raises PadReused, BlockUnknown.
         """
         if bits.num_bits != num_bits:
             raise PeerProtocolError(
-                f"the other party named {bits.num_bits} pad bits, a block takes {num_bits}",
+                f"the other party named {bits.num_bits} pad bits, {what} takes {num_bits}",
                 remedy="run the same version at both ends; when that is so, somebody alters the line",
             )
         return await self._store.spend_range(self.ends.reserve, bits, use=Use.AUTHENTICATION)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from qanat.apps.distil.outcome import Begun, make_key
+from qanat.apps.distil.outcome import Begun, make_key, part_pads
 from qanat.apps.distil.setup import Setup
 from qanat.apps.distil.talk import Talk, no_word
 from qanat.apps.distil.terms import Word, said_number, said_text
@@ -123,8 +123,9 @@ class AliceBlocks:
         assert not isinstance(part, RawDetections)
         config = setup.terms.session(first_slot=first, pads=spent.bits)
         source = _ToldOnce(setup, RecordedPreparations(part, first_slot=first, on_taken=setup.advance))
-        session = AliceSession(config, source, spent, setup.entropy, proof=setup.terms.proof(first), choose=choose)
-        return Begun(session, source.source, first)
+        pads, tags = part_pads(spent, role=setup.role, tag_bits=config.tag_bits)
+        session = AliceSession(config, source, pads, setup.entropy, proof=setup.terms.proof(first), choose=choose)
+        return Begun(session, source.source, first, tags)
 
 
 class _ToldOnce:

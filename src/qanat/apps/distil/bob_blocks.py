@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from qanat.apps.distil.in_flight import Pace, Progress
-from qanat.apps.distil.outcome import Begun, make_key
+from qanat.apps.distil.outcome import Begun, make_key, part_pads
 from qanat.apps.distil.setup import Setup
 from qanat.apps.distil.talk import Talk, no_word
 from qanat.apps.distil.terms import Terms, Word, said_number, said_range, said_text
@@ -220,8 +220,9 @@ class BobBlocks:
         part = setup.terms.part_for(setup.record, first)
         assert not isinstance(part, RawPreparations)
         source = RecordedDetections(part, first_slot=first, chunk_events=chunk_events, on_taken=setup.advance)
-        session = BobSession(config, source, spent, setup.entropy, proof=setup.terms.proof(first))
-        return Begun(session, source, first)
+        pads, tags = part_pads(spent, role=setup.role, tag_bits=config.tag_bits)
+        session = BobSession(config, source, pads, setup.entropy, proof=setup.terms.proof(first))
+        return Begun(session, source, first, tags)
 
 
 def enough_events(expected: float) -> float:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 MOST_LINES_LOST: Final = 8
 """Lines in a row that may be lost without a block made."""
-REPLENISH_BITS: Final = 2048
-"""What each block gives back to the account with --replenish: two sessions' pads, so that a lost block is paid too."""
+REPLENISH_BITS: Final = 3072
+"""What each block gives back to the account with --replenish: two blocks' pads, so that a lost block is paid too."""
 MAX_PORT: Final = 65_535
 DEFAULT_BLOCK_BITS: Final = 4_000_000
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from qanat.apps.distil.alice_blocks import AliceBlocks
 from qanat.apps.distil.bob_blocks import BobBlocks
 from qanat.apps.distil.in_flight import MOST_IN_FLIGHT, Pace, most_in_flight
+from qanat.apps.distil.settlement import ids_of, settle_as_alice, settle_as_bob
 from qanat.apps.distil.setup import Setup
 from qanat.apps.distil.talk import PATIENCE_S, Talk, no_word
-from qanat.apps.distil.terms import Word, said_ids, said_number
+from qanat.apps.distil.terms import MOST_IDS, Word, said_number
 from qanat.ground.errors import ChannelError, FrameError
 from qanat.ground.events import Json
 from qanat.ground.framing import Frame
@@ -40,25 +41,32 @@ async def run_party(setup: Setup, channel: ClassicalChannel) -> None:
 
 
 async def _agree_as_alice(setup: Setup, talk: Talk, lanes: Lanes) -> AliceBlocks:
-    """Compare terms, and settle which keys both parties have."""
+    """Compare terms, and settle which keys both parties have, when either is unsure of some."""
     theirs = await talk.hear(Word.TERMS)
     said = _said(setup)
-    await talk.say(Word.TERMS, {**said, "has": list(setup.keys.kept(said_ids(theirs, "unsure")))})
+    said["settle"] = bool(said["unsure"] or ids_of(theirs, "unsure"))
+    await talk.say(Word.TERMS, said)
     _check(setup, theirs)
-    await _settle(setup, said_ids(await talk.hear(Word.TERMS), "has"))
+    if said["settle"]:
+        await settle_as_alice(setup, talk, ours=Frame(Word.TERMS, said), theirs=theirs)
     return AliceBlocks(setup, lanes, most=_most(setup))
 
 
 async def _agree_as_bob(setup: Setup, talk: Talk, lanes: Lanes) -> BobBlocks:
-    """Compare terms, and settle which keys both parties have; measure how long the line takes."""
-    await talk.say(Word.TERMS, _said(setup))
+    """Compare terms, and settle which keys both parties have; measure how long the line takes.
+
+    Whether there is something to settle is hers to say; while he has unsure keys he goes on with nobody who says no.
+    """
+    said = _said(setup)
+    await talk.say(Word.TERMS, said)
     since_s = setup.clock.monotonic_s()
     theirs = await talk.hear(Word.TERMS)
     round_trip_s = setup.clock.monotonic_s() - since_s
     _check(setup, theirs)
-    unsure = said_ids(theirs, "unsure")
-    await _settle(setup, said_ids(theirs, "has"))
-    await talk.say(Word.TERMS, {"has": list(setup.keys.kept(unsure))})
+    if theirs.header.get("settle") is True:
+        await settle_as_bob(setup, talk, ours=Frame(Word.TERMS, said), theirs=theirs)
+    elif said["unsure"]:
+        raise no_word("it passes over the keys that are unsure here")
     most = min(_most(setup), _said_most(theirs))
     pace = Pace(key_bits=setup.terms.key_bits, round_trip_s=round_trip_s, most=most, fixed=setup.in_flight)
     return BobBlocks(setup, talk, lanes, pace)
@@ -66,7 +74,7 @@ async def _agree_as_bob(setup: Setup, talk: Talk, lanes: Lanes) -> BobBlocks:
 
 def _said(setup: Setup) -> dict[str, Json]:
     """Return what a party says of itself."""
-    return {"in_flight": _most(setup), "terms": setup.terms.to_json(), "unsure": list(setup.keys.unsure())}
+    return {"in_flight": _most(setup), "terms": setup.terms.to_json(), "unsure": list(setup.keys.unsure()[:MOST_IDS])}
 
 
 def _most(setup: Setup) -> int:
@@ -84,14 +92,3 @@ def _said_most(frame: Frame) -> int:
 def _check(setup: Setup, frame: Frame) -> None:
     theirs = frame.header.get("terms")
     setup.terms.check(theirs if isinstance(theirs, dict) else {})
-
-
-async def _settle(setup: Setup, has: list[str]) -> None:
-    """Keep the unsure keys that the other party has, destroy the others."""
-    for block_id in setup.keys.unsure():
-        if block_id in has:
-            await setup.keep(block_id)
-            setup.tell(f"block {block_id}: the other party has it too; kept")
-        else:
-            await setup.destroy(block_id)
-            setup.tell(f"block {block_id}: the other party does not have it; destroyed")

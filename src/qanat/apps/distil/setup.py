@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from qanat.apps.distil.account import LinkAccount
 from qanat.apps.distil.key_files import KeyFolder
 from qanat.apps.distil.record_files import Role
 from qanat.apps.distil.terms import Terms
+from qanat.ground.errors import BlockUnknown
 from qanat.ground.identifiers import BlockId
 from qanat.ground.ports import Clock, Entropy
 from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits
@@ -58,8 +60,11 @@ class Setup:
         self.account.advance(self.record_digest, slot)
 
     async def keep(self, block_id: BlockId) -> str:
-        """Let a key and its share of pads count: the other party has them too. Returns the key's file."""
-        if self.terms.replenish_bits:
+        """Let a key and its share of pads count: the other party has them too. Returns the key's file.
+
+        Whether the key has a share is for the run to say that made it, which may be one before with other options.
+        """
+        with suppress(BlockUnknown):
             await self.account.confirm(block_id)
         return str(self.keys.keep(block_id))
 

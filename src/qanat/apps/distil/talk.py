@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from qanat.apps.distil.terms import Word
@@ -20,8 +21,8 @@ class Talk:
     def __init__(self, channel: ClassicalChannel) -> None:
         self.channel = channel
 
-    async def say(self, word: Word, header: dict[str, Json]) -> None:
-        await self.channel.send(encode_frame(word, header))
+    async def say(self, word: Word, header: Mapping[str, Json], tag: bytes = b"") -> None:
+        await self.channel.send(encode_frame(word, header, tag))
 
     async def hear(self, *words: Word) -> Frame:
         """Return the next frame, which must be one of these words; raises ChannelError."""

@@ -1,11 +1,13 @@
 """What the two parties of a run must agree on, and the words of a run on the line.
 
-    run     = B TERMS  A TERMS  B TERMS  { round, each in a lane of its own }  B END
+    run     = B TERMS  A TERMS  [ settlement ]  { round, each in a lane of its own }  B END
+    settlement = A SETTLE  B SETTLE  A SETTLE
     round   = B NEXT  A PADS  B READY  session  B OUTCOME  A OUTCOME
-    instead of A PADS: A END; instead of B READY: B END
+    instead of A PADS or her first SETTLE: A END; instead of B READY or his SETTLE: B END
 
-These words are not authenticated: they can stop a run, as cutting the line can. What they agree on enters the name of
-each session, which both parties authenticate with everything else.
+The words that decide whether a key is kept or destroyed carry tags: OUTCOME, and SETTLE with the TERMS before it. The
+others can stop a run, as cutting the line can. What they agree on enters the name of each session, which both parties
+authenticate with everything else.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
+from qanat.apps.distil.word_tags import word_pad_bits
 from qanat.ground.errors import ConfigurationError, FrameError, PeerProtocolError
 from qanat.ground.events import Json
 from qanat.ground.framing import Frame, canonical_json
@@ -30,7 +33,7 @@ from qanat.protocols.finite_key import secret_length
 from qanat.quantum_layer.record_counts import ProofFromCounts, RangeCounts, RecordCounts
 from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits, StatedEntropy
 
-RUN_VERSION: Final = 2
+RUN_VERSION: Final = 3
 WHOLE_BLOCK_BITS: Final = 2**18
 MIN_BLOCK_BITS: Final = 2**11
 MAX_BLOCK_BITS: Final = 10**8
@@ -49,6 +52,7 @@ class Word(enum.IntEnum):
     READY = 0x7B
     OUTCOME = 0x7C
     END = 0x7D
+    SETTLE = 0x7E
 
 
 Record: TypeAlias = RawDetections | RawPreparations | SiftedBits
@@ -167,8 +171,12 @@ class Terms:
 
     @property
     def pad_bits(self) -> int:
-        """What a block takes from the account, wherever it begins; with counts: what the longest takes."""
-        return max(self._session("any", start).pad_bits for start in self._starts())
+        """What a block takes from the account, wherever it begins; with counts: what the longest takes.
+
+        First its session's pads; the last ``word_pad_bits`` of them are for the tags of its two OUTCOMEs.
+        """
+        sessions = [self._session("any", start) for start in self._starts()]
+        return max(one.pad_bits + word_pad_bits(one.tag_bits) for one in sessions)
 
     @property
     def key_bits(self) -> int:
