@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 from qanat.ground.errors import ChannelClosed, FrameError
@@ -66,19 +67,10 @@ class FrameReader:
 
     async def _soon(self, most_bytes: int) -> bytes:
         """Return the next bytes of a frame that has begun; raises ChannelClosed when none come in time."""
-        reading = asyncio.ensure_future(self._reader.read(most_bytes))
-        try:
-            done, _ = await asyncio.wait({reading}, timeout=self._stall_s)
-            if not done:  # where this process itself stood still, what came meanwhile is taken first
-                done, _ = await asyncio.wait({reading}, timeout=LAST_LOOK_S)
-            if done:
-                return reading.result()
-        except asyncio.CancelledError:
-            if reading.done() and not reading.cancelled() and reading.exception() is None:
-                self._partial += reading.result()
-            raise
-        finally:
-            reading.cancel()
+        for limit_s in (self._stall_s, LAST_LOOK_S):  # where this process itself stood still, what came is taken first
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit_s):
+                    return await self._reader.read(most_bytes)
         raise ChannelClosed(f"a frame began and stood still for {self._stall_s:g} s")
 
 
