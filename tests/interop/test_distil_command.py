@@ -26,7 +26,8 @@ import pytest
 from distil_support import CuttingProxy, leaks_of, recordings_in
 from qanat.adapters.resuming_channel import dial_line
 from qanat.ground.errors import ChannelClosed
-from qanat.ground.framing import encode_frame
+from qanat.ground.framing import decode_frame, encode_frame
+from qanat.ground.lanes import encode_lane
 
 QANAT = (sys.executable, "-m", "qanat.apps.cli.main", "distil")
 BLOCK_BITS, FRAME_BITS = 2**14, 2**12
@@ -236,7 +237,7 @@ def test_a_killed_party_loses_its_blocks_in_flight_and_nothing_is_used_twice(
     [
         ((), ("--block-bits", "32768"), "block_bits is", "0"),
         ((), ("--min-entropy", "0.7"), "min_entropy is", "0"),
-        (("--qber-abort", "0.02"), ("--qber-abort", "0.02"), "check the alignment", "1,472"),
+        (("--qber-abort", "0.02"), ("--qber-abort", "0.02"), "check the alignment", "1,520"),
         (("--block-bits", "70000"), ("--block-bits", "70000"), "take smaller blocks", "0"),
     ],
 )
@@ -298,7 +299,83 @@ def test_strangers_at_the_port_cost_no_pads_and_stop_nothing(tmp_path: Path) -> 
     assert (alice.status, bob.status) == (0, 0), alice.log + bob.log
     assert "does not speak as the other party would" in alice.log
     assert_same_keys(folder, blocks=2)
-    assert alice.said["pad_bits_spent"] == bob.said["pad_bits_spent"] == 2 * 1472
+    assert alice.said["pad_bits_spent"] == bob.said["pad_bits_spent"] == 2 * 1520
+
+
+async def call_as_bob(port: int, terms: object) -> Any:
+    """Say TERMS on a new line; returns the line, on which Alice has answered, and what she was started with."""
+    line = await dial_line("127.0.0.1", port, patience_s=30)
+    await line.send(encode_frame(0x78, {"in_flight": 1, "terms": terms, "unsure": []}))
+    return line, decode_frame(await line.receive(timeout_s=30)).header["terms"]
+
+
+async def claim_the_end(port: int, terms: object) -> dict[str, Any]:
+    """Begin a block at the last place of the record, with no key; returns what Alice said in PADS."""
+    line, _ = await call_as_bob(port, terms)
+    await line.send(encode_frame(0x78, {"has": []}))
+    await line.send(encode_lane(1, encode_frame(0x79, {"first": 0})))
+    pads = decode_frame(decode_frame(await line.receive(timeout_s=30)).body)
+    assert pads.kind == 0x7A
+    for proof in ("000000", pads.header["proof"]):
+        await line.send(encode_lane(1, encode_frame(0x7B, {"first": 39_999, "proof": proof})))
+    with pytest.raises(ChannelClosed):
+        await line.receive(timeout_s=30)
+    await line.close()
+    return dict(pads.header)
+
+
+def test_a_stranger_who_begins_a_block_costs_its_pads_and_nothing_of_the_record(tmp_path: Path) -> None:
+    folder, copy = tmp_path / "example", tmp_path / "copy"
+    make_example(folder, "--sifted-bits", "40000")
+    shutil.copytree(folder, copy)
+
+    async def main() -> tuple[Ended, Ended]:
+        spied, port = await start_alice(copy, *SMALL)
+        line, terms = await call_as_bob(port, {})
+        await asyncio.gather(line.close(), spied.end())
+        alice, port = await start_alice(folder, *SMALL)
+        said = await claim_the_end(port, terms)
+        assert said["first"] == 0
+        bob = await start_bob(folder, port, *SMALL)
+        return await alice.end(), await bob.end()
+
+    alice, bob = asyncio.run(main())
+    assert (alice.status, bob.status) == (0, 0), alice.log + bob.log
+    assert "does not hold the pads of this link" in alice.log
+    assert_same_keys(folder, blocks=2)
+    assert headers_of(folder, "alice")[0]["first_slot"] == 0
+    assert (alice.said["pad_bits_spent"], bob.said["pad_bits_spent"]) == (3 * 1520, 2 * 1520)
+
+
+def test_alice_further_than_bob_s_record_is_told_why_and_no_pads_are_spent_but_a_block_s(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "40000")
+    asyncio.run(distil_through(folder, *SMALL))
+    (folder / "bob" / "link.auth.account" / "progress.json").unlink()
+    alice, bob, _ = asyncio.run(distil_through(folder, *SMALL))
+    assert (alice.status, bob.status) == (2, 2), alice.log + bob.log
+    assert "a block takes 16,384" in alice.log
+    assert "take smaller blocks with --block-bits" in bob.log
+    assert "does not speak" not in alice.log
+    assert all("1,520 pad bits were spent" in one.log for one in (alice, bob))
+    assert_same_keys(folder, blocks=2)
+
+
+def test_a_record_that_is_saved_again_is_not_distilled_again(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "40000")
+    asyncio.run(distil_through(folder, *SMALL))
+    for name in ("alice", "bob"):
+        path = folder / name / "sifted.npz"
+        with np.load(path) as file:
+            arrays = {one: file[one] for one in file.files}
+        arrays["origin"] = np.array("saved again")
+        np.savez_compressed(path, **arrays)
+    alice, bob, _ = asyncio.run(distil_through(folder, *SMALL))
+    assert (alice.status, bob.status) == (2, 2), alice.log + bob.log
+    assert "take smaller blocks" in bob.log
+    assert "0 pad bits were spent" in alice.log
+    assert_same_keys(folder, blocks=2)
 
 
 def refused(*arguments: str) -> str:
@@ -343,12 +420,12 @@ def test_an_exhausted_account_is_refused_with_the_remedy_and_a_fresh_key_fills_i
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "40000")
     for name in ("alice", "bob"):
-        shorten_key(folder / name / "link.auth", num_bits=1520)  # a block and a bit of pads
+        shorten_key(folder / name / "link.auth", num_bits=1568)  # a block and a bit of pads
 
     alice, bob, _ = asyncio.run(distil_through(folder, *SMALL))
     assert (alice.status, bob.status) == (2, 2)
     assert_same_keys(folder, blocks=1)
-    assert "48 pad bits left, a block takes 1472" in alice.log
+    assert "48 pad bits left, a block takes 1520" in alice.log
     assert "--replenish" in alice.log
     fresh = tmp_path / "fresh"
     make_example(fresh, "--sifted-bits", "100")
@@ -448,9 +525,9 @@ def test_both_parties_may_choose_the_modified_hash_and_shorter_tags(tmp_path: Pa
             assert header["amplification"] == "modified-toeplitz"
             assert header["ledger"]["tag_bits"] == 104
             assert header["ledger"]["pad_bits_spent"] == 2 * (128 + 3 * 104) + 2 * (128 + 104)
-            assert header["ledger"]["pad_bits_destroyed"] == 0
-            assert sum(stop - start for _, start, stop in header["ledger"]["pads"]) == 1344
-    assert alice.said["pad_bits_spent"] == 2 * 1344
+            assert header["ledger"]["pad_bits_destroyed"] == 48, "the two proofs, of which no tag is made"
+            assert sum(stop - start for _, start, stop in header["ledger"]["pads"]) == 1344 + 48
+    assert alice.said["pad_bits_spent"] == 2 * (1344 + 48)
 
 
 def test_an_epsilon_beyond_the_longest_tag_is_refused_before_anybody_is_called(tmp_path: Path) -> None:

@@ -167,6 +167,12 @@ def test_a_fault_that_ends_the_run_lets_the_blocks_in_flight_come_to_their_end(
 
 
 def test_the_kinds_of_the_line_are_those_of_the_format() -> None:
-    assert {kind.name: int(kind) for kind in LineKind} == {"RESUME": 0x70, "DATA": 0x71, "ACK": 0x72, "BYE": 0x73}
+    assert {kind.name: int(kind) for kind in LineKind} == {
+        "RESUME": 0x70,
+        "DATA": 0x71,
+        "ACK": 0x72,
+        "BYE": 0x73,
+        "PING": 0x75,
+    }
     assert issubclass(FrameError, PeerProtocolError)
     assert decode_frame(NumberedLine("0" * 32).greeting()).kind == LineKind.RESUME

@@ -22,6 +22,9 @@ from qanat.apps.distil.example import make_raw, make_sifted
 from qanat.apps.distil.key_files import KeyFolder
 from qanat.apps.distil.party import PartyOptions, parse_address
 from qanat.apps.distil.record_files import (
+    KNOWN_BY_ROWS,
+    digest_of,
+    protocol_text,
     read_raw,
     read_sifted,
     write_arrays,
@@ -132,6 +135,65 @@ def test_a_wrong_record_is_named_with_its_file_and_its_fault(
     assert caught.value.remedy
 
 
+def many(num_rows: int) -> dict[str, Any]:
+    dice = np.random.default_rng(3)
+    bits, bases = dice.integers(0, 2, (2, num_rows), dtype=np.uint8)
+    return {"slots": np.cumsum(dice.integers(1, 9, num_rows)), "bases": bases, "bits": bits, "num_slots": 10**6}
+
+
+def digest_in(path: Path, *, compress: bool = False, cut: int | None = None, **changes: Any) -> str:
+    arrays = {name: value[:cut] if np.ndim(value) else value for name, value in {**many(5000), **changes}.items()}
+    (np.savez_compressed if compress else np.savez)(path, format=np.array("qanat-raw-bob-1"), **arrays)
+    path.chmod(0o600)
+    return digest_of(read_raw(path, "bob")[0])
+
+
+def test_a_record_is_known_by_its_bits_and_not_by_its_file(tmp_path: Path) -> None:
+    path, columns = tmp_path / "b.npz", many(5000)
+    known = digest_in(path)
+    assert digest_in(path, compress=True) == known
+    assert digest_in(path, origin="another") == known
+    assert digest_in(path, bits=columns["bits"].astype(np.int64), slots=columns["slots"].astype(np.uint32)) == known
+    assert digest_in(path, protocol=protocol_text(DecoyProtocol()), num_slots=10**7) == known
+    assert digest_in(path, cut=4000) == known, "a recording that goes on is the same"
+    assert digest_in(path, cut=KNOWN_BY_ROWS) == known
+    other = columns["bits"].copy()
+    other[7] ^= 1
+    assert digest_in(path, bits=other) != known
+    assert digest_in(path, slots=columns["slots"] + 1) != known
+    with pytest.raises(ConfigurationError, match=r"holds 2,047 bits, and fewer than 2,048"):
+        digest_in(path, cut=KNOWN_BY_ROWS - 1)
+
+
+def test_sifted_bits_are_known_with_and_without_bases_and_preparations_with_and_without_slots() -> None:
+    bits, bases = (many(3000)[name] for name in ("bits", "bases"))
+    assert digest_of(SiftedBits(bits)) == digest_of(SiftedBits(bits, bases)) != digest_of(SiftedBits(1 - bits))
+    every = RawPreparations(bases, bits, bases, 3000)
+    some = RawPreparations(bases[:2500], bits[:2500], bases[:2500], 3000, np.arange(2500, dtype=np.uint64))
+    assert digest_of(every) == digest_of(some)
+
+
+def test_an_account_that_knows_a_record_by_its_file_goes_on_where_it_says(example: Path) -> None:
+    async def work(account: LinkAccount) -> None:
+        account.advance("of the file", 17)
+        party._take_over_progress(account, "of the bits", "of the file")
+        assert account.first_slot("of the bits") == 17
+        account.advance("of the bits", 40)
+        party._take_over_progress(account, "of the bits", "of the file")
+        assert account.first_slot("of the bits") == 40
+
+    with_account(example, work)
+
+
+def test_a_file_that_is_no_key_gets_no_account(tmp_path: Path) -> None:
+    junk = tmp_path / "junk"
+    junk.write_text("junk")
+    junk.chmod(0o600)
+    with pytest.raises(ConfigurationError, match="no initial key"):
+        asyncio.run(_open(junk, "alice"))
+    assert list(tmp_path.iterdir()) == [junk]
+
+
 def test_files_that_are_no_records(tmp_path: Path) -> None:
     text = tmp_path / "text.npz"
     text.write_text("slots\n1\n")
@@ -145,8 +207,9 @@ def test_files_that_are_no_records(tmp_path: Path) -> None:
     write_arrays(none, "qanat-sifted-1", num_bits=9)
     for path in (text, pickled):
         path.chmod(0o600)
-        with pytest.raises(ConfigurationError, match=r"no \.npz file of plain arrays"):
+        with pytest.raises(ConfigurationError, match=r"no \.npz file of plain arrays: (it|an array)") as caught:
             read_sifted(path)
+        assert "allow_pickle" not in caught.value.message, "nobody is told to trust the file"
     for path, fault in ((other, "'qanat-sifted-1' is needed"), (short, "9 packed bits"), (none, "no array 'bits'")):
         with pytest.raises(ConfigurationError, match=fault):
             read_sifted(path)
@@ -316,6 +379,8 @@ def options_for(example: Path, **changes: Any) -> PartyOptions:
         ({"block_bits": 1000}, "cannot be made"),
         ({"disclosed": 1.0}, "options that cannot be"),
         ({"eps_sec": 0.0}, "options that cannot be"),
+        ({"eps_sec": 0.5}, "a key may be known"),
+        ({"reconciliation": "ldpc"}, "too short for --reconciliation ldpc"),
     ],
 )
 def test_options_that_cannot_be_are_refused(example: Path, changes: dict[str, Any], fault: str) -> None:

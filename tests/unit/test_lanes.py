@@ -287,3 +287,47 @@ def test_blocks_in_flight_fit_memory_and_line(key_bits: int) -> None:
     assert chosen == 1 or chosen * longest_turn_bytes <= WINDOW_BYTES, "or both parties could wait to send for ever"
     assert most_in_flight(key_bits, chosen=1) == 1
     assert ROUND_TRIPS > 100
+
+
+def test_a_socket_s_fault_and_a_time_limit_reach_the_conversation_that_waits_for_them() -> None:
+    """A connection that is reset while a lane waits to send is its channel's to understand, not the run's end."""
+    heard: list[str] = []
+
+    async def talk(lane: Lane) -> None:
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(sent.set_exception, ConnectionResetError("reset"))
+        try:
+            await sent
+        except OSError as fault:
+            heard.append(str(fault))
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            heard.append("late")
+
+    async def main() -> None:
+        await lanes_on(Script()).open(talk)
+
+    run(main())
+    assert heard == ["reset", "late"]
+
+
+def test_a_run_that_is_cancelled_ends_its_conversations() -> None:
+    ended: list[int] = []
+
+    async def talk(lane: Lane) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(lane.number)
+
+    async def main() -> None:
+        task = asyncio.create_task(lanes_on(Script()).open(talk))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+    assert ended == [1]

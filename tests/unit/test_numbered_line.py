@@ -198,3 +198,18 @@ def test_a_million_inputs_in_bounded_memory() -> None:
     finally:
         tracemalloc.stop()
     assert peak_bytes < 4 * 2**20
+
+
+def test_who_is_asked_whether_he_is_there_knows_it_until_the_next_frame() -> None:
+    alice, bob = make_ends()
+    alice.hear(numbered.PING)
+    assert alice.was_asked
+    alice.hear(bob.acknowledgement())
+    assert not alice.was_asked
+
+
+@pytest.mark.parametrize("reason", sorted(numbered.REASONS))
+def test_every_refusal_says_what_to_do(reason: str) -> None:
+    with pytest.raises(ChannelClosed) as refused:
+        read_resume(bye(reason))
+    assert refused.value.remedy == numbered.REMEDIES[reason]

@@ -69,6 +69,31 @@ def test_a_gap_that_no_message_can_tell_is_passed_over() -> None:
     assert max(one.num_slots, two.num_slots) <= recorded.MAX_SLOTS_OF_CHUNK
 
 
+def test_the_slots_of_a_block_span_a_gap_that_was_passed_over() -> None:
+    dice = np.random.default_rng(4)
+    bits = dice.integers(0, 2, 12_000, dtype=np.uint8)
+    slots = np.arange(bits.size, dtype=np.uint64)
+    slots[6000:] += np.uint64(2**45)
+    light = DecoyProtocol(p_intensities=(0.98, 0.01, 0.01))
+    config = SessionConfig(OrderId("one"), protocol=light, frame_bits=2**11, block_bits=2**13, min_key_bits=2**13)
+    sent = RawPreparations(np.zeros_like(bits), bits, np.zeros_like(bits), 2**46, slots)
+    found = RawDetections(slots, np.zeros_like(bits), bits, 2**46)
+    pads, proof = dice.bytes(config.pad_bits // 8), StatedEntropy(0.75)
+    source = RecordedDetections(found, chunk_events=lambda: 1000)
+    alice = AliceSession(config, RecordedPreparations(sent), SecretBytes(pads), SeededEntropy(1), proof=proof)
+    keys = converse(alice, BobSession(config, source, SecretBytes(pads), SeededEntropy(2), proof=proof)).keys
+    used = keys["bob"].link_slots
+    assert keys["alice"].link_slots == used
+    assert source.next_slot - 1000 < used <= source.next_slot, "up to the last event used, from slot 0"
+
+
+def test_a_block_may_begin_behind_a_gap() -> None:
+    assert recorded.start_near(detections(1, 2**45, num_slots=2**46), 2) == 2**45 - recorded.MAX_SLOTS_OF_CHUNK // 2
+    assert recorded.start_near(detections(1, 50), 2) == 2
+    assert recorded.start_near(detections(1, 50), 51) == 51
+    assert recorded.start_near(SiftedBits(column(0, 1, 1)), 1) == 1
+
+
 @pytest.mark.parametrize("slots", [None, slots_of(0, 1, 2, 7)])
 def test_preparations_are_looked_up_by_slot_once_and_in_order(slots: Any) -> None:
     size = 8 if slots is None else 4

@@ -137,6 +137,47 @@ def test_a_new_process_displaces_a_broken_line_and_a_lost_line_is_not_known() ->
     asyncio.run(main())
 
 
+def test_a_caller_who_vanished_behind_something_that_stays_is_displaced_by_his_new_process() -> None:
+    async def main() -> None:
+        listener = LineListener(host="127.0.0.1", port=0, patience_s=5, silence_s=0.3)
+        await listener.start()
+        async with CuttingProxy(listener.port) as proxy:
+            first = await dial_line("127.0.0.1", proxy.port, patience_s=5)
+            served = await listener.accept(timeout_s=5)
+            await first.send(encode_frame(7))
+            await served.receive(timeout_s=5)
+            proxy.hold_after = 0  # open on both sides, and silent
+            await first.send(encode_frame(7))
+            second = await dial_line("127.0.0.1", listener.port, patience_s=10)
+            with pytest.raises(ChannelClosed, match="started anew"):
+                await served.receive(timeout_s=5)
+            other = await listener.accept(timeout_s=5)
+            await second.send(encode_frame(8))
+            assert decode_frame(await other.receive(timeout_s=5)).kind == 8
+            first.displace()
+            proxy.release()
+            await asyncio.gather(first.close(), second.close(), listener.stop())
+
+    asyncio.run(main())
+
+
+def test_a_caller_who_is_there_is_not_displaced_however_often_others_call() -> None:
+    async def main() -> None:
+        listener = LineListener(host="127.0.0.1", port=0, patience_s=5, silence_s=0.2)
+        await listener.start()
+        first = await dial_line("127.0.0.1", listener.port, patience_s=5)
+        served = await listener.accept(timeout_s=5)
+        with pytest.raises(ChannelClosed, match="speaks with another one") as refused:
+            await dial_line("127.0.0.1", listener.port, patience_s=1.5)
+        assert "stop the other process" in (refused.value.remedy or "")
+        await first.send(encode_frame(7))
+        assert decode_frame(await served.receive(timeout_s=5)).kind == 7
+        assert first.num_connections == 1
+        await asyncio.gather(first.close(), listener.stop())
+
+    asyncio.run(main())
+
+
 async def refusal(port: int, greeting: bytes) -> str:
     channel = await connect_channel("127.0.0.1", port)
     await channel.send(greeting)

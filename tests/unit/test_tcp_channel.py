@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from qanat.adapters import tcp_channel
+from qanat.adapters.streams import DEAD_PEER_TIMEOUT_S, FrameReader, notice_dead_peer
 from qanat.adapters.tcp_channel import ChannelServer, TcpChannel, connect_channel
 from qanat.ground.errors import (
     ChannelClosed,
@@ -213,3 +215,57 @@ def test_stopping_ends_calls_that_run_and_a_failed_call_is_logged(caplog: pytest
         asyncio.run(main())
     assert ended == ["cancelled"]
     assert "the two keys differ" in caplog.text
+
+
+def test_a_frame_that_stands_still_breaks_the_connection_and_one_that_is_slow_does_not() -> None:
+    async def main() -> None:
+        stream = asyncio.StreamReader()
+        frames = FrameReader(stream, max_frame_bytes=2**20, stall_s=0.3)
+        whole = encode_frame(1, {}, b"body")
+        stream.feed_data(whole + whole[:5])
+        assert await frames.next_frame() == whole
+        reading = asyncio.create_task(frames.next_frame())
+        for byte in whole[5:]:
+            await asyncio.sleep(0.05)
+            stream.feed_data(bytes([byte]))
+        assert await reading == whole
+        altered = bytearray(whole)
+        altered[2] ^= 1  # 65,536 bytes more than anybody sends
+        stream.feed_data(bytes(altered))
+        with pytest.raises(ChannelClosed, match="stood still"):
+            await frames.next_frame()
+
+    asyncio.run(main())
+
+
+def test_a_reader_that_is_cancelled_inside_a_frame_loses_nothing() -> None:
+    async def main() -> None:
+        stream = asyncio.StreamReader()
+        frames = FrameReader(stream, max_frame_bytes=2**20)
+        whole = encode_frame(1, {}, b"body")
+        for piece in (whole[:3], whole[3:9]):
+            stream.feed_data(piece)
+            reading = asyncio.create_task(frames.next_frame())
+            await asyncio.sleep(0.01)
+            reading.cancel()
+            await asyncio.wait({reading})
+        stream.feed_data(whole[9:])
+        assert await frames.next_frame() == whole
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this system does not say when it probes")
+def test_a_silent_connection_is_probed_and_given_up_in_ten_seconds() -> None:
+    async def main() -> None:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        notice_dead_peer(writer)
+        names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+        options = [getattr(socket, name) for name in names]
+        idle, interval, count = (writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, one) for one in options)
+        assert idle + interval * count == DEAD_PEER_TIMEOUT_S
+        writer.close()
+        server.close()
+
+    asyncio.run(main())

@@ -20,7 +20,9 @@ from qanat.ground.errors import ChannelClosed, ChannelTimeout, FrameError, PeerP
 from qanat.ground.numbered import (
     LINE_NAME_BYTES,
     MAX_INNER_BYTES,
+    PING,
     REASONS,
+    REMEDIES,
     NumberedLine,
     bye,
     read_resume,
@@ -31,6 +33,11 @@ CONNECT_TIMEOUT_S = 5.0
 RETRY_PAUSE_S = 0.2
 FLUSH_TIMEOUT_S = 5.0
 """How long closing waits until the peer has taken all that was sent."""
+
+SILENCE_S = 30.0
+"""A peer that answers nothing for so long, while somebody else calls, is given up. A party that is at work on a block
+looks at its line more often."""
+LAST_LOOK_S = 0.2
 
 FOREVER_S = 1e9
 
@@ -62,6 +69,8 @@ class ResumingChannel:
         self._changed = asyncio.Event()
         self._over: ChannelClosed | None = None
         self.num_connections = 0
+        self._asked_since_s: float | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._pump = asyncio.get_running_loop().create_task(self._run())
 
     @property
@@ -112,6 +121,8 @@ class ResumingChannel:
         await self._say(bye("end"))
         self._end(ChannelClosed("this side closed the line"))
         self._pump.cancel()
+        for task in self._tasks:
+            task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._pump
 
@@ -123,6 +134,20 @@ class ResumingChannel:
         """Give up the present connection, because the peer has made a new one."""
         if self._connection is not None:
             self._connection.abort()
+
+    async def is_silent(self, *, for_s: float) -> bool:
+        """Ask the peer whether it is there; True when nothing has come since it was first asked, ``for_s`` ago or more.
+
+        Does not wait for the answer: whoever asks again later learns of it.
+        """
+        now_s = asyncio.get_running_loop().time()
+        if self._asked_since_s is None:
+            self._asked_since_s = now_s
+            self._say_soon(PING)
+        if now_s - self._asked_since_s < for_s:
+            return False
+        await asyncio.sleep(LAST_LOOK_S)  # where this process itself stood still, what came meanwhile is heard first
+        return self._asked_since_s is not None
 
     def displace(self) -> None:
         """End the line because its peer came back as a new process: what it was in is lost there."""
@@ -149,11 +174,15 @@ class ResumingChannel:
         self._line.resume(next_number)
         self._next_to_send = next_number
         self._connection = connection
+        self._asked_since_s = None
         self.num_connections += 1
         sending = asyncio.get_running_loop().create_task(self._flush())
         try:
             while not self._line.end_reason:
                 self._line.hear(await connection.receive(timeout_s=FOREVER_S))
+                self._asked_since_s = None
+                if self._line.was_asked:
+                    self._say_soon(self._line.acknowledgement())
                 self._changed.set()
         except PeerProtocolError:
             return  # closed, or bytes that are none of this line: a new connection puts it right
@@ -161,7 +190,8 @@ class ResumingChannel:
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sending
-        raise ChannelClosed(f"the other party ended the line: {REASONS[self._line.end_reason]}")
+        reason = self._line.end_reason
+        raise ChannelClosed(f"the other party ended the line: {REASONS[reason]}", remedy=REMEDIES[reason])
 
     async def _flush(self) -> None:
         """Send what was kept and has not been sent on this connection, in order."""
@@ -183,6 +213,12 @@ class ResumingChannel:
             if self._connection is not None:
                 with contextlib.suppress(ChannelClosed):
                     await self._connection.send(frame)
+
+    def _say_soon(self, frame: bytes) -> None:
+        """As ``_say``, without waiting for what is being sent just now: whoever hears must not wait to speak."""
+        task = asyncio.get_running_loop().create_task(self._say(frame))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _raise_if_over(self) -> None:
         if self._over is not None:
@@ -240,9 +276,13 @@ async def _call(line: NumberedLine, host: str, port: int, *, timeout_s: float) -
 
 
 class LineListener:
-    """Listens for one line at a time. A peer that comes back takes its line up; a new one displaces a broken line."""
+    """Listens for one line at a time. A peer that comes back takes its line up; a new one displaces a broken line.
 
-    def __init__(self, *, host: str, port: int, patience_s: float) -> None:
+    A line that looks whole is broken too when its peer answers nothing for ``silence_s`` while somebody else calls.
+    """
+
+    def __init__(self, *, host: str, port: int, patience_s: float, silence_s: float = SILENCE_S) -> None:
+        self._silence_s = silence_s
         self._server = ChannelServer(self._greet, host=host, port=port)
         self._patience_s = patience_s
         self._channel: ResumingChannel | None = None
@@ -285,7 +325,7 @@ class LineListener:
             await self._join(connection, current, next_number)
         elif next_number:
             await connection.send(bye("unknown"))
-        elif current is not None and current.is_connected:
+        elif current is not None and current.is_connected and not await current.is_silent(for_s=self._silence_s):
             await connection.send(bye("busy"))
         else:
             if current is not None:

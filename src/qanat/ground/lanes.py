@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from qanat.ground.errors import FrameError, QanatError
+from qanat.ground.errors import FrameError
 from qanat.ground.framing import decode_frame, encode_frame
 from qanat.ground.ports import ClassicalChannel, Clock
 
@@ -191,10 +191,10 @@ def _until_it_waits(work: Conversation) -> Generator[Any, Any, _Waits | None]:
             return asked
         try:
             answer = yield asked
-        except QanatError as fault:
-            step = partial(work.throw, fault)
-        except BaseException:  # we are cancelled, or closed
+        except GeneratorExit:  # we are closed
             work.close()
             raise
+        except BaseException as fault:  # of whatever kind: what it awaits within a time limit is cancelled, too
+            step = partial(work.throw, fault)
         else:
             step = partial(work.send, answer)

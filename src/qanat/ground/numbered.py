@@ -4,6 +4,7 @@
     DATA   0x71   {"number"}         body: one frame of the protocol above
     ACK    0x72   {"next"}           all frames below this number were taken
     BYE    0x73   {"reason"}         the line is over: "end", "busy" or "unknown"
+    PING   0x75   {}                 "are you there?": the peer answers with ACK
 
 A frame is sent again after a break, byte for byte, and handed up once: the session above never sees a break, so it
 authenticates nothing twice, tells no parity twice and spends no second pad. Nothing here is authenticated. Whoever
@@ -40,6 +41,7 @@ class LineKind(enum.IntEnum):
     DATA = 0x71
     ACK = 0x72
     BYE = 0x73
+    PING = 0x75
 
 
 class NumberedLine:
@@ -50,6 +52,8 @@ class NumberedLine:
         self.name = name
         self.end_reason = ""
         """Why the peer ended the line; empty while it has not."""
+        self.was_asked = False
+        """Whether the frame heard last asks for an answer: an ACK."""
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
         self._first_kept = 0
@@ -114,6 +118,9 @@ class NumberedLine:
         After an error the connection is to be broken and the line taken up again: nothing was changed by the frame.
         """
         frame = decode_frame(data)
+        self.was_asked = frame.kind == LineKind.PING
+        if self.was_asked:
+            return
         if frame.kind == LineKind.DATA:
             self._hear_data(frame)
         elif frame.kind == LineKind.ACK:
@@ -156,7 +163,8 @@ def read_resume(data: bytes) -> tuple[str, int]:
     """Return name of the line and next number from a connection's first frame; raises FrameError, ChannelClosed."""
     frame = decode_frame(data)
     if frame.kind == LineKind.BYE:
-        raise ChannelClosed(f"the peer refused the connection: {REASONS[read_reason(frame)]}")
+        reason = read_reason(frame)
+        raise ChannelClosed(f"the peer refused the connection: {REASONS[reason]}", remedy=REMEDIES[reason])
     name = frame.header.get("line")
     if frame.kind != LineKind.RESUME or frame.body or not isinstance(name, str) or not is_line_name(name):
         raise FrameError("a connection begins with RESUME and the name of a line")
@@ -173,6 +181,16 @@ REASONS: Final = {
     "busy": "it speaks with another one",
     "unknown": "it does not know this line, because it was started anew",
 }
+
+
+REMEDIES: Final = {
+    "end": "look at the other party's messages; when its run is over, start both parties again",
+    "busy": "stop the other process that speaks with it; when that one's machine is gone, try again in a minute",
+    "unknown": "start this party again: the block is lost, its pads stay spent, the next one begins behind it",
+}
+
+
+PING: Final = encode_frame(LineKind.PING)
 
 
 def bye(reason: str) -> bytes:

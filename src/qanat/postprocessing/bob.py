@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from qanat.ground.errors import FrameError, PeerProtocolError, VerificationFailed
+from qanat.ground.errors import FrameError, PeerProtocolError, QanatError, VerificationFailed
 from qanat.ground.framing import Frame
 from qanat.ground.identifiers import BlockId
 from qanat.ground.keys import SecretBytes, SpentBits
@@ -50,10 +50,18 @@ class BobSession(Party):
         self._seed = bytearray()
 
     def start(self) -> Sequence[bytes]:
-        """Return his greeting and the slots of his first detections."""
+        """Return his greeting and the slots of his first detections.
+
+        Raises what the source of light raises; the session is dead then, and ``farewell`` tells the peer.
+        """
         self._expect({Kind.HELLO: self._on_hello})
         header = {"config": self.config.digest(), "session": self.config.session_id}
-        return [self._frame(Kind.HELLO, header), self._next_slots()]
+        try:
+            return [self._frame(Kind.HELLO, header), self._next_slots()]
+        except QanatError as fault:
+            self._fault = fault
+            self._end()
+            raise
 
     def _next_slots(self) -> bytes:
         self._count_chunk()

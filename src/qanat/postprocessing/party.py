@@ -86,6 +86,7 @@ class Party:
         self.ledger = Ledger(tag_bits=config.tag_bits, pads=pads.bits if isinstance(pads, SpentBits) else BitRange(()))
         self.sifted = SiftedKey(max_bits=config.key_bits)
         self.link_slots = 0
+        self._start_slot: int | None = None
         self._num_chunks = 0
         self.block_id: BlockId | None = None
         self.was_stopped_by_peer = False
@@ -226,11 +227,15 @@ class Party:
             )
 
     def _count_slots(self, chunk: AnnouncedSlots, num_used: int) -> None:
-        """Add the slots up to the last event used, or the whole chunk when all its events were."""
-        if num_used < chunk.slots.size:
-            self.link_slots += int(chunk.slots[num_used - 1]) + 1 - chunk.first_slot
-        else:
-            self.link_slots += chunk.num_slots
+        """Count the slots up to the last event used, or to the chunk's end when all its events were.
+
+        From the first chunk's first slot on: what lies between two chunks was passed over, and counts as used.
+        """
+        if self._start_slot is None:
+            self._start_slot = chunk.first_slot
+        is_cut = num_used < chunk.slots.size
+        stop = int(chunk.slots[num_used - 1]) + 1 if is_cut else chunk.first_slot + chunk.num_slots
+        self.link_slots = stop - self._start_slot
 
     def _check_hello(self, frame: Frame) -> None:
         """Raise PeerProtocolError when the peer has another session or other parameters."""

@@ -191,14 +191,23 @@ class RecordedDetections:
         total = record.events_from(0)
         start = total - left
         slots, bases, bits = record.part(start, min(total, start + max(1, self._chunk_events())))
-        # a gap that no message can announce is passed over: nothing was detected in it
-        first = max(first, int(slots[0]) - MAX_SLOTS_OF_CHUNK // 2)
+        first = start_near(record, first)
         slots = slots[: int(np.searchsorted(slots, np.uint64(first + MAX_SLOTS_OF_CHUNK)))]
         stop = int(slots[-1]) + 1
         self._on_taken(stop)
         self.next_slot = stop
         self.num_given += slots.size
         return Detections(first, stop - first, slots, bases[: slots.size], bits[: slots.size])
+
+
+def start_near(record: RawDetections | SiftedBits, slot: int) -> int:
+    """Return where to begin, from a slot on: a gap that no message can announce is passed over, for it is empty."""
+    left = record.events_from(slot)
+    if not left:
+        return slot
+    total = record.events_from(0)
+    slots, _, _ = record.part(total - left, total - left + 1)
+    return max(slot, int(slots[0]) - MAX_SLOTS_OF_CHUNK // 2)
 
 
 class RecordedPreparations:
@@ -255,7 +264,7 @@ class StatedEntropy:
             "stated_entropy": self.bits_per_bit * key_bits,
             "leaked": float(leaked_bits),
             "correctness": correctness_cost_bits(security.eps_cor),
-            "hashing": 2 * math.log2(1 / (2 * security.eps_sec)),
+            "hashing": max(0.0, 2 * math.log2(1 / (2 * security.eps_sec))),
         }
         length = terms["stated_entropy"] - terms["leaked"] - terms["correctness"] - terms["hashing"]
         return SecretLength(max(0, math.floor(length)), self.name, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), terms)

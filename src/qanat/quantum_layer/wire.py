@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import types
 from collections import deque
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from qanat.ground.errors import ChannelClosed, ChannelTimeout, QanatError
@@ -72,8 +73,11 @@ def make_wire() -> tuple[WireEnd, WireEnd]:
 
 
 async def converse(session: Session[R], channel: ClassicalChannel, *, timeout_s: float) -> R:
-    """Run one party to its result over a channel; raises what the session or the channel raises."""
-    outgoing: Sequence[bytes] = session.start()
+    """Run one party to its result over a channel; raises what the session or the channel raises.
+
+    A fault of the session, at its start too, is told to the peer before it is raised.
+    """
+    outgoing = await _told(session, channel, session.start)
     while True:
         for word in outgoing:
             await channel.send(word)
@@ -81,12 +85,17 @@ async def converse(session: Session[R], channel: ClassicalChannel, *, timeout_s:
         if result is not None:
             return result
         frame = await channel.receive(timeout_s=timeout_s)
-        try:
-            outgoing = session.receive(frame)
-        except QanatError:
-            for word in session.farewell():
-                await channel.send(word)
-            raise
+        outgoing = await _told(session, channel, partial(session.receive, frame))
+
+
+async def _told(session: Session[R], channel: ClassicalChannel, step: Callable[[], Sequence[bytes]]) -> Sequence[bytes]:
+    """Let a session go on one step; a fault is told to the peer, and raised."""
+    try:
+        return step()
+    except QanatError:
+        for word in session.farewell():
+            await channel.send(word)
+        raise
 
 
 def run_parties(

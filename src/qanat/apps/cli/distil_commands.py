@@ -30,7 +30,11 @@ KeyOption = Annotated[
 OutOption = Annotated[Path, typer.Option("--out", parser=named_path, help="Folder of the secret key files, mode 0600.")]
 BlockOption = Annotated[
     int | None,
-    typer.Option("--block-bits", help="Bits that are corrected, verified and amplified together; 4000000 unless said."),
+    typer.Option(
+        "--block-bits",
+        help="Bits that are corrected, verified and amplified together, 2048 or more; 4000000 unless said. Rounded up:"
+        " to whole 262144 bits, below that to whole frames of an eighth to a quarter of it (50000 makes 57344).",
+    ),
 ]
 CountsOption = Annotated[
     Path | None,

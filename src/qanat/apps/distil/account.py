@@ -128,6 +128,8 @@ async def open_account(key_path: Path, role: Role, *, entropy: Entropy) -> Async
             f"there is no initial key {key_path}, and no account of it",
             remedy="carry the key of the link to both parties (`qanat pki` makes it), and name each party's copy",
         )
+    if not (folder / "account.json").exists():
+        _ends_of_key(key_path, role)  # a file that is no key gets no account
     writer = StoreWriter()
     with held(folder, remedy=IN_USE):
         ends = _ends_of(key_path, folder, role)

@@ -9,7 +9,15 @@ from qanat.apps.distil.outcome import Begun, make_key, part_pads
 from qanat.apps.distil.setup import Setup
 from qanat.apps.distil.talk import Talk, no_word
 from qanat.apps.distil.terms import Word, said_number, said_text
-from qanat.ground.errors import FrameError, KeyManagementError, PadExhausted, QanatError, QuantumLayerError
+from qanat.ground.errors import (
+    ChannelClosed,
+    FrameError,
+    KeyManagementError,
+    PadExhausted,
+    PeerProtocolError,
+    QanatError,
+    QuantumLayerError,
+)
 from qanat.ground.framing import Frame, decode_frame
 from qanat.ground.keys import SpentBits
 from qanat.ground.lanes import Heard, Lane, Lanes
@@ -83,17 +91,27 @@ class AliceBlocks:
             self.fault = fault
             await talk.say(Word.END, {"reason": fault.message})
             return
-        await talk.say(Word.PADS, {"first": setup.first_slot, "pads": list(spent.bits.to_json())})
+        proof = setup.terms.proof_of("alice", spent.secret)
+        await talk.say(Word.PADS, {"first": setup.first_slot, "pads": list(spent.bits.to_json()), "proof": proof})
         answer = await talk.hear(Word.READY, Word.END)
         if answer.kind == Word.END:
             spent.secret.wipe()
             self._note_unused(answer)
             return
+        self._check_proof(answer, spent)
         first = max(setup.first_slot, said_number(answer, "first"))
         if setup.terms.next_start(first) != first:
             raise no_word(f"a block was begun at {first}, where no range of the counts begins")
         begun = self._begin(spent, first)
         self.fault = await make_key(setup, talk, begun) or self.fault
+
+    def _check_proof(self, answer: Frame, spent: SpentBits) -> None:
+        """Let nobody without the link's key move her forward in her record; raises ChannelClosed: the line is over."""
+        try:
+            self._setup.terms.check_proof(answer, "bob", spent.secret)
+        except PeerProtocolError as fault:
+            spent.secret.wipe()
+            raise ChannelClosed(fault.message, remedy=fault.remedy) from None
 
     async def _spend(self, lane: Lane, request: str) -> SpentBits:
         """Take a block's pads; while there are none, blocks in flight may bring some. Raises PadExhausted."""

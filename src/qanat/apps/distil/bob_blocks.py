@@ -21,7 +21,7 @@ from qanat.ground.framing import Frame
 from qanat.ground.keys import SpentBits
 from qanat.ground.lanes import Lane, Lanes
 from qanat.postprocessing.bob import BobSession
-from qanat.quantum_layer.recorded import CHUNK_EVENTS, RawPreparations, RecordedDetections
+from qanat.quantum_layer.recorded import CHUNK_EVENTS, RawPreparations, RecordedDetections, start_near
 
 LEAST_CHUNK_EVENTS: Final = 2**10
 NO_RANGE: Final = "no range of the counts is left: each makes one block, and one that was begun is used"
@@ -62,6 +62,7 @@ class BobBlocks:
         self._lanes = lanes
         self._pace = pace
         self._newest: _Block | None = None
+        self._num_begun = 0
         self._share: float | None = None
 
     async def run(self) -> None:
@@ -110,7 +111,7 @@ class BobBlocks:
         has_counts = terms.counts is not None
         if terms.next_start(self._setup.first_slot) is not None if has_counts else self._fills_a_block(left):
             return True
-        if not made.blocks and not made.dropped and self._newest is None:
+        if not made.blocks and not made.dropped and not self._num_begun:
             if has_counts:
                 raise RecordTooShort(NO_RANGE, remedy="give counts of ranges of this record that no run has used")
             raise RecordTooShort(
@@ -169,22 +170,37 @@ class BobBlocks:
             return
         await lane.until(lambda: block.before is None or block.before.is_sifted)
         self._learn(block)
-        if self.fault is not None or not self._next_block():
+        setup.pass_over(said_number(frame, "first"))  # what she has used already is no use here
+        reason = self._why_not()
+        if reason:
             spent.secret.wipe()
-            await talk.say(Word.END, {"reason": "the run ends before it"})
+            await talk.say(Word.END, {"reason": reason})
             return
-        first = setup.terms.next_start(max(setup.first_slot, said_number(frame, "first")))
-        if first is None:
-            spent.secret.wipe()
-            await talk.say(Word.END, {"reason": NO_RANGE})
-            return
-        await talk.say(Word.READY, {"first": first})
+        first = setup.terms.next_start(setup.first_slot)
+        assert first is not None
+        if not isinstance(setup.record, RawPreparations):
+            first = start_near(setup.record, first)
+        proof = setup.terms.proof_of("bob", spent.secret)
+        await talk.say(Word.READY, {"first": first, "proof": proof})
         block.begun = self._begin(spent, first)
+        self._num_begun += 1
         self.fault = await make_key(setup, talk, block.begun) or self.fault
+
+    def _why_not(self) -> str:
+        """Return why a block whose pads were taken cannot begin after all; empty when it can."""
+        if self.fault is not None:
+            return "a block before it failed"
+        try:
+            return "" if self._next_block() else "what is left of the record fills no block"
+        except RecordTooShort as fault:
+            return fault.message  # raised again, for the run, when the lane is closed
 
     async def _take_pads(self, talk: Talk, frame: Frame) -> SpentBits | None:
         try:
-            return await self._setup.account.spend_range(said_range(frame), num_bits=self._setup.terms.pad_bits)
+            terms = self._setup.terms
+            spent = await self._setup.account.spend_range(said_range(frame), num_bits=terms.pad_bits)
+            terms.check_proof(frame, "alice", spent.secret)
+            return spent
         except QanatError as fault:
             await talk.say(Word.END, {"fault": fault.message, "reason": "the pads cannot be taken"})
             self.fault = fault

@@ -14,7 +14,7 @@ from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.distil.account import LinkAccount, open_account
 from qanat.apps.distil.counts_file import read_counts
 from qanat.apps.distil.key_files import KeyFolder
-from qanat.apps.distil.record_files import Role, digest_of, read_origin, read_raw, read_sifted
+from qanat.apps.distil.record_files import Role, digest_of, file_digest_of, read_origin, read_raw, read_sifted
 from qanat.apps.distil.run import run_party
 from qanat.apps.distil.setup import Made, Setup
 from qanat.apps.distil.terms import MAX_BLOCK_BITS, MIN_BLOCK_BITS, Terms
@@ -35,6 +35,10 @@ REPLENISH_BITS: Final = 3072
 """What each block gives back to the account with --replenish: two blocks' pads, so that a lost block is paid too."""
 MAX_PORT: Final = 65_535
 DEFAULT_BLOCK_BITS: Final = 4_000_000
+LEAST_LDPC_BLOCK_BITS: Final = 2**14
+"""The shortest block whose frames are long enough for a sparse code, see ``grain_of``."""
+WORTHLESS_EPS_SEC: Final = 0.5
+"""From here on hashing costs nothing: 2 log2(1 / (2 eps_sec)) is not above 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def distil(options: PartyOptions, *, tell: Callable[[str], None], on_port: Calla
 async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: Callable[[int], None]) -> Made:
     record, protocol = _read_record(options)
     path = options.raw or options.sifted or Path()
-    digest = digest_of(path)
+    digest = digest_of(record)
     entropy = SystemEntropy()
     async with open_account(options.key, options.role, entropy=entropy) as account:
         setup = Setup(
@@ -103,6 +107,7 @@ async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: C
             in_flight=options.in_flight,
         )
         _tell_of_counts(setup)
+        _take_over_progress(account, digest, file_digest_of(path))
         spent_before = await account.spent_bits()
         try:
             async with _lines(options, on_port) as next_line:
@@ -114,6 +119,13 @@ async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: C
         return setup.made
 
 
+def _take_over_progress(account: LinkAccount, digest: str, file_digest: str) -> None:
+    """Go on where an account of before, which knew a record by its file, says that it was used to."""
+    used_to = account.first_slot(file_digest)
+    if used_to > account.first_slot(digest):
+        account.advance(digest, used_to)
+
+
 def _tell_of_counts(setup: Setup) -> None:
     """Say what the counts cover: bits outside every range make no key, for nothing is proven of them."""
     counts = setup.terms.counts
@@ -121,7 +133,8 @@ def _tell_of_counts(setup: Setup) -> None:
         return
     idle = setup.terms.num_bits - counts.num_bits
     setup.tell(
-        f"counts of {len(counts.ranges)} ranges, {counts.num_bits:,} bits, proof {counts.proof}; each is a block"
+        f"counts of {len(counts.ranges)} range{'s' * (len(counts.ranges) > 1)}, {counts.num_bits:,} bits, proof"
+        f" {counts.proof}; each range is a block"
     )
     if idle:
         setup.tell(f"{idle:,} bits of the record lie in no range of the counts: they make no key")
@@ -193,6 +206,10 @@ def _terms(
 ) -> Terms:
     """Return what the other party must agree to; raises ConfigurationError for options that cannot be."""
     is_sifted = isinstance(record, SiftedBits)
+    if options.eps_sec >= WORTHLESS_EPS_SEC:
+        raise ConfigurationError(
+            f"--eps-sec {options.eps_sec:g} says that a key may be known", remedy="take a small one, as 1e-9"
+        )
     _check_entropy(options, is_sifted=is_sifted)
     counts = read_counts(options.counts, record) if options.counts and isinstance(record, SiftedBits) else None
     light = _light(options, protocol, counts, is_sifted=is_sifted)
@@ -228,6 +245,11 @@ def _block_bits(options: PartyOptions) -> int:
         raise ConfigurationError(
             f"blocks of {wished} bits cannot be made",
             remedy=f"--block-bits from {MIN_BLOCK_BITS} to {MAX_BLOCK_BITS}",
+        )
+    if options.counts is None and options.reconciliation == "ldpc" and wished < LEAST_LDPC_BLOCK_BITS:
+        raise ConfigurationError(
+            f"blocks of {wished} bits are too short for --reconciliation ldpc",
+            remedy=f"--block-bits {LEAST_LDPC_BLOCK_BITS} or more, or another method, at both parties",
         )
     return wished
 

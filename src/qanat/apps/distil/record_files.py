@@ -31,6 +31,8 @@ SIFTED: Final = "qanat-sifted-1"
 KEY: Final = "qanat-key-1"
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 MOST_ORIGIN: Final = 200
+KNOWN_BY_ROWS: Final = 2048
+"""No block has fewer bits, so that no key was made of a record that is shorter; 2,048 random bits are never alike."""
 FORMATS_PAGE: Final = "docs/formats/records.md says what the file holds"
 
 
@@ -112,8 +114,29 @@ def protocol_text(protocol: DecoyProtocol) -> str:
     )
 
 
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex: by it a record is known again under another name."""
+def digest_of(record: RawPreparations | RawDetections | SiftedBits) -> str:
+    """Return by what a record is known again, in hex: SHA-256 over its first KNOWN_BY_ROWS bits and their places.
+
+    It is of what the record holds, not of the file: whoever saves the record again, says otherwise where it is from or
+    appends to it has the same record. Bits that are sifted have no places but their order, and bases do not count.
+
+    Raises ConfigurationError for a record of fewer rows: it could not be known again when it has grown.
+    """
+    num_rows = int(record.bits.size)
+    if num_rows < KNOWN_BY_ROWS:
+        raise ConfigurationError(
+            f"the record holds {num_rows:,} bits, and fewer than {KNOWN_BY_ROWS:,} make no key", remedy="record longer"
+        )
+    digest = hashlib.sha256(b"qanat record 1\n")
+    if not isinstance(record, SiftedBits):
+        slots = np.arange(KNOWN_BY_ROWS) if record.slots is None else record.slots[:KNOWN_BY_ROWS]
+        digest.update(slots.astype("<u8").tobytes())
+    digest.update(record.bits[:KNOWN_BY_ROWS].astype(np.uint8).tobytes())
+    return digest.hexdigest()
+
+
+def file_digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex: by it accounts of before know a record."""
     with machine_faults_named(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -129,11 +152,18 @@ def read_arrays(path: Path, file_format: str) -> Columns:
             with np.load(path, allow_pickle=False) as archive:
                 columns = {name: archive[name] for name in archive.files}
         except (ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as fault:
-            raise _wrong(path, f"it is no .npz file of plain arrays ({fault})") from None
+            raise _wrong(path, f"it is no .npz file of plain arrays{_why(path, fault)}") from None
     found = str(columns["format"]) if "format" in columns else "none"
     if found != file_format:
         raise _wrong(path, f"its format is {found!r}, {file_format!r} is needed")
     return columns
+
+
+def _why(path: Path, fault: Exception) -> str:
+    """Return what stands in the way; NumPy's own words would advise to trust the file."""
+    if not zipfile.is_zipfile(path):
+        return ": it is no ZIP archive"
+    return ": an array of it holds Python objects" if "pickle" in str(fault) else ": it is damaged"
 
 
 def _number(path: Path, columns: Columns, name: str) -> int:

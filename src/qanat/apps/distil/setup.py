@@ -59,6 +59,11 @@ class Setup:
     def advance(self, slot: int) -> None:
         self.account.advance(self.record_digest, slot)
 
+    def pass_over(self, slot: int) -> None:
+        """Note that slots before ``slot`` were used, if that is further than here."""
+        if slot > self.first_slot:
+            self.advance(slot)
+
     async def keep(self, block_id: BlockId) -> str:
         """Let a key and its share of pads count: the other party has them too. Returns the key's file.
 

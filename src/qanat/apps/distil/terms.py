@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypeAlias
@@ -23,7 +24,7 @@ from qanat.ground.errors import ConfigurationError, FrameError, PeerProtocolErro
 from qanat.ground.events import Json
 from qanat.ground.framing import Frame, canonical_json
 from qanat.ground.identifiers import LinkId, OrderId
-from qanat.ground.keys import BitRange
+from qanat.ground.keys import BitRange, SecretBytes
 from qanat.postprocessing.amplification import Amplification
 from qanat.postprocessing.config import SecretLengthProof, SessionConfig
 from qanat.postprocessing.disclosure import ExactChoice, SignalChoice, choose_signal
@@ -37,6 +38,8 @@ RUN_VERSION: Final = 3
 WHOLE_BLOCK_BITS: Final = 2**18
 MIN_BLOCK_BITS: Final = 2**11
 MAX_BLOCK_BITS: Final = 10**8
+PROOF_BITS: Final = 24
+"""Of each party's proof that it holds a block's pads: a try costs the pads of a block, of which there are some tens."""
 MOST_IDS: Final = 1024
 """Block ids in one word: more than there are ever unsure, with as many blocks in flight as may be."""
 MOST_TEXT: Final = 400
@@ -173,10 +176,26 @@ class Terms:
     def pad_bits(self) -> int:
         """What a block takes from the account, wherever it begins; with counts: what the longest takes.
 
-        First its session's pads; the last ``word_pad_bits`` of them are for the tags of its two OUTCOMEs.
+        First its session's pads, then the two proofs; the last ``word_pad_bits`` are for the tags of its two OUTCOMEs.
         """
         sessions = [self._session("any", start) for start in self._starts()]
-        return max(one.pad_bits + word_pad_bits(one.tag_bits) for one in sessions)
+        return max(one.pad_bits + word_pad_bits(one.tag_bits) for one in sessions) + 2 * PROOF_BITS
+
+    def _session_pad_bits(self) -> int:
+        return max(self._session("any", start).pad_bits for start in self._starts())
+
+    def proof_of(self, role: str, pads: SecretBytes) -> str:
+        """Return what a party says once, in clear, to show that it holds a block's pads; no session uses these bits."""
+        start = self._session_pad_bits() // 8 + (role == "bob") * PROOF_BITS // 8
+        return pads.part(start, start + PROOF_BITS // 8).take().hex()
+
+    def check_proof(self, frame: Frame, role: str, pads: SecretBytes) -> None:
+        """Raise PeerProtocolError unless a word of the party of a role shows that it holds a block's pads."""
+        if not hmac.compare_digest(said_text(frame, "proof").encode(), self.proof_of(role, pads).encode()):
+            raise PeerProtocolError(
+                "whoever is at the other end does not hold the pads of this link",
+                remedy="give both parties copies of the same initial key, and let only the other party's host call",
+            )
 
     @property
     def key_bits(self) -> int:
