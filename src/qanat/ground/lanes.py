@@ -191,10 +191,10 @@ def _until_it_waits(work: Conversation) -> Generator[Any, Any, _Waits | None]:
             return asked
         try:
             answer = yield asked
-        except GeneratorExit:  # we are closed
-            work.close()
-            raise
-        except BaseException as fault:  # of whatever kind: what it awaits within a time limit is cancelled, too
-            step = partial(work.throw, fault)
+        except BaseException as fault:
+            if isinstance(fault, GeneratorExit):  # we are closed
+                work.close()
+                raise
+            step = partial(work.throw, fault)  # raised there, of whatever kind: a time limit's end is a cancellation
         else:
             step = partial(work.send, answer)
