@@ -312,7 +312,6 @@ async def call_as_bob(port: int, terms: object) -> Any:
 async def claim_the_end(port: int, terms: object) -> dict[str, Any]:
     """Begin a block at the last place of the record, with no key; returns what Alice said in PADS."""
     line, _ = await call_as_bob(port, terms)
-    await line.send(encode_frame(0x78, {"has": []}))
     await line.send(encode_lane(1, encode_frame(0x79, {"first": 0})))
     pads = decode_frame(decode_frame(await line.receive(timeout_s=30)).body)
     assert pads.kind == 0x7A
