@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.folder_lock import is_held
@@ -12,6 +10,7 @@ from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.remote_module import RemoteSite
 from qanat.apps.deployment import HOST
 from qanat.apps.event_log import EventLog
+from qanat.apps.opened import Opened
 from qanat.apps.site import SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
@@ -25,7 +24,7 @@ CONNECT_PATIENCE_S = 5.0
 """For a line to modules that have just answered."""
 
 
-class ApartSite:
+class ApartSite(Opened):
     """A site of a network on this machine: ``async with ApartSite(...) as site``.
 
     ``qanat up`` serves its modules, has made its certificates and has taken its links' initial keys into its store.
@@ -37,25 +36,12 @@ class ApartSite:
         self.place = Workplace(folder)
         self.settings = key_manager_settings(network)
         self._port = port
-        self._stack = AsyncExitStack()
+        super().__init__()
         self._parts = SiteParts(network, self.place, log=log, settings=self.settings, stack=self._stack)
         self.store: KeyStore
         self.manager: KeyManager
         self.modules: RemoteSite
         self.door: HttpDoor | None = None
-
-    async def __aenter__(self) -> ApartSite:
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, fault, trace)
 
     @property
     def door_url(self) -> str | None:

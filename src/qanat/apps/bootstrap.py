@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.entropy_server import EntropyServer
@@ -27,6 +26,7 @@ from qanat.adapters.tls_transport import TlsTransport
 from qanat.apps.deployment import HOST
 from qanat.apps.entropy_watch import watch_entropy
 from qanat.apps.event_log import EventLog
+from qanat.apps.opened import Opened
 from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, key_manager_settings, sessions_per_day
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
@@ -44,7 +44,7 @@ ModuleWrapper = Callable[[QKDModule], QKDModule]
 """Lets a caller stand between a key manager and its module, as the demo's proof does."""
 
 
-class Service:
+class Service(Opened):
     """A network on this machine: ``async with Service(...) as service``. Without key manager, store and door of the
     sites ``apart``.
 
@@ -79,25 +79,12 @@ class Service:
         )
         self._wrap_module = wrap_module
         self._ports = dict(zip(network.nodes, ports, strict=False))
-        self._stack = AsyncExitStack()
+        super().__init__()
         self._parts = SiteParts(network, self.place, log=log, settings=self.settings, stack=self._stack)
         self.clock = self._parts.clock
         self.entropy = self._parts.entropy
         self.device_entropy: Entropy = self.entropy if self.entropy_server is None else self.entropy_server.entropy
         self._transports: dict[NodeId, TlsTransport] = {}
-
-    async def __aenter__(self) -> Service:
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, fault, trace)
 
     @property
     def here(self) -> tuple[NodeId, ...]:

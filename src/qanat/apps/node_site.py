@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from types import TracebackType
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.encryption import load_master_key
@@ -14,6 +12,7 @@ from qanat.adapters.module_wire import ModuleCard
 from qanat.adapters.remote_module import RemoteSite
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
+from qanat.apps.opened import Opened
 from qanat.apps.site import SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
@@ -25,7 +24,7 @@ from qanat.key_management.manager import KeyManager
 from qanat.quantum_layer.forecast import expected_capability
 
 
-class NodeSite:
+class NodeSite(Opened):
     """One site of a network: ``async with NodeSite(...) as site``. The twins of its links run elsewhere
     (``qanat twin``); its devices and key files are its own. None of them need be there at the start."""
 
@@ -42,23 +41,10 @@ class NodeSite:
         self.manager: KeyManager
         self._door_port = door_port
         self._places = Places(place.addresses, deployment.fixed)
-        self._stack = AsyncExitStack()
+        super().__init__()
         self._parts = SiteParts(
             self.network, place, log=log, settings=self.settings, stack=self._stack, places=self._places
         )
-
-    async def __aenter__(self) -> NodeSite:
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, fault, trace)
 
     @property
     def door_url(self) -> str | None:

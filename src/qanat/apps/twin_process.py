@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from types import TracebackType
-
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.folder_lock import held
 from qanat.adapters.module_desk import ModuleDesk
@@ -12,6 +9,7 @@ from qanat.adapters.module_server import ModuleServer
 from qanat.adapters.process_pool import ProcessPool
 from qanat.adapters.system import SystemClock, SystemEntropy, system_chance
 from qanat.apps.deployment import Deployment, Places
+from qanat.apps.opened import Opened
 from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import LinkId, NodeId
@@ -21,7 +19,7 @@ from qanat.quantum_layer.twin import TwinLink
 POOL_GRACE_S = 2.0
 
 
-class TwinProcess:
+class TwinProcess(Opened):
     """The twin of a link: ``async with TwinProcess(...) as twin``. Each end gets its own module, and no other."""
 
     def __init__(self, deployment: Deployment, link_id: LinkId, place: Workplace) -> None:
@@ -35,24 +33,11 @@ class TwinProcess:
         self.place = place
         self.desks: dict[NodeId, ModuleDesk] = {}
         self._places = Places(place.addresses, deployment.fixed)
-        self._stack = AsyncExitStack()
+        super().__init__()
         self._clock = SystemClock()
         self._entropy = SystemEntropy()
         self._pool = ProcessPool(1)
         self._server: ModuleServer
-
-    async def __aenter__(self) -> TwinProcess:
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, fault, trace)
 
     @property
     def port(self) -> int:

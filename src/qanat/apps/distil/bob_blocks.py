@@ -58,6 +58,7 @@ class BobBlocks:
     def __init__(self, setup: Setup, talk: Talk, lanes: Lanes, pace: Pace) -> None:
         self.fault: QanatError | None = None
         self._setup = setup
+        self._key_bits = setup.terms.key_bits  # asked for at every frame
         self._talk = talk
         self._lanes = lanes
         self._pace = pace
@@ -116,21 +117,21 @@ class BobBlocks:
                 raise RecordTooShort(NO_RANGE, remedy="give counts of ranges of this record that no run has used")
             raise RecordTooShort(
                 f"{left:,} events are left in the record, at most {int(left * most_yield(terms)):,} bits of key; a"
-                f" block takes {terms.key_bits:,}",
+                f" block takes {self._key_bits:,}",
                 remedy="take smaller blocks with --block-bits at both parties, or record longer",
             )
         return False
 
     def _fills_a_block(self, events: float) -> bool:
         expected = max(0.0, events * self._key_share())
-        return expected - 5 * math.sqrt(expected) >= self._setup.terms.key_bits
+        return expected - 5 * math.sqrt(expected) >= self._key_bits
 
     def _still_wanted(self, begun: Begun) -> float:
         """Return how many events more a block that is being sifted will take, about, at the most."""
         if begun.session.ledger.tags_sent:
             return 0.0
         assert isinstance(begun.source, RecordedDetections)
-        return max(0.0, enough_events(self._setup.terms.key_bits / self._key_share()) - begun.source.num_given)
+        return max(0.0, enough_events(self._key_bits / self._key_share()) - begun.source.num_given)
 
     def _key_share(self) -> float:
         """Return how many key bits an event gives: what the last blocks gave, before any at most."""
@@ -216,7 +217,7 @@ class BobBlocks:
         record, first = self._setup.record, before.begun.first_slot
         assert not isinstance(record, RawPreparations)
         used = record.events_from(first) - record.events_from(first + before.begun.session.link_slots)
-        self._share = self._setup.terms.key_bits / max(1, used)
+        self._share = self._key_bits / max(1, used)
 
     def _begin(self, spent: SpentBits, first: int) -> Begun:
         """Return the block; its chunks are as long as it still needs, so that little is left unused."""
