@@ -27,6 +27,7 @@ import httpx
 from qanat.adapters.loop_thread import LoopThread
 from qanat.adapters.system import SystemEntropy
 from qanat.adapters.tls import Credentials, client_context, own_identity
+from qanat.adapters.unfinished_handshakes import closing_unfinished
 from qanat.doors.etsi014 import delivery
 from qanat.doors.etsi014.extensions import OPTIONAL_UNHANDLED, Wishes
 from qanat.ground.errors import (
@@ -201,7 +202,12 @@ class Etsi014Client:
         """Return the body of a 200 answer; raises what any other means."""
         url = delivery.path(peer, call)
         headers = {"content-type": "application/json"} if body is not None else {}
-        request = partial(self._http.build_request, method, url, content=body, headers=headers)
+
+
+        def request() -> httpx.Request:
+            extensions = closing_unfinished()
+            return self._http.build_request(method, url, content=body, headers=headers, extensions=extensions)
+
         response = await self._send(request, peer, is_safe=method == "GET")
         if response.status_code != 200:
             retry_after = response.headers.get("retry-after")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -72,3 +74,22 @@ def test_closing_a_blocking_client_ends_the_calls_of_other_threads(credentials: 
             client.close()
             with pytest.raises(errors.ChannelClosed, match="this client was closed"):
                 waiting.result(timeout=20)
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.05], ids=["connecting", "in the handshake"])
+def test_a_connection_whose_handshake_was_given_up_is_closed_at_once(credentials: Credentials, pause_s: float) -> None:
+    gc.disable()  # the collector would close it, late and with a warning
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as threads:
+            client = Client(f"https://127.0.0.1:{silent.getsockname()[1]}", tls=credentials.alice, sae=ALICE)
+            waiting = threads.submit(client.get_keys, BOB)
+            connection, _ = silent.accept()
+            with connection:
+                connection.settimeout(20)
+                time.sleep(pause_s)
+                client.close()
+                assert isinstance(waiting.exception(timeout=20), errors.ChannelClosed)
+                while connection.recv(2**16):
+                    pass
+    finally:
+        gc.enable()

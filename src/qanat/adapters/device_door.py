@@ -15,6 +15,7 @@ import httpx
 
 from qanat.adapters.key_sources import SourceFault, SourceKey
 from qanat.adapters.tls import Credentials, client_context
+from qanat.adapters.unfinished_handshakes import closing_unfinished
 from qanat.adapters.used_keys import UsedKeys
 from qanat.doors.etsi014 import delivery
 from qanat.ground.errors import (
@@ -150,7 +151,9 @@ class DeviceDoor:
         content = None if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"content-type": "application/json"}
         try:
-            response = await self._http.request(method, url, content=content, headers=headers)
+            response = await self._http.request(
+                method, url, content=content, headers=headers, extensions=closing_unfinished()
+            )
         except ssl.SSLError as fault:  # the alert that follows a handshake of TLS 1.3
             raise self._certificate(str(fault.reason or fault)) from None
         except httpx.ConnectError as fault:
