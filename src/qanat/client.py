@@ -203,7 +203,6 @@ class Etsi014Client:
         url = delivery.path(peer, call)
         headers = {"content-type": "application/json"} if body is not None else {}
 
-
         def request() -> httpx.Request:
             extensions = closing_unfinished()
             return self._http.build_request(method, url, content=body, headers=headers, extensions=extensions)

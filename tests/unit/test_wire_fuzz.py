@@ -67,7 +67,7 @@ def read_all(data: bytes) -> None:
     if frame.kind == Kind.SLOTS:
         first = read_int(frame, "first", low=0, high=2**62)
         slots = read_int(frame, "slots", low=1, high=2**40 - 1)
-        events = read_int(frame, "events", low=0, high=2**22)
+        events = read_int(frame, "events", low=0, high=2**23)
         width = read_int(frame, "width", low=1, high=5)
         decode_slots(frame.body, width=width, num_events=events, first_slot=first, num_slots=slots)
     elif frame.kind == Kind.QUESTIONS:

@@ -19,6 +19,8 @@ from qanat.postprocessing.transcripts import longest_phase_bytes
 from qanat.protocols.decoy import DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
 
 MAX_CHUNKS: Final = 300_000
+MAX_CHUNK_EVENTS: Final = 2**23
+"""The slots of so many events take 40 MiB at most, which a frame holds."""
 MIN_LOG_FRAME: Final = 8
 MAX_LOG_FRAME: Final = 16
 MIN_LOG_LDPC_FRAME: Final = 12
@@ -49,7 +51,7 @@ class SessionConfig:
     block_bits: int = 2**18
     min_key_bits: int = 4_000_000
     qber_abort: float = QBER_ABORT
-    max_chunk_events: int = 2**22
+    max_chunk_events: int = MAX_CHUNK_EVENTS
     max_chunks: int = MAX_CHUNKS
     reconciliation: MethodName = "cascade"
     charges_replies: bool = False
@@ -60,8 +62,8 @@ class SessionConfig:
             raise ValueError(f"frame_bits must be a power of two from 2^8 to 2^16, got {self.frame_bits}")
         if self.block_bits < 1 or self.block_bits % self.frame_bits:
             raise ValueError(f"block_bits must be a multiple of frame_bits, got {self.block_bits}")
-        if self.min_key_bits < 1 or not 1 <= self.max_chunk_events <= 2**22:
-            raise ValueError("min_key_bits must be positive, max_chunk_events from 1 to 2^22")
+        if self.min_key_bits < 1 or not 1 <= self.max_chunk_events <= MAX_CHUNK_EVENTS:
+            raise ValueError("min_key_bits must be positive, max_chunk_events from 1 to 2^23")
         if self.max_chunks < 1:
             raise ValueError(f"max_chunks must be positive, got {self.max_chunks}")
         if self.reconciliation not in get_args(MethodName):

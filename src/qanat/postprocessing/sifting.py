@@ -45,7 +45,7 @@ from qanat.protocols.decoy import DECOY, SIGNAL, BasisCounts, DecoyCounts
 NUM_BASES, NUM_INTENSITIES = 2, 3
 NONCE_BYTES = 16
 MAX_DELTA_BYTES = 5
-"""2^22 gaps of 5 bytes cannot overflow 64 bits."""
+"""2^23 gaps of 5 bytes cannot overflow 64 bits."""
 MAX_CHUNK_SLOTS = 2 ** (8 * MAX_DELTA_BYTES) - 1
 WHOLE_WIDTHS = (1, 2, 4)
 """Widths of gaps, in bytes, that are a machine's integers."""

@@ -20,17 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.ground.errors import ConfigurationError, QuantumLayerError
+from qanat.postprocessing.config import MAX_CHUNK_EVENTS
 from qanat.postprocessing.records import ByteArray, Detections, Preparations, SlotArray
 from qanat.protocols.decoy import DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
 from qanat.protocols.finite_key import correctness_cost_bits
 
-CHUNK_EVENTS: Final = 2**22
+CHUNK_EVENTS: Final = MAX_CHUNK_EVENTS
 """Events in one chunk unless the caller says otherwise."""
 MAX_RECORD_SLOTS: Final = 2**62
 MAX_SLOTS_OF_CHUNK: Final = 2**40 - 1
 
 OnTaken = Callable[[int], None]
 ChunkSize = Callable[[], int]
+FirstFree = Callable[[], int]
 
 
 def _ignore(_slot: int) -> None:
@@ -39,6 +41,10 @@ def _ignore(_slot: int) -> None:
 
 def _most() -> int:
     return CHUNK_EVENTS
+
+
+def _none_taken() -> int:
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +175,14 @@ class RecordedDetections:
         *,
         first_slot: int = 0,
         chunk_events: ChunkSize = _most,
+        first_free: FirstFree = _none_taken,
         on_taken: OnTaken = _ignore,
     ) -> None:
-        """``chunk_events``: asked before each chunk how many events it may have, 1 or more."""
+        """``chunk_events``: asked before each chunk how many events it may have, 1 or more. ``first_free``: asked
+        before each chunk for the first slot that no other source was given, where several read one record in turn."""
         self._record = record
         self._chunk_events = chunk_events
+        self._first_free = first_free
         self._on_taken = on_taken
         self.next_slot = first_slot
         self.num_given = 0
@@ -181,7 +190,7 @@ class RecordedDetections:
 
     def next_chunk(self) -> Detections:
         """Return the next events; raises QuantumLayerError when the record is over."""
-        record, first = self._record, self.next_slot
+        record, first = self._record, max(self.next_slot, self._first_free())
         left = record.events_from(first)
         if first >= record.num_slots or not left:
             raise QuantumLayerError(

@@ -1,8 +1,9 @@
 """Bob's blocks on one line: he begins them, one lane for each, as many side by side as the line's delay asks for.
 
-A block's place in the record is known when the one before is sifted, so blocks are sifted one after another and
-corrected, verified and amplified side by side. Pads are asked for while the block before is sifted. The first block of
-a line goes alone until its error rate is known.
+A block begins where the last chunk of those before it ends. That is known as soon as the chunk is announced, when it
+is sure to fill its block (almost: what is missing now and then comes from behind the blocks that were begun meanwhile);
+otherwise when the block before is sifted. So a few blocks are sifted at once, and more are corrected, verified and
+amplified side by side. Pads are asked for before. The first block of a line goes alone until its error rate is known.
 """
 
 from __future__ import annotations
@@ -27,29 +28,49 @@ LEAST_CHUNK_EVENTS: Final = 2**10
 NO_RANGE: Final = "no range of the counts is left: each makes one block, and one that was begun is used"
 MOST_SPARE: Final = 0.005
 """What a chunk that is to fill a block alone may hold too much: it is left unused."""
+MOST_SPARE_FAR: Final = 0.02
+"""The same over a long line, where waiting for a block to be sifted costs more than the light that is left unused."""
+FAR_S: Final = 0.002
+SURE: Final = 5.0
+"""Standard deviations: a chunk that is to fill a block falls short once in some million."""
+MOST_SIFTING: Final = 3
+"""Blocks that are sifted at once. Each holds its chunk as columns, a dozen bytes an event, at either party."""
+MOST_AHEAD: Final = 2
+"""Blocks whose pads are asked for before they can begin."""
 
 
 class RecordTooShort(QuantumLayerError):
     """What is left of Bob's record fills no block at all."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Block:
     """A block in its lane."""
 
     number: int
-    before: _Block | None
     begun: Begun | None = None
+    is_filled: bool = False
+    """Whether a chunk was announced that is sure to fill it, almost."""
     is_over: bool = False
 
     @property
     def is_sifted(self) -> bool:
-        """Whether the next block's place in the record is known: Bob has said his tag of sifting."""
+        """Whether its key is full: Bob has said his tag of sifting."""
         return self.is_over or (self.begun is not None and self.begun.session.ledger.tags_sent > 0)
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the next block's place in the record is known."""
+        return self.is_filled or self.is_sifted
 
     @property
     def error_rate_is_known(self) -> bool:
         return self.is_over or (self.begun is not None and self.begun.session.ledger.tags_checked > 0)
+
+    @property
+    def tells_nothing_more(self) -> bool:
+        """Whether those that come after it wait for it no more."""
+        return self.error_rate_is_known if self.number == 1 else self.is_sifted
 
 
 class BobBlocks:
@@ -62,7 +83,9 @@ class BobBlocks:
         self._talk = talk
         self._lanes = lanes
         self._pace = pace
-        self._newest: _Block | None = None
+        self._most_spare = MOST_SPARE_FAR if pace.round_trip_s > FAR_S else MOST_SPARE
+        self._sifting: list[_Block] = []
+        """Blocks in order, until they are sifted; the first, until its error rate is known."""
         self._num_begun = 0
         self._share: float | None = None
 
@@ -95,16 +118,29 @@ class BobBlocks:
 
     def _may_begin(self) -> bool:
         """Return whether the next block should be begun now; raises RecordTooShort when there is none at all."""
-        newest = self._newest
         if self.fault is not None or len(self._lanes) >= self._pace.wanted(self._progress()):
             return False
-        if newest is not None and not newest.is_over:
-            if newest.begun is None or (newest.number == 1 and not newest.error_rate_is_known):
-                return False
-            if self._setup.terms.counts is not None:
-                return self._setup.terms.next_start(newest.begun.first_slot + 1) is not None
-            return self._fills_a_block(self._left() - self._still_wanted(newest.begun))
-        return self._next_block()
+        self._pass_sifted()
+        if not self._sifting:
+            return self._next_block()
+        newest = self._sifting[-1]
+        if newest.number == 1 or sum(one.begun is None for one in self._sifting) >= MOST_AHEAD:
+            return False
+        if self._setup.terms.counts is not None:
+            return newest.begun is not None and self._setup.terms.next_start(newest.begun.first_slot + 1) is not None
+        return self._fills_a_block(self._left() - sum(map(self._still_wanted, self._sifting)))
+
+    def _pass_sifted(self) -> None:
+        """Forget the blocks that are sifted, and learn from them."""
+        for one in self._sifting:
+            if one.tells_nothing_more:
+                self._learn(one)
+        self._sifting = [one for one in self._sifting if not one.tells_nothing_more]
+
+    def _is_next(self, block: _Block) -> bool:
+        """Return whether a block's place in the record is known, and no more are being sifted than may be."""
+        before = [one for one in self._sifting if one.number < block.number and not one.is_sifted]
+        return len(before) < MOST_SIFTING and all(one.is_placed for one in before)
 
     def _next_block(self) -> bool:
         """Return whether what is left fills a block, all blocks before being sifted; raises RecordTooShort."""
@@ -126,12 +162,15 @@ class BobBlocks:
         expected = max(0.0, events * self._key_share())
         return expected - 5 * math.sqrt(expected) >= self._key_bits
 
-    def _still_wanted(self, begun: Begun) -> float:
-        """Return how many events more a block that is being sifted will take, about, at the most."""
-        if begun.session.ledger.tags_sent:
+    def _still_wanted(self, block: _Block) -> float:
+        """Return how many events more a block will take, about, at the most."""
+        if block.is_sifted:
             return 0.0
+        begun, enough = block.begun, enough_events(self._key_bits, share=self._key_share())
+        if begun is None:
+            return enough
         assert isinstance(begun.source, RecordedDetections)
-        return max(0.0, enough_events(self._key_bits / self._key_share()) - begun.source.num_given)
+        return max(float(LEAST_CHUNK_EVENTS), enough - begun.source.num_given)
 
     def _key_share(self) -> float:
         """Return how many key bits an event gives: what the last blocks gave, before any at most."""
@@ -150,7 +189,8 @@ class BobBlocks:
         return Progress(now_s, self._lanes.waited_s, self._lanes.last_opened)
 
     async def _block(self, lane: Lane) -> None:
-        block = self._newest = _Block(lane.number, self._newest)
+        block = _Block(lane.number)
+        self._sifting.append(block)
         try:
             await self._make(lane, Talk(lane), block)
         finally:
@@ -169,8 +209,8 @@ class BobBlocks:
         spent = await self._take_pads(talk, frame)
         if spent is None:
             return
-        await lane.until(lambda: block.before is None or block.before.is_sifted)
-        self._learn(block)
+        await lane.until(lambda: self._is_next(block))
+        self._pass_sifted()
         setup.pass_over(said_number(frame, "first"))  # what she has used already is no use here
         reason = self._why_not()
         if reason:
@@ -183,7 +223,7 @@ class BobBlocks:
             first = start_near(setup.record, first)
         proof = setup.terms.proof_of("bob", spent.secret)
         await talk.say(Word.READY, {"first": first, "proof": proof})
-        block.begun = self._begin(spent, first)
+        block.begun = self._begin(block, spent, first)
         self._num_begun += 1
         self.fault = await make_key(setup, talk, block.begun) or self.fault
 
@@ -208,43 +248,51 @@ class BobBlocks:
             return None
 
     def _learn(self, block: _Block) -> None:
-        """Take from the block before how many key bits an event gives, and forget it."""
-        before, block.before = block.before, None
-        if before is None or before.begun is None or not before.begun.session.ledger.tags_sent:
-            return
-        if self._setup.terms.mode == "sifted":
-            return  # nothing to learn: every event has equal bases
-        record, first = self._setup.record, before.begun.first_slot
+        """Take from a block how many key bits an event gives."""
+        begun, record = block.begun, self._setup.record
+        if begun is None or not begun.session.ledger.tags_sent or self._setup.terms.mode == "sifted":
+            return  # of sifted bits there is nothing to learn: every event has equal bases
+        assert isinstance(begun.source, RecordedDetections)
         assert not isinstance(record, RawPreparations)
-        used = record.events_from(first) - record.events_from(first + before.begun.session.link_slots)
-        self._share = self._key_bits / max(1, used)
+        end = begun.first_slot + begun.session.link_slots
+        spare = record.events_from(end) - record.events_from(begun.source.next_slot)
+        self._share = self._key_bits / max(1, begun.source.num_given - spare)
 
-    def _begin(self, spent: SpentBits, first: int) -> Begun:
+    def _begin(self, block: _Block, spent: SpentBits, first: int) -> Begun:
         """Return the block; its chunks are as long as it still needs, so that little is left unused."""
         setup = self._setup
         config = setup.terms.session(first_slot=first, pads=spent.bits)
 
         def chunk_events() -> int:
-            given = source.num_given
-            share = session.sifted.num_bits / given if given else self._key_share()
-            wanted = (config.key_bits - session.sifted.num_bits) / max(share, 0.01)
+            given, sifted_bits = source.num_given, session.sifted.num_bits
+            share = max(0.01, sifted_bits / given if given else self._key_share())
+            wanted_bits = config.key_bits - sifted_bits
+            enough = enough_events(wanted_bits, share=share)
             is_sure = bool(given) or setup.terms.mode == "sifted" or self._share is not None
-            enough = enough_events(wanted)
-            if not given and not (is_sure and enough < (1 + MOST_SPARE) * wanted):
-                enough = 0.9 * wanted
-            return max(LEAST_CHUNK_EVENTS, min(CHUNK_EVENTS, math.ceil(enough)))
+            if not given and (not is_sure or enough > (1 + self._most_spare) * wanted_bits / share):
+                is_sure, enough = False, 0.9 * wanted_bits / share
+            events = max(LEAST_CHUNK_EVENTS, min(CHUNK_EVENTS, math.ceil(enough)))
+            block.is_filled = is_sure and events >= enough and setup.terms.counts is None
+            return events
 
         part = setup.terms.part_for(setup.record, first)
         assert not isinstance(part, RawPreparations)
-        source = RecordedDetections(part, first_slot=first, chunk_events=chunk_events, on_taken=setup.advance)
+        source = RecordedDetections(
+            part,
+            first_slot=first,
+            chunk_events=chunk_events,
+            first_free=lambda: setup.first_slot,
+            on_taken=setup.advance,
+        )
         pads, tags = part_pads(spent, role=setup.role, tag_bits=config.tag_bits)
         session = BobSession(config, source, pads, setup.entropy, proof=setup.terms.proof(first))
         return Begun(session, source, first, tags)
 
 
-def enough_events(expected: float) -> float:
-    """Return how many events are enough, almost always, where so many are on average."""
-    return expected + 3 * math.sqrt(expected)
+def enough_events(key_bits: float, *, share: float) -> float:
+    """Return how many events give so many key bits, almost always, where each gives ``share`` of a bit on average."""
+    expected = key_bits / share
+    return expected + SURE * math.sqrt(expected * max(0.0, 1 - share) / share)
 
 
 def most_yield(terms: Terms) -> float:

@@ -40,7 +40,7 @@ from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedB
 ENDS: Final = ("alice", "bob")
 COUNTS_NAME: Final = "counts.json"
 LINK_NAME: Final = "example"
-PADS_OF_BLOCKS: Final = 64
+PADS_OF_BLOCKS: Final = 256
 TWIN: Final = "twin: no photon was sent, and whoever has both files has the keys"
 MAX_SIFTED_BITS: Final = 2**31
 

@@ -55,7 +55,7 @@ class Pace:
     def __init__(self, *, key_bits: int, round_trip_s: float, most: int, fixed: int | None) -> None:
         """``fixed``: the number that the user chose, if any; ``most``: what both parties take."""
         self._floor_s = LEAST_BLOCK_S + key_bits / FASTEST_BITS_PER_S
-        self._round_trip_s = round_trip_s
+        self.round_trip_s = round_trip_s
         self._most = most
         self._fixed = fixed
         self._round_trips = ROUND_TRIPS
@@ -70,7 +70,7 @@ class Pace:
         """Return how many blocks should be in flight."""
         if self._fixed is not None:
             return min(self._fixed, self._most)
-        meanwhile = self._round_trip_s * self._round_trips / self._block_s(now)
+        meanwhile = self.round_trip_s * self._round_trips / self._block_s(now)
         return min(self._most, AT_WORK + math.ceil(meanwhile))
 
     def _block_s(self, now: Progress) -> float:

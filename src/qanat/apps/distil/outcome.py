@@ -22,7 +22,7 @@ from qanat.ground.ledger import Ledger
 from qanat.postprocessing.alice import AliceSession
 from qanat.postprocessing.bob import BobSession
 from qanat.postprocessing.config import DistilledKey
-from qanat.quantum_layer.recorded import RawPreparations, RecordedDetections, RecordedPreparations
+from qanat.quantum_layer.recorded import RecordedDetections, RecordedPreparations
 from qanat.quantum_layer.wire import converse
 
 MOST_DROPPED: Final = 3
@@ -138,12 +138,8 @@ async def _write(setup: Setup, key: DistilledKey, first: int) -> None:
 
 async def _finish(setup: Setup, key: DistilledKey, begun: Begun) -> None:
     path = await setup.keep(BlockId(str(key.block_id)))
-    made, record, first = setup.made, setup.record, begun.first_slot
-    events = (
-        0
-        if isinstance(record, RawPreparations)
-        else record.events_from(first) - record.events_from(begun.source.next_slot)
-    )
+    made, first = setup.made, begun.first_slot
+    events = begun.source.num_given if isinstance(begun.source, RecordedDetections) else 0
     replenished = min(setup.terms.replenish_bits, key.num_bits // 16 * 8)
     said = {"events": events, "file": path, "first_slot": first, "replenished_bits": replenished}
     bisect.insort(
