@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from collections import Counter
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class MemoryAccount(LinkAccount):
     def __init__(self, ends: LinkEnds, store: MemoryKeyStore) -> None:
         super().__init__(Path("nowhere"), ends, store)
         self._at = 0
+        self._counted: list[str] = []
 
     def first_slot(self, record: str) -> int:
         return self._at
@@ -49,6 +50,12 @@ class MemoryAccount(LinkAccount):
     def advance(self, record: str, slot: int) -> None:
         assert slot > self._at, "a place of the record was told before"
         self._at = slot
+
+    def note_kept(self, block_id: BlockId) -> None:
+        self._counted.append(block_id)
+
+    def kept(self, block_ids: Sequence[str]) -> list[str]:
+        return [one for one in block_ids if one in self._counted]
 
 
 @dataclass

@@ -145,6 +145,29 @@ def test_a_key_that_both_have_is_destroyed_by_neither(forged: list[Deed], forger
 
 
 @pytest.mark.parametrize("forger", ["alice", "bob"])
+def test_a_key_that_was_taken_away_at_one_end_is_not_destroyed_at_the_other(
+    forged: list[Deed], forger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for key files takes each as soon as it counts; its maker still knows that it had it."""
+    forged.append(fault_of(forger))
+    trial, taken = Trial(5, in_flight=1), set()
+    files = trial.keys[forger]
+
+    def keep_and_take(block_id: str) -> str:
+        if block_id in files.doubtful:
+            del files.doubtful[block_id]
+            taken.add(block_id)
+        return "taken"
+
+    monkeypatch.setattr(files, "keep", keep_and_take)
+    assert trial.run() == {"alice": None, "bob": None}
+    other = trial.keys["bob" if forger == "alice" else "alice"]
+    assert not files.safe
+    assert len(taken) == 3
+    assert set(other.safe) == taken
+
+
+@pytest.mark.parametrize("forger", ["alice", "bob"])
 @pytest.mark.parametrize("is_left_out", [False, True])
 def test_a_forged_settlement_leaves_the_keys_unsure(forged: list[Deed], forger: str, is_left_out: bool) -> None:
     forged += [fault_of(forger), nothing_to_settle if is_left_out else nothing_of(forger)]

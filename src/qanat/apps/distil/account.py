@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +115,23 @@ class LinkAccount:
         self._progress[record] = slot
         _write_durably(self._folder / "progress.json", self._progress)
 
+    def note_kept(self, block_id: BlockId) -> None:
+        """Note durably that a key counts: whoever takes its file away at once must not make this party forget it."""
+        path = self._folder / "kept.txt"
+        with machine_faults_named(path), open(path, "a", encoding="ascii", opener=_private) as file:
+            file.write(f"{block_id}\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def kept(self, block_ids: Sequence[str]) -> list[str]:
+        """Return those of some blocks whose keys were noted as kept, ever."""
+        path = self._folder / "kept.txt"
+        if not block_ids or not path.exists():
+            return []
+        with machine_faults_named(path):
+            known = set(path.read_text(encoding="ascii").split("\n"))
+        return [one for one in block_ids if one in known]
+
 
 @asynccontextmanager
 async def open_account(key_path: Path, role: Role, *, entropy: Entropy) -> AsyncIterator[LinkAccount]:
@@ -209,6 +226,10 @@ def _reserve_block(ends: LinkEnds, block_id: BlockId, secret: SecretBytes, *, ut
         eps_cor=0.0,
         finished_utc_s=utc_s,
     )
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _read_json(path: Path) -> dict[str, object]:

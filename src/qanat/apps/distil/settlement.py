@@ -47,7 +47,7 @@ async def settle_as_alice(setup: Setup, talk: Talk, *, ours: Frame, theirs: Fram
         before = [_bytes(theirs), _bytes(ours), _bytes(named)]
         _check(tags, answer, before)
         await _decide(setup, ours, answer)
-        has = Frame(Word.SETTLE, {"has": list(setup.keys.kept(ids_of(theirs, "unsure")))})
+        has = Frame(Word.SETTLE, {"has": list(setup.has(ids_of(theirs, "unsure")))})
         await talk.say(Word.SETTLE, has.header, tags.tag(*before, _bytes(answer), _bytes(has)))
     finally:
         tags.wipe()
@@ -66,7 +66,7 @@ async def settle_as_bob(setup: Setup, talk: Talk, *, ours: Frame, theirs: Frame)
     tags = _tags(setup, await _take(setup, talk, named))
     try:
         before = [_bytes(ours), _bytes(theirs), _bytes(named)]
-        has = Frame(Word.SETTLE, {"has": list(setup.keys.kept(ids_of(theirs, "unsure")))})
+        has = Frame(Word.SETTLE, {"has": list(setup.has(ids_of(theirs, "unsure")))})
         tag = tags.tag(*before, _bytes(has))
         await talk.say(Word.SETTLE, has.header, tag)
         answer = await talk.hear(Word.SETTLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,11 +64,17 @@ class Setup:
         if slot > self.first_slot:
             self.advance(slot)
 
+    def has(self, block_ids: Sequence[str]) -> list[str]:
+        """Return those of some blocks whose keys are here, or were and counted."""
+        here = {*self.keys.kept(block_ids), *self.account.kept(block_ids)}
+        return [one for one in block_ids if one in here]
+
     async def keep(self, block_id: BlockId) -> str:
         """Let a key and its share of pads count: the other party has them too. Returns the key's file.
 
         Whether the key has a share is for the run to say that made it, which may be one before with other options.
         """
+        self.account.note_kept(block_id)
         with suppress(BlockUnknown):
             await self.account.confirm(block_id)
         return str(self.keys.keep(block_id))
