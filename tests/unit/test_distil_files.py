@@ -18,7 +18,7 @@ import pytest
 from distillation_support import SeededEntropy
 from qanat.apps.distil import party
 from qanat.apps.distil.account import LinkAccount, open_account
-from qanat.apps.distil.example import make_raw, make_sifted
+from qanat.apps.distil.example import PADS_OF_BLOCKS, make_raw, make_sifted
 from qanat.apps.distil.key_files import KeyFolder
 from qanat.apps.distil.party import PartyOptions, parse_address
 from qanat.apps.distil.record_files import (
@@ -272,7 +272,7 @@ def test_an_account_that_is_empty_refuses_and_a_share_of_a_block_fills_it(exampl
         while await account.left_bits() >= BLOCK_PADS:
             await account.spend("all", num_bits=BLOCK_PADS)
         spent, left = await account.spent_bits(), await account.left_bits()
-        assert spent + left == 64 * SESSION_PAD_BITS
+        assert spent + left == PADS_OF_BLOCKS * SESSION_PAD_BITS
         with pytest.raises(PadExhausted, match=f" {left} pad bits left, a block takes {BLOCK_PADS}"):
             await account.spend("more", num_bits=BLOCK_PADS)
         assert (await account.spent_bits(), await account.left_bits()) == (spent, left), "a refusal spends nothing"
