@@ -40,6 +40,8 @@ class Repeats:
 
     def of(self, wish: KeyWish) -> Repeatable | None:
         """Return a wish as a call that may be repeated; None where it has no nonce."""
+        if wish.nonce is None:
+            return None
         amount = (str(wish.count), str(wish.size_bits))
         return self.call(
             wish.master, wish.nonce, "enc_keys", *wish.slaves, *amount, repr(wish.require), repr(wish.prefer)
