@@ -18,7 +18,7 @@ from qanat.ground.requirements import Requirements
 MANDATORY_UNKNOWN = "not all extension_mandatory parameters are supported"
 MANDATORY_UNMET = "not all extension_mandatory request options could be met"
 OPTIONAL_UNHANDLED = "not all extension_optional request options handled"
-"""These three texts are the standard's own (clause 5.4, table of status codes); clients compare them."""
+"""These three texts are the standard's own (clause 5.3, table of status codes); clients compare them."""
 
 CAUSE, REQUEST, PATIENCE, DETAILS, NONCE, MAX_AGE, MAX_HOPS, MULTIPATH, FAR_SIDE = (
     EXTENSION_PREFIX + name

@@ -103,7 +103,7 @@ class Etsi014Door:
         return self._limits
 
     async def get_status(self, peer: str | None, path_id: str) -> Answer:
-        """GET status: the caller is the master, the path names the slave (clause 5.3)."""
+        """GET status: the caller is the master, the path names the slave (clause 5.2)."""
         try:
             status = await self._supplier.get_status(master=self._caller(peer), slave=_named(path_id))
         except QanatError as fault:
@@ -111,7 +111,7 @@ class Etsi014Door:
         return status_answer(status, self._limits)
 
     async def get_key_by_query(self, peer: str | None, path_id: str, query: Query) -> Answer:
-        """GET enc_keys: the caller is the master, the path names the slave (clause 5.4)."""
+        """GET enc_keys: the caller is the master, the path names the slave (clause 5.3)."""
         return await self._new_keys(peer, path_id, lambda: key_request_of_query(query, self._limits))
 
     async def get_key_by_body(self, peer: str | None, path_id: str, body: bytes) -> Answer:
@@ -119,7 +119,7 @@ class Etsi014Door:
         return await self._new_keys(peer, path_id, lambda: key_request_of_body(body, self._limits))
 
     async def get_key_with_id_by_query(self, peer: str | None, path_id: str, query: Query) -> Answer:
-        """GET dec_keys: the caller is the slave, the path names the master (clause 5.5)."""
+        """GET dec_keys: the caller is the slave, the path names the master (clause 5.4)."""
         return await self._known_keys(peer, path_id, lambda: key_ids_of_query(query))
 
     async def get_key_with_ids_by_body(self, peer: str | None, path_id: str, body: bytes) -> Answer:
