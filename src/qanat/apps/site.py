@@ -156,10 +156,16 @@ class SiteParts:
         on_refused = FewWords(tell)
 
         saes = [sae for sae in self.network.saes if self.network.site_of(sae).node == node]
-        app = etsi014_app(Etsi014Door(manager, saes=saes, limits=door_limits(self.settings), on_refused=on_refused))
+        etsi014 = Etsi014Door(
+            manager,
+            saes=saes,
+            limits=door_limits(self.settings),
+            on_refused=on_refused,
+            priorities={sae: self.network.priority(sae) for sae in saes},
+        )
         door = HttpDoor(
             DoorGuard(
-                app,
+                etsi014_app(etsi014),
                 folder=self.place.site(node),
                 limits_file=self.place.folder / LIMITS_NAME,
                 record=recorder.record,
