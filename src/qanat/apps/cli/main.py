@@ -208,6 +208,18 @@ def doctor(
     data: Annotated[
         Path | None, typer.Option(parser=named_path, help="Data folder of a running network, to ask its doors.")
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            parser=named_path,
+            metavar="FILE",
+            help="A deployment file: certificates, ports, stores of this host are looked at, and who else answers.",
+        ),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", help="With --config: the site of this host, where its key is not here yet.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Tell what is installed, what this machine can do, and which doors answer."""
@@ -215,7 +227,7 @@ def doctor(
     def command() -> int:
         from qanat.apps.cli.doctor import run_doctor
 
-        return run_doctor(data=data, as_json=json)
+        return run_doctor(data=data, config=config, site=site, as_json=json)
 
     _end_with(command)
 
