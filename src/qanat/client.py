@@ -132,19 +132,21 @@ class Etsi014Client:
         require: Requirements = ANY,
         prefer: Requirements = ANY,
         nonce: str | None = None,
+        priority: int | None = None,
     ) -> Sequence[SecretKey]:
         """Return fresh keys shared with ``peer``, and with each of ``more_slaves``, as master.
 
         Every key fulfils what is ``require``d, and what is ``prefer``red where that can be (else ``unmet`` names it).
         A call with the same ``nonce`` (8 to 64 letters, digits and ``. _ ~ -``) and the same wish gets the same keys,
-        even from another process; without one each call makes its own.
+        even from another process; without one each call makes its own. Where key is short the call waits as one of
+        ``priority`` (0 to 9, 9 goes first), the application's own at most and by default (``unmet`` tells).
 
         Raises KeyShortage with ``retry_after_s``, BadParameter, UnknownNode, NoRoute, NotEntitled, RequirementUnmet,
         KeyManagementError, PeerProtocolError; ChannelClosed or ChannelTimeout when the answer is lost, and with it, at
         a key manager that knows no nonces, any keys in it.
         """
         nonce = nonce or self._new_nonce()
-        wishes = replace(self._wishes(), require=require, prefer=prefer, nonce=nonce)
+        wishes = replace(self._wishes(), require=require, prefer=prefer, nonce=nonce, priority=priority)
         given = await self._enc_keys(peer, wishes, count=count, size_bits=size_bits, more_slaves=more_slaves)
         if len(given.keys) != count or any(key.size_bits != size_bits for key in given.keys):
             raise PeerProtocolError(
@@ -294,6 +296,7 @@ class Client:
         require: Requirements = ANY,
         prefer: Requirements = ANY,
         nonce: str | None = None,
+        priority: int | None = None,
     ) -> Sequence[SecretKey]:
         """Return fresh keys shared with ``peer``; see ``Etsi014Client.get_keys``."""
         return self._run(
@@ -305,6 +308,7 @@ class Client:
                 require=require,
                 prefer=prefer,
                 nonce=nonce,
+                priority=priority,
             )
         )
 

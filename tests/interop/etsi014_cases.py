@@ -291,6 +291,15 @@ def _extensions() -> Iterator[Case]:
                bad({"extension_optional": [{"qanat_patience_s": "long"}]}, UNHANDLED))  # fmt: skip
     yield case("X-far-side", "mandatory-unmet", "the far side is up", post({"extension_mandatory": [{"qanat_far_side_ready": True}]}),
                fetch())  # fmt: skip
+    yield case("X-priority", "mandatory-unmet", "a priority that the application has (ours)",
+               post({"extension_mandatory": [{"qanat_priority": 0}]}), fetch())  # fmt: skip
+    yield case("X-priority-above", "mandatory-unmet", "one above it is refused where it is mandatory (ours)",
+               bad({"extension_mandatory": [{"qanat_priority": 9}]}, UNMET))  # fmt: skip
+    yield case("X-priority-optional", "optional-ignored", "and gives way where it is optional, and it is said (ours)",
+               post({"extension_optional": [{"qanat_priority": 9}]}, fields={"key_container_extension": dict}), fetch())  # fmt: skip
+    for value in (10, -1, 1.5, "high"):
+        yield case(f"X-priority-{value}", "optional-refused", f"{value} is no priority (ours)",
+                   bad({"extension_optional": [{"qanat_priority": value}]}, UNHANDLED))  # fmt: skip
     for name, value in (("object", {"a": 1}), ("numbers", [1]), ("string", "x")):
         yield case(
             f"X-type-{name}",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from interop.fleet import Fleet
 from interop.generator import generator
 from interop.live import LiveNetwork, running_network
 from qanat.ground.errors import LinkFailed
@@ -92,6 +93,49 @@ def test_a_generator_that_is_bad_from_the_start_is_refused(tmp_path: Path, comma
     assert "the entropy source /dev/zero failed" in done.stderr
     assert "what to do: no key is made without it" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+TWO_SITES = """
+format: qanat-network/1
+name: two
+sites:
+  - {name: a, kind: user, latitude_deg: 31.3, longitude_deg: 120.6}
+  - {name: b, kind: user, latitude_deg: 31.4, longitude_deg: 121.0}
+links:
+  - {name: a-b, transmitter: a, receiver: b, system: backbone-625, loss_db: 10.3, length_km: 41}
+applications:
+  - {name: alice, site: a}
+  - {name: bob, site: b}
+"""
+
+
+def test_the_twin_of_a_link_by_itself_draws_from_a_generator_and_tells_when_it_fails(tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(TWO_SITES, encoding="utf-8")
+    config, data = tmp_path / "deployment.yaml", tmp_path / "data"
+    config.write_text("format: qanat-deployment/1\nnetwork: two.yaml\ndata: data\n", encoding="utf-8")
+    assert qanat("pki", str(tmp_path / "two.yaml"), "--out", str(data / "pki")).returncode == 0
+    refused = qanat("twin", "--config", str(config), "--link", "a-b", "--entropy", "/dev/zero")
+    assert refused.returncode == 2
+    assert "the entropy source /dev/zero failed" in refused.stderr
+    with generator(tmp_path, good_samples=3_000_000) as failing, Fleet(tmp_path) as fleet:
+        fleet.add("controller", "controller", "--config", str(config), "--json")
+        source = ("--entropy", str(failing.path), "--min-entropy", "8")
+        fleet.add("twin", "twin", "--config", str(config), "--link", "a-b", *source, "--json")
+        for site in ("a", "b"):
+            fleet.add(site, "node", "--config", str(config), "--site", site, "--json")
+        fleet.wait()
+        assert fleet.records["twin"]["entropy"] == {
+            "source": str(failing.path),
+            "min_entropy_bits": 8.0,
+            "fault": None,
+            "remedy": "",
+        }
+        with fleet.client("a", "alice") as alice, pytest.raises(LinkFailed, match="entropy source"):
+            alice.get_keys(fleet.sae("b", "bob"), count=1, size_bits=256)
+    events = (data / "twins" / "a-b" / "events.jsonl").read_text(encoding="utf-8")
+    (alarm,) = [event for event in map(json.loads, events.splitlines()) if event["kind"] == "alarm"]
+    assert alarm["data"]["code"] == "EntropyFailed"
+    assert "alarm at a-b" in fleet.words("twin")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from interop.etsi014_cases import CASES, Case, Step
 from interop.etsi014_house import House, house_open
 from interop.etsi014_page import PAGE, page
-from interop.etsi014_statements import STATEMENTS
+from interop.etsi014_statements import CLAUSES, STATEMENTS
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,11 @@ def test_every_demand_on_the_door_has_a_case_or_says_where_it_is_checked() -> No
 def test_there_are_more_than_120_cases_each_with_a_name_of_its_own() -> None:
     assert len(CASES) >= 120
     assert Counter(case.name for case in CASES).most_common(1)[0][1] == 1
+
+
+def test_every_clause_that_is_named_says_against_what_it_was_checked() -> None:
+    named = {number for one in STATEMENTS for number in one.clause.split("-")}
+    assert named <= {clause.number for clause in CLAUSES}
 
 
 def test_the_page_is_what_the_table_makes() -> None:

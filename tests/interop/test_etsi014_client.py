@@ -347,9 +347,11 @@ def test_what_is_required_and_preferred_reaches_the_key_manager(doors: Doors) ->
                 more_slaves=[CAROL],
                 require=Requirements(max_age_s=60.0, far_side_ready=True),
                 prefer=Requirements(max_hops=1),
+                priority=3,
             )
-            assert master.unmet == ("qanat_max_hops",)
+            assert master.unmet == ("qanat_max_hops", "qanat_priority")
             asked = doors.supplier.calls[-1]
+            assert asked["priority"] == 0
             assert asked["require"] == Requirements(max_age_s=60.0, far_side_ready=True)
             assert asked["more_slaves"] == (CAROL,)
             (same,) = await slave.get_keys_by_id(ALICE, [given[0].key_id])

@@ -71,6 +71,19 @@ def test_three_sites_two_twins_and_a_controller_on_six_hosts(tmp_path: Path) -> 
             mates = bob.get_keys_by_id(fleet.sae("suzhou", "alice"), [key.key_id for key in keys])
             assert [key.take() for key in keys] == [mate.take() for mate in mates]
             assert keys[0].route == ("suzhou", "kunshan", "shanghai")
+        asked = ("doctor", "--config", str(config), "--data", str(tmp_path / "suzhou"), "--site", "suzhou", "--json")
+        healthy = run_qanat(*asked)
+        assert healthy.returncode == 0, healthy.stdout
+        states = {one["subject"]: one["state"] for one in json.loads(healthy.stdout)["deployment"]}
+        assert states["site shanghai, for applications"] == states["clock of site shanghai"] == "well"
+        assert states["twin suzhou-kunshan, for its two sites"] == states["controller, for other processes"] == "well"
+        fleet.kill("kunshan")
+        ill = run_qanat(*asked)
+        assert ill.returncode == 1
+        states = {one["subject"]: one["state"] for one in json.loads(ill.stdout)["deployment"]}
+        assert [subject for subject, state in states.items() if state not in ("well", "look")] == [
+            "site kunshan, for other processes"
+        ]
         left = [path.name for site in SITES for path in (tmp_path / site / "pki" / "links").glob("*.auth")]
         assert left == [], "each host has destroyed its own copy of the initial keys"
 

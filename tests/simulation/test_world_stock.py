@@ -85,30 +85,58 @@ def test_one_application_has_a_quota_over_all_its_partners() -> None:
     close(world)
 
 
-def test_in_a_shortage_the_higher_priority_is_served_first() -> None:
-    """Anna asks first and alice after her; key comes slowly, and alice has all she asked for before anna has any."""
-    applications = tuple(
-        app.model_copy(update={"priority": 5}) if app.name == "alice" else app for app in NETWORK.applications
-    )
-    world = world_of(applications=applications)
+def asked_in_turn(world: World, *asked: tuple[SaeId, int | None]) -> list[SaeId]:
+    """Have several masters ask for three times a dozen keys with bob, one after the other; return in which order they
+    were given them."""
     order: list[SaeId] = []
 
-    async def ask(master: SaeId, after_s: float, number: int) -> None:
+    async def ask(master: SaeId, after_s: float, number: int, priority: int | None) -> None:
         await world.sleep(after_s)
-
         name = RequestId(f"{master} {number}")
 
         async def call(manager: KeyManager) -> GivenKeys:
             return await manager.get_keys(
-                master=master, slave=BOB, count=12, size_bits=512, request_id=name, patience_s=90.0
+                master=master,
+                slave=BOB,
+                count=12,
+                size_bits=512,
+                request_id=name,
+                patience_s=90.0,
+                priority=priority,
             )
 
         await world.call(A, call)
         order.append(master)
 
     for number in range(3):
-        world.spawn(ask(ANNA, 0.01, number), name=f"anna {number}")
-        world.spawn(ask(ALICE, 0.05, number), name=f"alice {number}")
+        for place, (master, priority) in enumerate(asked):
+            world.spawn(ask(master, 0.01 + 0.04 * place, number, priority), name=f"{master} {number}")
     world.run(world.sleep(100.0), within_s=120.0)
-    assert order == [ALICE] * 3 + [ANNA] * 3
+    return order
+
+
+def with_priorities(**priorities: int) -> World:
+    return world_of(
+        applications=tuple(
+            app.model_copy(update={"priority": priorities.get(app.name, 0)}) for app in NETWORK.applications
+        )
+    )
+
+
+def test_in_a_shortage_the_higher_priority_is_served_first() -> None:
+    """Anna asks first and alice after her; key comes slowly, and alice has all she asked for before anna has any."""
+    world = with_priorities(alice=5)
+    assert asked_in_turn(world, (ANNA, None), (ALICE, None)) == [ALICE] * 3 + [ANNA] * 3
+    close(world)
+
+
+def test_a_call_may_ask_for_less_than_the_priority_of_its_application() -> None:
+    world = with_priorities(alice=5, anna=3)
+    assert asked_in_turn(world, (ALICE, 0), (ANNA, None)) == [ANNA] * 3 + [ALICE] * 3
+    close(world)
+
+
+def test_a_call_cannot_ask_for_more_than_the_priority_of_its_application() -> None:
+    world = with_priorities(alice=5)
+    assert asked_in_turn(world, (ANNA, 9), (ALICE, None)) == [ALICE] * 3 + [ANNA] * 3
     close(world)

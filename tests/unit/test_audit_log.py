@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -62,6 +63,26 @@ def test_a_line_is_in_the_file_before_the_sink_returns(tmp_path: Path) -> None:
     with AuditLog(tmp_path, node=SITE) as log:
         log(an_event(1))
         assert [row["event"] for row in records(tmp_path)] == ["e1"]
+
+
+def test_in_an_event_loop_a_delivery_takes_the_lines_before_it_into_the_file_at_once(tmp_path: Path) -> None:
+    def events() -> list[object]:
+        return [row["event"] for row in records(tmp_path)]
+
+    async def two_turns() -> None:
+        with AuditLog(tmp_path, node=SITE) as log:
+            log(an_event(1, EventKind.KEY_ASKED))
+            assert events() == []
+            log(an_event(2, EventKind.KEYS_DELIVERED))
+            assert events() == ["e1", "e2"]
+            log(an_event(3, EventKind.KEY_ASKED))
+            await asyncio.sleep(0)
+            assert events() == ["e1", "e2", "e3"]
+            log(an_event(4, EventKind.KEY_ASKED))
+        assert events() == ["e1", "e2", "e3", "e4"]
+
+    asyncio.run(two_turns())
+    assert verify(tmp_path).bad is None
 
 
 def altered(lines: list[bytes]) -> list[bytes]:

@@ -236,6 +236,7 @@ def test_our_extensions_reach_the_key_manager_and_are_answered(door: Etsi014Door
             "require": Requirements(),
             "prefer": Requirements(),
             "nonce": None,
+            "priority": None,
         }
     ]
     assert container["key_container_extension"] == {"qanat_event": EVENT, "qanat_classical_route": list(ROUTE)}
@@ -272,6 +273,36 @@ def test_requirements_that_are_only_preferred_give_way_and_the_answer_says_which
     assert (status, error["message"]) == (400, "not all extension_mandatory request options could be met")
     status, container = post_keys(door, {"extension_mandatory": [{"qanat_max_hops": 2}]})
     assert (status, "qanat_unmet" in container["key_container_extension"]) == (200, False)
+
+
+def test_a_call_may_have_a_priority_up_to_that_of_its_application(supplier: FakeSupplier) -> None:
+    door = Etsi014Door(supplier, saes={ALICE, BOB}, priorities={ALICE: 5})
+    for asked in (None, 0, 5):
+        extensions = [] if asked is None else [{"qanat_priority": asked}]
+        for kind in ("extension_mandatory", "extension_optional"):
+            status, container = post_keys(door, {kind: extensions})
+            assert status == 200
+            assert supplier.calls[-1]["priority"] == asked
+            assert "qanat_unmet" not in container.get("key_container_extension", {})
+
+
+def test_a_priority_above_that_of_the_application_is_refused_or_gives_way_and_it_is_said(
+    supplier: FakeSupplier,
+) -> None:
+    door = Etsi014Door(supplier, saes={ALICE, BOB}, priorities={ALICE: 5})
+    status, error = post_keys(door, {"extension_mandatory": [{"qanat_priority": 6}]})
+    assert (status, error["message"]) == (400, "not all extension_mandatory request options could be met")
+    assert supplier.calls == []
+    status, container = post_keys(door, {"extension_optional": [{"qanat_priority": 6}]})
+    assert (status, supplier.calls[-1]["priority"]) == (200, 5)
+    assert container["key_container_extension"]["qanat_unmet"] == ["qanat_priority"]
+
+
+def test_an_application_of_which_nothing_is_said_has_the_lowest_priority(
+    door: Etsi014Door, supplier: FakeSupplier
+) -> None:
+    status, _ = post_keys(door, {"extension_optional": [{"qanat_priority": 9}]})
+    assert (status, supplier.calls[-1]["priority"]) == (200, 0)
 
 
 def test_a_repeated_call_has_the_same_answer_to_the_byte(door: Etsi014Door, supplier: FakeSupplier) -> None:

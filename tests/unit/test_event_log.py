@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -41,3 +42,33 @@ def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:
     first, second = map(json.loads, (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines())
     assert first == {"kind": "events-lost", "number": 2}
     assert second["id"] == "e3"
+
+
+def test_in_an_event_loop_the_lines_of_one_turn_are_written_together_and_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+
+    def rows() -> list[str]:
+        return [json.loads(line)["id"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+    async def two_turns() -> None:
+        with EventLog(path=path) as log:
+            log(an_event(1))
+            log(an_event(2))
+            assert rows() == []
+            await asyncio.sleep(0)
+            assert rows() == ["e1", "e2"]
+            log(an_event(3))
+        assert rows() == ["e1", "e2", "e3"]
+
+    asyncio.run(two_turns())
+
+
+def test_a_full_disk_in_an_event_loop_costs_lines_that_are_counted() -> None:
+    async def two_turns() -> None:
+        with EventLog(path=Path("/dev/full")) as log:
+            log(an_event(1))
+            log(an_event(2))
+            await asyncio.sleep(0)
+            assert log.num_lost == 2
+
+    asyncio.run(two_turns())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from qanat.adapters.system import SystemClock, SystemEntropy, system_chance
+from qanat.adapters.system import IdsAhead, SystemClock, SystemEntropy, system_chance
 from qanat.ground.ports import Chance, Clock, Entropy
 
 
@@ -33,6 +34,16 @@ def test_entropy_gives_what_was_asked_and_never_the_same() -> None:
     drawn = {entropy.public_bytes(16) for _ in range(50)} | {entropy.secret_bytes(16).take() for _ in range(50)}
     assert len(drawn) == 100
     assert {len(one) for one in drawn} == {16}
+
+
+def test_ids_drawn_ahead_are_never_given_twice_to_any_thread() -> None:
+    entropy: Entropy = IdsAhead(SystemEntropy())
+    with ThreadPoolExecutor(4) as threads:
+        drawn = list(threads.map(lambda _: entropy.public_bytes(16), range(20_000)))
+    assert len(set(drawn)) == 20_000
+    assert {len(one) for one in drawn} == {16}
+    assert len(entropy.public_bytes(5)) == 5
+    assert len(entropy.secret_bytes(16).take()) == 16
 
 
 def test_two_chances_of_the_system_differ_and_their_children_repeat() -> None:

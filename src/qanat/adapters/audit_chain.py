@@ -25,6 +25,7 @@ FIRST_PREV = "0" * 64
 HEAD_NAME = "head.json"
 TORN, TAIL_MISSING, LINES_LOST, FILE_BEGUN = "torn-line", "tail-missing", "lines-lost", "file-begun"
 """Kinds of the log's own lines; all others are kinds of events."""
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _SEAL = re.compile(rb',"sha256":"([0-9a-f]{64})"}\Z')
 _FILE = re.compile(r"audit-(\d{6})\.jsonl")
 
@@ -78,7 +79,7 @@ class Finding:
 
 def sealed_line(fields: Mapping[str, object], previous: Head) -> tuple[bytes, Head]:
     """Return the next line, its end of line included, and the head that it makes."""
-    body = json.dumps({"n": previous.count + 1, "prev": previous.sha256, **fields}, separators=(",", ":"))[:-1].encode()
+    body = _ENCODE({"n": previous.count + 1, "prev": previous.sha256, **fields})[:-1].encode()
     digest = hashlib.sha256(body).hexdigest()
     return b'%b,"sha256":"%b"}\n' % (body, digest.encode()), Head(previous.count + 1, digest)
 

@@ -1,7 +1,9 @@
 """The audit log of one site: an event sink that chains what matters into files, and keeps them through crashes.
 
-When a line is safe: it is handed to the operating system before the event's maker goes on, so before a key leaves the
-door; a process that is killed loses none. A thread brings it to the disk (fsync), and the head after it, within
+When a line is safe: that of a delivery is handed to the operating system, with all lines before it, before the event's
+maker goes on, so before a key leaves the door; a process that is killed loses none of a key that somebody has. Other
+lines go with the next delivery or at the end of the event loop's turn, since a call of the system for each would cost a
+busy door more than the line itself. A thread brings it to the disk (fsync), and the head after it, within
 ``SYNC_PERIOD_S``: a power cut may take the lines of that time. (The key store is stricter: a key is marked as supplied
 on the disk before it leaves, so what the audit log loses is the account of a delivery, never its being the only one.)
 
@@ -11,12 +13,13 @@ and hash. A disk that is full costs lines and not keys: the first line that can 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -58,6 +61,7 @@ NOT_AUDITED = frozenset(
     }
 )
 """How work goes on. All other events say who asked, who was given or refused what, what came, went or was ordered."""
+WRITTEN_AT_ONCE = frozenset({EventKind.KEYS_DELIVERED})
 
 
 class AuditLog:
@@ -82,6 +86,8 @@ class AuditLog:
         self._number = 1
         self._descriptor = -1
         self._num_bytes = 0
+        self._waiting: list[Mapping[str, object]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._ending = threading.Event()
@@ -103,11 +109,15 @@ class AuditLog:
             self._note_missing()
             self._sync()
         self._syncing.start()
+        with contextlib.suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._loop = None
+        self._write_waiting()
         self._ending.set()
         self._changed.set()
         if self._syncing.is_alive():
@@ -119,12 +129,21 @@ class AuditLog:
             self._descriptor = -1
 
     def __call__(self, event: Event) -> None:
-        if event.node == self._node and event.kind not in NOT_AUDITED:
-            self._append(_fields(event))
+        if event.node != self._node or event.kind in NOT_AUDITED:
+            return
+        self._waiting.append(_fields(event))
+        if self._loop is None or self._loop.is_closed() or event.kind in WRITTEN_AT_ONCE:
+            self._write_waiting()
+        elif len(self._waiting) == 1:
+            self._loop.call_soon(self._write_waiting)
 
     # --- inside ---
 
-    def _append(self, fields: Mapping[str, object]) -> None:
+    def _write_waiting(self) -> None:
+        """Append the lines that wait, all or none of them."""
+        if not self._waiting:
+            return
+        lines, self._waiting = self._waiting, []
         why_lost = None
         with self._lock:
             if self._descriptor < 0:
@@ -133,29 +152,33 @@ class AuditLog:
                 if self._num_bytes > self._max_file_bytes:
                     self._begin_next_file()
                 if self.num_lost:
-                    self._write({"kind": LINES_LOST, "node": self._node, "data": {"number": self.num_lost}})
+                    self._note(LINES_LOST, {"number": self.num_lost})
                     self.num_lost = 0
-                self._write(fields)
+                self._write(lines)
             except (OSError, TypeError, ValueError) as fault:
                 why_lost = str(fault) if self.num_lost == 0 else ""
-                self.num_lost += 1
+                self.num_lost += len(lines)
         if why_lost is None:
             self._changed.set()
         elif why_lost:
             self._on_lost(why_lost)
 
-    def _write(self, fields: Mapping[str, object]) -> None:
-        """Append one line whole, or nothing of it."""
-        line, head = sealed_line(fields, self._head)
-        written = os.write(self._descriptor, line)
-        if written != len(line):
+    def _write(self, lines: Sequence[Mapping[str, object]]) -> None:
+        """Append lines whole, or nothing of them."""
+        sealed, head = [], self._head
+        for fields in lines:
+            line, head = sealed_line(fields, head)
+            sealed.append(line)
+        data = b"".join(sealed)
+        written = os.write(self._descriptor, data)
+        if written != len(data):
             os.ftruncate(self._descriptor, self._num_bytes)
             raise OSError("the disk took a part of the line")
         self._head = head
         self._num_bytes += written
 
     def _note(self, kind: str, data: Mapping[str, object]) -> None:
-        self._write({"kind": kind, "node": self._node, "data": data})
+        self._write([{"kind": kind, "node": self._node, "data": data}])
 
     def _begin_next_file(self) -> None:
         os.fsync(self._descriptor)

@@ -81,7 +81,7 @@ class DoorGuard:
             if self._quotas.used_bits(sae, utc_s=utc_s) >= limits.key_bits_per_day:
                 quota = f"today's {limits.key_bits_per_day} key bits are given"
                 wait_s = self._quotas.until_tomorrow_s(utc_s=utc_s)
-                await self._refuse(sae, quota, wait_s, now_s)(scope, receive, send)
+                await self._refuse(sae, quota, wait_s, now_s, remedy="more from midnight UTC on")(scope, receive, send)
                 return
         if asked is None or call == "status":
             await self._app(scope, receive, send)
@@ -120,14 +120,16 @@ class DoorGuard:
             except OSError as fault:
                 self._alarm("quota-not-written", f"what {sae} was given today cannot be written down: {fault.strerror}")
 
-    def _refuse(self, sae: str, why: str, wait_s: float, now_s: float) -> AsgiApp:
+    def _refuse(
+        self, sae: str, why: str, wait_s: float, now_s: float, *, remedy: str = "ask again a little later"
+    ) -> AsgiApp:
         since_s, number = self._refused.get((sae, why), (-math.inf, 0))
         if now_s - since_s >= TELL_PERIOD_S:
             self._record(EventKind.REQUESTS_LIMITED, sae=sae, why=why, number=number + 1)
             self._refused[sae, why] = (now_s, 0)
         else:
             self._refused[sae, why] = (since_s, number + 1)
-        return refusing(503, f"{why} (ask again later)", retry_after_s=max(1, math.ceil(wait_s)), closes=False)
+        return refusing(503, f"{why} ({remedy})", retry_after_s=max(1, math.ceil(wait_s)), closes=False)
 
     def _follow_limits(self, now_s: float) -> None:
         """Take up a changed file; one that is wrong is told of, and the former limits hold."""

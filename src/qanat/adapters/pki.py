@@ -123,7 +123,7 @@ def create_pki(
     with machine_faults_named(folder):
         if _holds_pki(folder):
             return _add_missing(folder, network, lambda: Authority.load(folder, network, entropy, clock), keys, twins)
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=f"{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
         ) as scratch:

@@ -10,6 +10,8 @@ from qanat.ground.keys import SecretBytes
 from qanat.ground.randomness import SeededChance
 
 CHANCE_SEED_BYTES = 32
+ID_BYTES = 16
+IDS_AHEAD = 256
 
 
 class SystemClock:
@@ -40,6 +42,33 @@ class SystemEntropy:
     def public_bytes(self, num_bytes: int, /) -> bytes:
         """Return uniform bytes that may be told once they have been used."""
         return os.urandom(num_bytes)
+
+
+class IdsAhead:
+    """The Entropy port for who names many things, such as events: what ids are made of is drawn hundreds at a time.
+
+    A draw is a call of the system, during which another thread takes the interpreter; a busy door names five things in
+    a request. Not for what nobody may know before it is told: it lies in memory until then.
+    """
+
+    def __init__(self, entropy: SystemEntropy) -> None:
+        self._entropy = entropy
+        self._ahead: list[bytes] = []
+
+    def secret_bytes(self, num_bytes: int, /) -> SecretBytes:
+        """Return uniform bytes that nobody else knows, drawn now."""
+        return self._entropy.secret_bytes(num_bytes)
+
+    def public_bytes(self, num_bytes: int, /) -> bytes:
+        """Return uniform bytes; those of an id may have been drawn a while ago."""
+        if num_bytes != ID_BYTES:
+            return self._entropy.public_bytes(num_bytes)
+        while True:
+            try:
+                return self._ahead.pop()  # in one step, so that two threads cannot be given the same
+            except IndexError:
+                drawn = self._entropy.public_bytes(ID_BYTES * IDS_AHEAD)
+                self._ahead += [drawn[at : at + ID_BYTES] for at in range(0, len(drawn), ID_BYTES)]
 
 
 def system_chance() -> SeededChance:

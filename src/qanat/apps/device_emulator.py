@@ -106,6 +106,7 @@ class EmulatedPair:
         require: Requirements = ANY,
         prefer: Requirements = ANY,  # noqa: ARG002
         nonce: str | None = None,  # noqa: ARG002 - its doors say that they know none
+        priority: int | None = None,  # noqa: ARG002 - who comes first is served first
     ) -> _Given:
         """Return fresh keys and lay the same ready for ``slave``, unless a fault was commanded."""
         if more_slaves or require != ANY:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from io import FileIO
@@ -13,7 +15,10 @@ from qanat.ground.events import Event, EventKind
 
 
 class EventLog:
-    """An event sink. ``keep`` holds events in memory (a demo); a path writes one JSON object per line, flushed.
+    """An event sink. ``keep`` holds events in memory (a demo); a path writes one JSON object per line.
+
+    A line is handed to the operating system at once, or, where the log was entered inside an event loop, at the end of
+    the loop's turn with the others of that turn: a killed process may lose those few. (The audit log loses none.)
 
     A sink never raises: a full disk costs lines of the log, never the work that they tell of. ``num_lost`` counts them,
     and the first line that can be written again says how many there were.
@@ -25,17 +30,23 @@ class EventLog:
         self._path = path
         self._file: FileIO | None = None
         self._listeners: list[Callable[[Event], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lines: list[str] = []
         self.num_lost = 0
 
     def __enter__(self) -> EventLog:
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("ab", buffering=0)
+            with contextlib.suppress(RuntimeError):
+                self._loop = asyncio.get_running_loop()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._loop = None
+        self._write()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -44,24 +55,33 @@ class EventLog:
         """Have ``listener`` called with every event from now on."""
         self._listeners.append(listener)
 
-    def _write(self, line: str) -> None:
-        """Append a line, or count it as lost; an unbuffered write keeps nothing for later."""
-        if self._file is None:
+    def _add(self, line: str) -> None:
+        """Have a line written, at the end of the loop's turn where there is a loop."""
+        self._lines.append(line)
+        if self._loop is None or self._loop.is_closed():
+            self._write()
+        elif len(self._lines) == 1:
+            self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        """Append the lines that wait, or count them as lost; an unbuffered write keeps nothing for later."""
+        lines, self._lines = self._lines, []
+        if self._file is None or not lines:
             return
         note = json.dumps({"kind": "events-lost", "number": self.num_lost}) + "\n" if self.num_lost else ""
-        data = (note + line).encode()
+        data = (note + "".join(lines)).encode()
         try:
             written = self._file.write(data)
         except OSError:
-            self.num_lost += 1
+            self.num_lost += len(lines)
             return
-        self.num_lost = 0 if written == len(data) else self.num_lost + 1
+        self.num_lost = 0 if written == len(data) else self.num_lost + len(lines)
 
     def __call__(self, event: Event) -> None:
         if self._keep:
             self.events.append(event)
         if self._path is not None and not _is_progress(event):
-            self._write(json.dumps(event_record(event)) + "\n")
+            self._add(json.dumps(event_record(event)) + "\n")
         for listener in self._listeners:
             listener(event)
 

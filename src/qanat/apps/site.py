@@ -19,7 +19,7 @@ from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.living_tls import LivingTls
 from qanat.adapters.sae_limits import LIMITS_NAME
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
-from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.adapters.system import IdsAhead, SystemClock, SystemEntropy
 from qanat.adapters.tls_transport import TlsTransport
 from qanat.apps.deployment import HOST, Places
 from qanat.apps.event_log import EventLog
@@ -69,13 +69,14 @@ class SiteParts:
         self.settings = settings
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
+        self._ids = IdsAhead(self.entropy)
         self._stack = stack
         self._audited: set[NodeId] = set()
         self._addresses: dict[tuple[ListenerKind, NodeId], Address] = {}
 
     def recorder(self, node: NodeId) -> EventRecorder:
         """Return a recorder of events at ``node`` into this process's log."""
-        return EventRecorder(node=node, clock=self.clock, entropy=self.entropy, sink=self.log)
+        return EventRecorder(node=node, clock=self.clock, entropy=self._ids, sink=self.log)
 
     def hold_site(self, node: NodeId, *, remedy: str) -> None:
         """Keep every other process out of a site's folder; raises ConfigurationError when one is in it."""
@@ -155,10 +156,16 @@ class SiteParts:
         on_refused = FewWords(tell)
 
         saes = [sae for sae in self.network.saes if self.network.site_of(sae).node == node]
-        app = etsi014_app(Etsi014Door(manager, saes=saes, limits=door_limits(self.settings), on_refused=on_refused))
+        etsi014 = Etsi014Door(
+            manager,
+            saes=saes,
+            limits=door_limits(self.settings),
+            on_refused=on_refused,
+            priorities={sae: self.network.priority(sae) for sae in saes},
+        )
         door = HttpDoor(
             DoorGuard(
-                app,
+                etsi014_app(etsi014),
                 folder=self.place.site(node),
                 limits_file=self.place.folder / LIMITS_NAME,
                 record=recorder.record,

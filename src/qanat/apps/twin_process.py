@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.entropy_server import EntropyServer
 from qanat.adapters.folder_lock import held
 from qanat.adapters.module_desk import ModuleDesk
 from qanat.adapters.module_server import ModuleServer
+from qanat.adapters.physical_entropy import EntropySource
 from qanat.adapters.process_pool import ProcessPool
 from qanat.adapters.system import SystemClock, SystemEntropy, system_chance
 from qanat.apps.deployment import Deployment, Places
+from qanat.apps.entropy_watch import watch_entropy
 from qanat.apps.opened import Opened
 from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
+from qanat.ground.events import EventSink
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.ports import Job
+from qanat.ground.tracing import EventRecorder
 from qanat.quantum_layer.twin import TwinLink
 
 POOL_GRACE_S = 2.0
@@ -22,7 +27,17 @@ POOL_GRACE_S = 2.0
 class TwinProcess(Opened):
     """The twin of a link: ``async with TwinProcess(...) as twin``. Each end gets its own module, and no other."""
 
-    def __init__(self, deployment: Deployment, link_id: LinkId, place: Workplace) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        link_id: LinkId,
+        place: Workplace,
+        *,
+        log: EventSink,
+        entropy_source: EntropySource | None = None,
+    ) -> None:
+        """``entropy_source``: a physical generator that both ends draw from; without it, the operating system's.
+        ``log`` hears when they wait for it, and when it fails."""
         self.network = deployment.network
         self.link = self.network.link(link_id)
         if self.link.modules is not None:
@@ -36,7 +51,10 @@ class TwinProcess(Opened):
         super().__init__()
         self._clock = SystemClock()
         self._entropy = SystemEntropy()
-        self._pool = ProcessPool(1)
+        self._log = log
+        self.entropy_server = None if entropy_source is None else EntropyServer(entropy_source)
+        inherited = () if self.entropy_server is None else (self.entropy_server.door,)
+        self._pool = ProcessPool(1, inherited=inherited)
         self._server: ModuleServer
 
     @property
@@ -46,12 +64,19 @@ class TwinProcess(Opened):
 
     async def _start(self) -> None:
         name, place = self.link.name, self.place
-        self._stack.enter_context(held(place.folder / "twins" / name, remedy="it runs already; stop it first"))
+        self._stack.enter_context(held(place.twin(self.link.link_id), remedy="it runs already; stop it first"))
+        if self.entropy_server is not None:
+            self._stack.push_async_callback(self.entropy_server.close)
         place.claim(self.network)
         files = place.twin_files(self.link.link_id)
+        if self.entropy_server is not None:
+            await self.entropy_server.start()
         self._stack.push_async_callback(self._pool.close, grace_s=POOL_GRACE_S)
         await self._warm_up()
         tasks = await self._stack.enter_async_context(AsyncioTasks())
+        if self.entropy_server is not None:
+            watch = watch_entropy(self.entropy_server, clock=self._clock, recorder=self._recorder())
+            tasks.start(watch, name="entropy of the devices")
         host, port = self._places.listen_at("twins", name)
         self._server = ModuleServer(self._make_desks(tasks), tls=files, host=host, port=port)
         await self._server.start()
@@ -66,6 +91,11 @@ class TwinProcess(Opened):
         job: Job[None] = Job(warm_up, (self._entropy, system_chance()))
         await self._pool.run(job)
 
+    def _recorder(self) -> EventRecorder:
+        """Return a recorder of what concerns the link as a whole; it stands in for a node."""
+        node = NodeId(self.link.name)
+        return EventRecorder(node=node, clock=self._clock, entropy=self._entropy, sink=self._log)
+
     def _make_desks(self, tasks: AsyncioTasks) -> list[ModuleDesk]:
         twin = TwinLink(
             self.link,
@@ -73,7 +103,7 @@ class TwinProcess(Opened):
             tasks=tasks,
             clock=self._clock,
             chance=system_chance(),
-            entropy=self._entropy,
+            entropy=self._entropy if self.entropy_server is None else self.entropy_server.entropy,
         )
         for node, module in twin.modules.items():
             self.desks[node] = ModuleDesk(

@@ -51,6 +51,10 @@ class Workplace:
         """Return the folder of one site, which one process holds."""
         return self.folder / node
 
+    def twin(self, link_id: LinkId) -> Path:
+        """Return the folder of a link's twin, which one process holds."""
+        return self.folder / "twins" / link_id
+
     def make(self, node: NodeId) -> None:
         """Make the folder of a site, for its owner alone."""
         for folder in (self.folder, self.site(node)):

@@ -20,7 +20,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "analytic_rates": ("analytic-rates",),
     "store": ("store-single", "store-spend"),
     "store_million": ("store-million",),
-    "door": ("etsi014-single", "etsi014-batch"),
+    "door": ("etsi014-single", "etsi014-batch", "etsi014-latency"),
     "relay": ("relay-hop", "relay-pairs"),
     "file_service": ("file-encryption",),
     "long_line": ("distil-20ms", "distil-20ms-1mbit"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from dataclasses import dataclass
 
 from qanat.ground.ports import Clock
@@ -31,5 +32,11 @@ class Deadline:
 
 def format_utc(utc_s: float) -> str:
     """Return a Unix time as ISO 8601 in UTC with milliseconds: ``2017-12-01T00:00:00.000Z``."""
-    moment = datetime.datetime.fromtimestamp(utc_s, tz=datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    microseconds = round(utc_s * 1e6)
+    return f"{_second(microseconds // 1_000_000)}.{microseconds // 1000 % 1000:03d}Z"
+
+
+@functools.lru_cache(maxsize=8)
+def _second(utc_s: int) -> str:
+    """Return a whole second; a busy door stamps thousands of events in each."""
+    return datetime.datetime.fromtimestamp(utc_s, tz=datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")

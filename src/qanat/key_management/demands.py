@@ -60,10 +60,11 @@ class DemandDesk:
         short: tuple[PoolShortage, ...],
         routes: Routes,
         is_idle: bool = False,
+        priority: int | None = None,
     ) -> Demand:
         """Record step 5 and ask the controller to have every hop of ``routes`` to ``target`` hold ``needed_bits``.
 
-        ``is_idle``: for keys that nobody has asked for yet.
+        ``is_idle``: for keys that nobody has asked for yet. ``priority``: None for that of the pair's master.
 
         Raises KeyShortage when the pair has too many demands open, and for ``failed_retry_s`` after a demand for these
         routes has failed: LinkFailed where a link was the reason.
@@ -83,7 +84,7 @@ class DemandDesk:
             short=[f"{pool.link_id} from {pool.sender}: {pool.available_bits} bits" for pool in short],
         )
         word = GenerationRequest(
-            priority=context.network.priority(pair.master),
+            priority=context.network.priority(pair.master) if priority is None else priority,
             demand_id=uuid4_from(context.entropy.public_bytes(16)),
             source=context.node,
             target=target,

@@ -130,6 +130,7 @@ class KeyManager:
         require: Requirements = ANY,
         prefer: Requirements = ANY,
         nonce: str | None = None,
+        priority: int | None = None,
     ) -> GivenKeys:
         """Give ``master`` fresh keys that ``slave``, and each of ``more_slaves``, can fetch by their ids.
 
@@ -138,7 +139,8 @@ class KeyManager:
         the next call for the pair does. ``cause`` is the caller's last event (step 1). The keys fulfil what is
         ``require``d, and what is ``prefer``red where that can be; over several routes they are made for this call
         alone, since whatever lies ready went one way. The same call with the same ``nonce`` is given the same keys for
-        ``settings.repeat_window_s``, over a restart too; it spends nothing.
+        ``settings.repeat_window_s``, over a restart too; it spends nothing. Where key is short the call has the
+        master's priority, or ``priority`` where that is lower.
 
         Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NotEntitled, BadParameter, RequirementUnmet
         (the caller's).
@@ -155,6 +157,7 @@ class KeyManager:
             require=require,
             prefer=prefer,
             nonce=nonce,
+            priority=priority,
         )
         patience_s = settings.wait_s if patience_s is None else patience_s
         return await self._supplying.get_keys(wish, patience_s=patience_s)

@@ -15,7 +15,8 @@ ANY = Requirements()
 class KeyWish:
     """``count`` fresh keys of ``size_bits`` for ``master``, which each of ``slaves`` can fetch by their ids.
 
-    ``request_id`` and ``cause`` tie the wish to what the application does; with a ``nonce`` it may be repeated.
+    ``request_id`` and ``cause`` tie the wish to what the application does; with a ``nonce`` it may be repeated. Where
+    key is short, ``priority`` is what it has among others, the master's at most, and by default.
     """
 
     master: SaeId
@@ -27,6 +28,7 @@ class KeyWish:
     require: Requirements = ANY
     prefer: Requirements = ANY
     nonce: str | None = None
+    priority: int | None = None
 
 
 class Repeats:
@@ -40,6 +42,8 @@ class Repeats:
 
     def of(self, wish: KeyWish) -> Repeatable | None:
         """Return a wish as a call that may be repeated; None where it has no nonce."""
+        if wish.nonce is None:
+            return None
         amount = (str(wish.count), str(wish.size_bits))
         return self.call(
             wish.master, wish.nonce, "enc_keys", *wish.slaves, *amount, repr(wish.require), repr(wish.prefer)

@@ -67,6 +67,7 @@ class _Ask:
     """The other nodes that the keys must get to."""
     trace: Trace
     begun_monotonic_s: float
+    priority: int
     classical_route: tuple[NodeId, ...] = ()
     demand: Demand | None = None
 
@@ -209,7 +210,9 @@ class Supplying:
         trace = Trace(context.recorder, request_id, wish.cause)
         trace.record(EventKind.KEY_ASKED, master=pair.master, slave=pair.slave)
         far = tuple(node for node in dict.fromkeys(nodes) if node != context.node)
-        return _Ask(pair, wish.request_id, nodes[0], far, trace, context.clock.monotonic_s())
+        most = context.network.priority(pair.master)
+        priority = most if wish.priority is None else min(wish.priority, most)
+        return _Ask(pair, wish.request_id, nodes[0], far, trace, context.clock.monotonic_s(), priority)
 
     def _park(self, ask: _Ask) -> None:
         """Keep a request for the next call of its name; of one pair's requests the oldest make room for new ones."""
@@ -237,6 +240,7 @@ class Supplying:
                     needed_bits=needed_bits,
                     short=shortage.short,
                     routes=shortage.routes,
+                    priority=ask.priority,
                 )
             else:
                 break
@@ -331,7 +335,7 @@ class Supplying:
         """Make keys that fulfil what is required of their way; raises RequirementUnmet where no way does."""
         if not ask.far:
             return await self._make_here(ask.pair, count, wish.size_bits)
-        if self._demands.goes_first(ask.target, priority=self._context.network.priority(ask.pair.master)):
+        if self._demands.goes_first(ask.target, priority=ask.priority):
             raise PoolShort(())  # what is there is for those who wait; the controller says when it is this one's turn
         return await self._relay.make_keys(self._job(ask, wish, require, count))
 

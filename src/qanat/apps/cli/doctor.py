@@ -21,8 +21,9 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 
 
-def run_doctor(*, data: Path | None, as_json: bool) -> int:
-    """Examine this installation; returns 1 when something that was asked for does not answer."""
+def run_doctor(*, data: Path | None, config: Path | None = None, site: str | None = None, as_json: bool) -> int:
+    """Examine this installation, and a network that is up on ``data``, or this host's part of the deployment in
+    ``config``; returns 1 when something of these does not answer or is wrong."""
     findings: dict[str, str] = {
         "qanat": __version__,
         **machine.versions(),
@@ -32,6 +33,10 @@ def run_doctor(*, data: Path | None, as_json: bool) -> int:
         "kernel cache": kernel_cache(),
         "networks": ", ".join(list_names("networks", ".yaml")),
     }
+    if site is not None and config is None:
+        raise ConfigurationError("--site is of a deployment, and none is named", remedy="name its file with --config")
+    if config is not None:
+        return _examine_deployment(findings, config, site=site, data=data, as_json=as_json)
     service = None if data is None else running_service(data)
     doors = {} if service is None else asked_doors(service)
     apart = {} if service is None or data is None else asyncio.run(asked_sites(service, data))
@@ -49,6 +54,21 @@ def run_doctor(*, data: Path | None, as_json: bool) -> int:
             console.print(f"  what to do: {entropy['remedy']}", soft_wrap=True, markup=False)
     all_answer = all(answer.startswith("answers") for answer in (*doors.values(), *apart.values()))
     return 0 if all_answer and (entropy is None or entropy["fault"] is None) else 1
+
+
+def _examine_deployment(
+    installation: Mapping[str, str], config: Path, *, site: str | None, data: Path | None, as_json: bool
+) -> int:
+    from qanat.apps.cli.doctor_deployment import deployment_findings, findings_record, is_in_order, show_findings
+
+    found = deployment_findings(config, site=site, data=data)
+    if as_json:
+        print(json.dumps({**installation, "deployment": findings_record(found)}))
+    else:
+        console = people_console(is_answer=True)
+        show_table(console, "This installation", ("what", "found"), [*installation.items()])
+        show_findings(console, found)
+    return 0 if is_in_order(found) else 1
 
 
 def entropy_words(entropy: Mapping[str, Any]) -> str:

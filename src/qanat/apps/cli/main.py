@@ -7,13 +7,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from qanat import __version__
 from qanat.adapters.machine_faults import MachineFault, machine_fault
 from qanat.apps.cli.distil_commands import add_distil_commands
+from qanat.apps.cli.entropy_options import EntropyOption, MinEntropyOption, entropy_source
 from qanat.apps.cli.guard_commands import MakesByDefault, add_audit_commands, add_certificate_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.paths import named_path
@@ -28,9 +29,6 @@ from qanat.ground.errors import (
     QuantumLayerError,
     RequestError,
 )
-
-if TYPE_CHECKING:
-    from qanat.adapters.physical_entropy import EntropySource
 
 app = typer.Typer(
     name="qanat",
@@ -63,20 +61,6 @@ app.add_typer(detector_app, name="detector")
 NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")]
 
 
-EntropyOption = Annotated[
-    Path | None,
-    typer.Option(
-        parser=named_path,
-        metavar="PATH",
-        help="A physical generator that the links' devices draw from: a device, a FIFO or a file of raw samples of one "
-        "byte. One that fails a health test stops the links. Else: the operating system's (`link`: the seed).",
-    ),
-]
-MinEntropyOption = Annotated[
-    float | None,
-    typer.Option(metavar="BITS", help="Min-entropy that you claim of each sample of the generator, up to 8 (else 4)."),
-]
-
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 DEFAULT_NETWORK = "beijing-shanghai"
@@ -90,19 +74,6 @@ WHOSE_FAULT = {
     LinkFailed: "quantum layer",
     KeyManagementError: "key management",
 }
-
-
-def _entropy_source(path: Path | None, min_entropy_bits: float | None) -> EntropySource | None:
-    """Return the generator of the options, None without one; raises ConfigurationError."""
-    from qanat.adapters.physical_entropy import DEFAULT_MIN_ENTROPY_BITS, EntropySource
-
-    if path is not None:
-        return EntropySource(path, DEFAULT_MIN_ENTROPY_BITS if min_entropy_bits is None else min_entropy_bits)
-    if min_entropy_bits is not None:
-        raise ConfigurationError(
-            "--min-entropy is a claim about a generator, and none is named", remedy="name it with --entropy"
-        )
-    return None
 
 
 def run() -> None:
@@ -176,7 +147,7 @@ def demo(
     def command() -> int:
         from qanat.apps.cli.demo import run_demo
 
-        source = _entropy_source(entropy, min_entropy)
+        source = entropy_source(entropy, min_entropy)
         return run_demo(network, file=file, out=out, entropy_source=source, as_json=json)
 
     _end_with(command)
@@ -206,7 +177,7 @@ def up(
     def command() -> int:
         from qanat.apps.cli.up import run_up
 
-        source = _entropy_source(entropy, min_entropy)
+        source = entropy_source(entropy, min_entropy)
         return run_up(network, data=data, port=port, apart=apart or [], entropy_source=source, as_json=json)
 
     _end_with(command)
@@ -237,6 +208,18 @@ def doctor(
     data: Annotated[
         Path | None, typer.Option(parser=named_path, help="Data folder of a running network, to ask its doors.")
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            parser=named_path,
+            metavar="FILE",
+            help="A deployment file: certificates, ports, stores of this host are looked at, and who else answers.",
+        ),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", help="With --config: the site of this host, where its key is not here yet.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Tell what is installed, what this machine can do, and which doors answer."""
@@ -244,7 +227,7 @@ def doctor(
     def command() -> int:
         from qanat.apps.cli.doctor import run_doctor
 
-        return run_doctor(data=data, as_json=json)
+        return run_doctor(data=data, config=config, site=site, as_json=json)
 
     _end_with(command)
 
@@ -287,7 +270,7 @@ def link(
             seconds=seconds,
             seed=seed,
             disturbance=disturbance,
-            entropy_source=_entropy_source(entropy, min_entropy),
+            entropy_source=entropy_source(entropy, min_entropy),
             as_json=json,
             optics=OpticsOptions(not no_calibration, drift, delay_drift, not no_feedback),
             out=out,

@@ -19,6 +19,10 @@ PIPE_WIDTH = 160
 MOST_LINKS_FOLLOWED = 4
 """Where more links than these are set to work at once, a bar counts them."""
 
+MOST_STEPS_PER_S = 20
+"""Nobody reads more, and a line on a terminal costs more than the call that it tells of; the event log has them all."""
+MOST_STEPS_REMEMBERED = 4096
+
 NOTES = {
     EventKind.BLOCK_DROPPED: "a block was dropped",
     EventKind.RELAY_FAILED: "a relay failed; its pads are spent, another try follows",
@@ -68,7 +72,10 @@ class RunView:
             transient=True,
         )
         self._bars: dict[str, TaskID] = {}
-        self._steps_shown: set[tuple[str | None, int]] = set()
+        self._steps_shown: dict[tuple[str | None, int], None] = {}
+        self._second_s = -1.0
+        self._num_told = 0
+        self._num_untold = 0
         self._at_work: set[str] = set()
         self._done: set[str] = set()
 
@@ -94,11 +101,7 @@ class RunView:
     def on_event(self, event: Event) -> None:
         """Show one of the ten steps, the progress of a link, or something that went wrong."""
         if event.step is not None:
-            if (event.request_id, event.step) in self._steps_shown:
-                return  # later batches of keys of the same request
-            self._steps_shown.add((event.request_id, event.step))
-            self._note_orders(event)
-            self.say(f"  [bold cyan]({event.step:>2})[/] {STEP_TEXTS[event.step]} [dim]at {event.node}[/]")
+            self._show_step(event, event.step)
         elif event.kind is EventKind.POOL_FILLING:
             data = event.data
             self.say(f"  [dim]idle time: {data.get('num_keys')} keys are to lie ready; steps 5 to 8 may follow[/]")
@@ -114,6 +117,24 @@ class RunView:
             why = event.data.get("text") or event.data.get("why") or ""
             note = "[green]alarm over[/]" if event.data.get("cleared") else f"[yellow]{NOTES[event.kind]}[/]"
             self.say(f"  {note} at {event.node}: {escape(str(why))}")
+
+    def _show_step(self, event: Event, step: int) -> None:
+        """Show a step, once of each request, unless they come faster than anybody reads."""
+        if (event.request_id, step) in self._steps_shown:
+            return  # later batches of keys of the same request
+        if event.monotonic_s - self._second_s >= 1.0:
+            self._second_s, self._num_told = event.monotonic_s, 0
+        if self._num_told >= MOST_STEPS_PER_S:
+            self._num_untold += 1
+            return
+        self._steps_shown[event.request_id, step] = None
+        if len(self._steps_shown) > MOST_STEPS_REMEMBERED:
+            del self._steps_shown[next(iter(self._steps_shown))]
+        self._note_orders(event)
+        untold, self._num_untold = self._num_untold, 0
+        more = f" [dim](and {untold} more steps before it)[/]" if untold else ""
+        self.say(f"  [bold cyan]({step:>2})[/] {STEP_TEXTS[step]} [dim]at {event.node}[/]{more}")
+        self._num_told += 1
 
     def _note_orders(self, event: Event) -> None:
         """Begin to count the links that a request waits for, where they are too many to follow one by one."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qanat.apps.cli.entropy_options import EntropyOption, MinEntropyOption, entropy_source
 from qanat.apps.cli.paths import named_path
 from qanat.ground.errors import ConfigurationError
 
@@ -88,6 +89,8 @@ def _add_twin(app: typer.Typer, end_with: EndWith) -> None:
         network: NetworkOption = None,
         config: ConfigOption = None,
         data: DataOption = None,
+        entropy: EntropyOption = None,
+        min_entropy: MinEntropyOption = None,
         json: JsonOption = False,
     ) -> None:
         """Run the twin of one link: both its sites reach it over mutual TLS as if it were their QKD module."""
@@ -95,7 +98,8 @@ def _add_twin(app: typer.Typer, end_with: EndWith) -> None:
         def command() -> int:
             from qanat.apps.cli.processes import run_twin
 
-            return run_twin(network, link=link, config=config, data=data, as_json=json)
+            source = entropy_source(entropy, min_entropy)
+            return run_twin(network, link=link, config=config, data=data, source=source, as_json=json)
 
         end_with(command)
 

@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from rich.markup import escape
+
+from qanat.adapters.physical_entropy import EntropySource
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.cli.stopping import stop_asked
 from qanat.apps.controller_process import ControllerProcess
 from qanat.apps.deployment import Deployment, load_deployment
+from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
 from qanat.apps.node_site import NodeSite
@@ -64,11 +68,20 @@ def run_node_alone(config: Path, *, site: str | None, data: Path | None, port: i
     return 0
 
 
-def run_twin(network: str | None, *, link: str, config: Path | None, data: Path | None, as_json: bool) -> int:
-    """Run the twin of a link until interrupted. Returns 0 after a clean stop."""
+def run_twin(
+    network: str | None,
+    *,
+    link: str,
+    config: Path | None,
+    data: Path | None,
+    source: EntropySource | None = None,
+    as_json: bool,
+) -> int:
+    """Run the twin of a link until interrupted; its devices draw from ``source``, if there is one. Returns 0 after a
+    clean stop; raises EntropyFailed when the source does not pass its tests at the start."""
     deployment = named_deployment(network, config)
     link_id = deployment.network.link(LinkId(link)).link_id
-    asyncio.run(_serve_twin(deployment, link_id, workplace_of(deployment, data), as_json=as_json))
+    asyncio.run(_serve_twin(deployment, link_id, workplace_of(deployment, data), source=source, as_json=as_json))
     return 0
 
 
@@ -94,12 +107,18 @@ async def _serve_node(deployment: Deployment, node: NodeId, place: Workplace, *,
         view.say("stopped; keys stay in their store, and the next start goes on with them")
 
 
-async def _serve_twin(deployment: Deployment, link_id: LinkId, place: Workplace, *, as_json: bool) -> None:
+async def _serve_twin(
+    deployment: Deployment, link_id: LinkId, place: Workplace, *, source: EntropySource | None, as_json: bool
+) -> None:
     stop = stop_asked()
-    with RunView() as view:
+    with RunView() as view, EventLog(path=place.twin(link_id) / "events.jsonl") as log:
+        log.listen(view.on_event)
+        if source is not None:
+            view.say(f"start-up tests of the entropy source {escape(str(source.path))} come first")
         view.say("preparing (once): compiling and loading the kernels")
-        async with TwinProcess(deployment, link_id, place) as twin:
-            _tell({**_record(deployment), "link": link_id, "port": twin.port}, as_json)
+        async with TwinProcess(deployment, link_id, place, log=log, entropy_source=source) as twin:
+            entropy = entropy_record(twin.entropy_server)
+            _tell({**_record(deployment), "link": link_id, "port": twin.port, "entropy": entropy}, as_json)
             view.say(f"the twin of [bold]{link_id}[/] is up at port {twin.port}; Ctrl-C stops it")
             await _watch(view, stop, {f"site {node}": desk for node, desk in twin.desks.items()})
         view.say("stopped; a block that was not finished is lost, and its pads stay spent")

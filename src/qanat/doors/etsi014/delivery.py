@@ -66,6 +66,7 @@ def key_request_body(*, count: int, size_bits: int, wishes: Wishes, more_slaves:
         "qanat_patience_s": wishes.patience_s,
         "qanat_details": wishes.told or None,
         "qanat_nonce": wishes.nonce,
+        "qanat_priority": wishes.priority,
         **_required(wishes.prefer),
     }
     extensions: list[Json] = [{name: value} for name, value in named.items() if value is not None]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from qanat.doors.etsi014.messages import EXTENSION_PREFIX
-from qanat.ground.errors import BadParameter
+from qanat.ground.errors import BadParameter, RequirementUnmet
 from qanat.ground.identifiers import EventId, RequestId, canonical_key_id
 from qanat.ground.keys import SecretKey
 from qanat.ground.requirements import Requirements
@@ -18,17 +18,18 @@ from qanat.ground.requirements import Requirements
 MANDATORY_UNKNOWN = "not all extension_mandatory parameters are supported"
 MANDATORY_UNMET = "not all extension_mandatory request options could be met"
 OPTIONAL_UNHANDLED = "not all extension_optional request options handled"
-"""These three texts are the standard's own (clause 5.4, table of status codes); clients compare them."""
+"""These three texts are the standard's own (clause 5.3, table of status codes); clients compare them."""
 
-CAUSE, REQUEST, PATIENCE, DETAILS, NONCE, MAX_AGE, MAX_HOPS, MULTIPATH, FAR_SIDE = (
+CAUSE, REQUEST, PATIENCE, DETAILS, NONCE, MAX_AGE, MAX_HOPS, MULTIPATH, FAR_SIDE, PRIORITY = (
     EXTENSION_PREFIX + name
     for name in (
         *("cause", "request", "patience_s", "details", "nonce"),
-        *("max_age_s", "max_hops", "multipath", "far_side_ready"),
+        *("max_age_s", "max_hops", "multipath", "far_side_ready", "priority"),
     )
 )
 _NONCE = re.compile(r"[A-Za-z0-9._~-]{8,64}")
 MOST_S = 1e9
+MAX_PRIORITY = 9
 ANY = Requirements()
 
 Extensions = Sequence[Mapping[str, JsonValue]] | None
@@ -38,7 +39,8 @@ Extensions = Sequence[Mapping[str, JsonValue]] | None
 class Wishes:
     """What our extensions ask for. ``told`` is True when the caller used any: only then are ours answered.
 
-    ``require`` is what the keys must fulfil, ``prefer`` what they need not when they cannot.
+    ``require`` is what the keys must fulfil, ``prefer`` what they need not when they cannot. ``priority`` is that of
+    this call among others where key is short; ``must_priority``: it is not to be served at a lower one.
     """
 
     cause: EventId | None = None
@@ -47,7 +49,20 @@ class Wishes:
     nonce: str | None = None
     require: Requirements = ANY
     prefer: Requirements = ANY
+    priority: int | None = None
+    must_priority: bool = False
     told: bool = False
+
+    def priority_within(self, most: int) -> int | None:
+        """Return the priority that this call gets of an application that may have ``most``; None: the application's.
+
+        Raises RequirementUnmet where a higher one is required.
+        """
+        if self.must_priority and self.priority is not None and self.priority > most:
+            raise RequirementUnmet(
+                f"priority {self.priority} is above this application's, {most}", remedy="ask for less"
+            )
+        return None if self.priority is None else min(self.priority, most)
 
     def unmet_by(self, keys: Sequence[SecretKey]) -> list[str]:
         """Return the names of what was preferred, and what these keys do not fulfil."""
@@ -85,6 +100,8 @@ def wishes_of(mandatory: Extensions, optional: Extensions) -> Wishes:
         nonce=nonce_in(given),
         require=_requirements(must),
         prefer=_requirements(may),
+        priority=priority if isinstance(priority := given.get(PRIORITY), int) else None,
+        must_priority=PRIORITY in must,
         told=bool(given),
     )
 
@@ -156,5 +173,6 @@ READERS: Mapping[str, Callable[[JsonValue], bool]] = {
     MAX_HOPS: _whole(1, 1_000_000),
     MULTIPATH: _whole(2, 64),
     FAR_SIDE: _is_true,
+    PRIORITY: _whole(0, MAX_PRIORITY),
 }
 """Our extensions of "get key" and what makes a value readable."""

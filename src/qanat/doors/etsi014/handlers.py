@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from qanat.doors.etsi014.encoding import Answer, container_extension, error_answer, keys_answer, status_answer
+from qanat.doors.etsi014.extensions import PRIORITY
 from qanat.doors.etsi014.parsing import (
     MAX_ID_CHARACTERS,
     KnownKeys,
@@ -57,12 +58,13 @@ class KeySupplier(Protocol):
         require: Requirements = ANY,
         prefer: Requirements = ANY,
         nonce: str | None = None,
+        priority: int | None = None,
     ) -> GivenKeys:
         """Return fresh keys; waits for new ones up to ``patience_s`` (None: as long as the key manager sees fit).
 
         Each of ``more_slaves`` gets them too. Raises RequirementUnmet where no key can be as ``require`` has it; what
         ``prefer`` has is met where it can be. The same call with the same ``nonce`` is given the same keys again, for
-        a while.
+        a while. ``priority``: of this call, where key is short; None, or more than the master's: the master's.
         """
         ...
 
@@ -88,14 +90,17 @@ class Etsi014Door:
         saes: Collection[SaeId],
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         max_patience_s: float = 60.0,
+        priorities: Mapping[SaeId, int] | None = None,
         on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``saes``: the applications of this site. ``on_refused`` hears of callers who are none of them."""
+        """``saes``: the applications of this site. ``on_refused`` hears of callers who are none of them.
+        ``priorities``: the most that calls of these may ask; 0 for others."""
         self._on_refused = on_refused
         self._supplier = supplier
         self._saes = frozenset(saes)
         self._limits = limits
         self._max_patience_s = max_patience_s
+        self._priorities = priorities or {}
 
     @property
     def limits(self) -> Limits:
@@ -103,7 +108,7 @@ class Etsi014Door:
         return self._limits
 
     async def get_status(self, peer: str | None, path_id: str) -> Answer:
-        """GET status: the caller is the master, the path names the slave (clause 5.3)."""
+        """GET status: the caller is the master, the path names the slave (clause 5.2)."""
         try:
             status = await self._supplier.get_status(master=self._caller(peer), slave=_named(path_id))
         except QanatError as fault:
@@ -111,7 +116,7 @@ class Etsi014Door:
         return status_answer(status, self._limits)
 
     async def get_key_by_query(self, peer: str | None, path_id: str, query: Query) -> Answer:
-        """GET enc_keys: the caller is the master, the path names the slave (clause 5.4)."""
+        """GET enc_keys: the caller is the master, the path names the slave (clause 5.3)."""
         return await self._new_keys(peer, path_id, lambda: key_request_of_query(query, self._limits))
 
     async def get_key_by_body(self, peer: str | None, path_id: str, body: bytes) -> Answer:
@@ -119,7 +124,7 @@ class Etsi014Door:
         return await self._new_keys(peer, path_id, lambda: key_request_of_body(body, self._limits))
 
     async def get_key_with_id_by_query(self, peer: str | None, path_id: str, query: Query) -> Answer:
-        """GET dec_keys: the caller is the slave, the path names the master (clause 5.5)."""
+        """GET dec_keys: the caller is the slave, the path names the master (clause 5.4)."""
         return await self._known_keys(peer, path_id, lambda: key_ids_of_query(query))
 
     async def get_key_with_ids_by_body(self, peer: str | None, path_id: str, body: bytes) -> Answer:
@@ -133,6 +138,7 @@ class Etsi014Door:
             request = read()
             told = request.wishes.told
             wishes, patience_s = request.wishes, request.wishes.patience_s
+            priority = wishes.priority_within(self._priorities.get(master, 0))
             given = await self._supplier.get_keys(
                 master=master,
                 slave=_named(path_id),
@@ -145,12 +151,14 @@ class Etsi014Door:
                 require=wishes.require,
                 prefer=wishes.prefer,
                 nonce=wishes.nonce,
+                priority=priority,
             )
         except QanatError as fault:
             return error_answer(fault, told=told)
         if not told:
             return keys_answer(given.keys)
-        extension = container_extension(given.event_id, given.classical_route, wishes.unmet_by(given.keys))
+        unmet = wishes.unmet_by(given.keys) + ([PRIORITY] if priority != wishes.priority else [])
+        extension = container_extension(given.event_id, given.classical_route, unmet)
         return keys_answer(given.keys, details=told, extension=extension)
 
     async def _known_keys(self, peer: str | None, path_id: str, read: Callable[[], KnownKeys]) -> Answer:

@@ -64,7 +64,7 @@ class KnownKeys:
 
 
 def key_request_of_query(query: Query, limits: Limits) -> NewKeys:
-    """Return the request of GET enc_keys: nothing, or ``number`` and ``size`` at most once each (clause 5.4)."""
+    """Return the request of GET enc_keys: nothing, or ``number`` and ``size`` at most once each (clause 5.3)."""
     numbers: dict[str, int] = {}
     for name, value in query:
         if name not in ("number", "size"):
@@ -90,7 +90,7 @@ def key_request_of_body(body: bytes, limits: Limits) -> NewKeys:
 
 
 def key_ids_of_query(query: Query) -> KnownKeys:
-    """Return the request of GET dec_keys: exactly one ``key_ID`` (clause 5.5)."""
+    """Return the request of GET dec_keys: exactly one ``key_ID`` (clause 5.4)."""
     if len(query) != 1 or query[0][0] != "key_ID":
         raise BadParameter(
             "GET dec_keys takes exactly one key_ID and nothing else", remedy="send several ids in the body of a POST"

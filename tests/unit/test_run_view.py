@@ -1,0 +1,49 @@
+"""What a person sees of a run, when more happens than anybody reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from qanat.apps.cli.presentation import MOST_STEPS_PER_S, MOST_STEPS_REMEMBERED, RunView
+from qanat.ground.events import Event, EventKind
+from qanat.ground.identifiers import EventId, NodeId, RequestId
+
+
+def asked(request: int, at_s: float, kind: EventKind = EventKind.KEY_ASKED) -> Event:
+    return Event(EventId("e"), None, RequestId(f"r{request}"), NodeId("a"), at_s, 0.0, kind, {})
+
+
+def steps_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capsys.readouterr().err.splitlines() if "the application asks" in line]
+
+
+def test_a_step_is_shown_once_of_each_request(capsys: pytest.CaptureFixture[str]) -> None:
+    view = RunView()
+    for request in (1, 1, 2):
+        view.on_event(asked(request, at_s=0.0))
+    assert len(steps_of(capsys)) == 2
+
+
+def test_a_busy_door_floods_no_terminal_and_what_was_left_out_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    view = RunView()
+    for request in range(1000):
+        view.on_event(asked(request, at_s=request / 1000))
+    view.on_event(asked(1000, at_s=1.0))
+    shown = steps_of(capsys)
+    assert len(shown) == MOST_STEPS_PER_S + 1
+    assert f"and {1000 - MOST_STEPS_PER_S} more steps before it" in shown[-1]
+
+
+def test_alarms_are_shown_however_busy_the_door_is(capsys: pytest.CaptureFixture[str]) -> None:
+    view = RunView()
+    for request in range(1000):
+        view.on_event(asked(request, at_s=0.0))
+    view.on_event(asked(1, at_s=0.0, kind=EventKind.ALARM))
+    assert "alarm" in capsys.readouterr().err
+
+
+def test_requests_of_long_ago_are_forgotten() -> None:
+    view = RunView()
+    for request in range(2 * MOST_STEPS_REMEMBERED):
+        view.on_event(asked(request, at_s=float(request)))
+    assert len(view._steps_shown) == MOST_STEPS_REMEMBERED
