@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+import test_world_multicast as multicast
 from test_world_requests import (
     ALICE,
     BOB,
@@ -19,7 +20,7 @@ from test_world_requests import (
     secrets,
 )
 
-from qanat.ground.errors import KeyShortage, QanatError
+from qanat.ground.errors import KeyNotFound, KeyShortage, QanatError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.messages import Message
@@ -172,4 +173,29 @@ def test_whatever_else_goes_wrong_nothing_is_used_twice(seed: int) -> None:
     world.faults = NO_FAULTS
     world.run(world.sleep(10.0))
     assert (count_of(world, EventKind.STORE_RESTORED) > 0) == is_older
+    assert harm(world) == []
+
+
+# ---- keys for several slaves ----
+
+
+@pytest.mark.parametrize("knows_the_keys", [True, False])
+def test_keys_of_a_group_are_void_at_all_its_sites_when_one_of_them_is_put_back(knows_the_keys: bool) -> None:
+    """Whether the copy was taken after they came or before: then the other sites have never heard of its epochs."""
+    world = multicast.new_world()
+    copy = world.stores[multicast.B].disk.copied()
+    if knows_the_keys:
+        group = multicast.give(world, multicast.BOB, multicast.CAROL)
+        copy = world.stores[multicast.B].disk.copied()
+    world.crash(multicast.B, down_s=0.5)
+    world.run(world.sleep(5.0))
+    if not knows_the_keys:
+        group = multicast.give(world, multicast.BOB, multicast.CAROL)
+    others = multicast.give(world, multicast.CAROL)
+    world.restore(multicast.B, copy)
+    world.run(world.sleep(10.0))
+    assert count_of(world, EventKind.STORE_RESTORED) == 1
+    with pytest.raises(KeyNotFound):
+        multicast.fetch(world, multicast.ids_of(group), multicast.CAROL)
+    assert multicast.secrets(multicast.fetch(world, multicast.ids_of(others), multicast.CAROL)) == secrets(others)
     assert harm(world) == []

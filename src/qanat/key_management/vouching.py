@@ -15,10 +15,12 @@ used with remembers an epoch after that one.
 
 from __future__ import annotations
 
+import contextlib
+
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyShortage, UnknownNode
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import NodeId, SaePair, Topic
+from qanat.ground.identifiers import NodeId, SaePair, Topic, members_of
 from qanat.ground.keys import Selection
 from qanat.ground.stock import NamedEpoch
 from qanat.key_management.context import Context
@@ -40,6 +42,8 @@ class Vouching:
         self._neighbours = frozenset(links.peer(link_id) for link_id in links.link_ids)
         self._wanted: set[NodeId] = set(self._neighbours)
         self._partners: frozenset[NodeId] = frozenset()
+        self._was_found_out = False
+        """Whether this process's store was found to be an older copy: then also who knows no epoch of it must hear."""
 
     # --- what others ask ---
 
@@ -98,7 +102,7 @@ class Vouching:
         if known != NOTHING and known.number >= restored_epoch and not await store.is_own_epoch(known):
             await self._void_all(sender, known)
             return
-        is_restored = known != NOTHING and known.number < restored_epoch
+        is_restored = known.number < restored_epoch and (known != NOTHING or self._was_found_out)
         if is_restored and sender not in self._told:  # it was found out before; this peer has yet to hear of it
             self._told.add(sender)
             await self._void_shared(sender, "the store of this node was put back from an older copy, or zeroized")
@@ -148,6 +152,9 @@ class Vouching:
         everything = Selection(links=links, all_keys=True, unconfirmed=True, keep_unused_initial=True)
         num_voided = await context.store.void(everything)
         await self.open_epoch(above=max(known.number, old.number))
+        self._was_found_out = True
+        applications = {site.node for site in map(context.network.site_of, context.network.saes)}
+        self._wanted |= applications - {context.node}  # whoever shares keys with it: the copy may be older than they
         context.recorder.record(
             EventKind.STORE_RESTORED,
             witness=witness,
@@ -177,9 +184,10 @@ class Vouching:
             context.recorder.record(EventKind.KEYS_VOIDED, num_items=num_voided, why=why)
 
     def _ends(self, pair: SaePair) -> frozenset[NodeId]:
-        """Return the nodes of a pair; none when the network no longer has one of its applications."""
-        network = self._context.network
-        try:
-            return frozenset(network.site_of(sae).node for sae in (pair.master, pair.slave))
-        except UnknownNode:
-            return frozenset()
+        """Return the nodes of a pair, of several slaves each; without those whose applications the network no longer
+        has."""
+        network, nodes = self._context.network, set()
+        for sae in (pair.master, *members_of(pair.slave)):
+            with contextlib.suppress(UnknownNode):
+                nodes.add(network.site_of(sae).node)
+        return frozenset(nodes)
