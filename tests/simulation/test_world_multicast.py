@@ -93,6 +93,8 @@ def close(world: World) -> None:
 def test_one_key_goes_to_slaves_at_three_sites_and_once_to_each() -> None:
     world = new_world()
     given = give(world, BOB, CAROL, BEA, ANNA)
+    (told,) = (event.data for event in world.witness.events if event.kind is EventKind.KEY_GIVEN)
+    assert (told["master"], told["slave"]) == (ALICE, " ".join(sorted((BOB, CAROL, BEA, ANNA))))
     for slave in (BOB, CAROL, BEA, ANNA):
         assert secrets(fetch(world, ids_of(given), slave)) == secrets(given.keys)
         with pytest.raises(KeyNotFound):

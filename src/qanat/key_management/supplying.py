@@ -242,7 +242,13 @@ class Supplying:
                 break
         route, origin = list(keys[0].route), keys[0].origin
         event = ask.trace.record(
-            EventKind.KEY_GIVEN, num_keys=wish.count, size_bits=wish.size_bits, route=route, origin=origin
+            EventKind.KEY_GIVEN,
+            master=ask.pair.master,
+            slave=ask.pair.slave,
+            num_keys=wish.count,
+            size_bits=wish.size_bits,
+            route=route,
+            origin=origin,
         )
         return GivenKeys(tuple(keys), event.id, ask.trace.request_id, ask.classical_route)
 
