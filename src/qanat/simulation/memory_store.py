@@ -319,6 +319,8 @@ class MemoryKeyStore:
 
     def _keep_answer(self, repeat: Repeatable | None, keys: Sequence[SecretKey]) -> Sequence[SecretKey]:
         if repeat is not None:
+            for nonce in repeat.instead_of:
+                self._disk.answers.pop((repeat.sae, nonce), None)
             until_s = repeat.now_monotonic_s + repeat.window_s
             answer = KeptAnswer(repeat.request, [_copy(key) for key in keys], self._disk.epoch, until_s)
             self._disk.answers[repeat.sae, repeat.nonce] = answer
