@@ -26,6 +26,7 @@ from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.messages import Message
 from qanat.ground.network import PreparedKeys
 from qanat.ground.randomness import SeededChance
+from qanat.ground.stock import NamedEpoch
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import EpochKnown
 from qanat.simulation.faults import ALL_FAULTS, NO_FAULTS
@@ -80,6 +81,37 @@ def test_an_older_copy_is_noticed_and_its_stock_is_void_at_both_ends(node: NodeI
         world.renew_initial_key(link_id)
     assert fetch(world, given := give(world, patience_s=50.0)) == secrets(given), "and life goes on"
     assert harm(world) == []
+
+
+@pytest.mark.parametrize("node", [A, R, B])
+@pytest.mark.parametrize("prepared", [True, False])
+def test_a_copy_that_was_taken_while_the_last_epoch_ran_is_noticed(node: NodeId, prepared: bool) -> None:
+    world = stocked_world(prepared=prepared)
+    copy = world.stores[node].disk.copied()
+    for _ in range(3):
+        fetch(world, give(world))
+    world.run(world.sleep(8.0))
+    assert world.stores[node].disk.epoch == copy.epoch
+    world.restore(node, copy)
+    world.run(world.sleep(3.0))
+    assert count_of(world, EventKind.STORE_RESTORED) == 1
+    for link_id in LINKS:
+        world.renew_initial_key(link_id)
+    assert fetch(world, given := give(world, patience_s=50.0)) == secrets(given), "and life goes on"
+    assert harm(world) == []
+
+
+def test_a_store_that_nobody_uses_is_not_marked_again_and_again() -> None:
+    world = stocked_world()
+    world.run(world.sleep(10.0))
+    before = {node: dict(store.disk.own_epochs) for node, store in world.stores.items()}
+    world.run(world.sleep(30.0))
+    assert {node: store.disk.own_epochs for node, store in world.stores.items()} == before
+    give(world)
+    world.run(world.sleep(8.0))
+    disk = world.stores[A].disk
+    assert disk.own_epochs != before[A]
+    assert world.stores[R].disk.peer_epochs[A] == NamedEpoch(disk.epoch, disk.own_epochs[disk.epoch])
 
 
 def test_keys_that_were_given_are_not_given_again_by_an_older_copy() -> None:
@@ -162,7 +194,10 @@ def test_whatever_else_goes_wrong_nothing_is_used_twice(seed: int) -> None:
     world.faults = ALL_FAULTS
     world.run(world.sleep(8.0))
     memories = [store.disk.peer_epochs.get(node) for store in world.stores.values()]
-    is_older = any(memory is not None and memory.number > copy.epoch for memory in memories)
+    own = NamedEpoch(copy.epoch, copy.own_epochs[copy.epoch])
+    is_older = any(
+        memory is not None and memory.number >= copy.epoch and not own.has_lived_through(memory) for memory in memories
+    )
     world.restore(node, copy)
     for _ in range(12):
         world.run(world.sleep(1.5))

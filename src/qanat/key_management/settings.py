@@ -47,6 +47,9 @@ class KeyManagerSettings:
 
     tick_s: float = 1.0
     """Period of the chores: what the peers have not confirmed is said again."""
+    mark_s: float = 5.0
+    """While stock is used, the peers are given something to remember of this store so often: a copy of it that is older
+    than what they remember is found out when it is put back."""
     announce_s: float = 5.0
     """Period of the reports to the controller."""
     idle_after_s: float = 2.0

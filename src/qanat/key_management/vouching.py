@@ -6,6 +6,10 @@ peer remembers durably the last epoch that it heard of. The greeting of a new ep
     epoch-opened (I am)  ->  epoch-known (of you I remember ...)
     epoch-follows (that is mine, this one follows)  ->  epoch-remembered
 
+While stock is used, the epoch's name gets a mark every few seconds (``settings.mark_s``), and is greeted anew under it:
+so the peers remember how far the store has come, and a copy that was taken while this very epoch ran has not come so
+far. What a copy lacks that was used after the last mark is not noticed.
+
 A node that is told of an epoch which is not its own has a store that was put back from an older copy (or zeroized): it
 voids all its stock, begins an epoch above the one that it was told of, and says so to all its peers, who void their
 halves. Until a neighbour has remembered this epoch, no pad of its link is spent; until the node at the other end has,
@@ -18,7 +22,7 @@ from __future__ import annotations
 import contextlib
 
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import KeyShortage, UnknownNode
+from qanat.ground.errors import KeyShortage, StoreFailed, UnknownNode
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId, SaePair, Topic, members_of
 from qanat.ground.keys import Selection
@@ -37,6 +41,10 @@ class Vouching:
         self._context = context
         self._own = NOTHING
         self._vouched: set[NodeId] = set()
+        """Who remembers this epoch, at whatever mark."""
+        self._remembered: set[NodeId] = set()
+        """Who remembers its last mark."""
+        self._marked_monotonic_s = 0.0
         self._told: set[NodeId] = set()
         links = context.links
         self._neighbours = frozenset(links.peer(link_id) for link_id in links.link_ids)
@@ -83,20 +91,23 @@ class Vouching:
         context.courier.epoch = number
         self._own = NamedEpoch(number, name)
         self._vouched.clear()
+        self._remembered.clear()
+        self._marked_monotonic_s = context.clock.monotonic_s()
         self._told.clear()
         ends = [self._ends(pair) for pair in await context.store.held_keys()]
         self._partners = frozenset(node for pair in ends for node in (pair - {context.node} or pair))
         self._wanted |= self._partners - {context.node}
 
     async def tick(self) -> None:
-        """Greet again who has not answered."""
-        for peer in sorted(self._wanted - self._vouched):
+        """Greet again who has not answered, or may remember more of this store by now."""
+        await self._mark()
+        for peer in sorted(self._wanted - self._remembered):
             await self._greet(peer)
 
     async def on_known(self, sender: NodeId, word: EpochKnown) -> None:
         """A peer tells what it remembers of this node: is that of this store?"""
-        if word.of != self._own.name:
-            return  # an answer to an earlier greeting
+        if not self._is_of_this_epoch(word.of):
+            return  # an answer to the greeting of an earlier epoch
         store, known = self._context.store, NamedEpoch(word.number, word.name)
         restored_epoch = await store.restored_epoch()
         if known != NOTHING and known.number >= restored_epoch and not await store.is_own_epoch(known):
@@ -111,9 +122,12 @@ class Vouching:
         await self._context.courier.send(sender, follows)
 
     async def on_remembered(self, sender: NodeId, word: EpochRemembered) -> None:
+        if not self._is_of_this_epoch(word.name):
+            return
         if word.name == self._own.name:
-            self._vouched.add(sender)
-            self._context.tasks.notify(VOUCHED)
+            self._remembered.add(sender)
+        self._vouched.add(sender)
+        self._context.tasks.notify(VOUCHED)
 
     # --- the epochs of peers ---
 
@@ -141,6 +155,21 @@ class Vouching:
         await self._context.courier.send(sender, EpochRemembered(word.name))
 
     # --- inside ---
+
+    async def _mark(self) -> None:
+        """Mark the epoch's name when it is time for that and there was something to remember."""
+        now_s = self._context.clock.monotonic_s()
+        if now_s - self._marked_monotonic_s < self._context.settings.mark_s or not self._vouched:
+            return
+        own = self._own
+        with contextlib.suppress(StoreFailed):  # a disk that is full is told of by whoever uses stock
+            marked = await self._context.store.mark_epoch()
+            if marked is not None and self._own is own:
+                self._own, self._marked_monotonic_s = marked, now_s
+                self._remembered.clear()
+
+    def _is_of_this_epoch(self, name: str) -> bool:
+        return self._own.has_lived_through(NamedEpoch(self._own.number, name))
 
     async def _greet(self, peer: NodeId) -> None:
         await self._context.courier.send(peer, EpochOpened(self._own.number, self._own.name))
