@@ -101,6 +101,15 @@ def test_a_copy_that_was_taken_while_the_last_epoch_ran_is_noticed(node: NodeId,
     assert harm(world) == []
 
 
+def test_partners_that_came_while_the_epoch_ran_remember_its_marks_too() -> None:
+    """Else the slave's site, which has never been greeted, would vouch for the copy before a neighbour tells."""
+    world = stocked_world(prepared=True)
+    fetch(world, give(world))
+    world.run(world.sleep(8.0))
+    disk = world.stores[A].disk
+    assert world.stores[B].disk.peer_epochs[A] == NamedEpoch(disk.epoch, disk.own_epochs[disk.epoch])
+
+
 def test_a_store_that_nobody_uses_is_not_marked_again_and_again() -> None:
     world = stocked_world()
     world.run(world.sleep(10.0))

@@ -94,9 +94,7 @@ class Vouching:
         self._remembered.clear()
         self._marked_monotonic_s = context.clock.monotonic_s()
         self._told.clear()
-        ends = [self._ends(pair) for pair in await context.store.held_keys()]
-        self._partners = frozenset(node for pair in ends for node in (pair - {context.node} or pair))
-        self._wanted |= self._partners - {context.node}
+        self._partners = await self._find_partners()
 
     async def tick(self) -> None:
         """Greet again who has not answered, or may remember more of this store by now."""
@@ -167,6 +165,16 @@ class Vouching:
             if marked is not None and self._own is own:
                 self._own, self._marked_monotonic_s = marked, now_s
                 self._remembered.clear()
+                await self._find_partners()
+
+    async def _find_partners(self) -> frozenset[NodeId]:
+        """Return the nodes with which keys are in stock (this one for those of two applications here); they are
+        greeted from now on."""
+        node = self._context.node
+        ends = [self._ends(pair) for pair in await self._context.store.held_keys()]
+        partners = frozenset(one for pair in ends for one in (pair - {node} or pair))
+        self._wanted |= partners - {node}
+        return partners
 
     def _is_of_this_epoch(self, name: str) -> bool:
         return self._own.has_lived_through(NamedEpoch(self._own.number, name))
