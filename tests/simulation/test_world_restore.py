@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import test_world_multicast as multicast
@@ -217,6 +219,31 @@ def test_whatever_else_goes_wrong_nothing_is_used_twice(seed: int) -> None:
     world.faults = NO_FAULTS
     world.run(world.sleep(10.0))
     assert (count_of(world, EventKind.STORE_RESTORED) > 0) == is_older
+    assert harm(world) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(9))
+def test_whatever_else_goes_wrong_a_copy_of_the_last_epoch_does_no_harm_once_its_peers_remember_more(seed: int) -> None:
+    """Losses, repeats and late words around a snapshot that is put back; nobody dies, so that no epoch begins."""
+    node = (A, R, B)[seed % 3]
+    world = stocked_world(seed, prepared=seed % 2 == 0)
+    copy = world.stores[node].disk.copied()
+    own = NamedEpoch(copy.epoch, copy.own_epochs[copy.epoch])
+    world.faults = replace(ALL_FAULTS, p_crash_per_effect=0.0, p_crash_at_seldom=0.0)
+    for _ in range(3):
+        with contextlib.suppress(QanatError):
+            fetch(world, give(world, patience_s=3.0))
+    world.run(world.sleep(12.0))
+    memories = [store.disk.peer_epochs[node] for store in world.stores.values() if node in store.disk.peer_epochs]
+    assert memories
+    assert not any(own.has_lived_through(memory) for memory in memories)
+    world.restore(node, copy)
+    for _ in range(12):
+        world.run(world.sleep(1.5))
+        with contextlib.suppress(QanatError):
+            give(world, ALICE, BOB, count=1, patience_s=1.0)
+    assert count_of(world, EventKind.STORE_RESTORED) > 0
     assert harm(world) == []
 
 
