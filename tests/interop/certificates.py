@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from qanat.adapters.revocation import NOTHING_REVOKED, crl_path, read_revocations, signed_revocations
 from qanat.adapters.tls import TlsFiles
 
 BEGIN = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -62,6 +63,14 @@ class Authority:
             )
         )
         return files
+
+    def revoke(self, *revoked: TlsFiles) -> None:
+        """Put certificates on the authority's list, which lies where it is looked for."""
+        serials = [x509.load_pem_x509_certificate(files.certificate.read_bytes()).serial_number for files in revoked]
+        before = read_revocations(self.path) or NOTHING_REVOKED
+        authority, now = x509.load_pem_x509_certificate(self.path.read_bytes()), datetime.datetime.now(datetime.UTC)
+        made = signed_revocations(before, serials, authority=authority, key=self._key, now=now)
+        crl_path(self.path).write_bytes(made)
 
 
 def _builder(

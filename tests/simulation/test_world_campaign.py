@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,16 @@ FIRST_TRIED = {"AcknowledgesTooEarly": 34, "keep_after_void": 4, "void_here_alon
 LATE_WORDS = replace(ALL_FAULTS, p_late=0.3, p_crash_per_effect=0.0, p_crash_at_seldom=0.0)
 """Nobody dies, and words overtake each other more often than on ALL_FAULTS' bad day."""
 
+COUNTED = (
+    "keys_given",
+    "keys_due",
+    "keys_fetched",
+    "keys_by_shares",
+    "relay_bits_paid",
+    "relay_bits_burned",
+    "crashes",
+)
+
 OFTEN = 1000
 """An await that is reached so often must have been died at: at ALL_FAULTS' odds of a crash the chance that it was not
 is 2% (0.996^1000)."""
@@ -34,14 +45,15 @@ is 2% (0.996^1000)."""
 
 def run_seeds(first: int, stop: int) -> CrashSites:
     """Run seeds; a failure names the seed, which repeats it exactly. Return where processes waited and died."""
-    crashes, sites = 0, CrashSites()
+    totals, sites = Counter[str](), CrashSites()
     for seed in range(first, stop):
         report = run_seed(seed)
         assert report.held, f"seed {seed}: {report.violations[:3]}"
-        crashes += report.crashes
+        totals.update({name: getattr(report, name) for name in COUNTED})
         sites.reached += report.sites.reached
         sites.hit |= report.sites.hit
-    assert crashes >= stop - first, "the faults were too mild to show anything"
+    print(f"seeds {first} to {stop - 1}, no violation: {dict(totals)}; died at {len(sites.hit)} awaits")
+    assert totals["crashes"] >= stop - first, "the faults were too mild to show anything"
     return sites
 
 

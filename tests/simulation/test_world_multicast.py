@@ -93,6 +93,8 @@ def close(world: World) -> None:
 def test_one_key_goes_to_slaves_at_three_sites_and_once_to_each() -> None:
     world = new_world()
     given = give(world, BOB, CAROL, BEA, ANNA)
+    (told,) = (event.data for event in world.witness.events if event.kind is EventKind.KEY_GIVEN)
+    assert (told["master"], told["slave"]) == (ALICE, " ".join(sorted((BOB, CAROL, BEA, ANNA))))
     for slave in (BOB, CAROL, BEA, ANNA):
         assert secrets(fetch(world, ids_of(given), slave)) == secrets(given.keys)
         with pytest.raises(KeyNotFound):
@@ -280,6 +282,35 @@ def test_answers_of_an_earlier_process_are_destroyed_too() -> None:
     assert len(world.stores[A].disk.answers) == 1
     world.run(world.sleep(15.0))
     assert world.stores[A].disk.answers == {}
+    close(world)
+
+
+@pytest.mark.parametrize("limit", [{"max_kept_answers": 3}, {"max_kept_bits": 3 * 2 * (256 + 1024)}])
+def test_of_one_applications_answers_the_oldest_make_room_for_new_ones(limit: dict[str, int]) -> None:
+    world = new_world(settings=KeyManagerSettings(**limit))
+    of_anna: Any = {"master": ANNA, "slave": BOB, "count": 2, "nonce": "nonce-anna", "patience_s": 20.0}
+    others = world.run(world.call(A, lambda manager: manager.get_keys(**of_anna)))
+    given = {f"nonce-{number}": ids_of(give(world, BOB, nonce=f"nonce-{number}")) for number in range(8)}
+    kept = [nonce for sae, nonce in world.stores[A].disk.answers if sae == ALICE]
+    room = 4 if "max_kept_bits" in limit else 3  # what bits allow, and the one that passed them
+    assert kept == [*given][-room:]
+    for nonce in kept:
+        assert ids_of(give(world, BOB, nonce=nonce)) == given[nonce]
+    assert ids_of(world.run(world.call(A, lambda manager: manager.get_keys(**of_anna)))) == ids_of(others)
+    again = ids_of(give(world, BOB, nonce="nonce-0"))
+    assert not set(again) & {key_id for ids in given.values() for key_id in ids}, "a new call, and nothing twice"
+    world.close()
+    assert {text[:3] for text in world.witness.violations} == {"1: "}, "other keys for the same nonce, as is stated"
+
+
+def test_calls_that_were_refused_take_no_room_from_answers() -> None:
+    world = new_world(settings=KeyManagerSettings(max_kept_answers=2))
+    first = give(world, BOB, nonce="nonce-first")
+    world.line = lambda _sender, _receiver, _message: None
+    for number in range(4):
+        with pytest.raises(KeyShortage):
+            give(world, BOB, nonce=f"nonce-{number}", size_bits=65_536, patience_s=0.1)
+    assert ids_of(give(world, BOB, nonce="nonce-first")) == ids_of(first)
     close(world)
 
 

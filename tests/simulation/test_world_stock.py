@@ -21,7 +21,7 @@ from test_world_requests import (
 
 from qanat.ground.errors import KeyShortage
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import RequestId, SaeId
+from qanat.ground.identifiers import NodeId, RequestId, SaeId
 from qanat.ground.network import Network, PreparedKeys, Stock, StockOfPair
 from qanat.ground.randomness import SeededChance
 from qanat.key_management.manager import GivenKeys, KeyManager
@@ -73,6 +73,33 @@ def test_keys_that_nobody_fetches_are_not_piled_up() -> None:
     give(world, ANNA, BOB, count=2)
     fetch(world, first), fetch(world, second)
     world.run(world.sleep(6.0))
+    fetch(world, give(world, count=2))
+    close(world)
+
+
+@pytest.mark.parametrize("dying", [(A,), (B,), (A, B)])
+def test_quotas_are_found_again_after_restarts_from_what_the_stores_hold(dying: tuple[NodeId, ...]) -> None:
+    """That the far end is full is not kept over a restart of this one: it is learned anew by one relay, not by each."""
+    far = StockOfPair(master="alice", slave="bob", max_keys=5)
+    here = StockOfPair(master="alice", slave="anna", max_keys=3)
+    world = world_of(stock=Stock(pairs=(far, here)))
+    waiting = [give(world, count=2), give(world, count=2)]
+    near = give(world, ALICE, ANNA, count=2)
+    for _ in range(2):
+        for node in dying:
+            world.crash(node, down_s=0.5)
+        world.run(world.sleep(10.0))
+        failed = count_of(world, EventKind.RELAY_FAILED)
+        for _ in range(3):
+            with pytest.raises(KeyShortage, match=r"4 keys of .*alice' with .*bob' wait at 'b' already, and 5 may"):
+                give(world, count=2)
+            with pytest.raises(KeyShortage, match=r"2 keys of .*alice' with .*anna' wait at 'a' already, and 3 may"):
+                give(world, ALICE, ANNA, count=2)
+        assert count_of(world, EventKind.RELAY_FAILED) <= failed + 2, "said at both ends, once"
+    for given in waiting:
+        fetch(world, given)
+    fetch(world, near, caller=ANNA)
+    world.run(world.sleep(30.0))
     fetch(world, give(world, count=2))
     close(world)
 

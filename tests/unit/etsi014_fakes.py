@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qanat.ground.errors import BadParameter, KeyNotFound, NotEntitled, QanatError, RequirementUnmet, UnknownNode
-from qanat.ground.identifiers import EventId, KeyID, NodeId, SaeId, SaePair
+from qanat.ground.identifiers import EventId, KeyID, NodeId, SaeId, SaePair, slaves_together
 from qanat.ground.keys import KeyStatus, SecretBytes, SecretKey
 
 ALICE = SaeId("urn:qanat:test:sae:alice")
@@ -53,7 +53,7 @@ class FakeSupplier:
         if asked["require"].disjoint_routes > 1 or (asked["require"].max_hops or 2) < 2:
             raise RequirementUnmet("the only way has two hops", remedy="allow two")
         wish = {name: asked[name] for name in ("slave", "more_slaves", "count", "size_bits", "require", "prefer")}
-        pair = SaePair(asked["master"], asked["slave"])
+        pair = SaePair(asked["master"], slaves_together(slaves))
         return FakeGiven(
             self._once(
                 (asked["master"], asked.get("nonce")),

@@ -12,14 +12,16 @@ import pytest
 
 from qanat.adapters.connection_rules import FewWords
 from qanat.adapters.door_guard import DoorGuard
+from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.http_server import PEER
 from qanat.adapters.sae_limits import DAY_S, QUOTA_STEPS, Limits, Quotas, RequestRates, SaeLimits, read_limits
+from qanat.doors.etsi014 import Etsi014Door
 from qanat.doors.etsi014.encoding import keys_answer
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import KeyID, NodeId, SaePair
 from qanat.ground.keys import SecretBytes, SecretKey
-from unit.etsi014_fakes import ALICE, BOB, CAROL
+from unit.etsi014_fakes import ALICE, BOB, CAROL, FakeSupplier
 
 ENC_KEYS = f"/api/v1/keys/{BOB}/enc_keys"
 KEY_IDS = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(1, 4)]
@@ -35,6 +37,7 @@ class World:
     utc_s: float = 20_000.0 * DAY_S
     records: list[tuple[EventKind, dict[str, Any]]] = field(default_factory=list)
     status: int = 200
+    body: bytes = b""
 
     def __post_init__(self) -> None:
         self.guard = self.started()
@@ -61,16 +64,19 @@ class World:
         await send({"type": "http.response.start", "status": self.status, "headers": []})
         await send({"type": "http.response.body", "body": keys_answer(keys).body})
 
-    def ask(self, path: str = ENC_KEYS, *, peer: str | None = ALICE) -> tuple[int, dict[bytes, bytes], bytes]:
+    def ask(
+        self, path: str = ENC_KEYS, *, peer: str | None = ALICE, method: str = "GET"
+    ) -> tuple[int, dict[bytes, bytes], bytes]:
         sent: list[Any] = []
 
         async def send(message: Any) -> None:
             sent.append(message)
 
         async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": self.body, "more_body": False}
 
-        asyncio.run(self.guard({"type": "http", "path": path, PEER: peer}, receive, send))
+        scope = {"type": "http", "method": method, "path": path, "headers": [], PEER: peer}
+        asyncio.run(self.guard(scope, receive, send))
         return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
 
 
@@ -88,6 +94,20 @@ def test_every_delivery_is_recorded_with_key_ids_and_without_a_key(tmp_path: Pat
     assert first == {"to": ALICE, "master": ALICE, "slave": BOB, "num_bits": 768, "key_ids": KEY_IDS}
     assert second == {**first, "to": BOB}
     assert KEY_BYTES.decode() not in repr(world.records)
+
+
+def test_the_record_of_a_delivery_names_all_slaves_whoever_fetched(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    door = etsi014_app(Etsi014Door(FakeSupplier(), saes={ALICE, CAROL}))
+    world.app = door  # type: ignore[method-assign, assignment]
+    world.guard = world.started()
+    world.body = json.dumps({"additional_slave_SAE_IDs": [CAROL]}).encode()
+    keys = json.loads(world.ask(method="POST")[2])["keys"]
+    world.body = json.dumps({"key_IDs": [{"key_ID": keys[0]["key_ID"]}]}).encode()
+    assert world.ask(f"/api/v1/keys/{ALICE}/dec_keys", peer=CAROL, method="POST")[0] == 200
+    (_, to_master), (_, to_slave) = world.records
+    assert to_master["slave"].split() == to_slave["slave"].split() == [BOB, CAROL]
+    assert (to_master["to"], to_slave["to"], to_slave["master"]) == (ALICE, CAROL, ALICE)
 
 
 def test_refusals_and_calls_without_keys_are_no_deliveries(tmp_path: Path) -> None:

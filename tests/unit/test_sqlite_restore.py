@@ -26,6 +26,7 @@ from qanat.ground.network import Application, Link, Network, Site
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.codec import encode_word
 from qanat.key_management.manager import KeyManager
+from qanat.key_management.settings import KeyManagerSettings
 from qanat.key_management.wire import RoutesPushed
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ async def until(condition: Callable[[], bool]) -> None:
     pytest.fail("it did not happen within ten seconds")
 
 
-def live(folder: Path, scene: Callable[[Life], Awaitable[T]]) -> T:
+def live(folder: Path, scene: Callable[[Life], Awaitable[T]], *, settings: KeyManagerSettings | None = None) -> T:
     async def run() -> T:
         async with AsyncExitStack() as stack:
             writer, life = StoreWriter(), Life()
@@ -106,6 +107,7 @@ def live(folder: Path, scene: Callable[[Life], Awaitable[T]]) -> T:
                     tasks=tasks,
                     entropy=SystemEntropy(),
                     modules=(),
+                    settings=settings,
                     recorder=EventRecorder(
                         node=node, clock=SystemClock(), entropy=SystemEntropy(), sink=life.events.append
                     ),
@@ -188,3 +190,36 @@ def test_an_older_file_is_noticed_by_the_peers_memory_and_both_ends_start_afresh
         assert restored(life.events) == [], "it is found out once"
 
     live(tmp_path, later)
+
+
+@pytest.mark.parametrize("node", [NEAR, FAR])
+def test_a_snapshot_of_a_running_store_is_noticed_when_it_is_put_back(tmp_path: Path, node: NodeId) -> None:
+    """File and write-ahead log are copied while the store is open, and no start lies between that and the restore."""
+    file, copies = store_of(tmp_path, node), tmp_path / "copies"
+    copies.mkdir()
+
+    async def scene(life: Life) -> None:
+        keys = await begin(life)
+        for path in file.parent.glob("keys.sqlite*"):
+            shutil.copy(path, copies)
+        ids = [key.key_id for key in keys]
+        await life.managers[FAR].get_keys_by_id(caller=BOB, master=ALICE, key_ids=ids)
+        await give(life)
+        other = life.stores[FAR if node == NEAR else NEAR]
+        for _ in range(1000):
+            known = await other.peer_epoch(node)
+            if known is not None and known.name.rpartition(".")[2].isdecimal():
+                return
+            await asyncio.sleep(0.01)
+        pytest.fail("the peer remembers no mark")
+
+    live(tmp_path, scene, settings=KeyManagerSettings(mark_s=0.1, tick_s=0.1))
+    for path in file.parent.glob("keys.sqlite*"):
+        path.unlink()
+    for path in copies.iterdir():
+        shutil.copy(path, file.parent)
+
+    async def after(life: Life) -> None:
+        await until(lambda: restored(life.events) == [node])
+
+    live(tmp_path, after)

@@ -38,6 +38,7 @@ from qanat.ground.keys import (
     split_block,
 )
 from qanat.ground.ports import KeyStore
+from qanat.ground.stock import NamedEpoch
 
 T = TypeVar("T")
 Scene: TypeAlias = Callable[[KeyStore], Coroutine[Any, Any, T]]
@@ -626,6 +627,48 @@ def test_void_leaves_the_books_of_what_was_spent(play: Play) -> None:
         assert level.voided_bits == level.received_bits - 64
         with pytest.raises(KeyShortage):
             await spend_bits(store, SENDING, 8)
+
+    play(scene)
+
+
+def test_an_epoch_is_marked_when_stock_was_used_and_remembers_all_its_marks(play: Play) -> None:
+    async def scene(store: KeyStore) -> None:
+        number = await store.open_epoch(name="mine")
+        await store.put([new_key(dice=DICE) for _ in range(2)], entitled=frozenset({ALICE}), confirmed=True)
+        assert await store.mark_epoch() is None, "nothing was used"
+        marks = []
+        for _ in range(2):
+            await store.supply(PAIR, count=1, size_bits=256, request_id=REQUEST)
+            marks.append(await store.mark_epoch())
+            assert await store.mark_epoch() is None
+        assert marks == [NamedEpoch(number, "mine.1"), NamedEpoch(number, "mine.2")]
+        for name, is_own in {"mine": True, "mine.1": True, "mine.2": True, "mine.3": False, "others.1": False}.items():
+            assert await store.is_own_epoch(NamedEpoch(number, name)) is is_own
+        await store.open_epoch(name="next")
+        assert await store.mark_epoch() is None
+        assert await store.is_own_epoch(NamedEpoch(number, "mine.2"))
+        assert not await store.is_own_epoch(NamedEpoch(number + 1, "mine.2"))
+
+    play(scene)
+
+
+@pytest.mark.parametrize("use", ["spend", "spend_range", "supply_by_id"])
+def test_whatever_uses_stock_is_marked(play: Play, use: str) -> None:
+    async def scene(store: KeyStore) -> None:
+        await store.open_epoch(name="mine")
+        block, key = new_block(4000, dice=DICE), new_key(dice=DICE)
+        await store.add_block(block)
+        await store.confirm(block.block_id)
+        await store.put([key], entitled=frozenset({ALICE}), confirmed=True)
+        pool = next(iter(split_block(block)))
+        assert await store.mark_epoch() is None
+        if use == "spend":
+            await store.spend(pool, num_bits=64, use=Use.RELAY, request_id=REQUEST)
+        elif use == "spend_range":
+            await store.spend_range(pool, BitRange((BlockSlice(block.block_id, 0, 64),)), use=Use.RELAY)
+        else:
+            await store.supply_by_id([key.key_id], sae=ALICE)
+        assert await store.mark_epoch() is not None
 
     play(scene)
 

@@ -86,6 +86,23 @@ def test_the_same_call_is_supplied_the_same_keys(play: Play) -> None:
     play(scene)
 
 
+def test_an_answer_takes_the_place_of_those_that_it_is_kept_instead_of(play: Play) -> None:
+    async def scene(store: KeyStore) -> None:
+        await store.put([new_key(dice=DICE) for _ in range(5)], entitled=BOTH, confirmed=True)
+        wish: Any = {"count": 1, "size_bits": 256, "request_id": REQUEST}
+        for nonce in ("one", "two", "three"):
+            await store.supply(PAIR, **wish, repeat=new_call(nonce))
+        late = replace(new_call("four"), instead_of=("one", "two", "never kept"))
+        with pytest.raises(KeyShortage):
+            await store.supply(PAIR, **{**wish, "count": 9}, repeat=late)
+        assert await store.repeated(new_call("one")) is not None, "a call that raises changes nothing"
+        await store.supply(PAIR, **wish, repeat=late)
+        kept = [nonce for nonce in ("one", "two", "three", "four") if await store.repeated(new_call(nonce))]
+        assert kept == ["three", "four"]
+
+    play(scene)
+
+
 def test_a_call_that_raises_is_not_remembered(play: Play) -> None:
     async def scene(store: KeyStore) -> None:
         wish: Any = {"count": 1, "size_bits": 256, "request_id": REQUEST, "repeat": new_call()}

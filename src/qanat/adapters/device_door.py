@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 import httpx
 
 from qanat.adapters.key_sources import SourceFault, SourceKey
-from qanat.adapters.tls import Credentials, client_context
+from qanat.adapters.living_tls import LivingTls
+from qanat.adapters.tls import Credentials
 from qanat.adapters.unfinished_handshakes import closing_unfinished
 from qanat.adapters.used_keys import UsedKeys
 from qanat.doors.etsi014 import delivery
@@ -57,14 +58,11 @@ class DeviceDoor:
         self._peer_sae = SaeId(peer_sae)
         self._settings = settings
         self._used = used
-        context = client_context(tls, expected_peer=end.kme or None)
-        context.check_hostname = not end.kme  # one of the two says who the device is
-        self._http = httpx.AsyncClient(
-            base_url=end.url,
-            verify=context,
-            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            trust_env=False,  # keys go through no proxy that the environment names
-        )
+        self._tls = LivingTls(tls)
+        self._context = self._tls.client(expected_peer=end.kme or None)
+        self._context.check_hostname = not end.kme  # one of the two says who the device is
+        self._http = self._new_client()
+        self._num_under_way = 0
 
     async def look(self) -> None:
         try:
@@ -109,6 +107,21 @@ class DeviceDoor:
 
     # --- inside ---
 
+    def _new_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self._end.url,
+            verify=self._context,
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            trust_env=False,  # keys go through no proxy that the environment names
+        )
+
+    async def _follow_files(self) -> None:
+        """When certificate files have changed, begin anew: what stands was judged by the old ones. No answer is cut
+        off by that, since there may be keys in it."""
+        if not self._num_under_way and self._tls.look():
+            old, self._http = self._http, self._new_client()
+            await old.aclose()
+
     async def _patiently_by_id(self, key_ids: Sequence[KeyID]) -> Sequence[SecretKey]:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + LAG_S
@@ -150,6 +163,8 @@ class DeviceDoor:
         url = delivery.path(self._peer_sae, call)
         content = None if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"content-type": "application/json"}
+        await self._follow_files()
+        self._num_under_way += 1
         try:
             response = await self._http.request(
                 method, url, content=content, headers=headers, extensions=closing_unfinished()
@@ -162,6 +177,8 @@ class DeviceDoor:
             raise self._unreachable(str(fault) or "no connection") from None
         except httpx.HTTPError as fault:
             raise self._unreachable(f"{type(fault).__name__}: {fault}") from None
+        finally:
+            self._num_under_way -= 1
         if response.status_code != 200:
             raise self._refusal(delivery.read_error(response.status_code, response.content))
         return response.content

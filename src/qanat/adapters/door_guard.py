@@ -5,7 +5,8 @@ Over a limit the answer is 503 with Retry-After and an Error object. RFC 6585 ha
 up at anything else.
 
 The record is taken from the answer itself, just before it goes out: which keys went to whom. So it does not depend on
-what lies behind the door. Only ids are read; a key is looked at for its length.
+what lies behind the door. Only ids are read; a key is looked at for its length. Whom else the keys are for, when they
+have several slaves, the door says beside its answer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from qanat.adapters.connection_rules import refusing
+from qanat.adapters.etsi014_http import SLAVES
 from qanat.adapters.http_server import PEER, AsgiApp
 from qanat.adapters.sae_limits import LIMITS_NAME, Limits, Quotas, RequestRates, read_limits
 from qanat.ground.errors import ConfigurationError
@@ -86,9 +88,9 @@ class DoorGuard:
         if asked is None or call == "status":
             await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, self._noting(send, sae, other=asked[1], is_new=call == "enc_keys"))
+        await self._app(scope, receive, self._noting(scope, send, sae, other=asked[1], is_new=call == "enc_keys"))
 
-    def _noting(self, send: Any, sae: str, *, other: str, is_new: bool) -> Any:
+    def _noting(self, scope: Any, send: Any, sae: str, *, other: str, is_new: bool) -> Any:
         """Return ``send`` that records the keys of an answer before it lets it out."""
         status = 0
 
@@ -97,15 +99,15 @@ class DoorGuard:
             if message["type"] == "http.response.start":
                 status = message["status"]
             elif status == 200:
-                self._note(message.get("body", b""), sae, other, is_new=is_new)
+                master, slave = (sae, other) if is_new else (other, sae)
+                self._note(message.get("body", b""), sae, master, scope.get(SLAVES) or slave, is_new=is_new)
             await send(message)
 
         return noting
 
-    def _note(self, body: bytes, sae: str, other: str, *, is_new: bool) -> None:
+    def _note(self, body: bytes, sae: str, master: str, slave: str, *, is_new: bool) -> None:
         found = _KEY.findall(body)
         num_bits = sum(8 * ((len(text) + len(pad)) // 4 * 3 - len(pad)) for _, text, pad in found)
-        master, slave = (sae, other) if is_new else (other, sae)
         self._record(
             EventKind.KEYS_DELIVERED,
             to=sae,

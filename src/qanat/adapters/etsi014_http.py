@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -27,7 +27,9 @@ OWN_SLIP = "the key manager made a mistake; its log has the details"
 
 _PATH = re.compile(r"/api/v1/keys/(.*)/(status|enc_keys|dec_keys)", re.DOTALL)
 
-Scope = Mapping[str, Any]
+SLAVES = "qanat.slaves"
+"""Where the scope says, once a request is answered by keys, which applications they are for besides the master."""
+Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 QueryCall = Callable[[str | None, str, list[tuple[str, str]]], Awaitable[Answer]]
@@ -58,6 +60,7 @@ class DoorApp:
             if isinstance(slip, Exception):  # and no cancellation, to which the server has an answer of its own
                 await _send(send, plain_error(503, OWN_SLIP))
             raise
+        scope[SLAVES] = answer.slaves
         await _send(send, answer)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:

@@ -9,6 +9,7 @@ What was revoked stays revoked: a list that is older than the one in use, or gon
 from __future__ import annotations
 
 import ssl
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ from qanat.adapters.tls import Credentials, PeerCertificate, client_context, loa
 from qanat.ground.errors import ConfigurationError
 
 REVOKED = "the client certificate was revoked (ask the network's operator for a new one)"
+LOOK_PERIOD_S = 1.0
+"""How often those who are not asked all the time look at the files, and at what stands by the old ones."""
 TRIES_BEFORE_TOLD = 3
 """Looks (one a second) at files that do not fit together before somebody is told."""
 
@@ -54,6 +57,12 @@ class LivingTls:
     def why_refused(self, certificate: PeerCertificate) -> str | None:
         """Return why a living connection's certificate does not count any more; None when it does."""
         return REVOKED if certificate.serial in self._revoked.serials else None
+
+    def has_ended(self, certificate: PeerCertificate | None) -> bool:
+        """Return whether a living connection stands by a certificate that has run out or was revoked."""
+        if certificate is None:
+            return False
+        return certificate.ends_utc_s < time.time() or self.why_refused(certificate) is not None
 
     def look(self) -> bool:
         """Take up files that changed since the last look; return whether new ones count now. Never raises."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qanat.adapters.addresses import Address
+from qanat.adapters.living_tls import LOOK_PERIOD_S, LivingTls
 from qanat.adapters.module_wire import (
     Answer,
     Call,
@@ -30,7 +31,7 @@ from qanat.adapters.module_wire import (
     encode_word,
 )
 from qanat.adapters.tcp_channel import TcpChannel, connect_channel
-from qanat.adapters.tls import Credentials, client_context
+from qanat.adapters.tls import Credentials
 from qanat.ground.errors import (
     ChannelClosed,
     ChannelError,
@@ -97,7 +98,8 @@ class ModuleLine:
         self.instance = ""
         """Of the process with the modules, as it was last heard."""
         self._node = node
-        self._context = client_context(tls, expected_peer=identity)
+        self._tls = LivingTls(tls)
+        self._context = self._tls.client(expected_peer=identity)
         self._server = server
         self._address = address
         self._on_welcome = on_welcome
@@ -239,9 +241,13 @@ class ModuleLine:
         """Say again what is open, then act on what comes; ends with ChannelError or FrameError."""
         for pending in list(self._pending.values()):
             await self._say(pending)
+        looked_s = self._clock.monotonic_s()
         while True:
+            if self._clock.monotonic_s() - looked_s >= LOOK_PERIOD_S:
+                self._look(channel)
+                looked_s = self._clock.monotonic_s()
             try:
-                word = decode_word(await channel.receive(timeout_s=FAR_S))
+                word = decode_word(await channel.receive(timeout_s=LOOK_PERIOD_S))
             except ChannelTimeout:
                 continue
             match word:
@@ -251,6 +257,12 @@ class ModuleLine:
                     self._on_told(word)
                 case _:
                     raise FrameError(f"modules do not say {type(word).__name__}")
+
+    def _look(self, channel: TcpChannel) -> None:
+        """Take up new certificate files; raises ChannelClosed when the modules' certificate has ended."""
+        self._tls.look()
+        if self._tls.has_ended(channel.peer_certificate):
+            raise ChannelClosed(f"the certificate of {channel.peer_identity} was revoked, or has run out")
 
     async def _dial_again(self) -> TcpChannel:
         pause_s = FIRST_PAUSE_S
@@ -267,6 +279,7 @@ class ModuleLine:
         address = self._address()
         if address is None:
             raise ChannelClosed("it is not known where they listen")
+        self._tls.look()
         channel = await connect_channel(*address, timeout_s=CONNECT_TIMEOUT_S, tls=self._context)
         try:
             await channel.send(encode_word(Hello(self._life)))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, notice_dead_peer
-from qanat.adapters.tls import peer_identity
+from qanat.adapters.tls import PeerCertificate, peer_certificate
 from qanat.ground.errors import ChannelClosed, ChannelTimeout, ConfigurationError, QanatError
 from qanat.ground.framing import LENGTH_BYTES, MAX_FRAME_BYTES, frame_length
 
@@ -42,7 +42,13 @@ class TcpChannel:
     @property
     def peer_identity(self) -> str | None:
         """Who the peer's certificate says it is; None on a plain channel."""
-        return peer_identity(self._writer.get_extra_info("ssl_object"))
+        certificate = self.peer_certificate
+        return None if certificate is None else certificate.identity
+
+    @property
+    def peer_certificate(self) -> PeerCertificate | None:
+        """What the peer's certificate says; None on a plain channel."""
+        return peer_certificate(self._writer.get_extra_info("ssl_object"))
 
     async def send(self, frame: bytes, /) -> None:
         """Send one frame; raises ChannelClosed, also when the peer takes nothing for SEND_TIMEOUT_S."""

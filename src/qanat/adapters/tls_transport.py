@@ -16,11 +16,10 @@ import asyncio
 import contextlib
 import logging
 import ssl
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from qanat.adapters.living_tls import LivingTls
+from qanat.adapters.living_tls import LOOK_PERIOD_S, LivingTls
 from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, notice_dead_peer
 from qanat.adapters.tls import Credentials, PeerCertificate, peer_certificate
 from qanat.ground.errors import ChannelClosed, ConfigurationError, FrameError
@@ -36,8 +35,6 @@ CLOSE_TIMEOUT_S = 0.5
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 """Between two tries to reach a peer; doubled each time until a line has stood for longer than the longest pause."""
-LOOK_PERIOD_S = 1.0
-"""Between two looks at the certificate files, and at what stands by the old ones."""
 
 Address = tuple[str, int]
 Addresses = Callable[[NodeId], Address | None]
@@ -152,9 +149,8 @@ class TlsTransport:
     def _look(self) -> None:
         """Take up new certificate files, and cut off what stands by a certificate that does not count any more."""
         self._tls.look()
-        now_s = time.time()
         for writer, certificate in list(self._standing.items()):
-            if certificate.ends_utc_s < now_s or self._tls.why_refused(certificate) is not None:
+            if self._tls.has_ended(certificate):
                 _log.warning("%s: cut off %s, whose certificate has ended", self.local, certificate.identity)
                 writer.transport.abort()
         self._looking = asyncio.get_running_loop().call_later(LOOK_PERIOD_S, self._look)

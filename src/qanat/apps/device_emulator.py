@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from qanat.adapters.authority import Authority
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.http_server import HttpDoor
+from qanat.adapters.living_tls import LivingTls
 from qanat.adapters.private_files import write_private
 from qanat.adapters.system import SystemClock, SystemEntropy
-from qanat.adapters.tls import TlsFiles, server_context
+from qanat.adapters.tls import TlsFiles
 from qanat.apps.link_modules import device_files
 from qanat.apps.workplace import Workplace
 from qanat.doors.etsi014 import Etsi014Door, Limits
@@ -234,7 +235,7 @@ class DeviceEmulator:
         sae = SaeId(_end(self._settings, end).sae)
         door = HttpDoor(
             etsi014_app(Etsi014Door(self._pair, saes=[sae], limits=limits)),
-            tls=server_context(files),
+            tls=LivingTls(files),
             host=where.hostname or "127.0.0.1",
             port=where.port or 443,
         )

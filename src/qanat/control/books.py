@@ -23,6 +23,7 @@ class LinkBook:
     block_bits: int = 0
     rests_until_s: float = float("-inf")
     failures_in_a_row: int = 0
+    restarts_in_a_row: int = 0
     last_fault: OrderFault | None = None
 
     @property
@@ -38,11 +39,13 @@ class LinkBook:
 
 @dataclass(frozen=True, slots=True)
 class OrderFault:
-    """Why an order failed, and what helps. ``by_module``: a QKD module said so, which makes it the link's fault."""
+    """Why an order failed, and what helps. ``by_module``: a QKD module said so, which makes it the link's fault.
+    ``by_restart``: a key manager died meanwhile, which says nothing of the link."""
 
     text: str
     remedy: str = ""
     by_module: bool = False
+    by_restart: bool = False
 
 
 @dataclass(slots=True)
@@ -59,6 +62,12 @@ class OrderBook:
     cancelled: str = ""
 
     @property
+    def restarted(self) -> NodeId | None:
+        """An end that knows nothing of the order, since it has restarted; None when both do."""
+        unknown = (node for node, state in self.states.items() if state is not None and state.state == "unknown")
+        return next(unknown, None)
+
+    @property
     def has_ended(self) -> bool:
         return all(state is not None and state.state != "running" for state in self.states.values())
 
@@ -67,14 +76,16 @@ class OrderBook:
         """Why the order did not end well, in the words of the end that knows best; None when it did."""
         states = [state for state in self.states.values() if state is not None]
         faults = [OrderFault(state.fault, state.remedy, state.by_module) for state in states if state.fault]
+        if self.restarted is not None:  # whatever else went wrong may come of that
+            is_made = any(not state.fault and state.blocks_made >= self.num_blocks for state in states)
+            return None if is_made else OrderFault(f"{self.restarted} has restarted", by_restart=True)
         if by_module := [fault for fault in faults if fault.by_module]:
             return by_module[0]
         if self.cancelled:
             return OrderFault(self.cancelled)
         if faults:
             return min(faults, key=lambda fault: fault.text.startswith("the peer refused"))
-        unknown = [node for node, state in self.states.items() if state is not None and state.state == "unknown"]
-        return OrderFault(f"{unknown[0]} has restarted") if unknown else None
+        return None
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from qanat.control.books import Books, DemandBook, OrderBook
+from qanat.control.books import Books, DemandBook, LinkBook, OrderBook
 from qanat.control.policy import LinkOrder, decide
 from qanat.control.routing import Route, classical_routes, key_routes, route_choices
 from qanat.control.settings import ControllerSettings
@@ -293,17 +293,28 @@ class Controller:
         rest before the next try."""
         del self._books.orders[order.order_id]
         book = self._books.links[order.link_id]
-        book.last_fault = order.fault
-        if order.fault is None:
-            book.failures_in_a_row = 0
+        if (fault := order.fault) is None:
+            book.failures_in_a_row = book.restarts_in_a_row = 0
+            book.last_fault = None
             return
-        pause_s = self._settings.order_pause_s * 2.0 ** min(book.failures_in_a_row, 30)
-        book.rests_until_s = self._clock.monotonic_s() + min(pause_s, self._settings.longest_order_pause_s)
+        if (
+            fault.by_restart and book.restarts_in_a_row < self._settings.restart_tries
+        ):  # it says nothing of the link, and fails no demand
+            self._rest(book, times=book.restarts_in_a_row, longest_s=self._settings.longest_restart_pause_s)
+            book.restarts_in_a_row += 1
+            return
+        self._rest(book, times=book.failures_in_a_row, longest_s=self._settings.longest_order_pause_s)
         book.failures_in_a_row += 1
+        book.last_fault = fault
         for demand_id in order.demand_ids:
             if demand := self._books.demands.get(demand_id):
                 demand.failed_orders = max(demand.failed_orders + 1, book.failures_in_a_row)
                 demand.failure = self._failure(demand_id, order.link_id)
+
+    def _rest(self, book: LinkBook, *, times: int, longest_s: float) -> None:
+        """Let a link rest, twice as long for each of the ``times`` that it has rested in a row."""
+        pause_s = self._settings.order_pause_s * 2.0 ** min(times, 30)
+        book.rests_until_s = self._clock.monotonic_s() + min(pause_s, longest_s)
 
     def _failure(self, demand_id: str, link_id: LinkId) -> GenerationFailed:
         """Return why a demand cannot be met, from the last fault of the link that stands in its way."""

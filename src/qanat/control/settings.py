@@ -22,6 +22,10 @@ class ControllerSettings:
     longest_order_pause_s: float = 600.0
     """How long a link rests after a failed order, so that what passes by itself can pass; twice as long after each
     further failure, up to the longest pause, since every try costs pads of the link's authentication reserve."""
+    restart_tries: int = 20
+    longest_restart_pause_s: float = 8.0
+    """So many orders in a row that ended because a key manager at an end died are no reason to give a demand up, since
+    a restart passes by itself; and the longest rest after them."""
     silent_after_s: float = 5.0
     """A node that cannot be reached for so long is silent: demands over it are answered so, not kept waiting."""
     closed_demands_kept: int = 1024

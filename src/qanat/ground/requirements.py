@@ -69,7 +69,8 @@ class Repeatable:
 
     ``request`` is one spelling of what is asked: the same nonce with another one is refused. The keys are kept for
     that purpose for ``window_s`` from ``now_monotonic_s``, the time of the call; a restart begins the window anew,
-    since no clock that only grows outlives a process.
+    since no clock that only grows outlives a process. The store forgets what it keeps for the same SAE's ``instead_of``
+    when it keeps this answer.
     """
 
     sae: SaeId
@@ -77,6 +78,7 @@ class Repeatable:
     request: str
     now_monotonic_s: float
     window_s: float
+    instead_of: tuple[str, ...] = ()
 
 
 def _least(one: N | None, other: N | None) -> N | None:

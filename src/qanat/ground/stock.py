@@ -70,7 +70,26 @@ class StockTime:
 
 @dataclass(frozen=True, slots=True)
 class NamedEpoch:
-    """An epoch of a key store and the random name that it was given when it began."""
+    """An epoch of a key store and the random name that it was given when it began.
+
+    While it lasts, marks are added to the name: ``<name>.1``, ``<name>.2`` and so on. A store that has come to one of
+    them has lived through those before it, and an older copy of it has not come so far.
+    """
 
     number: int
     name: str
+
+    @property
+    def next_mark(self) -> NamedEpoch:
+        name, mark = self._parts
+        return NamedEpoch(self.number, f"{name}.{mark + 1}")
+
+    def has_lived_through(self, other: NamedEpoch) -> bool:
+        """Return whether a store at this mark has been at the ``other`` one."""
+        (name, mark), (others_name, others_mark) = self._parts, other._parts
+        return self.number == other.number and name == others_name and mark >= others_mark
+
+    @property
+    def _parts(self) -> tuple[str, int]:
+        name, dot, mark = self.name.rpartition(".")
+        return (name, int(mark)) if dot and mark.isascii() and mark.isdecimal() else (self.name, 0)

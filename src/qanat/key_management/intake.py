@@ -26,6 +26,9 @@ from qanat.key_management.pools import available_bits
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.wire import BlocksMissing, BlockStored, Heard, StockReport
 
+OFFERED_AGAIN_S = 5.0
+"""Within this time of its start a node is offered what modules that outlived its last process still have."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -48,6 +51,7 @@ class Intake:
         self._waiting: dict[BlockId, _Waiting] = {}
         self._taken: dict[BlockId, None] = {}
         self._watches: dict[LinkId, ReserveWatch] = {}
+        self._began_monotonic_s = context.clock.monotonic_s()
 
     async def on_block_ready(self, module: QKDModule, ready: KeyBlockReady) -> None:
         """Make a finished block durable and tell the peer; a block that cannot be kept is destroyed, aloud.
@@ -89,7 +93,7 @@ class Intake:
         try:
             await self._confirm(word.block_id)
         except BlockUnknown:
-            if not self._sessions.may_yield(word.order_id):
+            if not self._may_come(word.order_id):
                 await self._context.courier.send(heard.sender, BlocksMissing((word.block_id,)))
             return
         if not word.confirmed:
@@ -130,6 +134,12 @@ class Intake:
                 )
 
     # --- inside ---
+
+    def _may_come(self, order_id: OrderId) -> bool:
+        """Return whether a module here may still hand out a block of this order: also one of an earlier life of this
+        node, since a module that outlived it offers its blocks again. The peer asks again."""
+        age_s = self._context.clock.monotonic_s() - self._began_monotonic_s
+        return age_s < OFFERED_AGAIN_S or self._sessions.may_yield(order_id)
 
     def _watch(self, link_id: LinkId) -> ReserveWatch:
         settings = self._context.settings

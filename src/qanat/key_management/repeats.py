@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from qanat.ground.identifiers import EventId, RequestId, SaeId
+from qanat.ground.keys import SecretKey
 from qanat.ground.requirements import Repeatable, Requirements
 from qanat.key_management.context import Context
 
 ANY = Requirements()
+KEPT_BESIDE_BITS = 1024
+"""What is kept with each key of an answer: its id, its way, its applications."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +36,44 @@ class KeyWish:
     priority: int | None = None
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What is kept of one application's calls: its nonces, the oldest first, each with its bits and its end."""
+
+    of_nonces: OrderedDict[str, tuple[int, float]] = field(default_factory=OrderedDict)
+    num_bits: int = 0
+
+    def add(self, nonce: str, num_bits: int, until_monotonic_s: float) -> None:
+        if nonce not in self.of_nonces:
+            self.of_nonces[nonce] = (num_bits, until_monotonic_s)
+            self.num_bits += num_bits
+
+    def drop(self, nonce: str) -> None:
+        num_bits, _ = self.of_nonces.pop(nonce, (0, 0.0))
+        self.num_bits -= num_bits
+
+    def drop_older_than(self, now_monotonic_s: float) -> None:
+        while self.of_nonces and next(iter(self.of_nonces.values()))[1] <= now_monotonic_s:
+            self.drop(next(iter(self.of_nonces)))
+
+    def beyond(self, *, most: int, most_bits: int) -> tuple[str, ...]:
+        """Return the oldest nonces that must go so that these numbers are not passed."""
+        num, num_bits, going = len(self.of_nonces), self.num_bits, []
+        for nonce, (bits, _) in self.of_nonces.items():
+            if num <= most and num_bits <= most_bits:
+                break
+            num, num_bits = num - 1, num_bits - bits
+            going.append(nonce)
+        return tuple(going)
+
+
 class Repeats:
-    """Calls that may be repeated: for ``settings.repeat_window_s`` from their answer, their keys are kept."""
+    """Calls that may be repeated: for ``settings.repeat_window_s`` from their answer, their keys are kept, unless an
+    application makes so many such calls that the oldest have to go."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._kept: dict[SaeId, _Kept] = {}
         self._has_looked = False
         self._forget_monotonic_s: float | None = context.clock.monotonic_s() + context.settings.repeat_window_s / 10
         """When to look for answers past their time. The first look begins the window of an earlier process's."""
@@ -55,7 +93,25 @@ class Repeats:
             return None
         now_s, window_s = self._context.clock.monotonic_s(), self._context.settings.repeat_window_s
         self._forget_monotonic_s = now_s + window_s
-        return Repeatable(sae, nonce, "\n".join(request), now_s, window_s)
+        return Repeatable(sae, nonce, "\n".join(request), now_s, window_s, self._going(sae))
+
+    def note(self, call: Repeatable | None, keys: Sequence[SecretKey]) -> Sequence[SecretKey]:
+        """Take note that a call was answered by these keys, and return them."""
+        if call is not None:
+            kept = self._kept.setdefault(call.sae, _Kept())
+            kept.drop_older_than(call.now_monotonic_s)
+            for nonce in call.instead_of:
+                kept.drop(nonce)
+            num_bits = sum(key.size_bits + KEPT_BESIDE_BITS for key in keys)
+            kept.add(call.nonce, num_bits, call.now_monotonic_s + call.window_s)
+        return keys
+
+    def _going(self, sae: SaeId) -> tuple[str, ...]:
+        """Return the nonces of an application whose answers make room for its next one."""
+        if (kept := self._kept.get(sae)) is None:
+            return ()
+        settings = self._context.settings
+        return kept.beyond(most=settings.max_kept_answers - 1, most_bits=settings.max_kept_bits)
 
     async def forget(self) -> None:
         """Destroy what is kept past its time; a window after the last call there is nothing left to look for."""
@@ -63,4 +119,8 @@ class Repeats:
         if self._forget_monotonic_s is not None and now_s >= self._forget_monotonic_s:
             self._forget_monotonic_s = None if self._has_looked else now_s + window_s
             self._has_looked = True
+            for sae, kept in list(self._kept.items()):
+                kept.drop_older_than(now_s)
+                if not kept.of_nonces:
+                    del self._kept[sae]
             await self._context.store.forget_answers(now_monotonic_s=now_s, window_s=window_s)

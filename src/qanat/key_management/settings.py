@@ -31,6 +31,10 @@ class KeyManagerSettings:
     """So many applications besides the first slave may get the same keys."""
     repeat_window_s: float = 300.0
     """So long after its answer a call with a nonce may be repeated, and is given the same keys."""
+    max_kept_answers: int = 16_384
+    max_kept_bits: int = 2**30
+    """So much is kept of one application's calls with a nonce; its oldest go first. Each key counts with
+    ``KEPT_BESIDE_BITS`` more. The process before may have left as much again, until its window has passed."""
     relay_timeout_s: float = 2.0
     relay_timeout_per_hop_s: float = 0.2
     """After this time, and this time per hop, without a verdict a relayed batch is in doubt and is destroyed."""
@@ -43,6 +47,9 @@ class KeyManagerSettings:
 
     tick_s: float = 1.0
     """Period of the chores: what the peers have not confirmed is said again."""
+    mark_s: float = 5.0
+    """While stock is used, the peers are given something to remember of this store so often: a copy of it that is older
+    than what they remember is found out when it is put back."""
     announce_s: float = 5.0
     """Period of the reports to the controller."""
     idle_after_s: float = 2.0
@@ -74,5 +81,6 @@ class KeyManagerSettings:
     def __post_init__(self) -> None:
         if not 0 < self.min_key_size_bits <= self.key_size_bits <= self.max_key_size_bits:
             raise ValueError("key sizes must hold 0 < min <= default <= max")
-        if self.max_keys_per_request < 1 or self.relay_tries < 1 or self.store_tries < 1:
-            raise ValueError("counts of keys and tries must be 1 or more")
+        counts = (self.max_keys_per_request, self.relay_tries, self.store_tries, self.max_kept_answers)
+        if min(counts) < 1:
+            raise ValueError("counts of keys, tries and answers must be 1 or more")

@@ -148,7 +148,8 @@ class Supplying:
                 raise BadParameter(f"{len(key_ids)} key ids", remedy=f"name 1 to {most} ids, each once")
             await self._vouching.require(partner, Deadline.after(context.clock, context.settings.wait_s))
             repeat = self._repeats.call(caller, nonce, "dec_keys", master, *key_ids)
-            return await context.store.supply_by_id(key_ids, sae=caller, master=master, repeat=repeat)
+            keys = await context.store.supply_by_id(key_ids, sae=caller, master=master, repeat=repeat)
+            return self._repeats.note(repeat, keys)
         except RequestError as fault:
             context.recorder.record(EventKind.KEYS_REFUSED, master=master, slave=caller, why=str(fault))
             raise
@@ -246,7 +247,13 @@ class Supplying:
                 break
         route, origin = list(keys[0].route), keys[0].origin
         event = ask.trace.record(
-            EventKind.KEY_GIVEN, num_keys=wish.count, size_bits=wish.size_bits, route=route, origin=origin
+            EventKind.KEY_GIVEN,
+            master=ask.pair.master,
+            slave=ask.pair.slave,
+            num_keys=wish.count,
+            size_bits=wish.size_bits,
+            route=route,
+            origin=origin,
         )
         return GivenKeys(tuple(keys), event.id, ask.trace.request_id, ask.classical_route)
 
@@ -303,18 +310,21 @@ class Supplying:
                 continue
             made = await self._make(ask, wish, require, wish.count)  # others take what fills the stock up: just these
             with contextlib.suppress(KeyNotFound):
-                return await store.supply_by_id(made, sae=master, master=master, repeat=repeat)
+                keys = await store.supply_by_id(made, sae=master, master=master, repeat=repeat)
+                return self._repeats.note(repeat, keys)
         return await self._take(ask, wish, require)
 
     async def _take(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
-        return await self._context.store.supply(
+        repeat = self._repeats.of(wish)
+        keys = await self._context.store.supply(
             ask.pair,
             count=wish.count,
             size_bits=wish.size_bits,
             request_id=ask.trace.request_id,
             fit=self._fit(require),
-            repeat=self._repeats.of(wish),
+            repeat=repeat,
         )
+        return self._repeats.note(repeat, keys)
 
     def _fit(self, require: Requirements) -> KeyFit:
         made_from_utc_s = None if require.max_age_s is None else self._context.clock.utc_s() - require.max_age_s
@@ -326,7 +336,8 @@ class Supplying:
         for _ in range(self._context.settings.relay_tries):
             key_ids = await self._relay.make_keys(self._job(ask, wish, require, wish.count))
             try:
-                return await self._context.store.supply_by_id(key_ids, sae=master, master=master, repeat=repeat)
+                keys = await self._context.store.supply_by_id(key_ids, sae=master, master=master, repeat=repeat)
+                return self._repeats.note(repeat, keys)
             except KeyNotFound:
                 continue  # a request that requires nothing has taken one of them in this very moment
         raise KeyShortage("keys over several routes were made and taken by others", remedy="ask again in a moment")

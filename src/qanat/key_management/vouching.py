@@ -6,6 +6,10 @@ peer remembers durably the last epoch that it heard of. The greeting of a new ep
     epoch-opened (I am)  ->  epoch-known (of you I remember ...)
     epoch-follows (that is mine, this one follows)  ->  epoch-remembered
 
+While stock is used, the epoch's name gets a mark every few seconds (``settings.mark_s``), and is greeted anew under it:
+so the peers remember how far the store has come, and a copy that was taken while this very epoch ran has not come so
+far. What a copy lacks that was used after the last mark is not noticed.
+
 A node that is told of an epoch which is not its own has a store that was put back from an older copy (or zeroized): it
 voids all its stock, begins an epoch above the one that it was told of, and says so to all its peers, who void their
 halves. Until a neighbour has remembered this epoch, no pad of its link is spent; until the node at the other end has,
@@ -15,10 +19,12 @@ used with remembers an epoch after that one.
 
 from __future__ import annotations
 
+import contextlib
+
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import KeyShortage, UnknownNode
+from qanat.ground.errors import KeyShortage, StoreFailed, UnknownNode
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import NodeId, SaePair, Topic
+from qanat.ground.identifiers import NodeId, SaePair, Topic, members_of
 from qanat.ground.keys import Selection
 from qanat.ground.stock import NamedEpoch
 from qanat.key_management.context import Context
@@ -35,11 +41,17 @@ class Vouching:
         self._context = context
         self._own = NOTHING
         self._vouched: set[NodeId] = set()
+        """Who remembers this epoch, at whatever mark."""
+        self._remembered: set[NodeId] = set()
+        """Who remembers its last mark."""
+        self._marked_monotonic_s = 0.0
         self._told: set[NodeId] = set()
         links = context.links
         self._neighbours = frozenset(links.peer(link_id) for link_id in links.link_ids)
         self._wanted: set[NodeId] = set(self._neighbours)
         self._partners: frozenset[NodeId] = frozenset()
+        self._was_found_out = False
+        """Whether this process's store was found to be an older copy: then also who knows no epoch of it must hear."""
 
     # --- what others ask ---
 
@@ -79,26 +91,27 @@ class Vouching:
         context.courier.epoch = number
         self._own = NamedEpoch(number, name)
         self._vouched.clear()
+        self._remembered.clear()
+        self._marked_monotonic_s = context.clock.monotonic_s()
         self._told.clear()
-        ends = [self._ends(pair) for pair in await context.store.held_keys()]
-        self._partners = frozenset(node for pair in ends for node in (pair - {context.node} or pair))
-        self._wanted |= self._partners - {context.node}
+        self._partners = await self._find_partners()
 
     async def tick(self) -> None:
-        """Greet again who has not answered."""
-        for peer in sorted(self._wanted - self._vouched):
+        """Greet again who has not answered, or may remember more of this store by now."""
+        await self._mark()
+        for peer in sorted(self._wanted - self._remembered):
             await self._greet(peer)
 
     async def on_known(self, sender: NodeId, word: EpochKnown) -> None:
         """A peer tells what it remembers of this node: is that of this store?"""
-        if word.of != self._own.name:
-            return  # an answer to an earlier greeting
+        if not self._is_of_this_epoch(word.of):
+            return  # an answer to the greeting of an earlier epoch
         store, known = self._context.store, NamedEpoch(word.number, word.name)
         restored_epoch = await store.restored_epoch()
         if known != NOTHING and known.number >= restored_epoch and not await store.is_own_epoch(known):
             await self._void_all(sender, known)
             return
-        is_restored = known != NOTHING and known.number < restored_epoch
+        is_restored = known.number < restored_epoch and (known != NOTHING or self._was_found_out)
         if is_restored and sender not in self._told:  # it was found out before; this peer has yet to hear of it
             self._told.add(sender)
             await self._void_shared(sender, "the store of this node was put back from an older copy, or zeroized")
@@ -107,9 +120,12 @@ class Vouching:
         await self._context.courier.send(sender, follows)
 
     async def on_remembered(self, sender: NodeId, word: EpochRemembered) -> None:
+        if not self._is_of_this_epoch(word.name):
+            return
         if word.name == self._own.name:
-            self._vouched.add(sender)
-            self._context.tasks.notify(VOUCHED)
+            self._remembered.add(sender)
+        self._vouched.add(sender)
+        self._context.tasks.notify(VOUCHED)
 
     # --- the epochs of peers ---
 
@@ -138,6 +154,31 @@ class Vouching:
 
     # --- inside ---
 
+    async def _mark(self) -> None:
+        """Mark the epoch's name when it is time for that and there was something to remember."""
+        now_s = self._context.clock.monotonic_s()
+        if now_s - self._marked_monotonic_s < self._context.settings.mark_s or not self._vouched:
+            return
+        own = self._own
+        with contextlib.suppress(StoreFailed):  # a disk that is full is told of by whoever uses stock
+            marked = await self._context.store.mark_epoch()
+            if marked is not None and self._own is own:
+                self._own, self._marked_monotonic_s = marked, now_s
+                self._remembered.clear()
+                await self._find_partners()
+
+    async def _find_partners(self) -> frozenset[NodeId]:
+        """Return the nodes with which keys are in stock (this one for those of two applications here); they are
+        greeted from now on."""
+        node = self._context.node
+        ends = [self._ends(pair) for pair in await self._context.store.held_keys()]
+        partners = frozenset(one for pair in ends for one in (pair - {node} or pair))
+        self._wanted |= partners - {node}
+        return partners
+
+    def _is_of_this_epoch(self, name: str) -> bool:
+        return self._own.has_lived_through(NamedEpoch(self._own.number, name))
+
     async def _greet(self, peer: NodeId) -> None:
         await self._context.courier.send(peer, EpochOpened(self._own.number, self._own.name))
 
@@ -148,6 +189,9 @@ class Vouching:
         everything = Selection(links=links, all_keys=True, unconfirmed=True, keep_unused_initial=True)
         num_voided = await context.store.void(everything)
         await self.open_epoch(above=max(known.number, old.number))
+        self._was_found_out = True
+        applications = {site.node for site in map(context.network.site_of, context.network.saes)}
+        self._wanted |= applications - {context.node}  # whoever shares keys with it: the copy may be older than they
         context.recorder.record(
             EventKind.STORE_RESTORED,
             witness=witness,
@@ -177,9 +221,10 @@ class Vouching:
             context.recorder.record(EventKind.KEYS_VOIDED, num_items=num_voided, why=why)
 
     def _ends(self, pair: SaePair) -> frozenset[NodeId]:
-        """Return the nodes of a pair; none when the network no longer has one of its applications."""
-        network = self._context.network
-        try:
-            return frozenset(network.site_of(sae).node for sae in (pair.master, pair.slave))
-        except UnknownNode:
-            return frozenset()
+        """Return the nodes of a pair, of several slaves each; without those whose applications the network no longer
+        has."""
+        network, nodes = self._context.network, set()
+        for sae in (pair.master, *members_of(pair.slave)):
+            with contextlib.suppress(UnknownNode):
+                nodes.add(network.site_of(sae).node)
+        return frozenset(nodes)

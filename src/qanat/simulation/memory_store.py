@@ -46,6 +46,7 @@ class MemoryKeyStore:
     def __init__(self, disk: Disk | None = None) -> None:
         self._disk = disk if disk is not None else Disk()
         self._epoch: int | None = None
+        self._is_used = False
         self._time = StockTime(saved_s=self._disk.saved_s, saved_utc_s=self._disk.saved_utc_s)
 
     def reopened(self) -> MemoryKeyStore:
@@ -61,12 +62,23 @@ class MemoryKeyStore:
         disk = self._disk
         disk.epoch = self._epoch = max(disk.epoch, above) + 1
         disk.own_epochs[disk.epoch] = name
+        self._is_used = False
         if above:
             disk.restored_epoch = disk.epoch
         return Epoch(disk.epoch)
 
+    async def mark_epoch(self) -> NamedEpoch | None:
+        disk = self._fenced()
+        if not self._is_used:
+            return None
+        self._is_used = False
+        marked = NamedEpoch(disk.epoch, disk.own_epochs[disk.epoch]).next_mark
+        disk.own_epochs[disk.epoch] = marked.name
+        return marked
+
     async def is_own_epoch(self, epoch: NamedEpoch, /) -> bool:
-        return self._fenced().own_epochs.get(epoch.number) == epoch.name
+        name = self._fenced().own_epochs.get(epoch.number)
+        return name is not None and NamedEpoch(epoch.number, name).has_lived_through(epoch)
 
     async def restored_epoch(self) -> int:
         return self._fenced().restored_epoch
@@ -301,6 +313,7 @@ class MemoryKeyStore:
 
     def _take(self, pool: PoolId, bits: BitRange, use: Use) -> SpentBits:
         """Spend bits that were found to be there."""
+        self._is_used = True
         taken = bytearray()
         for piece in bits.slices:
             share = self._disk.blocks[piece.block_id].shares[pool]
@@ -319,12 +332,15 @@ class MemoryKeyStore:
 
     def _keep_answer(self, repeat: Repeatable | None, keys: Sequence[SecretKey]) -> Sequence[SecretKey]:
         if repeat is not None:
+            for nonce in repeat.instead_of:
+                self._disk.answers.pop((repeat.sae, nonce), None)
             until_s = repeat.now_monotonic_s + repeat.window_s
             answer = KeptAnswer(repeat.request, [_copy(key) for key in keys], self._disk.epoch, until_s)
             self._disk.answers[repeat.sae, repeat.nonce] = answer
         return keys
 
     def _hand_out(self, key_id: KeyID, sae: SaeId) -> SecretKey:
+        self._is_used = True
         held = self._disk.keys[key_id]
         assert next_stage(Kind.KEY, held.stage, Act.GIVE) is not None
         given = _copy(held.key)

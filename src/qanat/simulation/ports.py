@@ -176,6 +176,9 @@ class VirtualStore:
     async def open_epoch(self, *, name: str = "", above: int = 0) -> Epoch:
         return await self._call(lambda: self._inner.open_epoch(name=name, above=above))
 
+    async def mark_epoch(self) -> NamedEpoch | None:
+        return await self._call(self._inner.mark_epoch)
+
     async def is_own_epoch(self, epoch: NamedEpoch, /) -> bool:
         return await self._call(lambda: self._inner.is_own_epoch(epoch), writes=False)
 

@@ -51,7 +51,10 @@ class AnswerTable:
         return _keys_of(self._vault.unwrap(wrapped, place).open(0, sealed, place), place)
 
     def keep(self, call: Repeatable, keys: Sequence[SecretKey], *, epoch: int) -> None:
-        """Keep the answer to a call that ``find`` did not know."""
+        """Keep the answer to a call that ``find`` did not know, in place of those that make room for it."""
+        self._connection.executemany(
+            "DELETE FROM answer WHERE sae = ? AND nonce = ?", [(call.sae, nonce) for nonce in call.instead_of]
+        )
         place = _place(call)
         key, wrapped = self._vault.new_data_key(place)
         until_s, sealed = call.now_monotonic_s + call.window_s, key.seal(0, _bytes_of(keys), place)

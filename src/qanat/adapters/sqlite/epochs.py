@@ -17,6 +17,8 @@ class EpochTables:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.number = self.read_number()
+        self.is_used = False
+        """Whether stock was used since the epoch's name was marked last."""
         saved_ms, saved_utc_ms = self._state("stock_ms"), self._state("stock_utc_ms")
         saved_utc_s = None if saved_utc_ms is None else saved_utc_ms / 1000
         self.time = StockTime(saved_s=(saved_ms or 0) / 1000, saved_utc_s=saved_utc_s)
@@ -34,12 +36,22 @@ class EpochTables:
             self._set_state("restored_epoch", number)
         self._connection.execute("INSERT OR REPLACE INTO own_epoch VALUES (?, ?)", (number, name))
         self.number = number
+        self.is_used = False
         return number
 
+    def mark(self) -> NamedEpoch | None:
+        """Add a mark to the epoch's name if stock was used since the last one."""
+        if not self.is_used or (own := self._own(self.number)) is None:
+            return None
+        marked = own.next_mark
+        self._connection.execute("UPDATE own_epoch SET name = ? WHERE number = ?", (marked.name, marked.number))
+        self.is_used = False
+        return marked
+
     def is_own(self, epoch: NamedEpoch) -> bool:
-        """Return whether this store has lived through an epoch of this number and name."""
-        row = self._connection.execute("SELECT name FROM own_epoch WHERE number = ?", (epoch.number,)).fetchone()
-        return row is not None and row[0] == epoch.name
+        """Return whether this store has lived through an epoch of this number and name, as far as its mark."""
+        own = self._own(epoch.number)
+        return own is not None and own.has_lived_through(epoch)
 
     def restored_epoch(self) -> int:
         """Return the epoch that began when this store was last found to be an older copy; 0 when it never was."""
@@ -65,6 +77,10 @@ class EpochTables:
         self.time.save(utc_s)
         self._set_state("stock_ms", round(1000 * self.time.saved_s))
         self._set_state("stock_utc_ms", round(1000 * utc_s))
+
+    def _own(self, number: int) -> NamedEpoch | None:
+        row = self._connection.execute("SELECT name FROM own_epoch WHERE number = ?", (number,)).fetchone()
+        return None if row is None else NamedEpoch(number, row[0])
 
     def _state(self, name: str) -> int | None:
         row = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()

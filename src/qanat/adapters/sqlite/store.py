@@ -12,7 +12,7 @@ from qanat.adapters.sqlite.database import Database
 from qanat.adapters.sqlite.writer import StoreWriter
 from qanat.adapters.system import SystemEntropy
 from qanat.ground.bits import whole_bytes
-from qanat.ground.errors import BadParameter, ConfigurationError, StaleEpoch
+from qanat.ground.errors import BadParameter, ConfigurationError, StaleEpoch, StoreFailed
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, canonical_key_id
 from qanat.ground.keys import (
     BitRange,
@@ -76,6 +76,14 @@ class SqliteKeyStore:
 
         return Epoch(await self._writer.commit(self._database, begin))
 
+    async def mark_epoch(self) -> NamedEpoch | None:
+        """Add a mark to the epoch's name if stock was used since the last one."""
+        try:
+            return await self._commit(self._database.epochs.mark)
+        except StoreFailed:
+            self._database.epochs.is_used = True
+            raise
+
     async def is_own_epoch(self, epoch: NamedEpoch, /) -> bool:
         """Return whether this store has lived through that epoch."""
         return await self._commit(lambda: self._database.epochs.is_own(epoch))
@@ -105,7 +113,7 @@ class SqliteKeyStore:
         """Take the oldest confirmed bits of a pool, for good; raises KeyShortage."""
         if whole_bytes(num_bits) <= 0:
             raise ValueError("a spend takes at least 8 bits")
-        return await self._commit(
+        return await self._use(
             lambda: self._database.block_tables.spend(pool, num_bits=num_bits, use=use, request_id=request_id)
         )
 
@@ -113,7 +121,7 @@ class SqliteKeyStore:
         """Take just these bits; raises PadReused, BlockUnknown."""
         if not bits.slices:
             raise ValueError("a range to spend has at least one slice")
-        return await self._commit(lambda: self._database.block_tables.spend_range(pool, bits, use=use))
+        return await self._use(lambda: self._database.block_tables.spend_range(pool, bits, use=use))
 
     async def put(self, keys: Sequence[SecretKey], /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
         """Keep keys for the SAEs ``entitled``; raises PadReused for an id that was here and is gone."""
@@ -240,7 +248,16 @@ class SqliteKeyStore:
             answers.keep(repeat, keys, epoch=self._epoch)
             return keys
 
-        return await self._commit(once)
+        return await self._use(once)
+
+    async def _use(self, action: Callable[[], T]) -> T:
+        """Commit what uses stock up. The writer works on one call after another, so no use slips past a mark."""
+
+        def noted() -> T:
+            self._database.epochs.is_used = True
+            return action()
+
+        return await self._commit(noted)
 
     async def _commit(self, action: Callable[[], T]) -> T:
         def fenced() -> T:

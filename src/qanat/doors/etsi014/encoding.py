@@ -21,7 +21,7 @@ from qanat.ground.errors import (
     RequirementUnmet,
 )
 from qanat.ground.events import Json
-from qanat.ground.identifiers import EventId, NodeId
+from qanat.ground.identifiers import EventId, NodeId, SaeId
 from qanat.ground.keys import KeyStatus, SecretKey
 
 COUNTER_MAX = 2**31 - 1
@@ -32,11 +32,13 @@ HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer before it meets HTTP: status code, body, headers without the length. The body may hold keys."""
+    """An HTTP answer before it meets HTTP: status code, body, headers without the length. The body may hold keys, and
+    ``slaves`` then names the applications that they are for besides the master (``slaves_together``)."""
 
     status: int
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = HEADERS
+    slaves: SaeId | None = None
 
     def __repr__(self) -> str:
         return f"<Answer {self.status}, {len(self.body)} bytes>"
@@ -78,7 +80,7 @@ def keys_answer(
         for key, one in zip(keys, told, strict=True)
     ]
     tail = b',"key_container_extension":' + _json(extension) if extension else b""
-    return Answer(200, b'{"keys":[%b]%b}' % (b",".join(parts), tail))
+    return Answer(200, b'{"keys":[%b]%b}' % (b",".join(parts), tail), slaves=keys[0].pair.slave if keys else None)
 
 
 def container_extension(

@@ -25,9 +25,15 @@ class KeyStore(Protocol):
         new epoch is above that too."""
         ...
 
+    async def mark_epoch(self) -> NamedEpoch | None:
+        """Add a mark to this epoch's name when bits were spent or keys supplied since the last one, and return the
+        epoch as it is named now; None when there is nothing to mark."""
+        ...
+
     async def is_own_epoch(self, epoch: NamedEpoch, /) -> bool:
-        """Return whether this store has lived through an epoch of this number and name. An older copy of a store has
-        not lived through what came later, and its next epoch of the same number has another name."""
+        """Return whether this store has lived through an epoch of this number and name, as far as its mark. An older
+        copy of a store has not lived through what came later, and its next epoch of the same number has another
+        name."""
         ...
 
     async def restored_epoch(self) -> int:
