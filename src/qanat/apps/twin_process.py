@@ -6,13 +6,14 @@ from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.folder_lock import held
 from qanat.adapters.module_desk import ModuleDesk
 from qanat.adapters.module_server import ModuleServer
+from qanat.adapters.own_certificate import check_own_certificate
 from qanat.adapters.process_pool import ProcessPool
 from qanat.adapters.system import SystemClock, SystemEntropy, system_chance
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.opened import Opened
 from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.identifiers import LinkId, NodeId, twin_id
 from qanat.ground.ports import Job
 from qanat.quantum_layer.twin import TwinLink
 
@@ -49,6 +50,8 @@ class TwinProcess(Opened):
         self._stack.enter_context(held(place.folder / "twins" / name, remedy="it runs already; stop it first"))
         place.claim(self.network)
         files = place.twin_files(self.link.link_id)
+        name_of_twin = twin_id(network=self.network.name, link_id=self.link.link_id)
+        check_own_certificate(files, identity=name_of_twin, clock=self._clock)
         self._stack.push_async_callback(self._pool.close, grace_s=POOL_GRACE_S)
         await self._warm_up()
         tasks = await self._stack.enter_async_context(AsyncioTasks())
