@@ -11,6 +11,7 @@ from qanat.adapters.module_wire import ModuleCard
 from qanat.adapters.remote_module import RemoteSite
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
+from qanat.apps.initial_key_watch import InitialKeyWatch
 from qanat.apps.opened import Opened
 from qanat.apps.site import SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
@@ -70,6 +71,10 @@ class NodeSite(Opened):
         self.store = (await parts.open_stores([node], master_key_path=own_key))[node]
         await self._take_initial_keys()
         tasks = await self._stack.enter_async_context(AsyncioTasks())
+        watch = InitialKeyWatch(
+            self.network, node, place.pki, self.store, clock=parts.clock, recorder=parts.recorder(node)
+        )
+        tasks.start(watch.run(), name=f"initial keys of {node}")
         modules = await self._modules(tasks)
         transport = await parts.open_transport(node)
         self.manager = parts.manager(node, store=self.store, transport=transport, tasks=tasks, modules=modules)
