@@ -111,3 +111,53 @@ def test_what_cannot_be_is_said_with_a_remedy(tmp_path: Path) -> None:
     assert run_qanat("pki", "three-nodes", "--out", f"{data}/pki").returncode == 0
     (tmp_path / "data" / "pki" / "links" / "kunshan-shanghai.auth").unlink()
     assert "has no initial key of link 'kunshan-shanghai'" in said("", "node", "--site", "shanghai")
+
+
+def test_a_site_that_was_zeroized_comes_back_with_new_initial_keys_while_the_others_run_on(tmp_path: Path) -> None:
+    config, pki = tmp_path / "deployment.yaml", tmp_path / "data" / "pki"
+    config.write_text("format: qanat-deployment/1\nnetwork: three-nodes\ndata: data\nsite: suzhou\n", encoding="utf-8")
+    assert run_qanat("pki", "three-nodes", "--out", str(pki)).returncode == 0
+    with Fleet(tmp_path) as fleet:
+        fleet.add("controller", "controller", "--config", str(config), "--json")
+        for link in LINKS:
+            fleet.add(link, "twin", "--config", str(config), "--link", link, "--json")
+        for site in SITES:
+            fleet.add(site, "node", "--config", str(config), "--site", site, "--json")
+        fleet.wait()
+        check_equal_keys(fleet)
+        assert "stop the process" in run_qanat("node", "zeroize", "--config", str(config), "--yes").stderr
+        fleet.kill("suzhou")
+        done = run_qanat("node", "zeroize", "--config", str(config), "--yes")
+        assert done.returncode == 0, done.stderr
+        assert "suzhou: " in done.stderr
+        assert "--new-key suzhou-kunshan" in done.stderr
+        done = run_qanat("pki", "three-nodes", "--out", str(pki), "--new-key", "suzhou-kunshan")
+        assert "suzhou-kunshan.auth" in done.stderr
+        fleet.restart("suzhou")
+        check_equal_keys(fleet)
+        assert list((pki / "links").glob("*.auth")) == [], "kunshan has taken its copy in as well, and was not stopped"
+
+
+def check_equal_keys(fleet: Fleet) -> None:
+    """Have keys made from photons, and compare them at both ends."""
+    with fleet.client("suzhou", "alice", patience_s=50) as alice, fleet.client("shanghai", "bob") as bob:
+        keys = alice.get_keys(fleet.sae("shanghai", "bob"), count=8, size_bits=256)
+        mates = bob.get_keys_by_id(fleet.sae("suzhou", "alice"), [key.key_id for key in keys])
+        assert [key.take() for key in keys] == [mate.take() for mate in mates]
+
+
+def test_a_process_with_the_certificate_of_another_does_not_start(tmp_path: Path) -> None:
+    config, pki = tmp_path / "deployment.yaml", tmp_path / "data" / "pki"
+    config.write_text("format: qanat-deployment/1\nnetwork: three-nodes\ndata: data\n", encoding="utf-8")
+    assert run_qanat("pki", "three-nodes", "--out", str(pki)).returncode == 0
+    for suffix in ("pem", "key"):
+        shutil.copy2(pki / "nodes" / f"shanghai.{suffix}", pki / "nodes" / f"suzhou.{suffix}")
+        shutil.copy2(pki / "nodes" / f"shanghai.{suffix}", pki / "nodes" / f"controller.{suffix}")
+        shutil.copy2(pki / "nodes" / f"shanghai.{suffix}", pki / "twins" / f"suzhou-kunshan.{suffix}")
+    for command in (["node", "--site", "suzhou"], ["controller"], ["twin", "--link", "suzhou-kunshan"]):
+        done = run_qanat(*command, "--config", str(config))
+        assert done.returncode == 2
+        assert "is the certificate of urn:qanat:three-nodes:kme:shanghai, not of" in done.stderr
+    done = run_qanat("up", "three-nodes", "--data", str(tmp_path / "data"), "--port", "0")
+    assert done.returncode == 2
+    assert "is the certificate of urn:qanat:three-nodes:kme:shanghai, not of" in done.stderr

@@ -9,7 +9,7 @@ import pytest
 from qanat.adapters.addresses import AddressBook
 from qanat.apps.deployment import Places, load_deployment
 from qanat.apps.link_modules import link_capability
-from qanat.ground.errors import ConfigurationError, NetworkFileError, UnknownNode
+from qanat.ground.errors import ConfigurationError, NetworkFileError
 from qanat.ground.network import Etsi014Modules, KeyFileModules, Network, parse_network
 
 HEAD = """format: qanat-network/1
@@ -126,6 +126,14 @@ def test_a_network_beside_the_deployment_is_found(tmp_path: Path) -> None:
         ("sites:\n  suzhou: {prt: 9001}\n", ":4: sites.suzhou.prt: no field of this name"),
         ("controller: {port: 70000}\n", ":3: controller.port: 70000 is not"),
         ("date: x\n", ":3: date: no field of this name"),
+        ("sites: {suzho: {}}\n", ":3: no site 'suzho' in this network"),
+        ("twins:\n  kunshan-suzhou: {}\n", ":4: no link 'kunshan-suzhou' in this network"),
+        ("site: suzho\n", ":3: no site 'suzho' in this network"),
+        ("sites:\n  suzhou: {port: 9001, door_port: 9001}\n", ":4: sites.suzhou.door_port: port 9001 of 127.0.0.1 is"),
+        (
+            "controller: {port: 9001}\ntwins:\n  suzhou-kunshan: {port: 9001}\n",
+            ":5: twins.suzhou-kunshan.port: port 9001 of 127.0.0.1 is that of controller.port already",
+        ),
     ],
 )
 def test_a_deployment_that_cannot_be_is_named_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
@@ -135,9 +143,30 @@ def test_a_deployment_that_cannot_be_is_named_with_its_line(tmp_path: Path, text
     assert f"{path}{fault}" in raised.value.message
 
 
-def test_a_deployment_names_sites_and_links_that_are(tmp_path: Path) -> None:
-    for text in ("sites: {suzho: {}}\n", "twins: {kunshan-suzhou: {}}\n", "site: suzho\n"):
-        with pytest.raises(UnknownNode, match=r"suzho"):
+def test_what_is_misspelt_in_a_deployment_is_told_what_it_may_be(tmp_path: Path) -> None:
+    for text, meant in (
+        ("sites: {suzho: {}}\n", "did you mean suzhou?"),
+        ("sites: {suzhou: {prt: 9001}}\n", "is it meant to be port?"),
+        ("controler: {port: 9001}\n", "is it meant to be controller?"),
+        ("xyzzy: 1\n", "remove it, or look at its spelling"),
+    ):
+        with pytest.raises(NetworkFileError) as raised:
             load_deployment(a_deployment(tmp_path, text))
+        assert raised.value.remedy == meant
+
+
+def test_one_port_on_two_hosts_is_two_places(tmp_path: Path) -> None:
+    text = "sites:\n  suzhou: {host: 192.0.2.1, port: 9001}\n  kunshan: {host: 192.0.2.2, port: 9001}\n  shanghai: {}\n"
+    assert len(load_deployment(a_deployment(tmp_path, text)).fixed) == 10
+
+
+def test_a_network_file_is_no_deployment_file(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(HEAD, encoding="utf-8")
+    with pytest.raises(NetworkFileError, match=r"net\.yaml:1: format: 'qanat-network/1' is not"):
+        load_deployment(path)
+
+
+def test_a_deployment_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot read"):
         load_deployment(tmp_path / "none.yaml")

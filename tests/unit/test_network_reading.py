@@ -197,7 +197,7 @@ def test_an_alias_is_refused_where_it_stands() -> None:
     ("old", "remedy"),
     [
         ("    kind: relay\n", "add the field"),
-        ("applications:", "spelling"),
+        ("applications:", "applications?"),
         ("receiver: c", "did you mean c"),
         ("loss_db: 16", "that was measured"),
         ("    receiver: b\n", "name the other site"),
@@ -279,6 +279,9 @@ def test_a_network_does_not_change() -> None:
 
 def test_a_misspelt_field_is_told_what_it_may_be() -> None:
     assert refused(TEXT.replace("loss_db: 10.3", "los_db: 10.3", 1)).remedy == "is it meant to be loss_db?"
+    assert refused(TEXT.replace("applications:", "aplications:", 1)).remedy == "is it meant to be applications?"
+    assert refused(TEXT + "stock: {key_time_to_live: 20}\n").remedy == "is it meant to be key_time_to_live_s?"
+    assert refused(TEXT + "stock: {pairs: [{master: alice, max_key: 1}]}\n").remedy == "is it meant to be max_keys?"
 
 
 PREPARED = "prepared_keys:\n  - {master: alice, slave: bob, count: 100, size_bits: 128}\n"

@@ -129,5 +129,16 @@ def consume_initial_key(path: Path) -> None:
     destroy_private(path)
 
 
+def made_mark(folder: Path, link_id: LinkId) -> Path:
+    """Return the file that says when a link's initial key was made: none is made again while it is there."""
+    return folder / "links" / f"{link_id}.made"
+
+
+def forget_initial_key(folder: Path, link_id: LinkId) -> None:
+    """Destroy what nobody has taken in of a link's initial key, so that the next ``create_pki`` makes another."""
+    destroy_private(initial_key_path(folder, link_id))
+    made_mark(folder, link_id).unlink(missing_ok=True)
+
+
 def _no_initial_key(path: Path, reason: str) -> ConfigurationError:
     return ConfigurationError(f"{path} is no initial key: {reason}", remedy="make one with `qanat pki`")

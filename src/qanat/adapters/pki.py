@@ -7,7 +7,7 @@
     <folder>/twins/<link>.{pem,key}       twins of links that run in a process of their own: TLS server
     <folder>/links/<link>.auth            the first pads of each link's authentication, carried to both ends by hand
     <folder>/links/<link>.made            says when they were made: they are not made again once they were taken in.
-                                          A link whose stores are lost gets fresh pads when this file is removed.
+                                          ``forget_initial_key`` removes it: the link gets fresh pads.
     <folder>/links/<link>.taken/<node>    says that this end has taken them from this copy
     <folder>/devices/<link>.<node>.{pem,key,ca.pem}  not ours: what a site's own device of a link knows it by, and the
                                           device's authority
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Self
 
 from qanat.adapters.authority import Authority
-from qanat.adapters.initial_keys import initial_key_path, write_initial_key
+from qanat.adapters.initial_keys import initial_key_path, made_mark, write_initial_key
 from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.private_files import destroy_private, write_private
 from qanat.ground.clock import format_utc
@@ -203,7 +203,7 @@ class _InitialKeys:
         made = []
         for link in links:
             path = initial_key_path(folder, link.link_id)
-            marker = path.with_name(f"{link.link_id}.made")
+            marker = made_mark(folder, link.link_id)
             if marker.exists():
                 continue
             destroy_private(path)  # without its marker it is what an interruption left

@@ -52,6 +52,7 @@ class ApartSite(Opened):
         parts, node = self._parts, self.node
         parts.hold_site(node, remedy="it runs already; stop it first")
         self.place.addresses.withdraw("doors", node)  # of a killed process: nobody is to be sent there
+        self.place.check_node_files(self.network, node, clock=parts.clock)
         stores = await parts.open_stores([node])
         tasks = await self._stack.enter_async_context(AsyncioTasks())
         self.modules = RemoteSite(

@@ -123,6 +123,8 @@ class Service(Opened):
         self._stack.push_async_callback(self.pool.close, grace_s=POOL_GRACE_S)
         for node in self.here:
             self._parts.hold_site(node, remedy=f"stop `qanat node` there, or name --apart {node}")
+        for node in (*self.here, CONTROLLER):
+            self.place.check_node_files(self.network, node, clock=self.clock)
         self.stores = await self._parts.open_stores(self.here)
         await self._import_initial_keys()
         tasks = await self._stack.enter_async_context(AsyncioTasks())

@@ -48,6 +48,7 @@ class ControllerProcess:
         parts = self._parts
         parts.hold_site(CONTROLLER, remedy="it runs already; stop it first")
         self.place.claim(self.network)
+        self.place.check_node_files(self.network, CONTROLLER, clock=parts.clock)
         tasks = await self._stack.enter_async_context(AsyncioTasks())
         transport = await parts.open_transport(CONTROLLER)
         self.port = transport.port

@@ -16,7 +16,7 @@ What is not named listens on this machine at any free port, and is found through
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -25,10 +25,11 @@ from pydantic import Field, model_validator
 
 from qanat.adapters.addresses import Address, AddressBook, ListenerKind
 from qanat.apps.networks import load_network
-from qanat.ground.errors import ConfigurationError
-from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.errors import ConfigurationError, NetworkFileError
 from qanat.ground.network import Network, read_described
+from qanat.ground.network.description import nearest
 from qanat.ground.network.part import Part, fault_of_field
+from qanat.ground.network.reading import line_of
 
 HOST = "127.0.0.1"
 ADVICE = "begin with 'format: qanat-deployment/1'; docs/how-to-run-sites-by-themselves.md has one"
@@ -112,19 +113,51 @@ def load_deployment(path: Path) -> Deployment:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
         raise ConfigurationError(f"cannot read {path}: {fault}", remedy="name a deployment file") from None
-    _, said = read_described(text, DeploymentFile, source=str(path), advice=ADVICE)
+    root, said = read_described(text, DeploymentFile, source=str(path), advice=ADVICE)
     beside = path.parent / said.network
     name = str(beside.resolve()) if beside.is_file() else said.network
     network = load_network(name)
+    for message, at, remedy in (*_names_of_nothing(said, network), *_places_taken_twice(said)):
+        raise NetworkFileError(message, source=str(path), line=line_of(root, at), remedy=remedy)
     fixed: dict[tuple[ListenerKind, str], Place] = {("transports", "controller"): said.controller}
     for node, place in said.sites.items():
-        network.site(NodeId(node))
         fixed["transports", node] = place
         fixed["doors", node] = place.model_copy(update={"port": place.door_port})
         fixed["devices", node] = place.model_copy(update={"port": place.devices_port})
     for link, twin in said.twins.items():
-        network.link(LinkId(link))
         fixed["twins", link] = twin
-    if said.site:
-        network.site(NodeId(said.site))
     return Deployment(network, name, path.parent / said.data if said.data else None, said.site, fixed)
+
+
+_Fault = tuple[str, tuple[str, ...], str]
+"""What is wrong, the path of fields to it, and what to do."""
+
+
+def _names_of_nothing(said: DeploymentFile, network: Network) -> Iterator[_Fault]:
+    """Yield the sites and links that the network does not have."""
+    links = [link.name for link in network.links]
+    for node in said.sites:
+        if node not in network.nodes:
+            yield f"no site {node!r} in this network", ("sites", node), nearest(node, network.nodes)
+    for link in said.twins:
+        if link not in links:
+            yield f"no link {link!r} in this network", ("twins", link), nearest(link, links)
+    if said.site and said.site not in network.nodes:
+        yield f"no site {said.site!r} in this network", ("site",), nearest(said.site, network.nodes)
+
+
+def _places_taken_twice(said: DeploymentFile) -> Iterator[_Fault]:
+    """Yield the ports of one host that two listeners are to have."""
+    ports: list[tuple[str, int, tuple[str, ...]]] = [
+        (said.controller.host, said.controller.port, ("controller", "port"))
+    ]
+    for node, site in said.sites.items():
+        for name, port in (("port", site.port), ("door_port", site.door_port), ("devices_port", site.devices_port)):
+            ports.append((site.host, port, ("sites", node, name)))
+    ports += [(twin.host, twin.port, ("twins", link, "port")) for link, twin in said.twins.items()]
+    taken: dict[tuple[str, int], tuple[str, ...]] = {}
+    for host, port, at in ports:
+        before = taken.setdefault((host, port), at) if port else at
+        if before != at:
+            message = f"{'.'.join(at)}: port {port} of {host} is that of {'.'.join(before)} already"
+            yield message, at, "give each listener of a host a port of its own"

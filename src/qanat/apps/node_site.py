@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
-from qanat.adapters.encryption import load_master_key
 from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.initial_keys import initial_key_path, take_initial_key
 from qanat.adapters.module_wire import ModuleCard
 from qanat.adapters.remote_module import RemoteSite
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
+from qanat.apps.initial_key_watch import InitialKeyWatch
 from qanat.apps.opened import Opened
 from qanat.apps.site import SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
@@ -64,22 +64,23 @@ class NodeSite(Opened):
         parts.hold_site(node, remedy="it runs already; stop it first")
         place.claim(self.network)
         place.addresses.withdraw("doors", node)  # of a killed process: nobody is to be sent there
-        place.node_files(node)  # before anything is made: without certificates there is nothing to do
-        self._make_master_key()
-        self.store = (await parts.open_stores([node]))[node]
+        # before anything is made: without certificates there is nothing to do
+        place.check_node_files(self.network, node, clock=parts.clock)
+        # a master key of its own, unless the folder is one that `qanat up` made
+        own_key = None if place.master_key.exists() else place.own_master_key(node)
+        self.store = (await parts.open_stores([node], master_key_path=own_key))[node]
         await self._take_initial_keys()
         tasks = await self._stack.enter_async_context(AsyncioTasks())
+        watch = InitialKeyWatch(
+            self.network, node, place.pki, self.store, clock=parts.clock, recorder=parts.recorder(node)
+        )
+        tasks.start(watch.run(), name=f"initial keys of {node}")
         modules = await self._modules(tasks)
         transport = await parts.open_transport(node)
         self.manager = parts.manager(node, store=self.store, transport=transport, tasks=tasks, modules=modules)
         if any(application.site == node for application in self.network.applications):
             host, port = self._places.listen_at("doors", node)
             self.door = await parts.open_door(node, self.manager, host=host, port=self._door_port or port)
-
-    def _make_master_key(self) -> None:
-        """A site by itself has a master key of its own, unless the folder is one that `qanat up` made."""
-        if not self.place.master_key.exists():
-            load_master_key(self.place.site(self.node) / "master.key", entropy=self._parts.entropy)
 
     async def _take_initial_keys(self) -> None:
         for link in self.network.links_of(self.node):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from qanat.adapters.addresses import Address, ListenerKind
 from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
 from qanat.adapters.audit_log import AuditLog
 from qanat.adapters.connection_rules import ConnectionRules, FewWords
 from qanat.adapters.door_guard import DoorGuard
-from qanat.adapters.encryption import find_master_key
+from qanat.adapters.encryption import MASTER_KEY_VARIABLE, find_master_key
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.exchanged_module import ExchangedModule
 from qanat.adapters.folder_lock import held
@@ -19,6 +20,7 @@ from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.living_tls import LivingTls
 from qanat.adapters.sae_limits import LIMITS_NAME
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
+from qanat.adapters.sqlite.sealed import needs_master_key
 from qanat.adapters.system import IdsAhead, SystemClock, SystemEntropy
 from qanat.adapters.tls_transport import TlsTransport
 from qanat.apps.deployment import HOST, Places
@@ -26,8 +28,10 @@ from qanat.apps.event_log import EventLog
 from qanat.apps.link_modules import LocalModules, link_capability
 from qanat.apps.workplace import Workplace
 from qanat.doors.etsi014 import Etsi014Door, Limits
+from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.keys import SecretBytes
 from qanat.ground.network import Network
 from qanat.ground.ports import KeyStore, QKDModule, Tasks, Transport
 from qanat.ground.tracing import EventRecorder
@@ -79,23 +83,39 @@ class SiteParts:
         return EventRecorder(node=node, clock=self.clock, entropy=self._ids, sink=self.log)
 
     def hold_site(self, node: NodeId, *, remedy: str) -> None:
-        """Keep every other process out of a site's folder; raises ConfigurationError when one is in it."""
+        """Keep every other process out of a site's folder; raises ConfigurationError when one is in it, or when the
+        folder is another site's."""
         self._stack.enter_context(held(self.place.site(node), remedy=remedy, patience_s=LOCK_PATIENCE_S))
+        self.place.claim_site(node)
 
-    async def open_stores(self, nodes: Sequence[NodeId]) -> dict[NodeId, KeyStore]:
-        """Open the key stores of sites whose folders this process holds, with one writer for all of them."""
+    async def open_stores(
+        self, nodes: Sequence[NodeId], *, master_key_path: Path | None = None
+    ) -> dict[NodeId, KeyStore]:
+        """Open the key stores of sites whose folders this process holds, with one writer for all of them.
+
+        master_key_path: where the master key is, or is made; else where the folder has it. Raises ConfigurationError;
+        for a store whose master key is gone too, since none is made beside a store that is there.
+        """
         writer = StoreWriter()
         self._stack.push_async_callback(writer.close)
         stores: dict[NodeId, KeyStore] = {}
         for node in nodes:
             path = self.place.store(node)
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            path_of_key = self.place.master_key_of(node)
-            master_key = find_master_key(path_of_key, environment=os.environ, entropy=self.entropy)
+            master_key = self._master_key(path, master_key_path or self.place.master_key_of(node))
             store = await SqliteKeyStore.open(path, master_key=master_key, writer=writer)
             self._stack.push_async_callback(store.close)
             stores[node] = store
         return stores
+
+    def _master_key(self, store: Path, path: Path) -> SecretBytes:
+        is_known = path.exists() or bool(os.environ.get(MASTER_KEY_VARIABLE))
+        if not is_known and needs_master_key(store):
+            raise ConfigurationError(
+                f"the key store {store} is there, and its master key {path} is not",
+                remedy="put the master key back; if it is lost, so are the keys: `qanat node zeroize` ends the store",
+            )
+        return find_master_key(path, environment=os.environ, entropy=self.entropy)
 
     async def open_transport(self, node: NodeId, *, kind: ListenerKind = "transports") -> TlsTransport:
         """Open a node's transport and publish where it listens. ``kind``: "devices" for what the two ends of a link

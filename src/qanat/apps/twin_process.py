@@ -7,6 +7,7 @@ from qanat.adapters.entropy_server import EntropyServer
 from qanat.adapters.folder_lock import held
 from qanat.adapters.module_desk import ModuleDesk
 from qanat.adapters.module_server import ModuleServer
+from qanat.adapters.own_certificate import check_own_certificate
 from qanat.adapters.physical_entropy import EntropySource
 from qanat.adapters.process_pool import ProcessPool
 from qanat.adapters.system import SystemClock, SystemEntropy, system_chance
@@ -16,7 +17,7 @@ from qanat.apps.opened import Opened
 from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventSink
-from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.identifiers import LinkId, NodeId, twin_id
 from qanat.ground.ports import Job
 from qanat.ground.tracing import EventRecorder
 from qanat.quantum_layer.twin import TwinLink
@@ -69,6 +70,8 @@ class TwinProcess(Opened):
             self._stack.push_async_callback(self.entropy_server.close)
         place.claim(self.network)
         files = place.twin_files(self.link.link_id)
+        name_of_twin = twin_id(network=self.network.name, link_id=self.link.link_id)
+        check_own_certificate(files, identity=name_of_twin, clock=self._clock)
         if self.entropy_server is not None:
             await self.entropy_server.start()
         self._stack.push_async_callback(self._pool.close, grace_s=POOL_GRACE_S)

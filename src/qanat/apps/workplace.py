@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qanat.adapters.addresses import AddressBook, ListenerKind
+from qanat.adapters.own_certificate import check_own_certificate
 from qanat.adapters.pki import NodeFiles, SaeFiles, TwinFiles
 from qanat.adapters.tcp_channel import connect_channel
 from qanat.adapters.tls import TlsFiles, client_context
 from qanat.ground.errors import ChannelError, ConfigurationError
 from qanat.ground.identifiers import KmeId, LinkId, NodeId
 from qanat.ground.network import Network
+from qanat.ground.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,12 @@ class Workplace:
 
     def master_key_of(self, node: NodeId) -> Path:
         """Return where the master key of a site's store is: its own, if it has one, or that of the whole folder."""
-        own = self.site(node) / "master.key"
+        own = self.own_master_key(node)
         return own if own.exists() else self.master_key
+
+    def own_master_key(self, node: NodeId) -> Path:
+        """Return where a site that runs by itself has its master key."""
+        return self.site(node) / "master.key"
 
     def twin_files(self, link_id: LinkId) -> TlsFiles:
         """Return the certificate of a link's twin."""
@@ -68,6 +74,10 @@ class Workplace:
         files = NodeFiles.of(self.pki, node)
         return TlsFiles(certificate=files.certificate, key=files.key, ca=files.ca)
 
+    def check_node_files(self, network: Network, node: NodeId, *, clock: Clock) -> None:
+        """Raise ConfigurationError unless the certificate of a site's key manager, or of the controller, is its own."""
+        check_own_certificate(self.node_files(node), identity=network.kme(node), clock=clock)
+
     def sae_files(self, name: str) -> TlsFiles:
         """Return the certificate of an application."""
         files = SaeFiles.of(self.pki, name)
@@ -91,6 +101,20 @@ class Workplace:
         if not note.exists():
             note.write_text(network.name + "\n", encoding="utf-8")
         self.check(network)
+
+    def claim_site(self, node: NodeId) -> None:
+        """Make this the folder of a site; raises ConfigurationError when it is another one's, moved or copied here.
+
+        Pads of that other site would be spent under a second name.
+        """
+        note = self.site(node) / "site"
+        if not note.exists():
+            note.write_text(node + "\n", encoding="utf-8")
+        if (found := note.read_text(encoding="utf-8").strip()) != node:
+            raise ConfigurationError(
+                f"{self.site(node)} is the folder of site {found!r}, not of {node!r}",
+                remedy=f"bring it back to where it belongs; a site that was renamed: write the new name into {note}",
+            )
 
     def check(self, network: Network) -> None:
         """Refuse the data of another network, whose certificates would name nodes that are not here."""

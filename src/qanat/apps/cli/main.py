@@ -190,6 +190,10 @@ def pki(
         Path, typer.Option(parser=named_path, help="Folder to write to; one that has a PKI gets what is missing.")
     ],
     reserve_days: Annotated[float, typer.Option(min=0.1, help="Days of authentication tags per link.")] = 10.0,
+    new_key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LINK", help="A link that gets an initial key anew, its stores being lost; repeatable."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Make certificates of all nodes and applications, and the initial authentication key of every link (the word
@@ -198,7 +202,7 @@ def pki(
     def command() -> int:
         from qanat.apps.cli.pki import run_pki
 
-        return run_pki(network, out=out, reserve_days=reserve_days, as_json=json)
+        return run_pki(network, out=out, reserve_days=reserve_days, new_keys=new_key or [], as_json=json)
 
     _end_with(command)
 

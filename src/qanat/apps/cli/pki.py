@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from qanat.adapters.initial_keys import initial_key_path
+from qanat.adapters.initial_keys import forget_initial_key, initial_key_path
 from qanat.adapters.pki import MadeParts, create_pki
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.bootstrap import sessions_per_day
 from qanat.apps.networks import load_network
-from qanat.ground.identifiers import CONTROLLER
+from qanat.ground.identifiers import CONTROLLER, LinkId
 from qanat.ground.units import format_size
 
 NOTHING = MadeParts(nodes=(), applications=(), links=())
 CARRY = "Carry each link's key to its two ends by hand; it is destroyed when a key manager has taken it in."
 
 
-def run_pki(name: str, *, out: Path, reserve_days: float, as_json: bool) -> int:
-    """Write the files, or those that a PKI lacks, and tell where they are. Returns the exit status."""
+def run_pki(name: str, *, out: Path, reserve_days: float, new_keys: Sequence[str] = (), as_json: bool) -> int:
+    """Write the files, or those that a PKI lacks, and tell where they are. Returns the exit status.
+
+    new_keys: links that get an initial key anew, whatever was made for them before.
+    """
     network = load_network(name)
+    for link_id in [network.link(LinkId(link)).link_id for link in new_keys]:
+        forget_initial_key(out, link_id)
     made = create_pki(
         out,
         network,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from qanat.adapters.tls import TlsFiles
 from qanat.ground.events import STEP_TEXTS, Event, EventKind
 
 PIPE_WIDTH = 160
@@ -56,6 +58,24 @@ def show_table(console: Console, title: str, columns: Sequence[str], rows: Seque
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def words_of(event: Event) -> str:
+    """Return what somebody at a terminal needs of an event that went wrong: why, and of an alarm what to do."""
+    data = event.data
+    why, remedy = str(data.get("text") or data.get("why") or ""), str(data.get("remedy") or "")
+    if event.kind is not EventKind.ALARM:
+        return why
+    if data.get("cleared"):
+        return why.removeprefix("over: ")
+    return f"{why} ({remedy})" if remedy else why
+
+
+def show_curl(view: RunView, one: str, other: str, *, files: TlsFiles, url: str) -> None:
+    """Print the command that gets a key which the applications ``one`` and ``other`` share."""
+    words = ("--cacert", files.ca, "--cert", files.certificate, "--key", files.key, url)
+    view.say(f"A key that {one} shares with {other} (503 while it is being made: ask again):")
+    view.say("  curl " + " ".join(escape(shlex.quote(str(word))) for word in words))
 
 
 class RunView:
@@ -114,7 +134,7 @@ class RunView:
             if fraction >= 1.0 and name in self._at_work:
                 self._note_done(name)
         elif event.kind in NOTES:
-            why = event.data.get("text") or event.data.get("why") or ""
+            why = words_of(event)
             note = "[green]alarm over[/]" if event.data.get("cleared") else f"[yellow]{NOTES[event.kind]}[/]"
             self.say(f"  {note} at {event.node}: {escape(str(why))}")
 

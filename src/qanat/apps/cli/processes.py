@@ -13,7 +13,7 @@ from typing import Protocol
 from rich.markup import escape
 
 from qanat.adapters.physical_entropy import EntropySource
-from qanat.apps.cli.presentation import RunView
+from qanat.apps.cli.presentation import RunView, show_curl
 from qanat.apps.cli.stopping import stop_asked
 from qanat.apps.controller_process import ControllerProcess
 from qanat.apps.deployment import Deployment, load_deployment
@@ -103,6 +103,7 @@ async def _serve_node(deployment: Deployment, node: NodeId, place: Workplace, *,
             view.say(f"[bold]{title}[/] is up; data in {place.site(node)}; Ctrl-C stops it")
             view.say(f"QKD modules: {', '.join(site.module_ids)}")
             view.say(f"door (ETSI GS QKD 014, mutual TLS): {site.door_url or 'none, no application is here'}")
+            _show_curl(view, site)
             await _watch(view, stop, {f"the twin of {link}": twin for link, twin in site.twins.items()})
         view.say("stopped; keys stay in their store, and the next start goes on with them")
 
@@ -160,6 +161,17 @@ def _site_record(site: NodeSite) -> dict[str, object]:
             for name, file in files.items()
         },
     }
+
+
+def _show_curl(view: RunView, site: NodeSite) -> None:
+    """Print a line that gets a key, for the first application here that has certificates and somebody to talk to."""
+    network, applications = site.network, site.network.applications
+    for one in applications:
+        other = next((app for app in applications if app.site != site.node), None)
+        if one.site == site.node and other is not None and site.door_url and _has_files(site, one.name):
+            url = f"{site.door_url}/api/v1/keys/{network.sae(other.name)}/enc_keys"
+            show_curl(view, one.name, other.name, files=site.place.sae_files(one.name), url=url)
+            return
 
 
 def _has_files(site: NodeSite, name: str) -> bool:

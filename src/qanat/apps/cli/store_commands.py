@@ -28,9 +28,19 @@ def add_store_commands(
 
     @node_app.command()
     def zeroize(
-        network: Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")],
+        network: Annotated[
+            str | None, typer.Argument(help="A network file, or the name of a packaged network; not with --config.")
+        ] = None,
         sites: Annotated[
             list[str] | None, typer.Argument(help="Sites to zeroize; all that have a store, when none is named.")
+        ] = None,
+        config: Annotated[
+            Path | None,
+            typer.Option(
+                parser=named_path,
+                metavar="FILE",
+                help="A deployment file, which names network and data folder, and its site where none is named.",
+            ),
         ] = None,
         data: Annotated[
             Path | None, typer.Option(parser=named_path, help="The data folder of `qanat up` or `qanat node`.")
@@ -43,7 +53,10 @@ def add_store_commands(
         def command() -> int:
             from qanat.apps.cli.zeroize import run_zeroize
 
-            return run_zeroize(network, sites or [], data=data, yes=yes, as_json=json)
+            names = sites or []
+            if config is not None and network is not None:  # the first of the sites stands where a network would
+                return run_zeroize(None, [network, *names], config=config, data=data, yes=yes, as_json=json)
+            return run_zeroize(network, names, config=config, data=data, yes=yes, as_json=json)
 
         end_with(command)
 

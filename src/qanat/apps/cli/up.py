@@ -19,7 +19,7 @@ from qanat.adapters.http_server import require_free
 from qanat.adapters.physical_entropy import EntropySource
 from qanat.apps import machine
 from qanat.apps.bootstrap import HOST, Service
-from qanat.apps.cli.presentation import RunView
+from qanat.apps.cli.presentation import RunView, show_curl
 from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
@@ -237,10 +237,4 @@ def _show(view: RunView, service: Service, name: str) -> None:
     if pairs and (url := _url(service, NodeId(pairs[0][0].site))):
         one, other = pairs[0]
         files = service.place.sae_files(one.name)
-        credentials = f"--cacert {_quoted(files.ca)} --cert {_quoted(files.certificate)} --key {_quoted(files.key)}"
-        view.say(f"A key that {one.name} shares with {other.name} (503 while it is being made: ask again):")
-        view.say(f"  curl {credentials} {url}/api/v1/keys/{network.sae(other.name)}/enc_keys")
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
+        show_curl(view, one.name, other.name, files=files, url=f"{url}/api/v1/keys/{network.sae(other.name)}/enc_keys")

@@ -13,14 +13,13 @@ import typer
 from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
 from qanat.adapters.audit_log import AuditLog
 from qanat.adapters.folder_lock import held
-from qanat.adapters.initial_keys import initial_key_path
-from qanat.adapters.private_files import destroy_private
+from qanat.adapters.initial_keys import forget_initial_key
 from qanat.adapters.sqlite.zeroization import Zeroized, zeroize
 from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.apps.cli.processes import named_deployment, workplace_of
 from qanat.apps.event_log import EventLog
-from qanat.apps.networks import load_network
 from qanat.apps.site import LOCK_PATIENCE_S
-from qanat.apps.workplace import Workplace, default_folder
+from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId
@@ -28,16 +27,24 @@ from qanat.ground.network import Network
 from qanat.ground.tracing import EventRecorder
 
 WORD = "zeroize"
+NEXT = (
+    "Both ends of {links} need new initial keys. `qanat up` makes and gives them at its next start. Sites by "
+    "themselves: `qanat pki NETWORK --out FOLDER {wishes}`, then bring each to both ends."
+)
 
 
-def run_zeroize(name: str, sites: Sequence[str], *, data: Path | None, yes: bool, as_json: bool) -> int:
-    """Zeroize the stores of ``sites`` (all that have one, when none is named). Returns 0 when all are.
+def run_zeroize(
+    name: str | None, sites: Sequence[str], *, config: Path | None, data: Path | None, yes: bool, as_json: bool
+) -> int:
+    """Zeroize the stores of ``sites`` (the one that ``config`` is for, or all that have one, when none is named).
+
+    Returns 0 when all are.
 
     Raises ConfigurationError: nothing there, a site that runs, or no confirmation; UnknownNode.
     """
-    network = load_network(name)
-    place = Workplace((data or default_folder(network)).resolve())
-    place.check(network)
+    deployment = named_deployment(name, config)
+    network, place = deployment.network, workplace_of(deployment, data)
+    sites = sites or ([deployment.site] if deployment.site else [])
     nodes = [network.site(NodeId(site)).node for site in sites] or [
         node for node in network.nodes if place.store(node).exists()
     ]
@@ -51,7 +58,10 @@ def run_zeroize(name: str, sites: Sequence[str], *, data: Path | None, yes: bool
     else:
         for node, row in rows.items():
             print(f"{node}: {row.num_keys} keys and {row.num_bits:,} bits of link key are gone", file=sys.stderr)
-        print("The links of these sites need new initial keys: `qanat up` makes them.", file=sys.stderr)
+        links = dict.fromkeys(link.link_id for node in nodes for link in network.links_of(node))
+        print(
+            NEXT.format(links=", ".join(links), wishes=" ".join(f"--new-key {link}" for link in links)), file=sys.stderr
+        )
     return 0
 
 
@@ -77,7 +87,5 @@ def _zeroize(network: Network, node: NodeId, place: Workplace) -> Zeroized:
             recorder = EventRecorder(node=node, clock=SystemClock(), entropy=SystemEntropy(), sink=log)
             recorder.record(EventKind.STORE_ZEROIZED, **asdict(gone))
         for link in network.links_of(node):
-            path = initial_key_path(place.pki, link.link_id)
-            destroy_private(path)
-            path.with_name(f"{link.link_id}.made").unlink(missing_ok=True)
+            forget_initial_key(place.pki, link.link_id)
     return gone

@@ -58,21 +58,27 @@ def read_described(text: str, kind: type[P], *, source: str, advice: str) -> tup
     try:
         return root, kind.model_validate(yaml.SafeLoader("").construct_document(root))
     except ValidationError as fault:
-        # a misspelt field is two faults, one unknown and one missing: the unknown one shows where to look
+        # another format is another kind of file, whose fields are all unknown here; a misspelt field is two faults, one
+        # unknown and one missing: the unknown one shows where to look
         faults = fault.errors(include_url=False)
-        first = min(faults, key=lambda one: one["type"] != "extra_forbidden")
+        first = min(faults, key=lambda one: (one["loc"] != ("format",), one["type"] != "extra_forbidden"))
         at: list[str | int] = [
             part
             for before, part in zip((None, *first["loc"]), first["loc"], strict=False)
             if not isinstance(part, str) or not (part.startswith("function-") or _is_tag(before, part))
         ]
-        message, remedy = worded(first, faults)
+        message, remedy = worded(first, faults, kind)
         raise NetworkFileError(
             f"{'.'.join(map(str, at)) or 'the file'}: {message}",
             source=source,
             line=_line(root, at),
             remedy=remedy,
         ) from None
+
+
+def line_of(root: yaml.Node, path: Sequence[str | int]) -> int:
+    """Return the line of a text that ``path`` names in its tree, or of the nearest thing around it."""
+    return _line(root, path)
 
 
 def _is_tag(before: str | int | None, part: str) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 _PARTS = {"sites": "site", "links": "link", "applications": "application", "prepared_keys": "entry", "pairs": "entry"}
@@ -34,8 +36,11 @@ _PLAIN: Mapping[str, tuple[str, str]] = {
 }
 
 
-def worded(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> tuple[str, str]:
-    """Return (message, remedy) of a fault; ``faults`` are all of the file: a misspelt field is missing elsewhere."""
+def worded(fault: ErrorDetails, faults: Sequence[ErrorDetails], whole: type[BaseModel]) -> tuple[str, str]:
+    """Return (message, remedy) of a fault; ``faults`` are all of the file: a misspelt field is missing elsewhere.
+
+    ``whole`` is what the file describes: an unknown field is held against those that its place has.
+    """
     kind, facts = fault["type"], fault.get("ctx", {})
     if kind == "qanat":
         return str(facts["message"]), str(facts["remedy"])
@@ -43,7 +48,7 @@ def worded(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> tuple[str, st
         words, name = _BOUNDS[kind]
         return f"{fault['input']!r} is not {words} {facts[name]:g}", f"give a number that is {words} {facts[name]:g}"
     if kind == "extra_forbidden":
-        return _PLAIN[kind][0], _spelling(fault, faults)
+        return _PLAIN[kind][0], _spelling(fault, faults, whole)
     if kind == "literal_error":
         return f"{_shown(fault['input'])} is not {facts['expected']}", "use one of the values named"
     if kind == "string_too_long":
@@ -55,14 +60,32 @@ def worded(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> tuple[str, st
     return _PLAIN.get(kind, (fault["msg"], "compare this line with the same one of a packaged network"))
 
 
-def _spelling(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> str:
-    """Return the remedy for an unknown field: the field of the same part that is missing, if one is."""
+def _spelling(fault: ErrorDetails, faults: Sequence[ErrorDetails], whole: type[BaseModel]) -> str:
+    """Return the remedy for an unknown field: the field of its part that is written alike, or that is missing."""
     missing = [
         str(other["loc"][-1])
         for other in faults
         if other["type"] == "missing" and other["loc"][:-1] == fault["loc"][:-1]
     ]
-    return f"is it meant to be {' or '.join(missing)}?" if missing else _PLAIN["extra_forbidden"][1]
+    meant = difflib.get_close_matches(str(fault["loc"][-1]), _fields_at(whole, fault["loc"][:-1]), n=1) or missing
+    return f"is it meant to be {' or '.join(meant)}?" if meant else _PLAIN["extra_forbidden"][1]
+
+
+def _fields_at(whole: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+    """Return the fields of the part at ``place``; of several kinds of parts that may stand there, those of all."""
+    parts = [whole]
+    for name in place:
+        found = [part.model_fields[str(name)].annotation for part in parts if str(name) in part.model_fields]
+        parts = [part for one in found for part in _parts_in(one)] if found else parts  # a number, a name, a kind
+    return [field for part in parts for field in part.model_fields]
+
+
+def _parts_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the parts that a field holds: itself, or in lists, tables and choices."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _parts_in(inner)
 
 
 def _too_few(fault: ErrorDetails, facts: Mapping[str, Any]) -> tuple[str, str]:
