@@ -99,7 +99,7 @@ CITIES = (
         chord_km=8.0,
         not_counted=(1, 5, 9),
         relays_are_users=True,
-        comment="Beijing (Table 1: 9 relays, 19 nodes, 19 users, 39 links = 12 of the ring + 12 of stars + 6 + 9 through\n"
+        comment="Beijing (Table 1: 9 relays, 19 nodes, 19 users, 39 links = 12 of the ring + 12 of stars + 15 through\n"
         "two switches). The text has 12 ring nodes: counted as the 9 are those that do nothing but relay, not the\n"
         "control centre and the two that keep a switch. The control centre stands where the backbone begins (Fig. 1).",
     ),
@@ -113,9 +113,9 @@ CITIES = (
         centre_deg=0.0,
         chord_km=1.4,
         num_users_more=45,
-        comment="Jinan (Table 1: 3 relays, 50 nodes, 95 users, 437 links = 11 of stars + 426 through three switches). Each\n"
-        "switch has 16 ports: its relay, 13 users, and trunks to the two others. 12 sites with both (3 relays, 9 users)\n"
-        "and 30 with a transmitter only make 66 + 360 pairs.",
+        comment="Jinan (Table 1: 3 relays, 50 nodes, 95 users, 437 links = 11 of stars + 426 through three\n"
+        "switches). Each switch has 16 ports: its relay, 13 users, and trunks to the two others. 12 sites with both\n"
+        "(3 relays, 9 users) and 30 with a transmitter only make 66 + 360 pairs.",
     ),
     City(
         name="hefei",
@@ -128,8 +128,8 @@ CITIES = (
         chord_km=16.0,
         num_users_more=3,
         links_of_relays_counted=False,
-        comment="Hefei (Table 1: 3 relays, 11 nodes, 14 users, 8 links). Eight links cannot join fourteen sites: counted are\n"
-        "those of the stars; two between relays and six through a switch stand under 'hefei-more'.",
+        comment="Hefei (Table 1: 3 relays, 11 nodes, 14 users, 8 links). Eight links cannot join fourteen sites:\n"
+        "counted are those of the stars; two between relays and six through a switch stand under 'hefei-more'.",
     ),
     City(
         name="shanghai",
@@ -140,8 +140,8 @@ CITIES = (
         switches=(SwitchPlan(3, 6, 6),),
         centre_deg=240.0,
         chord_km=13.0,
-        comment="Shanghai (Table 1: 5 relays, 26 nodes, 26 users, 82 links = 5 of the ring + 14 of stars + 63 through a\n"
-        "switch: 7 with both make 21 pairs, with 6 who have a transmitter only 42 more).",
+        comment="Shanghai (Table 1: 5 relays, 26 nodes, 26 users, 82 links = 5 of the ring + 14 of stars + 63 through\n"
+        "a switch: 7 with both make 21 pairs, with 6 who have a transmitter only 42 more).",
     ),
 )
 
@@ -394,8 +394,8 @@ def _station(name: str, title: str, place: Place, counted_as: str) -> Site:
 def add_urumqi(parts: Parts) -> None:
     """Add the way from the Nanshan station to a data centre in Urumqi; only the satellite joins it to the rest."""
     parts.comments["sites", "nanshan"] = (
-        "Urumqi: the Nanshan station (Table 1 counts it under the satellite) and the way from it to a data centre, as in\n"
-        "the paper's case of the bank between Urumqi and Beijing. Joined to the rest by satellite alone."
+        "Urumqi: the Nanshan station (Table 1 counts it under the satellite) and the way from it to a data centre, as\n"
+        "in the paper's case of the bank between Urumqi and Beijing. Joined to the rest by satellite alone."
     )
     parts.sites.append(_station("nanshan", "Nanshan ground station", Place(43.4753, 87.1775), "urumqi"))
     for name, title, kind, place in (

@@ -3,8 +3,8 @@
     python tools/paper_network.py          writes the file
     python tools/paper_network.py --print  prints it
 
-The paper gives counts, losses and lengths by network (Table 1), and no place, length or loss of a single link. The rules
-for these stand in tools/paper_figures.py and in docs/explanation/the-paper-network.md.
+The paper gives counts, losses and lengths by network (Table 1), and no place, length or loss of a single link. The
+rules for these stand in tools/paper_figures.py and in docs/explanation/the-paper-network.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from paper_cities import CITIES, City, Parts, add_city, add_urumqi, add_xinglong
+from paper_cities import CITIES, Parts, add_city, add_urumqi, add_xinglong
 from paper_figures import Place
 
 from qanat.apps.networks import load_network
@@ -23,7 +23,7 @@ from qanat.ground.network.description import great_circle_km
 
 TARGET = Path(__file__).parents[1] / "src" / "qanat" / "networks" / "nature2021.yaml"
 PAIRS = ((6, 5), (5, 8), (4, 11), (3, 7))
-"""(pairs, spans with so many), the spans with the greatest loss first: 31 spans, 135 pairs, more than five on the worst."""
+"""(pairs, spans with so many), the spans with the greatest loss first: 31 spans, 135 pairs, up to six on one."""
 GUESSED = frozenset({"zhuangli", "fuli", "junwang"})
 """Backbone relays whose places are guesses; those of the others are their towns'."""
 ROUTERS = {
@@ -49,13 +49,13 @@ tools/paper_network.py; change the rules there, not this file. How it was made, 
 docs/explanation/the-paper-network.md.
 
 From the paper: how many relays, nodes, users and links each network has; least, mean and greatest loss and mean length
-of its links (Table 1); names and order of the backbone's relays (Fig. 4b); the shapes (text and Fig. 1): rings, stars of
-users with a transmitter only, all-pass switches of up to 16 ports. Made up by rule, and marked 'assumed': whatever the
-paper does not print, that is places in the cities and all figures of single links. They are no measurements.
+of its links (Table 1); names and order of the backbone's relays (Fig. 4b); the shapes (text and Fig. 1): rings, stars
+of users with a transmitter only, all-pass switches of up to 16 ports. Made up by rule, and marked 'assumed': whatever
+the paper does not print, that is places in the cities and all figures of single links. They are no measurements.
 
 'counted_as' says under which row of Table 1 a thing is counted. Not in the table: the joints of the cities with the
-backbone, three of Beijing's twelve ring nodes, eight of Hefei's links, Urumqi. Links through switches do not stand below:
-they follow from the ports ('qanat network check nature2021' counts them)."""
+backbone, three of Beijing's twelve ring nodes, eight of Hefei's links, Urumqi. Links through switches do not stand
+below: they follow from the ports ('qanat network check nature2021' counts them)."""
 
 
 def network() -> tuple[Network, dict[tuple[str, str], str]]:

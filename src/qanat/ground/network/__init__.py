@@ -1,4 +1,4 @@
-"""The network as data: sites, QKD links, switches, applications; read from YAML, checked, with errors that name the line."""
+"""The network as data: sites, QKD links, switches, users; read from YAML, checked, with errors that name the line."""
 
 from qanat.ground.network.classical import ClassicalLink, Router
 from qanat.ground.network.description import Application, Network, PreparedKeys, Site, Stock, StockOfPair

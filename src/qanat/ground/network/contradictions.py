@@ -26,7 +26,7 @@ def contradictions(network: Network) -> Iterator[Contradiction]:
     """Yield what no single field shows."""
     for field, names in (
         ("sites", [site.name for site in network.sites]),
-        ("links", [link.name for link in network.links]),
+        ("links", [link.name for link in network.described_links]),
         ("switches", [switch.name for switch in network.switches]),
         ("trunks", [trunk.name for trunk in network.trunks]),
         ("routers", [router.name for router in network.routers]),
@@ -38,6 +38,14 @@ def contradictions(network: Network) -> Iterator[Contradiction]:
     yield from _ids_that_do_not_fit(network)
     yield from _links_without_ends(network)
     yield from wiring_faults(network)
+    through = {link.name for link in network.links if link.through}
+    for place, link in enumerate(network.described_links):
+        if link.name in through:
+            yield (
+                f"{link.name!r} is the name of a link through switches",
+                ("links", place),
+                "give this one another name",
+            )
     known = {site.name for site in network.sites}
     for place, app in enumerate(network.applications):
         if app.site not in known:

@@ -91,7 +91,7 @@ def _full_switches(network: Network) -> Iterator[Contradiction]:
         if needed > switch.num_ports:
             yield (
                 f"switch {switch.name!r} has {switch.num_ports} ports, and {len(switch.ports)} sites and "
-                f"{trunks[switch.name]} trunks need {needed}",
+                f"{trunks[switch.name]} trunk{'' if trunks[switch.name] == 1 else 's'} need {needed}",
                 ("switches", place),
                 f"move {needed - switch.num_ports} of the sites to another switch, joined to this one by a trunk",
             )
