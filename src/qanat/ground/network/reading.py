@@ -18,6 +18,7 @@ from qanat.ground.network.wording import worded
 P = TypeVar("P", bound=Part)
 _FIRST_LINE = "begin with 'format: qanat-network/1'; `qanat demo` shows a packaged network at work"
 _TAG_PREFIX = "tag:yaml.org,2002:"
+_TEXT_TAG = f"{_TAG_PREFIX}str"
 _TAGS: Mapping[type[yaml.Node], frozenset[str]] = {
     yaml.MappingNode: frozenset({"map"}),
     yaml.SequenceNode: frozenset({"seq"}),
@@ -71,7 +72,7 @@ def _is_tag(before: str | int | None, part: str) -> bool:
 
 def _compose(text: str, source: str, advice: str) -> yaml.Node:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = _composed(text)
     except yaml.MarkedYAMLError as fault:
         line = fault.problem_mark.line + 1 if fault.problem_mark else None
         raise NetworkFileError(
@@ -89,12 +90,22 @@ def _compose(text: str, source: str, advice: str) -> yaml.Node:
             line=1,
             remedy=advice,
         )
-    for node, message, remedy in _oddities(root, set()):
+    for node, message, remedy in _oddities(root, set(), yaml.SafeLoader("")):
         raise NetworkFileError(message, source=source, line=node.start_mark.line + 1, remedy=remedy)
     return root
 
 
-def _oddities(node: yaml.Node, seen: set[int]) -> Iterator[tuple[yaml.Node, str, str]]:
+def _composed(text: str) -> yaml.Node | None:
+    """Return the tree of a text. libyaml is ten times as fast where it is; the words of its errors are others."""
+    if yaml.__with_libyaml__:
+        try:
+            return yaml.compose(text, Loader=yaml.CSafeLoader)
+        except (yaml.YAMLError, UnicodeError, RecursionError):
+            pass  # whatever it was, the other reader tells it in words that are the same everywhere
+    return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
+def _oddities(node: yaml.Node, seen: set[int], loader: yaml.SafeLoader) -> Iterator[tuple[yaml.Node, str, str]]:
     """Yield (where, what, remedy) of YAML that a network file has no use for; what is left, a constructor can take."""
     if id(node) in seen:
         yield node, "an alias stands for this part elsewhere", "write it out where it is used"
@@ -115,18 +126,18 @@ def _oddities(node: yaml.Node, seen: set[int]) -> Iterator[tuple[yaml.Node, str,
                 yield key, f"{key.value!r} stands twice", "keep one of the two"
             else:
                 names.add(key.value)
-                yield from _oddities(key, seen)
-                yield from _oddities(value, seen)
+                yield from _oddities(key, seen, loader)
+                yield from _oddities(value, seen, loader)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from _oddities(item, seen)
-    elif not _can_be_read(node):
+            yield from _oddities(item, seen, loader)
+    elif node.tag != _TEXT_TAG and not _can_be_read(node, loader):
         yield node, f"{node.value[:40]!r} is no value", "put it in quotes, or write it plainly"
 
 
-def _can_be_read(scalar: yaml.Node) -> bool:
+def _can_be_read(scalar: yaml.Node, loader: yaml.SafeLoader) -> bool:
     try:
-        yaml.SafeLoader("").construct_object(scalar)
+        loader.construct_object(scalar)
     except (ValueError, KeyError):
         return False  # "!!int many", or a number of thousands of digits
     return True
