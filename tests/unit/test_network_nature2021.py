@@ -11,8 +11,9 @@ from types import ModuleType
 import pytest
 
 from qanat.apps.network_review import NetworkReview, review
-from qanat.apps.networks import load_network
+from qanat.apps.networks import load_network, load_network_to_run
 from qanat.apps.paper_table import NOT_DESCRIBED, PAPER, puzzles
+from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Link, Network, network_yaml, parse_network
 from qanat.ground.network.switches import MOST_PORTS
 
@@ -205,3 +206,10 @@ def tool(name: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def test_it_is_not_run_as_if_its_switches_were_fibres() -> None:
+    with pytest.raises(ConfigurationError, match="describes all-pass switches, which cannot be run here yet") as caught:
+        load_network_to_run("nature2021")
+    assert "qanat network check" in caught.value.remedy
+    assert load_network_to_run("beijing-shanghai").name == "beijing-shanghai"

@@ -24,7 +24,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from qanat.adapters.addresses import Address, AddressBook, ListenerKind
-from qanat.apps.networks import load_network
+from qanat.apps.networks import load_network_to_run
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network, read_described
@@ -115,7 +115,7 @@ def load_deployment(path: Path) -> Deployment:
     _, said = read_described(text, DeploymentFile, source=str(path), advice=ADVICE)
     beside = path.parent / said.network
     name = str(beside.resolve()) if beside.is_file() else said.network
-    network = load_network(name)
+    network = load_network_to_run(name)
     fixed: dict[tuple[ListenerKind, str], Place] = {("transports", "controller"): said.controller}
     for node, place in said.sites.items():
         network.site(NodeId(node))

@@ -16,6 +16,7 @@ from qanat.adapters.machine_faults import MachineFault, machine_fault
 from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.guard_commands import MakesByDefault, add_audit_commands, add_certificate_commands
 from qanat.apps.cli.light_commands import add_light_commands
+from qanat.apps.cli.network_commands import add_network_commands
 from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.process_commands import add_process_commands
 from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-network_app = typer.Typer(help="Look at a network before it runs.", no_args_is_help=True)
+network_app = typer.Typer(help="Make networks, convert them, look at them before they run.", no_args_is_help=True)
 app.add_typer(network_app, name="network")
 
 pki_app = typer.Typer(
@@ -444,6 +445,7 @@ def characterize(
 
 
 add_light_commands(app, _end_with)
+add_network_commands(network_app, _end_with)
 add_audit_commands(app, _end_with)
 add_certificate_commands(pki_app, _end_with)
 add_distil_commands(app, _end_with)

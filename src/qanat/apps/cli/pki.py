@@ -11,7 +11,7 @@ from qanat.adapters.initial_keys import initial_key_path
 from qanat.adapters.pki import MadeParts, create_pki
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.bootstrap import sessions_per_day
-from qanat.apps.networks import load_network
+from qanat.apps.networks import load_network_to_run
 from qanat.ground.identifiers import CONTROLLER
 from qanat.ground.units import format_size
 
@@ -21,7 +21,7 @@ CARRY = "Carry each link's key to its two ends by hand; it is destroyed when a k
 
 def run_pki(name: str, *, out: Path, reserve_days: float, as_json: bool) -> int:
     """Write the files, or those that a PKI lacks, and tell where they are. Returns the exit status."""
-    network = load_network(name)
+    network = load_network_to_run(name)
     made = create_pki(
         out,
         network,

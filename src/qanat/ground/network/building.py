@@ -1,4 +1,4 @@
-"""Networks of regular and of random shape, for planning and for tests: line, ring, star, tree, grid, random geometric."""
+"""Networks of regular and of random shape, for plans and tests: line, ring, star, tree, grid, random geometric."""
 
 from __future__ import annotations
 
