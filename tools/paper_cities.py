@@ -32,6 +32,8 @@ from qanat.ground.network import Application, Link, Port, Site, Switch, Trunk
 CITY_SYSTEM = "metro-40-i"
 JOINT_SYSTEM = "backbone-625"
 TRUNK_KM, TRUNK_DB = 2.0, 1.0
+TRUNKED_KM = 1.5
+"""From a relay to its switch, where trunks join the switches."""
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ CITIES = (
         stars={1: 4, 2: 4, 3: 3},
         switches=(SwitchPlan(1, 3, 10), SwitchPlan(2, 3, 10), SwitchPlan(3, 3, 10)),
         centre_deg=0.0,
-        chord_km=1.4,
+        chord_km=4.0,
         num_users_more=45,
         comment="Jinan (Table 1: 3 relays, 50 nodes, 95 users, 437 links = 11 of stars + 426 through three\n"
         "switches). Each switch has 16 ports: its relay, 13 users, and trunks to the two others. 12 sites with both\n"
@@ -298,9 +300,10 @@ def _add_switches(parts: Parts, city: City, relays: Sequence[Place], nodes: _Nod
 
 
 def _switch_places(city: City, relays: Sequence[Place], length_km: float) -> list[Place]:
-    """A switch stands at the end of its relay's fibre, outwards; trunked ones on a triangle about the relays."""
+    """A switch stands at the end of its relay's fibre, outwards; trunked ones close together between the relays."""
     if city.shape == "through switches":
-        return list(relays)
+        inwards = [_outwards(city, number) + 180 for number in range(1, len(relays) + 1)]
+        return [relay.at(bearing_deg, TRUNKED_KM) for relay, bearing_deg in zip(relays, inwards, strict=True)]
     return [relays[plan.relay - 1].at(_outwards(city, plan.relay), length_km / DETOUR) for plan in city.switches]
 
 

@@ -386,6 +386,9 @@ def show(
     out: Annotated[
         Path | None, typer.Option(parser=named_path, help="Draw the map into this file, .svg or .png.")
     ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="HEADING", help="Only what is counted under a heading, such as jinan.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Draw a network on a map, or print its sites and links."""
@@ -393,7 +396,7 @@ def show(
     def command() -> int:
         from qanat.apps.cli.network import run_show
 
-        return run_show(network, out=out, as_json=json)
+        return run_show(network, out=out, only=only, as_json=json)
 
     _end_with(command)
 

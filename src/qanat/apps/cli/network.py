@@ -13,6 +13,7 @@ from rich.console import Console
 
 from qanat.apps.cli.network_table import print_table, table_record
 from qanat.apps.cli.presentation import people_console, show_table
+from qanat.apps.network_parts import under_heading
 from qanat.apps.network_review import Heading, LinkReview, NetworkReview, RouteReview, Spread, review
 from qanat.apps.networks import load_network
 from qanat.apps.pictures.map import draw_map_png, draw_map_svg
@@ -40,9 +41,11 @@ def run_check(name: str, *, as_json: bool) -> int:
     return 0
 
 
-def run_show(name: str, *, out: Path | None, as_json: bool) -> int:
-    """Draw a network into ``out``, or print it. Returns 0."""
+def run_show(name: str, *, out: Path | None, only: str | None, as_json: bool) -> int:
+    """Draw a network into ``out``, or print it; ``only``: what is counted under one heading. Returns 0."""
     network = load_network(name)
+    if only is not None:
+        network = under_heading(network, only)
     if out is not None:
         _write_picture(network, out)
     if as_json:
