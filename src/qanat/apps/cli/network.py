@@ -16,8 +16,6 @@ from qanat.apps.cli.presentation import people_console, show_table
 from qanat.apps.network_parts import under_heading
 from qanat.apps.network_review import Heading, LinkReview, NetworkReview, RouteReview, Spread, review
 from qanat.apps.networks import load_network
-from qanat.apps.pictures.map import draw_map_png, draw_map_svg
-from qanat.apps.pictures.png import can_draw
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 from qanat.ground.units import format_rate
@@ -57,6 +55,9 @@ def run_show(name: str, *, out: Path | None, only: str | None, as_json: bool) ->
 
 
 def _write_picture(network: Network, out: Path) -> None:
+    from qanat.apps.pictures.map import draw_map_png, draw_map_svg
+    from qanat.apps.pictures.png import can_draw
+
     if out.suffix.lower() not in (".svg", ".png"):
         raise ConfigurationError(
             f"{out} is no picture that can be written here", remedy="let its name end in .svg or .png"

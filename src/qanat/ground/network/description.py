@@ -185,7 +185,7 @@ class Network(Part):
         """Return the priority of an application; raises UnknownNode."""
         return _look_up(self._priorities, sae, "application")
 
-    def peer(self, node: NodeId) -> Site | None:
+    def find_site(self, node: NodeId) -> Site | None:
         """Return a site, or None where there is none of that name."""
         return self._sites_by_node.get(node)
 

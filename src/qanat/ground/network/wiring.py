@@ -100,7 +100,7 @@ def _full_switches(network: Network) -> Iterator[Contradiction]:
 def _direct_users(network: Network) -> Iterator[Contradiction]:
     """Users of direct keys only need a link to somebody who uses keys himself."""
     for place, site in enumerate(network.sites):
-        peers = (network.peer(link.peer_of(site.node)) for link in network.links_of(site.node))
+        peers = (network.find_site(link.peer_of(site.node)) for link in network.links_of(site.node))
         if site.direct_keys_only and not any(peer is not None and peer.kind == "user" for peer in peers):
             yield (
                 f"{site.name!r} takes direct keys only, and no link joins it to another user",

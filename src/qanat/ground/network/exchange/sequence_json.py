@@ -1,9 +1,9 @@
 """Topologies in the JSON of simulators.
 
-SeQUeNCe (X. Wu et al., Quantum Sci. Technol. 6, 045027, 2021) describes a network in JSON: ``nodes`` with a name and a
-type, quantum channels as ``qchannels`` (source, destination) or ``qconnections`` (node1, node2), each with a
-``distance`` in metres and an ``attenuation`` in dB per metre, and classical ones with a ``delay`` in picoseconds. A
-second reader takes the node-link JSON of NetworkX, which many smaller simulators load and save.
+SeQUeNCe (X. Wu et al., Quantum Sci. Technol., 2021, doi 10.1088/2058-9565/ac22f6) describes a network in JSON:
+``nodes`` with a name and a type, quantum channels as ``qchannels`` (source, destination) or ``qconnections`` (node1,
+node2), each with a ``distance`` in metres and an ``attenuation`` in dB per metre, and classical ones with a ``delay`` in
+picoseconds. A second reader takes the node-link JSON of NetworkX, which many smaller simulators load and save.
 """
 
 from __future__ import annotations
