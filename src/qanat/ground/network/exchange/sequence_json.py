@@ -2,8 +2,8 @@
 
 SeQUeNCe (X. Wu et al., Quantum Sci. Technol., 2021, doi 10.1088/2058-9565/ac22f6) describes a network in JSON:
 ``nodes`` with a name and a type, quantum channels as ``qchannels`` (source, destination) or ``qconnections`` (node1,
-node2), each with a ``distance`` in metres and an ``attenuation`` in dB per metre, and classical ones with a ``delay`` in
-picoseconds. A second reader takes the node-link JSON of NetworkX, which many smaller simulators load and save.
+node2), each with a ``distance`` in metres and an ``attenuation`` in dB per metre, and classical ones with a ``delay``
+in picoseconds. A second reader takes the node-link JSON of NetworkX, which many smaller simulators load and save.
 """
 
 from __future__ import annotations
