@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from qanat.apps.networks import load_network
+from qanat.ground.identifiers import NodeId
+from qanat.ground.network.description import great_circle_km
 from qanat.physics.optics import bandwidth_nm
 
 PAGE = (Path(__file__).parents[2] / "docs" / "paper-inconsistencies.md").read_text(encoding="utf-8")
@@ -42,3 +45,14 @@ def test_ratios_on_the_page_are_those_of_its_figures(figure: str, words: str) ->
 def test_a_blinding_power_and_a_hundredth_of_it_are_not_one_figure() -> None:
     blinding_mw = 10 ** (-20 / 10)
     assert f"{1000 * blinding_mw:.0f} uW: a hundredth" in PAGE
+
+
+def test_the_counts_of_table_1_that_cannot_be_as_they_stand() -> None:
+    assert 3 * (16 * 15 // 2) == 360
+    assert 360 + 53 == 413
+    for words in ("3 x 120 = 360 pairs, with 53 more links 413", "426 pairs and 11 fibres", "14 sites need 13 links"):
+        assert words in PAGE
+    assert round(5 * 51.7) == 258
+    network = load_network("nature2021")
+    ends = network.site(NodeId("beijing-control")), network.site(NodeId("xinglong"))
+    assert f"the station lies {great_circle_km(*ends):.0f} km from Beijing" in PAGE

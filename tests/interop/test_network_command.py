@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +114,93 @@ def test_show_prints_sites_and_links() -> None:
         {"master": "alice", "slave": "bob", "count": 512, "size_bits": 128},
         {"master": "alice", "slave": "bob", "count": 128, "size_bits": 256},
     ]
+
+
+def test_check_of_the_paper_s_network_prints_table_1_and_its_puzzles() -> None:
+    done = subprocess.run(
+        [*QANAT, "network", "check", "nature2021"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert any(row.startswith("jinan here 3 50 95 437 7.6 3.0 / 5.8 / 12.5") for row in rows)
+    assert any(row.startswith("paper 3 50 95 437 7.6 3.0 / 5.8 / 12.5 12.0 / 26.3 / 47.6") for row in rows)
+    for words in (
+        "input: the file was made to have them",
+        "fitted: the figures of single links",
+        "predicted (model)",
+        "here 9 of 12 are counted",
+        "437 links are 11 fibres and 426 pairs",
+        "8 links cannot join 14 sites",
+        "figures of 616 of 616 links",
+    ):
+        assert words in done.stdout
+
+
+def test_machines_are_given_table_1_and_a_deleted_link_changes_it(tmp_path: Path) -> None:
+    text = Path("src/qanat/networks/nature2021.yaml").read_text(encoding="utf-8")
+    changed = tmp_path / "changed.yaml"
+    gone = ("{name: beijing-relay-02-relay-03,",)
+    kept = [line for line in text.splitlines() if not any(words in line for words in gone)]
+    changed.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    before, after = (
+        json.loads(qanat("network", "check", name, "--json").stdout)["table_1"]["rows"]
+        for name in ("nature2021", str(changed))
+    )
+    assert all(row["differing"] == [] for row in before)
+    links = {row["network"]: row["ours"] and row["ours"]["links"] for row in before}
+    assert links == {"backbone": 135, "beijing": 39, "jinan": 437, "hefei": 8, "shanghai": 82, "xinglong": 5,
+                     "satellite": None}  # fmt: skip
+    assert {row["network"]: row["ours"] and row["ours"]["links"] for row in after} == {**links, "beijing": 38}
+    assert [row["network"] for row in after if "links" in row["differing"]] == ["beijing"]
+
+
+def test_networks_are_built_exported_imported_and_checked(tmp_path: Path) -> None:
+    built = qanat("network", "build", "ring", "--nodes", "8")
+    assert built.returncode == 0, built.stderr
+    ring = tmp_path / "ring.yaml"
+    ring.write_text(built.stdout, encoding="utf-8")
+    for suffix in ("graphml", "json", "geojson"):
+        done = qanat("network", "export", str(ring), str(tmp_path / f"ring.{suffix}"))
+        assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "ring.geojson").read_text(encoding="utf-8"))["type"] == "FeatureCollection"
+    for suffix in ("graphml", "json"):
+        done = qanat("network", "import", str(tmp_path / f"ring.{suffix}"))
+        assert done.returncode == 0, done.stderr
+        again = tmp_path / f"again-{suffix}.yaml"
+        again.write_text(done.stdout, encoding="utf-8")
+        checked = json.loads(qanat("network", "check", str(again), "--json").stdout)
+        assert [link["loss_db"] for link in checked["links"]] == [12.5] * 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("build", "cube", "--nodes", "8"), "use one of: line, ring"),
+        (("build", "ring", "--nodes", "8", "--system", "none"), "none"),
+        (("import", "no-such.json"), "cannot read"),
+        (("import", "network.txt"), ".graphml or .json"),
+        (("export", "three-nodes", "network.txt"), ".geojson"),
+        (("show", "three-nodes", "--only", "paris"), "counted as 'paris'"),
+    ],
+)
+def test_what_cannot_be_made_or_converted_is_refused(arguments: tuple[str, ...], words: str) -> None:
+    done = qanat("network", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("up",), ("demo",)])
+def test_the_paper_s_network_is_not_run_half(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*QANAT, *command, "nature2021"], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert "describes all-pass switches, which cannot be run here yet" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -24,10 +24,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from qanat.adapters.addresses import Address, AddressBook, ListenerKind
-from qanat.apps.networks import load_network
+from qanat.apps.networks import load_network_to_run
 from qanat.ground.errors import ConfigurationError, NetworkFileError
 from qanat.ground.network import Network, read_described
-from qanat.ground.network.description import nearest
+from qanat.ground.network.names import nearest
 from qanat.ground.network.part import Part, fault_of_field
 from qanat.ground.network.reading import line_of
 
@@ -116,7 +116,7 @@ def load_deployment(path: Path) -> Deployment:
     root, said = read_described(text, DeploymentFile, source=str(path), advice=ADVICE)
     beside = path.parent / said.network
     name = str(beside.resolve()) if beside.is_file() else said.network
-    network = load_network(name)
+    network = load_network_to_run(name)
     for message, at, remedy in (*_names_of_nothing(said, network), *_places_taken_twice(said)):
         raise NetworkFileError(message, source=str(path), line=line_of(root, at), remedy=remedy)
     fixed: dict[tuple[ListenerKind, str], Place] = {("transports", "controller"): said.controller}

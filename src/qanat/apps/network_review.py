@@ -10,15 +10,13 @@ from statistics import fmean
 
 import networkx as nx
 
+from qanat.apps.network_concerns import Concern, cut_sites, few, link_concerns, listed, missing_routes, unreached
+from qanat.apps.paper_table import Row, compared_rows
 from qanat.control.routing import key_routes
-from qanat.ground.constants import QBER_ABORT
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
 from qanat.protocols.prediction import ExpectedRate
-from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, link_forecast
-
-SLOW_BLOCK_S = 600.0
-"""A link whose block takes more light than this is one to warn of."""
+from qanat.quantum_layer.forecast import link_forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +66,6 @@ class RouteReview:
 
 
 @dataclass(frozen=True, slots=True)
-class Concern:
-    """Something that a valid network had better not have."""
-
-    code: str
-    text: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
 class NetworkReview:
     """All of it. ``cut_sites``: sites without which the network falls apart."""
 
@@ -94,6 +83,11 @@ class NetworkReview:
         return min(self.links, key=lambda row: (row.forecast.secret_rate_bits_per_s, row.link.name))
 
     @property
+    def table(self) -> tuple[Row, ...]:
+        """The paper's Table 1 beside this network's figures, if it is of this network."""
+        return compared_rows(self.network, self.rates_bits_per_s)
+
+    @property
     def rates_bits_per_s(self) -> dict[LinkId, float]:
         return {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in self.links}
 
@@ -103,19 +97,21 @@ def review(network: Network) -> NetworkReview:
     links = tuple(LinkReview(link, link_forecast(link.system, loss_db=link.loss_db)) for link in network.links)
     routes = tuple(_routes(network, {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in links}))
     graph: nx.Graph[NodeId] = nx.Graph([link.ends for link in network.links])
-    cut_sites = tuple(node for node in network.nodes if node in set(nx.articulation_points(graph)))
+    cuts, parting = cut_sites(graph, {NodeId(app.site) for app in network.applications})
+    without = [route.applications for route in routes if not route.nodes]
     return NetworkReview(
         network=network,
         links=links,
         headings=tuple(_headings(network, links)),
         systems=Counter(link.system for link in network.links),
         routes=routes,
-        cut_sites=cut_sites,
+        cut_sites=tuple(node for node in network.nodes if node in cuts),
         warnings=(
-            *_link_warnings(links),
-            *_application_warnings(network, routes),
-            *_unreached(network, graph),
-            *_cuts(network, graph, cut_sites),
+            *few(link_concerns([(row.link, row.forecast) for row in links]), "links"),
+            *few(_application_warnings(network, routes), "applications"),
+            *few(missing_routes(network, without), "pairs of applications"),
+            *few(unreached(network, graph), "users"),
+            *_cuts([node for node in network.nodes if node in parting]),
         ),
     )
 
@@ -149,44 +145,13 @@ def _routes(network: Network, rates: Mapping[LinkId, float]) -> Iterator[RouteRe
         if one.site == other.site:
             continue
         nodes = ways[NodeId(one.site)].get(NodeId(other.site), ())
+        if len(nodes) > 2 and any(network.site(NodeId(app.site)).direct_keys_only for app in (one, other)):
+            ends = (NodeId(one.site), NodeId(other.site))
+            nodes = ends if frozenset(ends) in used else ()
         on_the_way = [used[frozenset(pair)] for pair in pairwise(nodes)]
         weakest = min(on_the_way, key=lambda link_id: rates[link_id], default=None)
         rate = 0.0 if weakest is None else rates[weakest]
         yield RouteReview((one.name, other.name), nodes, rate, weakest)
-
-
-def _link_warnings(links: tuple[LinkReview, ...]) -> Iterator[Concern]:
-    joined: dict[frozenset[NodeId], str] = {}
-    for row in links:
-        first = joined.setdefault(frozenset(row.link.ends), row.link.name)
-        if first != row.link.name:
-            yield Concern(
-                "parallel-link",
-                f"links {first!r} and {row.link.name!r} join the same two sites; keys are relayed over the first alone",
-                "keep one of the two, or count on the first alone",
-            )
-        name, forecast = row.link.name, row.forecast
-        if forecast.secret_bits_per_block == 0:
-            yield Concern(
-                "no-key",
-                f"link {name!r} can give no key: {row.link.loss_db:g} dB is too much for {row.link.system}, "
-                f"whatever the block up to {MOST_BLOCKS * RECONCILIATION_BITS:.0e} bits",
-                "put a trusted relay between its ends, or take a system with better detectors",
-            )
-        elif forecast.block_time_s > SLOW_BLOCK_S:
-            yield Concern(
-                "slow-block",
-                f"link {name!r} gives its first key after {forecast.block_time_s / 60:.0f} minutes of light: at "
-                f"{row.link.loss_db:g} dB a block takes so long to fill",
-                "put a trusted relay between its ends, or let keys be prepared in idle time",
-            )
-        if row.link.disturbance > 0:
-            yield Concern(
-                "disturbed",
-                f"link {name!r} rehearses an attack: the line flips {row.link.disturbance:.1%} of the photons' bits, "
-                + ("so it gives no key" if row.link.disturbance >= QBER_ABORT else "which the forecast leaves out"),
-                "remove 'disturbance' for a network in service",
-            )
 
 
 def _application_warnings(network: Network, routes: tuple[RouteReview, ...]) -> Iterator[Concern]:
@@ -200,55 +165,14 @@ def _application_warnings(network: Network, routes: tuple[RouteReview, ...]) -> 
                 f"application {app.name!r} at {app.site} has no peer that keys from links could reach",
                 "add an application at another site, or the links and relays that lead to one",
             )
-    for route in routes:
-        if not route.nodes:
-            one, other = route.applications
-            yield Concern(
-                "no-route",
-                f"no chain of trusted relays joins the applications {one!r} and {other!r}",
-                "make a site between them a relay, or add a link",
-            )
 
 
-def _unreached(network: Network, graph: nx.Graph[NodeId]) -> Iterator[Concern]:
-    """Users whom no chain of trusted relays joins (a way through a third user is none).
-
-    Pairs that both have applications are left out: their routes say it.
-    """
-    users = [site.node for site in network.sites if site.kind == "user"]
-    with_application = {NodeId(app.site) for app in network.applications}
-    reached = {user: {user, *graph[user]} for user in users}
-    for relays in nx.connected_components(graph.subgraph(set(graph) - set(users))):
-        around = set(users) & {node for relay in relays for node in graph[relay]}
-        for user in around:
-            reached[user] |= around
-    for place, user in enumerate(users):
-        apart = [other for other in users[place + 1 :] if other not in reached[user]]
-        told = [other for other in apart if not with_application.issuperset((user, other))]
-        if told:
-            yield Concern(
-                "unreached",
-                f"no chain of trusted relays leads from user {user!r} to {_listed(told)}",
-                "make a user's site between them a relay, or add a link",
-            )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-
-
-def _cuts(network: Network, graph: nx.Graph[NodeId], cut_sites: tuple[NodeId, ...]) -> Iterator[Concern]:
+def _cuts(parting: Sequence[NodeId]) -> Iterator[Concern]:
     """One warning for all sites whose loss would part applications that now have a way."""
-    sites = {NodeId(app.site) for app in network.applications}
-    parting = []
-    for node in cut_sites:
-        rest = graph.subgraph(other for other in graph if other != node)
-        if sum(bool(sites & part) for part in map(set, nx.connected_components(rest))) > 1:
-            parting.append(node)
     if parting:
         whose = "a single site parts" if len(parting) == 1 else f"each of {len(parting)} sites parts"
         yield Concern(
             "single-point-of-failure",
-            f"{whose} applications when it fails: {_listed(parting)}",
+            f"{whose} applications when it fails: {listed(parting)}",
             "lay a second way around, for example a ring",
         )

@@ -17,6 +17,7 @@ from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.entropy_options import EntropyOption, MinEntropyOption, entropy_source
 from qanat.apps.cli.guard_commands import MakesByDefault, add_audit_commands, add_certificate_commands
 from qanat.apps.cli.light_commands import add_light_commands
+from qanat.apps.cli.network_commands import add_network_commands
 from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.process_commands import add_process_commands
 from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-network_app = typer.Typer(help="Look at a network before it runs.", no_args_is_help=True)
+network_app = typer.Typer(help="Make networks, convert them, look at them before they run.", no_args_is_help=True)
 app.add_typer(network_app, name="network")
 
 pki_app = typer.Typer(
@@ -372,6 +373,9 @@ def show(
     out: Annotated[
         Path | None, typer.Option(parser=named_path, help="Draw the map into this file, .svg or .png.")
     ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="HEADING", help="Only what is counted under a heading, such as jinan.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Draw a network on a map, or print its sites and links."""
@@ -379,7 +383,7 @@ def show(
     def command() -> int:
         from qanat.apps.cli.network import run_show
 
-        return run_show(network, out=out, as_json=json)
+        return run_show(network, out=out, only=only, as_json=json)
 
     _end_with(command)
 
@@ -431,6 +435,7 @@ def characterize(
 
 
 add_light_commands(app, _end_with)
+add_network_commands(network_app, _end_with)
 add_audit_commands(app, _end_with)
 add_certificate_commands(pki_app, _end_with)
 add_distil_commands(app, _end_with)

@@ -11,17 +11,22 @@ from typing import Any
 
 from rich.console import Console
 
+from qanat.apps.cli.network_table import print_table, table_record
 from qanat.apps.cli.presentation import people_console, show_table
+from qanat.apps.network_parts import under_heading
 from qanat.apps.network_review import Heading, LinkReview, NetworkReview, RouteReview, Spread, review
 from qanat.apps.networks import load_network
-from qanat.apps.pictures.map import draw_map_png, draw_map_svg
-from qanat.apps.pictures.png import can_draw
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 from qanat.ground.units import format_rate
 
 MOST_ROUTES = 20
-"""Routes that are printed for people; ``--json`` has all."""
+"""So many routes are printed for people, or of more the few narrowest."""
+MOST_ROUTES_FOR_MACHINES = 1000
+"""So many routes are in ``--json``, or of more the narrowest: pairs of applications grow with their square."""
+MOST_LINKS = 60
+"""So many links are printed for people, or of more the few weakest; ``--json`` has all."""
+FEW = 8
 
 
 def run_check(name: str, *, as_json: bool) -> int:
@@ -34,9 +39,11 @@ def run_check(name: str, *, as_json: bool) -> int:
     return 0
 
 
-def run_show(name: str, *, out: Path | None, as_json: bool) -> int:
-    """Draw a network into ``out``, or print it. Returns 0."""
+def run_show(name: str, *, out: Path | None, only: str | None, as_json: bool) -> int:
+    """Draw a network into ``out``, or print it; ``only``: what is counted under one heading. Returns 0."""
     network = load_network(name)
+    if only is not None:
+        network = under_heading(network, only)
     if out is not None:
         _write_picture(network, out)
     if as_json:
@@ -48,6 +55,9 @@ def run_show(name: str, *, out: Path | None, as_json: bool) -> int:
 
 
 def _write_picture(network: Network, out: Path) -> None:
+    from qanat.apps.pictures.map import draw_map_png, draw_map_svg
+    from qanat.apps.pictures.png import can_draw
+
     if out.suffix.lower() not in (".svg", ".png"):
         raise ConfigurationError(
             f"{out} is no picture that can be written here", remedy="let its name end in .svg or .png"
@@ -75,10 +85,20 @@ def _record(found: NetworkReview) -> dict[str, Any]:
         "sites": {kind: sum(site.kind == kind for site in found.network.sites) for kind in ("user", "relay")},
         "applications": {app.name: app.site for app in found.network.applications},
         "systems": dict(found.systems),
+        "assumed": {
+            "links": sum(link.assumed for link in found.network.links),
+            "sites": sum(site.assumed for site in found.network.sites),
+        },
         "headings": [asdict(heading) for heading in found.headings],
+        **table_record(found),
         "links": [_link_record(row) for row in found.links],
         "weakest_link": found.weakest.link.name,
-        "routes": [asdict(route) for route in found.routes],
+        "routes": [asdict(route) for route in _fewer(found.routes, MOST_ROUTES_FOR_MACHINES)],
+        "routes_found": {
+            "pairs": len(found.routes),
+            "joined": sum(bool(route.nodes) for route in found.routes),
+            "left_out_here": max(0, len(found.routes) - MOST_ROUTES_FOR_MACHINES),
+        },
         "cut_sites": list(found.cut_sites),
         "warnings": [asdict(warning) for warning in found.warnings],
         "provenance": {
@@ -95,6 +115,9 @@ def _link_record(row: LinkReview) -> dict[str, Any]:
         "ends": list(row.link.ends),
         "system": row.link.system,
         "counted_as": row.link.counted_as,
+        "pairs": row.link.pairs,
+        "through": list(row.link.through),
+        "assumed": row.link.assumed,
         "loss_db": row.link.loss_db,
         "length_km": row.link.length_km,
         "sifted_rate_bits_per_s": forecast.sifted_rate_bits_per_s,
@@ -117,11 +140,18 @@ def _print_review(console: Console, found: NetworkReview) -> None:
         ("counted as", "sites", "links", "fibre, km", "loss, dB", "length, km", "secret rate, kbit/s"),
         [_heading_row(heading) for heading in found.headings],
     )
+    print_table(console, found)
+    for line in _assumed_lines(network):
+        console.print(f"  {line}\n", soft_wrap=True)
+    links = found.links
+    if len(links) > MOST_LINKS:
+        links = tuple(sorted(links, key=lambda row: row.forecast.secret_rate_bits_per_s)[:FEW])
+    which = "each link" if len(links) == len(found.links) else f"the {FEW} weakest of {len(found.links)} links"
     show_table(
         console,
-        "What the rate functions expect of each link (predicted from the losses, which are inputs)",
+        f"What the rate functions expect of {which} (predicted from the losses, which are inputs)",
         ("link", "loss, dB", "km", "sifted, kbit/s", "QBER, %", "secret, kbit/s", "endless keys", "block, s"),
-        [_link_row(row) for row in found.links],
+        [_link_row(row) for row in links],
     )
     weakest = found.weakest
     blocks = sorted({row.forecast.block_bits for row in found.links})
@@ -137,16 +167,33 @@ def _print_review(console: Console, found: NetworkReview) -> None:
     console.print(f"{_counted(len(found.warnings), 'warning')}; the file is valid")
 
 
+def _assumed_lines(network: Network) -> Iterator[str]:
+    links, sites = (sum(part.assumed for part in parts) for parts in (network.links, network.sites))
+    if links or sites:
+        yield (
+            f"assumed, by rules that the file states: figures of {links} of {len(network.links)} links, "
+            f"places of {sites} of {len(network.sites)} sites"
+        )
+
+
 def _kinds(network: Network) -> str:
     users, relays = (sum(site.kind == kind for site in network.sites) for kind in ("user", "relay"))
     return (
         f"{_counted(len(network.sites), 'site')} ({users} of users, {_counted(relays, 'trusted relay')}), "
-        f"{_counted(len(network.links), 'link')}, {_counted(len(network.applications), 'application')}"
+        f"{_counted(len(network.links), 'link')}, {_through(network)}"
+        f"{_counted(len(network.applications), 'application')}"
     )
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def _through(network: Network) -> str:
+    if not network.switches:
+        return ""
+    through = sum(bool(link.through) for link in network.links)
+    return f"{_counted(len(network.switches), 'switch', 'switches')} that {through} of them go through, "
+
+
+def _counted(count: int, noun: str, plural: str = "") -> str:
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def _heading_row(heading: Heading) -> tuple[str, ...]:
@@ -182,7 +229,11 @@ def _link_row(row: LinkReview) -> tuple[str, ...]:
 
 
 def _route_lines(routes: Sequence[RouteReview]) -> Iterator[str]:
-    for route in routes[:MOST_ROUTES]:
+    if len(routes) > MOST_ROUTES:
+        joined = [route for route in routes if route.nodes]
+        yield f"keys have a route between {len(joined)} of {len(routes)} pairs of applications; the narrowest:"
+        routes = _fewer(joined, FEW)
+    for route in routes:
         one, other = route.applications
         if not route.nodes:
             yield f"keys {one} - {other}: no route"
@@ -192,8 +243,11 @@ def _route_lines(routes: Sequence[RouteReview]) -> Iterator[str]:
             f"keys {one} - {other}: {format_rate(route.rate_bits_per_s)} over {hops} and {relays}, "
             f"bounded by {route.weakest}: {_short(route.nodes)}"
         )
-    if len(routes) > MOST_ROUTES:
-        yield f"and {len(routes) - MOST_ROUTES} routes more (--json has all)"
+
+
+def _fewer(routes: Sequence[RouteReview], most: int) -> Sequence[RouteReview]:
+    """Return all routes, or of more than ``most`` the narrowest."""
+    return routes if len(routes) <= most else sorted(routes, key=lambda route: route.rate_bits_per_s)[:most]
 
 
 def _short(nodes: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from qanat.adapters.system import SystemClock
 from qanat.apps.apart import ApartSite, await_modules
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.event_log import EventLog
-from qanat.apps.networks import load_network
+from qanat.apps.networks import load_network_to_run
 from qanat.apps.workplace import Workplace, default_folder
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
@@ -28,7 +28,7 @@ def run_node(name: str, site: str, *, data: Path | None, port: int, wait_s: floa
     Waits ``wait_s`` for ``qanat up``, which serves the site's modules and has prepared its store; raises
     ConfigurationError when it does not come, UnknownNode for a site that the network does not have.
     """
-    network = load_network(name)
+    network = load_network_to_run(name)
     node = network.site(NodeId(site)).node
     place = Workplace((data or default_folder(network)).resolve())
     place.check(network)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-from qanat.ground.network import Site
-from qanat.ground.network.description import EARTH_RADIUS_KM
+from qanat.ground.network.description import EARTH_RADIUS_KM, Placed
 
 KM_PER_DEG = math.radians(1) * EARTH_RADIUS_KM
 Point: TypeAlias = tuple[float, float]
@@ -75,7 +74,7 @@ class Projection:
     height: float
 
     @classmethod
-    def around(cls, sites: Sequence[Site], frame: Frame | None = None) -> Projection:
+    def around(cls, sites: Sequence[Placed], frame: Frame | None = None) -> Projection:
         """Return the projection that fits all sites between the margins."""
         frame = frame or Frame()
         latitudes = [site.latitude_deg for site in sites]
@@ -122,7 +121,7 @@ class Projection:
     def latitude_deg(self, y: float) -> float:
         return self.north_deg - (y - self.top) / (KM_PER_DEG * self.units_per_km)
 
-    def place(self, site: Site) -> Point:
+    def place(self, site: Placed) -> Point:
         return self.x(site.longitude_deg), self.y(site.latitude_deg)
 
     @property

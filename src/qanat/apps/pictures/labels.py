@@ -61,17 +61,21 @@ class _Around:
     lines: tuple[tuple[Point, Point], ...]
 
 
-def place_labels(marks: Sequence[Mark], lines: Sequence[tuple[Point, Point]], room: Box) -> list[Label | None]:
+def place_labels(
+    marks: Sequence[Mark], lines: Sequence[tuple[Point, Point]], room: Box, wanted: Sequence[bool] | None = None
+) -> list[Label | None]:
     """Return a label for each mark, or nothing where none fits without covering another name or a mark.
 
-    lines: links, which names avoid where they can. room: where names may stand. Every name is placed in turn, the most
-    hemmed in first, and then again with the others standing, a few times.
+    lines: links, which names avoid where they can. room: where names may stand. wanted: which marks shall have one; all
+    unless said. Every name is placed in turn, the most hemmed in first, and then again with the others standing, a few
+    times.
     """
-    if len(marks) > MOST_LABELS:
+    chosen = [k for k in range(len(marks)) if wanted is None or wanted[k]]
+    if len(chosen) > MOST_LABELS:
         return [None] * len(marks)
     arounds = [_around(mark, marks, lines) for mark in marks]
     labels: list[Label | None] = [None] * len(marks)
-    order = sorted(range(len(marks)), key=lambda k: (-len(arounds[k].marks), -len(arounds[k].lines), k))
+    order = sorted(chosen, key=lambda k: (-len(arounds[k].marks), -len(arounds[k].lines), k))
     for _ in range(ROUNDS):
         for k in order:
             labels[k] = None

@@ -13,7 +13,8 @@ from qanat.apps.pictures.svg import round_step
 
 MOST_UNITS_OFF = 8.0
 """Land is drawn while its outlines are off by no more than this on the sheet."""
-GRID_LINES = 6
+GRID_LINES_UNITS = 160.0
+"""A grid's lines are less than so far apart, and more than 0.4 of it: their degrees need room."""
 BAR_UNITS = 120.0
 
 
@@ -65,7 +66,7 @@ def _is_cut(one: Point, other: Point, window: Box) -> bool:
 
 def _draw_grid(surface: Surface, projection: Projection, style: str) -> None:
     window, words = projection.window, f"tiny muted {halo(projection)}"
-    step_deg = round_step((window.high_x - window.low_x) / GRID_LINES)
+    step_deg = round_step((window.high_x - window.low_x) * GRID_LINES_UNITS / projection.width)
     digits = max(0, -math.floor(math.log10(step_deg)))
     for number in range(math.ceil(window.low_x / step_deg), math.floor(window.high_x / step_deg) + 1):
         x = projection.x_counted_on(number * step_deg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qanat.apps.pictures.geography import Frame, Point, Projection
 from qanat.ground.identifiers import LinkId, NodeId
@@ -35,6 +35,7 @@ class Plan:
     pulled: frozenset[NodeId]
     is_roomy: bool
     rates_bits_per_s: Mapping[LinkId, float]
+    switch_places: Mapping[str, Point] = field(default_factory=dict)
 
     @property
     def radius(self) -> float:
@@ -44,14 +45,21 @@ class Plan:
 
 def plan_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Plan:
     """Return the plan of a network's map: a roomy one where the figures of all links have room."""
-    roomy = Projection.around(network.sites)
-    places = {site.node: roomy.place(site) for site in network.sites}
-    if _has_room_for_figures(network, places):
-        return Plan(network, roomy, places, frozenset(), True, rates_bits_per_s)
-    projection = Projection.around(network.sites, CROWDED_FRAME)
+    if not network.switches:
+        roomy = Projection.around(network.sites)
+        places = {site.node: roomy.place(site) for site in network.sites}
+        if _has_room_for_figures(network, places):
+            return Plan(network, roomy, places, frozenset(), True, rates_bits_per_s)
+    return crowded_plan(network, rates_bits_per_s, CROWDED_FRAME)
+
+
+def crowded_plan(network: Network, rates_bits_per_s: Mapping[LinkId, float], frame: Frame) -> Plan:
+    """Return a plan with small marks in a frame."""
+    projection = Projection.around((*network.sites, *network.switches), frame)
     places = {site.node: projection.place(site) for site in network.sites}
     pulled = _pulled_apart(network, places)
-    return Plan(network, projection, {**places, **pulled}, frozenset(pulled), False, rates_bits_per_s)
+    switches = {switch.name: projection.place(switch) for switch in network.switches}
+    return Plan(network, projection, {**places, **pulled}, frozenset(pulled), False, rates_bits_per_s, switches)
 
 
 def _has_room_for_figures(network: Network, places: Mapping[NodeId, Point]) -> bool:

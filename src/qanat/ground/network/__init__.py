@@ -1,20 +1,30 @@
-"""The network as data: sites, QKD links, applications; read from YAML, checked, with errors that name the line."""
+"""The network as data: sites, QKD links, switches, users; read from YAML, checked, with errors that name the line."""
 
-from qanat.ground.network.description import Application, Link, Network, PreparedKeys, Site, Stock, StockOfPair
+from qanat.ground.network.classical import ClassicalLink, Router
+from qanat.ground.network.description import Application, Network, PreparedKeys, Site, Stock, StockOfPair
+from qanat.ground.network.links import Link
 from qanat.ground.network.modules import DeviceEnd, Etsi014Modules, KeyFileModules
 from qanat.ground.network.reading import parse_network, read_described
+from qanat.ground.network.switches import Port, Switch, Trunk
+from qanat.ground.network.writing import network_yaml
 
 __all__ = [
     "Application",
+    "ClassicalLink",
     "DeviceEnd",
     "Etsi014Modules",
     "KeyFileModules",
     "Link",
     "Network",
+    "Port",
     "PreparedKeys",
+    "Router",
     "Site",
     "Stock",
     "StockOfPair",
+    "Switch",
+    "Trunk",
+    "network_yaml",
     "parse_network",
     "read_described",
 ]

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from qanat.ground.errors import UnknownNode
-from qanat.ground.identifiers import (
-    MAX_ID_CHARACTERS,
-    KmeId,
-    LinkId,
-    NodeId,
-    SaeId,
-    is_name,
-    kme_id,
-    sae_id,
-)
-from qanat.ground.network.modules import Modules
+from qanat.ground.identifiers import KmeId, LinkId, NodeId, SaeId, kme_id, sae_id
+from qanat.ground.network.classical import ClassicalLink, Router
+from qanat.ground.network.links import Link
+from qanat.ground.network.names import Heading, Name, nearest
 from qanat.ground.network.part import Part, fault_of_field
+from qanat.ground.network.switched import Equipment, switched_links
+from qanat.ground.network.switches import Switch, Trunk
+
+__all__ = [
+    "Application",
+    "Link",
+    "Network",
+    "PreparedKeys",
+    "Site",
+    "Stock",
+    "StockOfPair",
+    "great_circle_km",
+]
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius (IUGG)."""
 
 K = TypeVar("K", bound=str)
 V = TypeVar("V")
-Name = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
+
+
+class Placed(Protocol):
+    """Whatever has a place on the map: a site, a switch, a router."""
+
+    @property
+    def latitude_deg(self) -> float: ...
+
+    @property
+    def longitude_deg(self) -> float: ...
 
 
 class Site(Part):
@@ -40,68 +54,21 @@ class Site(Part):
     title: str = ""
     latitude_deg: float = Field(ge=-90, le=90)
     longitude_deg: float = Field(ge=-180, le=180)
-    counted_as: str = Field(default="", max_length=MAX_ID_CHARACTERS)
-    """Under which heading of a table the site is counted, such as ``backbone``; empty: under none."""
+    counted_as: Heading = ""
+    equipment: Equipment = "both"
+    """What its modules have. Light flows from a transmitter to a receiver, whose detectors are the dear part."""
+    direct_keys_only: bool = False
+    """A user who takes no key that a relay has known: only keys of links of its own, such as through a switch."""
+    ground_station: bool = False
+    """Whether a satellite can join it to other stations; its key then needs no fibre to get there."""
+    router: str = ""
+    """The router that its classical traffic passes first; empty: none is described."""
+    assumed: bool = False
+    """Whether its place was made up by a rule that the file states, for want of a source."""
 
     @property
     def node(self) -> NodeId:
         return NodeId(self.name)
-
-    @field_validator("name")
-    @classmethod
-    def _checked_name(cls, name: str) -> str:
-        return checked_name(name)
-
-
-class Link(Part):
-    """A QKD link: a transmitter, a receiver, the system they are of, and the fibre between them."""
-
-    name: Name
-    transmitter: str
-    receiver: str
-    system: str
-    loss_db: float = Field(ge=0, le=100)
-    length_km: float = Field(gt=0, le=1000)
-    disturbance: float = Field(default=0.0, ge=0, le=0.5)
-    """Odds that somebody on the line flips a photon's bit; for rehearsals of an attack. Twins only."""
-    counted_as: str = Field(default="", max_length=MAX_ID_CHARACTERS)
-    """As a site's."""
-    modules: Modules | None = None
-    """What stands at its ends; None: a twin. Then ``system`` and ``loss_db`` only say what to expect."""
-
-    @property
-    def link_id(self) -> LinkId:
-        return LinkId(self.name)
-
-    @property
-    def ends(self) -> tuple[NodeId, NodeId]:
-        """Transmitter's and receiver's node."""
-        return NodeId(self.transmitter), NodeId(self.receiver)
-
-    def peer_of(self, node: NodeId) -> NodeId:
-        """Return the other end; raises UnknownNode when ``node`` is at neither."""
-        if node not in self.ends:
-            raise UnknownNode(f"{node!r} is no end of link {self.name!r}, which joins {' and '.join(self.ends)}")
-        return self.ends[1] if node == self.ends[0] else self.ends[0]
-
-    @field_validator("name")
-    @classmethod
-    def _checked_name(cls, name: str) -> str:
-        return checked_name(name)
-
-    @model_validator(mode="after")
-    def _two_ends(self) -> Link:
-        if self.transmitter == self.receiver:
-            raise fault_of_field(
-                "transmitter and receiver are the same site; a link joins two",
-                remedy="name the other site as one of them",
-            )
-        if self.modules is not None and self.disturbance:
-            raise fault_of_field(
-                "a disturbance can be set of a twin only, and devices stand at the ends of this link",
-                remedy="remove it, or the modules",
-            )
-        return self
 
 
 class Application(Part):
@@ -111,11 +78,6 @@ class Application(Part):
     site: str
     priority: int = Field(default=0, ge=0, le=9)
     """Where key is short, the demands of a master with a higher priority are met first."""
-
-    @field_validator("name")
-    @classmethod
-    def _checked_name(cls, name: str) -> str:
-        return checked_name(name)
 
 
 class PreparedKeys(Part):
@@ -157,19 +119,43 @@ class Network(Part):
     name: Name
     title: str = ""
     sites: tuple[Site, ...] = Field(min_length=2, strict=False)
-    links: tuple[Link, ...] = Field(min_length=1, strict=False)
+    links: tuple[Link, ...] = Field(default=(), strict=False)
+    """Links of the file, then those that the switches can join: these follow from ``switches`` and ``trunks``."""
+    switches: tuple[Switch, ...] = Field(default=(), strict=False)
+    trunks: tuple[Trunk, ...] = Field(default=(), strict=False)
+    routers: tuple[Router, ...] = Field(default=(), strict=False)
+    classical_links: tuple[ClassicalLink, ...] = Field(default=(), strict=False)
     applications: tuple[Application, ...] = Field(default=(), strict=False)
     prepared_keys: tuple[PreparedKeys, ...] = Field(default=(), strict=False)
     stock: Stock = Stock()
 
-    @field_validator("name")
-    @classmethod
-    def _checked_name(cls, name: str) -> str:
-        return checked_name(name)
+    @model_validator(mode="after")
+    def _with_switched_links(self) -> Network:
+        """Put the links through switches after the others; those of an earlier time must be among them."""
+        through = switched_links(self.switches, self.trunks, {site.name: site.equipment for site in self.sites})
+        switched = tuple(through)
+        if odd := {link for link in self.links if link.through} - set(switched):
+            raise fault_of_field(
+                f"link {min(link.name for link in odd)!r} goes through switches, but not as their ports have it",
+                remedy="leave such links out of 'links': they follow from 'switches' and 'trunks'",
+            )
+        # the model is frozen for everybody else
+        self.__dict__["links"] = (*self.described_links, *switched)
+        return self
+
+    @property
+    def described_links(self) -> tuple[Link, ...]:
+        """The links that stand in the file: those through no switch."""
+        return tuple(link for link in self.links if not link.through)
 
     @cached_property
     def _sites_by_node(self) -> dict[NodeId, Site]:
         return {site.node: site for site in self.sites}
+
+    @cached_property
+    def switches_by_name(self) -> Mapping[str, Switch]:
+        """Switches by their names."""
+        return {switch.name: switch for switch in self.switches}
 
     @cached_property
     def _links_by_id(self) -> dict[LinkId, Link]:
@@ -198,6 +184,10 @@ class Network(Part):
     def priority(self, sae: SaeId) -> int:
         """Return the priority of an application; raises UnknownNode."""
         return _look_up(self._priorities, sae, "application")
+
+    def find_site(self, node: NodeId) -> Site | None:
+        """Return a site, or None where there is none of that name."""
+        return self._sites_by_node.get(node)
 
     def site(self, node: NodeId) -> Site:
         """Return a site; raises UnknownNode with the nearest names."""
@@ -239,27 +229,13 @@ class Network(Part):
         return great_circle_km(*(self.site(end) for end in link.ends))
 
 
-def checked_name(name: str) -> str:
-    """Return ``name``; raises a fault that pydantic reports when it cannot stand in an id or a file name."""
-    if not is_name(name):
-        raise fault_of_field(f"{name!r} is no name", remedy="use lower-case letters, digits, and '.', '_', '-' inside")
-    return name
-
-
-def great_circle_km(one: Site, other: Site) -> float:
-    """Return the distance of two sites along the ground."""
+def great_circle_km(one: Placed, other: Placed) -> float:
+    """Return the distance of two places along the ground (haversine formula)."""
     lat1, lon1, lat2, lon2 = map(
         math.radians, (one.latitude_deg, one.longitude_deg, other.latitude_deg, other.longitude_deg)
     )
     chord = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
     return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(chord))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a remedy that lists the names most like ``name``."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
-    return f"did you mean {', '.join(close)}?" if close else "there are none"
 
 
 def _look_up(table: Mapping[K, V], key: K, what: str) -> V:

@@ -1,0 +1,77 @@
+"""``qanat network build``, ``import`` and ``export``: networks from shapes, from other programs, and for them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from qanat.apps.networks import load_network
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.network import Network, network_yaml
+from qanat.ground.network.building import build_network
+from qanat.ground.network.exchange import from_graphml, from_simulator_json, geojson, graphml, sequence_json
+from qanat.quantum_layer.forecast import link_forecast
+
+WRITERS: Mapping[str, Callable[[Network], str]] = {
+    ".geojson": geojson,
+    ".graphml": graphml,
+    ".json": sequence_json,
+    ".yaml": network_yaml,
+}
+"""By the end of a file's name; ``.json`` is SeQUeNCe's topology."""
+READERS = {".graphml": from_graphml, ".json": from_simulator_json}
+
+
+def run_build(kind: str, *, num_nodes: int, link_km: float, system: str, seed: int) -> int:
+    """Print the file of a network of a shape. Returns 0."""
+    link_forecast(system, loss_db=0.25 * link_km)  # a system that does not exist is told before a file is written
+    network = build_network(kind, num_nodes=num_nodes, link_km=link_km, system=system, seed=seed)
+    seeded = f", seed {seed}" if kind == "random-geometric" else ""
+    head = (
+        f"A {kind} of {num_nodes} nodes{seeded}, made by `qanat network build`. Places and figures are assumed:\n"
+        f"fibre of {link_km:g} km at 0.25 dB per km."
+    )
+    sys.stdout.write(network_yaml(network, head=head))
+    return 0
+
+
+def run_import(file: Path, *, system: str) -> int:
+    """Print the network that another program's file describes as a network file. Returns 0."""
+    suffix = file.suffix.lower()
+    if suffix not in READERS:
+        raise ConfigurationError(
+            f"{file} is of no format that is read here", remedy=f"let its name end in {' or '.join(READERS)}"
+        )
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigurationError(f"cannot read {file}: {fault}", remedy="name a file of text") from None
+    network = READERS[suffix](text, name=file.stem, system=system, source=str(file))
+    for used in {link.system for link in network.links}:
+        link_forecast(used, loss_db=10.0)
+    sites, links = (sum(part.assumed for part in parts) for parts in (network.sites, network.links))
+    print(
+        f"{file}: {len(network.sites)} sites ({sites} of them at assumed places), {len(network.links)} links ({links} "
+        "with assumed figures)",
+        file=sys.stderr,
+    )
+    sys.stdout.write(network_yaml(network, head=f"Imported from {file.name}."))
+    return 0
+
+
+def run_export(name: str, file: Path) -> int:
+    """Write a network into a file of another format. Returns 0."""
+    suffix = file.suffix.lower()
+    if suffix not in WRITERS:
+        raise ConfigurationError(
+            f"{file} is of no format that can be written here",
+            remedy=f"let its name end in one of {', '.join(WRITERS)}",
+        )
+    text = WRITERS[suffix](load_network(name))
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as fault:
+        raise ConfigurationError(f"cannot write {file}: {fault.strerror}", remedy="name a file that can be") from None
+    print(f"{file}: {len(text.encode()):,} bytes", file=sys.stderr)
+    return 0

@@ -1,0 +1,54 @@
+"""Parts of a network: some of its sites with everything between them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.identifiers import NodeId
+from qanat.ground.network import Network
+from qanat.ground.network.names import nearest
+
+
+def part_of(network: Network, nodes: Collection[NodeId]) -> Network:
+    """Return the sites ``nodes``, links and ports between them, and applications at them; no classical network."""
+    switches = []
+    for switch in network.switches:
+        ports = tuple(port for port in switch.ports if port.site in nodes)
+        if len(ports) > 1:  # one alone joins nothing
+            switches.append(switch.model_copy(update={"ports": ports}))
+    named = {switch.name for switch in switches}
+    return Network(
+        format=network.format,
+        name=network.name,
+        title=network.title,
+        sites=tuple(site for site in network.sites if site.node in nodes),
+        links=tuple(link for link in network.described_links if set(link.ends) <= set(nodes)),
+        switches=tuple(switches),
+        trunks=tuple(trunk for trunk in network.trunks if named.issuperset(trunk.switches)),
+        applications=tuple(app for app in network.applications if app.site in nodes),
+    )
+
+
+def by_heading(network: Network) -> Mapping[str, tuple[NodeId, ...]]:
+    """Return the sites under each heading, in the file's order; ``beijing-ring-more`` is one with ``beijing``."""
+    headings = [site.counted_as for site in network.sites if site.counted_as]
+    groups: dict[str, list[NodeId]] = {}
+    for site in network.sites:
+        if site.counted_as:
+            shorter = [other for other in headings if site.counted_as.startswith(f"{other}-")]
+            groups.setdefault(min([site.counted_as, *shorter], key=len), []).append(site.node)
+    return {heading: tuple(nodes) for heading, nodes in groups.items()}
+
+
+def under_heading(network: Network, heading: str) -> Network:
+    """Return the part of a network that is counted under a heading; raises ConfigurationError for an unknown one."""
+    groups = by_heading(network)
+    if heading not in groups:
+        raise ConfigurationError(
+            f"nothing in {network.name!r} is counted as {heading!r}", remedy=nearest(heading, groups)
+        )
+    nodes = groups[heading]
+    if len(nodes) < 2:
+        raise ConfigurationError(f"only one site is counted as {heading!r}", remedy=nearest("", groups))
+    return part_of(network, nodes).model_copy(update={"title": f"{network.title or network.name}: {heading}"})

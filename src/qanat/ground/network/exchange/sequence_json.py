@@ -1,0 +1,105 @@
+"""Topologies in the JSON of simulators.
+
+SeQUeNCe (X. Wu et al., Quantum Sci. Technol., 2021, doi 10.1088/2058-9565/ac22f6) describes a network in JSON:
+``nodes`` with a name and a type, quantum channels as ``qchannels`` (source, destination) or ``qconnections`` (node1,
+node2), each with a ``distance`` in metres and an ``attenuation`` in dB per metre, and classical ones with a ``delay``
+in picoseconds. A second reader takes the node-link JSON of NetworkX, which many smaller simulators load and save.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from qanat.ground.errors import NetworkFileError
+from qanat.ground.network.description import Network
+from qanat.ground.network.exchange.foreign import Fibre, Node, network_of
+from qanat.ground.network.exchange.graphs import fibre_from, node_from
+
+METRES_PER_KM = 1000.0
+PS_PER_KM = 5_000_000.0
+"""Delay of light in fibre: 5 us per km, in SeQUeNCe's unit."""
+_ENDS = (("qchannels", "source", "destination"), ("qconnections", "node1", "node2"))
+
+
+def sequence_json(network: Network) -> str:
+    """Return a topology for SeQUeNCe's ``QKDTopo``: every site a ``QKDNode``, every link a quantum channel.
+
+    What SeQUeNCe has no word for is left out: places, kinds, systems, switches (their links stay), applications.
+    """
+    topology = {
+        "nodes": [{"name": site.name, "type": "QKDNode", "seed": number} for number, site in enumerate(network.sites)],
+        "qchannels": [
+            {
+                "source": link.transmitter,
+                "destination": link.receiver,
+                "distance": link.length_km * METRES_PER_KM,
+                "attenuation": link.loss_db / (link.length_km * METRES_PER_KM),
+            }
+            for link in network.links
+        ],
+        "cconnections": [
+            {
+                "node1": link.transmitter,
+                "node2": link.receiver,
+                "distance": link.length_km * METRES_PER_KM,
+                "delay": round(link.length_km * PS_PER_KM),
+            }
+            for link in network.links
+        ],
+    }
+    return json.dumps(topology, indent=1) + "\n"
+
+
+def from_simulator_json(text: str, *, name: str, system: str, source: str) -> Network:
+    """Return the network of a topology of SeQUeNCe, or of NetworkX's node-link JSON.
+
+    name: the network's; system: of links that name none. Raises NetworkFileError for what is neither.
+    """
+    try:
+        record = json.loads(text)
+    except ValueError as fault:
+        raise NetworkFileError(
+            f"no JSON: {fault}", source=source, line=None, remedy="look at commas and quotes"
+        ) from None
+    if not isinstance(record, dict) or not isinstance(record.get("nodes"), list):
+        raise NetworkFileError(
+            "no topology: a list 'nodes' is missing",
+            source=source,
+            line=None,
+            remedy="give the JSON of SeQUeNCe (nodes, qchannels or qconnections) or NetworkX (nodes, links or edges)",
+        )
+    try:
+        if any(field in record for field, _, _ in _ENDS):
+            nodes, fibres = _sequence_graph(record)
+        else:
+            nodes, fibres = _node_link_graph(record)
+    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+        what = f"the field {fault} is missing" if isinstance(fault, KeyError) else str(fault)
+        raise NetworkFileError(
+            f"a node or a channel is not as it should be: {what}",
+            source=source,
+            line=None,
+            remedy="compare it with the others",
+        ) from None
+    return network_of(nodes, fibres, name=name, system=system, source=source)
+
+
+def _sequence_graph(record: Mapping[str, Any]) -> tuple[list[Node], list[Fibre]]:
+    """Of two channels between the same nodes, one each way, the first alone is a link: SeQUeNCe writes both."""
+    nodes = [Node(str(node["name"]), str(node["name"]), None) for node in record["nodes"]]
+    fibres: dict[frozenset[str], Fibre] = {}
+    for field, one, other in _ENDS:
+        for channel in record.get(field, ()):
+            ends = str(channel[one]), str(channel[other])
+            metres = float(channel["distance"])
+            loss_db = round(float(channel["attenuation"]) * metres, 6)
+            fibres.setdefault(frozenset(ends), Fibre(*ends, round(metres / METRES_PER_KM, 6), loss_db))
+    return nodes, list(fibres.values())
+
+
+def _node_link_graph(record: Mapping[str, Any]) -> tuple[list[Node], list[Fibre]]:
+    nodes = [node_from(str(node["id"]), node) for node in record["nodes"]]
+    edges = record["links"] if "links" in record else record["edges"]
+    return nodes, [fibre_from(str(edge["source"]), str(edge["target"]), edge) for edge in edges]
