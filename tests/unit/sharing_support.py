@@ -19,6 +19,7 @@ from qanat.control.graph import GraphLink, RouteGraph
 from qanat.control.sharing import MAX_MIN, Demand, Sharing
 from qanat.ground.identifiers import LinkId, NodeId
 
+MOST_CUTS = 60
 KINDS = ("line", "ring", "star", "tree", "grid", "geometric")
 
 
@@ -146,9 +147,8 @@ class Programs:
         if alpha == 0:
             _, total, _ = self.best(np.ones(count), lows=[0.0] * count, highs=caps)
             return 1e4 * total / self.weight.sum()
-        rates = [np.full(count, 10.0**power) * self.weight for power in range(-4, 4)]
-        best = math.inf
-        for _ in range(60):
+        rates = [np.full(count, 10.0**power) * self.weight for power in range(-2, 2)]
+        for _ in range(MOST_CUTS):
             cuts, limits = zip(*(self._tangents(points, alpha) for points in rates), strict=True)
             found, value, _ = self.best(
                 np.concatenate([np.zeros(count), np.ones(count)]),
@@ -158,11 +158,10 @@ class Programs:
                 at_most=np.concatenate(limits),
             )
             bound = self.mean_of_utility(value, alpha)
-            if bound > best * (1 - 1e-6):
+            rates.append(np.maximum(found[:count], 1e-3 * self.weight))
+            if fair_mean(rates[-1], self.weight, alpha) > bound * (1 - 3e-5):
                 return 1e4 * bound
-            best = bound
-            rates.append(np.maximum(found[:count], 1e-6))
-        return 1e4 * best
+        raise AssertionError("the tangents do not close in on the utilities")
 
     def _tangents(self, rates: NDArray[np.float64], alpha: float) -> tuple[csr_array, NDArray[np.float64]]:
         """Return rows u_k - slope x_k <= height: utilities lie below their tangents."""
@@ -204,31 +203,16 @@ class Programs:
         return 1e4 * np.array([settled[place] for place in range(count)])
 
 
+def fair_mean(rates: NDArray[np.float64], weight: NDArray[np.float64], alpha: float) -> float:
+    """Return the power mean of degree 1 - alpha by its definition."""
+    if alpha == 1:
+        return float(np.exp(np.average(np.log(rates / weight), weights=weight)))
+    return float(np.average((rates / weight) ** (1 - alpha), weights=weight) ** (1 / (1 - alpha)))
+
+
 def matrix(entries: Sequence[tuple[int, int, float]], shape: tuple[int, int]) -> csr_array:
     rows, columns, values = zip(*entries, strict=True)
     return csr_array((np.array(values), (np.array(rows), np.array(columns))), shape=shape)
-
-
-def filled_progressively(graph: RouteGraph, demands: Sequence[Demand]) -> NDArray[np.float64]:
-    """Return the max-min rates in bit/s where every two sites have one path: all grow until a link is full, and so on."""
-    plain = nx.Graph([link.ends for link in graph.links])
-    paths = [nx.shortest_path(plain, demand.source, demand.target) for demand in demands]
-    crosses = np.zeros((len(graph.links), len(demands)))
-    for column, path in enumerate(paths):
-        for link_id in graph.links_along(tuple(path)):
-            crosses[graph.link_number[link_id], column] = 1
-    weight, left = np.array([demand.weight for demand in demands]), np.array(graph.width)
-    rates, grows = np.zeros(len(demands)), np.ones(len(demands), dtype=bool)
-    level = 0.0
-    while grows.any():
-        pull = crosses @ (weight * grows)
-        used = crosses @ (rates * ~grows)
-        levels = np.where(pull > 0, (left - used) / np.maximum(pull, 1e-300), np.inf)
-        level = levels.min()
-        stops = grows & (crosses[levels <= level * (1 + 1e-12)].sum(axis=0) > 0)
-        rates = np.where(stops, weight * level, rates)
-        grows &= ~stops
-    return rates
 
 
 __all__ = [
@@ -237,7 +221,6 @@ __all__ = [
     "Programs",
     "all_pairs",
     "check_it_can_be_carried",
-    "filled_progressively",
     "graph_of",
     "node",
     "plain_graph",

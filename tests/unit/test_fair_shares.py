@@ -20,7 +20,6 @@ from unit.sharing_support import (
     Programs,
     all_pairs,
     check_it_can_be_carried,
-    filled_progressively,
     graph_of,
     node,
     plain_graph,
@@ -61,6 +60,16 @@ def test_at_full_load_the_optimum_of_the_linear_program_is_reached(kind: str, al
     assert sharing.fair_mean_bits_per_s >= best * (1 - 3e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ring", "grid", "geometric"])
+def test_with_thirty_sites_max_min_shares_are_the_lexicographic_optimum(kind: str) -> None:
+    graph = graph_of(plain_graph(kind, 30))
+    demands = all_pairs(graph)[::5]
+    sharing = share(graph, demands, alpha=MAX_MIN)
+    check_it_can_be_carried(graph, demands, sharing)
+    np.testing.assert_allclose(rates(sharing), Programs(graph, demands).lexicographic(), rtol=1e-4)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_max_min_shares_are_the_lexicographic_optimum(kind: str) -> None:
     graph = graph_of(plain_graph(kind, 9))
@@ -70,7 +79,7 @@ def test_max_min_shares_are_the_lexicographic_optimum(kind: str) -> None:
     np.testing.assert_allclose(rates(sharing), Programs(graph, demands).lexicographic(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0, 3.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_weights_caps_and_users_that_pass_nothing_are_counted(seed: int, alpha: float) -> None:
     graph = graph_of(plain_graph("geometric", 12, seed=seed), seed=seed, users=(0, 3))
@@ -106,27 +115,29 @@ def test_with_a_hundred_sites_at_full_load_the_proof_leaves_two_percent_at_most(
     assert sharing.gap <= 1 - ENOUGH
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["line", "star", "tree"])
-def test_with_a_hundred_sites_max_min_shares_are_those_of_progressive_filling(kind: str) -> None:
+def test_without_rings_every_max_min_share_has_a_full_link_where_nobody_has_more(kind: str) -> None:
+    """On single paths that is what max-min means (Bertsekas and Gallager, Data Networks, 1992, section 6.5.2)."""
     graph = graph_of(plain_graph(kind, 100))
-    demands = all_pairs(graph)
+    demands = [replace(one, weight=1.0 + place % 3) for place, one in enumerate(all_pairs(graph)[::5])]
     sharing = share(graph, demands, alpha=MAX_MIN)
     check_it_can_be_carried(graph, demands, sharing)
-    np.testing.assert_allclose(rates(sharing), filled_progressively(graph, demands), rtol=1e-3)
-
-
-@pytest.mark.parametrize("kind", ["line", "star", "tree"])
-def test_max_min_shares_of_a_forest_are_those_of_progressive_filling(kind: str) -> None:
-    graph = graph_of(plain_graph(kind, 25))
-    demands = all_pairs(graph)
-    sharing = share(graph, demands, alpha=MAX_MIN)
-    np.testing.assert_allclose(rates(sharing), filled_progressively(graph, demands), rtol=1e-3)
+    levels = rates(sharing) / np.array([one.weight for one in demands])
+    ways = [graph.links_along(one.routes[0][0]) for one in sharing.shares]
+    loads = dict.fromkeys((link.link_id for link in graph.links), 0.0)
+    highest = dict(loads)
+    for way, rate, level in zip(ways, rates(sharing), levels, strict=True):
+        for link_id in way:
+            loads[link_id] += rate
+            highest[link_id] = max(highest[link_id], level)
+    full = {link_id for link_id in loads if loads[link_id] >= graph.width[graph.link_number[link_id]] * (1 - 1e-9)}
+    for way, level in zip(ways, levels, strict=True):
+        assert any(link_id in full and level >= highest[link_id] * (1 - 1e-9) for link_id in way)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 2.0, MAX_MIN])
 def test_the_hub_of_a_star_with_a_hundred_sites_does_not_collapse(alpha: float) -> None:
-    """99 links of 10 kbit/s, each shared by a demand to the hub and 98 to the others; who leaves is served as who comes."""
+    """99 links of 10 kbit/s, each used by 98 demands between its user and the others."""
     graph = graph_of(plain_graph("star", 100), seed=None)
     demands = [one for one in all_pairs(graph) if one.source != node(0)]
     sharing = share(graph, demands, alpha=alpha)
@@ -135,7 +146,7 @@ def test_the_hub_of_a_star_with_a_hundred_sites_does_not_collapse(alpha: float) 
 
 
 def test_the_least_of_a_geometric_graph_is_not_starved() -> None:
-    graph = graph_of(plain_graph("geometric", 30), seed=None)
+    graph = graph_of(plain_graph("geometric", 20), seed=None)
     sharing = share(graph, all_pairs(graph), alpha=1.0)
     fairest = share(graph, all_pairs(graph), alpha=MAX_MIN)
     assert sharing.jain_index > 0.2
@@ -227,7 +238,7 @@ def test_guarantees_that_cannot_be_kept_are_told() -> None:
     demand = Demand("d", node(0), node(3), guaranteed_bits_per_s=15_000.0)
     assert share(graph, [demand]).total_bits_per_s > 15_000
     graph.set_link(LinkId("1-2"), is_up=False)
-    with pytest.raises(RequestError, match="66.7% of each"):
+    with pytest.raises(RequestError, match=r"66\.7% of each"):
         share(graph, [demand])
     graph.set_link(LinkId("4-5"), is_up=False)
     with pytest.raises(RequestError, match="no route joins"):

@@ -41,7 +41,7 @@ class Reached:
 
     @property
     def gap(self) -> float:
-        return max(0.0, 1 - self.value / self.bound) if self.bound > 0 else 0.0
+        return max(0.0, 1 - self.value / self.bound) if self.bound > 0 else 1.0
 
 
 def first_paths(market: Market, weight: Floats) -> tuple[Paths, Floats]:

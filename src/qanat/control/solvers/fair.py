@@ -48,7 +48,6 @@ def fair_bound(problem: Problem, lengths: Floats, budget: float) -> float:
     takes up at least x times its length of the budget; the best that can be bought for it bounds the best that can be
     carried.
     """
-    assert problem.alpha is not None, "a level has a bound of its own"
     floor = np.maximum(problem.floor, 0.0)
     if problem.alpha == 0:
         return fair_mean(_bought_in_order(floor, problem.cap, lengths, budget), problem.weight, alpha=0.0)
@@ -89,7 +88,6 @@ class _ByFairMean:
 
     def value(self, rates: Floats, /) -> float:
         """Return the fair mean; nothing while a guarantee is missed by more than rounding."""
-        assert self.problem.alpha is not None, "a level has a judge of its own"
         if (rates < self.problem.floor * (1 - ROUNDING)).any():
             return 0.0
         return fair_mean(rates, self.problem.weight, alpha=self.problem.alpha)

@@ -1,10 +1,9 @@
 """An interior-point method for flows over given paths, with as many unknowns in its linear system as there are links.
 
-Wanted are the flows f of the paths, at least zero, that make the most of the sum of the demands' utilities, or, with
-``rise``, of a level t to which all demands are lifted, so that
+Wanted are the flows f of the paths, at least zero, that make the most of the sum of the demands' utilities, so that
 
     the loads of the links stay within their capacities      A f + s = c         price y of each link
-    each demand gets its floor, and rise t above it          B f - rise t - a = floor     price lam
+    each demand gets its floor                               B f - a = floor     price lambda
     no demand gets more than its cap                         B f + q = cap       price v
 
 with the slacks s, a, q at least zero. It is Mehrotra's predictor-corrector method from an infeasible start (S. Wright,
@@ -27,23 +26,20 @@ CENTRED = 0.01
 
 
 class InteriorPoint:
-    """The point at which the method is. ``flows``: by path; ``prices``: by link; ``level``: t."""
+    """The point at which the method is. ``flows``: by path; ``prices``: by link."""
 
-    def __init__(self, problem: Problem, paths: Paths, flows: Floats, *, level: float = 0.0) -> None:
+    def __init__(self, problem: Problem, paths: Paths, flows: Floats) -> None:
         self._problem, self._paths = problem, paths
-        self.level = level
         rates = paths.totals(flows)
-        worth = problem.slope(rates) if problem.rise is None else np.full_like(rates, 1 / problem.rise.sum())
-        self._value = worth * (problem.alpha is not None)
+        worth = problem.slope(rates)
+        self._value = worth
         each_link = float(np.mean(worth)) / max(1.0, float(np.mean(paths.along(np.ones_like(problem.capacity)))))
         self._f = pair_where(flows, 0.5 * worth[paths.demand], np.ones_like(flows))
         slack = np.maximum(problem.capacity - paths.loads(flows), 0.1 * problem.capacity)
         self._s = pair_where(slack, np.full_like(slack, each_link), np.ones_like(slack))
-        above = rates - problem.floor - self._risen()
+        above = rates - problem.floor
         has_floor = np.isfinite(problem.floor).astype(float)
-        self._a = pair_where(
-            np.maximum(above, 0.1 * rates), worth if problem.rise is not None else 0.1 * worth, has_floor
-        )
+        self._a = pair_where(np.maximum(above, 0.1 * rates), 0.1 * worth, has_floor)
         has_cap = np.isfinite(problem.cap).astype(float)
         self._q = pair_where(np.maximum(problem.cap - rates, 0.1 * rates), 0.1 * worth, has_cap)
 
@@ -106,23 +102,18 @@ class InteriorPoint:
         move = system.move(min(max(target, 1e-4 * now), 0.5 * now), plain)
         self._follow(move, *(min(1.0, STEP * reach) for reach in self._reaches(move)))
 
-    def _risen(self) -> Floats | float:
-        return 0.0 if self._problem.rise is None else self._problem.rise * self.level
-
     def _pairs(self) -> tuple[Pair, Pair, Pair, Pair]:
         return self._f, self._s, self._a, self._q
 
     def _residuals(self) -> Residuals:
         problem, paths = self._problem, self._paths
         rates = paths.totals(self.flows)
-        lacks = 0.0 if problem.rise is None else 1.0 - float(problem.rise @ self._a.price)
         return Residuals(
             rates=rates,
             links=problem.capacity - paths.loads(self.flows) - self._s.slack,
-            floors=_where_finite(rates - self._risen() - problem.floor - self._a.slack, problem.floor),
+            floors=_where_finite(rates - problem.floor - self._a.slack, problem.floor),
             caps=_where_finite(problem.cap - rates - self._q.slack, problem.cap),
             worth=self.worth()[paths.demand] - paths.along(self.prices) + self._f.price,
-            level=lacks,
         )
 
     def _changes(self, move: Move) -> tuple[tuple[Pair, Floats, Floats], ...]:
@@ -155,7 +146,6 @@ class InteriorPoint:
             pair.slack += by_slack * change * pair.has
             pair.price += by_price * of_price * pair.has
         self._value = self._value + by_price * move.value
-        self.level += by_slack * move.level
 
 
 def _where_finite(values: Floats, limits: Floats) -> Floats:

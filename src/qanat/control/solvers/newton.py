@@ -16,20 +16,19 @@ MOST_DAMPING = 1e-4
 class Problem:
     """What is wanted, in units in which rates are about 1. By link: ``capacity``. By demand: all others.
 
-    ``alpha``: of the utility w u(x / w); None: only the level counts.
+    ``alpha``: of the utility w u(x / w), whose first derivative is (x / w)^-alpha.
     No ``floor``: minus infinity; no ``cap``: infinity.
     """
 
     capacity: Floats
     weight: Floats
-    alpha: float | None
+    alpha: float
     floor: Floats
     cap: Floats
-    rise: Floats | None = None
 
     def slope(self, rates: Floats) -> Floats:
         """Return the first derivative of each demand's utility."""
-        return np.asarray((rates / self.weight) ** -(self.alpha or 0.0))
+        return np.asarray((rates / self.weight) ** -self.alpha)
 
 
 @dataclass(slots=True)
@@ -53,7 +52,7 @@ class Pair:
         is_low = (self.slack * self.price < centre) & (self.has > 0)
         is_tight = self.slack / slacks < self.price / prices
         slack, price = self.slack, self.price
-        self.slack = np.where(is_low & is_tight, centre / np.maximum(price, 1e-300), slack)
+        self.slack = np.where(is_low & is_tight, centre / np.where(is_low & is_tight, price, 1.0), slack)
         self.price = np.where(is_low & ~is_tight, centre / slack, price)
 
     def room(self, change: Floats, *, of_price: bool) -> float:
@@ -69,7 +68,7 @@ def pair_where(slack: Floats, price: Floats, has: Floats) -> Pair:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Changes of flows, slacks and prices; of rates and what they are worth; of t (``level``)."""
+    """Changes of flows, slacks and prices; of rates and what they are worth."""
 
     flow: Floats
     reduced: Floats
@@ -81,19 +80,17 @@ class Move:
     brake: Floats
     rates: Floats
     value: Floats
-    level: float
 
 
 @dataclass(frozen=True, slots=True)
 class Residuals:
-    """By how much each equation is missed. ``worth``: by path; ``level``: of the prices of floors."""
+    """By how much each equation is missed. ``worth``: by path."""
 
     rates: Floats
     links: Floats
     floors: Floats
     caps: Floats
     worth: Floats
-    level: float
 
 
 class System:
@@ -117,16 +114,10 @@ class System:
         self._theta = 1 / self._f.ratio
         self._sums = paths.totals(self._theta)
         self._lift = self._a.ratio
-        self._bend = (problem.alpha or 0.0) * value / residuals.rates
+        self._bend = problem.alpha * value / residuals.rates
         self._rest = self._bend + self._q.ratio
         self._stiffness = 1 + (self._lift + self._rest) * self._sums
-        matrix = self._matrix()
-        if problem.rise is not None:
-            scaled = problem.rise * self._lift / self._stiffness
-            self._tilt = paths.loads(self._theta * scaled[paths.demand])
-            self._own = float((problem.rise * scaled) @ (1 + self._rest * self._sums))
-            matrix += np.outer(self._tilt, self._tilt) / self._own
-        self._factor = _factored(matrix)
+        self._factor = _factored(self._matrix())
 
     def _matrix(self) -> Floats:
         """Return A H^-1 A' + s / y: over single paths directly, over several with their common part taken off."""
@@ -146,7 +137,7 @@ class System:
     def move(self, target: float, before: Move | None) -> Move:
         """Return the step to the point where every product is ``target``; ``before`` corrects it to second order."""
         f, s, a, q = self._f, self._s, self._a, self._q
-        problem, paths, at = self._problem, self._paths, self._at
+        paths, at = self._paths, self._at
         pull_f = f.pull(target, 0.0 if before is None else before.flow * before.reduced)
         pull_s = s.pull(target, 0.0 if before is None else before.slack * before.price) - s.ratio * at.links
         pull_a = a.pull(target, 0.0 if before is None else before.above * before.lift) - self._lift * at.floors
@@ -154,36 +145,25 @@ class System:
         pull_value = self._pull_of_value(before)
         bare = at.worth + pull_f - paths.along(pull_s) + pull_value[paths.demand]
         plain = bare - pull_q[paths.demand]
-        level, raised = 0.0, pull_a
-        loads = paths.loads(self._through(plain + pull_a[paths.demand]))
-        if problem.rise is None:
-            tension = cho_solve(self._factor, loads)
-        else:
-            worth = problem.rise * self._lift * self._sums * self._mean(plain) / self._stiffness
-            held = problem.rise * pull_a * (1 + self._rest * self._sums) / self._stiffness
-            wanted = float(np.sum(worth - held)) + at.level
-            tension = cho_solve(self._factor, loads + self._tilt * wanted / self._own)
-            level = (wanted - float(self._tilt @ tension)) / self._own
-            raised = pull_a + self._lift * problem.rise * level
+        tension = cho_solve(self._factor, paths.loads(self._through(plain + pull_a[paths.demand])))
         eased = paths.along(tension)
-        flow = self._through(plain - eased + raised[paths.demand])
+        flow = self._through(plain - eased + pull_a[paths.demand])
         rates = paths.totals(flow)
-        lift = raised * (1 + self._rest * self._sums) - self._lift * self._sums * self._mean(plain - eased)
+        lift = pull_a * (1 + self._rest * self._sums) - self._lift * self._sums * self._mean(plain - eased)
         brake = pull_q * (1 + (self._lift + self._bend) * self._sums) + q.ratio * self._sums * (
-            self._mean(bare - eased) + raised
+            self._mean(bare - eased) + pull_a
         )
         return Move(
             flow=flow,
             reduced=pull_f - flow / self._theta,
             slack=at.links - paths.loads(flow),
             price=pull_s + tension,
-            above=at.floors + rates - (0.0 if problem.rise is None else problem.rise * level),
+            above=at.floors + rates,
             lift=a.has * lift / self._stiffness,
             below=at.caps - rates,
             brake=q.has * brake / self._stiffness,
             rates=rates,
             value=pull_value - self._bend * rates,
-            level=level,
         )
 
     def _mean(self, push: Floats) -> Floats:

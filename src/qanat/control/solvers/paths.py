@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.csgraph import connected_components, dijkstra
 
 from qanat.control.graph import Route, RouteGraph
 from qanat.control.sharing import Demand
@@ -36,6 +36,17 @@ class Market:
                 groups.setdefault(bytes(graph.passes(demand.policy, start)), []).append(place)
         for passes, members in groups.items():
             self._searches.append(_Search(graph, self._rows, passes, np.array(members), self._ends[members]))
+
+    @property
+    def is_forest(self) -> bool:
+        """Whether no two paths join the same sites."""
+        size = len(self._graph.nodes)
+        ends = np.array(
+            [[self._graph.number[end] for end in self._graph.links[place].ends] for place in self._rows]
+        ).reshape(-1, 2)
+        joined = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size))
+        parts, _ = connected_components(joined, directed=False)
+        return len(self._rows) == size - int(parts)
 
     def shortest(self, prices: Floats) -> Floats:
         """Return the length of each demand's shortest path; infinity where there is none. prices: positive, by row."""

@@ -83,20 +83,16 @@ def _lifted_guarantees(graph: RouteGraph, held: Sequence[Demand], raised: Sequen
     guarantees = np.array([one.guaranteed_bits_per_s for one in (*held, *raised)])
     unit = float(guarantees.mean())
     guarantees, capacity = guarantees / unit, market.capacity / unit
-    paths, flows = first_paths(market, guarantees)
-    flows *= 0.5 * float(np.min(capacity / np.maximum(paths.loads(flows), 1e-300)))
+    paths, _ = first_paths(market, guarantees)
     rises = np.arange(len(guarantees)) >= len(held)
-    reached, _ = lifted(
+    level = lifted(
         market,
         paths,
         capacity,
         floor=np.where(rises, 0.0, guarantees),
         rise=np.where(rises, guarantees, 0.0),
-        flows=flows,
-        tolerance=0.1 * ROUNDING,
     )
-    is_kept = bool((reached.rates[~rises] >= guarantees[~rises] * (1 - ROUNDING)).all())
-    return float(np.min(reached.rates[rises] / guarantees[rises])) if is_kept else 0.0
+    return level.height if level is not None else 0.0
 
 
 def _check_guarantees(graph: RouteGraph, demands: Sequence[Demand]) -> None:
