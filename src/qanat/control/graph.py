@@ -117,13 +117,17 @@ class RouteGraph:
             raise UnknownNode(f"no site {node!r} in this network")
         return self.number[node]
 
-    def passes(self, policy: RoutePolicy, source: int) -> bytes | bytearray:
-        """Return, by number, which sites a key from ``source`` may pass under a policy."""
+    def passes(self, policy: RoutePolicy, source: int, *, when_whole: bool = False) -> bytes | bytearray:
+        """Return, by number, which sites a key from ``source`` may pass under a policy.
+
+        ``when_whole``: as if all sites were there.
+        """
+        now = self._is_relay if when_whole else self._passes
         if policy == ANY_ROUTE:
-            return self._passes
+            return now
         if policy.direct_only:
             return bytes(len(self.nodes))
-        passes = bytearray(self._passes)
+        passes = bytearray(now)
         for node in policy.avoid & self.number.keys():
             passes[self.number[node]] = 0
         if policy.domestic_only:
@@ -131,10 +135,12 @@ class RouteGraph:
             passes = bytearray(may and region == home for may, region in zip(passes, self._regions, strict=True))
         return passes
 
-    def may_end(self, policy: RoutePolicy, source: int, target: int) -> bool:
+    def may_end(self, policy: RoutePolicy, source: int, target: int, *, when_whole: bool = False) -> bool:
         """Return whether routes may join the two at all: both are there, and the policy does not rule one out."""
         ends = (source, target)
-        if not all(self.node_is_up[end] for end in ends) or any(self.nodes[end] in policy.avoid for end in ends):
+        if any(self.nodes[end] in policy.avoid for end in ends):
+            return False
+        if not when_whole and not all(self.node_is_up[end] for end in ends):
             return False
         home = self._regions[source]
         return not policy.domestic_only or (bool(home) and home == self._regions[target])
