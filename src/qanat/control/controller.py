@@ -8,11 +8,13 @@ hold, which table of routes they have and which orders they carry out.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 from qanat.control.books import Books, DemandBook, LinkBook, OrderBook
+from qanat.control.graph import RouteGraph
 from qanat.control.policy import LinkOrder, decide
-from qanat.control.routing import Route, classical_routes, key_routes, route_choices
+from qanat.control.routing import choices_from, places_of_applications, set_widths, shortest_from, widest, widest_from
 from qanat.control.settings import ControllerSettings
 from qanat.ground.errors import FrameError, RequestError, UnknownNode
 from qanat.ground.events import EventKind
@@ -42,6 +44,15 @@ from qanat.key_management.wire import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """All routes that begin at a node."""
+
+    key_routes: Routes
+    classical_routes: Routes
+    choices: tuple[RouteChoices, ...]
+
+
 class Controller:
     """One network's controller. ``run`` it as a task."""
 
@@ -67,15 +78,16 @@ class Controller:
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
         self._version = 1
-        self._key_routes: dict[NodeId, dict[NodeId, Route]] = {}
-        self._rates_bits_per_s: dict[LinkId, float] = {}
-        self._choices: dict[NodeId, tuple[RouteChoices, ...]] = {}
+        self._key_graph = RouteGraph.of_keys(network)
+        self._message_graph = RouteGraph.of_messages(network)
+        self._places = places_of_applications(network)
+        self._tables: dict[NodeId, _Table] = {}
         self._silent_since_s: dict[NodeId, float] = {}
 
     async def run(self) -> None:
         """Push routes, then hear key managers until the transport closes."""
         self._courier.epoch = Epoch(max(1, int(self._clock.utc_s())))  # tells tables of two lives of a controller apart
-        self._find_routes()
+        self._note_widths()
         self._recorder.record(EventKind.NODE_STARTED, epoch=self._courier.epoch)
         for node in self._network.nodes:
             await self._push_routes(node)
@@ -111,7 +123,7 @@ class Controller:
             self._adopt(report)
         if before != [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]:
             self._version += 1
-            self._find_routes()
+            self._note_widths()
         if (word.table_epoch, word.table_version) != (self._courier.epoch, self._version):
             await self._push_routes(sender)
 
@@ -153,7 +165,10 @@ class Controller:
 
     def _own_routes(self, word: GenerationRequest) -> Routes:
         """Return the table's route for a demand that names none."""
-        route = self._key_routes.get(word.source, {}).get(word.target)
+        try:
+            route = widest(self._key_graph, word.source, word.target)
+        except UnknownNode:  # of another network, or of an earlier description of this one
+            return ()
         return () if route is None else (route,)
 
     def _hops(self, word: GenerationRequest, routes: Routes) -> tuple[tuple[LinkId, NodeId], ...]:
@@ -354,33 +369,35 @@ class Controller:
 
     # --- routes ---
 
-    def _find_routes(self) -> None:
+    def _note_widths(self) -> None:
+        """Note what links give now; routes are looked for anew when they are next asked for."""
         rates = {link_id: book.rate_bits_per_s for link_id, book in self._books.links.items()}
-        self._key_routes = {
-            node: key_routes(self._network, node, rates_bits_per_s=rates) for node in self._network.nodes
-        }
-        self._rates_bits_per_s, self._choices = rates, {}
+        set_widths(self._key_graph, self._network, rates)
+        self._tables.clear()
 
     async def _push_routes(self, node: NodeId) -> None:
         """Tell a key manager the routes that begin at it; raises UnknownNode for a stranger."""
-        if node not in self._key_routes:
-            raise UnknownNode(f"{node!r} is no node of network {self._network.name!r}")
+        table = self._table_of(node)
         twins = tuple(link_id for link_id, book in self._books.links.items() if book.origin == "twin")
         word = RoutesPushed(
             table_epoch=self._courier.epoch,
             table_version=self._version,
-            key_routes=tuple(self._key_routes[node].values()),
-            classical_routes=tuple(classical_routes(self._network, node).values()),
+            key_routes=table.key_routes,
+            classical_routes=table.classical_routes,
             twin_links=twins,
-            choices=self._choices_of(node),
+            choices=table.choices,
         )
         await self._courier.send(node, word)
 
-    def _choices_of(self, node: NodeId) -> tuple[RouteChoices, ...]:
-        """Return all ways from a node, looked for when they are first asked for: a large network has many."""
-        if node not in self._choices:
-            self._choices[node] = route_choices(self._network, node, rates_bits_per_s=self._rates_bits_per_s)
-        return self._choices[node]
+    def _table_of(self, node: NodeId) -> _Table:
+        """Return all routes from a node, looked for when they are first asked for: a large network has many."""
+        if node not in self._tables:
+            self._tables[node] = _Table(
+                key_routes=tuple(widest_from(self._key_graph, node).values()),
+                classical_routes=tuple(shortest_from(self._message_graph, node).values()),
+                choices=choices_from(self._key_graph, node, places=self._places),
+            )
+        return self._tables[node]
 
     def _alarm(self, text: str, remedy: str) -> None:
         self._recorder.record(EventKind.ALARM, code="odd-word", severity="warning", text=text, remedy=remedy)

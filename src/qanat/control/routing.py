@@ -1,7 +1,7 @@
-"""Routes: the widest for keys, the shortest for messages.
+"""Routes: the widest, the cheapest or the freshest for keys, the shortest for messages; and all others.
 
-A key route passes trusted relays only, and its width is that of its weakest link (the expected secret key rate). The
-search settles each node once, by width, then by number of links, then by name. Messages need no trust on their way.
+A key route passes trusted relays only, and its width is that of its weakest link (the expected secret key rate). Ties
+fall by the number of links, then by names. Messages need no trust on their way, and are routed in a graph of their own.
 
 Besides the widest route, key managers hear of all others between nodes with applications: the most that share no relay,
 for keys of which no relay may know anything, and detours round single relays, for the day when one of them is gone.
@@ -9,29 +9,119 @@ for keys of which no relay may know anything, and detours round single relays, f
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
 
 from qanat.control.disjoint import DisjointRoutes, disjoint_routes
+from qanat.control.graph import Route, RouteGraph
+from qanat.control.searches import NOWHERE, Passes, bottlenecks, fewest_hops, least_cost
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
 from qanat.ground.requirements import MAX_DISJOINT_ROUTES
+from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
 from qanat.ground.units import transmittance
 from qanat.key_management.wire import RouteChoices
 
-Route: TypeAlias = tuple[NodeId, ...]
 HOP_COST = 1000
 """In choosing disjoint routes, a hop more weighs as much as the difference of the widest link to a closed one."""
 
 
-def key_routes(network: Network, source: NodeId, *, rates_bits_per_s: Mapping[LinkId, float]) -> dict[NodeId, Route]:
-    """Return the widest route from ``source`` to every node that trusted relays can reach, ends included.
+# --- one route ---
 
-    rates_bits_per_s: expected secret key rate per link. Where a link has none, all links are compared by their
-    transmittance instead, so that like is compared with like.
+
+def widest(graph: RouteGraph, source: NodeId, target: NodeId, policy: RoutePolicy = ANY_ROUTE) -> Route | None:
+    """Return the route whose narrowest link is the widest, or None; raises UnknownNode."""
+    return _by_bottleneck(graph, graph.width, source, target, policy)
+
+
+def freshest(graph: RouteGraph, source: NodeId, target: NodeId, policy: RoutePolicy = ANY_ROUTE) -> Route | None:
+    """Return the route whose oldest stock is the youngest, or None; raises UnknownNode."""
+    return _by_bottleneck(graph, graph.freshness, source, target, policy)
+
+
+def cheapest(graph: RouteGraph, source: NodeId, target: NodeId, policy: RoutePolicy = ANY_ROUTE) -> Route | None:
+    """Return the route of the least total cost (of hops, where each costs 1; of bits), or None; raises UnknownNode."""
+    start, end = graph.number_of(source), graph.number_of(target)
+    if start == end or not graph.may_end(policy, start, end):
+        return None
+    way = least_cost(graph, start, end, passes=graph.passes(policy, start))
+    return tuple(graph.nodes[place] for place in way) or None
+
+
+def shortest(graph: RouteGraph, source: NodeId, target: NodeId, policy: RoutePolicy = ANY_ROUTE) -> Route | None:
+    """Return the route of the fewest hops whatever they cost, or None; raises UnknownNode."""
+    start, end = graph.number_of(source), graph.number_of(target)
+    if start == end or not graph.may_end(policy, start, end):
+        return None
+    return _traced(graph, fewest_hops(graph, start, passes=graph.passes(policy, start), until=end), start, end)
+
+
+def _by_bottleneck(
+    graph: RouteGraph, values: Sequence[float], source: NodeId, target: NodeId, policy: RoutePolicy
+) -> Route | None:
+    start, end = graph.number_of(source), graph.number_of(target)
+    if start == end or not graph.may_end(policy, start, end):
+        return None
+    passes = graph.passes(policy, start)
+    value = bottlenecks(graph, values, start, passes=passes, until=end)[end]
+    if value == float("-inf"):
+        return None
+    return _traced(
+        graph, fewest_hops(graph, start, passes=passes, values=values, at_least=value, until=end), start, end
+    )
+
+
+def _traced(graph: RouteGraph, before: Sequence[int], start: int, end: int) -> Route | None:
+    """Return the way to ``end`` from the site before each."""
+    if before[end] == NOWHERE:
+        return None
+    way = [end]
+    while way[-1] != start:
+        way.append(before[way[-1]])
+    return tuple(graph.nodes[place] for place in reversed(way))
+
+
+# --- the routes from one site to all others ---
+
+
+def widest_from(graph: RouteGraph, source: NodeId, policy: RoutePolicy = ANY_ROUTE) -> dict[NodeId, Route]:
+    """Return the widest route to every site that has one, as ``widest`` would; raises UnknownNode."""
+    start = graph.number_of(source)
+    passes = graph.passes(policy, start)
+    values = bottlenecks(graph, graph.width, start, passes=passes)
+    ends: dict[float, list[int]] = {}
+    for end, value in enumerate(values):
+        if end != start and value > float("-inf") and graph.may_end(policy, start, end):
+            ends.setdefault(value, []).append(end)
+    routes: dict[NodeId, Route] = {}
+    for value, places in sorted(ends.items(), reverse=True):
+        before = fewest_hops(graph, start, passes=passes, values=graph.width, at_least=value)
+        routes |= _all_traced(graph, before, start, places)
+    return routes
+
+
+def shortest_from(graph: RouteGraph, source: NodeId) -> dict[NodeId, Route]:
+    """Return the route of the fewest hops to every site that has one; raises UnknownNode."""
+    start = graph.number_of(source)
+    before = fewest_hops(graph, start, passes=graph.passes(ANY_ROUTE, start))
+    return _all_traced(graph, before, start, range(len(graph.nodes)))
+
+
+def _all_traced(graph: RouteGraph, before: Sequence[int], start: int, ends: Sequence[int]) -> dict[NodeId, Route]:
+    found = ((graph.nodes[end], _traced(graph, before, start, end)) for end in ends)
+    return {node: route for node, route in found if route is not None}
+
+
+# --- what a network's links are compared by ---
+
+
+def set_widths(graph: RouteGraph, network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> None:
+    """Note the widths of all links: their expected secret key rates, where all are known.
+
+    Otherwise all are compared by their transmittance instead, so that like is compared with like.
     """
-    return _best(network, source, link_widths(network, rates_bits_per_s), only_trusted=True)
+    width = link_widths(network, rates_bits_per_s)
+    for link in network.links:
+        graph.set_link(link.link_id, width=width(link))
 
 
 def link_widths(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Callable[[Link], float]:
@@ -41,31 +131,71 @@ def link_widths(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> C
     return lambda link: transmittance(loss_db=link.loss_db)
 
 
+def key_graph(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> RouteGraph:
+    """Return a network's graph for keys with the widths of its links."""
+    graph = RouteGraph.of_keys(network)
+    set_widths(graph, network, rates_bits_per_s)
+    return graph
+
+
+def key_routes(network: Network, source: NodeId, *, rates_bits_per_s: Mapping[LinkId, float]) -> dict[NodeId, Route]:
+    """Return the widest route from ``source`` to every node that trusted relays can reach, ends included."""
+    return widest_from(key_graph(network, rates_bits_per_s), source)
+
+
 def classical_routes(network: Network, source: NodeId) -> dict[NodeId, Route]:
     """Return the route with the fewest links from ``source`` to every node, ends included."""
-    return _best(network, source, lambda _: 1.0, only_trusted=False)
+    return shortest_from(RouteGraph.of_messages(network), source)
+
+
+# --- all others ---
 
 
 def route_choices(
     network: Network, source: NodeId, *, rates_bits_per_s: Mapping[LinkId, float]
 ) -> tuple[RouteChoices, ...]:
     """Return all ways from ``source`` to every other node with applications; none from a node that has none."""
+    return choices_from(key_graph(network, rates_bits_per_s), source, places=places_of_applications(network))
+
+
+def places_of_applications(network: Network) -> tuple[NodeId, ...]:
+    """Return the nodes with applications, in the order of the network's description."""
     places = {app.site for app in network.applications}
+    return tuple(node for node in network.nodes if node in places)
+
+
+def choices_from(graph: RouteGraph, source: NodeId, *, places: Sequence[NodeId]) -> tuple[RouteChoices, ...]:
+    """Return all ways from ``source`` to every other of ``places``; none when it is none of them."""
     if source not in places:
         return ()
-    finder = _Choices(network, source, link_widths(network, rates_bits_per_s))
-    targets = [node for node in network.nodes if node in places and node != source]
-    return tuple(finder.to(target) for target in targets if target in finder.widest)
+    finder = _Choices(graph, source)
+    return tuple(finder.to(place) for place in places if place in finder.widest)
+
+
+def disjoint(
+    graph: RouteGraph,
+    source: NodeId,
+    target: NodeId,
+    policy: RoutePolicy = ANY_ROUTE,
+    *,
+    at_most: int = MAX_DISJOINT_ROUTES,
+) -> DisjointRoutes:
+    """Return the most routes that have no site but their ends in common, of the fewest hops and the widest links."""
+    start, end = graph.number_of(source), graph.number_of(target)
+    if start == end or not graph.may_end(policy, start, end):
+        return DisjointRoutes((), ())
+    passable = _passable(graph, graph.passes(policy, start), start, end)
+    return disjoint_routes(passable, source, target, at_most=at_most)
 
 
 class _Choices:
     """Finds the ways from one node."""
 
-    def __init__(self, network: Network, source: NodeId, width: Callable[[Link], float]) -> None:
-        self._network, self._source, self._width = network, source, width
-        self._costs = _hop_costs(network, width)
+    def __init__(self, graph: RouteGraph, source: NodeId) -> None:
+        self._graph, self._source = graph, source
+        self._passes = graph.passes(ANY_ROUTE, graph.number_of(source))
         self._round: dict[NodeId, dict[NodeId, Route]] = {}
-        self.widest = _best(network, source, width, only_trusted=True)
+        self.widest = widest_from(graph, source)
 
     def to(self, target: NodeId) -> RouteChoices:
         widest = self.widest[target]
@@ -83,64 +213,34 @@ class _Choices:
     def _disjoint(self, target: NodeId, widest: Route) -> DisjointRoutes:
         if min(self._ways_out(self._source, target), self._ways_out(target, self._source)) == 1:
             return DisjointRoutes((widest,), ())  # a user on one access relay: most users, so no search for each
-        graph = _passable(self._costs, self._network, self._source, target)
-        return disjoint_routes(graph, self._source, target, at_most=MAX_DISJOINT_ROUTES)
+        return disjoint(self._graph, self._source, target)
 
     def _ways_out(self, node: NodeId, other: NodeId) -> int:
         """Return to how many nodes a key between the two may go from ``node``."""
-        return sum(peer == other or self._network.site(peer).kind == "relay" for peer in self._costs[node])
+        graph = self._graph
+        end = graph.number[other]
+        return sum(
+            graph.link_is_up[link] and (peer == end or self._passes[peer])
+            for peer, link in graph.hops[graph.number[node]]
+        )
 
     def _without(self, relay: NodeId) -> dict[NodeId, Route]:
         if relay not in self._round:
-            self._round[relay] = _best(self._network, self._source, self._width, only_trusted=True, closed=relay)
+            self._round[relay] = widest_from(self._graph, self._source, RoutePolicy(avoid=frozenset({relay})))
         return self._round[relay]
 
 
-def _hop_costs(network: Network, width: Callable[[Link], float]) -> dict[NodeId, dict[NodeId, int]]:
-    """Return what each hop costs: a thousand for its length, up to a thousand more the narrower its link is."""
-    widest = max(width(link) for link in network.links)
-    costs: dict[NodeId, dict[NodeId, int]] = {}
-    for node in sorted(network.nodes):
-        for link in network.links_of(node):
-            cost = HOP_COST + round(HOP_COST * (1 - width(link) / widest))
-            costs.setdefault(node, {}).setdefault(link.peer_of(node), cost)
-    return costs
-
-
-def _passable(
-    costs: Mapping[NodeId, Mapping[NodeId, int]], network: Network, source: NodeId, target: NodeId
-) -> dict[NodeId, dict[NodeId, int]]:
-    """Return the hops that a key from ``source`` to ``target`` may take: between relays, and from and to the ends."""
-    may_pass = {node for node in costs if node in (source, target) or network.site(node).kind == "relay"}
-    return {
-        node: {peer: cost for peer, cost in sorted(peers.items()) if peer in may_pass and peer != source}
-        for node, peers in costs.items()
-        if node in may_pass and node != target
-    }
-
-
-def _best(
-    network: Network,
-    source: NodeId,
-    width: Callable[[Link], float],
-    *,
-    only_trusted: bool,
-    closed: NodeId | None = None,
-) -> dict[NodeId, Route]:
-    """Widest-path form of Dijkstra's algorithm; ties by number of hops, then by names. No route enters ``closed``."""
-    best: dict[NodeId, Route] = {}
-    queue: list[tuple[float, int, Route]] = [(float("-inf"), 0, (source,))]
-    while queue:
-        narrowness, hops, route = heapq.heappop(queue)
-        here = route[-1]
-        if here in best:
+def _passable(graph: RouteGraph, passes: Passes, start: int, end: int) -> dict[NodeId, dict[NodeId, int]]:
+    """Return the hops that a key may take, between relays and from and to the ends, with what each costs: a thousand
+    for its length, up to a thousand more the narrower its link is."""
+    highest = max(graph.width, default=1.0) or 1.0
+    passable: dict[NodeId, dict[NodeId, int]] = {}
+    for here, peers in enumerate(graph.hops):
+        if here == end or not (passes[here] or here == start):
             continue
-        best[here] = route
-        if only_trusted and here != source and network.site(here).kind != "relay":
-            continue
-        for link in network.links_of(here):
-            there = link.peer_of(here)
-            if there not in best and there != closed:
-                heapq.heappush(queue, (max(narrowness, -width(link)), hops + 1, (*route, there)))
-    del best[source]
-    return best
+        passable[graph.nodes[here]] = {
+            graph.nodes[there]: HOP_COST + round(HOP_COST * (1 - graph.width[link] / highest))
+            for there, link in peers
+            if there != start and (passes[there] or there == end) and graph.link_is_up[link]
+        }
+    return passable

@@ -1,0 +1,110 @@
+"""To the optimum over all paths: flows over those known, new paths under their prices, until a bound is met."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from qanat.control.solvers.interior import InteriorPoint
+from qanat.control.solvers.newton import Problem
+from qanat.control.solvers.paths import Floats, Market, Paths
+
+MOST_STEPS = 200
+FIRST_ROUNDS = 6
+"""So many times each demand looks for its shortest path before the first flows, each time past what was loaded."""
+EAGERNESS = 4.0
+PATIENCE = 5
+ROUNDING = 1e-5
+"""A gap below this that has not shrunk for PATIENCE steps is what rounding leaves."""
+
+
+class Judge(Protocol):
+    """Says how good rates are, and how good they could be at most."""
+
+    def value(self, rates: Floats, /) -> float: ...
+
+    def bound(self, lengths: Floats, budget: float, /) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Flows of the paths that the links can carry, what they are worth, and the proof: prices and their bound."""
+
+    flows: Floats
+    rates: Floats
+    value: float
+    bound: float
+    prices: Floats
+    lengths: Floats
+
+    @property
+    def gap(self) -> float:
+        return max(0.0, 1 - self.value / self.bound) if self.bound > 0 else 1.0
+
+
+def first_paths(market: Market, weight: Floats) -> tuple[Paths, Floats]:
+    """Return some good paths of every demand, and flows over them in proportion to the weights.
+
+    The prices of a round grow with the loads of those before it (multiplicative weights), so that the paths spread.
+    """
+    paths = Paths(len(market.capacity), len(weight))
+    loads = np.zeros_like(market.capacity)
+    everybody = np.ones(len(weight), dtype=bool)
+    for _ in range(FIRST_ROUNDS):
+        use = loads / market.capacity
+        market.shortest(np.exp(EAGERNESS * use / max(float(use.max()), 1e-300)) / market.capacity)
+        demands, found = market.paths(everybody)
+        for demand, rows in zip(demands.tolist(), found, strict=True):
+            loads[rows] += weight[demand]
+        paths.add(demands, found)
+    return paths, (weight / paths.num_paths)[paths.demand]
+
+
+def carried(problem: Problem, paths: Paths, flows: Floats) -> Floats:
+    """Return flows that the links can carry and that exceed no cap, each as much smaller as its worst link asks."""
+    loads = np.maximum(paths.loads(flows), 1e-300)
+    fitting = flows * paths.least_along(np.minimum(1.0, problem.capacity / loads))
+    return np.asarray(fitting * np.minimum(1.0, problem.cap / np.maximum(paths.totals(fitting), 1e-300))[paths.demand])
+
+
+def climb(
+    problem: Problem, market: Market, paths: Paths, point: InteriorPoint, judge: Judge, *, tolerance: float
+) -> Reached:
+    """Return the best that is reached when no more than ``tolerance`` of the optimum is missing, or after MOST_STEPS.
+
+    ``paths`` grows by the shortest paths under the prices, once the flows over those known are nearly the best.
+    """
+    best: Reached | None = None
+    since_best = 0
+    for _ in range(MOST_STEPS):
+        try:
+            point.step()
+        except ArithmeticError:
+            if best is None:
+                raise
+            break  # what was reached says itself how good it is
+        lengths = market.shortest(point.prices)
+        budget = float(point.prices @ problem.capacity)
+        flows = carried(problem, paths, point.flows)
+        rates = paths.totals(flows)
+        now = Reached(flows, rates, judge.value(rates), judge.bound(lengths, budget), point.prices.copy(), lengths)
+        since_best += 1
+        if best is None or now.gap < best.gap or len(now.flows) != len(best.flows):
+            best, since_best = now, 0
+        if now.gap <= tolerance or (since_best >= PATIENCE and best.gap < ROUNDING):
+            break
+        along = paths.along(point.prices)
+        cheapest = np.full(len(lengths), np.inf)
+        np.minimum.at(cheapest, paths.demand, along)
+        inner = 1 - now.value / judge.bound(cheapest, budget)
+        is_better = lengths < cheapest * (1 - 0.2 * now.gap)
+        if inner <= 0.25 * now.gap and is_better.any():
+            is_near = along < cheapest[paths.demand] * (1 + 0.5 * now.gap)
+            is_kept = is_near | (point.flows > 1e-3 * rates[paths.demand])
+            paths.keep(is_kept)
+            point.keep(is_kept)
+            point.take_up(paths.add(*market.paths(is_better)), gap=now.gap)
+    assert best is not None, "there is at least one step"
+    return best

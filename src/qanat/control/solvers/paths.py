@@ -1,0 +1,203 @@
+"""Paths of demands: the shortest under prices of the links, and those that are in use, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_array, csr_array
+from scipy.sparse.csgraph import connected_components, dijkstra
+
+from qanat.control.graph import Route, RouteGraph
+from qanat.control.sharing import Demand
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+
+
+class Market:
+    """A graph's usable links as rows, and the demands that go over them."""
+
+    def __init__(self, graph: RouteGraph, demands: Sequence[Demand]) -> None:
+        """Raises UnknownNode for a demand of a stranger."""
+        self._graph = graph
+        self._ends = np.array([(graph.number_of(one.source), graph.number_of(one.target)) for one in demands])
+        self._rows = [place for place in range(len(graph.links)) if _is_usable(graph, place)]
+        self.capacity = np.array([graph.width[place] for place in self._rows])
+        self._searches: list[_Search] = []
+        groups: dict[bytes, list[int]] = {}
+        self._is_joined = np.zeros(len(demands), dtype=bool)
+        for place, demand in enumerate(demands):
+            start, end = self._ends[place]
+            if graph.may_end(demand.policy, start, end):
+                groups.setdefault(bytes(graph.passes(demand.policy, start)), []).append(place)
+        for passes, members in groups.items():
+            self._searches.append(_Search(graph, self._rows, passes, np.array(members), self._ends[members]))
+
+    @property
+    def is_forest(self) -> bool:
+        """Whether no two paths join the same sites."""
+        size = len(self._graph.nodes)
+        ends = np.array(
+            [[self._graph.number[end] for end in self._graph.links[place].ends] for place in self._rows]
+        ).reshape(-1, 2)
+        joined = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size))
+        parts, _ = connected_components(joined, directed=False)
+        return len(self._rows) == size - int(parts)
+
+    def shortest(self, prices: Floats) -> Floats:
+        """Return the length of each demand's shortest path; infinity where there is none. prices: positive, by row."""
+        lengths = np.full(len(self._ends), np.inf)
+        for search in self._searches:
+            lengths[search.members] = search.run(prices)
+        return lengths
+
+    def paths(self, wanted: NDArray[np.bool_]) -> tuple[Ints, list[Ints]]:
+        """Return demands among ``wanted`` and the rows of the shortest path of each, as ``shortest`` found it last."""
+        found = [search.traced(wanted) for search in self._searches]
+        demands = np.concatenate([members for members, _ in found]) if found else np.zeros(0, dtype=np.int64)
+        return demands, [rows for _, paths in found for rows in paths]
+
+    def route(self, demand: int, rows: Ints) -> Route:
+        """Return the sites of a path, from the demand's source on."""
+        here = int(self._ends[demand, 0])
+        route = [here]
+        for row in rows:
+            one, other = (self._graph.number[end] for end in self._graph.links[self._rows[row]].ends)
+            here = other if here == one else one
+            route.append(here)
+        return tuple(self._graph.nodes[place] for place in route)
+
+
+def _is_usable(graph: RouteGraph, link: int) -> bool:
+    ends = (graph.number[end] for end in graph.links[link].ends)
+    return bool(graph.link_is_up[link]) and graph.width[link] > 0 and all(graph.node_is_up[end] for end in ends)
+
+
+class _Search:
+    """Shortest paths of the demands that may pass the same sites.
+
+    Each site is two vertices, so that a demand can begin at a site that passes nothing on: one that is arrived at, and
+    left where the site may be passed, and one where demands begin.
+    """
+
+    def __init__(self, graph: RouteGraph, rows: Sequence[int], passes: bytes, members: Ints, ends: Ints) -> None:
+        self.members = members
+        self._size = len(graph.nodes)
+        sources, self._source_place = np.unique(ends[:, 0], return_inverse=True)
+        self._starts, self._targets = sources + self._size, ends[:, 1]
+        arcs = []
+        for row, place in enumerate(rows):
+            one, other = (graph.number[end] for end in graph.links[place].ends)
+            for here, there in ((one, other), (other, one)):
+                arcs.append((here + self._size, there, row))
+                if passes[here]:
+                    arcs.append((here, there, row))
+        table = np.array(sorted(arcs), dtype=np.int64).reshape(-1, 3)
+        self._row_of_arc = table[:, 2]
+        self._arc_keys = table[:, 0] * 2 * self._size + table[:, 1]
+        starts = np.searchsorted(table[:, 0], np.arange(2 * self._size + 1))
+        self._matrix = csr_array(
+            (np.zeros(len(table)), table[:, 1].astype(np.int32), starts.astype(np.int32)),
+            shape=(2 * self._size, 2 * self._size),
+        )
+        self._before: NDArray[np.int32] = np.zeros((0, 0), dtype=np.int32)
+
+    def run(self, prices: Floats) -> Floats:
+        self._matrix.data = prices[self._row_of_arc]
+        lengths, self._before = dijkstra(self._matrix, indices=self._starts, return_predecessors=True)
+        return np.asarray(lengths[self._source_place, self._targets])
+
+    def traced(self, wanted: NDArray[np.bool_]) -> tuple[Ints, list[Ints]]:
+        """Return the demands among ``wanted`` and their paths, all traced side by side from the targets back."""
+        chosen = np.flatnonzero(wanted[self.members])
+        at, sources = self._targets[chosen].copy(), self._source_place[chosen]
+        steps: list[Ints] = []
+        under_way = np.arange(len(chosen))
+        while under_way.size:
+            here = at[under_way]
+            before = self._before[sources[under_way], here].astype(np.int64)
+            rows = np.full(len(chosen), -1, dtype=np.int64)
+            rows[under_way] = self._row_of_arc[np.searchsorted(self._arc_keys, before * 2 * self._size + here)]
+            steps.append(rows)
+            at[under_way] = before
+            under_way = under_way[before < self._size]
+        table = np.array(steps[::-1]).reshape(len(steps), len(chosen)).T
+        return self.members[chosen], [path[path >= 0] for path in table]
+
+
+class Paths:
+    """The paths that carry something, of all demands. ``demand``: by path."""
+
+    def __init__(self, num_rows: int, num_demands: int) -> None:
+        self.num_rows, self.num_demands = num_rows, num_demands
+        self.demand: Ints = np.zeros(0, dtype=np.int64)
+        self.rows: list[Ints] = []
+        self._known: set[tuple[int, bytes]] = set()
+
+    def add(self, demands: Ints, paths: Sequence[Ints]) -> Ints:
+        """Take up the paths that are new, and return their demands."""
+        fresh = []
+        for demand, rows in zip(demands.tolist(), paths, strict=True):
+            key = (demand, rows.tobytes())
+            if key not in self._known:
+                self._known.add(key)
+                self.rows.append(rows)
+                fresh.append(demand)
+        self.demand = np.concatenate([self.demand, np.array(fresh, dtype=np.int64)])
+        self._arrange()
+        return np.array(fresh, dtype=np.int64)
+
+    def keep(self, is_kept: NDArray[np.bool_]) -> None:
+        """Forget the other paths."""
+        self.rows = [rows for rows, kept in zip(self.rows, is_kept.tolist(), strict=True) if kept]
+        self.demand = self.demand[is_kept]
+        self._known = {(demand, rows.tobytes()) for demand, rows in zip(self.demand.tolist(), self.rows, strict=True)}
+        self._arrange()
+
+    def _arrange(self) -> None:
+        self.num_paths = np.bincount(self.demand, minlength=self.num_demands)
+        self._lengths = np.array([len(rows) for rows in self.rows])
+        self._starts = np.concatenate([[0], np.cumsum(self._lengths)])
+        self._flat = np.concatenate(self.rows) if self.rows else np.zeros(0, dtype=np.int64)
+
+    def loads(self, flows: Floats) -> Floats:
+        """Return what each link carries."""
+        return np.asarray(np.bincount(self._flat, np.repeat(flows, self._lengths), self.num_rows), dtype=np.float64)
+
+    def totals(self, flows: Floats) -> Floats:
+        """Return what each demand gets."""
+        return np.asarray(np.bincount(self.demand, flows, self.num_demands), dtype=np.float64)
+
+    def along(self, prices: Floats) -> Floats:
+        """Return the sum of the prices along each path."""
+        return np.asarray(np.add.reduceat(prices[self._flat], self._starts[:-1]))
+
+    def least_along(self, values: Floats) -> Floats:
+        """Return the least of the values along each path."""
+        return np.asarray(np.minimum.reduceat(values[self._flat], self._starts[:-1]))
+
+    def crossings(self, scale: Floats) -> csc_array:
+        """Return the matrix of links by paths, with ``scale`` of the path where it takes the link."""
+        data = np.repeat(scale, self._lengths)
+        return csc_array((data, self._flat, self._starts), shape=(self.num_rows, len(self.rows)))
+
+    def by_demand(self, scale: Floats) -> csc_array:
+        """Return the matrix of links by demands, with the sum of ``scale`` over the demand's paths on the link."""
+        columns = np.repeat(self.demand, self._lengths)
+        shape = (self.num_rows, self.num_demands)
+        return csc_array((np.repeat(scale, self._lengths), (self._flat, columns)), shape=shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """Paths of a market and what each carries, in bit/s; the objective and its bound."""
+
+    market: Market
+    paths: Paths
+    flows: Floats
+    value: float
+    bound: float
