@@ -362,10 +362,10 @@ def test_a_dropped_share_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bits_counted_twice_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def twice(*, count: int, size_bits: int, hops: int) -> tuple[int, ...]:
-        return accounts.key_costs_bits(count=count, size_bits=size_bits, hops=2 * hops)
+    def twice(*, count: int, size_bits: int, hops: int) -> int:
+        return accounts.batch_costs_bits(count=count, size_bits=size_bits, hops=2 * hops)
 
-    monkeypatch.setattr(sealing, "key_costs_bits", twice)
+    monkeypatch.setattr(sealing, "batch_costs_bits", twice)
     assert notices("3: ")
 
 

@@ -24,7 +24,7 @@ from qanat.ground.keys import BitRange, BlockSlice, PoolId, SecretBytes, SpentBi
 from qanat.ground.messages import Message, decode_message, encode_message
 from qanat.key_management import wire
 from qanat.key_management.codec import KINDS, decode_word, encode_word, kind_of
-from qanat.key_management.sealing import check_shape, seal, secret_keys, unseal
+from qanat.key_management.sealing import check_shape, key_batch, seal, unseal
 
 A, B, C = NodeId("a"), NodeId("b"), NodeId("c")
 LINK = LinkId("a-b")
@@ -205,7 +205,7 @@ def test_a_word_that_no_peer_may_say_is_refused(change: dict[str, Any], sender: 
 
 
 def test_keys_are_cut_in_order_with_route_and_cost() -> None:
-    keys = secret_keys([RELAY], [SecretBytes(bytes(16) + b"\xff" * 16)])
+    keys = key_batch([RELAY], [SecretBytes(bytes(16) + b"\xff" * 16)]).one_by_one()
     assert [key.secret.reveal() for key in keys] == [bytes(16), b"\xff" * 16]
     assert [key.qkd_bits_spent for key in keys] == [2 * 128 + 256, 2 * 128 + 256]
     assert {key.route for key in keys} == {(A, B, C)}

@@ -11,7 +11,7 @@ from qanat.ground.errors import PeerProtocolError
 from qanat.ground.identifiers import BlockId, LinkId, NodeId, SaeId
 from qanat.ground.keys import BitRange, BlockSlice, SecretBytes
 from qanat.key_management.multipath import MAX_WAITING, Assembly, are_disjoint, combined
-from qanat.key_management.sealing import secret_keys
+from qanat.key_management.sealing import key_batch
 from qanat.key_management.wire import Relay
 
 A, B, R, S, T = (NodeId(name) for name in "abrst")
@@ -55,7 +55,7 @@ def test_the_last_share_makes_the_keys_in_whatever_order_they_come(order: tuple[
     assert whole is not None
     words, shares = whole
     assert [word.share for word in words] == [1, 2, 3]
-    keys = secret_keys(words, shares)
+    keys = key_batch(words, shares).one_by_one()
     assert b"".join(key.secret.reveal() for key in keys) == SUM
     assert [key.record.routes for key in keys] == [WAYS, WAYS]
     assert sum(key.record.pad_bits for key in keys) == 6 * 512

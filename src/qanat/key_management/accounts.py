@@ -27,13 +27,9 @@ def relay_bits(*, count: int, size_bits: int) -> int:
     return count * size_bits + MESSAGE_KEY_BITS
 
 
-def key_costs_bits(*, count: int, size_bits: int, hops: int) -> tuple[int, ...]:
-    """Return what each key of a batch has cost, in bits; the sum is ``hops * relay_bits`` to the bit.
-
-    The authentication bits are shared evenly; what does not divide goes to the first keys, one bit each.
-    """
-    share, rest = divmod(hops * MESSAGE_KEY_BITS, count)
-    return tuple(hops * size_bits + share + (1 if place < rest else 0) for place in range(count))
+def batch_costs_bits(*, count: int, size_bits: int, hops: int) -> int:
+    """Return what a batch of keys has cost over all its hops, in bits; its keys share it (``KeyBatch``)."""
+    return hops * relay_bits(count=count, size_bits=size_bits)
 
 
 def keys_payable(*, available_bits: int, size_bits: int) -> int:

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from qanat.ground.identifiers import KeyID, NodeId, SaePair, uuid4_from
-from qanat.ground.keys import BitRange, SecretKey, SpentBits
+from qanat.ground.identifiers import NodeId, SaePair, uuid4_from
+from qanat.ground.key_batches import KeyBatch
+from qanat.ground.key_ids import KeyIds
+from qanat.ground.keys import BitRange, SpentBits
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context
-from qanat.key_management.sealing import seal, secret_keys
+from qanat.key_management.sealing import key_batch, seal
 from qanat.key_management.wire import Relay, Routes
 
 
@@ -46,7 +48,7 @@ class Batch:
     """Keys on their way to one target: a word and a body for each of their shares."""
 
     relay_id: str
-    key_ids: tuple[KeyID, ...]
+    ids: KeyIds
     words: tuple[Relay, ...]
     bodies: tuple[bytes, ...]
 
@@ -70,9 +72,10 @@ class Batch:
 
 def make_batches(
     context: Context, job: RelayJob, ways: Sequence[Routes], spent: Sequence[Sequence[SpentBits]]
-) -> tuple[Sequence[SecretKey], list[Batch]]:
-    """Make the keys of a job; return them, and what is to be sent to each target over its ``ways``.
+) -> tuple[KeyBatch, list[Batch]]:
+    """Make the keys of a job; return them, the caller's to wipe, and what is to be sent to each target.
 
+    ``ways``: to each target, one for each share.
     ``spent``: the bits of each way's first hop, consumed here.
     """
     num_bytes = job.count * job.size_bits // 8
@@ -98,12 +101,11 @@ def make_batches(
     longest = max(
         plain, key=lambda words: max(len(word.route) for word in words)
     )  # it is what the keys say of their way
-    keys = secret_keys(longest, secrets, hops=sum(len(way) - 1 for routes in ways for way in routes))
-    key_ids, batches = tuple(key.key_id for key in keys), []
+    keys, batches = key_batch(longest, secrets, hops=sum(len(way) - 1 for routes in ways for way in routes)), []
     for words, bits in zip(plain, spent, strict=True):
         sealed = [seal(*share) for share in zip(words, secrets, bits, strict=True)]
         batches.append(
-            Batch(words[0].relay_id, key_ids, tuple(word for word, _ in sealed), tuple(body for _, body in sealed))
+            Batch(words[0].relay_id, keys.ids, tuple(word for word, _ in sealed), tuple(body for _, body in sealed))
         )
     for secret in secrets:
         secret.wipe()

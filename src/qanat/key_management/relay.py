@@ -18,6 +18,7 @@ from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyNotFound, KeyShortage, RequirementUnmet, StoreFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import KeyID, NodeId, SaeId, SaePair, Topic, members_of
+from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import PoolId, SpentBits
 from qanat.key_management.batches import Batch, RelayJob, make_batches
 from qanat.key_management.context import Context, PoolShort
@@ -68,6 +69,10 @@ class RelayOrigin:
         self.doubts = Doubts(context)
 
     async def make_keys(self, job: RelayJob) -> tuple[KeyID, ...]:
+        """Do as ``make_batch``, and return the ids one by one."""
+        return (await self.make_batch(job)).spelled()
+
+    async def make_batch(self, job: RelayJob) -> KeyIds:
         """Make keys that the master of the pair can be supplied and the slave can fetch by id; return their ids.
 
         Raises NoRoute, RequirementUnmet; PoolShort when a hop has too little link key; KeyShortage when no try got
@@ -149,7 +154,7 @@ class RelayOrigin:
         if lost.silent is not None:
             self.ways.close(at=lost.node, silent=lost.silent)
 
-    async def _try(self, job: RelayJob, ways: Sequence[Routes]) -> _Lost | tuple[KeyID, ...]:
+    async def _try(self, job: RelayJob, ways: Sequence[Routes]) -> _Lost | KeyIds:
         """Return the ids of keys that are suppliable now, or why they were destroyed."""
         spent = await self._spend(job, ways)
         if isinstance(spent, _Lost):
@@ -157,7 +162,7 @@ class RelayOrigin:
         batches = await self._begin(job, ways, spent)
         lost = await self._carry(batches, job) or await self._confirm(batches, job)
         if lost is None:
-            return batches[0].key_ids
+            return batches[0].ids
         for batch in batches:
             self._record_failed(job, lost, relay_id=batch.relay_id, burned_bits=batch.first_hop_bits)
             word = batch.words[0]
@@ -227,12 +232,14 @@ class RelayOrigin:
         """Make the keys, keep them unconfirmed, and return what is to be sent."""
         keys, batches = make_batches(self._context, job, ways, spent)
         try:
-            await self._context.store.put(keys, entitled=self._entitled_here(job), confirmed=False)
+            await self._context.store.put_batch(keys, entitled=self._entitled_here(job), confirmed=False)
         except StoreFailed as fault:
             lost = _Lost(ways[0], self._context.node, f"the key store cannot write: {fault}")
             for batch in batches:
                 self._record_failed(job, lost, relay_id=batch.relay_id, burned_bits=batch.first_hop_bits)
             raise
+        finally:
+            keys.secret.wipe()
         return batches
 
     def _entitled_here(self, job: RelayJob) -> frozenset[SaeId]:
@@ -286,7 +293,7 @@ class RelayOrigin:
 
     async def _confirm(self, batches: Sequence[Batch], job: RelayJob) -> _Lost | None:
         try:
-            await self._context.store.confirm_keys(batches[0].key_ids)
+            await self._context.store.confirm_batch(batches[0].ids)
         except (StoreFailed, KeyNotFound) as fault:
             why = f"the keys arrived, but could not be confirmed here: {fault}"
             return _Lost(batches[0].routes, self._context.node, why)

@@ -13,11 +13,12 @@ from qanat.ground.bits import xor
 from qanat.ground.errors import FrameError
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import NodeId, SaePair
-from qanat.ground.keys import KeyRecord, SecretBytes, SecretKey, SpentBits
+from qanat.ground.key_batches import KeyBatch
+from qanat.ground.key_ids import MAX_KEYS, KeyIds
+from qanat.ground.keys import SecretBytes, SpentBits
 from qanat.ground.requirements import MAX_DISJOINT_ROUTES
-from qanat.key_management.accounts import key_costs_bits, relay_bits
+from qanat.key_management.accounts import batch_costs_bits, relay_bits
 from qanat.key_management.codec import encode_word
-from qanat.key_management.key_ids import MAX_KEYS, key_ids
 from qanat.key_management.multipath import collusion_threshold, combined
 from qanat.key_management.wire import Relay
 
@@ -63,42 +64,25 @@ def check_shape(word: Relay, body: bytes, *, sender: NodeId, node: NodeId) -> No
         raise FrameError(f"relay {word.relay_id}: the tag is malformed")
 
 
-def secret_keys(
-    words: Sequence[Relay], shares: Sequence[SecretBytes], *, hops: int | None = None
-) -> Sequence[SecretKey]:
-    """Return the keys of a batch, each with its route and its cost, from its share or shares in order.
+def key_batch(words: Sequence[Relay], shares: Sequence[SecretBytes], *, hops: int | None = None) -> KeyBatch:
+    """Return the keys of a batch, with their routes and their price, from its share or shares in order.
 
     ``hops``: of all relays of these keys together, where they go to several sites; else those of the routes.
     """
-    first, keys = words[0], combined(shares)
+    first, routes = words[0], tuple(word.route for word in words)
     if hops is None:
-        hops = sum(len(word.route) - 1 for word in words)
-    costs = key_costs_bits(count=first.num_keys, size_bits=first.size_bits, hops=hops)
-    size, pair, bits = first.size_bits // 8, SaePair(first.master, first.slave), memoryview(keys.reveal())
-    made = [
-        SecretKey(
-            key_id=key_id,
-            pair=pair,
-            secret=SecretBytes(bits[place * size : (place + 1) * size]),
-            route=first.route,
-            origin=first.origin,
-            created_utc_s=first.created_utc_s,
-            qkd_bits_spent=cost,
-            full_record=_record_of(words, cost),
-        )
-        for place, (key_id, cost) in enumerate(zip(key_ids(first.ids_from, first.num_keys), costs, strict=True))
-    ]
-    keys.wipe()
-    return made
-
-
-def _record_of(words: Sequence[Relay], cost_bits: int) -> KeyRecord | None:
-    """Return the record of a key of several shares; of others it follows from the rest."""
-    if len(words) == 1:
-        return None
-    routes = tuple(word.route for word in words)
-    pad_bits = sum(len(route) - 1 for route in routes) * words[0].size_bits
-    return KeyRecord(routes, collusion_threshold(routes), pad_bits, cost_bits - pad_bits)
+        hops = sum(len(route) - 1 for route in routes)
+    return KeyBatch(
+        ids=KeyIds(first.ids_from, first.num_keys),
+        pair=SaePair(first.master, first.slave),
+        size_bits=first.size_bits,
+        secret=combined(shares),
+        routes=routes,
+        threshold=collusion_threshold(routes) if len(routes) > 1 else None,
+        origin=first.origin,
+        created_utc_s=first.created_utc_s,
+        qkd_bits_spent=batch_costs_bits(count=first.num_keys, size_bits=first.size_bits, hops=hops),
+    )
 
 
 def _split(spent: SpentBits) -> tuple[bytes, bytes]:

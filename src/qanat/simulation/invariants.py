@@ -30,7 +30,7 @@ from qanat.ground.keys import BitRange, KeyBlock, Origin, PoolId, PoolLevel, Sec
 from qanat.ground.messages import Message
 from qanat.ground.network import Network
 from qanat.ground.requirements import Repeatable
-from qanat.key_management.accounts import key_costs_bits, may_spend, relay_bits
+from qanat.key_management.accounts import may_spend, relay_bits
 from qanat.key_management.codec import decode_word, kind_of
 from qanat.key_management.wire import BlocksMissing, Relay, RelayVoided
 from qanat.simulation.batches import Batch, ids_of_keys
@@ -301,14 +301,15 @@ class Witness:
             if self._confirmed_keys.keys().isdisjoint(key_ids):
                 continue
             hops, paid_bits = sum(batch.hops for batch in batches), sum(batch.paid_bits for batch in batches)
-            said_bits = sum(self._keys[key_id].qkd_bits_spent for key_id in key_ids)
+            said = [self._keys[key_id].qkd_bits_spent for key_id in key_ids]
+            said_bits = sum(said)
             due_bits = hops * relay_bits(count=len(key_ids), size_bits=word.size_bits)
-            costs = key_costs_bits(count=len(key_ids), size_bits=word.size_bits, hops=hops)
+            costs = _evenly(due_bits, len(key_ids))
             events = [told[relay_id] for relay_id in relay_ids if relay_id in told]
             told_bits = (
                 sum(int(event.data["qkd_bits"]) for event in events) if len(events) == len(batches) else due_bits
             )
-            if not said_bits == paid_bits == due_bits == sum(costs) == told_bits:
+            if not said_bits == paid_bits == due_bits == told_bits or said != costs:
                 self.violation(
                     f"3: relay {relay_ids[0]} cost {paid_bits} bits, its keys say {said_bits}, its events {told_bits},"
                     f" due {due_bits}"
@@ -359,6 +360,11 @@ class Witness:
             in_base64 = base64.b64encode(secret[: len(secret) // 3 * 3])
             if any(spelled in public for spelled in (secret, secret.hex().encode(), in_base64)):
                 self.violation("5: key bytes stand in an event or a message")
+
+
+def _evenly(bits: int, count: int) -> list[int]:
+    """Return the parts of ``count`` keys; what does not divide is paid by the first ones, one bit each."""
+    return [bits // count + (place < bits % count) for place in range(count)]
 
 
 def _ends(pair: SaePair) -> tuple[SaeId, ...]:
