@@ -18,7 +18,7 @@ from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
 from qanat.key_management.manager import GivenKeys, KeyManager
 from qanat.key_management.relay import RelayOrigin
-from qanat.key_management.sealing import MESSAGE_KEY_BYTES, key_batch
+from qanat.key_management.sealing import MESSAGE_KEY_BYTES, batch_check, key_batch
 from qanat.key_management.wire import Relay, RelayDelivered
 from qanat.simulation.memory_disk import Disk
 from qanat.simulation.memory_store import MemoryKeyStore
@@ -79,9 +79,10 @@ class AcknowledgesTooEarly(KeyManager):
 
 
 class _EagerHops(RelayHops):
-    async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> None:
-        await self._context.courier.send(words[0].route[0], RelayDelivered(words[0].relay_id))
-        await super()._keep(words, shares)
+    async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> str:
+        check = batch_check(words, shares, key_batch(words, shares).secret)
+        await self._context.courier.send(words[0].route[0], RelayDelivered(words[0].relay_id, check))
+        return await super()._keep(words, shares)
 
 
 class GivesTwice(KeyManager):
@@ -193,10 +194,16 @@ async def void_here_alone(self: Doubts, doubt: Any) -> None:
         self._open.pop(doubt.relay_id, None)
 
 
-async def keep_after_void(self: RelayHops, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> None:
+async def keep_after_void(self: RelayHops, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> str:
     """In place of RelayHops._keep: takes a batch in although its origin has given it up."""
     keys = key_batch(words, shares)
     await self._context.store.put_batch(keys, entitled=frozenset({words[0].slave}), confirmed=True)
+    return batch_check(words, shares, keys.secret)
+
+
+def never_differs(self: RelayOrigin, batch: Any) -> bool:
+    """In place of RelayOrigin._differs: the ends do not compare what they hold."""
+    return False
 
 
 _hand_on = RelayHops._hand_on

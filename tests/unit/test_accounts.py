@@ -20,6 +20,7 @@ from qanat.key_management.accounts import (
     reserve_bits,
     session_bits,
 )
+from qanat.key_management.end_check import CHECK_BITS
 
 RESERVE, SALE = PoolId(LinkId("a-b"), None), PoolId(LinkId("a-b"), NodeId("a"))
 
@@ -33,12 +34,12 @@ def test_the_shares_of_a_batch_add_up_to_what_its_hops_spend(count: int, size_by
     assert min(costs) >= hops * 8 * size_bytes
 
 
-def test_one_key_over_two_hops_costs_two_pads_and_two_message_keys() -> None:
-    assert batch_costs_bits(count=1, size_bits=256, hops=2) == 2 * 256 + 2 * 256
-    assert relay_bits(count=128, size_bits=256) == 128 * 256 + MESSAGE_KEY_BITS
+def test_one_key_over_two_hops_costs_two_pads_two_message_keys_and_twice_what_its_ends_compare_by() -> None:
+    assert batch_costs_bits(count=1, size_bits=256, hops=2) == 2 * 256 + 2 * 256 + 2 * 256
+    assert relay_bits(count=128, size_bits=256) == 128 * 256 + MESSAGE_KEY_BITS + CHECK_BITS
 
 
-@pytest.mark.parametrize(("available_bits", "keys"), [(0, 0), (511, 0), (512, 1), (767, 1), (768, 2)])
+@pytest.mark.parametrize(("available_bits", "keys"), [(0, 0), (767, 0), (768, 1), (1023, 1), (1024, 2)])
 def test_keys_payable_are_what_one_batch_can_carry(available_bits: int, keys: int) -> None:
     assert keys_payable(available_bits=available_bits, size_bits=256) == keys
 

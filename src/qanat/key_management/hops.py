@@ -35,7 +35,7 @@ from qanat.key_management.memory import forget_oldest
 from qanat.key_management.multipath import Assembly
 from qanat.key_management.pools import answers, missing_blocks, spend_for_hop
 from qanat.key_management.quotas import QuotaReached, Quotas
-from qanat.key_management.sealing import check_shape, key_batch, seal, unseal
+from qanat.key_management.sealing import batch_check, check_shape, key_batch, seal, unseal
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
     BlocksMissing,
@@ -209,20 +209,24 @@ class RelayHops:
                 return None
             words, shares = whole
         try:
-            await self._keep(words, shares)
+            check = await self._keep(words, shares)
         finally:
             for share in shares:
                 share.wipe()
-        delivered = _Answer(word.route[0], RelayDelivered(word.relay_id))
+        delivered = _Answer(word.route[0], RelayDelivered(word.relay_id, check))
         for one in words:
             self._answers[_share_id(one)] = delivered
         return delivered
 
-    async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> None:
-        """Keep the keys for the slave; durable when this returns. Raises PadReused for key ids that were here."""
+    async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> str:
+        """Keep the keys for the slave, durable when this returns; return their check for the origin.
+
+        Raises PadReused for key ids that were here.
+        """
         word, relay = words[0], (words[0].route[0], words[0].relay_id)
         await self._quotas.check(SaePair(word.master, word.slave), more=word.num_keys)
         batch = key_batch(words, shares)
+        check = batch_check(words, shares, batch.secret)
         try:
             if relay not in self._voided:
                 await self._context.store.put_batch(batch, entitled=self._slaves_here(word), confirmed=True)
@@ -231,6 +235,7 @@ class RelayHops:
         if relay in self._voided:  # the origin gave up, perhaps while these keys were written
             await self._void(word.route[0], batch.ids)
             raise KeyManagementError("the origin has given this batch up")
+        return check
 
     def _slaves_here(self, word: Relay) -> frozenset[SaeId]:
         """Return those of the batch's slaves that this node serves; raises PeerProtocolError, UnknownNode."""
