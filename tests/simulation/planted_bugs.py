@@ -10,15 +10,15 @@ from typing import Any
 from qanat.ground.errors import KeyManagementError, KeyShortage
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import KeyID, RequestId, SaeId
+from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import KeyBlock, PoolId, SecretBytes, SecretKey, Selection, SpentBits, Use
 from qanat.ground.requirements import Repeatable
 from qanat.key_management.doubts import Doubts
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
-from qanat.key_management.key_ids import key_ids
 from qanat.key_management.manager import GivenKeys, KeyManager
 from qanat.key_management.relay import RelayOrigin
-from qanat.key_management.sealing import MESSAGE_KEY_BYTES, secret_keys
+from qanat.key_management.sealing import MESSAGE_KEY_BYTES, batch_check, key_batch
 from qanat.key_management.wire import Relay, RelayDelivered
 from qanat.simulation.memory_disk import Disk
 from qanat.simulation.memory_store import MemoryKeyStore
@@ -79,9 +79,10 @@ class AcknowledgesTooEarly(KeyManager):
 
 
 class _EagerHops(RelayHops):
-    async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> None:
-        await self._context.courier.send(words[0].route[0], RelayDelivered(words[0].relay_id))
-        await super()._keep(words, shares)
+    async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> str:
+        check = batch_check(words, shares, key_batch(words, shares).secret)
+        await self._context.courier.send(words[0].route[0], RelayDelivered(words[0].relay_id, check))
+        return await super()._keep(words, shares)
 
 
 class GivesTwice(KeyManager):
@@ -189,14 +190,20 @@ async def forget_doubt(self: Doubts, doubt: Any) -> None:
 
 async def void_here_alone(self: Doubts, doubt: Any) -> None:
     """In place of Doubts._destroy: the far end is not told."""
-    if await self._void_here(key_ids(doubt.ids_from, doubt.num_keys)):
+    if await self._void_here(KeyIds(doubt.ids_from, doubt.num_keys)):
         self._open.pop(doubt.relay_id, None)
 
 
-async def keep_after_void(self: RelayHops, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> None:
+async def keep_after_void(self: RelayHops, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> str:
     """In place of RelayHops._keep: takes a batch in although its origin has given it up."""
-    keys = secret_keys(words, shares)
-    await self._context.store.put(keys, entitled=frozenset({words[0].slave}), confirmed=True)
+    keys = key_batch(words, shares)
+    await self._context.store.put_batch(keys, entitled=frozenset({words[0].slave}), confirmed=True)
+    return batch_check(words, shares, keys.secret)
+
+
+def never_differs(self: RelayOrigin, batch: Any) -> bool:
+    """In place of RelayOrigin._differs: the ends do not compare what they hold."""
+    return False
 
 
 _hand_on = RelayHops._hand_on

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qanat.key_management import sealing
-from qanat.key_management.accounts import key_costs_bits
+from qanat.key_management.accounts import batch_costs_bits
 from qanat.key_management.doubts import Doubts
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
@@ -117,11 +117,10 @@ def test_a_planted_bug_is_noticed(plant: dict[str, Any], invariant: str) -> None
 
 
 def test_a_wrong_price_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def cheap(*, count: int, size_bits: int, hops: int) -> tuple[int, ...]:
-        costs = key_costs_bits(count=count, size_bits=size_bits, hops=hops)
-        return (costs[0] - 1, *costs[1:])
+    def cheap(*, count: int, size_bits: int, hops: int) -> int:
+        return batch_costs_bits(count=count, size_bits=size_bits, hops=hops) - 1
 
-    monkeypatch.setattr(sealing, "key_costs_bits", cheap)
+    monkeypatch.setattr(sealing, "batch_costs_bits", cheap)
     assert notices("3: ")
 
 

@@ -28,7 +28,7 @@ from qanat.simulation.faults import NO_FAULTS
 from qanat.simulation.world import World
 from simulation.test_world_requests import close, count_of, whys
 
-MESSAGE_KEY_BITS = 256
+BATCH_BITS = 512
 TWO, THREE = Requirements(disjoint_routes=2), Requirements(disjoint_routes=3)
 
 
@@ -124,8 +124,8 @@ def test_a_key_over_two_ways_costs_each_hop_of_both_to_the_bit() -> None:
     world = new_world()
     given = give(world, count=3)
     hops = 2 + 3
-    assert sum(key.qkd_bits_spent for key in given.keys) == hops * (3 * 256 + MESSAGE_KEY_BITS)
-    assert {key.qkd_bits_spent for key in given.keys} == {hops * 256 + 427, hops * 256 + 426}
+    assert sum(key.qkd_bits_spent for key in given.keys) == hops * (3 * 256 + BATCH_BITS)
+    assert {key.qkd_bits_spent for key in given.keys} == {hops * 256 + 854, hops * 256 + 853}
     (row,) = relayed(world)
     assert row["qkd_bits"] == row["hops"] * row["key_bits"] + row["authentication_bits"]
     assert relay_bits_spent(world) == row["qkd_bits"] + world.witness.relay_bits_burned
@@ -300,7 +300,7 @@ def test_a_batch_lost_half_way_burns_its_pads_says_why_and_goes_the_other_way() 
     lost = [event.data for event in world.witness.events if event.kind is EventKind.RELAY_FAILED]
     assert [row["route"] for row in lost if "route" in row] == [first]
     close(world)
-    assert world.witness.relay_bits_burned == 2 * (3 * 256 + MESSAGE_KEY_BITS)
+    assert world.witness.relay_bits_burned == 2 * (3 * 256 + BATCH_BITS)
 
 
 def test_where_a_link_can_make_no_key_the_next_request_goes_the_other_way() -> None:
@@ -362,10 +362,10 @@ def test_a_dropped_share_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bits_counted_twice_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def twice(*, count: int, size_bits: int, hops: int) -> tuple[int, ...]:
-        return accounts.key_costs_bits(count=count, size_bits=size_bits, hops=2 * hops)
+    def twice(*, count: int, size_bits: int, hops: int) -> int:
+        return accounts.batch_costs_bits(count=count, size_bits=size_bits, hops=2 * hops)
 
-    monkeypatch.setattr(sealing, "key_costs_bits", twice)
+    monkeypatch.setattr(sealing, "batch_costs_bits", twice)
     assert notices("3: ")
 
 

@@ -28,6 +28,7 @@ from qanat.ground.keys import BitRange, BlockSlice, PoolId, Use
 from qanat.ground.messages import Message
 from qanat.ground.network import Application, Link, Network, Site
 from qanat.ground.randomness import SeededChance
+from qanat.key_management.accounts import BATCH_BITS
 from qanat.key_management.codec import encode_word
 from qanat.key_management.demands import MAX_OPEN_PER_PAIR
 from qanat.key_management.manager import GivenKeys
@@ -136,11 +137,11 @@ def test_the_first_request_makes_key_and_the_second_finds_it() -> None:
 def test_the_books_agree_to_the_bit() -> None:
     world = new_world()
     given = give(world, count=3, size_bits=512)
-    due_bits = 2 * (3 * 512 + 256)
+    due_bits = 2 * (3 * 512 + BATCH_BITS)
     assert sum(key.qkd_bits_spent for key in given.keys) == due_bits
     (relayed,) = [event.data for event in world.witness.events if event.kind is EventKind.KEYS_RELAYED]
     assert relayed["qkd_bits"] == due_bits
-    assert (relayed["key_bits"], relayed["hops"], relayed["authentication_bits"]) == (3 * 512, 2, 2 * 256)
+    assert (relayed["key_bits"], relayed["hops"], relayed["authentication_bits"]) == (3 * 512, 2, 2 * BATCH_BITS)
     for pool in (PoolId(NETWORK.link_between(A, R).link_id, A), PoolId(NETWORK.link_between(R, B).link_id, R)):
         for node in NETWORK.link(pool.link_id).ends:
             level = world.run(_levels(world, node))[pool]
@@ -158,7 +159,7 @@ def test_neighbours_and_house_mates_get_keys_too(master: SaeId, slave: SaeId) ->
     given = give(world, master, slave)
     assert fetch(world, given, caller=slave) == secrets(given)
     hops = len(given.keys[0].route) - 1
-    assert sum(key.qkd_bits_spent for key in given.keys) == hops * (2 * 256 + 256)
+    assert sum(key.qkd_bits_spent for key in given.keys) == hops * (2 * 256 + BATCH_BITS)
     close(world)
 
 
@@ -242,7 +243,7 @@ def test_the_status_counts_what_the_first_link_can_carry() -> None:
     (level,) = [
         level for pool, level in world.run(_levels(world, A)).items() if pool == PoolId(NETWORK.links[0].link_id, A)
     ]
-    assert status.stored_key_count == (level.available_bits - 256) // 256 > 0
+    assert status.stored_key_count == (level.available_bits - BATCH_BITS) // 256 > 0
     assert (status.source_kme, status.target_kme) == (NETWORK.kme(A), NETWORK.kme(B))
     close(world)
 
@@ -330,7 +331,7 @@ def test_a_lost_word_of_a_relay_costs_time_but_no_bit(kind: str) -> None:
     world.line = swallow(kind, first=1)
     given = give(world)
     assert fetch(world, given) == secrets(given)
-    assert world.run(_levels(world, B))[pool].spent_bits[Use.RELAY] - before == 2 * 256 + 256
+    assert world.run(_levels(world, B))[pool].spent_bits[Use.RELAY] - before == 2 * 256 + BATCH_BITS
     assert count_of(world, EventKind.RELAY_FAILED) == 0
     close(world)
 
@@ -412,7 +413,7 @@ def say(world: World, sender: NodeId, receiver: NodeId, word: Word, body: bytes 
 
 
 def strange_relay(sender: NodeId, receiver: NodeId) -> Relay:
-    piece = BlockSlice(BlockId("no such block"), 0, 512)
+    piece = BlockSlice(BlockId("no such block"), 0, 256 + BATCH_BITS)
     return Relay(
         relay_id="strange",
         route=(sender, receiver),
@@ -434,7 +435,7 @@ def strange_relay(sender: NodeId, receiver: NodeId) -> Relay:
 def test_a_relay_from_a_node_without_a_link_to_here_fails_aloud() -> None:
     world = stocked_world()
     for _ in range(2):
-        say(world, X, A, strange_relay(X, A), bytes(32))
+        say(world, X, A, strange_relay(X, A), bytes(64))
     assert "link" in whys(world, EventKind.RELAY_FAILED)
     assert count_of(world, EventKind.ALARM) == 0
     give(world)
@@ -596,7 +597,7 @@ def test_a_far_link_that_fails_does_not_burn_the_key_of_the_links_before_it() ->
         with pytest.raises(KeyShortage):
             give(world, count=1, patience_s=1.0)
         world.run(world.sleep(1.0))
-    assert level - world.run(world.stores[A].levels())[PoolId(LinkId("a-r"), A)].available_bits <= 256 + 256
+    assert level - world.run(world.stores[A].levels())[PoolId(LinkId("a-r"), A)].available_bits <= 256 + BATCH_BITS
     close(world)
 
 

@@ -9,35 +9,37 @@ from hypothesis import strategies as st
 from qanat.ground.authentication import MESSAGE_KEY_BITS
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.key_batches import cost_of_key
 from qanat.ground.keys import PoolId, Use
 from qanat.key_management.accounts import (
     ReserveWatch,
-    key_costs_bits,
+    batch_costs_bits,
     keys_payable,
     may_spend,
     relay_bits,
     reserve_bits,
     session_bits,
 )
+from qanat.key_management.end_check import CHECK_BITS
 
 RESERVE, SALE = PoolId(LinkId("a-b"), None), PoolId(LinkId("a-b"), NodeId("a"))
 
 
 @given(count=st.integers(1, 200), size_bytes=st.integers(1, 512), hops=st.integers(1, 40))
 def test_the_shares_of_a_batch_add_up_to_what_its_hops_spend(count: int, size_bytes: int, hops: int) -> None:
-    costs = key_costs_bits(count=count, size_bits=8 * size_bytes, hops=hops)
+    in_all = batch_costs_bits(count=count, size_bits=8 * size_bytes, hops=hops)
+    costs = [cost_of_key(in_all, place, num_keys=count) for place in range(count)]
     assert sum(costs) == hops * relay_bits(count=count, size_bits=8 * size_bytes)
-    assert len(costs) == count
     assert max(costs) - min(costs) <= 1
     assert min(costs) >= hops * 8 * size_bytes
 
 
-def test_one_key_over_two_hops_costs_two_pads_and_two_message_keys() -> None:
-    assert key_costs_bits(count=1, size_bits=256, hops=2) == (2 * 256 + 2 * 256,)
-    assert relay_bits(count=128, size_bits=256) == 128 * 256 + MESSAGE_KEY_BITS
+def test_one_key_over_two_hops_costs_two_pads_two_message_keys_and_twice_what_its_ends_compare_by() -> None:
+    assert batch_costs_bits(count=1, size_bits=256, hops=2) == 2 * 256 + 2 * 256 + 2 * 256
+    assert relay_bits(count=128, size_bits=256) == 128 * 256 + MESSAGE_KEY_BITS + CHECK_BITS
 
 
-@pytest.mark.parametrize(("available_bits", "keys"), [(0, 0), (511, 0), (512, 1), (767, 1), (768, 2)])
+@pytest.mark.parametrize(("available_bits", "keys"), [(0, 0), (767, 0), (768, 1), (1023, 1), (1024, 2)])
 def test_keys_payable_are_what_one_batch_can_carry(available_bits: int, keys: int) -> None:
     assert keys_payable(available_bits=available_bits, size_bits=256) == keys
 

@@ -9,19 +9,37 @@ import pytest
 
 from qanat.ground.errors import BadParameter
 from qanat.ground.identifiers import canonical_key_id, uuid4_from
-from qanat.key_management.key_ids import key_ids
+from qanat.ground.key_ids import KeyIds
 
 
 @pytest.mark.parametrize("num_keys", [0, 1, 2, 300])
 def test_ids_are_the_stream_of_shake_128_cut_into_uuids(num_keys: int) -> None:
-    stream = hashlib.shake_128(b"qanat key ids some batch").digest(16 * num_keys)
-    expected = [str(uuid.UUID(bytes=stream[at : at + 16], version=4)) for at in range(0, len(stream), 16)]
-    assert list(key_ids("some batch", num_keys)) == expected
+    stream = hashlib.shake_128(b"qanat key ids some batch").digest(8 + 8 * num_keys)
+    expected = [str(uuid.UUID(bytes=stream[:8] + stream[at : at + 8], version=4)) for at in range(8, len(stream), 8)]
+    assert list(KeyIds("some batch", num_keys).spelled()) == expected
 
 
 def test_different_batches_have_different_ids() -> None:
-    assert set(key_ids("one", 50)).isdisjoint(key_ids("other", 50))
-    assert len(set(key_ids("one", 50))) == 50
+    one, other = KeyIds("one", 50), KeyIds("other", 50)
+    assert one.beginning != other.beginning
+    assert set(one.spelled()).isdisjoint(other.spelled())
+    assert len(set(one.spelled())) == 50
+
+
+def test_an_id_leads_to_its_place_and_no_other_id_does() -> None:
+    ids, other = KeyIds("one", 300), KeyIds("other", 300)
+    raws = [uuid.UUID(key_id).bytes for key_id in ids.spelled()]
+    assert [ids.place_of(raw) for raw in raws] == list(range(300))
+    assert [ids.raw(place) for place in range(300)] == raws
+    assert other.place_of(raws[0]) is None
+    assert ids.place_of(ids.beginning + other.raw(0)[8:]) is None
+    assert KeyIds("one", 3).place_of(raws[3]) is None
+
+
+def test_what_lies_across_two_ids_is_no_id() -> None:
+    ids = KeyIds("one", 2)
+    across = (ids.raw(0)[8:] + ids.raw(1)[8:])[3:11]
+    assert ids.place_of(ids.beginning + across) is None
 
 
 @pytest.mark.parametrize("fill", [b"\0" * 16, b"\xff" * 16, bytes(range(16))])
@@ -37,7 +55,7 @@ def test_a_uuid_has_16_bytes(size: int) -> None:
 
 @pytest.mark.parametrize("spelled", ["{%s}", "urn:uuid:%s", "%s"])
 def test_other_spellings_of_an_id_are_made_the_canonical_one(spelled: str) -> None:
-    (key_id,) = key_ids("one", 1)
+    (key_id,) = KeyIds("one", 1).spelled()
     assert canonical_key_id(spelled % key_id.upper()) == key_id
     with pytest.raises(BadParameter):
         canonical_key_id(key_id + "\n")

@@ -24,11 +24,11 @@ from qanat.ground.keys import BitRange, BlockSlice, PoolId, SecretBytes, SpentBi
 from qanat.ground.messages import Message, decode_message, encode_message
 from qanat.key_management import wire
 from qanat.key_management.codec import KINDS, decode_word, encode_word, kind_of
-from qanat.key_management.sealing import check_shape, seal, secret_keys, unseal
+from qanat.key_management.sealing import check_shape, key_batch, seal, unseal
 
 A, B, C = NodeId("a"), NodeId("b"), NodeId("c")
 LINK = LinkId("a-b")
-RANGE = BitRange((BlockSlice(BlockId("block"), 8, 8 + MESSAGE_KEY_BITS + 256),))
+RANGE = BitRange((BlockSlice(BlockId("block"), 8, 8 + MESSAGE_KEY_BITS + 512),))
 RELAY = wire.Relay(
     relay_id="r",
     route=(A, B, C),
@@ -68,7 +68,7 @@ WORDS: list[wire.Word] = [
     wire.BlockStored(BlockId("b"), OrderId("o"), confirmed=True),
     wire.BlocksMissing((BlockId("b"),)),
     RELAY,
-    wire.RelayDelivered("r"),
+    wire.RelayDelivered("r", "00" * 16),
     wire.RelayFailed("r", B, "no", ()),
     wire.RelayVoid("r", "ids", 2),
     wire.RelayVoided("r"),
@@ -134,12 +134,12 @@ def spent() -> SpentBits:
 
 
 def sealed() -> tuple[wire.Relay, bytes]:
-    return seal(replace(RELAY, pad_range=BitRange(()), tag=""), SecretBytes(b"k" * 32), spent())
+    return seal(replace(RELAY, pad_range=BitRange(()), tag=""), SecretBytes(b"k" * 64), spent())
 
 
 def test_a_sealed_hop_opens_with_the_same_bits() -> None:
     word, body = sealed()
-    assert unseal(word, body, spent()) == SecretBytes(b"k" * 32)
+    assert unseal(word, body, spent()) == SecretBytes(b"k" * 64)
     assert b"k" * 4 not in body
     check_shape(word, body, sender=A, node=B)
 
@@ -171,7 +171,7 @@ def test_any_altered_field_fails_at_the_tag(change: dict[str, Any]) -> None:
         unseal(replace(word, **change), body, spent())
 
 
-@pytest.mark.parametrize("place", [0, 15, 31])
+@pytest.mark.parametrize("place", [0, 15, 31, 32, 63])
 def test_any_altered_ciphertext_fails_at_the_tag(place: int) -> None:
     word, body = sealed()
     altered = body[:place] + bytes([body[place] ^ 0x80]) + body[place + 1 :]
@@ -182,21 +182,21 @@ def test_any_altered_ciphertext_fails_at_the_tag(place: int) -> None:
 @pytest.mark.parametrize(
     ("change", "sender", "body_bytes"),
     [
-        ({}, C, 32),
-        ({"hop": 0}, A, 32),
-        ({"hop": 3}, A, 32),
-        ({"route": (A, B, A)}, A, 32),
-        ({}, A, 31),
-        ({"num_keys": 0}, A, 0),
-        ({"num_keys": 2**16 + 1}, A, 32),
-        ({"num_keys": 3}, A, 32),
-        ({"size_bits": 0}, A, 0),
-        ({"size_bits": 64}, A, 16),
-        ({"tag": "zz" * 16}, A, 32),
-        ({"tag": ""}, A, 32),
-        ({"share": 0}, A, 32),
-        ({"share": 3, "shares": 2}, A, 32),
-        ({"share": 9, "shares": 9}, A, 32),
+        ({}, C, 64),
+        ({"hop": 0}, A, 64),
+        ({"hop": 3}, A, 64),
+        ({"route": (A, B, A)}, A, 64),
+        ({}, A, 63),
+        ({"num_keys": 0}, A, 32),
+        ({"num_keys": 2**16 + 1}, A, 64),
+        ({"num_keys": 3}, A, 64),
+        ({"size_bits": 0}, A, 32),
+        ({"size_bits": 64}, A, 48),
+        ({"tag": "zz" * 16}, A, 64),
+        ({"tag": ""}, A, 64),
+        ({"share": 0}, A, 64),
+        ({"share": 3, "shares": 2}, A, 64),
+        ({"share": 9, "shares": 9}, A, 64),
     ],
 )
 def test_a_word_that_no_peer_may_say_is_refused(change: dict[str, Any], sender: NodeId, body_bytes: int) -> None:
@@ -205,7 +205,7 @@ def test_a_word_that_no_peer_may_say_is_refused(change: dict[str, Any], sender: 
 
 
 def test_keys_are_cut_in_order_with_route_and_cost() -> None:
-    keys = secret_keys([RELAY], [SecretBytes(bytes(16) + b"\xff" * 16)])
+    keys = key_batch([RELAY], [SecretBytes(bytes(16) + b"\xff" * 16 + b"c" * 32)]).one_by_one()
     assert [key.secret.reveal() for key in keys] == [bytes(16), b"\xff" * 16]
-    assert [key.qkd_bits_spent for key in keys] == [2 * 128 + 256, 2 * 128 + 256]
+    assert [key.qkd_bits_spent for key in keys] == [2 * 128 + 512, 2 * 128 + 512]
     assert {key.route for key in keys} == {(A, B, C)}

@@ -11,12 +11,13 @@ from qanat.ground.errors import PeerProtocolError
 from qanat.ground.identifiers import BlockId, LinkId, NodeId, SaeId
 from qanat.ground.keys import BitRange, BlockSlice, SecretBytes
 from qanat.key_management.multipath import MAX_WAITING, Assembly, are_disjoint, combined
-from qanat.key_management.sealing import secret_keys
+from qanat.key_management.sealing import key_batch
 from qanat.key_management.wire import Relay
 
 A, B, R, S, T = (NodeId(name) for name in "abrst")
 WAYS = ((A, R, B), (A, S, T, B), (A, B))
-SECRETS = (bytes(range(64)), b"\x0f" * 64, bytes(reversed(range(64))))
+SECRETS = (bytes(range(96)), b"\x0f" * 96, bytes(reversed(range(96))))
+"""Of two keys of 32 bytes each, and 32 bytes by which the ends compare."""
 SUM = bytes(one ^ two ^ three for one, two, three in zip(*SECRETS, strict=True))
 
 
@@ -27,7 +28,7 @@ def share(number: int, *, relay_id: str = "r") -> Relay:
         route=WAYS[number - 1],
         hop=len(WAYS[number - 1]) - 1,
         link_id=LinkId("l"),
-        pad_range=BitRange((BlockSlice(BlockId("b"), 0, 768),)),
+        pad_range=BitRange((BlockSlice(BlockId("b"), 0, 1024),)),
         master=SaeId("alice"),
         slave=SaeId("bob"),
         ids_from="ids",
@@ -55,11 +56,11 @@ def test_the_last_share_makes_the_keys_in_whatever_order_they_come(order: tuple[
     assert whole is not None
     words, shares = whole
     assert [word.share for word in words] == [1, 2, 3]
-    keys = secret_keys(words, shares)
-    assert b"".join(key.secret.reveal() for key in keys) == SUM
+    keys = key_batch(words, shares).one_by_one()
+    assert b"".join(key.secret.reveal() for key in keys) == SUM[:64]
     assert [key.record.routes for key in keys] == [WAYS, WAYS]
     assert sum(key.record.pad_bits for key in keys) == 6 * 512
-    assert sum(key.record.authentication_bits for key in keys) == 6 * 256
+    assert sum(key.record.authentication_bits for key in keys) == 6 * 512
     assert {key.record.threshold for key in keys} == {None}, "one way passes no relay"
 
 

@@ -13,6 +13,7 @@ from typing import Literal, NoReturn, TypeAlias
 
 from qanat.ground.bits import whole_bytes
 from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, SaeId, SaePair
+from qanat.ground.key_ids import KeyIds
 
 Origin: TypeAlias = Literal["device", "twin"]
 
@@ -300,13 +301,15 @@ class PoolLevel:
 class Selection:
     """What to void: blocks, keys, whole pools, or all that was never confirmed. Criteria are joined by "or".
 
-    Two restrict what a peer may name: with ``block_peer``, of ``block_ids`` only the blocks shared with that node; with
-    ``key_origin``, of ``key_ids`` only the keys whose route begins at that node. ``keep_unused_initial`` spares, of
+    ``batches`` name keys by the batch: the same as all their ids in ``key_ids``, with less work. Two restrict what a
+    peer may name: with ``block_peer``, of ``block_ids`` only the blocks shared with that node; with ``key_origin``, of
+    ``key_ids`` and ``batches`` only the keys whose route begins at that node. ``keep_unused_initial`` spares, of
     ``links``, pre-shared blocks of which no bit was spent here.
     """
 
     block_ids: frozenset[BlockId] = frozenset()
     key_ids: frozenset[KeyID] = frozenset()
+    batches: frozenset[KeyIds] = frozenset()
     links: frozenset[LinkId] = frozenset()
     pairs: frozenset[SaePair] = frozenset()
     unconfirmed: bool = False

@@ -1,9 +1,10 @@
 """The book-keeping of link key, in integers: what may be spent, and what it costs.
 
-A batch of keys that goes over ``hops`` links takes from each link's pool its own bits (the one-time pad) and one
-message key (hash key and pad of the tag; ``ground.authentication``). So, to the bit:
+A batch of keys that goes over ``hops`` links takes from each link's pool its own bits (the one-time pad), as many as
+its ends use up to compare it (``end_check``), and one message key (hash key and pad of the tag;
+``ground.authentication``). The last two are its authentication bits. So, to the bit:
 
-    QKD bits spent = hops x key bits + hops x MESSAGE_KEY_BITS per batch
+    QKD bits spent = hops x key bits + hops x (CHECK_BITS + MESSAGE_KEY_BITS) per batch
 
 Pure functions of counts: the service and the simulated year call the same ones.
 """
@@ -15,6 +16,10 @@ from dataclasses import dataclass
 from qanat.ground.authentication import MESSAGE_KEY_BITS
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.keys import PoolId, Use
+from qanat.key_management.end_check import CHECK_BITS
+
+BATCH_BITS = CHECK_BITS + MESSAGE_KEY_BITS
+"""What one hop of a batch takes besides the keys' own pad, however many they are."""
 
 
 def may_spend(pool: PoolId, use: Use) -> bool:
@@ -24,21 +29,17 @@ def may_spend(pool: PoolId, use: Use) -> bool:
 
 def relay_bits(*, count: int, size_bits: int) -> int:
     """Return what one hop of a batch of ``count`` keys takes from its link's pool, in bits."""
-    return count * size_bits + MESSAGE_KEY_BITS
+    return count * size_bits + BATCH_BITS
 
 
-def key_costs_bits(*, count: int, size_bits: int, hops: int) -> tuple[int, ...]:
-    """Return what each key of a batch has cost, in bits; the sum is ``hops * relay_bits`` to the bit.
-
-    The authentication bits are shared evenly; what does not divide goes to the first keys, one bit each.
-    """
-    share, rest = divmod(hops * MESSAGE_KEY_BITS, count)
-    return tuple(hops * size_bits + share + (1 if place < rest else 0) for place in range(count))
+def batch_costs_bits(*, count: int, size_bits: int, hops: int) -> int:
+    """Return what a batch of keys has cost over all its hops, in bits; its keys share it (``KeyBatch``)."""
+    return hops * relay_bits(count=count, size_bits=size_bits)
 
 
 def keys_payable(*, available_bits: int, size_bits: int) -> int:
     """Return how many keys of this size one batch over one hop could carry."""
-    return max(0, (available_bits - MESSAGE_KEY_BITS) // size_bits)
+    return max(0, (available_bits - BATCH_BITS) // size_bits)
 
 
 def session_bits(*, num_blocks: int) -> int:

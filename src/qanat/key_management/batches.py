@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from qanat.ground.identifiers import KeyID, NodeId, SaePair, uuid4_from
-from qanat.ground.keys import BitRange, SecretKey, SpentBits
+from qanat.ground.identifiers import NodeId, SaePair, uuid4_from
+from qanat.ground.key_batches import KeyBatch
+from qanat.ground.key_ids import KeyIds
+from qanat.ground.keys import BitRange, SecretBytes, SpentBits
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context
-from qanat.key_management.sealing import seal, secret_keys
+from qanat.key_management.end_check import CHECK_BYTES
+from qanat.key_management.sealing import batch_check, key_batch, seal
 from qanat.key_management.wire import Relay, Routes
 
 
@@ -43,12 +46,13 @@ class RelayJob:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Keys on their way to one target: a word and a body for each of their shares."""
+    """Keys on their way to one target: a word and a body for each of their shares; and the check that it must say."""
 
     relay_id: str
-    key_ids: tuple[KeyID, ...]
+    ids: KeyIds
     words: tuple[Relay, ...]
     bodies: tuple[bytes, ...]
+    check: str
 
     @property
     def target(self) -> NodeId:
@@ -70,13 +74,13 @@ class Batch:
 
 def make_batches(
     context: Context, job: RelayJob, ways: Sequence[Routes], spent: Sequence[Sequence[SpentBits]]
-) -> tuple[Sequence[SecretKey], list[Batch]]:
-    """Make the keys of a job; return them, and what is to be sent to each target over its ``ways``.
+) -> tuple[KeyBatch, list[Batch]]:
+    """Make the keys of a job; return them, the caller's to wipe, and what is to be sent to each target.
 
+    ``ways``: to each target, one for each share.
     ``spent``: the bits of each way's first hop, consumed here.
     """
-    num_bytes = job.count * job.size_bits // 8
-    secrets = [context.entropy.secret_bytes(num_bytes) for _ in ways[0]]
+    secrets = _secrets(context, job, ways)
     links = [context.network.link_between(*hop).link_id for routes in ways for way in routes for hop in pairwise(way)]
     blank = Relay(
         relay_id="",
@@ -98,16 +102,29 @@ def make_batches(
     longest = max(
         plain, key=lambda words: max(len(word.route) for word in words)
     )  # it is what the keys say of their way
-    keys = secret_keys(longest, secrets, hops=sum(len(way) - 1 for routes in ways for way in routes))
-    key_ids, batches = tuple(key.key_id for key in keys), []
-    for words, bits in zip(plain, spent, strict=True):
-        sealed = [seal(*share) for share in zip(words, secrets, bits, strict=True)]
+    keys, batches = key_batch(longest, secrets[0], hops=sum(len(way) - 1 for routes in ways for way in routes)), []
+    for words, shares, bits in zip(plain, secrets, spent, strict=True):
+        sealed = [seal(*share) for share in zip(words, shares, bits, strict=True)]
+        check = batch_check(words, shares, keys.secret)
         batches.append(
-            Batch(words[0].relay_id, key_ids, tuple(word for word, _ in sealed), tuple(body for _, body in sealed))
+            Batch(
+                words[0].relay_id, keys.ids, tuple(word for word, _ in sealed), tuple(body for _, body in sealed), check
+            )
         )
-    for secret in secrets:
-        secret.wipe()
+        for share in shares:
+            share.wipe()
     return keys, batches
+
+
+def _secrets(context: Context, job: RelayJob, ways: Sequence[Routes]) -> list[list[SecretBytes]]:
+    """Return what goes over each way to each target: the same keys to all, and to each its own bits to compare by."""
+    num_bytes, entropy = job.count * job.size_bits // 8, context.entropy
+    first = [entropy.secret_bytes(num_bytes + CHECK_BYTES) for _ in ways[0]]
+    others = [
+        [SecretBytes(share.reveal()[:num_bytes] + entropy.secret_bytes(CHECK_BYTES).take()) for share in first]
+        for _ in ways[1:]
+    ]
+    return [first, *others]
 
 
 def _shares_to(context: Context, blank: Relay, routes: Routes) -> list[Relay]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qanat.ground.errors import StoreFailed
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId
+from qanat.ground.identifiers import NodeId
+from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import Selection
 from qanat.key_management.context import Context
-from qanat.key_management.key_ids import key_ids
 from qanat.key_management.wire import RelayVoid, RelayVoided
 
 VOID_TRIES = 60
@@ -58,13 +57,13 @@ class Doubts:
         if doubt.there:
             await self._context.courier.send(doubt.target, RelayVoid(doubt.relay_id, doubt.ids_from, doubt.num_keys))
         if doubt.here:
-            doubt.here = not await self._void_here(key_ids(doubt.ids_from, doubt.num_keys))
+            doubt.here = not await self._void_here(KeyIds(doubt.ids_from, doubt.num_keys))
         if not doubt.here and (not doubt.there or doubt.tries >= VOID_TRIES):
             self._open.pop(doubt.relay_id, None)
 
-    async def _void_here(self, ids: Sequence[KeyID]) -> bool:
+    async def _void_here(self, ids: KeyIds) -> bool:
         try:
-            num_voided = await self._context.store.void(Selection(key_ids=frozenset(ids)))
+            num_voided = await self._context.store.void(Selection(batches=frozenset({ids})))
         except StoreFailed:
             return False  # they stay unconfirmed, which nobody is supplied; the next tick tries again
         self._context.recorder.record(EventKind.KEYS_VOIDED, num_keys=num_voided, why="relay in doubt")

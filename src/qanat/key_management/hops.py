@@ -26,16 +26,16 @@ from qanat.ground.errors import (
     StoreFailed,
 )
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair, members_of
+from qanat.ground.identifiers import NodeId, RequestId, SaeId, SaePair, members_of
+from qanat.ground.key_ids import MAX_KEYS, KeyIds
 from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
-from qanat.key_management.key_ids import MAX_KEYS, key_ids
 from qanat.key_management.memory import forget_oldest
 from qanat.key_management.multipath import Assembly
 from qanat.key_management.pools import answers, missing_blocks, spend_for_hop
 from qanat.key_management.quotas import QuotaReached, Quotas
-from qanat.key_management.sealing import check_shape, seal, secret_keys, unseal
+from qanat.key_management.sealing import batch_check, check_shape, key_batch, seal, unseal
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
     BlocksMissing,
@@ -118,7 +118,7 @@ class RelayHops:
         forget_oldest(self._voided)
         self._assembly.drop(heard.sender, word.relay_id)
         try:
-            num_voided = await self._void(heard.sender, key_ids(word.ids_from, word.num_keys))
+            num_voided = await self._void(heard.sender, KeyIds(word.ids_from, word.num_keys))
         except StoreFailed:
             return  # the origin asks again
         if num_voided:
@@ -209,25 +209,33 @@ class RelayHops:
                 return None
             words, shares = whole
         try:
-            await self._keep(words, shares)
+            check = await self._keep(words, shares)
         finally:
             for share in shares:
                 share.wipe()
-        delivered = _Answer(word.route[0], RelayDelivered(word.relay_id))
+        delivered = _Answer(word.route[0], RelayDelivered(word.relay_id, check))
         for one in words:
             self._answers[_share_id(one)] = delivered
         return delivered
 
-    async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> None:
-        """Keep the keys for the slave; durable when this returns. Raises PadReused for key ids that were here."""
-        word, keys = words[0], secret_keys(words, shares)
-        batch = (word.route[0], word.relay_id)
+    async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> str:
+        """Keep the keys for the slave, durable when this returns; return their check for the origin.
+
+        Raises PadReused for key ids that were here.
+        """
+        word, relay = words[0], (words[0].route[0], words[0].relay_id)
         await self._quotas.check(SaePair(word.master, word.slave), more=word.num_keys)
-        if batch not in self._voided:
-            await self._context.store.put(keys, entitled=self._slaves_here(word), confirmed=True)
-        if batch in self._voided:  # the origin gave up, perhaps while these keys were written
-            await self._void(word.route[0], [key.key_id for key in keys])
+        batch = key_batch(words, shares)
+        check = batch_check(words, shares, batch.secret)
+        try:
+            if relay not in self._voided:
+                await self._context.store.put_batch(batch, entitled=self._slaves_here(word), confirmed=True)
+        finally:
+            batch.secret.wipe()
+        if relay in self._voided:  # the origin gave up, perhaps while these keys were written
+            await self._void(word.route[0], batch.ids)
             raise KeyManagementError("the origin has given this batch up")
+        return check
 
     def _slaves_here(self, word: Relay) -> frozenset[SaeId]:
         """Return those of the batch's slaves that this node serves; raises PeerProtocolError, UnknownNode."""
@@ -237,9 +245,9 @@ class RelayHops:
             raise PeerProtocolError(f"a batch for {word.slave!r} ended at {node!r}, which serves no such application")
         return slaves
 
-    async def _void(self, origin: NodeId, ids: Sequence[KeyID]) -> int:
+    async def _void(self, origin: NodeId, ids: KeyIds) -> int:
         """Destroy keys that came from ``origin``; those of others are not its to destroy."""
-        return await self._context.store.void(Selection(key_ids=frozenset(ids), key_origin=origin))
+        return await self._context.store.void(Selection(batches=frozenset({ids}), key_origin=origin))
 
     def _failure(
         self,

@@ -14,11 +14,11 @@ from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyManagementError, RequestError, StaleEpoch
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId, RequestId, SaePair, uuid4_from
+from qanat.ground.key_ids import MAX_KEYS
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import DemandDesk
-from qanat.key_management.key_ids import MAX_KEYS
 from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
 from qanat.key_management.supplying import Supplying
@@ -84,7 +84,7 @@ class Preparing:
         trace = Trace(context.recorder, request_id)
         trace.record(EventKind.POOL_FILLING, master=pool.pair.master, slave=pool.pair.slave, num_keys=count)
         try:
-            await self._relay.make_keys(RelayJob(pool.pair, (pool.target,), count, pool.size_bits, trace))
+            await self._relay.make_batch(RelayJob(pool.pair, (pool.target,), count, pool.size_bits, trace))
         except PoolShort as shortage:
             demand = await self._demands.open(
                 trace,

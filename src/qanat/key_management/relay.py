@@ -18,6 +18,7 @@ from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyNotFound, KeyShortage, RequirementUnmet, StoreFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import KeyID, NodeId, SaeId, SaePair, Topic, members_of
+from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import PoolId, SpentBits
 from qanat.key_management.batches import Batch, RelayJob, make_batches
 from qanat.key_management.context import Context, PoolShort
@@ -44,7 +45,8 @@ class _Carried:
 @dataclass(frozen=True, slots=True)
 class _Lost:
     """Why a job's keys came to nothing, and on which ways (all of them, where nobody knows). ``is_unheard``: nobody
-    has said what became of them; ``is_full``: as many keys of the pair wait at the far end as may."""
+    has said what became of them; ``is_full``: as many keys of the pair wait at the far end as may; ``is_altered``: the
+    far end holds others than were sent."""
 
     ways: Routes
     node: NodeId
@@ -53,6 +55,7 @@ class _Lost:
     silent: NodeId | None = None
     is_unheard: bool = False
     is_full: bool = False
+    is_altered: bool = False
 
 
 class RelayOrigin:
@@ -68,6 +71,10 @@ class RelayOrigin:
         self.doubts = Doubts(context)
 
     async def make_keys(self, job: RelayJob) -> tuple[KeyID, ...]:
+        """Do as ``make_batch``, and return the ids one by one."""
+        return (await self.make_batch(job)).spelled()
+
+    async def make_batch(self, job: RelayJob) -> KeyIds:
         """Make keys that the master of the pair can be supplied and the slave can fetch by id; return their ids.
 
         Raises NoRoute, RequirementUnmet; PoolShort when a hop has too little link key; KeyShortage when no try got
@@ -144,12 +151,12 @@ class RelayOrigin:
             tried.short[way] = lost.short
             if lost.node != self._context.node:  # what is here is looked up when it is needed
                 self.ways.note_short(way, lost.short)
-        if lost.is_unheard:
+        if lost.is_unheard or lost.is_altered:
             self.ways.note_lost(lost.ways)
         if lost.silent is not None:
             self.ways.close(at=lost.node, silent=lost.silent)
 
-    async def _try(self, job: RelayJob, ways: Sequence[Routes]) -> _Lost | tuple[KeyID, ...]:
+    async def _try(self, job: RelayJob, ways: Sequence[Routes]) -> _Lost | KeyIds:
         """Return the ids of keys that are suppliable now, or why they were destroyed."""
         spent = await self._spend(job, ways)
         if isinstance(spent, _Lost):
@@ -157,7 +164,9 @@ class RelayOrigin:
         batches = await self._begin(job, ways, spent)
         lost = await self._carry(batches, job) or await self._confirm(batches, job)
         if lost is None:
-            return batches[0].key_ids
+            return batches[0].ids
+        if lost.is_altered:
+            self._raise_alarm(job, lost)
         for batch in batches:
             self._record_failed(job, lost, relay_id=batch.relay_id, burned_bits=batch.first_hop_bits)
             word = batch.words[0]
@@ -227,12 +236,14 @@ class RelayOrigin:
         """Make the keys, keep them unconfirmed, and return what is to be sent."""
         keys, batches = make_batches(self._context, job, ways, spent)
         try:
-            await self._context.store.put(keys, entitled=self._entitled_here(job), confirmed=False)
+            await self._context.store.put_batch(keys, entitled=self._entitled_here(job), confirmed=False)
         except StoreFailed as fault:
             lost = _Lost(ways[0], self._context.node, f"the key store cannot write: {fault}")
             for batch in batches:
                 self._record_failed(job, lost, relay_id=batch.relay_id, burned_bits=batch.first_hop_bits)
             raise
+        finally:
+            keys.secret.wipe()
         return batches
 
     def _entitled_here(self, job: RelayJob) -> frozenset[SaeId]:
@@ -282,11 +293,21 @@ class RelayOrigin:
             if isinstance(verdict, RelayFailed):
                 way = batch.routes[verdict.share - 1]
                 return _Lost((way,), verdict.node, verdict.why, verdict.short, verdict.silent, is_full=verdict.is_full)
-        return None
+        return next((self._altered(batch) for batch in batches if self._differs(batch)), None)
+
+    def _differs(self, batch: Batch) -> bool:
+        """Return whether the far end has a batch, and not as it was sent."""
+        verdict = self._carried[batch.relay_id].verdict
+        return isinstance(verdict, RelayDelivered) and verdict.check != batch.check
+
+    def _altered(self, batch: Batch) -> _Lost:
+        relays = sorted({node for way in batch.routes for node in way[1:-1]})
+        why = f"it holds other keys than were sent; altered at {' or '.join(relays) or 'an end'}"
+        return _Lost(batch.routes, batch.target, why, is_altered=True)
 
     async def _confirm(self, batches: Sequence[Batch], job: RelayJob) -> _Lost | None:
         try:
-            await self._context.store.confirm_keys(batches[0].key_ids)
+            await self._context.store.confirm_batch(batches[0].ids)
         except (StoreFailed, KeyNotFound) as fault:
             why = f"the keys arrived, but could not be confirmed here: {fault}"
             return _Lost(batches[0].routes, self._context.node, why)
@@ -309,6 +330,19 @@ class RelayOrigin:
             key_bits=key_bits,
             authentication_bits=qkd_bits - batch.hops * key_bits,
             qkd_bits=qkd_bits,
+        )
+
+    def _raise_alarm(self, job: RelayJob, lost: _Lost) -> None:
+        """Say whom to look at when two ends have found that they hold different keys."""
+        ways = "; ".join(" - ".join(way) for way in lost.ways)
+        self._context.recorder.record(
+            EventKind.ALARM,
+            cause=job.trace.last,
+            code="relay-altered",
+            severity="critical",
+            text=f"a batch of keys came to {lost.node} otherwise than it was sent, along {ways}",
+            remedy="look at the software and the memory of the relays named; the batch was destroyed at both ends",
+            relays=sorted({node for way in lost.ways for node in way[1:-1]}),
         )
 
     def _record_failed(self, job: RelayJob, lost: _Lost, *, relay_id: str, burned_bits: int) -> None:

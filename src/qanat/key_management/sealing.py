@@ -11,13 +11,16 @@ from dataclasses import replace
 from qanat.ground.authentication import MESSAGE_KEY_BITS, check_message_tag, message_tag
 from qanat.ground.bits import xor
 from qanat.ground.errors import FrameError
+from qanat.ground.events import Json
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import NodeId, SaePair
-from qanat.ground.keys import KeyRecord, SecretBytes, SecretKey, SpentBits
+from qanat.ground.key_batches import KeyBatch
+from qanat.ground.key_ids import MAX_KEYS, KeyIds
+from qanat.ground.keys import SecretBytes, SpentBits
 from qanat.ground.requirements import MAX_DISJOINT_ROUTES
-from qanat.key_management.accounts import key_costs_bits, relay_bits
+from qanat.key_management.accounts import batch_costs_bits, relay_bits
 from qanat.key_management.codec import encode_word
-from qanat.key_management.key_ids import MAX_KEYS, key_ids
+from qanat.key_management.end_check import CHECK_BITS, end_check
 from qanat.key_management.multipath import collusion_threshold, combined
 from qanat.key_management.wire import Relay
 
@@ -26,6 +29,8 @@ MESSAGE_KEY_BYTES = MESSAGE_KEY_BITS // 8
 
 def seal(word: Relay, keys: SecretBytes, spent: SpentBits) -> tuple[Relay, bytes]:
     """Return the relay word with its tag, and its body. Consumes the spent bits; ``keys`` stay with the caller.
+
+    keys: with what follows them for the comparison of the ends.
 
     word: complete but for ``pad_range`` and ``tag``. Raises ValueError when bits and keys do not fit each other.
     """
@@ -54,7 +59,7 @@ def check_shape(word: Relay, body: bytes, *, sender: NodeId, node: NodeId) -> No
         or not word.size_bits
         or word.size_bits % 8
         or not fits
-        or 8 * len(body) != num_keys * word.size_bits
+        or 8 * len(body) != num_keys * word.size_bits + CHECK_BITS
     ):
         raise FrameError(f"relay {word.relay_id}: keys, pad and body are not of one size")
     if not 1 <= word.share <= word.shares <= MAX_DISJOINT_ROUTES:
@@ -63,42 +68,49 @@ def check_shape(word: Relay, body: bytes, *, sender: NodeId, node: NodeId) -> No
         raise FrameError(f"relay {word.relay_id}: the tag is malformed")
 
 
-def secret_keys(
-    words: Sequence[Relay], shares: Sequence[SecretBytes], *, hops: int | None = None
-) -> Sequence[SecretKey]:
-    """Return the keys of a batch, each with its route and its cost, from its share or shares in order.
+def batch_check(words: Sequence[Relay], shares: Sequence[SecretBytes], keys: SecretBytes) -> str:
+    """Return what an end of a batch holds, in a form that tells nothing of it: equal at both ends if all of it is.
+
+    Covered are the keys and whatever is said of them: whose they are, their ids, sizes, origin, age, and all routes.
+    """
+    first = words[0]
+    said: dict[str, Json] = {
+        "routes": [list(word.route) for word in words],
+        "relay_id": first.relay_id,
+        "master": first.master,
+        "slave": first.slave,
+        "ids_from": first.ids_from,
+        "num_keys": first.num_keys,
+        "size_bits": first.size_bits,
+        "origin": first.origin,
+        "created_utc_s": first.created_utc_s,
+        "request_id": first.request_id,
+    }
+    return end_check(shares, canonical_json(said), keys)
+
+
+def key_batch(words: Sequence[Relay], shares: Sequence[SecretBytes], *, hops: int | None = None) -> KeyBatch:
+    """Return the keys of a batch, with their routes and their price, from its share or shares in order.
+
+    What the shares carry for the comparison of the ends (``end_check``) is left out.
 
     ``hops``: of all relays of these keys together, where they go to several sites; else those of the routes.
     """
-    first, keys = words[0], combined(shares)
+    first, routes = words[0], tuple(word.route for word in words)
+    num_bytes = first.num_keys * first.size_bits // 8
     if hops is None:
-        hops = sum(len(word.route) - 1 for word in words)
-    costs = key_costs_bits(count=first.num_keys, size_bits=first.size_bits, hops=hops)
-    size, pair, bits = first.size_bits // 8, SaePair(first.master, first.slave), memoryview(keys.reveal())
-    made = [
-        SecretKey(
-            key_id=key_id,
-            pair=pair,
-            secret=SecretBytes(bits[place * size : (place + 1) * size]),
-            route=first.route,
-            origin=first.origin,
-            created_utc_s=first.created_utc_s,
-            qkd_bits_spent=cost,
-            full_record=_record_of(words, cost),
-        )
-        for place, (key_id, cost) in enumerate(zip(key_ids(first.ids_from, first.num_keys), costs, strict=True))
-    ]
-    keys.wipe()
-    return made
-
-
-def _record_of(words: Sequence[Relay], cost_bits: int) -> KeyRecord | None:
-    """Return the record of a key of several shares; of others it follows from the rest."""
-    if len(words) == 1:
-        return None
-    routes = tuple(word.route for word in words)
-    pad_bits = sum(len(route) - 1 for route in routes) * words[0].size_bits
-    return KeyRecord(routes, collusion_threshold(routes), pad_bits, cost_bits - pad_bits)
+        hops = sum(len(route) - 1 for route in routes)
+    return KeyBatch(
+        ids=KeyIds(first.ids_from, first.num_keys),
+        pair=SaePair(first.master, first.slave),
+        size_bits=first.size_bits,
+        secret=combined([share.part(0, num_bytes) for share in shares]),
+        routes=routes,
+        threshold=collusion_threshold(routes) if len(routes) > 1 else None,
+        origin=first.origin,
+        created_utc_s=first.created_utc_s,
+        qkd_bits_spent=batch_costs_bits(count=first.num_keys, size_bits=first.size_bits, hops=hops),
+    )
 
 
 def _split(spent: SpentBits) -> tuple[bytes, bytes]:

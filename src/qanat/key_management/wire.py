@@ -265,8 +265,9 @@ class BlocksMissing:
 class Relay:
     """A batch of keys on its way over the hop ``route[hop - 1]`` to ``route[hop]``.
 
-    The body is keys xor pad; ``tag`` authenticates every other field and the body. Both keys of the hop are the bits
-    ``pad_range`` of the sender's pool on ``link_id``: first the message key, then the pad.
+    The body is secret xor pad, the secret being the keys and 32 bytes by which the ends compare them; ``tag``
+    authenticates every other field and the body. Both keys of the hop are the bits ``pad_range`` of the sender's pool
+    on ``link_id``: first the message key, then the pad.
 
     ``ids_from`` is what the ids of its keys follow from (``key_ids``). With ``shares`` over 1, this is share number
     ``share`` (from 1) of the keys; a share has no other name than that and its relay's.
@@ -292,9 +293,11 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class RelayDelivered:
-    """The last node holds the keys durably."""
+    """The last node holds the keys durably. ``check``: of what it holds (``end_check``), 32 hexadecimal digits; the
+    origin holds the same if its own is equal."""
 
     relay_id: str
+    check: str
 
 
 @dataclass(frozen=True, slots=True)

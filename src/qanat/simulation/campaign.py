@@ -57,6 +57,8 @@ class Report:
     """How many masters were given that had to go over several routes."""
     relay_bits_paid: int = 0
     relay_bits_burned: int = 0
+    lies: int = 0
+    """How many relay words carried another share than the relay was given."""
     crashes: int = 0
     orphans: int = 0
     """Keys that wait at a slave's node and that no master can have any more: what crashes leave behind."""
@@ -126,6 +128,7 @@ def run_seed(
         keys_by_shares=tally.by_shares,
         relay_bits_paid=witness.relay_bits_paid,
         relay_bits_burned=witness.relay_bits_burned,
+        lies=witness.num_lies,
         crashes=world.crashes,
         orphans=witness.count_orphans(),
         sites=world.sites,

@@ -23,6 +23,8 @@ class Faults:
     """A message takes seconds: others overtake it."""
     p_altered: float = 0.0
     """A relay's body, tag or another of its fields is changed on the way."""
+    p_share_altered: float = 0.0
+    """A relay hands on other keys than it was given, under a tag that is right."""
     partitions_per_hour: float = 0.0
     """Two nodes cannot hear each other for some seconds."""
     clock_jumps_per_hour: float = 0.0
@@ -48,6 +50,7 @@ ALL_FAULTS = Faults(
     p_repeated=0.05,
     p_late=0.03,
     p_altered=0.02,
+    p_share_altered=0.02,
     partitions_per_hour=60.0,
     clock_jumps_per_hour=120.0,
     p_answer_lost=0.05,

@@ -30,7 +30,7 @@ from qanat.ground.keys import BitRange, KeyBlock, Origin, PoolId, PoolLevel, Sec
 from qanat.ground.messages import Message
 from qanat.ground.network import Network
 from qanat.ground.requirements import Repeatable
-from qanat.key_management.accounts import key_costs_bits, may_spend, relay_bits
+from qanat.key_management.accounts import may_spend, relay_bits
 from qanat.key_management.codec import decode_word, kind_of
 from qanat.key_management.wire import BlocksMissing, Relay, RelayVoided
 from qanat.simulation.batches import Batch, ids_of_keys
@@ -87,6 +87,9 @@ class Witness:
         self._answered: dict[tuple[SaeId, str], list[KeyID]] = {}
         self._batches: dict[str, Batch] = {}
         self._confirmed_keys: dict[KeyID, None] = {}
+        self._lied_about: dict[KeyID, None] = {}
+        self._different: dict[KeyID, NodeId] = {}
+        self.num_lies = 0
         self.relay_bits_paid = 0
         self.relay_bits_burned = 0
         self._block_samples: dict[bytes, None] = {}
@@ -137,14 +140,20 @@ class Witness:
             if len(members_of(key.pair.slave)) > 1:  # each of several slaves' sites knows the way to itself alone
                 kept = replace(kept, route=first.route, qkd_bits_spent=first.qkd_bits_spent)
             if first != kept or first.secret != kept.secret:
-                self.violation(f"1: key {key.key_id} differs at {node}")
+                if key.key_id in self._lied_about and key.key_id not in self._confirmed_keys:
+                    self._different[key.key_id] = node  # its ends have yet to compare it
+                else:
+                    self.violation(f"1: key {key.key_id} differs at {node}")
             links = [self._network.link_between(*hop).link_id for hop in pairwise(key.route)]
             if key.origin == "device" and "twin" in {self.link_origins.get(link_id) for link_id in links}:
                 self.violation(f"6: key {key.key_id} is labelled device and passed a twin")
 
     def keys_confirmed(self, key_ids: Sequence[KeyID]) -> None:
-        """Remember which keys count at their origin."""
+        """Remember which keys count at their origin: both ends hold the same."""
         self._confirmed_keys.update(dict.fromkeys(key_ids))
+        for key_id in key_ids:
+            if key_id in self._different:
+                self.violation(f"1: key {key_id} counts, and {self._different[key_id]} holds another one")
 
     def keys_supplied(
         self, node: NodeId, sae: SaeId, keys: Sequence[SecretKey], *, call: Repeatable | None = None
@@ -180,6 +189,19 @@ class Witness:
             case RelayVoided():
                 self.custody.relay_voided(word.relay_id, message.epoch)
 
+    def bits_under(self, sender: NodeId, message: Message) -> bytes | None:
+        """Return the bits that a relay message was sealed under."""
+        word = decode_word(message)
+        assert isinstance(word, Relay)
+        return self._spent_bytes.get((PoolId(word.link_id, sender), word.pad_range))
+
+    def relay_lied(self, message: Message) -> None:
+        """A relay hands on another share than it was given: the far end may hold other keys, but they never count."""
+        word = decode_word(message)
+        assert isinstance(word, Relay)
+        self._lied_about.update(dict.fromkeys(ids_of_keys(word.ids_from, word.num_keys)))
+        self.num_lies += 1
+
     def message_arrived(self, receiver: NodeId, message: Message) -> None:
         """Remember what gives the receiver the right to void blocks."""
         if message.kind == MISSING_KIND:
@@ -199,13 +221,16 @@ class Witness:
         spent = self._spent_bytes.get((pool, word.pad_range))
         held = [self._keys.get(key_id) for key_id in ids_of_keys(word.ids_from, word.num_keys)]
         keys = [key.secret.reveal() if key is not None else None for key in held]
-        if fault := sealing_fault(message, spent=spent, keys=keys if word.shares == 1 else None):
+        is_true = ids_of_keys(word.ids_from, 1)[0] not in self._lied_about
+        if fault := sealing_fault(message, spent=spent, keys=keys if word.shares == 1 and is_true else None):
             self.violation(f"2: relay {word.relay_id} of {sender} {fault}")
         batch = self._batches.setdefault(word.relay_id, Batch())
         batch.words.setdefault(word.share, word)
         batch.spends[word.share, pool, word.pad_range] = word.pad_range.num_bits
-        if spent is not None and (
-            fault := batch.carried(sender, word.route[word.hop], word, share_in(message, spent=spent))
+        if (
+            spent is not None
+            and (fault := batch.carried(sender, word.route[word.hop], word, share_in(message, spent=spent)))
+            and is_true
         ):
             self.violation(f"7: relay {word.relay_id}: {fault}")
 
@@ -301,14 +326,15 @@ class Witness:
             if self._confirmed_keys.keys().isdisjoint(key_ids):
                 continue
             hops, paid_bits = sum(batch.hops for batch in batches), sum(batch.paid_bits for batch in batches)
-            said_bits = sum(self._keys[key_id].qkd_bits_spent for key_id in key_ids)
+            said = [self._keys[key_id].qkd_bits_spent for key_id in key_ids]
+            said_bits = sum(said)
             due_bits = hops * relay_bits(count=len(key_ids), size_bits=word.size_bits)
-            costs = key_costs_bits(count=len(key_ids), size_bits=word.size_bits, hops=hops)
+            costs = _evenly(due_bits, len(key_ids))
             events = [told[relay_id] for relay_id in relay_ids if relay_id in told]
             told_bits = (
                 sum(int(event.data["qkd_bits"]) for event in events) if len(events) == len(batches) else due_bits
             )
-            if not said_bits == paid_bits == due_bits == sum(costs) == told_bits:
+            if not said_bits == paid_bits == due_bits == told_bits or said != costs:
                 self.violation(
                     f"3: relay {relay_ids[0]} cost {paid_bits} bits, its keys say {said_bits}, its events {told_bits},"
                     f" due {due_bits}"
@@ -359,6 +385,11 @@ class Witness:
             in_base64 = base64.b64encode(secret[: len(secret) // 3 * 3])
             if any(spelled in public for spelled in (secret, secret.hex().encode(), in_base64)):
                 self.violation("5: key bytes stand in an event or a message")
+
+
+def _evenly(bits: int, count: int) -> list[int]:
+    """Return the parts of ``count`` keys; what does not divide is paid by the first ones, one bit each."""
+    return [bits // count + (place < bits % count) for place in range(count)]
 
 
 def _ends(pair: SaePair) -> tuple[SaeId, ...]:

@@ -21,6 +21,8 @@ from qanat.ground.errors import (
     StaleEpoch,
 )
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, canonical_key_id
+from qanat.ground.key_batches import KeyBatch
+from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import (
     BitRange,
     BlockSlice,
@@ -162,6 +164,9 @@ class MemoryKeyStore:
             if key.key_id not in disk.keys:
                 disk.keys[key.key_id] = HeldKey(_copy(key), set(entitled), confirmed, self._time.now_s)
 
+    async def put_batch(self, batch: KeyBatch, /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
+        await self.put(batch.one_by_one(), entitled=entitled, confirmed=confirmed)
+
     async def supply(
         self,
         pair: SaePair,
@@ -233,9 +238,13 @@ class MemoryKeyStore:
         for key_id in key_ids:
             keys[key_id].confirmed = True
 
+    async def confirm_batch(self, ids: KeyIds, /) -> None:
+        await self.confirm_keys(ids.spelled())
+
     async def void(self, selection: Selection, /) -> int:
         disk = self._fenced()
-        key_ids = frozenset(map(canonical_key_id, selection.key_ids))
+        key_ids = {key_id for ids in selection.batches for key_id in ids.spelled()}
+        key_ids.update(map(canonical_key_id, selection.key_ids))
         blocks = [block for block_id, block in disk.blocks.items() if _is_chosen(block_id, block, selection)]
         keys = [
             held

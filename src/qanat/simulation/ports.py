@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from qanat.ground.errors import QanatError, StoreFailed
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, Topic
+from qanat.ground.key_batches import KeyBatch
+from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretKey, Selection, SpentBits, Use
 from qanat.ground.life_cycle import Stage
 from qanat.ground.messages import Message
@@ -217,6 +219,12 @@ class VirtualStore:
             lambda _: self._witness.keys_put(self._node, keys),
         )
 
+    async def put_batch(self, batch: KeyBatch, /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
+        await self._call(
+            lambda: self._inner.put_batch(batch, entitled=entitled, confirmed=confirmed),
+            lambda _: self._witness.keys_put(self._node, batch.one_by_one()),
+        )
+
     async def supply(
         self,
         pair: SaePair,
@@ -259,6 +267,9 @@ class VirtualStore:
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
         await self._call(lambda: self._inner.confirm_keys(key_ids), lambda _: self._witness.keys_confirmed(key_ids))
+
+    async def confirm_batch(self, ids: KeyIds, /) -> None:
+        await self._call(lambda: self._inner.confirm_batch(ids), lambda _: self._witness.keys_confirmed(ids.spelled()))
 
     async def void(self, selection: Selection, /) -> int:
         return await self._call(lambda: self._void(selection))

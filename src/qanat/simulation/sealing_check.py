@@ -10,6 +10,8 @@ from qanat.ground.events import Json
 from qanat.ground.framing import canonical_json
 from qanat.ground.messages import Message
 
+CHECK_BYTES = 32
+"""What follows the keys: bits by which the ends compare them."""
 POLY1305_KEY_BYTES = 32
 """RFC 8439, section 2.5: r and s, 16 bytes each."""
 
@@ -28,14 +30,20 @@ def sealing_fault(message: Message, *, spent: bytes | None, keys: Sequence[bytes
     """
     if spent is None:
         return "uses bits that its sender never spent"
-    message_key, pad = spent[:POLY1305_KEY_BYTES], spent[POLY1305_KEY_BYTES:]
+    pad = spent[POLY1305_KEY_BYTES:]
     known = [key for key in keys or () if key is not None]
     if keys is not None and len(known) < len(keys):
         return "carries keys that are in no store"
-    if keys is not None and message.body != _xor(b"".join(known), pad):
+    if keys is not None and _xor(message.body, pad)[:-CHECK_BYTES] != b"".join(known):
         return "is not its keys under the pad that follows the message key"
-    tag = Poly1305.generate_tag(message_key, _protected(message.kind, message.fields) + message.body)
-    return "" if message.fields["tag"] == tag.hex() else "has not the tag of all its fields and its body"
+    is_right = message.fields["tag"] == tag_of(message, spent=spent)
+    return "" if is_right else "has not the tag of all its fields and its body"
+
+
+def tag_of(message: Message, *, spent: bytes) -> str:
+    """Return the tag that a relay message should have under the bits of its ``pad_range``, in hexadecimal digits."""
+    protected = _protected(message.kind, message.fields) + message.body
+    return Poly1305.generate_tag(spent[:POLY1305_KEY_BYTES], protected).hex()
 
 
 def _protected(kind: str, fields: Mapping[str, Json]) -> bytes:

@@ -19,7 +19,7 @@ from qanat.ground.ports import Chance
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.settings import KeyManagerSettings
-from qanat.simulation.alterations import altered
+from qanat.simulation.alterations import altered, lied
 from qanat.simulation.crash_sites import CrashSites, is_seldom
 from qanat.simulation.dice import Dice
 from qanat.simulation.entropy import SimulationEntropy
@@ -331,7 +331,17 @@ class World:
                 continue
             if arriving.kind == RELAY_KIND and dice.happens(faults.p_altered):
                 arriving = altered(arriving, dice, self._entropy)
+            elif arriving.kind == RELAY_KIND and dice.happens(faults.p_share_altered):
+                arriving = self.lied(sender, arriving)
             self.scheduler.call_after(delay_s, partial(self._deliver, sender, receiver, arriving))
+
+    def lied(self, sender: NodeId, message: Message) -> Message:
+        """Let the sender of a relay word hand on another share than it was given; not the origin, who makes it."""
+        spent = self.witness.bits_under(sender, message)
+        if message.read("hop", int) == 1 or spent is None:
+            return message
+        self.witness.relay_lied(message)
+        return lied(message, self._dice, spent=spent)
 
     def _deliver(self, sender: NodeId, receiver: NodeId, message: Message) -> None:
         """Put a message into the inbox of a node that is up; a node that is down has none."""

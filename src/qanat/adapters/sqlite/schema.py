@@ -11,7 +11,7 @@ from qanat.ground.errors import ConfigurationError
 APPLICATION_ID = 0x51414E41
 """``QANA``: marks the file as a Qanat key store (SQLite's ``application_id``)."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _EPOCHS = (
     "CREATE TABLE own_epoch (number INTEGER PRIMARY KEY, name TEXT NOT NULL)",
@@ -79,6 +79,26 @@ _APP_KEY_INDEXES = (
     "CREATE INDEX app_key_age ON app_key (pair, stored_s)",
 )
 
+_LOTS = (
+    """CREATE TABLE lot (
+        first_key INTEGER PRIMARY KEY,  -- its keys have the numbers from here on, which no row of app_key gets
+        id_beginning BLOB NOT NULL, ids_from TEXT NOT NULL, num_keys INTEGER NOT NULL,
+        pair INTEGER NOT NULL, size_bits INTEGER NOT NULL,
+        is_confirmed INTEGER NOT NULL, master_may INTEGER NOT NULL, waiting TEXT NOT NULL,
+        batch INTEGER NOT NULL, record INTEGER NOT NULL,
+        created_utc_s REAL NOT NULL, stored_s REAL NOT NULL, qkd_bits_spent INTEGER NOT NULL,  -- of all its keys
+        keys_left INTEGER NOT NULL CHECK (keys_left >= 0),
+        taken BLOB NOT NULL,  -- one bit per key, the lowest of the first byte first
+        ended TEXT  -- how those ended that were not taken
+    )""",
+    "CREATE INDEX lot_ids ON lot (id_beginning)",
+    "CREATE INDEX lot_stock ON lot (pair, size_bits, first_key)"
+    " WHERE is_confirmed = 1 AND master_may = 1 AND keys_left > 0",
+    "CREATE INDEX lot_unconfirmed ON lot (first_key) WHERE is_confirmed = 0 AND keys_left > 0",
+    "CREATE INDEX lot_age ON lot (pair, stored_s) WHERE keys_left > 0",
+    "CREATE TABLE lot_segment (first_key INTEGER PRIMARY KEY, sealed BLOB NOT NULL)",
+)
+
 TABLES = (
     "CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE opening (id INTEGER PRIMARY KEY, salt BLOB NOT NULL, proof BLOB NOT NULL)",
@@ -121,6 +141,7 @@ TABLES = (
     _RECORD,
     _APP_KEY,
     *_APP_KEY_INDEXES,
+    *_LOTS,
     *ANSWER_TABLES,
 )
 
@@ -173,7 +194,7 @@ _FROM_1 = (
     *ANSWER_TABLES,
 )
 
-MIGRATIONS: Mapping[int, tuple[str, ...]] = {1: _FROM_1}
+MIGRATIONS: Mapping[int, tuple[str, ...]] = {1: _FROM_1, 2: _LOTS}
 """Version -> the statements that make version + 1 of it."""
 
 

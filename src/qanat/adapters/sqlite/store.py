@@ -14,6 +14,8 @@ from qanat.adapters.system import SystemEntropy
 from qanat.ground.bits import whole_bytes
 from qanat.ground.errors import BadParameter, ConfigurationError, StaleEpoch, StoreFailed
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, canonical_key_id
+from qanat.ground.key_batches import KeyBatch
+from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import (
     BitRange,
     KeyBlock,
@@ -137,6 +139,17 @@ class SqliteKeyStore:
             )
         )
 
+    async def put_batch(self, batch: KeyBatch, /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
+        """Keep a batch for the SAEs ``entitled``; raises PadReused for an id that was here and is gone."""
+        if not entitled:
+            raise ValueError("a key that nobody is entitled to cannot be kept")
+        database = self._database
+        await self._commit(
+            lambda: database.key_tables.put_batch(
+                batch, entitled=entitled, confirmed=confirmed, stored_s=database.epochs.time.now_s
+            )
+        )
+
     async def supply(
         self,
         pair: SaePair,
@@ -186,6 +199,10 @@ class SqliteKeyStore:
         """Make keys suppliable; raises KeyNotFound (all or none)."""
         wanted = [canonical_key_id(key_id) for key_id in key_ids]
         await self._commit(lambda: self._database.key_tables.confirm(wanted))
+
+    async def confirm_batch(self, ids: KeyIds, /) -> None:
+        """Make all keys of a batch suppliable; raises KeyNotFound (all or none)."""
+        await self._commit(lambda: self._database.key_tables.confirm_batch(ids))
 
     async def void(self, selection: Selection, /) -> int:
         """Destroy blocks and keys; returns how many were. The write-ahead log is emptied after it."""

@@ -35,6 +35,8 @@ _END_ROWS = (
     "DELETE FROM segment",
     f"INSERT OR REPLACE INTO seen_key SELECT key_id, '{_DESTROYED}' FROM app_key",  # noqa: S608 - our own
     "DELETE FROM app_key",
+    "DELETE FROM lot_segment",
+    f"UPDATE lot SET ended = '{_DESTROYED}', keys_left = 0 WHERE keys_left > 0",  # noqa: S608 - our own
     "DELETE FROM batch",
     "UPDATE pair SET num_keys = 0",
     f"UPDATE block SET stage = '{_DESTROYED}' WHERE stage IN ({_VOIDABLE})",  # noqa: S608 - our own
@@ -86,6 +88,7 @@ def zeroize(path: Path) -> Zeroized:
 def _count(connection: sqlite3.Connection) -> tuple[int, int, int]:
     return connection.execute(  # type: ignore[no-any-return]
         "SELECT (SELECT count(*) FROM hour_key) + (SELECT count(*) FROM share WHERE wrapped_key IS NOT NULL)"
-        " + (SELECT count(*) FROM batch), (SELECT count(*) FROM app_key),"
+        " + (SELECT count(*) FROM batch),"
+        " (SELECT count(*) FROM app_key) + (SELECT coalesce(sum(keys_left), 0) FROM lot),"
         " (SELECT coalesce(sum(free_bits), 0) FROM share)"
     ).fetchone()

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair
+from qanat.ground.key_batches import KeyBatch
+from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretKey, Selection, SpentBits, Use
 from qanat.ground.life_cycle import Stage
 from qanat.ground.requirements import ANY_KEY, KeyFit, Repeatable
@@ -68,6 +70,9 @@ class KeyStore(Protocol):
         """Keep keys for the SAEs ``entitled``. Idempotent by key id while the key is held; a key id that was held
         before and is gone raises PadReused."""
 
+    async def put_batch(self, batch: KeyBatch, /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
+        """Keep the keys of a batch: the same as ``put`` with each of them, with less work."""
+
     async def supply(
         self,
         pair: SaePair,
@@ -110,6 +115,9 @@ class KeyStore(Protocol):
 
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
         """Make keys put with ``confirmed=False`` suppliable. Idempotent; raises KeyNotFound (all or none)."""
+
+    async def confirm_batch(self, ids: KeyIds, /) -> None:
+        """Make all keys of a batch suppliable: the same as ``confirm_keys`` with their ids, with less work."""
 
     async def void(self, selection: Selection, /) -> int:
         """Destroy blocks and keys; returns how many were. Idempotent. Raises BadParameter for what is no key id."""

@@ -1,0 +1,393 @@
+"""Lots: batches of keys that are kept whole, in a few sealed segments, until keys are taken from them.
+
+A relayed batch has thousands of keys, and a row for each would cost ten times what the relay does. A lot is one row:
+the text that its ids follow from, and one bit per key that says whether the key has been taken out. A key that was
+taken out is gone, or has become a row of ``app_key`` because somebody else still waits for it. SQL and encryption, no
+transactions.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from qanat.adapters.encryption import damaged_row, identity
+from qanat.adapters.sqlite.batch_keys import BatchKeys
+from qanat.adapters.sqlite.key_rows import fitting, listed, made_key, place_of_key, read_record, spelled_id
+from qanat.ground.identifiers import KeyID, NodeId, SaeId, SaePair
+from qanat.ground.key_batches import KeyBatch, cost_of_key
+from qanat.ground.key_ids import BEGINNING_BYTES, KeyIds
+from qanat.ground.keys import SecretKey
+from qanat.ground.life_cycle import Act, Kind, Stage, next_stage
+from qanat.ground.requirements import KeyFit
+
+MIN_LOT_KEYS = 16
+"""A batch of fewer keys is kept as rows: a lot's own row is remembered for ever."""
+
+SEGMENT_BYTES = 1024
+"""A segment holds as many keys as go into it, at least one. It is destroyed with the last of them, so this is how many
+bytes may linger because of a neighbour."""
+
+IDS_AT_ONCE = 500
+"""So many ids are asked for in one statement; SQLite takes 999 at least."""
+
+_SEGMENT_NUMBERS = 1 << 32
+"""Segments are sealed under numbers from here on; keys that were taken out, under their places below it."""
+
+_SELECT_LOT = (
+    "SELECT first_key, ids_from, lot.num_keys, pair, master, slave, size_bits, is_confirmed, waiting, batch,"
+    " record.text, record, created_utc_s, stored_s, qkd_bits_spent, keys_left, taken, ended FROM lot"
+    " JOIN pair ON pair.id = lot.pair JOIN record ON record.id = lot.record"
+)
+
+
+class Lot(NamedTuple):
+    """A row of ``lot`` as ``_SELECT_LOT`` gives it. ``first_key``: its keys have this place in the stock's order, and
+    the following ones. ``ended``: what the keys that are not ``taken`` came to."""
+
+    first_key: int
+    ids_from: str
+    num_keys: int
+    pair_row: int
+    master: SaeId
+    slave: SaeId
+    size_bits: int
+    is_confirmed: int
+    waiting: str
+    batch: int
+    record: str
+    record_row: int
+    created_utc_s: float
+    stored_s: float
+    qkd_bits_spent: int
+    keys_left: int
+    taken: bytes
+    ended: str | None
+
+    @property
+    def ids(self) -> KeyIds:
+        return KeyIds(self.ids_from, self.num_keys)
+
+    @property
+    def stage(self) -> Stage:
+        """Of the keys that were not taken out."""
+        if self.ended is not None:
+            return Stage(self.ended)
+        return Stage.STORED if self.is_confirmed else Stage.RECEIVED
+
+    @property
+    def keys_per_segment(self) -> int:
+        return max(1, SEGMENT_BYTES * 8 // self.size_bits)
+
+    @property
+    def route_begins(self) -> NodeId:
+        return read_record(self.record)[0].routes[0][0]
+
+    def is_taken(self, place: int) -> bool:
+        return bool(self.taken[place // 8] >> place % 8 & 1)
+
+    def is_only_for(self, sae: SaeId) -> bool:
+        """Return whether nobody but ``sae`` waits for its keys."""
+        return listed(self.waiting) == (sae,)
+
+    def free_places(self, count: int) -> list[int]:
+        """Return the first ``count`` places of keys that are in it, or all."""
+        free = ~int.from_bytes(self.taken, "little") & (1 << self.num_keys) - 1
+        places: list[int] = []
+        while free and len(places) < count:
+            lowest = free & -free
+            places.append(lowest.bit_length() - 1)
+            free ^= lowest
+        return places
+
+    def without(self, places: Iterable[int]) -> bytes:
+        """Return ``taken`` when these keys are taken out too."""
+        taken = bytearray(self.taken)
+        for place in places:
+            taken[place // 8] |= 1 << place % 8
+        return bytes(taken)
+
+
+class LotKey(NamedTuple):
+    """A key that came in a lot. While it ``is_there``, the lot says of it what a row of ``app_key`` would."""
+
+    lot: Lot
+    place: int
+
+    @property
+    def is_there(self) -> bool:
+        return self.lot.ended is None and not self.lot.is_taken(self.place)
+
+    @property
+    def stage(self) -> Stage:
+        """Where the key stands, unless a row of ``app_key`` or ``seen_key`` knows better."""
+        return Stage.SUPPLIED if self.lot.is_taken(self.place) else self.lot.stage
+
+    @property
+    def master(self) -> SaeId:
+        return self.lot.master
+
+    @property
+    def is_confirmed(self) -> int:
+        return self.lot.is_confirmed
+
+    @property
+    def waiting(self) -> str:
+        return self.lot.waiting
+
+    @property
+    def served(self) -> str:
+        return "[]"
+
+    @property
+    def order(self) -> int:
+        return self.lot.first_key + self.place
+
+    @property
+    def raw_key_id(self) -> bytes:
+        return self.lot.ids.raw(self.place)
+
+    @property
+    def key_id(self) -> KeyID:
+        return spelled_id(self.raw_key_id)
+
+
+class LotTables:
+    """The tables ``lot`` and ``lot_segment``."""
+
+    def __init__(self, connection: sqlite3.Connection, batch_keys: BatchKeys) -> None:
+        self._connection = connection
+        self._batch_keys = batch_keys
+
+    def put(
+        self,
+        batch: KeyBatch,
+        *,
+        pair_row: int,
+        record_row: int,
+        entitled: Collection[SaeId],
+        confirmed: bool,
+        stored_s: float,
+    ) -> None:
+        """Keep a batch none of whose ids was ever here."""
+        num_keys, pair = batch.ids.num_keys, batch.pair
+        first_key = self._reserved_places(num_keys)
+        key, batch_row = self._batch_keys.new(pair, num_keys)
+        self._connection.execute(
+            "INSERT INTO lot VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+            (
+                *(first_key, batch.ids.beginning, batch.ids.ids_from, num_keys, pair_row, batch.size_bits, confirmed),
+                *(pair.master in entitled, json.dumps(sorted(entitled)), batch_row, record_row, batch.created_utc_s),
+                *(stored_s, batch.qkd_bits_spent, num_keys, bytes(-(-num_keys // 8))),
+            ),
+        )
+        bits, place = memoryview(batch.secret.reveal()), _place(batch.ids.ids_from, pair.master, pair.slave)
+        per_segment = max(1, SEGMENT_BYTES * 8 // batch.size_bits)
+        size = per_segment * batch.size_bits // 8
+        self._connection.executemany(
+            "INSERT INTO lot_segment VALUES (?, ?)",
+            [
+                (
+                    first_key + number * per_segment,
+                    key.seal(_SEGMENT_NUMBERS + number, bits[number * size : (number + 1) * size], place),
+                )
+                for number in range(-(-num_keys // per_segment))
+            ],
+        )
+
+    def knows(self, ids: KeyIds) -> bool:
+        """Return whether some key with an id that begins like these is, or was, here."""
+        beginning = ids.beginning
+        bounds = bounds_of_ids(beginning)
+        (found,) = self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM lot WHERE id_beginning = ?)"
+            " OR EXISTS (SELECT 1 FROM app_key WHERE key_id BETWEEN ? AND ?)"
+            " OR EXISTS (SELECT 1 FROM seen_key WHERE key_id BETWEEN ? AND ?)",
+            (beginning, *bounds, *bounds),
+        ).fetchone()
+        return bool(found)
+
+    def of_ids(self, ids: KeyIds) -> Lot | None:
+        """Return the lot of these ids, if they came as one."""
+        condition = "id_beginning = ? AND ids_from = ? AND lot.num_keys = ?"
+        return next(iter(self._chosen(condition, ids.beginning, ids.ids_from, ids.num_keys)), None)
+
+    def find(self, raw_key_id: bytes) -> LotKey | None:
+        """Return where a key lies, or lay."""
+        (found,) = self.find_all([raw_key_id])
+        return found
+
+    def find_all(self, raw_key_ids: Sequence[bytes]) -> list[LotKey | None]:
+        """Return where keys lie, or lay; None for those that came in no lot."""
+        lots = self._beginning_with({raw[:BEGINNING_BYTES] for raw in raw_key_ids})
+        found = []
+        for raw in raw_key_ids:
+            places = ((lot, lot.ids.place_of(raw)) for lot in lots.get(raw[:BEGINNING_BYTES], ()))
+            found.append(next((LotKey(lot, place) for lot, place in places if place is not None), None))
+        return found
+
+    def _beginning_with(self, beginnings: Collection[bytes]) -> dict[bytes, list[Lot]]:
+        asked, lots = sorted(beginnings), dict[bytes, list[Lot]]()
+        for start in range(0, len(asked), IDS_AT_ONCE):
+            some = asked[start : start + IDS_AT_ONCE]
+            for lot in self._chosen(f"id_beginning IN ({', '.join('?' * len(some))})", *some):
+                lots.setdefault(lot.ids.beginning, []).append(lot)
+        return lots
+
+    def _chosen(self, condition: str, *values: str | bytes | float) -> list[Lot]:
+        return [*map(Lot._make, self._connection.execute(_SELECT_LOT + " WHERE " + condition, values))]
+
+    def stock(self, pair: SaePair, *, count: int, size_bits: int, fit: KeyFit) -> list[LotKey]:
+        """Return the oldest ``count`` keys that the master can be supplied from lots, or all."""
+        condition, bounds = fitting(fit)
+        query = (
+            _SELECT_LOT + " WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"  # noqa: S608 - constants
+            " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1 AND keys_left > 0" + condition
+        )
+        rows = self._connection.execute(query + " ORDER BY first_key", (pair.master, pair.slave, size_bits, *bounds))
+        keys: list[LotKey] = []
+        for lot in map(Lot._make, rows):
+            keys += [LotKey(lot, place) for place in lot.free_places(count - len(keys))]
+            if len(keys) == count:
+                break
+        return keys
+
+    def count(self, pair: SaePair, *, size_bits: int, fit: KeyFit) -> int:
+        """Return how many keys ``stock`` could find."""
+        condition, bounds = fitting(fit)
+        (number,) = self._connection.execute(
+            "SELECT coalesce(sum(keys_left), 0) FROM lot JOIN record ON record.id = lot.record"  # noqa: S608 - constants
+            " WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"
+            f" AND size_bits = ? AND is_confirmed = 1 AND master_may = 1 AND keys_left > 0{condition}",
+            (pair.master, pair.slave, size_bits, *bounds),
+        ).fetchone()
+        return int(number)
+
+    def confirm(self, lot: Lot) -> None:
+        """Make all keys of a whole lot suppliable."""
+        assert next_stage(Kind.KEY, lot.stage, Act.CONFIRM) is Stage.STORED
+        self._connection.execute("UPDATE lot SET is_confirmed = 1 WHERE first_key = ?", (lot.first_key,))
+
+    def give_last(self, keys: Sequence[LotKey]) -> list[SecretKey]:
+        """Return the keys and end them, as supplied to the last who waited for them."""
+        opened = self.opened(keys)
+        for lot, of_lot in _by_lot(keys):
+            assert next_stage(Kind.KEY, lot.stage, Act.GIVE_LAST) is Stage.SUPPLIED
+            self._take_out(lot, of_lot)
+            self._forget(lot, len(of_lot))
+        return opened
+
+    def move_out(self, keys: Sequence[LotKey]) -> None:
+        """Make rows of ``app_key`` of these keys."""
+        for lot, of_lot in _by_lot(keys):
+            data_key, rows = self._batch_keys.open(lot.batch), []
+            for key, place in zip(self.opened([LotKey(lot, place) for place in of_lot]), of_lot, strict=True):
+                sealed = data_key.seal(place, key.take(), place_of_key(key.key_id, lot.master, lot.slave))
+                rows.append(
+                    (
+                        *(lot.first_key + place, lot.ids.raw(place), lot.pair_row, lot.size_bits, lot.is_confirmed),
+                        *(lot.master in listed(lot.waiting), lot.waiting, lot.batch, place, sealed, lot.record_row),
+                        *(lot.created_utc_s, lot.stored_s, key.qkd_bits_spent),
+                    )
+                )
+            self._connection.executemany(
+                "INSERT INTO app_key (id, key_id, pair, size_bits, is_confirmed, master_may, waiting, batch, number,"
+                " sealed, record, created_utc_s, stored_s, qkd_bits_spent)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+            self._take_out(lot, of_lot)
+
+    def chosen(self, condition: str, *values: str | bytes | float) -> list[Lot]:
+        """Return the lots with keys in them that fulfil a condition."""
+        return self._chosen("keys_left > 0 AND " + condition, *values)
+
+    def end(self, lots: Iterable[Lot], act: Act) -> int:
+        """Destroy all keys that are in these lots; return how many there were."""
+        num_gone = 0
+        for lot in {lot.first_key: lot for lot in lots}.values():
+            after = next_stage(Kind.KEY, lot.stage, act)
+            assert after is not None, f"keys cannot go on from {lot.stage} by {act}"
+            self._connection.execute(
+                "UPDATE lot SET ended = ?, keys_left = 0 WHERE first_key = ?", (after, lot.first_key)
+            )
+            self._connection.execute(
+                "DELETE FROM lot_segment WHERE first_key BETWEEN ? AND ?",
+                (lot.first_key, lot.first_key + lot.num_keys - 1),
+            )
+            self._forget(lot, lot.keys_left)
+            num_gone += lot.keys_left
+        return num_gone
+
+    def opened(self, keys: Sequence[LotKey]) -> list[SecretKey]:
+        """Return keys that are in lots, in this order."""
+        plain: dict[int, bytes] = {}
+        return [self._opened(one, plain) for one in keys]
+
+    def _opened(self, one: LotKey, plain: dict[int, bytes]) -> SecretKey:
+        lot, size = one.lot, one.lot.size_bits // 8
+        number, place = divmod(one.place, lot.keys_per_segment)
+        segment_row = lot.first_key + number * lot.keys_per_segment
+        if segment_row not in plain:
+            plain[segment_row] = self._segment(lot, number, segment_row)
+        cost_bits = cost_of_key(lot.qkd_bits_spent, one.place, num_keys=lot.num_keys)
+        secret = memoryview(plain[segment_row])[place * size : (place + 1) * size]
+        return made_key(one.key_id, lot.master, lot.slave, secret, lot.record, lot.created_utc_s, cost_bits)
+
+    def _segment(self, lot: Lot, number: int, segment_row: int) -> bytes:
+        place = _place(lot.ids_from, lot.master, lot.slave)
+        row = self._connection.execute("SELECT sealed FROM lot_segment WHERE first_key = ?", (segment_row,)).fetchone()
+        if row is None:
+            raise damaged_row(place)
+        return self._batch_keys.open(lot.batch).open(_SEGMENT_NUMBERS + number, row[0], place)
+
+    def _reserved_places(self, num_keys: int) -> int:
+        """Return the first of so many numbers that no row of ``app_key`` has or will get of itself."""
+        row = self._connection.execute(
+            "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'app_key' RETURNING seq", (num_keys,)
+        ).fetchone()
+        if row is None:  # no row was ever put
+            self._connection.execute("INSERT INTO sqlite_sequence VALUES ('app_key', ?)", (num_keys,))
+        return int(row[0] if row is not None else num_keys) - num_keys + 1
+
+    def _take_out(self, lot: Lot, places: Sequence[int]) -> None:
+        """Note that keys are in the lot no more; destroy the segments of which nothing is left."""
+        taken, per_segment = lot.without(places), lot.keys_per_segment
+        self._connection.execute(
+            "UPDATE lot SET taken = ?, keys_left = keys_left - ? WHERE first_key = ?",
+            (taken, len(places), lot.first_key),
+        )
+        left = ~int.from_bytes(taken, "little") & (1 << lot.num_keys) - 1
+        mask = (1 << per_segment) - 1
+        empty = [at for number in {place // per_segment for place in places}
+                 if not left >> (at := number * per_segment) & mask]  # fmt: skip
+        self._connection.executemany(
+            "DELETE FROM lot_segment WHERE first_key = ?", [(lot.first_key + at,) for at in empty]
+        )
+
+    def _forget(self, lot: Lot, num_gone: int) -> None:
+        self._connection.execute("UPDATE pair SET num_keys = num_keys - ? WHERE id = ?", (num_gone, lot.pair_row))
+        self._batch_keys.count_down(lot.batch, num_gone)
+
+
+def _by_lot(keys: Sequence[LotKey]) -> list[tuple[Lot, list[int]]]:
+    """Return each lot with the places of these keys. All rows of one lot must have been read at one time."""
+    in_order = sorted(keys, key=lambda key: key.order)
+    return [
+        (of_lot[0].lot, [key.place for key in of_lot])
+        for _, group in groupby(in_order, key=lambda key: key.lot.first_key)
+        for of_lot in ([*group],)
+    ]
+
+
+def bounds_of_ids(beginning: bytes) -> tuple[bytes, bytes]:
+    """Return the first and the last of all ids that begin so."""
+    rest = 16 - len(beginning)
+    return beginning + bytes(rest), beginning + b"\xff" * rest
+
+
+def _place(ids_from: str, master: SaeId, slave: SaeId) -> bytes:
+    return identity("lot", ids_from, master, slave)
