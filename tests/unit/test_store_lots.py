@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import pytest
 
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
-from qanat.adapters.sqlite.lots import MIN_LOT_KEYS, SEGMENT_BYTES
+from qanat.adapters.sqlite.lot_rows import SEGMENT_BYTES
+from qanat.adapters.sqlite.lots import MIN_LOT_KEYS
 from qanat.adapters.sqlite.zeroization import zeroize
 from qanat.ground.errors import KeyNotFound, PadReused, QanatError, StoreFailed
 from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair

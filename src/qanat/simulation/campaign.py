@@ -210,9 +210,8 @@ async def _application(world: World, master: SaeId, slave: SaeId, *, tally: _Tal
             if dice.happens(P_NOSY):
                 await _pry(world, master, (slave, *more), given.keys)
             fetched = await _fetch(world, master, slave, given.keys, nonce=nonce)
-            for another in more:
-                tally.fetched += await _fetch(world, master, another, given.keys, nonce=nonce)
-            tally.fetched += fetched
+            by_others = [await _fetch(world, master, another, given.keys, nonce=nonce) for another in more]
+            tally.fetched += fetched + sum(by_others)  # in one step: other applications count meanwhile
             if calm and fetched == count:
                 tally.succeeded.add((master, slave))
         await world.sleep(dice.between(0.1, 4.0))

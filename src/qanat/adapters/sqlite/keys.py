@@ -25,7 +25,8 @@ from qanat.adapters.sqlite.key_rows import (
     record_text,
     spelled_record,
 )
-from qanat.adapters.sqlite.lots import IDS_AT_ONCE, MIN_LOT_KEYS, Lot, LotKey, LotTables, bounds_of_ids
+from qanat.adapters.sqlite.lot_rows import Lot, LotKey, bounds_of_ids
+from qanat.adapters.sqlite.lots import IDS_AT_ONCE, MIN_LOT_KEYS, LotTables
 from qanat.ground.errors import KeyShortage, NotEntitled, PadReused
 from qanat.ground.identifiers import KeyID, RequestId, SaeId, SaePair
 from qanat.ground.key_batches import KeyBatch
