@@ -37,6 +37,8 @@ START_S = 1.2
 LOAD_S = (0.0, 0.6)
 """When every pair has got keys again, the next kill comes within this time."""
 PATIENCE_S = 30.0
+FIRST_PATIENCE_S = 120.0
+"""Until the first keys come: a twin that has just started on a busy machine takes its time."""
 SAMPLE = 60
 """So many keys of each pair are asked for once more at the end."""
 NETWORK = f"""format: qanat-network/1
@@ -121,7 +123,7 @@ class Killer:
         if self._down is not None:
             self._fleet.wait(self._down[0])
         before = [pair.num_given for pair in self._pairs]
-        deadline_s = time.monotonic() + PATIENCE_S
+        deadline_s = time.monotonic() + (FIRST_PATIENCE_S if self._down is None and not any(before) else PATIENCE_S)
         while any(pair.num_given <= number for pair, number in zip(self._pairs, before, strict=True)):
             assert time.monotonic() < deadline_s, (
                 f"no keys come after {self._down}: {before} {[pair.words() for pair in self._pairs]}"

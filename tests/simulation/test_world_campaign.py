@@ -8,16 +8,21 @@ from typing import Any
 
 import pytest
 
+from qanat.ground.network import PreparedKeys
+from qanat.ground.randomness import SeededChance
 from qanat.key_management import sealing
 from qanat.key_management.accounts import batch_costs_bits
 from qanat.key_management.doubts import Doubts
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
 from qanat.key_management.relay import RelayOrigin
+from qanat.simulation import campaign
 from qanat.simulation.campaign import run_seed
 from qanat.simulation.crash_sites import CrashSites, is_seldom
 from qanat.simulation.faults import ALL_FAULTS, NO_FAULTS, Faults
+from qanat.simulation.world import World
 from simulation import planted_bugs
+from simulation.test_world_requests import line_network
 
 SEEDS_TO_NOTICE = 120
 """A planted bug must be noticed within so many runs."""
@@ -80,6 +85,29 @@ def test_without_faults_nothing_fails() -> None:
     assert report.held, report.violations
     assert report.crashes == 0
     assert report.keys_given > report.keys_fetched == report.keys_due > 0
+
+
+def test_keys_that_are_being_prepared_when_a_run_ends_are_not_taken_for_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seed 11091 of the campaign once met the moment in which a batch of idle time was under way."""
+    prepared = (PreparedKeys(master="alice", slave="bob", count=40),)
+    world = World(line_network().model_copy(update={"prepared_keys": prepared}), chance=SeededChance(1))
+    world.start()
+    world.scheduler.run_until(60.0, until=lambda: campaign._is_in_doubt(world))
+    assert campaign._is_in_doubt(world)
+    monkeypatch.setattr(campaign, "REST_S", 0.0)
+    campaign.come_to_rest(world)
+    assert campaign._is_in_doubt(world), "no rest shows that this is such a moment"
+    monkeypatch.setattr(campaign, "REST_S", 12.0)
+    monkeypatch.setattr(world.scheduler, "run_until", _without_the_first(world.scheduler.run_until))
+    campaign.come_to_rest(world)
+    world.close(at_rest=True)
+    assert world.witness.violations == []
+
+
+def _without_the_first(run_until: Any) -> Any:
+    """Return ``run_until`` that passes over its first call: the run comes to its end in this very moment."""
+    calls = iter([lambda *_args, **_more: None])
+    return lambda *args, **more: next(calls, run_until)(*args, **more)
 
 
 def test_a_seed_determines_a_run() -> None:
