@@ -13,6 +13,7 @@ from qanat.adapters.system import SystemClock
 from qanat.apps.apart import ApartSite, await_modules
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.event_log import EventLog
+from qanat.apps.machine import settle_heap
 from qanat.apps.networks import load_network_to_run
 from qanat.apps.workplace import Workplace, default_folder
 from qanat.ground.identifiers import NodeId
@@ -47,6 +48,7 @@ async def _serve(network: Network, node: NodeId, place: Workplace, *, port: int,
         with EventLog(path=place.site(node) / "events.jsonl") as log:
             log.listen(view.on_event)
             async with ApartSite(network, node, place.folder, log=log, port=port) as site:
+                settle_heap()
                 if as_json:
                     print(json.dumps(site_record(site)), flush=True)
                 _show(view, site)

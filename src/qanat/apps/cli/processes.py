@@ -19,6 +19,7 @@ from qanat.apps.controller_process import ControllerProcess
 from qanat.apps.deployment import Deployment, load_deployment
 from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
+from qanat.apps.machine import settle_heap
 from qanat.apps.networks import load_network_to_run
 from qanat.apps.node_site import NodeSite
 from qanat.apps.twin_process import TwinProcess
@@ -98,6 +99,7 @@ async def _serve_node(deployment: Deployment, node: NodeId, place: Workplace, *,
     with RunView() as view, EventLog(path=place.site(node) / "events.jsonl") as log:
         log.listen(view.on_event)
         async with NodeSite(deployment, node, place, log=log, door_port=port) as site:
+            settle_heap()
             _tell({**_record(deployment), **_site_record(site)}, as_json)
             title = site.network.site(node).title or node
             view.say(f"[bold]{title}[/] is up; data in {place.site(node)}; Ctrl-C stops it")
@@ -131,6 +133,7 @@ async def _serve_controller(deployment: Deployment, place: Workplace, *, as_json
     with RunView() as view, EventLog(path=place.site(CONTROLLER) / "events.jsonl") as log:
         log.listen(view.on_event)
         async with ControllerProcess(deployment, place, log=log) as controller:
+            settle_heap()
             _tell({**_record(deployment), "port": controller.port}, as_json)
             view.say(f"the controller is up at port {controller.port}; Ctrl-C stops it")
             await stop.wait()

@@ -106,6 +106,7 @@ async def _serve(
             if not await _came_first(service.warm_up(), stop):
                 view.say(STOPPED_EARLY)
                 return
+            machine.settle_heap()
             record = service_record(service, name)
             write_whole(service_file, json.dumps(record, indent=2))
             if as_json:
