@@ -312,6 +312,10 @@ def test_show_filters_by_kind_word_time_and_number(tmp_path: Path, capsys: pytes
     assert shown(kinds=["keys-refused"]) == ["e3"]
     assert shown(words=["k4"]) == ["e4"]
     assert shown(since="1970-01-01T00:00:04") == ["e4", "e5"]
+    assert shown(since="1970-01-01T02:00:04+02:00") == ["e4", "e5"]
+    assert shown(since="1970-01-02") == []
+    with pytest.raises(ConfigurationError, match="'yesterday' is no time"):
+        shown(since="yesterday")
     assert shown(last=1) == ["e5"]
     assert shown(last=0) == []
 

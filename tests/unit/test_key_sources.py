@@ -248,6 +248,7 @@ def test_a_file_that_is_wrong_is_named_and_stays(tmp_path: Path) -> None:
             with pytest.raises(SourceFault, match=path.name) as fault:
                 await source.take_new(1)
             assert fault.value.code == "key-files-unreadable"
+            assert ("is of link 'other'" in fault.value.message) == (path == wrong[0])
         with pytest.raises(SourceFault) as fault:
             await source.take_by_ids([IDS[5]])
         assert fault.value.code == "key-file-missing"

@@ -155,6 +155,20 @@ def test_what_is_misspelt_in_a_deployment_is_told_what_it_may_be(tmp_path: Path)
         assert raised.value.remedy == meant
 
 
+def test_a_network_that_is_not_there_is_looked_for_from_the_deployment_file(tmp_path: Path) -> None:
+    path = tmp_path / "deployment.yaml"
+    for name, fault in (("rwo.yaml", "cannot read rwo.yaml"), ("three-node", "no network 'three-node'")):
+        path.write_text(f"format: qanat-deployment/1\nnetwork: {name}\n", encoding="utf-8")
+        with pytest.raises(NetworkFileError) as raised:
+            load_deployment(path)
+        assert f"{path}:2: {fault}" in raised.value.message
+        assert "from the folder of this one" in raised.value.remedy
+    (tmp_path / "bad.yaml").write_text(HEAD.replace("name: two-sites", "name: 7"), encoding="utf-8")
+    path.write_text("format: qanat-deployment/1\nnetwork: bad.yaml\n", encoding="utf-8")
+    with pytest.raises(NetworkFileError, match=r"bad\.yaml:2: name: a text is needed here"):
+        load_deployment(path)
+
+
 def test_one_port_on_two_hosts_is_two_places(tmp_path: Path) -> None:
     text = "sites:\n  suzhou: {host: 192.0.2.1, port: 9001}\n  kunshan: {host: 192.0.2.2, port: 9001}\n  shanghai: {}\n"
     assert len(load_deployment(a_deployment(tmp_path, text)).fixed) == 10

@@ -116,7 +116,7 @@ def load_deployment(path: Path) -> Deployment:
     root, said = read_described(text, DeploymentFile, source=str(path), advice=ADVICE)
     beside = path.parent / said.network
     name = str(beside.resolve()) if beside.is_file() else said.network
-    network = load_network_to_run(name)
+    network = _network(name, source=str(path), line=line_of(root, ("network",)))
     for message, at, remedy in (*_names_of_nothing(said, network), *_places_taken_twice(said)):
         raise NetworkFileError(message, source=str(path), line=line_of(root, at), remedy=remedy)
     fixed: dict[tuple[ListenerKind, str], Place] = {("transports", "controller"): said.controller}
@@ -127,6 +127,21 @@ def load_deployment(path: Path) -> Deployment:
     for link, twin in said.twins.items():
         fixed["twins", link] = twin
     return Deployment(network, name, path.parent / said.data if said.data else None, said.site, fixed)
+
+
+def _network(name: str, *, source: str, line: int) -> Network:
+    """Return the network that a deployment names; a fault inside its file has that file's name and line."""
+    try:
+        return load_network_to_run(name)
+    except NetworkFileError:
+        raise
+    except ConfigurationError as fault:
+        raise NetworkFileError(
+            fault.message,
+            source=source,
+            line=line,
+            remedy="name a packaged network, or a file by its path from the folder of this one",
+        ) from None
 
 
 _Fault = tuple[str, tuple[str, ...], str]

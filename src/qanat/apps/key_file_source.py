@@ -124,8 +124,12 @@ class KeyFileSource:
             secret = np.ascontiguousarray(arrays["secret"], dtype=np.uint8).tobytes()
             is_whole = int(arrays["num_bits"]) == 8 * len(secret) > 0 and header["block_id"] == key_id
             eps_sec = float(header["eps_sec"])
-            if not is_whole or header.get("link_id", self._link_id) != self._link_id:
-                raise ValueError(f"it is no key of link {self._link_id} with this id")
+            if not is_whole:
+                raise ValueError("it does not hold a key of this id, whole")
+            if (link_id := header.get("link_id", self._link_id)) != self._link_id:
+                raise ValueError(
+                    f"it is of link {link_id!r}, for which its parties' initial key was made, not of {self._link_id!r}"
+                )
         except (ConfigurationError, KeyError, TypeError, ValueError) as fault:
             raise self._unreadable(f"{path} is no key file: {fault}", "take it out of the folder") from None
         return SourceKey(key_id, SecretBytes(secret), eps_sec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from qanat.adapters.audit_chain import Finding, Head, audit_files, records, verify
 from qanat.adapters.audit_log import FOLDER
+from qanat.ground.clock import format_utc
 from qanat.ground.errors import ConfigurationError
 
 
@@ -31,8 +33,12 @@ def run_verify(folder: Path, *, head: str | None, is_part: bool, as_json: bool) 
 def run_show(
     folder: Path, *, kinds: Sequence[str], words: Sequence[str], since: str | None, last: int | None, as_json: bool
 ) -> int:
-    """Print lines of every log in ``folder`` that fit all filters; ``words`` must stand in the line. Returns 0."""
-    rows = sorted(_matching(logs_in(folder), kinds, words, since), key=lambda row: str(row.get("utc", "")))
+    """Print lines of every log in ``folder`` that fit all filters; ``words`` must stand in the line. Returns 0.
+
+    ``since``: a time in ISO 8601, UTC unless it says otherwise. Raises ConfigurationError for one that is none.
+    """
+    begin = None if since is None else _utc_text(since)
+    rows = sorted(_matching(logs_in(folder), kinds, words, begin), key=lambda row: str(row.get("utc", "")))
     for row in rows if last is None else rows[-last:] if last else []:
         print(json.dumps(row) if as_json else _line(row))
     return 0
@@ -46,6 +52,17 @@ def logs_in(folder: Path) -> list[Path]:
             return logs
     audit_files(folder)  # raises, with the remedy
     return []
+
+
+def _utc_text(since: str) -> str:
+    """Return a time as the lines of the log have it, which sort as times do."""
+    try:
+        moment = datetime.datetime.fromisoformat(since)
+    except ValueError:
+        raise ConfigurationError(
+            f"{since!r} is no time", remedy="write it as 2026-01-31 or 2026-01-31T12:00, in UTC"
+        ) from None
+    return format_utc((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
 
 
 def _all_hold(findings: Iterable[Finding]) -> bool:

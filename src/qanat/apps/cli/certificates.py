@@ -20,7 +20,8 @@ def run_revoke(names: Sequence[str], *, pki: Path, as_json: bool) -> int:
         print(json.dumps({"crl": str(pki / "crl.pem"), "revoked": revoked}))
         return 0
     for name, serials in revoked.items():
-        print(f"{name}: {len(serials)} certificates are revoked from now on", file=sys.stderr)
+        what = "1 certificate is" if len(serials) == 1 else f"{len(serials)} certificates are"
+        print(f"{name}: {what} revoked from now on", file=sys.stderr)
     print(CARRY.format(crl=pki / "crl.pem"), file=sys.stderr)
     return 0
 
