@@ -140,7 +140,7 @@ CITIES = (
         shape="ring",
         stars={2: 4, 3: 4, 4: 3, 5: 3},
         switches=(SwitchPlan(3, 6, 6),),
-        centre_deg=240.0,
+        centre_deg=215.0,
         chord_km=13.0,
         comment="Shanghai (Table 1: 5 relays, 26 nodes, 26 users, 82 links = 5 of the ring + 14 of stars + 63 through\n"
         "a switch: 7 with both make 21 pairs, with 6 who have a transmitter only 42 more).",

@@ -9,6 +9,7 @@ import pytest
 
 from qanat.apps.network_review import NetworkReview, review
 from qanat.apps.networks import load_network
+from qanat.apps.pictures.map import draw_map_svg
 from qanat.ground.network import (
     Application,
     ClassicalLink,
@@ -59,6 +60,13 @@ def test_xinglong_with_a_system_of_the_cities_would_be_as_the_page_says() -> Non
     ]
     assert " / ".join(f"{rate:.1f}" for rate in rates) in " ".join(REPRODUCTION.split())
     assert [round(paper / rate) for paper, rate in zip((40.5, 2.9), rates[::2], strict=True)] == [6, 27]
+
+
+@pytest.mark.slow
+def test_the_map_on_the_page_is_that_of_the_file(found: NetworkReview) -> None:
+    kept = DOCS / "images" / "nature2021.svg"
+    drawn = draw_map_svg(found.network, found.rates_bits_per_s)
+    assert drawn == kept.read_text(encoding="utf-8"), f"run qanat network show nature2021 --out {kept}"
 
 
 def test_the_explanation_counts_what_is_in_the_file(found: NetworkReview) -> None:

@@ -13,6 +13,7 @@ import pytest
 from qanat.apps.network_review import NetworkReview, review
 from qanat.apps.networks import load_network, load_network_to_run
 from qanat.apps.paper_table import NOT_DESCRIBED, PAPER, puzzles
+from qanat.apps.pictures.land import is_land
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Link, Network, network_yaml, parse_network
 from qanat.ground.network.switches import MOST_PORTS
@@ -206,6 +207,11 @@ def tool(name: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def test_nothing_was_put_into_the_sea(network: Network) -> None:
+    for part in (*network.sites, *network.switches, *network.routers):
+        assert is_land(latitude_deg=part.latitude_deg, longitude_deg=part.longitude_deg), part.name
 
 
 def test_it_is_not_run_as_if_its_switches_were_fibres() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qanat.apps.networks import load_network
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.network import Network, network_yaml, parse_network
 from qanat.physics.channels import ALL_PASS_16, MOST_PORTS
@@ -91,6 +92,17 @@ def test_without_the_trunk_each_switch_joins_its_own() -> None:
         1,
     )
     assert [link.name for link in read(text).links] == ["l", "a--b", "c--d"]
+
+
+def test_links_that_share_a_port_or_a_trunk_cannot_run_at_once() -> None:
+    network = read()
+    kept = {link.name: network.kept_by(link) for link in network.links}
+    assert kept["a--b"] == {"port a", "port b"}
+    assert kept["a--d"] == {"port a", "port d", "trunk s-t"}
+    together = {frozenset((one, other)) for one in kept for other in kept if not kept[one] & kept[other]}
+    assert together == {frozenset({"a--b", "c--d"})}
+    (fibre, *_) = load_network("three-nodes").links
+    assert network.kept_by(fibre) == frozenset()
 
 
 def test_written_and_read_again_it_is_the_same() -> None:

@@ -129,7 +129,14 @@ def unreached(network: Network, graph: nx.Graph[NodeId]) -> Iterator[Concern]:
     """
     users = [site.node for site in network.sites if site.kind == "user"]
     around, groups = _groups(graph, users)
-    if any(len(group) == len(users) for group in groups) or len(users) > MOST_USERS_COMPARED:
+    if any(len(group) == len(users) for group in groups):
+        return
+    if len(users) > MOST_USERS_COMPARED:
+        yield Concern(
+            "unreached",
+            f"no group of trusted relays reaches all {len(users)} users, who are too many to be compared one by one",
+            "join the groups of relays, or check a part of the network",
+        )
         return
     with_application = {NodeId(app.site) for app in network.applications}
     island = _islands(network)

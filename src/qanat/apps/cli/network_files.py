@@ -25,8 +25,8 @@ READERS = {".graphml": from_graphml, ".json": from_simulator_json}
 
 def run_build(kind: str, *, num_nodes: int, link_km: float, system: str, seed: int) -> int:
     """Print the file of a network of a shape. Returns 0."""
-    link_forecast(system, loss_db=0.25 * link_km)  # a system that does not exist is told before a file is written
     network = build_network(kind, num_nodes=num_nodes, link_km=link_km, system=system, seed=seed)
+    link_forecast(system, loss_db=10.0)  # a system that does not exist is told before a file is written
     seeded = f", seed {seed}" if kind == "random-geometric" else ""
     head = (
         f"A {kind} of {num_nodes} nodes{seeded}, made by `qanat network build`. Places and figures are assumed:\n"

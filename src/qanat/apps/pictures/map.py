@@ -58,10 +58,9 @@ def _label(network: Network) -> str:
 
 def _draw(surface: Surface, atlas: Atlas) -> None:
     classes = classes_of(atlas.network, atlas.main.rates_bits_per_s)
-    unnamed = draw_body(surface, atlas.main, classes)
+    frames = [inset.frame for inset in atlas.insets if inset.frame is not None]
+    unnamed = draw_body(surface, atlas.main, classes, frames=frames)
     for inset in atlas.insets:
-        if (box := inset.frame) is not None:
-            surface.rectangle(box.low_x, box.low_y, box.high_x - box.low_x, box.high_y - box.low_y, "frame")
         sheet = Shifted(surface, inset.left, inset.top)
         sheet.text(0, -8, inset.title, "label strong")
         sheet.text(inset.plan.projection.width, -8, inset.subtitle, "tiny muted", anchor="end")
@@ -69,5 +68,5 @@ def _draw(surface: Surface, atlas: Atlas) -> None:
         draw_scale_bar(sheet, inset.plan.projection, 14.0, inset.plan.projection.height - 14.0)
     kinds: set[str] = {site.kind for site in atlas.network.sites}
     kinds |= {"switch"} if atlas.network.switches else set()
-    kinds |= {"frame"} if any(inset.frame for inset in atlas.insets) else set()
+    kinds |= {"frame"} if frames else set()
     draw_legend(surface, atlas.main, classes, unnamed, y=atlas.height + ROW, kinds=frozenset(kinds))

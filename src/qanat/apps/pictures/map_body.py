@@ -7,6 +7,7 @@ avoid one another, and colour and width of a link say what it carries.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from qanat.apps.pictures.geography import Box, Point
@@ -27,9 +28,16 @@ Naming: TypeAlias = Literal["all", "relays"]
 """Whose names are written: everybody's, or those of relays and switches alone."""
 
 
-def draw_body(surface: Surface, plan: Plan, classes: LinkClasses, *, names: Naming = "all") -> int:
-    """Draw the ground, links, sites and switches, and names where they have room; returns how many had none."""
+def draw_body(
+    surface: Surface, plan: Plan, classes: LinkClasses, *, names: Naming = "all", frames: Sequence[Box] = ()
+) -> int:
+    """Draw the ground, links, sites and switches, and names where they have room; returns how many had none.
+
+    frames: what is drawn apart, in units of the sheet.
+    """
     draw_ground(surface, plan.projection)
+    for box in frames:
+        surface.rectangle(box.low_x, box.low_y, box.high_x - box.low_x, box.high_y - box.low_y, "frame")
     _draw_fibres(surface, plan)
     for link in plan.network.described_links:
         if plan.is_roomy:

@@ -15,7 +15,7 @@ from qanat.ground.network.classical import ClassicalLink, Router
 from qanat.ground.network.links import Link
 from qanat.ground.network.names import Heading, Name, nearest
 from qanat.ground.network.part import Part, fault_of_field
-from qanat.ground.network.switched import Equipment, switched_links
+from qanat.ground.network.switched import Equipment, kept_by, switched_links
 from qanat.ground.network.switches import Switch, Trunk
 
 __all__ = [
@@ -223,6 +223,10 @@ class Network(Part):
     def site_of(self, sae: SaeId) -> Site:
         """Return where an SAE is; raises UnknownNode."""
         return _look_up(self._sites_by_sae, sae, "SAE")
+
+    def kept_by(self, link: Link) -> frozenset[str]:
+        """Return the ports and trunks that a link through switches keeps while it runs; empty for other links."""
+        return kept_by(link, self.trunks)
 
     def span_km(self, link: Link) -> float:
         """Return the distance of a link's ends along the ground (great circle, haversine formula)."""

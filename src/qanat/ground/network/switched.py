@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Literal, TypeAlias
 
 from qanat.ground.identifiers import MAX_ID_CHARACTERS
@@ -40,6 +40,20 @@ def switched_links(
         ends = _sender_first(one, other, equipment)
         if way is not None and ends is not None and one.site != other.site:
             yield _link(here, *ends, way if ends[0] is one else _back(way))
+
+
+def kept_by(link: Link, trunks: Sequence[Trunk]) -> frozenset[str]:
+    """Return what a link through switches keeps for itself while it runs: ``port SITE`` twice, and ``trunk NAME`` each.
+
+    Two links can run at once where these share nothing. Empty for a link through no switch.
+    """
+    if not link.through:
+        return frozenset()
+    kept = {f"port {end}" for end in link.ends}
+    for pair in pairwise(link.through):
+        between = [trunk for trunk in trunks if set(trunk.switches) == set(pair)]
+        kept.add(f"trunk {min(between, key=lambda trunk: (trunk.loss_db, trunk.length_km)).name}")
+    return frozenset(kept)
 
 
 def _sender_first(one: Port, other: Port, equipment: Mapping[str, Equipment]) -> tuple[Port, Port] | None:
