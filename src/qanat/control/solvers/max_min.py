@@ -89,7 +89,7 @@ def _solved(
     if found.x is None:
         return None
     prices = np.maximum(-found.ineqlin.marginals, 0.0)
-    return found.x[:-1], float(found.x[-1]), prices[: len(capacity)], prices[len(capacity) :]
+    return np.maximum(found.x[:-1], 0.0), float(found.x[-1]), prices[: len(capacity)], prices[len(capacity) :]
 
 
 def max_min_flows(graph: RouteGraph, demands: Sequence[Demand]) -> Flows:
