@@ -25,6 +25,8 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "file_service": ("file-encryption",),
     "long_line": ("distil-20ms", "distil-20ms-1mbit"),
     "backbone": ("backbone",),
+    "routing": ("route-paper", "route-10000", "share-1000"),
+    "sharing": ("share-optimum",),
 }
 """Module of this room -> the benchmarks it can run; each has ``run(names) -> iterator of rows``."""
 

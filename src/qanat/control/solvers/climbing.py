@@ -62,10 +62,15 @@ def first_paths(market: Market, weight: Floats) -> tuple[Paths, Floats]:
     return paths, (weight / paths.num_paths)[paths.demand]
 
 
-def carried(problem: Problem, paths: Paths, flows: Floats) -> Floats:
-    """Return flows that the links can carry and that exceed no cap, each as much smaller as its worst link asks."""
+def fitted(paths: Paths, capacity: Floats, flows: Floats) -> Floats:
+    """Return flows that the links can carry, each as much smaller as its worst link asks."""
     loads = np.maximum(paths.loads(flows), 1e-300)
-    fitting = flows * paths.least_along(np.minimum(1.0, problem.capacity / loads))
+    return flows * paths.least_along(np.minimum(1.0, capacity / loads))
+
+
+def _carried(problem: Problem, paths: Paths, flows: Floats) -> Floats:
+    """Return flows that the links can carry and that exceed no cap."""
+    fitting = fitted(paths, problem.capacity, flows)
     return np.asarray(fitting * np.minimum(1.0, problem.cap / np.maximum(paths.totals(fitting), 1e-300))[paths.demand])
 
 
@@ -87,7 +92,7 @@ def climb(
             break  # what was reached says itself how good it is
         lengths = market.shortest(point.prices)
         budget = float(point.prices @ problem.capacity)
-        flows = carried(problem, paths, point.flows)
+        flows = _carried(problem, paths, point.flows)
         rates = paths.totals(flows)
         now = Reached(flows, rates, judge.value(rates), judge.bound(lengths, budget), point.prices.copy(), lengths)
         since_best += 1

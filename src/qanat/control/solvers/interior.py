@@ -23,6 +23,8 @@ STEP = 0.995
 """The part of the way to the boundary that is gone at most."""
 CENTRED = 0.01
 """No product of a slack and its price is left to be less than this part of their mean: steps from there are short."""
+STRAYING = 3.0
+"""What a bit/s is worth to a demand is kept to this factor of the slope of its utility."""
 
 
 class InteriorPoint:
@@ -93,7 +95,13 @@ class InteriorPoint:
 
     def step(self) -> None:
         """Take one step towards the optimum; raises ArithmeticError where rounding allows no further one."""
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            self._step()
+
+    def _step(self) -> None:
         self._step_back(CENTRED * self.centre)
+        slope = self._problem.slope(self._paths.totals(self.flows))
+        self._value = np.clip(self._value, slope / STRAYING, slope * STRAYING)
         system = System(self._problem, self._paths, self._pairs(), self._residuals(), self._value)
         plain = system.move(0.0, None)
         now = self.centre

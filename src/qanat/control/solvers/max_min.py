@@ -20,7 +20,7 @@ from scipy.sparse import coo_array, csc_array, hstack, vstack
 
 from qanat.control.graph import RouteGraph
 from qanat.control.sharing import Demand
-from qanat.control.solvers.climbing import first_paths
+from qanat.control.solvers.climbing import first_paths, fitted
 from qanat.control.solvers.paths import Floats, Flows, Market, Paths
 
 LEVEL_TOLERANCE = 1e-7
@@ -89,7 +89,7 @@ def _solved(
     if found.x is None:
         return None
     prices = np.maximum(-found.ineqlin.marginals, 0.0)
-    return found.x[:-1], float(found.x[-1]), prices[: len(capacity)], prices[len(capacity) :]
+    return np.maximum(found.x[:-1], 0.0), float(found.x[-1]), prices[: len(capacity)], prices[len(capacity) :]
 
 
 def max_min_flows(graph: RouteGraph, demands: Sequence[Demand]) -> Flows:
@@ -108,8 +108,8 @@ def max_min_flows(graph: RouteGraph, demands: Sequence[Demand]) -> Flows:
     unit = float(np.min(market.capacity / np.maximum(paths.loads(flows), 1e-300)))
     rates, worst, flows = _level_by_level(market, paths, unit, weight, cap)
     surplus = rates / np.maximum(paths.totals(flows), 1e-300)
-    given = np.asarray(flows * np.minimum(1.0, surplus)[paths.demand])
-    return Flows(market, paths, given * unit, worst.height * unit, worst.bound * unit)
+    given = np.asarray(flows * unit * np.minimum(1.0, surplus)[paths.demand])
+    return Flows(market, paths, fitted(paths, market.capacity, given), worst.height * unit, worst.bound * unit)
 
 
 def _level_by_level(
