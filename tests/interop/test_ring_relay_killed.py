@@ -54,8 +54,8 @@ def check_two_ways(keys: Sequence[SecretKey]) -> None:
         assert record is not None
         assert set(record.routes) == WAYS
         assert (record.threshold, record.hops, record.pad_bits) == (2, hops, hops * SIZE_BITS)
-    assert sum(key.qkd_bits_spent for key in keys) == hops * (COUNT * SIZE_BITS + 256), (
-        "each hop of each way, to the bit"
+    assert sum(key.qkd_bits_spent for key in keys) == hops * (COUNT * SIZE_BITS + 2 * 256), (
+        "each hop of each way, to the bit: a tag under two pads of 128 bits, and what the ends compare by"
     )
 
 
