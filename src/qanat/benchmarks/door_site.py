@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,15 @@ from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.adapters.tls import TlsFiles
 from qanat.ground.errors import KeyManagementError
-from qanat.ground.identifiers import KeyID, NodeId, SaePair, uuid4_from
-from qanat.ground.keys import SecretBytes, SecretKey
+from qanat.ground.identifiers import NodeId, SaePair, uuid4_from
+from qanat.ground.key_batches import KeyBatch
+from qanat.ground.key_ids import KeyIds
+from qanat.ground.keys import SecretBytes
 from qanat.ground.network import parse_network
 
 KEY_SIZE_BITS = 256
-STOCKING_BATCH = 1000
+STOCKING_BATCH = 512
+"""Keys that idle time lays ready at once, about."""
 STOP_S = 10.0
 NETWORK = """\
 format: qanat-network/1
@@ -141,27 +143,25 @@ async def stocked(site: Path, pair: SaePair, stock: int) -> None:
     store = await SqliteKeyStore.open(site / "keys.sqlite", master_key=master_key, writer=writer)
     await store.open_epoch()
     for done in range(0, stock, STOCKING_BATCH):
-        keys = made_keys(pair, min(STOCKING_BATCH, stock - done))
-        await store.put(keys, entitled=frozenset({pair.master}), confirmed=True)
+        batch = made_batch(pair, min(STOCKING_BATCH, stock - done))
+        await store.put_batch(batch, entitled=frozenset({pair.master}), confirmed=True)
     await store.close()
     await writer.close()
 
 
-def made_keys(pair: SaePair, count: int) -> Sequence[SecretKey]:
-    """Return fresh random keys, as if they had come over one link."""
-    route = (NodeId("near"), NodeId("far"))
-    return [
-        SecretKey(
-            key_id=KeyID(uuid4_from(os.urandom(16))),
-            pair=pair,
-            secret=SecretBytes(os.urandom(KEY_SIZE_BITS // 8)),
-            route=route,
-            origin="twin",
-            created_utc_s=SystemClock().utc_s(),
-            qkd_bits_spent=KEY_SIZE_BITS,
-        )
-        for _ in range(count)
-    ]
+def made_batch(pair: SaePair, count: int) -> KeyBatch:
+    """Return fresh random keys, as if they had come over one link in idle time."""
+    return KeyBatch(
+        ids=KeyIds(uuid4_from(os.urandom(16)), count),
+        pair=pair,
+        size_bits=KEY_SIZE_BITS,
+        secret=SecretBytes(os.urandom(count * KEY_SIZE_BITS // 8)),
+        routes=((NodeId("near"), NodeId("far")),),
+        threshold=None,
+        origin="twin",
+        created_utc_s=SystemClock().utc_s(),
+        qkd_bits_spent=count * KEY_SIZE_BITS,
+    )
 
 
 def _tls(files: NodeFiles | SaeFiles) -> TlsFiles:
