@@ -54,7 +54,7 @@ def check_two_ways(keys: Sequence[SecretKey]) -> None:
         assert record is not None
         assert set(record.routes) == WAYS
         assert (record.threshold, record.hops, record.pad_bits) == (2, hops, hops * SIZE_BITS)
-    assert sum(key.qkd_bits_spent for key in keys) == hops * (COUNT * SIZE_BITS + 256), (
+    assert sum(key.qkd_bits_spent for key in keys) == hops * (COUNT * SIZE_BITS + 512), (
         "each hop of each way, to the bit"
     )
 
