@@ -80,7 +80,7 @@ def test_max_min_shares_are_the_lexicographic_optimum(kind: str) -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0, 3.0])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_weights_caps_and_users_that_pass_nothing_are_counted(seed: int, alpha: float) -> None:
     graph = graph_of(plain_graph("geometric", 12, seed=seed), seed=seed, users=(0, 3))
     demands = [one for one in some_demands(graph, 25, seed=seed) if share(graph, [one]).total_bits_per_s]
@@ -186,6 +186,17 @@ def test_caps_lift_what_is_left_for_others_under_max_min() -> None:
     np.testing.assert_allclose(rates(share(graph, demands, alpha=MAX_MIN)), [1000, 9000], rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["line", "ring"])
+def test_where_there_is_enough_everybody_gets_the_cap_rounding_or_not(kind: str) -> None:
+    draw = np.random.default_rng(5)
+    demands = [
+        Demand(f"d{place}", node(0), node(2), weight=10 ** draw.uniform(-1, 1), cap_bits_per_s=10 ** draw.uniform(0, 2))
+        for place in range(60)
+    ]
+    sharing = share(graph_of(plain_graph(kind, 4), seed=None), demands, alpha=MAX_MIN)
+    np.testing.assert_allclose(rates(sharing), [one.cap_bits_per_s for one in demands], rtol=1e-6)
+
+
 def test_a_policy_keeps_a_demand_from_paths() -> None:
     demand = Demand("d", node(0), node(2), policy=RoutePolicy(avoid=frozenset({node(1)})))
     assert share(ring(), [demand]).total_bits_per_s == pytest.approx(10_000, rel=1e-3)
@@ -247,7 +258,7 @@ def test_guarantees_that_cannot_be_kept_are_told() -> None:
         share(graph, [demand])
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_demand_is_admitted_as_long_as_all_guarantees_hold(seed: int) -> None:
     """The authority is the linear program: the most for the new demand while the others keep theirs."""
     graph = graph_of(plain_graph("geometric", 10, seed=seed), seed=seed)

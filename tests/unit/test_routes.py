@@ -21,7 +21,7 @@ from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
 
 S, T = NodeId("n0"), NodeId("n1")
-quickly = settings(max_examples=70, deadline=None, derandomize=True)
+quickly = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 @dataclass(frozen=True)

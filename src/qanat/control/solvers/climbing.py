@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -30,14 +31,11 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Flows of the paths that the links can carry, what they are worth, and the proof: prices and their bound."""
+    """Flows of the paths that the links can carry, what they are worth, and what is proven to be the most."""
 
     flows: Floats
-    rates: Floats
     value: float
     bound: float
-    prices: Floats
-    lengths: Floats
 
     @property
     def gap(self) -> float:
@@ -82,7 +80,7 @@ def climb(
     ``paths`` grows by the shortest paths under the prices, once the flows over those known are nearly the best.
     """
     best: Reached | None = None
-    since_best = 0
+    since_best, bound = 0, math.inf
     for _ in range(MOST_STEPS):
         try:
             point.step()
@@ -92,13 +90,13 @@ def climb(
             break  # what was reached says itself how good it is
         lengths = market.shortest(point.prices)
         budget = float(point.prices @ problem.capacity)
-        flows = _carried(problem, paths, point.flows)
-        rates = paths.totals(flows)
-        now = Reached(flows, rates, judge.value(rates), judge.bound(lengths, budget), point.prices.copy(), lengths)
+        bound = min(bound, judge.bound(lengths, budget))  # whatever was proven once holds
+        now = _reached(problem, paths, point, judge, bound)
         since_best += 1
-        if best is None or now.gap < best.gap or len(now.flows) != len(best.flows):
+        if best is None or now.value > best.value:
             best, since_best = now, 0
-        if now.gap <= tolerance or (since_best >= PATIENCE and best.gap < ROUNDING):
+        best = replace(best, bound=bound)
+        if best.gap <= tolerance or (since_best >= PATIENCE and best.gap < ROUNDING):
             break
         along = paths.along(point.prices)
         cheapest = np.full(len(lengths), np.inf)
@@ -107,9 +105,15 @@ def climb(
         is_better = lengths < cheapest * (1 - 0.2 * now.gap)
         if inner <= 0.25 * now.gap and is_better.any():
             is_near = along < cheapest[paths.demand] * (1 + 0.5 * now.gap)
-            is_kept = is_near | (point.flows > 1e-3 * rates[paths.demand])
+            is_kept = is_near | (point.flows > 1e-3 * paths.totals(point.flows)[paths.demand])
             paths.keep(is_kept)
             point.keep(is_kept)
             point.take_up(paths.add(*market.paths(is_better)), gap=now.gap)
+            best, since_best = _reached(problem, paths, point, judge, bound), 0  # of the paths that there are now
     assert best is not None, "there is at least one step"
     return best
+
+
+def _reached(problem: Problem, paths: Paths, point: InteriorPoint, judge: Judge, bound: float) -> Reached:
+    flows = _carried(problem, paths, point.flows)
+    return Reached(flows, judge.value(paths.totals(flows)), bound)

@@ -144,8 +144,11 @@ def _filled(market: Market, paths: Paths, weight: Floats, cap: Floats) -> Flows:
         heights = np.where(pull > 0, left / np.maximum(pull, 1e-300), np.inf)
         height = min(float(heights.min()), float((cap / weight)[grows].min()))
         is_full = np.where(heights <= height * (1 + 1e-12), 0.0, 1.0)
-        stops = grows & ((paths.totals(paths.least_along(is_full)) == 0) | (cap <= weight * height))
-        rates = np.where(stops, weight * height, rates)
+        is_sated = cap <= weight * height * (
+            1 + 1e-12
+        )  # of caps that are reached together each must be, rounding or not
+        stops = grows & ((paths.totals(paths.least_along(is_full)) == 0) | is_sated)
+        rates = np.where(stops, np.minimum(cap, weight * height), rates)
         grows &= ~stops
     least = float(np.min(rates / weight))
     return Flows(market, paths, rates[by_path], least, least)
