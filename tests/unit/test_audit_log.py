@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from qanat.adapters.audit_chain import Head, audit_files, opened_line, read_head, records, sealed_line, verify
-from qanat.adapters.audit_log import AuditLog
+from qanat.adapters.audit_log import WRITE_AFTER_S, AuditLog
 from qanat.apps.cli.audit import logs_in, run_show, run_verify
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import Event, EventKind
@@ -76,7 +76,7 @@ def test_in_an_event_loop_a_delivery_takes_the_lines_before_it_into_the_file_at_
             log(an_event(2, EventKind.KEYS_DELIVERED))
             assert events() == ["e1", "e2"]
             log(an_event(3, EventKind.KEY_ASKED))
-            await asyncio.sleep(0)
+            await asyncio.sleep(WRITE_AFTER_S)  # its timer was set later
             assert events() == ["e1", "e2", "e3"]
             log(an_event(4, EventKind.KEY_ASKED))
         assert events() == ["e1", "e2", "e3", "e4"]
@@ -250,7 +250,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from unit.test_audit_log import SITE, an_event
-from qanat.adapters.audit_log import AuditLog
+from qanat.adapters.audit_log import WRITE_AFTER_S, AuditLog
 with AuditLog(Path(sys.argv[1]), node=SITE) as log:
     for number in range(10**9):
         log(an_event(number))

@@ -2,8 +2,8 @@
 
 When a line is safe: that of a delivery is handed to the operating system, with all lines before it, before the event's
 maker goes on, so before a key leaves the door; a process that is killed loses none of a key that somebody has. Other
-lines go with the next delivery or at the end of the event loop's turn, since a call of the system for each would cost a
-busy door more than the line itself. A thread brings it to the disk (fsync), and the head after it, within
+lines go with the next delivery or within ``WRITE_AFTER_S``, since a call of the system for each would cost a busy door
+more than the line itself. A thread brings it to the disk (fsync), and the head after it, within
 ``SYNC_PERIOD_S``: a power cut may take the lines of that time. (The key store is stricter: a key is marked as supplied
 on the disk before it leaves, so what the audit log loses is the account of a delivery, never its being the only one.)
 
@@ -44,6 +44,7 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import Event, EventKind
 from qanat.ground.identifiers import NodeId
 
+WRITE_AFTER_S = 0.01
 SYNC_PERIOD_S = 0.1
 MAX_FILE_BYTES = 64 * 2**20
 """A file that is longer ends, and the chain goes on in the next one."""
@@ -135,7 +136,7 @@ class AuditLog:
         if self._loop is None or self._loop.is_closed() or event.kind in WRITTEN_AT_ONCE:
             self._write_waiting()
         elif len(self._waiting) == 1:
-            self._loop.call_soon(self._write_waiting)
+            self._loop.call_later(WRITE_AFTER_S, self._write_waiting)
 
     # --- inside ---
 

@@ -107,7 +107,8 @@ class DoorGuard:
 
     def _note(self, body: bytes, sae: str, master: str, slave: str, *, is_new: bool) -> None:
         found = _KEY.findall(body)
-        num_bits = sum(8 * ((len(text) + len(pad)) // 4 * 3 - len(pad)) for _, text, pad in found)
+        num_digits, num_pads = sum([len(text) for _, text, _ in found]), sum([len(pad) for _, _, pad in found])
+        num_bits = 8 * ((num_digits + num_pads) // 4 * 3 - num_pads)  # each key fills whole fours
         self._record(
             EventKind.KEYS_DELIVERED,
             to=sae,

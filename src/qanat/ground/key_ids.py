@@ -44,15 +44,7 @@ class KeyIds:
 
     def spelled(self) -> tuple[KeyID, ...]:
         """Return the ids in their order."""
-        digits = _stream(self.ids_from, self.num_keys).hex()
-        first, endings = digits[: 2 * BEGINNING_BYTES], digits[2 * BEGINNING_BYTES :]
-        start = f"{first[:8]}-{first[8:12]}-{first[12:]}-"
-        return tuple(
-            [
-                KeyID(f"{start}{endings[at : at + 4]}-{endings[at + 4 : at + 16]}")
-                for at in range(0, len(endings), 2 * _ENDING_BYTES)
-            ]
-        )
+        return _spelled(self.ids_from, self.num_keys)
 
     def raw(self, place: int) -> bytes:
         """Return the 16 bytes of the id at a place."""
@@ -68,6 +60,19 @@ class KeyIds:
         while at >= 0 and at % _ENDING_BYTES:  # found across two endings
             at = stream.find(ending, at + 1)
         return None if at < 0 else at // _ENDING_BYTES - 1
+
+
+@functools.lru_cache(maxsize=CACHED_BATCHES)
+def _spelled(ids_from: str, num_keys: int) -> tuple[KeyID, ...]:
+    digits = _stream(ids_from, num_keys).hex()
+    first, endings = digits[: 2 * BEGINNING_BYTES], digits[2 * BEGINNING_BYTES :]
+    start = f"{first[:8]}-{first[8:12]}-{first[12:]}-"
+    return tuple(
+        [
+            KeyID(f"{start}{endings[at : at + 4]}-{endings[at + 4 : at + 16]}")
+            for at in range(0, len(endings), 2 * _ENDING_BYTES)
+        ]
+    )
 
 
 @functools.lru_cache(maxsize=CACHED_BATCHES)

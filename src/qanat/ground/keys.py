@@ -43,8 +43,9 @@ class SecretBytes:
 
     def take(self) -> bytes:
         """Return the bytes and forget them; a second call raises ValueError."""
-        data = bytes(self._contents())
-        self.wipe()
+        buffer, self._buffer = self._contents(), None
+        data = bytes(buffer)
+        buffer[:] = bytes(len(data))
         return data
 
     def part(self, start: int, stop: int) -> SecretBytes:

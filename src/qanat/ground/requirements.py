@@ -43,6 +43,9 @@ class Requirements:
     def with_preferences(self, prefer: Requirements) -> Iterator[Requirements]:
         """Yield what to require in turn: with all that is preferred, then without what may not be possible (shares
         over several routes, few hops)."""
+        if prefer == Requirements():  # the rule
+            yield self
+            return
         wanted = (prefer, replace(prefer, disjoint_routes=1), replace(prefer, disjoint_routes=1, max_hops=None))
         yield from dict.fromkeys(self.joined(one) for one in wanted)
 

@@ -207,8 +207,8 @@ class Supplying:
 
     def _begin(self, pair: SaePair, nodes: Sequence[NodeId], wish: KeyWish) -> _Ask:
         context = self._context
-        request_id = wish.request_id or RequestId(uuid4_from(context.entropy.public_bytes(16)))
-        trace = Trace(context.recorder, request_id, wish.cause)
+        trace = Trace(context.recorder, wish.request_id) if wish.request_id else context.recorder.new_request()
+        trace.last = wish.cause
         trace.record(EventKind.KEY_ASKED, master=pair.master, slave=pair.slave)
         far = tuple(node for node in dict.fromkeys(nodes) if node != context.node)
         most = context.network.priority(pair.master)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -138,28 +139,18 @@ def after_supply(waiting: str, served: str, master: SaeId, sae: SaeId) -> tuple[
     return (json.dumps(left), json.dumps([*listed(served), sae]), master in left) if left else None
 
 
-def made_key(
-    key_id: KeyID,
-    master: SaeId,
-    slave: SaeId,
-    secret: bytes | memoryview,
-    record_text: str,
-    created_utc_s: float,
-    qkd_bits_spent: int,
-) -> SecretKey:
-    """Return a key as it was put; raises StoreFailed for a record that is none."""
-    record, origin = read_record(record_text)
-    full = None if len(record.routes) == 1 else replace(record, authentication_bits=qkd_bits_spent - record.pad_bits)
-    return SecretKey(
-        key_id,
-        pair_of(master, slave),
-        SecretBytes(secret),
-        record.routes[0],
-        origin,
-        created_utc_s,
-        qkd_bits_spent,
-        full,
-    )
+def maker_of_keys(
+    master: SaeId, slave: SaeId, record_text: str, created_utc_s: float
+) -> Callable[[KeyID, bytes | memoryview, int], SecretKey]:
+    """Return what makes keys as they were put, of id, bits and price; raises StoreFailed for a record that is none."""
+    (record, origin), pair = read_record(record_text), pair_of(master, slave)
+    route, is_of_shares = record.routes[0], len(record.routes) > 1
+
+    def make(key_id: KeyID, secret: bytes | memoryview, qkd_bits_spent: int) -> SecretKey:
+        full = replace(record, authentication_bits=qkd_bits_spent - record.pad_bits) if is_of_shares else None
+        return SecretKey(key_id, pair, SecretBytes(secret), route, origin, created_utc_s, qkd_bits_spent, full)
+
+    return make
 
 
 def place_of_key(key_id: KeyID, master: SaeId, slave: SaeId) -> bytes:

@@ -19,7 +19,7 @@ from qanat.adapters.sqlite.key_rows import (
     held_stage,
     key_not_found,
     listed,
-    made_key,
+    maker_of_keys,
     place_of_key,
     raw_id,
     record_text,
@@ -342,7 +342,8 @@ class KeyTables:
     def _open(self, row: KeyRow) -> SecretKey:
         key_id, data_key = row.key_id, self._batch_keys.open(row.batch)
         secret = data_key.open(row.number, row.sealed, place_of_key(key_id, row.master, row.slave))
-        return made_key(key_id, row.master, row.slave, secret, row.record, row.created_utc_s, row.qkd_bits_spent)
+        make = maker_of_keys(row.master, row.slave, row.record, row.created_utc_s)
+        return make(key_id, secret, row.qkd_bits_spent)
 
     def _delete(self, rows: Iterable[Gone], act: Act) -> None:
         """Destroy keys and note how they ended; a batch's data key goes with the last of its keys."""

@@ -15,7 +15,7 @@ from itertools import groupby
 
 from qanat.adapters.encryption import damaged_row, identity
 from qanat.adapters.sqlite.batch_keys import BatchKeys
-from qanat.adapters.sqlite.key_rows import fitting, listed, made_key, place_of_key
+from qanat.adapters.sqlite.key_rows import fitting, listed, maker_of_keys, place_of_key
 from qanat.adapters.sqlite.lot_rows import SEGMENT_BYTES, SELECT_LOT, Lot, LotKey, bounds_of_ids
 from qanat.ground.identifiers import SaeId, SaePair
 from qanat.ground.key_batches import KeyBatch, cost_of_key
@@ -203,18 +203,24 @@ class LotTables:
 
     def opened(self, keys: Sequence[LotKey]) -> list[SecretKey]:
         """Return keys that are in lots, in this order."""
-        plain: dict[int, bytes] = {}
-        return [self._opened(one, plain) for one in keys]
+        found: list[SecretKey] = []
+        for _, group in groupby(keys, key=lambda key: key.lot.first_key):
+            of_lot = [*group]
+            found += self._opened(of_lot[0].lot, [key.place for key in of_lot])
+        return found
 
-    def _opened(self, one: LotKey, plain: dict[int, bytes]) -> SecretKey:
-        lot, size = one.lot, one.lot.size_bits // 8
-        number, place = divmod(one.place, lot.keys_per_segment)
-        segment_row = lot.first_key + number * lot.keys_per_segment
-        if segment_row not in plain:
-            plain[segment_row] = self._segment(lot, number, segment_row)
-        cost_bits = cost_of_key(lot.qkd_bits_spent, one.place, num_keys=lot.num_keys)
-        secret = memoryview(plain[segment_row])[place * size : (place + 1) * size]
-        return made_key(one.key_id, lot.master, lot.slave, secret, lot.record, lot.created_utc_s, cost_bits)
+    def _opened(self, lot: Lot, places: Sequence[int]) -> list[SecretKey]:
+        """Return the keys at some places of a lot. What is the same for all is looked up once: they may be many."""
+        make, ids = maker_of_keys(lot.master, lot.slave, lot.record, lot.created_utc_s), lot.ids.spelled()
+        size, per_segment, plain = lot.size_bits // 8, lot.keys_per_segment, dict[int, memoryview]()
+        found = []
+        for place in places:
+            number, at = divmod(place, per_segment)
+            if (segment := plain.get(number)) is None:
+                segment = plain[number] = memoryview(self._segment(lot, number, lot.first_key + number * per_segment))
+            cost_bits = cost_of_key(lot.qkd_bits_spent, place, num_keys=lot.num_keys)
+            found.append(make(ids[place], segment[at * size : (at + 1) * size], cost_bits))
+        return found
 
     def _segment(self, lot: Lot, number: int, segment_row: int) -> bytes:
         place = _place(lot.ids_from, lot.master, lot.slave)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -76,7 +76,7 @@ def keys_answer(
     """
     told = [_details(key) for key in keys] if details else [b""] * len(keys)
     parts = [
-        b'{"key_ID":"%b","key":"%b"%b}' % (key.key_id.encode(), b64encode(key.take()), one)
+        b'{"key_ID":"%b","key":"%b"%b}' % (key.key_id.encode(), b2a_base64(key.secret.take(), newline=False), one)
         for key, one in zip(keys, told, strict=True)
     ]
     tail = b',"key_container_extension":' + _json(extension) if extension else b""
