@@ -13,15 +13,13 @@ from types import TracebackType
 from qanat.ground.clock import format_utc
 from qanat.ground.events import Event, EventKind
 
-WRITE_AFTER_S = 0.01
-
 
 class EventLog:
     """An event sink. ``keep`` holds events in memory (a demo); a path writes one JSON object per line.
 
-    A line is handed to the operating system at once, or, where the log was entered inside an event loop, within
-    ``WRITE_AFTER_S`` with the others of that time: a killed process may lose those few. (The audit log loses none of a
-    delivery.) Each call of the system costs a busy door more than ten lines.
+    A line is handed to the operating system at once, or, where the log was entered inside an event loop, at the end of
+    the loop's turn with the others of that turn: a killed process may lose those few. (The audit log loses none of a
+    delivery.)
 
     A sink never raises: a full disk costs lines of the log, never the work that they tell of. ``num_lost`` counts them,
     and the first line that can be written again says how many there were.
@@ -59,12 +57,12 @@ class EventLog:
         self._listeners.append(listener)
 
     def _add(self, line: str) -> None:
-        """Have a line written, soon where there is a loop."""
+        """Have a line written, at the end of the loop's turn where there is a loop."""
         self._lines.append(line)
         if self._loop is None or self._loop.is_closed():
             self._write()
         elif len(self._lines) == 1:
-            self._loop.call_later(WRITE_AFTER_S, self._write)
+            self._loop.call_soon(self._write)
 
     def _write(self) -> None:
         """Append the lines that wait, or count them as lost; an unbuffered write keeps nothing for later."""
