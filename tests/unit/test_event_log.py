@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from qanat.apps.event_log import EventLog
+from qanat.apps.event_log import WRITE_AFTER_S, EventLog
 from qanat.ground.events import Event, EventKind
 from qanat.ground.identifiers import EventId, NodeId
 
@@ -61,6 +62,29 @@ def test_in_an_event_loop_the_lines_of_one_turn_are_written_together_and_in_orde
         assert rows() == ["e1", "e2", "e3"]
 
     asyncio.run(two_turns())
+
+
+def test_what_is_said_of_each_call_waits_a_little_and_goes_with_what_does_not_wait(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+
+    def num_rows() -> int:
+        return len(path.read_text(encoding="utf-8").splitlines())
+
+    async def calls() -> None:
+        with EventLog(path=path) as log:
+            log(replace(an_event(1), kind=EventKind.KEY_ASKED))
+            await asyncio.sleep(0)
+            assert num_rows() == 0
+            log(an_event(2))
+            await asyncio.sleep(0)
+            assert num_rows() == 2
+            log(replace(an_event(3), kind=EventKind.KEY_GIVEN))
+            await asyncio.sleep(WRITE_AFTER_S)  # its timer was set later
+            assert num_rows() == 3
+            log(replace(an_event(4), kind=EventKind.KEY_GIVEN))
+        assert num_rows() == 4
+
+    asyncio.run(calls())
 
 
 def test_a_full_disk_in_an_event_loop_costs_lines_that_are_counted() -> None:

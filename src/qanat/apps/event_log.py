@@ -13,13 +13,19 @@ from types import TracebackType
 from qanat.ground.clock import format_utc
 from qanat.ground.events import Event, EventKind
 
+OF_EACH_CALL = frozenset(
+    {EventKind.KEY_ASKED, EventKind.CLASSICAL_ROUTE_FOUND, EventKind.KEY_GIVEN, EventKind.KEYS_DELIVERED}
+)
+"""A busy door says so some ten thousand times a second, and a call of the system costs it more than ten lines."""
+WRITE_AFTER_S = 0.01
+
 
 class EventLog:
     """An event sink. ``keep`` holds events in memory (a demo); a path writes one JSON object per line.
 
     A line is handed to the operating system at once, or, where the log was entered inside an event loop, at the end of
-    the loop's turn with the others of that turn: a killed process may lose those few. (The audit log loses none of a
-    delivery.)
+    the loop's turn with the others of that turn; what is said of each call of a door waits ``WRITE_AFTER_S`` at most. A
+    killed process may lose those few. (The audit log loses none of a delivery.)
 
     A sink never raises: a full disk costs lines of the log, never the work that they tell of. ``num_lost`` counts them,
     and the first line that can be written again says how many there were.
@@ -56,13 +62,15 @@ class EventLog:
         """Have ``listener`` called with every event from now on."""
         self._listeners.append(listener)
 
-    def _add(self, line: str) -> None:
-        """Have a line written, at the end of the loop's turn where there is a loop."""
+    def _add(self, line: str, *, may_wait: bool) -> None:
+        """Have a line written, at the end of the loop's turn where there is a loop, or soon after."""
         self._lines.append(line)
         if self._loop is None or self._loop.is_closed():
             self._write()
-        elif len(self._lines) == 1:
+        elif not may_wait:
             self._loop.call_soon(self._write)
+        elif len(self._lines) == 1:
+            self._loop.call_later(WRITE_AFTER_S, self._write)
 
     def _write(self) -> None:
         """Append the lines that wait, or count them as lost; an unbuffered write keeps nothing for later."""
@@ -82,7 +90,7 @@ class EventLog:
         if self._keep:
             self.events.append(event)
         if self._path is not None and not _is_progress(event):
-            self._add(json.dumps(event_record(event)) + "\n")
+            self._add(json.dumps(event_record(event)) + "\n", may_wait=event.kind in OF_EACH_CALL)
         for listener in self._listeners:
             listener(event)
 
