@@ -220,6 +220,7 @@ def test_a_source_file_is_tidy(path: Path) -> None:
     assert faults == []
 
 
+@pytest.mark.slow  # each in a tenth of a second, but they are hundreds
 @pytest.mark.parametrize("path", TESTS, ids=relative)
 def test_a_test_file_is_tidy(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

@@ -35,6 +35,8 @@ from unit.pool_jobs import (
     wait_for_file,
 )
 
+pytestmark = pytest.mark.slow  # each starts a process
+
 
 def with_pool(scene: Any, *, num_workers: int = 1, grace_s: float = 0.0) -> Any:
     async def run() -> Any:
