@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from qanat.control.disjoint import Graph, disjoint_routes
-from qanat.control.routing import route_choices
+from qanat.control.routing import choices_from, key_graph, places_of_applications
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Application, Link, Network, Site
 from qanat.key_management.multipath import are_disjoint
+from qanat.key_management.wire import RouteChoices
 
 S, T = NodeId("n0"), NodeId("n1")
 
@@ -109,9 +110,14 @@ def network(links: str, *, users: str = "ab", losses: dict[str, float] | None = 
     return Network(format="qanat-network/1", name="net", sites=sites, links=made, applications=applications)
 
 
+def choices(net: Network, source: str) -> tuple[RouteChoices, ...]:
+    """Return what the controller finds of all ways from a node."""
+    return choices_from(key_graph(net, {}), NodeId(source), places=places_of_applications(net))
+
+
 def ways(net: Network, source: str = "a", target: str = "b") -> tuple[list[str], list[str], str]:
     """Return the disjoint routes, the detours and the cut."""
-    (choice,) = [row for row in route_choices(net, NodeId(source), rates_bits_per_s={}) if row.target == target]
+    (choice,) = [row for row in choices(net, source) if row.target == target]
     return (
         ["".join(route) for route in choice.disjoint],
         ["".join(route) for route in choice.detours],
@@ -152,5 +158,5 @@ def test_of_ways_of_one_length_the_one_with_the_better_links_comes_first() -> No
 
 def test_nodes_without_applications_hear_of_no_others() -> None:
     net = network("ar rb as sb")
-    assert route_choices(net, NodeId("r"), rates_bits_per_s={}) == ()
-    assert [row.target for row in route_choices(net, NodeId("a"), rates_bits_per_s={})] == ["b"]
+    assert choices(net, "r") == ()
+    assert [row.target for row in choices(net, "a")] == ["b"]

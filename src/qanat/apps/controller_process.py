@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from types import TracebackType
-
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
+from qanat.apps.opened import Opened
 from qanat.apps.site import SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
 from qanat.ground.identifiers import CONTROLLER
 
 
-class ControllerProcess:
+class ControllerProcess(Opened):
     """The controller: ``async with ControllerProcess(...) as controller``. What it knows, the sites tell it anew."""
 
     def __init__(self, deployment: Deployment, place: Workplace, *, log: EventLog) -> None:
         self.network = deployment.network
         self.place = place
         self.port = 0
-        self._stack = AsyncExitStack()
+        super().__init__()
         self._parts = SiteParts(
             self.network,
             place,
@@ -30,19 +28,6 @@ class ControllerProcess:
             stack=self._stack,
             places=Places(place.addresses, deployment.fixed),
         )
-
-    async def __aenter__(self) -> ControllerProcess:
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, fault, trace)
 
     async def _start(self) -> None:
         parts = self._parts

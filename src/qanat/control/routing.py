@@ -151,13 +151,6 @@ def classical_routes(network: Network, source: NodeId) -> dict[NodeId, Route]:
 # --- all others ---
 
 
-def route_choices(
-    network: Network, source: NodeId, *, rates_bits_per_s: Mapping[LinkId, float]
-) -> tuple[RouteChoices, ...]:
-    """Return all ways from ``source`` to every other node with applications; none from a node that has none."""
-    return choices_from(key_graph(network, rates_bits_per_s), source, places=places_of_applications(network))
-
-
 def places_of_applications(network: Network) -> tuple[NodeId, ...]:
     """Return the nodes with applications, in the order of the network's description."""
     places = {app.site for app in network.applications}

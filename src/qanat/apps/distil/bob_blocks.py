@@ -34,7 +34,8 @@ FAR_S: Final = 0.002
 SURE: Final = 5.0
 """Standard deviations: a chunk that is to fill a block falls short once in some million."""
 MOST_SIFTING: Final = 3
-"""Blocks that are sifted at once. Each holds its chunk as columns, a dozen bytes an event, at either party."""
+"""Blocks that may still be sifted when one more begins. Each holds its chunk as columns, a dozen bytes an event, at
+either party."""
 MOST_AHEAD: Final = 2
 """Blocks whose pads are asked for before they can begin."""
 
