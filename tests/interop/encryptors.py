@@ -8,6 +8,7 @@ nonces of their own, and ask again by the same nonce until they are answered, ho
 from __future__ import annotations
 
 import random
+import ssl
 import threading
 import time
 from base64 import b64decode
@@ -56,12 +57,27 @@ class User:
         return cls(site, SaeId(app["sae"]), app["url"], files)
 
 
+class _ClosedWhenReset(ssl.SSLSocket):
+    """A socket that does not stay open when its server dies between accepting it and the handshake.
+
+    ``SSLSocket._create`` of CPython 3.11 raises what ``recv`` then says, and leaves the socket to the collector.
+    """
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except OSError:
+            self.close()
+            raise
+
+
 class PlainSide:
     """One application by bare HTTP. A broken connection is opened anew; nothing is asked twice unless the call says."""
 
     def __init__(self, user: User, peer: User, stopped: Callable[[], bool]) -> None:
         self._base = f"{user.url}/api/v1/keys/{peer.sae}"
         self._context = client_context(user.files)
+        self._context.sslsocket_class = _ClosedWhenReset
         self._http = self._opened()
         self._stopped = stopped
 

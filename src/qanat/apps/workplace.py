@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,9 +99,7 @@ class Workplace:
 
     def claim(self, network: Network) -> None:
         """Make this the folder of ``network``; raises ConfigurationError when it is another one's."""
-        note = self.folder / "network"
-        if not note.exists():
-            note.write_text(network.name + "\n", encoding="utf-8")
+        _write_if_new(self.folder / "network", network.name)
         self.check(network)
 
     def claim_site(self, node: NodeId) -> None:
@@ -108,8 +108,7 @@ class Workplace:
         Pads of that other site would be spent under a second name.
         """
         note = self.site(node) / "site"
-        if not note.exists():
-            note.write_text(node + "\n", encoding="utf-8")
+        _write_if_new(note, node)
         if (found := note.read_text(encoding="utf-8").strip()) != node:
             raise ConfigurationError(
                 f"{self.site(node)} is the folder of site {found!r}, not of {node!r}",
@@ -124,6 +123,20 @@ class Workplace:
                 f"{self.folder} holds the data of network {found!r}, not of {network.name!r}",
                 remedy="name another folder with --data",
             )
+
+
+def _write_if_new(note: Path, name: str) -> None:
+    """Write a note unless there is one, in one step: of processes that start together one writes, all read it whole."""
+    if note.exists():
+        return
+    descriptor, partial = tempfile.mkstemp(prefix=f".{note.name}.", dir=note.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(name + "\n")
+        with suppress(FileExistsError):
+            os.link(partial, note)
+    finally:
+        Path(partial).unlink()
 
 
 def default_folder(network: Network) -> Path:
