@@ -8,6 +8,7 @@ hold, which table of routes they have and which orders they carry out.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -66,7 +67,12 @@ class Controller:
         entropy: Entropy,
         recorder: EventRecorder,
         settings: ControllerSettings | None = None,
+        is_awake: Callable[[NodeId], bool] = lambda _: True,
+        expected: Sequence[LinkReport] = (),
     ) -> None:
+        """``is_awake``: a site that sleeps gets its routes when it wakes and announces itself. ``expected``: what holds
+        of links until their ends speak, so that sleeping sites have routes too, and none changes as they wake."""
+        self._is_awake = is_awake
         self._network = network
         self._transport = transport
         self._clock = clock
@@ -75,6 +81,9 @@ class Controller:
         self._recorder = recorder
         self._settings = settings or ControllerSettings()
         self._books = Books(network)
+        for report in expected:
+            for end in self._books.links[report.link_id].ends:
+                self._books.note_report(end, report)
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
         self._version = 1
@@ -89,7 +98,7 @@ class Controller:
         self._courier.epoch = Epoch(max(1, int(self._clock.utc_s())))  # tells tables of two lives of a controller apart
         self._note_widths()
         self._recorder.record(EventKind.NODE_STARTED, epoch=self._courier.epoch)
-        for node in self._network.nodes:
+        for node in filter(self._is_awake, self._network.nodes):
             await self._push_routes(node)
         self._tasks.start(self._chores(), name="controller: chores")
         async for sender, message in self._transport.inbox():
