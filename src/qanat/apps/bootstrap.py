@@ -15,7 +15,7 @@ from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.entropy_server import EntropyServer
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
-from qanat.adapters.initial_keys import initial_key_path, take_initial_key
+from qanat.adapters.initial_keys import initial_key_path, take_initial_keys
 from qanat.adapters.module_desk import ModuleDesk
 from qanat.adapters.module_server import ModuleServer
 from qanat.adapters.physical_entropy import EntropySource
@@ -182,8 +182,7 @@ class Service(Opened):
         """Open a site behind its sockets: its initial keys, store, audit log, transport, key manager, door."""
         async with AsyncExitStack() as of_store, AsyncExitStack() as of_site:
             store = (await self._parts.onto(of_store).open_stores([node]))[node]
-            for link in self.network.links_of(node):
-                await take_initial_key(self.place.pki, link, node, store)
+            await take_initial_keys(self.place.pki, self.network.links_of(node), node, store)
             parts = self._parts.onto(of_site)
             transport = await parts.open_transport(node, listening=bells["transports"].listening())
             manager = parts.make_manager(
@@ -235,9 +234,8 @@ class Service(Opened):
                 remedy = f"stop `qanat node` of {node}: an initial key waits to be taken into its store"
                 stack.enter_context(held(self.place.site(node), remedy=remedy, patience_s=LOCK_PATIENCE_S))
             stores = await self._parts.onto(stack).open_stores(borrowed)
-            for link in waiting:
-                for node in stores.keys() & set(link.ends):
-                    await take_initial_key(self.place.pki, link, node, stores[node])
+            for node, store in stores.items():
+                await take_initial_keys(self.place.pki, self.network.links_of(node), node, store)
 
     async def _make_modules(self, tasks: AsyncioTasks) -> Mapping[NodeId, list[QKDModule]]:
         """Return the modules of every site: both ends of all twins, and its own ends of the other links."""

@@ -51,6 +51,25 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, {num_cores()} cores, {cpu_tier()}"
 
 
+def allow_open_files(number: int) -> None:
+    """Let this process have so many files and sockets open, as far as the system's administrator lets it."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < number:
+        wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Return how much memory a process holds, or None where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), None)
+
+
 def settle_heap() -> None:
     """Have the collector of cycles pass over all that there is by now; to be called once, when a service is up.
 

@@ -125,12 +125,12 @@ class Controller:
         await self._act()
 
     async def _on_announce(self, sender: NodeId, word: Announce) -> None:
-        links = self._books.links
-        before = [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]
+        links = [self._books.links[report.link_id] for report in word.links if report.link_id in self._books.links]
+        before = [(book.origin, book.rate_bits_per_s > 0) for book in links]
         for report in word.links:
             self._books.note_report(sender, report)
             self._adopt(report)
-        if before != [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]:
+        if before != [(book.origin, book.rate_bits_per_s > 0) for book in links]:
             self._version += 1
             self._note_widths()
         if (word.table_epoch, word.table_version) != (self._courier.epoch, self._version):
@@ -234,6 +234,8 @@ class Controller:
 
         The books are changed before the first word goes out, so that two of these never decide on the same facts.
         """
+        if not self._books.demands:
+            return  # nobody waits for key: nothing to decide
         hopeless = self._give_up_hopeless()
         orders = decide(self._books.view(now_s=self._clock.monotonic_s()), self._settings.policy)
         for demand_id in (*orders.waits_for, *orders.satisfied):

@@ -14,7 +14,7 @@ from typing import Any
 from qanat import __version__
 from qanat.apps import machine
 from qanat.apps.cli.presentation import people_console, show_table
-from qanat.apps.cli.up import SERVICE_FILE
+from qanat.apps.cli.service_record import SERVICE_FILE
 from qanat.apps.workplace import Workplace
 from qanat.ground.data import list_names
 from qanat.ground.errors import ConfigurationError
