@@ -21,7 +21,6 @@ from qanat.ground.data import list_names
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 
-
 ASLEEP = "sleeps"
 IN_ORDER = ("answers", ASLEEP)
 MOST_ASLEEP_SHOWN = 12
