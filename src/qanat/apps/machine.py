@@ -16,6 +16,13 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def num_compiled_kernels() -> int:
+    """Return how many compiled kernels lie beside their sources."""
+    import qanat.kernels
+
+    return len(list((Path(qanat.kernels.__path__[0]) / "__pycache__").glob("*.nbi")))
+
+
 def cpu_flags() -> frozenset[str]:
     """Return the instruction-set flags of the CPU, empty where the system does not tell."""
     try:

@@ -86,11 +86,8 @@ def entropy_words(entropy: Mapping[str, Any]) -> str:
 
 def kernel_cache() -> str:
     """Return whether compiled kernels lie beside their sources."""
-    import qanat.kernels
-
-    folder = Path(qanat.kernels.__path__[0]) / "__pycache__"
-    compiled = list(folder.glob("*.nbi"))
-    return f"{len(compiled)} compiled kernels" if compiled else "empty: the first run compiles (about half a minute)"
+    compiled = machine.num_compiled_kernels()
+    return f"{compiled} compiled kernels" if compiled else "empty: the first run compiles (about half a minute)"
 
 
 def running_service(data: Path) -> dict[str, Any]:

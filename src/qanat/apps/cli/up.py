@@ -7,7 +7,7 @@ import contextlib
 import json
 import shlex
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -105,10 +105,12 @@ async def _serve(
                 view.say(STOPPED_EARLY)
                 return
         async with service:
-            view.say("preparing (once): compiling and loading the kernels")
-            if not await _came_first(service.warm_up(), stop):
-                view.say(STOPPED_EARLY)
-                return
+            warming = asyncio.create_task(service.warm_up(), name="warm-up")
+            if not machine.num_compiled_kernels():
+                view.say("preparing (once): compiling and loading the kernels")
+                if not await _came_first(warming, stop):
+                    view.say(STOPPED_EARLY)
+                    return
             machine.settle_heap()
             record = ServiceRecord(service, name)
             write_whole(service_file, json.dumps(record.now(), indent=2))
@@ -116,13 +118,15 @@ async def _serve(
                 print(json.dumps(record.now()), flush=True)
             _show(view, service, record)
             try:
-                await _watch(service, record, view, service_file, stop)
+                await _watch(service, record, view, service_file, stop, warming=warming)
             finally:
                 service_file.unlink(missing_ok=True)
+                warming.cancel()
+                await asyncio.gather(warming, return_exceptions=True)
         view.say("stopped; keys stay in their stores, and the next start goes on with them")
 
 
-async def _came_first(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
+async def _came_first(work: Awaitable[None], stop: asyncio.Event) -> bool:
     """Return whether ``work`` finished before the user's stop, which wins over whatever becomes of the work."""
     working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -135,11 +139,22 @@ async def _came_first(work: Coroutine[None, None, None], stop: asyncio.Event) ->
     return True
 
 
-async def _watch(service: Service, record: ServiceRecord, view: RunView, file: Path, stop: asyncio.Event) -> None:
-    """Wait until the end; meanwhile tell which sites that run apart answer, and keep the service file as things are."""
+async def _watch(
+    service: Service,
+    record: ServiceRecord,
+    view: RunView,
+    file: Path,
+    stop: asyncio.Event,
+    *,
+    warming: asyncio.Task[None],
+) -> None:
+    """Wait until the end; meanwhile tell which sites that run apart answer, and keep the service file as things are.
+    Raises what ``warming`` raises, the loading of kernels, for which no door need wait."""
     state = record.state()
     answering = dict.fromkeys(service.apart, False)
     while not stop.is_set():
+        if warming.done():
+            warming.result()
         for node in service.apart:
             if (answers := record.answers(node)) != answering[node]:
                 answering[node] = answers
