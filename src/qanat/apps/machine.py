@@ -78,7 +78,8 @@ def resident_bytes(pid: int) -> int | None:
 
 
 def settle_heap() -> None:
-    """Have the collector of cycles pass over all that there is by now; to be called once, when a service is up.
+    """Have the collector of cycles pass over all that there is by now; to be called when a service is up, and when a
+    site of it was opened.
 
     What libraries made of themselves, a hundred thousand objects, goes with the process. To look through it takes the
     collector tens of milliseconds, every few thousand requests, in which nobody is answered.

@@ -150,8 +150,9 @@ class Books:
             stock[node] = max(0, stock.get(node, 0) - demand.word.needed_bits)
 
     def view(self, *, now_s: float) -> NetworkView:
-        """Return what the policy decides on."""
+        """Return what the policy decides on: all demands, and the links that one of them needs or that are at work."""
         busy = {order.link_id for order in self.orders.values()}
+        needed = {link_id for demand in self.demands.values() for link_id, _ in demand.hops}
         return NetworkView(
             links={
                 link_id: LinkView(
@@ -161,6 +162,7 @@ class Books:
                     rests=now_s < book.rests_until_s,
                 )
                 for link_id, book in self.links.items()
+                if link_id in busy or link_id in needed
             },
             demands=[
                 DemandView(demand_id, demand.hops, demand.word.needed_bits, demand.word.is_idle, demand.word.priority)

@@ -164,6 +164,7 @@ async def _watch(
         if (now := record.state()) != state:
             state = now
             write_whole(file, json.dumps(record.now(), indent=2))
+            machine.settle_heap()  # what a site made of itself when it was opened stays
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_PERIOD_S):
                 await stop.wait()
