@@ -7,6 +7,7 @@ reader; what key managers, certificates and identifiers take comes from the oper
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -98,7 +99,7 @@ class Service(Opened):
         self._tasks: AsyncioTasks
         self._modules: Mapping[NodeId, list[QKDModule]]
         self._stack_of_stores: AsyncExitStack
-        self._stack_of_sites: AsyncExitStack
+        self._stacks_of_sites: list[AsyncExitStack] = []
 
     @property
     def here(self) -> tuple[NodeId, ...]:
@@ -145,7 +146,7 @@ class Service(Opened):
             watch = watch_entropy(self.entropy_server, clock=self.clock, recorder=self.recorder(CONTROLLER))
             tasks.start(watch, name="entropy of the devices")
         self._modules = await self._make_modules(tasks)
-        self._stack_of_sites = await self._stack.enter_async_context(AsyncExitStack())
+        self._stack.push_async_callback(self._close_sites)
         self._stack.push_async_callback(self._sites.close)
         self._lay_down_sites()
         await self._sites.wake([node for node in self.here if not self._may_sleep(node)])
@@ -197,7 +198,14 @@ class Service(Opened):
             self.stores[node], self.managers[node] = store, manager
             self._tasks.start(manager.run(), name=f"key manager {node}")
             await self._stack_of_stores.enter_async_context(of_store.pop_all())
-            await self._stack_of_sites.enter_async_context(of_site.pop_all())
+            self._stacks_of_sites.append(of_site.pop_all())
+
+    async def _close_sites(self) -> None:
+        """Close all that are open, side by side: each lets its callers end."""
+        closing = (stack.aclose() for stack in self._stacks_of_sites)
+        for fault in await asyncio.gather(*closing, return_exceptions=True):
+            if fault is not None:
+                raise fault
 
     def _note_not_opened(self, node: NodeId, fault: BaseException) -> None:
         """A site that was called cannot be opened: tell the operator."""
