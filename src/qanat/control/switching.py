@@ -4,7 +4,8 @@ A link through switches keeps a port at each of its ends, and the trunks between
 one can run. Turning to another costs time, most of it the new link's calibration. So:
 
 1. A link that somebody has waited for too long (``Policy.most_wait_s``) goes first, the longest wait before the others.
-   Where its ports are busy they are kept free for it, so that it starts when the orders that run there end.
+   Where the ports of the first of them are busy they are kept free for it, so that it starts when the orders that run
+   there end. Of that one alone: kept for all, a fifth of the ports of a full switch would stand idle.
 2. Then the higher priority goes first.
 3. Then the link that the switches stand for, until it has made enough for its turn to have been worth its cost.
 4. Then the link with the least time of work for each demand that it meets, turning and calibration included (Smith's
@@ -40,7 +41,7 @@ class Need:
 
 
 class Ports:
-    """Which ports and trunks are in use, or kept free for a link that is overdue."""
+    """Which ports and trunks are in use, or kept free for the first link that is overdue."""
 
     def __init__(self, running: Iterable[LinkView]) -> None:
         self._taken = {port for link in running for port in link.kept}
@@ -54,10 +55,8 @@ class Ports:
         return True
 
     def reserve(self, link: LinkView) -> None:
-        """Keep a link's ports free of younger ones, unless an older one waits for some of them: then that goes first,
-        and the other ports need not stand idle meanwhile."""
-        if link.kept.isdisjoint(self._reserved):
-            self._reserved |= link.kept
+        """Keep a link's ports free, unless others are kept already."""
+        self._reserved = self._reserved or set(link.kept)
 
 
 def in_turn(needs: Sequence[Need], ports: Ports, policy: Policy) -> list[LinkId]:
