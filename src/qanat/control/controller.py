@@ -300,9 +300,10 @@ class Controller:
             return
         order.awaits_turn, self._books.links[order.link_id].is_set = False, True
         demands = self._books.open_demands(order)
+        demands.sort(key=lambda demand: demand.ordered is not None)  # it turns for those who have waited for just this
         order.cause = self._switchboard.record_turn(order.link_id, turned, demands)
-        for demand in demands:
-            self._record_ordered(demand, (order.link_id,), cause=order.cause)
+        for number, demand in enumerate(demands):
+            self._record_ordered(demand, (order.link_id,), cause=None if number else order.cause)
         if demands:
             order.cause = demands[0].ordered
         await self._command(order)
