@@ -78,15 +78,29 @@ def test_ports_are_kept_free_for_who_has_waited_too_long() -> None:
 
 
 def test_for_the_second_of_them_no_port_stands_idle() -> None:
-    """dg waits too long as well, for gh, but not as long as ab: till its turn comes d may go with e."""
+    """dg waits too long as well, for gh, but not as long as ab: till its turn comes d may go with e. All are of one
+    area, since somebody waits for ag too."""
     links = {
         "ab": link("ab", waited_s=500.0),
         "bc": link("bc", has_order=True),
         "dg": link("dg", waited_s=400.0),
         "gh": link("gh", has_order=True),
         "de": link("de"),
+        "ag": link("ag"),
     }
-    assert decided(links, wants("ab"), wants("dg"), wants("de")) == ["de"]
+    assert decided(links, wants("ab"), wants("dg"), wants("de"), wants("ag")) == ["de"]
+
+
+def test_each_area_of_ports_has_a_first_one_for_whom_they_are_kept_free() -> None:
+    """wx has waited less than ab, but shares no port with it, nor with anybody who does."""
+    links = {
+        "ab": link("ab", waited_s=500.0),
+        "bc": link("bc", has_order=True),
+        "wx": link("wx", waited_s=400.0),
+        "xy": link("xy", has_order=True),
+        "wz": link("wz"),
+    }
+    assert decided(links, wants("ab"), wants("wx"), wants("wz")) == []
 
 
 def test_what_is_done_sooner_goes_first() -> None:

@@ -5,7 +5,8 @@ one can run. Turning to another costs time, most of it the new link's calibratio
 
 1. A link that somebody has waited for too long (``Policy.most_wait_s``) goes first, the longest wait before the others.
    Where the ports of the first of them are busy they are kept free for it, so that it starts when the orders that run
-   there end. Of that one alone: kept for all, a fifth of the ports of a full switch would stand idle.
+   there end. Of that one alone: kept for all, a fifth of the ports of a full switch would stand idle. Each area of
+   ports has such a first one: two links are of one area if they share a port, or others lead from one to the other.
 2. Then the higher priority goes first.
 3. Then the link that the switches stand for, until it has made enough for its turn to have been worth its cost.
 4. Then the link with the least time of work for each demand that it meets, turning and calibration included (Smith's
@@ -41,7 +42,7 @@ class Need:
 
 
 class Ports:
-    """Which ports and trunks are in use, or kept free for the first link that is overdue."""
+    """Which ports and trunks are in use, or kept free for the first overdue link of their area."""
 
     def __init__(self, running: Iterable[LinkView]) -> None:
         self._taken = {port for link in running for port in link.kept}
@@ -55,8 +56,8 @@ class Ports:
         return True
 
     def reserve(self, link: LinkView) -> None:
-        """Keep a link's ports free, unless others are kept already."""
-        self._reserved = self._reserved or set(link.kept)
+        """Keep a link's ports free."""
+        self._reserved |= link.kept
 
 
 def in_turn(needs: Sequence[Need], ports: Ports, policy: Policy) -> list[LinkId]:
@@ -65,16 +66,27 @@ def in_turn(needs: Sequence[Need], ports: Ports, policy: Policy) -> list[LinkId]
     needs: links without an order that could have one.
     """
     overdue = [need for need in needs if need.link.waited_s >= policy.most_wait_s]
-    chosen = []
+    chosen: list[LinkId] = []
+    areas, with_first = _areas(needs) if overdue else {}, set[str]()
     for need in sorted(overdue, key=lambda need: (-need.link.waited_s, need.link_id)):
         if ports.take(need.link):
             chosen.append(need.link_id)
-        else:
+        elif (area := areas[min(need.link.kept)]) not in with_first:
+            with_first.add(area)
             ports.reserve(need.link)
     are_rates_known = all(need.link.rate_bits_per_s > 0 for need in needs)
     others = [need for need in needs if need.link.waited_s < policy.most_wait_s]
     ranked = sorted(others, key=lambda need: _rank(need, policy, are_rates_known))
     return chosen + [need.link_id for need in ranked if ports.take(need.link)]
+
+
+def _areas(needs: Sequence[Need]) -> dict[str, str]:
+    """Return for each port which area it is of; an area goes by the name of one of its ports."""
+    members: dict[str, set[str]] = {}
+    for need in needs:
+        together = set(need.link.kept).union(*(members.get(port, ()) for port in need.link.kept))
+        members.update(dict.fromkeys(together, together))
+    return {port: min(together) for port, together in members.items()}
 
 
 def turn_is_paid(link: LinkView, policy: Policy) -> bool:
