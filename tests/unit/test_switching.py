@@ -245,6 +245,23 @@ def test_no_two_running_orders_share_a_port_or_trunk_whatever_is_asked(seed: int
     assert not work.demands, "and everybody gets his key in the end"
 
 
+def test_idle_time_fills_the_pools_at_a_switch_evenly_however_long_it_lasts() -> None:
+    """Fifteen pairs of six users, of which some fill twice as fast; a turn is 6 blocks at 20 bit/s, 11 at 40. Pools stay
+    even to within three such turns."""
+    names = [one + other for one, other in combinations("abcdef", 2)]
+    links = {LinkId(name): link(name, rate_bits_per_s=20.0 + 20.0 * (place % 2)) for place, name in enumerate(names)}
+    work = Work(links, POLICY)
+    work.demands = [wants(name, bits=10**9, is_idle=True) for name in names]
+    turn_bits = 11 * BLOCK_BITS // 2
+    for number in range(800):
+        work.act()
+        work.step()
+        if number % 200 == 199:
+            levels = [one.least_bits for one in work.links.values()]
+            assert max(levels) - min(levels) <= 3 * turn_bits
+    assert min(levels) > 3 * turn_bits
+
+
 def sixteen_ports(policy: Policy) -> tuple[Work, list[str]]:
     """A full switch: 16 users who all can do both, so 120 pairs, eight at a time; blocks of 32 to 71 s."""
     names = [one + other for one, other in combinations("abcdefghijklmnop", 2)]
