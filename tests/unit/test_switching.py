@@ -246,8 +246,8 @@ def test_no_two_running_orders_share_a_port_or_trunk_whatever_is_asked(seed: int
 
 
 def test_idle_time_fills_the_pools_at_a_switch_evenly_however_long_it_lasts() -> None:
-    """Fifteen pairs of six users, of which some fill twice as fast; a turn is 6 blocks at 20 bit/s, 11 at 40. Pools stay
-    even to within three such turns."""
+    """Fifteen pairs of six users, of which some fill twice as fast; a turn is 6 blocks at 20 bit/s, 11 at 40. Pools
+    stay even to within three such turns."""
     names = [one + other for one, other in combinations("abcdef", 2)]
     links = {LinkId(name): link(name, rate_bits_per_s=20.0 + 20.0 * (place % 2)) for place, name in enumerate(names)}
     work = Work(links, POLICY)
