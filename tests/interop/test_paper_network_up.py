@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from qanat.apps.networks import load_network
 from qanat.benchmarks.up_paper import work_at
-from qanat.benchmarks.up_process import Callers, UpProcess, joined_users, neighbours, paper_network, up
+from qanat.benchmarks.up_process import PAPER, Callers, UpProcess, joined_users, neighbours, up
 
 pytestmark = pytest.mark.slow
 
@@ -32,9 +33,9 @@ def await_open(service: UpProcess, number: int) -> None:
 def test_150_doors_are_declared_and_opened_on_first_use_and_statuses_are_answered_while_twins_run(
     tmp_path: Path,
 ) -> None:
-    name, network = paper_network(tmp_path)
+    network = load_network(PAPER)
     users = random.Random(7).sample(joined_users(network), ASKED)
-    with up(name, tmp_path / "data") as service, Callers(service) as callers:
+    with up(PAPER, tmp_path / "data") as service, Callers(service) as callers:
         doors = {door["url"] for door in service.record["doors"].values()}
         users_with_door = [app for app in service.record["applications"].values() if app["url"] in doors]
         assert min(len(doors), len(users_with_door)) >= 150

@@ -9,7 +9,7 @@ import pytest
 
 from qanat.apps.bootstrap import Service
 from qanat.apps.event_log import EventLog
-from qanat.apps.networks import load_network_to_run
+from qanat.apps.networks import load_network
 from qanat.client import Client
 from qanat.ground.errors import QanatError
 from qanat.ground.events import EventKind
@@ -17,7 +17,7 @@ from qanat.ground.identifiers import NodeId
 
 pytestmark = pytest.mark.slow
 
-NETWORK = load_network_to_run("three-nodes")
+NETWORK = load_network("three-nodes")
 ALICE, BOB = NETWORK.sae("alice"), NETWORK.sae("bob")
 ALICES, RELAY, BOBS = NETWORK.nodes
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from qanat.apps.networks import load_network
 from qanat.benchmarks.rows import Row
-from qanat.benchmarks.up_process import Callers, UpProcess, joined_users, neighbours, paper_network, stopped_in_s, up
+from qanat.benchmarks.up_process import PAPER, Callers, UpProcess, joined_users, neighbours, stopped_in_s, up
 from qanat.ground.errors import KeyManagementError
 
 NAME: Final = "up-paper"
@@ -50,16 +51,16 @@ def run(names: Sequence[str]) -> Iterator[Row]:
 
 
 def _rows(folder: Path) -> Iterator[Row]:
-    name, network = paper_network(folder)
+    network = load_network(PAPER)
     with up("three-nodes", folder / "small"):
         pass
     with up("three-nodes", folder / "small") as small:
         least_s = small.start_s
-    with up(name, folder / "data") as service:
+    with up(PAPER, folder / "data") as service:
         first_s = service.start_s
         doors = len(service.record["doors"])
     yield _limit("first start", first_s, "s", FIRST_START_GOAL_S, ("three-nodes, again", least_s), f"{doors} doors")
-    with up(name, folder / "data") as service, Callers(service) as callers:
+    with up(PAPER, folder / "data") as service, Callers(service) as callers:
         yield _limit("next start", service.start_s, "s", SECOND_START_GOAL_S, ("three-nodes, again", least_s), "")
         asleep_mib = service.resident_bytes / MIB
         chosen = random.Random(SEED).sample(joined_users(network), USERS)  # noqa: S311 - who is asked is no secret

@@ -16,35 +16,15 @@ from typing import IO, Any, Final, Self
 
 from qanat.adapters.tls import TlsFiles
 from qanat.apps.machine import resident_bytes
-from qanat.apps.networks import load_network, load_network_to_run
 from qanat.client import Client
 from qanat.control.graph import RouteGraph
 from qanat.control.routing import widest_from
-from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId, SaeId
 from qanat.ground.network import Network
 
 PAPER: Final = "nature2021"
 START_TIMEOUT_S: Final = 120.0
 NEIGHBOURS_LOSS_DB: Final = 12.0
-
-
-def paper_network(folder: Path) -> tuple[str, Network]:
-    """Return what to call the paper's network by, and the network: with each link through a switch as one of its own,
-    in a file in ``folder``, where links through switches cannot be run."""
-    try:
-        return PAPER, load_network_to_run(PAPER)
-    except ConfigurationError:
-        described = load_network(PAPER).model_dump(mode="json", exclude_defaults=True)
-    for part in ("switches", "trunks"):
-        described.pop(part, None)
-    for site in described["sites"]:
-        site.pop("direct_keys_only", None)
-    for link in described["links"]:
-        link.pop("through", None)
-    path = folder / "paper.yaml"
-    path.write_text(json.dumps(described | {"format": "qanat-network/1", "name": PAPER}), encoding="utf-8")
-    return str(path), load_network_to_run(str(path))
 
 
 def neighbours(network: Network) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from qanat.apps.cli.presentation import RunView, show_curl
 from qanat.apps.cli.service_record import SERVICE_FILE, ServiceRecord
 from qanat.apps.cli.up_cities import show_cities
 from qanat.apps.event_log import EventLog
-from qanat.apps.networks import load_network_to_run
+from qanat.apps.networks import load_network
 from qanat.apps.workplace import default_folder
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
@@ -49,7 +49,7 @@ def run_up(
     entropy_source: EntropySource | None = None,
 ) -> int:
     """Run until interrupted (Ctrl-C or SIGTERM), without the sites ``apart``. Returns 0 after a clean stop."""
-    network = load_network_to_run(name)
+    network = load_network(name)
     nodes = [network.site(NodeId(site)).node for site in apart]
     folder = (data or default_folder(network)).resolve()
     ports = range(port + 1, port + 1 + len(network.nodes)) if port else ()
