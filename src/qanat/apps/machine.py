@@ -68,15 +68,6 @@ def allow_open_files(number: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def resident_bytes(pid: int) -> int | None:
-    """Return how much memory a process holds, or None where the system does not tell."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), None)
-
-
 def settle_heap() -> None:
     """Have the collector of cycles pass over all that there is by now; to be called when a service is up, and when a
     site of it was opened.

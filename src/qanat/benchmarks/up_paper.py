@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from qanat.apps.networks import load_network
 from qanat.benchmarks.rows import Row
 from qanat.benchmarks.up_process import PAPER, Callers, UpProcess, joined_users, neighbours, stopped_in_s, up
+from qanat.ground.data import read_text
 from qanat.ground.errors import KeyManagementError
+from qanat.ground.network import parse_network
 
 NAME: Final = "up-paper"
 USERS: Final = 40
@@ -51,7 +52,7 @@ def run(names: Sequence[str]) -> Iterator[Row]:
 
 
 def _rows(folder: Path) -> Iterator[Row]:
-    network = load_network(PAPER)
+    network = parse_network(read_text("networks", f"{PAPER}.yaml"), source=PAPER)
     with up("three-nodes", folder / "small"):
         pass
     with up("three-nodes", folder / "small") as small:
