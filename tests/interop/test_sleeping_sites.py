@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from qanat.apps.bootstrap import Service
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
 from qanat.client import Client
-from qanat.ground.errors import QanatError
+from qanat.ground.errors import NoRoute, QanatError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId
+from qanat.ground.network import Network, parse_network
 
 pytestmark = pytest.mark.slow
 
@@ -77,5 +79,35 @@ def test_a_site_whose_store_is_broken_says_so_and_the_others_answer(tmp_path: Pa
         alarms = [event for event in log.events if event.kind is EventKind.ALARM]
         assert {(event.node, event.data["code"]) for event in alarms} == {(ALICES, "site-not-opened")}
         assert "is no key store" in str(alarms[0].data["text"])
+
+    asyncio.run(scenario())
+
+
+def with_an_island() -> Network:
+    """Three nodes, and a ground station with a user that only a satellite could join to them."""
+    parts = NETWORK.model_dump(mode="json", exclude_defaults=True) | {"format": NETWORK.format}
+    place = {"kind": "user", "latitude_deg": 40.4, "longitude_deg": 117.6}
+    dish = {**place, "name": "dish", "kind": "relay", "ground_station": True}
+    link = {"name": "dish-hut", "transmitter": "dish", "receiver": "hut", "length_km": 5}
+    parts["sites"][0]["ground_station"] = True
+    parts["sites"] += [dish, {**place, "name": "hut"}]
+    parts["links"].append({**link, "system": "backbone-625", "loss_db": 5})
+    parts["applications"].append({"name": "carol", "site": "hut"})
+    return parse_network(json.dumps(parts), source="with an island")
+
+
+def test_an_island_around_a_ground_station_is_up_and_says_that_no_route_leads_off_it(tmp_path: Path) -> None:
+    network = with_an_island()
+
+    async def scenario() -> None:
+        with EventLog(keep=True) as log:
+            async with Service(network, tmp_path / "data", log=log, on_demand=True) as up:
+                files, url = up.place.sae_files("carol"), up.door_url(NodeId("hut"))
+                with (
+                    Client(url, tls=files, sae=network.sae("carol"), patience_s=1.0) as carol,
+                    pytest.raises(NoRoute, match="no route"),
+                ):
+                    await asyncio.to_thread(lambda: carol.get_keys(ALICE, count=1, size_bits=256))
+        assert not [event for event in log.events if event.kind is EventKind.ALARM]
 
     asyncio.run(scenario())
