@@ -140,12 +140,11 @@ class Books:
                 return link_id
         return None
 
-    def expect(self, reports: Iterable[LinkReport]) -> None:
-        """Take down what holds of links until their ends speak: so sites that sleep have routes, which stay as they are
-        when they wake."""
-        for report in reports:
-            for end in self.links[report.link_id].ends:
-                self.note_report(end, report)
+    def expect(self, reports: Iterable[tuple[NodeId, LinkReport]]) -> None:
+        """Take down what holds of ends of links until they speak: so sites that sleep have routes, which stay as they
+        are when they wake."""
+        for node, report in reports:
+            self.note_report(node, report)
 
     def note_report(self, node: NodeId, report: LinkReport) -> None:
         """Take down what one end of a link says of it."""

@@ -80,10 +80,10 @@ class Controller:
         settings: ControllerSettings | None = None,
         switches: Mapping[str, OpticalSwitch] | None = None,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
-        expected: Sequence[LinkReport] = (),
+        expected: Sequence[tuple[NodeId, LinkReport]] = (),
     ) -> None:
         """``switches``: what drives each of the network's switches, by its name. ``is_awake``: a site that sleeps gets
-        its routes when it wakes and announces itself; ``expected``: what holds of links until their ends speak."""
+        its routes when it wakes and announces itself; ``expected``: what holds of ends of links until they speak."""
         self._is_awake = is_awake
         self._network = network
         self._transport = transport
