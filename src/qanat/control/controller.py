@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from qanat.control.books import Books, DemandBook, LinkBook, OrderBook, OrderFault
+from qanat.control.books import Books, DemandBook, LinkBook, OrderBook, OrderFault, with_idle_level
 from qanat.control.graph import RouteGraph
 from qanat.control.policy import LinkOrder, decide
 from qanat.control.routing import (
@@ -88,6 +88,7 @@ class Controller:
         self._entropy = entropy
         self._recorder = recorder
         self._settings = settings or ControllerSettings()
+        self._policy = with_idle_level(self._settings.policy, network)
         self._books = Books(network)
         self._switchboard = Switchboard(network, switches or {}, recorder)
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
@@ -151,7 +152,8 @@ class Controller:
         if report.running is None or report.running in self._books.orders or self._books.order_on(report.link_id):
             return
         if report.link_id in self._books.links:
-            self._enter_order(report.running, report.link_id, num_blocks=1, cause=None, demand_ids=())
+            order = self._enter_order(report.running, report.link_id, num_blocks=1, cause=None, demand_ids=())
+            order.is_adopted = True
 
     async def _on_request(self, heard: Heard, word: GenerationRequest) -> None:
         """A demand: find its route (step 6). Repeated demands are not recorded again; answered ones get the answer."""
@@ -246,13 +248,15 @@ class Controller:
         The books are changed before the first word goes out, so that two of these never decide on the same facts.
         """
         hopeless = self._give_up_hopeless()
-        orders = decide(self._books.view(now_s=self._clock.monotonic_s()), self._settings.policy)
+        policy = self._policy
+        view = self._books.view(now_s=self._clock.monotonic_s(), with_all_links=policy.idle_level_bits > 0)
+        orders = decide(view, policy)
         begun = [self._begin(link_order) for link_order in orders.generate]
         self._books.note_waits(orders.waits_for, now_s=self._clock.monotonic_s())
         for demand_id in (*orders.waits_for, *orders.satisfied):
             self._record_ordered(self._books.demands[demand_id], orders.waits_for.get(demand_id, ()))
         for order in begun:
-            order.cause = self._books.demands[order.demand_ids[0]].ordered
+            order.cause = next((demand.ordered for demand in self._books.open_demands(order)), None)
         done = [self._satisfy(demand_id) for demand_id in orders.satisfied]
         for order in begun:
             if order.awaits_turn:
@@ -354,7 +358,7 @@ class Controller:
         for end, state in list(order.states.items()):
             if order.cancelled:
                 await self._courier.send(end, OrderCancel(order.order_id, order.link_id, order.cancelled))
-            elif state is None and order.demand_ids:
+            elif state is None and not order.is_adopted:
                 command = GenerationCommand(order.order_id, order.link_id, order.num_blocks)
                 await self._courier.send(end, command, cause=order.cause)
             elif state is None or state.state == "running":
