@@ -28,9 +28,9 @@ class Trust:
 class Measured:
     """A network in figures.
 
-    pairs: of users that can have keys. relay_loss, switch_loss: pairs of others that lose their way with the worst relay
-    or switch. each_bits_per_s: what every pair has when all ask at once. alone_bits_per_s: what one pair, of the first
-    user and the one half-way round, has when nobody else asks.
+    pairs: of users that can have keys. relay_loss, switch_loss: pairs of others that lose their way with the worst
+    relay or switch. each_bits_per_s: what every pair has when all ask at once. alone_bits_per_s: what one pair, of the
+    first user and the one half-way round, has when nobody else asks.
     """
 
     bill: Bill

@@ -209,7 +209,7 @@ _Origin: TypeAlias = tuple[int, int] | int | None
 
 
 class _Programme:
-    """``costs[mask][v]``: of the cheapest tree that joins the ends of ``mask`` and the vertex v, whose cost is in it."""
+    """``costs[mask][v]``: of the cheapest tree that joins the ends of ``mask`` and v, whose own cost is in it."""
 
     def __init__(
         self, edges: Edges, vertex_cost: Sequence[float], passing: set[int], *, root: int, ends: set[int]

@@ -26,9 +26,6 @@ class Part:
     kind: Kind
     name: str
 
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
-
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -46,37 +43,59 @@ def places(network: Network) -> tuple[NodeId, ...]:
     return tuple(site.node for site in network.sites if site.kind == "user" or site.name in with_application)
 
 
+_Join: TypeAlias = tuple[LinkId, NodeId, NodeId]
+"""A link and its ends; where one of them is a user and the other a relay, the user first."""
+
+
 class Reach:
     """Which places can have keys with which, over the links that give any."""
 
     def __init__(self, network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> None:
         self.places = places(network)
-        self._bit = {node: 1 << place for place, node in enumerate(self.places)}
-        self._direct_only = {site.node for site in network.sites if site.direct_keys_only}
-        self._links = [link for link in network.links if rates_bits_per_s[link.link_id] > 0]
-        self._relays = {site.node for site in network.sites if site.kind == "relay"}
         self._network = network
+        self._bit = {node: 1 << place for place, node in enumerate(self.places)}
+        self._relays = frozenset(site.node for site in network.sites if site.kind == "relay")
+        direct_only = {site.node for site in network.sites if site.direct_keys_only}
+        self._through: list[_Join] = []
+        self._access: list[_Join] = []
+        self._direct: list[_Join] = []
+        self._going: dict[Part, set[LinkId]] = {}
+        for link in network.links:
+            if rates_bits_per_s[link.link_id] <= 0:
+                continue
+            one, other = sorted(link.ends, key=self._relays.__contains__)
+            join = (link.link_id, one, other)
+            if one in self._relays:
+                self._through.append(join)
+            elif other in self._relays and one not in direct_only:
+                self._access.append(join)
+            if one in self._bit and other in self._bit:
+                self._direct.append(join)
+            for part in parts_of(link):
+                self._going.setdefault(part, set()).add(link.link_id)
 
     def masks(self, lost: Part | None = None) -> dict[NodeId, int]:
         """Return, by place, the places that it reaches, as bits in their order; without a lost part."""
-        links = [link for link in self._links if lost is None or not _has(link, lost)]
-        group = _groups(self._relays, links)
-        reached: dict[NodeId, int] = dict.fromkeys(self.places, 0)
-        around: dict[NodeId, set[NodeId]] = {node: {group[node]} for node in self.places if node in group}
-        for link in links:
-            for here, there in (link.ends, link.ends[::-1]):
-                if here in reached:
-                    reached[here] |= self._bit.get(there, 0)
-                    if there in group and here not in group and here not in self._direct_only:
-                        around.setdefault(here, set()).add(group[there])
+        gone = self._going.get(lost, set()) if lost is not None else set()
+        group = _groups(self._relays, [join for join in self._through if join[0] not in gone])
+        around = {node: {group[node]} if node in group else set() for node in self.places}
+        for link_id, user, relay in self._access:
+            if link_id not in gone:
+                around[user].add(group[relay])
         members: dict[NodeId, int] = {}
         for node, groups in around.items():
             for one in groups:
                 members[one] = members.get(one, 0) | self._bit[node]
+        reached = dict.fromkeys(self.places, 0)
+        for link_id, here, there in self._direct:
+            if link_id not in gone:
+                reached[here] |= self._bit[there]
+                reached[there] |= self._bit[here]
         for node, groups in around.items():
             for one in groups:
                 reached[node] |= members[one]
-        return {node: bits & ~self._bit[node] for node, bits in reached.items() if lost is None or node != lost.name}
+        site = lost.name if lost is not None and lost.kind == "site" else None
+        return {node: bits & ~self._bit[node] for node, bits in reached.items() if node != site}
 
     def pairs(self) -> int:
         """Return how many pairs of places can have keys."""
@@ -100,11 +119,11 @@ class Reach:
             alone = tuple(node for node, bits in left.items() if whole[node] and not bits)
             yield Loss(part, lost, alone)
 
-    def weakest(self) -> tuple[Loss, ...]:
-        """Return the relays, links and switches whose loss parts others, the worst first; none in a network of more
+    def weakest(self) -> tuple[Loss, ...] | None:
+        """Return the relays, links and switches whose loss parts others, the worst first; None in a network of more
         than ``MOST_SITES_TRIED`` sites."""
         if len(self._network.sites) > MOST_SITES_TRIED:
-            return ()
+            return None
         found = [loss for loss in self.losses(single_parts(self._network)) if loss.pairs_lost]
         return tuple(sorted(found, key=lambda loss: (-loss.pairs_lost, loss.part.kind, loss.part.name)))
 
@@ -118,13 +137,13 @@ def single_parts(network: Network) -> list[Part]:
     ]
 
 
-def _has(link: Link, part: Part) -> bool:
-    if part.kind == "site":
-        return part.name in link.ends
-    return link.name == part.name if part.kind == "link" else part.name in link.through
+def parts_of(link: Link) -> list[Part]:
+    """Return the parts with any of which a link is gone."""
+    sites: list[Part] = [Part("site", end) for end in link.ends]
+    return [*sites, Part("link", link.name), *(Part("switch", switch) for switch in link.through)]
 
 
-def _groups(relays: Iterable[NodeId], links: Sequence[Link]) -> dict[NodeId, NodeId]:
+def _groups(relays: Iterable[NodeId], joins: Sequence[_Join]) -> dict[NodeId, NodeId]:
     """Return, by relay, one relay that stands for all that hang together with it."""
     above = {node: node for node in relays}
 
@@ -134,8 +153,6 @@ def _groups(relays: Iterable[NodeId], links: Sequence[Link]) -> dict[NodeId, Nod
             node = above[node]
         return node
 
-    for link in links:
-        one, other = link.ends
-        if one in above and other in above:
-            above[top(one)] = top(other)
+    for _, one, other in joins:
+        above[top(one)] = top(other)
     return {node: top(node) for node in above}

@@ -1,0 +1,172 @@
+"""What a planner is told of a network, and of the same network with less or more in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from qanat.control.routing import places_of_applications
+from qanat.ground.errors import BadParameter
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.network import Network
+from qanat.planning.everyone import Everyone, everyone
+from qanat.planning.flow import Flow, cut_between, most_between
+from qanat.planning.limits import Limited, limited, link_rates
+from qanat.planning.reach import Loss, Part, Reach, parts_of
+from qanat.planning.users import BACKBONE, PAPER_RATE_BITS_PER_S, Consumption, Served, bottleneck, pairs_served
+
+MOST_FLOWS_TRIED = 12
+"""For so many of the weakest parts it is worked out what flow is left without them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairFlow:
+    """The most between two sites; ``cut``: the links in the way, empty where ports or trunks of switches are."""
+
+    ends: tuple[NodeId, NodeId]
+    flow: Flow
+    cut: tuple[LinkId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weak:
+    """A part whose loss parts others; ``flow_left_bits_per_s``: between the sites asked for, None if not worked out."""
+
+    loss: Loss
+    flow_left_bits_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A network as it stands.
+
+    weak: relays, links and switches whose loss parts others, the worst first; None where they are too many to be tried.
+    between: of the two sites asked for; None where one of them is not there.
+    """
+
+    network: Network
+    rates_bits_per_s: Mapping[LinkId, float]
+    places: int
+    pairs: int
+    unreachable: int
+    alone: tuple[NodeId, ...]
+    between: PairFlow | None
+    everyone: Everyone | None
+    served: tuple[Served, ...]
+    weak: tuple[Weak, ...] | None
+
+    def num_weak(self, kind: str) -> int | None:
+        """Return how many parts of a kind part others when they fail."""
+        return None if self.weak is None else sum(one.loss.part.kind == kind for one in self.weak)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a network.
+
+    ends: two sites, None where no two are meant. rate_bits_per_s: a bottleneck to count users by, beside the others.
+    counts_pairs: whether all pairs of modules on a fibre count, or one of each.
+    """
+
+    ends: tuple[NodeId, NodeId] | None
+    consumption: Consumption = field(default_factory=Consumption)
+    rate_bits_per_s: float | None = None
+    counts_pairs: bool = True
+
+
+def ends_of(network: Network, one: str | None, other: str | None) -> tuple[NodeId, NodeId] | None:
+    """Return the two sites asked for; where none is named, the ends of the backbone, or else the first and the last
+    place with an application. None where there are no two. Raises UnknownNode; BadParameter for one alone, or the same.
+    """
+    if one is not None and other is not None:
+        ends = network.site(NodeId(one)).node, network.site(NodeId(other)).node
+        if ends[0] == ends[1]:
+            raise BadParameter(f"from {one!r} to itself", remedy="name two different sites with --from and --to")
+        return ends
+    if one is not None or other is not None:
+        raise BadParameter("only one of two ends is named", remedy="give both --from and --to")
+    links = [end for link in network.described_links if link.counted_as == BACKBONE for end in link.ends]
+    outer = [node for node in network.nodes if links.count(node) == 1]
+    found = outer if len(outer) == 2 else places_of_applications(network)
+    return (found[0], found[-1]) if len(found) > 1 else None
+
+
+def state(network: Network, question: Question) -> State:
+    """Return a network's figures; raises ConfigurationError for an unknown system."""
+    rates = link_rates(network, counts_pairs=question.counts_pairs)
+    reach = Reach(network, rates)
+    able = None if question.ends is None else limited(network, rates, ends=question.ends)
+    return State(
+        network=network,
+        rates_bits_per_s=rates,
+        places=len(reach.places),
+        pairs=reach.pairs(),
+        unreachable=reach.unreachable(),
+        alone=reach.alone(),
+        between=None if able is None else _between(network, able, question.ends),
+        everyone=everyone(network, rates),
+        served=_served(network, question),
+        weak=_weak(network, able, reach, question),
+    )
+
+
+def lost_places(before: State, after: State) -> tuple[tuple[NodeId, ...], int]:
+    """Return the places that both states have and that reach nobody only after, and how many pairs of places that both
+    have were joined before and are not after."""
+    reaches = [Reach(one.network, one.rates_bits_per_s) for one in (before, after)]
+    common = set(reaches[0].places) & set(reaches[1].places)
+    joined = [_joined(reach, common) for reach in reaches]
+    alone = tuple(node for node in reaches[0].places if node in common and joined[0][node] and not joined[1][node])
+    lost = sum(len(joined[0][node] - joined[1][node]) for node in common) // 2
+    return alone, lost
+
+
+def _joined(reach: Reach, common: set[NodeId]) -> dict[NodeId, set[NodeId]]:
+    masks = reach.masks()
+    return {
+        node: {other for place, other in enumerate(reach.places) if masks[node] >> place & 1 and other in common}
+        for node in common
+    }
+
+
+def _between(network: Network, able: Limited, ends: tuple[NodeId, NodeId] | None) -> PairFlow | None:
+    if ends is None or any(network.find_site(end) is None for end in ends):
+        return None
+    flow = most_between(able, *ends)
+    return PairFlow(ends, flow, cut_between(able, flow, ends[0]))
+
+
+def _served(network: Network, question: Question) -> tuple[Served, ...]:
+    rows: list[tuple[str, float, bool]] = []
+    if question.rate_bits_per_s is not None:
+        rows.append(("the rate that was given", question.rate_bits_per_s, True))
+    rows.append(("the paper's least backbone rate (Table 1)", PAPER_RATE_BITS_PER_S, True))
+    for counts_pairs in (False, True):
+        found = bottleneck(network, link_rates(network, counts_pairs=counts_pairs))
+        if found is not None:
+            how = "all its pairs of devices" if counts_pairs else "one pair of devices"
+            rows.append((f"{found[0]}, {how}", found[1], False))
+    return tuple(
+        Served(what, rate, "input" if is_input else "predicted", pairs_served(rate, question.consumption))
+        for what, rate, is_input in rows
+    )
+
+
+def _weak(network: Network, able: Limited | None, reach: Reach, question: Question) -> tuple[Weak, ...] | None:
+    losses = reach.weakest()
+    if losses is None:
+        return None
+    return tuple(
+        Weak(loss, _flow_left(network, able, loss.part, question) if place < MOST_FLOWS_TRIED else None)
+        for place, loss in enumerate(losses)
+    )
+
+
+def _flow_left(network: Network, able: Limited | None, part: Part, question: Question) -> float | None:
+    if able is None or question.ends is None or any(network.find_site(end) is None for end in question.ends):
+        return None
+    if part.kind == "site" and part.name in question.ends:
+        return 0.0
+    lost = {link.link_id for link in network.links if part in parts_of(link)}
+    left = replace(able, carriers=tuple(one for one in able.carriers if one.link_id not in lost))
+    return most_between(left, *question.ends).level_bits_per_s
