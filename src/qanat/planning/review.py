@@ -12,6 +12,7 @@ from qanat.ground.network import Network
 from qanat.planning.everyone import Everyone, everyone
 from qanat.planning.flow import Flow, cut_between, most_between
 from qanat.planning.limits import Limited, limited, link_rates
+from qanat.planning.prices import Bill, Prices, bill
 from qanat.planning.reach import Loss, Part, Reach, parts_of
 from qanat.planning.users import BACKBONE, PAPER_RATE_BITS_PER_S, Consumption, Served, bottleneck, pairs_served
 
@@ -41,16 +42,19 @@ class State:
     """A network as it stands.
 
     weak: relays, links and switches whose loss parts others, the worst first; None where they are too many to be tried.
-    between: of the two sites asked for; None where one of them is not there.
+    between: of the two sites asked for; None where one of them is not there. users_between: pairs of users that this
+    much serves.
     """
 
     network: Network
     rates_bits_per_s: Mapping[LinkId, float]
+    bill: Bill
     places: int
     pairs: int
     unreachable: int
     alone: tuple[NodeId, ...]
     between: PairFlow | None
+    users_between: int
     everyone: Everyone | None
     served: tuple[Served, ...]
     weak: tuple[Weak, ...] | None
@@ -72,6 +76,7 @@ class Question:
     consumption: Consumption = field(default_factory=Consumption)
     rate_bits_per_s: float | None = None
     counts_pairs: bool = True
+    prices: Prices = field(default_factory=Prices)
 
 
 def ends_of(network: Network, one: str | None, other: str | None) -> tuple[NodeId, NodeId] | None:
@@ -96,14 +101,17 @@ def state(network: Network, question: Question) -> State:
     rates = link_rates(network, counts_pairs=question.counts_pairs)
     reach = Reach(network, rates)
     able = None if question.ends is None else limited(network, rates, ends=question.ends)
+    between = None if able is None else _between(network, able, question.ends)
     return State(
         network=network,
         rates_bits_per_s=rates,
+        bill=bill(network, question.prices),
         places=len(reach.places),
         pairs=reach.pairs(),
         unreachable=reach.unreachable(),
         alone=reach.alone(),
-        between=None if able is None else _between(network, able, question.ends),
+        between=between,
+        users_between=0 if between is None else pairs_served(between.flow.level_bits_per_s, question.consumption),
         everyone=everyone(network, rates),
         served=_served(network, question),
         weak=_weak(network, able, reach, question),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from statistics import fmean
 
 from qanat.ground.errors import ConfigurationError, RequestError, UnknownNode
 from qanat.ground.identifiers import MAX_ID_CHARACTERS, LinkId, NodeId
@@ -16,6 +17,7 @@ from qanat.ground.network.building import LOSS_DB_PER_KM
 from qanat.ground.network.links import MOST_PAIRS
 from qanat.ground.network.names import nearest
 from qanat.planning.reach import Part
+from qanat.planning.users import BACKBONE
 from qanat.quantum_layer.forecast import link_forecast
 
 MOST_LOSS_DB = 100.0
@@ -143,6 +145,31 @@ def with_chain(
         _span(network, here, there, loss_db=loss_db, system=system, pairs=pairs) for here, there in pairwise(whole)
     ]
     return _with(network, sites=relays, links=links)
+
+
+def second_backbone(network: Network) -> Network:
+    """Return a network with a second chain between the ends of its backbone: as many relays as stand between them, and
+    on every span the mean loss, the system and the mean number of pairs (rounded) of the backbone's spans.
+
+    Raises RequestError for a network without a backbone that is one chain.
+    """
+    spans = [link for link in network.described_links if link.counted_as == BACKBONE]
+    ends = [NodeId(end) for link in spans for end in link.ends]
+    outer = [node for node in network.nodes if ends.count(node) == 1]
+    if len(outer) != 2 or len(spans) < 2 or max(map(ends.count, ends)) > 2:
+        raise RequestError(
+            f"no links of {network.name!r} are counted as a {BACKBONE!r} that is one chain",
+            remedy="say which chain you mean with --add-chain A,B,RELAYS,LOSS_DB",
+        )
+    return with_chain(
+        network,
+        outer[0],
+        outer[1],
+        num_relays=len(spans) - 1,
+        loss_db=round(fmean(link.loss_db for link in spans), 6),
+        system=spans[0].system,
+        pairs=round(fmean(link.pairs for link in spans)),
+    )
 
 
 def _between(start: float, end: float, place: int, num_relays: int) -> float:
