@@ -95,11 +95,11 @@ def planned(options: NetworkOptions) -> Planned:
         counts_pairs=not options.one_pair,
         prices=changed(Prices(), options.prices),
     )
-    changed = _changed(network, options) if options.changes else None
+    other = _changed(network, options) if options.changes else None
     before = state(network, question)
-    if changed is None:
+    if other is None:
         return Planned(options, consumption, before, None, (), 0)
-    after = state(changed, question)
+    after = state(other, question)
     return Planned(options, consumption, before, after, *lost_places(before, after))
 
 

@@ -254,10 +254,10 @@ def _print_shapes(plan: Plan, found: dict[str, Measured | None], prices: Prices)
         [(name, *_gain_cells(one)) for name, one in found.items()],
     )
     console.print(
-        f"  trusted: relays that know a key of two users, mean and most (in a ring these are the other users); relay or "
-        f"switch fails: pairs of others that lose their way with the worst one; each, all: when all "
-        f"{plan.num_users * (plan.num_users - 1) // 2} pairs ask at once; alone: one pair, opposite each other; a switch "
-        f"stays {DWELL_S:g} s on a pair",
+        "  trusted: relays that know a key of two users, mean and most (in a ring these are the other users); relay or "
+        "switch fails: pairs of others that lose their way with the worst one; each, all: when all "
+        f"{plan.num_users * (plan.num_users - 1) // 2} pairs ask at once; alone: one pair, of users opposite each "
+        f"other; a switch stays {DWELL_S:g} s on a pair",
         soft_wrap=True,
     )
     _print_told(prices)
