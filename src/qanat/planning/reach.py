@@ -125,7 +125,8 @@ class Reach:
         if len(self._network.sites) > MOST_SITES_TRIED:
             return None
         found = [loss for loss in self.losses(single_parts(self._network)) if loss.pairs_lost]
-        return tuple(sorted(found, key=lambda loss: (-loss.pairs_lost, loss.part.kind, loss.part.name)))
+        order = {"site": 0, "switch": 1, "link": 2}
+        return tuple(sorted(found, key=lambda loss: (-loss.pairs_lost, order[loss.part.kind], loss.part.name)))
 
 
 def single_parts(network: Network) -> list[Part]:

@@ -148,8 +148,10 @@ def _served(network: Network, question: Question) -> tuple[Served, ...]:
     rows: list[tuple[str, float, bool]] = []
     if question.rate_bits_per_s is not None:
         rows.append(("the rate that was given", question.rate_bits_per_s, True))
-    rows.append(("the paper's least backbone rate (Table 1)", PAPER_RATE_BITS_PER_S, True))
-    for counts_pairs in (False, True):
+    if any(link.counted_as == BACKBONE for link in network.links):
+        rows.append(("the paper's least backbone rate (Table 1)", PAPER_RATE_BITS_PER_S, True))
+    has_several = any(link.pairs > 1 for link in network.links)
+    for counts_pairs in (False, True) if has_several else (False,):
         found = bottleneck(network, link_rates(network, counts_pairs=counts_pairs))
         if found is not None:
             how = "all its pairs of devices" if counts_pairs else "one pair of devices"

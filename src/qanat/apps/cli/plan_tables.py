@@ -123,7 +123,7 @@ def _everyone_lines(found: Everyone | None) -> Iterator[str]:
     if found is None:
         yield "what every pair can have at once is not worked out for so many places"
         return
-    if not found.pairs:
+    if found.pairs < 2:
         return
     each = found.flow.level_bits_per_s
     left_out = f"; left out, for direct keys only: {few(found.left_out)}" if found.left_out else ""
