@@ -43,6 +43,8 @@ def test_without_a_name_the_papers_network_is_planned_and_serves_13171_pairs_by_
     between = found["before"]["between"]
     assert (between["from"], between["to"], between["minimum_cut"]) == ("beijing", "shanghai", ["hefei-dashu"])
     assert between["pairs_of_users_served"] == all_six[0]
+    assert len(between["lost_without_any_one_of"]) == 31 + 30
+    assert between["left_without"] == []
     assert found["after"] is None
 
 
@@ -58,6 +60,7 @@ def test_the_papers_rate_stands_beside_networks_with_a_backbone_only() -> None:
     assert list(served(record_of(RING))) == ["north-northwest, one pair of devices"]
 
 
+@pytest.mark.slow
 def test_one_pair_of_devices_where_several_stand_gives_less() -> None:
     every, one = (
         record_of("nature2021", *how)["before"]["between"]["most_bits_per_s"] for how in ((), ("--one-pair",))
@@ -71,6 +74,10 @@ def test_what_if_a_relay_is_lost_and_a_span_laid() -> None:
     assert lost["after"]["between"]["minimum_cut"] == ["north-northwest"]
     assert lost["after"]["between"]["most_bits_per_s"] < lost["before"]["between"]["most_bits_per_s"]
     assert lost["before"]["single_points"] == []
+    assert lost["before"]["between"]["lost_without_any_one_of"] == []
+    left = {one["name"]: one["bits_per_s"] for one in lost["before"]["between"]["left_without"]}
+    assert left["east"] == pytest.approx(lost["after"]["between"]["most_bits_per_s"])
+    assert list(left.values()) == sorted(left.values())
     assert {point["name"] for point in lost["after"]["single_points"]} >= {"northwest", "southwest"}
     both = record_of(RING, "--without", "east", "--without", "site:southwest")
     assert (both["after"]["pairs_lost"], both["after"]["places_cut_off"]) == (1, ["north", "south"])
@@ -83,6 +90,7 @@ def test_what_if_a_relay_is_lost_and_a_span_laid() -> None:
     assert ends["after"]["between"] is None
 
 
+@pytest.mark.slow
 def test_a_second_backbone_is_a_chain_like_the_first() -> None:
     found = record_of("nature2021", "--second-backbone", "--without", "xuzhou")
     assert found["after"]["sites"] == found["before"]["sites"] + 30 - 1
@@ -94,6 +102,7 @@ def test_a_second_backbone_is_a_chain_like_the_first() -> None:
     assert len(chain["after"]["between"]["minimum_cut"]) == 3
 
 
+@pytest.mark.slow
 def test_people_see_the_same_figures() -> None:
     status, out, _ = run("nature2021")
     assert status == 0
@@ -118,6 +127,7 @@ def test_a_file_of_ones_own_is_planned_like_a_packaged_network(tmp_path: Path) -
 # --- pairs, relays, shapes ---
 
 
+@pytest.mark.slow
 def test_pairs_for_a_demand_are_told_span_by_span() -> None:
     asked = ("pairs", "nature2021", "--from", "beijing", "--to", "shanghai", "--rate-kbit-s")
     found = record_of(*asked, "200")
@@ -132,6 +142,7 @@ def test_pairs_for_a_demand_are_told_span_by_span() -> None:
     assert "needed" in run(*asked, "200")[1]
 
 
+@pytest.mark.slow
 def test_relays_are_chosen_along_a_way_or_among_sites() -> None:
     way = record_of("relays", "--km", "200", "--rate-kbit-s", "100", "--every-km", "10")
     assert way["relays"] == ["50 km", "100 km", "150 km"]
@@ -145,6 +156,7 @@ def test_relays_are_chosen_along_a_way_or_among_sites() -> None:
     assert len(dear["relays"]) < 3
 
 
+@pytest.mark.slow
 def test_shapes_stand_side_by_side() -> None:
     found = record_of("shapes", "--users", "6", "--radius-km", "10")
     shapes = found["shapes"]

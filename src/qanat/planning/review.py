@@ -18,6 +18,8 @@ from qanat.planning.users import BACKBONE, PAPER_RATE_BITS_PER_S, Consumption, S
 
 MOST_FLOWS_TRIED = 12
 """For so many of the weakest parts it is worked out what flow is left without them."""
+MOST_CARRYING_TRIED = 60
+"""Of so many parts that carry the flow between two sites it is worked out what their loss costs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,18 @@ class PairFlow:
     ends: tuple[NodeId, NodeId]
     flow: Flow
     cut: tuple[LinkId, ...]
+    losses: FlowLosses
+
+
+@dataclass(frozen=True, slots=True)
+class FlowLosses:
+    """What the flow between two sites loses with a relay or a link that carries it.
+
+    all_of_it: parts without any one of which nothing is left. left_bits_per_s: of others, what is, the least first.
+    """
+
+    all_of_it: tuple[Part, ...]
+    left_bits_per_s: tuple[tuple[Part, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +155,39 @@ def _between(network: Network, able: Limited, ends: tuple[NodeId, NodeId] | None
     if ends is None or any(network.find_site(end) is None for end in ends):
         return None
     flow = most_between(able, *ends)
-    return PairFlow(ends, flow, cut_between(able, flow, ends[0]))
+    return PairFlow(ends, flow, cut_between(able, flow, ends[0]), _flow_losses(network, able, ends, flow))
+
+
+def _flow_losses(network: Network, able: Limited, ends: tuple[NodeId, NodeId], flow: Flow) -> FlowLosses:
+    loaded = [network.link(link_id) for link_id in flow.loads_bits_per_s]
+    sites = dict.fromkeys(Part("site", end) for link in loaded for end in link.ends if end not in ends)
+    parts = [*sites, *(Part("link", link.name) for link in loaded if not link.through)]
+    parting = [part for part in parts if not _are_joined(network, able, ends, part)]
+    others = [part for part in parts if part not in parting][:MOST_CARRYING_TRIED]
+    left = [(part, _without(network, able, ends, part)) for part in others]
+    return FlowLosses(tuple(parting), tuple(sorted(left, key=lambda one: (one[1], one[0].kind, one[0].name))))
+
+
+def _are_joined(network: Network, able: Limited, ends: tuple[NodeId, NodeId], lost: Part) -> bool:
+    """Return whether keys have a way between two sites without a part."""
+    beside: dict[NodeId, list[NodeId]] = {}
+    for carrier in able.carriers:
+        if lost not in parts_of(network.link(carrier.link_id)):
+            one, other = carrier.ends
+            beside.setdefault(one, []).append(other)
+            beside.setdefault(other, []).append(one)
+    reached, open_nodes = {ends[0]}, [ends[0]]
+    while open_nodes:
+        for node in beside.get(open_nodes.pop(), ()):
+            if node not in reached:
+                reached.add(node)
+                open_nodes += [node] if node in able.relays else []
+    return ends[1] in reached
+
+
+def _without(network: Network, able: Limited, ends: tuple[NodeId, NodeId], lost: Part) -> float:
+    kept = tuple(one for one in able.carriers if lost not in parts_of(network.link(one.link_id)))
+    return most_between(replace(able, carriers=kept), *ends).level_bits_per_s
 
 
 def _served(network: Network, question: Question) -> tuple[Served, ...]:
@@ -177,6 +223,4 @@ def _flow_left(network: Network, able: Limited | None, part: Part, question: Que
         return None
     if part.kind == "site" and part.name in question.ends:
         return 0.0
-    lost = {link.link_id for link in network.links if part in parts_of(link)}
-    left = replace(able, carriers=tuple(one for one in able.carriers if one.link_id not in lost))
-    return most_between(left, *question.ends).level_bits_per_s
+    return _without(network, able, question.ends, part)

@@ -196,6 +196,8 @@ def _between_record(found: PairFlow, users: int) -> dict[str, Any]:
         "pairs_of_users_served": users,
         "minimum_cut": list(found.cut),
         "in_the_way": [{"kind": limit.kind, "name": limit.name} for limit in found.flow.binding],
+        "lost_without_any_one_of": [asdict(part) for part in found.losses.all_of_it],
+        "left_without": [{**asdict(part), "bits_per_s": left} for part, left in found.losses.left_bits_per_s],
         "links_in_use": {link: round(load, 3) for link, load in found.flow.loads_bits_per_s.items()},
         "provenance": "predicted",
     }

@@ -13,12 +13,13 @@ from qanat.ground.units import format_rate
 from qanat.planning.everyone import Everyone
 from qanat.planning.limits import Limit
 from qanat.planning.prices import Bill
-from qanat.planning.review import PairFlow, State
+from qanat.planning.review import FlowLosses, PairFlow, State
 from qanat.planning.users import Consumption
 
 FEW = 10
 """So many weak parts are printed; ``--json`` has all."""
 MOST_NAMES = 6
+MOST_LOSSES = 3
 WHAT = {"site": "relay", "link": "link", "switch": "switch"}
 
 
@@ -106,6 +107,18 @@ def _between_lines(found: PairFlow | None) -> Iterator[str]:
         f"{one} - {other}: {format_rate(found.flow.level_bits_per_s)} at most, over all ways together (predicted); "
         f"the way is narrowest at {in_the_way(found)}"
     )
+    yield from _loss_lines(found.losses)
+
+
+def _loss_lines(losses: FlowLosses) -> Iterator[str]:
+    if losses.all_of_it:
+        relays, links = (sum(part.kind == kind for part in losses.all_of_it) for kind in ("site", "link"))
+        yield f"  nothing of it is left without any one of {relays} relays and {links} links that it must pass"
+    else:
+        yield "  it survives the loss of any one relay or link"
+    if losses.left_bits_per_s:
+        told = [f"{format_rate(left)} without {part.name}" for part, left in losses.left_bits_per_s[:MOST_LOSSES]]
+        yield f"  the dearest {'of all other ' if losses.all_of_it else ''}losses: {'; '.join(told)}"
 
 
 def in_the_way(found: PairFlow) -> str:
