@@ -91,6 +91,14 @@ def test_what_if_a_relay_is_lost_and_a_span_laid() -> None:
 
 
 @pytest.mark.slow
+def test_two_users_behind_one_switch_cannot_do_without_it() -> None:
+    found = record_of("nature2021", "--from", "jinan-user-15", "--to", "jinan-user-20")["before"]["between"]
+    assert found["minimum_cut"] == []
+    assert {limit["kind"] for limit in found["in_the_way"]} == {"port"}
+    assert {"kind": "switch", "name": "jinan-switch-1"} in found["lost_without_any_one_of"]
+
+
+@pytest.mark.slow
 def test_a_second_backbone_is_a_chain_like_the_first() -> None:
     found = record_of("nature2021", "--second-backbone", "--without", "xuzhou")
     assert found["after"]["sites"] == found["before"]["sites"] + 30 - 1

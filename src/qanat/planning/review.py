@@ -18,6 +18,8 @@ from qanat.planning.users import BACKBONE, PAPER_RATE_BITS_PER_S, Consumption, S
 
 MOST_FLOWS_TRIED = 12
 """For so many of the weakest parts it is worked out what flow is left without them."""
+COUNTS = 1e-6
+"""A loss of less than this part of a flow is none."""
 MOST_CARRYING_TRIED = 60
 """Of so many parts that carry the flow between two sites it is worked out what their loss costs it."""
 
@@ -34,9 +36,9 @@ class PairFlow:
 
 @dataclass(frozen=True, slots=True)
 class FlowLosses:
-    """What the flow between two sites loses with a relay or a link that carries it.
+    """What the flow between two sites loses with a relay, a switch or a link that carries it.
 
-    all_of_it: parts without any one of which nothing is left. left_bits_per_s: of others, what is, the least first.
+    all_of_it: parts without any one of which nothing is left. left_bits_per_s: of others that cost some of it, what is, the least first.
     """
 
     all_of_it: tuple[Part, ...]
@@ -161,10 +163,12 @@ def _between(network: Network, able: Limited, ends: tuple[NodeId, NodeId] | None
 def _flow_losses(network: Network, able: Limited, ends: tuple[NodeId, NodeId], flow: Flow) -> FlowLosses:
     loaded = [network.link(link_id) for link_id in flow.loads_bits_per_s]
     sites = dict.fromkeys(Part("site", end) for link in loaded for end in link.ends if end not in ends)
-    parts = [*sites, *(Part("link", link.name) for link in loaded if not link.through)]
+    switches = dict.fromkeys(Part("switch", name) for link in loaded for name in link.through)
+    parts = [*sites, *switches, *(Part("link", link.name) for link in loaded if not link.through)]
     parting = [part for part in parts if not _are_joined(network, able, ends, part)]
     others = [part for part in parts if part not in parting][:MOST_CARRYING_TRIED]
     left = [(part, _without(network, able, ends, part)) for part in others]
+    left = [(part, rest) for part, rest in left if rest < flow.level_bits_per_s * (1 - COUNTS)]
     return FlowLosses(tuple(parting), tuple(sorted(left, key=lambda one: (one[1], one[0].kind, one[0].name))))
 
 

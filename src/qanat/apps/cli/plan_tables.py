@@ -21,6 +21,7 @@ FEW = 10
 MOST_NAMES = 6
 MOST_LOSSES = 3
 WHAT = {"site": "relay", "link": "link", "switch": "switch"}
+PLURAL = {"site": "relays", "switch": "switches", "link": "links"}
 
 
 class PlanView(Protocol):
@@ -112,13 +113,14 @@ def _between_lines(found: PairFlow | None) -> Iterator[str]:
 
 def _loss_lines(losses: FlowLosses) -> Iterator[str]:
     if losses.all_of_it:
-        relays, links = (sum(part.kind == kind for part in losses.all_of_it) for kind in ("site", "link"))
-        yield f"  nothing of it is left without any one of {relays} relays and {links} links that it must pass"
+        kinds = [part.kind for part in losses.all_of_it]
+        told = ", ".join(f"{kinds.count(kind)} {what}" for kind, what in PLURAL.items() if kind in kinds)
+        yield f"  nothing of it is left without any one of the parts that it must pass: {told}"
     else:
-        yield "  it survives the loss of any one relay or link"
+        yield "  it survives the loss of any one relay, link or switch"
     if losses.left_bits_per_s:
-        told = [f"{format_rate(left)} without {part.name}" for part, left in losses.left_bits_per_s[:MOST_LOSSES]]
-        yield f"  the dearest {'of all other ' if losses.all_of_it else ''}losses: {'; '.join(told)}"
+        rest = [f"{format_rate(left)} without {part.name}" for part, left in losses.left_bits_per_s[:MOST_LOSSES]]
+        yield f"  the dearest {'of all other ' if losses.all_of_it else ''}losses: {'; '.join(rest)}"
 
 
 def in_the_way(found: PairFlow) -> str:
@@ -215,7 +217,7 @@ def _users(one: State) -> str:
 
 
 def _each(found: Everyone | None) -> str:
-    return "-" if found is None else format_rate(found.flow.level_bits_per_s)
+    return "-" if found is None else f"{format_rate(found.flow.level_bits_per_s)} x {found.pairs:,} pairs"
 
 
 def _count(one: State, kind: str) -> str:
