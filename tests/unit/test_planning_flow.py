@@ -60,6 +60,16 @@ def test_the_most_between_two_sites_is_the_maximum_flow_and_the_cut_a_minimum_on
         assert most_between(limited(network, left), one, other).level_bits_per_s == 0
 
 
+def test_where_the_search_ends_early_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, rates = drawn(40, 3)
+    one, other = network.nodes[-1], network.nodes[-2]
+    whole = most_between(limited(network, rates), one, other)
+    monkeypatch.setattr("qanat.planning.flow.MOST_ROUNDS", 1)
+    early = most_between(limited(network, rates), one, other)
+    assert early.level_bits_per_s < whole.level_bits_per_s <= early.bound_bits_per_s * (1 + 1e-9)
+    assert early.gap > 0.01
+
+
 def test_no_link_carries_more_than_it_gives() -> None:
     network, rates = drawn(30, 11)
     flow = most_between(limited(network, rates), network.nodes[0], network.nodes[-1])

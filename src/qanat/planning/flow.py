@@ -102,7 +102,7 @@ class _Columns:
             for tree, is_better in zip(trees, better, strict=True):
                 if is_better:
                     self.add(*tree)
-        loads = shares @ np.array(self._loads)
+        loads = shares @ np.array(self._loads[: len(shares)])  # trees that came last are in no solution
         return self._told(level, max(level, bound), loads, prices)
 
     def _solved(self, search: WaySearch) -> tuple[float, Floats, Floats, Floats]:

@@ -15,6 +15,7 @@ from qanat.planning.limits import Limited, limited, link_rates
 from qanat.planning.prices import Bill, Prices, bill
 from qanat.planning.reach import Loss, Part, Reach, parts_of
 from qanat.planning.users import BACKBONE, PAPER_RATE_BITS_PER_S, Consumption, Served, bottleneck, pairs_served
+from qanat.planning.variants import backbone_ends
 
 MOST_FLOWS_TRIED = 12
 """For so many of the weakest parts it is worked out what flow is left without them."""
@@ -38,7 +39,8 @@ class PairFlow:
 class FlowLosses:
     """What the flow between two sites loses with a relay, a switch or a link that carries it.
 
-    all_of_it: parts without any one of which nothing is left. left_bits_per_s: of others that cost some of it, what is, the least first.
+    all_of_it: parts without any one of which nothing is left. left_bits_per_s: what is left without others that cost
+    some of it, the least first.
     """
 
     all_of_it: tuple[Part, ...]
@@ -106,9 +108,7 @@ def ends_of(network: Network, one: str | None, other: str | None) -> tuple[NodeI
         return ends
     if one is not None or other is not None:
         raise BadParameter("only one of two ends is named", remedy="give both --from and --to")
-    links = [end for link in network.described_links if link.counted_as == BACKBONE for end in link.ends]
-    outer = [node for node in network.nodes if links.count(node) == 1]
-    found = outer if len(outer) == 2 else places_of_applications(network)
+    found = backbone_ends(network) or places_of_applications(network)
     return (found[0], found[-1]) if len(found) > 1 else None
 
 

@@ -6,6 +6,7 @@ plans are of keys.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
@@ -147,24 +148,34 @@ def with_chain(
     return _with(network, sites=relays, links=links)
 
 
+def backbone_ends(network: Network) -> tuple[NodeId, NodeId] | None:
+    """Return the two ends of a network's backbone; None where there is none that is one chain of several spans."""
+    ends = Counter(end for link in _backbone(network) for end in link.ends)
+    outer = [node for node in network.nodes if ends[node] == 1]
+    is_chain = len(outer) == 2 and len(ends) > 2 and max(ends.values()) == 2
+    return (outer[0], outer[1]) if is_chain else None
+
+
+def _backbone(network: Network) -> list[Link]:
+    return [link for link in network.described_links if link.counted_as == BACKBONE]
+
+
 def second_backbone(network: Network) -> Network:
     """Return a network with a second chain between the ends of its backbone: as many relays as stand between them, and
     on every span the mean loss, the system and the mean number of pairs (rounded) of the backbone's spans.
 
     Raises RequestError for a network without a backbone that is one chain.
     """
-    spans = [link for link in network.described_links if link.counted_as == BACKBONE]
-    ends = [NodeId(end) for link in spans for end in link.ends]
-    outer = [node for node in network.nodes if ends.count(node) == 1]
-    if len(outer) != 2 or len(spans) < 2 or max(map(ends.count, ends)) > 2:
+    spans = _backbone(network)
+    ends = backbone_ends(network)
+    if ends is None:
         raise RequestError(
             f"no links of {network.name!r} are counted as a {BACKBONE!r} that is one chain",
             remedy="say which chain you mean with --add-chain A,B,RELAYS,LOSS_DB",
         )
     return with_chain(
         network,
-        outer[0],
-        outer[1],
+        *ends,
         num_relays=len(spans) - 1,
         loss_db=round(fmean(link.loss_db for link in spans), 6),
         system=spans[0].system,
