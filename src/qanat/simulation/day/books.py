@@ -1,0 +1,128 @@
+"""The books of a day: what each link has made and what was spent of it, in whole bits, and the proof that they agree.
+
+Stock is entered twice, on two ways that share nothing: each pool is counted up and down as it happens, and each batch
+that went over a route is written down by route. ``check`` works out the one from the other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from qanat.ground.errors import KeyManagementError
+from qanat.key_management.accounts import batch_costs_bits, relay_bits, session_bits
+from qanat.simulation.day.plan import DayPlan, LinkPlan
+
+Hop = int
+"""Twice the number of a link, and one more where the second of its ends sends."""
+
+
+class BooksDisagree(KeyManagementError):
+    """Bits made are not bits spent and bits left: a fault of this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDay:
+    """One link's day, in bits. ``reserve_spent_bits``: on authenticating its sessions."""
+
+    link_id: str
+    blocks: int
+    made_bits: int
+    spent_bits: int
+    left_bits: int
+    reserve_start_bits: int
+    reserve_spent_bits: int
+    reserve_left_bits: int
+
+
+class Books:
+    """Stock by hop, and what came in and went out."""
+
+    def __init__(self, plan: DayPlan) -> None:
+        self._plan = plan
+        self.stock = [0] * (2 * len(plan.links))
+        """Bits that may be sent under, by hop."""
+        self.blocks = [0] * len(plan.links)
+        self.sessions = [0] * len(plan.links)
+        self._reserve = [link.initial_reserve_bits for link in plan.links]
+        self.batches: Counter[tuple[tuple[Hop, ...], int, int]] = Counter()
+        """Batches that went over these hops, by number of keys and their size in bits."""
+
+    def begin_sessions(self, number: int, *, num_blocks: int) -> None:
+        """Spend the pads of an order of so many blocks, all of them before the first begins."""
+        self.sessions[number] += num_blocks
+        self._reserve[number] -= session_bits(num_blocks=num_blocks)
+        if self._reserve[number] < 0:
+            raise BooksDisagree(f"the authentication reserve of {self._plan.links[number].link_id} is overdrawn")
+
+    def add_block(self, number: int) -> None:
+        """Store a block: its share to the reserve, a half to each direction."""
+        link = self._plan.links[number]
+        self.blocks[number] += 1
+        self._reserve[number] += link.reserve_share_bits
+        self.stock[2 * number] += link.half_bits[0]
+        self.stock[2 * number + 1] += link.half_bits[1]
+
+    def holds(self, hops: tuple[Hop, ...], needed_bits: int) -> bool:
+        """Return whether every hop can pay."""
+        stock = self.stock
+        for hop in hops:
+            if stock[hop] < needed_bits:
+                return False
+        return True
+
+    def relay(self, hops: tuple[Hop, ...], *, count: int, size_bits: int, needed_bits: int) -> None:
+        """Spend a batch's bits on each hop; ``needed_bits`` is ``relay_bits`` of it."""
+        stock = self.stock
+        for hop in hops:
+            stock[hop] -= needed_bits
+        self.batches[hops, count, size_bits] += 1
+
+    def check(self) -> None:
+        """Raise BooksDisagree unless all that was made was spent, or is left, and costs what the accounts say."""
+        spent = self._spent_by_hop()
+        total = sum(
+            times * batch_costs_bits(count=count, size_bits=size_bits, hops=len(hops))
+            for (hops, count, size_bits), times in self.batches.items()
+        )
+        if sum(spent.values()) != total:
+            raise BooksDisagree(f"hops have paid {sum(spent.values())} bits for batches that cost {total}")
+        for number, link in enumerate(self._plan.links):
+            self._check_link(number, link, spent)
+
+    def _check_link(self, number: int, link: LinkPlan, spent: Mapping[Hop, int]) -> None:
+        for side, half_bits in enumerate(link.half_bits):
+            hop = 2 * number + side
+            made, left = self.blocks[number] * half_bits, self.stock[hop]
+            if left < 0 or made != spent.get(hop, 0) + left:
+                raise BooksDisagree(
+                    f"pool of {link.ends[side]} on {link.link_id}: {made} bits made, {spent.get(hop, 0)} spent, {left} left"
+                )
+        gained = link.initial_reserve_bits + self.blocks[number] * link.reserve_share_bits
+        used = session_bits(num_blocks=self.sessions[number])
+        if gained != used + self._reserve[number]:
+            raise BooksDisagree(f"reserve of {link.link_id}: {gained} bits gained, {used} used, {self._reserve[number]} left")
+
+    def _spent_by_hop(self) -> Counter[Hop]:
+        spent: Counter[Hop] = Counter()
+        for (hops, count, size_bits), times in self.batches.items():
+            bits = times * relay_bits(count=count, size_bits=size_bits)
+            for hop in hops:
+                spent[hop] += bits
+        return spent
+
+    def of_links(self) -> Iterator[LinkDay]:
+        """Yield the day of each link."""
+        spent = self._spent_by_hop()
+        for number, link in enumerate(self._plan.links):
+            yield LinkDay(
+                link_id=link.link_id,
+                blocks=self.blocks[number],
+                made_bits=self.blocks[number] * link.block_bits,
+                spent_bits=spent[2 * number] + spent[2 * number + 1],
+                left_bits=self.stock[2 * number] + self.stock[2 * number + 1],
+                reserve_start_bits=link.initial_reserve_bits,
+                reserve_spent_bits=session_bits(num_blocks=self.sessions[number]),
+                reserve_left_bits=self._reserve[number],
+            )
