@@ -67,7 +67,9 @@ def with_second_backbone(network: Network) -> Network:
         raise ConfigurationError(
             f"{network.name!r} has a second backbone already", remedy="leave --second-backbone out"
         )
-    stops = [stop for place, site in enumerate(line) if (stop := _stop(network, site, is_end=place in (0, len(line) - 1)))]
+    stops = [
+        stop for place, site in enumerate(line) if (stop := _stop(network, site, is_end=place in (0, len(line) - 1)))
+    ]
     system = network.link_between(line[0].node, line[1].node).system
     sites, links = _chain(stops, system)
     joints = [_joint(stop, relay) for stop, relay in zip(stops, _at_stops(sites), strict=True)]
@@ -142,7 +144,11 @@ def _chain(stops: Sequence[_Stop], system: str) -> tuple[list[tuple[Site, bool]]
         )
         for number, (latitude, longitude, at_stop, router) in enumerate(places, 1)
     ]
-    links = [link for part, stage in zip(_stages(sites), pairwise(stops), strict=True) for link in _spans(part, stage, system)]
+    links = [
+        link
+        for part, stage in zip(_stages(sites), pairwise(stops), strict=True)
+        for link in _spans(part, stage, system)
+    ]
     return sites, links
 
 

@@ -66,11 +66,7 @@ class Books:
 
     def holds(self, hops: tuple[Hop, ...], needed_bits: int) -> bool:
         """Return whether every hop can pay."""
-        stock = self.stock
-        for hop in hops:
-            if stock[hop] < needed_bits:
-                return False
-        return True
+        return min(map(self.stock.__getitem__, hops)) >= needed_bits
 
     def relay(self, hops: tuple[Hop, ...], *, count: int, size_bits: int, needed_bits: int) -> None:
         """Spend a batch's bits on each hop; ``needed_bits`` is ``relay_bits`` of it."""
@@ -94,15 +90,16 @@ class Books:
     def _check_link(self, number: int, link: LinkPlan, spent: Mapping[Hop, int]) -> None:
         for side, half_bits in enumerate(link.half_bits):
             hop = 2 * number + side
-            made, left = self.blocks[number] * half_bits, self.stock[hop]
-            if left < 0 or made != spent.get(hop, 0) + left:
-                raise BooksDisagree(
-                    f"pool of {link.ends[side]} on {link.link_id}: {made} bits made, {spent.get(hop, 0)} spent, {left} left"
-                )
+            made, gone, left = self.blocks[number] * half_bits, spent.get(hop, 0), self.stock[hop]
+            if left < 0 or made != gone + left:
+                pool = f"pool of {link.ends[side]} on {link.link_id}"
+                raise BooksDisagree(f"{pool}: {made} bits made, {gone} spent, {left} left")
         gained = link.initial_reserve_bits + self.blocks[number] * link.reserve_share_bits
         used = session_bits(num_blocks=self.sessions[number])
         if gained != used + self._reserve[number]:
-            raise BooksDisagree(f"reserve of {link.link_id}: {gained} bits gained, {used} used, {self._reserve[number]} left")
+            raise BooksDisagree(
+                f"reserve of {link.link_id}: {gained} bits gained, {used} used, {self._reserve[number]} left"
+            )
 
     def _spent_by_hop(self) -> Counter[Hop]:
         spent: Counter[Hop] = Counter()

@@ -44,7 +44,8 @@ class Demand:
     def __post_init__(self) -> None:
         if self.num_pairs < 1 or not 0 <= self.near_share <= 1:
             raise ConfigurationError(
-                f"{self.num_pairs} pairs, {self.near_share:g} of them near", remedy="give 1 pair or more, a share of 0 to 1"
+                f"{self.num_pairs} pairs, {self.near_share:g} of them near",
+                remedy="give 1 pair or more, a share of 0 to 1",
             )
         if not 0 < self.bits_per_minute <= 1e6 or self.key_bits % 8 or not 64 <= self.key_bits <= 4096:
             raise ConfigurationError(
@@ -73,7 +74,9 @@ class Requests:
     backwards: Sequence[bool] = field(repr=False)
 
 
-def draw_pairs(network: Network, demand: Demand, *, rates_bits_per_s: Mapping[LinkId, float], chance: Chance) -> tuple[Pair, ...]:
+def draw_pairs(
+    network: Network, demand: Demand, *, rates_bits_per_s: Mapping[LinkId, float], chance: Chance
+) -> tuple[Pair, ...]:
     """Return the pairs that ask: of those that some route joins in the whole network, as many as there are at most.
 
     Where one class has too few, the other makes up for it. Raises ConfigurationError where no route joins any two.

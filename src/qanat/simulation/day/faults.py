@@ -57,9 +57,7 @@ def own_users(network: Network, names: Sequence[str]) -> frozenset[NodeId]:
     own = {node for node in network.nodes if node in removed}
     for site in network.sites:
         links = network.links_of(site.node)
-        if site.kind == "user" and links and all(
-            removed & {link.name, *link.ends, *link.through} for link in links
-        ):
+        if site.kind == "user" and links and all(removed & {link.name, *link.ends, *link.through} for link in links):
             own.add(site.node)
     return frozenset(own)
 
