@@ -126,6 +126,7 @@ def _outcome(result: DayResult) -> dict[str, Any]:
         ],
         "bits_made": sum(link.made_bits for link in result.links),
         "bits_spent": sum(link.spent_bits for link in result.links),
+        "bits_burned": sum(link.burned_bits for link in result.links),
         "bits_left": sum(link.left_bits for link in result.links),
         "blocks": sum(link.blocks for link in result.links),
         "links": [asdict(link) for link in result.links if link.blocks],

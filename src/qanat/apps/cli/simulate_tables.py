@@ -52,7 +52,8 @@ def show_result(found: Mapping[str, Any], result: DayResult) -> None:
     show_table(console, title, columns, rows)
     console.print(
         f"{found['blocks']:,} blocks: {found['bits_made']:,} bits made (reserve shares among them), "
-        f"{found['bits_spent']:,} spent on relaying, {found['bits_left']:,} left. The books agree to the bit."
+        f"{found['bits_spent']:,} spent on relaying, {found['bits_burned']:,} burned before hops that were short, "
+        f"{found['bits_left']:,} left. The books agree to the bit."
     )
     console.print(f"{found['num_routes']:,} routes taken; the most used:")
     for route, served in result.routes.most_common(ROUTES_SHOWN):

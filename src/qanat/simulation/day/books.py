@@ -24,12 +24,14 @@ class BooksDisagree(KeyManagementError):
 
 @dataclass(frozen=True, slots=True)
 class LinkDay:
-    """One link's day, in bits. ``reserve_spent_bits``: on authenticating its sessions."""
+    """One link's day, in bits. ``burned_bits``: of batches that a later hop could not pay for.
+    ``reserve_spent_bits``: on authenticating its sessions."""
 
     link_id: str
     blocks: int
     made_bits: int
     spent_bits: int
+    burned_bits: int
     left_bits: int
     reserve_start_bits: int
     reserve_spent_bits: int
@@ -48,6 +50,8 @@ class Books:
         self._reserve = [link.initial_reserve_bits for link in plan.links]
         self.batches: Counter[tuple[tuple[Hop, ...], int, int]] = Counter()
         """Batches that went over these hops, by number of keys and their size in bits."""
+        self.burned: Counter[tuple[tuple[Hop, ...], int, int]] = Counter()
+        """The same of batches that came as far as this and were given up, since the next hop had too little."""
 
     def begin_sessions(self, number: int, *, num_blocks: int) -> None:
         """Spend the pads of an order of so many blocks, all of them before the first begins."""
@@ -75,51 +79,63 @@ class Books:
             stock[hop] -= needed_bits
         self.batches[hops, count, size_bits] += 1
 
+    def burn(self, hops: tuple[Hop, ...], *, count: int, size_bits: int, needed_bits: int) -> None:
+        """Spend a batch's bits on the hops before the first that holds too little, as a relay learns of it: the hop
+        that is short says so when the batch has come to it. ``hops``: of the whole way."""
+        stock = self.stock
+        paid = next(place for place, hop in enumerate(hops) if stock[hop] < needed_bits)
+        for hop in hops[:paid]:
+            stock[hop] -= needed_bits
+        if paid:
+            self.burned[hops[:paid], count, size_bits] += 1
+
     def check(self) -> None:
         """Raise BooksDisagree unless all that was made was spent, or is left, and costs what the accounts say."""
-        spent = self._spent_by_hop()
-        total = sum(
-            times * batch_costs_bits(count=count, size_bits=size_bits, hops=len(hops))
-            for (hops, count, size_bits), times in self.batches.items()
-        )
-        if sum(spent.values()) != total:
-            raise BooksDisagree(f"hops have paid {sum(spent.values())} bits for batches that cost {total}")
+        spent, burned = _paid_by_hop(self.batches), _paid_by_hop(self.burned)
+        for paid, batches in ((spent, self.batches), (burned, self.burned)):
+            cost = sum(
+                times * batch_costs_bits(count=count, size_bits=size_bits, hops=len(hops))
+                for (hops, count, size_bits), times in batches.items()
+            )
+            if sum(paid.values()) != cost:
+                raise BooksDisagree(f"hops have paid {sum(paid.values())} bits for batches that cost {cost}")
         for number, link in enumerate(self._plan.links):
-            self._check_link(number, link, spent)
+            self._check_link(number, link, spent + burned)
 
-    def _check_link(self, number: int, link: LinkPlan, spent: Mapping[Hop, int]) -> None:
+    def _check_link(self, number: int, link: LinkPlan, paid: Mapping[Hop, int]) -> None:
         for side, half_bits in enumerate(link.half_bits):
             hop = 2 * number + side
-            made, gone, left = self.blocks[number] * half_bits, spent.get(hop, 0), self.stock[hop]
+            made, gone, left = self.blocks[number] * half_bits, paid.get(hop, 0), self.stock[hop]
             if left < 0 or made != gone + left:
                 pool = f"pool of {link.ends[side]} on {link.link_id}"
                 raise BooksDisagree(f"{pool}: {made} bits made, {gone} spent, {left} left")
         gained = link.initial_reserve_bits + self.blocks[number] * link.reserve_share_bits
-        used = session_bits(num_blocks=self.sessions[number])
-        if gained != used + self._reserve[number]:
-            raise BooksDisagree(
-                f"reserve of {link.link_id}: {gained} bits gained, {used} used, {self._reserve[number]} left"
-            )
-
-    def _spent_by_hop(self) -> Counter[Hop]:
-        spent: Counter[Hop] = Counter()
-        for (hops, count, size_bits), times in self.batches.items():
-            bits = times * relay_bits(count=count, size_bits=size_bits)
-            for hop in hops:
-                spent[hop] += bits
-        return spent
+        used, left = session_bits(num_blocks=self.sessions[number]), self._reserve[number]
+        if gained != used + left:
+            raise BooksDisagree(f"reserve of {link.link_id}: {gained} bits gained, {used} used, {left} left")
 
     def of_links(self) -> Iterator[LinkDay]:
         """Yield the day of each link."""
-        spent = self._spent_by_hop()
+        spent, burned = _paid_by_hop(self.batches), _paid_by_hop(self.burned)
         for number, link in enumerate(self._plan.links):
             yield LinkDay(
                 link_id=link.link_id,
                 blocks=self.blocks[number],
                 made_bits=self.blocks[number] * link.block_bits,
                 spent_bits=spent[2 * number] + spent[2 * number + 1],
+                burned_bits=burned[2 * number] + burned[2 * number + 1],
                 left_bits=self.stock[2 * number] + self.stock[2 * number + 1],
                 reserve_start_bits=link.initial_reserve_bits,
                 reserve_spent_bits=session_bits(num_blocks=self.sessions[number]),
                 reserve_left_bits=self._reserve[number],
             )
+
+
+def _paid_by_hop(batches: Mapping[tuple[tuple[Hop, ...], int, int], int]) -> Counter[Hop]:
+    """Return what these batches took from each hop, as the accounts say."""
+    paid: Counter[Hop] = Counter()
+    for (hops, count, size_bits), times in batches.items():
+        bits = times * relay_bits(count=count, size_bits=size_bits)
+        for hop in hops:
+            paid[hop] += bits
+    return paid

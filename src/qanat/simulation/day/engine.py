@@ -1,10 +1,14 @@
 """The engine of a simulated day: from one event to the next, with the policy and the accounts of the service.
 
 What happens is a request, a block made, a failure, a repair, or a wait that grew too long; between these nothing is
-looked at. A request whose route holds its bits is served at once, as by a key manager. One that finds too little opens
-a demand, and ``control.policy.decide`` says what to order, as in the controller; the demand is met when a block has
-brought enough. A failure gives those whose route went over it another one (``control.survival``), and their demands are
-opened anew on it; what a failed link was making is lost, with the pads of its order.
+looked at. A request whose route holds its bits is served at once, as by a key manager. One that finds too little has
+burned the pads before the hop that is short; it opens a demand, and ``control.policy.decide`` says what to order, as in
+the controller; the demand is met when a block has brought enough. A failure gives those whose route went over it
+another one (``control.survival``), and their demands are opened anew on it; what a failed link was making is lost, with
+the pads of its order.
+
+Not of this level, so not here: messages and how long they take, batches lost on the way, other ways that key managers
+try while the widest is whole but short.
 """
 
 from __future__ import annotations
@@ -88,6 +92,7 @@ class Day:
         self._serial = itertools.count()
         self._events: list[tuple[float, int, EventKind, int, int]] = []
         self._open: dict[str, _Open] = {}
+        self._known_short: set[tuple[Hop, ...]] = set()
         self._waits_on: Counter[int] = Counter()
         self._orders: dict[int, _Order] = {}
         self._switchboard = Switchboard([link.kept for link in plan.links])
@@ -170,6 +175,7 @@ class Day:
         if self._books.holds(hops, self._needed_bits):
             self._serve(pair, hops, asked_s=asked_s)
             return
+        self._learn_short(hops)
         number = next(self._serial)
         view = DemandView(str(number), way.views[backwards], self._needed_bits)
         self._open[view.demand_id] = waiting = _Open(pair, backwards, asked_s, hops, view)
@@ -178,6 +184,13 @@ class Day:
         stock = self._books.stock
         if any(stock[hop] < self._needed_bits and hop >> 1 not in self._orders for hop in hops):
             self._act()
+
+    def _learn_short(self, hops: tuple[Hop, ...]) -> None:
+        """A way is found short at the cost of the pads before the hop that is; until key was made for it, its key
+        manager remembers."""
+        if hops not in self._known_short:
+            self._known_short.add(hops)
+            self._books.burn(hops, count=KEYS_PER_REQUEST, size_bits=self._key_bits, needed_bits=self._needed_bits)
 
     def _serve(self, pair: int, hops: tuple[Hop, ...], *, asked_s: float) -> None:
         self._books.relay(hops, count=KEYS_PER_REQUEST, size_bits=self._key_bits, needed_bits=self._needed_bits)
@@ -221,6 +234,7 @@ class Day:
         for demand_id in orders.satisfied:
             waiting = self._open.pop(demand_id)
             self._note_waits(waiting, -1)
+            self._known_short.discard(waiting.hops)
             self._serve(waiting.pair, waiting.hops, asked_s=waiting.asked_s)
         for order in orders.generate:
             self._begin(self._plan.number[order.link_id], order.num_blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,12 +42,14 @@ class LinkPlan:
 class DayPlan:
     """A network and its links by number, as the graph that keys are routed in numbers them."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, planned: Callable[[Network, Link], LinkPlan] | None = None) -> None:
+        """``planned``: what says what a link can do; by default its forecast."""
         self.network = network
+        plans = {link.link_id: (planned or forecast_plan)(network, link) for link in network.links}
         numbered = RouteGraph.of_keys(network)
-        self.links = tuple(_planned(network, network.link(link.link_id)) for link in numbered.links)
+        self.links = tuple(plans[link.link_id] for link in numbered.links)
         self.number = numbered.link_number
-        self.rates = {link.link_id: _planned(network, link).rate_bits_per_s for link in network.links}
+        self.rates = {link_id: plan.rate_bits_per_s for link_id, plan in plans.items()}
 
     @cached_property
     def without_key(self) -> tuple[LinkId, ...]:
@@ -54,11 +57,16 @@ class DayPlan:
         return tuple(link.link_id for link in self.links if not link.block_bits)
 
 
-def _planned(network: Network, link: Link) -> LinkPlan:
+def forecast_plan(network: Network, link: Link) -> LinkPlan:
+    """Return what a link can do by its forecast; pairs on one fibre work side by side."""
     forecast = link_forecast(link.system, loss_db=link.loss_db)
     block_bits = max(0, forecast.secret_bits_per_block) // 8 * 8
+    return link_plan(network, link, block_bits=block_bits, block_time_s=forecast.block_time_s / link.pairs)
+
+
+def link_plan(network: Network, link: Link, *, block_bits: int, block_time_s: float) -> LinkPlan:
+    """Return the plan of a link that makes such blocks."""
     reserve, *halves = block_shares(block_bits)
-    block_time_s = forecast.block_time_s / link.pairs
     switches = [network.switches_by_name[name] for name in link.through]
     first, second = sorted(link.ends)
     return LinkPlan(
