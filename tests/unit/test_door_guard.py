@@ -51,6 +51,7 @@ class World:
             self.app,
             folder=self.folder / "site",
             limits_file=self.limits_file,
+            saes={ALICE, BOB, CAROL},
             record=lambda kind, **data: self.records.append((kind, data)),
             monotonic_s=lambda: self.monotonic_s,
             utc_s=lambda: self.utc_s,
@@ -178,9 +179,9 @@ def test_changed_limits_count_from_the_next_second_on_and_wrong_ones_do_not(tmp_
 
 def test_a_file_of_limits_is_read_with_its_exceptions(tmp_path: Path) -> None:
     path = tmp_path / "limits.toml"
-    assert read_limits(path) == Limits()
+    assert read_limits(path, saes={ALICE, BOB}) == Limits()
     path.write_text(f'[default]\nrequests_per_s = 5\n[sae."{ALICE}"]\nkey_bits_per_day = 9\n', encoding="utf-8")
-    limits = read_limits(path)
+    limits = read_limits(path, saes={ALICE, BOB})
     assert limits.for_sae(BOB) == SaeLimits(requests_per_s=5)
     assert limits.for_sae(ALICE) == SaeLimits(requests_per_s=5, key_bits_per_day=9)
 
@@ -199,13 +200,14 @@ def test_a_file_of_limits_is_read_with_its_exceptions(tmp_path: Path) -> None:
         '[default]\nburst_requests = "9"',
         "[default]\nkey_bits_per_day = -1",
         "[default]\nkey_bits_per_day = 1.5",
+        f'[sae."{CAROL}"]\nkey_bits_per_day = 9',
     ],
 )
 def test_a_wrong_file_of_limits_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "limits.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError) as caught:
-        read_limits(path)
+        read_limits(path, saes={ALICE, BOB})
     assert caught.value.remedy
 
 

@@ -7,7 +7,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from qanat.apps.event_log import WRITE_AFTER_S, EventLog
+import pytest
+
+from qanat.apps import event_log
+from qanat.apps.event_log import FILES_KEPT, WRITE_AFTER_S, EventLog
 from qanat.ground.events import Event, EventKind
 from qanat.ground.identifiers import EventId, NodeId
 
@@ -96,3 +99,28 @@ def test_a_full_disk_in_an_event_loop_costs_lines_that_are_counted() -> None:
             assert log.num_lost == 2
 
     asyncio.run(two_turns())
+
+
+def test_a_file_that_has_grown_is_put_aside_and_so_many_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_log, "MAX_FILE_BYTES", 1)
+    path, count = tmp_path / "events.jsonl", FILES_KEPT + 3
+    with EventLog(path=path) as log:
+        for number in range(count):
+            log(an_event(number))
+    kept = {old.name: json.loads(old.read_text(encoding="utf-8"))["id"] for old in tmp_path.glob("events.jsonl.*")}
+    assert kept == {f"events.jsonl.{age}": f"e{count - age}" for age in range(1, FILES_KEPT)}
+    assert path.read_text(encoding="utf-8") == ""
+
+
+def test_where_a_file_cannot_be_put_aside_it_grows_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_log, "MAX_FILE_BYTES", 1)
+    path = tmp_path / "events.jsonl"
+    (tmp_path / f"events.jsonl.{FILES_KEPT - 2}").touch()
+    (tmp_path / f"events.jsonl.{FILES_KEPT - 1}" / "no file").mkdir(parents=True)
+    with EventLog(path=path) as log:
+        log(an_event(1))
+        log(an_event(2))
+        assert log.num_lost == 0
+    assert [json.loads(line)["id"] for line in path.read_text(encoding="utf-8").splitlines()] == ["e1", "e2"]

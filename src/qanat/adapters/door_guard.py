@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -44,11 +44,13 @@ class DoorGuard:
         *,
         folder: Path,
         limits_file: Path,
+        saes: Collection[str],
         record: Record,
         monotonic_s: Callable[[], float] = time.monotonic,
         utc_s: Callable[[], float] = time.time,
     ) -> None:
         """folder: the site's own, where quotas are remembered. limits_file: need not be there; it is followed.
+        saes: all applications of the network, which the file may name.
 
         Raises ConfigurationError when one of them is there and cannot be read.
         """
@@ -57,7 +59,8 @@ class DoorGuard:
         self._record = record
         self._monotonic_s = monotonic_s
         self._utc_s = utc_s
-        self._limits: Limits = read_limits(limits_file)
+        self._saes = saes
+        self._limits: Limits = read_limits(limits_file, saes=saes)
         self._seen = _stamp(limits_file)
         self._looked_s = monotonic_s()
         self._rates = RequestRates()
@@ -143,7 +146,7 @@ class DoorGuard:
             return
         self._seen = stamp
         try:
-            self._limits = read_limits(self._limits_file)
+            self._limits = read_limits(self._limits_file, saes=self._saes)
         except ConfigurationError as fault:
             self._alarm("limits-kept", f"{fault.message}; the former limits hold")
             return

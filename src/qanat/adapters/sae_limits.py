@@ -16,12 +16,13 @@ import json
 import math
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from qanat.ground.errors import ConfigurationError
+from qanat.ground.network.names import nearest
 
 DAY_S = 86_400
 LIMITS_NAME = "limits.toml"
@@ -50,8 +51,9 @@ class Limits:
         return (self.of or {}).get(sae, self.default)
 
 
-def read_limits(path: Path) -> Limits:
-    """Return what ``path`` says, the defaults when it is not there. Raises ConfigurationError."""
+def read_limits(path: Path, *, saes: Collection[str]) -> Limits:
+    """Return what ``path`` says, the defaults when it is not there. ``saes``: all applications of the network. Raises
+    ConfigurationError, also for an application that is none: whom it was meant for would have no limits of its own."""
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -60,13 +62,16 @@ def read_limits(path: Path) -> Limits:
         raise ConfigurationError(f"cannot read {path}: {fault.strerror}", remedy="check its owner and mode") from None
     except ValueError as fault:
         raise ConfigurationError(f"{path} is no TOML: {fault}", remedy="mend that line") from None
-    saes = found.pop("sae", {})
+    of = found.pop("sae", {})
     default = _limits(path, "default", found.pop("default", {}), SaeLimits())
-    if found or not isinstance(saes, dict):
+    if found or not isinstance(of, dict):
         raise ConfigurationError(
             f"{path}: what is {', '.join(found) or 'sae'}?", remedy='write [default] or [sae."ID"]'
         )
-    return Limits(default, {sae: _limits(path, sae, one, default) for sae, one in saes.items()})
+    for sae in of:
+        if sae not in saes:
+            raise ConfigurationError(f'{path}: [sae."{sae}"] is no application here', remedy=nearest(sae, saes))
+    return Limits(default, {sae: _limits(path, sae, one, default) for sae, one in of.items()})
 
 
 def _limits(path: Path, name: str, said: object, default: SaeLimits) -> SaeLimits:

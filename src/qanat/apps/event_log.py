@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from io import FileIO
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +19,10 @@ OF_EACH_CALL = frozenset(
 )
 """A busy door says so some ten thousand times a second, and a call of the system costs it more than ten lines."""
 WRITE_AFTER_S = 0.01
+MAX_FILE_BYTES = 2**26
+FILES_KEPT = 8
+"""A file that has grown to ``MAX_FILE_BYTES`` becomes NAME.1, the one before it NAME.2, and so on to the last that is
+kept: a busy door would fill a disk within days. What must stay whole is in the audit log."""
 
 
 class EventLog:
@@ -36,6 +41,7 @@ class EventLog:
         self._keep = keep
         self._path = path
         self._file: FileIO | None = None
+        self._may_grow_to = MAX_FILE_BYTES
         self._listeners: list[Callable[[Event], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lines: list[str] = []
@@ -85,6 +91,25 @@ class EventLog:
             self.num_lost += len(lines)
             return
         self.num_lost = 0 if written == len(data) else self.num_lost + len(lines)
+        with contextlib.suppress(OSError):  # what is no file has no end
+            if self._file.tell() >= self._may_grow_to:
+                self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Put the file aside and begin another. Where that cannot be, it grows on by as much before the next try."""
+        assert self._path is not None
+        assert self._file is not None
+        kept = [self._path, *(Path(f"{self._path}.{number}") for number in range(1, FILES_KEPT))]
+        try:
+            for here, there in reversed([*pairwise(kept)]):
+                if here.exists():
+                    here.replace(there)
+            fresh = self._path.open("ab", buffering=0)
+        except OSError:
+            self._may_grow_to = self._file.tell() + MAX_FILE_BYTES
+            return
+        self._file.close()
+        self._file, self._may_grow_to = fresh, MAX_FILE_BYTES
 
     def __call__(self, event: Event) -> None:
         if self._keep:

@@ -188,6 +188,7 @@ class SiteParts:
                 etsi014_app(etsi014),
                 folder=self.place.site(node),
                 limits_file=self.place.folder / LIMITS_NAME,
+                saes=frozenset(self.network.saes),
                 record=recorder.record,
             ),
             tls=self._living_tls(node, recorder, on_refused),

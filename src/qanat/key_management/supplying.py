@@ -102,6 +102,7 @@ class Supplying:
         context, settings = self._context, self._context.settings
         target = self._check_pair(pair)
         stored = await context.store.count_keys(pair, size_bits=settings.key_size_bits)
+        most = min(settings.max_key_count, self._quotas.most(pair))
         return KeyStatus(
             source_kme=context.network.kme(context.node),
             target_kme=context.network.kme(target),
@@ -110,8 +111,8 @@ class Supplying:
             key_size_bits=settings.key_size_bits,
             min_key_size_bits=settings.min_key_size_bits,
             max_key_size_bits=settings.max_key_size_bits,
-            stored_key_count=min(settings.max_key_count, stored + await self._payable(target)),
-            max_key_count=settings.max_key_count,
+            stored_key_count=min(most, stored + await self._payable(target)),
+            max_key_count=most,
             max_keys_per_request=settings.max_keys_per_request,
             max_additional_slaves=settings.max_additional_slaves,
         )

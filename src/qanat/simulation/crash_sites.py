@@ -51,11 +51,10 @@ class CrashSites:
     def _site(self, coroutine: Coroutine[Any, Any, Any]) -> str:
         found: FrameType | None = None
         inner: Any = coroutine
-        while isinstance(inner, Coroutine):
-            frame: FrameType | None = getattr(inner, "cr_frame", None)
-            if frame is not None and _is_in_rooms(frame.f_code.co_filename):
+        while (frame := getattr(inner, "cr_frame", None)) is not None:
+            if _is_in_rooms(frame.f_code.co_filename):
                 found = frame
-            inner = getattr(inner, "cr_await", None)
+            inner = inner.cr_await
         if found is None:
             return ""
         key = (found.f_code, found.f_lasti)
