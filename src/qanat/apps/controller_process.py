@@ -10,6 +10,7 @@ from qanat.apps.site import SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
 from qanat.ground.identifiers import CONTROLLER
+from qanat.quantum_layer.twin_switch import TwinSwitch
 
 
 class ControllerProcess(Opened):
@@ -44,5 +45,6 @@ class ControllerProcess(Opened):
             tasks=tasks,
             entropy=parts.entropy,
             recorder=parts.recorder(CONTROLLER),
+            switches={switch.name: TwinSwitch(switch, clock=parts.clock) for switch in self.network.switches},
         )
         tasks.start(controller.run(), name="controller")

@@ -8,20 +8,32 @@ hold, which table of routes they have and which orders they carry out.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from qanat.control.books import Books, DemandBook, LinkBook, OrderBook
+from qanat.control.books import Books, DemandBook, LinkBook, OrderBook, OrderFault
 from qanat.control.graph import RouteGraph
 from qanat.control.policy import LinkOrder, decide
-from qanat.control.routing import choices_from, places_of_applications, set_widths, shortest_from, widest, widest_from
+from qanat.control.routing import (
+    choices_from,
+    ends_allow,
+    places_of_applications,
+    policies_of_sites,
+    policy_between,
+    set_widths,
+    shortest_from,
+    widest,
+    widest_allowed_from,
+)
 from qanat.control.settings import ControllerSettings
-from qanat.ground.errors import FrameError, RequestError, UnknownNode
+from qanat.control.turning import Switchboard
+from qanat.ground.errors import FrameError, RequestError, SwitchFailed, UnknownNode
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import Epoch, EventId, LinkId, NodeId, OrderId, uuid4_from
 from qanat.ground.messages import Message
 from qanat.ground.network import Network
-from qanat.ground.ports import Clock, Entropy, Tasks, Transport
+from qanat.ground.ports import Clock, Entropy, OpticalSwitch, Tasks, Transport
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.codec import decode_word
 from qanat.key_management.courier import Courier
@@ -66,7 +78,9 @@ class Controller:
         entropy: Entropy,
         recorder: EventRecorder,
         settings: ControllerSettings | None = None,
+        switches: Mapping[str, OpticalSwitch] | None = None,
     ) -> None:
+        """``switches``: what drives each of the network's switches, by its name."""
         self._network = network
         self._transport = transport
         self._clock = clock
@@ -75,12 +89,14 @@ class Controller:
         self._recorder = recorder
         self._settings = settings or ControllerSettings()
         self._books = Books(network)
+        self._switchboard = Switchboard(network, switches or {}, recorder)
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
         self._version = 1
         self._key_graph = RouteGraph.of_keys(network)
         self._message_graph = RouteGraph.of_messages(network)
         self._places = places_of_applications(network)
+        self._site_policies = policies_of_sites(network)
         self._tables: dict[NodeId, _Table] = {}
         self._silent_since_s: dict[NodeId, float] = {}
 
@@ -88,6 +104,7 @@ class Controller:
         """Push routes, then hear key managers until the transport closes."""
         self._courier.epoch = Epoch(max(1, int(self._clock.utc_s())))  # tells tables of two lives of a controller apart
         self._note_widths()
+        self._books.switches_rest_until_s = self._clock.monotonic_s() + self._settings.read_back_s
         self._recorder.record(EventKind.NODE_STARTED, epoch=self._courier.epoch)
         for node in self._network.nodes:
             await self._push_routes(node)
@@ -121,6 +138,8 @@ class Controller:
         for report in word.links:
             self._books.note_report(sender, report)
             self._adopt(report)
+        if self._switchboard.all_have_announced(sender):
+            self._books.switches_rest_until_s = -math.inf
         if before != [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]:
             self._version += 1
             self._note_widths()
@@ -146,9 +165,9 @@ class Controller:
         for shortage in word.short:
             self._books.note_shortage(shortage)
         routes = word.routes or self._own_routes(word)
-        if not routes:
-            failed = GenerationFailed(word.demand_id, "no chain of trusted nodes joins the two")
-            await self._courier.send(word.source, failed)
+        if not routes or any(not ends_allow(route, self._site_policies) for route in routes):
+            why = "no QKD link joins the two" if routes else "no chain of trusted nodes joins the two"
+            await self._courier.send(word.source, GenerationFailed(word.demand_id, why))
             return
         hops = self._hops(word, routes)
         if hopeless := self._hopeless(word, routes, hops):
@@ -166,7 +185,8 @@ class Controller:
     def _own_routes(self, word: GenerationRequest) -> Routes:
         """Return the table's route for a demand that names none."""
         try:
-            route = widest(self._key_graph, word.source, word.target)
+            policy = policy_between(self._site_policies, word.source, word.target)
+            route = widest(self._key_graph, word.source, word.target, policy)
         except UnknownNode:  # of another network, or of an earlier description of this one
             return ()
         return () if route is None else (route,)
@@ -227,12 +247,18 @@ class Controller:
         """
         hopeless = self._give_up_hopeless()
         orders = decide(self._books.view(now_s=self._clock.monotonic_s()), self._settings.policy)
+        begun = [self._begin(link_order) for link_order in orders.generate]
+        self._books.note_waits(orders.waits_for, now_s=self._clock.monotonic_s())
         for demand_id in (*orders.waits_for, *orders.satisfied):
             self._record_ordered(self._books.demands[demand_id], orders.waits_for.get(demand_id, ()))
-        begun = [self._begin(link_order) for link_order in orders.generate]
+        for order in begun:
+            order.cause = self._books.demands[order.demand_ids[0]].ordered
         done = [self._satisfy(demand_id) for demand_id in orders.satisfied]
         for order in begun:
-            await self._command(order)
+            if order.awaits_turn:
+                self._tasks.start(self._turn(order), name=f"controller: switches turn to {order.link_id}")
+            else:
+                await self._command(order)
         for demand in (*hopeless, *done):
             await self._send_answer(demand.word)
 
@@ -246,13 +272,41 @@ class Controller:
         return hopeless
 
     def _begin(self, link_order: LinkOrder) -> OrderBook:
-        return self._enter_order(
+        order = self._enter_order(
             OrderId(uuid4_from(self._entropy.public_bytes(16))),
             link_order.link_id,
             num_blocks=link_order.num_blocks,
-            cause=self._books.demands[link_order.demand_ids[0]].ordered,
+            cause=None,
             demand_ids=link_order.demand_ids,
         )
+        book = self._books.links[order.link_id]
+        order.awaits_turn = bool(book.kept) and not book.is_set
+        if order.awaits_turn:
+            self._books.note_turn(order.link_id)
+        self._books.note_order(order.link_id, order.num_blocks)
+        return order
+
+    async def _turn(self, order: OrderBook) -> None:
+        """Turn the switches to an order's link, then let both ends hear of it. If one does not turn, it has failed."""
+        try:
+            turned = await self._switchboard.turn(order.link_id)
+        except SwitchFailed as fault:
+            order.turn_fault = OrderFault(fault.message, fault.remedy, by_module=True)
+        if order.order_id not in self._books.orders:  # given up meanwhile
+            return
+        if order.turn_fault is not None:
+            self._close(order)
+            await self._act()
+            return
+        order.awaits_turn, self._books.links[order.link_id].is_set = False, True
+        demands = self._books.open_demands(order)
+        demands.sort(key=lambda demand: demand.ordered is not None)  # it turns for those who have waited for just this
+        order.cause = self._switchboard.record_turn(order.link_id, turned, demands)
+        for number, demand in enumerate(demands):
+            self._record_ordered(demand, (order.link_id,), cause=None if number else order.cause)
+        if demands:
+            order.cause = demands[0].ordered
+        await self._command(order)
 
     def _satisfy(self, demand_id: str) -> DemandBook:
         demand = self._books.demands[demand_id]
@@ -260,13 +314,18 @@ class Controller:
         self._close_demand(demand, GenerationDone(demand_id))
         return demand
 
-    def _record_ordered(self, demand: DemandBook, links: tuple[LinkId, ...]) -> None:
-        """Record step 7 once per demand: the links whose key it waits for, by orders of its own or of others."""
-        if demand.ordered is None:
-            event = self._recorder.record(
-                EventKind.GENERATION_ORDERED, cause=demand.found, request_id=demand.word.request_id, links=list(links)
-            )
-            demand.ordered = event.id
+    def _record_ordered(self, demand: DemandBook, links: tuple[LinkId, ...], *, cause: EventId | None = None) -> None:
+        """Record step 7 once per demand: the links whose key it waits for, by orders of its own or of others; not while
+        all of them wait for switches. ``cause``: step 6, or the switch that has turned since."""
+        if demand.ordered is not None or (links and all(map(self._books.awaits_switch, links))):
+            return
+        event = self._recorder.record(
+            EventKind.GENERATION_ORDERED,
+            cause=cause or demand.found,
+            request_id=demand.word.request_id,
+            links=list(links),
+        )
+        demand.ordered = event.id
 
     def _enter_order(
         self,
@@ -290,6 +349,8 @@ class Controller:
 
     async def _command(self, order: OrderBook) -> None:
         """Say an order to the ends that have not heard it, ask the others how it stands."""
+        if order.awaits_turn:
+            return
         for end, state in list(order.states.items()):
             if order.cancelled:
                 await self._courier.send(end, OrderCancel(order.order_id, order.link_id, order.cancelled))
@@ -393,9 +454,9 @@ class Controller:
         """Return all routes from a node, looked for when they are first asked for: a large network has many."""
         if node not in self._tables:
             self._tables[node] = _Table(
-                key_routes=tuple(widest_from(self._key_graph, node).values()),
+                key_routes=tuple(widest_allowed_from(self._key_graph, node, self._site_policies).values()),
                 classical_routes=tuple(shortest_from(self._message_graph, node).values()),
-                choices=choices_from(self._key_graph, node, places=self._places),
+                choices=choices_from(self._key_graph, node, places=self._places, policies=self._site_policies),
             )
         return self._tables[node]
 

@@ -28,5 +28,8 @@ class ControllerSettings:
     a restart passes by itself; and the longest rest after them."""
     silent_after_s: float = 5.0
     """A node that cannot be reached for so long is silent: demands over it are answered so, not kept waiting."""
+    read_back_s: float = 8.0
+    """For so long after its start, or until every site on a switch has said what it does, the controller turns no
+    switch: an order that an earlier life of it gave may run there. Longer than the period of key managers' reports."""
     closed_demands_kept: int = 1024
     """How many answers are remembered for key managers that ask again."""
