@@ -8,10 +8,8 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from qanat.control.policy import NetworkView
+from qanat.control.policy import NetworkView, Policy
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Application, Link, Network, Site
@@ -25,7 +23,7 @@ from qanat.simulation.day.engine import PATIENCE_S, Day
 from qanat.simulation.day.faults import Removal, outages_of, own_users, parts_in_turn
 from qanat.simulation.day.plan import DAY_S, DayPlan, LinkPlan, link_plan
 from qanat.simulation.day.run import DayTerms, cases_of, run_case, simulate
-from qanat.simulation.day.switching import Switchboard
+from qanat.simulation.day.switching import PortTakenTwice, Turns
 
 BLOCK_BITS, BLOCK_S = 20_000, 50.0
 HALF_BITS = 7952  # (20,000 - 4,096 of the reserve) / 2
@@ -118,6 +116,31 @@ def test_a_request_at_the_very_end_is_neither_served_nor_failed() -> None:
     assert (tally.asked, tally.waiting, tally.success_rate) == (1, 1, 1.0)
 
 
+def test_what_lies_ready_is_spent_before_anything_is_made() -> None:
+    plan = DayPlan(LINE, planned=made_of)
+    requests = asked(["ac"], (0.0, 0, False))
+    result = Day(plan, requests, demand=DEMAND, horizon_s=DAY_S, ready_blocks=1).run()
+    assert (result.classes["near"].waited, result.decisions) == (0, 0)
+    for link in result.links:
+        assert (link.blocks, link.ready_bits, link.left_bits) == (0, BLOCK_BITS, 2 * HALF_BITS - NEEDED_BITS)
+
+
+def test_who_finds_a_later_hop_short_has_burned_the_pads_before_it_once() -> None:
+    """a-b holds a half for four batches after the first: a-c takes them, then b-c alone is emptied by b; the next from
+    a burns one batch on a-b, and a second one that comes while the shortage is known burns none."""
+    network = network_of("ab", "bc")
+    requests = [
+        (100.0, 0, False),
+        *((200.0 + place, 1, False) for place in range(3)),
+        (300.0, 0, False),
+        (301.0, 0, False),
+    ]
+    result = day_of(network, asked(["ac", "bc"], *requests)).run()
+    links = {link.link_id: link for link in result.links}
+    assert (links["ab"].burned_bits, links["bc"].burned_bits) == (NEEDED_BITS, 0)
+    assert result.classes["near"].served == 6
+
+
 # --- faults ---
 
 
@@ -191,9 +214,21 @@ def test_links_that_share_a_port_take_turns_and_those_that_share_none_run_side_b
     requests = Requests(pairs, [0.0, 0.0, 0.0], [0, 1, 2], [False] * 3)
     day = Day(DayPlan(network, planned=made_of), requests, demand=DEMAND, horizon_s=DAY_S)
     tally = day.run().classes["near"]
-    turn_s = network.switches[0].reconfiguration_s
+    turn_s = network.switches[0].reconfiguration_s + Policy().recalibration_s
     assert tally.longest_wait_s == pytest.approx(2 * (BLOCK_S + turn_s)), "u1-u2 shares a port with both"
     assert tally.wait_s == pytest.approx(4 * (BLOCK_S + turn_s))
+
+
+def test_a_switch_that_stands_for_a_link_need_not_turn_again() -> None:
+    network = switched(2)
+    pairs = [Pair(NodeId("u0"), NodeId("u1"), "near")]
+    requests = Requests(pairs, [60.0 * minute for minute in range(10)], [0] * 10, [False] * 10)
+    tally = Day(DayPlan(network, planned=made_of), requests, demand=DEMAND, horizon_s=DAY_S).run().classes["near"]
+    turn_s = network.switches[0].reconfiguration_s + Policy().recalibration_s
+    assert (tally.waited, tally.wait_s) == (
+        4,
+        pytest.approx(turn_s + BLOCK_S + (BLOCK_S + turn_s - 60.0) + 2 * BLOCK_S),
+    )
 
 
 def test_a_switch_taken_out_takes_all_links_through_it() -> None:
@@ -209,25 +244,30 @@ def test_a_switch_taken_out_takes_all_links_through_it() -> None:
     assert day.run().classes["own"].cut_off == 1
 
 
-@given(
-    kept=st.lists(st.frozensets(st.sampled_from("pqrs"), max_size=2), min_size=1, max_size=6),
-    steps=st.lists(st.integers(0, 5), max_size=30),
-)
-@settings(max_examples=60, deadline=None, derandomize=True)
-def test_no_two_links_that_run_share_a_port(kept: list[frozenset[str]], steps: list[int]) -> None:
-    board, running, waiting = Switchboard(kept), set[int](), set[int]()
-    for step in steps:
-        link = step % len(kept)
-        if link in running or link in waiting:
-            (running if link in running else waiting).remove(link)
-            begun = board.release(link)
-            running.update(begun)
-            waiting.difference_update(begun)
-        else:
-            (running if board.take_or_wait(link) else waiting).add(link)
-        taken = [port for number in running for port in kept[number]]
-        assert len(taken) == len(set(taken))
-    assert all(any(kept[link] & kept[other] for other in running) for link in waiting), "nobody waits in vain"
+def test_no_two_orders_share_a_port_however_much_is_asked() -> None:
+    """The day itself refuses (PortTakenTwice): all pairs behind one switch ask for more than it gives."""
+    network = switched(6)
+    plan, demand = DayPlan(network, planned=made_of), Demand(num_pairs=30, bits_per_minute=600)
+    chance = SeededChance(4)
+    pairs = draw_pairs(network, demand, rates_bits_per_s=plan.rates, chance=chance)
+    requests = draw_requests(pairs, demand, num_days=1, chance=chance)
+    tally = Day(plan, requests, demand=demand, horizon_s=DAY_S).run().classes["near"]
+    assert tally.late > 0
+    assert tally.served > 0
+
+
+def test_two_links_at_one_port_are_refused() -> None:
+    turns = Turns([frozenset("pq"), frozenset("qr"), frozenset()])
+    assert turns.begin(0, num_blocks=1)
+    with pytest.raises(PortTakenTwice):
+        turns.begin(1, num_blocks=1)
+    turns.end(0)
+    assert not turns.begin(0, num_blocks=1), "the switches stand for it still"
+    turns.end(0)
+    assert turns.begin(1, num_blocks=1)
+    turns.end(1)
+    assert turns.begin(0, num_blocks=1), "they were turned away"
+    assert not turns.begin(2, num_blocks=1)
 
 
 # --- books ---

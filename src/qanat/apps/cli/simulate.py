@@ -51,17 +51,19 @@ class SimulateOptions:
     near_share: float = 0.5
     demand_bits_per_minute: float = 128.0
     key_bits: int = 128
+    ready_blocks: int = 1
     workers: int | None = None
 
 
 def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_json: bool) -> int:
     """Run, show or print what came of it, and write tables into ``out``. Returns 0."""
     demand = Demand(options.pairs, options.near_share, options.demand_bits_per_minute, options.key_bits)
-    terms = DayTerms(load_network(name), demand, options.seed, options.days)
+    terms = DayTerms(load_network(name), demand, options.seed, options.days, options.ready_blocks)
     head = {
         "network": terms.network.name,
         "days": options.days,
         "seed": options.seed,
+        "ready_blocks": options.ready_blocks,
         "demand": asdict(demand),
         "at_s": seconds(options.at),
         "for_s": None if options.for_time is None else seconds(options.for_time),
@@ -124,12 +126,13 @@ def _outcome(result: DayResult) -> dict[str, Any]:
         "routes": [
             {"route": list(route), "served": served} for route, served in result.routes.most_common(ROUTES_SHOWN)
         ],
+        "bits_ready": sum(link.ready_bits for link in result.links),
         "bits_made": sum(link.made_bits for link in result.links),
         "bits_spent": sum(link.spent_bits for link in result.links),
         "bits_burned": sum(link.burned_bits for link in result.links),
         "bits_left": sum(link.left_bits for link in result.links),
         "blocks": sum(link.blocks for link in result.links),
-        "links": [asdict(link) for link in result.links if link.blocks],
+        "links": [asdict(link) for link in result.links if link.blocks or link.spent_bits],
     }
 
 

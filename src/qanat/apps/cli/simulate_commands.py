@@ -34,6 +34,9 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
         near_share: Annotated[float, typer.Option(help="Share of pairs within 100 km of each other.")] = 0.5,
         demand: Annotated[float, typer.Option(help="What each pair asks for, bits per minute.")] = 128.0,
         key_bits: Annotated[int, typer.Option(help="Size of a key.")] = 128,
+        ready_blocks: Annotated[
+            int, typer.Option(help="Blocks that lie ready on each link; 0: the network is switched on.")
+        ] = 1,
         workers: Annotated[
             int | None, typer.Option(min=1, help="Processes of --each-removed; by default one per core.")
         ] = None,
@@ -57,6 +60,7 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
                 near_share=near_share,
                 demand_bits_per_minute=demand,
                 key_bits=key_bits,
+                ready_blocks=ready_blocks,
                 workers=workers,
             )
             return run_simulate(network, options, out=out, as_json=as_json)

@@ -51,7 +51,8 @@ def show_result(found: Mapping[str, Any], result: DayResult) -> None:
     columns = ["pairs", "number", "asked", "served", "success", "no route", "too late", "waited", "mean wait"]
     show_table(console, title, columns, rows)
     console.print(
-        f"{found['blocks']:,} blocks: {found['bits_made']:,} bits made (reserve shares among them), "
+        f"{found['bits_ready']:,} bits lay ready; {found['blocks']:,} blocks of {found['bits_made']:,} bits were made "
+        f"(reserve shares among them), "
         f"{found['bits_spent']:,} spent on relaying, {found['bits_burned']:,} burned before hops that were short, "
         f"{found['bits_left']:,} left. The books agree to the bit."
     )

@@ -24,10 +24,12 @@ class BooksDisagree(KeyManagementError):
 
 @dataclass(frozen=True, slots=True)
 class LinkDay:
-    """One link's day, in bits. ``burned_bits``: of batches that a later hop could not pay for.
+    """One link's day, in bits. ``ready_bits``: of the blocks that lay ready, reserve shares included, as in
+    ``made_bits``, those of the blocks made. ``burned_bits``: of batches that a later hop could not pay for.
     ``reserve_spent_bits``: on authenticating its sessions."""
 
     link_id: str
+    ready_bits: int
     blocks: int
     made_bits: int
     spent_bits: int
@@ -41,7 +43,8 @@ class LinkDay:
 class Books:
     """Stock by hop, and what came in and went out."""
 
-    def __init__(self, plan: DayPlan) -> None:
+    def __init__(self, plan: DayPlan, *, ready_blocks: int = 0) -> None:
+        """``ready_blocks``: so many lie ready on every link that makes any, from before the first day."""
         self._plan = plan
         self.stock = [0] * (2 * len(plan.links))
         """Bits that may be sent under, by hop."""
@@ -52,6 +55,10 @@ class Books:
         """Batches that went over these hops, by number of keys and their size in bits."""
         self.burned: Counter[tuple[tuple[Hop, ...], int, int]] = Counter()
         """The same of batches that came as far as this and were given up, since the next hop had too little."""
+        self._ready = [ready_blocks if link.block_bits else 0 for link in plan.links]
+        for number, count in enumerate(self._ready):
+            for _ in range(count):
+                self._store_block(number)
 
     def begin_sessions(self, number: int, *, num_blocks: int) -> None:
         """Spend the pads of an order of so many blocks, all of them before the first begins."""
@@ -61,9 +68,12 @@ class Books:
             raise BooksDisagree(f"the authentication reserve of {self._plan.links[number].link_id} is overdrawn")
 
     def add_block(self, number: int) -> None:
-        """Store a block: its share to the reserve, a half to each direction."""
-        link = self._plan.links[number]
+        """Store a block that was made: its share to the reserve, a half to each direction."""
         self.blocks[number] += 1
+        self._store_block(number)
+
+    def _store_block(self, number: int) -> None:
+        link = self._plan.links[number]
         self._reserve[number] += link.reserve_share_bits
         self.stock[2 * number] += link.half_bits[0]
         self.stock[2 * number + 1] += link.half_bits[1]
@@ -105,14 +115,19 @@ class Books:
     def _check_link(self, number: int, link: LinkPlan, paid: Mapping[Hop, int]) -> None:
         for side, half_bits in enumerate(link.half_bits):
             hop = 2 * number + side
-            made, gone, left = self.blocks[number] * half_bits, paid.get(hop, 0), self.stock[hop]
+            made = (self._ready[number] + self.blocks[number]) * half_bits
+            gone, left = paid.get(hop, 0), self.stock[hop]
             if left < 0 or made != gone + left:
                 pool = f"pool of {link.ends[side]} on {link.link_id}"
                 raise BooksDisagree(f"{pool}: {made} bits made, {gone} spent, {left} left")
-        gained = link.initial_reserve_bits + self.blocks[number] * link.reserve_share_bits
+        gained = self._reserve_start_bits(number) + self.blocks[number] * link.reserve_share_bits
         used, left = session_bits(num_blocks=self.sessions[number]), self._reserve[number]
         if gained != used + left:
             raise BooksDisagree(f"reserve of {link.link_id}: {gained} bits gained, {used} used, {left} left")
+
+    def _reserve_start_bits(self, number: int) -> int:
+        link = self._plan.links[number]
+        return link.initial_reserve_bits + self._ready[number] * link.reserve_share_bits
 
     def of_links(self) -> Iterator[LinkDay]:
         """Yield the day of each link."""
@@ -120,12 +135,13 @@ class Books:
         for number, link in enumerate(self._plan.links):
             yield LinkDay(
                 link_id=link.link_id,
+                ready_bits=self._ready[number] * link.block_bits,
                 blocks=self.blocks[number],
                 made_bits=self.blocks[number] * link.block_bits,
                 spent_bits=spent[2 * number] + spent[2 * number + 1],
                 burned_bits=burned[2 * number] + burned[2 * number + 1],
                 left_bits=self.stock[2 * number] + self.stock[2 * number + 1],
-                reserve_start_bits=link.initial_reserve_bits,
+                reserve_start_bits=self._reserve_start_bits(number),
                 reserve_spent_bits=session_bits(num_blocks=self.sessions[number]),
                 reserve_left_bits=self._reserve[number],
             )

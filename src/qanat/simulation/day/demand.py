@@ -18,7 +18,7 @@ from qanat.control.graph import RouteGraph
 from qanat.control.routing import key_graph, widest_from
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import LinkId, NodeId
-from qanat.ground.network import Network, Site
+from qanat.ground.network import Network
 from qanat.ground.network.description import great_circle_km
 from qanat.ground.ports import Chance
 from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
@@ -108,17 +108,12 @@ def joined_pairs(network: Network, *, rates_bits_per_s: Mapping[LinkId, float]) 
     reached = {site.node: widest_from(graph, site.node).keys() for site in ordered}
     pairs = []
     for one, other in combinations(ordered, 2):
-        policy = policy_of(one, other)
+        policy = RoutePolicy(direct_only=network.needs_direct_key(one.node, other.node))
         is_joined = _is_linked(graph, one.node, other.node) if policy.direct_only else other.node in reached[one.node]
         if is_joined:
             kind: PairClass = "near" if great_circle_km(one, other) <= NEAR_KM else "far"
             pairs.append(Pair(one.node, other.node, kind, policy))
     return pairs
-
-
-def policy_of(one: Site, other: Site) -> RoutePolicy:
-    """Return which routes may join two sites: who takes direct keys only is given no other."""
-    return RoutePolicy(direct_only=True) if one.direct_keys_only or other.direct_keys_only else ANY_ROUTE
 
 
 def _is_linked(graph: RouteGraph, one: NodeId, other: NodeId) -> bool:

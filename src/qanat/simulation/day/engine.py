@@ -31,7 +31,7 @@ from qanat.simulation.day.books import Books, Hop
 from qanat.simulation.day.demand import KEYS_PER_REQUEST, Demand, Pair, Requests
 from qanat.simulation.day.faults import Removal, outages_of, own_users
 from qanat.simulation.day.plan import DayPlan
-from qanat.simulation.day.switching import Switchboard
+from qanat.simulation.day.switching import Turns
 from qanat.simulation.day.tally import ClassTally, DayResult, Detour
 
 EventKind: TypeAlias = Literal["fail", "mend", "block", "late"]
@@ -78,13 +78,14 @@ class Day:
         demand: Demand,
         horizon_s: float,
         removals: Sequence[Removal] = (),
+        ready_blocks: int = 0,
         policy: Policy | None = None,
         patience_s: float = PATIENCE_S,
     ) -> None:
         """Raises ConfigurationError for a removal of what is not there."""
         self._plan, self._requests, self._horizon_s = plan, requests, horizon_s
         self._policy, self._patience_s = policy or Policy(), patience_s
-        self._books = Books(plan)
+        self._books = Books(plan, ready_blocks=ready_blocks)
         self._key_bits = demand.key_bits
         self._needed_bits = relay_bits(count=KEYS_PER_REQUEST, size_bits=demand.key_bits)
         self._graph = key_graph(plan.network, plan.rates)
@@ -95,9 +96,9 @@ class Day:
         self._known_short: set[tuple[Hop, ...]] = set()
         self._waits_on: Counter[int] = Counter()
         self._orders: dict[int, _Order] = {}
-        self._switchboard = Switchboard([link.kept for link in plan.links])
+        self._turns = Turns([link.kept for link in plan.links])
         self._down: Counter[int] = Counter()
-        self._known = [False] * len(plan.links)
+        self._known = [ready_blocks > 0] * len(plan.links)
         self._decisions = 0
         self._removals = [(removal, outages_of(plan.network, removal.name)) for removal in removals]
         self._own = own_users(plan.network, [removal.name for removal in removals])
@@ -181,9 +182,14 @@ class Day:
         self._open[view.demand_id] = waiting = _Open(pair, backwards, asked_s, hops, view)
         self._note_waits(waiting, +1)
         self._push(asked_s + self._patience_s, "late", number)
-        stock = self._books.stock
-        if any(stock[hop] < self._needed_bits and hop >> 1 not in self._orders for hop in hops):
+        if self._wants_order(hops):
             self._act()
+
+    def _wants_order(self, hops: tuple[Hop, ...]) -> bool:
+        """Return whether a hop is short and its link neither at work nor known to wait for its turn at a switch."""
+        stock = self._books.stock
+        short = (hop >> 1 for hop in hops if stock[hop] < self._needed_bits)
+        return any(link not in self._orders and not self._turns.is_wanted(link) for link in short)
 
     def _learn_short(self, hops: tuple[Hop, ...]) -> None:
         """A way is found short at the cost of the pads before the hop that is; until key was made for it, its key
@@ -216,7 +222,7 @@ class Day:
             self._push(self._now_s + self._plan.links[link].block_time_s, "block", link, serial)
         else:
             self._end_order(link)
-        if self._waits_on[link]:
+        if self._waits_on[link] or (self._turns.is_switched(link) and not order.blocks_left):
             self._act()
 
     def _note_waits(self, waiting: _Open, change: int) -> None:
@@ -238,10 +244,13 @@ class Day:
             self._serve(waiting.pair, waiting.hops, asked_s=waiting.asked_s)
         for order in orders.generate:
             self._begin(self._plan.number[order.link_id], order.num_blocks)
+        numbers = {self._plan.number[link_id] for waits in orders.waits_for.values() for link_id in waits}
+        self._turns.note_waits(numbers - self._orders.keys(), now_s=self._now_s)
 
     def _view(self) -> NetworkView:
-        """Return what the policy decides on: of links only those that somebody waits for, since it orders no others."""
-        numbers = {hop >> 1 for waiting in self._open.values() for hop in waiting.hops}
+        """Return what the policy decides on: of links only those that somebody waits for, since it orders no others,
+        and those that have the ports of switches."""
+        numbers = {hop >> 1 for waiting in self._open.values() for hop in waiting.hops} | self._turns.running
         return NetworkView(
             links={self._plan.links[number].link_id: self._link_view(number) for number in sorted(numbers)},
             demands=[waiting.view for waiting in self._open.values()],
@@ -249,27 +258,28 @@ class Day:
 
     def _link_view(self, number: int) -> LinkView:
         link, stock = self._plan.links[number], self._books.stock
+        switched = self._turns.view(number, now_s=self._now_s) if link.kept else {}
         return LinkView(
             available_bits={link.ends[0]: stock[2 * number], link.ends[1]: stock[2 * number + 1]},
             block_bits=link.block_bits if self._known[number] else 0,
             has_order=number in self._orders,
+            rate_bits_per_s=link.rate_bits_per_s,
+            turn_s=link.turn_s,
+            **switched,
         )
 
     def _begin(self, link: int, num_blocks: int) -> None:
-        """Give a link an order; it begins as soon as the switches on its way are free."""
-        self._orders[link] = _Order(next(self._serial), num_blocks)
-        if self._switchboard.take_or_wait(link):
-            self._start(link)
-
-    def _start(self, link: int) -> None:
-        order, plan = self._orders[link], self._plan.links[link]
-        self._books.begin_sessions(link, num_blocks=order.blocks_left)
-        self._push(self._now_s + plan.turn_s + plan.block_time_s, "block", link, order.serial)
+        """Set a link to work; where the switches turn to it first, it is calibrated too."""
+        order = self._orders[link] = _Order(next(self._serial), num_blocks)
+        plan, turn_s = self._plan.links[link], 0.0
+        if self._turns.begin(link, num_blocks=num_blocks):
+            turn_s = plan.turn_s + self._policy.recalibration_s
+        self._books.begin_sessions(link, num_blocks=num_blocks)
+        self._push(self._now_s + turn_s + plan.block_time_s, "block", link, order.serial)
 
     def _end_order(self, link: int) -> None:
         del self._orders[link]
-        for following in self._switchboard.release(link):
-            self._start(following)
+        self._turns.end(link)
 
     # --- failures ---
 

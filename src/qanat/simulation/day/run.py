@@ -16,20 +16,30 @@ from qanat.simulation.day.plan import DAY_S, DayPlan
 from qanat.simulation.day.tally import DayResult, Detour
 
 MOST_DAYS = 366
+MOST_READY_BLOCKS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DayTerms:
-    """What a run is of: the network as it stands, who asks how much, from which seed, for how many days."""
+    """What a run is of: the network as it stands, who asks how much, from which seed, for how many days.
+
+    ``ready_blocks``: so many lie ready on each link at the beginning, as in a network that has run before. With none it
+    is switched on at that moment, and in its first hour users behind switches wait in turn for their first block.
+    """
 
     network: Network
     demand: Demand
     seed: int = 1
     num_days: int = 1
+    ready_blocks: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_days <= MOST_DAYS:
             raise ConfigurationError(f"{self.num_days} days", remedy=f"give 1 to {MOST_DAYS} days")
+        if not 0 <= self.ready_blocks <= MOST_READY_BLOCKS:
+            raise ConfigurationError(
+                f"{self.ready_blocks} blocks ready on each link", remedy=f"give 0 to {MOST_READY_BLOCKS}"
+            )
 
 
 def simulate(terms: DayTerms, removals: Sequence[Removal] = (), *, second_backbone: bool = False) -> DayResult:
@@ -39,7 +49,15 @@ def simulate(terms: DayTerms, removals: Sequence[Removal] = (), *, second_backbo
     """
     plan = DayPlan(with_second_backbone(terms.network) if second_backbone else terms.network)
     horizon_s = terms.num_days * DAY_S
-    return Day(plan, _requests(terms), demand=terms.demand, horizon_s=horizon_s, removals=removals).run()
+    day = Day(
+        plan,
+        _requests(terms),
+        demand=terms.demand,
+        horizon_s=horizon_s,
+        removals=removals,
+        ready_blocks=terms.ready_blocks,
+    )
+    return day.run()
 
 
 def _requests(terms: DayTerms) -> Requests:
