@@ -73,8 +73,8 @@ class Part:
 def parts_in_turn(network: Network) -> tuple[Part, ...]:
     """Return each ring node, switch and relay of a backbone.
 
-    Relays of backbones are counted as such in the file. A ring node is any other relay that stands on a ring of relays
-    joined by direct links.
+    Relays of backbones are counted as such in the file. A ring node is any other relay that stands on a ring of direct
+    links.
     """
     backbone = [Part("backbone relay", site.name) for site in network.sites if site.counted_as == BACKBONE]
     second = [Part("second backbone", site.name) for site in network.sites if site.counted_as == SECOND_BACKBONE]
@@ -84,19 +84,17 @@ def parts_in_turn(network: Network) -> tuple[Part, ...]:
 
 
 def _on_rings(network: Network) -> Iterator[str]:
-    """Yield the relays that are left when those with less than two neighbours are taken away again and again, and that
-    stay joined to one of their neighbours when the link to it is cut."""
+    """Yield the relays that stay joined to one of their neighbours, backbones left out, when the link to it is cut."""
     beside: dict[str, set[str]] = {
-        site.name: set()
-        for site in network.sites
-        if site.kind == "relay" and site.counted_as not in (BACKBONE, SECOND_BACKBONE)
+        site.name: set() for site in network.sites if site.counted_as not in (BACKBONE, SECOND_BACKBONE)
     }
     for link in network.described_links:
         if link.transmitter in beside and link.receiver in beside:
             beside[link.transmitter].add(link.receiver)
             beside[link.receiver].add(link.transmitter)
     for name, peers in beside.items():
-        if any(_is_joined_without(beside, name, peer) for peer in peers):
+        is_relay = network.site(NodeId(name)).kind == "relay"
+        if is_relay and any(_is_joined_without(beside, name, peer) for peer in peers):
             yield name
 
 
