@@ -92,6 +92,7 @@ def test_what_cannot_be_is_refused_with_a_remedy() -> None:
     for arguments, words in (
         ((RING, "--without", "easst"), "no site, link or switch 'easst'"),
         ((RING, "--at", "25h"), "'25h' is no time"),
+        ((RING, "--without", "east", "--at", "24:00"), "'east' would be taken out after the run"),
         ((RING, "--days", "0"), "0 days"),
         ((RING, "--pairs", "0"), "0 pairs"),
         ((RING, "--ready-blocks", "-1"), "-1 blocks"),

@@ -109,8 +109,9 @@ class Books:
             )
             if sum(paid.values()) != cost:
                 raise BooksDisagree(f"hops have paid {sum(paid.values())} bits for batches that cost {cost}")
+        gone = spent + burned
         for number, link in enumerate(self._plan.links):
-            self._check_link(number, link, spent + burned)
+            self._check_link(number, link, gone)
 
     def _check_link(self, number: int, link: LinkPlan, paid: Mapping[Hop, int]) -> None:
         for side, half_bits in enumerate(link.half_bits):

@@ -97,7 +97,6 @@ class Day:
         self._waits_on: Counter[int] = Counter()
         self._orders: dict[int, _Order] = {}
         self._turns = Turns([link.kept for link in plan.links])
-        self._down: Counter[int] = Counter()
         self._known = [ready_blocks > 0] * len(plan.links)
         self._decisions = 0
         self._removals = [(removal, outages_of(plan.network, removal.name)) for removal in removals]
@@ -289,8 +288,7 @@ class Day:
         changed: set[int] = set()
         for outage in outages:
             for link in self._links_of(outage):
-                self._down[link] += -1 if is_over else 1
-                if self._down[link] and link in self._orders:
+                if link in self._orders:  # none of one that comes back
                     self._end_order(link)
             changed.update(self._touched(outage, is_over=is_over))
         for pair in sorted(changed):

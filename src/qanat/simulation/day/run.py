@@ -49,6 +49,8 @@ def simulate(terms: DayTerms, removals: Sequence[Removal] = (), *, second_backbo
     """
     plan = DayPlan(with_second_backbone(terms.network) if second_backbone else terms.network)
     horizon_s = terms.num_days * DAY_S
+    if late := [removal.name for removal in removals if removal.at_s >= horizon_s]:
+        raise ConfigurationError(f"{late[0]!r} would be taken out after the run", remedy="give a time within its days")
     day = Day(
         plan,
         _requests(terms),
