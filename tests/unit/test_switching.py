@@ -78,15 +78,29 @@ def test_ports_are_kept_free_for_who_has_waited_too_long() -> None:
 
 
 def test_for_the_second_of_them_no_port_stands_idle() -> None:
-    """dg waits too long as well, for gh, but not as long as ab: till its turn comes d may go with e."""
+    """dg waits too long as well, for gh, but not as long as ab: till its turn comes d may go with e. All are of one
+    area, since somebody waits for ag too."""
     links = {
         "ab": link("ab", waited_s=500.0),
         "bc": link("bc", has_order=True),
         "dg": link("dg", waited_s=400.0),
         "gh": link("gh", has_order=True),
         "de": link("de"),
+        "ag": link("ag"),
     }
-    assert decided(links, wants("ab"), wants("dg"), wants("de")) == ["de"]
+    assert decided(links, wants("ab"), wants("dg"), wants("de"), wants("ag")) == ["de"]
+
+
+def test_each_area_of_ports_has_a_first_one_for_whom_they_are_kept_free() -> None:
+    """wx has waited less than ab, but shares no port with it, nor with anybody who does."""
+    links = {
+        "ab": link("ab", waited_s=500.0),
+        "bc": link("bc", has_order=True),
+        "wx": link("wx", waited_s=400.0),
+        "xy": link("xy", has_order=True),
+        "wz": link("wz"),
+    }
+    assert decided(links, wants("ab"), wants("wx"), wants("wz")) == []
 
 
 def test_what_is_done_sooner_goes_first() -> None:
@@ -229,6 +243,23 @@ def test_no_two_running_orders_share_a_port_or_trunk_whatever_is_asked(seed: int
         work.step()
         work.act()
     assert not work.demands, "and everybody gets his key in the end"
+
+
+def test_idle_time_fills_the_pools_at_a_switch_evenly_however_long_it_lasts() -> None:
+    """Fifteen pairs of six users, of which some fill twice as fast; a turn is 6 blocks at 20 bit/s, 11 at 40. Pools
+    stay even to within three such turns."""
+    names = [one + other for one, other in combinations("abcdef", 2)]
+    links = {LinkId(name): link(name, rate_bits_per_s=20.0 + 20.0 * (place % 2)) for place, name in enumerate(names)}
+    work = Work(links, POLICY)
+    work.demands = [wants(name, bits=10**9, is_idle=True) for name in names]
+    turn_bits = 11 * BLOCK_BITS // 2
+    for number in range(800):
+        work.act()
+        work.step()
+        if number % 200 == 199:
+            levels = [one.least_bits for one in work.links.values()]
+            assert max(levels) - min(levels) <= 3 * turn_bits
+    assert min(levels) > 3 * turn_bits
 
 
 def sixteen_ports(policy: Policy) -> tuple[Work, list[str]]:

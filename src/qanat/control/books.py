@@ -204,8 +204,9 @@ class Books:
             stock[node] = max(0, stock.get(node, 0) - demand.word.needed_bits)
 
     def view(self, *, now_s: float) -> NetworkView:
-        """Return what the policy decides on."""
+        """Return what the policy decides on: of a network's many links those that are at work or asked for."""
         busy = {order.link_id for order in self.orders.values()}
+        concerned = busy.union(link_id for demand in self.demands.values() for link_id, _ in demand.hops)
         return NetworkView(
             links={
                 link_id: LinkView(
@@ -222,6 +223,7 @@ class Books:
                     blocks_got=book.blocks_got,
                 )
                 for link_id, book in self.links.items()
+                if link_id in concerned
             },
             demands=[
                 DemandView(demand_id, demand.hops, demand.word.needed_bits, demand.word.is_idle, demand.word.priority)

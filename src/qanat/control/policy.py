@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from qanat.control.switching import Need, Ports, idle_rank, in_turn
+from qanat.control.switching import Need, Ports, in_idle_time, in_turn
 from qanat.control.views import DemandView, LinkOrder, LinkView, NetworkView, Orders, Policy
 from qanat.ground.identifiers import LinkId, NodeId
 
@@ -75,15 +75,15 @@ def _to_work(view: NetworkView, waiting: _Waiting, deficits: Mapping[LinkId, int
     free = [link_id for link_id, link in links.items() if not link.has_order and not link.rests]
     wanted = [link_id for link_id in free if link_id in waiting.by_link]
     needed = [link_id for link_id in wanted if waiting.urgent(link_id)]
-    ports = Ports(link for link in links.values() if link.has_order)
+    ports = Ports(
+        running=[link for link in links.values() if link.has_order], wanted=[links[link_id] for link_id in wanted]
+    )
     needs = [_need(link_id, links[link_id], waiting, deficits) for link_id in needed if links[link_id].kept]
     through = in_turn(needs, ports, policy)
     chosen = [link_id for link_id in needed if not links[link_id].kept] + through
     room = policy.idle_orders_at_once - sum(link.has_order for link in links.values()) - len(chosen)
-    for link_id in sorted(set(wanted).difference(needed), key=lambda one: idle_rank(one, links[one], policy)):
-        if room > 0 and ports.take(links[link_id]):
-            chosen.append(link_id)
-            room -= 1
+    idle = {link_id: links[link_id] for link_id in wanted if not waiting.urgent(link_id)}
+    chosen += in_idle_time(idle, room, ports, policy)
     return [_order(link_id, links[link_id], waiting, deficits, policy) for link_id in chosen]
 
 

@@ -5,7 +5,8 @@ one can run. Turning to another costs time, most of it the new link's calibratio
 
 1. A link that somebody has waited for too long (``Policy.most_wait_s``) goes first, the longest wait before the others.
    Where the ports of the first of them are busy they are kept free for it, so that it starts when the orders that run
-   there end. Of that one alone: kept for all, a fifth of the ports of a full switch would stand idle.
+   there end. Of that one alone: kept for all, a fifth of the ports of a full switch would stand idle. Each area of
+   ports has such a first one: two links are of one area if they share a port, or others lead from one to the other.
 2. Then the higher priority goes first.
 3. Then the link that the switches stand for, until it has made enough for its turn to have been worth its cost.
 4. Then the link with the least time of work for each demand that it meets, turning and calibration included (Smith's
@@ -19,7 +20,7 @@ waits is passed over for ever, however much is asked elsewhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from qanat.control.views import LinkView, Policy
@@ -41,11 +42,13 @@ class Need:
 
 
 class Ports:
-    """Which ports and trunks are in use, or kept free for the first link that is overdue."""
+    """Which ports and trunks are in use, or kept free for the first of their area."""
 
-    def __init__(self, running: Iterable[LinkView]) -> None:
+    def __init__(self, *, running: Iterable[LinkView], wanted: Iterable[LinkView]) -> None:
         self._taken = {port for link in running for port in link.kept}
         self._reserved: set[str] = set()
+        self._areas = _areas([link.kept for link in wanted if link.kept])
+        self._with_first: set[str] = set()
 
     def take(self, link: LinkView) -> bool:
         """Take what a link keeps, and return True; False, and nothing is taken, where another has some of it."""
@@ -55,8 +58,11 @@ class Ports:
         return True
 
     def reserve(self, link: LinkView) -> None:
-        """Keep a link's ports free, unless others are kept already."""
-        self._reserved = self._reserved or set(link.kept)
+        """Keep a link's ports free, unless there is an earlier one of its area for whom that is done."""
+        area = self._areas[min(link.kept)]
+        if area not in self._with_first:
+            self._with_first.add(area)
+            self._reserved |= link.kept
 
 
 def in_turn(needs: Sequence[Need], ports: Ports, policy: Policy) -> list[LinkId]:
@@ -65,7 +71,7 @@ def in_turn(needs: Sequence[Need], ports: Ports, policy: Policy) -> list[LinkId]
     needs: links without an order that could have one.
     """
     overdue = [need for need in needs if need.link.waited_s >= policy.most_wait_s]
-    chosen = []
+    chosen: list[LinkId] = []
     for need in sorted(overdue, key=lambda need: (-need.link.waited_s, need.link_id)):
         if ports.take(need.link):
             chosen.append(need.link_id)
@@ -75,6 +81,33 @@ def in_turn(needs: Sequence[Need], ports: Ports, policy: Policy) -> list[LinkId]
     others = [need for need in needs if need.link.waited_s < policy.most_wait_s]
     ranked = sorted(others, key=lambda need: _rank(need, policy, are_rates_known))
     return chosen + [need.link_id for need in ranked if ports.take(need.link)]
+
+
+def in_idle_time(links: Mapping[LinkId, LinkView], room: int, ports: Ports, policy: Policy) -> list[LinkId]:
+    """Return which of some links, ``room`` at most, are to be set to work for idle time, and take their ports.
+
+    The emptiest goes first, of equally empty ones the one that fills faster; links that the switches stand for go on
+    until their turn is paid. If others have ports of the emptiest, they are kept free for it: otherwise the same few
+    pairs would be filled for ever, since what comes free are their ports alone.
+    """
+    chosen: list[LinkId] = []
+    for link_id in sorted(links, key=lambda one: _idle_rank(one, links[one], policy)):
+        if len(chosen) >= room:
+            break
+        if ports.take(links[link_id]):
+            chosen.append(link_id)
+        else:
+            ports.reserve(links[link_id])
+    return chosen
+
+
+def _areas(links: Iterable[frozenset[str]]) -> dict[str, str]:
+    """Return for each port that some links keep which area it is of; an area goes by the name of one of its ports."""
+    members: dict[str, set[str]] = {}
+    for kept in links:
+        together = set(kept).union(*(members.get(port, ()) for port in kept))
+        members.update(dict.fromkeys(together, together))
+    return {port: min(together) for port, together in members.items()}
 
 
 def turn_is_paid(link: LinkView, policy: Policy) -> bool:
@@ -91,11 +124,7 @@ def turn_blocks(link: LinkView, policy: Policy) -> int:
     return max(1, math.ceil(work_s * link.rate_bits_per_s / link.block_bits))
 
 
-def idle_rank(link_id: LinkId, link: LinkView, policy: Policy) -> tuple[bool, int, float, LinkId]:
-    """Return a key by which links are filled in idle time: the emptiest first, of equal ones the one that fills faster.
-
-    A link that the switches stand for goes on until its turn is paid, so that pools are even to within a turn.
-    """
+def _idle_rank(link_id: LinkId, link: LinkView, policy: Policy) -> tuple[bool, int, float, LinkId]:
     goes_on = link.is_set and not turn_is_paid(link, policy)
     return not goes_on, link.least_bits, -link.rate_bits_per_s, link_id
 
