@@ -21,6 +21,7 @@ from qanat.apps.cli.network_commands import add_network_commands
 from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.plan_commands import add_plan_commands
 from qanat.apps.cli.process_commands import add_process_commands
+from qanat.apps.cli.simulate_commands import add_simulate_command
 from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
 from qanat.ground.errors import (
     ConfigurationError,
@@ -442,6 +443,7 @@ add_audit_commands(app, _end_with)
 add_certificate_commands(pki_app, _end_with)
 add_distil_commands(app, _end_with)
 add_process_commands(app, node_app, _end_with)
+add_simulate_command(app, _end_with)
 add_store_commands(app, node_app, _end_with)
 
 
