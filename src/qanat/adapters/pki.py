@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -34,6 +35,9 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId, twin_id
 from qanat.ground.network import Link, Network
 from qanat.ground.ports import Clock, Entropy
+
+WRITERS = 8
+"""Files that are written at a time: a disk brings many to safety as fast as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +166,15 @@ def _add_missing(
     nodes = [node for node in (*network.nodes, CONTROLLER) if not _has_party(folder / "nodes" / node)]
     applications = [app.name for app in network.applications if not _has_party(folder / "saes" / app.name)]
     twins = [link_id for link_id in twins if not _has_party(folder / "twins" / link_id)]
-    if nodes or applications or twins:
+    parties = [
+        *((folder / "nodes" / node, network.kme(node), True) for node in nodes),
+        *((folder / "saes" / name, network.sae(name), False) for name in applications),
+        *((folder / "twins" / link, twin_id(network=network.name, link_id=link), True) for link in twins),
+    ]
+    if parties:
         issuer = authority()
-        for node in nodes:
-            _write_party(folder / "nodes" / node, *issuer.issue(network.kme(node), is_node=True))
-        for name in applications:
-            _write_party(folder / "saes" / name, *issuer.issue(network.sae(name), is_node=False))
-        for link_id in twins:
-            name = twin_id(network=network.name, link_id=link_id)
-            _write_party(folder / "twins" / link_id, *issuer.issue(name, is_node=True))
+        with ThreadPoolExecutor(WRITERS) as writers:
+            list(writers.map(lambda party: _write_party(party[0], *issuer.issue(party[1], is_node=party[2])), parties))
     return MadeParts(tuple(nodes), tuple(applications), keys.add_missing(folder, network.links), tuple(twins))
 
 
@@ -200,21 +204,21 @@ class _InitialKeys:
 
     def add_missing(self, folder: Path, links: Sequence[Link]) -> tuple[LinkId, ...]:
         """Make the keys of those links for which none was ever made here; return their ids."""
-        made = []
-        for link in links:
-            path = initial_key_path(folder, link.link_id)
-            marker = made_mark(folder, link.link_id)
-            if marker.exists():
-                continue
-            destroy_private(path)  # without its marker it is what an interruption left
-            num_sessions = math.ceil(self.reserve_days * self.sessions_per_day[link.link_id])
-            write_initial_key(
-                path,
-                link,
-                num_bits=max(1, num_sessions) * SESSION_PAD_BITS,
-                entropy=self.entropy,
-                utc_s=self.clock.utc_s(),
-            )
-            marker.write_text(format_utc(self.clock.utc_s()) + "\n", encoding="utf-8")
-            made.append(link.link_id)
-        return tuple(made)
+        missing = [link for link in links if not made_mark(folder, link.link_id).exists()]
+        with ThreadPoolExecutor(WRITERS) as writers:
+            list(writers.map(lambda link: self._make(folder, link), missing))
+        return tuple(link.link_id for link in missing)
+
+    def _make(self, folder: Path, link: Link) -> None:
+        """Make the key of one link, and say when: without that it is what an interruption left."""
+        path = initial_key_path(folder, link.link_id)
+        destroy_private(path)
+        num_sessions = math.ceil(self.reserve_days * self.sessions_per_day[link.link_id])
+        write_initial_key(
+            path,
+            link,
+            num_bits=max(1, num_sessions) * SESSION_PAD_BITS,
+            entropy=self.entropy,
+            utc_s=self.clock.utc_s(),
+        )
+        made_mark(folder, link.link_id).write_text(format_utc(self.clock.utc_s()) + "\n", encoding="utf-8")

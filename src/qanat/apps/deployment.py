@@ -24,7 +24,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from qanat.adapters.addresses import Address, AddressBook, ListenerKind
-from qanat.apps.networks import load_network_to_run
+from qanat.apps.networks import load_network
 from qanat.ground.errors import ConfigurationError, NetworkFileError
 from qanat.ground.network import Network, read_described
 from qanat.ground.network.names import nearest
@@ -132,7 +132,7 @@ def load_deployment(path: Path) -> Deployment:
 def _network(name: str, *, source: str, line: int) -> Network:
     """Return the network that a deployment names; a fault inside its file has that file's name and line."""
     try:
-        return load_network_to_run(name)
+        return load_network(name)
     except NetworkFileError:
         raise
     except ConfigurationError as fault:

@@ -102,7 +102,7 @@ class NodeSite(Opened):
     def _twin(self, link: Link, tasks: AsyncioTasks) -> QKDModule:
         """Return this end of a twin, whose process may come and go."""
         peer = link.peer_of(self.node)
-        capability = expected_capability(link.link_id, link.system, loss_db=link.loss_db)
+        capability = expected_capability(link.link_id, link.system, loss_db=link.loss_db, pairs=link.pairs)
         twin = self.twins[link.link_id] = RemoteSite(
             self.node,
             identity=twin_id(network=self.network.name, link_id=link.link_id),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qanat.control.policy import DemandView, LinkView, NetworkView, Policy
@@ -141,6 +141,13 @@ class Books:
             if book.failures_in_a_row >= tries and now_s < book.rests_until_s:
                 return link_id
         return None
+
+    def expect(self, reports: Iterable[LinkReport]) -> None:
+        """Take down what holds of links until their ends speak: so sites that sleep have routes, which stay as they are
+        when they wake."""
+        for report in reports:
+            for end in self.links[report.link_id].ends:
+                self.note_report(end, report)
 
     def note_report(self, node: NodeId, report: LinkReport) -> None:
         """Take down what one end of a link says of it."""

@@ -8,7 +8,7 @@ hold, which table of routes they have and which orders they carry out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -79,8 +79,12 @@ class Controller:
         recorder: EventRecorder,
         settings: ControllerSettings | None = None,
         switches: Mapping[str, OpticalSwitch] | None = None,
+        is_awake: Callable[[NodeId], bool] = lambda _: True,
+        expected: Sequence[LinkReport] = (),
     ) -> None:
-        """``switches``: what drives each of the network's switches, by its name."""
+        """``switches``: what drives each of the network's switches, by its name. ``is_awake``: a site that sleeps gets
+        its routes when it wakes and announces itself; ``expected``: what holds of links until their ends speak."""
+        self._is_awake = is_awake
         self._network = network
         self._transport = transport
         self._clock = clock
@@ -90,6 +94,7 @@ class Controller:
         self._settings = settings or ControllerSettings()
         self._policy = with_idle_level(self._settings.policy, network)
         self._books = Books(network)
+        self._books.expect(expected)
         self._switchboard = Switchboard(network, switches or {}, recorder)
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
@@ -108,7 +113,10 @@ class Controller:
         self._books.switches_rest_until_s = self._clock.monotonic_s() + self._settings.read_back_s
         self._recorder.record(EventKind.NODE_STARTED, epoch=self._courier.epoch)
         for node in self._network.nodes:
-            await self._push_routes(node)
+            if self._is_awake(node):
+                await self._push_routes(node)
+            elif self._switchboard.all_have_announced(node):  # who sleeps does nothing
+                self._books.switches_rest_until_s = -math.inf
         self._tasks.start(self._chores(), name="controller: chores")
         async for sender, message in self._transport.inbox():
             try:
@@ -134,14 +142,14 @@ class Controller:
         await self._act()
 
     async def _on_announce(self, sender: NodeId, word: Announce) -> None:
-        links = self._books.links
-        before = [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]
+        links = [self._books.links[report.link_id] for report in word.links if report.link_id in self._books.links]
+        before = [(book.origin, book.rate_bits_per_s > 0) for book in links]
         for report in word.links:
             self._books.note_report(sender, report)
             self._adopt(report)
         if self._switchboard.all_have_announced(sender):
             self._books.switches_rest_until_s = -math.inf
-        if before != [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]:
+        if before != [(book.origin, book.rate_bits_per_s > 0) for book in links]:
             self._version += 1
             self._note_widths()
         if (word.table_epoch, word.table_version) != (self._courier.epoch, self._version):

@@ -55,7 +55,9 @@ class KeyManager:
         modules: Sequence[QKDModule],
         recorder: EventRecorder,
         settings: KeyManagerSettings | None = None,
+        is_awake: Callable[[NodeId], bool] = lambda _: True,
     ) -> None:
+        """``is_awake``: sites that sleep are greeted only when something depends on them."""
         self.node = node
         self._transport = transport
         self._modules = tuple(modules)
@@ -68,7 +70,7 @@ class KeyManager:
             tasks=tasks,
             entropy=entropy,
             recorder=recorder,
-            courier=Courier(transport=transport, entropy=entropy, epoch=Epoch(0)),
+            courier=Courier(transport=transport, entropy=entropy, epoch=Epoch(0), is_awake=is_awake),
             links=Links(node=node, network=network, modules=modules),
             routes=RouteBook(node=node, tasks=tasks),
             settings=settings or KeyManagerSettings(),

@@ -40,6 +40,9 @@ class LinkRun:
     """One amplification block to make: the link, nature's dice, and each end's pads (transmitter, receiver).
 
     ``min_key_bits``: verified bits of the block; None leaves the choice to the proof (``forecast.amplification_bits``).
+    ``pairs``: of modules, equal ones, each on a wavelength of the one fibre. They share a block's slots evenly and work
+    at the same time: photons are drawn as those of one pair, slot by slot, and the link's time is their number times
+    shorter. To the proof the block is of one source and one receiver, which holds as far as the pairs are equal.
     """
 
     link_id: LinkId
@@ -52,6 +55,7 @@ class LinkRun:
     pads: tuple[bytes, bytes] = field(repr=False)
     disturbance: float = 0.0
     min_key_bits: int | None = None
+    pairs: int = 1
 
     @property
     def key_bits(self) -> int:
@@ -65,7 +69,7 @@ class LinkRun:
 
     @property
     def max_light_s(self) -> float:
-        """When to give up, in link time."""
+        """When to give up, in link time of one pair."""
         return max(MAX_LIGHT_S, 2 * link_forecast(self.system, loss_db=self.loss_db).block_time_s)
 
 
@@ -127,14 +131,14 @@ def _watched(
         progress = 0.99 * alice.progress  # what is left is error correction and amplification
         if progress - told >= PROGRESS_STEP:
             told = progress
-            yield encode_report(LinkQuality(run.order_id, run.link_id, progress, nature.elapsed_s))
+            yield encode_report(LinkQuality(run.order_id, run.link_id, progress, nature.elapsed_s / run.pairs))
 
 
 def _figures(
     run: LinkRun, nature: Nature, system: QKDSystem, security: SecurityParameters, key: DistilledKey
 ) -> LinkQuality:
     """Return what one session counted; rates are over the link time of the events that it used."""
-    link_time_s = key.link_slots / system.source.pulse_rate_hz
+    link_time_s = key.link_slots / system.source.pulse_rate_hz / run.pairs
     details = {
         "link_slots": float(key.link_slots),
         "detections": float(nature.num_detections),

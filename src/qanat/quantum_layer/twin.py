@@ -161,7 +161,8 @@ class TwinLink:
     def capability(self) -> LinkCapability:
         """Return what the analytic model expects of this link."""
         if self._capability is None:
-            self._capability = expected_capability(self.link.link_id, self.link.system, loss_db=self.link.loss_db)
+            link = self.link
+            self._capability = expected_capability(link.link_id, link.system, loss_db=link.loss_db, pairs=link.pairs)
         return self._capability
 
     @property
@@ -230,6 +231,7 @@ class TwinLink:
             system=self.link.system,
             loss_db=self.link.loss_db,
             disturbance=self.link.disturbance,
+            pairs=self.link.pairs,
             chance=self._chance.child(order_id, number),
             entropy=self._entropy,
             pads=(open_order.pads[transmitter].popleft().take(), open_order.pads[receiver].popleft().take()),

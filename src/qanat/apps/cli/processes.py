@@ -20,7 +20,7 @@ from qanat.apps.deployment import Deployment, load_deployment
 from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
 from qanat.apps.machine import settle_heap
-from qanat.apps.networks import load_network_to_run
+from qanat.apps.networks import load_network
 from qanat.apps.node_site import NodeSite
 from qanat.apps.twin_process import TwinProcess
 from qanat.apps.workplace import Workplace, default_folder
@@ -48,7 +48,7 @@ def named_deployment(network: str | None, config: Path | None) -> Deployment:
         return load_deployment(config)
     if network is None:
         raise ConfigurationError("no network is named", remedy="name one, or a deployment file with --config")
-    return Deployment(load_network_to_run(network), network)
+    return Deployment(load_network(network), network)
 
 
 def workplace_of(deployment: Deployment, data: Path | None) -> Workplace:
