@@ -27,6 +27,11 @@ class LinkBook:
     last_fault: OrderFault | None = None
 
     @property
+    def has_failed(self) -> bool:
+        """Whether its last order failed."""
+        return self.failures_in_a_row > 0
+
+    @property
     def origin(self) -> Origin:
         """Device only when both ends have said so."""
         return "device" if [self.origins.get(end) for end in self.ends] == ["device", "device"] else "twin"
@@ -124,6 +129,14 @@ class Books:
             if book.failures_in_a_row >= tries and now_s < book.rests_until_s:
                 return link_id
         return None
+
+    def failing_links(self, *, tries: int, now_s: float) -> list[LinkId]:
+        """Return the links that have failed ``tries`` times in a row and rest from it."""
+        return [
+            link_id
+            for link_id, book in self.links.items()
+            if book.failures_in_a_row >= tries and now_s < book.rests_until_s
+        ]
 
     def note_report(self, node: NodeId, report: LinkReport) -> None:
         """Take down what one end of a link says of it."""

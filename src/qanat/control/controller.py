@@ -13,9 +13,11 @@ from itertools import pairwise
 
 from qanat.control.books import Books, DemandBook, LinkBook, OrderBook
 from qanat.control.graph import RouteGraph
+from qanat.control.outages import Outages
 from qanat.control.policy import LinkOrder, decide
 from qanat.control.routing import choices_from, places_of_applications, set_widths, shortest_from, widest, widest_from
 from qanat.control.settings import ControllerSettings
+from qanat.control.survival import Fault, Outage
 from qanat.ground.errors import FrameError, RequestError, UnknownNode
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import Epoch, EventId, LinkId, NodeId, OrderId, uuid4_from
@@ -83,6 +85,7 @@ class Controller:
         self._places = places_of_applications(network)
         self._tables: dict[NodeId, _Table] = {}
         self._silent_since_s: dict[NodeId, float] = {}
+        self._outages = Outages(network)
 
     async def run(self) -> None:
         """Push routes, then hear key managers until the transport closes."""
@@ -96,7 +99,7 @@ class Controller:
             try:
                 await self._hear(sender, message)
             except (FrameError, RequestError) as fault:
-                self._alarm(f"{sender}: {fault.message}", fault.remedy)
+                self._recorder.alarm("odd-word", f"{sender}: {fault.message}", fault.remedy, about=sender)
 
     # --- hearing ---
 
@@ -311,6 +314,7 @@ class Controller:
         if (fault := order.fault) is None:
             book.failures_in_a_row = book.restarts_in_a_row = 0
             book.last_fault = None
+            self._recorder.alarm_over("link-failing", order.link_id)
             return
         if (
             fault.by_restart and book.restarts_in_a_row < self._settings.restart_tries
@@ -324,7 +328,50 @@ class Controller:
         for demand_id in order.demand_ids:
             if demand := self._books.demands.get(demand_id):
                 demand.failed_orders = max(demand.failed_orders + 1, book.failures_in_a_row)
+                if fault.by_module and self._goes_round(demand):
+                    demand.failed_orders = self._settings.order_tries
                 demand.failure = self._failure(demand_id, order.link_id)
+
+    def _goes_round(self, demand: DemandBook) -> bool:
+        """Return whether a demand for one way could be met by another one, whose links do not fail."""
+        word = demand.word
+        if len(word.routes) != 1:
+            return False
+        now_s, links = self._clock.monotonic_s(), self._books.links
+        for row in self._table_of(word.source).choices:
+            for way in (*row.disjoint, *row.detours) if row.target == word.target else ():
+                books = [links[link_id] for link_id in self._key_graph.links_along(way)]
+                if way not in word.routes and not any(book.has_failed and now_s < book.rests_until_s for book in books):
+                    return True
+        return False
+
+    def _watch_outages(self) -> None:
+        """Note what is out of order now. Where that has changed, routes are looked for anew, and tables with them."""
+        now_s, tries = self._clock.monotonic_s(), self._settings.order_tries
+        silent = [node for node in self._silent_since_s if self._silent_node(((node,),)) is not None]
+        failing = self._books.failing_links(tries=tries, now_s=now_s)
+        began, ended = self._outages.become(
+            (
+                *(Outage(Fault.NODE_LOST, node=node) for node in silent),
+                *(Outage(Fault.LINK_DOWN, link_id=link_id) for link_id in failing),
+            )
+        )
+        for outage in began:
+            self._tell_outage(outage)
+        for outage in ended:
+            if outage.node is not None:
+                self._recorder.alarm_over("node-silent", outage.node)
+        if began or ended:
+            self._version += 1
+            self._note_widths()
+
+    def _tell_outage(self, outage: Outage) -> None:
+        if outage.node is not None:
+            text = f"{outage.node} does not answer the controller"
+            self._recorder.alarm("node-silent", text, about=outage.node, of_node=outage.node)
+        elif outage.link_id is not None and (fault := self._books.links[outage.link_id].last_fault) is not None:
+            link_id, text = outage.link_id, f"link {outage.link_id} makes no key: {fault.text}"
+            self._recorder.alarm("link-failing", text, fault.remedy, about=link_id, link_id=link_id)
 
     def _rest(self, book: LinkBook, *, times: int, longest_s: float) -> None:
         """Let a link rest, twice as long for each of the ``times`` that it has rested in a row."""
@@ -355,6 +402,8 @@ class Controller:
             for order in list(self._books.orders.values()):
                 await self._chase(order)
             self._watch_nodes()
+            self._watch_outages()
+            self._recorder.settle_alarms()
             await self._act()
 
     async def _chase(self, order: OrderBook) -> None:
@@ -373,6 +422,7 @@ class Controller:
         """Note what links give now; routes are looked for anew when they are next asked for."""
         rates = {link_id: book.rate_bits_per_s for link_id, book in self._books.links.items()}
         set_widths(self._key_graph, self._network, rates)
+        self._outages.narrow(self._key_graph)
         self._tables.clear()
 
     async def _push_routes(self, node: NodeId) -> None:
@@ -398,9 +448,6 @@ class Controller:
                 choices=choices_from(self._key_graph, node, places=self._places),
             )
         return self._tables[node]
-
-    def _alarm(self, text: str, remedy: str) -> None:
-        self._recorder.record(EventKind.ALARM, code="odd-word", severity="warning", text=text, remedy=remedy)
 
 
 def _silence(demand_id: str, node: NodeId) -> GenerationFailed:
