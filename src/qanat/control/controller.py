@@ -8,7 +8,7 @@ hold, which table of routes they have and which orders they carry out.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from qanat.control.books import Books, DemandBook, LinkBook, OrderBook
@@ -155,7 +155,7 @@ class Controller:
             return
         hops = self._hops(word, routes)
         if hopeless := self._hopeless(word, routes, hops):
-            await self._courier.send(word.source, hopeless)
+            await self._courier.send(word.source, self._with_remedy(word, hopeless))
             return
         event = self._recorder.record(
             EventKind.GENERATION_ROUTE_FOUND,
@@ -245,7 +245,7 @@ class Controller:
         hopeless = [demand for demand in self._books.demands.values() if demand.failed_orders >= tries]
         for demand in hopeless:
             assert demand.failure is not None, "who has failed knows why"
-            self._close_demand(demand, demand.failure)
+            self._close_demand(demand, self._with_remedy(demand.word, demand.failure))
         return hopeless
 
     def _begin(self, link_order: LinkOrder) -> OrderBook:
@@ -383,6 +383,12 @@ class Controller:
         fault = self._books.links[link_id].last_fault
         assert fault is not None, "a link that fails has said why"
         return GenerationFailed(demand_id, f"link {link_id}: {fault.text}", fault.remedy, fault.by_module)
+
+    def _with_remedy(self, word: GenerationRequest, failed: GenerationFailed) -> GenerationFailed:
+        """Add to a failure what would have to be mended, where no other way is left."""
+        mend = self._outages.remedy(word.source, word.target)
+        remedies = [text for text in (failed.remedy, mend) if text]
+        return replace(failed, remedy="; ".join(remedies))
 
     def _close_demand(self, demand: DemandBook, answer: GenerationDone | GenerationFailed) -> None:
         del self._books.demands[demand.word.demand_id]

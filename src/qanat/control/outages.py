@@ -22,6 +22,7 @@ class Outages:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._now: frozenset[Outage] = frozenset()
+        self._whole: RouteGraph | None = None
 
     def become(self, now: Iterable[Outage]) -> tuple[frozenset[Outage], frozenset[Outage]]:
         """Take note of all outages of this moment; return those that are new, and those that are over."""
@@ -47,8 +48,11 @@ class Outages:
         """Return what to mend, where nothing joins two sites now but ways over parts that fail; else nothing."""
         if not self._now:
             return ""
-        survivor = Survivor(RouteGraph.of_keys(self._network), {"": RoutedPair(source, target)})
+        graph = self._whole = self._whole or RouteGraph.of_keys(self._network)
+        survivor = Survivor(graph, {"": RoutedPair(source, target)})
         for outage in self._now:
             survivor.fail(outage)
         cut_off = survivor.cut_off.get("")
+        for outage in self._now:
+            survivor.mend(outage)
         return "" if cut_off is None else cut_off.reason
