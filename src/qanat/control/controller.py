@@ -8,7 +8,7 @@ hold, which table of routes they have and which orders they carry out.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from qanat.control.books import Books, DemandBook, LinkBook, OrderBook
@@ -16,8 +16,8 @@ from qanat.control.graph import RouteGraph
 from qanat.control.outages import Outages
 from qanat.control.policy import LinkOrder, decide
 from qanat.control.routing import choices_from, places_of_applications, set_widths, shortest_from, widest, widest_from
+from qanat.control.ruling import Ruling
 from qanat.control.settings import ControllerSettings
-from qanat.control.survival import Fault, Outage
 from qanat.ground.errors import FrameError, RequestError, UnknownNode
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import Epoch, EventId, LinkId, NodeId, OrderId, uuid4_from
@@ -30,6 +30,7 @@ from qanat.key_management.courier import Courier
 from qanat.key_management.memory import forget_oldest
 from qanat.key_management.wire import (
     Announce,
+    ControllerHere,
     GenerationCommand,
     GenerationDone,
     GenerationFailed,
@@ -68,7 +69,9 @@ class Controller:
         entropy: Entropy,
         recorder: EventRecorder,
         settings: ControllerSettings | None = None,
+        other: NodeId | None = None,
     ) -> None:
+        """other: the name of the other controller, where there are two."""
         self._network = network
         self._transport = transport
         self._clock = clock
@@ -85,15 +88,15 @@ class Controller:
         self._places = places_of_applications(network)
         self._tables: dict[NodeId, _Table] = {}
         self._silent_since_s: dict[NodeId, float] = {}
-        self._outages = Outages(network)
+        self._outages = Outages(network, self._books, recorder, tries=self._settings.order_tries)
+        takeover_after_s = self._settings.takeover_after_s
+        now_s = clock.monotonic_s()
+        self._ruling = Ruling(transport.local, other, takeover_after_s=takeover_after_s, now_s=now_s)
 
     async def run(self) -> None:
-        """Push routes, then hear key managers until the transport closes."""
-        self._courier.epoch = Epoch(max(1, int(self._clock.utc_s())))  # tells tables of two lives of a controller apart
-        self._note_widths()
-        self._recorder.record(EventKind.NODE_STARTED, epoch=self._courier.epoch)
-        for node in self._network.nodes:
-            await self._push_routes(node)
+        """Push routes, unless another controller does, then hear key managers until the transport closes."""
+        self._recorder.record(EventKind.NODE_STARTED)
+        await self._look_who_rules()
         self._tasks.start(self._chores(), name="controller: chores")
         async for sender, message in self._transport.inbox():
             try:
@@ -101,32 +104,72 @@ class Controller:
             except (FrameError, RequestError) as fault:
                 self._recorder.alarm("odd-word", f"{sender}: {fault.message}", fault.remedy, about=sender)
 
+    # --- ruling ---
+
+    async def _look_who_rules(self) -> None:
+        """Begin or cease to rule, and tell the other controller."""
+        ruling, now_s = self._ruling, self._clock.monotonic_s()
+        if ruling.is_to_end(self._courier.epoch):
+            self._stand_down()
+        elif ruling.is_to_begin(now_s=now_s):
+            await self._begin_to_rule()
+        if ruling.other is not None:
+            await self._courier.send(ruling.other, ControllerHere(self._courier.epoch, ruling.rules))
+
+    async def _begin_to_rule(self) -> None:
+        """Take an epoch of one's own, which tells the tables of two controllers, or of two lives, apart."""
+        self._ruling.rules = True
+        self._courier.epoch = Epoch(self._ruling.next_epoch(utc_s=self._clock.utc_s()))
+        self._note_widths()
+        self._recorder.record(EventKind.CONTROLLER_RULES, epoch=self._courier.epoch)
+        for node in self._network.nodes:
+            await self._push_routes(node)
+
+    def _stand_down(self) -> None:
+        """The other rules: it hears of all orders by itself, and is asked again for all that is wanted."""
+        self._ruling.rules = False
+        self._books.orders.clear()
+        self._books.demands.clear()
+        self._recorder.record(EventKind.CONTROLLER_STANDS_BY, epoch=self._courier.epoch)
+
     # --- hearing ---
 
     async def _hear(self, sender: NodeId, message: Message) -> None:
         heard = Heard(sender, decode_word(message), message.cause, message.body)
         match heard.word:
+            case ControllerHere() as word if sender == self._ruling.other:
+                self._ruling.hear(word, now_s=self._clock.monotonic_s())
+                return
             case Announce() as word:
                 await self._on_announce(sender, word)
             case StockReport() as word:
                 self._books.note_stock(sender, word.link_id, word.available_bits, block_bits=word.block_bits)
+            case GenerationRequest() | OrderState() if not self._ruling.rules:
+                return  # said again to who rules
             case GenerationRequest() as word:
                 await self._on_request(heard, word)
             case OrderState() as word:
                 await self._on_order_state(sender, word)
             case word:
                 raise FrameError(f"a key manager may not say {type(word).__name__} to the controller")
-        await self._act()
+        if self._ruling.rules:
+            await self._act()
 
     async def _on_announce(self, sender: NodeId, word: Announce) -> None:
         links = self._books.links
         before = [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]
         for report in word.links:
             self._books.note_report(sender, report)
-            self._adopt(report)
+            if self._ruling.rules:
+                self._adopt(report)
+        self._ruling.note_epoch(word.table_epoch)
         if before != [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]:
             self._version += 1
             self._note_widths()
+        if not self._ruling.rules or self._ruling.is_to_end(self._courier.epoch):
+            return
+        if word.table_epoch > self._courier.epoch:  # of an earlier life whose clock was ahead
+            self._courier.epoch = Epoch(self._ruling.next_epoch(utc_s=self._clock.utc_s()))
         if (word.table_epoch, word.table_version) != (self._courier.epoch, self._version):
             await self._push_routes(sender)
 
@@ -155,7 +198,7 @@ class Controller:
             return
         hops = self._hops(word, routes)
         if hopeless := self._hopeless(word, routes, hops):
-            await self._courier.send(word.source, self._with_remedy(word, hopeless))
+            await self._courier.send(word.source, self._outages.with_remedy(word, hopeless))
             return
         event = self._recorder.record(
             EventKind.GENERATION_ROUTE_FOUND,
@@ -245,7 +288,7 @@ class Controller:
         hopeless = [demand for demand in self._books.demands.values() if demand.failed_orders >= tries]
         for demand in hopeless:
             assert demand.failure is not None, "who has failed knows why"
-            self._close_demand(demand, self._with_remedy(demand.word, demand.failure))
+            self._close_demand(demand, self._outages.with_remedy(demand.word, demand.failure))
         return hopeless
 
     def _begin(self, link_order: LinkOrder) -> OrderBook:
@@ -314,7 +357,7 @@ class Controller:
         if (fault := order.fault) is None:
             book.failures_in_a_row = book.restarts_in_a_row = 0
             book.last_fault = None
-            self._recorder.alarm_over("link-failing", order.link_id)
+            self._outages.order_succeeded(order.link_id)
             return
         if (
             fault.by_restart and book.restarts_in_a_row < self._settings.restart_tries
@@ -328,50 +371,10 @@ class Controller:
         for demand_id in order.demand_ids:
             if demand := self._books.demands.get(demand_id):
                 demand.failed_orders = max(demand.failed_orders + 1, book.failures_in_a_row)
-                if fault.by_module and self._goes_round(demand):
+                choices, now_s = self._table_of(demand.word.source).choices, self._clock.monotonic_s()
+                if fault.by_module and self._outages.goes_round(demand.word, choices, self._key_graph, now_s=now_s):
                     demand.failed_orders = self._settings.order_tries
                 demand.failure = self._failure(demand_id, order.link_id)
-
-    def _goes_round(self, demand: DemandBook) -> bool:
-        """Return whether a demand for one way could be met by another one, whose links do not fail."""
-        word = demand.word
-        if len(word.routes) != 1:
-            return False
-        now_s, links = self._clock.monotonic_s(), self._books.links
-        for row in self._table_of(word.source).choices:
-            for way in (*row.disjoint, *row.detours) if row.target == word.target else ():
-                books = [links[link_id] for link_id in self._key_graph.links_along(way)]
-                if way not in word.routes and not any(book.has_failed and now_s < book.rests_until_s for book in books):
-                    return True
-        return False
-
-    def _watch_outages(self) -> None:
-        """Note what is out of order now. Where that has changed, routes are looked for anew, and tables with them."""
-        now_s, tries = self._clock.monotonic_s(), self._settings.order_tries
-        silent = [node for node in self._silent_since_s if self._silent_node(((node,),)) is not None]
-        failing = self._books.failing_links(tries=tries, now_s=now_s)
-        began, ended = self._outages.become(
-            (
-                *(Outage(Fault.NODE_LOST, node=node) for node in silent),
-                *(Outage(Fault.LINK_DOWN, link_id=link_id) for link_id in failing),
-            )
-        )
-        for outage in began:
-            self._tell_outage(outage)
-        for outage in ended:
-            if outage.node is not None:
-                self._recorder.alarm_over("node-silent", outage.node)
-        if began or ended:
-            self._version += 1
-            self._note_widths()
-
-    def _tell_outage(self, outage: Outage) -> None:
-        if outage.node is not None:
-            text = f"{outage.node} does not answer the controller"
-            self._recorder.alarm("node-silent", text, about=outage.node, of_node=outage.node)
-        elif outage.link_id is not None and (fault := self._books.links[outage.link_id].last_fault) is not None:
-            link_id, text = outage.link_id, f"link {outage.link_id} makes no key: {fault.text}"
-            self._recorder.alarm("link-failing", text, fault.remedy, about=link_id, link_id=link_id)
 
     def _rest(self, book: LinkBook, *, times: int, longest_s: float) -> None:
         """Let a link rest, twice as long for each of the ``times`` that it has rested in a row."""
@@ -383,12 +386,6 @@ class Controller:
         fault = self._books.links[link_id].last_fault
         assert fault is not None, "a link that fails has said why"
         return GenerationFailed(demand_id, f"link {link_id}: {fault.text}", fault.remedy, fault.by_module)
-
-    def _with_remedy(self, word: GenerationRequest, failed: GenerationFailed) -> GenerationFailed:
-        """Add to a failure what would have to be mended, where no other way is left."""
-        mend = self._outages.remedy(word.source, word.target)
-        remedies = [text for text in (failed.remedy, mend) if text]
-        return replace(failed, remedy="; ".join(remedies))
 
     def _close_demand(self, demand: DemandBook, answer: GenerationDone | GenerationFailed) -> None:
         del self._books.demands[demand.word.demand_id]
@@ -405,10 +402,16 @@ class Controller:
         """Every tick: repeat orders, end those that take too long, try links again that have rested."""
         while True:
             await self._clock.sleep_until(self._clock.monotonic_s() + self._settings.tick_s)
+            await self._look_who_rules()
+            if not self._ruling.rules:
+                continue
             for order in list(self._books.orders.values()):
                 await self._chase(order)
             self._watch_nodes()
-            self._watch_outages()
+            silent = [node for node in self._silent_since_s if self._silent_node(((node,),)) is not None]
+            if self._outages.look(silent, now_s=self._clock.monotonic_s()):
+                self._version += 1
+                self._note_widths()
             self._recorder.settle_alarms()
             await self._act()
 

@@ -28,5 +28,7 @@ class ControllerSettings:
     a restart passes by itself; and the longest rest after them."""
     silent_after_s: float = 5.0
     """A node that cannot be reached for so long is silent: demands over it are answered so, not kept waiting."""
+    takeover_after_s: float = 3.0
+    """Of two controllers, one that has heard no ruler for so long begins to rule (the standby a little later)."""
     closed_demands_kept: int = 1024
     """How many answers are remembered for key managers that ask again."""

@@ -105,6 +105,8 @@ class Conversation:
         heard = Heard(sender, decode_word(message), message.cause, message.body)
         if sender != CONTROLLER and self._is_of_the_past(sender, message.epoch) and not _is_greeting(heard.word):
             return
+        if sender == CONTROLLER and message.epoch < self._context.routes.stamp[0]:
+            return  # another controller rules since; this one will notice
         if isinstance(heard.word, Relay):
             # relays only meet in the store, which keeps them apart; all else is done in the order of its arrival
             work = partial(self._hops.on_relay, heard, heard.word)
