@@ -125,6 +125,14 @@ class Controller:
         for node in self._network.nodes:
             await self._push_routes(node)
 
+    def _give_way(self, epoch: int) -> None:
+        """A key manager follows a higher epoch: of the other controller, or of a life before this, by another clock."""
+        if self._ruling.other is None:
+            self._courier.epoch = Epoch(self._ruling.next_epoch(utc_s=self._clock.utc_s()))
+        else:
+            self._ruling.hear(ControllerHere(epoch, rules=True), now_s=self._clock.monotonic_s())
+            self._stand_down()
+
     def _stand_down(self) -> None:
         """The other rules: it hears of all orders by itself, and is asked again for all that is wanted."""
         self._ruling.rules = False
@@ -166,10 +174,10 @@ class Controller:
         if before != [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]:
             self._version += 1
             self._note_widths()
-        if not self._ruling.rules or self._ruling.is_to_end(self._courier.epoch):
+        if self._ruling.rules and word.table_epoch > self._courier.epoch:
+            self._give_way(word.table_epoch)
+        if not self._ruling.rules:
             return
-        if word.table_epoch > self._courier.epoch:  # of an earlier life whose clock was ahead
-            self._courier.epoch = Epoch(self._ruling.next_epoch(utc_s=self._clock.utc_s()))
         if (word.table_epoch, word.table_version) != (self._courier.epoch, self._version):
             await self._push_routes(sender)
 
