@@ -96,13 +96,13 @@ def stand(folder: Path, *, more: str = "", controllers: tuple[str, ...] = ("cont
 def test_a_controller_that_is_killed_loses_nothing_and_goes_on_with_what_it_finds(tmp_path: Path) -> None:
     with stand(tmp_path) as at_work:
         at_work.until_ordered("controller", 1)
-        for _ in range(3):
+        for _ in range(2):
             at_work.fleet.kill("controller")
             ordered = len(at_work.of_kind("controller", "generation-ordered"))
             at_work.fleet.restart("controller")
             at_work.until_ordered("controller", ordered + 1)
         epochs = [event["data"]["epoch"] for event in at_work.of_kind("controller", "controller-rules")]
-    assert len(epochs) == 4
+    assert len(epochs) == 3
     assert epochs == sorted(set(epochs))
 
 
@@ -111,14 +111,14 @@ def test_a_standby_takes_over_within_seconds_and_the_first_stands_by_when_it_is_
     with stand(tmp_path, more=places, controllers=("controller", "standby")) as at_work:
         at_work.until_ordered("controller", 1)
         assert at_work.of_kind("standby", "controller-rules") == []
-        killed_utc_s = time.time()
+        killed_s = time.monotonic()
         at_work.fleet.kill("controller")
         at_work.until_ordered("standby", 1)
         (took_over,) = at_work.of_kind("standby", "controller-rules")
         (first,) = at_work.of_kind("controller", "controller-rules")
         assert took_over["data"]["epoch"] > first["data"]["epoch"]
-        print(f"the standby rules {took_over['utc_s'] - killed_utc_s:.1f} s after the kill")
-        assert took_over["utc_s"] > killed_utc_s
+        print(f"the standby rules {took_over['monotonic_s'] - killed_s:.1f} s after the kill")
+        assert took_over["monotonic_s"] > killed_s
         at_work.fleet.restart("controller")
         ordered = len(at_work.of_kind("standby", "generation-ordered"))
         at_work.until_ordered("standby", ordered + 1)
