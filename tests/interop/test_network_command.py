@@ -202,5 +202,5 @@ def test_the_paper_s_network_is_not_run_half(command: tuple[str, ...], tmp_path:
         [*QANAT, *command, "nature2021"], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
     )
     assert done.returncode == 2
-    assert "describes all-pass switches, which cannot be run here yet" in done.stderr
+    assert "which cannot be run here yet" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -117,6 +117,19 @@ def test_with_a_hundred_sites_at_full_load_the_proof_leaves_two_percent_at_most(
     assert sharing.gap <= 1 - ENOUGH
 
 
+@pytest.mark.campaign
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0, 3.0, MAX_MIN])
+@pytest.mark.parametrize("size", [16, 49, 100])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_size_and_fairness_ends_with_its_proof(kind: str, size: int, alpha: float) -> None:
+    """Max-min fairness of 4,950 demands on a geometric graph takes minutes."""
+    graph = graph_of(plain_graph(kind, size))
+    demands = all_pairs(graph)
+    sharing = share(graph, demands, alpha=alpha, tolerance=1 - ENOUGH)
+    check_it_can_be_carried(graph, demands, sharing)
+    assert sharing.gap <= (1e-6 if alpha == MAX_MIN else 1 - ENOUGH)
+
+
 @pytest.mark.parametrize("kind", ["line", "star", "tree"])
 def test_without_rings_every_max_min_share_has_a_full_link_where_nobody_has_more(kind: str) -> None:
     """On single paths that is what max-min means (Bertsekas and Gallager, Data Networks, 1992, section 6.5.2)."""

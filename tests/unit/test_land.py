@@ -54,7 +54,7 @@ def test_a_place_at_sea_is_at_sea(place: str, latitude_deg: float, longitude_deg
 
 
 def test_every_site_of_the_packaged_networks_is_on_land() -> None:
-    for name in ("beijing-shanghai", "three-nodes"):
+    for name in ("beijing-shanghai", "three-nodes", "one-switch"):
         for site in load_network(name).sites:
             assert is_land(latitude_deg=site.latitude_deg, longitude_deg=site.longitude_deg), site.name
 

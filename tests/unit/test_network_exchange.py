@@ -15,7 +15,7 @@ from qanat.ground.network import Etsi014Modules, Network
 from qanat.ground.network.building import build_network
 from qanat.ground.network.exchange import from_graphml, from_simulator_json, geojson, graphml, sequence_json
 
-PACKAGED = ["three-nodes", "five-site-ring", "beijing-shanghai", "nature2021"]
+PACKAGED = ["three-nodes", "five-site-ring", "one-switch", "beijing-shanghai", "nature2021"]
 SEQUENCE = {
     "stop_time": 1e12,
     "nodes": [{"name": name, "type": "QKDNode", "seed": k} for k, name in enumerate(["Alice", "R1", "Bob B."])],

@@ -214,8 +214,8 @@ def test_nothing_was_put_into_the_sea(network: Network) -> None:
         assert is_land(latitude_deg=part.latitude_deg, longitude_deg=part.longitude_deg), part.name
 
 
-def test_it_is_not_run_as_if_its_switches_were_fibres() -> None:
-    with pytest.raises(ConfigurationError, match="describes all-pass switches, which cannot be run here yet") as caught:
+def test_it_is_not_run_as_if_each_fibre_had_one_pair() -> None:
+    with pytest.raises(ConfigurationError, match="which cannot be run here yet") as caught:
         load_network_to_run("nature2021")
     assert "qanat network check" in caught.value.remedy
     assert load_network_to_run("beijing-shanghai").name == "beijing-shanghai"

@@ -123,6 +123,23 @@ def test_both_ends_get_their_blocks_and_can_fetch_them_until_released() -> None:
     asyncio.run(scenario())
 
 
+def test_no_block_is_begun_where_no_light_comes_through_the_switches() -> None:
+    async def scenario() -> None:
+        pool = InlinePool()
+        async with AsyncioTasks() as tasks:
+            link = a_twin(pool, tasks)
+            link._is_lit = lambda: len(pool.runs) < 1
+            for node in LINK.ends:
+                await link.modules[node].start(an_order(node, num_blocks=3))
+            for node in LINK.ends:
+                ended = (await events_until_end(link.modules[node]))[-1]
+                assert isinstance(ended, OrderEnded)
+                assert (ended.blocks_made, ended.fault) == (1, "no light comes through the switches")
+        assert len(pool.runs) == 1
+
+    asyncio.run(scenario())
+
+
 def test_a_worker_that_dies_ends_the_order_at_both_ends() -> None:
     async def scenario() -> None:
         async with AsyncioTasks() as tasks:

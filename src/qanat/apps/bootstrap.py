@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
@@ -36,6 +37,7 @@ from qanat.ground.ports import Entropy, Job, KeyStore, QKDModule
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
 from qanat.quantum_layer.twin import TwinLink
+from qanat.quantum_layer.twin_switch import TwinSwitch, light_passes
 
 __all__ = ["HOST", "Service", "Workplace", "sessions_per_day"]
 
@@ -83,6 +85,7 @@ class Service(Opened):
         self._parts = SiteParts(network, self.place, log=log, settings=self.settings, stack=self._stack)
         self.clock = self._parts.clock
         self.entropy = self._parts.entropy
+        self.switches = {switch.name: TwinSwitch(switch, clock=self.clock) for switch in network.switches}
         self.device_entropy: Entropy = self.entropy if self.entropy_server is None else self.entropy_server.entropy
         self._transports: dict[NodeId, TlsTransport] = {}
 
@@ -187,6 +190,7 @@ class Service(Opened):
                 clock=self.clock,
                 chance=system_chance(),
                 entropy=self.device_entropy,
+                is_lit=partial(light_passes, self.switches, self.network.joins_of(link)),
             )
             for node, module in twin.modules.items():
                 modules[node].append(self._wrap_module(module))
@@ -200,6 +204,7 @@ class Service(Opened):
             tasks=tasks,
             entropy=self.entropy,
             recorder=self.recorder(CONTROLLER),
+            switches=self.switches,
         )
 
     async def _serve_modules(self, node: NodeId, tasks: AsyncioTasks, modules: Sequence[QKDModule]) -> None:

@@ -12,6 +12,7 @@ from qanat.control.controller import Controller
 from qanat.control.ruling import other_of
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import CONTROLLER, STANDBY, NodeId
+from qanat.quantum_layer.twin_switch import TwinSwitch
 
 
 class ControllerProcess(Opened):
@@ -56,5 +57,6 @@ class ControllerProcess(Opened):
             entropy=parts.entropy,
             recorder=parts.recorder(self.local),
             other=self._other,
+            switches={switch.name: TwinSwitch(switch, clock=parts.clock) for switch in self.network.switches},
         )
         tasks.start(controller.run(), name="controller")

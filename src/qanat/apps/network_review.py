@@ -145,9 +145,6 @@ def _routes(network: Network, rates: Mapping[LinkId, float]) -> Iterator[RouteRe
         if one.site == other.site:
             continue
         nodes = ways[NodeId(one.site)].get(NodeId(other.site), ())
-        if len(nodes) > 2 and any(network.site(NodeId(app.site)).direct_keys_only for app in (one, other)):
-            ends = (NodeId(one.site), NodeId(other.site))
-            nodes = ends if frozenset(ends) in used else ()
         on_the_way = [used[frozenset(pair)] for pair in pairwise(nodes)]
         weakest = min(on_the_way, key=lambda link_id: rates[link_id], default=None)
         rate = 0.0 if weakest is None else rates[weakest]

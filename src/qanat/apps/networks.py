@@ -39,9 +39,7 @@ def load_network_to_run(name: str) -> Network:
     """Return ``load_network(name)``; raises ConfigurationError for one with parts that nothing drives yet."""
     network = load_network(name)
     for what, has_any in (
-        ("all-pass switches", bool(network.switches)),
         ("several pairs of modules on one fibre", any(link.pairs > 1 for link in network.links)),
-        ("users who take direct keys only", any(site.direct_keys_only for site in network.sites)),
         ("ground stations that only satellites join", any(site.ground_station for site in network.sites)),
     ):
         if has_any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qanat.control.policy import DemandView, LinkView, NetworkView
 from qanat.ground.identifiers import EventId, LinkId, NodeId, OrderId
 from qanat.ground.keys import Origin
-from qanat.ground.network import Network
+from qanat.ground.network import Link, Network
 from qanat.key_management.wire import GenerationFailed, GenerationRequest, LinkReport, OrderState, PoolShortage, Routes
 
 
@@ -25,6 +25,13 @@ class LinkBook:
     failures_in_a_row: int = 0
     restarts_in_a_row: int = 0
     last_fault: OrderFault | None = None
+    kept: frozenset[str] = frozenset()
+    turn_s: float = 0.0
+    is_set: bool = False
+    blocks_in_turn: int = 0
+    blocks_got: int = 0
+    wanted_since_s: float | None = None
+    """The last six are of links through switches, as ``LinkView`` has them; since when somebody waits for an order."""
 
     @property
     def has_failed(self) -> bool:
@@ -44,8 +51,8 @@ class LinkBook:
 
 @dataclass(frozen=True, slots=True)
 class OrderFault:
-    """Why an order failed, and what helps. ``by_module``: a QKD module said so, which makes it the link's fault.
-    ``by_restart``: a key manager died meanwhile, which says nothing of the link."""
+    """Why an order failed, and what helps. ``by_module``: a QKD module or a switch said so, which makes it the link's
+    fault. ``by_restart``: a key manager died meanwhile, which says nothing of the link."""
 
     text: str
     remedy: str = ""
@@ -65,6 +72,9 @@ class OrderBook:
     demand_ids: tuple[str, ...]
     states: dict[NodeId, OrderState | None]
     cancelled: str = ""
+    awaits_turn: bool = False
+    """Whether the switches still turn to its link: till then nobody hears of it."""
+    turn_fault: OrderFault | None = None
 
     @property
     def restarted(self) -> NodeId | None:
@@ -79,6 +89,8 @@ class OrderBook:
     @property
     def fault(self) -> OrderFault | None:
         """Why the order did not end well, in the words of the end that knows best; None when it did."""
+        if self.turn_fault is not None:
+            return self.turn_fault
         states = [state for state in self.states.values() if state is not None]
         faults = [OrderFault(state.fault, state.remedy, state.by_module) for state in states if state.fault]
         if self.restarted is not None:  # whatever else went wrong may come of that
@@ -110,9 +122,12 @@ class Books:
     """Links, orders and demands, and the view of them that the policy decides on."""
 
     def __init__(self, network: Network) -> None:
-        self.links = {link.link_id: LinkBook(link.ends) for link in network.links}
+        self.links = {link.link_id: _book_of(link, network) for link in network.links}
         self.orders: dict[OrderId, OrderBook] = {}
         self.demands: dict[str, DemandBook] = {}
+        self.switches_rest_until_s = float("-inf")
+        """Until then no link through switches is ordered: an order of an earlier life may run there."""
+        self._switched = {link_id: book for link_id, book in self.links.items() if book.kept}
 
     def order_on(self, link_id: LinkId) -> OrderBook | None:
         """Return the outstanding order of a link."""
@@ -156,6 +171,45 @@ class Books:
     def note_shortage(self, shortage: PoolShortage) -> None:
         self.note_stock(shortage.sender, shortage.link_id, shortage.available_bits)
 
+    def note_turn(self, link_id: LinkId) -> None:
+        """The switches begin to turn to a link: no light passes on the links that they leave, nor yet on this one."""
+        kept = self.links[link_id].kept
+        for other in self._switched.values():
+            other.is_set = other.is_set and other.kept.isdisjoint(kept)
+        self.links[link_id].blocks_in_turn = 0
+
+    def note_order(self, link_id: LinkId, num_blocks: int) -> None:
+        """Count what a link is ordered to make."""
+        book = self.links[link_id]
+        book.blocks_in_turn += num_blocks
+        book.blocks_got += num_blocks
+
+    def note_waits(self, waits_for: Mapping[str, Sequence[LinkId]], *, now_s: float) -> None:
+        """Take down since when somebody waits for an order to each link through switches; idle time does not."""
+        if not self._switched:
+            return
+        wanted = {link_id for demand_id in waits_for if self._is_urgent(demand_id) for link_id in waits_for[demand_id]}
+        wanted.difference_update([order.link_id for order in self.orders.values()])
+        for link_id, book in self._switched.items():
+            if link_id not in wanted:
+                book.wanted_since_s = None
+            elif book.wanted_since_s is None:
+                book.wanted_since_s = now_s
+
+    def awaits_switch(self, link_id: LinkId) -> bool:
+        """Return whether a link through switches waits for its turn at their ports, or for them to have turned."""
+        if not self.links[link_id].kept:
+            return False
+        order = self.order_on(link_id)
+        return order is None or order.awaits_turn
+
+    def open_demands(self, order: OrderBook) -> list[DemandBook]:
+        """Return the demands of an order that are still open."""
+        return [self.demands[demand_id] for demand_id in order.demand_ids if demand_id in self.demands]
+
+    def _is_urgent(self, demand_id: str) -> bool:
+        return not self.demands[demand_id].word.is_idle
+
     def spend(self, demand: DemandBook) -> None:
         """Count a satisfied demand's key as gone until the ends report again."""
         for link_id, node in demand.hops:
@@ -163,20 +217,37 @@ class Books:
             stock[node] = max(0, stock.get(node, 0) - demand.word.needed_bits)
 
     def view(self, *, now_s: float) -> NetworkView:
-        """Return what the policy decides on."""
+        """Return what the policy decides on: of a network's many links those that are at work or asked for."""
         busy = {order.link_id for order in self.orders.values()}
+        concerned = busy.union(link_id for demand in self.demands.values() for link_id, _ in demand.hops)
         return NetworkView(
             links={
                 link_id: LinkView(
                     available_bits=dict(book.available_bits),
                     block_bits=book.block_bits,
                     has_order=link_id in busy,
-                    rests=now_s < book.rests_until_s,
+                    rests=now_s < self._rest_ends_s(book),
+                    rate_bits_per_s=book.rate_bits_per_s,
+                    kept=book.kept,
+                    is_set=book.is_set,
+                    blocks_in_turn=book.blocks_in_turn,
+                    turn_s=book.turn_s,
+                    waited_s=0.0 if book.wanted_since_s is None else now_s - book.wanted_since_s,
+                    blocks_got=book.blocks_got,
                 )
                 for link_id, book in self.links.items()
+                if link_id in concerned
             },
             demands=[
                 DemandView(demand_id, demand.hops, demand.word.needed_bits, demand.word.is_idle, demand.word.priority)
                 for demand_id, demand in self.demands.items()
             ],
         )
+
+    def _rest_ends_s(self, book: LinkBook) -> float:
+        return max(book.rests_until_s, self.switches_rest_until_s) if book.kept else book.rests_until_s
+
+
+def _book_of(link: Link, network: Network) -> LinkBook:
+    turns_s = [network.switches_by_name[name].reconfiguration_s for name in link.through]
+    return LinkBook(link.ends, kept=network.kept_by(link), turn_s=max(turns_s, default=0.0))

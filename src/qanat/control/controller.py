@@ -8,22 +8,23 @@ hold, which table of routes they have and which orders they carry out.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import pairwise
 
-from qanat.control.books import Books, DemandBook, LinkBook, OrderBook
-from qanat.control.graph import RouteGraph
+from qanat.control.books import Books, DemandBook, LinkBook, OrderBook, OrderFault
 from qanat.control.outages import Outages
 from qanat.control.policy import LinkOrder, decide
-from qanat.control.routing import choices_from, places_of_applications, set_widths, shortest_from, widest, widest_from
 from qanat.control.ruling import Ruling
 from qanat.control.settings import ControllerSettings
-from qanat.ground.errors import FrameError, RequestError, UnknownNode
+from qanat.control.silence import Silence, silence_of
+from qanat.control.tables import Tables
+from qanat.control.turning import Switchboard
+from qanat.ground.errors import FrameError, RequestError, SwitchFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import Epoch, EventId, LinkId, NodeId, OrderId, uuid4_from
 from qanat.ground.messages import Message
 from qanat.ground.network import Network
-from qanat.ground.ports import Clock, Entropy, Tasks, Transport
+from qanat.ground.ports import Clock, Entropy, OpticalSwitch, Tasks, Transport
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.codec import decode_word
 from qanat.key_management.courier import Courier
@@ -40,20 +41,9 @@ from qanat.key_management.wire import (
     OrderCancel,
     OrderPoll,
     OrderState,
-    RouteChoices,
     Routes,
-    RoutesPushed,
     StockReport,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """All routes that begin at a node."""
-
-    key_routes: Routes
-    classical_routes: Routes
-    choices: tuple[RouteChoices, ...]
 
 
 class Controller:
@@ -69,9 +59,11 @@ class Controller:
         entropy: Entropy,
         recorder: EventRecorder,
         settings: ControllerSettings | None = None,
+        switches: Mapping[str, OpticalSwitch] | None = None,
         other: NodeId | None = None,
     ) -> None:
-        """other: the name of the other controller, where there are two."""
+        """``switches``: what drives each of the network's switches, by its name. ``other``: the name of the other
+        controller, where there are two."""
         self._network = network
         self._transport = transport
         self._clock = clock
@@ -80,14 +72,11 @@ class Controller:
         self._recorder = recorder
         self._settings = settings or ControllerSettings()
         self._books = Books(network)
+        self._switchboard = Switchboard(network, switches or {}, recorder)
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
-        self._version = 1
-        self._key_graph = RouteGraph.of_keys(network)
-        self._message_graph = RouteGraph.of_messages(network)
-        self._places = places_of_applications(network)
-        self._tables: dict[NodeId, _Table] = {}
-        self._silent_since_s: dict[NodeId, float] = {}
+        self._tables = Tables(network, self._books)
+        self._silence = Silence(network, transport, clock, after_s=self._settings.silent_after_s)
         self._outages = Outages(network, self._books, recorder, tries=self._settings.order_tries)
         takeover_after_s = self._settings.takeover_after_s
         now_s = clock.monotonic_s()
@@ -120,7 +109,8 @@ class Controller:
         """Take an epoch of one's own, which tells the tables of two controllers, or of two lives, apart."""
         self._ruling.rules = True
         self._courier.epoch = Epoch(self._ruling.next_epoch(utc_s=self._clock.utc_s()))
-        self._note_widths()
+        self._tables.note_widths(self._outages)
+        self._books.switches_rest_until_s = self._clock.monotonic_s() + self._settings.read_back_s
         self._recorder.record(EventKind.CONTROLLER_RULES, epoch=self._courier.epoch)
         for node in self._network.nodes:
             await self._push_routes(node)
@@ -138,6 +128,7 @@ class Controller:
         self._ruling.rules = False
         self._books.orders.clear()
         self._books.demands.clear()
+        self._switchboard.forget(self._books)
         self._recorder.record(EventKind.CONTROLLER_STANDS_BY, epoch=self._courier.epoch)
 
     # --- hearing ---
@@ -171,14 +162,15 @@ class Controller:
             if self._ruling.rules:
                 self._adopt(report)
         self._ruling.note_epoch(word.table_epoch)
+        if self._switchboard.all_have_announced(sender):
+            self._books.switches_rest_until_s = -math.inf
         if before != [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]:
-            self._version += 1
-            self._note_widths()
+            self._tables.renew(self._outages)
         if self._ruling.rules and word.table_epoch > self._courier.epoch:
             self._give_way(word.table_epoch)
         if not self._ruling.rules:
             return
-        if (word.table_epoch, word.table_version) != (self._courier.epoch, self._version):
+        if (word.table_epoch, word.table_version) != (self._courier.epoch, self._tables.version):
             await self._push_routes(sender)
 
     def _adopt(self, report: LinkReport) -> None:
@@ -199,10 +191,10 @@ class Controller:
             raise FrameError(f"{heard.sender!r} asks for key in the name of {word.source!r}")
         for shortage in word.short:
             self._books.note_shortage(shortage)
-        routes = word.routes or self._own_routes(word)
-        if not routes:
-            failed = GenerationFailed(word.demand_id, "no chain of trusted nodes joins the two")
-            await self._courier.send(word.source, failed)
+        routes = word.routes or self._tables.own_routes(word)
+        if not routes or not self._tables.are_allowed(routes):
+            why = "no QKD link joins the two" if routes else "no chain of trusted nodes joins the two"
+            await self._courier.send(word.source, GenerationFailed(word.demand_id, why))
             return
         hops = self._hops(word, routes)
         if hopeless := self._hopeless(word, routes, hops):
@@ -217,14 +209,6 @@ class Controller:
         )
         self._books.demands[word.demand_id] = DemandBook(word, routes, hops, event.id)
 
-    def _own_routes(self, word: GenerationRequest) -> Routes:
-        """Return the table's route for a demand that names none."""
-        try:
-            route = widest(self._key_graph, word.source, word.target)
-        except UnknownNode:  # of another network, or of an earlier description of this one
-            return ()
-        return () if route is None else (route,)
-
     def _hops(self, word: GenerationRequest, routes: Routes) -> tuple[tuple[LinkId, NodeId], ...]:
         """Return the hops of a demand, each once; raises FrameError for routes that join others, UnknownNode for hops
         that are none."""
@@ -237,29 +221,11 @@ class Controller:
         self, word: GenerationRequest, routes: Routes, hops: tuple[tuple[LinkId, NodeId], ...]
     ) -> GenerationFailed | None:
         """Return why a demand need not even be begun, or None."""
-        if (silent := self._silent_node(routes)) is not None:
-            return _silence(word.demand_id, silent)
+        if (silent := self._silence.on(routes)) is not None:
+            return silence_of(word.demand_id, silent)
         now_s, tries = self._clock.monotonic_s(), self._settings.order_tries
         failing = self._books.failing_link(hops, needed_bits=word.needed_bits, tries=tries, now_s=now_s)
         return None if failing is None else self._failure(word.demand_id, failing)
-
-    def _silent_node(self, routes: Routes) -> NodeId | None:
-        """Return a node of these routes that has not been reached for a while, or None."""
-        long_ago_s = self._clock.monotonic_s() - self._settings.silent_after_s
-        nodes = (node for route in routes for node in route)
-        return next((node for node in nodes if self._silent_since_s.get(node, math.inf) <= long_ago_s), None)
-
-    def _watch_nodes(self) -> None:
-        """Note who can be reached, and give up the demands over those who cannot."""
-        now_s = self._clock.monotonic_s()
-        for node in self._network.nodes:
-            if self._transport.is_reachable(node):
-                self._silent_since_s.pop(node, None)
-            else:
-                self._silent_since_s.setdefault(node, now_s)
-        for demand_id, demand in self._books.demands.items():
-            if (silent := self._silent_node(demand.routes)) is not None:
-                demand.failed_orders, demand.failure = self._settings.order_tries, _silence(demand_id, silent)
 
     async def _on_order_state(self, sender: NodeId, word: OrderState) -> None:
         """One end says how an order stands; when it has ended for one, it ends for both."""
@@ -281,12 +247,18 @@ class Controller:
         """
         hopeless = self._give_up_hopeless()
         orders = decide(self._books.view(now_s=self._clock.monotonic_s()), self._settings.policy)
+        begun = [self._begin(link_order) for link_order in orders.generate]
+        self._books.note_waits(orders.waits_for, now_s=self._clock.monotonic_s())
         for demand_id in (*orders.waits_for, *orders.satisfied):
             self._record_ordered(self._books.demands[demand_id], orders.waits_for.get(demand_id, ()))
-        begun = [self._begin(link_order) for link_order in orders.generate]
+        for order in begun:
+            order.cause = self._books.demands[order.demand_ids[0]].ordered
         done = [self._satisfy(demand_id) for demand_id in orders.satisfied]
         for order in begun:
-            await self._command(order)
+            if order.awaits_turn:
+                self._tasks.start(self._turn(order), name=f"controller: switches turn to {order.link_id}")
+            else:
+                await self._command(order)
         for demand in (*hopeless, *done):
             await self._send_answer(demand.word)
 
@@ -300,13 +272,41 @@ class Controller:
         return hopeless
 
     def _begin(self, link_order: LinkOrder) -> OrderBook:
-        return self._enter_order(
+        order = self._enter_order(
             OrderId(uuid4_from(self._entropy.public_bytes(16))),
             link_order.link_id,
             num_blocks=link_order.num_blocks,
-            cause=self._books.demands[link_order.demand_ids[0]].ordered,
+            cause=None,
             demand_ids=link_order.demand_ids,
         )
+        book = self._books.links[order.link_id]
+        order.awaits_turn = bool(book.kept) and not book.is_set
+        if order.awaits_turn:
+            self._books.note_turn(order.link_id)
+        self._books.note_order(order.link_id, order.num_blocks)
+        return order
+
+    async def _turn(self, order: OrderBook) -> None:
+        """Turn the switches to an order's link, then let both ends hear of it. If one does not turn, it has failed."""
+        try:
+            turned = await self._switchboard.turn(order.link_id)
+        except SwitchFailed as fault:
+            order.turn_fault = OrderFault(fault.message, fault.remedy, by_module=True)
+        if order.order_id not in self._books.orders:  # given up meanwhile
+            return
+        if order.turn_fault is not None:
+            self._close(order)
+            await self._act()
+            return
+        order.awaits_turn, self._books.links[order.link_id].is_set = False, True
+        demands = self._books.open_demands(order)
+        demands.sort(key=lambda demand: demand.ordered is not None)  # it turns for those who have waited for just this
+        order.cause = self._switchboard.record_turn(order.link_id, turned, demands)
+        for number, demand in enumerate(demands):
+            self._record_ordered(demand, (order.link_id,), cause=None if number else order.cause)
+        if demands:
+            order.cause = demands[0].ordered
+        await self._command(order)
 
     def _satisfy(self, demand_id: str) -> DemandBook:
         demand = self._books.demands[demand_id]
@@ -314,13 +314,18 @@ class Controller:
         self._close_demand(demand, GenerationDone(demand_id))
         return demand
 
-    def _record_ordered(self, demand: DemandBook, links: tuple[LinkId, ...]) -> None:
-        """Record step 7 once per demand: the links whose key it waits for, by orders of its own or of others."""
-        if demand.ordered is None:
-            event = self._recorder.record(
-                EventKind.GENERATION_ORDERED, cause=demand.found, request_id=demand.word.request_id, links=list(links)
-            )
-            demand.ordered = event.id
+    def _record_ordered(self, demand: DemandBook, links: tuple[LinkId, ...], *, cause: EventId | None = None) -> None:
+        """Record step 7 once per demand: the links whose key it waits for, by orders of its own or of others; not while
+        all of them wait for switches. ``cause``: step 6, or the switch that has turned since."""
+        if demand.ordered is not None or (links and all(map(self._books.awaits_switch, links))):
+            return
+        event = self._recorder.record(
+            EventKind.GENERATION_ORDERED,
+            cause=cause or demand.found,
+            request_id=demand.word.request_id,
+            links=list(links),
+        )
+        demand.ordered = event.id
 
     def _enter_order(
         self,
@@ -344,6 +349,8 @@ class Controller:
 
     async def _command(self, order: OrderBook) -> None:
         """Say an order to the ends that have not heard it, ask the others how it stands."""
+        if order.awaits_turn:
+            return
         for end, state in list(order.states.items()):
             if order.cancelled:
                 await self._courier.send(end, OrderCancel(order.order_id, order.link_id, order.cancelled))
@@ -379,8 +386,10 @@ class Controller:
         for demand_id in order.demand_ids:
             if demand := self._books.demands.get(demand_id):
                 demand.failed_orders = max(demand.failed_orders + 1, book.failures_in_a_row)
-                choices, now_s = self._table_of(demand.word.source).choices, self._clock.monotonic_s()
-                if fault.by_module and self._outages.goes_round(demand.word, choices, self._key_graph, now_s=now_s):
+                choices, now_s = self._tables.choices(demand.word.source), self._clock.monotonic_s()
+                if fault.by_module and self._outages.goes_round(
+                    demand.word, choices, self._tables.key_graph, now_s=now_s
+                ):
                     demand.failed_orders = self._settings.order_tries
                 demand.failure = self._failure(demand_id, order.link_id)
 
@@ -415,11 +424,12 @@ class Controller:
                 continue
             for order in list(self._books.orders.values()):
                 await self._chase(order)
-            self._watch_nodes()
-            silent = [node for node in self._silent_since_s if self._silent_node(((node,),)) is not None]
-            if self._outages.look(silent, now_s=self._clock.monotonic_s()):
-                self._version += 1
-                self._note_widths()
+            self._silence.look()
+            for demand_id, demand in self._books.demands.items():
+                if (silent := self._silence.on(demand.routes)) is not None:
+                    demand.failed_orders, demand.failure = self._settings.order_tries, silence_of(demand_id, silent)
+            if self._outages.look(self._silence.nodes, now_s=self._clock.monotonic_s()):
+                self._tables.renew(self._outages)
             self._recorder.settle_alarms()
             await self._act()
 
@@ -433,44 +443,6 @@ class Controller:
         else:
             await self._command(order)
 
-    # --- routes ---
-
-    def _note_widths(self) -> None:
-        """Note what links give now; routes are looked for anew when they are next asked for."""
-        rates = {link_id: book.rate_bits_per_s for link_id, book in self._books.links.items()}
-        set_widths(self._key_graph, self._network, rates)
-        self._outages.narrow(self._key_graph)
-        self._tables.clear()
-
     async def _push_routes(self, node: NodeId) -> None:
         """Tell a key manager the routes that begin at it; raises UnknownNode for a stranger."""
-        table = self._table_of(node)
-        twins = tuple(link_id for link_id, book in self._books.links.items() if book.origin == "twin")
-        word = RoutesPushed(
-            table_epoch=self._courier.epoch,
-            table_version=self._version,
-            key_routes=table.key_routes,
-            classical_routes=table.classical_routes,
-            twin_links=twins,
-            choices=table.choices,
-        )
-        await self._courier.send(node, word)
-
-    def _table_of(self, node: NodeId) -> _Table:
-        """Return all routes from a node, looked for when they are first asked for: a large network has many."""
-        if node not in self._tables:
-            self._tables[node] = _Table(
-                key_routes=tuple(widest_from(self._key_graph, node).values()),
-                classical_routes=tuple(shortest_from(self._message_graph, node).values()),
-                choices=choices_from(self._key_graph, node, places=self._places),
-            )
-        return self._tables[node]
-
-
-def _silence(demand_id: str, node: NodeId) -> GenerationFailed:
-    return GenerationFailed(
-        demand_id,
-        f"{node!r}, a node on the way, does not answer the controller",
-        f"bring the key manager of {node!r} up again; the line then goes on by itself",
-        silent=node,
-    )
+        await self._courier.send(node, self._tables.pushed(node, self._courier.epoch))

@@ -4,78 +4,18 @@ Key is made when a demand found too little of it, on every hop of its route that
 and never beyond the cap of a pool (unless one demand asks for more than that at once). Stock is given to the demands of
 the highest priority first, and in the order in which they came. Demands of idle time, which fill
 end-to-end pools, come after all others, and set only a few links to work at a time, the emptiest first: whoever asks
-meanwhile does not wait behind the whole network.
+meanwhile does not wait behind the whole network. Links through optical switches take turns (``switching``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from qanat.control.switching import Need, Ports, in_idle_time, in_turn
+from qanat.control.views import DemandView, LinkOrder, LinkView, NetworkView, Orders, Policy
 from qanat.ground.identifiers import LinkId, NodeId
 
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Limits, in bits and blocks."""
-
-    pool_cap_bits: int = 64_000_000
-    max_blocks_per_order: int = 4
-    idle_orders_at_once: int = 4
-    """So many links may be at work when an order for a demand of idle time is given."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkView:
-    """A link as the controller knows it: each end's stock to send under, the bits of its last block (0: unknown).
-
-    ``rests``: it has failed, and is not to be tried yet.
-    """
-
-    available_bits: Mapping[NodeId, int]
-    block_bits: int = 0
-    has_order: bool = False
-    rests: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DemandView:
-    """A demand: every hop (link, sending node) must hold ``needed_bits``.
-
-    ``is_idle``: it can wait for all others; of the rest a higher ``priority`` goes first.
-    """
-
-    demand_id: str
-    hops: tuple[tuple[LinkId, NodeId], ...]
-    needed_bits: int
-    is_idle: bool = False
-    priority: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkView:
-    """All that a decision rests on; demands in the order in which they came."""
-
-    links: Mapping[LinkId, LinkView]
-    demands: Sequence[DemandView]
-
-
-@dataclass(frozen=True, slots=True)
-class LinkOrder:
-    """Make ``num_blocks`` blocks on a link, for these demands."""
-
-    link_id: LinkId
-    num_blocks: int
-    demand_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """The decision: links to set to work, demands whose key is there, and what links each open demand waits for."""
-
-    generate: tuple[LinkOrder, ...]
-    satisfied: tuple[str, ...]
-    waits_for: Mapping[str, tuple[LinkId, ...]]
+__all__ = ["DemandView", "LinkOrder", "LinkView", "NetworkView", "Orders", "Policy", "decide"]
 
 
 def decide(view: NetworkView, policy: Policy) -> Orders:
@@ -102,42 +42,70 @@ def decide(view: NetworkView, policy: Policy) -> Orders:
         satisfied.append(demand.demand_id)
         for hop in demand.hops:
             stock[hop] -= demand.needed_bits
-    urgent = {link_id for demand in demands if not demand.is_idle for link_id in waits_for.get(demand.demand_id, ())}
-    generate = [
-        LinkOrder(link_id, _num_blocks(view.links[link_id], link_id, left_bits, policy), _waiting(link_id, waits_for))
-        for link_id in _to_work(view, urgent, waits_for, policy)
-    ]
+    generate = _to_work(view, _Waiting(demands, waits_for), _deficits(left_bits), policy)
     return Orders(tuple(generate), tuple(satisfied), waits_for)
 
 
-def _to_work(
-    view: NetworkView, urgent: set[LinkId], waits_for: Mapping[str, tuple[LinkId, ...]], policy: Policy
-) -> list[LinkId]:
-    """Return the links to give an order: all that somebody waits for, and of those for idle time as many as may be."""
-    free = [
-        link_id
-        for link_id, link in view.links.items()
-        if not link.has_order and not link.rests and _waiting(link_id, waits_for)
-    ]
-    needed = [link_id for link_id in free if link_id in urgent]
-    num_busy = sum(link.has_order for link in view.links.values()) + len(needed)
-    idle = sorted(set(free) - urgent, key=lambda link_id: (_least_bits(view.links[link_id]), link_id))
-    return needed + idle[: max(0, policy.idle_orders_at_once - num_busy)]
+class _Waiting:
+    """Who waits for which link."""
+
+    def __init__(self, demands: Sequence[DemandView], waits_for: Mapping[str, tuple[LinkId, ...]]) -> None:
+        self.by_link: dict[LinkId, list[DemandView]] = {}
+        for demand in demands:
+            for link_id in dict.fromkeys(waits_for.get(demand.demand_id, ())):
+                self.by_link.setdefault(link_id, []).append(demand)
+
+    def urgent(self, link_id: LinkId) -> list[DemandView]:
+        """Return those who wait for a link now, and do not merely fill idle time."""
+        return [demand for demand in self.by_link.get(link_id, ()) if not demand.is_idle]
 
 
-def _least_bits(link: LinkView) -> int:
-    return min(link.available_bits.values(), default=0)
+def _deficits(left_bits: Mapping[tuple[LinkId, NodeId], int]) -> dict[LinkId, int]:
+    """Return what all demands together lack on each link, in its worse direction; negative for what is over."""
+    deficits: dict[LinkId, int] = {}
+    for (link_id, _), bits in left_bits.items():
+        deficits[link_id] = max(-bits, deficits.get(link_id, -bits))
+    return deficits
 
 
-def _waiting(link_id: LinkId, waits_for: Mapping[str, tuple[LinkId, ...]]) -> tuple[str, ...]:
-    return tuple(demand_id for demand_id, links in waits_for.items() if link_id in links)
+def _to_work(view: NetworkView, waiting: _Waiting, deficits: Mapping[LinkId, int], policy: Policy) -> list[LinkOrder]:
+    """Return the orders to give: to all links that somebody waits for, those through switches by turns, and of those
+    for idle time to as many as may be."""
+    links = view.links
+    free = [link_id for link_id, link in links.items() if not link.has_order and not link.rests]
+    wanted = [link_id for link_id in free if link_id in waiting.by_link]
+    needed = [link_id for link_id in wanted if waiting.urgent(link_id)]
+    ports = Ports(
+        running=[link for link in links.values() if link.has_order], wanted=[links[link_id] for link_id in wanted]
+    )
+    needs = [_need(link_id, links[link_id], waiting, deficits) for link_id in needed if links[link_id].kept]
+    through = in_turn(needs, ports, policy)
+    chosen = [link_id for link_id in needed if not links[link_id].kept] + through
+    room = policy.idle_orders_at_once - sum(link.has_order for link in links.values()) - len(chosen)
+    idle = {link_id: links[link_id] for link_id in wanted if not waiting.urgent(link_id)}
+    chosen += in_idle_time(idle, room, ports, policy)
+    return [_order(link_id, links[link_id], waiting, deficits, policy) for link_id in chosen]
 
 
-def _num_blocks(link: LinkView, link_id: LinkId, left_bits: Mapping[tuple[LinkId, NodeId], int], policy: Policy) -> int:
+def _need(link_id: LinkId, link: LinkView, waiting: _Waiting, deficits: Mapping[LinkId, int]) -> Need:
+    urgent = waiting.urgent(link_id)
+    priority = max(demand.priority for demand in urgent)
+    return Need(link_id, link, len(urgent), priority, lack_bits=2 * deficits[link_id])
+
+
+def _order(
+    link_id: LinkId, link: LinkView, waiting: _Waiting, deficits: Mapping[LinkId, int], policy: Policy
+) -> LinkOrder:
+    num_blocks = _num_blocks(link, deficits[link_id], policy)
+    if link.kept and not waiting.urgent(link_id):
+        num_blocks = 1  # whoever asks meanwhile for another link of these ports waits for one block
+    return LinkOrder(link_id, num_blocks, tuple(demand.demand_id for demand in waiting.by_link[link_id]))
+
+
+def _num_blocks(link: LinkView, deficit_bits: int, policy: Policy) -> int:
     """Return how many blocks cover the worse direction's deficit; one while it is unknown what a block gives."""
     if not link.block_bits:
         return 1
-    deficit_bits = max(-bits for (of_link, _), bits in left_bits.items() if of_link == link_id)
     room_bits = policy.pool_cap_bits - max(link.available_bits.values(), default=0)
     per_block_bits = max(1, link.block_bits // 2)  # half of a block serves each direction
     wanted = -(-min(deficit_bits, max(room_bits, per_block_bits)) // per_block_bits)

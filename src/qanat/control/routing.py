@@ -10,6 +10,7 @@ for keys of which no relay may know anything, and detours round single relays, f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from qanat.control.disjoint import DisjointRoutes, disjoint_routes
 from qanat.control.graph import Route, RouteGraph
@@ -21,6 +22,7 @@ from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
 from qanat.ground.units import transmittance
 from qanat.key_management.wire import RouteChoices
 
+NO_POLICIES: Mapping[NodeId, RoutePolicy] = MappingProxyType({})
 HOP_COST = 1000
 """In choosing disjoint routes, a hop more weighs as much as the difference of the widest link to a closed one."""
 
@@ -111,6 +113,41 @@ def _all_traced(graph: RouteGraph, before: Sequence[int], start: int, ends: Sequ
     return {node: route for node, route in found if route is not None}
 
 
+# --- what sites ask of the way ---
+
+
+def policies_of_sites(network: Network) -> dict[NodeId, RoutePolicy]:
+    """Return what holds for every route that begins or ends at a site, where it asks for anything."""
+    return {site.node: RoutePolicy(direct_only=True) for site in network.sites if site.direct_keys_only}
+
+
+def policy_between(policies: Mapping[NodeId, RoutePolicy], one: NodeId, other: NodeId) -> RoutePolicy:
+    """Return what two sites together ask of the way between them."""
+    return policies.get(one, ANY_ROUTE).joined(policies.get(other, ANY_ROUTE))
+
+
+def ends_allow(route: Route, policies: Mapping[NodeId, RoutePolicy]) -> bool:
+    """Return whether the sites at a route's ends would have their keys go that way, as far as relays are concerned."""
+    policy = policy_between(policies, route[0], route[-1])
+    return policy.avoid.isdisjoint(route) and (len(route) <= 2 or not policy.direct_only)
+
+
+def widest_allowed_from(
+    graph: RouteGraph, source: NodeId, policies: Mapping[NodeId, RoutePolicy]
+) -> dict[NodeId, Route]:
+    """Return what ``widest_from`` does, every route as the sites at both its ends have it; raises UnknownNode."""
+    own = policies.get(source, ANY_ROUTE)
+    routes = widest_from(graph, source, own)
+    for target, policy in policies.items():
+        if target in routes and own.joined(policy) != own:
+            route = widest(graph, source, target, own.joined(policy))
+            if route is None:
+                del routes[target]
+            else:
+                routes[target] = route
+    return routes
+
+
 # --- what a network's links are compared by ---
 
 
@@ -139,8 +176,9 @@ def key_graph(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Rou
 
 
 def key_routes(network: Network, source: NodeId, *, rates_bits_per_s: Mapping[LinkId, float]) -> dict[NodeId, Route]:
-    """Return the widest route from ``source`` to every node that trusted relays can reach, ends included."""
-    return widest_from(key_graph(network, rates_bits_per_s), source)
+    """Return the widest route from ``source`` to every node that trusted relays can reach, ends included, as its ends
+    have it."""
+    return widest_allowed_from(key_graph(network, rates_bits_per_s), source, policies_of_sites(network))
 
 
 def classical_routes(network: Network, source: NodeId) -> dict[NodeId, Route]:
@@ -157,12 +195,29 @@ def places_of_applications(network: Network) -> tuple[NodeId, ...]:
     return tuple(node for node in network.nodes if node in places)
 
 
-def choices_from(graph: RouteGraph, source: NodeId, *, places: Sequence[NodeId]) -> tuple[RouteChoices, ...]:
-    """Return all ways from ``source`` to every other of ``places``; none when it is none of them."""
+def choices_from(
+    graph: RouteGraph,
+    source: NodeId,
+    *,
+    places: Sequence[NodeId],
+    policies: Mapping[NodeId, RoutePolicy] = NO_POLICIES,
+) -> tuple[RouteChoices, ...]:
+    """Return all ways from ``source`` to every other of ``places``; none when it is none of them.
+
+    Where ``policies`` of the ends ask for anything of the way, no detours are looked for: such as would do are rare.
+    """
     if source not in places:
         return ()
-    finder = _Choices(graph, source)
-    return tuple(finder.to(place) for place in places if place in finder.widest)
+    own = policies.get(source, ANY_ROUTE)
+    finder = None if own != ANY_ROUTE else _Choices(graph, source)
+    choices = []
+    for place in places:
+        policy = policy_between(policies, source, place)
+        if finder is not None and policy == ANY_ROUTE:
+            choices += [finder.to(place)] if place in finder.widest else []
+        elif routes := disjoint(graph, source, place, policy).routes:
+            choices.append(RouteChoices(place, routes, (), ()))
+    return tuple(choices)
 
 
 def disjoint(

@@ -30,5 +30,8 @@ class ControllerSettings:
     """A node that cannot be reached for so long is silent: demands over it are answered so, not kept waiting."""
     takeover_after_s: float = 3.0
     """Of two controllers, one that has heard no ruler for so long begins to rule (the standby a little later)."""
+    read_back_s: float = 8.0
+    """For so long after its start, or until every site on a switch has said what it does, the controller turns no
+    switch: an order that an earlier life of it gave may run there. Longer than the period of key managers' reports."""
     closed_demands_kept: int = 1024
     """How many answers are remembered for key managers that ask again."""

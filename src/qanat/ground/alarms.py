@@ -210,6 +210,10 @@ _SITE = [
 
 _CONTROL = [
     AlarmKind(
+        *("switch-failed", "critical", "link", "a switch on the way of a link does not turn"),
+        *("look at the switch, and at its driver", Ends.TOLD, SOURCE_QUIET_S, "sdqkdn_link_down"),
+    ),
+    AlarmKind(
         *("node-silent", "critical", "site", "a key manager does not answer the controller"),
         *("bring it up again; routes then lead over it by themselves", Ends.TOLD, SOURCE_QUIET_S),
     ),

@@ -4,14 +4,14 @@
       ConfigurationError            the files or options this node was started with
         NetworkFileError              ... a line of a network file
       RequestError                  the caller asked for something that cannot be
-        UnknownNode, NoRoute, KeyNotFound, NotEntitled, BadParameter, RequirementUnmet
+        UnknownNode, NoRoute, KeyNotFound, NotEntitled, BadParameter, RequirementUnmet, NoDirectLink
       PeerProtocolError             the other party, or the line to it, broke the protocol
         FrameError                    bytes that are no frame
         AuthenticationFailed          a tag does not fit its transcript
         VerificationFailed            the two keys differ after error correction
         ChannelError: ChannelClosed, ChannelTimeout
       QuantumLayerError             light, detectors, entropy, or somebody listening
-        QberTooHigh, NoSecretKey, CalibrationFailed, EntropyFailed
+        QberTooHigh, NoSecretKey, CalibrationFailed, EntropyFailed, SwitchFailed
       KeyManagementError            stock and store
         KeyShortage                   ... a pool holds too little; ask again
           LinkFailed                    ... because a link cannot make key: the quantum layer's fault
@@ -77,6 +77,10 @@ class RequirementUnmet(RequestError):
     """No key that could be given fulfils what the caller requires of its age or its way."""
 
 
+class NoDirectLink(RequestError):
+    """One of two sites takes direct keys only, and no QKD link joins them."""
+
+
 class PeerProtocolError(QanatError):
     """The other party broke the protocol, or somebody on the line did."""
 
@@ -127,6 +131,10 @@ class CalibrationFailed(QuantumLayerError):
 
 class EntropyFailed(QuantumLayerError):
     """The physical generator that the devices draw from failed a health test, ended, or fell silent."""
+
+
+class SwitchFailed(QuantumLayerError):
+    """An optical switch did not come to join two of its ports."""
 
 
 class KeyManagementError(QanatError):

@@ -38,6 +38,7 @@ class EventKind(enum.StrEnum):
     BLOCK_STORED = "block-stored"
     BLOCK_DROPPED = "block-dropped"
     ORDER_ENDED = "order-ended"
+    SWITCH_TURNED = "switch-turned"
     POOL_FILLING = "pool-filling"
     KEYS_RELAYED = "keys-relayed"
     KEYS_REFUSED = "keys-refused"

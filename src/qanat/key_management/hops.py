@@ -31,6 +31,7 @@ from qanat.ground.key_ids import MAX_KEYS, KeyIds
 from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.direct_keys import refuse_relay
 from qanat.key_management.memory import forget_oldest
 from qanat.key_management.multipath import Assembly
 from qanat.key_management.pools import answers, missing_blocks, spend_for_hop
@@ -131,6 +132,7 @@ class RelayHops:
     async def _answer(self, heard: Heard, word: Relay) -> _Answer | None:
         """Return what is to be said, None while other shares of the batch are awaited."""
         try:
+            refuse_relay(self._context.network, word.route)
             keys = await self._unseal(heard, word)
             try:
                 if word.hop < len(word.route) - 1:

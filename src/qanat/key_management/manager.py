@@ -112,7 +112,8 @@ class KeyManager:
         self._is_running = False
 
     async def get_status(self, *, master: SaeId, slave: SaeId) -> KeyStatus:
-        """Return what an application may know of its stock. Raises UnknownNode, NotEntitled, NoRoute, BadParameter."""
+        """Return what an application may know of its stock. Raises UnknownNode, NotEntitled, NoRoute,
+        NoDirectLink, BadParameter."""
         await self._wait_until_ready()
         return await self._supplying.get_status(SaePair(master, slave))
 
@@ -142,8 +143,8 @@ class KeyManager:
         ``settings.repeat_window_s``, over a restart too; it spends nothing. Where key is short the call has the
         master's priority, or ``priority`` where that is lower.
 
-        Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NotEntitled, BadParameter, RequirementUnmet
-        (the caller's).
+        Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NoDirectLink, NotEntitled, BadParameter,
+        RequirementUnmet (the caller's).
         """
         await self._wait_until_ready()
         settings = self._context.settings

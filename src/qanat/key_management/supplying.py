@@ -35,6 +35,7 @@ from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import keys_payable, relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import Demand, DemandDesk
+from qanat.key_management.direct_keys import require_link
 from qanat.key_management.pools import available_bits, is_reached
 from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
@@ -95,7 +96,7 @@ class Supplying:
         return is_quiet and not self._demands.is_anybody_waiting
 
     async def get_status(self, pair: SaePair) -> KeyStatus:
-        """Return what is in stock for ``pair``; raises UnknownNode, NotEntitled.
+        """Return what is in stock for ``pair``; raises UnknownNode, NotEntitled, NoDirectLink.
 
         Counted are the keys that wait end to end, and those that this node's stock of link key towards the next node
         could carry. What later hops hold is not known here, so fewer may come at once.
@@ -407,15 +408,18 @@ class Supplying:
         return keys_payable(available_bits=stock_bits, size_bits=settings.key_size_bits)
 
     def _check_pair(self, pair: SaePair) -> NodeId:
-        """Return the slave's node; raises UnknownNode, NotEntitled, BadParameter."""
+        """Return the slave's node; raises UnknownNode, NotEntitled, BadParameter, NoDirectLink."""
         self._check_here(pair.master)
         if pair.master == pair.slave:
             raise BadParameter(f"{pair.master!r} asks for keys with itself", remedy="name another application as slave")
-        return self._context.network.site_of(pair.slave).node
+        network = self._context.network
+        node = network.site_of(pair.slave).node
+        require_link(network, self._context.node, node)
+        return node
 
     def _check_slaves(self, wish: KeyWish) -> tuple[SaePair, list[NodeId]]:
         """Return the pair and the slaves' nodes in the order of the wish; raises UnknownNode, NotEntitled,
-        BadParameter."""
+        BadParameter, NoDirectLink."""
         most = 1 + self._context.settings.max_additional_slaves
         if len(wish.slaves) > most or len(set(wish.slaves)) != len(wish.slaves):
             raise BadParameter(

@@ -15,6 +15,7 @@ from typing import TypeAlias, TypeVar
 from qanat.ground.errors import KeyShortage, RequirementUnmet
 from qanat.ground.identifiers import NodeId
 from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.direct_keys import require_link, without_relays
 from qanat.key_management.wire import PoolShortage, Routes
 
 NAMED_NODES = 3
@@ -107,12 +108,14 @@ class Ways:
         return open_ways
 
     def _known(self, wish: Wish) -> Routes:
-        ways = self._context.routes.ways(wish.target)
+        network = self._context.network
+        require_link(network, self._context.node, wish.target)
+        ways = without_relays(network, self._context.routes.ways(wish.target))
         if wish.count > 1:
             choices = self._context.routes.choices(wish.target)
             if len(choices.disjoint) < wish.count:
                 raise _too_few(self._context.node, wish, choices.disjoint, choices.cut)
-            ways = choices.disjoint
+            ways = without_relays(network, choices.disjoint)
         if wish.max_hops is None:
             return ways
         near = tuple(way for way in ways if len(way) - 1 <= wish.max_hops)

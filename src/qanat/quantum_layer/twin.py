@@ -7,7 +7,7 @@ orders that go in and the finished blocks that come out, each end's from that en
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -49,6 +49,7 @@ class Fault(NamedTuple):
 
 
 STOPPED = Fault("the order was stopped")
+DARK = Fault("no light comes through the switches", "look whether the controller drives them, and how they stand")
 
 JOB_SLIPS = (
     *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError),
@@ -135,8 +136,18 @@ class TwinLink:
     """Both modules of one link, and the job that runs when both have started the same order."""
 
     def __init__(
-        self, link: Link, *, pool: KernelPool, tasks: Tasks, clock: Clock, chance: Chance, entropy: Entropy
+        self,
+        link: Link,
+        *,
+        pool: KernelPool,
+        tasks: Tasks,
+        clock: Clock,
+        chance: Chance,
+        entropy: Entropy,
+        is_lit: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``is_lit``: whether light comes through the switches on its way, asked before each block."""
+        self._is_lit = is_lit
         self.link = link
         self.tasks = tasks
         self.clock = clock
@@ -199,6 +210,9 @@ class TwinLink:
         try:
             for _ in range(min(map(len, open_order.pads.values()))):
                 if open_order.is_stopped:
+                    break
+                if not self._is_lit():
+                    fault = DARK
                     break
                 fault = await self._run_block(self._next_run(order_id, open_order, made), open_order)
                 if fault is not None:

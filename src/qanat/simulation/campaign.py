@@ -89,11 +89,15 @@ def run_seed(
     faults: Faults = ALL_FAULTS,
     manager_class: type[KeyManager] = KeyManager,
     store_class: type[MemoryKeyStore] = MemoryKeyStore,
+    network: Network | None = None,
 ) -> Report:
-    """Run one world: faults for FAULTY_S, then calm until every application has succeeded once more."""
+    """Run one world: faults for FAULTY_S, then calm until every application has succeeded once more.
+
+    network: with three applications; None for ``some_network``.
+    """
     chance = SeededChance(seed)
     dice = Dice(chance.child("campaign"))
-    network = some_network(dice)
+    network = network or some_network(dice)
     world = World(
         network,
         chance=chance,

@@ -36,7 +36,8 @@ class _Run:
 
 
 class SimulatedLink:
-    """A link with its two modules. ``survives`` says whether modules outlive the crash of their key manager."""
+    """A link with its two modules. ``survives`` says whether modules outlive the crash of their key manager, ``is_lit``
+    whether light comes through the switches on its way."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class SimulatedLink:
         block_bits: int,
         survives: bool,
         p_session_fails: Callable[[], float],
+        is_lit: Callable[[], bool] = lambda: True,
     ) -> None:
         self.link = link
         self.origin = origin
@@ -61,6 +63,7 @@ class SimulatedLink:
         self._witness = witness
         self._survives = survives
         self._p_session_fails = p_session_fails
+        self._is_lit = is_lit
         self._runs: dict[OrderId, _Run] = {}
         self.modules = {node: SimulatedModule(self, node, scheduler) for node in link.ends}
         witness.link_origins[link.link_id] = origin
@@ -108,6 +111,9 @@ class SimulatedLink:
 
     def _make_block(self, run: _Run) -> None:
         if run.has_ended:
+            return
+        if not self._is_lit():
+            self.end(run.order.order_id, "no light comes through the switches")
             return
         if self._dice.happens(self._p_session_fails()):
             self.end(run.order.order_id, "QBER too high")

@@ -21,6 +21,7 @@ from qanat.ground.tracing import EventRecorder
 from qanat.key_management.controllers import ToBothControllers
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.settings import KeyManagerSettings
+from qanat.quantum_layer.twin_switch import TwinSwitch, light_passes
 from qanat.simulation.alterations import altered, lied
 from qanat.simulation.crash_sites import CrashSites, is_seldom
 from qanat.simulation.dice import Dice
@@ -104,6 +105,13 @@ class World:
         self._utc_offsets_s = dict.fromkeys((*network.nodes, *self._controllers), 0.0)
         self._disk_full_until_s = dict.fromkeys(network.nodes, 0.0)
         self._apart_until_s: dict[frozenset[NodeId], float] = {}
+        self.stuck_switches: dict[str, str] = {}
+        """Switches that do not turn, and why."""
+        devices = VirtualClock(self.scheduler, self._safe(), utc_offset_s=lambda: 0.0)
+        self.switches = {
+            switch.name: TwinSwitch(switch, clock=devices, stuck=partial(self.stuck_switches.get, switch.name, ""))
+            for switch in network.switches
+        }
         survives, mixed = self._dice.happens(0.5), self._dice.happens(0.3)
         self.links = [
             SimulatedLink(
@@ -116,6 +124,7 @@ class World:
                 block_bits=block_bits,
                 survives=survives,
                 p_session_fails=lambda: self.faults.p_session_fails,
+                is_lit=partial(light_passes, self.switches, network.joins_of(link)),
             )
             for link in network.links
         ]
@@ -280,6 +289,7 @@ class World:
                 recorder=recorder,
                 settings=self._controller_settings,
                 other=other_of(node) if has_standby else None,
+                switches=self.switches,
             )
             self._processes[node] = Process(life, transport, None)
             self.scheduler.spawn(controller.run(), life, name="controller")

@@ -125,6 +125,9 @@ class RunView:
         elif event.kind is EventKind.POOL_FILLING:
             data = event.data
             self.say(f"  [dim]idle time: {data.get('num_keys')} keys are to lie ready; steps 5 to 8 may follow[/]")
+        elif event.kind is EventKind.SWITCH_TURNED:
+            turned = ", ".join(map(str, event.data.get("switches") or ()))  # type: ignore[arg-type]
+            self.say(f"  [dim]light passes for {escape(str(event.data.get('link_id')))}: {escape(turned)}[/]")
         elif event.kind is EventKind.LINK_QUALITY:
             data = event.data
             name, fraction = str(data.get("link_id")), float(str(data.get("progress", 0)))

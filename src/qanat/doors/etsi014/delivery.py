@@ -20,6 +20,7 @@ from qanat.ground.errors import (
     KeyNotFound,
     KeyShortage,
     LinkFailed,
+    NoDirectLink,
     NoRoute,
     NotEntitled,
     PeerProtocolError,
@@ -37,7 +38,8 @@ _PATH_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 M = TypeVar("M", bound=BaseModel)
 
 _FAULTS: Mapping[str, type[QanatError]] = {
-    fault.__name__: fault for fault in (BadParameter, KeyNotFound, NoRoute, NotEntitled, RequirementUnmet, UnknownNode)
+    fault.__name__: fault
+    for fault in (BadParameter, KeyNotFound, NoDirectLink, NoRoute, NotEntitled, RequirementUnmet, UnknownNode)
 }
 
 

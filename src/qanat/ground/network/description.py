@@ -15,7 +15,7 @@ from qanat.ground.network.classical import ClassicalLink, Router
 from qanat.ground.network.links import Link
 from qanat.ground.network.names import Heading, Name, nearest
 from qanat.ground.network.part import Part, fault_of_field
-from qanat.ground.network.switched import Equipment, kept_by, switched_links
+from qanat.ground.network.switched import Equipment, SwitchJoin, joins_of, kept_by, switched_links
 from qanat.ground.network.switches import Switch, Trunk
 
 __all__ = [
@@ -208,6 +208,11 @@ class Network(Part):
                 return link
         raise UnknownNode(f"no link joins {one!r} and {other!r}", remedy="name two neighbours of this network")
 
+    def needs_direct_key(self, one: NodeId, other: NodeId) -> bool:
+        """Return whether keys of two sites may pass no relay, since one of them takes direct keys only; raises
+        UnknownNode."""
+        return one != other and (self.site(one).direct_keys_only or self.site(other).direct_keys_only)
+
     def sae(self, name: str) -> SaeId:
         """Return the SAE id of an application's name."""
         return sae_id(network=self.name, name=name)
@@ -227,6 +232,10 @@ class Network(Part):
     def kept_by(self, link: Link) -> frozenset[str]:
         """Return the ports and trunks that a link through switches keeps while it runs; empty for other links."""
         return kept_by(link, self.trunks)
+
+    def joins_of(self, link: Link) -> tuple[SwitchJoin, ...]:
+        """Return what each switch on a link's way must join while it runs; nothing for other links."""
+        return joins_of(link, self.switches_by_name, self.trunks)
 
     def span_km(self, link: Link) -> float:
         """Return the distance of a link's ends along the ground (great circle, haversine formula)."""

@@ -51,9 +51,41 @@ def kept_by(link: Link, trunks: Sequence[Trunk]) -> frozenset[str]:
         return frozenset()
     kept = {f"port {end}" for end in link.ends}
     for pair in pairwise(link.through):
-        between = [trunk for trunk in trunks if set(trunk.switches) == set(pair)]
-        kept.add(f"trunk {min(between, key=lambda trunk: (trunk.loss_db, trunk.length_km)).name}")
+        kept.add(f"trunk {_trunk_between(*pair, trunks).name}")
     return frozenset(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchJoin:
+    """Two ports that a switch must join, numbered from 1 on: sites' in the file's order, then trunks' in theirs."""
+
+    switch: str
+    ports: tuple[int, int]
+
+
+def joins_of(link: Link, switches: Mapping[str, Switch], trunks: Sequence[Trunk]) -> tuple[SwitchJoin, ...]:
+    """Return what each switch on a link's way must join for its light to pass; nothing for a link through no switch."""
+    if not link.through:
+        return ()
+    between = [_trunk_between(one, other, trunks).name for one, other in pairwise(link.through)]
+    points = [link.transmitter, *between, link.receiver]
+    joins = []
+    for name, (one, other) in zip(link.through, pairwise(points), strict=True):
+        numbers = _port_numbers(switches[name], trunks)
+        joins.append(SwitchJoin(name, (numbers[one], numbers[other])))
+    return tuple(joins)
+
+
+def _port_numbers(switch: Switch, trunks: Sequence[Trunk]) -> dict[str, int]:
+    names = [port.site for port in switch.ports]
+    names += [trunk.name for trunk in trunks if switch.name in trunk.switches]
+    return {name: number for number, name in enumerate(names, start=1)}
+
+
+def _trunk_between(one: str, other: str, trunks: Sequence[Trunk]) -> Trunk:
+    """Return the trunk that links between two switches use: the one with the least loss."""
+    between = [trunk for trunk in trunks if set(trunk.switches) == {one, other}]
+    return min(between, key=lambda trunk: (trunk.loss_db, trunk.length_km))
 
 
 def _sender_first(one: Port, other: Port, equipment: Mapping[str, Equipment]) -> tuple[Port, Port] | None:

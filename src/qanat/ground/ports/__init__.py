@@ -2,7 +2,7 @@
 
 from qanat.ground.ports.classical import ClassicalChannel, Session, Transport
 from qanat.ground.ports.machine import Chance, Clock, Entropy, Job, KernelPool, Tasks
-from qanat.ground.ports.quantum import QKDModule
+from qanat.ground.ports.quantum import OpticalSwitch, QKDModule
 from qanat.ground.ports.stores import KeyStore
 from qanat.ground.ports.supply import KeySupply
 
@@ -15,6 +15,7 @@ __all__ = [
     "KernelPool",
     "KeyStore",
     "KeySupply",
+    "OpticalSwitch",
     "QKDModule",
     "Session",
     "Tasks",

@@ -1,4 +1,4 @@
-"""The port that a QKD device, or its digital twin, stands behind."""
+"""The ports that QKD devices and optical switches, or their digital twins, stand behind."""
 
 from __future__ import annotations
 
@@ -37,3 +37,16 @@ class QKDModule(Protocol):
 
     async def release(self, block_id: BlockId, /, *, kept: bool) -> None:
         """Forget a block: both key managers are durable (``kept``), or it is to be destroyed. Idempotent."""
+
+
+class OpticalSwitch(Protocol):
+    """An all-pass switch: it joins any two of its ports, each with one other at a time, and can read no key."""
+
+    name: str
+    num_ports: int
+
+    async def join(self, one: int, other: int, /) -> None:
+        """Join two ports, counted from 1 on, and return when light passes; what they were joined with is cut off.
+
+        Idempotent; other pairs go on meanwhile. Raises SwitchFailed, within seconds; the two may then be cut off.
+        """

@@ -1,0 +1,100 @@
+"""What a decision rests on, and what it says: counts, seconds and rates, never a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from qanat.ground.identifiers import LinkId, NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Limits, in bits, blocks and seconds."""
+
+    pool_cap_bits: int = 64_000_000
+    max_blocks_per_order: int = 4
+    idle_orders_at_once: int = 4
+    """So many links may be at work when an order for a demand of idle time is given."""
+    recalibration_s: float = 31.4
+    """How long a link is calibrated after a switch was turned to it, before it makes key again. The mean start of a
+    40-MHz system of type I (docs/calibration.md), the kind that the packaged networks have behind switches."""
+    turning_share: float = 0.1
+    """At most this share of a link's time goes into turning to it: it goes on for as many blocks as that takes while
+    others wait for its ports, unless one of them has waited too long."""
+    most_wait_s: float = 300.0
+    """A link that somebody has waited for so long gets the next turn at its ports, whatever else is wanted there."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.turning_share <= 1:
+            raise ValueError(f"a share of the time lies between 0 and 1: {self.turning_share}")
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """A link as the controller knows it: each end's stock to send under, the bits of its last block (0: unknown).
+
+    ``rests``: it has failed, and is not to be tried yet. ``rate_bits_per_s``: what it is expected to give (0: unknown).
+
+    The rest is of links through switches. ``kept``: ports and trunks that nobody else can use while it runs.
+    ``is_set``: the switches stand for it; since they do it has been ordered ``blocks_in_turn``. ``turn_s``: how long
+    they take to turn to it. ``waited_s``: so long has somebody waited for an order to it. ``blocks_got``: ordered so
+    far.
+    """
+
+    available_bits: Mapping[NodeId, int]
+    block_bits: int = 0
+    has_order: bool = False
+    rests: bool = False
+    rate_bits_per_s: float = 0.0
+    kept: frozenset[str] = frozenset()
+    is_set: bool = False
+    blocks_in_turn: int = 0
+    turn_s: float = 0.0
+    waited_s: float = 0.0
+    blocks_got: int = 0
+
+    @property
+    def least_bits(self) -> int:
+        """The lower of what the two ends may send under."""
+        return min(self.available_bits.values(), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class DemandView:
+    """A demand: every hop (link, sending node) must hold ``needed_bits``.
+
+    ``is_idle``: it can wait for all others; of the rest a higher ``priority`` goes first.
+    """
+
+    demand_id: str
+    hops: tuple[tuple[LinkId, NodeId], ...]
+    needed_bits: int
+    is_idle: bool = False
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkView:
+    """All that a decision rests on; demands in the order in which they came."""
+
+    links: Mapping[LinkId, LinkView]
+    demands: Sequence[DemandView]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOrder:
+    """Make ``num_blocks`` blocks on a link, for these demands."""
+
+    link_id: LinkId
+    num_blocks: int
+    demand_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """The decision: links to set to work, demands whose key is there, and what links each open demand waits for."""
+
+    generate: tuple[LinkOrder, ...]
+    satisfied: tuple[str, ...]
+    waits_for: Mapping[str, tuple[LinkId, ...]]

@@ -1,0 +1,81 @@
+"""What sites ask of all their routes: the controller's tables hold no others."""
+
+from __future__ import annotations
+
+from qanat.apps.networks import load_network
+from qanat.control.graph import GraphLink, RouteGraph
+from qanat.control.routing import (
+    choices_from,
+    ends_allow,
+    key_routes,
+    policies_of_sites,
+    widest_allowed_from,
+    widest_from,
+)
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.route_policy import RoutePolicy
+
+A, B, C, R, S = (NodeId(name) for name in "abcrs")
+
+
+def diamond() -> RouteGraph:
+    """a and b joined over r, over s, and by a narrow link of their own; c behind r."""
+    pairs = ("ar", "rb", "as", "sb", "ab", "cr")
+    links = [GraphLink(LinkId(ends), (NodeId(ends[0]), NodeId(ends[1]))) for ends in pairs]
+    graph = RouteGraph(links, relays=[R, S], others=[A, B, C])
+    graph.set_link(LinkId("ab"), width=0.1)
+    graph.set_link(LinkId("as"), width=0.9)
+    return graph
+
+
+def test_without_policies_the_table_is_the_widest_routes() -> None:
+    assert widest_allowed_from(diamond(), A, {}) == widest_from(diamond(), A)
+    assert widest_from(diamond(), A)[B] == (A, R, B)
+
+
+def test_a_policy_holds_for_routes_that_begin_or_end_at_its_site() -> None:
+    direct = {B: RoutePolicy(direct_only=True)}
+    for here, there in ((A, B), (B, A)):
+        assert widest_allowed_from(diamond(), here, direct)[there] == (here, there), "however narrow"
+    assert B not in widest_allowed_from(diamond(), C, direct)
+    assert C not in widest_allowed_from(diamond(), B, direct)
+    assert widest_allowed_from(diamond(), A, direct)[C] == (A, R, C), "others are as they were"
+
+
+def test_what_two_sites_ask_holds_together() -> None:
+    policies = {A: RoutePolicy(avoid=frozenset({R})), B: RoutePolicy(avoid=frozenset({S}))}
+    assert widest_allowed_from(diamond(), A, policies)[B] == (A, B)
+    assert widest_allowed_from(diamond(), A, {A: policies[A]})[B] == (A, S, B)
+
+
+def test_all_other_ways_are_as_the_ends_have_them() -> None:
+    places = (A, B, C)
+    direct = {B: RoutePolicy(direct_only=True)}
+    ways = {row.target: row for row in choices_from(diamond(), A, places=places, policies=direct)}
+    assert ways[B].disjoint == ((A, B),)
+    assert ways[B].detours == ()
+    assert ways[C] == {row.target: row for row in choices_from(diamond(), A, places=places)}[C]
+    assert [row.target for row in choices_from(diamond(), B, places=places, policies=direct)] == [A]
+
+
+def test_the_ends_of_a_route_say_whether_relays_may_be_on_it() -> None:
+    direct = {B: RoutePolicy(direct_only=True)}
+    assert ends_allow((A, B), direct)
+    assert not ends_allow((A, R, B), direct)
+    assert ends_allow((A, R, C), direct)
+    assert not ends_allow((A, R, C), {C: RoutePolicy(avoid=frozenset({R}))})
+
+
+def test_the_papers_higher_level_users_have_routes_to_each_other_and_the_relay_on_their_switch_alone() -> None:
+    network = load_network("nature2021")
+    direct = sorted(policies_of_sites(network))
+    assert len(direct) == 3
+    (switch,) = (one for one in network.switches if direct[0] in {port.site for port in one.ports})
+    on_the_switch = {port.site for port in switch.ports}
+    for user in direct:
+        routes = key_routes(network, user, rates_bits_per_s={})
+        assert set(routes) == on_the_switch - {user}
+        assert all(len(route) == 2 for route in routes.values())
+    others = key_routes(network, NodeId("shanghai"), rates_bits_per_s={})
+    assert len(others) > 150
+    assert not set(direct) & set(others)
