@@ -110,6 +110,7 @@ class Controller:
         self._ruling.rules = True
         self._courier.epoch = Epoch(self._ruling.next_epoch(utc_s=self._clock.utc_s()))
         self._tables.note_widths(self._outages)
+        self._switchboard.forget(self._books)
         self._books.switches_rest_until_s = self._clock.monotonic_s() + self._settings.read_back_s
         self._recorder.record(EventKind.CONTROLLER_RULES, epoch=self._courier.epoch)
         for node in self._network.nodes:
@@ -128,7 +129,6 @@ class Controller:
         self._ruling.rules = False
         self._books.orders.clear()
         self._books.demands.clear()
-        self._switchboard.forget(self._books)
         self._recorder.record(EventKind.CONTROLLER_STANDS_BY, epoch=self._courier.epoch)
 
     # --- hearing ---

@@ -30,7 +30,7 @@ class Switchboard:
         return not self._unheard
 
     def forget(self, books: Books) -> None:
-        """Another controller turns the switches from now on: nothing is known of how they stand."""
+        """Somebody else may have turned the switches: nothing is known of how they stand."""
         self._unheard = self._on_ports.copy()
         for book in books.links.values():
             book.is_set = False
