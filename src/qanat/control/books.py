@@ -34,6 +34,11 @@ class LinkBook:
     """The last six are of links through switches, as ``LinkView`` has them; since when somebody waits for an order."""
 
     @property
+    def has_failed(self) -> bool:
+        """Whether its last order failed."""
+        return self.failures_in_a_row > 0
+
+    @property
     def origin(self) -> Origin:
         """Device only when both ends have said so."""
         return "device" if [self.origins.get(end) for end in self.ends] == ["device", "device"] else "twin"
@@ -148,6 +153,14 @@ class Books:
         for report in reports:
             for end in self.links[report.link_id].ends:
                 self.note_report(end, report)
+
+    def failing_links(self, *, tries: int, now_s: float) -> list[LinkId]:
+        """Return the links that have failed ``tries`` times in a row and rest from it."""
+        return [
+            link_id
+            for link_id, book in self.links.items()
+            if book.failures_in_a_row >= tries and now_s < book.rests_until_s
+        ]
 
     def note_report(self, node: NodeId, report: LinkReport) -> None:
         """Take down what one end of a link says of it."""
