@@ -32,7 +32,7 @@ from qanat.adapters.private_files import destroy_private, write_private
 from qanat.ground.clock import format_utc
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId, twin_id
+from qanat.ground.identifiers import CONTROLLER, STANDBY, LinkId, NodeId, twin_id
 from qanat.ground.network import Link, Network
 from qanat.ground.ports import Clock, Entropy
 
@@ -113,20 +113,27 @@ def create_pki(
     A new one (``folder`` absent or empty) appears whole or not at all. The initial key of a link pays for
     ``reserve_days`` of its ``sessions_per_day`` distillation sessions. Private keys come from the cryptography
     library's own generator, link keys and serial numbers from ``entropy``. ``for_twins``: with a certificate for the
-    twin of each link that has one, which then can run in a process of its own.
+    twin of each link that has one, and for a second controller, which then can run in processes of their own.
 
     Raises ConfigurationError when something else is in ``folder``, or when a certificate is missing and the
     authority's key is not there; MachineFault when the machine does not let it be written.
     """
-    if CONTROLLER in network.nodes:
+    if taken := {CONTROLLER, STANDBY} & set(network.nodes):
         raise ConfigurationError(
-            f"a site is called {CONTROLLER!r}, which is the controller's name", remedy="rename the site"
+            f"a site is called {min(taken)!r}, which is the name of a controller", remedy="rename the site"
         )
     keys = _InitialKeys(entropy, clock, sessions_per_day, reserve_days)
     twins = [link.link_id for link in network.links if for_twins and link.modules is None]
     with machine_faults_named(folder):
         if _holds_pki(folder):
-            return _add_missing(folder, network, lambda: Authority.load(folder, network, entropy, clock), keys, twins)
+            return _add_missing(
+                folder,
+                network,
+                lambda: Authority.load(folder, network, entropy, clock),
+                keys,
+                twins,
+                for_standby=for_twins,
+            )
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=f"{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
@@ -135,7 +142,7 @@ def create_pki(
             making.mkdir(mode=0o700)
             authority = Authority.create(network.name, entropy, clock)
             authority.write(making)
-            made = _add_missing(making, network, lambda: authority, keys, twins)
+            made = _add_missing(making, network, lambda: authority, keys, twins, for_standby=for_twins)
             making.rename(folder)
             return made
 
@@ -159,11 +166,14 @@ def _add_missing(
     authority: Callable[[], Authority],
     keys: _InitialKeys,
     twins: Sequence[LinkId],
+    *,
+    for_standby: bool,
 ) -> MadeParts:
     """Write what the PKI in ``folder`` lacks. ``authority`` is asked for only when there is something to issue."""
     for name in ("authority", "nodes", "saes", "twins", "links"):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
-    nodes = [node for node in (*network.nodes, CONTROLLER) if not _has_party(folder / "nodes" / node)]
+    apart = (STANDBY,) if for_standby else ()
+    nodes = [node for node in (*network.nodes, CONTROLLER, *apart) if not _has_party(folder / "nodes" / node)]
     applications = [app.name for app in network.applications if not _has_party(folder / "saes" / app.name)]
     twins = [link_id for link_id in twins if not _has_party(folder / "twins" / link_id)]
     parties = [

@@ -92,6 +92,7 @@ class SiteParts:
         self._stack = stack
         self._audited: set[NodeId] = set()
         self._writer: StoreWriter | None = None
+        self._recorders: dict[NodeId, EventRecorder] = {}
         self._addresses: dict[tuple[ListenerKind, NodeId], Address] = {}
 
     def onto(self, stack: AsyncExitStack) -> SiteParts:
@@ -101,8 +102,10 @@ class SiteParts:
         return parts
 
     def recorder(self, node: NodeId) -> EventRecorder:
-        """Return a recorder of events at ``node`` into this process's log."""
-        return EventRecorder(node=node, clock=self.clock, entropy=self._ids, sink=self.log)
+        """Return the recorder of events at ``node`` into this process's log: one, which knows what alarms last."""
+        if node not in self._recorders:
+            self._recorders[node] = EventRecorder(node=node, clock=self.clock, entropy=self._ids, sink=self.log)
+        return self._recorders[node]
 
     def hold_site(self, node: NodeId, *, remedy: str) -> None:
         """Keep every other process out of a site's folder; raises ConfigurationError when one is in it, or when the
@@ -257,6 +260,8 @@ class SiteParts:
                 limits_file=self.place.folder / LIMITS_NAME,
                 saes=frozenset(self.network.saes),
                 record=recorder.record,
+                alarm=recorder.alarm,
+                alarm_over=recorder.alarm_over,
             ),
             tls=self._living_tls(node, recorder, on_refused),
             host=host,
@@ -275,15 +280,10 @@ class SiteParts:
 
         def on_change(why_kept: str | None) -> None:
             if why_kept is None:
+                recorder.alarm_over("certificates-kept")
                 recorder.record(EventKind.CERTIFICATES_CHANGED, what="the files of the door were taken up")
                 return
-            recorder.record(
-                EventKind.ALARM,
-                code="certificates-kept",
-                severity="warning",
-                text=f"new certificate files do not count, the former ones do: {why_kept}",
-                remedy="look at the folder `pki`",
-            )
+            recorder.alarm("certificates-kept", f"new certificate files do not count, the former ones do: {why_kept}")
 
         return LivingTls(
             self.place.node_files(node),
@@ -299,13 +299,8 @@ class SiteParts:
         recorder = self.recorder(node)
 
         def on_lost(why: str) -> None:
-            recorder.record(
-                EventKind.ALARM,
-                code="audit-not-written",
-                severity="critical",
-                text=f"the audit log of {node} cannot be written: {why}; keys go on being given",
-                remedy="make room on its disk, and check it",
-            )
+            text = f"the audit log of {node} cannot be written: {why}; keys go on being given"
+            recorder.alarm("audit-not-written", text)
 
         self._stack.callback(self._audited.discard, node)
         audit = AuditLog(self.place.site(node) / AUDIT_FOLDER, node=node, on_lost=on_lost)

@@ -341,21 +341,32 @@ PRE_SHARED = "pre-shared"
 """``KeyBlock.protocol`` of the initial authentication key, which was carried by hand; all of it is reserve."""
 
 RESERVE_SHARE_BITS = 4096
-"""What each distilled block gives to the authentication reserve; see ``split_block``."""
+"""What each distilled block gives to the authentication reserve; see ``block_shares``."""
+
+
+def block_shares(num_bits: int) -> tuple[int, int, int]:
+    """Return how many bits of a distilled block go to the reserve, and to each of its two directions.
+
+    The reserve comes first: RESERVE_SHARE_BITS, several times what a session spends, so that sessions that fail do
+    not wear it down; at most a quarter of a small block. The rest is halved: one half per direction. Raises ValueError
+    for bits that are no whole bytes.
+    """
+    whole_bytes(num_bits)
+    reserve = min(RESERVE_SHARE_BITS, num_bits // 32 * 8)
+    half = (num_bits - reserve) // 16 * 8
+    return reserve, half, num_bits - reserve - half
 
 
 def split_block(block: KeyBlock) -> dict[PoolId, tuple[int, int]]:
     """Return which bits (start, stop) of a block feed which pool; both ends compute the same without a message.
 
-    The reserve comes first: RESERVE_SHARE_BITS, several times what a session spends, so that sessions that fail do
-    not wear it down; at most a quarter of a small block. The rest is halved: one half per direction.
+    The shares are those of ``block_shares``, the reserve's first; an initial key is all reserve.
     """
-    whole_bytes(block.num_bits)
     reserve_pool = PoolId(block.link_id, None)
     if block.protocol == PRE_SHARED:
+        whole_bytes(block.num_bits)
         return {reserve_pool: (0, block.num_bits)}
-    reserve = min(RESERVE_SHARE_BITS, block.num_bits // 32 * 8)
-    half = (block.num_bits - reserve) // 16 * 8
+    reserve, half, _ = block_shares(block.num_bits)
     first, second = sorted((block.local, block.peer))
     return {
         reserve_pool: (0, reserve),

@@ -198,13 +198,12 @@ class KeyManager:
                 await self._ageing.tick()
             except StoreFailed as fault:
                 text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"
-                context.recorder.record(
-                    EventKind.ALARM, code="store-failed", severity="critical", text=text, remedy=remedy
-                )
+                context.recorder.alarm("store-failed", text, remedy)
                 pause_s = context.settings.store_retry_s
                 await context.clock.sleep_until(context.clock.monotonic_s() + pause_s)
             else:
                 break
+        context.recorder.alarm_over("store-failed")
         if num_voided:
             context.recorder.record(EventKind.KEYS_VOIDED, num_items=num_voided, why="unconfirmed when the node ended")
 
@@ -230,6 +229,7 @@ class KeyManager:
             for work in works:
                 await self._conversation.aloud(work, "chore")
             self._supplying.forget_abandoned()
+            self._context.recorder.settle_alarms()
             await clock.sleep_until(clock.monotonic_s() + settings.tick_s)
 
     async def _announce(self) -> None:

@@ -216,13 +216,11 @@ class Vouching:
             epoch=self._own.number,
             num_items=num_voided,
         )
-        context.recorder.record(
-            EventKind.ALARM,
-            code="store-restored",
-            severity="critical",
-            text=f"the key store was put back from an older copy: {witness} remembers epoch {known.number} of it,"
+        context.recorder.alarm(
+            "store-restored",
+            f"the key store was put back from an older copy: {witness} remembers epoch {known.number} of it,"
             " which it does not know; all its stock has been destroyed here, and is at the peers",
-            remedy="nothing is lost but stock; never restore key stores. A link without authentication reserve"
+            "nothing is lost but stock; never restore key stores. A link without authentication reserve"
             " needs new initial keys at both ends",
         )
         await self.tick()

@@ -11,6 +11,7 @@ import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
+from qanat.ground.alarms import code_of
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import NoSecretKey, QanatError, QuantumLayerError
 from qanat.ground.identifiers import LinkId, NodeId, OrderId
@@ -77,7 +78,7 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
     """Make one block; yields encoded reports, the two blocks (or faults) last. A link without any hope is not lit."""
     if run.min_key_bits is None and (fault := _hopeless(run)) is not None:
         for node in run.ends:
-            yield encode_report(FaultReport(node, type(fault).__name__, fault.message, fault.remedy, is_root=True))
+            yield encode_report(FaultReport(node, code_of(fault), fault.message, fault.remedy, is_root=True))
         return
     system = system_named(run.system)
     nature = Nature(system, loss_db=run.loss_db, chance=run.chance, entropy=run.entropy, extra_error=run.disturbance)
@@ -179,7 +180,7 @@ def _report(run: LinkRun, node: NodeId, outcome: Outcome[DistilledKey], *, is_ro
     key = outcome.result
     if key is None:
         fault = outcome.fault or QanatError("the session ended without a result")
-        return FaultReport(node, type(fault).__name__, fault.message, fault.remedy, is_root=is_root)
+        return FaultReport(node, code_of(fault), fault.message, fault.remedy, is_root=is_root)
     block = KeyBlock(
         block_id=key.block_id,
         order_id=run.order_id,

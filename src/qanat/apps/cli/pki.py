@@ -13,7 +13,7 @@ from qanat.adapters.pki import MadeParts, create_pki
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.bootstrap import sessions_per_day
 from qanat.apps.networks import load_network
-from qanat.ground.identifiers import CONTROLLER, LinkId
+from qanat.ground.identifiers import CONTROLLER, STANDBY, LinkId
 from qanat.ground.units import format_size
 
 NOTHING = MadeParts(nodes=(), applications=(), links=())
@@ -60,7 +60,7 @@ def run_pki(name: str, *, out: Path, reserve_days: float, new_keys: Sequence[str
 
 
 def _counted(made: MadeParts) -> str:
-    sites = len(set(made.nodes) - {CONTROLLER})
+    sites = len(set(made.nodes) - {CONTROLLER, STANDBY})
     parts = [(sites, "sites"), (len(made.applications), "applications"), (len(made.links), "links")]
     if made.twins:
         parts.append((len(made.twins), "twins"))

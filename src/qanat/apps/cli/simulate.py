@@ -1,0 +1,179 @@
+"""``qanat simulate``: days of a network at rate level, whole or with parts taken out, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qanat.adapters.process_pool import ProcessPool
+from qanat.apps.cli.simulate_tables import (
+    class_rows,
+    row_of,
+    rows_side_by_side,
+    show_each_removed,
+    show_result,
+    write_tables,
+)
+from qanat.apps.networks import load_network
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.ports import Job
+from qanat.simulation.day.demand import Demand
+from qanat.simulation.day.faults import Removal
+from qanat.simulation.day.run import Case, DayTerms, Row, cases_of, run_case, simulate
+from qanat.simulation.day.tally import DayResult
+
+CLOSE_GRACE_S = 2.0
+ROUTES_SHOWN = 20
+_TIME = re.compile(r"([0-9]{1,4}):([0-5][0-9])")
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateOptions:
+    """The options of the command; times as HH:MM."""
+
+    days: int = 1
+    seed: int = 1
+    without: tuple[str, ...] = ()
+    at: str = "00:00"
+    for_time: str | None = None
+    second_backbone: bool = False
+    each_removed: bool = False
+    pairs: int = 1000
+    near_share: float = 0.5
+    demand_bits_per_minute: float = 128.0
+    key_bits: int = 128
+    ready_blocks: int = 1
+    workers: int | None = None
+
+
+def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_json: bool) -> int:
+    """Run, show or print what came of it, and write tables into ``out``. Returns 0."""
+    demand = Demand(options.pairs, options.near_share, options.demand_bits_per_minute, options.key_bits)
+    terms = DayTerms(load_network(name), demand, options.seed, options.days, options.ready_blocks)
+    head = {
+        "network": terms.network.name,
+        "days": options.days,
+        "seed": options.seed,
+        "ready_blocks": options.ready_blocks,
+        "demand": asdict(demand),
+        "at_s": seconds(options.at),
+        "for_s": None if options.for_time is None else seconds(options.for_time),
+        "provenance": "predicted: rates by the forecast of each link, demand drawn from the seed",
+    }
+    begin_s = time.perf_counter()
+    if options.each_removed:
+        found = _each_removed(terms, options, head, as_json=as_json, out=out)
+    else:
+        found = _one(terms, options, head, as_json=as_json, out=out)
+    if as_json:
+        json.dump(found, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    print(f"{time.perf_counter() - begin_s:.1f} s of this machine", file=sys.stderr)
+    return 0
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of HH:MM; raises ConfigurationError."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ConfigurationError(f"{text!r} is no time", remedy="write hours and minutes as HH:MM, such as 09:30")
+    return 3600.0 * int(match[1]) + 60.0 * int(match[2])
+
+
+def _one(
+    terms: DayTerms, options: SimulateOptions, head: Mapping[str, Any], *, as_json: bool, out: Path | None
+) -> dict[str, Any]:
+    """Run once, and return what is printed as JSON."""
+    removals = [Removal(name, head["at_s"], head["for_s"]) for name in options.without]
+    result = simulate(terms, removals, second_backbone=options.second_backbone)
+    found = {
+        **head,
+        "second_backbone": options.second_backbone,
+        "without": list(options.without),
+        **_outcome(result),
+    }
+    if not as_json:
+        show_result(found, result)
+    if out is not None:
+        write_tables(
+            out,
+            result=found,
+            routes=[{"served": served, "route": " ".join(route)} for route, served in result.routes.most_common()],
+            links=[asdict(link) for link in result.links],
+        )
+    return found
+
+
+def _outcome(result: DayResult) -> dict[str, Any]:
+    detour = result.longest_detour
+    return {
+        "success_rate": result.together(with_own=True).success_rate,
+        "success_rate_of_others": result.together(with_own=False).success_rate,
+        "pairs": dict(result.pairs),
+        "pairs_cut_off": result.pairs_cut_off,
+        "classes": class_rows(result),
+        "longest_detour": None if detour is None else asdict(detour),
+        "num_routes": len(result.routes),
+        "routes": [
+            {"route": list(route), "served": served} for route, served in result.routes.most_common(ROUTES_SHOWN)
+        ],
+        "bits_ready": sum(link.ready_bits for link in result.links),
+        "bits_made": sum(link.made_bits for link in result.links),
+        "bits_spent": sum(link.spent_bits for link in result.links),
+        "bits_burned": sum(link.burned_bits for link in result.links),
+        "bits_left": sum(link.left_bits for link in result.links),
+        "blocks": sum(link.blocks for link in result.links),
+        "links": [asdict(link) for link in result.links if link.blocks or link.spent_bits],
+    }
+
+
+def _each_removed(
+    terms: DayTerms, options: SimulateOptions, head: Mapping[str, Any], *, as_json: bool, out: Path | None
+) -> dict[str, Any]:
+    """Run all cases, and return what is printed as JSON."""
+    if options.without or options.second_backbone:
+        raise ConfigurationError(
+            "--each-removed takes out each part in turn, without and with a second backbone",
+            remedy="leave --without and --second-backbone out",
+        )
+    cases = cases_of(terms.network)
+    num_workers = options.workers or min(len(cases), len(os.sched_getaffinity(0)))
+    rows = asyncio.run(_run_all(terms, cases, num_workers, at_s=head["at_s"], for_s=head["for_s"]))
+    found = {**head, "rows": [row_of(row) for row in rows]}
+    if not as_json:
+        show_each_removed(rows)
+    if out is not None:
+        write_tables(out, result=found, each_removed=rows_side_by_side(rows))
+    return found
+
+
+async def _run_all(
+    terms: DayTerms, cases: Sequence[Case], num_workers: int, *, at_s: float, for_s: float | None
+) -> list[Row]:
+    """Run the cases on worker processes; rows in the order of the cases."""
+    pool = ProcessPool(num_workers)
+    num_done = 0
+
+    async def one(case: Case) -> Row:
+        nonlocal num_done
+        row: Row = await pool.run(Job(run_case, (terms, case, at_s, for_s)))
+        num_done += 1
+        if sys.stderr.isatty():
+            print(f"\r{num_done} of {len(cases)} days", end="", file=sys.stderr, flush=True)
+        return row
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(pool.close, grace_s=CLOSE_GRACE_S)
+        rows = await asyncio.gather(*(one(case) for case in cases))
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    return list(rows)

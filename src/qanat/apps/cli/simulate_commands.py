@@ -1,0 +1,68 @@
+"""The command ``qanat simulate`` with its options; added to the others in ``main``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from qanat.apps.cli.paths import named_path
+
+
+def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]], NoReturn]) -> None:
+    """Add the command; ``end_with`` runs it and exits with its status."""
+
+    @app.command()
+    def simulate(
+        network: Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")],
+        days: Annotated[int, typer.Option(help="Days of the network's time.")] = 1,
+        seed: Annotated[int, typer.Option(min=0, help="Who asks for keys when: same seed, same answer.")] = 1,
+        without: Annotated[
+            list[str] | None, typer.Option(help="Take out a site, a link or a switch; may be given again.")
+        ] = None,
+        at: Annotated[str, typer.Option(help="When it is taken out, HH:MM from the beginning.")] = "00:00",
+        for_: Annotated[str | None, typer.Option("--for", help="How long, HH:MM; else to the end.")] = None,
+        second_backbone: Annotated[
+            bool, typer.Option("--second-backbone", help="Close the backbone to a ring, as the paper's outlook has it.")
+        ] = False,
+        each_removed: Annotated[
+            bool, typer.Option("--each-removed", help="Take out each ring node, switch and backbone relay in turn.")
+        ] = False,
+        pairs: Annotated[int, typer.Option(help="Pairs of applications that ask for keys.")] = 1000,
+        near_share: Annotated[float, typer.Option(help="Share of pairs within 100 km of each other.")] = 0.5,
+        demand: Annotated[float, typer.Option(help="What each pair asks for, bits per minute.")] = 128.0,
+        key_bits: Annotated[int, typer.Option(help="Size of a key.")] = 128,
+        ready_blocks: Annotated[
+            int, typer.Option(help="Blocks that lie ready on each link; 0: the network is switched on.")
+        ] = 1,
+        workers: Annotated[
+            int | None, typer.Option(min=1, help="Processes of --each-removed; by default one per core.")
+        ] = None,
+        out: Annotated[Path | None, typer.Option(parser=named_path, help="Folder for tables of all results.")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+    ) -> None:
+        """Run days of a network at rate level: who is served over which routes, also when parts of it fail."""
+
+        def command() -> int:
+            from qanat.apps.cli.simulate import SimulateOptions, run_simulate
+
+            options = SimulateOptions(
+                days=days,
+                seed=seed,
+                without=tuple(without or ()),
+                at=at,
+                for_time=for_,
+                second_backbone=second_backbone,
+                each_removed=each_removed,
+                pairs=pairs,
+                near_share=near_share,
+                demand_bits_per_minute=demand,
+                key_bits=key_bits,
+                ready_blocks=ready_blocks,
+                workers=workers,
+            )
+            return run_simulate(network, options, out=out, as_json=as_json)
+
+        end_with(command)

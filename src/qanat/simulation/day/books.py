@@ -1,0 +1,158 @@
+"""The books of a day: what each link has made and what was spent of it, in whole bits, and the proof that they agree.
+
+Stock is entered twice, on two ways that share nothing: each pool is counted up and down as it happens, and each batch
+that went over a route is written down by route. ``check`` works out the one from the other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from qanat.ground.errors import KeyManagementError
+from qanat.key_management.accounts import batch_costs_bits, relay_bits, session_bits
+from qanat.simulation.day.plan import DayPlan, LinkPlan
+
+Hop = int
+"""Twice the number of a link, and one more where the second of its ends sends."""
+
+
+class BooksDisagree(KeyManagementError):
+    """Bits made are not bits spent and bits left: a fault of this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDay:
+    """One link's day, in bits. ``ready_bits``: of the blocks that lay ready, reserve shares included, as in
+    ``made_bits``, those of the blocks made. ``burned_bits``: of batches that a later hop could not pay for.
+    ``reserve_spent_bits``: on authenticating its sessions."""
+
+    link_id: str
+    ready_bits: int
+    blocks: int
+    made_bits: int
+    spent_bits: int
+    burned_bits: int
+    left_bits: int
+    reserve_start_bits: int
+    reserve_spent_bits: int
+    reserve_left_bits: int
+
+
+class Books:
+    """Stock by hop, and what came in and went out."""
+
+    def __init__(self, plan: DayPlan, *, ready_blocks: int = 0) -> None:
+        """``ready_blocks``: so many lie ready on every link that makes any, from before the first day."""
+        self._plan = plan
+        self.stock = [0] * (2 * len(plan.links))
+        """Bits that may be sent under, by hop."""
+        self.blocks = [0] * len(plan.links)
+        self.sessions = [0] * len(plan.links)
+        self._reserve = [link.initial_reserve_bits for link in plan.links]
+        self.batches: Counter[tuple[tuple[Hop, ...], int, int]] = Counter()
+        """Batches that went over these hops, by number of keys and their size in bits."""
+        self.burned: Counter[tuple[tuple[Hop, ...], int, int]] = Counter()
+        """The same of batches that came as far as this and were given up, since the next hop had too little."""
+        self._ready = [ready_blocks if link.block_bits else 0 for link in plan.links]
+        for number, count in enumerate(self._ready):
+            for _ in range(count):
+                self._store_block(number)
+
+    def begin_sessions(self, number: int, *, num_blocks: int) -> None:
+        """Spend the pads of an order of so many blocks, all of them before the first begins."""
+        self.sessions[number] += num_blocks
+        self._reserve[number] -= session_bits(num_blocks=num_blocks)
+        if self._reserve[number] < 0:
+            raise BooksDisagree(f"the authentication reserve of {self._plan.links[number].link_id} is overdrawn")
+
+    def add_block(self, number: int) -> None:
+        """Store a block that was made: its share to the reserve, a half to each direction."""
+        self.blocks[number] += 1
+        self._store_block(number)
+
+    def _store_block(self, number: int) -> None:
+        link = self._plan.links[number]
+        self._reserve[number] += link.reserve_share_bits
+        self.stock[2 * number] += link.half_bits[0]
+        self.stock[2 * number + 1] += link.half_bits[1]
+
+    def holds(self, hops: tuple[Hop, ...], needed_bits: int) -> bool:
+        """Return whether every hop can pay."""
+        return min(map(self.stock.__getitem__, hops)) >= needed_bits
+
+    def relay(self, hops: tuple[Hop, ...], *, count: int, size_bits: int, needed_bits: int) -> None:
+        """Spend a batch's bits on each hop; ``needed_bits`` is ``relay_bits`` of it."""
+        stock = self.stock
+        for hop in hops:
+            stock[hop] -= needed_bits
+        self.batches[hops, count, size_bits] += 1
+
+    def burn(self, hops: tuple[Hop, ...], *, count: int, size_bits: int, needed_bits: int) -> None:
+        """Spend a batch's bits on the hops before the first that holds too little, as a relay learns of it: the hop
+        that is short says so when the batch has come to it. ``hops``: of the whole way."""
+        stock = self.stock
+        paid = next(place for place, hop in enumerate(hops) if stock[hop] < needed_bits)
+        for hop in hops[:paid]:
+            stock[hop] -= needed_bits
+        if paid:
+            self.burned[hops[:paid], count, size_bits] += 1
+
+    def check(self) -> None:
+        """Raise BooksDisagree unless all that was made was spent, or is left, and costs what the accounts say."""
+        spent, burned = _paid_by_hop(self.batches), _paid_by_hop(self.burned)
+        for paid, batches in ((spent, self.batches), (burned, self.burned)):
+            cost = sum(
+                times * batch_costs_bits(count=count, size_bits=size_bits, hops=len(hops))
+                for (hops, count, size_bits), times in batches.items()
+            )
+            if sum(paid.values()) != cost:
+                raise BooksDisagree(f"hops have paid {sum(paid.values())} bits for batches that cost {cost}")
+        gone = spent + burned
+        for number, link in enumerate(self._plan.links):
+            self._check_link(number, link, gone)
+
+    def _check_link(self, number: int, link: LinkPlan, paid: Mapping[Hop, int]) -> None:
+        for side, half_bits in enumerate(link.half_bits):
+            hop = 2 * number + side
+            made = (self._ready[number] + self.blocks[number]) * half_bits
+            gone, left = paid.get(hop, 0), self.stock[hop]
+            if left < 0 or made != gone + left:
+                pool = f"pool of {link.ends[side]} on {link.link_id}"
+                raise BooksDisagree(f"{pool}: {made} bits made, {gone} spent, {left} left")
+        gained = self._reserve_start_bits(number) + self.blocks[number] * link.reserve_share_bits
+        used, left = session_bits(num_blocks=self.sessions[number]), self._reserve[number]
+        if gained != used + left:
+            raise BooksDisagree(f"reserve of {link.link_id}: {gained} bits gained, {used} used, {left} left")
+
+    def _reserve_start_bits(self, number: int) -> int:
+        link = self._plan.links[number]
+        return link.initial_reserve_bits + self._ready[number] * link.reserve_share_bits
+
+    def of_links(self) -> Iterator[LinkDay]:
+        """Yield the day of each link."""
+        spent, burned = _paid_by_hop(self.batches), _paid_by_hop(self.burned)
+        for number, link in enumerate(self._plan.links):
+            yield LinkDay(
+                link_id=link.link_id,
+                ready_bits=self._ready[number] * link.block_bits,
+                blocks=self.blocks[number],
+                made_bits=self.blocks[number] * link.block_bits,
+                spent_bits=spent[2 * number] + spent[2 * number + 1],
+                burned_bits=burned[2 * number] + burned[2 * number + 1],
+                left_bits=self.stock[2 * number] + self.stock[2 * number + 1],
+                reserve_start_bits=self._reserve_start_bits(number),
+                reserve_spent_bits=session_bits(num_blocks=self.sessions[number]),
+                reserve_left_bits=self._reserve[number],
+            )
+
+
+def _paid_by_hop(batches: Mapping[tuple[tuple[Hop, ...], int, int], int]) -> Counter[Hop]:
+    """Return what these batches took from each hop, as the accounts say."""
+    paid: Counter[Hop] = Counter()
+    for (hops, count, size_bits), times in batches.items():
+        bits = times * relay_bits(count=count, size_bits=size_bits)
+        for hop in hops:
+            paid[hop] += bits
+    return paid

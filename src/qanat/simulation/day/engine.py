@@ -1,0 +1,361 @@
+"""The engine of a simulated day: from one event to the next, with the policy and the accounts of the service.
+
+What happens is a request, a block made, a failure, a repair, or a wait that grew too long; between these nothing is
+looked at. A request whose route holds its bits is served at once, as by a key manager. One that finds too little has
+burned the pads before the hop that is short; it opens a demand, and ``control.policy.decide`` says what to order, as in
+the controller; the demand is met when a block has brought enough. A failure gives those whose route went over it
+another one (``control.survival``), and their demands are opened anew on it; what a failed link was making is lost, with
+the pads of its order.
+
+Not of this level, so not here: messages and how long they take, batches lost on the way, other ways that key managers
+try while the widest is whole but short.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+from qanat.control.graph import Route
+from qanat.control.policy import DemandView, LinkView, NetworkView, Policy, decide
+from qanat.control.routing import key_graph
+from qanat.control.survival import Fault, Outage, Rerouted, RoutedPair, Survivor
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.key_management.accounts import relay_bits
+from qanat.simulation.day.books import Books, Hop
+from qanat.simulation.day.demand import KEYS_PER_REQUEST, Demand, Pair, Requests
+from qanat.simulation.day.faults import Removal, outages_of, own_users
+from qanat.simulation.day.plan import DayPlan
+from qanat.simulation.day.switching import Turns
+from qanat.simulation.day.tally import ClassTally, DayResult, Detour
+
+EventKind: TypeAlias = Literal["fail", "mend", "block", "late"]
+PATIENCE_S = 900.0
+"""So long is a request kept waiting: what a key manager keeps a demand for (``KeyManagerSettings``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A pair's route now: the hops of a request of ``one`` and of ``other``, as stock and as the policy number them."""
+
+    route: Route
+    hops: tuple[tuple[Hop, ...], tuple[Hop, ...]]
+    views: tuple[tuple[tuple[LinkId, NodeId], ...], tuple[tuple[LinkId, NodeId], ...]]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A request that waits for key."""
+
+    pair: int
+    backwards: bool
+    asked_s: float
+    hops: tuple[Hop, ...]
+    view: DemandView
+
+
+@dataclass(slots=True)
+class _Order:
+    """An order that a link works at; ``serial`` tells it from an earlier one of the link."""
+
+    serial: int
+    blocks_left: int
+
+
+class Day:
+    """One run. Make it, ``run`` it once."""
+
+    def __init__(
+        self,
+        plan: DayPlan,
+        requests: Requests,
+        *,
+        demand: Demand,
+        horizon_s: float,
+        removals: Sequence[Removal] = (),
+        ready_blocks: int = 0,
+        policy: Policy | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """Raises ConfigurationError for a removal of what is not there."""
+        self._plan, self._requests, self._horizon_s = plan, requests, horizon_s
+        self._policy, self._patience_s = policy or Policy(), patience_s
+        self._books = Books(plan, ready_blocks=ready_blocks)
+        self._key_bits = demand.key_bits
+        self._needed_bits = relay_bits(count=KEYS_PER_REQUEST, size_bits=demand.key_bits)
+        self._graph = key_graph(plan.network, plan.rates)
+        self._now_s = 0.0
+        self._serial = itertools.count()
+        self._events: list[tuple[float, int, EventKind, int, int]] = []
+        self._open: dict[str, _Open] = {}
+        self._known_short: set[tuple[Hop, ...]] = set()
+        self._waits_on: Counter[int] = Counter()
+        self._orders: dict[int, _Order] = {}
+        self._turns = Turns([link.kept for link in plan.links])
+        self._known = [ready_blocks > 0] * len(plan.links)
+        self._decisions = 0
+        self._removals = [(removal, outages_of(plan.network, removal.name)) for removal in removals]
+        self._own = own_users(plan.network, [removal.name for removal in removals])
+        self._classes = [self._class_of(pair) for pair in requests.pairs]
+        self._tallies = {name: ClassTally() for name in ("near", "far", "own")}
+        self._routes: Counter[Route] = Counter()
+        self._lost: set[int] = set()
+        self._detour: Detour | None = None
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Find the routes of the whole network, and enter what is to fail."""
+        for link_id in self._plan.without_key:
+            self._graph.set_link(link_id, is_up=False)
+        pairs = self._requests.pairs
+        routed = {str(number): RoutedPair(pair.one, pair.other, pair.policy) for number, pair in enumerate(pairs)}
+        self._survivor = Survivor(self._graph, routed)
+        self._ways = [self._way(self._survivor.routes.get(str(number))) for number in range(len(pairs))]
+        self._first_ways = list(self._ways)
+        for number, (removal, _) in enumerate(self._removals):
+            self._push(removal.at_s, "fail", number)
+            if removal.for_s is not None:
+                self._push(removal.at_s + removal.for_s, "mend", number)
+
+    def run(self) -> DayResult:
+        """Run to the end and return what came of it; raises BooksDisagree when bits were lost or found."""
+        self._advance(0.0)
+        requests = self._requests
+        for time_s, pair, backwards in zip(requests.times_s, requests.pair_numbers, requests.backwards, strict=True):
+            if self._events and self._events[0][0] <= time_s:
+                self._advance(time_s)
+            self._now_s = time_s
+            self._ask(pair, backwards)
+        self._advance(self._horizon_s)
+        for waiting in self._open.values():
+            self._tally(waiting.pair).waiting += 1
+        self._books.check()
+        return DayResult(
+            classes=self._tallies,
+            pairs=Counter(self._classes),
+            pairs_cut_off=len(self._lost),
+            longest_detour=self._detour,
+            routes=self._routes,
+            links=tuple(self._books.of_links()),
+            decisions=self._decisions,
+        )
+
+    # --- events ---
+
+    def _push(self, time_s: float, kind: EventKind, subject: int, serial: int = 0) -> None:
+        heapq.heappush(self._events, (time_s, next(self._serial), kind, subject, serial))
+
+    def _advance(self, until_s: float) -> None:
+        """Let everything happen that is due by then."""
+        while self._events and self._events[0][0] <= until_s:
+            self._now_s, _, kind, subject, serial = heapq.heappop(self._events)
+            if kind == "block":
+                self._on_block(subject, serial)
+            elif kind == "late":
+                self._on_late(subject)
+            else:
+                self._on_fault(subject, is_over=kind == "mend")
+
+    def _ask(self, pair: int, backwards: bool) -> None:
+        """A request: served, refused for want of a route, or left waiting."""
+        self._tally(pair).asked += 1
+        self._serve_or_open(pair, backwards, asked_s=self._now_s)
+
+    def _serve_or_open(self, pair: int, backwards: bool, *, asked_s: float) -> None:
+        way = self._ways[pair]
+        if way is None:
+            self._tally(pair).cut_off += 1
+            return
+        hops = way.hops[backwards]
+        if self._books.holds(hops, self._needed_bits):
+            self._serve(pair, hops, asked_s=asked_s)
+            return
+        self._learn_short(hops)
+        number = next(self._serial)
+        view = DemandView(str(number), way.views[backwards], self._needed_bits)
+        self._open[view.demand_id] = waiting = _Open(pair, backwards, asked_s, hops, view)
+        self._note_waits(waiting, +1)
+        self._push(asked_s + self._patience_s, "late", number)
+        if self._wants_order(hops):
+            self._act()
+
+    def _wants_order(self, hops: tuple[Hop, ...]) -> bool:
+        """Return whether a hop is short and its link neither at work nor known to wait for its turn at a switch."""
+        stock = self._books.stock
+        short = (hop >> 1 for hop in hops if stock[hop] < self._needed_bits)
+        return any(link not in self._orders and not self._turns.is_wanted(link) for link in short)
+
+    def _learn_short(self, hops: tuple[Hop, ...]) -> None:
+        """A way is found short at the cost of the pads before the hop that is; until key was made for it, its key
+        manager remembers."""
+        if hops not in self._known_short:
+            self._known_short.add(hops)
+            self._books.burn(hops, count=KEYS_PER_REQUEST, size_bits=self._key_bits, needed_bits=self._needed_bits)
+
+    def _serve(self, pair: int, hops: tuple[Hop, ...], *, asked_s: float) -> None:
+        self._books.relay(hops, count=KEYS_PER_REQUEST, size_bits=self._key_bits, needed_bits=self._needed_bits)
+        self._tally(pair).serve(self._now_s - asked_s)
+        way = self._ways[pair]
+        assert way is not None, "served over its route"
+        self._routes[way.route] += 1
+
+    def _on_late(self, number: int) -> None:
+        if (waiting := self._open.pop(str(number), None)) is not None:
+            self._note_waits(waiting, -1)
+            self._tally(waiting.pair).late += 1
+
+    def _on_block(self, link: int, serial: int) -> None:
+        """A block is made, unless its order was lost; what waits for the link is looked at again."""
+        order = self._orders.get(link)
+        if order is None or order.serial != serial:
+            return
+        self._books.add_block(link)
+        self._known[link] = True
+        order.blocks_left -= 1
+        if order.blocks_left:
+            self._push(self._now_s + self._plan.links[link].block_time_s, "block", link, serial)
+        else:
+            self._end_order(link)
+        if self._waits_on[link] or (self._turns.is_switched(link) and not order.blocks_left):
+            self._act()
+
+    def _note_waits(self, waiting: _Open, change: int) -> None:
+        for hop in waiting.hops:
+            self._waits_on[hop >> 1] += change
+
+    # --- orders ---
+
+    def _act(self) -> None:
+        """Let the policy decide on what is known now, and carry it out."""
+        if not self._open:
+            return
+        self._decisions += 1
+        orders = decide(self._view(), self._policy)
+        for demand_id in orders.satisfied:
+            waiting = self._open.pop(demand_id)
+            self._note_waits(waiting, -1)
+            self._known_short.discard(waiting.hops)
+            self._serve(waiting.pair, waiting.hops, asked_s=waiting.asked_s)
+        for order in orders.generate:
+            self._begin(self._plan.number[order.link_id], order.num_blocks)
+        numbers = {self._plan.number[link_id] for waits in orders.waits_for.values() for link_id in waits}
+        self._turns.note_waits(numbers - self._orders.keys(), now_s=self._now_s)
+
+    def _view(self) -> NetworkView:
+        """Return what the policy decides on: of links only those that somebody waits for, since it orders no others,
+        and those that have the ports of switches."""
+        numbers = {hop >> 1 for waiting in self._open.values() for hop in waiting.hops} | self._turns.running
+        return NetworkView(
+            links={self._plan.links[number].link_id: self._link_view(number) for number in sorted(numbers)},
+            demands=[waiting.view for waiting in self._open.values()],
+        )
+
+    def _link_view(self, number: int) -> LinkView:
+        link, stock = self._plan.links[number], self._books.stock
+        switched = self._turns.view(number, now_s=self._now_s) if link.kept else {}
+        return LinkView(
+            available_bits={link.ends[0]: stock[2 * number], link.ends[1]: stock[2 * number + 1]},
+            block_bits=link.block_bits if self._known[number] else 0,
+            has_order=number in self._orders,
+            rate_bits_per_s=link.rate_bits_per_s,
+            turn_s=link.turn_s,
+            **switched,
+        )
+
+    def _begin(self, link: int, num_blocks: int) -> None:
+        """Set a link to work; where the switches turn to it first, it is calibrated too."""
+        order = self._orders[link] = _Order(next(self._serial), num_blocks)
+        plan, turn_s = self._plan.links[link], 0.0
+        if self._turns.begin(link, num_blocks=num_blocks):
+            turn_s = plan.turn_s + self._policy.recalibration_s
+        self._books.begin_sessions(link, num_blocks=num_blocks)
+        self._push(self._now_s + turn_s + plan.block_time_s, "block", link, order.serial)
+
+    def _end_order(self, link: int) -> None:
+        del self._orders[link]
+        self._turns.end(link)
+
+    # --- failures ---
+
+    def _on_fault(self, number: int, *, is_over: bool) -> None:
+        """Take a part out, or put it back; whoever has another route now asks on it."""
+        _, outages = self._removals[number]
+        changed: set[int] = set()
+        for outage in outages:
+            for link in self._links_of(outage):
+                if link in self._orders:  # none of one that comes back
+                    self._end_order(link)
+            changed.update(self._touched(outage, is_over=is_over))
+        for pair in sorted(changed):
+            self._ways[pair] = self._way(self._survivor.routes.get(str(pair)))
+            self._note_change(pair)
+        self._ask_again(changed)
+        self._act()
+
+    def _touched(self, outage: Outage, *, is_over: bool) -> Iterator[int]:
+        if outage.fault is Fault.LINK_DOWN and outage.link_id not in self._plan.number:
+            return  # the second of two links between the same sites, over which no key goes
+        change: Rerouted = self._survivor.mend(outage) if is_over else self._survivor.fail(outage)
+        yield from map(int, change.routes)
+        yield from map(int, change.cut_off)
+
+    def _links_of(self, outage: Outage) -> Iterable[int]:
+        if outage.node is not None:
+            ids = [link.link_id for link in self._plan.network.links_of(outage.node)]
+        else:
+            ids = [outage.link_id] if outage.link_id is not None else []
+        return [self._plan.number[link_id] for link_id in ids if link_id in self._plan.number]
+
+    def _note_change(self, pair: int) -> None:
+        """Note who is cut off, and how much longer a route has become."""
+        before, after = self._first_ways[pair], self._ways[pair]
+        if self._classes[pair] == "own" or before is None:
+            return
+        if after is None:
+            self._lost.add(pair)
+            return
+        more = len(after.route) - len(before.route)
+        if more > (self._detour.hops_more if self._detour else 0):
+            self._detour = Detour(more, before.route, after.route)
+
+    def _ask_again(self, pairs: set[int]) -> None:
+        """Open the demands of these pairs anew, on the routes they have now; they have waited as long as they have."""
+        for demand_id in [name for name, waiting in self._open.items() if waiting.pair in pairs]:
+            waiting = self._open.pop(demand_id)
+            self._note_waits(waiting, -1)
+            self._serve_or_open(waiting.pair, waiting.backwards, asked_s=waiting.asked_s)
+
+    # --- words ---
+
+    def _class_of(self, pair: Pair) -> str:
+        return "own" if self._own & {pair.one, pair.other} else pair.kind
+
+    def _tally(self, pair: int) -> ClassTally:
+        return self._tallies[self._classes[pair]]
+
+    def _way(self, route: Route | None) -> _Way | None:
+        """Return a route as hops, for both directions."""
+        if route is None:
+            return None
+        return _Way(
+            route,
+            (self._hops(route), self._hops(route[::-1])),
+            (self._view_hops(route), self._view_hops(route[::-1])),
+        )
+
+    def _hops(self, route: Route) -> tuple[Hop, ...]:
+        numbers = [self._plan.number[link_id] for link_id in self._graph.links_along(route)]
+        links = self._plan.links
+        return tuple(
+            2 * number + (links[number].ends[1] == sender) for number, sender in zip(numbers, route, strict=False)
+        )
+
+    def _view_hops(self, route: Route) -> tuple[tuple[LinkId, NodeId], ...]:
+        return tuple(
+            (link_id, here) for link_id, (here, _) in zip(self._graph.links_along(route), pairwise(route), strict=True)
+        )

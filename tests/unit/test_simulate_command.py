@@ -1,0 +1,120 @@
+"""``qanat simulate``: what it prints and writes, the same for the same seed whoever works it out; what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from qanat.apps.cli.main import app
+from qanat.apps.cli.simulate import seconds
+from qanat.apps.cli.simulate_tables import percent
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.network import network_yaml
+from qanat.ground.network.building import build_network
+
+RING, FEW = "five-site-ring", ("--pairs", "1", "--demand", "20")
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["simulate", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def json_of(*arguments: str) -> dict[str, Any]:
+    status, out, err = run(*arguments, "--json")
+    assert status == 0, err
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_json_holds_the_terms_the_classes_the_routes_and_books_that_add_up() -> None:
+    found = json_of(RING, *FEW, "--seed", "7", "--without", "east", "--at", "06:00", "--for", "12:00")
+    assert (found["network"], found["seed"], found["days"], found["without"]) == (RING, 7, 1, ["east"])
+    assert (found["at_s"], found["for_s"]) == (21_600.0, 43_200.0)
+    assert found["pairs"] == {"near": 1} or found["pairs"] == {"far": 1}
+    asked = sum(tally["asked"] for tally in found["classes"].values())
+    served = sum(tally["served"] for tally in found["classes"].values())
+    assert asked == served > 0
+    assert {tuple(row["route"]) for row in found["routes"]} == {
+        ("north", "east", "south"),
+        ("north", "northwest", "southwest", "south"),
+    }
+    assert found["longest_detour"]["hops_more"] == 1
+    links = found["links"]
+    shares = sum(link["blocks"] * 4096 for link in links)
+    ready = sum(link["ready_bits"] - 4096 for link in links)
+    spent, burned, left = (sum(link[f"{name}_bits"] for link in links) for name in ("spent", "burned", "left"))
+    assert ready + sum(link["made_bits"] for link in links) - shares == spent + burned + left
+    assert found["provenance"].startswith("predicted")
+
+
+def test_the_same_seed_prints_the_same_and_another_seed_another() -> None:
+    assert json_of(RING, *FEW) == json_of(RING, *FEW)
+    assert json_of(RING, *FEW) != json_of(RING, *FEW, "--seed", "2")
+
+
+def test_people_see_classes_books_routes_and_what_was_cut_off(tmp_path: Path) -> None:
+    line = build_network("line", num_nodes=4, system="metro-40-i", link_km=20)
+    file = tmp_path / "line.yaml"
+    file.write_text(network_yaml(line), encoding="utf-8")
+    status, out, _ = run(str(file), *FEW, "--without", "n2")
+    assert status == 0
+    assert "hanging on what is out" in out
+    assert "0.00 %" in out
+    status, out, _ = run(str(file), *FEW)
+    assert "The books agree to the bit." in out
+    assert "n1 - n2 - n3 - n4" in out
+
+
+def test_tables_are_written_for_machines(tmp_path: Path) -> None:
+    json_of(RING, *FEW, "--out", str(tmp_path / "out"))
+    found = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
+    with (tmp_path / "out" / "routes.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(int(row["served"]) for row in rows) == sum(tally["served"] for tally in found["classes"].values())
+    assert (tmp_path / "out" / "links.csv").read_text(encoding="utf-8").startswith("link_id,ready_bits,blocks,")
+
+
+@pytest.mark.slow
+def test_each_part_in_turn_is_the_same_whatever_number_of_workers() -> None:
+    one, two = (json_of(RING, *FEW, "--each-removed", "--workers", number) for number in ("1", "2"))
+    assert one == two
+    assert [row["removed"] for row in one["rows"]] == [None, "east", "southwest", "northwest"]
+    assert all(row["success_rate_of_others"] == 1 and row["pairs_cut_off"] == 0 for row in one["rows"])
+
+
+def test_what_cannot_be_is_refused_with_a_remedy() -> None:
+    for arguments, words in (
+        ((RING, "--without", "easst"), "no site, link or switch 'easst'"),
+        ((RING, "--at", "25h"), "'25h' is no time"),
+        ((RING, "--without", "east", "--at", "24:00"), "'east' would be taken out after the run"),
+        ((RING, "--days", "0"), "0 days"),
+        ((RING, "--pairs", "0"), "0 pairs"),
+        ((RING, "--ready-blocks", "-1"), "-1 blocks"),
+        ((RING, "--second-backbone"), "no backbone that could be closed"),
+        ((RING, "--each-removed", "--without", "east"), "--each-removed takes out each part in turn"),
+        ((RING, "--each-removed", "--second-backbone"), "--each-removed takes out each part in turn"),
+    ):
+        status, _, err = run(*arguments)
+        assert status == 2, arguments
+        assert words in " ".join(err.split()), err
+        assert "configuration" in err
+
+
+def test_times_are_hours_and_minutes() -> None:
+    assert seconds("09:30") == 34_200
+    assert seconds("36:00") == 129_600
+    with pytest.raises(ConfigurationError, match="HH:MM"):
+        seconds("9.30")
+
+
+def test_what_is_not_all_is_never_shown_as_all() -> None:
+    assert percent(1.0) == "100.00 %"
+    assert percent(0.999999) == "> 99.99 %"
+    assert percent(0.9999) == "99.99 %"
+    assert percent(0.0) == "0.00 %"
