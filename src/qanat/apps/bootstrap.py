@@ -35,7 +35,6 @@ from qanat.apps.sleepers import Bells, Sleepers
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
 from qanat.ground.errors import QanatError
-from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, NodeId
 from qanat.ground.network import Link, Network
 from qanat.ground.ports import Entropy, Job, KeyStore, QKDModule
@@ -213,13 +212,8 @@ class Service(Opened):
     def _note_not_opened(self, node: NodeId, fault: BaseException) -> None:
         """A site that was called cannot be opened: tell the operator."""
         remedy = fault.remedy if isinstance(fault, QanatError) else ""
-        self.recorder(node).record(
-            EventKind.ALARM,
-            code="site-not-opened",
-            severity="critical",
-            text=f"site {node} was called and cannot be opened: {fault}",
-            remedy=remedy or "see the machine's disk, memory and open files; the next call tries again",
-        )
+        text = f"site {node} was called and cannot be opened: {fault}"
+        self.recorder(node).alarm("site-not-opened", text, remedy)
 
     def _make_pki(self) -> None:
         """Make certificates and initial keys, or those that the network lacks since it has grown."""

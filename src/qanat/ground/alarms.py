@@ -179,6 +179,10 @@ _SITE = [
         *("look at the software and the memory of the relays named", Ends.NEVER, SOURCE_QUIET_S),
     ),
     AlarmKind(
+        *("site-not-opened", "critical", "site", "a site that sleeps was called and cannot be opened"),
+        *("see the machine's disk, memory and open files; the next call tries again", Ends.QUIET, WORDS_QUIET_S),
+    ),
+    AlarmKind(
         *("work-failed", "warning", "work", "a piece of work failed; it is done again"),
         *("see the events before this one", Ends.QUIET, WORDS_QUIET_S),
     ),
