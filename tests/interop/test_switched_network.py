@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -56,3 +58,30 @@ def test_keys_come_through_a_switch_and_direct_users_get_none_over_a_relay(tmp_p
         assert event["request_id"]
     routes = {tuple(event["data"]["route"]) for event in events if event["kind"] == EventKind.KEY_GIVEN}
     assert routes == {("xu", "dora"), ("yan", "relay"), ("yan", "dora")}
+
+
+def test_the_demo_of_a_switch_proves_what_it_set_out_to_prove(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "qanat.apps.cli.main",
+            "demo",
+            "one-switch",
+            "--out",
+            str(tmp_path / "report"),
+            "--json",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [(link["link_id"], link["keys_identical"]) for link in result["links"]] == [
+        ("xu--relay", True),
+        ("yan--relay", True),
+        ("dora--dirk", True),
+    ]
+    assert "light passes for xu--relay: switch: 2 with 1" in done.stderr

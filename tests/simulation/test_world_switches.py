@@ -8,13 +8,14 @@ from qanat.control.settings import ControllerSettings
 from qanat.ground.errors import KeyShortage, LinkFailed, NoDirectLink
 from qanat.ground.events import EventKind, chain
 from qanat.ground.identifiers import CONTROLLER, EventId, NodeId, RequestId
+from qanat.ground.keys import PoolId
 from qanat.ground.messages import Message
 from qanat.ground.network import Network, parse_network
 from qanat.ground.randomness import SeededChance
 from qanat.key_management.links import RouteBook
 from qanat.key_management.wire import RouteChoices, Routes
 from qanat.simulation.campaign import run_seed
-from qanat.simulation.world import World
+from qanat.simulation.world import World, at_once
 from simulation.switched_network import (
     D1,
     D2,
@@ -173,6 +174,23 @@ def test_over_switches_all_invariants_hold_under_all_faults() -> None:
 def three_applications() -> Network:
     text = "\n".join(line for line in TEXT.splitlines() if not any(name in line for name in ("rose", "willi", "dirk")))
     return parse_network(text.replace(", direct_keys_only: true", ""), source="three.yaml")
+
+
+def test_in_idle_time_all_links_are_filled_and_the_switches_turn_for_that() -> None:
+    text = TEXT.replace("links:\n", "stock: {link_key_idle_bits: 20000}\nlinks:\n", 1)
+    world = new_world(parse_network(text, source="idle.yaml"))
+    world.run(world.sleep(120.0), within_s=130.0)
+    for link in world.network.links:
+        for end in link.ends:
+            store = world.stores[end]
+            pool = at_once(store.levels())[PoolId(link.link_id, end)]
+            assert 20_000 <= pool.available_bits <= 40_000, link.name
+    assert "no light" not in whys(world, EventKind.ORDER_ENDED)
+    assert count_of(world, EventKind.GENERATION_ORDERED) == 0, "nobody has asked"
+    orders = count_of(world, EventKind.ORDER_ENDED)
+    world.run(world.sleep(30.0))
+    assert count_of(world, EventKind.ORDER_ENDED) == orders, "and what is full is left alone"
+    close(world)
 
 
 # ---- direct keys only ----

@@ -53,6 +53,8 @@ class World:
             limits_file=self.limits_file,
             saes={ALICE, BOB, CAROL},
             record=lambda kind, **data: self.records.append((kind, data)),
+            alarm=lambda code, text: self.records.append((EventKind.ALARM, {"code": code, "text": text})),
+            alarm_over=lambda code: None,
             monotonic_s=lambda: self.monotonic_s,
             utc_s=lambda: self.utc_s,
         )

@@ -132,3 +132,18 @@ def test_a_method_that_tells_more_is_forecast_to_give_less_and_may_ask_for_longe
     assert strict < rates[1]
     dark = [amplification_bits(SYSTEM, loss_db=35.0, reconciliation=method) for method in METHODS]
     assert dark[0] <= dark[2] <= dark[1]
+
+
+def test_pairs_on_one_fibre_give_as_many_times_the_rate_of_one_in_equal_blocks() -> None:
+    one = link_forecast(SYSTEM, loss_db=16.0)
+    five = link_forecast(SYSTEM, loss_db=16.0, pairs=5)
+    assert (five.block_bits, five.secret_bits_per_block, five.qber) == (
+        one.block_bits,
+        one.secret_bits_per_block,
+        one.qber,
+    )
+    assert five.secret_rate_bits_per_s == pytest.approx(5 * one.secret_rate_bits_per_s)
+    assert five.secret_rate_bits_per_s * five.block_time_s == pytest.approx(five.secret_bits_per_block, rel=0.01)
+    capability = expected_capability(LinkId("a-b"), SYSTEM, loss_db=16.0, pairs=5)
+    assert capability.expected_rate_bits_per_s == five.secret_rate_bits_per_s
+    assert capability.block_time_s == pytest.approx(one.block_time_s / 5)

@@ -46,6 +46,7 @@ RELAY = wire.Relay(
     tag="00" * 16,
 )
 WORDS: list[wire.Word] = [
+    wire.ControllerHere(5, rules=True),
     wire.Announce(1, 2, (wire.LinkReport(LINK, 5, 2.5, "device", None),)),
     wire.StockReport(LINK, 5, 7),
     wire.GenerationRequest("d", A, C, 512, (wire.PoolShortage(LINK, A, 3),), RequestId("q")),

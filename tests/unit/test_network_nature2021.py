@@ -10,8 +10,9 @@ from types import ModuleType
 
 import pytest
 
+from qanat.apps.cli.demo import run_demo
 from qanat.apps.network_review import NetworkReview, review
-from qanat.apps.networks import load_network, load_network_to_run
+from qanat.apps.networks import load_network
 from qanat.apps.paper_table import NOT_DESCRIBED, PAPER, puzzles
 from qanat.apps.pictures.land import is_land
 from qanat.ground.errors import ConfigurationError
@@ -214,8 +215,7 @@ def test_nothing_was_put_into_the_sea(network: Network) -> None:
         assert is_land(latitude_deg=part.latitude_deg, longitude_deg=part.longitude_deg), part.name
 
 
-def test_it_is_not_run_as_if_each_fibre_had_one_pair() -> None:
-    with pytest.raises(ConfigurationError, match="which cannot be run here yet") as caught:
-        load_network_to_run("nature2021")
-    assert "qanat network check" in caught.value.remedy
-    assert load_network_to_run("beijing-shanghai").name == "beijing-shanghai"
+def test_it_is_too_large_to_be_demonstrated_and_the_refusal_says_what_runs_it() -> None:
+    with pytest.raises(ConfigurationError, match="169 sites") as caught:
+        run_demo("nature2021", file=None, out=Path("nowhere"), as_json=True)
+    assert "qanat up nature2021" in caught.value.remedy

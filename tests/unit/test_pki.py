@@ -27,7 +27,7 @@ from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.adapters.tls import own_identity
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
+from qanat.ground.identifiers import CONTROLLER, STANDBY, LinkId, NodeId
 from qanat.ground.keys import PRE_SHARED, KeyBlock, PoolId, split_block
 from qanat.ground.network import Network
 
@@ -324,7 +324,7 @@ def test_a_twin_of_a_link_gets_a_certificate_when_it_is_asked_for(tmp_path: Path
         return create_pki(folder, NETWORK, entropy=entropy, clock=clock, sessions_per_day=SESSIONS, for_twins=True)
 
     assert make(folder).twins == ()
-    assert again() == MadeParts((), (), (), (FIRST, SECOND))
+    assert again() == MadeParts((STANDBY,), (), (), (FIRST, SECOND))
     assert again() == MadeParts((), (), ())
     files = TwinFiles.of(folder, FIRST)
     assert own_identity(files.certificate) == f"urn:qanat:test:twin:{FIRST}"

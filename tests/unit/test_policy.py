@@ -172,3 +172,28 @@ def test_of_two_demands_for_the_same_key_the_higher_priority_is_met() -> None:
     orders = decide(idle_view({"l": 700}, first, urgent), Policy())
     assert orders.satisfied == ("urgent",)
     assert orders.waits_for == {"first": (LinkId("l"),)}
+
+
+def test_in_idle_time_links_are_brought_to_their_level_the_emptiest_first_though_nobody_asks() -> None:
+    stocks = {"l1": 900, "l2": 10, "l3": 20, "l4": 1000}
+    two = Policy(idle_orders_at_once=2, idle_level_bits=1000)
+    orders = decide(idle_view(stocks), two).generate
+    assert [(order.link_id, order.num_blocks, order.demand_ids) for order in orders] == [("l2", 1, ()), ("l3", 1, ())]
+    assert [order.link_id for order in decide(idle_view(stocks), Policy(idle_level_bits=1000)).generate] == [
+        "l2",
+        "l3",
+        "l1",
+    ]
+    assert decide(idle_view(stocks), Policy()).generate == ()
+
+
+def test_who_asks_goes_before_the_filling_of_links() -> None:
+    stocks = {"l1": 0, "l2": 500}
+    one = Policy(idle_orders_at_once=1, idle_level_bits=1000)
+    orders = decide(idle_view(stocks, wants("asked", 600, "l2", is_idle=False)), one).generate
+    assert [order.link_id for order in orders] == ["l2"]
+
+
+def test_a_link_whose_ends_have_not_both_spoken_is_not_filled() -> None:
+    links = {LinkId("l"): LinkView({A: 0})}
+    assert decide(NetworkView(links, ()), Policy(idle_level_bits=1000)).generate == ()

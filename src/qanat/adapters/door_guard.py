@@ -46,17 +46,22 @@ class DoorGuard:
         limits_file: Path,
         saes: Collection[str],
         record: Record,
+        alarm: Callable[[str, str], None],
+        alarm_over: Callable[[str], None],
         monotonic_s: Callable[[], float] = time.monotonic,
         utc_s: Callable[[], float] = time.time,
     ) -> None:
         """folder: the site's own, where quotas are remembered. limits_file: need not be there; it is followed.
-        saes: all applications of the network, which the file may name.
+        saes: all applications of the network, which the file may name. alarm: takes a code of the table and words.
+        alarm_over: takes a code whose cause has passed.
 
         Raises ConfigurationError when one of them is there and cannot be read.
         """
         self._app = app
         self._limits_file = limits_file
         self._record = record
+        self._alarm = alarm
+        self._alarm_over = alarm_over
         self._monotonic_s = monotonic_s
         self._utc_s = utc_s
         self._saes = saes
@@ -150,10 +155,8 @@ class DoorGuard:
         except ConfigurationError as fault:
             self._alarm("limits-kept", f"{fault.message}; the former limits hold")
             return
+        self._alarm_over("limits-kept")
         self._record(EventKind.SETTINGS_CHANGED, what=LIMITS_NAME, limits=_as_json(self._limits))
-
-    def _alarm(self, code: str, text: str) -> None:
-        self._record(EventKind.ALARM, code=code, severity="warning", text=text, remedy="mend the file or its disk")
 
 
 def _as_json(limits: Limits) -> Json:

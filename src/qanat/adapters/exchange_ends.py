@@ -101,7 +101,7 @@ class LeadingModule(ExchangedModule):
             tags.check_block(offer, bits, read_tag(answer))
         except AuthenticationFailed:
             text = f"the two ends of link {self.link.name} were given different keys under the same ids"
-            self.alarms.raise_one("keys-differ", "critical", text, DIFFERENT)
+            self.alarms.raise_one("keys-differ", text, DIFFERENT)
             raise OrderFailed(text, remedy=DIFFERENT) from None
         self.keep(opened, offer, keys)
         # the block is this end's now, whatever becomes of the last word: the key managers find out who holds it
@@ -112,7 +112,7 @@ class LeadingModule(ExchangedModule):
         if answer.read("is_spent", bool):
             await self.source.forget(offer.key_ids)
         else:
-            self.alarms.raise_one("peer-refuses-keys", "warning", f"{self.peer}: {text}", remedy)
+            self.alarms.raise_one("peer-refuses-keys", f"{self.peer}: {text}", remedy)
         raise OrderFailed(f"{self.peer} cannot take its half of a block: {text}", remedy=remedy)
 
     async def _gather(self, opened: OpenOrder) -> list[SourceKey]:
@@ -280,7 +280,7 @@ class FollowingModule(ExchangedModule):
             if 8 * len(bits) != offer.num_bits:
                 raise OrderFailed(f"{offer.num_bits} bits were offered, and are {8 * len(bits)} here", remedy=DIFFERENT)
         except AuthenticationFailed:
-            self.alarms.raise_one("exchange-altered", "critical", f"{self.peer}: an offer with a wrong tag", ALTERED)
+            self.alarms.raise_one("exchange-altered", f"{self.peer}: an offer with a wrong tag", ALTERED)
             half.answer = self._refusal(offer, OrderFailed("the tag of the offer is wrong here", remedy=ALTERED))
         except (SourceFault, StoreFailed, OrderFailed) as fault:
             if isinstance(fault, SourceFault) and not isinstance(fault, SpentBefore):
@@ -307,7 +307,7 @@ class FollowingModule(ExchangedModule):
         try:
             half.tags.check_agreed(half.offer, read_tag(message))
         except AuthenticationFailed as fault:
-            self.alarms.raise_one("exchange-altered", "critical", f"{self.peer}: {fault.message}", ALTERED)
+            self.alarms.raise_one("exchange-altered", f"{self.peer}: {fault.message}", ALTERED)
             await self.end(opened, "the word that the ends agree has a wrong tag", ALTERED, tells_peer=True)
             return
         self.keep(opened, half.offer, half.keys)

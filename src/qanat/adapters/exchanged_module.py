@@ -231,7 +231,7 @@ class ExchangedModule:
                 except SourceFault as fault:
                     self.alarms.raise_for(fault)
                 except StoreFailed as fault:
-                    self.alarms.raise_one("module-failed", "critical", fault.message, fault.remedy)
+                    self.alarms.raise_one("module-failed", fault.message, fault.remedy)
                 else:
                     self.alarms.source_answers()
             await self.clock.sleep_until(self.clock.monotonic_s() + LOOK_PERIOD_S)

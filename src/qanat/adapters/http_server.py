@@ -249,10 +249,14 @@ class HttpDoor:
         tls: ssl.SSLContext | LivingTls,
         host: str = "127.0.0.1",
         port: int = 0,
+        listening: socket.socket | None = None,
         rules: ConnectionRules | None = None,
     ) -> None:
-        """``tls`` that is living is followed: new files count from the next second on, and no connection breaks but
-        those whose certificate was revoked. ``rules``: which connections are served, and for how long."""
+        """``listening``: a socket that listens already, the door's from now on, in place of host and port.
+
+        ``tls`` that is living is followed: new files count from the next second on, and no connection breaks but
+        those whose certificate was revoked. ``rules``: which connections are served, and for how long.
+        """
         self._living = tls if isinstance(tls, LivingTls) else None
         self._tls = tls if isinstance(tls, ssl.SSLContext) else tls.context
         self._rules = rules or ConnectionRules()
@@ -261,6 +265,7 @@ class HttpDoor:
             self._rules.heed(self._living.why_refused)
         self._host = host
         self._asked_port = port
+        self._listening = listening
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.TimerHandle | None = None
@@ -288,8 +293,15 @@ class HttpDoor:
     async def start(self) -> None:
         """Begin to listen; raises ConfigurationError when the port cannot be had."""
         loop = asyncio.get_running_loop()
+
+        def accepted() -> CountedTls:
+            return self._accepted(loop)
+
         try:
-            self._server = await loop.create_server(lambda: self._accepted(loop), self._host, self._asked_port)
+            if self._listening is None:
+                self._server = await loop.create_server(accepted, self._host, self._asked_port)
+            else:
+                self._server = await loop.create_server(accepted, sock=self._listening)
         except OSError as fault:
             raise _no_port(self._host, self._asked_port, fault) from None
         self._tick(loop)

@@ -10,6 +10,8 @@ folder that is wiped does not lead back to pads that were spent, and the link ne
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from qanat.adapters.private_files import destroy_private, read_private, write_private
@@ -101,18 +103,31 @@ async def take_initial_key(folder: Path, link: Link, node: NodeId, store: KeySto
     path = initial_key_path(folder, link.link_id)
     if not path.exists():
         return
-    block = read_initial_key(path, node)
+    block = await asyncio.to_thread(read_initial_key, path, node)
     block_id = block.block_id
     if not _has_taken(folder, link, node, block_id):
         await store.add_block(block)
         await store.confirm(block_id)
-        mark = _mark(folder, link, node)
-        destroy_private(mark)  # of an earlier key of this link
-        write_private(mark, block_id.encode())
+        await asyncio.to_thread(_leave_mark, _mark(folder, link, node), block_id)
     block.bits.wipe()
     readers = [end for end in link.ends if (folder / "nodes" / f"{end}.key").is_file()]
     if all(_has_taken(folder, link, end, block_id) for end in readers):
-        consume_initial_key(path)
+        await asyncio.to_thread(consume_initial_key, path)
+
+
+async def take_initial_keys(folder: Path, links: Sequence[Link], node: NodeId, store: KeyStore) -> None:
+    """Do so for all these links at once, each as ``take_initial_key`` does; disks take many files as fast as few.
+    Raises what the first of them raises, when all have ended."""
+    ends = [take_initial_key(folder, link, node, store) for link in links]
+    faults = await asyncio.gather(*ends, return_exceptions=True)
+    for fault in faults:
+        if fault is not None:
+            raise fault
+
+
+def _leave_mark(mark: Path, block_id: BlockId) -> None:
+    destroy_private(mark)  # of an earlier key of this link
+    write_private(mark, block_id.encode())
 
 
 def _mark(folder: Path, link: Link, node: NodeId) -> Path:

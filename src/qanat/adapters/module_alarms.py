@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qanat.adapters.key_sources import SourceFault
+from qanat.ground.alarms import module_alarm
 from qanat.ground.identifiers import LinkId
-from qanat.ground.orders import Alarm, Severity
+from qanat.ground.orders import Alarm
 
 SOURCE_CODES = frozenset(
     {
@@ -26,14 +27,13 @@ class ModuleAlarms:
         self._active: dict[str, Alarm] = {}
 
     def raise_for(self, fault: SourceFault) -> None:
-        """Tell a source's fault. What may pass by itself is a warning while nothing shows that it does not."""
-        severity: Severity = "warning" if fault.code in ("device-slow", "key-files-empty") else "critical"
-        self.raise_one(fault.code, severity, fault.message, fault.remedy)
+        """Tell a source's fault."""
+        self.raise_one(fault.code, fault.message, fault.remedy)
 
-    def raise_one(self, code: str, severity: Severity, text: str, remedy: str) -> None:
-        """Tell an alarm unless it lasts already."""
+    def raise_one(self, code: str, text: str, remedy: str) -> None:
+        """Tell an alarm of the table, unless it lasts already."""
         if code not in self._active:
-            self._active[code] = Alarm(code, severity, text, remedy, self._link_id)
+            self._active[code] = module_alarm(code, text, remedy, self._link_id)
             self._tell(self._active[code])
 
     def source_answers(self) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -31,9 +32,12 @@ from qanat.adapters.private_files import destroy_private, write_private
 from qanat.ground.clock import format_utc
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId, twin_id
+from qanat.ground.identifiers import CONTROLLER, STANDBY, LinkId, NodeId, twin_id
 from qanat.ground.network import Link, Network
 from qanat.ground.ports import Clock, Entropy
+
+WRITERS = 8
+"""Files that are written at a time: a disk brings many to safety as fast as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +113,27 @@ def create_pki(
     A new one (``folder`` absent or empty) appears whole or not at all. The initial key of a link pays for
     ``reserve_days`` of its ``sessions_per_day`` distillation sessions. Private keys come from the cryptography
     library's own generator, link keys and serial numbers from ``entropy``. ``for_twins``: with a certificate for the
-    twin of each link that has one, which then can run in a process of its own.
+    twin of each link that has one, and for a second controller, which then can run in processes of their own.
 
     Raises ConfigurationError when something else is in ``folder``, or when a certificate is missing and the
     authority's key is not there; MachineFault when the machine does not let it be written.
     """
-    if CONTROLLER in network.nodes:
+    if taken := {CONTROLLER, STANDBY} & set(network.nodes):
         raise ConfigurationError(
-            f"a site is called {CONTROLLER!r}, which is the controller's name", remedy="rename the site"
+            f"a site is called {min(taken)!r}, which is the name of a controller", remedy="rename the site"
         )
     keys = _InitialKeys(entropy, clock, sessions_per_day, reserve_days)
     twins = [link.link_id for link in network.links if for_twins and link.modules is None]
     with machine_faults_named(folder):
         if _holds_pki(folder):
-            return _add_missing(folder, network, lambda: Authority.load(folder, network, entropy, clock), keys, twins)
+            return _add_missing(
+                folder,
+                network,
+                lambda: Authority.load(folder, network, entropy, clock),
+                keys,
+                twins,
+                for_standby=for_twins,
+            )
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=f"{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
@@ -131,7 +142,7 @@ def create_pki(
             making.mkdir(mode=0o700)
             authority = Authority.create(network.name, entropy, clock)
             authority.write(making)
-            made = _add_missing(making, network, lambda: authority, keys, twins)
+            made = _add_missing(making, network, lambda: authority, keys, twins, for_standby=for_twins)
             making.rename(folder)
             return made
 
@@ -155,22 +166,25 @@ def _add_missing(
     authority: Callable[[], Authority],
     keys: _InitialKeys,
     twins: Sequence[LinkId],
+    *,
+    for_standby: bool,
 ) -> MadeParts:
     """Write what the PKI in ``folder`` lacks. ``authority`` is asked for only when there is something to issue."""
     for name in ("authority", "nodes", "saes", "twins", "links"):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
-    nodes = [node for node in (*network.nodes, CONTROLLER) if not _has_party(folder / "nodes" / node)]
+    apart = (STANDBY,) if for_standby else ()
+    nodes = [node for node in (*network.nodes, CONTROLLER, *apart) if not _has_party(folder / "nodes" / node)]
     applications = [app.name for app in network.applications if not _has_party(folder / "saes" / app.name)]
     twins = [link_id for link_id in twins if not _has_party(folder / "twins" / link_id)]
-    if nodes or applications or twins:
+    parties = [
+        *((folder / "nodes" / node, network.kme(node), True) for node in nodes),
+        *((folder / "saes" / name, network.sae(name), False) for name in applications),
+        *((folder / "twins" / link, twin_id(network=network.name, link_id=link), True) for link in twins),
+    ]
+    if parties:
         issuer = authority()
-        for node in nodes:
-            _write_party(folder / "nodes" / node, *issuer.issue(network.kme(node), is_node=True))
-        for name in applications:
-            _write_party(folder / "saes" / name, *issuer.issue(network.sae(name), is_node=False))
-        for link_id in twins:
-            name = twin_id(network=network.name, link_id=link_id)
-            _write_party(folder / "twins" / link_id, *issuer.issue(name, is_node=True))
+        with ThreadPoolExecutor(WRITERS) as writers:
+            list(writers.map(lambda party: _write_party(party[0], *issuer.issue(party[1], is_node=party[2])), parties))
     return MadeParts(tuple(nodes), tuple(applications), keys.add_missing(folder, network.links), tuple(twins))
 
 
@@ -200,21 +214,21 @@ class _InitialKeys:
 
     def add_missing(self, folder: Path, links: Sequence[Link]) -> tuple[LinkId, ...]:
         """Make the keys of those links for which none was ever made here; return their ids."""
-        made = []
-        for link in links:
-            path = initial_key_path(folder, link.link_id)
-            marker = made_mark(folder, link.link_id)
-            if marker.exists():
-                continue
-            destroy_private(path)  # without its marker it is what an interruption left
-            num_sessions = math.ceil(self.reserve_days * self.sessions_per_day[link.link_id])
-            write_initial_key(
-                path,
-                link,
-                num_bits=max(1, num_sessions) * SESSION_PAD_BITS,
-                entropy=self.entropy,
-                utc_s=self.clock.utc_s(),
-            )
-            marker.write_text(format_utc(self.clock.utc_s()) + "\n", encoding="utf-8")
-            made.append(link.link_id)
-        return tuple(made)
+        missing = [link for link in links if not made_mark(folder, link.link_id).exists()]
+        with ThreadPoolExecutor(WRITERS) as writers:
+            list(writers.map(lambda link: self._make(folder, link), missing))
+        return tuple(link.link_id for link in missing)
+
+    def _make(self, folder: Path, link: Link) -> None:
+        """Make the key of one link, and say when: without that it is what an interruption left."""
+        path = initial_key_path(folder, link.link_id)
+        destroy_private(path)
+        num_sessions = math.ceil(self.reserve_days * self.sessions_per_day[link.link_id])
+        write_initial_key(
+            path,
+            link,
+            num_bits=max(1, num_sessions) * SESSION_PAD_BITS,
+            entropy=self.entropy,
+            utc_s=self.clock.utc_s(),
+        )
+        made_mark(folder, link.link_id).write_text(format_utc(self.clock.utc_s()) + "\n", encoding="utf-8")

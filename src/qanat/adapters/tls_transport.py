@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -55,7 +56,9 @@ class TlsTransport:
         addresses: Addresses,
         host: str = "127.0.0.1",
         port: int = 0,
+        listening: socket.socket | None = None,
     ) -> None:
+        """``listening``: a socket that listens already, the transport's from now on, in place of host and port."""
         self.local = local
         self.port = port
         """The port it listens on, known after ``start``."""
@@ -64,6 +67,7 @@ class TlsTransport:
         self._tls: LivingTls
         self._addresses = addresses
         self._host = host
+        self._listening = listening
         self._server: asyncio.Server | None = None
         self._lines: dict[NodeId, _Line] = {}
         self._callers: dict[NodeId, asyncio.StreamWriter] = {}
@@ -79,8 +83,8 @@ class TlsTransport:
         try:
             self._server = await asyncio.start_server(
                 self._accept,
-                self._host,
-                self.port,
+                *((self._host, self.port) if self._listening is None else ()),
+                sock=self._listening,
                 limit=STREAM_BUFFER_BYTES,
                 ssl=self._tls.context,
                 ssl_handshake_timeout=CONNECT_TIMEOUT_S,

@@ -7,6 +7,7 @@ reader; what key managers, certificates and identifiers take comes from the oper
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -16,7 +17,7 @@ from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.entropy_server import EntropyServer
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
-from qanat.adapters.initial_keys import initial_key_path, take_initial_key
+from qanat.adapters.initial_keys import initial_key_path, take_initial_keys
 from qanat.adapters.module_desk import ModuleDesk
 from qanat.adapters.module_server import ModuleServer
 from qanat.adapters.physical_entropy import EntropySource
@@ -27,15 +28,20 @@ from qanat.adapters.tls_transport import TlsTransport
 from qanat.apps.deployment import HOST
 from qanat.apps.entropy_watch import watch_entropy
 from qanat.apps.event_log import EventLog
+from qanat.apps.link_modules import link_capability
 from qanat.apps.opened import Opened
-from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, key_manager_settings, sessions_per_day
+from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, key_manager_settings, reserve_days, sessions_per_day
+from qanat.apps.sleepers import Bells, Sleepers
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
+from qanat.ground.errors import QanatError
+from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, NodeId
-from qanat.ground.network import Network
+from qanat.ground.network import Link, Network
 from qanat.ground.ports import Entropy, Job, KeyStore, QKDModule
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
+from qanat.key_management.wire import LinkReport
 from qanat.quantum_layer.twin import TwinLink
 from qanat.quantum_layer.twin_switch import TwinSwitch, light_passes
 
@@ -50,6 +56,8 @@ class Service(Opened):
     """A network on this machine: ``async with Service(...) as service``. Without key manager, store and door of the
     sites ``apart``.
 
+    on_demand: sites sleep, their ports bound, and are opened when first spoken to (``apps.sleepers``); but for those
+    that keep keys ready, or have devices.
     entropy_source: a physical generator that the links' devices draw from; without it, the operating system's.
     ``entropy_server`` reads it: ``start`` it before, to hear first of a source that does not pass its tests.
     """
@@ -65,6 +73,7 @@ class Service(Opened):
         wrap_module: ModuleWrapper = lambda module: module,
         apart: Collection[NodeId] = (),
         entropy_source: EntropySource | None = None,
+        on_demand: bool = False,
     ) -> None:
         self.network = network
         self.place = Workplace(folder)
@@ -79,6 +88,8 @@ class Service(Opened):
         self.pool = ProcessPool(
             num_workers, inherited=() if self.entropy_server is None else (self.entropy_server.door,)
         )
+        self.door_ports: dict[NodeId, int] = {}
+        self._on_demand = on_demand
         self._wrap_module = wrap_module
         self._ports = dict(zip(network.nodes, ports, strict=False))
         super().__init__()
@@ -87,7 +98,11 @@ class Service(Opened):
         self.entropy = self._parts.entropy
         self.switches = {switch.name: TwinSwitch(switch, clock=self.clock) for switch in network.switches}
         self.device_entropy: Entropy = self.entropy if self.entropy_server is None else self.entropy_server.entropy
-        self._transports: dict[NodeId, TlsTransport] = {}
+        self._sites = Sleepers(self._open_site, on_failed=self._note_not_opened)
+        self._tasks: AsyncioTasks
+        self._modules: Mapping[NodeId, list[QKDModule]]
+        self._stack_of_stores: AsyncExitStack
+        self._stacks_of_sites: list[AsyncExitStack] = []
 
     @property
     def here(self) -> tuple[NodeId, ...]:
@@ -104,7 +119,7 @@ class Service(Opened):
 
     def door_url(self, node: NodeId) -> str:
         """Return where the door of a site answers."""
-        return f"https://{HOST}:{self.doors[node].port}"
+        return f"https://{HOST}:{self.door_ports[node]}"
 
     async def warm_up(self) -> None:
         """Compile and load the kernels in every worker; they are cached on disk for the next start.
@@ -124,28 +139,87 @@ class Service(Opened):
             if not self.entropy_server.is_started:
                 await self.entropy_server.start()
         self._stack.push_async_callback(self.pool.close, grace_s=POOL_GRACE_S)
+        self._check_sites()
+        self._parts.store_writer()
+        await self._import_apart()
+        self._stack_of_stores = await self._stack.enter_async_context(AsyncExitStack())
+        tasks = self._tasks = await self._stack.enter_async_context(AsyncioTasks())
+        controlling = await self._parts.open_transport(CONTROLLER)
+        if self.entropy_server is not None:
+            watch = watch_entropy(self.entropy_server, clock=self.clock, recorder=self.recorder(CONTROLLER))
+            tasks.start(watch, name="entropy of the devices")
+        self._modules = await self._make_modules(tasks)
+        self._stack.push_async_callback(self._close_sites)
+        self._stack.push_async_callback(self._sites.close)
+        self._lay_down_sites()
+        await self._sites.wake([node for node in self.here if not self._may_sleep(node)])
+        tasks.start(self._controller(tasks, controlling).run(), name="controller")
+        for node in self.apart:
+            await self._serve_modules(node, tasks, self._modules[node])
+        self._sites.watch()
+
+    def _check_sites(self) -> None:
+        """Hold the folders of all sites here, and see that each can be opened; raises ConfigurationError."""
         for node in self.here:
             self._parts.hold_site(node, remedy=f"stop `qanat node` there, or name --apart {node}")
         for node in (*self.here, CONTROLLER):
             self.place.check_node_files(self.network, node, clock=self.clock)
-        self.stores = await self._parts.open_stores(self.here)
-        await self._import_initial_keys()
-        tasks = await self._stack.enter_async_context(AsyncioTasks())
-        for node in (*self.here, CONTROLLER):
-            self._transports[node] = await self._parts.open_transport(node)
-        if self.entropy_server is not None:
-            watch = watch_entropy(self.entropy_server, clock=self.clock, recorder=self.recorder(CONTROLLER))
-            tasks.start(watch, name="entropy of the devices")
-        modules = await self._modules(tasks)
         for node in self.here:
-            self.managers[node] = self._parts.manager(
-                node, store=self.stores[node], transport=self._transports[node], tasks=tasks, modules=modules[node]
+            self._parts.require_master_key(node)
+
+    def _lay_down_sites(self) -> None:
+        """Bind all ports of the sites here; whoever calls from now on waits until the site is open."""
+        for node in self.here:
+            bells = self._sites.lay_down(node, {"transports": (HOST, 0), "doors": (HOST, self.door_port(node))})
+            self.door_ports[node] = bells["doors"].port
+            self._parts.publish("transports", node, bells["transports"].port)
+            self._parts.publish("doors", node, bells["doors"].port)
+
+    def _may_sleep(self, node: NodeId) -> bool:
+        """Return whether a site has nothing to do until it is spoken to."""
+        network = self.network
+        ready = {network.site_of(network.sae(keys.master)).node for keys in network.prepared_keys}
+        has_devices = any(link.modules is not None for link in network.links_of(node))
+        return self._on_demand and node not in ready and not has_devices
+
+    async def _open_site(self, node: NodeId, bells: Bells) -> None:
+        """Open a site behind its sockets: its initial keys, store, audit log, transport, key manager, door."""
+        async with AsyncExitStack() as of_store, AsyncExitStack() as of_site:
+            store = (await self._parts.onto(of_store).open_stores([node]))[node]
+            await take_initial_keys(self.place.pki, self.network.links_of(node), node, store)
+            parts = self._parts.onto(of_site)
+            transport = await parts.open_transport(node, listening=bells["transports"].listening())
+            manager = parts.make_manager(
+                node,
+                store=store,
+                transport=transport,
+                tasks=self._tasks,
+                modules=self._modules[node],
+                is_awake=self._sites.is_awake,
             )
-        tasks.start(self._controller(tasks).run(), name="controller")
-        for node in self.apart:
-            await self._serve_modules(node, tasks, modules[node])
-        for node, manager in self.managers.items():
-            self.doors[node] = await self._parts.open_door(node, manager, port=self.door_port(node))
+            self.doors[node] = await parts.open_door(node, manager, listening=bells["doors"].listening())
+            self.stores[node], self.managers[node] = store, manager
+            self._tasks.start(manager.run(), name=f"key manager {node}")
+            await self._stack_of_stores.enter_async_context(of_store.pop_all())
+            self._stacks_of_sites.append(of_site.pop_all())
+
+    async def _close_sites(self) -> None:
+        """Close all that are open, side by side: each lets its callers end."""
+        closing = (stack.aclose() for stack in self._stacks_of_sites)
+        for fault in await asyncio.gather(*closing, return_exceptions=True):
+            if fault is not None:
+                raise fault
+
+    def _note_not_opened(self, node: NodeId, fault: BaseException) -> None:
+        """A site that was called cannot be opened: tell the operator."""
+        remedy = fault.remedy if isinstance(fault, QanatError) else ""
+        self.recorder(node).record(
+            EventKind.ALARM,
+            code="site-not-opened",
+            severity="critical",
+            text=f"site {node} was called and cannot be opened: {fault}",
+            remedy=remedy or "see the machine's disk, memory and open files; the next call tries again",
+        )
 
     def _make_pki(self) -> None:
         """Make certificates and initial keys, or those that the network lacks since it has grown."""
@@ -155,12 +229,13 @@ class Service(Opened):
             entropy=self.entropy,
             clock=self.clock,
             sessions_per_day=sessions_per_day(self.network),
+            reserve_days=reserve_days(self.network),
         )
 
-    async def _import_initial_keys(self) -> None:
-        """Give both ends of each link their pre-shared key, then destroy the file: it is never imported twice.
+    async def _import_apart(self) -> None:
+        """Give the sites that run apart the initial keys of their links, before their modules are served to them.
 
-        The stores of sites that run apart are opened for this alone, before their modules are served to them.
+        Their stores are opened for this alone. A site here takes its own when it is opened.
         """
         waiting = [link for link in self.network.links if initial_key_path(self.place.pki, link.link_id).exists()]
         ends = {node for link in waiting for node in link.ends}
@@ -169,13 +244,11 @@ class Service(Opened):
             for node in borrowed:
                 remedy = f"stop `qanat node` of {node}: an initial key waits to be taken into its store"
                 stack.enter_context(held(self.place.site(node), remedy=remedy, patience_s=LOCK_PATIENCE_S))
-            parts = SiteParts(self.network, self.place, log=self.log, settings=self.settings, stack=stack)
-            stores = self.stores | (await parts.open_stores(borrowed) if borrowed else {})
-            for link in waiting:
-                for node in link.ends:
-                    await take_initial_key(self.place.pki, link, node, stores[node])
+            stores = await self._parts.onto(stack).open_stores(borrowed)
+            for node, store in stores.items():
+                await take_initial_keys(self.place.pki, self.network.links_of(node), node, store)
 
-    async def _modules(self, tasks: AsyncioTasks) -> Mapping[NodeId, list[QKDModule]]:
+    async def _make_modules(self, tasks: AsyncioTasks) -> Mapping[NodeId, list[QKDModule]]:
         """Return the modules of every site: both ends of all twins, and its own ends of the other links."""
         modules: dict[NodeId, list[QKDModule]] = {node: [] for node in self.network.nodes}
         for node in self.network.nodes:
@@ -196,15 +269,32 @@ class Service(Opened):
                 modules[node].append(self._wrap_module(module))
         return modules
 
-    def _controller(self, tasks: AsyncioTasks) -> Controller:
+    def _controller(self, tasks: AsyncioTasks, transport: TlsTransport) -> Controller:
         return Controller(
             network=self.network,
-            transport=self._transports[CONTROLLER],
+            transport=transport,
             clock=self.clock,
             tasks=tasks,
             entropy=self.entropy,
             recorder=self.recorder(CONTROLLER),
             switches=self.switches,
+            is_awake=self._sites.is_awake,
+            expected=[self._expected(link) for link in self.network.links if self._is_here(link)],
+        )
+
+    def _is_here(self, link: Link) -> bool:
+        """Return whether a link has its twin and both its ends in this process."""
+        return link.modules is None and not set(link.ends) & set(self.apart)
+
+    @staticmethod
+    def _expected(link: Link) -> LinkReport:
+        """Return what holds of a twin's link until its ends are awake."""
+        return LinkReport(
+            link_id=link.link_id,
+            available_bits=0,
+            expected_rate_bits_per_s=link_capability(link).expected_rate_bits_per_s,
+            origin="twin",
+            running=None,
         )
 
     async def _serve_modules(self, node: NodeId, tasks: AsyncioTasks, modules: Sequence[QKDModule]) -> None:

@@ -9,14 +9,25 @@ from qanat.apps.opened import Opened
 from qanat.apps.site import SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
-from qanat.ground.identifiers import CONTROLLER
+from qanat.control.ruling import other_of
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.identifiers import CONTROLLER, STANDBY, NodeId
 from qanat.quantum_layer.twin_switch import TwinSwitch
 
 
 class ControllerProcess(Opened):
     """The controller: ``async with ControllerProcess(...) as controller``. What it knows, the sites tell it anew."""
 
-    def __init__(self, deployment: Deployment, place: Workplace, *, log: EventLog) -> None:
+    def __init__(self, deployment: Deployment, place: Workplace, *, log: EventLog, local: NodeId = CONTROLLER) -> None:
+        """local: the name of the controller, or of the standby. Raises ConfigurationError for a standby that the
+        deployment does not have."""
+        if local == STANDBY and not deployment.has_standby:
+            raise ConfigurationError(
+                "the deployment has no standby, so no site would listen to it",
+                remedy="say `standby: {host: ..., port: ...}` in the deployment file of every host",
+            )
+        self.local = local
+        self._other = other_of(local) if deployment.has_standby else None
         self.network = deployment.network
         self.place = place
         self.port = 0
@@ -32,11 +43,11 @@ class ControllerProcess(Opened):
 
     async def _start(self) -> None:
         parts = self._parts
-        parts.hold_site(CONTROLLER, remedy="it runs already; stop it first")
+        parts.hold_site(self.local, remedy="it runs already; stop it first")
         self.place.claim(self.network)
-        self.place.check_node_files(self.network, CONTROLLER, clock=parts.clock)
+        self.place.check_node_files(self.network, self.local, clock=parts.clock)
         tasks = await self._stack.enter_async_context(AsyncioTasks())
-        transport = await parts.open_transport(CONTROLLER)
+        transport = await parts.open_transport(self.local)
         self.port = transport.port
         controller = Controller(
             network=self.network,
@@ -44,7 +55,8 @@ class ControllerProcess(Opened):
             clock=parts.clock,
             tasks=tasks,
             entropy=parts.entropy,
-            recorder=parts.recorder(CONTROLLER),
+            recorder=parts.recorder(self.local),
+            other=self._other,
             switches={switch.name: TwinSwitch(switch, clock=parts.clock) for switch in self.network.switches},
         )
         tasks.start(controller.run(), name="controller")

@@ -5,6 +5,7 @@
     data: data                      # folder of this host, beside this file; by default in the user's data home
     site: suzhou                    # what `qanat node --config` runs here, unless --site says it
     controller: {host: 192.0.2.1, port: 9000}
+    standby: {host: 192.0.2.3, port: 9000}    # a second controller (`qanat controller --standby`); none without it
     sites:
       suzhou: {host: 192.0.2.1, port: 9001, door_port: 8801}
       kunshan: {host: 192.0.2.2, port: 9001}
@@ -24,8 +25,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from qanat.adapters.addresses import Address, AddressBook, ListenerKind
-from qanat.apps.networks import load_network_to_run
+from qanat.apps.networks import load_network
 from qanat.ground.errors import ConfigurationError, NetworkFileError
+from qanat.ground.identifiers import STANDBY
 from qanat.ground.network import Network, read_described
 from qanat.ground.network.names import nearest
 from qanat.ground.network.part import Part, fault_of_field
@@ -68,6 +70,7 @@ class DeploymentFile(Part):
     data: str = ""
     site: str = ""
     controller: Place = Place()
+    standby: Place | None = None
     sites: dict[str, SitePlace] = Field(default_factory=dict)
     twins: dict[str, Place] = Field(default_factory=dict)
 
@@ -106,6 +109,11 @@ class Deployment:
     site: str = ""
     fixed: Mapping[tuple[ListenerKind, str], Place] = field(default_factory=dict)
 
+    @property
+    def has_standby(self) -> bool:
+        """Whether there is a second controller."""
+        return ("transports", STANDBY) in self.fixed
+
 
 def load_deployment(path: Path) -> Deployment:
     """Return the deployment in a file; raises ConfigurationError with the line of what is wrong."""
@@ -120,6 +128,8 @@ def load_deployment(path: Path) -> Deployment:
     for message, at, remedy in (*_names_of_nothing(said, network), *_places_taken_twice(said)):
         raise NetworkFileError(message, source=str(path), line=line_of(root, at), remedy=remedy)
     fixed: dict[tuple[ListenerKind, str], Place] = {("transports", "controller"): said.controller}
+    if said.standby is not None:
+        fixed["transports", STANDBY] = said.standby
     for node, place in said.sites.items():
         fixed["transports", node] = place
         fixed["doors", node] = place.model_copy(update={"port": place.door_port})
@@ -132,7 +142,7 @@ def load_deployment(path: Path) -> Deployment:
 def _network(name: str, *, source: str, line: int) -> Network:
     """Return the network that a deployment names; a fault inside its file has that file's name and line."""
     try:
-        return load_network_to_run(name)
+        return load_network(name)
     except NetworkFileError:
         raise
     except ConfigurationError as fault:
@@ -166,6 +176,8 @@ def _places_taken_twice(said: DeploymentFile) -> Iterator[_Fault]:
     ports: list[tuple[str, int, tuple[str, ...]]] = [
         (said.controller.host, said.controller.port, ("controller", "port"))
     ]
+    if said.standby is not None:
+        ports.append((said.standby.host, said.standby.port, ("standby", "port")))
     for node, site in said.sites.items():
         for name, port in (("port", site.port), ("door_port", site.door_port), ("devices_port", site.devices_port)):
             ports.append((site.host, port, ("sites", node, name)))

@@ -28,13 +28,8 @@ async def watch_entropy(server: EntropyServer, *, clock: Clock, recorder: EventR
             text = f"{server.source.path} gives {format_rate(rate)} after conditioning"
             recorder.record(EventKind.ENTROPY_AWAITED, text=text, rate_bits_per_s=rate)
         before = state
-    recorder.record(
-        EventKind.ALARM,
-        code="EntropyFailed",
-        severity="critical",
-        text=f"{server.state.fault}; no link makes key, keys in stock are given",
-        remedy=server.state.remedy,
-    )
+    text = f"{server.state.fault}; no link makes key, keys in stock are given"
+    recorder.alarm("EntropyFailed", text, server.state.remedy)
 
 
 def entropy_record(server: EntropyServer | None, state: EntropyState | None = None) -> dict[str, Json]:

@@ -68,6 +68,10 @@ class EventLog:
         """Have ``listener`` called with every event from now on."""
         self._listeners.append(listener)
 
+    def forget(self, listener: Callable[[Event], None]) -> None:
+        """Call ``listener`` no more; it must have been listening."""
+        self._listeners.remove(listener)
+
     def _add(self, line: str, *, may_wait: bool) -> None:
         """Have a line written, at the end of the loop's turn where there is a loop, or soon after."""
         self._lines.append(line)

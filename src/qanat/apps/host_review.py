@@ -26,7 +26,7 @@ from qanat.adapters.tls import TlsFiles, client_context, own_identity
 from qanat.apps.deployment import Deployment
 from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.identifiers import CONTROLLER, NodeId, kme_id, twin_id
+from qanat.ground.identifiers import CONTROLLER, STANDBY, NodeId, kme_id, twin_id
 from qanat.ground.network import Link
 
 SOON = datetime.timedelta(days=30)
@@ -60,7 +60,11 @@ class Party:
 
     @property
     def command(self) -> str:
-        option = {"site": f" --site {self.name}", "twin": f" --link {self.name}", "controller": ""}[self.kind]
+        option = {
+            "site": f" --site {self.name}",
+            "twin": f" --link {self.name}",
+            "controller": " --standby" if self.name == STANDBY else "",
+        }[self.kind]
         return f"qanat {'node' if self.kind == 'site' else self.kind} --config FILE{option}"
 
     @property
@@ -73,12 +77,15 @@ def all_parties(deployment: Deployment, place: Workplace) -> Iterator[Party]:
     """Yield every process that the deployment has, here or elsewhere."""
     network = deployment.network
     yield Party("controller", CONTROLLER, kme_id(network=network.name, name=CONTROLLER), place.site(CONTROLLER))
+    if deployment.has_standby:
+        identity = kme_id(network=network.name, name=STANDBY)
+        yield Party("controller", STANDBY, identity, place.site(STANDBY))
     for node in network.nodes:
         yield Party("site", node, network.kme(node), place.site(node))
     for link in network.links:
         if link.modules is None:
-            identity = twin_id(network=network.name, link_id=link.link_id)
-            yield Party("twin", link.name, identity, place.twin(link.link_id))
+            twin = twin_id(network=network.name, link_id=link.link_id)
+            yield Party("twin", link.name, twin, place.twin(link.link_id))
 
 
 def is_here(party: Party, place: Workplace) -> bool:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from qanat.adapters.initial_keys import initial_key_path, take_initial_key
 from qanat.ground.errors import ConfigurationError, QanatError
-from qanat.ground.events import EventKind
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
 from qanat.ground.ports import Clock, KeyStore
@@ -59,6 +58,7 @@ class InitialKeyWatch:
                 continue  # the store cannot write now, or the file went meanwhile: the next look tries again
             else:
                 self._settled[link.link_id] = state
+                self._recorder.alarm_over("initial-key-refused", link.link_id)
 
     def _tell_if_stale(self, link_id: LinkId, state: _State, fault: QanatError) -> None:
         """Raise the alarm of a file that is wrong and stays so."""
@@ -67,14 +67,8 @@ class InitialKeyWatch:
             self._seen[link_id] = state, self._clock.monotonic_s()
         elif self._clock.monotonic_s() - since_s >= PATIENCE_S:
             self._settled[link_id] = state
-            self._recorder.record(
-                EventKind.ALARM,
-                code="initial-key-refused",
-                severity="warning",
-                link_id=link_id,
-                text=f"an initial key was brought and cannot be taken in: {fault.message}",
-                remedy=fault.remedy,
-            )
+            text = f"an initial key was brought and cannot be taken in: {fault.message}"
+            self._recorder.alarm("initial-key-refused", text, fault.remedy, about=link_id, link_id=link_id)
 
 
 def _state(path: Path) -> _State | None:

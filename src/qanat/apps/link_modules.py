@@ -35,7 +35,7 @@ def device_files(place: Workplace, link: Link, node: NodeId) -> TlsFiles:
 
 def link_capability(link: Link) -> LinkCapability:
     """Return what a link is expected to give: by its devices' own rate where that is said, else by its system's."""
-    expected = expected_capability(link.link_id, link.system, loss_db=link.loss_db)
+    expected = expected_capability(link.link_id, link.system, loss_db=link.loss_db, pairs=link.pairs)
     if isinstance(link.modules, Etsi014Modules):
         rate = link.modules.expected_rate_bits_per_s or expected.expected_rate_bits_per_s
         return LinkCapability(link.link_id, rate, link.modules.block_bits / max(rate, 1.0))

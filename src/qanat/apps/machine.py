@@ -16,6 +16,13 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def num_compiled_kernels() -> int:
+    """Return how many compiled kernels lie beside their sources."""
+    import qanat.kernels
+
+    return len(list((Path(qanat.kernels.__path__[0]) / "__pycache__").glob("*.nbi")))
+
+
 def cpu_flags() -> frozenset[str]:
     """Return the instruction-set flags of the CPU, empty where the system does not tell."""
     try:
@@ -51,8 +58,19 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, {num_cores()} cores, {cpu_tier()}"
 
 
+def allow_open_files(number: int) -> None:
+    """Let this process have so many files and sockets open, as far as the system's administrator lets it."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < number:
+        wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
 def settle_heap() -> None:
-    """Have the collector of cycles pass over all that there is by now; to be called once, when a service is up.
+    """Have the collector of cycles pass over all that there is by now; to be called when a service is up, and when a
+    site of it was opened.
 
     What libraries made of themselves, a hundred thousand objects, goes with the process. To look through it takes the
     collector tens of milliseconds, every few thousand requests, in which nobody is answered.

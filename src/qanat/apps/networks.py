@@ -33,18 +33,3 @@ def load_network(name: str) -> Network:
                 f"link {link.name!r}: {fault.message}", source=name, line=line, remedy=fault.remedy
             ) from None
     return network
-
-
-def load_network_to_run(name: str) -> Network:
-    """Return ``load_network(name)``; raises ConfigurationError for one with parts that nothing drives yet."""
-    network = load_network(name)
-    for what, has_any in (
-        ("several pairs of modules on one fibre", any(link.pairs > 1 for link in network.links)),
-        ("ground stations that only satellites join", any(site.ground_station for site in network.sites)),
-    ):
-        if has_any:
-            raise ConfigurationError(
-                f"{network.name!r} describes {what}, which cannot be run here yet",
-                remedy="look at it with `qanat network check`, or run a network without them, such as beijing-shanghai",
-            )
-    return network

@@ -20,6 +20,7 @@ from qanat.ground.identifiers import LinkId, ModuleId, NodeId, twin_id
 from qanat.ground.keys import PoolId
 from qanat.ground.network import Link
 from qanat.ground.ports import KeyStore, QKDModule
+from qanat.key_management.controllers import ToBothControllers
 from qanat.key_management.manager import KeyManager
 from qanat.quantum_layer.forecast import expected_capability
 
@@ -41,6 +42,7 @@ class NodeSite(Opened):
         self.manager: KeyManager
         self._door_port = door_port
         self._places = Places(place.addresses, deployment.fixed)
+        self._has_standby = deployment.has_standby
         super().__init__()
         self._parts = SiteParts(
             self.network, place, log=log, settings=self.settings, stack=self._stack, places=self._places
@@ -76,7 +78,8 @@ class NodeSite(Opened):
         )
         tasks.start(watch.run(), name=f"initial keys of {node}")
         modules = await self._modules(tasks)
-        transport = await parts.open_transport(node)
+        opened = await parts.open_transport(node)
+        transport = ToBothControllers(opened) if self._has_standby else opened
         self.manager = parts.manager(node, store=self.store, transport=transport, tasks=tasks, modules=modules)
         if any(application.site == node for application in self.network.applications):
             host, port = self._places.listen_at("doors", node)
@@ -102,7 +105,7 @@ class NodeSite(Opened):
     def _twin(self, link: Link, tasks: AsyncioTasks) -> QKDModule:
         """Return this end of a twin, whose process may come and go."""
         peer = link.peer_of(self.node)
-        capability = expected_capability(link.link_id, link.system, loss_db=link.loss_db)
+        capability = expected_capability(link.link_id, link.system, loss_db=link.loss_db, pairs=link.pairs)
         twin = self.twins[link.link_id] = RemoteSite(
             self.node,
             identity=twin_id(network=self.network.name, link_id=link.link_id),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from copy import copy
 from pathlib import Path
+from socket import socket
 
 from qanat.adapters.addresses import Address, ListenerKind
 from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
@@ -28,6 +30,7 @@ from qanat.apps.event_log import EventLog
 from qanat.apps.link_modules import LocalModules, link_capability
 from qanat.apps.workplace import Workplace
 from qanat.doors.etsi014 import Etsi014Door, Limits
+from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import LinkId, NodeId
@@ -40,6 +43,10 @@ from qanat.key_management.settings import KeyManagerSettings
 
 LOCK_PATIENCE_S = 1.0
 """Whoever looks whether a site's folder is free holds it for a moment."""
+MOST_RESERVE_DAYS = 10.0
+INITIAL_KEYS_BYTES = 128 * 2**20
+ALARM_SHARE = 0.2
+"""The alarm of a reserve that runs low comes when no more than this share of its first days is left."""
 
 
 def sessions_per_day(network: Network) -> dict[LinkId, float]:
@@ -48,9 +55,17 @@ def sessions_per_day(network: Network) -> dict[LinkId, float]:
     return {link.link_id: seconds / link_capability(link).block_time_s for link in network.links}
 
 
+def reserve_days(network: Network) -> float:
+    """Return for how many days of steady work the links' initial keys are to last: fewer than ten where those of all
+    links together would be greater than INITIAL_KEYS_BYTES. A link fills its reserve as it works."""
+    bytes_per_day = sum(sessions_per_day(network).values()) * SESSION_PAD_BITS / 8
+    return min(MOST_RESERVE_DAYS, INITIAL_KEYS_BYTES / bytes_per_day) if bytes_per_day else MOST_RESERVE_DAYS
+
+
 def key_manager_settings(network: Network) -> KeyManagerSettings:
     """Return what all key managers of a network are set to."""
-    return KeyManagerSettings(sessions_per_day=sessions_per_day(network))
+    alarm_days = ALARM_SHARE * reserve_days(network)
+    return KeyManagerSettings(sessions_per_day=sessions_per_day(network), reserve_alarm_days=alarm_days)
 
 
 class SiteParts:
@@ -76,11 +91,21 @@ class SiteParts:
         self._ids = IdsAhead(self.entropy)
         self._stack = stack
         self._audited: set[NodeId] = set()
+        self._writer: StoreWriter | None = None
+        self._recorders: dict[NodeId, EventRecorder] = {}
         self._addresses: dict[tuple[ListenerKind, NodeId], Address] = {}
 
+    def onto(self, stack: AsyncExitStack) -> SiteParts:
+        """Return these parts for one site: what is opened goes onto ``stack``, all else is shared."""
+        parts = copy(self)
+        parts._stack = stack
+        return parts
+
     def recorder(self, node: NodeId) -> EventRecorder:
-        """Return a recorder of events at ``node`` into this process's log."""
-        return EventRecorder(node=node, clock=self.clock, entropy=self._ids, sink=self.log)
+        """Return the recorder of events at ``node`` into this process's log: one, which knows what alarms last."""
+        if node not in self._recorders:
+            self._recorders[node] = EventRecorder(node=node, clock=self.clock, entropy=self._ids, sink=self.log)
+        return self._recorders[node]
 
     def hold_site(self, node: NodeId, *, remedy: str) -> None:
         """Keep every other process out of a site's folder; raises ConfigurationError when one is in it, or when the
@@ -96,8 +121,7 @@ class SiteParts:
         master_key_path: where the master key is, or is made; else where the folder has it. Raises ConfigurationError;
         for a store whose master key is gone too, since none is made beside a store that is there.
         """
-        writer = StoreWriter()
-        self._stack.push_async_callback(writer.close)
+        writer = self.store_writer()
         stores: dict[NodeId, KeyStore] = {}
         for node in nodes:
             path = self.place.store(node)
@@ -108,18 +132,35 @@ class SiteParts:
             stores[node] = store
         return stores
 
-    def _master_key(self, store: Path, path: Path) -> SecretBytes:
+    def store_writer(self) -> StoreWriter:
+        """Return the one thread that writes all stores; it ends with the stack that it was first asked for on."""
+        if self._writer is None:
+            self._writer = StoreWriter()
+            self._stack.push_async_callback(self._writer.close)
+        return self._writer
+
+    def require_master_key(self, node: NodeId) -> None:
+        """Raise ConfigurationError for a site whose store is there and whose master key is not."""
+        self._is_key_known(self.place.store(node), self.place.master_key_of(node))
+
+    def _is_key_known(self, store: Path, path: Path) -> None:
         is_known = path.exists() or bool(os.environ.get(MASTER_KEY_VARIABLE))
         if not is_known and needs_master_key(store):
             raise ConfigurationError(
                 f"the key store {store} is there, and its master key {path} is not",
                 remedy="put the master key back; if it is lost, so are the keys: `qanat node zeroize` ends the store",
             )
+
+    def _master_key(self, store: Path, path: Path) -> SecretBytes:
+        self._is_key_known(store, path)
         return find_master_key(path, environment=os.environ, entropy=self.entropy)
 
-    async def open_transport(self, node: NodeId, *, kind: ListenerKind = "transports") -> TlsTransport:
+    async def open_transport(
+        self, node: NodeId, *, kind: ListenerKind = "transports", listening: socket | None = None
+    ) -> TlsTransport:
         """Open a node's transport and publish where it listens. ``kind``: "devices" for what the two ends of a link
-        say to each other. The node's audit log begins here."""
+        say to each other. ``listening``: a socket that listens already, at a place that is published. The node's audit
+        log begins here."""
         self._keep_audit(node)
         host, port = self.places.listen_at(kind, node)
         transport = TlsTransport(
@@ -129,14 +170,20 @@ class SiteParts:
             addresses=lambda peer: self._address(kind, peer),
             host=host,
             port=port,
+            listening=listening,
         )
         await transport.start()
         self._stack.push_async_callback(transport.close)
-        if host == HOST:
-            self._addresses[kind, node] = (HOST, transport.port)
-        self.places.publish(kind, node, transport.port)
-        self._stack.callback(self.place.addresses.withdraw, kind, node)
+        if listening is None:
+            self.publish(kind, node, transport.port, host=host)
         return transport
+
+    def publish(self, kind: ListenerKind, node: NodeId, port: int, *, host: str = HOST) -> None:
+        """Say where a node listens, until the stack is closed."""
+        if host == HOST:
+            self._addresses[kind, node] = (HOST, port)
+        self.places.publish(kind, node, port)
+        self._stack.callback(self.place.addresses.withdraw, kind, node)
 
     async def local_modules(self, node: NodeId, tasks: Tasks) -> dict[str, ExchangedModule]:
         """Return a site's ends of the links that have no twin, by the links' names, at work from now on."""
@@ -151,7 +198,22 @@ class SiteParts:
         self, node: NodeId, *, store: KeyStore, transport: Transport, tasks: Tasks, modules: Sequence[QKDModule]
     ) -> KeyManager:
         """Return a site's key manager, which runs from now on."""
-        manager = KeyManager(
+        manager = self.make_manager(node, store=store, transport=transport, tasks=tasks, modules=modules)
+        tasks.start(manager.run(), name=f"key manager {node}")
+        return manager
+
+    def make_manager(
+        self,
+        node: NodeId,
+        *,
+        store: KeyStore,
+        transport: Transport,
+        tasks: Tasks,
+        modules: Sequence[QKDModule],
+        is_awake: Callable[[NodeId], bool] = lambda _: True,
+    ) -> KeyManager:
+        """Return a site's key manager, to be run. ``is_awake``: of sites, which may sleep."""
+        return KeyManager(
             node=node,
             network=self.network,
             store=store,
@@ -162,12 +224,20 @@ class SiteParts:
             modules=modules,
             recorder=self.recorder(node),
             settings=self.settings,
+            is_awake=is_awake,
         )
-        tasks.start(manager.run(), name=f"key manager {node}")
-        return manager
 
-    async def open_door(self, node: NodeId, manager: KeyManager, *, port: int, host: str = HOST) -> HttpDoor:
-        """Open a site's door and publish where it listens; raises ConfigurationError when the port cannot be had."""
+    async def open_door(
+        self,
+        node: NodeId,
+        manager: KeyManager,
+        *,
+        port: int = 0,
+        host: str = HOST,
+        listening: socket | None = None,
+    ) -> HttpDoor:
+        """Open a site's door and publish where it listens; raises ConfigurationError when the port cannot be had.
+        ``listening``: a socket that listens already, at a place that is published."""
         recorder = self.recorder(node)
 
         def tell(why: str) -> None:
@@ -190,16 +260,19 @@ class SiteParts:
                 limits_file=self.place.folder / LIMITS_NAME,
                 saes=frozenset(self.network.saes),
                 record=recorder.record,
+                alarm=recorder.alarm,
+                alarm_over=recorder.alarm_over,
             ),
             tls=self._living_tls(node, recorder, on_refused),
             host=host,
             port=port,
+            listening=listening,
             rules=ConnectionRules(on_refused=on_refused),
         )
         await door.start()
         self._stack.push_async_callback(door.stop)
-        self.places.publish("doors", node, door.port)
-        self._stack.callback(self.place.addresses.withdraw, "doors", node)
+        if listening is None:
+            self.publish("doors", node, door.port)
         return door
 
     def _living_tls(self, node: NodeId, recorder: EventRecorder, on_refused: Callable[[str], None]) -> LivingTls:
@@ -207,15 +280,10 @@ class SiteParts:
 
         def on_change(why_kept: str | None) -> None:
             if why_kept is None:
+                recorder.alarm_over("certificates-kept")
                 recorder.record(EventKind.CERTIFICATES_CHANGED, what="the files of the door were taken up")
                 return
-            recorder.record(
-                EventKind.ALARM,
-                code="certificates-kept",
-                severity="warning",
-                text=f"new certificate files do not count, the former ones do: {why_kept}",
-                remedy="look at the folder `pki`",
-            )
+            recorder.alarm("certificates-kept", f"new certificate files do not count, the former ones do: {why_kept}")
 
         return LivingTls(
             self.place.node_files(node),
@@ -231,16 +299,13 @@ class SiteParts:
         recorder = self.recorder(node)
 
         def on_lost(why: str) -> None:
-            recorder.record(
-                EventKind.ALARM,
-                code="audit-not-written",
-                severity="critical",
-                text=f"the audit log of {node} cannot be written: {why}; keys go on being given",
-                remedy="make room on its disk, and check it",
-            )
+            text = f"the audit log of {node} cannot be written: {why}; keys go on being given"
+            recorder.alarm("audit-not-written", text)
 
+        self._stack.callback(self._audited.discard, node)
         audit = AuditLog(self.place.site(node) / AUDIT_FOLDER, node=node, on_lost=on_lost)
         self.log.listen(self._stack.enter_context(audit))
+        self._stack.callback(self.log.forget, audit)
 
     def _address(self, kind: ListenerKind, node: NodeId) -> Address | None:
         """Return where a node's transport listens: in this process, at its fixed place, or where it last said."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from qanat.control.policy import DemandView, LinkView, NetworkView
+from qanat.control.policy import DemandView, LinkView, NetworkView, Policy
 from qanat.ground.identifiers import EventId, LinkId, NodeId, OrderId
 from qanat.ground.keys import Origin
 from qanat.ground.network import Link, Network
@@ -32,6 +32,11 @@ class LinkBook:
     blocks_got: int = 0
     wanted_since_s: float | None = None
     """The last six are of links through switches, as ``LinkView`` has them; since when somebody waits for an order."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its last order failed."""
+        return self.failures_in_a_row > 0
 
     @property
     def origin(self) -> Origin:
@@ -70,6 +75,8 @@ class OrderBook:
     awaits_turn: bool = False
     """Whether the switches still turn to its link: till then nobody hears of it."""
     turn_fault: OrderFault | None = None
+    is_adopted: bool = False
+    """Whether an earlier life of the controller gave it: then it is followed, not said again."""
 
     @property
     def restarted(self) -> NodeId | None:
@@ -140,6 +147,21 @@ class Books:
                 return link_id
         return None
 
+    def expect(self, reports: Iterable[LinkReport]) -> None:
+        """Take down what holds of links until their ends speak: so sites that sleep have routes, which stay as they are
+        when they wake."""
+        for report in reports:
+            for end in self.links[report.link_id].ends:
+                self.note_report(end, report)
+
+    def failing_links(self, *, tries: int, now_s: float) -> list[LinkId]:
+        """Return the links that have failed ``tries`` times in a row and rest from it."""
+        return [
+            link_id
+            for link_id, book in self.links.items()
+            if book.failures_in_a_row >= tries and now_s < book.rests_until_s
+        ]
+
     def note_report(self, node: NodeId, report: LinkReport) -> None:
         """Take down what one end of a link says of it."""
         book = self.links.get(report.link_id)
@@ -203,8 +225,8 @@ class Books:
             stock = self.links[link_id].available_bits
             stock[node] = max(0, stock.get(node, 0) - demand.word.needed_bits)
 
-    def view(self, *, now_s: float) -> NetworkView:
-        """Return what the policy decides on: of a network's many links those that are at work or asked for."""
+    def view(self, *, now_s: float, with_all_links: bool = False) -> NetworkView:
+        """Return what the policy decides on: of a network's many links those that are at work or asked for, or all."""
         busy = {order.link_id for order in self.orders.values()}
         concerned = busy.union(link_id for demand in self.demands.values() for link_id, _ in demand.hops)
         return NetworkView(
@@ -223,7 +245,7 @@ class Books:
                     blocks_got=book.blocks_got,
                 )
                 for link_id, book in self.links.items()
-                if link_id in concerned
+                if with_all_links or link_id in concerned
             },
             demands=[
                 DemandView(demand_id, demand.hops, demand.word.needed_bits, demand.word.is_idle, demand.word.priority)
@@ -238,3 +260,9 @@ class Books:
 def _book_of(link: Link, network: Network) -> LinkBook:
     turns_s = [network.switches_by_name[name].reconfiguration_s for name in link.through]
     return LinkBook(link.ends, kept=network.kept_by(link), turn_s=max(turns_s, default=0.0))
+
+
+def with_idle_level(policy: Policy, network: Network) -> Policy:
+    """Return a policy with the level to which the network's file has idle time fill links, where it names one."""
+    level_bits = network.stock.link_key_idle_bits
+    return replace(policy, idle_level_bits=level_bits) if level_bits else policy

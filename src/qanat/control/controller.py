@@ -8,27 +8,18 @@ hold, which table of routes they have and which orders they carry out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from qanat.control.books import Books, DemandBook, LinkBook, OrderBook, OrderFault
-from qanat.control.graph import RouteGraph
+from qanat.control.books import Books, DemandBook, LinkBook, OrderBook, OrderFault, with_idle_level
+from qanat.control.outages import Outages
 from qanat.control.policy import LinkOrder, decide
-from qanat.control.routing import (
-    choices_from,
-    ends_allow,
-    places_of_applications,
-    policies_of_sites,
-    policy_between,
-    set_widths,
-    shortest_from,
-    widest,
-    widest_allowed_from,
-)
+from qanat.control.ruling import Ruling
 from qanat.control.settings import ControllerSettings
+from qanat.control.silence import Silence, silence_of
+from qanat.control.tables import Tables
 from qanat.control.turning import Switchboard
-from qanat.ground.errors import FrameError, RequestError, SwitchFailed, UnknownNode
+from qanat.ground.errors import FrameError, RequestError, SwitchFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import Epoch, EventId, LinkId, NodeId, OrderId, uuid4_from
 from qanat.ground.messages import Message
@@ -40,6 +31,7 @@ from qanat.key_management.courier import Courier
 from qanat.key_management.memory import forget_oldest
 from qanat.key_management.wire import (
     Announce,
+    ControllerHere,
     GenerationCommand,
     GenerationDone,
     GenerationFailed,
@@ -49,20 +41,9 @@ from qanat.key_management.wire import (
     OrderCancel,
     OrderPoll,
     OrderState,
-    RouteChoices,
     Routes,
-    RoutesPushed,
     StockReport,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """All routes that begin at a node."""
-
-    key_routes: Routes
-    classical_routes: Routes
-    choices: tuple[RouteChoices, ...]
 
 
 class Controller:
@@ -79,8 +60,14 @@ class Controller:
         recorder: EventRecorder,
         settings: ControllerSettings | None = None,
         switches: Mapping[str, OpticalSwitch] | None = None,
+        other: NodeId | None = None,
+        is_awake: Callable[[NodeId], bool] = lambda _: True,
+        expected: Sequence[LinkReport] = (),
     ) -> None:
-        """``switches``: what drives each of the network's switches, by its name."""
+        """``switches``: what drives each of the network's switches, by its name. ``other``: the name of the other
+        controller, where there are two. ``is_awake``: a site that sleeps gets its routes when it wakes and announces
+        itself; ``expected``: what holds of links until their ends speak."""
+        self._is_awake = is_awake
         self._network = network
         self._transport = transport
         self._clock = clock
@@ -88,62 +75,111 @@ class Controller:
         self._entropy = entropy
         self._recorder = recorder
         self._settings = settings or ControllerSettings()
+        self._policy = with_idle_level(self._settings.policy, network)
         self._books = Books(network)
+        self._books.expect(expected)
         self._switchboard = Switchboard(network, switches or {}, recorder)
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
-        self._version = 1
-        self._key_graph = RouteGraph.of_keys(network)
-        self._message_graph = RouteGraph.of_messages(network)
-        self._places = places_of_applications(network)
-        self._site_policies = policies_of_sites(network)
-        self._tables: dict[NodeId, _Table] = {}
-        self._silent_since_s: dict[NodeId, float] = {}
+        self._tables = Tables(network, self._books)
+        self._silence = Silence(network, transport, clock, after_s=self._settings.silent_after_s)
+        self._outages = Outages(network, self._books, recorder, tries=self._settings.order_tries)
+        takeover_after_s = self._settings.takeover_after_s
+        now_s = clock.monotonic_s()
+        self._ruling = Ruling(transport.local, other, takeover_after_s=takeover_after_s, now_s=now_s)
 
     async def run(self) -> None:
-        """Push routes, then hear key managers until the transport closes."""
-        self._courier.epoch = Epoch(max(1, int(self._clock.utc_s())))  # tells tables of two lives of a controller apart
-        self._note_widths()
-        self._books.switches_rest_until_s = self._clock.monotonic_s() + self._settings.read_back_s
-        self._recorder.record(EventKind.NODE_STARTED, epoch=self._courier.epoch)
-        for node in self._network.nodes:
-            await self._push_routes(node)
+        """Push routes, unless another controller does, then hear key managers until the transport closes."""
+        self._recorder.record(EventKind.NODE_STARTED)
+        await self._look_who_rules()
         self._tasks.start(self._chores(), name="controller: chores")
         async for sender, message in self._transport.inbox():
             try:
                 await self._hear(sender, message)
             except (FrameError, RequestError) as fault:
-                self._alarm(f"{sender}: {fault.message}", fault.remedy)
+                self._recorder.alarm("odd-word", f"{sender}: {fault.message}", fault.remedy, about=sender)
+
+    # --- ruling ---
+
+    async def _look_who_rules(self) -> None:
+        """Begin or cease to rule, and tell the other controller."""
+        ruling, now_s = self._ruling, self._clock.monotonic_s()
+        if ruling.is_to_end(self._courier.epoch):
+            self._stand_down()
+        elif ruling.is_to_begin(now_s=now_s):
+            await self._begin_to_rule()
+        if ruling.other is not None:
+            await self._courier.send(ruling.other, ControllerHere(self._courier.epoch, ruling.rules))
+
+    async def _begin_to_rule(self) -> None:
+        """Take an epoch of one's own, which tells the tables of two controllers, or of two lives, apart."""
+        self._ruling.rules = True
+        self._courier.epoch = Epoch(self._ruling.next_epoch(utc_s=self._clock.utc_s()))
+        self._tables.note_widths(self._outages)
+        self._switchboard.forget(self._books)
+        self._books.switches_rest_until_s = self._clock.monotonic_s() + self._settings.read_back_s
+        self._recorder.record(EventKind.CONTROLLER_RULES, epoch=self._courier.epoch)
+        for node in self._network.nodes:
+            if self._is_awake(node):
+                await self._push_routes(node)
+            elif self._switchboard.all_have_announced(node):  # who sleeps does nothing
+                self._books.switches_rest_until_s = -math.inf
+
+    def _give_way(self, epoch: int) -> None:
+        """A key manager follows a higher epoch: of the other controller, or of a life before this, by another clock."""
+        if self._ruling.other is None:
+            self._courier.epoch = Epoch(self._ruling.next_epoch(utc_s=self._clock.utc_s()))
+        else:
+            self._ruling.hear(ControllerHere(epoch, rules=True), now_s=self._clock.monotonic_s())
+            self._stand_down()
+
+    def _stand_down(self) -> None:
+        """The other rules: it hears of all orders by itself, and is asked again for all that is wanted."""
+        self._ruling.rules = False
+        self._books.orders.clear()
+        self._books.demands.clear()
+        self._recorder.record(EventKind.CONTROLLER_STANDS_BY, epoch=self._courier.epoch)
 
     # --- hearing ---
 
     async def _hear(self, sender: NodeId, message: Message) -> None:
         heard = Heard(sender, decode_word(message), message.cause, message.body)
         match heard.word:
+            case ControllerHere() as word if sender == self._ruling.other:
+                self._ruling.hear(word, now_s=self._clock.monotonic_s())
+                return
             case Announce() as word:
                 await self._on_announce(sender, word)
             case StockReport() as word:
                 self._books.note_stock(sender, word.link_id, word.available_bits, block_bits=word.block_bits)
+            case GenerationRequest() | OrderState() if not self._ruling.rules:
+                return  # said again to who rules
             case GenerationRequest() as word:
                 await self._on_request(heard, word)
             case OrderState() as word:
                 await self._on_order_state(sender, word)
             case word:
                 raise FrameError(f"a key manager may not say {type(word).__name__} to the controller")
-        await self._act()
+        if self._ruling.rules:
+            await self._act()
 
     async def _on_announce(self, sender: NodeId, word: Announce) -> None:
-        links = self._books.links
-        before = [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]
+        links = [self._books.links[report.link_id] for report in word.links if report.link_id in self._books.links]
+        before = [(book.origin, book.rate_bits_per_s > 0) for book in links]
         for report in word.links:
             self._books.note_report(sender, report)
-            self._adopt(report)
+            if self._ruling.rules:
+                self._adopt(report)
+        self._ruling.note_epoch(word.table_epoch)
         if self._switchboard.all_have_announced(sender):
             self._books.switches_rest_until_s = -math.inf
-        if before != [(book.origin, book.rate_bits_per_s > 0) for book in links.values()]:
-            self._version += 1
-            self._note_widths()
-        if (word.table_epoch, word.table_version) != (self._courier.epoch, self._version):
+        if before != [(book.origin, book.rate_bits_per_s > 0) for book in links]:
+            self._tables.renew(self._outages)
+        if self._ruling.rules and word.table_epoch > self._courier.epoch:
+            self._give_way(word.table_epoch)
+        if not self._ruling.rules:
+            return
+        if (word.table_epoch, word.table_version) != (self._courier.epoch, self._tables.version):
             await self._push_routes(sender)
 
     def _adopt(self, report: LinkReport) -> None:
@@ -151,7 +187,8 @@ class Controller:
         if report.running is None or report.running in self._books.orders or self._books.order_on(report.link_id):
             return
         if report.link_id in self._books.links:
-            self._enter_order(report.running, report.link_id, num_blocks=1, cause=None, demand_ids=())
+            order = self._enter_order(report.running, report.link_id, num_blocks=1, cause=None, demand_ids=())
+            order.is_adopted = True
 
     async def _on_request(self, heard: Heard, word: GenerationRequest) -> None:
         """A demand: find its route (step 6). Repeated demands are not recorded again; answered ones get the answer."""
@@ -164,14 +201,14 @@ class Controller:
             raise FrameError(f"{heard.sender!r} asks for key in the name of {word.source!r}")
         for shortage in word.short:
             self._books.note_shortage(shortage)
-        routes = word.routes or self._own_routes(word)
-        if not routes or any(not ends_allow(route, self._site_policies) for route in routes):
+        routes = word.routes or self._tables.own_routes(word)
+        if not routes or not self._tables.are_allowed(routes):
             why = "no QKD link joins the two" if routes else "no chain of trusted nodes joins the two"
             await self._courier.send(word.source, GenerationFailed(word.demand_id, why))
             return
         hops = self._hops(word, routes)
         if hopeless := self._hopeless(word, routes, hops):
-            await self._courier.send(word.source, hopeless)
+            await self._courier.send(word.source, self._outages.with_remedy(word, hopeless))
             return
         event = self._recorder.record(
             EventKind.GENERATION_ROUTE_FOUND,
@@ -181,15 +218,6 @@ class Controller:
             routes=[list(route) for route in routes],
         )
         self._books.demands[word.demand_id] = DemandBook(word, routes, hops, event.id)
-
-    def _own_routes(self, word: GenerationRequest) -> Routes:
-        """Return the table's route for a demand that names none."""
-        try:
-            policy = policy_between(self._site_policies, word.source, word.target)
-            route = widest(self._key_graph, word.source, word.target, policy)
-        except UnknownNode:  # of another network, or of an earlier description of this one
-            return ()
-        return () if route is None else (route,)
 
     def _hops(self, word: GenerationRequest, routes: Routes) -> tuple[tuple[LinkId, NodeId], ...]:
         """Return the hops of a demand, each once; raises FrameError for routes that join others, UnknownNode for hops
@@ -203,29 +231,11 @@ class Controller:
         self, word: GenerationRequest, routes: Routes, hops: tuple[tuple[LinkId, NodeId], ...]
     ) -> GenerationFailed | None:
         """Return why a demand need not even be begun, or None."""
-        if (silent := self._silent_node(routes)) is not None:
-            return _silence(word.demand_id, silent)
+        if (silent := self._silence.on(routes)) is not None:
+            return silence_of(word.demand_id, silent)
         now_s, tries = self._clock.monotonic_s(), self._settings.order_tries
         failing = self._books.failing_link(hops, needed_bits=word.needed_bits, tries=tries, now_s=now_s)
         return None if failing is None else self._failure(word.demand_id, failing)
-
-    def _silent_node(self, routes: Routes) -> NodeId | None:
-        """Return a node of these routes that has not been reached for a while, or None."""
-        long_ago_s = self._clock.monotonic_s() - self._settings.silent_after_s
-        nodes = (node for route in routes for node in route)
-        return next((node for node in nodes if self._silent_since_s.get(node, math.inf) <= long_ago_s), None)
-
-    def _watch_nodes(self) -> None:
-        """Note who can be reached, and give up the demands over those who cannot."""
-        now_s = self._clock.monotonic_s()
-        for node in self._network.nodes:
-            if self._transport.is_reachable(node):
-                self._silent_since_s.pop(node, None)
-            else:
-                self._silent_since_s.setdefault(node, now_s)
-        for demand_id, demand in self._books.demands.items():
-            if (silent := self._silent_node(demand.routes)) is not None:
-                demand.failed_orders, demand.failure = self._settings.order_tries, _silence(demand_id, silent)
 
     async def _on_order_state(self, sender: NodeId, word: OrderState) -> None:
         """One end says how an order stands; when it has ended for one, it ends for both."""
@@ -246,13 +256,15 @@ class Controller:
         The books are changed before the first word goes out, so that two of these never decide on the same facts.
         """
         hopeless = self._give_up_hopeless()
-        orders = decide(self._books.view(now_s=self._clock.monotonic_s()), self._settings.policy)
+        policy = self._policy
+        view = self._books.view(now_s=self._clock.monotonic_s(), with_all_links=policy.idle_level_bits > 0)
+        orders = decide(view, policy)
         begun = [self._begin(link_order) for link_order in orders.generate]
         self._books.note_waits(orders.waits_for, now_s=self._clock.monotonic_s())
         for demand_id in (*orders.waits_for, *orders.satisfied):
             self._record_ordered(self._books.demands[demand_id], orders.waits_for.get(demand_id, ()))
         for order in begun:
-            order.cause = self._books.demands[order.demand_ids[0]].ordered
+            order.cause = next((demand.ordered for demand in self._books.open_demands(order)), None)
         done = [self._satisfy(demand_id) for demand_id in orders.satisfied]
         for order in begun:
             if order.awaits_turn:
@@ -268,7 +280,7 @@ class Controller:
         hopeless = [demand for demand in self._books.demands.values() if demand.failed_orders >= tries]
         for demand in hopeless:
             assert demand.failure is not None, "who has failed knows why"
-            self._close_demand(demand, demand.failure)
+            self._close_demand(demand, self._outages.with_remedy(demand.word, demand.failure))
         return hopeless
 
     def _begin(self, link_order: LinkOrder) -> OrderBook:
@@ -354,7 +366,7 @@ class Controller:
         for end, state in list(order.states.items()):
             if order.cancelled:
                 await self._courier.send(end, OrderCancel(order.order_id, order.link_id, order.cancelled))
-            elif state is None and order.demand_ids:
+            elif state is None and not order.is_adopted:
                 command = GenerationCommand(order.order_id, order.link_id, order.num_blocks)
                 await self._courier.send(end, command, cause=order.cause)
             elif state is None or state.state == "running":
@@ -372,6 +384,7 @@ class Controller:
         if (fault := order.fault) is None:
             book.failures_in_a_row = book.restarts_in_a_row = 0
             book.last_fault = None
+            self._outages.order_succeeded(order.link_id)
             return
         if (
             fault.by_restart and book.restarts_in_a_row < self._settings.restart_tries
@@ -385,6 +398,11 @@ class Controller:
         for demand_id in order.demand_ids:
             if demand := self._books.demands.get(demand_id):
                 demand.failed_orders = max(demand.failed_orders + 1, book.failures_in_a_row)
+                choices, now_s = self._tables.choices(demand.word.source), self._clock.monotonic_s()
+                if fault.by_module and self._outages.goes_round(
+                    demand.word, choices, self._tables.key_graph, now_s=now_s
+                ):
+                    demand.failed_orders = self._settings.order_tries
                 demand.failure = self._failure(demand_id, order.link_id)
 
     def _rest(self, book: LinkBook, *, times: int, longest_s: float) -> None:
@@ -413,9 +431,18 @@ class Controller:
         """Every tick: repeat orders, end those that take too long, try links again that have rested."""
         while True:
             await self._clock.sleep_until(self._clock.monotonic_s() + self._settings.tick_s)
+            await self._look_who_rules()
+            if not self._ruling.rules:
+                continue
             for order in list(self._books.orders.values()):
                 await self._chase(order)
-            self._watch_nodes()
+            self._silence.look()
+            for demand_id, demand in self._books.demands.items():
+                if (silent := self._silence.on(demand.routes)) is not None:
+                    demand.failed_orders, demand.failure = self._settings.order_tries, silence_of(demand_id, silent)
+            if self._outages.look(self._silence.nodes, now_s=self._clock.monotonic_s()):
+                self._tables.renew(self._outages)
+            self._recorder.settle_alarms()
             await self._act()
 
     async def _chase(self, order: OrderBook) -> None:
@@ -428,46 +455,6 @@ class Controller:
         else:
             await self._command(order)
 
-    # --- routes ---
-
-    def _note_widths(self) -> None:
-        """Note what links give now; routes are looked for anew when they are next asked for."""
-        rates = {link_id: book.rate_bits_per_s for link_id, book in self._books.links.items()}
-        set_widths(self._key_graph, self._network, rates)
-        self._tables.clear()
-
     async def _push_routes(self, node: NodeId) -> None:
         """Tell a key manager the routes that begin at it; raises UnknownNode for a stranger."""
-        table = self._table_of(node)
-        twins = tuple(link_id for link_id, book in self._books.links.items() if book.origin == "twin")
-        word = RoutesPushed(
-            table_epoch=self._courier.epoch,
-            table_version=self._version,
-            key_routes=table.key_routes,
-            classical_routes=table.classical_routes,
-            twin_links=twins,
-            choices=table.choices,
-        )
-        await self._courier.send(node, word)
-
-    def _table_of(self, node: NodeId) -> _Table:
-        """Return all routes from a node, looked for when they are first asked for: a large network has many."""
-        if node not in self._tables:
-            self._tables[node] = _Table(
-                key_routes=tuple(widest_allowed_from(self._key_graph, node, self._site_policies).values()),
-                classical_routes=tuple(shortest_from(self._message_graph, node).values()),
-                choices=choices_from(self._key_graph, node, places=self._places, policies=self._site_policies),
-            )
-        return self._tables[node]
-
-    def _alarm(self, text: str, remedy: str) -> None:
-        self._recorder.record(EventKind.ALARM, code="odd-word", severity="warning", text=text, remedy=remedy)
-
-
-def _silence(demand_id: str, node: NodeId) -> GenerationFailed:
-    return GenerationFailed(
-        demand_id,
-        f"{node!r}, a node on the way, does not answer the controller",
-        f"bring the key manager of {node!r} up again; the line then goes on by itself",
-        silent=node,
-    )
+        await self._courier.send(node, self._tables.pushed(node, self._courier.epoch))

@@ -73,7 +73,7 @@ def _to_work(view: NetworkView, waiting: _Waiting, deficits: Mapping[LinkId, int
     for idle time to as many as may be."""
     links = view.links
     free = [link_id for link_id, link in links.items() if not link.has_order and not link.rests]
-    wanted = [link_id for link_id in free if link_id in waiting.by_link]
+    wanted = [link_id for link_id in free if link_id in waiting.by_link or _is_low(links[link_id], policy)]
     needed = [link_id for link_id in wanted if waiting.urgent(link_id)]
     ports = Ports(
         running=[link for link in links.values() if link.has_order], wanted=[links[link_id] for link_id in wanted]
@@ -96,10 +96,17 @@ def _need(link_id: LinkId, link: LinkView, waiting: _Waiting, deficits: Mapping[
 def _order(
     link_id: LinkId, link: LinkView, waiting: _Waiting, deficits: Mapping[LinkId, int], policy: Policy
 ) -> LinkOrder:
-    num_blocks = _num_blocks(link, deficits[link_id], policy)
-    if link.kept and not waiting.urgent(link_id):
-        num_blocks = 1  # whoever asks meanwhile for another link of these ports waits for one block
-    return LinkOrder(link_id, num_blocks, tuple(demand.demand_id for demand in waiting.by_link[link_id]))
+    """Return the order to a link. In idle time it is of one block where others share its ports or nobody has asked: who
+    asks meanwhile waits no longer than for that."""
+    demands = waiting.by_link.get(link_id, [])
+    is_short = not demands or (bool(link.kept) and not waiting.urgent(link_id))
+    num_blocks = 1 if is_short else _num_blocks(link, deficits[link_id], policy)
+    return LinkOrder(link_id, num_blocks, tuple(demand.demand_id for demand in demands))
+
+
+def _is_low(link: LinkView, policy: Policy) -> bool:
+    """Return whether a link is below the level of idle time; both of its ends must have said what they have."""
+    return len(link.available_bits) > 1 and link.least_bits < policy.idle_level_bits
 
 
 def _num_blocks(link: LinkView, deficit_bits: int, policy: Policy) -> int:

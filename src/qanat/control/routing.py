@@ -243,6 +243,7 @@ class _Choices:
         self._graph, self._source = graph, source
         self._passes = graph.passes(ANY_ROUTE, graph.number_of(source))
         self._round: dict[NodeId, dict[NodeId, Route]] = {}
+        self._reached: dict[NodeId, Sequence[int]] = {}
         self.widest = widest_from(graph, source)
 
     def to(self, target: NodeId) -> RouteChoices:
@@ -251,7 +252,7 @@ class _Choices:
         known, musts = list(dict.fromkeys((widest, *found.routes))), list[NodeId]()
         for relay in widest[1:-1]:
             if all(relay in route for route in known):
-                detour = self._without(relay).get(target)
+                detour = self._without(relay).get(target) if self._is_reached(target, without=relay) else None
                 known += [detour] if detour is not None else []
                 musts += [relay] if detour is None else []
         cut = tuple(musts) if len(found.routes) == 1 else found.cut
@@ -271,6 +272,14 @@ class _Choices:
             graph.link_is_up[link] and (peer == end or self._passes[peer])
             for peer, link in graph.hops[graph.number[node]]
         )
+
+    def _is_reached(self, target: NodeId, *, without: NodeId) -> bool:
+        """Return whether any way avoids a relay: on a line none does, and this is found fast."""
+        if without not in self._reached:
+            graph, start = self._graph, self._graph.number[self._source]
+            passes = graph.passes(RoutePolicy(avoid=frozenset({without})), start)
+            self._reached[without] = fewest_hops(graph, start, passes=passes)
+        return self._reached[without][self._graph.number[target]] != NOWHERE
 
     def _without(self, relay: NodeId) -> dict[NodeId, Route]:
         if relay not in self._round:

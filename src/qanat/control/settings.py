@@ -28,6 +28,8 @@ class ControllerSettings:
     a restart passes by itself; and the longest rest after them."""
     silent_after_s: float = 5.0
     """A node that cannot be reached for so long is silent: demands over it are answered so, not kept waiting."""
+    takeover_after_s: float = 3.0
+    """Of two controllers, one that has heard no ruler for so long begins to rule (the standby a little later)."""
     read_back_s: float = 8.0
     """For so long after its start, or until every site on a switch has said what it does, the controller turns no
     switch: an order that an earlier life of it gave may run there. Longer than the period of key managers' reports."""

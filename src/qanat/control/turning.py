@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from qanat.control.books import DemandBook
+from qanat.control.books import Books, DemandBook
 from qanat.ground.errors import SwitchFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import EventId, LinkId, NodeId
@@ -21,12 +21,19 @@ class Switchboard:
         self._network = network
         self._recorder = recorder
         self._switches = switches
-        self._unheard = {NodeId(port.site) for switch in network.switches for port in switch.ports}
+        self._on_ports = {NodeId(port.site) for switch in network.switches for port in switch.ports}
+        self._unheard = self._on_ports.copy()
 
     def all_have_announced(self, node: NodeId) -> bool:
         """Take note that a node has said what it does, and return whether all have that are on ports of switches."""
         self._unheard.discard(node)
         return not self._unheard
+
+    def forget(self, books: Books) -> None:
+        """Somebody else may have turned the switches: nothing is known of how they stand."""
+        self._unheard = self._on_ports.copy()
+        for book in books.links.values():
+            book.is_set = False
 
     async def turn(self, link_id: LinkId) -> list[str]:
         """Turn the switches on a link's way, one after the other; return what each joins now, in words.
@@ -34,17 +41,12 @@ class Switchboard:
         Raises SwitchFailed, with an alarm.
         """
         try:
-            return [await self._join(join) for join in self._network.joins_of(self._network.link(link_id))]
+            turned = [await self._join(join) for join in self._network.joins_of(self._network.link(link_id))]
         except SwitchFailed as fault:
-            self._recorder.record(
-                EventKind.ALARM,
-                code="switch-failed",
-                severity="critical",
-                text=fault.message,
-                remedy=fault.remedy,
-                link_id=link_id,
-            )
+            self._recorder.alarm("switch-failed", fault.message, fault.remedy, about=link_id, link_id=link_id)
             raise
+        self._recorder.alarm_over("switch-failed", link_id)
+        return turned
 
     def record_turn(self, link_id: LinkId, turned: Sequence[str], demands: Sequence[DemandBook]) -> EventId:
         """Record that light passes along a link, for the first of the demands that wait for it; return the event."""

@@ -16,6 +16,8 @@ class Policy:
     max_blocks_per_order: int = 4
     idle_orders_at_once: int = 4
     """So many links may be at work when an order for a demand of idle time is given."""
+    idle_level_bits: int = 0
+    """In idle time every link is brought to so much stock at each end, whether anybody asks for it or not."""
     recalibration_s: float = 31.4
     """How long a link is calibrated after a switch was turned to it, before it makes key again. The mean start of a
     40-MHz system of type I (docs/calibration.md), the kind that the packaged networks have behind switches."""
@@ -84,7 +86,7 @@ class NetworkView:
 
 @dataclass(frozen=True, slots=True)
 class LinkOrder:
-    """Make ``num_blocks`` blocks on a link, for these demands."""
+    """Make ``num_blocks`` blocks on a link, for these demands; for none where idle time alone wants them."""
 
     link_id: LinkId
     num_blocks: int

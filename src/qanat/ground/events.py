@@ -31,6 +31,8 @@ class EventKind(enum.StrEnum):
     MESSAGE_DELIVERED = "message-delivered"
 
     NODE_STARTED = "node-started"
+    CONTROLLER_RULES = "controller-rules"
+    CONTROLLER_STANDS_BY = "controller-stands-by"
     LINK_QUALITY = "link-quality"
     BLOCK_DISTILLED = "block-distilled"
     BLOCK_STORED = "block-stored"

@@ -34,6 +34,8 @@ Topic = NewType("Topic", str)
 
 CONTROLLER = NodeId("controller")
 """The QKDN controller's name on the transport."""
+STANDBY = NodeId("standby")
+"""The name of the controller that takes over from it, where there is one."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 MAX_ID_CHARACTERS = 64

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from qanat.ground.alarm_board import AlarmBoard
+from qanat.ground.alarms import ALARMS
 from qanat.ground.events import Event, EventKind, EventSink, Json
-from qanat.ground.identifiers import EventId, NodeId, RequestId, uuid4_from
+from qanat.ground.identifiers import EventId, LinkId, NodeId, RequestId, uuid4_from
 from qanat.ground.ports import Clock, Entropy
 
 
@@ -15,11 +19,56 @@ class EventRecorder:
         self._clock = clock
         self._entropy = entropy
         self._sink = sink
+        self._board = AlarmBoard()
 
     def record(
         self, kind: EventKind, *, cause: EventId | None = None, request_id: RequestId | None = None, **data: Json
     ) -> Event:
         """Make an event, hand it on, and return it (its id is the next one's cause)."""
+        return self._record(kind, cause, request_id, data)
+
+    def alarm(
+        self, code: str, text: str, remedy: str = "", *, about: str = "", cause: EventId | None = None, **data: Json
+    ) -> None:
+        """Raise an alarm of the table (KeyError for a code without a row); what lasts already is not told again.
+
+        ``about``: the link, peer or other thing that it is about, as its row says; empty for the node itself.
+        ``text`` and ``remedy`` are the words of the moment.
+        """
+        if self._board.raised(code, about, text, now_s=self._clock.monotonic_s()):
+            kind = ALARMS[code]
+            words: dict[str, Json] = {"text": text, "remedy": remedy or kind.remedy, "etsi015": kind.etsi015}
+            words |= {"code": code, "severity": kind.severity, **data}
+            self._record(EventKind.ALARM, cause, None, words)
+
+    def alarm_over(self, code: str, about: str = "") -> None:
+        """Say that what an alarm told is over; told by ``settle_alarms``, unless it comes again before that."""
+        self._board.ended(code, about)
+
+    def block_made(self, link_id: LinkId) -> None:
+        """Say that a link has made a block, which ends what was wrong with it."""
+        self._board.block_made(link_id)
+
+    def settle_alarms(self) -> None:
+        """Tell the end of every alarm that is over and has stayed so. Called now and then, by who has chores."""
+        now_s = self._clock.monotonic_s()
+        for one in self._board.over(now_s):
+            self.record(
+                EventKind.ALARM,
+                code=one.kind.code,
+                severity=one.kind.severity,
+                text=f"over: {one.text}",
+                remedy="nothing",
+                etsi015=one.kind.etsi015,
+                about=one.about,
+                cleared=True,
+                times=one.times,
+                lasted_s=now_s - one.began_s,
+            )
+
+    def _record(
+        self, kind: EventKind, cause: EventId | None, request_id: RequestId | None, data: Mapping[str, Json]
+    ) -> Event:
         event = Event(
             id=EventId(uuid4_from(self._entropy.public_bytes(16))),
             cause=cause,

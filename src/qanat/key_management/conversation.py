@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
+from qanat.ground.alarms import ALARMS
 from qanat.ground.errors import QanatError, StaleEpoch
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, Epoch, NodeId
@@ -94,16 +95,18 @@ class Conversation:
         except StaleEpoch:
             raise
         except QanatError as fault:
-            self._alarm("work-failed", f"{what}: {fault.message}", fault.remedy or "see the events before this one")
+            self._alarm("work-failed", f"{what}: {fault.message}", fault.remedy, about=what)
 
-    def _alarm(self, code: str, text: str, remedy: str) -> None:
-        self._context.recorder.record(EventKind.ALARM, code=code, severity="warning", text=text, remedy=remedy)
+    def _alarm(self, code: str, text: str, remedy: str, *, about: str) -> None:
+        self._context.recorder.alarm(code, text, remedy, about=about)
 
     async def _act(self, sender: NodeId, message: Message) -> None:
         """Drop words of a peer's dead process, and act on the others."""
         heard = Heard(sender, decode_word(message), message.cause, message.body)
         if sender != CONTROLLER and self._is_of_the_past(sender, message.epoch) and not _is_greeting(heard.word):
             return
+        if sender == CONTROLLER and message.epoch < self._context.routes.stamp[0]:
+            return  # another controller rules since; this one will notice
         if isinstance(heard.word, Relay):
             # relays only meet in the store, which keeps them apart; all else is done in the order of its arrival
             work = partial(self._hops.on_relay, heard, heard.word)
@@ -132,6 +135,7 @@ class Conversation:
                 f"{sender} speaks in epoch {epoch} after epoch {known.epoch}: an older copy of its key store is in use;"
                 " nothing that it says is acted on",
                 "a restored store must not be used; make new initial keys for the links",
+                about=sender,
             )
         return True
 
@@ -151,7 +155,7 @@ class Conversation:
             case GenerationFailed():
                 self._relay.ways.on_no_key_made(self._demands.on_failed(word))
             case _:
-                self._alarm("odd-word", f"the controller said {type(word).__name__}", "update the older side")
+                self._alarm("odd-word", f"the controller said {type(word).__name__}", "", about=CONTROLLER)
 
     async def _act_for_peer(self, heard: Heard, word: Word) -> None:
         match word:
@@ -181,7 +185,7 @@ class Conversation:
             case RelayVoided():
                 self._relay.on_voided(heard.sender, word)
             case _:
-                self._alarm("odd-word", f"{heard.sender!r} said {type(word).__name__}", "update the older side")
+                self._alarm("odd-word", f"{heard.sender!r} said {type(word).__name__}", "", about=heard.sender)
 
     async def follow(self, module: QKDModule) -> None:
         async for event in module.events():
@@ -210,16 +214,23 @@ class Conversation:
                     block_bits=event.block_bits,
                     details=dict(event.details),
                 )
+                if event.progress >= 1.0:
+                    recorder.block_made(event.link_id)
             case Alarm():
-                recorder.record(
-                    EventKind.ALARM,
-                    code=event.code,
-                    severity=event.severity,
-                    text=event.text,
-                    remedy=event.remedy,
-                    link_id=event.link_id,
-                    cleared=event.is_cleared,
-                )
+                self._on_alarm(module, event)
+
+    def _on_alarm(self, module: QKDModule, event: Alarm) -> None:
+        """Tell a module's alarm, or note its end; a code that only the module knows comes under one of ours."""
+        own = "module-alarm" if event.severity == "critical" else "module-warning"
+        code = event.code if event.code in ALARMS else own
+        about: str = event.link_id or module.module_id
+        about += "" if code == event.code else f" {event.code}"
+        if event.is_cleared:
+            self._context.recorder.alarm_over(code, about)
+            return
+        self._context.recorder.alarm(
+            code, event.text, event.remedy, about=about, link_id=event.link_id, module_code=event.code
+        )
 
 
 def _is_greeting(word: Word) -> bool:

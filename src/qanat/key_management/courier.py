@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qanat.ground.identifiers import Epoch, EventId, MessageId, NodeId, uuid4_from
 from qanat.ground.messages import Message
 from qanat.ground.ports import Entropy, Transport
@@ -10,12 +12,23 @@ from qanat.key_management.wire import Word
 
 
 class Courier:
-    """Says words to other nodes in the name of one epoch."""
+    """Says words to other nodes in the name of one epoch.
 
-    def __init__(self, *, transport: Transport, entropy: Entropy, epoch: Epoch) -> None:
+    is_awake: a site that sleeps is opened by whatever is said to it, so what can wait is not said to it.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        entropy: Entropy,
+        epoch: Epoch,
+        is_awake: Callable[[NodeId], bool] = lambda _: True,
+    ) -> None:
         self._transport = transport
         self._entropy = entropy
         self.epoch = epoch
+        self.is_awake = is_awake
 
     def is_reachable(self, peer: NodeId) -> bool:
         """Return whether the peer seems to answer just now."""

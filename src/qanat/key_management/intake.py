@@ -123,15 +123,19 @@ class Intake:
     async def watch_reserves(self) -> None:
         """Raise the alarm of every link whose authentication reserve comes to its end."""
         for pool, level in (await self._context.store.levels()).items():
-            if pool.is_reserve and self._watch(pool.link_id).crosses_down(level.available_bits):
-                self._context.recorder.record(
-                    EventKind.ALARM,
-                    code="reserve-low",
-                    severity="warning",
+            if not pool.is_reserve:
+                continue
+            watch, recorder = self._watch(pool.link_id), self._context.recorder
+            if watch.crosses_down(level.available_bits):
+                recorder.alarm(
+                    "reserve-low",
+                    f"only {level.available_bits} bits of authentication reserve are left",
+                    "let the link make key, which fills the reserve, or bring new initial key to both ends",
+                    about=pool.link_id,
                     link_id=pool.link_id,
-                    text=f"only {level.available_bits} bits of authentication reserve are left",
-                    remedy="let the link make key, which fills the reserve, or bring new initial key to both ends",
                 )
+            elif not watch.is_low:
+                recorder.alarm_over("reserve-low", pool.link_id)
 
     # --- inside ---
 
@@ -230,12 +234,11 @@ class Intake:
         try:
             await module.release(block_id, kept=kept)
         except (QuantumLayerError, PeerProtocolError) as fault:
-            self._context.recorder.record(
-                EventKind.ALARM,
-                code="module-failed",
-                severity="warning",
-                text=f"module {module.module_id} did not release block {block_id}: {fault.message}",
-                remedy=fault.remedy or "look at the device; its copy of the block is to be destroyed",
+            self._context.recorder.alarm(
+                "module-keeps-block",
+                f"module {module.module_id} did not release block {block_id}: {fault.message}",
+                fault.remedy or "look at the device; its copy of the block is to be destroyed",
+                about=module.module_id,
             )
 
     async def _drop(

@@ -83,11 +83,8 @@ class RouteBook:
         return (self._pushed.table_epoch, self._pushed.table_version) if self._pushed else (0, 0)
 
     def learn(self, pushed: RoutesPushed) -> None:
-        """Take a table in force unless it is an older one of the same controller."""
-        epoch, version = self.stamp
-        if (pushed.table_epoch, pushed.table_version) != (epoch, version) and not (
-            pushed.table_epoch == epoch and pushed.table_version < version
-        ):
+        """Take a table in force unless it is an older one, of this controller or of one before it."""
+        if (pushed.table_epoch, pushed.table_version) > self.stamp:
             self._pushed = pushed
             self._tasks.notify(ROUTES)
 

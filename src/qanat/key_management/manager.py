@@ -55,7 +55,9 @@ class KeyManager:
         modules: Sequence[QKDModule],
         recorder: EventRecorder,
         settings: KeyManagerSettings | None = None,
+        is_awake: Callable[[NodeId], bool] = lambda _: True,
     ) -> None:
+        """``is_awake``: sites that sleep are greeted only when something depends on them."""
         self.node = node
         self._transport = transport
         self._modules = tuple(modules)
@@ -68,7 +70,7 @@ class KeyManager:
             tasks=tasks,
             entropy=entropy,
             recorder=recorder,
-            courier=Courier(transport=transport, entropy=entropy, epoch=Epoch(0)),
+            courier=Courier(transport=transport, entropy=entropy, epoch=Epoch(0), is_awake=is_awake),
             links=Links(node=node, network=network, modules=modules),
             routes=RouteBook(node=node, tasks=tasks),
             settings=settings or KeyManagerSettings(),
@@ -196,13 +198,12 @@ class KeyManager:
                 await self._ageing.tick()
             except StoreFailed as fault:
                 text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"
-                context.recorder.record(
-                    EventKind.ALARM, code="store-failed", severity="critical", text=text, remedy=remedy
-                )
+                context.recorder.alarm("store-failed", text, remedy)
                 pause_s = context.settings.store_retry_s
                 await context.clock.sleep_until(context.clock.monotonic_s() + pause_s)
             else:
                 break
+        context.recorder.alarm_over("store-failed")
         if num_voided:
             context.recorder.record(EventKind.KEYS_VOIDED, num_items=num_voided, why="unconfirmed when the node ended")
 
@@ -228,6 +229,7 @@ class KeyManager:
             for work in works:
                 await self._conversation.aloud(work, "chore")
             self._supplying.forget_abandoned()
+            self._context.recorder.settle_alarms()
             await clock.sleep_until(clock.monotonic_s() + settings.tick_s)
 
     async def _announce(self) -> None:

@@ -335,13 +335,12 @@ class RelayOrigin:
     def _raise_alarm(self, job: RelayJob, lost: _Lost) -> None:
         """Say whom to look at when two ends have found that they hold different keys."""
         ways = "; ".join(" - ".join(way) for way in lost.ways)
-        self._context.recorder.record(
-            EventKind.ALARM,
+        self._context.recorder.alarm(
+            "relay-altered",
+            f"a batch of keys came to {lost.node} otherwise than it was sent, along {ways}",
+            "look at the software and the memory of the relays named; the batch was destroyed at both ends",
+            about=ways,
             cause=job.trace.last,
-            code="relay-altered",
-            severity="critical",
-            text=f"a batch of keys came to {lost.node} otherwise than it was sent, along {ways}",
-            remedy="look at the software and the memory of the relays named; the batch was destroyed at both ends",
             relays=sorted({node for way in lost.ways for node in way[1:-1]}),
         )
 

@@ -41,6 +41,7 @@ from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
 from qanat.key_management.repeats import KeyWish, Repeats
 from qanat.key_management.vouching import Vouching
+from qanat.key_management.wire import Routes
 
 MAX_PARKED_PER_PAIR = 64
 """So many requests of one pair that ended in a shortage are remembered, to be gone on with."""
@@ -228,12 +229,15 @@ class Supplying:
         await self._find_routes(ask, deadline)
         for node in ask.far:
             await self._vouching.require(node, deadline)
+        failed: dict[Routes, KeyShortage] = {}
         while True:
             if ask.demand is not None:
-                await self._settle(ask, ask.demand, deadline)
+                await self._settle(ask, ask.demand, deadline, failed)
             try:
                 keys = await self._take_or_make(ask, wish)
             except PoolShort as shortage:
+                if shortage.routes in failed:  # there is no better way
+                    raise failed[shortage.routes] from None
                 needed_bits = len(ask.far) * relay_bits(count=wish.count, size_bits=wish.size_bits)
                 target = shortage.routes[0][-1] if shortage.routes else ask.target
                 ask.demand = await self._demands.open(
@@ -276,9 +280,14 @@ class Supplying:
                 key_routes=[list(route) for route in key_routes],
             )
 
-    async def _settle(self, ask: _Ask, demand: Demand, deadline: Deadline) -> None:
+    async def _settle(self, ask: _Ask, demand: Demand, deadline: Deadline, failed: dict[Routes, KeyShortage]) -> None:
+        """Wait for key that was asked for. That none can be made on its ways is noted: others may be open."""
         try:
             await self._demands.settle(demand, deadline)
+        except KeyShortage as fault:
+            if demand.state == "open":
+                raise
+            failed[demand.word.routes] = fault
         finally:
             if demand.state != "open":
                 ask.demand = None

@@ -15,11 +15,14 @@ voids all its stock, begins an epoch above the one that it was told of, and says
 halves. Until a neighbour has remembered this epoch, no pad of its link is spent; until the node at the other end has,
 no key is supplied that was in stock when the epoch began. So whatever of an earlier epoch is used, the peer that it is
 used with remembers an epoch after that one.
+
+A peer that sleeps (``Courier.is_awake``) is greeted when something waits for its word, or when it wakes and greets.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyShortage, StoreFailed, UnknownNode
@@ -44,6 +47,8 @@ class Vouching:
         """Who remembers this epoch, at whatever mark."""
         self._remembered: set[NodeId] = set()
         """Who remembers its last mark."""
+        self._called: set[NodeId] = set()
+        """Peers for whose word something waits: they are greeted also where they sleep."""
         self._marked_monotonic_s = 0.0
         self._told: set[NodeId] = set()
         links = context.links
@@ -63,6 +68,8 @@ class Vouching:
 
     async def wait(self, peer: NodeId, deadline: Deadline) -> bool:
         """Return whether a peer vouches for this epoch; waits until ``deadline`` for its word."""
+        if not self.is_vouched(peer):
+            await self._wake(self._neighbours if peer == self._context.node else {peer})
         while not self.is_vouched(peer) and not deadline.has_passed:
             await self._context.tasks.wait(VOUCHED, until_monotonic_s=deadline.monotonic_s)
         return self.is_vouched(peer)
@@ -99,8 +106,10 @@ class Vouching:
     async def tick(self) -> None:
         """Greet again who has not answered, or may remember more of this store by now."""
         await self._mark()
+        is_awake = self._context.courier.is_awake
         for peer in sorted(self._wanted - self._remembered):
-            await self._greet(peer)
+            if peer in self._called or is_awake(peer):
+                await self._greet(peer)
 
     async def on_known(self, sender: NodeId, word: EpochKnown) -> None:
         """A peer tells what it remembers of this node: is that of this store?"""
@@ -179,6 +188,13 @@ class Vouching:
     def _is_of_this_epoch(self, name: str) -> bool:
         return self._own.has_lived_through(NamedEpoch(self._own.number, name))
 
+    async def _wake(self, peers: Iterable[NodeId]) -> None:
+        """Greet those of ``peers`` that sleep."""
+        for peer in sorted(peers):
+            if peer not in self._called and not self._context.courier.is_awake(peer):
+                self._called.add(peer)
+                await self._greet(peer)
+
     async def _greet(self, peer: NodeId) -> None:
         await self._context.courier.send(peer, EpochOpened(self._own.number, self._own.name))
 
@@ -200,13 +216,11 @@ class Vouching:
             epoch=self._own.number,
             num_items=num_voided,
         )
-        context.recorder.record(
-            EventKind.ALARM,
-            code="store-restored",
-            severity="critical",
-            text=f"the key store was put back from an older copy: {witness} remembers epoch {known.number} of it,"
+        context.recorder.alarm(
+            "store-restored",
+            f"the key store was put back from an older copy: {witness} remembers epoch {known.number} of it,"
             " which it does not know; all its stock has been destroyed here, and is at the peers",
-            remedy="nothing is lost but stock; never restore key stores. A link without authentication reserve"
+            "nothing is lost but stock; never restore key stores. A link without authentication reserve"
             " needs new initial keys at both ends",
         )
         await self.tick()

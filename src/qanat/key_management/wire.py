@@ -19,6 +19,17 @@ from qanat.ground.keys import BitRange, Origin
 Routes: TypeAlias = tuple[tuple[NodeId, ...], ...]
 
 
+# --- controller to controller ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerHere:
+    """Said every second by one controller to the other: whether it rules, and in which epoch it does, or did."""
+
+    epoch: int
+    rules: bool
+
+
 # --- key manager to controller -------------------------------------------------------------------------------------
 
 
@@ -330,7 +341,8 @@ class RelayVoided:
 
 
 Word: TypeAlias = (
-    Announce
+    ControllerHere
+    | Announce
     | StockReport
     | GenerationRequest
     | OrderState

@@ -11,6 +11,7 @@ import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
+from qanat.ground.alarms import code_of
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import NoSecretKey, QanatError, QuantumLayerError
 from qanat.ground.identifiers import LinkId, NodeId, OrderId
@@ -40,6 +41,9 @@ class LinkRun:
     """One amplification block to make: the link, nature's dice, and each end's pads (transmitter, receiver).
 
     ``min_key_bits``: verified bits of the block; None leaves the choice to the proof (``forecast.amplification_bits``).
+    ``pairs``: of modules, equal ones, each on a wavelength of the one fibre. They share a block's slots evenly and work
+    at the same time: photons are drawn as those of one pair, slot by slot, and the link's time is their number times
+    shorter. To the proof the block is of one source and one receiver, which holds as far as the pairs are equal.
     """
 
     link_id: LinkId
@@ -52,6 +56,7 @@ class LinkRun:
     pads: tuple[bytes, bytes] = field(repr=False)
     disturbance: float = 0.0
     min_key_bits: int | None = None
+    pairs: int = 1
 
     @property
     def key_bits(self) -> int:
@@ -65,7 +70,7 @@ class LinkRun:
 
     @property
     def max_light_s(self) -> float:
-        """When to give up, in link time."""
+        """When to give up, in link time of one pair."""
         return max(MAX_LIGHT_S, 2 * link_forecast(self.system, loss_db=self.loss_db).block_time_s)
 
 
@@ -73,7 +78,7 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
     """Make one block; yields encoded reports, the two blocks (or faults) last. A link without any hope is not lit."""
     if run.min_key_bits is None and (fault := _hopeless(run)) is not None:
         for node in run.ends:
-            yield encode_report(FaultReport(node, type(fault).__name__, fault.message, fault.remedy, is_root=True))
+            yield encode_report(FaultReport(node, code_of(fault), fault.message, fault.remedy, is_root=True))
         return
     system = system_named(run.system)
     nature = Nature(system, loss_db=run.loss_db, chance=run.chance, entropy=run.entropy, extra_error=run.disturbance)
@@ -127,14 +132,14 @@ def _watched(
         progress = 0.99 * alice.progress  # what is left is error correction and amplification
         if progress - told >= PROGRESS_STEP:
             told = progress
-            yield encode_report(LinkQuality(run.order_id, run.link_id, progress, nature.elapsed_s))
+            yield encode_report(LinkQuality(run.order_id, run.link_id, progress, nature.elapsed_s / run.pairs))
 
 
 def _figures(
     run: LinkRun, nature: Nature, system: QKDSystem, security: SecurityParameters, key: DistilledKey
 ) -> LinkQuality:
     """Return what one session counted; rates are over the link time of the events that it used."""
-    link_time_s = key.link_slots / system.source.pulse_rate_hz
+    link_time_s = key.link_slots / system.source.pulse_rate_hz / run.pairs
     details = {
         "link_slots": float(key.link_slots),
         "detections": float(nature.num_detections),
@@ -175,7 +180,7 @@ def _report(run: LinkRun, node: NodeId, outcome: Outcome[DistilledKey], *, is_ro
     key = outcome.result
     if key is None:
         fault = outcome.fault or QanatError("the session ended without a result")
-        return FaultReport(node, type(fault).__name__, fault.message, fault.remedy, is_root=is_root)
+        return FaultReport(node, code_of(fault), fault.message, fault.remedy, is_root=is_root)
     block = KeyBlock(
         block_id=key.block_id,
         order_id=run.order_id,

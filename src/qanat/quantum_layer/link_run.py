@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from qanat.ground.alarms import code_of
 from qanat.ground.errors import CalibrationFailed, EntropyFailed, QanatError
 from qanat.ground.identifiers import OrderId
 from qanat.ground.keys import SecretBytes
@@ -216,7 +217,7 @@ def _alarm(outcomes: Sequence[Outcome[DistilledKey]], were_told: tuple[bool, boo
 
 
 def _told(fault: QanatError) -> RunAlarm:
-    return RunAlarm(type(fault).__name__, fault.message, fault.remedy)
+    return RunAlarm(code_of(fault), fault.message, fault.remedy)
 
 
 def _figures(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from numba.core.errors import NumbaError
 
+from qanat.ground.alarms import module_alarm
 from qanat.ground.errors import BlockUnknown, ConfigurationError, QanatError, UnknownNode
 from qanat.ground.identifiers import BlockId, ModuleId, NodeId, OrderId, Topic
 from qanat.ground.keys import KeyBlock, Origin, SecretBytes
@@ -161,7 +162,8 @@ class TwinLink:
     def capability(self) -> LinkCapability:
         """Return what the analytic model expects of this link."""
         if self._capability is None:
-            self._capability = expected_capability(self.link.link_id, self.link.system, loss_db=self.link.loss_db)
+            link = self.link
+            self._capability = expected_capability(link.link_id, link.system, loss_db=link.loss_db, pairs=link.pairs)
         return self._capability
 
     @property
@@ -230,6 +232,7 @@ class TwinLink:
             system=self.link.system,
             loss_db=self.link.loss_db,
             disturbance=self.link.disturbance,
+            pairs=self.link.pairs,
             chance=self._chance.child(order_id, number),
             entropy=self._entropy,
             pads=(open_order.pads[transmitter].popleft().take(), open_order.pads[receiver].popleft().take()),
@@ -250,7 +253,7 @@ class TwinLink:
         except JOB_SLIPS as slip:
             remedy = "this is a fault of the program or of this machine: keep the log and report it"
             fault = Fault(f"the worker's job failed: {type(slip).__name__}: {slip}", remedy)
-            self._tell_both(Alarm("JobFailed", "critical", *fault, self.link.link_id))
+            self._tell_both(module_alarm("JobFailed", *fault, self.link.link_id))
         return fault
 
     def _deliver(self, report: LinkQuality | BlockReport | FaultReport, fault: Fault | None) -> Fault | None:
@@ -268,8 +271,8 @@ class TwinLink:
     def _alarm(self, report: FaultReport) -> Alarm:
         """Return the alarm of a fault. What only the peer said, in a word that anybody can forge, is a warning."""
         if report.is_root:
-            return Alarm(report.code, "critical", report.text, report.remedy, self.link.link_id)
-        return Alarm("PeerStopped", "warning", report.text, report.remedy, self.link.link_id)
+            return module_alarm(report.code, report.text, report.remedy, self.link.link_id)
+        return module_alarm("PeerStopped", report.text, report.remedy, self.link.link_id)
 
     def _end(self, order_id: OrderId, nodes: list[NodeId], made: int, fault: Fault | None) -> None:
         """Tell these ends, once each, that the order has ended, and keep no more of it than its id."""

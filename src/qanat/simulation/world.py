@@ -9,14 +9,16 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
 
 from qanat.control.controller import Controller
+from qanat.control.ruling import other_of
 from qanat.control.settings import ControllerSettings
 from qanat.ground.errors import QanatError
-from qanat.ground.identifiers import CONTROLLER, BlockId, LinkId, NodeId, OrderId, uuid4_from
+from qanat.ground.identifiers import CONTROLLER, STANDBY, BlockId, LinkId, NodeId, OrderId, uuid4_from
 from qanat.ground.keys import PRE_SHARED, KeyBlock, PoolId, PoolLevel, SecretBytes
 from qanat.ground.messages import Message, decode_message, encode_message
 from qanat.ground.network import Network
 from qanat.ground.ports import Chance
 from qanat.ground.tracing import EventRecorder
+from qanat.key_management.controllers import ToBothControllers
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.settings import KeyManagerSettings
 from qanat.quantum_layer.twin_switch import TwinSwitch, light_passes
@@ -80,6 +82,7 @@ class World:
         controller_settings: ControllerSettings | None = None,
         manager_class: type[KeyManager] = KeyManager,
         store_class: type[MemoryKeyStore] = MemoryKeyStore,
+        has_standby: bool = False,
     ) -> None:
         self.network = network
         self.faults = faults
@@ -98,7 +101,8 @@ class World:
         self.witness = Witness(network, {node: store.disk for node, store in self.stores.items()})
         self.sites = CrashSites()
         self.scheduler.on_suspend = self._suspended
-        self._utc_offsets_s = dict.fromkeys((*network.nodes, CONTROLLER), 0.0)
+        self._controllers = (CONTROLLER, STANDBY) if has_standby else (CONTROLLER,)
+        self._utc_offsets_s = dict.fromkeys((*network.nodes, *self._controllers), 0.0)
         self._disk_full_until_s = dict.fromkeys(network.nodes, 0.0)
         self._apart_until_s: dict[frozenset[NodeId], float] = {}
         self.stuck_switches: dict[str, str] = {}
@@ -131,7 +135,7 @@ class World:
         """Carry the initial keys to the stores, start all processes, and let the weather begin."""
         for link in self.links:
             self._share_initial_key(link)
-        for node in (CONTROLLER, *self.network.nodes):
+        for node in (*self._controllers, *self.network.nodes):
             self._start_process(node)
         self.scheduler.spawn(self._weather(), self._outside, name="weather")
 
@@ -274,7 +278,8 @@ class World:
         transport = VirtualTransport(node, self.scheduler, hazard, post=self._post, is_up=self.is_up)
         entropy = SimulationEntropy(self._chance.child("life", node, self.crashes))
         recorder = EventRecorder(node=node, clock=clock, entropy=entropy, sink=self.witness.event)
-        if node == CONTROLLER:
+        has_standby = STANDBY in self._controllers
+        if node in self._controllers:
             controller = Controller(
                 network=self.network,
                 transport=transport,
@@ -283,6 +288,7 @@ class World:
                 entropy=entropy,
                 recorder=recorder,
                 settings=self._controller_settings,
+                other=other_of(node) if has_standby else None,
                 switches=self.switches,
             )
             self._processes[node] = Process(life, transport, None)
@@ -296,7 +302,7 @@ class World:
             node=node,
             network=self.network,
             store=self._virtual_store(node, hazard),
-            transport=transport,
+            transport=ToBothControllers(transport) if has_standby else transport,
             clock=clock,
             tasks=tasks,
             entropy=entropy,

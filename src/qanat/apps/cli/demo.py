@@ -17,7 +17,7 @@ from qanat.adapters.machine_faults import machine_fault
 from qanat.adapters.physical_entropy import EntropySource
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.demo import demonstrate, steps_of
-from qanat.apps.networks import load_network_to_run
+from qanat.apps.networks import load_network
 from qanat.apps.report import DemoResult, LinkResult, render_report
 from qanat.apps.report.comparison import TABLE_1_LOSS_DB, TABLE_1_RATE_BITS_PER_S, PaperRange, Summary, compare
 from qanat.apps.report.line import backbone_links, bounding_link, eps_of_key, hops_of_key, spans_of
@@ -28,6 +28,7 @@ from qanat.ground.network import Network
 from qanat.ground.units import format_size
 
 REPORT_NAME = "report.html"
+MOST_SITES = 64
 MOST_NODES_NAMED = 8
 """Longer routes are told by their ends."""
 
@@ -36,7 +37,12 @@ def run_demo(
     name: str, *, file: Path | None, out: Path, as_json: bool, entropy_source: EntropySource | None = None
 ) -> int:
     """Run the demonstration; returns 0 only if all that it set out to prove held."""
-    network = load_network_to_run(name)
+    network = load_network(name)
+    if len(network.sites) > MOST_SITES:
+        raise ConfigurationError(
+            f"{name} has {len(network.sites)} sites, and the demonstration opens and watches every one",
+            remedy=f"bring it up, each site when it is first called: `qanat up {name}`",
+        )
     _check_correspondents(network, name)
     if file is not None and not file.is_file():
         what = "is no plain file" if file.exists() else "does not exist"

@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from qanat import __version__
+from qanat.adapters.folder_lock import is_held
 from qanat.apps import machine
 from qanat.apps.cli.presentation import people_console, show_table
-from qanat.apps.cli.up import SERVICE_FILE
+from qanat.apps.cli.service_record import SERVICE_FILE
 from qanat.apps.workplace import Workplace
 from qanat.ground.data import list_names
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
+
+ASLEEP = "sleeps"
+IN_ORDER = ("answers", ASLEEP)
+MOST_ASLEEP_SHOWN = 12
 
 
 def run_doctor(*, data: Path | None, config: Path | None = None, site: str | None = None, as_json: bool) -> int:
@@ -38,13 +43,13 @@ def run_doctor(*, data: Path | None, config: Path | None = None, site: str | Non
     if config is not None:
         return _examine_deployment(findings, config, site=site, data=data, as_json=as_json)
     service = None if data is None else running_service(data)
-    doors = {} if service is None else asked_doors(service)
+    doors = {} if service is None or data is None else asked_doors(service, is_up=is_held(data))
     apart = {} if service is None or data is None else asyncio.run(asked_sites(service, data))
     entropy = None if service is None else service.get("entropy")
     if as_json:
         print(json.dumps({**findings, "doors": doors, "apart": apart, "entropy": entropy}))
     else:
-        rows = [*findings.items(), *((f"door of {name}", answer) for name, answer in doors.items())]
+        rows = [*findings.items(), *door_rows(doors)]
         rows += [(f"site {name}, apart", answer) for name, answer in apart.items()]
         rows += [] if entropy is None else [("entropy of the devices", entropy_words(entropy))]
         console = people_console(is_answer=True)
@@ -52,7 +57,7 @@ def run_doctor(*, data: Path | None, config: Path | None = None, site: str | Non
         if entropy is not None and entropy["fault"] is not None:
             console.print(f"alarm: {entropy['fault']}", style="red", soft_wrap=True, markup=False)
             console.print(f"  what to do: {entropy['remedy']}", soft_wrap=True, markup=False)
-    all_answer = all(answer.startswith("answers") for answer in (*doors.values(), *apart.values()))
+    all_answer = all(answer.startswith(IN_ORDER) for answer in (*doors.values(), *apart.values()))
     return 0 if all_answer and (entropy is None or entropy["fault"] is None) else 1
 
 
@@ -81,11 +86,8 @@ def entropy_words(entropy: Mapping[str, Any]) -> str:
 
 def kernel_cache() -> str:
     """Return whether compiled kernels lie beside their sources."""
-    import qanat.kernels
-
-    folder = Path(qanat.kernels.__path__[0]) / "__pycache__"
-    compiled = list(folder.glob("*.nbi"))
-    return f"{len(compiled)} compiled kernels" if compiled else "empty: the first run compiles (about half a minute)"
+    compiled = machine.num_compiled_kernels()
+    return f"{compiled} compiled kernels" if compiled else "empty: the first run compiles (about half a minute)"
 
 
 def running_service(data: Path) -> dict[str, Any]:
@@ -111,10 +113,23 @@ async def asked_sites(service: Mapping[str, Any], data: Path) -> dict[str, str]:
     return answers
 
 
-def asked_doors(service: Mapping[str, Any]) -> dict[str, str]:
-    """Ask every door of a running network for a status, those of sites that run apart too; returns node -> answer.
+def door_rows(doors: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the rows of doors that people see: sleeping ones, where they are many, are counted."""
+    asleep = [name for name, answer in doors.items() if answer.startswith(ASLEEP)]
+    counted = asleep if len(asleep) > MOST_ASLEEP_SHOWN else []
+    rows = [(f"door of {name}", answer) for name, answer in doors.items() if name not in counted]
+    return (
+        [*rows, (f"doors of {len(counted)} other sites", f"{ASLEEP}: each opens when it is called")]
+        if counted
+        else rows
+    )
 
-    A relay's door serves no application: that it refuses one, politely, shows that it answers.
+
+def asked_doors(service: Mapping[str, Any], *, is_up: bool) -> dict[str, str]:
+    """Ask every open door of a running network for a status, those of sites that run apart too; returns node -> answer.
+
+    A relay's door serves no application: that it refuses one, politely, shows that it answers. A site that sleeps is
+    let sleep: its port listens as long as the service is there (``is_up``).
     """
     from qanat.adapters.tls import TlsFiles
     from qanat.client import Client
@@ -124,6 +139,9 @@ def asked_doors(service: Mapping[str, Any]) -> dict[str, str]:
     applications = list(service["applications"].values())
     answers: dict[str, str] = {}
     for node, door in (service["doors"] | {n: site for n, site in service["apart"].items() if site["url"]}).items():
+        if node in service["doors"] and node not in service["open"] and is_up:
+            answers[node] = f"{ASLEEP} at {door['url']}: opens when it is called"
+            continue
         app = next((app for app in applications if app["url"] == door["url"]), applications[0])
         peer = next(other["sae"] for other in applications if other is not app)
         files = TlsFiles(certificate=Path(app["certificate"]), key=Path(app["key"]), ca=Path(service["ca"]))

@@ -16,6 +16,7 @@ from qanat.apps.cli.presentation import people_console, show_table
 from qanat.apps.network_parts import under_heading
 from qanat.apps.network_review import Heading, LinkReview, NetworkReview, RouteReview, Spread, review
 from qanat.apps.networks import load_network
+from qanat.doors.etsi015.records import node_record
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 from qanat.ground.units import format_rate
@@ -48,7 +49,9 @@ def run_show(name: str, *, out: Path | None, only: str | None, as_json: bool) ->
         _write_picture(network, out)
     if as_json:
         picture = None if out is None else str(out)
-        print(json.dumps({**network.model_dump(mode="json"), "picture": picture}, indent=2))
+        etsi015 = [node_record(network, node) for node in network.nodes]
+        record = {**network.model_dump(mode="json"), "picture": picture, "etsi015": {"qkd_node": etsi015}}
+        print(json.dumps(record, indent=2))
     elif out is None:
         _print_network(people_console(is_answer=True), network)
     return 0

@@ -14,7 +14,7 @@ from qanat.apps.apart import ApartSite, await_modules
 from qanat.apps.cli.presentation import RunView
 from qanat.apps.event_log import EventLog
 from qanat.apps.machine import settle_heap
-from qanat.apps.networks import load_network_to_run
+from qanat.apps.networks import load_network
 from qanat.apps.workplace import Workplace, default_folder
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
@@ -29,7 +29,7 @@ def run_node(name: str, site: str, *, data: Path | None, port: int, wait_s: floa
     Waits ``wait_s`` for ``qanat up``, which serves the site's modules and has prepared its store; raises
     ConfigurationError when it does not come, UnknownNode for a site that the network does not have.
     """
-    network = load_network_to_run(name)
+    network = load_network(name)
     node = network.site(NodeId(site)).node
     place = Workplace((data or default_folder(network)).resolve())
     place.check(network)

@@ -12,8 +12,8 @@ from qanat.adapters.initial_keys import forget_initial_key, initial_key_path
 from qanat.adapters.pki import MadeParts, create_pki
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.bootstrap import sessions_per_day
-from qanat.apps.networks import load_network_to_run
-from qanat.ground.identifiers import CONTROLLER, LinkId
+from qanat.apps.networks import load_network
+from qanat.ground.identifiers import CONTROLLER, STANDBY, LinkId
 from qanat.ground.units import format_size
 
 NOTHING = MadeParts(nodes=(), applications=(), links=())
@@ -25,7 +25,7 @@ def run_pki(name: str, *, out: Path, reserve_days: float, new_keys: Sequence[str
 
     new_keys: links that get an initial key anew, whatever was made for them before.
     """
-    network = load_network_to_run(name)
+    network = load_network(name)
     for link_id in [network.link(LinkId(link)).link_id for link in new_keys]:
         forget_initial_key(out, link_id)
     made = create_pki(
@@ -60,7 +60,7 @@ def run_pki(name: str, *, out: Path, reserve_days: float, new_keys: Sequence[str
 
 
 def _counted(made: MadeParts) -> str:
-    sites = len(set(made.nodes) - {CONTROLLER})
+    sites = len(set(made.nodes) - {CONTROLLER, STANDBY})
     parts = [(sites, "sites"), (len(made.applications), "applications"), (len(made.links), "links")]
     if made.twins:
         parts.append((len(made.twins), "twins"))

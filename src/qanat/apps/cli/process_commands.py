@@ -107,14 +107,20 @@ def _add_twin(app: typer.Typer, end_with: EndWith) -> None:
 def _add_controller(app: typer.Typer, end_with: EndWith) -> None:
     @app.command()
     def controller(
-        network: NetworkOption = None, config: ConfigOption = None, data: DataOption = None, json: JsonOption = False
+        network: NetworkOption = None,
+        config: ConfigOption = None,
+        data: DataOption = None,
+        standby: Annotated[
+            bool, typer.Option("--standby", help="Run the second one, which takes over when the first is silent.")
+        ] = False,
+        json: JsonOption = False,
     ) -> None:
         """Run a network's controller, which finds routes and orders key; it never sees any."""
 
         def command() -> int:
             from qanat.apps.cli.processes import run_controller
 
-            return run_controller(network, config=config, data=data, as_json=json)
+            return run_controller(network, config=config, data=data, standby=standby, as_json=json)
 
         end_with(command)
 

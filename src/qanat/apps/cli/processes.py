@@ -20,12 +20,12 @@ from qanat.apps.deployment import Deployment, load_deployment
 from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
 from qanat.apps.machine import settle_heap
-from qanat.apps.networks import load_network_to_run
+from qanat.apps.networks import load_network
 from qanat.apps.node_site import NodeSite
 from qanat.apps.twin_process import TwinProcess
 from qanat.apps.workplace import Workplace, default_folder
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
+from qanat.ground.identifiers import CONTROLLER, STANDBY, LinkId, NodeId
 
 LOOK_PERIOD_S = 0.5
 """How often a process looks whether those that it works with come and go."""
@@ -48,7 +48,7 @@ def named_deployment(network: str | None, config: Path | None) -> Deployment:
         return load_deployment(config)
     if network is None:
         raise ConfigurationError("no network is named", remedy="name one, or a deployment file with --config")
-    return Deployment(load_network_to_run(network), network)
+    return Deployment(load_network(network), network)
 
 
 def workplace_of(deployment: Deployment, data: Path | None) -> Workplace:
@@ -86,10 +86,11 @@ def run_twin(
     return 0
 
 
-def run_controller(network: str | None, *, config: Path | None, data: Path | None, as_json: bool) -> int:
-    """Run the controller of a network until interrupted. Returns 0 after a clean stop."""
+def run_controller(network: str | None, *, config: Path | None, data: Path | None, standby: bool, as_json: bool) -> int:
+    """Run the controller of a network, or its ``standby``, until interrupted. Returns 0 after a clean stop."""
     deployment = named_deployment(network, config)
-    asyncio.run(_serve_controller(deployment, workplace_of(deployment, data), as_json=as_json))
+    local = STANDBY if standby else CONTROLLER
+    asyncio.run(_serve_controller(deployment, workplace_of(deployment, data), local, as_json=as_json))
     return 0
 
 
@@ -127,15 +128,15 @@ async def _serve_twin(
         view.say("stopped; a block that was not finished is lost, and its pads stay spent")
 
 
-async def _serve_controller(deployment: Deployment, place: Workplace, *, as_json: bool) -> None:
+async def _serve_controller(deployment: Deployment, place: Workplace, local: NodeId, *, as_json: bool) -> None:
     stop = stop_asked()
-    place.make(CONTROLLER)
-    with RunView() as view, EventLog(path=place.site(CONTROLLER) / "events.jsonl") as log:
+    place.make(local)
+    with RunView() as view, EventLog(path=place.site(local) / "events.jsonl") as log:
         log.listen(view.on_event)
-        async with ControllerProcess(deployment, place, log=log) as controller:
+        async with ControllerProcess(deployment, place, log=log, local=local) as controller:
             settle_heap()
             _tell({**_record(deployment), "port": controller.port}, as_json)
-            view.say(f"the controller is up at port {controller.port}; Ctrl-C stops it")
+            view.say(f"the {local} is up at port {controller.port}; Ctrl-C stops it")
             await stop.wait()
         view.say("stopped; the sites go on with the routes that they have, and no new key is made")
 

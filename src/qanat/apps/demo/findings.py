@@ -57,7 +57,7 @@ def _link_result(link: Link, events: Sequence[Event], proof: KeyProof) -> LinkRe
     """Return a link's row from the figures of its last finished block."""
     data = _figures(link, events)[-1]
     details: Mapping[str, float] = data["details"]  # type: ignore[assignment]
-    forecast = link_forecast(link.system, loss_db=link.loss_db)
+    forecast = link_forecast(link.system, loss_db=link.loss_db, pairs=link.pairs)
     security = SecurityParameters()
     return LinkResult(
         link_id=link.link_id,

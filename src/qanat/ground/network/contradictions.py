@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from qanat.ground.identifiers import CONTROLLER, MAX_ID_CHARACTERS, urn
+from qanat.ground.identifiers import CONTROLLER, MAX_ID_CHARACTERS, STANDBY, urn
 from qanat.ground.network.description import Network
 from qanat.ground.network.names import nearest
 from qanat.ground.network.wiring import Contradiction, too_short, wiring_faults
@@ -14,6 +14,7 @@ from qanat.ground.network.wiring import Contradiction, too_short, wiring_faults
 H = TypeVar("H", bound=Hashable)
 TAKEN_NAMES: Mapping[str, str] = {
     CONTROLLER: "the network's controller",
+    STANDBY: "the controller that takes over from the first",
     **dict.fromkeys(
         ("addresses", "events.jsonl", "lock", "master.key", "network", "pki", "service.json", "twins"),
         "something else in a data folder, where each site has a folder of its own",

@@ -105,6 +105,9 @@ class Stock(Part):
     """Of link key, but for the authentication reserve, which never expires."""
     key_time_to_live_s: float | None = Field(default=None, gt=0)
     """Of keys of applications."""
+    link_key_idle_bits: int = Field(default=0, ge=0, le=64_000_000)
+    """In idle time every link is brought to so much key that each of its ends may send under, though nobody asks for
+    any; 0: links make what is asked for."""
     max_keys_per_pair: int = Field(default=100_000, gt=0)
     """So many keys of two applications may wait at a node."""
     max_keys_per_application: int = Field(default=400_000, gt=0)

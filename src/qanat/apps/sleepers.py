@@ -1,0 +1,103 @@
+"""Sites that sleep: their ports listen, and each is opened when somebody first speaks to it.
+
+Opened is one site at a time, since each takes the process some milliseconds, in which its other doors wait. A site that
+cannot be opened refuses those who called, and is tried again at a later call. None goes back to sleep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+from qanat.adapters.doorbell import Doorbell
+from qanat.ground.identifiers import NodeId
+
+TRY_AGAIN_S = 1.0
+"""A site that could not be opened rests so long."""
+
+Bells = Mapping[str, Doorbell]
+OpenSite = Callable[[NodeId, Bells], Awaitable[None]]
+
+
+class Sleepers:
+    """The sites of one process, asleep at first. ``close`` it before what it has opened.
+
+    open_site: opens a site behind its bells, whole or not at all. on_failed: hears why one could not be.
+    """
+
+    def __init__(self, open_site: OpenSite, *, on_failed: Callable[[NodeId, BaseException], None]) -> None:
+        self._open_site = open_site
+        self._on_failed = on_failed
+        self._bells: dict[NodeId, dict[str, Doorbell]] = {}
+        self._openings: dict[NodeId, asyncio.Task[None]] = {}
+        self._resting: dict[NodeId, asyncio.TimerHandle] = {}
+        self._turn = asyncio.Lock()
+        self._closed = False
+
+    def lay_down(self, node: NodeId, ports: Mapping[str, tuple[str, int]]) -> Bells:
+        """Bind the sockets of a site, by name; it sleeps from now on. Raises ConfigurationError."""
+        bells = self._bells[node] = {}
+        for name, (host, port) in ports.items():
+            bells[name] = Doorbell(host, port, on_ring=partial(self._on_ring, node))
+        return bells
+
+    def is_awake(self, node: NodeId) -> bool:
+        """Return whether a site is open, or being opened; True for one that is not of these."""
+        return node not in self._bells or node in self._openings
+
+    async def wake(self, nodes: Sequence[NodeId]) -> None:
+        """Open sites, in this order; raises what the opening of one raises."""
+        for node in nodes:
+            await asyncio.shield(self._opening(node))
+
+    def watch(self) -> None:
+        """From now on whoever calls a site that sleeps wakes it."""
+        for node, bells in self._bells.items():
+            if node not in self._openings:
+                for bell in bells.values():
+                    bell.watch()
+
+    async def close(self) -> None:
+        """Open no more sites. Idempotent."""
+        self._closed = True
+        for timer in self._resting.values():
+            timer.cancel()
+        openings = list(self._openings.values())
+        for opening in openings:
+            opening.cancel()
+        await asyncio.gather(*openings, return_exceptions=True)
+        for bells in self._bells.values():
+            for bell in bells.values():
+                bell.close()
+
+    def _on_ring(self, node: NodeId) -> None:
+        if not self._closed:
+            self._opening(node).add_done_callback(partial(self._note_failure, node))
+
+    def _opening(self, node: NodeId) -> asyncio.Task[None]:
+        if node not in self._openings:
+            self._openings[node] = asyncio.create_task(self._open(node), name=f"opens site {node}")
+        return self._openings[node]
+
+    async def _open(self, node: NodeId) -> None:
+        async with self._turn:
+            await self._open_site(node, self._bells[node])
+            for bell in self._bells[node].values():
+                bell.close()  # the servers have handles of their own
+            await asyncio.sleep(0)  # the other doors have their turn before the next site
+
+    def _note_failure(self, node: NodeId, opening: asyncio.Task[None]) -> None:
+        """Let a site that could not be opened sleep on, whatever the fault: the others go on."""
+        if self._closed or self._openings.get(node) is not opening or (fault := opening.exception()) is None:
+            return
+        del self._openings[node]
+        self._on_failed(node, fault)
+        for bell in self._bells[node].values():
+            bell.refuse_callers()
+        loop = asyncio.get_running_loop()
+        self._resting[node] = loop.call_later(TRY_AGAIN_S, self._watch_again, node)
+
+    def _watch_again(self, node: NodeId) -> None:
+        for bell in self._bells[node].values():
+            bell.watch()

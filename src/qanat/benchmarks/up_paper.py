@@ -1,0 +1,131 @@
+"""The paper's whole ground network up on this machine: its starts, the waking of a user's site, the answers meanwhile.
+
+169 doors are declared and none is open. Forty users are asked for a status, which opens their sites one by one; then
+statuses are asked of all forty while links make key for neighbours without pause, and every worker is busy.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from qanat.benchmarks.rows import Row
+from qanat.benchmarks.up_process import PAPER, Callers, UpProcess, joined_users, neighbours, stopped_in_s, up
+from qanat.ground.data import read_text
+from qanat.ground.errors import KeyManagementError
+from qanat.ground.network import parse_network
+
+NAME: Final = "up-paper"
+USERS: Final = 40
+STATUSES: Final = 1500
+LINKS_AT_WORK: Final = 6
+KEYS_PER_CALL: Final = 64
+KEY_BITS: Final = 4096
+FIRST_START_GOAL_S: Final = 20.0
+SECOND_START_GOAL_S: Final = 5.0
+WAKING_GOAL_S: Final = 0.3
+STATUS_GOAL_S: Final = 0.1
+MEMORY_GOAL_MIB: Final = 500.0
+STOP_GOAL_S: Final = 3.0
+SEED: Final = 1
+MIB: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Statuses asked while links were at work: how long each took, and how many keys were given meanwhile."""
+
+    statuses_s: tuple[float, ...]
+    num_keys: int
+
+
+def run(names: Sequence[str]) -> Iterator[Row]:
+    """Run the benchmark when it is among the names."""
+    if NAME in names:
+        with tempfile.TemporaryDirectory() as folder:
+            yield from _rows(Path(folder))
+
+
+def _rows(folder: Path) -> Iterator[Row]:
+    network = parse_network(read_text("networks", f"{PAPER}.yaml"), source=PAPER)
+    with up("three-nodes", folder / "small"):
+        pass
+    with up("three-nodes", folder / "small") as small:
+        least_s = small.start_s
+    with up(PAPER, folder / "data") as service:
+        first_s = service.start_s
+        doors = len(service.record["doors"])
+    yield _limit("first start", first_s, "s", FIRST_START_GOAL_S, ("three-nodes, again", least_s), f"{doors} doors")
+    with up(PAPER, folder / "data") as service, Callers(service) as callers:
+        yield _limit("next start", service.start_s, "s", SECOND_START_GOAL_S, ("three-nodes, again", least_s), "")
+        asleep_mib = service.resident_bytes / MIB
+        chosen = random.Random(SEED).sample(joined_users(network), USERS)  # noqa: S311 - who is asked is no secret
+        waking = [callers.status_s(user, _other(chosen, user)) for user in chosen]
+        awake = [callers.status_s(user, _other(chosen, user)) for user in chosen]
+        yield _limit("waking", _share(waking, 0.5), "s", WAKING_GOAL_S, ("awake", _share(awake, 0.5)), _note(waking))
+        work = work_at(service, callers, chosen, neighbours(network)[:LINKS_AT_WORK], num_statuses=STATUSES)
+        took, note = work.statuses_s, f"{_note(work.statuses_s)}; {work.num_keys} keys made meanwhile"
+        yield _limit("status, p99", _share(took, 0.99), "s", STATUS_GOAL_S, ("p50", _share(took, 0.5)), note)
+        memory_mib, note = service.resident_bytes / MIB, f"{service.num_open} sites open"
+        yield _limit("memory", memory_mib, "MiB", MEMORY_GOAL_MIB, ("all asleep", asleep_mib), note)
+        stop_s = stopped_in_s(service.process)
+    yield _limit("stop", stop_s, "s", STOP_GOAL_S, ("goal", STOP_GOAL_S), "by Ctrl-C, with all these open")
+
+
+def work_at(
+    service: UpProcess, callers: Callers, users: Sequence[str], pairs: Sequence[tuple[str, str]], *, num_statuses: int
+) -> Work:
+    """Have ``pairs`` of neighbours take keys without pause, and ask for ``num_statuses`` of ``users`` meanwhile."""
+    ended, given = threading.Event(), list[int]()
+    takers = [threading.Thread(target=_take, args=(service, pair, ended, given), daemon=True) for pair in pairs]
+    for taker in takers:
+        taker.start()
+    chance = random.Random(SEED)  # noqa: S311 - who is asked is no secret
+    took = [callers.status_s(user, _other(users, user)) for user in chance.choices(users, k=num_statuses)]
+    ended.set()
+    for taker in takers:
+        taker.join()
+    return Work(tuple(took), sum(given))
+
+
+def _take(service: UpProcess, pair: tuple[str, str], ended: threading.Event, given: list[int]) -> None:
+    master, slave = pair
+    with service.client(master) as client:
+        while not ended.is_set():
+            try:
+                keys = client.get_keys(service.sae(slave), count=KEYS_PER_CALL, size_bits=KEY_BITS)
+            except KeyManagementError:
+                continue
+            given.append(len(keys))
+
+
+def _other(users: Sequence[str], user: str) -> str:
+    """Return another application than this one."""
+    return users[users.index(user) - 1]
+
+
+def _share(times_s: Sequence[float], share: float) -> float:
+    return sorted(times_s)[min(len(times_s) - 1, int(share * len(times_s)))]
+
+
+def _note(times_s: Sequence[float]) -> str:
+    return f"{len(times_s)} asked: p50 {1000 * _share(times_s, 0.5):.0f} ms, most {1000 * max(times_s):.0f} ms"
+
+
+def _limit(what: str, rate: float, unit: str, goal: float, reference: tuple[str, float], note: str) -> Row:
+    name, reference_rate = reference
+    return Row(
+        name=f"{NAME}: {what}",
+        rate=rate,
+        unit=unit,
+        goal=goal,
+        reference_name=name,
+        reference_rate=reference_rate,
+        note=note,
+        is_limit=True,
+    )

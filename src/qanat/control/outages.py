@@ -1,0 +1,94 @@
+"""What is out of order in the network now, as its controller sees it: routes keep away from it while others are there.
+
+A way over a part that fails is not struck out: its pools may hold key still, and it may be the only one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from qanat.control.books import Books, LinkBook
+from qanat.control.graph import RouteGraph
+from qanat.control.survival import Fault, Outage, RoutedPair, Survivor
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.network import Network
+from qanat.ground.tracing import EventRecorder
+from qanat.key_management.wire import GenerationFailed, GenerationRequest, RouteChoices
+
+NARROWED = 1e-6
+"""What the width of a link that fails is multiplied by: any other way is wider."""
+
+
+class Outages:
+    """The failures of one network, told as alarms. A link fails after ``tries`` failed orders in a row, while it rests
+    from them: after that it is tried again."""
+
+    def __init__(self, network: Network, books: Books, recorder: EventRecorder, *, tries: int) -> None:
+        self._network = network
+        self._books = books
+        self._recorder = recorder
+        self._tries = tries
+        self._now: frozenset[Outage] = frozenset()
+        self._whole: RouteGraph | None = None
+
+    def look(self, silent: Iterable[NodeId], *, now_s: float) -> bool:
+        """Take note of what is out now; return whether that has changed, so that routes are to be looked for anew."""
+        lost = [Outage(Fault.NODE_LOST, node=node) for node in silent]
+        failing = self._books.failing_links(tries=self._tries, now_s=now_s)
+        before, self._now = self._now, frozenset((*lost, *(Outage(Fault.LINK_DOWN, link_id=one) for one in failing)))
+        for outage in self._now - before:
+            self._tell(outage)
+        for outage in before - self._now:
+            if outage.node is not None:
+                self._recorder.alarm_over("node-silent", outage.node)
+        return self._now != before
+
+    def order_succeeded(self, link_id: LinkId) -> None:
+        """A link has made what it was ordered to: nothing is wrong with it."""
+        self._recorder.alarm_over("link-failing", link_id)
+
+    def narrow(self, graph: RouteGraph) -> None:
+        """Make the links that fail, and all of a lost site, the last choice in a graph with whole links' widths."""
+        lost = {outage.node for outage in self._now}
+        failing = {outage.link_id for outage in self._now}
+        for place, link in enumerate(graph.links) if self._now else ():
+            if link.link_id in failing or not lost.isdisjoint(link.ends):
+                graph.set_link(link.link_id, width=graph.width[place] * NARROWED)
+
+    def goes_round(
+        self, word: GenerationRequest, choices: Iterable[RouteChoices], graph: RouteGraph, *, now_s: float
+    ) -> bool:
+        """Return whether a demand for one way could be met by another one, none of whose links rests from a failure."""
+        if len(word.routes) != 1:
+            return False
+        links: Mapping[LinkId, LinkBook] = self._books.links
+        ways = (way for row in choices if row.target == word.target for way in (*row.disjoint, *row.detours))
+        return any(
+            not any(links[one].has_failed and now_s < links[one].rests_until_s for one in graph.links_along(way))
+            for way in ways
+            if way not in word.routes
+        )
+
+    def with_remedy(self, word: GenerationRequest, failed: GenerationFailed) -> GenerationFailed:
+        """Add to a failure what would have to be mended, where nothing joins its ends but ways over parts that fail."""
+        if not self._now:
+            return failed
+        graph = self._whole = self._whole or RouteGraph.of_keys(self._network)
+        survivor = Survivor(graph, {"": RoutedPair(word.source, word.target)})
+        for outage in self._now:
+            survivor.fail(outage)
+        cut_off = survivor.cut_off.get("")
+        for outage in self._now:
+            survivor.mend(outage)
+        if cut_off is None:
+            return failed
+        return replace(failed, remedy="; ".join(text for text in (failed.remedy, cut_off.reason) if text))
+
+    def _tell(self, outage: Outage) -> None:
+        if outage.node is not None:
+            text = f"{outage.node} does not answer the controller"
+            self._recorder.alarm("node-silent", text, about=outage.node, of_node=outage.node)
+        elif outage.link_id is not None and (fault := self._books.links[outage.link_id].last_fault) is not None:
+            link_id, text = outage.link_id, f"link {outage.link_id} makes no key: {fault.text}"
+            self._recorder.alarm("link-failing", text, fault.remedy, about=link_id, link_id=link_id)

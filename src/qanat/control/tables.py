@@ -1,0 +1,98 @@
+"""The tables of routes that key managers are given, worked out for each when it is first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qanat.control.books import Books
+from qanat.control.graph import RouteGraph
+from qanat.control.outages import Outages
+from qanat.control.routing import (
+    choices_from,
+    ends_allow,
+    places_of_applications,
+    policies_of_sites,
+    policy_between,
+    set_widths,
+    shortest_from,
+    widest,
+    widest_allowed_from,
+)
+from qanat.ground.errors import UnknownNode
+from qanat.ground.identifiers import Epoch, NodeId
+from qanat.ground.network import Network
+from qanat.key_management.wire import GenerationRequest, RouteChoices, Routes, RoutesPushed
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """All routes that begin at a node."""
+
+    key_routes: Routes
+    classical_routes: Routes
+    choices: tuple[RouteChoices, ...]
+
+
+class Tables:
+    """Routes over one network, by what its links give now. ``version`` grows with each change."""
+
+    def __init__(self, network: Network, books: Books) -> None:
+        self.version = 1
+        self.key_graph = RouteGraph.of_keys(network)
+        self._network = network
+        self._books = books
+        self._message_graph = RouteGraph.of_messages(network)
+        self._places = places_of_applications(network)
+        self._policies = policies_of_sites(network)
+        self._tables: dict[NodeId, _Table] = {}
+
+    def renew(self, outages: Outages) -> None:
+        """Take note of what links give now and of what is out of order; key managers' tables are out of date."""
+        self.version += 1
+        self.note_widths(outages)
+
+    def note_widths(self, outages: Outages) -> None:
+        """Note what links give now; routes are looked for anew when they are next asked for."""
+        rates = {link_id: book.rate_bits_per_s for link_id, book in self._books.links.items()}
+        set_widths(self.key_graph, self._network, rates)
+        outages.narrow(self.key_graph)
+        self._tables.clear()
+
+    def own_routes(self, word: GenerationRequest) -> Routes:
+        """Return the table's route for a demand that names none."""
+        try:
+            policy = policy_between(self._policies, word.source, word.target)
+            route = widest(self.key_graph, word.source, word.target, policy)
+        except UnknownNode:  # of another network, or of an earlier description of this one
+            return ()
+        return () if route is None else (route,)
+
+    def are_allowed(self, routes: Routes) -> bool:
+        """Return whether the sites at the ends of all these would have their keys go that way."""
+        return all(ends_allow(route, self._policies) for route in routes)
+
+    def choices(self, node: NodeId) -> tuple[RouteChoices, ...]:
+        """Return all ways from a node to others with applications; raises UnknownNode."""
+        return self._of(node).choices
+
+    def pushed(self, node: NodeId, epoch: Epoch) -> RoutesPushed:
+        """Return the word that tells a key manager the routes that begin at it; raises UnknownNode for a stranger."""
+        table = self._of(node)
+        return RoutesPushed(
+            table_epoch=epoch,
+            table_version=self.version,
+            key_routes=table.key_routes,
+            classical_routes=table.classical_routes,
+            twin_links=tuple(link_id for link_id, book in self._books.links.items() if book.origin == "twin"),
+            choices=table.choices,
+        )
+
+    def _of(self, node: NodeId) -> _Table:
+        """Return all routes from a node, looked for when they are first asked for: a large network has many."""
+        if node not in self._tables:
+            self._tables[node] = _Table(
+                key_routes=tuple(widest_allowed_from(self.key_graph, node, self._policies).values()),
+                classical_routes=tuple(shortest_from(self._message_graph, node).values()),
+                choices=choices_from(self.key_graph, node, places=self._places, policies=self._policies),
+            )
+        return self._tables[node]

@@ -1,0 +1,76 @@
+"""Events of a network as the notifications of ETSI GS QKD 015, eleven in number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from qanat.doors.etsi015.names import qkdi_id, qkdl_id, qkdn_id
+from qanat.ground.errors import UnknownNode
+from qanat.ground.events import Event, EventKind
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.network import Network
+
+
+class Notification(StrEnum):
+    """The names in the standard's YANG module."""
+
+    APPLICATION_NEW = "sdqkdn_application_new"
+    APPLICATION_QOS_UPDATE = "sdqkdn_application_qos_update"
+    APPLICATION_DISCONNECTED = "sdqkdn_application_disconnected"
+    INTERFACE_NEW = "sdqkdn_interface_new"
+    INTERFACE_DOWN = "sdqkdn_interface_down"
+    INTERFACE_OUT = "sdqkdn_interface_out"
+    LINK_DOWN = "sdqkdn_link_down"
+    LINK_PERFORMANCE = "sdqkdn_link_perf_update"
+    LINK_OVERLOADED = "sdqkdn_link_overloaded"
+    ALARM = "alarm"
+    EVENT = "event"
+
+
+OF_KIND: Mapping[EventKind, Notification] = {
+    EventKind.LINK_QUALITY: Notification.LINK_PERFORMANCE,
+    EventKind.KEY_ASKED: Notification.APPLICATION_NEW,
+    EventKind.REQUESTS_LIMITED: Notification.EVENT,
+    EventKind.NODE_STARTED: Notification.EVENT,
+    EventKind.STORE_RESTORED: Notification.EVENT,
+    EventKind.STORE_ZEROIZED: Notification.EVENT,
+    EventKind.CERTIFICATES_CHANGED: Notification.EVENT,
+    EventKind.SETTINGS_CHANGED: Notification.EVENT,
+    EventKind.STOCK_EXPIRED: Notification.EVENT,
+}
+"""Kinds of events that a controller above is told; an alarm's is that of its row, the rest stay in the log."""
+
+
+def notification_of(network: Network, event: Event) -> tuple[Notification, dict[str, Any]] | None:
+    """Return the name and the content of an event's notification; None for one that the standard has nothing for.
+
+    Of an alarm that is over the standard has no notification of its own: it is told as an ``event``.
+    """
+    data = event.data
+    if event.kind is EventKind.ALARM:
+        name = Notification(str(data.get("etsi015", Notification.ALARM)))
+        name = Notification.EVENT if data.get("cleared") else name
+    elif event.kind in OF_KIND:
+        name = OF_KIND[event.kind]
+    else:
+        return None
+    content: dict[str, Any] = {"event_id": event.id, "kind": event.kind.value, **_place(network, event.node)}
+    content |= _about_link(network, event.node, str(data.get("link_id") or data.get("about") or ""))
+    names = ("code", "severity", "text", "remedy", "cleared", "qber", "secret_rate_bits_per_s", "master", "slave")
+    return name, content | {key: data[key] for key in names if data.get(key) is not None}
+
+
+def _place(network: Network, node: NodeId) -> dict[str, Any]:
+    """Return the node of an event; the controller is none of the standard's nodes."""
+    return {} if network.find_site(node) is None else {"qkdn_id": qkdn_id(network, node)}
+
+
+def _about_link(network: Network, node: NodeId, link: str) -> dict[str, Any]:
+    try:
+        found = network.link(LinkId(link))
+    except UnknownNode:
+        return {}
+    content: dict[str, Any] = {"qkdl_id": qkdl_id(network, found.link_id)}
+    return content | ({"qkdi_id": qkdi_id(network, node, found.link_id)} if node in found.ends else {})

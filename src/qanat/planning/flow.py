@@ -1,0 +1,140 @@
+"""How much key can go through a network at once: between two sites, or between everybody, with a proof.
+
+All demands rise together, each at its weight, until some limit is used up. The highest level is found by a linear
+program over ways (HiGHS); at its prices of the limits the shortest ways are looked for, and those that are better than
+all in use are taken up. The same prices bound every level whatever: a demand that gets x uses up at least x times the
+length of its shortest way, and all limits together are used once at most. The method ends when the two meet.
+
+Ways are kept by source: one column is the tree of the ways from a source to all its targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linprog
+
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.planning.limits import Limit, Limited
+from qanat.planning.ways import Demands, Floats, WaySearch
+
+TOLERANCE = 1e-7
+MOST_ROUNDS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How high all demands can rise: a demand of weight w gets w times ``level_bits_per_s``.
+
+    bound_bits_per_s: what no other way of sharing can exceed. loads_bits_per_s: what goes over each link. binding:
+    limits that are used up and in the way, with the part of the bound that each is worth; they add up to one.
+    """
+
+    level_bits_per_s: float
+    bound_bits_per_s: float
+    loads_bits_per_s: Mapping[LinkId, float]
+    binding: Mapping[Limit, float]
+
+    @property
+    def gap(self) -> float:
+        """At most this part of the optimum is missing."""
+        return max(0.0, 1 - self.level_bits_per_s / self.bound_bits_per_s) if self.bound_bits_per_s > 0 else 0.0
+
+
+def most_between(network: Limited, one: NodeId, other: NodeId) -> Flow:
+    """Return the most that can go between two sites over all ways through trusted relays, keys of both directions
+    together; nothing where no way joins them."""
+    return rise(network, {one: {other: 1.0}})
+
+
+def cut_between(network: Limited, flow: Flow, source: NodeId) -> tuple[LinkId, ...]:
+    """Return the links that part ``source`` from the other end of a flow: each in use to its whole, together no more
+    than the flow. Empty where not links but ports or trunks of switches are in the way (see ``Flow.binding``)."""
+    if not flow.binding or any(limit.kind != "link" for limit in flow.binding):
+        return ()
+    search = WaySearch(network)
+    prices = np.array([flow.binding.get(limit, 0.0) for limit in network.limits])
+    return tuple(carrier.link_id for carrier in search.leaving(source, prices))
+
+
+def rise(network: Limited, demands: Demands) -> Flow:
+    """Return how high demands can rise together. Pairs that no way joins are left out; nothing where no pair is left.
+
+    ``demands``: weights above zero, between known sites, none to itself.
+    """
+    search = WaySearch(network)
+    joined = search.joined(demands)
+    if not joined:
+        return Flow(0.0, 0.0, {}, {})
+    columns = _Columns(network, joined)
+    trees, _ = search.trees(joined, np.ones(len(network.limits)))
+    for tree in trees:
+        columns.add(*tree)
+    return columns.climb(search)
+
+
+class _Columns:
+    """Trees in use, and the linear program over them."""
+
+    def __init__(self, network: Limited, demands: Demands) -> None:
+        self._network, self._demands = network, demands
+        self._row = {source: place for place, source in enumerate(demands)}
+        self._sources: list[int] = []
+        self._loads: list[Floats] = []
+
+    def add(self, source: NodeId, loads: Floats) -> None:
+        self._sources.append(self._row[source])
+        self._loads.append(loads)
+
+    def climb(self, search: WaySearch) -> Flow:
+        """Take up better trees until none is missing; return what is reached."""
+        bound, prices = float("inf"), np.ones(len(self._network.limits))
+        for _ in range(MOST_ROUNDS):
+            level, shares, duals, worth = self._solved(search)
+            trees, costs = search.trees(self._demands, duals)
+            if float(costs.sum()) > 0 and (found := float(duals.sum()) / float(costs.sum())) < bound:
+                bound, prices = found, duals
+            better = costs < worth * (1 - 1e-9)
+            if 1 - level / bound <= TOLERANCE or not better.any():
+                break
+            for tree, is_better in zip(trees, better, strict=True):
+                if is_better:
+                    self.add(*tree)
+        loads = shares @ np.array(self._loads[: len(shares)])  # trees that came last are in no solution
+        return self._told(level, max(level, bound), loads, prices)
+
+    def _solved(self, search: WaySearch) -> tuple[float, Floats, Floats, Floats]:
+        """Return the level, how much goes over each tree, the prices of the limits and those of the sources."""
+        usage = search.uses.T @ np.array(self._loads).T
+        used = np.nonzero(usage.any(axis=1))[0]
+        count, sources = len(self._sources), len(self._row)
+        unit = 1 / float(usage[:, :sources].sum(axis=1).max())  # the level that the first trees alone reach
+        gets = np.zeros((sources, count))
+        gets[self._sources, np.arange(count)] = -1.0
+        found = linprog(
+            np.concatenate([np.zeros(count), [-1.0]]),
+            A_ub=np.block([[usage[used] * unit, np.zeros((len(used), 1))], [gets, np.ones((sources, 1))]]),
+            b_ub=np.concatenate([np.ones(len(used)), np.zeros(sources)]),
+            method="highs",
+        )
+        duals = np.maximum(-found.ineqlin.marginals, 0.0)
+        prices = np.zeros(len(usage))
+        prices[used] = duals[: len(used)]
+        shares = np.maximum(found.x[:-1], 0.0)
+        return float(found.x[-1]) * unit, shares * unit, prices, duals[len(used) :] / unit
+
+    def _told(self, level: float, bound: float, loads: Floats, prices: Floats) -> Flow:
+        worth = prices / float(prices.sum())
+        binding = {limit: float(part) for limit, part in zip(self._network.limits, worth, strict=True) if part > 1e-6}
+        return Flow(
+            level,
+            bound,
+            {
+                carrier.link_id: float(load)
+                for carrier, load in zip(self._network.carriers, loads, strict=True)
+                if load > 1e-9 * level
+            },
+            dict(sorted(binding.items(), key=lambda one: -one[1])),
+        )

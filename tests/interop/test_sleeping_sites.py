@@ -1,0 +1,113 @@
+"""Sites of a service that sleep until somebody speaks to them: who wakes whom, and what a restart finds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from qanat.apps.bootstrap import Service
+from qanat.apps.event_log import EventLog
+from qanat.apps.networks import load_network
+from qanat.client import Client
+from qanat.ground.errors import NoRoute, QanatError
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import NodeId
+from qanat.ground.network import Network, parse_network
+
+pytestmark = pytest.mark.slow
+
+NETWORK = load_network("three-nodes")
+ALICE, BOB = NETWORK.sae("alice"), NETWORK.sae("bob")
+ALICES, RELAY, BOBS = NETWORK.nodes
+
+
+def service(folder: Path, log: EventLog) -> Service:
+    return Service(NETWORK, folder, log=log, on_demand=True)
+
+
+def client(service: Service, name: str) -> Client:
+    sae = NETWORK.sae(name)
+    url = service.door_url(NETWORK.site_of(sae).node)
+    return Client(url, tls=service.place.sae_files(name), sae=sae, patience_s=60.0, retry_for_s=10.0)
+
+
+def open_sites(service: Service) -> list[NodeId]:
+    return [node for node in NETWORK.nodes if node in service.doors]
+
+
+async def two_lives(folder: Path) -> None:
+    """A status opens its own site, a key all on its way; after a restart a key's slave wakes the master alone."""
+    with EventLog(keep=True) as log:
+        async with service(folder, log) as first:
+            assert open_sites(first) == []
+            with client(first, "alice") as alice, client(first, "bob") as bob:
+                assert (await asyncio.to_thread(alice.get_status, BOB)).stored_key_count == 0
+                await asyncio.sleep(1.5)  # more than a tick of its chores, in which it greets who is awake
+                assert open_sites(first) == [ALICES]
+                keys = await asyncio.to_thread(lambda: alice.get_keys(BOB, count=3, size_bits=256))
+                assert open_sites(first) == [ALICES, RELAY, BOBS]
+                (same,) = await asyncio.to_thread(bob.get_keys_by_id, ALICE, [keys[0].key_id])
+                assert same.take() == keys[0].take()
+        async with service(folder, log) as second:
+            assert open_sites(second) == []
+            with client(second, "bob") as bob:
+                rest = await asyncio.to_thread(bob.get_keys_by_id, ALICE, [key.key_id for key in keys[1:]])
+            assert [key.take() for key in rest] == [key.take() for key in keys[1:]]
+            assert open_sites(second) == [ALICES, BOBS], "keys of an earlier life wait for the word of both their ends"
+    assert not [event for event in log.events if event.kind is EventKind.ALARM]
+
+
+def test_who_wakes_whom(tmp_path: Path) -> None:
+    asyncio.run(two_lives(tmp_path / "data"))
+
+
+def test_a_site_whose_store_is_broken_says_so_and_the_others_answer(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        data = tmp_path / "data"
+        with EventLog(keep=True) as log:
+            (data / ALICES).mkdir(parents=True)
+            (data / ALICES / "keys.sqlite").write_bytes(b"this is no key store, whatever its name says" * 200)
+            async with service(data, log) as up:
+                with client(up, "alice") as alice, pytest.raises(QanatError):
+                    await asyncio.to_thread(alice.get_status, BOB)
+                with client(up, "bob") as bob:
+                    await asyncio.to_thread(bob.get_status, ALICE)
+                assert open_sites(up) == [BOBS]
+        alarms = [event for event in log.events if event.kind is EventKind.ALARM]
+        assert {(event.node, event.data["code"]) for event in alarms} == {(ALICES, "site-not-opened")}
+        assert "is no key store" in str(alarms[0].data["text"])
+
+    asyncio.run(scenario())
+
+
+def with_an_island() -> Network:
+    """Three nodes, and a ground station with a user that only a satellite could join to them."""
+    parts = NETWORK.model_dump(mode="json", exclude_defaults=True) | {"format": NETWORK.format}
+    place = {"kind": "user", "latitude_deg": 40.4, "longitude_deg": 117.6}
+    dish = {**place, "name": "dish", "kind": "relay", "ground_station": True}
+    link = {"name": "dish-hut", "transmitter": "dish", "receiver": "hut", "length_km": 5}
+    parts["sites"][0]["ground_station"] = True
+    parts["sites"] += [dish, {**place, "name": "hut"}]
+    parts["links"].append({**link, "system": "backbone-625", "loss_db": 5})
+    parts["applications"].append({"name": "carol", "site": "hut"})
+    return parse_network(json.dumps(parts), source="with an island")
+
+
+def test_an_island_around_a_ground_station_is_up_and_says_that_no_route_leads_off_it(tmp_path: Path) -> None:
+    network = with_an_island()
+
+    async def scenario() -> None:
+        with EventLog(keep=True) as log:
+            async with Service(network, tmp_path / "data", log=log, on_demand=True) as up:
+                files, url = up.place.sae_files("carol"), up.door_url(NodeId("hut"))
+                with (
+                    Client(url, tls=files, sae=network.sae("carol"), patience_s=1.0) as carol,
+                    pytest.raises(NoRoute, match="no route"),
+                ):
+                    await asyncio.to_thread(lambda: carol.get_keys(ALICE, count=1, size_bits=256))
+        assert not [event for event in log.events if event.kind is EventKind.ALARM]
+
+    asyncio.run(scenario())

@@ -1,0 +1,172 @@
+"""A ring whose first way fails, in each way that it can: keys go the other way without an error to the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from qanat.ground.alarms import module_alarm
+from qanat.ground.errors import KeyShortage
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import NodeId
+from qanat.ground.network import Application, Link, Network, Site
+from qanat.ground.randomness import SeededChance
+from qanat.ground.requirements import Requirements
+from qanat.key_management.manager import GivenKeys
+from qanat.key_management.repeats import ANY
+from qanat.simulation.world import World
+
+RING_LINKS = ("ar", "rb", "as", "st", "tb")
+A, R, B = (NodeId(name) for name in "arb")
+FIRST, OTHER = ["a", "r", "b"], ["a", "s", "t", "b"]
+
+
+def ring() -> Network:
+    """a - r - b on the one side, a - s - t - b on the other."""
+    sites = tuple(
+        Site(name=name, kind="relay", latitude_deg=0, longitude_deg=place) for place, name in enumerate("abrst")
+    )
+    links = tuple(
+        Link(name=f"{one}-{other}", transmitter=one, receiver=other, system="s", loss_db=10, length_km=50)
+        for one, other in RING_LINKS
+    )
+    applications = (Application(name="alice", site="a"), Application(name="bob", site="b"))
+    return Network(format="qanat-network/1", name="ring", sites=sites, links=links, applications=applications)
+
+
+NETWORK = ring()
+ALICE, BOB = NETWORK.saes
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World(NETWORK, chance=SeededChance(5), block_bits=6_000)
+    world.start()
+    yield world
+    world.close()
+    assert world.witness.violations == []
+
+
+def give(world: World, *, count: int = 2, patience_s: float = 20.0, require: Requirements = ANY) -> GivenKeys:
+    """Ask once; an error of any kind is the test's."""
+    return world.run(
+        world.call(
+            A,
+            lambda manager: manager.get_keys(
+                master=ALICE, slave=BOB, count=count, size_bits=256, patience_s=patience_s, require=require
+            ),
+        )
+    )
+
+
+def rest(world: World, seconds: float) -> None:
+    world.run(world.sleep(seconds), within_s=seconds + 1)
+
+
+def route_of(given: GivenKeys) -> list[str]:
+    return list(given.keys[0].route)
+
+
+def same_at_both_ends(world: World, given: GivenKeys) -> bool:
+    ids = [key.key_id for key in given.keys]
+    there = world.run(world.call(B, lambda manager: manager.get_keys_by_id(caller=BOB, master=ALICE, key_ids=ids)))
+    return [key.secret.reveal() for key in there] == [key.secret.reveal() for key in given.keys]
+
+
+def no_light(world: World, name: str) -> None:
+    link = next(link for link in world.links if link.link.name == name)
+    link._p_session_fails = lambda: 1.0
+
+
+def light_again(world: World, name: str) -> None:
+    link = next(link for link in world.links if link.link.name == name)
+    link._p_session_fails = lambda: 0.0
+
+
+def alarms(world: World, code: str) -> list[dict[str, Any]]:
+    events = (event for event in world.witness.events if event.kind is EventKind.ALARM)
+    return [dict(event.data) for event in events if event.data["code"] == code]
+
+
+def table_of(world: World, node: NodeId) -> list[str]:
+    """Return the best way to b that the controller has told a node."""
+    manager = world._processes[node].manager
+    assert manager is not None
+    return list(manager._context.routes.ways(B)[0])
+
+
+@pytest.mark.parametrize(
+    ("code", "text"), [("QberTooHigh", "QBER 11 % above 5 %"), ("device-unreachable", "the device does not answer")]
+)
+@pytest.mark.parametrize("name", ["a-r", "r-b"])
+def test_a_link_that_makes_no_key_costs_the_user_no_error(world: World, code: str, text: str, name: str) -> None:
+    """High error rate, or the line down: the module says so, its order ends without key, at the near or far hop."""
+    no_light(world, name)
+    link = next(link for link in world.links if link.link.name == name)
+    for module in link.modules.values():
+        module.tell(module_alarm(code, text, "look", link.link.link_id))
+    given = give(world)
+    assert route_of(given) == OTHER
+    assert same_at_both_ends(world, given)
+    told = alarms(world, code)
+    assert [(row["severity"], row["text"]) for row in told] == [("critical", text)] * 2  # at each end, once
+
+
+def test_a_relay_that_is_lost_costs_the_user_no_error_and_tables_lead_round_it(world: World) -> None:
+    give(world)
+    world.crash(R, down_s=30.0)
+    given = give(world)
+    assert route_of(given) == OTHER
+    assert same_at_both_ends(world, given)
+    rest(world, 15.0)
+    assert table_of(world, A) == OTHER
+    (lost,) = alarms(world, "node-silent")
+    assert lost["of_node"] == R
+    rest(world, 40.0)
+    assert table_of(world, A) == FIRST
+    assert [row.get("cleared", False) for row in alarms(world, "node-silent")] == [False, True]
+
+
+def test_a_pool_that_runs_dry_on_one_way_is_passed_by_where_the_other_has_stock(world: World) -> None:
+    give(world, require=Requirements(disjoint_routes=2))  # makes a block on every hop of both
+    for one, other in RING_LINKS:
+        no_light(world, f"{one}-{other}")
+    routes = [route_of(give(world, patience_s=2.0))]
+    while routes[-1] == FIRST:
+        routes.append(route_of(give(world, patience_s=2.0)))
+    assert routes[0] == FIRST
+    assert routes[-1] == OTHER
+
+
+def test_where_no_way_is_left_the_user_is_told_to_ask_again_and_what_to_mend(world: World) -> None:
+    no_light(world, "r-b")
+    no_light(world, "t-b")
+    remedies = []
+    for _ in range(8):
+        with pytest.raises(KeyShortage) as told:
+            give(world, patience_s=30.0)
+        assert told.value.retry_after_s >= 1.0
+        remedies.append(told.value.remedy)
+        rest(world, 6.0)
+    assert any("nothing joins 'a' and 'b' now" in text and "enough would be to mend" in text for text in remedies)
+
+
+def test_a_link_that_fails_is_told_once_avoided_and_tried_again(world: World) -> None:
+    no_light(world, "r-b")
+    no_light(world, "t-b")
+    for _ in range(8):
+        with pytest.raises(KeyShortage):
+            give(world, patience_s=30.0)
+        rest(world, 6.0)
+    failing = [row["link_id"] for row in alarms(world, "link-failing")]
+    assert sorted(failing) == sorted({*failing})
+    assert "t-b" in {link.link.name for link in world.links if link.link.link_id in failing}
+    light_again(world, "r-b")
+    light_again(world, "t-b")
+    rest(world, 300.0)
+    for _ in range(20):
+        give(world)
+    rest(world, 20.0)
+    assert any(row.get("cleared") for row in alarms(world, "link-failing"))

@@ -1,0 +1,214 @@
+"""``qanat plan`` and its commands: figures for machines, tables for people, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from qanat.apps.cli.main import app
+from qanat.ground.network import network_yaml
+from unit.planning_support import network_of
+
+RING = "five-site-ring"
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["plan", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def record_of(*arguments: str) -> dict[str, Any]:
+    status, out, _ = run(*arguments, "--json")
+    assert status == 0
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def served(found: dict[str, Any]) -> dict[str, tuple[int, str]]:
+    return {row["what"]: (row["pairs_of_users"], row["provenance"]) for row in found["pairs_of_users_served"]}
+
+
+def test_without_a_name_the_papers_network_is_planned_and_serves_13171_pairs_by_the_papers_rate() -> None:
+    found = record_of()
+    assert found["network"] == "nature2021"
+    rows = served(found)
+    assert rows["the paper's least backbone rate (Table 1)"] == (13_171, "input")
+    one, all_six = (rows[f"hefei-dashu, {how} of devices"] for how in ("one pair", "all its pairs"))
+    assert one[1] == all_six[1] == "predicted"
+    assert all_six[0] == pytest.approx(6 * one[0], abs=6)
+    between = found["before"]["between"]
+    assert (between["from"], between["to"], between["minimum_cut"]) == ("beijing", "shanghai", ["hefei-dashu"])
+    assert between["pairs_of_users_served"] == all_six[0]
+    assert len(between["lost_without_any_one_of"]) == 31 + 30
+    assert between["left_without"] == []
+    assert found["after"] is None
+
+
+def test_another_rate_or_consumption_gives_another_answer() -> None:
+    banks = served(record_of("beijing-shanghai", "--rate-kbit-s", "28.4", "--per-minute", "10"))
+    assert banks["the rate that was given"] == (1_331, "input")
+    assert banks["the paper's least backbone rate (Table 1)"] == (1_317, "input")
+    longer = served(record_of("beijing-shanghai", "--key-bits", "256"))
+    assert longer["the paper's least backbone rate (Table 1)"] == (6_585, "input")
+
+
+def test_the_papers_rate_stands_beside_networks_with_a_backbone_only() -> None:
+    assert list(served(record_of(RING))) == ["north-northwest, one pair of devices"]
+
+
+@pytest.mark.slow
+def test_one_pair_of_devices_where_several_stand_gives_less() -> None:
+    every, one = (
+        record_of("nature2021", *how)["before"]["between"]["most_bits_per_s"] for how in ((), ("--one-pair",))
+    )
+    assert every == pytest.approx(6 * one)
+
+
+def test_what_if_a_relay_is_lost_and_a_span_laid() -> None:
+    lost = record_of(RING, "--without", "east")
+    assert lost["before"]["between"]["minimum_cut"] == ["north-east", "north-northwest"]
+    assert lost["after"]["between"]["minimum_cut"] == ["north-northwest"]
+    assert lost["after"]["between"]["most_bits_per_s"] < lost["before"]["between"]["most_bits_per_s"]
+    assert lost["before"]["single_points"] == []
+    assert lost["before"]["between"]["lost_without_any_one_of"] == []
+    left = {one["name"]: one["bits_per_s"] for one in lost["before"]["between"]["left_without"]}
+    assert left["east"] == pytest.approx(lost["after"]["between"]["most_bits_per_s"])
+    assert list(left.values()) == sorted(left.values())
+    assert {point["name"] for point in lost["after"]["single_points"]} >= {"northwest", "southwest"}
+    both = record_of(RING, "--without", "east", "--without", "site:southwest")
+    assert (both["after"]["pairs_lost"], both["after"]["places_cut_off"]) == (1, ["north", "south"])
+    mended = record_of(
+        RING, "--without", "east", "--without", "southwest", "--add-span", "north,south,14.0,backbone-625,2"
+    )
+    assert (mended["after"]["pairs_lost"], mended["after"]["places_cut_off"]) == (0, [])
+    assert mended["after"]["made_of"]["cost"] != both["after"]["made_of"]["cost"]
+    ends = record_of(RING, "--without", "north")
+    assert ends["after"]["between"] is None
+
+
+@pytest.mark.slow
+def test_two_users_behind_one_switch_cannot_do_without_it() -> None:
+    found = record_of("nature2021", "--from", "jinan-user-15", "--to", "jinan-user-20")["before"]["between"]
+    assert found["minimum_cut"] == []
+    assert {limit["kind"] for limit in found["in_the_way"]} == {"port"}
+    assert {"kind": "switch", "name": "jinan-switch-1"} in found["lost_without_any_one_of"]
+
+
+@pytest.mark.slow
+def test_a_second_backbone_is_a_chain_like_the_first() -> None:
+    found = record_of("nature2021", "--second-backbone", "--without", "xuzhou")
+    assert found["after"]["sites"] == found["before"]["sites"] + 30 - 1
+    assert found["after"]["pairs_lost"] == 0
+    assert record_of("nature2021", "--without", "xuzhou")["after"]["pairs_lost"] > 2000
+    assert found["after"]["between"]["minimum_cut"][0].startswith("beijing-new")
+    chain = record_of(RING, "--add-chain", "north,south,3,10.0")
+    assert chain["after"]["sites"] == 5 + 3
+    assert len(chain["after"]["between"]["minimum_cut"]) == 3
+
+
+@pytest.mark.slow
+def test_people_see_the_same_figures() -> None:
+    status, out, _ = run("nature2021")
+    assert status == 0
+    for text in ("13,171", "predicted", "narrowest at hefei-dashu", "input: taken from the paper", "assumptions"):
+        assert text in out
+    status, out, _ = run(RING, "--without", "east")
+    assert status == 0
+    for text in ("What if: without east", "as it is", "nobody who is still there loses a way"):
+        assert text in out
+    assert "no single relay, link or switch" in run(RING)[1]
+
+
+def test_a_file_of_ones_own_is_planned_like_a_packaged_network(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    network = network_of({"a": "user", "r": "relay", "b": "user"}, [("a", "r", 10), ("r", "b", 14)], apps=["a", "b"])
+    file.write_text(network_yaml(network), encoding="utf-8")
+    found = record_of(str(file))
+    assert found["before"]["between"]["minimum_cut"] == ["l1"]
+    assert run(str(file))[0] == 0
+
+
+# --- pairs, relays, shapes ---
+
+
+@pytest.mark.slow
+def test_pairs_for_a_demand_are_told_span_by_span() -> None:
+    asked = ("pairs", "nature2021", "--from", "beijing", "--to", "shanghai", "--rate-kbit-s")
+    found = record_of(*asked, "200")
+    assert len(found["spans"]) == 31
+    needs = {span["link_id"]: (span["pairs"], span["pairs_needed"]) for span in found["spans"]}
+    assert needs["hefei-dashu"] == (6, 9)
+    assert found["more_pairs"] == sum(max(0, needed - pairs) for pairs, needed in needs.values())
+    assert found["cost"] == 10 * found["more_pairs"]
+    status, out, _ = run(*asked, "100")
+    assert status == 0
+    assert "31 links, 31 of them wide enough; 0 more pairs" in out
+    assert "needed" in run(*asked, "200")[1]
+
+
+@pytest.mark.slow
+def test_relays_are_chosen_along_a_way_or_among_sites() -> None:
+    way = record_of("relays", "--km", "200", "--rate-kbit-s", "100", "--every-km", "10")
+    assert way["relays"] == ["50 km", "100 km", "150 km"]
+    assert way["cost"] == 3 * 10 + sum(span["cost"] for span in way["spans"])
+    sites = record_of("relays", "--network", RING, "--end", "north", "--end", "south", "--rate-kbit-s", "20")
+    assert set(sites["relays"]) <= {"east", "northwest", "southwest"}
+    status, out, _ = run("relays", "--km", "200", "--rate-kbit-s", "100")
+    assert status == 0
+    assert "3 relays, 4 spans" in out
+    dear = record_of("relays", "--km", "200", "--rate-kbit-s", "100", "--every-km", "10", "--price", "relay=100")
+    assert len(dear["relays"]) < 3
+
+
+@pytest.mark.slow
+def test_shapes_stand_side_by_side() -> None:
+    found = record_of("shapes", "--users", "6", "--radius-km", "10")
+    shapes = found["shapes"]
+    assert shapes["star"]["detectors"] == 24
+    assert shapes["switch, relay behind"]["detectors"] == 4
+    assert shapes["switch, direct keys"]["trusted_relays_most"] == 0
+    cheap = record_of("shapes", "--users", "6", "--radius-km", "10", "--price", "detector=0")["shapes"]
+    assert cheap["star"]["cost"] == pytest.approx(shapes["star"]["cost"] - 24 * 2)
+    status, out, _ = run("shapes", "--users", "73", "--radius-km", "10")
+    assert status == 0
+    assert "too many users" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault", "remedy"),
+    [
+        ([RING, "--from", "nort", "--to", "south"], "no site 'nort'", "did you mean north"),
+        ([RING, "--from", "north"], "only one of two ends", "both --from and --to"),
+        ([RING, "--from", "north", "--to", "north"], "to itself", "two different sites"),
+        ([RING, "--without", "eest"], "no site, link or switch 'eest'", "did you mean east"),
+        ([RING, "--add-span", "north,south"], "has 2 parts", "A,B,LOSS_DB"),
+        ([RING, "--add-span", "north,south,ten"], "'ten'", "such as 16.0"),
+        ([RING, "--add-span", "north,south,101"], "101 dB", "0 to 100 dB"),
+        ([RING, "--add-span", "north,south,10,nobodys"], "no QKD system 'nobodys'", "known systems"),
+        ([RING, "--add-span", "north,south,10,backbone-625,41"], "41 pairs", "1 to 40"),
+        ([RING, "--add-chain", "north,south,0,10"], "0 relays", "add a span"),
+        ([RING, "--add-chain", "north,south,two,10"], "'two'", "such as 4"),
+        ([RING, "--second-backbone"], "counted as a 'backbone'", "--add-chain"),
+        ([RING, "--per-minute", "0"], "0 keys per minute", "above zero"),
+        ([RING, "--key-bits", "0"], "keys of 0 bits", "1 to 1,000,000"),
+        ([RING, "--rate-kbit-s", "-1"], "a rate of -1000 bit/s", "zero or more"),
+        ([RING, "--price", "relais=2"], "no price 'relais'", "did you mean relay"),
+        (["nobodys-network"], "no network 'nobodys-network'", "name a file"),
+        (["relays", "--rate-kbit-s", "5"], "not said where", "either --km"),
+        (["relays", "--km", "50", "--end", "a", "--rate-kbit-s", "5"], "no named ends", "--network"),
+        (["relays", "--km", "50", "--rate-kbit-s", "0"], "a wanted rate of 0", "more than zero"),
+        (["pairs", RING, "--from", "north", "--to", "south", "--rate-kbit-s", "1e9"], "carries 1e+09", "ask for less"),
+        (["shapes", "--users", "1"], "1 users", "3 to 200"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_remedy(arguments: list[str], fault: str, remedy: str) -> None:
+    status, out, told = run(*arguments)
+    words = " ".join(told.split())
+    assert (status, out) == (2, "")
+    assert fault in words
+    assert remedy in words
+    assert "what to do:" in words

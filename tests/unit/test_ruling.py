@@ -1,0 +1,58 @@
+"""Two controllers: who rules, as each sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from qanat.control.ruling import SECOND_WAITS_S, Ruling, other_of
+from qanat.ground.identifiers import CONTROLLER, STANDBY, NodeId
+from qanat.key_management.wire import ControllerHere
+
+
+def ruling(local: NodeId, *, is_alone: bool = False) -> Ruling:
+    return Ruling(local, None if is_alone else other_of(local), takeover_after_s=3.0, now_s=0.0)
+
+
+def test_one_that_is_alone_rules_at_once() -> None:
+    assert ruling(CONTROLLER, is_alone=True).is_to_begin(now_s=0.0)
+
+
+def test_of_two_that_start_together_the_first_rules() -> None:
+    assert not ruling(CONTROLLER).is_to_begin(now_s=2.9)
+    assert ruling(CONTROLLER).is_to_begin(now_s=3.0)
+    assert not ruling(STANDBY).is_to_begin(now_s=3.0)
+    assert ruling(STANDBY).is_to_begin(now_s=3.0 + SECOND_WAITS_S)
+
+
+def test_one_that_hears_the_other_rule_stands_by_until_it_is_silent() -> None:
+    one = ruling(STANDBY)
+    for moment in range(60):
+        one.hear(ControllerHere(7, rules=True), now_s=float(moment))
+        assert not one.is_to_begin(now_s=float(moment))
+    one.hear(ControllerHere(7, rules=False), now_s=61.0)
+    assert one.is_to_begin(now_s=65.0)
+
+
+def test_who_takes_over_does_so_in_a_higher_epoch_whatever_its_clock_says() -> None:
+    one = ruling(STANDBY)
+    one.hear(ControllerHere(2_000, rules=True), now_s=0.0)
+    one.note_epoch(2_005)  # of a table that a key manager has
+    assert one.next_epoch(utc_s=1_000.0) == 2_006
+    assert one.next_epoch(utc_s=3_000.0) == 3_000
+
+
+@pytest.mark.parametrize("local", [CONTROLLER, STANDBY])
+@pytest.mark.parametrize(("theirs", "ends"), [(9, False), (11, True)])
+def test_of_two_that_rule_the_lower_epoch_stands_down(local: NodeId, theirs: int, ends: bool) -> None:
+    one = ruling(local)
+    one.rules = True
+    one.hear(ControllerHere(theirs, rules=True), now_s=1.0)
+    assert one.is_to_end(10) is ends
+
+
+def test_in_one_and_the_same_epoch_the_first_goes_on() -> None:
+    for local, ends in ((CONTROLLER, False), (STANDBY, True)):
+        one = ruling(local)
+        one.rules = True
+        one.hear(ControllerHere(10, rules=True), now_s=1.0)
+        assert one.is_to_end(10) is ends

@@ -1,0 +1,176 @@
+"""Sites that sleep behind their sockets: the first caller is answered, and one that cannot be opened harms nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from qanat.adapters.doorbell import Doorbell
+from qanat.apps import sleepers as module
+from qanat.apps.sleepers import Bells, Sleepers
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.identifiers import NodeId
+
+HOST = "127.0.0.1"
+A, B = NodeId("a"), NodeId("b")
+Opening = Callable[[NodeId], Awaitable[None]]
+
+
+class House:
+    """Sites whose servers echo a line, opened as a test says."""
+
+    def __init__(self, opening: Opening) -> None:
+        self.opened: list[NodeId] = []
+        self.failed: list[tuple[NodeId, str]] = []
+        self._opening = opening
+        self._servers: list[asyncio.Server] = []
+        self.sites = Sleepers(self._open, on_failed=lambda node, fault: self.failed.append((node, str(fault))))
+        self.ports = {node: self.sites.lay_down(node, {"door": (HOST, 0)})["door"].port for node in (A, B)}
+
+    async def __aenter__(self) -> House:
+        self.sites.watch()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.sites.close()
+        for server in self._servers:
+            server.close()
+            await server.wait_closed()
+
+    async def _open(self, node: NodeId, bells: Bells) -> None:
+        await self._opening(node)
+        self._servers.append(await asyncio.start_server(_echo, sock=bells["door"].listening()))
+        self.opened.append(node)
+
+    async def ask(self, node: NodeId) -> bytes:
+        """Say a line at a site's door; returns what comes back, nothing when the door hangs up."""
+        reader, writer = await asyncio.open_connection(HOST, self.ports[node])
+        try:
+            writer.write(b"hello\n")
+            return await asyncio.wait_for(reader.readline(), 20)
+        except ConnectionError:
+            return b""
+        finally:
+            writer.close()
+
+
+async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(await reader.readline())
+    await writer.drain()
+    writer.close()
+
+
+async def at_once(_: NodeId) -> None:
+    pass
+
+
+def test_the_first_caller_is_answered_and_only_its_site_is_opened() -> None:
+    async def scenario() -> None:
+        async with House(at_once) as house:
+            assert not house.sites.is_awake(A)
+            assert await house.ask(A) == b"hello\n"
+            assert house.opened == [A]
+            assert (house.sites.is_awake(A), house.sites.is_awake(B)) == (True, False)
+            assert await house.ask(A) == b"hello\n"
+            assert house.opened == [A], "once"
+
+    asyncio.run(scenario())
+
+
+def test_what_many_callers_say_while_a_site_is_being_opened_is_answered_when_it_is() -> None:
+    async def scenario() -> None:
+        may_open = asyncio.Event()
+
+        async def slowly(_: NodeId) -> None:
+            await may_open.wait()
+
+        async with House(slowly) as house:
+            asking = [asyncio.create_task(house.ask(A)) for _ in range(20)]
+            await asyncio.sleep(0.05)
+            assert house.sites.is_awake(A), "its peers may speak to it"
+            assert not any(task.done() for task in asking)
+            may_open.set()
+            assert await asyncio.gather(*asking) == [b"hello\n"] * 20
+            assert house.opened == [A]
+
+    asyncio.run(scenario())
+
+
+def test_sites_are_opened_one_at_a_time() -> None:
+    async def scenario() -> None:
+        under_way, most = 0, 0
+
+        async def counted(_: NodeId) -> None:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.01)
+            under_way -= 1
+
+        async with House(counted) as house:
+            assert await asyncio.gather(house.ask(A), house.ask(B)) == [b"hello\n"] * 2
+            assert (sorted(house.opened), most) == ([A, B], 1)
+
+    asyncio.run(scenario())
+
+
+def test_a_site_that_cannot_be_opened_hangs_up_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TRY_AGAIN_S", 0.01)
+
+    async def scenario() -> None:
+        faults = [OSError("no space left"), ConfigurationError("no store")]
+
+        async def failing(node: NodeId) -> None:
+            if node == A and faults:
+                raise faults.pop(0)
+
+        async with House(failing) as house:
+            assert await house.ask(A) == b""
+            assert house.failed == [(A, "no space left")]
+            assert await house.ask(B) == b"hello\n", "the others go on"
+            assert await house.ask(A) == b""
+            assert await house.ask(A) == b"hello\n"
+            assert [node for node, _ in house.failed] == [A, A]
+
+    asyncio.run(scenario())
+
+
+def test_whoever_wakes_a_site_by_hand_hears_why_it_cannot_be_opened() -> None:
+    async def scenario() -> None:
+        async def failing(_: NodeId) -> None:
+            raise ConfigurationError("no store")
+
+        async with House(failing) as house:
+            with pytest.raises(ConfigurationError, match="no store"):
+                await house.sites.wake([A])
+
+    asyncio.run(scenario())
+
+
+def test_closing_ends_an_opening_and_gives_the_ports_back() -> None:
+    async def scenario() -> None:
+        begun = asyncio.Event()
+
+        async def endless(_: NodeId) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        async with House(endless) as house:
+            asking = asyncio.create_task(house.ask(A))
+            await begun.wait()
+        assert await asking == b""
+        for port in house.ports.values():
+            Doorbell(HOST, port, on_ring=lambda: None).close()
+
+    asyncio.run(scenario())
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    taken = Doorbell(HOST, 0, on_ring=lambda: None)
+    try:
+        with pytest.raises(ConfigurationError, match="cannot listen on"):
+            Doorbell(HOST, taken.port, on_ring=lambda: None)
+    finally:
+        taken.close()
