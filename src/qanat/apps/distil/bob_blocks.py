@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from qanat.apps.distil.in_flight import Pace, Progress
+from qanat.apps.distil.in_flight import MOST_AHEAD, Pace, Progress
 from qanat.apps.distil.outcome import Begun, make_key, part_pads
 from qanat.apps.distil.setup import Setup
 from qanat.apps.distil.talk import Talk, no_word
@@ -36,8 +36,6 @@ SURE: Final = 5.0
 MOST_SIFTING: Final = 3
 """Blocks that may still be sifted when one more begins. Each holds its chunk as columns, a dozen bytes an event, at
 either party."""
-MOST_AHEAD: Final = 2
-"""Blocks whose pads are asked for before they can begin."""
 
 
 class RecordTooShort(QuantumLayerError):
@@ -213,16 +211,16 @@ class BobBlocks:
         await lane.until(lambda: self._is_next(block))
         self._pass_sifted()
         setup.pass_over(said_number(frame, "first"))  # what she has used already is no use here
+        proof = setup.terms.proof_of("bob", spent.secret)
         reason = self._why_not()
         if reason:
             spent.secret.wipe()
-            await talk.say(Word.END, {"reason": reason})
+            await talk.say(Word.END, {"proof": proof, "reason": reason})
             return
         first = setup.terms.next_start(setup.first_slot)
         assert first is not None
         if not isinstance(setup.record, RawPreparations):
             first = start_near(setup.record, first)
-        proof = setup.terms.proof_of("bob", spent.secret)
         await talk.say(Word.READY, {"first": first, "proof": proof})
         block.begun = self._begin(block, spent, first)
         self._num_begun += 1

@@ -20,6 +20,8 @@ BLOCK_BYTES_PER_BIT: Final = 4
 """What a party holds of a block between sifting and key, per bit: measured with Cascade, rounded up."""
 ROUND_TRIPS: Final = 170
 """Of a block, before one was made: Cascade's at 4 Mbit; what is too many costs nothing but memory."""
+MOST_AHEAD: Final = 2
+"""Blocks whose pads are asked for before they can begin: so many may a party that holds the pads leave unanswered."""
 AT_WORK: Final = 2
 """One block that each party is at work on."""
 FASTEST_BITS_PER_S: Final = 80e6

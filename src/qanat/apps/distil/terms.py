@@ -34,7 +34,7 @@ from qanat.protocols.finite_key import secret_length
 from qanat.quantum_layer.record_counts import ProofFromCounts, RangeCounts, RecordCounts
 from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits, StatedEntropy
 
-RUN_VERSION: Final = 5
+RUN_VERSION: Final = 6
 WHOLE_BLOCK_BITS: Final = 2**18
 MIN_BLOCK_BITS: Final = 2**11
 MAX_BLOCK_BITS: Final = 10**8
