@@ -12,7 +12,7 @@ import pytest
 
 from fake_wire_support import Trial
 from qanat.apps.distil.in_flight import MOST_AHEAD
-from qanat.apps.distil.run import run_party
+from qanat.apps.distil.run import NUM_ECHOES, run_party
 from qanat.apps.distil.terms import Word, said_range
 from qanat.ground.errors import ChannelClosed, QanatError
 from qanat.ground.framing import Frame, decode_frame, encode_frame
@@ -34,6 +34,8 @@ class Caller:
         self._alice = run_party(self.trial.setups["alice"], alice_end)
         self.fault: QanatError | None = None
         self.say(0, Word.TERMS, {"in_flight": 256, "terms": self.terms.to_json(), "unsure": []})
+        for _ in range(NUM_ECHOES):
+            self.say(0, Word.ECHO, {})
 
     def say(self, lane: int, word: Word, header: Mapping[str, Any]) -> list[Frame]:
         """Say a word in a lane (0: in none); returns what Alice answers until she waits."""

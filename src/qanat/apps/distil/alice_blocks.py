@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from qanat.apps.distil.ending import BY_USER
 from qanat.apps.distil.in_flight import MOST_AHEAD
 from qanat.apps.distil.outcome import Begun, make_key, part_pads
 from qanat.apps.distil.setup import Setup
@@ -91,14 +92,14 @@ class AliceBlocks:
     async def _make(self, lane: Lane, talk: Talk) -> None:
         setup = self._setup
         wanted = said_number(await talk.hear(Word.NEXT), "first")
-        if self.fault is not None:
-            await talk.say(Word.END, {"reason": self.fault.message})
+        if self.fault is not None or setup.ending.is_asked:
+            await self._begin_none(talk)
             return
         try:
             spent = await self._spend(lane, f"distil {max(setup.first_slot, wanted)}")
         except PadExhausted as fault:
             self.fault = fault
-            await talk.say(Word.END, {"reason": fault.message})
+            await self._begin_none(talk)
             return
         proof = setup.terms.proof_of("alice", spent.secret)
         await talk.say(Word.PADS, {"first": setup.first_slot, "pads": list(spent.bits.to_json()), "proof": proof})
@@ -117,6 +118,11 @@ class AliceBlocks:
             raise no_word(f"a block was begun at {first}, where no range of the counts begins")
         begun = self._begin(spent, first)
         self.fault = await make_key(setup, talk, begun) or self.fault
+
+    async def _begin_none(self, talk: Talk) -> None:
+        """Say why she begins no block: a fault, or that the run is over as a record is."""
+        fault = "" if self.fault is None else self.fault.message
+        await talk.say(Word.END, {"fault": fault, "reason": fault or BY_USER})
 
     def _check_proof(self, answer: Frame, spent: SpentBits) -> None:
         """Let nobody without the link's key move her forward in her record, or begin block after block.

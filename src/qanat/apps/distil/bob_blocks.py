@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from qanat.apps.distil.ending import BY_USER
 from qanat.apps.distil.in_flight import MOST_AHEAD, Pace, Progress
 from qanat.apps.distil.outcome import Begun, make_key, part_pads
 from qanat.apps.distil.setup import Setup
@@ -82,10 +83,11 @@ class BobBlocks:
         self._talk = talk
         self._lanes = lanes
         self._pace = pace
-        self._most_spare = MOST_SPARE_FAR if pace.round_trip_s > FAR_S else MOST_SPARE
         self._sifting: list[_Block] = []
         """Blocks in order, until they are sifted; the first, until its error rate is known."""
         self._num_begun = 0
+        self._over = ""
+        """Why the other party wishes to begin no more, though nothing failed."""
         self._share: float | None = None
 
     async def run(self) -> None:
@@ -103,8 +105,16 @@ class BobBlocks:
         if self.fault is not None:
             await self._talk.say(Word.END, {"fault": self.fault.message, "reason": "a block failed"})
             raise self.fault
-        left = f"{self._left()} events are left, too few for a block"
-        await self._talk.say(Word.END, {"reason": left if self._setup.terms.counts is None else NO_RANGE})
+        await self._talk.say(Word.END, {"reason": self._why_over()})
+
+    def _why_over(self) -> str:
+        if self._over:
+            self._setup.tell(f"the other party ends the run: {self._over}")
+            return "as you wished"
+        if self._setup.ending.is_asked:
+            return BY_USER
+        left = f"{self._left():,} events are left, too few for a block"
+        return left if self._setup.terms.counts is None else NO_RANGE
 
     async def _hear(self) -> None:
         """Take one frame; what is still under way in a lane that was closed is passed over."""
@@ -117,7 +127,9 @@ class BobBlocks:
 
     def _may_begin(self) -> bool:
         """Return whether the next block should be begun now; raises RecordTooShort when there is none at all."""
-        if self.fault is not None or len(self._lanes) >= self._pace.wanted(self._progress()):
+        if self.fault is not None or self._over or self._setup.ending.is_asked:
+            return False
+        if len(self._lanes) >= self._pace.wanted(self._progress()):
             return False
         self._pass_sifted()
         if not self._sifting:
@@ -198,12 +210,12 @@ class BobBlocks:
 
     async def _make(self, lane: Lane, talk: Talk, block: _Block) -> None:
         setup = self._setup
+        since_s = setup.clock.monotonic_s()
         await talk.say(Word.NEXT, {"first": setup.first_slot})
         frame = await talk.hear(Word.PADS, Word.END)
+        self._pace.note_answer(setup.clock.monotonic_s() - since_s)
         if frame.kind == Word.END:
-            self.fault = self.fault or PadExhausted(
-                f"the other party begins no block: {said_text(frame, 'reason')}", remedy="look at its messages"
-            )
+            self._note_over(frame)
             return
         spent = await self._take_pads(talk, frame)
         if spent is None:
@@ -225,6 +237,14 @@ class BobBlocks:
         block.begun = self._begin(block, spent, first)
         self._num_begun += 1
         self.fault = await make_key(setup, talk, block.begun) or self.fault
+
+    def _note_over(self, frame: Frame) -> None:
+        """Note why she begins no more blocks: what failed, else that her user ends the run."""
+        if fault := said_text(frame, "fault"):
+            self.fault = self.fault or PadExhausted(
+                f"the other party begins no block: {fault}", remedy="look at its messages"
+            )
+        self._over = said_text(frame, "reason") or "no reason given"
 
     def _why_not(self) -> str:
         """Return why a block whose pads were taken cannot begin after all; empty when it can."""
@@ -268,7 +288,8 @@ class BobBlocks:
             wanted_bits = config.key_bits - sifted_bits
             enough = enough_events(wanted_bits, share=share)
             is_sure = bool(given) or setup.terms.mode == "sifted" or self._share is not None
-            if not given and (not is_sure or enough > (1 + self._most_spare) * wanted_bits / share):
+            most_spare = MOST_SPARE_FAR if self._pace.round_trip_s > FAR_S else MOST_SPARE
+            if not given and (not is_sure or enough > (1 + most_spare) * wanted_bits / share):
                 is_sure, enough = False, 0.9 * wanted_bits / share
             events = max(LEAST_CHUNK_EVENTS, min(CHUNK_EVENTS, math.ceil(enough)))
             block.is_filled = is_sure and events >= enough and setup.terms.counts is None

@@ -63,6 +63,10 @@ class Pace:
         self._round_trips = ROUND_TRIPS
         self._mark: Progress | None = None
 
+    def note_answer(self, taken_s: float) -> None:
+        """Note how long a word waited for its answer: never less than the line takes, often more."""
+        self.round_trip_s = min(self.round_trip_s, taken_s)
+
     def note_end(self, now: Progress, *, round_trips: int) -> None:
         """Note that a block has ended; the first one's warming up counts for nothing."""
         self._round_trips = round_trips if self._mark is None else max(self._round_trips, round_trips)

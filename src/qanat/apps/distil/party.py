@@ -13,6 +13,7 @@ from qanat.adapters.resuming_channel import LineListener, ResumingChannel, dial_
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.distil.account import LinkAccount, open_account
 from qanat.apps.distil.counts_file import read_counts
+from qanat.apps.distil.ending import Ending, asked_by_signals
 from qanat.apps.distil.key_files import KeyFolder
 from qanat.apps.distil.record_files import Role, digest_of, file_digest_of, read_origin, read_raw, read_sifted
 from qanat.apps.distil.run import run_party
@@ -79,15 +80,41 @@ def parse_address(text: str, *, least_port: int) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def distil(options: PartyOptions, *, tell: Callable[[str], None], on_port: Callable[[int], None]) -> Made:
-    """Run a party until the record is over; returns what was made. Raises what it failed of.
+def distil(
+    options: PartyOptions,
+    *,
+    tell: Callable[[str], None],
+    on_port: Callable[[int], None],
+    made: Made | None = None,
+) -> Made:
+    """Run a party until the record is over; returns what was made, also in ``made`` when it ends in an error.
 
+    Raises what it failed of, and KeyboardInterrupt when the user ended it, at once or after the blocks in flight.
     ``on_port`` hears where Alice listens, before anybody has called.
     """
-    return asyncio.run(_distil(options, tell, on_port))
+    made, ending = made or Made(), Ending()
+
+    async def main() -> None:
+        with asked_by_signals(ending, tell=tell):
+            await _distil(options, tell, on_port, made=made, ending=ending)
+
+    try:
+        asyncio.run(main())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    if ending.is_asked:
+        raise KeyboardInterrupt
+    return made
 
 
-async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: Callable[[int], None]) -> Made:
+async def _distil(
+    options: PartyOptions,
+    tell: Callable[[str], None],
+    on_port: Callable[[int], None],
+    *,
+    made: Made | None = None,
+    ending: Ending | None = None,
+) -> Made:
     record, protocol = _read_record(options)
     path = options.raw or options.sifted or Path()
     digest = digest_of(record)
@@ -105,6 +132,8 @@ async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: C
             provenance=f"distilled from the record {path.name}; its origin: {read_origin(path)}",
             tell=tell,
             in_flight=options.in_flight,
+            made=made or Made(),
+            ending=ending or Ending(),
         )
         _tell_of_counts(setup)
         _take_over_progress(account, digest, file_digest_of(path))
@@ -152,6 +181,8 @@ async def _run_lines(setup: Setup, next_line: Callable[[], AsyncIterator[Resumin
             setup.tell(f"the line was lost: {fault.message}")
             if lost >= MOST_LINES_LOST:
                 raise
+            if setup.ending.is_asked:
+                return
             continue
         finally:
             await channel.close()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qanat.apps.distil.account import LinkAccount
+from qanat.apps.distil.ending import Ending
 from qanat.apps.distil.key_files import KeyFolder
 from qanat.apps.distil.record_files import Role
 from qanat.apps.distil.terms import Terms
@@ -28,7 +29,8 @@ class Made:
     dropped: list[str] = field(default_factory=list)
     secret_bits: int = 0
     pad_bits_spent: int = 0
-    pad_bits_left: int = 0
+    pad_bits_left: int | None = None
+    """None: not known yet."""
     dropped_in_a_row: int = 0
 
 
@@ -51,6 +53,7 @@ class Setup:
     tell: Callable[[str], None]
     made: Made = field(default_factory=Made)
     in_flight: int | None = None
+    ending: Ending = field(default_factory=Ending)
 
     @property
     def first_slot(self) -> int:
