@@ -388,9 +388,9 @@ def test_alice_further_than_bob_s_record_is_told_why_and_no_pads_are_spent_but_a
     asyncio.run(distil_through(folder, *SMALL))
     (folder / "bob" / "link.auth.account" / "progress.json").unlink()
     alice, bob, _ = asyncio.run(distil_through(folder, *SMALL))
-    assert (alice.status, bob.status) == (2, 2), alice.log + bob.log
-    assert "a block takes 16,384" in alice.log
-    assert "take smaller blocks with --block-bits" in bob.log
+    assert (alice.status, bob.status) == (1, 1), alice.log + bob.log
+    assert "too few for a block of 16,384 bits" in alice.log
+    assert "2 keys of it are in" in bob.log
     assert "does not speak" not in alice.log
     assert all("1,520 pad bits were spent" in one.log for one in (alice, bob))
     assert_same_keys(folder, blocks=2)
@@ -407,8 +407,11 @@ def test_a_record_that_is_saved_again_is_not_distilled_again(tmp_path: Path) -> 
         arrays["origin"] = np.array("saved again")
         np.savez_compressed(path, **arrays)
     alice, bob, _ = asyncio.run(distil_through(folder, *SMALL))
-    assert (alice.status, bob.status) == (2, 2), alice.log + bob.log
-    assert "take smaller blocks" in bob.log
+    assert (alice.status, bob.status) == (1, 1), alice.log + bob.log
+    for name, party in (("alice", alice), ("bob", bob)):
+        assert f"2 keys of it are in {folder}/{name}/keys" in party.log
+        assert "take smaller blocks" not in party.log
+    assert "this record is used up" in alice.log
     assert "0 pad bits were spent" in alice.log
     assert_same_keys(folder, blocks=2)
 
@@ -684,5 +687,6 @@ def test_sifted_bits_with_counts_make_a_key_per_range_whose_length_is_proven(tmp
         ledger = header["ledger"]
         assert header["proof_terms"]["leaked"] == ledger["leaked_bits"]["cascade"] + ledger["reply_bits"]
     for ended in asyncio.run(run()):
-        assert ended.status == 2
-        assert "no range of the counts is left" in ended.log
+        assert ended.status == 1
+        assert "2 keys of it are in" in ended.log
+    assert "no range of the counts is left" in asyncio.run(run())[0].log

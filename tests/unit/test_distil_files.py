@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ from qanat.apps.distil.record_files import (
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import BlockUnknown, ConfigurationError, PadExhausted, PadReused, PeerProtocolError
 from qanat.ground.identifiers import BlockId
-from qanat.ground.keys import SecretBytes
+from qanat.ground.keys import BitRange, SecretBytes
+from qanat.ground.ledger import Ledger
 from qanat.protocols.decoy import DecoyProtocol
 from qanat.quantum_layer.link_plan import LinkTask
 from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits
@@ -324,8 +326,7 @@ async def _open(path: Path, role: Any) -> None:
 
 def test_an_unsure_key_is_kept_or_destroyed_and_a_strange_id_finds_nothing(tmp_path: Path) -> None:
     keys = KeyFolder(tmp_path / "keys")
-    for number in (1, 2):
-        name = f"key-{number:020d}-{BLOCK[:-1]}{number}.unsure.npz"
+    for number, name in ((1, f"unsure-{1:020d}-{BLOCK[:-1]}1.npz"), (2, f"unsure-{2:020d}-{BLOCK[:-1]}2.npz")):
         write_arrays(keys.folder / name, "qanat-key-1", secret=column(7))
     one, two = (f"{BLOCK[:-1]}{number}" for number in (1, 2))
     assert sorted(keys.unsure()) == [one, two]
@@ -336,6 +337,25 @@ def test_an_unsure_key_is_kept_or_destroyed_and_a_strange_id_finds_nothing(tmp_p
     keys.destroy(one)
     assert [path.name for path in keys.folder.iterdir()] == [f"key-{1:020d}-{one}.npz"]
     assert keys.keep(two) is None
+
+
+def test_no_pattern_for_keys_takes_an_unsure_one_and_those_of_older_versions_are_settled(tmp_path: Path) -> None:
+    keys = KeyFolder(tmp_path / "keys")
+    old, new = (f"{BLOCK[:-1]}{number}" for number in (1, 2))
+    write_arrays(keys.folder / f"key-{1:020d}-{old}.unsure.npz", "qanat-key-1", secret=column(7))
+    names = "session_id num_bits key_bits sifted_bits link_slots qber f_ec eps_sec eps_cor amplification"
+    length = SimpleNamespace(proof="", terms={})
+    key: Any = SimpleNamespace(
+        block_id=new, ledger=Ledger(), length=length, counts=BitRange(()), **dict.fromkeys(names.split(), 0)
+    )
+    keys.write(key, b"secret", first_slot=2, said={"record_sha256": "digest"})
+    assert [path.name[:4] for path in keys.folder.glob("key-*.npz")] == ["key-"], "the older one alone"
+    assert sorted(keys.unsure()) == [old, new]
+    assert keys.num_of("digest") == 0
+    assert keys.keep(old) == keys.folder / f"key-{1:020d}-{old}.npz"
+    assert keys.keep(new) == keys.folder / f"key-{2:020d}-{new}.npz"
+    assert keys.unsure() == []
+    assert (keys.num_of("digest"), keys.num_of("other")) == (1, 0)
 
 
 def test_addresses() -> None:

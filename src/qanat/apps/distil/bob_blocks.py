@@ -25,6 +25,7 @@ from qanat.ground.lanes import Lane, Lanes
 from qanat.postprocessing.bob import BobSession
 from qanat.quantum_layer.recorded import CHUNK_EVENTS, RawPreparations, RecordedDetections, start_near
 
+USED_UP: Final = "this record is used up"
 LEAST_CHUNK_EVENTS: Final = 2**10
 NO_RANGE: Final = "no range of the counts is left: each makes one block, and one that was begun is used"
 MOST_SPARE: Final = 0.005
@@ -113,8 +114,10 @@ class BobBlocks:
             return "as you wished"
         if self._setup.ending.is_asked:
             return BY_USER
-        left = f"{self._left():,} events are left, too few for a block"
-        return left if self._setup.terms.counts is None else NO_RANGE
+        left = f"{self._left():,} events are left, too few for a block of {self._key_bits:,} bits"
+        why = left if self._setup.terms.counts is None else NO_RANGE
+        made = self._setup.made
+        return why if self._num_begun or made.blocks or made.dropped else f"{USED_UP}: {why}"
 
     async def _hear(self) -> None:
         """Take one frame; what is still under way in a lane that was closed is passed over."""
@@ -154,17 +157,19 @@ class BobBlocks:
         return len(before) < MOST_SIFTING and all(one.is_placed for one in before)
 
     def _next_block(self) -> bool:
-        """Return whether what is left fills a block, all blocks before being sifted; raises RecordTooShort."""
-        made, terms, left = self._setup.made, self._setup.terms, self._left()
-        has_counts = terms.counts is not None
-        if terms.next_start(self._setup.first_slot) is not None if has_counts else self._fills_a_block(left):
+        """Return whether what is left fills a block, all blocks before being sifted.
+
+        Raises RecordTooShort when nothing of the record was used and all of it fills none.
+        """
+        terms, left = self._setup.terms, self._left()
+        if terms.counts is not None:
+            return terms.next_start(self._setup.first_slot) is not None
+        if self._fills_a_block(left):
             return True
-        if not made.blocks and not made.dropped and not self._num_begun:
-            if has_counts:
-                raise RecordTooShort(NO_RANGE, remedy="give counts of ranges of this record that no run has used")
+        if not self._setup.first_slot:
             raise RecordTooShort(
-                f"{left:,} events are left in the record, at most {int(left * most_yield(terms)):,} bits of key; a"
-                f" block takes {self._key_bits:,}",
+                f"the record has {left:,} events, at most {int(left * most_yield(terms)):,} bits of key; a block takes"
+                f" {self._key_bits:,}",
                 remedy="take smaller blocks with --block-bits at both parties, or record longer",
             )
         return False

@@ -36,6 +36,7 @@ async def run_party(setup: Setup, channel: ClassicalChannel) -> None:
     setup.ending.lanes = lanes
     try:
         await blocks.run()
+        _tell_of_before(setup)
     except ChannelError:
         if len(lanes):
             setup.tell(f"{len(lanes)} blocks are lost with the line, their pads stay spent")
@@ -45,6 +46,16 @@ async def run_party(setup: Setup, channel: ClassicalChannel) -> None:
     finally:
         setup.ending.lanes = None
         lanes.close()
+
+
+def _tell_of_before(setup: Setup) -> None:
+    """Where no block was made, say where those are that the record gave before: it may be used up."""
+    if setup.first_slot and not setup.made.blocks and not setup.made.dropped:
+        count = setup.keys.num_of(setup.record_digest)
+        setup.tell(
+            f"this record was used before, up to slot {setup.first_slot:,}; {count:,} key{'s' * (count != 1)} of it"
+            f" {'are' if count != 1 else 'is'} in {setup.keys.folder}"
+        )
 
 
 async def _agree_as_alice(setup: Setup, talk: Talk, lanes: Lanes) -> AliceBlocks:

@@ -72,15 +72,18 @@ class Setup:
         here = {*self.keys.kept(block_ids), *self.account.kept(block_ids)}
         return [one for one in block_ids if one in here]
 
-    async def keep(self, block_id: BlockId) -> str:
-        """Let a key and its share of pads count: the other party has them too. Returns the key's file.
+    async def keep(self, block_id: BlockId) -> str | None:
+        """Let a key and its share of pads count: the other party has them too.
+
+        Returns the key's file; None where somebody has taken it away already.
 
         Whether the key has a share is for the run to say that made it, which may be one before with other options.
         """
         self.account.note_kept(block_id)
         with suppress(BlockUnknown):
             await self.account.confirm(block_id)
-        return str(self.keys.keep(block_id))
+        path = self.keys.keep(block_id)
+        return None if path is None else str(path)
 
     async def destroy(self, block_id: BlockId) -> None:
         """Destroy a key and its share of pads: the other party does not have them."""
