@@ -79,6 +79,7 @@ InFlightOption = Annotated[
     typer.Option(
         "--in-flight",
         min=1,
+        max=256,
         help="Most blocks made side by side, to bridge the line's delay; as many as it asks for unless said.",
     ),
 ]
