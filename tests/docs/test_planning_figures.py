@@ -22,6 +22,8 @@ from qanat.planning.shapes import Plan
 from qanat.planning.spans import needs_for
 from qanat.planning.variants import second_backbone
 
+pytestmark = pytest.mark.slow  # most of it is the paper's network, read and looked at again and again
+
 DOCS = Path(__file__).parents[2] / "docs"
 HOW_TO = (DOCS / "how-to-plan-a-network.md").read_text(encoding="utf-8")
 REFERENCE = (DOCS / "reference-plan.md").read_text(encoding="utf-8")

@@ -85,3 +85,22 @@ def test_the_demo_of_a_switch_proves_what_it_set_out_to_prove(tmp_path: Path) ->
         ("dora--dirk", True),
     ]
     assert "light passes for xu--relay: switch: 2 with 1" in done.stderr
+
+
+def test_in_the_papers_network_higher_level_users_get_direct_keys_and_a_full_city_s_users_take_turns(
+    tmp_path: Path,
+) -> None:
+    pairs = (("beijing-user-13", "beijing-user-14"), ("jinan-user-12-a", "jinan-user-13-b"))
+    with running_network(tmp_path / "data", "nature2021") as network:
+        for master, slave in pairs:
+            with network.client(master) as one, network.client(slave) as other:
+                (key,) = one.get_keys(network.sae(slave), count=1, size_bits=256)
+                (same,) = other.get_keys_by_id(network.sae(master), [key.key_id])
+                assert same.take() == key.take()
+        with network.client("beijing-user-13") as wary, pytest.raises(NoDirectLink, match="keys over no relay"):
+            wary.get_keys(network.sae("jinan-user-12-a"), count=1, size_bits=256)
+    turned = [event["data"] for event in events_of(tmp_path / "data") if event["kind"] == EventKind.SWITCH_TURNED]
+    assert turned[0] == {
+        "link_id": "beijing-user-13--beijing-user-14",
+        "switches": ["beijing-switch-1: 2 with 3"],
+    }

@@ -397,3 +397,14 @@ def test_a_requirement_that_is_passed_over_is_noticed(monkeypatch: pytest.Monkey
 )
 def test_the_threshold_is_how_many_relays_must_work_together(routes: Any, threshold: int | None) -> None:
     assert collusion_threshold(routes) == threshold
+
+
+@pytest.mark.parametrize("require", [Requirements(), TWO])
+def test_with_more_ways_than_tries_key_is_made_for_the_first_of_them(require: Requirements) -> None:
+    """Five ways, all empty at first: each is a try that burns nothing, and looking alone brings no key."""
+    world = new_world(network("ar rb as sb at tb au ub av vb"))
+    given = give(world, require)
+    assert fetch(world, given) == secrets(given)
+    asked = [event for event in world.witness.events if event.kind is EventKind.GENERATION_ASKED]
+    assert len(asked) == 1, "one demand, for the first ways alone"
+    close(world)

@@ -132,6 +132,24 @@ def test_a_file_of_ones_own_is_planned_like_a_packaged_network(tmp_path: Path) -
     assert run(str(file))[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "links", "told"),
+    [
+        ("relay", [("a", "b", 60)], "no bottleneck to count users by"),
+        ("user", [("a", "b", 60)], "nobody can have keys with anybody"),
+        ("user", [("a", "b", 10)], "the way is narrowest at l0"),
+    ],
+)
+def test_networks_that_give_little_or_nothing_are_told_as_such(
+    tmp_path: Path, kind: str, links: list[tuple[str, str, float]], told: str
+) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text(network_yaml(network_of({"a": kind, "b": kind}, links, apps=["a", "b"])), encoding="utf-8")
+    status, out, _ = run(str(file))
+    assert status == 0
+    assert told in " ".join(out.split())
+
+
 # --- pairs, relays, shapes ---
 
 

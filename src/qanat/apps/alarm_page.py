@@ -10,9 +10,9 @@ Written from `src/qanat/ground/alarms.py` by `python -m qanat.apps.alarm_page`; 
 
 An alarm is an event of kind `alarm` in a site's log (`events.jsonl`), on the terminal of `qanat up`, `node` and
 `controller`, and in the audit log. Its data: `code`, `severity`, `text` and `remedy` in the words of the moment, and
-`etsi015`, the notification of ETSI GS QKD 015 V2.1.1 that carries it. One alarm of a code lasts for each thing that it
-is about. While it lasts it is not told again; its end is told once, with `cleared` true, `times` (how often it was
-raised) and `lasted_s`.
+`etsi015`, the notification of [ETSI GS QKD 015](reference-etsi015.md) that carries it. One alarm of a code lasts for
+each thing that it is about. While it lasts it is not told again; its end is told once, with `cleared` true, `times`
+(how often it was raised) and `lasted_s`.
 
 - **told from**: how often it must be raised before it is told.
 - **over**: what ends it, and how long it must have been quiet before the end is told: what flickers is one alarm.

@@ -8,7 +8,7 @@ reader; what key managers, certificates and identifiers take comes from the oper
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -35,9 +35,8 @@ from qanat.apps.sleepers import Bells, Sleepers
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
 from qanat.ground.errors import QanatError
-from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, NodeId
-from qanat.ground.network import Link, Network
+from qanat.ground.network import Network
 from qanat.ground.ports import Entropy, Job, KeyStore, QKDModule
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
@@ -202,6 +201,7 @@ class Service(Opened):
             self._tasks.start(manager.run(), name=f"key manager {node}")
             await self._stack_of_stores.enter_async_context(of_store.pop_all())
             self._stacks_of_sites.append(of_site.pop_all())
+            self.recorder(node).alarm_over("site-not-opened")
 
     async def _close_sites(self) -> None:
         """Close all that are open, side by side: each lets its callers end."""
@@ -213,13 +213,7 @@ class Service(Opened):
     def _note_not_opened(self, node: NodeId, fault: BaseException) -> None:
         """A site that was called cannot be opened: tell the operator."""
         remedy = fault.remedy if isinstance(fault, QanatError) else ""
-        self.recorder(node).record(
-            EventKind.ALARM,
-            code="site-not-opened",
-            severity="critical",
-            text=f"site {node} was called and cannot be opened: {fault}",
-            remedy=remedy or "see the machine's disk, memory and open files; the next call tries again",
-        )
+        self.recorder(node).alarm("site-not-opened", f"site {node} was called and cannot be opened: {fault}", remedy)
 
     def _make_pki(self) -> None:
         """Make certificates and initial keys, or those that the network lacks since it has grown."""
@@ -279,23 +273,16 @@ class Service(Opened):
             recorder=self.recorder(CONTROLLER),
             switches=self.switches,
             is_awake=self._sites.is_awake,
-            expected=[self._expected(link) for link in self.network.links if self._is_here(link)],
+            expected=list(self._expected()),
         )
 
-    def _is_here(self, link: Link) -> bool:
-        """Return whether a link has its twin and both its ends in this process."""
-        return link.modules is None and not set(link.ends) & set(self.apart)
-
-    @staticmethod
-    def _expected(link: Link) -> LinkReport:
-        """Return what holds of a twin's link until its ends are awake."""
-        return LinkReport(
-            link_id=link.link_id,
-            available_bits=0,
-            expected_rate_bits_per_s=link_capability(link).expected_rate_bits_per_s,
-            origin="twin",
-            running=None,
-        )
+    def _expected(self) -> Iterator[tuple[NodeId, LinkReport]]:
+        """Yield what holds of the twins' ends at the sites here until these are awake."""
+        for link in self.network.links:
+            if link.modules is None:
+                rate_bits_per_s = link_capability(link).expected_rate_bits_per_s
+                report = LinkReport(link.link_id, 0, rate_bits_per_s, "twin", None)
+                yield from ((node, report) for node in link.ends if node not in self.apart)
 
     async def _serve_modules(self, node: NodeId, tasks: AsyncioTasks, modules: Sequence[QKDModule]) -> None:
         """Let the process of a site that runs apart reach its modules."""

@@ -147,12 +147,11 @@ class Books:
                 return link_id
         return None
 
-    def expect(self, reports: Iterable[LinkReport]) -> None:
-        """Take down what holds of links until their ends speak: so sites that sleep have routes, which stay as they are
-        when they wake."""
-        for report in reports:
-            for end in self.links[report.link_id].ends:
-                self.note_report(end, report)
+    def expect(self, reports: Iterable[tuple[NodeId, LinkReport]]) -> None:
+        """Take down what holds of ends of links until they speak: so sites that sleep have routes, which stay as they
+        are when they wake."""
+        for node, report in reports:
+            self.note_report(node, report)
 
     def failing_links(self, *, tries: int, now_s: float) -> list[LinkId]:
         """Return the links that have failed ``tries`` times in a row and rest from it."""

@@ -62,11 +62,11 @@ class Controller:
         switches: Mapping[str, OpticalSwitch] | None = None,
         other: NodeId | None = None,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
-        expected: Sequence[LinkReport] = (),
+        expected: Sequence[tuple[NodeId, LinkReport]] = (),
     ) -> None:
         """``switches``: what drives each of the network's switches, by its name. ``other``: the name of the other
         controller, where there are two. ``is_awake``: a site that sleeps gets its routes when it wakes and announces
-        itself; ``expected``: what holds of links until their ends speak."""
+        itself; ``expected``: what holds of ends of links until they speak."""
         self._is_awake = is_awake
         self._network = network
         self._transport = transport

@@ -167,6 +167,10 @@ _SITE = [
         *("make room on the disk, or look at its health", Ends.TOLD, SOURCE_QUIET_S),
     ),
     AlarmKind(
+        *("site-not-opened", "critical", "site", "a site was called and cannot be opened; the next call tries again"),
+        *("look at the disk, the memory and the open files of the machine", Ends.TOLD, SOURCE_QUIET_S),
+    ),
+    AlarmKind(
         *("store-restored", "critical", "site", "a key store was put back from an older copy; its stock is destroyed"),
         *("never restore key stores; links without reserve need new initial keys", Ends.NEVER, SOURCE_QUIET_S),
     ),

@@ -101,6 +101,7 @@ class RelayOrigin:
             why = f"{' - '.join(outcome.ways[0])}; it ended at {outcome.node}: {outcome.why}"
         for wish in wishes:
             self.ways.choose(wish, tried)  # says what is short or silent, if anything is
+            self.ways.say_short(wish, tried)
         raise KeyShortage(
             f"keys could not be relayed to {', '.join(job.targets)}; the last try went along {why}",
             remedy="look at the nodes of the route and the lines between them",

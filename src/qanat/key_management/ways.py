@@ -70,6 +70,15 @@ class Ways:
         hopeful = (promising if len(promising) >= wish.count else rest)[: wish.count]
         raise PoolShort(tuple(pool for way in hopeful for pool in self._short(way, wish, tried)), routes=tuple(hopeful))
 
+    def say_short(self, wish: Wish, tried: Tried) -> None:
+        """Raise PoolShort if tries have met with too little key, though there may be more ways than were tried: key is
+        to be made for the first of those, not to be looked for on one way after the other."""
+        if not (short := [way for way in self._open(wish) if way in tried.short]):
+            return
+        short.sort(key=lambda way: self._holds(self._barren_until_s, way))
+        ways = tuple(dict.fromkeys((*short, *self._open(wish))))[: wish.count]
+        raise PoolShort(tuple(pool for way in ways for pool in tried.short.get(way, ())), routes=ways)
+
     def has_others(self, wish: Wish) -> bool:
         """Return whether there are more open ways than one batch needs."""
         return len(self._open(wish)) > wish.count

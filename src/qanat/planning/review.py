@@ -13,7 +13,7 @@ from qanat.planning.everyone import Everyone, everyone
 from qanat.planning.flow import Flow, cut_between, most_between
 from qanat.planning.limits import Limited, limited, link_rates
 from qanat.planning.prices import Bill, Prices, bill
-from qanat.planning.reach import Loss, Part, Reach, parts_of
+from qanat.planning.reach import MOST_SITES_TRIED, Loss, Part, Reach, parts_of
 from qanat.planning.users import BACKBONE, PAPER_RATE_BITS_PER_S, Consumption, Served, bottleneck, pairs_served
 from qanat.planning.variants import backbone_ends
 
@@ -161,25 +161,33 @@ def _between(network: Network, able: Limited, ends: tuple[NodeId, NodeId] | None
 
 
 def _flow_losses(network: Network, able: Limited, ends: tuple[NodeId, NodeId], flow: Flow) -> FlowLosses:
-    loaded = [network.link(link_id) for link_id in flow.loads_bits_per_s]
-    sites = dict.fromkeys(Part("site", end) for link in loaded for end in link.ends if end not in ends)
-    switches = dict.fromkeys(Part("switch", name) for link in loaded for name in link.through)
-    parts = [*sites, *switches, *(Part("link", link.name) for link in loaded if not link.through)]
-    parting = [part for part in parts if not _are_joined(network, able, ends, part)]
+    """Only a part that carries all of the flow may be one that every way passes; of others those that carry the most
+    are tried, in a network that is not too large."""
+    carried: dict[Part, float] = {}
+    for link_id, load in flow.loads_bits_per_s.items():
+        link = network.link(link_id)
+        for part in parts_of(link):
+            if part.name not in ends and not (part.kind == "link" and link.through):
+                share = load / 2 if part.kind == "site" else load  # what passes a site comes in and goes out
+                carried[part] = carried.get(part, 0.0) + share
+    whole = flow.level_bits_per_s * (1 - COUNTS)
+    parts = sorted(carried, key=lambda part: (-carried[part], part.kind, part.name))
+    parting = [part for part in parts if carried[part] >= whole and not _are_joined(network, able, ends, part)]
     others = [part for part in parts if part not in parting][:MOST_CARRYING_TRIED]
+    if len(network.sites) > MOST_SITES_TRIED:
+        others = []
     left = [(part, _without(network, able, ends, part)) for part in others]
-    left = [(part, rest) for part, rest in left if rest < flow.level_bits_per_s * (1 - COUNTS)]
+    left = [(part, rest) for part, rest in left if rest < whole]
     return FlowLosses(tuple(parting), tuple(sorted(left, key=lambda one: (one[1], one[0].kind, one[0].name))))
 
 
 def _are_joined(network: Network, able: Limited, ends: tuple[NodeId, NodeId], lost: Part) -> bool:
     """Return whether keys have a way between two sites without a part."""
     beside: dict[NodeId, list[NodeId]] = {}
-    for carrier in able.carriers:
-        if lost not in parts_of(network.link(carrier.link_id)):
-            one, other = carrier.ends
-            beside.setdefault(one, []).append(other)
-            beside.setdefault(other, []).append(one)
+    for carrier in _left(network, able, lost).carriers:
+        one, other = carrier.ends
+        beside.setdefault(one, []).append(other)
+        beside.setdefault(other, []).append(one)
     reached, open_nodes = {ends[0]}, [ends[0]]
     while open_nodes:
         for node in beside.get(open_nodes.pop(), ()):
@@ -190,8 +198,19 @@ def _are_joined(network: Network, able: Limited, ends: tuple[NodeId, NodeId], lo
 
 
 def _without(network: Network, able: Limited, ends: tuple[NodeId, NodeId], lost: Part) -> float:
-    kept = tuple(one for one in able.carriers if lost not in parts_of(network.link(one.link_id)))
-    return most_between(replace(able, carriers=kept), *ends).level_bits_per_s
+    return most_between(_left(network, able, lost), *ends).level_bits_per_s
+
+
+def _left(network: Network, able: Limited, lost: Part) -> Limited:
+    """Return the links that are left without a part."""
+    match lost.kind:
+        case "site":
+            kept = [one for one in able.carriers if lost.name not in one.ends]
+        case "link":
+            kept = [one for one in able.carriers if one.link_id != lost.name]
+        case "switch":
+            kept = [one for one in able.carriers if lost.name not in network.link(one.link_id).through]
+    return replace(able, carriers=tuple(kept))
 
 
 def _served(network: Network, question: Question) -> tuple[Served, ...]:

@@ -55,7 +55,7 @@ def _add_network(plan: typer.Typer, end_with: EndWith) -> None:
     @plan.command("network")
     def network(
         name: Annotated[
-            str, typer.Argument(metavar="[NETWORK]", help="A network file, or the name of a packaged network.")
+            str, typer.Argument(metavar="NETWORK", help="A network file, or the name of a packaged network.")
         ] = DEFAULT_NETWORK,
         from_site: Annotated[
             str | None, typer.Option("--from", metavar="SITE", help="One of two sites; by default the backbone's ends.")

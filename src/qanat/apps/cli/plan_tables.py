@@ -56,6 +56,9 @@ def print_plan(found: PlanView, told: Mapping[str, str]) -> None:
 
 
 def _print_served(console: Console, found: PlanView) -> None:
+    if not found.before.served:
+        console.print("  no bottleneck to count users by: no link on its own fibre gives key\n", highlight=False)
+        return
     taken = found.consumption
     show_table(
         console,
@@ -117,7 +120,7 @@ def _loss_lines(losses: FlowLosses) -> Iterator[str]:
         told = ", ".join(f"{kinds.count(kind)} {what}" for kind, what in PLURAL.items() if kind in kinds)
         yield f"  nothing of it is left without any one of the parts that it must pass: {told}"
     else:
-        yield "  it survives the loss of any one relay, link or switch"
+        yield "  some of it survives the loss of any one relay, link or switch"
     if losses.left_bits_per_s:
         rest = [f"{format_rate(left)} without {part.name}" for part, left in losses.left_bits_per_s[:MOST_LOSSES]]
         yield f"  the dearest {'of all other ' if losses.all_of_it else ''}losses: {'; '.join(rest)}"
@@ -155,6 +158,9 @@ def _seconds(seconds: float) -> str:
 def _print_weak(console: Console, one: State, title: str) -> None:
     if one.weak is None:
         console.print("  which parts are weak is not tried in so large a network", highlight=False)
+        return
+    if not one.pairs:
+        console.print("  nobody can have keys with anybody, so nothing is weak\n", highlight=False)
         return
     if not one.weak:
         console.print("  no single relay, link or switch parts others when it fails\n", highlight=False)
