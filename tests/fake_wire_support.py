@@ -65,6 +65,11 @@ class MemoryKeys:
     doubtful: dict[str, bytes] = field(default_factory=dict)
     safe: dict[str, bytes] = field(default_factory=dict)
 
+    folder = Path("nowhere")
+
+    def num_of(self, record_digest: str) -> int:
+        return len(self.safe)
+
     def unsure(self) -> list[BlockId]:
         return [BlockId(one) for one in self.doubtful]
 

@@ -234,6 +234,35 @@ def test_a_killed_party_loses_its_blocks_in_flight_and_nothing_is_used_twice(
     assert max(gaps) > 2**13, "the lost block's part of the record stays unused"
 
 
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_asked_to_end_makes_the_blocks_in_flight_and_loses_no_pads(
+    tmp_path: Path, victim: str, number: signal.Signals
+) -> None:
+    folder = tmp_path / "example"
+    make_example(folder, "--sifted-bits", "800000", "--qber", "0.02")
+
+    async def main() -> dict[str, Ended]:
+        alice, port = await start_alice(folder, *SMALL, "--wait", "30")
+        parties = {"alice": alice, "bob": await start_bob(folder, port, *SMALL, "--wait", "30")}
+        await parties[victim].read_until("block 2:")
+        parties[victim].process.send_signal(number)
+        return {name: await party.end() for name, party in parties.items()}
+
+    ended = asyncio.run(main())
+    other = ended["bob" if victim == "alice" else "alice"]
+    assert (ended[victim].status, other.status) == (130, 0), ended[victim].log + other.log
+    assert re.search(r"ending after \d+ blocks? in flight; again: at once", ended[victim].log)
+    assert ended[victim].said["fault"] == "stopped by its user"
+    assert other.said["fault"] is None
+    blocks = len(ended[victim].said["blocks"])
+    assert 2 <= blocks < 40
+    assert_same_keys(folder, blocks=blocks)
+    assert other.said["dropped"] == ended[victim].said["dropped"] == []
+    for one in ended.values():
+        assert 0 <= one.said["pad_bits_spent"] - blocks * 1520 <= 2 * 1520, "of blocks whose pads were asked for ahead"
+
+
 @pytest.mark.parametrize(
     ("alice_options", "bob_options", "remedy", "pad_bits"),
     [
@@ -308,7 +337,12 @@ async def call_as_bob(port: int, terms: object) -> Any:
     """Say TERMS on a new line; returns the line, on which Alice has answered, and what she was started with."""
     line = await dial_line("127.0.0.1", port, patience_s=30)
     await line.send(encode_frame(0x78, {"in_flight": 1, "terms": terms, "unsure": []}))
-    return line, decode_frame(await line.receive(timeout_s=30)).header["terms"]
+    said = decode_frame(await line.receive(timeout_s=30)).header["terms"]
+    if terms == said:
+        for _ in range(4):
+            await line.send(encode_frame(0x7F, {}))
+            await line.receive(timeout_s=30)
+    return line, said
 
 
 async def claim_the_end(port: int, terms: object) -> dict[str, Any]:
@@ -354,9 +388,9 @@ def test_alice_further_than_bob_s_record_is_told_why_and_no_pads_are_spent_but_a
     asyncio.run(distil_through(folder, *SMALL))
     (folder / "bob" / "link.auth.account" / "progress.json").unlink()
     alice, bob, _ = asyncio.run(distil_through(folder, *SMALL))
-    assert (alice.status, bob.status) == (2, 2), alice.log + bob.log
-    assert "a block takes 16,384" in alice.log
-    assert "take smaller blocks with --block-bits" in bob.log
+    assert (alice.status, bob.status) == (1, 1), alice.log + bob.log
+    assert "too few for a block of 16,384 bits" in alice.log
+    assert "2 keys of it are in" in bob.log
     assert "does not speak" not in alice.log
     assert all("1,520 pad bits were spent" in one.log for one in (alice, bob))
     assert_same_keys(folder, blocks=2)
@@ -373,8 +407,11 @@ def test_a_record_that_is_saved_again_is_not_distilled_again(tmp_path: Path) -> 
         arrays["origin"] = np.array("saved again")
         np.savez_compressed(path, **arrays)
     alice, bob, _ = asyncio.run(distil_through(folder, *SMALL))
-    assert (alice.status, bob.status) == (2, 2), alice.log + bob.log
-    assert "take smaller blocks" in bob.log
+    assert (alice.status, bob.status) == (1, 1), alice.log + bob.log
+    for name, party in (("alice", alice), ("bob", bob)):
+        assert f"2 keys of it are in {folder}/{name}/keys" in party.log
+        assert "take smaller blocks" not in party.log
+    assert "this record is used up" in alice.log
     assert "0 pad bits were spent" in alice.log
     assert_same_keys(folder, blocks=2)
 
@@ -427,6 +464,10 @@ def test_an_exhausted_account_is_refused_with_the_remedy_and_a_fresh_key_fills_i
     assert (alice.status, bob.status) == (2, 2)
     assert_same_keys(folder, blocks=1)
     assert "48 pad bits left, a block takes 1520" in alice.log
+    for party in (alice, bob):
+        assert "48 pad bits left, a block takes 1520" in party.said["fault"]
+        assert party.said["remedy"]
+        assert len(party.said["blocks"]) == 1, "what was made before is told all the same"
     assert "--replenish" in alice.log
     fresh = tmp_path / "fresh"
     make_example(fresh, "--sifted-bits", "100")
@@ -646,5 +687,6 @@ def test_sifted_bits_with_counts_make_a_key_per_range_whose_length_is_proven(tmp
         ledger = header["ledger"]
         assert header["proof_terms"]["leaked"] == ledger["leaked_bits"]["cascade"] + ledger["reply_bits"]
     for ended in asyncio.run(run()):
-        assert ended.status == 2
-        assert "no range of the counts is left" in ended.log
+        assert ended.status == 1
+        assert "2 keys of it are in" in ended.log
+    assert "no range of the counts is left" in asyncio.run(run())[0].log

@@ -8,6 +8,7 @@ sessions were given. The parties are the coroutines that ``qanat distil`` runs; 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -164,6 +165,24 @@ def test_a_fault_that_ends_the_run_lets_the_blocks_in_flight_come_to_their_end(
     assert trial.keys["alice"].safe == trial.keys["bob"].safe
     assert 1 <= len(trial.keys["alice"].safe) <= 2
     assert not trial.keys["alice"].doubtful
+
+
+@pytest.mark.usefixtures("still_wire")
+@pytest.mark.parametrize("wisher", ["alice", "bob"])
+def test_a_user_who_ends_the_run_loses_no_block_and_the_other_party_no_key(
+    wisher: str,
+) -> None:
+    trial = Trial(5, in_flight=1)
+
+    def note(text: str) -> None:
+        trial.setups[wisher].ending.is_asked |= text.startswith("block 1")
+
+    trial.setups = {name: replace(setup, tell=note) for name, setup in trial.setups.items()}
+    assert trial.run() == {"alice": None, "bob": None}, "the other party hears of it as of a record that is over"
+    assert trial.keys["alice"].safe == trial.keys["bob"].safe
+    assert 1 <= len(trial.keys["alice"].safe) < 3, "no further block was begun"
+    assert not trial.keys["alice"].doubtful
+    assert [setup.made.dropped for setup in trial.setups.values()] == [[], []]
 
 
 def test_the_kinds_of_the_line_are_those_of_the_format() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from qanat.benchmarks import comparison
 from qanat.benchmarks.comparison import Measured, page
+from qanat.kernels.toeplitz import tiers
 
 
 def test_the_ways_that_are_compared_give_the_same_hash(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,3 +23,4 @@ def test_what_is_not_installed_is_on_the_page_and_has_no_rate() -> None:
     text = page([missing, Measured("hash", "Qanat", 2**18, 4e8)])
     assert "| hash | no_such_package | 8 | - | not measured: No module named 'no_such_package' |" in text
     assert "| hash | Qanat | 262,144 | 400 |  |" in text
+    assert f"Qanat hashes by {tiers()[0].value}" in text, "the way that made the figures, not another that is there"

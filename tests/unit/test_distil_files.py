@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from distillation_support import SeededEntropy
+from qanat.adapters.folder_lock import held
 from qanat.apps.distil import party
 from qanat.apps.distil.account import LinkAccount, open_account
 from qanat.apps.distil.example import PADS_OF_BLOCKS, make_raw, make_sifted
@@ -35,7 +37,8 @@ from qanat.apps.distil.record_files import (
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import BlockUnknown, ConfigurationError, PadExhausted, PadReused, PeerProtocolError
 from qanat.ground.identifiers import BlockId
-from qanat.ground.keys import SecretBytes
+from qanat.ground.keys import BitRange, SecretBytes
+from qanat.ground.ledger import Ledger
 from qanat.protocols.decoy import DecoyProtocol
 from qanat.quantum_layer.link_plan import LinkTask
 from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits
@@ -300,6 +303,70 @@ def test_progress_is_kept_by_record_over_starts(example: Path) -> None:
     with_account(example, look)
 
 
+def test_a_key_is_noted_once_and_a_torn_line_spoils_no_other(example: Path) -> None:
+    path = example / "alice" / "link.auth.account" / "kept.txt"
+    one, two = (BlockId(f"{BLOCK[:-1]}{number}") for number in (1, 2))
+
+    async def note(account: LinkAccount) -> None:
+        for block_id in (one, one):
+            account.note_kept(block_id)
+
+    with_account(example, note)
+    with_account(example, note)
+    assert path.read_text() == f"{one}\n"
+    path.write_text(f"{one}\n{two[:20]}")  # the machine lost power while the second was written
+
+    async def go_on(account: LinkAccount) -> None:
+        assert account.kept([one, two]) == [one]
+        account.note_kept(two)
+
+    with_account(example, go_on)
+    assert path.read_text() == f"{one}\n{two[:20]}\n{two}\n"
+
+    async def look(account: LinkAccount) -> None:
+        assert account.kept([two, one]) == [two, one]
+
+    with_account(example, look)
+
+
+def test_pads_of_another_initial_key_are_refused_with_the_reason(example: Path, tmp_path: Path) -> None:
+    make_sifted(tmp_path / "other", num_bits=4096, qber=0.01, seed=2)
+    named: list[BitRange] = []
+
+    async def name(account: LinkAccount) -> None:
+        named.append((await account.spend("one", num_bits=BLOCK_PADS)).bits)
+
+    async def follow(account: LinkAccount) -> None:
+        with pytest.raises(BlockUnknown, match="copies of the initial key differ"):
+            await account.spend_range(named[0], num_bits=BLOCK_PADS)
+
+    with_account(example, name)
+    with_account(tmp_path / "other", follow, role="bob")
+
+
+def test_a_folder_of_keys_that_another_party_writes_to_is_refused(example: Path) -> None:
+    with held(example / "alice" / "keys"), pytest.raises(ConfigurationError, match="already in use") as caught:
+        party.distil(options_for(example), tell=lambda _: None, on_port=lambda _: None)
+    assert "a folder of its own with --out" in str(caught.value.remedy)
+
+
+def test_a_record_whose_protocol_is_none_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "bob.npz"
+    few = column(1)
+    write_arrays(
+        path,
+        "qanat-raw-bob-1",
+        num_slots=5,
+        protocol="[]",
+        slots=few.astype(np.uint64),
+        bases=few.astype(np.uint8),
+        bits=few.astype(np.uint8),
+    )
+    with pytest.raises(ConfigurationError, match="its protocol is none") as caught:
+        read_raw(path, "bob")
+    assert caught.value.message.count(str(path)) == 1
+
+
 def test_an_account_is_of_one_party_one_link_one_process(example: Path, tmp_path: Path) -> None:
     async def nothing(account: LinkAccount) -> None:
         with pytest.raises(ConfigurationError, match="already in use"):
@@ -325,7 +392,7 @@ async def _open(path: Path, role: Any) -> None:
 def test_an_unsure_key_is_kept_or_destroyed_and_a_strange_id_finds_nothing(tmp_path: Path) -> None:
     keys = KeyFolder(tmp_path / "keys")
     for number in (1, 2):
-        name = f"key-{number:020d}-{BLOCK[:-1]}{number}.unsure.npz"
+        name = f"unsure-{number:020d}-{BLOCK[:-1]}{number}.npz"
         write_arrays(keys.folder / name, "qanat-key-1", secret=column(7))
     one, two = (f"{BLOCK[:-1]}{number}" for number in (1, 2))
     assert sorted(keys.unsure()) == [one, two]
@@ -336,6 +403,25 @@ def test_an_unsure_key_is_kept_or_destroyed_and_a_strange_id_finds_nothing(tmp_p
     keys.destroy(one)
     assert [path.name for path in keys.folder.iterdir()] == [f"key-{1:020d}-{one}.npz"]
     assert keys.keep(two) is None
+
+
+def test_no_pattern_for_keys_takes_an_unsure_one_and_those_of_older_versions_are_settled(tmp_path: Path) -> None:
+    keys = KeyFolder(tmp_path / "keys")
+    old, new = (f"{BLOCK[:-1]}{number}" for number in (1, 2))
+    write_arrays(keys.folder / f"key-{1:020d}-{old}.unsure.npz", "qanat-key-1", secret=column(7))
+    names = "session_id num_bits key_bits sifted_bits link_slots qber f_ec eps_sec eps_cor amplification"
+    length = SimpleNamespace(proof="", terms={})
+    key: Any = SimpleNamespace(
+        block_id=new, ledger=Ledger(), length=length, counts=BitRange(()), **dict.fromkeys(names.split(), 0)
+    )
+    keys.write(key, b"secret", first_slot=2, said={"record_sha256": "digest"})
+    assert [path.name[:4] for path in keys.folder.glob("key-*.npz")] == ["key-"], "the older one alone"
+    assert sorted(keys.unsure()) == [old, new]
+    assert keys.num_of("digest") == 0
+    assert keys.keep(old) == keys.folder / f"key-{1:020d}-{old}.npz"
+    assert keys.keep(new) == keys.folder / f"key-{2:020d}-{new}.npz"
+    assert keys.unsure() == []
+    assert (keys.num_of("digest"), keys.num_of("other")) == (1, 0)
 
 
 def test_addresses() -> None:
@@ -372,7 +458,12 @@ def options_for(example: Path, **changes: Any) -> PartyOptions:
     ("changes", "fault"),
     [
         ({"min_entropy": None}, "no decoy counts, no proof"),
-        ({"min_entropy": 1.5}, "no decoy counts, no proof"),
+        ({"min_entropy": 1.1}, "--min-entropy 1.1 is out of range"),
+        ({"min_entropy": 0.0}, "--min-entropy 0 is out of range"),
+        ({"min_entropy": float("nan")}, "--min-entropy nan is out of range"),
+        ({"wait_s": float("inf")}, "--wait inf is out of range"),
+        ({"wait_s": float("nan")}, "--wait nan is out of range"),
+        ({"in_flight": 1_000_000}, "--in-flight 1000000 is out of range"),
         ({"sifted": None}, "one record"),
         ({"raw": Path("x.npz")}, "one record"),
         ({"sifted": Path("missing.npz")}, "missing.npz"),

@@ -12,9 +12,9 @@ from qanat.ground.errors import PeerProtocolError, QanatError, RequestError
 from qanat.ground.framing import decode_frame, encode_frame
 from qanat.services.file import FileSettings, ReceivedFile, RefusedByPeer, SentFile
 from qanat.services.transfer_frames import TransferKind, parse_frame, refusal_frame, refusal_reason
-from unit.file_service_fakes import Ends, Tamper, pieces_of
+from unit.file_service_fakes import AT_A_STANDSTILL, Ends, Tamper, pieces_of
 
-SETTINGS = FileSettings(chunk_bytes=1000, keys_per_request=4, silence_s=0.02)
+SETTINGS = FileSettings(chunk_bytes=1000, keys_per_request=4, silence_s=AT_A_STANDSTILL)
 DATA = random.Random(1).randbytes(6500)
 
 

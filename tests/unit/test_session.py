@@ -36,7 +36,7 @@ from qanat.postprocessing.alice import AliceSession
 from qanat.postprocessing.bob import BobSession
 from qanat.postprocessing.config import SessionConfig
 from qanat.postprocessing.wire import Kind
-from qanat.protocols.decoy import SecretLength
+from qanat.protocols.decoy import DecoyProtocol, SecretLength
 from qanat.protocols.finite_key import secret_length
 
 
@@ -183,6 +183,28 @@ def test_qber_above_the_threshold_ends_the_session_before_any_parity() -> None:
     kinds = {decode_frame(data).kind for _, data in talk.sent}
     assert kinds.isdisjoint({Kind.RECONCILE, Kind.PARITIES, Kind.ANSWERS, Kind.HASH, Kind.SEED})
     assert Kind.ABORT in kinds
+
+
+def test_qber_above_the_threshold_ends_the_session_when_no_sample_showed_it() -> None:
+    config = small_config(qber_abort=0.05, protocol=DecoyProtocol(signal_disclosed=1e-9))
+    talk = talk_of(config, qber=0.08)
+    assert talk.keys == {}
+    assert {type(fault) for fault in talk.faults.values()} == {QberTooHigh}
+    assert any("the corrected signal has" in fault.message for fault in talk.faults.values())
+    kinds = {decode_frame(data).kind for _, data in talk.sent}
+    assert Kind.HASH in kinds, "the errors are known once they are corrected"
+    assert kinds.isdisjoint({Kind.ERRORS, Kind.SEED})
+
+
+def test_alice_counts_the_errors_herself_and_takes_no_key_above_the_threshold() -> None:
+    """A Bob who says nothing of it does not make her keep the key."""
+    config = small_config(qber_abort=0.05, protocol=DecoyProtocol(signal_disclosed=1e-9))
+    alice, bob = make_parties(config, ArrayLink(seed=1, qber=0.08), seed=1)
+    bob.config = replace(config, qber_abort=0.2)
+    bob._check_hello = alice._check_hello = lambda frame: None  # type: ignore[method-assign]
+    talk = converse(alice, bob)
+    assert talk.keys == {}
+    assert isinstance(talk.faults["alice"], QberTooHigh)
 
 
 def test_arithmetic_that_fails_its_check_ends_both_sessions_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Key files as the key of a link: what ``qanat distil`` (or anybody) left in a folder at each end.
 
-    <folder>/key-<anything>-<block id>.npz      a key, the same at both ends; ``.unsure.npz`` is not touched
+    <folder>/key-<anything>-<block id>.npz      a key, the same at both ends; ``unsure-...`` is not touched
 
 A file is taken once: it is destroyed when both key managers have its key durably, and its id is remembered for ever.
 """
@@ -18,7 +18,7 @@ from qanat.adapters.key_sources import SourceFault, SourceKey, SpentBefore
 from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.private_files import destroy_private
 from qanat.adapters.used_keys import UsedKeys
-from qanat.apps.distil.key_files import ID_LENGTH, UNSURE
+from qanat.apps.distil.key_files import ENDING, ID_LENGTH, KEPT, OLD_UNSURE
 from qanat.apps.distil.record_files import KEY, read_arrays
 from qanat.ground.errors import BadParameter, ConfigurationError
 from qanat.ground.identifiers import KeyID, LinkId, canonical_key_id
@@ -27,7 +27,6 @@ from qanat.ground.keys import Origin, SecretBytes
 LAG_S = 3.0
 """The same file may reach the other end a moment later."""
 LAG_PAUSE_S = 0.5
-ENDING = ".npz"
 
 
 class KeyFileSource:
@@ -108,8 +107,8 @@ class KeyFileSource:
     def _files(self) -> dict[KeyID, Path]:
         """Return the files of the folder that are keys, by their ids."""
         found = {}
-        for path in self._folder.glob(f"key-*{ENDING}"):
-            if not path.name.endswith(UNSURE):
+        for path in self._folder.glob(f"{KEPT}*{ENDING}"):
+            if not path.name.endswith(OLD_UNSURE):
                 try:
                     found[canonical_key_id(path.name.removesuffix(ENDING)[-ID_LENGTH:])] = path
                 except BadParameter:

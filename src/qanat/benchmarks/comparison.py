@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from qanat.benchmarks.distillation import cascade_row
-from qanat.kernels import carryless
-from qanat.kernels.toeplitz import toeplitz_hash
+from qanat.kernels.toeplitz import tiers, toeplitz_hash
 
 REPEATS: Final = 3
 OUTPUT_SHARE: Final = 0.4
@@ -200,9 +199,7 @@ def _mega(rate: float | None) -> str:
 
 
 def _machine() -> str:
-    registers = carryless.widest_registers()
-    multiply = f"{registers}-bit carry-less multiply" if registers else "no carry-less multiply"
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {multiply}"
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores; Qanat hashes by {tiers()[0].value}"
 
 
 def _version(name: str) -> str:

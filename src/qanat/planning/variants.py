@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from statistics import fmean
 
 from qanat.ground.errors import ConfigurationError, RequestError, UnknownNode
 from qanat.ground.identifiers import MAX_ID_CHARACTERS, LinkId, NodeId
@@ -158,29 +157,6 @@ def backbone_ends(network: Network) -> tuple[NodeId, NodeId] | None:
 
 def _backbone(network: Network) -> list[Link]:
     return [link for link in network.described_links if link.counted_as == BACKBONE]
-
-
-def second_backbone(network: Network) -> Network:
-    """Return a network with a second chain between the ends of its backbone: as many relays as stand between them, and
-    on every span the mean loss, the system and the mean number of pairs (rounded) of the backbone's spans.
-
-    Raises RequestError for a network without a backbone that is one chain.
-    """
-    spans = _backbone(network)
-    ends = backbone_ends(network)
-    if ends is None:
-        raise RequestError(
-            f"no links of {network.name!r} are counted as a {BACKBONE!r} that is one chain",
-            remedy="say which chain you mean with --add-chain A,B,RELAYS,LOSS_DB",
-        )
-    return with_chain(
-        network,
-        *ends,
-        num_relays=len(spans) - 1,
-        loss_db=round(fmean(link.loss_db for link in spans), 6),
-        system=spans[0].system,
-        pairs=round(fmean(link.pairs for link in spans)),
-    )
 
 
 def _between(start: float, end: float, place: int, num_relays: int) -> float:

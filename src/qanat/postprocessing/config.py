@@ -34,7 +34,8 @@ class SessionConfig:
     ``block_bits``: undisclosed signal bits of both bases together that make one block of the paper (Methods, "Error
     correction": 256 kbit). The session sifts whole blocks until it has ``min_key_bits``; privacy amplification runs
     over all of them at once. ``frame_bits``: what error correction treats as one, a power of two. ``qber_abort``: the
-    highest error rate of the disclosed signal. ``max_chunk_events``: detections that one message may announce.
+    highest error rate, of the disclosed signal and, after error correction, of all of it. ``max_chunk_events``:
+    detections that one message may announce.
     ``max_chunks``: announcements that a session takes before it is given up; enough for 20 hours in chunks of 0.25 s.
     ``reconciliation``: the method of error correction. ``charges_replies``: whether the secret length pays for what
     Bob's messages of error correction tell as well, not for Alice's alone (docs/explanation/reconciliation.md).

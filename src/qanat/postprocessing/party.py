@@ -248,10 +248,12 @@ class Party:
 
     def _check_qber(self) -> None:
         """Raise QberTooHigh when the disclosed signal has too many errors; nothing of the key has been told yet."""
-        qber = self.sifted.sample_qber
+        self._check_rate("disclosed", self.sifted.sample_qber)
+
+    def _check_rate(self, which: str, qber: float) -> None:
         if qber > self.config.qber_abort:
             raise QberTooHigh(
-                f"the disclosed signal has {100 * qber:.2f} % errors, the threshold is"
+                f"the {which} signal has {100 * qber:.2f} % errors, the threshold is"
                 f" {100 * self.config.qber_abort:.2f} %",
                 remedy="check the alignment of the link; when that is well, somebody listens",
             )
@@ -270,8 +272,13 @@ class Party:
         return told + self.ledger.reply_bits * self.config.charges_replies
 
     def _prove(self, key_errors: tuple[int, int], key_bases: bytes) -> tuple[DecoyCounts, SecretLength, int]:
-        """Return counts, proof and length of the secret key; raises NoSecretKey when there is none."""
+        """Return counts, proof and length of the secret key.
+
+        Raises NoSecretKey when there is none, QberTooHigh when all of the signal, disclosed or corrected, has too many
+        errors: the disclosed part may be small, or none.
+        """
         counts = self.sifted.counts(key_errors=key_errors, diagonal_bits=count_ones(key_bases))
+        self._check_rate("corrected", self._qber(counts))
         leaked = self._charged_bits()
         length = self.proof(counts, self.config.protocol, self.config.security, leaked_bits=leaked)
         num_bits = length.num_bits // OUTPUT_GRAIN_BITS * OUTPUT_GRAIN_BITS
@@ -302,7 +309,7 @@ class Party:
             num_bits=num_bits,
             counts=counts,
             length=length,
-            qber=self._signal_errors(counts) / sifted_bits,
+            qber=self._qber(counts),
             f_ec=told / (self.config.key_bits * entropy) if entropy else None,
             key_bits=self.config.key_bits,
             sifted_bits=sifted_bits,
@@ -313,6 +320,10 @@ class Party:
             amplification=config.amplification,
             ledger=self.ledger,
         )
+
+    @classmethod
+    def _qber(cls, counts: DecoyCounts) -> float:
+        return cls._signal_errors(counts) / (counts.rectilinear.clicks[0] + counts.diagonal.clicks[0])
 
     @staticmethod
     def _signal_errors(counts: DecoyCounts) -> int:

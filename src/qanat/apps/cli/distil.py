@@ -7,32 +7,48 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from qanat.adapters.machine_faults import machine_fault
 from qanat.apps.distil.example import COUNTS_NAME, ExampleFiles, make_counted, make_raw, make_sifted
 from qanat.apps.distil.party import PartyOptions, distil
 from qanat.apps.distil.setup import Made
-from qanat.ground.errors import ConfigurationError
+from qanat.ground.errors import ConfigurationError, QanatError
 from qanat.quantum_layer.link_plan import LinkTask
 
 
 def run_distil(options: PartyOptions, *, as_json: bool) -> int:
-    """Run a party and tell what came of it. Returns 0 when secret key was made, else 1."""
+    """Run a party and tell what came of it, after an error too. Returns 0 when secret key was made, else 1."""
 
     def say(text: str) -> None:
         sys.stderr.write(f"{options.role}: {text}\n")  # in one piece: two parties may share a terminal
         sys.stderr.flush()
 
-    made = distil(options, tell=say, on_port=lambda port: say(f"listening on {options.host}:{port}"))
-    if as_json:
-        print(json.dumps(record(options, made), indent=2))
-    else:
-        blocks = f"{len(made.blocks)} block{'s' if len(made.blocks) != 1 else ''}"
-        print(f"{made.secret_bits:,} secret bits from {blocks} in {options.out}")
+    made = Made()
+    try:
+        distil(options, tell=say, on_port=lambda port: say(f"listening on {options.host}:{port}"), made=made)
+    except (QanatError, OSError, KeyboardInterrupt) as fault:
+        if as_json or made.blocks:
+            _print(options, made, fault, as_json=as_json)
+        raise
+    _print(options, made, None, as_json=as_json)
     return 0 if made.blocks else 1
 
 
-def record(options: PartyOptions, made: Made) -> dict[str, Any]:
-    """Return what machines are told: everything but the keys."""
+def _print(options: PartyOptions, made: Made, fault: BaseException | None, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(record(options, made, fault), indent=2), flush=True)
+    else:
+        blocks = f"{len(made.blocks)} block{'s' if len(made.blocks) != 1 else ''}"
+        print(f"{made.secret_bits:,} secret bits from {blocks} in {options.out}", flush=True)
+
+
+def record(options: PartyOptions, made: Made, fault: BaseException | None = None) -> dict[str, Any]:
+    """Return what machines are told: everything but the keys; ``fault``: what ended the run, None when nothing did."""
+    named = machine_fault(fault) if isinstance(fault, OSError) else fault
+    if isinstance(named, KeyboardInterrupt):
+        named = QanatError("stopped by its user", remedy="the same command goes on behind what was used")
     return {
+        "fault": named.message if isinstance(named, QanatError) else None,
+        "remedy": named.remedy if isinstance(named, QanatError) else None,
         "role": options.role,
         "blocks": made.blocks,
         "dropped": made.dropped,

@@ -55,7 +55,9 @@ EntropyOption = Annotated[
     float | None,
     typer.Option("--min-entropy", help="For sifted bits: min-entropy per bit that YOUR proof grants. Not proven here."),
 ]
-QberOption = Annotated[float, typer.Option("--qber-abort", help="Highest error rate of the disclosed signal.")]
+QberOption = Annotated[
+    float, typer.Option("--qber-abort", help="Highest error rate, of the sample and of all the signal.")
+]
 EpsOption = Annotated[float, typer.Option("--eps-sec", help="Secrecy: distance of a block's key from an ideal one.")]
 EpsAuthOption = Annotated[
     float, typer.Option("--eps-auth", help="Odds of forging one tag; a smaller one takes longer tags and more pads.")
@@ -77,6 +79,7 @@ InFlightOption = Annotated[
     typer.Option(
         "--in-flight",
         min=1,
+        max=256,
         help="Most blocks made side by side, to bridge the line's delay; as many as it asks for unless said.",
     ),
 ]

@@ -12,11 +12,12 @@ from qanat.apps.networks import load_network
 from qanat.ground.errors import BadParameter
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
+from qanat.ground.network.second_backbone import with_second_backbone
 from qanat.planning.everyone import Everyone
 from qanat.planning.prices import Prices, changed
 from qanat.planning.review import PairFlow, Question, State, Weak, ends_of, lost_places, state
 from qanat.planning.users import Consumption
-from qanat.planning.variants import part_named, second_backbone, with_chain, with_span, without
+from qanat.planning.variants import part_named, with_chain, with_span, without
 
 TOLD = {
     "input": "taken from the paper (Nature 589, 214, 2021) or from the command",
@@ -115,7 +116,7 @@ def _changed(network: Network, options: NetworkOptions) -> Network:
         num_relays, loss_db = _whole(figures[0], text), _number(figures[1], text)
         network = with_chain(network, one, other, num_relays=num_relays, loss_db=loss_db, system=system, pairs=pairs)
     if options.second_backbone:
-        network = second_backbone(network)
+        network = with_second_backbone(network)
     return without(network, [part_named(network, text) for text in options.without])
 
 

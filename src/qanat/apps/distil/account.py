@@ -24,12 +24,20 @@ from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.private_files import read_private
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
 from qanat.apps.distil.record_files import Role
-from qanat.ground.errors import ConfigurationError, FrameError, KeyShortage, PadExhausted, PeerProtocolError
+from qanat.ground.errors import (
+    BlockUnknown,
+    ConfigurationError,
+    FrameError,
+    KeyShortage,
+    PadExhausted,
+    PeerProtocolError,
+)
 from qanat.ground.framing import decode_frame
 from qanat.ground.identifiers import BlockId, LinkId, NodeId, OrderId, RequestId
 from qanat.ground.keys import PRE_SHARED, BitRange, KeyBlock, PoolId, SecretBytes, Selection, SpentBits, Use
 from qanat.ground.ports import Entropy, KeyStore
 
+KEPT_NAME: Final = "kept.txt"
 IN_USE: Final = "one process per party: stop the other one, or give each party its own copy of the key file"
 
 
@@ -55,6 +63,7 @@ class LinkAccount:
         self._folder = folder
         self._store = store
         self._progress = _read_json(folder / "progress.json")
+        self._noted: set[str] | None = None
 
     async def spend(self, request: str, *, num_bits: int, what: str = "a block") -> SpentBits:
         """Take pads for ``what``, for good; raises PadExhausted."""
@@ -81,7 +90,14 @@ class LinkAccount:
                 f"the other party named {bits.num_bits} pad bits, {what} takes {num_bits}",
                 remedy="run the same version at both ends; when that is so, somebody alters the line",
             )
-        return await self._store.spend_range(self.ends.reserve, bits, use=Use.AUTHENTICATION)
+        try:
+            return await self._store.spend_range(self.ends.reserve, bits, use=Use.AUTHENTICATION)
+        except BlockUnknown:
+            raise BlockUnknown(
+                "the pads that the other party names are not in the account here: the two parties' copies of the"
+                " initial key differ",
+                remedy="give both parties copies of the same initial key, one made by one `qanat pki`",
+            ) from None
 
     async def add_share(self, block_id: BlockId, secret: SecretBytes, *, utc_s: float, eps: float) -> None:
         """Put secret bits of a new block into the account; they count when ``confirm`` was called."""
@@ -116,21 +132,36 @@ class LinkAccount:
         _write_durably(self._folder / "progress.json", self._progress)
 
     def note_kept(self, block_id: BlockId) -> None:
-        """Note durably that a key counts: whoever takes its file away at once must not make this party forget it."""
-        path = self._folder / "kept.txt"
-        with machine_faults_named(path), open(path, "a", encoding="ascii", opener=_private) as file:
-            file.write(f"{block_id}\n")
+        """Note durably that a key counts: whoever takes its file away at once must not make this party forget it.
+
+        Each is noted once, in a line of its own also where a power cut has torn the last one.
+        """
+        known, path = self._known(), self._folder / KEPT_NAME
+        if block_id in known:
+            return
+        with machine_faults_named(path), open(path, "ab+", opener=_private) as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                is_torn = file.read(1) != b"\n"
+            else:
+                is_torn = False
+            file.write(b"\n" * is_torn + f"{block_id}\n".encode("ascii"))
             file.flush()
             os.fsync(file.fileno())
+        known.add(block_id)
 
     def kept(self, block_ids: Sequence[str]) -> list[str]:
         """Return those of some blocks whose keys were noted as kept, ever."""
-        path = self._folder / "kept.txt"
-        if not block_ids or not path.exists():
-            return []
-        with machine_faults_named(path):
-            known = set(path.read_text(encoding="ascii").split("\n"))
-        return [one for one in block_ids if one in known]
+        return [one for one in block_ids if one in self._known()]
+
+    def _known(self) -> set[str]:
+        """Return the ids of all keys that were noted as kept, read once. A torn line is no id, and harms none."""
+        if self._noted is None:
+            path = self._folder / KEPT_NAME
+            with machine_faults_named(path):
+                text = path.read_text(encoding="ascii", errors="replace") if path.exists() else ""
+            self._noted = {line for line in text.split("\n") if line}
+        return self._noted
 
 
 @asynccontextmanager

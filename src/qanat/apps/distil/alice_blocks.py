@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from qanat.apps.distil.ending import BY_USER
+from qanat.apps.distil.in_flight import MOST_AHEAD
 from qanat.apps.distil.outcome import Begun, make_key, part_pads
 from qanat.apps.distil.setup import Setup
 from qanat.apps.distil.talk import Talk, no_word
@@ -26,6 +28,7 @@ from qanat.postprocessing.records import Preparations, SlotArray
 from qanat.quantum_layer.recorded import RawDetections, RecordedPreparations
 
 NO_LANE: Final = "a block was begun out of turn, or is one more than was agreed"
+NO_PROOF: Final = "a block was begun before it was shown for those before that their pads are held there"
 
 
 class AliceBlocks:
@@ -38,6 +41,10 @@ class AliceBlocks:
         self._lanes = lanes
         self._most = most
         self._num_ended = 0
+        self._num_unproven = 0
+        """Lanes whose pads she may have spent, of which nobody has shown yet that he holds them too."""
+        self._most_unproven = 1
+        """Somebody without the link's key costs her no more blocks' pads than this, however he came by the line."""
 
     async def run(self) -> None:
         """Answer until Bob ends the run; raises ChannelError, and what a block or Bob's record failed of."""
@@ -71,6 +78,9 @@ class AliceBlocks:
             return
         if heard.lane != self._lanes.last_opened + 1 or len(self._lanes) >= self._most:
             raise no_word(NO_LANE)
+        if self._num_unproven >= self._most_unproven:
+            raise no_word(NO_PROOF)
+        self._num_unproven += 1
         await self._lanes.open(self._block, first=heard.data)
 
     async def _block(self, lane: Lane) -> None:
@@ -82,36 +92,50 @@ class AliceBlocks:
     async def _make(self, lane: Lane, talk: Talk) -> None:
         setup = self._setup
         wanted = said_number(await talk.hear(Word.NEXT), "first")
-        if self.fault is not None:
-            await talk.say(Word.END, {"reason": self.fault.message})
+        if self.fault is not None or setup.ending.is_asked:
+            await self._begin_none(talk)
             return
         try:
             spent = await self._spend(lane, f"distil {max(setup.first_slot, wanted)}")
         except PadExhausted as fault:
             self.fault = fault
-            await talk.say(Word.END, {"reason": fault.message})
+            await self._begin_none(talk)
             return
         proof = setup.terms.proof_of("alice", spent.secret)
         await talk.say(Word.PADS, {"first": setup.first_slot, "pads": list(spent.bits.to_json()), "proof": proof})
         answer = await talk.hear(Word.READY, Word.END)
-        if answer.kind == Word.END:
+        if answer.kind == Word.END and said_text(answer, "fault"):
             spent.secret.wipe()
-            self._note_unused(answer)
+            self._note_refused(answer)
             return
         self._check_proof(answer, spent)
+        if answer.kind == Word.END:
+            spent.secret.wipe()
+            setup.tell(f"a block was not begun, its pads stay spent: {said_text(answer, 'reason')}")
+            return
         first = max(setup.first_slot, said_number(answer, "first"))
         if setup.terms.next_start(first) != first:
             raise no_word(f"a block was begun at {first}, where no range of the counts begins")
         begun = self._begin(spent, first)
         self.fault = await make_key(setup, talk, begun) or self.fault
 
+    async def _begin_none(self, talk: Talk) -> None:
+        """Say why she begins no block: a fault, or that the run is over as a record is."""
+        fault = "" if self.fault is None else self.fault.message
+        await talk.say(Word.END, {"fault": fault, "reason": fault or BY_USER})
+
     def _check_proof(self, answer: Frame, spent: SpentBits) -> None:
-        """Let nobody without the link's key move her forward in her record; raises ChannelClosed: the line is over."""
+        """Let nobody without the link's key move her forward in her record, or begin block after block.
+
+        Raises ChannelClosed: the line is over.
+        """
         try:
             self._setup.terms.check_proof(answer, "bob", spent.secret)
         except PeerProtocolError as fault:
             spent.secret.wipe()
             raise ChannelClosed(fault.message, remedy=fault.remedy) from None
+        self._num_unproven -= 1
+        self._most_unproven = MOST_AHEAD
 
     async def _spend(self, lane: Lane, request: str) -> SpentBits:
         """Take a block's pads; while there are none, blocks in flight may bring some. Raises PadExhausted."""
@@ -127,13 +151,11 @@ class AliceBlocks:
     def _more_have_ended(self, num_ended: int) -> bool:
         return self._num_ended > num_ended
 
-    def _note_unused(self, answer: Frame) -> None:
-        if fault := said_text(answer, "fault"):
-            self.fault = KeyManagementError(
-                f"the other party did not take the pads: {fault}", remedy="look at its messages"
-            )
-            return
-        self._setup.tell(f"a block was not begun, its pads stay spent: {said_text(answer, 'reason')}")
+    def _note_refused(self, answer: Frame) -> None:
+        """Note that he cannot take the pads: it needs no proof, for the run ends and no more are spent."""
+        self.fault = KeyManagementError(
+            f"the other party did not take the pads: {said_text(answer, 'fault')}", remedy="look at its messages"
+        )
 
     def _begin(self, spent: SpentBits, first: int) -> Begun:
         setup = self._setup

@@ -12,7 +12,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from qanat.apps.distil.in_flight import Pace, Progress
+from qanat.apps.distil.ending import BY_USER
+from qanat.apps.distil.in_flight import MOST_AHEAD, Pace, Progress
 from qanat.apps.distil.outcome import Begun, make_key, part_pads
 from qanat.apps.distil.setup import Setup
 from qanat.apps.distil.talk import Talk, no_word
@@ -24,6 +25,7 @@ from qanat.ground.lanes import Lane, Lanes
 from qanat.postprocessing.bob import BobSession
 from qanat.quantum_layer.recorded import CHUNK_EVENTS, RawPreparations, RecordedDetections, start_near
 
+USED_UP: Final = "this record is used up"
 LEAST_CHUNK_EVENTS: Final = 2**10
 NO_RANGE: Final = "no range of the counts is left: each makes one block, and one that was begun is used"
 MOST_SPARE: Final = 0.005
@@ -36,8 +38,6 @@ SURE: Final = 5.0
 MOST_SIFTING: Final = 3
 """Blocks that may still be sifted when one more begins. Each holds its chunk as columns, a dozen bytes an event, at
 either party."""
-MOST_AHEAD: Final = 2
-"""Blocks whose pads are asked for before they can begin."""
 
 
 class RecordTooShort(QuantumLayerError):
@@ -84,10 +84,11 @@ class BobBlocks:
         self._talk = talk
         self._lanes = lanes
         self._pace = pace
-        self._most_spare = MOST_SPARE_FAR if pace.round_trip_s > FAR_S else MOST_SPARE
         self._sifting: list[_Block] = []
         """Blocks in order, until they are sifted; the first, until its error rate is known."""
         self._num_begun = 0
+        self._over = ""
+        """Why the other party wishes to begin no more, though nothing failed."""
         self._share: float | None = None
 
     async def run(self) -> None:
@@ -105,8 +106,18 @@ class BobBlocks:
         if self.fault is not None:
             await self._talk.say(Word.END, {"fault": self.fault.message, "reason": "a block failed"})
             raise self.fault
-        left = f"{self._left()} events are left, too few for a block"
-        await self._talk.say(Word.END, {"reason": left if self._setup.terms.counts is None else NO_RANGE})
+        await self._talk.say(Word.END, {"reason": self._why_over()})
+
+    def _why_over(self) -> str:
+        if self._over:
+            self._setup.tell(f"the other party ends the run: {self._over}")
+            return "as you wished"
+        if self._setup.ending.is_asked:
+            return BY_USER
+        left = f"{self._left():,} events are left, too few for a block of {self._key_bits:,} bits"
+        why = left if self._setup.terms.counts is None else NO_RANGE
+        made = self._setup.made
+        return why if self._num_begun or made.blocks or made.dropped else f"{USED_UP}: {why}"
 
     async def _hear(self) -> None:
         """Take one frame; what is still under way in a lane that was closed is passed over."""
@@ -119,7 +130,9 @@ class BobBlocks:
 
     def _may_begin(self) -> bool:
         """Return whether the next block should be begun now; raises RecordTooShort when there is none at all."""
-        if self.fault is not None or len(self._lanes) >= self._pace.wanted(self._progress()):
+        if self.fault is not None or self._over or self._setup.ending.is_asked:
+            return False
+        if len(self._lanes) >= self._pace.wanted(self._progress()):
             return False
         self._pass_sifted()
         if not self._sifting:
@@ -144,17 +157,19 @@ class BobBlocks:
         return len(before) < MOST_SIFTING and all(one.is_placed for one in before)
 
     def _next_block(self) -> bool:
-        """Return whether what is left fills a block, all blocks before being sifted; raises RecordTooShort."""
-        made, terms, left = self._setup.made, self._setup.terms, self._left()
-        has_counts = terms.counts is not None
-        if terms.next_start(self._setup.first_slot) is not None if has_counts else self._fills_a_block(left):
+        """Return whether what is left fills a block, all blocks before being sifted.
+
+        Raises RecordTooShort when nothing of the record was used and all of it fills none.
+        """
+        terms, left = self._setup.terms, self._left()
+        if terms.counts is not None:
+            return terms.next_start(self._setup.first_slot) is not None
+        if self._fills_a_block(left):
             return True
-        if not made.blocks and not made.dropped and not self._num_begun:
-            if has_counts:
-                raise RecordTooShort(NO_RANGE, remedy="give counts of ranges of this record that no run has used")
+        if not self._setup.first_slot:
             raise RecordTooShort(
-                f"{left:,} events are left in the record, at most {int(left * most_yield(terms)):,} bits of key; a"
-                f" block takes {self._key_bits:,}",
+                f"the record has {left:,} events, at most {int(left * most_yield(terms)):,} bits of key; a block takes"
+                f" {self._key_bits:,}",
                 remedy="take smaller blocks with --block-bits at both parties, or record longer",
             )
         return False
@@ -200,12 +215,12 @@ class BobBlocks:
 
     async def _make(self, lane: Lane, talk: Talk, block: _Block) -> None:
         setup = self._setup
+        since_s = setup.clock.monotonic_s()
         await talk.say(Word.NEXT, {"first": setup.first_slot})
         frame = await talk.hear(Word.PADS, Word.END)
+        self._pace.note_answer(setup.clock.monotonic_s() - since_s)
         if frame.kind == Word.END:
-            self.fault = self.fault or PadExhausted(
-                f"the other party begins no block: {said_text(frame, 'reason')}", remedy="look at its messages"
-            )
+            self._note_over(frame)
             return
         spent = await self._take_pads(talk, frame)
         if spent is None:
@@ -213,20 +228,28 @@ class BobBlocks:
         await lane.until(lambda: self._is_next(block))
         self._pass_sifted()
         setup.pass_over(said_number(frame, "first"))  # what she has used already is no use here
+        proof = setup.terms.proof_of("bob", spent.secret)
         reason = self._why_not()
         if reason:
             spent.secret.wipe()
-            await talk.say(Word.END, {"reason": reason})
+            await talk.say(Word.END, {"proof": proof, "reason": reason})
             return
         first = setup.terms.next_start(setup.first_slot)
         assert first is not None
         if not isinstance(setup.record, RawPreparations):
             first = start_near(setup.record, first)
-        proof = setup.terms.proof_of("bob", spent.secret)
         await talk.say(Word.READY, {"first": first, "proof": proof})
         block.begun = self._begin(block, spent, first)
         self._num_begun += 1
         self.fault = await make_key(setup, talk, block.begun) or self.fault
+
+    def _note_over(self, frame: Frame) -> None:
+        """Note why she begins no more blocks: what failed, else that her user ends the run."""
+        if fault := said_text(frame, "fault"):
+            self.fault = self.fault or PadExhausted(
+                f"the other party begins no block: {fault}", remedy="look at its messages"
+            )
+        self._over = said_text(frame, "reason") or "no reason given"
 
     def _why_not(self) -> str:
         """Return why a block whose pads were taken cannot begin after all; empty when it can."""
@@ -270,7 +293,8 @@ class BobBlocks:
             wanted_bits = config.key_bits - sifted_bits
             enough = enough_events(wanted_bits, share=share)
             is_sure = bool(given) or setup.terms.mode == "sifted" or self._share is not None
-            if not given and (not is_sure or enough > (1 + self._most_spare) * wanted_bits / share):
+            most_spare = MOST_SPARE_FAR if self._pace.round_trip_s > FAR_S else MOST_SPARE
+            if not given and (not is_sure or enough > (1 + most_spare) * wanted_bits / share):
                 is_sure, enough = False, 0.9 * wanted_bits / share
             events = max(LEAST_CHUNK_EVENTS, min(CHUNK_EVENTS, math.ceil(enough)))
             block.is_filled = is_sure and events >= enough and setup.terms.counts is None

@@ -20,6 +20,8 @@ BLOCK_BYTES_PER_BIT: Final = 4
 """What a party holds of a block between sifting and key, per bit: measured with Cascade, rounded up."""
 ROUND_TRIPS: Final = 170
 """Of a block, before one was made: Cascade's at 4 Mbit; what is too many costs nothing but memory."""
+MOST_AHEAD: Final = 2
+"""Blocks whose pads are asked for before they can begin: so many may a party that holds the pads leave unanswered."""
 AT_WORK: Final = 2
 """One block that each party is at work on."""
 FASTEST_BITS_PER_S: Final = 80e6
@@ -60,6 +62,10 @@ class Pace:
         self._fixed = fixed
         self._round_trips = ROUND_TRIPS
         self._mark: Progress | None = None
+
+    def note_answer(self, taken_s: float) -> None:
+        """Note how long a word waited for its answer: never less than the line takes, often more."""
+        self.round_trip_s = min(self.round_trip_s, taken_s)
 
     def note_end(self, now: Progress, *, round_trips: int) -> None:
         """Note that a block has ended; the first one's warming up counts for nothing."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+from qanat.adapters.folder_lock import held
 from qanat.adapters.resuming_channel import LineListener, ResumingChannel, dial_line
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.apps.distil.account import LinkAccount, open_account
 from qanat.apps.distil.counts_file import read_counts
+from qanat.apps.distil.ending import Ending, asked_by_signals
+from qanat.apps.distil.in_flight import MOST_IN_FLIGHT
 from qanat.apps.distil.key_files import KeyFolder
 from qanat.apps.distil.record_files import Role, digest_of, file_digest_of, read_origin, read_raw, read_sifted
 from qanat.apps.distil.run import run_party
@@ -33,6 +36,9 @@ MOST_LINES_LOST: Final = 8
 """Lines in a row that may be lost without a block made."""
 REPLENISH_BITS: Final = 3072
 """What each block gives back to the account with --replenish: two blocks' pads, so that a lost block is paid too."""
+MOST_WAIT_S: Final = 1e7
+"""Some four months."""
+OWN_FOLDER: Final = "give each party a folder of its own with --out: both have keys of the same names"
 MAX_PORT: Final = 65_535
 DEFAULT_BLOCK_BITS: Final = 4_000_000
 LEAST_LDPC_BLOCK_BITS: Final = 2**14
@@ -79,20 +85,60 @@ def parse_address(text: str, *, least_port: int) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def distil(options: PartyOptions, *, tell: Callable[[str], None], on_port: Callable[[int], None]) -> Made:
-    """Run a party until the record is over; returns what was made. Raises what it failed of.
+def distil(
+    options: PartyOptions,
+    *,
+    tell: Callable[[str], None],
+    on_port: Callable[[int], None],
+    made: Made | None = None,
+) -> Made:
+    """Run a party until the record is over; returns what was made, also in ``made`` when it ends in an error.
 
+    Raises what it failed of, and KeyboardInterrupt when the user ended it, at once or after the blocks in flight.
     ``on_port`` hears where Alice listens, before anybody has called.
     """
-    return asyncio.run(_distil(options, tell, on_port))
+    made, ending = made or Made(), Ending()
+
+    async def main() -> None:
+        with asked_by_signals(ending, tell=tell):
+            await _distil(options, tell, on_port, made=made, ending=ending)
+
+    try:
+        asyncio.run(main())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    if ending.is_asked:
+        raise KeyboardInterrupt
+    return made
 
 
-async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: Callable[[int], None]) -> Made:
+def _check_running(options: PartyOptions) -> None:
+    """Raise ConfigurationError for what no run can wait for or hold."""
+    if not 0 < options.wait_s <= MOST_WAIT_S:
+        raise ConfigurationError(
+            f"--wait {options.wait_s:g} is out of range", remedy=f"wait from 0.1 to {MOST_WAIT_S:,.0f} seconds"
+        )
+    if options.in_flight is not None and not 1 <= options.in_flight <= MOST_IN_FLIGHT:
+        raise ConfigurationError(
+            f"--in-flight {options.in_flight} is out of range", remedy=f"take 1 to {MOST_IN_FLIGHT} blocks"
+        )
+
+
+async def _distil(
+    options: PartyOptions,
+    tell: Callable[[str], None],
+    on_port: Callable[[int], None],
+    *,
+    made: Made | None = None,
+    ending: Ending | None = None,
+) -> Made:
+    _check_running(options)
     record, protocol = _read_record(options)
     path = options.raw or options.sifted or Path()
     digest = digest_of(record)
     entropy = SystemEntropy()
-    async with open_account(options.key, options.role, entropy=entropy) as account:
+    async with AsyncExitStack() as held_here:
+        account = await held_here.enter_async_context(open_account(options.key, options.role, entropy=entropy))
         setup = Setup(
             role=options.role,
             terms=_terms(options, record, protocol, account),
@@ -105,7 +151,10 @@ async def _distil(options: PartyOptions, tell: Callable[[str], None], on_port: C
             provenance=f"distilled from the record {path.name}; its origin: {read_origin(path)}",
             tell=tell,
             in_flight=options.in_flight,
+            made=made or Made(),
+            ending=ending or Ending(),
         )
+        held_here.enter_context(held(options.out, remedy=OWN_FOLDER))
         _tell_of_counts(setup)
         _take_over_progress(account, digest, file_digest_of(path))
         spent_before = await account.spent_bits()
@@ -152,6 +201,8 @@ async def _run_lines(setup: Setup, next_line: Callable[[], AsyncIterator[Resumin
             setup.tell(f"the line was lost: {fault.message}")
             if lost >= MOST_LINES_LOST:
                 raise
+            if setup.ending.is_asked:
+                return
             continue
         finally:
             await channel.close()
@@ -257,7 +308,12 @@ def _block_bits(options: PartyOptions) -> int:
 def _check_entropy(options: PartyOptions, *, is_sifted: bool) -> None:
     """Raise ConfigurationError unless there is just one ground for a length."""
     stated, counts = options.min_entropy, options.counts
-    if is_sifted and counts is None and (stated is None or not 0 < stated <= 1):
+    if stated is not None and not 0 < stated <= 1:
+        raise ConfigurationError(
+            f"--min-entropy {stated:g} is out of range",
+            remedy="state bits of min-entropy per sifted bit: above 0, at most 1",
+        )
+    if is_sifted and counts is None and stated is None:
         raise ConfigurationError(
             "sifted bits alone say nothing of what an eavesdropper knows: no decoy counts, no proof",
             remedy="give with --counts what your sifting counted; or state with --min-entropy how many bits of"

@@ -42,12 +42,14 @@ def read_raw(path: Path, role: Role) -> tuple[RawPreparations | RawDetections, D
     num_slots = _number(path, columns, "num_slots")
     bases, bits = _column(path, columns, "bases", np.uint8), _column(path, columns, "bits", np.uint8)
     slots = _column(path, columns, "slots", np.uint64) if role == "bob" or "slots" in columns else None
+    protocol = _protocol(path, columns)
+    if role == "bob":
+        assert slots is not None
+        with _faults_of(path):
+            return RawDetections(slots, bases, bits, num_slots), protocol
+    intensities = _column(path, columns, "intensities", np.uint8)
     with _faults_of(path):
-        if role == "bob":
-            assert slots is not None
-            return RawDetections(slots, bases, bits, num_slots), _protocol(path, columns)
-        intensities = _column(path, columns, "intensities", np.uint8)
-        return RawPreparations(bases, bits, intensities, num_slots, slots), _protocol(path, columns)
+        return RawPreparations(bases, bits, intensities, num_slots, slots), protocol
 
 
 def read_sifted(path: Path) -> SiftedBits:

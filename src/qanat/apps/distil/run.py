@@ -6,6 +6,8 @@ them, so that whatever dies, nothing is used twice. Blocks whose line is lost ar
 
 from __future__ import annotations
 
+from typing import Final
+
 from qanat.apps.distil.alice_blocks import AliceBlocks
 from qanat.apps.distil.bob_blocks import BobBlocks
 from qanat.apps.distil.in_flight import MOST_IN_FLIGHT, Pace, most_in_flight
@@ -19,6 +21,9 @@ from qanat.ground.framing import Frame
 from qanat.ground.lanes import Lanes
 from qanat.ground.ports import ClassicalChannel
 
+NUM_ECHOES: Final = 4
+"""Exchanges by which the line's delay is measured, of which the least counts: in one of them a machine may be busy."""
+
 
 async def run_party(setup: Setup, channel: ClassicalChannel) -> None:
     """Make blocks over a line until the record is over.
@@ -28,8 +33,10 @@ async def run_party(setup: Setup, channel: ClassicalChannel) -> None:
     talk = Talk(channel)
     lanes = Lanes(channel, timeout_s=PATIENCE_S, clock=setup.clock)
     blocks = await (_agree_as_alice if setup.role == "alice" else _agree_as_bob)(setup, talk, lanes)
+    setup.ending.lanes = lanes
     try:
         await blocks.run()
+        _tell_of_before(setup)
     except ChannelError:
         if len(lanes):
             setup.tell(f"{len(lanes)} blocks are lost with the line, their pads stay spent")
@@ -37,7 +44,18 @@ async def run_party(setup: Setup, channel: ClassicalChannel) -> None:
             raise blocks.fault from None
         raise
     finally:
+        setup.ending.lanes = None
         lanes.close()
+
+
+def _tell_of_before(setup: Setup) -> None:
+    """Where no block was made, say where those are that the record gave before: it may be used up."""
+    if setup.first_slot and not setup.made.blocks and not setup.made.dropped:
+        count = setup.keys.num_of(setup.record_digest)
+        setup.tell(
+            f"this record was used before, up to slot {setup.first_slot:,}; {count:,} key{'s' * (count != 1)} of it"
+            f" {'are' if count != 1 else 'is'} in {setup.keys.folder}"
+        )
 
 
 async def _agree_as_alice(setup: Setup, talk: Talk, lanes: Lanes) -> AliceBlocks:
@@ -49,6 +67,9 @@ async def _agree_as_alice(setup: Setup, talk: Talk, lanes: Lanes) -> AliceBlocks
     _check(setup, theirs)
     if said["settle"]:
         await settle_as_alice(setup, talk, ours=Frame(Word.TERMS, said), theirs=theirs)
+    for _ in range(NUM_ECHOES):
+        await talk.hear(Word.ECHO)
+        await talk.say(Word.ECHO, {})
     return AliceBlocks(setup, lanes, most=_most(setup))
 
 
@@ -59,17 +80,27 @@ async def _agree_as_bob(setup: Setup, talk: Talk, lanes: Lanes) -> BobBlocks:
     """
     said = _said(setup)
     await talk.say(Word.TERMS, said)
-    since_s = setup.clock.monotonic_s()
     theirs = await talk.hear(Word.TERMS)
-    round_trip_s = setup.clock.monotonic_s() - since_s
     _check(setup, theirs)
     if theirs.header.get("settle") is True:
         await settle_as_bob(setup, talk, ours=Frame(Word.TERMS, said), theirs=theirs)
     elif said["unsure"]:
         raise no_word("it passes over the keys that are unsure here")
     most = min(_most(setup), _said_most(theirs))
+    round_trip_s = await _round_trip_s(setup, talk)
     pace = Pace(key_bits=setup.terms.key_bits, round_trip_s=round_trip_s, most=most, fixed=setup.in_flight)
     return BobBlocks(setup, talk, lanes, pace)
+
+
+async def _round_trip_s(setup: Setup, talk: Talk) -> float:
+    """Return how long a word and its answer take on the line, seconds: the least of a few."""
+    taken_s = []
+    for _ in range(NUM_ECHOES):
+        since_s = setup.clock.monotonic_s()
+        await talk.say(Word.ECHO, {})
+        await talk.hear(Word.ECHO)
+        taken_s.append(setup.clock.monotonic_s() - since_s)
+    return min(taken_s)
 
 
 def _said(setup: Setup) -> dict[str, Json]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qanat.apps.distil.account import LinkAccount
+from qanat.apps.distil.ending import Ending
 from qanat.apps.distil.key_files import KeyFolder
 from qanat.apps.distil.record_files import Role
 from qanat.apps.distil.terms import Terms
@@ -28,7 +29,8 @@ class Made:
     dropped: list[str] = field(default_factory=list)
     secret_bits: int = 0
     pad_bits_spent: int = 0
-    pad_bits_left: int = 0
+    pad_bits_left: int | None = None
+    """None: not known yet."""
     dropped_in_a_row: int = 0
 
 
@@ -51,6 +53,7 @@ class Setup:
     tell: Callable[[str], None]
     made: Made = field(default_factory=Made)
     in_flight: int | None = None
+    ending: Ending = field(default_factory=Ending)
 
     @property
     def first_slot(self) -> int:
@@ -69,15 +72,18 @@ class Setup:
         here = {*self.keys.kept(block_ids), *self.account.kept(block_ids)}
         return [one for one in block_ids if one in here]
 
-    async def keep(self, block_id: BlockId) -> str:
-        """Let a key and its share of pads count: the other party has them too. Returns the key's file.
+    async def keep(self, block_id: BlockId) -> str | None:
+        """Let a key and its share of pads count: the other party has them too.
+
+        Returns the key's file; None where somebody has taken it away already.
 
         Whether the key has a share is for the run to say that made it, which may be one before with other options.
         """
         self.account.note_kept(block_id)
         with suppress(BlockUnknown):
             await self.account.confirm(block_id)
-        return str(self.keys.keep(block_id))
+        path = self.keys.keep(block_id)
+        return None if path is None else str(path)
 
     async def destroy(self, block_id: BlockId) -> None:
         """Destroy a key and its share of pads: the other party does not have them."""

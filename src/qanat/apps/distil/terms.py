@@ -1,7 +1,8 @@
 """What the two parties of a run must agree on, and the words of a run on the line.
 
-    run     = B TERMS  A TERMS  [ settlement ]  { round, each in a lane of its own }  B END
+    run     = B TERMS  A TERMS  [ settlement ]  4 echoes  { round, each in a lane of its own }  B END
     settlement = A SETTLE  B SETTLE  A SETTLE
+    echo    = B ECHO  A ECHO
     round   = B NEXT  A PADS  B READY  session  B OUTCOME  A OUTCOME
     instead of A PADS or her first SETTLE: A END; instead of B READY or his SETTLE: B END
 
@@ -34,7 +35,7 @@ from qanat.protocols.finite_key import secret_length
 from qanat.quantum_layer.record_counts import ProofFromCounts, RangeCounts, RecordCounts
 from qanat.quantum_layer.recorded import RawDetections, RawPreparations, SiftedBits, StatedEntropy
 
-RUN_VERSION: Final = 5
+RUN_VERSION: Final = 6
 WHOLE_BLOCK_BITS: Final = 2**18
 MIN_BLOCK_BITS: Final = 2**11
 MAX_BLOCK_BITS: Final = 10**8
@@ -56,6 +57,7 @@ class Word(enum.IntEnum):
     OUTCOME = 0x7C
     END = 0x7D
     SETTLE = 0x7E
+    ECHO = 0x7F
 
 
 Record: TypeAlias = RawDetections | RawPreparations | SiftedBits

@@ -59,9 +59,9 @@ class DayPlan:
 
 def forecast_plan(network: Network, link: Link) -> LinkPlan:
     """Return what a link can do by its forecast; pairs on one fibre work side by side."""
-    forecast = link_forecast(link.system, loss_db=link.loss_db)
+    forecast = link_forecast(link.system, loss_db=link.loss_db, pairs=link.pairs)
     block_bits = max(0, forecast.secret_bits_per_block) // 8 * 8
-    return link_plan(network, link, block_bits=block_bits, block_time_s=forecast.block_time_s / link.pairs)
+    return link_plan(network, link, block_bits=block_bits, block_time_s=forecast.block_time_s)
 
 
 def link_plan(network: Network, link: Link, *, block_bits: int, block_time_s: float) -> LinkPlan:
