@@ -58,7 +58,7 @@ def test_what_the_papers_network_carries(ringed: Planned) -> None:
     assert len(before.everyone.flow.binding) == 2
     assert after is not None
     assert after.between is not None
-    assert f"the flow rises to {after.between.flow.level_bits_per_s / 1e3:.1f} kbit/s" in FLAT
+    assert f"the flow from Beijing to Shanghai rises to {after.between.flow.level_bits_per_s / 1e3:.1f} kbit/s" in FLAT
     assert after.bill.cost / before.bill.cost == pytest.approx(1.46, abs=0.01)
 
 

@@ -6,7 +6,6 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from qanat.apps.network_parts import by_heading, part_of, under_heading
 from qanat.apps.networks import load_network
 from qanat.apps.pictures.atlas import Atlas, atlas_of
 from qanat.apps.pictures.map import draw_map_png, draw_map_svg
@@ -15,6 +14,7 @@ from qanat.apps.pictures.svg import Sheet
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 from qanat.ground.network.building import build_network
+from qanat.ground.network.extracts import by_heading, part_of, under_heading
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from qanat.control.routing import places_of_applications
-from qanat.ground.errors import BadParameter
+from qanat.ground.errors import BadParameter, ConfigurationError
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
+from qanat.ground.network.second_backbone import backbone_line
 from qanat.planning.everyone import Everyone, everyone
 from qanat.planning.flow import Flow, cut_between, most_between
 from qanat.planning.limits import Limited, limited, link_rates
 from qanat.planning.prices import Bill, Prices, bill
 from qanat.planning.reach import MOST_SITES_TRIED, Loss, Part, Reach, parts_of
 from qanat.planning.users import BACKBONE, PAPER_RATE_BITS_PER_S, Consumption, Served, bottleneck, pairs_served
-from qanat.planning.variants import backbone_ends
 
 MOST_FLOWS_TRIED = 12
 """For so many of the weakest parts it is worked out what flow is left without them."""
@@ -108,8 +108,16 @@ def ends_of(network: Network, one: str | None, other: str | None) -> tuple[NodeI
         return ends
     if one is not None or other is not None:
         raise BadParameter("only one of two ends is named", remedy="give both --from and --to")
-    found = backbone_ends(network) or places_of_applications(network)
+    found = _backbone(network) or places_of_applications(network)
     return (found[0], found[-1]) if len(found) > 1 else None
+
+
+def _backbone(network: Network) -> tuple[NodeId, ...]:
+    """Return the relays of the backbone from end to end; none where there is no one line of them."""
+    try:
+        return tuple(site.node for site in backbone_line(network))
+    except ConfigurationError:
+        return ()
 
 
 def state(network: Network, question: Question) -> State:

@@ -6,7 +6,6 @@ plans are of keys.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -14,10 +13,10 @@ from qanat.ground.errors import ConfigurationError, RequestError, UnknownNode
 from qanat.ground.identifiers import MAX_ID_CHARACTERS, LinkId, NodeId
 from qanat.ground.network import Link, Network, Site
 from qanat.ground.network.building import LOSS_DB_PER_KM
+from qanat.ground.network.extracts import part_of
 from qanat.ground.network.links import MOST_PAIRS
 from qanat.ground.network.names import nearest
 from qanat.planning.reach import Part
-from qanat.planning.users import BACKBONE
 from qanat.quantum_layer.forecast import link_forecast
 
 MOST_LOSS_DB = 100.0
@@ -67,29 +66,10 @@ def without(network: Network, parts: Iterable[Part]) -> Network:
     """
     lost = frozenset(parts)
     gone = {kind: {part.name for part in lost if part.kind == kind} for kind in ("site", "link", "switch")}
-    sites = tuple(site for site in network.sites if site.name not in gone["site"])
-    if len(sites) < 2:
+    nodes = {site.node for site in network.sites if site.name not in gone["site"]}
+    if len(nodes) < 2:
         raise RequestError("without these, fewer than two sites are left", remedy="take fewer parts away")
-    switches = []
-    for switch in network.switches:
-        ports = tuple(port for port in switch.ports if port.site not in gone["site"])
-        if ports and switch.name not in gone["switch"]:
-            switches.append(switch.model_copy(update={"ports": ports}))
-    named = {switch.name for switch in switches}
-    return Network(
-        format=network.format,
-        name=network.name,
-        title=network.title,
-        sites=sites,
-        links=tuple(
-            link
-            for link in network.described_links
-            if link.name not in gone["link"] and gone["site"].isdisjoint(link.ends)
-        ),
-        switches=tuple(switches),
-        trunks=tuple(trunk for trunk in network.trunks if named.issuperset(trunk.switches)),
-        applications=tuple(app for app in network.applications if app.site not in gone["site"]),
-    )
+    return part_of(network, nodes, but_links=gone["link"], but_switches=gone["switch"])
 
 
 # --- more ---
@@ -145,18 +125,6 @@ def with_chain(
         _span(network, here, there, loss_db=loss_db, system=system, pairs=pairs) for here, there in pairwise(whole)
     ]
     return _with(network, sites=relays, links=links)
-
-
-def backbone_ends(network: Network) -> tuple[NodeId, NodeId] | None:
-    """Return the two ends of a network's backbone; None where there is none that is one chain of several spans."""
-    ends = Counter(end for link in _backbone(network) for end in link.ends)
-    outer = [node for node in network.nodes if ends[node] == 1]
-    is_chain = len(outer) == 2 and len(ends) > 2 and max(ends.values()) == 2
-    return (outer[0], outer[1]) if is_chain else None
-
-
-def _backbone(network: Network) -> list[Link]:
-    return [link for link in network.described_links if link.counted_as == BACKBONE]
 
 
 def _between(start: float, end: float, place: int, num_relays: int) -> float:

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from qanat.apps.cli.network_table import print_table, table_record
 from qanat.apps.cli.presentation import people_console, show_table
-from qanat.apps.network_parts import under_heading
 from qanat.apps.network_review import Heading, LinkReview, NetworkReview, RouteReview, Spread, review
 from qanat.apps.networks import load_network
 from qanat.doors.etsi015.records import node_record
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
+from qanat.ground.network.extracts import under_heading
 from qanat.ground.units import format_rate
 
 MOST_ROUTES = 20

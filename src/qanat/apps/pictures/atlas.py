@@ -9,13 +9,13 @@ from typing import TypeAlias
 
 import networkx as nx
 
-from qanat.apps.network_parts import by_heading, part_of
 from qanat.apps.pictures.geography import Box, Frame
 from qanat.apps.pictures.map_body import Naming
 from qanat.apps.pictures.map_plan import CROWDED_FRAME, Plan, crowded_plan, plan_of
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
 from qanat.ground.network.description import Placed
+from qanat.ground.network.extracts import by_heading, part_of
 
 Rates: TypeAlias = Mapping[LinkId, float]
 LEAST_SITES = 10

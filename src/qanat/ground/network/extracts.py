@@ -6,16 +6,21 @@ from collections.abc import Collection, Mapping
 
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
-from qanat.ground.network import Network
+from qanat.ground.network.description import Network
 from qanat.ground.network.names import nearest
 
 
-def part_of(network: Network, nodes: Collection[NodeId]) -> Network:
-    """Return the sites ``nodes``, links and ports between them, and applications at them; no classical network."""
+def part_of(
+    network: Network, nodes: Collection[NodeId], *, but_links: Collection[str] = (), but_switches: Collection[str] = ()
+) -> Network:
+    """Return the sites ``nodes``, links and ports between them, and applications at them; no classical network.
+
+    Without the links and switches of some names; a switch takes its trunks with it.
+    """
     switches = []
     for switch in network.switches:
         ports = tuple(port for port in switch.ports if port.site in nodes)
-        if len(ports) > 1:  # one alone joins nothing
+        if len(ports) > 1 and switch.name not in but_switches:  # one port alone joins nothing
             switches.append(switch.model_copy(update={"ports": ports}))
     named = {switch.name for switch in switches}
     return Network(
@@ -23,7 +28,9 @@ def part_of(network: Network, nodes: Collection[NodeId]) -> Network:
         name=network.name,
         title=network.title,
         sites=tuple(site for site in network.sites if site.node in nodes),
-        links=tuple(link for link in network.described_links if set(link.ends) <= set(nodes)),
+        links=tuple(
+            link for link in network.described_links if link.name not in but_links and set(link.ends) <= set(nodes)
+        ),
         switches=tuple(switches),
         trunks=tuple(trunk for trunk in network.trunks if named.issuperset(trunk.switches)),
         applications=tuple(app for app in network.applications if app.site in nodes),
