@@ -44,7 +44,7 @@ from qanat.key_management.settings import KeyManagerSettings
 LOCK_PATIENCE_S = 1.0
 """Whoever looks whether a site's folder is free holds it for a moment."""
 MOST_RESERVE_DAYS = 10.0
-INITIAL_KEYS_BYTES = 128 * 2**20
+INITIAL_KEYS_BYTES = 256 * 2**20
 ALARM_SHARE = 0.2
 """The alarm of a reserve that runs low comes when no more than this share of its first days is left."""
 
