@@ -99,12 +99,11 @@ def test_two_users_behind_one_switch_cannot_do_without_it() -> None:
 
 
 @pytest.mark.slow
-def test_a_second_backbone_is_a_chain_like_the_first() -> None:
+def test_what_is_added_is_counted_and_a_second_backbone_spares_a_relay() -> None:
     found = record_of("nature2021", "--second-backbone", "--without", "xuzhou")
-    assert found["after"]["sites"] == found["before"]["sites"] + 30 - 1
+    assert found["after"]["sites"] == found["before"]["sites"] + 29 - 1
     assert found["after"]["pairs_lost"] == 0
     assert record_of("nature2021", "--without", "xuzhou")["after"]["pairs_lost"] > 2000
-    assert found["after"]["between"]["minimum_cut"][0].startswith("beijing-new")
     chain = record_of(RING, "--add-chain", "north,south,3,10.0")
     assert chain["after"]["sites"] == 5 + 3
     assert len(chain["after"]["between"]["minimum_cut"]) == 3
@@ -210,7 +209,7 @@ def test_shapes_stand_side_by_side() -> None:
         ([RING, "--add-span", "north,south,10,backbone-625,41"], "41 pairs", "1 to 40"),
         ([RING, "--add-chain", "north,south,0,10"], "0 relays", "add a span"),
         ([RING, "--add-chain", "north,south,two,10"], "'two'", "such as 4"),
-        ([RING, "--second-backbone"], "counted as a 'backbone'", "--add-chain"),
+        ([RING, "--second-backbone"], "no backbone that could be closed", "count the relays"),
         ([RING, "--per-minute", "0"], "0 keys per minute", "above zero"),
         ([RING, "--key-bits", "0"], "keys of 0 bits", "1 to 1,000,000"),
         ([RING, "--rate-kbit-s", "-1"], "a rate of -1000 bit/s", "zero or more"),
