@@ -257,6 +257,18 @@ def test_shapes_stand_side_by_side() -> None:
     assert "too many users" in out
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("users", "radius_km"), [("5", "40"), ("5", "60"), ("20", "50")])
+def test_shapes_in_which_nobody_has_keys_are_told_beside_the_others(users: str, radius_km: str) -> None:
+    status, out, _ = run("shapes", "--users", users, "--radius-km", radius_km)
+    assert status == 0
+    assert "no two users have any in these shapes" in out
+    assert "switch, direct keys; take a shorter --radius-km" in out
+    shapes = record_of("shapes", "--users", users, "--radius-km", radius_km)["shapes"]
+    assert shapes["switch, direct keys"]["pairs"] == 0
+    assert shapes["star"]["pairs"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault", "remedy"),
     [
@@ -282,6 +294,7 @@ def test_shapes_stand_side_by_side() -> None:
         (["relays", "--km", "50", "--rate-kbit-s", "0"], "a wanted rate of 0", "more than zero"),
         (["pairs", RING, "--from", "north", "--to", "south", "--rate-kbit-s", "1e9"], "carries 1e+09", "ask for less"),
         (["shapes", "--users", "1"], "1 users", "3 to 200"),
+        (["shapes", "--users", "5", "--radius-km", "500"], "156 dB for light", "a shorter --radius-km"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_remedy(arguments: list[str], fault: str, remedy: str) -> None:
