@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from qanat.apps.cli.main import app
 from qanat.ground.network import network_yaml
+from qanat.quantum_layer.forecast import link_forecast
 from unit.planning_support import network_of
 
 RING = "five-site-ring"
@@ -149,6 +150,67 @@ def test_networks_that_give_little_or_nothing_are_told_as_such(
     assert told in " ".join(out.split())
 
 
+# --- ends that take direct keys only ---
+
+
+@pytest.fixture
+def wary_file(tmp_path: Path) -> str:
+    """Two users of direct keys only, joined by a link and, wider, by a relay; a third user behind the relay."""
+    network = network_of(
+        {"a": "user", "b": "user", "c": "user", "r": "relay"},
+        [("a", "b", 20), ("a", "r", 5), ("r", "b", 5), ("r", "c", 5)],
+        direct=["a", "b"],
+        apps=["a", "b", "c"],
+    )
+    file = tmp_path / "wary.yaml"
+    file.write_text(network_yaml(network), encoding="utf-8")
+    return str(file)
+
+
+def test_keys_of_an_end_that_takes_direct_keys_only_are_planned_over_no_relay(wary_file: str) -> None:
+    direct = record_of(wary_file, "--from", "b", "--to", "a")["before"]["between"]
+    assert list(direct["links_in_use"]) == ["l0"]
+    assert direct["most_bits_per_s"] == pytest.approx(link_forecast("backbone-625", loss_db=20).secret_rate_bits_per_s)
+    assert direct["direct_keys_only"] == ["b", "a"]
+    for ends in (("a", "c"), ("c", "a")):
+        none = record_of(wary_file, "--from", ends[0], "--to", ends[1])["before"]["between"]
+        assert (none["most_bits_per_s"], none["links_in_use"], none["pairs_of_users_served"]) == (0, {}, 0)
+        status, out, _ = run(wary_file, "--from", ends[0], "--to", ends[1])
+        assert status == 0
+        assert "no key, since a takes keys over no relay" in " ".join(out.split())
+
+
+def test_what_if_leads_no_relay_between_ends_that_take_direct_keys_only(wary_file: str) -> None:
+    asked = (wary_file, "--from", "a", "--to", "c")
+    assert record_of(*asked, "--add-chain", "a,c,1,5")["after"]["between"]["most_bits_per_s"] == 0
+    span = record_of(*asked, "--add-span", "a,c,15")["after"]["between"]
+    assert list(span["links_in_use"]) == ["a-c"]
+    lost = record_of(wary_file, "--from", "a", "--to", "b", "--without", "l0")
+    assert lost["before"]["between"]["lost_without_any_one_of"] == [{"kind": "link", "name": "l0"}]
+    assert lost["after"]["between"]["most_bits_per_s"] == 0
+    gone = record_of(*asked, "--without", "a")
+    assert gone["after"]["between"] is None
+    assert "only links that join them count" in " ".join(run(*asked, "--add-span", "a,c,15")[1].split())
+
+
+def test_pairs_and_relays_are_planned_for_no_end_that_takes_direct_keys_only(wary_file: str) -> None:
+    pairs = ("pairs", wary_file, "--from", "a", "--rate-kbit-s")
+    assert [span["link_id"] for span in record_of(*pairs, "1", "--to", "b")["spans"]] == ["l0"]
+    relays = ("relays", "--network", wary_file, "--end", "c", "--end", "a", "--rate-kbit-s", "1")
+    for refused in ((*pairs, "1", "--to", "c"), relays):
+        status, out, told = run(*refused)
+        assert (status, out) == (2, "")
+        assert "'a' takes keys over no relay" in " ".join(told.split())
+        assert "switch in the network file" in " ".join(told.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["beijing", "shanghai-user-05"])
+def test_in_the_papers_network_no_relay_carries_keys_of_a_user_of_direct_keys_only(other: str) -> None:
+    found = record_of("nature2021", "--from", "beijing-user-13", "--to", other)["before"]["between"]
+    assert (found["most_bits_per_s"], found["links_in_use"]) == (0, {})
+
+
 # --- pairs, relays, shapes ---
 
 
@@ -195,6 +257,18 @@ def test_shapes_stand_side_by_side() -> None:
     assert "too many users" in out
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("users", "radius_km"), [("5", "40"), ("5", "60"), ("20", "50")])
+def test_shapes_in_which_nobody_has_keys_are_told_beside_the_others(users: str, radius_km: str) -> None:
+    status, out, _ = run("shapes", "--users", users, "--radius-km", radius_km)
+    assert status == 0
+    assert "no two users have any in these shapes" in out
+    assert "switch, direct keys; take a shorter --radius-km" in out
+    shapes = record_of("shapes", "--users", users, "--radius-km", radius_km)["shapes"]
+    assert shapes["switch, direct keys"]["pairs"] == 0
+    assert shapes["star"]["pairs"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault", "remedy"),
     [
@@ -220,6 +294,7 @@ def test_shapes_stand_side_by_side() -> None:
         (["relays", "--km", "50", "--rate-kbit-s", "0"], "a wanted rate of 0", "more than zero"),
         (["pairs", RING, "--from", "north", "--to", "south", "--rate-kbit-s", "1e9"], "carries 1e+09", "ask for less"),
         (["shapes", "--users", "1"], "1 users", "3 to 200"),
+        (["shapes", "--users", "5", "--radius-km", "500"], "156 dB for light", "a shorter --radius-km"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_remedy(arguments: list[str], fault: str, remedy: str) -> None:

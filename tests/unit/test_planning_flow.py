@@ -140,6 +140,18 @@ def test_users_of_direct_keys_only_are_left_out_of_what_relays_carry() -> None:
     assert found.flow.level_bits_per_s == pytest.approx(100)
 
 
+def test_where_all_take_direct_keys_only_no_relay_between_them_counts() -> None:
+    network = network_of(
+        {"a": "user", "b": "user", "r": "relay"}, [("a", "r", 10), ("b", "r", 10), ("a", "b", 10)], direct=["a", "b"]
+    )
+    found = everyone(network, rates_of(network, [100, 100, 7]))
+    assert found is not None
+    assert (found.pairs, found.left_out) == (1, ())
+    assert found.flow.level_bits_per_s == pytest.approx(7)
+    able = limited(network, rates_of(network, [100, 100, 7]), ends=(NodeId("a"), NodeId("r")))
+    assert [one.link_id for one in able.carriers] == ["l0"]
+
+
 # --- behind a switch ---
 
 

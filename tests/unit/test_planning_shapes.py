@@ -124,6 +124,18 @@ def test_plans_that_are_none_are_refused(odd: dict[str, float]) -> None:
         Plan(5, 1.0, 0.3, "nobody's")
 
 
+@pytest.mark.parametrize(
+    ("num_users", "radius_km", "loss_db_per_km"),
+    [(5, 500.0, 0.312), (5, 180.0, 0.312), (3, 200.0, 0.312), (40, 500.0, 0.01), (5, 30.0, 10.0)],
+)
+def test_shapes_of_ways_that_no_network_has_are_refused_with_a_remedy(
+    num_users: int, radius_km: float, loss_db_per_km: float
+) -> None:
+    with pytest.raises(BadParameter, match="a link of a network has at most") as caught:
+        side_by_side(Plan(num_users, radius_km, loss_db_per_km, SYSTEM), Prices())
+    assert "--radius-km" in caught.value.remedy
+
+
 def test_the_bill_is_the_sum_of_its_parts_and_prices_can_be_replaced() -> None:
     network = switch_with_relay(plan(4))
     free = Prices(transmitter=0, receiver_optics=0, detector=0, relay=0, switch=0, fibre_km=0)

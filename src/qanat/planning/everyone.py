@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
@@ -45,5 +45,8 @@ def everyone(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Ever
         for place, one in enumerate(asking)
     }
     wanted = {one: others for one, others in demands.items() if others}
-    flow = rise(limited(network, rates_bits_per_s), wanted)
-    return Everyone(sum(len(others) for others in wanted.values()), left_out, flow)
+    able = limited(network, rates_bits_per_s)
+    if direct and not left_out:
+        able = replace(able, relays=frozenset())  # nobody is left whose keys may pass one
+    pairs = sum(len(others) for others in wanted.values())
+    return Everyone(pairs, left_out, rise(able, wanted))

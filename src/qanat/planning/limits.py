@@ -14,6 +14,7 @@ from typing import Literal
 
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
+from qanat.planning.direct import links_for
 from qanat.quantum_layer.forecast import link_forecast
 
 DWELL_S = 60.0
@@ -68,15 +69,17 @@ def link_rates(network: Network, *, counts_pairs: bool = True) -> dict[LinkId, f
 
 
 def limited(network: Network, rates_bits_per_s: Mapping[LinkId, float], *, ends: Iterable[NodeId] = ()) -> Limited:
-    """Return the links that give key, with what limits them. ``ends``: of a pair that keys are wanted for.
+    """Return the links that give key, with what limits them. ``ends``: of a pair that keys are wanted for;
+    where one of them takes direct keys only, these are the links between the two.
 
     What is said of ports is exact for up to three that keys go through, and for more an upper bound, near to what a
     schedule of the switch can reach.
     """
     limits: dict[Limit, int] = {}
-    links = [link for link in network.links if rates_bits_per_s[link.link_id] > 0]
+    pair = tuple(ends)
+    links = [link for link in links_for(network, pair) if rates_bits_per_s[link.link_id] > 0]
     relays = frozenset(site.node for site in network.sites if site.kind == "relay")
-    together = _odd_sets([link for link in links if link.through], relays.union(ends))
+    together = _odd_sets([link for link in links if link.through], relays.union(pair))
     carriers = []
     for link in links:
         rate = rates_bits_per_s[link.link_id] * _duty(network, link)

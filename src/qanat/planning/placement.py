@@ -18,6 +18,7 @@ from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
 from qanat.ground.network.building import DETOUR, LOSS_DB_PER_KM
 from qanat.ground.network.description import great_circle_km
+from qanat.planning.direct import refuse_ends
 from qanat.planning.prices import Prices
 from qanat.planning.spans import check_rate, pairs_for_rate
 
@@ -110,13 +111,14 @@ def among_sites(
     """Return which relays of a network join ``ends`` at least cost, if everything were built anew.
 
     A span may join any two sites that are near enough: over the fibre between them where the network has one, otherwise
-    over 1.3 times the straight way. Users pass nothing on. Raises UnknownNode; BadParameter for too few or too many
-    ends; NoRoute when no relays between them make the rate.
+    over 1.3 times the straight way. Users pass nothing on. Raises UnknownNode; NoDirectLink for an end that takes
+    direct keys only; BadParameter for too few or too many ends; NoRoute when no relays between them make the rate.
     """
     check_rate(wish.rate_bits_per_s)
     wanted = [network.site(node) for node in dict.fromkeys(ends)]
     if not 2 <= len(wanted) <= MOST_ENDS:
         raise BadParameter(f"{len(wanted)} ends", remedy=f"name 2 to {MOST_ENDS} different sites")
+    refuse_ends(network, [site.node for site in wanted])
     sites = [*wanted, *(site for site in network.sites if site.kind == "relay" and site not in wanted)]
     if len(sites) > MOST_CANDIDATES:
         raise BadParameter(f"{len(sites)} candidate sites", remedy=f"take a network of at most {MOST_CANDIDATES}")

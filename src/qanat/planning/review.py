@@ -10,6 +10,7 @@ from qanat.ground.errors import BadParameter, ConfigurationError
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
 from qanat.ground.network.second_backbone import backbone_line
+from qanat.planning.direct import wary_of
 from qanat.planning.everyone import Everyone, everyone
 from qanat.planning.flow import Flow, cut_between, most_between
 from qanat.planning.limits import Limited, limited, link_rates
@@ -27,12 +28,14 @@ MOST_CARRYING_TRIED = 60
 
 @dataclass(frozen=True, slots=True)
 class PairFlow:
-    """The most between two sites; ``cut``: the links in the way, empty where ports or trunks of switches are."""
+    """The most between two sites; ``cut``: the links in the way, empty where ports or trunks of switches are; ``wary``:
+    those of the two that take direct keys only, so that only the links between them count."""
 
     ends: tuple[NodeId, NodeId]
     flow: Flow
     cut: tuple[LinkId, ...]
     losses: FlowLosses
+    wary: tuple[NodeId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,8 @@ def _between(network: Network, able: Limited, ends: tuple[NodeId, NodeId] | None
     if ends is None or any(network.find_site(end) is None for end in ends):
         return None
     flow = most_between(able, *ends)
-    return PairFlow(ends, flow, cut_between(able, flow, ends[0]), _flow_losses(network, able, ends, flow))
+    losses = _flow_losses(network, able, ends, flow)
+    return PairFlow(ends, flow, cut_between(able, flow, ends[0]), losses, wary_of(network, ends))
 
 
 def _flow_losses(network: Network, able: Limited, ends: tuple[NodeId, NodeId], flow: Flow) -> FlowLosses:

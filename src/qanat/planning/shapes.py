@@ -25,6 +25,9 @@ BESIDE_KM = 0.1
 """Fibre between devices of one building."""
 USERS_PER_RELAY = 8
 """Users of a relay in a ring of relays with stars."""
+MOST_WAY_KM = 1000.0
+MOST_WAY_DB = 100.0
+"""What a network file allows of a link, through switches or none."""
 MOST_USERS = 200
 MOST_DIRECT_USERS = 72
 """With switches of 16 ports that are all joined to each other by trunks: eight with nine users each."""
@@ -111,6 +114,12 @@ class _Drawing:
     def switch(self, name: str, point: Point, sites: Sequence[str]) -> None:
         latitude, longitude = _place(point)
         fibres = {site: self._fibre(point, self._points[site]) for site in sites}
+        far = sorted(fibres.values())[-2:]  # light of one passes to the other, over a trunk and a second switch at most
+        trunk_km, trunk_db = self._fibre(point, point)
+        _check_way(
+            sum(km for km, _ in far) + trunk_km,
+            sum(loss_db for _, loss_db in far) + trunk_db + 2 * ALL_PASS_16.insertion_loss_db,
+        )
         self.switches.append(
             Switch(
                 name=name,
@@ -143,7 +152,18 @@ class _Drawing:
 
     def _fibre(self, one: Point, other: Point) -> tuple[float, float]:
         km = max(BESIDE_KM, math.dist(one, other))
-        return round(km, 3), round(km * self._plan.loss_db_per_km, 3)
+        length_km, loss_db = round(km, 3), round(km * self._plan.loss_db_per_km, 3)
+        _check_way(length_km, loss_db)
+        return length_km, loss_db
+
+
+def _check_way(length_km: float, loss_db: float) -> None:
+    if length_km > MOST_WAY_KM or loss_db > MOST_WAY_DB:
+        raise BadParameter(
+            f"a shape has a way of {length_km:g} km and {loss_db:g} dB for light; a link of a network has at most "
+            f"{MOST_WAY_KM:g} km and {MOST_WAY_DB:g} dB",
+            remedy="give a shorter --radius-km or a smaller --db-per-km: keys pass far less than that",
+        )
 
 
 def _place(point: Point) -> tuple[float, float]:

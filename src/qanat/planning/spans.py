@@ -15,6 +15,7 @@ from qanat.ground.network import Link, Network
 from qanat.ground.network.links import MOST_PAIRS
 from qanat.physics.channels import DWDM_16
 from qanat.physics.systems import system_named
+from qanat.planning.direct import links_for, require_link
 from qanat.quantum_layer.forecast import link_forecast
 from qanat.quantum_layer.shared_fibre import shared_fibre
 
@@ -70,14 +71,16 @@ def needs_for(
 ) -> tuple[SpanNeed, ...]:
     """Return the way of a demand that takes the fewest pairs more, of those the one of the fewest links.
 
-    One way carries the whole demand. Links through switches take no further pairs. Raises UnknownNode; NoRoute when no
-    way can be made wide enough; BadParameter for a rate that is none.
+    One way carries the whole demand. Links through switches take no further pairs. Where an end takes direct keys only,
+    the way is a link between the two. Raises UnknownNode; NoDirectLink where there is none such; NoRoute when no way
+    can be made wide enough; BadParameter for a rate that is none.
     """
     wanted = check_rate(rate_bits_per_s)
     ends = {network.site(one).node, network.site(other).node}
+    require_link(network, one, other)
     passing = ends.union(site.node for site in network.sites if site.kind == "relay")
     graph: nx.Graph[NodeId] = nx.Graph()
-    for link in network.links:
+    for link in links_for(network, ends):
         needed = _needed(link, wanted, rates_bits_per_s[link.link_id])
         if needed is None or not passing.issuperset(link.ends):
             continue

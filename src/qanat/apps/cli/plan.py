@@ -192,6 +192,7 @@ def _between_record(found: PairFlow, users: int) -> dict[str, Any]:
     return {
         "from": found.ends[0],
         "to": found.ends[1],
+        "direct_keys_only": list(found.wary),
         "most_bits_per_s": found.flow.level_bits_per_s,
         "gap": found.flow.gap,
         "pairs_of_users_served": users,

@@ -260,6 +260,12 @@ def _print_shapes(plan: Plan, found: dict[str, Measured | None], prices: Prices)
         f"other; a switch stays {DWELL_S:g} s on a pair",
         soft_wrap=True,
     )
+    if keyless := [name for name, one in found.items() if one is not None and not one.pairs]:
+        console.print(
+            f"  no keys: no two users have any in these shapes, whose fibres lose too much: {'; '.join(keyless)}; take "
+            "a shorter --radius-km, fibre of a smaller --db-per-km or another --system",
+            soft_wrap=True,
+        )
     _print_told(prices)
 
 
@@ -280,12 +286,16 @@ def _gain_cells(one: Measured | None) -> tuple[str, ...]:
         return ("-",) * 6
     return (
         f"{one.trust.mean:.1f}, {one.trust.most}",
-        f"{one.relay_loss / one.pairs:.0%}" if one.bill.relays else "no relay",
-        f"{one.switch_loss / one.pairs:.0%}" if one.bill.switches else "no switch",
+        _lost_cell(one.relay_loss, one.pairs) if one.bill.relays else "no relay",
+        _lost_cell(one.switch_loss, one.pairs) if one.bill.switches else "no switch",
         f"{one.each_bits_per_s:,.0f}",
         f"{one.total_bits_per_s / 1e3:,.1f}",
         f"{one.alone_bits_per_s / 1e3:,.1f}",
     )
+
+
+def _lost_cell(lost: int, pairs: int) -> str:
+    return f"{lost / pairs:.0%}" if pairs else "no keys"
 
 
 def _print_told(prices: Prices) -> None:

@@ -105,13 +105,27 @@ def _between_lines(found: PairFlow | None) -> Iterator[str]:
         return
     one, other = found.ends
     if not found.flow.level_bits_per_s:
-        yield f"{one} - {other}: no chain of trusted relays joins them"
+        yield f"{one} - {other}: {_no_way(found)}"
         return
+    ways = f"over their own link, since {_take_no_relay(found)}" if found.wary else "over all ways together"
     yield (
-        f"{one} - {other}: {format_rate(found.flow.level_bits_per_s)} at most, over all ways together (predicted); "
+        f"{one} - {other}: {format_rate(found.flow.level_bits_per_s)} at most, {ways} (predicted); "
         f"the way is narrowest at {in_the_way(found)}"
     )
     yield from _loss_lines(found.losses)
+
+
+def _no_way(found: PairFlow) -> str:
+    if not found.wary:
+        return "no chain of trusted relays joins them"
+    return (
+        f"no key, since {_take_no_relay(found)}, and no QKD link that gives key joins the two; name a site that a link "
+        "or an optical switch joins to it, or put both on one switch in the network file"
+    )
+
+
+def _take_no_relay(found: PairFlow) -> str:
+    return f"{' and '.join(found.wary)} take{'s' if len(found.wary) == 1 else ''} keys over no relay"
 
 
 def _loss_lines(losses: FlowLosses) -> Iterator[str]:
@@ -188,6 +202,10 @@ def _print_both(console: Console, found: PlanView, after: State) -> None:
     before = found.before
     rows = [(what, *(tell(one) for one in (before, after))) for what, tell in _comparison()]
     show_table(console, f"What if: {'; '.join(found.changes)}", ("predicted", "as it is", "what if"), rows)
+    between = before.between or after.between
+    if between is not None and between.wary:
+        told = f"{_take_no_relay(between)}: between the two ends only links that join them count"
+        console.print(f"  {told}", soft_wrap=True, highlight=False)
     if found.pairs_lost:
         console.print(f"  without a way then: {found.pairs_lost:,} pairs of places that have one now", highlight=False)
     if found.alone:
