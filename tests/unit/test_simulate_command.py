@@ -53,6 +53,23 @@ def test_json_holds_the_terms_the_classes_the_routes_and_books_that_add_up() -> 
     assert found["provenance"].startswith("predicted")
 
 
+def test_each_request_asked_is_in_one_printed_column_and_success_is_of_those_that_ended() -> None:
+    out_for_a_while = ("--without", "kunshan", "--at", "12:00", "--for", "00:10")
+    terms = ("three-nodes", "--pairs", "1", "--demand", "1000000", "--key-bits", "4096", *out_for_a_while)
+    found = json_of(*terms)
+    (tally,) = (tally for tally in found["classes"].values() if tally["asked"])
+    assert tally["asked"] == sum(tally[name] for name in ("served", "cut_off", "late", "waiting"))
+    assert min(tally["cut_off"], tally["waiting"]) > 0, "a day that tells the columns apart"
+    assert tally["ended"] == tally["asked"] - tally["waiting"]
+    assert found["success_rate"] == tally["success_rate"] == tally["served"] / tally["ended"]
+    _, out, _ = run(*terms)
+    assert "still waiting" in out
+    (row,) = (line for line in out.splitlines() if f"{tally['asked']:,}" in line)
+    counts = (f"{tally[name]:,}" for name in ("asked", "served", "cut_off", "late", "waiting"))
+    assert " ".join((*counts, percent(tally["success_rate"]))) in " ".join(row.split())
+    assert f"success: served, of {found['success_of']}." in " ".join(out.split())
+
+
 def test_the_same_seed_prints_the_same_and_another_seed_another() -> None:
     assert json_of(RING, *FEW) == json_of(RING, *FEW)
     assert json_of(RING, *FEW) != json_of(RING, *FEW, "--seed", "2")

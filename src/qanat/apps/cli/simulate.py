@@ -16,6 +16,7 @@ from typing import Any
 
 from qanat.adapters.process_pool import ProcessPool
 from qanat.apps.cli.simulate_tables import (
+    SUCCESS_OF,
     class_rows,
     row_of,
     rows_side_by_side,
@@ -67,6 +68,7 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
         "demand": asdict(demand),
         "at_s": seconds(options.at),
         "for_s": None if options.for_time is None else seconds(options.for_time),
+        "success_of": SUCCESS_OF,
         "provenance": "predicted: rates by the forecast of each link, demand drawn from the seed",
     }
     begin_s = time.perf_counter()

@@ -19,7 +19,7 @@ Hop = int
 
 
 class BooksDisagree(KeyManagementError):
-    """Bits made are not bits spent and bits left: a fault of this program."""
+    """What came in is not what went out and what is left, of bits or of requests: a fault of this program."""
 
 
 @dataclass(frozen=True, slots=True)
