@@ -301,6 +301,14 @@ def test_a_session_nobody_paid_for_is_found() -> None:
         day.run()
 
 
+def test_a_link_whose_reserve_shares_are_left_out_is_found() -> None:
+    (link, _) = day_of(LINE, asked(["ac"], (100.0, 0, False))).run().links
+    assert link.ready_bits + link.made_bits - link.spent_bits - link.burned_bits - link.left_bits == 4096
+    assert link.reserve_share_bits == 4096
+    with pytest.raises(BooksDisagree, match="ab: 20000 bits ready and made"):
+        replace(link, reserve_share_bits=0)
+
+
 def test_a_request_that_is_in_no_column_is_found() -> None:
     day = day_of(LINE, asked(["ac"], (100.0, 0, False), (DAY_S - 1, 0, False)))
     day._tallies["near"].asked += 1

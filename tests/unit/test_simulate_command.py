@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,14 @@ def test_json_holds_the_terms_the_classes_the_routes_and_books_that_add_up() -> 
     }
     assert found["longest_detour"]["hops_more"] == 1
     links = found["links"]
-    shares = sum(link["blocks"] * 4096 for link in links)
-    ready = sum(link["ready_bits"] - 4096 for link in links)
-    spent, burned, left = (sum(link[f"{name}_bits"] for link in links) for name in ("spent", "burned", "left"))
-    assert ready + sum(link["made_bits"] for link in links) - shares == spent + burned + left
+    assert len(links) == 5
+    assert found["bits_to_reserves"] == sum((1 + link["blocks"]) * 4096 for link in links), (
+        "one block lay ready on each"
+    )
+    for name in ("ready", "made", "spent", "burned", "left"):
+        assert found[f"bits_{name}"] == sum(link[f"{name}_bits"] for link in links)
+    out = sum(found[f"bits_{name}"] for name in ("spent", "burned", "left", "to_reserves"))
+    assert found["bits_ready"] + found["bits_made"] == out
     assert found["provenance"].startswith("predicted")
 
 
@@ -68,6 +73,15 @@ def test_each_request_asked_is_in_one_printed_column_and_success_is_of_those_tha
     counts = (f"{tally[name]:,}" for name in ("asked", "served", "cut_off", "late", "waiting"))
     assert " ".join((*counts, percent(tally["success_rate"]))) in " ".join(row.split())
     assert f"success: served, of {found['success_of']}." in " ".join(out.split())
+
+
+@pytest.mark.parametrize("more", [("--without", "kunshan"), ("--demand", "100000")])
+def test_the_bits_printed_for_people_add_up(more: tuple[str, ...]) -> None:
+    _, out, _ = run("three-nodes", "--pairs", "1", *more)
+    (books,) = re.findall(r"[0-9,]+ bits lay ready.*?authenticate", " ".join(out.split()))
+    sides = re.sub(r" in [0-9,]+ blocks", "", books).split(" = ")
+    came, went = (sum(int(number.replace(",", "")) for number in re.findall(r"[0-9][0-9,]*", side)) for side in sides)
+    assert came == went > 0
 
 
 def test_the_same_seed_prints_the_same_and_another_seed_another() -> None:

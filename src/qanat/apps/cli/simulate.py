@@ -133,8 +133,9 @@ def _outcome(result: DayResult) -> dict[str, Any]:
         "bits_spent": sum(link.spent_bits for link in result.links),
         "bits_burned": sum(link.burned_bits for link in result.links),
         "bits_left": sum(link.left_bits for link in result.links),
+        "bits_to_reserves": sum(link.reserve_share_bits for link in result.links),
         "blocks": sum(link.blocks for link in result.links),
-        "links": [asdict(link) for link in result.links if link.blocks or link.spent_bits],
+        "links": [asdict(link) for link in result.links if link.blocks or link.spent_bits or link.burned_bits],
     }
 
 

@@ -65,10 +65,10 @@ def show_result(found: Mapping[str, Any], result: DayResult) -> None:
         f"success: served, of {SUCCESS_OF}."
     )
     console.print(
-        f"{found['bits_ready']:,} bits lay ready; {found['blocks']:,} blocks of {found['bits_made']:,} bits were made "
-        f"(reserve shares among them), "
-        f"{found['bits_spent']:,} spent on relaying, {found['bits_burned']:,} burned before hops that were short, "
-        f"{found['bits_left']:,} left. The books agree to the bit."
+        f"{found['bits_ready']:,} bits lay ready + {found['bits_made']:,} made in {found['blocks']:,} blocks = "
+        f"{found['bits_spent']:,} spent on relaying + {found['bits_burned']:,} burned before hops that were short + "
+        f"{found['bits_left']:,} left + {found['bits_to_reserves']:,} put into the reserves that authenticate. "
+        "The books agree to the bit."
     )
     console.print(f"{found['num_routes']:,} routes taken; the most used:")
     for route, served in result.routes.most_common(ROUTES_SHOWN):
