@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from typer.testing import CliRunner
@@ -122,10 +122,15 @@ def test_each_part_in_turn_is_the_same_whatever_number_of_workers() -> None:
 def test_what_cannot_be_is_refused_with_a_remedy() -> None:
     for arguments, words in (
         ((RING, "--without", "easst"), "no site, link or switch 'easst'"),
-        ((RING, "--at", "25h"), "'25h' is no time"),
+        ((RING, "--without", "east", "--at", "25h"), "'25h' is no time"),
         ((RING, "--without", "east", "--at", "24:00"), "'east' would be taken out after the run"),
         ((RING, "--days", "0"), "0 days"),
         ((RING, "--pairs", "0"), "0 pairs"),
+        ((RING, "--pairs", "10000000"), "that a route joins in 'five-site-ring': 1 what to do: give 1 to 1"),
+        ((RING, "--at", "12:00"), "--at 12:00 is given, but nothing is taken out what to do: say what is taken out"),
+        ((RING, "--for", "03:00"), "--for 03:00 is given, but nothing is taken out what to do: say what is taken out"),
+        ((RING, "--workers", "2"), "a single run is one process"),
+        (("three-nodes", "--each-removed"), "no part of 'three-nodes' is a ring node, a switch or a backbone relay"),
         ((RING, "--ready-blocks", "-1"), "-1 blocks"),
         ((RING, "--second-backbone"), "no backbone that could be closed"),
         ((RING, "--each-removed", "--without", "east"), "--each-removed takes out each part in turn"),
@@ -135,6 +140,25 @@ def test_what_cannot_be_is_refused_with_a_remedy() -> None:
         assert status == 2, arguments
         assert words in " ".join(err.split()), err
         assert "configuration" in err
+
+
+def test_pairs_left_out_are_as_many_as_there_are() -> None:
+    assert json_of("one-switch")["pairs"] == {"near": 6}
+
+
+def test_a_run_in_which_nobody_is_served_says_that_no_route_was_taken() -> None:
+    _, out, _ = run("three-nodes", "--without", "kunshan")
+    assert "no request was served, so no route was taken" in out
+    assert "the most used" not in out
+
+
+def test_a_stop_speaks_of_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qanat.apps.cli.simulate.simulate", stopped)
+    status, out, err = run(RING)
+    assert (status, out, err.strip()) == (130, "", "stopped by you; a run that has not ended has no result")
 
 
 def test_times_are_hours_and_minutes() -> None:

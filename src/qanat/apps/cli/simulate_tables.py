@@ -70,7 +70,10 @@ def show_result(found: Mapping[str, Any], result: DayResult) -> None:
         f"{found['bits_left']:,} left + {found['bits_to_reserves']:,} put into the reserves that authenticate. "
         "The books agree to the bit."
     )
-    console.print(f"{found['num_routes']:,} routes taken; the most used:")
+    if result.routes:
+        console.print(f"routes taken: {found['num_routes']:,}; the most used:")
+    else:
+        console.print("no request was served, so no route was taken")
     for route, served in result.routes.most_common(ROUTES_SHOWN):
         console.print(f"  {served:,} requests: {' - '.join(route)}", soft_wrap=True)
     if (detour := result.longest_detour) is not None:
