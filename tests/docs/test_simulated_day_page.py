@@ -10,7 +10,7 @@ from qanat.apps.cli.simulate_tables import percent
 from qanat.apps.networks import load_network
 from qanat.ground.network.second_backbone import SECOND_BACKBONE, with_second_backbone
 from qanat.simulation.day.demand import Demand
-from qanat.simulation.day.run import Case, DayTerms, Part, cases_of, run_case, simulate
+from qanat.simulation.day.run import Case, DayTerms, Part, cases_of, count_pairs, run_case, simulate
 
 PAGE = (Path(__file__).parents[2] / "docs/explanation/simulated-day.md").read_text(encoding="utf-8")
 PAPER = load_network("nature2021")
@@ -30,6 +30,7 @@ def test_the_second_backbone_and_the_number_of_days_are_as_the_page_says() -> No
     assert {round(link.length_km) for link in spans} == {58, 62, 63}
     assert {min(link.loss_db for link in spans), max(link.loss_db for link in spans)} == {14.48, 15.8}
     assert f"{len(cases_of(PAPER))} days" in PAGE
+    assert f"(in `nature2021` {count_pairs(PAPER):,};" in PAGE
 
 
 @pytest.mark.slow

@@ -301,6 +301,36 @@ def test_a_session_nobody_paid_for_is_found() -> None:
         day.run()
 
 
+def test_a_link_whose_reserve_shares_are_left_out_is_found() -> None:
+    (link, _) = day_of(LINE, asked(["ac"], (100.0, 0, False))).run().links
+    assert link.ready_bits + link.made_bits - link.spent_bits - link.burned_bits - link.left_bits == 4096
+    assert link.reserve_share_bits == 4096
+    with pytest.raises(BooksDisagree, match="ab: 20000 bits ready and made"):
+        replace(link, reserve_share_bits=0)
+
+
+def test_a_request_that_is_in_no_column_is_found() -> None:
+    day = day_of(LINE, asked(["ac"], (100.0, 0, False), (DAY_S - 1, 0, False)))
+    day._tallies["near"].asked += 1
+    with pytest.raises(BooksDisagree, match="3 requests asked, 2 served"):
+        day.run()
+
+
+@pytest.mark.parametrize(
+    ("out", "found"), [((), (3, 0, 2, 1)), ((Removal("b", 1100.0, 10_000.0),), (2, 1, 1, 2))], ids=["whole", "b out"]
+)
+def test_each_request_is_served_without_a_route_too_late_or_waiting(
+    out: tuple[Removal, ...], found: tuple[int, ...]
+) -> None:
+    slow = DayPlan(LINE, planned=partial(link_plan, block_bits=BLOCK_BITS, block_time_s=1000.0))
+    requests = asked(["ac"], (0.0, 0, False), (200.0, 0, True), (2000.0, 0, True), *[(DAY_S - 1, 0, False)] * 3)
+    plenty = Demand(key_bits=640)  # half of a block serves one request
+    tally = Day(slow, requests, demand=plenty, horizon_s=DAY_S, removals=out).run().together(with_own=True)
+    assert (tally.served, tally.cut_off, tally.late, tally.waiting) == found
+    ended = sum(found) - found[-1]
+    assert (tally.asked, tally.ended, tally.success_rate) == (6, ended, found[0] / ended)
+
+
 class WholeView(Day):
     """A day whose policy is shown all links."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from typer.testing import CliRunner
@@ -46,11 +47,41 @@ def test_json_holds_the_terms_the_classes_the_routes_and_books_that_add_up() -> 
     }
     assert found["longest_detour"]["hops_more"] == 1
     links = found["links"]
-    shares = sum(link["blocks"] * 4096 for link in links)
-    ready = sum(link["ready_bits"] - 4096 for link in links)
-    spent, burned, left = (sum(link[f"{name}_bits"] for link in links) for name in ("spent", "burned", "left"))
-    assert ready + sum(link["made_bits"] for link in links) - shares == spent + burned + left
+    assert len(links) == 5
+    assert found["bits_to_reserves"] == sum((1 + link["blocks"]) * 4096 for link in links), (
+        "one block lay ready on each"
+    )
+    for name in ("ready", "made", "spent", "burned", "left"):
+        assert found[f"bits_{name}"] == sum(link[f"{name}_bits"] for link in links)
+    out = sum(found[f"bits_{name}"] for name in ("spent", "burned", "left", "to_reserves"))
+    assert found["bits_ready"] + found["bits_made"] == out
     assert found["provenance"].startswith("predicted")
+
+
+def test_each_request_asked_is_in_one_printed_column_and_success_is_of_those_that_ended() -> None:
+    out_for_a_while = ("--without", "kunshan", "--at", "12:00", "--for", "00:10")
+    terms = ("three-nodes", "--pairs", "1", "--demand", "1000000", "--key-bits", "4096", *out_for_a_while)
+    found = json_of(*terms)
+    (tally,) = (tally for tally in found["classes"].values() if tally["asked"])
+    assert tally["asked"] == sum(tally[name] for name in ("served", "cut_off", "late", "waiting"))
+    assert min(tally["cut_off"], tally["waiting"]) > 0, "a day that tells the columns apart"
+    assert tally["ended"] == tally["asked"] - tally["waiting"]
+    assert found["success_rate"] == tally["success_rate"] == tally["served"] / tally["ended"]
+    _, out, _ = run(*terms)
+    assert "still waiting" in out
+    (row,) = (line for line in out.splitlines() if f"{tally['asked']:,}" in line)
+    counts = (f"{tally[name]:,}" for name in ("asked", "served", "cut_off", "late", "waiting"))
+    assert " ".join((*counts, percent(tally["success_rate"]))) in " ".join(row.split())
+    assert f"success: served, of {found['success_of']}." in " ".join(out.split())
+
+
+@pytest.mark.parametrize("more", [("--without", "kunshan"), ("--demand", "100000")])
+def test_the_bits_printed_for_people_add_up(more: tuple[str, ...]) -> None:
+    _, out, _ = run("three-nodes", "--pairs", "1", *more)
+    (books,) = re.findall(r"[0-9,]+ bits lay ready.*?authenticate", " ".join(out.split()))
+    sides = re.sub(r" in [0-9,]+ blocks", "", books).split(" = ")
+    came, went = (sum(int(number.replace(",", "")) for number in re.findall(r"[0-9][0-9,]*", side)) for side in sides)
+    assert came == went > 0
 
 
 def test_the_same_seed_prints_the_same_and_another_seed_another() -> None:
@@ -91,10 +122,15 @@ def test_each_part_in_turn_is_the_same_whatever_number_of_workers() -> None:
 def test_what_cannot_be_is_refused_with_a_remedy() -> None:
     for arguments, words in (
         ((RING, "--without", "easst"), "no site, link or switch 'easst'"),
-        ((RING, "--at", "25h"), "'25h' is no time"),
+        ((RING, "--without", "east", "--at", "25h"), "'25h' is no time"),
         ((RING, "--without", "east", "--at", "24:00"), "'east' would be taken out after the run"),
         ((RING, "--days", "0"), "0 days"),
         ((RING, "--pairs", "0"), "0 pairs"),
+        ((RING, "--pairs", "10000000"), "that a route joins in 'five-site-ring': 1 what to do: give 1 to 1"),
+        ((RING, "--at", "12:00"), "--at 12:00 is given, but nothing is taken out what to do: say what is taken out"),
+        ((RING, "--for", "03:00"), "--for 03:00 is given, but nothing is taken out what to do: say what is taken out"),
+        ((RING, "--workers", "2"), "a single run is one process"),
+        (("three-nodes", "--each-removed"), "no part of 'three-nodes' is a ring node, a switch or a backbone relay"),
         ((RING, "--ready-blocks", "-1"), "-1 blocks"),
         ((RING, "--second-backbone"), "no backbone that could be closed"),
         ((RING, "--each-removed", "--without", "east"), "--each-removed takes out each part in turn"),
@@ -104,6 +140,25 @@ def test_what_cannot_be_is_refused_with_a_remedy() -> None:
         assert status == 2, arguments
         assert words in " ".join(err.split()), err
         assert "configuration" in err
+
+
+def test_pairs_left_out_are_as_many_as_there_are() -> None:
+    assert json_of("one-switch")["pairs"] == {"near": 6}
+
+
+def test_a_run_in_which_nobody_is_served_says_that_no_route_was_taken() -> None:
+    _, out, _ = run("three-nodes", "--without", "kunshan")
+    assert "no request was served, so no route was taken" in out
+    assert "the most used" not in out
+
+
+def test_a_stop_speaks_of_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qanat.apps.cli.simulate.simulate", stopped)
+    status, out, err = run(RING)
+    assert (status, out, err.strip()) == (130, "", "stopped by you; a run that has not ended has no result")
 
 
 def test_times_are_hours_and_minutes() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from qanat.adapters.process_pool import ProcessPool
 from qanat.apps.cli.simulate_tables import (
+    SUCCESS_OF,
     class_rows,
     row_of,
     rows_side_by_side,
@@ -25,29 +26,32 @@ from qanat.apps.cli.simulate_tables import (
 )
 from qanat.apps.networks import load_network
 from qanat.ground.errors import ConfigurationError
+from qanat.ground.network import Network
 from qanat.ground.ports import Job
 from qanat.simulation.day.demand import Demand
 from qanat.simulation.day.faults import Removal
-from qanat.simulation.day.run import Case, DayTerms, Row, cases_of, run_case, simulate
+from qanat.simulation.day.run import Case, DayTerms, Row, cases_of, count_pairs, run_case, simulate
 from qanat.simulation.day.tally import DayResult
 
 CLOSE_GRACE_S = 2.0
 ROUTES_SHOWN = 20
+PAIRS_UNASKED = 1000
 _TIME = re.compile(r"([0-9]{1,4}):([0-5][0-9])")
 
 
 @dataclass(frozen=True, slots=True)
 class SimulateOptions:
-    """The options of the command; times as HH:MM."""
+    """The options of the command; times as HH:MM. None: not given; of ``pairs``, as many as there are, at most
+    ``PAIRS_UNASKED``."""
 
     days: int = 1
     seed: int = 1
     without: tuple[str, ...] = ()
-    at: str = "00:00"
+    at: str | None = None
     for_time: str | None = None
     second_backbone: bool = False
     each_removed: bool = False
-    pairs: int = 1000
+    pairs: int | None = None
     near_share: float = 0.5
     demand_bits_per_minute: float = 128.0
     key_bits: int = 128
@@ -56,8 +60,11 @@ class SimulateOptions:
 
 
 def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_json: bool) -> int:
-    """Run, show or print what came of it, and write tables into ``out``. Returns 0."""
-    demand = Demand(options.pairs, options.near_share, options.demand_bits_per_minute, options.key_bits)
+    """Run, show or print what came of it, and write tables into ``out``. Returns 0.
+
+    Raises ConfigurationError for terms that cannot be, and for options that would say nothing."""
+    num_pairs = PAIRS_UNASKED if options.pairs is None else options.pairs
+    demand = Demand(num_pairs, options.near_share, options.demand_bits_per_minute, options.key_bits)
     terms = DayTerms(load_network(name), demand, options.seed, options.days, options.ready_blocks)
     head = {
         "network": terms.network.name,
@@ -65,10 +72,14 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
         "seed": options.seed,
         "ready_blocks": options.ready_blocks,
         "demand": asdict(demand),
-        "at_s": seconds(options.at),
+        "at_s": 0.0 if options.at is None else seconds(options.at),
         "for_s": None if options.for_time is None else seconds(options.for_time),
+        "success_of": SUCCESS_OF,
         "provenance": "predicted: rates by the forecast of each link, demand drawn from the seed",
     }
+    _refuse_idle_options(options)
+    if options.pairs is not None:
+        _refuse_more_pairs(terms.network, options.pairs)
     begin_s = time.perf_counter()
     if options.each_removed:
         found = _each_removed(terms, options, head, as_json=as_json, out=out)
@@ -87,6 +98,32 @@ def seconds(text: str) -> float:
     if match is None:
         raise ConfigurationError(f"{text!r} is no time", remedy="write hours and minutes as HH:MM, such as 09:30")
     return 3600.0 * int(match[1]) + 60.0 * int(match[2])
+
+
+def _refuse_idle_options(options: SimulateOptions) -> None:
+    """Raise ConfigurationError for an option that nothing would come of, rather than run as if it had been heeded."""
+    takes_out = bool(options.without) or options.each_removed
+    for name, value in (("--at", options.at), ("--for", options.for_time)):
+        if value is not None and not takes_out:
+            raise ConfigurationError(
+                f"{name} {value} is given, but nothing is taken out",
+                remedy=f"say what is taken out then, with --without NAME or --each-removed, or leave {name} out",
+            )
+    if options.workers is not None and not options.each_removed:
+        raise ConfigurationError(
+            "--workers is given, but a single run is one process",
+            remedy="leave --workers out, or give --each-removed as well",
+        )
+
+
+def _refuse_more_pairs(network: Network, num_pairs: int) -> None:
+    most = count_pairs(network)
+    if num_pairs > most > 0:  # with none at all the run says what is wrong
+        raise ConfigurationError(
+            f"--pairs {num_pairs:,} is more than the pairs of sites with applications that a route joins in "
+            f"{network.name!r}: {most:,}",
+            remedy=f"give 1 to {most}, or leave --pairs out",
+        )
 
 
 def _one(
@@ -131,8 +168,9 @@ def _outcome(result: DayResult) -> dict[str, Any]:
         "bits_spent": sum(link.spent_bits for link in result.links),
         "bits_burned": sum(link.burned_bits for link in result.links),
         "bits_left": sum(link.left_bits for link in result.links),
+        "bits_to_reserves": sum(link.reserve_share_bits for link in result.links),
         "blocks": sum(link.blocks for link in result.links),
-        "links": [asdict(link) for link in result.links if link.blocks or link.spent_bits],
+        "links": [asdict(link) for link in result.links if link.blocks or link.spent_bits or link.burned_bits],
     }
 
 
@@ -146,6 +184,12 @@ def _each_removed(
             remedy="leave --without and --second-backbone out",
         )
     cases = cases_of(terms.network)
+    if all(case.part is None for case in cases):
+        raise ConfigurationError(
+            f"no part of {terms.network.name!r} is a ring node, a switch or a backbone relay, "
+            "which --each-removed takes out in turn",
+            remedy="take a site or a link out by its name, with --without NAME",
+        )
     num_workers = options.workers or min(len(cases), len(os.sched_getaffinity(0)))
     rows = asyncio.run(_run_all(terms, cases, num_workers, at_s=head["at_s"], for_s=head["for_s"]))
     found = {**head, "rows": [row_of(row) for row in rows]}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from qanat.apps.cli.paths import named_path
+
+STOPPED_STATUS = 130
+"""As a shell has it for what Ctrl-C ended."""
 
 
 def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]], NoReturn]) -> None:
@@ -22,7 +26,7 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
         without: Annotated[
             list[str] | None, typer.Option(help="Take out a site, a link or a switch; may be given again.")
         ] = None,
-        at: Annotated[str, typer.Option(help="When it is taken out, HH:MM from the beginning.")] = "00:00",
+        at: Annotated[str | None, typer.Option(help="When it is taken out, HH:MM; else at the beginning.")] = None,
         for_: Annotated[str | None, typer.Option("--for", help="How long, HH:MM; else to the end.")] = None,
         second_backbone: Annotated[
             bool, typer.Option("--second-backbone", help="Close the backbone to a ring, as the paper's outlook has it.")
@@ -30,7 +34,10 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
         each_removed: Annotated[
             bool, typer.Option("--each-removed", help="Take out each ring node, switch and backbone relay in turn.")
         ] = False,
-        pairs: Annotated[int, typer.Option(help="Pairs of applications that ask for keys.")] = 1000,
+        pairs: Annotated[
+            int | None,
+            typer.Option(help="Pairs of sites that ask for keys; else all that a route joins, 1000 at most."),
+        ] = None,
         near_share: Annotated[float, typer.Option(help="Share of pairs within 100 km of each other.")] = 0.5,
         demand: Annotated[float, typer.Option(help="What each pair asks for, bits per minute.")] = 128.0,
         key_bits: Annotated[int, typer.Option(help="Size of a key.")] = 128,
@@ -65,4 +72,13 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
             )
             return run_simulate(network, options, out=out, as_json=as_json)
 
-        end_with(command)
+        end_with(partial(_unless_stopped, command))
+
+
+def _unless_stopped(command: Callable[[], int]) -> int:
+    """Run the command; a stop is told in words of its own, since no key is in the game."""
+    try:
+        return command()
+    except KeyboardInterrupt:
+        typer.secho("stopped by you; a run that has not ended has no result", err=True)
+        return STOPPED_STATUS

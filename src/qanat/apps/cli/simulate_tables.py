@@ -17,12 +17,22 @@ from qanat.simulation.day.tally import DayResult
 
 CLASS_TITLES = {"near": "within 100 km", "far": "farther", "own": "hanging on what is out"}
 ROUTES_SHOWN = 5
+RESULT_COLUMNS = (
+    *("pairs", "number", "asked", "served", "no route", "too late"),
+    *("still waiting", "success", "waited", "mean wait"),
+)
+SUCCESS_OF = "requests that came to an end: all but those still waiting when the run ended"
 
 
 def class_rows(result: DayResult) -> dict[str, dict[str, Any]]:
     """Return each class of pairs with its counts and rates."""
     return {
-        name: {**asdict(tally), "success_rate": tally.success_rate, "mean_wait_s": tally.mean_wait_s}
+        name: {
+            **asdict(tally),
+            "ended": tally.ended,
+            "success_rate": tally.success_rate,
+            "mean_wait_s": tally.mean_wait_s,
+        }
         for name, tally in result.classes.items()
     }
 
@@ -39,24 +49,31 @@ def show_result(found: Mapping[str, Any], result: DayResult) -> None:
             f"{result.pairs.get(name, 0):,}",
             f"{tally.asked:,}",
             f"{tally.served:,}",
-            percent(tally.success_rate),
             f"{tally.cut_off:,}",
             f"{tally.late:,}",
+            f"{tally.waiting:,}",
+            percent(tally.success_rate),
             f"{tally.waited:,}",
             f"{tally.mean_wait_s:.1f} s",
         ]
         for name, tally in result.classes.items()
         if result.pairs.get(name)
     ]
-    columns = ["pairs", "number", "asked", "served", "success", "no route", "too late", "waited", "mean wait"]
-    show_table(console, title, columns, rows)
+    show_table(console, title, RESULT_COLUMNS, rows)
     console.print(
-        f"{found['bits_ready']:,} bits lay ready; {found['blocks']:,} blocks of {found['bits_made']:,} bits were made "
-        f"(reserve shares among them), "
-        f"{found['bits_spent']:,} spent on relaying, {found['bits_burned']:,} burned before hops that were short, "
-        f"{found['bits_left']:,} left. The books agree to the bit."
+        "asked = served + no route + too late + still waiting; waited: served after a wait.\n"
+        f"success: served, of {SUCCESS_OF}."
     )
-    console.print(f"{found['num_routes']:,} routes taken; the most used:")
+    console.print(
+        f"{found['bits_ready']:,} bits lay ready + {found['bits_made']:,} made in {found['blocks']:,} blocks = "
+        f"{found['bits_spent']:,} spent on relaying + {found['bits_burned']:,} burned before hops that were short + "
+        f"{found['bits_left']:,} left + {found['bits_to_reserves']:,} put into the reserves that authenticate. "
+        "The books agree to the bit."
+    )
+    if result.routes:
+        console.print(f"routes taken: {found['num_routes']:,}; the most used:")
+    else:
+        console.print("no request was served, so no route was taken")
     for route, served in result.routes.most_common(ROUTES_SHOWN):
         console.print(f"  {served:,} requests: {' - '.join(route)}", soft_wrap=True)
     if (detour := result.longest_detour) is not None:
@@ -70,7 +87,9 @@ def show_each_removed(rows: Sequence[Row]) -> None:
     sides = rows_side_by_side(rows)
     columns = list(sides[0])
     texts = [[_text(name, value) for name, value in side.items()] for side in sides]
-    show_table(people_console(is_answer=True), "Each part taken out in turn", columns, texts)
+    console = people_console(is_answer=True)
+    show_table(console, "Each part taken out in turn", columns, texts)
+    console.print(f"success: served, of {SUCCESS_OF}; others: the same of pairs that do not hang on what is out.")
 
 
 def _text(name: str, value: object) -> str:

@@ -19,14 +19,19 @@ Hop = int
 
 
 class BooksDisagree(KeyManagementError):
-    """Bits made are not bits spent and bits left: a fault of this program."""
+    """What came in is not what went out and what is left, of bits or of requests: a fault of this program."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkDay:
     """One link's day, in bits. ``ready_bits``: of the blocks that lay ready, reserve shares included, as in
     ``made_bits``, those of the blocks made. ``burned_bits``: of batches that a later hop could not pay for.
-    ``reserve_spent_bits``: on authenticating its sessions."""
+    ``reserve_share_bits``: what went of all these blocks into the reserve, so that
+
+        ready_bits + made_bits = spent_bits + burned_bits + left_bits + reserve_share_bits
+
+    ``reserve_start_bits``: the initial key, and the shares of the blocks that lay ready. ``reserve_spent_bits``: on
+    authenticating its sessions."""
 
     link_id: str
     ready_bits: int
@@ -35,9 +40,19 @@ class LinkDay:
     spent_bits: int
     burned_bits: int
     left_bits: int
+    reserve_share_bits: int
     reserve_start_bits: int
     reserve_spent_bits: int
     reserve_left_bits: int
+
+    def __post_init__(self) -> None:
+        """Raises BooksDisagree for a day whose bits do not add up."""
+        came, went = self.ready_bits + self.made_bits, self.spent_bits + self.burned_bits + self.left_bits
+        if came != went + self.reserve_share_bits:
+            raise BooksDisagree(
+                f"{self.link_id}: {came} bits ready and made, {went} spent, burned or left, "
+                f"{self.reserve_share_bits} in the reserve"
+            )
 
 
 class Books:
@@ -142,6 +157,7 @@ class Books:
                 spent_bits=spent[2 * number] + spent[2 * number + 1],
                 burned_bits=burned[2 * number] + burned[2 * number + 1],
                 left_bits=self.stock[2 * number] + self.stock[2 * number + 1],
+                reserve_share_bits=(self._ready[number] + self.blocks[number]) * link.reserve_share_bits,
                 reserve_start_bits=self._reserve_start_bits(number),
                 reserve_spent_bits=session_bits(num_blocks=self.sessions[number]),
                 reserve_left_bits=self._reserve[number],

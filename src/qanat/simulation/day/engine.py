@@ -123,7 +123,7 @@ class Day:
                 self._push(removal.at_s + removal.for_s, "mend", number)
 
     def run(self) -> DayResult:
-        """Run to the end and return what came of it; raises BooksDisagree when bits were lost or found."""
+        """Run to the end and return what came of it; raises BooksDisagree when bits or requests were lost or found."""
         self._advance(0.0)
         requests = self._requests
         for time_s, pair, backwards in zip(requests.times_s, requests.pair_numbers, requests.backwards, strict=True):
@@ -134,6 +134,8 @@ class Day:
         self._advance(self._horizon_s)
         for waiting in self._open.values():
             self._tally(waiting.pair).waiting += 1
+        for tally in self._tallies.values():
+            tally.check()
         self._books.check()
         return DayResult(
             classes=self._tallies,

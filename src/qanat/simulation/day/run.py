@@ -9,7 +9,7 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 from qanat.ground.network.second_backbone import BACKBONE, with_second_backbone
 from qanat.ground.randomness import SeededChance
-from qanat.simulation.day.demand import Demand, Requests, draw_pairs, draw_requests
+from qanat.simulation.day.demand import Demand, Requests, draw_pairs, draw_requests, joined_pairs
 from qanat.simulation.day.engine import Day
 from qanat.simulation.day.faults import Part, Removal, parts_in_turn
 from qanat.simulation.day.plan import DAY_S, DayPlan
@@ -67,6 +67,11 @@ def _requests(terms: DayTerms) -> Requests:
     rates = DayPlan(terms.network).rates
     pairs = draw_pairs(terms.network, terms.demand, rates_bits_per_s=rates, chance=chance)
     return draw_requests(pairs, terms.demand, num_days=terms.num_days, chance=chance)
+
+
+def count_pairs(network: Network) -> int:
+    """Return how many pairs of sites with applications a route joins: no more can ask."""
+    return len(joined_pairs(network, rates_bits_per_s=DayPlan(network).rates))
 
 
 @dataclass(frozen=True, slots=True)

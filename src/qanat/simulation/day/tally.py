@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qanat.control.graph import Route
-from qanat.simulation.day.books import LinkDay
+from qanat.simulation.day.books import BooksDisagree, LinkDay
 
 
 @dataclass(slots=True)
@@ -26,10 +26,22 @@ class ClassTally:
     longest_wait_s: float = 0.0
 
     @property
+    def ended(self) -> int:
+        """Requests that came to an end: all but those that were waiting when the run ended."""
+        return self.asked - self.waiting
+
+    @property
     def success_rate(self) -> float:
         """Served of those that have come to an end; one where none has."""
-        ended = self.asked - self.waiting
-        return self.served / ended if ended else 1.0
+        return self.served / self.ended if self.ended else 1.0
+
+    def check(self) -> None:
+        """Raise BooksDisagree unless each request has come to one end, or waits: a fault of this program otherwise."""
+        if self.asked != self.served + self.cut_off + self.late + self.waiting:
+            raise BooksDisagree(
+                f"{self.asked} requests asked, {self.served} served, {self.cut_off} without a route, "
+                f"{self.late} too late, {self.waiting} waiting"
+            )
 
     @property
     def mean_wait_s(self) -> float:
