@@ -123,6 +123,10 @@ def test_what_cannot_be_placed_is_refused_with_a_remedy() -> None:
     with pytest.raises(NoRoute) as caught:
         along_a_way(wish, length_km=800, every_km=400)
     assert "--every-km" in caught.value.remedy
+    with pytest.raises(NoRoute) as caught:
+        among_sites(network, Wish(1e9, SYSTEM, Prices()), [NodeId("a"), NodeId("h")])
+    assert "--every-km" not in caught.value.remedy  # an option of a way only
+    assert "add relays between far sites to the network file" in caught.value.remedy
 
 
 # --- pairs for a demand ---
@@ -152,5 +156,15 @@ def test_with_the_pairs_that_are_needed_the_demand_passes() -> None:
 
 def test_a_demand_that_no_number_of_pairs_carries_is_refused() -> None:
     network = network_of({"a": "relay", "b": "relay", "c": "relay"}, [("a", "b", 10), ("b", "c", 60)])
-    with pytest.raises(NoRoute, match="however many pairs"):
+    with pytest.raises(NoRoute, match="however many pairs") as caught:
         needs_for(network, link_rates(network), NodeId("a"), NodeId("c"), rate_bits_per_s=1e3)
+    assert "to the network file" in caught.value.remedy
+    assert "--" not in caught.value.remedy  # the command has no option that would help
+
+
+def test_a_demand_over_one_link_only_is_not_told_to_add_relays() -> None:
+    kinds = {"a": "user", "b": "user", "r": "relay"}
+    network = network_of(kinds, [("a", "b", 60), ("a", "r", 5), ("r", "b", 5)], direct=["a", "b"])
+    with pytest.raises(NoRoute) as caught:
+        needs_for(network, link_rates(network), NodeId("a"), NodeId("b"), rate_bits_per_s=1e3)
+    assert "add another link between the two" in caught.value.remedy

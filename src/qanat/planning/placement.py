@@ -102,7 +102,8 @@ def along_a_way(
                 break
             if (found := span(one, other)) is not None:
                 spans[one, other] = found
-    return _placed(wish, names, spans, ends=(0, len(places) - 1), passing=range(len(places)))
+    ends, nearer = (0, len(places) - 1), "offer nearer places (--every-km)"
+    return _placed(wish, names, spans, ends=ends, passing=range(len(places)), nearer=nearer)
 
 
 def among_sites(
@@ -141,7 +142,8 @@ def among_sites(
             if found is not None:
                 spans[one, other] = found
     passing = [place for place, site in enumerate(sites) if site.kind == "relay"]
-    return _placed(wish, [site.name for site in sites], spans, ends=range(len(wanted)), passing=passing)
+    names, nearer = [site.name for site in sites], "add relays between far sites to the network file"
+    return _placed(wish, names, spans, ends=range(len(wanted)), passing=passing, nearer=nearer)
 
 
 def _check_way(length_km: float, every_km: float, loss_db_per_km: float) -> None:
@@ -173,7 +175,9 @@ def _placed(
     *,
     ends: Sequence[int],
     passing: Sequence[int],
+    nearer: str,
 ) -> Placement:
+    """``nearer``: how more places could be offered, for the remedy."""
     edges: list[dict[int, float]] = [{} for _ in names]
     for (one, other), span in spans.items():
         edges[one][other] = edges[other][one] = span.cost
@@ -183,7 +187,7 @@ def _placed(
         raise NoRoute(
             f"no relays at these {len(names)} places join {' and '.join(names[end] for end in ends)} at "
             f"{wish.rate_bits_per_s / 1e3:g} kbit/s",
-            remedy="ask for less, offer nearer places (--every-km), or take a system with better detectors",
+            remedy=f"ask for less, {nearer}, or take a system with better detectors (--system)",
         )
     used = sorted({vertex for edge in chosen for vertex in edge} - set(ends))
     built = tuple(spans[edge] for edge in sorted(chosen))

@@ -91,9 +91,12 @@ def needs_for(
     try:
         way = nx.dijkstra_path(graph, one, other, weight="cost")
     except (nx.NetworkXNoPath, nx.NodeNotFound):
+        more = (
+            "another link between the two" if network.needs_direct_key(one, other) else "spans, or relays on long ones,"
+        )
         raise NoRoute(
             f"no way from {one!r} to {other!r} carries {wanted / 1e3:g} kbit/s, however many pairs its spans have",
-            remedy="ask for less, add spans (--add-span), or put relays between far sites",
+            remedy=f"ask for less, or add {more} to the network file",
         ) from None
     return tuple(graph.edges[hop]["need"] for hop in pairwise(way))
 
