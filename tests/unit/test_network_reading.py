@@ -241,7 +241,7 @@ def test_what_is_no_mapping_is_refused(text: str) -> None:
     assert fault.remedy
 
 
-def test_a_network_in_two_pieces_is_refused() -> None:
+def test_a_site_without_any_link_is_refused() -> None:
     extra = "  - name: d\n    kind: user\n    latitude_deg: 31.0\n    longitude_deg: 121\nlinks:\n"
     fault = refused(TEXT.replace("links:\n", extra))
     assert "no link leads to d" in fault.message

@@ -59,8 +59,8 @@ def contradictions(network: Network) -> Iterator[Contradiction]:
     yield from _stock_of_nobody(network)
     if not network.links:
         yield "a network has at least one link, and this one has none", ("links",), "describe another link here"
-    elif apart := sorted(known - _reached(network)):
-        yield f"no link leads to {listed(apart)}", ("links",), "join every site to the network by a link"
+    elif alone := sorted(known - _linked(network)):
+        yield f"no link leads to {listed(alone)}", ("links",), "join every site to the network by a link"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -164,18 +164,8 @@ def _repeated(names: Sequence[H]) -> Iterator[tuple[H, int]]:
             yield name, names.index(name, names.index(name) + 1)
 
 
-def _reached(network: Network) -> set[str]:
-    """Return the sites that links lead to from the first one; ground stations meet through satellites."""
-    stations = [site.node for site in network.sites if site.ground_station]
-    reached = {network.sites[0].node}
-    frontier = list(reached)
-    while frontier:
-        here = frontier.pop()
-        beside = [link.peer_of(here) for link in network.links_of(here)]
-        if here in stations:
-            beside += stations
-        for there in beside:
-            if there not in reached:
-                reached.add(there)
-                frontier.append(there)
-    return set(reached)
+def _linked(network: Network) -> set[str]:
+    """Return the sites that a link ends at, and ground stations that could meet one of these through satellites."""
+    linked = {str(end) for link in network.links for end in link.ends}
+    stations = {site.name for site in network.sites if site.ground_station}
+    return linked | stations if linked & stations else linked

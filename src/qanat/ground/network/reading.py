@@ -30,8 +30,8 @@ def parse_network(text: str, *, source: str) -> Network:
     """Return the network that ``text`` describes; ``source`` is its file name, for errors.
 
     Raises NetworkFileError for text that is no YAML or uses its odder parts (aliases, tags, dates), fields that are
-    missing, unknown or out of range, names used twice, references to nothing, a fibre shorter than the way, and a
-    network in two pieces.
+    missing, unknown or out of range, names used twice, references to nothing, a fibre shorter than the way, and
+    sites without any link. A network in several parts is read: its review says so.
     """
     root, network = read_described(text, Network, source=source, advice=_FIRST_LINE)
     for message, path, remedy in contradictions(network):
