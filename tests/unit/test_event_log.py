@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import stat
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from qanat.adapters.folder_lock import held
 from qanat.apps import event_log
 from qanat.apps.event_log import FILES_KEPT, WRITE_AFTER_S, EventLog
 from qanat.ground.events import Event, EventKind
@@ -29,6 +31,15 @@ def test_events_are_kept_written_and_told(tmp_path: Path) -> None:
     assert [row["id"] for row in rows] == ["e1", "e2"]
     assert rows[0]["utc"] == "1970-01-01T00:00:00.000Z"
     assert log.events == told == [an_event(1), an_event(2)]
+
+
+@pytest.mark.parametrize("path", ["data/twins/a-b/events.jsonl", "data/twins/a-b/lock"])
+def test_every_folder_that_a_process_makes_for_itself_is_its_owners_alone(tmp_path: Path, path: str) -> None:
+    file = tmp_path / path
+    with EventLog(path=file) if file.suffix else held(file.parent):
+        made = [folder for folder in file.parents if folder.is_relative_to(tmp_path / "data")]
+    assert len(made) == 3
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in made} == {0o700}
 
 
 def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:

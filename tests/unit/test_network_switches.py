@@ -116,9 +116,9 @@ def test_written_and_read_again_it_is_the_same() -> None:
     [
         ("num_ports: 4", "num_ports: 2", "  - name: s", "has 2 ports, and 2 sites and 1 trunk need 3", "move 1 of"),
         ("num_ports: 4", "num_ports: 17", "num_ports: 17", "17 is not less than or equal to 16", "16"),
-        ("{site: d, loss", "{site: e, loss", "{site: e", "leads to 'e', no site", "did you mean"),
+        ("{site: d, loss", "{site: e, loss", "{site: e", "leads to 'e', no site", "there are a, b, c, d"),
         ("{site: d, loss", "{site: b, loss", "{site: b, loss_db: 3", "on a port of 's' and on one of 't'", "one port"),
-        ("switches: [s, t]", "switches: [s, u]", "{name: s-t", "ends at 'u', no switch", "did you mean"),
+        ("switches: [s, t]", "switches: [s, u]", "{name: s-t", "ends at 'u', no switch", "there are s, t"),
         ("switches: [s, t]", "switches: [s, s]", "{name: s-t", "both ends are the same switch", "two switches"),
         ("{name: b, kind: user, latitude_deg: 40", "{name: b, kind: user, latitude_deg: 41", "{site: b",
          "4 km of fibre for a way of 111.2 km", "coordinates"),
@@ -127,7 +127,7 @@ def test_written_and_read_again_it_is_the_same() -> None:
         ("  - {name: r-q, routers: [r, q], length_km: 150}", "  []", "classical_links", "no classical link leads to q",
          "join every router"),
         ("longitude_deg: 116, equipment: receiver", "longitude_deg: 116, router: x, equipment: receiver", "router: x",
-         "the router of 'd' is 'x'", "did you mean"),
+         "the router of 'd' is 'x'", "there are q, r"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_wired_is_told_with_its_line(old: str, new: str, line: str, message: str, remedy: str) -> None:

@@ -167,7 +167,7 @@ def test_parts_are_named_with_their_kind_where_names_are_not_enough() -> None:
     for text, fault, remedy in (
         ("l0", "a site and of a link", "write site:l0 or link:l0"),
         ("hub:b", "names no kind", "write site:NAME"),
-        ("switch:b", "no switch 'b'", "did you mean w"),
+        ("switch:b", "no switch 'b'", "there is w alone"),
         ("l0--b", "goes through switches", "take away a switch (w)"),
     ):
         with pytest.raises((RequestError, UnknownNode)) as caught:

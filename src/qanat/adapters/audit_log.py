@@ -39,6 +39,7 @@ from qanat.adapters.audit_chain import (
     sealed_line,
 )
 from qanat.adapters.machine_faults import machine_faults_named
+from qanat.adapters.private_files import make_private_folder
 from qanat.ground.clock import format_utc
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import Event, EventKind
@@ -102,7 +103,7 @@ class AuditLog:
     def __enter__(self) -> AuditLog:
         """Open the files, find the end of the chain, record what a crash left. Raises MachineFault."""
         with machine_faults_named(self.folder):
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self.folder)
             left = self._find_end()
             self._open()
             if left is not None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from qanat.adapters.private_files import make_private_folder
 from qanat.ground.errors import ConfigurationError
 
 PAUSE_S = 0.02
@@ -22,7 +23,7 @@ def held(folder: Path, *, remedy: str = NAME_ANOTHER_FOLDER, patience_s: float =
 
     The system frees the lock when the process ends, however it ends.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(folder)
     deadline_s = time.monotonic() + patience_s
     with _lock_of(folder).open("w", encoding="utf-8") as file:
         while not _is_mine(file):

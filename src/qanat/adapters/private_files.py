@@ -9,6 +9,12 @@ from pathlib import Path
 from qanat.ground.errors import ConfigurationError
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are not there, for their owner alone (mode 0700)."""
+    for part in (*reversed(folder.parents), folder):
+        part.mkdir(mode=0o700, exist_ok=True)
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a new file of mode 0600 (its folder, if new, 0700), durable on return; raises FileExistsError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

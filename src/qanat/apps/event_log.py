@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
+from qanat.adapters.private_files import make_private_folder
 from qanat.ground.clock import format_utc
 from qanat.ground.events import Event, EventKind
 
@@ -49,7 +50,7 @@ class EventLog:
 
     def __enter__(self) -> EventLog:
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._path.parent)
             self._file = self._path.open("ab", buffering=0)
             with contextlib.suppress(RuntimeError):
                 self._loop = asyncio.get_running_loop()

@@ -14,6 +14,7 @@ from typing import Any
 from qanat import __version__
 from qanat.adapters.folder_lock import is_held
 from qanat.apps import machine
+from qanat.apps.cli.doctor_doors import ASLEEP, asked_doors
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.apps.cli.service_record import SERVICE_FILE
 from qanat.apps.workplace import Workplace
@@ -21,7 +22,6 @@ from qanat.ground.data import list_names
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 
-ASLEEP = "sleeps"
 IN_ORDER = ("answers", ASLEEP)
 MOST_ASLEEP_SHOWN = 12
 
@@ -43,7 +43,7 @@ def run_doctor(*, data: Path | None, config: Path | None = None, site: str | Non
     if config is not None:
         return _examine_deployment(findings, config, site=site, data=data, as_json=as_json)
     service = None if data is None else running_service(data)
-    doors = {} if service is None or data is None else asked_doors(service, is_up=is_held(data))
+    doors = {} if service is None or data is None else asked_doors(service)
     apart = {} if service is None or data is None else asyncio.run(asked_sites(service, data))
     entropy = None if service is None else service.get("entropy")
     if as_json:
@@ -91,11 +91,19 @@ def kernel_cache() -> str:
 
 
 def running_service(data: Path) -> dict[str, Any]:
-    """Return what the network that runs on ``data`` said of itself; raises ConfigurationError when none does."""
+    """Return what the network that runs on ``data`` said of itself; raises ConfigurationError when none does.
+
+    A service that was killed leaves its note behind, but no longer holds the folder.
+    """
     note = data / SERVICE_FILE
     if not note.exists():
         raise ConfigurationError(f"no network is up on {data}", remedy=f"start one with `qanat up --data {data}`")
     found: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    if not is_held(data):
+        raise ConfigurationError(
+            f"the service on {data} died (pid {found['pid']}), and its doors with it",
+            remedy=f"start it again with `qanat up {found['network']} --data {data}`; keys in its stores are kept",
+        )
     return found
 
 
@@ -123,34 +131,3 @@ def door_rows(doors: Mapping[str, str]) -> list[tuple[str, str]]:
         if counted
         else rows
     )
-
-
-def asked_doors(service: Mapping[str, Any], *, is_up: bool) -> dict[str, str]:
-    """Ask every open door of a running network for a status, those of sites that run apart too; returns node -> answer.
-
-    A relay's door serves no application: that it refuses one, politely, shows that it answers. A site that sleeps is
-    let sleep: its port listens as long as the service is there (``is_up``).
-    """
-    from qanat.adapters.tls import TlsFiles
-    from qanat.client import Client
-    from qanat.ground.errors import NotEntitled, QanatError
-    from qanat.ground.identifiers import SaeId
-
-    applications = list(service["applications"].values())
-    answers: dict[str, str] = {}
-    for node, door in (service["doors"] | {n: site for n, site in service["apart"].items() if site["url"]}).items():
-        if node in service["doors"] and node not in service["open"] and is_up:
-            answers[node] = f"{ASLEEP} at {door['url']}: opens when it is called"
-            continue
-        app = next((app for app in applications if app["url"] == door["url"]), applications[0])
-        peer = next(other["sae"] for other in applications if other is not app)
-        files = TlsFiles(certificate=Path(app["certificate"]), key=Path(app["key"]), ca=Path(service["ca"]))
-        try:
-            with Client(door["url"], tls=files, sae=SaeId(app["sae"]), kme=door["kme"], retry_for_s=1.0) as client:
-                status = client.get_status(SaeId(peer))
-            answers[node] = f"answers at {door['url']}: {status.stored_key_count} keys in stock"
-        except NotEntitled:
-            answers[node] = f"answers at {door['url']}: no application here"
-        except QanatError as fault:
-            answers[node] = f"does not answer at {door['url']}: {fault}"
-    return answers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -13,6 +13,9 @@ from qanat.ground.network.part import fault_of_field
 
 MOST_COMPARED = 500
 """Among more names than these the nearest is not looked for: it would take seconds."""
+MOST_LISTED = 8
+LEAST_PART = 3
+"""Fewer letters than these are in many names by chance."""
 
 
 def checked_name(name: str) -> str:
@@ -28,9 +31,23 @@ Heading = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a remedy that lists the names most like ``name``."""
+    """Return a remedy that lists the names most like ``name``; when none is like it, all of few, or their number."""
     names = sorted(known)
+    if not names:
+        return "there are none"
+    if close := _close(name, names):
+        return f"did you mean {', '.join(close)}?"
+    if len(names) <= MOST_LISTED:
+        return f"there are {', '.join(names)}" if len(names) > 1 else f"there is {names[0]} alone"
+    return f"there are {len(names)}, such as {', '.join(names[:3])}; `qanat network show` lists those of a network"
+
+
+def _close(name: str, names: Sequence[str]) -> Sequence[str]:
+    """Return the names that are really like one: nearly the same letters, or one of the two holds the other."""
     if len(names) > MOST_COMPARED:
-        names = [other for other in names if other[:3] == name[:3]][:MOST_COMPARED] or names[:8]
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
-    return f"did you mean {', '.join(close)}?" if close else "there are none"
+        names = [other for other in names if other[:3] == name[:3]][:MOST_COMPARED]
+    alike = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if len(name) < LEAST_PART:
+        return alike
+    holding = [other for other in names if name in other or (len(other) >= LEAST_PART and other in name)]
+    return list(dict.fromkeys([*alike, *holding]))[:3]

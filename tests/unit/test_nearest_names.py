@@ -1,0 +1,29 @@
+"""Suggestions for a name that is not known: only what is really like it."""
+
+from __future__ import annotations
+
+import pytest
+
+from qanat.apps.networks import load_network
+from qanat.ground.network.names import nearest
+
+CITIES = ["cangzhou", "cangzhoubei", "hefei", "jinan", "jinan-user-01", "kunshan", "shanghai", "suzhou", "urumqi"]
+
+
+@pytest.mark.parametrize(("name", "meant"), [("suzho", "suzhou"), ("kunshn", "kunshan"), ("user-01", "jinan-user-01")])
+def test_a_slip_is_answered_with_what_was_meant(name: str, meant: str) -> None:
+    assert meant in nearest(name, CITIES).removeprefix("did you mean ")
+    assert nearest(name, CITIES).startswith("did you mean")
+
+
+@pytest.mark.parametrize("name", ["nope", "nowhere", "x"])
+def test_a_name_like_none_is_told_how_many_there_are_and_how_to_list_them(name: str) -> None:
+    sites = load_network("nature2021").nodes
+    assert nearest(name, sites).startswith(f"there are {len(sites)}, such as ")
+    assert "qanat network show" in nearest(name, sites)
+
+
+def test_of_few_names_all_are_listed() -> None:
+    assert nearest("nope", ["b", "a"]) == "there are a, b"
+    assert nearest("nope", ["a"]) == "there is a alone"
+    assert nearest("nope", []) == "there are none"
