@@ -146,6 +146,15 @@ def test_pairs_left_out_are_as_many_as_there_are() -> None:
     assert json_of("one-switch")["pairs"] == {"near": 6}
 
 
+def test_who_asks_for_many_pairs_is_told_beforehand_that_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qanat.apps.cli.simulate.simulate", stopped)
+    assert "6,677 pairs: each run may take minutes" in run("nature2021", "--pairs", "6677")[2]
+    assert "minutes" not in run("nature2021", "--pairs", "2000")[2]
+
+
 def test_a_run_in_which_nobody_is_served_says_that_no_route_was_taken() -> None:
     _, out, _ = run("three-nodes", "--without", "kunshan")
     assert "no request was served, so no route was taken" in out

@@ -36,6 +36,8 @@ from qanat.simulation.day.tally import DayResult
 CLOSE_GRACE_S = 2.0
 ROUTES_SHOWN = 20
 PAIRS_UNASKED = 1000
+MANY_PAIRS = 2000
+"""With more, each run of a large network takes half a minute and more."""
 _TIME = re.compile(r"([0-9]{1,4}):([0-5][0-9])")
 
 
@@ -80,6 +82,12 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
     _refuse_idle_options(options)
     if options.pairs is not None:
         _refuse_more_pairs(terms.network, options.pairs)
+    if num_pairs > MANY_PAIRS:
+        print(
+            f"{num_pairs:,} pairs: each run may take minutes, since its time grows faster than their number; "
+            "Ctrl-C ends it",
+            file=sys.stderr,
+        )
     begin_s = time.perf_counter()
     if options.each_removed:
         found = _each_removed(terms, options, head, as_json=as_json, out=out)
