@@ -14,7 +14,7 @@ from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
 from qanat.adapters.audit_log import AuditLog
 from qanat.adapters.connection_rules import ConnectionRules, FewWords
 from qanat.adapters.door_guard import DoorGuard
-from qanat.adapters.encryption import MASTER_KEY_VARIABLE, find_master_key
+from qanat.adapters.encryption import MASTER_KEY_VARIABLE, MasterKey, find_master_key
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.exchanged_module import ExchangedModule
 from qanat.adapters.folder_lock import held
@@ -34,7 +34,6 @@ from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import LinkId, NodeId
-from qanat.ground.keys import SecretBytes
 from qanat.ground.network import Network
 from qanat.ground.ports import KeyStore, QKDModule, Tasks, Transport
 from qanat.ground.tracing import EventRecorder
@@ -151,7 +150,7 @@ class SiteParts:
                 remedy="put the master key back; if it is lost, so are the keys: `qanat node zeroize` ends the store",
             )
 
-    def _master_key(self, store: Path, path: Path) -> SecretBytes:
+    def _master_key(self, store: Path, path: Path) -> MasterKey:
         self._is_key_known(store, path)
         return find_master_key(path, environment=os.environ, entropy=self.entropy)
 
