@@ -46,6 +46,10 @@ class TokenKey:
             key = self._key(session)
             return [SecretBytes(key.sign(_fixed_input(salt), mechanism=Mechanism.SHA256_HMAC)) for salt in salts]
 
+    def try_out(self) -> None:
+        """See that the key can be used, PIN and all; raises ConfigurationError."""
+        self.wrapping_keys([b""])
+
     def make(self) -> None:
         """Have the token make the key; raises ConfigurationError, also when it has one of this name."""
         with self._session(rw=True) as session:

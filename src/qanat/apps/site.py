@@ -14,7 +14,7 @@ from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
 from qanat.adapters.audit_log import AuditLog
 from qanat.adapters.connection_rules import ConnectionRules, FewWords
 from qanat.adapters.door_guard import DoorGuard
-from qanat.adapters.encryption import MASTER_KEY_VARIABLE, MasterKey, find_master_key
+from qanat.adapters.encryption import MASTER_KEY_VARIABLE, MasterKey, find_master_key, named_in_token
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.exchanged_module import ExchangedModule
 from qanat.adapters.folder_lock import held
@@ -139,8 +139,12 @@ class SiteParts:
         return self._writer
 
     def require_master_key(self, node: NodeId) -> None:
-        """Raise ConfigurationError for a site whose store is there and whose master key is not."""
-        self._is_key_known(self.place.store(node), self.place.master_key_of(node))
+        """Raise ConfigurationError for a site whose store is there and whose master key is not; or whose master key is
+        in a token that does not give it: a site that sleeps would find out when it is woken."""
+        path = self.place.master_key_of(node)
+        self._is_key_known(self.place.store(node), path)
+        if (in_token := named_in_token(path, environment=os.environ)) is not None:
+            in_token.try_out()
 
     def _is_key_known(self, store: Path, path: Path) -> None:
         is_known = path.exists() or bool(os.environ.get(MASTER_KEY_VARIABLE))

@@ -91,7 +91,7 @@ def _token_keys(nodes: Sequence[NodeId], place: Workplace) -> dict[str, TokenKey
     if not keys:
         raise ConfigurationError("no master key of these sites is in a token", remedy="leave --token-key out")
     for key in keys.values():
-        key.wrapping_keys([b""])
+        key.try_out()
     return keys
 
 
