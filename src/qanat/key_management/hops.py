@@ -269,7 +269,9 @@ class RelayHops:
             node_at_fault=self._context.node,
             why=_explain(fault),
         )
-        failed = RelayFailed(word.relay_id, self._context.node, _explain(fault), short, silent, word.share, is_full)
+        # without the remedy: the master's node says its own, and a caller who hears two does not know which is right
+        why = _explain(fault, with_remedy=False)
+        failed = RelayFailed(word.relay_id, self._context.node, why, short, silent, word.share, is_full)
         return _Answer(word.route[0], failed)
 
 
@@ -277,7 +279,7 @@ def _share_id(word: Relay) -> _ShareId:
     return word.relay_id, word.share
 
 
-def _explain(fault: QanatError) -> str:
+def _explain(fault: QanatError, *, with_remedy: bool = True) -> str:
     """Return a fault in words that do not depend on the store's."""
     if isinstance(fault, PadReused):
         return "the pads of this hop were spent before: this node has restarted since, or the word is a replay"
@@ -285,4 +287,4 @@ def _explain(fault: QanatError) -> str:
         return "the two ends of the link do not hold the same blocks; the odd ones are being destroyed"
     if isinstance(fault, AuthenticationFailed):
         return f"altered on the way to this node: {fault.message}"
-    return str(fault)
+    return str(fault) if with_remedy else fault.message

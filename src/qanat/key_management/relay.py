@@ -218,7 +218,7 @@ class RelayOrigin:
         until_s, why = self._full.get(pair, (0.0, ""))
         left_s = until_s - self._context.clock.monotonic_s()
         if left_s > 0:
-            remedy = "have the other application fetch its keys"
+            remedy = "have the applications that these keys wait for fetch them"
             raise KeyShortage(f"no more keys can be made: {why}", remedy=remedy, retry_after_s=max(1.0, left_s))
         self._full.pop(pair, None)
 
