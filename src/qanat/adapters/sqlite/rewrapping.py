@@ -33,10 +33,7 @@ def rewrap(path: Path, *, old: MasterKey, new: MasterKey, entropy: Entropy) -> i
     connection = connect(path)
     try:
         with transaction(connection):
-            if prepare(connection, name=str(path)) == 1:
-                raise ConfigurationError(
-                    f"{path} has the schema of long ago", remedy="start its site once, then ask again"
-                )
+            _prepare(connection, path)
             count = _rewrap(connection, path, old, new, entropy)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error as fault:
@@ -54,7 +51,7 @@ def does_open(path: Path, master_key: MasterKey) -> bool:
     connection = connect(path)
     try:
         with transaction(connection):
-            prepare(connection, name=str(path))
+            _prepare(connection, path)
             last = last_opening(connection)
             if last is None:
                 return True
@@ -64,6 +61,15 @@ def does_open(path: Path, master_key: MasterKey) -> bool:
         raise store_failed(path, fault) from None
     finally:
         connection.close()
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring an old file forward, in the caller's transaction. Not one of version 1: its wrapping keys become hour keys
+    then, which takes the master key and belongs to an opening."""
+    if prepare(connection, name=str(path)) == 1:
+        raise ConfigurationError(
+            f"the key store {path} was last opened by an old program", remedy="start its site once, then ask again"
+        )
 
 
 def _rewrap(connection: sqlite3.Connection, path: Path, old: MasterKey, new: MasterKey, entropy: Entropy) -> int:
