@@ -289,3 +289,32 @@ def test_neither_pin_nor_wrapping_keys_are_in_files(token: SoftToken, tmp_path: 
     secrets = [value, PIN.encode(), *(wrapping.reveal() for wrapping in key.wrapping_keys(salts))]
     assert scan_files([path.parent], secrets) == []
     assert PIN not in repr(key) + str(key)
+
+
+@pytest.mark.parametrize("dies_in", ["destroy_private", "write_private"])
+def test_a_move_that_ended_in_the_middle_is_ended_by_a_second_one(
+    token: SoftToken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
+) -> None:
+    from qanat.apps.cli import master_key as command
+
+    site, old = tmp_path / "data" / "suzhou", SecretBytes(bytes(range(32)))
+    write_private(site / "master.key", old.reveal())
+    play(site / "keys.sqlite", old, fill)
+    made_key(token)
+
+    def move() -> int:
+        return command.run_move(
+            token.uri(), "three-nodes", ["suzhou"], config=None, data=tmp_path / "data", as_json=True
+        )
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(command, dies_in, die)
+        move()
+    assert move() == 0
+    named = named_in_token(site / "master.key", environment={})
+    assert named is not None
+    play(site / "keys.sqlite", named, check)
+    assert old.reveal() not in b"".join(path.read_bytes() for path in site.iterdir())
