@@ -12,6 +12,7 @@ from qanat.ground.errors import FrameError
 from qanat.ground.events import Json
 from qanat.ground.keys import BitRange
 from qanat.ground.messages import Message
+from qanat.ground.orders import LinkForecast
 from qanat.key_management.wire import LinkReport, PoolShortage, RouteChoices, Word
 
 
@@ -51,7 +52,7 @@ def _to_json(value: Any) -> Json:
         if value and isinstance(value[0], str):
             return list(value)  # names, or the ids of many keys
         return [_to_json(item) for item in value]
-    if isinstance(value, LinkReport | PoolShortage | RouteChoices):
+    if isinstance(value, LinkForecast | LinkReport | PoolShortage | RouteChoices):
         return _to_row(value)
     plain: Json = value
     return plain
@@ -126,6 +127,7 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
     **dict.fromkeys(("str | None", "NodeId | None", "OrderId | None", "RequestId | None"), _optional_text),
     **dict.fromkeys(("tuple[NodeId, ...]", "tuple[LinkId, ...]", "tuple[BlockId, ...]"), _tuple_of(_text)),
     "Routes": _tuple_of(_tuple_of(_text)),
+    "tuple[LinkForecast, ...]": _tuple_of(_row_of(LinkForecast)),
     "tuple[LinkReport, ...]": _tuple_of(_row_of(LinkReport)),
     "tuple[PoolShortage, ...]": _tuple_of(_row_of(PoolShortage)),
     "tuple[RouteChoices, ...]": _tuple_of(_row_of(RouteChoices)),
@@ -139,5 +141,5 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
 
 _READERS: Mapping[type, Mapping[str, Callable[[object], Any]]] = {
     record_class: {field.name: _TYPES[str(field.type)] for field in fields(record_class)}
-    for record_class in (*KINDS.values(), LinkReport, PoolShortage, RouteChoices)
+    for record_class in (*KINDS.values(), LinkForecast, LinkReport, PoolShortage, RouteChoices)
 }
