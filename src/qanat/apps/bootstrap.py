@@ -126,7 +126,7 @@ class Service(Opened):
 
         The key that is made on the way serves nobody, so it takes nothing from a generator.
         """
-        from qanat.quantum_layer.link_job import warm_up
+        from qanat.quantum_layer.block_worker import warm_up
 
         job: Job[None] = Job(warm_up, (self.entropy, system_chance()))
         await self.pool.run(job)

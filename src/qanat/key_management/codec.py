@@ -4,6 +4,7 @@ all words."""
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -73,6 +74,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _name(value: object) -> str:
+    """Read the name of a node or a link, of which a table of routes holds tens of thousands: each name is one object in
+    this process, however often it comes."""
+    return sys.intern(_text(value))
+
+
 def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise TypeError(f"{value!r} is no whole number of zero or more")
@@ -123,10 +130,12 @@ def _row_of(record_class: type) -> Callable[[object], Any]:
 
 
 _TYPES: Mapping[str, Callable[[object], Any]] = {
-    **dict.fromkeys(("str", "NodeId", "LinkId", "OrderId", "BlockId", "SaeId"), _text),
+    **dict.fromkeys(("str", "OrderId", "BlockId", "SaeId"), _text),
+    **dict.fromkeys(("NodeId", "LinkId"), _name),
     **dict.fromkeys(("str | None", "NodeId | None", "OrderId | None", "RequestId | None"), _optional_text),
-    **dict.fromkeys(("tuple[NodeId, ...]", "tuple[LinkId, ...]", "tuple[BlockId, ...]"), _tuple_of(_text)),
-    "Routes": _tuple_of(_tuple_of(_text)),
+    **dict.fromkeys(("tuple[NodeId, ...]", "tuple[LinkId, ...]"), _tuple_of(_name)),
+    "tuple[BlockId, ...]": _tuple_of(_text),
+    "Routes": _tuple_of(_tuple_of(_name)),
     "tuple[LinkForecast, ...]": _tuple_of(_row_of(LinkForecast)),
     "tuple[LinkReport, ...]": _tuple_of(_row_of(LinkReport)),
     "tuple[PoolShortage, ...]": _tuple_of(_row_of(PoolShortage)),
