@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from asyncio import sslproto
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from interop.certificates import PAST, Authority
 from qanat.adapters import tls_transport
 from qanat.adapters.tls import TlsFiles, client_context
 from qanat.adapters.tls_transport import MAX_MESSAGE_BYTES, QUEUE_MESSAGES, TlsTransport
+from qanat.apps.machine import TLS_READ_BYTES, spare_tls_buffers
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.framing import encode_frame
 from qanat.ground.identifiers import CONTROLLER, Epoch, EventId, MessageId, NodeId, kme_id, sae_id
@@ -133,6 +135,24 @@ def test_many_and_large_messages_arrive_in_order(files: dict[str, TlsFiles]) -> 
                 await one.send(B, message(number, body))
             found = [await next_of(other) for _ in bodies]
             assert [(item.fields["number"], item.body) for _, item in found] == list(enumerate(bodies))
+
+    run(work())
+
+
+def test_messages_larger_than_the_buffers_of_a_process_of_many_sites_arrive_whole(
+    files: dict[str, TlsFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sslproto.SSLProtocol, "max_size", sslproto.SSLProtocol.max_size)  # put back at the end
+    spare_tls_buffers()
+    assert sslproto.SSLProtocol.max_size == TLS_READ_BYTES
+
+    async def work() -> None:
+        async with network(files) as net:
+            one, other = await net.start(A), await net.start(B)
+            for size in (TLS_READ_BYTES - 1, 3 * TLS_READ_BYTES + 7, MAX_MESSAGE_BYTES - 1000):
+                body = bytes(range(256)) * (size // 256)
+                await one.send(B, message(size, body))
+                assert (await next_of(other))[1].body == body
 
     run(work())
 

@@ -59,6 +59,18 @@ class Forecasts:
         """The links of which anything is foretold."""
         return self._spans.keys()
 
+    def of(self, link_id: LinkId) -> Sequence[LinkForecast]:
+        """Return what is foretold of a link, in the order of time."""
+        return tuple(self._spans.get(link_id, ()))
+
+    def out_until_utc_s(self, link_id: LinkId, *, utc_s: float) -> float | None:
+        """Return until when a link is out that is out now; None for one that is not."""
+        until_s = None
+        for span in self._spans.get(link_id, ()):
+            if span.from_utc_s <= (until_s or utc_s) < span.until_utc_s and not span.expected_bits:
+                until_s = span.until_utc_s
+        return until_s
+
     def share_now(self, link_id: LinkId, *, utc_s: float, rate_bits_per_s: float) -> float:
         """Return which share of its rate a link is expected to give now: 0 where it is out, 1 where nothing is said."""
         for span in self._spans.get(link_id, ()):
@@ -127,11 +139,33 @@ class Foresight:
     def __init__(self, policy: Policy, *, now_s: float, forecasts: Forecasts | None = None) -> None:
         self.forecasts = forecasts or Forecasts()
         self.demand = DemandSeen(memory_s=policy.demand_memory_s, now_s=now_s)
+        self._own = self.forecasts
+        self._told: dict[NodeId, Forecasts] = {}
         self._policy = policy
 
     def __bool__(self) -> bool:
         """Whether anything is foretold."""
         return bool(self.forecasts)
+
+    def renew(self, forecasts: Forecasts) -> None:
+        """From now on the operator foretells this, and nothing else."""
+        self._own = forecasts
+        self._join()
+
+    def renew_from(self, node: NodeId, forecasts: Iterable[LinkForecast]) -> None:
+        """From now on a node foretells this of its links, and nothing else; raises ConfigurationError."""
+        if (told := Forecasts(forecasts)) or node in self._told:
+            self._told[node] = told
+            self._join()
+
+    def _join(self) -> None:
+        """Of a link that several foretell something of the operator's word counts, then that of the first node by its
+        name."""
+        taken: dict[LinkId, Iterable[LinkForecast]] = {}
+        for source in (self._own, *(self._told[node] for node in sorted(self._told))):
+            for link_id in source.links:
+                taken.setdefault(link_id, source.of(link_id))
+        self.forecasts = Forecasts(span for spans in taken.values() for span in spans)
 
     def applied(self, view: NetworkView, *, utc_s: float, now_s: float) -> NetworkView:
         """Return a view whose links say what is foretold of them."""

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from qanat.ground.identifiers import BlockId, EventId, LinkId, NodeId, OrderId, RequestId, SaeId
 from qanat.ground.keys import BitRange, Origin
+from qanat.ground.orders import LinkForecast
 
 Routes: TypeAlias = tuple[tuple[NodeId, ...], ...]
 
@@ -51,6 +52,14 @@ class LinkReport:
     expected_rate_bits_per_s: float
     origin: Origin
     running: OrderId | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastsTold:
+    """What a node foretells of its links, in place of all that it foretold before: maintenance, weather, passes. Said
+    with each ``Announce`` since the first time."""
+
+    forecasts: tuple[LinkForecast, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +352,7 @@ class RelayVoided:
 Word: TypeAlias = (
     ControllerHere
     | Announce
+    | ForecastsTold
     | StockReport
     | GenerationRequest
     | OrderState
