@@ -83,6 +83,11 @@ def test_relays_that_take_long_to_be_opened_cost_no_error_and_no_detour(
     assert not [event for event in world.witness.events if event.kind == "relay-failed"]
 
 
+def test_sites_that_are_opened_one_after_the_other_have_time_for_that(worlds: Worlds) -> None:
+    world = worlds.world({R: 0.8 * SETTINGS.wake_patience_s, B: 1.6 * SETTINGS.wake_patience_s})
+    assert list(ask(world).keys[0].route) == FIRST
+
+
 def test_a_relay_that_never_opens_is_given_up_and_the_other_way_taken(worlds: Worlds) -> None:
     world = worlds.world({R: 1e6})
     given, took_s = seconds_of(world)

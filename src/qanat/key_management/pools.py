@@ -40,18 +40,24 @@ async def answers(
             return False
 
 
-async def opened(context: Context, vouching: Vouching, way: Sequence[NodeId], last: Deadline) -> NodeId | None:
-    """Call all nodes of a way that sleep, and wait until none is being opened; return one that still is at ``last``.
+async def opened(context: Context, vouching: Vouching, way: Sequence[NodeId], *, patience_s: float) -> NodeId | None:
+    """Call all nodes of a way that sleep, and wait until none is being opened; return one that still is when for
+    ``patience_s`` none has been opened.
 
     One that cannot be opened is not waited for: it shows by its silence.
     """
     opening = context.courier.is_opening
-    await vouching.wake([node for node in way if opening(node)])
-    for node in way:
-        while opening(node):
-            if last.has_passed:
-                return node
-            await _look_again(context, last)
+    waiting = [node for node in way if opening(node)]
+    await vouching.wake(waiting)
+    deadline = Deadline.after(context.clock, patience_s)
+    while waiting:
+        if deadline.has_passed:
+            return waiting[0]
+        await _look_again(context, deadline)
+        left = [node for node in waiting if opening(node)]
+        if len(left) < len(waiting):  # they are opened one after the other
+            deadline = Deadline.after(context.clock, patience_s)
+        waiting = left
     return None
 
 

@@ -138,20 +138,19 @@ class RelayOrigin:
         """
         settings = self._context.settings
         alone_s, among_others_s = settings.relay_tries * settings.relay_timeout_s, settings.reach_patience_s
-        last = Deadline.after(self._context.clock, max(alone_s, settings.wake_patience_s))
         for routes, wish in zip(ways, wishes, strict=True):
             patience_s = among_others_s if self.ways.has_others(wish) else alone_s
             for way in routes:
-                if (silent := await self._silent_on(way, patience_s, last)) is not None:
+                if (silent := await self._silent_on(way, patience_s)) is not None:
                     self.ways.close(at=way[way.index(silent) - 1], silent=silent)
                     return True
         return False
 
-    async def _silent_on(self, way: Way, patience_s: float, last: Deadline) -> NodeId | None:
-        context, vouching = self._context, self._vouching
-        if (sleeping := await opened(context, vouching, way[1:], last)) is not None:
+    async def _silent_on(self, way: Way, patience_s: float) -> NodeId | None:
+        context, vouching, wake_s = self._context, self._vouching, self._context.settings.wake_patience_s
+        if (sleeping := await opened(context, vouching, way[1:], patience_s=wake_s)) is not None:
             return sleeping
-        following = way[1]
+        following, last = way[1], Deadline.after(context.clock, max(patience_s, wake_s))
         is_there = await answers(context, vouching, following, patience_s=patience_s, last=last)
         return None if is_there else following
 

@@ -43,8 +43,8 @@ class KeyManagerSettings:
     reach_patience_s: float = 1.0
     """The next node gets this long to come back before a batch that is on its way to it has failed."""
     wake_patience_s: float = 10.0
-    """Nodes of a way that are just coming up get this long before keys are sent on it: a site that sleeps is opened by
-    whoever calls it, and one after the other where many are called at a time."""
+    """A node that is just coming up gets this long before it counts as silent. Sites of a way that sleep are opened one
+    after the other: each gets as long."""
     cut_route_pause_s: float = 5.0
     """A route on which a node does not answer is not tried again, at the cost of pads, before this time has passed."""
 
