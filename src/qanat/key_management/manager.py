@@ -247,6 +247,7 @@ class KeyManager:
                     expected_rate_bits_per_s=capability.expected_rate_bits_per_s if capability is not None else 0.0,
                     origin=context.links.origin(link_id),
                     running=self._sessions.running_on(link_id),
+                    oldest_age_s=level.oldest_age_s if level is not None else None,
                 )
             )
         epoch, version = context.routes.stamp

@@ -267,6 +267,7 @@ async def _get_keys(
         else:
             world.witness.answer_received(master, given.keys)
             world.witness.check_required(given.keys, require.disjoint_routes)
+            world.witness.check_way(given.keys, require.policy)
             tally.by_shares += len(given.keys) if require.disjoint_routes > 1 else 0
             return given
     return None
