@@ -26,6 +26,7 @@ class FakeGiven:
     keys: Sequence[SecretKey]
     event_id: EventId = EVENT
     classical_route: Sequence[NodeId] = ROUTE
+    unmet: Sequence[str] = ()
 
 
 @dataclass
