@@ -104,6 +104,19 @@ def test_quotas_are_found_again_after_restarts_from_what_the_stores_hold(dying: 
     close(world)
 
 
+@pytest.mark.parametrize("slave", [ANNA, BOB])
+def test_a_quota_that_is_reached_is_told_with_one_remedy(slave: SaeId) -> None:
+    """The same one, whether this node has found it out (of two applications here) or the one at the far end."""
+    world = world_of(stock=Stock(max_keys_per_pair=3))
+    give(world, ALICE, slave, count=2)
+    for _ in range(2):
+        with pytest.raises(KeyShortage) as caught:
+            give(world, ALICE, slave, count=2)
+        assert caught.value.remedy == "have the applications that these keys wait for fetch them"
+        assert str(caught.value).count("fetch") == 1
+        assert str(caught.value).count("(") == 1
+
+
 def test_one_application_has_a_quota_over_all_its_partners() -> None:
     world = world_of(stock=Stock(max_keys_per_application=3))
     give(world, count=2)

@@ -12,9 +12,10 @@ from qanat.adapters.encryption import (
     KEY_BYTES,
     Vault,
     identity,
-    is_right_master_key,
+    is_proof_by,
     load_master_key,
-    proof_of_master_key,
+    proof_by,
+    wrapping_ciphers,
 )
 from qanat.adapters.system import SystemEntropy
 from qanat.ground.errors import ConfigurationError, StoreFailed
@@ -26,7 +27,7 @@ PLACE = identity("share", "link", "node", "block")
 
 
 def new_vault(*, opening: int = 1, master_key: SecretBytes = MASTER_KEY) -> Vault:
-    return Vault(master_key, opening=opening, salt_of=SALTS.__getitem__, entropy=SystemEntropy())
+    return Vault(wrapping_ciphers(master_key, SALTS), opening=opening, entropy=SystemEntropy())
 
 
 def test_a_wrapped_key_opens_what_the_key_sealed_in_a_later_life() -> None:
@@ -70,10 +71,11 @@ def test_places_are_told_apart() -> None:
 
 
 def test_the_proof_fits_one_master_key_and_one_salt() -> None:
-    proof = proof_of_master_key(MASTER_KEY, salt=b"s")
-    assert is_right_master_key(MASTER_KEY, salt=b"s", proof=proof)
-    assert not is_right_master_key(OTHER_KEY, salt=b"s", proof=proof)
-    assert not is_right_master_key(MASTER_KEY, salt=b"t", proof=proof)
+    right, other_salt = wrapping_ciphers(MASTER_KEY, SALTS).values()
+    proof = proof_by(right)
+    assert is_proof_by(right, proof)
+    assert not is_proof_by(wrapping_ciphers(OTHER_KEY, SALTS)[1], proof)
+    assert not is_proof_by(other_salt, proof)
 
 
 def test_a_master_key_file_is_made_once_and_private(tmp_path: Path) -> None:

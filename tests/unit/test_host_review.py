@@ -189,6 +189,21 @@ def test_a_store_without_its_master_key_is_to_be_looked_at(host: Host) -> None:
     assert host.of("store of site a").state == "look"
 
 
+def test_a_master_key_in_a_token_that_is_not_there_is_a_fault_with_its_remedy(host: Host, tmp_path: Path) -> None:
+    put_store(host, SCHEMA_VERSION)
+    pin = tmp_path / "pin"
+    uri = f"pkcs11:token=t;object=k?module-path=/nowhere/module.so&pin-source=file:{pin}"
+    (host.data / "a" / "master.key").write_text(uri, encoding="utf-8")
+    assert f"cannot read {pin}" in host.of("store of site a").found
+    pin.write_text("51423", encoding="utf-8")
+    pin.chmod(0o644)
+    assert host.of("store of site a").remedy == f"chmod 600 {pin}"
+    pin.chmod(0o600)
+    found = host.of("store of site a")
+    assert (found.state, "name its file as module-path" in found.remedy) == ("fault", True)
+    assert "51423" not in str(found)
+
+
 def test_a_port_that_somebody_else_has_is_a_fault(tmp_path: Path, made: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -22,6 +22,7 @@ from qanat.ground.identifiers import (
 )
 from qanat.ground.keys import BitRange, BlockSlice, PoolId, SecretBytes, SpentBits
 from qanat.ground.messages import Message, decode_message, encode_message
+from qanat.ground.orders import LinkForecast
 from qanat.key_management import wire
 from qanat.key_management.codec import KINDS, decode_word, encode_word, kind_of
 from qanat.key_management.sealing import check_shape, key_batch, seal, unseal
@@ -48,6 +49,7 @@ RELAY = wire.Relay(
 WORDS: list[wire.Word] = [
     wire.ControllerHere(5, rules=True),
     wire.Announce(1, 2, (wire.LinkReport(LINK, 5, 2.5, "device", None, 7.5),)),
+    wire.ForecastsTold((LinkForecast(LINK, 0.5, 2.5, 7),)),
     wire.StockReport(LINK, 5, 7),
     wire.GenerationRequest("d", A, C, 512, (wire.PoolShortage(LINK, A, 3),), RequestId("q")),
     wire.OrderState(OrderId("o"), LINK, "ended", 1, "QBER too high"),

@@ -16,7 +16,8 @@ from qanat.ground.orders import LinkQuality
 from qanat.ground.randomness import SeededChance
 from qanat.postprocessing.wire import Kind
 from qanat.quantum_layer import link_job
-from qanat.quantum_layer.link_job import LinkRun, distil_link
+from qanat.quantum_layer.block_job import LinkRun
+from qanat.quantum_layer.link_job import distil_link
 from qanat.quantum_layer.reports import BlockReport, FaultReport, Report, decode_report, encode_report
 from qanat.quantum_layer.wire import WireEnd
 

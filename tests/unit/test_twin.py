@@ -20,7 +20,7 @@ from qanat.ground.orders import Alarm, GenerationOrder, KeyBlockReady, ModuleEve
 from qanat.ground.ports import Job
 from qanat.ground.randomness import SeededChance
 from qanat.quantum_layer import twin as twin_module
-from qanat.quantum_layer.link_job import LinkRun
+from qanat.quantum_layer.block_job import LinkRun
 from qanat.quantum_layer.reports import BlockReport, FaultReport, encode_report
 from qanat.quantum_layer.twin import TwinLink, TwinModule
 

@@ -18,7 +18,9 @@ from typing import TypeVar
 import pytest
 
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
+from qanat.adapters.sqlite.rewrapping import does_open, rewrap
 from qanat.adapters.sqlite.schema import SCHEMA_VERSION
+from qanat.adapters.system import SystemEntropy
 from qanat.ground.errors import BlockUnknown, ConfigurationError, KeyNotFound, PadReused
 from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.keys import BitRange, BlockSlice, KeyRecord, PoolId, SecretBytes, Selection, Use
@@ -174,6 +176,17 @@ def test_a_migration_that_was_killed_is_begun_anew(path: Path, at: int) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert version(path) == 1
     test_all_that_it_held_opens(path)
+
+
+def test_it_comes_under_another_master_key_only_after_it_was_brought_forward(path: Path) -> None:
+    other, entropy = SecretBytes(bytes(32)), SystemEntropy()
+    with pytest.raises(ConfigurationError, match="start its site once"):
+        rewrap(path, old=MASTER_KEY, new=other, entropy=entropy)
+    assert version(path) == 1
+    test_all_that_it_held_opens(path)
+    assert rewrap(path, old=MASTER_KEY, new=other, entropy=entropy)
+    assert does_open(path, other)
+    assert not does_open(path, MASTER_KEY)
 
 
 def test_calls_may_be_repeated_from_now_on(path: Path) -> None:

@@ -16,7 +16,9 @@ from typing import TypeVar
 import pytest
 
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
+from qanat.adapters.sqlite.rewrapping import rewrap
 from qanat.adapters.sqlite.schema import SCHEMA_VERSION
+from qanat.adapters.system import SystemEntropy
 from qanat.ground.errors import KeyNotFound, PadReused
 from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.key_batches import KeyBatch
@@ -103,6 +105,14 @@ def test_its_keys_are_given_and_go_before_those_of_a_lot(path: Path) -> None:
     assert version(path) == 2
     play(path, scene)
     assert version(path) == SCHEMA_VERSION == 3
+
+
+def test_it_may_come_under_another_master_key_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is brought forward by that, and nothing of what it holds changes."""
+    other = SecretBytes(bytes(32))
+    assert rewrap(path, old=MASTER_KEY, new=other, entropy=SystemEntropy())
+    monkeypatch.setitem(globals(), "MASTER_KEY", other)
+    test_records_stages_levels_and_epochs_are_as_they_were(path)
 
 
 def test_records_stages_levels_and_epochs_are_as_they_were(path: Path) -> None:

@@ -28,6 +28,7 @@ from qanat.adapters.tls_transport import TlsTransport
 from qanat.apps.deployment import HOST
 from qanat.apps.entropy_watch import watch_entropy
 from qanat.apps.event_log import EventLog
+from qanat.apps.forecast_watch import FORECASTS_NAME, ForecastWatch
 from qanat.apps.link_modules import link_capability
 from qanat.apps.opened import Opened
 from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, key_manager_settings, reserve_days, sessions_per_day
@@ -125,7 +126,7 @@ class Service(Opened):
 
         The key that is made on the way serves nobody, so it takes nothing from a generator.
         """
-        from qanat.quantum_layer.link_job import warm_up
+        from qanat.quantum_layer.block_worker import warm_up
 
         job: Job[None] = Job(warm_up, (self.entropy, system_chance()))
         await self.pool.run(job)
@@ -152,7 +153,17 @@ class Service(Opened):
         self._stack.push_async_callback(self._sites.close)
         self._lay_down_sites()
         await self._sites.wake([node for node in self.here if not self._may_sleep(node)])
-        tasks.start(self._controller(tasks, controlling).run(), name="controller")
+        controller = self._controller(tasks, controlling)
+        forecasts = ForecastWatch(
+            self.place.folder / FORECASTS_NAME,
+            network=self.network,
+            clock=self.clock,
+            recorder=self.recorder(CONTROLLER),
+            on_renewed=controller.foretelling.renew,
+        )
+        forecasts.begin()
+        tasks.start(forecasts.run(), name="forecasts")
+        tasks.start(controller.run(), name="controller")
         for node in self.apart:
             await self._serve_modules(node, tasks, self._modules[node])
         self._sites.watch()
@@ -195,6 +206,7 @@ class Service(Opened):
                 tasks=self._tasks,
                 modules=self._modules[node],
                 is_awake=self._sites.is_awake,
+                is_opening=self._sites.is_opening,
             )
             self.doors[node] = await parts.open_door(node, manager, listening=bells["doors"].listening())
             self.stores[node], self.managers[node] = store, manager

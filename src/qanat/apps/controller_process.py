@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
+from qanat.apps.forecast_watch import FORECASTS_NAME, ForecastWatch
 from qanat.apps.opened import Opened
 from qanat.apps.site import SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
@@ -18,9 +21,19 @@ from qanat.quantum_layer.twin_switch import TwinSwitch
 class ControllerProcess(Opened):
     """The controller: ``async with ControllerProcess(...) as controller``. What it knows, the sites tell it anew."""
 
-    def __init__(self, deployment: Deployment, place: Workplace, *, log: EventLog, local: NodeId = CONTROLLER) -> None:
-        """local: the name of the controller, or of the standby. Raises ConfigurationError for a standby that the
-        deployment does not have."""
+    def __init__(
+        self,
+        deployment: Deployment,
+        place: Workplace,
+        *,
+        log: EventLog,
+        local: NodeId = CONTROLLER,
+        forecasts: Path | None = None,
+    ) -> None:
+        """local: the name of the controller, or of the standby. forecasts: a file of what is foretold of links, else
+        ``forecasts.json`` in the folder, if it is there; it is followed.
+
+        Raises ConfigurationError for a standby that the deployment does not have."""
         if local == STANDBY and not deployment.has_standby:
             raise ConfigurationError(
                 "the deployment has no standby, so no site would listen to it",
@@ -31,6 +44,7 @@ class ControllerProcess(Opened):
         self.network = deployment.network
         self.place = place
         self.port = 0
+        self._forecasts = forecasts or place.folder / FORECASTS_NAME
         super().__init__()
         self._parts = SiteParts(
             self.network,
@@ -59,4 +73,13 @@ class ControllerProcess(Opened):
             other=self._other,
             switches={switch.name: TwinSwitch(switch, clock=parts.clock) for switch in self.network.switches},
         )
+        watch = ForecastWatch(
+            self._forecasts,
+            network=self.network,
+            clock=parts.clock,
+            recorder=parts.recorder(self.local),
+            on_renewed=controller.foretelling.renew,
+        )
+        watch.begin()
+        tasks.start(watch.run(), name="forecasts")
         tasks.start(controller.run(), name="controller")

@@ -6,6 +6,7 @@ Nothing is changed, and no process needs to run. What the processes say to each 
 from __future__ import annotations
 
 import datetime
+import os
 import shutil
 import sqlite3
 import stat
@@ -17,6 +18,7 @@ from typing import Literal
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from qanat.adapters.encryption import named_in_token
 from qanat.adapters.folder_lock import is_held
 from qanat.adapters.initial_keys import initial_key_path
 from qanat.adapters.pki import NodeFiles, TwinFiles
@@ -198,11 +200,21 @@ def _store(party: Party, place: Workplace) -> Finding:
             subject, "fault", f"schema {version}, and this program knows {SCHEMA_VERSION}", "update this program"
         )
     after = "" if version == SCHEMA_VERSION else f", brought to {SCHEMA_VERSION} by the next start"
-    if not place.master_key_of(NodeId(party.name)).exists():
+    path_of_key = place.master_key_of(NodeId(party.name))
+    try:
+        in_token = named_in_token(path_of_key, environment=os.environ)
+        if in_token is not None:
+            in_token.look()
+            return Finding(
+                subject, "well", f"schema {version}{after}; its master key: {in_token.uri.title}, PIN not tried"
+            )
+    except ConfigurationError as fault:
+        return Finding(subject, "fault", fault.message, fault.remedy)
+    if not path_of_key.exists():
         return Finding(
             subject,
             "look",
-            f"schema {version}{after}; its master key is not in {place.master_key_of(NodeId(party.name))}",
+            f"schema {version}{after}; its master key is not in {path_of_key}",
             "bring the master key back, or start the site with it in the environment",
         )
     return Finding(subject, "well", f"schema {version}{after}")

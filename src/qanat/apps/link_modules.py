@@ -13,7 +13,6 @@ from qanat.adapters.key_sources import KeySource
 from qanat.adapters.module_post import ModulePost
 from qanat.adapters.tls import TlsFiles
 from qanat.adapters.used_keys import UsedKeys
-from qanat.apps.key_file_source import KeyFileSource
 from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
@@ -100,6 +99,8 @@ class LocalModules:
             case KeyFileModules() as settings:
                 said = settings.transmitter_folder if is_transmitter else settings.receiver_folder
                 folder = site / (Path(said) if said else Path("key-files") / link.name)
+                from qanat.apps.key_file_source import KeyFileSource  # loads compiled loops, which doors do without
+
                 return KeyFileSource(folder, link_id=link.link_id, origin=settings.origin, used=used)
         raise ConfigurationError(f"link {link.name!r} has a twin", remedy="run it with `qanat twin`")
 

@@ -6,14 +6,25 @@ import gc
 import importlib.metadata
 import os
 import platform
+from asyncio import sslproto
 from pathlib import Path
 
+TLS_READ_BYTES = 2**15
+"""Two records of TLS, which are 16 KiB at most (RFC 8446, 5.1)."""
 LIBRARIES = ("numpy", "numba", "scipy", "cryptography", "fastapi", "uvicorn", "httpx", "pydantic")
 
 
 def num_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def spare_tls_buffers() -> None:
+    """Let connections made from now on read at most TLS_READ_BYTES at a time. Each end of one keeps a buffer of that
+    size as long as it stands; asyncio's is 256 KiB, and a process of many sites has hundreds of them. An asyncio that
+    does not know the attribute keeps its own size."""
+    if hasattr(sslproto.SSLProtocol, "max_size"):
+        sslproto.SSLProtocol.max_size = TLS_READ_BYTES
 
 
 def num_compiled_kernels() -> int:

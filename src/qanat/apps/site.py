@@ -14,7 +14,7 @@ from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
 from qanat.adapters.audit_log import AuditLog
 from qanat.adapters.connection_rules import ConnectionRules, FewWords
 from qanat.adapters.door_guard import DoorGuard
-from qanat.adapters.encryption import MASTER_KEY_VARIABLE, find_master_key
+from qanat.adapters.encryption import MASTER_KEY_VARIABLE, MasterKey, find_master_key, named_in_token
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.exchanged_module import ExchangedModule
 from qanat.adapters.folder_lock import held
@@ -34,7 +34,6 @@ from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import LinkId, NodeId
-from qanat.ground.keys import SecretBytes
 from qanat.ground.network import Network
 from qanat.ground.ports import KeyStore, QKDModule, Tasks, Transport
 from qanat.ground.tracing import EventRecorder
@@ -140,8 +139,12 @@ class SiteParts:
         return self._writer
 
     def require_master_key(self, node: NodeId) -> None:
-        """Raise ConfigurationError for a site whose store is there and whose master key is not."""
-        self._is_key_known(self.place.store(node), self.place.master_key_of(node))
+        """Raise ConfigurationError for a site whose store is there and whose master key is not; or whose master key is
+        in a token that does not give it: a site that sleeps would find out when it is woken."""
+        path = self.place.master_key_of(node)
+        self._is_key_known(self.place.store(node), path)
+        if (in_token := named_in_token(path, environment=os.environ)) is not None:
+            in_token.try_out()
 
     def _is_key_known(self, store: Path, path: Path) -> None:
         is_known = path.exists() or bool(os.environ.get(MASTER_KEY_VARIABLE))
@@ -151,7 +154,7 @@ class SiteParts:
                 remedy="put the master key back; if it is lost, so are the keys: `qanat node zeroize` ends the store",
             )
 
-    def _master_key(self, store: Path, path: Path) -> SecretBytes:
+    def _master_key(self, store: Path, path: Path) -> MasterKey:
         self._is_key_known(store, path)
         return find_master_key(path, environment=os.environ, entropy=self.entropy)
 
@@ -211,8 +214,9 @@ class SiteParts:
         tasks: Tasks,
         modules: Sequence[QKDModule],
         is_awake: Callable[[NodeId], bool] = lambda _: True,
+        is_opening: Callable[[NodeId], bool] = lambda _: False,
     ) -> KeyManager:
-        """Return a site's key manager, to be run. ``is_awake``: of sites, which may sleep."""
+        """Return a site's key manager, to be run. ``is_awake``, ``is_opening``: of sites, which may sleep."""
         return KeyManager(
             node=node,
             network=self.network,
@@ -225,6 +229,7 @@ class SiteParts:
             recorder=self.recorder(node),
             settings=self.settings,
             is_awake=is_awake,
+            is_opening=is_opening,
         )
 
     async def open_door(

@@ -89,7 +89,7 @@ class TwinProcess(Opened):
 
     async def _warm_up(self) -> None:
         """Compile and load the kernels; the key that is made on the way serves nobody."""
-        from qanat.quantum_layer.link_job import warm_up
+        from qanat.quantum_layer.block_worker import warm_up
 
         job: Job[None] = Job(warm_up, (self._entropy, system_chance()))
         await self._pool.run(job)

@@ -25,7 +25,8 @@ from qanat.ground.identifiers import OrderId
 from qanat.ground.network import Link, Network, parse_network
 from qanat.ground.orders import LinkQuality
 from qanat.ground.ports import Job, KernelPool
-from qanat.quantum_layer.link_job import LinkRun, distil_link, warm_up
+from qanat.quantum_layer.block_job import LinkRun
+from qanat.quantum_layer.link_job import distil_link, warm_up
 from qanat.quantum_layer.reports import BlockReport, FaultReport, decode_report
 
 NETWORK = "beijing-shanghai"

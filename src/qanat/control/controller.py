@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from qanat.control.books import Books, DemandBook, LinkBook, OrderBook, OrderFault, with_idle_level
+from qanat.control.foretelling import Foretelling
 from qanat.control.outages import Outages
 from qanat.control.policy import LinkOrder, decide
 from qanat.control.ruling import Ruling
@@ -32,6 +33,7 @@ from qanat.key_management.memory import forget_oldest
 from qanat.key_management.wire import (
     Announce,
     ControllerHere,
+    ForecastsTold,
     GenerationCommand,
     GenerationDone,
     GenerationFailed,
@@ -78,6 +80,7 @@ class Controller:
         self._settings = settings or ControllerSettings()
         self._policy = with_idle_level(self._settings.policy, network)
         self._books = Books(network)
+        self.foretelling = Foretelling(self._books, clock, self._policy)
         self._books.expect(expected)
         self._switchboard = Switchboard(network, switches or {}, recorder)
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
@@ -151,7 +154,10 @@ class Controller:
                 return
             case Announce() as word:
                 await self._on_announce(sender, word)
+            case ForecastsTold() as word:
+                self.foretelling.hear(sender, word)
             case StockReport() as word:
+                self.foretelling.note_stock(sender, word.link_id, word.available_bits)
                 self._books.note_stock(sender, word.link_id, word.available_bits, block_bits=word.block_bits)
             case GenerationRequest() | OrderState() | RouteQuestion() if not self._ruling.rules:
                 return  # said again to who rules
@@ -172,6 +178,7 @@ class Controller:
         links = [self._books.links[report.link_id] for report in word.links if report.link_id in self._books.links]
         before = [(book.origin, book.rate_bits_per_s > 0) for book in links]
         for report in word.links:
+            self.foretelling.note_stock(sender, report.link_id, report.available_bits)
             self._books.note_report(sender, report)
             if self._ruling.rules:
                 self._adopt(report)
@@ -239,6 +246,8 @@ class Controller:
         if (silent := self._silence.on(routes)) is not None:
             return silence_of(word.demand_id, silent)
         now_s, tries = self._clock.monotonic_s(), self._settings.order_tries
+        if (out := self.foretelling.out_on(word, hops)) is not None:
+            return out
         failing = self._books.failing_link(hops, needed_bits=word.needed_bits, tries=tries, now_s=now_s)
         return None if failing is None else self._failure(word.demand_id, failing)
 
@@ -261,9 +270,7 @@ class Controller:
         The books are changed before the first word goes out, so that two of these never decide on the same facts.
         """
         hopeless = self._give_up_hopeless()
-        policy = self._policy
-        view = self._books.view(now_s=self._clock.monotonic_s(), with_all_links=policy.idle_level_bits > 0)
-        orders = decide(view, policy)
+        orders = decide(self.foretelling.view(), self._policy)
         begun = [self._begin(link_order) for link_order in orders.generate]
         self._books.note_waits(orders.waits_for, now_s=self._clock.monotonic_s())
         for demand_id in (*orders.waits_for, *orders.satisfied):
@@ -445,6 +452,8 @@ class Controller:
             for demand_id, demand in self._books.demands.items():
                 if (silent := self._silence.on(demand.routes)) is not None:
                     demand.failed_orders, demand.failure = self._settings.order_tries, silence_of(demand_id, silent)
+                elif (out := self.foretelling.out_on(demand.word, demand.hops)) is not None:
+                    demand.failed_orders, demand.failure = self._settings.order_tries, out
             if self._outages.look(self._silence.nodes, now_s=self._clock.monotonic_s()):
                 self._tables.renew(self._outages)
             self._recorder.settle_alarms()

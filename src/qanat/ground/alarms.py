@@ -203,6 +203,10 @@ _SITE = [
         *("mend the file or its disk", Ends.TOLD, SOURCE_QUIET_S),
     ),
     AlarmKind(
+        *("forecasts-kept", "warning", "site", "the file of forecasts does not hold; the former forecasts do"),
+        *("mend the file", Ends.TOLD, SOURCE_QUIET_S),
+    ),
+    AlarmKind(
         *("quota-not-written", "warning", "site", "what an application was given today cannot be written down"),
         *("mend the file or its disk", Ends.QUIET, WORDS_QUIET_S),
     ),

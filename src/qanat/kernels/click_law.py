@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+BOTH_BASES: Final = 2
+"""Entry of a table of the bases of patterns, for patterns with clicks in both bases."""
 NUM_DETECTORS: Final = 4
 NUM_PATTERNS: Final = 16
 NUM_PREPARATIONS: Final = 12

@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-BOTH_BASES = 2
-"""Entry of ``pattern_bases`` for patterns with clicks in both bases."""
+from qanat.kernels.click_law import BOTH_BASES
 
 
 @njit(cache=True, nogil=True)

@@ -4,6 +4,7 @@ all words."""
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -12,6 +13,7 @@ from qanat.ground.errors import FrameError
 from qanat.ground.events import Json
 from qanat.ground.keys import BitRange
 from qanat.ground.messages import Message
+from qanat.ground.orders import LinkForecast
 from qanat.ground.route_policy import MEASURES
 from qanat.key_management.wire import LinkReport, PoolShortage, RouteChoices, RouteQuestion, Word
 
@@ -52,7 +54,7 @@ def _to_json(value: Any) -> Json:
         if value and isinstance(value[0], str):
             return list(value)  # names, or the ids of many keys
         return [_to_json(item) for item in value]
-    if isinstance(value, LinkReport | PoolShortage | RouteChoices | RouteQuestion):
+    if isinstance(value, LinkForecast | LinkReport | PoolShortage | RouteChoices | RouteQuestion):
         return _to_row(value)
     plain: Json = value
     return plain
@@ -71,6 +73,12 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
+
+
+def _name(value: object) -> str:
+    """Read the name of a node or a link, of which a table of routes holds tens of thousands: each name is one object in
+    this process, however often it comes."""
+    return sys.intern(_text(value))
 
 
 def _whole(value: object) -> int:
@@ -133,10 +141,13 @@ def _row_of(record_class: type) -> Callable[[object], Any]:
 
 
 _TYPES: Mapping[str, Callable[[object], Any]] = {
-    **dict.fromkeys(("str", "NodeId", "LinkId", "OrderId", "BlockId", "SaeId"), _text),
+    **dict.fromkeys(("str", "OrderId", "BlockId", "SaeId"), _text),
+    **dict.fromkeys(("NodeId", "LinkId"), _name),
     **dict.fromkeys(("str | None", "NodeId | None", "OrderId | None", "RequestId | None"), _optional_text),
-    **dict.fromkeys(("tuple[NodeId, ...]", "tuple[LinkId, ...]", "tuple[BlockId, ...]"), _tuple_of(_text)),
-    "Routes": _tuple_of(_tuple_of(_text)),
+    **dict.fromkeys(("tuple[NodeId, ...]", "tuple[LinkId, ...]"), _tuple_of(_name)),
+    "tuple[BlockId, ...]": _tuple_of(_text),
+    "Routes": _tuple_of(_tuple_of(_name)),
+    "tuple[LinkForecast, ...]": _tuple_of(_row_of(LinkForecast)),
     "tuple[LinkReport, ...]": _tuple_of(_row_of(LinkReport)),
     "tuple[PoolShortage, ...]": _tuple_of(_row_of(PoolShortage)),
     "tuple[RouteChoices, ...]": _tuple_of(_row_of(RouteChoices)),
@@ -153,5 +164,5 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
 
 _READERS: Mapping[type, Mapping[str, Callable[[object], Any]]] = {
     record_class: {field.name: _TYPES[str(field.type)] for field in fields(record_class)}
-    for record_class in (*KINDS.values(), LinkReport, PoolShortage, RouteChoices)
+    for record_class in (*KINDS.values(), LinkForecast, LinkReport, PoolShortage, RouteChoices)
 }

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import KeyShortage, StoreFailed
+from qanat.ground.errors import BadParameter, KeyShortage, StoreFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, Epoch, EventId, KeyID, NodeId, RequestId, SaeId, SaePair, Topic
 from qanat.ground.keys import KeyStatus, PoolId, SecretKey, Selection
 from qanat.ground.network import Network
+from qanat.ground.orders import LinkForecast
 from qanat.ground.ports import Clock, Entropy, KeyStore, QKDModule, Tasks, Transport
 from qanat.ground.requirements import Requirements
 from qanat.ground.tracing import EventRecorder
@@ -32,7 +33,7 @@ from qanat.key_management.sessions import Sessions
 from qanat.key_management.settings import KeyManagerSettings
 from qanat.key_management.supplying import GivenKeys, Supplying
 from qanat.key_management.vouching import Vouching
-from qanat.key_management.wire import Announce, LinkReport
+from qanat.key_management.wire import Announce, ForecastsTold, LinkReport
 
 __all__ = ["GivenKeys", "KeyManager"]
 
@@ -56,12 +57,15 @@ class KeyManager:
         recorder: EventRecorder,
         settings: KeyManagerSettings | None = None,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
+        is_opening: Callable[[NodeId], bool] = lambda _: False,
     ) -> None:
-        """``is_awake``: sites that sleep are greeted only when something depends on them."""
+        """``is_awake``: sites that sleep are greeted only when something depends on them. ``is_opening``: sites that
+        sleep or are being opened are given time before they count as silent."""
         self.node = node
         self._transport = transport
         self._modules = tuple(modules)
         self._is_running = False
+        self._foretold: ForecastsTold | None = None
         context = self._context = Context(
             node=node,
             network=network,
@@ -70,7 +74,9 @@ class KeyManager:
             tasks=tasks,
             entropy=entropy,
             recorder=recorder,
-            courier=Courier(transport=transport, entropy=entropy, epoch=Epoch(0), is_awake=is_awake),
+            courier=Courier(
+                transport=transport, entropy=entropy, epoch=Epoch(0), is_awake=is_awake, is_opening=is_opening
+            ),
             links=Links(node=node, network=network, modules=modules),
             routes=RouteBook(node=node, tasks=tasks),
             settings=settings or KeyManagerSettings(),
@@ -178,6 +184,16 @@ class KeyManager:
         await self._wait_until_ready()
         return await self._supplying.get_keys_by_id(key_ids, caller=caller, master=master, nonce=nonce)
 
+    def foretell(self, forecasts: Sequence[LinkForecast]) -> None:
+        """Tell the controller, with the next report and each after it, what this node foretells of its links, in place
+        of all that it foretold before. Raises BadParameter for a link that is not its own."""
+        for one in forecasts:
+            if not self._context.links.has(one.link_id):
+                raise BadParameter(
+                    f"{one.link_id!r} is no link of {self.node!r}", remedy="have one of its ends foretell"
+                )
+        self._foretold = ForecastsTold(tuple(forecasts))
+
     # --- inside ---
 
     async def _wait_until_ready(self) -> None:
@@ -253,3 +269,5 @@ class KeyManager:
             )
         epoch, version = context.routes.stamp
         await context.courier.send(CONTROLLER, Announce(epoch, version, tuple(reports)))
+        if self._foretold is not None:
+            await context.courier.send(CONTROLLER, self._foretold)

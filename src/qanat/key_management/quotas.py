@@ -41,6 +41,6 @@ class Quotas:
     def _reached(self, what: str, most: int) -> QuotaReached:
         return QuotaReached(
             f"{what} wait at {self._context.node!r} already, and {most} may",
-            remedy="fetch the keys that wait; give keys a time to live, so that those which nobody fetches go",
+            remedy="have the applications that these keys wait for fetch them",
             retry_after_s=self._context.settings.failed_retry_s,
         )

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from qanat.ground.identifiers import BlockId, EventId, LinkId, NodeId, OrderId, RequestId, SaeId
 from qanat.ground.keys import BitRange, Origin
+from qanat.ground.orders import LinkForecast
 from qanat.ground.route_policy import Measure
 
 Routes: TypeAlias = tuple[tuple[NodeId, ...], ...]
@@ -54,6 +55,14 @@ class LinkReport:
     running: OrderId | None
     oldest_age_s: float | None = None
     """How old the bits are that this end would send under next; None: it has none, or cannot tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastsTold:
+    """What a node foretells of its links, in place of all that it foretold before: maintenance, weather, passes. Said
+    with each ``Announce`` since the first time."""
+
+    forecasts: tuple[LinkForecast, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +384,7 @@ class RelayVoided:
 Word: TypeAlias = (
     ControllerHere
     | Announce
+    | ForecastsTold
     | StockReport
     | GenerationRequest
     | OrderState

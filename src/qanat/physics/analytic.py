@@ -23,8 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qanat.kernels.click_law import NUM_PATTERNS, DetectorMemory
-from qanat.kernels.records import BOTH_BASES
+from qanat.kernels.click_law import BOTH_BASES, NUM_PATTERNS, DetectorMemory
 from qanat.physics.clicks import (
     PATTERN_BASIS,
     Response,

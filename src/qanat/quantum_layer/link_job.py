@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
 
 from qanat.ground.alarms import code_of
 from qanat.ground.constants import SESSION_PAD_BITS
@@ -24,54 +23,15 @@ from qanat.postprocessing.bob import BobSession
 from qanat.postprocessing.config import MAX_CHUNKS, DistilledKey, SessionConfig
 from qanat.protocols.decoy import INTENSITY_NAMES, DecoyProtocol, SecurityParameters
 from qanat.protocols.prediction import protocol_of
-from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, amplification_bits, link_forecast
+from qanat.quantum_layer.block_job import LinkRun
+from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, link_forecast
 from qanat.quantum_layer.nature import CHUNK_S, Nature
 from qanat.quantum_layer.reports import BlockReport, FaultReport, encode_report
 from qanat.quantum_layer.wire import Outcome, converse, make_wire, run_parties
 
 PROTOCOL_NAME = "decoy-bb84"
 FRAME_PATIENCE_S = 30.0
-MAX_LIGHT_S = 1800.0
-"""A block that takes more link time than this, and twice what was expected, is given up: the link is too dark."""
 PROGRESS_STEP = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class LinkRun:
-    """One amplification block to make: the link, nature's dice, and each end's pads (transmitter, receiver).
-
-    ``min_key_bits``: verified bits of the block; None leaves the choice to the proof (``forecast.amplification_bits``).
-    ``pairs``: of modules, equal ones, each on a wavelength of the one fibre. They share a block's slots evenly and work
-    at the same time: photons are drawn as those of one pair, slot by slot, and the link's time is their number times
-    shorter. To the proof the block is of one source and one receiver, which holds as far as the pairs are equal.
-    """
-
-    link_id: LinkId
-    order_id: OrderId
-    ends: tuple[NodeId, NodeId]
-    system: str
-    loss_db: float
-    chance: Chance
-    entropy: Entropy
-    pads: tuple[bytes, bytes] = field(repr=False)
-    disturbance: float = 0.0
-    min_key_bits: int | None = None
-    pairs: int = 1
-
-    @property
-    def key_bits(self) -> int:
-        """Verified bits of the block, as asked for or as chosen."""
-        return self.min_key_bits or amplification_bits(self.system, loss_db=self.loss_db)
-
-    def session(self, protocol: DecoyProtocol) -> SessionConfig:
-        """Return the parameters of the block's session."""
-        max_chunks = max(MAX_CHUNKS, math.ceil(self.max_light_s / CHUNK_S) + 1)
-        return SessionConfig(self.order_id, protocol=protocol, min_key_bits=self.key_bits, max_chunks=max_chunks)
-
-    @property
-    def max_light_s(self) -> float:
-        """When to give up, in link time of one pair."""
-        return max(MAX_LIGHT_S, 2 * link_forecast(self.system, loss_db=self.loss_db).block_time_s)
 
 
 def distil_link(run: LinkRun) -> Iterator[bytes]:
@@ -82,7 +42,7 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
         return
     system = system_named(run.system)
     nature = Nature(system, loss_db=run.loss_db, chance=run.chance, entropy=run.entropy, extra_error=run.disturbance)
-    config = run.session(protocol_of(system))
+    config = _session(run, protocol_of(system))
     alice = AliceSession(config, nature.preparations, SecretBytes(run.pads[0]), run.entropy)
     bob = BobSession(config, nature.detections, SecretBytes(run.pads[1]), run.entropy)
     ends = make_wire()
@@ -97,6 +57,12 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
     for node, outcome, party in zip(run.ends, outcomes, (alice, bob), strict=True):
         is_root = outcome.was_first and not party.was_stopped_by_peer
         yield encode_report(_report(run, node, outcome, is_root=is_root))
+
+
+def _session(run: LinkRun, protocol: DecoyProtocol) -> SessionConfig:
+    """Return the parameters of the block's session."""
+    max_chunks = max(MAX_CHUNKS, math.ceil(run.max_light_s / CHUNK_S) + 1)
+    return SessionConfig(run.order_id, protocol=protocol, min_key_bits=run.key_bits, max_chunks=max_chunks)
 
 
 def _hopeless(run: LinkRun) -> NoSecretKey | None:

@@ -1,7 +1,7 @@
 """The digital twin of a QKD link: two modules behind the port that real devices stand behind, and one worker job.
 
-Nature, Alice and Bob run in a worker process (``link_job``); photons and sifted bits never leave it. Here are only the
-orders that go in and the finished blocks that come out, each end's from that end's own session.
+Nature, Alice and Bob run in a worker process (``block_worker``); photons and sifted bits never leave it. Here are only
+the orders that go in and the finished blocks that come out, each end's from that end's own session.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
-
-from numba.core.errors import NumbaError
 
 from qanat.ground.alarms import module_alarm
 from qanat.ground.errors import BlockUnknown, ConfigurationError, QanatError, UnknownNode
@@ -29,8 +27,9 @@ from qanat.ground.orders import (
     OrderEnded,
 )
 from qanat.ground.ports import Chance, Clock, Entropy, Job, KernelPool, Tasks
+from qanat.quantum_layer.block_job import LinkRun
+from qanat.quantum_layer.block_worker import distil_link
 from qanat.quantum_layer.forecast import expected_capability
-from qanat.quantum_layer.link_job import LinkRun, distil_link
 from qanat.quantum_layer.reports import BlockReport, FaultReport, decode_report
 
 PEER_PATIENCE_S = 30.0
@@ -53,7 +52,7 @@ DARK = Fault("no light comes through the switches", "look whether the controller
 
 JOB_SLIPS = (
     *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError),
-    *(NumbaError, OSError, RuntimeError, TypeError, ValueError),
+    *(OSError, RuntimeError, TypeError, ValueError),
 )
 """What a job can raise beside QanatError: slips of a program, or a machine at its end. They cost the order, and an
 operator hears of them; the node and its stock of keys live on."""

@@ -83,7 +83,12 @@ def nonce_of_another(call: Repeatable) -> BadParameter:
 
 
 def _place(call: Repeatable) -> bytes:
-    return identity("answer", call.sae, call.nonce, call.request)
+    return place_of_answer(call.sae, call.nonce, call.request)
+
+
+def place_of_answer(sae: str, nonce: str, request: str) -> bytes:
+    """Return associated data that bind an answer to its row."""
+    return identity("answer", sae, nonce, request)
 
 
 def _bytes_of(keys: Sequence[SecretKey]) -> bytes:

@@ -11,10 +11,13 @@ from typing import Any
 
 from qanat.adapters.encryption import (
     SALT_BYTES,
+    MasterKey,
     Vault,
-    derive_wrapping_key,
-    is_right_master_key,
-    proof_of_master_key,
+    derive_wrapping_keys,
+    is_proof_by,
+    opening_of,
+    proof_by,
+    wrapping_ciphers,
 )
 from qanat.adapters.sqlite.answers import AnswerTable
 from qanat.adapters.sqlite.blocks import BlockTables
@@ -24,7 +27,6 @@ from qanat.adapters.sqlite.keys import KeyTables
 from qanat.adapters.sqlite.schema import prepare
 from qanat.adapters.system import SystemClock
 from qanat.ground.errors import ConfigurationError, QanatError, StoreFailed
-from qanat.ground.keys import SecretBytes
 from qanat.ground.ports import Entropy
 
 PRAGMAS = (
@@ -50,14 +52,14 @@ class Database:
     The tables may be used only inside the actions given to ``commit``.
     """
 
-    def __init__(self, path: Path, *, master_key: SecretBytes, entropy: Entropy) -> None:
+    def __init__(self, path: Path, *, master_key: MasterKey, entropy: Entropy) -> None:
         """Open or make the file; raises ConfigurationError: in use, another master key, no key store, newer."""
         self.path = path
         self._connection = connect(path)
         try:
             with transaction(self._connection):
                 found = prepare(self._connection, name=str(path))
-                vault = _open_vault(self._connection, path, master_key, entropy)
+                vault = open_vault(self._connection, path, master_key, entropy)
                 self.hour_keys = HourKeys(self._connection, vault, utc_s=SystemClock().utc_s)
                 if found == 1:
                     _adopt_openings(self._connection, self.hour_keys, master_key)
@@ -162,32 +164,52 @@ def _create_private_file(path: Path) -> None:
     path.chmod(0o600)
 
 
-def _open_vault(connection: sqlite3.Connection, path: Path, master_key: SecretBytes, entropy: Entropy) -> Vault:
-    last = connection.execute("SELECT id, salt, proof FROM opening ORDER BY id DESC LIMIT 1").fetchone()
-    if last is not None and not is_right_master_key(master_key, salt=last[1], proof=last[2]):
-        raise ConfigurationError(
-            f"the master key does not fit the key store {path}",
-            remedy="start with the master key that this store was made with",
-        )
-    salt = entropy.public_bytes(SALT_BYTES)
+def open_vault(connection: sqlite3.Connection, path: Path, master_key: MasterKey, entropy: Entropy) -> Vault:
+    """Begin an opening of the store and return its wrapping keys, derived all at once: a token is asked here alone.
+
+    Raises ConfigurationError: another master key, or one in a token that does not answer.
+    """
+    last = last_opening(connection)
     number = 1 if last is None else last[0] + 1
-    proof = proof_of_master_key(master_key, salt=salt)
-    connection.execute("INSERT INTO opening VALUES (?, ?, ?)", (number, salt, proof))
-
-    def salt_of(opening: int) -> bytes:
-        row = connection.execute("SELECT salt FROM opening WHERE id = ?", (opening,)).fetchone()
-        if row is None:
-            raise StoreFailed(f"{path}: a row names an opening {opening} that never was", remedy="the file is damaged")
-        return bytes(row[0])
-
-    return Vault(master_key, opening=number, salt_of=salt_of, entropy=entropy)
+    salt = entropy.public_bytes(SALT_BYTES)
+    ciphers = wrapping_ciphers(master_key, salts_in_use(connection) | {number: salt})
+    if last is not None and not is_proof_by(ciphers[last[0]], last[1]):
+        raise wrong_master_key(path)
+    connection.execute("INSERT INTO opening VALUES (?, ?, ?)", (number, salt, proof_by(ciphers[number])))
+    return Vault(ciphers, opening=number, entropy=entropy)
 
 
-def _adopt_openings(connection: sqlite3.Connection, hour_keys: HourKeys, master_key: SecretBytes) -> None:
+def last_opening(connection: sqlite3.Connection) -> tuple[int, bytes] | None:
+    """Return number and proof of the last opening, None when there was none."""
+    return connection.execute(  # type: ignore[no-any-return]
+        "SELECT id, proof FROM opening ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+
+
+def salts_in_use(connection: sqlite3.Connection) -> dict[int, bytes]:
+    """Return the salts, by the openings' numbers, of the last opening and of all that a wrapped key names."""
+    salts = dict(connection.execute("SELECT id, salt FROM opening ORDER BY id").fetchall())
+    named = connection.execute(
+        "SELECT DISTINCT substr(wrapped_key, 1, 4) FROM hour_key UNION SELECT substr(wrapped_key, 1, 4) FROM answer"
+    ).fetchall()
+    in_use = {opening_of(beginning) for (beginning,) in named} | {max(salts, default=0)}
+    return {opening: salt for opening, salt in salts.items() if opening in in_use}
+
+
+def wrong_master_key(path: Path) -> ConfigurationError:
+    """Return the error for a store that was made with another master key."""
+    return ConfigurationError(
+        f"the master key does not fit the key store {path}",
+        remedy="start with the master key that this store was made with",
+    )
+
+
+def _adopt_openings(connection: sqlite3.Connection, hour_keys: HourKeys, master_key: MasterKey) -> None:
     """Turn the wrapping keys of earlier openings into hour keys, and forget the salts that lead to them."""
     (current,) = connection.execute("SELECT max(id) FROM opening").fetchone()
-    for opening, salt in connection.execute("SELECT id, salt FROM opening WHERE id < ?", (current,)).fetchall():
-        hour_keys.adopt_opening(opening, derive_wrapping_key(master_key, salt=salt))
+    salts = dict(connection.execute("SELECT id, salt FROM opening WHERE id < ?", (current,)).fetchall())
+    for opening, key in zip(salts, derive_wrapping_keys(master_key, list(salts.values())), strict=True):
+        hour_keys.adopt_opening(opening, key)
     connection.execute("DELETE FROM opening WHERE id < ?", (current,))
 
 

@@ -58,7 +58,7 @@ class HourKeys:
 
     def adopt_opening(self, opening: int, wrapping_key: SecretBytes) -> None:
         """Make an hour key of the wrapping key of an opening of schema version 1; its data keys name that number."""
-        wrapped = self._vault.wrap(wrapping_key.take(), _place(BEFORE_VERSION_2, 0))
+        wrapped = self._vault.wrap(wrapping_key.take(), place_of_hour_key(BEFORE_VERSION_2, 0))
         self._connection.execute("INSERT INTO hour_key VALUES (?, ?, 0, ?)", (opening, BEFORE_VERSION_2, wrapped))
 
     def destroy_unused(self) -> int:
@@ -90,7 +90,7 @@ class HourKeys:
         return current.is_sure
 
     def _begin(self, pool: str, hour: int) -> _Current:
-        key, wrapped = self._vault.new_data_key(_place(pool, hour))
+        key, wrapped = self._vault.new_data_key(place_of_hour_key(pool, hour))
         cursor = self._connection.execute(
             "INSERT INTO hour_key (kept_for, hour, wrapped_key) VALUES (?, ?, ?)", (pool, hour, wrapped)
         )
@@ -105,7 +105,7 @@ class HourKeys:
         if found is None or row is None:
             raise damaged_row(place)
         kept_for, hour, wrapped = found
-        key = self._vault.unwrap(wrapped, _place(kept_for, hour))
+        key = self._vault.unwrap(wrapped, place_of_hour_key(kept_for, hour))
         self._remember(row, key)
         return key
 
@@ -118,5 +118,6 @@ class HourKeys:
         return int(self._utc_s() // HOUR_S)
 
 
-def _place(kept_for: str, hour: int) -> bytes:
+def place_of_hour_key(kept_for: str, hour: int) -> bytes:
+    """Return associated data that bind an hour key to its row."""
     return identity("hour key", kept_for, hour)

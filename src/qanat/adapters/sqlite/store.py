@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from qanat.adapters.encryption import KEY_BYTES
+from qanat.adapters.encryption import KEY_BYTES, MasterKey
 from qanat.adapters.sqlite.database import Database
 from qanat.adapters.sqlite.writer import StoreWriter
 from qanat.adapters.system import SystemEntropy
@@ -50,13 +50,14 @@ class SqliteKeyStore:
 
     @classmethod
     async def open(
-        cls, path: Path, *, master_key: SecretBytes, writer: StoreWriter, entropy: Entropy | None = None
+        cls, path: Path, *, master_key: MasterKey, writer: StoreWriter, entropy: Entropy | None = None
     ) -> SqliteKeyStore:
         """Open the store in ``path``, made (mode 0600) when it is not there. ``master_key`` stays the caller's.
 
-        Raises ConfigurationError: in use by another process, another master key, written by a newer program, no store.
+        Raises ConfigurationError: in use by another process, another master key, written by a newer program, no store;
+        a token that does not give its key.
         """
-        if len(master_key) != KEY_BYTES:
+        if isinstance(master_key, SecretBytes) and len(master_key) != KEY_BYTES:
             raise ConfigurationError(
                 f"a master key has {KEY_BYTES} bytes, this one has {len(master_key)}", remedy="name the right key file"
             )

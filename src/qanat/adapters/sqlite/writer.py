@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from qanat.adapters.encryption import MasterKey
 from qanat.adapters.sqlite.database import Database
 from qanat.ground.errors import QanatError, StoreFailed
-from qanat.ground.keys import SecretBytes
 from qanat.ground.ports import Entropy
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class StoreWriter:
         self._closed = False
         self._databases: dict[Path, tuple[Database, int]] = {}
 
-    async def open(self, path: Path, *, master_key: SecretBytes, entropy: Entropy) -> Database:
+    async def open(self, path: Path, *, master_key: MasterKey, entropy: Entropy) -> Database:
         """Return the database in a file; handles of one process share it. Raises ConfigurationError."""
 
         def open_or_share() -> Database:

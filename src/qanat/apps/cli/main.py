@@ -17,6 +17,7 @@ from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.entropy_options import EntropyOption, MinEntropyOption, entropy_source
 from qanat.apps.cli.guard_commands import MakesByDefault, add_audit_commands, add_certificate_commands
 from qanat.apps.cli.light_commands import add_light_commands
+from qanat.apps.cli.master_key_commands import add_master_key_commands
 from qanat.apps.cli.network_commands import add_network_commands
 from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.plan_commands import add_plan_commands
@@ -445,6 +446,7 @@ add_distil_commands(app, _end_with)
 add_process_commands(app, node_app, _end_with)
 add_simulate_command(app, _end_with)
 add_store_commands(app, node_app, _end_with)
+add_master_key_commands(node_app, _end_with)
 
 
 if __name__ == "__main__":

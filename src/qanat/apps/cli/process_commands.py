@@ -113,6 +113,14 @@ def _add_controller(app: typer.Typer, end_with: EndWith) -> None:
         standby: Annotated[
             bool, typer.Option("--standby", help="Run the second one, which takes over when the first is silent.")
         ] = False,
+        forecasts: Annotated[
+            Path | None,
+            typer.Option(
+                parser=named_path,
+                metavar="FILE",
+                help="What is foretold of links; else forecasts.json in the folder, if it is there. It is followed.",
+            ),
+        ] = None,
         json: JsonOption = False,
     ) -> None:
         """Run a network's controller, which finds routes and orders key; it never sees any."""
@@ -120,7 +128,7 @@ def _add_controller(app: typer.Typer, end_with: EndWith) -> None:
         def command() -> int:
             from qanat.apps.cli.processes import run_controller
 
-            return run_controller(network, config=config, data=data, standby=standby, as_json=json)
+            return run_controller(network, config=config, data=data, standby=standby, forecasts=forecasts, as_json=json)
 
         end_with(command)
 

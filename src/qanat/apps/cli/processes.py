@@ -19,6 +19,7 @@ from qanat.apps.controller_process import ControllerProcess
 from qanat.apps.deployment import Deployment, load_deployment
 from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
+from qanat.apps.forecast_file import read_forecasts
 from qanat.apps.machine import settle_heap
 from qanat.apps.networks import load_network
 from qanat.apps.node_site import NodeSite
@@ -86,11 +87,23 @@ def run_twin(
     return 0
 
 
-def run_controller(network: str | None, *, config: Path | None, data: Path | None, standby: bool, as_json: bool) -> int:
-    """Run the controller of a network, or its ``standby``, until interrupted. Returns 0 after a clean stop."""
+def run_controller(
+    network: str | None,
+    *,
+    config: Path | None,
+    data: Path | None,
+    standby: bool,
+    as_json: bool,
+    forecasts: Path | None = None,
+) -> int:
+    """Run the controller of a network, or its ``standby``, until interrupted. Returns 0 after a clean stop.
+
+    Raises ConfigurationError, also for a file of ``forecasts`` that does not hold."""
     deployment = named_deployment(network, config)
     local = STANDBY if standby else CONTROLLER
-    asyncio.run(_serve_controller(deployment, workplace_of(deployment, data), local, as_json=as_json))
+    if forecasts is not None:
+        read_forecasts(forecasts, network=deployment.network)  # one that is named is there
+    asyncio.run(_serve_controller(deployment, workplace_of(deployment, data), local, forecasts, as_json=as_json))
     return 0
 
 
@@ -128,12 +141,14 @@ async def _serve_twin(
         view.say("stopped; a block that was not finished is lost, and its pads stay spent")
 
 
-async def _serve_controller(deployment: Deployment, place: Workplace, local: NodeId, *, as_json: bool) -> None:
+async def _serve_controller(
+    deployment: Deployment, place: Workplace, local: NodeId, forecasts: Path | None, *, as_json: bool
+) -> None:
     stop = stop_asked()
     place.make(local)
     with RunView() as view, EventLog(path=place.site(local) / "events.jsonl") as log:
         log.listen(view.on_event)
-        async with ControllerProcess(deployment, place, log=log, local=local) as controller:
+        async with ControllerProcess(deployment, place, log=log, local=local, forecasts=forecasts) as controller:
             settle_heap()
             _tell({**_record(deployment), "port": controller.port}, as_json)
             view.say(f"the {local} is up at port {controller.port}; Ctrl-C stops it")

@@ -24,7 +24,9 @@ from qanat.apps.cli.simulate_tables import (
     show_result,
     write_tables,
 )
+from qanat.apps.forecast_file import from_midnight, read_forecasts
 from qanat.apps.networks import load_network
+from qanat.control.forecasting import Forecasts
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 from qanat.ground.ports import Job
@@ -59,6 +61,8 @@ class SimulateOptions:
     key_bits: int = 128
     ready_blocks: int = 1
     workers: int | None = None
+    forecasts: Path | None = None
+    unforeseen: bool = False
 
 
 def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_json: bool) -> int:
@@ -67,7 +71,16 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
     Raises ConfigurationError for terms that cannot be, and for options that would say nothing."""
     num_pairs = PAIRS_UNASKED if options.pairs is None else options.pairs
     demand = Demand(num_pairs, options.near_share, options.demand_bits_per_minute, options.key_bits)
-    terms = DayTerms(load_network(name), demand, options.seed, options.days, options.ready_blocks)
+    network = load_network(name)
+    terms = DayTerms(
+        network,
+        demand,
+        options.seed,
+        options.days,
+        options.ready_blocks,
+        forecasts=_forecasts(network, options),
+        is_foreseen=not options.unforeseen,
+    )
     head = {
         "network": terms.network.name,
         "days": options.days,
@@ -76,6 +89,8 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
         "demand": asdict(demand),
         "at_s": 0.0 if options.at is None else seconds(options.at),
         "for_s": None if options.for_time is None else seconds(options.for_time),
+        "forecasts": [asdict(one) for one in terms.forecasts],
+        "foreseen": terms.is_foreseen if terms.forecasts else None,
         "success_of": SUCCESS_OF,
         "provenance": "predicted: rates by the forecast of each link, demand drawn from the seed",
     }
@@ -98,6 +113,17 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
         sys.stdout.write("\n")
     print(f"{time.perf_counter() - begin_s:.1f} s of this machine", file=sys.stderr)
     return 0
+
+
+def _forecasts(network: Network, options: SimulateOptions) -> Forecasts:
+    """Return what a file foretells, its first day being the first of the run; raises ConfigurationError."""
+    if options.forecasts is not None:
+        return from_midnight(read_forecasts(options.forecasts, network=network))
+    if options.unforeseen:
+        raise ConfigurationError(
+            "--unforeseen is given, but nothing is foretold", remedy="name what comes of links with --forecasts FILE"
+        )
+    return Forecasts()
 
 
 def seconds(text: str) -> float:

@@ -13,6 +13,17 @@ from qanat.apps.cli.paths import named_path
 
 STOPPED_STATUS = 130
 """As a shell has it for what Ctrl-C ended."""
+ForecastsOption = Annotated[
+    Path | None,
+    typer.Option(
+        parser=named_path,
+        metavar="FILE",
+        help="What is foretold of links; it comes true, and the run begins on the day of the first.",
+    ),
+]
+UnforeseenOption = Annotated[
+    bool, typer.Option("--unforeseen", help="What --forecasts says comes true, and nobody was told.")
+]
 
 
 def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]], NoReturn]) -> None:
@@ -44,6 +55,8 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
         ready_blocks: Annotated[
             int, typer.Option(help="Blocks that lie ready on each link; 0: the network is switched on.")
         ] = 1,
+        forecasts: ForecastsOption = None,
+        unforeseen: UnforeseenOption = False,
         workers: Annotated[
             int | None, typer.Option(min=1, help="Processes of --each-removed; by default one per core.")
         ] = None,
@@ -69,6 +82,8 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
                 key_bits=key_bits,
                 ready_blocks=ready_blocks,
                 workers=workers,
+                forecasts=forecasts,
+                unforeseen=unforeseen,
             )
             return run_simulate(network, options, out=out, as_json=as_json)
 

@@ -45,18 +45,21 @@ def add_store_commands(
         data: Annotated[
             Path | None, typer.Option(parser=named_path, help="The data folder of `qanat up` or `qanat node`.")
         ] = None,
+        token_key: Annotated[
+            bool, typer.Option("--token-key", help="Have the token destroy their master key, too.")
+        ] = False,
         yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
         json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
     ) -> None:
         """Destroy all keys of sites that do not run, for good: no row opens any more, whoever has the master key."""
 
         def command() -> int:
-            from qanat.apps.cli.zeroize import run_zeroize
+            from qanat.apps.cli.zeroize import ZeroizeWish, run_zeroize
 
-            names = sites or []
+            names, wish = sites or [], ZeroizeWish(yes=yes, with_token_key=token_key, as_json=json)
             if config is not None and network is not None:  # the first of the sites stands where a network would
-                return run_zeroize(None, [network, *names], config=config, data=data, yes=yes, as_json=json)
-            return run_zeroize(network, names, config=config, data=data, yes=yes, as_json=json)
+                return run_zeroize(None, [network, *names], config=config, data=data, wish=wish)
+            return run_zeroize(network, names, config=config, data=data, wish=wish)
 
         end_with(command)
 

@@ -63,6 +63,7 @@ def run_up(
     with held(folder):
         require_free(HOST, doors)
         machine.allow_open_files(FILES_OF_A_SITE * len(network.nodes))
+        machine.spare_tls_buffers()
         asyncio.run(_serve(network, name, folder, ports, nodes, as_json, entropy_source))
     return 0
 

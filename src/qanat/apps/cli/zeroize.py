@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
 
 from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
 from qanat.adapters.audit_log import AuditLog
+from qanat.adapters.encryption import named_in_token
 from qanat.adapters.folder_lock import held
 from qanat.adapters.initial_keys import forget_initial_key
 from qanat.adapters.sqlite.zeroization import Zeroized, zeroize
 from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.adapters.token_key import TokenKey
 from qanat.apps.cli.processes import named_deployment, workplace_of
 from qanat.apps.event_log import EventLog
 from qanat.apps.site import LOCK_PATIENCE_S
@@ -33,14 +36,24 @@ NEXT = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ZeroizeWish:
+    """How stores are to be zeroized: without asking, with their master keys in tokens, telling in JSON."""
+
+    yes: bool
+    with_token_key: bool
+    as_json: bool
+
+
 def run_zeroize(
-    name: str | None, sites: Sequence[str], *, config: Path | None, data: Path | None, yes: bool, as_json: bool
+    name: str | None, sites: Sequence[str], *, config: Path | None, data: Path | None, wish: ZeroizeWish
 ) -> int:
     """Zeroize the stores of ``sites`` (the one that ``config`` is for, or all that have one, when none is named).
 
     Returns 0 when all are.
 
-    Raises ConfigurationError: nothing there, a site that runs, or no confirmation; UnknownNode.
+    Raises ConfigurationError: nothing there, a site that runs, or no confirmation; with the token's key: no site has
+    one, or its token does not answer, before anything is destroyed; UnknownNode.
     """
     deployment = named_deployment(name, config)
     network, place = deployment.network, workplace_of(deployment, data)
@@ -50,14 +63,20 @@ def run_zeroize(
     ]
     if not nodes:
         raise ConfigurationError(f"no site has a key store in {place.folder}", remedy="name the folder with --data")
-    if not yes:
-        _ask(nodes, place)
+    keys = _token_keys(nodes, place) if wish.with_token_key else {}
+    if not wish.yes:
+        _ask(nodes, place, [key.uri.title for key in keys.values()])
     rows = {node: _zeroize(network, node, place) for node in nodes}
-    if as_json:
-        print(json.dumps({"zeroized": {node: asdict(row) for node, row in rows.items()}}))
+    for key in keys.values():
+        key.destroy()
+    if wish.as_json:
+        told = {node: asdict(row) for node, row in rows.items()}
+        print(json.dumps({"zeroized": told} | ({"token_keys": list(keys)} if wish.with_token_key else {})))
     else:
         for node, row in rows.items():
             print(f"{node}: {row.num_keys} keys and {row.num_bits:,} bits of link key are gone", file=sys.stderr)
+        for key in keys.values():
+            print(f"the {key.uri.title} is gone", file=sys.stderr)
         links = dict.fromkeys(link.link_id for node in nodes for link in network.links_of(node))
         print(
             NEXT.format(links=", ".join(links), wishes=" ".join(f"--new-key {link}" for link in links)), file=sys.stderr
@@ -65,11 +84,24 @@ def run_zeroize(
     return 0
 
 
-def _ask(nodes: Sequence[NodeId], place: Workplace) -> None:
+def _token_keys(nodes: Sequence[NodeId], place: Workplace) -> dict[str, TokenKey]:
+    """Return the master keys of sites that are in tokens, by their URIs, each seen to be there and to be usable."""
+    found = [named_in_token(place.master_key_of(node), environment=os.environ) for node in nodes]
+    keys = {str(key.uri): key for key in found if key is not None}
+    if not keys:
+        raise ConfigurationError("no master key of these sites is in a token", remedy="leave --token-key out")
+    for key in keys.values():
+        key.try_out()
+    return keys
+
+
+def _ask(nodes: Sequence[NodeId], place: Workplace, token_keys: Sequence[str]) -> None:
     """Have the word typed; without a person at the keyboard nothing is destroyed."""
     if not sys.stdin.isatty():
         raise ConfigurationError("nobody is there to confirm it", remedy="say --yes when it is meant")
     typer.echo(f"All keys of {', '.join(nodes)} in {place.folder} will be destroyed, for good.", err=True)
+    for title in token_keys:
+        typer.echo(f"So will be the {title}, with all that other stores have under it.", err=True)
     if typer.prompt(f"Type {WORD} to go on", err=True, default="", show_default=False) != WORD:
         raise ConfigurationError("it was not confirmed; nothing was destroyed", remedy=f"type {WORD}")
 

@@ -181,7 +181,7 @@ async def open_account(key_path: Path, role: Role, *, entropy: Entropy) -> Async
     writer = StoreWriter()
     with held(folder, remedy=IN_USE):
         ends = _ends_of(key_path, folder, role)
-        master_key = load_master_key(folder / "master.key", entropy=entropy)
+        master_key = load_master_key(folder / "master.key", environment=os.environ, entropy=entropy)
         try:
             store = await SqliteKeyStore.open(folder / "pads.sqlite", master_key=master_key, writer=writer)
             try:

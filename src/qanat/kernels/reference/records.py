@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qanat.kernels.records import BOTH_BASES
+from qanat.kernels.click_law import BOTH_BASES
 
 ByteArray = NDArray[np.uint8]
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from qanat.ground.errors import FrameError, PeerProtocolError
 from qanat.ground.events import Json
 from qanat.ground.framing import NO_HEADER
-from qanat.postprocessing.wire import Kind
+
+if TYPE_CHECKING:  # who asks for no more than the names of methods loads no compiled loops
+    from qanat.postprocessing.wire import Kind
 
 MethodName = Literal["cascade", "winnow", "ldpc"]
 

@@ -7,6 +7,10 @@ the controller; the demand is met when a block has brought enough. A failure giv
 another one (``control.survival``), and their demands are opened anew on it; what a failed link was making is lost, with
 the pads of its order.
 
+What is foretold of links (``control.forecasting``) comes true: a link that is out makes no block, and what it was
+making is lost; where it gives less, blocks take longer. Its stock can be sent under all the same. Whether the policy
+was told is another matter (``is_foreseen``).
+
 Not of this level, so not here: messages and how long they take, batches lost on the way, other ways that key managers
 try while the widest is whole but short.
 """
@@ -21,6 +25,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
+from qanat.control.forecasting import Forecasts, Foresight
 from qanat.control.graph import Route
 from qanat.control.policy import DemandView, LinkView, NetworkView, Policy, decide
 from qanat.control.routing import key_graph
@@ -34,9 +39,12 @@ from qanat.simulation.day.plan import DayPlan
 from qanat.simulation.day.switching import Turns
 from qanat.simulation.day.tally import ClassTally, DayResult, Detour
 
-EventKind: TypeAlias = Literal["fail", "mend", "block", "late"]
+EventKind: TypeAlias = Literal["fail", "mend", "block", "late", "span", "look"]
 PATIENCE_S = 900.0
 """So long is a request kept waiting: what a key manager keeps a demand for (``KeyManagerSettings``)."""
+
+LOOK_PERIOD_S = 60.0
+"""So often is looked whether a pool is to be filled for what is foretold; the controller looks every second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,12 @@ class Day:
         ready_blocks: int = 0,
         policy: Policy | None = None,
         patience_s: float = PATIENCE_S,
+        forecasts: Forecasts | None = None,
+        is_foreseen: bool = True,
     ) -> None:
-        """Raises ConfigurationError for a removal of what is not there."""
+        """``forecasts``: what comes of links, in seconds of the run; the policy is told if ``is_foreseen``.
+
+        Raises ConfigurationError for a removal or a forecast of what is not there."""
         self._plan, self._requests, self._horizon_s = plan, requests, horizon_s
         self._policy, self._patience_s = policy or Policy(), patience_s
         self._books = Books(plan, ready_blocks=ready_blocks)
@@ -99,6 +111,8 @@ class Day:
         self._turns = Turns([link.kept for link in plan.links])
         self._known = [ready_blocks > 0] * len(plan.links)
         self._decisions = 0
+        self._coming = forecasts or Forecasts()
+        self._foresight = Foresight(self._policy, now_s=0.0, forecasts=self._coming if is_foreseen else None)
         self._removals = [(removal, outages_of(plan.network, removal.name)) for removal in removals]
         self._own = own_users(plan.network, [removal.name for removal in removals])
         self._classes = [self._class_of(pair) for pair in requests.pairs]
@@ -117,10 +131,21 @@ class Day:
         self._survivor = Survivor(self._graph, routed)
         self._ways = [self._way(self._survivor.routes.get(str(number))) for number in range(len(pairs))]
         self._first_ways = list(self._ways)
+        self._lay_out_forecasts()
         for number, (removal, _) in enumerate(self._removals):
             self._push(removal.at_s, "fail", number)
             if removal.for_s is not None:
                 self._push(removal.at_s + removal.for_s, "mend", number)
+
+    def _lay_out_forecasts(self) -> None:
+        for span in self._coming:
+            self._plan.network.link(span.link_id)  # raises where there is none
+            for time_s in (span.from_utc_s, span.until_utc_s):
+                if span.link_id in self._plan.number and time_s >= 0:
+                    self._push(time_s, "span", self._plan.number[span.link_id])
+        if self._foresight:
+            begin_s = min(span.from_utc_s for span in self._coming) - self._policy.look_ahead_s
+            self._push(max(0.0, begin_s), "look", 0)
 
     def run(self) -> DayResult:
         """Run to the end and return what came of it; raises BooksDisagree when bits or requests were lost or found."""
@@ -160,6 +185,10 @@ class Day:
                 self._on_block(subject, serial)
             elif kind == "late":
                 self._on_late(subject)
+            elif kind == "span":
+                self._on_span(subject)
+            elif kind == "look":
+                self._on_look()
             else:
                 self._on_fault(subject, is_over=kind == "mend")
 
@@ -197,10 +226,14 @@ class Day:
         manager remembers."""
         if hops not in self._known_short:
             self._known_short.add(hops)
+            stock = self._books.stock
+            paid = next(place for place, hop in enumerate(hops) if stock[hop] < self._needed_bits)
+            self._note_spent(hops[:paid])
             self._books.burn(hops, count=KEYS_PER_REQUEST, size_bits=self._key_bits, needed_bits=self._needed_bits)
 
     def _serve(self, pair: int, hops: tuple[Hop, ...], *, asked_s: float) -> None:
         self._books.relay(hops, count=KEYS_PER_REQUEST, size_bits=self._key_bits, needed_bits=self._needed_bits)
+        self._note_spent(hops)
         self._tally(pair).serve(self._now_s - asked_s)
         way = self._ways[pair]
         assert way is not None, "served over its route"
@@ -220,10 +253,11 @@ class Day:
         self._known[link] = True
         order.blocks_left -= 1
         if order.blocks_left:
-            self._push(self._now_s + self._plan.links[link].block_time_s, "block", link, serial)
+            self._push(self._now_s + self._block_time_s(link), "block", link, serial)
         else:
             self._end_order(link)
-        if self._waits_on[link] or (self._turns.is_switched(link) and not order.blocks_left):
+        goes_on = self._turns.is_switched(link) or self._plan.links[link].link_id in self._foresight.forecasts.links
+        if self._waits_on[link] or (goes_on and not order.blocks_left):
             self._act()
 
     def _note_waits(self, waiting: _Open, change: int) -> None:
@@ -234,10 +268,11 @@ class Day:
 
     def _act(self) -> None:
         """Let the policy decide on what is known now, and carry it out."""
-        if not self._open:
+        if not self._open and not self._foresight:
             return
         self._decisions += 1
-        orders = decide(self._view(), self._policy)
+        view = self._foresight.applied(self._view(), utc_s=self._now_s, now_s=self._now_s)
+        orders = decide(view, self._policy)
         for demand_id in orders.satisfied:
             waiting = self._open.pop(demand_id)
             self._note_waits(waiting, -1)
@@ -250,8 +285,10 @@ class Day:
 
     def _view(self) -> NetworkView:
         """Return what the policy decides on: of links only those that somebody waits for, since it orders no others,
-        and those that have the ports of switches."""
+        those of which something is foretold, and those that have the ports of switches."""
         numbers = {hop >> 1 for waiting in self._open.values() for hop in waiting.hops} | self._turns.running
+        number_of = self._plan.number
+        numbers.update(number_of[link_id] for link_id in self._foresight.forecasts.links if link_id in number_of)
         return NetworkView(
             links={self._plan.links[number].link_id: self._link_view(number) for number in sorted(numbers)},
             demands=[waiting.view for waiting in self._open.values()],
@@ -264,6 +301,7 @@ class Day:
             available_bits={link.ends[0]: stock[2 * number], link.ends[1]: stock[2 * number + 1]},
             block_bits=link.block_bits if self._known[number] else 0,
             has_order=number in self._orders,
+            rests=self._share_now(number) <= 0,  # it was tried, and failed
             rate_bits_per_s=link.rate_bits_per_s,
             turn_s=link.turn_s,
             **switched,
@@ -276,11 +314,40 @@ class Day:
         if self._turns.begin(link, num_blocks=num_blocks):
             turn_s = plan.turn_s + self._policy.recalibration_s
         self._books.begin_sessions(link, num_blocks=num_blocks)
-        self._push(self._now_s + turn_s + plan.block_time_s, "block", link, order.serial)
+        self._push(self._now_s + turn_s + self._block_time_s(link), "block", link, order.serial)
 
     def _end_order(self, link: int) -> None:
         del self._orders[link]
         self._turns.end(link)
+
+    # --- what is foretold ---
+
+    def _on_span(self, link: int) -> None:
+        """A time that was foretold begins or ends: a link that is out loses the block that it was making."""
+        if link in self._orders and self._share_now(link) <= 0:
+            self._end_order(link)
+        self._act()
+
+    def _on_look(self) -> None:
+        if any(span.until_utc_s > self._now_s for span in self._coming):
+            self._push(self._now_s + LOOK_PERIOD_S, "look", 0)
+        self._act()
+
+    def _share_now(self, link: int) -> float:
+        """Return which share of its rate a link gives now."""
+        if not self._coming:
+            return 1.0
+        plan = self._plan.links[link]
+        return self._coming.share_now(plan.link_id, utc_s=self._now_s, rate_bits_per_s=plan.rate_bits_per_s)
+
+    def _block_time_s(self, link: int) -> float:
+        """Return how long a block takes that begins now."""
+        return self._plan.links[link].block_time_s / (self._share_now(link) or 1.0)
+
+    def _note_spent(self, hops: tuple[Hop, ...]) -> None:
+        for hop in hops if self._foresight else ():
+            link = self._plan.links[hop >> 1]
+            self._foresight.demand.note_spent((link.link_id, link.ends[hop & 1]), self._needed_bits, now_s=self._now_s)
 
     # --- failures ---
 

@@ -1,0 +1,45 @@
+"""The terms of the worker's job behind a twin link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qanat.ground.identifiers import LinkId, NodeId, OrderId
+from qanat.ground.ports import Chance, Entropy
+from qanat.quantum_layer.forecast import amplification_bits, link_forecast
+
+MAX_LIGHT_S = 1800.0
+"""A block that takes more link time than this, and twice what was expected, is given up: the link is too dark."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRun:
+    """One amplification block to make: the link, nature's dice, and each end's pads (transmitter, receiver).
+
+    ``min_key_bits``: verified bits of the block; None leaves the choice to the proof (``forecast.amplification_bits``).
+    ``pairs``: of modules, equal ones, each on a wavelength of the one fibre. They share a block's slots evenly and work
+    at the same time: photons are drawn as those of one pair, slot by slot, and the link's time is their number times
+    shorter. To the proof the block is of one source and one receiver, which holds as far as the pairs are equal.
+    """
+
+    link_id: LinkId
+    order_id: OrderId
+    ends: tuple[NodeId, NodeId]
+    system: str
+    loss_db: float
+    chance: Chance
+    entropy: Entropy
+    pads: tuple[bytes, bytes] = field(repr=False)
+    disturbance: float = 0.0
+    min_key_bits: int | None = None
+    pairs: int = 1
+
+    @property
+    def key_bits(self) -> int:
+        """Verified bits of the block, as asked for or as chosen."""
+        return self.min_key_bits or amplification_bits(self.system, loss_db=self.loss_db)
+
+    @property
+    def max_light_s(self) -> float:
+        """When to give up, in link time of one pair."""
+        return max(MAX_LIGHT_S, 2 * link_forecast(self.system, loss_db=self.loss_db).block_time_s)
