@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qanat.ground.errors import KeyShortage, RequirementUnmet
+from qanat.ground.errors import KeyManagementError, KeyShortage, RequirementUnmet
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, NodeId
 from qanat.ground.messages import Message
@@ -422,7 +422,7 @@ def test_under_all_faults_no_key_for_who_avoids_a_site_has_passed_it(seed: int) 
                         master=net.sae("alice"), slave=net.sae("bob"), count=2, size_bits=128, require=require
                     ),
                 )
-            except (CallLost, KeyShortage, RequirementUnmet):
+            except (CallLost, KeyManagementError, RequirementUnmet):
                 pass
             else:
                 given_keys[0] += len(given.keys)
