@@ -26,6 +26,18 @@ PAIRS = ((6, 5), (5, 8), (4, 11), (3, 7))
 """(pairs, spans with so many), the spans with the greatest loss first: 31 spans, 135 pairs, up to six on one."""
 GUESSED = frozenset({"zhuangli", "fuli", "junwang"})
 """Backbone relays whose places are guesses; those of the others are their towns'."""
+PROVINCES = {
+    "Beijing": ("beijing",),
+    "Tianjin": ("gaocun", "wangqingtuo", "tianjin", "ziya"),
+    "Hebei": ("cangzhoubei", "dongguang", "xinglong"),
+    "Shandong": ("dezhou", "yucheng", "jinan", "taian", "qufu", "tengzhou", "xuecheng"),
+    "Anhui": ("yuhui", "wuxu", "hefei", "dashu", "chuzhou"),
+    "Jiangsu": (*("xuzhou", "nanjing", "jurong", "zhenjiang", "danyang", "changzhou", "wuxi", "suzhou", "kunshan"),),
+    "Shanghai": ("shanghai",),
+    "Xinjiang": ("urumqi", "nanshan"),
+}
+"""Where the towns lie by which sites are named. Of relays whose places are guesses none is stated."""
+CITY_NAMES = ("beijing", "jinan", "hefei", "shanghai", "urumqi")
 ROUTERS = {
     "beijing": Place(39.904, 116.407),
     "jinan": Place(36.651, 117.120),
@@ -53,6 +65,8 @@ of its links (Table 1); names and order of the backbone's relays (Fig. 4b); the 
 of users with a transmitter only, all-pass switches of up to 16 ports. Made up by rule, and marked 'assumed': whatever
 the paper does not print, that is places in the cities and all figures of single links. They are no measurements.
 
+'region' is the province of the town that a site is named after, where its place is no guess.
+
 'counted_as' says under which row of Table 1 a thing is counted. Not in the table: the joints of the cities with the
 backbone, three of Beijing's twelve ring nodes, eight of Hefei's links, Urumqi. Links through switches do not stand
 below: they follow from the ports ('qanat network check nature2021' counts them)."""
@@ -68,7 +82,9 @@ def network() -> tuple[Network, dict[tuple[str, str], str]]:
     add_urumqi(parts)
     routers = [Router(name=name, **place.fields(), assumed=True) for name, place in ROUTERS.items()]
     parts.comments["routers", "beijing"] = "Classical routers and lines: assumed; the paper says that there are some."
-    sites = tuple(site.model_copy(update={"router": _router(site, routers)}) for site in parts.sites)
+    sites = tuple(
+        site.model_copy(update={"router": _router(site, routers), "region": _region(site.name)}) for site in parts.sites
+    )
     whole = Network(
         format="qanat-network/1",
         name="nature2021",
@@ -109,6 +125,12 @@ def _pairs(span: Link, spans: list[Link]) -> int:
 def _router(site: Site, routers: list[Router]) -> str:
     """The nearest router."""
     return min(routers, key=lambda router: great_circle_km(site, router)).name
+
+
+def _region(site: str) -> str:
+    """The province of a site's town; of sites in a city, that of the city."""
+    town = next((city for city in CITY_NAMES if site.startswith(f"{city}-")), site)
+    return next((province for province, towns in PROVINCES.items() if town in towns), "")
 
 
 def _line(one: str, other: str, routers: list[Router]) -> ClassicalLink:

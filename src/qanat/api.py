@@ -29,6 +29,7 @@ _HOMES = {
     "RecordedDetections": "qanat.quantum_layer.recorded",
     "RecordedPreparations": "qanat.quantum_layer.recorded",
     "Requirements": "qanat.ground.requirements",
+    "RoutePolicy": "qanat.ground.route_policy",
     "SecretBytes": "qanat.ground.keys",
     "SecurityParameters": "qanat.protocols.decoy",
     "SessionConfig": "qanat.postprocessing.config",

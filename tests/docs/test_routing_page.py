@@ -10,9 +10,8 @@ PAGE = " ".join((ROOT / "docs/explanation/routing.md").read_text(encoding="utf-8
 UNCALLED = {
     ("qanat.control.solvers.shares", "share"),
     ("qanat.control.solvers.shares", "admit"),
-    ("qanat.control.routing", "cheapest"),
-    ("qanat.control.routing", "freshest"),
 }
+BY_MEASURE = {("qanat.control.routing", "cheapest"), ("qanat.control.routing", "freshest")}
 SURVIVOR = ("qanat.control.survival", "Survivor")
 
 
@@ -27,12 +26,14 @@ def importers(names: set[tuple[str, str]]) -> set[str]:
     }
 
 
-def test_shares_admission_cheapest_and_freshest_are_named_by_benchmarks_alone() -> None:
-    assert (
-        "`share`, `admit`, `cheapest` and `freshest` are functions that nothing in the running network calls yet"
-        in PAGE
-    )
+def test_shares_and_admission_are_named_by_benchmarks_alone() -> None:
+    assert "`share` and `admit` are functions that nothing in the running network calls yet" in PAGE
     assert importers(UNCALLED) == {"benchmarks/routing.py", "benchmarks/sharing.py"}
+
+
+def test_the_controller_finds_the_cheapest_and_the_freshest_way_for_who_asks() -> None:
+    assert "`control/wished.py`" in PAGE
+    assert importers(BY_MEASURE) == {"benchmarks/routing.py", "control/wished.py"}
 
 
 def test_the_controller_and_the_simulated_day_ask_the_survivor() -> None:

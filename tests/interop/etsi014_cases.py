@@ -300,6 +300,7 @@ def _extensions() -> Iterator[Case]:
     for value in (10, -1, 1.5, "high"):
         yield case(f"X-priority-{value}", "optional-refused", f"{value} is no priority (ours)",
                    bad({"extension_optional": [{"qanat_priority": value}]}, UNHANDLED))  # fmt: skip
+    yield from _ways()
     for name, value in (("object", {"a": 1}), ("numbers", [1]), ("string", "x")):
         yield case(
             f"X-type-{name}",
@@ -318,6 +319,31 @@ def _extensions() -> Iterator[Case]:
                bad({"number": 2, "extension_optional": [{"qanat_nonce": "case-nonce-0002"}]}))  # fmt: skip
     yield case("X-nonce-fetch", "once", "the same nonce on IDs: the same keys (ours)", post(), fetch(body="$ids+nonce"),
                fetch(body="$ids+nonce"), fetch(status=400, message=NOT_FOUND))  # fmt: skip
+
+
+def _ways() -> Iterator[Case]:
+    """Our extensions about the way of a key; all keys between sites pass the relay r, and no site states a region."""
+    for name, value in (("avoid", ["c"]), ("route", "widest"), ("route", "cheapest"), ("route", "freshest")):
+        yield case(f"X-way-{name}-{value if isinstance(value, str) else value[0]}", "mandatory-unmet",
+                   f"{name} = {value} can be met (ours)", post({"extension_mandatory": [{f"qanat_{name}": value}]}), fetch())  # fmt: skip
+    for name, value in (
+        ("avoid", ["r"]),
+        ("avoid", ["a"]),
+        ("avoid", ["nowhere"]),
+        ("domestic_only", True),
+        ("direct_only", True),
+    ):
+        yield case(f"X-way-unmet-{name}" + (f"-{value[0]}" if isinstance(value, list) else ""), "mandatory-unmet",
+                   f"{name} = {value} cannot be met (ours)", bad({"extension_mandatory": [{f"qanat_{name}": value}]}, UNMET))  # fmt: skip
+    for place, (name, value) in enumerate(
+        (("avoid", []), ("avoid", "r"), ("avoid", [1]), ("domestic_only", False), ("route", "best"))
+    ):
+        yield case(f"X-way-odd-{place + 1}", "mandatory-unmet optional-refused", f"{name} = {value} says nothing (ours)",
+                   bad({"extension_mandatory": [{f"qanat_{name}": value}]}, UNMET),
+                   bad({"extension_optional": [{f"qanat_{name}": value}]}, UNHANDLED))  # fmt: skip
+    yield case("X-way-optional", "optional-ignored", "what cannot be met gives way where it is optional, and it is said (ours)",
+               post({"extension_optional": [{"qanat_avoid": ["r"]}, {"qanat_domestic_only": True}, {"qanat_direct_only": True}]},
+                    fields={"key_container_extension": dict}), fetch())  # fmt: skip
 
 
 def _ids(*names: str) -> dict[str, Any]:

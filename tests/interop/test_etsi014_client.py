@@ -21,6 +21,7 @@ from qanat.ground.events import Event, EventKind
 from qanat.ground.identifiers import KeyID, NodeId, RequestId
 from qanat.ground.ports import KeySupply
 from qanat.ground.requirements import Requirements
+from qanat.ground.route_policy import RoutePolicy
 from qanat.ground.tracing import EventRecorder, Trace
 from unit.etsi014_fakes import ALICE, BOB, CAROL, EVENT, KME_A, KME_B, ROUTE, FakeSupplier
 
@@ -356,6 +357,12 @@ def test_what_is_required_and_preferred_reaches_the_key_manager(doors: Doors) ->
             assert asked["more_slaves"] == (CAROL,)
             (same,) = await slave.get_keys_by_id(ALICE, [given[0].key_id])
             assert same.secret == given[0].secret
+            policy = RoutePolicy.avoiding("hefei", "nanjing").joined(RoutePolicy(domestic_only=True))
+            wanted = Requirements(policy=policy, measure="cheapest")
+            await master.get_keys(BOB, count=1, size_bits=72, require=wanted)
+            assert doors.supplier.calls[-1]["require"] == wanted
+            await master.get_keys(BOB, count=1, size_bits=72, prefer=wanted)
+            assert doors.supplier.calls[-1]["prefer"] == wanted
             for require in (Requirements(max_hops=1), Requirements(disjoint_routes=2)):
                 with pytest.raises(errors.RequirementUnmet):
                     await master.get_keys(BOB, count=1, size_bits=72, require=require)

@@ -38,6 +38,7 @@ COUNTED = (
     "keys_due",
     "keys_fetched",
     "keys_by_shares",
+    "keys_by_way",
     "relay_bits_paid",
     "relay_bits_burned",
     "crashes",

@@ -384,10 +384,10 @@ def test_ways_that_meet_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_requirement_that_is_passed_over_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def from_stock(self: Any, ask: Any, wish: Any, require: Any) -> Any:
+    async def from_stock(self: Any, ask: Any, wish: Any, require: Any, *_told: Any) -> Any:
         return await self._take_or_make_such(ask, wish, replace(require, disjoint_routes=1))
 
-    monkeypatch.setattr(Supplying, "_make_of_shares", from_stock)
+    monkeypatch.setattr(Supplying, "_make_just", from_stock)
     assert notices("7: ")
 
 

@@ -26,17 +26,20 @@ class FakeGiven:
     keys: Sequence[SecretKey]
     event_id: EventId = EVENT
     classical_route: Sequence[NodeId] = ROUTE
+    unmet: Sequence[str] = ()
 
 
 @dataclass
 class FakeSupplier:
-    """``fault`` is raised by every call while it is set; ``calls`` keeps the arguments."""
+    """``fault`` is raised by every call while it is set; ``calls`` keeps the arguments; ``unmet``: what it says
+    that it could not keep of the way."""
 
     fault: Exception | None = None
     calls: list[Mapping[str, Any]] = field(default_factory=list)
     waiting: dict[KeyID, tuple[SaePair, bytes, set[SaeId]]] = field(default_factory=dict)
     answers: dict[tuple[SaeId, str], tuple[Any, list[SecretKey]]] = field(default_factory=dict)
     made: int = 0
+    unmet: Sequence[str] = ()
 
     async def get_status(self, **asked: Any) -> KeyStatus:
         self._note(asked)
@@ -59,7 +62,8 @@ class FakeSupplier:
                 (asked["master"], asked.get("nonce")),
                 wish,
                 lambda: [self._new_key(pair, asked["size_bits"], set(slaves)) for _ in range(asked["count"])],
-            )
+            ),
+            unmet=self.unmet,
         )
 
     async def get_keys_by_id(

@@ -65,6 +65,29 @@ def test_link_key_expires_at_the_sender_first_and_the_reserve_never(play: Play) 
     play(scene)
 
 
+def test_a_pool_is_as_old_as_the_bits_that_it_would_spend_next(play: Play) -> None:
+    async def scene(store: KeyStore) -> None:
+        first, second = (new_block(4000, dice=DICE) for _ in range(2))
+        await at(store, 0.0)
+        await store.add_block(first)
+        assert (await store.levels())[SENDING].oldest_age_s is None, "nothing can be spent yet"
+        await store.confirm(first.block_id)
+        await at(store, 30.0)
+        await store.add_block(second)
+        await store.confirm(second.block_id)
+        await at(store, 40.0)
+        for num_bits, age_s in ((8, 40.0), (8 * len(share(first, SENDING)) - 16, 40.0), (16, 10.0)):
+            await store.spend(SENDING, num_bits=num_bits, use=Use.RELAY, request_id=REQUEST)
+            level = (await store.levels())[SENDING]
+            assert level.oldest_age_s == pytest.approx(age_s)
+        await store.spend(SENDING, num_bits=level.available_bits, use=Use.RELAY, request_id=REQUEST)
+        levels = await store.levels()
+        assert levels[SENDING].oldest_age_s is None
+        assert levels[COMING].oldest_age_s == pytest.approx(40.0)
+
+    play(scene)
+
+
 def test_keys_expire_by_pair_and_the_slave_s_copy_last(play: Play) -> None:
     async def scene(store: KeyStore) -> None:
         other = SaePair(PAIR.slave, PAIR.master)

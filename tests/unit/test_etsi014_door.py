@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qanat.doors.etsi014 import Answer, Etsi014Door, Limits
+from qanat.doors.etsi014.delivery import key_request_body
 from qanat.doors.etsi014.encoding import error_answer
-from qanat.doors.etsi014.extensions import READERS
+from qanat.doors.etsi014.extensions import READERS, Wishes
+from qanat.doors.etsi014.parsing import key_request_of_body
 from qanat.ground.errors import (
     KeyManagementError,
     KeyShortage,
@@ -25,7 +27,9 @@ from qanat.ground.errors import (
     RequestError,
     UnknownNode,
 )
+from qanat.ground.identifiers import NodeId
 from qanat.ground.requirements import Requirements
+from qanat.ground.route_policy import RoutePolicy
 from unit.etsi014_fakes import ALICE, BOB, CAROL, EVENT, KME_A, KME_B, ROUTE, FakeSupplier, faults
 
 UUID_1 = "00000000-0000-4000-8000-000000000001"
@@ -273,6 +277,61 @@ def test_requirements_that_are_only_preferred_give_way_and_the_answer_says_which
     assert (status, error["message"]) == (400, "not all extension_mandatory request options could be met")
     status, container = post_keys(door, {"extension_mandatory": [{"qanat_max_hops": 2}]})
     assert (status, "qanat_unmet" in container["key_container_extension"]) == (200, False)
+
+
+WAY = {
+    "qanat_avoid": ["hefei", "nanjing"],
+    "qanat_domestic_only": True,
+    "qanat_direct_only": True,
+    "qanat_route": "freshest",
+}
+ASKED_WAY = Requirements(
+    policy=RoutePolicy(frozenset({NodeId("hefei"), NodeId("nanjing")}), domestic_only=True, direct_only=True),
+    measure="freshest",
+)
+
+
+def test_wishes_for_the_way_reach_the_key_manager_required_or_preferred(
+    door: Etsi014Door, supplier: FakeSupplier
+) -> None:
+    status, container = post_keys(door, {"extension_mandatory": [WAY]})
+    assert (status, "qanat_unmet" in container["key_container_extension"]) == (200, False)
+    assert (supplier.calls[-1]["require"], supplier.calls[-1]["prefer"]) == (ASKED_WAY, Requirements())
+    assert post_keys(door, {"extension_optional": [{name: value} for name, value in WAY.items()]})[0] == 200
+    assert (supplier.calls[-1]["require"], supplier.calls[-1]["prefer"]) == (Requirements(), ASKED_WAY)
+
+
+def test_what_the_key_manager_could_not_keep_of_the_way_is_told(door: Etsi014Door, supplier: FakeSupplier) -> None:
+    supplier.unmet = ("avoid", "route")
+    _, container = post_keys(door, {"extension_optional": [{"qanat_max_hops": 1}, WAY]})
+    assert container["key_container_extension"]["qanat_unmet"] == ["qanat_max_hops", "qanat_avoid", "qanat_route"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *({"qanat_avoid": value} for value in (True, "hefei", [], [1], [""], ["x" * 65], ["x"] * 65, {"hefei": 1})),
+        *({name: value} for name in ("qanat_domestic_only", "qanat_direct_only") for value in (False, 1, "true", None)),
+        *({"qanat_route": value} for value in ("shortest", "", True, ["widest"], None, {})),
+    ],
+)
+def test_wishes_for_the_way_that_say_nothing_are_refused(
+    door: Etsi014Door, supplier: FakeSupplier, odd: dict[str, Any]
+) -> None:
+    for kind, text in (
+        ("extension_mandatory", "not all extension_mandatory request options could be met"),
+        ("extension_optional", "not all extension_optional request options handled"),
+    ):
+        assert post_keys(door, {kind: [odd]}) == (400, {"message": text})
+    assert supplier.calls == []
+
+
+def test_what_a_client_requires_and_prefers_is_what_the_door_reads() -> None:
+    prefer = Requirements(max_age_s=5.0, max_hops=2, disjoint_routes=2, far_side_ready=True)
+    for require, preferred in ((ASKED_WAY, prefer), (prefer, ASKED_WAY)):
+        body = key_request_body(count=1, size_bits=256, wishes=Wishes(require=require, prefer=preferred))
+        read = key_request_of_body(body, Limits()).wishes
+        assert (read.require, read.prefer) == (require, preferred)
 
 
 def test_a_call_may_have_a_priority_up_to_that_of_its_application(supplier: FakeSupplier) -> None:

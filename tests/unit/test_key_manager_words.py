@@ -48,11 +48,16 @@ RELAY = wire.Relay(
 )
 WORDS: list[wire.Word] = [
     wire.ControllerHere(5, rules=True),
-    wire.Announce(1, 2, (wire.LinkReport(LINK, 5, 2.5, "device", None),)),
+    wire.Announce(1, 2, (wire.LinkReport(LINK, 5, 2.5, "device", None, 7.5),)),
     wire.ForecastsTold((LinkForecast(LINK, 0.5, 2.5, 7),)),
     wire.StockReport(LINK, 5, 7),
     wire.GenerationRequest("d", A, C, 512, (wire.PoolShortage(LINK, A, 3),), RequestId("q")),
     wire.OrderState(OrderId("o"), LINK, "ended", 1, "QBER too high"),
+    wire.RouteQuestion(C, (A, B), domestic_only=True, direct_only=False, measure="freshest"),
+    wire.RouteAnswer(
+        wire.RouteQuestion(C, (B,), domestic_only=False, direct_only=True, measure="widest"),
+        *(1, 2, ((A, C), (A, B, C)), ((A, C),), (B,)),
+    ),
     wire.RoutesPushed(
         1, 2, ((A, B), (A, B, C)), ((A, C),), (LINK,), (wire.RouteChoices(C, ((A, C),), ((A, B, C),), (B,)),)
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from qanat.ground.data import list_names, read_text
 from qanat.ground.errors import ConfigurationError, NetworkFileError, UnknownNode
 from qanat.ground.identifiers import LinkId, NodeId, SaeId
-from qanat.ground.network import Network, parse_network
+from qanat.ground.network import Network, network_yaml, parse_network
+from qanat.ground.network.exchange import geojson
 
 TEXT = """\
 format: qanat-network/1
@@ -351,3 +353,22 @@ def test_rules_for_stock_that_cannot_be(old: str, new: str, words: str) -> None:
     assert words in fault.message
     assert fault.line is not None
     assert fault.line > TEXT.count("\n")
+
+
+def test_a_site_may_state_its_region() -> None:
+    text = TEXT.replace("kind: relay", "kind: relay\n    region: Lower Yangtze", 1)
+    assert "Lower Yangtze" in text
+    network = parse_network(text, source="some.yaml")
+    assert network.regions == {"b": "Lower Yangtze"}
+    assert not parse_network(TEXT, source="some.yaml").regions
+    with pytest.raises(NetworkFileError, match="has spaces around it"):
+        parse_network(text.replace("Lower Yangtze", "' Anhui'"), source="some.yaml")
+
+
+def test_regions_go_out_with_sites_to_other_programs() -> None:
+    text = TEXT.replace("kind: relay", "kind: relay\n    region: Anhui", 1)
+    network = parse_network(text, source="some.yaml")
+    features = json.loads(geojson(network))["features"]
+    said = [row["properties"] for row in features if row["properties"]["what"] == "site"]
+    assert {site["name"] for site in said if site.get("region") == "Anhui"} == set(network.regions) == {"b"}
+    assert "Anhui" in network_yaml(network, head="", comments={})

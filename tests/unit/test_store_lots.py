@@ -39,6 +39,12 @@ PAIR, REQUEST = SaePair(ALICE, BOB), RequestId("a request")
 MASTER = frozenset({ALICE})
 BOTH = frozenset({ALICE, BOB})
 WAYS = (((NEAR, MIDDLE, FAR),), ((NEAR, MIDDLE, FAR), (NEAR, OTHER, FAR)), ((FAR, NEAR),))
+BY_WAY = (
+    KeyFit(avoid=frozenset({OTHER})),
+    KeyFit(within=frozenset({NEAR, MIDDLE, FAR})),
+    KeyFit(is_direct=True),
+    KeyFit(way=(NEAR, MIDDLE, FAR)),
+)
 MASTER_KEY = bytes(32)
 
 
@@ -150,7 +156,9 @@ class Walk:
         await self.both(lambda store: store.supply(PAIR, count=count, size_bits=size_bits, request_id=REQUEST, **fits))
 
     async def supply_fit(self) -> None:
-        await self.supply(self.dice.choice([KeyFit(made_from_utc_s=1.5e9), KeyFit(max_hops=1), KeyFit(1.5e9, 2)]))
+        await self.supply(
+            self.dice.choice([KeyFit(made_from_utc_s=1.5e9), KeyFit(max_hops=1), KeyFit(1.5e9, 2), *BY_WAY])
+        )
 
     def some_ids(self) -> list[KeyID]:
         batches = self.dice.sample(self.batches, k=min(2, len(self.batches)))

@@ -13,6 +13,7 @@ import pytest
 from qanat.adapters.encryption import WRAPPED_KEY_BYTES
 from qanat.ground.errors import BadParameter, KeyNotFound, KeyShortage, StaleEpoch
 from qanat.ground.identifiers import NodeId
+from qanat.ground.keys import KeyRecord
 from qanat.ground.ports import KeyStore
 from qanat.ground.requirements import KeyFit, Repeatable
 from unit.test_store_conformance import (
@@ -53,6 +54,38 @@ def test_only_keys_that_fit_are_supplied_and_counted(play: Play) -> None:
         fit = KeyFit(made_from_utc_s=1.5e9 + 60, max_hops=1)
         assert list(await store.supply(PAIR, count=1, size_bits=256, request_id=REQUEST, fit=fit)) == [young]
         assert list(await store.supply(PAIR, count=2, size_bits=256, request_id=REQUEST)) == [old, far]
+
+    play(scene)
+
+
+def test_only_keys_are_supplied_whose_recorded_ways_fit(play: Play) -> None:
+    async def scene(store: KeyStore) -> None:
+        r, s = NodeId("r"), NodeId("s")
+        direct = new_key(dice=DICE)
+        by_r, by_s, by_both = (replace(new_key(dice=DICE), route=(NEAR, *way, FAR)) for way in ((r,), (s,), (r, s)))
+        record = KeyRecord(((NEAR, FAR), (NEAR, r, FAR)), None, 3 * 256, 512)
+        shares = replace(new_key(dice=DICE), qkd_bits_spent=3 * 256 + 512, full_record=record)
+        keys = [direct, by_r, by_s, by_both, shares]
+        await store.put(keys, entitled=frozenset({ALICE}), confirmed=True)
+        for fit, fitting in (
+            (KeyFit(avoid=frozenset({r})), [direct, by_s]),
+            (KeyFit(avoid=frozenset({r, s})), [direct]),
+            (KeyFit(avoid=frozenset({NodeId("elsewhere")})), keys),
+            (KeyFit(avoid=frozenset({FAR})), []),
+            (KeyFit(within=frozenset({NEAR, FAR, s})), [direct, by_s]),
+            (KeyFit(within=frozenset()), []),
+            (KeyFit(is_direct=True), [direct]),
+            (KeyFit(way=(NEAR, r, FAR)), [by_r]),
+            (KeyFit(way=(NEAR, FAR)), [direct]),
+            (KeyFit(way=(FAR, NEAR)), []),
+            (KeyFit(max_hops=2, avoid=frozenset({s}), within=frozenset({NEAR, r, FAR})), [direct, by_r, shares]),
+        ):
+            assert await store.count_keys(PAIR, size_bits=256, fit=fit) == len(fitting), fit
+            with pytest.raises(KeyShortage):
+                await store.supply(PAIR, count=len(fitting) + 1, size_bits=256, request_id=REQUEST, fit=fit)
+        fit = KeyFit(avoid=frozenset({r}))
+        assert list(await store.supply(PAIR, count=2, size_bits=256, request_id=REQUEST, fit=fit)) == [direct, by_s]
+        assert list(await store.supply(PAIR, count=3, size_bits=256, request_id=REQUEST)) == [by_r, by_both, shares]
 
     play(scene)
 

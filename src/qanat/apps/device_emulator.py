@@ -52,6 +52,7 @@ class _Given:
     keys: Sequence[SecretKey]
     event_id: EventId
     classical_route: Sequence[NodeId] = ()
+    unmet: Sequence[str] = ()
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ class LinkBook:
     available_bits: dict[NodeId, int] = field(default_factory=dict)
     rates_bits_per_s: dict[NodeId, float] = field(default_factory=dict)
     origins: dict[NodeId, Origin] = field(default_factory=dict)
+    ages_s: dict[NodeId, float | None] = field(default_factory=dict)
     block_bits: int = 0
     rests_until_s: float = float("-inf")
     failures_in_a_row: int = 0
@@ -168,6 +169,7 @@ class Books:
             book.available_bits[node] = report.available_bits
             book.rates_bits_per_s[node] = report.expected_rate_bits_per_s
             book.origins[node] = report.origin
+            book.ages_s[node] = report.oldest_age_s
 
     def note_stock(self, node: NodeId, link_id: LinkId, available_bits: int, *, block_bits: int = 0) -> None:
         """Take down what one end of a link may send under it."""

@@ -43,6 +43,7 @@ from qanat.key_management.wire import (
     OrderCancel,
     OrderPoll,
     OrderState,
+    RouteQuestion,
     Routes,
     StockReport,
 )
@@ -158,8 +159,12 @@ class Controller:
             case StockReport() as word:
                 self.foretelling.note_stock(sender, word.link_id, word.available_bits)
                 self._books.note_stock(sender, word.link_id, word.available_bits, block_bits=word.block_bits)
-            case GenerationRequest() | OrderState() if not self._ruling.rules:
+            case GenerationRequest() | OrderState() | RouteQuestion() if not self._ruling.rules:
                 return  # said again to who rules
+            case RouteQuestion() as word:
+                told = self._tables.answer(word, sender, self._outages, self._courier.epoch)
+                await self._courier.send(sender, told, cause=heard.cause)
+                return
             case GenerationRequest() as word:
                 await self._on_request(heard, word)
             case OrderState() as word:

@@ -50,11 +50,17 @@ class Outages:
 
     def narrow(self, graph: RouteGraph) -> None:
         """Make the links that fail, and all of a lost site, the last choice in a graph with whole links' widths."""
+        for link_id in self.links_out(graph):
+            graph.set_link(link_id, width=graph.width[graph.link_number[link_id]] * NARROWED)
+
+    def links_out(self, graph: RouteGraph) -> frozenset[LinkId]:
+        """Return the links that fail, and all of lost sites."""
+        if not self._now:
+            return frozenset()
         lost = {outage.node for outage in self._now}
         failing = {outage.link_id for outage in self._now}
-        for place, link in enumerate(graph.links) if self._now else ():
-            if link.link_id in failing or not lost.isdisjoint(link.ends):
-                graph.set_link(link.link_id, width=graph.width[place] * NARROWED)
+        is_out = (link for link in graph.links if link.link_id in failing or not lost.isdisjoint(link.ends))
+        return frozenset(link.link_id for link in is_out)
 
     def goes_round(
         self, word: GenerationRequest, choices: Iterable[RouteChoices], graph: RouteGraph, *, now_s: float

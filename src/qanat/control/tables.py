@@ -18,10 +18,18 @@ from qanat.control.routing import (
     widest,
     widest_allowed_from,
 )
+from qanat.control.wished import answer, note_ages_and_costs
 from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import Epoch, NodeId
 from qanat.ground.network import Network
-from qanat.key_management.wire import GenerationRequest, RouteChoices, Routes, RoutesPushed
+from qanat.key_management.wire import (
+    GenerationRequest,
+    RouteAnswer,
+    RouteChoices,
+    RouteQuestion,
+    Routes,
+    RoutesPushed,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class Tables:
 
     def __init__(self, network: Network, books: Books) -> None:
         self.version = 1
-        self.key_graph = RouteGraph.of_keys(network)
+        self.key_graph = RouteGraph.of_keys(network, regions=network.regions)
         self._network = network
         self._books = books
         self._message_graph = RouteGraph.of_messages(network)
@@ -86,6 +94,12 @@ class Tables:
             twin_links=tuple(link_id for link_id, book in self._books.links.items() if book.origin == "twin"),
             choices=table.choices,
         )
+
+    def answer(self, word: RouteQuestion, source: NodeId, outages: Outages, epoch: Epoch) -> RouteAnswer:
+        """Return what a key manager hears who asks for other ways than its table's; raises UnknownNode."""
+        note_ages_and_costs(self.key_graph, self._books, failing=outages.links_out(self.key_graph))
+        stamp = (int(epoch), self.version)
+        return answer(word, source, graph=self.key_graph, policies=self._policies, stamp=stamp)
 
     def _of(self, node: NodeId) -> _Table:
         """Return all routes from a node, looked for when they are first asked for: a large network has many."""

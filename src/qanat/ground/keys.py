@@ -190,6 +190,11 @@ class SecretKey:
         return KeyRecord.of_route(self.route, size_bits=self.size_bits, qkd_bits_spent=self.qkd_bits_spent)
 
     @property
+    def routes(self) -> tuple[tuple[NodeId, ...], ...]:
+        """The ways that it is recorded to have come, one for each of its shares."""
+        return (self.route,) if self.full_record is None else self.full_record.routes
+
+    @property
     def size_bits(self) -> int:
         return self.secret.num_bits
 
@@ -296,6 +301,9 @@ class PoolLevel:
     voided_bits: int
     spent_bits: Mapping[Use, int]
     expired_bits: int = 0
+    oldest_age_s: float | None = field(default=None, compare=False)
+    """How long ago the bits that would be spent next came, as the store last heard of the time; None: there are none,
+    or the store does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

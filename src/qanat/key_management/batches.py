@@ -6,8 +6,8 @@ way each, all under the same ids. Each target's part is a batch: it arrives whol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from qanat.ground.identifiers import NodeId, SaePair, uuid4_from
@@ -16,6 +16,7 @@ from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import BitRange, SecretBytes, SpentBits
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import relay_bits
+from qanat.key_management.asking import ToldWays
 from qanat.key_management.context import Context
 from qanat.key_management.end_check import CHECK_BYTES
 from qanat.key_management.sealing import batch_check, key_batch, seal
@@ -27,7 +28,8 @@ class RelayJob:
     """A wish for ``count`` keys of ``size_bits`` shared by applications, here and at ``targets``.
 
     ``shares``: so many ways without a common relay they are to take, one share on each (to one target alone);
-    ``max_hops``: no way may be longer.
+    ``max_hops``: no way may be longer. ``told``: the only ways that they may go, by target, where not every way will
+    do.
     """
 
     pair: SaePair
@@ -37,6 +39,7 @@ class RelayJob:
     trace: Trace
     shares: int = 1
     max_hops: int | None = None
+    told: Mapping[NodeId, ToldWays] = field(default_factory=dict)
 
     @property
     def hop_bits(self) -> int:

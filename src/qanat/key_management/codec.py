@@ -14,7 +14,8 @@ from qanat.ground.events import Json
 from qanat.ground.keys import BitRange
 from qanat.ground.messages import Message
 from qanat.ground.orders import LinkForecast
-from qanat.key_management.wire import LinkReport, PoolShortage, RouteChoices, Word
+from qanat.ground.route_policy import MEASURES
+from qanat.key_management.wire import LinkReport, PoolShortage, RouteChoices, RouteQuestion, Word
 
 
 def kind_of(word_class: type) -> str:
@@ -53,7 +54,7 @@ def _to_json(value: Any) -> Json:
         if value and isinstance(value[0], str):
             return list(value)  # names, or the ids of many keys
         return [_to_json(item) for item in value]
-    if isinstance(value, LinkForecast | LinkReport | PoolShortage | RouteChoices):
+    if isinstance(value, LinkForecast | LinkReport | PoolShortage | RouteChoices | RouteQuestion):
         return _to_row(value)
     plain: Json = value
     return plain
@@ -104,6 +105,16 @@ def _origin(value: object) -> str:
     return _text(value)
 
 
+def _measure(value: object) -> str:
+    if value not in MEASURES:
+        raise ValueError(f"{value!r} is no measure of ways")
+    return _text(value)
+
+
+def _optional_number(value: object) -> float | None:
+    return None if value is None else _number(value)
+
+
 def _optional_text(value: object) -> str | None:
     return None if value is None else _text(value)
 
@@ -140,6 +151,9 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
     "tuple[LinkReport, ...]": _tuple_of(_row_of(LinkReport)),
     "tuple[PoolShortage, ...]": _tuple_of(_row_of(PoolShortage)),
     "tuple[RouteChoices, ...]": _tuple_of(_row_of(RouteChoices)),
+    "RouteQuestion": _row_of(RouteQuestion),
+    "Measure": _measure,
+    "float | None": _optional_number,
     "BitRange": _bit_range,
     "Origin": _origin,
     "int": _whole,

@@ -39,6 +39,7 @@ from qanat.key_management.wire import (
     RelayFailed,
     RelayVoid,
     RelayVoided,
+    RouteAnswer,
     RoutesPushed,
     SessionPads,
     SessionReady,
@@ -144,6 +145,8 @@ class Conversation:
             case RoutesPushed():
                 self._context.routes.learn(word)
                 await self._on_routes()
+            case RouteAnswer():
+                self._relay.ways.desk.on_answer(word)
             case GenerationCommand():
                 await self._sessions.on_command(heard, word)
             case OrderPoll():

@@ -147,7 +147,8 @@ class KeyManager:
         and a call with the same pair and ``request_id`` continues the same chain of events; without a ``request_id``,
         the next call for the pair does. ``cause`` is the caller's last event (step 1). The keys fulfil what is
         ``require``d, and what is ``prefer``red where that can be; over several routes they are made for this call
-        alone, since whatever lies ready went one way. The same call with the same ``nonce`` is given the same keys for
+        alone, since whatever lies ready went one way; what lies ready is given only where its record says that it went
+        as ``policy`` and ``measure`` have it. The same call with the same ``nonce`` is given the same keys for
         ``settings.repeat_window_s``, over a restart too; it spends nothing. Where key is short the call has the
         master's priority, or ``priority`` where that is lower.
 
@@ -263,6 +264,7 @@ class KeyManager:
                     expected_rate_bits_per_s=capability.expected_rate_bits_per_s if capability is not None else 0.0,
                     origin=context.links.origin(link_id),
                     running=self._sessions.running_on(link_id),
+                    oldest_age_s=level.oldest_age_s if level is not None else None,
                 )
             )
         epoch, version = context.routes.stamp

@@ -84,7 +84,7 @@ class RelayOrigin:
             raise RequirementUnmet("keys for several sites go over one route to each", remedy="ask for each by itself")
         self._refuse_full(job.pair)
         await self._quotas.check(job.pair, more=job.count)
-        wishes = [Wish(target, job.shares, job.hop_bits, job.max_hops) for target in job.targets]
+        wishes = [Wish(target, job.shares, job.hop_bits, job.max_hops, job.told.get(target)) for target in job.targets]
         tried, why = Tried(), ""
         for _ in range(self._context.settings.relay_tries):
             ways = [self.ways.choose(wish, tried) for wish in wishes]

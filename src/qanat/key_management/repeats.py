@@ -84,7 +84,7 @@ class Repeats:
             return None
         amount = (str(wish.count), str(wish.size_bits))
         return self.call(
-            wish.master, wish.nonce, "enc_keys", *wish.slaves, *amount, repr(wish.require), repr(wish.prefer)
+            wish.master, wish.nonce, "enc_keys", *wish.slaves, *amount, wish.require.spelled(), wish.prefer.spelled()
         )
 
     def call(self, sae: SaeId, nonce: str | None, *request: str) -> Repeatable | None:

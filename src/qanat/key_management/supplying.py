@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qanat.ground.clock import Deadline
@@ -30,18 +30,20 @@ from qanat.ground.identifiers import (
     uuid4_from,
 )
 from qanat.ground.keys import KeyStatus, Origin, PoolId, SecretKey
-from qanat.ground.requirements import KeyFit, Repeatable, Requirements
+from qanat.ground.requirements import Repeatable, Requirements
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import keys_payable, relay_bits
+from qanat.key_management.asking import NOTHING_TOLD, ToldWays, WaysUnknown
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import Demand, DemandDesk
 from qanat.key_management.direct_keys import require_link
 from qanat.key_management.pools import available_bits, is_reached
 from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
-from qanat.key_management.repeats import KeyWish, Repeats
+from qanat.key_management.repeats import ANY, KeyWish, Repeats
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import Routes
+from qanat.key_management.wished_ways import WishedWays
 
 MAX_PARKED_PER_PAIR = 64
 """So many requests of one pair that ended in a shortage are remembered, to be gone on with."""
@@ -49,12 +51,14 @@ MAX_PARKED_PER_PAIR = 64
 
 @dataclass(frozen=True, slots=True)
 class GivenKeys:
-    """Keys given to a master. ``event_id`` is the event of step 4: the cause of whatever the application does next."""
+    """Keys given to a master. ``event_id`` is the event of step 4: the cause of whatever the application does next.
+    ``unmet``: by name, what was preferred of their way and could not be had (``WishedWays.unmet``)."""
 
     keys: tuple[SecretKey, ...]
     event_id: EventId
     request_id: RequestId
     classical_route: tuple[NodeId, ...]
+    unmet: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -72,6 +76,8 @@ class _Ask:
     priority: int
     classical_route: tuple[NodeId, ...] = ()
     demand: Demand | None = None
+    kept: Requirements = ANY
+    """What the keys were taken or made under."""
 
 
 class Supplying:
@@ -82,6 +88,7 @@ class Supplying:
         self._vouching = vouching
         self._quotas = Quotas(context)
         self._relay = relay
+        self._wished = WishedWays(context, relay.ways.desk)
         self._demands = demands
         self._repeats = Repeats(context)
         self._parked: dict[tuple[SaePair, RequestId | None], _Ask] = {}
@@ -192,9 +199,10 @@ class Supplying:
         event = context.recorder.record(
             EventKind.KEYS_REPEATED, cause=wish.cause, request_id=request_id, master=wish.master, num_keys=len(keys)
         )
+        unmet = self._wished.unmet(keys, nodes[0], prefer=wish.prefer, kept=wish.require)
         with contextlib.suppress(NoRoute):  # it is a hint for the message, and the keys are given already
-            return GivenKeys(tuple(keys), event.id, request_id, context.routes.classical_route(nodes[0]))
-        return GivenKeys(tuple(keys), event.id, request_id, ())
+            return GivenKeys(tuple(keys), event.id, request_id, context.routes.classical_route(nodes[0]), unmet)
+        return GivenKeys(tuple(keys), event.id, request_id, (), unmet)
 
     async def _check_ready(self, wish: KeyWish, nodes: Sequence[NodeId]) -> None:
         """Raise KeyShortage when the wish requires that every slave's site answers now, and one does not."""
@@ -234,7 +242,7 @@ class Supplying:
             if ask.demand is not None:
                 await self._settle(ask, ask.demand, deadline, failed)
             try:
-                keys = await self._take_or_make(ask, wish)
+                keys = await self._take_or_make(ask, wish, deadline)
             except PoolShort as shortage:
                 if shortage.routes in failed:  # there is no better way
                     raise failed[shortage.routes] from None
@@ -261,7 +269,8 @@ class Supplying:
             route=route,
             origin=origin,
         )
-        return GivenKeys(tuple(keys), event.id, ask.trace.request_id, ask.classical_route)
+        unmet = self._wished.unmet(keys, ask.target, prefer=wish.prefer, kept=ask.kept)
+        return GivenKeys(tuple(keys), event.id, ask.trace.request_id, ask.classical_route, unmet)
 
     async def _find_routes(self, ask: _Ask, deadline: Deadline) -> None:
         """Record step 3 once per request; raises NoRoute."""
@@ -292,30 +301,53 @@ class Supplying:
             if demand.state != "open":
                 ask.demand = None
 
-    async def _take_or_make(self, ask: _Ask, wish: KeyWish) -> Sequence[SecretKey]:
+    async def _take_or_make(self, ask: _Ask, wish: KeyWish, deadline: Deadline) -> Sequence[SecretKey]:
         """Return keys that are as preferred, where that can be, else as required.
 
         Raises RequirementUnmet, PoolShort, KeyShortage, StoreFailed.
         """
-        refusal: RequirementUnmet | None = None
+        refusal: RequirementUnmet | WaysUnknown | None = None
         for require in wish.require.with_preferences(wish.prefer):
+            ask.kept = require
             try:
+                if require.asks_for_way:
+                    return await self._take_or_make_by_way(ask, wish, require, deadline)
                 return await self._take_or_make_such(ask, wish, require)
-            except RequirementUnmet as fault:
+            except (RequirementUnmet, WaysUnknown) as fault:
                 refusal = fault
         assert refusal is not None
-        raise refusal
+        raise refusal.told if isinstance(refusal, WaysUnknown) else refusal
+
+    async def _take_or_make_by_way(
+        self, ask: _Ask, wish: KeyWish, require: Requirements, deadline: Deadline
+    ) -> Sequence[SecretKey]:
+        """Return keys that went a way as required: from stock where their record says so, else made for this call."""
+        self._wished.refuse_impossible(ask.far or (self._context.node,), require)
+        if not ask.far:
+            return await self._take_or_make_such(ask, wish, require)
+        is_recorded = len(ask.far) == 1 == require.disjoint_routes  # the record of keys names the way to one site
+        if is_recorded and require.measure is None:
+            with contextlib.suppress(KeyShortage):
+                return await self._take(ask, wish, require)
+        is_strict = wish.require.measure is not None
+        told = await self._wished.ways(ask.far, require, deadline, is_strict=is_strict)
+        if is_recorded and require.measure is not None and (first := told[ask.far[0]]).is_best:
+            with contextlib.suppress(KeyShortage):
+                return await self._take(ask, wish, require, way=first.ways[0])
+        if self._demands.goes_first(ask.target, priority=ask.priority):
+            raise PoolShort((), routes=tuple(told[node].ways[0] for node in ask.far[:1]))
+        return await self._make_just(ask, wish, require, told)
 
     async def _take_or_make_such(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
         """Return keys from stock; what is missing there is made first."""
         if require.disjoint_routes > 1 and ask.far:  # what never leaves this node meets every requirement of its way
-            return await self._make_of_shares(ask, wish, require)
+            return await self._make_just(ask, wish, require)
         repeat, master, store = self._repeats.of(wish), ask.pair.master, self._context.store
         for attempt in range(self._context.settings.relay_tries):
             try:
                 return await self._take(ask, wish, require)
             except KeyShortage:
-                in_stock = await store.count_keys(ask.pair, size_bits=wish.size_bits, fit=self._fit(require))
+                in_stock = await store.count_keys(ask.pair, size_bits=wish.size_bits, fit=self._wished.fit(require))
             if not attempt:
                 await self._make(ask, wish, require, max(1, wish.count - in_stock))
                 continue
@@ -325,33 +357,34 @@ class Supplying:
                 return self._repeats.note(repeat, keys)
         return await self._take(ask, wish, require)
 
-    async def _take(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
+    async def _take(
+        self, ask: _Ask, wish: KeyWish, require: Requirements, *, way: tuple[NodeId, ...] | None = None
+    ) -> Sequence[SecretKey]:
         repeat = self._repeats.of(wish)
         keys = await self._context.store.supply(
             ask.pair,
             count=wish.count,
             size_bits=wish.size_bits,
             request_id=ask.trace.request_id,
-            fit=self._fit(require),
+            fit=self._wished.fit(require, way=way),
             repeat=repeat,
         )
         return self._repeats.note(repeat, keys)
 
-    def _fit(self, require: Requirements) -> KeyFit:
-        made_from_utc_s = None if require.max_age_s is None else self._context.clock.utc_s() - require.max_age_s
-        return KeyFit(made_from_utc_s=made_from_utc_s, max_hops=require.max_hops)
-
-    async def _make_of_shares(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
-        """Make keys of several shares, and give just these. Raises as ``RelayOrigin.make_keys``."""
+    async def _make_just(
+        self, ask: _Ask, wish: KeyWish, require: Requirements, told: Mapping[NodeId, ToldWays] = NOTHING_TOLD
+    ) -> Sequence[SecretKey]:
+        """Make keys of several shares, or on ways that were ``told``, and give just these. Raises as
+        ``RelayOrigin.make_keys``."""
         repeat, master = self._repeats.of(wish), ask.pair.master
         for _ in range(self._context.settings.relay_tries):
-            key_ids = await self._relay.make_keys(self._job(ask, wish, require, wish.count))
+            key_ids = await self._relay.make_keys(self._job(ask, wish, require, wish.count, told))
             try:
                 keys = await self._context.store.supply_by_id(key_ids, sae=master, master=master, repeat=repeat)
                 return self._repeats.note(repeat, keys)
             except KeyNotFound:
                 continue  # a request that requires nothing has taken one of them in this very moment
-        raise KeyShortage("keys over several routes were made and taken by others", remedy="ask again in a moment")
+        raise KeyShortage("keys were made for this call and taken by others", remedy="ask again in a moment")
 
     async def _make(self, ask: _Ask, wish: KeyWish, require: Requirements, count: int) -> Sequence[KeyID]:
         """Make keys that fulfil what is required of their way; raises RequirementUnmet where no way does."""
@@ -361,7 +394,14 @@ class Supplying:
             raise PoolShort(())  # what is there is for those who wait; the controller says when it is this one's turn
         return await self._relay.make_keys(self._job(ask, wish, require, count))
 
-    def _job(self, ask: _Ask, wish: KeyWish, require: Requirements, count: int) -> RelayJob:
+    def _job(
+        self,
+        ask: _Ask,
+        wish: KeyWish,
+        require: Requirements,
+        count: int,
+        told: Mapping[NodeId, ToldWays] = NOTHING_TOLD,
+    ) -> RelayJob:
         return RelayJob(
             ask.pair,
             ask.far,
@@ -370,6 +410,7 @@ class Supplying:
             ask.trace,
             shares=require.disjoint_routes,
             max_hops=require.max_hops,
+            told=told,
         )
 
     async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> Sequence[KeyID]:

@@ -14,6 +14,7 @@ from typing import TypeAlias, TypeVar
 
 from qanat.ground.errors import KeyShortage, RequirementUnmet
 from qanat.ground.identifiers import NodeId
+from qanat.key_management.asking import RouteDesk, ToldWays
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.direct_keys import require_link, without_relays
 from qanat.key_management.wire import PoolShortage, Routes
@@ -27,12 +28,13 @@ K = TypeVar("K")
 @dataclass(frozen=True, slots=True)
 class Wish:
     """``count`` ways without a common relay for a batch to ``target`` that takes ``needed_bits`` of each hop,
-    each of at most ``max_hops``."""
+    each of at most ``max_hops``. ``told``: the ways to choose from, where not all that are known will do."""
 
     target: NodeId
     count: int
     needed_bits: int
     max_hops: int | None = None
+    told: ToldWays | None = None
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Ways:
         self._shorts: dict[Way, tuple[PoolShortage, ...]] = {}
         self._barren_until_s: dict[Way, float] = {}
         self._lost_until_s: dict[Way, float] = {}
+        self.desk = RouteDesk(context)
 
     def choose(self, wish: Wish, tried: Tried) -> Routes:
         """Return as many ways as are required, those first that have failed least.
@@ -119,9 +122,10 @@ class Ways:
     def _known(self, wish: Wish) -> Routes:
         network = self._context.network
         require_link(network, self._context.node, wish.target)
-        ways = without_relays(network, self._context.routes.ways(wish.target))
+        ways = self._context.routes.ways(wish.target) if wish.told is None else wish.told.ways
+        ways = without_relays(network, ways)
         if wish.count > 1:
-            choices = self._context.routes.choices(wish.target)
+            choices = self._context.routes.choices(wish.target) if wish.told is None else wish.told
             if len(choices.disjoint) < wish.count:
                 raise _too_few(self._context.node, wish, choices.disjoint, choices.cut)
             ways = without_relays(network, choices.disjoint)

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from qanat.ground.identifiers import BlockId, EventId, LinkId, NodeId, OrderId, RequestId, SaeId
 from qanat.ground.keys import BitRange, Origin
 from qanat.ground.orders import LinkForecast
+from qanat.ground.route_policy import Measure
 
 Routes: TypeAlias = tuple[tuple[NodeId, ...], ...]
 
@@ -52,6 +53,8 @@ class LinkReport:
     expected_rate_bits_per_s: float
     origin: Origin
     running: OrderId | None
+    oldest_age_s: float | None = None
+    """How old the bits are that this end would send under next; None: it has none, or cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,19 @@ class OrderState:
     by_module: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class RouteQuestion:
+    """Which ways lead from the sender to ``target`` that pass none of ``avoid`` (sorted), stay in one region, or pass
+    no relay, the best of them by ``measure`` first? Answered by what is known at that moment, as often as it is asked.
+    """
+
+    target: NodeId
+    avoid: tuple[NodeId, ...]
+    domestic_only: bool
+    direct_only: bool
+    measure: Measure
+
+
 # --- controller to key manager -------------------------------------------------------------------------------------
 
 
@@ -146,6 +162,22 @@ class RoutesPushed:
     classical_routes: Routes
     twin_links: tuple[LinkId, ...]
     choices: tuple[RouteChoices, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteAnswer:
+    """What the controller knows of the ways of a question, while it has this table of routes.
+
+    ``ways``: all of them that it tells, the best first; none where there is none. ``disjoint``, ``cut``: as in
+    ``RouteChoices``, of those that the question allows.
+    """
+
+    question: RouteQuestion
+    table_epoch: int
+    table_version: int
+    ways: Routes
+    disjoint: Routes
+    cut: tuple[NodeId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +388,9 @@ Word: TypeAlias = (
     | StockReport
     | GenerationRequest
     | OrderState
+    | RouteQuestion
     | RoutesPushed
+    | RouteAnswer
     | GenerationCommand
     | OrderPoll
     | OrderCancel

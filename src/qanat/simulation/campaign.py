@@ -16,6 +16,7 @@ from qanat.ground.keys import SecretKey
 from qanat.ground.network import Application, Link, Network, PreparedKeys, Site
 from qanat.ground.randomness import SeededChance
 from qanat.ground.requirements import Requirements
+from qanat.ground.route_policy import RoutePolicy
 from qanat.ground.tracing import Trace
 from qanat.key_management.manager import GivenKeys, KeyManager
 from qanat.simulation.crash_sites import CrashSites
@@ -36,6 +37,8 @@ P_GROUP = 0.2
 """How often keys are asked for two slaves at once."""
 P_NONCE = 0.4
 """How often a call has a nonce, so that it may be repeated when its answer is lost."""
+P_WARY = 0.25
+"""How often keys are asked for that have not passed some site."""
 KEY_SIZES_BITS = (64, 128, 256, 512)
 NUMS_OF_ROUTES = (1, 1, 2, 3)
 """Of how many shares a key is required to be."""
@@ -53,6 +56,8 @@ class Report:
     keys_due: int = 0
     """What slaves were to fetch: a key that a master was given counts once for each of them."""
     keys_fetched: int = 0
+    keys_by_way: int = 0
+    """How many masters were given that had to avoid a site."""
     keys_by_shares: int = 0
     """How many masters were given that had to go over several routes."""
     relay_bits_paid: int = 0
@@ -78,6 +83,7 @@ class _Tally:
     due: int = 0
     fetched: int = 0
     by_shares: int = 0
+    by_way: int = 0
     succeeded: set[tuple[SaeId, SaeId]] = field(default_factory=set)
     calm: bool = False
     at_rest: bool = False
@@ -109,8 +115,9 @@ def run_seed(
     pairs = _some_pairs(network, dice)
     tally = _Tally()
     world.start()
+    wary = Dice(chance.child("wary"))
     for pair in pairs:
-        world.spawn(_application(world, *pair, tally=tally, dice=dice), name=f"application {pair[0]}")
+        world.spawn(_application(world, *pair, tally=tally, dice=dice, wary=wary), name=f"application {pair[0]}")
     broken = world.witness.violations
     world.scheduler.run_until(FAULTY_S, until=lambda: bool(broken))
     world.faults = NO_FAULTS
@@ -130,6 +137,7 @@ def run_seed(
         keys_due=tally.due,
         keys_fetched=tally.fetched,
         keys_by_shares=tally.by_shares,
+        keys_by_way=tally.by_way,
         relay_bits_paid=witness.relay_bits_paid,
         relay_bits_burned=witness.relay_bits_burned,
         lies=witness.num_lies,
@@ -207,7 +215,7 @@ def _some_pairs(network: Network, dice: Dice) -> list[tuple[SaeId, SaeId]]:
     return [pairs.pop(dice.whole(0, len(pairs) - 1)) for _ in range(dice.whole(2, 3))]
 
 
-async def _application(world: World, master: SaeId, slave: SaeId, *, tally: _Tally, dice: Dice) -> None:
+async def _application(world: World, master: SaeId, slave: SaeId, *, tally: _Tally, dice: Dice, wary: Dice) -> None:
     """Ask for keys as master and fetch them as slave, for ever; count the successes that come after the faults."""
     recorder = world.recorder(world.network.site_of(master).node)
     while not tally.at_rest:
@@ -218,7 +226,8 @@ async def _application(world: World, master: SaeId, slave: SaeId, *, tally: _Tal
         others = [sae for sae in world.network.saes if sae not in (master, slave)]
         more = tuple(others) if dice.happens(P_GROUP) else ()
         nonce = first.id if dice.happens(P_NONCE) else None
-        require = Requirements(disjoint_routes=dice.choose(NUMS_OF_ROUTES))
+        avoid = {wary.choose(world.network.nodes)} if wary.happens(P_WARY) else set[NodeId]()
+        require = Requirements(disjoint_routes=dice.choose(NUMS_OF_ROUTES), policy=RoutePolicy(frozenset(avoid)))
         wish = partial(_get_keys, world, master, slave, trace=trace, cause=first.id, tally=tally)
         given = await wish(count=count, size_bits=size_bits, more_slaves=more, nonce=nonce, require=require)
         if given is not None:
@@ -267,7 +276,9 @@ async def _get_keys(
         else:
             world.witness.answer_received(master, given.keys)
             world.witness.check_required(given.keys, require.disjoint_routes)
+            world.witness.check_way(given.keys, require.policy)
             tally.by_shares += len(given.keys) if require.disjoint_routes > 1 else 0
+            tally.by_way += len(given.keys) if require.asks_for_way else 0
             return given
     return None
 

@@ -10,6 +10,8 @@
 6. Nothing degrades: a key labelled "device" has passed no twin.
 7. A key of several shares is the sum of all of them; no node but its ends has seen two; who requires several routes is
    given no key of fewer.
+8. A key given to who would have it avoid sites, stay in a region, or pass no relay, has done so: by the hops that were
+   seen to carry it, whatever its record says.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from qanat.ground.keys import BitRange, KeyBlock, Origin, PoolId, PoolLevel, Sec
 from qanat.ground.messages import Message
 from qanat.ground.network import Network
 from qanat.ground.requirements import Repeatable
+from qanat.ground.route_policy import RoutePolicy
 from qanat.key_management.accounts import may_spend, relay_bits
 from qanat.key_management.codec import decode_word, kind_of
 from qanat.key_management.wire import BlocksMissing, Relay, RelayVoided
@@ -262,6 +265,20 @@ class Witness:
                     f"7: key {key.key_id} was given for {disjoint_routes} routes, and has"
                     f" {shares.get(key.key_id, 0)} shares"
                 )
+
+    def check_way(self, keys: Sequence[SecretKey], policy: RoutePolicy) -> None:
+        """Somebody has got keys who required this of their way."""
+        passed: dict[KeyID, set[NodeId]] = {}
+        for batch in self._batches.values():
+            seen = {node for nodes in batch.knows.values() for node in nodes}
+            for key_id in batch.key_ids:
+                passed.setdefault(key_id, set()).update(seen)
+        for key in keys:
+            nodes = passed.get(key.key_id, set(key.route))
+            ends = sorted({*key.route[:1], *key.route[-1:]})
+            way = (*ends[:1], *sorted(nodes.difference(ends)), *ends[1:])
+            if not policy.allows(way, regions=self._network.regions):
+                self.violation(f"8: key {key.key_id} was seen at {', '.join(way)}, and was given for {policy}")
 
     def answer_received(self, sae: SaeId, keys: Sequence[SecretKey]) -> None:
         """An application has got keys: never others than the store supplied to it, never one that it has already."""

@@ -290,8 +290,11 @@ class MemoryKeyStore:
         disk = self._fenced()
         available: Counter[PoolId] = Counter()
         unconfirmed: Counter[PoolId] = Counter()
+        oldest_s: dict[PoolId, float] = {}
         for block in disk.blocks.values():
             for pool, share in block.shares.items():
+                if block.confirmed and share.left_bits:
+                    oldest_s.setdefault(pool, block.stored_s)  # blocks are in the order in which they came
                 (available if block.confirmed else unconfirmed)[pool] += share.left_bits
         return {
             pool: PoolLevel(
@@ -301,6 +304,7 @@ class MemoryKeyStore:
                 voided_bits=disk.voided_bits[pool],
                 spent_bits=dict(disk.spent_bits.get(pool, {})),
                 expired_bits=disk.expired_bits[pool],
+                oldest_age_s=self._time.now_s - oldest_s[pool] if pool in oldest_s else None,
             )
             for pool, received in disk.received_bits.items()
         }
@@ -336,7 +340,7 @@ class MemoryKeyStore:
         for held in self._fenced().keys.values():
             key = held.key
             is_one = held.confirmed and key.pair == pair and key.size_bits == size_bits
-            if is_one and pair.master in held.entitled and fit.takes(key.created_utc_s, hops=len(key.route) - 1):
+            if is_one and pair.master in held.entitled and fit.takes(key.created_utc_s, routes=key.routes):
                 yield held
 
     def _keep_answer(self, repeat: Repeatable | None, keys: Sequence[SecretKey]) -> Sequence[SecretKey]:

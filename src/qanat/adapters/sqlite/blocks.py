@@ -157,14 +157,15 @@ class BlockTables:
         row = self._connection.execute("SELECT stage FROM block WHERE block_id = ?", (block_id,)).fetchone()
         return None if row is None else Stage(row[0])
 
-    def levels(self) -> Mapping[PoolId, PoolLevel]:
-        """Return what every pool holds and held."""
+    def levels(self, *, now_s: float) -> Mapping[PoolId, PoolLevel]:
+        """Return what every pool holds and held; ``now_s``: the time by which stock ages."""
         spent: dict[int, dict[Use, int]] = {}
         for pool_row, use, bits in self._connection.execute("SELECT pool, use, bits FROM pool_spent"):
             spent.setdefault(pool_row, {})[Use(use)] = bits
         pools = self._connection.execute(
-            "SELECT id, link, sender, received_bits, unconfirmed_bits, available_bits, voided_bits, expired_bits"
-            " FROM pool"
+            "SELECT id, link, sender, received_bits, unconfirmed_bits, available_bits, voided_bits, expired_bits,"
+            " (SELECT block.stored_s FROM share JOIN block ON block.id = share.block WHERE share.pool = pool.id"
+            " AND share.is_confirmed = 1 AND share.free_bits > 0 ORDER BY share.id LIMIT 1) FROM pool"
         )
         return {
             PoolId(LinkId(link), NodeId(sender) if sender else None): PoolLevel(
@@ -174,8 +175,9 @@ class BlockTables:
                 voided_bits=voided,
                 spent_bits=spent.get(row, {}),
                 expired_bits=expired,
+                oldest_age_s=None if stored_s is None else max(0.0, now_s - stored_s),
             )
-            for row, link, sender, received, unconfirmed, available, voided, expired in pools
+            for row, link, sender, received, unconfirmed, available, voided, expired, stored_s in pools
         }
 
     def _add_share(self, block_row: int, block: KeyBlock, pool: PoolId, start_bit: int, stop_bit: int) -> None:

@@ -99,15 +99,37 @@ def read_record(text: str) -> tuple[KeyRecord, Origin]:
         raise damaged_row(identity("record", text)) from None
 
 
-def fitting(fit: KeyFit) -> tuple[str, tuple[float, ...]]:
+_NO_WAY = (
+    " AND record.id NOT IN (SELECT other.id FROM record AS other, json_each(other.text, '$.routes') AS way"
+    "{join} WHERE {fault})"
+)
+"""A condition that no way of a key's record has a fault. Few records occur in many keys, and all are looked at once."""
+_NO_SITE = _NO_WAY.replace("{join}", ", json_each(way.value) AS site")
+_AVOIDS = _NO_SITE.replace("{fault}", "site.value IN (SELECT value FROM json_each(?))")
+_STAYS_WITHIN = _NO_SITE.replace("{fault}", "site.value NOT IN (SELECT value FROM json_each(?))")
+_IS_DIRECT = _NO_WAY.replace("{join}", "").replace("{fault}", "json_array_length(way.value) > 2")
+
+
+def fitting(fit: KeyFit) -> tuple[str, tuple[float | str, ...]]:
     """Return what a fit adds to a condition on ``app_key`` or ``lot``, and its values; nothing for any key."""
-    condition, values = "", []
+    condition, values = "", list[float | str]()
     if fit.made_from_utc_s is not None:
         condition += " AND created_utc_s >= ?"
         values.append(fit.made_from_utc_s)
     if fit.max_hops is not None:
         condition += " AND json_array_length(record.text, '$.routes[0]') <= ?"
         values.append(fit.max_hops + 1)
+    if fit.avoid:
+        condition += _AVOIDS
+        values.append(json.dumps(sorted(fit.avoid)))
+    if fit.within is not None:
+        condition += _STAYS_WITHIN
+        values.append(json.dumps(sorted(fit.within)))
+    if fit.is_direct:
+        condition += _IS_DIRECT
+    if fit.way is not None:
+        condition += " AND json_extract(record.text, '$.routes') = ?"
+        values.append(json.dumps([fit.way], separators=(",", ":")))
     return condition, tuple(values)
 
 

@@ -245,7 +245,8 @@ class SqliteKeyStore:
 
     async def levels(self) -> Mapping[PoolId, PoolLevel]:
         """Return what every pool holds."""
-        return await self._commit(self._database.block_tables.levels)
+        database = self._database
+        return await self._commit(lambda: database.block_tables.levels(now_s=database.epochs.time.now_s))
 
     async def count_keys(self, pair: SaePair, /, *, size_bits: int, fit: KeyFit = ANY_KEY) -> int:
         """Return how many confirmed keys of this size the master of ``pair`` could be supplied."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -87,6 +88,7 @@ def _record(found: NetworkReview) -> dict[str, Any]:
         "valid": True,
         "sites": {kind: sum(site.kind == kind for site in found.network.sites) for kind in ("user", "relay")},
         "applications": {app.name: app.site for app in found.network.applications},
+        "regions": dict(Counter(found.network.regions.values())),
         "systems": dict(found.systems),
         "assumed": {
             "links": sum(link.assumed for link in found.network.links),
@@ -144,7 +146,7 @@ def _print_review(console: Console, found: NetworkReview) -> None:
         [_heading_row(heading) for heading in found.headings],
     )
     print_table(console, found)
-    for line in _assumed_lines(network):
+    for line in (*_region_lines(network), *_assumed_lines(network)):
         console.print(f"  {line}\n", soft_wrap=True)
     links = found.links
     if len(links) > MOST_LINKS:
@@ -168,6 +170,15 @@ def _print_review(console: Console, found: NetworkReview) -> None:
     for warning in found.warnings:
         console.print(f"[yellow]warning[/]: {warning.text}\n  what to do: {warning.remedy}", soft_wrap=True)
     console.print(f"{_counted(len(found.warnings), 'warning')}; the file is valid")
+
+
+def _region_lines(network: Network) -> Iterator[str]:
+    """Say where sites are, and of how many it is not stated: no key that passes these counts as domestic."""
+    counts = Counter(network.regions.values())
+    if counts:
+        unstated = len(network.sites) - counts.total()
+        named = ", ".join(f"{region} {number}" for region, number in sorted(counts.items()))
+        yield f"sites by region: {named}" + (f"; not stated of {unstated}" if unstated else "")
 
 
 def _assumed_lines(network: Network) -> Iterator[str]:
@@ -263,12 +274,13 @@ def _print_network(console: Console, network: Network) -> None:
     show_table(
         console,
         "Sites",
-        ("site", "title", "kind", "counted as", "latitude", "longitude", "applications", "links"),
+        ("site", "title", "kind", "region", "counted as", "latitude", "longitude", "applications", "links"),
         [
             (
                 site.name,
                 site.title or "-",
                 site.kind,
+                site.region or "-",
                 site.counted_as or "-",
                 f"{site.latitude_deg:.3f}",
                 f"{site.longitude_deg:.3f}",

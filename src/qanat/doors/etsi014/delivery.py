@@ -165,6 +165,10 @@ def _required(require: Requirements) -> dict[str, Json]:
         "qanat_max_hops": require.max_hops,
         "qanat_multipath": require.disjoint_routes if require.disjoint_routes > 1 else None,
         "qanat_far_side_ready": require.far_side_ready or None,
+        "qanat_avoid": sorted(require.policy.avoid) or None,
+        "qanat_domestic_only": require.policy.domestic_only or None,
+        "qanat_direct_only": require.policy.direct_only or None,
+        "qanat_route": require.measure,
     }
 
 

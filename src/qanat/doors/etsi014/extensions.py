@@ -11,9 +11,10 @@ from pydantic import JsonValue
 
 from qanat.doors.etsi014.messages import EXTENSION_PREFIX
 from qanat.ground.errors import BadParameter, RequirementUnmet
-from qanat.ground.identifiers import EventId, RequestId, canonical_key_id
+from qanat.ground.identifiers import EventId, NodeId, RequestId, canonical_key_id
 from qanat.ground.keys import SecretKey
 from qanat.ground.requirements import Requirements
+from qanat.ground.route_policy import MEASURES, RoutePolicy
 
 MANDATORY_UNKNOWN = "not all extension_mandatory parameters are supported"
 MANDATORY_UNMET = "not all extension_mandatory request options could be met"
@@ -27,9 +28,15 @@ CAUSE, REQUEST, PATIENCE, DETAILS, NONCE, MAX_AGE, MAX_HOPS, MULTIPATH, FAR_SIDE
         *("max_age_s", "max_hops", "multipath", "far_side_ready", "priority"),
     )
 )
+AVOID, DOMESTIC, DIRECT, ROUTE = (
+    EXTENSION_PREFIX + name for name in ("avoid", "domestic_only", "direct_only", "route")
+)
 _NONCE = re.compile(r"[A-Za-z0-9._~-]{8,64}")
 MOST_S = 1e9
 MAX_PRIORITY = 9
+MAX_AVOIDED = 64
+"""So many sites may be named; each costs a search when none of the ways goes round them."""
+MAX_SITE_CHARACTERS = 64
 ANY = Requirements()
 
 Extensions = Sequence[Mapping[str, JsonValue]] | None
@@ -64,11 +71,15 @@ class Wishes:
             )
         return None if self.priority is None else min(self.priority, most)
 
-    def unmet_by(self, keys: Sequence[SecretKey]) -> list[str]:
-        """Return the names of what was preferred, and what these keys do not fulfil."""
+    def unmet_by(self, keys: Sequence[SecretKey], *, of_way: Sequence[str] = ()) -> list[str]:
+        """Return the names of what was preferred, and what these keys do not fulfil.
+
+        ``of_way``: what the key manager says of sites on their way, which it alone knows, by names without prefix.
+        """
         most, several = self.prefer.max_hops, any(_num_ways(key) < self.prefer.disjoint_routes for key in keys)
         is_far = most is not None and any(len(key.route) - 1 > most for key in keys)
-        return [name for name, is_unmet in ((MULTIPATH, several), (MAX_HOPS, is_far)) if is_unmet]
+        unmet = [name for name, is_unmet in ((MULTIPATH, several), (MAX_HOPS, is_far)) if is_unmet]
+        return unmet + [EXTENSION_PREFIX + name for name in of_way]
 
 
 NO_WISHES = Wishes()
@@ -130,7 +141,15 @@ def _requirements(given: Mapping[str, JsonValue]) -> Requirements:
         max_hops=hops if isinstance(hops, int) else None,
         disjoint_routes=paths if isinstance(paths, int) else 1,
         far_side_ready=FAR_SIDE in given,
+        policy=_policy(given),
+        measure=next((measure for measure in MEASURES if measure == given.get(ROUTE)), None),
     )
+
+
+def _policy(given: Mapping[str, JsonValue]) -> RoutePolicy:
+    avoided = given.get(AVOID)
+    sites = frozenset(map(NodeId, map(str, avoided))) if isinstance(avoided, list) else frozenset[NodeId]()
+    return RoutePolicy(sites, domestic_only=DOMESTIC in given, direct_only=DIRECT in given)
 
 
 def _require_readable(given: Mapping[str, JsonValue], refusal: str) -> None:
@@ -149,6 +168,16 @@ def _is_uuid(value: JsonValue) -> bool:
 
 def _is_nonce(value: JsonValue) -> bool:
     return isinstance(value, str) and _NONCE.fullmatch(value) is not None
+
+
+def _is_list_of_sites(value: JsonValue) -> bool:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_AVOIDED:
+        return False
+    return all(isinstance(name, str) and 1 <= len(name) <= MAX_SITE_CHARACTERS for name in value)
+
+
+def _is_measure(value: JsonValue) -> bool:
+    return value in MEASURES
 
 
 def _is_true(value: JsonValue) -> bool:
@@ -174,5 +203,9 @@ READERS: Mapping[str, Callable[[JsonValue], bool]] = {
     MULTIPATH: _whole(2, 64),
     FAR_SIDE: _is_true,
     PRIORITY: _whole(0, MAX_PRIORITY),
+    AVOID: _is_list_of_sites,
+    DOMESTIC: _is_true,
+    DIRECT: _is_true,
+    ROUTE: _is_measure,
 }
 """Our extensions of "get key" and what makes a value readable."""

@@ -35,6 +35,10 @@ class GivenKeys(Protocol):
     def event_id(self) -> EventId: ...
     @property
     def classical_route(self) -> Sequence[NodeId]: ...
+    @property
+    def unmet(self) -> Sequence[str]:
+        """What was preferred of the sites on their way and could not be had, by its extension's name less our prefix"""
+        ...
 
 
 class KeySupplier(Protocol):
@@ -157,7 +161,7 @@ class Etsi014Door:
             return error_answer(fault, told=told)
         if not told:
             return keys_answer(given.keys)
-        unmet = wishes.unmet_by(given.keys) + ([PRIORITY] if priority != wishes.priority else [])
+        unmet = wishes.unmet_by(given.keys, of_way=given.unmet) + ([PRIORITY] if priority != wishes.priority else [])
         extension = container_extension(given.event_id, given.classical_route, unmet)
         return keys_answer(given.keys, details=told, extension=extension)
 

@@ -13,7 +13,7 @@ from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import KmeId, LinkId, NodeId, SaeId, kme_id, sae_id
 from qanat.ground.network.classical import ClassicalLink, Router
 from qanat.ground.network.links import Link
-from qanat.ground.network.names import Heading, Name, nearest
+from qanat.ground.network.names import Heading, Name, Region, nearest
 from qanat.ground.network.part import Part, fault_of_field
 from qanat.ground.network.switched import Equipment, SwitchJoin, joins_of, kept_by, switched_links
 from qanat.ground.network.switches import Switch, Trunk
@@ -59,6 +59,9 @@ class Site(Part):
     """What its modules have. Light flows from a transmitter to a receiver, whose detectors are the dear part."""
     direct_keys_only: bool = False
     """A user who takes no key that a relay has known: only keys of links of its own, such as through a switch."""
+    region: Region = ""
+    """The province, state or union that it is in, by whatever division the file keeps to: keys may be asked to stay in
+    one. Empty: not stated, so that no key that passes it counts as having stayed in any."""
     ground_station: bool = False
     """Whether a satellite can join it to other stations; its key then needs no fibre to get there."""
     router: str = ""
@@ -179,6 +182,11 @@ class Network(Part):
     @cached_property
     def _priorities(self) -> dict[SaeId, int]:
         return {self.sae(app.name): app.priority for app in self.applications}
+
+    @cached_property
+    def regions(self) -> Mapping[NodeId, str]:
+        """Where sites are, of those of which it is stated."""
+        return {site.node: site.region for site in self.sites if site.region}
 
     @property
     def nodes(self) -> tuple[NodeId, ...]:

@@ -30,6 +30,17 @@ Heading = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
 """Under which heading of a table a thing is counted, such as ``backbone``; empty: under none."""
 
 
+def checked_region(region: str) -> str:
+    """Return ``region``; raises a fault that pydantic reports for one with spaces around it, which is another one."""
+    if region != region.strip():
+        raise fault_of_field(f"{region!r} has spaces around it", remedy="write the region without them")
+    return region
+
+
+Region = Annotated[str, Field(max_length=MAX_ID_CHARACTERS), AfterValidator(checked_region)]
+"""Where a site is, in words that mean the same at all sites of the file; empty: it is not stated."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a remedy that lists the names most like ``name``; when none is like it, all of few, or their number."""
     names = sorted(known)
