@@ -35,7 +35,7 @@ CLEAR_AIR_850_NM: Final = (
     (90.0, 0.895),
 )
 """Elevation (degrees) and transmittance of clear air at 850 nm, from space to sea level; stated, after models of a
-clear standard atmosphere. The paper gives 0.2 at 5 degrees and 0.8 at 70 (Nature 589, 214, 2021, Extended Data Table 3)."""
+clear standard atmosphere. The paper: 0.2 at 5, 0.8 at 70 degrees (Nature 589, 214, 2021, Extended Data Table 3)."""
 
 SEEING_FACTOR: Final = 0.98
 """Full width at half maximum of a long exposure, in units of wavelength over Fried's length (Kolmogorov turbulence)."""

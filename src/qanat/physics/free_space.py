@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 BeamShape = Literal["gaussian", "top-hat"]
-"""How the light is spread over the spot. "gaussian": densest in the middle, where the receiver is. "top-hat": evenly over
-a disc as wide as the divergence. Far away the first gives a receiver twice the light (3 dB) of the second."""
+"""How the light is spread over the spot. "gaussian": densest in the middle, where the receiver is. "top-hat": evenly
+over a disc as wide as the divergence. Far away the first gives a receiver twice the light (3 dB) of the second."""
 
 LEAST_SHARE: Final = 1e-30
 """A share below is taken for this: 300 dB."""

@@ -98,7 +98,7 @@ def _detector(pulse_rate_hz: float, sky_hz: float) -> SinglePhotonDetector:
 
 _DETECTOR_ORIGINS: Final[Mapping[str, str]] = {
     "efficiency": "stated parameter: 50 % at 850 nm, typical of silicon diodes",
-    "p_dark_per_gate": f"stated parameter: 25 dark counts per second; and light of the sky, {_FITTED_TO}",
+    "p_dark_per_gate": f"{_FITTED_TO}: light of the sky; with it 25 dark counts per second, a stated parameter",
     "hold_off_s": "stated parameter: 50 ns, typical",
     "p_afterpulse": "stated parameter: 0.5 %, of which the share of the window in a slot counts",
     "afterpulse_decay_s": "stated parameter: 50 ns, typical of silicon diodes",
