@@ -18,6 +18,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "second_start": ("second-start",),
     "reconciliation": ("winnow-1pct", "ldpc-1pct", "ldpc-2pct", "ldpc-3pct"),
     "analytic_rates": ("analytic-rates",),
+    "pass_optimum": ("pass-optimum",),
     "store": ("store-single", "store-spend"),
     "store_million": ("store-million",),
     "door": ("etsi014-single", "etsi014-batch", "etsi014-latency"),
