@@ -17,7 +17,6 @@ from qanat.physics.optics import Component
 _TABLE_3: Final = "input: Nature 589, 214 (2021), Extended Data Table 3"
 _TEXT: Final = "input: Nature 589, 214 (2021), main text"
 _METHODS: Final = "input: Nature 589, 214 (2021), Methods"
-_ISSUE: Final = "stated parameter: coordinates as published for the stations of Micius"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,6 @@ class GroundTelescope:
     name: str
     diameter_m: float
     p_rectilinear: float
-    latitude_deg: float
-    longitude_deg: float
-    height_m: float
     magnification: float = 450.0
     coupling: float = 0.40
     optics: float = 0.75
@@ -121,16 +117,12 @@ _OPTICS: Final = {
     "filter_nm": f"{_TEXT} (5 nm, before 10 nm)",
     "magnification": f"{_TEXT} (450 times, before 1,500)",
     "field_of_view_urad": "stated parameter: 100 urad; only turbulence, which is off unless asked for, depends on it",
-    "place": _ISSUE,
 }
 
 NANSHAN: Final = GroundTelescope(
     name="nanshan",
     diameter_m=1.2,
     p_rectilinear=0.9,
-    latitude_deg=43.47546,
-    longitude_deg=87.17669,
-    height_m=2080.0,
     provenance={
         **_OPTICS,
         "diameter_m": f"{_TEXT} (1,200 mm)",
@@ -141,9 +133,6 @@ XINGLONG: Final = GroundTelescope(
     name="xinglong",
     diameter_m=1.0,
     p_rectilinear=0.5,
-    latitude_deg=40.39587,
-    longitude_deg=117.57746,
-    height_m=890.0,
     provenance={
         **_OPTICS,
         "diameter_m": "input: Nature 589, 214 (2021), Extended Data Fig. 2 (1-m telescope)",

@@ -1,0 +1,101 @@
+"""The command ``qanat pass`` with its options; added to the others in ``main``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, Protocol
+
+import typer
+
+from qanat.apps.cli.paths import named_path
+
+
+class EndWith(Protocol):
+    """Runs a command and exits with its status."""
+
+    def __call__(self, command: Callable[[], int], /) -> NoReturn: ...
+
+
+def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
+    """Add the command; ``end_with`` runs it and tells its errors."""
+
+    @app.command("pass")
+    def one_pass(
+        satellite: Annotated[str, typer.Option(help="The satellite's name.")] = "micius",
+        station: Annotated[
+            str, typer.Option(help="nanshan, xinglong, or xinglong-2017 (its optics then).")
+        ] = "nanshan",
+        mode: Annotated[
+            str | None,
+            typer.Option(help="Source: this-work, standard-2017 or tiangong-2; by default the station's time."),
+        ] = None,
+        track: Annotated[
+            Path | None,
+            typer.Option(
+                parser=named_path,
+                help="CSV of the pass: utc_s or time_s, range_km, elevation_deg; measured losses as <term>_db.",
+            ),
+        ] = None,
+        max_elevation: Annotated[float, typer.Option(help="Without --track: greatest elevation, degrees.")] = 80.0,
+        min_elevation: Annotated[float, typer.Option(help="Without --track: the pass begins and ends here.")] = 5.0,
+        altitude_km: Annotated[float, typer.Option(help="Without --track: height of the circular orbit.")] = 500.0,
+        step_s: Annotated[float, typer.Option(help="Without --track: seconds from moment to moment.")] = 1.0,
+        air: Annotated[str, typer.Option(help="Which description of the air rules: fitted, or table.")] = "fitted",
+        air_db: Annotated[float | None, typer.Option(help="Loss per air mass of the fitted one, dB.")] = None,
+        constant_db: Annotated[float | None, typer.Option(help="Constant loss that was fitted, dB.")] = None,
+        jitter_urad: Annotated[float | None, typer.Option(help="Pointing jitter about each axis, urad (rms).")] = None,
+        fried_cm: Annotated[float | None, typer.Option(help="Turbulence: Fried's length to the zenith, cm.")] = None,
+        fixed_exposure: Annotated[
+            bool, typer.Option("--fixed-exposure", help="Tracking cameras keep one exposure: the loop is taken away.")
+        ] = False,
+        passes: Annotated[int, typer.Option(min=1, help="So many such passes joined in one block.")] = 1,
+        proof: Annotated[str, typer.Option(help="The proof of the secret length, as in `qanat rate`.")] = "hoeffding",
+        f_ec: Annotated[float, typer.Option(help="Bits told by error correction over the Shannon limit.")] = 1.1,
+        optimise: Annotated[bool, typer.Option("--optimise", help="Look for the best source for this pass.")] = False,
+        live: Annotated[
+            bool, typer.Option("--live", help="Draw every click and let both ends distil the key (seconds to minutes).")
+        ] = False,
+        seed: Annotated[int, typer.Option(min=0, help="Seed of --live.")] = 1,
+        paper: Annotated[
+            bool, typer.Option("--paper", help="The paper's own passes: what is fitted, what follows (Fig. 3, tables).")
+        ] = False,
+        json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+        csv: Annotated[bool, typer.Option("--csv", help="Print the pass as CSV, a line per moment.")] = False,
+        out: Annotated[
+            Path | None,
+            typer.Option(parser=named_path, help="Write pass.svg, pass.csv and pass.json into this folder."),
+        ] = None,
+    ) -> None:
+        """One pass of a satellite over a station: loss second by second, sifted bits, error rate, secret bits."""
+
+        def command() -> int:
+            from qanat.apps.cli.pass_options import PassOptions
+            from qanat.apps.cli.satellite_pass import run_paper, run_satellite_pass
+
+            if paper:
+                return run_paper(as_json=json)
+            options = PassOptions(
+                satellite=satellite,
+                station=station,
+                mode=mode,
+                track=track,
+                max_elevation_deg=max_elevation,
+                min_elevation_deg=min_elevation,
+                altitude_km=altitude_km,
+                step_s=step_s,
+                air=air,
+                air_db=air_db,
+                constant_db=constant_db,
+                jitter_urad=jitter_urad,
+                fried_cm=fried_cm,
+                fixed_exposure=fixed_exposure,
+                passes=passes,
+                proof=proof,
+                f_ec=f_ec,
+                optimise=optimise,
+                live_seed=seed if live else None,
+            )
+            return run_satellite_pass(options, as_json=json, as_csv=csv, out=out)
+
+        end_with(command)

@@ -1,0 +1,137 @@
+"""What ``qanat pass`` was asked for, and the pass, the system and the budget that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanat.ground.errors import ConfigurationError, RequestError
+from qanat.orbits.circular import circular_track
+from qanat.orbits.downlink import Downlink, LinkBudget, link_budget
+from qanat.orbits.pass_light import PassLight, expected_light
+from qanat.orbits.track import Track
+from qanat.orbits.track_csv import read_track
+from qanat.orbits.tracking import TrackingCamera
+from qanat.physics.atmosphere import Air, AirRule, Turbulence
+from qanat.physics.micius import FITTED, FittedNumbers, micius_system
+from qanat.physics.source_modes import STANDARD_2017, THIS_WORK, SourceMode, source_mode
+from qanat.physics.system_record import QKDSystem
+from qanat.physics.telescope import XINGLONG_2017, GroundTelescope, SpaceTelescope, ground_telescope
+
+MOST_PASSES: Final = 10_000
+MOST_F_EC: Final = 10.0
+MOST_STEPS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class PassOptions:
+    """The options of the command. mode None: that of the station's time. live_seed None: no run at photon level."""
+
+    satellite: str = "micius"
+    station: str = "nanshan"
+    mode: str | None = None
+    track: Path | None = None
+    max_elevation_deg: float = 80.0
+    min_elevation_deg: float = 5.0
+    altitude_km: float = 500.0
+    step_s: float = 1.0
+    air: str = "fitted"
+    air_db: float | None = None
+    constant_db: float | None = None
+    jitter_urad: float | None = None
+    fried_cm: float | None = None
+    fixed_exposure: bool = False
+    passes: int = 1
+    proof: str = "hoeffding"
+    f_ec: float = 1.1
+    optimise: bool = False
+    live_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.passes <= MOST_PASSES:
+            raise RequestError(f"{self.passes} passes make no block", remedy=f"give 1 to {MOST_PASSES:,}")
+        if not 1 <= self.f_ec <= MOST_F_EC:
+            raise RequestError(
+                f"error correction cannot tell {self.f_ec:g} times the Shannon limit",
+                remedy=f"give --f-ec from 1 to {MOST_F_EC:g}; Cascade reaches about 1.1",
+            )
+        if self.live_seed is not None and self.passes > 1:
+            raise RequestError("--live runs one pass, not several in one block", remedy="leave --live or --passes out")
+
+
+class PassCase(NamedTuple):
+    """What is computed: who sends how, where the satellite is, what takes the light, what arrives."""
+
+    mode: SourceMode
+    system: QKDSystem
+    budget: LinkBudget
+    light: PassLight
+    fitted: FittedNumbers
+
+
+def case_of(options: PassOptions) -> PassCase:
+    """Return the case; raises ConfigurationError and RequestError, which say what is wrong with which option."""
+    ground = ground_telescope(options.station)
+    mode = _mode(options, ground)
+    fitted = _fitted(options)
+    system = micius_system(mode, ground, fitted=fitted)
+    track, measured = _track(options, ground)
+    budget = link_budget(track, _downlink(options, ground, fitted), system, measured=measured)
+    return PassCase(mode, system, budget, expected_light(system, budget), fitted)
+
+
+def _mode(options: PassOptions, ground: GroundTelescope) -> SourceMode:
+    if options.mode is not None:
+        return source_mode(options.mode)
+    return STANDARD_2017 if ground == XINGLONG_2017 else THIS_WORK
+
+
+def _fitted(options: PassOptions) -> FittedNumbers:
+    changes = {"air_db": options.air_db, "constant_db": options.constant_db}
+    return replace(FITTED, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _downlink(options: PassOptions, ground: GroundTelescope, fitted: FittedNumbers) -> Downlink:
+    sender = SpaceTelescope()
+    if options.jitter_urad is not None:
+        if not options.jitter_urad >= 0:
+            raise RequestError(f"a jitter of {options.jitter_urad:g} urad is none", remedy="give 0 urad or more")
+        sender = sender.jittering(options.jitter_urad)
+    turbulence = None if options.fried_cm is None else Turbulence(fried_length_m=options.fried_cm / 100)
+    return Downlink(
+        sender=sender,
+        ground=ground,
+        air=Air(rule=cast("AirRule", options.air), fitted_db=fitted.air_db, turbulence=turbulence),
+        constant_db=fitted.constant_db,
+        camera=TrackingCamera(follows=not options.fixed_exposure),
+    )
+
+
+def _track(options: PassOptions, ground: GroundTelescope) -> tuple[Track, Mapping[str, NDArray[np.float64]]]:
+    if options.track is not None:
+        text = _read(options.track)
+        return read_track(text, source=str(options.track), satellite=options.satellite, station=ground.name)
+    if options.step_s > 0 and 10_000 / options.step_s > MOST_STEPS:
+        raise RequestError(f"steps of {options.step_s:g} s are too many", remedy="give 0.1 s or more")
+    track = circular_track(
+        altitude_km=options.altitude_km,
+        max_elevation_deg=options.max_elevation_deg,
+        least_elevation_deg=options.min_elevation_deg,
+        step_s=options.step_s,
+        satellite=options.satellite,
+        station=ground.name,
+    )
+    return track, {}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) else "it is no text"
+        raise ConfigurationError(f"cannot read {path}: {why}", remedy="name a CSV file of a pass") from None
