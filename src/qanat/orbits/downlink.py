@@ -39,12 +39,14 @@ TERMS: Final = (*LINK_TERMS, *RECEIVER_TERMS)
 
 @dataclass(frozen=True, slots=True)
 class Downlink:
-    """What light passes on its way down. constant_db: a fitted rest. camera: None where pointing never fails."""
+    """What light passes on its way down. constant_db: a rest that nothing else explains,
+    from ``constant_origin``. camera: None where pointing never fails."""
 
     sender: SpaceTelescope
     ground: GroundTelescope
     air: Air = field(default_factory=Air)
     constant_db: float = 0.0
+    constant_origin: str = "fitted"
     camera: TrackingCamera | None = field(default_factory=TrackingCamera)
 
     def __post_init__(self) -> None:
@@ -146,7 +148,7 @@ def _origins(downlink: Downlink, system: QKDSystem, ground: GroundTelescope) -> 
     air, sender = downlink.air, downlink.sender
     rules = {
         "table": "stated parameter: clear air at 850 nm by a table; a fitted term does not count",
-        "fitted": f"fitted: {air.fitted_db:.3f} dB per air mass; the table of clear air does not count",
+        "fitted": f"{air.origin}: {air.fitted_db:.3f} dB per air mass; the table of clear air does not count",
     }
     blur = air.turbulence
     return {
@@ -154,7 +156,9 @@ def _origins(downlink: Downlink, system: QKDSystem, ground: GroundTelescope) -> 
         "pointing": sender.provenance.get("pointing_efficiency", "input: the command"),
         "atmosphere": rules[air.rule],
         "turbulence": "left out" if blur is None else f"stated parameter: a Fried length of {blur.fried_length_m:g} m",
-        "constant": "none" if downlink.constant_db == 0 else f"fitted: {downlink.constant_db:.3f} dB",
+        "constant": "none"
+        if downlink.constant_db == 0
+        else f"{downlink.constant_origin}: {downlink.constant_db:.3f} dB",
         "optics": ground.provenance.get("optics", "input: the command"),
         "coupling": ground.provenance.get("coupling", "input: the command"),
         "filter": ground.provenance.get("filter_share", "input: the command"),

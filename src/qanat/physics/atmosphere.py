@@ -70,12 +70,13 @@ class Air:
     """The air over a station.
 
     rule: which description counts. fitted_db: loss towards the zenith of the fitted one, which is the same for every
-    air mass. turbulence: None leaves it out.
+    air mass; origin says where it is from. turbulence: None leaves it out.
     """
 
     rule: AirRule = "table"
     fitted_db: float = 0.0
     turbulence: Turbulence | None = None
+    origin: str = "fitted"
 
     def __post_init__(self) -> None:
         if self.rule not in ("table", "fitted"):

@@ -106,8 +106,14 @@ def _downlink(options: PassOptions, ground: GroundTelescope, fitted: FittedNumbe
     return Downlink(
         sender=sender,
         ground=ground,
-        air=Air(rule=cast("AirRule", options.air), fitted_db=fitted.air_db, turbulence=turbulence),
+        air=Air(
+            rule=cast("AirRule", options.air),
+            fitted_db=fitted.air_db,
+            turbulence=turbulence,
+            origin="fitted" if options.air_db is None else "input",
+        ),
         constant_db=fitted.constant_db,
+        constant_origin="fitted" if options.constant_db is None else "input",
         camera=TrackingCamera(follows=not options.fixed_exposure),
     )
 

@@ -21,9 +21,9 @@ from qanat.orbits.pass_light import PassLight
 Floats = NDArray[np.float64]
 Point = tuple[float, float]
 
-WIDTH, HEIGHT = 900.0, 1010.0
+WIDTH, HEIGHT = 900.0, 970.0
 LEFT, INNER_WIDTH, PANEL = 84.0, 780.0, 120.0
-TOPS: Final = (84.0, 268.0, 452.0, 636.0, 836.0)
+TOPS: Final = (84.0, 264.0, 444.0, 624.0, 804.0)
 
 
 def draw_pass(
