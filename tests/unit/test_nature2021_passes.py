@@ -1,4 +1,4 @@
-"""The paper's satellite figures: what is fitted meets what it was fitted to, what is predicted says how far off it is."""
+"""The paper's satellite figures: what is fitted meets them, and what is predicted says how far off it is."""
 
 from __future__ import annotations
 

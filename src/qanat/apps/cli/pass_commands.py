@@ -10,6 +10,43 @@ import typer
 
 from qanat.apps.cli.paths import named_path
 
+StationOption = Annotated[str, typer.Option(help="nanshan, xinglong, or xinglong-2017 (its optics then).")]
+ModeOption = Annotated[
+    str | None, typer.Option(help="Source: this-work, standard-2017 or tiangong-2; by default the station's time.")
+]
+TrackOption = Annotated[
+    Path | None,
+    typer.Option(
+        parser=named_path,
+        help="CSV of the pass: utc_s or time_s, range_km, elevation_deg; measured losses as <term>_db.",
+    ),
+]
+HighestOption = Annotated[float, typer.Option(help="Without --track: greatest elevation, degrees.")]
+LowestOption = Annotated[float, typer.Option(help="Without --track: the pass begins and ends here, degrees.")]
+AltitudeOption = Annotated[float, typer.Option(help="Without --track: height of the circular orbit.")]
+StepOption = Annotated[float, typer.Option(help="Without --track: seconds from moment to moment.")]
+AirOption = Annotated[str, typer.Option(help="Which description of the air rules: fitted, or table.")]
+AirLossOption = Annotated[float | None, typer.Option(help="Loss per air mass of the fitted one, dB.")]
+ConstantOption = Annotated[float | None, typer.Option(help="Constant loss in place of the fitted one, dB.")]
+JitterOption = Annotated[float | None, typer.Option(help="Pointing jitter about each axis, urad (rms).")]
+FriedOption = Annotated[float | None, typer.Option(help="Turbulence: Fried's length towards the zenith, cm.")]
+ExposureOption = Annotated[
+    bool, typer.Option("--fixed-exposure", help="Tracking cameras keep one exposure: the loop is taken away.")
+]
+PassesOption = Annotated[int, typer.Option(min=1, help="So many such passes joined in one block.")]
+ProofOption = Annotated[str, typer.Option(help="The proof of the secret length, as in `qanat rate`.")]
+CorrectionOption = Annotated[float, typer.Option(help="Bits told by error correction over the Shannon limit.")]
+OptimiseOption = Annotated[bool, typer.Option("--optimise", help="Look for the best source for this pass.")]
+LiveOption = Annotated[
+    bool, typer.Option("--live", help="Draw every click and let both ends distil the key (seconds to minutes).")
+]
+PaperOption = Annotated[
+    bool, typer.Option("--paper", help="The paper's own passes: what is fitted, what follows (Fig. 3, tables).")
+]
+OutOption = Annotated[
+    Path | None, typer.Option(parser=named_path, help="Write pass.svg, pass.csv and pass.json into this folder.")
+]
+
 
 class EndWith(Protocol):
     """Runs a command and exits with its status."""
@@ -22,50 +59,30 @@ def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
 
     @app.command("pass")
     def one_pass(
-        satellite: Annotated[str, typer.Option(help="The satellite's name.")] = "micius",
-        station: Annotated[
-            str, typer.Option(help="nanshan, xinglong, or xinglong-2017 (its optics then).")
-        ] = "nanshan",
-        mode: Annotated[
-            str | None,
-            typer.Option(help="Source: this-work, standard-2017 or tiangong-2; by default the station's time."),
-        ] = None,
-        track: Annotated[
-            Path | None,
-            typer.Option(
-                parser=named_path,
-                help="CSV of the pass: utc_s or time_s, range_km, elevation_deg; measured losses as <term>_db.",
-            ),
-        ] = None,
-        max_elevation: Annotated[float, typer.Option(help="Without --track: greatest elevation, degrees.")] = 80.0,
-        min_elevation: Annotated[float, typer.Option(help="Without --track: the pass begins and ends here.")] = 5.0,
-        altitude_km: Annotated[float, typer.Option(help="Without --track: height of the circular orbit.")] = 500.0,
-        step_s: Annotated[float, typer.Option(help="Without --track: seconds from moment to moment.")] = 1.0,
-        air: Annotated[str, typer.Option(help="Which description of the air rules: fitted, or table.")] = "fitted",
-        air_db: Annotated[float | None, typer.Option(help="Loss per air mass of the fitted one, dB.")] = None,
-        constant_db: Annotated[float | None, typer.Option(help="Constant loss that was fitted, dB.")] = None,
-        jitter_urad: Annotated[float | None, typer.Option(help="Pointing jitter about each axis, urad (rms).")] = None,
-        fried_cm: Annotated[float | None, typer.Option(help="Turbulence: Fried's length to the zenith, cm.")] = None,
-        fixed_exposure: Annotated[
-            bool, typer.Option("--fixed-exposure", help="Tracking cameras keep one exposure: the loop is taken away.")
-        ] = False,
-        passes: Annotated[int, typer.Option(min=1, help="So many such passes joined in one block.")] = 1,
-        proof: Annotated[str, typer.Option(help="The proof of the secret length, as in `qanat rate`.")] = "hoeffding",
-        f_ec: Annotated[float, typer.Option(help="Bits told by error correction over the Shannon limit.")] = 1.1,
-        optimise: Annotated[bool, typer.Option("--optimise", help="Look for the best source for this pass.")] = False,
-        live: Annotated[
-            bool, typer.Option("--live", help="Draw every click and let both ends distil the key (seconds to minutes).")
-        ] = False,
+        satellite: Annotated[str, typer.Option(help="The satellite's name, for titles.")] = "micius",
+        station: StationOption = "nanshan",
+        mode: ModeOption = None,
+        track: TrackOption = None,
+        max_elevation: HighestOption = 80.0,
+        min_elevation: LowestOption = 5.0,
+        altitude_km: AltitudeOption = 500.0,
+        step_s: StepOption = 1.0,
+        air: AirOption = "fitted",
+        air_db: AirLossOption = None,
+        constant_db: ConstantOption = None,
+        jitter_urad: JitterOption = None,
+        fried_cm: FriedOption = None,
+        fixed_exposure: ExposureOption = False,
+        passes: PassesOption = 1,
+        proof: ProofOption = "hoeffding",
+        f_ec: CorrectionOption = 1.1,
+        optimise: OptimiseOption = False,
+        live: LiveOption = False,
         seed: Annotated[int, typer.Option(min=0, help="Seed of --live.")] = 1,
-        paper: Annotated[
-            bool, typer.Option("--paper", help="The paper's own passes: what is fitted, what follows (Fig. 3, tables).")
-        ] = False,
+        paper: PaperOption = False,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
         csv: Annotated[bool, typer.Option("--csv", help="Print the pass as CSV, a line per moment.")] = False,
-        out: Annotated[
-            Path | None,
-            typer.Option(parser=named_path, help="Write pass.svg, pass.csv and pass.json into this folder."),
-        ] = None,
+        out: OutOption = None,
     ) -> None:
         """One pass of a satellite over a station: loss second by second, sifted bits, error rate, secret bits."""
 
