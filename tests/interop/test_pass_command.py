@@ -103,13 +103,16 @@ def test_a_live_pass_is_drawn_and_distilled_at_both_ends(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_the_papers_passes_are_told_by_kind_with_their_ratios() -> None:
-    status, out, _ = run("--paper", "--json")
+def test_the_papers_passes_are_told_by_kind_with_their_ratios_and_drawn(tmp_path: Path) -> None:
+    status, out, _ = run("--paper", "--json", "--out", str(tmp_path))
     told = json.loads(out)
     assert status == 0
     kinds = [row["kind"].split(":")[0] for row in told["rows"]]
     assert kinds.count("Fitted") == 4
     assert set(told["fitted"]) == {"air_db", "constant_db", "optical_error", "background_hz"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("figure-3.svg", "figure-3a.csv", "figure-3c.csv", "paper.json")
+    ]
     status, out, _ = run("--paper")
     assert "462 or 642" in out
 

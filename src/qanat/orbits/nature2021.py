@@ -109,6 +109,24 @@ def figure_3c_end(fitted: FittedNumbers = FITTED) -> PaperPass:
     return _paper_pass(track, micius_system(STANDARD_2017, NANSHAN, fitted=fitted), downlink(NANSHAN, fitted))
 
 
+def figure_3c(fitted: FittedNumbers = FITTED) -> PaperPass:
+    """Return a pass as long as in Fig. 3c, beyond 1,200 km, that ends 2,043 km away: the standard source.
+
+    The paper's pass is not known; taken is one over the zenith.
+    """
+    track = circular_track(altitude_km=ALTITUDE_KM, max_elevation_deg=90.0, satellite="micius", station="nanshan")
+    is_far = (track.range_km > 1200) & (track.range_rate_km_per_s > 0) & (track.range_km <= FARTHEST_KM)
+    far = Track(
+        satellite=track.satellite,
+        station=track.station,
+        **{
+            name: getattr(track, name)[is_far]
+            for name in (*("utc_s", "range_km", "elevation_deg", "azimuth_deg", "range_rate_km_per_s", "in_sunlight"),)
+        },
+    )
+    return _paper_pass(far, micius_system(STANDARD_2017, NANSHAN, fitted=fitted), downlink(NANSHAN, fitted))
+
+
 def pass_2017(fitted: FittedNumbers = FITTED) -> PaperPass:
     """Return the pass of 2017 over Xinglong by the same model: the optics and the source of that time."""
     track = nearest_track(nearest_km=NEAREST_2017_KM, duration_s=DURATION_2017_S, station="xinglong-2017")

@@ -44,7 +44,7 @@ PaperOption = Annotated[
     bool, typer.Option("--paper", help="The paper's own passes: what is fitted, what follows (Fig. 3, tables).")
 ]
 OutOption = Annotated[
-    Path | None, typer.Option(parser=named_path, help="Write pass.svg, pass.csv and pass.json into this folder.")
+    Path | None, typer.Option(parser=named_path, help="Write the picture and the data behind it into this folder.")
 ]
 
 
@@ -91,7 +91,7 @@ def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
             from qanat.apps.cli.satellite_pass import run_paper, run_satellite_pass
 
             if paper:
-                return run_paper(as_json=json)
+                return run_paper(as_json=json, out=out)
             options = PassOptions(
                 satellite=satellite,
                 station=station,

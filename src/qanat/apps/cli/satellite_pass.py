@@ -12,11 +12,13 @@ from qanat.apps.cli.paper_passes import PaperRow, paper_record, paper_rows
 from qanat.apps.cli.pass_options import PassCase, PassOptions, case_of
 from qanat.apps.cli.presentation import RunView, people_console, show_table
 from qanat.apps.pictures.files import write_picture
+from qanat.apps.pictures.paper_passes import draw_figure_3
 from qanat.apps.pictures.satellite_pass import draw_pass
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.randomness import SeededChance
 from qanat.ground.units import format_rate
 from qanat.orbits.downlink import LINK_TERMS, TERMS
+from qanat.orbits.nature2021 import figure_3a, figure_3c
 from qanat.orbits.pass_light import block_counts, block_length
 from qanat.orbits.pass_optimum import Optimum, optimal_source
 from qanat.orbits.track_csv import pass_columns, write_pass
@@ -53,9 +55,20 @@ def run_satellite_pass(options: PassOptions, *, as_json: bool, as_csv: bool, out
     return 0 if length.num_bits > 0 and (live is None or live.all_held) else 1
 
 
-def run_paper(*, as_json: bool) -> int:
-    """Print what is fitted to the paper's passes and what follows without a fit. Returns 0."""
+def run_paper(*, as_json: bool, out: Path | None) -> int:
+    """Print what is fitted to the paper's passes and what follows without a fit. Returns 0.
+
+    out: the folder for Fig. 3 as the model has it, and the rows as JSON.
+    """
+    _check_folder(out)
     rows = paper_rows()
+    if out is not None:
+        _make_folder(out)
+        near, far = figure_3a(), figure_3c()
+        write_picture(out / "figure-3.svg", draw_figure_3(near, far).encode())
+        for name, one in (("figure-3a", near), ("figure-3c", far)):
+            write_picture(out / f"{name}.csv", write_pass(one.budget, one.light, secret_bits=0).encode())
+        write_picture(out / "paper.json", (json.dumps(paper_record(rows), indent=2) + "\n").encode())
     if as_json:
         print(json.dumps(paper_record(rows), indent=2))
         return 0
@@ -233,13 +246,17 @@ def _check_folder(out: Path | None) -> None:
 
 
 def _write(out: Path, record: dict[str, Any], table: str, case: PassCase, live: PassFigures | None) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise ConfigurationError(f"cannot make {out}: {fault.strerror}", remedy="name a folder that can be") from None
+    _make_folder(out)
     title = f"{case.budget.track.satellite} over {case.budget.track.station}, source {case.mode.name}"
     drawn = () if live is None else live.qber_by_step
     picture = draw_pass(case.budget, case.light, title=title, as_png=False, drawn_qber=drawn)
     write_picture(out / "pass.svg", picture)
     write_picture(out / "pass.csv", table.encode())
     write_picture(out / "pass.json", (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise ConfigurationError(f"cannot make {out}: {fault.strerror}", remedy="name a folder that can be") from None
