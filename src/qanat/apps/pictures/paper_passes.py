@@ -19,8 +19,8 @@ TOPS: Final = (90.0, 410.0)
 
 
 def draw_figure_3(near: PaperPass, far: PaperPass) -> str:
-    """Return the text of an SVG file: columns a and c, rows rate and error rate. Rings are what the paper prints."""
-    title = "Fig. 3 of Nature 589, 214 (2021), by the fitted link; rings: figures that the paper prints"
+    """Return the text of an SVG file: columns a and c, rows rate and error rate. Dots are what the paper prints."""
+    title = "Fig. 3 of Nature 589, 214 (2021), by the fitted link; dots: figures that the paper prints"
     sheet = Sheet(WIDTH, HEIGHT, label=title, kind="map", style_sheet=sheet_alone())
     sheet.text(LEFTS[0] - 60, 34, title, "strong")
     _column(sheet, 0, near, "a: biased bases, 200 MHz", rate_marks=[(508.0, 462.0)], qber_marks=[])
