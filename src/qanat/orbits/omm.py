@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import xml.etree.ElementTree as Tree  # noqa: S405 - document types, and with them entities, are refused below
+import xml.etree.ElementTree as Tree
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -187,9 +187,7 @@ def cone_of(t: Floats, farthest: float) -> float:
 
 
 @compiled
-def longest_skip(
-    cosine: float, cosine_slope: float, cone: float, cone_cosine: float, rate: float, bend: float
-) -> float:
+def longest_skip(cosine: float, slope: float, cone: float, cone_cosine: float, rate: float, bend: float) -> float:
     """Return for how many seconds the satellite surely stays below the mask, zero where it may be above.
 
     ``cosine`` is that of the angle between satellite and station, seen from the middle of the Earth. The angle cannot

@@ -18,9 +18,7 @@ from qanat.orbits.earth import geodetic_to_fixed, local_axes
 
 LOWEST_M: Final = -500.0
 HIGHEST_M: Final = 9_000.0
-REMEDY: Final = (
-    "latitude from -90 to 90 (north is above zero), longitude from -180 to 360 (east is above zero), altitude in metres"
-)
+REMEDY: Final = "latitude -90 to 90 (north above zero), longitude -180 to 360 (east above zero), altitude in metres"
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ def station_typed(text: str) -> Station:
 def stations_of(records: object, *, source: str) -> list[Station]:
     """Return the stations of a read JSON or YAML text: a list of records, or an object with a list under ``stations``.
 
-    Each record has ``name``, ``latitude_deg``, ``longitude_deg`` and may have ``altitude_m``, ``telescope_m``, ``z_share``,
-    ``source``. Raises ConfigurationError, which names the record.
+    Each record has ``name``, ``latitude_deg``, ``longitude_deg`` and may have ``altitude_m``, ``telescope_m``,
+    ``z_share``, ``source``. Raises ConfigurationError, which names the record.
     """
     if isinstance(records, Mapping):
         records = records.get("stations", [records])
