@@ -31,7 +31,7 @@ UP_AT_START, UP_AT_END = 1, 2
 """How the span cuts a pass; both are added where it is longer than the span."""
 
 FAR, STRIDE = 32, 8
-"""Skips of more intervals than ``FAR`` end at multiples of ``STRIDE``, so that the rows they look at stay in the cache."""
+"""Longer skips than ``FAR`` intervals end at multiples of ``STRIDE``: the rows that are looked at stay in the cache."""
 
 compiled = njit(cache=True, error_model="numpy")
 
