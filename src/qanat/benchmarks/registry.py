@@ -28,6 +28,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "backbone": ("backbone",),
     "routing": ("route-paper", "route-10000", "share-1000"),
     "sharing": ("share-optimum",),
+    "passes": ("passes-year", "passes-fleet"),
     "up_paper": ("up-paper",),
 }
 """Module of this room -> the benchmarks it can run; each has ``run(names) -> iterator of rows``."""

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qanat.orbits.earth import direction, sidereal_angle_rad, to_earth_fixed, velocity_to_earth_fixed
+from qanat.orbits.propagation import Orbit
+from qanat.orbits.stations import Station
+from qanat.orbits.sun import Light, light_at
+
 
 @dataclass(frozen=True, slots=True)
 class Track:
@@ -43,3 +48,37 @@ class Track:
             *(self.range_km, self.elevation_deg, self.azimuth_deg, self.range_rate_km_per_s),
             self.in_sunlight,
         )
+
+
+def follow(
+    orbit: Orbit,
+    station: Station,
+    *,
+    start_utc_s: float,
+    end_utc_s: float,
+    step_s: float = 1.0,
+    ut1_minus_utc_s: float = 0.0,
+) -> Track:
+    """Return a satellite as seen from a station, from start to end at every ``step_s``, whether it is up or not.
+
+    The last moment is the last whole step not after the end. Raises RequestError where the orbit ends before.
+    """
+    if not (step_s > 0 and end_utc_s >= start_utc_s):
+        raise ValueError(f"a track goes forward in time: from {start_utc_s} to {end_utc_s} in steps of {step_s} s")
+    utc_s = start_utc_s + step_s * np.arange(int((end_utc_s - start_utc_s) / step_s + 1e-9) + 1)
+    place, velocity = orbit.inertial(utc_s)
+    angle = sidereal_angle_rad(utc_s, ut1_minus_utc_s=ut1_minus_utc_s)
+    fixed = to_earth_fixed(place, angle)
+    seen = fixed - station.fixed_km
+    azimuth_deg, elevation_deg, range_km = direction(seen, station.axes)
+    moving = velocity_to_earth_fixed(fixed, to_earth_fixed(velocity, angle))
+    return Track(
+        satellite=orbit.name,
+        station=station.name,
+        utc_s=utc_s,
+        range_km=range_km,
+        elevation_deg=elevation_deg,
+        azimuth_deg=azimuth_deg,
+        range_rate_km_per_s=np.sum(seen * moving, axis=-1) / range_km,
+        in_sunlight=light_at(place, utc_s) != Light.UMBRA,
+    )
