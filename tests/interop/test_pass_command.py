@@ -80,6 +80,43 @@ def test_people_see_losses_sums_the_best_source_and_where_terms_come_from() -> N
         assert words in out
 
 
+def test_a_pass_of_elements_on_a_date_is_the_one_that_is_known_and_is_dark() -> None:
+    """Micius over Xinglong in the night of 2016-12-19 came as near as 645 km (Liao et al., Nature 549, 43, 2017)."""
+    options = ("--date", "2016-12-19T10:00", "--min-elevation", "10", "--step-s", "4", "--json")
+    status, out, _ = run("--station", "xinglong-2017", *options)
+    told = json.loads(out)
+    assert status == 0
+    assert told["min_range_km"] == pytest.approx(645, abs=1)
+    assert told["dark"] is True
+    assert told["mode"] == "standard-2017"
+    assert told["rise_utc"].startswith("2016-12-19T16:")
+
+
+def test_a_pass_by_day_is_told_with_a_warning_and_the_numbers_of_a_day_are_listed() -> None:
+    status, out, err = run("--date", "2016-12-19", "--step-s", "10", "--json")
+    assert status == 0
+    assert json.loads(out)["dark"] is False
+    assert "background of the day" in err
+    status, _, err = run("--date", "2016-12-19", "--number", "99")
+    assert status == 2
+    assert "1: 2016-12-19T" in err
+
+
+def test_a_station_of_a_file_has_its_own_aperture_and_splitter(tmp_path: Path) -> None:
+    record = {"name": "delingha", "latitude_deg": 37.4, "longitude_deg": 97.7, "altitude_m": 3150}
+    (tmp_path / "bare.json").write_text(json.dumps([record]), encoding="utf-8")
+    optics = {"telescope_m": 0.6, "z_share": 0.5}
+    (tmp_path / "station.json").write_text(json.dumps([{**record, **optics}]), encoding="utf-8")
+    common = ("--date", "2016-12-19T12:00", "--step-s", "4", "--mode", "this-work", "--json")
+    _, out, _ = run("--station", str(tmp_path / "station.json"), *common)
+    told = json.loads(out)
+    assert told["station"] == "delingha"
+    assert "0.6 m" in told["provenance"]["terms"]["geometry"]
+    status, _, err = run("--station", str(tmp_path / "bare.json"), *common)
+    assert status == 2
+    assert "telescope_m and z_share" in err
+
+
 def test_a_fixed_exposure_loses_the_link_near_the_horizon() -> None:
     status, out, _ = run("--fixed-exposure", "--step-s", "10")
     assert status == 0
@@ -134,6 +171,12 @@ def test_the_papers_passes_are_told_by_kind_with_their_ratios_and_drawn(tmp_path
         (("--f-ec", "0.5"), "from 1 to 10"),
         (("--live", "--passes", "2"), "leave --live or --passes out"),
         (("--step-s", "0"), "seconds above 0"),
+        (("--step-s", "0.001"), "0.1 s or more"),
+        (("--date", "yesterday"), "2016-12-19T16:00:00Z"),
+        (("--date", "2020-12-19"), "--accept-stale"),
+        (("--date", "2016-12-19", "--track", "x.csv"), "leave one of them out"),
+        (("--date", "2016-12-19", "--min-elevation", "89.9"), "qanat passes"),
+        (("--date", "2016-12-19", "--satellite", "nowhere.tle"), "cannot read nowhere.tle"),
     ],
 )
 def test_bad_input_ends_with_status_2_and_the_remedy(arguments: tuple[str, ...], words: str) -> None:

@@ -112,7 +112,7 @@ def figure_3c_end(fitted: FittedNumbers = FITTED) -> PaperPass:
 def figure_3c(fitted: FittedNumbers = FITTED) -> PaperPass:
     """Return a pass as long as in Fig. 3c, beyond 1,200 km, that ends 2,043 km away: the standard source.
 
-    The paper's pass is not known; taken is one over the zenith. Its elevation at 2,043 km is 5.3 degrees, not the 5 printed.
+    The paper's pass is not known; taken is one over the zenith. At 2,043 km it is 5.3 degrees high, not the 5 printed.
     """
     track = circular_track(altitude_km=ALTITUDE_KM, max_elevation_deg=90.0, satellite="micius", station="nanshan")
     is_far = (track.range_km > 1200) & (track.range_rate_km_per_s > 0) & (track.range_km <= FARTHEST_KM)

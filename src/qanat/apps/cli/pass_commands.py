@@ -10,7 +10,19 @@ import typer
 
 from qanat.apps.cli.paths import named_path
 
-StationOption = Annotated[str, typer.Option(help="nanshan, xinglong, or xinglong-2017 (its optics then).")]
+SatelliteOption = Annotated[
+    str, typer.Option(help="With --date: micius, a file of elements, or an orbit as `qanat passes` takes; else a name.")
+]
+StationOption = Annotated[
+    str, typer.Option(help="nanshan, xinglong, xinglong-2017 (its optics then), or a station's file.")
+]
+DateOption = Annotated[
+    str | None, typer.Option(help="A pass of the 24 hours from this moment, such as 2016-12-19T10:00 (UTC).")
+]
+NumberOption = Annotated[int, typer.Option(min=1, help="With --date: which pass of these hours.")]
+StaleOption = Annotated[
+    bool, typer.Option("--accept-stale", help="With --date: go on with elements more than 30 days away.")
+]
 ModeOption = Annotated[
     str | None, typer.Option(help="Source: this-work, standard-2017 or tiangong-2; by default the station's time.")
 ]
@@ -21,9 +33,11 @@ TrackOption = Annotated[
         help="CSV of the pass: utc_s or time_s, range_km, elevation_deg; measured losses as <term>_db.",
     ),
 ]
-HighestOption = Annotated[float, typer.Option(help="Without --track: greatest elevation, degrees.")]
-LowestOption = Annotated[float, typer.Option(help="Without --track: the pass begins and ends here, degrees.")]
-AltitudeOption = Annotated[float, typer.Option(help="Without --track: height of the circular orbit.")]
+HighestOption = Annotated[
+    float, typer.Option(help="Without --track and --date: greatest elevation of a circular orbit, degrees.")
+]
+LowestOption = Annotated[float, typer.Option(help="The pass begins and ends at this elevation, degrees.")]
+AltitudeOption = Annotated[float, typer.Option(help="Without --track and --date: height of that orbit, km.")]
 StepOption = Annotated[float, typer.Option(help="Without --track: seconds from moment to moment.")]
 AirOption = Annotated[str, typer.Option(help="Which description of the air rules: fitted, or table.")]
 AirLossOption = Annotated[float | None, typer.Option(help="Loss per air mass of the fitted one, dB.")]
@@ -59,8 +73,11 @@ def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
 
     @app.command("pass")
     def one_pass(
-        satellite: Annotated[str, typer.Option(help="The satellite's name, for titles.")] = "micius",
+        satellite: SatelliteOption = "micius",
         station: StationOption = "nanshan",
+        date: DateOption = None,
+        number: NumberOption = 1,
+        accept_stale: StaleOption = False,
         mode: ModeOption = None,
         track: TrackOption = None,
         max_elevation: HighestOption = 80.0,
@@ -88,19 +105,16 @@ def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
 
         def command() -> int:
             from qanat.apps.cli.pass_options import PassOptions
+            from qanat.apps.cli.pass_source import PassSource
             from qanat.apps.cli.satellite_pass import run_paper, run_satellite_pass
 
             if paper:
                 return run_paper(as_json=json, out=out)
+            orbit = (max_elevation, min_elevation, altitude_km, step_s)
+            source = PassSource(satellite, station, track, date, number, accept_stale, *orbit)
             options = PassOptions(
-                satellite=satellite,
-                station=station,
+                source=source,
                 mode=mode,
-                track=track,
-                max_elevation_deg=max_elevation,
-                min_elevation_deg=min_elevation,
-                altitude_km=altitude_km,
-                step_s=step_s,
                 air=air,
                 air_db=air_db,
                 constant_db=constant_db,

@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from qanat.ground.errors import ConfigurationError, RequestError
-from qanat.orbits.circular import circular_track
+from qanat.apps.cli.pass_source import FoundPass, PassSource, found_pass, telescope_of
+from qanat.ground.errors import RequestError
 from qanat.orbits.downlink import Downlink, LinkBudget, link_budget
 from qanat.orbits.pass_light import PassLight, expected_light
-from qanat.orbits.track import Track
-from qanat.orbits.track_csv import read_track
 from qanat.orbits.tracking import TrackingCamera
 from qanat.physics.atmosphere import Air, AirRule, Turbulence
 from qanat.physics.micius import FITTED, FittedNumbers, micius_system
 from qanat.physics.source_modes import STANDARD_2017, THIS_WORK, SourceMode, source_mode
 from qanat.physics.system_record import QKDSystem
-from qanat.physics.telescope import XINGLONG_2017, GroundTelescope, SpaceTelescope, ground_telescope
+from qanat.physics.telescope import XINGLONG_2017, GroundTelescope, SpaceTelescope
 
 MOST_PASSES: Final = 10_000
 MOST_F_EC: Final = 10.0
-MOST_STEPS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class PassOptions:
-    """The options of the command. mode None: that of the station's time. live_seed None: no run at photon level."""
+    """The options of the command. source: where the pass is from. mode None: that of the station's time. live_seed
+    None: no run at photon level."""
 
-    satellite: str = "micius"
-    station: str = "nanshan"
+    source: PassSource = field(default_factory=PassSource)
     mode: str | None = None
-    track: Path | None = None
-    max_elevation_deg: float = 80.0
-    min_elevation_deg: float = 5.0
-    altitude_km: float = 500.0
-    step_s: float = 1.0
     air: str = "fitted"
     air_db: float | None = None
     constant_db: float | None = None
@@ -72,17 +59,18 @@ class PassCase(NamedTuple):
     budget: LinkBudget
     light: PassLight
     fitted: FittedNumbers
+    found: FoundPass
 
 
 def case_of(options: PassOptions) -> PassCase:
     """Return the case; raises ConfigurationError and RequestError, which say what is wrong with which option."""
-    ground = ground_telescope(options.station)
+    ground = telescope_of(options.source.station)
     mode = _mode(options, ground)
     fitted = _fitted(options)
     system = micius_system(mode, ground, fitted=fitted)
-    track, measured = _track(options, ground)
-    budget = link_budget(track, _downlink(options, ground, fitted), system, measured=measured)
-    return PassCase(mode, system, budget, expected_light(system, budget), fitted)
+    found = found_pass(options.source)
+    budget = link_budget(found.track, _downlink(options, ground, fitted), system, measured=found.measured)
+    return PassCase(mode, system, budget, expected_light(system, budget), fitted, found)
 
 
 def _mode(options: PassOptions, ground: GroundTelescope) -> SourceMode:
@@ -116,28 +104,3 @@ def _downlink(options: PassOptions, ground: GroundTelescope, fitted: FittedNumbe
         constant_origin="fitted" if options.constant_db is None else "input",
         camera=TrackingCamera(follows=not options.fixed_exposure),
     )
-
-
-def _track(options: PassOptions, ground: GroundTelescope) -> tuple[Track, Mapping[str, NDArray[np.float64]]]:
-    if options.track is not None:
-        text = _read(options.track)
-        return read_track(text, source=str(options.track), satellite=options.satellite, station=ground.name)
-    if options.step_s > 0 and 10_000 / options.step_s > MOST_STEPS:
-        raise RequestError(f"steps of {options.step_s:g} s are too many", remedy="give 0.1 s or more")
-    track = circular_track(
-        altitude_km=options.altitude_km,
-        max_elevation_deg=options.max_elevation_deg,
-        least_elevation_deg=options.min_elevation_deg,
-        step_s=options.step_s,
-        satellite=options.satellite,
-        station=ground.name,
-    )
-    return track, {}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        why = fault.strerror if isinstance(fault, OSError) else "it is no text"
-        raise ConfigurationError(f"cannot read {path}: {why}", remedy="name a CSV file of a pass") from None

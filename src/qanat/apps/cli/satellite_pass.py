@@ -18,6 +18,7 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.randomness import SeededChance
 from qanat.ground.units import format_rate
 from qanat.orbits.downlink import LINK_TERMS, TERMS
+from qanat.orbits.earth import utc_text
 from qanat.orbits.nature2021 import figure_3a, figure_3c
 from qanat.orbits.pass_light import block_counts, block_length
 from qanat.orbits.pass_optimum import Optimum, optimal_source
@@ -35,6 +36,8 @@ def run_satellite_pass(options: PassOptions, *, as_json: bool, as_csv: bool, out
     proof_named(options.proof)
     _check_folder(out)
     case = case_of(options)
+    for warning in case.found.warnings:
+        people_console().print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
     length = block_length(
         block_counts([case.light] * options.passes), case.light.protocol, proof=options.proof, f_ec=options.f_ec
     )
@@ -102,6 +105,7 @@ def _record(
         "satellite": budget.track.satellite,
         "station": budget.track.station,
         "mode": case.mode.name,
+        **_dated(case),
         "seconds": seconds,
         "tracked_s": light.step_s * int(budget.is_tracked.sum()),
         "max_elevation_deg": float(budget.track.elevation_deg.max()),
@@ -129,6 +133,18 @@ def _record(
             "fitted": asdict(case.fitted),
             "parameters": dict(case.system.origins),
         },
+    }
+
+
+def _dated(case: PassCase) -> dict[str, Any]:
+    told = case.found.told
+    if told is None:
+        return {"rise_utc": None, "set_utc": None, "dark": None, "warnings": []}
+    return {
+        "rise_utc": utc_text(told.rise_utc_s),
+        "set_utc": utc_text(told.set_utc_s),
+        "dark": told.dark,
+        "warnings": list(case.found.warnings),
     }
 
 
@@ -164,6 +180,7 @@ def _print(
     lost_s = light.step_s * int((~budget.is_tracked).sum())
     seconds = light.step_s * len(budget.track)
     rows = [
+        *_moments(case),
         ("seconds", f"{seconds:g}" + (f", of which not tracked: {lost_s:g}" if lost_s else "")),
         ("sifted bits (signal, equal bases)", f"{light.sifted_bits:,.0f}"),
         ("greatest sifted rate", format_rate(float(light.sifted_rate_bits_per_s.max()))),
@@ -203,6 +220,18 @@ def _loss_rows(case: PassCase) -> list[tuple[str, ...]]:
             format_rate(float(rate[place])) if budget.is_tracked[place] else "not tracked",
         )
         for place in places
+    ]
+
+
+def _moments(case: PassCase) -> list[tuple[str, str]]:
+    told = case.found.told
+    if told is None:
+        return []
+    moments = f"{utc_text(told.rise_utc_s, digits=0)} to {utc_text(told.set_utc_s, digits=0)}"
+    return [
+        ("from rise to set", moments),
+        ("greatest elevation, least range", f"{told.max_elevation_deg:.1f} degrees, {told.min_range_km:.1f} km"),
+        ("dark at the station", "yes" if told.dark else "NO"),
     ]
 
 
