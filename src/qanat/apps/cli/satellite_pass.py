@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qanat.apps.cli.paper_passes import PaperRow, paper_record, paper_rows
+from qanat.apps.cli.paper_passes import paper_record, paper_rows
 from qanat.apps.cli.pass_options import PassCase, PassOptions, case_of
-from qanat.apps.cli.presentation import RunView, people_console, show_table
+from qanat.apps.cli.pass_tables import print_paper, print_pass
+from qanat.apps.cli.presentation import RunView, people_console
 from qanat.apps.pictures.files import write_picture
 from qanat.apps.pictures.paper_passes import draw_figure_3
 from qanat.apps.pictures.satellite_pass import draw_pass
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.randomness import SeededChance
-from qanat.ground.units import format_rate
-from qanat.orbits.downlink import LINK_TERMS, TERMS
 from qanat.orbits.earth import utc_text
 from qanat.orbits.nature2021 import figure_3a, figure_3c
 from qanat.orbits.pass_light import block_counts, block_length
@@ -27,8 +25,6 @@ from qanat.protocols.decoy import SecretLength
 from qanat.protocols.proofs import proof_named
 from qanat.quantum_layer.pass_run import PassFigures, run_pass
 from qanat.simulation.entropy import SimulationEntropy
-
-MOST_ROWS = 15
 
 
 def run_satellite_pass(options: PassOptions, *, as_json: bool, as_csv: bool, out: Path | None) -> int:
@@ -54,7 +50,7 @@ def run_satellite_pass(options: PassOptions, *, as_json: bool, as_csv: bool, out
     elif as_csv:
         print(table, end="")
     else:
-        _print(options, case, length, optimum, live)
+        print_pass(options, case, length, optimum, live)
     return 0 if length.num_bits > 0 and (live is None or live.all_held) else 1
 
 
@@ -77,7 +73,7 @@ def run_paper(*, as_json: bool, out: Path | None) -> int:
         return 0
     console = people_console(is_answer=True)
     for kind in dict.fromkeys(row.kind for row in rows):
-        _print_paper(kind, [row for row in rows if row.kind == kind])
+        print_paper(kind, [row for row in rows if row.kind == kind])
     console.print("where each number is from: docs/explanation/a-downlink-in-decibels.md", soft_wrap=True)
     return 0
 
@@ -170,105 +166,6 @@ def _live_record(live: PassFigures) -> dict[str, Any]:
     }
 
 
-def _print(
-    options: PassOptions, case: PassCase, length: SecretLength, optimum: Optimum | None, live: PassFigures | None
-) -> None:
-    budget, light = case.budget, case.light
-    console = people_console(is_answer=True)
-    title = f"{budget.track.satellite} over {budget.track.station}, source {case.mode.name}: losses in dB"
-    show_table(console, title, ("s", "km", "degrees", *TERMS, "total", "sifted"), _loss_rows(case))
-    lost_s = light.step_s * int((~budget.is_tracked).sum())
-    seconds = light.step_s * len(budget.track)
-    rows = [
-        *_moments(case),
-        ("seconds", f"{seconds:g}" + (f", of which not tracked: {lost_s:g}" if lost_s else "")),
-        ("sifted bits (signal, equal bases)", f"{light.sifted_bits:,.0f}"),
-        ("greatest sifted rate", format_rate(float(light.sifted_rate_bits_per_s.max()))),
-        ("QBER", f"{100 * light.qber:.3f} %"),
-        (
-            f"secret bits by {options.proof}" + (f", {options.passes} passes" if options.passes > 1 else ""),
-            f"{length.num_bits:,}",
-        ),
-        ("secret rate", format_rate(length.num_bits / (seconds * options.passes))),
-        *_optimum_rows(optimum),
-        *_live_rows(live),
-    ]
-    show_table(console, "The pass", ("figure", "value"), rows)
-    for alarm in live.alarms if live else ():
-        console.print(f"alarm {alarm.code}: {alarm.text}\n  what to do: {alarm.remedy}", style="red", soft_wrap=True)
-    console.print(
-        f"Of the air, the {budget.downlink.air.rule} description rules. Where the terms come from", markup=False
-    )
-    for name in TERMS:
-        where = "link" if name in LINK_TERMS else "receiver"
-        console.print(f"  {name} ({where}): {budget.origins[name]}", soft_wrap=True, markup=False)
-
-
-def _loss_rows(case: PassCase) -> list[tuple[str, ...]]:
-    """Some moments of the pass, evenly spread, with the first, the best and the last."""
-    budget, light = case.budget, case.light
-    track, rate = budget.track, light.sifted_rate_bits_per_s
-    last = len(track) - 1
-    places = sorted({round(last * part / (MOST_ROWS - 1)) for part in range(MOST_ROWS)} | {int(rate.argmax())})
-    return [
-        (
-            f"{track.utc_s[place] - track.utc_s[0]:.0f}",
-            f"{track.range_km[place]:.0f}",
-            f"{track.elevation_deg[place]:.1f}",
-            *(f"{budget.terms_db[name][place]:.2f}" for name in TERMS),
-            f"{budget.total_db[place]:.2f}",
-            format_rate(float(rate[place])) if budget.is_tracked[place] else "not tracked",
-        )
-        for place in places
-    ]
-
-
-def _moments(case: PassCase) -> list[tuple[str, str]]:
-    told = case.found.told
-    if told is None:
-        return []
-    moments = f"{utc_text(told.rise_utc_s, digits=0)} to {utc_text(told.set_utc_s, digits=0)}"
-    return [
-        ("from rise to set", moments),
-        ("greatest elevation, least range", f"{told.max_elevation_deg:.1f} degrees, {told.min_range_km:.1f} km"),
-        ("dark at the station", "yes" if told.dark else "NO"),
-    ]
-
-
-def _optimum_rows(optimum: Optimum | None) -> list[tuple[str, str]]:
-    if optimum is None:
-        return []
-    source = optimum.source
-    mu, nu, _ = source.mean_photon_numbers
-    return [
-        ("best source: photons, signal and decoy", f"{mu:.3f}, {nu:.3f}"),
-        ("best source: odds of signal, decoy, vacuum", ", ".join(f"{p:.3f}" for p in source.p_intensities)),
-        ("best source: odds of the rectilinear basis", f"{source.p_rectilinear:.3f}"),
-        ("secret bits with it", f"{optimum.secret_bits:,} (as it is: {optimum.secret_bits_before:,})"),
-    ]
-
-
-def _live_rows(live: PassFigures | None) -> list[tuple[str, str]]:
-    if live is None:
-        return []
-    return [
-        ("photon level: pulses, detections", f"{live.pulses:,}, {live.detections:,}"),
-        ("photon level: sifted bits", f"{live.sifted_bits:,}"),
-        ("photon level: QBER", "-" if live.qber is None else f"{100 * live.qber:.3f} %"),
-        ("distilled: verified bits, secret bits", f"{live.key_bits:,}, {live.secret_bits:,}"),
-        ("keys identical at both ends", {True: "yes", False: "NO", None: "-"}[live.keys_identical]),
-    ]
-
-
-def _print_paper(kind: str, rows: Sequence[PaperRow]) -> None:
-    show_table(
-        people_console(is_answer=True),
-        kind,
-        ("quantity", "paper", "here", "here / paper", "unit"),
-        [(row.name, row.paper_text, row.here_text, row.ratio_text, row.unit) for row in rows],
-    )
-
-
 def _check_folder(out: Path | None) -> None:
     if out is not None and out.exists() and not out.is_dir():
         raise ConfigurationError(f"{out} is no folder", remedy="name a folder; it is made if it is not there")
@@ -277,11 +174,23 @@ def _check_folder(out: Path | None) -> None:
 def _write(out: Path, record: dict[str, Any], table: str, case: PassCase, live: PassFigures | None) -> None:
     _make_folder(out)
     title = f"{case.budget.track.satellite} over {case.budget.track.station}, source {case.mode.name}"
-    drawn = () if live is None else live.qber_by_step
+    drawn = [] if live is None else _drawn_qber(case, live)
     picture = draw_pass(case.budget, case.light, title=title, as_png=False, drawn_qber=drawn)
     write_picture(out / "pass.svg", picture)
     write_picture(out / "pass.csv", table.encode())
     write_picture(out / "pass.json", (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _drawn_qber(case: PassCase, live: PassFigures) -> list[tuple[float, float]]:
+    """Return the error rates of a live run with the seconds since the pass began; it leaves out what is not tracked."""
+    since_s = (case.budget.track.utc_s - case.budget.track.utc_s[0])[case.budget.is_tracked]
+    light_s = ((place + 0.5) * live.step_s for place in range(len(live.qber_by_step)))
+    places = (min(int(second / case.light.step_s), len(since_s) - 1) for second in light_s)
+    return [
+        (float(since_s[place]), value)
+        for place, value in zip(places, live.qber_by_step, strict=True)
+        if value is not None
+    ]
 
 
 def _make_folder(out: Path) -> None:

@@ -27,9 +27,12 @@ TOPS: Final = (84.0, 264.0, 444.0, 624.0, 804.0)
 
 
 def draw_pass(
-    budget: LinkBudget, light: PassLight, *, title: str, as_png: bool, drawn_qber: Sequence[float | None] = ()
+    budget: LinkBudget, light: PassLight, *, title: str, as_png: bool, drawn_qber: Sequence[Point] = ()
 ) -> bytes:
-    """Return the picture as the bytes of an SVG or PNG file. drawn_qber: of a run at photon level, step by step."""
+    """Return the picture as the bytes of an SVG or PNG file.
+
+    drawn_qber: error rates of a run at photon level, with the seconds since the pass began.
+    """
     surface: Sheet | PngSheet
     if as_png:
         surface = PngSheet(WIDTH, HEIGHT)
@@ -88,14 +91,13 @@ def _rate(surface: Surface, since_s: Floats, rate: Floats) -> None:
     _curves(surface, frame, since_s, np.where(rate > 0, rate, np.nan), "curve-light")
 
 
-def _qber(surface: Surface, since_s: Floats, qber: Floats, drawn: Sequence[float | None]) -> None:
+def _qber(surface: Surface, since_s: Floats, qber: Floats, drawn: Sequence[Point]) -> None:
     most = 1.1 * max(QBER_ABORT, float(np.nanmax(qber)) if np.isfinite(qber).any() else 0.0)
     frame = _frame(4, since_s, (0.0, 100 * most))
     frame.draw(surface, title="Error rate of the sifted bits", x_title="time since the pass began, s", y_title="%")
     frame.level(surface, 100 * QBER_ABORT, "abort, of a whole block")
-    for second, value in zip(since_s.tolist(), drawn, strict=False):
-        if value is not None:
-            surface.circle(*frame.at(second, 100 * value), 1.2, "user")
+    for second, value in drawn:
+        surface.circle(*frame.at(second, 100 * value), 1.2, "user")
     _curves(surface, frame, since_s, 100 * qber, "curve-light")
 
 
