@@ -26,9 +26,9 @@ from qanat.orbits.track_csv import read_track, write_pass
 from qanat.physics.analytic import link_model
 from qanat.physics.micius import MICIUS, micius_system
 from qanat.physics.source_modes import STANDARD_2017
-from qanat.protocols.decoy import SecurityParameters
+from qanat.protocols.decoy import DecoyProtocolArrays, SecurityParameters
 from qanat.protocols.deviation import Method
-from qanat.protocols.finite_key import secret_length
+from qanat.protocols.finite_key import both_bases, secret_length
 
 TRACK = circular_track(altitude_km=500, max_elevation_deg=80, step_s=10.0)
 BUDGET = link_budget(TRACK, downlink(), MICIUS)
@@ -49,6 +49,19 @@ def test_the_length_of_a_pass_is_that_of_the_proof_that_keys_are_made_by() -> No
     leaked = round(found.terms["leaked"])
     assert found.num_bits == secret_length(counts, LIGHT.protocol, SecurityParameters(), leaked_bits=leaked).num_bits
     assert found.num_bits > 0
+
+
+def test_many_protocols_at_once_give_the_length_of_each() -> None:
+    """The proof on arrays of intensities and odds is the proof on numbers; to the last digits of float64."""
+    counts, protocol = block_counts([LIGHT]), LIGHT.protocol
+    many = DecoyProtocolArrays(
+        tuple(np.full(3, mu) for mu in protocol.intensities),  # type: ignore[arg-type]
+        tuple(np.full(3, p) for p in protocol.p_intensities),  # type: ignore[arg-type]
+    )
+    security = SecurityParameters()
+    one = both_bases(counts, protocol, security, leaked_bits=1e6)
+    three = both_bases(counts, many, security, leaked_bits=1e6)
+    assert three.length == pytest.approx([one.length] * 3, rel=1e-12)
 
 
 def test_two_passes_in_one_block_give_more_than_twice_the_key_of_one() -> None:

@@ -116,14 +116,8 @@ def figure_3c(fitted: FittedNumbers = FITTED) -> PaperPass:
     """
     track = circular_track(altitude_km=ALTITUDE_KM, max_elevation_deg=90.0, satellite="micius", station="nanshan")
     is_far = (track.range_km > 1200) & (track.range_rate_km_per_s > 0) & (track.range_km <= FARTHEST_KM)
-    far = Track(
-        satellite=track.satellite,
-        station=track.station,
-        **{
-            name: getattr(track, name)[is_far]
-            for name in (*("utc_s", "range_km", "elevation_deg", "azimuth_deg", "range_rate_km_per_s", "in_sunlight"),)
-        },
-    )
+    columns = ("utc_s", "range_km", "elevation_deg", "azimuth_deg", "range_rate_km_per_s", "in_sunlight")
+    far = replace(track, **{name: getattr(track, name)[is_far] for name in columns})
     return _paper_pass(far, micius_system(STANDARD_2017, NANSHAN, fitted=fitted), downlink(NANSHAN, fitted))
 
 

@@ -14,7 +14,7 @@ from qanat.apps.cli.presentation import RunView, people_console
 from qanat.apps.pictures.files import write_picture
 from qanat.apps.pictures.paper_passes import draw_figure_3
 from qanat.apps.pictures.satellite_pass import draw_pass
-from qanat.ground.errors import ConfigurationError
+from qanat.ground.errors import ConfigurationError, RequestError
 from qanat.ground.randomness import SeededChance
 from qanat.orbits.earth import utc_text
 from qanat.orbits.nature2021 import figure_3a, figure_3c
@@ -29,6 +29,8 @@ from qanat.simulation.entropy import SimulationEntropy
 
 def run_satellite_pass(options: PassOptions, *, as_json: bool, as_csv: bool, out: Path | None) -> int:
     """Compute a pass and print what came of it. Returns 0 when key is made, and, of a live run, alike at both ends."""
+    if as_json and as_csv:
+        raise RequestError("--json and --csv both print to standard output", remedy="leave one of them out")
     proof_named(options.proof)
     _check_folder(out)
     case = case_of(options)
