@@ -207,8 +207,8 @@ def _show(found: Found) -> None:
     mask_deg = options.min_elevation_deg
     first, last = (utc_text(moment, digits=0) for moment in (found.span.start_utc_s, found.span.end_utc_s))
     console.print(
-        f"[bold]{len(found.passes)} passes[/]: {len(found.orbits)} satellites, {len(found.stations)} stations, {first} to "
-        f"{last}, above {mask_deg:g} degrees (coverage angle {coverage_angle_deg(mask_deg):g}); dark: the Sun "
+        f"[bold]{len(found.passes)} passes[/]: {len(found.orbits)} satellites, {len(found.stations)} stations, {first} "
+        f"to {last}, above {mask_deg:g} degrees (coverage angle {coverage_angle_deg(mask_deg):g}); dark: the Sun "
         f"{options.sun_below_deg:g} degrees below\n",
         soft_wrap=True,
     )
