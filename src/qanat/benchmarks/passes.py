@@ -73,8 +73,8 @@ def _fleet_row() -> Row:
         reference_name=f"SGP4 alone, every {FLEET_STEP_S:g} s ({sgp4_s:.2f} s)",
         reference_rate=1.0,
         note=f"{NUM_SATELLITES} satellites, {NUM_STATIONS} stations, {FLEET_DAYS:g} days, above {FLEET_MASK_DEG:g} "
-        f"degrees: {num_passes:,} passes in {ours_s:.2f} s; above {YEAR_MASK_DEG:g}: {low_s / sgp4_s:.2f} of SGP4's; on "
-        f"the grid of {STEP_S:g} s that is usual: {usual_s:.2f} s, {usual_s / usual_sgp4_s:.2f} of SGP4's",
+        f"degrees: {num_passes:,} passes in {ours_s:.2f} s; above {YEAR_MASK_DEG:g}: {low_s / sgp4_s:.2f} of SGP4's; "
+        f"on the grid of {STEP_S:g} s that is usual: {usual_s:.2f} s, {usual_s / usual_sgp4_s:.2f} of SGP4's",
         is_limit=True,
     )
 

@@ -35,6 +35,9 @@ FAR, STRIDE = 32, 8
 
 compiled = njit(cache=True, error_model="numpy")
 
+SAME_MOMENT_S = 1e-6
+"""Moments of two blocks of the grid that are no farther apart are one; rounding is a thousand times less."""
+
 TOLERANCE = 1e-5
 """The last step of a search for a root, as a part of the interval. Its error is that of the step before: Newton's way
 squares it for the next, and for extrema a millisecond changes nothing."""
@@ -342,3 +345,45 @@ def search(state: Floats, bounds: Floats, step: float, stations: Floats) -> Floa
         rows, place = one_station(rows, first, state, bounds, step, stations[number])
         rows[first:place, STATION] = number
     return rows[:place].copy()
+
+
+@compiled
+def join(rows: Floats, num_stations: int, end: float) -> Floats:
+    """Return the passes of one satellite (m, COLUMNS) out of those of neighbouring blocks of the grid, block by block.
+
+    They stand station by station, in order of time; what only the end of a block cuts is one pass again. ``end``: of
+    the grid, seconds.
+    """
+    places = np.zeros(num_stations + 1, np.int64)
+    for row in rows:
+        places[int(row[STATION]) + 1] += 1
+    places = np.cumsum(places)
+    ordered = np.empty_like(rows)
+    for row in rows:
+        ordered[places[int(row[STATION])]] = row
+        places[int(row[STATION])] += 1
+    num_rows = 0
+    for row in ordered:
+        before = ordered[max(0, num_rows - 1)]
+        goes_on = num_rows > 0 and before[STATION] == row[STATION] and before[CUT] >= UP_AT_END
+        if goes_on and row[CUT] % UP_AT_END == UP_AT_START and abs(row[RISE] - before[SET]) < SAME_MOMENT_S:
+            lengthen(before, row)
+        else:
+            ordered[num_rows] = row
+            num_rows += 1
+    for row in ordered[:num_rows]:
+        row[CUT] = (UP_AT_START if row[CUT] % UP_AT_END == UP_AT_START and row[RISE] < SAME_MOMENT_S else 0) + (
+            UP_AT_END if row[CUT] >= UP_AT_END and row[SET] > end - SAME_MOMENT_S else 0
+        )
+    return ordered[:num_rows].copy()
+
+
+@compiled
+def lengthen(row: Floats, later: Floats) -> None:
+    """Add the later part of a pass to the row of its first part."""
+    row[SET] = later[SET]
+    row[CUT] = row[CUT] % UP_AT_END + (UP_AT_END if later[CUT] >= UP_AT_END else 0)
+    if later[HIGHEST_SINE] > row[HIGHEST_SINE]:
+        row[HIGHEST_SINE], row[CULMINATION] = later[HIGHEST_SINE], later[CULMINATION]
+    if later[LEAST_RANGE] < row[LEAST_RANGE]:
+        row[LEAST_RANGE], row[NEAREST] = later[LEAST_RANGE], later[NEAREST]

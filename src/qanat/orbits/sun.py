@@ -1,7 +1,7 @@
 """The Sun: where it stands, when it is dark at a station, and whether a satellite is in the shadow of the Earth.
 
-The place is that of the Astronomical Almanac's low-precision formulas (page C5): 0.01 degree from 1950 to 2050, by
-which dusk is off by a few seconds. Depressions are of the Sun's middle, without refraction, as twilight is defined.
+The place is by the Astronomical Almanac's low-precision formulas (page C5): within 0.014 degree of ERFA's from 1980 to
+2048, by which dusk is off by some seconds. Depressions are of the Sun's middle, without refraction, as twilight is.
 """
 
 from __future__ import annotations

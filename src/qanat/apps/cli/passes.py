@@ -204,11 +204,12 @@ def _write_csv(found: Found) -> None:
 
 def _show(found: Found) -> None:
     options, console = found.options, people_console(is_answer=True)
+    mask_deg = options.min_elevation_deg
+    first, last = (utc_text(moment, digits=0) for moment in (found.span.start_utc_s, found.span.end_utc_s))
     console.print(
-        f"[bold]{len(found.passes)} passes[/] of {len(found.orbits)} satellites over {len(found.stations)} stations, "
-        f"{utc_text(found.span.start_utc_s, digits=0)} to {utc_text(found.span.end_utc_s, digits=0)}, above "
-        f"{options.min_elevation_deg:g} degrees (coverage angle {coverage_angle_deg(options.min_elevation_deg):g}); dark: "
-        f"the Sun {options.sun_below_deg:g} degrees below\n",
+        f"[bold]{len(found.passes)} passes[/]: {len(found.orbits)} satellites, {len(found.stations)} stations, {first} "
+        f"to {last}, above {mask_deg:g} degrees (coverage angle {coverage_angle_deg(mask_deg):g}); dark: the Sun "
+        f"{options.sun_below_deg:g} degrees below\n",
         soft_wrap=True,
     )
     if not found.passes:
