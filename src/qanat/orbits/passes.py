@@ -110,7 +110,7 @@ class PassTable:
 
     @property
     def max_elevation_deg(self) -> Floats:
-        return np.degrees(np.arcsin(self.rows[:, search.HIGHEST_SINE]))
+        return np.degrees(np.arcsin(np.minimum(self.rows[:, search.HIGHEST_SINE], 1.0)))  # rounding, at the zenith
 
 
 def find_passes(

@@ -123,7 +123,7 @@ def _why_none(
 ) -> str:
     """Return why no pass is left, and what is nearest to one."""
     if num_light:
-        return f"none of {num_light} passes is dark: the Sun is never {options.sun_below_deg:g} degrees below meanwhile"
+        return f"of {num_light} passes none is dark: the Sun is never {options.sun_below_deg:g} degrees below meanwhile"
     table = find_passes(orbits, stations, span, min_elevation_deg=0.0, ut1_minus_utc_s=options.ut1_minus_utc_s)
     if not len(table):
         return "no satellite rises above the horizon of any station in this span"
