@@ -171,6 +171,8 @@ def test_the_papers_passes_are_told_by_kind_with_their_ratios_and_drawn(tmp_path
         (("--f-ec", "0.5"), "from 1 to 10"),
         (("--live", "--passes", "2"), "leave --live or --passes out"),
         (("--json", "--csv"), "leave one of them out"),
+        (("--paper", "--air-db", "1"), "with it alone"),
+        (("--paper", "--csv"), "with it alone"),
         (("--step-s", "0"), "seconds above 0"),
         (("--step-s", "0.001"), "0.1 s or more"),
         (("--date", "yesterday"), "2016-12-19T16:00:00Z"),

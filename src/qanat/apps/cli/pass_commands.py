@@ -108,8 +108,6 @@ def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
             from qanat.apps.cli.pass_source import PassSource
             from qanat.apps.cli.satellite_pass import run_paper, run_satellite_pass
 
-            if paper:
-                return run_paper(as_json=json, out=out)
             orbit = (max_elevation, min_elevation, altitude_km, step_s)
             source = PassSource(satellite, station, track, date, number, accept_stale, *orbit)
             options = PassOptions(
@@ -127,6 +125,8 @@ def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
                 optimise=optimise,
                 live_seed=seed if live else None,
             )
+            if paper:
+                return run_paper(options, as_json=json, as_csv=csv, out=out)
             return run_satellite_pass(options, as_json=json, as_csv=csv, out=out)
 
         end_with(command)

@@ -56,11 +56,17 @@ def run_satellite_pass(options: PassOptions, *, as_json: bool, as_csv: bool, out
     return 0 if length.num_bits > 0 and (live is None or live.all_held) else 1
 
 
-def run_paper(*, as_json: bool, out: Path | None) -> int:
+def run_paper(options: PassOptions, *, as_json: bool, as_csv: bool, out: Path | None) -> int:
     """Print what is fitted to the paper's passes and what follows without a fit. Returns 0.
 
-    out: the folder for Fig. 3 as the model has it, and the rows as JSON.
+    out: the folder for Fig. 3 as the model has it, and the rows as JSON. Raises RequestError where ``options`` ask for
+    anything else: these passes are what they are.
     """
+    if options != PassOptions() or as_csv:
+        raise RequestError(
+            "--paper computes the paper's own passes, with nothing else changed",
+            remedy="give --json and --out with it alone; its CSV files are in the folder of --out",
+        )
     _check_folder(out)
     rows = paper_rows()
     if out is not None:
