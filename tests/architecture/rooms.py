@@ -50,6 +50,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("typer", "rich", "jinja2"), frozenset({"apps"})),
     **dict.fromkeys(("time", "secrets", "random", "os", "io", "pathlib"), MACHINE_ROOMS),
     "importlib": MACHINE_ROOMS | {"ground.data", "api"},
+    "sgp4": frozenset({"orbits", "benchmarks"}),
     "pickle": frozenset(),
 }
 """Library (first part of the module's name) -> rooms that may import it. `client` may use httpx and ssl too."""

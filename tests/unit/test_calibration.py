@@ -398,4 +398,4 @@ def test_a_description_of_gates_that_cannot_be_is_refused() -> None:
 
 def test_a_system_that_there_is_not_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(ConfigurationError, match="backbone-625"):
-        _ = TwinSettings("micius", 16.0, 1).timing
+        _ = TwinSettings("laser-pointer", 16.0, 1).timing

@@ -18,6 +18,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "second_start": ("second-start",),
     "reconciliation": ("winnow-1pct", "ldpc-1pct", "ldpc-2pct", "ldpc-3pct"),
     "analytic_rates": ("analytic-rates",),
+    "pass_optimum": ("pass-optimum",),
     "store": ("store-single", "store-spend"),
     "store_million": ("store-million",),
     "door": ("etsi014-single", "etsi014-batch", "etsi014-latency"),
@@ -27,6 +28,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "backbone": ("backbone",),
     "routing": ("route-paper", "route-10000", "share-1000"),
     "sharing": ("share-optimum",),
+    "passes": ("passes-year", "passes-fleet"),
     "up_paper": ("up-paper",),
 }
 """Module of this room -> the benchmarks it can run; each has ``run(names) -> iterator of rows``."""

@@ -49,6 +49,15 @@ class DecoyProtocol:
 
 
 @dataclass(frozen=True, slots=True)
+class DecoyProtocolArrays:
+    """The parameters of many sessions that a proof reads of ``DecoyProtocol``: every number is a float64 array of one
+    shape. For looking for the best ones; what no session can have is not refused here."""
+
+    intensities: tuple[Any, Any, Any]
+    p_intensities: tuple[Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class BasisCounts:
     """Sifted events where both parties chose this basis, per intensity (signal, decoy, vacuum).
 

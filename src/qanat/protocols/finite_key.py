@@ -39,6 +39,7 @@ from qanat.protocols.decoy import (
     DecoyCountArrays,
     DecoyCounts,
     DecoyProtocol,
+    DecoyProtocolArrays,
     Reckoning,
     SecretLength,
     SecurityParameters,
@@ -48,6 +49,7 @@ from qanat.protocols.entropy import binary_entropies
 
 Basis: TypeAlias = BasisCounts | BasisCountArrays
 Counts: TypeAlias = DecoyCounts | DecoyCountArrays
+Protocols: TypeAlias = DecoyProtocol | DecoyProtocolArrays
 
 NUM_ERROR_TERMS_PLAIN: Final = 21
 """Equal error terms of the secrecy proof as published."""
@@ -117,7 +119,7 @@ _CLAIMS: Final = {
 
 def both_bases(
     counts: Counts,
-    protocol: DecoyProtocol,
+    protocol: Protocols,
     security: SecurityParameters,
     *,
     leaked_bits: Quantity,
@@ -207,9 +209,7 @@ def correctness_cost_bits(eps_cor: float) -> float:
     return math.log2(2 / eps_cor)
 
 
-def basis_bounds(
-    counts: Basis, protocol: DecoyProtocol, deviation: Deviation, *, phase_errors: PhaseErrors
-) -> BasisBounds:
+def basis_bounds(counts: Basis, protocol: Protocols, deviation: Deviation, *, phase_errors: PhaseErrors) -> BasisBounds:
     """Bound vacuum events, one-photon events and one-photon errors of one basis; equations (2) to (4).
 
     Negative bounds become 0. Raises ValueError on counts that cannot be (negative, more errors than events).
@@ -245,31 +245,36 @@ def _phase_error(num_key: Quantity, test: BasisBounds, deviation: Deviation) -> 
     return np.where(np.asarray(num_key) < MIN_KEY_SHARE * np.asarray(test.single_photon_lower), 0.5, bound)
 
 
-def photon_number_odds(protocol: DecoyProtocol, num_photons: int) -> float:
+def photon_number_odds(protocol: Protocols, num_photons: int) -> Any:
     """Odds that a pulse of any intensity has ``num_photons`` photons: tau of the paper."""
     pairs = zip(protocol.p_intensities, protocol.intensities, strict=True)
-    return sum(p * math.exp(-mu) * mu**num_photons for p, mu in pairs) / math.factorial(num_photons)
+    return sum(p * _exp(-mu) * mu**num_photons for p, mu in pairs) / math.factorial(num_photons)
+
+
+def _exp(x: Any) -> Any:
+    """e^x, of a number by ``math``: both ends of a link must find the same length, whatever NumPy makes of arrays."""
+    return np.exp(x) if isinstance(x, np.ndarray) else math.exp(x)
 
 
 def _scaled_counts(
-    counts: tuple[Any, Any, Any], protocol: DecoyProtocol, deviation: Deviation
+    counts: tuple[Any, Any, Any], protocol: Protocols, deviation: Deviation
 ) -> tuple[list[Any], list[Any]]:
     """Lower and upper bounds on e^mu / p_mu times the counts' means, per intensity; below 0 clipped."""
     total = sum(counts)
-    scale = [math.exp(mu) / p for mu, p in zip(protocol.intensities, protocol.p_intensities, strict=True)]
+    scale = [_exp(mu) / p for mu, p in zip(protocol.intensities, protocol.p_intensities, strict=True)]
     pairs = list(zip(scale, counts, strict=True))
     low = [np.maximum(0.0, factor * deviation.mean_lower(count, num_trials=total)) for factor, count in pairs]
     high = [factor * deviation.mean_upper(count, num_trials=total) for factor, count in pairs]
     return low, high
 
 
-def in_key(num_events: Quantity, num_photons: int, counts: Basis, protocol: DecoyProtocol, deviation: Deviation) -> Any:
+def in_key(num_events: Quantity, num_photons: int, counts: Basis, protocol: Protocols, deviation: Deviation) -> Any:
     """Bound from below how many of the basis's events with ``num_photons`` photons are in the key.
 
     Two samples in turn: those that were signal, and of these the undisclosed ``key_bits`` of all signal events.
     """
     mu, p_signal = protocol.intensities[SIGNAL], protocol.p_intensities[SIGNAL]
-    p_poisson = math.exp(-mu) * mu**num_photons / math.factorial(num_photons)
+    p_poisson = _exp(-mu) * mu**num_photons / math.factorial(num_photons)
     share = p_signal * p_poisson / photon_number_odds(protocol, num_photons)
     signal = deviation.sample_lower(num_events, share=share)
     undisclosed = counts.key_bits / np.maximum(1.0, counts.clicks[SIGNAL])

@@ -78,7 +78,7 @@ class LinkFigures:
         return bool(self.keys_identical) and not self.alarms
 
 
-class _Light(NamedTuple):
+class Light(NamedTuple):
     """What a run is made of: nature, who looks on, Bob's receiver; optics, first calibration and keeper if it has
     any."""
 
@@ -115,7 +115,7 @@ def run_link(
             amplification=task.amplification,
             charges_replies=task.charges_replies,
         )
-        made = _distil(light, config, entropy, on_light)
+        made = distil_block(light, config, entropy, on_light)
         if isinstance(made, RunAlarm):
             alarms.append(replace(made, light_s=nature.elapsed_s))
             if made.code == "NoSecretKey" and task.drifts:
@@ -126,11 +126,11 @@ def run_link(
         for key in made:
             key.secret.wipe()
     if not any(alarm.code == EntropyFailed.__name__ for alarm in alarms):
-        alarms += _shine_on(light, task.num_pulses, on_light)
+        alarms += shine_on(light, task.num_pulses, on_light)
     return _figures(light, plan, keys, identical, alarms)
 
 
-def _light(task: LinkTask, chance: Chance, entropy: Entropy) -> _Light:
+def _light(task: LinkTask, chance: Chance, entropy: Entropy) -> Light:
     """Make the run's light; calibrates first where the task wants it."""
     system = system_named(task.system)
     rate_hz = system.source.pulse_rate_hz
@@ -153,13 +153,13 @@ def _light(task: LinkTask, chance: Chance, entropy: Entropy) -> _Light:
         odds=None if optics is None else optics.odds,
     )
     if optics is None:
-        return _Light(nature, tally, nature.detections, None, None)
+        return Light(nature, tally, nature.detections, None, None)
     expected = link_model(system, loss_db=task.loss_db)
     keeper = LinkKeeper(optics, nature, tally, expected=expected, with_feedback=task.with_feedback)
-    return _Light(nature, tally, keeper, keeper, found)
+    return Light(nature, tally, keeper, keeper, found)
 
 
-def _shine_on(light: _Light, num_pulses: int, on_light: Callable[[], None]) -> list[RunAlarm]:
+def shine_on(light: Light, num_pulses: int, on_light: Callable[[], None]) -> list[RunAlarm]:
     """Let the rest of the light shine, of which no key is made; returns the alarms of what went wrong meanwhile."""
     alarms = []
     if light.keeper is not None:
@@ -175,8 +175,8 @@ def _shine_on(light: _Light, num_pulses: int, on_light: Callable[[], None]) -> l
     return alarms
 
 
-def _distil(
-    light: _Light, config: SessionConfig, entropy: Entropy, on_light: Callable[[], None]
+def distil_block(
+    light: Light, config: SessionConfig, entropy: Entropy, on_light: Callable[[], None]
 ) -> tuple[DistilledKey, DistilledKey] | RunAlarm:
     """Run one block; returns both parties' keys, or why there are none. ``on_light`` is called as the light goes on."""
     try:
@@ -221,7 +221,7 @@ def _told(fault: QanatError) -> RunAlarm:
 
 
 def _figures(
-    light: _Light, plan: BlockPlan, keys: list[DistilledKey], identical: bool | None, alarms: list[RunAlarm]
+    light: Light, plan: BlockPlan, keys: list[DistilledKey], identical: bool | None, alarms: list[RunAlarm]
 ) -> LinkFigures:
     events, wrong = light.tally.totals
     told = [key.ledger.total_leaked_bits - key.ledger.leaked_bits["verification"] for key in keys]

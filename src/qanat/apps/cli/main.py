@@ -19,6 +19,8 @@ from qanat.apps.cli.guard_commands import MakesByDefault, add_audit_commands, ad
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.master_key_commands import add_master_key_commands
 from qanat.apps.cli.network_commands import add_network_commands
+from qanat.apps.cli.pass_commands import add_pass_command
+from qanat.apps.cli.passes_commands import add_passes_command
 from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.plan_commands import add_plan_commands
 from qanat.apps.cli.process_commands import add_process_commands
@@ -438,7 +440,9 @@ def characterize(
 
 
 add_light_commands(app, _end_with)
+add_passes_command(app, _end_with)
 add_network_commands(network_app, _end_with)
+add_pass_command(app, _end_with)
 add_plan_commands(app, _end_with)
 add_audit_commands(app, _end_with)
 add_certificate_commands(pki_app, _end_with)

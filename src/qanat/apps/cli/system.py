@@ -22,7 +22,7 @@ from qanat.physics.optics import (
     chain_loss_db,
 )
 from qanat.physics.raman import QUANTUM_NM
-from qanat.physics.systems import SYSTEMS, QKDSystem, system_named
+from qanat.physics.systems import SATELLITE_SYSTEMS, SYSTEMS, QKDSystem, system_named
 from qanat.quantum_layer.shared_fibre import BLOCK_BITS, pair_rate
 from qanat.quantum_layer.switched_link import reach_db
 
@@ -61,6 +61,7 @@ def run_list(*, as_json: bool) -> int:
             for row in rows
         ],
     )
+    console.print(f"of satellites, for `qanat pass`: {', '.join(SATELLITE_SYSTEMS)}")
     console.print("`qanat system show NAME` prints a record; docs/systems.md says how to add one")
     return 0
 

@@ -1,0 +1,175 @@
+"""Where the pass of ``qanat pass`` comes from: a CSV file, a satellite's elements and a date, or a circular orbit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanat.apps.cli.passes_sources import satellites_named, stations_named
+from qanat.ground.errors import ConfigurationError, RequestError
+from qanat.orbits.circular import circular_track
+from qanat.orbits.described import Pass, describe
+from qanat.orbits.earth import DAY_S, utc_s_of, utc_text
+from qanat.orbits.passes import Span, find_passes
+from qanat.orbits.propagation import Orbit, check_age
+from qanat.orbits.stations import Station
+from qanat.orbits.track import Track, follow
+from qanat.orbits.track_csv import read_track
+from qanat.physics.telescope import GROUND_TELESCOPES, GroundTelescope, ground_telescope
+
+MOST_STEPS: Final = 100_000
+SUN_BELOW_DEG: Final = 12.0
+"""Night, for the warning that a pass is not dark: end of nautical twilight."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassSource:
+    """What was asked of a pass. date None: a circular orbit, unless ``track`` names a file. number: which pass of the
+    24 hours from ``date`` on, from 1."""
+
+    satellite: str = "micius"
+    station: str = "nanshan"
+    track: Path | None = None
+    date: str | None = None
+    number: int = 1
+    accept_stale: bool = False
+    max_elevation_deg: float = 80.0
+    min_elevation_deg: float = 5.0
+    altitude_km: float = 500.0
+    step_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.step_s > 0:
+            raise RequestError(f"a step of {self.step_s:g} s is none", remedy="give seconds above 0")
+        if 10_000 / self.step_s > MOST_STEPS:
+            raise RequestError(f"steps of {self.step_s:g} s are too many", remedy="give 0.1 s or more")
+        if self.track is not None and self.date is not None:
+            raise RequestError("a pass comes from --track or from --date", remedy="leave one of them out")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPass:
+    """The pass: its track, measured losses (term -> dB), what to warn of, and what is told of it where it is dated."""
+
+    track: Track
+    measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    told: Pass | None = None
+
+
+def telescope_of(name: str) -> GroundTelescope:
+    """Return the telescope of a station: one with optics of its own, or of a file's or packaged station.
+
+    A station of a file has the optics of Nanshan behind its own aperture and splitter. Raises ConfigurationError.
+    """
+    if name.lower() in GROUND_TELESCOPES or not ("," in name or Path(name).exists()):
+        return ground_telescope(name)
+    place = _one_station(name)
+    if place.telescope_m is None or place.z_share is None:
+        raise ConfigurationError(
+            f"station {place.name!r} has no telescope", remedy="give telescope_m and z_share in its file"
+        )
+    return GroundTelescope(
+        name=place.name,
+        diameter_m=place.telescope_m,
+        p_rectilinear=place.z_share,
+        provenance={
+            **{
+                what: f"taken over from Nanshan: {origin}"
+                for what, origin in GROUND_TELESCOPES["nanshan"].provenance.items()
+            },
+            "diameter_m": "input: the station's file",
+            "p_rectilinear": "input: the station's file",
+        },
+    )
+
+
+def found_pass(source: PassSource) -> FoundPass:
+    """Return the pass that is meant; raises ConfigurationError and RequestError, which say what to give instead."""
+    name = telescope_of(source.station).name
+    if source.track is not None:
+        text = _read(source.track)
+        return FoundPass(*read_track(text, source=str(source.track), satellite=source.satellite, station=name))
+    if source.date is not None:
+        return _dated(source, source.date, name)
+    return FoundPass(
+        circular_track(
+            altitude_km=source.altitude_km,
+            max_elevation_deg=source.max_elevation_deg,
+            least_elevation_deg=source.min_elevation_deg,
+            step_s=source.step_s,
+            satellite=source.satellite,
+            station=name,
+        )
+    )
+
+
+def _dated(source: PassSource, date: str, telescope: str) -> FoundPass:
+    start_utc_s = utc_s_of(date)
+    span = Span(start_utc_s, start_utc_s + DAY_S)
+    place = _one_station("xinglong" if telescope == "xinglong-2017" else source.station)
+    orbit = _one_orbit(source.satellite, start_utc_s)
+    stale = check_age(orbit, start_utc_s=span.start_utc_s, end_utc_s=span.end_utc_s, accept_stale=source.accept_stale)
+    table = find_passes([orbit], [place], span, min_elevation_deg=source.min_elevation_deg)
+    told = describe(table, [orbit], span, depression_deg=SUN_BELOW_DEG)
+    chosen = _chosen(told, source, date)
+    track = follow(
+        orbit,
+        place,
+        start_utc_s=chosen.rise_utc_s + source.step_s / 2,
+        end_utc_s=chosen.set_utc_s - source.step_s / 2,
+        step_s=source.step_s,
+    )
+    warnings = [stale] if stale else []
+    if not chosen.dark:
+        warnings.append(
+            f"{place.name} is not dark during this pass (Sun at {chosen.sun_elevation_deg:.0f} degrees): the "
+            "background of the day is not in the model, so read the figures as those of the same pass by night"
+        )
+    return FoundPass(track, warnings=tuple(warnings), told=chosen)
+
+
+def _chosen(told: list[Pass], source: PassSource, date: str) -> Pass:
+    if not told:
+        raise RequestError(
+            f"no pass of {source.satellite} above {source.min_elevation_deg:g} degrees in the 24 hours from {date}",
+            remedy="take another date or a lower --min-elevation; `qanat passes` lists what there is",
+        )
+    if not 1 <= source.number <= len(told):
+        listed = "; ".join(
+            f"{place}: {utc_text(one.rise_utc_s, digits=0)}, {one.max_elevation_deg:.0f} degrees"
+            for place, one in enumerate(told, start=1)
+        )
+        raise RequestError(f"there is no pass number {source.number} from {date} on", remedy=f"there are {listed}")
+    return told[source.number - 1]
+
+
+def _one_orbit(name: str, start_utc_s: float) -> Orbit:
+    orbits = satellites_named(name, start_utc_s=start_utc_s)
+    if len(orbits) != 1:
+        raise RequestError(
+            f"{name} has {len(orbits)} satellites, a pass has one", remedy="name a file with one satellite's elements"
+        )
+    return orbits[0]
+
+
+def _one_station(name: str) -> Station:
+    stations = stations_named(name)
+    if len(stations) != 1:
+        raise RequestError(
+            f"{name} has {len(stations)} stations, a pass has one", remedy="name a file with one station"
+        )
+    return stations[0]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) else "it is no text"
+        raise ConfigurationError(f"cannot read {path}: {why}", remedy="name a CSV file of a pass") from None

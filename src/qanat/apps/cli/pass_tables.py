@@ -1,0 +1,119 @@
+"""What ``qanat pass`` prints for people: losses, sums, and where they come from; the paper's figures beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from qanat.apps.cli.paper_passes import PaperRow
+from qanat.apps.cli.pass_options import PassCase, PassOptions
+from qanat.apps.cli.presentation import people_console, show_table
+from qanat.ground.units import format_rate
+from qanat.orbits.downlink import LINK_TERMS, TERMS
+from qanat.orbits.earth import utc_text
+from qanat.orbits.pass_optimum import Optimum
+from qanat.protocols.decoy import SecretLength
+from qanat.quantum_layer.pass_run import PassFigures
+
+MOST_ROWS: Final = 15
+
+
+def print_pass(
+    options: PassOptions, case: PassCase, length: SecretLength, optimum: Optimum | None, live: PassFigures | None
+) -> None:
+    """Print a pass: losses at some moments, the sums, and where the terms come from."""
+    budget, light = case.budget, case.light
+    console = people_console(is_answer=True)
+    title = f"{budget.track.satellite} over {budget.track.station}, source {case.mode.name}: losses in dB"
+    show_table(console, title, ("s", "km", "degrees", *TERMS, "total", "sifted"), _loss_rows(case))
+    lost_s = light.step_s * int((~budget.is_tracked).sum())
+    seconds = light.step_s * len(budget.track)
+    rows = [
+        *_moments(case),
+        ("seconds", f"{seconds:g}" + (f", of which not tracked: {lost_s:g}" if lost_s else "")),
+        ("sifted bits (signal, equal bases)", f"{light.sifted_bits:,.0f}"),
+        ("greatest sifted rate", format_rate(float(light.sifted_rate_bits_per_s.max()))),
+        ("QBER", f"{100 * light.qber:.3f} %"),
+        (
+            f"secret bits by {options.proof}" + (f", {options.passes} passes" if options.passes > 1 else ""),
+            f"{length.num_bits:,}",
+        ),
+        ("secret rate", format_rate(length.num_bits / (seconds * options.passes))),
+        *_optimum_rows(optimum),
+        *_live_rows(live),
+    ]
+    show_table(console, "The pass", ("figure", "value"), rows)
+    for alarm in live.alarms if live else ():
+        console.print(f"alarm {alarm.code}: {alarm.text}\n  what to do: {alarm.remedy}", style="red", soft_wrap=True)
+    console.print(
+        f"Of the air, the {budget.downlink.air.rule} description rules. Where the terms come from", markup=False
+    )
+    for name in TERMS:
+        where = "link" if name in LINK_TERMS else "receiver"
+        console.print(f"  {name} ({where}): {budget.origins[name]}", soft_wrap=True, markup=False)
+
+
+def _loss_rows(case: PassCase) -> list[tuple[str, ...]]:
+    """Some moments of the pass, evenly spread, with the first, the best and the last."""
+    budget, light = case.budget, case.light
+    track, rate = budget.track, light.sifted_rate_bits_per_s
+    last = len(track) - 1
+    places = sorted({round(last * part / (MOST_ROWS - 1)) for part in range(MOST_ROWS)} | {int(rate.argmax())})
+    return [
+        (
+            f"{track.utc_s[place] - track.utc_s[0]:.0f}",
+            f"{track.range_km[place]:.0f}",
+            f"{track.elevation_deg[place]:.1f}",
+            *(f"{budget.terms_db[name][place]:.2f}" for name in TERMS),
+            f"{budget.total_db[place]:.2f}",
+            format_rate(float(rate[place])) if budget.is_tracked[place] else "not tracked",
+        )
+        for place in places
+    ]
+
+
+def _moments(case: PassCase) -> list[tuple[str, str]]:
+    told = case.found.told
+    if told is None:
+        return []
+    moments = f"{utc_text(told.rise_utc_s, digits=0)} to {utc_text(told.set_utc_s, digits=0)}"
+    return [
+        ("from rise to set", moments),
+        ("greatest elevation, least range", f"{told.max_elevation_deg:.1f} degrees, {told.min_range_km:.1f} km"),
+        ("dark at the station", "yes" if told.dark else "NO"),
+    ]
+
+
+def _optimum_rows(optimum: Optimum | None) -> list[tuple[str, str]]:
+    if optimum is None:
+        return []
+    source = optimum.source
+    mu, nu, _ = source.mean_photon_numbers
+    return [
+        ("best source: photons, signal and decoy", f"{mu:.3f}, {nu:.3f}"),
+        ("best source: odds of signal, decoy, vacuum", ", ".join(f"{p:.3f}" for p in source.p_intensities)),
+        ("best source: odds of the rectilinear basis", f"{source.p_rectilinear:.3f}"),
+        ("secret bits with it", f"{optimum.secret_bits:,} (as it is: {optimum.secret_bits_before:,})"),
+    ]
+
+
+def _live_rows(live: PassFigures | None) -> list[tuple[str, str]]:
+    if live is None:
+        return []
+    return [
+        ("photon level: pulses, detections", f"{live.pulses:,}, {live.detections:,}"),
+        ("photon level: sifted bits", f"{live.sifted_bits:,}"),
+        ("photon level: QBER", "-" if live.qber is None else f"{100 * live.qber:.3f} %"),
+        ("distilled: verified bits, secret bits", f"{live.key_bits:,}, {live.secret_bits:,}"),
+        ("keys identical at both ends", {True: "yes", False: "NO", None: "-"}[live.keys_identical]),
+    ]
+
+
+def print_paper(kind: str, rows: Sequence[PaperRow]) -> None:
+    """Print the paper's figures of one kind beside ours."""
+    show_table(
+        people_console(is_answer=True),
+        kind,
+        ("quantity", "paper", "here", "here / paper", "unit"),
+        [(row.name, row.paper_text, row.here_text, row.ratio_text, row.unit) for row in rows],
+    )

@@ -1,0 +1,61 @@
+"""The command ``qanat passes`` with its options; added to the others in ``main``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, NoReturn
+
+import typer
+
+
+def add_passes_command(app: typer.Typer, end_with: Callable[[Callable[[], int]], NoReturn]) -> None:
+    """Add the command; ``end_with`` runs it and exits with its status."""
+
+    @app.command()
+    def passes(
+        satellite: Annotated[
+            list[str],
+            typer.Option(
+                help="A file of two-line elements or OMM, the name of a packaged set (micius), or an orbit such as "
+                "circular:500,97.4 or geo:110 or walker-delta:1200,53,24/6/1; may be given again."
+            ),
+        ],
+        station: Annotated[
+            list[str],
+            typer.Option(help="nanshan, xinglong, LAT,LON,ALT (degrees, metres) or a file; may be given again."),
+        ],
+        start: Annotated[
+            str | None, typer.Option(help="First moment, such as 2016-12-19T12:00; UTC unless it has an offset.")
+        ] = None,
+        days: Annotated[float, typer.Option(help="How long from there.")] = 1.0,
+        min_elevation: Annotated[float, typer.Option(help="The mask: least elevation, degrees.")] = 10.0,
+        sun_below: Annotated[
+            float, typer.Option(help="It is dark where the Sun is so many degrees below the horizon.")
+        ] = 12.0,
+        only_dark: Annotated[bool, typer.Option("--only-dark", help="Leave out passes without any darkness.")] = False,
+        accept_stale: Annotated[
+            bool, typer.Option("--accept-stale", help="Go on with elements more than 30 days from the span.")
+        ] = False,
+        ut1_utc: Annotated[float, typer.Option(help="UT1 - UTC in seconds, of IERS Bulletin A.")] = 0.0,
+        json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+        csv: Annotated[bool, typer.Option("--csv", help="Print the passes as CSV to standard output.")] = False,
+    ) -> None:
+        """Tell when satellites pass over stations, how high and how near, and whether it is dark."""
+
+        def command() -> int:
+            from qanat.apps.cli.passes import PassesOptions, run_passes
+
+            options = PassesOptions(
+                satellites=tuple(satellite),
+                stations=tuple(station),
+                start=start,
+                days=days,
+                min_elevation_deg=min_elevation,
+                sun_below_deg=sun_below,
+                only_dark=only_dark,
+                accept_stale=accept_stale,
+                ut1_minus_utc_s=ut1_utc,
+            )
+            return run_passes(options, as_json=json, as_csv=csv)
+
+        end_with(command)

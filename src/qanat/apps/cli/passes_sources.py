@@ -1,0 +1,48 @@
+"""Satellites and stations as they are named on a command line: files, packaged names, or typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from qanat.ground.errors import ConfigurationError
+from qanat.orbits.constellations import FORMS, is_typed_orbit, orbits_typed
+from qanat.orbits.elements import packaged_elements, packaged_names, read_elements
+from qanat.orbits.propagation import Orbit, Sgp4Orbit
+from qanat.orbits.stations import Station, packaged_stations, station_typed, stations_of
+
+
+def satellites_named(name: str, *, start_utc_s: float) -> list[Orbit]:
+    """Return the satellites of a file, of a packaged element set or of a typed orbit; raises ConfigurationError.
+
+    Typed orbits have their node and phase at ``start_utc_s``.
+    """
+    if is_typed_orbit(name):
+        return list(orbits_typed(name, start_utc_s=start_utc_s))
+    if name.lower() in packaged_names():
+        return [Sgp4Orbit(packaged_elements(name.lower()))]
+    text = _read(name, remedy=f"name a file of elements, one of {', '.join(packaged_names())}, or write {FORMS}")
+    return [Sgp4Orbit(elements) for elements in read_elements(text, source=name)]
+
+
+def stations_named(name: str) -> list[Station]:
+    """Return the stations of a file, a packaged one, or one typed as LAT,LON,ALT; raises ConfigurationError."""
+    packaged = packaged_stations()
+    if name.lower() in packaged:
+        return [packaged[name.lower()]]
+    if "," in name and not Path(name).exists():
+        return [station_typed(name)]
+    text = _read(name, remedy=f"name a file of stations, one of {', '.join(packaged)}, or write LAT,LON,ALT")
+    try:
+        records = yaml.safe_load(text)  # JSON too
+    except yaml.YAMLError as fault:
+        raise ConfigurationError(f"{name}: no YAML: {fault}", remedy="see docs/reference-passes.md") from None
+    return stations_of(records, source=name)
+
+
+def _read(name: str, *, remedy: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigurationError(f"cannot read {name}: {fault}", remedy=remedy) from None

@@ -1,0 +1,160 @@
+"""Orbit mean-elements messages (CCSDS 502.0-B-3) as CelesTrak and Space-Track publish them: JSON, XML, key = value."""
+
+from __future__ import annotations
+
+import json
+import math
+import xml.etree.ElementTree as Tree
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sgp4.api import WGS72, Satrec
+
+from qanat.ground.errors import ConfigurationError
+from qanat.orbits.earth import DAY_S, POSIX_JD
+
+SGP4_EPOCH_JD: Final = 2_433_281.5
+"""1949-12-31 00:00, from which SGP4 counts days."""
+
+RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "MEAN_MOTION": (0.0, 18.0),
+    "ECCENTRICITY": (0.0, 0.999_999_9),
+    "INCLINATION": (0.0, 180.0),
+    "RA_OF_ASC_NODE": (0.0, 360.0),
+    "ARG_OF_PERICENTER": (0.0, 360.0),
+    "MEAN_ANOMALY": (0.0, 360.0),
+    "BSTAR": (-10.0, 10.0),
+}
+"""Fields that must be there, in revolutions a day, degrees, and per Earth radius."""
+
+RULES: Final[Mapping[str, frozenset[str]]] = {
+    "REF_FRAME": frozenset({"TEME"}),
+    "TIME_SYSTEM": frozenset({"UTC"}),
+    "MEAN_ELEMENT_THEORY": frozenset({"SGP4", "SGP/SGP4"}),
+    "CENTER_NAME": frozenset({"EARTH"}),
+}
+"""What a field must say where it stands: SGP4 knows nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeanElements:
+    """One message, ready for SGP4."""
+
+    name: str
+    number: int
+    satrec: Satrec
+
+
+def looks_like_omm(text: str) -> bool:
+    """Return whether a text is no two-line elements but one of the forms of an OMM."""
+    return text.lstrip("\ufeff \t\r\n").startswith(("{", "[", "<", "CCSDS_OMM_VERS"))
+
+
+def elements_of_omm(text: str, *, source: str) -> list[MeanElements]:
+    """Return the messages of a text. Raises ConfigurationError with the number of the message and its field."""
+    return [
+        _elements(fields, f"{source}, message {number}") for number, fields in enumerate(_fields(text, source), start=1)
+    ]
+
+
+def _fields(text: str, source: str) -> Iterator[Mapping[str, str]]:
+    text = text.lstrip("\ufeff \t\r\n")
+    if text.startswith("<"):
+        yield from _from_xml(text, source)
+    elif text.startswith("CCSDS"):
+        yield from _from_lines(text, source)
+    else:
+        yield from _from_json(text, source)
+
+
+def _from_json(text: str, source: str) -> Iterator[Mapping[str, str]]:
+    try:
+        read = json.loads(text)
+    except ValueError as fault:
+        raise ConfigurationError(f"{source}: no JSON: {fault}", remedy="fetch the OMM again") from None
+    for message in read if isinstance(read, list) else [read]:
+        if not isinstance(message, dict):
+            raise ConfigurationError(f"{source}: a message that is no object", remedy="fetch the OMM again")
+        yield {str(key): str(value) for key, value in message.items() if value is not None}
+
+
+def _from_xml(text: str, source: str) -> Iterator[Mapping[str, str]]:
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ConfigurationError(f"{source}: an OMM has no document type", remedy="take the declaration out")
+    try:
+        root = Tree.fromstring(text.encode())  # noqa: S314 - no entities, see above
+    except Tree.ParseError as fault:
+        raise ConfigurationError(f"{source}: no XML: {fault}", remedy="fetch the OMM again") from None
+    for body in root.iter("segment"):
+        yield {element.tag: element.text.strip() for element in body.iter() if element.text and element.text.strip()}
+
+
+def _from_lines(text: str, source: str) -> Iterator[Mapping[str, str]]:
+    """Yield the messages of KVN; each begins with its version."""
+    fields: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.strip()
+        if not words or words.startswith("COMMENT"):
+            continue
+        key, equals, value = words.partition("=")
+        if not equals:
+            raise ConfigurationError(f"{source}, line {number}: no '=' in {words[:30]!r}", remedy="write KEY = VALUE")
+        if key.strip() == "CCSDS_OMM_VERS" and fields:
+            yield fields
+            fields = {}
+        fields[key.strip()] = value.partition("[")[0].strip()  # a unit may follow in brackets
+    yield fields
+
+
+def _elements(fields: Mapping[str, str], where: str) -> MeanElements:
+    if missing := sorted({*RANGES, "EPOCH", "NORAD_CAT_ID"} - set(fields)):
+        raise ConfigurationError(f"{where}: no {', '.join(missing)}", remedy="fetch the OMM again, whole")
+    for key, allowed in RULES.items():
+        if key in fields and fields[key].upper() not in allowed:
+            raise ConfigurationError(
+                f"{where}: {key} is {fields[key]}", remedy=f"only {', '.join(sorted(allowed))} can be used here"
+            )
+    numbers = {key: _number(fields, key, where, *limits) for key, limits in RANGES.items()}
+    number = int(_number(fields, "NORAD_CAT_ID", where, 0, 999_999_999))
+    satrec = _satrec(numbers, _epoch_days(fields["EPOCH"], where), number)
+    if satrec.error or not numbers["MEAN_MOTION"] > 0:
+        raise ConfigurationError(
+            f"{where}: SGP4 takes no such elements (error {satrec.error})", remedy="fetch it again"
+        )
+    return MeanElements(fields.get("OBJECT_NAME", str(number)), number, satrec)
+
+
+def _satrec(numbers: Mapping[str, float], epoch_days: float, number: int) -> Satrec:
+    angles = {key: math.radians(numbers[key]) for key in RANGES if key not in ("MEAN_MOTION", "ECCENTRICITY", "BSTAR")}
+    satrec = Satrec()
+    satrec.sgp4init(
+        *(WGS72, "i", number % 340_000, epoch_days, numbers["BSTAR"]),
+        *(0.0, 0.0),  # derivatives of the mean motion: SGP4 does not use them
+        *(numbers["ECCENTRICITY"], angles["ARG_OF_PERICENTER"], angles["INCLINATION"], angles["MEAN_ANOMALY"]),
+        *(2 * math.pi * numbers["MEAN_MOTION"] / 1440.0, angles["RA_OF_ASC_NODE"]),
+    )
+    return satrec
+
+
+def _number(fields: Mapping[str, str], key: str, where: str, least: float, most: float) -> float:
+    try:
+        value = float(fields[key])
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise ConfigurationError(
+            f"{where}: {key} {fields[key]!r} is no number from {least:g} to {most:g}", remedy="fetch the OMM again"
+        )
+    return value
+
+
+def _epoch_days(text: str, where: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text.removesuffix("Z"))
+    except ValueError:
+        raise ConfigurationError(
+            f"{where}: EPOCH {text!r} is no moment", remedy="it is written like 2016-12-19T13:39:33.069248"
+        ) from None
+    return moment.replace(tzinfo=UTC).timestamp() / DAY_S + POSIX_JD - SGP4_EPOCH_JD

@@ -1,0 +1,151 @@
+"""The light of a pass in numbers: what is expected every second, what chance makes of it, and what key the sum gives.
+
+Loss and light change every second; the counts of all seconds make one block, because a proof asks only for sums. Passes
+with the same source and station's splitter may be joined into one block likewise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanat.ground.errors import RequestError
+from qanat.ground.ports import Chance
+from qanat.orbits.downlink import LinkBudget
+from qanat.physics.analytic import link_model
+from qanat.physics.system_record import QKDSystem
+from qanat.protocols.decoy import SIGNAL, BasisCounts, DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
+from qanat.protocols.prediction import protocol_of
+from qanat.protocols.proofs import proof_named
+
+Floats = NDArray[np.float64]
+
+SAME_STEP: Final = 1e-6
+"""Steps of a pass may differ by this share."""
+DARKEST_DB: Final = 200.0
+"""A loss beyond is taken for this: not a photon arrives."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassLight:
+    """Sifted events of one pass, step by step: expected, or drawn.
+
+    step_s: seconds of light per entry. clicks, errors: float64, shape (n, 3, 2): sifted events and wrong ones by
+    intensity and basis. system: whose they are.
+    """
+
+    system: QKDSystem
+    step_s: float
+    clicks: Floats
+    errors: Floats
+
+    @property
+    def protocol(self) -> DecoyProtocol:
+        return protocol_of(self.system)
+
+    @property
+    def sifted_bits(self) -> float:
+        """Signal events with equal bases, of the whole pass."""
+        return float(self.clicks[:, SIGNAL].sum())
+
+    @property
+    def qber(self) -> float:
+        """Error rate of the whole pass's sifted bits; 1/2 where there are none."""
+        return float(self.errors[:, SIGNAL].sum()) / self.sifted_bits if self.sifted_bits else 0.5
+
+    @property
+    def sifted_rate_bits_per_s(self) -> Floats:
+        """Signal events with equal bases per second; shape (n,)."""
+        return np.asarray(self.clicks[:, SIGNAL].sum(axis=1) / self.step_s)
+
+    @property
+    def qber_by_step(self) -> Floats:
+        """Error rate of each step's sifted bits; NaN where there are none; shape (n,)."""
+        clicks = self.clicks[:, SIGNAL].sum(axis=1)
+        errors = self.errors[:, SIGNAL].sum(axis=1)
+        return np.asarray(np.where(clicks > 0, errors / np.where(clicks > 0, clicks, 1.0), np.nan))
+
+
+def expected_light(system: QKDSystem, budget: LinkBudget) -> PassLight:
+    """Return what is expected of a pass; nothing comes while the telescopes do not see each other.
+
+    Raises RequestError where the moments of the track are not evenly spaced.
+    """
+    step_s = step_of(budget.track.utc_s)
+    num_pulses = step_s * system.source.pulse_rate_hz
+    losses_db = np.minimum(budget.link_loss_db(system), DARKEST_DB)
+    clicks, errors = (np.zeros((losses_db.size, 3, 2)) for _ in range(2))
+    for step in np.flatnonzero(budget.is_tracked):
+        model = link_model(system, loss_db=float(losses_db[step]))
+        clicks[step] = num_pulses * model.sifted_per_pulse()
+        errors[step] = num_pulses * model.sifted_errors_per_pulse()
+    return PassLight(system, step_s, clicks, errors)
+
+
+def drawn_light(expected: PassLight, chance: Chance) -> PassLight:
+    """Draw the counts of a pass: sifted events of each step binomially, and of these the wrong ones.
+
+    Detectors that rest after a click even the counts out a little, which this leaves out: it draws too wide, by less
+    than a tenth at the rates of a downlink. ``quantum_layer`` draws every click.
+    """
+    generator = np.random.default_rng(chance.child("pass").seed_words())
+    num_pulses = round(expected.step_s * expected.system.source.pulse_rate_hz)
+    clicks = generator.binomial(num_pulses, np.minimum(1.0, expected.clicks / num_pulses))
+    p_wrong = expected.errors / np.where(expected.clicks > 0, expected.clicks, 1.0)
+    errors = generator.binomial(clicks, np.minimum(1.0, p_wrong))
+    return PassLight(expected.system, expected.step_s, clicks.astype(np.float64), errors.astype(np.float64))
+
+
+def block_counts(lights: Sequence[PassLight]) -> DecoyCounts:
+    """Return the counts of one or several passes as one block, rounded.
+
+    Raises RequestError for none, or for passes of different sources: their photon numbers would be mixed up.
+    """
+    if not lights:
+        raise RequestError("no pass makes no block", remedy="give one pass or more")
+    protocol = lights[0].protocol
+    if any(one.protocol != protocol for one in lights):
+        raise RequestError(
+            "passes with different intensities, odds or bases cannot make one block",
+            remedy="join the passes of one source mode",
+        )
+    clicks = sum(one.clicks.sum(axis=0) for one in lights)
+    errors = sum(one.errors.sum(axis=0) for one in lights)
+    undisclosed = 1 - protocol.signal_disclosed
+    one, other = (_basis(clicks[:, basis], errors[:, basis], undisclosed) for basis in (0, 1))  # type: ignore[index]
+    return DecoyCounts(one, other)
+
+
+def block_length(
+    counts: DecoyCounts,
+    protocol: DecoyProtocol,
+    *,
+    proof: str,
+    f_ec: float,
+    security: SecurityParameters | None = None,
+) -> SecretLength:
+    """Return the secret length of a block by a proof; f_ec: bits told by error correction over the Shannon limit."""
+    chosen = proof_named(proof)
+    leaked = float(chosen.leaked_bits(counts, f_ec=f_ec))
+    return chosen.length(counts, protocol, security or SecurityParameters(), leaked_bits=leaked)
+
+
+def step_of(utc_s: Floats) -> float:
+    """Return the seconds from moment to moment; raises RequestError where they differ or there is one moment alone."""
+    steps = np.diff(utc_s)
+    if not steps.size or steps.min() <= 0 or np.ptp(steps) > SAME_STEP * max(1.0, float(steps.max())):
+        raise RequestError(
+            "the moments of this pass are not evenly spaced",
+            remedy="give two moments or more, each as far from the last",
+        )
+    return float(steps.mean())
+
+
+def _basis(clicks: Floats, errors: Floats, undisclosed: float) -> BasisCounts:
+    signal, decoy, vacuum = (round(value) for value in clicks.tolist())
+    wrong = [min(round(value), most) for value, most in zip(errors.tolist(), (signal, decoy, vacuum), strict=True)]
+    return BasisCounts((signal, decoy, vacuum), (wrong[0], wrong[1], wrong[2]), key_bits=round(signal * undisclosed))

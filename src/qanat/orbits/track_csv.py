@@ -1,0 +1,131 @@
+"""A pass as comma-separated text: where the satellite was at every moment, and what was measured of the loss.
+
+Columns, in any order: ``utc_s`` or ``time_s`` (seconds, evenly spaced), ``range_km``, ``elevation_deg``; if there,
+``azimuth_deg``; and for any term of the budget ``<term>_db``, which then stands in place of the model's. What
+``qanat pass`` writes can be read in again: its other columns are results, and are passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanat.ground.errors import ConfigurationError
+from qanat.orbits.downlink import TERMS, LinkBudget
+from qanat.orbits.pass_light import PassLight
+from qanat.orbits.track import Track
+
+Floats = NDArray[np.float64]
+
+TIMES: Final = ("utc_s", "time_s")
+NEEDED: Final = ("range_km", "elevation_deg")
+MEASURED: Final = tuple(f"{term}_db" for term in TERMS)
+RESULTS: Final = (
+    *("total_db", "air_table_db", "air_fitted_db", "is_tracked", "exposure_ms"),
+    *("sifted_bits_per_s", "qber", "secret_bits_per_s"),
+)
+KNOWN: Final = (*TIMES, *NEEDED, "azimuth_deg", *MEASURED, *RESULTS)
+
+
+def read_track(text: str, *, source: str, satellite: str, station: str) -> tuple[Track, dict[str, Floats]]:
+    """Return the track in a text and its measured terms (name -> dB, shape (n,)).
+
+    Raises ConfigurationError, which names the line or the column of ``source``.
+    """
+    rows = list(csv.reader(text.splitlines()))
+    if len(rows) < 3:
+        raise _wrong(source, "it has no heading and two moments or more")
+    names = [name.strip() for name in rows[0]]
+    _check_names(names, source)
+    wanted = [name for name in names if name not in RESULTS]
+    columns = {name: _column(rows, names.index(name), name, source) for name in wanted}
+    elevation_deg = columns["elevation_deg"]
+    if elevation_deg.min() < 0 or elevation_deg.max() > 90:
+        raise _wrong(source, "it has elevations that are not from 0 to 90 degrees: leave out what is below the horizon")
+    if columns["range_km"].min() <= 0:
+        raise _wrong(source, "it has distances that are not above 0 km")
+    utc_s = columns[next(name for name in TIMES if name in columns)]
+    size = utc_s.size
+    track = Track(
+        satellite=satellite,
+        station=station,
+        utc_s=utc_s,
+        range_km=columns["range_km"],
+        elevation_deg=elevation_deg,
+        azimuth_deg=columns.get("azimuth_deg", np.zeros(size)),
+        range_rate_km_per_s=np.gradient(columns["range_km"], utc_s),
+        in_sunlight=np.zeros(size, dtype=np.bool_),
+    )
+    return track, {name.removesuffix("_db"): columns[name] for name in MEASURED if name in columns}
+
+
+def write_pass(budget: LinkBudget, light: PassLight, *, secret_bits: int) -> str:
+    """Return a pass as text, a line per moment; the secret bits are shared out by the sifted ones."""
+    columns = pass_columns(budget, light, secret_bits=secret_bits)
+    lines = [",".join(columns)]
+    lines += [",".join(_figure(value) for value in row) for row in zip(*columns.values(), strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+def pass_columns(budget: LinkBudget, light: PassLight, *, secret_bits: int) -> Mapping[str, Sequence[float | None]]:
+    """Return a pass as columns of plain numbers; None where there is no number, such as an error rate of nothing."""
+    track, tracking = budget.track, budget.tracking
+    rate = light.sifted_rate_bits_per_s
+    share = secret_bits / light.sifted_bits if light.sifted_bits else 0.0
+    arrays: dict[str, NDArray[np.float64] | NDArray[np.bool_]] = {
+        "utc_s": track.utc_s,
+        "range_km": track.range_km,
+        "elevation_deg": track.elevation_deg,
+        "azimuth_deg": track.azimuth_deg,
+        **{f"{term}_db": budget.terms_db[term] for term in TERMS},
+        "total_db": budget.total_db,
+        **{f"air_{name}_db": losses for name, losses in budget.air_db.items()},
+        "is_tracked": budget.is_tracked.astype(np.float64),
+        "exposure_ms": np.full(len(track), np.nan) if tracking is None else tracking.exposure_ms,
+        "sifted_bits_per_s": rate,
+        "qber": light.qber_by_step,
+        "secret_bits_per_s": rate * share,
+    }
+    return {name: [None if math.isnan(value) else value for value in array.tolist()] for name, array in arrays.items()}
+
+
+def _check_names(names: list[str], source: str) -> None:
+    if unknown := [name for name in names if name not in KNOWN]:
+        raise _wrong(source, f"it has the columns {', '.join(map(repr, unknown))}, which nobody knows")
+    if len(set(names)) < len(names):
+        raise _wrong(source, "it has a column twice")
+    missing = [name for name in NEEDED if name not in names]
+    if not any(name in names for name in TIMES):
+        missing.append("utc_s or time_s")
+    if missing:
+        raise _wrong(source, f"it has no column {', '.join(missing)}")
+
+
+def _column(rows: list[list[str]], place: int, name: str, source: str) -> Floats:
+    values = []
+    for number, row in enumerate(rows[1:], start=2):
+        try:
+            value = float(row[place])
+        except (ValueError, IndexError):
+            value = math.nan
+        if not math.isfinite(value):
+            raise _wrong(f"{source}:{number}", f"{name} is no number")
+        values.append(value)
+    return np.array(values)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else repr(value)
+
+
+def _wrong(source: str, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{source}: this is no pass: {what}",
+        remedy=f"give a CSV file with utc_s (or time_s), {', '.join(NEEDED)} and, if measured, "
+        f"{', '.join(MEASURED[:2])} and so on",
+    )

@@ -1,0 +1,189 @@
+"""``qanat pass``: figures for machines, tables for people, files, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from qanat.apps.cli.main import app
+from qanat.orbits.downlink import TERMS
+
+SHORT = ("--min-elevation", "40", "--step-s", "4")
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["pass", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def record_of(*arguments: str) -> dict[str, Any]:
+    status, out, _ = run(*SHORT, *arguments, "--json")
+    assert status == 0
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_a_pass_is_told_second_by_second_with_sums_and_provenance() -> None:
+    told = record_of()
+    columns = told["columns"]
+    assert told["secret_bits"] > 0
+    assert told["sifted_bits"] == pytest.approx(4 * sum(columns["sifted_bits_per_s"]))
+    assert told["secret_bits"] == pytest.approx(4 * sum(columns["secret_bits_per_s"]), abs=1)
+    for place, total_db in enumerate(columns["total_db"]):
+        assert sum(columns[f"{term}_db"][place] for term in TERMS) == pytest.approx(total_db, abs=1e-9)
+    assert told["provenance"]["rules_the_air"] == "fitted"
+    assert set(told["provenance"]["terms"]) == set(TERMS)
+
+
+def test_perturbing_the_air_moves_the_rate_and_says_that_it_is_an_input() -> None:
+    one, other = record_of(), record_of("--air-db", "0.9")
+    assert other["secret_bits"] < 0.97 * one["secret_bits"]
+    assert one["provenance"]["terms"]["atmosphere"].startswith("fitted: 0.683")
+    assert other["provenance"]["terms"]["atmosphere"].startswith("input: 0.900")
+    table = record_of("--air", "table")
+    assert table["provenance"]["rules_the_air"] == "table"
+    assert table["columns"]["air_fitted_db"] == one["columns"]["air_fitted_db"]
+    assert table["sifted_bits"] != one["sifted_bits"]
+
+
+def test_files_are_a_picture_and_the_data_behind_it_and_the_data_can_be_read_again(tmp_path: Path) -> None:
+    told = record_of("--out", str(tmp_path / "pass"))
+    folder = tmp_path / "pass"
+    assert sorted(path.name for path in folder.iterdir()) == ["pass.csv", "pass.json", "pass.svg"]
+    assert json.loads((folder / "pass.json").read_text(encoding="utf-8")) == told
+    picture = (folder / "pass.svg").read_text(encoding="utf-8")
+    for words in ("Elevation", "Range", "Loss", "Sifted rate", "Error rate"):
+        assert words in picture
+    status, out, _ = run("--track", str(folder / "pass.csv"), "--json")
+    again = json.loads(out)
+    assert status == 0
+    assert again["sifted_bits"] == pytest.approx(told["sifted_bits"], rel=1e-12)
+    assert again["provenance"]["terms"]["coupling"] == "input: a measured column"
+
+
+def test_csv_goes_to_standard_output_with_a_line_per_moment() -> None:
+    status, out, _ = run(*SHORT, "--csv")
+    lines = out.splitlines()
+    assert status == 0
+    assert lines[0].startswith("utc_s,range_km,elevation_deg,azimuth_deg,geometry_db")
+    assert len({line.count(",") for line in lines}) == 1
+
+
+def test_people_see_losses_sums_the_best_source_and_where_terms_come_from() -> None:
+    status, out, _ = run(*SHORT, "--optimise", "--passes", "2")
+    assert status == 0
+    for words in ("losses in dB", "secret bits by hoeffding, 2 passes", "best source", "atmosphere (link)"):
+        assert words in out
+
+
+def test_a_pass_of_elements_on_a_date_is_the_one_that_is_known_and_is_dark() -> None:
+    """Micius over Xinglong in the night of 2016-12-19 came as near as 645 km (Liao et al., Nature 549, 43, 2017)."""
+    options = ("--date", "2016-12-19T10:00", "--min-elevation", "10", "--step-s", "4", "--json")
+    status, out, _ = run("--station", "xinglong-2017", *options)
+    told = json.loads(out)
+    assert status == 0
+    assert told["min_range_km"] == pytest.approx(645, abs=1)
+    assert told["dark"] is True
+    assert told["mode"] == "standard-2017"
+    assert told["rise_utc"].startswith("2016-12-19T16:")
+
+
+def test_a_pass_by_day_is_told_with_a_warning_and_the_numbers_of_a_day_are_listed() -> None:
+    status, out, err = run("--date", "2016-12-19", "--step-s", "10", "--json")
+    assert status == 0
+    assert json.loads(out)["dark"] is False
+    assert "background of the day" in err
+    status, _, err = run("--date", "2016-12-19", "--number", "99")
+    assert status == 2
+    assert "1: 2016-12-19T" in err
+
+
+def test_a_station_of_a_file_has_its_own_aperture_and_splitter(tmp_path: Path) -> None:
+    record = {"name": "delingha", "latitude_deg": 37.4, "longitude_deg": 97.7, "altitude_m": 3150}
+    (tmp_path / "bare.json").write_text(json.dumps([record]), encoding="utf-8")
+    optics = {"telescope_m": 0.6, "z_share": 0.5}
+    (tmp_path / "station.json").write_text(json.dumps([{**record, **optics}]), encoding="utf-8")
+    common = ("--date", "2016-12-19T12:00", "--step-s", "4", "--mode", "this-work", "--json")
+    _, out, _ = run("--station", str(tmp_path / "station.json"), *common)
+    told = json.loads(out)
+    assert told["station"] == "delingha"
+    assert "0.6 m" in told["provenance"]["terms"]["geometry"]
+    status, _, err = run("--station", str(tmp_path / "bare.json"), *common)
+    assert status == 2
+    assert "telescope_m and z_share" in err
+
+
+def test_a_fixed_exposure_loses_the_link_near_the_horizon() -> None:
+    status, out, _ = run("--fixed-exposure", "--step-s", "10")
+    assert status == 0
+    assert "not tracked" in out
+
+
+def test_a_pass_without_key_ends_with_status_1() -> None:
+    status, out, _ = run("--max-elevation", "7", "--step-s", "10")
+    assert status == 1
+    assert "secret bits" in out
+
+
+@pytest.mark.slow
+def test_a_live_pass_is_drawn_and_distilled_at_both_ends(tmp_path: Path) -> None:
+    status, out, _ = run("--min-elevation", "60", "--live", "--seed", "3", "--json", "--out", str(tmp_path))
+    told = json.loads(out)
+    assert status == 0
+    assert told["live"]["keys_identical"] is True
+    assert told["live"]["sifted_bits"] == pytest.approx(told["sifted_bits"], rel=5e-3)
+    assert 0.9 * told["secret_bits"] < told["live"]["secret_bits"] < 1.1 * told["secret_bits"]
+
+
+@pytest.mark.slow
+def test_the_papers_passes_are_told_by_kind_with_their_ratios_and_drawn(tmp_path: Path) -> None:
+    status, out, _ = run("--paper", "--json", "--out", str(tmp_path))
+    told = json.loads(out)
+    assert status == 0
+    kinds = [row["kind"].split(":")[0] for row in told["rows"]]
+    assert kinds.count("Fitted") == 4
+    assert set(told["fitted"]) == {"air_db", "constant_db", "optical_error", "background_hz"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("figure-3.svg", "figure-3a.csv", "figure-3c.csv", "paper.json")
+    ]
+    status, out, _ = run("--paper")
+    assert "462 or 642" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--station", "mars"), "known stations: nanshan"),
+        (("--mode", "x"), "known modes: this-work"),
+        (("--max-elevation", "95"), "up to 90"),
+        (("--min-elevation", "90"), "from 0 to below 90"),
+        (("--altitude-km", "10"), "150 to 100000 km"),
+        (("--track", "nowhere.csv"), "cannot read nowhere.csv"),
+        (("--air", "fog"), "known: table, fitted"),
+        (("--air-db", "-1"), "0 dB or more"),
+        (("--jitter-urad", "-1"), "0 urad or more"),
+        (("--fried-cm", "0"), "positive length"),
+        (("--proof", "x"), "known proofs"),
+        (("--f-ec", "0.5"), "from 1 to 10"),
+        (("--live", "--passes", "2"), "leave --live or --passes out"),
+        (("--json", "--csv"), "leave one of them out"),
+        (("--paper", "--air-db", "1"), "with it alone"),
+        (("--paper", "--csv"), "with it alone"),
+        (("--step-s", "0"), "seconds above 0"),
+        (("--step-s", "0.001"), "0.1 s or more"),
+        (("--date", "yesterday"), "2016-12-19T16:00:00Z"),
+        (("--date", "2020-12-19"), "--accept-stale"),
+        (("--date", "2016-12-19", "--track", "x.csv"), "leave one of them out"),
+        (("--date", "2016-12-19", "--min-elevation", "89.9"), "qanat passes"),
+        (("--date", "2016-12-19", "--satellite", "nowhere.tle"), "cannot read nowhere.tle"),
+    ],
+)
+def test_bad_input_ends_with_status_2_and_the_remedy(arguments: tuple[str, ...], words: str) -> None:
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert out == ""
+    assert words in err

@@ -1,0 +1,86 @@
+"""The paper's satellite figures: what is fitted meets them, and what is predicted says how far off it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+
+import pytest
+
+from qanat.apps.cli.paper_passes import FITTED_KIND, PaperRow, paper_rows
+from qanat.orbits.nature2021 import TABLE_3, enhancement_factors, figure_3a, figure_3c_end, fit, pass_2017
+from qanat.orbits.pass_light import block_counts, block_length
+from qanat.physics.micius import FITTED
+from qanat.physics.source_modes import STANDARD_2017, THIS_WORK, TIANGONG_2
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, PaperRow]:
+    return {row.name: row for row in paper_rows()}
+
+
+@pytest.mark.slow
+def test_the_fit_gives_the_numbers_that_are_recorded() -> None:
+    assert asdict(fit()) == pytest.approx(asdict(FITTED), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_what_was_fitted_meets_the_paper_and_nothing_else_was_fitted(rows: dict[str, PaperRow]) -> None:
+    fitted = [row for row in rows.values() if row.kind == FITTED_KIND]
+    assert len(fitted) == len(asdict(FITTED)) == 4
+    assert [row.here for row in fitted] == pytest.approx([row.paper[0] for row in fitted], rel=1e-4)
+
+
+def test_the_greatest_rate_is_predicted_about_a_decibel_below_the_papers() -> None:
+    peak = float(figure_3a().light.sifted_rate_bits_per_s.max())
+    assert 10 * math.log10(peak / 462e3) == pytest.approx(-1.0, abs=0.2)
+
+
+def test_losses_are_predicted_two_decibels_above_and_at_the_papers() -> None:
+    assert float(figure_3a().budget.total_db.min()) == pytest.approx(20.0, abs=2.5)
+    assert float(figure_3c_end().budget.total_db[0]) == pytest.approx(40.0, abs=0.5)
+
+
+@pytest.mark.parametrize("proof", ["hoeffding", "chernoff", "lim-2014"])
+def test_every_composable_proof_gives_the_papers_key_and_more(proof: str) -> None:
+    light = figure_3a().light
+    found = block_length(block_counts([light]), light.protocol, proof=proof, f_ec=1.1)
+    assert found.num_bits >= 17.4e6
+
+
+@pytest.mark.slow
+def test_the_pass_of_2017_gives_its_key_between_two_bounds_of_chance(rows: dict[str, PaperRow]) -> None:
+    low, high = (rows[f"2017: secret key of its 1.67 Mbit, {name}"].here for name in ("Hoeffding", "Chernoff"))
+    assert low < 0.30 < high
+    assert high / low < 1.5
+
+
+def test_the_five_factors_follow_from_their_inputs() -> None:
+    factors = enhancement_factors({"secret_share": 0.426, "secret_share_2017": 0.209})
+    assert [one.ours for one in factors] == pytest.approx([2.336, 2.0, 1.44, 2.04, 2.857], rel=2e-3)
+    assert all(one.ours == pytest.approx(one.paper, rel=0.06) for one in factors)
+    assert math.prod(one.ours for one in factors) == pytest.approx(40, rel=0.05)
+
+
+def test_the_table_of_leo_and_geo_follows_from_its_entries_with_the_beam_that_is_named() -> None:
+    leo, geo = TABLE_3
+    assert (leo.beam.shape, geo.beam.shape) == ("gaussian", "top-hat")
+    for row in TABLE_3:
+        assert row.total_db() == pytest.approx(row.paper_db, abs=0.5)
+        other = "top-hat" if row.beam.shape == "gaussian" else "gaussian"
+        swapped = replace(row, beam=replace(row.beam, shape=other))
+        assert abs(swapped.total_db() - row.paper_db) > 2.5
+
+
+def test_a_perturbed_fitted_number_moves_what_was_predicted() -> None:
+    for name, factor in (("air_db", 1.2), ("constant_db", 2.0)):
+        changed = replace(FITTED, **{name: factor * getattr(FITTED, name)})
+        assert figure_3a(changed).light.sifted_bits < 0.97 * figure_3a().light.sifted_bits
+    noisier = replace(FITTED, background_hz=2 * FITTED.background_hz)
+    assert figure_3c_end(noisier).light.qber > 1.5 * figure_3c_end().light.qber
+
+
+def test_sources_of_the_paper_are_three_and_the_old_pass_was_with_the_old_one() -> None:
+    assert pass_2017().system.source.pulse_rate_hz == STANDARD_2017.pulse_rate_hz == 100e6
+    assert figure_3a().system.source.mean_photon_numbers == THIS_WORK.mean_photon_numbers
+    assert "91 bit/s" in TIANGONG_2.provenance["source.pulse_rate_hz"]

@@ -1,0 +1,161 @@
+"""Light of a pass as counts and key, its text, and the best source for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import differential_evolution
+
+from qanat.ground.errors import ConfigurationError, RequestError
+from qanat.ground.randomness import SeededChance
+from qanat.orbits.circular import circular_track
+from qanat.orbits.downlink import link_budget
+from qanat.orbits.nature2021 import downlink, figure_3a
+from qanat.orbits.pass_light import block_counts, block_length, drawn_light, expected_light
+from qanat.orbits.pass_optimum import (
+    HIGHEST,
+    LOWEST,
+    moments_of,
+    optimal_source,
+    point_of,
+    secret_lengths,
+)
+from qanat.orbits.track_csv import read_track, write_pass
+from qanat.physics.analytic import link_model
+from qanat.physics.micius import MICIUS, micius_system
+from qanat.physics.source_modes import STANDARD_2017
+from qanat.protocols.decoy import DecoyProtocolArrays, SecurityParameters
+from qanat.protocols.deviation import Method
+from qanat.protocols.finite_key import both_bases, secret_length
+
+TRACK = circular_track(altitude_km=500, max_elevation_deg=80, step_s=10.0)
+BUDGET = link_budget(TRACK, downlink(), MICIUS)
+LIGHT = expected_light(MICIUS, BUDGET)
+
+
+def test_every_second_has_what_the_link_model_says_of_its_loss() -> None:
+    model = link_model(MICIUS, loss_db=float(BUDGET.link_loss_db(MICIUS)[3]))
+    assert LIGHT.clicks[3] == pytest.approx(10 * 200e6 * model.sifted_per_pulse())
+    assert LIGHT.sifted_rate_bits_per_s[3] == pytest.approx(model.sifted_rate_per_s(0))
+    assert LIGHT.qber_by_step[3] == pytest.approx(model.qber(0))
+    assert LIGHT.sifted_bits == pytest.approx(10 * LIGHT.sifted_rate_bits_per_s.sum())
+
+
+def test_the_length_of_a_pass_is_that_of_the_proof_that_keys_are_made_by() -> None:
+    counts = block_counts([LIGHT])
+    found = block_length(counts, LIGHT.protocol, proof="hoeffding", f_ec=1.1)
+    leaked = round(found.terms["leaked"])
+    assert found.num_bits == secret_length(counts, LIGHT.protocol, SecurityParameters(), leaked_bits=leaked).num_bits
+    assert found.num_bits > 0
+
+
+def test_many_protocols_at_once_give_the_length_of_each() -> None:
+    """The proof on arrays of intensities and odds is the proof on numbers; to the last digits of float64."""
+    counts, protocol = block_counts([LIGHT]), LIGHT.protocol
+    many = DecoyProtocolArrays(
+        tuple(np.full(3, mu) for mu in protocol.intensities),  # type: ignore[arg-type]
+        tuple(np.full(3, p) for p in protocol.p_intensities),  # type: ignore[arg-type]
+    )
+    security = SecurityParameters()
+    one = both_bases(counts, protocol, security, leaked_bits=1e6)
+    three = both_bases(counts, many, security, leaked_bits=1e6)
+    assert three.length == pytest.approx([one.length] * 3, rel=1e-12)
+
+
+def test_two_passes_in_one_block_give_more_than_twice_the_key_of_one() -> None:
+    one, two = (
+        block_length(block_counts([LIGHT] * n), LIGHT.protocol, proof="hoeffding", f_ec=1.1).num_bits for n in (1, 2)
+    )
+    assert two > 2 * one
+
+
+def test_passes_of_different_sources_are_not_joined() -> None:
+    other = expected_light(micius_system(STANDARD_2017), BUDGET)
+    with pytest.raises(RequestError, match="one source mode"):
+        block_counts([LIGHT, other])
+    with pytest.raises(RequestError, match="no pass"):
+        block_counts([])
+
+
+def test_moments_that_are_not_evenly_spaced_are_refused() -> None:
+    times = TRACK.utc_s.copy()
+    times[5] += 1.0
+    with pytest.raises(RequestError, match="evenly spaced"):
+        expected_light(MICIUS, replace(BUDGET, track=replace(TRACK, utc_s=times)))
+
+
+def test_drawn_counts_lie_about_the_expected_ones_and_come_again_with_their_seed() -> None:
+    """5 sigma of every sum; the seed is fixed. Binomial numbers: hold-off would make them narrower."""
+    drawn = drawn_light(LIGHT, SeededChance(3))
+    for name in ("clicks", "errors"):
+        seen, mean = (getattr(one, name).sum(axis=0) for one in (drawn, LIGHT))
+        assert np.all(np.abs(seen - mean) < 5 * np.sqrt(mean))
+    assert not np.array_equal(drawn.clicks, LIGHT.clicks)
+    assert np.array_equal(drawn.clicks, drawn_light(LIGHT, SeededChance(3)).clicks)
+
+
+def test_a_pass_that_was_written_can_be_read_and_gives_the_same_light() -> None:
+    text = write_pass(BUDGET, LIGHT, secret_bits=1000)
+    track, measured = read_track(text, source="pass.csv", satellite="micius", station="nanshan")
+    again = link_budget(track, downlink(), MICIUS, measured=measured)
+    assert np.array_equal(again.total_db, BUDGET.total_db)
+    assert np.array_equal(expected_light(MICIUS, again).clicks, LIGHT.clicks)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no heading"),
+        ("time_s,range_km,elevation_deg\n0,1000,20\n1,x,20\n", "a.csv:3: this is no pass: range_km is no number"),
+        ("time_s,range_km,elevation_deg\n0,1000,20\n1,1000\n", "elevation_deg is no number"),
+        ("time_s,range_km\n0,1000\n1,1000\n", "no column elevation_deg"),
+        ("range_km,elevation_deg\n1000,20\n1000,20\n", "no column utc_s or time_s"),
+        ("time_s,range_km,elevation_deg,fog_db\n0,1,1,1\n1,1,1,1\n", "'fog_db', which nobody knows"),
+        ("time_s,time_s,range_km,elevation_deg\n0,0,1,1\n1,1,1,1\n", "a column twice"),
+        ("time_s,range_km,elevation_deg\n0,1000,-2\n1,1000,20\n", "below the horizon"),
+        ("time_s,range_km,elevation_deg\n0,0,2\n1,1000,20\n", "not above 0 km"),
+    ],
+)
+def test_texts_that_are_no_pass_are_refused_with_their_line_or_column(text: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as refused:
+        read_track(text, source="a.csv", satellite="micius", station="nanshan")
+    assert "range_km" in refused.value.remedy
+
+
+def test_the_short_model_of_the_search_agrees_with_the_full_one() -> None:
+    paper = figure_3a()
+    full = block_length(block_counts([paper.light]), paper.light.protocol, proof="hoeffding", f_ec=1.1).num_bits
+    found = optimal_source(paper.system, [paper.budget])
+    assert found.secret_bits_before == pytest.approx(full, rel=1e-3)
+    better = expected_light(replace(paper.system, source=found.source), paper.budget)
+    full_better = block_length(block_counts([better]), better.protocol, proof="hoeffding", f_ec=1.1).num_bits
+    assert full_better == pytest.approx(found.secret_bits, rel=2e-3)
+    assert full_better > 1.1 * full
+
+
+@pytest.mark.parametrize("max_elevation_deg", [25.0, 80.0])
+def test_a_general_search_finds_no_better_source(max_elevation_deg: float) -> None:
+    track = circular_track(altitude_km=500, max_elevation_deg=max_elevation_deg)
+    budget = link_budget(track, downlink(), MICIUS)
+    moments, found = moments_of(MICIUS, [budget]), optimal_source(MICIUS, [budget])
+
+    def miss(points: np.ndarray) -> np.ndarray:
+        lengths = secret_lengths(
+            np.atleast_2d(points.T), moments, f_ec=1.1, security=SecurityParameters(), method=Method.HOEFFDING
+        )
+        return -lengths
+
+    bounds = list(zip(LOWEST, HIGHEST, strict=True))
+    best = differential_evolution(miss, bounds, vectorized=True, updating="deferred", rng=1, tol=1e-9)
+    assert found.secret_bits > 0.997 * -best.fun
+
+
+def test_a_source_is_a_point_of_the_search_and_a_pass_without_light_has_no_best_one() -> None:
+    assert np.all((point_of(MICIUS.source) >= LOWEST) & (point_of(MICIUS.source) <= HIGHEST))
+    with pytest.raises(RequestError, match="no pass"):
+        optimal_source(MICIUS, [])
+    dark = link_budget(TRACK, downlink(), MICIUS, measured={"geometry": np.full(len(TRACK), 70.0)})
+    with pytest.raises(RequestError, match="secret key"):
+        optimal_source(MICIUS, [dark])
