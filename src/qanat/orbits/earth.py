@@ -32,7 +32,6 @@ J2: Final = 1.082_629_82e-3
 """Of the gravity model EGM96, which WGS 84 uses."""
 TURN_RAD_PER_S: Final = 7.292_115_855_3e-5
 """Rate of mean sidereal time: 1.002 737 909 35 turns a day of UT1 (Aoki et al., Astron. Astrophys. 105, 359, 1982)."""
-LONGEST_EARTH_RADIUS_KM: Final = EQUATOR_KM
 
 
 def utc_s_of(text: str) -> float:
@@ -72,11 +71,6 @@ def to_earth_fixed(inertial_km: Floats, angle_rad: ArrayLike) -> Floats:
     cos, sin = np.cos(angle_rad), np.sin(angle_rad)
     x, y, z = np.moveaxis(inertial_km, -1, 0)
     return np.stack((cos * x + sin * y, cos * y - sin * x, z + 0.0 * cos), axis=-1)
-
-
-def to_inertial(fixed_km: Floats, angle_rad: ArrayLike) -> Floats:
-    """Undo ``to_earth_fixed``."""
-    return to_earth_fixed(fixed_km, -np.asarray(angle_rad, dtype=np.float64))
 
 
 def velocity_to_earth_fixed(fixed_km: Floats, turned_km_per_s: Floats) -> Floats:

@@ -30,7 +30,6 @@ PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     ),
 }
 COPY_AGAIN: Final = "copy the two lines again, whole, from where they were published"
-MOST_SATELLITES: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def _satrec(numbers: Mapping[str, float], epoch_days: float, number: int) -> Sat
     angles = {key: math.radians(numbers[key]) for key in RANGES if key not in ("MEAN_MOTION", "ECCENTRICITY", "BSTAR")}
     satrec = Satrec()
     satrec.sgp4init(
-        *(WGS72, "i", number % 340_000, epoch_days, numbers["BSTAR"]),
+        *(WGS72, "i", number % 340_000, epoch_days, numbers["BSTAR"]),  # a label; the package takes no greater one
         *(0.0, 0.0),  # derivatives of the mean motion: SGP4 does not use them
         *(numbers["ECCENTRICITY"], angles["ARG_OF_PERICENTER"], angles["INCLINATION"], angles["MEAN_ANOMALY"]),
         *(2 * math.pi * numbers["MEAN_MOTION"] / 1440.0, angles["RA_OF_ASC_NODE"]),
