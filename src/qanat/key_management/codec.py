@@ -12,7 +12,7 @@ from qanat.ground.errors import FrameError
 from qanat.ground.events import Json
 from qanat.ground.keys import BitRange
 from qanat.ground.messages import Message
-from qanat.key_management.wire import LinkReport, PoolShortage, RouteChoices, Word
+from qanat.key_management.wire import LinkReport, PoolShortage, Ration, RouteChoices, WeightedWays, Word
 
 
 def kind_of(word_class: type) -> str:
@@ -20,6 +20,8 @@ def kind_of(word_class: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", word_class.__name__).lower()
 
 
+_ROWS = (LinkReport, PoolShortage, RouteChoices, WeightedWays, Ration)
+"""What stands in a field of a word as a row of its own."""
 KINDS: Mapping[str, type[Word]] = {kind_of(word_class): word_class for word_class in Word.__args__}
 
 
@@ -51,7 +53,7 @@ def _to_json(value: Any) -> Json:
         if value and isinstance(value[0], str):
             return list(value)  # names, or the ids of many keys
         return [_to_json(item) for item in value]
-    if isinstance(value, LinkReport | PoolShortage | RouteChoices):
+    if isinstance(value, _ROWS):
         return _to_row(value)
     plain: Json = value
     return plain
@@ -129,6 +131,9 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
     "tuple[LinkReport, ...]": _tuple_of(_row_of(LinkReport)),
     "tuple[PoolShortage, ...]": _tuple_of(_row_of(PoolShortage)),
     "tuple[RouteChoices, ...]": _tuple_of(_row_of(RouteChoices)),
+    "tuple[WeightedWays, ...]": _tuple_of(_row_of(WeightedWays)),
+    "tuple[Ration, ...]": _tuple_of(_row_of(Ration)),
+    "tuple[float, ...]": _tuple_of(_number),
     "BitRange": _bit_range,
     "Origin": _origin,
     "int": _whole,
@@ -139,5 +144,5 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
 
 _READERS: Mapping[type, Mapping[str, Callable[[object], Any]]] = {
     record_class: {field.name: _TYPES[str(field.type)] for field in fields(record_class)}
-    for record_class in (*KINDS.values(), LinkReport, PoolShortage, RouteChoices)
+    for record_class in (*KINDS.values(), *_ROWS)
 }

@@ -43,6 +43,7 @@ from qanat.key_management.wire import (
     SessionPads,
     SessionReady,
     SessionRefused,
+    SharesPushed,
     Word,
 )
 
@@ -144,6 +145,8 @@ class Conversation:
             case RoutesPushed():
                 self._context.routes.learn(word)
                 await self._on_routes()
+            case SharesPushed():
+                self._context.routes.learn_shares(word)
             case GenerationCommand():
                 await self._sessions.on_command(heard, word)
             case OrderPoll():

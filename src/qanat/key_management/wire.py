@@ -16,7 +16,8 @@ from typing import TypeAlias
 from qanat.ground.identifiers import BlockId, EventId, LinkId, NodeId, OrderId, RequestId, SaeId
 from qanat.ground.keys import BitRange, Origin
 
-Routes: TypeAlias = tuple[tuple[NodeId, ...], ...]
+Route: TypeAlias = tuple[NodeId, ...]
+Routes: TypeAlias = tuple[Route, ...]
 
 
 # --- controller to controller ---------------------------------------------------------------------------------------
@@ -77,6 +78,8 @@ class GenerationRequest:
 
     ``is_idle``: for keys that nobody has asked for yet; all other demands go first, those of higher ``priority`` before
     others. ``routes``: the ways from source to target that the keys are to go; none: the one of the controller's table.
+    ``standing``: of those that share by rates 0 asks for what was guaranteed to it and 2 for more than its share.
+    ``agreement``: which declared pair of applications it is for; empty: any other.
     """
 
     demand_id: str
@@ -88,6 +91,8 @@ class GenerationRequest:
     is_idle: bool = False
     routes: Routes = ()
     priority: int = 0
+    standing: int = 1
+    agreement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,37 @@ class RoutesPushed:
     classical_routes: Routes
     twin_links: tuple[LinkId, ...]
     choices: tuple[RouteChoices, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedWays:
+    """The ways to ``target`` that shares were found on, and what each carries in bit/s: so batches are spread."""
+
+    target: NodeId
+    ways: Routes
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ration:
+    """What the receiver may send to ``target`` without asking first, in bit/s of each hop; for which two applications
+    (``agreement``), or empty for all of whom nothing is declared. ``guaranteed_bits_per_s`` of it was promised."""
+
+    agreement: str
+    target: NodeId
+    bits_per_s: float
+    guaranteed_bits_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SharesPushed:
+    """The shares of all pairs that begin at the receiver, in place of those before; nothing of a target that is not
+    named is shared. Said when they change, and in answer to every announcement."""
+
+    table_epoch: int
+    shares_version: int
+    spreads: tuple[WeightedWays, ...]
+    rations: tuple[Ration, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +383,7 @@ Word: TypeAlias = (
     | GenerationRequest
     | OrderState
     | RoutesPushed
+    | SharesPushed
     | GenerationCommand
     | OrderPoll
     | OrderCancel
