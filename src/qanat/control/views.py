@@ -37,6 +37,7 @@ class LinkView:
     """A link as the controller knows it: each end's stock to send under, the bits of its last block (0: unknown).
 
     ``rests``: it has failed, and is not to be tried yet. ``rate_bits_per_s``: what it is expected to give (0: unknown).
+    ``ahead_bits``: pairs that ask for key now have shares of it, so it is to hold so much before they ask again.
 
     The rest is of links through switches. ``kept``: ports and trunks that nobody else can use while it runs.
     ``is_set``: the switches stand for it; since they do it has been ordered ``blocks_in_turn``. ``turn_s``: how long
@@ -55,6 +56,7 @@ class LinkView:
     turn_s: float = 0.0
     waited_s: float = 0.0
     blocks_got: int = 0
+    ahead_bits: int = 0
 
     @property
     def least_bits(self) -> int:
@@ -66,7 +68,8 @@ class LinkView:
 class DemandView:
     """A demand: every hop (link, sending node) must hold ``needed_bits``.
 
-    ``is_idle``: it can wait for all others; of the rest a higher ``priority`` goes first.
+    ``is_idle``: it can wait for all others. Of the rest go first those of ``standing`` 0, which were guaranteed what
+    they ask for; then those of a higher ``priority``; of these 1, within their share, before 2, beyond it.
     """
 
     demand_id: str
@@ -74,6 +77,12 @@ class DemandView:
     needed_bits: int
     is_idle: bool = False
     priority: int = 0
+    standing: int = 1
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """In this order stock is given; those of the same rank in the order in which they came."""
+        return self.is_idle, self.standing > 0, -self.priority, self.standing
 
 
 @dataclass(frozen=True, slots=True)
