@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.process_pool import ProcessPool
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
 from qanat.apps.opened import Opened
+from qanat.apps.shares_elsewhere import solved_in
 from qanat.apps.site import SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
@@ -13,6 +15,8 @@ from qanat.control.ruling import other_of
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import CONTROLLER, STANDBY, NodeId
 from qanat.quantum_layer.twin_switch import TwinSwitch
+
+SOLVER_GRACE_S = 2.0
 
 
 class ControllerProcess(Opened):
@@ -47,6 +51,8 @@ class ControllerProcess(Opened):
         self.place.claim(self.network)
         self.place.check_node_files(self.network, self.local, clock=parts.clock)
         tasks = await self._stack.enter_async_context(AsyncioTasks())
+        solvers = ProcessPool(1)
+        self._stack.push_async_callback(solvers.close, grace_s=SOLVER_GRACE_S)
         transport = await parts.open_transport(self.local)
         self.port = transport.port
         controller = Controller(
@@ -58,5 +64,6 @@ class ControllerProcess(Opened):
             recorder=parts.recorder(self.local),
             other=self._other,
             switches={switch.name: TwinSwitch(switch, clock=parts.clock) for switch in self.network.switches},
+            solve=solved_in(solvers),
         )
         tasks.start(controller.run(), name="controller")
