@@ -8,8 +8,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = " ".join((ROOT / "docs/explanation/routing.md").read_text(encoding="utf-8").split())
 UNCALLED = {
-    ("qanat.control.solvers.shares", "share"),
-    ("qanat.control.solvers.shares", "admit"),
     ("qanat.control.routing", "cheapest"),
     ("qanat.control.routing", "freshest"),
 }
@@ -27,12 +25,14 @@ def importers(names: set[tuple[str, str]]) -> set[str]:
     }
 
 
-def test_shares_admission_cheapest_and_freshest_are_named_by_benchmarks_alone() -> None:
-    assert (
-        "`share`, `admit`, `cheapest` and `freshest` are functions that nothing in the running network calls yet"
-        in PAGE
-    )
-    assert importers(UNCALLED) == {"benchmarks/routing.py", "benchmarks/sharing.py"}
+def test_cheapest_and_freshest_are_named_by_benchmarks_alone() -> None:
+    assert "`cheapest` and `freshest` are functions that nothing in the running network calls yet" in PAGE
+    assert importers(UNCALLED) == {"benchmarks/routing.py"}
+
+
+def test_the_controller_solves_shares_where_they_are_declared() -> None:
+    assert "control/steering.py" in importers({("qanat.control.solvers.settling", "settle")})
+    assert "control/solvers/settling.py" in importers({("qanat.control.solvers.shares", "share")})
 
 
 def test_the_controller_and_the_simulated_day_ask_the_survivor() -> None:
