@@ -1,4 +1,4 @@
-"""What the page on routing says of functions that nothing calls yet is true: only benchmarks name them."""
+"""The page on routing names who asks for shares, measures and survivors, and these do."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = " ".join((ROOT / "docs/explanation/routing.md").read_text(encoding="utf-8").split())
-UNCALLED = {
-    ("qanat.control.solvers.shares", "share"),
-    ("qanat.control.solvers.shares", "admit"),
-}
 BY_MEASURE = {("qanat.control.routing", "cheapest"), ("qanat.control.routing", "freshest")}
 SURVIVOR = ("qanat.control.survival", "Survivor")
 
@@ -26,9 +22,9 @@ def importers(names: set[tuple[str, str]]) -> set[str]:
     }
 
 
-def test_shares_and_admission_are_named_by_benchmarks_alone() -> None:
-    assert "`share` and `admit` are functions that nothing in the running network calls yet" in PAGE
-    assert importers(UNCALLED) == {"benchmarks/routing.py", "benchmarks/sharing.py"}
+def test_the_controller_solves_shares_where_they_are_declared() -> None:
+    assert "control/steering.py" in importers({("qanat.control.solvers.settling", "settle")})
+    assert "control/solvers/settling.py" in importers({("qanat.control.solvers.shares", "share")})
 
 
 def test_the_controller_finds_the_cheapest_and_the_freshest_way_for_who_asks() -> None:

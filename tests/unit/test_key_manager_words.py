@@ -61,6 +61,9 @@ WORDS: list[wire.Word] = [
     wire.RoutesPushed(
         1, 2, ((A, B), (A, B, C)), ((A, C),), (LINK,), (wire.RouteChoices(C, ((A, C),), ((A, B, C),), (B,)),)
     ),
+    wire.SharesPushed(
+        1, 2, (wire.WeightedWays(C, ((A, C), (A, B, C)), (2.5, 1.0)),), (wire.Ration("alice bob", C, 3.5, 1.5),)
+    ),
     wire.GenerationCommand(OrderId("o"), LINK, 1),
     wire.OrderPoll(OrderId("o"), LINK),
     wire.OrderCancel(OrderId("o"), LINK, "late"),

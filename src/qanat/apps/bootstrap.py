@@ -31,6 +31,7 @@ from qanat.apps.event_log import EventLog
 from qanat.apps.forecast_watch import FORECASTS_NAME, ForecastWatch
 from qanat.apps.link_modules import link_capability
 from qanat.apps.opened import Opened
+from qanat.apps.shares_elsewhere import solved_in
 from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, key_manager_settings, reserve_days, sessions_per_day
 from qanat.apps.sleepers import Bells, Sleepers
 from qanat.apps.workplace import Workplace
@@ -286,6 +287,7 @@ class Service(Opened):
             switches=self.switches,
             is_awake=self._sites.is_awake,
             expected=list(self._expected()),
+            solve=solved_in(self.pool),
         )
 
     def _expected(self) -> Iterator[tuple[NodeId, LinkReport]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.process_pool import ProcessPool
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
 from qanat.apps.forecast_watch import FORECASTS_NAME, ForecastWatch
 from qanat.apps.opened import Opened
+from qanat.apps.shares_elsewhere import solved_in
 from qanat.apps.site import SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
@@ -16,6 +18,8 @@ from qanat.control.ruling import other_of
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import CONTROLLER, STANDBY, NodeId
 from qanat.quantum_layer.twin_switch import TwinSwitch
+
+SOLVER_GRACE_S = 2.0
 
 
 class ControllerProcess(Opened):
@@ -61,6 +65,8 @@ class ControllerProcess(Opened):
         self.place.claim(self.network)
         self.place.check_node_files(self.network, self.local, clock=parts.clock)
         tasks = await self._stack.enter_async_context(AsyncioTasks())
+        solvers = ProcessPool(1)
+        self._stack.push_async_callback(solvers.close, grace_s=SOLVER_GRACE_S)
         transport = await parts.open_transport(self.local)
         self.port = transport.port
         controller = Controller(
@@ -72,6 +78,7 @@ class ControllerProcess(Opened):
             recorder=parts.recorder(self.local),
             other=self._other,
             switches={switch.name: TwinSwitch(switch, clock=parts.clock) for switch in self.network.switches},
+            solve=solved_in(solvers),
         )
         watch = ForecastWatch(
             self._forecasts,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
 
+from qanat.apps.shares_review import PromiseReview
 from qanat.ground.constants import QBER_ABORT
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Link, Network
@@ -61,6 +62,18 @@ def link_concerns(links: Sequence[tuple[Link, ExpectedRate]]) -> Iterator[Concer
                 f"link {link.name!r} rehearses an attack: the line flips {link.disturbance:.1%} of the photons' bits, "
                 + ("so it gives no key" if link.disturbance >= QBER_ABORT else "which the forecast leaves out"),
                 "remove 'disturbance' for a network in service",
+            )
+
+
+def unkept(promises: Iterable[PromiseReview]) -> Iterator[Concern]:
+    """Yield the guarantees that the links cannot keep."""
+    for promise in promises:
+        if not promise.is_admitted:
+            yield Concern(
+                "guarantee-not-admitted",
+                f"{promise.pair}: {promise.guaranteed_bits_per_s:g} bit/s cannot be promised beside the guarantees "
+                f"before it; {promise.possible_bits_per_s:.0f} bit/s could be (predicted)",
+                "lower it or one before it, or add links",
             )
 
 

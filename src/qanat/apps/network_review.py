@@ -10,9 +10,19 @@ from statistics import fmean
 
 import networkx as nx
 
-from qanat.apps.network_concerns import Concern, cut_sites, few, link_concerns, listed, missing_routes, unreached
+from qanat.apps.network_concerns import (
+    Concern,
+    cut_sites,
+    few,
+    link_concerns,
+    listed,
+    missing_routes,
+    unkept,
+    unreached,
+)
 from qanat.apps.network_parts import in_parts
 from qanat.apps.paper_table import Row, compared_rows
+from qanat.apps.shares_review import PromiseReview, promises_of
 from qanat.control.routing import key_routes
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
@@ -77,6 +87,7 @@ class NetworkReview:
     routes: tuple[RouteReview, ...]
     cut_sites: tuple[NodeId, ...]
     warnings: tuple[Concern, ...]
+    promises: tuple[PromiseReview, ...] = ()
 
     @property
     def weakest(self) -> LinkReview:
@@ -99,6 +110,8 @@ def review(network: Network) -> NetworkReview:
     routes = tuple(_routes(network, {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in links}))
     graph: nx.Graph[NodeId] = nx.Graph([link.ends for link in network.links])
     cuts, parting = cut_sites(graph, {NodeId(app.site) for app in network.applications})
+    rates = {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in links}
+    promises = promises_of(network, rates)
     without = [route.applications for route in routes if not route.nodes]
     return NetworkReview(
         network=network,
@@ -114,7 +127,9 @@ def review(network: Network) -> NetworkReview:
             *few(missing_routes(network, without), "pairs of applications"),
             *few(unreached(network, graph), "users"),
             *_cuts([node for node in network.nodes if node in parting]),
+            *unkept(promises),
         ),
+        promises=promises,
     )
 
 

@@ -128,6 +128,8 @@ class Books:
         self.links = {link.link_id: _book_of(link, network) for link in network.links}
         self.orders: dict[OrderId, OrderBook] = {}
         self.demands: dict[str, DemandBook] = {}
+        self.ahead: frozenset[LinkId] = frozenset()
+        """Links that are to hold a block at each end, since pairs that ask for key now have shares of them."""
         self.switches_rest_until_s = float("-inf")
         """Until then no link through switches is ordered: an order of an earlier life may run there."""
         self._switched = {link_id: book for link_id, book in self.links.items() if book.kept}
@@ -229,7 +231,7 @@ class Books:
     def view(self, *, now_s: float, with_all_links: bool = False) -> NetworkView:
         """Return what the policy decides on: of a network's many links those that are at work or asked for, or all."""
         busy = {order.link_id for order in self.orders.values()}
-        concerned = busy.union(link_id for demand in self.demands.values() for link_id, _ in demand.hops)
+        concerned = busy.union(self.ahead, (link_id for demand in self.demands.values() for link_id, _ in demand.hops))
         return NetworkView(
             links={
                 link_id: LinkView(
@@ -244,12 +246,20 @@ class Books:
                     turn_s=book.turn_s,
                     waited_s=0.0 if book.wanted_since_s is None else now_s - book.wanted_since_s,
                     blocks_got=book.blocks_got,
+                    ahead_bits=book.block_bits if link_id in self.ahead else 0,
                 )
                 for link_id, book in self.links.items()
                 if with_all_links or link_id in concerned
             },
             demands=[
-                DemandView(demand_id, demand.hops, demand.word.needed_bits, demand.word.is_idle, demand.word.priority)
+                DemandView(
+                    demand_id,
+                    demand.hops,
+                    demand.word.needed_bits,
+                    demand.word.is_idle,
+                    demand.word.priority,
+                    demand.word.standing,
+                )
                 for demand_id, demand in self.demands.items()
             ],
         )

@@ -18,6 +18,7 @@ from qanat.control.policy import LinkOrder, decide
 from qanat.control.ruling import Ruling
 from qanat.control.settings import ControllerSettings
 from qanat.control.silence import Silence, silence_of
+from qanat.control.steering import Solve, Steering, solved_here
 from qanat.control.tables import Tables
 from qanat.control.turning import Switchboard
 from qanat.ground.errors import FrameError, RequestError, SwitchFailed
@@ -66,10 +67,11 @@ class Controller:
         other: NodeId | None = None,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
         expected: Sequence[tuple[NodeId, LinkReport]] = (),
+        solve: Solve = solved_here,
     ) -> None:
         """``switches``: what drives each of the network's switches, by its name. ``other``: the name of the other
         controller, where there are two. ``is_awake``: a site that sleeps gets its routes when it wakes and announces
-        itself; ``expected``: what holds of ends of links until they speak."""
+        itself; ``expected``: what holds of ends of links until they speak; ``solve``: finds shares."""
         self._is_awake = is_awake
         self._network = network
         self._transport = transport
@@ -88,6 +90,17 @@ class Controller:
         self._tables = Tables(network, self._books)
         self._silence = Silence(network, transport, clock, after_s=self._settings.silent_after_s)
         self._outages = Outages(network, self._books, recorder, tries=self._settings.order_tries)
+        self._steering = Steering(
+            network,
+            self._books,
+            self._outages,
+            self._courier,
+            recorder,
+            clock=clock,
+            tasks=tasks,
+            is_awake=is_awake,
+            solve=solve,
+        )
         takeover_after_s = self._settings.takeover_after_s
         now_s = clock.monotonic_s()
         self._ruling = Ruling(transport.local, other, takeover_after_s=takeover_after_s, now_s=now_s)
@@ -142,6 +155,7 @@ class Controller:
         self._ruling.rules = False
         self._books.orders.clear()
         self._books.demands.clear()
+        self._steering.forget()
         self._recorder.record(EventKind.CONTROLLER_STANDS_BY, epoch=self._courier.epoch)
 
     # --- hearing ---
@@ -193,6 +207,7 @@ class Controller:
             return
         if (word.table_epoch, word.table_version) != (self._courier.epoch, self._tables.version):
             await self._push_routes(sender)
+        await self._steering.tell(sender)
 
     def _adopt(self, report: LinkReport) -> None:
         """Follow an order of an earlier life of this controller to its end."""
@@ -204,10 +219,13 @@ class Controller:
 
     async def _on_request(self, heard: Heard, word: GenerationRequest) -> None:
         """A demand: find its route (step 6). Repeated demands are not recorded again; answered ones get the answer."""
+        if word.source == heard.sender:
+            self._steering.note(word)
         if word.demand_id in self._answers:
             await self._send_answer(word)
             return
-        if word.demand_id in self._books.demands:
+        if (known := self._books.demands.get(word.demand_id)) is not None:
+            known.word = word  # its standing may have changed
             return
         if word.source != heard.sender:
             raise FrameError(f"{heard.sender!r} asks for key in the name of {word.source!r}")
@@ -456,6 +474,7 @@ class Controller:
                     demand.failed_orders, demand.failure = self._settings.order_tries, out
             if self._outages.look(self._silence.nodes, now_s=self._clock.monotonic_s()):
                 self._tables.renew(self._outages)
+            self._steering.look()
             self._recorder.settle_alarms()
             await self._act()
 

@@ -48,6 +48,10 @@ class Outages:
         """A link has made what it was ordered to: nothing is wrong with it."""
         self._recorder.alarm_over("link-failing", link_id)
 
+    def has_out(self, link_id: LinkId, ends: tuple[NodeId, NodeId]) -> bool:
+        """Return whether a link fails now, or ends at a lost site."""
+        return any(outage.link_id == link_id or outage.node in ends for outage in self._now)
+
     def narrow(self, graph: RouteGraph) -> None:
         """Make the links that fail, and all of a lost site, the last choice in a graph with whole links' widths."""
         for link_id in self.links_out(graph):

@@ -2,7 +2,8 @@
 
 Key is made when a demand found too little of it, on every hop of its route that is short, one order per link at a time,
 and never beyond the cap of a pool (unless one demand asks for more than that at once). Stock is given to the demands of
-the highest priority first, and in the order in which they came. Demands of idle time, which fill
+the highest rank first (``DemandView.rank``: guarantees, priorities, shares), and in the order in which they came.
+Demands of idle time, which fill
 end-to-end pools, come after all others, and set only a few links to work at a time, the emptiest first: whoever asks
 meanwhile does not wait behind the whole network. Links through optical switches take turns (``switching``).
 
@@ -35,13 +36,16 @@ def decide(view: NetworkView, policy: Policy) -> Orders:
     left_bits = dict(stock)
     satisfied: list[str] = []
     waits_for: dict[str, tuple[LinkId, ...]] = {}
-    demands = sorted(view.demands, key=lambda demand: (demand.is_idle, -demand.priority))
+    demands = sorted(view.demands, key=lambda demand: demand.rank)
     for demand in demands:
         short = tuple(hop[0] for hop in demand.hops if stock.get(hop, 0) < demand.needed_bits)
         for hop in demand.hops:
             left_bits[hop] = left_bits.get(hop, 0) - demand.needed_bits
         if short:
             waits_for[demand.demand_id] = short
+            if demand.standing == 0:  # what was guaranteed is not taken away in smaller parts meanwhile
+                lacking = [hop for hop in demand.hops if hop[0] in short]
+                stock.update({hop: max(0, stock.get(hop, 0) - demand.needed_bits) for hop in lacking})
             continue
         satisfied.append(demand.demand_id)
         for hop in demand.hops:
@@ -85,7 +89,8 @@ def _to_work(view: NetworkView, waiting: _Waiting, deficits: Mapping[LinkId, int
     links = view.links
     free = [link_id for link_id, link in links.items() if _is_free(link, policy)]
     wanted = [link_id for link_id in free if link_id in waiting.by_link or _is_low(links[link_id], policy)]
-    needed = {link_id: None for link_id in wanted if waiting.urgent(link_id) or is_pressing(links[link_id], policy)}
+    wanted += [link_id for link_id in free if link_id not in wanted and _is_behind(links[link_id], policy)]
+    needed = {link_id: None for link_id in wanted if waiting.urgent(link_id) or _is_first(links[link_id], policy)}
     ports = Ports(
         running=[link for link in links.values() if link.has_order], wanted=[links[link_id] for link_id in wanted]
     )
@@ -134,6 +139,17 @@ def _is_low(link: LinkView, policy: Policy) -> bool:
 def _is_free(link: LinkView, policy: Policy) -> bool:
     """Return whether a link may have an order: one that is to be out before it has made a block may not."""
     return not link.has_order and not link.rests and blocks_before_out(link, policy) != 0
+
+
+def _is_behind(link: LinkView, policy: Policy) -> bool:
+    """Return whether a link is to work before its sharers ask again; those through switches go by turns alone."""
+    is_full = max(link.available_bits.values(), default=0) >= policy.pool_cap_bits
+    return not link.kept and not is_full and link.least_bits < link.ahead_bits
+
+
+def _is_first(link: LinkView, policy: Policy) -> bool:
+    """Return whether a link is to work as if somebody waited for it."""
+    return is_pressing(link, policy) or _is_behind(link, policy)
 
 
 def _num_blocks(link: LinkView, deficit_bits: int, policy: Policy) -> int:

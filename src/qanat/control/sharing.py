@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from qanat.control.graph import Route
+from qanat.control.graph import GraphLink, Route
 from qanat.ground.identifiers import NodeId
 from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
 
@@ -84,3 +84,35 @@ class Admission:
 
     is_admitted: bool
     possible_bits_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SharingProblem:
+    """All that shares follow from: the links that give key now with their rates, the sites, and who wants how much.
+
+    ``demands``: those with a guarantee in the order in which they are admitted. It travels to where it is solved.
+    """
+
+    links: tuple[GraphLink, ...]
+    rates_bits_per_s: tuple[float, ...]
+    relays: tuple[NodeId, ...]
+    others: tuple[NodeId, ...]
+    demands: tuple[Demand, ...]
+    alpha: float
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A guarantee that was asked for, and whether it is kept beside those before it."""
+
+    demand_id: str
+    asked_bits_per_s: float
+    admission: Admission
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The answer to a problem: the shares, with only those guarantees that can be kept, and what became of each."""
+
+    sharing: Sharing
+    promises: tuple[Promise, ...]

@@ -47,6 +47,7 @@ class LinkView:
     """A link as the controller knows it: each end's stock to send under, the bits of its last block (0: unknown).
 
     ``rests``: it has failed, and is not to be tried yet. ``rate_bits_per_s``: what it is expected to give (0: unknown).
+    ``ahead_bits``: pairs that ask for key now have shares of it, so it is to hold so much before they ask again.
 
     Foretold of it (``control.forecasting``): whether it gives nothing now (``is_out``), in how many seconds that begins
     (``out_in_s``), in how many more will be spent of it than it gives (``gap_in_s``), and what each end must hold then.
@@ -72,6 +73,7 @@ class LinkView:
     turn_s: float = 0.0
     waited_s: float = 0.0
     blocks_got: int = 0
+    ahead_bits: int = 0
 
     @property
     def least_bits(self) -> int:
@@ -83,7 +85,8 @@ class LinkView:
 class DemandView:
     """A demand: every hop (link, sending node) must hold ``needed_bits``.
 
-    ``is_idle``: it can wait for all others; of the rest a higher ``priority`` goes first.
+    ``is_idle``: it can wait for all others. Of the rest go first those of ``standing`` 0, which were guaranteed what
+    they ask for; then those of a higher ``priority``; of these 1, within their share, before 2, beyond it.
     """
 
     demand_id: str
@@ -91,6 +94,12 @@ class DemandView:
     needed_bits: int
     is_idle: bool = False
     priority: int = 0
+    standing: int = 1
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """In this order stock is given; those of the same rank in the order in which they came."""
+        return self.is_idle, self.standing > 0, -self.priority, self.standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,6 +226,10 @@ _CONTROL = [
         *("bring it up again; routes then lead over it by themselves", Ends.TOLD, SOURCE_QUIET_S),
     ),
     AlarmKind(
+        *("guarantee-not-kept", "warning", "pair of applications", "links give too little for a guaranteed rate"),
+        *("mend what is out of order, or lower the guarantee", Ends.TOLD, SOURCE_QUIET_S, "sdqkdn_link_overloaded"),
+    ),
+    AlarmKind(
         *("link-failing", "critical", "link", "a link has failed several orders in a row; routes avoid it"),
         *("do what its own alarm says; it is tried again by itself", Ends.TOLD, SOURCE_QUIET_S, "sdqkdn_link_down"),
     ),

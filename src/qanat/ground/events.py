@@ -55,6 +55,7 @@ class EventKind(enum.StrEnum):
     CERTIFICATES_CHANGED = "certificates-changed"
     SETTINGS_CHANGED = "settings-changed"
     ENTROPY_AWAITED = "entropy-awaited"
+    KEY_SHARED = "key-shared"
 
 
 STEP_OF_KIND: Mapping[EventKind, int] = {kind: number for number, kind in enumerate(list(EventKind)[:10], start=1)}

@@ -15,7 +15,15 @@ from qanat.ground.keys import BitRange
 from qanat.ground.messages import Message
 from qanat.ground.orders import LinkForecast
 from qanat.ground.route_policy import MEASURES
-from qanat.key_management.wire import LinkReport, PoolShortage, RouteChoices, RouteQuestion, Word
+from qanat.key_management.wire import (
+    LinkReport,
+    PoolShortage,
+    Ration,
+    RouteChoices,
+    RouteQuestion,
+    WeightedWays,
+    Word,
+)
 
 
 def kind_of(word_class: type) -> str:
@@ -23,6 +31,8 @@ def kind_of(word_class: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", word_class.__name__).lower()
 
 
+_ROWS = (LinkForecast, LinkReport, PoolShortage, RouteChoices, WeightedWays, Ration)
+"""What stands in a field of a word as a row of its own."""
 KINDS: Mapping[str, type[Word]] = {kind_of(word_class): word_class for word_class in Word.__args__}
 
 
@@ -54,7 +64,7 @@ def _to_json(value: Any) -> Json:
         if value and isinstance(value[0], str):
             return list(value)  # names, or the ids of many keys
         return [_to_json(item) for item in value]
-    if isinstance(value, LinkForecast | LinkReport | PoolShortage | RouteChoices | RouteQuestion):
+    if isinstance(value, (*_ROWS, RouteQuestion)):
         return _to_row(value)
     plain: Json = value
     return plain
@@ -154,6 +164,9 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
     "RouteQuestion": _row_of(RouteQuestion),
     "Measure": _measure,
     "float | None": _optional_number,
+    "tuple[WeightedWays, ...]": _tuple_of(_row_of(WeightedWays)),
+    "tuple[Ration, ...]": _tuple_of(_row_of(Ration)),
+    "tuple[float, ...]": _tuple_of(_number),
     "BitRange": _bit_range,
     "Origin": _origin,
     "int": _whole,
@@ -164,5 +177,5 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
 
 _READERS: Mapping[type, Mapping[str, Callable[[object], Any]]] = {
     record_class: {field.name: _TYPES[str(field.type)] for field in fields(record_class)}
-    for record_class in (*KINDS.values(), LinkForecast, LinkReport, PoolShortage, RouteChoices)
+    for record_class in (*KINDS.values(), *_ROWS)
 }

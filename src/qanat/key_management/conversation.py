@@ -44,6 +44,7 @@ from qanat.key_management.wire import (
     SessionPads,
     SessionReady,
     SessionRefused,
+    SharesPushed,
     Word,
 )
 
@@ -147,6 +148,8 @@ class Conversation:
                 await self._on_routes()
             case RouteAnswer():
                 self._relay.ways.desk.on_answer(word)
+            case SharesPushed():
+                self._context.routes.learn_shares(word)
             case GenerationCommand():
                 await self._sessions.on_command(heard, word)
             case OrderPoll():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from qanat.ground.clock import Deadline
@@ -11,6 +11,7 @@ from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, EventId, NodeId, SaePair, Topic, uuid4_from
 from qanat.ground.tracing import Trace
 from qanat.key_management.context import Context
+from qanat.key_management.rations import BEYOND
 from qanat.key_management.wire import GenerationDone, GenerationFailed, GenerationRequest, PoolShortage, Routes
 
 MAX_OPEN_PER_PAIR = 16
@@ -93,7 +94,11 @@ class DemandDesk:
             request_id=trace.request_id,
             is_idle=is_idle,
             routes=routes,
+            standing=BEYOND if is_idle else context.routes.rations.enter(pair, target, needed_bits),
+            agreement=context.routes.rations.agreement(pair),
         )
+        if len(routes) == 1:
+            context.routes.spreading.note_awaited(routes[0], needed_bits)
         demand = Demand(word, pair, trace, event.id, context.clock.monotonic_s())
         self._open[word.demand_id] = demand
         await self._ask(demand)
@@ -132,6 +137,9 @@ class DemandDesk:
             self._failed.pop(demand.word.routes, None)
             demand.trace.record(EventKind.KEY_STORED, cause=cause, target=demand.word.target)
             demand.state = "stored"
+            waited_s = self._context.clock.monotonic_s() - demand.asked_monotonic_s
+            rations, asked = self._context.routes.rations, demand.word
+            rations.grant(demand.pair, asked.target, asked.needed_bits, waited_s=waited_s)
             self._context.tasks.notify(_topic(word.demand_id))
             return demand.word.routes
         return ()
@@ -141,6 +149,10 @@ class DemandDesk:
         routes that will hold none."""
         if demand := self._open.pop(word.demand_id, None):
             demand.state, demand.failure = "failed", word
+            asked, rations = demand.word, self._context.routes.rations
+            rations.leave(demand.pair, asked.target, asked.needed_bits, asked.standing)
+            if len(demand.word.routes) == 1:
+                self._context.routes.spreading.note_given_up(demand.word.routes[0], demand.word.needed_bits)
             if word.silent is None and not demand.word.is_idle:
                 until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
                 self._failed[demand.word.routes] = _Failed(word, demand.word.needed_bits, until_s)
@@ -166,7 +178,15 @@ class DemandDesk:
             if now_s - demand.asked_monotonic_s > self._context.settings.demand_patience_s:
                 self.on_failed(GenerationFailed(demand.word.demand_id, "the controller did not answer"))
             else:
+                self._raise_standing(demand)
                 await self._ask(demand)
+
+    def _raise_standing(self, demand: Demand) -> None:
+        """A demand beyond its pair's share is within it when that has grown meanwhile; the oldest first."""
+        word = demand.word
+        if word.standing == BEYOND and not word.is_idle:
+            standing = self._context.routes.rations.enter(demand.pair, word.target, word.needed_bits)
+            demand.word = replace(word, standing=standing)
 
     async def _ask(self, demand: Demand) -> None:
         await self._context.courier.send(CONTROLLER, demand.word, cause=demand.asked)

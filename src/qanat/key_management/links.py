@@ -10,8 +10,10 @@ from qanat.ground.identifiers import LinkId, NodeId, Topic
 from qanat.ground.keys import Origin
 from qanat.ground.network import Link, Network
 from qanat.ground.orders import LinkCapability, Role
-from qanat.ground.ports import QKDModule, Tasks
-from qanat.key_management.wire import RouteChoices, Routes, RoutesPushed
+from qanat.ground.ports import Clock, QKDModule, Tasks
+from qanat.key_management.rations import Rations
+from qanat.key_management.spreading import Spreading
+from qanat.key_management.wire import RouteChoices, Routes, RoutesPushed, SharesPushed
 
 ROUTES = Topic("routes")
 
@@ -70,12 +72,15 @@ def _serves(module: QKDModule, link: Link, peer: NodeId) -> bool:
 
 
 class RouteBook:
-    """The last routes that the controller pushed. They stay in force while the controller is away."""
+    """The last routes and shares that the controller pushed. They stay in force while the controller is away."""
 
-    def __init__(self, *, node: NodeId, tasks: Tasks) -> None:
+    def __init__(self, *, node: NodeId, network: Network, tasks: Tasks, clock: Clock) -> None:
         self._node = node
         self._tasks = tasks
         self._pushed: RoutesPushed | None = None
+        self._shares_stamp = (0, 0)
+        self.spreading = Spreading()
+        self.rations = Rations(network, clock)
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -87,6 +92,14 @@ class RouteBook:
         if (pushed.table_epoch, pushed.table_version) > self.stamp:
             self._pushed = pushed
             self._tasks.notify(ROUTES)
+
+    def learn_shares(self, pushed: SharesPushed) -> None:
+        """Take shares in force unless they are older ones."""
+        stamp = (pushed.table_epoch, pushed.shares_version)
+        if stamp > self._shares_stamp:
+            self._shares_stamp = stamp
+            self.spreading.learn(pushed.spreads)
+            self.rations.learn(pushed.rations)
 
     async def wait(self, deadline: Deadline) -> None:
         """Return once there is a table; raises KeyShortage when none has come by then."""
@@ -105,7 +118,7 @@ class RouteBook:
     def ways(self, target: NodeId) -> Routes:
         """Return all routes for keys from here to ``target``, in the order of preference; raises NoRoute."""
         best, others = self.key_route(target), self.choices(target)
-        return tuple(dict.fromkeys((best, *others.disjoint, *others.detours)))
+        return tuple(dict.fromkeys((best, *others.disjoint, *others.detours, *self.spreading.ways(target))))
 
     def choices(self, target: NodeId) -> RouteChoices:
         """Return what the controller knows of other ways to ``target``; nothing where it has said nothing."""

@@ -78,7 +78,7 @@ class KeyManager:
                 transport=transport, entropy=entropy, epoch=Epoch(0), is_awake=is_awake, is_opening=is_opening
             ),
             links=Links(node=node, network=network, modules=modules),
-            routes=RouteBook(node=node, tasks=tasks),
+            routes=RouteBook(node=node, network=network, tasks=tasks, clock=clock),
             settings=settings or KeyManagerSettings(),
         )
         self._vouching = Vouching(context)

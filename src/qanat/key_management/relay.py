@@ -83,6 +83,7 @@ class RelayOrigin:
         if job.shares > 1 < len(job.targets):
             raise RequirementUnmet("keys for several sites go over one route to each", remedy="ask for each by itself")
         self._refuse_full(job.pair)
+        self._context.routes.rations.check_cap(job.pair)
         await self._quotas.check(job.pair, more=job.count)
         wishes = [Wish(target, job.shares, job.hop_bits, job.max_hops, job.told.get(target)) for target in job.targets]
         tried, why = Tried(), ""
@@ -90,10 +91,13 @@ class RelayOrigin:
             ways = [self.ways.choose(wish, tried) for wish in wishes]
             if await self._is_silent(ways, wishes):
                 continue
+            self._ask_first(job, ways)
             outcome = await self._try(job, ways)
             if not isinstance(outcome, _Lost):
                 return outcome
             self._learn(outcome, tried)
+            if outcome.short and outcome.node != self._context.node:
+                self._note_short(job)
             if outcome.is_full:
                 until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
                 self._full[job.pair] = (until_s, f"{outcome.node}: {outcome.why}")
@@ -129,6 +133,24 @@ class RelayOrigin:
         await self.doubts.tick()
 
     # --- inside ---
+
+    def _ask_first(self, job: RelayJob, ways: Sequence[Routes]) -> None:
+        """Raise PoolShort, with nothing short, for a batch beyond its pair's share: the controller is to say when."""
+        rations, num_bits = self._context.routes.rations, job.shares * job.hop_bits
+        if not all(rations.may_take(job.pair, target, num_bits) for target in job.targets):
+            raise PoolShort((), routes=tuple(way for routes in ways for way in routes))
+
+    def _note_short(self, job: RelayJob) -> None:
+        for target in job.targets:
+            self._context.routes.rations.note_short(job.pair, target)
+
+    def _count(self, job: RelayJob, ways: Sequence[Routes]) -> None:
+        """Take note of what a batch takes of its pair's share, and of its ways."""
+        routes_book = self._context.routes
+        for target in job.targets:
+            routes_book.rations.take(job.pair, target, job.shares * job.hop_bits)
+        for way in (way for routes in ways for way in routes):
+            routes_book.spreading.note_sent(way, job.hop_bits)
 
     async def _is_silent(self, ways: Sequence[Routes], wishes: Sequence[Wish]) -> bool:
         """Return whether the first node of a way does not answer, and close the ways that go there.
@@ -171,6 +193,7 @@ class RelayOrigin:
         spent = await self._spend(job, ways)
         if isinstance(spent, _Lost):
             return spent
+        self._count(job, ways)
         batches = await self._begin(job, ways, spent)
         lost = await self._carry(batches, job) or await self._confirm(batches, job)
         if lost is None:

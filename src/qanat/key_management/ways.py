@@ -62,7 +62,7 @@ class Ways:
         Raises NoRoute, RequirementUnmet; KeyShortage when a node on the way does not answer; PoolShort. To make key for
         a way is better than to try one again that has swallowed a batch.
         """
-        open_ways = self._open(wish)
+        open_ways = self._context.routes.spreading.in_turn(wish.target, self._open(wish), count=wish.count)
         able = [way for way in open_ways if not self._short(way, wish, tried)]
         sound = [way for way in open_ways if not self._holds(self._lost_until_s, way)]
         best = sorted(able, key=lambda way: (way not in sound, tried.failures[way]))[: wish.count]

@@ -18,7 +18,8 @@ from qanat.ground.keys import BitRange, Origin
 from qanat.ground.orders import LinkForecast
 from qanat.ground.route_policy import Measure
 
-Routes: TypeAlias = tuple[tuple[NodeId, ...], ...]
+Route: TypeAlias = tuple[NodeId, ...]
+Routes: TypeAlias = tuple[Route, ...]
 
 
 # --- controller to controller ---------------------------------------------------------------------------------------
@@ -89,6 +90,8 @@ class GenerationRequest:
 
     ``is_idle``: for keys that nobody has asked for yet; all other demands go first, those of higher ``priority`` before
     others. ``routes``: the ways from source to target that the keys are to go; none: the one of the controller's table.
+    ``standing``: of those that share by rates 0 asks for what was guaranteed to it and 2 for more than its share.
+    ``agreement``: which declared pair of applications it is for; empty: any other.
     """
 
     demand_id: str
@@ -100,6 +103,8 @@ class GenerationRequest:
     is_idle: bool = False
     routes: Routes = ()
     priority: int = 0
+    standing: int = 1
+    agreement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +183,37 @@ class RouteAnswer:
     ways: Routes
     disjoint: Routes
     cut: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedWays:
+    """The ways to ``target`` that shares were found on, and what each carries in bit/s: so batches are spread."""
+
+    target: NodeId
+    ways: Routes
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ration:
+    """What the receiver may send to ``target`` without asking first, in bit/s of each hop; for which two applications
+    (``agreement``), or empty for all of whom nothing is declared. ``guaranteed_bits_per_s`` of it was promised."""
+
+    agreement: str
+    target: NodeId
+    bits_per_s: float
+    guaranteed_bits_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SharesPushed:
+    """The shares of all pairs that begin at the receiver, in place of those before; nothing of a target that is not
+    named is shared. Said when they change, and in answer to every announcement."""
+
+    table_epoch: int
+    shares_version: int
+    spreads: tuple[WeightedWays, ...]
+    rations: tuple[Ration, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +427,7 @@ Word: TypeAlias = (
     | RouteQuestion
     | RoutesPushed
     | RouteAnswer
+    | SharesPushed
     | GenerationCommand
     | OrderPoll
     | OrderCancel

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from qanat.apps.cli.network_table import print_table, table_record
 from qanat.apps.cli.presentation import people_console, show_table
+from qanat.apps.cli.shares import promise_lines
 from qanat.apps.network_review import Heading, LinkReview, NetworkReview, RouteReview, Spread, review
 from qanat.apps.networks import load_network
 from qanat.doors.etsi015.records import node_record
@@ -105,6 +106,7 @@ def _record(found: NetworkReview) -> dict[str, Any]:
             "left_out_here": max(0, len(found.routes) - MOST_ROUTES_FOR_MACHINES),
         },
         "cut_sites": list(found.cut_sites),
+        "guarantees": [asdict(promise) for promise in found.promises],
         "warnings": [asdict(warning) for warning in found.warnings],
         "provenance": {
             "loss_db, length_km": "input: the network file",
@@ -165,7 +167,7 @@ def _print_review(console: Console, found: NetworkReview) -> None:
         f"  weakest link: {weakest.link.name}, {weakest.link.loss_db:g} dB, "
         f"{format_rate(weakest.forecast.secret_rate_bits_per_s)}"
     )
-    for line in (*_route_lines(found.routes), *_prepared_lines(network)):
+    for line in (*_route_lines(found.routes), *_prepared_lines(network), *promise_lines(found.promises)):
         console.print(f"  {line}", soft_wrap=True)
     for warning in found.warnings:
         console.print(f"[yellow]warning[/]: {warning.text}\n  what to do: {warning.remedy}", soft_wrap=True)

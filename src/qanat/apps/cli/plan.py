@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qanat.apps.cli.plan_tables import print_plan
+from qanat.apps.cli.shares import promise_lines
 from qanat.apps.networks import load_network
+from qanat.apps.shares_review import promises_of
 from qanat.ground.errors import BadParameter
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
@@ -80,7 +82,8 @@ def run_network(options: NetworkOptions, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(record(found), indent=2))
     else:
-        print_plan(found, TOLD)
+        promises = promises_of(found.before.network, found.before.rates_bits_per_s)
+        print_plan(found, TOLD, more=list(promise_lines(promises)))
     return 0
 
 
@@ -157,6 +160,7 @@ def record(found: Planned) -> dict[str, Any]:
         "consumption": {**asdict(consumption), "bits_per_s": consumption.bits_per_s},
         "pairs_of_users_served": [asdict(row) for row in found.before.served],
         "prices": asdict(changed(Prices(), options.prices)),
+        "guarantees": [asdict(promise) for promise in promises_of(found.before.network, found.before.rates_bits_per_s)],
         "provenance": TOLD,
         "before": state_record(found.before),
         "changes": list(options.changes),

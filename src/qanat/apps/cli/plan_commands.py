@@ -49,6 +49,7 @@ def add_plan_commands(app: typer.Typer, end_with: EndWith) -> None:
     _add_pairs(plan, end_with)
     _add_relays(plan, end_with)
     _add_shapes(plan, end_with)
+    _add_shares(plan, end_with)
 
 
 def _add_network(plan: typer.Typer, end_with: EndWith) -> None:
@@ -207,5 +208,23 @@ def _add_shapes(plan: typer.Typer, end_with: EndWith) -> None:
                 prices=price or [],
                 as_json=json,
             )
+
+        end_with(command)
+
+
+def _add_shares(plan: typer.Typer, end_with: EndWith) -> None:
+    @plan.command()
+    def shares(
+        name: Annotated[
+            str, typer.Argument(metavar="NETWORK", help="A network file, or the name of a packaged network.")
+        ] = DEFAULT_NETWORK,
+        json: JsonOption = False,
+    ) -> None:
+        """Tell how pairs share the links when all ask at once, by the declared objective, and which guarantees hold."""
+
+        def command() -> int:
+            from qanat.apps.cli.shares import run_shares
+
+            return run_shares(name, as_json=json)
 
         end_with(command)

@@ -41,8 +41,8 @@ class PlanView(Protocol):
     def changes(self) -> tuple[str, ...]: ...
 
 
-def print_plan(found: PlanView, told: Mapping[str, str]) -> None:
-    """Print a plan to standard output; ``told``: what each provenance means."""
+def print_plan(found: PlanView, told: Mapping[str, str], *, more: Sequence[str] = ()) -> None:
+    """Print a plan to standard output; ``told``: what each provenance means; ``more``: lines to add before that."""
     console = people_console(is_answer=True)
     network = found.before.network
     console.print(f"[bold]{network.title or network.name}[/] ({network.name})", highlight=False)
@@ -51,6 +51,8 @@ def print_plan(found: PlanView, told: Mapping[str, str]) -> None:
         _print_state(console, found.before)
     else:
         _print_both(console, found, found.after)
+    for line in more:
+        console.print(f"  {line}", soft_wrap=True, highlight=False)
     for what, words in told.items():
         console.print(f"  {what}: {words}", soft_wrap=True, highlight=False)
 

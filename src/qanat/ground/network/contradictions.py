@@ -57,6 +57,7 @@ def contradictions(network: Network) -> Iterator[Contradiction]:
             )
     yield from _unprepared(network)
     yield from _stock_of_nobody(network)
+    yield from _shares_of_nobody(network)
     if not network.links:
         yield "a network has at least one link, and this one has none", ("links",), "describe another link here"
     elif alone := sorted(known - _linked(network)):
@@ -155,6 +156,28 @@ def _stock_of_nobody(network: Network) -> Iterator[Contradiction]:
             f"the stock of {master!r} and {slave!r} has two rules",
             ("stock", "pairs", place),
             "keep one of them",
+        )
+
+
+def _shares_of_nobody(network: Network) -> Iterator[Contradiction]:
+    """Yield, as ``_contradictions`` does, shares of no application, of one site alone, and shares given twice."""
+    pairs = network.sharing.pairs if network.sharing is not None else ()
+    sites = {app.name: app.site for app in network.applications}
+    for place, pair in enumerate(pairs):
+        for field, name in (("master", pair.master), ("slave", pair.slave)):
+            if name not in sites:
+                yield f"there is no application {name!r}", ("sharing", "pairs", place, field), nearest(name, sites)
+        if pair.master in sites and sites[pair.master] == sites.get(pair.slave):
+            yield (
+                f"{pair.master!r} and {pair.slave!r} are both at {sites[pair.master]!r} and share no link",
+                ("sharing", "pairs", place),
+                "name applications of two sites",
+            )
+    for (master, slave), place in _repeated([(pair.master, pair.slave) for pair in pairs]):
+        yield (
+            f"{master!r} with {slave!r} is given a share twice",
+            ("sharing", "pairs", place),
+            "keep one of the two",
         )
 
 

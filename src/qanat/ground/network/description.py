@@ -15,6 +15,7 @@ from qanat.ground.network.classical import ClassicalLink, Router
 from qanat.ground.network.links import Link
 from qanat.ground.network.names import Heading, Name, Region, nearest
 from qanat.ground.network.part import Part, fault_of_field
+from qanat.ground.network.shares import SharingRules
 from qanat.ground.network.switched import Equipment, SwitchJoin, joins_of, kept_by, switched_links
 from qanat.ground.network.switches import Switch, Trunk
 
@@ -134,6 +135,8 @@ class Network(Part):
     applications: tuple[Application, ...] = Field(default=(), strict=False)
     prepared_keys: tuple[PreparedKeys, ...] = Field(default=(), strict=False)
     stock: Stock = Stock()
+    sharing: SharingRules | None = None
+    """How key is shared where it is short; None: keys go the widest way, and first come, first served."""
 
     @model_validator(mode="after")
     def _with_switched_links(self) -> Network:

@@ -41,9 +41,10 @@ def _lines(network: Network, head: str, comments: Mapping[tuple[str, str], str])
             for entry in record[field]:
                 yield from _comment(comments.get((field, str(entry.get("name"))), ""), "  ")
                 yield from _entry(entry)
-    if "stock" in record:
-        yield ""
-        yield f"stock: {_flow(record['stock'])}"
+    for field in ("stock", "sharing"):
+        if record.get(field) is not None:
+            yield ""
+            yield f"{field}: {_flow(record[field])}"
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:

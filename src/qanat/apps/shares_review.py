@@ -1,0 +1,127 @@
+"""What a network's declared sharing would give when all that it names ask at once, from the forecasts of its links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations, islice
+
+from qanat.control.claims import DIRECTIONS, Claim, Claims, alpha_of
+from qanat.control.graph import RouteGraph
+from qanat.control.sharing import Settled, SharingProblem
+from qanat.control.solvers.settling import settle
+from qanat.control.steering import usable_rate
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.network import Network, SharingRules
+from qanat.key_management.wire import GenerationRequest
+
+MOST_PAIRS = 1000
+"""Of more pairs of sites with applications the first ones share."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseReview:
+    """A guarantee of the file, in its order: whether it is admitted, and the most that could be promised to it beside
+    those before it, in bit/s of the master's keys."""
+
+    pair: str
+    guaranteed_bits_per_s: float
+    is_admitted: bool
+    possible_bits_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShareReview:
+    """What a pair has in each direction, and over which ways."""
+
+    pair: str
+    bits_per_s: float
+    ways: tuple[tuple[tuple[NodeId, ...], float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SharesReview:
+    """Shares and guarantees of one network. ``is_declared``: the file has rules; otherwise these are the default's."""
+
+    alpha: float | str
+    is_declared: bool
+    gap: float
+    jain_index: float
+    promises: tuple[PromiseReview, ...]
+    shares: tuple[ShareReview, ...]
+
+
+def promises_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> tuple[PromiseReview, ...]:
+    """Return what becomes of each guarantee of a network file when nobody else asks for key."""
+    if network.sharing is None or not any(pair.guaranteed_bits_per_s for pair in network.sharing.pairs):
+        return ()
+    claims = _claims(network, network.sharing, with_others=False)
+    return tuple(_promises(_settled(network, network.sharing, claims, rates_bits_per_s)))
+
+
+def shares_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> SharesReview:
+    """Return the shares when all declared pairs, and every two sites with applications, ask at once."""
+    rules = network.sharing or SharingRules()
+    claims = _claims(network, rules, with_others=True)
+    settled = _settled(network, rules, claims, rates_bits_per_s)
+    return SharesReview(
+        alpha=rules.alpha,
+        is_declared=network.sharing is not None,
+        gap=settled.sharing.gap,
+        jain_index=settled.sharing.jain_index,
+        promises=tuple(_promises(settled)),
+        shares=tuple(
+            ShareReview(
+                share.demand_id,
+                share.rate_bits_per_s / DIRECTIONS,
+                tuple((route, rate / DIRECTIONS) for route, rate in share.routes),
+            )
+            for share in settled.sharing.shares
+        ),
+    )
+
+
+def _claims(network: Network, rules: SharingRules, *, with_others: bool) -> tuple[Claim, ...]:
+    """Return the claims when all that are declared ask, and all others; two sites whose applications are declared ask
+    as these alone."""
+    claims = Claims(network, rules)
+    taken = {frozenset((claim.demand.source, claim.demand.target)) for claim in claims.declared.values()}
+    sites = dict.fromkeys(NodeId(app.site) for app in network.applications)
+    words = [_asking(claim.demand.source, claim.demand.target, claim.agreement) for claim in claims.declared.values()]
+    others = combinations(sites, 2) if with_others else ()
+    words += [_asking(*ends, "") for ends in islice(others, MOST_PAIRS) if frozenset(ends) not in taken]
+    for word in words:
+        claims.note(word, now_s=0.0)
+    return claims.now(0.0)
+
+
+def _asking(source: NodeId, target: NodeId, agreement: str) -> GenerationRequest:
+    return GenerationRequest("", source, target, 0, (), None, agreement=agreement)
+
+
+def _settled(
+    network: Network, rules: SharingRules, claims: tuple[Claim, ...], rates_bits_per_s: Mapping[LinkId, float]
+) -> Settled:
+    graph = RouteGraph.of_keys(network)
+    able = [link for link in graph.links if rates_bits_per_s[link.link_id] > 0]
+    return settle(
+        SharingProblem(
+            links=tuple(able),
+            rates_bits_per_s=tuple(usable_rate(rates_bits_per_s[link.link_id], 0) for link in able),
+            relays=tuple(site.node for site in network.sites if site.kind == "relay"),
+            others=tuple(site.node for site in network.sites if site.kind != "relay"),
+            demands=tuple(claim.demand for claim in claims),
+            alpha=alpha_of(rules),
+        )
+    )
+
+
+def _promises(settled: Settled) -> Iterator[PromiseReview]:
+    for promise in settled.promises:
+        admission = promise.admission
+        yield PromiseReview(
+            promise.demand_id,
+            promise.asked_bits_per_s / DIRECTIONS,
+            admission.is_admitted,
+            admission.possible_bits_per_s / DIRECTIONS,
+        )

@@ -1,0 +1,102 @@
+"""Batches spread over several ways in the proportion of their weights: smooth weighted round robin.
+
+Each way has a time of its own, which goes on by what a batch takes, divided by the way's weight; the next batch goes
+the way whose time is the earliest. So ways of weights 2 and 1 are taken as 1, 2, 1, 1, 2, 1, and large batches count as
+more than small ones. A way that could not be taken for a while begins anew at the time of the others: nothing is made
+up for. Nothing is drawn by lot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from qanat.ground.identifiers import NodeId
+from qanat.key_management.wire import Route, Routes, WeightedWays
+
+
+@dataclass(slots=True)
+class _Turns:
+    """The ways to one target. ``times``: in bits by weight; ``planned_bits``: of batches that wait for key on a way,
+    whose turns are counted already; ``sent_bits``: what went over each way of late and before."""
+
+    weights: dict[Route, float]
+    now: float = 0.0
+    times: dict[Route, float] = field(default_factory=dict)
+    planned_bits: dict[Route, int] = field(default_factory=dict)
+    sent_bits: dict[Route, int] = field(default_factory=dict)
+
+    def begins(self, way: Route) -> float:
+        return max(self.now, self.times.get(way, 0.0))
+
+    def advance(self, way: Route, num_bits: int) -> None:
+        """Count a turn of a way."""
+        if way in self.weights:
+            self.now = self.begins(way)
+            self.times[way] = self.now + num_bits / self.weights[way]
+
+
+class Spreading:
+    """The ways that shares were found on, by target. Where there are none, ways keep the order that they come in."""
+
+    def __init__(self) -> None:
+        self._turns: dict[NodeId, _Turns] = {}
+
+    def learn(self, spreads: Sequence[WeightedWays]) -> None:
+        """Take new weights in place of all before; ways that go on keep their turns."""
+        before = self._turns
+        self._turns = {}
+        for row in spreads:
+            weights = {way: weight for way, weight in zip(row.ways, row.weights, strict=False) if weight > 0}
+            known = before.get(row.target)
+            self._turns[row.target] = turns = _Turns(weights)
+            if known is not None:
+                turns.planned_bits, turns.sent_bits = known.planned_bits, known.sent_bits
+                if known.weights == weights:
+                    turns.now, turns.times = known.now, known.times
+
+    def ways(self, target: NodeId) -> Routes:
+        """Return the ways with weights to a target."""
+        turns = self._turns.get(target)
+        return () if turns is None else tuple(turns.weights)
+
+    def in_turn(self, target: NodeId, ways: Routes, *, count: int = 1) -> Routes:
+        """Return ways to a target with those first whose turn it is; ways without a weight come after these.
+
+        ``count``: so many ways one batch takes; more than one go as they come, since each of them is taken anyway.
+        """
+        turns = self._turns.get(target)
+        if turns is None or count > 1:
+            return ways
+        return tuple(sorted(ways, key=lambda way: _rank(turns, way)))
+
+    def note_sent(self, way: Route, num_bits: int) -> None:
+        """A batch takes so much of every hop of a way."""
+        if (turns := self._turns.get(way[-1])) is None:
+            return
+        turns.sent_bits[way] = turns.sent_bits.get(way, 0) + num_bits
+        planned = turns.planned_bits.get(way, 0)
+        turns.planned_bits[way] = max(0, planned - num_bits)
+        if num_bits > planned:
+            turns.advance(way, num_bits - planned)
+
+    def note_awaited(self, way: Route, num_bits: int) -> None:
+        """A batch waits for key on a way: the next one had better ask for another."""
+        if (turns := self._turns.get(way[-1])) is not None:
+            turns.planned_bits[way] = turns.planned_bits.get(way, 0) + num_bits
+            turns.advance(way, num_bits)
+
+    def note_given_up(self, way: Route, num_bits: int) -> None:
+        """There will be no key on a way for a batch that waited for it."""
+        if (turns := self._turns.get(way[-1])) is not None:
+            turns.planned_bits[way] = max(0, turns.planned_bits.get(way, 0) - num_bits)
+
+    def sent_bits(self, target: NodeId) -> Mapping[Route, int]:
+        """Return how much went over each way to a target, in bits of each hop, since it has weights."""
+        turns = self._turns.get(target)
+        return {} if turns is None else dict(turns.sent_bits)
+
+
+def _rank(turns: _Turns, way: Route) -> tuple[bool, float, float]:
+    weight = turns.weights.get(way)
+    return (True, 0.0, 0.0) if weight is None else (False, turns.begins(way), -weight)

@@ -1,0 +1,216 @@
+"""Declared sharing: the section of the network file, who claims key, and shares with guarantees admitted in order."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qanat.api import parse_network
+from qanat.apps.cli.shares import run_shares
+from qanat.apps.network_review import review
+from qanat.apps.networks import load_network
+from qanat.apps.shares_review import promises_of, shares_of
+from qanat.control.claims import Claims
+from qanat.control.graph import GraphLink
+from qanat.control.policy import DemandView, LinkView, NetworkView, Policy, decide
+from qanat.control.sharing import Demand, SharingProblem
+from qanat.control.solvers.settling import settle
+from qanat.ground.errors import NetworkFileError
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.network import Network, SharingOfPair, SharingRules, network_yaml
+from qanat.key_management.wire import GenerationRequest
+
+ALICE_BOB = "{master: alice, slave: bob, guaranteed_bits_per_s: 2000, weight: 2, cap_bits_per_s: 8000}"
+
+
+def three_nodes(sharing: str) -> Network:
+    return parse_network(network_yaml(load_network("three-nodes")) + f"\nsharing: {sharing}\n", source="a file")
+
+
+# ---- the network file ----
+
+
+def test_sharing_is_read_and_written_as_it_was() -> None:
+    network = three_nodes(f"{{alpha: 2, pairs: [{ALICE_BOB}]}}")
+    assert network.sharing is not None
+    assert network.sharing.alpha == 2
+    assert network.sharing.pairs == (
+        SharingOfPair(master="alice", slave="bob", guaranteed_bits_per_s=2000, weight=2, cap_bits_per_s=8000),
+    )
+    assert parse_network(network_yaml(network), source="again") == network
+    assert three_nodes("{}").sharing == SharingRules()
+
+
+@pytest.mark.parametrize(
+    ("sharing", "fault"),
+    [
+        (f"{{pairs: [{ALICE_BOB.replace('alice', 'alise')}]}}", "there is no application 'alise'"),
+        (f"{{pairs: [{ALICE_BOB}, {ALICE_BOB}]}}", "is given a share twice"),
+        (f"{{pairs: [{ALICE_BOB.replace('8000', '1000')}]}}", "2000 bit/s are guaranteed, and the cap is 1000 bit/s"),
+        (f"{{alpha: max-min, pairs: [{ALICE_BOB}]}}", "max-min fairness keeps no guarantees"),
+        ("{alpha: -1}", "alpha is -1"),
+        ("{pairs: [{master: alice, slave: alice}]}", "are both at 'suzhou'"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(sharing: str, fault: str) -> None:
+    with pytest.raises(NetworkFileError, match=fault):
+        three_nodes(sharing)
+
+
+# ---- who claims ----
+
+
+def asks(source: str, target: str, *, agreement: str = "") -> GenerationRequest:
+    return GenerationRequest("id", NodeId(source), NodeId(target), 1000, (), None, agreement=agreement)
+
+
+def test_a_declared_pair_that_asks_for_nothing_holds_its_guarantee_and_no_more() -> None:
+    network = three_nodes(f"{{window_s: 60, pairs: [{ALICE_BOB}]}}")
+    assert network.sharing is not None
+    claims = Claims(network, network.sharing)
+    (asleep,) = claims.now(0.0)
+    assert (asleep.demand.guaranteed_bits_per_s, asleep.demand.cap_bits_per_s) == (4000, 4000), "of both directions"
+    claims.note(asks("suzhou", "shanghai", agreement="alice bob"), now_s=0.0)
+    (awake,) = claims.now(60.0)
+    assert (awake.demand.guaranteed_bits_per_s, awake.demand.cap_bits_per_s) == (4000, 16_000)
+    assert claims.now(61.0) == (asleep,), "after the window"
+
+
+def test_others_claim_from_their_first_demand_till_the_window_has_passed_and_both_directions_are_one() -> None:
+    network = three_nodes("{window_s: 60}")
+    assert network.sharing is not None
+    claims = Claims(network, network.sharing)
+    assert claims.now(0.0) == ()
+    claims.note(asks("suzhou", "shanghai"), now_s=0.0)
+    claims.note(asks("shanghai", "suzhou"), now_s=30.0)
+    claims.note(asks("shanghai", "nowhere"), now_s=30.0)
+    assert [claim.demand.demand_id for claim in claims.now(89.0)] == ["shanghai suzhou"]
+    assert claims.now(91.0) == ()
+
+
+# ---- shares with guarantees ----
+
+
+def one_link(*demands: Demand) -> SharingProblem:
+    """Users a0, a1, a2 and b0, b1, b2 on both sides of a link of 1000 bit/s."""
+    ends = [("r", "s"), *((f"a{place}", "r") for place in range(3)), *((f"b{place}", "s") for place in range(3))]
+    links = tuple(GraphLink(LinkId(f"{one}-{other}"), (NodeId(one), NodeId(other))) for one, other in ends)
+    users = tuple(NodeId(one) for one, _ in ends[1:])
+    return SharingProblem(links, (1000.0, *[1e5] * 6), (NodeId("r"), NodeId("s")), users, demands, 1.0)
+
+
+def over_the_link(place: int, *, weight: float = 1.0, guaranteed: float = 0.0) -> Demand:
+    ends = NodeId(f"a{place}"), NodeId(f"b{place}")
+    return Demand(f"d{place}", *ends, weight=weight, guaranteed_bits_per_s=guaranteed)
+
+
+def rates(problem: SharingProblem) -> list[float]:
+    return [share.rate_bits_per_s for share in settle(problem).sharing.shares]
+
+
+def test_what_is_left_beside_a_guarantee_is_shared_by_weights() -> None:
+    """By hand: 500 are promised, and 500 go 1 to 2."""
+    problem = one_link(over_the_link(0, guaranteed=500), over_the_link(1), over_the_link(2, weight=2))
+    assert rates(problem) == pytest.approx([500, 500 / 3, 1000 / 3], rel=1e-3)
+
+
+def test_guarantees_are_admitted_in_their_order_and_the_one_too_many_shares_like_the_others() -> None:
+    problem = one_link(over_the_link(0, guaranteed=600), over_the_link(1, guaranteed=500), over_the_link(2))
+    promises = settle(problem).promises
+    assert [one.admission.is_admitted for one in promises] == [True, False]
+    assert [one.admission.possible_bits_per_s for one in promises] == pytest.approx([1000, 400])
+    assert rates(problem) == pytest.approx([600, 200, 200], rel=1e-3)
+
+
+def test_a_guarantee_of_all_there_is_leaves_nothing_and_breaks_nothing() -> None:
+    assert rates(one_link(over_the_link(0, guaranteed=1000), over_the_link(1))) == pytest.approx([1000, 0], abs=0.1)
+
+
+def test_a_problem_travels_to_another_process_and_back() -> None:
+    problem = one_link(over_the_link(0))
+    assert pickle.loads(pickle.dumps(problem)) == problem
+    assert pickle.loads(pickle.dumps(settle(problem))) == settle(problem)
+
+
+# ---- the order of demands ----
+
+HOP = (LinkId("l"), NodeId("a"))
+
+
+def satisfied(*demands: DemandView, stock_bits: int) -> tuple[str, ...]:
+    links = {HOP[0]: LinkView({HOP[1]: stock_bits, NodeId("b"): stock_bits}, block_bits=10_000)}
+    return decide(NetworkView(links, demands), Policy()).satisfied
+
+
+def demand(name: str, bits: int, *, standing: int, priority: int = 0) -> DemandView:
+    return DemandView(name, (HOP,), bits, priority=priority, standing=standing)
+
+
+def test_stock_goes_to_guarantees_then_by_priority_then_to_those_within_their_share() -> None:
+    rows = [
+        demand("beyond", 100, standing=2),
+        demand("within", 100, standing=1),
+        demand("urgent", 100, standing=2, priority=3),
+        demand("promised", 100, standing=0),
+    ]
+    for stock_bits, first in ((100, 1), (200, 2), (300, 3), (400, 4)):
+        expected = ("promised", "urgent", "within", "beyond")[:first]
+        assert satisfied(*rows, stock_bits=stock_bits) == expected
+
+
+def test_what_was_promised_is_not_taken_away_in_smaller_parts() -> None:
+    large, small = demand("promised", 1000, standing=0), demand("small", 100, standing=1)
+    assert satisfied(large, small, stock_bits=900) == ()
+    assert satisfied(replace(large, standing=1), small, stock_bits=900) == ("small",)
+
+
+def test_a_link_with_sharers_works_before_they_ask_again() -> None:
+    link = LinkView({HOP[1]: 4000, NodeId("b"): 4000}, block_bits=10_000)
+    assert decide(NetworkView({HOP[0]: link}, ()), Policy()).generate == ()
+    (order,) = decide(NetworkView({HOP[0]: replace(link, ahead_bits=10_000)}, ()), Policy()).generate
+    assert (order.link_id, order.num_blocks) == (HOP[0], 1)
+
+
+# ---- what commands say ----
+
+
+def test_check_and_plan_say_which_guarantees_are_admitted_and_the_most_there_could_be() -> None:
+    network = three_nodes("{pairs: [{master: alice, slave: bob, guaranteed_bits_per_s: 100000}]}")
+    found = review(network)
+    (promise,) = found.promises
+    assert not promise.is_admitted
+    least = min(found.rates_bits_per_s.values())
+    assert promise.possible_bits_per_s == pytest.approx(0.95 * least / 2, rel=1e-6)
+    assert "guarantee-not-admitted" in [warning.code for warning in found.warnings]
+    assert promises_of(three_nodes("{}"), found.rates_bits_per_s) == ()
+
+
+def test_a_ring_is_shared_over_both_ways() -> None:
+    network = load_network("five-site-ring")
+    rates_of_links = review(network).rates_bits_per_s
+    (share,) = shares_of(network, rates_of_links).shares
+    widths = sorted((min(rates_of_links[link] for link in way) for way in _ways(network)), reverse=True)
+    assert share.bits_per_s == pytest.approx(0.95 * sum(widths) / 2, rel=1e-3)
+    assert len(share.ways) == 2
+
+
+def _ways(network: Network) -> list[list[LinkId]]:
+    return [[link.link_id for link in network.links[:2]], [link.link_id for link in network.links[2:]]]
+
+
+def test_plan_shares_ends_with_1_for_a_guarantee_that_does_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(network_yaml(three_nodes(f"{{pairs: [{ALICE_BOB}]}}")))
+    assert run_shares(str(path), as_json=True) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["promises"][0]["is_admitted"]
+    assert told["shares"][0]["bits_per_s"] == pytest.approx(8000, rel=1e-3)
+    path.write_text(path.read_text().replace("2000", "90000").replace("8000", "99000"))
+    assert run_shares(str(path), as_json=False) == 1
+    assert "NOT admitted; at most 29.8 kbit/s" in capsys.readouterr().out

@@ -1,0 +1,164 @@
+"""Batches over several ways in the proportion of their weights, and what pairs may take without asking."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+
+from qanat.ground.errors import KeyShortage
+from qanat.ground.identifiers import NodeId, SaePair
+from qanat.ground.network import Network, SharingOfPair, SharingRules
+from qanat.key_management.rations import BEYOND, GUARANTEED, WITHIN, Rations
+from qanat.key_management.spreading import Spreading
+from qanat.key_management.wire import Ration, Routes, WeightedWays
+from simulation.shared_network import shared_network
+
+B = NodeId("bb")
+ONE, TWO, THREE = ((NodeId("aa"), NodeId(relay), B) for relay in "rst")
+
+
+def spreading(*weights: float, ways: Routes = (ONE, TWO, THREE)) -> Spreading:
+    spread = Spreading()
+    spread.learn((WeightedWays(B, ways[: len(weights)], weights),))
+    return spread
+
+
+def taken(spread: Spreading, ways: Routes, *, count: int, bits: int = 1000) -> list[int]:
+    """Send batches in turn and return which of ONE, TWO, THREE each took."""
+    order = []
+    for _ in range(count):
+        way = spread.in_turn(B, ways)[0]
+        spread.note_sent(way, bits)
+        order.append((ONE, TWO, THREE).index(way) + 1)
+    return order
+
+
+def test_ways_of_two_to_one_are_taken_in_turn_and_never_by_lot() -> None:
+    assert taken(spreading(2.0, 1.0), (ONE, TWO), count=9) == [1, 2, 1, 1, 2, 1, 1, 2, 1]
+
+
+def test_every_prefix_keeps_the_proportion_within_a_batch() -> None:
+    weights = (5.0, 3.0, 1.0)
+    order = taken(spreading(*weights), (ONE, TWO, THREE), count=900)
+    for length in range(1, 901):
+        counts = Counter(order[:length])
+        for number, weight in enumerate(weights, start=1):
+            assert abs(counts[number] - length * weight / 9) < 2
+
+
+def test_large_batches_count_as_more() -> None:
+    spread = spreading(1.0, 1.0)
+    spread.note_sent(ONE, 3000)
+    assert taken(spread, (ONE, TWO), count=3) == [2, 2, 2]
+
+
+def test_a_way_that_was_closed_comes_back_without_making_up_for_it() -> None:
+    spread = spreading(1.0, 1.0)
+    assert taken(spread, (ONE,), count=50) == [1] * 50
+    assert Counter(taken(spread, (ONE, TWO), count=20))[2] <= 11
+
+
+def test_a_way_that_a_batch_waits_on_has_had_its_turn() -> None:
+    spread = spreading(1.0, 1.0)
+    spread.note_awaited(ONE, 1000)
+    assert spread.in_turn(B, (ONE, TWO))[0] == TWO
+    spread.note_sent(ONE, 1000)  # the batch that waited: not counted twice
+    assert spread.in_turn(B, (ONE, TWO))[0] == TWO
+
+
+def test_ways_without_weights_come_last_and_without_shares_nothing_changes() -> None:
+    assert spreading(1.0).in_turn(B, (TWO, ONE)) == (ONE, TWO)
+    assert Spreading().in_turn(B, (TWO, ONE)) == (TWO, ONE)
+    assert spreading(1.0, 2.0).in_turn(B, (ONE, TWO), count=2) == (ONE, TWO), "shares over both: no turn to take"
+
+
+def test_what_went_over_each_way_is_told() -> None:
+    spread = spreading(2.0, 1.0)
+    taken(spread, (ONE, TWO), count=6)
+    assert spread.sent_bits(B) == {ONE: 4000, TWO: 2000}
+
+
+# ---- rations ----
+
+
+class HandClock:
+    """A clock that is set by hand."""
+
+    now_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    def utc_s(self) -> float:
+        return self.now_s
+
+    async def sleep_until(self, monotonic_s: float, /) -> None:
+        raise NotImplementedError
+
+
+def network(**terms: float) -> Network:
+    rules = SharingRules(pairs=(SharingOfPair.model_validate({"master": "alice", "slave": "bob", **terms}),))
+    return shared_network(["aa-r", "r-bb"], {"alice": "aa", "bob": "bb"}, rules)
+
+
+def rations(*, bits_per_s: float, guaranteed: float = 0.0, **terms: float) -> tuple[Rations, HandClock, SaePair]:
+    net, clock = network(**terms), HandClock()
+    made = Rations(net, clock)
+    made.learn((Ration("alice bob", B, bits_per_s, guaranteed),))
+    return made, clock, SaePair(*net.saes)
+
+
+def test_within_its_share_a_pair_need_not_ask_and_in_the_long_run_the_share_is_exact() -> None:
+    made, clock, pair = rations(bits_per_s=1000.0)
+    sent = 0
+    while clock.now_s < 100.0:
+        if made.may_take(pair, B, 700):
+            made.take(pair, B, 700)
+            sent += 700
+        clock.now_s += 0.1
+    assert sent == pytest.approx(1000.0 * 100.0, abs=3000)
+
+
+def test_a_grant_of_the_controller_is_for_one_batch_and_costs_nothing_of_the_share() -> None:
+    made, _, pair = rations(bits_per_s=1000.0)
+    made.take(pair, B, 5000)
+    assert not made.may_take(pair, B, 700)
+    made.grant(pair, B, 700, waited_s=0.0)
+    assert made.may_take(pair, B, 700)
+    made.take(pair, B, 700)
+    assert not made.may_take(pair, B, 700)
+
+
+def test_demands_stand_by_what_they_can_pay() -> None:
+    made, clock, pair = rations(bits_per_s=1000.0, guaranteed=500.0)
+    assert [made.enter(pair, B, 1000) for _ in range(4)] == [GUARANTEED, WITHIN, BEYOND, BEYOND]
+    clock.now_s = 1.5
+    assert made.enter(pair, B, 1000) in (GUARANTEED, WITHIN)
+
+
+def test_a_demand_that_came_to_nothing_gets_back_what_it_paid() -> None:
+    made, _, pair = rations(bits_per_s=1000.0)
+    assert made.enter(pair, B, 2000) == WITHIN
+    assert made.enter(pair, B, 2000) == BEYOND
+    made.leave(pair, B, 2000, WITHIN)
+    assert made.enter(pair, B, 2000) == WITHIN
+
+
+def test_where_nothing_is_shared_nobody_asks_and_all_stand_alike() -> None:
+    made, _, pair = rations(bits_per_s=1000.0)
+    made.learn(())
+    assert made.may_take(pair, B, 10**9)
+    assert made.enter(pair, B, 10**9) == WITHIN
+
+
+def test_a_pair_at_its_cap_is_told_when_to_ask_again() -> None:
+    made, clock, pair = rations(bits_per_s=math.inf, cap_bits_per_s=100.0)
+    made.check_cap(pair)
+    made.take(pair, B, 1200)
+    with pytest.raises(KeyShortage) as refused:
+        made.check_cap(pair)
+    assert refused.value.retry_after_s == pytest.approx(10.0)
+    clock.now_s = 10.1
+    made.check_cap(pair)
