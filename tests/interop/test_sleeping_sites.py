@@ -11,6 +11,7 @@ import pytest
 from qanat.apps.bootstrap import Service
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
+from qanat.apps.sleepers import Bells
 from qanat.client import Client
 from qanat.ground.errors import NoRoute, QanatError
 from qanat.ground.events import EventKind
@@ -109,5 +110,48 @@ def test_an_island_around_a_ground_station_is_up_and_says_that_no_route_leads_of
                 ):
                     await asyncio.to_thread(lambda: carol.get_keys(ALICE, count=1, size_bits=256))
         assert not [event for event in log.events if event.kind is EventKind.ALARM]
+
+    asyncio.run(scenario())
+
+
+def with_a_way_round() -> Network:
+    """Three nodes, and a second relay on a longer way."""
+    parts = NETWORK.model_dump(mode="json", exclude_defaults=True) | {"format": NETWORK.format}
+    parts["sites"].append({"kind": "relay", "latitude_deg": 31.6, "longitude_deg": 121.0, "name": "taicang"})
+    for one, other in (("suzhou", "taicang"), ("taicang", "shanghai")):
+        link = {"name": f"{one}-{other}", "transmitter": one, "receiver": other, "length_km": 80}
+        parts["links"].append({**link, "system": "backbone-625", "loss_db": 20})
+    return parse_network(json.dumps(parts), source="with a way round")
+
+
+class SlowlyOpened(Service):
+    """A service on a machine with so much to do that a site is opened in seconds, not in a fraction of one."""
+
+    opening_s = 0.0
+
+    async def _open_site(self, node: NodeId, bells: Bells) -> None:
+        await asyncio.sleep(self.opening_s)
+        await super()._open_site(node, bells)
+
+
+def test_sites_of_a_way_that_open_slowly_cost_no_error_no_detour_and_no_key(tmp_path: Path) -> None:
+    """Keys lie ready on all links since an earlier start, and one call finds relay and far end asleep."""
+    network, data = with_a_way_round(), tmp_path / "data"
+
+    async def ask(up: Service) -> list[str]:
+        with client(up, "alice") as alice:
+            await asyncio.to_thread(alice.get_status, BOB)  # opens the master's site
+        given = await up.managers[ALICES].get_keys(master=ALICE, slave=BOB, count=1, patience_s=30.0)
+        return list(given.keys[0].route)
+
+    async def scenario() -> None:
+        with EventLog(keep=True) as log:
+            async with SlowlyOpened(network, data, log=log, on_demand=True) as up:
+                usual = await ask(up)
+            async with SlowlyOpened(network, data, log=log, on_demand=True) as up:
+                up.opening_s = 2.0
+                assert await ask(up) == usual
+                assert NodeId("taicang") not in up.doors, "the other way was not tried"
+        assert not [event for event in log.events if event.kind in (EventKind.ALARM, EventKind.RELAY_FAILED)]
 
     asyncio.run(scenario())

@@ -49,6 +49,9 @@ class FakeTransport:
     def is_reachable(self, peer: NodeId, /) -> bool:
         return True
 
+    def is_coming(self, peer: NodeId, /) -> bool:
+        return False
+
 
 class Vault:
     """The keys that both sources of a pair know, with what the second one holds under each id."""

@@ -31,7 +31,7 @@ def test_the_kernel_serves_refuses_and_stops_as_the_plain_twin_does(seed: int) -
     counts, refusals = np.zeros((2, len(ways)), dtype=np.int64)
     first_served, fell = np.full(len(ways), -1), np.zeros(NUM_HOPS, dtype=np.int64)
     place, sequence, num_fell = serving.serve(
-        *(times_s, slots, 0, until_s, first_hop, hops, NEEDED_BITS),
+        *(times_s, slots, 0, len(slots), until_s, first_hop, hops, NEEDED_BITS),
         *(stock, counts, refusals, first_served, 0, fell),
     )
     assert place == len(served) + len(refused)

@@ -73,6 +73,7 @@ def test_the_first_caller_is_answered_and_only_its_site_is_opened() -> None:
             assert await house.ask(A) == b"hello\n"
             assert house.opened == [A]
             assert (house.sites.is_awake(A), house.sites.is_awake(B)) == (True, False)
+            assert (house.sites.is_opening(A), house.sites.is_opening(B)) == (False, True)
             assert await house.ask(A) == b"hello\n"
             assert house.opened == [A], "once"
 
@@ -90,6 +91,7 @@ def test_what_many_callers_say_while_a_site_is_being_opened_is_answered_when_it_
             asking = [asyncio.create_task(house.ask(A)) for _ in range(20)]
             await asyncio.sleep(0.05)
             assert house.sites.is_awake(A), "its peers may speak to it"
+            assert house.sites.is_opening(A), "and wait for its answer"
             assert not any(task.done() for task in asking)
             may_open.set()
             assert await asyncio.gather(*asking) == [b"hello\n"] * 20
@@ -129,6 +131,7 @@ def test_a_site_that_cannot_be_opened_hangs_up_and_is_tried_again(monkeypatch: p
         async with House(failing) as house:
             assert await house.ask(A) == b""
             assert house.failed == [(A, "no space left")]
+            assert not house.sites.is_opening(A), "nobody is to wait for it"
             assert await house.ask(B) == b"hello\n", "the others go on"
             assert await house.ask(A) == b""
             assert await house.ask(A) == b"hello\n"

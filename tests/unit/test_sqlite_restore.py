@@ -63,6 +63,9 @@ class Line:
     def is_reachable(self, peer: NodeId, /) -> bool:
         return peer in self.boxes
 
+    def is_coming(self, peer: NodeId, /) -> bool:
+        return False
+
 
 @dataclass
 class Life:

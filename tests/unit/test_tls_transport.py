@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -165,6 +166,44 @@ def test_a_peer_that_dies_is_missed_and_found_again(files: dict[str, TlsFiles]) 
             assert (await next_of(again))[1].id == "m2"
             await again.send(A, message(3))
             assert await next_of(one) == (B, message(3))
+
+    run(work())
+
+
+def test_a_peer_whose_machine_has_taken_the_first_call_is_coming_until_it_was_waited_for_in_vain(
+    files: dict[str, TlsFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_transport, "CONNECT_TIMEOUT_S", 0.3)
+
+    async def work() -> None:
+        async with network(files) as net:
+            one = await net.start(A)
+            assert not one.is_coming(B), "nobody has called it"
+            with socket.create_server(("127.0.0.1", 0)) as listening:  # nobody answers there
+                net.ports[B] = listening.getsockname()[1]
+                await one.send(B, message(1))
+                await until(lambda: one.is_coming(B))
+                assert not one.is_reachable(B)
+                await until(lambda: not one.is_coming(B))
+                await asyncio.sleep(0.2)
+                assert not one.is_coming(B), "a second call is no better than the first"
+            other = await net.start(B)
+            await next_of(other)
+            await until(lambda: one.is_coming(B) and one.is_reachable(B))
+
+    run(work())
+
+
+def test_a_peer_that_refuses_calls_is_not_coming(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            one = await net.start(A)
+            with socket.create_server(("127.0.0.1", 0)) as gone:
+                net.ports[B] = gone.getsockname()[1]
+            await one.send(B, message(1))
+            for _ in range(20):
+                assert not one.is_coming(B)
+                await asyncio.sleep(0.005)
 
     run(work())
 

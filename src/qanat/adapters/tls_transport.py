@@ -143,6 +143,15 @@ class TlsTransport:
         line = self._lines.get(peer)
         return self._addresses(peer) is not None if line is None else line.is_up
 
+    def is_coming(self, peer: NodeId, /) -> bool:
+        """Return whether a line with ``peer`` stands, or is being made for the first time and its machine has taken the
+        call: its process may be opened by it. One call that is kept waiting for CONNECT_TIMEOUT_S in vain is the last
+        that counts, until a line has stood."""
+        if peer in self._callers:
+            return True
+        line = self._lines.get(peer)
+        return line is not None and (line.is_up or line.is_coming)
+
     def _line_to(self, peer: NodeId) -> _Line:
         if peer not in self._lines:
             expected = kme_id(network=self._network, name=peer)
@@ -215,6 +224,9 @@ class _Line:
         standing: dict[asyncio.StreamWriter, PeerCertificate],
     ) -> None:
         self.is_up = False
+        self.is_coming = False
+        """Whether the peer's machine has taken a call, and nothing speaks against its process taking it up soon."""
+        self._was_kept_waiting = False
         self._standing = standing
         self._peer = peer
         self._address = address
@@ -246,9 +258,19 @@ class _Line:
         if address is None:
             raise ConnectionError("its address is not known")
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(
-                *address, ssl=self._context, ssl_shutdown_timeout=CLOSE_TIMEOUT_S
-            )
+            connection = await _connect(*address)
+            self.is_coming = not self._was_kept_waiting
+            self._was_kept_waiting = True
+            try:
+                reader, writer = await asyncio.open_connection(
+                    sock=connection,
+                    ssl=self._context,
+                    server_hostname=address[0],
+                    ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
+                )
+            finally:
+                self.is_coming = False
+        self._was_kept_waiting = False
         notice_dead_peer(writer)
         return reader, writer
 
@@ -273,6 +295,26 @@ class _Line:
             self._standing.pop(writer, None)
             hung_up.cancel()
             writer.transport.abort()
+
+
+async def _connect(host: str, port: int) -> socket.socket:
+    """Return a connection that the peer's machine has taken; raises OSError."""
+    loop = asyncio.get_running_loop()
+    fault = OSError(f"no address is known for {host}")
+    for family, kind, protocol, _, place in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.setblocking(False)
+            await loop.sock_connect(connection, place)
+        except OSError as error:
+            connection.close()
+            fault = error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise fault
 
 
 async def _end_of(reader: asyncio.StreamReader) -> None:

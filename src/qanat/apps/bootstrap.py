@@ -195,6 +195,7 @@ class Service(Opened):
                 tasks=self._tasks,
                 modules=self._modules[node],
                 is_awake=self._sites.is_awake,
+                is_opening=self._sites.is_opening,
             )
             self.doors[node] = await parts.open_door(node, manager, listening=bells["doors"].listening())
             self.stores[node], self.managers[node] = store, manager

@@ -211,8 +211,9 @@ class SiteParts:
         tasks: Tasks,
         modules: Sequence[QKDModule],
         is_awake: Callable[[NodeId], bool] = lambda _: True,
+        is_opening: Callable[[NodeId], bool] = lambda _: False,
     ) -> KeyManager:
-        """Return a site's key manager, to be run. ``is_awake``: of sites, which may sleep."""
+        """Return a site's key manager, to be run. ``is_awake``, ``is_opening``: of sites, which may sleep."""
         return KeyManager(
             node=node,
             network=self.network,
@@ -225,6 +226,7 @@ class SiteParts:
             recorder=self.recorder(node),
             settings=self.settings,
             is_awake=is_awake,
+            is_opening=is_opening,
         )
 
     async def open_door(

@@ -31,6 +31,8 @@ class Sleepers:
         self._on_failed = on_failed
         self._bells: dict[NodeId, dict[str, Doorbell]] = {}
         self._openings: dict[NodeId, asyncio.Task[None]] = {}
+        self._opened: set[NodeId] = set()
+        self._failed: set[NodeId] = set()
         self._resting: dict[NodeId, asyncio.TimerHandle] = {}
         self._turn = asyncio.Lock()
         self._closed = False
@@ -45,6 +47,11 @@ class Sleepers:
     def is_awake(self, node: NodeId) -> bool:
         """Return whether a site is open, or being opened; True for one that is not of these."""
         return node not in self._bells or node in self._openings
+
+    def is_opening(self, node: NodeId) -> bool:
+        """Return whether a site sleeps or is being opened, so that it takes some time to answer; False for one whose
+        last opening failed, and one that is not of these."""
+        return node in self._bells and node not in self._opened and node not in self._failed
 
     async def wake(self, nodes: Sequence[NodeId]) -> None:
         """Open sites, in this order; raises what the opening of one raises."""
@@ -83,6 +90,8 @@ class Sleepers:
     async def _open(self, node: NodeId) -> None:
         async with self._turn:
             await self._open_site(node, self._bells[node])
+            self._opened.add(node)
+            self._failed.discard(node)
             for bell in self._bells[node].values():
                 bell.close()  # the servers have handles of their own
             await asyncio.sleep(0)  # the other doors have their turn before the next site
@@ -92,6 +101,7 @@ class Sleepers:
         if self._closed or self._openings.get(node) is not opening or (fault := opening.exception()) is None:
             return
         del self._openings[node]
+        self._failed.add(node)
         self._on_failed(node, fault)
         for bell in self._bells[node].values():
             bell.refuse_callers()

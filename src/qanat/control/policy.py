@@ -5,12 +5,16 @@ and never beyond the cap of a pool (unless one demand asks for more than that at
 the highest priority first, and in the order in which they came. Demands of idle time, which fill
 end-to-end pools, come after all others, and set only a few links to work at a time, the emptiest first: whoever asks
 meanwhile does not wait behind the whole network. Links through optical switches take turns (``switching``).
+
+What is foretold of links counts too (``forecasting``): a link that will give less than is spent of it is filled before,
+in idle time as long as that lasts and then at once; one that is out, or will be before a block is made, gets no order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from qanat.control.forecasting import blocks_before_out, is_pressing, is_short_for_gap, lack_for_gap_bits
 from qanat.control.switching import Need, Ports, in_idle_time, in_turn
 from qanat.control.views import DemandView, LinkOrder, LinkView, NetworkView, Orders, Policy
 from qanat.ground.identifiers import LinkId, NodeId
@@ -35,14 +39,14 @@ def decide(view: NetworkView, policy: Policy) -> Orders:
     for demand in demands:
         short = tuple(hop[0] for hop in demand.hops if stock.get(hop, 0) < demand.needed_bits)
         for hop in demand.hops:
-            left_bits[hop] = left_bits.get(hop, 0) - demand.needed_bits
+            left_bits[hop] = left_bits.get(hop, 0) - demand.needed_bits * demand.times
         if short:
             waits_for[demand.demand_id] = short
             continue
         satisfied.append(demand.demand_id)
         for hop in demand.hops:
             stock[hop] -= demand.needed_bits
-    generate = _to_work(view, _Waiting(demands, waits_for), _deficits(left_bits), policy)
+    generate = _to_work(view, _Waiting(demands, waits_for), _deficits(left_bits, view.links, policy), policy)
     return Orders(tuple(generate), tuple(satisfied), waits_for)
 
 
@@ -60,11 +64,18 @@ class _Waiting:
         return [demand for demand in self.by_link.get(link_id, ()) if not demand.is_idle]
 
 
-def _deficits(left_bits: Mapping[tuple[LinkId, NodeId], int]) -> dict[LinkId, int]:
-    """Return what all demands together lack on each link, in its worse direction; negative for what is over."""
+def _deficits(
+    left_bits: Mapping[tuple[LinkId, NodeId], int], links: Mapping[LinkId, LinkView], policy: Policy
+) -> dict[LinkId, int]:
+    """Return what all demands together lack on each link, in its worse direction; negative for what is over. What must
+    lie ready for a gap soon lacks too."""
     deficits: dict[LinkId, int] = {}
     for (link_id, _), bits in left_bits.items():
         deficits[link_id] = max(-bits, deficits.get(link_id, -bits))
+    for link_id, link in links.items():
+        if link.gap_bits and is_pressing(link, policy):
+            left = {node: left_bits.get((link_id, node), 0) for node in link.available_bits}
+            deficits[link_id] = max(deficits.get(link_id, 0), lack_for_gap_bits(link, left))
     return deficits
 
 
@@ -72,25 +83,32 @@ def _to_work(view: NetworkView, waiting: _Waiting, deficits: Mapping[LinkId, int
     """Return the orders to give: to all links that somebody waits for, those through switches by turns, and of those
     for idle time to as many as may be."""
     links = view.links
-    free = [link_id for link_id, link in links.items() if not link.has_order and not link.rests]
+    free = [link_id for link_id, link in links.items() if _is_free(link, policy)]
     wanted = [link_id for link_id in free if link_id in waiting.by_link or _is_low(links[link_id], policy)]
-    needed = [link_id for link_id in wanted if waiting.urgent(link_id)]
+    needed = {link_id: None for link_id in wanted if waiting.urgent(link_id) or is_pressing(links[link_id], policy)}
     ports = Ports(
         running=[link for link in links.values() if link.has_order], wanted=[links[link_id] for link_id in wanted]
     )
-    needs = [_need(link_id, links[link_id], waiting, deficits) for link_id in needed if links[link_id].kept]
+    needs = [_need(link_id, links[link_id], waiting, deficits, policy) for link_id in needed if links[link_id].kept]
     through = in_turn(needs, ports, policy)
     chosen = [link_id for link_id in needed if not links[link_id].kept] + through
     room = policy.idle_orders_at_once - sum(link.has_order for link in links.values()) - len(chosen)
-    idle = {link_id: links[link_id] for link_id in wanted if not waiting.urgent(link_id)}
+    idle = {link_id: links[link_id] for link_id in wanted if link_id not in needed}
     chosen += in_idle_time(idle, room, ports, policy)
     return [_order(link_id, links[link_id], waiting, deficits, policy) for link_id in chosen]
 
 
-def _need(link_id: LinkId, link: LinkView, waiting: _Waiting, deficits: Mapping[LinkId, int]) -> Need:
+def _need(link_id: LinkId, link: LinkView, waiting: _Waiting, deficits: Mapping[LinkId, int], policy: Policy) -> Need:
     urgent = waiting.urgent(link_id)
-    priority = max(demand.priority for demand in urgent)
-    return Need(link_id, link, len(urgent), priority, lack_bits=2 * deficits[link_id])
+    priority = max((demand.priority for demand in urgent), default=0)
+    return Need(
+        link_id,
+        link,
+        num_demands=sum(demand.times for demand in urgent),
+        priority=priority,
+        lack_bits=2 * deficits[link_id],
+        is_pressing=is_pressing(link, policy),
+    )
 
 
 def _order(
@@ -100,13 +118,22 @@ def _order(
     asks meanwhile waits no longer than for that."""
     demands = waiting.by_link.get(link_id, [])
     is_short = not demands or (bool(link.kept) and not waiting.urgent(link_id))
-    num_blocks = 1 if is_short else _num_blocks(link, deficits[link_id], policy)
+    num_blocks = 1 if is_short and not is_pressing(link, policy) else _num_blocks(link, deficits[link_id], policy)
+    if (most := blocks_before_out(link, policy)) is not None:
+        num_blocks = min(num_blocks, most)
     return LinkOrder(link_id, num_blocks, tuple(demand.demand_id for demand in demands))
 
 
 def _is_low(link: LinkView, policy: Policy) -> bool:
-    """Return whether a link is below the level of idle time; both of its ends must have said what they have."""
-    return len(link.available_bits) > 1 and link.least_bits < policy.idle_level_bits
+    """Return whether a link is below the level of idle time, which is higher where a gap is foretold; both of its ends
+    must have said what they have."""
+    is_low = link.least_bits < policy.idle_level_bits or is_short_for_gap(link)
+    return len(link.available_bits) > 1 and is_low
+
+
+def _is_free(link: LinkView, policy: Policy) -> bool:
+    """Return whether a link may have an order: one that is to be out before it has made a block may not."""
+    return not link.has_order and not link.rests and blocks_before_out(link, policy) != 0
 
 
 def _num_blocks(link: LinkView, deficit_bits: int, policy: Policy) -> int:

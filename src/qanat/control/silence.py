@@ -24,7 +24,7 @@ class Silence:
         """Note who can be reached now."""
         now_s = self._clock.monotonic_s()
         for node in self._network.nodes:
-            if self._transport.is_reachable(node):
+            if self._transport.is_reachable(node) or self._transport.is_coming(node):
                 self._since_s.pop(node, None)
             else:
                 self._since_s.setdefault(node, now_s)

@@ -116,22 +116,28 @@ class Survivor:
         faults = {part: tuple(faults.values()) for part, faults in self._outages.items()}
         return CutOff(pair, *_Failures(self._graph, faults).between(pair))
 
-    def fail(self, outage: Outage) -> Rerouted:
-        """Take a part out, and give those who went over it their next best way; raises UnknownNode."""
-        self._set(outage, is_up=False)
-        self._outages.setdefault(outage.part, {})[outage.fault] = outage
-        touched = sorted(self._over.get(outage.part, ()))
-        self._strayed.update(touched)
-        return self._changed(touched)
+    def fail(self, *outages: Outage) -> Rerouted:
+        """Take parts out, and give those who went over them their next best way; raises UnknownNode."""
+        touched: set[str] = set()
+        for outage in outages:
+            self._set(outage, is_up=False)
+            self._outages.setdefault(outage.part, {})[outage.fault] = outage
+            touched |= self._over.get(outage.part, set())
+        self._strayed |= touched
+        return self._changed(sorted(touched))
 
-    def mend(self, outage: Outage) -> Rerouted:
-        """Put a part back, unless another fault of it lasts; those who are not on their best way look for it again."""
+    def mend(self, *outages: Outage) -> Rerouted:
+        """Put parts back, unless another fault of one lasts; those who are not on their best way look for it again."""
+        back = [outage for outage in outages if self._is_last(outage)]
+        for outage in back:
+            del self._outages[outage.part]
+            self._set(outage, is_up=True)
+        return self._changed(sorted(self._strayed | (self._demands.keys() - self.routes.keys())) if back else ())
+
+    def _is_last(self, outage: Outage) -> bool:
+        """Take a fault of a part away; return whether it was there and no other lasts."""
         faults = self._outages.get(outage.part, {})
-        if faults.pop(outage.fault, None) is None or faults:
-            return Rerouted({}, ())
-        del self._outages[outage.part]
-        self._set(outage, is_up=True)
-        return self._changed(sorted(self._strayed | (self._demands.keys() - self.routes.keys())))
+        return faults.pop(outage.fault, None) is not None and not faults
 
     def _set(self, outage: Outage, *, is_up: bool) -> None:
         if outage.node is not None:

@@ -8,10 +8,11 @@ one can run. Turning to another costs time, most of it the new link's calibratio
    there end. Of that one alone: kept for all, a fifth of the ports of a full switch would stand idle. Each area of
    ports has such a first one: two links are of one area if they share a port, or others lead from one to the other.
 2. Then the higher priority goes first.
-3. Then the link that the switches stand for, until it has made enough for its turn to have been worth its cost.
-4. Then the link with the least time of work for each demand that it meets, turning and calibration included (Smith's
+3. Then a link that is soon to give less than is spent of it, as long as it lacks what must lie ready by then.
+4. Then the link that the switches stand for, until it has made enough for its turn to have been worth its cost.
+5. Then the link with the least time of work for each demand that it meets, turning and calibration included (Smith's
    rule, which on one machine gives the least sum of waiting times; Naval Research Logistics Quarterly 3, 59, 1956).
-5. Then who has waited longest, then who has got least.
+6. Then who has waited longest, then who has got least.
 
 With its order a link's wait begins anew, so the number of those that are before it in rule 1 only falls: nobody who
 waits is passed over for ever, however much is asked elsewhere.
@@ -23,6 +24,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from qanat.control.forecasting import is_short_for_gap
 from qanat.control.views import LinkView, Policy
 from qanat.ground.identifiers import LinkId
 
@@ -31,7 +33,7 @@ from qanat.ground.identifiers import LinkId
 class Need:
     """A link that demands wait for: how many, the highest of their priorities, and what they lack there together.
 
-    ``lack_bits``: of block, both directions together.
+    ``lack_bits``: of block, both directions together. ``is_pressing``: what lacks for a gap must be made now.
     """
 
     link_id: LinkId
@@ -39,6 +41,7 @@ class Need:
     num_demands: int
     priority: int
     lack_bits: int
+    is_pressing: bool = False
 
 
 class Ports:
@@ -86,9 +89,10 @@ def in_turn(needs: Sequence[Need], ports: Ports, policy: Policy) -> list[LinkId]
 def in_idle_time(links: Mapping[LinkId, LinkView], room: int, ports: Ports, policy: Policy) -> list[LinkId]:
     """Return which of some links, ``room`` at most, are to be set to work for idle time, and take their ports.
 
-    The emptiest goes first, of equally empty ones the one that fills faster; links that the switches stand for go on
-    until their turn is paid. If others have ports of the emptiest, they are kept free for it: otherwise the same few
-    pairs would be filled for ever, since what comes free are their ports alone.
+    First go those that lack for a gap, the next gap before the others, then the emptiest, of equally empty ones the one
+    that fills faster; links that the switches stand for go on until their turn is paid. If others have ports of the
+    first, they are kept free for it: otherwise the same few pairs would be filled for ever, since what comes free are
+    their ports alone.
     """
     chosen: list[LinkId] = []
     for link_id in sorted(links, key=lambda one: _idle_rank(one, links[one], policy)):
@@ -124,12 +128,13 @@ def turn_blocks(link: LinkView, policy: Policy) -> int:
     return max(1, math.ceil(work_s * link.rate_bits_per_s / link.block_bits))
 
 
-def _idle_rank(link_id: LinkId, link: LinkView, policy: Policy) -> tuple[bool, int, float, LinkId]:
+def _idle_rank(link_id: LinkId, link: LinkView, policy: Policy) -> tuple[bool, float, int, float, LinkId]:
     goes_on = link.is_set and not turn_is_paid(link, policy)
-    return not goes_on, link.least_bits, -link.rate_bits_per_s, link_id
+    gap_in_s = link.gap_in_s if is_short_for_gap(link) else math.inf
+    return not goes_on, gap_in_s, link.least_bits, -link.rate_bits_per_s, link_id
 
 
-def _rank(need: Need, policy: Policy, are_rates_known: bool) -> tuple[int, int, float, float, int, LinkId]:
+def _rank(need: Need, policy: Policy, are_rates_known: bool) -> tuple[int, float, int, float, float, int, LinkId]:
     link = need.link
     goes_on, is_late = link.is_set and not turn_is_paid(link, policy), link.is_set and turn_is_paid(link, policy)
     stage = 0 if goes_on else 2 if is_late else 1
@@ -138,4 +143,5 @@ def _rank(need: Need, policy: Policy, are_rates_known: bool) -> tuple[int, int, 
         work_s = need.lack_bits / link.rate_bits_per_s
         work_s += 0.0 if link.is_set else link.turn_s + policy.recalibration_s
     per_demand_s = work_s / max(1, need.num_demands)
-    return -need.priority, stage, per_demand_s, -link.waited_s, link.blocks_got, need.link_id
+    closes_in_s = link.gap_in_s if need.is_pressing else math.inf
+    return -need.priority, closes_in_s, stage, per_demand_s, -link.waited_s, link.blocks_got, need.link_id

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qanat.ground.identifiers import LinkId, NodeId
 
@@ -27,9 +28,18 @@ class Policy:
     most_wait_s: float = 300.0
     """A link that somebody has waited for so long gets the next turn at its ports, whatever else is wanted there."""
 
+    look_ahead_s: float = 21_600.0
+    """Pools are filled for what is foretold so far ahead, no earlier: key that lies long grows old."""
+    demand_memory_s: float = 7200.0
+    """How far back the demand is looked at that is expected to go on; see ``control.forecasting``."""
+    foresight_margin: float = 1.5
+    """So many times what is expected to be spent while a link gives less is laid by, since demand comes in bursts."""
+
     def __post_init__(self) -> None:
         if not 0 < self.turning_share <= 1:
             raise ValueError(f"a share of the time lies between 0 and 1: {self.turning_share}")
+        if min(self.look_ahead_s, self.demand_memory_s, self.foresight_margin) <= 0:
+            raise ValueError("to look ahead and back takes times and a margin above zero")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,9 @@ class LinkView:
     """A link as the controller knows it: each end's stock to send under, the bits of its last block (0: unknown).
 
     ``rests``: it has failed, and is not to be tried yet. ``rate_bits_per_s``: what it is expected to give (0: unknown).
+
+    Foretold of it (``control.forecasting``): whether it gives nothing now (``is_out``), in how many seconds that begins
+    (``out_in_s``), in how many more will be spent of it than it gives (``gap_in_s``), and what each end must hold then.
 
     The rest is of links through switches. ``kept``: ports and trunks that nobody else can use while it runs.
     ``is_set``: the switches stand for it; since they do it has been ordered ``blocks_in_turn``. ``turn_s``: how long
@@ -49,6 +62,10 @@ class LinkView:
     has_order: bool = False
     rests: bool = False
     rate_bits_per_s: float = 0.0
+    is_out: bool = False
+    out_in_s: float = math.inf
+    gap_in_s: float = math.inf
+    gap_bits: Mapping[NodeId, int] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
     is_set: bool = False
     blocks_in_turn: int = 0
@@ -66,7 +83,8 @@ class LinkView:
 class DemandView:
     """A demand: every hop (link, sending node) must hold ``needed_bits``.
 
-    ``is_idle``: it can wait for all others; of the rest a higher ``priority`` goes first.
+    ``is_idle``: it can wait for all others; of the rest a higher ``priority`` goes first. ``times``: it stands for so
+    many alike, none of which can be met now.
     """
 
     demand_id: str
@@ -74,6 +92,7 @@ class DemandView:
     needed_bits: int
     is_idle: bool = False
     priority: int = 0
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ def serve(
     times_s: NDArray[np.float64],
     slots: Whole,
     place: int,
+    end: int,
     until_s: float,
     first_hop: Whole,
     hops: Whole,
@@ -25,7 +26,7 @@ def serve(
     sequence: int,
     crossed: Whole,
 ) -> tuple[int, int, int]:
-    """Serve requests from number ``place`` on, all before ``until_s``; stop before one that a hop cannot pay for.
+    """Serve requests from number ``place`` to before ``end``, all before ``until_s``, or to one that finds too little.
 
     A request is of a slot, whose hops are ``hops[first_hop[slot] : first_hop[slot + 1]]``, each no more than once; of
     one without hops it is refused. One that is served takes ``needed_bits`` of ``stock`` on each.
@@ -34,17 +35,17 @@ def serve(
     Returns the number of the first request that was not dealt with, that in the sequence, and how many hops crossed.
     """
     num_crossed = 0
-    while place < len(times_s) and times_s[place] < until_s:
+    while place < end and times_s[place] < until_s:
         slot = slots[place]
-        begin, end = first_hop[slot], first_hop[slot + 1]
-        for k in range(begin, end):
+        first, last = first_hop[slot], first_hop[slot + 1]
+        for k in range(first, last):
             if stock[hops[k]] < needed_bits:
                 return place, sequence, num_crossed
         place += 1
-        if begin == end:
+        if first == last:
             refused[slot] += 1
             continue
-        for k in range(begin, end):
+        for k in range(first, last):
             hop = hops[k]
             stock[hop] -= needed_bits
             if stock[hop] < needed_bits:

@@ -32,3 +32,7 @@ class ToBothControllers:
         if peer == CONTROLLER and self._inner.is_reachable(STANDBY):
             return True
         return self._inner.is_reachable(peer)
+
+    def is_coming(self, peer: NodeId, /) -> bool:
+        """Return whether a peer may be just coming up."""
+        return self._inner.is_coming(peer)

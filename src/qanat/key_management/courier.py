@@ -15,6 +15,7 @@ class Courier:
     """Says words to other nodes in the name of one epoch.
 
     is_awake: a site that sleeps is opened by whatever is said to it, so what can wait is not said to it.
+    is_opening: a site that sleeps or is being opened, and so needs some time before it answers.
     """
 
     def __init__(
@@ -24,15 +25,21 @@ class Courier:
         entropy: Entropy,
         epoch: Epoch,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
+        is_opening: Callable[[NodeId], bool] = lambda _: False,
     ) -> None:
         self._transport = transport
         self._entropy = entropy
         self.epoch = epoch
         self.is_awake = is_awake
+        self.is_opening = is_opening
 
     def is_reachable(self, peer: NodeId) -> bool:
         """Return whether the peer seems to answer just now."""
         return self._transport.is_reachable(peer)
+
+    def is_coming(self, peer: NodeId) -> bool:
+        """Return whether a peer that has not answered yet may be just coming up, so that it is worth waiting for."""
+        return self.is_opening(peer) or self._transport.is_coming(peer)
 
     async def send(self, peer: NodeId, word: Word, *, cause: EventId | None = None, body: bytes = b"") -> None:
         """Hand a word to the transport, which may lose, repeat or delay it."""

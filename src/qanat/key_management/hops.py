@@ -73,6 +73,13 @@ class _Silent(KeyManagementError):
         self.node = node
 
 
+class _ComingUp(KeyManagementError):
+    """The next node of a route is just coming up: the origin may try the same way again at once."""
+
+    def __init__(self, node: NodeId) -> None:
+        super().__init__(f"{node!r}, the next node on the way, is just coming up", remedy="ask again in a moment")
+
+
 class RelayHops:
     """Handles relay words that arrive at this node."""
 
@@ -158,9 +165,7 @@ class RelayHops:
             raise PeerProtocolError(f"link {word.link_id!r} does not join {heard.sender!r} and {context.node!r}")
         self._refuse_wrong_origin(word)
         # the store may be an older copy, in which bits of the past are unspent: then an old word would open again
-        if not await self._vouching.wait(
-            heard.sender, Deadline.after(context.clock, context.settings.reach_patience_s)
-        ):
+        if not await self._vouching.wait(heard.sender, self._last()):
             raise KeyManagementError(f"{heard.sender!r} has not yet vouched for the store of this node")
         pool = PoolId(word.link_id, heard.sender)
         try:
@@ -189,8 +194,9 @@ class RelayHops:
     async def _hand_on(self, word: Relay, keys: SecretBytes) -> _Answer:
         context = self._context
         following = word.route[word.hop + 1]
-        if not await answers(context, self._vouching, following, patience_s=context.settings.reach_patience_s):
-            raise _Silent(following)
+        patience_s = context.settings.reach_patience_s
+        if not await answers(context, self._vouching, following, patience_s=patience_s, last=self._last()):
+            raise _ComingUp(following) if context.courier.is_coming(following) else _Silent(following)
         spent = await spend_for_hop(
             context,
             following=following,
@@ -199,6 +205,10 @@ class RelayHops:
         )
         sealed, body = seal(replace(word, hop=word.hop + 1, link_id=spent.pool.link_id), keys, spent)
         return _Answer(following, sealed, body)
+
+    def _last(self) -> Deadline:
+        """Return until when a neighbour that comes up is waited for: the origin gives the batch up soon after."""
+        return Deadline.after(self._context.clock, self._context.settings.relay_timeout_s)
 
     async def _arrive(self, word: Relay, keys: SecretBytes) -> _Answer | None:
         """Take in a batch, or a share of one; keys are kept when all of their shares are here."""

@@ -56,8 +56,10 @@ class KeyManager:
         recorder: EventRecorder,
         settings: KeyManagerSettings | None = None,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
+        is_opening: Callable[[NodeId], bool] = lambda _: False,
     ) -> None:
-        """``is_awake``: sites that sleep are greeted only when something depends on them."""
+        """``is_awake``: sites that sleep are greeted only when something depends on them. ``is_opening``: sites that
+        sleep or are being opened are given time before they count as silent."""
         self.node = node
         self._transport = transport
         self._modules = tuple(modules)
@@ -70,7 +72,9 @@ class KeyManager:
             tasks=tasks,
             entropy=entropy,
             recorder=recorder,
-            courier=Courier(transport=transport, entropy=entropy, epoch=Epoch(0), is_awake=is_awake),
+            courier=Courier(
+                transport=transport, entropy=entropy, epoch=Epoch(0), is_awake=is_awake, is_opening=is_opening
+            ),
             links=Links(node=node, network=network, modules=modules),
             routes=RouteBook(node=node, tasks=tasks),
             settings=settings or KeyManagerSettings(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import BlockUnknown, KeyShortage
 from qanat.ground.identifiers import BlockId, NodeId, RequestId
@@ -23,10 +25,34 @@ async def spend_for_hop(context: Context, *, following: NodeId, num_bits: int, r
         raise PoolShort((shortage,)) from None
 
 
-async def answers(context: Context, vouching: Vouching, neighbour: NodeId, *, patience_s: float) -> bool:
-    """Return whether a neighbour can be reached and vouches for this store, with patience for one just coming up."""
-    deadline = Deadline.after(context.clock, patience_s)
-    return await is_reached(context, neighbour, deadline) and await vouching.wait(neighbour, deadline)
+async def answers(
+    context: Context, vouching: Vouching, neighbour: NodeId, *, patience_s: float, last: Deadline
+) -> bool:
+    """Return whether a neighbour can be reached and vouches for this store.
+
+    It has ``patience_s`` for that; one that may be just coming up has time until ``last``, and no longer.
+    """
+    while True:
+        deadline = Deadline.after(context.clock, min(patience_s, last.left_s))
+        if await is_reached(context, neighbour, deadline) and await vouching.wait(neighbour, deadline):
+            return True
+        if last.has_passed or not context.courier.is_coming(neighbour):
+            return False
+
+
+async def opened(context: Context, vouching: Vouching, way: Sequence[NodeId], last: Deadline) -> NodeId | None:
+    """Call all nodes of a way that sleep, and wait until none is being opened; return one that still is at ``last``.
+
+    One that cannot be opened is not waited for: it shows by its silence.
+    """
+    opening = context.courier.is_opening
+    await vouching.wake([node for node in way if opening(node)])
+    for node in way:
+        while opening(node):
+            if last.has_passed:
+                return node
+            await _look_again(context, last)
+    return None
 
 
 async def is_reached(context: Context, node: NodeId, deadline: Deadline) -> bool:
@@ -34,8 +60,12 @@ async def is_reached(context: Context, node: NodeId, deadline: Deadline) -> bool
     while not context.courier.is_reachable(node):
         if deadline.has_passed:
             return False
-        await context.clock.sleep_until(min(deadline.monotonic_s, context.clock.monotonic_s() + REACH_PERIOD_S))
+        await _look_again(context, deadline)
     return True
+
+
+async def _look_again(context: Context, deadline: Deadline) -> None:
+    await context.clock.sleep_until(min(deadline.monotonic_s, context.clock.monotonic_s() + REACH_PERIOD_S))
 
 
 async def available_bits(context: Context, pool: PoolId) -> int:

@@ -24,7 +24,7 @@ from qanat.key_management.batches import Batch, RelayJob, make_batches
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.doubts import Doubt, Doubts
 from qanat.key_management.multipath import collusion_threshold
-from qanat.key_management.pools import answers, spend_for_hop
+from qanat.key_management.pools import answers, opened, spend_for_hop
 from qanat.key_management.quotas import Quotas
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.ways import Tried, Way, Ways, Wish
@@ -133,17 +133,27 @@ class RelayOrigin:
     async def _is_silent(self, ways: Sequence[Routes], wishes: Sequence[Wish]) -> bool:
         """Return whether the first node of a way does not answer, and close the ways that go there.
 
-        Where there is no other way to take, it gets as long as all tries would take: waiting burns no pads.
+        Where there is no other way to take, it gets as long as all tries would take: waiting burns no pads. So sites of
+        a way that sleep are all opened before keys are sent on it: a batch does not wait so long for its verdict.
         """
         settings = self._context.settings
         alone_s, among_others_s = settings.relay_tries * settings.relay_timeout_s, settings.reach_patience_s
+        last = Deadline.after(self._context.clock, max(alone_s, settings.wake_patience_s))
         for routes, wish in zip(ways, wishes, strict=True):
             patience_s = among_others_s if self.ways.has_others(wish) else alone_s
             for way in routes:
-                if not await answers(self._context, self._vouching, way[1], patience_s=patience_s):
-                    self.ways.close(at=self._context.node, silent=way[1])
+                if (silent := await self._silent_on(way, patience_s, last)) is not None:
+                    self.ways.close(at=way[way.index(silent) - 1], silent=silent)
                     return True
         return False
+
+    async def _silent_on(self, way: Way, patience_s: float, last: Deadline) -> NodeId | None:
+        context, vouching = self._context, self._vouching
+        if (sleeping := await opened(context, vouching, way[1:], last)) is not None:
+            return sleeping
+        following = way[1]
+        is_there = await answers(context, vouching, following, patience_s=patience_s, last=last)
+        return None if is_there else following
 
     def _learn(self, lost: _Lost, tried: Tried) -> None:
         """Take down what a failed try has shown of its ways."""

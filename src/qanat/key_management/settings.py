@@ -42,6 +42,9 @@ class KeyManagerSettings:
     relay_tries: int = 3
     reach_patience_s: float = 1.0
     """The next node gets this long to come back before a batch that is on its way to it has failed."""
+    wake_patience_s: float = 10.0
+    """Nodes of a way that are just coming up get this long before keys are sent on it: a site that sleeps is opened by
+    whoever calls it, and one after the other where many are called at a time."""
     cut_route_pause_s: float = 5.0
     """A route on which a node does not answer is not tried again, at the cost of pads, before this time has passed."""
 

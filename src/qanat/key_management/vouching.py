@@ -66,10 +66,17 @@ class Vouching:
             return not self._neighbours or not self._vouched.isdisjoint(self._neighbours)
         return peer in self._vouched
 
+    async def wake(self, peers: Iterable[NodeId]) -> None:
+        """Greet those of ``peers`` that sleep: that opens them."""
+        for peer in sorted(peers):
+            if peer not in self._called and not self._context.courier.is_awake(peer):
+                self._called.add(peer)
+                await self._greet(peer)
+
     async def wait(self, peer: NodeId, deadline: Deadline) -> bool:
         """Return whether a peer vouches for this epoch; waits until ``deadline`` for its word."""
         if not self.is_vouched(peer):
-            await self._wake(self._neighbours if peer == self._context.node else {peer})
+            await self.wake(self._neighbours if peer == self._context.node else {peer})
         while not self.is_vouched(peer) and not deadline.has_passed:
             await self._context.tasks.wait(VOUCHED, until_monotonic_s=deadline.monotonic_s)
         return self.is_vouched(peer)
@@ -187,13 +194,6 @@ class Vouching:
 
     def _is_of_this_epoch(self, name: str) -> bool:
         return self._own.has_lived_through(NamedEpoch(self._own.number, name))
-
-    async def _wake(self, peers: Iterable[NodeId]) -> None:
-        """Greet those of ``peers`` that sleep."""
-        for peer in sorted(peers):
-            if peer not in self._called and not self._context.courier.is_awake(peer):
-                self._called.add(peer)
-                await self._greet(peer)
 
     async def _greet(self, peer: NodeId) -> None:
         await self._context.courier.send(peer, EpochOpened(self._own.number, self._own.name))

@@ -123,6 +123,7 @@ class VirtualTransport:
         *,
         post: Callable[[NodeId, NodeId, Message], None],
         is_up: Callable[[NodeId], bool],
+        is_coming: Callable[[NodeId], bool] = lambda _: False,
     ) -> None:
         self.local = local
         self.mailbox: Mailbox[tuple[NodeId, Message]] = Mailbox(scheduler)
@@ -130,6 +131,7 @@ class VirtualTransport:
         self._hazard = hazard
         self._post = post
         self._is_up = is_up
+        self._is_coming = is_coming
 
     async def send(self, peer: NodeId, message: Message, /) -> None:
         def perform(task: Task) -> None:
@@ -148,6 +150,9 @@ class VirtualTransport:
 
     def is_reachable(self, peer: NodeId, /) -> bool:
         return self._is_up(peer)
+
+    def is_coming(self, peer: NodeId, /) -> bool:
+        return self._is_up(peer) or self._is_coming(peer)
 
 
 class VirtualStore:

@@ -45,6 +45,7 @@ HASTY = KeyManagerSettings(
     idle_after_s=0.2,
     prepare_pause_s=1.0,
     cut_route_pause_s=1.0,
+    wake_patience_s=3.0,
     failed_retry_s=5.0,
 )
 """Little patience, so that words come too late and idle time comes often."""
@@ -83,7 +84,9 @@ class World:
         manager_class: type[KeyManager] = KeyManager,
         store_class: type[MemoryKeyStore] = MemoryKeyStore,
         has_standby: bool = False,
+        sleepers: Mapping[NodeId, float] = {},
     ) -> None:
+        """``sleepers``: nodes that are started by the first message to them, and how many seconds that takes."""
         self.network = network
         self.faults = faults
         self.crashes = 0
@@ -97,6 +100,9 @@ class World:
         self.scheduler = Scheduler(Dice(chance.child("ties")), on_death=self._task_died)
         self._outside = Life("outside")
         self._processes: dict[NodeId, Process] = {}
+        self._asleep = dict(sleepers)
+        self._opening: dict[NodeId, list[tuple[NodeId, Message]]] = {}
+        """What was said to nodes that are being started."""
         self.stores = {node: store_class() for node in network.nodes}
         self.witness = Witness(network, {node: store.disk for node, store in self.stores.items()})
         self.sites = CrashSites()
@@ -136,7 +142,8 @@ class World:
         for link in self.links:
             self._share_initial_key(link)
         for node in (*self._controllers, *self.network.nodes):
-            self._start_process(node)
+            if node not in self._asleep:
+                self._start_process(node)
         self.scheduler.spawn(self._weather(), self._outside, name="weather")
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
@@ -275,7 +282,14 @@ class World:
         hazard = Hazard(self.scheduler, self._dice, p_crash=lambda: self.faults.p_crash_per_effect, crash=crash)
         clock = VirtualClock(self.scheduler, hazard, utc_offset_s=lambda: self._utc_offsets_s[node])
         tasks = VirtualTasks(self.scheduler, hazard, life)
-        transport = VirtualTransport(node, self.scheduler, hazard, post=self._post, is_up=self.is_up)
+        transport = VirtualTransport(
+            node,
+            self.scheduler,
+            hazard,
+            post=self._post,
+            is_up=lambda peer: self.is_up(peer) or peer in self._asleep,
+            is_coming=self._opening.__contains__,
+        )
         entropy = SimulationEntropy(self._chance.child("life", node, self.crashes))
         recorder = EventRecorder(node=node, clock=clock, entropy=entropy, sink=self.witness.event)
         has_standby = STANDBY in self._controllers
@@ -309,6 +323,8 @@ class World:
             modules=modules,
             recorder=recorder,
             settings=self._settings,
+            is_awake=lambda peer: peer not in self._asleep,
+            is_opening=lambda peer: peer in self._asleep or peer in self._opening,
         )
         self._processes[node] = Process(life, transport, manager)
         self.scheduler.spawn(manager.run(), life, name=f"{node}: key manager")
@@ -361,10 +377,22 @@ class World:
 
     def _deliver(self, sender: NodeId, receiver: NodeId, message: Message) -> None:
         """Put a message into the inbox of a node that is up; a node that is down has none."""
+        if (seconds := self._asleep.pop(receiver, None)) is not None:
+            self._opening[receiver] = []
+            self.scheduler.call_after(seconds, lambda: self._open(receiver))
+        if receiver in self._opening:
+            self._opening[receiver].append((sender, message))
+            return
         process = self._processes.get(receiver)
         if process is not None and process.life.alive:
             self.witness.message_arrived(receiver, message)
             process.transport.mailbox.put((sender, message))
+
+    def _open(self, node: NodeId) -> None:
+        """Start a node that slept; what was said to it meanwhile was kept."""
+        self._start_process(node)
+        for sender, message in self._opening.pop(node):
+            self._deliver(sender, node, message)
 
     async def _weather(self) -> None:
         """Faults that last: full disks, partitions; and clocks that jump."""

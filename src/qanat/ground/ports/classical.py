@@ -71,3 +71,8 @@ class Transport(Protocol):
     def is_reachable(self, peer: NodeId, /) -> bool:
         """Return whether the peer seems to answer just now."""
         ...
+
+    def is_coming(self, peer: NodeId, /) -> bool:
+        """Return whether a peer that has said nothing yet may be just coming up: a line with it stands, or its machine
+        has taken the first call and its process has yet to take it up."""
+        ...

@@ -112,13 +112,14 @@ class Books:
         """Write down so many batches whose bits have been taken from ``array`` already."""
         self.batches[hops, count, size_bits] += times
 
-    def burn(self, hops: tuple[Hop, ...], *, count: int, size_bits: int, needed_bits: int) -> None:
+    def burn(self, hops: tuple[Hop, ...], *, count: int, size_bits: int, needed_bits: int) -> tuple[Hop, ...]:
         """Spend a batch's bits on the hops before the first that holds too little, as a relay learns of it: the hop
-        that is short says so when the batch has come to it. ``hops``: of the whole way."""
+        that is short says so when the batch has come to it. Return these; ``hops``: of the whole way."""
         paid = next(place for place, hop in enumerate(hops) if self.stock[hop] < needed_bits)
         self._spend(hops[:paid], needed_bits)
         if paid:
             self.burned[hops[:paid], count, size_bits] += 1
+        return hops[:paid]
 
     def _spend(self, hops: tuple[Hop, ...], needed_bits: int) -> None:
         stock = self.stock

@@ -7,6 +7,10 @@ the controller; the demand is met when a block has brought enough. A failure giv
 another one (``control.survival``), and their demands are opened anew on it; what a failed link was making is lost, with
 the pads of its order.
 
+What is foretold of links (``control.forecasting``) comes true: a link that is out makes no block, and what it was
+making is lost; where it gives less, blocks take longer. Its stock can be sent under all the same. Whether the policy
+was told is another matter (``is_foreseen``).
+
 Not of this level, so not here: messages and how long they take, batches lost on the way, other ways that key managers
 try while the widest is whole but short.
 """
@@ -17,10 +21,11 @@ import heapq
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from qanat.control.forecasting import Forecasts, Foresight
 from qanat.control.graph import Route
 from qanat.control.policy import DemandView, LinkView, NetworkView, Policy, decide
 from qanat.control.routing import key_graph
@@ -36,9 +41,12 @@ from qanat.simulation.day.switching import PortsInUse
 from qanat.simulation.day.tally import ClassTally, DayResult, Detour
 from qanat.simulation.day.waiting import Open, Waiting
 
-EventKind: TypeAlias = Literal["fail", "mend", "block", "late"]
+EventKind: TypeAlias = Literal["fail", "mend", "block", "late", "span", "look"]
 PATIENCE_S = 900.0
 """So long is a request kept waiting: what a key manager keeps a demand for (``KeyManagerSettings``)."""
+
+LOOK_PERIOD_S = 60.0
+"""So often is looked whether a pool is to be filled for what is foretold; the controller looks every second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +82,12 @@ class Day:
         ready_blocks: int = 0,
         policy: Policy | None = None,
         patience_s: float = PATIENCE_S,
+        forecasts: Forecasts | None = None,
+        is_foreseen: bool = True,
     ) -> None:
-        """Raises ConfigurationError for a removal of what is not there."""
+        """``forecasts``: what comes of links, in seconds of the run; the policy is told if ``is_foreseen``.
+
+        Raises ConfigurationError for a removal or a forecast of what is not there."""
         self._plan, self._requests, self._horizon_s = plan, requests, horizon_s
         self._policy, self._patience_s = policy or Policy(), patience_s
         self._books = Books(plan, ready_blocks=ready_blocks)
@@ -94,6 +106,8 @@ class Day:
         self._desk = Desk(requests, self._books, needed_bits=self._needed_bits)
         self._known = [ready_blocks > 0] * len(plan.links)
         self._decisions = 0
+        self._coming = forecasts or Forecasts()
+        self._foresight = Foresight(self._policy, now_s=0.0, forecasts=self._coming if is_foreseen else None)
         self._removals = [(removal, outages_of(plan.network, removal.name)) for removal in removals]
         self._own = own_users(plan.network, [removal.name for removal in removals])
         self._classes = [self._class_of(pair) for pair in requests.pairs]
@@ -113,16 +127,27 @@ class Day:
         self._ways = [self._way(self._survivor.routes.get(str(number))) for number in range(len(pairs))]
         self._first_ways = list(self._ways)
         self._tell_desk()
+        self._lay_out_forecasts()
         for number, (removal, _) in enumerate(self._removals):
             self._push(removal.at_s, "fail", number)
             if removal.for_s is not None:
                 self._push(removal.at_s + removal.for_s, "mend", number)
 
+    def _lay_out_forecasts(self) -> None:
+        for span in self._coming:
+            self._plan.network.link(span.link_id)  # raises where there is none
+            for time_s in (span.from_utc_s, span.until_utc_s):
+                if span.link_id in self._plan.number and time_s >= 0:
+                    self._push(time_s, "span", self._plan.number[span.link_id])
+        if self._foresight:
+            begin_s = min(span.from_utc_s for span in self._coming) - self._policy.look_ahead_s
+            self._push(max(0.0, begin_s), "look", 0)
+
     def run(self) -> DayResult:
         """Run to the end and return what came of it; raises BooksDisagree when bits or requests were lost or found."""
         self._advance(0.0)
         while True:
-            if (short := self._desk.serve_until(self._next_s())) is not None:
+            if (short := self._serve_until(self._next_s())) is not None:
                 self._now_s, slot = short
                 self._open(slot, asked_s=self._now_s)
             elif self._next_s() <= self._horizon_s:
@@ -165,8 +190,24 @@ class Day:
                 self._on_block(subject, serial)
             elif kind == "late":
                 self._on_late(subject)
+            elif kind == "span":
+                self._on_span(subject)
+            elif kind == "look":
+                self._on_look()
             else:
                 self._on_fault(subject, is_over=kind == "mend")
+
+    def _serve_until(self, until_s: float) -> tuple[float, Slot] | None:
+        """Let the desk serve till then; one by one where it matters when each was served."""
+        if not self._foresight:
+            return self._desk.serve_until(until_s)
+        while (coming := self._desk.coming()) is not None and coming[0] < until_s:
+            if (short := self._desk.serve_until(until_s, at_most=1)) is not None:
+                return short
+            self._now_s, slot = coming
+            way = self._ways[slot >> 1]
+            self._note_spent(() if way is None else way.hops[slot & 1])
+        return None
 
     def _serve_or_open(self, slot: Slot, *, asked_s: float) -> None:
         """Serve a request on the route that its pair has now, refuse it for want of one, or leave it waiting."""
@@ -202,11 +243,12 @@ class Day:
         manager remembers."""
         if hops not in self._known_short:
             self._known_short.add(hops)
-            self._books.burn(hops, **self._batch, needed_bits=self._needed_bits)
+            self._note_spent(self._books.burn(hops, **self._batch, needed_bits=self._needed_bits))
 
     def _serve(self, slot: Slot, hops: tuple[Hop, ...], *, asked_s: float) -> None:
         """Serve a request that has waited."""
         self._books.relay(hops, **self._batch, needed_bits=self._needed_bits)
+        self._note_spent(hops)
         self._tally(slot >> 1).serve(self._now_s - asked_s)
         self._desk.note_later(slot)
 
@@ -224,20 +266,22 @@ class Day:
         self._waiting.on_block(link)
         order.blocks_left -= 1
         if order.blocks_left:
-            self._push(self._now_s + self._plan.links[link].block_time_s, "block", link, serial)
+            self._push(self._now_s + self._block_time_s(link), "block", link, serial)
         else:
             self._end_order(link)
-        if self._waiting.wait_for(link) or (self._turns.is_switched(link) and not order.blocks_left):
+        goes_on = self._turns.is_switched(link) or self._plan.links[link].link_id in self._foresight.forecasts.links
+        if self._waiting.wait_for(link) or (goes_on and not order.blocks_left):
             self._act()
 
     # --- orders ---
 
     def _act(self) -> None:
         """Let the policy decide on what is known now, and carry it out."""
-        if not self._waiting.open:
+        if not self._waiting.open and not self._foresight:
             return
         self._decisions += 1
-        view, switched = self._view()
+        seen, switched = self._view()
+        view = self._foresight.applied(seen, utc_s=self._now_s, now_s=self._now_s)
         orders = decide(view, self._policy)
         for demand_id in orders.satisfied:
             waiting = self._waiting.remove(int(demand_id))
@@ -247,14 +291,24 @@ class Day:
         self._waiting.settle()
         for order in orders.generate:
             self._begin(self._plan.number[order.link_id], order.num_blocks)
-        numbers = {self._plan.number[link_id] for waits in orders.waits_for.values() for link_id in waits}
+        waited_for = {link_id for waits in orders.waits_for.values() for link_id in waits}
+        numbers = {self._plan.number[link_id] for link_id in waited_for if link_id in self._plan.number}
         self._turns.note_waits(numbers - self._orders.keys(), now_s=self._now_s, among=switched)
 
     def _view(self) -> tuple[NetworkView, Set[int]]:
-        """Return what the policy decides on, and all links in the areas of switches that it looks at."""
+        """Return what the policy decides on, and all links in the areas of switches that it looks at: what has crossed
+        a threshold, or the whole, where something comes of links with time alone."""
+        if self._coming:
+            return self._whole_view()
         concern = self._waiting.concern(self._orders)
         links = {self._plan.links[number].link_id: self._link_view(number) for number in concern.links}
         return NetworkView(links=links, demands=concern.demands), concern.switched
+
+    def _whole_view(self) -> tuple[NetworkView, Set[int]]:
+        """Return all links, since any can be filled in idle time, and all that waits."""
+        links = {link.link_id: self._link_view(number) for number, link in enumerate(self._plan.links)}
+        demands = [waiting.view for waiting in self._waiting.open.values()]
+        return NetworkView(links, demands), self._ports.all_links
 
     def _link_view(self, number: int) -> LinkView:
         link, stock = self._plan.links[number], self._books.stock
@@ -262,6 +316,7 @@ class Day:
             available_bits={link.ends[0]: stock[2 * number], link.ends[1]: stock[2 * number + 1]},
             block_bits=link.block_bits if self._known[number] else 0,
             has_order=number in self._orders,
+            rests=self._share_now(number) <= 0,  # it was tried, and failed
             rate_bits_per_s=link.rate_bits_per_s,
             **self._turns.view(number, now_s=self._now_s),
         )
@@ -275,24 +330,50 @@ class Day:
             turn_s = plan.ports.turn_s + self._policy.recalibration_s
             self._turns.turned(link)  # with its order: nothing asks before that ends
         self._books.begin_sessions(link, num_blocks=num_blocks)
-        self._push(self._now_s + turn_s + plan.block_time_s, "block", link, order.serial)
+        self._push(self._now_s + turn_s + self._block_time_s(link), "block", link, order.serial)
 
     def _end_order(self, link: int) -> None:
         del self._orders[link]
         self._ports.end(link)
         self._waiting.touch(link)
 
+    # --- what is foretold ---
+
+    def _on_span(self, link: int) -> None:
+        """A time that was foretold begins or ends: a link that is out loses the block that it was making."""
+        if link in self._orders and self._share_now(link) <= 0:
+            self._end_order(link)
+        self._act()
+
+    def _on_look(self) -> None:
+        if any(span.until_utc_s > self._now_s for span in self._coming):
+            self._push(self._now_s + LOOK_PERIOD_S, "look", 0)
+        self._act()
+
+    def _share_now(self, link: int) -> float:
+        """Return which share of its rate a link gives now."""
+        if not self._coming:
+            return 1.0
+        plan = self._plan.links[link]
+        return self._coming.share_now(plan.link_id, utc_s=self._now_s, rate_bits_per_s=plan.rate_bits_per_s)
+
+    def _block_time_s(self, link: int) -> float:
+        """Return how long a block takes that begins now."""
+        return self._plan.links[link].block_time_s / (self._share_now(link) or 1.0)
+
+    def _note_spent(self, hops: tuple[Hop, ...]) -> None:
+        for hop in hops if self._foresight else ():
+            link = self._plan.links[hop >> 1]
+            self._foresight.demand.note_spent((link.link_id, link.ends[hop & 1]), self._needed_bits, now_s=self._now_s)
+
     # --- failures ---
 
     def _on_fault(self, number: int, *, is_over: bool) -> None:
         """Take a part out, or put it back; whoever has another route now asks on it."""
         _, outages = self._removals[number]
-        changed: set[int] = set()
-        for outage in outages:
-            for link in self._links_of(outage):
-                if link in self._orders:  # none of one that comes back
-                    self._end_order(link)
-            changed.update(self._touched(outage, is_over=is_over))
+        for link in {link for outage in outages for link in self._links_of(outage)} & self._orders.keys():
+            self._end_order(link)  # none of one that comes back
+        changed = self._rerouted(outages, is_over=is_over)
         self._note_counts()
         for pair in sorted(changed):
             self._ways[pair] = self._way(self._survivor.routes.get(str(pair)))
@@ -301,12 +382,13 @@ class Day:
         self._ask_again(changed)
         self._act()
 
-    def _touched(self, outage: Outage, *, is_over: bool) -> Iterator[int]:
-        if outage.fault is Fault.LINK_DOWN and outage.link_id not in self._plan.number:
-            return  # the second of two links between the same sites, over which no key goes
-        change: Rerouted = self._survivor.mend(outage) if is_over else self._survivor.fail(outage)
-        yield from map(int, change.routes)
-        yield from map(int, change.cut_off)
+    def _rerouted(self, outages: Iterable[Outage], *, is_over: bool) -> set[int]:
+        """Return the pairs that have another route now, or none any more. Of several links between the same two sites
+        keys go over the first alone: nothing comes of the others."""
+        number = self._plan.number
+        used = [one for one in outages if one.fault is not Fault.LINK_DOWN or one.link_id in number]
+        change: Rerouted = self._survivor.mend(*used) if is_over else self._survivor.fail(*used)
+        return {int(name) for name in (*change.routes, *change.cut_off)}
 
     def _links_of(self, outage: Outage) -> Iterable[int]:
         if outage.node is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from qanat.control.forecasting import Forecasts
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 from qanat.ground.network.second_backbone import BACKBONE, with_second_backbone
@@ -25,6 +26,7 @@ class DayTerms:
 
     ``ready_blocks``: so many lie ready on each link at the beginning, as in a network that has run before. With none it
     is switched on at that moment, and in its first hour users behind switches wait in turn for their first block.
+    ``forecasts``: what comes of links, in seconds of the run; the policy is told if ``is_foreseen``.
     """
 
     network: Network
@@ -32,6 +34,8 @@ class DayTerms:
     seed: int = 1
     num_days: int = 1
     ready_blocks: int = 1
+    forecasts: Forecasts = field(default_factory=Forecasts)
+    is_foreseen: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_days <= MOST_DAYS:
@@ -58,6 +62,8 @@ def simulate(terms: DayTerms, removals: Sequence[Removal] = (), *, second_backbo
         horizon_s=horizon_s,
         removals=removals,
         ready_blocks=terms.ready_blocks,
+        forecasts=terms.forecasts,
+        is_foreseen=terms.is_foreseen,
     )
     return day.run()
 

@@ -57,19 +57,27 @@ class Desk:
         np.cumsum([len(hops) for hops in ways], out=self._first_hop[1:])
         self._hops = np.fromiter((hop for hops in ways for hop in hops), dtype=np.int64, count=self._first_hop[-1])
 
-    def serve_until(self, until_s: float) -> tuple[float, Slot] | None:
+    def coming(self) -> tuple[float, Slot] | None:
+        """Return time and slot of the next request; None when all have come."""
+        if self._place == len(self._times_s):
+            return None
+        return float(self._times_s[self._place]), int(self._slots[self._place])
+
+    def serve_until(self, until_s: float, *, at_most: int | None = None) -> tuple[float, Slot] | None:
         """Serve what comes before ``until_s``, or refuse what has no route, up to one that finds too little: return its
         time and slot, and leave it to the caller. None: there is none."""
+        end = len(self._times_s) if at_most is None else min(len(self._times_s), self._place + at_most)
         place, self._sequence, num_crossed = serve(
-            *(self._times_s, self._slots, self._place, until_s, self._first_hop, self._hops, self._needed_bits),
+            *(self._times_s, self._slots, self._place, end, until_s, self._first_hop, self._hops, self._needed_bits),
             *(self._books.array, self._served, self._refused, self._first, self._sequence, self._crossed),
         )
         self._books.short.update(self._crossed[:num_crossed].tolist())
         self._place = place
-        if place == len(self._times_s) or self._times_s[place] >= until_s:
+        if place == end or self._times_s[place] >= until_s:
             return None
+        short = self.coming()
         self._place += 1
-        return float(self._times_s[place]), int(self._slots[place])
+        return short
 
     def note_later(self, slot: Slot) -> None:
         """Count a request that was served after a wait."""

@@ -25,6 +25,8 @@ class PortsInUse:
         for number, area in enumerate(self._area):
             if area is not None:
                 self._members.setdefault(area, set()).add(number)
+        self.all_links: Set[int] = frozenset(number for number, kept in enumerate(self._kept) if kept)
+        """All links through switches."""
         self._running: dict[str, set[int]] = {area: set() for area in self._members}
 
     def begin(self, link: int) -> None:

@@ -4,15 +4,17 @@ A decision is about what has crossed a threshold since the last one. A request t
 before key was made there nothing else can serve it, so only those that watch a hop of the block's link are looked at
 when a block comes. A link can be ordered only where one of its hops has fallen short, or a request has come to wait
 for it, or its order has ended, since the last decision; links through switches also where any of that holds of another
-in their area. So the policy is shown these links, all requests that wait for them, and the requests that can be served;
-of other requests it is shown no more than that they wait. It decides the same as if it saw all (tests/unit/test_day.py
-holds it to that).
+in their area. So the policy is shown these links and the requests that can be served; of those that cannot, how many go
+over each of these links in each direction. It decides the same as if it saw all (tests/unit/test_day.py holds it to
+that).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
 
 from qanat.control.policy import DemandView
 from qanat.ground.identifiers import LinkId, NodeId
@@ -22,6 +24,8 @@ from qanat.simulation.day.switching import PortsInUse
 
 HopName = tuple[LinkId, NodeId]
 """A hop as the policy names it: the link and who sends."""
+ELSEWHERE: HopName = (LinkId(""), NodeId(""))
+"""A hop that is no link's, and always short."""
 
 
 @dataclass(slots=True)
@@ -64,7 +68,9 @@ class Waiting:
         self._watching: list[dict[int, Open]] = [{} for _ in names]
         self._ready: dict[int, Open] = {}
         self._touched: set[int] = set()
-        self._used: dict[str, set[int]] = {}
+        self._area = [ports.area_of(hop >> 1) for hop in range(len(names))]
+        self._used: dict[str, set[int]] = {area: set() for area in self._area if area is not None}
+        """By area, which links through switches requests wait to go over."""
 
     def wait_for(self, link: int) -> bool:
         """Return whether a request's way goes over a link."""
@@ -80,7 +86,8 @@ class Waiting:
         stock, needed_bits = self._books.stock, self._needed_bits
         for hop in waiting.hops:
             self._on_hop[hop][number] = waiting
-            self._note_use(hop)
+            if (area := self._area[hop]) is not None:
+                self._used[area].add(hop >> 1)
             if stock[hop] < needed_bits:
                 self._touched.add(hop >> 1)
         self._watch(number, waiting)
@@ -92,7 +99,8 @@ class Waiting:
         stock, needed_bits = self._books.stock, self._needed_bits
         for hop in waiting.hops:
             del self._on_hop[hop][number]
-            self._note_use(hop)
+            if (area := self._area[hop]) is not None and not self.wait_for(hop >> 1):
+                self._used[area].discard(hop >> 1)
             if stock[hop] < needed_bits:
                 self._touched.add(hop >> 1)
         if waiting.watched is not None:
@@ -137,16 +145,10 @@ class Waiting:
         self._touched, self._books.short = set(), set()
         areas = self._ports.areas_with(look)
         for area in areas:
-            look |= self._used.get(area, set())
+            look |= self._used[area]
         orderable = [link for link in look if link not in has_order and self._may_fall_short(link, drawn)]
         links = {*orderable, *self._ports.running(areas), *(hop >> 1 for hop in drawn)}
-        return Concern(sorted(links), list(self._demands(orderable)), self._ports.members(areas))
-
-    def _note_use(self, hop: Hop) -> None:
-        """Keep up by area which links through switches requests wait to go over."""
-        if (area := self._ports.area_of(hop >> 1)) is not None:
-            used = self._used.setdefault(area, set())
-            (used.add if self.wait_for(hop >> 1) else used.discard)(hop >> 1)
+        return Concern(sorted(links), self._demands(orderable, drawn), self._ports.members(areas))
 
     def _drawn(self) -> dict[Hop, int]:
         """Return how many of the requests that can be served draw on each hop."""
@@ -164,20 +166,33 @@ class Waiting:
     def _falls_short(self, hop: Hop, times: int) -> bool:
         return self._books.stock[hop] < self._needed_bits * (1 + times) and bool(self._on_hop[hop])
 
-    def _demands(self, orderable: Iterable[int]) -> Iterator[DemandView]:
-        """Yield all requests that can be served, and those that go over links that can be ordered, with these hops and
-        the one that they watch."""
-        parts: dict[int, list[HopName]] = {number: [] for number in self._ready}
+    def _demands(self, orderable: Iterable[int], drawn: Mapping[Hop, int]) -> list[DemandView]:
+        """Return all requests that can be served, in the order in which they came, and what else goes over links that
+        can be ordered: one demand for all alike."""
+        numbers = sorted(self._ready)
+        views = [(number, self.open[number].view) for number in numbers]
         for link in orderable:
             for hop in (2 * link, 2 * link + 1):
-                name = self._names[hop]
-                for number in self._on_hop[hop]:
-                    parts.setdefault(number, []).append(name)
-        for number in sorted(parts):
-            waiting, hops = self.open[number], parts[number]
-            if waiting.watched is None:
-                yield waiting.view
-                continue
-            if (watched := self._names[waiting.watched]) not in hops:
-                hops.append(watched)
-            yield DemandView(waiting.view.demand_id, tuple(hops), self._needed_bits)
+                times = drawn.get(hop, 0)
+                if times and self._falls_short(hop, times):
+                    views += self._between(hop, [number for number in numbers if number in self._on_hop[hop]])
+                elif rest := len(self._on_hop[hop]) - times:
+                    views.append((-1, self._alike(hop, -1, rest)))
+        return [view for _, view in sorted(views, key=_number)]
+
+    def _between(self, hop: Hop, drawing: Sequence[int]) -> Iterator[tuple[int, DemandView]]:
+        """Yield those over a hop that cannot be served, together where they come between the same two of those that
+        draw on it: those after the one that takes the last of it wait for it, the others do not."""
+        numbers = list(self._on_hop[hop])
+        places = [-1, *(bisect_left(numbers, number) for number in drawing), len(numbers)]
+        for before, (place, following) in zip((-1, *drawing), pairwise(places), strict=True):
+            if following - place > 1:
+                yield before, self._alike(hop, before, following - place - 1)
+
+    def _alike(self, hop: Hop, before: int, times: int) -> DemandView:
+        """Return what goes over a hop and cannot be served, since some hop or other is short."""
+        return DemandView(f"on {hop} after {before}", (self._names[hop], ELSEWHERE), self._needed_bits, times=times)
+
+
+def _number(view: tuple[int, DemandView]) -> int:
+    return view[0]
