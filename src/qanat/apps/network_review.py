@@ -11,7 +11,7 @@ from statistics import fmean
 import networkx as nx
 
 from qanat.apps.network_concerns import Concern, cut_sites, few, link_concerns, listed, missing_routes, unreached
-from qanat.apps.network_parts import in_parts
+from qanat.apps.network_islands import in_islands
 from qanat.apps.paper_table import Row, compared_rows
 from qanat.control.routing import key_routes
 from qanat.ground.identifiers import LinkId, NodeId
@@ -108,7 +108,7 @@ def review(network: Network) -> NetworkReview:
         routes=routes,
         cut_sites=tuple(node for node in network.nodes if node in cuts),
         warnings=(
-            *in_parts(network),
+            *in_islands(network),
             *few(link_concerns([(row.link, row.forecast) for row in links]), "links"),
             *few(_application_warnings(network, routes), "applications"),
             *few(missing_routes(network, without), "pairs of applications"),
