@@ -20,7 +20,7 @@ from interop.canary import Leak, scan_files, scan_memory, spellings
 from qanat.adapters.audit_chain import verify
 from qanat.adapters.etsi014_http import MAX_BODY_BYTES
 from qanat.adapters.tls import TlsFiles
-from qanat.apps.cli.audit import logs_in, run_show
+from qanat.apps.cli.audit import LineFilter, logs_in, run_show
 from qanat.client import Client
 from qanat.ground.errors import QanatError
 from qanat.ground.identifiers import KeyID, SaeId
@@ -139,7 +139,7 @@ def test_no_key_is_found_in_anything_that_a_network_leaves_behind(tmp_path: Path
     secrets += more
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
-        run_show(tmp_path / "data", kinds=(), words=(), since=None, last=None, as_json=False)
+        run_show(tmp_path / "data", LineFilter(), as_json=False)
     (words / "shown").write_text(shown.getvalue(), encoding="utf-8")
 
     assert scan_files([tmp_path], secrets) == []

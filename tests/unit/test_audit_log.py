@@ -16,10 +16,13 @@ import pytest
 
 from qanat.adapters.audit_chain import Head, audit_files, opened_line, read_head, records, sealed_line, verify
 from qanat.adapters.audit_log import WRITE_AFTER_S, AuditLog
-from qanat.apps.cli.audit import logs_in, run_show, run_verify
+from qanat.apps.cli.audit import LineFilter, logs_in, run_notifications, run_show, run_verify
+from qanat.apps.networks import load_network
+from qanat.doors.etsi015.names import app_id, qkdn_id
+from qanat.doors.etsi015.notifications import notification_of
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import Event, EventKind
-from qanat.ground.identifiers import EventId, NodeId
+from qanat.ground.identifiers import EventId, NodeId, SaePair
 
 SITE = NodeId("a")
 
@@ -305,8 +308,7 @@ def test_show_filters_by_kind_word_time_and_number(tmp_path: Path, capsys: pytes
             log(an_event(number, EventKind.KEYS_REFUSED if number == 3 else EventKind.KEYS_DELIVERED))
 
     def shown(**filters: object) -> list[str]:
-        options: dict[str, object] = {"kinds": (), "words": (), "since": None, "last": None, **filters}
-        assert run_show(tmp_path, as_json=True, **options) == 0  # type: ignore[arg-type]
+        assert run_show(tmp_path, LineFilter(**filters), as_json=True) == 0  # type: ignore[arg-type]
         return [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
 
     assert shown(kinds=["keys-refused"]) == ["e3"]
@@ -318,6 +320,26 @@ def test_show_filters_by_kind_word_time_and_number(tmp_path: Path, capsys: pytes
         shown(since="yesterday")
     assert shown(last=1) == ["e5"]
     assert shown(last=0) == []
+
+
+def test_lines_are_shown_as_notifications_of_the_standard_with_its_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = load_network("three-nodes")
+    link = network.links[0]
+    node, (one, other) = link.ends[0], network.saes[:2]
+    asked = {"master": one, "slave": other}
+    with AuditLog(tmp_path, node=node) as log:
+        log(replace(an_event(1, EventKind.NODE_STARTED), node=node))
+        log(replace(an_event(2, EventKind.KEYS_DELIVERED), node=node))  # the standard has nothing for it
+        log(replace(an_event(3, EventKind.KEY_ASKED), node=node, data=asked))
+    assert run_notifications(tmp_path, LineFilter(), network_name="three-nodes") == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told, "of the start of the node at least"
+    assert told[0]["etsi-qkd-sdn-node:event"]["qkdn_id"] == qkdn_id(network, node)
+    found = notification_of(network, replace(an_event(3, EventKind.KEY_ASKED), node=node, data=asked))
+    assert found is not None
+    assert (found[0], found[1]["app_id"]) == ("sdqkdn_application_new", app_id(network, SaePair(one, other)))
 
 
 def test_a_folder_without_a_log_is_refused_with_a_remedy(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
+from qanat.apps.networks import load_network
 from qanat.control.policy import NetworkView, Policy
+from qanat.control.turns import PortsOfLink, Turns
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Application, Link, Network, Site
@@ -23,7 +25,7 @@ from qanat.simulation.day.engine import PATIENCE_S, Day
 from qanat.simulation.day.faults import Removal, outages_of, own_users, parts_in_turn
 from qanat.simulation.day.plan import DAY_S, DayPlan, LinkPlan, link_plan
 from qanat.simulation.day.run import DayTerms, cases_of, run_case, simulate
-from qanat.simulation.day.switching import PortTakenTwice, Turns
+from qanat.simulation.day.switching import PortsInUse, PortTakenTwice
 
 BLOCK_BITS, BLOCK_S = 20_000, 50.0
 HALF_BITS = 7952  # (20,000 - 4,096 of the reserve) / 2
@@ -256,18 +258,48 @@ def test_no_two_orders_share_a_port_however_much_is_asked() -> None:
     assert tally.served > 0
 
 
+PORTS = [PortsOfLink(frozenset("pq")), PortsOfLink(frozenset("qr")), PortsOfLink(frozenset("xy")), PortsOfLink()]
+
+
 def test_two_links_at_one_port_are_refused() -> None:
-    turns = Turns([frozenset("pq"), frozenset("qr"), frozenset()])
-    assert turns.begin(0, num_blocks=1)
+    ports = PortsInUse(PORTS)
+    ports.begin(0)
+    ports.begin(2)
     with pytest.raises(PortTakenTwice):
-        turns.begin(1, num_blocks=1)
-    turns.end(0)
-    assert not turns.begin(0, num_blocks=1), "the switches stand for it still"
-    turns.end(0)
+        ports.begin(1)
+    ports.end(0)
+    ports.begin(1)
+    assert ports.running(ports.areas_with([0])) == {1}
+    assert ports.members(ports.areas_with([0])) == {0, 1}
+    assert ports.members(ports.areas_with([0, 2])) == {0, 1, 2}
+    assert ports.areas_with([3]) == set()
+
+
+def test_switches_turn_to_a_link_unless_they_stand_for_it_and_leave_those_that_share_a_port() -> None:
+    turns = Turns(dict(enumerate(PORTS)))
+    assert turns.begin(0, num_blocks=1)
+    assert not turns.view(0, now_s=0)["is_set"], "they turn yet"
+    turns.turned(0)
+    assert turns.begin(2, num_blocks=1)
+    turns.turned(2)
+    assert not turns.begin(0, num_blocks=2), "the switches stand for it still"
+    assert (turns.view(0, now_s=0)["blocks_in_turn"], turns.view(0, now_s=0)["is_set"]) == (3, True)
     assert turns.begin(1, num_blocks=1)
-    turns.end(1)
     assert turns.begin(0, num_blocks=1), "they were turned away"
-    assert not turns.begin(2, num_blocks=1)
+    assert (turns.view(0, now_s=0)["blocks_in_turn"], turns.view(0, now_s=0)["blocks_got"]) == (1, 4)
+    assert not turns.begin(2, num_blocks=1), "elsewhere"
+    assert not turns.begin(3, num_blocks=1), "through no switch"
+    turns.forget()
+    assert turns.begin(2, num_blocks=1)
+
+
+def test_a_link_waits_from_when_it_is_first_wanted_until_it_is_not() -> None:
+    turns = Turns(dict(enumerate(PORTS)))
+    turns.note_waits({0, 2, 3}, now_s=5)
+    turns.note_waits({0}, now_s=7, among={0, 1})
+    assert [turns.view(link, now_s=10)["waited_s"] for link in range(4)] == [5, 0, 5, 0]
+    turns.note_waits({0}, now_s=8)
+    assert [turns.is_wanted(link) for link in range(4)] == [True, False, False, False]
 
 
 # --- books ---
@@ -332,13 +364,13 @@ def test_each_request_is_served_without_a_route_too_late_or_waiting(
 
 
 class WholeView(Day):
-    """A day whose policy is shown all links."""
+    """A day whose policy is shown all links and all that waits, each time."""
 
-    def _view(self) -> NetworkView:
-        view = super()._view()
-        return replace(
-            view, links={link.link_id: self._link_view(number) for number, link in enumerate(self._plan.links)}
-        )
+    def _view(self) -> tuple[NetworkView, Set[int]]:
+        super()._view()
+        numbers = range(len(self._plan.links))
+        links = {self._plan.links[number].link_id: self._link_view(number) for number in numbers}
+        return NetworkView(links, [waiting.view for waiting in self._waiting.open.values()]), set(numbers)
 
 
 def grid_of_nine() -> Network:
@@ -348,14 +380,17 @@ def grid_of_nine() -> Network:
 
 
 @pytest.mark.parametrize(
-    ("network", "bits_per_minute", "out"),
-    [(grid_of_nine(), 2000, "n5"), (switched(6), 600, "u1")],
-    ids=["grid", "switch"],
+    ("network", "num_pairs", "bits_per_minute", "out"),
+    [
+        pytest.param(grid_of_nine(), 20, 2000, "n5", id="grid"),
+        pytest.param(switched(6), 20, 600, "u1", id="switch"),
+        pytest.param(load_network("nature2021"), 40, 600, "jinan-switch-1", id="paper", marks=pytest.mark.slow),
+    ],
 )
-def test_the_policy_decides_the_same_whether_it_sees_all_links_or_those_that_matter(
-    network: Network, bits_per_minute: float, out: str
+def test_the_policy_decides_the_same_whether_it_sees_all_or_what_has_crossed_a_threshold(
+    network: Network, num_pairs: int, bits_per_minute: float, out: str
 ) -> None:
-    plan, demand = DayPlan(network), Demand(num_pairs=20, bits_per_minute=bits_per_minute)
+    plan, demand = DayPlan(network), Demand(num_pairs, bits_per_minute=bits_per_minute)
     chance = SeededChance(3)
     pairs = draw_pairs(network, demand, rates_bits_per_s=plan.rates, chance=chance)
     requests = draw_requests(pairs, demand, num_days=1, chance=chance)
@@ -364,6 +399,7 @@ def test_the_policy_decides_the_same_whether_it_sees_all_links_or_those_that_mat
         kind(plan, requests, demand=demand, horizon_s=DAY_S, removals=removals).run() for kind in (Day, WholeView)
     )
     assert few == all_
+    assert list(few.routes) == list(all_.routes), "in the order in which they were first taken"
     assert few.decisions > 50
 
 

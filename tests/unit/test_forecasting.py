@@ -190,7 +190,7 @@ def day(*, is_foreseen: bool, per_minute: float = 1.0) -> tuple[DayResult, list[
     on_late = run._on_late
 
     def noted(number: int) -> None:
-        if str(number) in run._open:
+        if number in run._waiting.open:
             late_s.append(run._now_s)
         on_late(number)
 

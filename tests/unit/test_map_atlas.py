@@ -14,7 +14,7 @@ from qanat.apps.pictures.svg import Sheet
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 from qanat.ground.network.building import build_network
-from qanat.ground.network.extracts import by_heading, part_of, under_heading
+from qanat.ground.network.extracts import by_heading, extract_of, under_heading
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +92,10 @@ def test_what_is_under_one_heading_can_be_drawn_alone(network: Network) -> None:
 
 def test_a_part_keeps_what_lies_between_its_sites(network: Network) -> None:
     groups = by_heading(network)
-    part = part_of(network, groups["shanghai"])
+    part = extract_of(network, groups["shanghai"])
     assert len(part.links) == 82
     assert [switch.name for switch in part.switches] == ["shanghai-switch-1"]
-    alone = part_of(network, [node for node in groups["shanghai"] if part.site(node).kind == "relay"])
+    alone = extract_of(network, [node for node in groups["shanghai"] if part.site(node).kind == "relay"])
     assert alone.switches == ()
     assert len(alone.links) == 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qanat.apps.network_parts import in_parts
+from qanat.apps.network_islands import in_islands
 from qanat.apps.networks import load_network
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.network import Network, network_yaml, parse_network
@@ -170,9 +170,9 @@ def test_two_parts_are_told_unless_satellites_join_them_at_stations() -> None:
     text = TEXT.replace("    switches: [s, t]", "").replace(
         "trunks:\n  - {name: s-t, switches: [s, t], loss_db: 0.25, length_km: 1}\n", ""
     )
-    (told,) = in_parts(read(text))
+    (told,) = in_islands(read(text))
     assert "in 2 parts that no link joins: 2 sites (a, b) and 2 sites (c, d)" in told.text
     for name in "bd":
         text = text.replace(f"{{name: {name}, kind", f"{{name: {name}, ground_station: true, kind")
     assert len(read(text).links) == 2
-    assert not list(in_parts(read(text)))
+    assert not list(in_islands(read(text)))

@@ -20,7 +20,7 @@ from qanat.apps.network_concerns import (
     unkept,
     unreached,
 )
-from qanat.apps.network_parts import in_parts
+from qanat.apps.network_islands import in_islands
 from qanat.apps.paper_table import Row, compared_rows
 from qanat.apps.shares_review import PromiseReview, promises_of
 from qanat.control.routing import key_routes
@@ -121,7 +121,7 @@ def review(network: Network) -> NetworkReview:
         routes=routes,
         cut_sites=tuple(node for node in network.nodes if node in cuts),
         warnings=(
-            *in_parts(network),
+            *in_islands(network),
             *few(link_concerns([(row.link, row.forecast) for row in links]), "links"),
             *few(_application_warnings(network, routes), "applications"),
             *few(missing_routes(network, without), "pairs of applications"),

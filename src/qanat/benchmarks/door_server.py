@@ -5,39 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import multiprocessing
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
 from qanat.adapters.http_server import AsgiApp, HttpDoor
 from qanat.adapters.tls import TlsFiles, server_context
-
-START_TIMEOUT_S = 120.0
+from qanat.benchmarks.server_process import served_elsewhere
 
 
 @contextlib.contextmanager
 def served_fixed_bytes(files: TlsFiles, keys_per_call: int) -> Iterator[int]:
     """Serve in another process while the block runs; yields the port."""
-    spawning = multiprocessing.get_context("spawn")
-    ours, theirs = spawning.Pipe()
-    process = spawning.Process(target=_serve, args=(files, keys_per_call, theirs), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        if not ours.poll(START_TIMEOUT_S):
-            raise TimeoutError(f"the server did not open within {START_TIMEOUT_S:.0f} s")
-        yield int(ours.recv())
-    finally:
-        ours.close()
-        process.join(10)
-        process.kill()
-        process.join()
-        process.close()
-
-
-def _serve(files: TlsFiles, keys_per_call: int, line: Connection) -> None:
-    asyncio.run(_serve_until_end(files, keys_per_call, line))
+    with served_elsewhere(_serve_until_end, files, keys_per_call) as line:
+        yield int(line.recv())
 
 
 async def _serve_until_end(files: TlsFiles, keys_per_call: int, line: Connection) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import multiprocessing
 import ssl
 import tempfile
 import time
@@ -16,10 +14,10 @@ from pathlib import Path
 
 from qanat.adapters.tls import client_context
 from qanat.benchmarks.relay_network import Filling, RelayNetwork
+from qanat.benchmarks.server_process import START_TIMEOUT_S, served_elsewhere
 from qanat.ground.errors import PeerProtocolError
 
 CALLERS = 16
-START_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +30,13 @@ class PairsRate:
 
 def measured_pairs(pairs: int, *, size_bits: int) -> PairsRate:
     """Fill a pool with ``pairs`` keys, then take each at both ends, one per call."""
-    with tempfile.TemporaryDirectory() as folder, _served(Path(folder), Filling(pairs, size_bits)) as line:
+    filling = Filling(pairs, size_bits)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served_elsewhere(_serve_until_end, Path(folder), filling) as line,
+    ):
         ports = line.recv()
-        network = RelayNetwork(Path(folder), Filling(pairs, size_bits))
+        network = RelayNetwork(Path(folder), filling)
         contexts = [client_context(network.client_files(app.name)) for app in network.network.applications]
         ends = [_End(port, context) for port, context in zip(ports, contexts, strict=True)]
         paths = [f"/api/v1/keys/{sae}" for sae in (network.pair.slave, network.pair.master)]
@@ -83,29 +85,6 @@ def _cpu_s(line: Connection) -> float:
     """Ask the serving process how much processor time it has had."""
     line.send("cpu")
     return float(line.recv())
-
-
-@contextlib.contextmanager
-def _served(folder: Path, filling: Filling) -> Iterator[Connection]:
-    spawning = multiprocessing.get_context("spawn")
-    ours, theirs = spawning.Pipe()
-    process = spawning.Process(target=_serve, args=(folder, filling, theirs), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        if not ours.poll(START_TIMEOUT_S):
-            raise TimeoutError(f"the pool was not filled within {START_TIMEOUT_S:.0f} s")
-        yield ours
-    finally:
-        ours.close()
-        process.join(10)
-        process.kill()
-        process.join()
-        process.close()
-
-
-def _serve(folder: Path, filling: Filling, line: Connection) -> None:
-    asyncio.run(_serve_until_end(folder, filling, line))
 
 
 async def _serve_until_end(folder: Path, filling: Filling, line: Connection) -> None:

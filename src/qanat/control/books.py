@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qanat.control.policy import DemandView, LinkView, NetworkView, Policy
+from qanat.control.turns import Turns, ports_of
 from qanat.ground.identifiers import EventId, LinkId, NodeId, OrderId
 from qanat.ground.keys import Origin
-from qanat.ground.network import Link, Network
+from qanat.ground.network import Network
 from qanat.key_management.wire import GenerationFailed, GenerationRequest, LinkReport, OrderState, PoolShortage, Routes
 
 
@@ -26,13 +27,6 @@ class LinkBook:
     failures_in_a_row: int = 0
     restarts_in_a_row: int = 0
     last_fault: OrderFault | None = None
-    kept: frozenset[str] = frozenset()
-    turn_s: float = 0.0
-    is_set: bool = False
-    blocks_in_turn: int = 0
-    blocks_got: int = 0
-    wanted_since_s: float | None = None
-    """The last six are of links through switches, as ``LinkView`` has them; since when somebody waits for an order."""
 
     @property
     def has_failed(self) -> bool:
@@ -125,14 +119,14 @@ class Books:
     """Links, orders and demands, and the view of them that the policy decides on."""
 
     def __init__(self, network: Network) -> None:
-        self.links = {link.link_id: _book_of(link, network) for link in network.links}
+        self.links = {link.link_id: LinkBook(link.ends) for link in network.links}
+        self.turns = Turns({link.link_id: ports_of(network, link) for link in network.links})
         self.orders: dict[OrderId, OrderBook] = {}
         self.demands: dict[str, DemandBook] = {}
         self.ahead: frozenset[LinkId] = frozenset()
         """Links that are to hold a block at each end, since pairs that ask for key now have shares of them."""
         self.switches_rest_until_s = float("-inf")
         """Until then no link through switches is ordered: an order of an earlier life may run there."""
-        self._switched = {link_id: book for link_id, book in self.links.items() if book.kept}
 
     def order_on(self, link_id: LinkId) -> OrderBook | None:
         """Return the outstanding order of a link."""
@@ -183,34 +177,15 @@ class Books:
     def note_shortage(self, shortage: PoolShortage) -> None:
         self.note_stock(shortage.sender, shortage.link_id, shortage.available_bits)
 
-    def note_turn(self, link_id: LinkId) -> None:
-        """The switches begin to turn to a link: no light passes on the links that they leave, nor yet on this one."""
-        kept = self.links[link_id].kept
-        for other in self._switched.values():
-            other.is_set = other.is_set and other.kept.isdisjoint(kept)
-        self.links[link_id].blocks_in_turn = 0
-
-    def note_order(self, link_id: LinkId, num_blocks: int) -> None:
-        """Count what a link is ordered to make."""
-        book = self.links[link_id]
-        book.blocks_in_turn += num_blocks
-        book.blocks_got += num_blocks
-
     def note_waits(self, waits_for: Mapping[str, Sequence[LinkId]], *, now_s: float) -> None:
         """Take down since when somebody waits for an order to each link through switches; idle time does not."""
-        if not self._switched:
-            return
         wanted = {link_id for demand_id in waits_for if self._is_urgent(demand_id) for link_id in waits_for[demand_id]}
         wanted.difference_update([order.link_id for order in self.orders.values()])
-        for link_id, book in self._switched.items():
-            if link_id not in wanted:
-                book.wanted_since_s = None
-            elif book.wanted_since_s is None:
-                book.wanted_since_s = now_s
+        self.turns.note_waits(wanted, now_s=now_s)
 
     def awaits_switch(self, link_id: LinkId) -> bool:
         """Return whether a link through switches waits for its turn at their ports, or for them to have turned."""
-        if not self.links[link_id].kept:
+        if not self.turns.is_switched(link_id):
             return False
         order = self.order_on(link_id)
         return order is None or order.awaits_turn
@@ -234,20 +209,7 @@ class Books:
         concerned = busy.union(self.ahead, (link_id for demand in self.demands.values() for link_id, _ in demand.hops))
         return NetworkView(
             links={
-                link_id: LinkView(
-                    available_bits=dict(book.available_bits),
-                    block_bits=book.block_bits,
-                    has_order=link_id in busy,
-                    rests=now_s < self._rest_ends_s(book),
-                    rate_bits_per_s=book.rate_bits_per_s,
-                    kept=book.kept,
-                    is_set=book.is_set,
-                    blocks_in_turn=book.blocks_in_turn,
-                    turn_s=book.turn_s,
-                    waited_s=0.0 if book.wanted_since_s is None else now_s - book.wanted_since_s,
-                    blocks_got=book.blocks_got,
-                    ahead_bits=book.block_bits if link_id in self.ahead else 0,
-                )
+                link_id: self._link_view(link_id, book, has_order=link_id in busy, now_s=now_s)
                 for link_id, book in self.links.items()
                 if with_all_links or link_id in concerned
             },
@@ -264,13 +226,18 @@ class Books:
             ],
         )
 
-    def _rest_ends_s(self, book: LinkBook) -> float:
-        return max(book.rests_until_s, self.switches_rest_until_s) if book.kept else book.rests_until_s
-
-
-def _book_of(link: Link, network: Network) -> LinkBook:
-    turns_s = [network.switches_by_name[name].reconfiguration_s for name in link.through]
-    return LinkBook(link.ends, kept=network.kept_by(link), turn_s=max(turns_s, default=0.0))
+    def _link_view(self, link_id: LinkId, book: LinkBook, *, has_order: bool, now_s: float) -> LinkView:
+        is_switched = self.turns.is_switched(link_id)
+        rests_until_s = max(book.rests_until_s, self.switches_rest_until_s) if is_switched else book.rests_until_s
+        return LinkView(
+            available_bits=dict(book.available_bits),
+            block_bits=book.block_bits,
+            has_order=has_order,
+            rests=now_s < rests_until_s,
+            rate_bits_per_s=book.rate_bits_per_s,
+            ahead_bits=book.block_bits if link_id in self.ahead else 0,
+            **self.turns.view(link_id, now_s=now_s),
+        )
 
 
 def with_idle_level(policy: Policy, network: Network) -> Policy:

@@ -321,11 +321,7 @@ class Controller:
             cause=None,
             demand_ids=link_order.demand_ids,
         )
-        book = self._books.links[order.link_id]
-        order.awaits_turn = bool(book.kept) and not book.is_set
-        if order.awaits_turn:
-            self._books.note_turn(order.link_id)
-        self._books.note_order(order.link_id, order.num_blocks)
+        order.awaits_turn = self._books.turns.begin(order.link_id, num_blocks=order.num_blocks)
         return order
 
     async def _turn(self, order: OrderBook) -> None:
@@ -340,7 +336,8 @@ class Controller:
             self._close(order)
             await self._act()
             return
-        order.awaits_turn, self._books.links[order.link_id].is_set = False, True
+        order.awaits_turn = False
+        self._books.turns.turned(order.link_id)
         demands = self._books.open_demands(order)
         demands.sort(key=lambda demand: demand.ordered is not None)  # it turns for those who have waited for just this
         order.cause = self._switchboard.record_turn(order.link_id, turned, demands)

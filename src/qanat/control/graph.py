@@ -53,6 +53,8 @@ class RouteGraph:
         self.links = _first_of_each_pair(links)
         self.link_number = {link.link_id: place for place, link in enumerate(self.links)}
         self.hops = self._neighbours()
+        ends = [(link.ends, place) for place, link in enumerate(self.links)]
+        self._between = {way: place for (one, other), place in ends for way in ((one, other), (other, one))}
         self.width = [1.0] * len(self.links)
         self.freshness = [0.0] * len(self.links)
         self.cost = [1] * len(self.links)
@@ -151,10 +153,9 @@ class RouteGraph:
 
     def link_between(self, one: NodeId, other: NodeId) -> int:
         """Return the number of the link that joins two sites; raises UnknownNode."""
-        there = self.number_of(other)
-        for peer, link in self.hops[self.number_of(one)]:
-            if peer == there:
-                return link
+        if (link := self._between.get((one, other))) is not None:
+            return link
+        self.number_of(one), self.number_of(other)  # raise for what is no site
         raise UnknownNode(f"no link joins {one!r} and {other!r}")
 
     def _neighbours(self) -> tuple[tuple[Hop, ...], ...]:

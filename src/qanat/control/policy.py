@@ -40,7 +40,7 @@ def decide(view: NetworkView, policy: Policy) -> Orders:
     for demand in demands:
         short = tuple(hop[0] for hop in demand.hops if stock.get(hop, 0) < demand.needed_bits)
         for hop in demand.hops:
-            left_bits[hop] = left_bits.get(hop, 0) - demand.needed_bits
+            left_bits[hop] = left_bits.get(hop, 0) - demand.needed_bits * demand.times
         if short:
             waits_for[demand.demand_id] = short
             if demand.standing == 0:  # what was guaranteed is not taken away in smaller parts meanwhile
@@ -109,7 +109,7 @@ def _need(link_id: LinkId, link: LinkView, waiting: _Waiting, deficits: Mapping[
     return Need(
         link_id,
         link,
-        num_demands=len(urgent),
+        num_demands=sum(demand.times for demand in urgent),
         priority=priority,
         lack_bits=2 * deficits[link_id],
         is_pressing=is_pressing(link, policy),

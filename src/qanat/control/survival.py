@@ -86,10 +86,10 @@ class CutOff:
 
 @dataclass(frozen=True, slots=True)
 class Rerouted:
-    """What a failure or a repair has changed: new routes, and who is without one now."""
+    """What a failure or a repair has changed: new routes, and who is without one now (``Survivor.why`` says why)."""
 
     routes: Mapping[str, Route]
-    cut_off: Mapping[str, CutOff]
+    cut_off: tuple[str, ...]
 
 
 class Survivor:
@@ -108,24 +108,36 @@ class Survivor:
     @property
     def cut_off(self) -> dict[str, CutOff]:
         """All demands that have no route now, and why."""
-        return {name: self._explained(name) for name in sorted(self._demands.keys() - self.routes.keys())}
+        return {name: self.why(name) for name in sorted(self._demands.keys() - self.routes.keys())}
 
-    def fail(self, outage: Outage) -> Rerouted:
-        """Take a part out, and give those who went over it their next best way; raises UnknownNode."""
-        self._set(outage, is_up=False)
-        self._outages.setdefault(outage.part, {})[outage.fault] = outage
-        touched = sorted(self._over.get(outage.part, ()))
-        self._strayed.update(touched)
-        return self._changed(touched)
+    def why(self, name: str) -> CutOff:
+        """Return why a demand that has no route now has none."""
+        pair = self._demands[name]
+        faults = {part: tuple(faults.values()) for part, faults in self._outages.items()}
+        return CutOff(pair, *_Failures(self._graph, faults).between(pair))
 
-    def mend(self, outage: Outage) -> Rerouted:
-        """Put a part back, unless another fault of it lasts; those who are not on their best way look for it again."""
+    def fail(self, *outages: Outage) -> Rerouted:
+        """Take parts out, and give those who went over them their next best way; raises UnknownNode."""
+        touched: set[str] = set()
+        for outage in outages:
+            self._set(outage, is_up=False)
+            self._outages.setdefault(outage.part, {})[outage.fault] = outage
+            touched |= self._over.get(outage.part, set())
+        self._strayed |= touched
+        return self._changed(sorted(touched))
+
+    def mend(self, *outages: Outage) -> Rerouted:
+        """Put parts back, unless another fault of one lasts; those who are not on their best way look for it again."""
+        back = [outage for outage in outages if self._is_last(outage)]
+        for outage in back:
+            del self._outages[outage.part]
+            self._set(outage, is_up=True)
+        return self._changed(sorted(self._strayed | (self._demands.keys() - self.routes.keys())) if back else ())
+
+    def _is_last(self, outage: Outage) -> bool:
+        """Take a fault of a part away; return whether it was there and no other lasts."""
         faults = self._outages.get(outage.part, {})
-        if faults.pop(outage.fault, None) is None or faults:
-            return Rerouted({}, {})
-        del self._outages[outage.part]
-        self._set(outage, is_up=True)
-        return self._changed(sorted(self._strayed | (self._demands.keys() - self.routes.keys())))
+        return faults.pop(outage.fault, None) is not None and not faults
 
     def _set(self, outage: Outage, *, is_up: bool) -> None:
         if outage.node is not None:
@@ -141,8 +153,8 @@ class Survivor:
         if not self._outages:
             self._strayed.clear()
         routes = {name: self.routes[name] for name in before if self.routes.get(name) not in (None, before[name])}
-        lost = [name for name in before if before[name] is not None and name not in self.routes]
-        return Rerouted(routes, {name: self._explained(name) for name in lost})
+        lost = tuple(name for name in before if before[name] is not None and name not in self.routes)
+        return Rerouted(routes, lost)
 
     def _find(self, names: Iterable[str]) -> None:
         """Look for the routes of these demands, and note which parts each goes over."""
@@ -159,11 +171,6 @@ class Survivor:
     def _parts(self, route: Route) -> tuple[Part, ...]:
         sites: list[Part] = [("site", node) for node in route]
         return (*sites, *(("link", link_id) for link_id in self._graph.links_along(route)))
-
-    def _explained(self, name: str) -> CutOff:
-        pair = self._demands[name]
-        faults = {part: tuple(faults.values()) for part, faults in self._outages.items()}
-        return CutOff(pair, *_Failures(self._graph, faults).between(pair))
 
 
 class _Failures:

@@ -50,7 +50,7 @@ class Ports:
     def __init__(self, *, running: Iterable[LinkView], wanted: Iterable[LinkView]) -> None:
         self._taken = {port for link in running for port in link.kept}
         self._reserved: set[str] = set()
-        self._areas = _areas([link.kept for link in wanted if link.kept])
+        self._areas = areas_of([link.kept for link in wanted if link.kept])
         self._with_first: set[str] = set()
 
     def take(self, link: LinkView) -> bool:
@@ -105,7 +105,7 @@ def in_idle_time(links: Mapping[LinkId, LinkView], room: int, ports: Ports, poli
     return chosen
 
 
-def _areas(links: Iterable[frozenset[str]]) -> dict[str, str]:
+def areas_of(links: Iterable[frozenset[str]]) -> dict[str, str]:
     """Return for each port that some links keep which area it is of; an area goes by the name of one of its ports."""
     members: dict[str, set[str]] = {}
     for kept in links:

@@ -32,8 +32,7 @@ class Switchboard:
     def forget(self, books: Books) -> None:
         """Somebody else may have turned the switches: nothing is known of how they stand."""
         self._unheard = self._on_ports.copy()
-        for book in books.links.values():
-            book.is_set = False
+        books.turns.forget()
 
     async def turn(self, link_id: LinkId) -> list[str]:
         """Turn the switches on a link's way, one after the other; return what each joins now, in words.

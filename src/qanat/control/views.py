@@ -86,7 +86,8 @@ class DemandView:
     """A demand: every hop (link, sending node) must hold ``needed_bits``.
 
     ``is_idle``: it can wait for all others. Of the rest go first those of ``standing`` 0, which were guaranteed what
-    they ask for; then those of a higher ``priority``; of these 1, within their share, before 2, beyond it.
+    they ask for; then those of a higher ``priority``; of these 1, within their share, before 2, beyond it. ``times``:
+    it stands for so many alike, none of which can be met now.
     """
 
     demand_id: str
@@ -95,6 +96,7 @@ class DemandView:
     is_idle: bool = False
     priority: int = 0
     standing: int = 1
+    times: int = 1
 
     @property
     def rank(self) -> tuple[bool, bool, int, int]:

@@ -1,7 +1,8 @@
 """How much key can go through a network at once: between two sites, or between everybody, with a proof.
 
 All demands rise together, each at its weight, until some limit is used up. The highest level is found by a linear
-program over ways (HiGHS); at its prices of the limits the shortest ways are looked for, and those that are better than
+program over ways (the one of max-min fairness, ``control.solvers.lifting``, here with ports and trunks of switches
+among the limits); at its prices of the limits the shortest ways are looked for, and those that are better than
 all in use are taken up. The same prices bound every level whatever: a demand that gets x uses up at least x times the
 length of its shortest way, and all limits together are used once at most. The method ends when the two meet.
 
@@ -14,8 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
+from scipy.sparse import csc_array
 
+from qanat.control.solvers.lifting import lift
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.planning.limits import Limit, Limited
 from qanat.planning.ways import Demands, Floats, WaySearch
@@ -109,21 +111,19 @@ class _Columns:
         """Return the level, how much goes over each tree, the prices of the limits and those of the sources."""
         usage = search.uses.T @ np.array(self._loads).T
         used = np.nonzero(usage.any(axis=1))[0]
-        count, sources = len(self._sources), len(self._row)
+        sources = len(self._row)
         unit = 1 / float(usage[:, :sources].sum(axis=1).max())  # the level that the first trees alone reach
-        gets = np.zeros((sources, count))
-        gets[self._sources, np.arange(count)] = -1.0
-        found = linprog(
-            np.concatenate([np.zeros(count), [-1.0]]),
-            A_ub=np.block([[usage[used] * unit, np.zeros((len(used), 1))], [gets, np.ones((sources, 1))]]),
-            b_ub=np.concatenate([np.ones(len(used)), np.zeros(sources)]),
-            method="highs",
+        found = lift(
+            csc_array(usage[used] * unit),
+            np.ones(len(used)),
+            owners=np.array(self._sources),
+            floor=np.zeros(sources),
+            rise=np.ones(sources),
         )
-        duals = np.maximum(-found.ineqlin.marginals, 0.0)
+        assert found is not None, "nothing is to be kept"
         prices = np.zeros(len(usage))
-        prices[used] = duals[: len(used)]
-        shares = np.maximum(found.x[:-1], 0.0)
-        return float(found.x[-1]) * unit, shares * unit, prices, duals[len(used) :] / unit
+        prices[used] = found.prices
+        return found.height * unit, found.flows * unit, prices, found.worth / unit
 
     def _told(self, level: float, bound: float, loads: Floats, prices: Floats) -> Flow:
         worth = prices / float(prices.sum())

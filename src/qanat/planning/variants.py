@@ -13,7 +13,7 @@ from qanat.ground.errors import ConfigurationError, RequestError, UnknownNode
 from qanat.ground.identifiers import MAX_ID_CHARACTERS, LinkId, NodeId
 from qanat.ground.network import Link, Network, Site
 from qanat.ground.network.building import LOSS_DB_PER_KM
-from qanat.ground.network.extracts import part_of
+from qanat.ground.network.extracts import extract_of
 from qanat.ground.network.links import MOST_PAIRS
 from qanat.ground.network.names import nearest
 from qanat.planning.reach import Part
@@ -69,7 +69,7 @@ def without(network: Network, parts: Iterable[Part]) -> Network:
     nodes = {site.node for site in network.sites if site.name not in gone["site"]}
     if len(nodes) < 2:
         raise RequestError("without these, fewer than two sites are left", remedy="take fewer parts away")
-    return part_of(network, nodes, but_links=gone["link"], but_switches=gone["switch"])
+    return extract_of(network, nodes, but_links=gone["link"], but_switches=gone["switch"])
 
 
 # --- more ---

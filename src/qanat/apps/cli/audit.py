@@ -5,14 +5,19 @@ from __future__ import annotations
 import datetime
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from qanat.adapters.audit_chain import Finding, Head, audit_files, records, verify
 from qanat.adapters.audit_log import FOLDER
+from qanat.apps.networks import load_network
+from qanat.doors.etsi015.notifications import MODULE, notification_of
 from qanat.ground.clock import format_utc
 from qanat.ground.errors import ConfigurationError
+from qanat.ground.events import Event, EventKind
+from qanat.ground.identifiers import EventId, NodeId
 
 
 def run_verify(folder: Path, *, head: str | None, is_part: bool, as_json: bool) -> int:
@@ -30,18 +35,56 @@ def run_verify(folder: Path, *, head: str | None, is_part: bool, as_json: bool) 
     return 0 if _all_hold(found.values()) else 1
 
 
-def run_show(
-    folder: Path, *, kinds: Sequence[str], words: Sequence[str], since: str | None, last: int | None, as_json: bool
-) -> int:
-    """Print lines of every log in ``folder`` that fit all filters; ``words`` must stand in the line. Returns 0.
+@dataclass(frozen=True, slots=True)
+class LineFilter:
+    """Which lines are wanted: those that fit all of it. ``words`` must stand in the line. ``since``: a time in ISO
+    8601, UTC unless it says otherwise. ``last``: so many of them, the newest; None: all."""
 
-    ``since``: a time in ISO 8601, UTC unless it says otherwise. Raises ConfigurationError for one that is none.
-    """
-    begin = None if since is None else _utc_text(since)
-    rows = sorted(_matching(logs_in(folder), kinds, words, begin), key=lambda row: str(row.get("utc", "")))
-    for row in rows if last is None else rows[-last:] if last else []:
+    kinds: Sequence[str] = ()
+    words: Sequence[str] = ()
+    since: str | None = None
+    last: int | None = None
+
+
+def run_show(folder: Path, wanted: LineFilter, *, as_json: bool) -> int:
+    """Print the wanted lines of every log in ``folder``. Returns 0; raises ConfigurationError for what is no time."""
+    for row in _wanted(folder, wanted):
         print(json.dumps(row) if as_json else _line(row))
     return 0
+
+
+def run_notifications(folder: Path, wanted: LineFilter, *, network_name: str) -> int:
+    """Print what a controller above would be told of the wanted lines (ETSI GS QKD 015), one JSON object a line; lines
+    that the standard has nothing for are left out. Returns 0."""
+    network = load_network(network_name)
+    for row in _wanted(folder, wanted):
+        is_event = row.get("kind") in set(EventKind)  # the log has lines of its own besides
+        if is_event and (found := notification_of(network, _event(row))) is not None:
+            name, content = found
+            print(json.dumps({"utc": row.get("utc"), f"{MODULE}:{name.value}": content}))
+    return 0
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    """Return the event of a line, as far as its notification goes."""
+    return Event(
+        id=EventId(str(row.get("event", ""))),
+        cause=None,
+        request_id=None,
+        node=NodeId(str(row.get("node", ""))),
+        monotonic_s=0.0,
+        utc_s=0.0,
+        kind=EventKind(str(row["kind"])),
+        data=row.get("data") or {},
+    )
+
+
+def _wanted(folder: Path, wanted: LineFilter) -> list[dict[str, object]]:
+    begin = None if wanted.since is None else _utc_text(wanted.since)
+    rows = sorted(
+        _matching(logs_in(folder), wanted.kinds, wanted.words, begin), key=lambda row: str(row.get("utc", ""))
+    )
+    return rows if wanted.last is None else rows[-wanted.last :] if wanted.last else []
 
 
 def logs_in(folder: Path) -> list[Path]:

@@ -63,14 +63,23 @@ def add_audit_commands(app: typer.Typer, end_with: EndWith) -> None:
         ] = None,
         since: Annotated[str | None, typer.Option(metavar="UTC", help="Only from then on: 2026-01-31T12:00.")] = None,
         last: Annotated[int | None, typer.Option(min=0, help="Only so many, the newest ones.")] = None,
+        etsi015: Annotated[
+            str | None,
+            typer.Option(
+                metavar="NETWORK", help="As notifications of ETSI GS QKD 015, with the names in this network."
+            ),
+        ] = None,
         json: JsonOption = False,
     ) -> None:
         """Print the lines of audit logs, the oldest first."""
 
         def command() -> int:
-            from qanat.apps.cli.audit import run_show
+            from qanat.apps.cli.audit import LineFilter, run_notifications, run_show
 
-            return run_show(folder, kinds=kind or [], words=having or [], since=since, last=last, as_json=json)
+            wanted = LineFilter(kinds=kind or [], words=having or [], since=since, last=last)
+            if etsi015 is not None:
+                return run_notifications(folder, wanted, network_name=etsi015)
+            return run_show(folder, wanted, as_json=json)
 
         end_with(command)
 

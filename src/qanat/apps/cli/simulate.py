@@ -38,8 +38,10 @@ from qanat.simulation.day.tally import DayResult
 CLOSE_GRACE_S = 2.0
 ROUTES_SHOWN = 20
 PAIRS_UNASKED = 1000
-MANY_PAIRS = 2000
+MANY_PAIRS = 4000
 """With more, each run of a large network takes half a minute and more."""
+DAYS_PER_LINE = 20
+"""Where no terminal is, progress is told in lines, each after so many days."""
 _TIME = re.compile(r"([0-9]{1,4}):([0-5][0-9])")
 
 
@@ -247,6 +249,8 @@ async def _run_all(
         num_done += 1
         if sys.stderr.isatty():
             print(f"\r{num_done} of {len(cases)} days", end="", file=sys.stderr, flush=True)
+        elif num_done % DAYS_PER_LINE == 0:
+            print(f"{num_done} of {len(cases)} days", file=sys.stderr, flush=True)
         return row
 
     async with AsyncExitStack() as stack:

@@ -15,7 +15,7 @@ from qanat.apps.pictures.map_plan import CROWDED_FRAME, Plan, crowded_plan, plan
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
 from qanat.ground.network.description import Placed
-from qanat.ground.network.extracts import by_heading, part_of
+from qanat.ground.network.extracts import by_heading, extract_of
 
 Rates: TypeAlias = Mapping[LinkId, float]
 LEAST_SITES = 10
@@ -72,7 +72,7 @@ def atlas_of(network: Network, rates_bits_per_s: Rates) -> Atlas:
     """Return the sheet of a network; one without small crowded parts and islands is a map and nothing else."""
     islands = _islands(network)
     far = {node for nodes in islands.values() for node in nodes}
-    near = part_of(network, [node for node in network.nodes if node not in far]) if far else network
+    near = extract_of(network, [node for node in network.nodes if node not in far]) if far else network
     whole = plan_of(near, rates_bits_per_s)
     crowded = {} if whole.is_roomy else _crowded(whole)
     if not (crowded or islands):
@@ -80,7 +80,7 @@ def atlas_of(network: Network, rates_bits_per_s: Rates) -> Atlas:
     apart = {node for nodes in crowded.values() for node in nodes}
     gates = {node for node in apart if _leads_out(near, node, crowded)}
     rest = [node for node in near.nodes if node not in apart or node in gates]
-    main = crowded_plan(part_of(near, rest), rates_bits_per_s, CROWDED_FRAME)
+    main = crowded_plan(extract_of(near, rest), rates_bits_per_s, CROWDED_FRAME)
     insets = _insets(network, main, {**crowded, **islands}, rates_bits_per_s, far)
     return Atlas(network, main, tuple(insets))
 
@@ -122,7 +122,7 @@ def _insets(
     width = (main.projection.width - (COLUMNS - 1) * GAP) / COLUMNS
     frame = Frame(width, INSET_HEIGHT, INSET_HEIGHT, margin_x=46.0, margin_y=36.0)
     for number, (heading, nodes) in enumerate(apart.items()):
-        part = part_of(network, nodes)
+        part = extract_of(network, nodes)
         row, column = divmod(number, COLUMNS)
         yield Inset(
             title=heading.capitalize(),

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
-from scipy.sparse import coo_array, csc_array, hstack, vstack
 
 from qanat.control.graph import RouteGraph
 from qanat.control.sharing import Demand
 from qanat.control.solvers.climbing import first_paths, fitted
+from qanat.control.solvers.lifting import lift
 from qanat.control.solvers.paths import Floats, Flows, Market, Paths
 
 LEVEL_TOLERANCE = 1e-7
@@ -55,41 +54,21 @@ def lifted(market: Market, paths: Paths, capacity: Floats, *, floor: Floats, ris
     """
     floor = floor * (1 - SLACKNESS)
     for _ in range(MOST_ROUNDS):
-        solved = _solved(paths, capacity, floor=floor, rise=rise)
-        if solved is None:
+        found = lift(paths.crossings(np.ones(len(paths.rows))), capacity, owners=paths.demand, floor=floor, rise=rise)
+        if found is None:
             return None
-        flows, height, prices, worth = solved
-        prices = prices + 1e-12 * float(prices.mean())  # no link is for nothing: a search sees no free ones
+        prices = found.prices + 1e-12 * float(found.prices.mean())  # no link is for nothing: a search sees no free ones
         lengths = market.shortest(prices)
         cost = float(lengths @ rise)
         level = Level(
-            height=height,
+            height=found.height,
             bound=(float(prices @ capacity) - float(lengths @ floor)) / cost,
-            flows=flows,
+            flows=found.flows,
             parts=lengths * rise / cost,
         )
-        if level.gap <= LEVEL_TOLERANCE or not len(paths.add(*market.paths(lengths < worth * (1 - 1e-9)))):
+        if level.gap <= LEVEL_TOLERANCE or not len(paths.add(*market.paths(lengths < found.worth * (1 - 1e-9)))):
             break
     return level
-
-
-def _solved(
-    paths: Paths, capacity: Floats, *, floor: Floats, rise: Floats
-) -> tuple[Floats, float, Floats, Floats] | None:
-    """Return the flows, the height, the prices of the links and those of the floors."""
-    count = len(paths.rows)
-    gets = coo_array((np.full(count, -1.0), (paths.demand, np.arange(count))), shape=(len(floor), count))
-    links = hstack([paths.crossings(np.ones(count)), csc_array((len(capacity), 1))])
-    found = linprog(
-        np.concatenate([np.zeros(count), [-1.0]]),
-        A_ub=vstack([links, hstack([gets, coo_array(rise[:, None])])]),
-        b_ub=np.concatenate([capacity, -floor]),
-        method="highs",
-    )
-    if found.x is None:
-        return None
-    prices = np.maximum(-found.ineqlin.marginals, 0.0)
-    return np.maximum(found.x[:-1], 0.0), float(found.x[-1]), prices[: len(capacity)], prices[len(capacity) :]
 
 
 def max_min_flows(graph: RouteGraph, demands: Sequence[Demand]) -> Flows:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-from qanat.doors.etsi015.names import qkdi_id, qkdl_id, qkdn_id
+from qanat.doors.etsi015.names import app_id, qkdi_id, qkdl_id, qkdn_id
 from qanat.ground.errors import UnknownNode
 from qanat.ground.events import Event, EventKind
-from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.identifiers import LinkId, NodeId, SaeId, SaePair
 from qanat.ground.network import Network
+
+MODULE: Final = "etsi-qkd-sdn-node"
+"""The standard's YANG module, which qualifies the names of notifications."""
 
 
 class Notification(StrEnum):
@@ -58,8 +61,16 @@ def notification_of(network: Network, event: Event) -> tuple[Notification, dict[
         return None
     content: dict[str, Any] = {"event_id": event.id, "kind": event.kind.value, **_place(network, event.node)}
     content |= _about_link(network, event.node, str(data.get("link_id") or data.get("about") or ""))
+    content |= _about_application(network, data.get("master"), data.get("slave"))
     names = ("code", "severity", "text", "remedy", "cleared", "qber", "secret_rate_bits_per_s", "master", "slave")
     return name, content | {key: data[key] for key in names if data.get(key) is not None}
+
+
+def _about_application(network: Network, master: object, slave: object) -> dict[str, Any]:
+    """Return the names of who asks for keys with whom."""
+    if not isinstance(master, str) or not isinstance(slave, str):
+        return {}
+    return {"app_id": app_id(network, SaePair(SaeId(master), SaeId(slave)))}
 
 
 def _place(network: Network, node: NodeId) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Parts of a network: some of its sites with everything between them."""
+"""Extracts of a network: some of its sites, chosen by who asks, with everything between them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qanat.ground.network.description import Network
 from qanat.ground.network.names import nearest
 
 
-def part_of(
+def extract_of(
     network: Network, nodes: Collection[NodeId], *, but_links: Collection[str] = (), but_switches: Collection[str] = ()
 ) -> Network:
     """Return the sites ``nodes``, links and ports between them, and applications at them; no classical network.
@@ -58,4 +58,4 @@ def under_heading(network: Network, heading: str) -> Network:
     nodes = groups[heading]
     if len(nodes) < 2:
         raise ConfigurationError(f"only one site is counted as {heading!r}", remedy=nearest("", groups))
-    return part_of(network, nodes).model_copy(update={"title": f"{network.title or network.name}: {heading}"})
+    return extract_of(network, nodes).model_copy(update={"title": f"{network.title or network.name}: {heading}"})

@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qanat.ground.errors import KeyManagementError
 from qanat.key_management.accounts import batch_costs_bits, relay_bits, session_bits
 from qanat.simulation.day.plan import DayPlan, LinkPlan
@@ -61,8 +64,11 @@ class Books:
     def __init__(self, plan: DayPlan, *, ready_blocks: int = 0) -> None:
         """``ready_blocks``: so many lie ready on every link that makes any, from before the first day."""
         self._plan = plan
-        self.stock = [0] * (2 * len(plan.links))
-        """Bits that may be sent under, by hop."""
+        self.array: NDArray[np.int64] = np.zeros(2 * len(plan.links), dtype=np.int64)
+        self.stock = memoryview(self.array)
+        """Bits that may be sent under, by hop: the same memory, for kernels and for single looks."""
+        self.short: set[Hop] = set()
+        """Hops that have fallen below what a batch takes, until somebody takes note of them."""
         self.blocks = [0] * len(plan.links)
         self.sessions = [0] * len(plan.links)
         self._reserve = [link.initial_reserve_bits for link in plan.links]
@@ -99,20 +105,28 @@ class Books:
 
     def relay(self, hops: tuple[Hop, ...], *, count: int, size_bits: int, needed_bits: int) -> None:
         """Spend a batch's bits on each hop; ``needed_bits`` is ``relay_bits`` of it."""
-        stock = self.stock
-        for hop in hops:
-            stock[hop] -= needed_bits
+        self._spend(hops, needed_bits)
         self.batches[hops, count, size_bits] += 1
 
-    def burn(self, hops: tuple[Hop, ...], *, count: int, size_bits: int, needed_bits: int) -> None:
+    def note_relayed(self, hops: tuple[Hop, ...], *, times: int, count: int, size_bits: int) -> None:
+        """Write down so many batches whose bits have been taken from ``array`` already."""
+        self.batches[hops, count, size_bits] += times
+
+    def burn(self, hops: tuple[Hop, ...], *, count: int, size_bits: int, needed_bits: int) -> tuple[Hop, ...]:
         """Spend a batch's bits on the hops before the first that holds too little, as a relay learns of it: the hop
-        that is short says so when the batch has come to it. ``hops``: of the whole way."""
-        stock = self.stock
-        paid = next(place for place, hop in enumerate(hops) if stock[hop] < needed_bits)
-        for hop in hops[:paid]:
-            stock[hop] -= needed_bits
+        that is short says so when the batch has come to it. Return these; ``hops``: of the whole way."""
+        paid = next(place for place, hop in enumerate(hops) if self.stock[hop] < needed_bits)
+        self._spend(hops[:paid], needed_bits)
         if paid:
             self.burned[hops[:paid], count, size_bits] += 1
+        return hops[:paid]
+
+    def _spend(self, hops: tuple[Hop, ...], needed_bits: int) -> None:
+        stock = self.stock
+        for hop in hops:
+            left = stock[hop] = stock[hop] - needed_bits
+            if left < needed_bits:
+                self.short.add(hop)
 
     def check(self) -> None:
         """Raise BooksDisagree unless all that was made was spent, or is left, and costs what the accounts say."""

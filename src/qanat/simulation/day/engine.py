@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from qanat.control.forecasting import Forecasts, Foresight
@@ -30,14 +30,16 @@ from qanat.control.graph import Route
 from qanat.control.policy import DemandView, LinkView, NetworkView, Policy, decide
 from qanat.control.routing import key_graph
 from qanat.control.survival import Fault, Outage, Rerouted, RoutedPair, Survivor
-from qanat.ground.identifiers import LinkId, NodeId
+from qanat.control.turns import Turns
 from qanat.key_management.accounts import relay_bits
 from qanat.simulation.day.books import Books, Hop
 from qanat.simulation.day.demand import KEYS_PER_REQUEST, Demand, Pair, Requests
 from qanat.simulation.day.faults import Removal, outages_of, own_users
 from qanat.simulation.day.plan import DayPlan
-from qanat.simulation.day.switching import Turns
+from qanat.simulation.day.serving import Desk, Slot
+from qanat.simulation.day.switching import PortsInUse
 from qanat.simulation.day.tally import ClassTally, DayResult, Detour
+from qanat.simulation.day.waiting import Open, Waiting
 
 EventKind: TypeAlias = Literal["fail", "mend", "block", "late", "span", "look"]
 PATIENCE_S = 900.0
@@ -49,22 +51,13 @@ LOOK_PERIOD_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """A pair's route now: the hops of a request of ``one`` and of ``other``, as stock and as the policy number them."""
+    """A pair's route now: the hops of a request of ``one`` and of ``other``."""
 
     route: Route
     hops: tuple[tuple[Hop, ...], tuple[Hop, ...]]
-    views: tuple[tuple[tuple[LinkId, NodeId], ...], tuple[tuple[LinkId, NodeId], ...]]
 
 
-@dataclass(slots=True)
-class _Open:
-    """A request that waits for key."""
-
-    pair: int
-    backwards: bool
-    asked_s: float
-    hops: tuple[Hop, ...]
-    view: DemandView
+NO_WAY: tuple[tuple[Hop, ...], tuple[Hop, ...]] = ((), ())
 
 
 @dataclass(slots=True)
@@ -98,17 +91,19 @@ class Day:
         self._plan, self._requests, self._horizon_s = plan, requests, horizon_s
         self._policy, self._patience_s = policy or Policy(), patience_s
         self._books = Books(plan, ready_blocks=ready_blocks)
-        self._key_bits = demand.key_bits
-        self._needed_bits = relay_bits(count=KEYS_PER_REQUEST, size_bits=demand.key_bits)
+        self._batch = {"count": KEYS_PER_REQUEST, "size_bits": demand.key_bits}
+        self._needed_bits = relay_bits(**self._batch)
         self._graph = key_graph(plan.network, plan.rates)
         self._now_s = 0.0
         self._serial = itertools.count()
         self._events: list[tuple[float, int, EventKind, int, int]] = []
-        self._open: dict[str, _Open] = {}
         self._known_short: set[tuple[Hop, ...]] = set()
-        self._waits_on: Counter[int] = Counter()
         self._orders: dict[int, _Order] = {}
-        self._turns = Turns([link.kept for link in plan.links])
+        self._names = [(link.link_id, end) for link in plan.links for end in link.ends]
+        self._turns = Turns({number: link.ports for number, link in enumerate(plan.links)})
+        self._ports = PortsInUse([link.ports for link in plan.links])
+        self._waiting = Waiting(self._names, self._books, self._ports, needed_bits=self._needed_bits)
+        self._desk = Desk(requests, self._books, needed_bits=self._needed_bits)
         self._known = [ready_blocks > 0] * len(plan.links)
         self._decisions = 0
         self._coming = forecasts or Forecasts()
@@ -117,7 +112,7 @@ class Day:
         self._own = own_users(plan.network, [removal.name for removal in removals])
         self._classes = [self._class_of(pair) for pair in requests.pairs]
         self._tallies = {name: ClassTally() for name in ("near", "far", "own")}
-        self._routes: Counter[Route] = Counter()
+        self._routes: dict[Route, tuple[int, int]] = {}
         self._lost: set[int] = set()
         self._detour: Detour | None = None
         self._lay_out()
@@ -131,6 +126,7 @@ class Day:
         self._survivor = Survivor(self._graph, routed)
         self._ways = [self._way(self._survivor.routes.get(str(number))) for number in range(len(pairs))]
         self._first_ways = list(self._ways)
+        self._tell_desk()
         self._lay_out_forecasts()
         for number, (removal, _) in enumerate(self._removals):
             self._push(removal.at_s, "fail", number)
@@ -150,24 +146,29 @@ class Day:
     def run(self) -> DayResult:
         """Run to the end and return what came of it; raises BooksDisagree when bits or requests were lost or found."""
         self._advance(0.0)
-        requests = self._requests
-        for time_s, pair, backwards in zip(requests.times_s, requests.pair_numbers, requests.backwards, strict=True):
-            if self._events and self._events[0][0] <= time_s:
-                self._advance(time_s)
-            self._now_s = time_s
-            self._ask(pair, backwards)
-        self._advance(self._horizon_s)
-        for waiting in self._open.values():
+        while True:
+            if (short := self._serve_until(self._next_s())) is not None:
+                self._now_s, slot = short
+                self._open(slot, asked_s=self._now_s)
+            elif self._next_s() <= self._horizon_s:
+                self._advance(self._next_s())
+            else:
+                break
+        self._note_counts()
+        for waiting in self._waiting.open.values():
             self._tally(waiting.pair).waiting += 1
+        for pair, asked in enumerate(self._desk.asked().tolist()):
+            self._tally(pair).asked += asked
         for tally in self._tallies.values():
             tally.check()
         self._books.check()
+        routes = sorted(self._routes, key=lambda route: self._routes[route])
         return DayResult(
             classes=self._tallies,
             pairs=Counter(self._classes),
             pairs_cut_off=len(self._lost),
             longest_detour=self._detour,
-            routes=self._routes,
+            routes=Counter({route: self._routes[route][1] for route in routes}),
             links=tuple(self._books.of_links()),
             decisions=self._decisions,
         )
@@ -176,6 +177,10 @@ class Day:
 
     def _push(self, time_s: float, kind: EventKind, subject: int, serial: int = 0) -> None:
         heapq.heappush(self._events, (time_s, next(self._serial), kind, subject, serial))
+
+    def _next_s(self) -> float:
+        """Return when something happens next but requests that find what they ask for."""
+        return self._events[0][0] if self._events else math.inf
 
     def _advance(self, until_s: float) -> None:
         """Let everything happen that is due by then."""
@@ -192,25 +197,37 @@ class Day:
             else:
                 self._on_fault(subject, is_over=kind == "mend")
 
-    def _ask(self, pair: int, backwards: bool) -> None:
-        """A request: served, refused for want of a route, or left waiting."""
-        self._tally(pair).asked += 1
-        self._serve_or_open(pair, backwards, asked_s=self._now_s)
+    def _serve_until(self, until_s: float) -> tuple[float, Slot] | None:
+        """Let the desk serve till then; one by one where it matters when each was served."""
+        if not self._foresight:
+            return self._desk.serve_until(until_s)
+        while (coming := self._desk.coming()) is not None and coming[0] < until_s:
+            if (short := self._desk.serve_until(until_s, at_most=1)) is not None:
+                return short
+            self._now_s, slot = coming
+            way = self._ways[slot >> 1]
+            self._note_spent(() if way is None else way.hops[slot & 1])
+        return None
 
-    def _serve_or_open(self, pair: int, backwards: bool, *, asked_s: float) -> None:
-        way = self._ways[pair]
+    def _serve_or_open(self, slot: Slot, *, asked_s: float) -> None:
+        """Serve a request on the route that its pair has now, refuse it for want of one, or leave it waiting."""
+        way = self._ways[slot >> 1]
         if way is None:
-            self._tally(pair).cut_off += 1
-            return
-        hops = way.hops[backwards]
-        if self._books.holds(hops, self._needed_bits):
-            self._serve(pair, hops, asked_s=asked_s)
-            return
+            self._tally(slot >> 1).cut_off += 1
+        elif self._books.holds(way.hops[slot & 1], self._needed_bits):
+            self._serve(slot, way.hops[slot & 1], asked_s=asked_s)
+        else:
+            self._open(slot, asked_s=asked_s)
+
+    def _open(self, slot: Slot, *, asked_s: float) -> None:
+        """Leave a request waiting that finds too little; the policy hears of it where it may change anything."""
+        way = self._ways[slot >> 1]
+        assert way is not None, "some hop is short"
+        hops = way.hops[slot & 1]
         self._learn_short(hops)
         number = next(self._serial)
-        view = DemandView(str(number), way.views[backwards], self._needed_bits)
-        self._open[view.demand_id] = waiting = _Open(pair, backwards, asked_s, hops, view)
-        self._note_waits(waiting, +1)
+        view = DemandView(str(number), tuple(self._names[hop] for hop in hops), self._needed_bits)
+        self._waiting.add(number, Open(slot, asked_s, hops, view))
         self._push(asked_s + self._patience_s, "late", number)
         if self._wants_order(hops):
             self._act()
@@ -226,22 +243,17 @@ class Day:
         manager remembers."""
         if hops not in self._known_short:
             self._known_short.add(hops)
-            stock = self._books.stock
-            paid = next(place for place, hop in enumerate(hops) if stock[hop] < self._needed_bits)
-            self._note_spent(hops[:paid])
-            self._books.burn(hops, count=KEYS_PER_REQUEST, size_bits=self._key_bits, needed_bits=self._needed_bits)
+            self._note_spent(self._books.burn(hops, **self._batch, needed_bits=self._needed_bits))
 
-    def _serve(self, pair: int, hops: tuple[Hop, ...], *, asked_s: float) -> None:
-        self._books.relay(hops, count=KEYS_PER_REQUEST, size_bits=self._key_bits, needed_bits=self._needed_bits)
+    def _serve(self, slot: Slot, hops: tuple[Hop, ...], *, asked_s: float) -> None:
+        """Serve a request that has waited."""
+        self._books.relay(hops, **self._batch, needed_bits=self._needed_bits)
         self._note_spent(hops)
-        self._tally(pair).serve(self._now_s - asked_s)
-        way = self._ways[pair]
-        assert way is not None, "served over its route"
-        self._routes[way.route] += 1
+        self._tally(slot >> 1).serve(self._now_s - asked_s)
+        self._desk.note_later(slot)
 
     def _on_late(self, number: int) -> None:
-        if (waiting := self._open.pop(str(number), None)) is not None:
-            self._note_waits(waiting, -1)
+        if (waiting := self._waiting.remove(number)) is not None:
             self._tally(waiting.pair).late += 1
 
     def _on_block(self, link: int, serial: int) -> None:
@@ -251,74 +263,79 @@ class Day:
             return
         self._books.add_block(link)
         self._known[link] = True
+        self._waiting.on_block(link)
         order.blocks_left -= 1
         if order.blocks_left:
             self._push(self._now_s + self._block_time_s(link), "block", link, serial)
         else:
             self._end_order(link)
         goes_on = self._turns.is_switched(link) or self._plan.links[link].link_id in self._foresight.forecasts.links
-        if self._waits_on[link] or (goes_on and not order.blocks_left):
+        if self._waiting.wait_for(link) or (goes_on and not order.blocks_left):
             self._act()
-
-    def _note_waits(self, waiting: _Open, change: int) -> None:
-        for hop in waiting.hops:
-            self._waits_on[hop >> 1] += change
 
     # --- orders ---
 
     def _act(self) -> None:
         """Let the policy decide on what is known now, and carry it out."""
-        if not self._open and not self._foresight:
+        if not self._waiting.open and not self._foresight:
             return
         self._decisions += 1
-        view = self._foresight.applied(self._view(), utc_s=self._now_s, now_s=self._now_s)
+        seen, switched = self._view()
+        view = self._foresight.applied(seen, utc_s=self._now_s, now_s=self._now_s)
         orders = decide(view, self._policy)
         for demand_id in orders.satisfied:
-            waiting = self._open.pop(demand_id)
-            self._note_waits(waiting, -1)
+            waiting = self._waiting.remove(int(demand_id))
+            assert waiting is not None, "the policy was shown it"
             self._known_short.discard(waiting.hops)
-            self._serve(waiting.pair, waiting.hops, asked_s=waiting.asked_s)
+            self._serve(waiting.slot, waiting.hops, asked_s=waiting.asked_s)
+        self._waiting.settle()
         for order in orders.generate:
             self._begin(self._plan.number[order.link_id], order.num_blocks)
-        numbers = {self._plan.number[link_id] for waits in orders.waits_for.values() for link_id in waits}
-        self._turns.note_waits(numbers - self._orders.keys(), now_s=self._now_s)
+        waited_for = {link_id for waits in orders.waits_for.values() for link_id in waits}
+        numbers = {self._plan.number[link_id] for link_id in waited_for if link_id in self._plan.number}
+        self._turns.note_waits(numbers - self._orders.keys(), now_s=self._now_s, among=switched)
 
-    def _view(self) -> NetworkView:
-        """Return what the policy decides on: of links only those that somebody waits for, since it orders no others,
-        those of which something is foretold, and those that have the ports of switches."""
-        numbers = {hop >> 1 for waiting in self._open.values() for hop in waiting.hops} | self._turns.running
-        number_of = self._plan.number
-        numbers.update(number_of[link_id] for link_id in self._foresight.forecasts.links if link_id in number_of)
-        return NetworkView(
-            links={self._plan.links[number].link_id: self._link_view(number) for number in sorted(numbers)},
-            demands=[waiting.view for waiting in self._open.values()],
-        )
+    def _view(self) -> tuple[NetworkView, Set[int]]:
+        """Return what the policy decides on, and all links in the areas of switches that it looks at: what has crossed
+        a threshold, or the whole, where something comes of links with time alone."""
+        if self._coming:
+            return self._whole_view()
+        concern = self._waiting.concern(self._orders)
+        links = {self._plan.links[number].link_id: self._link_view(number) for number in concern.links}
+        return NetworkView(links=links, demands=concern.demands), concern.switched
+
+    def _whole_view(self) -> tuple[NetworkView, Set[int]]:
+        """Return all links, since any can be filled in idle time, and all that waits."""
+        links = {link.link_id: self._link_view(number) for number, link in enumerate(self._plan.links)}
+        demands = [waiting.view for waiting in self._waiting.open.values()]
+        return NetworkView(links, demands), self._ports.all_links
 
     def _link_view(self, number: int) -> LinkView:
         link, stock = self._plan.links[number], self._books.stock
-        switched = self._turns.view(number, now_s=self._now_s) if link.kept else {}
         return LinkView(
             available_bits={link.ends[0]: stock[2 * number], link.ends[1]: stock[2 * number + 1]},
             block_bits=link.block_bits if self._known[number] else 0,
             has_order=number in self._orders,
             rests=self._share_now(number) <= 0,  # it was tried, and failed
             rate_bits_per_s=link.rate_bits_per_s,
-            turn_s=link.turn_s,
-            **switched,
+            **self._turns.view(number, now_s=self._now_s),
         )
 
     def _begin(self, link: int, num_blocks: int) -> None:
         """Set a link to work; where the switches turn to it first, it is calibrated too."""
         order = self._orders[link] = _Order(next(self._serial), num_blocks)
         plan, turn_s = self._plan.links[link], 0.0
+        self._ports.begin(link)
         if self._turns.begin(link, num_blocks=num_blocks):
-            turn_s = plan.turn_s + self._policy.recalibration_s
+            turn_s = plan.ports.turn_s + self._policy.recalibration_s
+            self._turns.turned(link)  # with its order: nothing asks before that ends
         self._books.begin_sessions(link, num_blocks=num_blocks)
         self._push(self._now_s + turn_s + self._block_time_s(link), "block", link, order.serial)
 
     def _end_order(self, link: int) -> None:
         del self._orders[link]
-        self._turns.end(link)
+        self._ports.end(link)
+        self._waiting.touch(link)
 
     # --- what is foretold ---
 
@@ -354,24 +371,24 @@ class Day:
     def _on_fault(self, number: int, *, is_over: bool) -> None:
         """Take a part out, or put it back; whoever has another route now asks on it."""
         _, outages = self._removals[number]
-        changed: set[int] = set()
-        for outage in outages:
-            for link in self._links_of(outage):
-                if link in self._orders:  # none of one that comes back
-                    self._end_order(link)
-            changed.update(self._touched(outage, is_over=is_over))
+        for link in {link for outage in outages for link in self._links_of(outage)} & self._orders.keys():
+            self._end_order(link)  # none of one that comes back
+        changed = self._rerouted(outages, is_over=is_over)
+        self._note_counts()
         for pair in sorted(changed):
             self._ways[pair] = self._way(self._survivor.routes.get(str(pair)))
             self._note_change(pair)
+        self._tell_desk()
         self._ask_again(changed)
         self._act()
 
-    def _touched(self, outage: Outage, *, is_over: bool) -> Iterator[int]:
-        if outage.fault is Fault.LINK_DOWN and outage.link_id not in self._plan.number:
-            return  # the second of two links between the same sites, over which no key goes
-        change: Rerouted = self._survivor.mend(outage) if is_over else self._survivor.fail(outage)
-        yield from map(int, change.routes)
-        yield from map(int, change.cut_off)
+    def _rerouted(self, outages: Iterable[Outage], *, is_over: bool) -> set[int]:
+        """Return the pairs that have another route now, or none any more. Of several links between the same two sites
+        keys go over the first alone: nothing comes of the others."""
+        number = self._plan.number
+        used = [one for one in outages if one.fault is not Fault.LINK_DOWN or one.link_id in number]
+        change: Rerouted = self._survivor.mend(*used) if is_over else self._survivor.fail(*used)
+        return {int(name) for name in (*change.routes, *change.cut_off)}
 
     def _links_of(self, outage: Outage) -> Iterable[int]:
         if outage.node is not None:
@@ -394,10 +411,30 @@ class Day:
 
     def _ask_again(self, pairs: set[int]) -> None:
         """Open the demands of these pairs anew, on the routes they have now; they have waited as long as they have."""
-        for demand_id in [name for name, waiting in self._open.items() if waiting.pair in pairs]:
-            waiting = self._open.pop(demand_id)
-            self._note_waits(waiting, -1)
-            self._serve_or_open(waiting.pair, waiting.backwards, asked_s=waiting.asked_s)
+        for number in [number for number, waiting in self._waiting.open.items() if waiting.pair in pairs]:
+            waiting = self._waiting.remove(number)
+            assert waiting is not None, "it waits"
+            self._serve_or_open(waiting.slot, asked_s=waiting.asked_s)
+
+    # --- the desk ---
+
+    def _tell_desk(self) -> None:
+        """Tell the desk over which hops it serves now."""
+        self._desk.set_ways([hops for way in self._ways for hops in (NO_WAY if way is None else way.hops)])
+
+    def _note_counts(self) -> None:
+        """Write down what the desk has served and refused, before routes change or at the end."""
+        for count in self._desk.take_counts():
+            tally, way = self._tally(count.slot >> 1), self._ways[count.slot >> 1]
+            tally.served += count.served_at_once
+            tally.cut_off += count.refused
+            if way is None or not (served := count.served_at_once + count.served_later):
+                continue
+            hops = way.hops[count.slot & 1]
+            if count.served_at_once:
+                self._books.note_relayed(hops, times=count.served_at_once, **self._batch)
+            first, before = self._routes.get(way.route, (count.first, 0))
+            self._routes[way.route] = (min(first, count.first), before + served)
 
     # --- words ---
 
@@ -409,22 +446,11 @@ class Day:
 
     def _way(self, route: Route | None) -> _Way | None:
         """Return a route as hops, for both directions."""
-        if route is None:
-            return None
-        return _Way(
-            route,
-            (self._hops(route), self._hops(route[::-1])),
-            (self._view_hops(route), self._view_hops(route[::-1])),
-        )
+        return None if route is None else _Way(route, (self._hops(route), self._hops(route[::-1])))
 
     def _hops(self, route: Route) -> tuple[Hop, ...]:
         numbers = [self._plan.number[link_id] for link_id in self._graph.links_along(route)]
         links = self._plan.links
         return tuple(
             2 * number + (links[number].ends[1] == sender) for number, sender in zip(numbers, route, strict=False)
-        )
-
-    def _view_hops(self, route: Route) -> tuple[tuple[LinkId, NodeId], ...]:
-        return tuple(
-            (link_id, here) for link_id, (here, _) in zip(self._graph.links_along(route), pairwise(route), strict=True)
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from qanat.control.graph import RouteGraph
+from qanat.control.turns import PortsOfLink, ports_of
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.keys import block_shares
 from qanat.ground.network import Link, Network
@@ -23,8 +24,8 @@ class LinkPlan:
     """A link: a block of ``block_bits`` secret bits each ``block_time_s``.
 
     ``ends`` are in the order of their names, and so are ``half_bits``, what a block gives each of them to send under;
-    ``reserve_share_bits`` go to the reserve. ``kept``: ports and trunks it keeps while it runs. ``turn_s``: how long
-    the switches on its way take to turn. A link whose loss leaves no key has blocks of no bits.
+    ``reserve_share_bits`` go to the reserve. ``ports``: what it takes of switches. A link whose loss leaves no key has
+    blocks of no bits.
     """
 
     link_id: LinkId
@@ -35,8 +36,7 @@ class LinkPlan:
     half_bits: tuple[int, int]
     reserve_share_bits: int
     initial_reserve_bits: int
-    kept: frozenset[str]
-    turn_s: float
+    ports: PortsOfLink
 
 
 class DayPlan:
@@ -67,7 +67,6 @@ def forecast_plan(network: Network, link: Link) -> LinkPlan:
 def link_plan(network: Network, link: Link, *, block_bits: int, block_time_s: float) -> LinkPlan:
     """Return the plan of a link that makes such blocks."""
     reserve, *halves = block_shares(block_bits)
-    switches = [network.switches_by_name[name] for name in link.through]
     first, second = sorted(link.ends)
     return LinkPlan(
         link_id=link.link_id,
@@ -78,6 +77,5 @@ def link_plan(network: Network, link: Link, *, block_bits: int, block_time_s: fl
         half_bits=(halves[0], halves[1]),
         reserve_share_bits=reserve,
         initial_reserve_bits=reserve_bits(days=INITIAL_RESERVE_DAYS, sessions_per_day=DAY_S / block_time_s),
-        kept=network.kept_by(link),
-        turn_s=max((switch.reconfiguration_s for switch in switches), default=0.0),
+        ports=ports_of(network, link),
     )

@@ -1,15 +1,11 @@
-"""Whose light the switches pass now, and who waits for his turn: what ``control.switching`` decides on, in a day.
-
-As the controller's books have it: with an order the switches turn to a link, unless they stand for it, and the links
-that share a port or a trunk with it are left; a link waits from the first decision that finds it wanted and without an
-order, to its next order.
-"""
+"""The ports of switches in a day: which links have them now, and which links may ever stand in each other's way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence, Set
 
+from qanat.control.switching import areas_of
+from qanat.control.turns import PortsOfLink
 from qanat.ground.errors import KeyManagementError
 
 
@@ -17,64 +13,51 @@ class PortTakenTwice(KeyManagementError):
     """Two links through one port or trunk were set to work at once: a fault of this program."""
 
 
-class Turns:
-    """The links through switches, by number."""
+class PortsInUse:
+    """Links by number. Those of one area of ports may wait for each other, those of different areas never do."""
 
-    def __init__(self, kept: Sequence[frozenset[str]]) -> None:
-        """``kept``: by number of a link, the ports and trunks that it takes while it runs; nothing for other links."""
-        self._kept = kept
-        self._switched = [number for number, ports in enumerate(kept) if ports]
-        self._set: set[int] = set()
-        self._running: set[int] = set()
-        self._blocks_in_turn = dict.fromkeys(self._switched, 0)
-        self._blocks_got = dict.fromkeys(self._switched, 0)
-        self._wanted_since_s: dict[int, float] = {}
+    def __init__(self, links: Sequence[PortsOfLink]) -> None:
+        """``links``: what each takes of switches."""
+        self._kept = [ports.kept for ports in links]
+        areas = areas_of(kept for kept in self._kept if kept)
+        self._area = [areas[min(kept)] if kept else None for kept in self._kept]
+        self._members: dict[str, set[int]] = {}
+        for number, area in enumerate(self._area):
+            if area is not None:
+                self._members.setdefault(area, set()).add(number)
+        self.all_links: Set[int] = frozenset(number for number, kept in enumerate(self._kept) if kept)
+        """All links through switches."""
+        self._running: dict[str, set[int]] = {area: set() for area in self._members}
 
-    @property
-    def running(self) -> frozenset[int]:
-        """The links through switches that are at work."""
-        return frozenset(self._running)
-
-    def is_switched(self, link: int) -> bool:
-        """Return whether a link goes through a switch."""
-        return bool(self._kept[link])
-
-    def is_wanted(self, link: int) -> bool:
-        """Return whether a link is known to wait for its turn."""
-        return link in self._wanted_since_s
-
-    def begin(self, link: int, *, num_blocks: int) -> bool:
-        """Note an order; return whether the switches must turn for it. Raises PortTakenTwice."""
+    def begin(self, link: int) -> None:
+        """Take a link's ports; raises PortTakenTwice where another has one of them."""
+        if (area := self._area[link]) is None:
+            return
         kept = self._kept[link]
-        if not kept:
-            return False
-        if any(not kept.isdisjoint(self._kept[other]) for other in self._running):
+        if any(not kept.isdisjoint(self._kept[other]) for other in self._running[area]):
             raise PortTakenTwice(f"link {link} was ordered while another has a part of {', '.join(sorted(kept))}")
-        must_turn = link not in self._set
-        if must_turn:
-            self._set = {other for other in self._set if self._kept[other].isdisjoint(kept)} | {link}
-            self._blocks_in_turn[link] = 0
-        self._running.add(link)
-        self._blocks_in_turn[link] += num_blocks
-        self._blocks_got[link] += num_blocks
-        self._wanted_since_s.pop(link, None)
-        return must_turn
+        self._running[area].add(link)
 
     def end(self, link: int) -> None:
-        """Note that an order has ended; the switches stay as they are."""
-        self._running.discard(link)
+        """Leave a link's ports; the switches stay as they are."""
+        if (area := self._area[link]) is not None:
+            self._running[area].discard(link)
 
-    def note_waits(self, wanted: Iterable[int], *, now_s: float) -> None:
-        """Note which links without an order somebody waits for."""
-        switched = {link for link in wanted if self._kept[link]} - self._running
-        self._wanted_since_s = {link: self._wanted_since_s.get(link, now_s) for link in sorted(switched)}
+    def areas_with(self, links: Iterable[int]) -> set[str]:
+        """Return the areas that some of these links are in."""
+        return {area for area in map(self._area.__getitem__, links) if area is not None}
 
-    def view(self, link: int, *, now_s: float) -> dict[str, Any]:
-        """Return what ``LinkView`` says of a link through switches, but for how long they turn."""
-        return {
-            "kept": self._kept[link],
-            "is_set": link in self._set,
-            "blocks_in_turn": self._blocks_in_turn[link],
-            "waited_s": now_s - self._wanted_since_s.get(link, now_s),
-            "blocks_got": self._blocks_got[link],
-        }
+    def area_of(self, link: int) -> str | None:
+        """Return a link's area; None for one through no switch."""
+        return self._area[link]
+
+    def members(self, areas: Iterable[str]) -> Set[int]:
+        """Return all links of some areas."""
+        members: Set[int] = frozenset()
+        for area in areas:
+            members = members | self._members[area] if members else self._members[area]
+        return members
+
+    def running(self, areas: Iterable[str]) -> set[int]:
+        """Return the links of some areas that are at work."""
+        return {link for area in areas for link in self._running[area]}

@@ -1,4 +1,4 @@
-"""A network that no link holds together: its parts, and the shortest link that would join them."""
+"""A network that no link holds together: the islands that it falls into, and the shortest link that would join two."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ MOST_WAYS_COMPARED = 100_000
 """Of larger parts the nearest two sites are not looked for: it would take seconds."""
 
 
-def parts_of(network: Network) -> list[list[NodeId]]:
-    """Return the parts that neither links nor satellites between ground stations join, the largest first."""
+def islands_of(network: Network) -> list[list[NodeId]]:
+    """Return the islands: sites that links, or satellites between ground stations, join. The largest first."""
     graph: nx.Graph[NodeId] = nx.Graph([link.ends for link in network.links])
     graph.add_edges_from(pairwise(site.node for site in network.sites if site.ground_station))
     parts = [sorted(nodes) for nodes in nx.connected_components(graph)]
     return sorted(parts, key=lambda nodes: (-len(nodes), nodes))
 
 
-def in_parts(network: Network) -> Iterator[Concern]:
+def in_islands(network: Network) -> Iterator[Concern]:
     """Yield one warning when a network is in several parts; it names the largest two and a link between them."""
-    parts = parts_of(network)
+    parts = islands_of(network)
     if len(parts) < 2:
         return
     sizes = " and ".join(f"{len(nodes)} sites ({listed(nodes)})" for nodes in parts[:2])
