@@ -23,7 +23,7 @@ def importers(names: set[tuple[str, str]]) -> set[str]:
 
 
 def test_the_controller_solves_shares_where_they_are_declared() -> None:
-    assert "control/steering.py" in importers({("qanat.control.solvers.settling", "settle")})
+    assert "control/steering.py" in importers({("qanat.control.solvers.by_name", "settle")})
     assert "control/solvers/settling.py" in importers({("qanat.control.solvers.shares", "share")})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qanat.control.sharing import Settled, SharingProblem
-from qanat.control.solvers.settling import settle
+from qanat.control.solvers.by_name import settle
 from qanat.control.steering import Solve
 from qanat.ground.ports import Job, KernelPool
 

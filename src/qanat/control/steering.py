@@ -15,7 +15,7 @@ from qanat.control.claims import DIRECTIONS, Claim, Claims, alpha_of
 from qanat.control.graph import GraphLink, RouteGraph
 from qanat.control.outages import Outages
 from qanat.control.sharing import Promise, Settled, Share, SharingProblem
-from qanat.control.solvers.settling import settle
+from qanat.control.solvers.by_name import settle
 from qanat.ground.errors import QanatError
 from qanat.ground.events import EventKind, Json
 from qanat.ground.identifiers import LinkId, NodeId
