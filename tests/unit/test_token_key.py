@@ -273,7 +273,9 @@ def test_a_zeroized_store_goes_on_under_another_key(token: SoftToken, tmp_path: 
     play(path, key, fill)
     key.destroy()
     zeroize(path)
-    play(path, made_key(token, "another"), put_another)
+    another = made_key(token, "another")
+    play(path, another, put_another)
+    assert does_open(path, another)
 
 
 def test_neither_pin_nor_wrapping_keys_are_in_files(token: SoftToken, tmp_path: Path) -> None:
