@@ -23,7 +23,9 @@ def draw_figure_3(near: PaperPass, far: PaperPass) -> str:
     title = "Fig. 3 of Nature 589, 214 (2021), by the fitted link; dots: figures that the paper prints"
     sheet = Sheet(WIDTH, HEIGHT, label=title, kind="map", style_sheet=sheet_alone())
     sheet.text(LEFTS[0] - 60, 34, title, "strong")
-    sheet.text(LEFTS[0] - 60, 54, "curves: a circle 500 km high, 5.4 degrees up at 2,043 km; dots: at the 5.0 printed", "small")
+    sheet.text(
+        LEFTS[0] - 60, 54, "curves: a circle 500 km high, 5.4 degrees up at 2,043 km; dots: at the 5.0 printed", "small"
+    )
     _column(sheet, 0, near, "a: biased bases, 200 MHz", rate_marks=[(508.0, 462.0)], qber_marks=[])
     _column(sheet, 1, far, "c: standard, 100 MHz", rate_marks=[(2043.0, 2.0)], qber_marks=[(2043.0, 2.5)])
     return sheet.render_file()
