@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -45,6 +46,8 @@ def test_check_tells_machines_the_same() -> None:
         assert 0.006 < link["qber"] < 0.009
     (route,) = found["routes"]
     assert route["nodes"] == ["suzhou", "kunshan", "shanghai"]
+    ours = uuid5(NAMESPACE_URL, "urn:qanat")
+    assert route["etsi015_qkdl_id"] == str(uuid5(ours, "three-nodes route shanghai kunshan suzhou"))
     assert route["rate_bits_per_s"] == found["links"][1]["secret_rate_bits_per_s"]
     assert found["weakest_link"] == "kunshan-shanghai"
     assert [warning["code"] for warning in found["warnings"]] == ["single-point-of-failure"]

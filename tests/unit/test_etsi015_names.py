@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from qanat.apps.networks import load_network
-from qanat.doors.etsi015.names import app_id, qkdi_id, qkdl_id, qkdn_id, virtual_qkdl_id
+from qanat.doors.etsi015.names import app_id, qkdi_id, qkdl_id, qkdn_id, route_qkdl_id
 from qanat.doors.etsi015.notifications import Notification, notification_of
 from qanat.doors.etsi015.records import LinkState, node_record
 from qanat.ground.alarms import ALARMS
@@ -37,15 +37,16 @@ def test_names_are_uuids_that_never_change() -> None:
 def test_different_parts_have_different_names() -> None:
     names = [qkdn_id(RING, node) for node in RING.nodes] + [qkdl_id(RING, link.link_id) for link in RING.links]
     pairs = [SaePair(one, other) for one in RING.saes for other in RING.saes if one != other]
-    names += [app_id(RING, pair) for pair in pairs] + [virtual_qkdl_id(RING, RING.nodes[:3])]
+    names += [app_id(RING, pair) for pair in pairs] + [route_qkdl_id(RING, RING.nodes[:3])]
     assert len(set(names)) == len(names) > 10
 
 
 def test_a_route_has_one_name_from_either_end() -> None:
     route = RING.nodes[:3]
-    assert virtual_qkdl_id(RING, route) == virtual_qkdl_id(RING, route[::-1])
+    assert route_qkdl_id(RING, route) == route_qkdl_id(RING, route[::-1])
+    assert route_qkdl_id(RING, LINK.ends) == route_qkdl_id(RING, LINK.ends[::-1]) == qkdl_id(RING, LINK.link_id)
     with pytest.raises(UnknownNode):
-        virtual_qkdl_id(RING, (*route, NodeId("nowhere")))
+        route_qkdl_id(RING, (*route, NodeId("nowhere")))
 
 
 def test_the_record_of_a_site_has_the_fields_of_the_standard() -> None:

@@ -13,7 +13,9 @@ from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
 from qanat.ground.network.second_backbone import BACKBONE, SECOND_BACKBONE, with_second_backbone
 from qanat.planning.limits import link_rates
+from qanat.planning.prices import Prices, bill
 from qanat.planning.reach import MOST_SITES_TRIED, Part, Reach, places, single_parts
+from qanat.planning.users import bottleneck
 from qanat.planning.variants import part_named, with_chain, with_span, without
 from unit.planning_support import network_of
 
@@ -144,12 +146,33 @@ def test_a_span_that_is_added_leads_where_there_was_no_way() -> None:
 def test_who_only_sends_is_the_transmitter_of_a_new_span() -> None:
     network = network_of(
         {"a": "user", "b": "user", "r": "relay"},
-        [("a", "r", 9), ("b", "r", 9)],
+        [("b", "r", 9)],
         equipment={"a": "transmitter", "b": "transmitter"},
     )
     assert with_span(network, NodeId("r"), NodeId("a"), loss_db=3.0).links[-1].transmitter == "a"
     with pytest.raises(RequestError, match="both transmitters"):
         with_span(network, NodeId("a"), NodeId("b"), loss_db=3.0)
+
+
+def test_no_span_is_added_beside_a_fibre_since_keys_would_go_over_that_alone() -> None:
+    network = network_of({"a": "relay", "b": "relay", "c": "relay"}, [("a", "b", 9)], switches={"w": {"a": 3, "c": 3}})
+    with pytest.raises(RequestError, match="link 'l0' joins 'b' and 'a' already") as refused:
+        with_span(network, NodeId("b"), NodeId("a"), loss_db=3.0)
+    assert "'l0' more 'pairs'" in refused.value.remedy
+    fibre = with_span(network, NodeId("a"), NodeId("c"), loss_db=3.0)  # links through switches come after
+    assert [link.name for link in fibre.relayed_links] == ["l0", "a-c"]
+
+
+def test_a_link_that_stands_beside_another_neither_gives_key_nor_replaces_it() -> None:
+    """The first link between r and s fails and the second stays idle, but is priced, since its modules are there."""
+    kinds = {"a": "user", "b": "user", "r": "relay", "s": "relay"}
+    network = network_of(kinds, [("a", "r", 9), ("r", "s", 20), ("b", "s", 9), ("s", "r", 9)])
+    reach, first, second = Reach(network, link_rates(network)), Part("link", "l1"), Part("link", "l3")
+    assert [loss.pairs_lost for loss in reach.losses([first, second])] == [1, 0]
+    assert [link.name for link in without(network, [first]).links] == ["l0", "l2"]
+    assert [link.name for link in without(network, [second]).links] == ["l0", "l1", "l2"]
+    assert bottleneck(network, link_rates(network)) == ("l1", link_rates(network)[LinkId("l1")])
+    assert bill(network, Prices()).transmitters == 4
 
 
 def test_a_chain_has_new_relays_with_names_that_are_free() -> None:

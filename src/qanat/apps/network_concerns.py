@@ -40,7 +40,10 @@ def link_concerns(links: Sequence[tuple[Link, ExpectedRate]]) -> Iterator[Concer
             yield Concern(
                 "parallel-link",
                 f"links {first!r} and {link.name!r} join the same two sites; keys are relayed over the first alone",
-                "keep one of the two, or count on the first alone",
+                f"give {first!r} as many 'pairs' as modules stand on the span"
+                + (
+                    ", and count on no link through a switch there" if link.through else f", and take {link.name!r} out"
+                ),
             )
         if forecast.secret_bits_per_block == 0:
             yield Concern(

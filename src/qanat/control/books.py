@@ -120,6 +120,7 @@ class Books:
 
     def __init__(self, network: Network) -> None:
         self.links = {link.link_id: LinkBook(link.ends) for link in network.links}
+        self._relayed = frozenset(link.link_id for link in network.relayed_links)
         self.turns = Turns({link.link_id: ports_of(network, link) for link in network.links})
         self.orders: dict[OrderId, OrderBook] = {}
         self.demands: dict[str, DemandBook] = {}
@@ -204,14 +205,15 @@ class Books:
             stock[node] = max(0, stock.get(node, 0) - demand.word.needed_bits)
 
     def view(self, *, now_s: float, with_all_links: bool = False) -> NetworkView:
-        """Return what the policy decides on: of a network's many links those that are at work or asked for, or all."""
+        """Return what the policy decides on: of a network's many links those that are at work or asked for, or all
+        that keys go over."""
         busy = {order.link_id for order in self.orders.values()}
         concerned = busy.union(self.ahead, (link_id for demand in self.demands.values() for link_id, _ in demand.hops))
         return NetworkView(
             links={
                 link_id: self._link_view(link_id, book, has_order=link_id in busy, now_s=now_s)
                 for link_id, book in self.links.items()
-                if with_all_links or link_id in concerned
+                if link_id in concerned or (with_all_links and link_id in self._relayed)
             },
             demands=[
                 DemandView(

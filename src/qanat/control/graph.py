@@ -14,6 +14,7 @@ from typing import TypeAlias
 from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
+from qanat.ground.network.links import first_of_each_pair
 from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
 
 Route: TypeAlias = tuple[NodeId, ...]
@@ -50,7 +51,7 @@ class RouteGraph:
         passing = set(relays)
         self.nodes: tuple[NodeId, ...] = tuple(sorted(passing.union(others)))
         self.number = {node: place for place, node in enumerate(self.nodes)}
-        self.links = _first_of_each_pair(links)
+        self.links = first_of_each_pair(links)
         self.link_number = {link.link_id: place for place, link in enumerate(self.links)}
         self.hops = self._neighbours()
         ends = [(link.ends, place) for place, link in enumerate(self.links)]
@@ -169,11 +170,3 @@ class RouteGraph:
 
 def _links(network: Network) -> list[GraphLink]:
     return [GraphLink(link.link_id, link.ends) for link in network.links]
-
-
-def _first_of_each_pair(links: Iterable[GraphLink]) -> tuple[GraphLink, ...]:
-    """Relays use the first link between two sites."""
-    first: dict[frozenset[NodeId], GraphLink] = {}
-    for link in links:
-        first.setdefault(frozenset(link.ends), link)
-    return tuple(first.values())

@@ -157,13 +157,13 @@ def set_widths(graph: RouteGraph, network: Network, rates_bits_per_s: Mapping[Li
     Otherwise all are compared by their transmittance instead, so that like is compared with like.
     """
     width = link_widths(network, rates_bits_per_s)
-    for link in network.links:
+    for link in network.relayed_links:
         graph.set_link(link.link_id, width=width(link))
 
 
 def link_widths(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Callable[[Link], float]:
     """Return what links are compared by: their rates where all are known, else their transmittance."""
-    if all(rates_bits_per_s.get(link.link_id, 0.0) > 0 for link in network.links):
+    if all(rates_bits_per_s.get(link.link_id, 0.0) > 0 for link in network.relayed_links):
         return lambda link: rates_bits_per_s[link.link_id]
     return lambda link: transmittance(loss_db=link.loss_db)
 

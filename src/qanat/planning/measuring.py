@@ -70,7 +70,7 @@ def trust(network: Network, rates_bits_per_s: Mapping[LinkId, float], reach: Rea
     relays = {site.node for site in network.sites if site.kind == "relay"}
     direct = {site.node for site in network.sites if site.direct_keys_only}
     beside: dict[NodeId, set[NodeId]] = {node: set() for node in network.nodes}
-    for link in network.links:
+    for link in network.relayed_links:
         if rates_bits_per_s[link.link_id] > 0:
             one, other = link.ends
             beside[one].add(other)

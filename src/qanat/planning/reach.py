@@ -60,7 +60,7 @@ class Reach:
         self._access: list[_Join] = []
         self._direct: list[_Join] = []
         self._going: dict[Part, set[LinkId]] = {}
-        for link in network.links:
+        for link in network.relayed_links:
             if rates_bits_per_s[link.link_id] <= 0:
                 continue
             one, other = sorted(link.ends, key=self._relays.__contains__)

@@ -86,8 +86,7 @@ def needs_for(
             continue
         need = SpanNeed(link, rates_bits_per_s[link.link_id], needed)
         cost = need.more + 1 / (2 * len(network.links) + 2)  # links count only among ways of as many pairs
-        if not graph.has_edge(*link.ends) or graph.edges[link.ends]["cost"] > cost:
-            graph.add_edge(*link.ends, cost=cost, need=need)
+        graph.add_edge(*link.ends, cost=cost, need=need)
     try:
         way = nx.dijkstra_path(graph, one, other, weight="cost")
     except (nx.NetworkXNoPath, nx.NodeNotFound):

@@ -62,8 +62,9 @@ def pairs_served(rate_bits_per_s: float, consumption: Consumption) -> int:
 def bottleneck(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> tuple[str, float] | None:
     """Return the backbone's link of the least rate, and that rate; of a network without a backbone, of all its links
     through no switch that give any. None where there is none."""
-    links = [link for link in network.described_links if link.counted_as == BACKBONE]
-    among = links or [link for link in network.described_links if rates_bits_per_s[link.link_id] > 0]
+    spans = [link for link in network.relayed_links if not link.through]
+    links = [link for link in spans if link.counted_as == BACKBONE]
+    among = links or [link for link in spans if rates_bits_per_s[link.link_id] > 0]
     if not among:
         return None
     least = min(among, key=lambda link: (rates_bits_per_s[link.link_id], link.name))

@@ -60,16 +60,26 @@ def part_named(network: Network, text: str) -> Part:
 
 
 def without(network: Network, parts: Iterable[Part]) -> Network:
-    """Return a network without some parts: with a site go its links, ports and applications, with a switch its trunks.
+    """Return a network without some parts: with a site go its links, ports and applications, with a switch its trunks,
+    and with a link those beside it, also through switches: they stay idle when it fails.
 
     Raises RequestError when fewer than two sites would be left.
     """
     lost = frozenset(parts)
     gone = {kind: {part.name for part in lost if part.kind == kind} for kind in ("site", "link", "switch")}
+    idle = _beside(network, gone["link"])
     nodes = {site.node for site in network.sites if site.name not in gone["site"]}
     if len(nodes) < 2:
         raise RequestError("without these, fewer than two sites are left", remedy="take fewer parts away")
-    return extract_of(network, nodes, but_links=gone["link"], but_switches=gone["switch"])
+    left = extract_of(network, nodes, but_links=gone["link"], but_switches=gone["switch"])
+    # links through switches follow from ports, which are still there, so they cannot be left out of an extract
+    return left.model_copy(update={"links": tuple(link for link in left.links if link.name not in idle)})
+
+
+def _beside(network: Network, names: set[str]) -> set[str]:
+    """Return the links that join the same sites as links of some names, where keys go over these."""
+    joined = {frozenset(link.ends) for link in network.relayed_links if link.name in names}
+    return {link.name for link in network.links if frozenset(link.ends) in joined}
 
 
 # --- more ---
@@ -81,9 +91,10 @@ def with_span(
     """Return a network with one link more between two of its sites; its length is that of fibre of 0.25 dB per km.
 
     Raises UnknownNode; ConfigurationError for figures of no link; RequestError where neither end can detect the other's
-    light.
+    light, or a fibre joins the two already: keys would go over that one alone.
     """
     _check_span(loss_db=loss_db, system=system, pairs=pairs)
+    _refuse_beside(network, network.site(one), network.site(other))
     link = _span(network, network.site(one), network.site(other), loss_db=loss_db, system=system, pairs=pairs)
     return _with(network, sites=(), links=(link,))
 
@@ -137,6 +148,15 @@ def _check_span(*, loss_db: float, system: str, pairs: int) -> None:
     if not 1 <= pairs <= MOST_PAIRS:
         raise ConfigurationError(f"{pairs} pairs of modules on a fibre", remedy=f"give 1 to {MOST_PAIRS} pairs")
     link_forecast(system, loss_db=loss_db)  # a system that does not exist is told here
+
+
+def _refuse_beside(network: Network, one: Site, other: Site) -> None:
+    for link in network.described_links:
+        if set(link.ends) == {one.node, other.node}:
+            raise RequestError(
+                f"link {link.name!r} joins {one.name!r} and {other.name!r} already, and keys would go over it alone",
+                remedy=f"give {link.name!r} more 'pairs' in the network file, or another loss",
+            )
 
 
 def _span(network: Network, one: Site, other: Site, *, loss_db: float, system: str, pairs: int) -> Link:

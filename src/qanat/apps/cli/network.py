@@ -17,6 +17,7 @@ from qanat.apps.cli.presentation import people_console, show_table
 from qanat.apps.cli.shares import promise_lines
 from qanat.apps.network_review import Heading, LinkReview, NetworkReview, RouteReview, Spread, review
 from qanat.apps.networks import load_network
+from qanat.doors.etsi015.names import route_qkdl_id
 from qanat.doors.etsi015.records import node_record
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
@@ -99,7 +100,7 @@ def _record(found: NetworkReview) -> dict[str, Any]:
         **table_record(found),
         "links": [_link_record(row) for row in found.links],
         "weakest_link": found.weakest.link.name,
-        "routes": [asdict(route) for route in _fewer(found.routes, MOST_ROUTES_FOR_MACHINES)],
+        "routes": [_route_record(found.network, route) for route in _fewer(found.routes, MOST_ROUTES_FOR_MACHINES)],
         "routes_found": {
             "pairs": len(found.routes),
             "joined": sum(bool(route.nodes) for route in found.routes),
@@ -242,6 +243,10 @@ def _link_row(row: LinkReview) -> tuple[str, ...]:
         f"{forecast.secret_rate_asymptotic_bits_per_s / 1e3:,.1f}",
         f"{forecast.block_time_s:,.1f}",
     )
+
+
+def _route_record(network: Network, route: RouteReview) -> dict[str, Any]:
+    return {**asdict(route), "etsi015_qkdl_id": route_qkdl_id(network, route.nodes) if route.nodes else None}
 
 
 def _route_lines(routes: Sequence[RouteReview]) -> Iterator[str]:

@@ -27,8 +27,11 @@ def qkdl_id(network: Network, link_id: LinkId) -> str:
     return _named(network, "qkdl", network.link(link_id).name)
 
 
-def virtual_qkdl_id(network: Network, route: Sequence[NodeId]) -> str:
-    """Return the UUID of a chain of relays (VIRT), the same from either end; raises UnknownNode."""
+def route_qkdl_id(network: Network, route: Sequence[NodeId]) -> str:
+    """Return the UUID of the link that a route is to its ends, the same from either: of two sites that of their QKD
+    link (PHYS), of more that of a chain of relays (VIRT). Raises UnknownNode."""
+    if len(route) == 2:
+        return qkdl_id(network, network.link_between(*route).link_id)
     names = [network.site(node).name for node in route]
     return _named(network, "route", *min(names, names[::-1]))
 

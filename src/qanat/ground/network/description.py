@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import KmeId, LinkId, NodeId, SaeId, kme_id, sae_id
 from qanat.ground.network.classical import ClassicalLink, Router
-from qanat.ground.network.links import Link
+from qanat.ground.network.links import Link, first_of_each_pair
 from qanat.ground.network.names import Heading, Name, Region, nearest
 from qanat.ground.network.part import Part, fault_of_field
 from qanat.ground.network.shares import SharingRules
@@ -156,6 +156,12 @@ class Network(Part):
     def described_links(self) -> tuple[Link, ...]:
         """The links that stand in the file: those through no switch."""
         return tuple(link for link in self.links if not link.through)
+
+    @property
+    def relayed_links(self) -> tuple[Link, ...]:
+        """The links that keys go over: of several between the same two sites the first alone. More modules on a span
+        are its link's ``pairs``."""
+        return first_of_each_pair(self.links)
 
     @cached_property
     def _sites_by_node(self) -> dict[NodeId, Site]:

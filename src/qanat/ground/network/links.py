@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+
 from pydantic import Field, model_validator
 
 from qanat.ground.errors import UnknownNode
@@ -12,6 +15,24 @@ from qanat.ground.network.part import Part, fault_of_field
 
 MOST_PAIRS = 40
 """Pairs on one fibre: the channels of a 100-GHz grid in the C band (ITU-T G.694.1)."""
+
+
+class Joining(Protocol):
+    """What joins two sites."""
+
+    @property
+    def ends(self) -> tuple[NodeId, NodeId]: ...
+
+
+J = TypeVar("J", bound=Joining)
+
+
+def first_of_each_pair(links: Iterable[J]) -> tuple[J, ...]:
+    """Return of all links between the same two sites the first: the one that keys are relayed over."""
+    first: dict[frozenset[NodeId], J] = {}
+    for link in links:
+        first.setdefault(frozenset(link.ends), link)
+    return tuple(first.values())
 
 
 class Link(Part):

@@ -52,11 +52,11 @@ def outages_of(network: Network, name: str) -> tuple[Outage, ...]:
 
 def own_users(network: Network, names: Sequence[str]) -> frozenset[NodeId]:
     """Return the sites whose own key cannot survive without these parts: those that are among them, and users all of
-    whose links end at one of them, go through one, or are one."""
-    removed = set(names)
+    whose links that keys go over end at one of them, go through one, or are one."""
+    removed, relayed = set(names), {link.link_id for link in network.relayed_links}
     own = {node for node in network.nodes if node in removed}
     for site in network.sites:
-        links = network.links_of(site.node)
+        links = [link for link in network.links_of(site.node) if link.link_id in relayed]
         if site.kind == "user" and links and all(removed & {link.name, *link.ends, *link.through} for link in links):
             own.add(site.node)
     return frozenset(own)
