@@ -158,3 +158,26 @@ def test_a_network_without_sharing_hears_of_no_share() -> None:
         pass_time(world, 40.0)
         assert told(world, EventKind.KEY_SHARED) == []
         assert set(bits_by_way(world)) == {WIDE}
+
+
+def test_a_request_right_after_one_that_waited_is_served_from_stock_without_asking_the_controller() -> None:
+    with running(two_ways(SharingRules()), TWO_WAYS) as world:
+        pass_time(world, 5.0)
+        network = world.network
+        alice, bob = network.sae("alice"), network.sae("bob")
+
+        def take() -> None:
+            world.run(
+                world.call(
+                    NodeId("aa"),
+                    lambda manager: manager.get_keys(master=alice, slave=bob, count=2, size_bits=256, patience_s=60.0),
+                )
+            )
+
+        take()
+        assert len(told(world, EventKind.GENERATION_ASKED)) == 1, "no key was there yet: the first one waits"
+        for _ in range(5):
+            take()
+            pass_time(world, 0.5)
+        assert told(world, EventKind.KEY_SHARED)
+        assert len(told(world, EventKind.GENERATION_ASKED)) == 1, "stock and share suffice for the others"

@@ -114,7 +114,7 @@ def test_within_its_share_a_pair_need_not_ask_and_in_the_long_run_the_share_is_e
     made, clock, pair = rations(bits_per_s=1000.0)
     sent = 0
     while clock.now_s < 100.0:
-        if made.may_take(pair, B, 700):
+        if made.may_take(pair, B, 700, is_alone=False):
             made.take(pair, B, 700)
             sent += 700
         clock.now_s += 0.1
@@ -124,11 +124,11 @@ def test_within_its_share_a_pair_need_not_ask_and_in_the_long_run_the_share_is_e
 def test_a_grant_of_the_controller_is_for_one_batch_and_costs_nothing_of_the_share() -> None:
     made, _, pair = rations(bits_per_s=1000.0)
     made.take(pair, B, 5000)
-    assert not made.may_take(pair, B, 700)
+    assert not made.may_take(pair, B, 700, is_alone=False)
     made.grant(pair, B, 700, waited_s=0.0)
-    assert made.may_take(pair, B, 700)
+    assert made.may_take(pair, B, 700, is_alone=False)
     made.take(pair, B, 700)
-    assert not made.may_take(pair, B, 700)
+    assert not made.may_take(pair, B, 700, is_alone=False)
 
 
 def test_demands_stand_by_what_they_can_pay() -> None:
@@ -149,7 +149,7 @@ def test_a_demand_that_came_to_nothing_gets_back_what_it_paid() -> None:
 def test_where_nothing_is_shared_nobody_asks_and_all_stand_alike() -> None:
     made, _, pair = rations(bits_per_s=1000.0)
     made.learn(())
-    assert made.may_take(pair, B, 10**9)
+    assert made.may_take(pair, B, 10**9, is_alone=False)
     assert made.enter(pair, B, 10**9) == WITHIN
 
 
@@ -162,3 +162,17 @@ def test_a_pair_at_its_cap_is_told_when_to_ask_again() -> None:
     assert refused.value.retry_after_s == pytest.approx(10.0)
     clock.now_s = 10.1
     made.check_cap(pair)
+
+
+def test_who_had_to_wait_asks_first_for_a_while_unless_it_is_the_only_one() -> None:
+    made, clock, pair = rations(bits_per_s=1000.0)
+    made.grant(pair, B, 700, waited_s=3.0)
+    made.take(pair, B, 700)
+    assert not made.may_take(pair, B, 700, is_alone=False)
+    assert made.may_take(pair, B, 700, is_alone=True)
+    made.note_short(pair, B)
+    assert not made.may_take(pair, B, 700, is_alone=True), "a batch was lost further on, where this node sees nothing"
+    clock.now_s = 10.0
+    assert made.may_take(pair, B, 700, is_alone=False)
+    made.take(pair, B, 5000)
+    assert not made.may_take(pair, B, 700, is_alone=True), "its share is used up"

@@ -126,6 +126,10 @@ class DemandDesk:
             for demand in self._open.values()
         )
 
+    def is_waiting(self, pair: SaePair) -> bool:
+        """Return whether a demand for a pair's keys is open that is not of idle time."""
+        return any(demand.pair == pair and not demand.word.is_idle for demand in self._open.values())
+
     @property
     def is_anybody_waiting(self) -> bool:
         """Whether a demand is open that is not of idle time."""

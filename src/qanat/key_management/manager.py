@@ -85,9 +85,9 @@ class KeyManager:
         self._ageing = Ageing(context)
         self._sessions = Sessions(context, self._vouching)
         self._intake = Intake(context, self._sessions)
-        self._relay = RelayOrigin(context, self._vouching)
-        self._hops = RelayHops(context, self._vouching)
         self._demands = DemandDesk(context)
+        self._relay = RelayOrigin(context, self._vouching, self._demands)
+        self._hops = RelayHops(context, self._vouching)
         self._supplying = Supplying(context, relay=self._relay, demands=self._demands, vouching=self._vouching)
         self._preparing = Preparing(context, supplying=self._supplying, relay=self._relay, demands=self._demands)
         self._conversation = Conversation(

@@ -25,8 +25,9 @@ BURST_S = 2.0
 GRANT_S = 10.0
 """A grant of the controller that nobody has used for so long is none any more."""
 SHORT_S = 10.0
-"""So long after a batch was lost to a hop that was short, further on, or had to wait for key, batches ask first,
-within their share too: the controller knows what all hops hold, and a batch that fails half-way has burned pads."""
+"""So long after a batch was lost to a hop that was short, further on, batches ask first, within their share too: the
+controller knows what all hops hold, and a batch that fails half-way has burned pads. So long after one had to wait for
+key they do so too, where others of the pair wait or are on their way: those would be lost together."""
 AT_ONCE_S = 0.5
 """A demand that was met so soon did not have to wait."""
 GUARANTEED, WITHIN, BEYOND = 0, 1, 2
@@ -68,7 +69,8 @@ class _Pair:
     guarantee: _Bucket
     granted_bits: int = 0
     granted_s: float = 0.0
-    short_until_s: float = 0.0
+    lost_until_s: float = 0.0
+    waited_until_s: float = 0.0
 
     def pay(self, num_bits: int, *, now_s: float) -> int:
         """Take a batch out of the share, where that is not used up; return how it stands."""
@@ -132,17 +134,22 @@ class Rations:
                 retry_after_s=max(1.0, cap.wait_s(now_s)),
             )
 
-    def may_take(self, pair: SaePair, target: NodeId, num_bits: int) -> bool:
-        """Return whether a batch may go without asking the controller: where nothing is shared, every one."""
+    def may_take(self, pair: SaePair, target: NodeId, num_bits: int, *, is_alone: bool) -> bool:
+        """Return whether a batch may go without asking the controller: where nothing is shared, every one.
+
+        ``is_alone``: no other batch of the pair waits for key or is on its way.
+        """
         known, now_s = self._of(pair, target), self._clock.monotonic_s()
         if known is None or known.granted(now_s) >= num_bits:
             return True
-        return now_s >= known.short_until_s and known.share.level(now_s) > 0
+        if now_s < known.lost_until_s or (now_s < known.waited_until_s and not is_alone):
+            return False
+        return known.share.level(now_s) > 0
 
     def note_short(self, pair: SaePair, target: NodeId) -> None:
         """A batch of a pair was lost to a hop further on that held too little."""
         if (known := self._of(pair, target)) is not None:
-            known.short_until_s = self._clock.monotonic_s() + SHORT_S
+            known.lost_until_s = self._clock.monotonic_s() + SHORT_S
 
     def enter(self, pair: SaePair, target: NodeId, num_bits: int) -> int:
         """Return how a new demand of a pair stands. It pays out of the share at once, as far as that goes."""
@@ -162,7 +169,7 @@ class Rations:
             now_s = self._clock.monotonic_s()
             known.granted_bits, known.granted_s = known.granted(now_s) + num_bits, now_s
             if waited_s > AT_ONCE_S:
-                known.short_until_s = now_s + SHORT_S
+                known.waited_until_s = now_s + SHORT_S
 
     def take(self, pair: SaePair, target: NodeId, num_bits: int) -> None:
         """Count a batch."""

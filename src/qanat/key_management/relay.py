@@ -22,6 +22,7 @@ from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import PoolId, SpentBits
 from qanat.key_management.batches import Batch, RelayJob, make_batches
 from qanat.key_management.context import Context, PoolShort
+from qanat.key_management.demands import DemandDesk
 from qanat.key_management.doubts import Doubt, Doubts
 from qanat.key_management.multipath import collusion_threshold
 from qanat.key_management.pools import answers, opened, spend_for_hop
@@ -61,12 +62,14 @@ class _Lost:
 class RelayOrigin:
     """Relays batches of keys that begin at this node."""
 
-    def __init__(self, context: Context, vouching: Vouching) -> None:
+    def __init__(self, context: Context, vouching: Vouching, demands: DemandDesk) -> None:
         self._context = context
         self._vouching = vouching
+        self._demands = demands
         self._quotas = Quotas(context)
         self._full: dict[SaePair, tuple[float, str]] = {}
         self._carried: dict[str, _Carried] = {}
+        self._under_way: Counter[SaePair] = Counter()
         self.ways = Ways(context)
         self.doubts = Doubts(context)
 
@@ -137,7 +140,8 @@ class RelayOrigin:
     def _ask_first(self, job: RelayJob, ways: Sequence[Routes]) -> None:
         """Raise PoolShort, with nothing short, for a batch beyond its pair's share: the controller is to say when."""
         rations, num_bits = self._context.routes.rations, job.shares * job.hop_bits
-        if not all(rations.may_take(job.pair, target, num_bits) for target in job.targets):
+        is_alone = not (self._under_way[job.pair] or self._demands.is_waiting(job.pair))
+        if not all(rations.may_take(job.pair, target, num_bits, is_alone=is_alone) for target in job.targets):
             raise PoolShort((), routes=tuple(way for routes in ways for way in routes))
 
     def _note_short(self, job: RelayJob) -> None:
@@ -190,6 +194,13 @@ class RelayOrigin:
 
     async def _try(self, job: RelayJob, ways: Sequence[Routes]) -> _Lost | KeyIds:
         """Return the ids of keys that are suppliable now, or why they were destroyed."""
+        self._under_way[job.pair] += 1
+        try:
+            return await self._spend_and_carry(job, ways)
+        finally:
+            self._under_way[job.pair] -= 1
+
+    async def _spend_and_carry(self, job: RelayJob, ways: Sequence[Routes]) -> _Lost | KeyIds:
         spent = await self._spend(job, ways)
         if isinstance(spent, _Lost):
             return spent
