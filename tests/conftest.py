@@ -1,0 +1,40 @@
+"""The written budget of `make test`: seconds of one worker's time per folder, on a free machine of two cores.
+
+Printed beside what a run has taken, never asserted: machines are noisy. Who adds a slow test looks here what it costs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+BUDGET_S: Final = {
+    "architecture": 30,
+    "docs": 60,
+    "interop": 900,
+    "oracles": 30,
+    "simulation": 250,
+    "statistics": 100,
+    "unit": 300,
+    "vectors": 10,
+}
+"""Together less than two workers have in 15 minutes."""
+_spent_s: defaultdict[str, float] = defaultdict(float)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up what set-up, call and clean-up of a test took."""
+    _spent_s[Path(report.location[0]).parts[1]] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print seconds spent beside seconds allowed, by folder."""
+    if set(_spent_s) != set(BUDGET_S):  # a part of the tests has no budget
+        return
+    terminalreporter.section("worker seconds by folder, and the budget")
+    for folder, allowed_s in BUDGET_S.items():
+        over = "  over budget" if _spent_s[folder] > allowed_s else ""
+        terminalreporter.write_line(f"{folder:<14}{_spent_s[folder]:>6.0f}{allowed_s:>6}{over}")
