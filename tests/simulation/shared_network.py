@@ -66,20 +66,26 @@ class Callers:
         self.is_over = False
         self._pause_s = pause_s
 
-    def start(self, master: str, slave: str, *, callers: int) -> None:
+    def start(self, master: str, slave: str, *more_slaves: str, callers: int) -> None:
         for number in range(callers):
-            self.world.spawn(self._ask(master, slave), name=f"{master} {number}")
+            self.world.spawn(self._ask(master, slave, more_slaves), name=f"{master} {number}")
 
-    async def _ask(self, master: str, slave: str) -> None:
+    async def _ask(self, master: str, slave: str, more_slaves: Sequence[str]) -> None:
         network = self.world.network
         node = NodeId(next(app.site for app in network.applications if app.name == master))
         pair: tuple[SaeId, SaeId] = (network.sae(master), network.sae(slave))
+        others = [network.sae(name) for name in more_slaves]
         while not self.is_over:
             try:
                 given = await self.world.call(
                     node,
                     lambda manager: manager.get_keys(
-                        master=pair[0], slave=pair[1], count=CALL_KEYS, size_bits=KEY_BITS, patience_s=60.0
+                        master=pair[0],
+                        slave=pair[1],
+                        more_slaves=others,
+                        count=CALL_KEYS,
+                        size_bits=KEY_BITS,
+                        patience_s=60.0,
                     ),
                 )
             except QanatError as fault:

@@ -29,7 +29,7 @@ WIDE, NARROW = "aa-r-bb", "aa-s-bb"
 ONE_LINK = {"r-s": 10.0, **{f"{end}{number}-{relay}": 3.0 for number in "123" for end, relay in ("ar", "bs")}}
 """Three pairs of users, all over the one link r - s."""
 PAIRS = {f"{app}{number}": f"{site}{number}" for number in "123" for app, site in (("m", "a"), ("n", "b"))}
-BEGIN_S, MEASURED_S = 60.0, 240.0
+BEGIN_S, MEASURED_S = 60.0, 120.0
 
 
 def two_ways(sharing: SharingRules | None) -> Network:
@@ -158,6 +158,21 @@ def test_a_network_without_sharing_hears_of_no_share() -> None:
         pass_time(world, 40.0)
         assert told(world, EventKind.KEY_SHARED) == []
         assert set(bits_by_way(world)) == {WIDE}
+
+
+def test_keys_for_slaves_at_two_sites_beyond_the_share_wait_and_come() -> None:
+    links = {"aa-r": 10.0, "r-bb": 10.0, "r-cc": 10.0}
+    network = shared_network(list(links), {"alice": "aa", "bob": "bb", "carol": "cc"}, SharingRules())
+    with running(network, links) as world:
+        callers = Callers(world)
+        callers.start("alice", "bob", callers=4)
+        callers.start("alice", "bob", "carol", callers=2)
+        pass_time(world, 120.0)
+        odd = [row["text"] for row in told(world, EventKind.ALARM) if row["code"] == "odd-word"]
+        routes = [row["route"][-1] for row in relayed(world, since_s=60.0)]
+    assert odd == []
+    assert not callers.faults
+    assert routes.count("cc") >= 5, "batches for both go on"
 
 
 def test_a_request_right_after_one_that_waited_is_served_from_stock_without_asking_the_controller() -> None:

@@ -74,12 +74,6 @@ def test_ways_without_weights_come_last_and_without_shares_nothing_changes() -> 
     assert spreading(1.0, 2.0).in_turn(B, (ONE, TWO), count=2) == (ONE, TWO), "shares over both: no turn to take"
 
 
-def test_what_went_over_each_way_is_told() -> None:
-    spread = spreading(2.0, 1.0)
-    taken(spread, (ONE, TWO), count=6)
-    assert spread.sent_bits(B) == {ONE: 4000, TWO: 2000}
-
-
 # ---- rations ----
 
 

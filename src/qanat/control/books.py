@@ -237,7 +237,7 @@ class Books:
             has_order=has_order,
             rests=now_s < rests_until_s,
             rate_bits_per_s=book.rate_bits_per_s,
-            ahead_bits=book.block_bits if link_id in self.ahead else 0,
+            ahead_bits=max(1, book.block_bits) if link_id in self.ahead else 0,
             **self.turns.view(link_id, now_s=now_s),
         )
 

@@ -52,9 +52,9 @@ class Claims:
         ends = sorted((word.source, word.target))
         if ends[0] == ends[1] or any(self._network.find_site(end) is None for end in ends):
             return
-        demand_id = word.agreement or " ".join(ends)
+        demand_id = word.agreement
         if demand_id not in self.declared:
-            demand_id = " ".join(ends)
+            demand_id = " - ".join(ends)  # never like an agreement: applications may be called as sites are
             self._others.setdefault(demand_id, Claim("", self._demand(demand_id, *ends)))
         self._heard_s[demand_id] = now_s
 

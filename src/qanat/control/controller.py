@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from qanat.control.books import Books, DemandBook, LinkBook, OrderBook, OrderFault, with_idle_level
@@ -219,16 +220,15 @@ class Controller:
 
     async def _on_request(self, heard: Heard, word: GenerationRequest) -> None:
         """A demand: find its route (step 6). Repeated demands are not recorded again; answered ones get the answer."""
-        if word.source == heard.sender:
-            self._steering.note(word)
+        if word.source != heard.sender:
+            raise FrameError(f"{heard.sender!r} asks for key in the name of {word.source!r}")
+        self._steering.note(word)
         if word.demand_id in self._answers:
             await self._send_answer(word)
             return
         if (known := self._books.demands.get(word.demand_id)) is not None:
-            known.word = word  # its standing may have changed
+            known.word = replace(known.word, standing=word.standing)  # it alone may have changed
             return
-        if word.source != heard.sender:
-            raise FrameError(f"{heard.sender!r} asks for key in the name of {word.source!r}")
         for shortage in word.short:
             self._books.note_shortage(shortage)
         routes = word.routes or self._tables.own_routes(word)

@@ -141,8 +141,9 @@ class RelayOrigin:
         """Raise PoolShort, with nothing short, for a batch beyond its pair's share: the controller is to say when."""
         rations, num_bits = self._context.routes.rations, job.shares * job.hop_bits
         is_alone = not (self._under_way[job.pair] or self._demands.is_waiting(job.pair))
-        if not all(rations.may_take(job.pair, target, num_bits, is_alone=is_alone) for target in job.targets):
-            raise PoolShort((), routes=tuple(way for routes in ways for way in routes))
+        for target, routes in zip(job.targets, ways, strict=True):  # a demand is of one target; the next one asks then
+            if not rations.may_take(job.pair, target, num_bits, is_alone=is_alone):
+                raise PoolShort((), routes=routes)
 
     def _note_short(self, job: RelayJob) -> None:
         for target in job.targets:

@@ -8,7 +8,7 @@ up for. Nothing is drawn by lot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from qanat.ground.identifiers import NodeId
@@ -18,13 +18,12 @@ from qanat.key_management.wire import Route, Routes, WeightedWays
 @dataclass(slots=True)
 class _Turns:
     """The ways to one target. ``times``: in bits by weight; ``planned_bits``: of batches that wait for key on a way,
-    whose turns are counted already; ``sent_bits``: what went over each way of late and before."""
+    whose turns are counted already."""
 
     weights: dict[Route, float]
     now: float = 0.0
     times: dict[Route, float] = field(default_factory=dict)
     planned_bits: dict[Route, int] = field(default_factory=dict)
-    sent_bits: dict[Route, int] = field(default_factory=dict)
 
     def begins(self, way: Route) -> float:
         return max(self.now, self.times.get(way, 0.0))
@@ -50,10 +49,8 @@ class Spreading:
             weights = {way: weight for way, weight in zip(row.ways, row.weights, strict=False) if weight > 0}
             known = before.get(row.target)
             self._turns[row.target] = turns = _Turns(weights)
-            if known is not None:
-                turns.planned_bits, turns.sent_bits = known.planned_bits, known.sent_bits
-                if known.weights == weights:
-                    turns.now, turns.times = known.now, known.times
+            if known is not None and known.weights == weights:
+                turns.now, turns.times, turns.planned_bits = known.now, known.times, known.planned_bits
 
     def ways(self, target: NodeId) -> Routes:
         """Return the ways with weights to a target."""
@@ -74,7 +71,6 @@ class Spreading:
         """A batch takes so much of every hop of a way."""
         if (turns := self._turns.get(way[-1])) is None:
             return
-        turns.sent_bits[way] = turns.sent_bits.get(way, 0) + num_bits
         planned = turns.planned_bits.get(way, 0)
         turns.planned_bits[way] = max(0, planned - num_bits)
         if num_bits > planned:
@@ -90,11 +86,6 @@ class Spreading:
         """There will be no key on a way for a batch that waited for it."""
         if (turns := self._turns.get(way[-1])) is not None:
             turns.planned_bits[way] = max(0, turns.planned_bits.get(way, 0) - num_bits)
-
-    def sent_bits(self, target: NodeId) -> Mapping[Route, int]:
-        """Return how much went over each way to a target, in bits of each hop, since it has weights."""
-        turns = self._turns.get(target)
-        return {} if turns is None else dict(turns.sent_bits)
 
 
 def _rank(turns: _Turns, way: Route) -> tuple[bool, float, float]:

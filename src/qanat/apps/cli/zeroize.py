@@ -76,7 +76,8 @@ def run_zeroize(
         for node, row in rows.items():
             print(f"{node}: {row.num_keys} keys and {row.num_bits:,} bits of link key are gone", file=sys.stderr)
         for key in keys.values():
-            print(f"the {key.uri.title} is gone", file=sys.stderr)
+            print(f"the {key.uri.title} is gone: make another of its name before the next start,", file=sys.stderr)
+            print(f"  qanat node master-key make '{key.uri}'", file=sys.stderr)
         links = dict.fromkeys(link.link_id for node in nodes for link in network.links_of(node))
         print(
             NEXT.format(links=", ".join(links), wishes=" ".join(f"--new-key {link}" for link in links)), file=sys.stderr
