@@ -88,8 +88,21 @@ def test_others_claim_from_their_first_demand_till_the_window_has_passed_and_bot
     claims.note(asks("suzhou", "shanghai"), now_s=0.0)
     claims.note(asks("shanghai", "suzhou"), now_s=30.0)
     claims.note(asks("shanghai", "nowhere"), now_s=30.0)
-    assert [claim.demand.demand_id for claim in claims.now(89.0)] == ["shanghai suzhou"]
+    assert [claim.demand.demand_id for claim in claims.now(89.0)] == ["shanghai - suzhou"]
     assert claims.now(91.0) == ()
+
+
+def test_applications_named_as_sites_are_no_claim_of_these_sites() -> None:
+    text = network_yaml(load_network("three-nodes"))
+    for old, new in (("alice", "suzhou"), ("bob", "shanghai")):
+        assert f"name: {old}" in text
+        text = text.replace(f"name: {old}", f"name: {new}")
+    pairs = "[{master: shanghai, slave: suzhou, cap_bits_per_s: 8000}]"
+    network = parse_network(f"{text}\nsharing: {{window_s: 60, pairs: {pairs}}}\n", source="a file")
+    assert network.sharing is not None
+    claims = Claims(network, network.sharing)
+    claims.note(asks("suzhou", "shanghai"), now_s=0.0)
+    assert [claim.agreement for claim in claims.now(1.0)] == [""], "of others at these sites"
 
 
 # ---- shares with guarantees ----
