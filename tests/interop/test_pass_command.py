@@ -151,7 +151,7 @@ def test_the_papers_passes_are_told_by_kind_with_their_ratios_and_drawn(tmp_path
         *("figure-3.svg", "figure-3a.csv", "figure-3c.csv", "paper.json")
     ]
     status, out, _ = run("--paper")
-    assert "462 or 642" in out
+    assert "greatest sifted rate, Extended Data Table 2" in out
 
 
 @pytest.mark.parametrize(
