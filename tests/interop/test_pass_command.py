@@ -169,6 +169,7 @@ def test_the_papers_passes_are_told_by_kind_with_their_ratios_and_drawn(tmp_path
         (("--fried-cm", "0"), "positive length"),
         (("--proof", "x"), "known proofs"),
         (("--f-ec", "0.5"), "from 1 to 10"),
+        (("--optimise", "--proof", "chernoff"), "leave --proof or --optimise out"),
         (("--live", "--passes", "2"), "leave --live or --passes out"),
         (("--json", "--csv"), "leave one of them out"),
         (("--paper", "--air-db", "1"), "with it alone"),

@@ -18,6 +18,8 @@ from qanat.physics.telescope import XINGLONG_2017, GroundTelescope, SpaceTelesco
 
 MOST_PASSES: Final = 10_000
 MOST_F_EC: Final = 10.0
+OPTIMISED_BY: Final = "hoeffding"
+"""The proof whose length ``optimal_source`` makes longest: the one that keys are made by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class PassOptions:
             raise RequestError(
                 f"error correction cannot tell {self.f_ec:g} times the Shannon limit",
                 remedy=f"give --f-ec from 1 to {MOST_F_EC:g}; Cascade reaches about 1.1",
+            )
+        if self.optimise and self.proof != OPTIMISED_BY:
+            raise RequestError(
+                f"--optimise makes the key by {OPTIMISED_BY} longest, not that by {self.proof}",
+                remedy="leave --proof or --optimise out; with --mode two sources are compared by any proof",
             )
         if self.live_seed is not None and self.passes > 1:
             raise RequestError("--live runs one pass, not several in one block", remedy="leave --live or --passes out")
