@@ -47,6 +47,7 @@ def test_a_measured_column_takes_the_place_of_every_term(term: str) -> None:
         ({"fog": np.zeros(len(TRACK))}, "no term"),
         ({"geometry": np.zeros(3)}, "does not fit"),
         ({"geometry": np.full(len(TRACK), np.nan)}, "does not fit"),
+        ({"atmosphere": np.full(len(TRACK), -3.0)}, "a loss of -3 dB, a gain"),
     ],
 )
 def test_columns_that_cannot_be_are_refused(measured: dict[str, np.ndarray], words: str) -> None:
@@ -55,8 +56,8 @@ def test_columns_that_cannot_be_are_refused(measured: dict[str, np.ndarray], wor
 
 
 def test_a_total_below_the_receivers_own_loss_is_refused() -> None:
-    column = np.full(len(TRACK), -60.0)
-    budget = link_budget(TRACK, downlink(), MICIUS, measured={"geometry": column})
+    nothing = dict.fromkeys(TERMS, np.zeros(len(TRACK)))
+    budget = link_budget(TRACK, downlink(), MICIUS, measured=nothing)
     with pytest.raises(ConfigurationError, match="less than the receiver's own"):
         budget.link_loss_db(MICIUS)
 

@@ -82,7 +82,7 @@ class LinkBudget:
         if np.any(loss_db < 0):
             raise ConfigurationError(
                 f"a total loss of {self.total_db.min():.2f} dB is less than the receiver's own {inside:.2f} dB",
-                remedy="measured columns are losses in dB, above 0; look for one that is too small",
+                remedy="measured columns are losses in dB, 0 or more; look for one that is too small",
             )
         return loss_db
 
@@ -181,4 +181,9 @@ def _check(track: Track, measured: Mapping[str, Floats]) -> None:
             raise RequestError(
                 f"the measured column {name!r} does not fit a pass of {len(track)} moments",
                 remedy="give one loss in dB for every moment",
+            )
+        if np.any(np.asarray(column) < 0):
+            raise RequestError(
+                f"the measured column {name!r} has a loss of {np.min(column):g} dB, a gain",
+                remedy="losses are written as dB of 0 or more; turn the sign of an efficiency",
             )
