@@ -103,7 +103,8 @@ def drawn_light(expected: PassLight, chance: Chance) -> PassLight:
 def block_counts(lights: Sequence[PassLight]) -> DecoyCounts:
     """Return the counts of one or several passes as one block, rounded.
 
-    Raises RequestError for none, or for passes of different sources: their photon numbers would be mixed up.
+    Raises RequestError for none, for passes of different sources, whose photon numbers would be mixed up, and for
+    passes of stations with different splitters, detectors or optics, whose shares of the bases would be.
     """
     if not lights:
         raise RequestError("no pass makes no block", remedy="give one pass or more")
@@ -112,6 +113,12 @@ def block_counts(lights: Sequence[PassLight]) -> DecoyCounts:
         raise RequestError(
             "passes with different intensities, odds or bases cannot make one block",
             remedy="join the passes of one source mode",
+        )
+    receiver = lights[0].system.receiver
+    if any(one.system.receiver != receiver for one in lights):
+        raise RequestError(
+            "passes over stations with different splitters, detectors or optics cannot make one block",
+            remedy="join the passes of one station, with one receiver",
         )
     clicks = sum(one.clicks.sum(axis=0) for one in lights)
     errors = sum(one.errors.sum(axis=0) for one in lights)
