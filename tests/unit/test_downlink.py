@@ -13,9 +13,11 @@ from qanat.orbits.circular import EARTH_RADIUS_KM, circular_track, elevation_at
 from qanat.orbits.downlink import TERMS, link_budget
 from qanat.orbits.nature2021 import downlink
 from qanat.orbits.pass_light import expected_light
+from qanat.orbits.pass_optimum import optimal_source
 from qanat.orbits.tracking import TrackingCamera, follow
 from qanat.physics.atmosphere import Air, Turbulence
-from qanat.physics.micius import FITTED, MICIUS
+from qanat.physics.micius import FITTED, MICIUS, micius_system
+from qanat.physics.telescope import NANSHAN
 
 TRACK = circular_track(altitude_km=500, max_elevation_deg=80, step_s=10.0)
 
@@ -39,6 +41,33 @@ def test_a_measured_column_takes_the_place_of_every_term(term: str) -> None:
     assert np.array_equal(budget.terms_db[term], column)
     assert budget.total_db == pytest.approx(plain.total_db - plain.terms_db[term] + column, abs=1e-9)
     assert budget.origins[term] == "input: a measured column"
+
+
+@pytest.mark.parametrize(("term", "changes"), [("optics", {"optics": 0.3}), ("filter", {"filter_share": 0.1})])
+def test_a_measured_receiver_gives_the_light_that_the_same_receiver_gives_as_a_record(
+    term: str, changes: dict[str, float]
+) -> None:
+    """The sky is in front of both: it is dimmed with the signal, and the error rate is the same."""
+    ground = replace(NANSHAN, **changes)
+    system = micius_system(ground=ground)
+    by_record = expected_light(system, link_budget(TRACK, downlink(ground), system))
+    (share,) = changes.values()
+    column = np.full(len(TRACK), -10 * math.log10(share))
+    budget = link_budget(TRACK, downlink(), MICIUS, measured={term: column})
+    by_column = expected_light(MICIUS, budget)
+    assert by_column.sifted_bits == pytest.approx(by_record.sifted_bits, rel=1e-9)
+    assert by_column.qber == pytest.approx(by_record.qber, rel=1e-9)
+    with pytest.raises(RequestError, match="light of the sky"):
+        optimal_source(MICIUS, [budget])
+
+
+def test_a_measured_detector_dims_the_sky_and_a_measured_coupling_does_not() -> None:
+    column = np.full(len(TRACK), 9.0)
+    detector, coupling = (
+        link_budget(TRACK, downlink(), MICIUS, measured={term: column}) for term in ("detector", "coupling")
+    )
+    assert detector.sky_share == pytest.approx(10**-0.9 / 0.5, rel=1e-6)
+    assert np.all(coupling.sky_share == 1)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from qanat.ground.errors import RequestError
 from qanat.ground.ports import Chance
 from qanat.orbits.downlink import LinkBudget
 from qanat.physics.analytic import link_model
+from qanat.physics.micius import under_dimmed_sky
 from qanat.physics.system_record import QKDSystem
 from qanat.protocols.decoy import SIGNAL, BasisCounts, DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
 from qanat.protocols.prediction import protocol_of
@@ -80,7 +81,8 @@ def expected_light(system: QKDSystem, budget: LinkBudget) -> PassLight:
     losses_db = np.minimum(budget.link_loss_db(system), DARKEST_DB)
     clicks, errors = (np.zeros((losses_db.size, 3, 2)) for _ in range(2))
     for step in np.flatnonzero(budget.is_tracked):
-        model = link_model(system, loss_db=float(losses_db[step]))
+        share = float(budget.sky_share[step])
+        model = link_model(system if share == 1 else under_dimmed_sky(system, share), loss_db=float(losses_db[step]))
         clicks[step] = num_pulses * model.sifted_per_pulse()
         errors[step] = num_pulses * model.sifted_errors_per_pulse()
     return PassLight(system, step_s, clicks, errors)
