@@ -49,6 +49,10 @@ class PassOptions:
                 f"error correction cannot tell {self.f_ec:g} times the Shannon limit",
                 remedy=f"give --f-ec from 1 to {MOST_F_EC:g}; Cascade reaches about 1.1",
             )
+        if self.air == "table" and self.air_db is not None:
+            raise RequestError(
+                "--air-db is of the fitted air, --air table of the other", remedy="leave one of them out"
+            )
         if self.optimise and self.proof != OPTIMISED_BY:
             raise RequestError(
                 f"--optimise makes the key by {OPTIMISED_BY} longest, not that by {self.proof}",
@@ -76,8 +80,26 @@ def case_of(options: PassOptions) -> PassCase:
     fitted = _fitted(options)
     system = micius_system(mode, ground, fitted=fitted)
     found = found_pass(options.source)
+    _check_overridden(options, found)
     budget = link_budget(found.track, _downlink(options, ground, fitted), system, measured=found.measured)
     return PassCase(mode, system, budget, expected_light(system, budget), fitted, found)
+
+
+def _check_overridden(options: PassOptions, found: FoundPass) -> None:
+    """Raise RequestError for an option whose term a measured column takes the place of: it would count for nothing."""
+    given = {
+        "--air": ("atmosphere", options.air != "fitted"),
+        "--air-db": ("atmosphere", options.air_db is not None),
+        "--constant-db": ("constant", options.constant_db is not None),
+        "--jitter-urad": ("pointing", options.jitter_urad is not None),
+        "--fried-cm": ("turbulence", options.fried_cm is not None),
+    }
+    for option, (term, is_given) in given.items():
+        if is_given and term in found.measured:
+            raise RequestError(
+                f"{option} would count for nothing: the file has the column {term}_db",
+                remedy=f"leave {option} or that column out",
+            )
 
 
 def _mode(options: PassOptions, ground: GroundTelescope) -> SourceMode:
