@@ -31,6 +31,8 @@ def test_a_pass_is_told_second_by_second_with_sums_and_provenance() -> None:
     told = record_of()
     columns = told["columns"]
     assert told["secret_bits"] > 0
+    assert told["why_no_key"] is None
+    assert (told["f_ec"], told["signal_disclosed"], told["security"]["eps_cor"]) == (1.1, 0.1, 1e-15)
     assert told["sifted_bits"] == pytest.approx(4 * sum(columns["sifted_bits_per_s"]))
     assert told["secret_bits"] == pytest.approx(4 * sum(columns["secret_bits_per_s"]), abs=1)
     for place, total_db in enumerate(columns["total_db"]):
@@ -137,6 +139,8 @@ def test_a_pass_without_key_ends_with_status_1() -> None:
     status, out, _ = run("--max-elevation", "7", "--step-s", "10")
     assert status == 1
     assert "secret bits" in out
+    assert "no key: the bound on" in out
+    assert "--passes" in out
 
 
 @pytest.mark.slow
