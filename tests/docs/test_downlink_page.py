@@ -70,7 +70,14 @@ def test_rows_of_the_reproduction_page_that_formulas_give() -> None:
     assert f"{10 * math.log10(462e3 / peak):.1f} dB above what" in INCONSISTENCIES
     assert f"642 is {10 * math.log10(642e3 / peak):.1f} dB above" in INCONSISTENCIES
     old = row_of(REPRODUCTION, "2017: sifted key by this link with that time's optics and source (Mbit)")
-    assert old[2] == f"{pass_2017().light.sifted_bits / 1e6:.2f}"
+    then = pass_2017().light
+    assert old[2] == f"{then.sifted_bits / 1e6:.2f}"
+    assert row_of(REPRODUCTION, "2017: QBER by the same (%)")[2] == f"{100 * then.qber:.3f}"
+    missed = [
+        block_length(block_counts([then]), then.protocol, proof=proof, f_ec=1.1).num_bits / 1e6
+        for proof in ("hoeffding", "chernoff")
+    ]
+    assert row_of(REPRODUCTION, "2017: secret key by the same (Mbit)")[2] == " / ".join(f"{key:.2f}" for key in missed)
 
 
 def test_both_columns_of_the_table_of_orbits_with_both_beams() -> None:

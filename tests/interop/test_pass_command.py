@@ -31,6 +31,8 @@ def test_a_pass_is_told_second_by_second_with_sums_and_provenance() -> None:
     told = record_of()
     columns = told["columns"]
     assert told["secret_bits"] > 0
+    assert told["why_no_key"] is None
+    assert (told["f_ec"], told["signal_disclosed"], told["security"]["eps_cor"]) == (1.1, 0.1, 1e-15)
     assert told["sifted_bits"] == pytest.approx(4 * sum(columns["sifted_bits_per_s"]))
     assert told["secret_bits"] == pytest.approx(4 * sum(columns["secret_bits_per_s"]), abs=1)
     for place, total_db in enumerate(columns["total_db"]):
@@ -62,14 +64,24 @@ def test_files_are_a_picture_and_the_data_behind_it_and_the_data_can_be_read_aga
     again = json.loads(out)
     assert status == 0
     assert again["sifted_bits"] == pytest.approx(told["sifted_bits"], rel=1e-12)
-    assert again["provenance"]["terms"]["coupling"] == "input: a measured column"
+    assert again["provenance"]["terms"]["coupling"] == told["provenance"]["terms"]["coupling"]
+    measured = tmp_path / "measured.csv"
+    measured.write_text(
+        (folder / "pass.csv").read_text(encoding="utf-8").replace("model_atmosphere_db", "atmosphere_db"),
+        encoding="utf-8",
+    )
+    _, out, _ = run("--track", str(measured), "--json")
+    assert json.loads(out)["provenance"]["terms"]["atmosphere"] == "input: a measured column"
+    status, _, err = run("--track", str(measured), "--air-db", "0.9")
+    assert status == 2
+    assert "atmosphere_db" in err
 
 
 def test_csv_goes_to_standard_output_with_a_line_per_moment() -> None:
     status, out, _ = run(*SHORT, "--csv")
     lines = out.splitlines()
     assert status == 0
-    assert lines[0].startswith("utc_s,range_km,elevation_deg,azimuth_deg,geometry_db")
+    assert lines[0].startswith("utc_s,range_km,elevation_deg,azimuth_deg,model_geometry_db")
     assert len({line.count(",") for line in lines}) == 1
 
 
@@ -127,6 +139,8 @@ def test_a_pass_without_key_ends_with_status_1() -> None:
     status, out, _ = run("--max-elevation", "7", "--step-s", "10")
     assert status == 1
     assert "secret bits" in out
+    assert "no key: the bound on" in out
+    assert "--passes" in out
 
 
 @pytest.mark.slow
@@ -151,7 +165,7 @@ def test_the_papers_passes_are_told_by_kind_with_their_ratios_and_drawn(tmp_path
         *("figure-3.svg", "figure-3a.csv", "figure-3c.csv", "paper.json")
     ]
     status, out, _ = run("--paper")
-    assert "462 or 642" in out
+    assert "greatest sifted rate, Extended Data Table 2" in out
 
 
 @pytest.mark.parametrize(
@@ -169,6 +183,12 @@ def test_the_papers_passes_are_told_by_kind_with_their_ratios_and_drawn(tmp_path
         (("--fried-cm", "0"), "positive length"),
         (("--proof", "x"), "known proofs"),
         (("--f-ec", "0.5"), "from 1 to 10"),
+        (("--air", "table", "--air-db", "1"), "leave one of them out"),
+        (("--number", "2"), "leave --number out"),
+        (("--date", "2016-12-19", "--max-elevation", "70"), "leave --max-elevation out"),
+        (("--track", "x.csv", "--step-s", "2"), "leave --step-s out"),
+        (("--track", "x.csv", "--altitude-km", "600"), "leave --altitude-km out"),
+        (("--optimise", "--proof", "chernoff"), "leave --proof or --optimise out"),
         (("--live", "--passes", "2"), "leave --live or --passes out"),
         (("--json", "--csv"), "leave one of them out"),
         (("--paper", "--air-db", "1"), "with it alone"),

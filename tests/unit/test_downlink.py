@@ -13,9 +13,11 @@ from qanat.orbits.circular import EARTH_RADIUS_KM, circular_track, elevation_at
 from qanat.orbits.downlink import TERMS, link_budget
 from qanat.orbits.nature2021 import downlink
 from qanat.orbits.pass_light import expected_light
+from qanat.orbits.pass_optimum import optimal_source
 from qanat.orbits.tracking import TrackingCamera, follow
 from qanat.physics.atmosphere import Air, Turbulence
-from qanat.physics.micius import FITTED, MICIUS
+from qanat.physics.micius import FITTED, MICIUS, micius_system
+from qanat.physics.telescope import NANSHAN
 
 TRACK = circular_track(altitude_km=500, max_elevation_deg=80, step_s=10.0)
 
@@ -41,12 +43,40 @@ def test_a_measured_column_takes_the_place_of_every_term(term: str) -> None:
     assert budget.origins[term] == "input: a measured column"
 
 
+@pytest.mark.parametrize(("term", "changes"), [("optics", {"optics": 0.3}), ("filter", {"filter_share": 0.1})])
+def test_a_measured_receiver_gives_the_light_that_the_same_receiver_gives_as_a_record(
+    term: str, changes: dict[str, float]
+) -> None:
+    """The sky is in front of both: it is dimmed with the signal, and the error rate is the same."""
+    ground = replace(NANSHAN, **changes)
+    system = micius_system(ground=ground)
+    by_record = expected_light(system, link_budget(TRACK, downlink(ground), system))
+    (share,) = changes.values()
+    column = np.full(len(TRACK), -10 * math.log10(share))
+    budget = link_budget(TRACK, downlink(), MICIUS, measured={term: column})
+    by_column = expected_light(MICIUS, budget)
+    assert by_column.sifted_bits == pytest.approx(by_record.sifted_bits, rel=1e-9)
+    assert by_column.qber == pytest.approx(by_record.qber, rel=1e-9)
+    with pytest.raises(RequestError, match="light of the sky"):
+        optimal_source(MICIUS, [budget])
+
+
+def test_a_measured_detector_dims_the_sky_and_a_measured_coupling_does_not() -> None:
+    column = np.full(len(TRACK), 9.0)
+    detector, coupling = (
+        link_budget(TRACK, downlink(), MICIUS, measured={term: column}) for term in ("detector", "coupling")
+    )
+    assert detector.sky_share == pytest.approx(10**-0.9 / 0.5, rel=1e-6)
+    assert np.all(coupling.sky_share == 1)
+
+
 @pytest.mark.parametrize(
     ("measured", "words"),
     [
         ({"fog": np.zeros(len(TRACK))}, "no term"),
         ({"geometry": np.zeros(3)}, "does not fit"),
         ({"geometry": np.full(len(TRACK), np.nan)}, "does not fit"),
+        ({"atmosphere": np.full(len(TRACK), -3.0)}, "a loss of -3 dB, a gain"),
     ],
 )
 def test_columns_that_cannot_be_are_refused(measured: dict[str, np.ndarray], words: str) -> None:
@@ -55,8 +85,8 @@ def test_columns_that_cannot_be_are_refused(measured: dict[str, np.ndarray], wor
 
 
 def test_a_total_below_the_receivers_own_loss_is_refused() -> None:
-    column = np.full(len(TRACK), -60.0)
-    budget = link_budget(TRACK, downlink(), MICIUS, measured={"geometry": column})
+    nothing = dict.fromkeys(TERMS, np.zeros(len(TRACK)))
+    budget = link_budget(TRACK, downlink(), MICIUS, measured=nothing)
     with pytest.raises(ConfigurationError, match="less than the receiver's own"):
         budget.link_loss_db(MICIUS)
 

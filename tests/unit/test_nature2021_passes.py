@@ -7,7 +7,15 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from qanat.apps.cli.paper_passes import FITTED_KIND, PaperRow, paper_rows
+from qanat.apps.cli.paper_passes import (
+    COUNTED_KIND,
+    FITTED_KIND,
+    FOLLOWS_KIND,
+    MISSED_KIND,
+    PREDICTED_KIND,
+    PaperRow,
+    paper_rows,
+)
 from qanat.orbits.nature2021 import TABLE_3, enhancement_factors, figure_3a, figure_3c_end, fit, pass_2017
 from qanat.orbits.pass_light import block_counts, block_length
 from qanat.physics.micius import FITTED
@@ -25,7 +33,7 @@ def test_the_fit_gives_the_numbers_that_are_recorded() -> None:
 
 
 @pytest.mark.slow
-def test_what_was_fitted_meets_the_paper_and_nothing_else_was_fitted(rows: dict[str, PaperRow]) -> None:
+def test_what_was_fitted_meets_the_paper_and_is_four_numbers(rows: dict[str, PaperRow]) -> None:
     fitted = [row for row in rows.values() if row.kind == FITTED_KIND]
     assert len(fitted) == len(asdict(FITTED)) == 4
     assert [row.here for row in fitted] == pytest.approx([row.paper[0] for row in fitted], rel=1e-4)
@@ -36,9 +44,29 @@ def test_the_greatest_rate_is_predicted_about_a_decibel_below_the_papers() -> No
     assert 10 * math.log10(peak / 462e3) == pytest.approx(-1.0, abs=0.2)
 
 
-def test_losses_are_predicted_two_decibels_above_and_at_the_papers() -> None:
+def test_losses_that_follow_from_the_fit_are_two_decibels_above_and_at_the_papers() -> None:
     assert float(figure_3a().budget.total_db.min()) == pytest.approx(20.0, abs=2.5)
     assert float(figure_3c_end().budget.total_db[0]) == pytest.approx(40.0, abs=0.5)
+
+
+@pytest.mark.slow
+def test_rows_say_what_is_the_fit_over_again_what_was_solved_for_and_what_was_missed(rows: dict[str, PaperRow]) -> None:
+    by_kind = {kind: [row for row in rows.values() if row.kind == kind] for kind in (row.kind for row in rows.values())}
+    assert [row.unit for row in by_kind[FOLLOWS_KIND]] == ["dB", "dB"]
+    assert [row.here for row in by_kind[COUNTED_KIND][:2]] == pytest.approx([1.67, 1.1], rel=1e-6)
+    assert [row.ratio for row in by_kind[MISSED_KIND]] == pytest.approx([1.88, 0.36, 2.71, 3.11], abs=0.02)
+    peaks = [row for row in by_kind[PREDICTED_KIND] if "greatest" in row.name]
+    assert [row.paper for row in peaks] == [(462.0,), (642.0,)]
+
+
+@pytest.mark.slow
+def test_the_factor_of_secret_bits_stands_by_both_proofs_and_by_the_papers_own_numbers(
+    rows: dict[str, PaperRow],
+) -> None:
+    gains = [row.here for row in rows.values() if row.name.startswith("error rate and block")]
+    assert gains == pytest.approx([2.035, 2.543, 1.666], abs=2e-3)
+    products = [row.here for row in rows.values() if row.name.startswith("product")]
+    assert products == pytest.approx([39.1, 48.9], abs=0.1)
 
 
 @pytest.mark.parametrize("proof", ["hoeffding", "chernoff", "lim-2014"])
@@ -56,7 +84,7 @@ def test_the_pass_of_2017_gives_its_key_between_two_bounds_of_chance(rows: dict[
 
 
 def test_the_five_factors_follow_from_their_inputs() -> None:
-    factors = enhancement_factors({"secret_share": 0.426, "secret_share_2017": 0.209})
+    factors = enhancement_factors({"secret_share": 0.426, "secret_share_2017": 0.209}, proof="chernoff")
     assert [one.ours for one in factors] == pytest.approx([2.336, 2.0, 1.44, 2.04, 2.857], rel=2e-3)
     assert all(one.ours == pytest.approx(one.paper, rel=0.06) for one in factors)
     assert math.prod(one.ours for one in factors) == pytest.approx(40, rel=0.05)

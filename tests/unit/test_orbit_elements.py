@@ -148,3 +148,20 @@ def test_a_decayed_satellite_is_told_with_sgp4s_code_and_the_moment() -> None:
     (found,) = read_elements(f"{falling}\n{low}", source="f")
     with pytest.raises(RequestError, match=r"no orbit at 201[67]-.*error \d of SGP4"):
         Sgp4Orbit(found).inertial(EPOCH_UTC_S + np.linspace(0, 30 * 86_400, 1000))
+
+
+@pytest.mark.parametrize("offset", ["+08:00", "-0500"])
+def test_an_epoch_at_an_offset_from_utc_is_refused_and_one_with_z_is_read(offset: str) -> None:
+    fields = omm_fields()
+    epoch = str(fields["EPOCH"])
+    (plain,), (marked,) = (
+        read_elements(json.dumps({**fields, "EPOCH": text}), source="x") for text in (epoch, f"{epoch}Z")
+    )
+    assert plain.epoch_utc_s == marked.epoch_utc_s
+    with pytest.raises(ConfigurationError, match="offset from UTC"):
+        read_elements(json.dumps({**fields, "EPOCH": epoch + offset}), source="x")
+
+
+def test_a_field_that_stands_twice_in_lines_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="MEAN_MOTION stands twice"):
+        read_elements(as_lines(omm_fields()) + "MEAN_MOTION = 14.0\n", source="x")

@@ -26,6 +26,7 @@ from qanat.orbits.track_csv import read_track, write_pass
 from qanat.physics.analytic import link_model
 from qanat.physics.micius import MICIUS, micius_system
 from qanat.physics.source_modes import STANDARD_2017
+from qanat.physics.telescope import NANSHAN
 from qanat.protocols.decoy import DecoyProtocolArrays, SecurityParameters
 from qanat.protocols.deviation import Method
 from qanat.protocols.finite_key import both_bases, secret_length
@@ -77,6 +78,12 @@ def test_passes_of_different_sources_are_not_joined() -> None:
         block_counts([LIGHT, other])
     with pytest.raises(RequestError, match="no pass"):
         block_counts([])
+
+
+def test_passes_of_stations_with_different_splitters_are_not_joined() -> None:
+    system = micius_system(ground=replace(NANSHAN, p_rectilinear=0.5))
+    with pytest.raises(RequestError, match="different splitters"):
+        block_counts([LIGHT, expected_light(system, BUDGET)])
 
 
 def test_moments_that_are_not_evenly_spaced_are_refused() -> None:

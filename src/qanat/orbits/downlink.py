@@ -10,7 +10,9 @@
     filter       at its peak                                ]
     detector     photons that make no click that counts     ]
 
-The total is their sum. Each can be replaced by a measured column.
+The total is their sum. Each can be replaced by a measured column. What a measured column says of the receiver acts
+behind the sky: optics, filter and detector dim its light like the signal (``sky_share``). Not so the coupling, as in
+the record of a telescope: what it lets in of the sky is the field of view's affair.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ Floats = NDArray[np.float64]
 
 LINK_TERMS: Final = ("geometry", "pointing", "atmosphere", "turbulence", "constant")
 RECEIVER_TERMS: Final = ("optics", "coupling", "filter", "detector")
+BEHIND_SKY: Final = ("optics", "filter", "detector")
 TERMS: Final = (*LINK_TERMS, *RECEIVER_TERMS)
+MEASURED_ORIGIN: Final = "input: a measured column"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class LinkBudget:
 
     terms_db: the terms by name, in the order of ``TERMS``. total_db: their sum. air_db: both descriptions of the air,
     whichever rules. tracking: what the camera did; None without one. origins: what each term is and where it is from.
+    sky_share: what measured receivers leave of the light of the sky, over the record's; 1 where nothing was measured.
     """
 
     track: Track
@@ -69,6 +74,15 @@ class LinkBudget:
     air_db: Mapping[str, Floats]
     tracking: Tracking | None
     origins: Mapping[str, str]
+    sky_share: Floats
+
+    def check_sky(self, what: str) -> None:
+        """Raise RequestError where a measured receiver changes the light of the sky, which ``what`` leaves out."""
+        if np.any(self.sky_share != 1):
+            raise RequestError(
+                f"{what} takes the light of the sky from the receiver's record, and measured columns change it",
+                remedy=f"leave out the columns of the receiver: {', '.join(f'{name}_db' for name in BEHIND_SKY)}",
+            )
 
     @property
     def is_tracked(self) -> NDArray[np.bool_]:
@@ -82,7 +96,7 @@ class LinkBudget:
         if np.any(loss_db < 0):
             raise ConfigurationError(
                 f"a total loss of {self.total_db.min():.2f} dB is less than the receiver's own {inside:.2f} dB",
-                remedy="measured columns are losses in dB, above 0; look for one that is too small",
+                remedy="measured columns are losses in dB, 0 or more; look for one that is too small",
             )
         return loss_db
 
@@ -99,7 +113,9 @@ def link_budget(
     _check(track, measured)
     elevation_deg = track.elevation_deg
     air, ground = downlink.air, downlink.ground
-    terms_db = _modelled(track, downlink, system) | {name: np.asarray(column) for name, column in measured.items()}
+    modelled = _modelled(track, downlink, system)
+    terms_db = modelled | {name: np.asarray(column) for name, column in measured.items()}
+    more_db = sum((terms_db[name] - modelled[name] for name in BEHIND_SKY), np.zeros(len(track)))
     seen = None
     if downlink.camera is not None:
         seen = follow(downlink.camera, range_km=track.range_km, air_loss_db=terms_db["atmosphere"])
@@ -110,7 +126,8 @@ def link_budget(
         total_db=np.sum([terms_db[name] for name in TERMS], axis=0),
         air_db={"table": air.table_loss_db(elevation_deg), "fitted": air.fitted_loss_db(elevation_deg)},
         tracking=seen,
-        origins=_origins(downlink, system, ground) | dict.fromkeys(measured, "input: a measured column"),
+        origins=_origins(downlink, system, ground) | dict.fromkeys(measured, MEASURED_ORIGIN),
+        sky_share=np.asarray(10 ** (-more_db / 10)),
     )
 
 
@@ -181,4 +198,9 @@ def _check(track: Track, measured: Mapping[str, Floats]) -> None:
             raise RequestError(
                 f"the measured column {name!r} does not fit a pass of {len(track)} moments",
                 remedy="give one loss in dB for every moment",
+            )
+        if np.any(np.asarray(column) < 0):
+            raise RequestError(
+                f"the measured column {name!r} has a loss of {np.min(column):g} dB, a gain",
+                remedy="losses are written as dB of 0 or more; turn the sign of an efficiency",
             )

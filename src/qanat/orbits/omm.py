@@ -104,6 +104,11 @@ def _from_lines(text: str, source: str) -> Iterator[Mapping[str, str]]:
         if key.strip() == "CCSDS_OMM_VERS" and fields:
             yield fields
             fields = {}
+        if key.strip() in fields:
+            raise ConfigurationError(
+                f"{source}, line {number}: {key.strip()} stands twice in one message",
+                remedy="leave the right one; a further message begins with CCSDS_OMM_VERS",
+            )
         fields[key.strip()] = value.partition("[")[0].strip()  # a unit may follow in brackets
     yield fields
 
@@ -157,4 +162,9 @@ def _epoch_days(text: str, where: str) -> float:
         raise ConfigurationError(
             f"{where}: EPOCH {text!r} is no moment", remedy="it is written like 2016-12-19T13:39:33.069248"
         ) from None
+    if moment.tzinfo is not None:  # CCSDS knows none but Z, which is taken off above
+        raise ConfigurationError(
+            f"{where}: EPOCH {text!r} is at an offset from UTC",
+            remedy="write the moment in UTC, with Z or nothing after",
+        )
     return moment.replace(tzinfo=UTC).timestamp() / DAY_S + POSIX_JD - SGP4_EPOCH_JD

@@ -17,6 +17,7 @@ from qanat.ground.errors import RequestError
 from qanat.ground.ports import Chance
 from qanat.orbits.downlink import LinkBudget
 from qanat.physics.analytic import link_model
+from qanat.physics.micius import under_dimmed_sky
 from qanat.physics.system_record import QKDSystem
 from qanat.protocols.decoy import SIGNAL, BasisCounts, DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
 from qanat.protocols.prediction import protocol_of
@@ -80,7 +81,8 @@ def expected_light(system: QKDSystem, budget: LinkBudget) -> PassLight:
     losses_db = np.minimum(budget.link_loss_db(system), DARKEST_DB)
     clicks, errors = (np.zeros((losses_db.size, 3, 2)) for _ in range(2))
     for step in np.flatnonzero(budget.is_tracked):
-        model = link_model(system, loss_db=float(losses_db[step]))
+        share = float(budget.sky_share[step])
+        model = link_model(system if share == 1 else under_dimmed_sky(system, share), loss_db=float(losses_db[step]))
         clicks[step] = num_pulses * model.sifted_per_pulse()
         errors[step] = num_pulses * model.sifted_errors_per_pulse()
     return PassLight(system, step_s, clicks, errors)
@@ -103,7 +105,8 @@ def drawn_light(expected: PassLight, chance: Chance) -> PassLight:
 def block_counts(lights: Sequence[PassLight]) -> DecoyCounts:
     """Return the counts of one or several passes as one block, rounded.
 
-    Raises RequestError for none, or for passes of different sources: their photon numbers would be mixed up.
+    Raises RequestError for none, for passes of different sources, whose photon numbers would be mixed up, and for
+    passes of stations with different splitters, detectors or optics, whose shares of the bases would be.
     """
     if not lights:
         raise RequestError("no pass makes no block", remedy="give one pass or more")
@@ -112,6 +115,12 @@ def block_counts(lights: Sequence[PassLight]) -> DecoyCounts:
         raise RequestError(
             "passes with different intensities, odds or bases cannot make one block",
             remedy="join the passes of one source mode",
+        )
+    receiver = lights[0].system.receiver
+    if any(one.system.receiver != receiver for one in lights):
+        raise RequestError(
+            "passes over stations with different splitters, detectors or optics cannot make one block",
+            remedy="join the passes of one station, with one receiver",
         )
     clicks = sum(one.clicks.sum(axis=0) for one in lights)
     errors = sum(one.errors.sum(axis=0) for one in lights)

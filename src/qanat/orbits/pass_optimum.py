@@ -77,6 +77,7 @@ def moments_of(system: QKDSystem, budgets: Sequence[LinkBudget]) -> PassMoments:
     inside = transmittance(loss_db=receiver.loss_db) * float(np.mean(system.counted_efficiencies))
     sums = np.zeros(MOST_MOMENTS)
     for budget in budgets:
+        budget.check_sky("the search for the best source")
         losses_db = np.minimum(budget.link_loss_db(system), DARKEST_DB)[budget.is_tracked]
         num_pulses = step_of(budget.track.utc_s) * system.source.pulse_rate_hz
         eta = inside * 10 ** (-losses_db / 10)

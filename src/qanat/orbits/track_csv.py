@@ -2,7 +2,8 @@
 
 Columns, in any order: ``utc_s`` or ``time_s`` (seconds, evenly spaced), ``range_km``, ``elevation_deg``; if there,
 ``azimuth_deg``; and for any term of the budget ``<term>_db``, which then stands in place of the model's. What
-``qanat pass`` writes can be read in again: its other columns are results, and are passed over.
+``qanat pass`` writes can be read in again: its other columns are results, and are passed over. A term that the model
+gave is one of these, ``model_<term>_db``; without the prefix it is measured.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.ground.errors import ConfigurationError
-from qanat.orbits.downlink import TERMS, LinkBudget
+from qanat.orbits.downlink import MEASURED_ORIGIN, TERMS, LinkBudget
 from qanat.orbits.pass_light import PassLight
 from qanat.orbits.track import Track
 
@@ -26,6 +27,7 @@ TIMES: Final = ("utc_s", "time_s")
 NEEDED: Final = ("range_km", "elevation_deg")
 MEASURED: Final = tuple(f"{term}_db" for term in TERMS)
 RESULTS: Final = (
+    *(f"model_{name}" for name in MEASURED),
     *("total_db", "air_table_db", "air_fitted_db", "is_tracked", "exposure_ms"),
     *("sifted_bits_per_s", "qber", "secret_bits_per_s"),
 )
@@ -67,7 +69,8 @@ def read_track(text: str, *, source: str, satellite: str, station: str) -> tuple
 def write_pass(budget: LinkBudget, light: PassLight, *, secret_bits: int) -> str:
     """Return a pass as text, a line per moment; the secret bits are shared out by the sifted ones."""
     columns = pass_columns(budget, light, secret_bits=secret_bits)
-    lines = [",".join(columns)]
+    modelled = {f"{term}_db" for term in TERMS if budget.origins[term] != MEASURED_ORIGIN}
+    lines = [",".join(f"model_{name}" if name in modelled else name for name in columns)]
     lines += [",".join(_figure(value) for value in row) for row in zip(*columns.values(), strict=True)]
     return "\n".join(lines) + "\n"
 

@@ -81,6 +81,19 @@ def micius_system(
     )
 
 
+def under_dimmed_sky(system: QKDSystem, share: float) -> QKDSystem:
+    """Return the system with this share of its light of the sky; the detectors' own dark counts stay."""
+    own = DARKS_PER_S * WINDOW_S
+
+    def dimmed(detector: SinglePhotonDetector) -> SinglePhotonDetector:
+        sky = max(0.0, detector.p_dark_per_gate - own)
+        return replace(detector, p_dark_per_gate=detector.p_dark_per_gate - (1 - share) * sky)
+
+    one, two, three, four = (dimmed(detector) for detector in system.receiver.detectors)
+    receiver = replace(system.receiver, detector=dimmed(system.receiver.detector), individual=(one, two, three, four))
+    return replace(system, receiver=receiver)
+
+
 def _detector(pulse_rate_hz: float, sky_hz: float) -> SinglePhotonDetector:
     return SinglePhotonDetector(
         kind="silicon, free-running",

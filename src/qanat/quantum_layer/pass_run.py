@@ -102,6 +102,7 @@ def run_pass(
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> PassFigures:
     """Run a pass and return what came of it; ``on_progress`` hears the share of the light that is over, 0 to 1."""
+    budget.check_sky("a run photon by photon")
     seen, block_bits = budget.is_tracked, block_bits_of(expected)
     if not seen.any() or not block_bits:
         return _without_key(expected)

@@ -18,6 +18,8 @@ from qanat.physics.telescope import XINGLONG_2017, GroundTelescope, SpaceTelesco
 
 MOST_PASSES: Final = 10_000
 MOST_F_EC: Final = 10.0
+OPTIMISED_BY: Final = "hoeffding"
+"""The proof whose length ``optimal_source`` makes longest: the one that keys are made by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,15 @@ class PassOptions:
                 f"error correction cannot tell {self.f_ec:g} times the Shannon limit",
                 remedy=f"give --f-ec from 1 to {MOST_F_EC:g}; Cascade reaches about 1.1",
             )
+        if self.air == "table" and self.air_db is not None:
+            raise RequestError(
+                "--air-db is of the fitted air, --air table of the other", remedy="leave one of them out"
+            )
+        if self.optimise and self.proof != OPTIMISED_BY:
+            raise RequestError(
+                f"--optimise makes the key by {OPTIMISED_BY} longest, not that by {self.proof}",
+                remedy="leave --proof or --optimise out; with --mode two sources are compared by any proof",
+            )
         if self.live_seed is not None and self.passes > 1:
             raise RequestError("--live runs one pass, not several in one block", remedy="leave --live or --passes out")
 
@@ -69,8 +80,26 @@ def case_of(options: PassOptions) -> PassCase:
     fitted = _fitted(options)
     system = micius_system(mode, ground, fitted=fitted)
     found = found_pass(options.source)
+    _check_overridden(options, found)
     budget = link_budget(found.track, _downlink(options, ground, fitted), system, measured=found.measured)
     return PassCase(mode, system, budget, expected_light(system, budget), fitted, found)
+
+
+def _check_overridden(options: PassOptions, found: FoundPass) -> None:
+    """Raise RequestError for an option whose term a measured column takes the place of: it would count for nothing."""
+    given = {
+        "--air": ("atmosphere", options.air != "fitted"),
+        "--air-db": ("atmosphere", options.air_db is not None),
+        "--constant-db": ("constant", options.constant_db is not None),
+        "--jitter-urad": ("pointing", options.jitter_urad is not None),
+        "--fried-cm": ("turbulence", options.fried_cm is not None),
+    }
+    for option, (term, is_given) in given.items():
+        if is_given and term in found.measured:
+            raise RequestError(
+                f"{option} would count for nothing: the file has the column {term}_db",
+                remedy=f"leave {option} or that column out",
+            )
 
 
 def _mode(options: PassOptions, ground: GroundTelescope) -> SourceMode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +50,24 @@ class PassSource:
             raise RequestError(f"steps of {self.step_s:g} s are too many", remedy="give 0.1 s or more")
         if self.track is not None and self.date is not None:
             raise RequestError("a pass comes from --track or from --date", remedy="leave one of them out")
+        self._check_unused()
+
+    def _check_unused(self) -> None:
+        """Raise RequestError for an option that would count for nothing with where the pass is from."""
+        plain = {one.name: one.default for one in fields(PassSource)}
+        circle = ("max_elevation_deg", "altitude_km")
+        unused: tuple[str, ...] = ()
+        if self.track is not None:
+            unused = (*circle, "min_elevation_deg", "step_s", "number", "accept_stale")
+        elif self.date is not None:
+            unused = circle
+        else:
+            unused = ("number", "accept_stale")
+        for name in unused:
+            if getattr(self, name) != plain[name]:
+                where = "--track" if self.track is not None else "--date" if self.date is not None else "no --date"
+                option = "--" + name.removesuffix("_deg").replace("_", "-")
+                raise RequestError(f"{option} counts for nothing with {where}", remedy=f"leave {option} out")
 
 
 @dataclass(frozen=True, slots=True)

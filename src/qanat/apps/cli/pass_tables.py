@@ -16,6 +16,7 @@ from qanat.protocols.decoy import SecretLength
 from qanat.quantum_layer.pass_run import PassFigures
 
 MOST_ROWS: Final = 15
+HALF: Final = 0.5
 
 
 def print_pass(
@@ -45,12 +46,25 @@ def print_pass(
     show_table(console, "The pass", ("figure", "value"), rows)
     for alarm in live.alarms if live else ():
         console.print(f"alarm {alarm.code}: {alarm.text}\n  what to do: {alarm.remedy}", style="red", soft_wrap=True)
+    if not length.num_bits:
+        console.print(f"no key: {why_no_key(length, options.passes)}", soft_wrap=True, markup=False)
     console.print(
         f"Of the air, the {budget.downlink.air.rule} description rules. Where the terms come from", markup=False
     )
     for name in TERMS:
         where = "link" if name in LINK_TERMS else "receiver"
         console.print(f"  {name} ({where}): {budget.origins[name]}", soft_wrap=True, markup=False)
+
+
+def why_no_key(length: SecretLength, passes: int) -> str:
+    """Return which bound of the proof leaves no key, and what to try."""
+    if not any(length.single_photon_lower):
+        why = "the bound on single photons is 0 in both bases: too few bits for the proof"
+    elif min(length.phase_error_upper) >= HALF:
+        why = "the bound on phase errors is 50 %: too few bits, or too many errors, in the basis that tests the other"
+    else:
+        why = "what error correction tells and the proof takes off is more than the single photons give"
+    return f"{why}; try more than {passes} in one block with --passes, or a higher pass"
 
 
 def _loss_rows(case: PassCase) -> list[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from qanat.apps.cli.paper_passes import paper_record, paper_rows
 from qanat.apps.cli.pass_options import PassCase, PassOptions, case_of
-from qanat.apps.cli.pass_tables import print_paper, print_pass
+from qanat.apps.cli.pass_tables import print_paper, print_pass, why_no_key
 from qanat.apps.cli.presentation import RunView, people_console
 from qanat.apps.pictures.files import write_picture
 from qanat.apps.pictures.paper_passes import draw_figure_3
@@ -21,7 +21,7 @@ from qanat.orbits.nature2021 import figure_3a, figure_3c
 from qanat.orbits.pass_light import block_counts, block_length
 from qanat.orbits.pass_optimum import Optimum, optimal_source
 from qanat.orbits.track_csv import pass_columns, write_pass
-from qanat.protocols.decoy import SecretLength
+from qanat.protocols.decoy import SecretLength, SecurityParameters
 from qanat.protocols.proofs import proof_named
 from qanat.quantum_layer.pass_run import PassFigures, run_pass
 from qanat.simulation.entropy import SimulationEntropy
@@ -123,6 +123,10 @@ def _record(
         "peak_sifted_rate_bits_per_s": float(light.sifted_rate_bits_per_s[best]),
         "secret_bits": length.num_bits,
         "secret_rate_bits_per_s": length.num_bits / (seconds * options.passes),
+        "why_no_key": None if length.num_bits else why_no_key(length, options.passes),
+        "f_ec": options.f_ec,
+        "security": asdict(SecurityParameters()),
+        "signal_disclosed": light.protocol.signal_disclosed,
         "proof": options.proof,
         "proof_in_words": length.proof,
         "phase_error_upper": list(length.phase_error_upper),
@@ -132,6 +136,8 @@ def _record(
         "provenance": {
             "sifted_bits, qber, secret_bits": "predicted (model): the link model second by second, and the proof",
             "live": None if live is None else "predicted (photon level, real distillation); no key leaves",
+            "f_ec, signal_disclosed": "stated parameter: bits told over the Shannon limit; share of the signal told",
+            "security": "stated parameter: failure probabilities of one block",
             "rules_the_air": budget.downlink.air.rule,
             "terms": dict(budget.origins),
             "fitted": asdict(case.fitted),

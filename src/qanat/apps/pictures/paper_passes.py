@@ -10,7 +10,7 @@ from qanat.apps.pictures.chart import Frame
 from qanat.apps.pictures.styles import sheet_alone
 from qanat.apps.pictures.surface import Surface
 from qanat.apps.pictures.svg import Sheet
-from qanat.orbits.nature2021 import PaperPass
+from qanat.orbits.nature2021 import NEAREST_KM, PEAKS_KBIT_PER_S, PaperPass
 
 WIDTH, HEIGHT = 900.0, 700.0
 LEFTS: Final = (84.0, 540.0)
@@ -26,7 +26,8 @@ def draw_figure_3(near: PaperPass, far: PaperPass) -> str:
     sheet.text(
         LEFTS[0] - 60, 54, "curves: a circle 500 km high, 5.4 degrees up at 2,043 km; dots: at the 5.0 printed", "small"
     )
-    _column(sheet, 0, near, "a: biased bases, 200 MHz", rate_marks=[(508.0, 462.0)], qber_marks=[])
+    peaks = [(NEAREST_KM, rate) for rate in PEAKS_KBIT_PER_S.values()]
+    _column(sheet, 0, near, "a: biased bases, 200 MHz", rate_marks=peaks, qber_marks=[])
     _column(sheet, 1, far, "c: standard, 100 MHz", rate_marks=[(2043.0, 2.0)], qber_marks=[(2043.0, 2.5)])
     return sheet.render_file()
 
