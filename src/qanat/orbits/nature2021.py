@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from scipy.optimize import root
 
-from qanat.orbits.circular import EARTH_RADIUS_KM, circular_track
+from qanat.orbits.circular import circular_track, elevation_at
 from qanat.orbits.downlink import Downlink, LinkBudget, link_budget
 from qanat.orbits.pass_light import PassLight, expected_light
 from qanat.orbits.track import Track
@@ -77,11 +77,9 @@ def downlink(ground: GroundTelescope = NANSHAN, fitted: FittedNumbers = FITTED) 
 
 def nearest_track(*, nearest_km: float, duration_s: float, station: str) -> Track:
     """Return a pass of a circle 500 km high that comes as near as this; seconds about its middle."""
-    radius = EARTH_RADIUS_KM + ALTITUDE_KM
-    sine = (radius**2 - EARTH_RADIUS_KM**2 - nearest_km**2) / (2 * EARTH_RADIUS_KM * nearest_km)
     return circular_track(
         altitude_km=ALTITUDE_KM,
-        max_elevation_deg=math.degrees(math.asin(sine)),
+        max_elevation_deg=elevation_at(altitude_km=ALTITUDE_KM, range_km=nearest_km),
         duration_s=duration_s,
         satellite="micius",
         station=station,
