@@ -196,3 +196,20 @@ def test_a_request_right_after_one_that_waited_is_served_from_stock_without_aski
             pass_time(world, 0.5)
         assert told(world, EventKind.KEY_SHARED)
         assert len(told(world, EventKind.GENERATION_ASKED)) == 1, "stock and share suffice for the others"
+
+
+def test_a_way_that_was_short_further_on_once_is_taken_again_though_the_other_never_runs_dry() -> None:
+    links = {"aa-r": 5.0, "r-bb": 5.0, "aa-s": 5.0, "s-bb": 25.0}
+    with running(shared_network(list(links), {"alice": "aa", "bob": "bb"}, SharingRules()), links) as world:
+        callers = Callers(world, pause_s=1.0)
+        callers.start("alice", "bob", callers=1)
+        pass_time(world, 22.0)
+        lost = [row["node_at_fault"] for row in told(world, EventKind.RELAY_FAILED)]
+        assert "s" in lost, "the narrow way is tried before the hop behind 's' has made its first block"
+        pass_time(world, 10.0)
+        filled_s = world.scheduler.now_s
+        pass_time(world, 60.0)
+        bits = bits_by_way(world, since_s=filled_s)
+        lost_later = [row for row in told(world, EventKind.RELAY_FAILED)][len(lost) :]
+    assert bits[NARROW] > 0.1 * bits[WIDE]
+    assert lost_later == [], "no pads are burned to find out"

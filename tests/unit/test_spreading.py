@@ -62,7 +62,7 @@ def test_a_way_that_was_closed_comes_back_without_making_up_for_it() -> None:
 
 def test_a_way_that_a_batch_waits_on_has_had_its_turn() -> None:
     spread = spreading(1.0, 1.0)
-    spread.note_awaited(ONE, 1000)
+    spread.note_awaited(ONE, 1000, demand_id="d")
     assert spread.in_turn(B, (ONE, TWO))[0] == TWO
     spread.note_sent(ONE, 1000)  # the batch that waited: not counted twice
     assert spread.in_turn(B, (ONE, TWO))[0] == TWO

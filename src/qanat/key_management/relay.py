@@ -25,6 +25,7 @@ from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import DemandDesk
 from qanat.key_management.doubts import Doubt, Doubts
 from qanat.key_management.multipath import collusion_threshold
+from qanat.key_management.passed_over import PassedOver
 from qanat.key_management.pools import answers, opened, spend_for_hop
 from qanat.key_management.quotas import Quotas
 from qanat.key_management.vouching import Vouching
@@ -71,6 +72,7 @@ class RelayOrigin:
         self._carried: dict[str, _Carried] = {}
         self._under_way: Counter[SaePair] = Counter()
         self.ways = Ways(context)
+        self._passed_over = PassedOver(context, demands, self.ways)
         self.doubts = Doubts(context)
 
     async def make_keys(self, job: RelayJob) -> tuple[KeyID, ...]:
@@ -98,7 +100,7 @@ class RelayOrigin:
             outcome = await self._try(job, ways)
             if not isinstance(outcome, _Lost):
                 return outcome
-            self._learn(outcome, tried)
+            self._learn(job, outcome, tried)
             if outcome.short and outcome.node != self._context.node:
                 self._note_short(job)
             if outcome.is_full:
@@ -132,8 +134,9 @@ class RelayOrigin:
         self.doubts.on_voided(sender, word)
 
     async def tick(self) -> None:
-        """Go on destroying what is in doubt."""
+        """Go on destroying what is in doubt, and asking for key where a way is short."""
         await self.doubts.tick()
+        await self._passed_over.tick()
 
     # --- inside ---
 
@@ -181,13 +184,14 @@ class RelayOrigin:
         is_there = await answers(context, vouching, following, patience_s=patience_s, last=last)
         return None if is_there else following
 
-    def _learn(self, lost: _Lost, tried: Tried) -> None:
+    def _learn(self, job: RelayJob, lost: _Lost, tried: Tried) -> None:
         """Take down what a failed try has shown of its ways."""
         tried.failures.update(lost.ways)
         for way in lost.ways if lost.short else ():
             tried.short[way] = lost.short
             if lost.node != self._context.node:  # what is here is looked up when it is needed
                 self.ways.note_short(way, lost.short)
+                self._passed_over.note(way, job.pair, job.hop_bits)
         if lost.is_unheard or lost.is_altered:
             self.ways.note_lost(lost.ways)
         if lost.silent is not None:
