@@ -39,10 +39,11 @@ class Wish:
 
 @dataclass(slots=True)
 class Tried:
-    """What the tries of one batch have met with so far."""
+    """What the tries of one batch have met with so far. ``counted_bits``: what it counts against its pair's cap."""
 
     failures: Counter[Way] = field(default_factory=Counter)
     short: dict[Way, tuple[PoolShortage, ...]] = field(default_factory=dict)
+    counted_bits: int = 0
 
 
 class Ways:
