@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qanat.ground.errors import KeyManagementError, KeyShortage, RequirementUnmet
+from qanat.ground.errors import KeyManagementError, KeyShortage, NoRoute, RequirementUnmet
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, NodeId
 from qanat.ground.messages import Message
@@ -233,6 +233,16 @@ def test_keys_of_two_applications_of_one_site_pass_no_other() -> None:
         assert ways(give(world, require, slave="anna")) == {(A,)}
     with pytest.raises(RequirementUnmet, match="no way within 'a'"):
         give(world, Requirements(policy=RoutePolicy.avoiding("a")), slave="anna")
+    close(world)
+
+
+def test_what_is_required_of_a_way_that_the_network_does_not_have_is_refused_and_not_put_off() -> None:
+    world = new_world(network("ar bs"))
+    for require in (NOT_R, HOME, DIRECT, Requirements(measure="widest"), Requirements(disjoint_routes=2)):
+        with pytest.raises(RequirementUnmet):
+            give(world, require)
+    with pytest.raises(NoRoute):
+        give(world)
     close(world)
 
 

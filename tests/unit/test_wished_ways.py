@@ -135,17 +135,20 @@ def test_the_sites_on_every_way_are_named(links: str, avoid: str, reason: str) -
     [
         ("ab ar rb", RoutePolicy(frozenset({NodeId("r")}), direct_only=True)),
         ("ar rb as sb", RoutePolicy.avoiding("r")),
-        ("ar bs", RoutePolicy.avoiding("r")),
     ],
 )
-def test_what_can_be_is_not_refused_nor_what_is_joined_by_nothing_at_all(links: str, policy: RoutePolicy) -> None:
+def test_what_can_be_is_not_refused(links: str, policy: RoutePolicy) -> None:
     assert not is_refused(network(links), policy)
+
+
+def test_of_two_that_nothing_joins_no_way_is_as_asked() -> None:
+    assert refusal(network("ar bs"), RoutePolicy.avoiding("r")).startswith("no chain of trusted relays joins the two: ")
 
 
 def test_keys_pass_no_user_on_the_way_round() -> None:
     net = network("ar rb")
     odd = net.model_copy(update={"sites": tuple(site.model_copy(update={"kind": "user"}) for site in net.sites)})
-    require_way(odd, A, B, RoutePolicy.avoiding("r"))  # no way at all: the controller says so
+    assert refusal(odd, RoutePolicy.avoiding("r")).startswith("no chain of trusted relays joins the two: ")
     assert not is_way(Network.model_validate(odd.model_dump()), way("arb"), RoutePolicy())
 
 

@@ -22,8 +22,8 @@ def require_way(network: Network, source: NodeId, target: NodeId, policy: RouteP
     """Raise RequirementUnmet where no way over trusted relays between two sites can fulfil a policy, or where its
     words mean nothing in this network.
 
-    ``source`` and ``target`` may be one site. Nothing is raised where no way joins the two whatever is asked: that is
-    no matter of the policy. A door of a standard passes on the remedy alone, so the reason stands there too.
+    ``source`` and ``target`` may be one site. Where no way joins the two whatever is asked, none is as it was asked to
+    be. A door of a standard passes on the remedy alone, so the reason stands there too.
     """
     if policy == ANY_ROUTE:
         return
@@ -43,6 +43,14 @@ def require_way(network: Network, source: NodeId, target: NodeId, policy: RouteP
     may_pass = _passes(network, policy, home=network.regions.get(source, ""))
     if not _way(network, source, target, may_pass):
         _refuse(network, source, target, may_pass)
+
+
+def require_joined(network: Network, source: NodeId, target: NodeId) -> tuple[NodeId, ...]:
+    """Return a way over trusted relays between two sites; raises RequirementUnmet where the network has none at all."""
+    if not (way := _way(network, source, target, lambda node: network.site(node).kind == "relay")):
+        reason, remedy = "no chain of trusted relays joins the two", "join them by links in the network file"
+        raise _unmet(network, source, target, reason, remedy)
+    return way
 
 
 def is_way(network: Network, way: Sequence[NodeId], policy: RoutePolicy) -> bool:
@@ -82,10 +90,8 @@ def _require_home(network: Network, source: NodeId, target: NodeId) -> None:
 
 
 def _refuse(network: Network, source: NodeId, target: NodeId, may_pass: Callable[[NodeId], bool]) -> None:
-    """Raise RequirementUnmet naming what stands in the way, unless nothing joins the two anyhow."""
-    anyhow = _way(network, source, target, lambda node: network.site(node).kind == "relay")
-    if not anyhow:
-        return
+    """Raise RequirementUnmet naming what stands in the way."""
+    anyhow = require_joined(network, source, target)
     forbidden = [node for node in anyhow[1:-1] if not may_pass(node)]
     musts = [node for node in forbidden if not _way(network, source, target, _all_but(network, node))]
     if musts:

@@ -234,7 +234,11 @@ class Supplying:
             del self._parked[key]
 
     async def _serve(self, ask: _Ask, wish: KeyWish, deadline: Deadline) -> GivenKeys:
-        await self._find_routes(ask, deadline)
+        try:
+            await self._find_routes(ask, deadline)
+        except NoRoute:
+            self._wished.refuse_unjoined(ask.far, wish.require)
+            raise
         for node in ask.far:
             await self._vouching.require(node, deadline)
         failed: dict[Routes, KeyShortage] = {}

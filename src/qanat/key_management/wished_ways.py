@@ -14,7 +14,7 @@ from qanat.ground.requirements import KeyFit, Requirements
 from qanat.ground.route_policy import RoutePolicy
 from qanat.key_management.asking import RouteDesk, ToldWays, WaysUnknown
 from qanat.key_management.context import Context
-from qanat.key_management.obstacles import require_way
+from qanat.key_management.obstacles import require_joined, require_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,14 @@ class WishedWays:
                 f"keys over {require.disjoint_routes} ways do not go the one that is the {require.measure}",
                 remedy="ask for shares over several routes, or for the best route",
             )
+
+    def refuse_unjoined(self, nodes: Sequence[NodeId], require: Requirements) -> None:
+        """Raise RequirementUnmet where something is required of the way and the network has no way to a node at all:
+        that will not pass by itself, as it may where the controller only knows of none now."""
+        if require.asks_for_way or require.disjoint_routes > 1:
+            self.refuse_impossible(nodes, require)
+            for node in nodes:
+                require_joined(self.context.network, self.context.node, node)
 
     async def ways(
         self, nodes: Sequence[NodeId], require: Requirements, deadline: Deadline, *, is_strict: bool
