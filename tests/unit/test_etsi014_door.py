@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from qanat.doors.etsi014 import Answer, Etsi014Door, Limits
 from qanat.doors.etsi014.delivery import key_request_body
 from qanat.doors.etsi014.encoding import error_answer
-from qanat.doors.etsi014.extensions import READERS, Wishes
+from qanat.doors.etsi014.extensions import READERS, VALUES, Wishes
 from qanat.doors.etsi014.parsing import key_request_of_body
 from qanat.ground.errors import (
     KeyManagementError,
@@ -169,7 +169,10 @@ def test_queries_of_enc_keys_are_checked(door: Etsi014Door, query: list[tuple[st
     ],
 )
 def test_fixed_texts_of_the_standard_are_verbatim(door: Etsi014Door, body: Any, message: str) -> None:
-    assert post_keys(door, body) == (400, {"message": message})
+    status, error = post_keys(door, body)
+    assert (status, error.pop("message")) == (400, message)
+    is_of_ours = "options" in message
+    assert error.keys() == ({"qanat_fault", "qanat_remedy"} if is_of_ours else set()), "to those alone who used ours"
 
 
 @pytest.mark.parametrize(
@@ -322,7 +325,10 @@ def test_wishes_for_the_way_that_say_nothing_are_refused(
         ("extension_mandatory", "not all extension_mandatory request options could be met"),
         ("extension_optional", "not all extension_optional request options handled"),
     ):
-        assert post_keys(door, {kind: [odd]}) == (400, {"message": text})
+        status, error = post_keys(door, {kind: [odd]})
+        assert (status, error["message"], error["qanat_fault"]) == (400, text, "BadParameter")
+        (name,) = odd
+        assert error["qanat_remedy"] == f"{name} is {VALUES[name]}"
     assert supplier.calls == []
 
 
@@ -564,3 +570,7 @@ def test_whatever_is_queried_is_answered_by_the_standard(query: list[tuple[str, 
     door = Etsi014Door(FakeSupplier(), saes={ALICE, BOB})
     for call in (door.get_key_by_query(ALICE, BOB, query), door.get_key_with_id_by_query(BOB, ALICE, query)):
         assert answered(call)[0] in (200, 400)
+
+
+def test_of_every_extension_it_is_said_what_its_value_is_to_be() -> None:
+    assert VALUES.keys() == READERS.keys()

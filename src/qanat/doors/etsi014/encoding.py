@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from qanat.doors.etsi014.extensions import MANDATORY_UNMET, READERS
+from qanat.doors.etsi014.extensions import MANDATORY_UNMET, READERS, OddValue
 from qanat.doors.etsi014.parsing import KEYS_NOT_FOUND, Limits
 from qanat.ground.errors import (
+    BadParameter,
     KeyNotFound,
     KeyShortage,
     NoRoute,
@@ -93,7 +94,7 @@ def container_extension(
 
 
 def error_answer(error: QanatError, *, told: bool = False) -> Answer:
-    """Return the answer to a failure; ``told`` adds its name and the wait in our own fields.
+    """Return the answer to a failure; ``told`` adds its name, what helps and the wait in our own fields.
 
     NoRoute is answered by 503: that no chain of relays joins the two is not the application's doing, and it may pass.
     """
@@ -101,6 +102,9 @@ def error_answer(error: QanatError, *, told: bool = False) -> Answer:
     message = str(error)
     ours: dict[str, Json] = {"qanat_fault": type(error).__name__, "qanat_remedy": error.remedy}
     match error:
+        case OddValue():  # who gave it used ours
+            status, message, told = 400, error.message, True
+            ours["qanat_fault"] = BadParameter.__name__
         case KeyNotFound():
             status, message = 400, KEYS_NOT_FOUND
         case RequirementUnmet():

@@ -39,6 +39,12 @@ MAX_AVOIDED = 64
 MAX_SITE_CHARACTERS = 64
 ANY = Requirements()
 
+
+class OddValue(BadParameter):
+    """A value of an extension of ours makes no sense. ``message`` is the standard's text, and stands alone there; what
+    the value is to be is the remedy, which whoever used ours is told beside it."""
+
+
 Extensions = Sequence[Mapping[str, JsonValue]] | None
 
 
@@ -153,8 +159,8 @@ def _policy(given: Mapping[str, JsonValue]) -> RoutePolicy:
 
 
 def _require_readable(given: Mapping[str, JsonValue], refusal: str) -> None:
-    if not all(READERS[name](value) for name, value in given.items()):
-        raise BadParameter(refusal)
+    if odd := [name for name, value in given.items() if not READERS[name](value)]:
+        raise OddValue(refusal, remedy="; ".join(f"{name} is {VALUES[name]}" for name in odd))
 
 
 def _is_uuid(value: JsonValue) -> bool:
@@ -209,3 +215,20 @@ READERS: Mapping[str, Callable[[JsonValue], bool]] = {
     ROUTE: _is_measure,
 }
 """Our extensions of "get key" and what makes a value readable."""
+VALUES: Mapping[str, str] = {
+    CAUSE: "a UUID, of the event that led to this call",
+    REQUEST: "a UUID",
+    PATIENCE: "a number of seconds, 0 to 86400",
+    DETAILS: "true, or left out",
+    NONCE: "8 to 64 letters, digits and . _ ~ -",
+    MAX_AGE: "a number of seconds from 1",
+    MAX_HOPS: "a whole number from 1",
+    MULTIPATH: "a whole number from 2, of routes without a common relay",
+    FAR_SIDE: "true, or left out",
+    PRIORITY: f"a whole number, 0 to {MAX_PRIORITY}",
+    AVOID: f"a list of 1 to {MAX_AVOIDED} names of sites",
+    DOMESTIC: "true, or left out",
+    DIRECT: "true, or left out",
+    ROUTE: ", ".join(MEASURES[:-1]) + f" or {MEASURES[-1]}",
+}
+"""What each value is to be, for people."""
