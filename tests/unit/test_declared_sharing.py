@@ -61,6 +61,30 @@ def test_what_contradicts_itself_is_refused(sharing: str, fault: str) -> None:
         three_nodes(sharing)
 
 
+@pytest.mark.parametrize(
+    ("sharing", "remedy"),
+    [
+        ("{window_s: 1e2}", "write 1.0e+2 or all digits"),
+        (f"{{pairs: [{ALICE_BOB.replace('8000', '1.5e6')}]}}", "write 1.5e+6 or all digits"),
+        (f"{{pairs: [{ALICE_BOB.replace('8000', '8e-3')}]}}", "write 8.0e-3 or all digits"),
+        ("{alpha: 1e1}", "from 0 to 100 (YAML 1.1 takes 1e1 for a text: write 1.0e+1 or all digits), or max-min"),
+        ("{alpha: min-max}", "from 0 to 100, or max-min"),
+        ("{alpha: yes}", "from 0 to 100, or max-min"),
+        ("{window_s: '100'}", "without quotes"),
+    ],
+)
+def test_numbers_that_are_texts_to_yaml_are_refused_with_how_they_are_written(sharing: str, remedy: str) -> None:
+    with pytest.raises(NetworkFileError) as refused:
+        three_nodes(sharing)
+    assert remedy in refused.value.remedy
+
+
+def test_numbers_as_they_are_told_to_be_written_are_numbers() -> None:
+    rules = three_nodes("{window_s: 1.0e+2, alpha: 1.0e+1}").sharing
+    assert rules is not None
+    assert (rules.window_s, rules.alpha) == (100, 10)
+
+
 # ---- who claims ----
 
 

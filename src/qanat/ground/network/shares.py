@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from qanat.ground.network.part import Part, fault_of_field
+from qanat.ground.network.part import Part, fault_of_field, with_exponent
 
 
 class SharingOfPair(Part):
@@ -47,6 +47,17 @@ class SharingRules(Part):
     window_s: float = Field(default=60.0, ge=5, le=86_400)
     """A pair of sites shares from its first demand for key till so long after its last one."""
     pairs: tuple[SharingOfPair, ...] = Field(default=(), strict=False)
+
+    @field_validator("alpha", mode="before")
+    @classmethod
+    def _alpha_is_known(cls, value: object) -> object:
+        if value != "max-min" and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            number = with_exponent(value)
+            hint = f" (YAML 1.1 takes {value} for a text: write {number} or all digits)" if number else ""
+            raise fault_of_field(
+                f"alpha is {value!r:.40}", remedy=f"give a number from 0 to 100{hint}, or max-min, without quotes"
+            )
+        return value
 
     @model_validator(mode="after")
     def _objective_is_one(self) -> SharingRules:

@@ -9,6 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from qanat.ground.network.part import with_exponent
+
 _PARTS = {"sites": "site", "links": "link", "applications": "application", "prepared_keys": "entry", "pairs": "entry"}
 _BOUNDS = {
     "greater_than": ("greater than", "gt"),
@@ -47,6 +49,9 @@ def worded(fault: ErrorDetails, faults: Sequence[ErrorDetails], whole: type[Base
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
         return f"{fault['input']!r} is not {words} {facts[name]:g}", f"give a number that is {words} {facts[name]:g}"
+    if kind in ("float_type", "int_type") and (number := with_exponent(fault["input"])):
+        words = f"{fault['input']!r} is a text in YAML 1.1, whose exponents have a point and a sign before them"
+        return words, f"write {number} or all digits, without quotes"
     if kind == "extra_forbidden":
         return _PLAIN[kind][0], _spelling(fault, faults, whole)
     if kind == "literal_error":
