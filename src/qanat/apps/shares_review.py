@@ -11,6 +11,8 @@ from qanat.control.graph import RouteGraph
 from qanat.control.sharing import Settled, SharingProblem
 from qanat.control.solvers.settling import settle
 from qanat.control.steering import usable_rate
+from qanat.control.turn_shares import kept_ports, turn_shares
+from qanat.control.views import Policy
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network, SharingRules
 from qanat.key_management.wire import GenerationRequest
@@ -104,13 +106,17 @@ def _settled(
 ) -> Settled:
     graph = RouteGraph.of_keys(network)
     able = [link for link in graph.links if rates_bits_per_s[link.link_id] > 0]
+    relays = tuple(site.node for site in network.sites if site.kind == "relay")
+    demands, turning_share = tuple(claim.demand for claim in claims), Policy().turning_share
+    turns = turn_shares(able, kept_ports(network), demands, relays=relays, turning_share=turning_share)
+    rates = [rates_bits_per_s[link.link_id] * turns.get(link.link_id, 1.0) for link in able]
     return settle(
         SharingProblem(
             links=tuple(able),
-            rates_bits_per_s=tuple(usable_rate(rates_bits_per_s[link.link_id], 0) for link in able),
-            relays=tuple(site.node for site in network.sites if site.kind == "relay"),
+            rates_bits_per_s=tuple(usable_rate(rate, 0) for rate in rates),
+            relays=relays,
             others=tuple(site.node for site in network.sites if site.kind != "relay"),
-            demands=tuple(claim.demand for claim in claims),
+            demands=demands,
             alpha=alpha_of(rules),
         )
     )

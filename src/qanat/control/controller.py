@@ -101,6 +101,7 @@ class Controller:
             tasks=tasks,
             is_awake=is_awake,
             solve=solve,
+            turning_share=self._policy.turning_share,
         )
         takeover_after_s = self._settings.takeover_after_s
         now_s = clock.monotonic_s()

@@ -17,6 +17,8 @@ from qanat.control.graph import GraphLink, RouteGraph
 from qanat.control.outages import Outages
 from qanat.control.sharing import Promise, Settled, Share, SharingProblem
 from qanat.control.solvers.by_name import settle
+from qanat.control.turn_shares import kept_ports, turn_shares
+from qanat.control.views import Policy
 from qanat.ground.errors import QanatError
 from qanat.ground.events import EventKind, Json
 from qanat.ground.identifiers import LinkId, NodeId
@@ -64,8 +66,10 @@ class Steering:
         tasks: Tasks,
         is_awake: Callable[[NodeId], bool],
         solve: Solve = solved_here,
+        turning_share: float = Policy().turning_share,
     ) -> None:
-        """``is_awake``: a site that sleeps is told its shares when it wakes and announces itself."""
+        """``is_awake``: a site that sleeps is told its shares when it wakes and announces itself. ``turning_share``: as
+        in ``Policy``."""
         self._network = network
         self._books = books
         self._outages = outages
@@ -81,6 +85,8 @@ class Steering:
         self._graph = RouteGraph.of_keys(network)
         self._relays = tuple(site.node for site in network.sites if site.kind == "relay")
         self._others = tuple(site.node for site in network.sites if site.kind != "relay")
+        self._kept = kept_ports(network)
+        self._turning_share = turning_share
         self._rates: dict[LinkId, float] = {}
         self._problem: SharingProblem | None = None
         self._unsolved: SharingProblem | None = None
@@ -103,12 +109,14 @@ class Steering:
         self._note_rates()
         claims = self._claims.now(self._clock.monotonic_s())
         able = [link for link in self._graph.links if self._rates.get(link.link_id, 0.0) > 0]
+        demands = tuple(claim.demand for claim in claims)
+        turns = turn_shares(able, self._kept, demands, relays=self._relays, turning_share=self._turning_share)
         problem = SharingProblem(
             links=tuple(able),
-            rates_bits_per_s=tuple(self._rates[link.link_id] for link in able),
+            rates_bits_per_s=tuple(self._rates[link.link_id] * turns.get(link.link_id, 1.0) for link in able),
             relays=self._relays,
             others=self._others,
-            demands=tuple(claim.demand for claim in claims),
+            demands=demands,
             alpha=alpha_of(self._rules),
         )
         is_failing = problem == self._unsolved and self._clock.monotonic_s() < self._try_again_s
