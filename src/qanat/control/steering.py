@@ -42,6 +42,8 @@ MOST_TOLD = 50
 """So many pairs are in the event that tells of new shares."""
 
 
+BREAKS = (QanatError, ArithmeticError, MemoryError, OSError, RuntimeError, ValueError)
+"""What solving ends with where a worker dies or cannot start, memory is short, or a solver gives up. Each is told."""
 SHARES = "shares"
 """What an alarm about failed work is about."""
 
@@ -155,7 +157,7 @@ class Steering:
         reign = self._reign
         try:
             settled = await self._solve(problem)
-        except Exception as fault:  # whatever has broken where it was solved: the shares before it hold on
+        except BREAKS as fault:  # whatever has broken where it was solved: the shares before it hold on
             self._unsolved, self._try_again_s = problem, self._clock.monotonic_s() + TRY_AGAIN_S
             self._tell_failed(fault)
             return
