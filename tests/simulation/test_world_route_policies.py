@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from qanat.ground.errors import KeyManagementError, KeyShortage, NoRoute, RequirementUnmet
+from qanat.ground.errors import (
+    BadParameter,
+    KeyManagementError,
+    KeyShortage,
+    NoRoute,
+    PeerProtocolError,
+    RequirementUnmet,
+)
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, NodeId
 from qanat.ground.messages import Message
@@ -15,6 +22,7 @@ from qanat.ground.network import Application, Link, Network, PreparedKeys, Site
 from qanat.ground.randomness import SeededChance
 from qanat.ground.requirements import KeyFit, Requirements
 from qanat.ground.route_policy import RoutePolicy
+from qanat.key_management.direct_keys import refuse_relay
 from qanat.key_management.manager import GivenKeys
 from qanat.simulation.faults import ALL_FAULTS, NO_FAULTS
 from qanat.simulation.world import CallLost, World
@@ -244,6 +252,51 @@ def test_what_is_required_of_a_way_that_the_network_does_not_have_is_refused_and
     with pytest.raises(NoRoute):
         give(world)
     close(world)
+
+
+# ---- what a site states for all its keys ----
+
+
+def stating(net: Network, site: str, **terms: Any) -> Network:
+    """Return a network whose one site states more."""
+    sites = tuple(one.model_copy(update=terms) if one.name == site else one for one in net.sites)
+    return Network.model_validate(net.model_copy(update={"sites": sites}).model_dump())
+
+
+@pytest.mark.parametrize("wary", ["a", "b"])
+def test_keys_of_a_site_go_round_those_that_it_avoids_whoever_asks_and_for_nothing(wary: str) -> None:
+    world = new_world(stating(network(RING), wary, keys_avoid=("r",)), block_bits=60_000)
+    for require in (ANY, Requirements(measure="cheapest"), Requirements(max_hops=3)):
+        assert ways(give(world, require)) == {LONG}
+    for both in (Requirements(disjoint_routes=2), NOT_S):
+        with pytest.raises(RequirementUnmet):
+            give(world, both)
+    relayed = [dict(event.data) for event in world.witness.events if event.kind is EventKind.KEYS_RELAYED]
+    assert all(R not in row["route"] for row in relayed)
+    close(world)
+
+
+def test_keys_of_a_site_stay_in_its_region() -> None:
+    regions = "a:X b:X s:X t:X r:Y"
+    world = new_world(stating(network(RING, regions=regions), "b", domestic_keys_only=True), block_bits=60_000)
+    assert ways(give(world)) == {LONG}
+    close(world)
+
+
+def test_where_no_way_is_as_a_site_states_all_its_keys_are_refused_with_what_stands_in_the_way() -> None:
+    world = new_world(stating(network("ar rb"), "b", keys_avoid=("r",)))
+    with pytest.raises(BadParameter, match="no way from 'a' to 'b' is as these sites have all their keys go") as fault:
+        give(world)
+    assert fault.value.remedy.startswith("every way passes 'r': ")
+    assert ways(give(world, slave="anna")) == {(A,)}, "keys that stay at their site"
+    close(world)
+
+
+def test_a_relay_that_a_site_avoids_passes_none_of_its_keys_on_whatever_it_is_told() -> None:
+    net = stating(network(RING), "b", keys_avoid=("r",))
+    refuse_relay(net, LONG)
+    with pytest.raises(PeerProtocolError, match="came on a way over relays, r, and one of them would not have"):
+        refuse_relay(net, SHORT)
 
 
 # ---- the best way by a measure ----

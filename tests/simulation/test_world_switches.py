@@ -239,7 +239,7 @@ def test_key_managers_relay_no_such_key_whatever_the_controller_says(monkeypatch
         give(world, DORA, WILLI)
     for module in ("supplying", "ways"):
         monkeypatch.setattr(f"qanat.key_management.{module}.require_link", lambda *_: None)
-    monkeypatch.setattr("qanat.key_management.ways.without_relays", lambda _network, ways: ways)
+    monkeypatch.setattr("qanat.key_management.ways.as_ends_have_it", lambda _network, ways: ways)
     with pytest.raises(KeyShortage, match="came on a way over relays"):
         give(world, DORA, WILLI)
     failed = [event.data for event in world.witness.events if event.kind is EventKind.RELAY_FAILED]
@@ -251,7 +251,7 @@ def test_key_managers_relay_no_such_key_whatever_the_controller_says(monkeypatch
 def test_the_controller_orders_no_key_for_a_way_over_relays_to_such_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qanat.key_management.supplying.require_link", lambda *_: None)
     monkeypatch.setattr("qanat.key_management.ways.require_link", lambda *_: None)
-    monkeypatch.setattr("qanat.key_management.ways.without_relays", lambda _network, ways: ways)
+    monkeypatch.setattr("qanat.key_management.ways.as_ends_have_it", lambda _network, ways: ways)
     real = RouteBook.key_route
 
     def key_route(self: RouteBook, target: NodeId) -> tuple[NodeId, ...]:

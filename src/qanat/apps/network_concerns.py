@@ -9,9 +9,11 @@ import networkx as nx
 
 from qanat.apps.shares_review import PromiseReview
 from qanat.ground.constants import QBER_ABORT
+from qanat.ground.errors import RequirementUnmet
 from qanat.ground.identifiers import NodeId
-from qanat.ground.network import Link, Network
+from qanat.ground.network import Link, Network, Site
 from qanat.ground.units import format_rate
+from qanat.key_management.obstacles import require_way
 from qanat.protocols.prediction import ExpectedRate
 from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS
 
@@ -107,6 +109,13 @@ def missing_routes(network: Network, without: Sequence[tuple[str, str]]) -> Iter
             island[here.node] != island[there.node]
         ):
             by_satellite.append((one, other))
+        elif (remedy := _kept_out(network, here, there)) is not None:
+            yield Concern(
+                "keys-kept-out",
+                f"no way between the applications {one!r} and {other!r} is as {here.name!r} and {there.name!r} have"
+                " all their keys go",
+                remedy,
+            )
         elif direct.direct_keys_only:
             yield Concern(
                 "direct-keys-only",
@@ -127,6 +136,18 @@ def missing_routes(network: Network, without: Sequence[tuple[str, str]]) -> Iter
             f"{' and '.join(by_satellite[0])}: theirs leads over the ground stations {', '.join(stations)}",
             "plan keys for them by satellite, or lay fibre between the stations",
         )
+
+
+def _kept_out(network: Network, here: Site, there: Site) -> str | None:
+    """Return what stands in the way where two sites state sites that their keys avoid, or a region that they stay in,
+    and no way is such; None where that is not the reason."""
+    policy = network.policy_between(here.node, there.node)
+    if policy.avoid or policy.domestic_only:
+        try:
+            require_way(network, here.node, there.node, policy)
+        except RequirementUnmet as fault:
+            return fault.remedy
+    return None
 
 
 def _islands(network: Network) -> dict[NodeId, int]:

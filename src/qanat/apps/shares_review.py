@@ -118,6 +118,7 @@ def _settled(
             others=tuple(site.node for site in network.sites if site.kind != "relay"),
             demands=demands,
             alpha=alpha_of(rules),
+            regions=tuple(network.regions.items()),
         )
     )
 

@@ -234,8 +234,8 @@ class Controller:
             self._books.note_shortage(shortage)
         routes = word.routes or self._tables.own_routes(word)
         if not routes or not self._tables.are_allowed(routes):
-            why = "no QKD link joins the two" if routes else "no chain of trusted nodes joins the two"
-            await self._courier.send(word.source, GenerationFailed(word.demand_id, why))
+            failed = GenerationFailed(word.demand_id, self._tables.why_none(word, routes))
+            await self._courier.send(word.source, failed)
             return
         hops = self._hops(word, routes)
         if hopeless := self._hopeless(word, routes, hops):

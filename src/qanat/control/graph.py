@@ -67,10 +67,13 @@ class RouteGraph:
 
     @classmethod
     def of_keys(cls, network: Network, *, regions: Mapping[NodeId, str] | None = None) -> RouteGraph:
-        """Return the graph that keys are routed in: relays pass them on, users do not."""
+        """Return the graph that keys are routed in: relays pass them on, users do not. ``regions``: by default where
+        the network's file states sites to be."""
         users = [site.node for site in network.sites if site.kind != "relay"]
         relays = [site.node for site in network.sites if site.kind == "relay"]
-        return cls(_links(network), relays=relays, others=users, regions=regions)
+        return cls(
+            _links(network), relays=relays, others=users, regions=network.regions if regions is None else regions
+        )
 
     @classmethod
     def of_messages(cls, network: Network) -> RouteGraph:

@@ -23,6 +23,7 @@ from qanat.ground.units import transmittance
 from qanat.key_management.wire import RouteChoices
 
 NO_POLICIES: Mapping[NodeId, RoutePolicy] = MappingProxyType({})
+NOWHERE_STATED: Mapping[NodeId, str] = MappingProxyType({})
 HOP_COST = 1000
 """In choosing disjoint routes, a hop more weighs as much as the difference of the widest link to a closed one."""
 
@@ -118,7 +119,7 @@ def _all_traced(graph: RouteGraph, before: Sequence[int], start: int, ends: Sequ
 
 def policies_of_sites(network: Network) -> dict[NodeId, RoutePolicy]:
     """Return what holds for every route that begins or ends at a site, where it asks for anything."""
-    return {site.node: RoutePolicy(direct_only=True) for site in network.sites if site.direct_keys_only}
+    return dict(network.site_policies)
 
 
 def policy_between(policies: Mapping[NodeId, RoutePolicy], one: NodeId, other: NodeId) -> RoutePolicy:
@@ -126,10 +127,12 @@ def policy_between(policies: Mapping[NodeId, RoutePolicy], one: NodeId, other: N
     return policies.get(one, ANY_ROUTE).joined(policies.get(other, ANY_ROUTE))
 
 
-def ends_allow(route: Route, policies: Mapping[NodeId, RoutePolicy]) -> bool:
-    """Return whether the sites at a route's ends would have their keys go that way, as far as relays are concerned."""
-    policy = policy_between(policies, route[0], route[-1])
-    return policy.avoid.isdisjoint(route) and (len(route) <= 2 or not policy.direct_only)
+def ends_allow(
+    route: Route, policies: Mapping[NodeId, RoutePolicy], *, regions: Mapping[NodeId, str] = NOWHERE_STATED
+) -> bool:
+    """Return whether the sites at a route's ends would have their keys go that way. ``regions``: where sites are stated
+    to be."""
+    return policy_between(policies, route[0], route[-1]).allows(route, regions=regions)
 
 
 def widest_allowed_from(

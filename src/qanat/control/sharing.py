@@ -90,7 +90,8 @@ class Admission:
 class SharingProblem:
     """All that shares follow from: the links that give key now with their rates, the sites, and who wants how much.
 
-    ``demands``: those with a guarantee in the order in which they are admitted. It travels to where it is solved.
+    ``demands``: those with a guarantee in the order in which they are admitted. ``regions``: where sites are stated to
+    be. It travels to where it is solved.
     """
 
     links: tuple[GraphLink, ...]
@@ -99,6 +100,7 @@ class SharingProblem:
     others: tuple[NodeId, ...]
     demands: tuple[Demand, ...]
     alpha: float
+    regions: tuple[tuple[NodeId, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

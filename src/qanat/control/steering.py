@@ -120,6 +120,7 @@ class Steering:
             others=self._others,
             demands=demands,
             alpha=alpha_of(self._rules),
+            regions=tuple(self._network.regions.items()),
         )
         is_failing = problem == self._unsolved and self._clock.monotonic_s() < self._try_again_s
         if problem != self._problem and not is_failing:

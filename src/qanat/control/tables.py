@@ -22,6 +22,7 @@ from qanat.control.wished import answer, note_ages_and_costs
 from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import Epoch, NodeId
 from qanat.ground.network import Network
+from qanat.ground.route_policy import ANY_ROUTE
 from qanat.key_management.wire import (
     GenerationRequest,
     RouteAnswer,
@@ -77,7 +78,15 @@ class Tables:
 
     def are_allowed(self, routes: Routes) -> bool:
         """Return whether the sites at the ends of all these would have their keys go that way."""
-        return all(ends_allow(route, self._policies) for route in routes)
+        return all(ends_allow(route, self._policies, regions=self._network.regions) for route in routes)
+
+    def why_none(self, word: GenerationRequest, routes: Routes) -> str:
+        """Return why none of these routes will do for a demand."""
+        policy = policy_between(self._policies, word.source, word.target)
+        if not routes:
+            asked = "" if policy == ANY_ROUTE else " as the sites at its ends have their keys go"
+            return f"no chain of trusted nodes joins the two{asked}"
+        return "no QKD link joins the two" if policy.direct_only else "its ends would not have their keys go that way"
 
     def choices(self, node: NodeId) -> tuple[RouteChoices, ...]:
         """Return all ways from a node to others with applications; raises UnknownNode."""

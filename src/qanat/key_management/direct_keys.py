@@ -1,19 +1,22 @@
-"""Users who take direct keys only: keys of one QKD link, through optical switches at most, that no relay has known.
+"""What sites state for all keys of theirs, in the network file: that these pass no relay (direct keys of one QKD link,
+through optical switches at most), that they avoid sites, or that they stay in a region.
 
-The network file names them. The controller gives them no other routes, and no key manager, theirs or a relay's, takes
-part in a relay of their keys whatever it is told.
+The controller gives them no other routes, and no key manager, theirs or a relay's, takes part in a relay of their keys
+on any other way, whatever it is told.
 """
 
 from __future__ import annotations
 
-from qanat.ground.errors import NoDirectLink, PeerProtocolError
+from qanat.ground.errors import BadParameter, NoDirectLink, PeerProtocolError, RequirementUnmet
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
+from qanat.key_management.obstacles import require_way
 from qanat.key_management.wire import Routes
 
 
 def require_link(network: Network, one: NodeId, other: NodeId) -> None:
-    """Raise NoDirectLink where keys of two sites may pass no relay and no link joins them; UnknownNode."""
+    """Raise NoDirectLink where keys of two sites may pass no relay and no link joins them; BadParameter where no way
+    that the network has is as the two have all their keys go; UnknownNode."""
     joined = any(link.peer_of(one) == other for link in network.links_of(one))
     if network.needs_direct_key(one, other) and not joined:
         wary = [site.name for site in (network.site(one), network.site(other)) if site.direct_keys_only]
@@ -23,17 +26,31 @@ def require_link(network: Network, one: NodeId, other: NodeId) -> None:
             remedy="name a slave that a link or an optical switch joins to the master's site, or have both sites put on"
             " one switch",
         )
+    policy = network.policy_between(one, other)
+    if policy.avoid or policy.domestic_only:
+        try:
+            require_way(network, one, other, policy)
+        except RequirementUnmet as fault:
+            raise BadParameter(
+                f"no way from {one!r} to {other!r} is as these sites have all their keys go", remedy=fault.remedy
+            ) from None
 
 
-def without_relays(network: Network, ways: Routes) -> Routes:
+def as_ends_have_it(network: Network, ways: Routes) -> Routes:
     """Return those of some ways between two sites that their ends allow."""
-    return tuple(way for way in ways if len(way) <= 2 or not network.needs_direct_key(way[0], way[-1]))
+    return tuple(way for way in ways if _allows(network, way))
 
 
 def refuse_relay(network: Network, route: tuple[NodeId, ...]) -> None:
-    """Raise PeerProtocolError for a batch on its way over relays whose ends would have it pass none; UnknownNode."""
-    if len(route) > 2 and network.needs_direct_key(route[0], route[-1]):
+    """Raise PeerProtocolError for a batch on a way that its ends would not have it go; UnknownNode."""
+    is_direct = network.needs_direct_key(route[0], route[-1])
+    if not _allows(network, route):
+        why = "one of them takes direct keys only" if is_direct else "one of them would not have its keys go there"
         raise PeerProtocolError(
-            f"keys of {route[0]!r} and {route[-1]!r} came on a way over relays, and one of them takes direct keys only",
+            f"keys of {route[0]!r} and {route[-1]!r} came on a way over relays, {', '.join(route[1:-1])}, and {why}",
             remedy="give all sites the same network file",
         )
+
+
+def _allows(network: Network, way: tuple[NodeId, ...]) -> bool:
+    return network.policy_between(way[0], way[-1]).allows(way, regions=network.regions)

@@ -16,7 +16,7 @@ from qanat.ground.errors import KeyShortage, RequirementUnmet
 from qanat.ground.identifiers import NodeId
 from qanat.key_management.asking import RouteDesk, ToldWays
 from qanat.key_management.context import Context, PoolShort
-from qanat.key_management.direct_keys import require_link, without_relays
+from qanat.key_management.direct_keys import as_ends_have_it, require_link
 from qanat.key_management.wire import PoolShortage, Routes
 
 NAMED_NODES = 3
@@ -132,12 +132,17 @@ class Ways:
         network = self._context.network
         require_link(network, self._context.node, wish.target)
         ways = self._context.routes.ways(wish.target) if wish.told is None else wish.told.ways
-        ways = without_relays(network, ways)
+        ways = as_ends_have_it(network, ways)
         if wish.count > 1:
             choices = self._context.routes.choices(wish.target) if wish.told is None else wish.told
             if len(choices.disjoint) < wish.count:
                 raise _too_few(self._context.node, wish, choices.disjoint, choices.cut)
-            ways = without_relays(network, choices.disjoint)
+            ways = as_ends_have_it(network, choices.disjoint)
+        if not ways:  # whoever told them has another description of the network
+            raise KeyShortage(
+                f"the controller tells no way to {wish.target!r} that the sites at its ends would have their keys go",
+                remedy="give all sites and the controller the same network file",
+            )
         if wish.max_hops is None:
             return ways
         near = tuple(way for way in ways if len(way) - 1 <= wish.max_hops)

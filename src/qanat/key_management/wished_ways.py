@@ -26,8 +26,9 @@ class WishedWays:
 
     def refuse_impossible(self, nodes: Sequence[NodeId], require: Requirements) -> None:
         """Raise RequirementUnmet where no keys for applications at these nodes could be as they are required."""
+        network, here = self.context.network, self.context.node
         for node in nodes:
-            require_way(self.context.network, self.context.node, node, require.policy)
+            require_way(network, here, node, require.policy.joined(network.policy_between(here, node)))
         if require.measure is not None and len(nodes) > 1:
             raise RequirementUnmet(
                 "of several ways at once none is the best", remedy="ask for each site's keys by itself"

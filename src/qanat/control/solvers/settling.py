@@ -19,7 +19,7 @@ def settle(problem: SharingProblem) -> Settled:
     A pure function of plain data, so that it can be called in another process. Raises UnknownNode for a demand of a
     site that is none.
     """
-    graph = RouteGraph(problem.links, relays=problem.relays, others=problem.others)
+    graph = RouteGraph(problem.links, relays=problem.relays, others=problem.others, regions=dict(problem.regions))
     for link, rate in zip(problem.links, problem.rates_bits_per_s, strict=True):
         graph.set_link(link.link_id, width=rate)
     promises, kept = [], list[Demand]()

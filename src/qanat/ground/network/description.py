@@ -18,6 +18,7 @@ from qanat.ground.network.part import Part, fault_of_field
 from qanat.ground.network.shares import SharingRules
 from qanat.ground.network.switched import Equipment, SwitchJoin, joins_of, kept_by, switched_links
 from qanat.ground.network.switches import Switch, Trunk
+from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
 
 __all__ = [
     "Application",
@@ -60,6 +61,10 @@ class Site(Part):
     """What its modules have. Light flows from a transmitter to a receiver, whose detectors are the dear part."""
     direct_keys_only: bool = False
     """A user who takes no key that a relay has known: only keys of links of its own, such as through a switch."""
+    keys_avoid: tuple[str, ...] = Field(default=(), strict=False, max_length=64)
+    """Sites that none of its keys may pass, whoever asks for them."""
+    domestic_keys_only: bool = False
+    """Whether none of its keys may leave the region that it is in."""
     region: Region = ""
     """The province, state or union that it is in, by whatever division the file keeps to: keys may be asked to stay in
     one. Empty: not stated, so that no key that passes it counts as having stayed in any."""
@@ -73,6 +78,12 @@ class Site(Part):
     @property
     def node(self) -> NodeId:
         return NodeId(self.name)
+
+    @property
+    def policy(self) -> RoutePolicy:
+        """What holds of the way of all its keys."""
+        avoid = frozenset(map(NodeId, self.keys_avoid))
+        return RoutePolicy(avoid, domestic_only=self.domestic_keys_only, direct_only=self.direct_keys_only)
 
 
 class Application(Part):
@@ -232,6 +243,18 @@ class Network(Part):
         """Return whether keys of two sites may pass no relay, since one of them takes direct keys only; raises
         UnknownNode."""
         return one != other and (self.site(one).direct_keys_only or self.site(other).direct_keys_only)
+
+    @cached_property
+    def site_policies(self) -> Mapping[NodeId, RoutePolicy]:
+        """What holds for the way of every key that begins or ends at a site, where it asks for anything."""
+        return {site.node: site.policy for site in self.sites if site.policy != ANY_ROUTE}
+
+    def policy_between(self, one: NodeId, other: NodeId) -> RoutePolicy:
+        """Return what two sites together ask of the way between them; anything goes between a site and itself."""
+        policies = self.site_policies
+        if not policies or one == other:
+            return ANY_ROUTE
+        return policies.get(one, ANY_ROUTE).joined(policies.get(other, ANY_ROUTE))
 
     def sae(self, name: str) -> SaeId:
         """Return the SAE id of an application's name."""

@@ -22,6 +22,7 @@ def wiring_faults(network: Network) -> Iterator[Contradiction]:
     yield from _trunks(network)
     yield from _full_switches(network)
     yield from _direct_users(network)
+    yield from _wary_sites(network)
     yield from _routers(network)
 
 
@@ -106,6 +107,24 @@ def _direct_users(network: Network) -> Iterator[Contradiction]:
                 f"{site.name!r} takes direct keys only, and no link joins it to another user",
                 ("sites", place, "direct_keys_only"),
                 "put it on a port of a switch beside other users, or let it take relayed keys",
+            )
+
+
+def _wary_sites(network: Network) -> Iterator[Contradiction]:
+    """Sites that say where their keys may not go: a slip there would keep them out of nothing."""
+    known = {site.name for site in network.sites}
+    for place, site in enumerate(network.sites):
+        for number, name in enumerate(site.keys_avoid):
+            where = ("sites", place, "keys_avoid", number)
+            if name == site.name:
+                yield f"the keys of {name!r} are to avoid itself", where, "name sites that they may not pass"
+            elif name not in known:
+                yield f"the keys of {site.name!r} are to avoid {name!r}, no site", where, nearest(name, known)
+        if site.domestic_keys_only and not site.region:
+            yield (
+                f"the keys of {site.name!r} are to stay in its region, and none is stated of it",
+                ("sites", place, "domestic_keys_only"),
+                "state 'region' of the site, and of those that its keys may pass",
             )
 
 

@@ -14,8 +14,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from qanat.control.graph import RouteGraph
-from qanat.control.routing import key_graph, widest_from
+from qanat.control.routing import key_graph, widest, widest_from
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
@@ -108,16 +107,14 @@ def joined_pairs(network: Network, *, rates_bits_per_s: Mapping[LinkId, float]) 
     reached = {site.node: widest_from(graph, site.node).keys() for site in ordered}
     pairs = []
     for one, other in combinations(ordered, 2):
-        policy = RoutePolicy(direct_only=network.needs_direct_key(one.node, other.node))
-        is_joined = _is_linked(graph, one.node, other.node) if policy.direct_only else other.node in reached[one.node]
+        policy = network.policy_between(one.node, other.node)
+        is_joined = other.node in reached[one.node]
+        if policy != ANY_ROUTE:
+            is_joined = widest(graph, one.node, other.node, policy) is not None
         if is_joined:
             kind: PairClass = "near" if great_circle_km(one, other) <= NEAR_KM else "far"
             pairs.append(Pair(one.node, other.node, kind, policy))
     return pairs
-
-
-def _is_linked(graph: RouteGraph, one: NodeId, other: NodeId) -> bool:
-    return any(graph.nodes[peer] == other for peer, _ in graph.hops[graph.number_of(one)])
 
 
 def draw_requests(pairs: Sequence[Pair], demand: Demand, *, num_days: int, chance: Chance) -> Requests:
