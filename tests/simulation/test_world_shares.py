@@ -29,7 +29,7 @@ WIDE, NARROW = "aa-r-bb", "aa-s-bb"
 ONE_LINK = {"r-s": 10.0, **{f"{end}{number}-{relay}": 3.0 for number in "123" for end, relay in ("ar", "bs")}}
 """Three pairs of users, all over the one link r - s."""
 PAIRS = {f"{app}{number}": f"{site}{number}" for number in "123" for app, site in (("m", "a"), ("n", "b"))}
-BEGIN_S, MEASURED_S = 60.0, 120.0
+BEGIN_S, MEASURED_S = 60.0, 60.0
 
 
 def two_ways(sharing: SharingRules | None) -> Network:
