@@ -9,7 +9,7 @@ from itertools import combinations, islice
 from qanat.control.claims import DIRECTIONS, Claim, Claims, alpha_of
 from qanat.control.graph import RouteGraph
 from qanat.control.sharing import Settled, SharingProblem
-from qanat.control.solvers.settling import settle
+from qanat.control.solvers.by_name import settle
 from qanat.control.steering import usable_rate
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network, SharingRules
