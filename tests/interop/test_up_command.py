@@ -21,7 +21,6 @@ from qanat.ground.identifiers import KeyID
 pytestmark = pytest.mark.slow
 
 
-
 def outside_client(network: LiveNetwork, name: str) -> QKD014Client:
     files = network.files(name)
     return QKD014Client(urlparse(network.url(name)).netloc, str(files.certificate), str(files.key), str(files.ca))

@@ -96,6 +96,7 @@ def test_a_guarantee_on_a_full_link_is_kept_and_the_others_share_the_rest_by_the
         assert rates[pair] == pytest.approx(shares[pair], rel=0.15)
 
 
+@pytest.mark.slow
 def test_when_one_way_dies_the_other_carries_all_and_no_key_is_lost() -> None:
     with running(two_ways(SharingRules()), TWO_WAYS) as world:
         callers = Callers(world, pause_s=2.0)
@@ -160,6 +161,7 @@ def test_a_network_without_sharing_hears_of_no_share() -> None:
         assert set(bits_by_way(world)) == {WIDE}
 
 
+@pytest.mark.slow
 def test_keys_for_slaves_at_two_sites_beyond_the_share_wait_and_come() -> None:
     links = {"aa-r": 10.0, "r-bb": 10.0, "r-cc": 10.0}
     network = shared_network(list(links), {"alice": "aa", "bob": "bb", "carol": "cc"}, SharingRules())
