@@ -16,6 +16,7 @@ import pytest
 
 from qanat.adapters.audit_chain import Head, audit_files, opened_line, read_head, records, sealed_line, verify
 from qanat.adapters.audit_log import WRITE_AFTER_S, AuditLog
+from qanat.adapters.json_lines import fields_of
 from qanat.apps.cli.audit import LineFilter, logs_in, run_notifications, run_show, run_verify
 from qanat.apps.networks import load_network
 from qanat.doors.etsi015.names import app_id, qkdn_id
@@ -99,7 +100,7 @@ def resealed(lines: list[bytes]) -> list[bytes]:
     del fields["sha256"]
     assert isinstance(number, int)
     assert isinstance(prev, str)
-    return [lines[0], sealed_line(fields, Head(number - 1, prev))[0], *lines[2:]]
+    return [lines[0], sealed_line(fields_of(fields), Head(number - 1, prev))[0], *lines[2:]]
 
 
 TAMPERINGS: dict[str, tuple[Callable[[list[bytes]], list[bytes]], int]] = {
@@ -174,7 +175,7 @@ def test_a_head_that_is_gone_or_no_head_is_found(tmp_path: Path) -> None:
 def test_a_half_written_last_line_is_recorded_by_the_next_start(tmp_path: Path, num_bytes_left: int) -> None:
     write(tmp_path, 1)
     path = only_file(tmp_path)
-    line, _ = sealed_line({"kind": "x"}, verify(tmp_path).head)
+    line, _ = sealed_line(fields_of({"kind": "x"}), verify(tmp_path).head)
     with path.open("ab") as file:
         file.write(line[:num_bytes_left])
     assert verify(tmp_path).bad is None
@@ -254,6 +255,7 @@ import sys
 from pathlib import Path
 from unit.test_audit_log import SITE, an_event
 from qanat.adapters.audit_log import WRITE_AFTER_S, AuditLog
+from qanat.adapters.json_lines import fields_of
 with AuditLog(Path(sys.argv[1]), node=SITE) as log:
     for number in range(10**9):
         log(an_event(number))

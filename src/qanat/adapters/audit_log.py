@@ -38,9 +38,9 @@ from qanat.adapters.audit_chain import (
     read_head,
     sealed_line,
 )
+from qanat.adapters.json_lines import audit_fields, fields_of
 from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.private_files import make_private_folder
-from qanat.ground.clock import format_utc
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import Event, EventKind
 from qanat.ground.identifiers import NodeId
@@ -88,7 +88,7 @@ class AuditLog:
         self._number = 1
         self._descriptor = -1
         self._num_bytes = 0
-        self._waiting: list[Mapping[str, object]] = []
+        self._waiting: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._changed = threading.Event()
@@ -133,7 +133,11 @@ class AuditLog:
     def __call__(self, event: Event) -> None:
         if event.node != self._node or event.kind in NOT_AUDITED:
             return
-        self._waiting.append(_fields(event))
+        try:
+            self._waiting.append(audit_fields(event))
+        except (TypeError, ValueError) as fault:
+            self._lose(1, str(fault))
+            return
         if self._loop is None or self._loop.is_closed() or event.kind in WRITTEN_AT_ONCE:
             self._write_waiting()
         elif len(self._waiting) == 1:
@@ -146,7 +150,6 @@ class AuditLog:
         if not self._waiting:
             return
         lines, self._waiting = self._waiting, []
-        why_lost = None
         with self._lock:
             if self._descriptor < 0:
                 return
@@ -157,15 +160,20 @@ class AuditLog:
                     self._note(LINES_LOST, {"number": self.num_lost})
                     self.num_lost = 0
                 self._write(lines)
-            except (OSError, TypeError, ValueError) as fault:
-                why_lost = str(fault) if self.num_lost == 0 else ""
-                self.num_lost += len(lines)
-        if why_lost is None:
-            self._changed.set()
-        elif why_lost:
-            self._on_lost(why_lost)
+            except OSError as fault:
+                why_lost = str(fault)
+            else:
+                self._changed.set()
+                return
+        self._lose(len(lines), why_lost)
 
-    def _write(self, lines: Sequence[Mapping[str, object]]) -> None:
+    def _lose(self, number: int, why: str) -> None:
+        """Count lines that could not be written, and say why, once for all in a row."""
+        self.num_lost += number
+        if self.num_lost == number:
+            self._on_lost(why)
+
+    def _write(self, lines: Sequence[str]) -> None:
         """Append lines whole, or nothing of them."""
         sealed, head = [], self._head
         for fields in lines:
@@ -180,7 +188,7 @@ class AuditLog:
         self._num_bytes += written
 
     def _note(self, kind: str, data: Mapping[str, object]) -> None:
-        self._write([{"kind": kind, "node": self._node, "data": data}])
+        self._write([fields_of({"kind": kind, "node": self._node, "data": data})])
 
     def _begin_next_file(self) -> None:
         os.fsync(self._descriptor)
@@ -259,18 +267,6 @@ class AuditLog:
             os.fsync(file.fileno())
         partial.rename(self.folder / HEAD_NAME)
         self._synced = head
-
-
-def _fields(event: Event) -> dict[str, object]:
-    return {
-        "utc": format_utc(event.utc_s),
-        "node": event.node,
-        "kind": event.kind,
-        "event": event.id,
-        "cause": event.cause,
-        "request": event.request_id,
-        "data": dict(event.data),
-    }
 
 
 def _ended(path: Path, lines: list[bytes]) -> tuple[str, Mapping[str, object]] | None:
