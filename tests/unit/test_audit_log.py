@@ -89,6 +89,29 @@ def test_in_an_event_loop_a_delivery_takes_the_lines_before_it_into_the_file_at_
     assert verify(tmp_path).bad is None
 
 
+def test_where_lines_are_written_out_before_keys_leave_those_of_a_turn_go_in_one_call(tmp_path: Path) -> None:
+    def events() -> list[object]:
+        return [row["event"] for row in records(tmp_path)]
+
+    async def one_turn() -> None:
+        with AuditLog(tmp_path, node=SITE, written_out_first=True) as log:
+            for number in (1, 2, 3):
+                log(an_event(number, EventKind.KEYS_DELIVERED))
+            assert events() == []
+            log.write_out()
+            assert events() == ["e1", "e2", "e3"]
+            log.write_out()
+            log(an_event(4, EventKind.KEYS_DELIVERED))
+            await asyncio.sleep(2 * WRITE_AFTER_S)
+            assert events()[3:] == ["e4"], "nobody may wait for a door that sends nothing"
+
+    asyncio.run(one_turn())
+    with AuditLog(tmp_path, node=SITE, written_out_first=True) as log:
+        log(an_event(5))
+        assert events()[4:] == ["e5"], "where there is no loop there are no turns"
+    assert verify(tmp_path).bad is None
+
+
 def altered(lines: list[bytes]) -> list[bytes]:
     return [lines[0], lines[1].replace(b'"k2"', b'"kX"'), *lines[2:]]
 

@@ -1,9 +1,11 @@
 """The audit log of one site: an event sink that chains what matters into files, and keeps them through crashes.
 
-When a line is safe: that of a delivery is handed to the operating system, with all lines before it, before the event's
-maker goes on, so before a key leaves the door; a process that is killed loses none of a key that somebody has. Other
-lines go with the next delivery or within ``WRITE_AFTER_S``, since a call of the system for each would cost a busy door
-more than the line itself. A thread brings it to the disk (fsync), and the head after it, within
+When a line is safe: that of a delivery is handed to the operating system, with all lines before it, before the key
+leaves the door; a process that is killed loses none of a key that somebody has. A door that promises to call
+``write_out`` before any byte goes out has so the deliveries of one turn of its loop written at once; without a promise
+a delivery is written before its event's maker goes on. Other lines go with the next delivery or within
+``WRITE_AFTER_S``, since a call of the system for each would cost a busy door more than the line itself. A thread brings
+it to the disk (fsync), and the head after it, within
 ``SYNC_PERIOD_S``: a power cut may take the lines of that time. (The key store is stricter: a key is marked as supplied
 on the disk before it leaves, so what the audit log loses is the account of a delivery, never its being the only one.)
 
@@ -76,8 +78,11 @@ class AuditLog:
         node: NodeId,
         max_file_bytes: int = MAX_FILE_BYTES,
         on_lost: Callable[[str], None] = lambda _: None,
+        written_out_first: bool = False,
     ) -> None:
-        """``on_lost`` hears why, once for all lines in a row that could not be written."""
+        """``on_lost`` hears why, once for all lines in a row that could not be written. ``written_out_first``: whoever
+        lets keys out calls ``write_out`` first, in the event loop in which the log was entered."""
+        self._at_once = frozenset[EventKind]() if written_out_first else WRITTEN_AT_ONCE
         self._on_lost = on_lost
         self.folder = folder
         self.num_lost = 0
@@ -119,7 +124,7 @@ class AuditLog:
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop = None
-        self._write_waiting()
+        self.write_out()
         self._ending.set()
         self._changed.set()
         if self._syncing.is_alive():
@@ -138,14 +143,12 @@ class AuditLog:
         except (TypeError, ValueError) as fault:
             self._lose(1, str(fault))
             return
-        if self._loop is None or self._loop.is_closed() or event.kind in WRITTEN_AT_ONCE:
-            self._write_waiting()
+        if self._loop is None or self._loop.is_closed() or event.kind in self._at_once:
+            self.write_out()
         elif len(self._waiting) == 1:
-            self._loop.call_later(WRITE_AFTER_S, self._write_waiting)
+            self._loop.call_later(WRITE_AFTER_S, self.write_out)
 
-    # --- inside ---
-
-    def _write_waiting(self) -> None:
+    def write_out(self) -> None:
         """Append the lines that wait, all or none of them."""
         if not self._waiting:
             return
@@ -166,6 +169,8 @@ class AuditLog:
                 self._changed.set()
                 return
         self._lose(len(lines), why_lost)
+
+    # --- inside ---
 
     def _lose(self, number: int, why: str) -> None:
         """Count lines that could not be written, and say why, once for all in a row."""
