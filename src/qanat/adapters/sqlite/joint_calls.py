@@ -7,10 +7,11 @@ in which the calls came.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from qanat.adapters.sqlite.keys import KeyTables
 from qanat.ground.identifiers import RequestId, SaePair
@@ -19,23 +20,26 @@ from qanat.ground.keys import SecretKey
 Action = Callable[[], Any]
 
 
-@runtime_checkable
-class JointAction(Protocol):
-    """An action that can be done with others whose ``alike`` equals its own; their order among others does not
-    matter, as long as none but such actions stand between them."""
+class JointAction(ABC):
+    """An action that can be done with others whose ``alike`` equals its own. Its order among them and others of this
+    class does not matter."""
+
+    __slots__ = ()
 
     @property
+    @abstractmethod
     def alike(self) -> Hashable: ...
 
+    @abstractmethod
     def __call__(self) -> Any: ...
 
-    def together(self, actions: Sequence[Any]) -> Sequence[Any]:
+    @abstractmethod
+    def together(self, actions: Sequence[Any]) -> list[Any]:
         """Do all of these, of which this is the first, and return their results; raise where one of them would."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
-class SupplyAction:
+class SupplyAction(JointAction):
     """The oldest keys of a pair for its master. ``begin`` is called first; it may refuse by raising."""
 
     begin: Callable[[], None]
