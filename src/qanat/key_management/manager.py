@@ -122,7 +122,8 @@ class KeyManager:
     async def get_status(self, *, master: SaeId, slave: SaeId) -> KeyStatus:
         """Return what an application may know of its stock. Raises UnknownNode, NotEntitled, NoRoute,
         NoDirectLink, BadParameter."""
-        await self._wait_until_ready()
+        if not self._is_running:
+            await self._wait_until_ready()
         return await self._supplying.get_status(SaePair(master, slave))
 
     async def get_keys(
@@ -155,7 +156,8 @@ class KeyManager:
         Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NoDirectLink, NotEntitled, BadParameter,
         RequirementUnmet (the caller's).
         """
-        await self._wait_until_ready()
+        if not self._is_running:
+            await self._wait_until_ready()
         settings = self._context.settings
         wish = KeyWish(
             master=master,
@@ -181,7 +183,8 @@ class KeyManager:
         Whether the caller may have them is decided by the key itself, not by the name of the master.
         Raises KeyNotFound, NotEntitled, UnknownNode, BadParameter; StoreFailed (ask again).
         """
-        await self._wait_until_ready()
+        if not self._is_running:
+            await self._wait_until_ready()
         return await self._supplying.get_keys_by_id(key_ids, caller=caller, master=master, nonce=nonce)
 
     def foretell(self, forecasts: Sequence[LinkForecast]) -> None:
