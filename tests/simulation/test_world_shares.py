@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
+from qanat.ground.errors import KeyShortage
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId
+from qanat.ground.messages import Message
 from qanat.ground.network import Network, SharingOfPair, SharingRules
+from qanat.key_management.manager import GivenKeys, KeyManager
+from qanat.key_management.rations import BURST_S
 from qanat.simulation.world import World
 from simulation.shared_network import (
+    CALL_KEYS,
+    KEY_BITS,
     Callers,
     bits_by_source,
     bits_by_way,
@@ -136,7 +143,7 @@ def test_a_guarantee_that_does_not_fit_is_an_alarm_with_the_most_there_is_and_th
         alarms = [row for row in told(world, EventKind.ALARM) if row["code"] == "guarantee-not-kept"]
         shares = {row["pair"]: row["bits_per_s"] for row in told(world, EventKind.KEY_SHARED)[-1]["pairs"]}
     assert len(alarms) == 1, "told once while it lasts"
-    assert "m2 n2: 8000 bit/s are guaranteed and cannot be kept now; 3.4 kbit/s could be" in alarms[0]["text"]
+    assert "m2 n2: 8.0 kbit/s are guaranteed and cannot be kept now; 3.4 kbit/s could be" in alarms[0]["text"]
     assert shares["m1 n1"] == pytest.approx(8000, rel=1e-3)
 
 
@@ -149,7 +156,7 @@ def test_a_pair_at_its_cap_waits_and_is_told_why_and_when_to_ask_again() -> None
         sent = sum(bits_by_way(world).values())
     assert len(relayed(world)) >= 10
     assert sent <= 1000 * 90.0 + 3 * 4608, "in the long run the cap is exact, but for the batches under way"
-    assert any("its cap allows, 1000 bit/s" in text for text in callers.faults)
+    assert any("its cap allows, 1.0 kbit/s" in text for text in callers.faults)
 
 
 def test_a_network_without_sharing_hears_of_no_share() -> None:
@@ -198,3 +205,50 @@ def test_a_request_right_after_one_that_waited_is_served_from_stock_without_aski
             pass_time(world, 0.5)
         assert told(world, EventKind.KEY_SHARED)
         assert len(told(world, EventKind.GENERATION_ASKED)) == 1, "stock and share suffice for the others"
+
+
+def test_a_way_that_was_short_further_on_once_is_taken_again_though_the_other_never_runs_dry() -> None:
+    links = {"aa-r": 5.0, "r-bb": 5.0, "aa-s": 5.0, "s-bb": 25.0}
+    with running(shared_network(list(links), {"alice": "aa", "bob": "bb"}, SharingRules()), links) as world:
+        callers = Callers(world, pause_s=1.0)
+        callers.start("alice", "bob", callers=1)
+        pass_time(world, 22.0)
+        lost = [row["node_at_fault"] for row in told(world, EventKind.RELAY_FAILED)]
+        assert "s" in lost, "the narrow way is tried before the hop behind 's' has made its first block"
+        pass_time(world, 10.0)
+        filled_s = world.scheduler.now_s
+        pass_time(world, 60.0)
+        bits = bits_by_way(world, since_s=filled_s)
+        lost_later = told(world, EventKind.RELAY_FAILED)[len(lost) :]
+    assert bits[NARROW] > 0.1 * bits[WIDE]
+    assert lost_later == [], "no pads are burned to find out"
+
+
+def test_a_batch_that_is_lost_and_tried_again_counts_once_against_a_cap() -> None:
+    cap_bits_per_s = 1000.0
+    rules = SharingRules(pairs=(SharingOfPair(master="alice", slave="bob", cap_bits_per_s=cap_bits_per_s),))
+    with running(two_ways(rules), dict.fromkeys(TWO_WAYS, 5.0)) as world:
+        pair = {"master": world.network.sae("alice"), "slave": world.network.sae("bob")}
+
+        def give(count: int) -> GivenKeys:
+            ask = partial(KeyManager.get_keys, **pair, count=count, patience_s=60.0)
+            return world.run(world.call(NodeId("aa"), ask), within_s=90.0)
+
+        give(1)
+        pass_time(world, 60.0)
+        first_way: list[NodeId] = []
+
+        def swallow(_sender: NodeId, receiver: NodeId, message: Message) -> Message | None:
+            if message.kind != "relay":
+                return message
+            first_way.append(receiver)
+            return None if receiver == first_way[0] else message
+
+        world.line = swallow
+        given = give(CALL_KEYS)
+        assert given.keys[0].route[1] != first_way[0], "the first try was lost"
+        with pytest.raises(KeyShortage, match="as its cap allows") as refused:
+            give(CALL_KEYS)
+    once_bits = CALL_KEYS * KEY_BITS + 512
+    assert refused.value.retry_after_s is not None
+    assert refused.value.retry_after_s <= (once_bits - BURST_S * cap_bits_per_s) / cap_bits_per_s

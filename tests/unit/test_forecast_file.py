@@ -52,8 +52,14 @@ def test_times_are_read_with_their_offsets() -> None:
         (file_of({**ROW, "from": "2026-12-01T02:00:00"}), "no time with its offset", "2026-12-01T02:00:00Z"),
         (file_of({**ROW, "until": 5}), "until 5 is no time", "2026-12-01T02:00:00Z"),
         (file_of({**ROW, "expected_bits": True}), "expected_bits True", "whole number"),
-        (file_of({**ROW, "until": ROW["from"]}), "ends before it begins", "times"),
-        (file_of(ROW, ROW), "overlap", "end before"),
+        (file_of(ROW, {**ROW, "until": ROW["from"]}), "entry 2: the forecast of 'suzhou-kunshan' ends before", "times"),
+        (file_of(ROW, ROW), "entry 2: the forecast of 'suzhou-kunshan' overlaps that of entry 1", "end before"),
+        (file_of({**ROW, "from": "0001-01-01T00:00:00Z"}), "entry 1: from '0001-01-01T00:00:00Z' lies in", "2000 to"),
+        (
+            file_of(ROW, {**ROW, "until": "9999-12-31T23:59:59-23:59"}),
+            "entry 2: until '9999",
+            "taken out of the network",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_remedy(data: bytes, fault: str, remedy: str) -> None:

@@ -62,10 +62,20 @@ def test_a_way_that_was_closed_comes_back_without_making_up_for_it() -> None:
 
 def test_a_way_that_a_batch_waits_on_has_had_its_turn() -> None:
     spread = spreading(1.0, 1.0)
-    spread.note_awaited(ONE, 1000)
+    spread.note_awaited(ONE, 1000, demand_id="d")
     assert spread.in_turn(B, (ONE, TWO))[0] == TWO
     spread.note_sent(ONE, 1000)  # the batch that waited: not counted twice
     assert spread.in_turn(B, (ONE, TWO))[0] == TWO
+
+
+def test_a_wait_that_came_to_nothing_plans_no_turn() -> None:
+    spread = spreading(1.0, 1.0)
+    spread.note_awaited(ONE, 5000, demand_id="d")
+    spread.note_awaited(ONE, 1000, demand_id="e")
+    spread.note_given_up(ONE, demand_id="d")
+    assert taken(spread, (TWO,), count=10) == [2] * 10
+    order = taken(spread, (ONE, TWO), count=8)
+    assert order.count(1) == 5, "one batch was planned; those of the wait that ended are not made up for"
 
 
 def test_ways_without_weights_come_last_and_without_shares_nothing_changes() -> None:
@@ -150,7 +160,7 @@ def test_where_nothing_is_shared_nobody_asks_and_all_stand_alike() -> None:
 def test_a_pair_at_its_cap_is_told_when_to_ask_again() -> None:
     made, clock, pair = rations(bits_per_s=math.inf, cap_bits_per_s=100.0)
     made.check_cap(pair)
-    made.take(pair, B, 1200)
+    made.count(pair, 1200)
     with pytest.raises(KeyShortage) as refused:
         made.check_cap(pair)
     assert refused.value.retry_after_s == pytest.approx(10.0)

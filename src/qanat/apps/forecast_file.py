@@ -15,6 +15,7 @@ import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from qanat.ground.orders import LinkForecast
 FORMAT = "qanat-forecasts/1"
 DAY_S = 86_400.0
 MOST_BYTES = 4 * 2**20
+FIRST_YEAR, LAST_YEAR = 2000, 2099
+"""A time outside of these is a slip: of the pen, or of a program that had none to give."""
+_ORDER = "mend its times: 'until' comes after 'from'"
 _NEEDED = ("link", "from", "until", "expected_bits")
 _HINT = 'write {"link": NAME, "from": TIME, "until": TIME, "expected_bits": BITS}, "why" beside it if you like'
 
@@ -56,12 +60,9 @@ def parse_forecasts(data: bytes, *, source: str, network: Network) -> Forecasts:
     rows = found["forecasts"]
     if not isinstance(rows, list):
         raise ConfigurationError(f"{source}: forecasts is no list", remedy=_HINT)
-    try:
-        return Forecasts(_forecast(row, f"{source}, entry {place}", network) for place, row in enumerate(rows, 1))
-    except ConfigurationError as fault:
-        if fault.message.startswith(source):
-            raise
-        raise ConfigurationError(f"{source}: {fault.message}", remedy=fault.remedy) from None
+    spans = [_forecast(row, f"{source}, entry {place}", network) for place, row in enumerate(rows, 1)]
+    _refuse_overlap(spans, source)
+    return Forecasts(spans)
 
 
 def from_midnight(forecasts: Forecasts) -> Forecasts:
@@ -77,12 +78,26 @@ def _forecast(row: object, where: str, network: Network) -> LinkForecast:
         missing = [name for name in _NEEDED if not isinstance(row, dict) or name not in row]
         fault = f"lacks {', '.join(missing)}" if missing else "says what no forecast says"
         raise ConfigurationError(f"{where} {fault}", remedy=_HINT)
-    return LinkForecast(
+    found = LinkForecast(
         link_id=_link(row["link"], where, network),
         from_utc_s=_utc_s(row["from"], f"{where}: from"),
         until_utc_s=_utc_s(row["until"], f"{where}: until"),
         expected_bits=_bits(row["expected_bits"], where),
     )
+    if found.until_utc_s <= found.from_utc_s:
+        raise ConfigurationError(f"{where}: the forecast of {found.link_id!r} ends before it begins", remedy=_ORDER)
+    return found
+
+
+def _refuse_overlap(spans: Sequence[LinkForecast], source: str) -> None:
+    """Raise ConfigurationError, which names both entries, where two spans of one link overlap."""
+    placed = sorted(enumerate(spans, 1), key=lambda one: (one[1].link_id, one[1].from_utc_s, one[0]))
+    for (one, before), (other, after) in pairwise(placed):
+        if before.link_id == after.link_id and after.from_utc_s < before.until_utc_s:
+            raise ConfigurationError(
+                f"{source}, entry {other}: the forecast of {after.link_id!r} overlaps that of entry {one}",
+                remedy="let one end before the other begins",
+            )
 
 
 def _link(name: Any, where: str, network: Network) -> LinkId:
@@ -103,6 +118,12 @@ def _utc_s(text: Any, where: str) -> float:
     if moment is None or moment.tzinfo is None:
         raise ConfigurationError(
             f"{where} {text!r} is no time with its offset from UTC", remedy="write it like 2026-12-01T02:00:00Z"
+        )
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ConfigurationError(
+            f"{where} {text!r} lies in the year {moment.year}",
+            remedy=f"give a time in the years {FIRST_YEAR} to {LAST_YEAR}; a link that is out for good is taken out of"
+            " the network file",
         )
     return moment.timestamp()
 

@@ -11,6 +11,7 @@ from qanat.apps.shares_review import PromiseReview
 from qanat.ground.constants import QBER_ABORT
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Link, Network
+from qanat.ground.units import format_rate
 from qanat.protocols.prediction import ExpectedRate
 from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS
 
@@ -72,10 +73,11 @@ def unkept(promises: Iterable[PromiseReview]) -> Iterator[Concern]:
     """Yield the guarantees that the links cannot keep."""
     for promise in promises:
         if not promise.is_admitted:
+            asked, most = format_rate(promise.guaranteed_bits_per_s), format_rate(promise.possible_bits_per_s)
             yield Concern(
                 "guarantee-not-admitted",
-                f"{promise.pair}: {promise.guaranteed_bits_per_s:g} bit/s cannot be promised beside the guarantees "
-                f"before it; {promise.possible_bits_per_s:.0f} bit/s could be (predicted)",
+                f"{promise.pair}: {asked} cannot be promised beside the guarantees before it; {most} could be "
+                "(predicted)",
                 "lower it or one before it, or add links",
             )
 

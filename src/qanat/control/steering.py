@@ -7,6 +7,7 @@ answer comes the shares before it hold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -33,8 +34,14 @@ USABLE = 0.95
 """Such a part of what links give, less what goes into their reserves, is shared: an order takes time to begin."""
 NOTABLE = 0.02
 """A link's rate that has changed by a smaller part is the same to the shares."""
+TRY_AGAIN_S = 15.0
+"""A problem that could not be solved is tried again after such a time: a worker may have died, memory been short."""
 MOST_TOLD = 50
 """So many pairs are in the event that tells of new shares."""
+
+
+SHARES = "shares"
+"""What an alarm about failed work is about."""
 
 
 async def solved_here(problem: SharingProblem) -> Settled:
@@ -76,6 +83,8 @@ class Steering:
         self._others = tuple(site.node for site in network.sites if site.kind != "relay")
         self._rates: dict[LinkId, float] = {}
         self._problem: SharingProblem | None = None
+        self._unsolved: SharingProblem | None = None
+        self._try_again_s = -math.inf
         self._is_solving = False
         self._version = 0
         self._told: dict[NodeId, SharesPushed] = {}
@@ -102,7 +111,8 @@ class Steering:
             demands=tuple(claim.demand for claim in claims),
             alpha=alpha_of(self._rules),
         )
-        if problem != self._problem:
+        is_failing = problem == self._unsolved and self._clock.monotonic_s() < self._try_again_s
+        if problem != self._problem and not is_failing:
             self._is_solving = True
             self._tasks.start(self._renew(problem, claims), name="controller: shares")
 
@@ -112,11 +122,13 @@ class Steering:
             await self._courier.send(node, self._stamped(word))
 
     def forget(self) -> None:
-        """Another controller rules: what this one has solved is of no account when it rules again."""
+        """Another controller rules: what this one has solved is of no account when it rules again, and then every key
+        manager is told its shares, also that it has none, in place of those of whoever ruled."""
         self._reign += 1
-        self._problem = None
+        self._problem = self._unsolved = None
         self._told.clear()
         self._books.ahead = frozenset()
+        self._judge(())
 
     # --- inside ---
 
@@ -135,19 +147,27 @@ class Steering:
         reign = self._reign
         try:
             settled = await self._solve(problem)
-        except QanatError as fault:
-            self._recorder.alarm("work-failed", f"shares: {fault.message}", fault.remedy, about="shares")
-            self._problem = problem  # the same again would fail again
+        except Exception as fault:  # whatever has broken where it was solved: the shares before it hold on
+            self._unsolved, self._try_again_s = problem, self._clock.monotonic_s() + TRY_AGAIN_S
+            self._tell_failed(fault)
             return
         finally:
             self._is_solving = False
         if reign != self._reign:
             return
-        self._problem = problem
+        self._problem, self._unsolved = problem, None
+        self._recorder.alarm_over("work-failed", SHARES)
         self._record(settled)
         self._judge(settled.promises)
         self._books.ahead = frozenset(self._carrying(settled, claims))
         await self._push(settled, claims)
+
+    def _tell_failed(self, fault: Exception) -> None:
+        text, remedy = f"{type(fault).__name__}: {fault}", "see whether the machine is short of memory"
+        if isinstance(fault, QanatError):
+            text, remedy = fault.message, fault.remedy
+        text = f"shares could not be found, and those before hold: {text}"
+        self._recorder.alarm("work-failed", text, f"{remedy}; it is tried again by itself", about=SHARES)
 
     def _carrying(self, settled: Settled, claims: Sequence[Claim]) -> Iterator[LinkId]:
         """Yield the links on the ways of those that ask now."""
@@ -156,10 +176,10 @@ class Steering:
                 yield from self._graph.links_along(route)
 
     async def _push(self, settled: Settled, claims: Sequence[Claim]) -> None:
-        """Tell each key manager what has changed for it, also that it shares with nobody any more."""
+        """Tell each key manager what has changed for it, also that it shares with nobody (any more)."""
         words = words_of(settled, claims)
         self._version += 1
-        for node in [*words, *(node for node in self._told if node not in words)]:
+        for node in self._network.nodes:
             word = words.get(node, SharesPushed(0, 0, (), ()))
             before = self._told.get(node)
             if before is not None and (before.spreads, before.rations) == (word.spreads, word.rations):
@@ -175,9 +195,9 @@ class Steering:
         """Raise an alarm for each guarantee that cannot be kept now, and end those of which that is over."""
         broken = {one.demand_id: one for one in promises if not one.admission.is_admitted}
         for demand_id, promise in broken.items():
-            most = promise.admission.possible_bits_per_s / DIRECTIONS
-            asked = promise.asked_bits_per_s / DIRECTIONS
-            text = f"{demand_id}: {asked:g} bit/s are guaranteed and cannot be kept now; {format_rate(most)} could be"
+            most = format_rate(promise.admission.possible_bits_per_s / DIRECTIONS)
+            asked = format_rate(promise.asked_bits_per_s / DIRECTIONS)
+            text = f"{demand_id}: {asked} are guaranteed and cannot be kept now; {most} could be"
             remedy = "mend what is out of order, or lower this guarantee or one before it in the network file"
             self._recorder.alarm("guarantee-not-kept", text, remedy, about=demand_id)
         for demand_id in self._unkept - broken.keys():

@@ -11,8 +11,8 @@ from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, EventId, NodeId, SaePair, Topic, uuid4_from
 from qanat.ground.tracing import Trace
 from qanat.key_management.context import Context
-from qanat.key_management.rations import BEYOND
-from qanat.key_management.wire import GenerationDone, GenerationFailed, GenerationRequest, PoolShortage, Routes
+from qanat.key_management.rations import BEYOND, GRANT_S
+from qanat.key_management.wire import GenerationDone, GenerationFailed, GenerationRequest, PoolShortage, Route, Routes
 
 MAX_OPEN_PER_PAIR = 16
 """Two applications may have so many demands open at a time, so that one cannot keep the controller from all others."""
@@ -22,7 +22,8 @@ MAX_OPEN_PER_PAIR = 16
 class Demand:
     """One demand, for the keys of ``pair``.
 
-    ``trace`` is the thread of the request that caused it; ``asked`` is the event of step 5.
+    ``trace`` is the thread of the request that caused it; ``asked`` is the event of step 5. ``is_for_batch``: a batch
+    is to follow when the key is there, which was planned on its way and is granted.
     """
 
     word: GenerationRequest
@@ -30,6 +31,7 @@ class Demand:
     trace: Trace
     asked: EventId
     asked_monotonic_s: float
+    is_for_batch: bool = True
     state: Literal["open", "stored", "failed"] = "open"
     failure: GenerationFailed | None = None
 
@@ -50,6 +52,7 @@ class DemandDesk:
         self._context = context
         self._open: dict[str, Demand] = {}
         self._failed: dict[Routes, _Failed] = {}
+        self._stored: dict[str, tuple[float, Route]] = {}
 
     async def open(
         self,
@@ -62,10 +65,12 @@ class DemandDesk:
         routes: Routes,
         is_idle: bool = False,
         priority: int | None = None,
+        is_for_batch: bool = True,
     ) -> Demand:
         """Record step 5 and ask the controller to have every hop of ``routes`` to ``target`` hold ``needed_bits``.
 
         ``is_idle``: for keys that nobody has asked for yet. ``priority``: None for that of the pair's master.
+        ``is_for_batch``: a batch waits for it, and is to go this way.
 
         Raises KeyShortage when the pair has too many demands open, and for ``failed_retry_s`` after a demand for these
         routes has failed: LinkFailed where a link was the reason.
@@ -97,9 +102,9 @@ class DemandDesk:
             standing=BEYOND if is_idle else context.routes.rations.enter(pair, target, needed_bits),
             agreement=context.routes.rations.agreement(pair),
         )
-        if len(routes) == 1:
-            context.routes.spreading.note_awaited(routes[0], needed_bits)
-        demand = Demand(word, pair, trace, event.id, context.clock.monotonic_s())
+        demand = Demand(word, pair, trace, event.id, context.clock.monotonic_s(), is_for_batch)
+        if is_for_batch and len(routes) == 1:
+            context.routes.spreading.note_awaited(routes[0], needed_bits, demand_id=word.demand_id)
         self._open[word.demand_id] = demand
         await self._ask(demand)
         return demand
@@ -130,6 +135,10 @@ class DemandDesk:
         """Return whether a demand for a pair's keys is open that is not of idle time."""
         return any(demand.pair == pair and not demand.word.is_idle for demand in self._open.values())
 
+    def is_asking(self, routes: Routes) -> bool:
+        """Return whether a demand for key on just these routes is open."""
+        return any(demand.word.routes == routes for demand in self._open.values())
+
     @property
     def is_anybody_waiting(self) -> bool:
         """Whether a demand is open that is not of idle time."""
@@ -142,8 +151,8 @@ class DemandDesk:
             demand.trace.record(EventKind.KEY_STORED, cause=cause, target=demand.word.target)
             demand.state = "stored"
             waited_s = self._context.clock.monotonic_s() - demand.asked_monotonic_s
-            rations, asked = self._context.routes.rations, demand.word
-            rations.grant(demand.pair, asked.target, asked.needed_bits, waited_s=waited_s)
+            if demand.is_for_batch:
+                self._grant(demand, waited_s)
             self._context.tasks.notify(_topic(word.demand_id))
             return demand.word.routes
         return ()
@@ -156,7 +165,7 @@ class DemandDesk:
             asked, rations = demand.word, self._context.routes.rations
             rations.leave(demand.pair, asked.target, asked.needed_bits, asked.standing)
             if len(demand.word.routes) == 1:
-                self._context.routes.spreading.note_given_up(demand.word.routes[0], demand.word.needed_bits)
+                self._context.routes.spreading.note_given_up(demand.word.routes[0], demand_id=demand.word.demand_id)
             if word.silent is None and not demand.word.is_idle:
                 until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
                 self._failed[demand.word.routes] = _Failed(word, demand.word.needed_bits, until_s)
@@ -176,14 +185,25 @@ class DemandDesk:
             raise _shortage(target, failed.failure, left_s)
 
     async def tick(self) -> None:
-        """Repeat what is open; what is too old is given up."""
+        """Repeat what is open; what is too old is given up, and so are batches that were granted and never came."""
         now_s = self._context.clock.monotonic_s()
+        for demand_id, (stored_s, way) in list(self._stored.items()):
+            if now_s - stored_s > GRANT_S:
+                del self._stored[demand_id]
+                self._context.routes.spreading.note_given_up(way, demand_id=demand_id)
         for demand in list(self._open.values()):
             if now_s - demand.asked_monotonic_s > self._context.settings.demand_patience_s:
                 self.on_failed(GenerationFailed(demand.word.demand_id, "the controller did not answer"))
             else:
                 self._raise_standing(demand)
                 await self._ask(demand)
+
+    def _grant(self, demand: Demand, waited_s: float) -> None:
+        """The batch of a demand may go now, without asking again; its turn is planned till then."""
+        routes, asked = self._context.routes, demand.word
+        routes.rations.grant(demand.pair, asked.target, asked.needed_bits, waited_s=waited_s)
+        if len(asked.routes) == 1:
+            self._stored[asked.demand_id] = self._context.clock.monotonic_s(), asked.routes[0]
 
     def _raise_standing(self, demand: Demand) -> None:
         """A demand beyond its pair's share is within it when that has grown meanwhile; the oldest first."""

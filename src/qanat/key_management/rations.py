@@ -18,6 +18,7 @@ from qanat.ground.errors import KeyShortage
 from qanat.ground.identifiers import NodeId, SaePair
 from qanat.ground.network import Network
 from qanat.ground.ports import Clock
+from qanat.ground.units import format_rate
 from qanat.key_management.wire import Ration
 
 BURST_S = 2.0
@@ -129,7 +130,8 @@ class Rations:
         cap, now_s = self._caps.get(pair), self._clock.monotonic_s()
         if cap is not None and cap.level(now_s) <= 0:
             raise KeyShortage(
-                f"{pair.master!r} has had as much key with {pair.slave!r} as its cap allows, {cap.bits_per_s:g} bit/s",
+                f"{pair.master!r} has had as much key with {pair.slave!r} as its cap allows,"
+                f" {format_rate(cap.bits_per_s)}",
                 remedy="ask again when the hint says so, ask for less, or have the cap in the network file raised",
                 retry_after_s=max(1.0, cap.wait_s(now_s)),
             )
@@ -172,18 +174,20 @@ class Rations:
                 known.waited_until_s = now_s + SHORT_S
 
     def take(self, pair: SaePair, target: NodeId, num_bits: int) -> None:
-        """Count a batch."""
-        now_s = self._clock.monotonic_s()
-        if (cap := self._caps.get(pair)) is not None:
-            cap.level(now_s)
-            cap.bits -= num_bits
-        known = self._of(pair, target)
+        """Count a try of a batch against the pair's share: each takes link key."""
+        now_s, known = self._clock.monotonic_s(), self._of(pair, target)
         if known is None:
             return
         if known.granted(now_s) >= num_bits:
             known.granted_bits -= num_bits
         else:
             known.pay(num_bits, now_s=now_s)
+
+    def count(self, pair: SaePair, num_bits: int) -> None:
+        """Count a batch against the pair's cap, once, however often it is tried; less than zero gives it back."""
+        if (cap := self._caps.get(pair)) is not None:
+            cap.level(self._clock.monotonic_s())
+            cap.bits -= num_bits
 
     def _of(self, pair: SaePair, target: NodeId) -> _Pair | None:
         return self._pairs.get((self.agreement(pair), target))

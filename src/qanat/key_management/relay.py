@@ -15,7 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import KeyNotFound, KeyShortage, RequirementUnmet, StoreFailed
+from qanat.ground.errors import (
+    KeyManagementError,
+    KeyNotFound,
+    KeyShortage,
+    RequestError,
+    RequirementUnmet,
+    StoreFailed,
+)
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import KeyID, NodeId, SaeId, SaePair, Topic, members_of
 from qanat.ground.key_ids import KeyIds
@@ -25,6 +32,7 @@ from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import DemandDesk
 from qanat.key_management.doubts import Doubt, Doubts
 from qanat.key_management.multipath import collusion_threshold
+from qanat.key_management.passed_over import PassedOver
 from qanat.key_management.pools import answers, opened, spend_for_hop
 from qanat.key_management.quotas import Quotas
 from qanat.key_management.vouching import Vouching
@@ -71,6 +79,7 @@ class RelayOrigin:
         self._carried: dict[str, _Carried] = {}
         self._under_way: Counter[SaePair] = Counter()
         self.ways = Ways(context)
+        self._passed_over = PassedOver(context, demands, self.ways)
         self.doubts = Doubts(context)
 
     async def make_keys(self, job: RelayJob) -> tuple[KeyID, ...]:
@@ -88,31 +97,12 @@ class RelayOrigin:
         self._refuse_full(job.pair)
         self._context.routes.rations.check_cap(job.pair)
         await self._quotas.check(job.pair, more=job.count)
-        wishes = [Wish(target, job.shares, job.hop_bits, job.max_hops, job.told.get(target)) for target in job.targets]
-        tried, why = Tried(), ""
-        for _ in range(self._context.settings.relay_tries):
-            ways = [self.ways.choose(wish, tried) for wish in wishes]
-            if await self._is_silent(ways, wishes):
-                continue
-            self._ask_first(job, ways)
-            outcome = await self._try(job, ways)
-            if not isinstance(outcome, _Lost):
-                return outcome
-            self._learn(outcome, tried)
-            if outcome.short and outcome.node != self._context.node:
-                self._note_short(job)
-            if outcome.is_full:
-                until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
-                self._full[job.pair] = (until_s, f"{outcome.node}: {outcome.why}")
-                self._refuse_full(job.pair)
-            why = f"{' - '.join(outcome.ways[0])}; it ended at {outcome.node}: {outcome.why}"
-        for wish in wishes:
-            self.ways.choose(wish, tried)  # says what is short or silent, if anything is
-            self.ways.say_short(wish, tried)
-        raise KeyShortage(
-            f"keys could not be relayed to {', '.join(job.targets)}; the last try went along {why}",
-            remedy="look at the nodes of the route and the lines between them",
-        )
+        tried = Tried()
+        try:
+            return await self._make(job, tried)
+        except (RequestError, KeyManagementError):  # there are no keys for which it would count
+            self._context.routes.rations.count(job.pair, -tried.counted_bits)
+            raise
 
     def on_verdict(self, sender: NodeId, verdict: RelayDelivered | RelayFailed) -> None:
         """Hear how a batch fared. A verdict that nobody waits for came too late: that batch was destroyed."""
@@ -132,10 +122,39 @@ class RelayOrigin:
         self.doubts.on_voided(sender, word)
 
     async def tick(self) -> None:
-        """Go on destroying what is in doubt."""
+        """Go on destroying what is in doubt, and asking for key where a way is short."""
         await self.doubts.tick()
+        await self._passed_over.tick()
 
     # --- inside ---
+
+    async def _make(self, job: RelayJob, tried: Tried) -> KeyIds:
+        """Try one way after the other; return the ids of keys that arrived. Raises as ``make_batch``."""
+        wishes = [Wish(target, job.shares, job.hop_bits, job.max_hops, job.told.get(target)) for target in job.targets]
+        why = ""
+        for _ in range(self._context.settings.relay_tries):
+            ways = [self.ways.choose(wish, tried) for wish in wishes]
+            if await self._is_silent(ways, wishes):
+                continue
+            self._ask_first(job, ways)
+            outcome = await self._try(job, ways, tried)
+            if not isinstance(outcome, _Lost):
+                return outcome
+            self._learn(job, outcome, tried)
+            if outcome.short and outcome.node != self._context.node:
+                self._note_short(job)
+            if outcome.is_full:
+                until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
+                self._full[job.pair] = (until_s, f"{outcome.node}: {outcome.why}")
+                self._refuse_full(job.pair)
+            why = f"{' - '.join(outcome.ways[0])}; it ended at {outcome.node}: {outcome.why}"
+        for wish in wishes:
+            self.ways.choose(wish, tried)  # says what is short or silent, if anything is
+            self.ways.say_short(wish, tried)
+        raise KeyShortage(
+            f"keys could not be relayed to {', '.join(job.targets)}; the last try went along {why}",
+            remedy="look at the nodes of the route and the lines between them",
+        )
 
     def _ask_first(self, job: RelayJob, ways: Sequence[Routes]) -> None:
         """Raise PoolShort, with nothing short, for a batch beyond its pair's share: the controller is to say when."""
@@ -149,11 +168,14 @@ class RelayOrigin:
         for target in job.targets:
             self._context.routes.rations.note_short(job.pair, target)
 
-    def _count(self, job: RelayJob, ways: Sequence[Routes]) -> None:
-        """Take note of what a batch takes of its pair's share, and of its ways."""
-        routes_book = self._context.routes
+    def _count(self, job: RelayJob, ways: Sequence[Routes], tried: Tried) -> None:
+        """Take note of what a try takes of its pair's share, and of its ways; of the pair's cap the first one alone."""
+        routes_book, num_bits = self._context.routes, job.shares * job.hop_bits
         for target in job.targets:
-            routes_book.rations.take(job.pair, target, job.shares * job.hop_bits)
+            routes_book.rations.take(job.pair, target, num_bits)
+        if not tried.counted_bits:
+            tried.counted_bits = len(job.targets) * num_bits
+            routes_book.rations.count(job.pair, tried.counted_bits)
         for way in (way for routes in ways for way in routes):
             routes_book.spreading.note_sent(way, job.hop_bits)
 
@@ -181,31 +203,32 @@ class RelayOrigin:
         is_there = await answers(context, vouching, following, patience_s=patience_s, last=last)
         return None if is_there else following
 
-    def _learn(self, lost: _Lost, tried: Tried) -> None:
+    def _learn(self, job: RelayJob, lost: _Lost, tried: Tried) -> None:
         """Take down what a failed try has shown of its ways."""
         tried.failures.update(lost.ways)
         for way in lost.ways if lost.short else ():
             tried.short[way] = lost.short
             if lost.node != self._context.node:  # what is here is looked up when it is needed
                 self.ways.note_short(way, lost.short)
+                self._passed_over.note(way, job.pair, job.hop_bits)
         if lost.is_unheard or lost.is_altered:
             self.ways.note_lost(lost.ways)
         if lost.silent is not None:
             self.ways.close(at=lost.node, silent=lost.silent)
 
-    async def _try(self, job: RelayJob, ways: Sequence[Routes]) -> _Lost | KeyIds:
+    async def _try(self, job: RelayJob, ways: Sequence[Routes], tried: Tried) -> _Lost | KeyIds:
         """Return the ids of keys that are suppliable now, or why they were destroyed."""
         self._under_way[job.pair] += 1
         try:
-            return await self._spend_and_carry(job, ways)
+            return await self._spend_and_carry(job, ways, tried)
         finally:
             self._under_way[job.pair] -= 1
 
-    async def _spend_and_carry(self, job: RelayJob, ways: Sequence[Routes]) -> _Lost | KeyIds:
+    async def _spend_and_carry(self, job: RelayJob, ways: Sequence[Routes], tried: Tried) -> _Lost | KeyIds:
         spent = await self._spend(job, ways)
         if isinstance(spent, _Lost):
             return spent
-        self._count(job, ways)
+        self._count(job, ways, tried)
         batches = await self._begin(job, ways, spent)
         lost = await self._carry(batches, job) or await self._confirm(batches, job)
         if lost is None:

@@ -18,12 +18,12 @@ from qanat.key_management.wire import Route, Routes, WeightedWays
 @dataclass(slots=True)
 class _Turns:
     """The ways to one target. ``times``: in bits by weight; ``planned_bits``: of batches that wait for key on a way,
-    whose turns are counted already."""
+    whose turns are counted already, by the demand that each waits for."""
 
     weights: dict[Route, float]
     now: float = 0.0
     times: dict[Route, float] = field(default_factory=dict)
-    planned_bits: dict[Route, int] = field(default_factory=dict)
+    planned_bits: dict[Route, dict[str, int]] = field(default_factory=dict)
 
     def begins(self, way: Route) -> float:
         return max(self.now, self.times.get(way, 0.0))
@@ -71,21 +71,26 @@ class Spreading:
         """A batch takes so much of every hop of a way."""
         if (turns := self._turns.get(way[-1])) is None:
             return
-        planned = turns.planned_bits.get(way, 0)
-        turns.planned_bits[way] = max(0, planned - num_bits)
-        if num_bits > planned:
-            turns.advance(way, num_bits - planned)
+        left_bits, planned = num_bits, turns.planned_bits.get(way, {})
+        for demand_id in list(planned):  # the oldest first
+            paid = min(left_bits, planned[demand_id])
+            planned[demand_id] -= paid
+            left_bits -= paid
+            if not planned[demand_id]:
+                del planned[demand_id]
+        if left_bits:
+            turns.advance(way, left_bits)
 
-    def note_awaited(self, way: Route, num_bits: int) -> None:
+    def note_awaited(self, way: Route, num_bits: int, *, demand_id: str) -> None:
         """A batch waits for key on a way: the next one had better ask for another."""
         if (turns := self._turns.get(way[-1])) is not None:
-            turns.planned_bits[way] = turns.planned_bits.get(way, 0) + num_bits
+            turns.planned_bits.setdefault(way, {})[demand_id] = num_bits
             turns.advance(way, num_bits)
 
-    def note_given_up(self, way: Route, num_bits: int) -> None:
-        """There will be no key on a way for a batch that waited for it."""
+    def note_given_up(self, way: Route, *, demand_id: str) -> None:
+        """No batch that waited for this demand goes a way any more."""
         if (turns := self._turns.get(way[-1])) is not None:
-            turns.planned_bits[way] = max(0, turns.planned_bits.get(way, 0) - num_bits)
+            turns.planned_bits.get(way, {}).pop(demand_id, None)
 
 
 def _rank(turns: _Turns, way: Route) -> tuple[bool, float, float]:

@@ -39,10 +39,11 @@ class Wish:
 
 @dataclass(slots=True)
 class Tried:
-    """What the tries of one batch have met with so far."""
+    """What the tries of one batch have met with so far. ``counted_bits``: what it counts against its pair's cap."""
 
     failures: Counter[Way] = field(default_factory=Counter)
     short: dict[Way, tuple[PoolShortage, ...]] = field(default_factory=dict)
+    counted_bits: int = 0
 
 
 class Ways:
@@ -66,10 +67,10 @@ class Ways:
         able = [way for way in open_ways if not self._short(way, wish, tried)]
         sound = [way for way in open_ways if not self._holds(self._lost_until_s, way)]
         best = sorted(able, key=lambda way: (way not in sound, tried.failures[way]))[: wish.count]
-        promising = [way for way in sound if not self._holds(self._barren_until_s, way)]
+        promising = [way for way in sound if not self.is_barren(way)]
         if len(best) == wish.count and (set(best) <= set(sound) or len(promising) < wish.count):
             return tuple(best)
-        rest = sorted(open_ways, key=lambda way: self._holds(self._barren_until_s, way))
+        rest = sorted(open_ways, key=self.is_barren)
         hopeful = (promising if len(promising) >= wish.count else rest)[: wish.count]
         raise PoolShort(tuple(pool for way in hopeful for pool in self._short(way, wish, tried)), routes=tuple(hopeful))
 
@@ -78,7 +79,7 @@ class Ways:
         to be made for the first of those, not to be looked for on one way after the other."""
         if not (short := [way for way in self._open(wish) if way in tried.short]):
             return
-        short.sort(key=lambda way: self._holds(self._barren_until_s, way))
+        short.sort(key=self.is_barren)
         ways = tuple(dict.fromkeys((*short, *self._open(wish))))[: wish.count]
         raise PoolShort(tuple(pool for way in ways for pool in tried.short.get(way, ())), routes=ways)
 
@@ -109,6 +110,14 @@ class Ways:
         """Key for these ways cannot be made now: others are asked first, for a while."""
         for way in ways:
             self._barren_until_s[way] = self._later(self._context.settings.failed_retry_s)
+
+    def is_short(self, way: Way) -> bool:
+        """Return whether a hop of a way was short further on, and nobody has said since that it holds key."""
+        return way in self._shorts
+
+    def is_barren(self, way: Way) -> bool:
+        """Return whether no key for a way could be made a while ago."""
+        return self._holds(self._barren_until_s, way)
 
     # --- inside ---
 

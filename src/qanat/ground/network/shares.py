@@ -28,7 +28,8 @@ class SharingOfPair(Part):
     def _cap_holds_guarantee(self) -> SharingOfPair:
         if self.cap_bits_per_s is not None and self.guaranteed_bits_per_s > self.cap_bits_per_s:
             raise fault_of_field(
-                f"{self.guaranteed_bits_per_s:g} bit/s are guaranteed, and the cap is {self.cap_bits_per_s:g} bit/s",
+                f"{self.guaranteed_bits_per_s:.15g} bit/s are guaranteed,"
+                f" and the cap is {self.cap_bits_per_s:.15g} bit/s",
                 remedy="raise the cap or lower the guarantee",
             )
         return self
