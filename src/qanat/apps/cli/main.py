@@ -69,7 +69,10 @@ NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the nam
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
-DEFAULT_NETWORK = "beijing-shanghai"
+DEMO_NETWORK = "beijing-shanghai"
+"""The backbone alone: a demonstration sets all its links to work, and is to take seconds."""
+UP_NETWORK = "nature2021"
+"""The paper's whole network: its sites sleep until they are called."""
 
 WHOSE_FAULT = {
     MachineFault: "machine",
@@ -139,7 +142,7 @@ def main(
 
 @app.command()
 def demo(
-    network: NetworkArgument = DEFAULT_NETWORK,
+    network: NetworkArgument = DEMO_NETWORK,
     file: Annotated[
         Path | None, typer.Option(parser=named_path, help="The file to send (default: 10 MB made for the run).")
     ] = None,
@@ -161,7 +164,7 @@ def demo(
 
 @app.command()
 def up(
-    network: NetworkArgument = DEFAULT_NETWORK,
+    network: NetworkArgument = UP_NETWORK,
     data: Annotated[
         Path | None,
         typer.Option(
