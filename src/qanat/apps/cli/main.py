@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sys
@@ -100,6 +101,9 @@ def _end_with(command: Callable[[], int], /) -> NoReturn:
 
     The command's own imports run here too, so that a stop in the first second is told like any other.
     """
+    # Linear algebra on several threads waits for the slowest of them, which beside other work is seven times as slow.
+    for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
     signal.signal(signal.SIGTERM, _as_interrupt)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a script
         signal.signal(signal.SIGINT, signal.default_int_handler)
