@@ -30,6 +30,7 @@ MAP_PALETTE: Mapping[str, tuple[str, str]] = {
     "switch": ("#3a7d4d", "#84c795"),
     "fibre": ("#8fae98", "#5d7d68"),
     "map-grid": ("#cfd3cd", "#333c41"),
+    "night": ("#34466b", "#000000"),
     "class-0": ("#e2ad55", "#7a4f2c"),
     "class-1": ("#d4822f", "#a8672f"),
     "class-2": ("#b85418", "#d98741"),
@@ -41,7 +42,10 @@ MAP_PALETTE: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How an element looks: colours by name in a palette or ``none``, widths and sizes in units of the sheet."""
+    """How an element looks: colours by name in a palette or ``none``, widths and sizes in units of the sheet.
+
+    opacity: of the filling, 0 to 1; what is drawn before shines through.
+    """
 
     fill: str | None = None
     stroke: str | None = None
@@ -50,6 +54,7 @@ class Style:
     size: float | None = None
     bold: bool | None = None
     halo: bool | None = None
+    opacity: float | None = None
 
     def under(self, other: Style) -> Style:
         """Return this style with what ``other`` says laid over it."""
@@ -99,6 +104,18 @@ MAP_RULES: Mapping[str, Style] = {
     "frame": Style(fill="none", stroke="ink", width=1),
     "link unknown": Style(stroke="coast", width=1.2),
     "link dry": Style(stroke="coast", width=1.6, dash=2),
+    "night": Style(fill="night", opacity=0.16),
+    "cover": Style(fill="none", stroke="user", width=1.3),
+    "cover lower": Style(width=0.7),
+    "track": Style(fill="none", stroke="class-1", width=1.2),
+    "track shadowed": Style(stroke="ink", width=1.0),
+    "track seen": Style(stroke="light", width=3.2),
+    "track dark": Style(stroke="switch", width=3.6),
+    "pass": Style(stroke="none"),
+    "pass usable": Style(fill="switch"),
+    "pass sunlit": Style(fill="class-0"),
+    "pass low": Style(fill="none", stroke="muted", width=0.8),
+    "pass light": Style(fill="coast"),
     **{
         f"link class-{number}": Style(stroke=f"class-{number}", width=2 + 1.1 * number) for number in range(NUM_CLASSES)
     },
@@ -160,5 +177,6 @@ def _declarations(rule: Style, spelled: Callable[[str], str]) -> str:
         "font-weight": "600" if rule.bold else None,
         "paint-order": "stroke" if rule.halo else None,
         "stroke-linejoin": "round" if rule.halo else None,
+        "fill-opacity": None if rule.opacity is None else f"{rule.opacity:g}",
     }
     return " ".join(f"{name}: {value};" for name, value in said.items() if value is not None)
