@@ -6,11 +6,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from qanat.apps.cli.passes_calendar import calendar_csv, calendar_of, calendar_record, calendar_titles
 from qanat.apps.cli.passes_records import passes_csv, record_of
 from qanat.apps.cli.passes_search import Found
 from qanat.apps.cli.passes_track import ground_map, track_csv, track_record
 from qanat.apps.pictures.files import write_picture
 from qanat.apps.pictures.ground_track import draw_ground_track
+from qanat.apps.pictures.night_calendar import draw_calendar
 from qanat.ground.errors import BadParameter, ConfigurationError
 
 
@@ -39,6 +41,11 @@ def write_folder(out: Path, found: Found, cones_deg: Sequence[float]) -> None:
     write_picture(out / "ground-track.svg", draw_ground_track(ground, as_png=False))
     write_picture(out / "ground-track.csv", track_csv(ground).encode())
     _write_json(out / "ground-track.json", track_record(ground))
+    calendar, (title, subtitle) = calendar_of(found), calendar_titles(found)
+    picture = draw_calendar(calendar, title=title, subtitle=subtitle, as_png=False)
+    write_picture(out / "calendar.svg", picture)
+    write_picture(out / "calendar.csv", calendar_csv(calendar).encode())
+    _write_json(out / "calendar.json", calendar_record(found, calendar))
 
 
 def make_folder(out: Path) -> None:
