@@ -34,7 +34,8 @@ def test_a_pass_is_told_second_by_second_with_sums_and_provenance() -> None:
     assert told["why_no_key"] is None
     assert (told["f_ec"], told["signal_disclosed"], told["security"]["eps_cor"]) == (1.1, 0.1, 1e-15)
     assert told["sifted_bits"] == pytest.approx(4 * sum(columns["sifted_bits_per_s"]))
-    assert told["secret_bits"] == pytest.approx(4 * sum(columns["secret_bits_per_s"]), abs=1)
+    assert told["secret_bits"] == pytest.approx(4 * sum(columns["secret_by_sifted_bits_per_s"]), abs=1)
+    assert "in proportion to the sifted bits" in told["provenance"]["columns.secret_by_sifted_bits_per_s"]
     for place, total_db in enumerate(columns["total_db"]):
         assert sum(columns[f"{term}_db"][place] for term in TERMS) == pytest.approx(total_db, abs=1e-9)
     assert told["provenance"]["rules_the_air"] == "fitted"
@@ -81,7 +82,7 @@ def test_csv_goes_to_standard_output_with_a_line_per_moment() -> None:
     status, out, _ = run(*SHORT, "--csv")
     lines = out.splitlines()
     assert status == 0
-    assert lines[0].startswith("utc_s,range_km,elevation_deg,azimuth_deg,model_geometry_db")
+    assert lines[0].startswith("pass_format,utc_s,range_km,elevation_deg,azimuth_deg,model_geometry_db")
     assert len({line.count(",") for line in lines}) == 1
 
 

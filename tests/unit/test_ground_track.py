@@ -9,9 +9,9 @@ import pytest
 
 from qanat.ground.errors import BadParameter
 from qanat.orbits.analytic import geostationary
-from qanat.orbits.earth import EQUATOR_KM, below, direction, geodetic_to_fixed, utc_s_of
+from qanat.orbits.earth import EQUATOR_KM, MEAN_KM, below, direction, geodetic_to_fixed, utc_s_of
 from qanat.orbits.elements import packaged_elements
-from qanat.orbits.ground_track import MEAN_RADIUS_KM, circle_about, coverage, ground_track, night_rim, sun_above
+from qanat.orbits.ground_track import circle_about, coverage, ground_track, night_rim, sun_above
 from qanat.orbits.propagation import Sgp4Orbit, earth_fixed
 from qanat.orbits.stations import Station, packaged_stations
 from qanat.orbits.sun import sun_elevation_deg
@@ -66,11 +66,11 @@ def at_radius(latitude_deg: float, longitude_deg: float, radius_km: float) -> np
 def test_the_papers_cones_reach_1200_and_2000_km() -> None:
     """Nature 589, 214 (2021), Fig. 3b: coverage angles of about 140 and 170 degrees, 1,200 and 2,000 km."""
     for elevation_deg, paper_km in ((20.0, 1_200.0), (5.0, 2_000.0)):
-        rim = coverage(packaged_stations()["nanshan"], radius_km=MEAN_RADIUS_KM + 500, elevation_deg=elevation_deg)
+        rim = coverage(packaged_stations()["nanshan"], radius_km=MEAN_KM + 500, elevation_deg=elevation_deg)
         assert rim.range_km == pytest.approx(paper_km, rel=0.05)
         # On a ball: the angle at the middle of the Earth is acos(R cos e / r) - e.
-        angle = math.acos(MEAN_RADIUS_KM * math.cos(math.radians(elevation_deg)) / rim.radius_km)
-        ground_km = MEAN_RADIUS_KM * (angle - math.radians(elevation_deg))
+        angle = math.acos(MEAN_KM * math.cos(math.radians(elevation_deg)) / rim.radius_km)
+        ground_km = MEAN_KM * (angle - math.radians(elevation_deg))
         assert rim.ground_km == pytest.approx(ground_km, rel=0.01)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qanat.ground.errors import BadParameter
 from qanat.orbits.earth import (
     EQUATOR_KM,
-    FLATTENING,
+    MEAN_KM,
     Floats,
     below,
     direction,
@@ -29,8 +29,6 @@ from qanat.orbits.sun import light_at, sun_elevation_deg, sun_place_km
 
 NUM_POINTS: Final = 180
 """Of a circle on the ground."""
-MEAN_RADIUS_KM: Final = EQUATOR_KM * (1 - FLATTENING / 3)
-"""Of the ellipsoid: (2 a + b) / 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ def coverage(station: Station, *, radius_km: float, elevation_deg: float, num_po
         elevation_deg=elevation_deg,
         radius_km=radius_km,
         range_km=float(ranges.mean()),
-        ground_km=float(angles.mean() * MEAN_RADIUS_KM),
+        ground_km=float(angles.mean() * MEAN_KM),
         latitude_deg=latitude_deg,
         longitude_deg=longitude_deg,
     )

@@ -102,8 +102,8 @@ def drawn_light(expected: PassLight, chance: Chance) -> PassLight:
     return PassLight(expected.system, expected.step_s, clicks.astype(np.float64), errors.astype(np.float64))
 
 
-def block_counts(lights: Sequence[PassLight]) -> DecoyCounts:
-    """Return the counts of one or several passes as one block, rounded.
+def block_counts(lights: Sequence[PassLight], *, times: int = 1) -> DecoyCounts:
+    """Return the counts of one or several passes as one block, rounded; times: so often all of them.
 
     Raises RequestError for none, for passes of different sources, whose photon numbers would be mixed up, and for
     passes of stations with different splitters, detectors or optics, whose shares of the bases would be.
@@ -122,8 +122,8 @@ def block_counts(lights: Sequence[PassLight]) -> DecoyCounts:
             "passes over stations with different splitters, detectors or optics cannot make one block",
             remedy="join the passes of one station, with one receiver",
         )
-    clicks = sum(one.clicks.sum(axis=0) for one in lights)
-    errors = sum(one.errors.sum(axis=0) for one in lights)
+    clicks = times * sum(one.clicks.sum(axis=0) for one in lights)
+    errors = times * sum(one.errors.sum(axis=0) for one in lights)
     undisclosed = 1 - protocol.signal_disclosed
     one, other = (_basis(clicks[:, basis], errors[:, basis], undisclosed) for basis in (0, 1))  # type: ignore[index]
     return DecoyCounts(one, other)
@@ -141,6 +141,24 @@ def block_length(
     chosen = proof_named(proof)
     leaked = float(chosen.leaked_bits(counts, f_ec=f_ec))
     return chosen.length(counts, protocol, security or SecurityParameters(), leaked_bits=leaked)
+
+
+def passes_for_key(light: PassLight, *, proof: str, f_ec: float, most: int) -> int | None:
+    """Return how many passes like this one must make a block for it to give any key; None where ``most`` do not.
+
+    More of the same light never gives less, so the number is found by halving.
+    """
+
+    def gives_key(times: int) -> bool:
+        return block_length(block_counts([light], times=times), light.protocol, proof=proof, f_ec=f_ec).num_bits > 0
+
+    if not gives_key(most):
+        return None
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if gives_key(middle) else (middle, high)
+    return high
 
 
 def step_of(utc_s: Floats) -> float:

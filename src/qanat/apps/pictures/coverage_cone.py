@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from qanat.apps.pictures.surface import Surface
-from qanat.orbits.earth import coverage_angle_deg
-from qanat.orbits.ground_track import MEAN_RADIUS_KM, Coverage
+from qanat.orbits.earth import MEAN_KM, coverage_angle_deg
+from qanat.orbits.ground_track import Coverage
 
 MIDDLE: Final = 380.0
 REACH: Final = 350.0
@@ -24,20 +24,20 @@ def draw_cone(surface: Surface, cones: Sequence[Coverage], *, satellite: str) ->
     """Draw cones of one station and one satellite's distance, from a strip's top left corner."""
     widest = _widest(cones)
     angle, units_per_km = _angle(widest), _units_per_km(widest)
-    height_km = widest.radius_km - MEAN_RADIUS_KM
+    height_km = widest.radius_km - MEAN_KM
     level = TOP + height_km * units_per_km
 
     def at(radius_km: float, turned: float) -> tuple[float, float]:
         return (
             MIDDLE + radius_km * math.sin(turned) * units_per_km,
-            level + (MEAN_RADIUS_KM - radius_km * math.cos(turned)) * units_per_km,
+            level + (MEAN_KM - radius_km * math.cos(turned)) * units_per_km,
         )
 
     surface.text(14, 12, f"Cone of coverage: {satellite} over {widest.station}, to scale", "label strong")
     turns = [angle * (2 * place / NUM_POINTS - 1) for place in range(NUM_POINTS + 1)]
-    surface.polyline([at(MEAN_RADIUS_KM, turn) for turn in turns], "curve-relay stroke thick")
+    surface.polyline([at(MEAN_KM, turn) for turn in turns], "curve-relay stroke thick")
     surface.polyline([at(widest.radius_km, turn) for turn in turns], "curve-light")
-    station = at(MEAN_RADIUS_KM, 0.0)
+    station = at(MEAN_KM, 0.0)
     last_y = -math.inf
     for one in sorted(cones, key=lambda cone: -cone.elevation_deg):
         rims = [at(one.radius_km, sign * _angle(one)) for sign in (-1, 1)]
@@ -64,7 +64,7 @@ def _widest(cones: Sequence[Coverage]) -> Coverage:
 
 def _depth_km(widest: Coverage) -> float:
     """Return how far the Earth's surface below the rim lies under the orbit's middle."""
-    return widest.radius_km - MEAN_RADIUS_KM * math.cos(_angle(widest))
+    return widest.radius_km - MEAN_KM * math.cos(_angle(widest))
 
 
 def _units_per_km(widest: Coverage) -> float:
@@ -73,7 +73,7 @@ def _units_per_km(widest: Coverage) -> float:
 
 def _angle(cone: Coverage) -> float:
     """Return the angle at the middle of the Earth between the station and what is below the rim."""
-    return cone.ground_km / MEAN_RADIUS_KM
+    return cone.ground_km / MEAN_KM
 
 
 def _words(cone: Coverage) -> str:

@@ -71,7 +71,7 @@ def draw_ground_track(ground: GroundMap, *, as_png: bool) -> bytes:
     if as_png:
         surface = PngSheet(WIDTH, height)
     else:
-        surface = Sheet(WIDTH, height, label=ground.title, kind="map", style_sheet=sheet_alone())
+        surface = Sheet(WIDTH, height, label=ground.title, kind="map", style_sheet=sheet_alone(with_sky=True))
     surface.text(14, 28, ground.title, "strong")
     surface.text(14, 48, _subtitle(ground), "tiny muted")
     _draw_map(Shifted(surface, 0, tops[0]), world, ground, with_times=False)

@@ -46,7 +46,7 @@ def draw_calendar(calendar: Calendar, *, title: str, subtitle: str, as_png: bool
     if as_png:
         surface = PngSheet(WIDTH, height)
     else:
-        surface = Sheet(WIDTH, height, label=title, kind="map", style_sheet=sheet_alone())
+        surface = Sheet(WIDTH, height, label=title, kind="map", style_sheet=sheet_alone(with_sky=True))
     surface.text(14, 28, title, "strong")
     surface.text(14, 48, subtitle, "tiny muted")
     with_marks = len(calendar.marks) <= MOST_MARKS

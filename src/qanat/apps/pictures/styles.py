@@ -30,7 +30,6 @@ MAP_PALETTE: Mapping[str, tuple[str, str]] = {
     "switch": ("#3a7d4d", "#84c795"),
     "fibre": ("#8fae98", "#5d7d68"),
     "map-grid": ("#cfd3cd", "#333c41"),
-    "night": ("#34466b", "#000000"),
     "class-0": ("#e2ad55", "#7a4f2c"),
     "class-1": ("#d4822f", "#a8672f"),
     "class-2": ("#b85418", "#d98741"),
@@ -38,6 +37,9 @@ MAP_PALETTE: Mapping[str, tuple[str, str]] = {
     "class-4": ("#521507", "#ffdcb0"),
 }
 """A map's own colours, by light and in the dark."""
+
+SKY_PALETTE: Mapping[str, str] = {"night": "#34466b"}
+"""Colours of the pictures of satellites."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,13 @@ MAP_RULES: Mapping[str, Style] = {
     "frame": Style(fill="none", stroke="ink", width=1),
     "link unknown": Style(stroke="coast", width=1.2),
     "link dry": Style(stroke="coast", width=1.6, dash=2),
+    **{
+        f"link class-{number}": Style(stroke=f"class-{number}", width=2 + 1.1 * number) for number in range(NUM_CLASSES)
+    },
+}
+"""A map's own words."""
+
+SKY_RULES: Mapping[str, Style] = {
     "night": Style(fill="night", opacity=0.16),
     "cover": Style(fill="none", stroke="user", width=1.3),
     "cover lower": Style(width=0.7),
@@ -116,18 +125,15 @@ MAP_RULES: Mapping[str, Style] = {
     "pass sunlit": Style(fill="class-0"),
     "pass low": Style(fill="none", stroke="muted", width=0.8),
     "pass light": Style(fill="coast"),
-    **{
-        f"link class-{number}": Style(stroke=f"class-{number}", width=2 + 1.1 * number) for number in range(NUM_CLASSES)
-    },
 }
-"""A map's own words."""
+"""Words of the pictures of satellites, which stand alone: no page and no other picture carries them."""
 
 
 def style_of(words: str) -> Style:
     """Return how an element with these words looks where it stands alone."""
     said = frozenset(words.split())
     style = Style(fill="ink", stroke="none", width=1, size=16)
-    for rules in (COMMON_RULES, MAP_RULES):
+    for rules in (COMMON_RULES, MAP_RULES, SKY_RULES):
         for needed, rule in rules.items():
             if said.issuperset(needed.split()):
                 style = style.under(rule)
@@ -138,7 +144,7 @@ def colour(name: str | None) -> str | None:
     """Return a palette's colour by light; nothing for ``none``."""
     if name is None or name == "none":
         return None
-    return PALETTE[name] if name in PALETTE else MAP_PALETTE[name][0]
+    return {**PALETTE, **SKY_PALETTE}[name] if name not in MAP_PALETTE else MAP_PALETTE[name][0]
 
 
 def sheet_for_a_page() -> str:
@@ -153,10 +159,15 @@ def sheet_for_a_page() -> str:
     )
 
 
-def sheet_alone() -> str:
-    """Return the style sheet of a picture that is a file of its own: everything, in fixed colours."""
+def sheet_alone(*, with_sky: bool = False) -> str:
+    """Return the style sheet of a picture that is a file of its own: everything, in fixed colours.
+
+    with_sky: the words of the pictures of satellites too.
+    """
     base = 'svg.map { font-family: system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: ' + PALETTE["ink"] + "; } "
-    return base + _rules({**COMMON_RULES, **MAP_RULES}, lambda name: colour(name) or "none")
+    return base + _rules(
+        {**COMMON_RULES, **MAP_RULES, **(SKY_RULES if with_sky else {})}, lambda name: colour(name) or "none"
+    )
 
 
 def _rules(rules: Mapping[str, Style], spelled: Callable[[str], str]) -> str:
