@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,27 @@ def test_bad_input_ends_with_status_2_and_the_remedy(arguments: tuple[str, ...],
     assert status == 2
     assert out == ""
     assert words in err
+
+
+def test_the_source_shows_its_lasers_modes_and_the_table_of_random_numbers() -> None:
+    status, out, _ = run("--source-modes")
+    assert status == 0
+    assert "signals in H, pulse by pulse: LD1, LD2, LD1, LD2" in out, "200 MHz: the two of a pair take turns"
+    assert "signals in H, pulse by pulse: LD1, LD1, LD1, LD1" in out
+    told = json.loads(run("--source-modes", "--json")[1])
+    this_work = next(mode for mode in told["modes"] if mode["name"] == "this-work")
+    ranges = this_work["map"]["ranges"]
+    assert (ranges[0]["from"], ranges[-1]["to"]) == (0, 2**16 - 1)
+    assert all(one["to"] + 1 == other["from"] for one, other in itertools.pairwise(ranges))
+    share = (
+        sum(one["to"] - one["from"] + 1 for one in ranges if one["sends"] == "signal" and one["state"] in "HV") / 2**16
+    )
+    assert share == pytest.approx(0.72 * 0.889, abs=2 * 2**-16), "the paper's odds"
+    assert this_work["map"]["greatest_error_of_odds"] < 2**-16
+
+
+@pytest.mark.parametrize("other", [("--paper",), ("--csv",), ("--passes", "2")])
+def test_the_source_is_shown_alone(other: tuple[str, ...]) -> None:
+    status, _, err = run("--source-modes", *other)
+    assert status != 0
+    assert "leave" in err

@@ -9,11 +9,10 @@ import pytest
 from scipy.optimize import differential_evolution
 
 from qanat.ground.errors import ConfigurationError, RequestError
-from qanat.ground.randomness import SeededChance
 from qanat.orbits.circular import circular_track
 from qanat.orbits.downlink import link_budget
 from qanat.orbits.nature2021 import downlink, figure_3a
-from qanat.orbits.pass_light import block_counts, block_length, drawn_light, expected_light, passes_for_key
+from qanat.orbits.pass_light import block_counts, block_length, expected_light, passes_for_key
 from qanat.orbits.pass_optimum import (
     HIGHEST,
     LOWEST,
@@ -91,16 +90,6 @@ def test_moments_that_are_not_evenly_spaced_are_refused() -> None:
     times[5] += 1.0
     with pytest.raises(RequestError, match="evenly spaced"):
         expected_light(MICIUS, replace(BUDGET, track=replace(TRACK, utc_s=times)))
-
-
-def test_drawn_counts_lie_about_the_expected_ones_and_come_again_with_their_seed() -> None:
-    """5 sigma of every sum; the seed is fixed. Binomial numbers: hold-off would make them narrower."""
-    drawn = drawn_light(LIGHT, SeededChance(3))
-    for name in ("clicks", "errors"):
-        seen, mean = (getattr(one, name).sum(axis=0) for one in (drawn, LIGHT))
-        assert np.all(np.abs(seen - mean) < 5 * np.sqrt(mean))
-    assert not np.array_equal(drawn.clicks, LIGHT.clicks)
-    assert np.array_equal(drawn.clicks, drawn_light(LIGHT, SeededChance(3)).clicks)
 
 
 def test_a_pass_that_was_written_can_be_read_and_gives_the_same_light() -> None:
