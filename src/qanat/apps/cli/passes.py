@@ -9,7 +9,7 @@ from typing import Final
 
 from qanat.apps.cli.passes_folder import check_cones, check_folder, write_folder
 from qanat.apps.cli.passes_records import NEGLECTED, passes_csv, record_of
-from qanat.apps.cli.passes_search import Found, PassesOptions, search
+from qanat.apps.cli.passes_search import Found, PassesOptions, search, tell_first_use
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.ground.errors import BadParameter
 from qanat.orbits.described import Pass
@@ -37,6 +37,7 @@ def run_passes(
         raise BadParameter("--coverage is drawn, and there is no --out", remedy="give a folder with --out")
     check_folder(out)
     check_cones(cones_deg)
+    tell_first_use()
     found = search(options)
     console = people_console()
     for warning in found.warnings:

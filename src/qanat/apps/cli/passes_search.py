@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qanat.apps.cli.passes_sources import satellites_named, stations_named
+from qanat.apps.cli.presentation import people_console
+from qanat.apps.machine import is_search_compiled
 from qanat.ground.errors import BadParameter
 from qanat.orbits.described import Pass, describe
 from qanat.orbits.earth import DAY_S, utc_s_of, utc_text
@@ -41,6 +43,12 @@ class Found:
     passes: Sequence[Pass]
     warnings: Sequence[str]
     why_none: str = ""
+
+
+def tell_first_use() -> None:
+    """Say on standard error that the first search is compiled: nothing else happens for some seconds."""
+    if not is_search_compiled():
+        people_console().print("preparing (once): compiling the search for passes, some seconds", soft_wrap=True)
 
 
 def search(options: PassesOptions) -> Found:

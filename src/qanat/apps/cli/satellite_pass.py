@@ -10,6 +10,7 @@ from typing import Any
 from qanat.apps.cli.paper_passes import paper_record, paper_rows
 from qanat.apps.cli.pass_options import MOST_PASSES, PassCase, PassOptions, case_of
 from qanat.apps.cli.pass_tables import print_paper, print_pass, why_no_key
+from qanat.apps.cli.passes_search import tell_first_use
 from qanat.apps.cli.presentation import RunView, people_console
 from qanat.apps.pictures.files import write_picture
 from qanat.apps.pictures.paper_passes import draw_figure_3
@@ -33,6 +34,8 @@ def run_satellite_pass(options: PassOptions, *, as_json: bool, as_csv: bool, out
         raise RequestError("--json and --csv both print to standard output", remedy="leave one of them out")
     proof_named(options.proof)
     _check_folder(out)
+    if options.source.date is not None:
+        tell_first_use()
     case = case_of(options)
     for warning in case.found.warnings:
         people_console().print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
