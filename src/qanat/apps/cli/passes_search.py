@@ -58,7 +58,7 @@ def search(options: PassesOptions) -> Found:
     start_utc_s = utc_s_of(options.start)
     span = Span(start_utc_s, start_utc_s + options.days * DAY_S)
     check_depression(options.sun_below_deg)
-    if abs(options.ut1_minus_utc_s) >= 1:
+    if not abs(options.ut1_minus_utc_s) < 1:
         raise BadParameter("UT1 - UTC is below a second", remedy="give it in seconds, such as --ut1-utc -0.4")
     stations = [station for name in options.stations for station in stations_named(name)]
     orbits = [orbit for name in options.satellites for orbit in satellites_named(name, start_utc_s=start_utc_s)]
