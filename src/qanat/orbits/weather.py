@@ -98,6 +98,8 @@ class Path:
     def odds(self, start: float | None = None) -> Floats:
         """Return the odds of clear at the moments, from the first month's odds on, or from ``start`` at the first
         moment."""
+        if not self.p.size:
+            return np.zeros(0)
         now, found = float(self.p[0]) if start is None else start, np.empty(self.p.size)
         for step, (p, keep) in enumerate(zip(self.p.tolist(), self.keep.tolist(), strict=True)):
             found[step] = now = p + (now - p) * keep
@@ -106,6 +108,8 @@ class Path:
     def draws(self, generator: np.random.Generator, num_draws: int) -> NDArray[np.bool_]:
         """Draw whether it is clear at the moments, shape (num_draws, n)."""
         found = np.empty((self.p.size, num_draws), dtype=np.bool_)
+        if not self.p.size:
+            return found.T
         now: NDArray[np.bool_] = generator.random(num_draws) < self.p[0]
         for step in range(self.p.size):
             now = generator.random(num_draws) < self.p[step] + (now - self.p[step]) * self.keep[step]

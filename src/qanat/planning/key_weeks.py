@@ -81,11 +81,21 @@ class DrawnKeys:
 
     def of_station(self, station: int) -> KeyOverTime:
         """Return a station's key with all satellites together."""
-        every = np.ones(self._mine[station].size, dtype=np.bool_)
-        weeks = self._by_week(station, every)
-        expected = self._keys.secret_bits[self._mine[station]] * self._odds[station]
-        whole = float(expected[self._weeks[station] < self.num_weeks].sum())
-        return self._told(weeks, exact=(whole / max(1, self.num_weeks), float(expected.sum())))
+        return self._of([station])
+
+    def of_all(self) -> KeyOverTime:
+        """Return the key of all stations together."""
+        return self._of(range(len(self._mine)))
+
+    def _of(self, stations: Sequence[int]) -> KeyOverTime:
+        weeks = np.zeros((self._num_draws, self.num_weeks + 1))
+        in_weeks = in_all = 0.0
+        for station in stations:
+            weeks += self._by_week(station, np.ones(self._mine[station].size, dtype=np.bool_))
+            expected = self._keys.secret_bits[self._mine[station]] * self._odds[station]
+            in_weeks += float(expected[self._weeks[station] < self.num_weeks].sum())
+            in_all += float(expected.sum())
+        return self._told(weeks, exact=(in_weeks / max(1, self.num_weeks), in_all))
 
     def of_demands(self, demands: Sequence[Demand], shares_bits: Floats) -> list[KeyOverTime]:
         """Return what each demand gets; shares_bits: as planned, shape (satellites, demands), which says how a

@@ -38,18 +38,16 @@ class LinearProgram:
 
 @dataclass(frozen=True, slots=True)
 class PriceBound:
-    """bound: what no x exceeds. near: an x that may break rows a little, near the best. rounds: how many were done."""
+    """bound: what no x exceeds. near: an x that may break rows a little, near the best."""
 
     bound: float
     near: Floats
-    rounds: int
 
 
-def bound_by_prices(program: LinearProgram, *, num_rounds: int = NUM_ROUNDS, tolerance: float = 1e-4) -> PriceBound:
-    """Return the least bound that so many rounds find; fewer, where an epoch gains less than ``tolerance``."""
+def bound_by_prices(program: LinearProgram, *, num_rounds: int = NUM_ROUNDS) -> PriceBound:
+    """Return the least bound that so many rounds find, and the point that goes with it."""
     walk = _Walk(program)
-    best = PriceBound(walk.bound(walk.prices), walk.near, 0)
-    epoch, epoch_began_with = 1, np.inf
+    best, epoch = PriceBound(walk.bound(walk.prices), walk.near), 1
     for done in range(1, num_rounds + 1):
         walk.step()
         if done % LOOK_EVERY:
@@ -57,13 +55,11 @@ def bound_by_prices(program: LinearProgram, *, num_rounds: int = NUM_ROUNDS, tol
         candidates = [(walk.bound(prices), prices, near) for prices, near in walk.points()]
         value, prices, near = min(candidates, key=lambda one: one[0])
         if value < best.bound:
-            best = PriceBound(value, near.copy(), done)
+            best = PriceBound(value, near.copy())
         if walk.num_steps >= FIRST_EPOCH * epoch:
             walk.begin_anew(prices, near)
-            if epoch > 1 and epoch_began_with - best.bound <= tolerance * abs(best.bound):
-                break
-            epoch, epoch_began_with = epoch + 1, best.bound
-    return PriceBound(best.bound, best.near, done if num_rounds else 0)
+            epoch += 1
+    return best
 
 
 class _Walk:

@@ -18,7 +18,7 @@ from qanat.planning.contacts import Contacts, conflict_sets, greedy
 from qanat.planning.pair_keys import OBJECTIVES, Demand, Objective, Program, Shares
 
 Method: TypeAlias = Literal["greedy", "guided", "exact"]
-MOST_FOR_HIGHS: Final = 3_000
+MOST_FOR_HIGHS: Final = 10_000
 """Contacts up to which the bound is that of HiGHS, exact; beyond, it is by prices."""
 MOST_FOR_EXACT: Final = 20_000
 
