@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn, Protocol
 import typer
 from typer.core import TyperGroup
 
-from qanat.apps.cli.plan_satellites_commands import add_plan_satellites
+from qanat.apps.cli.plan_satellites_commands import add_satellite_plans
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 RateOption = Annotated[float, typer.Option(help="The rate that every span must carry, kbit/s.")]
@@ -52,7 +52,7 @@ def add_plan_commands(app: typer.Typer, end_with: EndWith) -> None:
     _add_relays(plan, end_with)
     _add_shapes(plan, end_with)
     _add_shares(plan, end_with)
-    add_plan_satellites(plan, end_with)
+    add_satellite_plans(plan, end_with)
 
 
 def _add_network(plan: typer.Typer, end_with: EndWith) -> None:
