@@ -77,11 +77,20 @@ def test_all_parts_are_dark_and_without_the_sun_there_are_more(week: PassKeys) -
 def test_a_geostationary_satellite_has_one_part_each_night() -> None:
     orbit = geostationary("geo", longitude_deg=100.0, start_utc_s=START_UTC_S)
     from_noon = Span(START_UTC_S + 6 * 3600, START_UTC_S + 6 * 3600 + 7 * DAY_S)
-    found = pass_keys([orbit], STATIONS[:1], LINKS[:1], from_noon, min_elevation_deg=5.0, depression_deg=12.0)
+    asked = {"min_elevation_deg": 5.0, "depression_deg": 12.0}
+    found = pass_keys([orbit], STATIONS[:1], LINKS[:1], from_noon, **asked, most_s=DAY_S)
     assert len(found) == 7
     lengths_h = (found.end_utc_s - found.start_utc_s) / 3600
     assert np.all((lengths_h > 10) & (lengths_h < 15))
     assert np.all(found.secret_bits == 0)  # the beam of a low satellite is no link from there
+    pieces = pass_keys([orbit], STATIONS[:1], LINKS[:1], from_noon, **asked, slew_s=60.0)
+    assert np.all(pieces.end_utc_s - pieces.start_utc_s <= 3600.0)
+    within = np.diff(pieces.start_utc_s) < 4000
+    assert (pieces.start_utc_s[1:] - pieces.end_utc_s[:-1])[within] == pytest.approx(60.0, abs=1e-3)
+    lost_s = 60.0 * (len(pieces) - 7)
+    assert (pieces.end_utc_s - pieces.start_utc_s).sum() == pytest.approx(3600 * lengths_h.sum() - lost_s)
+    with pytest.raises(BadParameter, match="leave no light"):
+        pass_keys([orbit], STATIONS[:1], LINKS[:1], from_noon, **asked, most_s=30.0, slew_s=60.0)
 
 
 def test_more_air_or_a_wider_beam_is_more_loss_and_less_key() -> None:

@@ -42,6 +42,8 @@ NUM_MOMENTS: Final = 32
 """Per part of a pass."""
 LEAST_S: Final = 1.0
 """Shorter parts are dropped: nothing is acquired in them."""
+MOST_S: Final = 3600.0
+"""Longer parts, of high orbits, are cut, so that a satellite can serve several stations in one night."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +117,20 @@ def pass_keys(
     depression_deg: float | None,
     proof: str = "hoeffding",
     f_ec: float = 1.1,
+    most_s: float = MOST_S,
+    slew_s: float = 0.0,
 ) -> PassKeys:
     """Return all parts of passes while the Sun is ``depression_deg`` below the station's horizon, with their key.
 
-    links: of each station. depression_deg None: the Sun is not asked, so that day counts as night. Raises BadParameter
-    and RequestError for what cannot be searched (``find_passes``, ``nights``).
+    links: of each station. depression_deg None: the Sun is not asked, so that day counts as night. Parts longer than
+    ``most_s``, of high orbits, are cut into equal ones, each ``slew_s`` before the next, so that any two can follow
+    each other with a turn between. Raises BadParameter and RequestError for what cannot be searched (``find_passes``,
+    ``nights``).
     """
     if len(links) != len(stations):
         raise BadParameter(f"{len(links)} links for {len(stations)} stations", remedy="give each station its own")
     table = find_passes(orbits, stations, span, min_elevation_deg=min_elevation_deg)
-    whose, begin, end = _dark_parts(table, span, depression_deg)
+    whose, begin, end = _cut(*_dark_parts(table, span, depression_deg), most_s=most_s, slew_s=slew_s)
     satellite, station = table.satellite[whose], table.station[whose]
     range_km, elevation_deg, sunlit = _seen(orbits, table.stations, satellite, station, begin, end)
     counts = _counts(links, station, range_km, elevation_deg, end - begin)
@@ -189,9 +195,26 @@ def _dark_parts(table: PassTable, span: Span, depression_deg: float | None) -> t
         whose.append(repeated)
         begins.append(np.maximum(rise[repeated], dark[night, 0]))
         ends.append(np.minimum(sets[repeated], dark[night, 1]))
-    begin, end = np.concatenate([np.empty(0), *begins]), np.concatenate([np.empty(0), *ends])
-    kept = end - begin >= LEAST_S
-    return np.concatenate([np.empty(0, dtype=np.int32), *whose]).astype(np.int32)[kept], begin[kept], end[kept]
+    empty = np.empty(0)
+    return (
+        np.concatenate([empty, *whose]).astype(np.int32),
+        np.concatenate([empty, *begins]),
+        np.concatenate([empty, *ends]),
+    )
+
+
+def _cut(whose: Whole, begin: Floats, end: Floats, *, most_s: float, slew_s: float) -> tuple[Whole, Floats, Floats]:
+    """Return the parts without those that are too short, the long ones in pieces."""
+    if not most_s >= slew_s + LEAST_S:
+        raise BadParameter(f"pieces of {most_s:g} s leave no light", remedy="give more than the slew and a second")
+    num_pieces = np.ceil((end - begin) / most_s - 1e-9).astype(np.int64)
+    piece_s = np.repeat((end - begin) / np.maximum(num_pieces, 1), num_pieces)
+    number = np.arange(piece_s.size) - np.repeat(np.cumsum(num_pieces) - num_pieces, num_pieces)
+    is_last = number == np.repeat(num_pieces, num_pieces) - 1
+    begins = np.repeat(begin, num_pieces) + number * piece_s
+    ends = begins + piece_s - np.where(is_last, 0.0, slew_s)
+    kept = ends - begins >= LEAST_S
+    return np.repeat(whose, num_pieces)[kept], begins[kept], ends[kept]
 
 
 def _seen(
