@@ -168,3 +168,17 @@ def test_passes_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
 def test_a_satellite_is_never_nearer_than_it_is_high() -> None:
     with pytest.raises(RequestError, match="never 400 km"):
         elevation_at(altitude_km=500, range_km=400)
+
+
+def test_both_descriptions_of_the_air_say_that_they_know_no_height() -> None:
+    fitted, table, given = (
+        link_budget(TRACK, replace(downlink(), air=air), MICIUS).origins["atmosphere"]
+        for air in (
+            Air(rule="fitted", fitted_db=0.7),
+            Air(rule="table"),
+            Air(rule="fitted", fitted_db=0.9, origin="input"),
+        )
+    )
+    assert "over Nanshan, 2,080 m high, taken for every station" in fitted
+    assert "down to sea level whatever the station's height" in table
+    assert "Nanshan" not in given

@@ -108,6 +108,7 @@ def test_csv_and_json_have_the_same_nights_and_sums() -> None:
         assert station["secret_bits"] == pytest.approx(sum(night["secret_bits"] for night in mine))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

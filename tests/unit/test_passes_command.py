@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from qanat.apps.cli import passes_search
 from qanat.apps.cli.main import app
 from qanat.ground.data import read_text
 
@@ -108,6 +109,14 @@ def test_a_folder_gets_both_pictures_with_the_data_behind_them(tmp_path: Path) -
     assert len(list(csv.DictReader(io.StringIO((folder / "calendar.csv").read_text())))) == len(
         json.loads((folder / "calendar.json").read_text())["nights"]
     )
+
+
+def test_the_first_search_says_that_it_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = ("--satellite", "micius", "--station", "nanshan", "--start", "2016-12-19", "--days", "0.01")
+    for is_compiled in (False, True):
+        monkeypatch.setattr(passes_search, "is_search_compiled", lambda is_compiled=is_compiled: is_compiled)
+        _, _, err = run(*short, "--json")
+        assert ("preparing (once): compiling" in err) == (not is_compiled)
 
 
 def test_constellations_are_typed() -> None:
