@@ -208,6 +208,7 @@ class Service(Opened):
                 modules=self._modules[node],
                 is_awake=self._sites.is_awake,
                 is_opening=self._sites.is_opening,
+                num_opened=self._sites.num_opened,
             )
             self.doors[node] = await parts.open_door(node, manager, listening=bells[DOOR].listening())
             self.stores[node], self.managers[node] = store, manager

@@ -64,6 +64,10 @@ class Sleepers:
         last opening failed, and one that is not of these."""
         return node in self._bells and node not in self._opened and node not in self._failed
 
+    def num_opened(self) -> int:
+        """Return how many sites have been opened so far."""
+        return len(self._opened)
+
     async def wake(self, nodes: Sequence[NodeId]) -> None:
         """Open sites, in this order; raises what the opening of one raises."""
         for node in nodes:
