@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, islice
@@ -15,8 +16,8 @@ from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network, SharingRules
 from qanat.key_management.wire import GenerationRequest
 
-MOST_PAIRS = 1000
-"""Of more pairs of sites with applications the first ones share."""
+MOST_PAIRS = 10_000
+"""Of more pairs of sites with applications the first ones share: three seconds of a core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class ShareReview:
 
 @dataclass(frozen=True, slots=True)
 class SharesReview:
-    """Shares and guarantees of one network. ``is_declared``: the file has rules; otherwise these are the default's."""
+    """Shares and guarantees of one network. ``is_declared``: the file has rules; otherwise these are the default's.
+    ``pairs_left_out``: so many that could ask are not among these."""
 
     alpha: float | str
     is_declared: bool
@@ -49,6 +51,7 @@ class SharesReview:
     jain_index: float
     promises: tuple[PromiseReview, ...]
     shares: tuple[ShareReview, ...]
+    pairs_left_out: int
 
 
 def promises_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> tuple[PromiseReview, ...]:
@@ -78,6 +81,7 @@ def shares_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Sha
             )
             for share in settled.sharing.shares
         ),
+        pairs_left_out=max(0, math.comb(len({app.site for app in network.applications}), 2) - MOST_PAIRS),
     )
 
 

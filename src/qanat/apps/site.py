@@ -215,8 +215,9 @@ class SiteParts:
         modules: Sequence[QKDModule],
         is_awake: Callable[[NodeId], bool] = lambda _: True,
         is_opening: Callable[[NodeId], bool] = lambda _: False,
+        num_opened: Callable[[], int] = lambda: 0,
     ) -> KeyManager:
-        """Return a site's key manager, to be run. ``is_awake``, ``is_opening``: of sites, which may sleep."""
+        """Return a site's key manager, to be run. The last three: of sites, which may sleep."""
         return KeyManager(
             node=node,
             network=self.network,
@@ -230,6 +231,7 @@ class SiteParts:
             settings=self.settings,
             is_awake=is_awake,
             is_opening=is_opening,
+            num_opened=num_opened,
         )
 
     async def open_door(

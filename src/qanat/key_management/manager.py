@@ -58,9 +58,10 @@ class KeyManager:
         settings: KeyManagerSettings | None = None,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
         is_opening: Callable[[NodeId], bool] = lambda _: False,
+        num_opened: Callable[[], int] = lambda: 0,
     ) -> None:
         """``is_awake``: sites that sleep are greeted only when something depends on them. ``is_opening``: sites that
-        sleep or are being opened are given time before they count as silent."""
+        sleep or are being opened are given time before they count as silent, as long as ``num_opened`` grows."""
         self.node = node
         self._transport = transport
         self._modules = tuple(modules)
@@ -75,7 +76,12 @@ class KeyManager:
             entropy=entropy,
             recorder=recorder,
             courier=Courier(
-                transport=transport, entropy=entropy, epoch=Epoch(0), is_awake=is_awake, is_opening=is_opening
+                transport=transport,
+                entropy=entropy,
+                epoch=Epoch(0),
+                is_awake=is_awake,
+                is_opening=is_opening,
+                num_opened=num_opened,
             ),
             links=Links(node=node, network=network, modules=modules),
             routes=RouteBook(node=node, network=network, tasks=tasks, clock=clock),
