@@ -9,7 +9,7 @@ demo: .venv/installed  ## a network on this machine: keys from photons, a file a
 	@$(BIN)/qanat demo $(ARGS)
 
 test: lint  ## everything that CI runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not campaign" --durations=10
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not campaign" --durations=30
 
 check: lint  ## the fast set
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not campaign"

@@ -21,7 +21,7 @@ BUDGET_S: Final = {
     "unit": 300,
     "vectors": 10,
 }
-"""Together less than two workers have in 15 minutes."""
+"""Together well under what three workers have in 15 minutes: many of them wait for processes, not for a core."""
 _spent_s: defaultdict[str, float] = defaultdict(float)
 
 

@@ -15,12 +15,16 @@ import pytest
 
 from interop.doors_at_work import Credentials, make_credentials
 from qanat.adapters import http_server
+from qanat.adapters.audit_chain import records, verify
+from qanat.adapters.audit_log import AuditLog
 from qanat.adapters.etsi014_http import MAX_BODY_BYTES, etsi014_app
 from qanat.adapters.etsi014_schema import etsi014_openapi
 from qanat.adapters.http_server import PEER, HttpDoor
 from qanat.adapters.tls import client_context, peer_identity, server_context
 from qanat.doors.etsi014 import Etsi014Door, Limits
 from qanat.ground.errors import ConfigurationError
+from qanat.ground.events import Event, EventKind
+from qanat.ground.identifiers import EventId, NodeId
 from unit.etsi014_fakes import ALICE, BOB, CAROL, FakeSupplier
 
 STATUS = f"/api/v1/keys/{BOB}/status"
@@ -397,6 +401,33 @@ def test_no_session_is_resumed(served: Any, credentials: Credentials, version: s
         return reused
 
     assert served(lambda port: asyncio.to_thread(twice, port)) == [False, False]
+
+
+@pytest.mark.parametrize("more", [(), ("Connection: close",)])
+def test_what_is_to_be_written_before_an_answer_leaves_is_in_the_file_when_it_is_there(
+    credentials: Credentials, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    async def main() -> None:
+        with AuditLog(tmp_path, node=NodeId("a"), written_out_first=True) as log:
+
+            async def delivering_app(scope: Any, receive: Any, send: Any) -> None:
+                name = scope["path"]
+                for kind in (EventKind.KEY_GIVEN, EventKind.KEYS_DELIVERED):
+                    log(Event(EventId(f"{kind}{name}"), None, None, NodeId("a"), 0.0, 0.0, kind))
+                await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+                await send({"type": "http.response.body", "body": b""})
+
+            door = HttpDoor(delivering_app, tls=server_context(credentials.node_a), before_writing=log.write_out)
+            await door.start()
+            for number in range(10):
+                with aborted(await connect(credentials, door.port)) as streams:
+                    assert (await answer(streams, request("GET", f"/{number}", None, *more)))[0] == 200
+                    lines = [row["event"] for row in records(tmp_path)]  # before any timer of the log has run
+                    assert lines[-2:] == [f"key-given/{number}", f"keys-delivered/{number}"]
+            await door.stop()
+        assert verify(tmp_path).bad is None
+
+    asyncio.run(main())
 
 
 def test_stopping_waits_for_answers_but_not_for_idle_clients(credentials: Credentials) -> None:

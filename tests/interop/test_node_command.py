@@ -30,7 +30,6 @@ pytestmark = pytest.mark.slow
 
 QANAT = (sys.executable, "-m", "qanat.apps.cli.main")
 RELAY = "kunshan"
-NUM_KILLS = 2
 WAIT_S = 60.0
 
 
@@ -128,10 +127,11 @@ def test_keys_flow_through_a_relay_that_runs_apart(tmp_path: Path) -> None:
     assert list((data / "addresses").rglob("*.json")) == []
 
 
-def test_a_relay_killed_under_load_comes_back_and_no_key_was_given_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.campaign)])
+def test_a_relay_killed_under_load_comes_back_and_no_key_was_given_twice(tmp_path: Path, kills: int) -> None:
     data, load = tmp_path / "data", Load()
     with running_network(data, apart=[RELAY]) as network:
-        for _ in range(NUM_KILLS):
+        for _ in range(kills):
             before = len(load.at_slave)
             with running_site(data, RELAY) as relay:
                 load_until_death(network, load, relay.kill, patience_s=3)
@@ -147,11 +147,14 @@ def test_a_relay_killed_under_load_comes_back_and_no_key_was_given_twice(tmp_pat
     check_books(data, load)
 
 
-def test_a_relay_killed_while_key_is_being_made_costs_no_more_than_that_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize("delays_s", [(0.5,), pytest.param((0.0, 0.25, 0.5, 0.75, 1.0), marks=pytest.mark.campaign)])
+def test_a_relay_killed_while_key_is_being_made_costs_no_more_than_that_key(
+    tmp_path: Path, delays_s: Sequence[float]
+) -> None:
     """A few requests empty the pools, so that they need new blocks; the kills come at all stages of one."""
     data, load = tmp_path / "data", Load()
     with running_network(data, apart=[RELAY]) as network:
-        for delay_s in (0.0, 0.5, 1.0):
+        for delay_s in delays_s:
             orders = num_events(data, "generation-ordered")
             with running_site(data, RELAY) as relay:
                 thread = threading.Thread(target=load.take_large, args=(network,), kwargs={"num_batches": 3})
@@ -163,7 +166,7 @@ def test_a_relay_killed_while_key_is_being_made_costs_no_more_than_that_key(tmp_
                 thread.join(timeout=WAIT_S)
                 assert not thread.is_alive()
                 check_fresh_keys(network)
-    assert len(load.at_slave) == 3 * 3 * 128
+    assert len(load.at_slave) == len(delays_s) * 3 * 128
     check_keys(load)
     check_books(data, load)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def test_a_pass_is_told_second_by_second_with_sums_and_provenance() -> None:
     assert told["why_no_key"] is None
     assert (told["f_ec"], told["signal_disclosed"], told["security"]["eps_cor"]) == (1.1, 0.1, 1e-15)
     assert told["sifted_bits"] == pytest.approx(4 * sum(columns["sifted_bits_per_s"]))
-    assert told["secret_bits"] == pytest.approx(4 * sum(columns["secret_bits_per_s"]), abs=1)
+    assert told["secret_bits"] == pytest.approx(4 * sum(columns["secret_by_sifted_bits_per_s"]), abs=1)
+    assert "in proportion to the sifted bits" in told["provenance"]["columns.secret_by_sifted_bits_per_s"]
     for place, total_db in enumerate(columns["total_db"]):
         assert sum(columns[f"{term}_db"][place] for term in TERMS) == pytest.approx(total_db, abs=1e-9)
     assert told["provenance"]["rules_the_air"] == "fitted"
@@ -81,7 +83,7 @@ def test_csv_goes_to_standard_output_with_a_line_per_moment() -> None:
     status, out, _ = run(*SHORT, "--csv")
     lines = out.splitlines()
     assert status == 0
-    assert lines[0].startswith("utc_s,range_km,elevation_deg,azimuth_deg,model_geometry_db")
+    assert lines[0].startswith("pass_format,utc_s,range_km,elevation_deg,azimuth_deg,model_geometry_db")
     assert len({line.count(",") for line in lines}) == 1
 
 
@@ -207,3 +209,27 @@ def test_bad_input_ends_with_status_2_and_the_remedy(arguments: tuple[str, ...],
     assert status == 2
     assert out == ""
     assert words in err
+
+
+def test_the_source_shows_its_lasers_modes_and_the_table_of_random_numbers() -> None:
+    status, out, _ = run("--source-modes")
+    assert status == 0
+    assert "signals in H, pulse by pulse: LD1, LD2, LD1, LD2" in out, "200 MHz: the two of a pair take turns"
+    assert "signals in H, pulse by pulse: LD1, LD1, LD1, LD1" in out
+    told = json.loads(run("--source-modes", "--json")[1])
+    this_work = next(mode for mode in told["modes"] if mode["name"] == "this-work")
+    ranges = this_work["map"]["ranges"]
+    assert (ranges[0]["from"], ranges[-1]["to"]) == (0, 2**16 - 1)
+    assert all(one["to"] + 1 == other["from"] for one, other in itertools.pairwise(ranges))
+    share = (
+        sum(one["to"] - one["from"] + 1 for one in ranges if one["sends"] == "signal" and one["state"] in "HV") / 2**16
+    )
+    assert share == pytest.approx(0.72 * 0.889, abs=2 * 2**-16), "the paper's odds"
+    assert this_work["map"]["greatest_error_of_odds"] < 2**-16
+
+
+@pytest.mark.parametrize("other", [("--paper",), ("--csv",), ("--passes", "2")])
+def test_the_source_is_shown_alone(other: tuple[str, ...]) -> None:
+    status, _, err = run("--source-modes", *other)
+    assert status != 0
+    assert "leave" in err

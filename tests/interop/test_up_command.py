@@ -20,8 +20,6 @@ from qanat.ground.identifiers import KeyID
 
 pytestmark = pytest.mark.slow
 
-NUM_KILLS = 5
-
 
 def outside_client(network: LiveNetwork, name: str) -> QKD014Client:
     files = network.files(name)
@@ -107,9 +105,10 @@ def network_of_alice_asks_for_bobs(network: LiveNetwork, key_id: KeyID) -> None:
         raise NotEntitled(answer.message)
 
 
-def test_five_power_cuts_under_load_reuse_no_pad_and_deliver_no_key_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cuts", [2, pytest.param(8, marks=pytest.mark.campaign)])
+def test_power_cuts_under_load_reuse_no_pad_and_deliver_no_key_twice(tmp_path: Path, cuts: int) -> None:
     data, load = tmp_path / "data", Load()
-    for _ in range(NUM_KILLS):
+    for _ in range(cuts):
         with running_network(data) as network:
             enough = threading.Event()
             thread = threading.Thread(target=load.run, args=(network,), kwargs={"enough": enough})
@@ -118,7 +117,7 @@ def test_five_power_cuts_under_load_reuse_no_pad_and_deliver_no_key_twice(tmp_pa
             network.kill()
             thread.join(timeout=60)
             assert not thread.is_alive()
-    assert len(load.at_master) >= NUM_KILLS * KEYS_BEFORE_KILL
+    assert len(load.at_master) >= cuts * KEYS_BEFORE_KILL
     assert max(load.deliveries.values()) == 1
     assert all(load.at_slave[key_id] == load.at_master[key_id] for key_id in load.at_slave)
     with running_network(data) as network, network.client("bob") as bob:

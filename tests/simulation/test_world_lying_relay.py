@@ -133,6 +133,7 @@ def test_a_relay_that_changes_what_is_said_of_the_keys_is_noticed() -> None:
     close(world)
 
 
+@pytest.mark.slow
 def test_seeds_with_lying_relays_hold() -> None:
     reports = [run_seed(seed, faults=LIES) for seed in range(6)]
     assert [report.violations for report in reports] == [[]] * len(reports)

@@ -166,6 +166,7 @@ def test_a_site_that_does_not_answer_fails_the_whole_and_leaves_nothing_anywhere
     close(world)
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_moment_leaves_a_key_at_all_sites_or_gives_it_to_nobody() -> None:
     """The master's own node dies while the keys are on their way; the witness compares what lies where."""
     for seed in range(12):

@@ -16,6 +16,7 @@ import pytest
 
 from qanat.adapters.audit_chain import Head, audit_files, opened_line, read_head, records, sealed_line, verify
 from qanat.adapters.audit_log import WRITE_AFTER_S, AuditLog
+from qanat.adapters.json_lines import fields_of
 from qanat.apps.cli.audit import LineFilter, logs_in, run_notifications, run_show, run_verify
 from qanat.apps.networks import load_network
 from qanat.doors.etsi015.names import app_id, qkdn_id
@@ -88,6 +89,29 @@ def test_in_an_event_loop_a_delivery_takes_the_lines_before_it_into_the_file_at_
     assert verify(tmp_path).bad is None
 
 
+def test_where_lines_are_written_out_before_keys_leave_those_of_a_turn_go_in_one_call(tmp_path: Path) -> None:
+    def events() -> list[object]:
+        return [row["event"] for row in records(tmp_path)]
+
+    async def one_turn() -> None:
+        with AuditLog(tmp_path, node=SITE, written_out_first=True) as log:
+            for number in (1, 2, 3):
+                log(an_event(number, EventKind.KEYS_DELIVERED))
+            assert events() == []
+            log.write_out()
+            assert events() == ["e1", "e2", "e3"]
+            log.write_out()
+            log(an_event(4, EventKind.KEYS_DELIVERED))
+            await asyncio.sleep(2 * WRITE_AFTER_S)
+            assert events()[3:] == ["e4"], "nobody may wait for a door that sends nothing"
+
+    asyncio.run(one_turn())
+    with AuditLog(tmp_path, node=SITE, written_out_first=True) as log:
+        log(an_event(5))
+        assert events()[4:] == ["e5"], "where there is no loop there are no turns"
+    assert verify(tmp_path).bad is None
+
+
 def altered(lines: list[bytes]) -> list[bytes]:
     return [lines[0], lines[1].replace(b'"k2"', b'"kX"'), *lines[2:]]
 
@@ -99,7 +123,7 @@ def resealed(lines: list[bytes]) -> list[bytes]:
     del fields["sha256"]
     assert isinstance(number, int)
     assert isinstance(prev, str)
-    return [lines[0], sealed_line(fields, Head(number - 1, prev))[0], *lines[2:]]
+    return [lines[0], sealed_line(fields_of(fields), Head(number - 1, prev))[0], *lines[2:]]
 
 
 TAMPERINGS: dict[str, tuple[Callable[[list[bytes]], list[bytes]], int]] = {
@@ -174,7 +198,7 @@ def test_a_head_that_is_gone_or_no_head_is_found(tmp_path: Path) -> None:
 def test_a_half_written_last_line_is_recorded_by_the_next_start(tmp_path: Path, num_bytes_left: int) -> None:
     write(tmp_path, 1)
     path = only_file(tmp_path)
-    line, _ = sealed_line({"kind": "x"}, verify(tmp_path).head)
+    line, _ = sealed_line(fields_of({"kind": "x"}), verify(tmp_path).head)
     with path.open("ab") as file:
         file.write(line[:num_bytes_left])
     assert verify(tmp_path).bad is None
@@ -254,6 +278,7 @@ import sys
 from pathlib import Path
 from unit.test_audit_log import SITE, an_event
 from qanat.adapters.audit_log import WRITE_AFTER_S, AuditLog
+from qanat.adapters.json_lines import fields_of
 with AuditLog(Path(sys.argv[1]), node=SITE) as log:
     for number in range(10**9):
         log(an_event(number))

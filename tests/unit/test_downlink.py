@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from qanat.ground.errors import ConfigurationError, RequestError
-from qanat.orbits.circular import EARTH_RADIUS_KM, circular_track, elevation_at
+from qanat.orbits.circular import circular_track, elevation_at
 from qanat.orbits.downlink import TERMS, link_budget
+from qanat.orbits.earth import MEAN_KM
 from qanat.orbits.nature2021 import downlink
 from qanat.orbits.pass_light import expected_light
 from qanat.orbits.pass_optimum import optimal_source
@@ -138,8 +139,8 @@ def test_an_exposure_for_the_horizon_saturates_overhead() -> None:
 def test_a_circle_s_pass_obeys_the_law_of_cosines_and_its_rate_is_the_slope_of_its_range() -> None:
     fine = circular_track(altitude_km=500, max_elevation_deg=55, step_s=1.0)
     sine = np.sin(np.radians(fine.elevation_deg))
-    radius = np.sqrt(EARTH_RADIUS_KM**2 + fine.range_km**2 + 2 * EARTH_RADIUS_KM * fine.range_km * sine)
-    assert radius == pytest.approx(EARTH_RADIUS_KM + 500, rel=1e-12)
+    radius = np.sqrt(MEAN_KM**2 + fine.range_km**2 + 2 * MEAN_KM * fine.range_km * sine)
+    assert radius == pytest.approx(MEAN_KM + 500, rel=1e-12)
     assert fine.elevation_deg.max() == pytest.approx(55, abs=0.05)
     assert fine.elevation_deg.min() == pytest.approx(5, abs=0.1)
     slope = np.gradient(fine.range_km, fine.utc_s)
@@ -167,3 +168,17 @@ def test_passes_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
 def test_a_satellite_is_never_nearer_than_it_is_high() -> None:
     with pytest.raises(RequestError, match="never 400 km"):
         elevation_at(altitude_km=500, range_km=400)
+
+
+def test_both_descriptions_of_the_air_say_that_they_know_no_height() -> None:
+    fitted, table, given = (
+        link_budget(TRACK, replace(downlink(), air=air), MICIUS).origins["atmosphere"]
+        for air in (
+            Air(rule="fitted", fitted_db=0.7),
+            Air(rule="table"),
+            Air(rule="fitted", fitted_db=0.9, origin="input"),
+        )
+    )
+    assert "over Nanshan, 2,080 m high, taken for every station" in fitted
+    assert "down to sea level whatever the station's height" in table
+    assert "Nanshan" not in given

@@ -151,6 +151,7 @@ def test_without_rings_every_max_min_share_has_a_full_link_where_nobody_has_more
 
 
 @pytest.mark.parametrize("alpha", [1.0, 2.0, MAX_MIN])
+@pytest.mark.slow
 def test_the_hub_of_a_star_with_a_hundred_sites_does_not_collapse(alpha: float) -> None:
     """99 links of 10 kbit/s, each used by 98 demands between its user and the others."""
     graph = graph_of(plain_graph("star", 100), seed=None)

@@ -70,6 +70,7 @@ def test_the_backbone_shows_every_name_and_a_legend() -> None:
     assert "least: beijing-user-link, 20.0 kbit/s" in words
 
 
+@pytest.mark.slow
 def test_land_and_sea_lie_where_they_are() -> None:
     """In the PNG, at places far from any site, line and name: one on land, one in the Yellow Sea."""
     network = load_network("beijing-shanghai")

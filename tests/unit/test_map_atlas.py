@@ -78,6 +78,7 @@ def test_a_network_without_crowds_or_islands_is_one_map() -> None:
         assert atlas_of(whole, {}).insets == ()
 
 
+@pytest.mark.slow
 def test_what_is_under_one_heading_can_be_drawn_alone(network: Network) -> None:
     jinan = under_heading(network, "jinan")
     assert (len(jinan.sites), len(jinan.links), len(jinan.applications)) == (53, 437, 95)

@@ -40,6 +40,7 @@ def test_many_warnings_of_a_kind_become_one_with_their_number() -> None:
     assert list(few(iter(many[1:]), "links")) == many[1:]
 
 
+@pytest.mark.slow
 def test_pairs_on_islands_wait_for_the_satellite_and_direct_users_for_a_switch() -> None:
     found = review(load_network("nature2021"))
     assert [warning.code for warning in found.warnings] == [
@@ -53,6 +54,7 @@ def test_pairs_on_islands_wait_for_the_satellite_and_direct_users_for_a_switch()
     assert satellite.text.startswith(f"{2 * 167} pairs of applications have no way on the ground")
 
 
+@pytest.mark.slow
 def test_a_user_of_direct_keys_takes_the_link_through_the_switch_and_no_wider_route() -> None:
     network = load_network("nature2021")
     routes = {frozenset(route.applications): route for route in review(network).routes}
@@ -63,6 +65,7 @@ def test_a_user_of_direct_keys_takes_the_link_through_the_switch_and_no_wider_ro
     assert routes[frozenset({"beijing-user-13", "beijing-user-01"})].nodes == ()
 
 
+@pytest.mark.slow
 def test_a_relay_s_several_pairs_do_not_change_the_forecast_of_one() -> None:
     network = load_network("nature2021")
     backbone = load_network("beijing-shanghai")
@@ -71,6 +74,7 @@ def test_a_relay_s_several_pairs_do_not_change_the_forecast_of_one() -> None:
     assert found == pairs
 
 
+@pytest.mark.slow
 def test_a_large_network_of_users_without_a_common_relay_says_so_once() -> None:
     star = build_network("star", num_nodes=2003)
     assert review(star).warnings[0].code == "single-point-of-failure"

@@ -142,9 +142,19 @@ def test_node_link_json_of_networkx_is_read() -> None:
         ('{"nodes": [{"name": "a"}, {"name": "A"}], "qchannels": []}', "would both be called 'a'"),
         ('{"nodes": [{"name": "??"}, {"name": "A"}], "qchannels": []}', "no name that can be written"),
         ('{"nodes": [{"id": "a"}], "links": [{"source": "a", "target": "b"}]}', "a link ends at 'b', no node"),
-        ('{"nodes": [{"id": "a"}, {"id": "b"}], "links": [{"source": "a", "target": "b", "length": "far"}]}', "far"),
-        ('{"nodes": [{"id": "a"}, {"id": "b"}], "links": [{"source": "a", "target": "a"}]}', "the same site"),
+        (
+            '{"nodes": [{"id": "a"}, {"id": "b"}], "links": [{"source": "a", "target": "b", "length": "far"}]}',
+            "the edge of 'a' and 'b' has 'far' for its length",
+        ),
+        (
+            '{"nodes": [{"id": "a"}, {"id": "b"}], "links": [{"source": "a", "target": "a"}]}',
+            "the edge of 'a' and 'a' joins the same site with itself",
+        ),
         ('{"nodes": [{"id": "a"}, {"id": "b"}], "links": [{"source": "a", "target": "b", "loss": 400}]}', "400"),
+        (
+            '{"nodes": [{"id": "a", "lat": "north"}], "links": []}',
+            "node 'a' has 'north' for its lat, which is no number",
+        ),
         ('{"nodes": [{"id": "a"}, {"id": "b"}, {"id": "c"}], "links": [{"source": "a", "target": "b"}]}', "leads to c"),
     ],
 )

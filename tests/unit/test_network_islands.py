@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from qanat.apps.network_islands import in_islands
 from qanat.apps.network_review import review
 from qanat.apps.networks import load_network
 from qanat.ground.data import read_text
 
 
+@pytest.mark.slow
 def test_the_paper_network_without_a_link_that_holds_it_together_shows_its_table_and_both_parts(tmp_path: Path) -> None:
     assert not list(in_islands(load_network("nature2021")))
     lines = read_text("networks", "nature2021.yaml").splitlines(keepends=True)

@@ -165,3 +165,43 @@ def test_an_epoch_at_an_offset_from_utc_is_refused_and_one_with_z_is_read(offset
 def test_a_field_that_stands_twice_in_lines_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="MEAN_MOTION stands twice"):
         read_elements(as_lines(omm_fields()) + "MEAN_MOTION = 14.0\n", source="x")
+
+
+def as_text_twice(fields: dict[str, object]) -> str:
+    return json.dumps(fields)[:-1] + ', "MEAN_MOTION": 14.0}'
+
+
+def as_xml_twice(fields: dict[str, object]) -> str:
+    return as_xml(fields).replace("<MEAN_MOTION>", "<MEAN_MOTION>14.0</MEAN_MOTION><MEAN_MOTION>", 1)
+
+
+@pytest.mark.parametrize("write", [as_text_twice, as_xml_twice])
+def test_a_field_that_stands_twice_in_json_or_xml_is_refused(write) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigurationError, match=r"x.*: MEAN_MOTION stands twice in one message"):
+        read_elements(write(omm_fields()), source="x")
+
+
+def test_comments_may_stand_twice_in_xml() -> None:
+    text = as_xml(omm_fields()).replace("<MEAN_MOTION>", "<COMMENT>a</COMMENT><COMMENT>b</COMMENT><MEAN_MOTION>", 1)
+    assert len(read_elements(text, source="x")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2016-354T13:39:32.5", "2016-12-19T13:39:32.5"),
+        ("2016-366T00:00:00Z", "2016-12-31T00:00:00"),
+        ("2017-001T23:59:59", "2017-01-01T23:59:59"),
+    ],
+)
+def test_an_epoch_by_the_day_of_the_year_is_that_of_the_calendar(text: str, same: str) -> None:
+    one, other = (read_elements(json.dumps({**omm_fields(), "EPOCH": word}), source="x")[0] for word in (text, same))
+    assert one.epoch_utc_s == other.epoch_utc_s
+
+
+@pytest.mark.parametrize(
+    "text", ["2016-367T00:00:00", "2017-366T00:00:00", "2016-000T00:00:00", "2016-354T24:00:00", "2016-354"]
+)
+def test_a_day_that_the_year_does_not_have_is_no_epoch(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no moment"):
+        read_elements(json.dumps({**omm_fields(), "EPOCH": text}), source="x")

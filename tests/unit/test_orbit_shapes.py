@@ -14,10 +14,13 @@ from qanat.orbits.analytic import (
     geostationary_altitude_km,
     sun_synchronous_inclination_deg,
 )
+from qanat.orbits.circular import circular_track
 from qanat.orbits.constellations import orbits_typed, walker
-from qanat.orbits.earth import EQUATOR_KM, below, coverage_angle_deg, utc_s_of
+from qanat.orbits.earth import EQUATOR_KM, MEAN_KM, below, coverage_angle_deg, utc_s_of
 from qanat.orbits.elements import packaged_elements
+from qanat.orbits.passes import Span, find_passes
 from qanat.orbits.propagation import earth_fixed
+from qanat.orbits.stations import Station
 
 START_UTC_S = utc_s_of("2020-01-01")
 DAY = START_UTC_S + np.arange(0.0, 86_400.0, 600.0)
@@ -114,3 +117,17 @@ def test_coverage_angles_are_the_papers() -> None:
     """Nature 589, 214 (2021), Fig. 3b: about 140 degrees (1,200 km) and about 170 degrees (2,000 km)."""
     assert coverage_angle_deg(20) == 140
     assert coverage_angle_deg(5) == 170
+
+
+def test_the_pass_on_a_ball_that_stands_still_is_that_of_the_circle_the_earth_turns_under() -> None:
+    """At the pole the Earth's turning moves nothing. What is left is the ellipsoid, whose pole is 14 km lower."""
+    pole = Station("pole", 90.0, 0.0)
+    altitude_km = 500 + MEAN_KM - EQUATOR_KM
+    above = CircularOrbit("o", altitude_km, 90.0, 0.0, 45.0, START_UTC_S)
+    table = find_passes([above], [pole], Span(START_UTC_S, START_UTC_S + 5_000), min_elevation_deg=5.0)
+    assert len(table) == 1
+    still = circular_track(altitude_km=500, max_elevation_deg=float(table.max_elevation_deg[0]))
+    duration_s = float(table.set_utc_s[0] - table.rise_utc_s[0])
+    assert len(still) == pytest.approx(duration_s, rel=0.02)
+    assert still.range_km.min() == pytest.approx(float(table.min_range_km[0]), abs=15)
+    assert still.range_km.max() == pytest.approx(2_078, rel=0.005), "acos(R cos e / r) - e by hand"

@@ -9,11 +9,10 @@ import pytest
 from scipy.optimize import differential_evolution
 
 from qanat.ground.errors import ConfigurationError, RequestError
-from qanat.ground.randomness import SeededChance
 from qanat.orbits.circular import circular_track
 from qanat.orbits.downlink import link_budget
 from qanat.orbits.nature2021 import downlink, figure_3a
-from qanat.orbits.pass_light import block_counts, block_length, drawn_light, expected_light
+from qanat.orbits.pass_light import block_counts, block_length, expected_light, passes_for_key
 from qanat.orbits.pass_optimum import (
     HIGHEST,
     LOWEST,
@@ -93,22 +92,54 @@ def test_moments_that_are_not_evenly_spaced_are_refused() -> None:
         expected_light(MICIUS, replace(BUDGET, track=replace(TRACK, utc_s=times)))
 
 
-def test_drawn_counts_lie_about_the_expected_ones_and_come_again_with_their_seed() -> None:
-    """5 sigma of every sum; the seed is fixed. Binomial numbers: hold-off would make them narrower."""
-    drawn = drawn_light(LIGHT, SeededChance(3))
-    for name in ("clicks", "errors"):
-        seen, mean = (getattr(one, name).sum(axis=0) for one in (drawn, LIGHT))
-        assert np.all(np.abs(seen - mean) < 5 * np.sqrt(mean))
-    assert not np.array_equal(drawn.clicks, LIGHT.clicks)
-    assert np.array_equal(drawn.clicks, drawn_light(LIGHT, SeededChance(3)).clicks)
-
-
 def test_a_pass_that_was_written_can_be_read_and_gives_the_same_light() -> None:
     text = write_pass(BUDGET, LIGHT, secret_bits=1000)
     track, measured = read_track(text, source="pass.csv", satellite="micius", station="nanshan")
     again = link_budget(track, downlink(), MICIUS, measured=measured)
     assert np.array_equal(again.total_db, BUDGET.total_db)
     assert np.array_equal(expected_light(MICIUS, again).clicks, LIGHT.clicks)
+
+
+def test_results_beside_terms_without_a_format_are_refused() -> None:
+    """So a version wrote that had no prefix for its model's terms: they would pass for measured."""
+    text = write_pass(BUDGET, LIGHT, secret_bits=1000)
+    rows = [line.split(",", 1) for line in text.splitlines()]
+    assert {row[0] for row in rows} == {"pass_format", "2"}
+    old = (
+        "\n".join(row[1] for row in rows)
+        .replace("model_", "")
+        .replace("secret_by_sifted_bits_per_s", "secret_bits_per_s")
+    )
+    with pytest.raises(ConfigurationError, match=r"total_db and so on.*no column pass_format") as refused:
+        read_track(old, source="old.csv", satellite="micius", station="nanshan")
+    assert "take the results out" in refused.value.remedy
+    with pytest.raises(ConfigurationError, match="pass_format is not 2 throughout"):
+        read_track(text.replace("\n2,", "\n3,", 1), source="new.csv", satellite="micius", station="nanshan")
+
+
+def test_results_without_terms_need_no_format() -> None:
+    text = "time_s,range_km,elevation_deg,total_db\n0,1000,20,30\n1,1000,20,30\n"
+    track, measured = read_track(text, source="a.csv", satellite="micius", station="nanshan")
+    assert len(track) == 2
+    assert not measured
+
+
+@pytest.mark.parametrize(
+    ("max_elevation_deg", "altitude_km", "proof"), [(12, 1200, "hoeffding"), (10, 1000, "chernoff")]
+)
+def test_so_many_passes_give_key_and_one_fewer_none(max_elevation_deg: float, altitude_km: float, proof: str) -> None:
+    track = circular_track(altitude_km=altitude_km, max_elevation_deg=max_elevation_deg)
+    light = expected_light(MICIUS, link_budget(track, downlink(), MICIUS))
+    needed = passes_for_key(light, proof=proof, f_ec=1.1, most=1000)
+    assert needed is not None
+    assert needed > 1
+
+    def bits(times: int) -> int:
+        return block_length(block_counts([light] * times), light.protocol, proof=proof, f_ec=1.1).num_bits
+
+    assert (bits(needed) > 0, bits(needed - 1)) == (True, 0)
+    assert passes_for_key(light, proof=proof, f_ec=1.1, most=needed - 1) is None
+    assert passes_for_key(LIGHT, proof=proof, f_ec=1.1, most=1000) == 1
 
 
 @pytest.mark.parametrize(

@@ -39,17 +39,21 @@ def elevations_deg(orbit: Orbit, station: Station, utc_s: np.ndarray) -> np.ndar
 
 
 def eccentric(
-    motion: float, eccentricity: float, inclination_deg: float, angles_deg: tuple[float, float, float]
+    motion: float,
+    eccentricity: float,
+    inclination_deg: float,
+    angles_deg: tuple[float, float, float],
+    start_utc_s: float = START_UTC_S,
 ) -> Sgp4Orbit:
     satrec = Satrec()
     node, perigee, anomaly = np.radians(angles_deg)
     turn = 2 * math.pi * motion / 1440
-    epoch_days = START_UTC_S / 86_400 + 7_306.0  # SGP4 counts from 1949-12-31
+    epoch_days = start_utc_s / 86_400 + 7_306.0  # SGP4 counts from 1949-12-31
     satrec.sgp4init(
         *(WGS72, "i", 1, epoch_days, 0.0, 0.0, 0.0, eccentricity, perigee, math.radians(inclination_deg)),
         *(anomaly, turn, node),
     )
-    return Sgp4Orbit(ElementSet("drawn", "1", START_UTC_S, satrec))
+    return Sgp4Orbit(ElementSet("drawn", "1", start_utc_s, satrec))
 
 
 def check_against_brute_force(orbit: Orbit, station: Station, mask_deg: float, hours: float) -> int:
@@ -122,6 +126,43 @@ def test_no_pass_of_an_eccentric_orbit_is_missed(
     eccentricity = min(eccentricity, 1 - (EQUATOR_KM + 400) / axis_km)
     orbit = eccentric(motion, eccentricity, inclination, angles)
     check_against_brute_force(orbit, Station("s", latitude, 0.0), mask, hours=12.0)
+
+
+PLACES = [(90.0, 0.0), (-90.0, 33.0), (0.0, 180.0), (65.0, -180.0), (-45.0, 179.999), (43.5, 87.2)]
+FAMILIES = {
+    "low": lambda start: eccentric(15.2, 0.001, 97.4, (268, 176, 309), start),
+    "polar": lambda start: CircularOrbit("polar", 600, 90, 33, 0, start),
+    "equatorial": lambda start: eccentric(14.0, 0.01, 0.05, (0, 0, 0), start),
+    "retrograde": lambda start: CircularOrbit("back", 400, 144, 10, 50, start),
+    "molniya": lambda start: eccentric(2.006, 0.74, 63.4, (100, 270, 10), start),
+    "transfer": lambda start: eccentric(2.27, 0.73, 7.0, (200, 180, 0), start),
+    "navigation": lambda start: CircularOrbit("mid", 20_200, 55, 10, 50, start),
+    "figure of eight": lambda start: eccentric(1.002_74, 0.1, 60.0, (50, 270, 90), start),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["1965-07-01", "2016-12-19", "2057-03-01"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pass_a_tenth_of_a_degree_above_the_mask_is_found(family: str, moment: str) -> None:
+    """Tops are looked for every second by vectors alone; then the mask is put 0.1 degree under each of them in turn."""
+    start_utc_s = utc_s_of(moment)
+    orbit: Orbit = FAMILIES[family](start_utc_s)
+    utc_s = start_utc_s + np.arange(0.0, 86_400.5)
+    whole = Span(start_utc_s, start_utc_s + 86_400)
+    num_tops = 0
+    for latitude_deg, longitude_deg in PLACES:
+        station = Station("s", latitude_deg, longitude_deg, 100.0)
+        seen = elevations_deg(orbit, station, utc_s)
+        tops = 1 + np.flatnonzero((seen[1:-1] > seen[:-2]) & (seen[1:-1] >= seen[2:]) & (seen[1:-1] > 0.1))
+        for top in tops.tolist():
+            mask_deg = min(float(seen[top]) - 0.1, 89.8)
+            table = find_passes([orbit], [station], whole, min_elevation_deg=mask_deg)
+            around = (table.rise_utc_s < utc_s[top]) & (table.set_utc_s > utc_s[top])
+            assert around.sum() == 1, f"{family} over {station}: {seen[top]} degrees at {utc_text(utc_s[top])}"
+            assert table.max_elevation_deg[around][0] >= seen[top] - 1e-3
+        num_tops += tops.size
+    assert num_tops, "the case shows something"
 
 
 def test_a_pass_that_exceeds_the_mask_for_a_few_seconds_is_found() -> None:

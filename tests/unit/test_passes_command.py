@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from qanat.apps.cli import passes_search
 from qanat.apps.cli.main import app
 from qanat.ground.data import read_text
 
@@ -82,6 +83,42 @@ def test_files_of_elements_and_stations_are_read(tmp_path: Path) -> None:
     assert found["stations"][0]["name"] == "delingha"
 
 
+def test_a_file_of_stations_that_is_no_yaml_is_refused_in_one_line(tmp_path: Path) -> None:
+    stations = tmp_path / "stations.yaml"
+    stations.write_text("stations: {a: 1\n")
+    status, _, err = run("--satellite", "micius", "--station", str(stations), *NIGHT)
+    assert status != 0
+    assert "stations.yaml, line 2: no YAML: " in err
+    assert len(err.splitlines()) == 2
+
+
+def test_a_folder_gets_both_pictures_with_the_data_behind_them(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "folder"
+    status, out, err = run(*BASE, *NIGHT, "--out", str(folder), "--coverage", "45")
+    assert status == 0
+    assert "4 passes" in out
+    names = [f"{one}.{end}" for one in ("calendar", "ground-track", "passes") for end in ("csv", "json", "svg")]
+    names.remove("passes.svg")
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert all(f"{name}: " in err for name in names)
+    assert json.loads((folder / "passes.json").read_text()) == record(*BASE, *NIGHT)
+    track = json.loads((folder / "ground-track.json").read_text())
+    assert {one["elevation_deg"] for one in track["coverage"]} == {5.0, 45.0}
+    rows = list(csv.DictReader(io.StringIO((folder / "ground-track.csv").read_text())))
+    assert [row["utc"] for row in rows] == track["tracks"][0]["utc"]
+    assert len(list(csv.DictReader(io.StringIO((folder / "calendar.csv").read_text())))) == len(
+        json.loads((folder / "calendar.json").read_text())["nights"]
+    )
+
+
+def test_the_first_search_says_that_it_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = ("--satellite", "micius", "--station", "nanshan", "--start", "2016-12-19", "--days", "0.01")
+    for is_compiled in (False, True):
+        monkeypatch.setattr(passes_search, "is_search_compiled", lambda is_compiled=is_compiled: is_compiled)
+        _, _, err = run(*short, "--json")
+        assert ("preparing (once): compiling" in err) == (not is_compiled)
+
+
 def test_constellations_are_typed() -> None:
     found = record("--satellite", "walker-star:780,86.4,66/6/2", "--station", "nanshan", *NIGHT)
     assert len(found["satellites"]) == 66
@@ -123,6 +160,18 @@ def test_old_elements_are_warned_of_on_standard_error() -> None:
         (("--satellite", "nowhere.tle", "--station", "nanshan", *NIGHT), "cannot read nowhere.tle"),
         (("--satellite", "micius", "--station", "nowhere", *NIGHT), "cannot read nowhere"),
         (("--satellite", "geo:1,2", "--station", "nanshan", *NIGHT), "is no orbit"),
+        (("--satellite", "micius", "--station", "nanshan", "--start", "9999-12-31", "--accept-stale"), "1958 and 2200"),
+        (
+            ("--satellite", "micius", "--station", "nanshan", "--start", "2116-12-19", "--accept-stale"),
+            "more than 1,500 days are refused in any case",
+        ),
+        (("--satellite", "micius", "--station", "nanshan", *NIGHT, "--ut1-utc", "nan"), "UT1 - UTC"),
+        (("--satellite", "", "--station", "nanshan", *NIGHT), "an empty name"),
+        (("--satellite", ".", "--station", "nanshan", *NIGHT), "cannot read .: Is a directory"),
+        (("--satellite", "walker-delta:500,97,99999/1/0", "--station", "nanshan", *NIGHT), "are too many"),
+        ((*BASE, *NIGHT, "--coverage", "5"), "there is no --out"),
+        ((*BASE, *NIGHT, "--coverage", "90", "--out", "folder"), "no cone of coverage begins at 90"),
+        ((*BASE, *NIGHT, "--out", __file__), "is no folder"),
         (("--satellite", "micius", "--satellite", "MICIUS", "--station", "nanshan", *NIGHT), "is there twice"),
         (("--satellite", "micius", "--station", "nanshan", *NIGHT, "--json", "--csv"), "leave one of them out"),
     ],

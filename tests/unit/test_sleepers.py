@@ -9,7 +9,7 @@ import pytest
 
 from qanat.adapters.doorbell import Doorbell
 from qanat.apps import sleepers as module
-from qanat.apps.sleepers import Bells, Sleepers
+from qanat.apps.sleepers import DOOR, Bells, Sleepers
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 
@@ -114,6 +114,35 @@ def test_sites_are_opened_one_at_a_time() -> None:
         async with House(counted) as house:
             assert await asyncio.gather(house.ask(A), house.ask(B)) == [b"hello\n"] * 2
             assert (sorted(house.opened), most) == ([A, B], 1)
+
+    asyncio.run(scenario())
+
+
+def test_an_application_at_a_door_goes_before_all_sites_that_others_woke() -> None:
+    async def scenario() -> None:
+        opened, all_open = list[NodeId](), asyncio.Event()
+
+        async def note(node: NodeId, _: Bells) -> None:
+            await asyncio.sleep(0.05)
+            opened.append(node)
+            if len(opened) == len(names):
+                all_open.set()
+
+        sites = Sleepers(note, on_failed=lambda *_: None)
+        names = [NodeId(name) for name in "abcde"]
+        bells = {node: sites.lay_down(node, {"transports": (HOST, 0), DOOR: (HOST, 0)}) for node in names}
+        sites.watch()
+        callers = []
+        for node in names:  # as keys do that go over many relays
+            callers.append(await asyncio.open_connection(HOST, bells[node]["transports"].port))
+        await asyncio.sleep(0.02)
+        callers.append(await asyncio.open_connection(HOST, bells[names[4]][DOOR].port))
+        await asyncio.wait_for(all_open.wait(), 10)
+        assert opened[0] == names[0], "what has begun is not broken off"
+        assert opened[1:] == [names[4], *names[1:4]]
+        for _, writer in callers:
+            writer.close()
+        await sites.close()
 
     asyncio.run(scenario())
 

@@ -572,3 +572,73 @@ def test_a_call_to_a_file_that_was_closed_fails_alone(tmp_path: Path) -> None:
         assert await other.levels() == {}
 
     with_writer(scene)
+
+
+def test_calls_for_keys_of_one_pair_in_one_commit_read_and_write_the_stock_once(tmp_path: Path) -> None:
+    async def scene(writer: StoreWriter) -> None:
+        store = await SqliteKeyStore.open(tmp_path / "keys.sqlite", master_key=MASTER_KEY, writer=writer)
+        keys = new_keys(60)
+        await store.put(keys, entitled=frozenset({PAIR.master}), confirmed=True)
+        statements: list[str] = []
+        store._database._connection.set_trace_callback(statements.append)
+        supplied = await asyncio.gather(
+            *(store.supply(PAIR, count=count, size_bits=256, request_id=REQUEST) for count in (1, 2, 3) * 10)
+        )
+        store._database._connection.set_trace_callback(None)
+        given = [key.key_id for of_call in supplied for key in of_call]
+        assert [len(of_call) for of_call in supplied] == [1, 2, 3] * 10
+        assert given == [key.key_id for key in keys], "the oldest first, in the order of the calls"
+        assert statements.count("COMMIT") == 1
+        assert len([one for one in statements if one.startswith("UPDATE pair")]) == 1
+
+    with_writer(scene)
+
+
+def test_of_calls_in_one_commit_only_those_without_keys_go_away_empty(tmp_path: Path) -> None:
+    async def scene(writer: StoreWriter) -> None:
+        store = await SqliteKeyStore.open(tmp_path / "keys.sqlite", master_key=MASTER_KEY, writer=writer)
+        keys, other = new_keys(5), SaePair(PAIR.master, SaeId("urn:qanat:t:sae:carol"))
+        await store.put(keys, entitled=frozenset({PAIR.master}), confirmed=True)
+        answers = await asyncio.gather(
+            *(store.supply(PAIR, count=count, size_bits=256, request_id=REQUEST) for count in (2, 4)),
+            store.supply(other, count=1, size_bits=256, request_id=REQUEST),
+            store.supply_by_id([keys[3].key_id], sae=PAIR.master),
+            *(store.supply(PAIR, count=count, size_bits=256, request_id=REQUEST) for count in (1, 1, 1)),
+            return_exceptions=True,
+        )
+        given = [None if isinstance(one, KeyShortage) else [key.key_id for key in one] for one in answers]  # type: ignore[union-attr]
+        ids = [key.key_id for key in keys]
+        assert given == [ids[:2], None, None, [ids[3]], [ids[2]], [ids[4]], None]
+
+    with_writer(scene)
+
+
+def test_a_handle_of_an_older_epoch_takes_nothing_beside_the_newer_one(tmp_path: Path) -> None:
+    async def scene(writer: StoreWriter) -> None:
+        path = tmp_path / "keys.sqlite"
+        old = await SqliteKeyStore.open(path, master_key=MASTER_KEY, writer=writer)
+        await old.open_epoch()
+        new = await SqliteKeyStore.open(path, master_key=MASTER_KEY, writer=writer)
+        await new.open_epoch()
+        keys = new_keys(2)
+        await new.put(keys, entitled=frozenset({PAIR.master}), confirmed=True)
+        stale, fresh = await asyncio.gather(
+            *(one.supply(PAIR, count=1, size_bits=256, request_id=REQUEST) for one in (old, new)),
+            return_exceptions=True,
+        )
+        assert isinstance(stale, StaleEpoch)
+        assert [key.key_id for key in fresh] == [keys[0].key_id]  # type: ignore[union-attr]
+
+    with_writer(scene)
+
+
+def test_what_was_asked_before_the_writer_is_closed_is_done(tmp_path: Path) -> None:
+    async def scene() -> None:
+        writer = StoreWriter()
+        store = await SqliteKeyStore.open(tmp_path / "keys.sqlite", master_key=MASTER_KEY, writer=writer)
+        putting = asyncio.create_task(store.put(new_keys(1), entitled=frozenset({PAIR.master}), confirmed=True))
+        await asyncio.sleep(0)
+        await writer.close()
+        await putting
+
+    asyncio.run(scene())

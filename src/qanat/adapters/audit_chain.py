@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,6 @@ FIRST_PREV = "0" * 64
 HEAD_NAME = "head.json"
 TORN, TAIL_MISSING, LINES_LOST, FILE_BEGUN = "torn-line", "tail-missing", "lines-lost", "file-begun"
 """Kinds of the log's own lines; all others are kinds of events."""
-_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _SEAL = re.compile(rb',"sha256":"([0-9a-f]{64})"}\Z')
 _FILE = re.compile(r"audit-(\d{6})\.jsonl")
 
@@ -77,11 +76,12 @@ class Finding:
     bad: BadLine | None
 
 
-def sealed_line(fields: Mapping[str, object], previous: Head) -> tuple[bytes, Head]:
-    """Return the next line, its end of line included, and the head that it makes."""
-    body = _ENCODE({"n": previous.count + 1, "prev": previous.sha256, **fields})[:-1].encode()
+def sealed_line(fields: str, previous: Head) -> tuple[bytes, Head]:
+    """Return the next line, its end of line included, and the head that it makes. ``fields``: JSON, without braces."""
+    number = previous.count + 1
+    body = f'{{"n":{number},"prev":"{previous.sha256}",{fields}'.encode()
     digest = hashlib.sha256(body).hexdigest()
-    return b'%b,"sha256":"%b"}\n' % (body, digest.encode()), Head(previous.count + 1, digest)
+    return b'%b,"sha256":"%b"}\n' % (body, digest.encode()), Head(number, digest)
 
 
 def opened_line(line: bytes) -> tuple[dict[str, object], str]:

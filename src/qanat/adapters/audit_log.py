@@ -1,9 +1,11 @@
 """The audit log of one site: an event sink that chains what matters into files, and keeps them through crashes.
 
-When a line is safe: that of a delivery is handed to the operating system, with all lines before it, before the event's
-maker goes on, so before a key leaves the door; a process that is killed loses none of a key that somebody has. Other
-lines go with the next delivery or within ``WRITE_AFTER_S``, since a call of the system for each would cost a busy door
-more than the line itself. A thread brings it to the disk (fsync), and the head after it, within
+When a line is safe: that of a delivery is handed to the operating system, with all lines before it, before the key
+leaves the door; a process that is killed loses none of a key that somebody has. A door that promises to call
+``write_out`` before any byte goes out has so the deliveries of one turn of its loop written at once; without a promise
+a delivery is written before its event's maker goes on. Other lines go with the next delivery or within
+``WRITE_AFTER_S``, since a call of the system for each would cost a busy door more than the line itself. A thread brings
+it to the disk (fsync), and the head after it, within
 ``SYNC_PERIOD_S``: a power cut may take the lines of that time. (The key store is stricter: a key is marked as supplied
 on the disk before it leaves, so what the audit log loses is the account of a delivery, never its being the only one.)
 
@@ -38,9 +40,9 @@ from qanat.adapters.audit_chain import (
     read_head,
     sealed_line,
 )
+from qanat.adapters.json_lines import audit_fields, fields_of
 from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.private_files import make_private_folder
-from qanat.ground.clock import format_utc
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import Event, EventKind
 from qanat.ground.identifiers import NodeId
@@ -76,8 +78,11 @@ class AuditLog:
         node: NodeId,
         max_file_bytes: int = MAX_FILE_BYTES,
         on_lost: Callable[[str], None] = lambda _: None,
+        written_out_first: bool = False,
     ) -> None:
-        """``on_lost`` hears why, once for all lines in a row that could not be written."""
+        """``on_lost`` hears why, once for all lines in a row that could not be written. ``written_out_first``: whoever
+        lets keys out calls ``write_out`` first, in the event loop in which the log was entered."""
+        self._at_once = frozenset[EventKind]() if written_out_first else WRITTEN_AT_ONCE
         self._on_lost = on_lost
         self.folder = folder
         self.num_lost = 0
@@ -88,7 +93,7 @@ class AuditLog:
         self._number = 1
         self._descriptor = -1
         self._num_bytes = 0
-        self._waiting: list[Mapping[str, object]] = []
+        self._waiting: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._changed = threading.Event()
@@ -119,7 +124,7 @@ class AuditLog:
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop = None
-        self._write_waiting()
+        self.write_out()
         self._ending.set()
         self._changed.set()
         if self._syncing.is_alive():
@@ -133,20 +138,21 @@ class AuditLog:
     def __call__(self, event: Event) -> None:
         if event.node != self._node or event.kind in NOT_AUDITED:
             return
-        self._waiting.append(_fields(event))
-        if self._loop is None or self._loop.is_closed() or event.kind in WRITTEN_AT_ONCE:
-            self._write_waiting()
+        try:
+            self._waiting.append(audit_fields(event))
+        except (TypeError, ValueError) as fault:
+            self._lose(1, str(fault))
+            return
+        if self._loop is None or self._loop.is_closed() or event.kind in self._at_once:
+            self.write_out()
         elif len(self._waiting) == 1:
-            self._loop.call_later(WRITE_AFTER_S, self._write_waiting)
+            self._loop.call_later(WRITE_AFTER_S, self.write_out)
 
-    # --- inside ---
-
-    def _write_waiting(self) -> None:
+    def write_out(self) -> None:
         """Append the lines that wait, all or none of them."""
         if not self._waiting:
             return
         lines, self._waiting = self._waiting, []
-        why_lost = None
         with self._lock:
             if self._descriptor < 0:
                 return
@@ -157,15 +163,22 @@ class AuditLog:
                     self._note(LINES_LOST, {"number": self.num_lost})
                     self.num_lost = 0
                 self._write(lines)
-            except (OSError, TypeError, ValueError) as fault:
-                why_lost = str(fault) if self.num_lost == 0 else ""
-                self.num_lost += len(lines)
-        if why_lost is None:
-            self._changed.set()
-        elif why_lost:
-            self._on_lost(why_lost)
+            except OSError as fault:
+                why_lost = str(fault)
+            else:
+                self._changed.set()
+                return
+        self._lose(len(lines), why_lost)
 
-    def _write(self, lines: Sequence[Mapping[str, object]]) -> None:
+    # --- inside ---
+
+    def _lose(self, number: int, why: str) -> None:
+        """Count lines that could not be written, and say why, once for all in a row."""
+        self.num_lost += number
+        if self.num_lost == number:
+            self._on_lost(why)
+
+    def _write(self, lines: Sequence[str]) -> None:
         """Append lines whole, or nothing of them."""
         sealed, head = [], self._head
         for fields in lines:
@@ -180,7 +193,7 @@ class AuditLog:
         self._num_bytes += written
 
     def _note(self, kind: str, data: Mapping[str, object]) -> None:
-        self._write([{"kind": kind, "node": self._node, "data": data}])
+        self._write([fields_of({"kind": kind, "node": self._node, "data": data})])
 
     def _begin_next_file(self) -> None:
         os.fsync(self._descriptor)
@@ -259,18 +272,6 @@ class AuditLog:
             os.fsync(file.fileno())
         partial.rename(self.folder / HEAD_NAME)
         self._synced = head
-
-
-def _fields(event: Event) -> dict[str, object]:
-    return {
-        "utc": format_utc(event.utc_s),
-        "node": event.node,
-        "kind": event.kind,
-        "event": event.id,
-        "cause": event.cause,
-        "request": event.request_id,
-        "data": dict(event.data),
-    }
 
 
 def _ended(path: Path, lines: list[bytes]) -> tuple[str, Mapping[str, object]] | None:

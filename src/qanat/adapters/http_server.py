@@ -58,13 +58,23 @@ STOPPING = "this key manager is being stopped (ask again when it is up; other ke
 AsgiApp = Callable[..., Any]
 
 
-class JoinedWrites(asyncio.Transport):
-    """Joins what is written in one turn of the loop: head and body of an answer leave in one TLS record."""
+def _nothing() -> None:
+    pass
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+
+class JoinedWrites(asyncio.Transport):
+    """Joins what is written in one turn of the loop: head and body of an answer leave in one TLS record.
+
+    ``before`` is called before anything leaves.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, before: Callable[[], None]
+    ) -> None:
         super().__init__()
         self._transport = transport
         self._loop = loop
+        self._before = before
         self._parts: list[bytes | bytearray | memoryview] = []
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -77,6 +87,7 @@ class JoinedWrites(asyncio.Transport):
             joined = b"".join(self._parts)
             self._parts.clear()
             if not self._transport.is_closing():
+                self._before()
                 self._transport.write(joined)
 
     def close(self) -> None:
@@ -112,8 +123,10 @@ class PeerProtocol(HttpToolsProtocol):
         *,
         rules: ConnectionRules | None = None,
         on_shaken_hands: Callable[[PeerProtocol], None] = lambda _: None,
+        before_writing: Callable[[], None] = _nothing,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._before_writing = before_writing
         self._on_shaken_hands = on_shaken_hands
         self._rules = rules or ConnectionRules()
         self._whole_app = self.app
@@ -122,7 +135,7 @@ class PeerProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin after the handshake: the certificate is read here, once."""
         self._on_shaken_hands(self)
-        super().connection_made(JoinedWrites(transport, self.loop))
+        super().connection_made(JoinedWrites(transport, self.loop, self._before_writing))
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._certificate = peer_certificate(transport.get_extra_info("ssl_object"))
         self._peer = None if self._certificate is None else self._certificate.identity
@@ -251,12 +264,15 @@ class HttpDoor:
         port: int = 0,
         listening: socket.socket | None = None,
         rules: ConnectionRules | None = None,
+        before_writing: Callable[[], None] = _nothing,
     ) -> None:
         """``listening``: a socket that listens already, the door's from now on, in place of host and port.
 
         ``tls`` that is living is followed: new files count from the next second on, and no connection breaks but
         those whose certificate was revoked. ``rules``: which connections are served, and for how long.
+        ``before_writing`` is called before any byte of an answer leaves.
         """
+        self._before_writing = before_writing
         self._living = tls if isinstance(tls, LivingTls) else None
         self._tls = tls if isinstance(tls, ssl.SSLContext) else tls.context
         self._rules = rules or ConnectionRules()
@@ -309,7 +325,13 @@ class HttpDoor:
     def _accepted(self, loop: asyncio.AbstractEventLoop) -> CountedTls:
         """Return what takes a new connection: TLS, and HTTP above it."""
         connection = PeerProtocol(
-            self._config, self._state, {}, loop, rules=self._rules, on_shaken_hands=self._handshakes.end
+            self._config,
+            self._state,
+            {},
+            loop,
+            rules=self._rules,
+            on_shaken_hands=self._handshakes.end,
+            before_writing=self._before_writing,
         )
         return CountedTls(
             loop,

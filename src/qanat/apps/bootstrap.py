@@ -33,7 +33,7 @@ from qanat.apps.link_modules import link_capability
 from qanat.apps.opened import Opened
 from qanat.apps.shares_elsewhere import solved_in
 from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, key_manager_settings, reserve_days, sessions_per_day
-from qanat.apps.sleepers import Bells, Sleepers
+from qanat.apps.sleepers import DOOR, Bells, Sleepers
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
 from qanat.ground.errors import QanatError
@@ -181,10 +181,10 @@ class Service(Opened):
     def _lay_down_sites(self) -> None:
         """Bind all ports of the sites here; whoever calls from now on waits until the site is open."""
         for node in self.here:
-            bells = self._sites.lay_down(node, {"transports": (HOST, 0), "doors": (HOST, self.door_port(node))})
-            self.door_ports[node] = bells["doors"].port
+            bells = self._sites.lay_down(node, {"transports": (HOST, 0), DOOR: (HOST, self.door_port(node))})
+            self.door_ports[node] = bells[DOOR].port
             self._parts.publish("transports", node, bells["transports"].port)
-            self._parts.publish("doors", node, bells["doors"].port)
+            self._parts.publish("doors", node, bells[DOOR].port)
 
     def _may_sleep(self, node: NodeId) -> bool:
         """Return whether a site has nothing to do until it is spoken to."""
@@ -208,8 +208,9 @@ class Service(Opened):
                 modules=self._modules[node],
                 is_awake=self._sites.is_awake,
                 is_opening=self._sites.is_opening,
+                num_opened=self._sites.num_opened,
             )
-            self.doors[node] = await parts.open_door(node, manager, listening=bells["doors"].listening())
+            self.doors[node] = await parts.open_door(node, manager, listening=bells[DOOR].listening())
             self.stores[node], self.managers[node] = store, manager
             self._tasks.start(manager.run(), name=f"key manager {node}")
             await self._stack_of_stores.enter_async_context(of_store.pop_all())

@@ -11,8 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
+from qanat.adapters.json_lines import log_line
 from qanat.adapters.private_files import make_private_folder
-from qanat.ground.clock import format_utc
 from qanat.ground.events import Event, EventKind
 
 OF_EACH_CALL = frozenset(
@@ -120,7 +120,7 @@ class EventLog:
         if self._keep:
             self.events.append(event)
         if self._path is not None and not _is_progress(event):
-            self._add(json.dumps(event_record(event)) + "\n", may_wait=event.kind in OF_EACH_CALL)
+            self._add(log_line(event) + "\n", may_wait=event.kind in OF_EACH_CALL)
         for listener in self._listeners:
             listener(event)
 
@@ -128,18 +128,3 @@ class EventLog:
 def _is_progress(event: Event) -> bool:
     """Whether an event only says how far a block has come: for who watches, not for the file."""
     return event.kind is EventKind.LINK_QUALITY and event.data.get("progress") != 1
-
-
-def event_record(event: Event) -> dict[str, object]:
-    """Return an event as JSON has it."""
-    return {
-        "id": event.id,
-        "cause": event.cause,
-        "request_id": event.request_id,
-        "node": event.node,
-        "utc": format_utc(event.utc_s),
-        "monotonic_s": event.monotonic_s,
-        "kind": event.kind,
-        "step": event.step,
-        "data": dict(event.data),
-    }

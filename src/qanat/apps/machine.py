@@ -34,6 +34,15 @@ def num_compiled_kernels() -> int:
     return len(list((Path(qanat.kernels.__path__[0]) / "__pycache__").glob("*.nbi")))
 
 
+def is_search_compiled() -> bool:
+    """Return whether the search for passes lies compiled beside its source; another place for caches is not asked."""
+    import qanat.orbits
+
+    folder = Path(qanat.orbits.__path__[0])
+    since = (folder / "search.py").stat().st_mtime
+    return any(index.stat().st_mtime >= since for index in (folder / "__pycache__").glob("search.*.nbi"))
+
+
 def cpu_flags() -> frozenset[str]:
     """Return the instruction-set flags of the CPU, empty where the system does not tell."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, islice
@@ -9,7 +10,7 @@ from itertools import combinations, islice
 from qanat.control.claims import DIRECTIONS, Claim, Claims, alpha_of
 from qanat.control.graph import RouteGraph
 from qanat.control.sharing import Settled, SharingProblem
-from qanat.control.solvers.settling import settle
+from qanat.control.solvers.by_name import settle
 from qanat.control.steering import usable_rate
 from qanat.control.turn_shares import kept_ports, turn_shares
 from qanat.control.views import Policy
@@ -17,8 +18,8 @@ from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network, SharingRules
 from qanat.key_management.wire import GenerationRequest
 
-MOST_PAIRS = 1000
-"""Of more pairs of sites with applications the first ones share."""
+MOST_PAIRS = 10_000
+"""Of more pairs of sites with applications the first ones share: three seconds of a core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class ShareReview:
 
 @dataclass(frozen=True, slots=True)
 class SharesReview:
-    """Shares and guarantees of one network. ``is_declared``: the file has rules; otherwise these are the default's."""
+    """Shares and guarantees of one network. ``is_declared``: the file has rules; otherwise these are the default's.
+    ``pairs_left_out``: so many that could ask are not among these."""
 
     alpha: float | str
     is_declared: bool
@@ -51,6 +53,7 @@ class SharesReview:
     jain_index: float
     promises: tuple[PromiseReview, ...]
     shares: tuple[ShareReview, ...]
+    pairs_left_out: int
 
 
 def promises_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> tuple[PromiseReview, ...]:
@@ -80,6 +83,7 @@ def shares_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Sha
             )
             for share in settled.sharing.shares
         ),
+        pairs_left_out=max(0, math.comb(len({app.site for app in network.applications}), 2) - MOST_PAIRS),
     )
 
 

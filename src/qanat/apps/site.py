@@ -89,7 +89,7 @@ class SiteParts:
         self.entropy = SystemEntropy()
         self._ids = IdsAhead(self.entropy)
         self._stack = stack
-        self._audited: set[NodeId] = set()
+        self._audited: dict[NodeId, AuditLog] = {}
         self._writer: StoreWriter | None = None
         self._recorders: dict[NodeId, EventRecorder] = {}
         self._addresses: dict[tuple[ListenerKind, NodeId], Address] = {}
@@ -215,8 +215,9 @@ class SiteParts:
         modules: Sequence[QKDModule],
         is_awake: Callable[[NodeId], bool] = lambda _: True,
         is_opening: Callable[[NodeId], bool] = lambda _: False,
+        num_opened: Callable[[], int] = lambda: 0,
     ) -> KeyManager:
-        """Return a site's key manager, to be run. ``is_awake``, ``is_opening``: of sites, which may sleep."""
+        """Return a site's key manager, to be run. The last three: of sites, which may sleep."""
         return KeyManager(
             node=node,
             network=self.network,
@@ -230,6 +231,7 @@ class SiteParts:
             settings=self.settings,
             is_awake=is_awake,
             is_opening=is_opening,
+            num_opened=num_opened,
         )
 
     async def open_door(
@@ -273,6 +275,7 @@ class SiteParts:
             port=port,
             listening=listening,
             rules=ConnectionRules(on_refused=on_refused),
+            before_writing=lambda: self._write_audit(node),
         )
         await door.start()
         self._stack.push_async_callback(door.stop)
@@ -300,17 +303,22 @@ class SiteParts:
         """Chain what happens at a node into its audit log, from now until the process ends."""
         if node in self._audited:
             return
-        self._audited.add(node)
         recorder = self.recorder(node)
 
         def on_lost(why: str) -> None:
             text = f"the audit log of {node} cannot be written: {why}; keys go on being given"
             recorder.alarm("audit-not-written", text)
 
-        self._stack.callback(self._audited.discard, node)
-        audit = AuditLog(self.place.site(node) / AUDIT_FOLDER, node=node, on_lost=on_lost)
+        folder = self.place.site(node) / AUDIT_FOLDER
+        audit = AuditLog(folder, node=node, on_lost=on_lost, written_out_first=True)
+        self._audited[node] = audit
+        self._stack.callback(self._audited.pop, node)
         self.log.listen(self._stack.enter_context(audit))
         self._stack.callback(self.log.forget, audit)
+
+    def _write_audit(self, node: NodeId) -> None:
+        if (audit := self._audited.get(node)) is not None:
+            audit.write_out()
 
     def _address(self, kind: ListenerKind, node: NodeId) -> Address | None:
         """Return where a node's transport listens: in this process, at its fixed place, or where it last said."""

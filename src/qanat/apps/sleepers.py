@@ -1,13 +1,15 @@
 """Sites that sleep: their ports listen, and each is opened when somebody first speaks to it.
 
-Opened is one site at a time, since each takes the process some milliseconds, in which its other doors wait. A site that
+Opened is one site at a time, since each takes the process some milliseconds, in which its other doors wait: first those
+at whose door an application calls, then those that other sites call, each in the order of the calls. A site that
 cannot be opened refuses those who called, and is tried again at a later call. None goes back to sleep.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 from qanat.adapters.doorbell import Doorbell
@@ -15,6 +17,9 @@ from qanat.ground.identifiers import NodeId
 
 TRY_AGAIN_S = 1.0
 """A site that could not be opened rests so long."""
+
+DOOR = "doors"
+"""The socket that applications call."""
 
 Bells = Mapping[str, Doorbell]
 OpenSite = Callable[[NodeId, Bells], Awaitable[None]]
@@ -34,14 +39,20 @@ class Sleepers:
         self._opened: set[NodeId] = set()
         self._failed: set[NodeId] = set()
         self._resting: dict[NodeId, asyncio.TimerHandle] = {}
-        self._turn = asyncio.Lock()
+        self._queue: list[NodeId] = []
+        self._called_by_applications: set[NodeId] = set()
+        self._at_work: NodeId | None = None
+        self._turn = asyncio.Condition()
         self._closed = False
 
     def lay_down(self, node: NodeId, ports: Mapping[str, tuple[str, int]]) -> Bells:
-        """Bind the sockets of a site, by name; it sleeps from now on. Raises ConfigurationError."""
+        """Bind the sockets of a site, by name; it sleeps from now on. Raises ConfigurationError.
+
+        Sites that are called at their ``DOOR`` are opened before the others.
+        """
         bells = self._bells[node] = {}
         for name, (host, port) in ports.items():
-            bells[name] = Doorbell(host, port, on_ring=partial(self._on_ring, node))
+            bells[name] = Doorbell(host, port, on_ring=partial(self._on_ring, node, name))
         return bells
 
     def is_awake(self, node: NodeId) -> bool:
@@ -52,6 +63,10 @@ class Sleepers:
         """Return whether a site sleeps or is being opened, so that it takes some time to answer; False for one whose
         last opening failed, and one that is not of these."""
         return node in self._bells and node not in self._opened and node not in self._failed
+
+    def num_opened(self) -> int:
+        """Return how many sites have been opened so far."""
+        return len(self._opened)
 
     async def wake(self, nodes: Sequence[NodeId]) -> None:
         """Open sites, in this order; raises what the opening of one raises."""
@@ -78,7 +93,9 @@ class Sleepers:
             for bell in bells.values():
                 bell.close()
 
-    def _on_ring(self, node: NodeId) -> None:
+    def _on_ring(self, node: NodeId, name: str) -> None:
+        if name == DOOR:
+            self._called_by_applications.add(node)
         if not self._closed:
             self._opening(node).add_done_callback(partial(self._note_failure, node))
 
@@ -88,13 +105,32 @@ class Sleepers:
         return self._openings[node]
 
     async def _open(self, node: NodeId) -> None:
-        async with self._turn:
+        async with self._in_turn(node):
             await self._open_site(node, self._bells[node])
             self._opened.add(node)
             self._failed.discard(node)
             for bell in self._bells[node].values():
                 bell.close()  # the servers have handles of their own
             await asyncio.sleep(0)  # the other doors have their turn before the next site
+
+    @asynccontextmanager
+    async def _in_turn(self, node: NodeId) -> AsyncIterator[None]:
+        """Wait until no other site is being opened and none goes first."""
+        self._queue.append(node)
+        try:
+            async with self._turn:
+                await self._turn.wait_for(lambda: self._at_work is None and self._first_in_turn() == node)
+                self._at_work = node
+            yield
+        finally:
+            self._queue.remove(node)
+            if self._at_work == node:
+                self._at_work = None
+            async with self._turn:
+                self._turn.notify_all()
+
+    def _first_in_turn(self) -> NodeId:
+        return next((node for node in self._queue if node in self._called_by_applications), self._queue[0])
 
     def _note_failure(self, node: NodeId, opening: asyncio.Task[None]) -> None:
         """Let a site that could not be opened sleep on, whatever the fault: the others go on."""

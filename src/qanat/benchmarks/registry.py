@@ -33,14 +33,22 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Module of this room -> the benchmarks it can run; each has ``run(names) -> iterator of rows``."""
 
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "routes": ("route-paper", "route-10000"),
+    "sharing": ("share-1000", "share-optimum"),
+}
+"""Names that stand for several."""
+
 
 def run(names: Sequence[str]) -> Iterator[Row]:
     """Run the benchmarks named (all when none is) and yield their rows; raises RequestError for an unknown name."""
     known = {name for group in BENCHMARKS.values() for name in group}
-    if unknown := sorted(set(names) - known):
-        raise RequestError(f"no benchmark {', '.join(unknown)}", remedy=f"there are: {', '.join(sorted(known))}")
+    if unknown := sorted(set(names) - known - set(GROUPS)):
+        there = ", ".join(sorted(known | set(GROUPS)))
+        raise RequestError(f"no benchmark {', '.join(unknown)}", remedy=f"there are: {there}")
+    chosen = {single for name in names for single in GROUPS.get(name, (name,))}
     for module_name, group in BENCHMARKS.items():
-        wanted = [name for name in group if not names or name in names]
+        wanted = [name for name in group if not names or name in chosen]
         if wanted:
             module = importlib.import_module(f"qanat.benchmarks.{module_name}")
             yield from module.run(wanted)

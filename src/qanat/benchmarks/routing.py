@@ -1,4 +1,4 @@
-"""How soon a route is found on the paper's backbone and on 10,000 sites, and all shares for 1,000 demands at once.
+"""How soon a route is found in the paper's network and on 10,000 sites, and all shares for 1,000 demands at once.
 
 Times are of the processor: machines are shared.
 """
@@ -25,11 +25,10 @@ from qanat.ground.data import read_text
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import parse_network
 
-NETWORK: Final = "beijing-shanghai"
+NETWORK: Final = "nature2021"
+BACKBONE: Final = "beijing-shanghai"
 GOALS_PER_S: Final = {"route-paper": 1000.0, "route-10000": 20.0}
 NUM_DEMANDS: Final = 1000
-RING_NODES: Final = 12
-USERS_OF_RING_NODE: Final = 6
 LARGE: Final = 10_000
 LINKS_PER_SITE: Final = 4
 Search: TypeAlias = Callable[[RouteGraph, NodeId, NodeId], Route | None]
@@ -45,29 +44,9 @@ def run(names: Sequence[str]) -> Iterator[Row]:
         yield _share_row()
 
 
-def paper_graph() -> RouteGraph:
-    """Return the graph of the paper's backbone, with drawn rates, ages and costs of its links."""
-    network = parse_network(read_text("networks", f"{NETWORK}.yaml"), source=NETWORK)
-    return _with_states(RouteGraph.of_keys(network))
-
-
-def grown_graph() -> RouteGraph:
-    """Return a graph of the size of the paper's whole network: at each end of the backbone a ring of 12 relays with six
-    users each; drawn rates."""
-    network = parse_network(read_text("networks", f"{NETWORK}.yaml"), source=NETWORK)
-    links = [GraphLink(link.link_id, link.ends) for link in network.links]
-    ends = [node for node in network.nodes if len(network.links_of(node)) == 1]
-    relays, users = set(network.nodes), set[NodeId]()
-    for town in ends:
-        ring = [town, *(NodeId(f"{town}-{place}") for place in range(1, RING_NODES))]
-        pairs = list(zip(ring, [*ring[1:], town], strict=True))
-        for node in ring:
-            own = [NodeId(f"{node}-user-{number}") for number in range(USERS_OF_RING_NODE)]
-            pairs += [(node, user) for user in own]
-            users.update(own)
-        links += [GraphLink(LinkId(f"{one}/{other}"), (one, other)) for one, other in pairs]
-        relays.update(ring)
-    return _with_states(RouteGraph(links, relays=relays, others=users))
+def paper_graph(name: str = NETWORK) -> RouteGraph:
+    """Return the graph of the paper's whole network, or of its backbone, with drawn rates, ages and costs of links."""
+    return _with_states(RouteGraph.of_keys(parse_network(read_text("networks", f"{name}.yaml"), source=name)))
 
 
 def _large_graph() -> RouteGraph:
@@ -129,8 +108,8 @@ def _seconds(search: Callable[..., object], *arguments: object) -> float:
 
 
 def _share_row() -> Row:
-    """Solve all shares of 1,000 demands, proportionally fair, on a network of the paper's size."""
-    graph, backbone = grown_graph(), paper_graph()
+    """Solve all shares of 1,000 demands, proportionally fair, in the paper's whole network."""
+    graph, backbone = paper_graph(), paper_graph(BACKBONE)
     demands = _demands(graph)
     sharing = share(graph, demands, alpha=1.0)
     elapsed_s = min(_seconds(share, graph, demands) for _ in range(3))

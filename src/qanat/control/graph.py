@@ -77,11 +77,20 @@ class RouteGraph:
 
     @classmethod
     def of_messages(cls, network: Network) -> RouteGraph:
-        """Return the graph that classical messages are routed in: every site passes them on, trusted or not.
+        """Return the graph that classical messages are routed in: over the classical network that the file describes.
 
-        A fibre that makes no key carries messages still, so its state is apart from that of the graph of keys.
+        A site with a router reaches others by it alone, over the lines between routers, which are nodes here, called
+        ``router:NAME``. One without goes by its fibres, which every site passes messages on over, trusted or not; one
+        that makes no key carries messages still, so the state of this graph is apart from that of the graph of keys.
         """
-        return cls(_links(network), relays=network.nodes)
+        by_router = {site.node: _router_node(site.router) for site in network.sites if site.router}
+        links = [link for link in _links(network) if not by_router.keys() >= set(link.ends)]
+        links += [GraphLink(LinkId(f"{router}/{node}"), (node, router)) for node, router in by_router.items()]
+        for line in network.classical_links:
+            one, other = map(_router_node, line.routers)
+            links.append(GraphLink(LinkId(f"line:{line.name}"), (one, other)))
+        routers = [_router_node(router.name) for router in network.routers]
+        return cls(links, relays=[*network.nodes, *routers])
 
     # --- what changes ---
 
@@ -169,6 +178,11 @@ class RouteGraph:
             hops[one].append((other, place))
             hops[other].append((one, place))
         return tuple(tuple(sorted(peers)) for peers in hops)
+
+
+def _router_node(name: str) -> NodeId:
+    """Return what a router is called among sites, one of which may have its name."""
+    return NodeId(f"router:{name}")
 
 
 def _links(network: Network) -> list[GraphLink]:

@@ -185,8 +185,9 @@ def key_routes(network: Network, source: NodeId, *, rates_bits_per_s: Mapping[Li
 
 
 def classical_routes(network: Network, source: NodeId) -> dict[NodeId, Route]:
-    """Return the route with the fewest links from ``source`` to every node, ends included."""
-    return shortest_from(RouteGraph.of_messages(network), source)
+    """Return the way of messages with the fewest lines from ``source`` to every other site, ends included."""
+    sites, graph = set(network.nodes), RouteGraph.of_messages(network)
+    return {node: route for node, route in shortest_from(graph, source).items() if node in sites}
 
 
 # --- all others ---

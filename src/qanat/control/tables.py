@@ -115,7 +115,12 @@ class Tables:
         if node not in self._tables:
             self._tables[node] = _Table(
                 key_routes=tuple(widest_allowed_from(self.key_graph, node, self._policies).values()),
-                classical_routes=tuple(shortest_from(self._message_graph, node).values()),
+                classical_routes=self._classical_from(node),
                 choices=choices_from(self.key_graph, node, places=self._places, policies=self._policies),
             )
         return self._tables[node]
+
+    def _classical_from(self, node: NodeId) -> Routes:
+        """Return the ways of messages from a node to every other site: routers are on ways, none ends at one."""
+        found = shortest_from(self._message_graph, node)
+        return tuple(route for end, route in found.items() if self._network.find_site(end) is not None)

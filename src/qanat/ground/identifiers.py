@@ -42,9 +42,8 @@ MAX_ID_CHARACTERS = 64
 
 
 _KEY_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_UUID_FREE = ~(0xF << 76) & ~(0x3 << 62) & (1 << 128) - 1
-_UUID_FIXED = 0x4 << 76 | 0x2 << 62
-"""Version 4 and the variant of RFC 9562, and the bits that they leave free."""
+_UUID_VARIANT = {f"{digit:x}": f"{digit & 0x3 | 0x8:x}" for digit in range(16)}
+"""What becomes of the hexadecimal digit of a UUID that holds its variant (RFC 9562, section 4.1)."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -109,9 +108,8 @@ def uuid4_from(random_bytes: bytes) -> str:
     """Return the UUID4 made of 16 random bytes (RFC 9562, section 5.4)."""
     if len(random_bytes) != 16:
         raise ValueError(f"a UUID has 16 bytes, not {len(random_bytes)}")
-    number = int.from_bytes(random_bytes, "big") & _UUID_FREE | _UUID_FIXED
-    digits = f"{number:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    digits = random_bytes.hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_UUID_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def urn(network: str, kind: str, name: str) -> str:

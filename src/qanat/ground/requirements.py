@@ -60,7 +60,7 @@ class Requirements:
     def with_preferences(self, prefer: Requirements) -> Iterator[Requirements]:
         """Yield what to require in turn: with all that is preferred, then without what may not be possible. What gives
         way first: shares over several routes, few hops, the best way, direct keys, the region, sites to avoid."""
-        if prefer == Requirements():  # the rule
+        if prefer == NO_REQUIREMENTS:  # the rule
             yield self
             return
         wanted, policy = [prefer], prefer.policy
@@ -71,6 +71,9 @@ class Requirements:
         wanted.append(replace(wanted[-1], policy=RoutePolicy(avoid=policy.avoid)))
         wanted.append(replace(wanted[-1], policy=ANY_ROUTE))
         yield from dict.fromkeys(self.joined(one) for one in wanted)
+
+
+NO_REQUIREMENTS = Requirements()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ class Courier:
 
     is_awake: a site that sleeps is opened by whatever is said to it, so what can wait is not said to it.
     is_opening: a site that sleeps or is being opened, and so needs some time before it answers.
+    num_opened: how many sites beside this one have been opened so far; while that grows, the next one's turn comes.
     """
 
     def __init__(
@@ -26,12 +27,14 @@ class Courier:
         epoch: Epoch,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
         is_opening: Callable[[NodeId], bool] = lambda _: False,
+        num_opened: Callable[[], int] = lambda: 0,
     ) -> None:
         self._transport = transport
         self._entropy = entropy
         self.epoch = epoch
         self.is_awake = is_awake
         self.is_opening = is_opening
+        self.num_opened = num_opened
 
     def is_reachable(self, peer: NodeId) -> bool:
         """Return whether the peer seems to answer just now."""

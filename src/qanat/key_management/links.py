@@ -18,6 +18,9 @@ from qanat.key_management.wire import RouteChoices, Routes, RoutesPushed, Shares
 ROUTES = Topic("routes")
 
 
+JOINED_BY = {"keys": "links over trusted relays", "messages": "classical links between their routers, or by links"}
+
+
 class Links:
     """What a key manager knows of its own links."""
 
@@ -143,5 +146,5 @@ class RouteBook:
                 return route
         raise NoRoute(
             f"no route for {what} leads from {self._node!r} to {target!r}",
-            remedy="join them by links over trusted relays in the network file",
+            remedy=f"join them by {JOINED_BY[what]} in the network file",
         )

@@ -58,9 +58,10 @@ class KeyManager:
         settings: KeyManagerSettings | None = None,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
         is_opening: Callable[[NodeId], bool] = lambda _: False,
+        num_opened: Callable[[], int] = lambda: 0,
     ) -> None:
         """``is_awake``: sites that sleep are greeted only when something depends on them. ``is_opening``: sites that
-        sleep or are being opened are given time before they count as silent."""
+        sleep or are being opened are given time before they count as silent, as long as ``num_opened`` grows."""
         self.node = node
         self._transport = transport
         self._modules = tuple(modules)
@@ -75,7 +76,12 @@ class KeyManager:
             entropy=entropy,
             recorder=recorder,
             courier=Courier(
-                transport=transport, entropy=entropy, epoch=Epoch(0), is_awake=is_awake, is_opening=is_opening
+                transport=transport,
+                entropy=entropy,
+                epoch=Epoch(0),
+                is_awake=is_awake,
+                is_opening=is_opening,
+                num_opened=num_opened,
             ),
             links=Links(node=node, network=network, modules=modules),
             routes=RouteBook(node=node, network=network, tasks=tasks, clock=clock),
@@ -122,7 +128,8 @@ class KeyManager:
     async def get_status(self, *, master: SaeId, slave: SaeId) -> KeyStatus:
         """Return what an application may know of its stock. Raises UnknownNode, NotEntitled, NoRoute,
         NoDirectLink, BadParameter."""
-        await self._wait_until_ready()
+        if not self._is_running:
+            await self._wait_until_ready()
         return await self._supplying.get_status(SaePair(master, slave))
 
     async def get_keys(
@@ -155,7 +162,8 @@ class KeyManager:
         Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NoDirectLink, NotEntitled, BadParameter,
         RequirementUnmet (the caller's).
         """
-        await self._wait_until_ready()
+        if not self._is_running:
+            await self._wait_until_ready()
         settings = self._context.settings
         wish = KeyWish(
             master=master,
@@ -181,7 +189,8 @@ class KeyManager:
         Whether the caller may have them is decided by the key itself, not by the name of the master.
         Raises KeyNotFound, NotEntitled, UnknownNode, BadParameter; StoreFailed (ask again).
         """
-        await self._wait_until_ready()
+        if not self._is_running:
+            await self._wait_until_ready()
         return await self._supplying.get_keys_by_id(key_ids, caller=caller, master=master, nonce=nonce)
 
     def foretell(self, forecasts: Sequence[LinkForecast]) -> None:

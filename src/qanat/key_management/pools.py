@@ -42,22 +42,24 @@ async def answers(
 
 async def opened(context: Context, vouching: Vouching, way: Sequence[NodeId], *, patience_s: float) -> NodeId | None:
     """Call all nodes of a way that sleep, and wait until none is being opened; return one that still is when for
-    ``patience_s`` none has been opened.
+    ``patience_s`` no site at all has been opened.
 
-    One that cannot be opened is not waited for: it shows by its silence.
+    One that cannot be opened is not waited for: it shows by its silence. Sites of other ways have their turn too, so
+    the next one's comes as long as any is opened.
     """
-    opening = context.courier.is_opening
+    opening, num_opened = context.courier.is_opening, context.courier.num_opened
     waiting = [node for node in way if opening(node)]
     await vouching.wake(waiting)
     deadline = Deadline.after(context.clock, patience_s)
+    before = num_opened()
     while waiting:
         if deadline.has_passed:
             return waiting[0]
         await _look_again(context, deadline)
-        left = [node for node in waiting if opening(node)]
-        if len(left) < len(waiting):  # they are opened one after the other
+        left, now = [node for node in waiting if opening(node)], num_opened()
+        if len(left) < len(waiting) or now > before:  # they are opened one after the other
             deadline = Deadline.after(context.clock, patience_s)
-        waiting = left
+        waiting, before = left, now
     return None
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from qanat.ground.identifiers import EventId, RequestId, SaeId
 from qanat.ground.keys import SecretKey
-from qanat.ground.requirements import Repeatable, Requirements
+from qanat.ground.requirements import NO_REQUIREMENTS, Repeatable, Requirements
 from qanat.key_management.context import Context
 
-ANY = Requirements()
+ANY = NO_REQUIREMENTS
 KEPT_BESIDE_BITS = 1024
 """What is kept with each key of an answer: its id, its way, its applications."""
 

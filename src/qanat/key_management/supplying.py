@@ -13,7 +13,6 @@ from qanat.ground.errors import (
     KeyNotFound,
     KeyShortage,
     NoRoute,
-    NotEntitled,
     RequestError,
     RequirementUnmet,
 )
@@ -26,17 +25,16 @@ from qanat.ground.identifiers import (
     SaeId,
     SaePair,
     members_of,
-    slaves_together,
     uuid4_from,
 )
 from qanat.ground.keys import KeyStatus, Origin, PoolId, SecretKey
 from qanat.ground.requirements import Repeatable, Requirements
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import keys_payable, relay_bits
+from qanat.key_management.admission import Admission
 from qanat.key_management.asking import NOTHING_TOLD, ToldWays, WaysUnknown
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import Demand, DemandDesk
-from qanat.key_management.direct_keys import require_link
 from qanat.key_management.pools import available_bits, is_reached
 from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
@@ -86,6 +84,7 @@ class Supplying:
     def __init__(self, context: Context, *, relay: RelayOrigin, demands: DemandDesk, vouching: Vouching) -> None:
         self._context = context
         self._vouching = vouching
+        self._admission = Admission(context)
         self._quotas = Quotas(context)
         self._relay = relay
         self._wished = WishedWays(context, relay.ways.desk)
@@ -109,7 +108,7 @@ class Supplying:
         could carry. What later hops hold is not known here, so fewer may come at once.
         """
         context, settings = self._context, self._context.settings
-        target = self._check_pair(pair)
+        target = self._admission.check_pair(pair)
         stored = await context.store.count_keys(pair, size_bits=settings.key_size_bits)
         most = min(settings.max_key_count, self._quotas.most(pair))
         return KeyStatus(
@@ -152,7 +151,7 @@ class Supplying:
         """Hand out keys by their ids; see ``KeyManager.get_keys_by_id``."""
         context, most = self._context, self._context.settings.max_keys_per_request
         try:
-            self._check_here(caller)
+            self._admission.check_here(caller)
             partner = context.network.site_of(master).node
             if not 0 < len(key_ids) <= most or len(set(key_ids)) != len(key_ids):
                 raise BadParameter(f"{len(key_ids)} key ids", remedy=f"name 1 to {most} ids, each once")
@@ -178,8 +177,8 @@ class Supplying:
     # --- inside ---
 
     async def _get_keys(self, wish: KeyWish, deadline: Deadline) -> GivenKeys:
-        self._check_amount(wish.count, wish.size_bits)
-        pair, nodes = self._check_slaves(wish)
+        self._admission.check_amount(wish.count, wish.size_bits)
+        pair, nodes = self._admission.check_slaves(wish.master, wish.slaves)
         if (repeat := self._repeats.of(wish)) is not None and (given := await self._again(wish, nodes, repeat)):
             return given
         await self._check_ready(wish, nodes)
@@ -451,45 +450,3 @@ class Supplying:
             return 0
         stock_bits = await available_bits(context, PoolId(context.links.towards(next_node), context.node))
         return keys_payable(available_bits=stock_bits, size_bits=settings.key_size_bits)
-
-    def _check_pair(self, pair: SaePair) -> NodeId:
-        """Return the slave's node; raises UnknownNode, NotEntitled, BadParameter, NoDirectLink."""
-        self._check_here(pair.master)
-        if pair.master == pair.slave:
-            raise BadParameter(f"{pair.master!r} asks for keys with itself", remedy="name another application as slave")
-        network = self._context.network
-        node = network.site_of(pair.slave).node
-        require_link(network, self._context.node, node)
-        return node
-
-    def _check_slaves(self, wish: KeyWish) -> tuple[SaePair, list[NodeId]]:
-        """Return the pair and the slaves' nodes in the order of the wish; raises UnknownNode, NotEntitled,
-        BadParameter, NoDirectLink."""
-        most = 1 + self._context.settings.max_additional_slaves
-        if len(wish.slaves) > most or len(set(wish.slaves)) != len(wish.slaves):
-            raise BadParameter(
-                f"{len(wish.slaves) - 1} additional slaves", remedy=f"name each once, and at most {most - 1} of them"
-            )
-        nodes = [self._check_pair(SaePair(wish.master, slave)) for slave in wish.slaves]
-        return SaePair(wish.master, slaves_together(wish.slaves)), nodes
-
-    def _check_here(self, sae: SaeId) -> None:
-        site = self._context.network.site_of(sae)
-        if site.node != self._context.node:
-            raise NotEntitled(
-                f"{sae!r} is not served by the key manager of {self._context.node!r}",
-                remedy=f"ask the key manager of {site.node!r}",
-            )
-
-    def _check_amount(self, count: int, size_bits: int) -> None:
-        settings = self._context.settings
-        if not 1 <= count <= settings.max_keys_per_request:
-            raise BadParameter(f"{count} keys asked", remedy=f"ask for 1 to {settings.max_keys_per_request} at a time")
-        low, high = settings.min_key_size_bits, settings.max_key_size_bits
-        if size_bits % 8 or not low <= size_bits <= high:
-            raise BadParameter(f"keys of {size_bits} bits asked", remedy=f"ask for {low} to {high}, a multiple of 8")
-        if count * size_bits > settings.max_request_bits:
-            raise BadParameter(
-                f"{count} keys of {size_bits} bits asked",
-                remedy=f"ask for at most {settings.max_request_bits} bits of key at a time",
-            )

@@ -10,7 +10,7 @@ from qanat.ground.errors import RequirementUnmet
 from qanat.ground.identifiers import NodeId, members_of
 from qanat.ground.keys import SecretKey
 from qanat.ground.network import Network
-from qanat.ground.requirements import KeyFit, Requirements
+from qanat.ground.requirements import ANY_KEY, NO_REQUIREMENTS, KeyFit, Requirements
 from qanat.ground.route_policy import RoutePolicy
 from qanat.key_management.asking import RouteDesk, ToldWays, WaysUnknown
 from qanat.key_management.context import Context
@@ -64,6 +64,8 @@ class WishedWays:
 
     def fit(self, require: Requirements, *, way: tuple[NodeId, ...] | None = None) -> KeyFit:
         """Return which keys in stock fulfil what is required of their age and way; ``way``: they went just this."""
+        if way is None and require == NO_REQUIREMENTS:
+            return ANY_KEY
         made_from_utc_s = None if require.max_age_s is None else self.context.clock.utc_s() - require.max_age_s
         policy, within = require.policy, None
         if policy.domestic_only:
@@ -75,6 +77,8 @@ class WishedWays:
     ) -> tuple[str, ...]:
         """Return by name what was preferred of the way and these keys do not fulfil. ``kept``: what they were taken or
         made under."""
+        if prefer == NO_REQUIREMENTS:
+            return ()
         wanted = prefer.policy
         parts = {
             "avoid": RoutePolicy(avoid=wanted.avoid),

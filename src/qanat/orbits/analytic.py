@@ -18,7 +18,15 @@ from typing import Final
 import numpy as np
 
 from qanat.ground.errors import BadParameter
-from qanat.orbits.earth import EQUATOR_KM, J2, MU_KM3_PER_S2, TURN_RAD_PER_S, Floats, sidereal_angle_rad
+from qanat.orbits.earth import (
+    EQUATOR_KM,
+    J2,
+    MU_KM3_PER_S2,
+    TURN_RAD_PER_S,
+    Floats,
+    mean_motion_rad_per_s,
+    sidereal_angle_rad,
+)
 from qanat.orbits.propagation import LOWEST_KM
 
 HIGHEST_KM: Final = 400_000.0
@@ -71,7 +79,7 @@ class CircularOrbit:
     def phase_rate_rad_per_s(self) -> float:
         """From node to node."""
         cos = math.cos(math.radians(self.inclination_deg))
-        return _mean_motion(self.radius_km) + _oblate(self.radius_km) * (4 * cos**2 - 1)
+        return mean_motion_rad_per_s(self.radius_km) + _oblate(self.radius_km) * (4 * cos**2 - 1)
 
     def inertial(self, utc_s: Floats) -> tuple[Floats, Floats]:
         """Return positions (km) and velocities (km/s), shape (n, 3) each; see ``propagation.Orbit``."""
@@ -99,7 +107,7 @@ def geostationary_altitude_km() -> float:
     """Return the height at which a satellite over the equator, with the oblateness, keeps up with the Earth."""
     radius_km = (MU_KM3_PER_S2 / TURN_RAD_PER_S**2) ** (1 / 3)
     for _ in range(20):  # node and phase together turn by n + 2 p, where cos i = 1; each pass gains five digits
-        excess = (_mean_motion(radius_km) + 2 * _oblate(radius_km)) / TURN_RAD_PER_S
+        excess = (mean_motion_rad_per_s(radius_km) + 2 * _oblate(radius_km)) / TURN_RAD_PER_S
         radius_km *= excess ** (2 / 3)
     return radius_km - EQUATOR_KM
 
@@ -112,10 +120,6 @@ def sun_synchronous_inclination_deg(altitude_km: float) -> float:
     return math.degrees(math.acos(cosine))
 
 
-def _mean_motion(radius_km: float) -> float:
-    return math.sqrt(MU_KM3_PER_S2 / radius_km**3)
-
-
 def _oblate(radius_km: float) -> float:
     """Return p of the module's text, rad/s."""
-    return 1.5 * J2 * (EQUATOR_KM / radius_km) ** 2 * _mean_motion(radius_km)
+    return 1.5 * J2 * (EQUATOR_KM / radius_km) ** 2 * mean_motion_rad_per_s(radius_km)

@@ -1,23 +1,20 @@
-"""Passes on a circle round a ball that does not turn: for planning and for figures of which only heights are known.
+"""One pass by its greatest elevation, on a circle round a ball that does not turn: where only heights are known.
 
-The satellite flies north along a great circle that passes the station in the east. Real passes come from elements; on
-low orbits the Earth's turning changes a pass's length by a few per cent.
+The satellite flies north along a great circle that passes the station in the east. An orbit that has a place in the sky
+is one of ``analytic`` (a circle that the Earth turns under) or of elements; on low orbits the turning changes a pass's
+length by a few per cent. Both circles have the same radius, law of motion and constants (``earth``).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final
 
 import numpy as np
 
 from qanat.ground.errors import RequestError
+from qanat.orbits.earth import MEAN_KM, mean_motion_rad_per_s
 from qanat.orbits.track import Track
 
-EARTH_RADIUS_KM: Final = 6371.0
-"""Mean radius; IUGG."""
-EARTH_MU_KM3_PER_S2: Final = 398600.4418
-"""Gravitational parameter; WGS 84."""
 LEAST_ALTITUDE_KM, MOST_ALTITUDE_KM = 150.0, 100_000.0
 
 
@@ -38,8 +35,8 @@ def circular_track(
     RequestError where there is no such pass.
     """
     _check(altitude_km, max_elevation_deg, least_elevation_deg, step_s)
-    radius = EARTH_RADIUS_KM + altitude_km
-    turn_rad_per_s = math.sqrt(EARTH_MU_KM3_PER_S2 / radius**3)
+    radius = MEAN_KM + altitude_km
+    turn_rad_per_s = mean_motion_rad_per_s(radius)
     aside = _central_angle(radius, max_elevation_deg)
     if duration_s is None:
         reach = math.acos(min(1.0, math.cos(_central_angle(radius, least_elevation_deg)) / math.cos(aside)))
@@ -53,7 +50,7 @@ def circular_track(
     since_s = (np.arange(num_steps) - (num_steps - 1) / 2) * step_s
     along = turn_rad_per_s * since_s
     east, north = radius * math.sin(aside) * np.cos(along), radius * np.sin(along)
-    up = radius * math.cos(aside) * np.cos(along) - EARTH_RADIUS_KM
+    up = radius * math.cos(aside) * np.cos(along) - MEAN_KM
     range_km = np.sqrt(east**2 + north**2 + up**2)
     return Track(
         satellite=satellite,
@@ -62,15 +59,15 @@ def circular_track(
         range_km=range_km,
         elevation_deg=np.degrees(np.arcsin(up / range_km)),
         azimuth_deg=np.degrees(np.arctan2(east, north)) % 360,
-        range_rate_km_per_s=EARTH_RADIUS_KM * radius * math.cos(aside) * np.sin(along) * turn_rad_per_s / range_km,
+        range_rate_km_per_s=MEAN_KM * radius * math.cos(aside) * np.sin(along) * turn_rad_per_s / range_km,
         in_sunlight=np.zeros(num_steps, dtype=np.bool_),
     )
 
 
 def elevation_at(*, altitude_km: float, range_km: float) -> float:
     """Return the elevation (degrees) at which a satellite of that altitude is so far away; raises RequestError."""
-    radius = EARTH_RADIUS_KM + altitude_km
-    sine = (radius**2 - EARTH_RADIUS_KM**2 - range_km**2) / (2 * EARTH_RADIUS_KM * range_km)
+    radius = MEAN_KM + altitude_km
+    sine = (radius**2 - MEAN_KM**2 - range_km**2) / (2 * MEAN_KM * range_km)
     if not 0 <= sine <= 1:
         raise RequestError(
             f"a satellite at {altitude_km:g} km is never {range_km:g} km away above the horizon",
@@ -82,7 +79,7 @@ def elevation_at(*, altitude_km: float, range_km: float) -> float:
 def _central_angle(radius_km: float, elevation_deg: float) -> float:
     """Angle at the Earth's middle between a station and the point below a satellite that it sees so high."""
     elevation = math.radians(elevation_deg)
-    return math.acos(EARTH_RADIUS_KM / radius_km * math.cos(elevation)) - elevation
+    return math.acos(MEAN_KM / radius_km * math.cos(elevation)) - elevation
 
 
 def _check(altitude_km: float, max_elevation_deg: float, least_elevation_deg: float, step_s: float) -> None:

@@ -35,10 +35,12 @@ def walker(
 
     Satellite j of plane k has its node at k S / p (S: 360 degrees, of a star 180) and its phase at 360 (j p + k f) / t.
     """
-    if not (1 <= num_planes <= num_satellites <= MOST_SATELLITES and num_satellites % num_planes == 0):
+    if num_satellites > MOST_SATELLITES:
+        raise BadParameter(f"{num_satellites} satellites are too many", remedy=f"give at most {MOST_SATELLITES:,}")
+    if not (1 <= num_planes <= num_satellites and num_satellites % num_planes == 0):
         raise BadParameter(
             f"{num_satellites} satellites cannot be spread over {num_planes} planes",
-            remedy=f"give as many to each plane: T a multiple of P, at most {MOST_SATELLITES}",
+            remedy="give as many to each plane: T a multiple of P",
         )
     if not 0 <= phasing < num_planes:
         raise BadParameter(f"a phasing of {phasing} among {num_planes} planes", remedy="give F from 0 to P - 1")

@@ -41,6 +41,10 @@ TERMS: Final = (*LINK_TERMS, *RECEIVER_TERMS)
 MEASURED_ORIGIN: Final = "input: a measured column"
 
 
+FITTED_AT: Final = " over Nanshan, 2,080 m high, taken for every station"
+"""Where the fitted air was fitted: neither description knows how much air a station's height leaves below it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Downlink:
     """What light passes on its way down. constant_db: a rest that nothing else explains,
@@ -164,8 +168,10 @@ def _modelled(track: Track, downlink: Downlink, system: QKDSystem) -> dict[str, 
 def _origins(downlink: Downlink, system: QKDSystem, ground: GroundTelescope) -> dict[str, str]:
     air, sender = downlink.air, downlink.sender
     rules = {
-        "table": "stated parameter: clear air at 850 nm by a table; a fitted term does not count",
-        "fitted": f"{air.origin}: {air.fitted_db:.3f} dB per air mass; the table of clear air does not count",
+        "table": "stated parameter: clear air at 850 nm by a table, down to sea level whatever the station's height; "
+        "a fitted term does not count",
+        "fitted": f"{air.origin}: {air.fitted_db:.3f} dB per air mass"
+        f"{FITTED_AT if air.origin == 'fitted' else ''}; the table of clear air does not count",
     }
     blur = air.turbulence
     return {

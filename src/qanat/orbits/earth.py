@@ -7,6 +7,7 @@ on the ground) and, unless it is given, UT1 - UTC (0.9 s at most: the ground is 
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Final
 
@@ -26,6 +27,8 @@ EQUATOR_KM: Final = 6_378.137
 """Semi-major axis of WGS 84 (NIMA TR8350.2)."""
 FLATTENING: Final = 1 / 298.257_223_563
 """Of WGS 84 (NIMA TR8350.2)."""
+MEAN_KM: Final = EQUATOR_KM * (1 - FLATTENING / 3)
+"""Mean radius (2 a + b) / 3 of the ellipsoid: 6,371.009 km; the Earth where it is taken for a ball."""
 MU_KM3_PER_S2: Final = 398_600.441_8
 """Geocentric gravitational constant of WGS 84, atmosphere included (NIMA TR8350.2)."""
 J2: Final = 1.082_629_82e-3
@@ -103,6 +106,11 @@ def local_axes(latitude_deg: float, longitude_deg: float) -> Floats:
             [cos_lat * cos_lon, cos_lat * sin_lon, sin_lat],
         ]
     )
+
+
+def mean_motion_rad_per_s(radius_km: float) -> float:
+    """Return how fast a satellite goes round a ball on a circle: Kepler's third law."""
+    return math.sqrt(MU_KM3_PER_S2 / radius_km**3)
 
 
 def below(fixed_km: Floats) -> tuple[Floats, Floats, Floats]:

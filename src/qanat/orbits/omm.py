@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import xml.etree.ElementTree as Tree
-from collections.abc import Iterator, Mapping
+from calendar import isleap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
 
 from sgp4.api import WGS72, Satrec
 
@@ -36,6 +38,13 @@ RULES: Final[Mapping[str, frozenset[str]]] = {
     "CENTER_NAME": frozenset({"EARTH"}),
 }
 """What a field must say where it stands: SGP4 knows nothing else."""
+
+
+MANY: Final = frozenset({"COMMENT", "USER_DEFINED"})
+"""Elements of the XML form that may stand in a message several times."""
+DAY_OF_YEAR: Final = re.compile(r"(\d{4})-(\d{3})T(\d{2}):(\d{2}):(\d{2}(?:\.\d*)?)")
+"""The other form of a moment in CCSDS messages (301.0-B-4, ASCII time code B), such as 2016-354T13:39:32."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +79,11 @@ def _fields(text: str, source: str) -> Iterator[Mapping[str, str]]:
 
 
 def _from_json(text: str, source: str) -> Iterator[Mapping[str, str]]:
+    def each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        return dict(_each_once(pairs, source))
+
     try:
-        read = json.loads(text)
+        read = json.loads(text, object_pairs_hook=each_once)
     except ValueError as fault:
         raise ConfigurationError(f"{source}: no JSON: {fault}", remedy="fetch the OMM again") from None
     for message in read if isinstance(read, list) else [read]:
@@ -87,8 +99,22 @@ def _from_xml(text: str, source: str) -> Iterator[Mapping[str, str]]:
         root = Tree.fromstring(text.encode())  # noqa: S314 - no entities, see above
     except Tree.ParseError as fault:
         raise ConfigurationError(f"{source}: no XML: {fault}", remedy="fetch the OMM again") from None
-    for body in root.iter("segment"):
-        yield {element.tag: element.text.strip() for element in body.iter() if element.text and element.text.strip()}
+    for number, body in enumerate(root.iter("segment"), start=1):
+        words = (
+            (element.tag, element.text.strip()) for element in body.iter() if element.text and element.text.strip()
+        )
+        yield dict(_each_once([pair for pair in words if pair[0] not in MANY], f"{source}, message {number}"))
+
+
+def _each_once(pairs: Sequence[tuple[str, T]], where: str) -> Sequence[tuple[str, T]]:
+    """Return the pairs; raises ConfigurationError where a field stands twice: nobody knows which is meant."""
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(
+                f"{where}: {name} stands twice in one message", remedy="leave the right one, or fetch the OMM again"
+            )
+    return pairs
 
 
 def _from_lines(text: str, source: str) -> Iterator[Mapping[str, str]]:
@@ -156,15 +182,35 @@ def _number(fields: Mapping[str, str], key: str, where: str, least: float, most:
 
 
 def _epoch_days(text: str, where: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text.removesuffix("Z"))
-    except ValueError:
+    """Return the days since ``SGP4_EPOCH_JD``; CCSDS writes the day as month and day or as day of the year."""
+    words = text.removesuffix("Z")
+    moment = _moment(words)
+    if moment is None:
         raise ConfigurationError(
-            f"{where}: EPOCH {text!r} is no moment", remedy="it is written like 2016-12-19T13:39:33.069248"
-        ) from None
+            f"{where}: EPOCH {text!r} is no moment",
+            remedy="it is written like 2016-12-19T13:39:33.069248 or 2016-354T13:39:33.069248",
+        )
     if moment.tzinfo is not None:  # CCSDS knows none but Z, which is taken off above
         raise ConfigurationError(
             f"{where}: EPOCH {text!r} is at an offset from UTC",
             remedy="write the moment in UTC, with Z or nothing after",
         )
     return moment.replace(tzinfo=UTC).timestamp() / DAY_S + POSIX_JD - SGP4_EPOCH_JD
+
+
+def _moment(text: str) -> datetime | None:
+    """Return the moment of a text; None where it is none."""
+    try:
+        if found := DAY_OF_YEAR.fullmatch(text):
+            year, day, hours, minutes = (int(word) for word in found.groups()[:4])
+            first = datetime(year, 1, 1, tzinfo=UTC)
+            if not (
+                1 <= day <= (366 if isleap(year) else 365) and hours < 24 and minutes < 60 and float(found[5]) < 60
+            ):
+                return None
+            return (first + timedelta(days=day - 1, hours=hours, minutes=minutes, seconds=float(found[5]))).replace(
+                tzinfo=None
+            )
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

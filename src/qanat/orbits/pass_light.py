@@ -1,4 +1,4 @@
-"""The light of a pass in numbers: what is expected every second, what chance makes of it, and what key the sum gives.
+"""The light of a pass in numbers: what is expected every second, and what key the sum gives.
 
 Loss and light change every second; the counts of all seconds make one block, because a proof asks only for sums. Passes
 with the same source and station's splitter may be joined into one block likewise.
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.ground.errors import RequestError
-from qanat.ground.ports import Chance
 from qanat.orbits.downlink import LinkBudget
 from qanat.physics.analytic import link_model
 from qanat.physics.micius import under_dimmed_sky
@@ -33,7 +32,7 @@ DARKEST_DB: Final = 200.0
 
 @dataclass(frozen=True, slots=True)
 class PassLight:
-    """Sifted events of one pass, step by step: expected, or drawn.
+    """Sifted events of one pass, step by step, as expected. ``quantum_layer.pass_run`` draws every click.
 
     step_s: seconds of light per entry. clicks, errors: float64, shape (n, 3, 2): sifted events and wrong ones by
     intensity and basis. system: whose they are.
@@ -88,22 +87,8 @@ def expected_light(system: QKDSystem, budget: LinkBudget) -> PassLight:
     return PassLight(system, step_s, clicks, errors)
 
 
-def drawn_light(expected: PassLight, chance: Chance) -> PassLight:
-    """Draw the counts of a pass: sifted events of each step binomially, and of these the wrong ones.
-
-    Detectors that rest after a click even the counts out a little, which this leaves out: it draws too wide, by less
-    than a tenth at the rates of a downlink. ``quantum_layer`` draws every click.
-    """
-    generator = np.random.default_rng(chance.child("pass").seed_words())
-    num_pulses = round(expected.step_s * expected.system.source.pulse_rate_hz)
-    clicks = generator.binomial(num_pulses, np.minimum(1.0, expected.clicks / num_pulses))
-    p_wrong = expected.errors / np.where(expected.clicks > 0, expected.clicks, 1.0)
-    errors = generator.binomial(clicks, np.minimum(1.0, p_wrong))
-    return PassLight(expected.system, expected.step_s, clicks.astype(np.float64), errors.astype(np.float64))
-
-
-def block_counts(lights: Sequence[PassLight]) -> DecoyCounts:
-    """Return the counts of one or several passes as one block, rounded.
+def block_counts(lights: Sequence[PassLight], *, times: int = 1) -> DecoyCounts:
+    """Return the counts of one or several passes as one block, rounded; times: so often all of them.
 
     Raises RequestError for none, for passes of different sources, whose photon numbers would be mixed up, and for
     passes of stations with different splitters, detectors or optics, whose shares of the bases would be.
@@ -122,8 +107,8 @@ def block_counts(lights: Sequence[PassLight]) -> DecoyCounts:
             "passes over stations with different splitters, detectors or optics cannot make one block",
             remedy="join the passes of one station, with one receiver",
         )
-    clicks = sum(one.clicks.sum(axis=0) for one in lights)
-    errors = sum(one.errors.sum(axis=0) for one in lights)
+    clicks = times * sum(one.clicks.sum(axis=0) for one in lights)
+    errors = times * sum(one.errors.sum(axis=0) for one in lights)
     undisclosed = 1 - protocol.signal_disclosed
     one, other = (_basis(clicks[:, basis], errors[:, basis], undisclosed) for basis in (0, 1))  # type: ignore[index]
     return DecoyCounts(one, other)
@@ -141,6 +126,24 @@ def block_length(
     chosen = proof_named(proof)
     leaked = float(chosen.leaked_bits(counts, f_ec=f_ec))
     return chosen.length(counts, protocol, security or SecurityParameters(), leaked_bits=leaked)
+
+
+def passes_for_key(light: PassLight, *, proof: str, f_ec: float, most: int) -> int | None:
+    """Return how many passes like this one must make a block for it to give any key; None where ``most`` do not.
+
+    More of the same light never gives less, so the number is found by halving.
+    """
+
+    def gives_key(times: int) -> bool:
+        return block_length(block_counts([light], times=times), light.protocol, proof=proof, f_ec=f_ec).num_bits > 0
+
+    if not gives_key(most):
+        return None
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if gives_key(middle) else (middle, high)
+    return high
 
 
 def step_of(utc_s: Floats) -> float:

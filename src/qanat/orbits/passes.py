@@ -26,6 +26,10 @@ BLOCK: Final = 4_096
 """Intervals of the grid that are searched at a time: half a megabyte, with what SGP4 gives."""
 MOST_DAYS: Final = 1_100.0
 """Three years."""
+FIRST_UTC_S: Final = -378_691_200.0
+"""1958-01-01: before, nothing flew whose elements are kept."""
+LAST_UTC_S: Final = 7_258_118_400.0
+"""2200-01-01: later, the formulas for the Sun and the turning of the Earth are nobody's promise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Span:
             raise BadParameter(
                 f"a span of {self.days:g} days", remedy=f"ask for more than 0 and at most {MOST_DAYS:,.0f} days"
             )
+        if not FIRST_UTC_S <= self.start_utc_s < self.end_utc_s <= LAST_UTC_S:
+            raise BadParameter("the span is not between the years 1958 and 2200", remedy="give a later or earlier date")
 
     @property
     def days(self) -> float:

@@ -26,6 +26,8 @@ STALE_DAYS: Final = 7.0
 2008-6770), so by then a pass may be seconds off."""
 REFUSED_DAYS: Final = 30.0
 """Beyond this from their epoch elements are refused unless asked: a low satellite may be minutes off."""
+NEVER_DAYS: Final = 1_500.0
+"""Beyond this they are refused in any case: not even how often and how high would be right."""
 LOWEST_KM: Final = 100.0
 """No satellite stays in orbit below this height."""
 
@@ -83,7 +85,7 @@ class Sgp4Orbit:
         why = SGP4_ERRORS.get(code, "its elements cannot be carried so far")
         raise RequestError(
             f"{self.name}: no orbit at {utc_text(utc_s, digits=0)}: {why} (error {code} of SGP4)",
-            remedy="ask for a span nearer to the epoch of the elements, or fetch newer ones",
+            remedy="ask for a span nearer to the epoch of the elements, fetch newer ones, or check them",
         )
 
 
@@ -114,7 +116,7 @@ def age_days(orbit: Orbit, *, start_utc_s: float, end_utc_s: float) -> float:
 def check_age(orbit: Orbit, *, start_utc_s: float, end_utc_s: float, accept_stale: bool = False) -> str | None:
     """Return a warning for stale elements, None for fresh ones; raises BadParameter beyond ``REFUSED_DAYS``.
 
-    ``accept_stale``: warn only, however old they are: for plans that ask how often, not when.
+    ``accept_stale``: warn only, up to ``NEVER_DAYS``: for plans that ask how often, not when.
     """
     age = age_days(orbit, start_utc_s=start_utc_s, end_utc_s=end_utc_s)
     if age <= STALE_DAYS:
@@ -123,10 +125,18 @@ def check_age(orbit: Orbit, *, start_utc_s: float, end_utc_s: float, accept_stal
     assert epoch_utc_s is not None, "only elements age"
     epoch = utc_text(epoch_utc_s, digits=0)
     fault = f"{orbit.name}: stale elements: the span reaches {age:,.1f} days from their epoch, {epoch}"
+    if age > NEVER_DAYS:
+        raise BadParameter(
+            fault,
+            remedy=f"more than {NEVER_DAYS:,.0f} days are refused in any case, since not even the height is known "
+            "then: fetch newer elements, or type an orbit (circular:ALTITUDE_KM,INCLINATION)",
+        )
     if age > REFUSED_DAYS and not accept_stale:
         raise BadParameter(
             fault,
             remedy=f"more than {REFUSED_DAYS:g} days are refused: fetch newer elements, ask for a nearer span, or "
             "accept with --accept-stale that times are wrong by minutes",
         )
+    if age > REFUSED_DAYS:
+        return f"{fault}; how often and how high may be right, the times are wrong by minutes to hours"
     return f"{fault}; times may be off by seconds, after weeks by minutes"

@@ -4,6 +4,12 @@ Columns, in any order: ``utc_s`` or ``time_s`` (seconds, evenly spaced), ``range
 ``azimuth_deg``; and for any term of the budget ``<term>_db``, which then stands in place of the model's. What
 ``qanat pass`` writes can be read in again: its other columns are results, and are passed over. A term that the model
 gave is one of these, ``model_<term>_db``; without the prefix it is measured.
+
+A file with results says in every line by which rules it was written: ``pass_format`` (``FORMAT``). Before that column
+there was a time when the model's terms had no prefix, so such a file is not read: it would pass for measured.
+
+``secret_by_sifted_bits_per_s`` is no rate of secret bits: a block has them as a whole, and here they are shared out in
+proportion to the sifted bits.
 """
 
 from __future__ import annotations
@@ -26,12 +32,15 @@ Floats = NDArray[np.float64]
 TIMES: Final = ("utc_s", "time_s")
 NEEDED: Final = ("range_km", "elevation_deg")
 MEASURED: Final = tuple(f"{term}_db" for term in TERMS)
+FORMAT: Final = 2
+FORMAT_COLUMN: Final = "pass_format"
+SHARED_OUT: Final = "secret_by_sifted_bits_per_s"
 RESULTS: Final = (
     *(f"model_{name}" for name in MEASURED),
     *("total_db", "air_table_db", "air_fitted_db", "is_tracked", "exposure_ms"),
-    *("sifted_bits_per_s", "qber", "secret_bits_per_s"),
+    *("sifted_bits_per_s", "qber", SHARED_OUT, "secret_bits_per_s"),  # the last: before FORMAT 2
 )
-KNOWN: Final = (*TIMES, *NEEDED, "azimuth_deg", *MEASURED, *RESULTS)
+KNOWN: Final = (FORMAT_COLUMN, *TIMES, *NEEDED, "azimuth_deg", *MEASURED, *RESULTS)
 
 
 def read_track(text: str, *, source: str, satellite: str, station: str) -> tuple[Track, dict[str, Floats]]:
@@ -46,6 +55,7 @@ def read_track(text: str, *, source: str, satellite: str, station: str) -> tuple
     _check_names(names, source)
     wanted = [name for name in names if name not in RESULTS]
     columns = {name: _column(rows, names.index(name), name, source) for name in wanted}
+    _check_format(columns, names, source)
     elevation_deg = columns["elevation_deg"]
     if elevation_deg.min() < 0 or elevation_deg.max() > 90:
         raise _wrong(source, "it has elevations that are not from 0 to 90 degrees: leave out what is below the horizon")
@@ -67,11 +77,12 @@ def read_track(text: str, *, source: str, satellite: str, station: str) -> tuple
 
 
 def write_pass(budget: LinkBudget, light: PassLight, *, secret_bits: int) -> str:
-    """Return a pass as text, a line per moment; the secret bits are shared out by the sifted ones."""
+    """Return a pass as text, a line per moment, in the present format; secret_bits: of the pass."""
     columns = pass_columns(budget, light, secret_bits=secret_bits)
     modelled = {f"{term}_db" for term in TERMS if budget.origins[term] != MEASURED_ORIGIN}
-    lines = [",".join(f"model_{name}" if name in modelled else name for name in columns)]
-    lines += [",".join(_figure(value) for value in row) for row in zip(*columns.values(), strict=True)]
+    names = [FORMAT_COLUMN, *(f"model_{name}" if name in modelled else name for name in columns)]
+    rows = zip(*columns.values(), strict=True)
+    lines = [",".join(names), *(",".join([str(FORMAT), *map(_figure, row)]) for row in rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -92,7 +103,7 @@ def pass_columns(budget: LinkBudget, light: PassLight, *, secret_bits: int) -> M
         "exposure_ms": np.full(len(track), np.nan) if tracking is None else tracking.exposure_ms,
         "sifted_bits_per_s": rate,
         "qber": light.qber_by_step,
-        "secret_bits_per_s": rate * share,
+        SHARED_OUT: rate * share,
     }
     return {name: [None if math.isnan(value) else value for value in array.tolist()] for name, array in arrays.items()}
 
@@ -107,6 +118,26 @@ def _check_names(names: list[str], source: str) -> None:
         missing.append("utc_s or time_s")
     if missing:
         raise _wrong(source, f"it has no column {', '.join(missing)}")
+
+
+def _check_format(columns: Mapping[str, Floats], names: list[str], source: str) -> None:
+    """Raise ConfigurationError where results stand beside terms of which nobody knows whether they were measured."""
+    if FORMAT_COLUMN in columns:
+        if np.any(columns[FORMAT_COLUMN] != FORMAT):
+            raise ConfigurationError(
+                f"{source}: its pass_format is not {FORMAT} throughout, so its columns may mean something else",
+                remedy="write the pass again with this version, or take out everything but utc_s, range_km, "
+                "elevation_deg and what was measured",
+            )
+        return
+    results = [name for name in names if name in RESULTS]
+    terms = [name for name in names if name in MEASURED]
+    if results and terms:
+        raise ConfigurationError(
+            f"{source}: it has results ({results[0]} and so on) beside {', '.join(terms)}, and no column pass_format: "
+            "an older version wrote terms of its model so, and they would pass for measured",
+            remedy="write the pass again with this version; or, if these were measured, take the results out",
+        )
 
 
 def _column(rows: list[list[str]], place: int, name: str, source: str) -> Floats:

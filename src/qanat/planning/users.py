@@ -53,7 +53,7 @@ class Served:
 def pairs_served(rate_bits_per_s: float, consumption: Consumption) -> int:
     """Return the whole number of pairs that a rate serves; raises BadParameter for a rate that is none."""
     if not (math.isfinite(rate_bits_per_s) and rate_bits_per_s >= 0):
-        raise BadParameter(f"a rate of {rate_bits_per_s:g} bit/s", remedy="give a number, zero or more")
+        raise BadParameter(f"a rate of {rate_bits_per_s:g} bit/s", remedy="give a finite number, zero or more")
     # in whole fractions, so that a rate of exactly n pairs is not rounded down to n - 1
     rate, keys = (Fraction(str(round(value, 9))) for value in (rate_bits_per_s, consumption.keys_per_minute))
     return math.floor(rate * 60 / (keys * consumption.key_bits))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from qanat.adapters.sqlite.answers import AnswerTable
 from qanat.adapters.sqlite.blocks import BlockTables
 from qanat.adapters.sqlite.epochs import EpochTables
 from qanat.adapters.sqlite.hour_keys import HourKeys
+from qanat.adapters.sqlite.joint_calls import JointAction, groups_of
 from qanat.adapters.sqlite.keys import KeyTables
 from qanat.adapters.sqlite.schema import prepare
 from qanat.adapters.system import SystemClock
@@ -90,7 +92,7 @@ class Database:
         try:
             with transaction(self._connection):
                 self.epochs.read_number()
-                return [self._run_one(action) for action in actions]
+                return self._run_all(actions)
         except sqlite3.Error as fault:
             self._forget_caches()
             if may_make_room and _is_full(fault):
@@ -110,6 +112,21 @@ class Database:
         """Close the file; what was committed is in it, and the write-ahead log is gone."""
         self._forget_caches()
         self._connection.close()
+
+    def _run_all(self, actions: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Run actions in their order, those that can be together as one; where that fails, each by itself after all."""
+        results: list[Any] = [None] * len(actions)
+        for places in groups_of(actions):
+            first, group = actions[places[0]], [actions[place] for place in places]
+            found: Any = None
+            if len(group) > 1:
+                assert isinstance(first, JointAction)
+                found = self._run_one(functools.partial(first.together, group))
+            if not isinstance(found, list):
+                found = [self._run_one(action) for action in group]
+            for place, result in zip(places, found, strict=True):
+                results[place] = result
+        return results
 
     def _run_one(self, action: Callable[[], Any]) -> Any:
         self._connection.execute("SAVEPOINT call")

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from qanat.adapters.encryption import KEY_BYTES, MasterKey
 from qanat.adapters.sqlite.database import Database
+from qanat.adapters.sqlite.joint_calls import SupplyAction
 from qanat.adapters.sqlite.writer import StoreWriter
 from qanat.adapters.system import SystemEntropy
 from qanat.ground.bits import whole_bytes
@@ -166,6 +167,9 @@ class SqliteKeyStore:
         if count < 1:
             raise ValueError(f"at least one key is supplied, not {count}")
         tables = self._database.key_tables
+        if repeat is None and fit == ANY_KEY:
+            action = SupplyAction(self._begin_use, tables, pair, size_bits, count, request_id)
+            return await self._writer.commit(self._database, action)
         return await self._answer(
             repeat, lambda: tables.supply(pair, count=count, size_bits=size_bits, request_id=request_id, fit=fit)
         )
@@ -273,18 +277,26 @@ class SqliteKeyStore:
         """Commit what uses stock up. The writer works on one call after another, so no use slips past a mark."""
 
         def noted() -> T:
-            self._database.epochs.is_used = True
+            self._begin_use()
             return action()
 
-        return await self._commit(noted)
+        return await self._writer.commit(self._database, noted)
 
     async def _commit(self, action: Callable[[], T]) -> T:
         def fenced() -> T:
-            if self._epoch < self._database.epoch:
-                raise StaleEpoch(
-                    f"this handle is of epoch {self._epoch}, the key store of epoch {self._database.epoch}",
-                    remedy="a newer key manager has taken over this store; stop this one",
-                )
+            self._require_own_epoch()
             return action()
 
         return await self._writer.commit(self._database, fenced)
+
+    def _begin_use(self) -> None:
+        self._require_own_epoch()
+        self._database.epochs.is_used = True
+
+    def _require_own_epoch(self) -> None:
+        """Raise StaleEpoch when another handle has opened an epoch since."""
+        if self._epoch < self._database.epoch:
+            raise StaleEpoch(
+                f"this handle is of epoch {self._epoch}, the key store of epoch {self._database.epoch}",
+                remedy="a newer key manager has taken over this store; stop this one",
+            )

@@ -46,6 +46,8 @@ class StoreWriter:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._databases: dict[Path, tuple[Database, int]] = {}
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Call]] = {}
+        """The calls of each loop's present turn."""
 
     async def open(self, path: Path, *, master_key: MasterKey, entropy: Entropy) -> Database:
         """Return the database in a file; handles of one process share it. Raises ConfigurationError."""
@@ -86,6 +88,7 @@ class StoreWriter:
 
     async def close(self) -> None:
         """Do what waits, close every file that is still open, and end the thread. Idempotent."""
+        self._hand_over(asyncio.get_running_loop())
         with self._condition:
             self._closed = True
             self._condition.notify()
@@ -95,15 +98,25 @@ class StoreWriter:
     async def _submit(self, database: Database | None, action: Callable[[], T], *, in_commit: bool) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        with self._condition:
-            if self._closed:
-                raise StoreFailed("the key store's writer is closed", remedy="this program is shutting down")
-            self._calls.append(Call(database, in_commit, action, loop, answer))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="key store writer", daemon=True)
-                self._thread.start()
-            self._condition.notify()
+        if (gathered := self._gathered.get(loop)) is None:
+            gathered = self._gathered[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        gathered.append(Call(database, in_commit, action, loop, answer))
         return await answer
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the thread all calls of a loop's turn at once: it is woken once, and they share a commit."""
+        if (calls := self._gathered.pop(loop, None)) is None:
+            return  # ``close`` has done so
+        with self._condition:
+            if not self._closed:
+                self._calls += calls
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._serve, name="key store writer", daemon=True)
+                    self._thread.start()
+                self._condition.notify()
+                return
+        _resolve([(call.answer, _writer_closed()) for call in calls])
 
     def _serve(self) -> None:
         calls: list[Call] = []
@@ -162,6 +175,10 @@ def _resolve(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
             answer.set_exception(result)
         else:
             answer.set_result(result)
+
+
+def _writer_closed() -> StoreFailed:
+    return StoreFailed("the key store's writer is closed", remedy="this program is shutting down")
 
 
 def _writer_ended() -> StoreFailed:

@@ -57,6 +57,9 @@ LiveOption = Annotated[
 PaperOption = Annotated[
     bool, typer.Option("--paper", help="The paper's own passes: what is fitted, what follows (Fig. 3, tables).")
 ]
+ModesOption = Annotated[
+    bool, typer.Option("--source-modes", help="The satellite's eight lasers, its modes, its table of random numbers.")
+]
 OutOption = Annotated[
     Path | None, typer.Option(parser=named_path, help="Write the picture and the data behind it into this folder.")
 ]
@@ -97,6 +100,7 @@ def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
         live: LiveOption = False,
         seed: Annotated[int, typer.Option(min=0, help="Seed of --live.")] = 1,
         paper: PaperOption = False,
+        source_modes: ModesOption = False,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
         csv: Annotated[bool, typer.Option("--csv", help="Print the pass as CSV, a line per moment.")] = False,
         out: OutOption = None,
@@ -104,9 +108,11 @@ def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
         """One pass of a satellite over a station: loss second by second, sifted bits, error rate, secret bits."""
 
         def command() -> int:
+            from qanat.apps.cli.pass_modes import run_source_modes
             from qanat.apps.cli.pass_options import PassOptions
             from qanat.apps.cli.pass_source import PassSource
             from qanat.apps.cli.satellite_pass import run_paper, run_satellite_pass
+            from qanat.ground.errors import RequestError
 
             orbit = (max_elevation, min_elevation, altitude_km, step_s)
             source = PassSource(satellite, station, track, date, number, accept_stale, *orbit)
@@ -125,6 +131,10 @@ def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
                 optimise=optimise,
                 live_seed=seed if live else None,
             )
+            if source_modes:
+                if paper:
+                    raise RequestError("--paper and --source-modes are two answers", remedy="leave one of them out")
+                return run_source_modes(options, as_json=json, as_csv=csv, out=out)
             if paper:
                 return run_paper(options, as_json=json, as_csv=csv, out=out)
             return run_satellite_pass(options, as_json=json, as_csv=csv, out=out)

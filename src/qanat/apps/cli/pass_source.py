@@ -17,7 +17,7 @@ from qanat.orbits.described import Pass, describe
 from qanat.orbits.earth import DAY_S, utc_s_of, utc_text
 from qanat.orbits.passes import Span, find_passes
 from qanat.orbits.propagation import Orbit, check_age
-from qanat.orbits.stations import Station
+from qanat.orbits.stations import Station, packaged_stations
 from qanat.orbits.track import Track, follow
 from qanat.orbits.track_csv import read_track
 from qanat.physics.telescope import GROUND_TELESCOPES, GroundTelescope, ground_telescope
@@ -88,10 +88,21 @@ def telescope_of(name: str) -> GroundTelescope:
     if name.lower() in GROUND_TELESCOPES or not ("," in name or Path(name).exists()):
         return ground_telescope(name)
     place = _one_station(name)
-    if place.telescope_m is None or place.z_share is None:
+    ground = optics_of(place)
+    if ground is None:
         raise ConfigurationError(
             f"station {place.name!r} has no telescope", remedy="give telescope_m and z_share in its file"
         )
+    return ground
+
+
+def optics_of(place: Station) -> GroundTelescope | None:
+    """Return the telescope of a station: its own optics where it is packaged, else Nanshan's behind its own aperture
+    and splitter; None where it has none."""
+    if place == packaged_stations().get(place.name):
+        return ground_telescope(place.name)
+    if place.telescope_m is None or place.z_share is None:
+        return None
     return GroundTelescope(
         name=place.name,
         diameter_m=place.telescope_m,

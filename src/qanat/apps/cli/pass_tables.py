@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from qanat.apps.cli.paper_passes import PaperRow
-from qanat.apps.cli.pass_options import PassCase, PassOptions
+from qanat.apps.cli.pass_options import MOST_PASSES, PassCase, PassOptions
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.ground.units import format_rate
 from qanat.orbits.downlink import LINK_TERMS, TERMS
 from qanat.orbits.earth import utc_text
+from qanat.orbits.pass_light import PassLight, passes_for_key
 from qanat.orbits.pass_optimum import Optimum
 from qanat.protocols.decoy import SecretLength
 from qanat.quantum_layer.pass_run import PassFigures
@@ -47,7 +48,7 @@ def print_pass(
     for alarm in live.alarms if live else ():
         console.print(f"alarm {alarm.code}: {alarm.text}\n  what to do: {alarm.remedy}", style="red", soft_wrap=True)
     if not length.num_bits:
-        console.print(f"no key: {why_no_key(length, options.passes)}", soft_wrap=True, markup=False)
+        console.print(f"no key: {why_no_key(length, options, case.light)}", soft_wrap=True, markup=False)
     console.print(
         f"Of the air, the {budget.downlink.air.rule} description rules. Where the terms come from", markup=False
     )
@@ -56,15 +57,18 @@ def print_pass(
         console.print(f"  {name} ({where}): {budget.origins[name]}", soft_wrap=True, markup=False)
 
 
-def why_no_key(length: SecretLength, passes: int) -> str:
-    """Return which bound of the proof leaves no key, and what to try."""
+def why_no_key(length: SecretLength, options: PassOptions, light: PassLight) -> str:
+    """Return which bound of the proof leaves no key, and how many such passes in one block would give some."""
     if not any(length.single_photon_lower):
         why = "the bound on single photons is 0 in both bases: too few bits for the proof"
     elif min(length.phase_error_upper) >= HALF:
         why = "the bound on phase errors is 50 %: too few bits, or too many errors, in the basis that tests the other"
     else:
         why = "what error correction tells and the proof takes off is more than the single photons give"
-    return f"{why}; try more than {passes} in one block with --passes, or a higher pass"
+    needed = passes_for_key(light, proof=options.proof, f_ec=options.f_ec, most=MOST_PASSES)
+    if needed is None:
+        return f"{why}; not even {MOST_PASSES:,} such passes in one block give any: take a higher pass"
+    return f"{why}; {needed:,} such passes in one block give some (--passes {needed}), or take a higher pass"
 
 
 def _loss_rows(case: PassCase) -> list[tuple[str, ...]]:

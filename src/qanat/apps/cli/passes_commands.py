@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+
+from qanat.apps.cli.paths import named_path
 
 
 def add_passes_command(app: typer.Typer, end_with: Callable[[Callable[[], int]], NoReturn]) -> None:
@@ -39,11 +42,22 @@ def add_passes_command(app: typer.Typer, end_with: Callable[[Callable[[], int]],
         ut1_utc: Annotated[float, typer.Option(help="UT1 - UTC in seconds, of IERS Bulletin A.")] = 0.0,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
         csv: Annotated[bool, typer.Option("--csv", help="Print the passes as CSV to standard output.")] = False,
+        out: Annotated[
+            Path | None,
+            typer.Option(
+                parser=named_path, help="Write ground track and calendar of nights with their data into this folder."
+            ),
+        ] = None,
+        coverage: Annotated[
+            list[float] | None,
+            typer.Option(help="With --out: draw the coverage from this elevation up too, degrees; may be given again."),
+        ] = None,
     ) -> None:
         """Tell when satellites pass over stations, how high and how near, and whether it is dark."""
 
         def command() -> int:
-            from qanat.apps.cli.passes import PassesOptions, run_passes
+            from qanat.apps.cli.passes import run_passes
+            from qanat.apps.cli.passes_search import PassesOptions
 
             options = PassesOptions(
                 satellites=tuple(satellite),
@@ -56,6 +70,6 @@ def add_passes_command(app: typer.Typer, end_with: Callable[[Callable[[], int]],
                 accept_stale=accept_stale,
                 ut1_minus_utc_s=ut1_utc,
             )
-            return run_passes(options, as_json=json, as_csv=csv)
+            return run_passes(options, as_json=json, as_csv=csv, out=out, cones_deg=coverage or ())
 
         end_with(command)

@@ -37,12 +37,22 @@ def stations_named(name: str) -> list[Station]:
     try:
         records = yaml.safe_load(text)  # JSON too
     except yaml.YAMLError as fault:
-        raise ConfigurationError(f"{name}: no YAML: {fault}", remedy="see docs/reference-passes.md") from None
+        mark = getattr(fault, "problem_mark", None)
+        where = name if mark is None else f"{name}, line {mark.line + 1}"
+        why = getattr(fault, "problem", None) or "it cannot be read"
+        raise ConfigurationError(
+            f"{where}: no YAML: {why}", remedy="see docs/reference-passes.md for a file of stations"
+        ) from None
     return stations_of(records, source=name)
 
 
 def _read(name: str, *, remedy: str) -> str:
+    if not name.strip():
+        raise ConfigurationError("an empty name", remedy=remedy)
     try:
         return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigurationError(f"cannot read {name}: {fault}", remedy=remedy) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"cannot read {name}: it is no text", remedy=remedy) from None
+    except (OSError, ValueError) as fault:
+        why = getattr(fault, "strerror", None) or "no file can be called so"
+        raise ConfigurationError(f"cannot read {name}: {why}", remedy=remedy) from None

@@ -8,6 +8,8 @@ from typing import Annotated, Any, NoReturn, Protocol
 import typer
 from typer.core import TyperGroup
 
+from qanat.apps.cli.plan_satellites_commands import add_satellite_plans
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 RateOption = Annotated[float, typer.Option(help="The rate that every span must carry, kbit/s.")]
 SystemOption = Annotated[str, typer.Option(help="The QKD system of new spans, such as metro-40-i.")]
@@ -41,7 +43,7 @@ def add_plan_commands(app: typer.Typer, end_with: EndWith) -> None:
     """Add ``qanat plan`` to ``app``; ``end_with`` runs a command and tells its errors."""
     plan = typer.Typer(
         help="Plan a network: what it can carry, for whom, what is weak, what more would give (`qanat plan NETWORK`); "
-        "pairs for a demand, relays at least cost, shapes side by side.",
+        "pairs for a demand, relays at least cost, shapes side by side, satellites under weather.",
         cls=LooksByDefault,
     )
     app.add_typer(plan, name="plan")
@@ -50,6 +52,7 @@ def add_plan_commands(app: typer.Typer, end_with: EndWith) -> None:
     _add_relays(plan, end_with)
     _add_shapes(plan, end_with)
     _add_shares(plan, end_with)
+    add_satellite_plans(plan, end_with)
 
 
 def _add_network(plan: typer.Typer, end_with: EndWith) -> None:

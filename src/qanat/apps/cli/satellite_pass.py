@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from qanat.apps.cli.paper_passes import paper_record, paper_rows
-from qanat.apps.cli.pass_options import PassCase, PassOptions, case_of
+from qanat.apps.cli.pass_options import MOST_PASSES, PassCase, PassOptions, case_of
 from qanat.apps.cli.pass_tables import print_paper, print_pass, why_no_key
+from qanat.apps.cli.passes_search import tell_first_use
 from qanat.apps.cli.presentation import RunView, people_console
 from qanat.apps.pictures.files import write_picture
 from qanat.apps.pictures.paper_passes import draw_figure_3
@@ -18,9 +19,9 @@ from qanat.ground.errors import ConfigurationError, RequestError
 from qanat.ground.randomness import SeededChance
 from qanat.orbits.earth import utc_text
 from qanat.orbits.nature2021 import figure_3a, figure_3c
-from qanat.orbits.pass_light import block_counts, block_length
+from qanat.orbits.pass_light import block_counts, block_length, passes_for_key
 from qanat.orbits.pass_optimum import Optimum, optimal_source
-from qanat.orbits.track_csv import pass_columns, write_pass
+from qanat.orbits.track_csv import SHARED_OUT, pass_columns, write_pass
 from qanat.protocols.decoy import SecretLength, SecurityParameters
 from qanat.protocols.proofs import proof_named
 from qanat.quantum_layer.pass_run import PassFigures, run_pass
@@ -33,11 +34,13 @@ def run_satellite_pass(options: PassOptions, *, as_json: bool, as_csv: bool, out
         raise RequestError("--json and --csv both print to standard output", remedy="leave one of them out")
     proof_named(options.proof)
     _check_folder(out)
+    if options.source.date is not None:
+        tell_first_use()
     case = case_of(options)
     for warning in case.found.warnings:
         people_console().print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
     length = block_length(
-        block_counts([case.light] * options.passes), case.light.protocol, proof=options.proof, f_ec=options.f_ec
+        block_counts([case.light], times=options.passes), case.light.protocol, proof=options.proof, f_ec=options.f_ec
     )
     optimum = (
         optimal_source(case.system, [case.budget] * options.passes, f_ec=options.f_ec) if options.optimise else None
@@ -123,7 +126,8 @@ def _record(
         "peak_sifted_rate_bits_per_s": float(light.sifted_rate_bits_per_s[best]),
         "secret_bits": length.num_bits,
         "secret_rate_bits_per_s": length.num_bits / (seconds * options.passes),
-        "why_no_key": None if length.num_bits else why_no_key(length, options.passes),
+        "why_no_key": None if length.num_bits else why_no_key(length, options, light),
+        "passes_for_key": passes_for_key(light, proof=options.proof, f_ec=options.f_ec, most=MOST_PASSES),
         "f_ec": options.f_ec,
         "security": asdict(SecurityParameters()),
         "signal_disclosed": light.protocol.signal_disclosed,
@@ -136,6 +140,7 @@ def _record(
         "provenance": {
             "sifted_bits, qber, secret_bits": "predicted (model): the link model second by second, and the proof",
             "live": None if live is None else "predicted (photon level, real distillation); no key leaves",
+            f"columns.{SHARED_OUT}": "the secret bits of the block, shared out in proportion to the sifted bits",
             "f_ec, signal_disclosed": "stated parameter: bits told over the Shannon limit; share of the signal told",
             "security": "stated parameter: failure probabilities of one block",
             "rules_the_air": budget.downlink.air.rule,

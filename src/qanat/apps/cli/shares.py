@@ -50,17 +50,24 @@ def _print_shares(title: str, found: SharesReview) -> None:
     console.print(f"at most {found.gap:.2%} of the optimum is missing; Jain's index {found.jain_index:.3f}")
     for line in promise_lines(found.promises):
         console.print(f"  {line}", soft_wrap=True)
-    rows = sorted(found.shares, key=lambda share: share.bits_per_s)[:MOST_ROWS]
+    joined = [share for share in found.shares if share.ways]
+    if found.pairs_left_out:
+        console.print(
+            f"  {found.pairs_left_out:,} more pairs could ask and are left out: they are too many", soft_wrap=True
+        )
+    if apart := [share.pair for share in found.shares if not share.ways]:
+        console.print(f"  {len(apart):,} pairs have no way and no share, such as {apart[0]}", soft_wrap=True)
+    rows = sorted(joined, key=lambda share: share.bits_per_s)[:MOST_ROWS]
     show_table(
         console,
-        f"The {len(rows)} least of {len(found.shares)} pairs, in each direction",
+        f"The {len(rows)} least of {len(joined):,} pairs, in each direction",
         ("pair", "rate", "ways", "the widest of them"),
         [
             (
                 share.pair,
                 format_rate(share.bits_per_s),
                 str(len(share.ways)),
-                f"{format_rate(share.ways[0][1])} over {len(share.ways[0][0]) - 1} links" if share.ways else "no way",
+                f"{format_rate(share.ways[0][1])} over {len(share.ways[0][0]) - 1} links",
             )
             for share in rows
         ],

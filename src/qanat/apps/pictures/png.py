@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from qanat.apps.pictures.styles import Style, colour, style_of
 from qanat.apps.pictures.surface import Anchor
@@ -98,8 +98,11 @@ class PngSheet:
         del tip
         corners = list(points)
         look = style_of(style)
-        if fill := colour(look.fill):
+        if (fill := colour(look.fill)) and look.opacity is None:
             self._draw.polygon(_scaled(corners), fill=fill)
+        elif fill and look.opacity is not None:
+            mixing = ImageDraw.Draw(self._image, "RGBA")
+            mixing.polygon(_scaled(corners), fill=(*ImageColor.getrgb(fill)[:3], round(255 * look.opacity)))
         if colour(look.stroke):
             self.polyline([*corners, *corners[:2]], style)
 

@@ -83,11 +83,12 @@ def _losses(surface: Surface, since_s: Floats, budget: LinkBudget) -> None:
 
 
 def _rate(surface: Surface, since_s: Floats, rate: Floats) -> None:
+    rate = rate / 1e3
     known = rate[np.isfinite(rate) & (rate > 0)]
     least, most = (float(known.min()), float(known.max())) if known.size else (1.0, 10.0)
     bounds = (10.0 ** math.floor(math.log10(least)), 10.0 ** math.ceil(math.log10(most) + 1e-9))
     frame = _frame(3, since_s, bounds, is_log=True)
-    frame.draw(surface, title="Sifted rate", x_title="", y_title="bit/s")
+    frame.draw(surface, title="Sifted rate", x_title="", y_title="kbit/s")
     _curves(surface, frame, since_s, np.where(rate > 0, rate, np.nan), "curve-light")
 
 

@@ -38,10 +38,16 @@ MAP_PALETTE: Mapping[str, tuple[str, str]] = {
 }
 """A map's own colours, by light and in the dark."""
 
+SKY_PALETTE: Mapping[str, str] = {"night": "#34466b"}
+"""Colours of the pictures of satellites."""
+
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How an element looks: colours by name in a palette or ``none``, widths and sizes in units of the sheet."""
+    """How an element looks: colours by name in a palette or ``none``, widths and sizes in units of the sheet.
+
+    opacity: of the filling, 0 to 1; what is drawn before shines through.
+    """
 
     fill: str | None = None
     stroke: str | None = None
@@ -50,6 +56,7 @@ class Style:
     size: float | None = None
     bold: bool | None = None
     halo: bool | None = None
+    opacity: float | None = None
 
     def under(self, other: Style) -> Style:
         """Return this style with what ``other`` says laid over it."""
@@ -105,12 +112,28 @@ MAP_RULES: Mapping[str, Style] = {
 }
 """A map's own words."""
 
+SKY_RULES: Mapping[str, Style] = {
+    "night": Style(fill="night", opacity=0.16),
+    "cover": Style(fill="none", stroke="user", width=1.3),
+    "cover lower": Style(width=0.7),
+    "track": Style(fill="none", stroke="class-1", width=1.2),
+    "track shadowed": Style(stroke="ink", width=1.0),
+    "track seen": Style(stroke="light", width=3.2),
+    "track dark": Style(stroke="switch", width=3.6),
+    "pass": Style(stroke="none"),
+    "pass usable": Style(fill="switch"),
+    "pass sunlit": Style(fill="class-0"),
+    "pass low": Style(fill="none", stroke="muted", width=0.8),
+    "pass light": Style(fill="coast"),
+}
+"""Words of the pictures of satellites, which stand alone: no page and no other picture carries them."""
+
 
 def style_of(words: str) -> Style:
     """Return how an element with these words looks where it stands alone."""
     said = frozenset(words.split())
     style = Style(fill="ink", stroke="none", width=1, size=16)
-    for rules in (COMMON_RULES, MAP_RULES):
+    for rules in (COMMON_RULES, MAP_RULES, SKY_RULES):
         for needed, rule in rules.items():
             if said.issuperset(needed.split()):
                 style = style.under(rule)
@@ -121,7 +144,7 @@ def colour(name: str | None) -> str | None:
     """Return a palette's colour by light; nothing for ``none``."""
     if name is None or name == "none":
         return None
-    return PALETTE[name] if name in PALETTE else MAP_PALETTE[name][0]
+    return {**PALETTE, **SKY_PALETTE}[name] if name not in MAP_PALETTE else MAP_PALETTE[name][0]
 
 
 def sheet_for_a_page() -> str:
@@ -136,10 +159,15 @@ def sheet_for_a_page() -> str:
     )
 
 
-def sheet_alone() -> str:
-    """Return the style sheet of a picture that is a file of its own: everything, in fixed colours."""
+def sheet_alone(*, with_sky: bool = False) -> str:
+    """Return the style sheet of a picture that is a file of its own: everything, in fixed colours.
+
+    with_sky: the words of the pictures of satellites too.
+    """
     base = 'svg.map { font-family: system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: ' + PALETTE["ink"] + "; } "
-    return base + _rules({**COMMON_RULES, **MAP_RULES}, lambda name: colour(name) or "none")
+    return base + _rules(
+        {**COMMON_RULES, **MAP_RULES, **(SKY_RULES if with_sky else {})}, lambda name: colour(name) or "none"
+    )
 
 
 def _rules(rules: Mapping[str, Style], spelled: Callable[[str], str]) -> str:
@@ -160,5 +188,6 @@ def _declarations(rule: Style, spelled: Callable[[str], str]) -> str:
         "font-weight": "600" if rule.bold else None,
         "paint-order": "stroke" if rule.halo else None,
         "stroke-linejoin": "round" if rule.halo else None,
+        "fill-opacity": None if rule.opacity is None else f"{rule.opacity:g}",
     }
     return " ".join(f"{name}: {value};" for name, value in said.items() if value is not None)

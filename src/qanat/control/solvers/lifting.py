@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
-from scipy.sparse import coo_array, csc_array, hstack, sparray, vstack
+from scipy.sparse import coo_array, hstack, sparray, vstack
 
 Floats = NDArray[np.float64]
 
@@ -35,16 +35,35 @@ def lift(usage: sparray, capacity: Floats, *, owners: NDArray[np.int64], floor: 
     usage: limits x columns, not negative. capacity: of the limits. owners: by column, whose it is. floor, rise: by
     owner, in the unit of ``capacity``.
     """
-    count = len(owners)
-    gets = coo_array((np.full(count, -1.0), (owners, np.arange(count))), shape=(len(floor), count))
-    limits = hstack([usage, csc_array((len(capacity), 1))])
+    ways = np.bincount(owners, minlength=len(floor))
+    is_only = ways[owners] == 1  # who has one way alone takes it: it need not be looked for
+    limits, alone = usage.tocsc(), owners[is_only]
+    only = limits[:, is_only]
+    chosen, owner_rows = limits[:, ~is_only], np.flatnonzero(ways != 1)
+    count = chosen.shape[1]
+    row_of = np.cumsum(ways != 1) - 1
+    gets = coo_array(
+        (np.full(count, -1.0), (row_of[owners[~is_only]], np.arange(count))), shape=(len(owner_rows), count)
+    )
     found = linprog(
         np.concatenate([np.zeros(count), [-1.0]]),
-        A_ub=vstack([limits, hstack([gets, coo_array(rise[:, None])])]),
-        b_ub=np.concatenate([capacity, -floor]),
+        A_ub=vstack(
+            [
+                hstack([chosen, coo_array((only @ rise[alone])[:, None])]),
+                hstack([gets, coo_array(rise[owner_rows][:, None])]),
+            ]
+        ),
+        b_ub=np.concatenate([capacity - only @ floor[alone], -floor[owner_rows]]),
         method="highs",
     )
     if found.x is None:
         return None
-    prices = np.maximum(-found.ineqlin.marginals, 0.0)
-    return Lift(np.maximum(found.x[:-1], 0.0), float(found.x[-1]), prices[: len(capacity)], prices[len(capacity) :])
+    height = float(found.x[-1])
+    duals = np.maximum(-found.ineqlin.marginals, 0.0)
+    prices, worth = duals[: len(capacity)], np.zeros(len(floor))
+    worth[owner_rows] = duals[len(capacity) :]
+    worth[alone] = only.T @ prices
+    flows = np.zeros(len(owners))
+    flows[~is_only] = np.maximum(found.x[:-1], 0.0)
+    flows[is_only] = floor[alone] + rise[alone] * height
+    return Lift(flows, height, prices, worth)

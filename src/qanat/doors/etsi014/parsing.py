@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ MAX_ID_CHARACTERS = 256
 """Longer than any id here: an SAE id of more is not looked up."""
 MAX_DIGITS = 9
 """A number of more is out of every range here; what a stranger sends is not computed with at any length."""
+SHORT_BODY_BYTES = 256
+"""A request for keys of no more bytes is remembered as it was read."""
 M = TypeVar("M", bound=BaseModel)
 Query = Sequence[tuple[str, str]]
 """The names and values of a query string, decoded, in order."""
@@ -80,6 +83,10 @@ def key_request_of_query(query: Query, limits: Limits) -> NewKeys:
 
 def key_request_of_body(body: bytes, limits: Limits) -> NewKeys:
     """Return the request of POST enc_keys; no body at all asks for one key of the usual size."""
+    return _short_request(body, limits) if len(body) <= SHORT_BODY_BYTES else _request(body, limits)
+
+
+def _request(body: bytes, limits: Limits) -> NewKeys:
     if not body.strip():
         return NewKeys(1, limits.key_size_bits)
     request = parsed(KeyRequest, body)
@@ -87,6 +94,10 @@ def key_request_of_body(body: bytes, limits: Limits) -> NewKeys:
     more_slaves = _more_slaves(request.additional_slaves or (), limits)
     wishes = wishes_of(request.extension_mandatory, request.extension_optional)
     return _checked(request.number, request.size, wishes, limits, more_slaves)
+
+
+_short_request = functools.lru_cache(maxsize=256)(_request)
+"""An encryptor asks with the same few bytes for years. What is refused is read anew each time."""
 
 
 def key_ids_of_query(query: Query) -> KnownKeys:

@@ -107,7 +107,7 @@ def from_graphml(text: str, *, name: str, system: str, source: str) -> Network:
             f"a node or an edge is not as it should be: {fault}",
             source=source,
             line=None,
-            remedy="compare it with the others",
+            remedy="mend it, or take it out; the others show how it may be",
         ) from None
     return network_of(nodes, fibres, name=name, system=system, source=source)
 

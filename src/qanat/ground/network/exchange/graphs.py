@@ -18,7 +18,7 @@ _TITLE = ("title", "label", "name")
 def node_from(key: str, said: Mapping[str, Any]) -> Node:
     """Return a node by what its attributes say, whatever their capitals; raises ValueError for no number."""
     lower = {str(name).lower(): value for name, value in said.items()}
-    latitude, longitude = _number(lower, _LATITUDE), _number(lower, _LONGITUDE)
+    latitude, longitude = (_number(lower, names, f"node {key!r}") for names in (_LATITUDE, _LONGITUDE))
     title = next((str(lower[name]) for name in _TITLE if name in lower), key)
     kind = str(lower.get("kind", ""))
     return Node(
@@ -30,20 +30,29 @@ def node_from(key: str, said: Mapping[str, Any]) -> Node:
 
 
 def fibre_from(sender: str, detector: str, said: Mapping[str, Any]) -> Fibre:
-    """Return a fibre by what an edge's attributes say: lengths in km, losses in dB."""
+    """Return a fibre by what an edge's attributes say: lengths in km, losses in dB.
+
+    Raises ValueError for no number, and for an edge from a node to itself.
+    """
+    what = f"the edge of {sender!r} and {detector!r}"
+    if sender == detector:
+        raise ValueError(f"{what} joins the same site with itself; take it out")
     lower = {str(name).lower(): value for name, value in said.items()}
     return Fibre(
         sender=sender,
         detector=detector,
-        length_km=_number(lower, _LENGTH),
-        loss_db=_number(lower, _LOSS),
+        length_km=_number(lower, _LENGTH, what),
+        loss_db=_number(lower, _LOSS, what),
         system=str(lower.get("system", "")),
         name=str(lower.get("name", "")),
     )
 
 
-def _number(said: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
+def _number(said: Mapping[str, Any], names: tuple[str, ...], what: str) -> float | None:
     for name in names:
         if name in said and said[name] not in ("", None):
-            return float(said[name])
+            try:
+                return float(said[name])
+            except (TypeError, ValueError):
+                raise ValueError(f"{what} has {said[name]!r} for its {name}, which is no number") from None
     return None

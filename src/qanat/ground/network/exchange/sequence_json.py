@@ -81,7 +81,7 @@ def from_simulator_json(text: str, *, name: str, system: str, source: str) -> Ne
             f"a node or a channel is not as it should be: {what}",
             source=source,
             line=None,
-            remedy="compare it with the others",
+            remedy="mend it, or take it out; the others show how it may be",
         ) from None
     return network_of(nodes, fibres, name=name, system=system, source=source)
 

@@ -1,0 +1,32 @@
+"""``qanat plan satellites``: key by week and year of satellites and stations under weather, with a schedule."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+
+from qanat.apps.cli.plan_satellites_record import pass_rows, record_of
+from qanat.apps.cli.plan_satellites_tables import print_satellite_plan
+from qanat.apps.cli.presentation import people_console
+from qanat.apps.cli.satellite_planning import SatellitePlanOptions, planned
+from qanat.ground.errors import BadParameter
+
+
+def run_plan_satellites(options: SatellitePlanOptions, *, as_json: bool, as_csv: bool) -> int:
+    """Print a plan. Returns 0; raises QanatError for what cannot be planned."""
+    if as_json and as_csv:
+        raise BadParameter("--json and --csv both print to standard output", remedy="leave one of them out")
+    found = planned(options)
+    for warning in found.warnings:
+        people_console().print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+    if as_json:
+        print(json.dumps(record_of(found), indent=2))
+    elif as_csv:
+        rows = pass_rows(found)
+        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        print_satellite_plan(found)
+    return 0

@@ -1,0 +1,187 @@
+"""A plan with satellites for machines: the record of ``--json`` and the rows of ``--csv``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from qanat.apps.cli.satellite_planning import SatellitePlan
+from qanat.orbits.earth import DAY_S, utc_text
+from qanat.orbits.weather import Sky
+from qanat.planning.key_weeks import KeyOverTime, Spread
+from qanat.planning.pass_forecasts import pass_forecasts
+from qanat.planning.satellite_links import PAPER_USERS, PAPER_WEEK_BITS, users_of
+
+TOLD: Final = {
+    "input": "stations, orbits, span, mask, demands and the paper's 36 Mbit a week (Nature 589, 214, 2021, main text)",
+    "fitted": "air, constant, optical error and background of the link, to four figures of the paper's passes "
+    "(docs/explanation/a-downlink-in-decibels.md)",
+    "declared": "odds of a clear sky and the mean length of a clear spell, each with where it is from; an assumption "
+    "unless a file of weather says otherwise",
+    "predicted": "key of each pass by the link model and the proof at 1e-9, one block a pass; weeks by draws of the "
+    "weather",
+}
+
+
+def pass_rows(found: SatellitePlan) -> list[dict[str, Any]]:
+    """Return all passes by night as rows, taken or not, in order of their begin."""
+    keys = found.keys
+    return [
+        {
+            "satellite": keys.satellites[keys.satellite[place]],
+            "station": keys.stations[keys.station[place]].name,
+            "start_utc": utc_text(float(keys.start_utc_s[place])),
+            "end_utc": utc_text(float(keys.end_utc_s[place])),
+            "max_elevation_deg": round(float(keys.max_elevation_deg[place]), 3),
+            "min_range_km": round(float(keys.min_range_km[place]), 1),
+            "satellite_sunlit": bool(keys.sunlit[place]),
+            "sifted_bits": round(float(keys.sifted_bits[place])),
+            "qber": round(float(keys.qber[place]), 5),
+            "secret_bits": int(keys.secret_bits[place]),
+            "p_clear": round(float(found.p_clear[place]), 4),
+            "taken": bool(found.taken[place]),
+        }
+        for place in range(len(keys))
+    ]
+
+
+def record_of(found: SatellitePlan) -> dict[str, Any]:
+    """Return what is printed as JSON."""
+    options, plan = found.options, found.schedule
+    return {
+        "start_utc": utc_text(found.span.start_utc_s),
+        "end_utc": utc_text(found.span.end_utc_s),
+        "options": {
+            name: str(value) if name == "weather" and value else value for name, value in asdict(options).items()
+        },
+        "satellites": list(found.keys.satellites),
+        "weather": weather_record(found),
+        "passes_by_night": len(found.keys),
+        "passes_with_key": int((found.keys.secret_bits > 0).sum()),
+        "passes_taken": int(found.taken.sum()),
+        "stations": [_station_record(found, number) for number in range(len(found.stations))],
+        "demands": [_demand_record(found, number) for number in range(len(found.demands))],
+        "all_stations": over_time_record(found.of_all),
+        "schedule": {
+            "objective": plan.objective,
+            "method": plan.method,
+            "value": plan.shares.value,
+            "values": plan.values,
+            "bound": plan.bound,
+            "bound_by": plan.bound_by,
+            "gap": plan.gap,
+            "unreached": [found.demand_names[number] for number in plan.unreached],
+        },
+        "users": users_record(found),
+        "passes": pass_rows(found),
+        "forecasts": [
+            {
+                "station": one.station,
+                "satellite": one.satellite,
+                "rise_utc": utc_text(one.rise_utc_s),
+                "set_utc": utc_text(one.set_utc_s),
+                "expected_bits": one.expected_bits,
+            }
+            for one in pass_forecasts(found.keys, p_clear=found.p_clear, chosen=found.taken.nonzero()[0].tolist())
+        ],
+        "provenance": TOLD,
+    }
+
+
+def weather_record(found: SatellitePlan) -> dict[str, Any]:
+    """Return the sky of each station and region as declared."""
+
+    def told(sky: Sky) -> dict[str, Any]:
+        return {"p_clear": list(sky.p_clear), "mean_clear_h": sky.mean_clear_h, "origin": sky.origin}
+
+    weather = found.weather
+    stations = {
+        station.name: told(weather.sky(station.name)) | {"region": weather.region_of.get(station.name)}
+        for station in found.stations
+    }
+    return {"stations": stations, "regions": {name: told(sky) for name, sky in weather.regions.items()}}
+
+
+def _station_record(found: SatellitePlan, number: int) -> dict[str, Any]:
+    keys, station = found.keys, found.stations[number]
+    mine = keys.station == number
+    return {
+        "name": station.name,
+        "latitude_deg": station.latitude_deg,
+        "longitude_deg": station.longitude_deg,
+        "altitude_m": station.altitude_m,
+        "passes_by_night": int(mine.sum()),
+        "passes_taken": int((mine & found.taken).sum()),
+        "clear_sky_bits": int(keys.secret_bits[mine & found.taken].sum()),
+        "key": over_time_record(found.by_station[number]),
+    }
+
+
+def _demand_record(found: SatellitePlan, number: int) -> dict[str, Any]:
+    planned_bits = float(found.schedule.shares.bits[:, number].sum())
+    asked = found.demands[number].bits
+    return {
+        "stations": [found.stations[one].name for one in found.demands[number].stations],
+        "asked_bits_per_week": None if found.is_equal else asked * 7 / found.options.days,
+        "planned_bits": planned_bits,
+        "planned_share": None if found.is_equal else planned_bits / asked,
+        "key": over_time_record(found.by_demand[number]),
+        "users": users_of(week_mean_bits(found.by_demand[number], found.options.days), found.refresh),
+    }
+
+
+def users_record(found: SatellitePlan) -> list[dict[str, Any]]:
+    """Return how many users a week's key serves: the paper's week, and this plan's mean week."""
+    refresh = found.refresh
+    mean_bits = week_mean_bits(found.of_all, found.options.days)
+    pairs_bits = sum(week_mean_bits(one, found.options.days) for one in found.by_demand)
+    common = {"key_bits": refresh.key_bits, "every_days": refresh.every_days}
+    return [
+        {
+            "what": "the paper's week",
+            "week_bits": PAPER_WEEK_BITS,
+            "users": users_of(PAPER_WEEK_BITS, refresh),
+            "provenance": "input",
+            "paper": PAPER_USERS,
+            **common,
+        },
+        {
+            "what": "mean week, all stations together",
+            "week_bits": mean_bits,
+            "users": users_of(mean_bits, refresh),
+            "provenance": "predicted",
+            **common,
+        },
+        {
+            "what": "mean week, all demands together",
+            "week_bits": pairs_bits,
+            "users": users_of(pairs_bits, refresh),
+            "provenance": "predicted",
+            **common,
+        },
+    ]
+
+
+def week_mean_bits(key: KeyOverTime, days: float) -> float:
+    """Return the mean of a week: exact where there is a closed form, else of the draws."""
+    best = key.span.mean if key.span.exact_mean is None else key.span.exact_mean
+    return best * 7 * DAY_S / (days * DAY_S)
+
+
+def over_time_record(key: KeyOverTime) -> dict[str, Any]:
+    """Return a key over time as JSON has it; ``week`` null where the span has no whole week."""
+
+    def told(spread: Spread | None) -> dict[str, Any] | None:
+        if spread is None:
+            return None
+        low, middle, high = spread.percentiles
+        return {
+            "p10_bits": low,
+            "p50_bits": middle,
+            "p90_bits": high,
+            "mean_of_draws_bits": spread.mean,
+            "standard_error_bits": spread.mean_error if spread.mean_error < float("inf") else None,
+            "exact_mean_bits": spread.exact_mean,
+        }
+
+    return {"week": told(key.week), "span": told(key.span)}

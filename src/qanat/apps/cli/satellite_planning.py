@@ -1,0 +1,265 @@
+"""What ``qanat plan satellites`` was asked, and the plan that follows: passes, weather, schedule, key by week."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Final, cast
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from qanat.apps.cli.passes_sources import satellites_named, stations_named
+from qanat.ground.errors import BadParameter, ConfigurationError, RequestError
+from qanat.ground.randomness import SeededChance
+from qanat.orbits.earth import DAY_S, utc_s_of, utc_text
+from qanat.orbits.passes import Span, find_passes
+from qanat.orbits.propagation import Orbit, check_age
+from qanat.orbits.stations import Station
+from qanat.orbits.sun import check_depression
+from qanat.orbits.weather import Sky, Weather, weather_of
+from qanat.physics.micius import FITTED
+from qanat.physics.source_modes import source_mode
+from qanat.physics.telescope import SpaceTelescope
+from qanat.planning.contacts import check_slew, contacts_of
+from qanat.planning.key_weeks import DrawnKeys, KeyOverTime
+from qanat.planning.pair_keys import Demand, Objective
+from qanat.planning.pass_keys import Floats, PassKeys, pass_keys
+from qanat.planning.satellite_links import LinkOptions, Refresh, station_link
+from qanat.planning.satellite_schedule import Schedule, schedule
+from qanat.protocols.proofs import proof_named
+
+WEEK_DAYS: Final = 7
+MOST_PAIRS: Final = 2_000
+EQUAL_BITS: Final = 1e6
+"""What each demand asks a week where none is named: they are equal, so the level is in Mbit a week."""
+
+
+@dataclass(frozen=True, slots=True)
+class SatellitePlanOptions:
+    """What is asked, as it was typed. demands: ``A,B[,MBIT_PER_WEEK]`` or ``A[,MBIT]``; none: all pairs alike."""
+
+    satellites: tuple[str, ...]
+    stations: tuple[str, ...]
+    start: str | None = None
+    days: float = 365.0
+    min_elevation_deg: float = 10.0
+    sun_below_deg: float = 12.0
+    accept_stale: bool = False
+    slew_s: float = 60.0
+    p_clear: float = 0.5
+    clear_spell_h: float = 24.0
+    weather: Path | None = None
+    demands: tuple[str, ...] = ()
+    objective: str = "level"
+    exact_s: float = 0.0
+    draws: int = 400
+    seed: int = 1
+    mode: str = "this-work"
+    proof: str = "hoeffding"
+    divergence_urad: float = 10.0
+    air_db: float | None = None
+    telescope_m: float = 1.2
+    user_bits: int = 8_192
+    user_days: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SatellitePlan:
+    """What was found. p_clear: of each pass. demands are numbers of stations; keys by station, by demand, and of all
+    stations together. is_equal: no demand was named."""
+
+    options: SatellitePlanOptions
+    span: Span
+    stations: Sequence[Station]
+    weather: Weather
+    refresh: Refresh
+    keys: PassKeys
+    p_clear: Floats
+    demands: Sequence[Demand]
+    is_equal: bool
+    schedule: Schedule
+    taken: NDArray[np.bool_]
+    by_station: Sequence[KeyOverTime]
+    by_demand: Sequence[KeyOverTime]
+    of_all: KeyOverTime
+    warnings: Sequence[str]
+
+    @property
+    def demand_names(self) -> list[str]:
+        return [" - ".join(self.stations[number].name for number in one.stations) for one in self.demands]
+
+
+def planned(options: SatellitePlanOptions) -> SatellitePlan:
+    """Return the plan; raises QanatError, which says what is wrong and what helps."""
+    if options.start is None:
+        raise BadParameter("no --start", remedy="give the first moment, such as --start 2026-01-01")
+    start_utc_s = utc_s_of(options.start)
+    span = Span(start_utc_s, start_utc_s + options.days * DAY_S)
+    check_depression(options.sun_below_deg)
+    check_slew(options.slew_s)
+    proof_named(options.proof)
+    refresh = Refresh(options.user_bits, options.user_days)
+    orbits = [orbit for name in options.satellites for orbit in satellites_named(name, start_utc_s=start_utc_s)]
+    stations = [station for name in options.stations for station in stations_named(name)]
+    _refuse_repeats("satellite", [orbit.name for orbit in orbits])
+    _refuse_repeats("station", [station.name for station in stations])
+    weather = _weather(options, stations)
+    demands = _demands(options, stations)
+    stale = [
+        check_age(one, start_utc_s=span.start_utc_s, end_utc_s=span.end_utc_s, accept_stale=options.accept_stale)
+        for one in orbits
+    ]
+    keys = _keys(options, orbits, stations, span)
+    p_clear = _odds(keys, weather)
+    contacts = contacts_of(keys, p_clear)
+    if not len(contacts):
+        raise _no_key(options, orbits, stations, span, keys)
+    found = schedule(
+        contacts,
+        demands,
+        num_satellites=len(orbits),
+        slew_s=options.slew_s,
+        objective=cast("Objective", options.objective),
+        exact_s=options.exact_s,
+    )
+    chosen = contacts.place[found.chosen]
+    taken = np.zeros(len(keys), dtype=np.bool_)
+    taken[chosen] = True
+    drawn = DrawnKeys(
+        keys, chosen, weather, span, chance=SeededChance(options.seed).child("weather"), num_draws=options.draws
+    )
+    return SatellitePlan(
+        options=options,
+        span=span,
+        stations=stations,
+        weather=weather,
+        refresh=refresh,
+        keys=keys,
+        p_clear=p_clear,
+        demands=demands,
+        is_equal=not options.demands,
+        schedule=found,
+        taken=taken,
+        by_station=[drawn.of_station(number) for number in range(len(stations))],
+        by_demand=drawn.of_demands(demands, found.shares.bits),
+        of_all=drawn.of_all(),
+        warnings=[warning for warning in stale if warning],
+    )
+
+
+def _keys(options: SatellitePlanOptions, orbits: Sequence[Orbit], stations: Sequence[Station], span: Span) -> PassKeys:
+    sender = SpaceTelescope()
+    if options.divergence_urad != sender.divergence_urad:
+        sender = replace(sender, divergence_urad=options.divergence_urad)
+    air_db = FITTED.air_db if options.air_db is None else options.air_db
+    links = LinkOptions(
+        mode=source_mode(options.mode),
+        sender=sender,
+        fitted=replace(FITTED, air_db=air_db),
+        telescope_m=options.telescope_m,
+    )
+    return pass_keys(
+        orbits,
+        stations,
+        [station_link(station, links) for station in stations],
+        span,
+        min_elevation_deg=options.min_elevation_deg,
+        depression_deg=options.sun_below_deg,
+        proof=options.proof,
+        slew_s=options.slew_s,
+    )
+
+
+def _odds(keys: PassKeys, weather: Weather) -> Floats:
+    odds = np.zeros(len(keys))
+    for number, station in enumerate(keys.stations):
+        mine = np.flatnonzero(keys.station == number)
+        order = mine[np.argsort(keys.middle_utc_s[mine], kind="stable")]
+        odds[order] = weather.odds(station.name, keys.middle_utc_s[order])
+    return odds
+
+
+def _weather(options: SatellitePlanOptions, stations: Sequence[Station]) -> Weather:
+    usual = Sky((options.p_clear,), options.clear_spell_h)
+    if options.weather is None:
+        return Weather(usual)
+    try:
+        record = yaml.safe_load(options.weather.read_text(encoding="utf-8"))  # JSON too
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        raise ConfigurationError(f"cannot read {options.weather}: {fault}", remedy="name a file of weather") from None
+    weather = weather_of(record, usual=usual, source=str(options.weather))
+    if unknown := sorted(set(weather.skies) - {station.name for station in stations}):
+        raise ConfigurationError(
+            f"{options.weather}: {', '.join(unknown)} is no station of this plan",
+            remedy=f"there are {', '.join(station.name for station in stations)}",
+        )
+    return weather
+
+
+def _demands(options: SatellitePlanOptions, stations: Sequence[Station]) -> list[Demand]:
+    weeks = options.days / WEEK_DAYS
+    if options.demands:
+        return [_demand(text, [station.name for station in stations], weeks) for text in options.demands]
+    if len(stations) == 1:
+        return [Demand((0,), EQUAL_BITS * weeks)]
+    pairs = list(combinations(range(len(stations)), 2))
+    if len(pairs) > MOST_PAIRS:
+        raise BadParameter(f"{len(pairs):,} pairs of stations", remedy="name those that count with --demand A,B")
+    return [Demand(pair, EQUAL_BITS * weeks) for pair in pairs]
+
+
+def _demand(text: str, names: Sequence[str], weeks: float) -> Demand:
+    """Return the demand of ``A,B,MBIT_PER_WEEK``, ``A,B``, ``A,MBIT_PER_WEEK`` or ``A``; names may have commas."""
+    rest, numbers, mbit = text, [], 1.0
+    while rest:
+        name = next((one for one in sorted(names, key=len, reverse=True) if f"{rest},".startswith(f"{one},")), None)
+        if name is None:
+            break
+        numbers.append(names.index(name))
+        rest = rest[len(name) + 1 :]
+    if rest or not numbers:
+        try:
+            mbit = float(rest)
+        except ValueError:
+            raise BadParameter(
+                f"{text!r} is no demand", remedy=f"write A,B,MBIT_PER_WEEK with stations of {', '.join(names)}"
+            ) from None
+    return Demand(tuple(numbers), mbit * 1e6 * weeks)
+
+
+def _refuse_repeats(what: str, names: Sequence[str]) -> None:
+    for name in sorted(set(names)):
+        if names.count(name) > 1:
+            raise BadParameter(f"the {what} {name} is there twice", remedy="name each once, or rename one in its file")
+
+
+def _no_key(
+    options: SatellitePlanOptions, orbits: Sequence[Orbit], stations: Sequence[Station], span: Span, keys: PassKeys
+) -> RequestError:
+    """Return the error that says why no pass gives key, and what may help."""
+    if len(keys) and not keys.secret_bits.any():
+        best = int(keys.sifted_bits.argmax())
+        return RequestError(
+            f"of {len(keys)} passes by night none gives key: the best, of {keys.satellites[keys.satellite[best]]} at "
+            f"{utc_text(float(keys.start_utc_s[best]), digits=0)}, has {keys.sifted_bits[best]:,.0f} sifted bits with "
+            f"{100 * keys.qber[best]:.1f} % of errors, which is no block by {options.proof}",
+            remedy="a narrower beam (--divergence-urad), a wider telescope (--telescope-m) or a lower orbit gives more",
+        )
+    if len(keys):
+        return RequestError("the sky is never clear in this plan", remedy="give --clear above 0")
+    table = find_passes(orbits, stations, span, min_elevation_deg=0.0)
+    highest = float(table.max_elevation_deg.max(initial=-90.0))
+    if highest > options.min_elevation_deg:
+        return RequestError(
+            f"no pass is by night: the Sun is never {options.sun_below_deg:g} degrees below meanwhile",
+            remedy="take another time of the year, more days, or a lesser --sun-below",
+        )
+    what = f"the highest has {highest:.2f}" if len(table) else "none comes above the horizon of any station"
+    return RequestError(
+        f"no pass comes above {options.min_elevation_deg:g} degrees: {what}",
+        remedy="lower --min-elevation, take more days, or a satellite whose orbit is inclined enough",
+    )
