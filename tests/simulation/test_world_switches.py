@@ -237,7 +237,7 @@ def test_key_managers_relay_no_such_key_whatever_the_controller_says(monkeypatch
     monkeypatch.setattr(RouteBook, "choices", lambda _self, target: RouteChoices(target, over_the_relay, (), ()))
     with pytest.raises(NoDirectLink):
         give(world, DORA, WILLI)
-    for module in ("supplying", "ways"):
+    for module in ("admission", "ways"):
         monkeypatch.setattr(f"qanat.key_management.{module}.require_link", lambda *_: None)
     monkeypatch.setattr("qanat.key_management.ways.without_relays", lambda _network, ways: ways)
     with pytest.raises(KeyShortage, match="came on a way over relays"):
@@ -249,7 +249,7 @@ def test_key_managers_relay_no_such_key_whatever_the_controller_says(monkeypatch
 
 
 def test_the_controller_orders_no_key_for_a_way_over_relays_to_such_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qanat.key_management.supplying.require_link", lambda *_: None)
+    monkeypatch.setattr("qanat.key_management.admission.require_link", lambda *_: None)
     monkeypatch.setattr("qanat.key_management.ways.require_link", lambda *_: None)
     monkeypatch.setattr("qanat.key_management.ways.without_relays", lambda _network, ways: ways)
     real = RouteBook.key_route
