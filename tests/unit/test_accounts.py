@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from qanat.ground.authentication import MESSAGE_KEY_BITS
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.identifiers import LinkId, NodeId
-from qanat.ground.key_batches import cost_of_key
+from qanat.ground.key_batches import costs_of_keys
 from qanat.ground.keys import PoolId, Use
 from qanat.key_management.accounts import (
     ReserveWatch,
@@ -28,7 +28,7 @@ RESERVE, SALE = PoolId(LinkId("a-b"), None), PoolId(LinkId("a-b"), NodeId("a"))
 @given(count=st.integers(1, 200), size_bytes=st.integers(1, 512), hops=st.integers(1, 40))
 def test_the_shares_of_a_batch_add_up_to_what_its_hops_spend(count: int, size_bytes: int, hops: int) -> None:
     in_all = batch_costs_bits(count=count, size_bits=8 * size_bytes, hops=hops)
-    costs = [cost_of_key(in_all, place, num_keys=count) for place in range(count)]
+    costs = costs_of_keys(in_all, range(count), num_keys=count)
     assert sum(costs) == hops * relay_bits(count=count, size_bits=8 * size_bytes)
     assert max(costs) - min(costs) <= 1
     assert min(costs) >= hops * 8 * size_bytes

@@ -112,6 +112,14 @@ def test_where_lines_are_written_out_before_keys_leave_those_of_a_turn_go_in_one
     assert verify(tmp_path).bad is None
 
 
+@pytest.mark.parametrize("num_ids", [0, 1, 50, 51, 52, 128, 1000])
+def test_lines_of_any_length_hold(tmp_path: Path, num_ids: int) -> None:
+    with AuditLog(tmp_path, node=SITE) as log:
+        log(replace(an_event(1), data={"key_ids": [f"{number:036d}" for number in range(num_ids)]}))
+        log(an_event(2))
+    assert verify(tmp_path).bad is None
+
+
 def altered(lines: list[bytes]) -> list[bytes]:
     return [lines[0], lines[1].replace(b'"k2"', b'"kX"'), *lines[2:]]
 

@@ -25,6 +25,7 @@ FIRST_PREV = "0" * 64
 HEAD_NAME = "head.json"
 TORN, TAIL_MISSING, LINES_LOST, FILE_BEGUN = "torn-line", "tail-missing", "lines-lost", "file-begun"
 """Kinds of the log's own lines; all others are kinds of events."""
+HASHED_AT_ONCE_BYTES = 2047
 _SEAL = re.compile(rb',"sha256":"([0-9a-f]{64})"}\Z')
 _FILE = re.compile(r"audit-(\d{6})\.jsonl")
 
@@ -80,8 +81,17 @@ def sealed_line(fields: str, previous: Head) -> tuple[bytes, Head]:
     """Return the next line, its end of line included, and the head that it makes. ``fields``: JSON, without braces."""
     number = previous.count + 1
     body = f'{{"n":{number},"prev":"{previous.sha256}",{fields}'.encode()
-    digest = hashlib.sha256(body).hexdigest()
+    digest = _sha256(body)
     return b'%b,"sha256":"%b"}\n' % (body, digest.encode()), Head(number, digest)
+
+
+def _sha256(body: bytes) -> str:
+    """Return the hash in hexadecimal. Python lets other threads run while it hashes 2048 bytes or more, and a busy door
+    would wait for its turn for longer than the hash takes; so long lines are fed piece by piece."""
+    hashed = hashlib.sha256()
+    for at in range(0, len(body), HASHED_AT_ONCE_BYTES):
+        hashed.update(body[at : at + HASHED_AT_ONCE_BYTES])
+    return hashed.hexdigest()
 
 
 def opened_line(line: bytes) -> tuple[dict[str, object], str]:

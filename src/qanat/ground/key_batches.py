@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from qanat.ground.identifiers import NodeId, SaePair
@@ -35,7 +35,8 @@ class KeyBatch:
 
     def one_by_one(self) -> Sequence[SecretKey]:
         """Return the keys one by one, with copies of their bits."""
-        size = self.size_bits // 8
+        size, num_keys = self.size_bits // 8, self.ids.num_keys
+        costs = costs_of_keys(self.qkd_bits_spent, range(num_keys), num_keys=num_keys)
         return [
             SecretKey(
                 key_id=key_id,
@@ -47,8 +48,7 @@ class KeyBatch:
                 qkd_bits_spent=cost_bits,
                 full_record=self._record_of_shares(cost_bits),
             )
-            for place, key_id in enumerate(self.ids.spelled())
-            for cost_bits in (cost_of_key(self.qkd_bits_spent, place, num_keys=self.ids.num_keys),)
+            for place, (key_id, cost_bits) in enumerate(zip(self.ids.spelled(), costs, strict=True))
         ]
 
     @property
@@ -63,7 +63,7 @@ class KeyBatch:
         return KeyRecord(self.routes, self.threshold, self.pad_bits, cost_bits - self.pad_bits)
 
 
-def cost_of_key(batch_bits: int, place: int, *, num_keys: int) -> int:
-    """Return what the key at a place of a batch has to pay of the price of all its keys."""
+def costs_of_keys(batch_bits: int, places: Iterable[int], *, num_keys: int) -> list[int]:
+    """Return what the keys at some places of a batch have to pay of the price of all its keys."""
     share, rest = divmod(batch_bits, num_keys)
-    return share + (1 if place < rest else 0)
+    return [share + (place < rest) for place in places]

@@ -311,6 +311,8 @@ class KeyTables:
             return self._hand_over(rows, sae)
         in_lots = [one for one in keys if isinstance(one, LotKey)]
         last = [one for one in in_lots if one.lot.is_only_for(sae)]
+        if len(last) == len(keys):
+            return self._lots.give_last(last)
         moved = [one for one in in_lots if not one.lot.is_only_for(sae)]
         self._lots.move_out(moved)
         rows += [one for one in self._held([one.key_id for one in moved]) if isinstance(one, KeyRow)]

@@ -21,6 +21,10 @@ SELECT_LOT = (
 )
 
 
+_BITS_OF = tuple(tuple(bit for bit in range(8) if byte >> bit & 1) for byte in range(256))
+"""The places of the ones in a byte, from the lowest."""
+
+
 class Lot(NamedTuple):
     """A row of ``lot`` as ``_SELECT_LOT`` gives it. ``first_key``: its keys have this place in the stock's order, and
     the following ones. ``ended``: what the keys that are not ``taken`` came to."""
@@ -73,12 +77,15 @@ class Lot(NamedTuple):
     def free_places(self, count: int) -> list[int]:
         """Return the first ``count`` places of keys that are in it, or all."""
         free = ~int.from_bytes(self.taken, "little") & (1 << self.num_keys) - 1
+        if not free:
+            return []
+        first = ((free & -free).bit_length() - 1) // 8
         places: list[int] = []
-        while free and len(places) < count:
-            lowest = free & -free
-            places.append(lowest.bit_length() - 1)
-            free ^= lowest
-        return places
+        for at, byte in enumerate(free.to_bytes(len(self.taken), "little")[first:], start=first):
+            places += [8 * at + bit for bit in _BITS_OF[byte]]
+            if len(places) >= count:
+                break
+        return places[:count]
 
     def without(self, places: Iterable[int]) -> bytes:
         """Return ``taken`` when these keys are taken out too."""

@@ -18,7 +18,7 @@ from qanat.adapters.sqlite.batch_keys import BatchKeys
 from qanat.adapters.sqlite.key_rows import fitting, listed, maker_of_keys, place_of_key
 from qanat.adapters.sqlite.lot_rows import SEGMENT_BYTES, SELECT_LOT, Lot, LotKey, bounds_of_ids
 from qanat.ground.identifiers import SaeId, SaePair
-from qanat.ground.key_batches import KeyBatch, cost_of_key
+from qanat.ground.key_batches import KeyBatch, costs_of_keys
 from qanat.ground.key_ids import BEGINNING_BYTES, KeyIds
 from qanat.ground.keys import SecretKey
 from qanat.ground.life_cycle import Act, Kind, Stage, next_stage
@@ -212,15 +212,16 @@ class LotTables:
     def _opened(self, lot: Lot, places: Sequence[int]) -> list[SecretKey]:
         """Return the keys at some places of a lot. What is the same for all is looked up once: they may be many."""
         make, ids = maker_of_keys(lot.master, lot.slave, lot.record, lot.created_utc_s), lot.ids.spelled()
-        size, per_segment, plain = lot.size_bits // 8, lot.keys_per_segment, dict[int, memoryview]()
-        found = []
-        for place in places:
-            number, at = divmod(place, per_segment)
-            if (segment := plain.get(number)) is None:
-                segment = plain[number] = memoryview(self._segment(lot, number, lot.first_key + number * per_segment))
-            cost_bits = cost_of_key(lot.qkd_bits_spent, place, num_keys=lot.num_keys)
-            found.append(make(ids[place], segment[at * size : (at + 1) * size], cost_bits))
-        return found
+        size, per_segment = lot.size_bits // 8, lot.keys_per_segment
+        segments = {
+            number: memoryview(self._segment(lot, number, lot.first_key + number * per_segment))
+            for number in dict.fromkeys([place // per_segment for place in places])
+        }
+        costs = costs_of_keys(lot.qkd_bits_spent, places, num_keys=lot.num_keys)
+        return [
+            make(ids[place], segments[place // per_segment][(at := place % per_segment * size) : at + size], cost_bits)
+            for place, cost_bits in zip(places, costs, strict=True)
+        ]
 
     def _segment(self, lot: Lot, number: int, segment_row: int) -> bytes:
         place = _place(lot.ids_from, lot.master, lot.slave)
