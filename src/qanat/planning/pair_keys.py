@@ -85,9 +85,14 @@ class Program:
         """The demands of which some satellite has key at all their stations."""
         return frozenset(number for _, number in self._columns)
 
+    @property
+    def num_unknowns(self) -> int:
+        """Return how many contacts and shares there are."""
+        return len(self._contacts) + len(self._columns)
+
     def bound(self, objective: Objective) -> Shares:
         """Return the best with contacts taken in parts, which no schedule exceeds; exact, by HiGHS."""
-        return self._solved(objective, chosen=None)
+        return self._solved(objective)
 
     def bound_by_prices(self, objective: Objective, *, num_rounds: int = NUM_ROUNDS) -> Shares:
         """Return a bound a little above ``bound``, soon also for a fleet; what demands get is near the best only."""
@@ -99,11 +104,16 @@ class Program:
 
     def given(self, objective: Objective, chosen: NDArray[np.intp]) -> Shares:
         """Return what demands get of the contacts chosen: by the objective first, then as much as can be in all."""
-        best = self._solved(objective, chosen=chosen)
-        if objective == "total" or not best.value > 0:
-            return best
-        more = self._solved("total", chosen=chosen, floor=best.value * LOOSE)
-        return Shares(more.bits, more.taken, best.value)
+        taken = np.zeros(len(self._contacts))
+        taken[chosen] = 1.0
+        if not self._columns:
+            return self._nothing()
+        program = self._program(objective)
+        best = self._shared_out(program, taken, floor=None)
+        value = self._shares(objective, best).value
+        if objective == "level" and value > 0:
+            best = self._shared_out(self._program("total"), taken, floor=value * LOOSE)
+        return Shares(self._shares("total", best).bits, taken, value)
 
     def exact(self, objective: Objective, *, limit_s: float) -> tuple[Shares, float]:
         """Return the best schedule that branch and bound finds in ``limit_s`` seconds, and what no schedule exceeds."""
@@ -124,25 +134,38 @@ class Program:
         shares = self._nothing() if found.x is None else self._shares(objective, found.x)
         return shares, max(best, shares.value)
 
-    def _solved(self, objective: Objective, *, chosen: NDArray[np.intp] | None, floor: float = 0.0) -> Shares:
+    def _solved(self, objective: Objective) -> Shares:
         if not self._columns:
             return self._nothing()
         program = self._program(objective)
-        lower, upper = np.zeros(program.upper.size), program.upper.copy()
-        if chosen is not None:
-            upper[: len(self._contacts)] = 0.0
-            upper[chosen] = 1.0
-        if objective == "total":  # the level is a floor that is kept
-            lower[-1] = upper[-1] = floor
         found = linprog(
             -program.gains,
             A_ub=program.rows,
             b_ub=program.limits,
-            bounds=np.column_stack([lower, upper]),
+            bounds=np.column_stack([np.zeros(program.upper.size), program.upper]),
             method="highs",
         )
         assert found.x is not None, f"nothing is always allowed: {found.message}"
         return self._shares(objective, found.x)
+
+    def _shared_out(self, program: LinearProgram, taken: Floats, *, floor: float | None) -> Floats:
+        """Return the unknowns with the contacts given. floor: of the level where that is no unknown.
+
+        By interior points: the many equal answers of such a program hold simplex steps up for minutes.
+        """
+        num, sets = taken.size, self._excluding.shape[0]
+        lower, upper = np.zeros(program.upper.size - num), program.upper[num:].copy()
+        if floor is not None:
+            lower[-1] = upper[-1] = floor
+        found = linprog(
+            -program.gains[num:],
+            A_ub=program.rows[sets:, num:],
+            b_ub=program.limits[sets:] - program.rows[sets:, :num] @ taken,
+            bounds=np.column_stack([lower, upper]),
+            method="highs-ipm",
+        )
+        assert found.x is not None, f"what is taken can always be shared out: {found.message}"
+        return np.concatenate([taken, found.x])
 
     def _program(self, objective: Objective) -> LinearProgram:
         """Return the program over contacts, shares of demands by satellite, and the level."""
