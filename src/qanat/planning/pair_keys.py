@@ -66,6 +66,7 @@ class Program:
     ) -> None:
         self._contacts, self._demands = contacts, demands
         self._num_satellites = num_satellites
+        self._asks = np.array([demand.bits for demand in demands]) / UNIT_BITS
         num = len(contacts)
         self._num_stations = 1 + max([int(contacts.station.max(initial=0)), *(max(one.stations) for one in demands)])
         self._made = np.zeros((num_satellites, self._num_stations))
@@ -100,7 +101,7 @@ class Program:
             return self._nothing()
         found = bound_by_prices(self._program(objective), num_rounds=num_rounds)
         near = self._shares(objective, found.near)
-        return Shares(near.bits, near.taken, found.bound * (UNIT_BITS if objective == "total" else 1.0))
+        return Shares(near.bits, near.taken, found.bound * self._unit(objective))
 
     def given(self, objective: Objective, chosen: NDArray[np.intp]) -> Shares:
         """Return what demands get of the contacts chosen: by the objective first, then as much as can be in all."""
@@ -112,7 +113,7 @@ class Program:
         best = self._shared_out(program, taken, floor=None)
         value = self._shares(objective, best).value
         if objective == "level" and value > 0:
-            best = self._shared_out(self._program("total"), taken, floor=value * LOOSE)
+            best = self._shared_out(self._program("total"), taken, floor=value * LOOSE / self._unit("level"))
         return Shares(self._shares("total", best).bits, taken, value)
 
     def exact(self, objective: Objective, *, limit_s: float) -> tuple[Shares, float]:
@@ -129,7 +130,7 @@ class Program:
             integrality=is_whole,
             options={"time_limit": limit_s, "mip_rel_gap": 1e-9},
         )
-        unit = UNIT_BITS if objective == "total" else 1.0
+        unit = self._unit(objective)
         best = np.inf if found.mip_dual_bound is None else -float(found.mip_dual_bound) * unit
         shares = self._nothing() if found.x is None else self._shares(objective, found.x)
         return shares, max(best, shares.value)
@@ -172,7 +173,7 @@ class Program:
         num, num_shares = len(self._contacts), len(self._columns)
         made, used = self._balance()
         satellites, numbers = np.array(self._columns, dtype=np.int64).T
-        asks = np.array([demand.bits / UNIT_BITS for demand in self._demands])
+        asks = self._asks / self._asks.mean()  # so that the level is in megabits too
         gets = coo_array((-1 / asks[numbers], (numbers, np.arange(num_shares))), shape=(asks.size, num_shares)).tocsr()
         reached = np.array(sorted(self.reached), dtype=np.int64)
         rows = vstack(
@@ -217,8 +218,12 @@ class Program:
         bits = np.zeros((self._num_satellites, len(self._demands)))
         places = np.array(self._columns, dtype=np.int64).T
         bits[places[0], places[1]] = np.maximum(unknowns[num:-1], 0.0) * UNIT_BITS
-        value = float(bits.sum()) if objective == "total" else max(0.0, float(unknowns[-1]))
+        value = float(bits.sum()) if objective == "total" else max(0.0, float(unknowns[-1])) * self._unit("level")
         return Shares(bits, np.clip(unknowns[:num], 0.0, 1.0), value)
+
+    def _unit(self, objective: Objective) -> float:
+        """Return what one of the objective's unknowns is: bits, or a share of what is asked."""
+        return UNIT_BITS if objective == "total" else float(1 / self._asks.mean())
 
     def _nothing(self) -> Shares:
         return Shares(np.zeros((self._num_satellites, len(self._demands))), np.zeros(len(self._contacts)), 0.0)
