@@ -56,3 +56,10 @@ def test_the_counts_of_table_1_that_cannot_be_as_they_stand() -> None:
     network = load_network("nature2021")
     ends = network.site(NodeId("beijing-control")), network.site(NodeId("xinglong"))
     assert f"the station lies {great_circle_km(*ends):.0f} km from Beijing" in PAGE
+
+
+def test_a_week_of_the_satellite_is_two_of_its_passes_and_its_users_depend_on_what_8_kbit_are() -> None:
+    assert round(36 / 17.4) == 2
+    assert "36 Mbit are two such passes in a week" in PAGE
+    by_word, by_round = (int(36e6 * 10 / 7 / bits) for bits in (64 * 128, 8_000))
+    assert f"it is {by_word:,} takers, by 8,000 bits {by_round:,}" in PAGE

@@ -66,6 +66,7 @@ class Program:
     ) -> None:
         self._contacts, self._demands = contacts, demands
         self._num_satellites = num_satellites
+        self._asks = np.array([demand.bits for demand in demands]) / UNIT_BITS
         num = len(contacts)
         self._num_stations = 1 + max([int(contacts.station.max(initial=0)), *(max(one.stations) for one in demands)])
         self._made = np.zeros((num_satellites, self._num_stations))
@@ -85,9 +86,14 @@ class Program:
         """The demands of which some satellite has key at all their stations."""
         return frozenset(number for _, number in self._columns)
 
+    @property
+    def num_unknowns(self) -> int:
+        """Return how many contacts and shares there are."""
+        return len(self._contacts) + len(self._columns)
+
     def bound(self, objective: Objective) -> Shares:
         """Return the best with contacts taken in parts, which no schedule exceeds; exact, by HiGHS."""
-        return self._solved(objective, chosen=None)
+        return self._solved(objective)
 
     def bound_by_prices(self, objective: Objective, *, num_rounds: int = NUM_ROUNDS) -> Shares:
         """Return a bound a little above ``bound``, soon also for a fleet; what demands get is near the best only."""
@@ -95,15 +101,20 @@ class Program:
             return self._nothing()
         found = bound_by_prices(self._program(objective), num_rounds=num_rounds)
         near = self._shares(objective, found.near)
-        return Shares(near.bits, near.taken, found.bound * (UNIT_BITS if objective == "total" else 1.0))
+        return Shares(near.bits, near.taken, found.bound * self._unit(objective))
 
     def given(self, objective: Objective, chosen: NDArray[np.intp]) -> Shares:
         """Return what demands get of the contacts chosen: by the objective first, then as much as can be in all."""
-        best = self._solved(objective, chosen=chosen)
-        if objective == "total" or not best.value > 0:
-            return best
-        more = self._solved("total", chosen=chosen, floor=best.value * LOOSE)
-        return Shares(more.bits, more.taken, best.value)
+        taken = np.zeros(len(self._contacts))
+        taken[chosen] = 1.0
+        if not self._columns:
+            return self._nothing()
+        program = self._program(objective)
+        best = self._shared_out(program, taken, floor=None)
+        value = self._shares(objective, best).value
+        if objective == "level" and value > 0:
+            best = self._shared_out(self._program("total"), taken, floor=value * LOOSE / self._unit("level"))
+        return Shares(self._shares("total", best).bits, taken, value)
 
     def exact(self, objective: Objective, *, limit_s: float) -> tuple[Shares, float]:
         """Return the best schedule that branch and bound finds in ``limit_s`` seconds, and what no schedule exceeds."""
@@ -119,37 +130,50 @@ class Program:
             integrality=is_whole,
             options={"time_limit": limit_s, "mip_rel_gap": 1e-9},
         )
-        unit = UNIT_BITS if objective == "total" else 1.0
+        unit = self._unit(objective)
         best = np.inf if found.mip_dual_bound is None else -float(found.mip_dual_bound) * unit
         shares = self._nothing() if found.x is None else self._shares(objective, found.x)
         return shares, max(best, shares.value)
 
-    def _solved(self, objective: Objective, *, chosen: NDArray[np.intp] | None, floor: float = 0.0) -> Shares:
+    def _solved(self, objective: Objective) -> Shares:
         if not self._columns:
             return self._nothing()
         program = self._program(objective)
-        lower, upper = np.zeros(program.upper.size), program.upper.copy()
-        if chosen is not None:
-            upper[: len(self._contacts)] = 0.0
-            upper[chosen] = 1.0
-        if objective == "total":  # the level is a floor that is kept
-            lower[-1] = upper[-1] = floor
         found = linprog(
             -program.gains,
             A_ub=program.rows,
             b_ub=program.limits,
-            bounds=np.column_stack([lower, upper]),
+            bounds=np.column_stack([np.zeros(program.upper.size), program.upper]),
             method="highs",
         )
         assert found.x is not None, f"nothing is always allowed: {found.message}"
         return self._shares(objective, found.x)
+
+    def _shared_out(self, program: LinearProgram, taken: Floats, *, floor: float | None) -> Floats:
+        """Return the unknowns with the contacts given. floor: of the level where that is no unknown.
+
+        By interior points: the many equal answers of such a program hold simplex steps up for minutes.
+        """
+        num, sets = taken.size, self._excluding.shape[0]
+        lower, upper = np.zeros(program.upper.size - num), program.upper[num:].copy()
+        if floor is not None:
+            lower[-1] = upper[-1] = floor
+        found = linprog(
+            -program.gains[num:],
+            A_ub=program.rows[sets:, num:],
+            b_ub=program.limits[sets:] - program.rows[sets:, :num] @ taken,
+            bounds=np.column_stack([lower, upper]),
+            method="highs-ipm",
+        )
+        assert found.x is not None, f"what is taken can always be shared out: {found.message}"
+        return np.concatenate([taken, found.x])
 
     def _program(self, objective: Objective) -> LinearProgram:
         """Return the program over contacts, shares of demands by satellite, and the level."""
         num, num_shares = len(self._contacts), len(self._columns)
         made, used = self._balance()
         satellites, numbers = np.array(self._columns, dtype=np.int64).T
-        asks = np.array([demand.bits / UNIT_BITS for demand in self._demands])
+        asks = self._asks / self._asks.mean()  # so that the level is in megabits too
         gets = coo_array((-1 / asks[numbers], (numbers, np.arange(num_shares))), shape=(asks.size, num_shares)).tocsr()
         reached = np.array(sorted(self.reached), dtype=np.int64)
         rows = vstack(
@@ -194,8 +218,12 @@ class Program:
         bits = np.zeros((self._num_satellites, len(self._demands)))
         places = np.array(self._columns, dtype=np.int64).T
         bits[places[0], places[1]] = np.maximum(unknowns[num:-1], 0.0) * UNIT_BITS
-        value = float(bits.sum()) if objective == "total" else max(0.0, float(unknowns[-1]))
+        value = float(bits.sum()) if objective == "total" else max(0.0, float(unknowns[-1])) * self._unit("level")
         return Shares(bits, np.clip(unknowns[:num], 0.0, 1.0), value)
+
+    def _unit(self, objective: Objective) -> float:
+        """Return what one of the objective's unknowns is: bits, or a share of what is asked."""
+        return UNIT_BITS if objective == "total" else float(1 / self._asks.mean())
 
     def _nothing(self) -> Shares:
         return Shares(np.zeros((self._num_satellites, len(self._demands))), np.zeros(len(self._contacts)), 0.0)

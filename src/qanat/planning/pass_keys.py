@@ -248,16 +248,24 @@ def _counts(
     """Return the counts of each part, (n, 2, 3, 2)."""
     _, weights = np.polynomial.legendre.leggauss(NUM_MOMENTS)
     counts = np.zeros((station.size, 2, 3, 2))
-    curves: dict[int, LightCurve] = {}  # by the identity of the system: links keep it alive
+    curves: list[tuple[QKDSystem, LightCurve]] = []
     for number, link in enumerate(links):
         mine = np.flatnonzero(station == number)
         if not mine.size:
             continue
-        curve = curves.get(id(link.system)) or curves.setdefault(id(link.system), LightCurve(link.system))
+        curve = next((one for system, one in curves if _is_same_light(system, link.system)), None)
+        if curve is None:
+            curve = LightCurve(link.system)
+            curves.append((link.system, curve))
         losses_db = link_losses_db(link, range_km=range_km[mine].ravel(), elevation_deg=elevation_deg[mine].ravel())
         rates = curve.per_second(losses_db.reshape(mine.size, NUM_MOMENTS))
         counts[mine] = np.einsum("k,nk...->n...", weights / 2, rates) * duration_s[mine, None, None, None]
     return counts
+
+
+def _is_same_light(one: QKDSystem, other: QKDSystem) -> bool:
+    """Return whether two systems have the same source and receiver, whatever they are called."""
+    return one is other or (one.source == other.source and one.receiver == other.receiver)
 
 
 def link_losses_db(link: StationLink, *, range_km: Floats, elevation_deg: Floats) -> Floats:

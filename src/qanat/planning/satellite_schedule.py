@@ -18,8 +18,8 @@ from qanat.planning.contacts import Contacts, conflict_sets, greedy
 from qanat.planning.pair_keys import OBJECTIVES, Demand, Objective, Program, Shares
 
 Method: TypeAlias = Literal["greedy", "guided", "exact"]
-MOST_FOR_HIGHS: Final = 10_000
-"""Contacts up to which the bound is that of HiGHS, exact; beyond, it is by prices."""
+MOST_FOR_HIGHS: Final = 5_000
+"""Unknowns up to which the bound is that of HiGHS, exact; beyond, it is by prices."""
 MOST_FOR_EXACT: Final = 20_000
 
 
@@ -68,7 +68,7 @@ def schedule(
             remedy=f"leave it out, or ask for a span with {MOST_FOR_EXACT:,} at most",
         )
     program = Program(contacts, demands, conflict_sets(contacts, slew_s=slew_s), num_satellites=num_satellites)
-    is_small = len(contacts) <= MOST_FOR_HIGHS
+    is_small = program.num_unknowns <= MOST_FOR_HIGHS
     bound = program.bound(objective) if is_small else program.bound_by_prices(objective)
     most, bound_by = bound.value, "linear program, HiGHS" if is_small else "linear program, by prices of its rows"
     tried: dict[Method, NDArray[np.intp]] = {
