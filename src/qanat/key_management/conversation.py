@@ -13,6 +13,7 @@ from qanat.ground.identifiers import CONTROLLER, Epoch, NodeId
 from qanat.ground.messages import Message
 from qanat.ground.orders import Alarm, KeyBlockReady, LinkQuality, ModuleEvent, OrderEnded
 from qanat.ground.ports import QKDModule
+from qanat.key_management.announcing import Announcements, Announcer
 from qanat.key_management.codec import decode_word
 from qanat.key_management.context import Context
 from qanat.key_management.demands import DemandDesk
@@ -22,6 +23,7 @@ from qanat.key_management.relay import RelayOrigin
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
+    AnnouncementHeard,
     BlocksMissing,
     BlockStored,
     EpochFollows,
@@ -32,6 +34,7 @@ from qanat.key_management.wire import (
     GenerationDone,
     GenerationFailed,
     Heard,
+    KeyAnnounced,
     OrderCancel,
     OrderPoll,
     Relay,
@@ -74,6 +77,8 @@ class Conversation:
         hops: RelayHops,
         demands: DemandDesk,
         vouching: Vouching,
+        announcer: Announcer,
+        announcements: Announcements,
         on_routes: Callable[[], Awaitable[None]],
     ) -> None:
         self._context = context
@@ -83,6 +88,8 @@ class Conversation:
         self._hops = hops
         self._demands = demands
         self._vouching = vouching
+        self._announcer = announcer
+        self._announcements = announcements
         self._on_routes = on_routes
         self._epochs: dict[NodeId, _PeerEpoch] = {}
 
@@ -178,6 +185,10 @@ class Conversation:
                 await self._intake.on_block_stored(heard, word)
             case BlocksMissing():
                 await self._intake.on_blocks_missing(heard, word)
+            case KeyAnnounced():
+                await self._announcements.on_announced(heard, word)
+            case AnnouncementHeard():
+                await self._announcer.on_heard(heard.sender, word)
             case SessionPads():
                 await self._sessions.on_pads(heard, word)
             case SessionReady():

@@ -11,7 +11,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import BadParameter, KeyShortage, StoreFailed
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import CONTROLLER, Epoch, EventId, KeyID, NodeId, RequestId, SaeId, SaePair, Topic
+from qanat.ground.identifiers import (
+    CONTROLLER,
+    Epoch,
+    EventId,
+    KeyID,
+    LinkId,
+    NodeId,
+    OrderId,
+    RequestId,
+    SaeId,
+    SaePair,
+    Topic,
+)
 from qanat.ground.keys import KeyStatus, PoolId, SecretKey, Selection
 from qanat.ground.network import Network
 from qanat.ground.orders import LinkForecast
@@ -19,6 +31,7 @@ from qanat.ground.ports import Clock, Entropy, KeyStore, QKDModule, Tasks, Trans
 from qanat.ground.requirements import Requirements
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.ageing import Ageing
+from qanat.key_management.announcing import Announcements, Announcer
 from qanat.key_management.context import Context
 from qanat.key_management.conversation import Conversation
 from qanat.key_management.courier import Courier
@@ -85,6 +98,7 @@ class KeyManager:
         self._ageing = Ageing(context)
         self._sessions = Sessions(context, self._vouching)
         self._intake = Intake(context, self._sessions)
+        self._announcer = Announcer(context)
         self._demands = DemandDesk(context)
         self._relay = RelayOrigin(context, self._vouching, self._demands)
         self._hops = RelayHops(context, self._vouching)
@@ -98,6 +112,8 @@ class KeyManager:
             hops=self._hops,
             demands=self._demands,
             vouching=self._vouching,
+            announcer=self._announcer,
+            announcements=Announcements(context, self._intake, self._vouching),
             on_routes=self._announce,
         )
 
@@ -194,6 +210,18 @@ class KeyManager:
                 )
         self._foretold = ForecastsTold(tuple(forecasts))
 
+    async def begin_pass(self, link_id: LinkId, pass_id: str) -> None:
+        """A satellite's pass over a station begins, by the timetable: make key on this downlink, once a pass.
+
+        Raises BadParameter for what is no downlink of this satellite. Nothing happens while the node comes up.
+        """
+        links = self._context.links
+        if not links.has(link_id) or self._context.network.link(link_id).kind != "downlink":
+            raise BadParameter(f"{link_id!r} is no downlink of {self.node!r}", remedy="begin a pass at its satellite")
+        if self._is_running and links.role(link_id) == "transmitter":
+            event = self._context.recorder.record(EventKind.SATELLITE_ROSE, link_id=link_id, pass_id=pass_id)
+            await self._sessions.begin_pass(OrderId(pass_id), link_id, event.id)
+
     # --- inside ---
 
     async def _wait_until_ready(self) -> None:
@@ -232,6 +260,7 @@ class KeyManager:
             works: list[Callable[[], Awaitable[None]]] = [
                 self._sessions.tick,
                 self._intake.tick,
+                self._announcer.tick,
                 self._relay.tick,
                 self._hops.tick,
                 self._demands.tick,

@@ -16,8 +16,9 @@ from qanat.ground.identifiers import CONTROLLER, STANDBY, BlockId, LinkId, NodeI
 from qanat.ground.keys import PRE_SHARED, KeyBlock, PoolId, PoolLevel, SecretBytes
 from qanat.ground.messages import Message, decode_message, encode_message
 from qanat.ground.network import Network
-from qanat.ground.ports import Chance
+from qanat.ground.ports import Chance, Transport
 from qanat.ground.tracing import EventRecorder
+from qanat.key_management.contacts import InContactOnly
 from qanat.key_management.controllers import ToBothControllers
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.settings import KeyManagerSettings
@@ -33,6 +34,7 @@ from qanat.simulation.memory_store import MemoryKeyStore
 from qanat.simulation.modules import SimulatedLink
 from qanat.simulation.ports import Hazard, VirtualClock, VirtualStore, VirtualTasks, VirtualTransport
 from qanat.simulation.scheduler import Life, Scheduler, Task, effect
+from qanat.simulation.sky import USUAL_SKY, SimulatedSky, SkyTimes
 
 T = TypeVar("T")
 Line: TypeAlias = Callable[[NodeId, NodeId, Message], Message | None]
@@ -60,10 +62,14 @@ class CallLost(QanatError):
 class Process:
     """A key manager or the controller, from one start to its end."""
 
-    def __init__(self, life: Life, transport: VirtualTransport, manager: KeyManager | None) -> None:
+    def __init__(
+        self, life: Life, transport: VirtualTransport, manager: KeyManager | None, said: Transport | None = None
+    ) -> None:
         self.life = life
         self.transport = transport
         self.manager = manager
+        self.said = said
+        """What it speaks through, where that is not the bare transport."""
 
 
 class World:
@@ -85,8 +91,10 @@ class World:
         store_class: type[MemoryKeyStore] = MemoryKeyStore,
         has_standby: bool = False,
         sleepers: Mapping[NodeId, float] = {},
+        sky: SkyTimes = USUAL_SKY,
     ) -> None:
-        """``sleepers``: nodes that are started by the first message to them, and how many seconds that takes."""
+        """``sleepers``: nodes that are started by the first message to them, and how many seconds that takes. ``sky``:
+        how long satellites stand over their stations."""
         self.network = network
         self.faults = faults
         self.crashes = 0
@@ -118,6 +126,7 @@ class World:
             switch.name: TwinSwitch(switch, clock=devices, stuck=partial(self.stuck_switches.get, switch.name, ""))
             for switch in network.switches
         }
+        self.sky = SimulatedSky(network, sky)
         survives, mixed = self._dice.happens(0.5), self._dice.happens(0.3)
         self.links = [
             SimulatedLink(
@@ -130,9 +139,12 @@ class World:
                 block_bits=block_bits,
                 survives=survives,
                 p_session_fails=lambda: self.faults.p_session_fails,
-                is_lit=partial(light_passes, self.switches, network.joins_of(link)),
+                is_lit=partial(light_passes, self.switches, network.joins_of(link))
+                if link.makes_key_on_order
+                else self.sky.is_lit(link),
             )
             for link in network.links
+            if link.kind != "announced"
         ]
 
     # --- running ---
@@ -145,6 +157,8 @@ class World:
             if node not in self._asleep:
                 self._start_process(node)
         self.scheduler.spawn(self._weather(), self._outside, name="weather")
+        if self.sky.downlinks:
+            self.scheduler.spawn(self._passes(), self._outside, name="passes")
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Run a coroutine outside of all nodes, such as an application."""
@@ -293,10 +307,14 @@ class World:
         entropy = SimulationEntropy(self._chance.child("life", node, self.crashes))
         recorder = EventRecorder(node=node, clock=clock, entropy=entropy, sink=self.witness.event)
         has_standby = STANDBY in self._controllers
+        said: Transport = transport
+        if self.network.satellites:
+            aloft = [site.node for site in self.network.satellites]
+            said = InContactOnly(transport, satellites=aloft, has_contact=self.sky.has_contact)
         if node in self._controllers:
             controller = Controller(
                 network=self.network,
-                transport=transport,
+                transport=said,
                 clock=clock,
                 tasks=tasks,
                 entropy=entropy,
@@ -305,7 +323,7 @@ class World:
                 other=other_of(node) if has_standby else None,
                 switches=self.switches,
             )
-            self._processes[node] = Process(life, transport, None)
+            self._processes[node] = Process(life, transport, None, said)
             self.scheduler.spawn(controller.run(), life, name="controller")
             return
         self.stores[node] = self.stores[node].reopened()
@@ -316,7 +334,7 @@ class World:
             node=node,
             network=self.network,
             store=self._virtual_store(node, hazard),
-            transport=ToBothControllers(transport) if has_standby else transport,
+            transport=ToBothControllers(said) if has_standby else said,
             clock=clock,
             tasks=tasks,
             entropy=entropy,
@@ -326,7 +344,7 @@ class World:
             is_awake=lambda peer: peer not in self._asleep,
             is_opening=lambda peer: peer in self._asleep or peer in self._opening,
         )
-        self._processes[node] = Process(life, transport, manager)
+        self._processes[node] = Process(life, transport, manager, said)
         self.scheduler.spawn(manager.run(), life, name=f"{node}: key manager")
 
     def _virtual_store(self, node: NodeId, hazard: Hazard) -> VirtualStore:
@@ -393,6 +411,23 @@ class World:
         self._start_process(node)
         for sender, message in self._opening.pop(node):
             self._deliver(sender, node, message)
+
+    async def _passes(self) -> None:
+        """Let satellites rise and set: one station after the other, for ever."""
+        times = self.sky.times
+        while True:
+            for link in self.sky.downlinks:
+                pass_id = self.sky.begin(link)
+                for process in self._processes.values():
+                    if process.life.alive and isinstance(process.said, InContactOnly):
+                        self.scheduler.spawn(process.said.on_contact(), process.life, name="contact")
+                satellite = self._processes.get(link.ends[0])
+                if satellite is not None and satellite.manager is not None and satellite.life.alive:
+                    begin = satellite.manager.begin_pass(link.link_id, pass_id)
+                    self.scheduler.spawn(begin, satellite.life, name=f"{link.ends[0]}: {pass_id}")
+                await self.sleep(times.contact_s)
+                self.sky.end(link)
+                await self.sleep(times.gap_s)
 
     async def _weather(self) -> None:
         """Faults that last: full disks, partitions; and clocks that jump."""
