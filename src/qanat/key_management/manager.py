@@ -16,9 +16,7 @@ from qanat.ground.identifiers import (
     Epoch,
     EventId,
     KeyID,
-    LinkId,
     NodeId,
-    OrderId,
     RequestId,
     SaeId,
     SaePair,
@@ -32,6 +30,7 @@ from qanat.ground.requirements import Requirements
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.ageing import Ageing
 from qanat.key_management.announcing import Announcements, Announcer
+from qanat.key_management.contacts import InContactOnly
 from qanat.key_management.context import Context
 from qanat.key_management.conversation import Conversation
 from qanat.key_management.courier import Courier
@@ -75,6 +74,9 @@ class KeyManager:
         """``is_awake``: sites that sleep are greeted only when something depends on them. ``is_opening``: sites that
         sleep or are being opened are given time before they count as silent."""
         self.node = node
+        contacts = None
+        if network.site(node).kind == "satellite":
+            transport = contacts = InContactOnly(transport, clock=clock, tasks=tasks)
         self._transport = transport
         self._modules = tuple(modules)
         self._is_running = False
@@ -114,6 +116,7 @@ class KeyManager:
             vouching=self._vouching,
             announcer=self._announcer,
             announcements=Announcements(context, self._intake, self._vouching),
+            contacts=contacts,
             on_routes=self._announce,
         )
 
@@ -209,18 +212,6 @@ class KeyManager:
                     f"{one.link_id!r} is no link of {self.node!r}", remedy="have one of its ends foretell"
                 )
         self._foretold = ForecastsTold(tuple(forecasts))
-
-    async def begin_pass(self, link_id: LinkId, pass_id: str) -> None:
-        """A satellite's pass over a station begins, by the timetable: make key on this downlink, once a pass.
-
-        Raises BadParameter for what is no downlink of this satellite. Nothing happens while the node comes up.
-        """
-        links = self._context.links
-        if not links.has(link_id) or self._context.network.link(link_id).kind != "downlink":
-            raise BadParameter(f"{link_id!r} is no downlink of {self.node!r}", remedy="begin a pass at its satellite")
-        if self._is_running and links.role(link_id) == "transmitter":
-            event = self._context.recorder.record(EventKind.SATELLITE_ROSE, link_id=link_id, pass_id=pass_id)
-            await self._sessions.begin_pass(OrderId(pass_id), link_id, event.id)
 
     # --- inside ---
 

@@ -30,10 +30,6 @@ class SimulatedSky:
         self.num_passes = 0
         self._now: dict[NodeId, Link] = {}
 
-    def has_contact(self, satellite: NodeId) -> bool:
-        """Return whether a satellite hears the ground."""
-        return satellite in self._now
-
     def is_lit(self, link: Link) -> Callable[[], bool]:
         """Return what tells whether a downlink's satellite stands over its station; other links are lit always."""
         if link.kind != "downlink":

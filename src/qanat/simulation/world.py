@@ -16,9 +16,9 @@ from qanat.ground.identifiers import CONTROLLER, STANDBY, BlockId, LinkId, NodeI
 from qanat.ground.keys import PRE_SHARED, KeyBlock, PoolId, PoolLevel, SecretBytes
 from qanat.ground.messages import Message, decode_message, encode_message
 from qanat.ground.network import Network
-from qanat.ground.ports import Chance, Transport
+from qanat.ground.orders import Contact
+from qanat.ground.ports import Chance
 from qanat.ground.tracing import EventRecorder
-from qanat.key_management.contacts import InContactOnly
 from qanat.key_management.controllers import ToBothControllers
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.settings import KeyManagerSettings
@@ -51,6 +51,8 @@ HASTY = KeyManagerSettings(
     failed_retry_s=5.0,
 )
 """Little patience, so that words come too late and idle time comes often."""
+TIMES_TOLD = 4
+"""So often during a pass its two ends are told of it: one may have come up meanwhile."""
 RESERVE_BITS = 64 * 1024
 """Initial authentication key of each simulated link."""
 
@@ -62,14 +64,10 @@ class CallLost(QanatError):
 class Process:
     """A key manager or the controller, from one start to its end."""
 
-    def __init__(
-        self, life: Life, transport: VirtualTransport, manager: KeyManager | None, said: Transport | None = None
-    ) -> None:
+    def __init__(self, life: Life, transport: VirtualTransport, manager: KeyManager | None) -> None:
         self.life = life
         self.transport = transport
         self.manager = manager
-        self.said = said
-        """What it speaks through, where that is not the bare transport."""
 
 
 class World:
@@ -307,14 +305,10 @@ class World:
         entropy = SimulationEntropy(self._chance.child("life", node, self.crashes))
         recorder = EventRecorder(node=node, clock=clock, entropy=entropy, sink=self.witness.event)
         has_standby = STANDBY in self._controllers
-        said: Transport = transport
-        if self.network.satellites:
-            aloft = [site.node for site in self.network.satellites]
-            said = InContactOnly(transport, satellites=aloft, has_contact=self.sky.has_contact)
         if node in self._controllers:
             controller = Controller(
                 network=self.network,
-                transport=said,
+                transport=transport,
                 clock=clock,
                 tasks=tasks,
                 entropy=entropy,
@@ -323,7 +317,7 @@ class World:
                 other=other_of(node) if has_standby else None,
                 switches=self.switches,
             )
-            self._processes[node] = Process(life, transport, None, said)
+            self._processes[node] = Process(life, transport, None)
             self.scheduler.spawn(controller.run(), life, name="controller")
             return
         self.stores[node] = self.stores[node].reopened()
@@ -334,7 +328,7 @@ class World:
             node=node,
             network=self.network,
             store=self._virtual_store(node, hazard),
-            transport=ToBothControllers(said) if has_standby else said,
+            transport=ToBothControllers(transport) if has_standby else transport,
             clock=clock,
             tasks=tasks,
             entropy=entropy,
@@ -344,7 +338,7 @@ class World:
             is_awake=lambda peer: peer not in self._asleep,
             is_opening=lambda peer: peer in self._asleep or peer in self._opening,
         )
-        self._processes[node] = Process(life, transport, manager, said)
+        self._processes[node] = Process(life, transport, manager)
         self.scheduler.spawn(manager.run(), life, name=f"{node}: key manager")
 
     def _virtual_store(self, node: NodeId, hazard: Hazard) -> VirtualStore:
@@ -414,19 +408,15 @@ class World:
 
     async def _passes(self) -> None:
         """Let satellites rise and set: one station after the other, for ever."""
-        times = self.sky.times
+        times, links = self.sky.times, {link.link.link_id: link for link in self.links}
         while True:
             for link in self.sky.downlinks:
                 pass_id = self.sky.begin(link)
-                for process in self._processes.values():
-                    if process.life.alive and isinstance(process.said, InContactOnly):
-                        self.scheduler.spawn(process.said.on_contact(), process.life, name="contact")
-                satellite = self._processes.get(link.ends[0])
-                if satellite is not None and satellite.manager is not None and satellite.life.alive:
-                    begin = satellite.manager.begin_pass(link.link_id, pass_id)
-                    self.scheduler.spawn(begin, satellite.life, name=f"{link.ends[0]}: {pass_id}")
-                await self.sleep(times.contact_s)
+                for _ in range(TIMES_TOLD):
+                    links[link.link_id].tell_both(Contact(link.link_id, pass_id, is_open=True))
+                    await self.sleep(times.contact_s / TIMES_TOLD)
                 self.sky.end(link)
+                links[link.link_id].tell_both(Contact(link.link_id, pass_id, is_open=False))
                 await self.sleep(times.gap_s)
 
     async def _weather(self) -> None:
