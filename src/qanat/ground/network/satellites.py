@@ -41,6 +41,8 @@ class Downlink(Part):
     z_share: float | None = Field(default=None, gt=0, lt=1)
     """Share of the light that the station's splitter sends to the rectilinear basis, in place of the telescope's."""
     altitude_m: float = Field(default=0.0, ge=-500, le=9000)
+    air_db: float | None = Field(default=None, ge=0, le=50)
+    """Loss of the air towards the zenith, in place of the one that is fitted to the paper's passes."""
     least_elevation_deg: float = 10.0
     """Above it the two make key."""
     least_loss_db: float = Field(default=20.0, gt=0, le=100)
