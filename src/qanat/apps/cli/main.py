@@ -70,6 +70,7 @@ NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the nam
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
 DEFAULT_NETWORK = "beijing-shanghai"
+DEMO_NETWORK = "urumqi-shanghai"
 
 WHOSE_FAULT = {
     MachineFault: "machine",
@@ -139,7 +140,7 @@ def main(
 
 @app.command()
 def demo(
-    network: NetworkArgument = DEFAULT_NETWORK,
+    network: NetworkArgument = DEMO_NETWORK,
     file: Annotated[
         Path | None, typer.Option(parser=named_path, help="The file to send (default: 10 MB made for the run).")
     ] = None,

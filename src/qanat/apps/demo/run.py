@@ -15,12 +15,14 @@ from qanat.adapters.system import SystemEntropy
 from qanat.apps import machine
 from qanat.apps.bootstrap import Service
 from qanat.apps.demo import findings
+from qanat.apps.demo.space import found_in_space, make_passes, sender_beyond, space_checks
 from qanat.apps.demo.watching import SAMPLE_PERIOD_S, PoolSampler, count_prepared, door_latency, pool_name
 from qanat.apps.door_probe import DoorProbe, Question
 from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
 from qanat.apps.proof import KeyProof
 from qanat.apps.report import Check, DemoResult
+from qanat.apps.sky import MadePass
 from qanat.apps.transfer import Courier, Delivery
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import Event, Json
@@ -91,17 +93,29 @@ async def demonstrate(
                 await probe.end()
                 await _await_idle_time(service, view)
                 deliveries.append(await deliver(letter))
+                by_satellite = await _send_by_satellite(service, receiver, folder, source, view, proof)
             entropy = await _entropy_account(service)
         duration_s = service.clock.monotonic_s() - began_s
     links = findings.link_results(network, log.events, proof)
     transfers = [findings.transfer(delivery, log.events) for delivery in deliveries]
     relays = findings.relay_accounts(log.events)
+    space, more_checks = None, list[Check]()
+    if by_satellite is not None:
+        made, delivery = by_satellite
+        space = found_in_space(network, made, delivery, log.events, proof)
+        transfers.append(space.transfer)
+        more_checks = space_checks(network, space, log.events, delivery)
     return DemoResult(
         network=network,
         events=log.events,
         links=links,
         transfers=transfers,
-        checks=[*findings.checks(network, links, deliveries, relays, log.events, proof), *_entropy_checks(entropy)],
+        checks=[
+            *findings.checks(network, links, deliveries, relays, log.events, proof),
+            *more_checks,
+            *_entropy_checks(entropy),
+        ],
+        space=space,
         entropy=entropy,
         started_utc_s=began_utc_s,
         duration_s=duration_s,
@@ -111,6 +125,20 @@ async def demonstrate(
         software=machine.versions(),
         machine={"machine": machine.machine()},
     )
+
+
+async def _send_by_satellite(
+    service: Service, receiver: Application, folder: Path, source: Path, view: View, proof: KeyProof
+) -> tuple[list[MadePass], Delivery] | None:
+    """Where somebody is joined to ``receiver`` by satellite alone: make the passes, then send a file from there."""
+    sender = sender_beyond(service.network, receiver)
+    if sender is None:
+        return None
+    made = await make_passes(service, view.say)
+    courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
+    target = folder / "received" / f"by-satellite-{source.name}"
+    view.say(f"{sender.name} sends {_shown(source)} by satellite to {receiver.name}")
+    return made, await courier.deliver(source, target, on_progress=_file_progress(view, target))
 
 
 async def _start_entropy(service: Service, stack: AsyncExitStack, view: View) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from qanat.ground.events import Event, Json
 from qanat.ground.network import Network
+
+if TYPE_CHECKING:
+    from qanat.apps.report.space import SpaceResult
 
 Provenance: TypeAlias = Literal["input", "predicted (photon level)", "predicted (model)", "live run", "paper"]
 """What a number is: taken from the network file or a data sheet; found by drawing photons and distilling them; computed
@@ -194,6 +197,8 @@ class DemoResult:
     door_latency: DoorLatency | None = None
     software: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
+    space: SpaceResult | None = None
+    """What went by satellite; None where nothing did."""
     entropy: Mapping[str, Json] = field(default_factory=lambda: {"source": "operating system"})
 
     @property
