@@ -38,9 +38,11 @@ from qanat.apps.sky import Sky
 from qanat.apps.sleepers import Bells, Sleepers
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
+from qanat.control.passes import forecasts_of_passes
 from qanat.ground.errors import ConfigurationError, QanatError, RequestError
 from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
 from qanat.ground.network import Link, Network
+from qanat.ground.orders import PassForecast
 from qanat.ground.ports import Entropy, Job, KeyStore, QKDModule
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
@@ -115,6 +117,7 @@ class Service(Opened):
             clock=self.clock,
             recorder=self.recorder(CONTROLLER),
             light_share=light_share,
+            on_foretold=self._foretell,
         )
         self._sites = Sleepers(self._open_site, on_failed=self._note_not_opened)
         self._tasks: AsyncioTasks
@@ -194,6 +197,15 @@ class Service(Opened):
             await self.sky.run(pause_s=pause_s)
         except (ConfigurationError, RequestError) as fault:
             self.recorder(CONTROLLER).alarm("no-passes", f"no satellite passes: {fault.message}", fault.remedy)
+
+    def _foretell(self, passes: Sequence[PassForecast]) -> None:
+        """Have stations tell the controller what their satellites' passes to come will give."""
+        last_s = max((one.set_utc_s for one in passes), default=0.0)
+        forecasts = forecasts_of_passes(self.network, passes, from_utc_s=self.clock.utc_s(), until_utc_s=last_s)
+        for node, manager in self.managers.items():
+            own = [one for one in forecasts if self.network.link(one.link_id).ends[1] == node]
+            if own:
+                manager.foretell(own)
 
     def _check_sites(self) -> None:
         """Hold the folders of all sites here, and see that each can be opened; raises ConfigurationError."""

@@ -8,8 +8,8 @@ follows from the satellites' elements; they come in the order of the timetable, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
+from qanat.ground.orders import PassForecast
 from qanat.ground.ports import Clock, Job, KernelPool
 from qanat.ground.tracing import EventRecorder
 from qanat.quantum_layer.pass_link import PassLink
@@ -54,8 +55,10 @@ class Sky:
         clock: Clock,
         recorder: EventRecorder,
         light_share: float = 1.0,
+        on_foretold: Callable[[Sequence[PassForecast]], None] = lambda _: None,
     ) -> None:
-        """``light_share``: of each pass so much light is used, the part nearest to the station; 1: all of it."""
+        """``light_share``: of each pass so much light is used, the part nearest to the station; 1: all of it.
+        ``on_foretold``: hears of the passes to come, at the times at which they come here."""
         self.made: list[MadePass] = []
         self._network = network
         self._links = links
@@ -63,6 +66,7 @@ class Sky:
         self._clock = clock
         self._recorder = recorder
         self._light_share = light_share
+        self._on_foretold = on_foretold
         self._plans: Sequence[PassPlan] = ()
         self._next = 0
         self._sky_utc_s = 0.0
@@ -89,9 +93,21 @@ class Sky:
     async def run(self, *, pause_s: float) -> None:
         """Make passes for ever, with a pause before each."""
         while True:
+            await self._foretell(pause_s)
             await asyncio.sleep(pause_s)
             if await self.next_pass() is None:
                 return
+
+    async def _foretell(self, pause_s: float) -> None:
+        """Tell of the passes to come, one after each pause: not of the hours between them, which are left out."""
+        able = [plan for plan in await self.plan() if plan.expected_bits]
+        coming = [able[(self._next + place) % len(able)] for place in range(len(able))]
+        rise_s, told = self._clock.utc_s() + pause_s, []
+        for plan in coming:
+            set_s = rise_s + plan.set_utc_s - plan.rise_utc_s
+            told.append(replace(plan.forecast, rise_utc_s=rise_s, set_utc_s=set_s))
+            rise_s = set_s + pause_s
+        self._on_foretold(told)
 
     async def _make(self, plan: PassPlan) -> MadePass:
         link, began_s = self._links[plan.link_id], self._clock.monotonic_s()

@@ -36,6 +36,8 @@ LOOK_PERIOD_S = 0.5
 MOST_DOORS_SHOWN = 40
 """Of a larger network its cities are shown; ``--json`` and the service file have every door."""
 
+PASSES_EVERY_S = 300.0
+"""Between two passes of satellites: hours are left out."""
 STOPPED_EARLY = "stopped before it was up; the next start goes on from here"
 
 
@@ -97,7 +99,13 @@ async def _serve(
             apart=apart,
             entropy_source=entropy_source,
             on_demand=True,
+            passes_every_s=PASSES_EVERY_S,
         )
+        if network.downlinks:
+            view.say(
+                f"satellites: a pass every {PASSES_EVERY_S / 60:.0f} minutes, in the order of the timetable; the hours "
+                "between passes are left out"
+            )
         service.place.claim(network)
         if service.entropy_server is not None:
             stack.push_async_callback(service.entropy_server.close)
