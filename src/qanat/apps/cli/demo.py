@@ -34,7 +34,13 @@ MOST_NODES_NAMED = 8
 
 
 def run_demo(
-    name: str, *, file: Path | None, out: Path, as_json: bool, entropy_source: EntropySource | None = None
+    name: str,
+    *,
+    file: Path | None,
+    out: Path,
+    as_json: bool,
+    entropy_source: EntropySource | None = None,
+    light_share: float = 1.0,
 ) -> int:
     """Run the demonstration; returns 0 only if all that it set out to prove held."""
     network = load_network(name)
@@ -50,7 +56,10 @@ def run_demo(
     report = out / REPORT_NAME
     with report_folder(out):
         with scratch_folder() as folder, RunView() as view:
-            result = asyncio.run(demonstrate(network, folder, file=file, view=view, entropy_source=entropy_source))
+            work = demonstrate(
+                network, folder, file=file, view=view, entropy_source=entropy_source, light_share=light_share
+            )
+            result = asyncio.run(work)
         _show(view, result)
         write_whole(report, render_report(result), elsewhere="name another folder with --out")
     view.say(

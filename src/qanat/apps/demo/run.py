@@ -47,10 +47,17 @@ class View(Protocol):
 
 
 async def demonstrate(
-    network: Network, folder: Path, *, file: Path | None, view: View, entropy_source: EntropySource | None = None
+    network: Network,
+    folder: Path,
+    *,
+    file: Path | None,
+    view: View,
+    entropy_source: EntropySource | None = None,
+    light_share: float = 1.0,
 ) -> DemoResult:
     """Run the demonstration in ``folder`` (empty) and return what it found. Raises what any part raises.
 
+    light_share: of satellites' passes so much of the light is used.
     entropy_source: a physical generator for the devices; by default they draw from the operating system's.
     """
     sender, receiver = _correspondents(network)
@@ -70,6 +77,7 @@ async def demonstrate(
             num_workers=_num_workers(),
             wrap_module=proof.watch_module,
             entropy_source=entropy_source,
+            light_share=light_share,
         )
         began_s, began_utc_s = service.clock.monotonic_s(), service.clock.utc_s()
         async with AsyncExitStack() as stack:
