@@ -10,6 +10,7 @@ import pytest
 from interop.satellite_house import TEXT, network_file
 from qanat.apps.cli.network import run_check
 from qanat.apps.networks import load_network
+from qanat.apps.paper_table import compared_rows
 from qanat.apps.satellite_review import review_sky
 from qanat.control.graph import RouteGraph
 from qanat.control.routing import key_graph, widest
@@ -132,7 +133,7 @@ def test_a_satellite_that_does_not_stay_up_is_told(tmp_path: Path) -> None:
     lower = second.replace("15.23916091", "16.90000000")[:68]
     lower += str(sum(int(char) if char.isdigit() else char == "-" for char in lower) % 10)
     quoted = "elements: " + json.dumps(f"{first}\n{lower}\n")
-    with pytest.raises(ConfigurationError, match="no orbit at|decayed"):
+    with pytest.raises(ConfigurationError, match=r"no orbit at|decayed"):
         run_check(str(network_file(tmp_path, ("elements: micius", quoted))), as_json=True)
 
 
@@ -175,3 +176,22 @@ def test_a_station_of_ones_own_has_its_own_aperture() -> None:
     passes = {one.station: one for one in timetable(own, orbits, start_utc_s=first_moment(orbits), days=1.0)}
     assert passes[NodeId("roof")].budget.downlink.ground.diameter_m == 0.6
     assert passes[NodeId("roof")].budget.downlink.ground.coupling == NANSHAN.coupling
+
+
+def test_the_papers_table_counts_a_satellite_two_stations_and_two_links() -> None:
+    """Table 1: 1 relay, 2 nodes, 2 users, 2 links, 20 dB at the least; that of a ground network has no such row."""
+    paper = load_network("nature2021")
+    assert {row.network: row.ours for row in compared_rows(paper, {})}["satellite"] is None
+    with_satellite = parse_network(
+        network_yaml(paper).replace(
+            "\nlinks:\n", "  - {name: micius, kind: satellite, elements: micius, counted_as: satellite}\n\nlinks:\n", 1
+        )
+        + "\ndownlinks:\n"
+        + "".join(f"  - {{satellite: micius, station: {one}, counted_as: satellite}}\n" for one in (EAST, WEST)),
+        source="test",
+    )
+    (row,) = (row for row in compared_rows(with_satellite, {}) if row.network == "satellite")
+    assert row.ours is not None
+    assert (row.ours.relays, row.ours.nodes, row.ours.users, row.ours.links) == (1, 2, 2, 2)
+    assert row.ours.loss_db[0] == 20.0
+    assert set(row.differing) <= {"loss_db"}, "the greatest loss is described of no pass"
