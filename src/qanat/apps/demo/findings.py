@@ -192,11 +192,11 @@ def checks(
         Check(f"all {len(proof.keys)} keys of the applications are the same at both ends", proof.keys_are_identical()),
         Check(
             "the first request went through steps 1, 2, 3, 5, 6, 7, 8, 4, 9, 10, each the cause of the next",
-            numbers_of(events, deliveries[0]) == WITH_SHORTAGE,
+            numbers_of(events, deliveries[0].delivered_event) == WITH_SHORTAGE,
         ),
         Check(
             "the second request found enough key: steps 1, 2, 3, 4, 9, 10",
-            numbers_of(events, deliveries[1]) == WITH_ENOUGH,
+            numbers_of(events, deliveries[1].delivered_event) == WITH_ENOUGH,
         ),
         Check(
             "QKD bits spent = hops x key bits + authentication bits, for every relayed batch",
@@ -227,9 +227,9 @@ def _prepared_checks(letter: Delivery, events: Sequence[Event], network: Network
     return [Check("the second request's keys lay ready at both ends: idle time had relayed them", not relayed)]
 
 
-def numbers_of(events: Sequence[Event], delivery: Delivery) -> tuple[int | None, ...]:
+def numbers_of(events: Sequence[Event], delivered: str) -> tuple[int | None, ...]:
     """Return the numbers of a delivery's steps, from the first on."""
-    return tuple(event.step for event in steps_of(events, delivery.delivered_event))
+    return tuple(event.step for event in steps_of(events, delivered))
 
 
 def as_number(value: object) -> float:

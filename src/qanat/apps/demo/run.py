@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -61,12 +63,8 @@ async def demonstrate(
     entropy_source: a physical generator for the devices; by default they draw from the operating system's.
     """
     sender, receiver = _correspondents(network)
-    source = file or _generated_file(folder / "sent")
-    letter = folder / "sent" / "letter.txt"
-    letter.parent.mkdir(parents=True, exist_ok=True)
-    letter.write_text(LETTER.format(sender=sender.name, receiver=receiver.name), encoding="utf-8")
+    source, letter = file or _generated_file(folder / "sent"), _letter(folder / "sent", sender, receiver)
     (folder / "received").mkdir()
-
     proof = KeyProof(SystemEntropy())
     with EventLog(keep=True) as log:
         log.listen(view.on_event)
@@ -89,38 +87,27 @@ async def demonstrate(
             probe.begin(_status_question(service, sender, receiver))
             view.say(f"{network.title or network.name}: {len(service.managers)} key managers answer, pools are empty")
             courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
-
-            async def deliver(path: Path) -> Delivery:
-                size = format_size(path.stat().st_size)
-                view.say(f"{sender.name} sends {_shown(path)} ({size}) to {receiver.name}")
-                target = folder / "received" / path.name
-                return await courier.deliver(path, target, on_progress=_file_progress(view, path))
-
+            deliver = partial(_deliver, courier, view, folder / "received")
             async with PoolSampler(service) as sampler:
                 deliveries = [await deliver(source)]
                 await probe.end()
                 await _await_idle_time(service, view)
                 deliveries.append(await deliver(letter))
-                by_satellite = await _send_by_satellite(service, receiver, folder, source, view, proof)
+                by_satellite = await _send_by_satellite(courier, source, view, folder / "received")
             entropy = await _entropy_account(service)
         duration_s = service.clock.monotonic_s() - began_s
     links = findings.link_results(network, log.events, proof)
     transfers = [findings.transfer(delivery, log.events) for delivery in deliveries]
     relays = findings.relay_accounts(log.events)
-    space, more_checks = None, list[Check]()
-    if by_satellite is not None:
-        made, delivery = by_satellite
-        space = found_in_space(network, made, delivery, log.events, proof)
-        transfers.append(space.transfer)
-        more_checks = space_checks(network, space, log.events, delivery)
+    space = None if by_satellite is None else found_in_space(network, *by_satellite, log.events, proof)
     return DemoResult(
         network=network,
         events=log.events,
         links=links,
-        transfers=transfers,
+        transfers=[*transfers, *([space.transfer] if space is not None else [])],
         checks=[
             *findings.checks(network, links, deliveries, relays, log.events, proof),
-            *more_checks,
+            *(space_checks(network, space, log.events) if space is not None else ()),
             *_entropy_checks(entropy),
         ],
         space=space,
@@ -135,18 +122,31 @@ async def demonstrate(
     )
 
 
+def _letter(folder: Path, sender: Application, receiver: Application) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    letter = folder / "letter.txt"
+    letter.write_text(LETTER.format(sender=sender.name, receiver=receiver.name), encoding="utf-8")
+    return letter
+
+
+async def _deliver(courier: Courier, view: View, into: Path, path: Path, *, way: str = "") -> Delivery:
+    """Send a file and say so; ``way``: what is said of how it goes."""
+    size = format_size(path.stat().st_size)
+    view.say(f"{courier.sender.name} sends {_shown(path)} ({size}){way} to {courier.receiver.name}")
+    return await courier.deliver(path, into / path.name, on_progress=_file_progress(view, path))
+
+
 async def _send_by_satellite(
-    service: Service, receiver: Application, folder: Path, source: Path, view: View, proof: KeyProof
+    courier: Courier, source: Path, view: View, received: Path
 ) -> tuple[list[MadePass], Delivery] | None:
-    """Where somebody is joined to ``receiver`` by satellite alone: make the passes, then send a file from there."""
-    sender = sender_beyond(service.network, receiver)
+    """Where somebody is joined to the receiver by satellite alone: make the passes, then send a file from there."""
+    sender = sender_beyond(courier.service.network, courier.receiver)
     if sender is None:
         return None
-    made = await make_passes(service, view.say)
-    courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
-    target = folder / "received" / f"by-satellite-{source.name}"
-    view.say(f"{sender.name} sends {_shown(source)} by satellite to {receiver.name}")
-    return made, await courier.deliver(source, target, on_progress=_file_progress(view, target))
+    made = await make_passes(courier.service, view.say)
+    into = received / "by-satellite"
+    into.mkdir()
+    return made, await _deliver(replace(courier, sender=sender), view, into, source, way=" by satellite")
 
 
 async def _start_entropy(service: Service, stack: AsyncExitStack, view: View) -> None:

@@ -9,7 +9,8 @@ from qanat.apps.bootstrap import Service
 from qanat.apps.demo import findings
 from qanat.apps.proof import KeyProof
 from qanat.apps.report import Check
-from qanat.apps.report.space import AnnouncedKey, PassResult, SpaceResult, legs_of, title_legs
+from qanat.apps.report.result import AnnouncedKey, PassResult, SpaceResult
+from qanat.apps.report.space import legs_of, title_legs
 from qanat.apps.sky import MadePass
 from qanat.apps.transfer import Delivery
 from qanat.control.routing import key_graph, widest
@@ -75,16 +76,17 @@ def found_in_space(
         passes=tuple(result for one in made if (result := _pass_result(one, events, proof)) is not None),
         announced=tuple(_announced(events)),
         transfer=transfer,
+        delivered_event=delivery.delivered_event,
         legs=legs,
         title=title_legs(network, legs),
     )
 
 
-def space_checks(network: Network, space: SpaceResult, events: Sequence[Event], delivery: Delivery) -> list[Check]:
+def space_checks(network: Network, space: SpaceResult, events: Sequence[Event]) -> list[Check]:
     """Return what the way by satellite set out to prove."""
     aloft = {site.name for site in network.satellites}
     return [
-        Check(f"{delivery.name}: the file that went by satellite equals the sent one", delivery.is_identical),
+        Check(f"{space.transfer.name}: the file that went by satellite equals the sent one", space.transfer.identical),
         *(
             Check(f"{one.link_id}: the key of the pass is the same at both ends", one.keys_identical)
             for one in space.passes
@@ -103,7 +105,7 @@ def space_checks(network: Network, space: SpaceResult, events: Sequence[Event], 
         ),
         Check(
             "the request by satellite went through steps 1, 2, 3, 5, 6, 7, 8, 4, 9, 10, each the cause of the next",
-            findings.numbers_of(events, delivery) == findings.WITH_SHORTAGE,
+            findings.numbers_of(events, space.delivered_event) == findings.WITH_SHORTAGE,
         ),
     ]
 
