@@ -98,25 +98,23 @@ async def demonstrate(
         duration_s = service.clock.monotonic_s() - began_s
     links = findings.link_results(network, log.events, proof)
     transfers = [findings.transfer(delivery, log.events) for delivery in deliveries]
-    relays = findings.relay_accounts(log.events)
+    relays, site = findings.relay_accounts(log.events), network.site_of(network.sae(sender.name)).name
     space = None if by_satellite is None else found_in_space(network, *by_satellite, log.events, proof)
     return DemoResult(
         network=network,
         events=log.events,
         links=links,
         transfers=[*transfers, *([space.transfer] if space is not None else [])],
-        checks=[
-            *findings.checks(network, links, deliveries, relays, log.events, proof),
-            *(space_checks(network, space, log.events) if space is not None else ()),
-            *_entropy_checks(entropy),
-        ],
+        checks=findings.checks(network, links, deliveries, relays, log.events, proof)
+        + (space_checks(network, space, log.events) if space is not None else [])
+        + _entropy_checks(entropy),
         space=space,
         entropy=entropy,
         started_utc_s=began_utc_s,
         duration_s=duration_s,
         pool_samples=sampler.samples,
         relays=relays,
-        door_latency=door_latency(probe, log.events, network.site_of(network.sae(sender.name)).name),
+        door_latency=door_latency(probe, log.events, site),
         software=machine.versions(),
         machine={"machine": machine.machine()},
     )
