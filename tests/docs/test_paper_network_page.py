@@ -13,6 +13,7 @@ from qanat.apps.pictures.map import draw_map_svg
 from qanat.ground.network import (
     Application,
     ClassicalLink,
+    Downlink,
     Link,
     Network,
     Port,

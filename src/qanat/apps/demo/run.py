@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from rich.markup import escape
 
@@ -64,7 +64,6 @@ async def demonstrate(
     """
     sender, receiver = _correspondents(network)
     source, letter = file or _generated_file(folder / "sent"), _letter(folder / "sent", sender, receiver)
-    (folder / "received").mkdir()
     proof = KeyProof(SystemEntropy())
     with EventLog(keep=True) as log:
         log.listen(view.on_event)
@@ -91,9 +90,10 @@ async def demonstrate(
             async with PoolSampler(service) as sampler:
                 deliveries = [await deliver(source)]
                 await probe.end()
-                await _await_idle_time(service, view)
-                deliveries.append(await deliver(letter))
-                by_satellite = await _send_by_satellite(courier, source, view, folder / "received")
+                async with _passes_meanwhile(courier, view) as passes:
+                    await _await_idle_time(service, view)
+                    deliveries.append(await deliver(letter))
+                    by_satellite = await _send_by_satellite(courier, passes, source, view, folder / "received")
             entropy = await _entropy_account(service)
         duration_s = service.clock.monotonic_s() - began_s
     links = findings.link_results(network, log.events, proof)
@@ -129,21 +129,40 @@ def _letter(folder: Path, sender: Application, receiver: Application) -> Path:
 
 async def _deliver(courier: Courier, view: View, into: Path, path: Path, *, way: str = "") -> Delivery:
     """Send a file and say so; ``way``: what is said of how it goes."""
+    into.mkdir(parents=True, exist_ok=True)
     size = format_size(path.stat().st_size)
     view.say(f"{courier.sender.name} sends {_shown(path)} ({size}){way} to {courier.receiver.name}")
     return await courier.deliver(path, into / path.name, on_progress=_file_progress(view, path))
 
 
-async def _send_by_satellite(
-    courier: Courier, source: Path, view: View, received: Path
-) -> tuple[list[MadePass], Delivery] | None:
-    """Where somebody is joined to the receiver by satellite alone: make the passes, then send a file from there."""
+Passes: TypeAlias = tuple[Application, asyncio.Task[list[MadePass]]] | None
+"""Who sends by satellite, and the passes that are being made for it."""
+
+
+@asynccontextmanager
+async def _passes_meanwhile(courier: Courier, view: View) -> AsyncIterator[Passes]:
+    """Make passes in the worker's idle time, where somebody is joined to the receiver by satellite alone."""
     sender = sender_beyond(courier.service.network, courier.receiver)
     if sender is None:
+        yield None
+        return
+    making = asyncio.create_task(make_passes(courier.service, view.say), name="passes")
+    try:
+        yield sender, making
+    finally:
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+
+
+async def _send_by_satellite(
+    courier: Courier, passes: Passes, source: Path, view: View, received: Path
+) -> tuple[list[MadePass], Delivery] | None:
+    """Await the passes, then send a file by them; nothing where nobody is joined to the receiver by satellite alone."""
+    if passes is None:
         return None
-    made = await make_passes(courier.service, view.say)
+    sender, making = passes
+    made = await making
     into = received / "by-satellite"
-    into.mkdir()
     return made, await _deliver(replace(courier, sender=sender), view, into, source, way=" by satellite")
 
 
