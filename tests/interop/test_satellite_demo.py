@@ -47,7 +47,7 @@ def test_a_file_crosses_4600_kilometres_by_satellite_and_fibre(tmp_path: Path) -
     assert xinglong["min_range_km"] == pytest.approx(645.3, abs=0.5), "the pass that is published for that night"
     assert nanshan["waited_s"] == pytest.approx(5_222, abs=2), "hours between the passes are left out, and told"
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
-    for words in ("By satellite", "Stored, and announced", "micius over nanshan", "4,600 km"):
+    for words in ("By satellite", "Stored, and announced", "micius over nanshan", "(paper: 4,600)"):
         assert words in page
 
 
