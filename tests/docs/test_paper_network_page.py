@@ -13,6 +13,7 @@ from qanat.apps.pictures.map import draw_map_svg
 from qanat.ground.network import (
     Application,
     ClassicalLink,
+    Downlink,
     Link,
     Network,
     Port,
@@ -94,7 +95,9 @@ def test_the_arithmetic_of_jinan_and_shanghai() -> None:
     assert 5 + 14 + 7 * 6 // 2 + 7 * 6 == 82
 
 
-@pytest.mark.parametrize("part", [Network, Site, Link, Switch, Port, Trunk, Router, ClassicalLink, Application])
+@pytest.mark.parametrize(
+    "part", [Network, Site, Link, Downlink, Switch, Port, Trunk, Router, ClassicalLink, Application]
+)
 def test_every_field_of_a_network_file_stands_in_the_reference(part: type[Network]) -> None:
     written = set(re.findall(r"`([a-z_]+)`", REFERENCE)) | {"format", "through"}
     assert set(part.model_fields) <= written

@@ -1,4 +1,4 @@
-"""The README's first command as it stands: the paper's backbone, seen from outside, and what a worse span does."""
+"""The demonstration of the paper's backbone, seen from outside, and what a worse span does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def demonstration(*arguments: str) -> dict[str, Any]:
 def test_a_file_crosses_the_backbone_on_keys_of_every_span(tmp_path: Path) -> None:
     file = tmp_path / "file.bin"
     file.write_bytes(bytes(range(251)) * 10_000)
-    result = demonstration("--file", str(file), "--out", str(tmp_path / "report"))
+    result = demonstration("beijing-shanghai", "--file", str(file), "--out", str(tmp_path / "report"))
     assert result["file_identical"] is True
     assert all(check["held"] for check in result["checks"])
     links = result["links"]

@@ -46,7 +46,12 @@ def test_keys_payable_are_what_one_batch_can_carry(available_bits: int, keys: in
 
 def test_the_reserve_pays_for_authentication_and_for_nothing_else() -> None:
     allowed = {(pool, use) for pool in (RESERVE, SALE) for use in Use if may_spend(pool, use)}
-    assert allowed == {(RESERVE, Use.AUTHENTICATION), (SALE, Use.RELAY), (SALE, Use.ONE_TIME_PAD)}
+    assert allowed == {
+        (RESERVE, Use.AUTHENTICATION),
+        (SALE, Use.RELAY),
+        (SALE, Use.ONE_TIME_PAD),
+        (SALE, Use.ANNOUNCEMENT),
+    }
 
 
 def test_the_reserve_is_counted_in_whole_sessions() -> None:

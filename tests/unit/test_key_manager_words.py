@@ -78,6 +78,8 @@ WORDS: list[wire.Word] = [
     wire.SessionRefused(OrderId("o"), RANGE, "no"),
     wire.BlockStored(BlockId("b"), OrderId("o"), confirmed=True),
     wire.BlocksMissing((BlockId("b"),)),
+    wire.KeyAnnounced(BlockId("b"), LINK, 8, "twin", 1.5e9, (wire.AnnouncedPart(LINK, A, RANGE, "00" * 16),)),
+    wire.AnnouncementHeard(BlockId("b")),
     RELAY,
     wire.RelayDelivered("r", "00" * 16),
     wire.RelayFailed("r", B, "no", ()),

@@ -32,7 +32,7 @@ from qanat.adapters.module_wire import (
 from qanat.ground.errors import FrameError, KeyShortage, QberTooHigh
 from qanat.ground.framing import decode_frame, encode_frame
 from qanat.ground.identifiers import BlockId, ModuleId, NodeId, OrderId
-from qanat.ground.orders import Alarm, KeyBlockReady, LinkQuality, ModuleEvent, OrderEnded
+from qanat.ground.orders import Alarm, Contact, KeyBlockReady, LinkQuality, ModuleEvent, OrderEnded
 from unit.module_fakes import CAPABILITY, LINK, PEER, a_block, an_order
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats" / "module-wire.md").read_text(encoding="utf-8")
@@ -44,6 +44,7 @@ EVENTS: list[ModuleEvent] = [
     Alarm("qber-high", "critical", "too many errors", "look", LINK),
     Alarm("hot", "warning", "warm", ""),
     OrderEnded(OrderId("o"), 3),
+    Contact(LINK, "pass 7", is_open=True),
     OrderEnded(OrderId("o"), 0, "no light", "look at the laser"),
 ]
 WORDS: list[Word] = [

@@ -120,7 +120,7 @@ def line_of(text: str, part: str) -> int:
         ("length_km: 50.5", "length_km: 0", "length_km: 0", "greater than 0"),
         ("latitude_deg: 31.0", "latitude_deg: 91", "latitude_deg: 91", "less than or equal to 90"),
         ("longitude_deg: 120.3", "longitude_deg: 181", "longitude_deg: 181", "less than or equal to 180"),
-        ("kind: relay", "kind: satellite", "kind: satellite", "'user' or 'relay'"),
+        ("kind: relay", "kind: balloon", "kind: balloon", "'user', 'relay' or 'satellite'"),
         ("name: tiny", "name: Tiny", "name: Tiny", "is no name"),
         ("name: tiny", "name: 7", "name: 7", "a text is needed"),
         ("  - name: b\n", "  - name: b/c\n", "name: b/c", "is no name"),

@@ -99,7 +99,7 @@ def test_all_that_it_held_opens(path: Path) -> None:
         }
 
     play(path, scene)
-    assert version(path) == SCHEMA_VERSION == 3
+    assert version(path) == SCHEMA_VERSION == 4
 
 
 def test_what_was_gone_stays_gone_and_every_stage_is_the_right_one(path: Path) -> None:
@@ -144,7 +144,7 @@ def test_the_program_of_version_1_refuses_what_was_brought_forward(path: Path) -
     connection = sqlite3.connect(path, isolation_level=None)
     from qanat.adapters.sqlite.schema import prepare
 
-    with pytest.raises(ConfigurationError, match=r"schema 3; this one knows 1.*no way back"):
+    with pytest.raises(ConfigurationError, match=r"schema 4; this one knows 1.*no way back"):
         prepare(connection, name="keys.sqlite", version=1)
     connection.close()
 

@@ -104,7 +104,7 @@ def test_its_keys_are_given_and_go_before_those_of_a_lot(path: Path) -> None:
 
     assert version(path) == 2
     play(path, scene)
-    assert version(path) == SCHEMA_VERSION == 3
+    assert version(path) == SCHEMA_VERSION == 4
 
 
 def test_it_may_come_under_another_master_key_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

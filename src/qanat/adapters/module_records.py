@@ -17,6 +17,7 @@ from qanat.ground.identifiers import BlockId, EventId, LinkId, NodeId, OrderId
 from qanat.ground.keys import BitRange, KeyBlock, Origin, PoolId, SecretBytes, SpentBits
 from qanat.ground.orders import (
     Alarm,
+    Contact,
     GenerationOrder,
     KeyBlockReady,
     LinkCapability,
@@ -214,6 +215,8 @@ def event_record(event: ModuleEvent) -> dict[str, Json]:
                 "fault": _short(event.fault),
                 "remedy": _short(event.remedy),
             }
+        case Contact():
+            return {"type": "contact", **asdict(event)}
         case Alarm():
             return {"type": "alarm", **asdict(event), "text": _short(event.text), "remedy": _short(event.remedy)}
 
@@ -231,6 +234,8 @@ def read_event(record: Record) -> ModuleEvent:
             return OrderEnded(order_id, number(record, "blocks_made"), fault, text(record, "remedy"))
         case "alarm":
             return _read_alarm(record)
+        case "contact":
+            return Contact(LinkId(text(record, "link_id")), text(record, "pass_id"), of_type(record, "is_open", bool))
     raise ValueError(f"no event of type {record['type']!r}")
 
 

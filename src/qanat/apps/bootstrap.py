@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.entropy_server import EntropyServer
@@ -33,16 +34,20 @@ from qanat.apps.link_modules import link_capability
 from qanat.apps.opened import Opened
 from qanat.apps.shares_elsewhere import solved_in
 from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, key_manager_settings, reserve_days, sessions_per_day
+from qanat.apps.sky import Sky
 from qanat.apps.sleepers import DOOR, Bells, Sleepers
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
-from qanat.ground.errors import QanatError
-from qanat.ground.identifiers import CONTROLLER, NodeId
-from qanat.ground.network import Network
+from qanat.control.passes import forecasts_of_passes
+from qanat.ground.errors import ConfigurationError, QanatError, RequestError
+from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
+from qanat.ground.network import Link, Network
+from qanat.ground.orders import PassForecast
 from qanat.ground.ports import Entropy, Job, KeyStore, QKDModule
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.wire import LinkReport
+from qanat.quantum_layer.pass_link import PassLink
 from qanat.quantum_layer.twin import TwinLink
 from qanat.quantum_layer.twin_switch import TwinSwitch, light_passes
 
@@ -59,6 +64,8 @@ class Service(Opened):
 
     on_demand: sites sleep, their ports bound, and are opened when first spoken to (``apps.sleepers``); but for those
     that keep keys ready, or have devices.
+    passes_every_s: satellites' passes come by themselves, so long after each other; None: when ``sky`` is asked to.
+    light_share: of each pass so much of its light is used, for quick runs.
     entropy_source: a physical generator that the links' devices draw from; without it, the operating system's.
     ``entropy_server`` reads it: ``start`` it before, to hear first of a source that does not pass its tests.
     """
@@ -75,6 +82,8 @@ class Service(Opened):
         apart: Collection[NodeId] = (),
         entropy_source: EntropySource | None = None,
         on_demand: bool = False,
+        passes_every_s: float | None = None,
+        light_share: float = 1.0,
     ) -> None:
         self.network = network
         self.place = Workplace(folder)
@@ -99,6 +108,17 @@ class Service(Opened):
         self.entropy = self._parts.entropy
         self.switches = {switch.name: TwinSwitch(switch, clock=self.clock) for switch in network.switches}
         self.device_entropy: Entropy = self.entropy if self.entropy_server is None else self.entropy_server.entropy
+        self._pass_links: dict[LinkId, PassLink] = {}
+        self._passes_every_s = passes_every_s
+        self.sky = Sky(
+            network,
+            self._pass_links,
+            pool=self.pool,
+            clock=self.clock,
+            recorder=self.recorder(CONTROLLER),
+            light_share=light_share,
+            on_foretold=self._foretell,
+        )
         self._sites = Sleepers(self._open_site, on_failed=self._note_not_opened)
         self._tasks: AsyncioTasks
         self._modules: Mapping[NodeId, list[QKDModule]]
@@ -168,6 +188,24 @@ class Service(Opened):
         for node in self.apart:
             await self._serve_modules(node, tasks, self._modules[node])
         self._sites.watch()
+        if self._passes_every_s is not None and self.network.downlinks:
+            tasks.start(self._follow_the_sky(self._passes_every_s), name="sky")
+
+    async def _follow_the_sky(self, pause_s: float) -> None:
+        """Make passes for as long as the service is up; what is wrong with a satellite's elements is an alarm."""
+        try:
+            await self.sky.run(pause_s=pause_s)
+        except (ConfigurationError, RequestError) as fault:
+            self.recorder(CONTROLLER).alarm("no-passes", f"no satellite passes: {fault.message}", fault.remedy)
+
+    def _foretell(self, passes: Sequence[PassForecast]) -> None:
+        """Have stations tell the controller what their satellites' passes to come will give."""
+        last_s = max((one.set_utc_s for one in passes), default=0.0)
+        forecasts = forecasts_of_passes(self.network, passes, from_utc_s=self.clock.utc_s(), until_utc_s=last_s)
+        for node, manager in self.managers.items():
+            own = [one for one in forecasts if self.network.link(one.link_id).ends[1] == node]
+            if own:
+                manager.foretell(own)
 
     def _check_sites(self) -> None:
         """Hold the folders of all sites here, and see that each can be opened; raises ConfigurationError."""
@@ -190,7 +228,7 @@ class Service(Opened):
         """Return whether a site has nothing to do until it is spoken to."""
         network = self.network
         ready = {network.site_of(network.sae(keys.master)).node for keys in network.prepared_keys}
-        has_devices = any(link.modules is not None for link in network.links_of(node))
+        has_devices = any(link.modules is not None or link.kind == "downlink" for link in network.links_of(node))
         return self._on_demand and node not in ready and not has_devices
 
     async def _open_site(self, node: NodeId, bells: Bells) -> None:
@@ -262,20 +300,27 @@ class Service(Opened):
         for node in self.network.nodes:
             modules[node] += map(self._wrap_module, (await self._parts.local_modules(node, tasks)).values())
         for link in self.network.links:
-            if link.modules is not None:
+            if link.modules is not None or link.kind == "announced":
                 continue
-            twin = TwinLink(
-                link,
-                pool=self.pool,
-                tasks=tasks,
-                clock=self.clock,
-                chance=system_chance(),
-                entropy=self.device_entropy,
-                is_lit=partial(light_passes, self.switches, self.network.joins_of(link)),
-            )
+            twin = self._twin(link, tasks)
             for node, module in twin.modules.items():
                 modules[node].append(self._wrap_module(module))
         return modules
+
+    def _twin(self, link: Link, tasks: AsyncioTasks) -> TwinLink:
+        """Return the twin of a link: of a fibre, or of a satellite's downlink, which the sky makes passes on."""
+        parts: dict[str, Any] = {
+            "pool": self.pool,
+            "tasks": tasks,
+            "clock": self.clock,
+            "chance": system_chance(),
+            "entropy": self.device_entropy,
+        }
+        if link.kind == "fibre":
+            is_lit = partial(light_passes, self.switches, self.network.joins_of(link))
+            return TwinLink(link, is_lit=is_lit, **parts)
+        twin = self._pass_links[link.link_id] = PassLink(link, expected=partial(link_capability, link), **parts)
+        return twin
 
     def _controller(self, tasks: AsyncioTasks, transport: TlsTransport) -> Controller:
         return Controller(

@@ -26,6 +26,7 @@ from qanat.apps.shares_review import PromiseReview, promises_of
 from qanat.control.routing import key_routes
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
+from qanat.ground.network.satellites import WEEK_S, WEEKLY_BITS
 from qanat.protocols.prediction import ExpectedRate
 from qanat.quantum_layer.forecast import link_forecast
 
@@ -101,23 +102,33 @@ class NetworkReview:
 
     @property
     def rates_bits_per_s(self) -> dict[LinkId, float]:
-        return {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in self.links}
+        rates = {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in self.links}
+        return rates | _of_satellites(self.network)
+
+
+def _of_satellites(network: Network) -> dict[LinkId, float]:
+    """Return what the links of satellites give in the mean over a week, which routes are compared by."""
+    return {link.link_id: WEEKLY_BITS / WEEK_S for link in network.links if not link.makes_key_on_order}
 
 
 def review(network: Network) -> NetworkReview:
     """Return what the rate functions and the graph say of a valid network whose systems are known."""
-    links = tuple(LinkReview(link, link_forecast(link.system, loss_db=link.loss_db)) for link in network.links)
-    routes = tuple(_routes(network, {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in links}))
+    links = tuple(
+        LinkReview(link, link_forecast(link.system, loss_db=link.loss_db))
+        for link in network.links
+        if link.makes_key_on_order
+    )
+    rates = {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in links} | _of_satellites(network)
+    routes = tuple(_routes(network, rates))
     graph: nx.Graph[NodeId] = nx.Graph([link.ends for link in network.links])
     cuts, parting = cut_sites(graph, {NodeId(app.site) for app in network.applications})
-    rates = {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in links}
     promises = promises_of(network, rates)
     without = [route.applications for route in routes if not route.nodes]
     return NetworkReview(
         network=network,
         links=links,
         headings=tuple(_headings(network, links)),
-        systems=Counter(link.system for link in network.links),
+        systems=Counter(link.system for link in network.links if link.kind != "announced"),
         routes=routes,
         cut_sites=tuple(node for node in network.nodes if node in cuts),
         warnings=(

@@ -65,7 +65,8 @@ PAPER: Mapping[str, Figures] = {
     "satellite": Figures(1, 2, 2, 2, None, (20.0, None, 40.0), (1.1, None, 47.8)),
 }
 """The table as it is printed. The satellite's length, 500 to 2,043 km, is a range."""
-NOT_DESCRIBED = frozenset({"satellite"})
+SATELLITE = "satellite"
+NOT_DESCRIBED = frozenset({SATELLITE})
 """Rows of what is no part of a ground network."""
 
 
@@ -74,14 +75,16 @@ def compared_rows(network: Network, rates_bits_per_s: Mapping[LinkId, float]) ->
     if network.name != NETWORK:
         return ()
     return tuple(
-        Row(name, paper, None if name in NOT_DESCRIBED else _counted(network, name, rates_bits_per_s))
+        Row(
+            name, paper, _of_satellites(network) if name in NOT_DESCRIBED else _counted(network, name, rates_bits_per_s)
+        )
         for name, paper in PAPER.items()
     )
 
 
 def _counted(network: Network, heading: str, rates_bits_per_s: Mapping[LinkId, float]) -> Figures:
     """Return what is counted as ``heading``. A ground station is a node of the table, though it relays too."""
-    sites = [site for site in network.sites if site.counted_as == heading]
+    sites = [site for site in network.sites if site.counted_as == heading and site.kind != SATELLITE]
     links = [link for link in network.links if link.counted_as == heading]
     nodes = {site.name for site in sites if site.kind == "user" or site.ground_station}
     return Figures(
@@ -92,6 +95,26 @@ def _counted(network: Network, heading: str, rates_bits_per_s: Mapping[LinkId, f
         length_km=fmean(link.length_km for link in links) if links else None,
         loss_db=_spread(link.loss_db for link in links),
         rate_kbit_per_s=_spread(rates_bits_per_s.get(link.link_id, 0.0) / 1e3 for link in links),
+    )
+
+
+def _of_satellites(network: Network) -> Figures | None:
+    """Return the satellite's row: satellites as relays, their stations as nodes; None for a network without.
+
+    Lengths and losses change all the time: of the losses the least is described, and nothing of the rates.
+    """
+    downlinks = [one for one in network.downlinks if one.counted_as == SATELLITE]
+    if not downlinks:
+        return None
+    stations = {one.station for one in downlinks}
+    return Figures(
+        relays=sum(site.counted_as == SATELLITE for site in network.satellites),
+        nodes=len(stations),
+        users=sum(app.site in stations for app in network.applications),
+        links=len(downlinks),
+        length_km=None,
+        loss_db=(min(one.least_loss_db for one in downlinks), None, None),
+        rate_kbit_per_s=(None, None, None),
     )
 
 

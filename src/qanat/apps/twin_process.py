@@ -46,6 +46,11 @@ class TwinProcess(Opened):
                 f"link {self.link.name!r} has modules of the driver {self.link.modules.driver!r}, and no twin",
                 remedy="remove its 'modules' from the network file to have it twinned",
             )
+        if not self.link.makes_key_on_order:
+            raise ConfigurationError(
+                f"link {self.link.name!r} is a satellite's, and its passes come in the order of a timetable",
+                remedy="run it with `qanat up`, with the satellite apart if it is to be a process of its own",
+            )
         self.place = place
         self.desks: dict[NodeId, ModuleDesk] = {}
         self._places = Places(place.addresses, deployment.fixed)

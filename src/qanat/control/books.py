@@ -120,6 +120,7 @@ class Books:
 
     def __init__(self, network: Network) -> None:
         self.links = {link.link_id: LinkBook(link.ends) for link in network.links}
+        self._unordered = frozenset(link.link_id for link in network.links if not link.makes_key_on_order)
         self._relayed = frozenset(link.link_id for link in network.relayed_links)
         self.turns = Turns({link.link_id: ports_of(network, link) for link in network.links})
         self.orders: dict[OrderId, OrderBook] = {}
@@ -235,7 +236,7 @@ class Books:
             available_bits=dict(book.available_bits),
             block_bits=book.block_bits,
             has_order=has_order,
-            rests=now_s < rests_until_s,
+            rests=now_s < rests_until_s or link_id in self._unordered,
             rate_bits_per_s=book.rate_bits_per_s,
             ahead_bits=max(1, book.block_bits) if link_id in self.ahead else 0,
             **self.turns.view(link_id, now_s=now_s),

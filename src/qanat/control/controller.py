@@ -215,7 +215,7 @@ class Controller:
         """Follow an order of an earlier life of this controller to its end."""
         if report.running is None or report.running in self._books.orders or self._books.order_on(report.link_id):
             return
-        if report.link_id in self._books.links:
+        if report.link_id in self._books.links and self._network.link(report.link_id).makes_key_on_order:
             order = self._enter_order(report.running, report.link_id, num_blocks=1, cause=None, demand_ids=())
             order.is_adopted = True
 

@@ -186,4 +186,5 @@ def _router_node(name: str) -> NodeId:
 
 
 def _links(network: Network) -> list[GraphLink]:
-    return [GraphLink(link.link_id, link.ends) for link in network.links]
+    """Return the links that something is passed on over: a satellite passes nothing on."""
+    return [GraphLink(link.link_id, link.ends) for link in network.links if link.kind != "downlink"]

@@ -21,7 +21,7 @@ from qanat.control.routing import (
 from qanat.control.wished import answer, note_ages_and_costs
 from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import Epoch, NodeId
-from qanat.ground.network import Network
+from qanat.ground.network import Link, Network
 from qanat.ground.route_policy import ANY_ROUTE
 from qanat.key_management.wire import (
     GenerationRequest,
@@ -51,6 +51,8 @@ class Tables:
         self._network = network
         self._books = books
         self._message_graph = RouteGraph.of_messages(network)
+        self._announced = [link for link in network.relayed_links if link.kind == "announced"]
+        """Their key is known to a satellite, which is no site of a way."""
         self._places = places_of_applications(network)
         self._policies = policies_of_sites(network)
         self._tables: dict[NodeId, _Table] = {}
@@ -108,7 +110,22 @@ class Tables:
         """Return what a key manager hears who asks for other ways than its table's; raises UnknownNode."""
         note_ages_and_costs(self.key_graph, self._books, failing=outages.links_out(self.key_graph))
         stamp = (int(epoch), self.version)
-        return answer(word, source, graph=self.key_graph, policies=self._policies, stamp=stamp)
+        barred = [
+            link.link_id
+            for link in self._announced
+            if word.direct_only or link.satellite in word.avoid or (word.domestic_only and not self._is_home(link))
+        ]
+        for link_id in barred:
+            self.key_graph.set_link(link_id, is_up=False)
+        try:
+            return answer(word, source, graph=self.key_graph, policies=self._policies, stamp=stamp)
+        finally:
+            for link_id in barred:
+                self.key_graph.set_link(link_id, is_up=True)
+
+    def _is_home(self, link: Link) -> bool:
+        """Return whether a satellite that announces a link's key counts as of its stations' region."""
+        return self._network.regions.get(NodeId(link.satellite)) == self._network.regions.get(link.ends[0], "")
 
     def _of(self, node: NodeId) -> _Table:
         """Return all routes from a node, looked for when they are first asked for: a large network has many."""

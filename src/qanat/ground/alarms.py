@@ -171,6 +171,14 @@ _SITE = [
         *("look at the disk, the memory and the open files of the machine", Ends.TOLD, SOURCE_QUIET_S),
     ),
     AlarmKind(
+        *("no-passes", "critical", "network", "no satellite passes: its elements or its stations are not usable"),
+        *(
+            "fetch newer elements into the network file; `qanat network check` says what is wrong",
+            Ends.NEVER,
+            INCIDENT_S,
+        ),
+    ),
+    AlarmKind(
         *("store-restored", "critical", "site", "a key store was put back from an older copy; its stock is destroyed"),
         *("never restore key stores; links without reserve need new initial keys", Ends.NEVER, SOURCE_QUIET_S),
     ),

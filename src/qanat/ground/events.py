@@ -56,6 +56,11 @@ class EventKind(enum.StrEnum):
     SETTINGS_CHANGED = "settings-changed"
     ENTROPY_AWAITED = "entropy-awaited"
     KEY_SHARED = "key-shared"
+    KEY_ANNOUNCED = "key-announced"
+    ANNOUNCEMENT_OPENED = "announcement-opened"
+    ANNOUNCEMENT_LOST = "announcement-lost"
+    SATELLITE_ROSE = "satellite-rose"
+    SATELLITE_SET = "satellite-set"
 
 
 STEP_OF_KIND: Mapping[EventKind, int] = {kind: number for number, kind in enumerate(list(EventKind)[:10], start=1)}

@@ -277,6 +277,8 @@ class Use(enum.StrEnum):
     """One-time pad and tag of a key relay hop."""
     ONE_TIME_PAD = "one-time-pad"
     """An application's own one-time pad."""
+    ANNOUNCEMENT = "announcement"
+    """Key of a satellite with a station, of which the sum with another station's was announced."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,4 +132,16 @@ class OrderEnded:
     remedy: str = ""
 
 
-ModuleEvent: TypeAlias = KeyBlockReady | LinkQuality | Alarm | OrderEnded
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """The telescope of a downlink sees its other end from now on, or no longer: a satellite's pass over a station.
+
+    Said again while it lasts: a key manager may come up in the middle of one.
+    """
+
+    link_id: LinkId
+    pass_id: str
+    is_open: bool
+
+
+ModuleEvent: TypeAlias = KeyBlockReady | LinkQuality | Alarm | OrderEnded | Contact

@@ -56,6 +56,8 @@ class Batch:
     words: tuple[Relay, ...]
     bodies: tuple[bytes, ...]
     check: str
+    trusted_routes: Routes
+    """Its routes with all who know what goes over them."""
 
     @property
     def target(self) -> NodeId:
@@ -72,7 +74,8 @@ class Batch:
 
     @property
     def hops(self) -> int:
-        return sum(len(word.route) - 1 for word in self.words)
+        """Links whose key it takes; two where a satellite has announced a hop's key."""
+        return sum(len(route) - 1 for route in self.trusted_routes)
 
 
 def make_batches(
@@ -105,13 +108,20 @@ def make_batches(
     longest = max(
         plain, key=lambda words: max(len(word.route) for word in words)
     )  # it is what the keys say of their way
-    keys, batches = key_batch(longest, secrets[0], hops=sum(len(way) - 1 for routes in ways for way in routes)), []
+    trusted = context.network.trusted_route
+    hops = sum(len(trusted(way)) - 1 for routes in ways for way in routes)
+    keys, batches = key_batch(longest, secrets[0], trusted=trusted, hops=hops), []
     for words, shares, bits in zip(plain, secrets, spent, strict=True):
         sealed = [seal(*share) for share in zip(words, shares, bits, strict=True)]
         check = batch_check(words, shares, keys.secret)
         batches.append(
             Batch(
-                words[0].relay_id, keys.ids, tuple(word for word, _ in sealed), tuple(body for _, body in sealed), check
+                words[0].relay_id,
+                keys.ids,
+                tuple(word for word, _ in sealed),
+                tuple(body for _, body in sealed),
+                check,
+                tuple(trusted(word.route) for word in words),
             )
         )
         for share in shares:

@@ -16,6 +16,7 @@ from qanat.ground.messages import Message
 from qanat.ground.orders import LinkForecast
 from qanat.ground.route_policy import MEASURES
 from qanat.key_management.wire import (
+    AnnouncedPart,
     LinkReport,
     PoolShortage,
     Ration,
@@ -31,7 +32,7 @@ def kind_of(word_class: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", word_class.__name__).lower()
 
 
-_ROWS = (LinkForecast, LinkReport, PoolShortage, RouteChoices, WeightedWays, Ration)
+_ROWS = (AnnouncedPart, LinkForecast, LinkReport, PoolShortage, RouteChoices, WeightedWays, Ration)
 """What stands in a field of a word as a row of its own."""
 KINDS: Mapping[str, type[Word]] = {kind_of(word_class): word_class for word_class in Word.__args__}
 
@@ -157,6 +158,7 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
     **dict.fromkeys(("tuple[NodeId, ...]", "tuple[LinkId, ...]"), _tuple_of(_name)),
     "tuple[BlockId, ...]": _tuple_of(_text),
     "Routes": _tuple_of(_tuple_of(_name)),
+    "tuple[AnnouncedPart, ...]": _tuple_of(_row_of(AnnouncedPart)),
     "tuple[LinkForecast, ...]": _tuple_of(_row_of(LinkForecast)),
     "tuple[LinkReport, ...]": _tuple_of(_row_of(LinkReport)),
     "tuple[PoolShortage, ...]": _tuple_of(_row_of(PoolShortage)),

@@ -9,11 +9,13 @@ from functools import partial
 from qanat.ground.alarms import ALARMS
 from qanat.ground.errors import QanatError, StaleEpoch
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import CONTROLLER, Epoch, NodeId
+from qanat.ground.identifiers import CONTROLLER, Epoch, NodeId, OrderId
 from qanat.ground.messages import Message
-from qanat.ground.orders import Alarm, KeyBlockReady, LinkQuality, ModuleEvent, OrderEnded
+from qanat.ground.orders import Alarm, Contact, KeyBlockReady, LinkQuality, ModuleEvent, OrderEnded
 from qanat.ground.ports import QKDModule
+from qanat.key_management.announcing import Announcements, Announcer
 from qanat.key_management.codec import decode_word
+from qanat.key_management.contacts import InContactOnly
 from qanat.key_management.context import Context
 from qanat.key_management.demands import DemandDesk
 from qanat.key_management.hops import RelayHops
@@ -22,6 +24,7 @@ from qanat.key_management.relay import RelayOrigin
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
+    AnnouncementHeard,
     BlocksMissing,
     BlockStored,
     EpochFollows,
@@ -32,6 +35,7 @@ from qanat.key_management.wire import (
     GenerationDone,
     GenerationFailed,
     Heard,
+    KeyAnnounced,
     OrderCancel,
     OrderPoll,
     Relay,
@@ -74,6 +78,9 @@ class Conversation:
         hops: RelayHops,
         demands: DemandDesk,
         vouching: Vouching,
+        announcer: Announcer,
+        announcements: Announcements,
+        contacts: InContactOnly | None,
         on_routes: Callable[[], Awaitable[None]],
     ) -> None:
         self._context = context
@@ -83,6 +90,9 @@ class Conversation:
         self._hops = hops
         self._demands = demands
         self._vouching = vouching
+        self._announcer = announcer
+        self._announcements = announcements
+        self._contacts = contacts
         self._on_routes = on_routes
         self._epochs: dict[NodeId, _PeerEpoch] = {}
 
@@ -178,6 +188,10 @@ class Conversation:
                 await self._intake.on_block_stored(heard, word)
             case BlocksMissing():
                 await self._intake.on_blocks_missing(heard, word)
+            case KeyAnnounced():
+                await self._announcements.on_announced(heard, word)
+            case AnnouncementHeard():
+                await self._announcer.on_heard(heard.sender, word)
             case SessionPads():
                 await self._sessions.on_pads(heard, word)
             case SessionReady():
@@ -204,6 +218,8 @@ class Conversation:
                 await self._intake.on_block_ready(module, event)
             case OrderEnded():
                 await self._sessions.on_module_ended(event)
+            case Contact():
+                await self._on_contact(event)
             case LinkQuality():
                 recorder.record(
                     EventKind.LINK_QUALITY,
@@ -224,6 +240,14 @@ class Conversation:
                     recorder.block_made(event.link_id)
             case Alarm():
                 self._on_alarm(module, event)
+
+    async def _on_contact(self, event: Contact) -> None:
+        """At a satellite: a station sees it from now on, or no longer. A station has nothing to do but to answer."""
+        if self._contacts is None or not self._context.links.has(event.link_id):
+            return
+        await self._contacts.on_contact(event)
+        if event.is_open:
+            await self._sessions.begin_pass(OrderId(event.pass_id), event.link_id)
 
     def _on_alarm(self, module: QKDModule, event: Alarm) -> None:
         """Tell a module's alarm, or note its end; a code that only the module knows comes under one of ours."""

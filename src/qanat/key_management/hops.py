@@ -237,7 +237,7 @@ class RelayHops:
         """
         word, relay = words[0], (words[0].route[0], words[0].relay_id)
         await self._quotas.check(SaePair(word.master, word.slave), more=word.num_keys)
-        batch = key_batch(words, shares)
+        batch = key_batch(words, shares, trusted=self._context.network.trusted_route)
         check = batch_check(words, shares, batch.secret)
         try:
             if relay not in self._voided:

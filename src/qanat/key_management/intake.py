@@ -26,6 +26,8 @@ from qanat.key_management.pools import available_bits
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.wire import BlocksMissing, BlockStored, Heard, StockReport
 
+ANNOUNCED_ORDER = "announced "
+"""How the order of a block begins that no module made: a satellite has announced it."""
 OFFERED_AGAIN_S = 5.0
 """Within this time of its start a node is offered what modules that outlived its last process still have."""
 
@@ -39,7 +41,7 @@ class _Waiting:
     link_id: LinkId
     peer: NodeId
     num_bits: int
-    module: QKDModule
+    module: QKDModule | None
 
 
 class Intake:
@@ -75,7 +77,11 @@ class Intake:
             eps_sec=block.eps_sec,
             eps_cor=block.eps_cor,
         )
-        why = self._why_unfit(module, block) or await self._make_durable(block)
+        await self.take_in(block, module=module)
+
+    async def take_in(self, block: KeyBlock, *, module: QKDModule | None) -> None:
+        """Make a block durable and tell the peer, or destroy it, aloud. ``module``: whose it is; None: announced."""
+        why = (self._why_unfit(module, block) if module is not None else "") or await self._make_durable(block)
         self._taken[block.block_id] = None
         forget_oldest(self._taken)
         if why:
@@ -93,7 +99,7 @@ class Intake:
         try:
             await self._confirm(word.block_id)
         except BlockUnknown:
-            if not self._may_come(word.order_id):
+            if not await self._may_come(word):
                 await self._context.courier.send(heard.sender, BlocksMissing((word.block_id,)))
             return
         if not word.confirmed:
@@ -139,11 +145,14 @@ class Intake:
 
     # --- inside ---
 
-    def _may_come(self, order_id: OrderId) -> bool:
+    async def _may_come(self, word: BlockStored) -> bool:
         """Return whether a module here may still hand out a block of this order: also one of an earlier life of this
-        node, since a module that outlived it offers its blocks again. The peer asks again."""
+        node, since a module that outlived it offers its blocks again; or a satellite may still announce it here. The
+        peer asks again."""
+        if word.order_id.startswith(ANNOUNCED_ORDER):
+            return await self._context.store.block_stage(word.block_id) is None
         age_s = self._context.clock.monotonic_s() - self._began_monotonic_s
-        return age_s < OFFERED_AGAIN_S or self._sessions.may_yield(order_id)
+        return age_s < OFFERED_AGAIN_S or self._sessions.may_yield(word.order_id)
 
     def _watch(self, link_id: LinkId) -> ReserveWatch:
         settings = self._context.settings
@@ -229,8 +238,10 @@ class Intake:
         await self._hand_back(waiting.module, waiting.block_id, kept=kept)
         await self._sessions.settle(waiting.order_id, waiting.block_id)
 
-    async def _hand_back(self, module: QKDModule, block_id: BlockId, *, kept: bool) -> None:
+    async def _hand_back(self, module: QKDModule | None, block_id: BlockId, *, kept: bool) -> None:
         """Have the module forget a block. That it cannot is its operator's care, and holds nothing else up."""
+        if module is None:
+            return
         try:
             await module.release(block_id, kept=kept)
         except (QuantumLayerError, PeerProtocolError) as fault:
@@ -242,7 +253,7 @@ class Intake:
             )
 
     async def _drop(
-        self, module: QKDModule, block_id: BlockId, order_id: OrderId, peer: NodeId | None, why: str
+        self, module: QKDModule | None, block_id: BlockId, order_id: OrderId, peer: NodeId | None, why: str
     ) -> None:
         """Destroy a block that will never be here, and have the peer destroy it too."""
         self._record_dropped(block_id, why)

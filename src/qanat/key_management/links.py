@@ -9,6 +9,7 @@ from qanat.ground.errors import KeyShortage, NoRoute, UnknownNode
 from qanat.ground.identifiers import LinkId, NodeId, Topic
 from qanat.ground.keys import Origin
 from qanat.ground.network import Link, Network
+from qanat.ground.network.satellites import WEEK_S, WEEKLY_BITS
 from qanat.ground.orders import LinkCapability, Role
 from qanat.ground.ports import Clock, QKDModule, Tasks
 from qanat.key_management.rations import Rations
@@ -63,6 +64,10 @@ class Links:
         return module.origin if module is not None else "twin"
 
     def capability(self, link_id: LinkId) -> LinkCapability | None:
+        """Return what a link can do; None when this node has no module for it. One that a satellite announces key for
+        has none, and its mean over a week."""
+        if self._links[link_id].kind == "announced":
+            return LinkCapability(link_id, WEEKLY_BITS / WEEK_S, 0.0)
         module = self._modules.get(link_id)
         return module.capability(self.peer(link_id)) if module is not None else None
 

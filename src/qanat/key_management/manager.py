@@ -11,7 +11,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import BadParameter, KeyShortage, StoreFailed
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import CONTROLLER, Epoch, EventId, KeyID, NodeId, RequestId, SaeId, SaePair, Topic
+from qanat.ground.identifiers import (
+    CONTROLLER,
+    Epoch,
+    EventId,
+    KeyID,
+    NodeId,
+    RequestId,
+    SaeId,
+    SaePair,
+    Topic,
+)
 from qanat.ground.keys import KeyStatus, PoolId, SecretKey, Selection
 from qanat.ground.network import Network
 from qanat.ground.orders import LinkForecast
@@ -19,6 +29,8 @@ from qanat.ground.ports import Clock, Entropy, KeyStore, QKDModule, Tasks, Trans
 from qanat.ground.requirements import Requirements
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.ageing import Ageing
+from qanat.key_management.announcing import Announcements, Announcer
+from qanat.key_management.contacts import InContactOnly
 from qanat.key_management.context import Context
 from qanat.key_management.conversation import Conversation
 from qanat.key_management.courier import Courier
@@ -63,6 +75,9 @@ class KeyManager:
         """``is_awake``: sites that sleep are greeted only when something depends on them. ``is_opening``: sites that
         sleep or are being opened are given time before they count as silent, as long as ``num_opened`` grows."""
         self.node = node
+        contacts = None
+        if network.site(node).kind == "satellite":
+            transport = contacts = InContactOnly(transport, clock=clock, tasks=tasks)
         self._transport = transport
         self._modules = tuple(modules)
         self._is_running = False
@@ -91,6 +106,7 @@ class KeyManager:
         self._ageing = Ageing(context)
         self._sessions = Sessions(context, self._vouching)
         self._intake = Intake(context, self._sessions)
+        self._announcer = Announcer(context)
         self._demands = DemandDesk(context)
         self._relay = RelayOrigin(context, self._vouching, self._demands)
         self._hops = RelayHops(context, self._vouching)
@@ -104,6 +120,9 @@ class KeyManager:
             hops=self._hops,
             demands=self._demands,
             vouching=self._vouching,
+            announcer=self._announcer,
+            announcements=Announcements(context, self._intake, self._vouching),
+            contacts=contacts,
             on_routes=self._announce,
         )
 
@@ -241,6 +260,7 @@ class KeyManager:
             works: list[Callable[[], Awaitable[None]]] = [
                 self._sessions.tick,
                 self._intake.tick,
+                self._announcer.tick,
                 self._relay.tick,
                 self._hops.tick,
                 self._demands.tick,

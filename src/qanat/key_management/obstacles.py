@@ -35,7 +35,8 @@ def require_way(network: Network, source: NodeId, target: NodeId, policy: RouteP
     if source == target:
         return
     if policy.direct_only:
-        if not any(link.peer_of(source) == target for link in network.links_of(source)):
+        links = [link for link in network.links_of(source) if link.kind != "announced"]  # a satellite knows its key
+        if not any(link.peer_of(source) == target for link in links):
             raise _unmet(
                 network, source, target, "no QKD link joins the two", "ask for keys over relays, or join the two"
             )
@@ -47,7 +48,7 @@ def require_way(network: Network, source: NodeId, target: NodeId, policy: RouteP
 
 def require_joined(network: Network, source: NodeId, target: NodeId) -> tuple[NodeId, ...]:
     """Return a way over trusted relays between two sites; raises RequirementUnmet where the network has none at all."""
-    if not (way := _way(network, source, target, lambda node: network.site(node).kind == "relay")):
+    if not (way := _way(network, source, target, lambda node: _is_trusted(network, node))):
         reason, remedy = "no chain of trusted relays joins the two", "join them by links in the network file"
         raise _unmet(network, source, target, reason, remedy)
     return way
@@ -57,7 +58,11 @@ def is_way(network: Network, way: Sequence[NodeId], policy: RoutePolicy) -> bool
     """Return whether this is a way over links and trusted relays that fulfils a policy."""
     is_joined = all(any(link.peer_of(one) == other for link in network.links_of(one)) for one, other in pairwise(way))
     is_trusted = all(network.site(node).kind == "relay" for node in way[1:-1]) if is_joined else False
-    return is_trusted and len(set(way)) == len(way) >= 2 and policy.allows(way, regions=network.regions)
+    return (
+        is_trusted
+        and len(set(way)) == len(way) >= 2
+        and policy.allows(network.trusted_route(way), regions=network.regions)
+    )
 
 
 def _require_known(network: Network, sites: Iterable[NodeId]) -> None:
@@ -109,13 +114,18 @@ def _passes(network: Network, policy: RoutePolicy, *, home: str) -> Callable[[No
 
     def may_pass(node: NodeId) -> bool:
         is_home = not policy.domestic_only or regions.get(node, "") == home
-        return network.site(node).kind == "relay" and node not in policy.avoid and is_home
+        return _is_trusted(network, node) and node not in policy.avoid and is_home
 
     return may_pass
 
 
+def _is_trusted(network: Network, node: NodeId) -> bool:
+    """Return whether a site passes keys on, or lets others share key that it knows, as a satellite does."""
+    return network.site(node).kind != "user"
+
+
 def _all_but(network: Network, missing: NodeId) -> Callable[[NodeId], bool]:
-    return lambda node: node != missing and network.site(node).kind == "relay"
+    return lambda node: node != missing and _is_trusted(network, node)
 
 
 def _way(network: Network, source: NodeId, target: NodeId, may_pass: Callable[[NodeId], bool]) -> tuple[NodeId, ...]:
@@ -139,7 +149,7 @@ def _reached(
         here = waiting.popleft()
         for link in network.links_of(here):
             there = link.peer_of(here)
-            if there not in before:
+            if there not in before and link.kind != "announced":  # such key has come by way of a satellite
                 before[there] = here
                 if may_pass(there):
                     waiting.append(there)
@@ -149,7 +159,7 @@ def _reached(
 def _border(network: Network, source: NodeId, may_pass: Callable[[NodeId], bool]) -> list[NodeId]:
     """Return the relays that are reached from ``source`` and may not be passed: together they cut it off."""
     reached = _reached(network, source, may_pass)
-    return sorted(node for node in reached if network.site(node).kind == "relay" and not may_pass(node))
+    return sorted(node for node in reached if _is_trusted(network, node) and not may_pass(node))
 
 
 def _told(network: Network, nodes: Sequence[NodeId]) -> str:

@@ -5,7 +5,7 @@ The bits of a hop are spent from the pool of the sending node: first the message
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from qanat.ground.authentication import MESSAGE_KEY_BITS, check_message_tag, message_tag
@@ -22,7 +22,7 @@ from qanat.key_management.accounts import batch_costs_bits, relay_bits
 from qanat.key_management.codec import encode_word
 from qanat.key_management.end_check import CHECK_BITS, end_check
 from qanat.key_management.multipath import collusion_threshold, combined
-from qanat.key_management.wire import Relay
+from qanat.key_management.wire import Relay, Route
 
 MESSAGE_KEY_BYTES = MESSAGE_KEY_BITS // 8
 
@@ -89,14 +89,21 @@ def batch_check(words: Sequence[Relay], shares: Sequence[SecretBytes], keys: Sec
     return end_check(shares, canonical_json(said), keys)
 
 
-def key_batch(words: Sequence[Relay], shares: Sequence[SecretBytes], *, hops: int | None = None) -> KeyBatch:
+def key_batch(
+    words: Sequence[Relay],
+    shares: Sequence[SecretBytes],
+    *,
+    trusted: Callable[[Route], Route] = lambda route: route,
+    hops: int | None = None,
+) -> KeyBatch:
     """Return the keys of a batch, with their routes and their price, from its share or shares in order.
 
     What the shares carry for the comparison of the ends (``end_check``) is left out.
 
-    ``hops``: of all relays of these keys together, where they go to several sites; else those of the routes.
+    ``trusted``: adds to a route who else knows what goes over it (``Network.trusted_route``). ``hops``: of all relays
+    of these keys together, where they go to several sites; else those of the routes.
     """
-    first, routes = words[0], tuple(word.route for word in words)
+    first, routes = words[0], tuple(trusted(word.route) for word in words)
     num_bytes = first.num_keys * first.size_bits // 8
     if hops is None:
         hops = sum(len(route) - 1 for route in routes)

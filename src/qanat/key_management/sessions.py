@@ -108,6 +108,12 @@ class Sessions:
                 await self._prepare(order)
         await self._say_state(word.order_id, word.link_id)
 
+    async def begin_pass(self, order_id: OrderId, link_id: LinkId) -> None:
+        """Transmitter's end of a downlink: a pass has begun, and nobody needs to order it. Once a pass."""
+        if order_id not in self._orders and self.running_on(link_id) is None:
+            rose = self._context.recorder.record(EventKind.SATELLITE_ROSE, link_id=link_id, pass_id=order_id)
+            await self._prepare(await self._enter(order_id, link_id, 1, rose.id))
+
     async def on_poll(self, word: OrderPoll) -> None:
         await self._say_state(word.order_id, word.link_id)
 

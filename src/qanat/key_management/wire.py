@@ -346,6 +346,43 @@ class BlocksMissing:
     block_ids: tuple[BlockId, ...]
 
 
+# --- key manager to key manager: a satellite's announcements --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedPart:
+    """Which bits of one station's key stand in an announcement, and the tag for that station: hexadecimal, over all
+    other fields and the body, under the first bits of the range."""
+
+    link_id: LinkId
+    sender: NodeId
+    bits: BitRange
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAnnounced:
+    """A satellite announces the sum, bit by bit, of as much key with one station as with another.
+
+    The body is the sum; the block ``block_id`` of ``link_id``, between the two, is the first part's key, which the
+    second works out. Said again until both have heard it.
+    """
+
+    block_id: BlockId
+    link_id: LinkId
+    num_bits: int
+    origin: Origin
+    announced_utc_s: float
+    parts: tuple[AnnouncedPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementHeard:
+    """The sender has acted on an announcement, durably, and needs not hear it again."""
+
+    block_id: BlockId
+
+
 # --- key manager to key manager: relaying keys ---------------------------------------------------------------------
 
 
@@ -442,6 +479,8 @@ Word: TypeAlias = (
     | SessionRefused
     | BlockStored
     | BlocksMissing
+    | KeyAnnounced
+    | AnnouncementHeard
     | Relay
     | RelayDelivered
     | RelayFailed

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from qanat.ground.identifiers import LinkId, NodeId, OrderId
 from qanat.ground.ports import Chance, Entropy
 from qanat.quantum_layer.forecast import amplification_bits, link_forecast
+from qanat.quantum_layer.pass_plan import PassLight
 
 MAX_LIGHT_S = 1800.0
 """A block that takes more link time than this, and twice what was expected, is given up: the link is too dark."""
@@ -17,6 +18,7 @@ class LinkRun:
     """One amplification block to make: the link, nature's dice, and each end's pads (transmitter, receiver).
 
     ``min_key_bits``: verified bits of the block; None leaves the choice to the proof (``forecast.amplification_bits``).
+    ``light``: of a satellite's pass, whose loss changes all the time; then ``system`` and ``loss_db`` only name it.
     ``pairs``: of modules, equal ones, each on a wavelength of the one fibre. They share a block's slots evenly and work
     at the same time: photons are drawn as those of one pair, slot by slot, and the link's time is their number times
     shorter. To the proof the block is of one source and one receiver, which holds as far as the pairs are equal.
@@ -33,6 +35,7 @@ class LinkRun:
     disturbance: float = 0.0
     min_key_bits: int | None = None
     pairs: int = 1
+    light: PassLight | None = None
 
     @property
     def key_bits(self) -> int:

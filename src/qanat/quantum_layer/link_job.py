@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 
+import numpy as np
+
 from qanat.ground.alarms import code_of
 from qanat.ground.constants import SESSION_PAD_BITS
 from qanat.ground.errors import NoSecretKey, QanatError, QuantumLayerError
@@ -26,6 +28,7 @@ from qanat.protocols.prediction import protocol_of
 from qanat.quantum_layer.block_job import LinkRun
 from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS, link_forecast
 from qanat.quantum_layer.nature import CHUNK_S, Nature
+from qanat.quantum_layer.pass_odds import PassOdds
 from qanat.quantum_layer.reports import BlockReport, FaultReport, encode_report
 from qanat.quantum_layer.wire import Outcome, converse, make_wire, run_parties
 
@@ -40,8 +43,8 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
         for node in run.ends:
             yield encode_report(FaultReport(node, code_of(fault), fault.message, fault.remedy, is_root=True))
         return
-    system = system_named(run.system)
-    nature = Nature(system, loss_db=run.loss_db, chance=run.chance, entropy=run.entropy, extra_error=run.disturbance)
+    system = system_named(run.system) if run.light is None else run.light.system
+    nature = _nature(run, system)
     config = _session(run, protocol_of(system))
     alice = AliceSession(config, nature.preparations, SecretBytes(run.pads[0]), run.entropy)
     bob = BobSession(config, nature.detections, SecretBytes(run.pads[1]), run.entropy)
@@ -57,6 +60,23 @@ def distil_link(run: LinkRun) -> Iterator[bytes]:
     for node, outcome, party in zip(run.ends, outcomes, (alice, bob), strict=True):
         is_root = outcome.was_first and not party.was_stopped_by_peer
         yield encode_report(_report(run, node, outcome, is_root=is_root))
+
+
+def _nature(run: LinkRun, system: QKDSystem) -> Nature:
+    """Return the light of a link, or of one pass of it."""
+    if run.light is None:
+        return Nature(system, loss_db=run.loss_db, chance=run.chance, entropy=run.entropy, extra_error=run.disturbance)
+    light, rate_hz = run.light, system.source.pulse_rate_hz
+    losses_db = np.array(light.losses_db)
+    return Nature(
+        system,
+        loss_db=float(losses_db[0]),
+        chance=run.chance,
+        entropy=run.entropy,
+        slots_per_chunk=round(min(CHUNK_S, light.step_s) * rate_hz),
+        max_slots=round(losses_db.size * light.step_s * rate_hz),
+        odds=PassOdds(system, losses_db, light.step_s),
+    )
 
 
 def _session(run: LinkRun, protocol: DecoyProtocol) -> SessionConfig:

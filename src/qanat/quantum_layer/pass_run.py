@@ -20,8 +20,6 @@ from qanat.ground.identifiers import OrderId
 from qanat.ground.ports import Chance, Entropy
 from qanat.orbits.downlink import LinkBudget
 from qanat.orbits.pass_light import PassLight
-from qanat.physics.clicks import cell_odds
-from qanat.physics.system_record import QKDSystem
 from qanat.postprocessing.config import DistilledKey, SessionConfig
 from qanat.protocols.decoy import SecretLength
 from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS
@@ -29,6 +27,7 @@ from qanat.quantum_layer.link_plan import RunAlarm
 from qanat.quantum_layer.link_run import Light, distil_block, shine_on
 from qanat.quantum_layer.link_tally import Tally, rates
 from qanat.quantum_layer.nature import CHUNK_S, Nature
+from qanat.quantum_layer.pass_odds import PassOdds
 
 Floats = NDArray[np.float64]
 
@@ -67,23 +66,6 @@ class PassFigures:
     def all_held(self) -> bool:
         """Whether key was made, alike at both ends, and nothing was alarming."""
         return bool(self.keys_identical) and not self.alarms
-
-
-class _PassOdds:
-    """The odds of the cells as the pass goes on (``nature.Odds``)."""
-
-    def __init__(self, system: QKDSystem, losses_db: Floats, step_s: float) -> None:
-        self._system, self._losses_db, self._step_s = system, losses_db, step_s
-        self._elapsed_s, self._step = 0.0, -1
-
-    def __call__(self, seconds: float) -> NDArray[np.float64] | None:
-        middle_s = self._elapsed_s + seconds / 2
-        self._elapsed_s += seconds
-        step = min(int(middle_s / self._step_s), self._losses_db.size - 1)
-        if step == self._step:
-            return None
-        self._step = step
-        return cell_odds(self._system, loss_db=float(self._losses_db[step]))
 
 
 def block_bits_of(expected: PassLight) -> int:
@@ -133,7 +115,7 @@ def _light(expected: PassLight, losses_db: Floats, chance: Chance, entropy: Entr
         slots_per_chunk=slots_per_chunk,
         max_slots=num_pulses,
         watch=tally.watch,
-        odds=_PassOdds(expected.system, losses_db, expected.step_s),
+        odds=PassOdds(expected.system, losses_db, expected.step_s),
     )
     return Light(nature, tally, nature.detections, None, None)
 

@@ -105,6 +105,11 @@ class TwinModule:
         if block is not None:
             block.bits.wipe()
 
+    @property
+    def holds_blocks(self) -> bool:
+        """Whether there are blocks that its key manager has not released."""
+        return bool(self._blocks)
+
     def keep(self, block: KeyBlock) -> None:
         """Take a finished block from the link's job and announce it."""
         self._blocks[block.block_id] = block
@@ -211,8 +216,7 @@ class TwinLink:
             for _ in range(min(map(len, open_order.pads.values()))):
                 if open_order.is_stopped:
                     break
-                if not self._is_lit():
-                    fault = DARK
+                if (fault := self._fault_of_light()) is not None:
                     break
                 fault = await self._run_block(self._next_run(order_id, open_order, made), open_order)
                 if fault is not None:
@@ -221,6 +225,14 @@ class TwinLink:
         finally:
             open_order.wipe()
         self._end(order_id, list(self.modules), made, STOPPED if open_order.is_stopped else fault)
+
+    def _fault_of_light(self) -> Fault | None:
+        """Return why there is no light now, or None."""
+        return None if self._is_lit() else DARK
+
+    def _job(self, run: LinkRun) -> Job[bytes]:
+        """Return what a worker does to make a block."""
+        return Job(distil_link, (run,))
 
     def _next_run(self, order_id: OrderId, open_order: _OpenOrder, number: int) -> LinkRun:
         transmitter, receiver = self.link.ends
@@ -239,7 +251,7 @@ class TwinLink:
 
     async def _run_block(self, run: LinkRun, open_order: _OpenOrder) -> Fault | None:
         """Run one amplification block; returns why it failed, or None."""
-        job: Job[bytes] = Job(distil_link, (run,))
+        job = self._job(run)
         fault: Fault | None = None
         try:
             async with aclosing(self._pool.stream(job)) as reports:  # type: ignore[type-var]

@@ -23,6 +23,8 @@ class Batch:
     words: dict[int, Relay] = field(default_factory=dict)
     secrets: dict[int, bytes] = field(default_factory=dict)
     spends: dict[tuple[int, PoolId, BitRange], int] = field(default_factory=dict)
+    more_hops: dict[int, int] = field(default_factory=dict)
+    """By share: hops over key that a satellite has announced, which took as much key of each of two downlinks."""
     knows: dict[int, set[NodeId]] = field(default_factory=dict)
 
     @property
@@ -39,7 +41,7 @@ class Batch:
 
     @property
     def hops(self) -> int:
-        return sum(len(word.route) - 1 for word in self.words.values())
+        return sum(len(word.route) - 1 + self.more_hops.get(share, 0) for share, word in self.words.items())
 
     @property
     def key_ids(self) -> tuple[KeyID, ...]:

@@ -96,10 +96,11 @@ def run_seed(
     manager_class: type[KeyManager] = KeyManager,
     store_class: type[MemoryKeyStore] = MemoryKeyStore,
     network: Network | None = None,
+    block_sizes_bits: Sequence[int] = BLOCK_SIZES_BITS,
 ) -> Report:
     """Run one world: faults for FAULTY_S, then calm until every application has succeeded once more.
 
-    network: with three applications; None for ``some_network``.
+    network: with three applications; None for ``some_network``. block_sizes_bits: of all links' blocks, to choose from.
     """
     chance = SeededChance(seed)
     dice = Dice(chance.child("campaign"))
@@ -108,7 +109,7 @@ def run_seed(
         network,
         chance=chance,
         faults=faults,
-        block_bits=dice.choose(BLOCK_SIZES_BITS),
+        block_bits=dice.choose(block_sizes_bits),
         manager_class=manager_class,
         store_class=store_class,
     )

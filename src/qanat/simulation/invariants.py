@@ -229,7 +229,9 @@ class Witness:
             self.violation(f"2: relay {word.relay_id} of {sender} {fault}")
         batch = self._batches.setdefault(word.relay_id, Batch())
         batch.words.setdefault(word.share, word)
-        batch.spends[word.share, pool, word.pad_range] = word.pad_range.num_bits
+        links = [self._network.link_between(*hop) for hop in pairwise(word.route)]
+        batch.more_hops[word.share] = sum(link.kind == "announced" for link in links)
+        batch.spends[word.share, pool, word.pad_range] = self._weight(pool) * word.pad_range.num_bits
         if (
             spent is not None
             and (fault := batch.carried(sender, word.route[word.hop], word, share_in(message, spent=spent)))
@@ -366,12 +368,20 @@ class Witness:
     def _check_relay_books(self, said_bits: int, used: Container[tuple[PoolId, BitRange]]) -> None:
         """What the keys say, and what was burned, is all that left the pools for relays, each hop at its sender."""
         left_bits = sum(
-            bits for (node, pool, use), bits in self._spent_bits.items() if use is Use.RELAY and node == pool.sender
+            self._weight(pool) * bits
+            for (node, pool, use), bits in self._spent_bits.items()
+            if use is Use.RELAY and node == pool.sender
         )
-        burned_bits = sum(bits.num_bits for pool, bits in self._relay_spends if (pool, bits) not in used)
+        burned_bits = sum(
+            self._weight(pool) * bits.num_bits for pool, bits in self._relay_spends if (pool, bits) not in used
+        )
         self.relay_bits_paid, self.relay_bits_burned = said_bits, burned_bits
         if said_bits + burned_bits != left_bits:
             self.violation(f"3: relays took {left_bits} bits; keys say {said_bits}, {burned_bits} were burned")
+
+    def _weight(self, pool: PoolId) -> int:
+        """Return how many bits of QKD links a bit of a pool took: two where a satellite has announced it."""
+        return 2 if self._network.link(pool.link_id).kind == "announced" else 1
 
     def _check_survival(self) -> None:
         """The slave's node holds every key that the master was supplied, until the slave is supplied too."""

@@ -134,6 +134,7 @@ class Disk:
     keys: dict[KeyID, HeldKey] = field(default_factory=dict)
     gone_keys: dict[KeyID, Stage] = field(default_factory=dict)
     answers: dict[tuple[SaeId, str], KeptAnswer] = field(default_factory=dict)
+    notices: dict[str, bytes] = field(default_factory=dict)
     received_bits: Counter[PoolId] = field(default_factory=Counter)
     voided_bits: Counter[PoolId] = field(default_factory=Counter)
     expired_bits: Counter[PoolId] = field(default_factory=Counter)
@@ -151,6 +152,7 @@ class Disk:
             blocks={block_id: block.copied() for block_id, block in self.blocks.items()},
             keys={key_id: held.copied() for key_id, held in self.keys.items()},
             gone_keys=dict(self.gone_keys),
+            notices=dict(self.notices),
             received_bits=self.received_bits.copy(),
             voided_bits=self.voided_bits.copy(),
             expired_bits=self.expired_bits.copy(),

@@ -7,7 +7,7 @@ A handle (``MemoryKeyStore``) is one writer; ``reopened`` is another on the same
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from qanat.ground.bits import whole_bytes
@@ -152,6 +152,31 @@ class MemoryKeyStore:
                 raise PadReused(f"bits {piece.start_bit}:{piece.stop_bit} of block {piece.block_id} are spent")
             seen.append((piece.start_bit, piece.stop_bit))
         return self._take(pool, bits, use)
+
+    async def spend_on_notice(
+        self,
+        pools: tuple[PoolId, PoolId],
+        /,
+        *,
+        num_bits: int,
+        use: Use,
+        notice_id: str,
+        write: Callable[[SpentBits, SpentBits], bytes],
+    ) -> None:
+        for pool in pools:
+            free_bits = sum(share.left_bits for _, share in self._shares(pool))
+            if free_bits < num_bits:
+                raise KeyShortage(f"{num_bits} bits asked of {pool}, {free_bits} there")
+        one, other = [
+            await self.spend(pool, num_bits=num_bits, use=use, request_id=RequestId(notice_id)) for pool in pools
+        ]
+        self._disk.notices[notice_id] = write(one, other)
+
+    async def notices(self) -> Mapping[str, bytes]:
+        return dict(self._fenced().notices)
+
+    async def drop_notice(self, notice_id: str, /) -> None:
+        self._fenced().notices.pop(notice_id, None)
 
     async def put(self, keys: Sequence[SecretKey], /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
         disk = self._fenced()

@@ -105,6 +105,11 @@ class SimulatedLink:
                 ended = OrderEnded(order_id, run.blocks_made, fault)
                 self._tell_later(self.modules[node], ended)
 
+    def tell_both(self, event: ModuleEvent) -> None:
+        """Tell both ends something that both modules see."""
+        for module in self.modules.values():
+            self._tell_later(module, event)
+
     def _give_up_waiting(self, run: _Run) -> None:
         if len(run.pads) < 2:
             self.end(run.order.order_id, "the other end did not start")

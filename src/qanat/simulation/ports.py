@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from qanat.ground.errors import QanatError, StoreFailed
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, Topic
 from qanat.ground.key_batches import KeyBatch
 from qanat.ground.key_ids import KeyIds
-from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretKey, Selection, SpentBits, Use
+from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretBytes, SecretKey, Selection, SpentBits, Use
 from qanat.ground.life_cycle import Stage
 from qanat.ground.messages import Message
 from qanat.ground.ports import KeyStore
@@ -217,6 +218,37 @@ class VirtualStore:
             lambda: self._inner.spend_range(pool, bits, use=use),
             lambda spent: self._witness.bits_spent(self._node, spent, use),
         )
+
+    async def spend_on_notice(
+        self,
+        pools: tuple[PoolId, PoolId],
+        /,
+        *,
+        num_bits: int,
+        use: Use,
+        notice_id: str,
+        write: Callable[[SpentBits, SpentBits], bytes],
+    ) -> None:
+        taken: list[SpentBits] = []
+
+        def noted(one: SpentBits, other: SpentBits) -> bytes:
+            taken.extend(replace(bits, secret=SecretBytes(bits.secret.reveal())) for bits in (one, other))
+            return write(one, other)
+
+        def spend() -> Coroutine[Any, Any, None]:
+            return self._inner.spend_on_notice(pools, num_bits=num_bits, use=use, notice_id=notice_id, write=noted)
+
+        def on_commit(_: None) -> None:
+            for spent in taken:
+                self._witness.bits_spent(self._node, spent, use)
+
+        await self._call(spend, on_commit)
+
+    async def notices(self) -> Mapping[str, bytes]:
+        return await self._call(self._inner.notices, writes=False)
+
+    async def drop_notice(self, notice_id: str, /) -> None:
+        await self._call(lambda: self._inner.drop_notice(notice_id))
 
     async def put(self, keys: Sequence[SecretKey], /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
         await self._call(

@@ -16,6 +16,7 @@ from qanat.ground.identifiers import CONTROLLER, STANDBY, BlockId, LinkId, NodeI
 from qanat.ground.keys import PRE_SHARED, KeyBlock, PoolId, PoolLevel, SecretBytes
 from qanat.ground.messages import Message, decode_message, encode_message
 from qanat.ground.network import Network
+from qanat.ground.orders import Contact
 from qanat.ground.ports import Chance
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.controllers import ToBothControllers
@@ -33,6 +34,7 @@ from qanat.simulation.memory_store import MemoryKeyStore
 from qanat.simulation.modules import SimulatedLink
 from qanat.simulation.ports import Hazard, VirtualClock, VirtualStore, VirtualTasks, VirtualTransport
 from qanat.simulation.scheduler import Life, Scheduler, Task, effect
+from qanat.simulation.sky import USUAL_SKY, SimulatedSky, SkyTimes
 
 T = TypeVar("T")
 Line: TypeAlias = Callable[[NodeId, NodeId, Message], Message | None]
@@ -49,6 +51,8 @@ HASTY = KeyManagerSettings(
     failed_retry_s=5.0,
 )
 """Little patience, so that words come too late and idle time comes often."""
+TIMES_TOLD = 4
+"""So often during a pass its two ends are told of it: one may have come up meanwhile."""
 RESERVE_BITS = 64 * 1024
 """Initial authentication key of each simulated link."""
 
@@ -85,8 +89,10 @@ class World:
         store_class: type[MemoryKeyStore] = MemoryKeyStore,
         has_standby: bool = False,
         sleepers: Mapping[NodeId, float] = {},
+        sky: SkyTimes = USUAL_SKY,
     ) -> None:
-        """``sleepers``: nodes that are started by the first message to them, and how many seconds that takes."""
+        """``sleepers``: nodes that are started by the first message to them, and how many seconds that takes. ``sky``:
+        how long satellites stand over their stations."""
         self.network = network
         self.faults = faults
         self.crashes = 0
@@ -118,6 +124,7 @@ class World:
             switch.name: TwinSwitch(switch, clock=devices, stuck=partial(self.stuck_switches.get, switch.name, ""))
             for switch in network.switches
         }
+        self.sky = SimulatedSky(network, sky)
         survives, mixed = self._dice.happens(0.5), self._dice.happens(0.3)
         self.links = [
             SimulatedLink(
@@ -130,9 +137,12 @@ class World:
                 block_bits=block_bits,
                 survives=survives,
                 p_session_fails=lambda: self.faults.p_session_fails,
-                is_lit=partial(light_passes, self.switches, network.joins_of(link)),
+                is_lit=partial(light_passes, self.switches, network.joins_of(link))
+                if link.makes_key_on_order
+                else self.sky.is_lit(link),
             )
             for link in network.links
+            if link.kind != "announced"
         ]
 
     # --- running ---
@@ -145,6 +155,8 @@ class World:
             if node not in self._asleep:
                 self._start_process(node)
         self.scheduler.spawn(self._weather(), self._outside, name="weather")
+        if self.sky.downlinks:
+            self.scheduler.spawn(self._passes(), self._outside, name="passes")
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Run a coroutine outside of all nodes, such as an application."""
@@ -393,6 +405,19 @@ class World:
         self._start_process(node)
         for sender, message in self._opening.pop(node):
             self._deliver(sender, node, message)
+
+    async def _passes(self) -> None:
+        """Let satellites rise and set: one station after the other, for ever."""
+        times, links = self.sky.times, {link.link.link_id: link for link in self.links}
+        while True:
+            for link in self.sky.downlinks:
+                pass_id = self.sky.begin(link)
+                for _ in range(TIMES_TOLD):
+                    links[link.link_id].tell_both(Contact(link.link_id, pass_id, is_open=True))
+                    await self.sleep(times.contact_s / TIMES_TOLD)
+                self.sky.end(link)
+                links[link.link_id].tell_both(Contact(link.link_id, pass_id, is_open=False))
+                await self.sleep(times.gap_s)
 
     async def _weather(self) -> None:
         """Faults that last: full disks, partitions; and clocks that jump."""

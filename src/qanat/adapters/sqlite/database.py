@@ -26,6 +26,7 @@ from qanat.adapters.sqlite.epochs import EpochTables
 from qanat.adapters.sqlite.hour_keys import HourKeys
 from qanat.adapters.sqlite.joint_calls import JointAction, groups_of
 from qanat.adapters.sqlite.keys import KeyTables
+from qanat.adapters.sqlite.notices import NoticeTable
 from qanat.adapters.sqlite.schema import prepare
 from qanat.adapters.system import SystemClock
 from qanat.ground.errors import ConfigurationError, QanatError, StoreFailed
@@ -75,6 +76,7 @@ class Database:
         self.block_tables = BlockTables(self._connection, self.hour_keys)
         self.key_tables = KeyTables(self._connection, self.hour_keys)
         self.answers = AnswerTable(self._connection, vault)
+        self.notices = NoticeTable(self._connection)
 
     @property
     def epoch(self) -> int:

@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Mapping
 
 from qanat.adapters.sqlite.answers import ANSWER_TABLES
+from qanat.adapters.sqlite.notices import NOTICE_TABLE
 from qanat.ground.errors import ConfigurationError
 
 APPLICATION_ID = 0x51414E41
 """``QANA``: marks the file as a Qanat key store (SQLite's ``application_id``)."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _EPOCHS = (
     "CREATE TABLE own_epoch (number INTEGER PRIMARY KEY, name TEXT NOT NULL)",
@@ -143,6 +144,7 @@ TABLES = (
     *_APP_KEY_INDEXES,
     *_LOTS,
     *ANSWER_TABLES,
+    NOTICE_TABLE,
 )
 
 _V1_RECORD = (
@@ -194,7 +196,7 @@ _FROM_1 = (
     *ANSWER_TABLES,
 )
 
-MIGRATIONS: Mapping[int, tuple[str, ...]] = {1: _FROM_1, 2: _LOTS}
+MIGRATIONS: Mapping[int, tuple[str, ...]] = {1: _FROM_1, 2: _LOTS, 3: (NOTICE_TABLE,)}
 """Version -> the statements that make version + 1 of it."""
 
 

@@ -127,6 +127,35 @@ class SqliteKeyStore:
             raise ValueError("a range to spend has at least one slice")
         return await self._use(lambda: self._database.block_tables.spend_range(pool, bits, use=use))
 
+    async def spend_on_notice(
+        self,
+        pools: tuple[PoolId, PoolId],
+        /,
+        *,
+        num_bits: int,
+        use: Use,
+        notice_id: str,
+        write: Callable[[SpentBits, SpentBits], bytes],
+    ) -> None:
+        """Take bits of two pools for good and keep what is to be said of them; raises KeyShortage."""
+        blocks, notices = self._database.block_tables, self._database.notices
+
+        def spend() -> None:
+            one, other = (
+                blocks.spend(pool, num_bits=num_bits, use=use, request_id=RequestId(notice_id)) for pool in pools
+            )
+            notices.keep(notice_id, write(one, other))
+
+        await self._use(spend)
+
+    async def notices(self) -> Mapping[str, bytes]:
+        """Return the texts that are still to be said, the oldest first."""
+        return await self._commit(self._database.notices.all)
+
+    async def drop_notice(self, notice_id: str, /) -> None:
+        """Forget a text that was heard by all."""
+        await self._commit(lambda: self._database.notices.drop(notice_id))
+
     async def put(self, keys: Sequence[SecretKey], /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
         """Keep keys for the SAEs ``entitled``; raises PadReused for an id that was here and is gone."""
         if not entitled:

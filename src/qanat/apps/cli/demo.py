@@ -34,7 +34,13 @@ MOST_NODES_NAMED = 8
 
 
 def run_demo(
-    name: str, *, file: Path | None, out: Path, as_json: bool, entropy_source: EntropySource | None = None
+    name: str,
+    *,
+    file: Path | None,
+    out: Path,
+    as_json: bool,
+    entropy_source: EntropySource | None = None,
+    light_share: float = 1.0,
 ) -> int:
     """Run the demonstration; returns 0 only if all that it set out to prove held."""
     network = load_network(name)
@@ -50,7 +56,10 @@ def run_demo(
     report = out / REPORT_NAME
     with report_folder(out):
         with scratch_folder() as folder, RunView() as view:
-            result = asyncio.run(demonstrate(network, folder, file=file, view=view, entropy_source=entropy_source))
+            work = demonstrate(
+                network, folder, file=file, view=view, entropy_source=entropy_source, light_share=light_share
+            )
+            result = asyncio.run(work)
         _show(view, result)
         write_whole(report, render_report(result), elsewhere="name another folder with --out")
     view.say(
@@ -174,6 +183,7 @@ def demo_record(result: DemoResult, report: Path) -> dict[str, object]:
             "eps_total": eps_of_key(hops_of_key(result)),
         },
         "paper": _paper_rows(result),
+        "satellite": None if result.space is None else {**asdict(result.space), "total_km": result.space.total_km},
         "door_latency": None if result.door_latency is None else asdict(result.door_latency),
         "entropy": dict(result.entropy),
         "checks": [{"text": check.text, "held": check.held} for check in result.checks],
@@ -232,6 +242,63 @@ def _show_paper(view: RunView, result: DemoResult) -> None:
     )
 
 
+def _show_space(view: RunView, result: DemoResult) -> None:
+    """Print what went by satellite, and how far the keys went."""
+    if (space := result.space) is None:
+        return
+    view.show_table(
+        "Passes: live at photon level, beside what the model expects (Mbit); waiting was left out",
+        (
+            "pass",
+            "rise, UTC",
+            "high",
+            "near km",
+            "loss dB",
+            "sifted",
+            "model",
+            "QBER %",
+            "f_EC",
+            "secret",
+            "model",
+            "equal",
+        ),
+        [
+            (
+                f"{one.satellite} over {one.station}",
+                format_utc(one.rise_utc_s)[:19],
+                f"{one.max_elevation_deg:.0f}",
+                f"{one.min_range_km:,.0f}",
+                f"{one.loss_db[0]:.1f} - {one.loss_db[1]:.1f}",
+                f"{one.sifted_bits / 1e6:.1f}",
+                f"{one.expected_sifted_bits / 1e6:.1f}",
+                f"{100 * one.qber:.2f}",
+                f"{one.f_ec:.3f}",
+                f"{one.secret_bits / 1e6:.2f}",
+                f"{one.expected_secret_bits / 1e6:.2f}",
+                "yes" if one.keys_identical else "NO",
+            )
+            for one in space.passes
+        ],
+    )
+    for announced in space.announced:
+        view.say(
+            f"  announced by {announced.route[1]}: {announced.num_bits:,} bits for {announced.route[0]} and "
+            f"{announced.route[-1]}, for {announced.qkd_bits:,} bits of its links"
+        )
+    view.show_table(
+        "The way of the keys (km; ours: input, that is the file's fibre and coordinates)",
+        ("part", "here", "paper"),
+        [
+            *(
+                (leg.name, f"{leg.length_km:,.0f}", f"{leg.paper_km:,.0f}" if leg.paper_km else "-")
+                for leg in space.legs
+            ),
+            ("end to end", f"{space.total_km:,.0f}", "-"),
+            *((leg.name, f"{leg.length_km:,.0f}", f"{leg.paper_km:,.0f}") for leg in space.title),
+        ],
+    )
+
+
 def _range(theirs: PaperRange, scale: float = 1.0) -> str:
     return " / ".join(
         "-" if value is None else f"{value * scale:.1f}" for value in (theirs.least, theirs.mean, theirs.greatest)
@@ -279,6 +346,7 @@ def _show(view: RunView, result: DemoResult) -> None:
         ],
     )
     _show_paper(view, result)
+    _show_space(view, result)
     if (bounding := _end_to_end(result)) is not None:
         rate = f"{bounding.secret_rate_bits_per_s / 1e3:.1f}"
         view.say(f"  end to end: {rate} kbit/s, the least of the links on the way ({bounding.link_id})")

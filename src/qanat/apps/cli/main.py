@@ -70,8 +70,17 @@ NetworkArgument = Annotated[str, typer.Argument(help="A network file, or the nam
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 
-DEMO_NETWORK = "beijing-shanghai"
-"""The backbone alone: a demonstration sets all its links to work, and is to take seconds."""
+PassLightOption = Annotated[
+    float,
+    typer.Option(
+        min=0.01,
+        max=1.0,
+        help="Of each satellite pass use so much of its light, the part nearest to the station; the output says so.",
+    ),
+]
+
+DEMO_NETWORK = "urumqi-shanghai"
+"""Two stations, a satellite, the way to the backbone and the backbone itself: a demonstration sets all links to work."""
 UP_NETWORK = "nature2021"
 """The paper's whole network: its sites sleep until they are called."""
 
@@ -153,6 +162,7 @@ def demo(
     out: Annotated[Path, typer.Option(parser=named_path, help="Folder of the report.")] = Path("qanat-report"),
     entropy: EntropyOption = None,
     min_entropy: MinEntropyOption = None,
+    pass_light: PassLightOption = 1.0,
     json: JsonOption = False,
 ) -> None:
     """Bring a network up, make keys from photons, send a file under them, prove it, write a report."""
@@ -161,7 +171,7 @@ def demo(
         from qanat.apps.cli.demo import run_demo
 
         source = entropy_source(entropy, min_entropy)
-        return run_demo(network, file=file, out=out, entropy_source=source, as_json=json)
+        return run_demo(network, file=file, out=out, entropy_source=source, as_json=json, light_share=pass_light)
 
     _end_with(command)
 
@@ -183,6 +193,10 @@ def up(
     ] = None,
     entropy: EntropyOption = None,
     min_entropy: MinEntropyOption = None,
+    passes_every_s: Annotated[
+        float, typer.Option(min=0.0, help="Seconds between two satellite passes; the hours between are left out.")
+    ] = 300.0,
+    pass_light: PassLightOption = 1.0,
     json: JsonOption = False,
 ) -> None:
     """Bring a network up and keep it running: key managers with their ETSI 014 doors, twins making key on demand."""
@@ -191,7 +205,16 @@ def up(
         from qanat.apps.cli.up import run_up
 
         source = entropy_source(entropy, min_entropy)
-        return run_up(network, data=data, port=port, apart=apart or [], entropy_source=source, as_json=json)
+        return run_up(
+            network,
+            data=data,
+            port=port,
+            apart=apart or [],
+            entropy_source=source,
+            as_json=json,
+            passes_every_s=passes_every_s,
+            light_share=pass_light,
+        )
 
     _end_with(command)
 

@@ -6,17 +6,20 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from qanat.adapters.system import SystemClock
 from qanat.apps.cli.network_table import print_table, table_record
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.apps.cli.shares import promise_lines
+from qanat.apps.cli.sky_table import print_sky
 from qanat.apps.network_review import Heading, LinkReview, NetworkReview, RouteReview, Spread, review
 from qanat.apps.networks import load_network
+from qanat.apps.satellite_review import SkyReview, review_sky
 from qanat.doors.etsi015.names import route_qkdl_id
 from qanat.doors.etsi015.records import node_record
 from qanat.ground.errors import ConfigurationError
@@ -35,11 +38,17 @@ FEW = 8
 
 def run_check(name: str, *, as_json: bool) -> int:
     """Check a network and tell what to expect of it. Returns 0 for a valid one; its reader raises for others."""
-    found = review(load_network(name))
+    network = load_network(name)
+    sky = review_sky(network, now_utc_s=SystemClock().utc_s()) if network.downlinks else SkyReview()
+    found = review(network)
+    found = replace(found, warnings=(*found.warnings, *sky.warnings))
     if as_json:
-        print(json.dumps(_record(found), indent=2))
-    else:
-        _print_review(people_console(is_answer=True), found)
+        print(json.dumps({**_record(found), "downlinks": [asdict(row) for row in sky.downlinks]}, indent=2))
+        return 0
+    console = people_console(is_answer=True)
+    if sky.downlinks:
+        print_sky(console, sky)
+    _print_review(console, found)
     return 0
 
 
@@ -195,8 +204,9 @@ def _assumed_lines(network: Network) -> Iterator[str]:
 
 def _kinds(network: Network) -> str:
     users, relays = (sum(site.kind == kind for site in network.sites) for kind in ("user", "relay"))
+    aloft = f", {_counted(len(network.satellites), 'satellite')}" if network.satellites else ""
     return (
-        f"{_counted(len(network.sites), 'site')} ({users} of users, {_counted(relays, 'trusted relay')}), "
+        f"{_counted(len(network.sites), 'site')} ({users} of users, {_counted(relays, 'trusted relay')}{aloft}), "
         f"{_counted(len(network.links), 'link')}, {_through(network)}"
         f"{_counted(len(network.applications), 'application')}"
     )

@@ -36,6 +36,8 @@ LOOK_PERIOD_S = 0.5
 MOST_DOORS_SHOWN = 40
 """Of a larger network its cities are shown; ``--json`` and the service file have every door."""
 
+PASSES_EVERY_S = 300.0
+"""Between two passes of satellites: hours are left out."""
 STOPPED_EARLY = "stopped before it was up; the next start goes on from here"
 
 
@@ -47,6 +49,8 @@ def run_up(
     apart: Sequence[str],
     as_json: bool,
     entropy_source: EntropySource | None = None,
+    passes_every_s: float = PASSES_EVERY_S,
+    light_share: float = 1.0,
 ) -> int:
     """Run until interrupted (Ctrl-C or SIGTERM), without the sites ``apart``. Returns 0 after a clean stop."""
     network = load_network(name)
@@ -64,7 +68,7 @@ def run_up(
         require_free(HOST, doors)
         machine.allow_open_files(FILES_OF_A_SITE * len(network.nodes))
         machine.spare_tls_buffers()
-        asyncio.run(_serve(network, name, folder, ports, nodes, as_json, entropy_source))
+        asyncio.run(_serve(network, name, folder, ports, nodes, as_json, entropy_source, (passes_every_s, light_share)))
     return 0
 
 
@@ -76,7 +80,9 @@ async def _serve(
     apart: Sequence[NodeId],
     as_json: bool,
     entropy_source: EntropySource | None,
+    sky: tuple[float, float],
 ) -> None:
+    """Serve until told to stop. ``sky``: seconds between two passes, and the share of their light that is used."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -97,7 +103,14 @@ async def _serve(
             apart=apart,
             entropy_source=entropy_source,
             on_demand=True,
+            passes_every_s=sky[0],
+            light_share=sky[1],
         )
+        if network.downlinks:
+            view.say(
+                f"satellites: a pass {sky[0]:g} s after the last one, in the order of the timetable; the hours "
+                "between passes are left out"
+            )
         service.place.claim(network)
         if service.entropy_server is not None:
             stack.push_async_callback(service.entropy_server.close)

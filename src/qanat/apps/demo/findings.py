@@ -49,8 +49,10 @@ def _figures(link: Link, events: Sequence[Event]) -> list[Mapping[str, Json]]:
 
 
 def link_results(network: Network, events: Sequence[Event], proof: KeyProof) -> list[LinkResult]:
-    """Return the rows of all links that made a block, in the network's order."""
-    return [_link_result(link, events, proof) for link in network.links if _figures(link, events)]
+    """Return the rows of all fibres that made a block, in the network's order; passes have rows of their own."""
+    return [
+        _link_result(link, events, proof) for link in network.links if link.kind == "fibre" and _figures(link, events)
+    ]
 
 
 def _link_result(link: Link, events: Sequence[Event], proof: KeyProof) -> LinkResult:
@@ -65,12 +67,12 @@ def _link_result(link: Link, events: Sequence[Event], proof: KeyProof) -> LinkRe
         system=link.system,
         loss_db=link.loss_db,
         length_km=link.length_km,
-        light_s=_number(data["link_time_s"]),
-        sifted_rate_bits_per_s=_number(data["sifted_rate_bits_per_s"]),
-        qber=_number(data["qber"]),
-        f_ec=_number(data["f_ec"]),
-        block_bits=int(_number(data["block_bits"])),
-        secret_rate_bits_per_s=_number(data["secret_rate_bits_per_s"]),
+        light_s=as_number(data["link_time_s"]),
+        sifted_rate_bits_per_s=as_number(data["sifted_rate_bits_per_s"]),
+        qber=as_number(data["qber"]),
+        f_ec=as_number(data["f_ec"]),
+        block_bits=int(as_number(data["block_bits"])),
+        secret_rate_bits_per_s=as_number(data["secret_rate_bits_per_s"]),
         eps_sec=security.eps_sec,
         eps_cor=security.eps_cor,
         eps_auth=security.eps_auth,
@@ -94,7 +96,7 @@ def _link_result(link: Link, events: Sequence[Event], proof: KeyProof) -> LinkRe
         ),
         life=life_of_key(
             detections=int(details["detections"]),
-            sifted_bits=int(_number(data["sifted_bits"])),
+            sifted_bits=int(as_number(data["sifted_bits"])),
             key_bits=int(details["key_bits"]),
             verified_bits=int(details["key_bits"]),
             leaked_bits=int(details["leaked_bits"]),
@@ -165,11 +167,11 @@ def relay_accounts(events: Sequence[Event]) -> list[RelayAccount]:
     """One account per relayed batch of keys, as the key manager that began it booked it."""
     return [
         RelayAccount(
-            label=f"batch {number} of {int(_number(event.data['num_keys']))} keys",
-            key_bits=int(_number(event.data["key_bits"])),
-            num_hops=int(_number(event.data["hops"])),
-            authentication_bits=int(_number(event.data["authentication_bits"])),
-            qkd_bits_spent=int(_number(event.data["qkd_bits"])),
+            label=f"batch {number} of {int(as_number(event.data['num_keys']))} keys",
+            key_bits=int(as_number(event.data["key_bits"])),
+            num_hops=int(as_number(event.data["hops"])),
+            authentication_bits=int(as_number(event.data["authentication_bits"])),
+            qkd_bits_spent=int(as_number(event.data["qkd_bits"])),
         )
         for number, event in enumerate((e for e in events if e.kind is EventKind.KEYS_RELAYED), start=1)
     ]
@@ -190,11 +192,11 @@ def checks(
         Check(f"all {len(proof.keys)} keys of the applications are the same at both ends", proof.keys_are_identical()),
         Check(
             "the first request went through steps 1, 2, 3, 5, 6, 7, 8, 4, 9, 10, each the cause of the next",
-            _steps(events, deliveries[0]) == WITH_SHORTAGE,
+            numbers_of(events, deliveries[0].delivered_event) == WITH_SHORTAGE,
         ),
         Check(
             "the second request found enough key: steps 1, 2, 3, 4, 9, 10",
-            _steps(events, deliveries[1]) == WITH_ENOUGH,
+            numbers_of(events, deliveries[1].delivered_event) == WITH_ENOUGH,
         ),
         Check(
             "QKD bits spent = hops x key bits + authentication bits, for every relayed batch",
@@ -225,11 +227,13 @@ def _prepared_checks(letter: Delivery, events: Sequence[Event], network: Network
     return [Check("the second request's keys lay ready at both ends: idle time had relayed them", not relayed)]
 
 
-def _steps(events: Sequence[Event], delivery: Delivery) -> tuple[int | None, ...]:
-    return tuple(event.step for event in steps_of(events, delivery.delivered_event))
+def numbers_of(events: Sequence[Event], delivered: str) -> tuple[int | None, ...]:
+    """Return the numbers of a delivery's steps, from the first on."""
+    return tuple(event.step for event in steps_of(events, delivered))
 
 
-def _number(value: object) -> float:
+def as_number(value: object) -> float:
+    """Return a number of an event; raises TypeError for anything else."""
     if not isinstance(value, int | float):
         raise TypeError(f"a number was expected, got {value!r}")
     return float(value)

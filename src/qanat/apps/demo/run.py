@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from rich.markup import escape
 
@@ -15,12 +17,14 @@ from qanat.adapters.system import SystemEntropy
 from qanat.apps import machine
 from qanat.apps.bootstrap import Service
 from qanat.apps.demo import findings
+from qanat.apps.demo.space import found_in_space, make_passes, sender_beyond, space_checks
 from qanat.apps.demo.watching import SAMPLE_PERIOD_S, PoolSampler, count_prepared, door_latency, pool_name
 from qanat.apps.door_probe import DoorProbe, Question
 from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
 from qanat.apps.proof import KeyProof
 from qanat.apps.report import Check, DemoResult
+from qanat.apps.sky import MadePass
 from qanat.apps.transfer import Courier, Delivery
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import Event, Json
@@ -45,19 +49,21 @@ class View(Protocol):
 
 
 async def demonstrate(
-    network: Network, folder: Path, *, file: Path | None, view: View, entropy_source: EntropySource | None = None
+    network: Network,
+    folder: Path,
+    *,
+    file: Path | None,
+    view: View,
+    entropy_source: EntropySource | None = None,
+    light_share: float = 1.0,
 ) -> DemoResult:
     """Run the demonstration in ``folder`` (empty) and return what it found. Raises what any part raises.
 
+    light_share: of satellites' passes so much of the light is used.
     entropy_source: a physical generator for the devices; by default they draw from the operating system's.
     """
     sender, receiver = _correspondents(network)
-    source = file or _generated_file(folder / "sent")
-    letter = folder / "sent" / "letter.txt"
-    letter.parent.mkdir(parents=True, exist_ok=True)
-    letter.write_text(LETTER.format(sender=sender.name, receiver=receiver.name), encoding="utf-8")
-    (folder / "received").mkdir()
-
+    source, letter = file or _generated_file(folder / "sent"), _letter(folder / "sent", sender, receiver)
     proof = KeyProof(SystemEntropy())
     with EventLog(keep=True) as log:
         log.listen(view.on_event)
@@ -68,6 +74,7 @@ async def demonstrate(
             num_workers=_num_workers(),
             wrap_module=proof.watch_module,
             entropy_source=entropy_source,
+            light_share=light_share,
         )
         began_s, began_utc_s = service.clock.monotonic_s(), service.clock.utc_s()
         async with AsyncExitStack() as stack:
@@ -79,38 +86,84 @@ async def demonstrate(
             probe.begin(_status_question(service, sender, receiver))
             view.say(f"{network.title or network.name}: {len(service.managers)} key managers answer, pools are empty")
             courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
-
-            async def deliver(path: Path) -> Delivery:
-                size = format_size(path.stat().st_size)
-                view.say(f"{sender.name} sends {_shown(path)} ({size}) to {receiver.name}")
-                target = folder / "received" / path.name
-                return await courier.deliver(path, target, on_progress=_file_progress(view, path))
-
+            deliver = partial(_deliver, courier, view, folder / "received")
             async with PoolSampler(service) as sampler:
                 deliveries = [await deliver(source)]
                 await probe.end()
-                await _await_idle_time(service, view)
-                deliveries.append(await deliver(letter))
+                async with _passes_meanwhile(courier, view) as passes:
+                    await _await_idle_time(service, view)
+                    deliveries.append(await deliver(letter))
+                    by_satellite = await _send_by_satellite(courier, passes, source, view, folder / "received")
             entropy = await _entropy_account(service)
         duration_s = service.clock.monotonic_s() - began_s
     links = findings.link_results(network, log.events, proof)
     transfers = [findings.transfer(delivery, log.events) for delivery in deliveries]
-    relays = findings.relay_accounts(log.events)
+    relays, site = findings.relay_accounts(log.events), network.site_of(network.sae(sender.name)).name
+    space = None if by_satellite is None else found_in_space(network, *by_satellite, log.events, proof)
     return DemoResult(
         network=network,
         events=log.events,
         links=links,
-        transfers=transfers,
-        checks=[*findings.checks(network, links, deliveries, relays, log.events, proof), *_entropy_checks(entropy)],
+        transfers=[*transfers, *([space.transfer] if space is not None else [])],
+        checks=findings.checks(network, links, deliveries, relays, log.events, proof)
+        + (space_checks(network, space, log.events) if space is not None else [])
+        + _entropy_checks(entropy),
+        space=space,
         entropy=entropy,
         started_utc_s=began_utc_s,
         duration_s=duration_s,
         pool_samples=sampler.samples,
         relays=relays,
-        door_latency=door_latency(probe, log.events, network.site_of(network.sae(sender.name)).name),
+        door_latency=door_latency(probe, log.events, site),
         software=machine.versions(),
         machine={"machine": machine.machine()},
     )
+
+
+def _letter(folder: Path, sender: Application, receiver: Application) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    letter = folder / "letter.txt"
+    letter.write_text(LETTER.format(sender=sender.name, receiver=receiver.name), encoding="utf-8")
+    return letter
+
+
+async def _deliver(courier: Courier, view: View, into: Path, path: Path, *, way: str = "") -> Delivery:
+    """Send a file and say so; ``way``: what is said of how it goes."""
+    into.mkdir(parents=True, exist_ok=True)
+    size = format_size(path.stat().st_size)
+    view.say(f"{courier.sender.name} sends {_shown(path)} ({size}){way} to {courier.receiver.name}")
+    return await courier.deliver(path, into / path.name, on_progress=_file_progress(view, path))
+
+
+Passes: TypeAlias = tuple[Application, asyncio.Task[list[MadePass]]] | None
+"""Who sends by satellite, and the passes that are being made for it."""
+
+
+@asynccontextmanager
+async def _passes_meanwhile(courier: Courier, view: View) -> AsyncIterator[Passes]:
+    """Make passes in the worker's idle time, where somebody is joined to the receiver by satellite alone."""
+    sender = sender_beyond(courier.service.network, courier.receiver)
+    if sender is None:
+        yield None
+        return
+    making = asyncio.create_task(make_passes(courier.service, view.say), name="passes")
+    try:
+        yield sender, making
+    finally:
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+
+
+async def _send_by_satellite(
+    courier: Courier, passes: Passes, source: Path, view: View, received: Path
+) -> tuple[list[MadePass], Delivery] | None:
+    """Await the passes, then send a file by them; nothing where nobody is joined to the receiver by satellite alone."""
+    if passes is None:
+        return None
+    sender, making = passes
+    made = await making
+    into = received / "by-satellite"
+    return made, await _deliver(replace(courier, sender=sender), view, into, source, way=" by satellite")
 
 
 async def _start_entropy(service: Service, stack: AsyncExitStack, view: View) -> None:

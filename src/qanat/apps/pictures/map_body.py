@@ -39,6 +39,10 @@ def draw_body(
     for box in frames:
         surface.rectangle(box.low_x, box.low_y, box.high_x - box.low_x, box.high_y - box.low_y, "frame")
     _draw_fibres(surface, plan)
+    for link in plan.network.links:
+        if link.kind == "downlink":  # what a satellite announces goes no way of its own
+            (x1, y1), (x2, y2) = (plan.places[end] for end in link.ends)
+            surface.line(x1, y1, x2, y2, "link trunk", tip=f"{link.name}: in passes, {link.loss_db:g} dB at the least")
     for link in plan.network.described_links:
         if plan.is_roomy:
             _draw_link_with_figures(surface, plan, link)
@@ -161,6 +165,9 @@ def _draw_node(surface: Surface, kind: str, x: float, y: float, radius: float, *
         reach = 1.2 * radius
         corners = [(x, y - reach), (x + reach, y), (x, y + reach), (x - reach, y)]
         surface.polygon(corners, f"relay {words}", tip=tip)
+    elif kind == "satellite":
+        reach = 1.5 * radius
+        surface.polygon([(x, y - reach), (x + reach, y + reach), (x - reach, y + reach)], f"switch {words}", tip=tip)
     elif kind == "switch":
         surface.polygon(
             [(x - radius, y - radius), (x + radius, y - radius), (x + radius, y + radius), (x - radius, y + radius)],
@@ -176,7 +183,12 @@ def draw_legend(
 ) -> None:
     """Draw scale and signs in a strip at ``y``, and what colours mean in a second one; kinds: of marks on the sheet."""
     x = draw_scale_bar(surface, plan.projection, 24.0, y) + 30
-    for kind, text in (("user", "user node"), ("relay", "trusted relay"), ("switch", "all-pass switch")):
+    for kind, text in (
+        ("user", "user node"),
+        ("relay", "trusted relay"),
+        ("switch", "all-pass switch"),
+        ("satellite", "satellite"),
+    ):
         if kind in kinds:
             _draw_node(surface, kind, x, y, plan.radius)
             surface.text(x + plan.radius + 7, y + 4, text, "tiny muted")

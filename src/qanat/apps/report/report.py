@@ -65,7 +65,9 @@ def render_report(result: DemoResult) -> str:
         **_paper(result),
         **_details(result),
         **_run(result, requests),
-        "map": draw_map(result.network, {LinkId(link.link_id): link.secret_rate_bits_per_s for link in result.links}),
+        "map": draw_map(result.network, _rates(result)),
+        "space": result.space,
+        "utc": lambda utc_s: format_utc(utc_s)[:19].replace("T", " "),
         "hops": hops,
         "line_picture": draw_line(hops) if len(hops) >= LEAST_HOPS_DRAWN else "",
         "has_backbone": any(hop.is_backbone for hop in hops),
@@ -73,6 +75,14 @@ def render_report(result: DemoResult) -> str:
         "glossary": GLOSSARY,
     }
     return _environment().get_template("report.html.j2").render(context, sections=_sections(context))
+
+
+def _rates(result: DemoResult) -> dict[LinkId, float]:
+    """Return the secret rates of links that made key; of downlinks in the mean over the pass."""
+    rates = {LinkId(link.link_id): link.secret_rate_bits_per_s for link in result.links}
+    for one in result.space.passes if result.space is not None else ():
+        rates[LinkId(one.link_id)] = one.secret_bits / one.light_s
+    return rates
 
 
 def _environment() -> jinja2.Environment:
@@ -146,7 +156,9 @@ def _links(result: DemoResult) -> dict[str, object]:
     return {
         "links": line.in_order(result.links, hops),
         "many_links": len(result.links) > MANY_LINKS,
-        "silent_links": [link.name for link in result.network.links if link.name not in with_key],
+        "silent_links": [
+            link.name for link in result.network.links if link.makes_key_on_order and link.name not in with_key
+        ],
         "proofs": list(dict.fromkeys(link.proof for link in result.links)),
         "backbone": sections.backbone_table(result),
         "bounding": bounding if len(hops) > 1 else None,
@@ -225,6 +237,7 @@ def _sections(context: dict[str, object]) -> list[tuple[str, str]]:
     candidates = (
         ("network", "Network", True),
         ("line", "End to end", context["hops"]),
+        ("space", "By satellite", context["space"]),
         ("steps", "Ten steps", True),
         ("links", "Links", True),
         ("paper", "Beside the paper", True),

@@ -178,6 +178,90 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class PassResult:
+    """A pass that made key. Expected: by the model; the rest is of this run, at photon level.
+
+    waited_s: what would have been waited for it, and was left out; took_s: how long it took here. light_share: how much
+    of the pass's light was used; 1: all.
+    """
+
+    link_id: str
+    satellite: str
+    station: str
+    rise_utc_s: float
+    set_utc_s: float
+    max_elevation_deg: float
+    min_range_km: float
+    loss_db: tuple[float, float]
+    light_s: float
+    light_share: float
+    sifted_bits: int
+    qber: float
+    f_ec: float
+    secret_bits: int
+    expected_sifted_bits: float
+    expected_qber: float
+    expected_secret_bits: float
+    eps_total: float
+    keys_identical: bool
+    waited_s: float
+    took_s: float
+    air: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedKey:
+    """What a satellite has announced once: key for two stations, for as much of both downlinks' and the tags."""
+
+    block_id: str
+    route: tuple[str, ...]
+    num_bits: int
+    authentication_bits: int
+    qkd_bits: int
+    opened_at: tuple[str, ...]
+    stored_at: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each of the two stations has opened and stored it, once."""
+        ends = {self.route[0], self.route[-1]}
+        return set(self.opened_at) == set(self.stored_at) == ends and len(self.opened_at) == len(self.stored_at) == 2
+
+    @property
+    def is_balanced(self) -> bool:
+        return self.qkd_bits == (len(self.route) - 1) * self.num_bits + self.authentication_bits
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A part of the way: ours in km and what it is, and what the paper prints; None: nothing."""
+
+    name: str
+    length_km: float
+    kind: Provenance
+    paper_km: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceResult:
+    """All that went by satellite in a run."""
+
+    passes: tuple[PassResult, ...]
+    announced: tuple[AnnouncedKey, ...]
+    transfer: Transfer
+    delivered_event: str
+    legs: tuple[Leg, ...]
+    """Parts of the way from end to end."""
+    title: tuple[Leg, ...]
+    """The two parts that the paper's title counts, and their sum."""
+
+    @property
+    def total_km(self) -> float:
+        return sum(leg.length_km for leg in self.legs)
+
+
+@dataclass(frozen=True, slots=True)
 class DemoResult:
     """A whole run. ``software`` and ``machine`` are name -> text; times are Unix seconds and seconds. ``entropy``:
     where the devices' entropy came from and its account, as the JSON has it."""
@@ -194,6 +278,8 @@ class DemoResult:
     door_latency: DoorLatency | None = None
     software: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
+    space: SpaceResult | None = None
+    """What went by satellite; None where nothing did."""
     entropy: Mapping[str, Json] = field(default_factory=lambda: {"source": "operating system"})
 
     @property

@@ -5,6 +5,7 @@ from qanat.ground.network.description import Application, Network, PreparedKeys,
 from qanat.ground.network.links import Link
 from qanat.ground.network.modules import DeviceEnd, Etsi014Modules, KeyFileModules
 from qanat.ground.network.reading import parse_network, read_described
+from qanat.ground.network.satellites import Downlink
 from qanat.ground.network.shares import SharingOfPair, SharingRules
 from qanat.ground.network.switched import SwitchJoin
 from qanat.ground.network.switches import Port, Switch, Trunk
@@ -14,6 +15,7 @@ __all__ = [
     "Application",
     "ClassicalLink",
     "DeviceEnd",
+    "Downlink",
     "Etsi014Modules",
     "KeyFileModules",
     "Link",

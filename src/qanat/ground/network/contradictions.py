@@ -77,7 +77,7 @@ def _links_without_ends(network: Network) -> Iterator[Contradiction]:
             if end not in sites:
                 unknown = True
                 yield f"link {link.name!r} ends at {end!r}, no site", ("links", place, field), nearest(end, sites)
-        if not unknown:
+        if not unknown and "satellite" not in {sites[end].kind for end in link.ends}:
             ends = (sites[end] for end in link.ends)
             if fault := too_short(f"link {link.name!r}", link.length_km, *ends):
                 yield fault[0], ("links", place, "length_km"), fault[1]

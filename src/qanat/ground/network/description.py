@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Literal, Protocol, TypeVar
+from itertools import combinations, pairwise
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,7 @@ from qanat.ground.network.classical import ClassicalLink, Router
 from qanat.ground.network.links import Link, first_of_each_pair
 from qanat.ground.network.names import Heading, Name, Region, nearest
 from qanat.ground.network.part import Part, fault_of_field
+from qanat.ground.network.satellites import Downlink, links_of_satellites
 from qanat.ground.network.shares import SharingRules
 from qanat.ground.network.switched import Equipment, SwitchJoin, joins_of, kept_by, switched_links
 from qanat.ground.network.switches import Switch, Trunk
@@ -49,10 +51,11 @@ class Placed(Protocol):
 
 
 class Site(Part):
-    """A place with a key manager: a user's node, or a trusted relay."""
+    """A place with a key manager: a user's node, or a trusted relay; or a satellite, which has no place of its own and
+    is shown amid its stations."""
 
     name: Name
-    kind: Literal["user", "relay"]
+    kind: Literal["user", "relay", "satellite"]
     title: str = ""
     latitude_deg: float = Field(ge=-90, le=90)
     longitude_deg: float = Field(ge=-180, le=180)
@@ -74,6 +77,17 @@ class Site(Part):
     """The router that its classical traffic passes first; empty: none is described."""
     assumed: bool = False
     """Whether its place was made up by a rule that the file states, for want of a source."""
+    elements: str = ""
+    """Of a satellite: two-line elements, or the name of a set that comes with the package, or of a file of one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _satellite_without_place(cls, said: Any) -> Any:
+        if not isinstance(said, dict) or said.get("kind") != "satellite":
+            return said
+        if not said.get("elements"):
+            raise fault_of_field("a satellite has no elements", remedy="add 'elements': two-line elements, or 'micius'")
+        return {"latitude_deg": 0.0, "longitude_deg": 0.0, **said}
 
     @property
     def node(self) -> NodeId:
@@ -143,6 +157,8 @@ class Network(Part):
     trunks: tuple[Trunk, ...] = Field(default=(), strict=False)
     routers: tuple[Router, ...] = Field(default=(), strict=False)
     classical_links: tuple[ClassicalLink, ...] = Field(default=(), strict=False)
+    downlinks: tuple[Downlink, ...] = Field(default=(), strict=False)
+    """From satellites to ground stations; their links stand last among ``links``."""
     applications: tuple[Application, ...] = Field(default=(), strict=False)
     prepared_keys: tuple[PreparedKeys, ...] = Field(default=(), strict=False)
     stock: Stock = Stock()
@@ -160,19 +176,63 @@ class Network(Part):
                 remedy="leave such links out of 'links': they follow from 'switches' and 'trunks'",
             )
         # the model is frozen for everybody else
-        self.__dict__["links"] = (*self.described_links, *switched)
+        self.__dict__["links"] = (*self.described_links, *switched, *self._links_of_satellites())
         return self
+
+    def _links_of_satellites(self) -> tuple[Link, ...]:
+        """Put each satellite amid its stations, and return the links that follow from the downlinks."""
+        sites = {site.name: site for site in self.sites}
+        stations = [sites[one.station] for one in self.downlinks if one.station in sites]
+        if self.downlinks:
+            self.__dict__["sites"] = tuple(self._amid_stations(site, sites) for site in self.sites)
+        ways_km = {
+            frozenset((one.name, other.name)): great_circle_km(one, other) for one, other in combinations(stations, 2)
+        }
+        return tuple(links_of_satellites(self.downlinks, ways_km))
+
+    def _amid_stations(self, site: Site, sites: Mapping[str, Site]) -> Site:
+        """Return a satellite with the mean of its stations' places, other sites as they are."""
+        own = [sites[one.station] for one in self.downlinks if one.satellite == site.name and one.station in sites]
+        if site.kind != "satellite" or not own:
+            return site
+        place = {
+            "latitude_deg": sum(one.latitude_deg for one in own) / len(own),
+            "longitude_deg": sum(one.longitude_deg for one in own) / len(own),
+        }
+        return site.model_copy(update=place)
 
     @property
     def described_links(self) -> tuple[Link, ...]:
-        """The links that stand in the file: those through no switch."""
-        return tuple(link for link in self.links if not link.through)
+        """The links that stand in the file: those through no switch and of no satellite."""
+        return tuple(link for link in self.links if not link.through and link.makes_key_on_order)
 
     @property
     def relayed_links(self) -> tuple[Link, ...]:
         """The links that keys go over: of several between the same two sites the first alone. More modules on a span
-        are its link's ``pairs``."""
-        return first_of_each_pair(self.links)
+        are its link's ``pairs``. A satellite passes nothing on, so its downlinks are none of them."""
+        return first_of_each_pair(link for link in self.links if link.kind != "downlink")
+
+    @property
+    def satellites(self) -> tuple[Site, ...]:
+        """The sites that are satellites."""
+        return tuple(site for site in self.sites if site.kind == "satellite")
+
+    def downlink(self, link_id: LinkId) -> Downlink:
+        """Return what is described of a satellite's link to a station; raises UnknownNode."""
+        return _look_up({one.link_id: one for one in self.downlinks}, link_id, "downlink")
+
+    def trusted_route(self, route: Sequence[NodeId]) -> tuple[NodeId, ...]:
+        """Return a route with every node that knows what goes over it: a satellite that announced a hop's key too."""
+        nodes = list(route[:1])
+        for here, there in pairwise(route):
+            satellite = self._announced_by.get(frozenset((here, there)))
+            nodes += [there] if satellite is None else [satellite, there]
+        return tuple(nodes)
+
+    @cached_property
+    def _announced_by(self) -> dict[frozenset[NodeId], NodeId]:
+        """Who knows the key of the hops that satellites have announced."""
+        return {frozenset(link.ends): NodeId(link.satellite) for link in self.relayed_links if link.kind == "announced"}
 
     @cached_property
     def _sites_by_node(self) -> dict[NodeId, Site]:

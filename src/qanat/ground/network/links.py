@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -55,10 +55,20 @@ class Link(Part):
     """Whether ends, loss or length were made up by a rule that the file states, for want of a source."""
     through: tuple[str, ...] = Field(default=(), strict=False)
     """Switches that its light passes, from the transmitter on. Such links follow from ports and stand in no file."""
+    kind: Literal["fibre", "downlink", "announced"] = "fibre"
+    """"downlink": from a satellite to a station, which makes key in passes alone; "announced": between two stations,
+    whose key a satellite has announced. Both follow from the file's ``downlinks`` and do not stand among its links."""
+    satellite: str = ""
+    """Of a downlink and of an announced link: the satellite, a trusted node that knows its key."""
 
     @property
     def link_id(self) -> LinkId:
         return LinkId(self.name)
+
+    @property
+    def makes_key_on_order(self) -> bool:
+        """Whether it makes key when it is ordered to: a satellite's links do in their time."""
+        return self.kind == "fibre"
 
     @property
     def ends(self) -> tuple[NodeId, NodeId]:

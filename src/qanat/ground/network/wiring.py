@@ -24,6 +24,7 @@ def wiring_faults(network: Network) -> Iterator[Contradiction]:
     yield from _direct_users(network)
     yield from _wary_sites(network)
     yield from _routers(network)
+    yield from _downlinks(network)
 
 
 def too_short(what: str, length_km: float, one: Placed, other: Placed) -> tuple[str, str] | None:
@@ -126,6 +127,42 @@ def _wary_sites(network: Network) -> Iterator[Contradiction]:
                 ("sites", place, "domestic_keys_only"),
                 "state 'region' of the site, and of those that its keys may pass",
             )
+
+
+def _downlinks(network: Network) -> Iterator[Contradiction]:
+    """Downlinks go from satellites to sites on the ground, and nothing else is said of satellites."""
+    sites = {site.name: site for site in network.sites}
+    seen: set[str] = set()
+    for place, one in enumerate(network.downlinks):
+        for field, name in (("satellite", one.satellite), ("station", one.station)):
+            path, is_one = ("downlinks", place, field), field == "satellite"
+            if name not in sites:
+                yield f"downlink {one.name!r} ends at {name!r}, no site", path, nearest(name, sites)
+            elif (sites[name].kind == "satellite") != is_one:
+                what = "no satellite" if is_one else "a satellite itself"
+                yield (
+                    f"the {field} of downlink {one.name!r} is {name!r}, {what}",
+                    path,
+                    "a downlink goes from a site of kind satellite to a site on the ground",
+                )
+        if one.name in seen or any(link.name == one.name for link in network.described_links):
+            yield f"there are two links {one.name!r}", ("downlinks", place), "keep one of them, or rename the link"
+        seen.add(one.name)
+    aloft = {site.name for site in network.satellites}
+    for field, ends in (
+        ("links", [(link.transmitter, link.receiver) for link in network.described_links]),
+        ("applications", [(app.site,) for app in network.applications]),
+    ):
+        for place, names in enumerate(ends):
+            if up := aloft.intersection(names):
+                yield (
+                    f"{min(up)!r} is a satellite, and something of the ground ends there",
+                    (field, place),
+                    "join a satellite to stations under 'downlinks'; it has no applications",
+                )
+    for place, site in enumerate(network.sites):
+        if site.elements and site.kind != "satellite":
+            yield f"{site.name!r} has elements and is no satellite", ("sites", place, "elements"), "remove them"
 
 
 def _routers(network: Network) -> Iterator[Contradiction]:

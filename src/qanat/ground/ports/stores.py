@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair
@@ -65,6 +65,27 @@ class KeyStore(Protocol):
         spendable this way (the peer's spend proves that it holds it). Raises PadReused when any of them was spent
         before, BlockUnknown when the block is not here."""
         ...
+
+    async def spend_on_notice(
+        self,
+        pools: tuple[PoolId, PoolId],
+        /,
+        *,
+        num_bits: int,
+        use: Use,
+        notice_id: str,
+        write: Callable[[SpentBits, SpentBits], bytes],
+    ) -> None:
+        """Take the oldest ``num_bits`` confirmed bits of each of two pools, and keep what ``write`` makes of them: a
+        public text that is to be said until it was heard. Both or nothing: raises KeyShortage. What ``write`` is given
+        is its own to wipe."""
+
+    async def notices(self) -> Mapping[str, bytes]:
+        """Return the texts that are still to be said, by their ids, the oldest first."""
+        ...
+
+    async def drop_notice(self, notice_id: str, /) -> None:
+        """Forget a text that was heard by all. Idempotent."""
 
     async def put(self, keys: Sequence[SecretKey], /, *, entitled: frozenset[SaeId], confirmed: bool) -> None:
         """Keep keys for the SAEs ``entitled``. Idempotent by key id while the key is held; a key id that was held

@@ -43,6 +43,8 @@ def _points(network: Network) -> Iterator[dict[str, Any]]:
 def _fibres(network: Network) -> Iterator[dict[str, Any]]:
     switches = network.switches_by_name
     for link in network.links:
+        if link.kind == "announced":
+            continue  # its key went by way of a satellite, whose downlinks are here
         way: list[Placed] = [switches[name] for name in link.through]
         ends = [network.site(end) for end in link.ends]
         yield _feature("link", link, _line(ends[0], *way, ends[1]))

@@ -26,10 +26,13 @@ _ENDS = (("qchannels", "source", "destination"), ("qconnections", "node1", "node
 def sequence_json(network: Network) -> str:
     """Return a topology for SeQUeNCe's ``QKDTopo``: every site a ``QKDNode``, every link a quantum channel.
 
-    What SeQUeNCe has no word for is left out: places, kinds, systems, switches (their links stay), applications.
+    What SeQUeNCe has no word for is left out: places, kinds, systems, switches (their links stay), satellites with
+    their links, applications.
     """
+    fibres = [link for link in network.links if link.makes_key_on_order]
+    sites = [site for site in network.sites if site.kind != "satellite"]
     topology = {
-        "nodes": [{"name": site.name, "type": "QKDNode", "seed": number} for number, site in enumerate(network.sites)],
+        "nodes": [{"name": site.name, "type": "QKDNode", "seed": number} for number, site in enumerate(sites)],
         "qchannels": [
             {
                 "source": link.transmitter,
@@ -37,7 +40,7 @@ def sequence_json(network: Network) -> str:
                 "distance": link.length_km * METRES_PER_KM,
                 "attenuation": link.loss_db / (link.length_km * METRES_PER_KM),
             }
-            for link in network.links
+            for link in fibres
         ],
         "cconnections": [
             {
@@ -46,7 +49,7 @@ def sequence_json(network: Network) -> str:
                 "distance": link.length_km * METRES_PER_KM,
                 "delay": round(link.length_km * PS_PER_KM),
             }
-            for link in network.links
+            for link in fibres
         ],
     }
     return json.dumps(topology, indent=1) + "\n"

@@ -1,0 +1,122 @@
+"""What a planner wants to know of a network's satellites: the dark passes of a week, and the key to expect of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from qanat.apps.network_concerns import Concern
+from qanat.apps.sky import elements_of
+from qanat.ground.clock import format_utc
+from qanat.ground.errors import ConfigurationError, RequestError
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.network import Network, Site
+from qanat.orbits.passes import Span, find_passes
+from qanat.orbits.propagation import STALE_DAYS, Orbit, age_days
+from qanat.orbits.timetable import PlannedPass, first_moment, orbit_of, station_of, timetable
+
+DAYS = 7.0
+
+
+@dataclass(frozen=True, slots=True)
+class DownlinkReview:
+    """A downlink in the week that begins with its satellite's elements. All predicted by the model, clear sky taken for
+    granted; passes: those that are dark."""
+
+    link_id: LinkId
+    satellite: str
+    station: str
+    from_utc: str
+    passes: int
+    passes_with_key: int
+    highest_deg: float | None
+    nearest_km: float | None
+    sifted_bits: float
+    secret_bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class SkyReview:
+    """All downlinks, and what had better be otherwise."""
+
+    downlinks: tuple[DownlinkReview, ...] = ()
+    warnings: tuple[Concern, ...] = ()
+
+
+def review_sky(network: Network, *, now_utc_s: float) -> SkyReview:
+    """Return what the satellites of a network are good for; nothing for a network without.
+
+    Raises ConfigurationError for elements that are wrong, a satellite that has decayed, a station without optics or off
+    the globe.
+    """
+    if not network.downlinks:
+        return SkyReview()
+    texts = elements_of(network)
+    orbits = {site.node: _orbit(site, texts) for site in network.satellites}
+    start_utc_s = first_moment(orbits)
+    try:
+        passes = timetable(network, orbits, start_utc_s=start_utc_s, days=DAYS)
+    except RequestError as fault:
+        raise ConfigurationError(f"network {network.name!r}: {fault.message}", remedy=fault.remedy) from None
+    from_utc = format_utc(start_utc_s)[:19]
+    rows = tuple(_row(network, one.link_id, passes, from_utc) for one in network.downlinks)
+    stale = [
+        _stale(name, age)
+        for name, orbit in orbits.items()
+        if (age := age_days(orbit, start_utc_s=now_utc_s, end_utc_s=now_utc_s)) > STALE_DAYS
+    ]
+    return SkyReview(rows, (*stale, *_without_passes(network, rows)))
+
+
+def never_seen(network: Network, link_id: LinkId) -> bool:
+    """Return whether a satellite never stands over a station's mask in a week, by day or by night."""
+    one = network.downlink(link_id)
+    satellite = next(site for site in network.satellites if site.name == one.satellite)
+    orbit = _orbit(satellite, elements_of(network))
+    start_utc_s = first_moment({satellite.node: orbit})
+    place = next(site for site in network.sites if site.name == one.station)
+    span = Span(start_utc_s, start_utc_s + DAYS * 86_400)
+    return not len(find_passes([orbit], [station_of(place, one)], span, min_elevation_deg=one.least_elevation_deg))
+
+
+def _orbit(site: Site, texts: Mapping[NodeId, str]) -> Orbit:
+    return orbit_of(site, read=lambda _: texts[site.node])
+
+
+def _row(network: Network, link_id: LinkId, passes: Sequence[PlannedPass], from_utc: str) -> DownlinkReview:
+    own = [one for one in passes if one.link_id == link_id]
+    described = network.downlink(link_id)
+    return DownlinkReview(
+        link_id=link_id,
+        satellite=described.satellite,
+        station=described.station,
+        from_utc=from_utc,
+        passes=len(own),
+        passes_with_key=sum(one.expected_bits > 0 for one in own),
+        highest_deg=max((one.told.max_elevation_deg for one in own), default=None),
+        nearest_km=min((one.told.min_range_km for one in own), default=None),
+        sifted_bits=sum(one.light.sifted_bits for one in own),
+        secret_bits=sum(one.expected_bits for one in own),
+    )
+
+
+def _stale(name: str, age: float) -> Concern:
+    return Concern(
+        "stale-elements",
+        f"satellite {name!r}: its elements are {age:,.0f} days old; passes are those of the week after their epoch",
+        "put newer elements into the file before passes of today are planned by it",
+    )
+
+
+def _without_passes(network: Network, rows: Sequence[DownlinkReview]) -> Iterator[Concern]:
+    for row in rows:
+        if row.passes_with_key:
+            continue
+        why = (
+            "it never stands above the mask" if never_seen(network, row.link_id) else "no pass is dark and high enough"
+        )
+        yield Concern(
+            "no-pass",
+            f"downlink {row.link_id!r} gives no key in a week: {why}",
+            "a lower mask, another station, or another orbit; `qanat passes` lists what there is",
+        )

@@ -1,0 +1,154 @@
+"""The sky over a network on this machine: satellites' passes, one after the other, without waiting for them.
+
+Between two passes lie hours, of which nothing is waited out but a pause: what is compressed is the waiting, and the
+light, which twins draw faster than it would shine. Which passes there are, how high, how far and through which losses
+follows from the satellites' elements; they come in the order of the timetable, each once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from qanat.ground.data import list_names
+from qanat.ground.errors import ConfigurationError
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.network import Network
+from qanat.ground.orders import PassForecast
+from qanat.ground.ports import Clock, Job, KernelPool
+from qanat.ground.tracing import EventRecorder
+from qanat.quantum_layer.pass_link import PassLink
+from qanat.quantum_layer.pass_plan import PassPlan, plan_passes
+
+DAYS: Final = 7.0
+"""Of the timetable; it begins with the satellites' elements, and begins anew at its end."""
+TOLD_EVERY_S: Final = 0.5
+LONGEST_S: Final = 300.0
+"""A pass in which nobody makes key ends after this time."""
+LINGER_S: Final = 3.0
+"""A satellite is still seen so long after its key is stored, so that it can say and hear what has waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadePass:
+    """A pass that is over. waited_s: what would have been waited for it, since the last one or since the timetable
+    began. took_s: how long it took here."""
+
+    plan: PassPlan
+    waited_s: float
+    took_s: float
+
+
+class Sky:
+    """Makes passes in the order of the timetable."""
+
+    def __init__(
+        self,
+        network: Network,
+        links: Mapping[LinkId, PassLink],
+        *,
+        pool: KernelPool,
+        clock: Clock,
+        recorder: EventRecorder,
+        light_share: float = 1.0,
+        on_foretold: Callable[[Sequence[PassForecast]], None] = lambda _: None,
+    ) -> None:
+        """``light_share``: of each pass so much light is used, the part nearest to the station; 1: all of it.
+        ``on_foretold``: hears of the passes to come, at the times at which they come here."""
+        self.made: list[MadePass] = []
+        self._network = network
+        self._links = links
+        self._pool = pool
+        self._clock = clock
+        self._recorder = recorder
+        self._light_share = light_share
+        self._on_foretold = on_foretold
+        self._plans: Sequence[PassPlan] = ()
+        self._next = 0
+        self._sky_utc_s = 0.0
+
+    async def plan(self, *, days: float = DAYS) -> Sequence[PassPlan]:
+        """Return the timetable, worked out at the first call; raises ConfigurationError, BadParameter."""
+        if not self._plans:
+            job: Job[Iterable[PassPlan]] = Job(
+                plan_passes, (self._network, elements_of(self._network), days, self._light_share)
+            )
+            self._plans = tuple(await self._pool.run(job))
+            self._sky_utc_s = self._plans[0].rise_utc_s if self._plans else 0.0
+        return self._plans
+
+    async def next_pass(self) -> MadePass | None:
+        """Make the next pass that is expected to give key; None where the timetable has none."""
+        able = [plan for plan in await self.plan() if plan.expected_bits]
+        if not able:
+            return None
+        plan = able[self._next % len(able)]
+        self._next += 1
+        return await self._make(plan)
+
+    async def run(self, *, pause_s: float) -> None:
+        """Make passes for ever, with a pause before each."""
+        while True:
+            await self._foretell(pause_s)
+            await asyncio.sleep(pause_s)
+            if await self.next_pass() is None:
+                return
+
+    async def _foretell(self, pause_s: float) -> None:
+        """Tell of the passes to come, one after each pause: not of the hours between them, which are left out."""
+        able = [plan for plan in await self.plan() if plan.expected_bits]
+        coming = [able[(self._next + place) % len(able)] for place in range(len(able))]
+        rise_s, told = self._clock.utc_s() + pause_s, []
+        for plan in coming:
+            set_s = rise_s + plan.set_utc_s - plan.rise_utc_s
+            told.append(replace(plan.forecast, rise_utc_s=rise_s, set_utc_s=set_s))
+            rise_s = set_s + pause_s
+        self._on_foretold(told)
+
+    async def _make(self, plan: PassPlan) -> MadePass:
+        link, began_s = self._links[plan.link_id], self._clock.monotonic_s()
+        try:
+            while not link.has_made(plan) and self._clock.monotonic_s() - began_s < LONGEST_S:
+                link.begin(plan)
+                await asyncio.sleep(TOLD_EVERY_S)
+            await asyncio.sleep(LINGER_S)
+        finally:
+            link.end()
+        waited_s = max(0.0, plan.rise_utc_s - self._sky_utc_s)
+        self._sky_utc_s = plan.set_utc_s
+        made = MadePass(plan, waited_s, self._clock.monotonic_s() - began_s)
+        self.made.append(made)
+        self._recorder.record(
+            EventKind.SATELLITE_SET,
+            link_id=plan.link_id,
+            pass_id=plan.pass_id,
+            rise_utc_s=plan.rise_utc_s,
+            set_utc_s=plan.set_utc_s,
+            waiting_left_out_s=waited_s,
+            took_s=made.took_s,
+        )
+        return made
+
+
+def elements_of(network: Network) -> dict[NodeId, str]:
+    """Return the texts of the files that satellites name as their elements; raises ConfigurationError."""
+    packaged = list_names("orbits", ".tle")
+    files = [
+        site
+        for site in network.satellites
+        if site.elements.lower() not in packaged and "\n" not in site.elements.strip()
+    ]
+    found = {}
+    for site in files:
+        try:
+            found[site.node] = Path(site.elements).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ConfigurationError(
+                f"satellite {site.name!r}: cannot read its elements {site.elements!r}: {fault}",
+                remedy=f"write its two lines into the network file, or one of: {', '.join(packaged)}",
+            ) from None
+    return found

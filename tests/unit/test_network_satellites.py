@@ -1,0 +1,197 @@
+"""Satellites in a network file: what follows from their downlinks, and what cannot be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from interop.satellite_house import TEXT, network_file
+from qanat.apps.cli.network import run_check
+from qanat.apps.networks import load_network
+from qanat.apps.paper_table import compared_rows
+from qanat.apps.satellite_review import review_sky
+from qanat.control.graph import RouteGraph
+from qanat.control.routing import key_graph, widest
+from qanat.ground.errors import ConfigurationError, NetworkFileError
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.network import network_yaml, parse_network
+from qanat.ground.network.exchange.geojson import geojson
+from qanat.ground.network.exchange.graphml import from_graphml, graphml
+from qanat.ground.network.exchange.sequence_json import sequence_json
+from qanat.ground.network.extracts import extract_of
+from qanat.orbits.timetable import first_moment, orbit_of, scaled, timetable
+from qanat.physics.telescope import NANSHAN
+
+WEST, MICIUS, EAST = NodeId("nanshan"), NodeId("micius"), NodeId("xinglong")
+PAIR = LinkId("nanshan-xinglong-by-micius")
+
+
+def changed(*changes: tuple[str, str]) -> str:
+    text = TEXT
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    return text
+
+
+NETWORK = parse_network(TEXT, source="test")
+
+
+def test_the_links_of_a_satellite_follow_from_its_downlinks_and_stand_last() -> None:
+    assert [(link.name, link.kind, link.ends) for link in NETWORK.links[3:]] == [
+        ("micius-xinglong", "downlink", (MICIUS, EAST)),
+        ("micius-nanshan", "downlink", (MICIUS, WEST)),
+        (PAIR, "announced", (WEST, EAST)),
+    ]
+    assert [link.kind for link in NETWORK.described_links] == ["fibre"] * 3
+
+
+def test_a_satellite_is_shown_amid_its_stations() -> None:
+    (satellite,) = NETWORK.satellites
+    assert satellite.latitude_deg == pytest.approx((43.4753 + 40.3958) / 2)
+    assert satellite.longitude_deg == pytest.approx((87.1775 + 117.5775) / 2)
+
+
+def test_written_and_read_again_it_is_the_same_and_has_no_place_in_the_file() -> None:
+    text = network_yaml(NETWORK)
+    assert parse_network(text, source="written") == NETWORK
+    (line,) = (line for line in text.splitlines() if "kind: satellite" in line)
+    assert "latitude_deg" not in line
+    assert from_graphml(graphml(NETWORK), name="by-satellite", system="backbone-625", source="test") == NETWORK
+
+
+def test_keys_go_by_the_link_between_stations_and_their_way_names_the_satellite() -> None:
+    route = widest(key_graph(NETWORK, {}), NodeId("west"), NodeId("east"))
+    assert route == ("west", WEST, EAST, "east")
+    assert NETWORK.trusted_route(route) == ("west", WEST, MICIUS, EAST, "east")
+    assert MICIUS not in {end for link in RouteGraph.of_keys(NETWORK).links for end in link.ends}
+
+
+def test_exports_have_the_downlinks_on_the_map_and_fibres_for_a_simulator_of_fibres() -> None:
+    features = [one["properties"] for one in json.loads(geojson(NETWORK))["features"]]
+    assert {one["name"] for one in features if one["what"] == "link" and one.get("kind")} == {
+        "micius-xinglong",
+        "micius-nanshan",
+    }
+    simulated = json.loads(sequence_json(NETWORK))
+    assert len(simulated["qchannels"]) == 3
+    assert "micius" not in {node["name"] for node in simulated["nodes"]}
+
+
+def test_an_extract_has_a_satellite_where_both_ends_of_a_downlink_are_chosen() -> None:
+    assert [link.name for link in extract_of(NETWORK, {WEST, MICIUS}).links] == ["micius-nanshan"]
+    assert not extract_of(NETWORK, {NodeId("east"), EAST}).downlinks
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (", elements: micius", "", "a satellite has no elements"),
+        ("altitude_m: 890}", "altitude_m: 890, least_elevation_deg: 95}", "no satellite stands 95 degrees high"),
+        ("station: xinglong", "station: xinglonk", "ends at 'xinglonk', no site"),
+        ("station: xinglong", "station: micius", "is 'micius', a satellite itself"),
+        ("satellite: micius, station: nanshan", "satellite: east, station: nanshan", "is 'east', no satellite"),
+        ("station: xinglong", "station: nanshan", "there are two links 'micius-nanshan'"),
+        ("site: west", "site: micius", "'micius' is a satellite, and something of the ground ends there"),
+        ("transmitter: west, receiver: nanshan", "transmitter: west, receiver: micius", "is a satellite"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_line(before: str, after: str, words: str) -> None:
+    with pytest.raises(NetworkFileError, match=words) as refused:
+        parse_network(changed((before, after)), source="test")
+    assert refused.value.line
+    assert refused.value.remedy
+
+
+def test_elements_may_be_lines_of_the_file(tmp_path: Path) -> None:
+    lines = load_network("urumqi-shanghai").satellites[0].elements
+    assert (
+        orbit_of(NETWORK.satellites[0]).epoch_utc_s
+        == orbit_of(load_network("urumqi-shanghai").satellites[0]).epoch_utc_s
+    )
+    assert lines.count("\n") == 2
+    (tmp_path / "bird.tle").write_text(lines, encoding="utf-8")
+    named = parse_network(changed(("elements: micius", f"elements: {tmp_path / 'bird.tle'}")), source="test")
+    assert review_sky(named, now_utc_s=0.0).downlinks[0].passes_with_key > 0
+
+
+def test_wrong_lines_and_stations_without_optics_are_told_with_what_to_do(tmp_path: Path) -> None:
+    lines = load_network("urumqi-shanghai").satellites[0].elements.replace("97.3698", "97.3699")
+    quoted = "elements: " + json.dumps(lines)
+    with pytest.raises(ConfigurationError, match="checksum"):
+        run_check(str(network_file(tmp_path, ("elements: micius", quoted))), as_json=True)
+    renamed = (("nanshan", "roof"), ("station: roof", "station: roof, telescope_m: 0.8"))
+    with pytest.raises(ConfigurationError, match="no optics are known of 'roof'"):
+        run_check(str(network_file(tmp_path, *renamed)), as_json=True)
+
+
+def test_a_satellite_that_does_not_stay_up_is_told(tmp_path: Path) -> None:
+    lines = load_network("urumqi-shanghai").satellites[0].elements
+    first, second, _ = lines.split("\n")
+    lower = second.replace("15.23916091", "16.90000000")[:68]
+    lower += str(sum(int(char) if char.isdigit() else char == "-" for char in lower) % 10)
+    quoted = "elements: " + json.dumps(f"{first}\n{lower}\n")
+    with pytest.raises(ConfigurationError, match=r"no orbit at|decayed"):
+        run_check(str(network_file(tmp_path, ("elements: micius", quoted))), as_json=True)
+
+
+def test_check_says_what_the_satellite_is_good_for_and_that_its_elements_are_old(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_check(str(network_file(tmp_path)), as_json=True) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {row["link_id"]: row["passes"] for row in told["downlinks"]} == {"micius-xinglong": 10, "micius-nanshan": 12}
+    assert "stale-elements" in {warning["code"] for warning in told["warnings"]}
+    assert not {"no-key", "no-peer"} & {warning["code"] for warning in told["warnings"]}
+
+
+def test_a_station_that_never_sees_it_is_warned_of() -> None:
+    high = parse_network(changed(("altitude_m: 890}", "altitude_m: 890, least_elevation_deg: 89.9}")), source="test")
+    (warning,) = (one for one in review_sky(high, now_utc_s=0.0).warnings if one.code == "no-pass")
+    assert "it never stands above the mask" in warning.text
+
+
+def test_the_timetable_has_the_published_pass_and_more_air_gives_less_key() -> None:
+    orbits = {MICIUS: orbit_of(NETWORK.satellites[0])}
+    first = timetable(NETWORK, orbits, start_utc_s=first_moment(orbits), days=1.0)[0]
+    assert (first.station, round(first.told.min_range_km, 1)) == (EAST, 645.3)
+    hazy = parse_network(changed(("altitude_m: 890}", "altitude_m: 890, air_db: 1.2}")), source="test")
+    other = timetable(hazy, orbits, start_utc_s=first_moment(orbits), days=1.0)[0]
+    # per air mass; at the least zenith distance of this pass there are 1.35 of them
+    assert (other.losses_db - first.losses_db).min() == pytest.approx((1.2 - 0.683) / 0.741, rel=0.01)
+    assert other.expected_bits < 0.9 * first.expected_bits
+    part = scaled(first, 0.25)
+    assert part.light_share == 0.25
+    assert part.light.sifted_bits > 0.25 * first.light.sifted_bits, "the nearest part is the brightest"
+
+
+def test_a_station_of_ones_own_has_its_own_aperture() -> None:
+    own = parse_network(
+        changed(("nanshan", "roof"), ("station: roof,", "station: roof, telescope_m: 0.6, z_share: 0.5,")),
+        source="test",
+    )
+    orbits = {MICIUS: orbit_of(own.satellites[0])}
+    passes = {one.station: one for one in timetable(own, orbits, start_utc_s=first_moment(orbits), days=1.0)}
+    assert passes[NodeId("roof")].budget.downlink.ground.diameter_m == 0.6
+    assert passes[NodeId("roof")].budget.downlink.ground.coupling == NANSHAN.coupling
+
+
+def test_the_papers_table_counts_a_satellite_two_stations_and_two_links() -> None:
+    """Table 1: 1 relay, 2 nodes, 2 users, 2 links, 20 dB at the least; that of a ground network has no such row."""
+    paper = load_network("nature2021")
+    assert {row.network: row.ours for row in compared_rows(paper, {})}["satellite"] is None
+    with_satellite = parse_network(
+        network_yaml(paper).replace(
+            "\nlinks:\n", "  - {name: micius, kind: satellite, elements: micius, counted_as: satellite}\n\nlinks:\n", 1
+        )
+        + "\ndownlinks:\n"
+        + "".join(f"  - {{satellite: micius, station: {one}, counted_as: satellite}}\n" for one in (EAST, WEST)),
+        source="test",
+    )
+    (row,) = (row for row in compared_rows(with_satellite, {}) if row.network == "satellite")
+    assert row.ours is not None
+    assert (row.ours.relays, row.ours.nodes, row.ours.users, row.ours.links) == (1, 2, 2, 2)
+    assert row.ours.loss_db[0] == 20.0
+    assert set(row.differing) <= {"loss_db"}, "the greatest loss is described of no pass"
