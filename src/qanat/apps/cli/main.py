@@ -80,7 +80,7 @@ PassLightOption = Annotated[
 ]
 
 DEMO_NETWORK = "urumqi-shanghai"
-"""Two stations, a satellite, the way to the backbone and the backbone itself: a demonstration sets all links to work."""
+"""Two stations, a satellite, the way to the backbone and the backbone: a demonstration sets all links to work."""
 UP_NETWORK = "nature2021"
 """The paper's whole network: its sites sleep until they are called."""
 
