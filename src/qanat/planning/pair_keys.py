@@ -30,6 +30,8 @@ Objective: TypeAlias = Literal["level", "total"]
 OBJECTIVES: Final = ("level", "total")
 UNIT_BITS: Final = 1e6
 """Of the programs, so that their numbers are near one."""
+FIRST_WEIGHT: Final = {"level": 10.0, "total": 1.0}
+"""For ``bound_by_prices``, as is best for a fleet: the level is one unknown that hangs on many rows."""
 LOOSE: Final = 1 - 1e-7
 """A level that has been reached is kept to this share of it while more is handed out."""
 
@@ -99,7 +101,7 @@ class Program:
         """Return a bound a little above ``bound``, soon also for a fleet; what demands get is near the best only."""
         if not self._columns:
             return self._nothing()
-        found = bound_by_prices(self._program(objective), num_rounds=num_rounds)
+        found = bound_by_prices(self._program(objective), num_rounds=num_rounds, weight=FIRST_WEIGHT[objective])
         near = self._shares(objective, found.near)
         return Shares(near.bits, near.taken, found.bound * self._unit(objective))
 

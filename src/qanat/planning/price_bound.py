@@ -44,9 +44,12 @@ class PriceBound:
     near: Floats
 
 
-def bound_by_prices(program: LinearProgram, *, num_rounds: int = NUM_ROUNDS) -> PriceBound:
-    """Return the least bound that so many rounds find, and the point that goes with it."""
-    walk = _Walk(program)
+def bound_by_prices(program: LinearProgram, *, num_rounds: int = NUM_ROUNDS, weight: float = 1.0) -> PriceBound:
+    """Return the least bound that so many rounds find, and the point that goes with it.
+
+    weight: of the unknowns' steps over the prices', to begin with; it rules how soon, not whether, the bound holds.
+    """
+    walk = _Walk(program, weight)
     best, epoch = PriceBound(walk.bound(walk.prices), walk.near), 1
     for done in range(1, num_rounds + 1):
         walk.step()
@@ -65,13 +68,13 @@ def bound_by_prices(program: LinearProgram, *, num_rounds: int = NUM_ROUNDS) -> 
 class _Walk:
     """The steps, and their sums since it was begun anew."""
 
-    def __init__(self, program: LinearProgram) -> None:
+    def __init__(self, program: LinearProgram, weight: float) -> None:
         self._program = program
         self._columns = program.rows.T.tocsr()
         size = abs(program.rows)
         self._step = 1 / np.maximum(np.asarray(size.sum(axis=0)).ravel(), TINY)
         self._price_step = 1 / np.maximum(np.asarray(size.sum(axis=1)).ravel(), TINY)
-        self._weight = 1.0
+        self._weight = weight
         self.near, self.prices = np.zeros(program.gains.size), np.zeros(program.limits.size)
         self._begin(self.prices, self.near)
 
