@@ -11,6 +11,10 @@ from typing import Final
 
 import pytest
 
+from store_support import play
+
+__all__ = ["play"]
+
 BUDGET_S: Final = {
     "architecture": 30,
     "docs": 60,

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_store_conformance import (
+
+from qanat.ground.errors import BlockUnknown, KeyNotFound, KeyShortage
+from qanat.ground.identifiers import SaePair
+from qanat.ground.keys import Use
+from qanat.ground.life_cycle import Stage
+from qanat.ground.ports import KeyStore
+from qanat.ground.stock import AgeLimits, Expired, StockTime
+from store_support import (
     BOTH,
     COMING,
     DICE,
@@ -23,13 +30,6 @@ from test_store_conformance import (
     second_handle,
     share,
 )
-
-from qanat.ground.errors import BlockUnknown, KeyNotFound, KeyShortage
-from qanat.ground.identifiers import SaePair
-from qanat.ground.keys import Use
-from qanat.ground.life_cycle import Stage
-from qanat.ground.ports import KeyStore
-from qanat.ground.stock import AgeLimits, Expired, StockTime
 
 __all__ = ["play"]
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from test_store_conformance import (
+
+from qanat.ground.errors import QanatError
+from qanat.ground.keys import KeyBlock, SecretKey, Selection, Use, split_block
+from qanat.ground.life_cycle import ENDS, TRANSITIONS, Act, Kind, Stage, next_stage, stages_before
+from qanat.ground.ports import KeyStore
+from qanat.ground.stock import AgeLimits
+from store_support import (
     ALICE,
     BOB,
     COMING,
@@ -25,12 +31,6 @@ from test_store_conformance import (
     new_key,
     part,
 )
-
-from qanat.ground.errors import QanatError
-from qanat.ground.keys import KeyBlock, SecretKey, Selection, Use, split_block
-from qanat.ground.life_cycle import ENDS, TRANSITIONS, Act, Kind, Stage, next_stage, stages_before
-from qanat.ground.ports import KeyStore
-from qanat.ground.stock import AgeLimits
 
 OLD = AgeLimits(links={LINK: 1.0}, pairs={PAIR: 1.0}, grace_s=0.0)
 Scene: TypeAlias = Callable[[KeyStore], Awaitable[None]]

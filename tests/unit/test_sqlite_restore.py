@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from test_store_conformance import new_block
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
@@ -28,6 +27,7 @@ from qanat.key_management.codec import encode_word
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.settings import KeyManagerSettings
 from qanat.key_management.wire import RoutesPushed
+from store_support import new_block
 
 T = TypeVar("T")
 

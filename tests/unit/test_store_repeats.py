@@ -16,7 +16,7 @@ from qanat.ground.identifiers import NodeId
 from qanat.ground.keys import KeyRecord
 from qanat.ground.ports import KeyStore
 from qanat.ground.requirements import KeyFit, Repeatable
-from unit.test_store_conformance import (
+from store_support import (
     ALICE,
     BOB,
     BOTH,
