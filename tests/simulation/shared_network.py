@@ -59,12 +59,16 @@ class Callers:
     """Applications that ask again as soon as they have an answer. ``given``: the keys that they got, with the slave's
     node; ``faults``: what they were told instead."""
 
-    def __init__(self, world: World, *, pause_s: float = 0.02) -> None:
+    def __init__(
+        self, world: World, *, pause_s: float = 0.02, count: int = CALL_KEYS, size_bits: int = KEY_BITS
+    ) -> None:
         self.world = world
         self.given: list[tuple[SaeId, SaeId, GivenKeys]] = []
         self.faults: Counter[str] = Counter()
         self.is_over = False
         self._pause_s = pause_s
+        self._count = count
+        self._size_bits = size_bits
 
     def start(self, master: str, slave: str, *more_slaves: str, callers: int) -> None:
         for number in range(callers):
@@ -83,8 +87,8 @@ class Callers:
                         master=pair[0],
                         slave=pair[1],
                         more_slaves=others,
-                        count=CALL_KEYS,
-                        size_bits=KEY_BITS,
+                        count=self._count,
+                        size_bits=self._size_bits,
                         patience_s=60.0,
                     ),
                 )

@@ -246,6 +246,16 @@ def test_a_switch_taken_out_takes_all_links_through_it() -> None:
     assert day.run().classes["own"].cut_off == 1
 
 
+def test_a_link_through_a_switch_can_be_taken_out_alone_and_its_name_is_proposed() -> None:
+    network = switched(3)
+    link = next(link for link in network.links if link.through)
+    (outage,) = outages_of(network, link.name)
+    assert outage.link_id == link.link_id
+    with pytest.raises(ConfigurationError) as refused:
+        outages_of(network, f"{link.name}x")
+    assert link.name in refused.value.remedy
+
+
 def test_no_two_orders_share_a_port_however_much_is_asked() -> None:
     """The day itself refuses (PortTakenTwice): all pairs behind one switch ask for more than it gives."""
     network = switched(6)

@@ -197,3 +197,11 @@ def test_who_asks_goes_before_the_filling_of_links() -> None:
 def test_a_link_whose_ends_have_not_both_spoken_is_not_filled() -> None:
     links = {LinkId("l"): LinkView({A: 0})}
     assert decide(NetworkView(links, ()), Policy(idle_level_bits=1000)).generate == ()
+
+
+def test_idle_time_wakes_no_site_but_fills_links_between_those_that_are_awake() -> None:
+    filling = Policy(idle_level_bits=1000)
+    links = {LinkId(name): LinkView({A: 0, B: 0}, sleeps=name == "asleep") for name in ("asleep", "awake")}
+    assert [order.link_id for order in decide(NetworkView(links, ()), filling).generate] == ["awake"]
+    asked = wants("asked", 600, "asleep", is_idle=False)
+    assert LinkId("asleep") in {order.link_id for order in decide(NetworkView(links, (asked,)), filling).generate}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qanat.control.policy import DemandView, LinkView, NetworkView, Policy
@@ -118,7 +118,8 @@ class DemandBook:
 class Books:
     """Links, orders and demands, and the view of them that the policy decides on."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, is_awake: Callable[[NodeId], bool] = lambda _: True) -> None:
+        self._is_awake = is_awake
         self.links = {link.link_id: LinkBook(link.ends) for link in network.links}
         self._unordered = frozenset(link.link_id for link in network.links if not link.makes_key_on_order)
         self._relayed = frozenset(link.link_id for link in network.relayed_links)
@@ -238,6 +239,7 @@ class Books:
             has_order=has_order,
             rests=now_s < rests_until_s or link_id in self._unordered,
             rate_bits_per_s=book.rate_bits_per_s,
+            sleeps=not all(map(self._is_awake, book.ends)),
             ahead_bits=max(1, book.block_bits) if link_id in self.ahead else 0,
             **self.turns.view(link_id, now_s=now_s),
         )

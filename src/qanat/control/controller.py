@@ -82,7 +82,7 @@ class Controller:
         self._recorder = recorder
         self._settings = settings or ControllerSettings()
         self._policy = with_idle_level(self._settings.policy, network)
-        self._books = Books(network)
+        self._books = Books(network, is_awake=is_awake)
         self.foretelling = Foretelling(self._books, clock, self._policy)
         self._books.expect(expected)
         self._switchboard = Switchboard(network, switches or {}, recorder)

@@ -131,8 +131,8 @@ def _order(
 
 def _is_low(link: LinkView, policy: Policy) -> bool:
     """Return whether a link is below the level of idle time, which is higher where a gap is foretold; both of its ends
-    must have said what they have."""
-    is_low = link.least_bits < policy.idle_level_bits or is_short_for_gap(link)
+    must have said what they have, and be awake where nothing is foretold."""
+    is_low = (not link.sleeps and link.least_bits < policy.idle_level_bits) or is_short_for_gap(link)
     return len(link.available_bits) > 1 and is_low
 
 

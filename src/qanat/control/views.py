@@ -48,6 +48,7 @@ class LinkView:
 
     ``rests``: it has failed, and is not to be tried yet. ``rate_bits_per_s``: what it is expected to give (0: unknown).
     ``ahead_bits``: pairs that ask for key now have shares of it, so it is to hold so much before they ask again.
+    ``sleeps``: a site at one of its ends sleeps, and is woken by who asks for key, not by idle time.
 
     Foretold of it (``control.forecasting``): whether it gives nothing now (``is_out``), in how many seconds that begins
     (``out_in_s``), in how many more will be spent of it than it gives (``gap_in_s``), and what each end must hold then.
@@ -63,6 +64,7 @@ class LinkView:
     has_order: bool = False
     rests: bool = False
     rate_bits_per_s: float = 0.0
+    sleeps: bool = False
     is_out: bool = False
     out_in_s: float = math.inf
     gap_in_s: float = math.inf

@@ -46,7 +46,7 @@ def outages_of(network: Network, name: str) -> tuple[Outage, ...]:
     if is_switch:
         through = (link for link in network.links if name in link.through)
         return tuple(Outage(Fault.LINK_DOWN, link_id=link.link_id) for link in through)
-    known = [*network.nodes, *(link.name for link in network.described_links), *network.switches_by_name]
+    known = [*network.nodes, *(link.name for link in network.links), *network.switches_by_name]
     raise ConfigurationError(f"no site, link or switch {name!r} in {network.name!r}", remedy=nearest(name, known))
 
 
