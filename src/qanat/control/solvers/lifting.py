@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
-from scipy.sparse import coo_array, hstack, sparray, vstack
+from scipy.sparse import csc_array, sparray
 
 Floats = NDArray[np.float64]
+PRESOLVED = 3000
+"""Programs of fewer columns are solved sooner as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +39,30 @@ def lift(usage: sparray, capacity: Floats, *, owners: NDArray[np.int64], floor: 
     """
     ways = np.bincount(owners, minlength=len(floor))
     is_only = ways[owners] == 1  # who has one way alone takes it: it need not be looked for
-    limits, alone = usage.tocsc(), owners[is_only]
-    only = limits[:, is_only]
-    chosen, owner_rows = limits[:, ~is_only], np.flatnonzero(ways != 1)
-    count = chosen.shape[1]
-    row_of = np.cumsum(ways != 1) - 1
-    gets = coo_array(
-        (np.full(count, -1.0), (row_of[owners[~is_only]], np.arange(count))), shape=(len(owner_rows), count)
-    )
+    alone = owners[is_only]
+    used = usage.tocoo()
+    links, columns, uses = used.row, used.col, used.data
+    of_only = is_only[columns]
+    by_only = owners[columns[of_only]], uses[of_only], links[of_only]
+    pull, held = (np.bincount(by_only[2], by_only[1] * each[by_only[0]], len(capacity)) for each in (rise, floor))
+    owner_rows = np.flatnonzero(ways != 1)
+    count = int((~is_only).sum())
+    place = np.cumsum(~is_only) - 1
+    row_of = len(capacity) + np.cumsum(ways != 1) - 1
+    pulled = np.flatnonzero(pull)
+    entries = [
+        (links[~of_only], place[columns[~of_only]], uses[~of_only]),
+        (pulled, np.full(len(pulled), count), pull[pulled]),
+        (row_of[owners[~is_only]], np.arange(count), np.full(count, -1.0)),
+        (row_of[owner_rows], np.full(len(owner_rows), count), rise[owner_rows]),
+    ]
+    rows, places, values = (np.concatenate(parts) for parts in zip(*entries, strict=True))
     found = linprog(
         np.concatenate([np.zeros(count), [-1.0]]),
-        A_ub=vstack(
-            [
-                hstack([chosen, coo_array((only @ rise[alone])[:, None])]),
-                hstack([gets, coo_array(rise[owner_rows][:, None])]),
-            ]
-        ),
-        b_ub=np.concatenate([capacity - only @ floor[alone], -floor[owner_rows]]),
+        A_ub=csc_array((values, (rows, places)), shape=(len(capacity) + len(owner_rows), count + 1)),
+        b_ub=np.concatenate([capacity - held, -floor[owner_rows]]),
         method="highs",
+        options={"presolve": count > PRESOLVED},
     )
     if found.x is None:
         return None
@@ -62,7 +70,7 @@ def lift(usage: sparray, capacity: Floats, *, owners: NDArray[np.int64], floor: 
     duals = np.maximum(-found.ineqlin.marginals, 0.0)
     prices, worth = duals[: len(capacity)], np.zeros(len(floor))
     worth[owner_rows] = duals[len(capacity) :]
-    worth[alone] = only.T @ prices
+    worth += np.bincount(by_only[0], by_only[1] * prices[by_only[2]], len(floor))
     flows = np.zeros(len(owners))
     flows[~is_only] = np.maximum(found.x[:-1], 0.0)
     flows[is_only] = floor[alone] + rise[alone] * height

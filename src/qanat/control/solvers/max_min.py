@@ -1,11 +1,11 @@
 """Max-min fairness over all paths: the least rate per weight as high as it can be, then the next, and so on.
 
-Level by level, all demands not yet settled are lifted together as far as the links allow: a linear program over paths,
-which HiGHS solves, and to which the shortest paths under its prices are added until none is missing. The prices tell
+Level by level, all demands not yet settled are lifted together as far as the links allow (``levels``). The prices tell
 who is settled: a demand whose paths all cost something can have no more without another having less, since all of them
 together use up what there is at these prices. One that is missed is settled by the next level, of the same height.
 
-Where no two paths join the same sites, all grow together until a link is full, whose demands then stand still.
+Where the first full link carries only what has no other way, as every link of a line, a star or a tree, nothing has to
+be solved.
 """
 
 from __future__ import annotations
@@ -19,56 +19,28 @@ from numpy.typing import NDArray
 from qanat.control.graph import RouteGraph
 from qanat.control.sharing import Demand
 from qanat.control.solvers.climbing import first_paths, fitted
-from qanat.control.solvers.lifting import lift
-from qanat.control.solvers.paths import Floats, Flows, Market, Paths
+from qanat.control.solvers.levels import LEVEL_TOLERANCE, Level, Question, Standing, as_divided, divided_anew
+from qanat.control.solvers.paths import Floats, Flows, Market
 
-LEVEL_TOLERANCE = 1e-7
-SLACKNESS = 1e-9
-"""Those who are settled may have so much less while others are lifted: what rounding may take."""
 SETTLING = 1e-6
 """A demand is settled when its part of what the prices sum up to is no less than this."""
-MOST_ROUNDS = 100
+TRACE = 1e-9
+"""A path that has less than this part of its demand's rate is forgotten, to be found again where it helps."""
+TOUCHED_LEVELS = 10
+"""So many levels after it last divided its rate anew, a demand is taken to be one who will again."""
+MANY = 2000
+"""Of demands: with so many, only those divide anew who must, lest the programs become large."""
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """How high everybody who rises is lifted, what it cannot exceed, and the proof.
-
-    parts: by demand, of what one level more would cost at the prices of the links.
-    """
+class Proof:
+    """That some demands can have no more: under these prices of the links (by row of the market) all rates, each times
+    the length of its demand's shortest path, add up to all that the links have, and who has a length above zero has
+    no higher rate per weight than ``height`` in bit/s. ``settles``: by demand, whom it holds for."""
 
     height: float
-    bound: float
-    flows: Floats
-    parts: Floats
-
-    @property
-    def gap(self) -> float:
-        return max(0.0, 1 - self.height / self.bound) if self.bound > 0 else 0.0
-
-
-def lifted(market: Market, paths: Paths, capacity: Floats, *, floor: Floats, rise: Floats) -> Level | None:
-    """Return how high ``rise`` can be lifted while each demand keeps ``floor``; None when the floors cannot be kept.
-
-    ``floor`` and ``rise``: by demand, in the unit of ``capacity``; who rises has no floor. ``paths`` grows.
-    """
-    floor = floor * (1 - SLACKNESS)
-    for _ in range(MOST_ROUNDS):
-        found = lift(paths.crossings(np.ones(len(paths.rows))), capacity, owners=paths.demand, floor=floor, rise=rise)
-        if found is None:
-            return None
-        prices = found.prices + 1e-12 * float(found.prices.mean())  # no link is for nothing: a search sees no free ones
-        lengths = market.shortest(prices)
-        cost = float(lengths @ rise)
-        level = Level(
-            height=found.height,
-            bound=(float(prices @ capacity) - float(lengths @ floor)) / cost,
-            flows=found.flows,
-            parts=lengths * rise / cost,
-        )
-        if level.gap <= LEVEL_TOLERANCE or not len(paths.add(*market.paths(lengths < found.worth * (1 - 1e-9)))):
-            break
-    return level
+    prices: Floats
+    settles: NDArray[np.bool_]
 
 
 def max_min_flows(graph: RouteGraph, demands: Sequence[Demand]) -> Flows:
@@ -76,58 +48,76 @@ def max_min_flows(graph: RouteGraph, demands: Sequence[Demand]) -> Flows:
 
     Value and bound are of the level whose proof leaves most open. Raises ValueError for guarantees.
     """
-    if any(demand.guaranteed_bits_per_s for demand in demands):
-        raise ValueError("max-min fairness keeps no guarantees: take a finite alpha for demands that have one")
-    market = Market(graph, demands)
-    weight = np.array([demand.weight for demand in demands])
-    cap = np.array([demand.cap_bits_per_s for demand in demands])
-    paths, flows = first_paths(market, weight)
-    if market.is_forest:
-        return _filled(market, paths, weight, cap)
-    unit = float(np.min(market.capacity / np.maximum(paths.loads(flows), 1e-300)))
-    rates, worst, flows = _level_by_level(market, paths, unit, weight, cap)
-    surplus = rates / np.maximum(paths.totals(flows), 1e-300)
-    given = np.asarray(flows * unit * np.minimum(1.0, surplus)[paths.demand])
-    return Flows(market, paths, fitted(paths, market.capacity, given), worst.height * unit, worst.bound * unit)
+    return MaxMin(graph, demands).flows()
 
 
-def _level_by_level(
-    market: Market, paths: Paths, unit: float, weight: Floats, cap: Floats
-) -> tuple[Floats, Level, Floats]:
-    """Return the rates, the level whose proof leaves most open, and flows that carry the rates, by units."""
-    rates, is_open = np.zeros_like(weight), np.ones(len(weight), dtype=bool)
-    levels = []
-    while is_open.any():
-        rise = np.where(is_open, weight, 0.0)
-        level = lifted(market, paths, market.capacity / unit, floor=rates, rise=rise)
+class MaxMin:
+    """The rates of demands that are all joined by some route, settled level by level."""
+
+    def __init__(self, graph: RouteGraph, demands: Sequence[Demand]) -> None:
+        """Raises ValueError for guarantees."""
+        if any(demand.guaranteed_bits_per_s for demand in demands):
+            raise ValueError("max-min fairness keeps no guarantees: take a finite alpha for demands that have one")
+        self.market = Market(graph, demands)
+        self._weight = np.array([demand.weight for demand in demands])
+        self._paths, flows = first_paths(self.market, self._weight)
+        self._parts = (1 / self._paths.num_paths)[self._paths.demand]
+        self._unit = float(np.min(self.market.capacity / np.maximum(self._paths.loads(flows), 1e-300)))
+        self._cap = np.array([demand.cap_bits_per_s for demand in demands]) / self._unit
+        self._rates = np.zeros(len(demands))
+        self._is_open = np.ones(len(demands), dtype=bool)
+        self._standing = Standing.at_first(self._paths)
+        self._rested = np.full(len(demands), TOUCHED_LEVELS)
+        self.proofs: list[Proof] = []
+
+    def flows(self) -> Flows:
+        """Settle everybody, and return what each path carries; ``proofs`` then has what settled whom."""
+        levels = []
+        while self._is_open.any():
+            if (level := self._next()) is not None:
+                levels.append(level)
+        least = float(np.min(self._rates / self._weight))
+        worst = max(levels, key=lambda level: level.gap, default=None)
+        value, bound = (worst.height, worst.bound) if worst is not None else (least, least)
+        capacity, given = self.market.capacity, self._parts * self._rates[self._paths.demand] * self._unit
+        carried = fitted(self._paths, capacity, given)
+        return Flows(self.market, self._paths, carried, value * self._unit, bound * self._unit)
+
+    def _next(self) -> Level | None:
+        """Settle those whose caps are reached as all divide their rates now; or else those of the next level."""
+        rise = np.where(self._is_open, self._weight, 0.0)
+        asked = Question(self.market, self.market.capacity / self._unit, self._rates, rise, self._standing)
+        level, _ = as_divided(asked, self._paths, self._parts)
+        if self._sated(level.height):
+            return None
+        if level.gap > LEVEL_TOLERANCE:
+            level = self._solved(asked)
+            if self._sated(level.height):
+                return None
+        settles = self._is_open & (level.parts >= min(SETTLING, float(level.parts.max())))
+        self._rates = np.where(settles, self._weight * level.height, self._rates)
+        self._is_open &= ~settles
+        self._standing = level.standing
+        self.proofs.append(Proof(level.height * self._unit, level.standing.prices, settles))
+        return level
+
+    def _sated(self, height: float) -> bool:
+        """Give their caps to those who reach them at a height, and return whether anybody does."""
+        is_sated = self._is_open & (self._cap <= self._weight * height * (1 + 1e-12))
+        self._rates = np.where(is_sated, self._cap, self._rates)
+        self._is_open &= ~is_sated
+        return bool(is_sated.any())
+
+    def _solved(self, asked: Question) -> Level:
+        """Return the level when each divides its rate as is best, and have all divide it so from now on."""
+        paths = self._paths
+        is_free = self._rested < TOUCHED_LEVELS if len(self._rates) < MANY else np.zeros(len(self._rates), dtype=bool)
+        before = is_free.copy()
+        level = divided_anew(asked, paths, self._parts, is_free)
         assert level is not None, "what was settled can be carried"
-        levels.append(level)
-        is_sated = is_open & (cap <= weight * level.height * unit)
-        settles = is_sated if is_sated.any() else _settled(level, is_open)
-        rates = np.where(settles, np.minimum(cap / unit, weight * level.height), rates)
-        is_open &= ~settles
-    return rates, max(levels, key=lambda level: level.gap), levels[-1].flows
-
-
-def _settled(level: Level, is_open: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.asarray(is_open & (level.parts >= min(SETTLING, float(level.parts.max()))))
-
-
-def _filled(market: Market, paths: Paths, weight: Floats, cap: Floats) -> Flows:
-    """Let all grow by weight until a link is full or a cap is reached, and again, each over the one path it has."""
-    rates, grows = np.zeros_like(weight), np.ones(len(weight), dtype=bool)
-    by_path = paths.demand
-    while grows.any():
-        pull = paths.loads((weight * grows)[by_path])
-        left = np.maximum(market.capacity - paths.loads((rates * ~grows)[by_path]), 0.0)
-        heights = np.where(pull > 0, left / np.maximum(pull, 1e-300), np.inf)
-        height = min(float(heights.min()), float((cap / weight)[grows].min()))
-        is_full = np.where(heights <= height * (1 + 1e-12), 0.0, 1.0)
-        is_sated = cap <= weight * height * (
-            1 + 1e-12
-        )  # of caps that are reached together each must be, rounding or not
-        stops = grows & ((paths.totals(paths.least_along(is_full)) == 0) | is_sated)
-        rates = np.where(stops, np.minimum(cap, weight * height), rates)
-        grows &= ~stops
-    least = float(np.min(rates / weight))
-    return Flows(market, paths, rates[by_path], least, least)
+        self._rested = np.where(is_free & ~before, 0, self._rested + 1)
+        parts = level.flows / np.maximum(paths.totals(level.flows), 1e-300)[paths.demand]
+        is_used = parts > TRACE
+        paths.keep(is_used)
+        self._parts = parts[is_used] / paths.totals(parts[is_used])[paths.demand]
+        return level

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
-from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.sparse.csgraph import dijkstra
 
 from qanat.control.graph import Route, RouteGraph
 from qanat.control.sharing import Demand
@@ -36,17 +37,6 @@ class Market:
                 groups.setdefault(bytes(graph.passes(demand.policy, start)), []).append(place)
         for passes, members in groups.items():
             self._searches.append(_Search(graph, self._rows, passes, np.array(members), self._ends[members]))
-
-    @property
-    def is_forest(self) -> bool:
-        """Whether no two paths join the same sites."""
-        size = len(self._graph.nodes)
-        ends = np.array(
-            [[self._graph.number[end] for end in self._graph.links[place].ends] for place in self._rows]
-        ).reshape(-1, 2)
-        joined = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size))
-        parts, _ = connected_components(joined, directed=False)
-        return len(self._rows) == size - int(parts)
 
     def shortest(self, prices: Floats) -> Floats:
         """Return the length of each demand's shortest path; infinity where there is none. prices: positive, by row."""
@@ -136,33 +126,42 @@ class Paths:
         self.num_rows, self.num_demands = num_rows, num_demands
         self.demand: Ints = np.zeros(0, dtype=np.int64)
         self.rows: list[Ints] = []
+        self._keys: list[tuple[int, bytes]] = []
         self._known: set[tuple[int, bytes]] = set()
 
     def add(self, demands: Ints, paths: Sequence[Ints]) -> Ints:
         """Take up the paths that are new, and return their demands."""
-        fresh = []
+        fresh, before = [], len(self.rows)
         for demand, rows in zip(demands.tolist(), paths, strict=True):
             key = (demand, rows.tobytes())
             if key not in self._known:
                 self._known.add(key)
+                self._keys.append(key)
                 self.rows.append(rows)
                 fresh.append(demand)
         self.demand = np.concatenate([self.demand, np.array(fresh, dtype=np.int64)])
-        self._arrange()
+        self._arrange(before)
         return np.array(fresh, dtype=np.int64)
 
     def keep(self, is_kept: NDArray[np.bool_]) -> None:
         """Forget the other paths."""
-        self.rows = [rows for rows, kept in zip(self.rows, is_kept.tolist(), strict=True) if kept]
+        if is_kept.all():
+            return
+        kept = is_kept.tolist()
+        self.rows = list(compress(self.rows, kept))
+        self._keys = list(compress(self._keys, kept))
+        self._known = set(self._keys)
         self.demand = self.demand[is_kept]
-        self._known = {(demand, rows.tobytes()) for demand, rows in zip(self.demand.tolist(), self.rows, strict=True)}
         self._arrange()
 
-    def _arrange(self) -> None:
-        self.num_paths = np.bincount(self.demand, minlength=self.num_demands)
-        self._lengths = np.array([len(rows) for rows in self.rows])
+    def _arrange(self, known: int = 0) -> None:
+        """Lay the paths out as arrays, behind the first ``known``, which are laid out already."""
+        fresh, none = self.rows[known:], np.zeros(0, dtype=np.int64)
+        lengths = np.array([len(rows) for rows in fresh], dtype=np.int64)
+        self._lengths = np.concatenate([self._lengths[:known] if known else none, lengths])
+        self._flat = np.concatenate([self._flat if known else none, *fresh])
         self._starts = np.concatenate([[0], np.cumsum(self._lengths)])
-        self._flat = np.concatenate(self.rows) if self.rows else np.zeros(0, dtype=np.int64)
+        self.num_paths = np.bincount(self.demand, minlength=self.num_demands)
 
     def loads(self, flows: Floats) -> Floats:
         """Return what each link carries."""
@@ -184,6 +183,10 @@ class Paths:
         """Return the matrix of links by paths, with ``scale`` of the path where it takes the link."""
         data = np.repeat(scale, self._lengths)
         return csc_array((data, self._flat, self._starts), shape=(self.num_rows, len(self.rows)))
+
+    def steps(self) -> tuple[Ints, Ints]:
+        """Return every step of every path: the link it takes, and which path it belongs to."""
+        return self._flat, np.repeat(np.arange(len(self.rows)), self._lengths)
 
     def by_demand(self, scale: Floats) -> csc_array:
         """Return the matrix of links by demands, with the sum of ``scale`` over the demand's paths on the link."""

@@ -13,7 +13,8 @@ from qanat.control.graph import Route, RouteGraph
 from qanat.control.sharing import MAX_MIN, Admission, Demand, Share, Sharing
 from qanat.control.solvers.climbing import first_paths
 from qanat.control.solvers.fair import ROUNDING, fair_flows, fair_mean
-from qanat.control.solvers.max_min import lifted, max_min_flows
+from qanat.control.solvers.levels import lifted
+from qanat.control.solvers.max_min import max_min_flows
 from qanat.control.solvers.paths import Flows, Market
 from qanat.ground.errors import RequestError
 
