@@ -11,6 +11,7 @@ import pytest
 
 from qanat.control.graph import RouteGraph
 from qanat.control.sharing import MAX_MIN, Demand, Sharing
+from qanat.control.solvers.max_min import MaxMin
 from qanat.control.solvers.shares import admit, share
 from qanat.ground.errors import RequestError, UnknownNode
 from qanat.ground.identifiers import LinkId
@@ -117,6 +118,47 @@ def test_with_a_hundred_sites_at_full_load_the_proof_leaves_two_percent_at_most(
     assert sharing.gap <= 1 - ENOUGH
 
 
+def check_nobody_can_have_more(graph: RouteGraph, demands: list[Demand]) -> None:
+    """Assert by the prices of each level, with lengths that networkx finds, that rates are max-min fair.
+
+    Whatever is carried, the sum of rate times shortest length is no more than the sum of price times capacity. Where
+    the two are equal, who pays can have more only if another who pays has less, and none of these has more per weight.
+    """
+    solved = MaxMin(graph, demands)
+    flows = solved.flows()
+    each = flows.paths.totals(flows.flows)
+    level = each / np.array([one.weight for one in demands])
+    assert (flows.paths.loads(flows.flows) <= solved.market.capacity * (1 + 1e-9)).all()
+    assert np.sum([proof.settles for proof in solved.proofs], axis=0).tolist() == [1] * len(demands)
+    for proof in solved.proofs:
+        priced = nx.Graph()
+        for link, price in zip(graph.links, proof.prices.tolist(), strict=True):
+            priced.add_edge(*link.ends, weight=price)
+        lengths = dict(nx.all_pairs_dijkstra_path_length(priced))
+        paid = np.array([lengths[one.source][one.target] for one in demands])
+        assert paid @ each == pytest.approx(proof.prices @ solved.market.capacity, rel=1e-6), (
+            "all that is paid for is used"
+        )
+        pays = paid > 1e-9 * proof.prices.max()
+        assert pays[proof.settles].all()
+        assert level[pays].max() <= proof.height * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("size", [10, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_prices_prove_that_nobody_can_have_more_but_from_who_has_no_more(kind: str, size: int) -> None:
+    graph = graph_of(plain_graph(kind, size))
+    check_nobody_can_have_more(graph, all_pairs(graph))
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_a_hundred_sites_prices_prove_it_too(kind: str) -> None:
+    """On the grid and the random geometric graph it takes minutes, mostly of max-min itself."""
+    graph = graph_of(plain_graph(kind, 100))
+    check_nobody_can_have_more(graph, all_pairs(graph))
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0, 3.0, MAX_MIN])
 @pytest.mark.parametrize("size", [16, 49, 100])
@@ -128,6 +170,22 @@ def test_every_kind_size_and_fairness_ends_with_its_proof(kind: str, size: int, 
     sharing = share(graph, demands, alpha=alpha, tolerance=1 - ENOUGH)
     check_it_can_be_carried(graph, demands, sharing)
     assert sharing.gap <= (1e-6 if alpha == MAX_MIN else 1 - ENOUGH)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_larger_alpha_the_more_the_least_has_on_a_hundred_equal_links(kind: str) -> None:
+    """Run with ``-s``, it prints the figures that the page on routing tells. Links of 10 kbit/s, all pairs."""
+    graph = graph_of(plain_graph(kind, 100, seed=1 if kind == "tree" else 0), seed=None)
+    demands = all_pairs(graph)
+    least = []
+    for alpha in (1.0, 2.0, 4.0, MAX_MIN):
+        sharing = share(graph, demands, alpha=alpha, tolerance=0.01)
+        least.append(rates(sharing).min())
+        print(f"{kind}, {alpha}: {sharing.jain_index:.2f} {least[-1]:.1f} {sharing.total_bits_per_s / 1000:.0f}")
+        assert sharing.gap <= 0.01
+    assert least[0] > 0
+    assert max(least) <= least[-1] * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("kind", ["line", "star", "tree"])

@@ -138,9 +138,7 @@ def divided_anew(asked: Question, paths: Paths, parts: Floats, is_free: NDArray[
             break
         is_free |= is_dear
         parts = np.concatenate([parts, np.zeros(len(fresh))])
-        level = Level(
-            level.height, level.bound, np.append(level.flows, np.zeros(len(fresh))), level.parts, level.standing
-        )
+        level = replace(level, flows=np.concatenate([level.flows, np.zeros(len(fresh))]))  # if it must end here
     return level
 
 

@@ -128,6 +128,8 @@ class Paths:
         self.rows: list[Ints] = []
         self._keys: list[tuple[int, bytes]] = []
         self._known: set[tuple[int, bytes]] = set()
+        self._lengths: Ints = np.zeros(0, dtype=np.int64)
+        self._flat: Ints = np.zeros(0, dtype=np.int64)
 
     def add(self, demands: Ints, paths: Sequence[Ints]) -> Ints:
         """Take up the paths that are new, and return their demands."""
@@ -156,10 +158,10 @@ class Paths:
 
     def _arrange(self, known: int = 0) -> None:
         """Lay the paths out as arrays, behind the first ``known``, which are laid out already."""
-        fresh, none = self.rows[known:], np.zeros(0, dtype=np.int64)
+        fresh, steps = self.rows[known:], int(self._lengths[:known].sum())
         lengths = np.array([len(rows) for rows in fresh], dtype=np.int64)
-        self._lengths = np.concatenate([self._lengths[:known] if known else none, lengths])
-        self._flat = np.concatenate([self._flat if known else none, *fresh])
+        self._lengths = np.concatenate([self._lengths[:known], lengths])
+        self._flat = np.concatenate([self._flat[:steps], *fresh])
         self._starts = np.concatenate([[0], np.cumsum(self._lengths)])
         self.num_paths = np.bincount(self.demand, minlength=self.num_demands)
 
