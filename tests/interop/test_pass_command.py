@@ -233,3 +233,11 @@ def test_the_source_is_shown_alone(other: tuple[str, ...]) -> None:
     status, _, err = run("--source-modes", *other)
     assert status != 0
     assert "leave" in err
+
+
+def test_a_pass_on_which_nothing_is_tracked_is_not_told_to_come_ten_thousand_times() -> None:
+    arguments = ("--altitude-km", "35786", "--max-elevation", "80", "--min-elevation", "70", "--step-s", "600")
+    status, out, _ = run(*arguments)
+    assert status == 1
+    assert "no key: not a click came: the cameras" in out
+    assert "such passes" not in out

@@ -361,3 +361,13 @@ def test_moments_are_read_with_their_offset_and_written_rounded() -> None:
     assert utc_text(utc_s_of("2016-12-19"), digits=0) == "2016-12-19T00:00:00Z"
     with pytest.raises(BadParameter, match="is no moment of time"):
         utc_s_of("tomorrow")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [({"z_share": 1.5}, "z_share of 1.5"), ({"z_share": 0.0}, "z_share"), ({"telescope_m": -1.2}, "telescope")],
+)
+def test_a_station_whose_optics_cannot_be_is_refused_by_name(wrong: dict[str, float], named: str) -> None:
+    """It was a detector with negative dark counts that was complained of, and by `qanat passes` nothing."""
+    with pytest.raises(ConfigurationError, match=f"delingha.*{named}"):
+        Station("delingha", 37.38, 97.73, 3150.0, **wrong)

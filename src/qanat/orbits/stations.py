@@ -40,6 +40,16 @@ class Station:
         _check(self.name, "latitude", self.latitude_deg, -90.0, 90.0, "degrees")
         _check(self.name, "longitude", self.longitude_deg, -180.0, 360.0, "degrees")
         _check(self.name, "altitude", self.altitude_m, LOWEST_M, HIGHEST_M, "m")
+        if self.telescope_m is not None and not (math.isfinite(self.telescope_m) and self.telescope_m > 0):
+            raise ConfigurationError(
+                f"station {self.name}: a telescope of {self.telescope_m:g} m sees nothing",
+                remedy="give telescope_m, its diameter in metres, above 0",
+            )
+        if self.z_share is not None and not 0 < self.z_share < 1:
+            raise ConfigurationError(
+                f"station {self.name}: a z_share of {self.z_share:g} leaves a basis without light",
+                remedy="give z_share, the part of the light measured in the Z basis, above 0 and below 1",
+            )
 
     @cached_property
     def fixed_km(self) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from qanat.orbits.nature2021 import (
     FAR_QBER,
     FAR_RATE_BITS_PER_S,
+    PEAK_2017_KBIT_PER_S,
     PEAKS_KBIT_PER_S,
     QBER,
     QBER_2017,
@@ -134,8 +135,10 @@ def _predicted_rows(near: PassLight) -> list[tuple[str, float, float, str]]:
 
 
 def _rows_2017(light: PassLight, whose: str) -> list[tuple[str, float, float, str]]:
+    peak = float(light.sifted_rate_bits_per_s.max()) / 1e3
     return [
         (f"2017: sifted key {whose}", SIFTED_2017 / 1e6, light.sifted_bits / 1e6, "Mbit"),
+        (f"2017: greatest sifted rate {whose}", PEAK_2017_KBIT_PER_S, peak, "kbit/s"),
         (f"2017: QBER {whose}", 100 * QBER_2017, 100 * light.qber, "%"),
         *(
             (f"2017: secret key {whose}, {name}", SECRET_2017 / 1e6, _secret(light, name.lower()) / 1e6, "Mbit")

@@ -59,6 +59,11 @@ def print_pass(
 
 def why_no_key(length: SecretLength, options: PassOptions, light: PassLight) -> str:
     """Return which bound of the proof leaves no key, and how many such passes in one block would give some."""
+    if not light.sifted_bits:
+        return (
+            "not a click came: the cameras that point the telescopes never see a beacon, or the losses leave "
+            "nothing; look at the column `sifted` and at the total losses, and take a nearer pass"
+        )
     if not any(length.single_photon_lower):
         why = "the bound on single photons is 0 in both bases: too few bits for the proof"
     elif min(length.phase_error_upper) >= HALF:
