@@ -11,7 +11,7 @@ so that no way is proposed that what is settled cannot take.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
