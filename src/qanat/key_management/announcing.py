@@ -63,12 +63,12 @@ class _Pair:
 
 
 class Announcer:
-    """The satellite's part. Nothing is kept in memory but who has heard what since the start."""
+    """The satellite's part. Nothing is kept in memory but who has not heard what is said since the start."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._pairs = tuple(_pairs_of(context))
-        self._heard: dict[BlockId, set[NodeId]] = {}
+        self._awaited: dict[BlockId, set[NodeId]] = {}
         self._said_monotonic_s = float("-inf")
 
     async def tick(self) -> None:
@@ -83,11 +83,15 @@ class Announcer:
 
     async def on_heard(self, sender: NodeId, word: AnnouncementHeard) -> None:
         """A station has acted on an announcement; when both have, it is forgotten."""
-        stations = self._heard.setdefault(word.block_id, set())
-        stations.add(sender)
-        if any(stations.issuperset(pair.stations) for pair in self._pairs):
-            await self._context.store.drop_notice(word.block_id)
-            self._heard.pop(word.block_id, None)
+        if (stations := self._awaited.get(word.block_id)) is None:
+            return  # both have said so before, or it is said again after a restart
+        stations.discard(sender)
+        if not stations:
+            await self._forget(word.block_id)
+
+    async def _forget(self, block_id: BlockId) -> None:
+        await self._context.store.drop_notice(block_id)
+        self._awaited.pop(block_id, None)
 
     async def _announce(self, pair: _Pair) -> bool:
         """Spend what there is of both stations' key, in each direction of the downlinks; return whether there was."""
@@ -140,9 +144,11 @@ class Announcer:
             word = decode_word(message)
             assert isinstance(word, KeyAnnounced)
             ends = context.network.link(word.link_id).ends
-            for station in ends:
-                if station not in self._heard.get(BlockId(notice_id), ()):
-                    await context.courier.send(station, word, body=message.body)
+            stations = self._awaited.setdefault(BlockId(notice_id), set(ends))
+            if not stations:  # both have heard it, and the store failed to forget it
+                await self._forget(BlockId(notice_id))
+            for station in sorted(stations):
+                await context.courier.send(station, word, body=message.body)
 
 
 class Announcements:
