@@ -9,6 +9,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from qanat.apps.cli.paths import named_path
+from qanat.apps.cli.satellite_options import (
+    CsvOption,
+    DaysOption,
+    JsonOption,
+    MaskOption,
+    StaleOption,
+    StationOption,
+)
 
 
 def add_passes_command(app: typer.Typer, end_with: Callable[[Callable[[], int]], NoReturn]) -> None:
@@ -23,25 +31,20 @@ def add_passes_command(app: typer.Typer, end_with: Callable[[Callable[[], int]],
                 "circular:500,97.4 or geo:110 or walker-delta:1200,53,24/6/1; may be given again."
             ),
         ],
-        station: Annotated[
-            list[str],
-            typer.Option(help="nanshan, xinglong, LAT,LON,ALT (degrees, metres) or a file; may be given again."),
-        ],
+        station: StationOption,
         start: Annotated[
             str | None, typer.Option(help="First moment, such as 2016-12-19T12:00; UTC unless it has an offset.")
         ] = None,
-        days: Annotated[float, typer.Option(help="How long from there.")] = 1.0,
-        min_elevation: Annotated[float, typer.Option(help="The mask: least elevation, degrees.")] = 10.0,
+        days: DaysOption = 1.0,
+        min_elevation: MaskOption = 10.0,
         sun_below: Annotated[
             float, typer.Option(help="It is dark where the Sun is so many degrees below the horizon.")
         ] = 12.0,
         only_dark: Annotated[bool, typer.Option("--only-dark", help="Leave out passes without any darkness.")] = False,
-        accept_stale: Annotated[
-            bool, typer.Option("--accept-stale", help="Go on with elements more than 30 days from the span.")
-        ] = False,
+        accept_stale: StaleOption = False,
         ut1_utc: Annotated[float, typer.Option(help="UT1 - UTC in seconds, of IERS Bulletin A.")] = 0.0,
-        json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
-        csv: Annotated[bool, typer.Option("--csv", help="Print the passes as CSV to standard output.")] = False,
+        json: JsonOption = False,
+        csv: CsvOption = False,
         out: Annotated[
             Path | None,
             typer.Option(

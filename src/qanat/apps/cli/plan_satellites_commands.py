@@ -9,6 +9,14 @@ from typing import Annotated, NoReturn, TypeAlias
 import typer
 
 from qanat.apps.cli.paths import named_path
+from qanat.apps.cli.satellite_options import (
+    CsvOption,
+    DaysOption,
+    JsonOption,
+    MaskOption,
+    StaleOption,
+    StationOption,
+)
 
 EndWith: TypeAlias = Callable[[Callable[[], int]], NoReturn]
 
@@ -19,17 +27,8 @@ SatelliteOption = Annotated[
         "walker-delta:1200,53,24/6/1; may be given again."
     ),
 ]
-StationOption = Annotated[
-    list[str],
-    typer.Option(help="nanshan, xinglong, LAT,LON,ALT (degrees, metres) or a file; may be given again."),
-]
 StartOption = Annotated[str | None, typer.Option(help="First moment, such as 2026-01-01; UTC.")]
-DaysOption = Annotated[float, typer.Option(help="How long from there.")]
-MaskOption = Annotated[float, typer.Option(help="The mask: least elevation, degrees.")]
 NightOption = Annotated[float, typer.Option(help="Night: the Sun so many degrees below the horizon.")]
-StaleOption = Annotated[
-    bool, typer.Option("--accept-stale", help="Go on with elements more than 30 days from the span.")
-]
 SlewOption = Annotated[float, typer.Option(help="Seconds to turn from one partner to the next.")]
 ClearOption = Annotated[float, typer.Option(help="Odds of a clear sky, an assumption; see --weather.")]
 SpellOption = Annotated[float, typer.Option(help="Mean length of a clear spell, hours.")]
@@ -55,8 +54,6 @@ AirOption = Annotated[float | None, typer.Option(help="Loss per air mass in plac
 TelescopeOption = Annotated[float, typer.Option(help="Aperture of stations that have none of their own.")]
 UserBitsOption = Annotated[int, typer.Option(help="Key that a user takes each time.")]
 UserDaysOption = Annotated[float, typer.Option(help="How often, days.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
-CsvOption = Annotated[bool, typer.Option("--csv", help="Print the passes as CSV to standard output.")]
 
 
 def add_satellite_plans(plan: typer.Typer, end_with: EndWith) -> None:
