@@ -128,6 +128,8 @@ class Books:
         self.demands: dict[str, DemandBook] = {}
         self.ahead: frozenset[LinkId] = frozenset()
         """Links that are to hold a block at each end, since pairs that ask for key now have shares of them."""
+        self.contended: frozenset[LinkId] = frozenset()
+        """Those of them of which several pairs have shares."""
         self.switches_rest_until_s = float("-inf")
         """Until then no link through switches is ordered: an order of an earlier life may run there."""
 
@@ -230,6 +232,12 @@ class Books:
             ],
         )
 
+    def _set_aside_bits(self, link_id: LinkId, book: LinkBook) -> int:
+        """Return what is not for those beyond their share: half of what is held ahead, so that there is key for the
+        others while the next block is made. Of a link that makes none on order nothing is, for it might never be more.
+        """
+        return book.block_bits // 2 if link_id in self.contended - self._unordered else 0
+
     def _link_view(self, link_id: LinkId, book: LinkBook, *, has_order: bool, now_s: float) -> LinkView:
         is_switched = self.turns.is_switched(link_id)
         rests_until_s = max(book.rests_until_s, self.switches_rest_until_s) if is_switched else book.rests_until_s
@@ -241,6 +249,7 @@ class Books:
             rate_bits_per_s=book.rate_bits_per_s,
             sleeps=not all(map(self._is_awake, book.ends)),
             ahead_bits=max(1, book.block_bits) if link_id in self.ahead else 0,
+            set_aside_bits=self._set_aside_bits(link_id, book),
             **self.turns.view(link_id, now_s=now_s),
         )
 

@@ -2,7 +2,8 @@
 
 Key is made when a demand found too little of it, on every hop of its route that is short, one order per link at a time,
 and never beyond the cap of a pool (unless one demand asks for more than that at once). Stock is given to the demands of
-the highest rank first (``DemandView.rank``: guarantees, priorities, shares), and in the order in which they came.
+the highest rank first (``DemandView.rank``: guarantees, priorities, shares), and in the order in which they came; on
+links that several pairs share, those beyond their share take only what is above a part set aside for the others.
 Demands of idle time, which fill
 end-to-end pools, come after all others, and set only a few links to work at a time, the emptiest first: whoever asks
 meanwhile does not wait behind the whole network. Links through optical switches take turns (``switching``).
@@ -38,7 +39,9 @@ def decide(view: NetworkView, policy: Policy) -> Orders:
     waits_for: dict[str, tuple[LinkId, ...]] = {}
     demands = sorted(view.demands, key=lambda demand: demand.rank)
     for demand in demands:
-        short = tuple(hop[0] for hop in demand.hops if stock.get(hop, 0) < demand.needed_bits)
+        short = tuple(
+            hop[0] for hop in demand.hops if stock.get(hop, 0) < demand.needed_bits + _not_for(demand, view, hop[0])
+        )
         for hop in demand.hops:
             left_bits[hop] = left_bits.get(hop, 0) - demand.needed_bits * demand.times
         if short:
@@ -52,6 +55,16 @@ def decide(view: NetworkView, policy: Policy) -> Orders:
             stock[hop] -= demand.needed_bits
     generate = _to_work(view, _Waiting(demands, waits_for), _deficits(left_bits, view.links, policy), policy)
     return Orders(tuple(generate), tuple(satisfied), waits_for)
+
+
+def _not_for(demand: DemandView, view: NetworkView, link_id: LinkId) -> int:
+    """Return how many bits of a link's stock a demand may not take: what is set aside for those within their shares.
+
+    Without it whoever asks most would take key as soon as it is made, and those with a share of the link would find
+    too little of it, most often on ways of many hops, where each must hold key at the same time.
+    """
+    link = view.links.get(link_id)
+    return link.set_aside_bits if link is not None and demand.is_beyond_share else 0
 
 
 class _Waiting:

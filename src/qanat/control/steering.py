@@ -8,6 +8,7 @@ answer comes the shares before it hold.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -138,7 +139,7 @@ class Steering:
         self._reign += 1
         self._problem = self._unsolved = None
         self._told.clear()
-        self._books.ahead = frozenset()
+        self._books.ahead = self._books.contended = frozenset()
         self._judge(())
 
     # --- inside ---
@@ -170,7 +171,9 @@ class Steering:
         self._recorder.alarm_over("work-failed", SHARES)
         self._record(settled)
         self._judge(settled.promises)
-        self._books.ahead = frozenset(self._carrying(settled, claims))
+        sharers = Counter(self._carrying(settled, claims))
+        self._books.ahead = frozenset(sharers)
+        self._books.contended = frozenset(link_id for link_id, number in sharers.items() if number > 1)
         await self._push(settled, claims)
 
     def _tell_failed(self, fault: Exception) -> None:
@@ -181,10 +184,10 @@ class Steering:
         self._recorder.alarm("work-failed", text, f"{remedy}; it is tried again by itself", about=SHARES)
 
     def _carrying(self, settled: Settled, claims: Sequence[Claim]) -> Iterator[LinkId]:
-        """Yield the links on the ways of those that ask now."""
+        """Yield the links on the ways of those that ask now, each once for every claim."""
         for claim, share in zip(claims, settled.sharing.shares, strict=True):
-            for route, _ in share.routes if claim.is_awake else ():
-                yield from self._graph.links_along(route)
+            routes = share.routes if claim.is_awake else ()
+            yield from {link_id for route, _ in routes for link_id in self._graph.links_along(route)}
 
     async def _push(self, settled: Settled, claims: Sequence[Claim]) -> None:
         """Tell each key manager what has changed for it, also that it shares with nobody (any more)."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qanat.ground.identifiers import LinkId, NodeId
+from qanat.key_management.rations import BEYOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class LinkView:
 
     ``rests``: it has failed, and is not to be tried yet. ``rate_bits_per_s``: what it is expected to give (0: unknown).
     ``ahead_bits``: pairs that ask for key now have shares of it, so it is to hold so much before they ask again.
+    ``set_aside_bits``: several of them, so of each end's stock so much is for those who are within their share.
     ``sleeps``: a site at one of its ends sleeps, and is woken by who asks for key, not by idle time.
 
     Foretold of it (``control.forecasting``): whether it gives nothing now (``is_out``), in how many seconds that begins
@@ -76,6 +78,7 @@ class LinkView:
     waited_s: float = 0.0
     blocks_got: int = 0
     ahead_bits: int = 0
+    set_aside_bits: int = 0
 
     @property
     def least_bits(self) -> int:
@@ -99,6 +102,11 @@ class DemandView:
     priority: int = 0
     standing: int = 1
     times: int = 1
+
+    @property
+    def is_beyond_share(self) -> bool:
+        """Whether it asks for more than its pair's share; idle time always does."""
+        return self.standing >= BEYOND
 
     @property
     def rank(self) -> tuple[bool, bool, int, int]:
