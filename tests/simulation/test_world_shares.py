@@ -13,8 +13,8 @@ from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId
 from qanat.ground.messages import Message
 from qanat.ground.network import Network, SharingOfPair, SharingRules
+from qanat.key_management.buckets import STRICT_BURST_S
 from qanat.key_management.manager import GivenKeys, KeyManager
-from qanat.key_management.rations import BURST_S
 from qanat.simulation.world import World
 from simulation.shared_network import (
     CALL_KEYS,
@@ -251,4 +251,4 @@ def test_a_batch_that_is_lost_and_tried_again_counts_once_against_a_cap() -> Non
             give(CALL_KEYS)
     once_bits = CALL_KEYS * KEY_BITS + 512
     assert refused.value.retry_after_s is not None
-    assert refused.value.retry_after_s <= (once_bits - BURST_S * cap_bits_per_s) / cap_bits_per_s
+    assert refused.value.retry_after_s <= (once_bits - STRICT_BURST_S * cap_bits_per_s) / cap_bits_per_s

@@ -14,6 +14,7 @@ from qanat.apps.cli.shares import run_shares
 from qanat.apps.network_review import review
 from qanat.apps.networks import load_network
 from qanat.apps.shares_review import promises_of, shares_of
+from qanat.control.books import Books
 from qanat.control.claims import Claims
 from qanat.control.graph import GraphLink
 from qanat.control.policy import DemandView, LinkView, NetworkView, Policy, decide
@@ -23,6 +24,7 @@ from qanat.ground.errors import NetworkFileError
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network, SharingOfPair, SharingRules, network_yaml
 from qanat.key_management.wire import GenerationRequest
+from simulation.shared_network import shared_network
 
 ALICE_BOB = "{master: alice, slave: bob, guaranteed_bits_per_s: 2000, weight: 2, cap_bits_per_s: 8000}"
 
@@ -178,8 +180,9 @@ def test_a_problem_travels_to_another_process_and_back() -> None:
 HOP = (LinkId("l"), NodeId("a"))
 
 
-def satisfied(*demands: DemandView, stock_bits: int) -> tuple[str, ...]:
-    links = {HOP[0]: LinkView({HOP[1]: stock_bits, NodeId("b"): stock_bits}, block_bits=10_000)}
+def satisfied(*demands: DemandView, stock_bits: int, set_aside_bits: int = 0) -> tuple[str, ...]:
+    stock = {HOP[1]: stock_bits, NodeId("b"): stock_bits}
+    links = {HOP[0]: LinkView(stock, block_bits=10_000, set_aside_bits=set_aside_bits)}
     return decide(NetworkView(links, demands), Policy()).satisfied
 
 
@@ -203,6 +206,30 @@ def test_what_was_promised_is_not_taken_away_in_smaller_parts() -> None:
     large, small = demand("promised", 1000, standing=0), demand("small", 100, standing=1)
     assert satisfied(large, small, stock_bits=900) == ()
     assert satisfied(replace(large, standing=1), small, stock_bits=900) == ("small",)
+
+
+def test_of_a_link_that_several_share_those_beyond_their_share_leave_a_part_to_the_others() -> None:
+    within, beyond = demand("within", 100, standing=1), demand("beyond", 100, standing=2)
+    idle = replace(beyond, demand_id="idle", is_idle=True)
+    for stock_bits, expected in ((599, ()), (600, ("beyond",)), (700, ("beyond", "idle"))):
+        assert satisfied(beyond, idle, stock_bits=stock_bits, set_aside_bits=500) == expected
+    assert satisfied(beyond, within, stock_bits=150, set_aside_bits=500) == ("within",)
+    assert satisfied(beyond, within, stock_bits=200) == ("within", "beyond"), "nothing is set aside of other links"
+
+
+def test_half_of_what_is_held_ahead_of_a_link_that_several_share_is_set_aside() -> None:
+    network = shared_network(["aa-r", "r-bb", "r-cc"], {"alice": "aa", "bob": "bb", "carol": "cc"}, SharingRules())
+    books = Books(network)
+    by_name = {link.name: link.link_id for link in network.links}
+    for link in books.links.values():
+        link.block_bits = 1000
+    books.ahead, books.contended = frozenset(by_name.values()), frozenset({by_name["aa-r"]})
+    views = books.view(now_s=0.0).links
+    assert {name: views[link_id].set_aside_bits for name, link_id in by_name.items()} == {
+        "aa-r": 500,
+        "r-bb": 0,
+        "r-cc": 0,
+    }
 
 
 def test_a_link_with_sharers_works_before_they_ask_again() -> None:

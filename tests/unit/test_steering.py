@@ -89,7 +89,7 @@ class Desk:
         self.broken: list[Exception] = []
         self.tries = 0
         entropy = SimulationEntropy(SeededChance(1))
-        books = Books(network)
+        self.books = books = Books(network)
         self.recorder = EventRecorder(node=CONTROLLER, clock=self.clock, entropy=entropy, sink=self.events.append)
         self.steering = Steering(
             network,
@@ -165,6 +165,18 @@ def test_who_begins_to_rule_tells_every_key_manager_its_shares_also_that_it_has_
     desk.look(after_s=1000.0)
     assert set(desk.line.told) == set(desk.network.nodes), "old shares of pairs that ask no more are of another reign"
     assert desk.sharers() == set()
+
+
+def test_a_link_is_shared_by_several_where_two_that_ask_now_have_shares_of_it() -> None:
+    desk = Desk()
+    desk.ask("aa", "bb")
+    desk.look()
+    assert (desk.books.ahead != frozenset(), desk.books.contended) == (True, frozenset())
+    desk.ask("aa", "cc")
+    desk.look()
+    assert {str(link) for link in desk.books.contended} == {str(desk.network.links_of(NodeId("aa"))[0].link_id)}
+    desk.steering.forget()
+    assert desk.books.contended == frozenset()
 
 
 def test_who_has_not_changed_is_not_told_again() -> None:

@@ -99,7 +99,7 @@ class DemandDesk:
             request_id=trace.request_id,
             is_idle=is_idle,
             routes=routes,
-            standing=BEYOND if is_idle else context.routes.rations.enter(pair, target, needed_bits),
+            standing=BEYOND if is_idle else context.routes.rations.enter(pair, target, routes, needed_bits),
             agreement=context.routes.rations.agreement(pair),
         )
         demand = Demand(word, pair, trace, event.id, context.clock.monotonic_s(), is_for_batch)
@@ -163,7 +163,7 @@ class DemandDesk:
         if demand := self._open.pop(word.demand_id, None):
             demand.state, demand.failure = "failed", word
             asked, rations = demand.word, self._context.routes.rations
-            rations.leave(demand.pair, asked.target, asked.needed_bits, asked.standing)
+            rations.leave(demand.pair, asked.target, asked.routes, asked.needed_bits, standing=asked.standing)
             if len(demand.word.routes) == 1:
                 self._context.routes.spreading.note_given_up(demand.word.routes[0], demand_id=demand.word.demand_id)
             if word.silent is None and not demand.word.is_idle:
@@ -209,7 +209,7 @@ class DemandDesk:
         """A demand beyond its pair's share is within it when that has grown meanwhile; the oldest first."""
         word = demand.word
         if word.standing == BEYOND and not word.is_idle:
-            standing = self._context.routes.rations.enter(demand.pair, word.target, word.needed_bits)
+            standing = self._context.routes.rations.enter(demand.pair, word.target, word.routes, word.needed_bits)
             demand.word = replace(word, standing=standing)
 
     async def _ask(self, demand: Demand) -> None:

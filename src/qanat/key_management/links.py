@@ -108,6 +108,7 @@ class RouteBook:
             self._shares_stamp = stamp
             self.spreading.learn(pushed.spreads)
             self.rations.learn(pushed.rations)
+            self.rations.parts.learn(pushed.spreads)
 
     async def wait(self, deadline: Deadline) -> None:
         """Return once there is a table; raises KeyShortage when none has come by then."""

@@ -4,8 +4,9 @@ Shares come from the controller. A batch within the share goes at once where the
 controller first, who gives what others have no use for. So a pair is never refused for its share alone, and cannot take
 away from stock what another was promised. Caps stand in the network file.
 
-Each rate is a bucket that fills with time and may be overdrawn by one batch, which the next ones then wait for: in the
-long run the rate is exact, whatever the size of batches.
+A share is of certain ways, and what each of them carries is a rate like the share: a batch on another way, or on one
+that has carried its part, is beyond the share, for it takes what others have shares of. Each rate is a bucket
+(``buckets``).
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from qanat.ground.identifiers import NodeId, SaePair
 from qanat.ground.network import Network
 from qanat.ground.ports import Clock
 from qanat.ground.units import format_rate
-from qanat.key_management.wire import Ration
+from qanat.key_management.buckets import SHARE_BURST_S, STRICT_BURST_S, Bucket
+from qanat.key_management.parts import Parts
+from qanat.key_management.wire import Ration, Routes
 
-BURST_S = 2.0
-"""So much of its rate a pair that has asked for nothing may take at once."""
 GRANT_S = 10.0
 """A grant of the controller that nobody has used for so long is none any more."""
 SHORT_S = 10.0
@@ -36,38 +37,11 @@ GUARANTEED, WITHIN, BEYOND = 0, 1, 2
 
 
 @dataclass(slots=True)
-class _Bucket:
-    """Bits that may be taken at a moment; below zero after a batch that was larger than what was left."""
-
-    bits_per_s: float
-    bits: float
-    at_s: float
-
-    @classmethod
-    def full(cls, bits_per_s: float, *, now_s: float) -> _Bucket:
-        return cls(bits_per_s, BURST_S * bits_per_s, now_s)
-
-    def level(self, now_s: float) -> float:
-        """Return what may be taken now."""
-        gained = max(0.0, now_s - self.at_s) * self.bits_per_s
-        self.bits, self.at_s = min(BURST_S * self.bits_per_s, self.bits + gained), now_s
-        return self.bits
-
-    def set_rate(self, bits_per_s: float, *, now_s: float) -> None:
-        self.level(now_s)
-        self.bits_per_s = bits_per_s
-
-    def wait_s(self, now_s: float) -> float:
-        """Return in how many seconds something may be taken."""
-        return max(0.0, -self.level(now_s)) / self.bits_per_s
-
-
-@dataclass(slots=True)
 class _Pair:
     """One share: its two rates, and what the controller has granted beyond it."""
 
-    share: _Bucket
-    guarantee: _Bucket
+    share: Bucket
+    guarantee: Bucket
     granted_bits: int = 0
     granted_s: float = 0.0
     lost_until_s: float = 0.0
@@ -79,7 +53,8 @@ class _Pair:
         if not (guaranteed or within):
             return BEYOND
         self.share.bits -= num_bits
-        floor = -num_bits - BURST_S * self.guarantee.bits_per_s  # the share goes on where the guarantee has ended
+        most_bits = self.guarantee.burst_s * self.guarantee.bits_per_s
+        floor = -num_bits - most_bits  # the share goes on where the guarantee has ended
         self.guarantee.bits = max(self.guarantee.bits - num_bits, floor)
         return GUARANTEED if guaranteed else WITHIN
 
@@ -99,9 +74,10 @@ class Rations:
         declared = network.sharing.pairs if network.sharing is not None else ()
         pairs = {SaePair(network.sae(row.master), network.sae(row.slave)): row for row in declared}
         self._agreements = {pair: agreement_of(row.master, row.slave) for pair, row in pairs.items()}
+        self.parts = Parts(clock)
         now_s = clock.monotonic_s()
         self._caps = {
-            pair: _Bucket.full(row.cap_bits_per_s, now_s=now_s)
+            pair: Bucket.full(row.cap_bits_per_s, burst_s=STRICT_BURST_S, now_s=now_s)
             for pair, row in pairs.items()
             if row.cap_bits_per_s is not None
         }
@@ -115,7 +91,8 @@ class Rations:
             pair = before.get(key)
             if pair is None:
                 pair = _Pair(
-                    _Bucket.full(row.bits_per_s, now_s=now_s), _Bucket.full(row.guaranteed_bits_per_s, now_s=now_s)
+                    Bucket.full(row.bits_per_s, burst_s=SHARE_BURST_S, now_s=now_s),
+                    Bucket.full(row.guaranteed_bits_per_s, burst_s=STRICT_BURST_S, now_s=now_s),
                 )
             pair.share.set_rate(row.bits_per_s, now_s=now_s)
             pair.guarantee.set_rate(row.guaranteed_bits_per_s, now_s=now_s)
@@ -136,34 +113,36 @@ class Rations:
                 retry_after_s=max(1.0, cap.wait_s(now_s)),
             )
 
-    def may_take(self, pair: SaePair, target: NodeId, num_bits: int, *, is_alone: bool) -> bool:
-        """Return whether a batch may go without asking the controller: where nothing is shared, every one.
+    def may_take(self, pair: SaePair, ways: Routes, num_bits: int, *, is_alone: bool) -> bool:
+        """Return whether a batch may go these ways without asking the controller: where nothing is shared, every one.
 
         ``is_alone``: no other batch of the pair waits for key or is on its way.
         """
-        known, now_s = self._of(pair, target), self._clock.monotonic_s()
+        known, now_s = self._of(pair, ways[0][-1]), self._clock.monotonic_s()
         if known is None or known.granted(now_s) >= num_bits:
             return True
         if now_s < known.lost_until_s or (now_s < known.waited_until_s and not is_alone):
             return False
-        return known.share.level(now_s) > 0
+        return known.share.level(now_s) > 0 and self._are_of_share(known, ways)
 
     def note_short(self, pair: SaePair, target: NodeId) -> None:
         """A batch of a pair was lost to a hop further on that held too little."""
         if (known := self._of(pair, target)) is not None:
             known.lost_until_s = self._clock.monotonic_s() + SHORT_S
 
-    def enter(self, pair: SaePair, target: NodeId, num_bits: int) -> int:
+    def enter(self, pair: SaePair, target: NodeId, ways: Routes, num_bits: int) -> int:
         """Return how a new demand of a pair stands. It pays out of the share at once, as far as that goes."""
-        known = self._of(pair, target)
-        return WITHIN if known is None else known.pay(num_bits, now_s=self._clock.monotonic_s())
+        if (known := self._of(pair, target)) is None:
+            return WITHIN
+        return self._pay(known, ways, num_bits) if self._are_of_share(known, ways) else BEYOND
 
-    def leave(self, pair: SaePair, target: NodeId, num_bits: int, standing: int) -> None:
+    def leave(self, pair: SaePair, target: NodeId, ways: Routes, num_bits: int, *, standing: int) -> None:
         """There will be no key for a demand: give back what it has paid."""
         known = self._of(pair, target)
         if known is not None and standing != BEYOND:
             known.share.bits += num_bits
             known.guarantee.bits += num_bits
+            self.parts.pay(ways, -num_bits)
 
     def grant(self, pair: SaePair, target: NodeId, num_bits: int, *, waited_s: float) -> None:
         """The controller has key for a demand: one batch of it need not ask again, nor pay."""
@@ -173,21 +152,31 @@ class Rations:
             if waited_s > AT_ONCE_S:
                 known.waited_until_s = now_s + SHORT_S
 
-    def take(self, pair: SaePair, target: NodeId, num_bits: int) -> None:
+    def take(self, pair: SaePair, ways: Routes, num_bits: int) -> None:
         """Count a try of a batch against the pair's share: each takes link key."""
-        now_s, known = self._clock.monotonic_s(), self._of(pair, target)
+        now_s, known = self._clock.monotonic_s(), self._of(pair, ways[0][-1])
         if known is None:
             return
         if known.granted(now_s) >= num_bits:
             known.granted_bits -= num_bits
         else:
-            known.pay(num_bits, now_s=now_s)
+            self._pay(known, ways, num_bits)
 
     def count(self, pair: SaePair, num_bits: int) -> None:
         """Count a batch against the pair's cap, once, however often it is tried; less than zero gives it back."""
         if (cap := self._caps.get(pair)) is not None:
             cap.level(self._clock.monotonic_s())
             cap.bits -= num_bits
+
+    def _are_of_share(self, known: _Pair, ways: Routes) -> bool:
+        """Return whether a batch may count as within the share on these ways. What was guaranteed may go any way."""
+        return self.parts.are_left(ways) or known.guarantee.level(self._clock.monotonic_s()) > 0
+
+    def _pay(self, known: _Pair, ways: Routes, num_bits: int) -> int:
+        standing = known.pay(num_bits, now_s=self._clock.monotonic_s())
+        if standing != BEYOND:
+            self.parts.pay(ways, num_bits)
+        return standing
 
     def _of(self, pair: SaePair, target: NodeId) -> _Pair | None:
         return self._pairs.get((self.agreement(pair), target))

@@ -136,7 +136,7 @@ class RelayOrigin:
             ways = [self.ways.choose(wish, tried) for wish in wishes]
             if await self._is_silent(ways, wishes):
                 continue
-            self._ask_first(job, ways)
+            self._ask_first(job, wishes, ways, tried)
             outcome = await self._try(job, ways, tried)
             if not isinstance(outcome, _Lost):
                 return outcome
@@ -156,13 +156,13 @@ class RelayOrigin:
             remedy="look at the nodes of the route and the lines between them",
         )
 
-    def _ask_first(self, job: RelayJob, ways: Sequence[Routes]) -> None:
-        """Raise PoolShort, with nothing short, for a batch beyond its pair's share: the controller is to say when."""
+    def _ask_first(self, job: RelayJob, wishes: Sequence[Wish], ways: Sequence[Routes], tried: Tried) -> None:
+        """Raise PoolShort for a batch beyond its pair's share: the controller is to say when."""
         rations, num_bits = self._context.routes.rations, job.shares * job.hop_bits
         is_alone = not (self._under_way[job.pair] or self._demands.is_waiting(job.pair))
-        for target, routes in zip(job.targets, ways, strict=True):  # a demand is of one target; the next one asks then
-            if not rations.may_take(job.pair, target, num_bits, is_alone=is_alone):
-                raise PoolShort((), routes=routes)
+        for wish, routes in zip(wishes, ways, strict=True):  # a demand is of one target; the next one asks then
+            if not rations.may_take(job.pair, routes, num_bits, is_alone=is_alone):
+                raise self.ways.to_ask_for(wish, tried, routes)
 
     def _note_short(self, job: RelayJob) -> None:
         for target in job.targets:
@@ -171,8 +171,8 @@ class RelayOrigin:
     def _count(self, job: RelayJob, ways: Sequence[Routes], tried: Tried) -> None:
         """Take note of what a try takes of its pair's share, and of its ways; of the pair's cap the first one alone."""
         routes_book, num_bits = self._context.routes, job.shares * job.hop_bits
-        for target in job.targets:
-            routes_book.rations.take(job.pair, target, num_bits)
+        for routes in ways:
+            routes_book.rations.take(job.pair, routes, num_bits)
         if not tried.counted_bits:
             tried.counted_bits = len(job.targets) * num_bits
             routes_book.rations.count(job.pair, tried.counted_bits)

@@ -63,7 +63,7 @@ class Ways:
         Raises NoRoute, RequirementUnmet; KeyShortage when a node on the way does not answer; PoolShort. To make key for
         a way is better than to try one again that has swallowed a batch.
         """
-        open_ways = self._context.routes.spreading.in_turn(wish.target, self._open(wish), count=wish.count)
+        open_ways = self._in_turn(wish)
         able = [way for way in open_ways if not self._short(way, wish, tried)]
         sound = [way for way in open_ways if not self._holds(self._lost_until_s, way)]
         best = sorted(able, key=lambda way: (way not in sound, tried.failures[way]))[: wish.count]
@@ -73,6 +73,16 @@ class Ways:
         rest = sorted(open_ways, key=self.is_barren)
         hopeful = (promising if len(promising) >= wish.count else rest)[: wish.count]
         raise PoolShort(tuple(pool for way in hopeful for pool in self._short(way, wish, tried)), routes=tuple(hopeful))
+
+    def to_ask_for(self, wish: Wish, tried: Tried, ways: Routes) -> PoolShort:
+        """Return for which ways a batch that may not go ``ways`` at once is to ask the controller: where these have
+        carried their part of the shares, for the one that may carry more the soonest, though it be short now."""
+        parts = self._context.routes.rations.parts
+        if parts.are_left(ways):
+            return PoolShort((), routes=ways)
+        others = [way for way in self._in_turn(wish) if not self.is_barren(way)]
+        soonest = min((*ways, *others), key=parts.wait_s)
+        return PoolShort(() if (soonest,) == ways else self._short(soonest, wish, tried), routes=(soonest,))
 
     def say_short(self, wish: Wish, tried: Tried) -> None:
         """Raise PoolShort if tries have met with too little key, though there may be more ways than were tried: key is
@@ -120,6 +130,14 @@ class Ways:
         return self._holds(self._barren_until_s, way)
 
     # --- inside ---
+
+    def _in_turn(self, wish: Wish) -> Routes:
+        """Return the open ways, those first that have not carried their part of the shares, and whose turn it is."""
+        routes = self._context.routes
+        ways = routes.spreading.in_turn(wish.target, self._open(wish), count=wish.count)
+        if wish.count > 1:
+            return ways
+        return tuple(sorted(ways, key=lambda way: not routes.rations.parts.are_left((way,))))
 
     def _open(self, wish: Wish) -> Routes:
         known = self._known(wish)
