@@ -14,6 +14,7 @@ from qanat.ground.events import Event, EventKind
 from qanat.ground.identifiers import BlockId, LinkId, NodeId, SaeId
 from qanat.ground.keys import KeyBlock, PoolId, SecretBytes
 from qanat.ground.messages import Message
+from qanat.ground.network import network_yaml, parse_network
 from qanat.ground.randomness import SeededChance
 from qanat.ground.requirements import Requirements
 from qanat.ground.route_policy import RoutePolicy
@@ -252,6 +253,32 @@ def test_an_announced_block_is_as_doubtful_as_all_blocks_together_that_it_was_ma
     assert block.eps_sec > max(one.eps_sec for one in made_of) > 0.0
     assert block.eps_sec == pytest.approx(sum(one.eps_sec for one in made_of))
     assert block.eps_cor == pytest.approx(sum(one.eps_cor for one in made_of))
+
+
+def under_clouds(p_clear: float) -> World:
+    """The same network, with odds of a clear sky over one of the two stations."""
+    text = network_yaml(satellite_network())
+    before = "name: west-station, kind: relay"
+    assert before in text
+    network = parse_network(text.replace(before, f"{before}, p_clear: {p_clear}"), source="test")
+    world = World(network, chance=SeededChance(3), block_bits=BLOCK_BITS)
+    world.start()
+    return world
+
+
+def test_clouds_over_a_station_cost_the_blocks_of_its_passes_and_no_more() -> None:
+    blocks: dict[float, int] = {}
+    for p_clear in (1.0, 0.5):
+        world = under_clouds(p_clear)
+        run_until(world, 139.0)
+        held = world.stores[WEST].disk.blocks.values()
+        blocks[p_clear] = sum(block.link_id == FIRST and block.confirmed for block in held)
+        assert world.sky.num_passes + world.sky.num_clouded == 20, "a clouded pass takes the time of a clear one"
+        assert world.sky.num_clouded == blocks[1.0] - blocks[p_clear]
+        assert pair_bits(world, WEST) == pair_bits(world, EAST) != {}
+        world.close(at_rest=True)
+        assert not world.witness.violations
+    assert 0 < blocks[0.5] < blocks[1.0]
 
 
 def run(seed: int, **more: Any) -> Report:
