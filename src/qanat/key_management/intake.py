@@ -84,8 +84,10 @@ class Intake:
 
     async def resume(self) -> None:
         """After a restart: ask on for what the last process did not see confirmed, of the blocks that are kept."""
-        for block in await self._context.store.unconfirmed_blocks(ANNOUNCED):
-            self._wait_for_peer(block, module=None)
+        context = self._context
+        if any(context.network.link(link_id).kind == "announced" for link_id in context.links.link_ids):
+            for block in await context.store.unconfirmed_blocks(ANNOUNCED):
+                self._wait_for_peer(block, module=None)
 
     async def on_announced(self, block: BlockName) -> None:
         """An announced block is durable here: tell the peer."""
