@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from qanat.apps.networks import load_network
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network.description import great_circle_km
+from qanat.orbits.stations import packaged_stations
 from qanat.physics.optics import bandwidth_nm
 
 PAGE = (Path(__file__).parents[2] / "docs" / "paper-inconsistencies.md").read_text(encoding="utf-8")
@@ -63,3 +65,13 @@ def test_a_week_of_the_satellite_is_two_of_its_passes_and_its_users_depend_on_wh
     assert "36 Mbit are two such passes in a week" in PAGE
     by_word, by_round = (int(36e6 * 10 / 7 / bits) for bits in (64 * 128, 8_000))
     assert f"it is {by_word:,} takers, by 8,000 bits {by_round:,}" in PAGE
+
+
+def test_the_two_ground_stations_are_less_than_2600_km_apart() -> None:
+    stations = packaged_stations()
+    west, east = stations["nanshan"], stations["xinglong"]
+    places = [(math.radians(one.latitude_deg), math.radians(one.longitude_deg)) for one in (west, east)]
+    (first, here), (second, there) = places
+    cosine = math.sin(first) * math.sin(second) + math.cos(first) * math.cos(second) * math.cos(there - here)
+    apart_km = round(6371 * math.acos(cosine))
+    assert f"their coordinates are {apart_km:,} km apart" in PAGE

@@ -46,7 +46,7 @@ class Sky:
 
     def __post_init__(self) -> None:
         (link,) = (one for one in self.network.links if one.kind == "announced" and set(one.ends) == {WEST, EAST})
-        kind, fields = encode_word(KeyAnnounced(BLOCK, LinkId(link.link_id), 1024, "twin", 0.0, parts=()))
+        kind, fields = encode_word(KeyAnnounced(BLOCK, LinkId(link.link_id), 1024, "twin", 0.0, 0.0, 0.0, parts=()))
         self.texts[BLOCK] = encode_message(Message(MessageId(BLOCK), kind, Epoch(0), fields=fields, body=b""))
 
     async def notices(self) -> Mapping[str, bytes]:

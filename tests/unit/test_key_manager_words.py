@@ -78,7 +78,9 @@ WORDS: list[wire.Word] = [
     wire.SessionRefused(OrderId("o"), RANGE, "no"),
     wire.BlockStored(BlockId("b"), OrderId("o"), confirmed=True),
     wire.BlocksMissing((BlockId("b"),)),
-    wire.KeyAnnounced(BlockId("b"), LINK, 8, "twin", 1.5e9, (wire.AnnouncedPart(LINK, A, RANGE, "00" * 16),)),
+    wire.KeyAnnounced(
+        BlockId("b"), LINK, 8, "twin", 1.5e9, 2e-9, 2e-15, (wire.AnnouncedPart(LINK, A, RANGE, "00" * 16),)
+    ),
     wire.AnnouncementHeard(BlockId("b")),
     RELAY,
     wire.RelayDelivered("r", "00" * 16),

@@ -55,7 +55,9 @@ def test_rows_say_what_is_the_fit_over_again_what_was_solved_for_and_what_was_mi
     assert [row.unit for row in by_kind[FOLLOWS_KIND]] == ["dB", "dB"]
     counted = {row.unit: row.here for row in reversed(by_kind[COUNTED_KIND])}  # the first of each unit
     assert (counted["Mbit"], counted["%"]) == pytest.approx((1.67, 1.1), rel=1e-6)
-    assert [row.ratio for row in by_kind[MISSED_KIND]] == pytest.approx([1.88, 1.34, 0.36, 2.71, 3.11], abs=0.02)
+    assert [row.ratio for row in by_kind[MISSED_KIND]] == pytest.approx(
+        [1.88, 1.34, 0.36, 2.71, 3.11, 2.71, 3.10], abs=0.02
+    )
     peaks = [row for row in by_kind[PREDICTED_KIND] if "greatest" in row.name]
     assert [row.paper for row in peaks] == [(462.0,), (642.0,)]
 
@@ -85,6 +87,16 @@ def test_the_greatest_rate_of_2017_stands_beside_the_papers(rows: dict[str, Pape
     assert counted.paper == modelled.paper == (14.0,)
     assert counted.here == pytest.approx(10.0, abs=0.05)
     assert modelled.here == pytest.approx(18.8, abs=0.05)
+
+
+def test_the_mean_secret_rate_of_2017_stands_beside_the_papers(rows: dict[str, PaperRow]) -> None:
+    """Extended Data Table 2: 1.1 kbit/s, which are 0.30 Mbit in 273 s."""
+    low, high = (rows[f"2017: secret rate over 273 s of its 1.67 Mbit, {name}"] for name in ("Hoeffding", "Chernoff"))
+    assert low.paper == high.paper == (1.1,)
+    assert low.here < 1.1 < high.here
+    key = rows["2017: secret key of its 1.67 Mbit, Hoeffding"].here
+    assert low.here == pytest.approx(1e3 * key / 273)
+    assert round(0.30e6 / 273, -2) == 1100
 
 
 def test_the_pass_of_2017_gives_its_key_between_two_bounds_of_chance(rows: dict[str, PaperRow]) -> None:

@@ -9,9 +9,15 @@ import pytest
 
 from interop.satellite_house import TEXT, network_file
 from qanat.apps.cli.network import run_check
+from qanat.apps.cli.processes import run_twin
+from qanat.apps.deployment import Deployment
+from qanat.apps.device_emulator import DeviceEmulator
+from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
+from qanat.apps.node_site import NodeSite
 from qanat.apps.paper_table import compared_rows
 from qanat.apps.satellite_review import review_sky
+from qanat.apps.workplace import Workplace
 from qanat.control.graph import RouteGraph
 from qanat.control.routing import key_graph, widest
 from qanat.ground.errors import ConfigurationError, NetworkFileError
@@ -195,3 +201,21 @@ def test_the_papers_table_counts_a_satellite_two_stations_and_two_links() -> Non
     assert (row.ours.relays, row.ours.nodes, row.ours.users, row.ours.links) == (1, 2, 2, 2)
     assert row.ours.loss_db[0] == 20.0
     assert set(row.differing) <= {"loss_db"}, "the greatest loss is described of no pass"
+
+
+def test_commands_of_processes_that_make_no_passes_say_which_one_does(tmp_path: Path) -> None:
+    path, deployment = network_file(tmp_path), Deployment(NETWORK, "test")
+    for link in ("micius-nanshan", PAIR):
+        with pytest.raises(ConfigurationError, match="a satellite's") as refused:
+            run_twin(str(path), link=link, config=None, data=tmp_path / "data", as_json=True)
+        assert "`qanat up`" in refused.value.remedy
+        with pytest.raises(ConfigurationError, match="no devices") as refused:
+            DeviceEmulator(NETWORK.link(LinkId(link)), Workplace(tmp_path), rate_bits_per_s=1.0)
+        assert "`qanat up`" in refused.value.remedy
+    with EventLog(path=tmp_path / "events.jsonl") as log:
+        with pytest.raises(ConfigurationError, match="'micius' is a satellite") as refused:
+            NodeSite(deployment, MICIUS, Workplace(tmp_path), log=log)
+        assert "`qanat up`" in refused.value.remedy
+        station = NodeSite(deployment, WEST, Workplace(tmp_path), log=log)
+        assert station.module_ids == ["west-link.nanshan"]
+        assert station.links_without_light == ["micius-nanshan", PAIR]

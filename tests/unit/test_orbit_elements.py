@@ -146,8 +146,19 @@ def test_a_decayed_satellite_is_told_with_sgp4s_code_and_the_moment() -> None:
     falling = summed(FIRST.replace("18801-4", "18801-0").replace(".00000384", ".09000384"))
     low = summed(SECOND.replace("15.23916091", "16.30916091"))
     (found,) = read_elements(f"{falling}\n{low}", source="f")
-    with pytest.raises(RequestError, match=r"no orbit at 201[67]-.*error \d of SGP4"):
+    with pytest.raises(RequestError, match=r"decayed: no orbit at 201[67]-.*error \d of SGP4") as refused:
         Sgp4Orbit(found).inertial(EPOCH_UTC_S + np.linspace(0, 30 * 86_400, 1000))
+    assert "newer element set" in refused.value.remedy
+    assert "2016-12-19T13:39:33Z" in refused.value.remedy
+
+
+def test_a_satellite_that_cannot_be_carried_back_is_not_said_to_have_decayed() -> None:
+    rising = summed(FIRST.replace(" 18801-4", "-18801-0").replace(" .00000384", "-.09000384"))
+    low = summed(SECOND.replace("15.23916091", "16.30916091"))
+    (found,) = read_elements(f"{rising}\n{low}", source="f")
+    with pytest.raises(RequestError, match="no orbit at") as refused:
+        Sgp4Orbit(found).inertial(EPOCH_UTC_S - np.linspace(0, 30 * 86_400, 1000))
+    assert "decayed:" not in refused.value.message
 
 
 @pytest.mark.parametrize("offset", ["+08:00", "-0500"])

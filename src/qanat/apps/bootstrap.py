@@ -116,6 +116,7 @@ class Service(Opened):
             pool=self.pool,
             clock=self.clock,
             recorder=self.recorder(CONTROLLER),
+            chance=system_chance(),
             light_share=light_share,
             on_foretold=self._foretell,
         )

@@ -165,7 +165,9 @@ class DeviceEmulator:
         if not isinstance(link.modules, Etsi014Modules):
             raise ConfigurationError(
                 f"link {link.name!r} has no devices behind ETSI 014 doors",
-                remedy="give it modules with 'driver: etsi014' in the network file",
+                remedy="give it modules with 'driver: etsi014' in the network file"
+                if link.makes_key_on_order
+                else "it is a satellite's and has twins alone: run it with `qanat up`",
             )
         self.link = link
         self._settings = link.modules

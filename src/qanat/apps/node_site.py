@@ -33,7 +33,13 @@ class NodeSite(Opened):
         self, deployment: Deployment, node: NodeId, place: Workplace, *, log: EventLog, door_port: int = 0
     ) -> None:
         self.network = deployment.network
-        self.node = self.network.site(node).node
+        site = self.network.site(node)
+        if site.kind == "satellite":
+            raise ConfigurationError(
+                f"{site.name!r} is a satellite, and its passes come in the order of a timetable",
+                remedy="run the network with `qanat up`, with the satellite apart if it is to be a process of its own",
+            )
+        self.node = site.node
         self.place = place
         self.settings = key_manager_settings(self.network)
         self.twins: dict[LinkId, RemoteSite] = {}
@@ -59,7 +65,16 @@ class NodeSite(Opened):
     @property
     def module_ids(self) -> list[ModuleId]:
         """The ends of the site's links."""
-        return [_module_id(link, self.node) for link in self.network.links_of(self.node)]
+        return [_module_id(link, self.node) for link in self._links]
+
+    @property
+    def links_without_light(self) -> list[str]:
+        """The names of satellites' links that end here: nobody makes passes for sites that run by themselves."""
+        return [link.name for link in self.network.links_of(self.node) if not link.makes_key_on_order]
+
+    @property
+    def _links(self) -> list[Link]:
+        return [link for link in self.network.links_of(self.node) if link.makes_key_on_order]
 
     async def _start(self) -> None:
         parts, node, place = self._parts, self.node, self.place
@@ -98,7 +113,7 @@ class NodeSite(Opened):
 
     async def _modules(self, tasks: AsyncioTasks) -> Sequence[QKDModule]:
         """Return this end's module of each link, in the order of the file."""
-        parts, links = self._parts, self.network.links_of(self.node)
+        parts, links = self._parts, self._links
         own = await parts.local_modules(self.node, tasks)
         return [self._twin(link, tasks) if link.modules is None else own[link.name] for link in links]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,14 +15,16 @@ from qanat.ground.network import Network, Site
 from qanat.orbits.passes import Span, find_passes
 from qanat.orbits.propagation import STALE_DAYS, Orbit, age_days
 from qanat.orbits.timetable import PlannedPass, first_moment, orbit_of, station_of, timetable
+from qanat.quantum_layer.pass_weather import odds_of_clear
 
 DAYS = 7.0
 
 
 @dataclass(frozen=True, slots=True)
 class DownlinkReview:
-    """A downlink in the week that begins with its satellite's elements. All predicted by the model, clear sky taken for
-    granted; passes: those that are dark."""
+    """A downlink in the week that begins with its satellite's elements. All predicted by the model, under a clear sky;
+    passes: those that are dark. p_clear: mean odds of a clear sky in those with key, 1 where the file declares none;
+    mean_bits: secret bits in the mean over the weather."""
 
     link_id: LinkId
     satellite: str
@@ -33,6 +36,8 @@ class DownlinkReview:
     nearest_km: float | None
     sifted_bits: float
     secret_bits: int
+    p_clear: float
+    mean_bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,9 @@ def review_sky(network: Network, *, now_utc_s: float) -> SkyReview:
     except RequestError as fault:
         raise ConfigurationError(f"network {network.name!r}: {fault.message}", remedy=fault.remedy) from None
     from_utc = format_utc(start_utc_s)[:19]
-    rows = tuple(_row(network, one.link_id, passes, from_utc) for one in network.downlinks)
+    odds = odds_of_clear(network, [(one.station, one.told.rise_utc_s) for one in passes])
+    found = list(zip(passes, odds, strict=True))
+    rows = tuple(_row(network, one.link_id, found, from_utc) for one in network.downlinks)
     stale = [
         _stale(name, age)
         for name, orbit in orbits.items()
@@ -83,8 +90,11 @@ def _orbit(site: Site, texts: Mapping[NodeId, str]) -> Orbit:
     return orbit_of(site, read=lambda _: texts[site.node])
 
 
-def _row(network: Network, link_id: LinkId, passes: Sequence[PlannedPass], from_utc: str) -> DownlinkReview:
-    own = [one for one in passes if one.link_id == link_id]
+def _row(
+    network: Network, link_id: LinkId, passes: Sequence[tuple[PlannedPass, float]], from_utc: str
+) -> DownlinkReview:
+    own = [one for one, _ in passes if one.link_id == link_id]
+    with_key = [(one.expected_bits, p_clear) for one, p_clear in passes if one.link_id == link_id and one.expected_bits]
     described = network.downlink(link_id)
     return DownlinkReview(
         link_id=link_id,
@@ -92,11 +102,13 @@ def _row(network: Network, link_id: LinkId, passes: Sequence[PlannedPass], from_
         station=described.station,
         from_utc=from_utc,
         passes=len(own),
-        passes_with_key=sum(one.expected_bits > 0 for one in own),
+        passes_with_key=len(with_key),
         highest_deg=max((one.told.max_elevation_deg for one in own), default=None),
         nearest_km=min((one.told.min_range_km for one in own), default=None),
         sifted_bits=sum(one.light.sifted_bits for one in own),
-        secret_bits=sum(one.expected_bits for one in own),
+        secret_bits=sum(bits for bits, _ in with_key),
+        p_clear=sum(p_clear for _, p_clear in with_key) / max(1, len(with_key)),
+        mean_bits=math.floor(sum(bits * p_clear for bits, p_clear in with_key)),
     )
 
 

@@ -2,7 +2,9 @@
 
 Between two passes lie hours, of which nothing is waited out but a pause: what is compressed is the waiting, and the
 light, which twins draw faster than it would shine. Which passes there are, how high, how far and through which losses
-follows from the satellites' elements; they come in the order of the timetable, each once.
+follows from the satellites' elements; they come in the order of the timetable, each once. Where the network file
+declares odds of a clear sky, whether it is clear is drawn, anew each time the timetable begins; a clouded pass brings
+neither key nor words, and is told.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ from qanat.ground.events import EventKind
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
 from qanat.ground.orders import PassForecast
-from qanat.ground.ports import Clock, Job, KernelPool
+from qanat.ground.ports import Chance, Clock, Job, KernelPool
 from qanat.ground.tracing import EventRecorder
 from qanat.quantum_layer.pass_link import PassLink
-from qanat.quantum_layer.pass_plan import PassPlan, plan_passes
+from qanat.quantum_layer.pass_plan import PassPlan, draw_skies, plan_passes
 
 DAYS: Final = 7.0
 """Of the timetable; it begins with the satellites' elements, and begins anew at its end."""
@@ -36,11 +38,12 @@ LINGER_S: Final = 3.0
 @dataclass(frozen=True, slots=True)
 class MadePass:
     """A pass that is over. waited_s: what would have been waited for it, since the last one or since the timetable
-    began. took_s: how long it took here."""
+    began. took_s: how long it took here. is_clear: whether there was any light in it."""
 
     plan: PassPlan
     waited_s: float
     took_s: float
+    is_clear: bool = True
 
 
 class Sky:
@@ -54,10 +57,12 @@ class Sky:
         pool: KernelPool,
         clock: Clock,
         recorder: EventRecorder,
+        chance: Chance,
         light_share: float = 1.0,
         on_foretold: Callable[[Sequence[PassForecast]], None] = lambda _: None,
     ) -> None:
-        """``light_share``: of each pass so much light is used, the part nearest to the station; 1: all of it.
+        """``chance``: of the weather. ``light_share``: of each pass so much light is used, the part nearest to the
+        station; 1: all of it.
         ``on_foretold``: hears of the passes to come, at the times at which they come here."""
         self.made: list[MadePass] = []
         self._network = network
@@ -65,9 +70,11 @@ class Sky:
         self._pool = pool
         self._clock = clock
         self._recorder = recorder
+        self._chance = chance
         self._light_share = light_share
         self._on_foretold = on_foretold
         self._plans: Sequence[PassPlan] = ()
+        self._is_clear: Sequence[bool] = ()
         self._next = 0
         self._sky_utc_s = 0.0
 
@@ -82,13 +89,16 @@ class Sky:
         return self._plans
 
     async def next_pass(self) -> MadePass | None:
-        """Make the next pass that is expected to give key; None where the timetable has none."""
+        """Make the next pass that is expected to give key under a clear sky, or lose it to clouds; None where the
+        timetable has none."""
         able = [plan for plan in await self.plan() if plan.expected_bits]
         if not able:
             return None
-        plan = able[self._next % len(able)]
+        times_over, place = divmod(self._next, len(able))
+        if place == 0:
+            self._is_clear = await self._drawn(able, times_over)
         self._next += 1
-        return await self._make(plan)
+        return await self._make(able[place]) if self._is_clear[place] else self._lose(able[place])
 
     async def run(self, *, pause_s: float) -> None:
         """Make passes for ever, with a pause before each."""
@@ -97,6 +107,13 @@ class Sky:
             await asyncio.sleep(pause_s)
             if await self.next_pass() is None:
                 return
+
+    async def _drawn(self, able: Sequence[PassPlan], times_over: int) -> Sequence[bool]:
+        """Return of each pass of the timetable whether it is clear, this time."""
+        if all(plan.p_clear == 1 for plan in able):
+            return [True] * len(able)
+        job: Job[list[bool]] = Job(draw_skies, (self._network, able, self._chance.child("weather", times_over)))
+        return await self._pool.run(job)
 
     async def _foretell(self, pause_s: float) -> None:
         """Tell of the passes to come, one after each pause: not of the hours between them, which are left out."""
@@ -118,20 +135,38 @@ class Sky:
             await asyncio.sleep(LINGER_S)
         finally:
             link.end()
-        waited_s = max(0.0, plan.rise_utc_s - self._sky_utc_s)
-        self._sky_utc_s = plan.set_utc_s
-        made = MadePass(plan, waited_s, self._clock.monotonic_s() - began_s)
-        self.made.append(made)
+        made = self._over(plan, took_s=self._clock.monotonic_s() - began_s)
         self._recorder.record(
             EventKind.SATELLITE_SET,
             link_id=plan.link_id,
             pass_id=plan.pass_id,
             rise_utc_s=plan.rise_utc_s,
             set_utc_s=plan.set_utc_s,
-            waiting_left_out_s=waited_s,
+            waiting_left_out_s=made.waited_s,
             took_s=made.took_s,
         )
         return made
+
+    def _lose(self, plan: PassPlan) -> MadePass:
+        lost = self._over(plan, took_s=0.0, is_clear=False)
+        self._recorder.record(
+            EventKind.SATELLITE_CLOUDED,
+            link_id=plan.link_id,
+            pass_id=plan.pass_id,
+            rise_utc_s=plan.rise_utc_s,
+            set_utc_s=plan.set_utc_s,
+            p_clear=plan.p_clear,
+            lost_bits=plan.expected_bits,
+            waiting_left_out_s=lost.waited_s,
+        )
+        return lost
+
+    def _over(self, plan: PassPlan, *, took_s: float, is_clear: bool = True) -> MadePass:
+        waited_s = max(0.0, plan.rise_utc_s - self._sky_utc_s)
+        self._sky_utc_s = plan.set_utc_s
+        over = MadePass(plan, waited_s, took_s, is_clear)
+        self.made.append(over)
+        return over
 
 
 def elements_of(network: Network) -> dict[NodeId, str]:

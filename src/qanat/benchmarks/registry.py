@@ -29,6 +29,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "routing": ("route-paper", "route-10000", "share-1000"),
     "sharing": ("share-optimum",),
     "passes": ("passes-year", "passes-fleet"),
+    "plan_fleet": ("plan-fleet",),
     "up_paper": ("up-paper",),
 }
 """Module of this room -> the benchmarks it can run; each has ``run(names) -> iterator of rows``."""

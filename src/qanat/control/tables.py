@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from qanat.control.books import Books
-from qanat.control.graph import RouteGraph
+from qanat.control.graph import Route, RouteGraph
 from qanat.control.outages import Outages
 from qanat.control.routing import (
     choices_from,
+    disjoint,
     ends_allow,
     places_of_applications,
     policies_of_sites,
@@ -22,7 +25,7 @@ from qanat.control.wished import answer, note_ages_and_costs
 from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import Epoch, NodeId
 from qanat.ground.network import Link, Network
-from qanat.ground.route_policy import ANY_ROUTE
+from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
 from qanat.key_management.wire import (
     GenerationRequest,
     RouteAnswer,
@@ -73,14 +76,15 @@ class Tables:
         """Return the table's route for a demand that names none."""
         try:
             policy = policy_between(self._policies, word.source, word.target)
-            route = widest(self.key_graph, word.source, word.target, policy)
+            with self._shut(policy):
+                route = widest(self.key_graph, word.source, word.target, policy)
         except UnknownNode:  # of another network, or of an earlier description of this one
             return ()
         return () if route is None else (route,)
 
     def are_allowed(self, routes: Routes) -> bool:
         """Return whether the sites at the ends of all these would have their keys go that way."""
-        return all(ends_allow(route, self._policies, regions=self._network.regions) for route in routes)
+        return all(self._is_allowed(route) for route in routes)
 
     def why_none(self, word: GenerationRequest, routes: Routes) -> str:
         """Return why none of these routes will do for a demand."""
@@ -110,18 +114,33 @@ class Tables:
         """Return what a key manager hears who asks for other ways than its table's; raises UnknownNode."""
         note_ages_and_costs(self.key_graph, self._books, failing=outages.links_out(self.key_graph))
         stamp = (int(epoch), self.version)
-        barred = [
+        policy = RoutePolicy(frozenset(word.avoid), word.domestic_only, word.direct_only)
+        with self._shut(policy.joined(policy_between(self._policies, source, word.target))):
+            return answer(word, source, graph=self.key_graph, policies=self._policies, stamp=stamp)
+
+    @contextmanager
+    def _shut(self, policy: RoutePolicy) -> Iterator[None]:
+        """Look for routes as if there were no links that satellites announce key for which a policy rules out."""
+        graph = self.key_graph
+        shut = [
             link.link_id
             for link in self._announced
-            if word.direct_only or link.satellite in word.avoid or (word.domestic_only and not self._is_home(link))
+            if (policy.direct_only or link.satellite in policy.avoid)
+            or (policy.domestic_only and not self._is_home(link))
         ]
-        for link_id in barred:
-            self.key_graph.set_link(link_id, is_up=False)
+        were_up = [graph.link_is_up[graph.link_number[link_id]] for link_id in shut]
+        for link_id in shut:
+            graph.set_link(link_id, is_up=False)
         try:
-            return answer(word, source, graph=self.key_graph, policies=self._policies, stamp=stamp)
+            yield
         finally:
-            for link_id in barred:
-                self.key_graph.set_link(link_id, is_up=True)
+            for link_id, was_up in zip(shut, were_up, strict=True):
+                graph.set_link(link_id, is_up=bool(was_up))
+
+    def _is_allowed(self, route: Route) -> bool:
+        """Return whether the sites at a route's ends have their keys go that way; a satellite that announced a hop's
+        key is on it."""
+        return ends_allow(self._network.trusted_route(route), self._policies, regions=self._network.regions)
 
     def _is_home(self, link: Link) -> bool:
         """Return whether a satellite that announces a link's key counts as of its stations' region."""
@@ -130,12 +149,32 @@ class Tables:
     def _of(self, node: NodeId) -> _Table:
         """Return all routes from a node, looked for when they are first asked for: a large network has many."""
         if node not in self._tables:
-            self._tables[node] = _Table(
-                key_routes=tuple(widest_allowed_from(self.key_graph, node, self._policies).values()),
-                classical_routes=self._classical_from(node),
-                choices=choices_from(self.key_graph, node, places=self._places, policies=self._policies),
-            )
+            routes = widest_allowed_from(self.key_graph, node, self._policies)
+            choices = choices_from(self.key_graph, node, places=self._places, policies=self._policies)
+            if self._announced and self._policies:
+                routes, choices = self._as_ends_have_it(node, routes, choices)
+            self._tables[node] = _Table(tuple(routes.values()), self._classical_from(node), choices)
         return self._tables[node]
+
+    def _as_ends_have_it(
+        self, node: NodeId, routes: dict[NodeId, Route], choices: tuple[RouteChoices, ...]
+    ) -> tuple[dict[NodeId, Route], tuple[RouteChoices, ...]]:
+        """Return the same without what goes by satellites that its ends would not have know their keys."""
+        ways: dict[NodeId, list[Route]] = {target: [route] for target, route in routes.items()}
+        for row in choices:
+            ways.setdefault(row.target, []).extend((*row.disjoint, *row.detours))
+        others = {row.target: row for row in choices}
+        for target in [target for target, found in ways.items() if not all(map(self._is_allowed, found))]:
+            policy = policy_between(self._policies, node, target)
+            with self._shut(policy):
+                best = widest(self.key_graph, node, target, policy)
+                apart = disjoint(self.key_graph, node, target, policy).routes
+            routes.pop(target, None)
+            if best is not None:
+                routes[target] = best
+            if others.pop(target, None) is not None and apart:
+                others[target] = RouteChoices(target, apart, (), ())
+        return routes, tuple(others.values())
 
     def _classical_from(self, node: NodeId) -> Routes:
         """Return the ways of messages from a node to every other site: routers are on ways, none ends at one."""

@@ -61,6 +61,7 @@ class EventKind(enum.StrEnum):
     ANNOUNCEMENT_LOST = "announcement-lost"
     SATELLITE_ROSE = "satellite-rose"
     SATELLITE_SET = "satellite-set"
+    SATELLITE_CLOUDED = "satellite-clouded"
 
 
 STEP_OF_KIND: Mapping[EventKind, int] = {kind: number for number, kind in enumerate(list(EventKind)[:10], start=1)}

@@ -283,11 +283,27 @@ class Use(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SpentBits:
-    """Bits that have left a pool for good; durable before they were returned."""
+    """Bits that have left a pool for good; durable before they were returned.
+
+    eps_sec, eps_cor: the failure bounds of all blocks that the bits are of, added up, each block once.
+    """
 
     pool: PoolId
     bits: BitRange
     secret: SecretBytes = field(compare=False)
+    eps_sec: float = field(default=0.0, compare=False)
+    eps_cor: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockName:
+    """What is told of a block without its bits."""
+
+    block_id: BlockId
+    order_id: OrderId
+    link_id: LinkId
+    peer: NodeId
+    num_bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +331,7 @@ class Selection:
     ``batches`` name keys by the batch: the same as all their ids in ``key_ids``, with less work. Two restrict what a
     peer may name: with ``block_peer``, of ``block_ids`` only the blocks shared with that node; with ``key_origin``, of
     ``key_ids`` and ``batches`` only the keys whose route begins at that node. ``keep_unused_initial`` spares, of
-    ``links``, pre-shared blocks of which no bit was spent here.
+    ``links``, pre-shared blocks of which no bit was spent here. ``unconfirmed`` spares blocks of ``but_protocol``.
     """
 
     block_ids: frozenset[BlockId] = frozenset()
@@ -328,6 +344,7 @@ class Selection:
     key_origin: NodeId | None = None
     all_keys: bool = False
     keep_unused_initial: bool = False
+    but_protocol: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,13 +34,15 @@ class LinkForecast:
 
 @dataclass(frozen=True, slots=True)
 class PassForecast:
-    """What a satellite pass is expected to give."""
+    """What a satellite pass is expected to give: ``expected_bits``, in the mean over the weather. p_clear: the odds of
+    a clear sky, in which it gives 1 / p_clear times as much; otherwise nothing."""
 
     station: NodeId
     satellite: NodeId
     rise_utc_s: float
     set_utc_s: float
     expected_bits: int
+    p_clear: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

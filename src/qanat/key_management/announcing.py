@@ -8,8 +8,9 @@ The satellite says an announcement until both stations have heard it, over its o
 has neither station's key learns nothing from a sum of the two. The satellite knows both: it is a trusted node, and the
 records of keys that went this way name it.
 
-A station that dies between spending its bits and keeping the block has lost the block: when it hears the announcement
-again its store refuses the bits, and it has the other station destroy its copy.
+A station spends its bits and keeps the block in one transaction: whenever it dies, it has done both or neither, and
+then hears the announcement again. Over its restart it asks the other station on whether the block counts. Only where
+its bits are gone, or its tag is wrong, is the block lost, and it has the other station destroy its copy.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from qanat.ground.errors import (
 from qanat.ground.events import EventKind
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import BlockId, Epoch, LinkId, MessageId, NodeId, OrderId, uuid4_from
-from qanat.ground.keys import KeyBlock, Origin, PoolId, SecretBytes, SpentBits, Use
+from qanat.ground.keys import BlockName, KeyBlock, Origin, PoolId, SecretBytes, SpentBits, Use
 from qanat.ground.life_cycle import Stage
 from qanat.ground.messages import Message, decode_message, encode_message
 from qanat.ground.network import Link
 from qanat.key_management.codec import decode_word, encode_word
 from qanat.key_management.context import Context
-from qanat.key_management.intake import ANNOUNCED_ORDER, Intake
+from qanat.key_management.intake import ANNOUNCED, ANNOUNCED_ORDER, Intake
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import AnnouncedPart, AnnouncementHeard, BlocksMissing, Heard, KeyAnnounced
 
@@ -48,9 +49,6 @@ MOST_BITS: Final = 2**23
 """One announcement has no more key than this, a megabyte."""
 AGAIN_S: Final = 5.0
 """An announcement is said again after this time."""
-EPS_SEC_OF_BLOCK, EPS_COR_OF_BLOCK = 1e-9, 1e-12
-"""What a block of a downlink is at most worth doubting (``protocols.decoy.SecurityParameters``); an announced block has
-the sum over all blocks that it was made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ class Announcer:
         context = self._context
         block_id = BlockId(uuid4_from(context.entropy.public_bytes(16)))
         blank = KeyAnnounced(
-            block_id, pair.link.link_id, num_bits, _origin(context, pair), context.clock.utc_s(), parts=()
+            block_id, pair.link.link_id, num_bits, _origin(context, pair), context.clock.utc_s(), 0.0, 0.0, parts=()
         )
         written: list[KeyAnnounced] = []
 
@@ -168,23 +166,47 @@ class Announcements:
         stage = await store.block_stage(word.block_id)
         if stage is None:
             try:
-                block = await self._open(word, heard, peer)
+                await self._open(word, heard, peer)
             except StoreFailed:
                 return  # nothing has changed, and it is said again
             except (PadReused, BlockUnknown, AuthenticationFailed) as fault:
                 await self._lose(word, heard, peer, fault.message)
-            else:
-                await self._intake.take_in(block, module=None)
         elif stage is Stage.DESTROYED:
             await self._context.courier.send(peer, BlocksMissing((word.block_id,)))
         await self._context.courier.send(heard.sender, AnnouncementHeard(word.block_id), cause=heard.cause)
 
-    async def _open(self, word: KeyAnnounced, heard: Heard, peer: NodeId) -> KeyBlock:
-        context = self._context
+    async def _open(self, word: KeyAnnounced, heard: Heard, peer: NodeId) -> None:
+        """Spend this station's bits and keep the block, both or nothing; a wrong tag costs the bits, so that nobody can
+        try a second one under them."""
+        context, faults = self._context, list[AuthenticationFailed]()
         own = next(part for part in word.parts if context.links.has(part.link_id))
-        spent = await context.store.spend_range(PoolId(own.link_id, own.sender), own.bits, use=Use.ANNOUNCEMENT)
-        secret = unseal(word, heard.body, own, spent)
-        num_blocks = len({piece.block_id for part in word.parts for piece in part.bits.slices})
+        block_id, order_id = word.block_id, OrderId(f"{ANNOUNCED_ORDER}{word.block_id}")
+
+        def make(spent: SpentBits) -> KeyBlock | None:
+            try:
+                secret = unseal(word, heard.body, own, spent)
+            except AuthenticationFailed as fault:
+                faults.append(fault)
+                return None
+            return KeyBlock(
+                block_id=block_id,
+                order_id=order_id,
+                link_id=word.link_id,
+                local=context.node,
+                peer=peer,
+                origin=word.origin,
+                protocol=ANNOUNCED,
+                num_bits=word.num_bits,
+                bits=secret,
+                eps_sec=word.eps_sec,
+                eps_cor=word.eps_cor,
+                finished_utc_s=context.clock.utc_s(),
+            )
+
+        pool = PoolId(own.link_id, own.sender)
+        await context.store.spend_into_block(pool, own.bits, use=Use.ANNOUNCEMENT, make=make)
+        for fault in faults:
+            raise fault
         context.recorder.record(
             EventKind.ANNOUNCEMENT_OPENED,
             cause=heard.cause,
@@ -193,20 +215,7 @@ class Announcements:
             satellite=heard.sender,
             num_bits=word.num_bits,
         )
-        return KeyBlock(
-            block_id=word.block_id,
-            order_id=OrderId(f"{ANNOUNCED_ORDER}{word.block_id}"),
-            link_id=word.link_id,
-            local=context.node,
-            peer=peer,
-            origin=word.origin,
-            protocol="satellite-announcement",
-            num_bits=word.num_bits,
-            bits=secret,
-            eps_sec=num_blocks * EPS_SEC_OF_BLOCK,
-            eps_cor=num_blocks * EPS_COR_OF_BLOCK,
-            finished_utc_s=context.clock.utc_s(),
-        )
+        await self._intake.on_announced(BlockName(block_id, order_id, word.link_id, peer, word.num_bits))
 
     async def _lose(self, word: KeyAnnounced, heard: Heard, peer: NodeId, why: str) -> None:
         """The block will never be here: the other station is not to count it."""
@@ -219,8 +228,11 @@ class Announcements:
 def seal(blank: KeyAnnounced, one: SpentBits, other: SpentBits) -> tuple[KeyAnnounced, bytes]:
     """Return the announcement of two spends of equal length, with a tag for each station, and its body: the sum.
 
-    The first bits of each spend are the key of that station's tag. Consumes the spent bits.
+    The first bits of each spend are the key of that station's tag. Its failure bounds are those of all blocks of both
+    links that it was made of, added up. Consumes the spent bits.
     """
+    eps_sec, eps_cor = one.eps_sec + other.eps_sec, one.eps_cor + other.eps_cor
+    blank = replace(blank, eps_sec=min(1.0, eps_sec), eps_cor=min(1.0, eps_cor))
     both = [spent.secret.take() for spent in (one, other)]
     body = xor(*(bits[MESSAGE_KEY_BYTES:] for bits in both))
     open_parts = tuple(AnnouncedPart(spent.pool.link_id, _sender(spent), spent.bits, "") for spent in (one, other))
@@ -251,6 +263,8 @@ def check_shape(word: KeyAnnounced, body: bytes, *, sender: NodeId, context: Con
     sizes = {8 * len(body) + MESSAGE_KEY_BITS, *(part.bits.num_bits for part in word.parts)}
     if sizes != {size_bits} or not LEAST_BITS <= word.num_bits <= MOST_BITS:
         raise FrameError(f"announcement {word.block_id}: its parts and its body are not of one size")
+    if not (0.0 <= word.eps_sec <= 1.0 and 0.0 <= word.eps_cor <= 1.0):
+        raise FrameError(f"announcement {word.block_id}: a failure bound is no probability")
     if any(len(part.tag) != 32 or set(part.tag) - set("0123456789abcdef") for part in word.parts):
         raise FrameError(f"announcement {word.block_id}: a tag is malformed")
     return link.peer_of(context.node)

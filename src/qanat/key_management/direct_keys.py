@@ -17,8 +17,8 @@ from qanat.key_management.wire import Routes
 def require_link(network: Network, one: NodeId, other: NodeId) -> None:
     """Raise NoDirectLink where keys of two sites may pass no relay and no link joins them; BadParameter where no way
     that the network has is as the two have all their keys go; UnknownNode."""
-    joined = any(link.peer_of(one) == other for link in network.links_of(one))
-    if network.needs_direct_key(one, other) and not joined:
+    own = [link for link in network.links_of(one) if link.kind != "announced"]  # a satellite knows the key of such
+    if network.needs_direct_key(one, other) and not any(link.peer_of(one) == other for link in own):
         wary = [site.name for site in (network.site(one), network.site(other)) if site.direct_keys_only]
         raise NoDirectLink(
             f"no QKD link joins {one!r} and {other!r}, and {' and '.join(map(repr, wary))} "
@@ -43,14 +43,15 @@ def as_ends_have_it(network: Network, ways: Routes) -> Routes:
 
 def refuse_relay(network: Network, route: tuple[NodeId, ...]) -> None:
     """Raise PeerProtocolError for a batch on a way that its ends would not have it go; UnknownNode."""
-    is_direct = network.needs_direct_key(route[0], route[-1])
+    is_direct, knowing = network.needs_direct_key(route[0], route[-1]), network.trusted_route(route)
     if not _allows(network, route):
         why = "one of them takes direct keys only" if is_direct else "one of them would not have its keys go there"
         raise PeerProtocolError(
-            f"keys of {route[0]!r} and {route[-1]!r} came on a way over relays, {', '.join(route[1:-1])}, and {why}",
+            f"keys of {route[0]!r} and {route[-1]!r} came on a way over relays, {', '.join(knowing[1:-1])}, and {why}",
             remedy="give all sites the same network file",
         )
 
 
 def _allows(network: Network, way: tuple[NodeId, ...]) -> bool:
-    return network.policy_between(way[0], way[-1]).allows(way, regions=network.regions)
+    """Return whether both ends have their keys go a way; a satellite that announced a hop's key is on it."""
+    return network.policy_between(way[0], way[-1]).allows(network.trusted_route(way), regions=network.regions)

@@ -16,7 +16,7 @@ from qanat.ground.clock import Deadline
 from qanat.ground.errors import BlockUnknown, PeerProtocolError, QuantumLayerError, StoreFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, BlockId, LinkId, NodeId, OrderId
-from qanat.ground.keys import KeyBlock, PoolId, Selection
+from qanat.ground.keys import BlockName, KeyBlock, PoolId, Selection
 from qanat.ground.orders import KeyBlockReady
 from qanat.ground.ports import QKDModule
 from qanat.key_management.accounts import ReserveWatch, reserve_bits
@@ -26,6 +26,9 @@ from qanat.key_management.pools import available_bits
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.wire import BlocksMissing, BlockStored, Heard, StockReport
 
+ANNOUNCED = "satellite-announcement"
+"""``KeyBlock.protocol`` of a block that a satellite has announced. What it was made of is spent and can be had nowhere
+again, so it stays in doubt over a restart until the peer says whether it has it."""
 ANNOUNCED_ORDER = "announced "
 """How the order of a block begins that no module made: a satellite has announced it."""
 OFFERED_AGAIN_S = 5.0
@@ -77,19 +80,28 @@ class Intake:
             eps_sec=block.eps_sec,
             eps_cor=block.eps_cor,
         )
-        await self.take_in(block, module=module)
+        await self._take_in(block, module)
 
-    async def take_in(self, block: KeyBlock, *, module: QKDModule | None) -> None:
-        """Make a block durable and tell the peer, or destroy it, aloud. ``module``: whose it is; None: announced."""
-        why = (self._why_unfit(module, block) if module is not None else "") or await self._make_durable(block)
+    async def resume(self) -> None:
+        """After a restart: ask on for what the last process did not see confirmed, of the blocks that are kept."""
+        context = self._context
+        if any(context.network.link(link_id).kind == "announced" for link_id in context.links.link_ids):
+            for block in await context.store.unconfirmed_blocks(ANNOUNCED):
+                self._wait_for_peer(block, module=None)
+
+    async def on_announced(self, block: BlockName) -> None:
+        """An announced block is durable here: tell the peer."""
+        await self._announce(self._wait_for_peer(block, module=None))
+
+    async def _take_in(self, block: KeyBlock, module: QKDModule) -> None:
+        """Make a block durable and tell the peer, or destroy it, aloud."""
+        why = self._why_unfit(module, block) or await self._make_durable(block)
         self._taken[block.block_id] = None
         forget_oldest(self._taken)
         if why:
             await self._drop(module, block.block_id, block.order_id, block.peer, why)
             return
-        waiting = _Waiting(block.block_id, block.order_id, block.link_id, block.peer, block.num_bits, module)
-        self._waiting[block.block_id] = waiting
-        await self._announce(waiting)
+        await self._announce(self._wait_for_peer(block, module=module))
 
     async def on_block_stored(self, heard: Heard, word: BlockStored) -> None:
         """The peer is durable: confirm the block here, or say that it will never be here."""
@@ -144,6 +156,12 @@ class Intake:
                 recorder.alarm_over("reserve-low", pool.link_id)
 
     # --- inside ---
+
+    def _wait_for_peer(self, block: BlockName | KeyBlock, *, module: QKDModule | None) -> _Waiting:
+        """Note a block that is durable here; ``module``: whose it is; None: announced."""
+        waiting = _Waiting(block.block_id, block.order_id, block.link_id, block.peer, block.num_bits, module)
+        self._waiting[block.block_id] = waiting
+        return waiting
 
     async def _may_come(self, word: BlockStored) -> bool:
         """Return whether a module here may still hand out a block of this order: also one of an earlier life of this

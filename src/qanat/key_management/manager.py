@@ -36,7 +36,7 @@ from qanat.key_management.conversation import Conversation
 from qanat.key_management.courier import Courier
 from qanat.key_management.demands import DemandDesk
 from qanat.key_management.hops import RelayHops
-from qanat.key_management.intake import Intake
+from qanat.key_management.intake import ANNOUNCED, Intake
 from qanat.key_management.links import Links, RouteBook
 from qanat.key_management.preparing import Preparing
 from qanat.key_management.relay import RelayOrigin
@@ -234,12 +234,14 @@ class KeyManager:
             await context.tasks.wait(READY, until_monotonic_s=deadline.monotonic_s)
 
     async def _open_epoch(self) -> None:
-        """What was unconfirmed at the last end is in doubt and is destroyed. Waits for a store that cannot write."""
+        """What was unconfirmed at the last end is in doubt and is destroyed, but for what a satellite has announced:
+        the peer is asked for it again. Waits for a store that cannot write."""
         context = self._context
         while True:
             try:
                 await self._vouching.open_epoch()
-                num_voided = await context.store.void(Selection(unconfirmed=True))
+                num_voided = await context.store.void(Selection(unconfirmed=True, but_protocol=ANNOUNCED))
+                await self._intake.resume()
                 await self._ageing.tick()
             except StoreFailed as fault:
                 text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"

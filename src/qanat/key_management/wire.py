@@ -351,8 +351,7 @@ class BlocksMissing:
 
 @dataclass(frozen=True, slots=True)
 class AnnouncedPart:
-    """Which bits of one station's key stand in an announcement, and the tag for that station: hexadecimal, over all
-    other fields and the body, under the first bits of the range."""
+    """Which bits of one station's key are announced; ``tag``: in hexadecimal, over all else, under its first bits."""
 
     link_id: LinkId
     sender: NodeId
@@ -362,10 +361,10 @@ class AnnouncedPart:
 
 @dataclass(frozen=True, slots=True)
 class KeyAnnounced:
-    """A satellite announces the sum, bit by bit, of as much key with one station as with another.
+    """A satellite announces the sum, bit by bit, of as much key with one station as with another, until both know it.
 
     The body is the sum; the block ``block_id`` of ``link_id``, between the two, is the first part's key, which the
-    second works out. Said again until both have heard it.
+    second works out. It fails where any block fails that it was made of: its bounds are the sum of theirs.
     """
 
     block_id: BlockId
@@ -373,6 +372,8 @@ class KeyAnnounced:
     num_bits: int
     origin: Origin
     announced_utc_s: float
+    eps_sec: float
+    eps_cor: float
     parts: tuple[AnnouncedPart, ...]
 
 

@@ -52,6 +52,7 @@ SIFTED_2017: Final = 1.67e6
 SECRET_2017: Final = 0.30e6
 QBER_2017: Final = 0.011
 PEAK_2017_KBIT_PER_S: Final = 14.0
+MEAN_SECRET_2017_KBIT_PER_S: Final = 1.1
 """Extended Data Table 2; the error rate is that of Liao et al., Nature 549, 43 (2017): stated here."""
 DURATION_2017_S: Final = 273.0
 NEAREST_2017_KM: Final = 645.0

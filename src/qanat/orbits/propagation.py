@@ -82,9 +82,17 @@ class Sgp4Orbit:
         return places, velocities
 
     def _tell(self, code: int, utc_s: float) -> None:
-        why = SGP4_ERRORS.get(code, "its elements cannot be carried so far")
+        """Raise what SGP4's code means. It holds at the epoch, else the elements were refused as they were read: where
+        it gives up later, its theory has the satellite come down."""
+        why, when = SGP4_ERRORS.get(code, "its elements cannot be carried so far"), utc_text(utc_s, digits=0)
+        if utc_s > (epoch_utc_s := self.elements.epoch_utc_s):
+            raise RequestError(
+                f"{self.name}: decayed: no orbit at {when}: {why} (error {code} of SGP4)",
+                remedy="fetch a newer element set; where there is none it has come down: choose another satellite, "
+                f"or a span nearer to the epoch, {utc_text(epoch_utc_s, digits=0)}",
+            )
         raise RequestError(
-            f"{self.name}: no orbit at {utc_text(utc_s, digits=0)}: {why} (error {code} of SGP4)",
+            f"{self.name}: no orbit at {when}: {why} (error {code} of SGP4)",
             remedy="ask for a span nearer to the epoch of the elements, fetch newer ones, or check them",
         )
 

@@ -11,13 +11,14 @@ from qanat.ground.network import Link, Network
 
 def links_for(network: Network, ends: Iterable[NodeId]) -> tuple[Link, ...]:
     """Return the links that keys of a pair may pass: all that keys are relayed over, or the one between the two where
-    one takes direct keys only.
+    one takes direct keys only, unless it is a satellite's, which knows its key.
 
     Ends that are not in the network, and other numbers of them than two, forbid nothing.
     """
     pair = frozenset(ends)
     if len(pair) == 2 and wary_of(network, pair):
-        return tuple(link for link in network.relayed_links if pair.issuperset(link.ends))
+        joining = (link for link in network.relayed_links if pair.issuperset(link.ends))
+        return tuple(link for link in joining if link.kind != "announced")
     return network.relayed_links
 
 

@@ -45,6 +45,7 @@ def pass_forecasts(
             rise_utc_s=float(keys.start_utc_s[place]),
             set_utc_s=float(keys.end_utc_s[place]),
             expected_bits=math.floor(keys.secret_bits[place] * odds[place]),
+            p_clear=float(odds[place]),
         )
         for place in places
     )

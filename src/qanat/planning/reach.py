@@ -69,7 +69,8 @@ class Reach:
                 self._through.append(join)
             elif other in self._relays and one not in direct_only:
                 self._access.append(join)
-            if one in self._bit and other in self._bit:
+            knows = link.kind == "announced" and not direct_only.isdisjoint(link.ends)  # the satellite knows the key
+            if one in self._bit and other in self._bit and not knows:
                 self._direct.append(join)
             for part in parts_of(link):
                 self._going.setdefault(part, set()).add(link.link_id)

@@ -90,7 +90,8 @@ class Question:
     """What is asked of a network.
 
     ends: two sites, None where no two are meant. rate_bits_per_s: a bottleneck to count users by, beside the others.
-    counts_pairs: whether all pairs of modules on a fibre count, or one of each.
+    counts_pairs: whether all pairs of modules on a fibre count, or one of each. pass_rates_bits_per_s: of the links of
+    satellites (``planning.pass_rates``); those that are not there give nothing.
     """
 
     ends: tuple[NodeId, NodeId] | None
@@ -98,6 +99,7 @@ class Question:
     rate_bits_per_s: float | None = None
     counts_pairs: bool = True
     prices: Prices = field(default_factory=Prices)
+    pass_rates_bits_per_s: Mapping[LinkId, float] = field(default_factory=dict)
 
 
 def ends_of(network: Network, one: str | None, other: str | None) -> tuple[NodeId, NodeId] | None:
@@ -126,6 +128,9 @@ def _backbone(network: Network) -> tuple[NodeId, ...]:
 def state(network: Network, question: Question) -> State:
     """Return a network's figures; raises ConfigurationError for an unknown system."""
     rates = link_rates(network, counts_pairs=question.counts_pairs)
+    for link in network.links:
+        if not link.makes_key_on_order:
+            rates[link.link_id] = question.pass_rates_bits_per_s.get(link.link_id, 0.0)
     reach = Reach(network, rates)
     able = None if question.ends is None else limited(network, rates, ends=question.ends)
     between = None if able is None else _between(network, able, question.ends)

@@ -5,12 +5,14 @@ Plain numbers, so that a process of doors can hold them: they are worked out in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
 from qanat.ground.orders import PassForecast
+from qanat.ground.ports import Chance
 from qanat.physics.system_record import QKDSystem
 
 
@@ -21,7 +23,8 @@ class PassPlan:
     losses_db: loss before the receiver's own of every ``step_s`` seconds in which the telescopes see each other.
     total_loss_db: least and greatest, with the receiver's. system: source mode and station's optics. sifted_bits, qber:
     expected. expected_bits: secret bits of the block of ``block_bits`` verified ones; 0: none. light_share: how much of
-    the pass's light is used. origins: where each term of the budget is from.
+    the pass's light is used. origins: where each term of the budget is from. p_clear: odds of a clear sky; all the rest
+    is of a clear one.
     """
 
     link_id: LinkId
@@ -42,6 +45,7 @@ class PassPlan:
     block_bits: int
     light_share: float = 1.0
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    p_clear: float = 1.0
 
     @property
     def pass_id(self) -> str:
@@ -49,8 +53,14 @@ class PassPlan:
 
     @property
     def forecast(self) -> PassForecast:
-        """Return what the controller hears of it."""
-        return PassForecast(self.station, self.satellite, self.rise_utc_s, self.set_utc_s, self.expected_bits)
+        """Return what the controller hears of it: the mean over the weather."""
+        mean_bits = math.floor(self.expected_bits * self.p_clear)
+        return PassForecast(self.station, self.satellite, self.rise_utc_s, self.set_utc_s, mean_bits, self.p_clear)
+
+    @property
+    def when(self) -> tuple[NodeId, float]:
+        """Station and moment by which the weather of the pass is drawn."""
+        return self.station, self.rise_utc_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +79,13 @@ def plan_passes(network: Network, elements: Mapping[NodeId, str], days: float, l
     """
     from qanat.orbits.timetable import first_moment, orbit_of, scaled, timetable
     from qanat.quantum_layer.pass_run import block_bits_of
+    from qanat.quantum_layer.pass_weather import odds_of_clear
 
     orbits = {site.node: orbit_of(site, read=lambda _, node=site.node: elements[node]) for site in network.satellites}
     found = timetable(network, orbits, start_utc_s=first_moment(orbits), days=days)
     if light_share < 1:
         found = [scaled(one, light_share) for one in found]
+    odds = odds_of_clear(network, [(one.station, one.told.rise_utc_s) for one in found])
     return [
         PassPlan(
             link_id=one.link_id,
@@ -94,6 +106,14 @@ def plan_passes(network: Network, elements: Mapping[NodeId, str], days: float, l
             block_bits=block_bits_of(one.light),
             light_share=one.light_share,
             origins=dict(one.budget.origins),
+            p_clear=p_clear,
         )
-        for one in found
+        for one, p_clear in zip(found, odds, strict=True)
     ]
+
+
+def draw_skies(network: Network, plans: Sequence[PassPlan], chance: Chance) -> list[bool]:
+    """Draw of each of a timetable's passes, in order of their rise, whether it is clear; for a worker."""
+    from qanat.quantum_layer.pass_weather import draw_clear
+
+    return draw_clear(network, [plan.when for plan in plans], chance)

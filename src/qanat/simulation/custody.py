@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, members_of
 from qanat.ground.keys import KeyBlock, SecretKey
 from qanat.ground.network import Network
+from qanat.key_management.intake import ANNOUNCED
 from qanat.simulation.batches import Batch
 from qanat.simulation.memory_disk import Disk
 
@@ -68,13 +69,16 @@ class Custody:
                 self._violation(f"1: {node} keeps key {key.key_id}, which only passes it")
 
     def node_started(self, node: NodeId) -> None:
-        """What was in doubt when the last process ended is gone before the next one serves."""
+        """What was in doubt when the last process ended is gone before the next one serves, but for what a satellite
+        has announced, of which the peer is asked again."""
         disk = self._disks[node]
         keys = [key_id for key_id, held in disk.keys.items() if not held.confirmed]
         blocks = [
             block_id
             for block_id, block in disk.blocks.items()
-            if not block.confirmed and any(share.left_bits for share in block.shares.values())
+            if not block.confirmed
+            and block.protocol != ANNOUNCED
+            and any(share.left_bits for share in block.shares.values())
         ]
         if keys or blocks:
             self._violation(f"4: {node} starts with {len(keys)} keys and {len(blocks)} blocks that are in doubt")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 
-from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, SaeId
+from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, SaeId
 from qanat.ground.keys import (
     PRE_SHARED,
     PoolId,
@@ -76,6 +76,9 @@ class Block:
     protocol: str
     stored_s: float
     stage: Stage
+    order_id: OrderId
+    eps_sec: float
+    eps_cor: float
     confirmed: bool = False
 
     @property

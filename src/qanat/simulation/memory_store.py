@@ -25,6 +25,7 @@ from qanat.ground.key_batches import KeyBatch
 from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import (
     BitRange,
+    BlockName,
     BlockSlice,
     KeyBlock,
     PoolId,
@@ -101,10 +102,8 @@ class MemoryKeyStore:
             disk.received_bits[pool] += stop - start
         stage = next_stage(Kind.BLOCK, None, Act.TAKE_IN)
         assert stage is not None
-        now_s = self._time.now_s
-        disk.blocks[block.block_id] = Block(
-            shares, block.link_id, block.local, block.peer, block.protocol, now_s, stage
-        )
+        about = block.link_id, block.local, block.peer, block.protocol, self._time.now_s, stage, block.order_id
+        disk.blocks[block.block_id] = Block(shares, *about, block.eps_sec, block.eps_cor)
 
     async def confirm(self, block_id: BlockId, /) -> None:
         block = self._fenced().blocks.get(block_id)
@@ -152,6 +151,13 @@ class MemoryKeyStore:
                 raise PadReused(f"bits {piece.start_bit}:{piece.stop_bit} of block {piece.block_id} are spent")
             seen.append((piece.start_bit, piece.stop_bit))
         return self._take(pool, bits, use)
+
+    async def spend_into_block(
+        self, pool: PoolId, bits: BitRange, /, *, use: Use, make: Callable[[SpentBits], KeyBlock | None]
+    ) -> None:
+        block = make(await self.spend_range(pool, bits, use=use))
+        if block is not None:
+            await self.add_block(block)
 
     async def spend_on_notice(
         self,
@@ -304,6 +310,13 @@ class MemoryKeyStore:
         block = self._fenced().blocks.get(block_id)
         return None if block is None else block.stage
 
+    async def unconfirmed_blocks(self, protocol: str, /) -> Sequence[BlockName]:
+        return [
+            BlockName(block_id, one.order_id, one.link_id, one.peer, sum(part.num_bits for part in one.shares.values()))
+            for block_id, one in self._fenced().blocks.items()
+            if one.stage is Stage.RECEIVED and one.protocol == protocol
+        ]
+
     async def key_stage(self, key_id: KeyID, /) -> Stage | None:
         self._fenced()
         return self._key_stage(canonical_key_id(key_id))
@@ -359,7 +372,9 @@ class MemoryKeyStore:
             share.mark(piece.start_bit, piece.stop_bit)
             self._end_block(self._disk.blocks[piece.block_id], Act.GIVE_LAST)
         self._disk.spent_bits.setdefault(pool, Counter())[use] += bits.num_bits
-        return SpentBits(pool, bits, SecretBytes(taken))
+        blocks = [self._disk.blocks[block_id] for block_id in {piece.block_id for piece in bits.slices}]
+        eps_sec, eps_cor = sum(block.eps_sec for block in blocks), sum(block.eps_cor for block in blocks)
+        return SpentBits(pool, bits, SecretBytes(taken), eps_sec, eps_cor)
 
     def _suppliable(self, pair: SaePair, size_bits: int, fit: KeyFit) -> Iterator[HeldKey]:
         for held in self._fenced().keys.values():
@@ -436,4 +451,5 @@ def _is_chosen(block_id: BlockId, block: Block, selection: Selection) -> bool:
     is_peers = selection.block_peer in (None, block.peer)
     is_spared = selection.keep_unused_initial and block.is_unused_initial
     named = (block_id in selection.block_ids and is_peers) or (block.link_id in selection.links and not is_spared)
-    return named or (selection.unconfirmed and block.stage is Stage.RECEIVED)
+    is_meant = selection.unconfirmed and block.protocol != selection.but_protocol
+    return named or (is_meant and block.stage is Stage.RECEIVED)

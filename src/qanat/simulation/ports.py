@@ -11,7 +11,18 @@ from qanat.ground.errors import QanatError, StoreFailed
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, Topic
 from qanat.ground.key_batches import KeyBatch
 from qanat.ground.key_ids import KeyIds
-from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretBytes, SecretKey, Selection, SpentBits, Use
+from qanat.ground.keys import (
+    BitRange,
+    BlockName,
+    KeyBlock,
+    PoolId,
+    PoolLevel,
+    SecretBytes,
+    SecretKey,
+    Selection,
+    SpentBits,
+    Use,
+)
 from qanat.ground.life_cycle import Stage
 from qanat.ground.messages import Message
 from qanat.ground.ports import KeyStore
@@ -219,6 +230,24 @@ class VirtualStore:
             lambda spent: self._witness.bits_spent(self._node, spent, use),
         )
 
+    async def spend_into_block(
+        self, pool: PoolId, bits: BitRange, /, *, use: Use, make: Callable[[SpentBits], KeyBlock | None]
+    ) -> None:
+        seen: list[tuple[SpentBits, KeyBlock | None]] = []
+
+        def noted(spent: SpentBits) -> KeyBlock | None:
+            copy = replace(spent, secret=SecretBytes(spent.secret.reveal()))
+            seen.append((copy, make(spent)))
+            return seen[-1][1]
+
+        def on_commit(_: None) -> None:
+            for spent, block in seen:
+                self._witness.bits_spent(self._node, spent, use)
+                if block is not None:
+                    self._witness.block_added(self._node, block)
+
+        await self._call(lambda: self._inner.spend_into_block(pool, bits, use=use, make=noted), on_commit)
+
     async def spend_on_notice(
         self,
         pools: tuple[PoolId, PoolId],
@@ -324,6 +353,9 @@ class VirtualStore:
 
     async def block_stage(self, block_id: BlockId, /) -> Stage | None:
         return await self._call(lambda: self._inner.block_stage(block_id), writes=False)
+
+    async def unconfirmed_blocks(self, protocol: str, /) -> Sequence[BlockName]:
+        return await self._call(lambda: self._inner.unconfirmed_blocks(protocol), writes=False)
 
     async def key_stage(self, key_id: KeyID, /) -> Stage | None:
         return await self._call(lambda: self._inner.key_stage(key_id), writes=False)

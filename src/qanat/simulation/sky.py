@@ -8,6 +8,7 @@ from typing import Final
 
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Link, Network
+from qanat.simulation.dice import Dice
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,15 @@ class SimulatedSky:
         self.times = times
         self.downlinks = tuple(link for link in network.links if link.kind == "downlink")
         self.num_passes = 0
+        self.num_clouded = 0
         self._now: dict[NodeId, Link] = {}
+        self._odds = {link: (*network.site(link.ends[1]).p_clear, 1.0)[0] for link in self.downlinks}
+
+    def is_clear(self, link: Link, dice: Dice) -> bool:
+        """Draw whether the sky is clear for a pass, by the odds of January; clear where the station declares none."""
+        is_clear = self._odds[link] == 1.0 or dice.happens(self._odds[link])
+        self.num_clouded += not is_clear
+        return is_clear
 
     def is_lit(self, link: Link) -> Callable[[], bool]:
         """Return what tells whether a downlink's satellite stands over its station; other links are lit always."""

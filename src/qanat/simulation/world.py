@@ -414,6 +414,9 @@ class World:
         times, links = self.sky.times, {link.link.link_id: link for link in self.links}
         while True:
             for link in self.sky.downlinks:
+                if not self.sky.is_clear(link, self._dice):
+                    await self.sleep(times.contact_s + times.gap_s)
+                    continue
                 pass_id = self.sky.begin(link)
                 for _ in range(TIMES_TOLD):
                     links[link.link_id].tell_both(Contact(link.link_id, pass_id, is_open=True))

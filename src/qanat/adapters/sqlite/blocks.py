@@ -10,10 +10,11 @@ from qanat.adapters.encryption import identity
 from qanat.adapters.sqlite.hour_keys import HourKeys
 from qanat.adapters.sqlite.segments import Segments
 from qanat.ground.errors import BlockUnknown, KeyShortage, PadReused
-from qanat.ground.identifiers import BlockId, LinkId, NodeId, RequestId
+from qanat.ground.identifiers import BlockId, LinkId, NodeId, OrderId, RequestId
 from qanat.ground.keys import (
     PRE_SHARED,
     BitRange,
+    BlockName,
     BlockSlice,
     KeyBlock,
     PoolId,
@@ -40,11 +41,13 @@ class Share:
     num_bits: int
     free_bits: int
     is_confirmed: bool
+    eps_sec: float
+    eps_cor: float
 
 
 _SELECT_SHARE = (
     "SELECT share.id, share.pool, block.id, block.block_id, block.stage, share.num_bits, share.free_bits,"
-    " share.is_confirmed FROM share JOIN block ON block.id = share.block"
+    " share.is_confirmed, block.eps_sec, block.eps_cor FROM share JOIN block ON block.id = share.block"
 )
 _UNUSED_INITIAL = (
     f"protocol = '{PRE_SHARED}'"  # noqa: S608 - a constant
@@ -106,6 +109,7 @@ class BlockTables:
                 remedy="wait until the link has made more key",
             )
         slices: list[BlockSlice] = []
+        shares: list[Share] = []
         secret = bytearray()
         left_bits = num_bits
         while left_bits:
@@ -114,15 +118,17 @@ class BlockTables:
             piece = BlockSlice(share.block_id, start_bit, min(gap_end_bit, start_bit + left_bits))
             secret += self._take(pool, share, piece, use)
             slices.append(piece)
+            shares.append(share)
             left_bits -= piece.num_bits
-        return _spent_bits(pool, slices, secret)
+        return _spent_bits(pool, slices, secret, shares)
 
     def spend_range(self, pool: PoolId, bits: BitRange, *, use: Use) -> SpentBits:
         """Take just these bits; raises PadReused, BlockUnknown."""
-        secret = bytearray()
+        secret, shares = bytearray(), []
         for piece in bits.slices:
-            secret += self._take(pool, self._share_of(pool, piece), piece, use)
-        return _spent_bits(pool, list(bits.slices), secret)
+            shares.append(self._share_of(pool, piece))
+            secret += self._take(pool, shares[-1], piece, use)
+        return _spent_bits(pool, list(bits.slices), secret, shares)
 
     def void(self, selection: Selection) -> int:
         """Destroy what is left of the selected blocks; returns how many had anything left."""
@@ -136,7 +142,7 @@ class BlockTables:
         for link in selection.links:
             rows.update(self._rows("link = ?" + spared, link))
         if selection.unconfirmed:
-            rows.update(self._rows(f"stage = '{Stage.RECEIVED}'"))
+            rows.update(self._rows(f"stage = '{Stage.RECEIVED}' AND protocol != ?", selection.but_protocol))
         for row in rows:
             self._void_block(row)
         return len(rows)
@@ -156,6 +162,17 @@ class BlockTables:
         """Return where a block stands; None when it never came."""
         row = self._connection.execute("SELECT stage FROM block WHERE block_id = ?", (block_id,)).fetchone()
         return None if row is None else Stage(row[0])
+
+    def unconfirmed(self, protocol: str) -> list[BlockName]:
+        """Return the blocks of a protocol that were never confirmed."""
+        rows = self._connection.execute(
+            "SELECT block_id, order_id, link, peer, num_bits FROM block WHERE stage = ? AND protocol = ? ORDER BY id",
+            (Stage.RECEIVED, protocol),
+        )
+        return [
+            BlockName(BlockId(block_id), OrderId(order_id), LinkId(link), NodeId(peer), num_bits)
+            for block_id, order_id, link, peer, num_bits in rows
+        ]
 
     def levels(self, *, now_s: float) -> Mapping[PoolId, PoolLevel]:
         """Return what every pool holds and held; ``now_s``: the time by which stock ages."""
@@ -359,15 +376,17 @@ def _place(pool: PoolId, block_id: BlockId) -> bytes:
     return identity("share", *_names(pool), block_id)
 
 
-def _share(row: tuple[int, int, int, str, str, int, int, int]) -> Share:
-    share_row, pool_row, block_row, block_id, stage, num_bits, free_bits, is_confirmed = row
-    return Share(
-        share_row, pool_row, block_row, BlockId(block_id), Stage(stage), num_bits, free_bits, bool(is_confirmed)
-    )
+def _share(row: tuple[int, int, int, str, str, int, int, int, float, float]) -> Share:
+    share_row, pool_row, block_row, block_id, stage, num_bits, free_bits, is_confirmed, *eps = row
+    about = BlockId(block_id), Stage(stage), num_bits, free_bits, bool(is_confirmed)
+    return Share(share_row, pool_row, block_row, *about, *eps)
 
 
-def _spent_bits(pool: PoolId, slices: list[BlockSlice], secret: bytearray) -> SpentBits:
-    return SpentBits(pool=pool, bits=BitRange(tuple(slices)), secret=SecretBytes(secret))
+def _spent_bits(pool: PoolId, slices: list[BlockSlice], secret: bytearray, shares: list[Share]) -> SpentBits:
+    """Return the bits of these slices, each of the share in the same place."""
+    blocks = {share.block_row: share for share in shares}.values()
+    eps_sec, eps_cor = sum(share.eps_sec for share in blocks), sum(share.eps_cor for share in blocks)
+    return SpentBits(pool, BitRange(tuple(slices)), SecretBytes(secret), eps_sec, eps_cor)
 
 
 def _block_unknown(block_id: BlockId) -> BlockUnknown:

@@ -19,6 +19,7 @@ from qanat.ground.key_batches import KeyBatch
 from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import (
     BitRange,
+    BlockName,
     KeyBlock,
     PoolId,
     PoolLevel,
@@ -126,6 +127,19 @@ class SqliteKeyStore:
         if not bits.slices:
             raise ValueError("a range to spend has at least one slice")
         return await self._use(lambda: self._database.block_tables.spend_range(pool, bits, use=use))
+
+    async def spend_into_block(
+        self, pool: PoolId, bits: BitRange, /, *, use: Use, make: Callable[[SpentBits], KeyBlock | None]
+    ) -> None:
+        """Take just these bits, and keep the block that is made of them; raises PadReused, BlockUnknown."""
+        database = self._database
+
+        def spend() -> None:
+            block = make(database.block_tables.spend_range(pool, bits, use=use))
+            if block is not None:
+                database.block_tables.add(block, stored_s=database.epochs.time.now_s)
+
+        await self._use(spend)
 
     async def spend_on_notice(
         self,
@@ -267,6 +281,10 @@ class SqliteKeyStore:
     async def block_stage(self, block_id: BlockId, /) -> Stage | None:
         """Return where a block stands in its life; None when it never came."""
         return await self._commit(lambda: self._database.block_tables.stage(block_id))
+
+    async def unconfirmed_blocks(self, protocol: str, /) -> Sequence[BlockName]:
+        """Return the blocks of a protocol that are here and not confirmed yet, the oldest first."""
+        return await self._commit(lambda: self._database.block_tables.unconfirmed(protocol))
 
     async def key_stage(self, key_id: KeyID, /) -> Stage | None:
         """Return where a key stands in its life; None when it never came."""

@@ -11,11 +11,13 @@ from qanat.apps.cli.plan_tables import print_plan
 from qanat.apps.cli.shares import promise_lines
 from qanat.apps.networks import load_network
 from qanat.apps.shares_review import promises_of
+from qanat.apps.sky import elements_of
 from qanat.ground.errors import BadParameter
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
 from qanat.ground.network.second_backbone import with_second_backbone
 from qanat.planning.everyone import Everyone
+from qanat.planning.pass_rates import pass_rates
 from qanat.planning.prices import Prices, changed
 from qanat.planning.review import PairFlow, Question, State, Weak, ends_of, lost_places, state
 from qanat.planning.users import Consumption
@@ -83,8 +85,18 @@ def run_network(options: NetworkOptions, *, as_json: bool) -> int:
         print(json.dumps(record(found), indent=2))
     else:
         promises = promises_of(found.before.network, found.before.rates_bits_per_s)
-        print_plan(found, TOLD, more=list(promise_lines(promises)))
+        print_plan(found, TOLD, more=[*promise_lines(promises), *_lines_of_passes(found.before)])
     return 0
+
+
+def _lines_of_passes(found: State) -> list[str]:
+    """Return what satellites give to the plan, and which command says more."""
+    lines = [
+        f"{link.name}: {found.rates_bits_per_s[link.link_id]:,.1f} bit/s in the mean of a week of passes (predicted)"
+        for link in found.network.links
+        if link.kind == "announced"
+    ]
+    return [*lines, "more of satellites: `qanat network check`, `qanat plan satellites`"] if lines else []
 
 
 def planned(options: NetworkOptions) -> Planned:
@@ -98,6 +110,7 @@ def planned(options: NetworkOptions) -> Planned:
         rate_bits_per_s=rate,
         counts_pairs=not options.one_pair,
         prices=changed(Prices(), options.prices),
+        pass_rates_bits_per_s=pass_rates(network, elements_of(network)) if network.downlinks else {},
     )
     other = _changed(network, options) if options.changes else None
     before = state(network, question)
@@ -188,6 +201,11 @@ def state_record(one: State) -> dict[str, Any]:
         "places_alone": list(one.alone),
         "between": None if one.between is None else _between_record(one.between, one.users_between),
         "everybody_at_once": None if one.everyone is None else _everyone_record(one.everyone),
+        "of_satellites_bits_per_s": {
+            link.link_id: round(one.rates_bits_per_s[link.link_id], 3)
+            for link in one.network.links
+            if not link.makes_key_on_order
+        },
         "single_points": None if one.weak is None else [_weak_record(weak) for weak in one.weak],
     }
 

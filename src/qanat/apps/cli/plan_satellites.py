@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 
-from qanat.apps.cli.plan_satellites_record import pass_rows, record_of
+from qanat.apps.cli.plan_satellites_record import pass_rows, write_record
 from qanat.apps.cli.plan_satellites_tables import print_satellite_plan
 from qanat.apps.cli.presentation import people_console
 from qanat.apps.cli.satellite_planning import SatellitePlanOptions, planned
@@ -21,11 +20,13 @@ def run_plan_satellites(options: SatellitePlanOptions, *, as_json: bool, as_csv:
     for warning in found.warnings:
         people_console().print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
     if as_json:
-        print(json.dumps(record_of(found), indent=2))
+        write_record(found, sys.stdout)
     elif as_csv:
         rows = pass_rows(found)
-        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        first = next(rows)  # there are some, else nothing would have been planned
+        writer = csv.DictWriter(sys.stdout, list(first), lineterminator="\n")
         writer.writeheader()
+        writer.writerow(first)
         writer.writerows(rows)
     else:
         print_satellite_plan(found)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from qanat.apps.cli.satellite_planning import SatellitePlan
-from qanat.orbits.earth import DAY_S, utc_text
+from qanat.orbits.earth import DAY_S, Floats, utc_text, utc_texts
 from qanat.orbits.weather import Sky
 from qanat.planning.key_weeks import KeyOverTime, Spread
 from qanat.planning.pass_forecasts import pass_forecasts
@@ -23,30 +25,68 @@ TOLD: Final = {
 }
 
 
-def pass_rows(found: SatellitePlan) -> list[dict[str, Any]]:
-    """Return all passes by night as rows, taken or not, in order of their begin."""
+AT_ONCE: Final = 10_000
+"""So many rows are made at a time: of a fleet there are a quarter of a million."""
+
+
+def pass_rows(found: SatellitePlan) -> Iterator[dict[str, Any]]:
+    """Yield all passes by night as rows, taken or not, in order of their begin."""
     keys = found.keys
-    return [
-        {
-            "satellite": keys.satellites[keys.satellite[place]],
-            "station": keys.stations[keys.station[place]].name,
-            "start_utc": utc_text(float(keys.start_utc_s[place])),
-            "end_utc": utc_text(float(keys.end_utc_s[place])),
-            "max_elevation_deg": round(float(keys.max_elevation_deg[place]), 3),
-            "min_range_km": round(float(keys.min_range_km[place]), 1),
-            "satellite_sunlit": bool(keys.sunlit[place]),
-            "sifted_bits": round(float(keys.sifted_bits[place])),
-            "qber": round(float(keys.qber[place]), 5),
-            "secret_bits": int(keys.secret_bits[place]),
-            "p_clear": round(float(found.p_clear[place]), 4),
-            "taken": bool(found.taken[place]),
+    sifted_bits, qber = keys.sifted_bits, keys.qber  # each a sum over all passes
+    for first in range(0, len(keys), AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        columns = {
+            "satellite": [keys.satellites[number] for number in keys.satellite[part]],
+            "station": [keys.stations[number].name for number in keys.station[part]],
+            "start_utc": utc_texts(keys.start_utc_s[part]),
+            "end_utc": utc_texts(keys.end_utc_s[part]),
+            "max_elevation_deg": _rounded(keys.max_elevation_deg[part], 3),
+            "min_range_km": _rounded(keys.min_range_km[part], 1),
+            "satellite_sunlit": keys.sunlit[part].tolist(),
+            "sifted_bits": list(map(round, sifted_bits[part].tolist())),
+            "qber": _rounded(qber[part], 5),
+            "secret_bits": list(map(int, keys.secret_bits[part].tolist())),
+            "p_clear": _rounded(found.p_clear[part], 4),
+            "taken": found.taken[part].tolist(),
         }
-        for place in range(len(keys))
-    ]
+        for row in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, row, strict=True))
+
+
+def forecast_rows(found: SatellitePlan) -> Iterator[dict[str, Any]]:
+    """Yield what is foretold of each pass that is taken: the mean over the weather."""
+    told = pass_forecasts(found.keys, p_clear=found.p_clear, chosen=found.taken.nonzero()[0].tolist())
+    for first in range(0, len(told), AT_ONCE):
+        part = told[first : first + AT_ONCE]
+        rises, sets = utc_texts([one.rise_utc_s for one in part]), utc_texts([one.set_utc_s for one in part])
+        for one, rise_utc, set_utc in zip(part, rises, sets, strict=True):
+            yield {
+                "station": one.station,
+                "satellite": one.satellite,
+                "rise_utc": rise_utc,
+                "set_utc": set_utc,
+                "expected_bits": one.expected_bits,
+                "p_clear": round(one.p_clear, 4),
+            }
+
+
+def _rounded(column: Floats, digits: int) -> list[float]:
+    return [round(value, digits) for value in column.tolist()]
+
+
+def write_record(found: SatellitePlan, out: TextIO) -> None:
+    """Write a plan as one JSON object, its passes and forecasts row by row: a fleet's would not all be held at once."""
+    out.write(json.dumps(record_of(found), indent=2).removesuffix("\n}"))
+    for name, rows in (("passes", pass_rows(found)), ("forecasts", forecast_rows(found))):
+        out.write(f',\n  "{name}": [')
+        for number, row in enumerate(rows):
+            out.write((",\n    " if number else "\n    ") + json.dumps(row))
+        out.write("\n  ]")
+    out.write("\n}\n")
 
 
 def record_of(found: SatellitePlan) -> dict[str, Any]:
-    """Return what is printed as JSON."""
+    """Return what is printed as JSON, but for the rows of passes and forecasts."""
     options, plan = found.options, found.schedule
     return {
         "start_utc": utc_text(found.span.start_utc_s),
@@ -73,17 +113,6 @@ def record_of(found: SatellitePlan) -> dict[str, Any]:
             "unreached": [found.demand_names[number] for number in plan.unreached],
         },
         "users": users_record(found),
-        "passes": pass_rows(found),
-        "forecasts": [
-            {
-                "station": one.station,
-                "satellite": one.satellite,
-                "rise_utc": utc_text(one.rise_utc_s),
-                "set_utc": utc_text(one.set_utc_s),
-                "expected_bits": one.expected_bits,
-            }
-            for one in pass_forecasts(found.keys, p_clear=found.p_clear, chosen=found.taken.nonzero()[0].tolist())
-        ],
         "provenance": TOLD,
     }
 

@@ -118,6 +118,9 @@ async def _serve_node(deployment: Deployment, node: NodeId, place: Workplace, *,
             title = site.network.site(node).title or node
             view.say(f"[bold]{title}[/] is up; data in {place.site(node)}; Ctrl-C stops it")
             view.say(f"QKD modules: {', '.join(site.module_ids)}")
+            if site.links_without_light:
+                names = ", ".join(site.links_without_light)
+                view.say(f"without key here: {names}; satellites pass in `qanat up` alone, with its sites apart")
             view.say(f"door (ETSI GS QKD 014, mutual TLS): {site.door_url or 'none, no application is here'}")
             _show_curl(view, site)
             await _watch(view, stop, {f"the twin of {link}": twin for link, twin in site.twins.items()})

@@ -96,6 +96,12 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
         "success_of": SUCCESS_OF,
         "provenance": "predicted: rates by the forecast of each link, demand drawn from the seed",
     }
+    if terms.network.downlinks:
+        print(
+            "satellites are left out: a simulated day has no passes. `qanat plan` counts their mean key, `qanat up "
+            "--passes-every-s` runs them",
+            file=sys.stderr,
+        )
     _refuse_idle_options(options)
     if options.pairs is not None:
         _refuse_more_pairs(terms.network, options.pairs)

@@ -110,6 +110,7 @@ async def _serve(
             view.say(
                 f"satellites: a pass {sky[0]:g} s after the last one, in the order of the timetable; the hours "
                 "between passes are left out"
+                + ("; clouds are drawn by the odds of the file" if any(site.p_clear for site in network.sites) else "")
             )
         service.place.claim(network)
         if service.entropy_server is not None:

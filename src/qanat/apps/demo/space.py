@@ -21,6 +21,8 @@ from qanat.ground.network import Application, Network
 from qanat.protocols.decoy import SecurityParameters
 
 Say = Callable[[str], None]
+MOST_PASSES = 16
+"""Of each downlink, until it has had a clear one."""
 Deliver = Callable[[Application, Application], Awaitable[Delivery]]
 
 
@@ -36,27 +38,34 @@ def sender_beyond(network: Network, receiver: Application) -> Application | None
 
 
 async def make_passes(service: Service, say: Say) -> list[MadePass]:
-    """Make passes until each downlink has had one; raises QuantumLayerError where the timetable has none for it."""
+    """Make passes until each downlink has had a clear one, and return those that were; raises QuantumLayerError where
+    none comes in the timetable, or in MOST_PASSES of each downlink."""
     wanted, made = {one.link_id for one in service.network.downlinks}, list[MadePass]()
     say("satellite: the passes follow from its elements; the hours between them are left out")
-    for _ in range(4 * len(wanted)):
+    for _ in range(MOST_PASSES * len(wanted)):
         missing = wanted - {one.plan.link_id for one in made}
         if not missing:
             return made
         one = await service.sky.next_pass()
         if one is None:
             break
-        made.append(one)
         say(_told(one))
+        if one.is_clear:
+            made.append(one)
     raise QuantumLayerError(
         f"no pass of {', '.join(sorted(wanted - {one.plan.link_id for one in made}))} gives key",
-        remedy="look at the timetable: qanat passes; a lower mask, or another week",
+        remedy="look at the timetable: qanat passes; a lower mask, another week, or better odds of a clear sky",
     )
 
 
 def _told(one: MadePass) -> str:
     plan = one.plan
     waiting = f"{one.waited_s / 3600:.1f} h of waiting left out; " if one.waited_s else ""
+    if not one.is_clear:
+        return (
+            f"  {format_utc(plan.rise_utc_s)[:19]} {plan.satellite} over {plan.station}: {waiting}"
+            f"lost to clouds (odds of a clear sky {100 * plan.p_clear:.0f} %)"
+        )
     scaled = "" if plan.light_share == 1 else f", of which {100 * plan.light_share:g} % of the light is used"
     return (
         f"  {format_utc(plan.rise_utc_s)[:19]} {plan.satellite} over {plan.station}: {waiting}"

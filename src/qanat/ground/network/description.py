@@ -16,7 +16,7 @@ from qanat.ground.network.classical import ClassicalLink, Router
 from qanat.ground.network.links import Link, first_of_each_pair
 from qanat.ground.network.names import Heading, Name, Region, nearest
 from qanat.ground.network.part import Part, fault_of_field
-from qanat.ground.network.satellites import Downlink, links_of_satellites
+from qanat.ground.network.satellites import Downlink, Odds, links_of_satellites
 from qanat.ground.network.shares import SharingRules
 from qanat.ground.network.switched import Equipment, SwitchJoin, joins_of, kept_by, switched_links
 from qanat.ground.network.switches import Switch, Trunk
@@ -79,6 +79,10 @@ class Site(Part):
     """Whether its place was made up by a rule that the file states, for want of a source."""
     elements: str = ""
     """Of a satellite: two-line elements, or the name of a set that comes with the package, or of a file of one."""
+    p_clear: Odds = ()
+    """Of a ground station: the odds of a clear sky, one share or twelve from January on (UTC); empty: always clear."""
+    mean_clear_h: float = Field(default=24.0, gt=0)
+    """The mean length of a clear spell, where odds are given."""
 
     @model_validator(mode="before")
     @classmethod
@@ -87,6 +91,8 @@ class Site(Part):
             return said
         if not said.get("elements"):
             raise fault_of_field("a satellite has no elements", remedy="add 'elements': two-line elements, or 'micius'")
+        if said.get("p_clear"):
+            raise fault_of_field("a satellite has no sky of its own", remedy="give 'p_clear' of its stations")
         return {"latitude_deg": 0.0, "longitude_deg": 0.0, **said}
 
     @property

@@ -33,7 +33,9 @@ def extract_of(
         ),
         switches=tuple(switches),
         trunks=tuple(trunk for trunk in network.trunks if named.issuperset(trunk.switches)),
-        downlinks=tuple(one for one in network.downlinks if {one.satellite, one.station} <= set(nodes)),
+        downlinks=tuple(
+            one for one in network.downlinks if one.name not in but_links and {one.satellite, one.station} <= set(nodes)
+        ),
         applications=tuple(app for app in network.applications if app.site in nodes),
     )
 

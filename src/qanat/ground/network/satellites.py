@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from qanat.ground.identifiers import LinkId
 from qanat.ground.network.links import Link
@@ -23,6 +23,22 @@ NO_LIGHT_DB: Final = 100.0
 WEEKLY_BITS: Final = 36e6
 """Secret key of one satellite in a week (Nature 589, 214, 2021, main text): an input, which routes are compared by."""
 WEEK_S: Final = 7 * 86_400.0
+
+
+def _odds(value: object) -> object:
+    """Return the odds of a clear sky as a tuple of one share, or of twelve; raises the fault of a field."""
+    listed = value if isinstance(value, (list, tuple)) else [value]
+    odds = [float(one) for one in listed if isinstance(one, int | float) and not isinstance(one, bool)]
+    if len(odds) != len(listed) or len(odds) not in (0, 1, 12) or not all(0 <= one <= 1 for one in odds):
+        raise fault_of_field(
+            f"{value!r} are no odds of a clear sky",
+            remedy="give one share from 0 to 1, or a list of twelve from January on",
+        )
+    return tuple(odds)
+
+
+Odds = Annotated[tuple[float, ...], BeforeValidator(_odds)]
+"""Of a clear sky: empty where none are declared, else one share or twelve."""
 
 
 class Downlink(Part):

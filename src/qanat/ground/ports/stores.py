@@ -8,7 +8,7 @@ from typing import Protocol
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair
 from qanat.ground.key_batches import KeyBatch
 from qanat.ground.key_ids import KeyIds
-from qanat.ground.keys import BitRange, KeyBlock, PoolId, PoolLevel, SecretKey, Selection, SpentBits, Use
+from qanat.ground.keys import BitRange, BlockName, KeyBlock, PoolId, PoolLevel, SecretKey, Selection, SpentBits, Use
 from qanat.ground.life_cycle import Stage
 from qanat.ground.requirements import ANY_KEY, KeyFit, Repeatable
 from qanat.ground.stock import AgeLimits, Expired, NamedEpoch
@@ -65,6 +65,12 @@ class KeyStore(Protocol):
         spendable this way (the peer's spend proves that it holds it). Raises PadReused when any of them was spent
         before, BlockUnknown when the block is not here."""
         ...
+
+    async def spend_into_block(
+        self, pool: PoolId, bits: BitRange, /, *, use: Use, make: Callable[[SpentBits], KeyBlock | None]
+    ) -> None:
+        """Take bits as ``spend_range`` does, and keep the block that ``make`` makes of them as ``add_block`` does: both
+        or nothing. Where it makes None of them, the bits are taken all the same. Raises what ``spend_range`` raises."""
 
     async def spend_on_notice(
         self,
@@ -154,6 +160,10 @@ class KeyStore(Protocol):
 
     async def block_stage(self, block_id: BlockId, /) -> Stage | None:
         """Return where a block stands; None when it never came."""
+        ...
+
+    async def unconfirmed_blocks(self, protocol: str, /) -> Sequence[BlockName]:
+        """Return the blocks of this protocol that are here and not confirmed yet, the oldest first."""
         ...
 
     async def key_stage(self, key_id: KeyID, /) -> Stage | None:
