@@ -35,6 +35,7 @@ from qanat.key_management.context import Context
 from qanat.key_management.conversation import Conversation
 from qanat.key_management.courier import Courier
 from qanat.key_management.demands import DemandDesk
+from qanat.key_management.forbidden import void_forbidden
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import Intake
 from qanat.key_management.links import Links, RouteBook
@@ -254,6 +255,7 @@ class KeyManager:
             try:
                 await self._vouching.open_epoch()
                 num_voided = await context.store.void(Selection(unconfirmed=True))
+                await void_forbidden(context)
                 await self._ageing.tick()
             except StoreFailed as fault:
                 text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"
