@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
 from qanat.apps.sleepers import Bells
 from qanat.client import Client
-from qanat.ground.errors import NoRoute, QanatError
+from qanat.ground.errors import KeyNotFound, KeyShortage, NoRoute, QanatError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network, parse_network
@@ -33,6 +36,12 @@ def client(service: Service, name: str) -> Client:
     sae = NETWORK.sae(name)
     url = service.door_url(NETWORK.site_of(sae).node)
     return Client(url, tls=service.place.sae_files(name), sae=sae, patience_s=60.0, retry_for_s=10.0)
+
+
+async def until(condition: Callable[[], bool], *, within_s: float = 60.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110  (a state of the service, which has no event for it)
+            await asyncio.sleep(0.05)
 
 
 def open_sites(service: Service) -> list[NodeId]:
@@ -153,5 +162,56 @@ def test_sites_of_a_way_that_open_slowly_cost_no_error_no_detour_and_no_key(tmp_
                 assert await ask(up) == usual
                 assert NodeId("taicang") not in up.doors, "the other way was not tried"
         assert not [event for event in log.events if event.kind in (EventKind.ALARM, EventKind.RELAY_FAILED)]
+
+    asyncio.run(scenario())
+
+
+def test_sites_that_nobody_uses_sleep_again_and_lose_nothing(tmp_path: Path) -> None:
+    """Keys that were not fetched before all slept are fetched after it; new ones are made; none is given twice."""
+
+    async def scenario() -> None:
+        with EventLog(keep=True) as log:
+            async with Service(NETWORK, tmp_path / "data", log=log, on_demand=True, sleep_after_s=1.0) as up:
+                with client(up, "alice") as alice:
+                    first = await asyncio.to_thread(lambda: alice.get_keys(BOB, count=3, size_bits=256))
+                    assert open_sites(up) == [ALICES, RELAY, BOBS]
+                    await until(lambda: open_sites(up) == [ALICES])
+                    await asyncio.sleep(2.0)
+                    assert open_sites(up) == [ALICES], "a connection stands at its door"
+                former = weakref.ref(up.managers[ALICES])
+                await until(lambda: not open_sites(up))
+                gc.collect()
+                assert former() is None, "nothing of a site that sleeps is kept"
+                await asyncio.sleep(3.0)  # chores, announcements and lines that broke wake nobody
+                assert not open_sites(up)
+                with client(up, "bob") as bob, client(up, "alice") as alice:
+                    fetched = await asyncio.to_thread(bob.get_keys_by_id, ALICE, [key.key_id for key in first])
+                    assert [key.take() for key in fetched] == [key.take() for key in first]
+                    with pytest.raises(KeyNotFound):
+                        await asyncio.to_thread(bob.get_keys_by_id, ALICE, [first[0].key_id])
+                    more = await asyncio.to_thread(lambda: alice.get_keys(BOB, count=2, size_bits=256))
+                    assert not {key.key_id for key in more} & {key.key_id for key in first}
+                    same = await asyncio.to_thread(bob.get_keys_by_id, ALICE, [key.key_id for key in more])
+                    assert [key.take() for key in same] == [key.take() for key in more]
+                await until(lambda: not open_sites(up))
+        assert not [event for event in log.events if event.kind is EventKind.ALARM]
+        assert not [event for event in log.events if event.kind is EventKind.RELAY_FAILED]
+
+    asyncio.run(scenario())
+
+
+def test_a_site_stays_open_while_key_that_was_asked_for_is_being_made(tmp_path: Path) -> None:
+    """The caller has gone after its 503; what it began goes on to its end, and only then do its sites sleep."""
+
+    async def scenario() -> None:
+        with EventLog(keep=True) as log:
+            async with Service(NETWORK, tmp_path / "data", log=log, on_demand=True, sleep_after_s=0.2) as up:
+                await up._sites.wake([ALICES])
+                with pytest.raises(KeyShortage):
+                    await up.managers[ALICES].get_keys(master=ALICE, slave=BOB, patience_s=0.0)
+                await until(lambda: not open_sites(up), within_s=120.0)
+        stored = [event for event in log.events if event.kind is EventKind.BLOCK_STORED]
+        assert {event.node for event in stored} == set(NETWORK.nodes), "both links' blocks are confirmed at all ends"
+        assert not [event for event in log.events if event.kind is EventKind.BLOCK_DROPPED]
 
     asyncio.run(scenario())

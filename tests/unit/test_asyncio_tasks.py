@@ -164,3 +164,34 @@ def test_a_cancellation_from_outside_stays_one() -> None:
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(scene())
+
+
+def test_tasks_that_are_a_part_of_others_may_end_earlier() -> None:
+    async def scene() -> None:
+        ended: list[str] = []
+
+        async def wait(name: str) -> None:
+            try:
+                await tasks.wait(KEYS, until_monotonic_s=soon(FOREVER_S))
+            finally:
+                ended.append(name)
+
+        async with AsyncioTasks() as tasks:
+            tasks.start(wait("whole"), name="whole")
+            async with AsyncioTasks(part_of=tasks) as part:
+                part.start(wait("part"), name="part")
+                await asyncio.sleep(0)
+            assert ended == ["part"]
+        assert ended == ["part", "whole"]
+
+    asyncio.run(scene())
+
+
+def test_a_fault_in_a_part_brings_the_whole_node_down() -> None:
+    async def scene() -> None:
+        async with AsyncioTasks() as tasks, AsyncioTasks(part_of=tasks) as part:
+            part.start(fail(StoreFailed("no room")), name="writer")
+            await asyncio.sleep(FOREVER_S)
+
+    with pytest.raises(StoreFailed, match="no room"):
+        asyncio.run(scene())

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 
 import pytest
 
 from qanat.apps.networks import load_network
 from qanat.doors.etsi015.names import app_id, qkdi_id, qkdl_id, qkdn_id, route_qkdl_id
-from qanat.doors.etsi015.notifications import Notification, notification_of
+from qanat.doors.etsi015.notifications import NOT_TOLD, OF_KIND, Notification, notification_of
 from qanat.doors.etsi015.records import LinkState, node_record
 from qanat.ground.alarms import ALARMS
 from qanat.ground.errors import UnknownNode
 from qanat.ground.events import Event, EventKind, Json
 from qanat.ground.identifiers import CONTROLLER, EventId, NodeId, SaePair
+from qanat.ground.network import PreparedKeys
 
 RING = load_network("five-site-ring")
 SITE = RING.nodes[0]
 LINK = RING.links_of(SITE)[0]
+PREPARED = PreparedKeys(master="alice", slave="bob", count=3, size_bits=256)
+WITH_PREPARED = load_network("three-nodes").model_copy(update={"prepared_keys": (PREPARED,)})
 FROZEN_NODE = "45c340f7-8dfb-525b-ab0f-66e9b279b212"
 FROZEN_LINK = "0842b552-9867-5e7e-86ea-3ca53b73eea1"
 
@@ -109,3 +113,70 @@ def test_a_module_has_a_number_at_its_node_only() -> None:
     stranger = next(node for node in RING.nodes if node not in LINK.ends)
     with pytest.raises(UnknownNode):
         qkdi_id(RING, stranger, LINK.link_id)
+
+
+# --- beside the standard's own words ---
+
+NOTIFICATIONS = {
+    "application": ("new", "qos_update", "disconnected"),
+    "interface": ("new", "down", "out"),
+    "link": ("down", "perf_update", "overloaded"),
+}
+"""ETSI GS QKD 015 V2.1.1: eleven, these nine and a plain alarm and a plain event."""
+WORDS = {
+    "qkdl_status": {"ACTIVE", "PASSIVE", "PENDING", "OFF"},
+    "qkdl_type": {"PHYS", "VIRT"},
+    "app_status": {"ON", "DISCONNECTED", "OUT-OF-TIME", "ZOMBIE"},
+    "app_type": {"CLIENT", "INTERNAL"},
+    "qkdi_type": {"CV-QKD", "DV-QKD", "DV-QKD-COW", "DV-QKD-2Ws"},
+}
+"""The words that a field may have."""
+
+
+def test_the_notifications_are_the_standards_eleven() -> None:
+    expected = {f"sdqkdn_{what}_{how}" for what, words in NOTIFICATIONS.items() for how in words} | {"alarm", "event"}
+    assert {one.value for one in Notification} == expected
+    assert len(expected) == 11
+
+
+def test_every_row_of_the_alarm_table_is_told_under_one_of_them_about_such_a_thing() -> None:
+    for row in ALARMS.values():
+        told = Notification(row.etsi015)
+        if told is Notification.ALARM:
+            continue
+        assert told.value.rpartition("_")[2] in {"down", "out", "overloaded"}, f"{row.code} is no news, but trouble"
+        assert row.about in {"link", "module", "run of a command"}, f"{row.code} is about no link or interface"
+
+
+def test_of_every_kind_of_event_it_is_decided_whether_it_is_told() -> None:
+    assert OF_KIND.keys() & NOT_TOLD == set()
+    assert {*OF_KIND, *NOT_TOLD, EventKind.ALARM} == set(EventKind)
+    for kind in EventKind:
+        found = notification_of(RING, event(kind))
+        assert (found is None) == (kind in NOT_TOLD), kind
+
+
+def test_fields_whose_words_the_standard_lists_have_no_others() -> None:
+    """In every packaged network's trees; those of links in all states, and of pairs that keys are prepared for."""
+    found: dict[str, set[str]] = {name: set() for name in WORDS}
+    states = [LinkState(), LinkState(has_order=True), LinkState(is_failing=True), LinkState(is_out=True)]
+    for network in (RING, load_network("three-nodes"), load_network("one-switch"), WITH_PREPARED):
+        for node in network.nodes:
+            for state in states:
+                record = node_record(network, node, states=dict.fromkeys((one.link_id for one in network.links), state))
+                collect(record, found)
+    assert all(found[name] for name in WORDS), "or nothing was looked at"
+    assert {name: words - WORDS[name] for name, words in found.items()} == {name: set() for name in WORDS}
+    assert found["qkdl_status"] == WORDS["qkdl_status"]
+
+
+def collect(tree: object, found: dict[str, set[str]]) -> None:
+    """Add the words of the fields that are looked for, wherever they stand."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            if name in found:
+                found[name].add(str(value).removeprefix("etsi-qkd-node-types:"))
+            collect(value, found)
+    elif isinstance(tree, list):
+        for one in tree:
+            collect(one, found)

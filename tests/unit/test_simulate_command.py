@@ -122,6 +122,8 @@ def test_each_part_in_turn_is_the_same_whatever_number_of_workers() -> None:
 def test_what_cannot_be_is_refused_with_a_remedy() -> None:
     for arguments, words in (
         ((RING, "--without", "easst"), "no site, link or switch 'easst'"),
+        (("nature2021", "--without", "wuhan-xian"), "'wuhan-xian' is a line of the classical network"),
+        (("nature2021", "--without", "urumqi"), "'urumqi' is a router of the classical network"),
         ((RING, "--without", "east", "--at", "25h"), "'25h' is no time"),
         ((RING, "--without", "east", "--at", "24:00"), "'east' would be taken out after the run"),
         ((RING, "--days", "0"), "0 days"),

@@ -23,9 +23,10 @@ class House:
 
     def __init__(self, opening: Opening) -> None:
         self.opened: list[NodeId] = []
+        self.may_close = True
         self.failed: list[tuple[NodeId, str]] = []
         self._opening = opening
-        self._servers: list[asyncio.Server] = []
+        self._servers: dict[NodeId, asyncio.Server] = {}
         self.sites = Sleepers(self._open, on_failed=lambda node, fault: self.failed.append((node, str(fault))))
         self.ports = {node: self.sites.lay_down(node, {"door": (HOST, 0)})["door"].port for node in (A, B)}
 
@@ -35,13 +36,21 @@ class House:
 
     async def __aexit__(self, *_: object) -> None:
         await self.sites.close()
-        for server in self._servers:
+        for server in self._servers.values():
             server.close()
             await server.wait_closed()
 
+    async def close(self, node: NodeId) -> bool:
+        await asyncio.sleep(0.02)
+        if self.may_close:
+            server = self._servers.pop(node)
+            server.close()
+            await server.wait_closed()
+        return self.may_close
+
     async def _open(self, node: NodeId, bells: Bells) -> None:
         await self._opening(node)
-        self._servers.append(await asyncio.start_server(_echo, sock=bells["door"].listening()))
+        self._servers[node] = await asyncio.start_server(_echo, sock=bells["door"].listening())
         self.opened.append(node)
 
     async def ask(self, node: NodeId) -> bytes:
@@ -206,3 +215,68 @@ def test_a_port_that_is_taken_is_told() -> None:
             Doorbell(HOST, taken.port, on_ring=lambda: None)
     finally:
         taken.close()
+
+
+def test_a_site_that_was_put_to_sleep_is_opened_again_by_its_next_caller() -> None:
+    async def scenario() -> None:
+        async with House(at_once) as house:
+            for life in range(1, 4):
+                assert await house.ask(A) == b"hello\n"
+                assert house.sites.opened == [A]
+                assert await house.sites.put_to_sleep(A, house.close)
+                assert (house.sites.is_asleep(A), house.sites.is_opening(A), house.sites.opened) == (True, True, [])
+                assert (house.opened, house.sites.num_opened()) == ([A] * life, life)
+
+    asyncio.run(scenario())
+
+
+def test_who_calls_while_a_site_is_being_closed_is_answered() -> None:
+    async def scenario() -> None:
+        async with House(at_once) as house:
+            await house.sites.wake([A])
+            closing = asyncio.create_task(house.sites.put_to_sleep(A, house.close))
+            await asyncio.sleep(0.01)
+            asking = [asyncio.create_task(house.sites.wake([A])), asyncio.create_task(house.ask(B))]
+            assert await closing
+            assert (await asyncio.gather(*asking))[1] == b"hello\n"
+            assert await house.ask(A) == b"hello\n"
+            assert sorted(house.opened) == [A, A, B]
+
+    asyncio.run(scenario())
+
+
+def test_a_site_that_is_found_in_use_while_it_should_go_to_sleep_stays_open() -> None:
+    async def scenario() -> None:
+        async with House(at_once) as house:
+            house.may_close = False
+            await house.sites.wake([A])
+            closing = asyncio.create_task(house.sites.put_to_sleep(A, house.close))
+            await asyncio.sleep(0.01)
+            await house.sites.wake([A])
+            assert not await closing
+            assert (house.sites.is_awake(A), house.opened) == (True, [A])
+            assert await house.ask(A) == b"hello\n"
+            assert not await house.sites.put_to_sleep(B, house.close), "it sleeps already"
+
+    asyncio.run(scenario())
+
+
+def test_no_site_goes_to_sleep_while_others_wait_for_being_opened() -> None:
+    async def scenario() -> None:
+        may_open = asyncio.Event()
+        may_open.set()
+
+        async def slowly(_: NodeId) -> None:
+            await may_open.wait()
+
+        async with House(slowly) as house:
+            await house.sites.wake([A])
+            may_open.clear()
+            asking = asyncio.create_task(house.ask(B))
+            await asyncio.sleep(0.05)
+            assert not await house.sites.put_to_sleep(A, house.close)
+            may_open.set()
+            assert await asking == b"hello\n"
+            assert await house.sites.put_to_sleep(A, house.close)
+
+    asyncio.run(scenario())

@@ -69,10 +69,18 @@ class Net:
     def __init__(self, files: dict[str, TlsFiles]) -> None:
         self.files = files
         self.ports: dict[NodeId, int] = {}
+        self.asleep: set[NodeId] = set()
         self.open: list[TlsTransport] = []
 
     async def start(self, node: NodeId, *, files: str | None = None, port: int = 0) -> TlsTransport:
-        transport = TlsTransport(node, network="net", tls=self.files[files or node], addresses=self.address, port=port)
+        transport = TlsTransport(
+            node,
+            network="net",
+            tls=self.files[files or node],
+            addresses=self.address,
+            port=port,
+            is_asleep=self.asleep.__contains__,
+        )
         await transport.start()
         self.ports[node] = transport.port
         self.open.append(transport)
@@ -342,5 +350,40 @@ def test_a_port_in_use_is_a_configuration_error(files: dict[str, TlsFiles]) -> N
             one = await net.start(A)
             with pytest.raises(ConfigurationError, match="choose a free port"):
                 await net.start(B, port=one.port)
+
+    run(work())
+
+
+@pytest.mark.parametrize("sleeps", [True, False])
+def test_a_peer_that_sleeps_is_called_when_there_is_something_to_say_to_it_and_not_before(
+    files: dict[str, TlsFiles], sleeps: bool
+) -> None:
+    """One that does not is called at once, and again and again."""
+
+    async def work() -> None:
+        async with network(files) as net:
+            one, other = await net.start(A), await net.start(B)
+            await one.send(B, message(1))
+            await next_of(other)
+            if sleeps:
+                net.asleep.add(B)
+            await other.close()
+            calls = list[asyncio.StreamWriter]()
+            server = await asyncio.start_server(lambda _, writer: calls.append(writer), "127.0.0.1", net.ports[B])
+            if sleeps:
+                await asyncio.sleep(0.3)  # thirty times the first pause
+                assert not calls
+                assert one.is_reachable(B), "it is there for whoever calls it"
+                await one.send(B, message(2))
+            await until(lambda: bool(calls))
+            for writer in calls:
+                writer.close()
+            server.close()
+            await server.wait_closed()
+            calls.clear()
+            again = await net.start(B, port=net.ports[B])
+            if not sleeps:
+                await one.send(B, message(2))
+            assert (await next_of(again))[1] == message(2), "what waits for it is said, however long it takes to wake"
 
     run(work())

@@ -18,7 +18,9 @@ class AsyncioTasks:
     the task raised comes out of the ``async with``. Use it from one event loop only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, part_of: AsyncioTasks | None = None) -> None:
+        """``part_of``: the tasks that these belong to, which hear what one of these raises; these may end earlier."""
+        self._whole = part_of
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiters: dict[Topic, set[asyncio.Future[None]]] = {}
         self._body: asyncio.Task[Any] | None = None
@@ -26,7 +28,7 @@ class AsyncioTasks:
         self._fault: BaseException | None = None
 
     async def __aenter__(self) -> Self:
-        self._body = asyncio.current_task()
+        self._body = asyncio.current_task() if self._whole is None else None
         return self
 
     async def __aexit__(
@@ -69,9 +71,12 @@ class AsyncioTasks:
         self._tasks.discard(task)
         if task.cancelled() or (fault := task.exception()) is None:
             return
+        fault.add_note(f"raised by the task {task.get_name()!r}")
+        (self._whole or self)._fail(fault)
+
+    def _fail(self, fault: BaseException) -> None:
         if self._fault is not None:
             return  # the first fault brought the node down; those that follow from it add nothing
-        fault.add_note(f"raised by the task {task.get_name()!r}")
         self._fault = fault
         for other in self._tasks:
             other.cancel()

@@ -21,8 +21,8 @@ class Doorbell:
     """Listens on a port, and says so when somebody calls. To be used in one event loop."""
 
     def __init__(self, host: str, port: int, *, on_ring: Callable[[], None]) -> None:
-        """Bind; raises ConfigurationError when the port cannot be had. ``on_ring`` is called once, at the first call
-        after ``watch``."""
+        """Bind; raises ConfigurationError when the port cannot be had. ``on_ring`` is called at the
+        first call after each ``watch``."""
         self._on_ring = on_ring
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket = socket.socket()
@@ -39,7 +39,7 @@ class Doorbell:
         self.port = int(self._socket.getsockname()[1])
 
     def watch(self) -> None:
-        """Ring at the next call, or at once for one that waits already."""
+        """Ring at the next call, or at once for one that waits already; once, until it is asked to watch again."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._ring)
 
@@ -52,6 +52,10 @@ class Doorbell:
         with contextlib.suppress(OSError):
             while True:
                 self._socket.accept()[0].close()
+
+    def rest(self) -> None:
+        """Ring no more: a server with a handle of its own has taken over, until the next ``watch``."""
+        self._silence()
 
     def close(self) -> None:
         """Ring no more, and give this handle back; a server with a handle of its own goes on. Idempotent."""

@@ -33,6 +33,11 @@ class Handshakes:
             self._under_way.pop(oldest).abort()
             self._on_given_up(TOO_MANY)
 
+    @property
+    def num_under_way(self) -> int:
+        """How many there are now."""
+        return len(self._under_way)
+
     def end(self, connection: asyncio.Protocol) -> None:
         """Count a handshake as done, or its connection as gone."""
         self._under_way.pop(connection, None)

@@ -43,6 +43,8 @@ MAX_PIPELINED = 32
 """Requests of one connection that wait for answers to those before them; one more ends the connection."""
 HANDSHAKE_S = 5.0
 CLOSE_TIMEOUT_S = 0.5
+TURNS_TO_BEGIN = 3
+"""So many turns of the event loop asyncio takes, at most, from accepting a connection to telling its protocol."""
 GRACE_S = 0.5
 """Calls in work when the door stops get this long to be answered; then they are told that it stops."""
 RETRY_AFTER_STOP_S = 10
@@ -341,6 +343,29 @@ class HttpDoor:
             ssl_handshake_timeout=HANDSHAKE_S,
             ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
         )
+
+    async def stop_if_unused(self, is_to_stop: Callable[[], bool]) -> bool:
+        """Stop, unless a connection stands, or comes in this moment, or ``is_to_stop`` says no after that; then go on.
+        Return whether it has stopped. Callers wait at the socket while it is being found out."""
+        assert self._server is not None
+        loop, sockets = asyncio.get_running_loop(), self._server.sockets
+        again = [one.dup() for one in sockets]
+        for one in sockets:
+            loop.remove_reader(one)
+        for _ in range(TURNS_TO_BEGIN):  # who was accepted just now becomes a connection
+            await asyncio.sleep(0)
+        if is_stopping := not self._is_used and is_to_stop():
+            await self.stop()
+        else:
+            self._server.close()
+            self._server = await loop.create_server(lambda: self._accepted(loop), sock=again.pop())
+        for one in again:
+            one.close()
+        return is_stopping
+
+    @property
+    def _is_used(self) -> bool:
+        return bool(self._state.connections or self._handshakes.num_under_way)
 
     async def stop(self, *, grace_s: float = GRACE_S) -> None:
         """Stop listening, let requests in work finish for up to ``grace_s``, answer the others by 503, close every

@@ -7,6 +7,9 @@ identity, an application for example, is turned away on either side before a mes
 Certificate files are followed: new ones, and a list of revoked certificates, count from the next second on. The line
 of a node whose certificate was revoked, or has run out, is cut off.
 
+A line that breaks is dialled again at once, unless its peer sleeps (``is_asleep``): then only when there is something
+to say, since the call would wake it.
+
 Messages may be lost: those in flight when a line breaks, and the oldest when a peer stays away for long.
 """
 
@@ -57,8 +60,10 @@ class TlsTransport:
         host: str = "127.0.0.1",
         port: int = 0,
         listening: socket.socket | None = None,
+        is_asleep: Callable[[NodeId], bool] = lambda _: False,
     ) -> None:
         """``listening``: a socket that listens already, the transport's from now on, in place of host and port."""
+        self._is_asleep = is_asleep
         self.local = local
         self.port = port
         """The port it listens on, known after ``start``."""
@@ -156,7 +161,14 @@ class TlsTransport:
         if peer not in self._lines:
             expected = kme_id(network=self._network, name=peer)
             context = self._tls.client(expected_peer=expected)
-            self._lines[peer] = _Line(peer, lambda: self._addresses(peer), context, self._standing)
+            self._lines[peer] = _Line(
+                peer,
+                lambda: self._addresses(peer),
+                context,
+                self._standing,
+                is_asleep=lambda: self._is_asleep(peer),
+                on_given_up=lambda: self._lines.pop(peer),
+            )
         return self._lines[peer]
 
     def _look(self) -> None:
@@ -222,7 +234,12 @@ class _Line:
         address: Callable[[], Address | None],
         context: ssl.SSLContext,
         standing: dict[asyncio.StreamWriter, PeerCertificate],
+        *,
+        is_asleep: Callable[[], bool],
+        on_given_up: Callable[[], object],
     ) -> None:
+        self._is_asleep = is_asleep
+        self._on_given_up = on_given_up
         self.is_up = False
         self.is_coming = False
         """Whether the peer's machine has taken a call, and nothing speaks against its process taking it up soon."""
@@ -249,6 +266,9 @@ class _Line:
                 await self._pump(*await self._dial())
             except OSError as fault:  # TLS failures and time-outs are OSErrors too
                 _log.info("no line to %s: %s", self._peer, fault)
+            if not self._queue and self._is_asleep():
+                self._on_given_up()  # as if nobody had called it; the next word makes a new line
+                return
             stood_long = loop.time() - began_s > LONGEST_PAUSE_S
             pause_s = FIRST_PAUSE_S if stood_long else min(2 * pause_s, LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)

@@ -54,6 +54,8 @@ from qanat.quantum_layer.twin_switch import TwinSwitch, light_passes
 __all__ = ["HOST", "Service", "Workplace", "sessions_per_day"]
 
 POOL_GRACE_S = 2.0
+LOOKS, MOST_BETWEEN_LOOKS_S = 10, 15.0
+"""So often in the time after which a site sleeps is looked whether it may, and so long apart at most."""
 ModuleWrapper = Callable[[QKDModule], QKDModule]
 """Lets a caller stand between a key manager and its module, as the demo's proof does."""
 
@@ -63,7 +65,8 @@ class Service(Opened):
     sites ``apart``.
 
     on_demand: sites sleep, their ports bound, and are opened when first spoken to (``apps.sleepers``); but for those
-    that keep keys ready, or have devices.
+    that keep keys ready, or have devices. sleep_after_s: one that nobody has used for so long, and where nothing is
+    under way, is closed and sleeps again; None: never.
     passes_every_s: satellites' passes come by themselves, so long after each other; None: when ``sky`` is asked to.
     light_share: of each pass so much of its light is used, for quick runs.
     entropy_source: a physical generator that the links' devices draw from; without it, the operating system's.
@@ -82,6 +85,7 @@ class Service(Opened):
         apart: Collection[NodeId] = (),
         entropy_source: EntropySource | None = None,
         on_demand: bool = False,
+        sleep_after_s: float | None = None,
         passes_every_s: float | None = None,
         light_share: float = 1.0,
     ) -> None:
@@ -100,6 +104,7 @@ class Service(Opened):
         )
         self.door_ports: dict[NodeId, int] = {}
         self._on_demand = on_demand
+        self._sleep_after_s = sleep_after_s
         self._wrap_module = wrap_module
         self._ports = dict(zip(network.nodes, ports, strict=False))
         super().__init__()
@@ -123,8 +128,7 @@ class Service(Opened):
         self._sites = Sleepers(self._open_site, on_failed=self._note_not_opened)
         self._tasks: AsyncioTasks
         self._modules: Mapping[NodeId, list[QKDModule]]
-        self._stack_of_stores: AsyncExitStack
-        self._stacks_of_sites: list[AsyncExitStack] = []
+        self._stacks_of_sites: dict[NodeId, AsyncExitStack] = {}
 
     @property
     def here(self) -> tuple[NodeId, ...]:
@@ -164,9 +168,8 @@ class Service(Opened):
         self._check_sites()
         self._parts.store_writer()
         await self._import_apart()
-        self._stack_of_stores = await self._stack.enter_async_context(AsyncExitStack())
         tasks = self._tasks = await self._stack.enter_async_context(AsyncioTasks())
-        controlling = await self._parts.open_transport(CONTROLLER)
+        controlling = await self._parts.open_transport(CONTROLLER, is_asleep=self._sites.is_asleep)
         if self.entropy_server is not None:
             watch = watch_entropy(self.entropy_server, clock=self.clock, recorder=self.recorder(CONTROLLER))
             tasks.start(watch, name="entropy of the devices")
@@ -189,6 +192,8 @@ class Service(Opened):
         for node in self.apart:
             await self._serve_modules(node, tasks, self._modules[node])
         self._sites.watch()
+        if self._on_demand and self._sleep_after_s is not None:
+            tasks.start(self._let_sites_sleep(self._sleep_after_s), name="sites go to sleep")
         if self._passes_every_s is not None and self.network.downlinks:
             tasks.start(self._follow_the_sky(self._passes_every_s), name="sky")
 
@@ -234,16 +239,19 @@ class Service(Opened):
 
     async def _open_site(self, node: NodeId, bells: Bells) -> None:
         """Open a site behind its sockets: its initial keys, store, audit log, transport, key manager, door."""
-        async with AsyncExitStack() as of_store, AsyncExitStack() as of_site:
-            store = (await self._parts.onto(of_store).open_stores([node]))[node]
-            await take_initial_keys(self.place.pki, self.network.links_of(node), node, store)
+        async with AsyncExitStack() as of_site:
             parts = self._parts.onto(of_site)
-            transport = await parts.open_transport(node, listening=bells["transports"].listening())
+            store = (await parts.open_stores([node]))[node]
+            await take_initial_keys(self.place.pki, self.network.links_of(node), node, store)
+            tasks = await of_site.enter_async_context(AsyncioTasks(part_of=self._tasks))
+            transport = await parts.open_transport(
+                node, listening=bells["transports"].listening(), is_asleep=self._sites.is_asleep
+            )
             manager = parts.make_manager(
                 node,
                 store=store,
                 transport=transport,
-                tasks=self._tasks,
+                tasks=tasks,
                 modules=self._modules[node],
                 is_awake=self._sites.is_awake,
                 is_opening=self._sites.is_opening,
@@ -251,17 +259,37 @@ class Service(Opened):
             )
             self.doors[node] = await parts.open_door(node, manager, listening=bells[DOOR].listening())
             self.stores[node], self.managers[node] = store, manager
-            self._tasks.start(manager.run(), name=f"key manager {node}")
-            await self._stack_of_stores.enter_async_context(of_store.pop_all())
-            self._stacks_of_sites.append(of_site.pop_all())
+            tasks.start(manager.run(), name=f"key manager {node}")
+            self._stacks_of_sites[node] = of_site.pop_all()
             self.recorder(node).alarm_over("site-not-opened")
 
     async def _close_sites(self) -> None:
         """Close all that are open, side by side: each lets its callers end."""
-        closing = (stack.aclose() for stack in self._stacks_of_sites)
+        closing = [stack.aclose() for stack in self._stacks_of_sites.values()]
+        self._stacks_of_sites.clear()
         for fault in await asyncio.gather(*closing, return_exceptions=True):
             if fault is not None:
                 raise fault
+
+    async def _let_sites_sleep(self, unused_s: float) -> None:
+        """From time to time let the sites sleep that nobody has used for so long."""
+        while True:
+            await asyncio.sleep(min(unused_s / LOOKS, MOST_BETWEEN_LOOKS_S))
+            for node in self._sites.opened:
+                if self._may_sleep(node) and self.managers[node].may_rest(unused_s=unused_s):
+                    await self._sites.put_to_sleep(node, self._close_site)
+            for node in self.here:
+                if self._sites.is_asleep(node):  # no chores of its own tell it
+                    self.recorder(node).settle_alarms()
+
+    async def _close_site(self, node: NodeId) -> bool:
+        """Close a site in the other order than it was opened, unless somebody uses it at this moment."""
+        may_rest = partial(self.managers[node].may_rest, unused_s=0.0)
+        if not await self.doors[node].stop_if_unused(may_rest):
+            return False
+        del self.doors[node], self.managers[node], self.stores[node]
+        await self._stacks_of_sites.pop(node).aclose()
+        return True
 
     def _note_not_opened(self, node: NodeId, fault: BaseException) -> None:
         """A site that was called cannot be opened: tell the operator."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import importlib.metadata
 import os
@@ -88,12 +90,24 @@ def allow_open_files(number: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def settle_heap() -> None:
+def settle_heap(*, with_kept: bool = False) -> None:
     """Have the collector of cycles pass over all that there is by now; to be called when a service is up, and when a
     site of it was opened.
 
     What libraries made of themselves, a hundred thousand objects, goes with the process. To look through it takes the
-    collector tens of milliseconds, every few thousand requests, in which nobody is answered.
+    collector tens of milliseconds, every few thousand requests, in which nobody is answered. ``with_kept``: what
+    earlier calls have set aside is looked through too, since a site was closed, and what it has left goes back to the
+    system.
     """
+    if with_kept:
+        gc.unfreeze()
     gc.collect()
     gc.freeze()
+    if with_kept:
+        _give_memory_back()
+
+
+def _give_memory_back() -> None:
+    """Have the allocator return whole pages that nobody uses: glibc keeps them, and is asked where it is there."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -159,11 +159,16 @@ class SiteParts:
         return find_master_key(path, environment=os.environ, entropy=self.entropy)
 
     async def open_transport(
-        self, node: NodeId, *, kind: ListenerKind = "transports", listening: socket | None = None
+        self,
+        node: NodeId,
+        *,
+        kind: ListenerKind = "transports",
+        listening: socket | None = None,
+        is_asleep: Callable[[NodeId], bool] = lambda _: False,
     ) -> TlsTransport:
         """Open a node's transport and publish where it listens. ``kind``: "devices" for what the two ends of a link
-        say to each other. ``listening``: a socket that listens already, at a place that is published. The node's audit
-        log begins here."""
+        say to each other. ``listening``: a socket that listens already, at a place that is published. ``is_asleep``:
+        who is called only when there is something to say. The node's audit log begins here."""
         self._keep_audit(node)
         host, port = self.places.listen_at(kind, node)
         transport = TlsTransport(
@@ -174,6 +179,7 @@ class SiteParts:
             host=host,
             port=port,
             listening=listening,
+            is_asleep=is_asleep,
         )
         await transport.start()
         self._stack.push_async_callback(transport.close)

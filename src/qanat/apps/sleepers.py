@@ -2,7 +2,10 @@
 
 Opened is one site at a time, since each takes the process some milliseconds, in which its other doors wait: first those
 at whose door an application calls, then those that other sites call, each in the order of the calls. A site that
-cannot be opened refuses those who called, and is tried again at a later call. None goes back to sleep.
+cannot be opened refuses those who called, and is tried again at a later call.
+
+One that was put back to sleep leaves its sockets to the bells again: who calls while it is being closed waits, as
+before the first opening.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ DOOR = "doors"
 
 Bells = Mapping[str, Doorbell]
 OpenSite = Callable[[NodeId, Bells], Awaitable[None]]
+CloseSite = Callable[[NodeId], Awaitable[bool]]
+"""Closes a site, whole or not at all; returns whether it has."""
 
 
 class Sleepers:
@@ -37,6 +42,7 @@ class Sleepers:
         self._bells: dict[NodeId, dict[str, Doorbell]] = {}
         self._openings: dict[NodeId, asyncio.Task[None]] = {}
         self._opened: set[NodeId] = set()
+        self._num_opened = 0
         self._failed: set[NodeId] = set()
         self._resting: dict[NodeId, asyncio.TimerHandle] = {}
         self._queue: list[NodeId] = []
@@ -57,7 +63,11 @@ class Sleepers:
 
     def is_awake(self, node: NodeId) -> bool:
         """Return whether a site is open, or being opened; True for one that is not of these."""
-        return node not in self._bells or node in self._openings
+        return not self.is_asleep(node)
+
+    def is_asleep(self, node: NodeId) -> bool:
+        """Return whether a call would wake a site; False for one that is not of these."""
+        return node in self._bells and node not in self._openings
 
     def is_opening(self, node: NodeId) -> bool:
         """Return whether a site sleeps or is being opened, so that it takes some time to answer; False for one whose
@@ -65,8 +75,13 @@ class Sleepers:
         return node in self._bells and node not in self._opened and node not in self._failed
 
     def num_opened(self) -> int:
-        """Return how many sites have been opened so far."""
-        return len(self._opened)
+        """Return how often a site has been opened so far."""
+        return self._num_opened
+
+    @property
+    def opened(self) -> list[NodeId]:
+        """The sites that are open now, in the order in which they were laid down."""
+        return [node for node in self._bells if node in self._opened]
 
     async def wake(self, nodes: Sequence[NodeId]) -> None:
         """Open sites, in this order; raises what the opening of one raises."""
@@ -75,13 +90,31 @@ class Sleepers:
 
     def watch(self) -> None:
         """From now on whoever calls a site that sleeps wakes it."""
-        for node, bells in self._bells.items():
+        for node in self._bells:
             if node not in self._openings:
-                for bell in bells.values():
-                    bell.watch()
+                self._watch(node)
+
+    async def put_to_sleep(self, node: NodeId, close_site: CloseSite) -> bool:
+        """Close an open site, and have its next caller wake it; return whether it sleeps now.
+
+        Not while other sites wait for being opened: they go first, and this one has time.
+        """
+        if self._closed or node not in self._opened or self._at_work is not None or self._queue:
+            return False
+        async with self._in_turn(node):
+            opening = self._openings.pop(node)  # from now on nobody speaks to it who need not
+            self._opened.discard(node)
+            if is_closed := await close_site(node):
+                self._called_by_applications.discard(node)
+            else:
+                self._opened.add(node)
+                self._openings.setdefault(node, opening)
+        if is_closed and not self._closed and node not in self._openings:
+            self._watch(node)
+        return is_closed
 
     async def close(self) -> None:
-        """Open no more sites. Idempotent."""
+        """Open no more sites, and let none go to sleep; one that is being closed is waited for. Idempotent."""
         self._closed = True
         for timer in self._resting.values():
             timer.cancel()
@@ -89,6 +122,8 @@ class Sleepers:
         for opening in openings:
             opening.cancel()
         await asyncio.gather(*openings, return_exceptions=True)
+        async with self._turn:
+            await self._turn.wait_for(lambda: self._at_work is None)
         for bells in self._bells.values():
             for bell in bells.values():
                 bell.close()
@@ -106,25 +141,29 @@ class Sleepers:
 
     async def _open(self, node: NodeId) -> None:
         async with self._in_turn(node):
+            if node in self._opened:  # it was to go to sleep, and did not
+                return
             await self._open_site(node, self._bells[node])
             self._opened.add(node)
+            self._num_opened += 1
             self._failed.discard(node)
             for bell in self._bells[node].values():
-                bell.close()  # the servers have handles of their own
+                bell.rest()  # the servers have handles of their own
             await asyncio.sleep(0)  # the other doors have their turn before the next site
 
     @asynccontextmanager
     async def _in_turn(self, node: NodeId) -> AsyncIterator[None]:
         """Wait until no other site is being opened and none goes first."""
         self._queue.append(node)
+        is_its_turn = False
         try:
             async with self._turn:
                 await self._turn.wait_for(lambda: self._at_work is None and self._first_in_turn() == node)
-                self._at_work = node
+                self._at_work, is_its_turn = node, True
             yield
         finally:
             self._queue.remove(node)
-            if self._at_work == node:
+            if is_its_turn:
                 self._at_work = None
             async with self._turn:
                 self._turn.notify_all()
@@ -142,8 +181,8 @@ class Sleepers:
         for bell in self._bells[node].values():
             bell.refuse_callers()
         loop = asyncio.get_running_loop()
-        self._resting[node] = loop.call_later(TRY_AGAIN_S, self._watch_again, node)
+        self._resting[node] = loop.call_later(TRY_AGAIN_S, self._watch, node)
 
-    def _watch_again(self, node: NodeId) -> None:
+    def _watch(self, node: NodeId) -> None:
         for bell in self._bells[node].values():
             bell.watch()

@@ -235,7 +235,7 @@ _CONTROL = [
     ),
     AlarmKind(
         *("guarantee-not-kept", "warning", "pair of applications", "links give too little for a guaranteed rate"),
-        *("mend what is out of order, or lower the guarantee", Ends.TOLD, SOURCE_QUIET_S, "sdqkdn_link_overloaded"),
+        *("mend what is out of order, or lower the guarantee", Ends.TOLD, SOURCE_QUIET_S),
     ),
     AlarmKind(
         *("link-failing", "critical", "link", "a link has failed several orders in a row; routes avoid it"),

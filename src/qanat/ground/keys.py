@@ -14,6 +14,7 @@ from typing import Literal, NoReturn, TypeAlias
 from qanat.ground.bits import whole_bytes
 from qanat.ground.identifiers import BlockId, KeyID, LinkId, NodeId, OrderId, SaeId, SaePair
 from qanat.ground.key_ids import KeyIds
+from qanat.ground.requirements import KeyFit
 
 Origin: TypeAlias = Literal["device", "twin"]
 
@@ -332,6 +333,8 @@ class Selection:
     peer may name: with ``block_peer``, of ``block_ids`` only the blocks shared with that node; with ``key_origin``, of
     ``key_ids`` and ``batches`` only the keys whose route begins at that node. ``keep_unused_initial`` spares, of
     ``links``, pre-shared blocks of which no bit was spent here. ``unconfirmed`` spares blocks of ``but_protocol``.
+    ``links``, pre-shared blocks of which no bit was spent here. ``unfit`` names pairs with what their keys should be:
+    those whose recorded ways do not fit are meant (nothing else of a ``KeyFit`` counts here).
     """
 
     block_ids: frozenset[BlockId] = frozenset()
@@ -345,6 +348,7 @@ class Selection:
     all_keys: bool = False
     keep_unused_initial: bool = False
     but_protocol: str = ""
+    unfit: frozenset[tuple[SaePair, KeyFit]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,11 @@ class KeyFit:
             return False
         if self.max_hops is not None and len(routes[0]) - 1 > self.max_hops:
             return False
-        return all(self._takes_way(route) for route in routes) and (self.way is None or [*routes] == [self.way])
+        return self.takes_ways(routes) and (self.way is None or [*routes] == [self.way])
+
+    def takes_ways(self, routes: Sequence[tuple[NodeId, ...]]) -> bool:
+        """Return whether a key that came over these ways passed none but such sites as it may."""
+        return all(self._takes_way(route) for route in routes)
 
     def _takes_way(self, route: tuple[NodeId, ...]) -> bool:
         is_within = self.within is None or self.within.issuperset(route)

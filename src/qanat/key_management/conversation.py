@@ -82,7 +82,9 @@ class Conversation:
         announcements: Announcements,
         contacts: InContactOnly | None,
         on_routes: Callable[[], Awaitable[None]],
+        on_use: Callable[[], None],
     ) -> None:
+        self._on_use = on_use
         self._context = context
         self._sessions = sessions
         self._intake = intake
@@ -119,6 +121,8 @@ class Conversation:
             return
         if sender == CONTROLLER and message.epoch < self._context.routes.stamp[0]:
             return  # another controller rules since; this one will notice
+        if not _is_routine(heard.word):
+            self._on_use()
         if isinstance(heard.word, Relay):
             # relays only meet in the store, which keeps them apart; all else is done in the order of its arrival
             work = partial(self._hops.on_relay, heard, heard.word)
@@ -261,6 +265,11 @@ class Conversation:
         self._context.recorder.alarm(
             code, event.text, event.remedy, about=about, link_id=event.link_id, module_code=event.code
         )
+
+
+def _is_routine(word: Word) -> bool:
+    """Return whether a word asks nothing of this node: it is said to whoever is awake."""
+    return _is_greeting(word) or isinstance(word, RoutesPushed | SharesPushed)
 
 
 def _is_greeting(word: Word) -> bool:

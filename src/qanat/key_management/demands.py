@@ -140,6 +140,11 @@ class DemandDesk:
         return any(demand.word.routes == routes for demand in self._open.values())
 
     @property
+    def may_rest(self) -> bool:
+        """Whether nothing is asked for, and no batch may still come of what was."""
+        return not self._open and not self._stored
+
+    @property
     def is_anybody_waiting(self) -> bool:
         """Whether a demand is open that is not of idle time."""
         return any(not demand.word.is_idle for demand in self._open.values())

@@ -36,6 +36,11 @@ class Doubts:
         self._context = context
         self._open: dict[str, Doubt] = {}
 
+    @property
+    def are_settled(self) -> bool:
+        """Whether nothing is in doubt."""
+        return not self._open
+
     async def enter(self, doubt: Doubt) -> None:
         """Begin to destroy a batch."""
         self._open[doubt.relay_id] = doubt

@@ -92,6 +92,11 @@ class RelayHops:
         self._voided: dict[tuple[NodeId, str], None] = {}  # origin and relay
         self._assembly = Assembly()
 
+    @property
+    def may_rest(self) -> bool:
+        """Whether every share that came was answered, and none waits for its fellows."""
+        return None not in self._answers.values()
+
     async def on_relay(self, heard: Heard, word: Relay) -> None:
         """Hand a batch on or keep it, and tell who must know; raises FrameError for a word that no peer may say."""
         check_shape(word, heard.body, sender=heard.sender, node=self._context.node)

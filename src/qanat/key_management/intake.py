@@ -58,6 +58,11 @@ class Intake:
         self._watches: dict[LinkId, ReserveWatch] = {}
         self._began_monotonic_s = context.clock.monotonic_s()
 
+    @property
+    def may_rest(self) -> bool:
+        """Whether no block waits for the peer's word."""
+        return not self._waiting
+
     async def on_block_ready(self, module: QKDModule, ready: KeyBlockReady) -> None:
         """Make a finished block durable and tell the peer; a block that cannot be kept is destroyed, aloud.
 

@@ -35,6 +35,7 @@ from qanat.key_management.context import Context
 from qanat.key_management.conversation import Conversation
 from qanat.key_management.courier import Courier
 from qanat.key_management.demands import DemandDesk
+from qanat.key_management.forbidden import void_forbidden
 from qanat.key_management.hops import RelayHops
 from qanat.key_management.intake import ANNOUNCED, Intake
 from qanat.key_management.links import Links, RouteBook
@@ -44,6 +45,7 @@ from qanat.key_management.repeats import ANY, KeyWish
 from qanat.key_management.sessions import Sessions
 from qanat.key_management.settings import KeyManagerSettings
 from qanat.key_management.supplying import GivenKeys, Supplying
+from qanat.key_management.usage import Usage
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import Announce, ForecastsTold, LinkReport
 
@@ -102,6 +104,7 @@ class KeyManager:
             routes=RouteBook(node=node, network=network, tasks=tasks, clock=clock),
             settings=settings or KeyManagerSettings(),
         )
+        self._usage = Usage(clock)
         self._vouching = Vouching(context)
         self._ageing = Ageing(context)
         self._sessions = Sessions(context, self._vouching)
@@ -112,19 +115,7 @@ class KeyManager:
         self._hops = RelayHops(context, self._vouching)
         self._supplying = Supplying(context, relay=self._relay, demands=self._demands, vouching=self._vouching)
         self._preparing = Preparing(context, supplying=self._supplying, relay=self._relay, demands=self._demands)
-        self._conversation = Conversation(
-            context,
-            sessions=self._sessions,
-            intake=self._intake,
-            relay=self._relay,
-            hops=self._hops,
-            demands=self._demands,
-            vouching=self._vouching,
-            announcer=self._announcer,
-            announcements=Announcements(context, self._intake, self._vouching),
-            contacts=contacts,
-            on_routes=self._announce,
-        )
+        self._conversation = self._new_conversation(contacts)
 
     async def run(self) -> None:
         """Open an epoch, destroy what was in doubt, then serve peers and controller until the transport closes."""
@@ -147,9 +138,9 @@ class KeyManager:
     async def get_status(self, *, master: SaeId, slave: SaeId) -> KeyStatus:
         """Return what an application may know of its stock. Raises UnknownNode, NotEntitled, NoRoute,
         NoDirectLink, BadParameter."""
-        if not self._is_running:
+        with self._usage.call():
             await self._wait_until_ready()
-        return await self._supplying.get_status(SaePair(master, slave))
+            return await self._supplying.get_status(SaePair(master, slave))
 
     async def get_keys(
         self,
@@ -181,8 +172,6 @@ class KeyManager:
         Raises KeyShortage, StoreFailed (ask again); UnknownNode, NoRoute, NoDirectLink, NotEntitled, BadParameter,
         RequirementUnmet (the caller's).
         """
-        if not self._is_running:
-            await self._wait_until_ready()
         settings = self._context.settings
         wish = KeyWish(
             master=master,
@@ -197,7 +186,9 @@ class KeyManager:
             priority=priority,
         )
         patience_s = settings.wait_s if patience_s is None else patience_s
-        return await self._supplying.get_keys(wish, patience_s=patience_s)
+        with self._usage.call():
+            await self._wait_until_ready()
+            return await self._supplying.get_keys(wish, patience_s=patience_s)
 
     async def get_keys_by_id(
         self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID], nonce: str | None = None
@@ -208,9 +199,16 @@ class KeyManager:
         Whether the caller may have them is decided by the key itself, not by the name of the master.
         Raises KeyNotFound, NotEntitled, UnknownNode, BadParameter; StoreFailed (ask again).
         """
-        if not self._is_running:
+        with self._usage.call():
             await self._wait_until_ready()
-        return await self._supplying.get_keys_by_id(key_ids, caller=caller, master=master, nonce=nonce)
+            return await self._supplying.get_keys_by_id(key_ids, caller=caller, master=master, nonce=nonce)
+
+    def may_rest(self, *, unused_s: float) -> bool:
+        """Return whether this key manager may be closed without anybody's noticing: it has been of no use for
+        ``unused_s``, and nothing is under way that its end would break off."""
+        parts = (self._sessions, self._intake, self._relay, self._hops, self._demands)
+        is_quiet = all(part.may_rest for part in parts)
+        return self._is_running and is_quiet and self._usage.has_ended_for(unused_s)
 
     def foretell(self, forecasts: Sequence[LinkForecast]) -> None:
         """Tell the controller, with the next report and each after it, what this node foretells of its links, in place
@@ -223,6 +221,23 @@ class KeyManager:
         self._foretold = ForecastsTold(tuple(forecasts))
 
     # --- inside ---
+
+    def _new_conversation(self, contacts: InContactOnly | None) -> Conversation:
+        """Return who hands each word to the part of this key manager that it concerns."""
+        return Conversation(
+            self._context,
+            sessions=self._sessions,
+            intake=self._intake,
+            relay=self._relay,
+            hops=self._hops,
+            demands=self._demands,
+            vouching=self._vouching,
+            announcer=self._announcer,
+            announcements=Announcements(self._context, self._intake, self._vouching),
+            contacts=contacts,
+            on_routes=self._announce,
+            on_use=self._usage.note,
+        )
 
     async def _wait_until_ready(self) -> None:
         """Return once the store is open; raises KeyShortage when that takes longer than ``settings.wait_s``."""
@@ -242,6 +257,7 @@ class KeyManager:
                 await self._vouching.open_epoch()
                 num_voided = await context.store.void(Selection(unconfirmed=True, but_protocol=ANNOUNCED))
                 await self._intake.resume()
+                await void_forbidden(context)
                 await self._ageing.tick()
             except StoreFailed as fault:
                 text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"

@@ -82,6 +82,11 @@ class RelayOrigin:
         self._passed_over = PassedOver(context, demands, self.ways)
         self.doubts = Doubts(context)
 
+    @property
+    def may_rest(self) -> bool:
+        """Whether no batch of this node is under way or in doubt."""
+        return not self._carried and not any(self._under_way.values()) and self.doubts.are_settled
+
     async def make_keys(self, job: RelayJob) -> tuple[KeyID, ...]:
         """Do as ``make_batch``, and return the ids one by one."""
         return (await self.make_batch(job)).spelled()

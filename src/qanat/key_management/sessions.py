@@ -74,6 +74,11 @@ class Sessions:
         live = [order for order in self._orders.values() if order.link_id == link_id and order.state != "ended"]
         return live[-1].order_id if live else None
 
+    @property
+    def may_rest(self) -> bool:
+        """Whether every order has ended and all of its blocks are settled."""
+        return all(order.state == "ended" and not order.unsettled for order in self._orders.values())
+
     def may_yield(self, order_id: OrderId) -> bool:
         """Return whether the module here may still hand out a block of this order."""
         order = self._orders.get(order_id)

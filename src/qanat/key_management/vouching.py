@@ -140,6 +140,7 @@ class Vouching:
             return
         if word.name == self._own.name:
             self._remembered.add(sender)
+            self._called.discard(sender)  # its later marks do not wake who has gone back to sleep
         self._vouched.add(sender)
         self._context.tasks.notify(VOUCHED)
 

@@ -69,7 +69,7 @@ class WishedWays:
         made_from_utc_s = None if require.max_age_s is None else self.context.clock.utc_s() - require.max_age_s
         policy, within = require.policy, None
         if policy.domestic_only:
-            within = _homeland(self.context.network, self.context.node)
+            within = homeland(self.context.network, self.context.node)
         return KeyFit(made_from_utc_s, require.max_hops, policy.avoid, within, policy.direct_only, way)
 
     def unmet(
@@ -116,7 +116,7 @@ class WishedWays:
         return ToldWays(found.ways[:1], found.disjoint, found.cut)
 
 
-def _homeland(network: Network, node: NodeId) -> frozenset[NodeId]:
+def homeland(network: Network, node: NodeId) -> frozenset[NodeId]:
     """Return the sites that are stated to be in a node's region."""
     home = network.regions.get(node, "")
     return frozenset(other for other, region in network.regions.items() if home and region == home)

@@ -7,19 +7,23 @@ from collections.abc import Iterable
 from qanat.ground.errors import NoDirectLink
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Link, Network
+from qanat.planning.allowed import links_allowed
 
 
 def links_for(network: Network, ends: Iterable[NodeId]) -> tuple[Link, ...]:
-    """Return the links that keys of a pair may pass: all that keys are relayed over, or the one between the two where
-    one takes direct keys only, unless it is a satellite's, which knows its key.
+    """Return the links that keys of a pair may pass: all that keys are relayed over and that lead where both ends would
+    have their keys go, or the one between the two where one takes direct keys only, unless it is a satellite's, which
+    knows its key.
 
     Ends that are not in the network, and other numbers of them than two, forbid nothing.
     """
     pair = frozenset(ends)
-    if len(pair) == 2 and wary_of(network, pair):
-        joining = (link for link in network.relayed_links if pair.issuperset(link.ends))
-        return tuple(link for link in joining if link.kind != "announced")
-    return network.relayed_links
+    if len(pair) != 2:
+        return network.relayed_links
+    links = tuple(links_allowed(network, network.relayed_links, pair))
+    if not wary_of(network, pair):
+        return links
+    return tuple(link for link in links if pair.issuperset(link.ends) and link.kind != "announced")
 
 
 def wary_of(network: Network, ends: Iterable[NodeId]) -> tuple[NodeId, ...]:

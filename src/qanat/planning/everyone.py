@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
+from qanat.planning.allowed import Allowed, allowed_between, choosy
 from qanat.planning.flow import Flow, rise
 from qanat.planning.limits import limited
 from qanat.planning.reach import Reach
+from qanat.planning.ways import Barred, Demands
 
 MOST_PLACES = 300
 """Between more places than these it is not worked out."""
@@ -49,4 +51,18 @@ def everyone(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Ever
     if direct and not left_out:
         able = replace(able, relays=frozenset())  # nobody is left whose keys may pass one
     pairs = sum(len(others) for others in wanted.values())
-    return Everyone(pairs, left_out, rise(able, wanted))
+    return Everyone(pairs, left_out, rise(able, wanted, barred=_barred(network, wanted, able.relays)))
+
+
+def _barred(network: Network, demands: Demands, relays: frozenset[NodeId]) -> Barred:
+    """Return the relays that the sites at the ends of a demand would not have their keys pass."""
+    regions, sites = network.regions, choosy(network)
+    barred: dict[Allowed, frozenset[NodeId]] = {}
+    found: dict[tuple[NodeId, NodeId], frozenset[NodeId]] = {}
+    for one, others in demands.items():
+        for other in others if one in sites else sites.intersection(others):
+            if (allowed := allowed_between(network, one, other)) is not None:
+                if allowed not in barred:
+                    barred[allowed] = frozenset(node for node in relays if not allowed.has(node, regions))
+                found[one, other] = barred[allowed]
+    return found

@@ -6,7 +6,8 @@ among the limits); at its prices of the limits the shortest ways are looked for,
 all in use are taken up. The same prices bound every level whatever: a demand that gets x uses up at least x times the
 length of its shortest way, and all limits together are used once at most. The method ends when the two meet.
 
-Ways are kept by source: one column is the tree of the ways from a source to all its targets.
+Ways are kept by source: one column is the tree of the ways from a source to all its targets that may pass the same
+relays.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from scipy.sparse import csc_array
 from qanat.control.solvers.lifting import lift
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.planning.limits import Limit, Limited
-from qanat.planning.ways import Demands, Floats, WaySearch
+from qanat.planning.ways import Asker, Asks, Barred, Demands, Floats, WaySearch
 
 TOLERANCE = 1e-7
 MOST_ROUNDS = 200
+NOTHING_BARRED: Barred = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,14 @@ def cut_between(network: Limited, flow: Flow, source: NodeId) -> tuple[LinkId, .
     return tuple(carrier.link_id for carrier in search.leaving(source, prices))
 
 
-def rise(network: Limited, demands: Demands) -> Flow:
+def rise(network: Limited, demands: Demands, *, barred: Barred = NOTHING_BARRED) -> Flow:
     """Return how high demands can rise together. Pairs that no way joins are left out; nothing where no pair is left.
 
-    ``demands``: weights above zero, between known sites, none to itself.
+    ``demands``: weights above zero, between known sites, none to itself. ``barred``: relays that keys of a pair may not
+    pass.
     """
     search = WaySearch(network)
-    joined = search.joined(demands)
+    joined = search.joined(demands, barred)
     if not joined:
         return Flow(0.0, 0.0, {}, {})
     columns = _Columns(network, joined)
@@ -80,14 +83,14 @@ def rise(network: Limited, demands: Demands) -> Flow:
 class _Columns:
     """Trees in use, and the linear program over them."""
 
-    def __init__(self, network: Limited, demands: Demands) -> None:
-        self._network, self._demands = network, demands
-        self._row = {source: place for place, source in enumerate(demands)}
+    def __init__(self, network: Limited, asks: Asks) -> None:
+        self._network, self._asks = network, asks
+        self._row = {asker: place for place, asker in enumerate(asks)}
         self._sources: list[int] = []
         self._loads: list[Floats] = []
 
-    def add(self, source: NodeId, loads: Floats) -> None:
-        self._sources.append(self._row[source])
+    def add(self, asker: Asker, loads: Floats) -> None:
+        self._sources.append(self._row[asker])
         self._loads.append(loads)
 
     def climb(self, search: WaySearch) -> Flow:
@@ -95,7 +98,7 @@ class _Columns:
         bound, prices = float("inf"), np.ones(len(self._network.limits))
         for _ in range(MOST_ROUNDS):
             level, shares, duals, worth = self._solved(search)
-            trees, costs = search.trees(self._demands, duals)
+            trees, costs = search.trees(self._asks, duals)
             if float(costs.sum()) > 0 and (found := float(duals.sum()) / float(costs.sum())) < bound:
                 bound, prices = found, duals
             better = costs < worth * (1 - 1e-9)

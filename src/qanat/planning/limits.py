@@ -70,7 +70,7 @@ def link_rates(network: Network, *, counts_pairs: bool = True) -> dict[LinkId, f
 
 def limited(network: Network, rates_bits_per_s: Mapping[LinkId, float], *, ends: Iterable[NodeId] = ()) -> Limited:
     """Return the links that give key, with what limits them; of several between two sites the first, as in the relay.
-    ``ends``: of a pair that keys are wanted for; where one of them takes direct keys only, only the link between them.
+    ``ends``: of a pair that keys are wanted for; only links that the policies of both let their keys pass.
 
     What is said of ports is exact for up to three that keys go through, and for more an upper bound, near to what a
     schedule of the switch can reach.

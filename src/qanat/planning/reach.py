@@ -1,7 +1,8 @@
 """Who can have keys with whom, and what of that is lost when a relay, a link or a switch is.
 
 Keys pass trusted relays only. Two users can have keys when they hang on relays that hang together, or when one link
-joins them; users of direct keys only by the second.
+joins them; users of direct keys only by the second. Where a site would have its keys pass no more than certain sites,
+only these count for it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
+from qanat.planning.allowed import Allowed, allowed_between, choosy
 
 Kind: TypeAlias = Literal["site", "link", "switch"]
 
@@ -56,6 +58,7 @@ class Reach:
         self._bit = {node: 1 << place for place, node in enumerate(self.places)}
         self._relays = frozenset(site.node for site in network.sites if site.kind == "relay")
         direct_only = {site.node for site in network.sites if site.direct_keys_only}
+        self._choosy = choosy(network).intersection(self.places)
         self._through: list[_Join] = []
         self._access: list[_Join] = []
         self._direct: list[_Join] = []
@@ -77,7 +80,25 @@ class Reach:
 
     def masks(self, lost: Part | None = None) -> dict[NodeId, int]:
         """Return, by place, the places that it reaches, as bits in their order; without a lost part."""
+        found = self._masks(lost, None)
+        among: dict[Allowed, dict[NodeId, int]] = {}
+        for one in self._choosy.intersection(found):
+            for other in found:
+                allowed = allowed_between(self._network, one, other) if one != other else None
+                if allowed is None:
+                    continue
+                if allowed not in among:
+                    among[allowed] = self._masks(lost, allowed)
+                reached = among[allowed][one] & self._bit[other]
+                found[one] = found[one] & ~self._bit[other] | reached
+                found[other] = found[other] & ~self._bit[one] | (self._bit[one] if reached else 0)
+        return found
+
+    def _masks(self, lost: Part | None, allowed: Allowed | None) -> dict[NodeId, int]:
+        """Return what ``masks`` does when keys of all pairs may go where ``allowed`` says."""
         gone = self._going.get(lost, set()) if lost is not None else set()
+        if allowed is not None:
+            gone = gone | self._forbidden(allowed)
         group = _groups(self._relays, [join for join in self._through if join[0] not in gone])
         around = {node: {group[node]} if node in group else set() for node in self.places}
         for link_id, user, relay in self._access:
@@ -97,6 +118,12 @@ class Reach:
                 reached[node] |= members[one]
         site = lost.name if lost is not None and lost.kind == "site" else None
         return {node: bits & ~self._bit[node] for node, bits in reached.items() if node != site}
+
+    def _forbidden(self, allowed: Allowed) -> set[LinkId]:
+        """Return the links that lead where keys may not go."""
+        regions = self._network.regions
+        joins = (*self._through, *self._access, *self._direct)
+        return {link_id for link_id, *ends in joins if not all(allowed.has(end, regions) for end in ends)}
 
     def pairs(self) -> int:
         """Return how many pairs of places can have keys."""

@@ -10,6 +10,7 @@ from qanat.ground.errors import BadParameter, ConfigurationError
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
 from qanat.ground.network.second_backbone import backbone_line
+from qanat.ground.route_policy import RoutePolicy
 from qanat.planning.direct import wary_of
 from qanat.planning.everyone import Everyone, everyone
 from qanat.planning.flow import Flow, cut_between, most_between
@@ -29,13 +30,15 @@ MOST_CARRYING_TRIED = 60
 @dataclass(frozen=True, slots=True)
 class PairFlow:
     """The most between two sites; ``cut``: the links in the way, empty where ports or trunks of switches are; ``wary``:
-    those of the two that take direct keys only, so that only the links between them count."""
+    those of the two that take direct keys only, so that only the links between them count; ``policy``: what the two ask
+    of the way of their keys."""
 
     ends: tuple[NodeId, NodeId]
     flow: Flow
     cut: tuple[LinkId, ...]
     losses: FlowLosses
     wary: tuple[NodeId, ...]
+    policy: RoutePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,8 @@ def _between(network: Network, able: Limited, ends: tuple[NodeId, NodeId] | None
         return None
     flow = most_between(able, *ends)
     losses = _flow_losses(network, able, ends, flow)
-    return PairFlow(ends, flow, cut_between(able, flow, ends[0]), losses, wary_of(network, ends))
+    policy = network.policy_between(*ends)
+    return PairFlow(ends, flow, cut_between(able, flow, ends[0]), losses, wary_of(network, ends), policy)
 
 
 def _flow_losses(network: Network, able: Limited, ends: tuple[NodeId, NodeId], flow: Flow) -> FlowLosses:

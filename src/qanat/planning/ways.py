@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -18,8 +18,14 @@ Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Demands: TypeAlias = Mapping[NodeId, Mapping[NodeId, float]]
 """Source -> target -> weight. A pair stands in one of the two ways only."""
-Tree: TypeAlias = tuple[NodeId, Floats]
-"""A source, and what the ways to all its targets load each link with when the level is one."""
+Asker: TypeAlias = tuple[NodeId, frozenset[NodeId]]
+"""A source, and the relays that its ways to some targets may not pass."""
+Asks: TypeAlias = Mapping[Asker, Mapping[NodeId, float]]
+"""Asker -> target -> weight."""
+Barred: TypeAlias = Mapping[tuple[NodeId, NodeId], frozenset[NodeId]]
+"""Source and target -> the relays that keys of the two may not pass, where there are any."""
+Tree: TypeAlias = tuple[Asker, Floats]
+"""Who asks, and what the ways to all its targets load each link with when the level is one."""
 
 LEAST_LENGTH = 1e-13
 """Of the longest link: none is for nothing, since a search sees no links of length zero."""
@@ -60,26 +66,39 @@ class WaySearch:
             pair: place for place, pair in enumerate(zip(*(side.tolist() for side in self._ends), strict=True))
         }
 
-    def joined(self, demands: Demands) -> dict[NodeId, dict[NodeId, float]]:
-        """Return the demands that some way joins."""
-        if not self._network.carriers or not demands:
+    def joined(self, demands: Demands, barred: Barred) -> dict[Asker, dict[NodeId, float]]:
+        """Return the demands that some way joins, apart by the relays that they may not pass."""
+        asks: dict[Asker, dict[NodeId, float]] = {}
+        for source, targets in demands.items():
+            for to, weight in targets.items():
+                asks.setdefault((source, barred.get((source, to), frozenset())), {})[to] = weight
+        if not self._network.carriers or not asks:
             return {}
-        lengths, _, _ = self._lengths(list(demands), np.ones(len(self._network.limits)))
-        found = {
-            source: {to: weight for to, weight in targets.items() if np.isfinite(lengths[row, self._end[to]])}
-            for row, (source, targets) in enumerate(demands.items())
-        }
-        return {source: targets for source, targets in found.items() if targets}
+        found: dict[Asker, dict[NodeId, float]] = {}
+        for askers, lengths, _, _ in self._searched(asks, np.ones(len(self._network.limits))):
+            for row, asker in enumerate(askers):
+                reached = {to: weight for to, weight in asks[asker].items() if np.isfinite(lengths[row, self._end[to]])}
+                found |= {asker: reached} if reached else {}
+        return {asker: found[asker] for asker in asks if asker in found}
 
-    def trees(self, demands: Demands, prices: Floats) -> tuple[list[Tree], Floats]:
-        """Return the trees of shortest ways under prices of the limits, and what each costs at the prices."""
-        lengths, before, carriers = self._lengths(list(demands), prices)
-        found, costs = [], []
-        for row, (source, targets) in enumerate(demands.items()):
-            wanted = {self._end[to]: weight for to, weight in targets.items()}
-            costs.append(float(lengths[row, list(wanted)] @ np.array(list(wanted.values()))))
-            found.append((source, self._loaded(lengths[row], before[row], carriers, wanted)))
-        return found, np.array(costs)
+    def trees(self, asks: Asks, prices: Floats) -> tuple[list[Tree], Floats]:
+        """Return the trees of shortest ways under prices of the limits, in the order of ``asks``, and what each costs
+        at the prices."""
+        found: dict[Asker, tuple[Floats, float]] = {}
+        for askers, lengths, before, carriers in self._searched(asks, prices):
+            for row, asker in enumerate(askers):
+                wanted = {self._end[to]: weight for to, weight in asks[asker].items()}
+                cost = float(lengths[row, list(wanted)] @ np.array(list(wanted.values())))
+                found[asker] = self._loaded(lengths[row], before[row], carriers, wanted), cost
+        return [(asker, found[asker][0]) for asker in asks], np.array([found[asker][1] for asker in asks])
+
+    def _searched(self, asks: Asks, prices: Floats) -> Iterator[tuple[Sequence[Asker], Floats, Ints, Sequence[int]]]:
+        """Yield askers that may pass the same relays, with what ``_lengths`` returns for them."""
+        alike: dict[frozenset[NodeId], list[Asker]] = {}
+        for asker in asks:
+            alike.setdefault(asker[1], []).append(asker)
+        for barred, askers in alike.items():
+            yield askers, *self._lengths([source for source, _ in askers], prices, barred)
 
     def leaving(self, source: NodeId, prices: Floats) -> list[Carrier]:
         """Return the links that lead out of what ways reach from a source without meeting a limit that has a price."""
@@ -89,13 +108,20 @@ class WaySearch:
         crossing = (inside[begins] & ~inside[ends])[self._arc]
         return [self._network.carriers[place] for place in np.unique(self._carrier[crossing]).tolist()]
 
-    def _lengths(self, sources: Sequence[NodeId], prices: Floats) -> tuple[Floats, Ints, list[int]]:
-        """Return lengths and predecessors by source and vertex, and the link of each arc."""
+    def _lengths(
+        self, sources: Sequence[NodeId], prices: Floats, barred: frozenset[NodeId] = frozenset()
+    ) -> tuple[Floats, Ints, list[int]]:
+        """Return lengths and predecessors by source and vertex, and the link of each arc; without the arcs at relays
+        that are barred."""
         cost = np.asarray(self.uses @ prices)
         order = np.lexsort((cost[self._carrier], self._arc))
         chosen = self._carrier[order][self._first]
         length = cost[chosen] + LEAST_LENGTH * float(cost.max())
-        graph = csr_array((length, self._ends), shape=(2 * self._size, 2 * self._size))
+        begins, ends = self._ends
+        places = [self._begin[node] for node in barred]
+        is_open = ~(np.isin(begins, places) | np.isin(ends, places))
+        shape = (2 * self._size, 2 * self._size)
+        graph = csr_array((length[is_open], (begins[is_open], ends[is_open])), shape=shape)
         lengths, before = dijkstra(graph, indices=[self._begin[one] for one in sources], return_predecessors=True)
         return lengths, before, chosen.tolist()
 

@@ -282,6 +282,7 @@ class MemoryKeyStore:
             for key_id, held in disk.keys.items()
             if (key_id in key_ids and selection.key_origin in (None, held.key.route[0]))
             or held.key.pair in selection.pairs
+            or any(held.key.pair == pair and not fit.takes_ways(held.key.routes) for pair, fit in selection.unfit)
             or (selection.unconfirmed and not held.confirmed)
             or selection.all_keys
         ]

@@ -133,6 +133,12 @@ def fitting(fit: KeyFit) -> tuple[str, tuple[float | str, ...]]:
     return condition, tuple(values)
 
 
+def unfit(fit: KeyFit) -> tuple[str, tuple[float | str, ...]]:
+    """Return the condition on ``app_key`` or ``lot`` that the ways of a key's record do not fit, and its values."""
+    condition, values = fitting(KeyFit(avoid=fit.avoid, within=fit.within, is_direct=fit.is_direct))
+    return f"record NOT IN (SELECT record.id FROM record WHERE true{condition})", values  # noqa: S608 - constants
+
+
 def spelled_id(raw_key_id: bytes) -> KeyID:
     """Return the key id of these 16 bytes."""
     text = raw_key_id.hex()

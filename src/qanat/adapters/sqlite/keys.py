@@ -24,6 +24,7 @@ from qanat.adapters.sqlite.key_rows import (
     raw_id,
     record_text,
     spelled_record,
+    unfit,
 )
 from qanat.adapters.sqlite.lot_rows import Lot, LotKey, bounds_of_ids
 from qanat.adapters.sqlite.lots import IDS_AT_ONCE, MIN_LOT_KEYS, LotTables
@@ -199,10 +200,13 @@ class KeyTables:
             lot = self._lots.of_ids(ids)
             if lot is not None and lot.keys_left and selection.key_origin in (None, lot.route_begins):
                 lots.append(lot)
-        conditions: list[tuple[str, tuple[SaeId, ...]]] = [
-            ("pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)", (pair.master, pair.slave))
-            for pair in selection.pairs
+        of_pair = "pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"
+        conditions: list[tuple[str, tuple[str | float, ...]]] = [
+            (of_pair, (pair.master, pair.slave)) for pair in selection.pairs
         ]
+        for pair, fit in selection.unfit:
+            condition, values = unfit(fit)
+            conditions.append((f"{of_pair} AND {condition}", (pair.master, pair.slave, *values)))
         if selection.unconfirmed:
             conditions.append(("is_confirmed = 0", ()))
         if selection.all_keys:

@@ -27,6 +27,7 @@ from qanat.apps.cli.plan_commands import add_plan_commands
 from qanat.apps.cli.process_commands import add_process_commands
 from qanat.apps.cli.simulate_commands import add_simulate_command
 from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
+from qanat.apps.cli.up_options import SleepAfterOption, sleep_after_s
 from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
@@ -197,6 +198,7 @@ def up(
         float, typer.Option(min=0.0, help="Seconds between two satellite passes; the hours between are left out.")
     ] = 300.0,
     pass_light: PassLightOption = 1.0,
+    sleep_after: SleepAfterOption = 10.0,
     json: JsonOption = False,
 ) -> None:
     """Bring a network up and keep it running: key managers with their ETSI 014 doors, twins making key on demand."""
@@ -214,6 +216,7 @@ def up(
             as_json=json,
             passes_every_s=passes_every_s,
             light_share=pass_light,
+            sleep_after_s=sleep_after_s(sleep_after),
         )
 
     _end_with(command)

@@ -215,6 +215,8 @@ def _between_record(found: PairFlow, users: int) -> dict[str, Any]:
         "from": found.ends[0],
         "to": found.ends[1],
         "direct_keys_only": list(found.wary),
+        "keys_avoid": sorted(found.policy.avoid),
+        "domestic_keys_only": found.policy.domestic_only,
         "most_bits_per_s": found.flow.level_bits_per_s,
         "gap": found.flow.gap,
         "pairs_of_users_served": users,

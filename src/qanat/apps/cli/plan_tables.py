@@ -109,7 +109,9 @@ def _between_lines(found: PairFlow | None) -> Iterator[str]:
     if not found.flow.level_bits_per_s:
         yield f"{one} - {other}: {_no_way(found)}"
         return
-    ways = f"over their own link, since {_take_no_relay(found)}" if found.wary else "over all ways together"
+    ways = f"over all ways{_allowed(found) or ' together'}"
+    if found.wary:
+        ways = f"over their own link, since {_take_no_relay(found)}"
     yield (
         f"{one} - {other}: {format_rate(found.flow.level_bits_per_s)} at most, {ways} (predicted); "
         f"the way is narrowest at {in_the_way(found)}"
@@ -119,11 +121,18 @@ def _between_lines(found: PairFlow | None) -> Iterator[str]:
 
 def _no_way(found: PairFlow) -> str:
     if not found.wary:
-        return "no chain of trusted relays joins them"
+        return f"no chain of trusted relays{_allowed(found)} joins them"
     return (
         f"no key, since {_take_no_relay(found)}, and no QKD link that gives key joins the two; name a site that a link "
         "or an optical switch joins to it, or put both on one switch in the network file"
     )
+
+
+def _allowed(found: PairFlow) -> str:
+    """Return which ways count, by what the two ends ask of their keys in the network file."""
+    told = [f"past {', '.join(sorted(found.policy.avoid))}"] if found.policy.avoid else []
+    told += ["within their region"] if found.policy.domestic_only else []
+    return f" that lead {' and '.join(told)}, as the ends have it," if told else ""
 
 
 def _take_no_relay(found: PairFlow) -> str:

@@ -27,7 +27,7 @@ class ServiceRecord:
         """Return what of the record can change, cheaply: another state, another record."""
         service = self._service
         apart = tuple((self.answers(node), self.url(node)) for node in service.apart)
-        return len(service.doors), apart, repr(entropy_record(service.entropy_server))
+        return tuple(service.doors), apart, repr(entropy_record(service.entropy_server))
 
     def now(self) -> dict[str, object]:
         """Return the record.

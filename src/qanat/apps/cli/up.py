@@ -36,6 +36,8 @@ LOOK_PERIOD_S = 0.5
 MOST_DOORS_SHOWN = 40
 """Of a larger network its cities are shown; ``--json`` and the service file have every door."""
 
+SLEEP_AFTER_S = 600.0
+"""A site that nobody has used for so long is closed, and opened again by whoever calls it."""
 PASSES_EVERY_S = 300.0
 """Between two passes of satellites: hours are left out."""
 STOPPED_EARLY = "stopped before it was up; the next start goes on from here"
@@ -51,6 +53,7 @@ def run_up(
     entropy_source: EntropySource | None = None,
     passes_every_s: float = PASSES_EVERY_S,
     light_share: float = 1.0,
+    sleep_after_s: float | None = SLEEP_AFTER_S,
 ) -> int:
     """Run until interrupted (Ctrl-C or SIGTERM), without the sites ``apart``. Returns 0 after a clean stop."""
     network = load_network(name)
@@ -68,7 +71,8 @@ def run_up(
         require_free(HOST, doors)
         machine.allow_open_files(FILES_OF_A_SITE * len(network.nodes))
         machine.spare_tls_buffers()
-        asyncio.run(_serve(network, name, folder, ports, nodes, as_json, entropy_source, (passes_every_s, light_share)))
+        sky = (passes_every_s, light_share)
+        asyncio.run(_serve(network, name, folder, ports, nodes, as_json, entropy_source, sky, sleep_after_s))
     return 0
 
 
@@ -81,6 +85,7 @@ async def _serve(
     as_json: bool,
     entropy_source: EntropySource | None,
     sky: tuple[float, float],
+    sleep_after_s: float | None,
 ) -> None:
     """Serve until told to stop. ``sky``: seconds between two passes, and the share of their light that is used."""
     stop = asyncio.Event()
@@ -103,6 +108,7 @@ async def _serve(
             apart=apart,
             entropy_source=entropy_source,
             on_demand=True,
+            sleep_after_s=sleep_after_s,
             passes_every_s=sky[0],
             light_share=sky[1],
         )
@@ -165,7 +171,7 @@ async def _watch(
 ) -> None:
     """Wait until the end; meanwhile tell which sites that run apart answer, and keep the service file as things are.
     Raises what ``warming`` raises, the loading of kernels, for which no door need wait."""
-    state = record.state()
+    state, num_open = record.state(), len(service.doors)
     answering = dict.fromkeys(service.apart, False)
     while not stop.is_set():
         if warming.done():
@@ -179,7 +185,8 @@ async def _watch(
         if (now := record.state()) != state:
             state = now
             write_whole(file, json.dumps(record.now(), indent=2))
-            machine.settle_heap()  # what a site made of itself when it was opened stays
+            machine.settle_heap(with_kept=len(service.doors) < num_open)
+            num_open = len(service.doors)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_PERIOD_S):
                 await stop.wait()

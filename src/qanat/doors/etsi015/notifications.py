@@ -42,8 +42,47 @@ OF_KIND: Mapping[EventKind, Notification] = {
     EventKind.CERTIFICATES_CHANGED: Notification.EVENT,
     EventKind.SETTINGS_CHANGED: Notification.EVENT,
     EventKind.STOCK_EXPIRED: Notification.EVENT,
+    EventKind.KEYS_VOIDED: Notification.EVENT,
+    EventKind.SWITCH_TURNED: Notification.EVENT,
+    EventKind.CONTROLLER_RULES: Notification.EVENT,
+    EventKind.CONTROLLER_STANDS_BY: Notification.EVENT,
+    EventKind.ENTROPY_AWAITED: Notification.EVENT,
+    EventKind.SATELLITE_ROSE: Notification.EVENT,
+    EventKind.SATELLITE_SET: Notification.EVENT,
+    EventKind.ANNOUNCEMENT_LOST: Notification.EVENT,
 }
-"""Kinds of events that a controller above is told; an alarm's is that of its row, the rest stay in the log."""
+"""Kinds of events that a controller above is told; an alarm's is that of its row."""
+
+NOT_TOLD: Final = frozenset(
+    {
+        # the life of single requests, keys and blocks, which the key managers settle among themselves
+        EventKind.REQUEST,
+        EventKind.CLASSICAL_ROUTE_FOUND,
+        EventKind.KEY_GIVEN,
+        EventKind.GENERATION_ASKED,
+        EventKind.GENERATION_ROUTE_FOUND,
+        EventKind.GENERATION_ORDERED,
+        EventKind.KEY_STORED,
+        EventKind.MESSAGE_ENCODED,
+        EventKind.MESSAGE_DELIVERED,
+        EventKind.BLOCK_DISTILLED,
+        EventKind.BLOCK_STORED,
+        EventKind.BLOCK_DROPPED,
+        EventKind.ORDER_ENDED,
+        EventKind.POOL_FILLING,
+        EventKind.KEYS_RELAYED,
+        EventKind.KEYS_REFUSED,
+        EventKind.KEYS_REPEATED,
+        EventKind.KEYS_DELIVERED,
+        EventKind.RELAY_FAILED,
+        EventKind.KEY_SHARED,
+        EventKind.KEY_ANNOUNCED,
+        EventKind.ANNOUNCEMENT_OPENED,
+        # a caller at a door, whom nobody else need know of
+        EventKind.CALLER_REFUSED,
+    }
+)
+"""Kinds that stay in the log."""
 
 
 def notification_of(network: Network, event: Event) -> tuple[Notification, dict[str, Any]] | None:

@@ -32,7 +32,7 @@ class Removal:
 def outages_of(network: Network, name: str) -> tuple[Outage, ...]:
     """Return what fails with the part of that name: a site, a link, or a switch, with all links through it.
 
-    Raises ConfigurationError for a name that is none, or is of a site and of a link.
+    Raises ConfigurationError for a name that is none, is of a site and of a link, or of the classical network alone.
     """
     is_site = network.find_site(NodeId(name)) is not None
     is_link = any(link.name == name for link in network.links)
@@ -46,8 +46,22 @@ def outages_of(network: Network, name: str) -> tuple[Outage, ...]:
     if is_switch:
         through = (link for link in network.links if name in link.through)
         return tuple(Outage(Fault.LINK_DOWN, link_id=link.link_id) for link in through)
+    _refuse_classical(network, name)
     known = [*network.nodes, *(link.name for link in network.links), *network.switches_by_name]
     raise ConfigurationError(f"no site, link or switch {name!r} in {network.name!r}", remedy=nearest(name, known))
+
+
+def _refuse_classical(network: Network, name: str) -> None:
+    """Raise ConfigurationError for a router or a line: a day as if it had failed would be the day as it is."""
+    kinds = {router.name: "router" for router in network.routers}
+    kinds |= {line.name: "line" for line in network.classical_links}
+    if (kind := kinds.get(name)) is not None:
+        raise ConfigurationError(
+            f"{name!r} is a {kind} of the classical network, which messages go over: a simulated day counts keys, "
+            "and these need no router",
+            remedy="name a site, a QKD link or a switch; to see messages go another way, bring up a copy of the "
+            f"network file without {name!r}, where step 3 of each request says which (`qanat up`)",
+        )
 
 
 def own_users(network: Network, names: Sequence[str]) -> frozenset[NodeId]:
