@@ -37,6 +37,8 @@ _HOMES = {
     "StatedEntropy": "qanat.quantum_layer.recorded",
     "SystemEntropy": "qanat.adapters.system",
     "TlsFiles": "qanat.adapters.tls",
+    "User": "qanat.users.user",
+    "UserServices": "qanat.users.services",
     "converse": "qanat.quantum_layer.wire",
     "dial_line": "qanat.adapters.resuming_channel",
     "expected_rate": "qanat.protocols.prediction",

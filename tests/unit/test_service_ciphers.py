@@ -58,7 +58,7 @@ class Rig:
         return SenderKeys(supply, BOB, suite=self.context.suite, clock=self.clock, refresh=self.refresh)
 
     def recipient_keys(self, sae: SaeId = BOB) -> RecipientKeys:
-        return RecipientKeys(FakeSupply(self.stock, sae), ALICE, suite=self.context.suite, clock=self.clock)
+        return RecipientKeys(FakeSupply(self.stock, sae), self.context, clock=self.clock)
 
 
 async def sealed(rig: Rig, count: int) -> list[bytes]:
@@ -126,14 +126,12 @@ def test_every_flipped_bit_is_refused() -> None:
         for place in range(8 * len(record)):
             altered = bytearray(record)
             altered[place // 8] ^= 1 << place % 8
-            opener = StreamOpener(CONTEXT, rig.recipient_keys())
             with pytest.raises(PeerProtocolError) as caught:
-                await opener.open(bytes(altered))
+                await rig.opener.open(bytes(altered))
             assert isinstance(caught.value, RecordRefused | FrameError)
-            rig.stock.waiting.update({})
-            rig.opener = opener
             if place >= 8 * BODY_AT:
-                assert isinstance(caught.value, Altered | KeyUnknown)
+                assert isinstance(caught.value, Altered)
+        await rig.opener.open(record)  # what was not altered is taken all the same
 
     asyncio.run(run())
 
@@ -143,9 +141,9 @@ def test_each_wrong_record_is_refused_by_its_own_name() -> None:
         rig = Rig()
         first, second, third, last = await sealed(rig, 4)
         await rig.opener.open(first)
-        with pytest.raises(Replayed, match="record 0 of .*alice came again"):
+        with pytest.raises(Replayed, match=r"record 0 of .*alice came again"):
             await rig.opener.open(first)
-        with pytest.raises(OutOfOrder, match="record 2 .* came where 1 was due"):
+        with pytest.raises(OutOfOrder, match=r"record 2 .* came where 1 was due"):
             await rig.opener.open(third)
         altered = bytearray(second)
         altered[BODY_AT] ^= 1
@@ -195,7 +193,7 @@ def test_a_key_beyond_its_time_is_refused() -> None:
     async def run() -> None:
         rig = Rig(refresh=Refresh(every_s=1e9))  # a sender that never refreshes
         await rig.opener.open(await rig.sealer.seal(b"one"))
-        rig.clock.now_s += 69.9
+        rig.clock.now_s += 89.9
         await rig.opener.open(await rig.sealer.seal(b"two"))
         rig.clock.now_s += 0.2
         with pytest.raises(KeyExpired, match="alice did not refresh its key"):
@@ -356,7 +354,7 @@ def test_a_pad_opens_and_no_bit_of_it_is_used_twice() -> None:
         rig.opener.finish()
         spent = b"".join(rig.stock.given)
         at, places = 0, []
-        for number in range(5):
+        for _ in range(5):
             at += 32  # a tag's key comes before each record's pad
             places.append(spent[at : at + 1000])
             at += 1000

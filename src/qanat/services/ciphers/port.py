@@ -18,8 +18,10 @@ class Opened(NamedTuple):
 class Sealer(Protocol):
     """The sender's end of a stream."""
 
-    num_keys: int
-    """Keys that were taken from the network for it."""
+    @property
+    def num_keys(self) -> int:
+        """Keys that were taken from the network for it."""
+        ...
 
     def room_for(self, content_bytes: int, /) -> int:
         """Return how long a record of so much content is at most."""

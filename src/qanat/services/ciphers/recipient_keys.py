@@ -28,8 +28,8 @@ class _KeyInUse:
 class RecipientKeys:
     """Keys of one stream, as its recipient. For one caller at a time.
 
-    A key may be in use for the context's ``key_life_s`` and a margin. When a record under a newer key was opened, the older ones are accepted
-    for ``overlap_s`` more, for what was overtaken on its way.
+    A key may be in use for the context's ``key_life_s`` and a margin. When a record under a newer key was opened, the
+    older ones are accepted for ``overlap_s`` more, for what was overtaken on its way.
     """
 
     def __init__(
