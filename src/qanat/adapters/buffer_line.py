@@ -162,6 +162,35 @@ async def dial(host: str, port: int, *, timeout_s: float = CONNECT_TIMEOUT_S) ->
     return BufferLine(connection)
 
 
+class LaterLine:
+    """A line that is dialled when the first frame is sent."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address = (host, port)
+        self._line: BufferLine | None = None
+
+    async def send(self, frame: bytes | bytearray | memoryview, /) -> None:
+        """Send one whole frame; raises what ``dial`` and ``BufferLine.send`` raise."""
+        if self._line is None:
+            self._line = await dial(*self._address)
+        await self._line.send(frame)
+
+    async def receive(self, *, timeout_s: float) -> memoryview:
+        """Return the next frame; raises what ``BufferLine.receive`` raises."""
+        if self._line is None:
+            raise ChannelClosed("nothing was said on this line yet")
+        return await self._line.receive(timeout_s=timeout_s)
+
+    def has_news(self) -> bool:
+        """Return whether something has come that nobody received yet."""
+        return self._line is not None and self._line.has_news()
+
+    async def close(self) -> None:
+        """Close what was opened; idempotent."""
+        if self._line is not None:
+            await self._line.close()
+
+
 Answer = Callable[[BufferLine], Awaitable[None]]
 
 

@@ -10,18 +10,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from qanat.adapters.buffer_line import BufferLine, dial
+from qanat.adapters.buffer_line import BufferLine, LaterLine, dial
 from qanat.adapters.mailbox import Mailbox, OutgoingText
 from qanat.adapters.outgoing import OutgoingFile
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.client import Etsi014Client
-from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError, QanatError
+from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError
 from qanat.ground.identifiers import SaeId, slaves_together
 from qanat.services import file_delivery, texts
-from qanat.services.ciphers import PadQuote, quote_pad
+from qanat.services.ciphers import PadQuote, Suite, quote_pad
 from qanat.services.conversation import Party, Terms, calling, calling_several
 from qanat.services.directory import Contact
 from qanat.services.file_delivery import SentWhole, deliver_file
+from qanat.services.lines import Line
 from qanat.services.texts import Text, deliver_texts
 from qanat.services.transfer import Progress
 from qanat.services.transfer_frames import file_name_for_all
@@ -156,7 +157,6 @@ class UserServices:
         say: Callable[[str], None],
     ) -> SentFile:
         began_s = moved_s = self.clock.monotonic_s()
-        done_bytes = 0
         is_first = True
 
         def moved(progress: Progress) -> None:
@@ -180,13 +180,12 @@ class UserServices:
                 else:
                     break
             outgoing.confirmed()
-        done_bytes = sent.sent_bytes
         return SentFile(
             recipient=contact.name,
             name=sent.name,
             size_bytes=sent.size_bytes,
-            sent_bytes=done_bytes,
-            sha256=outgoing.sha256() if done_bytes else sent.sha256,
+            sent_bytes=sent.sent_bytes,
+            sha256=outgoing.sha256() if sent.sent_bytes else sent.sha256,
             num_keys=sent.num_keys,
             duration_s=self.clock.monotonic_s() - began_s,
         )
@@ -197,13 +196,21 @@ class UserServices:
             return await deliver_file(conversation, outgoing, on_progress=moved)
 
     @contextlib.asynccontextmanager
-    async def _line_to(self, contact: Contact) -> AsyncIterator[BufferLine]:
+    async def _line_to(self, contact: Contact) -> AsyncIterator[Line]:
+        """Give a line to a contact who can be reached now; raises ChannelError.
+
+        Before a one-time pad nobody is kept waiting on an open line, as the network may have to make it first: whether
+        somebody answers is tried, and the line is opened when the pad is there.
+        """
         if contact.address is None:
             raise ChannelClosed(
                 f"nobody says where {contact.name} receives",
                 remedy="let the recipient run `qanat receive`, or write its address into the directory",
             )
-        line = await dial(*contact.address)
+        line: BufferLine | LaterLine = await dial(*contact.address)
+        if self.terms.suite is Suite.ONE_TIME_PAD:
+            await line.close()
+            line = LaterLine(*contact.address)
         try:
             yield line
         finally:
@@ -216,7 +223,7 @@ class UserServices:
             by_recipients.setdefault(one.waiting, []).append(Text(one.text_id, one.body, one.sent_utc_s))
         for recipients, waiting in by_recipients.items():
             async with contextlib.AsyncExitStack() as stack:
-                lines: dict[SaeId, BufferLine] = {}
+                lines: dict[SaeId, Line] = {}
                 for sae in recipients:
                     with contextlib.suppress(ChannelError):
                         line = await stack.enter_async_context(self._line_to(self.people.contact_of(sae)))
@@ -224,7 +231,7 @@ class UserServices:
                 if lines:
                     await self._tell(lines, waiting)
 
-    async def _tell(self, lines: Mapping[SaeId, BufferLine], waiting: Sequence[Text]) -> None:
+    async def _tell(self, lines: Mapping[SaeId, Line], waiting: Sequence[Text]) -> None:
         async def delivered(recipient: SaeId, text: Text, utc_s: float) -> None:
             await asyncio.to_thread(self.mailbox.confirmed, text.text_id, recipient, utc_s=utc_s)
 
@@ -234,8 +241,3 @@ class UserServices:
         for fault in failed.values():
             if not isinstance(fault, ChannelError):
                 raise fault
-
-
-def is_passing(fault: QanatError) -> bool:
-    """Return whether a fault may be over when one tries again."""
-    return isinstance(fault, ChannelError)
