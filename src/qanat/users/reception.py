@@ -13,9 +13,9 @@ from typing import Self
 from qanat.adapters.buffer_line import BufferLine, LineServer
 from qanat.adapters.incoming import IncomingFolder
 from qanat.adapters.mailbox import Mailbox, StoredText
-from qanat.ground.errors import BadParameter, QanatError
+from qanat.ground.errors import BadParameter, ChannelClosed, QanatError
 from qanat.services import file_delivery, texts
-from qanat.services.conversation import answering, refusing
+from qanat.services.conversation import Conversation, answering, refusing
 from qanat.services.file_delivery import ArrivedFile, take_file
 from qanat.services.texts import ReceivedText, take_texts
 from qanat.services.transfer import Progress
@@ -36,14 +36,18 @@ class Listeners:
 
 
 class _Inbox:
-    """The services' port ``Inbox`` on a mailbox."""
+    """The services' port ``Inbox`` on a mailbox; a text is told of before its sender hears that it came."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
+    def __init__(self, mailbox: Mailbox, *, show: Callable[[], None]) -> None:
         self._mailbox = mailbox
+        self._show = show
 
     async def put(self, text: ReceivedText, /) -> bool:
         stored = StoredText(text.text_id, text.sender, text.body, text.sent_utc_s, text.received_utc_s)
-        return await self._mailbox.keep(stored)
+        is_new = await self._mailbox.keep(stored)
+        if is_new:
+            self._show()
+        return is_new
 
 
 class Reception:
@@ -94,21 +98,27 @@ class Reception:
             mailbox.shown(text)
 
     async def _answer(self, line: BufferLine) -> None:
-        user = self._user
         try:
-            conversation = await answering(user.party, line, terms=user.terms)
-            match conversation.hello.service:
-                case file_delivery.SERVICE:
-                    told = self._listeners.on_progress
-                    self._listeners.on_file(await take_file(conversation, self._incoming, on_progress=told))
-                case texts.SERVICE:
-                    await take_texts(conversation, _Inbox(user.mailbox), utc_s=user.clock.utc_s)
-                    self.show_fresh()
-                case other:
-                    async with refusing(conversation):
-                        raise BadParameter(f"service {other!r} is not offered here", remedy="update the older side")
+            try:
+                conversation = await answering(self._user.party, line, terms=self._user.terms)
+            except ChannelClosed:  # somebody looked whether we answer
+                return
+            await self._serve(conversation)
         except QanatError as fault:
             self._listeners.on_fault(fault)
+
+    async def _serve(self, conversation: Conversation) -> None:
+        user = self._user
+        match conversation.hello.service:
+            case file_delivery.SERVICE:
+                told = self._listeners.on_progress
+                self._listeners.on_file(await take_file(conversation, self._incoming, on_progress=told))
+            case texts.SERVICE:
+                inbox = _Inbox(user.mailbox, show=self.show_fresh)
+                await take_texts(conversation, inbox, utc_s=user.clock.utc_s)
+            case other:
+                async with refusing(conversation):
+                    raise BadParameter(f"service {other!r} is not offered here", remedy="update the older side")
 
     async def _empty_outbox(self) -> None:
         while True:

@@ -17,6 +17,7 @@ from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.client import Etsi014Client
 from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError
 from qanat.ground.identifiers import SaeId, slaves_together
+from qanat.ground.ports import KeySupply
 from qanat.services import file_delivery, texts
 from qanat.services.ciphers import PadQuote, Suite, quote_pad
 from qanat.services.conversation import Party, Terms, calling, calling_several
@@ -64,13 +65,17 @@ def nobody_told(_: str) -> None:
 class UserServices:
     """One application's services; an async context manager. See ``User`` for programs without an event loop."""
 
-    def __init__(self, people: People, *, terms: Terms | None = None) -> None:
+    def __init__(self, people: People, *, terms: Terms | None = None, supply: KeySupply | None = None) -> None:
+        """``supply``: where keys come from; by default the door that the identity names."""
         self.people = people
         self.terms = terms or Terms()
         self.clock = SystemClock()
         me = people.me
-        self._client = Etsi014Client(me.door, tls=me.tls, sae=me.sae, kme=me.kme, patience_s=KEY_PATIENCE_S)
-        self.party = Party(me.sae, ClientSupply(self._client), self.clock, SystemEntropy())
+        self._client: Etsi014Client | None = None
+        if supply is None:
+            self._client = Etsi014Client(me.door, tls=me.tls, sae=me.sae, kme=me.kme, patience_s=KEY_PATIENCE_S)
+            supply = ClientSupply(self._client)
+        self.party = Party(me.sae, supply, self.clock, SystemEntropy())
         self.mailbox = Mailbox(me.home)
         self._delivering = asyncio.Lock()
 
@@ -84,7 +89,8 @@ class UserServices:
 
     async def close(self) -> None:
         """Close the connections to the key manager."""
-        await self._client.close()
+        if self._client is not None:
+            await self._client.close()
 
     async def quote_pad(self, recipient: str, *, content_bytes: int) -> PadQuote:
         """Return what a one-time pad for so much would take, and what the network has in stock for it."""
