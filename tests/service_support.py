@@ -47,6 +47,8 @@ class Spy:
     flip_at: int | None = None
     """Of the byte at this place one bit is flipped, once."""
     num_lines: int = 0
+    on_bytes: Callable[[int], None] = lambda _: None
+    """Is told how many bytes have passed so far."""
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
@@ -92,6 +94,7 @@ class Spy:
                     altered[self.flip_at - start] ^= 1
                     data, self.flip_at = bytes(altered), None
                 self.seen += data
+                self.on_bytes(len(self.seen))
                 await loop.sock_sendall(target, data)
                 if is_caller and self.cut_at is not None and len(self.seen) >= self.cut_at:
                     self.cut_at = None
