@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import signal
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
@@ -114,24 +115,11 @@ def test_commands_carry_a_file_and_a_text_and_a_spy_finds_no_letter_of_them(data
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
 
-def test_a_text_for_somebody_who_is_away_comes_when_he_is_back(data: Path, tmp_path: Path) -> None:
-    async def run() -> None:
-        status, report, _ = await answer("text", "alice", "later", "--as", "bob", "--data", data, "--patience", "0")
-        assert (status, report["waiting"]) == (0, ["alice"])
-        async with receiving(data, tmp_path, "alice") as alice:
-            status, left, _ = await answer("text", "--as", "bob", "--data", data)
-            assert (status, left) == (0, {"waiting": 0})
-            assert alice.stdout is not None
-            assert json.loads(await alice.stdout.readline())["text"]["body"] == "later"
-
-    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
-
-
 def test_kill_9_of_either_side_costs_only_the_time(data: Path, tmp_path: Path) -> None:
     """The recipient is killed at a third of the file, the sender at two thirds; each is started again."""
 
     async def run() -> None:
-        film, came = made_file(tmp_path / "film.bin", num_bytes=60 * 2**20), tmp_path / "in"
+        film, came = made_file(tmp_path / "film.bin", num_bytes=24 * 2**20), tmp_path / "in"
         size, sender = film.stat().st_size, ("send", film, "bob", "--as", "alice", "--data", data, "--json")
         async with receiving(data, came) as bob, spied(data) as spy:
             spy.on_bytes = lambda passed: bob.kill() if passed > size // 3 else None
@@ -154,23 +142,52 @@ def test_kill_9_of_either_side_costs_only_the_time(data: Path, tmp_path: Path) -
 
 def test_a_pad_is_refused_with_the_figure_and_accepted_when_the_network_has_made_it(data: Path, tmp_path: Path) -> None:
     async def run() -> None:
-        letter = made_file(tmp_path / "letter.bin", num_bytes=250_000)
-        words = ("send", letter, "bob", "--as", "alice", "--data", data, "--cipher", "one-time-pad")
+        sender = ("--as", "alice", "--data", data, "--cipher", "one-time-pad")
         async with receiving(data, tmp_path / "in"), UserServices(find_people(data=data, name="alice")) as alice:
-            quote = await alice.quote_pad("bob", content_bytes=250_000)
-            status, _, told = await answer(*words)
+            stocked = (await alice.quote_pad("bob", content_bytes=0)).stocked_bits
+            letter = made_file(tmp_path / "letter.bin", num_bytes=stocked // 8 + 10_000)
+            status, _, told = await answer("send", letter, "bob", *sender)
             assert status == 2
             figures = re.search(r"a one-time pad of ([\d,]+) bits is needed, and ([\d,]+) bits are in stock", told)
             assert figures is not None, told
-            needed, stocked = (int(figure.replace(",", "")) for figure in figures.groups())
-            assert quote.needed_bits < needed < quote.needed_bits + 20_000
-            assert stocked == quote.stocked_bits < needed
-            status, sent, told = await answer(*words, "--pad-wait", "60")
+            needed, there = (int(figure.replace(",", "")) for figure in figures.groups())
+            assert there == stocked, "what the quote said"
+            assert 80_000 < needed - stocked < 100_000, "the letter, its tags and words"
+            status, sent, told = await answer("send", letter, "bob", *sender, "--pad-wait", "60")
             assert status == 0, told
             assert sent["cipher"] == "one-time-pad"
         assert same(letter, tmp_path / "in" / "letter.bin")
 
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def test_a_directory_file_makes_groups_of_contacts(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        path = tmp_path / "directory.toml"
+        path.write_text('[groups]\nboard = ["bob"]\n', encoding="utf-8")
+        status, told, _ = await answer("contacts", "--as", "alice", "--data", data, "--directory", path)
+        assert (status, told["me"], told["groups"]) == (0, "alice", {"board": ["bob"]})
+        assert sorted(told["contacts"]) == ["alice", "bob"]
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("send_a_file", r"bob has letter.txt: 58000 bytes under 1 key, SHA-256 [0-9a-f]{64}"),
+        ("send_a_text", r"waits for bob\n.*alice says: Call me when you are back.\n(.*\n)?delivered to bob at .* UTC"),
+        ("one_time_pad", r"[\d,]+ bits of pad are needed, [\d,]+ are in stock\nbob has secret.txt, under \d+ keys"),
+        ("seal_frames", r"100 frames were sealed under [345] keys"),
+    ],
+)
+def test_an_example_runs_as_it_stands(data: Path, program: str, said: str) -> None:
+    path = Path(__file__).parents[2] / "examples" / f"{program}.py"
+    done = subprocess.run(
+        [sys.executable, str(path), str(data)], capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(said, done.stdout), done.stdout
 
 
 @pytest.mark.parametrize("megabytes", [100, pytest.param(1000, marks=pytest.mark.campaign)])
