@@ -172,6 +172,19 @@ def test_a_directory_file_makes_groups_of_contacts(data: Path, tmp_path: Path) -
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
 
+def test_the_example_of_the_page_runs_as_it_stands(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to-use-services.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "how-to-use-services.md", "exec"), {"data": str(data)})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].endswith("sae:alice did it come?")
+    assert said[1:] == ["8 ['bob']", "8256"]
+    assert (tmp_path / "inbox" / "letter.txt").read_text(encoding="utf-8") == "Dear Bob"
+
+
 @pytest.mark.parametrize(
     ("program", "said"),
     [
@@ -180,6 +193,7 @@ def test_a_directory_file_makes_groups_of_contacts(data: Path, tmp_path: Path) -
         ("one_time_pad", r"[\d,]+ bits of pad are needed, [\d,]+ are in stock\nbob has secret.txt, under \d+ keys"),
         ("seal_frames", r"100 frames were sealed under [345] keys"),
     ],
+    ids=["file", "text", "pad", "frames"],
 )
 def test_an_example_runs_as_it_stands(data: Path, program: str, said: str) -> None:
     path = Path(__file__).parents[2] / "examples" / f"{program}.py"

@@ -115,7 +115,7 @@ def test_a_receipt_that_was_lost_makes_no_second_file(tmp_path: Path) -> None:
         house, path = House(tmp_path / "data"), made_file(tmp_path)
         async with house.reception("bob"), house.user("alice") as alice:
             await alice.send(path, "bob")
-            notes = tmp_path / "data" / "users" / "alice" / "sending"
+            notes = tmp_path / "data" / "users" / "alice" / "sending" / "aes-128-gcm"
             assert list(notes.iterdir()) == []
             (note,) = (house.folder("bob") / HIDDEN).glob("*.json")
             with OutgoingFile(path, name="film.bin", recipient=sae_of("bob"), notes=notes) as lost:

@@ -293,6 +293,21 @@ def test_frames_stop_when_no_fresh_key_comes() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("refresh", [Refresh(every_records=4), Refresh(every_bytes=20), Refresh.per_message()])
+def test_frames_change_keys_by_bytes_and_by_count_too(refresh: Refresh) -> None:
+    async def run() -> None:
+        rig = Rig(refresh=refresh)
+        sealer, opener = FrameSealer(CONTEXT, rig.sender_keys()), FrameOpener(CONTEXT, rig.recipient_keys())
+        for number in range(8):
+            await sealer.prepare()
+            assert await opener.open(sealer.seal(b"hello")) == b"hello", number
+        assert sealer.num_keys == (8 if refresh.every_records == 1 else 2)
+        with pytest.raises(KeyShortage, match="before the last one was used up"):
+            list(map(sealer.seal, [b"hello"] * 20))  # nobody prepares
+
+    asyncio.run(run())
+
+
 def test_the_window_agrees_with_a_plain_set() -> None:
     window, seen, newest = ReplayWindow(8), set[int](), -1
     for number in (0, 3, 3, 1, 9, 2, 1, 8, 30, 23, 22, 23, 29, 30, 31, 24, 23, 1000, 31, 993, 992):

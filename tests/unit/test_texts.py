@@ -167,6 +167,11 @@ def test_a_text_by_pad_waits_until_there_is_one(tmp_path: Path) -> None:
         async with house.reception("bob"), house.user("alice", terms=Terms(suite=Suite.ONE_TIME_PAD)) as alice:
             with pytest.raises(PadShortage, match="bits is needed, and 256 bits are in stock"):
                 await alice.text("bob", "for your eyes alone")
+            given = len(house.stock.given)
+            async with house.user("alice") as by_aes:  # another command of hers, or her reception
+                with pytest.raises(PadShortage):
+                    await by_aes.deliver_waiting()
+            assert len(house.stock.given) == given, "not sent by AES instead"
             supply.stocked_bits = 2**16
             assert await alice.deliver_waiting() == 0
         assert bodies(house, "bob") == ["for your eyes alone"]

@@ -38,6 +38,8 @@ class OutgoingText:
     sent_utc_s: float
     waiting: tuple[SaeId, ...]
     confirmed: tuple[tuple[SaeId, float], ...] = ()
+    cipher: str = "aes-128-gcm"
+    """What it was posted to be sealed by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,12 @@ def _in_name(text: StoredText) -> str:
 
 
 def _out_json(text: OutgoingText) -> str:
-    told: dict[str, Any] = {"body": text.body, "confirmed": text.confirmed, "sent_utc_s": text.sent_utc_s}
+    told: dict[str, Any] = {
+        "body": text.body,
+        "cipher": text.cipher,
+        "confirmed": text.confirmed,
+        "sent_utc_s": text.sent_utc_s,
+    }
     return json.dumps(told | {"text_id": text.text_id, "waiting": text.waiting})
 
 
@@ -149,9 +156,16 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _read_out(path: Path) -> OutgoingText | None:
     match _read(path):
-        case {"body": str(body), "confirmed": confirmed, "sent_utc_s": sent, "text_id": text_id, "waiting": waiting}:
+        case {
+            "body": str(body),
+            "confirmed": confirmed,
+            "sent_utc_s": sent,
+            "text_id": text_id,
+            "waiting": waiting,
+            "cipher": cipher,
+        }:
             done = tuple((SaeId(sae), float(utc_s)) for sae, utc_s in confirmed)
-            return OutgoingText(text_id, body, float(sent), tuple(map(SaeId, waiting)), done)
+            return OutgoingText(text_id, body, float(sent), tuple(map(SaeId, waiting)), done, str(cipher))
     return None
 
 

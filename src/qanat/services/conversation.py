@@ -280,7 +280,7 @@ async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
         suite=context.suite,
         refresh=Refresh(every_s, terms.refresh.every_bytes, terms.refresh.every_records),
         patience_s=terms.patience_s,
-        pad_wait_s=terms.pad_wait_s,
+        pad_wait_s=max(terms.pad_wait_s, terms.patience_s),  # for a few words, which the caller is waiting for
         silence_s=terms.silence_s,
     )
     sealer, opener = party.sealer(context.back(party.sae), own), party.opener(context)

@@ -26,6 +26,8 @@ from qanat.services.transfer import Progress, ProgressCallback
 from qanat.services.transfer_frames import is_file_name
 
 SERVICE = "file"
+BEFORE = "before"
+"""In place of a hash: the file of this offer was received before."""
 WORDS = 3
 WORD_BYTES = 512
 """A sender's words beside the content, and how long each is at most: what a one-time pad is gathered for."""
@@ -120,17 +122,19 @@ async def deliver_file(
     async with refusing(conversation):
         await conversation.greet()
         await conversation.say({"name": outgoing.name, "offer": outgoing.offer, "size_bytes": outgoing.size_bytes})
-        sent_bytes = 0
+        sent_bytes, receipt = 0, BEFORE
         match await conversation.hear():
             case {"have": int(have), "sha256": str(theirs)} if 0 <= have <= outgoing.size_bytes:
                 sent_bytes = await _send_from(conversation, outgoing, have, theirs, on_progress)
+                receipt = outgoing.sha256()
                 answer = await conversation.hear()
             case answer:
-                pass
+                await outgoing.start_at(outgoing.size_bytes)
         match answer:
-            case {"name": str(name), "received": str(sha256)} if sent_bytes == 0 or sha256 == outgoing.sha256():
+            case {"name": str(name), "received": str(said)} if said == receipt:
                 conversation.finish()
-                return SentWhole(name, outgoing.size_bytes, sent_bytes, sha256, conversation.sealer.num_keys)
+                num_keys = conversation.sealer.num_keys
+                return SentWhole(name, outgoing.size_bytes, sent_bytes, outgoing.sha256(), num_keys)
         raise FrameError("the recipient did not confirm what was sent", remedy="update the older side")
 
 
@@ -179,7 +183,7 @@ async def take_file(
             case _:
                 raise FrameError("this is no offer of a file", remedy="update the older side")
         if isinstance(arrival, str):
-            await conversation.say({"name": arrival, "received": "before"}, is_last=True)
+            await conversation.say({"name": arrival, "received": BEFORE}, is_last=True)
             return ArrivedFile(arrival, size_bytes, 0, "", conversation.peer)
         try:
             return await _take(conversation, arrival, size_bytes, on_progress)

@@ -6,21 +6,17 @@ certificates are, and who receives says in ``addresses/services`` where.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from qanat.adapters.addresses import AddressBook
-from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.tls import TlsFiles
+from qanat.adapters.user_files import directory_file_in, read_directory_file, read_service_record
 from qanat.ground.errors import BadParameter, ConfigurationError, UnknownNode
 from qanat.ground.identifiers import KmeId, SaeId
 from qanat.services.directory import Address, Contact, Directory, parse_directory
-
-SERVICE_FILE = "service.json"
-DIRECTORY_FILE = "directory.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +69,12 @@ def find_people(*, data: Path | None = None, name: str | None = None, directory:
     ``data``: the data folder of a network that is up. ``directory``: a directory file; without it, the one in the data
     folder, if any. ``name`` may be left out where the directory has a [me]. Raises ConfigurationError, UnknownNode.
     """
-    record = _service_record(data)
+    record = read_service_record(data) if data else {}
     known = {app: Contact(app, SaeId(entry["sae"])) for app, entry in record.get("applications", {}).items()}
-    path = directory or (data / DIRECTORY_FILE if data and (data / DIRECTORY_FILE).exists() else None)
+    path = directory or (directory_file_in(data) if data else None)
     told = Directory(known)
     if path is not None:
-        with machine_faults_named(path, elsewhere="name another file with --directory"):
-            told = parse_directory(path.read_text(encoding="utf-8"), source=str(path), known=known)
+        told = parse_directory(read_directory_file(path), source=str(path), known=known)
     if told.me is not None and name in (None, told.me.name) and path is not None:
         return People(_told_identity(told, path), told, AddressBook(data / "addresses") if data else None)
     if data is None:
@@ -87,18 +82,6 @@ def find_people(*, data: Path | None = None, name: str | None = None, directory:
             "nobody says who you are", remedy="name the data folder of a network that is up, or a file with a [me]"
         )
     return People(_identity(record, data, name), told, AddressBook(data / "addresses"))
-
-
-def _service_record(data: Path | None) -> Mapping[str, Any]:
-    if data is None:
-        return {}
-    path = data / SERVICE_FILE
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except OSError:
-        return {}
-    except ValueError:
-        raise ConfigurationError(f"{path} is no record of a service", remedy="start `qanat up` again") from None
 
 
 def _identity(record: Mapping[str, Any], data: Path, name: str | None) -> Identity:

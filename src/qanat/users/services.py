@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -125,7 +125,8 @@ class UserServices:
         text.check()
         if not body:
             raise BadParameter("a text without a word", remedy="say something")
-        self.mailbox.post(OutgoingText(text.text_id, body, text.sent_utc_s, tuple(contact.sae for contact in members)))
+        waiting = tuple(contact.sae for contact in members)
+        self.mailbox.post(OutgoingText(text.text_id, body, text.sent_utc_s, waiting, cipher=self.terms.suite.value))
         await self.deliver_waiting(patience_s=patience_s, only=text.text_id)
         return self.report(text.text_id)
 
@@ -172,7 +173,8 @@ class UserServices:
                 on_progress(progress)
 
         name = file_name_for_all(path.name)
-        with OutgoingFile(path, name=name, recipient=contact.sae, notes=self.people.me.home / "sending") as outgoing:
+        notes = self.people.me.home / "sending" / self.terms.suite.value  # what was begun by pad does not go on by AES
+        with OutgoingFile(path, name=name, recipient=contact.sae, notes=notes) as outgoing:
             while True:
                 try:
                     sent = await self._send_once(outgoing, contact.sae, moved)
@@ -191,18 +193,18 @@ class UserServices:
             name=sent.name,
             size_bytes=sent.size_bytes,
             sent_bytes=sent.sent_bytes,
-            sha256=outgoing.sha256() if sent.sent_bytes else sent.sha256,
+            sha256=sent.sha256,
             num_keys=sent.num_keys,
             duration_s=self.clock.monotonic_s() - began_s,
         )
 
     async def _send_once(self, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None]) -> SentWhole:
-        async with self._line_to(self.people.contact_of(sae)) as line:
+        async with self._line_to(self.people.contact_of(sae), self.terms) as line:
             conversation = calling(self.party, line, sae, service=file_delivery.SERVICE, terms=self.terms)
             return await deliver_file(conversation, outgoing, on_progress=moved)
 
     @contextlib.asynccontextmanager
-    async def _line_to(self, contact: Contact) -> AsyncIterator[Line]:
+    async def _line_to(self, contact: Contact, terms: Terms) -> AsyncIterator[Line]:
         """Give a line to a contact who can be reached now; raises ChannelError.
 
         Before a one-time pad nobody is kept waiting on an open line, as the network may have to make it first: whether
@@ -214,7 +216,7 @@ class UserServices:
                 remedy="let the recipient run `qanat receive`, or write its address into the directory",
             )
         line: BufferLine | LaterLine = await dial(*contact.address)
-        if self.terms.suite is Suite.ONE_TIME_PAD:
+        if terms.suite is Suite.ONE_TIME_PAD:
             await line.close()
             line = LaterLine(*contact.address)
         try:
@@ -224,25 +226,26 @@ class UserServices:
 
     async def _deliver_once(self) -> None:
         """Deliver what waits: texts for the same recipients go in one conversation, sealed once for all of them."""
-        by_recipients: dict[tuple[SaeId, ...], list[Text]] = {}
+        together: dict[tuple[str, tuple[SaeId, ...]], list[Text]] = {}
         for one in self.mailbox.waiting():
-            by_recipients.setdefault(one.waiting, []).append(Text(one.text_id, one.body, one.sent_utc_s))
-        for recipients, waiting in by_recipients.items():
+            together.setdefault((one.cipher, one.waiting), []).append(Text(one.text_id, one.body, one.sent_utc_s))
+        for (cipher, recipients), waiting in together.items():
+            terms = replace(self.terms, suite=Suite(cipher))  # what was posted for a pad is never sent by AES
             async with contextlib.AsyncExitStack() as stack:
                 lines: dict[SaeId, Line] = {}
                 for sae in recipients:
                     with contextlib.suppress(ChannelError):
-                        line = await stack.enter_async_context(self._line_to(self.people.contact_of(sae)))
+                        line = await stack.enter_async_context(self._line_to(self.people.contact_of(sae), terms))
                         lines[sae] = line
                 if lines:
-                    await self._tell(lines, waiting)
+                    await self._tell(lines, waiting, terms)
 
-    async def _tell(self, lines: Mapping[SaeId, Line], waiting: Sequence[Text]) -> None:
+    async def _tell(self, lines: Mapping[SaeId, Line], waiting: Sequence[Text], terms: Terms) -> None:
         async def delivered(recipient: SaeId, text: Text, utc_s: float) -> None:
             await asyncio.to_thread(self.mailbox.confirmed, text.text_id, recipient, utc_s=utc_s)
 
         group = slaves_together(lines)
-        conversations = calling_several(self.party, lines, group, service=texts.SERVICE, terms=self.terms)
+        conversations = calling_several(self.party, lines, group, service=texts.SERVICE, terms=terms)
         failed = await deliver_texts(conversations, waiting, delivered=delivered)
         for fault in failed.values():
             if not isinstance(fault, ChannelError):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qanat.apps.cli.paths import named_path
+from qanat.apps.cli.service_options import CIPHERS, Sealing, Who
 from qanat.ground.errors import BadParameter
 
 if TYPE_CHECKING:
@@ -40,29 +40,6 @@ PadWaitOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
-CIPHERS = ("aes-128-gcm", "aes-256-gcm", "one-time-pad")
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """Whose command it is, and where that is looked up."""
-
-    name: str | None
-    data: Path | None
-    directory: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class Sealing:
-    """How a command seals."""
-
-    cipher: str
-    refresh_s: float
-    pad_wait_s: float
-
-    def __post_init__(self) -> None:
-        if self.cipher not in CIPHERS:
-            raise BadParameter(f"no cipher {self.cipher!r}", remedy=f"there are: {', '.join(CIPHERS)}")
 
 
 def add_service_commands(app: typer.Typer, end_with: EndWith) -> None:

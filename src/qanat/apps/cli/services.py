@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from qanat.adapters.mailbox import StoredText
-from qanat.apps.cli.service_commands import Sealing, Who
+from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.networks import load_network
 from qanat.apps.workplace import default_folder
 from qanat.ground.errors import QanatError
@@ -24,7 +24,7 @@ from qanat.services.ciphers import Refresh, Suite
 from qanat.services.conversation import Terms
 from qanat.services.file_delivery import ArrivedFile
 from qanat.services.transfer import Progress as Step
-from qanat.users.people import DIRECTORY_FILE, People, find_people
+from qanat.users.people import People, find_people
 from qanat.users.reception import Listeners, Reception
 from qanat.users.services import TextReport, UserServices
 
@@ -131,14 +131,11 @@ def run_contacts(who: Who, *, as_json: bool) -> int:
 
 
 def _people(who: Who) -> People:
-    """Return who the command is of. The one other application of a small network need not be named."""
+    """Return who the command is of: by default of the network that ``qanat up`` brings up by itself."""
     data = who.data
     if data is None and who.directory is None:
         data = default_folder(load_network(UP_NETWORK))
-    directory = who.directory
-    if directory is None and data is not None and (data / DIRECTORY_FILE).exists():
-        directory = data / DIRECTORY_FILE
-    return find_people(data=data, name=who.name, directory=directory)
+    return find_people(data=data, name=who.name, directory=who.directory)
 
 
 def _terms(sealing: Sealing) -> Terms:

@@ -33,7 +33,7 @@ from qanat.services.ciphers.sender_keys import SenderKeys
 WINDOW_FRAMES = 1024
 OVERRUN_S = 5.0
 AHEAD_SHARE = 0.5
-"""The next key is asked for when the present one has lived for this share of its time."""
+"""The next key is asked for when so much of the present one's time, bytes or frames is used up."""
 
 
 class ReplayWindow:
@@ -62,7 +62,7 @@ class ReplayWindow:
 
 
 class FrameSealer:
-    """The sender's end. A key that outlives its time by more than ``overrun_s``, for want of a next, seals no more."""
+    """The sender's end. A key that has no next may outlive its time by ``overrun_s``, but not its bytes and frames."""
 
     def __init__(self, context: StreamContext, keys: SenderKeys, *, overrun_s: float = OVERRUN_S) -> None:
         self._digest = context.digest()
@@ -82,14 +82,14 @@ class FrameSealer:
         return None if self._ahead is None else key_id_bytes(self._ahead.key_id)
 
     async def prepare(self) -> None:
-        """See to it that a key is there: the first, or the next once half of the present one's time is over.
+        """See to it that a key is there: the first, or the next once half of the present one is used up.
 
         Raises KeyShortage and what the supply raises; the present key may be used until its time is over.
         """
         keys = self._keys
         if keys.num_keys == 0:
             await keys.renew_if_due()
-        elif self._ahead is None and keys.age_s >= AHEAD_SHARE * keys.refresh.every_s:
+        elif self._ahead is None and keys.spent_share >= AHEAD_SHARE:
             self._ahead = await keys.fetch()
 
     def seal(self, content: Buffer, *, kind: RecordKind = RecordKind.DATA) -> bytes:
@@ -98,9 +98,9 @@ class FrameSealer:
         if keys.is_due() and self._ahead is not None:
             keys.install(self._ahead)
             self._ahead = None
-        elif keys.num_keys == 0 or keys.age_s > keys.refresh.every_s + self._overrun_s:
+        elif keys.num_keys == 0 or keys.is_used_up or keys.age_s > keys.refresh.every_s + self._overrun_s:
             raise KeyShortage(
-                "no fresh key came before the time of the last one was over", remedy="wait for prepare(), then go on"
+                "no fresh key came before the last one was used up", remedy="wait for prepare(), then go on"
             )
         room = bytearray(HEADER_BYTES)
         write_header(room, RecordHeader(kind, False, 0, self._digest[:MARK_BYTES], keys.key_id, self._number))

@@ -54,8 +54,8 @@ class Refresh:
         """Return the refresh that gives every record a key of its own."""
         return cls(every_records=1)
 
-    def is_due(self, *, age_s: float, num_bytes: int, num_records: int) -> bool:
-        """Return whether a key of this age, after so much, must not seal any more."""
+    def spent_share(self, *, age_s: float, num_bytes: int, num_records: int) -> float:
+        """Return how much of a key is used up; at 1 it must not seal any more."""
         most_bytes = min(self.every_bytes or MOST_BYTES_PER_KEY, MOST_BYTES_PER_KEY)
         most_records = min(self.every_records or MOST_RECORDS_PER_KEY, MOST_RECORDS_PER_KEY)
-        return age_s >= self.every_s or num_bytes >= most_bytes or num_records >= most_records
+        return max(age_s / self.every_s, num_bytes / most_bytes, num_records / most_records)

@@ -77,9 +77,17 @@ class SenderKeys:
 
     def is_due(self) -> bool:
         """Return whether the next record needs a fresh key."""
-        return self._cipher is None or self.refresh.is_due(
-            age_s=self.age_s, num_bytes=self._num_bytes, num_records=self._num_records
-        )
+        return self._cipher is None or self.spent_share >= 1
+
+    @property
+    def spent_share(self) -> float:
+        """How much of the present key's time, bytes or records is used up, whichever is most; 1 or more: it is due."""
+        return self.refresh.spent_share(age_s=self.age_s, num_bytes=self._num_bytes, num_records=self._num_records)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the present key has sealed as many bytes or records as it may."""
+        return self.refresh.spent_share(age_s=0.0, num_bytes=self._num_bytes, num_records=self._num_records) >= 1
 
     async def renew_if_due(self) -> None:
         """Take a fresh key from the network if one is due; raises KeyShortage and what the supply raises."""
