@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,17 @@ import pytest
 
 from interop.live import LiveNetwork, running_network, running_site
 from qanat.adapters.addresses import AddressBook
+from qanat.adapters.buffer_line import dial
+from qanat.ground.data import read_text
+from qanat.ground.errors import QanatError
+from qanat.ground.identifiers import KeyID, SaeId
+from qanat.ground.keys import KeyStatus, SecretKey
+from qanat.ground.ports import KeySupply
 from qanat.services.ciphers import Refresh
-from qanat.services.conversation import Terms
+from qanat.services.conversation import Terms, calling
+from qanat.services.texts import Text, deliver_texts
 from qanat.users.people import find_people
-from qanat.users.reception import Reception
+from qanat.users.reception import Listeners, Reception
 from qanat.users.services import UserServices
 from service_support import Spy
 
@@ -34,9 +42,12 @@ LIMIT_S = 100
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("services") / "data"
-    with running_network(folder):
-        yield folder
+    """Three nodes, with a third user: carol, beside bob."""
+    place = tmp_path_factory.mktemp("services")
+    described = read_text("networks", "three-nodes.yaml")
+    (place / "three.yaml").write_text(f"{described}\n  - name: carol\n    site: shanghai\n", encoding="utf-8")
+    with running_network(place / "data", str(place / "three.yaml")):
+        yield place / "data"
 
 
 def made_file(path: Path, *, num_bytes: int) -> Path:
@@ -161,15 +172,82 @@ def test_a_pad_is_refused_with_the_figure_and_accepted_when_the_network_has_made
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
 
-def test_a_directory_file_makes_groups_of_contacts(data: Path, tmp_path: Path) -> None:
+def test_a_group_of_the_directory_hears_a_text_under_one_key_of_the_network(data: Path, tmp_path: Path) -> None:
     async def run() -> None:
         path = tmp_path / "directory.toml"
-        path.write_text('[groups]\nboard = ["bob"]\n', encoding="utf-8")
+        path.write_text('[groups]\nboard = ["bob", "carol"]\n', encoding="utf-8")
         status, told, _ = await answer("contacts", "--as", "alice", "--data", data, "--directory", path)
-        assert (status, told["me"], told["groups"]) == (0, "alice", {"board": ["bob"]})
-        assert sorted(told["contacts"]) == ["alice", "bob"]
+        assert (status, told["me"], told["groups"]) == (0, "alice", {"board": ["bob", "carol"]})
+        assert sorted(told["contacts"]) == ["alice", "bob", "carol"]
+        heard: list[str] = []
+        people = [find_people(data=data, name=name, directory=path) for name in ("alice", "bob", "carol")]
+        async with contextlib.AsyncExitStack() as stack:
+            alice, *others = [await stack.enter_async_context(UserServices(one)) for one in people]
+            for other in others:
+                listeners = Listeners(on_text=lambda text: heard.append(text.body))
+                reception = Reception(other, tmp_path / other.people.me.name, listeners=listeners)
+                await stack.enter_async_context(reception)
+            supply = Counting(alice.party.supply)
+            alice.party = replace(alice.party, supply=supply)
+            report = await alice.text("board", "to all of you")
+        assert sorted(report.delivered) == ["bob", "carol"]
+        assert heard == ["to all of you"] * 2
+        assert supply.asked == [" ".join(one.me.sae for one in people[1:])], "one key for both"
 
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+class Counting:
+    """A supply that notes for whom keys were asked."""
+
+    def __init__(self, supply: KeySupply) -> None:
+        self._supply = supply
+        self.asked: list[str] = []
+
+    async def get_status(self, peer: SaeId, /) -> KeyStatus:
+        return await self._supply.get_status(peer)
+
+    async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
+        self.asked.append(peer)
+        return await self._supply.get_keys(peer, count=count, size_bits=size_bits)
+
+    async def get_keys_by_id(self, peer: SaeId, key_ids: Sequence[KeyID], /) -> Sequence[SecretKey]:
+        return await self._supply.get_keys_by_id(peer, key_ids)
+
+
+@pytest.mark.campaign
+def test_a_thousand_text_sessions_are_open_at_once_under_keys_of_the_network(data: Path, tmp_path: Path) -> None:
+    async def run(sessions: int) -> None:
+        heard: list[str] = []
+        said: list[int] = []
+        faults: list[QanatError] = []
+        all_open = asyncio.Event()
+        listeners = Listeners(on_text=lambda text: heard.append(text.body), on_fault=faults.append)
+        async with (
+            UserServices(find_people(data=data, name="bob")) as bob,
+            Reception(bob, tmp_path, listeners=listeners) as reception,
+            UserServices(find_people(data=data, name="alice")) as alice,
+        ):
+
+            async def session(number: int) -> None:
+                line = await dial("127.0.0.1", reception.port, timeout_s=60)
+                conversation = calling(alice.party, line, bob.party.sae, service="text", terms=alice.terms)
+
+                async def delivered(*_: object) -> None:
+                    said.append(number)
+                    if len(said) == sessions:
+                        all_open.set()
+                    await all_open.wait()
+
+                told = [Text(f"{number:032x}", f"text {number}", 1.0)]
+                failed = await deliver_texts([conversation], told, delivered=delivered)
+                await line.close()
+                assert (failed, faults) == ({}, [])
+
+            await asyncio.gather(*map(session, range(sessions)))
+        assert sorted(heard) == sorted(f"text {number}" for number in range(sessions))
+
+    asyncio.run(asyncio.wait_for(run(1000), LIMIT_S))
 
 
 def test_the_example_of_the_page_runs_as_it_stands(
