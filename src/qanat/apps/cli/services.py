@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from qanat.adapters.mailbox import StoredText
+from qanat.apps import machine
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.networks import load_network
 from qanat.apps.workplace import default_folder
@@ -30,6 +31,8 @@ from qanat.users.services import TextReport, UserServices
 
 UP_NETWORK = "nature2021"
 SHOWN_EVERY_S = 0.1
+FILES_OPEN = 8192
+"""As many lines as may be open at once, and a file behind each."""
 
 
 def run_send(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
@@ -54,6 +57,7 @@ def run_send(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience
 def run_receive(who: Who, *, out: Path, port: int | None, once: bool, as_json: bool) -> int:
     """Receive until stopped, or with ``once`` until the first thing has come; 0 after a clean stop."""
     people = _people(who)
+    machine.allow_open_files(FILES_OPEN)
 
     async def work() -> int:
         stop = asyncio.Event()
