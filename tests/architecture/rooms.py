@@ -20,6 +20,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "planning": frozenset({"ground", *LEFT, "control"}),
     "simulation": frozenset({"ground", *LEFT, *RIGHT, "attacks"}),
     "client": frozenset({"ground", "doors", "adapters"}),
+    "users": frozenset({"ground", "doors", "services", "adapters", "client"}),
     "networks": frozenset(),
 }
 ROOMS["api"] = frozenset({*ROOMS, "client"})
@@ -56,6 +57,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
 """Library (first part of the module's name) -> rooms that may import it. `client` may use httpx and ssl too."""
 for _name in ("httpx", "ssl", "asyncio", "pathlib"):
     LIBRARIES[_name] |= {"client"}
+for _name in ("asyncio", "pathlib"):
+    LIBRARIES[_name] |= {"users"}
 
 CLOCK_AND_DICE = frozenset(
     {"time.time", "time.monotonic", "datetime.now", "datetime.utcnow", "os.urandom", "uuid.uuid4", "uuid.uuid1"}

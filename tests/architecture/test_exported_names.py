@@ -35,6 +35,7 @@ PROMISED = {
     "qanat.ground.network": {"Application", "Link", "Network", "Site", "parse_network"},
     "qanat.ground.ports": PORTS,
     "qanat.services.file": {"receive_file", "send_file"},
+    "qanat.services.ciphers": {"FrameOpener", "FrameSealer", "StreamOpener", "StreamSealer", "PadOpener", "PadSealer"},
     "qanat.apps.report": {"DemoResult", "render_report"},
     "qanat.api": {
         *(
@@ -49,6 +50,16 @@ PROMISED = {
         *("RawDetections", "RawPreparations", "SiftedBits", "StatedEntropy"),
         *("ExactChoice", "GivenBasis", "ProofFromCounts", "RangeCounts", "RecordCounts"),
         *("RecordedDetections", "RecordedPreparations", "LineListener", "dial_line"),
+        *(
+            "User",
+            "UserServices",
+            "FrameOpener",
+            "FrameSealer",
+            "StreamOpener",
+            "StreamSealer",
+            "PadOpener",
+            "PadSealer",
+        ),
     },
 }
 """Names that documents and other rooms rely on; they may grow, never shrink."""

@@ -20,7 +20,7 @@ from qanat.ground.keys import KeyStatus, SecretKey
 from qanat.ground.tracing import EventRecorder
 from qanat.services.file import FileSettings, Progress, ReceivedFile, SentFile, receive_file, send_file
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign  # `make test` has the same of the users' service: test_services.py
 
 RING, RELAY = "five-site-ring", "east"
 SHORT_WAY, LONG_WAY = ("north", "east", "south"), ("north", "northwest", "southwest", "south")

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-ListenerKind: TypeAlias = Literal["transports", "modules", "doors", "twins", "devices"]
+ListenerKind: TypeAlias = Literal["transports", "modules", "doors", "twins", "devices", "services"]
 Address: TypeAlias = tuple[str, int]
 MAX_PORT = 65_535
 

@@ -79,7 +79,11 @@ def notice_dead_peer(writer: asyncio.StreamWriter) -> None:
 
     What was sent is waited for by TCP_USER_TIMEOUT; a line on which nobody speaks is probed, and given up as late.
     """
-    connection = writer.get_extra_info("socket")
+    watch_peer(writer.get_extra_info("socket"))
+
+
+def watch_peer(connection: socket.socket) -> None:
+    """Set a socket's options so that the kernel ends a connection whose peer has vanished."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEPALIVE.items():
         if hasattr(socket, name):

@@ -25,6 +25,7 @@ from qanat.apps.cli.passes_commands import add_passes_command
 from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.plan_commands import add_plan_commands
 from qanat.apps.cli.process_commands import add_process_commands
+from qanat.apps.cli.service_commands import add_service_commands
 from qanat.apps.cli.simulate_commands import add_simulate_command
 from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
 from qanat.apps.cli.up_options import SleepAfterOption, sleep_after_s
@@ -481,6 +482,7 @@ add_audit_commands(app, _end_with)
 add_certificate_commands(pki_app, _end_with)
 add_distil_commands(app, _end_with)
 add_process_commands(app, node_app, _end_with)
+add_service_commands(app, _end_with)
 add_simulate_command(app, _end_with)
 add_store_commands(app, node_app, _end_with)
 add_master_key_commands(node_app, _end_with)

@@ -1,0 +1,188 @@
+"""The folder that files come into, for the services' ports ``Arrivals`` and ``Arrival``.
+
+    <folder>/<name>                          files, whole
+    <folder>/.qanat-incoming/<offer>.part    what has come of a file
+    <folder>/.qanat-incoming/<offer>.json    {"sender", "name", "size_bytes", "state": "coming" | "naming" | "here"}
+
+A part is written under its offer until it is whole. Then its last name is noted ("naming"), it is linked to that name,
+which fails where a file has it, and noted as "here". Whenever the process is killed between two of these steps, the
+next start or the sender's next try ends them; a file gets its name once. Notes of files that are here are kept for
+NOTES_KEPT_S, parts that nobody goes on with for as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import threading
+import time
+from io import FileIO
+from pathlib import Path
+
+from qanat.adapters.durable_files import sync_folder, write_durably
+from qanat.adapters.machine_faults import machine_faults_named
+from qanat.ground.errors import PeerProtocolError
+from qanat.ground.identifiers import SaeId
+
+HIDDEN = ".qanat-incoming"
+NOTES_KEPT_S = 30 * 86_400.0
+READ_BYTES = 2**20
+MOST_NAMES = 10_000
+
+
+class IncomingFolder:
+    """Files that come into one folder, from any number of senders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._hidden = folder / HIDDEN
+        self._open: dict[str, IncomingFile] = {}
+        with machine_faults_named(folder):
+            self._hidden.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._clean()
+
+    async def expect(self, *, sender: SaeId, offer: str, name: str, size_bytes: int) -> IncomingFile | str:
+        """Return the place of a file, or the name under which it lies here already.
+
+        A line over which it has been coming in until now comes to nothing: the sender went on to this one. Raises
+        PeerProtocolError when the offer is another sender's, or was made for another file.
+        """
+        arriving = IncomingFile(self, self._hidden / offer, sender=sender, name=name, size_bytes=size_bytes)
+        with machine_faults_named(self.folder / name):
+            if (there := arriving.settle()) is not None:
+                return there
+            if before := self._open.get(offer):
+                await before.close()
+            await asyncio.to_thread(arriving.open)
+            self._open[offer] = arriving
+        return arriving
+
+    def let_go(self, offer: str, file: IncomingFile) -> None:
+        """The file of an offer is no longer open."""
+        if self._open.get(offer) is file:
+            del self._open[offer]
+
+    def _clean(self) -> None:
+        """Remove what nobody came back for."""
+        limit_s = time.time() - NOTES_KEPT_S
+        for path in self._hidden.iterdir():
+            if path.stat().st_mtime < limit_s:
+                path.unlink(missing_ok=True)
+
+
+class IncomingFile:
+    """One file that comes in."""
+
+    def __init__(self, home: IncomingFolder, stem: Path, *, sender: SaeId, name: str, size_bytes: int) -> None:
+        self.have_bytes = 0
+        self._home = home
+        self._part = stem.with_suffix(".part")
+        self._note = stem.with_suffix(".json")
+        self._told = {"name": name, "sender": sender, "size_bytes": size_bytes}
+        self._hash = hashlib.sha256()
+        self._file: FileIO | None = None
+        self._lock = threading.Lock()
+
+    def settle(self) -> str | None:
+        """End what a killed process began; return the file's name when it is here."""
+        if not self._note.exists():
+            self._write_note("coming")
+            return None
+        note = json.loads(self._note.read_text(encoding="utf-8"))
+        if {key: note.get(key) for key in self._told if key != "name"} != {
+            key: value for key, value in self._told.items() if key != "name"
+        }:
+            raise PeerProtocolError("this offer was made for another file", remedy="let the sender begin anew")
+        if note["state"] == "naming":
+            return self._link(str(note["as"]))
+        return str(note["as"]) if note["state"] == "here" else None
+
+    def open(self) -> None:
+        """Open the part and hash what is in it."""
+        self._file = file = self._part.open("a+b", buffering=0)
+        file.seek(0)
+        while data := file.read(READ_BYTES):
+            self._hash.update(data)
+            self.have_bytes += len(data)
+        if self.have_bytes > int(str(self._told["size_bytes"])):
+            self._forget_all()
+
+    async def sha256(self) -> str:
+        """Return the SHA-256 of what is here."""
+        return self._hash.hexdigest()
+
+    async def restart(self) -> None:
+        """Forget what is here."""
+        with machine_faults_named(self._named()):
+            self._forget_all()
+
+    async def write(self, content: bytes | bytearray | memoryview, /) -> None:
+        """Append; raises MachineFault when the disk does not take it."""
+        with machine_faults_named(self._named()):
+            await asyncio.to_thread(self._append, memoryview(content))
+
+    async def finish(self) -> str:
+        """Give the file its name, durably, and return it: with a number where a file of that name is there."""
+        with machine_faults_named(self._named()):
+            return await asyncio.to_thread(self._finish)
+
+    async def close(self) -> None:
+        """Let go of it; what is here stays."""
+        with self._lock:  # a thread may be writing
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+        self._home.let_go(self._part.stem, self)
+
+    def _named(self) -> Path:
+        return self._home.folder / str(self._told["name"])
+
+    def _append(self, content: memoryview) -> None:
+        with self._lock:
+            file = self._opened()
+            self._hash.update(content)
+            while content:
+                written = file.write(content)
+                self.have_bytes += written
+                content = content[written:]
+
+    def _opened(self) -> FileIO:
+        if self._file is None:
+            raise PeerProtocolError("the sender went on over another line", remedy="nothing: it goes on there")
+        return self._file
+
+    def _forget_all(self) -> None:
+        self._opened().truncate(0)
+        self._hash, self.have_bytes = hashlib.sha256(), 0
+
+    def _finish(self) -> str:
+        with self._lock:
+            os.fsync(self._opened().fileno())
+            return self._link(str(self._told["name"]))
+
+    def _link(self, name: str) -> str:
+        """Give the part its name, and note that it has it."""
+        for number in range(1, MOST_NAMES):
+            target = self._home.folder / (name if number == 1 else _numbered(name, number))
+            self._write_note("naming", name=name)
+            try:
+                os.link(self._part, target)
+            except FileExistsError:
+                if not (self._part.exists() and target.samefile(self._part)):
+                    continue
+            sync_folder(self._home.folder)
+            self._write_note("here", name=target.name)
+            self._part.unlink(missing_ok=True)
+            return target.name
+        raise PeerProtocolError(f"there are {MOST_NAMES} files called {name!r}", remedy="tidy the folder up")
+
+    def _write_note(self, state: str, *, name: str = "") -> None:
+        write_durably(self._note, json.dumps(self._told | {"state": state, "as": name}))
+
+
+def _numbered(name: str, number: int) -> str:
+    """Return another name for a file: ``film.bin`` becomes ``film (2).bin``."""
+    path = Path(name)
+    return f"{path.stem} ({number}){path.suffix}"

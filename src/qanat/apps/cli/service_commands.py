@@ -1,0 +1,148 @@
+"""The commands of users: send, receive, text, contacts; added to the others in ``main``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qanat.apps.cli.paths import named_path
+from qanat.apps.cli.service_options import CIPHERS, Sealing, Who
+from qanat.ground.errors import BadParameter
+
+if TYPE_CHECKING:
+    from qanat.apps.cli.light_commands import EndWith
+
+AsOption = Annotated[
+    str | None, typer.Option("--as", metavar="NAME", help="Which application you are; not needed with a [me].")
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", parser=named_path, help="Data folder of a network that is up here; by default `qanat up`'s own."
+    ),
+]
+DirectoryOption = Annotated[
+    Path | None,
+    typer.Option("--directory", parser=named_path, help="Your directory file; by default DATA/directory.toml."),
+]
+CipherOption = Annotated[
+    str, typer.Option("--cipher", help="aes-128-gcm, aes-256-gcm or one-time-pad; it is never replaced by another.")
+]
+RefreshOption = Annotated[
+    float, typer.Option("--refresh", min=0.1, metavar="SECONDS", help="How long a key of AES lasts; banks take 6.")
+]
+PadWaitOption = Annotated[
+    float,
+    typer.Option(
+        "--pad-wait", min=0, metavar="SECONDS", help="How long the network may take to make a one-time pad; 0: none."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+
+
+def add_service_commands(app: typer.Typer, end_with: EndWith) -> None:
+    """Add the commands; ``end_with`` runs one and tells its errors."""
+    _add_send(app, end_with)
+    _add_receive(app, end_with)
+    _add_text(app, end_with)
+    _add_contacts(app, end_with)
+
+
+def _add_send(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command()
+    def send(
+        file: Annotated[Path, typer.Argument(parser=named_path, help="The file to send.")],
+        recipient: Annotated[str, typer.Argument(help="A contact, or a group: then to each of it in turn.")],
+        name: AsOption = None,
+        data: DataOption = None,
+        directory: DirectoryOption = None,
+        cipher: CipherOption = CIPHERS[0],
+        refresh_s: RefreshOption = 60.0,
+        pad_wait_s: PadWaitOption = 0.0,
+        patience_s: Annotated[
+            float, typer.Option("--patience", min=0, metavar="SECONDS", help="How long a break is waited for.")
+        ] = 600.0,
+        json: JsonOption = False,
+    ) -> None:
+        """Send a file under keys of the network. After a break the same command goes on where it stopped."""
+
+        def command() -> int:
+            from qanat.apps.cli.services import run_send
+
+            who, sealing = Who(name, data, directory), Sealing(cipher, refresh_s, pad_wait_s)
+            return run_send(file, recipient, who=who, sealing=sealing, patience_s=patience_s, as_json=json)
+
+        end_with(command)
+
+
+def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command()
+    def receive(
+        name: AsOption = None,
+        data: DataOption = None,
+        directory: DirectoryOption = None,
+        out: Annotated[Path, typer.Option(parser=named_path, help="Folder that files come into.")] = Path(),
+        port: Annotated[
+            int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0, and where no [me] says: any free.")
+        ] = None,
+        once: Annotated[bool, typer.Option("--once", help="End after the first file or text.")] = False,
+        json: JsonOption = False,
+    ) -> None:
+        """Receive files and texts until stopped, and deliver what waits in your outbox. With --json a line for each."""
+
+        def command() -> int:
+            from qanat.apps.cli.services import run_receive
+
+            return run_receive(Who(name, data, directory), out=out, port=port, once=once, as_json=json)
+
+        end_with(command)
+
+
+def _add_text(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command()
+    def text(
+        recipient: Annotated[str | None, typer.Argument(help="A contact or a group.")] = None,
+        message: Annotated[str | None, typer.Argument(help="What to say.")] = None,
+        name: AsOption = None,
+        data: DataOption = None,
+        directory: DirectoryOption = None,
+        cipher: CipherOption = CIPHERS[0],
+        pad_wait_s: PadWaitOption = 0.0,
+        patience_s: Annotated[
+            float, typer.Option("--patience", min=0, metavar="SECONDS", help="How long delivery is tried for now.")
+        ] = 5.0,
+        json: JsonOption = False,
+    ) -> None:
+        """Send a text, delivered when the recipient receives. Without recipient: deliver what waits in the outbox."""
+
+        def command() -> int:
+            from qanat.apps.cli.services import run_outbox, run_text
+
+            who, sealing = Who(name, data, directory), Sealing(cipher, 60.0, pad_wait_s)
+            if recipient is None or message is None:
+                if recipient is not None:
+                    raise BadParameter("a text without a word", remedy='say it: qanat text RECIPIENT "MESSAGE"')
+                return run_outbox(who=who, sealing=sealing, patience_s=patience_s, as_json=json)
+            return run_text(recipient, message, who=who, sealing=sealing, patience_s=patience_s, as_json=json)
+
+        end_with(command)
+
+
+def _add_contacts(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command()
+    def contacts(
+        name: AsOption = None,
+        data: DataOption = None,
+        directory: DirectoryOption = None,
+        json: JsonOption = False,
+    ) -> None:
+        """Tell whom you know: contacts and groups, and who receives on this machine now."""
+
+        def command() -> int:
+            from qanat.apps.cli.services import run_contacts
+
+            return run_contacts(Who(name, data, directory), as_json=json)
+
+        end_with(command)

@@ -1,0 +1,66 @@
+"""Why a sealed record is not accepted, and whose fault that is.
+
+AuthenticationFailed
+  RecordRefused      the sender's fault, or that of somebody on the line: each says which can be told
+    Altered            the tag does not fit
+    Replayed           it came before
+    OutOfOrder         records before it are missing, or stand behind it
+    Truncated          the stream ended before its last record
+    NotForUs           sealed for another recipient, by another sender, or in another stream
+    KeyExpired         sealed under a key whose time is over
+    KeyUnknown         sealed under a key that our key manager does not have for us
+KeyShortage
+  PadShortage        the stock has less than a one-time pad needs: nobody's fault, but nothing was sent
+"""
+
+from __future__ import annotations
+
+from qanat.ground.errors import AuthenticationFailed, KeyShortage
+
+LOOK_AT_LINE = "look for who alters the line between the two, then send it again"
+
+
+class RecordRefused(AuthenticationFailed):
+    """A record that is not what the sender sealed next for this recipient."""
+
+
+class Altered(RecordRefused):
+    """A tag that does not fit: altered on the way, or the two ends hold different keys."""
+
+
+class Replayed(RecordRefused):
+    """A record that came before: somebody on the line sent it again."""
+
+
+class OutOfOrder(RecordRefused):
+    """Records were left out or exchanged on the line."""
+
+
+class Truncated(RecordRefused):
+    """A stream that ended before its last record: the sender stopped, or somebody cut the line."""
+
+
+class NotForUs(RecordRefused):
+    """A record of another sender, recipient or stream: the sender's fault, or put in by somebody on the line."""
+
+
+class KeyExpired(RecordRefused):
+    """A record under a key that should have been replaced: the sender's fault, or a record that was held back."""
+
+
+class KeyUnknown(RecordRefused):
+    """A key id that our key manager does not know, has given before, or holds for others."""
+
+
+class PadShortage(KeyShortage):
+    """Less key in stock than a one-time pad needs; ``needed_bits`` and ``stocked_bits`` say how much."""
+
+    def __init__(self, *, needed_bits: int, stocked_bits: int, retry_after_s: float = 10.0) -> None:
+        super().__init__(
+            f"a one-time pad of {needed_bits:,} bits is needed, and {stocked_bits:,} bits are in stock: "
+            f"{needed_bits - stocked_bits:,} too few; nothing was sent",
+            remedy="wait until the network has made more key, or choose AES yourself: it is never chosen for you",
+            retry_after_s=retry_after_s,
+        )
+        self.needed_bits = needed_bits
+        self.stocked_bits = stocked_bits

@@ -1,0 +1,309 @@
+"""Two applications in conversation: who calls says who it is and whom it wants, then each direction is a sealed stream.
+
+    conversation = HELLO *RECORD     both ways; only who calls says HELLO
+    HELLO   0x70   header: key_life_s, recipient, sender, service, stream, suite
+    RECORD  0x71   header: empty; body: a record of this direction's stream (services.ciphers.layout)
+    REFUSAL 0x72   header: reason; ends the conversation, from either end
+
+The hello is not sealed, but everything in it is bound into every record. Who answers seals under keys of its own, as
+their master: so each end proves, by keys that only it could have been given, who it is. A refusal has no seal: who can
+forge it could cut the line as well. Its text is shown as the peer's. See docs/formats/service-records.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import struct
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from qanat.ground.errors import ChannelError, ConfigurationError, FrameError, PeerProtocolError, QanatError
+from qanat.ground.events import Json
+from qanat.ground.framing import VERSION, Frame, canonical_json, decode_frame, encode_frame
+from qanat.ground.identifiers import SaeId, members_of
+from qanat.ground.ports import Clock, Entropy, KeySupply
+from qanat.services.ciphers import (
+    NotForUs,
+    Opened,
+    Opener,
+    PadOpener,
+    PadSealer,
+    RecipientKeys,
+    RecordKind,
+    Refresh,
+    Sealer,
+    SenderKeys,
+    StreamContext,
+    StreamOpener,
+    StreamSealer,
+    Suite,
+)
+from qanat.services.ciphers.layout import Buffer
+from qanat.services.lines import Line
+
+HELLO, RECORD, REFUSAL = 0x70, 0x71, 0x72
+_HEAD: Final = struct.Struct(">IBBH2s")
+"""The beginning of a record's frame: the frame's prefix and an empty header."""
+MAX_CONTENT_BYTES = 2**20
+PAD_CONTENT_BYTES = 2**15
+"""Content of a record, by AES and by one-time pad, at most."""
+MAX_REASON_CHARACTERS = 400
+HELLO_PATIENCE_S = 10.0
+DRAIN_S = 5.0
+MOST_DRAINED = 64
+
+
+class RefusedByPeer(PeerProtocolError):
+    """The other end ended the conversation and said why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a conversation is sealed and how patient it is.
+
+    ``pad_wait_s``: how long the network is given to make a one-time pad that is not in stock. ``patience_s``: the same
+    for a key of AES. ``silence_s``: how long the other end may say nothing where a word of it is due.
+    """
+
+    suite: Suite = Suite.AES_128_GCM
+    refresh: Refresh = field(default_factory=Refresh)
+    patience_s: float = 60.0
+    pad_wait_s: float = 0.0
+    silence_s: float = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One application at work: who it is, where its keys come from, and the machine's clock and entropy."""
+
+    sae: SaeId
+    supply: KeySupply
+    clock: Clock
+    entropy: Entropy
+
+    def sealer(self, context: StreamContext, terms: Terms) -> Sealer:
+        """Return what seals this party's direction of a conversation."""
+        if context.suite is Suite.ONE_TIME_PAD:
+            return PadSealer(context, self.supply, clock=self.clock, patience_s=terms.pad_wait_s)
+        keys = SenderKeys(
+            self.supply,
+            context.recipient,
+            suite=context.suite,
+            clock=self.clock,
+            refresh=terms.refresh,
+            patience_s=terms.patience_s,
+        )
+        return StreamSealer(context, keys)
+
+    def opener(self, context: StreamContext) -> Opener:
+        """Return what opens the other's direction."""
+        if context.suite is Suite.ONE_TIME_PAD:
+            return PadOpener(context, self.supply)
+        return StreamOpener(context, RecipientKeys(self.supply, context, clock=self.clock))
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a caller says first."""
+
+    service: str
+    context: StreamContext
+
+    def frame(self) -> bytes:
+        context = self.context
+        header: dict[str, Json] = {
+            "key_life_s": context.key_life_s,
+            "recipient": context.recipient,
+            "sender": context.sender,
+            "service": self.service,
+            "stream": context.stream,
+            "suite": context.suite.value,
+        }
+        return encode_frame(HELLO, header)
+
+    @classmethod
+    def parse(cls, frame: Frame) -> Hello:
+        """Return the hello in a frame; raises FrameError."""
+        match dict(frame.header):
+            case {
+                "key_life_s": float() | int() as key_life_s,
+                "recipient": str(recipient),
+                "sender": str(sender),
+                "service": str(service),
+                "stream": str(stream),
+                "suite": str(suite),
+                **others,
+            } if frame.kind == HELLO and not others and suite in list(Suite) and key_life_s > 0:
+                context = StreamContext(SaeId(sender), SaeId(recipient), stream, Suite(suite), key_life_s)
+                return cls(service, context)
+        raise FrameError("this is no hello of a service", remedy="update the older side, or check who calls here")
+
+
+class Conversation:
+    """One end of it. Buffers are as large as what was said so far, and are used again for each record."""
+
+    def __init__(self, line: Line, *, hello: Hello, sealer: Sealer, opener: Opener, peer: SaeId, terms: Terms) -> None:
+        self.hello = hello
+        self.peer = peer
+        self.sealer = sealer
+        self.terms = terms
+        self._line = line
+        self._opener = opener
+        self._out = bytearray()
+        self._in = bytearray()
+
+    @property
+    def max_content_bytes(self) -> int:
+        """Most content of one record."""
+        return PAD_CONTENT_BYTES if self.hello.context.suite is Suite.ONE_TIME_PAD else MAX_CONTENT_BYTES
+
+    async def sealed(self, content: Buffer, *, kind: RecordKind = RecordKind.DATA, is_last: bool = False) -> memoryview:
+        """Return the frame of the next record; the buffer serves the next one too."""
+        needed = _HEAD.size + self.sealer.room_for(len(content))
+        if len(self._out) < needed:
+            self._out = bytearray(needed)
+        frame = memoryview(self._out)
+        size = await self.sealer.seal_into(content, frame[_HEAD.size :], kind=kind, is_last=is_last)
+        _HEAD.pack_into(frame, 0, _HEAD.size - 4 + size, VERSION, RECORD, 2, b"{}")
+        return frame[: _HEAD.size + size]
+
+    async def greet(self) -> None:
+        """Say hello; who calls does so first."""
+        await self._line.send(self.hello.frame())
+
+    async def send(self, content: Buffer, *, is_last: bool = False) -> None:
+        """Send data. Raises RefusedByPeer when the other end has refused meanwhile, KeyShortage, ChannelError."""
+        await self.pass_on(await self.sealed(content, is_last=is_last))
+
+    async def say(self, word: Mapping[str, Json], *, is_last: bool = False) -> None:
+        """Send a word of the service's own."""
+        await self.pass_on(await self.sealed(canonical_json(word), kind=RecordKind.CONTROL, is_last=is_last))
+
+    async def pass_on(self, frame: Buffer) -> None:
+        """Send a frame that was sealed for this conversation (and perhaps others)."""
+        if self._line.has_news():
+            self._check_refusal(decode_frame(await self._line.receive(timeout_s=self.terms.silence_s)))
+            raise FrameError("the other end spoke out of its turn", remedy="update the older side")
+        await self._line.send(frame)
+
+    async def next(self) -> Opened:
+        """Return the next record; raises RecordRefused, RefusedByPeer, FrameError, ChannelError and the supply's."""
+        frame = decode_frame(await self._line.receive(timeout_s=self.terms.silence_s))
+        self._check_refusal(frame)
+        if frame.kind != RECORD or frame.header:
+            raise FrameError(f"a frame of kind {frame.kind} came where a record was due")
+        if len(self._in) < len(frame.body):
+            self._in = bytearray(len(frame.body))
+        return await self._opener.open_into(frame.body, memoryview(self._in))
+
+    async def hear(self) -> dict[str, Json]:
+        """Return the next word; raises what ``next`` raises, and FrameError where data came instead."""
+        return word_in(await self.next())
+
+    def finish(self) -> None:
+        """Raise Truncated unless the other end said its last record."""
+        self._opener.finish()
+
+    async def refuse(self, fault: QanatError | OSError) -> None:
+        """Tell the other end that this one gives up, and why; what it is still sending is read and dropped."""
+        if isinstance(fault, ChannelError | RefusedByPeer):
+            return
+        is_private = isinstance(fault, OSError | ConfigurationError)  # its text may name files of this machine
+        await refuse(self._line, "its machine could not read or keep what was sent" if is_private else str(fault))
+
+    def forget(self) -> None:
+        """Drop all keys."""
+        self.sealer.forget()
+        self._opener.forget()
+
+    def _check_refusal(self, frame: Frame) -> None:
+        if frame.kind == REFUSAL:
+            said = str(frame.header.get("reason", "no reason given"))[:MAX_REASON_CHARACTERS]
+            reason = "".join(letter if letter.isprintable() else "?" for letter in said)
+            raise RefusedByPeer(f"{self.peer} refused: {reason}", remedy="do as it says, then send it again")
+
+
+def word_in(record: Opened) -> dict[str, Json]:
+    """Return the word in a control record; raises FrameError."""
+    if record.kind is RecordKind.CONTROL:
+        with contextlib.suppress(ValueError):
+            word = json.loads(bytes(record.content))
+            if isinstance(word, dict):
+                return word
+    raise FrameError("data came where a word of the service was due", remedy="update the older side")
+
+
+def calling(party: Party, line: Line, peer: SaeId, *, service: str, terms: Terms) -> Conversation:
+    """Return the caller's end of a conversation with ``peer``; nothing is sent before ``greet``."""
+    (conversation,) = calling_several(party, {peer: line}, peer, service=service, terms=terms)
+    return conversation
+
+
+def calling_several(
+    party: Party, lines: Mapping[SaeId, Line], group: SaeId, *, service: str, terms: Terms
+) -> list[Conversation]:
+    """Return conversations whose caller's direction is one stream: what one of them seals is passed on to all."""
+    hello = new_hello(party, group, service=service, terms=terms)
+    sealer = party.sealer(hello.context, terms)
+    return [_calling(party, line, peer, hello, sealer, terms) for peer, line in lines.items()]
+
+
+def new_hello(party: Party, recipient: SaeId, *, service: str, terms: Terms) -> Hello:
+    """Return a hello for a stream that never was before."""
+    stream = party.entropy.public_bytes(16).hex()
+    return Hello(service, StreamContext(party.sae, recipient, stream, terms.suite, terms.refresh.every_s))
+
+
+def _calling(party: Party, line: Line, peer: SaeId, hello: Hello, sealer: Sealer, terms: Terms) -> Conversation:
+    opener = party.opener(hello.context.back(peer))
+    return Conversation(line, hello=hello, sealer=sealer, opener=opener, peer=peer, terms=terms)
+
+
+async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
+    """Return the answerer's end, once the caller has said hello. The cipher is the caller's choice, refresh is ours.
+
+    Raises NotForUs when somebody else is wanted (and says so), FrameError, ChannelError.
+    """
+    hello = Hello.parse(decode_frame(bytes(await line.receive(timeout_s=HELLO_PATIENCE_S))))
+    context = hello.context
+    if party.sae not in members_of(context.recipient):
+        fault = NotForUs(
+            f"{context.sender} calls {context.recipient}, and here is {party.sae}",
+            remedy="let the caller check the address of its contact",
+        )
+        await refuse(line, str(fault))
+        raise fault
+    every_s = min(terms.refresh.every_s, context.key_life_s)
+    own = Terms(
+        suite=context.suite,
+        refresh=Refresh(every_s, terms.refresh.every_bytes, terms.refresh.every_records),
+        patience_s=terms.patience_s,
+        pad_wait_s=max(terms.pad_wait_s, terms.patience_s),  # for a few words, which the caller is waiting for
+        silence_s=terms.silence_s,
+    )
+    sealer, opener = party.sealer(context.back(party.sae), own), party.opener(context)
+    return Conversation(line, hello=hello, sealer=sealer, opener=opener, peer=context.sender, terms=own)
+
+
+async def refuse(line: Line, reason: str) -> None:
+    """Send a refusal and read on for a while, so that a busy peer comes to hear it."""
+    with contextlib.suppress(ChannelError, FrameError):
+        await line.send(encode_frame(REFUSAL, {"reason": reason[:MAX_REASON_CHARACTERS]}))
+        for _ in range(MOST_DRAINED):
+            await line.receive(timeout_s=DRAIN_S)
+
+
+@contextlib.asynccontextmanager
+async def refusing(*conversations: Conversation) -> AsyncIterator[None]:
+    """Tell the other ends when the work inside fails, and drop all keys in any case."""
+    try:
+        yield
+    except (QanatError, OSError) as fault:
+        for one in conversations:
+            await one.refuse(fault)
+        raise
+    finally:
+        for one in conversations:
+            one.forget()

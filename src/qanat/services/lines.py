@@ -1,0 +1,25 @@
+"""What a conversation runs on: frames in order between two ends, large ones without copies."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from qanat.services.ciphers.layout import Buffer
+
+
+class Line(Protocol):
+    """An untrusted line that keeps frames in order while it is open."""
+
+    async def send(self, frame: Buffer, /) -> None:
+        """Send one whole frame; the buffer is free again on return. Raises ChannelClosed."""
+
+    async def receive(self, *, timeout_s: float) -> memoryview:
+        """Return the next whole frame, valid until the next call. Raises ChannelClosed, ChannelTimeout, FrameError."""
+        ...
+
+    def has_news(self) -> bool:
+        """Return whether something has come that nobody received yet, without waiting; also at the line's end."""
+        ...
+
+    async def close(self) -> None:
+        """Close after what was sent has left; idempotent."""

@@ -1,0 +1,121 @@
+"""Who somebody is and whom it knows: from a running network's data folder, from a directory file, or from both.
+
+On the machine where ``qanat up`` runs, names of applications suffice: its ``service.json`` says where the doors and
+certificates are, and who receives says in ``addresses/services`` where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qanat.adapters.addresses import AddressBook
+from qanat.adapters.tls import TlsFiles
+from qanat.adapters.user_files import directory_file_in, read_directory_file, read_service_record
+from qanat.ground.errors import BadParameter, ConfigurationError, UnknownNode
+from qanat.ground.identifiers import KmeId, SaeId
+from qanat.services.directory import Address, Contact, Directory, parse_directory
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One application: its id, its key manager's door, its certificate, and its own folder on this machine."""
+
+    name: str
+    sae: SaeId
+    door: str
+    tls: TlsFiles
+    home: Path
+    kme: KmeId | None = None
+    listen: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """An identity, its directory, and where those who receive on this machine say that they do."""
+
+    me: Identity
+    directory: Directory
+    addresses: AddressBook | None = None
+
+    def members(self, name: str) -> tuple[Contact, ...]:
+        """Return who is meant by a name of a contact or a group, with the addresses of this moment.
+
+        Raises UnknownNode, and BadParameter when it is oneself.
+        """
+        members = tuple(map(self._found, self.directory.members(name)))
+        if any(contact.sae == self.me.sae for contact in members):
+            raise BadParameter(f"{name!r} is, or has in it, {self.me.name!r} itself", remedy="name somebody else")
+        return members
+
+    def contact_of(self, sae: SaeId) -> Contact:
+        """Return the contact with this id, who may be a stranger without address."""
+        for contact in self.directory.contacts.values():
+            if contact.sae == sae:
+                return self._found(contact)
+        return Contact(sae, sae)
+
+    def _found(self, contact: Contact) -> Contact:
+        if contact.address is None and self.addresses is not None:
+            return replace(contact, address=self.addresses.find("services", contact.name))
+        return contact
+
+
+def find_people(*, data: Path | None = None, name: str | None = None, directory: Path | None = None) -> People:
+    """Return who ``name`` is and whom it knows.
+
+    ``data``: the data folder of a network that is up. ``directory``: a directory file; without it, the one in the data
+    folder, if any. ``name`` may be left out where the directory has a [me]. Raises ConfigurationError, UnknownNode.
+    """
+    record = read_service_record(data) if data else {}
+    known = {app: Contact(app, SaeId(entry["sae"])) for app, entry in record.get("applications", {}).items()}
+    path = directory or (directory_file_in(data) if data else None)
+    told = Directory(known)
+    if path is not None:
+        told = parse_directory(read_directory_file(path), source=str(path), known=known)
+    if told.me is not None and name in (None, told.me.name) and path is not None:
+        return People(_told_identity(told, path), told, AddressBook(data / "addresses") if data else None)
+    if data is None:
+        raise ConfigurationError(
+            "nobody says who you are", remedy="name the data folder of a network that is up, or a file with a [me]"
+        )
+    return People(_identity(record, data, name), told, AddressBook(data / "addresses"))
+
+
+def _identity(record: Mapping[str, Any], data: Path, name: str | None) -> Identity:
+    applications = record.get("applications", {})
+    if not applications:
+        raise ConfigurationError(
+            f"no network is up on {data}", remedy=f"start it: qanat up NETWORK --data {data}; or name it with --data"
+        )
+    if name is None or name not in applications:
+        fault = "nobody says who you are" if name is None else f"no application {name!r} in this network"
+        raise UnknownNode(fault, remedy=f"say --as one of: {', '.join(sorted(applications))}")
+    entry = applications[name]
+    if entry["url"] is None:
+        raise ConfigurationError(f"the door of {name} has not said where it is", remedy="start its site, then again")
+    doors = {door["url"]: door["kme"] for group in ("doors", "apart") for door in record.get(group, {}).values()}
+    return Identity(
+        name=name,
+        sae=SaeId(entry["sae"]),
+        door=entry["url"],
+        tls=TlsFiles(certificate=Path(entry["certificate"]), key=Path(entry["key"]), ca=Path(record["ca"])),
+        home=data / "users" / name,
+        kme=doors.get(entry["url"]),
+    )
+
+
+def _told_identity(told: Directory, path: Path) -> Identity:
+    assert told.me is not None
+    me, folder = told.me, path.resolve().parent
+    return Identity(
+        name=me.name,
+        sae=me.sae,
+        door=me.door,
+        tls=TlsFiles(certificate=folder / me.certificate, key=folder / me.key, ca=folder / me.ca),
+        home=folder / f"{me.name}-data",
+        kme=None if me.kme is None else KmeId(me.kme),
+        listen=me.listen,
+    )

@@ -1,0 +1,127 @@
+"""Receiving: one listener for all services of an application; meanwhile its outbox is emptied too."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from qanat.adapters.buffer_line import BufferLine, LineServer
+from qanat.adapters.incoming import IncomingFolder
+from qanat.adapters.mailbox import Mailbox, StoredText
+from qanat.ground.errors import BadParameter, ChannelClosed, QanatError
+from qanat.services import file_delivery, texts
+from qanat.services.conversation import Conversation, answering, refusing
+from qanat.services.file_delivery import ArrivedFile, take_file
+from qanat.services.texts import ReceivedText, take_texts
+from qanat.services.transfer import Progress
+from qanat.users.services import UserServices
+
+HOST = "127.0.0.1"
+OUTBOX_PERIOD_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told of what comes; each is called in the event loop, and must be quick."""
+
+    on_file: Callable[[ArrivedFile], None] = lambda _: None
+    on_text: Callable[[StoredText], None] = lambda _: None
+    on_fault: Callable[[QanatError], None] = lambda _: None
+    on_progress: Callable[[Progress], None] | None = None
+
+
+class _Inbox:
+    """The services' port ``Inbox`` on a mailbox; a text is told of before its sender hears that it came."""
+
+    def __init__(self, mailbox: Mailbox, *, show: Callable[[], None]) -> None:
+        self._mailbox = mailbox
+        self._show = show
+
+    async def put(self, text: ReceivedText, /) -> bool:
+        stored = StoredText(text.text_id, text.sender, text.body, text.sent_utc_s, text.received_utc_s)
+        is_new = await self._mailbox.keep(stored)
+        if is_new:
+            self._show()
+        return is_new
+
+
+class Reception:
+    """Receives files into ``folder`` and texts into the mailbox while it is open; an async context manager.
+
+    On a network's own machine its address is published in the data folder, so that senders need to know the name only.
+    """
+
+    def __init__(
+        self, user: UserServices, folder: Path, *, port: int | None = None, listeners: Listeners | None = None
+    ) -> None:
+        self._user = user
+        self._listeners = listeners or Listeners()
+        listen = user.people.me.listen or (HOST, 0)
+        self._host = listen[0]
+        self._server = LineServer(self._answer, host=self._host, port=listen[1] if port is None else port)
+        self._incoming = IncomingFolder(folder)
+        self._outbox: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    async def __aenter__(self) -> Self:
+        """Listen, and say where; raises ConfigurationError."""
+        await self._server.start()
+        if (book := self._user.people.addresses) is not None:
+            host = HOST if self._host in ("0.0.0.0", "::") else self._host  # noqa: S104 - who listens everywhere
+            book.publish("services", self._user.people.me.name, (host, self.port))
+        self._outbox = asyncio.create_task(self._empty_outbox(), name="outbox")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._outbox is not None:
+            self._outbox.cancel()
+            await asyncio.gather(self._outbox, return_exceptions=True)
+        if (book := self._user.people.addresses) is not None:
+            book.withdraw("services", self._user.people.me.name)
+        await self._server.stop()
+
+    def show_fresh(self) -> None:
+        """Tell of the texts that came and were not shown, each once."""
+        mailbox = self._user.mailbox
+        for text in mailbox.fresh():
+            self._listeners.on_text(text)
+            mailbox.shown(text)
+
+    async def _answer(self, line: BufferLine) -> None:
+        try:
+            try:
+                conversation = await answering(self._user.party, line, terms=self._user.terms)
+            except ChannelClosed:  # somebody looked whether we answer
+                return
+            await self._serve(conversation)
+        except QanatError as fault:
+            self._listeners.on_fault(fault)
+
+    async def _serve(self, conversation: Conversation) -> None:
+        user = self._user
+        match conversation.hello.service:
+            case file_delivery.SERVICE:
+                told = self._listeners.on_progress
+                self._listeners.on_file(await take_file(conversation, self._incoming, on_progress=told))
+            case texts.SERVICE:
+                inbox = _Inbox(user.mailbox, show=self.show_fresh)
+                await take_texts(conversation, inbox, utc_s=user.clock.utc_s)
+            case other:
+                async with refusing(conversation):
+                    raise BadParameter(f"service {other!r} is not offered here", remedy="update the older side")
+
+    async def _empty_outbox(self) -> None:
+        while True:
+            with contextlib.suppress(QanatError):
+                await self._user.deliver_waiting()
+            await asyncio.sleep(OUTBOX_PERIOD_S)

@@ -1,0 +1,252 @@
+"""The services of one application, with an event loop: send files and texts, and receive them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from qanat.adapters.buffer_line import BufferLine, LaterLine, dial
+from qanat.adapters.mailbox import Mailbox, OutgoingText
+from qanat.adapters.outgoing import OutgoingFile
+from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.client import Etsi014Client
+from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError
+from qanat.ground.identifiers import SaeId, slaves_together
+from qanat.ground.ports import KeySupply
+from qanat.services import file_delivery, texts
+from qanat.services.ciphers import PadQuote, Suite, quote_pad
+from qanat.services.conversation import Party, Terms, calling, calling_several
+from qanat.services.directory import Contact
+from qanat.services.file_delivery import SentWhole, deliver_file
+from qanat.services.lines import Line
+from qanat.services.texts import Text, deliver_texts
+from qanat.services.transfer import Progress
+from qanat.services.transfer_frames import file_name_for_all
+from qanat.users.people import People
+from qanat.users.supply import ClientSupply
+
+KEY_PATIENCE_S = 20.0
+"""How long one call for keys may wait at the key manager; services ask again until their own patience ends."""
+PAUSE_S = 1.0
+"""Between two tries to reach a recipient."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentFile:
+    """A file that a recipient has whole, under ``name``."""
+
+    recipient: str
+    name: str
+    size_bytes: int
+    sent_bytes: int
+    sha256: str
+    num_keys: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextReport:
+    """What became of a text: who has it since when (UTC), and for whom it waits."""
+
+    text_id: str
+    delivered: Mapping[str, float]
+    waiting: tuple[str, ...]
+
+
+def nobody_told(_: str) -> None:
+    """Take a word about how it goes, and tell nobody."""
+
+
+class UserServices:
+    """One application's services; an async context manager. See ``User`` for programs without an event loop."""
+
+    def __init__(self, people: People, *, terms: Terms | None = None, supply: KeySupply | None = None) -> None:
+        """``supply``: where keys come from; by default the door that the identity names."""
+        self.people = people
+        self.terms = terms or Terms()
+        self.clock = SystemClock()
+        me = people.me
+        self._client: Etsi014Client | None = None
+        if supply is None:
+            self._client = Etsi014Client(me.door, tls=me.tls, sae=me.sae, kme=me.kme, patience_s=KEY_PATIENCE_S)
+            supply = ClientSupply(self._client)
+        self.party = Party(me.sae, supply, self.clock, SystemEntropy())
+        self.mailbox = Mailbox(me.home)
+        self._delivering = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections to the key manager."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def quote_pad(self, recipient: str, *, content_bytes: int) -> PadQuote:
+        """Return what a one-time pad for so much would take, and what the network has in stock for it."""
+        (contact, *_) = self.people.members(recipient)
+        return await quote_pad(self.party.supply, contact.sae, content_bytes=content_bytes, num_records=1)
+
+    async def send(
+        self,
+        path: Path,
+        recipient: str,
+        *,
+        patience_s: float = 600.0,
+        on_progress: Callable[[Progress], None] | None = None,
+        say: Callable[[str], None] = nobody_told,
+    ) -> list[SentFile]:
+        """Send a file to a contact, or to each of a group in turn, and return when all have it whole.
+
+        A break, on either side, is waited for as long as ``patience_s`` since the last progress; then ChannelError. The
+        next call with the same file goes on where this one stopped. Raises what ``deliver_file`` raises.
+        """
+        members = self.people.members(recipient)
+        return [await self._send(path, contact, patience_s, on_progress, say) for contact in members]
+
+    async def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
+        """Put a text into the outbox, try for ``patience_s`` to deliver it, and return how it stands.
+
+        What could not be delivered waits: for the next call, or for ``receive`` to run. Raises BadParameter, and
+        PadShortage or KeyShortage (the text waits).
+        """
+        members = self.people.members(recipient)
+        text = Text(self.party.entropy.public_bytes(16).hex(), body, self.clock.utc_s())
+        text.check()
+        if not body:
+            raise BadParameter("a text without a word", remedy="say something")
+        waiting = tuple(contact.sae for contact in members)
+        self.mailbox.post(OutgoingText(text.text_id, body, text.sent_utc_s, waiting, cipher=self.terms.suite.value))
+        await self.deliver_waiting(patience_s=patience_s, only=text.text_id)
+        return self.report(text.text_id)
+
+    def report(self, text_id: str) -> TextReport:
+        """Return what became of a text; raises BadParameter when it was never sent from here."""
+        found = self.mailbox.report(text_id)
+        if found is None:
+            raise BadParameter(f"no text {text_id} was sent from here", remedy="look at what `qanat text` printed")
+        name = self.people.directory.name_of
+        delivered = {name(sae): utc_s for sae, utc_s in found.confirmed}
+        return TextReport(text_id, delivered, tuple(name(sae) for sae in found.waiting))
+
+    async def deliver_waiting(self, *, patience_s: float = 0.0, only: str | None = None) -> int:
+        """Deliver what is in the outbox to those who can be reached, and return how many texts still wait.
+
+        Tries again for ``patience_s``; with ``only``, for that text.
+        """
+        end_s = self.clock.monotonic_s() + patience_s
+        while True:
+            async with self._delivering:
+                await self._deliver_once()
+            left = [text for text in self.mailbox.waiting() if only in (None, text.text_id)]
+            if not left or self.clock.monotonic_s() + PAUSE_S > end_s:
+                return len(left)
+            await asyncio.sleep(PAUSE_S)
+
+    # --- inside ---
+
+    async def _send(
+        self,
+        path: Path,
+        contact: Contact,
+        patience_s: float,
+        on_progress: Callable[[Progress], None] | None,
+        say: Callable[[str], None],
+    ) -> SentFile:
+        began_s = moved_s = self.clock.monotonic_s()
+        is_first = True
+
+        def moved(progress: Progress) -> None:
+            nonlocal moved_s
+            moved_s = self.clock.monotonic_s()
+            if on_progress is not None:
+                on_progress(progress)
+
+        name = file_name_for_all(path.name)
+        notes = self.people.me.home / "sending" / self.terms.suite.value  # what was begun by pad does not go on by AES
+        with OutgoingFile(path, name=name, recipient=contact.sae, notes=notes) as outgoing:
+            while True:
+                try:
+                    sent = await self._send_once(outgoing, contact.sae, moved)
+                except ChannelError as fault:
+                    if self.clock.monotonic_s() - moved_s > patience_s:
+                        raise
+                    if is_first:
+                        say(f"waiting for {contact.name}: {fault.message}")
+                    is_first = False
+                    await asyncio.sleep(PAUSE_S)
+                else:
+                    break
+            outgoing.confirmed()
+        return SentFile(
+            recipient=contact.name,
+            name=sent.name,
+            size_bytes=sent.size_bytes,
+            sent_bytes=sent.sent_bytes,
+            sha256=sent.sha256,
+            num_keys=sent.num_keys,
+            duration_s=self.clock.monotonic_s() - began_s,
+        )
+
+    async def _send_once(self, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None]) -> SentWhole:
+        async with self._line_to(self.people.contact_of(sae), self.terms) as line:
+            conversation = calling(self.party, line, sae, service=file_delivery.SERVICE, terms=self.terms)
+            return await deliver_file(conversation, outgoing, on_progress=moved)
+
+    @contextlib.asynccontextmanager
+    async def _line_to(self, contact: Contact, terms: Terms) -> AsyncIterator[Line]:
+        """Give a line to a contact who can be reached now; raises ChannelError.
+
+        Before a one-time pad nobody is kept waiting on an open line, as the network may have to make it first: whether
+        somebody answers is tried, and the line is opened when the pad is there.
+        """
+        if contact.address is None:
+            raise ChannelClosed(
+                f"nobody says where {contact.name} receives",
+                remedy="let the recipient run `qanat receive`, or write its address into the directory",
+            )
+        line: BufferLine | LaterLine = await dial(*contact.address)
+        if terms.suite is Suite.ONE_TIME_PAD:
+            await line.close()
+            line = LaterLine(*contact.address)
+        try:
+            yield line
+        finally:
+            await line.close()
+
+    async def _deliver_once(self) -> None:
+        """Deliver what waits: texts for the same recipients go in one conversation, sealed once for all of them."""
+        together: dict[tuple[str, tuple[SaeId, ...]], list[Text]] = {}
+        for one in self.mailbox.waiting():
+            together.setdefault((one.cipher, one.waiting), []).append(Text(one.text_id, one.body, one.sent_utc_s))
+        for (cipher, recipients), waiting in together.items():
+            terms = replace(self.terms, suite=Suite(cipher))  # what was posted for a pad is never sent by AES
+            async with contextlib.AsyncExitStack() as stack:
+                lines: dict[SaeId, Line] = {}
+                for sae in recipients:
+                    with contextlib.suppress(ChannelError):
+                        line = await stack.enter_async_context(self._line_to(self.people.contact_of(sae), terms))
+                        lines[sae] = line
+                if lines:
+                    await self._tell(lines, waiting, terms)
+
+    async def _tell(self, lines: Mapping[SaeId, Line], waiting: Sequence[Text], terms: Terms) -> None:
+        async def delivered(recipient: SaeId, text: Text, utc_s: float) -> None:
+            await asyncio.to_thread(self.mailbox.confirmed, text.text_id, recipient, utc_s=utc_s)
+
+        group = slaves_together(lines)
+        conversations = calling_several(self.party, lines, group, service=texts.SERVICE, terms=terms)
+        failed = await deliver_texts(conversations, waiting, delivered=delivered)
+        for fault in failed.values():
+            if not isinstance(fault, ChannelError):
+                raise fault

@@ -1,0 +1,316 @@
+"""The services on a running network: real keys from real doors, commands as processes, a spy on the line, kills."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import re
+import signal
+import subprocess
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interop.live import LiveNetwork, running_network, running_site
+from qanat.adapters.addresses import AddressBook
+from qanat.adapters.buffer_line import dial
+from qanat.ground.data import read_text
+from qanat.ground.errors import QanatError
+from qanat.ground.identifiers import KeyID, SaeId
+from qanat.ground.keys import KeyStatus, SecretKey
+from qanat.ground.ports import KeySupply
+from qanat.services.ciphers import Refresh
+from qanat.services.conversation import Terms, calling
+from qanat.services.texts import Text, deliver_texts
+from qanat.users.people import find_people
+from qanat.users.reception import Listeners, Reception
+from qanat.users.services import UserServices
+from service_support import Spy
+
+pytestmark = pytest.mark.slow
+
+CANARY = b"the canary sings in plain letters"
+LIMIT_S = 100
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Three nodes, with a third user: carol, beside bob."""
+    place = tmp_path_factory.mktemp("services")
+    described = read_text("networks", "three-nodes.yaml")
+    (place / "three.yaml").write_text(f"{described}\n  - name: carol\n    site: shanghai\n", encoding="utf-8")
+    with running_network(place / "data", str(place / "three.yaml")):
+        yield place / "data"
+
+
+def made_file(path: Path, *, num_bytes: int) -> Path:
+    piece = CANARY + hashlib.shake_128(b"film").digest(2**20 - len(CANARY))
+    with path.open("wb") as file:
+        for start in range(0, num_bytes, len(piece)):
+            file.write(piece[: num_bytes - start])
+    return path
+
+
+def same(one: Path, other: Path) -> bool:
+    return hashlib.sha256(one.read_bytes()).digest() == hashlib.sha256(other.read_bytes()).digest()
+
+
+async def command(*words: str | Path) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "qanat.apps.cli.main", *map(str, words), stdout=PIPE, stderr=PIPE
+    )
+
+
+async def answer(*words: str | Path) -> tuple[int | None, dict[str, Any], str]:
+    """Return a command's status, its JSON, and what it told people."""
+    process = await command(*words, "--json")
+    out, told = await process.communicate()
+    return process.returncode, json.loads(out or b"{}"), told.decode()
+
+
+@contextlib.asynccontextmanager
+async def receiving(data: Path, folder: Path, name: str = "bob") -> AsyncIterator[Process]:
+    """Run ``qanat receive`` until it is ready, and end it at the end, if it still runs."""
+    process = await command("receive", "--as", name, "--data", data, "--out", folder, "--json")
+    assert process.stdout is not None
+    try:
+        line = await process.stdout.readline()
+        assert line, (await process.communicate())[1]
+        yield process
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+@contextlib.asynccontextmanager
+async def spied(data: Path, name: str = "bob") -> AsyncIterator[Spy]:
+    book = AddressBook(data / "addresses")
+    address = book.find("services", name)
+    assert address is not None
+    spy = Spy(address[1])
+    async with spy.listening() as port:
+        book.publish("services", name, ("127.0.0.1", port))
+        yield spy
+
+
+def test_commands_carry_a_file_and_a_text_and_a_spy_finds_no_letter_of_them(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        film = made_file(tmp_path / "film.bin", num_bytes=5 * 2**20)
+        async with receiving(data, tmp_path / "in") as bob, spied(data) as spy:
+            sender = ("--as", "alice", "--data", data)
+            status, sent, told = await answer("send", film, "bob", *sender, "--cipher", "aes-256-gcm")
+            assert status == 0, told
+            assert sent["sent"][0]["sha256"] == hashlib.sha256(film.read_bytes()).hexdigest()
+            status, report, _ = await answer("text", "bob", CANARY.decode(), *sender)
+            assert (status, list(report["delivered"]), report["waiting"]) == (0, ["bob"], [])
+            assert bob.stdout is not None
+            file, text = [json.loads(await bob.stdout.readline()) for _ in range(2)]
+        assert (file["file"]["name"], file["file"]["sender"]) == ("film.bin", "alice")
+        assert (text["text"]["body"], text["text"]["sender"]) == (CANARY.decode(), "alice")
+        assert same(film, tmp_path / "in" / "film.bin")
+        assert len(spy.seen) > film.stat().st_size
+        assert CANARY not in spy.seen
+        assert b"film.bin" not in spy.seen
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def test_kill_9_of_either_side_costs_only_the_time(data: Path, tmp_path: Path) -> None:
+    """The recipient is killed at a third of the file, the sender at two thirds; each is started again."""
+
+    async def run() -> None:
+        film, came = made_file(tmp_path / "film.bin", num_bytes=24 * 2**20), tmp_path / "in"
+        size, sender = film.stat().st_size, ("send", film, "bob", "--as", "alice", "--data", data, "--json")
+        async with receiving(data, came) as bob, spied(data) as spy:
+            spy.on_bytes = lambda passed: bob.kill() if passed > size // 3 else None
+            sending = await command(*sender)
+            await bob.wait()
+            assert not (came / "film.bin").exists()
+        async with receiving(data, came), spied(data) as spy:
+            spy.on_bytes = lambda passed: sending.kill() if passed > size // 3 and sending.returncode is None else None
+            await sending.communicate()
+            assert sending.returncode == -signal.SIGKILL
+            assert not (came / "film.bin").exists()
+            status, sent, told = await answer(*sender[:-1])
+            assert status == 0, told
+        assert 0 < sent["sent"][0]["sent_bytes"] < size * 0.75
+        assert same(film, came / "film.bin")
+        assert [path.name for path in came.iterdir() if path.name[0] != "."] == ["film.bin"]
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def test_a_pad_is_refused_with_the_figure_and_accepted_when_the_network_has_made_it(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        sender = ("--as", "alice", "--data", data, "--cipher", "one-time-pad")
+        async with receiving(data, tmp_path / "in"), UserServices(find_people(data=data, name="alice")) as alice:
+            stocked = (await alice.quote_pad("bob", content_bytes=0)).stocked_bits
+            letter = made_file(tmp_path / "letter.bin", num_bytes=stocked // 8 + 10_000)
+            status, _, told = await answer("send", letter, "bob", *sender)
+            assert status == 2
+            figures = re.search(r"a one-time pad of ([\d,]+) bits is needed, and ([\d,]+) bits are in stock", told)
+            assert figures is not None, told
+            needed, there = (int(figure.replace(",", "")) for figure in figures.groups())
+            assert there == stocked, "what the quote said"
+            assert 80_000 < needed - stocked < 100_000, "the letter, its tags and words"
+            status, sent, told = await answer("send", letter, "bob", *sender, "--pad-wait", "60")
+            assert status == 0, told
+            assert sent["cipher"] == "one-time-pad"
+        assert same(letter, tmp_path / "in" / "letter.bin")
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def test_a_group_of_the_directory_hears_a_text_under_one_key_of_the_network(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        path = tmp_path / "directory.toml"
+        path.write_text('[groups]\nboard = ["bob", "carol"]\n', encoding="utf-8")
+        status, told, _ = await answer("contacts", "--as", "alice", "--data", data, "--directory", path)
+        assert (status, told["me"], told["groups"]) == (0, "alice", {"board": ["bob", "carol"]})
+        assert sorted(told["contacts"]) == ["alice", "bob", "carol"]
+        heard: list[str] = []
+        people = [find_people(data=data, name=name, directory=path) for name in ("alice", "bob", "carol")]
+        async with contextlib.AsyncExitStack() as stack:
+            alice, *others = [await stack.enter_async_context(UserServices(one)) for one in people]
+            for other in others:
+                listeners = Listeners(on_text=lambda text: heard.append(text.body))
+                reception = Reception(other, tmp_path / other.people.me.name, listeners=listeners)
+                await stack.enter_async_context(reception)
+            supply = Counting(alice.party.supply)
+            alice.party = replace(alice.party, supply=supply)
+            report = await alice.text("board", "to all of you")
+        assert sorted(report.delivered) == ["bob", "carol"]
+        assert heard == ["to all of you"] * 2
+        assert supply.asked == [" ".join(one.me.sae for one in people[1:])], "one key for both"
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+class Counting:
+    """A supply that notes for whom keys were asked."""
+
+    def __init__(self, supply: KeySupply) -> None:
+        self._supply = supply
+        self.asked: list[str] = []
+
+    async def get_status(self, peer: SaeId, /) -> KeyStatus:
+        return await self._supply.get_status(peer)
+
+    async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
+        self.asked.append(peer)
+        return await self._supply.get_keys(peer, count=count, size_bits=size_bits)
+
+    async def get_keys_by_id(self, peer: SaeId, key_ids: Sequence[KeyID], /) -> Sequence[SecretKey]:
+        return await self._supply.get_keys_by_id(peer, key_ids)
+
+
+@pytest.mark.campaign
+def test_a_thousand_text_sessions_are_open_at_once_under_keys_of_the_network(data: Path, tmp_path: Path) -> None:
+    async def run(sessions: int) -> None:
+        heard: list[str] = []
+        said: list[int] = []
+        faults: list[QanatError] = []
+        all_open = asyncio.Event()
+        listeners = Listeners(on_text=lambda text: heard.append(text.body), on_fault=faults.append)
+        async with (
+            UserServices(find_people(data=data, name="bob")) as bob,
+            Reception(bob, tmp_path, listeners=listeners) as reception,
+            UserServices(find_people(data=data, name="alice")) as alice,
+        ):
+
+            async def session(number: int) -> None:
+                line = await dial("127.0.0.1", reception.port, timeout_s=60)
+                conversation = calling(alice.party, line, bob.party.sae, service="text", terms=alice.terms)
+
+                async def delivered(*_: object) -> None:
+                    said.append(number)
+                    if len(said) == sessions:
+                        all_open.set()
+                    await all_open.wait()
+
+                told = [Text(f"{number:032x}", f"text {number}", 1.0)]
+                failed = await deliver_texts([conversation], told, delivered=delivered)
+                await line.close()
+                assert (failed, faults) == ({}, [])
+
+            await asyncio.gather(*map(session, range(sessions)))
+        assert sorted(heard) == sorted(f"text {number}" for number in range(sessions))
+
+    asyncio.run(asyncio.wait_for(run(1000), LIMIT_S))
+
+
+def test_the_example_of_the_page_runs_as_it_stands(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to-use-services.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "how-to-use-services.md", "exec"), {"data": str(data)})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].endswith("sae:alice did it come?")
+    assert said[1:] == ["8 ['bob']", "8256"]
+    assert (tmp_path / "inbox" / "letter.txt").read_text(encoding="utf-8") == "Dear Bob"
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("send_a_file", r"bob has letter.txt: 58000 bytes under 1 key, SHA-256 [0-9a-f]{64}"),
+        ("send_a_text", r"waits for bob\n.*alice says: Call me when you are back.\n(.*\n)?delivered to bob at .* UTC"),
+        ("one_time_pad", r"[\d,]+ bits of pad are needed, [\d,]+ are in stock\nbob has secret.txt, under \d+ keys"),
+        ("seal_frames", r"100 frames were sealed under [345] keys"),
+    ],
+    ids=["file", "text", "pad", "frames"],
+)
+def test_an_example_runs_as_it_stands(data: Path, program: str, said: str) -> None:
+    path = Path(__file__).parents[2] / "examples" / f"{program}.py"
+    done = subprocess.run(
+        [sys.executable, str(path), str(data)], capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(said, done.stdout), done.stdout
+
+
+@pytest.mark.parametrize("megabytes", [100, pytest.param(1000, marks=pytest.mark.campaign)])
+def test_a_file_survives_the_kill_of_a_relay_on_a_ring(tmp_path: Path, megabytes: int) -> None:
+    """Fresh keys every 2 %: before the kill they come over the relay, afterwards the other way round the ring."""
+
+    async def run(network: LiveNetwork, data: Path, kill: Any) -> None:
+        assert network.process.poll() is None
+        film = made_file(tmp_path / "film.bin", num_bytes=megabytes * 10**6)
+        size = film.stat().st_size
+        terms = Terms(refresh=Refresh(every_bytes=size // 50))
+        keys_before = 0
+        async with (
+            UserServices(find_people(data=data, name="bob")) as bob,
+            Reception(bob, tmp_path / "in"),
+            UserServices(find_people(data=data, name="alice"), terms=terms) as alice,
+        ):
+
+            def kill_midway(step: Any) -> None:
+                nonlocal keys_before
+                if not keys_before and step.done_bytes > size * 0.4:
+                    keys_before = step.num_chunks
+                    kill()
+
+            (sent,) = await alice.send(film, "bob", on_progress=kill_midway)
+        assert keys_before > 0
+        assert sent.num_keys >= 45
+        assert same(film, tmp_path / "in" / "film.bin")
+
+    data = tmp_path / "data"
+    ring, relay = "five-site-ring", "east"
+    with running_network(data, ring, apart=[relay]) as network, running_site(data, relay, ring) as site:
+        asyncio.run(asyncio.wait_for(run(network, data, site.kill), LIMIT_S))
+        assert site.process.poll() is not None, "killed, with SIGKILL"

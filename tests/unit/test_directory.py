@@ -1,0 +1,112 @@
+"""The directory file: contacts and groups as they were meant, and errors that say where and what to write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qanat.adapters.addresses import AddressBook
+from qanat.ground.errors import BadParameter, ConfigurationError, UnknownNode
+from qanat.services.directory import Contact, Directory, parse_directory
+from qanat.users.people import find_people
+from service_support import sae_of
+
+WHOLE = """
+[me]
+name = "alice"
+sae = "urn:qanat:test:sae:alice"
+door = "https://kme.example:8801"
+certificate = "saes/alice.pem"
+key = "saes/alice.key"
+ca = "ca.pem"
+listen = "0.0.0.0:9000"
+
+[contacts.bob]
+sae = "urn:qanat:test:sae:bob"
+address = "[::1]:9000"
+
+[contacts.carol]
+sae = "urn:qanat:test:sae:carol"
+
+[groups]
+board = ["bob", "carol"]
+"""
+
+
+def test_a_whole_directory_is_read() -> None:
+    told = parse_directory(WHOLE, source="me.toml")
+    assert told.me is not None
+    assert (told.me.door, told.me.listen) == ("https://kme.example:8801", ("0.0.0.0", 9000))
+    assert told.contacts["bob"] == Contact("bob", sae_of("bob"), ("::1", 9000))
+    assert [contact.name for contact in told.members("board")] == ["bob", "carol"]
+    assert told.name_of(sae_of("carol")) == "carol"
+    assert told.name_of(sae_of("eve")) == sae_of("eve")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[contacts.bob]", 'me.toml: contacts.bob has no sae (write sae = "...")'),
+        ('[contacts.bob]\nsae = "a b"', "me.toml: contacts.bob: 'a b' is no SAE id"),
+        ('[contacts.Bob]\nsae = "x"', "me.toml: contacts.Bob: 'Bob' is no name"),
+        ('[contacts.bob]\nsae = "x"\nport = 3', "me.toml: contacts.bob: 'port' means nothing here"),
+        ('[contacts.bob]\nsae = "x"\naddress = "here"', "me.toml: contacts.bob.address: 'here' is no address"),
+        ('[contacts]\nbob = "x"', "me.toml: contacts.bob is no table"),
+        ('[groups]\nboard = ["dave"]', "me.toml: groups.board: 'dave' is no contact (known are: known)"),
+        ('[groups]\nboard = ["known", "known"]', "me.toml: groups.board names somebody twice"),
+        ('[groups]\nknown = ["known"]', "me.toml: groups.known is the name of a contact too"),
+        (f"[groups]\nboard = {['known'] * 9}", "me.toml: groups.board is no list of 1 to 8 contacts"),
+        ("[friends]", "me.toml: 'friends' means nothing here (known are: contacts, groups, me)"),
+        ("[me]\nname = 1", "me.toml: me has no name"),
+        ("[contacts", "me.toml: "),
+    ],
+)
+def test_a_slip_is_named_with_its_place_and_its_remedy(text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_directory(text, source="me.toml", known={"known": Contact("known", sae_of("known"))})
+    assert str(caught.value).startswith(said)
+    assert caught.value.remedy
+
+
+def test_an_unknown_name_is_told_the_known_ones() -> None:
+    with pytest.raises(UnknownNode, match="known are: board, bob"):
+        Directory({"bob": Contact("bob", sae_of("bob"))}, {"board": ("bob",)}).members("dave")
+
+
+def record(data: Path) -> None:
+    data.mkdir()
+    names = ("alice", "bob")
+    entry = {"certificate": "c.pem", "key": "k.pem", "url": "https://127.0.0.1:1"}
+    told = {
+        "ca": "ca.pem",
+        "doors": {"suzhou": {"url": "https://127.0.0.1:1", "kme": "urn:qanat:test:kme:suzhou"}},
+        "applications": {name: entry | {"sae": sae_of(name)} for name in names},
+    }
+    (data / "service.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def test_on_the_networks_machine_names_suffice(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    record(data)
+    people = find_people(data=data, name="alice")
+    assert (people.me.sae, people.me.kme) == (sae_of("alice"), "urn:qanat:test:kme:suzhou")
+    assert people.members("bob") == (Contact("bob", sae_of("bob"), None),)
+    AddressBook(data / "addresses").publish("services", "bob", ("127.0.0.1", 4711))
+    assert people.members("bob") == (Contact("bob", sae_of("bob"), ("127.0.0.1", 4711)),)
+    with pytest.raises(BadParameter, match="itself"):
+        people.members("alice")
+    with pytest.raises(UnknownNode, match="--as one of: alice, bob"):
+        find_people(data=data, name="dave")
+    (data / "directory.toml").write_text('[groups]\nall = ["bob"]\n', encoding="utf-8")
+    assert [one.name for one in find_people(data=data, name="alice").members("all")] == ["bob"]
+
+
+def test_a_directory_of_its_own_needs_no_network_here(tmp_path: Path) -> None:
+    path = tmp_path / "me.toml"
+    path.write_text(WHOLE, encoding="utf-8")
+    me = find_people(directory=path).me
+    assert (me.name, me.tls.ca, me.listen) == ("alice", tmp_path / "ca.pem", ("0.0.0.0", 9000))
+    with pytest.raises(ConfigurationError, match="no network is up"):
+        find_people(data=tmp_path / "nothing", name="alice")

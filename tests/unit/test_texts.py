@@ -1,0 +1,224 @@
+"""Texts between users over real sockets: once each, also to who comes later, to groups, and a thousand at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qanat.adapters.buffer_line import dial
+from qanat.adapters.mailbox import Mailbox, OutgoingText
+from qanat.ground.errors import BadParameter
+from qanat.ground.identifiers import SaeId
+from qanat.services import texts
+from qanat.services.ciphers import Altered, PadShortage, Suite
+from qanat.services.conversation import RefusedByPeer, Terms, calling
+from qanat.services.texts import Text, deliver_texts
+from qanat.users.reception import Reception
+from service_support import House, sae_of, until
+from unit.test_file_delivery import run
+from unit.test_service_ciphers import StockedSupply
+
+CANARY = "the canary sings in plain letters"
+
+
+def bodies(house: House, name: str) -> list[str]:
+    return [text.body for text in house.texts[name]]
+
+
+def test_a_text_is_delivered_once_and_a_spy_cannot_read_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        async with house.reception("bob"), house.spied("bob") as spy, house.user("alice") as alice:
+            before = time.time()
+            report = await alice.text("bob", CANARY)
+            assert before <= report.delivered["bob"] <= time.time()
+            assert report.waiting == ()
+            assert alice.report(report.text_id) == report
+            assert await alice.deliver_waiting() == 0
+        assert bodies(house, "bob") == [CANARY]
+        assert house.texts["bob"][0].sender == sae_of("alice")
+        assert len(spy.seen) > len(CANARY)
+        assert CANARY.encode() not in spy.seen
+
+    run(work())
+
+
+def test_a_text_waits_for_its_recipient_and_survives_the_senders_end(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        async with house.user("alice") as alice:
+            report = await alice.text("bob", "first", patience_s=0)
+            assert (report.delivered, report.waiting) == ({}, ("bob",))
+            await alice.text("bob", "second", patience_s=0)
+        async with house.reception("bob"), house.reception("alice"):  # alice's own reception empties her outbox
+            await until(lambda: len(house.texts["bob"]) == 2)
+        assert bodies(house, "bob") == ["first", "second"]
+        async with house.user("alice") as alice:
+            assert list(alice.report(report.text_id).delivered) == ["bob"]
+
+    run(work())
+
+
+def test_a_confirmation_that_was_lost_makes_no_second_text(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        async with house.reception("bob"), house.user("alice") as alice:
+            report = await alice.text("bob", "once")
+            waiting = OutgoingText(report.text_id, "once", 1.0, (sae_of("bob"),))
+            alice.mailbox.post(waiting)  # as it was before the confirmation came
+            assert await alice.deliver_waiting() == 0
+            await alice.text("bob", "once")  # the same words, another text
+        assert bodies(house, "bob") == ["once", "once"]
+        assert len(list((tmp_path / "data" / "users" / "bob" / "shown").iterdir())) == 2
+
+    run(work())
+
+
+def test_texts_that_were_not_shown_are_shown_at_the_next_start_and_once(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        async with Reception(house.user("bob"), house.folder("bob")) as silent, house.user("alice") as alice:
+            assert silent.port
+            await alice.text("bob", "hello")
+        mailbox = Mailbox(tmp_path / "data" / "users" / "bob")
+        assert mailbox.fresh() == []
+        (shown,) = (mailbox.home / "shown").iterdir()
+        shown.rename(mailbox.home / "inbox" / shown.name)  # as if it had ended before it told
+        async with house.reception("bob") as reception:
+            reception.show_fresh()
+            reception.show_fresh()
+        assert bodies(house, "bob") == ["hello"]
+
+    run(work())
+
+
+def test_a_group_hears_one_sealing_and_who_is_away_hears_later(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data", groups={"board": ("bob", "carol", "eve")})
+        supply = GroupSupply(house.stock, sae_of("alice"))
+        house.supplies = {"alice": supply} | {name: GroupSupply(house.stock, sae_of(name)) for name in ("bob", "carol")}
+        async with house.reception("bob"), house.reception("carol"), house.user("alice") as alice:
+            report = await alice.text("board", "to all", patience_s=0)
+            assert sorted(report.delivered) == ["bob", "carol"]
+            assert report.waiting == ("eve",)
+            assert supply.groups == [" ".join(sorted((sae_of("bob"), sae_of("carol"))))]
+        assert bodies(house, "bob") == bodies(house, "carol") == ["to all"]
+        house.supplies["eve"] = GroupSupply(house.stock, sae_of("eve"))
+        async with house.reception("bob"), house.reception("eve"), house.user("alice") as alice:
+            assert await alice.deliver_waiting() == 0
+        assert bodies(house, "eve") == ["to all"]
+        assert bodies(house, "bob") == ["to all"]
+
+    run(work())
+
+
+class GroupSupply(StockedSupply):
+    """A supply that gives a group's key to each of its members once."""
+
+    def __init__(self, stock: object, sae: SaeId) -> None:
+        super().__init__(stock, sae, stocked_bits=2**30)  # type: ignore[arg-type]
+        self.groups: list[str] = []
+
+    async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int):  # type: ignore[no-untyped-def]
+        keys = await super().get_keys(peer, count=count, size_bits=size_bits)
+        members = peer.split(" ")
+        if len(members) > 1:
+            self.groups.append(peer)
+            for key in keys:
+                _, data = self.stock.waiting.pop(key.key_id)
+                for member in members:
+                    shared.setdefault(SaeId(member), {})[key.key_id] = (replace(key.pair, slave=SaeId(member)), data)
+        return keys
+
+    async def get_keys_by_id(self, peer: SaeId, key_ids, /):  # type: ignore[no-untyped-def]
+        for key_id in key_ids:
+            if key_id in shared.get(self.sae, {}):
+                self.stock.waiting[key_id] = shared[self.sae].pop(key_id)
+        return await super().get_keys_by_id(peer, key_ids)
+
+
+shared: dict[SaeId, dict] = {}  # type: ignore[type-arg]
+"""What waits for the members of groups: application -> key id -> pair and bytes."""
+
+
+def test_an_altered_text_is_refused_and_delivered_when_the_line_is_honest(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        async with house.reception("bob"), house.user("alice") as alice, house.spied("bob") as spy:
+            spy.flip_at = 330
+            with pytest.raises(RefusedByPeer, match="altered on the way"):
+                await alice.text("bob", "x" * 500)
+            assert isinstance(await house.fault("bob"), Altered)
+            assert await alice.deliver_waiting() == 0
+        assert bodies(house, "bob") == ["x" * 500]
+
+    run(work())
+
+
+def test_a_text_by_pad_waits_until_there_is_one(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        supply = StockedSupply(house.stock, sae_of("alice"), stocked_bits=256)
+        house.supplies = {"alice": supply, "bob": StockedSupply(house.stock, sae_of("bob"), stocked_bits=2**16)}
+        async with house.reception("bob"), house.user("alice", terms=Terms(suite=Suite.ONE_TIME_PAD)) as alice:
+            with pytest.raises(PadShortage, match="bits is needed, and 256 bits are in stock"):
+                await alice.text("bob", "for your eyes alone")
+            given = len(house.stock.given)
+            async with house.user("alice") as by_aes:  # another command of hers, or her reception
+                with pytest.raises(PadShortage):
+                    await by_aes.deliver_waiting()
+            assert len(house.stock.given) == given, "not sent by AES instead"
+            supply.stocked_bits = 2**16
+            assert await alice.deliver_waiting() == 0
+        assert bodies(house, "bob") == ["for your eyes alone"]
+
+    run(work())
+
+
+def test_too_long_and_empty_texts_are_refused(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with House(tmp_path / "data").user("alice") as alice:
+            with pytest.raises(BadParameter, match="at most 16,384 go"):
+                await alice.text("bob", "é" * 8193)
+            with pytest.raises(BadParameter, match="without a word"):
+                await alice.text("bob", "")
+
+    run(work())
+
+
+async def talk_at_once(house: House, *, sessions: int) -> None:
+    """Open so many conversations with bob, all open at the same time, and say two texts in each."""
+    come: list[int] = []
+    all_open = asyncio.Event()
+
+    async with house.reception("bob") as bob, house.user("alice") as alice:
+
+        async def session(number: int) -> None:
+            line = await dial("127.0.0.1", bob.port, timeout_s=30)
+            conversation = calling(alice.party, line, sae_of("bob"), service=texts.SERVICE, terms=alice.terms)
+            told = [Text(f"{number:031x}{part}", f"{number}/{part}", float(part)) for part in range(2)]
+
+            async def delivered(*_: object) -> None:
+                if len(come) < sessions:
+                    come.append(number)
+                    if len(come) == sessions:
+                        all_open.set()
+                    await all_open.wait()
+
+            assert await deliver_texts([conversation], told, delivered=delivered) == {}
+            await line.close()
+
+        async with asyncio.timeout(25):
+            await asyncio.gather(*map(session, range(sessions)))
+    assert sorted(bodies(house, "bob")) == sorted(f"{number}/{part}" for number in range(sessions) for part in range(2))
+    assert house.faults["bob"] == []
+
+
+@pytest.mark.parametrize("sessions", [50, pytest.param(1000, marks=pytest.mark.campaign)])
+def test_many_conversations_are_open_at_once(tmp_path: Path, sessions: int) -> None:
+    house = House(tmp_path / "data", terms=Terms(patience_s=2, silence_s=25))
+    run(talk_at_once(house, sessions=sessions))
