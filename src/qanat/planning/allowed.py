@@ -40,4 +40,7 @@ def choosy(network: Network) -> frozenset[NodeId]:
 def links_allowed(network: Network, links: Iterable[Link], pair: frozenset[NodeId]) -> Iterator[Link]:
     """Yield those of some links that keys of a pair may pass."""
     allowed, regions = allowed_between(network, *sorted(pair)), network.regions
-    yield from (link for link in links if allowed is None or all(allowed.has(end, regions) for end in link.ends))
+    for link in links:
+        passed = network.trusted_route(link.ends)  # with the satellite that knows an announced link's key
+        if allowed is None or all(allowed.has(node, regions) for node in passed):
+            yield link

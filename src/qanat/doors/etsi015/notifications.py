@@ -49,6 +49,7 @@ OF_KIND: Mapping[EventKind, Notification] = {
     EventKind.ENTROPY_AWAITED: Notification.EVENT,
     EventKind.SATELLITE_ROSE: Notification.EVENT,
     EventKind.SATELLITE_SET: Notification.EVENT,
+    EventKind.SATELLITE_CLOUDED: Notification.EVENT,
     EventKind.ANNOUNCEMENT_LOST: Notification.EVENT,
 }
 """Kinds of events that a controller above is told; an alarm's is that of its row."""
