@@ -15,6 +15,7 @@ from itertools import pairwise
 from qanat.control.books import Books, DemandBook, LinkBook, OrderBook, OrderFault, with_idle_level
 from qanat.control.foretelling import Foretelling
 from qanat.control.outages import Outages
+from qanat.control.pacing import Pace
 from qanat.control.policy import LinkOrder, decide
 from qanat.control.ruling import Ruling
 from qanat.control.settings import ControllerSettings
@@ -105,6 +106,7 @@ class Controller:
         )
         takeover_after_s = self._settings.takeover_after_s
         now_s = clock.monotonic_s()
+        self._pace = Pace(self._act, clock=clock, tasks=tasks, name="controller: acts")
         self._ruling = Ruling(transport.local, other, takeover_after_s=takeover_after_s, now_s=now_s)
 
     async def run(self) -> None:
@@ -187,8 +189,7 @@ class Controller:
                 await self._on_order_state(sender, word)
             case word:
                 raise FrameError(f"a key manager may not say {type(word).__name__} to the controller")
-        if self._ruling.rules:
-            await self._act()
+        await self._pace.soon()
 
     async def _on_announce(self, sender: NodeId, word: Announce) -> None:
         links = [self._books.links[report.link_id] for report in word.links if report.link_id in self._books.links]
@@ -288,6 +289,8 @@ class Controller:
 
         The books are changed before the first word goes out, so that two of these never decide on the same facts.
         """
+        if not self._ruling.rules:
+            return
         hopeless = self._give_up_hopeless()
         orders = decide(self.foretelling.view(), self._policy)
         begun = [self._begin(link_order) for link_order in orders.generate]

@@ -1,0 +1,53 @@
+"""An action that follows each of many causes soon, and of many at once together: at most once in a while.
+
+A decision on all that is known takes as long as there are demands. Made anew for each word, a thousand words that come
+at once would take a thousand times as long as the one decision that they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from qanat.ground.ports import Clock, Tasks
+
+PAUSE_S = 0.01
+"""So long after an action has ended the next one may begin."""
+
+
+class Pace:
+    """When to act: at once after a cause that comes alone; a little later, once for all, after those that do not."""
+
+    def __init__(self, act: Callable[[], Awaitable[None]], *, clock: Clock, tasks: Tasks, name: str) -> None:
+        self._act = act
+        self._clock = clock
+        self._tasks = tasks
+        self._name = name
+        self._next_s = float("-inf")
+        self._is_due = False
+        self._is_acting = False
+
+    async def soon(self) -> None:
+        """There is a cause to act. Returns after the action where it is taken at once."""
+        if self._is_due:
+            return
+        if not self._is_acting and self._clock.monotonic_s() >= self._next_s:
+            await self._now()
+            return
+        self._is_due = True
+        if not self._is_acting:
+            self._tasks.start(self._later(), name=self._name)
+
+    async def _later(self) -> None:
+        await self._clock.sleep_until(self._next_s)
+        self._is_due = False
+        await self._now()
+
+    async def _now(self) -> None:
+        self._is_acting = True
+        try:
+            await self._act()
+        finally:
+            self._is_acting = False
+            self._next_s = self._clock.monotonic_s() + PAUSE_S
+        if self._is_due:  # since a cause came meanwhile
+            self._tasks.start(self._later(), name=self._name)
