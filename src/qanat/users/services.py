@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from qanat.adapters.buffer_line import BufferLine, LaterLine, dial
+from qanat.adapters.fax_pages import pages_workplace, write_pages
 from qanat.adapters.mailbox import Mailbox, OutgoingText
 from qanat.adapters.outgoing import OutgoingFile
 from qanat.adapters.system import SystemClock, SystemEntropy
@@ -18,10 +19,11 @@ from qanat.client import Etsi014Client
 from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError
 from qanat.ground.identifiers import SaeId, slaves_together
 from qanat.ground.ports import KeySupply
-from qanat.services import file_delivery, texts
+from qanat.services import fax, file_delivery, texts
 from qanat.services.ciphers import PadQuote, Suite, quote_pad
 from qanat.services.conversation import Party, Terms, calling, calling_several
 from qanat.services.directory import Contact
+from qanat.services.fax import DeliveredFax
 from qanat.services.file_delivery import SentWhole, deliver_file
 from qanat.services.lines import Line
 from qanat.services.texts import Text, deliver_texts
@@ -32,6 +34,7 @@ from qanat.users.supply import ClientSupply
 
 KEY_PATIENCE_S = 20.0
 """How long one call for keys may wait at the key manager; services ask again until their own patience ends."""
+FAX_NAME_CHARACTERS = 60
 PAUSE_S = 1.0
 """Between two tries to reach a recipient."""
 
@@ -114,6 +117,50 @@ class UserServices:
         members = self.people.members(recipient)
         return [await self._send(path, contact, patience_s, on_progress, say) for contact in members]
 
+    async def fax(
+        self,
+        path: Path,
+        recipient: str,
+        *,
+        patience_s: float = 600.0,
+        on_progress: Callable[[Progress], None] | None = None,
+        say: Callable[[str], None] = nobody_told,
+    ) -> list[DeliveredFax]:
+        """Send the pages of a PDF, TIFF or PNG to a contact, or to each of a group in turn: in black and white.
+
+        Returns the delivery reports when all have read all pages. Raises BadParameter for what is no page, and what
+        ``send`` raises. A fax that failed begins anew.
+        """
+        members = self.people.members(recipient)
+        with pages_workplace(self.people.me.home / "faxes") as folder:
+            pages = folder / f"{file_name_for_all(path.stem)[:FAX_NAME_CHARACTERS]}.tiff"
+            num_pages = await asyncio.to_thread(
+                write_pages,
+                path,
+                pages,
+                page_dots=fax.PAGE_DOTS,
+                dots_per_inch=fax.DOTS_PER_INCH,
+                most_pages=fax.MOST_PAGES,
+            )
+            reports = []
+            for contact in members:
+                sent = await self._send(
+                    pages, contact, patience_s, on_progress, say, service=fax.SERVICE, notes=folder / "notes"
+                )
+                reports.append(
+                    DeliveredFax(
+                        recipient=sent.recipient,
+                        name=sent.name,
+                        num_pages=num_pages,
+                        size_bytes=sent.size_bytes,
+                        sha256=sent.sha256,
+                        num_keys=sent.num_keys,
+                        duration_s=sent.duration_s,
+                        confirmed_utc_s=self.clock.utc_s(),
+                    )
+                )
+            return reports
+
     async def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
         """Put a text into the outbox, try for ``patience_s`` to deliver it, and return how it stands.
 
@@ -162,6 +209,9 @@ class UserServices:
         patience_s: float,
         on_progress: Callable[[Progress], None] | None,
         say: Callable[[str], None],
+        *,
+        service: str = file_delivery.SERVICE,
+        notes: Path | None = None,
     ) -> SentFile:
         began_s = moved_s = self.clock.monotonic_s()
         is_first = True
@@ -173,11 +223,12 @@ class UserServices:
                 on_progress(progress)
 
         name = file_name_for_all(path.name)
-        notes = self.people.me.home / "sending" / self.terms.suite.value  # what was begun by pad does not go on by AES
+        # by cipher: what was begun by pad does not go on by AES
+        notes = notes or self.people.me.home / "sending" / self.terms.suite.value
         with OutgoingFile(path, name=name, recipient=contact.sae, notes=notes) as outgoing:
             while True:
                 try:
-                    sent = await self._send_once(outgoing, contact.sae, moved)
+                    sent = await self._send_once(outgoing, contact.sae, moved, service)
                 except ChannelError as fault:
                     if self.clock.monotonic_s() - moved_s > patience_s:
                         raise
@@ -198,9 +249,11 @@ class UserServices:
             duration_s=self.clock.monotonic_s() - began_s,
         )
 
-    async def _send_once(self, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None]) -> SentWhole:
+    async def _send_once(
+        self, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None], service: str
+    ) -> SentWhole:
         async with self._line_to(self.people.contact_of(sae), self.terms) as line:
-            conversation = calling(self.party, line, sae, service=file_delivery.SERVICE, terms=self.terms)
+            conversation = calling(self.party, line, sae, service=service, terms=self.terms)
             return await deliver_file(conversation, outgoing, on_progress=moved)
 
     @contextlib.asynccontextmanager

@@ -45,6 +45,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard
 def add_service_commands(app: typer.Typer, end_with: EndWith) -> None:
     """Add the commands; ``end_with`` runs one and tells its errors."""
     _add_send(app, end_with)
+    _add_fax(app, end_with)
     _add_receive(app, end_with)
     _add_text(app, end_with)
     _add_contacts(app, end_with)
@@ -73,6 +74,33 @@ def _add_send(app: typer.Typer, end_with: EndWith) -> None:
 
             who, sealing = Who(name, data, directory), Sealing(cipher, refresh_s, pad_wait_s)
             return run_send(file, recipient, who=who, sealing=sealing, patience_s=patience_s, as_json=json)
+
+        end_with(command)
+
+
+def _add_fax(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command()
+    def fax(
+        file: Annotated[Path, typer.Argument(parser=named_path, help="A PDF, TIFF or PNG.")],
+        recipient: Annotated[str, typer.Argument(help="A contact, or a group: then to each of it in turn.")],
+        name: AsOption = None,
+        data: DataOption = None,
+        directory: DirectoryOption = None,
+        cipher: CipherOption = CIPHERS[0],
+        refresh_s: RefreshOption = 60.0,
+        pad_wait_s: PadWaitOption = 0.0,
+        patience_s: Annotated[
+            float, typer.Option("--patience", min=0, metavar="SECONDS", help="How long a break is waited for.")
+        ] = 600.0,
+        json: JsonOption = False,
+    ) -> None:
+        """Fax a document: Group-4 pages, black and white, which the recipient has read when this says so."""
+
+        def command() -> int:
+            from qanat.apps.cli.services import run_fax
+
+            who, sealing = Who(name, data, directory), Sealing(cipher, refresh_s, pad_wait_s)
+            return run_fax(file, recipient, who=who, sealing=sealing, patience_s=patience_s, as_json=json)
 
         end_with(command)
 

@@ -23,6 +23,7 @@ from qanat.apps.workplace import default_folder
 from qanat.ground.errors import QanatError
 from qanat.services.ciphers import Refresh, Suite
 from qanat.services.conversation import Terms
+from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile
 from qanat.services.transfer import Progress as Step
 from qanat.users.people import People, find_people
@@ -49,6 +50,24 @@ def run_send(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience
             _say(f"{said}, {speed:,.0f} MB/s, under {one.num_keys} keys" if one.sent_bytes else said)
         if as_json:
             _print({"cipher": sealing.cipher, "sent": [asdict(one) for one in sent]})
+        return 0
+
+    return asyncio.run(work())
+
+
+def run_fax(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
+    """Send a fax; 0 when every recipient has read all of its pages."""
+    people = _people(who)
+
+    async def work() -> int:
+        async with UserServices(people, terms=_terms(sealing)) as user:
+            with _Bar(file.name) as bar:
+                reports = await user.fax(file, recipient, patience_s=patience_s, on_progress=bar.step, say=bar.say)
+        for one in reports:
+            when = time.strftime("%H:%M:%S", time.localtime(one.confirmed_utc_s))
+            _say(f"{one.recipient} has read all {one.num_pages} pages at {when}; they lie there as {one.name}")
+        if as_json:
+            _print({"cipher": sealing.cipher, "fax": [asdict(one) for one in reports]})
         return 0
 
     return asyncio.run(work())
@@ -157,6 +176,13 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         if stop is not None:
             stop.set()
 
+    def on_fax(fax: ArrivedFax) -> None:
+        _say(f"{name(fax.sender)} sent a fax of {fax.num_pages} pages, {fax.name}")
+        if as_json:
+            _print({"fax": asdict(fax) | {"sender": name(fax.sender)}})
+        if stop is not None:
+            stop.set()
+
     def on_text(text: StoredText) -> None:
         if as_json:
             _print({"text": asdict(text) | {"sender": name(text.sender)}})
@@ -173,7 +199,7 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         if as_json:
             _print({"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy})
 
-    return Listeners(on_file=on_file, on_text=on_text, on_fault=on_fault)
+    return Listeners(on_file=on_file, on_fax=on_fax, on_text=on_text, on_fault=on_fault)
 
 
 def _say(words: str) -> None:
