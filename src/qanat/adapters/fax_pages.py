@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.private_files import make_private_folder
@@ -134,7 +134,7 @@ def _image_pages(source: Path, most_pages: int) -> Iterator[Image.Image]:
                 yield page
                 if image.format != "TIFF":
                     return
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise BadParameter(f"{source} is no PDF, TIFF or PNG: a fax is made of one of these", remedy=remedy) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise BadParameter(f"{source} has a page of too many dots", remedy="make it smaller, then again") from None
