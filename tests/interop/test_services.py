@@ -269,9 +269,13 @@ def test_the_example_of_the_page_runs_as_it_stands(
         ("send_a_file", r"bob has letter.txt: 58000 bytes under 1 key, SHA-256 [0-9a-f]{64}"),
         ("send_a_text", r"waits for bob\n.*alice says: Call me when you are back.\n(.*\n)?delivered to bob at .* UTC"),
         ("one_time_pad", r"[\d,]+ bits of pad are needed, [\d,]+ are in stock\nbob has secret.txt, under \d+ keys"),
+        (
+            "call_somebody",
+            r"bob has read 1 page: letter.tiff\n\d+ pictures and \d\d+ pieces of sound came from bob\nkeys: [2-5] to",
+        ),
         ("seal_frames", r"100 frames were sealed under [345] keys"),
     ],
-    ids=["file", "text", "pad", "frames"],
+    ids=["file", "text", "pad", "call", "frames"],
 )
 def test_an_example_runs_as_it_stands(data: Path, program: str, said: str) -> None:
     path = Path(__file__).parents[2] / "examples" / f"{program}.py"

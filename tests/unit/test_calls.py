@@ -14,6 +14,7 @@ import pytest
 from qanat.adapters import media as media_module
 from qanat.adapters.datagrams import Datagrams, UdpAddress, open_datagrams
 from qanat.adapters.media import PICTURES_PER_S, TEST, AudioSource, MediaSink, VideoSource
+from qanat.benchmarks.video_call import video_call
 from qanat.ground.errors import BadParameter, ConfigurationError, FrameError
 from qanat.services.call import CallReport, CallWord
 from qanat.services.call_frames import (
@@ -289,3 +290,10 @@ def test_a_file_without_sound_is_told_and_so_is_the_missing_extra(
     monkeypatch.setattr(media_module, "importlib", type("Loader", (), {"import_module": staticmethod(nothing)}))
     with pytest.raises(ConfigurationError, match=r"qanat\[services\]"):
         VideoSource(TEST)
+
+
+def test_the_benchmark_carries_pictures_under_keys_that_change() -> None:
+    rate, delay = video_call(seconds_s=0.3)
+    assert (rate.name, delay.name) == ("video-call", "video-call-delay")
+    assert rate.rate > 0
+    assert delay.rate > 0
