@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from interop.live import LiveNetwork, running_network, running_site
 from qanat.adapters.addresses import AddressBook
@@ -261,6 +262,32 @@ def test_the_example_of_the_page_runs_as_it_stands(
     assert said[0].endswith("sae:alice did it come?")
     assert said[1:] == ["8 ['bob']", "8256"]
     assert (tmp_path / "inbox" / "letter.txt").read_text(encoding="utf-8") == "Dear Bob"
+
+
+def test_commands_carry_a_fax_and_a_call(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        pages = [Image.new("L", (595, 842), 255) for _ in range(2)]
+        pages[0].save(tmp_path / "letter.pdf", save_all=True, append_images=pages[1:])
+        async with receiving(data, tmp_path / "in") as bob:
+            sender = ("--as", "alice", "--data", data)
+            status, sent, told = await answer("fax", tmp_path / "letter.pdf", "bob", *sender)
+            assert status == 0, told
+            assert [(one["name"], one["num_pages"]) for one in sent["fax"]] == [("letter.tiff", 2)]
+            status, _, told = await answer("fax", Path(__file__), "bob", *sender)
+            assert status == 2
+            assert "is no PDF, TIFF or PNG" in told
+            status, said, told = await answer("call", "bob", *sender, "--seconds", "2", "--refresh", "0.5")
+            assert status == 0, told
+            assert bob.stdout is not None
+            fax, call = [json.loads(await bob.stdout.readline()) for _ in range(2)]
+        assert (fax["fax"]["num_pages"], fax["fax"]["sender"]) == (2, "alice")
+        assert call["call"]["peer"] == "alice"
+        for report in (said["call"], call["call"]):
+            assert report["keys_received"] >= 3
+            assert report["audio"]["decoded"] > 20
+            assert report["video"]["decoded"] > 10
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(
