@@ -235,7 +235,7 @@ def test_calls_to_groups_and_by_one_time_pad_and_of_no_media_are_refused(tmp_pat
         async with house.user("alice") as alice, house.reception("bob"):
             with pytest.raises(BadParameter, match="is a group"):
                 await alice.call("board", seconds_s=0.1)
-            with pytest.raises(BadParameter, match=r"gone\.mp4"):
+            with pytest.raises(ConfigurationError, match=r"gone\.mp4"):
                 await alice.call("bob", CallMedia(video=str(tmp_path / "gone.mp4")), seconds_s=0.1)
 
     asyncio.run(run())
@@ -246,8 +246,11 @@ def test_who_cannot_answer_says_why(tmp_path: Path) -> None:
         house = House(tmp_path)
         broken = Reception(house.user("bob"), house.folder("bob"), media=CallMedia(audio=str(tmp_path / "gone.wav")))
         async with house.user("alice") as alice, broken:
-            with pytest.raises(RefusedByPeer):
+            with pytest.raises(RefusedByPeer) as caught:
                 await alice.call("bob", CallMedia(video=None), seconds_s=0.5)
+            assert "gone.wav" not in caught.value.message, (
+                "a stranger need not know what this machine's files are called"
+            )
 
     asyncio.run(run())
 
@@ -281,7 +284,7 @@ def test_a_file_without_sound_is_told_and_so_is_the_missing_extra(
     assert encoded is not None
     sink.take(1, encoded.data, at_ms=0, is_key=True)
     sink.close()
-    with pytest.raises(BadParameter, match="has no audio"):
+    with pytest.raises(ConfigurationError, match="has no audio"):
         AudioSource(str(tmp_path / "silent.webm"))
 
     def nothing(name: str) -> object:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from qanat.ground.errors import BadParameter, ConfigurationError
+from qanat.ground.errors import ConfigurationError
 
 INSTALL = "install them: pip install 'qanat[services]'"
 WIDTH, HEIGHT, PICTURES_PER_S = 640, 360, 30
@@ -39,7 +39,7 @@ class VideoSource:
     """Pictures as VP8, in ``WIDTH`` x ``HEIGHT``, ``PICTURES_PER_S`` of them a second."""
 
     def __init__(self, source: str) -> None:
-        """``source``: a file's name, or ``TEST``. Raises BadParameter, ConfigurationError."""
+        """``source``: a file's name, or ``TEST``. Raises ConfigurationError."""
         av = _av()
         self._kinds = av.video.frame.PictureType
         self._pictures = _test_pictures(av) if source == TEST else _file_pictures(av, source)
@@ -66,7 +66,7 @@ class AudioSource:
     """Sound as Opus, one channel, 20 ms a frame."""
 
     def __init__(self, source: str) -> None:
-        """``source``: a file's name, or ``TEST``. Raises BadParameter, ConfigurationError."""
+        """``source``: a file's name, or ``TEST``. Raises ConfigurationError."""
         av = _av()
         self._sounds = _test_sounds(av) if source == TEST else _file_sounds(av, source)
         self._number = 0
@@ -138,10 +138,11 @@ def _av() -> Any:
 
 @contextlib.contextmanager
 def _named(av: Any, path: Path | str) -> Iterator[None]:
+    """Tell failures as this machine's own: the other end is not told names of files."""
     try:
         yield
     except (av.FFmpegError, OSError) as fault:
-        raise BadParameter(
+        raise ConfigurationError(
             f"{path}: {getattr(fault, 'strerror', None) or fault}",
             remedy="name a file of sound or pictures that a player opens; a recording goes to a new .webm",
         ) from None
@@ -199,5 +200,5 @@ def _opened(av: Any, source: str, kind: str) -> Any:
         file = av.open(source)
     if not getattr(file.streams, kind):
         file.close()
-        raise BadParameter(f"{source} has no {kind}", remedy=f"name a file that has, or --{kind} none")
+        raise ConfigurationError(f"{source} has no {kind}", remedy=f"name a file that has, or --{kind} none")
     return file
