@@ -1,4 +1,4 @@
-"""A call of three seconds with pictures and sound, under keys that change every second, and a fax before it.
+"""A call of two seconds with pictures and sound, under keys that change every second, and a fax before it.
 
 qanat up three-nodes --data ./data
 python examples/call_somebody.py ./data
@@ -27,7 +27,7 @@ def main(data: str) -> None:
         letter.save(Path(place) / "letter.png")
         (report,) = alice.fax(Path(place) / "letter.png", "bob")
         print(f"bob has read {report.num_pages} page: {report.name}")
-        call = alice.call("bob", seconds_s=3)  # a tone and a test picture; files by audio= and video=
+        call = alice.call("bob", seconds_s=2)  # a tone and a test picture; files by audio= and video=
         print(f"{call.video.decoded} pictures and {call.audio.decoded} pieces of sound came from bob")
         print(f"keys: {call.keys_sent} to bob, {call.keys_received} from bob")
 

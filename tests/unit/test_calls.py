@@ -152,7 +152,7 @@ def check_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, seconds_s: fl
 def test_a_call_goes_on_over_a_bad_line_and_through_changes_of_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_call(tmp_path, monkeypatch, seconds_s=5.0, refresh_s=1.0)
+    check_call(tmp_path, monkeypatch, seconds_s=4.0, refresh_s=0.8)
 
 
 @pytest.mark.campaign
