@@ -8,6 +8,7 @@ from typing import Any
 _HOMES = {
     "AliceSession": "qanat.postprocessing.alice",
     "BobSession": "qanat.postprocessing.bob",
+    "CallMedia": "qanat.users.call",
     "Client": "qanat.client",
     "DecoyProtocol": "qanat.protocols.decoy",
     "Detections": "qanat.postprocessing.records",

@@ -52,6 +52,9 @@ LIBRARIES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("time", "secrets", "random", "os", "io", "pathlib"), MACHINE_ROOMS),
     "importlib": MACHINE_ROOMS | {"ground.data", "api"},
     "sgp4": frozenset({"orbits", "benchmarks"}),
+    "av": frozenset({"adapters", "benchmarks"}),
+    "PIL": frozenset({"adapters", "apps"}),
+    "pypdfium2": frozenset({"adapters"}),
     "pickle": frozenset(),
 }
 """Library (first part of the module's name) -> rooms that may import it. `client` may use httpx and ssl too."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from interop.live import LiveNetwork, running_network, running_site
 from qanat.adapters.addresses import AddressBook
@@ -263,15 +264,42 @@ def test_the_example_of_the_page_runs_as_it_stands(
     assert (tmp_path / "inbox" / "letter.txt").read_text(encoding="utf-8") == "Dear Bob"
 
 
+def test_commands_carry_a_fax_and_a_call(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        pages = [Image.new("L", (595, 842), 255) for _ in range(2)]
+        pages[0].save(tmp_path / "letter.pdf", save_all=True, append_images=pages[1:])
+        async with receiving(data, tmp_path / "in") as bob:
+            sender = ("--as", "alice", "--data", data)
+            status, sent, told = await answer("fax", tmp_path / "letter.pdf", "bob", *sender)
+            assert status == 0, told
+            assert [(one["name"], one["num_pages"]) for one in sent["fax"]] == [("letter.tiff", 2)]
+            status, said, told = await answer("call", "bob", *sender, "--seconds", "2", "--refresh", "0.5")
+            assert status == 0, told
+            assert bob.stdout is not None
+            fax, call = [json.loads(await bob.stdout.readline()) for _ in range(2)]
+        assert (fax["fax"]["num_pages"], fax["fax"]["sender"]) == (2, "alice")
+        assert call["call"]["peer"] == "alice"
+        for report in (said["call"], call["call"]):
+            assert report["keys_received"] >= 2
+            assert report["audio"]["decoded"] > 5
+            assert report["video"]["decoded"] > 0
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("program", "said"),
     [
         ("send_a_file", r"bob has letter.txt: 58000 bytes under 1 key, SHA-256 [0-9a-f]{64}"),
         ("send_a_text", r"waits for bob\n.*alice says: Call me when you are back.\n(.*\n)?delivered to bob at .* UTC"),
         ("one_time_pad", r"[\d,]+ bits of pad are needed, [\d,]+ are in stock\nbob has secret.txt, under \d+ keys"),
+        (
+            "call_somebody",
+            r"bob has read 1 page: letter.tiff\n\d+ pictures and \d\d+ pieces of sound came from bob\nkeys: [2-4] to",
+        ),
         ("seal_frames", r"100 frames were sealed under [345] keys"),
     ],
-    ids=["file", "text", "pad", "frames"],
+    ids=["file", "text", "pad", "call", "frames"],
 )
 def test_an_example_runs_as_it_stands(data: Path, program: str, said: str) -> None:
     path = Path(__file__).parents[2] / "examples" / f"{program}.py"

@@ -18,8 +18,11 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from typing import TypeAlias
 
 from qanat.adapters.durable_files import sync_folder, write_durably
 from qanat.adapters.machine_faults import machine_faults_named
@@ -30,6 +33,9 @@ HIDDEN = ".qanat-incoming"
 NOTES_KEPT_S = 30 * 86_400.0
 READ_BYTES = 2**20
 MOST_NAMES = 10_000
+
+Check: TypeAlias = Callable[[Path], None]
+"""Looks at a file that has come, before it gets its name; raises PeerProtocolError, and the file is dropped."""
 
 
 class IncomingFolder:
@@ -43,13 +49,17 @@ class IncomingFolder:
             self._hidden.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._clean()
 
-    async def expect(self, *, sender: SaeId, offer: str, name: str, size_bytes: int) -> IncomingFile | str:
+    async def expect(
+        self, *, sender: SaeId, offer: str, name: str, size_bytes: int, check: Check | None = None
+    ) -> IncomingFile | str:
         """Return the place of a file, or the name under which it lies here already.
 
         A line over which it has been coming in until now comes to nothing: the sender went on to this one. Raises
         PeerProtocolError when the offer is another sender's, or was made for another file.
         """
-        arriving = IncomingFile(self, self._hidden / offer, sender=sender, name=name, size_bytes=size_bytes)
+        arriving = IncomingFile(
+            self, self._hidden / offer, sender=sender, name=name, size_bytes=size_bytes, check=check
+        )
         with machine_faults_named(self.folder / name):
             if (there := arriving.settle()) is not None:
                 return there
@@ -72,12 +82,34 @@ class IncomingFolder:
                 path.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, slots=True)
+class CheckedFolder:
+    """The same folder for a service whose files are looked at before they get their names."""
+
+    folder: IncomingFolder
+    check: Check
+
+    async def expect(self, *, sender: SaeId, offer: str, name: str, size_bytes: int) -> IncomingFile | str:
+        """See ``IncomingFolder.expect``."""
+        return await self.folder.expect(sender=sender, offer=offer, name=name, size_bytes=size_bytes, check=self.check)
+
+
 class IncomingFile:
     """One file that comes in."""
 
-    def __init__(self, home: IncomingFolder, stem: Path, *, sender: SaeId, name: str, size_bytes: int) -> None:
+    def __init__(
+        self,
+        home: IncomingFolder,
+        stem: Path,
+        *,
+        sender: SaeId,
+        name: str,
+        size_bytes: int,
+        check: Check | None = None,
+    ) -> None:
         self.have_bytes = 0
         self._home = home
+        self._check = check
         self._part = stem.with_suffix(".part")
         self._note = stem.with_suffix(".json")
         self._told = {"name": name, "sender": sender, "size_bytes": size_bytes}
@@ -160,7 +192,16 @@ class IncomingFile:
     def _finish(self) -> str:
         with self._lock:
             os.fsync(self._opened().fileno())
+            self._look_at_it()
             return self._link(str(self._told["name"]))
+
+    def _look_at_it(self) -> None:
+        if self._check is not None:
+            try:
+                self._check(self._part)
+            except PeerProtocolError:
+                self._forget_all()
+                raise
 
     def _link(self, name: str) -> str:
         """Give the part its name, and note that it has it."""

@@ -25,6 +25,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "relay": ("relay-hop", "relay-pairs"),
     "file_service": ("file-encryption",),
     "file_delivery": ("file-service",),
+    "video_call": ("video-call", "video-call-delay"),
     "long_line": ("distil-20ms", "distil-20ms-1mbit", "distil-20ms-winnow", "distil-20ms-ldpc"),
     "backbone": ("backbone",),
     "routing": ("route-paper", "route-10000", "share-1000"),

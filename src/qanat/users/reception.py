@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from qanat.adapters.buffer_line import BufferLine, LineServer
-from qanat.adapters.incoming import IncomingFolder
+from qanat.adapters.fax_pages import count_pages
+from qanat.adapters.incoming import CheckedFolder, IncomingFolder
 from qanat.adapters.mailbox import Mailbox, StoredText
 from qanat.ground.errors import BadParameter, ChannelClosed, QanatError
-from qanat.services import file_delivery, texts
+from qanat.services import call, fax, file_delivery, texts
+from qanat.services.call import CallReport
 from qanat.services.conversation import Conversation, answering, refusing
+from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile, take_file
 from qanat.services.texts import ReceivedText, take_texts
 from qanat.services.transfer import Progress
+from qanat.users.call import CallMedia
 from qanat.users.services import UserServices
 
 HOST = "127.0.0.1"
@@ -30,6 +34,8 @@ class Listeners:
     """Who is told of what comes; each is called in the event loop, and must be quick."""
 
     on_file: Callable[[ArrivedFile], None] = lambda _: None
+    on_call: Callable[[CallReport], None] = lambda _: None
+    on_fax: Callable[[ArrivedFax], None] = lambda _: None
     on_text: Callable[[StoredText], None] = lambda _: None
     on_fault: Callable[[QanatError], None] = lambda _: None
     on_progress: Callable[[Progress], None] | None = None
@@ -57,10 +63,18 @@ class Reception:
     """
 
     def __init__(
-        self, user: UserServices, folder: Path, *, port: int | None = None, listeners: Listeners | None = None
+        self,
+        user: UserServices,
+        folder: Path,
+        *,
+        port: int | None = None,
+        listeners: Listeners | None = None,
+        media: CallMedia | None = None,
     ) -> None:
+        """``media``: what is sent to those who call, and into which folder their calls are recorded."""
         self._user = user
         self._listeners = listeners or Listeners()
+        self._media = media or CallMedia()
         listen = user.people.me.listen or (HOST, 0)
         self._host = listen[0]
         self._server = LineServer(self._answer, host=self._host, port=listen[1] if port is None else port)
@@ -113,12 +127,36 @@ class Reception:
             case file_delivery.SERVICE:
                 told = self._listeners.on_progress
                 self._listeners.on_file(await take_file(conversation, self._incoming, on_progress=told))
+            case call.SERVICE:
+                media = replace(self._media, record=self._recording())
+                self._listeners.on_call(await user.answer_call(conversation, media, host=self._host))
+            case fax.SERVICE:
+                if (arrived := await self._take_fax(conversation)) is not None:
+                    self._listeners.on_fax(arrived)
             case texts.SERVICE:
                 inbox = _Inbox(user.mailbox, show=self.show_fresh)
                 await take_texts(conversation, inbox, utc_s=user.clock.utc_s)
             case other:
                 async with refusing(conversation):
                     raise BadParameter(f"service {other!r} is not offered here", remedy="update the older side")
+
+    def _recording(self) -> Path | None:
+        """Return where a call is recorded: in the folder of files, under a name that no other call has."""
+        if self._media.record is None:
+            return None
+        return self._media.record / f"call-{self._user.party.entropy.public_bytes(8).hex()}.webm"
+
+    async def _take_fax(self, conversation: Conversation) -> ArrivedFax | None:
+        """Receive a fax whose pages can be read; None where it was here before."""
+        counted: list[int] = []
+
+        def check(path: Path) -> None:
+            counted.append(count_pages(path, page_dots=fax.PAGE_DOTS, most_pages=fax.MOST_PAGES))
+
+        file = await take_file(conversation, CheckedFolder(self._incoming, check))
+        if not counted:
+            return None
+        return ArrivedFax(file.name, counted[-1], file.size_bytes, file.sha256, file.sender)
 
     async def _empty_outbox(self) -> None:
         while True:

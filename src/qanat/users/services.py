@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from qanat.adapters.buffer_line import BufferLine, LaterLine, dial
+from qanat.adapters.datagrams import ip_of, open_datagrams
+from qanat.adapters.fax_pages import pages_workplace, write_pages
 from qanat.adapters.mailbox import Mailbox, OutgoingText
 from qanat.adapters.outgoing import OutgoingFile
 from qanat.adapters.system import SystemClock, SystemEntropy
@@ -18,20 +20,26 @@ from qanat.client import Etsi014Client
 from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError
 from qanat.ground.identifiers import SaeId, slaves_together
 from qanat.ground.ports import KeySupply
-from qanat.services import file_delivery, texts
+from qanat.services import call, fax, file_delivery, texts
+from qanat.services.call import LONGEST_S, CallReport, CallWord
 from qanat.services.ciphers import PadQuote, Suite, quote_pad
-from qanat.services.conversation import Party, Terms, calling, calling_several
+from qanat.services.conversation import Conversation, Party, Terms, calling, calling_several, refusing
 from qanat.services.directory import Contact
+from qanat.services.fax import DeliveredFax
 from qanat.services.file_delivery import SentWhole, deliver_file
 from qanat.services.lines import Line
 from qanat.services.texts import Text, deliver_texts
 from qanat.services.transfer import Progress
 from qanat.services.transfer_frames import file_name_for_all
+from qanat.users.call import CallEnd, CallMedia, Wire
 from qanat.users.people import People
 from qanat.users.supply import ClientSupply
 
 KEY_PATIENCE_S = 20.0
 """How long one call for keys may wait at the key manager; services ask again until their own patience ends."""
+FAX_NAME_CHARACTERS = 60
+ANY_HOST = "0.0.0.0"  # noqa: S104 - what comes in is opened only if the one we called has sealed it
+HANG_UP_SEEN_S = 0.1
 PAUSE_S = 1.0
 """Between two tries to reach a recipient."""
 
@@ -77,6 +85,7 @@ class UserServices:
             supply = ClientSupply(self._client)
         self.party = Party(me.sae, supply, self.clock, SystemEntropy())
         self.mailbox = Mailbox(me.home)
+        self.open_wire: Callable[[str], Awaitable[Wire]] = open_datagrams
         self._delivering = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -113,6 +122,113 @@ class UserServices:
         """
         members = self.people.members(recipient)
         return [await self._send(path, contact, patience_s, on_progress, say) for contact in members]
+
+    async def fax(
+        self,
+        path: Path,
+        recipient: str,
+        *,
+        patience_s: float = 600.0,
+        on_progress: Callable[[Progress], None] | None = None,
+        say: Callable[[str], None] = nobody_told,
+    ) -> list[DeliveredFax]:
+        """Send the pages of a PDF, TIFF or PNG to a contact, or to each of a group in turn: in black and white.
+
+        Returns the delivery reports when all have read all pages. Raises BadParameter for what is no page, and what
+        ``send`` raises. A fax that failed begins anew.
+        """
+        members = self.people.members(recipient)
+        with pages_workplace(self.people.me.home / "faxes") as folder:
+            pages = folder / f"{file_name_for_all(path.stem)[:FAX_NAME_CHARACTERS]}.tiff"
+            num_pages = await asyncio.to_thread(
+                write_pages,
+                path,
+                pages,
+                page_dots=fax.PAGE_DOTS,
+                dots_per_inch=fax.DOTS_PER_INCH,
+                most_pages=fax.MOST_PAGES,
+            )
+            reports = []
+            for contact in members:
+                sent = await self._send(
+                    pages, contact, patience_s, on_progress, say, service=fax.SERVICE, notes=folder / "notes"
+                )
+                reports.append(
+                    DeliveredFax(
+                        recipient=sent.recipient,
+                        name=sent.name,
+                        num_pages=num_pages,
+                        size_bytes=sent.size_bytes,
+                        sha256=sent.sha256,
+                        num_keys=sent.num_keys,
+                        duration_s=sent.duration_s,
+                        confirmed_utc_s=self.clock.utc_s(),
+                    )
+                )
+            return reports
+
+    async def call(
+        self,
+        recipient: str,
+        media: CallMedia | None = None,
+        *,
+        seconds_s: float | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> CallReport:
+        """Call one contact and talk for ``seconds_s``, or until ``stop`` is set or the other side hangs up.
+
+        Returns what this end saw. Raises BadParameter for a group and for a one-time pad, ChannelError where nobody
+        answers, RefusedByPeer, KeyShortage when no fresh key came before the present one was over.
+        """
+        contact, *others = self.people.members(recipient)
+        if others:
+            raise BadParameter(f"{recipient!r} is a group; a call is between two", remedy="name one contact")
+        async with self._line_to(contact, self.terms) as line, self._wire(ANY_HOST) as wire:
+            talk = calling(self.party, line, contact.sae, service=call.SERVICE, terms=self.terms)
+            context = talk.hello.context
+            end = CallEnd(
+                self.party,
+                wire,
+                media or CallMedia(),
+                out=context,
+                back=context.back(contact.sae),
+                terms=self.terms,
+            )
+
+            async def until() -> None:
+                end_s = self.clock.monotonic_s() + (LONGEST_S if seconds_s is None else seconds_s)
+                over = stop or asyncio.Event()
+                while self.clock.monotonic_s() < end_s and not line.has_news():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(over.wait(), HANG_UP_SEEN_S)
+                        return
+
+            async with refusing(talk):
+                await talk.greet()
+                await talk.say((await end.word()).word())
+                theirs = CallWord.parse(await talk.hear())
+                assert contact.address is not None
+                end.peer_address = (await ip_of(contact.address[0]), theirs.port)
+                await end.talk(theirs, until)
+                if not line.has_news():
+                    await talk.say({"end": True}, is_last=True)
+            return end.report(contact.name)
+
+    async def answer_call(self, talk: Conversation, media: CallMedia, *, host: str) -> CallReport:
+        """Answer a call: ``talk`` is with a caller whose service is ``call.SERVICE``; returns when it is over."""
+        context = talk.hello.context
+        async with refusing(talk), self._wire(host) as wire:
+            theirs = CallWord.parse(await talk.hear())
+            end = CallEnd(self.party, wire, media, out=context.back(self.party.sae), back=context, terms=talk.terms)
+            await talk.say((await end.word()).word())
+            talk.terms = replace(talk.terms, silence_s=LONGEST_S)
+
+            async def until() -> None:
+                with contextlib.suppress(ChannelClosed):  # who hangs up need not say so
+                    await talk.hear()
+
+            await end.talk(theirs, until)
+            return end.report(self.people.directory.name_of(talk.peer))
 
     async def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
         """Put a text into the outbox, try for ``patience_s`` to deliver it, and return how it stands.
@@ -162,6 +278,9 @@ class UserServices:
         patience_s: float,
         on_progress: Callable[[Progress], None] | None,
         say: Callable[[str], None],
+        *,
+        service: str = file_delivery.SERVICE,
+        notes: Path | None = None,
     ) -> SentFile:
         began_s = moved_s = self.clock.monotonic_s()
         is_first = True
@@ -173,11 +292,12 @@ class UserServices:
                 on_progress(progress)
 
         name = file_name_for_all(path.name)
-        notes = self.people.me.home / "sending" / self.terms.suite.value  # what was begun by pad does not go on by AES
+        # by cipher: what was begun by pad does not go on by AES
+        notes = notes or self.people.me.home / "sending" / self.terms.suite.value
         with OutgoingFile(path, name=name, recipient=contact.sae, notes=notes) as outgoing:
             while True:
                 try:
-                    sent = await self._send_once(outgoing, contact.sae, moved)
+                    sent = await self._send_once(outgoing, contact.sae, moved, service)
                 except ChannelError as fault:
                     if self.clock.monotonic_s() - moved_s > patience_s:
                         raise
@@ -198,10 +318,20 @@ class UserServices:
             duration_s=self.clock.monotonic_s() - began_s,
         )
 
-    async def _send_once(self, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None]) -> SentWhole:
+    async def _send_once(
+        self, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None], service: str
+    ) -> SentWhole:
         async with self._line_to(self.people.contact_of(sae), self.terms) as line:
-            conversation = calling(self.party, line, sae, service=file_delivery.SERVICE, terms=self.terms)
+            conversation = calling(self.party, line, sae, service=service, terms=self.terms)
             return await deliver_file(conversation, outgoing, on_progress=moved)
+
+    @contextlib.asynccontextmanager
+    async def _wire(self, host: str) -> AsyncIterator[Wire]:
+        wire = await self.open_wire(host)
+        try:
+            yield wire
+        finally:
+            wire.close()
 
     @contextlib.asynccontextmanager
     async def _line_to(self, contact: Contact, terms: Terms) -> AsyncIterator[Line]:

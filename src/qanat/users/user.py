@@ -11,9 +11,13 @@ from typing import Any, Self, TypeVar
 
 from qanat.adapters.loop_thread import LoopThread
 from qanat.adapters.mailbox import StoredText
+from qanat.adapters.media import TEST
+from qanat.services.call import CallReport
 from qanat.services.ciphers import PadQuote, Refresh, Suite
 from qanat.services.conversation import Terms
+from qanat.services.fax import ArrivedFax, DeliveredFax
 from qanat.services.file_delivery import ArrivedFile
+from qanat.users.call import CallMedia
 from qanat.users.people import find_people
 from qanat.users.reception import Listeners, Reception
 from qanat.users.services import SentFile, TextReport, UserServices
@@ -65,6 +69,23 @@ class User:
         """Send a file; see ``UserServices.send``."""
         return self._run(self._services.send(Path(path), recipient, patience_s=patience_s))
 
+    def fax(self, path: str | Path, recipient: str, *, patience_s: float = 600.0) -> list[DeliveredFax]:
+        """Send a document's pages; see ``UserServices.fax``."""
+        return self._run(self._services.fax(Path(path), recipient, patience_s=patience_s))
+
+    def call(
+        self,
+        recipient: str,
+        *,
+        seconds_s: float,
+        audio: str | None = TEST,
+        video: str | None = TEST,
+        record: str | Path | None = None,
+    ) -> CallReport:
+        """Call a contact for so long; see ``UserServices.call`` and ``CallMedia``."""
+        media = CallMedia(audio, video, None if record is None else Path(record))
+        return self._run(self._services.call(recipient, media, seconds_s=seconds_s))
+
     def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
         """Send a text; see ``UserServices.text``."""
         return self._run(self._services.text(recipient, body, patience_s=patience_s))
@@ -85,9 +106,11 @@ class User:
         port: int | None = None,
         on_file: Callable[[ArrivedFile], None] = lambda _: None,
         on_text: Callable[[StoredText], None] = lambda _: None,
+        on_fax: Callable[[ArrivedFax], None] = lambda _: None,
+        on_call: Callable[[CallReport], None] = lambda _: None,
     ) -> Iterator[None]:
-        """Receive files into ``folder``, and texts, while the block runs; the callbacks run in the loop's thread."""
-        listeners = Listeners(on_file=on_file, on_text=on_text)
+        """Receive files into ``folder``, texts and calls, while the block runs; callbacks run in the loop's thread."""
+        listeners = Listeners(on_file=on_file, on_text=on_text, on_fax=on_fax, on_call=on_call)
         reception = self._run(_made(lambda: Reception(self._services, Path(folder), port=port, listeners=listeners)))
         self._run(reception.__aenter__())
         try:

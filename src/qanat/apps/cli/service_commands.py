@@ -1,4 +1,4 @@
-"""The commands of users: send, receive, text, contacts; added to the others in ``main``."""
+"""The commands of users: send, fax, call, receive, text, contacts; added to the others in ``main``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from qanat.ground.errors import BadParameter
 
 if TYPE_CHECKING:
     from qanat.apps.cli.light_commands import EndWith
+    from qanat.users.call import CallMedia
 
 AsOption = Annotated[
     str | None, typer.Option("--as", metavar="NAME", help="Which application you are; not needed with a [me].")
@@ -39,12 +40,21 @@ PadWaitOption = Annotated[
         "--pad-wait", min=0, metavar="SECONDS", help="How long the network may take to make a one-time pad; 0: none."
     ),
 ]
+AudioOption = Annotated[
+    str, typer.Option("--audio", metavar="FILE", help="Sound for calls: a file, 'test' for a tone, or 'none'.")
+]
+VideoOption = Annotated[
+    str, typer.Option("--video", metavar="FILE", help="Pictures for calls: a file, 'test' for a picture, or 'none'.")
+]
+NONE = "none"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
 
 def add_service_commands(app: typer.Typer, end_with: EndWith) -> None:
     """Add the commands; ``end_with`` runs one and tells its errors."""
     _add_send(app, end_with)
+    _add_fax(app, end_with)
+    _add_call(app, end_with)
     _add_receive(app, end_with)
     _add_text(app, end_with)
     _add_contacts(app, end_with)
@@ -77,6 +87,75 @@ def _add_send(app: typer.Typer, end_with: EndWith) -> None:
         end_with(command)
 
 
+def _add_fax(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command()
+    def fax(
+        file: Annotated[Path, typer.Argument(parser=named_path, help="A PDF, TIFF or PNG.")],
+        recipient: Annotated[str, typer.Argument(help="A contact, or a group: then to each of it in turn.")],
+        name: AsOption = None,
+        data: DataOption = None,
+        directory: DirectoryOption = None,
+        cipher: CipherOption = CIPHERS[0],
+        refresh_s: RefreshOption = 60.0,
+        pad_wait_s: PadWaitOption = 0.0,
+        patience_s: Annotated[
+            float, typer.Option("--patience", min=0, metavar="SECONDS", help="How long a break is waited for.")
+        ] = 600.0,
+        json: JsonOption = False,
+    ) -> None:
+        """Fax a document: Group-4 pages, black and white, which the recipient has read when this says so."""
+
+        def command() -> int:
+            from qanat.apps.cli.services import run_fax
+
+            who, sealing = Who(name, data, directory), Sealing(cipher, refresh_s, pad_wait_s)
+            return run_fax(file, recipient, who=who, sealing=sealing, patience_s=patience_s, as_json=json)
+
+        end_with(command)
+
+
+def _media(audio: str, video: str, record: Path | None) -> CallMedia:
+    from qanat.users.call import CallMedia
+
+    return CallMedia(None if audio == NONE else audio, None if video == NONE else video, record)
+
+
+def _add_call(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command()
+    def call(
+        recipient: Annotated[str, typer.Argument(help="A contact.")],
+        name: AsOption = None,
+        data: DataOption = None,
+        directory: DirectoryOption = None,
+        cipher: CipherOption = CIPHERS[0],
+        refresh_s: RefreshOption = 60.0,
+        audio: AudioOption = "test",
+        video: VideoOption = "test",
+        seconds_s: Annotated[
+            float | None, typer.Option("--seconds", min=0, metavar="SECONDS", help="How long; by default until Ctrl-C.")
+        ] = None,
+        record: Annotated[
+            Path | None, typer.Option(parser=named_path, metavar="FILE", help="Record what comes, as .webm.")
+        ] = None,
+        json: JsonOption = False,
+    ) -> None:
+        """Call somebody who receives: sound and pictures both ways, each frame sealed, keys changed in mid-call."""
+
+        def command() -> int:
+            from qanat.apps.cli.services import run_call
+
+            return run_call(
+                recipient,
+                who=Who(name, data, directory),
+                sealing=Sealing(cipher, refresh_s, 0.0),
+                media=_media(audio, video, record),
+                seconds_s=seconds_s,
+                as_json=json,
+            )
+
+        end_with(command)
+
+
 def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
     @app.command()
     def receive(
@@ -87,15 +166,24 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
         port: Annotated[
             int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0, and where no [me] says: any free.")
         ] = None,
-        once: Annotated[bool, typer.Option("--once", help="End after the first file or text.")] = False,
+        once: Annotated[bool, typer.Option("--once", help="End after the first thing that comes.")] = False,
+        audio: AudioOption = "test",
+        video: VideoOption = "test",
+        record_calls: Annotated[
+            bool, typer.Option("--record-calls", help="Record what callers send, as .webm in the folder of files.")
+        ] = False,
         json: JsonOption = False,
     ) -> None:
-        """Receive files and texts until stopped, and deliver what waits in your outbox. With --json a line for each."""
+        """Receive files, faxes, texts and calls until stopped, and deliver what waits in your outbox.
+
+        With --json a line for each.
+        """
 
         def command() -> int:
             from qanat.apps.cli.services import run_receive
 
-            return run_receive(Who(name, data, directory), out=out, port=port, once=once, as_json=json)
+            media = _media(audio, video, out if record_calls else None)
+            return run_receive(Who(name, data, directory), out=out, port=port, once=once, as_json=json, media=media)
 
         end_with(command)
 

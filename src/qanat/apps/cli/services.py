@@ -21,10 +21,13 @@ from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.networks import load_network
 from qanat.apps.workplace import default_folder
 from qanat.ground.errors import QanatError
+from qanat.services.call import CallReport, MediumReport
 from qanat.services.ciphers import Refresh, Suite
 from qanat.services.conversation import Terms
+from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile
 from qanat.services.transfer import Progress as Step
+from qanat.users.call import CallMedia
 from qanat.users.people import People, find_people
 from qanat.users.reception import Listeners, Reception
 from qanat.users.services import TextReport, UserServices
@@ -54,7 +57,47 @@ def run_send(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience
     return asyncio.run(work())
 
 
-def run_receive(who: Who, *, out: Path, port: int | None, once: bool, as_json: bool) -> int:
+def run_fax(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
+    """Send a fax; 0 when every recipient has read all of its pages."""
+    people = _people(who)
+
+    async def work() -> int:
+        async with UserServices(people, terms=_terms(sealing)) as user:
+            with _Bar(file.name) as bar:
+                reports = await user.fax(file, recipient, patience_s=patience_s, on_progress=bar.step, say=bar.say)
+        for one in reports:
+            when = time.strftime("%H:%M:%S", time.localtime(one.confirmed_utc_s))
+            _say(f"{one.recipient} has read all {one.num_pages} pages at {when}; they lie there as {one.name}")
+        if as_json:
+            _print({"cipher": sealing.cipher, "fax": [asdict(one) for one in reports]})
+        return 0
+
+    return asyncio.run(work())
+
+
+def run_call(
+    recipient: str, *, who: Who, sealing: Sealing, media: CallMedia, seconds_s: float | None, as_json: bool
+) -> int:
+    """Call somebody, for some time or until Ctrl-C or until the other end hangs up; 0 after a call."""
+    people = _people(who)
+
+    async def work() -> CallReport:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with UserServices(people, terms=_terms(sealing)) as user:
+            return await user.call(recipient, media, seconds_s=seconds_s, stop=stop)
+
+    report = asyncio.run(work())
+    _say_call(report)
+    if as_json:
+        _print({"cipher": sealing.cipher, "call": asdict(report)})
+    return 0
+
+
+def run_receive(
+    who: Who, *, out: Path, port: int | None, once: bool, as_json: bool, media: CallMedia | None = None
+) -> int:
     """Receive until stopped, or with ``once`` until the first thing has come; 0 after a clean stop."""
     people = _people(who)
     machine.allow_open_files(FILES_OPEN)
@@ -66,7 +109,7 @@ def run_receive(who: Who, *, out: Path, port: int | None, once: bool, as_json: b
         listeners = _told(people, as_json, stop if once else None)
         async with (
             UserServices(people) as user,
-            Reception(user, out, port=port, listeners=listeners) as reception,
+            Reception(user, out, port=port, listeners=listeners, media=media) as reception,
         ):
             _say(f"{people.me.name} receives at port {reception.port}, files into {out.resolve()}; Ctrl-C ends it")
             if as_json:
@@ -157,6 +200,20 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         if stop is not None:
             stop.set()
 
+    def on_call(report: CallReport) -> None:
+        _say_call(report)
+        if as_json:
+            _print({"call": asdict(report)})
+        if stop is not None:
+            stop.set()
+
+    def on_fax(fax: ArrivedFax) -> None:
+        _say(f"{name(fax.sender)} sent a fax of {fax.num_pages} pages, {fax.name}")
+        if as_json:
+            _print({"fax": asdict(fax) | {"sender": name(fax.sender)}})
+        if stop is not None:
+            stop.set()
+
     def on_text(text: StoredText) -> None:
         if as_json:
             _print({"text": asdict(text) | {"sender": name(text.sender)}})
@@ -173,12 +230,31 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         if as_json:
             _print({"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy})
 
-    return Listeners(on_file=on_file, on_text=on_text, on_fault=on_fault)
+    return Listeners(on_file=on_file, on_fax=on_fax, on_call=on_call, on_text=on_text, on_fault=on_fault)
 
 
 def _say(words: str) -> None:
     """Tell people, on standard error."""
     Console(stderr=True, highlight=False).print(escape(words), soft_wrap=True)
+
+
+def _say_call(report: CallReport) -> None:
+    """Tell what one end of a call saw."""
+
+    def of(name: str, medium: MediumReport) -> str:
+        shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
+        return f"{name}: {medium.sent:,} frames sent, {shown}"
+
+    _say(
+        f"call with {report.peer}, {report.duration_s:.1f} s; "
+        f"{of('audio', report.audio)}; {of('video', report.video)}; "
+        f"{report.keys_sent} keys out, {report.keys_received} in; "
+        f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
+    )
+    if report.refused:
+        _say("not accepted: " + ", ".join(f"{count} {reason}" for reason, count in sorted(report.refused.items())))
+    if report.recording is not None:
+        _say(f"recorded in {report.recording}")
 
 
 def _print(told: dict[str, Any]) -> None:

@@ -1,0 +1,204 @@
+"""Sound and pictures of calls: test sources and files in, Opus and VP8 out, and what comes decoded and recorded.
+
+By PyAV (FFmpeg), from the extra ``services``. All calls block: run them in a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from qanat.ground.errors import ConfigurationError
+
+INSTALL = "install them: pip install 'qanat[services]'"
+WIDTH, HEIGHT, PICTURES_PER_S = 640, 360, 30
+VIDEO_BITS_PER_S, AUDIO_BITS_PER_S = 600_000, 32_000
+SAMPLES_PER_S, SAMPLES_PER_FRAME = 48_000, 960
+KEY_FRAME_EVERY = 10 * PICTURES_PER_S
+"""Also when nobody asks for one."""
+TEST = "test"
+"""In place of a file: a test picture with a running clock, or a tone."""
+_MS = Fraction(1, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One encoded frame, and when it is due."""
+
+    data: bytes
+    is_key: bool
+    at_ms: int
+
+
+class VideoSource:
+    """Pictures as VP8, in ``WIDTH`` x ``HEIGHT``, ``PICTURES_PER_S`` of them a second."""
+
+    def __init__(self, source: str) -> None:
+        """``source``: a file's name, or ``TEST``. Raises ConfigurationError."""
+        av = _av()
+        self._kinds = av.video.frame.PictureType
+        self._pictures = _test_pictures(av) if source == TEST else _file_pictures(av, source)
+        self._number = 0
+        self._codec = codec = av.CodecContext.create("libvpx", "w")
+        codec.width, codec.height, codec.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        codec.time_base, codec.framerate = _MS, Fraction(PICTURES_PER_S)
+        codec.bit_rate, codec.gop_size, codec.thread_count = VIDEO_BITS_PER_S, KEY_FRAME_EVERY, 1
+        codec.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "error-resilient": "1"}
+
+    def next(self, *, key: bool) -> Encoded | None:
+        """Return the next picture, with ``key`` one that stands by itself; None at the end."""
+        for picture in self._pictures:
+            at_ms = self._number * 1000 // PICTURES_PER_S
+            self._number += 1
+            picture.pts, picture.time_base = at_ms, _MS
+            picture.pict_type = self._kinds.I if key else self._kinds.NONE
+            for packet in self._codec.encode(picture):
+                return Encoded(bytes(packet), bool(packet.is_keyframe), at_ms)
+        return None
+
+
+class AudioSource:
+    """Sound as Opus, one channel, 20 ms a frame."""
+
+    def __init__(self, source: str) -> None:
+        """``source``: a file's name, or ``TEST``. Raises ConfigurationError."""
+        av = _av()
+        self._sounds = _test_sounds(av) if source == TEST else _file_sounds(av, source)
+        self._number = 0
+        self._codec = codec = av.CodecContext.create("libopus", "w")
+        codec.sample_rate, codec.layout, codec.format = SAMPLES_PER_S, "mono", "s16"
+        codec.bit_rate, codec.time_base = AUDIO_BITS_PER_S, Fraction(1, SAMPLES_PER_S)
+
+    def next(self, *, key: bool) -> Encoded | None:  # noqa: ARG002 - as of pictures; all of Opus stands by itself
+        """Return the next 20 ms; None at the end."""
+        for sound in self._sounds:
+            sound.pts, sound.time_base = self._number * SAMPLES_PER_FRAME, Fraction(1, SAMPLES_PER_S)
+            at_ms = self._number * 1000 * SAMPLES_PER_FRAME // SAMPLES_PER_S
+            self._number += 1
+            for packet in self._codec.encode(sound):
+                return Encoded(bytes(packet), True, at_ms)
+        return None
+
+
+class MediaSink:
+    """Decodes what comes, and records it as it came, in WebM, where ``record`` names a file."""
+
+    def __init__(self, *, audio: bool, video: bool, record: Path | None = None) -> None:
+        """``audio``, ``video``: what will come. Raises ConfigurationError."""
+        av = _av()
+        self._av = av
+        self._sound, self._picture = av.CodecContext.create("opus", "r"), av.CodecContext.create("vp8", "r")
+        self._sound.sample_rate, self._sound.layout = SAMPLES_PER_S, "mono"
+        self._output = None
+        self._streams: list[Any] = [None, None]
+        if record is not None:
+            with _named(av, record):
+                self._output = output = av.open(str(record), "w", format="webm")
+            if audio:
+                self._streams[0] = output.add_stream("libopus", rate=SAMPLES_PER_S, layout="mono")
+            if video:
+                self._streams[1] = stream = output.add_stream("libvpx", rate=PICTURES_PER_S)
+                stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+
+    def take(self, medium: int, data: bytes, *, at_ms: int, is_key: bool) -> bool:
+        """Take an encoded frame of audio (0) or video (1); returns whether it could be decoded."""
+        packet = self._av.Packet(data)
+        packet.pts = packet.dts = at_ms
+        packet.time_base, packet.is_keyframe = _MS, is_key
+        try:
+            shown = (self._picture if medium else self._sound).decode(packet)
+        except self._av.FFmpegError:
+            return False
+        if (stream := self._streams[medium]) is not None and self._output is not None:
+            packet.stream = stream
+            self._output.mux(packet)
+        return bool(shown)
+
+    def close(self) -> None:
+        """End the recording."""
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+
+# --- inside ---
+
+
+def _av() -> Any:
+    try:
+        return importlib.import_module("av")
+    except ImportError:
+        raise ConfigurationError("calls need programs that are not installed here", remedy=INSTALL) from None
+
+
+@contextlib.contextmanager
+def _named(av: Any, path: Path | str) -> Iterator[None]:
+    """Tell failures as this machine's own: the other end is not told names of files."""
+    try:
+        yield
+    except (av.FFmpegError, OSError) as fault:
+        raise ConfigurationError(
+            f"{path}: {getattr(fault, 'strerror', None) or fault}",
+            remedy="name a file of sound or pictures that a player opens; a recording goes to a new .webm",
+        ) from None
+
+
+def _pulled(av: Any, source: str, options: str, sink: str) -> Iterator[Any]:
+    graph = av.filter.Graph()
+    begin, end = graph.add(source, options), graph.add(sink)
+    begin.link_to(end)
+    graph.configure()
+    while True:
+        yield graph.pull()
+
+
+def _test_pictures(av: Any) -> Iterator[Any]:
+    options = f"size={WIDTH}x{HEIGHT}:rate={PICTURES_PER_S}"
+    for picture in _pulled(av, "testsrc2", options, "buffersink"):
+        yield picture.reformat(format="yuv420p")
+
+
+def _test_sounds(av: Any) -> Iterator[Any]:
+    options = f"frequency=440:sample_rate={SAMPLES_PER_S}:samples_per_frame={SAMPLES_PER_FRAME}"
+    return _pulled(av, "sine", options, "abuffersink")
+
+
+def _file_pictures(av: Any, source: str) -> Iterator[Any]:
+    """Return a file's pictures at our rate: as often as each is to be seen, in our size."""
+    file = _opened(av, source, "video")
+
+    def pictures() -> Iterator[Any]:
+        shown = 0
+        with file, _named(av, source):
+            for picture in file.decode(video=0):
+                while shown <= float(picture.time or 0.0) * PICTURES_PER_S:
+                    shown += 1
+                    yield picture.reformat(width=WIDTH, height=HEIGHT, format="yuv420p")
+
+    return pictures()
+
+
+def _file_sounds(av: Any, source: str) -> Iterator[Any]:
+    file = _opened(av, source, "audio")
+
+    def sounds() -> Iterator[Any]:
+        to_ours = av.AudioResampler(format="s16", layout="mono", rate=SAMPLES_PER_S, frame_size=SAMPLES_PER_FRAME)
+        with file, _named(av, source):
+            for sound in file.decode(audio=0):
+                yield from to_ours.resample(sound)
+
+    return sounds()
+
+
+def _opened(av: Any, source: str, kind: str) -> Any:
+    with _named(av, source):
+        file = av.open(source)
+    if not getattr(file.streams, kind):
+        file.close()
+        raise ConfigurationError(f"{source} has no {kind}", remedy=f"name a file that has, or --{kind} none")
+    return file
