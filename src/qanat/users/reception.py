@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,10 @@ class Listeners:
     on_progress: Callable[[Progress], None] | None = None
 
 
+Serve = Callable[[Conversation], Awaitable[None]]
+"""Answers one conversation to its end; it tells the other end of its faults itself, and raises them."""
+
+
 class _Inbox:
     """The services' port ``Inbox`` on a mailbox; a text is told of before its sender hears that it came."""
 
@@ -57,9 +61,17 @@ class Reception:
     """
 
     def __init__(
-        self, user: UserServices, folder: Path, *, port: int | None = None, listeners: Listeners | None = None
+        self,
+        user: UserServices,
+        folder: Path,
+        *,
+        port: int | None = None,
+        listeners: Listeners | None = None,
+        more: Mapping[str, Serve] | None = None,
     ) -> None:
+        """``more``: services that are offered here besides files and texts, by their names."""
         self._user = user
+        self._more = dict(more or {})
         self._listeners = listeners or Listeners()
         listen = user.people.me.listen or (HOST, 0)
         self._host = listen[0]
@@ -116,6 +128,8 @@ class Reception:
             case texts.SERVICE:
                 inbox = _Inbox(user.mailbox, show=self.show_fresh)
                 await take_texts(conversation, inbox, utc_s=user.clock.utc_s)
+            case other if other in self._more:
+                await self._more[other](conversation)
             case other:
                 async with refusing(conversation):
                     raise BadParameter(f"service {other!r} is not offered here", remedy="update the older side")

@@ -28,6 +28,7 @@ from qanat.apps.cli.process_commands import add_process_commands
 from qanat.apps.cli.service_commands import add_service_commands
 from qanat.apps.cli.simulate_commands import add_simulate_command
 from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
+from qanat.apps.cli.tunnel_commands import add_tunnel_command
 from qanat.apps.cli.up_options import SleepAfterOption, sleep_after_s
 from qanat.ground.errors import (
     ConfigurationError,
@@ -485,6 +486,7 @@ add_process_commands(app, node_app, _end_with)
 add_service_commands(app, _end_with)
 add_simulate_command(app, _end_with)
 add_store_commands(app, node_app, _end_with)
+add_tunnel_command(app, _end_with)
 add_master_key_commands(node_app, _end_with)
 
 
