@@ -166,6 +166,57 @@ def test_a_browser_reads_a_web_page_through_the_tunnel_and_a_spy_finds_no_letter
         serving.result()
 
 
+def test_readings_of_a_sensor_wait_for_the_centre_and_are_listed_there_once(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        sensor = ("collect", "carol", "--as", "alice", "--data", data, "--sensor", "boiler")
+        print_value = f"{sys.executable} -c 'print(21.5)'"
+        measuring = await command(*sensor, "--run", print_value, "--count", "2", "--every", "0.5")
+        _, told = await measuring.communicate()
+        assert (measuring.returncode, "2 readings wait" in told.decode()) == (1, True), told
+        async with receiving(data, tmp_path / "in", "carol") as carol:
+            delivering = await command(*sensor, "--count", "0")
+            _, told = await delivering.communicate()
+            assert delivering.returncode == 0, told
+            assert carol.stdout is not None
+            came = [json.loads(await carol.stdout.readline())["reading"] for _ in range(2)]
+        assert [(one["sender"], one["sensor"], one["value"]) for one in came] == [("alice", "boiler", "21.5")] * 2
+        listing = await command("collect", "--as", "carol", "--data", data)
+        out, _ = await listing.communicate()
+        assert [line.split(",")[1:] for line in out.decode().splitlines()] == [
+            ["sender", "sensor", "value"],
+            *[["alice", "boiler", "21.5"]] * 2,
+        ]
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def test_two_hooks_put_the_same_keys_of_the_network_into_two_programs(data: Path, tmp_path: Path) -> None:
+    """In place of ``wg`` stands a script of ours: what WireGuard itself does with the key is not tested."""
+
+    async def run() -> None:
+        programs = [tmp_path / "wg-alice", tmp_path / "wg-carol"]
+        for path in programs:
+            path.write_text('#!/bin/sh\ncat >> "$0.log"\n', encoding="utf-8")
+            path.chmod(0o700)
+        shared = ("--peer", "PUBLIC", "--every", "1", "--count", "2", "--data", data)
+        ends = [
+            await command(
+                "hook", "wireguard", "--with", other, "--as", me, "--interface", "wg0", "--program", path, *more
+            )
+            for me, other, path, more in (
+                ("carol", "alice", programs[1], (*shared, "--follow")),
+                ("alice", "carol", programs[0], shared),
+            )
+        ]
+        told = [(await end.communicate())[1].decode() for end in ends]
+        assert [end.returncode for end in ends] == [0, 0], told
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+    keys = [Path(f"{tmp_path}/wg-{name}.log").read_text(encoding="utf-8").split() for name in ("alice", "carol")]
+    assert keys[0] == keys[1]
+    assert len(set(keys[0])) == 2
+
+
 class SilentHandler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -18,10 +19,13 @@ from qanat.apps import machine
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
 from qanat.ground.errors import QanatError
-from qanat.services import tunnel
+from qanat.ground.identifiers import SaeId
+from qanat.services import collect, tunnel
+from qanat.services.collect import Reading
 from qanat.services.directory import address_of
 from qanat.services.file_delivery import ArrivedFile
 from qanat.services.transfer import Progress as Step
+from qanat.users.collecting import Centre
 from qanat.users.people import People
 from qanat.users.reception import Listeners, Reception, Serve
 from qanat.users.services import TextReport, UserServices
@@ -63,7 +67,7 @@ def run_receive(
         stop = stopped_by_signals()
         listeners = _told(people, as_json, stop if once else None)
         async with UserServices(people) as user, AsyncExitStack() as stack:
-            more: dict[str, Serve] = {}
+            more: dict[str, Serve] = {collect.SERVICE: Centre(user, on_fresh=_told_of_readings(people, as_json)).serve}
             if target is not None:
                 more[tunnel.SERVICE] = TunnelEnd(user, target).serve
             reception = await stack.enter_async_context(Reception(user, out, port=port, listeners=listeners, more=more))
@@ -161,6 +165,18 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
             print_json({"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy})
 
     return Listeners(on_file=on_file, on_text=on_text, on_fault=on_fault)
+
+
+def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequence[Reading]], None]:
+    """Return what tells of readings that came: people a number, programs each."""
+    name = people.directory.name_of
+
+    def on_fresh(sender: SaeId, readings: Sequence[Reading]) -> None:
+        tell(f"{name(sender)} sent {len(readings)} readings, the last of {readings[-1].sensor}")
+        for one in readings if as_json else ():
+            print_json({"reading": asdict(one) | {"sender": name(sender)}})
+
+    return on_fresh
 
 
 class _Bar:
