@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import json
 import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +81,11 @@ async def answer(*words: str | Path) -> tuple[int | None, dict[str, Any], str]:
 
 
 @contextlib.asynccontextmanager
-async def receiving(data: Path, folder: Path, name: str = "bob") -> AsyncIterator[Process]:
+async def receiving(
+    data: Path, folder: Path, name: str = "bob", *, options: Sequence[str] = ()
+) -> AsyncIterator[Process]:
     """Run ``qanat receive`` until it is ready, and end it at the end, if it still runs."""
-    process = await command("receive", "--as", name, "--data", data, "--out", folder, "--json")
+    process = await command("receive", "--as", name, "--data", data, "--out", folder, "--json", *options)
     assert process.stdout is not None
     try:
         line = await process.stdout.readline()
@@ -125,6 +131,101 @@ def test_commands_carry_a_file_and_a_text_and_a_spy_finds_no_letter_of_them(data
         assert b"film.bin" not in spy.seen
 
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def test_a_browser_reads_a_web_page_through_the_tunnel_and_a_spy_finds_no_letter_of_it(
+    data: Path, tmp_path: Path
+) -> None:
+    """The page is bob's, served by Python's own web server and read by its own client; both are none the wiser."""
+
+    async def run(web_port: int) -> None:
+        async with receiving(data, tmp_path / "in", options=("--tunnel", f"127.0.0.1:{web_port}")), spied(data) as spy:
+            entrance = await command("tunnel", "--to", "bob", "--as", "alice", "--data", data, "--json")
+            assert entrance.stdout is not None
+            port = json.loads(await entrance.stdout.readline())["listening"]
+            urls = [f"http://127.0.0.1:{port}/{name}" for name in ("page.html", "film.bin")]
+            page, film = await asyncio.gather(*(asyncio.to_thread(read_url, url) for url in urls))
+            assert (page, film) == ((tmp_path / "page.html").read_bytes(), (tmp_path / "film.bin").read_bytes())
+            carried = [json.loads(await entrance.stdout.readline())["carried"] for _ in urls]
+            entrance.send_signal(signal.SIGTERM)
+            await entrance.communicate()
+            assert len(film) < max(one["received_bytes"] for one in carried) < len(film) + 1000
+            assert entrance.returncode == 0
+        assert len(spy.seen) > len(film)
+        assert CANARY not in spy.seen
+        assert b"GET /" not in spy.seen
+
+    (tmp_path / "page.html").write_bytes(b"<p>" + CANARY)
+    made_file(tmp_path / "film.bin", num_bytes=3 * 2**20)
+    handler = functools.partial(SilentHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(server.serve_forever, 0.05)
+        try:
+            asyncio.run(asyncio.wait_for(run(server.server_address[1]), LIMIT_S))
+        finally:
+            server.shutdown()
+        serving.result()
+
+
+def test_readings_of_a_sensor_wait_for_the_centre_and_are_listed_there_once(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        sensor = ("collect", "carol", "--as", "alice", "--data", data, "--sensor", "boiler")
+        print_value = f"{sys.executable} -c 'print(21.5)'"
+        measuring = await command(*sensor, "--run", print_value, "--count", "2", "--every", "0.5")
+        _, told = await measuring.communicate()
+        assert (measuring.returncode, "2 readings wait" in told.decode()) == (1, True), told
+        async with receiving(data, tmp_path / "in", "carol") as carol:
+            delivering = await command(*sensor, "--count", "0")
+            _, told = await delivering.communicate()
+            assert delivering.returncode == 0, told
+            assert carol.stdout is not None
+            came = [json.loads(await carol.stdout.readline())["reading"] for _ in range(2)]
+        assert [(one["sender"], one["sensor"], one["value"]) for one in came] == [("alice", "boiler", "21.5")] * 2
+        listing = await command("collect", "--as", "carol", "--data", data)
+        out, _ = await listing.communicate()
+        assert [line.split(",")[1:] for line in out.decode().splitlines()] == [
+            ["sender", "sensor", "value"],
+            *[["alice", "boiler", "21.5"]] * 2,
+        ]
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def test_two_hooks_put_the_same_keys_of_the_network_into_two_programs(data: Path, tmp_path: Path) -> None:
+    """In place of ``wg`` stands a script of ours: what WireGuard itself does with the key is not tested."""
+
+    async def run() -> None:
+        programs = [tmp_path / "wg-alice", tmp_path / "wg-carol"]
+        for path in programs:
+            path.write_text('#!/bin/sh\ncat >> "$0.log"\n', encoding="utf-8")
+            path.chmod(0o700)
+        shared = ("--peer", "PUBLIC", "--every", "1", "--count", "2", "--data", data)
+        ends = [
+            await command(
+                "hook", "wireguard", "--with", other, "--as", me, "--interface", "wg0", "--program", path, *more
+            )
+            for me, other, path, more in (
+                ("carol", "alice", programs[1], (*shared, "--follow")),
+                ("alice", "carol", programs[0], shared),
+            )
+        ]
+        told = [(await end.communicate())[1].decode() for end in ends]
+        assert [end.returncode for end in ends] == [0, 0], told
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+    keys = [Path(f"{tmp_path}/wg-{name}.log").read_text(encoding="utf-8").split() for name in ("alice", "carol")]
+    assert keys[0] == keys[1]
+    assert len(set(keys[0])) == 2
+
+
+class SilentHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        pass
+
+
+def read_url(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=LIMIT_S) as answer:
+        return bytes(answer.read())
 
 
 def test_kill_9_of_either_side_costs_only_the_time(data: Path, tmp_path: Path) -> None:

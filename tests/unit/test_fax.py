@@ -175,7 +175,7 @@ def test_a_file_that_is_sent_as_a_fax_and_is_none_is_refused_and_dropped(tmp_pat
         async with house.user("alice") as alice, house.reception("bob"):
             contact = alice.people.contact_of(sae_of("bob"))
             notes = tmp_path / "notes"
-            async with alice._line_to(contact, alice.terms) as line:
+            async with alice.line_to(contact, alice.terms) as line:
                 talk = calling(alice.party, line, contact.sae, service=SERVICE, terms=alice.terms)
                 with (
                     OutgoingFile(

@@ -19,7 +19,14 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from qanat.ground.errors import ChannelError, ConfigurationError, FrameError, PeerProtocolError, QanatError
+from qanat.ground.errors import (
+    ChannelClosed,
+    ChannelError,
+    ConfigurationError,
+    FrameError,
+    PeerProtocolError,
+    QanatError,
+)
 from qanat.ground.events import Json
 from qanat.ground.framing import VERSION, Frame, canonical_json, decode_frame, encode_frame
 from qanat.ground.identifiers import SaeId, members_of
@@ -153,6 +160,7 @@ class Conversation:
         self._opener = opener
         self._out = bytearray()
         self._in = bytearray()
+        self._is_midway = False
 
     @property
     def max_content_bytes(self) -> int:
@@ -188,6 +196,15 @@ class Conversation:
             raise FrameError("the other end spoke out of its turn", remedy="update the older side")
         await self._line.send(frame)
 
+    async def transmit(self, content: Buffer, *, kind: RecordKind = RecordKind.DATA, is_last: bool = False) -> None:
+        """Send a record while another task reads what comes, refusals too; one call at a time."""
+        frame = await self.sealed(content, kind=kind, is_last=is_last)
+        if self._is_midway:
+            raise ChannelClosed("a frame was left half sent: no other can follow it on this line")
+        self._is_midway = True
+        await self._line.send(frame)
+        self._is_midway = False
+
     async def next(self) -> Opened:
         """Return the next record; raises RecordRefused, RefusedByPeer, FrameError, ChannelError and the supply's."""
         frame = decode_frame(await self._line.receive(timeout_s=self.terms.silence_s))
@@ -208,7 +225,7 @@ class Conversation:
 
     async def refuse(self, fault: QanatError | OSError) -> None:
         """Tell the other end that this one gives up, and why; what it is still sending is read and dropped."""
-        if isinstance(fault, ChannelError | RefusedByPeer):
+        if isinstance(fault, ChannelError | RefusedByPeer) or self._is_midway:  # no frame can follow half of one
             return
         is_private = isinstance(fault, OSError | ConfigurationError)  # its text may name files of this machine
         await refuse(self._line, "its machine could not read or keep what was sent" if is_private else str(fault))

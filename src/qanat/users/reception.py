@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +41,10 @@ class Listeners:
     on_progress: Callable[[Progress], None] | None = None
 
 
+Serve = Callable[[Conversation], Awaitable[None]]
+"""Answers one conversation to its end; it tells the other end of its faults itself, and raises them."""
+
+
 class _Inbox:
     """The services' port ``Inbox`` on a mailbox; a text is told of before its sender hears that it came."""
 
@@ -69,10 +73,13 @@ class Reception:
         *,
         port: int | None = None,
         listeners: Listeners | None = None,
+        more: Mapping[str, Serve] | None = None,
         media: CallMedia | None = None,
     ) -> None:
-        """``media``: what is sent to those who call, and into which folder their calls are recorded."""
+        """``more``: services that are offered here besides files, faxes, texts and calls, by their names. ``media``:
+        what is sent to those who call, and into which folder their calls are recorded."""
         self._user = user
+        self._more = dict(more or {})
         self._listeners = listeners or Listeners()
         self._media = media or CallMedia()
         listen = user.people.me.listen or (HOST, 0)
@@ -136,6 +143,8 @@ class Reception:
             case texts.SERVICE:
                 inbox = _Inbox(user.mailbox, show=self.show_fresh)
                 await take_texts(conversation, inbox, utc_s=user.clock.utc_s)
+            case other if other in self._more:
+                await self._more[other](conversation)
             case other:
                 async with refusing(conversation):
                     raise BadParameter(f"service {other!r} is not offered here", remedy="update the older side")

@@ -183,7 +183,7 @@ class UserServices:
         contact, *others = self.people.members(recipient)
         if others:
             raise BadParameter(f"{recipient!r} is a group; a call is between two", remedy="name one contact")
-        async with self._line_to(contact, self.terms) as line, self._wire(ANY_HOST) as wire:
+        async with self.line_to(contact, self.terms) as line, self._wire(ANY_HOST) as wire:
             talk = calling(self.party, line, contact.sae, service=call.SERVICE, terms=self.terms)
             context = talk.hello.context
             end = CallEnd(
@@ -269,6 +269,27 @@ class UserServices:
                 return len(left)
             await asyncio.sleep(PAUSE_S)
 
+    @contextlib.asynccontextmanager
+    async def line_to(self, contact: Contact, terms: Terms) -> AsyncIterator[Line]:
+        """Give a line to a contact who can be reached now; raises ChannelError.
+
+        Before a one-time pad nobody is kept waiting on an open line, as the network may have to make it first: whether
+        somebody answers is tried, and the line is opened when the pad is there.
+        """
+        if contact.address is None:
+            raise ChannelClosed(
+                f"nobody says where {contact.name} receives",
+                remedy="let the recipient run `qanat receive`, or write its address into the directory",
+            )
+        line: BufferLine | LaterLine = await dial(*contact.address)
+        if terms.suite is Suite.ONE_TIME_PAD:
+            await line.close()
+            line = LaterLine(*contact.address)
+        try:
+            yield line
+        finally:
+            await line.close()
+
     # --- inside ---
 
     async def _send(
@@ -321,7 +342,7 @@ class UserServices:
     async def _send_once(
         self, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None], service: str
     ) -> SentWhole:
-        async with self._line_to(self.people.contact_of(sae), self.terms) as line:
+        async with self.line_to(self.people.contact_of(sae), self.terms) as line:
             conversation = calling(self.party, line, sae, service=service, terms=self.terms)
             return await deliver_file(conversation, outgoing, on_progress=moved)
 
@@ -332,27 +353,6 @@ class UserServices:
             yield wire
         finally:
             wire.close()
-
-    @contextlib.asynccontextmanager
-    async def _line_to(self, contact: Contact, terms: Terms) -> AsyncIterator[Line]:
-        """Give a line to a contact who can be reached now; raises ChannelError.
-
-        Before a one-time pad nobody is kept waiting on an open line, as the network may have to make it first: whether
-        somebody answers is tried, and the line is opened when the pad is there.
-        """
-        if contact.address is None:
-            raise ChannelClosed(
-                f"nobody says where {contact.name} receives",
-                remedy="let the recipient run `qanat receive`, or write its address into the directory",
-            )
-        line: BufferLine | LaterLine = await dial(*contact.address)
-        if terms.suite is Suite.ONE_TIME_PAD:
-            await line.close()
-            line = LaterLine(*contact.address)
-        try:
-            yield line
-        finally:
-            await line.close()
 
     async def _deliver_once(self) -> None:
         """Deliver what waits: texts for the same recipients go in one conversation, sealed once for all of them."""
@@ -365,7 +365,7 @@ class UserServices:
                 lines: dict[SaeId, Line] = {}
                 for sae in recipients:
                     with contextlib.suppress(ChannelError):
-                        line = await stack.enter_async_context(self._line_to(self.people.contact_of(sae), terms))
+                        line = await stack.enter_async_context(self.line_to(self.people.contact_of(sae), terms))
                         lines[sae] = line
                 if lines:
                     await self._tell(lines, waiting, terms)

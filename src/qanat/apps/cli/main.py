@@ -14,9 +14,11 @@ import typer
 
 from qanat import __version__
 from qanat.adapters.machine_faults import MachineFault, machine_fault
+from qanat.apps.cli.collect_commands import add_collect_command
 from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.entropy_options import EntropyOption, MinEntropyOption, entropy_source
 from qanat.apps.cli.guard_commands import MakesByDefault, add_audit_commands, add_certificate_commands
+from qanat.apps.cli.hook_commands import add_hook_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.master_key_commands import add_master_key_commands
 from qanat.apps.cli.network_commands import add_network_commands
@@ -28,6 +30,7 @@ from qanat.apps.cli.process_commands import add_process_commands
 from qanat.apps.cli.service_commands import add_service_commands
 from qanat.apps.cli.simulate_commands import add_simulate_command
 from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
+from qanat.apps.cli.tunnel_commands import add_tunnel_command
 from qanat.apps.cli.up_options import SleepAfterOption, sleep_after_s
 from qanat.ground.errors import (
     ConfigurationError,
@@ -485,6 +488,9 @@ add_process_commands(app, node_app, _end_with)
 add_service_commands(app, _end_with)
 add_simulate_command(app, _end_with)
 add_store_commands(app, node_app, _end_with)
+add_collect_command(app, _end_with)
+add_tunnel_command(app, _end_with)
+add_hook_commands(app, _end_with)
 add_master_key_commands(node_app, _end_with)
 
 

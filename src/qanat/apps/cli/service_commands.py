@@ -166,6 +166,10 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
         port: Annotated[
             int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0, and where no [me] says: any free.")
         ] = None,
+        tunnel: Annotated[
+            str | None,
+            typer.Option(metavar="HOST:PORT", help="Let contacts reach this program, each by its own `qanat tunnel`."),
+        ] = None,
         once: Annotated[bool, typer.Option("--once", help="End after the first thing that comes.")] = False,
         audio: AudioOption = "test",
         video: VideoOption = "test",
@@ -182,8 +186,8 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
         def command() -> int:
             from qanat.apps.cli.services import run_receive
 
-            media = _media(audio, video, out if record_calls else None)
-            return run_receive(Who(name, data, directory), out=out, port=port, once=once, as_json=json, media=media)
+            who, media = Who(name, data, directory), _media(audio, video, out if record_calls else None)
+            return run_receive(who, out=out, port=port, once=once, as_json=json, tunnel_to=tunnel, media=media)
 
         end_with(command)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,21 +17,23 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from qanat.adapters.mailbox import StoredText
 from qanat.apps import machine
 from qanat.apps.cli.service_options import Sealing, Who
-from qanat.apps.networks import load_network
-from qanat.apps.workplace import default_folder
+from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
 from qanat.ground.errors import QanatError
+from qanat.ground.identifiers import SaeId
+from qanat.services import collect, tunnel
 from qanat.services.call import CallReport, MediumReport
-from qanat.services.ciphers import Refresh, Suite
-from qanat.services.conversation import Terms
+from qanat.services.collect import Reading
+from qanat.services.directory import address_of
 from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile
 from qanat.services.transfer import Progress as Step
 from qanat.users.call import CallMedia
-from qanat.users.people import People, find_people
-from qanat.users.reception import Listeners, Reception
+from qanat.users.collecting import Centre
+from qanat.users.people import People
+from qanat.users.reception import Listeners, Reception, Serve
 from qanat.users.services import TextReport, UserServices
+from qanat.users.tunnel import TunnelEnd
 
-UP_NETWORK = "nature2021"
 SHOWN_EVERY_S = 0.1
 FILES_OPEN = 8192
 """As many lines as may be open at once, and a file behind each."""
@@ -40,18 +41,18 @@ FILES_OPEN = 8192
 
 def run_send(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
     """Send a file; 0 when every recipient has it whole."""
-    people = _people(who)
+    people = people_of(who)
 
     async def work() -> int:
-        async with UserServices(people, terms=_terms(sealing)) as user:
+        async with UserServices(people, terms=terms_of(sealing)) as user:
             with _Bar(file.name) as bar:
                 sent = await user.send(file, recipient, patience_s=patience_s, on_progress=bar.step, say=bar.say)
         for one in sent:
             speed = one.sent_bytes / max(one.duration_s, 1e-9) / 1e6
             said = f"{one.recipient} has {one.name}, {one.size_bytes:,} bytes; {one.sent_bytes:,} sent now"
-            _say(f"{said}, {speed:,.0f} MB/s, under {one.num_keys} keys" if one.sent_bytes else said)
+            tell(f"{said}, {speed:,.0f} MB/s, under {one.num_keys} keys" if one.sent_bytes else said)
         if as_json:
-            _print({"cipher": sealing.cipher, "sent": [asdict(one) for one in sent]})
+            print_json({"cipher": sealing.cipher, "sent": [asdict(one) for one in sent]})
         return 0
 
     return asyncio.run(work())
@@ -59,17 +60,17 @@ def run_send(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience
 
 def run_fax(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
     """Send a fax; 0 when every recipient has read all of its pages."""
-    people = _people(who)
+    people = people_of(who)
 
     async def work() -> int:
-        async with UserServices(people, terms=_terms(sealing)) as user:
+        async with UserServices(people, terms=terms_of(sealing)) as user:
             with _Bar(file.name) as bar:
                 reports = await user.fax(file, recipient, patience_s=patience_s, on_progress=bar.step, say=bar.say)
         for one in reports:
             when = time.strftime("%H:%M:%S", time.localtime(one.confirmed_utc_s))
-            _say(f"{one.recipient} has read all {one.num_pages} pages at {when}; they lie there as {one.name}")
+            tell(f"{one.recipient} has read all {one.num_pages} pages at {when}; they lie there as {one.name}")
         if as_json:
-            _print({"cipher": sealing.cipher, "fax": [asdict(one) for one in reports]})
+            print_json({"cipher": sealing.cipher, "fax": [asdict(one) for one in reports]})
         return 0
 
     return asyncio.run(work())
@@ -79,41 +80,48 @@ def run_call(
     recipient: str, *, who: Who, sealing: Sealing, media: CallMedia, seconds_s: float | None, as_json: bool
 ) -> int:
     """Call somebody, for some time or until Ctrl-C or until the other end hangs up; 0 after a call."""
-    people = _people(who)
+    people = people_of(who)
 
     async def work() -> CallReport:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with UserServices(people, terms=_terms(sealing)) as user:
+        stop = stopped_by_signals()
+        async with UserServices(people, terms=terms_of(sealing)) as user:
             return await user.call(recipient, media, seconds_s=seconds_s, stop=stop)
 
     report = asyncio.run(work())
     _say_call(report)
     if as_json:
-        _print({"cipher": sealing.cipher, "call": asdict(report)})
+        print_json({"cipher": sealing.cipher, "call": asdict(report)})
     return 0
 
 
 def run_receive(
-    who: Who, *, out: Path, port: int | None, once: bool, as_json: bool, media: CallMedia | None = None
+    who: Who,
+    *,
+    out: Path,
+    port: int | None,
+    once: bool,
+    as_json: bool,
+    tunnel_to: str | None = None,
+    media: CallMedia | None = None,
 ) -> int:
     """Receive until stopped, or with ``once`` until the first thing has come; 0 after a clean stop."""
-    people = _people(who)
+    people = people_of(who)
+    target = None if tunnel_to is None else address_of(tunnel_to, where="--tunnel")
     machine.allow_open_files(FILES_OPEN)
 
     async def work() -> int:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop = stopped_by_signals()
         listeners = _told(people, as_json, stop if once else None)
-        async with (
-            UserServices(people) as user,
-            Reception(user, out, port=port, listeners=listeners, media=media) as reception,
-        ):
-            _say(f"{people.me.name} receives at port {reception.port}, files into {out.resolve()}; Ctrl-C ends it")
+        async with UserServices(people) as user, AsyncExitStack() as stack:
+            more: dict[str, Serve] = {collect.SERVICE: Centre(user, on_fresh=_told_of_readings(people, as_json)).serve}
+            if target is not None:
+                more[tunnel.SERVICE] = TunnelEnd(user, target).serve
+            reception = await stack.enter_async_context(
+                Reception(user, out, port=port, listeners=listeners, more=more, media=media)
+            )
+            tell(f"{people.me.name} receives at port {reception.port}, files into {out.resolve()}; Ctrl-C ends it")
             if as_json:
-                _print({"listening": reception.port, "name": people.me.name, "sae": people.me.sae})
+                print_json({"listening": reception.port, "name": people.me.name, "sae": people.me.sae})
             reception.show_fresh()
             await stop.wait()
             await asyncio.sleep(0.2 if once else 0)  # the last word of a conversation is said after it is told here
@@ -124,47 +132,47 @@ def run_receive(
 
 def run_text(recipient: str, message: str, *, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
     """Send a text; 0 when it is delivered or waits."""
-    people = _people(who)
+    people = people_of(who)
 
     async def work() -> TextReport:
-        async with UserServices(people, terms=_terms(sealing)) as user:
+        async with UserServices(people, terms=terms_of(sealing)) as user:
             return await user.text(recipient, message, patience_s=patience_s)
 
     report = asyncio.run(work())
     for name, utc_s in report.delivered.items():
-        _say(f"delivered to {name} at {time.strftime('%H:%M:%S', time.localtime(utc_s))}")
+        tell(f"delivered to {name} at {time.strftime('%H:%M:%S', time.localtime(utc_s))}")
     if report.waiting:
-        _say(
+        tell(
             f"waits for {', '.join(report.waiting)}: delivered when they receive, while `qanat receive` of yours runs, "
             "or at your next `qanat text`"
         )
     if as_json:
-        _print(asdict(report))
+        print_json(asdict(report))
     return 0
 
 
 def run_outbox(*, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
     """Deliver what waits; 0 when nothing waits any more, 1 otherwise."""
-    people = _people(who)
+    people = people_of(who)
 
     async def work() -> int:
-        async with UserServices(people, terms=_terms(sealing)) as user:
+        async with UserServices(people, terms=terms_of(sealing)) as user:
             return await user.deliver_waiting(patience_s=patience_s)
 
     left = asyncio.run(work())
-    _say(f"{left} texts wait" if left else "nothing waits")
+    tell(f"{left} texts wait" if left else "nothing waits")
     if as_json:
-        _print({"waiting": left})
+        print_json({"waiting": left})
     return 1 if left else 0
 
 
 def run_contacts(who: Who, *, as_json: bool) -> int:
     """Tell contacts, their ids, and where they receive; 0."""
-    people = _people(who)
+    people = people_of(who)
     found = {name: people.contact_of(contact.sae) for name, contact in people.directory.contacts.items()}
     if as_json:
         listed = {name: {"sae": one.sae, "address": one.address} for name, one in found.items()}
-        _print({"me": people.me.name, "contacts": listed, "groups": dict(people.directory.groups)})
+        print_json({"me": people.me.name, "contacts": listed, "groups": dict(people.directory.groups)})
         return 0
     for name, one in sorted(found.items()):
         where = "{}:{}".format(*one.address) if one.address else "not receiving here"
@@ -177,46 +185,34 @@ def run_contacts(who: Who, *, as_json: bool) -> int:
 # --- inside ---
 
 
-def _people(who: Who) -> People:
-    """Return who the command is of: by default of the network that ``qanat up`` brings up by itself."""
-    data = who.data
-    if data is None and who.directory is None:
-        data = default_folder(load_network(UP_NETWORK))
-    return find_people(data=data, name=who.name, directory=who.directory)
-
-
-def _terms(sealing: Sealing) -> Terms:
-    return Terms(suite=Suite(sealing.cipher), refresh=Refresh(sealing.refresh_s), pad_wait_s=sealing.pad_wait_s)
-
-
 def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listeners:
     """Return listeners that tell of what comes, and with ``stop`` end the command after the first."""
     name = people.directory.name_of
 
     def on_file(file: ArrivedFile) -> None:
-        _say(f"{name(file.sender)} sent {file.name}, {file.size_bytes:,} bytes")
+        tell(f"{name(file.sender)} sent {file.name}, {file.size_bytes:,} bytes")
         if as_json:
-            _print({"file": asdict(file) | {"sender": name(file.sender)}})
+            print_json({"file": asdict(file) | {"sender": name(file.sender)}})
         if stop is not None:
             stop.set()
 
     def on_call(report: CallReport) -> None:
         _say_call(report)
         if as_json:
-            _print({"call": asdict(report)})
+            print_json({"call": asdict(report)})
         if stop is not None:
             stop.set()
 
     def on_fax(fax: ArrivedFax) -> None:
-        _say(f"{name(fax.sender)} sent a fax of {fax.num_pages} pages, {fax.name}")
+        tell(f"{name(fax.sender)} sent a fax of {fax.num_pages} pages, {fax.name}")
         if as_json:
-            _print({"fax": asdict(fax) | {"sender": name(fax.sender)}})
+            print_json({"fax": asdict(fax) | {"sender": name(fax.sender)}})
         if stop is not None:
             stop.set()
 
     def on_text(text: StoredText) -> None:
         if as_json:
-            _print({"text": asdict(text) | {"sender": name(text.sender)}})
+            print_json({"text": asdict(text) | {"sender": name(text.sender)}})
         else:
             told = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text.body)
             print(
@@ -226,16 +222,23 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
             stop.set()
 
     def on_fault(fault: QanatError) -> None:
-        _say(f"not accepted: {fault}")
+        tell(f"not accepted: {fault}")
         if as_json:
-            _print({"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy})
+            print_json({"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy})
 
     return Listeners(on_file=on_file, on_fax=on_fax, on_call=on_call, on_text=on_text, on_fault=on_fault)
 
 
-def _say(words: str) -> None:
-    """Tell people, on standard error."""
-    Console(stderr=True, highlight=False).print(escape(words), soft_wrap=True)
+def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequence[Reading]], None]:
+    """Return what tells of readings that came: people a number, programs each."""
+    name = people.directory.name_of
+
+    def on_fresh(sender: SaeId, readings: Sequence[Reading]) -> None:
+        tell(f"{name(sender)} sent {len(readings)} readings, the last of {readings[-1].sensor}")
+        for one in readings if as_json else ():
+            print_json({"reading": asdict(one) | {"sender": name(sender)}})
+
+    return on_fresh
 
 
 def _say_call(report: CallReport) -> None:
@@ -245,20 +248,16 @@ def _say_call(report: CallReport) -> None:
         shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
         return f"{name}: {medium.sent:,} frames sent, {shown}"
 
-    _say(
+    tell(
         f"call with {report.peer}, {report.duration_s:.1f} s; "
         f"{of('audio', report.audio)}; {of('video', report.video)}; "
         f"{report.keys_sent} keys out, {report.keys_received} in; "
         f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
     )
     if report.refused:
-        _say("not accepted: " + ", ".join(f"{count} {reason}" for reason, count in sorted(report.refused.items())))
+        tell("not accepted: " + ", ".join(f"{count} {reason}" for reason, count in sorted(report.refused.items())))
     if report.recording is not None:
-        _say(f"recorded in {report.recording}")
-
-
-def _print(told: dict[str, Any]) -> None:
-    print(json.dumps(told), flush=True)
+        tell(f"recorded in {report.recording}")
 
 
 class _Bar:

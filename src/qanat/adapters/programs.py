@@ -1,0 +1,116 @@
+"""TCP connections of other programs, at the two ends of a tunnel: bytes, half-close and reset, as the program means."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+
+from qanat.adapters.machine_faults import machine_fault
+from qanat.ground.errors import ConfigurationError
+
+READ_BYTES = 2**17
+CONNECT_TIMEOUT_S = 5.0
+BACKLOG = 1024
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time: closing sends a reset, and no end that could be taken for a whole answer."""
+
+
+class ProgramLine:
+    """A connection to a program. Every method but ``reset`` raises OSError when the program has broken it off."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._is_closed = False
+
+    async def read(self, most_bytes: int) -> bytes:
+        """Return what the program says next; empty when it will say no more."""
+        return await self._reader.read(most_bytes)
+
+    async def write(self, data: bytes) -> None:
+        """Give the program bytes; waits while it takes none."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def end(self) -> None:
+        """Tell the program that no more comes; it may go on speaking."""
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+
+    async def close(self) -> None:
+        """Close when all was given to the program's side of the connection; idempotent."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._writer.close()
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
+
+    def reset(self) -> None:
+        """Break the connection off, so that the program sees an error and no end; idempotent."""
+        if not self._is_closed:
+            self._is_closed = True
+            with contextlib.suppress(OSError):
+                self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self._writer.transport.abort()
+
+
+async def connect_program(host: str, port: int) -> ProgramLine:
+    """Return a connection to a program that listens; raises OSError, also when it does not answer in time."""
+    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        reader, writer = await asyncio.open_connection(host, port, limit=READ_BYTES)
+    return ProgramLine(reader, writer)
+
+
+Carry = Callable[[ProgramLine], Awaitable[None]]
+
+
+class ProgramServer:
+    """Listens for programs, and calls ``carry`` with each connection; what the call leaves open is reset."""
+
+    def __init__(self, carry: Carry, *, host: str, port: int) -> None:
+        self._carry = carry
+        self._address = (host, port)
+        self._server: asyncio.Server | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; raises ValueError while it does not."""
+        if self._server is None:
+            raise ValueError("the server listens on no port before it is started")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self) -> None:
+        """Begin to listen; raises ConfigurationError when the port cannot be had."""
+        host, port = self._address
+        try:
+            self._server = await asyncio.start_server(self._take, host, port, limit=READ_BYTES, backlog=BACKLOG)
+        except OSError as fault:
+            raise ConfigurationError(
+                f"cannot listen on {host}:{port}: {machine_fault(fault).message}",
+                remedy="choose a free port, or 0 for any",
+            ) from None
+
+    async def stop(self) -> None:
+        """Stop listening and break off what is open; idempotent."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        call = asyncio.create_task(self._run(ProgramLine(reader, writer)), name="a program in the tunnel")
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def _run(self, program: ProgramLine) -> None:
+        try:
+            await self._carry(program)
+        finally:
+            program.reset()

@@ -1,0 +1,107 @@
+"""What ``qanat collect`` does: run a sensor's command periodically, send what it says, print what came to a centre."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+
+from qanat.adapters.readings import Readings
+from qanat.apps.cli.service_options import Sealing, Who
+from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
+from qanat.ground.errors import BadParameter, QanatError
+from qanat.users.collecting import Sensor
+from qanat.users.services import UserServices
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured, how often; ``count`` None: until stopped."""
+
+    sensor: str
+    command: str | None
+    every_s: float
+    count: int | None
+
+    def __post_init__(self) -> None:
+        if self.command is None and self.count != 0:
+            raise BadParameter("no command says what the sensor reads", remedy="--run COMMAND, or --count 0")
+
+
+def run_collect(centre: str, plan: Plan, *, who: Who, sealing: Sealing, as_json: bool) -> int:
+    """Measure and send until stopped or done; 0 when nothing waits any more, 1 otherwise."""
+    people = people_of(who)
+
+    async def work() -> int:
+        stop = stopped_by_signals()
+        async with UserServices(people, terms=terms_of(sealing)) as user:
+            sensor = Sensor(user, centre, name=plan.sensor)
+            begin_s, done = time.monotonic(), 0
+            while not stop.is_set() and (plan.count is None or done < plan.count):
+                await _measure(sensor, plan)
+                done += 1
+                _show(await _deliver(sensor), as_json)
+                if done != plan.count:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), max(0.0, begin_s + done * plan.every_s - time.monotonic()))
+            left = await sensor.deliver()
+        _show(left, as_json)
+        return 1 if left else 0
+
+    return asyncio.run(work())
+
+
+def run_list(who: Who, *, as_json: bool) -> int:
+    """Print all readings that came here, as CSV or as lines of JSON; 0."""
+    people = people_of(who)
+    name = people.directory.name_of
+    rows = csv.writer(sys.stdout)
+    if not as_json:
+        rows.writerow(["utc", "sender", "sensor", "value"])
+    for sender, one in Readings(people.me.home).collected():
+        if as_json:
+            print_json({"reading": one._asdict() | {"sender": name(sender)}})
+        else:
+            utc = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(one.utc_s))
+            rows.writerow([utc, name(sender), one.sensor, one.value])
+    return 0
+
+
+async def _measure(sensor: Sensor, plan: Plan) -> None:
+    """Put what the command prints into the outbox; one that fails is told of, and gives no reading."""
+    words = shlex.split(plan.command or "")
+    if not words:
+        raise BadParameter("an empty command", remedy="--run COMMAND")
+    process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    try:
+        async with asyncio.timeout(plan.every_s):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
+        tell(f"no reading: {words[0]} took longer than the period of {plan.every_s:g} s")
+        return
+    if process.returncode:
+        tell(f"no reading: {words[0]} ended with status {process.returncode}")
+        return
+    await sensor.put(said.decode("utf-8", "replace").strip())
+
+
+async def _deliver(sensor: Sensor) -> int | None:
+    """Return how many readings wait; None when a fault that is told keeps them."""
+    try:
+        return await sensor.deliver()
+    except QanatError as fault:
+        tell(f"readings wait: {fault}")
+        return None
+
+
+def _show(left: int | None, as_json: bool) -> None:
+    if left:
+        tell(f"{left} readings wait until the centre receives")
+    if as_json and left is not None:
+        print_json({"waiting": left})

@@ -1,0 +1,73 @@
+"""What ``qanat hook`` does: lead or follow the rotation of one connection's key, until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from qanat.apps.cli.service_options import Who
+from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell
+from qanat.ground.errors import QanatError
+from qanat.ground.identifiers import KeyID
+from qanat.services import hook
+from qanat.services.hook import KeySlot
+from qanat.users.hook import Hook
+from qanat.users.reception import Listeners, Reception
+from qanat.users.services import UserServices
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """Which key is rotated with whom, and whether this end leads; ``count`` None: until stopped."""
+
+    contact: str
+    slot: str
+    every_s: float
+    follow: bool
+    count: int | None
+
+
+def run_hook(slot: KeySlot, rotation: Rotation, *, who: Who, as_json: bool) -> int:
+    """Rotate until stopped; 0 after a clean stop."""
+    people = people_of(who)
+
+    async def work() -> int:
+        stop, num_keys = stopped_by_signals(), 0
+
+        def on_key(key_id: KeyID) -> None:
+            nonlocal num_keys
+            num_keys += 1
+            tell(f"{rotation.slot}: both ends hold key {key_id}")
+            if as_json:
+                print_json({"key_id": key_id, "slot": rotation.slot})
+            if num_keys == rotation.count:
+                stop.set()
+
+        async with UserServices(people) as user:
+            one = Hook(user, rotation.contact, slot, name=rotation.slot, on_key=on_key)
+            if rotation.follow:
+                await _follow(user, one, stop)
+            else:
+                await _lead(one, rotation.every_s, stop)
+        return 0
+
+    return asyncio.run(work())
+
+
+async def _follow(user: UserServices, one: Hook, stop: asyncio.Event) -> None:
+    folder = user.people.me.home / "received"
+    listeners = Listeners(on_fault=_told)
+    async with Reception(user, folder, listeners=listeners, more={hook.SERVICE: one.serve}) as reception:
+        tell(f"{user.people.me.name} follows at port {reception.port}; Ctrl-C ends it")
+        await stop.wait()
+
+
+async def _lead(one: Hook, every_s: float, stop: asyncio.Event) -> None:
+    leading = asyncio.create_task(one.lead(every_s=every_s, on_fault=_told))
+    await stop.wait()
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+
+
+def _told(fault: QanatError) -> None:
+    tell(f"no new key: {fault}")

@@ -1,0 +1,50 @@
+"""What the commands of users do alike: find whose command it is, and tell people and programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from qanat.apps.cli.service_options import Sealing, Who
+from qanat.apps.networks import load_network
+from qanat.apps.workplace import default_folder
+from qanat.services.ciphers import Refresh, Suite
+from qanat.services.conversation import Terms
+from qanat.users.people import People, find_people
+
+UP_NETWORK = "nature2021"
+
+
+def stopped_by_signals() -> asyncio.Event:
+    """Return an event of the running loop that is set when this process is asked to stop."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def people_of(who: Who) -> People:
+    """Return who the command is of: by default of the network that ``qanat up`` brings up by itself."""
+    data = who.data
+    if data is None and who.directory is None:
+        data = default_folder(load_network(UP_NETWORK))
+    return find_people(data=data, name=who.name, directory=who.directory)
+
+
+def terms_of(sealing: Sealing) -> Terms:
+    return Terms(suite=Suite(sealing.cipher), refresh=Refresh(sealing.refresh_s), pad_wait_s=sealing.pad_wait_s)
+
+
+def tell(words: str) -> None:
+    """Tell people, on standard error."""
+    Console(stderr=True, highlight=False).print(escape(words), soft_wrap=True)
+
+
+def print_json(told: dict[str, Any]) -> None:
+    """Print one line of JSON, for programs."""
+    print(json.dumps(told), flush=True)

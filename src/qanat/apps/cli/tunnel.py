@@ -1,0 +1,46 @@
+"""What ``qanat tunnel`` does: a port of this machine that leads to a contact's program, until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+
+from qanat.apps import machine
+from qanat.apps.cli.service_options import Sealing, Who
+from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
+from qanat.apps.cli.services import FILES_OPEN
+from qanat.ground.errors import QanatError
+from qanat.services.directory import address_of
+from qanat.users.pump import Carried
+from qanat.users.services import UserServices
+from qanat.users.tunnel import HOST, Tunnel
+
+
+def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: bool) -> int:
+    """Carry connections until stopped; 0 after a clean stop."""
+    people = people_of(who)
+    address = address_of(listen if ":" in listen else f"{HOST}:{listen}", where="--listen")
+    machine.allow_open_files(FILES_OPEN)
+
+    def on_fault(fault: QanatError) -> None:
+        tell(f"a connection was broken off: {fault}")
+        if as_json:
+            print_json({"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy})
+
+    def on_end(carried: Carried) -> None:
+        if as_json:
+            print_json({"carried": asdict(carried)})
+
+    async def work() -> int:
+        stop = stopped_by_signals()
+        async with (
+            UserServices(people, terms=terms_of(sealing)) as user,
+            Tunnel(user, to, listen=address, on_fault=on_fault, on_end=on_end) as tunnel,
+        ):
+            tell(f"port {tunnel.port} of {address[0]} leads to {to}; Ctrl-C ends it")
+            if as_json:
+                print_json({"listening": tunnel.port, "to": to})
+            await stop.wait()
+        return 0
+
+    return asyncio.run(work())

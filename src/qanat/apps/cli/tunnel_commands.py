@@ -1,0 +1,47 @@
+"""The command `tunnel`; added to the others in ``main``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qanat.apps.cli.service_commands import (
+    AsOption,
+    CipherOption,
+    DataOption,
+    DirectoryOption,
+    JsonOption,
+    RefreshOption,
+)
+from qanat.apps.cli.service_options import CIPHERS, Sealing, Who
+
+if TYPE_CHECKING:
+    from qanat.apps.cli.light_commands import EndWith
+
+
+def add_tunnel_command(app: typer.Typer, end_with: EndWith) -> None:
+    """Add the command; ``end_with`` runs it and tells its errors."""
+
+    @app.command()
+    def tunnel(
+        to: Annotated[str, typer.Option("--to", metavar="CONTACT", help="Who runs `qanat receive --tunnel`.")],
+        listen: Annotated[
+            str, typer.Option(metavar="PORT", help="Where programs connect: a port of this machine, or HOST:PORT.")
+        ] = "0",
+        name: AsOption = None,
+        data: DataOption = None,
+        directory: DirectoryOption = None,
+        cipher: CipherOption = CIPHERS[0],
+        refresh_s: RefreshOption = 60.0,
+        json: JsonOption = False,
+    ) -> None:
+        """Carry TCP connections of any program to a contact's program, sealed under keys of the network."""
+
+        def command() -> int:
+            from qanat.apps.cli.tunnel import run_tunnel
+
+            who, sealing = Who(name, data, directory), Sealing(cipher, refresh_s, 0.0)
+            return run_tunnel(to, listen=listen, who=who, sealing=sealing, as_json=json)
+
+        end_with(command)

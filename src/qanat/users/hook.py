@@ -1,0 +1,64 @@
+"""Both ends of a hook on this machine: who leads rotates periodically, who follows sets what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from qanat.ground.errors import QanatError
+from qanat.ground.identifiers import KeyID
+from qanat.services import hook
+from qanat.services.conversation import Conversation, calling
+from qanat.services.hook import KeySlot, follow_rotation, lead_rotation
+from qanat.users.services import UserServices
+
+AGAIN_S = 5.0
+"""After a rotation that failed: the two ends may hold different keys until the next one."""
+
+
+class Hook:
+    """Rotates the key of one connection with one contact. ``name``: what both ends call the connection.
+
+    ``on_key`` is told the id of each key that both programs have. Raises UnknownNode.
+    """
+
+    def __init__(
+        self,
+        user: UserServices,
+        contact: str,
+        slot: KeySlot,
+        *,
+        name: str,
+        on_key: Callable[[KeyID], None] = lambda _: None,
+    ) -> None:
+        (found, *_) = user.people.members(contact)
+        self._user = user
+        self._peer = found.sae
+        self._slot = slot
+        self._name = name
+        self._on_key = on_key
+
+    async def rotate(self) -> KeyID:
+        """Put one fresh key into both programs; raises what ``lead_rotation`` raises, and ChannelError."""
+        user = self._user
+        async with user.line_to(user.people.contact_of(self._peer), user.terms) as line:
+            conversation = calling(user.party, line, self._peer, service=hook.SERVICE, terms=user.terms)
+            key_id = await lead_rotation(conversation, user.party, self._slot, name=self._name)
+        self._on_key(key_id)
+        return key_id
+
+    async def lead(self, *, every_s: float, on_fault: Callable[[QanatError], None]) -> None:
+        """Rotate every ``every_s`` until cancelled; after a fault, which is told, sooner."""
+        while True:
+            pause_s = every_s
+            try:
+                await self.rotate()
+            except QanatError as fault:
+                on_fault(fault)
+                pause_s = min(AGAIN_S, every_s)
+            await asyncio.sleep(pause_s)
+
+    async def serve(self, conversation: Conversation) -> None:
+        """Follow one rotation; for ``Reception``'s ``more``."""
+        party = self._user.party
+        self._on_key(await follow_rotation(conversation, party, self._slot, name=self._name, leader=self._peer))

@@ -1,0 +1,154 @@
+"""The two directions of one connection in a tunnel, at once: what a program says goes out, what comes goes to it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from qanat.adapters.programs import ProgramLine
+from qanat.ground.errors import ChannelTimeout, FrameError, PeerProtocolError
+from qanat.ground.events import Json
+from qanat.ground.framing import canonical_json
+from qanat.services.ciphers import RecordKind
+from qanat.services.conversation import Conversation, word_in
+from qanat.services.tunnel import PIECE_BYTES, Window
+
+DIRECTIONS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A connection that is over: bytes of content that went out and came in, and how it ended."""
+
+    peer: str
+    sent_bytes: int
+    received_bytes: int
+    num_keys: int
+    was_reset: bool
+
+
+class _Reset(PeerProtocolError):
+    """The program at one of the ends broke its connection off. ``is_here``: at this one."""
+
+    def __init__(self, *, is_here: bool) -> None:
+        super().__init__("a program broke its connection off")
+        self.is_here = is_here
+
+
+class Pump:
+    """Carries one connection to its end. A fault of the line resets the program's connection: it sees no false end."""
+
+    def __init__(self, conversation: Conversation, program: ProgramLine) -> None:
+        self._conversation = conversation
+        self._program = program
+        self._window = Window()
+        self._wider = asyncio.Event()
+        self._came: asyncio.Queue[bytes | None] = asyncio.Queue()
+        """At most a window of bytes; None: no more."""
+        self._speaking = asyncio.Lock()
+        self._has_ended = False
+        self._directions_over = 0
+        self._sent_bytes = 0
+        self._received_bytes = 0
+
+    async def run(self) -> Carried:
+        """Carry until both programs have ended. Raises what ``Conversation.next`` raises, and KeyShortage."""
+        was_reset = False
+        try:
+            await self._both_ways()
+            await self._program.close()
+        except* _Reset as resets:
+            was_reset = True
+            await self._reset(resets)
+        finally:
+            self._program.reset()
+        told = (self._conversation.peer, self._sent_bytes, self._received_bytes)
+        return Carried(*told, num_keys=self._conversation.sealer.num_keys, was_reset=was_reset)
+
+    async def _both_ways(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self._outward(), self._inward(), self._listen()):
+                tasks.create_task(work)
+
+    async def _reset(self, resets: BaseExceptionGroup[_Reset]) -> None:
+        self._program.reset()
+        if any(isinstance(reset, _Reset) and reset.is_here for reset in resets.exceptions):
+            await self._say({"reset": True}, is_last=True)
+
+    async def _outward(self) -> None:
+        """Send what the program says, as far as the other end lets it."""
+        while data := await self._read():
+            self._window.spend(len(data))
+            self._sent_bytes += len(data)
+            async with self._speaking:
+                await self._conversation.transmit(data)
+        await self._say({"end": True})
+        await self._direction_is_over()
+
+    async def _read(self) -> bytes:
+        while not self._window.left_bytes:
+            self._wider.clear()
+            await self._wider.wait()
+        try:
+            return await self._program.read(min(self._window.left_bytes, PIECE_BYTES))
+        except OSError:
+            raise _Reset(is_here=True) from None
+
+    async def _inward(self) -> None:
+        """Give the program what came, and let as much more come."""
+        while (data := await self._came.get()) is not None:
+            try:
+                await self._program.write(data)
+            except OSError:
+                raise _Reset(is_here=True) from None
+            if told := self._window.taken(len(data)):
+                await self._say({"took": told})
+        try:
+            self._program.end()
+        except OSError:
+            raise _Reset(is_here=True) from None
+        await self._direction_is_over()
+
+    async def _direction_is_over(self) -> None:
+        self._directions_over += 1
+        if self._directions_over == DIRECTIONS:
+            await self._say({"bye": True}, is_last=True)
+
+    async def _listen(self) -> None:
+        """Read the line as fast as it comes, so that no record waits until its key is too old."""
+        while True:
+            try:
+                record = await self._conversation.next()
+            except ChannelTimeout:  # programs may be silent for days
+                continue
+            if record.kind is RecordKind.CONTROL:
+                if self._heard(word_in(record)):
+                    self._conversation.finish()
+                    return
+            elif self._has_ended:
+                raise FrameError("the other end sent more after its end", remedy="update the older side")
+            else:
+                self._window.came(len(record.content))
+                self._received_bytes += len(record.content)
+                self._came.put_nowait(bytes(record.content))
+
+    def _heard(self, word: dict[str, Json]) -> bool:
+        """Act on a word; True when it is the last."""
+        match word:
+            case {"took": int(num_bytes)}:
+                self._window.may_send(num_bytes)
+                self._wider.set()
+            case {"end": True} if not self._has_ended:
+                self._has_ended = True
+                self._came.put_nowait(None)
+            case {"bye": True} if self._has_ended:
+                return True
+            case {"reset": True}:
+                raise _Reset(is_here=False)
+            case _:
+                raise FrameError("this is no word of a tunnel", remedy="update the older side")
+        return False
+
+    async def _say(self, word: dict[str, Json], *, is_last: bool = False) -> None:
+        async with self._speaking:
+            await self._conversation.transmit(canonical_json(word), kind=RecordKind.CONTROL, is_last=is_last)

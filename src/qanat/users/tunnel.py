@@ -1,0 +1,119 @@
+"""A tunnel's two ends on this machine: a port that programs connect to, and the program that it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from qanat.adapters.programs import ProgramLine, ProgramServer, connect_program
+from qanat.ground.errors import NotEntitled, PeerProtocolError, QanatError
+from qanat.services import tunnel
+from qanat.services.conversation import Conversation, calling, refusing
+from qanat.services.directory import Address
+from qanat.users.pump import Carried, Pump
+from qanat.users.services import UserServices
+
+HOST = "127.0.0.1"
+
+
+class Tunnel:
+    """Listens at a port of this machine; each connection to it goes to ``recipient``; an async context manager.
+
+    ``on_fault``, ``on_end``: told of each connection that failed, or ended, in the event loop. Raises UnknownNode, and
+    BadParameter for a one-time pad.
+    """
+
+    def __init__(
+        self,
+        user: UserServices,
+        recipient: str,
+        *,
+        listen: Address = (HOST, 0),
+        on_fault: Callable[[QanatError], None] = lambda _: None,
+        on_end: Callable[[Carried], None] = lambda _: None,
+    ) -> None:
+        tunnel.check_suite(user.terms.suite)
+        (contact, *_) = user.people.members(recipient)
+        self._user = user
+        self._sae = contact.sae
+        self._server = ProgramServer(self._carry, host=listen[0], port=listen[1])
+        self._on_fault = on_fault
+        self._on_end = on_end
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    async def __aenter__(self) -> Self:
+        """Listen; raises ConfigurationError when the port cannot be had."""
+        await self._server.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._server.stop()
+
+    async def _carry(self, program: ProgramLine) -> None:
+        user = self._user
+        try:
+            async with user.line_to(user.people.contact_of(self._sae), user.terms) as line:
+                conversation = calling(user.party, line, self._sae, service=tunnel.SERVICE, terms=user.terms)
+                async with refusing(conversation):
+                    await tunnel.ask_to_open(conversation)
+                    self._on_end(await _pumped(conversation, program))
+        except QanatError as fault:
+            program.reset()
+            self._on_fault(fault)
+
+
+class TunnelEnd:
+    """Where tunnels of others lead to: one program, for contacts alone; the answer to ``Reception``'s ``more``."""
+
+    def __init__(self, user: UserServices, target: Address) -> None:
+        self._user = user
+        self._target = target
+
+    async def serve(self, conversation: Conversation) -> None:
+        """Carry one connection. Raises NotEntitled for a stranger, and PeerProtocolError when no program answers."""
+        async with refusing(conversation):
+            await tunnel.hear_opening(conversation)
+            self._check_known(conversation)
+            program = await self._program()
+            try:
+                await conversation.say({"opened": True})
+                await _pumped(conversation, program)
+            finally:
+                program.reset()
+
+    def _check_known(self, conversation: Conversation) -> None:
+        known = self._user.people.directory.contacts.values()
+        if all(contact.sae != conversation.peer for contact in known):
+            raise NotEntitled(
+                f"{conversation.peer} is no contact of {self._user.people.me.name}: no tunnel is open to strangers",
+                remedy="let the recipient write it into its directory",
+            )
+
+    async def _program(self) -> ProgramLine:
+        try:
+            return await connect_program(*self._target)
+        except OSError:
+            raise PeerProtocolError(
+                "the program that the tunnel leads to does not answer", remedy="let the recipient start it"
+            ) from None
+
+
+async def _pumped(conversation: Conversation, program: ProgramLine) -> Carried:
+    """Run a pump, and raise the first of its faults as itself."""
+    try:
+        return await Pump(conversation, program).run()
+    except BaseExceptionGroup as faults:
+        ours, others = faults.split(QanatError)
+        raise _first(others or ours or faults) from None
+
+
+def _first(fault: BaseException) -> BaseException:
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault

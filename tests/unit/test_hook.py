@@ -1,0 +1,144 @@
+"""Key hooks on programs that are real processes: scripts that note what ``wg`` and ``swanctl`` would be given."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from qanat.adapters.encryptor_programs import StrongswanSlot, WireguardSlot
+from qanat.ground.errors import ConfigurationError, QanatError
+from qanat.ground.identifiers import KeyID
+from qanat.services.conversation import RefusedByPeer
+from qanat.services.hook import KeySlot
+from qanat.users.hook import Hook
+from qanat.users.reception import Listeners, Reception
+from service_support import House, Spy, until
+from unit.test_file_delivery import run
+
+PEER_KEY = base64.b64encode(bytes(range(32))).decode()
+"""In the form of wg(8)."""
+
+
+def program(place: Path, *, fails: bool = False) -> str:
+    """Return a program that notes its words and what it is told on standard input, as lines of ``<program>.log``."""
+    path = place
+    end = "echo 'Operation not permitted' >&2; exit 1" if fails else ""
+    path.write_text(f'#!/bin/sh\necho "$@ <$(cat)" >> "$0.log"\n{end}\n', encoding="utf-8")
+    path.chmod(0o700)
+    return str(path)
+
+
+def noted(path: str) -> list[str]:
+    log = Path(f"{path}.log")
+    return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+
+
+@contextlib.asynccontextmanager
+async def following(
+    house: House, slot: KeySlot, *, name: str = "office", leader: str = "alice"
+) -> AsyncIterator[tuple[Spy, list[KeyID], list[QanatError]]]:
+    keys: list[KeyID] = []
+    faults: list[QanatError] = []
+    async with house.user("bob") as bob:
+        hook = Hook(bob, leader, slot, name=name, on_key=keys.append)
+        listeners = Listeners(on_fault=faults.append)
+        async with (
+            Reception(bob, house.folder("bob"), listeners=listeners, more={"hook": hook.serve}),
+            house.spied("bob") as spy,
+        ):
+            yield spy, keys, faults
+
+
+def test_both_ends_of_wireguard_get_the_same_fresh_keys_and_none_is_on_a_line_or_command(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        wg = [program(tmp_path / name) for name in ("wg-alice", "wg-bob")]
+        async with following(house, WireguardSlot("wg1", PEER_KEY, wg[1])) as (spy, keys, faults):
+            async with house.user("alice") as alice:
+                hook = Hook(alice, "bob", WireguardSlot("wg0", PEER_KEY, wg[0]), name="office")
+                set_here = [await hook.rotate() for _ in range(3)]
+            await until(lambda: len(keys) == 3)
+        assert (keys, faults) == (set_here, [])
+        told = [[line.split(" <") for line in noted(one)] for one in wg]
+        words = f"peer {PEER_KEY} preshared-key /dev/stdin"
+        assert {line[0] for line in told[0]} == {f"set wg0 {words}"}
+        assert {line[0] for line in told[1]} == {f"set wg1 {words}"}
+        secrets = [[base64.b64decode(line[1]) for line in one] for one in told]
+        assert secrets[0] == secrets[1]
+        assert len(set(secrets[0])) == 3
+        assert all(len(secret) == 32 and secret not in spy.seen for secret in secrets[0])
+        assert all(secret in house.stock.given for secret in secrets[0]), "keys of the network"
+
+    run(work())
+
+
+def test_strongswan_gets_its_secret_in_a_file_of_its_own_and_is_told_to_load_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        swanctl = [program(tmp_path / name) for name in ("swanctl-alice", "swanctl-bob")]
+        files = [tmp_path / "alice.conf", tmp_path / "bob.conf"]
+        async with following(house, StrongswanSlot(files[1], "qanat", swanctl[1])), house.user("alice") as alice:
+            await Hook(alice, "bob", StrongswanSlot(files[0], "qanat", swanctl[0]), name="office").rotate()
+        assert noted(swanctl[0]) == noted(swanctl[1]) == ["--load-creds --clear <"]
+        assert files[0].read_text(encoding="utf-8") == files[1].read_text(encoding="utf-8")
+        assert files[0].stat().st_mode & 0o077 == 0
+        assert any(f"secret = 0x{key.hex()}\n" in files[0].read_text(encoding="utf-8") for key in house.stock.given)
+
+    run(work())
+
+
+def test_a_program_that_takes_no_key_is_told_and_the_leader_does_not_set_its_own(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        good, bad = program(tmp_path / "wg"), program(tmp_path / "wg-bob", fails=True)
+        async with following(house, WireguardSlot("wg1", PEER_KEY, bad)) as (_, keys, faults):
+            async with house.user("alice") as alice:
+                with pytest.raises(RefusedByPeer):
+                    await Hook(alice, "bob", WireguardSlot("wg0", PEER_KEY, good), name="office").rotate()
+            await until(lambda: bool(faults))
+        assert isinstance(faults[0], ConfigurationError)
+        assert "Operation not permitted" in faults[0].message
+        assert (keys, noted(good)) == ([], [])
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("leader", "name", "said"),
+    [("carol", "office", "sets no keys here"), ("alice", "home", "a key for 'office', and here is 'home'")],
+)
+def test_a_stranger_or_another_slot_is_refused(tmp_path: Path, leader: str, name: str, said: str) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        wg = program(tmp_path / "wg")
+        slot = WireguardSlot("wg0", PEER_KEY, wg)
+        async with following(house, slot, name=name, leader=leader), house.user("alice") as alice:
+            with pytest.raises(RefusedByPeer, match=said):
+                await Hook(alice, "bob", slot, name="office").rotate()
+        assert noted(wg) == []
+
+    run(work())
+
+
+def test_a_leader_goes_on_after_faults(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        wg = program(tmp_path / "wg")
+        slot = WireguardSlot("wg0", PEER_KEY, wg)
+        faults: list[QanatError] = []
+        async with house.user("alice") as alice:
+            leading = asyncio.create_task(
+                Hook(alice, "bob", slot, name="office").lead(every_s=0.01, on_fault=faults.append)
+            )
+            await until(lambda: bool(faults))  # bob is away
+            async with following(house, slot) as (_, keys, _):
+                await until(lambda: len(keys) >= 2)
+            leading.cancel()
+            await asyncio.gather(leading, return_exceptions=True)
+
+    run(work())

@@ -1,0 +1,295 @@
+"""A tunnel for any program: both directions at once, half-close, many connections, slow readers, honest ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from qanat.ground.errors import BadParameter, FrameError, NotEntitled, QanatError
+from qanat.services.ciphers import Altered, Refresh, Suite
+from qanat.services.conversation import RefusedByPeer, Terms
+from qanat.services.directory import Directory
+from qanat.services.tunnel import WINDOW_BYTES, Window
+from qanat.users.pump import Carried
+from qanat.users.reception import Listeners, Reception
+from qanat.users.tunnel import Tunnel, TunnelEnd
+from service_support import House, Spy, until
+from unit.test_file_delivery import run
+
+CANARY = b"the canary sings in plain letters"
+Program = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def noise(num_bytes: int) -> bytes:
+    return hashlib.shake_128(b"noise").digest(num_bytes)
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say back what comes, and end when the other ends."""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(2**16):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@dataclass
+class Way:
+    """A tunnel of alice's to a program of bob's, through a spy."""
+
+    port: int
+    spy: Spy
+    ended: list[Carried] = field(default_factory=list)
+    faults: list[QanatError] = field(default_factory=list)
+    bobs_faults: list[QanatError] = field(default_factory=list)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def asked(self, data: bytes) -> bytes:
+        """Say everything, end, and return the whole answer."""
+        reader, writer = await self.connect()
+
+        async def say() -> None:
+            writer.write(data)
+            await writer.drain()
+            writer.write_eof()
+
+        _, answer = await asyncio.gather(say(), reader.read(-1))
+        writer.close()
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def tunnel(
+    place: Path, program: Program | None = echo, *, refresh: Refresh | None = None, bob_knows: bool = True
+) -> AsyncIterator[Way]:
+    house = House(place / "data")
+    terms = replace(house.terms, refresh=refresh or Refresh())
+    async with contextlib.AsyncExitStack() as stack:
+        server = await asyncio.start_server(program or echo, "127.0.0.1", 0)
+        stack.callback(server.close)
+        port = server.sockets[0].getsockname()[1]
+        if program is None:
+            server.close()
+        bob = await stack.enter_async_context(house.user("bob", terms=terms))
+        if not bob_knows:
+            bob.people = replace(bob.people, directory=Directory())
+        bobs_faults: list[QanatError] = []
+        more = {"tunnel": TunnelEnd(bob, ("127.0.0.1", port)).serve}
+        listeners = Listeners(on_fault=bobs_faults.append)
+        await stack.enter_async_context(Reception(bob, place / "in", listeners=listeners, more=more))
+        spy = await stack.enter_async_context(house.spied("bob"))
+        alice = await stack.enter_async_context(house.user("alice", terms=terms))
+        way = Way(0, spy, bobs_faults=bobs_faults)
+        entrance = Tunnel(alice, "bob", on_fault=way.faults.append, on_end=way.ended.append)
+        await stack.enter_async_context(entrance)
+        way.port = entrance.port
+        yield way
+
+
+def test_a_program_speaks_through_it_both_ways_at_once_and_a_spy_finds_no_letter(tmp_path: Path) -> None:
+    async def work() -> None:
+        data = CANARY + noise(3 * WINDOW_BYTES)
+        async with tunnel(tmp_path) as way:
+            assert await way.asked(data) == data
+            await until(lambda: bool(way.ended))
+        assert (way.faults, way.bobs_faults) == ([], [])
+        (carried,) = way.ended
+        assert (carried.sent_bytes, carried.received_bytes, carried.was_reset) == (len(data), len(data), False)
+        assert len(way.spy.seen) > 2 * len(data)
+        assert CANARY not in way.spy.seen
+
+    run(work())
+
+
+def test_who_has_said_everything_still_hears(tmp_path: Path) -> None:
+    """The answer begins only after the question's end: a half-close that became a close would lose it."""
+
+    async def sum_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(hashlib.sha256(await reader.read(-1)).digest())
+        writer.close()
+
+    async def work() -> None:
+        async with tunnel(tmp_path, sum_of) as way:
+            assert await way.asked(noise(300_000)) == hashlib.sha256(noise(300_000)).digest()
+
+    run(work())
+
+
+def test_a_program_that_speaks_first_and_ends_first_is_heard(tmp_path: Path) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready\r\n")
+        writer.write_eof()
+        heard.append(await reader.read(-1))
+        writer.close()
+
+    async def work() -> None:
+        async with tunnel(tmp_path, greet) as way:
+            reader, writer = await way.connect()
+            assert await reader.read(-1) == b"220 ready\r\n"
+            writer.write(b"quit")
+            writer.close()
+            await until(lambda: heard == [b"quit"])
+
+    heard: list[bytes] = []
+    run(work())
+
+
+def test_many_connections_at_once_keep_apart(tmp_path: Path) -> None:
+    async def work() -> None:
+        said = [f"connection {number} ".encode() * 2000 for number in range(60)]
+        async with tunnel(tmp_path) as way:
+            assert await asyncio.gather(*map(way.asked, said)) == said
+        assert way.faults == []
+
+    run(work())
+
+
+def test_a_program_that_does_not_read_holds_the_other_back(tmp_path: Path) -> None:
+    async def stubborn(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await goes_on.wait()
+        got.append(len(await reader.read(-1)))
+        writer.close()
+
+    async def work() -> None:
+        size = 40 * WINDOW_BYTES  # more than all the kernels' buffers on the way
+        async with tunnel(tmp_path, stubborn) as way:
+            reader, writer = await way.connect()
+            writer.write(bytes(size))
+            before = -1
+            while len(way.spy.seen) != before:  # until nothing moves
+                before = len(way.spy.seen)
+                await asyncio.sleep(0.3)
+            assert WINDOW_BYTES < before < 20 * WINDOW_BYTES
+            goes_on.set()
+            writer.write_eof()
+            assert await reader.read(-1) == b""
+            writer.close()
+        assert got == [size]
+
+    got: list[int] = []
+    goes_on = asyncio.Event()
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("refresh", "fewest"), [(Refresh(every_bytes=100_000), 10), (Refresh(every_s=0.1), 3)], ids=["bytes", "time"]
+)
+def test_keys_change_while_it_is_open(tmp_path: Path, refresh: Refresh, fewest: int) -> None:
+    async def work() -> None:
+        async with tunnel(tmp_path, refresh=refresh) as way:
+            reader, writer = await way.connect()
+            for _ in range(4):
+                writer.write(noise(400_000))
+                assert await reader.readexactly(400_000) == noise(400_000)
+                await asyncio.sleep(0.11)
+            writer.close()
+            await until(lambda: bool(way.ended))
+        assert way.ended[0].num_keys >= fewest
+
+    run(work())
+
+
+def test_a_bit_that_was_flipped_is_told_at_both_ends_and_breaks_the_connection_off(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tunnel(tmp_path) as way:
+            way.spy.flip_at = 5000
+            with pytest.raises(ConnectionError):
+                await way.asked(noise(20_000))
+            await until(lambda: bool(way.faults))
+        assert isinstance(way.bobs_faults[0], Altered)
+        assert isinstance(way.faults[0], RefusedByPeer)
+        assert "altered on the way" in way.faults[0].message
+
+    run(work())
+
+
+def test_a_cut_line_is_never_told_as_an_end(tmp_path: Path) -> None:
+    """The program must see an error: a clean end would let it take half of an answer for the whole."""
+
+    async def dictate(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(noise(10_000))
+                await writer.drain()
+                await asyncio.sleep(0.001)
+
+    async def work() -> None:
+        async with tunnel(tmp_path, dictate) as way:
+            reader, writer = await way.connect()
+            await reader.readexactly(50_000)
+            way.spy.cut_at = 0
+            writer.write(b"the spy cuts when this passes")
+            with pytest.raises(ConnectionError):
+                await reader.read(-1)
+            writer.close()
+            await until(lambda: bool(way.faults))
+
+    run(work())
+
+
+def test_a_program_that_breaks_off_is_told_as_such_to_the_other(tmp_path: Path) -> None:
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(4)
+        writer.get_extra_info("socket").setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SO_LINGER, no time
+        writer.transport.abort()
+
+    async def work() -> None:
+        async with tunnel(tmp_path, break_off) as way:
+            reader, writer = await way.connect()
+            writer.write(b"work")
+            with pytest.raises(ConnectionResetError):
+                await reader.read(-1)
+            writer.close()
+            await until(lambda: bool(way.ended))
+        assert way.ended[0].was_reset
+        assert way.faults == []
+
+    run(work())
+
+
+def test_strangers_and_absent_programs_are_told(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tunnel(tmp_path / "stranger", bob_knows=False) as way:
+            with pytest.raises(ConnectionError):
+                await way.asked(b"let me in")
+            await until(lambda: bool(way.faults))
+            assert isinstance(way.bobs_faults[0], NotEntitled)
+            assert "no contact" in way.faults[0].message
+        async with tunnel(tmp_path / "absent", None) as way:
+            with pytest.raises(ConnectionError):
+                await way.asked(b"hello?")
+            await until(lambda: bool(way.faults))
+            assert "does not answer" in way.faults[0].message
+
+    for name in ("stranger", "absent"):
+        (tmp_path / name).mkdir()
+    run(work())
+
+
+def test_a_tunnel_by_one_time_pad_is_refused_before_it_listens(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with House(tmp_path / "data").user("alice", terms=Terms(suite=Suite.ONE_TIME_PAD)) as alice:
+            with pytest.raises(BadParameter, match="nobody knows before"):
+                Tunnel(alice, "bob")
+
+    run(work())
+
+
+def test_a_window_lets_no_more_come_than_was_taken() -> None:
+    window = Window()
+    window.came(WINDOW_BYTES)
+    with pytest.raises(FrameError, match="more than it may"):
+        window.came(1)
+    with pytest.raises(FrameError, match="took more"):
+        window.may_send(1)
+    window.spend(10)
+    window.may_send(10)
+    assert window.left_bytes == WINDOW_BYTES
