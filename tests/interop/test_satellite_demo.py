@@ -51,6 +51,7 @@ def test_a_file_crosses_4600_kilometres_by_satellite_and_fibre(tmp_path: Path) -
         assert words in page
 
 
+@pytest.mark.campaign
 def test_less_light_is_said_to_be_less_and_other_air_changes_rate_and_page(tmp_path: Path) -> None:
     plain = demonstration(str(network_file(tmp_path)), *LESS_LIGHT, "--out", str(tmp_path / "plain"))
     check_space(plain["satellite"])

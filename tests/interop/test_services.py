@@ -167,6 +167,7 @@ def test_a_browser_reads_a_web_page_through_the_tunnel_and_a_spy_finds_no_letter
         serving.result()
 
 
+@pytest.mark.campaign
 def test_readings_of_a_sensor_wait_for_the_centre_and_are_listed_there_once(data: Path, tmp_path: Path) -> None:
     async def run() -> None:
         sensor = ("collect", "carol", "--as", "alice", "--data", data, "--sensor", "boiler")
@@ -365,6 +366,7 @@ def test_the_example_of_the_page_runs_as_it_stands(
     assert (tmp_path / "inbox" / "letter.txt").read_text(encoding="utf-8") == "Dear Bob"
 
 
+@pytest.mark.campaign
 def test_commands_carry_a_fax_and_a_call(data: Path, tmp_path: Path) -> None:
     async def run() -> None:
         pages = [Image.new("L", (595, 842), 255) for _ in range(2)]
