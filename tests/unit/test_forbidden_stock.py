@@ -12,7 +12,7 @@ import pytest
 
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.ground.events import Event, EventKind
-from qanat.ground.identifiers import NodeId, SaePair
+from qanat.ground.identifiers import NodeId, SaePair, slaves_together
 from qanat.ground.key_batches import KeyBatch
 from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import SecretBytes, SecretKey, Selection
@@ -21,7 +21,7 @@ from qanat.ground.ports import KeyStore
 from qanat.ground.requirements import KeyFit
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.context import Context
-from qanat.key_management.forbidden import void_forbidden
+from qanat.key_management.forbidden import allowed_ways, void_forbidden
 from store_support import BOTH, DICE, PAIR, REQUEST, Play, new_key, play
 
 __all__ = ["play"]  # the fixture: each test runs on every store
@@ -111,13 +111,41 @@ def test_at_a_start_the_stock_is_brought_in_line_with_the_network_file(
     async def scene(store: KeyStore) -> None:
         keys = [key(BY_R, pair), key(BY_R, pair), key(BY_S, pair)]
         await store.put(keys, entitled=frozenset({pair.master}), confirmed=True)
-        await store.put([key(BY_R)], entitled=BOTH, confirmed=True)  # of applications that the network has no longer
+        gone = SaePair(pair.master, net.sae("carol"))  # an application that the network has no longer
+        await store.put([key(BY_R, gone)], entitled=frozenset({pair.master}), confirmed=True)
         context = cast(Context, SimpleNamespace(network=net, store=store, recorder=recorder))
         await void_forbidden(context)
         await void_forbidden(context)
         assert (await store.held_keys()).get(pair, 0) == left
-        assert (await store.held_keys())[PAIR] == 1
+        assert (await store.held_keys())[gone] == 1
         numbers = [event.data["num_items"] for event in told if event.kind is EventKind.KEYS_VOIDED]
         assert numbers == ([3 - left] if left < 3 else [])
+
+    play(scene)
+
+
+@pytest.mark.parametrize("others", [("carol",), ("a-first",), ("a-first", "carol")])
+def test_a_slave_that_the_network_has_no_longer_does_not_lift_what_the_sites_of_others_ask(
+    others: tuple[str, ...],
+) -> None:
+    """Its name sorts before or after that of bob, whose site asks."""
+    net = network(keys_avoid=("r",))
+    pair = SaePair(net.sae("alice"), slaves_together(net.sae(name) for name in ("bob", *others)))
+    assert allowed_ways(net, pair) == KeyFit(avoid=frozenset({R}))
+    unasked = SaePair(net.sae("alice"), slaves_together(net.sae(name) for name in others))
+    assert allowed_ways(net, unasked) is None
+
+
+def test_keys_of_a_master_that_the_network_has_no_longer_are_destroyed_where_sites_ask_for_ways(play: Play) -> None:
+    """It cannot be said whether its own site would have had them go as they went."""
+    net, told = network(keys_avoid=("r",)), list[Event]()
+    pair = SaePair(net.sae("carol"), net.sae("bob"))
+    recorder = EventRecorder(node=A, clock=SystemClock(), entropy=SystemEntropy(), sink=told.append)
+
+    async def scene(store: KeyStore) -> None:
+        keys = [key(BY_S, pair), key((B,), pair)]
+        await store.put(keys, entitled=frozenset({pair.slave}), confirmed=True)
+        await void_forbidden(cast(Context, SimpleNamespace(network=net, store=store, recorder=recorder)))
+        assert pair not in await store.held_keys()
 
     play(scene)

@@ -60,6 +60,7 @@ def test_the_end_to_end_rate_is_that_of_the_weakest_span() -> None:
     (route,) = found.routes
     assert route.applications == ("alice", "bob")
     assert len(route.nodes) == 34
+    assert found.weakest is not None
     assert found.weakest.link.loss_db == 20.5
     assert route.weakest == found.weakest.link.name
     assert route.rate_bits_per_s == min(found.rates_bits_per_s.values())

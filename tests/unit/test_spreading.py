@@ -225,3 +225,32 @@ def test_several_ways_at_once_are_taken_whatever_each_has_carried() -> None:
     made, _, pair = two_parts()
     made.take(pair, (ONE,), 6600)
     assert made.may_take(pair, (ONE, TWO), 700, is_alone=True)
+
+
+def test_who_drops_out_of_the_shares_and_comes_back_has_no_more_than_time_has_filled() -> None:
+    made, clock, pair = rations(bits_per_s=1000.0)
+    rows = (Ration("alice bob", B, 1000.0, 0.0),)
+    sent = 0
+    while clock.now_s < 50.0:
+        made.learn(())
+        clock.now_s += 0.5
+        made.learn(rows)
+        while made.may_take(pair, (ONE,), 700, is_alone=False):
+            made.take(pair, (ONE,), 700)
+            sent += 700
+    assert sent == pytest.approx(1000.0 * (50.0 + SHARE_BURST_S), abs=1500)
+
+
+def test_a_way_that_drops_out_and_comes_back_may_carry_no_more_than_time_has_filled() -> None:
+    made, clock, _ = two_parts()
+    both, one = (WeightedWays(B, (ONE, TWO), (600.0, 400.0)),), (WeightedWays(B, (TWO,), (400.0,)),)
+    made.parts.pay((ONE,), 6600)
+    for rows in (one, both, (), both):
+        made.parts.learn(rows)
+    assert made.parts.wait_s(ONE) == pytest.approx(1.0)
+    made.parts.learn(one)
+    clock.now_s = 11.5
+    made.parts.learn(one)
+    made.parts.learn(both)
+    made.parts.pay((ONE,), 5900)
+    assert made.parts.are_left((ONE,)), "what time has filled is there again"

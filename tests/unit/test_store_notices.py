@@ -39,14 +39,14 @@ def test_what_is_said_of_two_spends_is_kept_with_them_until_it_is_dropped(play: 
             await store.confirm(block.block_id)
         await store.spend_on_notice(pools, num_bits=128, use=Use.ANNOUNCEMENT, notice_id="n", write=notice_of)
         said = bytes(a ^ b for a, b in zip(share(blocks[0], pools[0]), share(blocks[1], pools[1]), strict=True))[:16]
-        assert await store.notices() == {"n": said}
+        assert (await store.notice_ids(), await store.notice("n")) == (["n"], said)
         assert {(await store.levels())[pool].spent_bits[Use.ANNOUNCEMENT] for pool in pools} == {128}
         again = await second_handle(store)
         await again.open_epoch()
-        assert await again.notices() == {"n": said}
+        assert (await again.notice_ids(), await again.notice("n")) == (["n"], said)
         await again.drop_notice("n")
         await again.drop_notice("n")
-        assert await again.notices() == {}
+        assert (await again.notice_ids(), await again.notice("n")) == ([], None)
         await check_books(again)
 
     play(scene)
@@ -68,7 +68,7 @@ def test_where_one_of_two_pools_is_short_neither_is_spent_and_nothing_is_to_be_s
                 write=notice_of,
             )
         assert (await store.levels())[SENDING].available_bits == before[SENDING].available_bits
-        assert await store.notices() == {}
+        assert await store.notice_ids() == []
 
     play(scene)
 

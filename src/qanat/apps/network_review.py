@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from operator import attrgetter
 from statistics import fmean
 
 import networkx as nx
@@ -91,9 +92,10 @@ class NetworkReview:
     promises: tuple[PromiseReview, ...] = ()
 
     @property
-    def weakest(self) -> LinkReview:
-        """The link with the least forecast."""
-        return min(self.links, key=lambda row: (row.forecast.secret_rate_bits_per_s, row.link.name))
+    def weakest(self) -> LinkReview | None:
+        """The link with the least forecast; None where satellites alone make key, of which there is none."""
+        rate = attrgetter("forecast.secret_rate_bits_per_s", "link.name")
+        return min(self.links, key=rate, default=None)
 
     @property
     def table(self) -> tuple[Row, ...]:

@@ -4,7 +4,8 @@
     station:   spend the same bits of its own key, work out the block -> durable here -> "heard" to the satellite
     stations:  the block counts when both hold it, as a block of any link does (``intake``)
 
-The satellite says an announcement until both stations have heard it, over its own restarts; hours may lie between. Who
+The satellite says an announcement until both stations have heard it, over its own restarts; hours may lie between. Each
+station is told one at a time, the next as soon as it has heard one; one that is away, more and more seldom. Who
 has neither station's key learns nothing from a sum of the two. The satellite knows both: it is a trusted node, and the
 records of keys that went this way name it.
 
@@ -16,7 +17,7 @@ its bits are gone, or its tag is wrong, is the block lost, and it has the other 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from qanat.ground.authentication import MESSAGE_KEY_BITS, check_message_tag, message_tag
@@ -48,7 +49,9 @@ LEAST_BITS: Final = 1_024
 MOST_BITS: Final = 2**23
 """One announcement has no more key than this, a megabyte."""
 AGAIN_S: Final = 5.0
-"""An announcement is said again after this time."""
+"""A station that did not answer is told something again after this time, then after twice that, and so on."""
+MOST_AGAIN_S: Final = 40.0
+"""A station that is away is told something so often, however long it has been: it may be a line that is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,49 +63,111 @@ class _Pair:
     downlinks: tuple[LinkId, LinkId]
 
 
+@dataclass(slots=True)
+class _Ear:
+    """What one station has not heard, in the order in which it is said, and when it is told something next."""
+
+    unheard: dict[BlockId, None] = field(default_factory=dict)
+    pause_s: float = AGAIN_S
+    next_monotonic_s: float = float("-inf")
+
+    def is_there(self) -> None:
+        """The station has answered: it may be told the next one at once."""
+        self.pause_s, self.next_monotonic_s = AGAIN_S, float("-inf")
+
+    def next(self, now_s: float) -> BlockId | None:
+        """Return what is to be said now, if anything, and begin the pause after it; it comes last from then on, so that
+        one which a station does not take holds up no other."""
+        if not self.unheard or now_s < self.next_monotonic_s:
+            return None
+        self.next_monotonic_s, self.pause_s = now_s + self.pause_s, min(2 * self.pause_s, MOST_AGAIN_S)
+        block_id = next(iter(self.unheard))
+        self.unheard[block_id] = self.unheard.pop(block_id)
+        return block_id
+
+
 class Announcer:
-    """The satellite's part. Nothing is kept in memory but who has not heard what is said since the start."""
+    """The satellite's part. Nothing is kept in memory but who has not heard what: texts stay in the store till they are
+    said, each of them up to a megabyte."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._pairs = tuple(_pairs_of(context))
         self._awaited: dict[BlockId, set[NodeId]] = {}
-        self._said_monotonic_s = float("-inf")
+        self._ears = {station: _Ear() for pair in self._pairs for station in pair.stations}
+        self._unsaid: set[BlockId] = set()  # of links that are no more: a network file with them would have them said
+        self._looked_monotonic_s = float("-inf")
 
     async def tick(self) -> None:
         """Announce what two stations both have key for, and say again what somebody has not heard."""
         if not self._pairs:
             return
-        is_new = [await self._announce(pair) for pair in self._pairs]
         now_s = self._context.clock.monotonic_s()
-        if any(is_new) or now_s - self._said_monotonic_s >= AGAIN_S:
-            self._said_monotonic_s = now_s
-            await self._say_all()
+        if now_s - self._looked_monotonic_s >= AGAIN_S:
+            self._looked_monotonic_s = now_s
+            await self._look()
+        for pair in self._pairs:
+            await self._announce(pair)
+        for station in self._ears:
+            await self._say_next(station)
 
     async def on_heard(self, sender: NodeId, word: AnnouncementHeard) -> None:
         """A station has acted on an announcement; when both have, it is forgotten."""
-        if (stations := self._awaited.get(word.block_id)) is None:
-            return  # both have said so before, or it is said again after a restart
+        stations = self._awaited.get(word.block_id)
+        if stations is None or sender not in stations:
+            return  # it has said so before, or it is said again after a restart
         stations.discard(sender)
+        ear = self._ears[sender]
+        del ear.unheard[word.block_id]
+        ear.is_there()
         if not stations:
             await self._forget(word.block_id)
+        await self._say_next(sender)
+
+    def on_opened(self, sender: NodeId) -> None:
+        """A station has come up: it need not wait as long as one that is away."""
+        if (ear := self._ears.get(sender)) is not None:  # it may say so often, and is not told more often for that
+            soon_s = self._context.clock.monotonic_s() + AGAIN_S
+            ear.pause_s, ear.next_monotonic_s = AGAIN_S, min(soon_s, ear.next_monotonic_s)
+
+    async def _look(self) -> None:
+        """Find what is to be said since before the start, one text at a time, and forget what the store failed to."""
+        for block_id in map(BlockId, await self._context.store.notice_ids()):
+            if (stations := self._awaited.get(block_id)) is None:
+                await self._find_stations(block_id)
+            elif not stations:
+                await self._forget(block_id)
+
+    async def _find_stations(self, block_id: BlockId) -> None:
+        """Take down who has not heard an announcement from before the start, if the network still has the link."""
+        if block_id in self._unsaid or (text := await self._context.store.notice(block_id)) is None:
+            return
+        word = decode_word(decode_message(text))
+        assert isinstance(word, KeyAnnounced)
+        for pair in self._pairs:
+            if pair.link.link_id == word.link_id:
+                self._await(block_id, pair.stations)
+                return
+        self._unsaid.add(block_id)
+
+    def _await(self, block_id: BlockId, stations: tuple[NodeId, NodeId]) -> None:
+        self._awaited[block_id] = set(stations)
+        for station in stations:
+            self._ears[station].unheard[block_id] = None
 
     async def _forget(self, block_id: BlockId) -> None:
         await self._context.store.drop_notice(block_id)
         self._awaited.pop(block_id, None)
 
-    async def _announce(self, pair: _Pair) -> bool:
-        """Spend what there is of both stations' key, in each direction of the downlinks; return whether there was."""
+    async def _announce(self, pair: _Pair) -> None:
+        """Spend what there is of both stations' key, in each direction of the downlinks."""
         context, levels = self._context, await self._context.store.levels()
-        has_announced = False
         for senders in ((context.node, context.node), pair.stations):
             one, other = (PoolId(link, sender) for link, sender in zip(pair.downlinks, senders, strict=True))
             there_bits = min(levels[pool].available_bits if pool in levels else 0 for pool in (one, other))
             num_bits = min(there_bits - MESSAGE_KEY_BITS, MOST_BITS) // 8 * 8
             if num_bits >= LEAST_BITS:
                 await self._spend(pair, (one, other), num_bits)
-                has_announced = True
-        return has_announced
 
     async def _spend(self, pair: _Pair, pools: tuple[PoolId, PoolId], num_bits: int) -> None:
         context = self._context
@@ -124,6 +189,7 @@ class Announcer:
             )
         except KeyShortage:
             return  # voided meanwhile
+        self._await(block_id, pair.stations)
         context.recorder.record(
             EventKind.KEY_ANNOUNCED,
             block_id=block_id,
@@ -135,18 +201,15 @@ class Announcer:
             blocks=[sorted({piece.block_id for piece in part.bits.slices}) for part in written[0].parts],
         )
 
-    async def _say_all(self) -> None:
-        context = self._context
-        for notice_id, text in (await context.store.notices()).items():
-            message = decode_message(text)
-            word = decode_word(message)
-            assert isinstance(word, KeyAnnounced)
-            ends = context.network.link(word.link_id).ends
-            stations = self._awaited.setdefault(BlockId(notice_id), set(ends))
-            if not stations:  # both have heard it, and the store failed to forget it
-                await self._forget(BlockId(notice_id))
-            for station in sorted(stations):
-                await context.courier.send(station, word, body=message.body)
+    async def _say_next(self, station: NodeId) -> None:
+        """Tell a station one announcement, if it has not heard one and its pause is over."""
+        context, ear = self._context, self._ears[station]
+        if (block_id := ear.next(context.clock.monotonic_s())) is None:
+            return
+        if (text := await context.store.notice(block_id)) is None or block_id not in ear.unheard:
+            return  # heard meanwhile
+        message = decode_message(text)
+        await context.courier.send(station, decode_word(message), body=message.body)
 
 
 class Announcements:

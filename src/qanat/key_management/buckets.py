@@ -36,6 +36,10 @@ class Bucket:
         self.level(now_s)
         self.bits_per_s = bits_per_s
 
+    def is_full(self, now_s: float) -> bool:
+        """Return whether it holds no less than a new one would."""
+        return self.level(now_s) >= self.burst_s * self.bits_per_s
+
     def wait_s(self, now_s: float) -> float:
         """Return in how many seconds something may be taken."""
         return max(0.0, -self.level(now_s)) / self.bits_per_s

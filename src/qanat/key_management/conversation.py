@@ -180,6 +180,7 @@ class Conversation:
     async def _act_for_peer(self, heard: Heard, word: Word) -> None:
         match word:
             case EpochOpened():
+                self._announcer.on_opened(heard.sender)
                 await self._vouching.on_opened(heard.sender, word)
             case EpochKnown():
                 await self._vouching.on_known(heard.sender, word)

@@ -100,7 +100,7 @@ class DemandDesk:
             is_idle=is_idle,
             routes=routes,
             standing=BEYOND if is_idle else context.routes.rations.enter(pair, target, routes, needed_bits),
-            agreement=context.routes.rations.agreement(pair),
+            agreement=context.routes.rations.agreement(pair, target),
         )
         demand = Demand(word, pair, trace, event.id, context.clock.monotonic_s(), is_for_batch)
         if is_for_batch and len(routes) == 1:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from qanat.ground.errors import UnknownNode
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import SaePair, members_of
+from qanat.ground.identifiers import NodeId, SaeId, SaePair, members_of
 from qanat.ground.keys import Selection
 from qanat.ground.network import Network
 from qanat.ground.requirements import KeyFit
 from qanat.ground.route_policy import ANY_ROUTE
 from qanat.key_management.context import Context
 from qanat.key_management.wished_ways import homeland
+
+NO_WAY = KeyFit(within=frozenset())
+"""No recorded way is like this: each begins at a site."""
 
 
 async def void_forbidden(context: Context) -> None:
@@ -36,12 +39,13 @@ def allowed_ways(network: Network, pair: SaePair) -> KeyFit | None:
     """Return what the recorded ways of a pair's keys must be like; None where they may have gone anywhere.
 
     Of keys for several slaves each site has the record of a way to one of them: what all the sites ask holds for it.
+    A slave that the network has no longer asks nothing. Where it has the master no longer nobody knows what its site
+    asked, and no way will do.
     """
-    try:
-        here = network.site_of(pair.master).node
-        ends = [network.site_of(slave).node for slave in members_of(pair.slave)]
-    except UnknownNode:  # the network has the application no longer
-        return None
+    if (here := _site(network, pair.master)) is None:
+        return NO_WAY
+    sites = (_site(network, slave) for slave in members_of(pair.slave))
+    ends = [site for site in sites if site is not None]
     policy = ANY_ROUTE
     for end in ends:
         policy = policy.joined(network.policy_between(here, end))
@@ -49,3 +53,11 @@ def allowed_ways(network: Network, pair: SaePair) -> KeyFit | None:
         return None
     within = homeland(network, here) if policy.domestic_only else None
     return KeyFit(avoid=policy.avoid, within=within, is_direct=policy.direct_only)
+
+
+def _site(network: Network, sae: SaeId) -> NodeId | None:
+    """Return where an application is; None for one that the network has no longer."""
+    try:
+        return network.site_of(sae).node
+    except UnknownNode:
+        return None

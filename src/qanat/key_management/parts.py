@@ -21,17 +21,25 @@ class Parts:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._buckets: dict[NodeId, dict[Route, Bucket]] = {}
+        self._gone: dict[Route, Bucket] = {}
 
     def learn(self, spreads: Sequence[WeightedWays]) -> None:
-        """Take new parts in place of all before."""
-        now_s, before = self._clock.monotonic_s(), self._buckets
+        """Take new parts in place of all before.
+
+        A way that drops out and comes back before time has filled its bucket finds it as full as time has made it.
+        """
+        now_s, known = self._clock.monotonic_s(), dict(self._gone)
+        for parts in self._buckets.values():
+            known |= parts
         self._buckets = {}
         for row in spreads:
-            known, here = before.get(row.target, {}), self._buckets.setdefault(row.target, {})
+            here = self._buckets.setdefault(row.target, {})
             for way, weight in zip(row.ways, row.weights, strict=False):
                 if weight > 0:
-                    here[way] = known.get(way) or Bucket.full(weight, burst_s=SHARE_BURST_S, now_s=now_s)
-                    here[way].set_rate(weight, now_s=now_s)
+                    part = known.pop(way, None) or Bucket.full(weight, burst_s=SHARE_BURST_S, now_s=now_s)
+                    part.set_rate(weight, now_s=now_s)
+                    here[way] = part
+        self._gone = {way: part for way, part in known.items() if not part.is_full(now_s)}
 
     def are_left(self, ways: Routes) -> bool:
         """Return whether a batch on these ways keeps within their parts. Several ways at once are taken as they come,

@@ -1,4 +1,7 @@
-"""How many keys may wait at a node: for two applications, and for one of them with all others."""
+"""How many keys may wait at a node: for two applications, and for one of them with all others.
+
+Keys for several slaves count for the master with each of them, and every one of these quotas holds for them.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,16 @@ class Quotas:
         }
 
     def most(self, pair: SaePair) -> int:
-        """Return how many keys of a pair may wait."""
-        return self._of_pair.get(pair, self._rules.max_keys_per_pair)
+        """Return how many keys of a pair may wait; for several slaves what the least of their quotas allows."""
+        return min(self._of_pair.get(one, self._rules.max_keys_per_pair) for one in _pairs_of(pair))
 
     async def check(self, pair: SaePair, *, more: int) -> None:
         """Raise QuotaReached when ``more`` keys of a pair would be too many here."""
         held = await self._context.store.held_keys()
-        if held.get(pair, 0) + more > self.most(pair):
-            raise self._reached(f"{held.get(pair, 0)} keys of {pair.master!r} with {pair.slave!r}", self.most(pair))
+        for one in _pairs_of(pair):
+            of_pair = sum(count for other, count in held.items() if one in _pairs_of(other))
+            if of_pair + more > self.most(one):
+                raise self._reached(f"{of_pair} keys of {one.master!r} with {one.slave!r}", self.most(one))
         for sae in (pair.master, *members_of(pair.slave)):
             of_sae = sum(count for other, count in held.items() if sae in (other.master, *members_of(other.slave)))
             if of_sae + more > self._rules.max_keys_per_application:
@@ -44,3 +49,8 @@ class Quotas:
             remedy="have the applications that these keys wait for fetch them",
             retry_after_s=self._context.settings.failed_retry_s,
         )
+
+
+def _pairs_of(pair: SaePair) -> tuple[SaePair, ...]:
+    """Return the master with each of its slaves."""
+    return tuple(SaePair(pair.master, slave) for slave in members_of(pair.slave))

@@ -179,7 +179,7 @@ class RelayOrigin:
         for routes in ways:
             routes_book.rations.take(job.pair, routes, num_bits)
         if not tried.counted_bits:
-            tried.counted_bits = len(job.targets) * num_bits
+            tried.counted_bits = num_bits
             routes_book.rations.count(job.pair, tried.counted_bits)
         for way in (way for routes in ways for way in routes):
             routes_book.spreading.note_sent(way, job.hop_bits)

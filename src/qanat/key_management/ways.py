@@ -39,7 +39,7 @@ class Wish:
 
 @dataclass(slots=True)
 class Tried:
-    """What the tries of one batch have met with so far. ``counted_bits``: what it counts against its pair's cap."""
+    """What the tries of one batch have met with so far. ``counted_bits``: what it counts against caps, per target."""
 
     failures: Counter[Way] = field(default_factory=Counter)
     short: dict[Way, tuple[PoolShortage, ...]] = field(default_factory=dict)

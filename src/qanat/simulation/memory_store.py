@@ -178,8 +178,11 @@ class MemoryKeyStore:
         ]
         self._disk.notices[notice_id] = write(one, other)
 
-    async def notices(self) -> Mapping[str, bytes]:
-        return dict(self._fenced().notices)
+    async def notice_ids(self) -> Sequence[str]:
+        return list(self._fenced().notices)
+
+    async def notice(self, notice_id: str, /) -> bytes | None:
+        return self._fenced().notices.get(notice_id)
 
     async def drop_notice(self, notice_id: str, /) -> None:
         self._fenced().notices.pop(notice_id, None)

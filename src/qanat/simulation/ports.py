@@ -273,8 +273,11 @@ class VirtualStore:
 
         await self._call(spend, on_commit)
 
-    async def notices(self) -> Mapping[str, bytes]:
-        return await self._call(self._inner.notices, writes=False)
+    async def notice_ids(self) -> Sequence[str]:
+        return await self._call(self._inner.notice_ids, writes=False)
+
+    async def notice(self, notice_id: str, /) -> bytes | None:
+        return await self._call(lambda: self._inner.notice(notice_id), writes=False)
 
     async def drop_notice(self, notice_id: str, /) -> None:
         await self._call(lambda: self._inner.drop_notice(notice_id))

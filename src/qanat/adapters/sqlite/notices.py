@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 NOTICE_TABLE = """CREATE TABLE notice (
     id INTEGER PRIMARY KEY, notice_id TEXT NOT NULL UNIQUE, text BLOB NOT NULL  -- public: no key is in it
@@ -20,10 +20,14 @@ class NoticeTable:
         """Keep a text; sqlite3.IntegrityError for an id that is kept."""
         self._connection.execute("INSERT INTO notice (notice_id, text) VALUES (?, ?)", (notice_id, text))
 
-    def all(self) -> Mapping[str, bytes]:
-        """Return all texts, the oldest first."""
-        rows = self._connection.execute("SELECT notice_id, text FROM notice ORDER BY id").fetchall()
-        return {str(notice_id): bytes(text) for notice_id, text in rows}
+    def ids(self) -> Sequence[str]:
+        """Return the ids of all texts, the oldest first."""
+        return [str(row[0]) for row in self._connection.execute("SELECT notice_id FROM notice ORDER BY id")]
+
+    def text(self, notice_id: str) -> bytes | None:
+        """Return one text, or None where there is none."""
+        row = self._connection.execute("SELECT text FROM notice WHERE notice_id = ?", (notice_id,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def drop(self, notice_id: str) -> None:
         """Forget a text; nothing happens where there is none."""

@@ -162,9 +162,13 @@ class SqliteKeyStore:
 
         await self._use(spend)
 
-    async def notices(self) -> Mapping[str, bytes]:
-        """Return the texts that are still to be said, the oldest first."""
-        return await self._commit(self._database.notices.all)
+    async def notice_ids(self) -> Sequence[str]:
+        """Return the ids of the texts that are still to be said, the oldest first."""
+        return await self._commit(self._database.notices.ids)
+
+    async def notice(self, notice_id: str, /) -> bytes | None:
+        """Return a text that is still to be said, or None."""
+        return await self._commit(lambda: self._database.notices.text(notice_id))
 
     async def drop_notice(self, notice_id: str, /) -> None:
         """Forget a text that was heard by all."""

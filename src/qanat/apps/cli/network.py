@@ -108,7 +108,7 @@ def _record(found: NetworkReview) -> dict[str, Any]:
         "headings": [asdict(heading) for heading in found.headings],
         **table_record(found),
         "links": [_link_record(row) for row in found.links],
-        "weakest_link": found.weakest.link.name,
+        "weakest_link": None if found.weakest is None else found.weakest.link.name,
         "routes": [_route_record(found.network, route) for route in _fewer(found.routes, MOST_ROUTES_FOR_MACHINES)],
         "routes_found": {
             "pairs": len(found.routes),
@@ -160,23 +160,7 @@ def _print_review(console: Console, found: NetworkReview) -> None:
     print_table(console, found)
     for line in (*_region_lines(network), *_assumed_lines(network)):
         console.print(f"  {line}\n", soft_wrap=True)
-    links = found.links
-    if len(links) > MOST_LINKS:
-        links = tuple(sorted(links, key=lambda row: row.forecast.secret_rate_bits_per_s)[:FEW])
-    which = "each link" if len(links) == len(found.links) else f"the {FEW} weakest of {len(found.links)} links"
-    show_table(
-        console,
-        f"What the rate functions expect of {which} (predicted from the losses, which are inputs)",
-        ("link", "loss, dB", "km", "sifted, kbit/s", "QBER, %", "secret, kbit/s", "endless keys", "block, s"),
-        [_link_row(row) for row in links],
-    )
-    weakest = found.weakest
-    blocks = sorted({row.forecast.block_bits for row in found.links})
-    console.print(f"  amplification blocks: {', '.join(f'{bits:,}' for bits in blocks)} verified bits")
-    console.print(
-        f"  weakest link: {weakest.link.name}, {weakest.link.loss_db:g} dB, "
-        f"{format_rate(weakest.forecast.secret_rate_bits_per_s)}"
-    )
+    _print_links(console, found)
     for line in (*_route_lines(found.routes), *_prepared_lines(network), *promise_lines(found.promises)):
         console.print(f"  {line}", soft_wrap=True)
     for warning in found.warnings:
@@ -221,6 +205,28 @@ def _through(network: Network) -> str:
 
 def _counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def _print_links(console: Console, found: NetworkReview) -> None:
+    """Say what is expected of the links that make key on order; satellites' are looked at by their passes."""
+    if (weakest := found.weakest) is None:
+        return
+    links = found.links
+    if len(links) > MOST_LINKS:
+        links = tuple(sorted(links, key=lambda row: row.forecast.secret_rate_bits_per_s)[:FEW])
+    which = "each link" if len(links) == len(found.links) else f"the {FEW} weakest of {len(found.links)} links"
+    show_table(
+        console,
+        f"What the rate functions expect of {which} (predicted from the losses, which are inputs)",
+        ("link", "loss, dB", "km", "sifted, kbit/s", "QBER, %", "secret, kbit/s", "endless keys", "block, s"),
+        [_link_row(row) for row in links],
+    )
+    blocks = sorted({row.forecast.block_bits for row in found.links})
+    console.print(f"  amplification blocks: {', '.join(f'{bits:,}' for bits in blocks)} verified bits")
+    console.print(
+        f"  weakest link: {weakest.link.name}, {weakest.link.loss_db:g} dB, "
+        f"{format_rate(weakest.forecast.secret_rate_bits_per_s)}"
+    )
 
 
 def _heading_row(heading: Heading) -> tuple[str, ...]:

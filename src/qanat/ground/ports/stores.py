@@ -86,8 +86,12 @@ class KeyStore(Protocol):
         public text that is to be said until it was heard. Both or nothing: raises KeyShortage. What ``write`` is given
         is its own to wipe."""
 
-    async def notices(self) -> Mapping[str, bytes]:
-        """Return the texts that are still to be said, by their ids, the oldest first."""
+    async def notice_ids(self) -> Sequence[str]:
+        """Return the ids of the texts that are still to be said, the oldest first."""
+        ...
+
+    async def notice(self, notice_id: str, /) -> bytes | None:
+        """Return a text that is still to be said; None where there is none."""
         ...
 
     async def drop_notice(self, notice_id: str, /) -> None:

@@ -1,0 +1,44 @@
+"""The network file that the page on adding a satellite prints is one: satellites alone, no fibre."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from qanat.apps.cli.network import run_check, run_show
+from qanat.apps.network_review import review
+from qanat.ground.network import parse_network
+
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to-add-a-satellite.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    """The first block of the page, as a reader would save it."""
+    block = re.search(r"(?:^    .*\n|^\n)+", PAGE[PAGE.index("    ") :], flags=re.MULTILINE)
+    assert block is not None
+    path = tmp_path / "mine.yaml"
+    path.write_text(textwrap.dedent(block.group()).strip() + "\n", encoding="utf-8")
+    return path
+
+
+def test_the_sample_is_a_whole_network_file(sample: Path) -> None:
+    network = parse_network(sample.read_text(encoding="utf-8"), source=sample.name)
+    assert {link.kind for link in network.links} == {"downlink", "announced"}
+    assert review(network).weakest is None, "no link makes key on order"
+
+
+@pytest.mark.slow
+def test_the_sample_is_checked_and_shown(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_check(str(sample), as_json=False) == 0
+    said = capsys.readouterr().out
+    assert "bird-roof" in said
+    assert "valid" in said
+    assert "weakest" not in said
+    assert run_check(str(sample), as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["weakest_link"] is None
+    assert run_show(str(sample), out=sample.with_suffix(".svg"), only=None, as_json=False) == 0
