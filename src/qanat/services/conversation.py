@@ -13,7 +13,6 @@ forge it could cut the line as well. Its text is shown as the peer's. See docs/f
 from __future__ import annotations
 
 import contextlib
-import json
 import struct
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from typing import Final
 
 from qanat.ground.errors import ChannelError, ConfigurationError, FrameError, PeerProtocolError, QanatError
 from qanat.ground.events import Json
-from qanat.ground.framing import VERSION, Frame, canonical_json, decode_frame, encode_frame
+from qanat.ground.framing import VERSION, Frame, canonical_json, decode_frame, encode_frame, read_canonical_json
 from qanat.ground.identifiers import SaeId, members_of
 from qanat.ground.ports import Clock, Entropy, KeySupply
 from qanat.services.ciphers import (
@@ -50,6 +49,7 @@ MAX_CONTENT_BYTES = 2**20
 PAD_CONTENT_BYTES = 2**15
 """Content of a record, by AES and by one-time pad, at most."""
 MAX_REASON_CHARACTERS = 400
+MOST_WHOLE_NUMBER: Final = 2**63
 HELLO_PATIENCE_S = 10.0
 DRAIN_S = 5.0
 MOST_DRAINED = 64
@@ -226,13 +226,14 @@ class Conversation:
 
 
 def word_in(record: Opened) -> dict[str, Json]:
-    """Return the word in a control record; raises FrameError."""
-    if record.kind is RecordKind.CONTROL:
-        with contextlib.suppress(ValueError):
-            word = json.loads(bytes(record.content))
-            if isinstance(word, dict):
-                return word
-    raise FrameError("data came where a word of the service was due", remedy="update the older side")
+    """Return the word in a control record; raises FrameError, also for what is no canonical JSON (NaN, infinities,
+    text that is no Unicode, nesting without end) and for integers beyond 64 bits."""
+    if record.kind is not RecordKind.CONTROL:
+        raise FrameError("data came where a word of the service was due", remedy="update the older side")
+    word = dict(read_canonical_json(bytes(record.content)))
+    if any(isinstance(value, int) and abs(value) >= MOST_WHOLE_NUMBER for value in word.values()):
+        raise FrameError("a number in a word of the service is out of all bounds", remedy="update the older side")
+    return word
 
 
 def calling(party: Party, line: Line, peer: SaeId, *, service: str, terms: Terms) -> Conversation:

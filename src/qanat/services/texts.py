@@ -26,6 +26,8 @@ from qanat.services.file_delivery import is_offer
 
 SERVICE = "text"
 MAX_TEXT_BYTES = 16 * 1024
+END_OF_TIME_UTC_S = 253_402_300_800.0
+"""The first second of the year 10000: no calendar goes on after it."""
 BESIDE_TEXT_BYTES = 256
 """More than a text's record has besides the text itself."""
 
@@ -39,12 +41,13 @@ class Text:
     sent_utc_s: float
 
     def check(self) -> None:
-        """Raise BadParameter when it is too long."""
-        if len(self.body.encode()) > MAX_TEXT_BYTES:
-            raise BadParameter(
-                f"a text of {len(self.body.encode()):,} bytes; at most {MAX_TEXT_BYTES:,} go",
-                remedy="send it as a file",
-            )
+        """Raise BadParameter when it is too long, or no text."""
+        try:
+            size = len(self.body.encode())
+        except UnicodeEncodeError:
+            raise BadParameter("a text with bytes that are no UTF-8", remedy="send it as a file") from None
+        if size > MAX_TEXT_BYTES:
+            raise BadParameter(f"a text of {size:,} bytes; at most {MAX_TEXT_BYTES:,} go", remedy="send it as a file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,11 @@ class ReceivedText:
     body: str
     sent_utc_s: float
     received_utc_s: float
+
+
+def is_time(utc_s: float) -> bool:
+    """Return whether a time that somebody says can be shown: what is no number, or infinite, is none."""
+    return 0 <= utc_s < END_OF_TIME_UTC_S
 
 
 class Inbox(Protocol):
@@ -124,7 +132,7 @@ async def _with_each(
 async def _confirmed(conversation: Conversation, text: Text) -> float:
     """Return when the recipient has got the text; raises FrameError when it confirms another."""
     match await conversation.hear():
-        case {"received": text.text_id, "utc_s": float() | int() as utc_s}:
+        case {"received": text.text_id, "utc_s": float() | int() as utc_s} if is_time(utc_s):
             return utc_s
     raise FrameError("the recipient confirmed another text than it was told", remedy="update the older side")
 
@@ -136,7 +144,7 @@ async def take_texts(conversation: Conversation, inbox: Inbox, *, utc_s: Callabl
         while True:
             match await conversation.hear():
                 case {"body": str(body), "sent_utc_s": float() | int() as sent_utc_s, "text": str(text_id)} if (
-                    is_offer(text_id) and len(body.encode()) <= MAX_TEXT_BYTES
+                    is_offer(text_id) and len(body.encode()) <= MAX_TEXT_BYTES and is_time(sent_utc_s)
                 ):
                     text = ReceivedText(text_id, conversation.peer, body, sent_utc_s, utc_s())
                     if await inbox.put(text):
