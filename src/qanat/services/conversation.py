@@ -21,7 +21,7 @@ from typing import Final
 from qanat.ground.errors import ChannelError, ConfigurationError, FrameError, PeerProtocolError, QanatError
 from qanat.ground.events import Json
 from qanat.ground.framing import VERSION, Frame, canonical_json, decode_frame, encode_frame, read_canonical_json
-from qanat.ground.identifiers import SaeId, members_of
+from qanat.ground.identifiers import SaeId
 from qanat.ground.ports import Clock, Entropy, KeySupply
 from qanat.services.ciphers import (
     NotForUs,
@@ -182,7 +182,7 @@ class Conversation:
         await self.pass_on(await self.sealed(canonical_json(word), kind=RecordKind.CONTROL, is_last=is_last))
 
     async def pass_on(self, frame: Buffer) -> None:
-        """Send a frame that was sealed for this conversation (and perhaps others)."""
+        """Send a frame that was sealed for this conversation."""
         if self._line.has_news():
             self._check_refusal(decode_frame(await self._line.receive(timeout_s=self.terms.silence_s)))
             raise FrameError("the other end spoke out of its turn", remedy="update the older side")
@@ -238,28 +238,17 @@ def word_in(record: Opened) -> dict[str, Json]:
 
 def calling(party: Party, line: Line, peer: SaeId, *, service: str, terms: Terms) -> Conversation:
     """Return the caller's end of a conversation with ``peer``; nothing is sent before ``greet``."""
-    (conversation,) = calling_several(party, {peer: line}, peer, service=service, terms=terms)
-    return conversation
-
-
-def calling_several(
-    party: Party, lines: Mapping[SaeId, Line], group: SaeId, *, service: str, terms: Terms
-) -> list[Conversation]:
-    """Return conversations whose caller's direction is one stream: what one of them seals is passed on to all."""
-    hello = new_hello(party, group, service=service, terms=terms)
-    sealer = party.sealer(hello.context, terms)
-    return [_calling(party, line, peer, hello, sealer, terms) for peer, line in lines.items()]
+    hello = new_hello(party, peer, service=service, terms=terms)
+    opener = party.opener(hello.context.back(peer))
+    return Conversation(
+        line, hello=hello, sealer=party.sealer(hello.context, terms), opener=opener, peer=peer, terms=terms
+    )
 
 
 def new_hello(party: Party, recipient: SaeId, *, service: str, terms: Terms) -> Hello:
     """Return a hello for a stream that never was before."""
     stream = party.entropy.public_bytes(16).hex()
     return Hello(service, StreamContext(party.sae, recipient, stream, terms.suite, terms.refresh.every_s))
-
-
-def _calling(party: Party, line: Line, peer: SaeId, hello: Hello, sealer: Sealer, terms: Terms) -> Conversation:
-    opener = party.opener(hello.context.back(peer))
-    return Conversation(line, hello=hello, sealer=sealer, opener=opener, peer=peer, terms=terms)
 
 
 async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
@@ -269,7 +258,7 @@ async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
     """
     hello = Hello.parse(decode_frame(bytes(await line.receive(timeout_s=HELLO_PATIENCE_S))))
     context = hello.context
-    if party.sae not in members_of(context.recipient):
+    if party.sae != context.recipient:  # also where it is one of several: who got a key of all could pose as the caller
         fault = NotForUs(
             f"{context.sender} calls {context.recipient}, and here is {party.sae}",
             remedy="let the caller check the address of its contact",
