@@ -21,7 +21,7 @@ from typing import Final
 from qanat.ground.errors import ChannelError, ConfigurationError, FrameError, PeerProtocolError, QanatError
 from qanat.ground.events import Json
 from qanat.ground.framing import VERSION, Frame, canonical_json, decode_frame, encode_frame, read_canonical_json
-from qanat.ground.identifiers import SaeId
+from qanat.ground.identifiers import MAX_ID_CHARACTERS, SaeId, members_of
 from qanat.ground.ports import Clock, Entropy, KeySupply
 from qanat.services.ciphers import (
     NotForUs,
@@ -50,6 +50,7 @@ PAD_CONTENT_BYTES = 2**15
 """Content of a record, by AES and by one-time pad, at most."""
 MAX_REASON_CHARACTERS = 400
 MOST_WHOLE_NUMBER: Final = 2**63
+MOST_KEY_LIFE_S = 86_400.0
 HELLO_PATIENCE_S = 10.0
 DRAIN_S = 5.0
 MOST_DRAINED = 64
@@ -135,10 +136,31 @@ class Hello:
                 "stream": str(stream),
                 "suite": str(suite),
                 **others,
-            } if frame.kind == HELLO and not others and suite in list(Suite) and key_life_s > 0:
+            } if (
+                frame.kind == HELLO
+                and not others
+                and suite in list(Suite)
+                and 0 < key_life_s <= MOST_KEY_LIFE_S
+                and all(map(_is_id, (*members_of(SaeId(recipient)), sender)))
+                and all(map(_is_word, (service, stream)))
+            ):
                 context = StreamContext(SaeId(sender), SaeId(recipient), stream, Suite(suite), key_life_s)
                 return cls(service, context)
         raise FrameError("this is no hello of a service", remedy="update the older side, or check who calls here")
+
+
+def _is_word(text: str) -> bool:
+    """Return whether a stranger's word is short and can be printed: on a terminal nothing else may come of it."""
+    return 0 < len(text) <= MAX_ID_CHARACTERS and text.isprintable()
+
+
+def _is_id(text: str) -> bool:
+    return _is_word(text) and " " not in text and "/" not in text
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with '?' for whatever could steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Conversation:
@@ -221,8 +243,7 @@ class Conversation:
     def _check_refusal(self, frame: Frame) -> None:
         if frame.kind == REFUSAL:
             said = str(frame.header.get("reason", "no reason given"))[:MAX_REASON_CHARACTERS]
-            reason = "".join(letter if letter.isprintable() else "?" for letter in said)
-            raise RefusedByPeer(f"{self.peer} refused: {reason}", remedy="do as it says, then send it again")
+            raise RefusedByPeer(f"{self.peer} refused: {printable(said)}", remedy="do as it says, then send it again")
 
 
 def word_in(record: Opened) -> dict[str, Json]:
@@ -256,7 +277,11 @@ async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
 
     Raises NotForUs when somebody else is wanted (and says so), FrameError, ChannelError.
     """
-    hello = Hello.parse(decode_frame(bytes(await line.receive(timeout_s=HELLO_PATIENCE_S))))
+    try:
+        hello = Hello.parse(decode_frame(bytes(await line.receive(timeout_s=HELLO_PATIENCE_S))))
+    except FrameError as fault:
+        await refuse(line, str(fault))
+        raise
     context = hello.context
     if party.sae != context.recipient:  # also where it is one of several: who got a key of all could pose as the caller
         fault = NotForUs(
@@ -280,7 +305,7 @@ async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
 async def refuse(line: Line, reason: str) -> None:
     """Send a refusal and read on for a while, so that a busy peer comes to hear it."""
     with contextlib.suppress(ChannelError, FrameError):
-        await line.send(encode_frame(REFUSAL, {"reason": reason[:MAX_REASON_CHARACTERS]}))
+        await line.send(encode_frame(REFUSAL, {"reason": printable(reason[:MAX_REASON_CHARACTERS])}))
         for _ in range(MOST_DRAINED):
             await line.receive(timeout_s=DRAIN_S)
 

@@ -22,7 +22,7 @@ from qanat.apps.networks import load_network
 from qanat.apps.workplace import default_folder
 from qanat.ground.errors import QanatError
 from qanat.services.ciphers import Refresh, Suite
-from qanat.services.conversation import Terms
+from qanat.services.conversation import Terms, printable
 from qanat.services.file_delivery import ArrivedFile
 from qanat.services.transfer import Progress as Step
 from qanat.users.people import People, find_people
@@ -161,10 +161,7 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         if as_json:
             _print({"text": asdict(text) | {"sender": name(text.sender)}})
         else:
-            told = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text.body)
-            print(
-                f"{time.strftime('%H:%M:%S', time.localtime(text.sent_utc_s))} {name(text.sender)}: {told}", flush=True
-            )
+            print(shown_text(text.body, sender=name(text.sender), sent_utc_s=text.sent_utc_s), flush=True)
         if stop is not None:
             stop.set()
 
@@ -176,9 +173,17 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
     return Listeners(on_file=on_file, on_text=on_text, on_fault=on_fault)
 
 
+def shown_text(body: str, *, sender: str, sent_utc_s: float) -> str:
+    """Return a text as people see it: each of its own lines after the first is set in, so that none can pass for
+    another text, and nothing in it steers the terminal."""
+    head = f"{time.strftime('%H:%M:%S', time.localtime(sent_utc_s))} {printable(sender)}: "
+    first, *others = map(printable, body.split("\n"))
+    return "\n".join([head + first, *(" " * len("00:00:00 ") + line for line in others)])
+
+
 def _say(words: str) -> None:
-    """Tell people, on standard error."""
-    Console(stderr=True, highlight=False).print(escape(words), soft_wrap=True)
+    """Tell people, on standard error, in one line; what strangers put into it steers no terminal."""
+    Console(stderr=True, highlight=False, emoji=False).print(escape(printable(words)), soft_wrap=True)
 
 
 def _print(told: dict[str, Any]) -> None:
@@ -199,7 +204,7 @@ class _Bar:
             disable=not sys.stderr.isatty(),
             auto_refresh=False,
         )
-        self._task = self._progress.add_task(escape(name), total=None)
+        self._task = self._progress.add_task(escape(printable(name)), total=None)
         self._next_s = 0.0
 
     def __enter__(self) -> _Bar:
@@ -218,4 +223,4 @@ class _Bar:
 
     def say(self, words: str) -> None:
         """Tell people something."""
-        self._progress.console.print(escape(words), highlight=False, soft_wrap=True)
+        self._progress.console.print(escape(printable(words)), highlight=False, emoji=False, soft_wrap=True)
