@@ -40,7 +40,7 @@ from qanat.services.ciphers import (
     Suite,
 )
 from qanat.services.ciphers.layout import Buffer
-from qanat.services.lines import Line
+from qanat.services.lines import Line, Provable
 
 HELLO, RECORD, REFUSAL = 0x70, 0x71, 0x72
 _HEAD: Final = struct.Struct(">IBBH2s")
@@ -52,6 +52,8 @@ MAX_REASON_CHARACTERS = 400
 MOST_WHOLE_NUMBER: Final = 2**63
 MOST_KEY_LIFE_S = 86_400.0
 HELLO_PATIENCE_S = 10.0
+FIRST_RECORD_PATIENCE_S = 30.0
+"""For who has said hello only: it may be waiting for a key, and it may be anybody."""
 DRAIN_S = 5.0
 MOST_DRAINED = 64
 
@@ -175,6 +177,10 @@ class Conversation:
         self._opener = opener
         self._out = bytearray()
         self._in = bytearray()
+        self._is_proven = False
+        self._first_silence_s = terms.silence_s
+        if peer == hello.context.sender:  # it called, and has proved nothing yet
+            self._first_silence_s = min(terms.silence_s, FIRST_RECORD_PATIENCE_S)
 
     @property
     def max_content_bytes(self) -> int:
@@ -212,13 +218,19 @@ class Conversation:
 
     async def next(self) -> Opened:
         """Return the next record; raises RecordRefused, RefusedByPeer, FrameError, ChannelError and the supply's."""
-        frame = decode_frame(await self._line.receive(timeout_s=self.terms.silence_s))
+        silence_s = self.terms.silence_s if self._is_proven else self._first_silence_s
+        frame = decode_frame(await self._line.receive(timeout_s=silence_s))
         self._check_refusal(frame)
         if frame.kind != RECORD or frame.header:
             raise FrameError(f"a frame of kind {frame.kind} came where a record was due")
         if len(self._in) < len(frame.body):
             self._in = bytearray(len(frame.body))
-        return await self._opener.open_into(frame.body, memoryview(self._in))
+        opened = await self._opener.open_into(frame.body, memoryview(self._in))
+        if not self._is_proven:
+            self._is_proven = True
+            if isinstance(self._line, Provable):
+                self._line.proven()
+        return opened
 
     async def hear(self) -> dict[str, Json]:
         """Return the next word; raises what ``next`` raises, and FrameError where data came instead."""
