@@ -291,8 +291,8 @@ async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
     """
     try:
         hello = Hello.parse(decode_frame(bytes(await line.receive(timeout_s=HELLO_PATIENCE_S))))
-    except FrameError as fault:
-        await refuse(line, str(fault))
+    except FrameError as odd:
+        await refuse(line, str(odd))
         raise
     context = hello.context
     if party.sae != context.recipient:  # also where it is one of several: who got a key of all could pose as the caller

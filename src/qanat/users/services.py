@@ -28,7 +28,7 @@ from qanat.services.texts import Text, deliver_texts
 from qanat.services.transfer import Progress
 from qanat.services.transfer_frames import file_name_for_all
 from qanat.users.people import People
-from qanat.users.supply import ClientSupply
+from qanat.users.supply import ClientSupply, TellingSupply
 
 KEY_PATIENCE_S = 20.0
 """How long one call for keys may wait at the key manager; services ask again until their own patience ends."""
@@ -168,6 +168,8 @@ class UserServices:
     ) -> SentFile:
         began_s = moved_s = self.clock.monotonic_s()
         is_first = True
+        supply = TellingSupply(self.party.supply, say=lambda: say(f"waiting for key with {contact.name}"))
+        party = replace(self.party, supply=supply)
 
         def moved(progress: Progress) -> None:
             nonlocal moved_s
@@ -180,7 +182,7 @@ class UserServices:
         with OutgoingFile(path, name=name, recipient=contact.sae, notes=notes) as outgoing:
             while True:
                 try:
-                    sent = await self._send_once(outgoing, contact.sae, moved)
+                    sent = await self._send_once(party, outgoing, contact.sae, moved)
                 except ChannelError as fault:
                     if self.clock.monotonic_s() - moved_s > patience_s:
                         raise
@@ -201,9 +203,11 @@ class UserServices:
             duration_s=self.clock.monotonic_s() - began_s,
         )
 
-    async def _send_once(self, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None]) -> SentWhole:
+    async def _send_once(
+        self, party: Party, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None]
+    ) -> SentWhole:
         async with self._line_to(self.people.contact_of(sae), self.terms) as line:
-            conversation = calling(self.party, line, sae, service=file_delivery.SERVICE, terms=self.terms)
+            conversation = calling(party, line, sae, service=file_delivery.SERVICE, terms=self.terms)
             return await deliver_file(conversation, outgoing, on_progress=moved)
 
     @contextlib.asynccontextmanager
