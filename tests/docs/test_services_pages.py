@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import runpy
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,3 +66,11 @@ def test_the_documented_directory_is_one() -> None:
     directory = parse_directory(text, source="directory.toml")
     assert directory.me is not None
     assert [contact.name for contact in directory.members("board")] == ["bob", "carol"]
+
+
+@pytest.mark.parametrize("name", ["one_time_pad", "seal_frames", "send_a_file", "send_a_text"])
+def test_an_example_without_its_argument_says_how_it_is_started(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(__file__).parents[2] / "examples" / f"{name}.py"
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    with pytest.raises(SystemExit, match=f"python examples/{name}.py ./data"):
+        runpy.run_path(str(path), run_name="__main__")

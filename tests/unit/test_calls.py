@@ -94,6 +94,10 @@ class Accepted:
         monkeypatch.setattr(FrameOpener, "open_numbered", open_numbered)
 
 
+SOUND_S = 0.02
+"""One frame of sound."""
+
+
 def shown(recording: Path) -> tuple[int, float]:
     """Return how many pictures and seconds of sound FFmpeg finds in a recording."""
     with av.open(str(recording)) as file:
@@ -118,7 +122,10 @@ async def a_call(
     return report, came[0]
 
 
-def check_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, seconds_s: float, refresh_s: float) -> None:
+def check_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, seconds_s: float, refresh_s: float
+) -> tuple[CallReport, CallReport]:
+    """Hold a call and check what must be so however busy the machine is."""
     accepted = Accepted()
     accepted.spy(monkeypatch)
     lines = [BadLine(0.05, random.Random(end)) for end in range(2)]
@@ -126,15 +133,13 @@ def check_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, seconds_s: fl
     reports = asyncio.run(
         a_call(House(tmp_path), tmp_path / "in", seconds_s=seconds_s, refresh_s=refresh_s, lines=lines)
     )
-    changes = int(seconds_s / refresh_s)
-    for report, line in zip(reports, lines, strict=True):
-        assert report.keys_sent >= changes
-        assert report.keys_received >= changes
+    for report, other, line in zip(reports, reports[::-1], lines, strict=True):
+        assert min(report.keys_sent, report.keys_received) >= 2
         assert report.recording is not None
         pictures, sound_s = shown(Path(report.recording))
         assert pictures >= 0.95 * report.video.decoded
-        assert pictures > 0.6 * seconds_s * PICTURES_PER_S
-        assert sound_s > 0.85 * seconds_s
+        assert pictures > 0.5 * other.video.sent
+        assert sound_s > 0.85 * other.audio.sent * SOUND_S
         assert report.refused["Replayed"] > 0
         assert report.refused["Altered"] > 0
         assert len({read_header(datagram).key_id for datagram in line.sent}) == report.keys_sent
@@ -142,6 +147,10 @@ def check_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, seconds_s: fl
     for pairs in accepted.by_opener.values():
         assert len({number for number, _ in pairs}) == len(pairs), "a frame was accepted twice"
         assert any(set(pairs) <= whole for whole in sealed), "a frame was accepted under another key"
+    return reports
+
+
+def check_share_lost(reports: tuple[CallReport, CallReport]) -> None:
     lost = [
         1 - report.datagrams_opened / other.datagrams_sent for report, other in zip(reports, reports[::-1], strict=True)
     ]
@@ -159,7 +168,12 @@ def test_a_call_goes_on_over_a_bad_line_and_through_changes_of_key(
 def test_a_call_of_a_minute_with_5_percent_loss_and_12_changes_of_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_call(tmp_path, monkeypatch, seconds_s=60.0, refresh_s=60 / 13)
+    reports = check_call(tmp_path, monkeypatch, seconds_s=60.0, refresh_s=60 / 13)
+    for report in reports:
+        assert min(report.keys_sent, report.keys_received) >= 13
+        assert report.video.decoded > 0.6 * 60.0 * PICTURES_PER_S
+        assert report.audio.decoded * SOUND_S > 0.85 * 60.0
+    check_share_lost(reports)
 
 
 def frames(count: int, *, size: int = 3 * FRAGMENT_BYTES - 5) -> list[MediaFrame]:

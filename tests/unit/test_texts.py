@@ -11,11 +11,13 @@ import pytest
 
 from qanat.adapters.buffer_line import dial
 from qanat.adapters.mailbox import Mailbox, OutgoingText
+from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.ground.errors import BadParameter
-from qanat.ground.identifiers import SaeId
+from qanat.ground.identifiers import SaeId, slaves_together
+from qanat.ground.keys import SecretBytes, SecretKey
 from qanat.services import texts
-from qanat.services.ciphers import Altered, PadShortage, Suite
-from qanat.services.conversation import RefusedByPeer, Terms, calling
+from qanat.services.ciphers import Altered, KeyUnknown, NotForUs, PadShortage, Suite
+from qanat.services.conversation import Party, RefusedByPeer, Terms, calling
 from qanat.services.texts import Text, deliver_texts
 from qanat.users.reception import Reception
 from service_support import House, sae_of, until
@@ -96,7 +98,7 @@ def test_texts_that_were_not_shown_are_shown_at_the_next_start_and_once(tmp_path
     run(work())
 
 
-def test_a_group_hears_one_sealing_and_who_is_away_hears_later(tmp_path: Path) -> None:
+def test_a_group_hears_a_text_each_and_who_is_away_hears_later(tmp_path: Path) -> None:
     async def work() -> None:
         house = House(tmp_path / "data", groups={"board": ("bob", "carol", "eve")})
         supply = GroupSupply(house.stock, sae_of("alice"))
@@ -105,13 +107,78 @@ def test_a_group_hears_one_sealing_and_who_is_away_hears_later(tmp_path: Path) -
             report = await alice.text("board", "to all", patience_s=0)
             assert sorted(report.delivered) == ["bob", "carol"]
             assert report.waiting == ("eve",)
-            assert supply.groups == [" ".join(sorted((sae_of("bob"), sae_of("carol"))))]
+            assert supply.groups == [], "no key is asked for several together"
         assert bodies(house, "bob") == bodies(house, "carol") == ["to all"]
         house.supplies["eve"] = GroupSupply(house.stock, sae_of("eve"))
         async with house.reception("bob"), house.reception("eve"), house.user("alice") as alice:
             assert await alice.deliver_waiting() == 0
         assert bodies(house, "eve") == ["to all"]
         assert bodies(house, "bob") == ["to all"]
+
+    run(work())
+
+
+def test_a_member_of_a_group_cannot_say_anything_to_another_in_the_senders_name(tmp_path: Path) -> None:
+    """Bob is told first. With the key that he was told under he calls carol at once, as if he were alice."""
+
+    async def work() -> None:
+        house = House(tmp_path / "data", groups={"board": ("bob", "carol")})
+        house.supplies = {name: GroupSupply(house.stock, sae_of(name)) for name in ("alice", "carol")}
+        async with house.reception("carol") as carol:
+            bob = house.supplies["bob"] = Forger(house.stock, sae_of("bob"), port=carol.port)
+            async with house.reception("bob"), house.user("alice") as alice:
+                await alice.text("board", "to all")
+            assert isinstance(await house.fault("carol"), KeyUnknown | NotForUs)
+        assert bob.has_forged == 2
+        assert bodies(house, "carol") == ["to all"]
+
+    run(work())
+
+
+class Keyring:
+    """A supply that gives the one key that it was made with, again and again."""
+
+    def __init__(self, key: SecretKey) -> None:
+        self.key = key
+
+    async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> list[SecretKey]:
+        return [replace(self.key, secret=SecretBytes(self.key.secret.reveal()))]
+
+
+def test_what_falls_short_for_one_recipient_keeps_nothing_from_another(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        supply = StockedSupply(house.stock, sae_of("alice"), stocked_bits=0)
+        house.supplies = {"alice": supply, "bob": StockedSupply(house.stock, sae_of("bob"), stocked_bits=2**16)}
+        async with house.user("alice", terms=Terms(suite=Suite.ONE_TIME_PAD)) as alice:
+            await alice.text("bob", "by pad", patience_s=0)
+        async with house.reception("bob"), house.reception("carol"), house.user("alice") as alice:
+            alice.mailbox.post(OutgoingText("c" * 32, "by AES", 2.0, (sae_of("carol"),)))
+            supply.stocked_bits = 512  # enough for keys of AES, and for no pad
+            with pytest.raises(PadShortage):
+                await alice.deliver_waiting()
+            assert bodies(house, "carol") == ["by AES"]
+            report = await alice.text("carol", "and another")
+            assert list(report.delivered) == ["carol"], "what waits for bob is no fault of this text"
+
+    run(work())
+
+
+def test_pad_goes_to_the_oldest_text_first_and_the_conversation_ends_well(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        supply = StockedSupply(house.stock, sae_of("alice"), stocked_bits=0)
+        house.supplies = {"alice": supply, "bob": StockedSupply(house.stock, sae_of("bob"), stocked_bits=2**16)}
+        async with house.user("alice", terms=Terms(suite=Suite.ONE_TIME_PAD)) as alice:
+            await alice.text("bob", "short", patience_s=0)
+            await alice.text("bob", "long" * 1000, patience_s=0)
+            async with house.reception("bob"):
+                supply.stocked_bits = 4096
+                with pytest.raises(PadShortage):
+                    await alice.deliver_waiting()
+                await until(lambda: bool(house.texts["bob"]))
+        assert bodies(house, "bob") == ["short"]
+        assert house.faults["bob"] == []
 
     run(work())
 
@@ -139,6 +206,33 @@ class GroupSupply(StockedSupply):
             if key_id in shared.get(self.sae, {}):
                 self.stock.waiting[key_id] = shared[self.sae].pop(key_id)
         return await super().get_keys_by_id(peer, key_ids)
+
+
+class Forger(GroupSupply):
+    """Bob's supply: whenever he gets a key of alice's, he says something to carol under it, in her name."""
+
+    def __init__(self, stock: object, sae: SaeId, *, port: int) -> None:
+        super().__init__(stock, sae)
+        self.port = port
+        self.has_forged = 0
+
+    async def get_keys_by_id(self, peer: SaeId, key_ids, /):  # type: ignore[no-untyped-def]
+        (key,) = keys = await super().get_keys_by_id(peer, key_ids)
+        copy = key.secret.reveal()
+        both = slaves_together((sae_of("bob"), sae_of("carol")))
+        for recipient in (sae_of("carol"), both):
+            stolen = replace(key, secret=SecretBytes(copy))
+            party = Party(sae_of("alice"), Keyring(stolen), SystemClock(), SystemEntropy())  # type: ignore[arg-type]
+            line = await dial("127.0.0.1", self.port)
+            forged = calling(party, line, recipient, service=texts.SERVICE, terms=Terms())
+            await deliver_texts([forged], [Text("f" * 32, "forged", 1.0)], delivered=nothing)
+            await line.close()
+            self.has_forged += 1
+        return keys
+
+
+async def nothing(*_: object) -> None:
+    """Note nothing."""
 
 
 shared: dict[SaeId, dict] = {}  # type: ignore[type-arg]

@@ -1,8 +1,9 @@
 """Frames over TCP with few copies: what the services' conversations run on.
 
 The socket is read into one buffer per line and frames are given out as views of it; what is sent goes from the caller's
-buffer to the kernel. A line begins with a small buffer, which grows to the frames that come, so a thousand lines cost
-little.
+buffer to the kernel. A line begins with a small buffer, which grows with the bytes that come, whatever a frame says of
+its length, so a thousand lines cost little. Callers who have not proved who they are (``BufferLine.proven``) have few
+lines, for a short while.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ CONNECT_TIMEOUT_S = 5.0
 BACKLOG = 1024
 MOST_LINES = 4096
 """More callers than this at once wait until others have gone."""
+MOST_STRANGERS = 256
+"""So many of them may not have proved yet who they are; more wait until others have, or have gone."""
+STRANGER_S = 60.0
+"""So long a caller may take to prove it, from its first byte to its first record, and the keys for that."""
+FIRST_FRAME_BYTES = 2**16
+"""The first frame of a caller is no longer: it says who calls, and has no seal."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,9 +42,18 @@ _log = logging.getLogger(__name__)
 class BufferLine:
     """One connection (the services' port ``Line``). Get one from ``dial`` or in the callback of a ``LineServer``."""
 
-    def __init__(self, connection: socket.socket, *, max_frame_bytes: int = MAX_LINE_FRAME_BYTES) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        *,
+        max_frame_bytes: int = MAX_LINE_FRAME_BYTES,
+        first_frame_bytes: int | None = None,
+        on_proven: Callable[[], None] = lambda: None,
+    ) -> None:
         self._connection = connection
         self._max_frame_bytes = max_frame_bytes
+        self._next_frame_bytes = first_frame_bytes or max_frame_bytes
+        self._on_proven = on_proven
         self._buffer = bytearray(FIRST_BUFFER_BYTES)
         self._start = 0
         self._end = 0
@@ -71,11 +87,15 @@ class BufferLine:
         self._start, self._given = self._start + self._given, 0
         await self._fill(LENGTH_BYTES, timeout_s)
         size = LENGTH_BYTES + frame_length(bytes(self._buffer[self._start : self._start + LENGTH_BYTES]))
-        if size > self._max_frame_bytes:
-            raise FrameError(f"a frame of {size} bytes; this side takes {self._max_frame_bytes}")
+        if size > self._next_frame_bytes:
+            raise FrameError(f"a frame of {size} bytes; this side takes {self._next_frame_bytes}")
         await self._fill(size, STALL_TIMEOUT_S)
-        self._given = size
+        self._given, self._next_frame_bytes = size, self._max_frame_bytes
         return memoryview(self._buffer)[self._start : self._start + size]
+
+    def proven(self) -> None:
+        """It is known who calls: the line counts as a stranger's no more. Idempotent."""
+        self._on_proven()
 
     def has_news(self) -> bool:
         """Return whether something has come that nobody received yet; also at the end of the line."""
@@ -106,10 +126,10 @@ class BufferLine:
         """Have so many bytes from ``_start`` on."""
         if self._end - self._start >= num_bytes:
             return
-        self._make_room(num_bytes)
         loop = asyncio.get_running_loop()
-        room = memoryview(self._buffer)
         while self._end - self._start < num_bytes:
+            self._make_room(num_bytes)
+            room = memoryview(self._buffer)
             try:
                 async with asyncio.timeout(timeout_s):
                     got = await loop.sock_recv_into(self._connection, room[self._end :])
@@ -125,12 +145,13 @@ class BufferLine:
             self._end += got
 
     def _make_room(self, num_bytes: int) -> None:
-        """Bring what was not given out to the front, and let the buffer hold ``num_bytes``."""
+        """Bring what was not given out to the front where ``num_bytes`` do not fit behind it, and let a buffer that is
+        full grow to twice its size: it is never much larger than what came."""
         held = self._end - self._start
-        if self._start + num_bytes <= len(self._buffer):
+        if self._end < len(self._buffer) and (self._start == 0 or self._start + num_bytes <= len(self._buffer)):
             return
-        if num_bytes > len(self._buffer):
-            grown = bytearray(2 * num_bytes)
+        if held == len(self._buffer):
+            grown = bytearray(2 * held)
             grown[:held] = memoryview(self._buffer)[self._start : self._end]
             self._buffer = grown
         else:
@@ -207,6 +228,7 @@ class LineServer:
         self._accepting: asyncio.Task[None] | None = None
         self._calls: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(MOST_LINES)
+        self._strangers = asyncio.Semaphore(MOST_STRANGERS)
 
     @property
     def port(self) -> int:
@@ -244,23 +266,40 @@ class LineServer:
         loop = asyncio.get_running_loop()
         while True:
             await self._places.acquire()
+            await self._strangers.acquire()
             try:
                 connection, _ = await loop.sock_accept(listening)
             except OSError as fault:  # no descriptors left, or a caller that went away at once
                 _log.warning("a caller could not be taken: %s", fault)
                 self._places.release()
+                self._strangers.release()
                 await asyncio.sleep(0.1)
                 continue
-            call = asyncio.create_task(self._run(connection))
-            self._calls.add(call)
-            call.add_done_callback(self._over)
+            self._take(connection)
+
+    def _take(self, connection: socket.socket) -> None:
+        """Let a caller speak; it is a stranger until it is known, or has gone, or its time is over."""
+        is_stranger = True
+
+        def known() -> None:
+            nonlocal is_stranger
+            if is_stranger:
+                is_stranger = False
+                too_long.cancel()
+                self._strangers.release()
+
+        call = asyncio.create_task(self._run(connection, known))
+        too_long = asyncio.get_running_loop().call_later(STRANGER_S, call.cancel)
+        self._calls.add(call)
+        call.add_done_callback(lambda _: known())
+        call.add_done_callback(self._over)
 
     def _over(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
         self._places.release()
 
-    async def _run(self, connection: socket.socket) -> None:
-        line = BufferLine(connection)
+    async def _run(self, connection: socket.socket, known: Callable[[], None]) -> None:
+        line = BufferLine(connection, first_frame_bytes=FIRST_FRAME_BYTES, on_proven=known)
         try:
             await self._answer(line)
         except QanatError as fault:

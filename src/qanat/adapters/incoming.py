@@ -8,14 +8,20 @@ A part is written under its offer until it is whole. Then its last name is noted
 which fails where a file has it, and noted as "here". Whenever the process is killed between two of these steps, the
 next start or the sender's next try ends them; a file gets its name once. Notes of files that are here are kept for
 NOTES_KEPT_S, parts that nobody goes on with for as long.
+
+A file is taken only where it fits beside what the others that are coming in still need. A sender has so many parts: for
+a new one its oldest, over which nothing comes in now, makes way. A part belongs to one process at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -33,6 +39,12 @@ HIDDEN = ".qanat-incoming"
 NOTES_KEPT_S = 30 * 86_400.0
 READ_BYTES = 2**20
 MOST_NAMES = 10_000
+MOST_NAME_BYTES = 255
+MOST_PARTS = 64
+"""Of one sender, whole files not counted."""
+SPARE_BYTES = 64 * 2**20
+"""So much of the disk is left free, for notes, texts and whatever else lives there."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Check: TypeAlias = Callable[[Path], None]
 """Looks at a file that has come, before it gets its name; raises PeerProtocolError, and the file is dropped."""
@@ -55,8 +67,10 @@ class IncomingFolder:
         """Return the place of a file, or the name under which it lies here already.
 
         A line over which it has been coming in until now comes to nothing: the sender went on to this one. Raises
-        PeerProtocolError when the offer is another sender's, or was made for another file.
+        PeerProtocolError when the offer is another sender's, was made for another file, or is coming in to another
+        process; when the file does not fit on the disk; and when too many of this sender's are coming in now.
         """
+        name = _visible(name)
         arriving = IncomingFile(
             self, self._hidden / offer, sender=sender, name=name, size_bytes=size_bytes, check=check
         )
@@ -65,7 +79,14 @@ class IncomingFolder:
                 return there
             if before := self._open.get(offer):
                 await before.close()
-            await asyncio.to_thread(arriving.open)
+            try:
+                await asyncio.to_thread(self._make_way, sender, offer)
+                await asyncio.to_thread(arriving.open)
+                self._check_room(arriving)
+            except BaseException:
+                await arriving.close()
+                arriving.drop_if_empty()
+                raise
             self._open[offer] = arriving
         return arriving
 
@@ -73,6 +94,28 @@ class IncomingFolder:
         """The file of an offer is no longer open."""
         if self._open.get(offer) is file:
             del self._open[offer]
+
+    def _check_room(self, arriving: IncomingFile) -> None:
+        """Raise PeerProtocolError unless the disk takes all of it, and of those that are coming in beside it."""
+        others = sum(other.missing_bytes for other in self._open.values())
+        free = shutil.disk_usage(self.folder).free - SPARE_BYTES - others
+        if arriving.missing_bytes > free:
+            raise PeerProtocolError(
+                f"a file of {arriving.size_bytes:,} bytes does not fit: the recipient has room for {max(0, free):,}",
+                remedy="send less, or let the recipient make room on its disk",
+            )
+
+    def _make_way(self, sender: SaeId, offer: str) -> None:
+        """See to it that the sender has less than MOST_PARTS besides this one; raises PeerProtocolError."""
+        parts = [path for path in self._hidden.glob("*.part") if path.stem != offer and _sender_of(path) == sender]
+        idle = sorted((path for path in parts if path.stem not in self._open), key=lambda path: path.stat().st_mtime)
+        for path in idle[: max(0, len(parts) - MOST_PARTS + 1)]:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
+        if len(parts) - len(idle) >= MOST_PARTS:
+            raise PeerProtocolError(
+                f"{MOST_PARTS} files of {sender} are coming in already", remedy="wait until some of them have come"
+            )
 
     def _clean(self) -> None:
         """Remove what nobody came back for."""
@@ -112,10 +155,30 @@ class IncomingFile:
         self._check = check
         self._part = stem.with_suffix(".part")
         self._note = stem.with_suffix(".json")
+        self.size_bytes = size_bytes
         self._told = {"name": name, "sender": sender, "size_bytes": size_bytes}
         self._hash = hashlib.sha256()
         self._file: FileIO | None = None
         self._lock = threading.Lock()
+
+    @property
+    def missing_bytes(self) -> int:
+        """What has not come yet."""
+        return max(0, self.size_bytes - self.have_bytes)
+
+    def drop_if_empty(self) -> None:
+        """Leave nothing on the disk of a file of which nothing came, here or to another process that writes it."""
+        try:
+            with self._part.open("rb", buffering=0) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if file.read(1):
+                    return
+                self._part.unlink(missing_ok=True)
+        except BlockingIOError:
+            return
+        except FileNotFoundError:
+            pass
+        self._note.unlink(missing_ok=True)
 
     def settle(self) -> str | None:
         """End what a killed process began; return the file's name when it is here."""
@@ -132,13 +195,19 @@ class IncomingFile:
         return str(note["as"]) if note["state"] == "here" else None
 
     def open(self) -> None:
-        """Open the part and hash what is in it."""
+        """Open the part and hash what is in it; raises PeerProtocolError when another process writes it."""
         self._file = file = self._part.open("a+b", buffering=0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PeerProtocolError(
+                "this file is coming in to another process of the recipient's", remedy="let the recipient end one"
+            ) from None
         file.seek(0)
         while data := file.read(READ_BYTES):
             self._hash.update(data)
             self.have_bytes += len(data)
-        if self.have_bytes > int(str(self._told["size_bytes"])):
+        if self.have_bytes > self.size_bytes:
             self._forget_all()
 
     async def sha256(self) -> str:
@@ -151,9 +220,14 @@ class IncomingFile:
             self._forget_all()
 
     async def write(self, content: bytes | bytearray | memoryview, /) -> None:
-        """Append; raises MachineFault when the disk does not take it."""
+        """Append; raises MachineFault when the disk does not take it. A full disk gets back what came so far."""
         with machine_faults_named(self._named()):
-            await asyncio.to_thread(self._append, memoryview(content))
+            try:
+                await asyncio.to_thread(self._append, memoryview(content))
+            except OSError as fault:
+                if fault.errno in DISK_FULL:
+                    self._forget_all()
+                raise
 
     async def finish(self) -> str:
         """Give the file its name, durably, and return it: with a number where a file of that name is there."""
@@ -211,7 +285,7 @@ class IncomingFile:
             try:
                 os.link(self._part, target)
             except FileExistsError:
-                if not (self._part.exists() and target.samefile(self._part)):
+                if not _is_same(self._part, target):
                     continue
             sync_folder(self._home.folder)
             self._write_note("here", name=target.name)
@@ -226,4 +300,29 @@ class IncomingFile:
 def _numbered(name: str, number: int) -> str:
     """Return another name for a file: ``film.bin`` becomes ``film (2).bin``."""
     path = Path(name)
-    return f"{path.stem} ({number}){path.suffix}"
+    end = f" ({number}){path.suffix}"
+    if len(end.encode()) > MOST_NAME_BYTES // 2:  # what follows the last dot is no suffix that anybody knows
+        path, end = Path(name.replace(".", "_")), f" ({number})"
+    return path.stem.encode()[: MOST_NAME_BYTES - len(end.encode())].decode(errors="ignore") + end
+
+
+def _visible(name: str) -> str:
+    """Return a name that hides no file: '_' for each dot at its beginning."""
+    bare = name.lstrip(".")
+    return "_" * (len(name) - len(bare)) + bare
+
+
+def _is_same(part: Path, target: Path) -> bool:
+    """Return whether both are names of one file; a link that points nowhere is a file of its own."""
+    try:
+        return os.path.samestat(part.lstat(), target.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _sender_of(part: Path) -> str | None:
+    """Return whose part it is; None where no note says it."""
+    try:
+        return str(json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))["sender"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -4,6 +4,7 @@
     <home>/sent/<text id>.json              a text that all have confirmed, and when: the delivery report
     <home>/inbox/<sender>-<text id>.json    a text that came and was not shown yet
     <home>/shown/<sender>-<text id>.json    one that was
+    <home>/aside/<sender>-<text id>.json    one that nobody can read: it keeps none of the others from being shown
 
 Every change is one rename or link, durable before it is told to anybody. Files have mode 0600: texts lie here in plain,
 as in any mailbox; it is on the line that they are sealed. Texts that were sent or shown are kept for KEPT_S.
@@ -26,7 +27,9 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import SaeId
 
 KEPT_S = 90 * 86_400.0
-FOLDERS = ("outbox", "sent", "inbox", "shown")
+FOLDERS = ("outbox", "sent", "inbox", "shown", "aside")
+END_OF_TIME_UTC_S = 253_402_300_800.0
+"""The first second of the year 10000: later times cannot be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,9 @@ class Mailbox:
         return await asyncio.to_thread(self._keep, text)
 
     def fresh(self) -> list[StoredText]:
-        """Return the texts that were not shown yet, in the order they came."""
-        texts = [_read_in(path) for path in (self.home / "inbox").glob("[!.]*.json")]
+        """Return the texts that were not shown yet, in the order they came; what is unreadable is set aside."""
+        with machine_faults_named(self.home):
+            texts = [self._read_fresh(path) for path in (self.home / "inbox").glob("[!.]*.json")]
         return sorted((text for text in texts if text), key=lambda text: (text.received_utc_s, text.text_id))
 
     def shown(self, text: StoredText) -> None:
@@ -109,6 +113,13 @@ class Mailbox:
         name = _in_name(text)
         (self.home / "inbox" / name).rename(self.home / "shown" / name)
         sync_folder(self.home / "shown")
+
+    def _read_fresh(self, path: Path) -> StoredText | None:
+        try:
+            return _read_in(path)
+        except (ConfigurationError, ValueError, OverflowError, TypeError, RecursionError):
+            path.rename(self.home / "aside" / path.name)
+            return None
 
     def _keep(self, text: StoredText) -> bool:
         name = _in_name(text)
@@ -124,7 +135,7 @@ class Mailbox:
 
     def _clean(self) -> None:
         limit_s = time.time() - KEPT_S
-        for name in ("sent", "shown"):
+        for name in ("sent", "shown", "aside"):
             for path in (self.home / name).iterdir():
                 if path.stat().st_mtime < limit_s:
                     path.unlink(missing_ok=True)
@@ -172,5 +183,10 @@ def _read_out(path: Path) -> OutgoingText | None:
 def _read_in(path: Path) -> StoredText | None:
     match _read(path):
         case {"body": str(body), "received_utc_s": received, "sender": sender, "sent_utc_s": sent, "text_id": text_id}:
-            return StoredText(text_id, SaeId(sender), body, float(sent), float(received))
-    return None
+            times = float(sent), float(received)
+            body.encode()
+            if all(0 <= utc_s < END_OF_TIME_UTC_S for utc_s in times):
+                return StoredText(str(text_id), SaeId(str(sender)), body, *times)
+        case None:
+            return None
+    raise ValueError(f"{path} is no text")

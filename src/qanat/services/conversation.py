@@ -13,7 +13,6 @@ forge it could cut the line as well. Its text is shown as the peer's. See docs/f
 from __future__ import annotations
 
 import contextlib
-import json
 import struct
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -28,8 +27,8 @@ from qanat.ground.errors import (
     QanatError,
 )
 from qanat.ground.events import Json
-from qanat.ground.framing import VERSION, Frame, canonical_json, decode_frame, encode_frame
-from qanat.ground.identifiers import SaeId, members_of
+from qanat.ground.framing import VERSION, Frame, canonical_json, decode_frame, encode_frame, read_canonical_json
+from qanat.ground.identifiers import MAX_ID_CHARACTERS, SaeId, members_of
 from qanat.ground.ports import Clock, Entropy, KeySupply
 from qanat.services.ciphers import (
     NotForUs,
@@ -48,7 +47,7 @@ from qanat.services.ciphers import (
     Suite,
 )
 from qanat.services.ciphers.layout import Buffer
-from qanat.services.lines import Line
+from qanat.services.lines import Line, Provable
 
 HELLO, RECORD, REFUSAL = 0x70, 0x71, 0x72
 _HEAD: Final = struct.Struct(">IBBH2s")
@@ -57,7 +56,11 @@ MAX_CONTENT_BYTES = 2**20
 PAD_CONTENT_BYTES = 2**15
 """Content of a record, by AES and by one-time pad, at most."""
 MAX_REASON_CHARACTERS = 400
+MOST_WHOLE_NUMBER: Final = 2**63
+MOST_KEY_LIFE_S = 86_400.0
 HELLO_PATIENCE_S = 10.0
+FIRST_RECORD_PATIENCE_S = 30.0
+"""For who has said hello only: it may be waiting for a key, and it may be anybody."""
 DRAIN_S = 5.0
 MOST_DRAINED = 64
 
@@ -142,10 +145,31 @@ class Hello:
                 "stream": str(stream),
                 "suite": str(suite),
                 **others,
-            } if frame.kind == HELLO and not others and suite in list(Suite) and key_life_s > 0:
+            } if (
+                frame.kind == HELLO
+                and not others
+                and suite in list(Suite)
+                and 0 < key_life_s <= MOST_KEY_LIFE_S
+                and all(map(_is_id, (*members_of(SaeId(recipient)), sender)))
+                and all(map(_is_word, (service, stream)))
+            ):
                 context = StreamContext(SaeId(sender), SaeId(recipient), stream, Suite(suite), key_life_s)
                 return cls(service, context)
         raise FrameError("this is no hello of a service", remedy="update the older side, or check who calls here")
+
+
+def _is_word(text: str) -> bool:
+    """Return whether a stranger's word is short and can be printed: on a terminal nothing else may come of it."""
+    return 0 < len(text) <= MAX_ID_CHARACTERS and text.isprintable()
+
+
+def _is_id(text: str) -> bool:
+    return _is_word(text) and " " not in text and "/" not in text
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with '?' for whatever could steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Conversation:
@@ -161,6 +185,10 @@ class Conversation:
         self._out = bytearray()
         self._in = bytearray()
         self._is_midway = False
+        self._is_proven = False
+        self._first_silence_s = terms.silence_s
+        if peer == hello.context.sender:  # it called, and has proved nothing yet
+            self._first_silence_s = min(terms.silence_s, FIRST_RECORD_PATIENCE_S)
 
     @property
     def max_content_bytes(self) -> int:
@@ -190,7 +218,7 @@ class Conversation:
         await self.pass_on(await self.sealed(canonical_json(word), kind=RecordKind.CONTROL, is_last=is_last))
 
     async def pass_on(self, frame: Buffer) -> None:
-        """Send a frame that was sealed for this conversation (and perhaps others)."""
+        """Send a frame that was sealed for this conversation."""
         if self._line.has_news():
             self._check_refusal(decode_frame(await self._line.receive(timeout_s=self.terms.silence_s)))
             raise FrameError("the other end spoke out of its turn", remedy="update the older side")
@@ -207,13 +235,19 @@ class Conversation:
 
     async def next(self) -> Opened:
         """Return the next record; raises RecordRefused, RefusedByPeer, FrameError, ChannelError and the supply's."""
-        frame = decode_frame(await self._line.receive(timeout_s=self.terms.silence_s))
+        silence_s = self.terms.silence_s if self._is_proven else self._first_silence_s
+        frame = decode_frame(await self._line.receive(timeout_s=silence_s))
         self._check_refusal(frame)
         if frame.kind != RECORD or frame.header:
             raise FrameError(f"a frame of kind {frame.kind} came where a record was due")
         if len(self._in) < len(frame.body):
             self._in = bytearray(len(frame.body))
-        return await self._opener.open_into(frame.body, memoryview(self._in))
+        opened = await self._opener.open_into(frame.body, memoryview(self._in))
+        if not self._is_proven:
+            self._is_proven = True
+            if isinstance(self._line, Provable):
+                self._line.proven()
+        return opened
 
     async def hear(self) -> dict[str, Json]:
         """Return the next word; raises what ``next`` raises, and FrameError where data came instead."""
@@ -238,33 +272,27 @@ class Conversation:
     def _check_refusal(self, frame: Frame) -> None:
         if frame.kind == REFUSAL:
             said = str(frame.header.get("reason", "no reason given"))[:MAX_REASON_CHARACTERS]
-            reason = "".join(letter if letter.isprintable() else "?" for letter in said)
-            raise RefusedByPeer(f"{self.peer} refused: {reason}", remedy="do as it says, then send it again")
+            raise RefusedByPeer(f"{self.peer} refused: {printable(said)}", remedy="do as it says, then send it again")
 
 
 def word_in(record: Opened) -> dict[str, Json]:
-    """Return the word in a control record; raises FrameError."""
-    if record.kind is RecordKind.CONTROL:
-        with contextlib.suppress(ValueError):
-            word = json.loads(bytes(record.content))
-            if isinstance(word, dict):
-                return word
-    raise FrameError("data came where a word of the service was due", remedy="update the older side")
+    """Return the word in a control record; raises FrameError, also for what is no canonical JSON (NaN, infinities,
+    text that is no Unicode, nesting without end) and for integers beyond 64 bits."""
+    if record.kind is not RecordKind.CONTROL:
+        raise FrameError("data came where a word of the service was due", remedy="update the older side")
+    word = dict(read_canonical_json(bytes(record.content)))
+    if any(isinstance(value, int) and abs(value) >= MOST_WHOLE_NUMBER for value in word.values()):
+        raise FrameError("a number in a word of the service is out of all bounds", remedy="update the older side")
+    return word
 
 
 def calling(party: Party, line: Line, peer: SaeId, *, service: str, terms: Terms) -> Conversation:
     """Return the caller's end of a conversation with ``peer``; nothing is sent before ``greet``."""
-    (conversation,) = calling_several(party, {peer: line}, peer, service=service, terms=terms)
-    return conversation
-
-
-def calling_several(
-    party: Party, lines: Mapping[SaeId, Line], group: SaeId, *, service: str, terms: Terms
-) -> list[Conversation]:
-    """Return conversations whose caller's direction is one stream: what one of them seals is passed on to all."""
-    hello = new_hello(party, group, service=service, terms=terms)
-    sealer = party.sealer(hello.context, terms)
-    return [_calling(party, line, peer, hello, sealer, terms) for peer, line in lines.items()]
+    hello = new_hello(party, peer, service=service, terms=terms)
+    opener = party.opener(hello.context.back(peer))
+    return Conversation(
+        line, hello=hello, sealer=party.sealer(hello.context, terms), opener=opener, peer=peer, terms=terms
+    )
 
 
 def new_hello(party: Party, recipient: SaeId, *, service: str, terms: Terms) -> Hello:
@@ -273,19 +301,18 @@ def new_hello(party: Party, recipient: SaeId, *, service: str, terms: Terms) -> 
     return Hello(service, StreamContext(party.sae, recipient, stream, terms.suite, terms.refresh.every_s))
 
 
-def _calling(party: Party, line: Line, peer: SaeId, hello: Hello, sealer: Sealer, terms: Terms) -> Conversation:
-    opener = party.opener(hello.context.back(peer))
-    return Conversation(line, hello=hello, sealer=sealer, opener=opener, peer=peer, terms=terms)
-
-
 async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
     """Return the answerer's end, once the caller has said hello. The cipher is the caller's choice, refresh is ours.
 
     Raises NotForUs when somebody else is wanted (and says so), FrameError, ChannelError.
     """
-    hello = Hello.parse(decode_frame(bytes(await line.receive(timeout_s=HELLO_PATIENCE_S))))
+    try:
+        hello = Hello.parse(decode_frame(bytes(await line.receive(timeout_s=HELLO_PATIENCE_S))))
+    except FrameError as odd:
+        await refuse(line, str(odd))
+        raise
     context = hello.context
-    if party.sae not in members_of(context.recipient):
+    if party.sae != context.recipient:  # also where it is one of several: who got a key of all could pose as the caller
         fault = NotForUs(
             f"{context.sender} calls {context.recipient}, and here is {party.sae}",
             remedy="let the caller check the address of its contact",
@@ -307,7 +334,7 @@ async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
 async def refuse(line: Line, reason: str) -> None:
     """Send a refusal and read on for a while, so that a busy peer comes to hear it."""
     with contextlib.suppress(ChannelError, FrameError):
-        await line.send(encode_frame(REFUSAL, {"reason": reason[:MAX_REASON_CHARACTERS]}))
+        await line.send(encode_frame(REFUSAL, {"reason": printable(reason[:MAX_REASON_CHARACTERS])}))
         for _ in range(MOST_DRAINED):
             await line.receive(timeout_s=DRAIN_S)
 

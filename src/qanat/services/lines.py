@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from qanat.services.ciphers.layout import Buffer
 
@@ -23,3 +23,11 @@ class Line(Protocol):
 
     async def close(self) -> None:
         """Close after what was sent has left; idempotent."""
+
+
+@runtime_checkable
+class Provable(Protocol):
+    """A line that a stranger's caller has for a while only, until somebody knows who calls."""
+
+    def proven(self) -> None:
+        """The caller has sealed a record under a key that it alone could be given; idempotent."""

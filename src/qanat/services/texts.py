@@ -12,22 +12,23 @@ this id and sender confirms again and keeps nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from qanat.ground.errors import BadParameter, FrameError, QanatError
 from qanat.ground.events import Json
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import SaeId
-from qanat.services.ciphers import PadSealer, RecordKind
+from qanat.services.ciphers import PadSealer, PadShortage, RecordKind
 from qanat.services.conversation import Conversation, refusing
 from qanat.services.file_delivery import is_offer
 
 SERVICE = "text"
 MAX_TEXT_BYTES = 16 * 1024
-BESIDE_TEXT_BYTES = 256
-"""More than a text's record has besides the text itself."""
+END_OF_TIME_UTC_S = 253_402_300_800.0
+"""The first second of the year 10000: no calendar goes on after it."""
+BYE: Final[Mapping[str, Json]] = {"bye": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,13 @@ class Text:
     sent_utc_s: float
 
     def check(self) -> None:
-        """Raise BadParameter when it is too long."""
-        if len(self.body.encode()) > MAX_TEXT_BYTES:
-            raise BadParameter(
-                f"a text of {len(self.body.encode()):,} bytes; at most {MAX_TEXT_BYTES:,} go",
-                remedy="send it as a file",
-            )
+        """Raise BadParameter when it is too long, or no text."""
+        try:
+            size = len(self.body.encode())
+        except UnicodeEncodeError:
+            raise BadParameter("a text with bytes that are no UTF-8", remedy="send it as a file") from None
+        if size > MAX_TEXT_BYTES:
+            raise BadParameter(f"a text of {size:,} bytes; at most {MAX_TEXT_BYTES:,} go", remedy="send it as a file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ class ReceivedText:
     body: str
     sent_utc_s: float
     received_utc_s: float
+
+
+def is_time(utc_s: float) -> bool:
+    """Return whether a time that somebody says can be shown: what is no number, or infinite, is none."""
+    return 0 <= utc_s < END_OF_TIME_UTC_S
 
 
 class Inbox(Protocol):
@@ -73,58 +80,67 @@ Delivered = Callable[[SaeId, Text, float], Awaitable[None]]
 async def deliver_texts(
     conversations: Sequence[Conversation], texts: Iterable[Text], *, delivered: Delivered
 ) -> dict[SaeId, QanatError]:
-    """Say texts to one recipient, or the same to several at once, each sealed once; returns who failed, and how.
+    """Say texts, oldest first, to each of several recipients in turn; returns who failed, and how.
 
-    One that fails does not keep the others from hearing. Raises PadShortage and KeyShortage: then nobody hears.
+    Each conversation is a stream of its own, under keys that nobody but its recipient gets: who held the key of a
+    stream to others could say things there in the sender's name. One that fails does not keep the others from hearing.
     """
-    told = list(texts)
-    first = conversations[0]
+    told = sorted(texts, key=lambda text: text.sent_utc_s)
     failed: dict[SaeId, QanatError] = {}
-    async with refusing():
+    for one in conversations:
         try:
-            if isinstance(first.sealer, PadSealer):
-                await first.sealer.gather(
-                    content_bytes=sum(len(text.body.encode()) + BESIDE_TEXT_BYTES for text in told),
-                    num_records=len(told) + 1,
-                    wait_s=first.terms.pad_wait_s,
-                )
-            await _with_each(conversations, failed, lambda one: one.greet())
-            for text in told:
-                text.check()
-                word: dict[str, Json] = {"body": text.body, "sent_utc_s": text.sent_utc_s, "text": text.text_id}
-                frame = await first.sealed(canonical_json(word), kind=RecordKind.CONTROL)
-
-                async def tell(one: Conversation, frame: memoryview = frame, text: Text = text) -> None:
-                    await one.pass_on(frame)
-                    await delivered(one.peer, text, await _confirmed(one, text))
-
-                await _with_each(conversations, failed, tell)
-            frame = await first.sealed(canonical_json({"bye": True}), kind=RecordKind.CONTROL, is_last=True)
-            await _with_each(conversations, failed, lambda one: one.pass_on(frame))
+            await _tell(one, told, delivered)
+        except QanatError as fault:
+            failed[one.peer] = fault
         finally:
-            for one in conversations:
-                one.forget()
+            one.forget()
     return failed
 
 
-async def _with_each(
-    conversations: Sequence[Conversation],
-    failed: dict[SaeId, QanatError],
-    work: Callable[[Conversation], Awaitable[None]],
-) -> None:
-    for one in conversations:
-        if one.peer not in failed:
-            try:
-                await work(one)
-            except QanatError as fault:
-                failed[one.peer] = fault
-                await one.refuse(fault)
+async def _tell(conversation: Conversation, texts: Sequence[Text], delivered: Delivered) -> None:
+    """Say texts to one recipient, and bye; a pad that falls short ends it before the text that it falls short of."""
+    has_greeted = False
+    try:
+        for text in texts:
+            text.check()
+            word = canonical_json({"body": text.body, "sent_utc_s": text.sent_utc_s, "text": text.text_id})
+            await _gather(conversation, len(word))
+            if not has_greeted:
+                await conversation.greet()
+                has_greeted = True
+            await conversation.pass_on(await conversation.sealed(word, kind=RecordKind.CONTROL))
+            await delivered(conversation.peer, text, await _confirmed(conversation, text))
+        await conversation.say(BYE, is_last=True)
+    except PadShortage as fault:
+        if has_greeted:
+            await _part(conversation, fault)
+        raise
+    except QanatError as fault:
+        if has_greeted:
+            await conversation.refuse(fault)
+        raise
+
+
+async def _gather(conversation: Conversation, word_bytes: int) -> None:
+    """Take the pad of one text, and have that of the bye at hand."""
+    if isinstance(conversation.sealer, PadSealer):
+        await conversation.sealer.gather(
+            content_bytes=word_bytes + len(canonical_json(BYE)), num_records=2, wait_s=conversation.terms.pad_wait_s
+        )
+
+
+async def _part(conversation: Conversation, fault: QanatError) -> None:
+    """Say bye where the pad for it is still there: the recipient has no fault to hear of."""
+    if isinstance(conversation.sealer, PadSealer) and not conversation.sealer.is_over:
+        await conversation.say(BYE, is_last=True)
+    else:
+        await conversation.refuse(fault)
 
 
 async def _confirmed(conversation: Conversation, text: Text) -> float:
     """Return when the recipient has got the text; raises FrameError when it confirms another."""
     match await conversation.hear():
-        case {"received": text.text_id, "utc_s": float() | int() as utc_s}:
+        case {"received": text.text_id, "utc_s": float() | int() as utc_s} if is_time(utc_s):
             return utc_s
     raise FrameError("the recipient confirmed another text than it was told", remedy="update the older side")
 
@@ -136,7 +152,7 @@ async def take_texts(conversation: Conversation, inbox: Inbox, *, utc_s: Callabl
         while True:
             match await conversation.hear():
                 case {"body": str(body), "sent_utc_s": float() | int() as sent_utc_s, "text": str(text_id)} if (
-                    is_offer(text_id) and len(body.encode()) <= MAX_TEXT_BYTES
+                    is_offer(text_id) and len(body.encode()) <= MAX_TEXT_BYTES and is_time(sent_utc_s)
                 ):
                     text = ReceivedText(text_id, conversation.peer, body, sent_utc_s, utc_s())
                     if await inbox.put(text):

@@ -14,6 +14,7 @@ from qanat.adapters.buffer_line import BufferLine, LineServer
 from qanat.adapters.fax_pages import count_pages
 from qanat.adapters.incoming import CheckedFolder, IncomingFolder
 from qanat.adapters.mailbox import Mailbox, StoredText
+from qanat.adapters.process_lock import ProcessLock
 from qanat.ground.errors import BadParameter, ChannelClosed, QanatError
 from qanat.services import call, fax, file_delivery, texts
 from qanat.services.call import CallReport
@@ -87,17 +88,32 @@ class Reception:
         self._server = LineServer(self._answer, host=self._host, port=listen[1] if port is None else port)
         self._incoming = IncomingFolder(folder)
         self._outbox: asyncio.Task[None] | None = None
+        me = user.people.me
+        self._lock = ProcessLock(
+            me.home / "receiving.lock",
+            what=f"{me.name} receives already",
+            remedy="end that one first, or let it go on: it takes all that comes",
+        )
 
     @property
     def port(self) -> int:
         return self._server.port
 
+    @property
+    def _address(self) -> tuple[str, int]:
+        host = HOST if self._host in ("0.0.0.0", "::") else self._host  # noqa: S104 - who listens everywhere
+        return host, self.port
+
     async def __aenter__(self) -> Self:
-        """Listen, and say where; raises ConfigurationError."""
-        await self._server.start()
+        """Listen, and say where; raises ConfigurationError, also where this user receives already."""
+        self._lock.__enter__()
+        try:
+            await self._server.start()
+        except BaseException:
+            self._lock.__exit__(None, None, None)
+            raise
         if (book := self._user.people.addresses) is not None:
-            host = HOST if self._host in ("0.0.0.0", "::") else self._host  # noqa: S104 - who listens everywhere
-            book.publish("services", self._user.people.me.name, (host, self.port))
+            book.publish("services", self._user.people.me.name, self._address)
         self._outbox = asyncio.create_task(self._empty_outbox(), name="outbox")
         return self
 
@@ -108,8 +124,11 @@ class Reception:
             self._outbox.cancel()
             await asyncio.gather(self._outbox, return_exceptions=True)
         if (book := self._user.people.addresses) is not None:
-            book.withdraw("services", self._user.people.me.name)
+            name = self._user.people.me.name
+            if book.find("services", name) == self._address:  # not another's, who said its own meanwhile
+                book.withdraw("services", name)
         await self._server.stop()
+        self._lock.__exit__(None, None, None)
 
     def show_fresh(self) -> None:
         """Tell of the texts that came and were not shown, each once."""

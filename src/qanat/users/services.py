@@ -17,13 +17,13 @@ from qanat.adapters.mailbox import Mailbox, OutgoingText
 from qanat.adapters.outgoing import OutgoingFile
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.client import Etsi014Client
-from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError
-from qanat.ground.identifiers import SaeId, slaves_together
+from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError, QanatError
+from qanat.ground.identifiers import SaeId
 from qanat.ground.ports import KeySupply
 from qanat.services import call, fax, file_delivery, texts
 from qanat.services.call import LONGEST_S, CallReport, CallWord
 from qanat.services.ciphers import PadQuote, Suite, quote_pad
-from qanat.services.conversation import Conversation, Party, Terms, calling, calling_several, refusing
+from qanat.services.conversation import Conversation, Party, Terms, calling, refusing
 from qanat.services.directory import Contact
 from qanat.services.fax import DeliveredFax
 from qanat.services.file_delivery import SentWhole, deliver_file
@@ -33,7 +33,7 @@ from qanat.services.transfer import Progress
 from qanat.services.transfer_frames import file_name_for_all
 from qanat.users.call import CallEnd, CallMedia, Wire
 from qanat.users.people import People
-from qanat.users.supply import ClientSupply
+from qanat.users.supply import ClientSupply, TellingSupply
 
 KEY_PATIENCE_S = 20.0
 """How long one call for keys may wait at the key manager; services ask again until their own patience ends."""
@@ -233,8 +233,8 @@ class UserServices:
     async def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
         """Put a text into the outbox, try for ``patience_s`` to deliver it, and return how it stands.
 
-        What could not be delivered waits: for the next call, or for ``receive`` to run. Raises BadParameter, and
-        PadShortage or KeyShortage (the text waits).
+        What could not be delivered waits: for the next call, or for ``receive`` to run. Raises BadParameter, and what
+        kept this text, and no other, from going (the text waits): PadShortage, KeyShortage, RefusedByPeer.
         """
         members = self.people.members(recipient)
         text = Text(self.party.entropy.public_bytes(16).hex(), body, self.clock.utc_s())
@@ -258,12 +258,15 @@ class UserServices:
     async def deliver_waiting(self, *, patience_s: float = 0.0, only: str | None = None) -> int:
         """Deliver what is in the outbox to those who can be reached, and return how many texts still wait.
 
-        Tries again for ``patience_s``; with ``only``, for that text.
+        Tries again for ``patience_s``; with ``only``, for that text. What keeps one recipient's texts from going keeps
+        no other's; when all was tried it is raised, of several the first, and with ``only`` that text's alone.
         """
         end_s = self.clock.monotonic_s() + patience_s
         while True:
             async with self._delivering:
-                await self._deliver_once()
+                faults = await self._deliver_once()
+            if fault := next((fault for text_ids, fault in faults if only is None or only in text_ids), None):
+                raise fault
             left = [text for text in self.mailbox.waiting() if only in (None, text.text_id)]
             if not left or self.clock.monotonic_s() + PAUSE_S > end_s:
                 return len(left)
@@ -305,6 +308,8 @@ class UserServices:
     ) -> SentFile:
         began_s = moved_s = self.clock.monotonic_s()
         is_first = True
+        supply = TellingSupply(self.party.supply, say=lambda: say(f"waiting for key with {contact.name}"))
+        party = replace(self.party, supply=supply)
 
         def moved(progress: Progress) -> None:
             nonlocal moved_s
@@ -318,7 +323,7 @@ class UserServices:
         with OutgoingFile(path, name=name, recipient=contact.sae, notes=notes) as outgoing:
             while True:
                 try:
-                    sent = await self._send_once(outgoing, contact.sae, moved, service)
+                    sent = await self._send_once(party, outgoing, contact.sae, moved, service)
                 except ChannelError as fault:
                     if self.clock.monotonic_s() - moved_s > patience_s:
                         raise
@@ -340,10 +345,10 @@ class UserServices:
         )
 
     async def _send_once(
-        self, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None], service: str
+        self, party: Party, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None], service: str
     ) -> SentWhole:
         async with self.line_to(self.people.contact_of(sae), self.terms) as line:
-            conversation = calling(self.party, line, sae, service=service, terms=self.terms)
+            conversation = calling(party, line, sae, service=service, terms=self.terms)
             return await deliver_file(conversation, outgoing, on_progress=moved)
 
     @contextlib.asynccontextmanager
@@ -354,29 +359,36 @@ class UserServices:
         finally:
             wire.close()
 
-    async def _deliver_once(self) -> None:
-        """Deliver what waits: texts for the same recipients go in one conversation, sealed once for all of them."""
-        together: dict[tuple[str, tuple[SaeId, ...]], list[Text]] = {}
+    async def _deliver_once(self) -> list[tuple[set[str], QanatError]]:
+        """Try all that waits; returns what failed other than by the line, with the ids of the texts that it kept."""
+        together: dict[tuple[str, SaeId], list[Text]] = {}
         for one in self.mailbox.waiting():
-            together.setdefault((one.cipher, one.waiting), []).append(Text(one.text_id, one.body, one.sent_utc_s))
-        for (cipher, recipients), waiting in together.items():
+            text = Text(one.text_id, one.body, one.sent_utc_s)
+            for sae in one.waiting:
+                together.setdefault((one.cipher, sae), []).append(text)
+        faults: list[tuple[set[str], QanatError]] = []
+        for (cipher, recipient), waiting in together.items():
             terms = replace(self.terms, suite=Suite(cipher))  # what was posted for a pad is never sent by AES
-            async with contextlib.AsyncExitStack() as stack:
-                lines: dict[SaeId, Line] = {}
-                for sae in recipients:
-                    with contextlib.suppress(ChannelError):
-                        line = await stack.enter_async_context(self.line_to(self.people.contact_of(sae), terms))
-                        lines[sae] = line
-                if lines:
-                    await self._tell(lines, waiting, terms)
+            try:
+                await self._tell(recipient, waiting, terms)
+            except ChannelError:
+                continue
+            except QanatError as fault:
+                faults.append((await asyncio.to_thread(self._left_of, waiting, recipient), fault))
+        return faults
 
-    async def _tell(self, lines: Mapping[SaeId, Line], waiting: Sequence[Text], terms: Terms) -> None:
+    async def _tell(self, recipient: SaeId, waiting: Sequence[Text], terms: Terms) -> None:
+        """Say what waits for one recipient, in one conversation."""
+
         async def delivered(recipient: SaeId, text: Text, utc_s: float) -> None:
             await asyncio.to_thread(self.mailbox.confirmed, text.text_id, recipient, utc_s=utc_s)
 
-        group = slaves_together(lines)
-        conversations = calling_several(self.party, lines, group, service=texts.SERVICE, terms=terms)
-        failed = await deliver_texts(conversations, waiting, delivered=delivered)
-        for fault in failed.values():
-            if not isinstance(fault, ChannelError):
+        async with self.line_to(self.people.contact_of(recipient), terms) as line:
+            conversation = calling(self.party, line, recipient, service=texts.SERVICE, terms=terms)
+            for fault in (await deliver_texts([conversation], waiting, delivered=delivered)).values():
                 raise fault
+
+    def _left_of(self, texts_: Sequence[Text], recipient: SaeId) -> set[str]:
+        """Return which of these texts the recipient has not confirmed."""
+        found = (self.mailbox.report(text.text_id) for text in texts_)
+        return {report.text_id for report in found if report is not None and recipient in report.waiting}

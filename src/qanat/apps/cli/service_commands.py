@@ -32,7 +32,10 @@ CipherOption = Annotated[
     str, typer.Option("--cipher", help="aes-128-gcm, aes-256-gcm or one-time-pad; it is never replaced by another.")
 ]
 RefreshOption = Annotated[
-    float, typer.Option("--refresh", min=0.1, metavar="SECONDS", help="How long a key of AES lasts; banks take 6.")
+    float,
+    typer.Option(
+        "--refresh", min=0.1, max=86_400, metavar="SECONDS", help="How long a key of AES lasts; banks take 6."
+    ),
 ]
 PadWaitOption = Annotated[
     float,

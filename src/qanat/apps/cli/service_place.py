@@ -14,7 +14,7 @@ from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.networks import load_network
 from qanat.apps.workplace import default_folder
 from qanat.services.ciphers import Refresh, Suite
-from qanat.services.conversation import Terms
+from qanat.services.conversation import Terms, printable
 from qanat.users.people import People, find_people
 
 UP_NETWORK = "nature2021"
@@ -41,8 +41,8 @@ def terms_of(sealing: Sealing) -> Terms:
 
 
 def tell(words: str) -> None:
-    """Tell people, on standard error."""
-    Console(stderr=True, highlight=False).print(escape(words), soft_wrap=True)
+    """Tell people, on standard error, in one line; what strangers put into it steers no terminal."""
+    Console(stderr=True, highlight=False, emoji=False).print(escape(printable(words)), soft_wrap=True)
 
 
 def print_json(told: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from qanat.ground.identifiers import SaeId
 from qanat.services import collect, tunnel
 from qanat.services.call import CallReport, MediumReport
 from qanat.services.collect import Reading
+from qanat.services.conversation import printable
 from qanat.services.directory import address_of
 from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile
@@ -214,10 +215,7 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         if as_json:
             print_json({"text": asdict(text) | {"sender": name(text.sender)}})
         else:
-            told = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text.body)
-            print(
-                f"{time.strftime('%H:%M:%S', time.localtime(text.sent_utc_s))} {name(text.sender)}: {told}", flush=True
-            )
+            print(shown_text(text.body, sender=name(text.sender), sent_utc_s=text.sent_utc_s), flush=True)
         if stop is not None:
             stop.set()
 
@@ -239,6 +237,14 @@ def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequenc
             print_json({"reading": asdict(one) | {"sender": name(sender)}})
 
     return on_fresh
+
+
+def shown_text(body: str, *, sender: str, sent_utc_s: float) -> str:
+    """Return a text as people see it: each of its own lines after the first is set in, so that none can pass for
+    another text, and nothing in it steers the terminal."""
+    head = f"{time.strftime('%H:%M:%S', time.localtime(sent_utc_s))} {printable(sender)}: "
+    first, *others = map(printable, body.split("\n"))
+    return "\n".join([head + first, *(" " * len("00:00:00 ") + line for line in others)])
 
 
 def _say_call(report: CallReport) -> None:
@@ -274,7 +280,7 @@ class _Bar:
             disable=not sys.stderr.isatty(),
             auto_refresh=False,
         )
-        self._task = self._progress.add_task(escape(name), total=None)
+        self._task = self._progress.add_task(escape(printable(name)), total=None)
         self._next_s = 0.0
 
     def __enter__(self) -> _Bar:
@@ -293,4 +299,4 @@ class _Bar:
 
     def say(self, words: str) -> None:
         """Tell people something."""
-        self._progress.console.print(escape(words), highlight=False, soft_wrap=True)
+        self._progress.console.print(escape(printable(words)), highlight=False, emoji=False, soft_wrap=True)

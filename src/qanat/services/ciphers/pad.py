@@ -134,26 +134,35 @@ class PadSealer:
         own = (content_bytes + TAG_KEY_BYTES) // SHORT_KEY_BYTES + 2
         return HEADER_BYTES + min(len(self._unnamed) + own, MAX_KEY_IDS) * KEY_ID_BYTES + content_bytes + TAG_BYTES
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the last record was sealed, or the pad destroyed."""
+        return self._is_over
+
     async def gather(self, *, content_bytes: int, num_records: int, wait_s: float = 0.0) -> PadQuote:
         """Take the keys for so many records with so much content in all.
 
-        The stock is looked at first; with ``wait_s`` the network is given that long to make what is missing. Raises
-        PadShortage with both figures; keys taken until then are destroyed.
+        What is at hand counts. The stock is looked at first; with ``wait_s`` the network is given that long to make
+        what is missing. Raises PadShortage with both figures. When taking keys fails, whatever it fails by, those that
+        were taken are destroyed and the stream is over.
         """
         quote = await quote_pad(self._supply, self._peer, content_bytes=content_bytes, num_records=num_records)
+        needed_bits = quote.needed_bits
+        quote = PadQuote(max(0, needed_bits - 8 * self._pad.left_bytes), quote.stocked_bits)
         if wait_s <= 0:
             quote.check()
         end_s = self._clock.monotonic_s() + wait_s
         try:
-            await self._take_keys(-(-quote.needed_bits // 8), patience_s=lambda: end_s - self._clock.monotonic_s())
-        except PadShortage:
-            raise
+            await self._take_keys(-(-needed_bits // 8), patience_s=lambda: end_s - self._clock.monotonic_s())
         except KeyShortage as shortage:
             stocked = 8 * self._pad.left_bytes
             self.forget()
             raise PadShortage(
-                needed_bits=quote.needed_bits, stocked_bits=stocked, retry_after_s=shortage.retry_after_s
+                needed_bits=needed_bits, stocked_bits=stocked, retry_after_s=shortage.retry_after_s
             ) from None
+        except BaseException:
+            self.forget()
+            raise
         return quote
 
     async def seal(self, content: Buffer, *, kind: RecordKind = RecordKind.DATA, is_last: bool = False) -> bytes:

@@ -94,9 +94,10 @@ class RecipientKeys:
         except (KeyNotFound, NotEntitled, BadParameter):
             self._remember(key_id, was_ours=False)
             raise self._unknown(key_id) from None
-        if key.size_bits != self._suite.key_bits:
+        if (size_bits := key.size_bits) != self._suite.key_bits:
+            key.secret.wipe()
             raise KeyManagementError(
-                f"key {key.key_id} has {key.size_bits} bits, {self._suite} needs {self._suite.key_bits}",
+                f"key {key.key_id} has {size_bits} bits, {self._suite} needs {self._suite.key_bits}",
                 remedy="report it to the sender or to the key manager",
             )
         return AESGCM(key.take())

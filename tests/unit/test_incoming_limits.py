@@ -1,0 +1,149 @@
+"""What a sender can do to the recipient's disk: fill it no more than fits, hide nothing, and write no part twice."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from qanat.adapters import incoming
+from qanat.adapters.incoming import HIDDEN, IncomingFile, IncomingFolder
+from qanat.ground.errors import PeerProtocolError
+from qanat.ground.identifiers import SaeId
+from service_support import sae_of
+from unit.test_file_delivery import OFFER, run
+
+ALICE = sae_of("alice")
+
+
+async def expected(
+    folder: IncomingFolder, *, name: str = "a.txt", size_bytes: int = 5, offer: str = OFFER, sender: SaeId = ALICE
+) -> IncomingFile:
+    arriving = await folder.expect(sender=sender, offer=offer, name=name, size_bytes=size_bytes)
+    assert isinstance(arriving, IncomingFile)
+    return arriving
+
+
+async def arrived(folder: IncomingFolder, *, name: str, offer: str = OFFER) -> str:
+    arriving = await expected(folder, name=name, offer=offer)
+    await arriving.write(b"hello")
+    told = await arriving.finish()
+    await arriving.close()
+    return told
+
+
+def offers(count: int) -> list[str]:
+    return [f"{number:032x}" for number in range(count)]
+
+
+def test_a_file_that_does_not_fit_is_refused_before_a_byte_of_it_came(tmp_path: Path) -> None:
+    async def work() -> None:
+        folder = IncomingFolder(tmp_path)
+        with pytest.raises(PeerProtocolError, match="does not fit: the recipient has room for"):
+            await expected(folder, size_bytes=2**60)
+        assert list((tmp_path / HIDDEN).iterdir()) == []
+
+    run(work())
+
+
+def test_what_is_coming_in_already_counts_as_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = incoming.SPARE_BYTES + 1000
+    monkeypatch.setattr(incoming.shutil, "disk_usage", lambda _: incoming.shutil._ntuple_diskusage(0, 0, free))
+
+    async def work() -> None:
+        folder = IncomingFolder(tmp_path)
+        first, second, third = offers(3)
+        one = await expected(folder, size_bytes=600, offer=first)
+        with pytest.raises(PeerProtocolError, match="room for 400"):
+            await expected(folder, size_bytes=600, offer=second)
+        other = await expected(folder, size_bytes=400, offer=third)
+        await one.close()
+        await other.close()
+
+    run(work())
+
+
+def test_a_full_disk_gets_back_what_came_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: IncomingFile, content: memoryview) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def work() -> None:
+        arriving = await expected(IncomingFolder(tmp_path))
+        await arriving.write(b"hel")
+        monkeypatch.setattr(IncomingFile, "_append", full)
+        with pytest.raises(Exception, match="No space left"):
+            await arriving.write(b"lo")
+        assert (tmp_path / HIDDEN / f"{OFFER}.part").stat().st_size == 0
+        assert arriving.have_bytes == 0
+        await arriving.close()
+
+    run(work())
+
+
+def test_a_sender_has_so_many_parts_and_its_oldest_makes_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming, "MOST_PARTS", 2)
+
+    async def work() -> None:
+        folder = IncomingFolder(tmp_path)
+        first, second, third, other = offers(4)
+        for number, offer in enumerate((first, second)):
+            arriving = await expected(folder, offer=offer)
+            await arriving.write(b"x")
+            await arriving.close()
+            os.utime(tmp_path / HIDDEN / f"{offer}.part", (number, number))
+        bobs = await expected(folder, offer=other, sender=sae_of("bob"))
+        fresh = await expected(folder, offer=third)
+        left = sorted(path.stem for path in (tmp_path / HIDDEN).glob("*.part"))
+        assert left == sorted([second, third, other]), "nobody else's part makes way"
+        again = await expected(folder, offer=second)
+        with pytest.raises(PeerProtocolError, match=r"2 files of .*alice are coming in already"):
+            await expected(folder, offer=first)
+        assert not (tmp_path / HIDDEN / f"{first}.json").exists(), "who is refused leaves nothing"
+        for one in (bobs, fresh, again):
+            await one.close()
+
+    run(work())
+
+
+def test_a_part_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    async def work() -> None:
+        ours = await expected(IncomingFolder(tmp_path))
+        with pytest.raises(PeerProtocolError, match="another process"):
+            await expected(IncomingFolder(tmp_path))  # as another process: it knows nothing of ours
+        await ours.close()
+        theirs = await expected(IncomingFolder(tmp_path))
+        await theirs.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "n" * 251 + ".bin", "é" * 127, "." + "x" * 254, "a." + "b" * 253])
+def test_a_name_of_the_greatest_length_may_come_again(tmp_path: Path, name: str) -> None:
+    async def work() -> None:
+        folder = IncomingFolder(tmp_path)
+        first, second = offers(2)
+        names = [await arrived(folder, name=name, offer=offer) for offer in (first, second)]
+        assert len(set(names)) == 2
+        assert " (2)" in names[1]
+        assert all((tmp_path / one).read_bytes() == b"hello" for one in names)
+
+    run(work())
+
+
+def test_a_link_that_points_nowhere_is_no_place_for_a_file(tmp_path: Path) -> None:
+    async def work() -> None:
+        (tmp_path / "a.txt").symlink_to(tmp_path / "nowhere")
+        assert await arrived(IncomingFolder(tmp_path), name="a.txt") == "a (2).txt"
+        assert not (tmp_path / "nowhere").exists()
+
+    run(work())
+
+
+@pytest.mark.parametrize(("name", "told"), [(".bashrc", "_bashrc"), (HIDDEN, "_qanat-incoming"), ("..x", "__x")])
+def test_no_file_hides_itself(tmp_path: Path, name: str, told: str) -> None:
+    async def work() -> None:
+        assert await arrived(IncomingFolder(tmp_path), name=name) == told
+
+    run(work())
