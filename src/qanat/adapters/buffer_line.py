@@ -31,7 +31,7 @@ MOST_LINES = 4096
 """More callers than this at once wait until others have gone."""
 MOST_STRANGERS = 256
 """So many of them may not have proved yet who they are; more wait until others have, or have gone."""
-STRANGER_S = 60.0
+STRANGER_S = 120.0
 """So long a caller may take to prove it, from its first byte to its first record, and the keys for that."""
 FIRST_FRAME_BYTES = 2**16
 """The first frame of a caller is no longer: it says who calls, and has no seal."""

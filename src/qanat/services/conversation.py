@@ -59,8 +59,8 @@ MAX_REASON_CHARACTERS = 400
 MOST_WHOLE_NUMBER: Final = 2**63
 MOST_KEY_LIFE_S = 86_400.0
 HELLO_PATIENCE_S = 10.0
-FIRST_RECORD_PATIENCE_S = 30.0
-"""For who has said hello only: it may be waiting for a key, and it may be anybody."""
+FIRST_RECORD_PATIENCE_S = 60.0
+"""For who has said hello only: it may be anybody, and it may be waiting for a key, for as long as ``Terms`` say."""
 DRAIN_S = 5.0
 MOST_DRAINED = 64
 
