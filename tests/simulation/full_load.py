@@ -20,6 +20,7 @@ from qanat.ground.network.building import build_network
 from simulation.shared_network import Callers, pass_time, rate_bits_per_s, relayed, shared_world
 
 FAMILIES = ("line", "ring", "star", "tree", "grid", "random-geometric")
+ORDER_TIMEOUT_S = 120.0
 BLOCK_TIME_S = 10.0
 """Each link gives 24 kbit/s, half of it in each direction."""
 
@@ -72,7 +73,12 @@ def full_load(
     """
     sharing = sharing or SharingRules()
     network = loaded_network(kind, size, sharing)
-    world = shared_world(network, {link.name: BLOCK_TIME_S for link in network.links}, seed=seed)
+    world = shared_world(
+        network,
+        dict.fromkeys((link.name for link in network.links), BLOCK_TIME_S),
+        seed=seed,
+        order_timeout_s=ORDER_TIMEOUT_S,
+    )
     asking = Callers(world, count=1, size_bits=key_bits)
     pairs = list(combinations(sorted(site.name for site in network.sites), 2))
     for one, other in pairs:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qanat.control.settings import ControllerSettings
 from qanat.ground.errors import QanatError
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId, SaeId
@@ -41,9 +42,18 @@ def shared_network(links: Sequence[str], applications: Mapping[str, str], sharin
     )
 
 
-def shared_world(network: Network, block_times_s: Mapping[str, float], *, seed: int = 7) -> World:
-    """A world whose links give ``BLOCK_BITS`` in such a time."""
-    world = World(network, chance=SeededChance(seed), block_bits=BLOCK_BITS, settings=SETTINGS)
+def shared_world(
+    network: Network, block_times_s: Mapping[str, float], *, seed: int = 7, order_timeout_s: float = 30.0
+) -> World:
+    """A world whose links give ``BLOCK_BITS`` in such a time. ``order_timeout_s``: orders of several blocks take longer
+    than one of them."""
+    world = World(
+        network,
+        chance=SeededChance(seed),
+        block_bits=BLOCK_BITS,
+        settings=SETTINGS,
+        controller_settings=ControllerSettings(order_timeout_s=order_timeout_s, silent_after_s=1.0),
+    )
     for link in world.links:
         link.block_time_s = block_times_s[link.link.name]
     world.start()

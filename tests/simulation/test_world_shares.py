@@ -51,19 +51,19 @@ def running(network: Network, block_times_s: dict[str, float]) -> Iterator[World
     assert world.witness.violations == []
 
 
-def rates_of_two_ways(sharing: SharingRules | None) -> dict[str, float]:
+def rates_of_two_ways(sharing: SharingRules | None, *, measured_s: float = MEASURED_S) -> dict[str, float]:
     """Return what goes over each way, in bit/s of each hop, while twelve callers ask without end."""
     with running(two_ways(sharing), TWO_WAYS) as world:
         callers = Callers(world)
         callers.start("alice", "bob", callers=12)
-        pass_time(world, BEGIN_S + MEASURED_S)
+        pass_time(world, BEGIN_S + measured_s)
         bits = bits_by_way(world, since_s=BEGIN_S)
-    return {way: num_bits / MEASURED_S for way, num_bits in bits.items()}
+    return {way: num_bits / measured_s for way, num_bits in bits.items()}
 
 
 @pytest.mark.slow
 def test_two_ways_of_widths_two_to_one_carry_the_whole_flow_in_this_proportion() -> None:
-    rates = rates_of_two_ways(SharingRules())
+    rates = rates_of_two_ways(SharingRules(), measured_s=240.0)  # in which a block more or less counts for little
     flow = rate_bits_per_s(10.0) + rate_bits_per_s(20.0)
     print(f"{sum(rates.values()):.0f} of {flow:.0f} bit/s, {rates[WIDE]:.0f} over the wide way")
     assert sum(rates.values()) >= 0.95 * flow
