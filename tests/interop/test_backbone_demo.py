@@ -61,6 +61,7 @@ def test_a_file_crosses_the_backbone_on_keys_of_every_span(tmp_path: Path) -> No
     assert "http://" not in page.replace("http://www.w3.org/", "")
 
 
+@pytest.mark.campaign
 def test_a_tenth_more_loss_on_one_span_moves_its_row_and_the_rate_end_to_end(tmp_path: Path) -> None:
     worse = tmp_path / "worse.yaml"
     worse.write_text(

@@ -117,6 +117,7 @@ def test_distilled_key_files_feed_a_link_and_are_gone(tmp_path: Path) -> None:
     assert 100 < taken < 4 * 65536 // 2 // 256
 
 
+@pytest.mark.campaign
 def test_a_file_without_its_pair_is_named_and_gives_nothing(tmp_path: Path) -> None:
     """The same test with one file at one end only: the message says so, and the file is not touched."""
     distil(tmp_path)

@@ -93,6 +93,7 @@ def check_starts_are_refused(token: SoftToken, *start: str) -> None:
     away.rename(token.tokens)
 
 
+@pytest.mark.campaign
 def test_a_running_network_moves_its_stores_into_a_token_and_zeroizes_them_with_it(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with soft_token(tmp_path / "hsm") as token:

@@ -200,6 +200,7 @@ def test_sites_that_nobody_uses_sleep_again_and_lose_nothing(tmp_path: Path) -> 
     asyncio.run(scenario())
 
 
+@pytest.mark.campaign
 def test_a_site_stays_open_while_key_that_was_asked_for_is_being_made(tmp_path: Path) -> None:
     """The caller has gone after its 503; what it began goes on to its end, and only then do its sites sleep."""
 

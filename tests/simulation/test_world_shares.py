@@ -61,7 +61,7 @@ def rates_of_two_ways(sharing: SharingRules | None, *, measured_s: float = MEASU
     return {way: num_bits / measured_s for way, num_bits in bits.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_two_ways_of_widths_two_to_one_carry_the_whole_flow_in_this_proportion() -> None:
     rates = rates_of_two_ways(SharingRules(), measured_s=240.0)  # in which a block more or less counts for little
     flow = rate_bits_per_s(10.0) + rate_bits_per_s(20.0)
