@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from qanat.control.pacing import PAUSE_S, Pace
+from qanat.ground.errors import QuantumLayerError
 from qanat.ground.identifiers import Topic
 from qanat.ground.randomness import SeededChance
 from qanat.simulation.dice import Dice
@@ -22,6 +23,7 @@ class Desk:
         self.life = Life("desk")
         self.acted: list[float] = []
         self.takes_s = takes_s
+        self.fails_once = False
         self.pace = Pace(self.act, clock=self, tasks=self, name="acts")
 
     def utc_s(self) -> float:
@@ -45,12 +47,14 @@ class Desk:
     async def act(self) -> None:
         self.acted.append(self.scheduler.now_s)
         await self.sleep_until(self.scheduler.now_s + self.takes_s)
+        if self.fails_once:
+            self.fails_once = False
+            raise QuantumLayerError("the first action fails")
 
     def causes(self, *at_s: float) -> list[float]:
         for when_s in at_s:
             self.scheduler.call_after(when_s, lambda: self.start(self.pace.soon(), name="cause"))
         self.scheduler.run_until(10.0)
-        assert self.died == []
         return self.acted
 
 
@@ -70,3 +74,10 @@ def test_after_each_action_there_is_a_pause_however_long_it_takes() -> None:
 
 def test_a_cause_during_an_action_is_acted_on_after_it() -> None:
     assert Desk(takes_s=0.5).causes(1.0, 1.2, 1.3) == [1.0, 1.5 + PAUSE_S]
+
+
+def test_a_cause_during_an_action_that_fails_is_acted_on_too() -> None:
+    desk = Desk(takes_s=0.5)
+    desk.fails_once = True
+    assert desk.causes(1.0, 1.2, 3.0) == [1.0, 1.5 + PAUSE_S, 3.0]
+    assert len(desk.died) == 1

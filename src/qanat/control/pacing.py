@@ -49,5 +49,5 @@ class Pace:
         finally:
             self._is_acting = False
             self._next_s = self._clock.monotonic_s() + PAUSE_S
-        if self._is_due:  # since a cause came meanwhile
-            self._tasks.start(self._later(), name=self._name)
+            if self._is_due:  # since a cause came meanwhile, which an action that failed has not met either
+                self._tasks.start(self._later(), name=self._name)
