@@ -7,6 +7,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -78,6 +79,12 @@ async def answer(*words: str | Path) -> tuple[int | None, dict[str, Any], str]:
     process = await command(*words, "--json")
     out, told = await process.communicate()
     return process.returncode, json.loads(out or b"{}"), told.decode()
+
+
+def killed(process: Process) -> None:
+    """Kill it, also where it was killed before: ``Process.kill`` would then take its status away from who waits."""
+    if process.returncode is None:
+        os.kill(process.pid, signal.SIGKILL)
 
 
 @contextlib.asynccontextmanager
@@ -236,12 +243,12 @@ def test_kill_9_of_either_side_costs_only_the_time(data: Path, tmp_path: Path) -
         film, came = made_file(tmp_path / "film.bin", num_bytes=24 * 2**20), tmp_path / "in"
         size, sender = film.stat().st_size, ("send", film, "bob", "--as", "alice", "--data", data, "--json")
         async with receiving(data, came) as bob, spied(data) as spy:
-            spy.on_bytes = lambda passed: bob.kill() if passed > size // 3 else None
+            spy.on_bytes = lambda passed: killed(bob) if passed > size // 3 else None
             sending = await command(*sender)
             await bob.wait()
             assert not (came / "film.bin").exists()
         async with receiving(data, came), spied(data) as spy:
-            spy.on_bytes = lambda passed: sending.kill() if passed > size // 3 and sending.returncode is None else None
+            spy.on_bytes = lambda passed: killed(sending) if passed > size // 3 else None
             await sending.communicate()
             assert sending.returncode == -signal.SIGKILL
             assert not (came / "film.bin").exists()

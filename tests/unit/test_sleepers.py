@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -16,6 +17,12 @@ from qanat.ground.identifiers import NodeId
 HOST = "127.0.0.1"
 A, B = NodeId("a"), NodeId("b")
 Opening = Callable[[NodeId], Awaitable[None]]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  (a state that has no event)
+            await asyncio.sleep(0.001)
 
 
 class House:
@@ -129,10 +136,10 @@ def test_sites_are_opened_one_at_a_time() -> None:
 
 def test_an_application_at_a_door_goes_before_all_sites_that_others_woke() -> None:
     async def scenario() -> None:
-        opened, all_open = list[NodeId](), asyncio.Event()
+        opened, all_open, door_rang = list[NodeId](), asyncio.Event(), asyncio.Event()
 
         async def note(node: NodeId, _: Bells) -> None:
-            await asyncio.sleep(0.05)
+            await door_rang.wait()
             opened.append(node)
             if len(opened) == len(names):
                 all_open.set()
@@ -144,8 +151,10 @@ def test_an_application_at_a_door_goes_before_all_sites_that_others_woke() -> No
         callers = []
         for node in names:  # as keys do that go over many relays
             callers.append(await asyncio.open_connection(HOST, bells[node]["transports"].port))
-        await asyncio.sleep(0.02)
+            await until(partial(sites._openings.__contains__, node))
         callers.append(await asyncio.open_connection(HOST, bells[names[4]][DOOR].port))
+        await until(lambda: names[4] in sites._called_by_applications)
+        door_rang.set()
         await asyncio.wait_for(all_open.wait(), 10)
         assert opened[0] == names[0], "what has begun is not broken off"
         assert opened[1:] == [names[4], *names[1:4]]
