@@ -21,7 +21,7 @@ from qanat.services.file_delivery import ArrivedFile
 from qanat.users.people import Identity, People
 from qanat.users.reception import Listeners, Reception
 from qanat.users.services import UserServices
-from unit.file_service_fakes import FakeSupply, KeyStock
+from unit.service_fakes import FakeSupply, KeyStock
 
 NAMES = ("alice", "bob", "carol", "eve")
 

@@ -34,7 +34,6 @@ PORTS = {
 PROMISED = {
     "qanat.ground.network": {"Application", "Link", "Network", "Site", "parse_network"},
     "qanat.ground.ports": PORTS,
-    "qanat.services.file": {"receive_file", "send_file"},
     "qanat.services.ciphers": {"FrameOpener", "FrameSealer", "StreamOpener", "StreamSealer", "PadOpener", "PadSealer"},
     "qanat.apps.report": {"DemoResult", "render_report"},
     "qanat.api": {

@@ -17,7 +17,7 @@ from qanat.ground.identifiers import slaves_together
 from qanat.services.ciphers import RecordKind, Refresh
 from qanat.services.conversation import HELLO, RECORD, REFUSAL, Hello
 from qanat.services.directory import parse_directory
-from unit.file_service_fakes import BOB, EVE
+from unit.service_fakes import BOB, EVE
 from unit.test_service_ciphers import CONTEXT, Rig
 
 DOCS = Path(__file__).parents[2] / "docs"

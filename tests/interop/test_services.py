@@ -439,7 +439,7 @@ def test_a_file_survives_the_kill_of_a_relay_on_a_ring(tmp_path: Path, megabytes
             def kill_midway(step: Any) -> None:
                 nonlocal keys_before
                 if not keys_before and step.done_bytes > size * 0.4:
-                    keys_before = step.num_chunks
+                    keys_before = step.num_records
                     kill()
 
             (sent,) = await alice.send(film, "bob", on_progress=kill_midway)

@@ -194,10 +194,10 @@ def backbone_result() -> DemoResult:
     network, dice = backbone_network(), random.Random(9)
     links = tuple(backbone_link(link, dice) for link in network.links)
     transfers = tuple(
-        Transfer(name, size, chunks, keys, True, took_s, ROUTE, "fa" * 32, request)
-        for name, size, chunks, keys, took_s, request in (
-            ("FAKE-file.bin", 10_000_000, 153, 154, 32.1, "first"),
-            ("FAKE-letter.txt", 98, 1, 2, 0.2, "second"),
+        Transfer(name, size, keys, True, took_s, ROUTE, "fa" * 32, request)
+        for name, size, keys, took_s, request in (
+            ("FAKE-file.bin", 10_000_000, 10, 32.1, "first"),
+            ("FAKE-letter.txt", 98, 1, 0.2, "second"),
         )
     )
     relays = tuple(

@@ -106,10 +106,10 @@ def sample_pools() -> tuple[PoolSample, ...]:
 
 def sample_result() -> DemoResult:
     transfers = tuple(
-        Transfer(name, size, chunks, keys, True, took_s, ("suzhou", "kunshan", "shanghai"), "fa" * 32, request)
-        for name, size, chunks, keys, took_s, request in (
-            ("FAKE-letter.bin", 10_000_000, 153, 154, 0.42, "first"),
-            ("FAKE-postscript.txt", 321, 1, 2, 0.02, "second"),
+        Transfer(name, size, keys, True, took_s, ("suzhou", "kunshan", "shanghai"), "fa" * 32, request)
+        for name, size, keys, took_s, request in (
+            ("FAKE-letter.bin", 10_000_000, 10, 0.42, "first"),
+            ("FAKE-postscript.txt", 321, 1, 0.02, "second"),
         )
     )
     return DemoResult(

@@ -10,7 +10,7 @@ from qanat.ground.clock import Deadline, format_utc
 from qanat.ground.events import STEP_OF_KIND, STEP_TEXTS, Event, EventKind, chain
 from qanat.ground.identifiers import EventId, NodeId, RequestId
 from qanat.ground.tracing import EventRecorder, Trace
-from unit.file_service_fakes import FakeClock, FakeEntropy
+from unit.service_fakes import FakeClock, FakeEntropy
 
 
 def recorder(events: list[Event], clock: FakeClock | None = None) -> EventRecorder:

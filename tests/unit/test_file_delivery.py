@@ -19,7 +19,7 @@ from qanat.ground.errors import BadParameter, ChannelError, ConfigurationError, 
 from qanat.services.ciphers import Altered, KeyUnknown, NotForUs, PadShortage, Refresh, Suite
 from qanat.services.conversation import RefusedByPeer, Terms
 from service_support import House, sae_of
-from unit.file_service_fakes import FakeSupply
+from unit.service_fakes import FakeSupply
 from unit.test_service_ciphers import StockedSupply
 
 CANARY = b"the canary sings in plain letters"

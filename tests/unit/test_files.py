@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from qanat.adapters.files import READ_BYTES, PartialFile, SourceFile, sha256_of, write_whole
+from qanat.adapters.files import sha256_of, write_whole
 from qanat.adapters.machine_faults import MachineFault, machine_fault
+from qanat.adapters.outgoing import READ_BYTES, OutgoingFile
 from qanat.ground.errors import BadParameter, ConfigurationError
-from qanat.services.file import RefusedByPeer
-from unit.file_service_fakes import Ends
+from qanat.services.conversation import RefusedByPeer
+from service_support import House, sae_of
 
 DATA = random.Random(5).randbytes(2 * READ_BYTES + 12_345)
 
@@ -33,14 +34,15 @@ def source(tmp_path: Path) -> Path:
 
 async def read_all(source: Path, *, meanwhile: Callable[[], object] = lambda: None) -> tuple[bytes, str]:
     """Read a file as a sender does; ``meanwhile`` happens when it is open and its first piece has left."""
-    async with SourceFile(source) as opened:
+    notes = source.parent / "notes"
+    with OutgoingFile(source, name=source.name, recipient=sae_of("bob"), notes=notes) as opened:
         assert opened.size_bytes == len(DATA)
-        pieces = []
-        async for piece in opened.stream():
+        pieces, room = list[bytes](), memoryview(bytearray(READ_BYTES))
+        while num_bytes := await opened.read_into(room):
             if not pieces:
                 meanwhile()
-            pieces.append(piece)
-        return b"".join(pieces), opened.sha256
+            pieces.append(bytes(room[:num_bytes]))
+        return b"".join(pieces), opened.sha256()
 
 
 def test_a_file_is_read_and_hashed_once(source: Path) -> None:
@@ -71,20 +73,6 @@ def test_a_file_that_changes_while_it_is_read_is_the_callers_fault(
         asyncio.run(read_all(source, meanwhile=lambda: change(source)))
 
 
-def test_no_last_piece_of_a_changed_file_leaves(source: Path) -> None:
-    """So the receiver never takes it for whole: it is told why."""
-
-    async def send() -> tuple[object, object]:
-        async with SourceFile(source) as opened:
-            overwrite(source)
-            return await Ends().transfer(opened.stream(), size_bytes=opened.size_bytes)
-
-    sent, received = asyncio.run(send())
-    assert isinstance(sent, BadParameter)
-    assert isinstance(received, RefusedByPeer)
-    assert "was changed while it was sent" in received.message
-
-
 @pytest.mark.parametrize("take_away", [Path.unlink, lambda path: path.rename(path.with_name("elsewhere"))])
 def test_a_file_that_is_removed_after_it_was_opened_is_sent_all_the_same(
     source: Path, take_away: Callable[[Path], object]
@@ -109,37 +97,17 @@ def largest_file(num_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_received_file_that_the_disk_does_not_take_leaves_nothing(tmp_path: Path) -> None:
-    async def receive() -> None:
-        async with PartialFile(tmp_path / "received.bin") as partial:
-            for _ in range(3):
-                await partial.write(bytes(50_000))
-            await partial.finish()
+def test_a_recipients_full_disk_is_told_without_the_names_of_its_files(source: Path, tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        async with house.reception("bob"), house.user("alice") as alice:
+            with largest_file(500_000), pytest.raises(RefusedByPeer, match="could not read or keep") as told:
+                await alice.send(source, "bob")
+            assert isinstance(await house.fault("bob"), MachineFault)
+        assert str(tmp_path) not in str(told.value)
+        assert house.came("bob") == []
 
-    with largest_file(120_000), pytest.raises(MachineFault, match=r"received.bin: File too large \(raise this user's"):
-        asyncio.run(receive())
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_receivers_full_disk_is_told_without_the_names_of_its_files(tmp_path: Path) -> None:
-    async def receive(ends: Ends) -> object:
-        async with PartialFile(tmp_path / "received.bin") as partial:
-            ends.received = FullDisk(partial)
-            async with SourceFile(source) as opened:
-                return await ends.transfer(opened.stream(), size_bytes=opened.size_bytes)
-
-    class FullDisk(bytearray):
-        def __init__(self, partial: PartialFile) -> None:
-            super().__init__()
-            self.extend = partial.write  # type: ignore[method-assign, assignment]
-
-    source = tmp_path / "source.bin"
-    source.write_bytes(DATA)
-    with largest_file(500_000):
-        sent, received = asyncio.run(receive(Ends()))  # type: ignore[misc]
-    assert isinstance(received, MachineFault)
-    assert isinstance(sent, RefusedByPeer)
-    assert str(tmp_path) not in str(sent)
+    asyncio.run(work())
 
 
 def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from qanat.ground.identifiers import SaeId
 from qanat.ground.keys import SecretKey
 from qanat.services.ciphers import PadSealer, RecipientKeys, Suite
 from qanat.services.ciphers.layout import key_id_bytes
-from unit.file_service_fakes import ALICE, BOB, FakeClock, FakeSupply, KeyStock
+from unit.service_fakes import ALICE, BOB, FakeClock, FakeSupply, KeyStock
 from unit.test_service_ciphers import CONTEXT, PAD, StockedSupply
 
 

@@ -37,7 +37,7 @@ from qanat.services.ciphers import (
     Truncated,
     quote_pad,
 )
-from unit.file_service_fakes import ALICE, BOB, EVE, FakeClock, FakeSupply, KeyStock
+from unit.service_fakes import ALICE, BOB, EVE, FakeClock, FakeSupply, KeyStock
 
 CONTEXT = StreamContext(ALICE, BOB, "stream-1", Suite.AES_128_GCM)
 BODY_AT = 36

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from service_support import House, sae_of
-from unit.file_service_fakes import FakeSupply
+from unit.service_fakes import FakeSupply
 from unit.test_file_delivery import made_file, run
 
 

@@ -23,7 +23,6 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "store_million": ("store-million",),
     "door": ("etsi014-single", "etsi014-batch", "etsi014-latency"),
     "relay": ("relay-hop", "relay-pairs"),
-    "file_service": ("file-encryption",),
     "file_delivery": ("file-service",),
     "video_call": ("video-call", "video-call-delay"),
     "long_line": ("distil-20ms", "distil-20ms-1mbit", "distil-20ms-winnow", "distil-20ms-ldpc"),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from qanat.adapters.media import PICTURES_PER_S, TEST, MediaSink, VideoSource
 from qanat.adapters.system import SystemClock
-from qanat.benchmarks.file_service import ALICE, BOB, _Keys
+from qanat.benchmarks.file_delivery import ALICE, BOB, _Keys
 from qanat.benchmarks.rows import Row
 from qanat.services.call_frames import Assembler, MediaFrame, Medium, cut_frame
 from qanat.services.ciphers import FrameOpener, FrameSealer, RecipientKeys, Refresh, SenderKeys, StreamContext, Suite
@@ -68,11 +68,11 @@ def video_call(*, seconds_s: float = 6.0) -> tuple[Row, Row]:
 
 
 async def _call(seconds_s: float, *, is_sealed: bool) -> _Run:
-    keys, clock = _Keys(), SystemClock()
+    clock = SystemClock()
     context = StreamContext(ALICE, BOB, "video-call", Suite.AES_128_GCM, key_life_s=RE_KEYED_EVERY_S)
-    sender_keys = SenderKeys(keys, BOB, suite=context.suite, clock=clock, refresh=Refresh(RE_KEYED_EVERY_S))
+    sender_keys = SenderKeys(_Keys(ALICE), BOB, suite=context.suite, clock=clock, refresh=Refresh(RE_KEYED_EVERY_S))
     sealer = FrameSealer(context, sender_keys)
-    opener = FrameOpener(context, RecipientKeys(keys, context, clock=clock))
+    opener = FrameOpener(context, RecipientKeys(_Keys(BOB), context, clock=clock))
     source, sink = VideoSource(TEST), MediaSink(audio=False, video=True)
     delays_ms: list[float] = []
     clock_ms: list[float] = []

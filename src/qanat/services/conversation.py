@@ -147,6 +147,7 @@ class Hello:
                 **others,
             } if (
                 frame.kind == HELLO
+                and not frame.body
                 and not others
                 and suite in list(Suite)
                 and 0 < key_life_s <= MOST_KEY_LIFE_S

@@ -9,21 +9,25 @@
 
 An *offer* is the transfer's own name: random, kept by the sender until the file is received, whatever happens in
 between. A recipient that has finished an offer says so again, and writes nothing.
+
+Where both ends keep events, {from} names the sender's of step 9 and its request (cause, request_id), and the receipt
+the recipient's of step 10 (event), so that each step of the paper's Fig. 2 is the cause of the next across both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeGuard
 
 from qanat.ground.errors import BadParameter, FrameError, VerificationFailed
-from qanat.ground.events import Json
-from qanat.ground.identifiers import SaeId
+from qanat.ground.events import EventKind, Json
+from qanat.ground.identifiers import MAX_ID_CHARACTERS, EventId, RequestId, SaeId
+from qanat.ground.tracing import EventRecorder, Trace
 from qanat.services.ciphers import PadSealer, RecordKind
 from qanat.services.ciphers.layout import Buffer
 from qanat.services.conversation import Conversation, refusing, word_in
-from qanat.services.transfer import Progress, ProgressCallback
-from qanat.services.transfer_frames import is_file_name
+from qanat.services.file_names import is_file_name
 
 SERVICE = "file"
 BEFORE = "before"
@@ -31,6 +35,18 @@ BEFORE = "before"
 WORDS = 3
 WORD_BYTES = 512
 """A sender's words beside the content, and how long each is at most: what a one-time pad is gathered for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a transfer is, and in how many records so far."""
+
+    done_bytes: int
+    total_bytes: int
+    num_records: int
+
+
+ProgressCallback: TypeAlias = Callable[[Progress], None]
 
 
 class Outgoing(Protocol):
@@ -109,12 +125,19 @@ class ArrivedFile:
 
 
 async def deliver_file(
-    conversation: Conversation, outgoing: Outgoing, *, on_progress: ProgressCallback | None = None
+    conversation: Conversation,
+    outgoing: Outgoing,
+    *,
+    on_progress: ProgressCallback | None = None,
+    trace: Trace | None = None,
 ) -> SentWhole:
     """Send a file and return when the recipient has it whole.
 
-    By one-time pad, all of the pad is taken before anything is sent. Raises PadShortage, KeyShortage, RefusedByPeer,
-    VerificationFailed, RecordRefused, ChannelError (call again: it goes on where it stopped), and what the file raises.
+    By one-time pad, all of the pad is taken before anything is sent. ``trace``: the request that the file is sent for;
+    it goes on to the recipient's event of step 10, where that keeps events.
+
+    Raises PadShortage, KeyShortage, RefusedByPeer, VerificationFailed, RecordRefused, ChannelError (call again: it goes
+    on where it stopped), and what the file raises.
     """
     if not is_file_name(outgoing.name):
         raise BadParameter(f"{outgoing.name!r} is no file name", remedy="give the bare name, in 255 bytes")
@@ -125,7 +148,11 @@ async def deliver_file(
         sent_bytes, receipt = 0, BEFORE
         match await conversation.hear():
             case {"have": int(have), "sha256": str(theirs)} if 0 <= have <= outgoing.size_bytes:
-                sent_bytes = await _send_from(conversation, outgoing, have, theirs, on_progress)
+                if await outgoing.start_at(have) != theirs:
+                    have = 0
+                    await outgoing.start_at(0)
+                await conversation.say({"from": have, **_encoded(conversation, outgoing, trace)})
+                sent_bytes = await _send_from(conversation, outgoing, have, on_progress)
                 receipt = outgoing.sha256()
                 answer = await conversation.hear()
             case answer:
@@ -133,6 +160,8 @@ async def deliver_file(
         match answer:
             case {"name": str(name), "received": str(said)} if said == receipt:
                 conversation.finish()
+                if trace is not None and _is_id_text(event := answer.get("event")):
+                    trace.follow(EventId(event))
                 num_keys = conversation.sealer.num_keys
                 return SentWhole(name, outgoing.size_bytes, sent_bytes, outgoing.sha256(), num_keys)
         raise FrameError("the recipient did not confirm what was sent", remedy="update the older side")
@@ -147,29 +176,40 @@ async def _gather(conversation: Conversation, size_bytes: int) -> None:
         )
 
 
+def _encoded(conversation: Conversation, outgoing: Outgoing, trace: Trace | None) -> dict[str, Json]:
+    """Record step 9 and return what the recipient is told of it."""
+    if trace is None:
+        return {}
+    cipher = conversation.hello.context.suite.value
+    encoded = trace.record(EventKind.MESSAGE_ENCODED, name=outgoing.name, cipher=cipher)
+    return {"cause": encoded.id, "request_id": trace.request_id}
+
+
 async def _send_from(
-    conversation: Conversation, outgoing: Outgoing, have: int, theirs: str, on_progress: ProgressCallback | None
+    conversation: Conversation, outgoing: Outgoing, have: int, on_progress: ProgressCallback | None
 ) -> int:
     """Send what the recipient lacks, and how it ends; returns how many bytes that were."""
-    if await outgoing.start_at(have) != theirs:
-        have = 0
-        await outgoing.start_at(0)
-    await conversation.say({"from": have})
     room = memoryview(bytearray(conversation.max_content_bytes))
-    done, num_chunks = have, 0
+    done, num_records = have, 0
     while num_bytes := await outgoing.read_into(room):
         await conversation.send(room[:num_bytes])
-        done, num_chunks = done + num_bytes, num_chunks + 1
+        done, num_records = done + num_bytes, num_records + 1
         if on_progress is not None:
-            on_progress(Progress(done, outgoing.size_bytes, num_chunks))
+            on_progress(Progress(done, outgoing.size_bytes, num_records))
     await conversation.say({"end": outgoing.sha256(), "size_bytes": done}, is_last=True)
     return done - have
 
 
 async def take_file(
-    conversation: Conversation, arrivals: Arrivals, *, on_progress: ProgressCallback | None = None
+    conversation: Conversation,
+    arrivals: Arrivals,
+    *,
+    on_progress: ProgressCallback | None = None,
+    recorder: EventRecorder | None = None,
 ) -> ArrivedFile:
     """Receive one file from a caller whose service is SERVICE, and return when it lies under its name.
+
+    ``recorder`` takes the event of step 10, where the sender said what caused it.
 
     Raises VerificationFailed when the whole does not have the hash that the sender says (what came is dropped),
     RecordRefused, FrameError, RefusedByPeer, ChannelError, and what ``arrivals`` raises. The sender is told.
@@ -186,35 +226,62 @@ async def take_file(
             await conversation.say({"name": arrival, "received": BEFORE}, is_last=True)
             return ArrivedFile(arrival, size_bytes, 0, "", conversation.peer)
         try:
-            return await _take(conversation, arrival, size_bytes, on_progress)
+            return await _take(conversation, arrival, size_bytes, on_progress, recorder)
         finally:
             await arrival.close()
 
 
 async def _take(
-    conversation: Conversation, arrival: Arrival, size_bytes: int, on_progress: ProgressCallback | None
+    conversation: Conversation,
+    arrival: Arrival,
+    size_bytes: int,
+    on_progress: ProgressCallback | None,
+    recorder: EventRecorder | None,
 ) -> ArrivedFile:
     await conversation.say({"have": arrival.have_bytes, "sha256": await arrival.sha256()})
-    match await conversation.hear():
+    match start_word := await conversation.hear():
         case {"from": 0}:
             await arrival.restart()
         case {"from": int(start)} if start == arrival.have_bytes:
             pass
         case _:
             raise FrameError("the sender goes on where nothing ends", remedy="update the older side")
-    begun, num_chunks = arrival.have_bytes, 0
+    begun, num_records = arrival.have_bytes, 0
     while (record := await conversation.next()).kind is RecordKind.DATA:
         if arrival.have_bytes + len(record.content) > size_bytes:
             raise FrameError("more came than was offered", remedy="update the sender")
         await arrival.write(record.content)
-        num_chunks += 1
+        num_records += 1
         if on_progress is not None:
-            on_progress(Progress(arrival.have_bytes, size_bytes, num_chunks))
+            on_progress(Progress(arrival.have_bytes, size_bytes, num_records))
     sha256 = await _checked(arrival, word_in(record), size_bytes)
     conversation.finish()
     name = await arrival.finish()
-    await conversation.say({"name": name, "received": sha256}, is_last=True)
+    receipt: dict[str, Json] = {"name": name, "received": sha256}
+    if recorder is not None:
+        receipt |= _delivered(start_word, recorder, name, size_bytes)
+    await conversation.say(receipt, is_last=True)
     return ArrivedFile(name, size_bytes, arrival.have_bytes - begun, sha256, conversation.peer)
+
+
+def _delivered(start_word: Mapping[str, Json], recorder: EventRecorder, name: str, size_bytes: int) -> dict[str, Json]:
+    """Record step 10 and return what the sender is told of it; nothing where the sender keeps no events."""
+    cause, request_id = start_word.get("cause"), start_word.get("request_id")
+    if not (_is_id_text(cause) and _is_id_text(request_id)):
+        return {}
+    event = recorder.record(
+        EventKind.MESSAGE_DELIVERED,
+        cause=EventId(cause),
+        request_id=RequestId(request_id),
+        name=name,
+        size_bytes=size_bytes,
+    )
+    return {"event": event.id}
+
+
+def _is_id_text(said: Json) -> TypeGuard[str]:
+    """Return whether what the other end said may stand in our events as an id."""
+    return isinstance(said, str) and 0 < len(said) <= MAX_ID_CHARACTERS and said.isprintable()
 
 
 async def _checked(arrival: Arrival, end: dict[str, Json], size_bytes: int) -> str:

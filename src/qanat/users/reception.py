@@ -20,9 +20,8 @@ from qanat.services import call, fax, file_delivery, texts
 from qanat.services.call import CallReport
 from qanat.services.conversation import Conversation, answering, refusing
 from qanat.services.fax import ArrivedFax
-from qanat.services.file_delivery import ArrivedFile, take_file
+from qanat.services.file_delivery import ArrivedFile, Progress, take_file
 from qanat.services.texts import ReceivedText, take_texts
-from qanat.services.transfer import Progress
 from qanat.users.call import CallMedia
 from qanat.users.services import UserServices
 

@@ -26,11 +26,10 @@ from qanat.services.ciphers import PadQuote, Suite, quote_pad
 from qanat.services.conversation import Conversation, Party, Terms, calling, refusing
 from qanat.services.directory import Contact
 from qanat.services.fax import DeliveredFax
-from qanat.services.file_delivery import SentWhole, deliver_file
+from qanat.services.file_delivery import Progress, SentWhole, deliver_file
+from qanat.services.file_names import file_name_for_all
 from qanat.services.lines import Line
 from qanat.services.texts import Text, deliver_texts
-from qanat.services.transfer import Progress
-from qanat.services.transfer_frames import file_name_for_all
 from qanat.users.call import CallEnd, CallMedia, Wire
 from qanat.users.people import People
 from qanat.users.supply import ClientSupply, TellingSupply

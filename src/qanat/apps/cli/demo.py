@@ -332,12 +332,11 @@ def _show(view: RunView, result: DemoResult) -> None:
     )
     view.show_table(
         "Sent",
-        ("name", "size", "chunks", "keys", "by way of", "equal"),
+        ("name", "size", "keys", "by way of", "equal"),
         [
             (
                 escape(transfer.name),
                 format_size(transfer.size_bytes),
-                str(transfer.num_chunks),
                 str(transfer.num_keys),
                 _way(transfer.key_route),
                 "yes" if transfer.identical else "NO",

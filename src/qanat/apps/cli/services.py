@@ -27,7 +27,7 @@ from qanat.services.conversation import printable
 from qanat.services.directory import address_of
 from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile
-from qanat.services.transfer import Progress as Step
+from qanat.services.file_delivery import Progress as Step
 from qanat.users.call import CallMedia
 from qanat.users.collecting import Centre
 from qanat.users.people import People

@@ -153,7 +153,6 @@ def transfer(delivery: Delivery, events: Sequence[Event]) -> Transfer:
     return Transfer(
         name=delivery.name,
         size_bytes=delivery.size_bytes,
-        num_chunks=delivery.num_chunks,
         num_keys=delivery.num_keys,
         identical=delivery.is_identical,
         duration_s=delivery.duration_s,

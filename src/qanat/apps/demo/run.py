@@ -30,7 +30,8 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import Event, Json
 from qanat.ground.network import Application, Network
 from qanat.ground.units import format_size
-from qanat.services.file import Progress, file_name_for_all
+from qanat.services.file_delivery import Progress
+from qanat.services.file_names import file_name_for_all
 
 GENERATED_FILE_BYTES = 10_000_000
 LETTER = "From {sender} to {receiver}: keys are born from photons, carried by a relay we trust, and used once.\n"
@@ -129,10 +130,9 @@ def _letter(folder: Path, sender: Application, receiver: Application) -> Path:
 
 async def _deliver(courier: Courier, view: View, into: Path, path: Path, *, way: str = "") -> Delivery:
     """Send a file and say so; ``way``: what is said of how it goes."""
-    into.mkdir(parents=True, exist_ok=True)
     size = format_size(path.stat().st_size)
     view.say(f"{courier.sender.name} sends {_shown(path)} ({size}){way} to {courier.receiver.name}")
-    return await courier.deliver(path, into / path.name, on_progress=_file_progress(view, path))
+    return await courier.deliver(path, into, on_progress=_file_progress(view, path))
 
 
 Passes: TypeAlias = tuple[Application, asyncio.Task[list[MadePass]]] | None

@@ -134,7 +134,7 @@ def _summary(result: DemoResult) -> str:
     ends = f" went from {route[0]} to {route[-1]}" if route else " was sent"
     return (
         f"{first.name} ({format_size(first.size_bytes)}){ends} under "
-        f"{wording.count(first.num_keys)} keys of 128 bits. The keys were made from simulated photons on "
+        f"{wording.keys(first.num_keys)} of 128 bits. The keys were made from simulated photons on "
         f"{len(result.links)} link{'s' if len(result.links) != 1 else ''}, distilled by two parties for each that "
         f"share nothing but messages, and passed {way} by one-time pad."
     )

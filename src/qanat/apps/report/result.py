@@ -120,11 +120,10 @@ class LinkResult:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A file that was sent. ``key_route`` lists the nodes that its keys passed, ends included."""
+    """A file that was sent under ``num_keys`` keys. ``key_route`` lists the nodes that they passed, ends included."""
 
     name: str
     size_bytes: int
-    num_chunks: int
     num_keys: int
     identical: bool
     duration_s: float

@@ -62,9 +62,7 @@ def tiles_of(result: DemoResult, hops: Sequence[Hop], bounding: LinkResult | Non
         sent = result.transfers[0]
         size, unit = format_size(sent.size_bytes).split(" ")
         equal = "equal" if sent.identical else "NOT equal"
-        note = (
-            f"under {wording.count(sent.num_keys)} keys, in {wording.seconds(sent.duration_s)}: {equal} at the far end"
-        )
+        note = f"under {wording.keys(sent.num_keys)}, in {wording.seconds(sent.duration_s)}: {equal} at the far end"
         tiles.append(Tile("file sent", size, unit, note, "live run"))
     if result.door_latency is not None:
         tiles.append(_door_tile(result.door_latency))

@@ -99,7 +99,7 @@ def _extent(event: Event) -> str:
     """Return how much a step was about, where its event says so: nodes of a route, links, keys."""
     route, links, num_keys = (event.data.get(name) for name in ("route", "links", "num_keys"))
     if isinstance(num_keys, int):
-        return f", {wording.count(num_keys)} key{'s' if num_keys != 1 else ''}"
+        return f", {wording.keys(num_keys)}"
     for items, noun in ((links, "link"), (route, "node")):
         if isinstance(items, Sequence) and not isinstance(items, str):
             return f", {len(items)} {noun}{'s' if len(items) != 1 else ''}"

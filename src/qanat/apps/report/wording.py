@@ -10,6 +10,11 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def keys(number: int) -> str:
+    """Return how many keys, in words: one key, or so many."""
+    return f"{count(number)} key{'s' if number != 1 else ''}"
+
+
 def percent(fraction: float, *, digits: int = 2) -> str:
     """Return a fraction in percent: ``0.92 %``."""
     return f"{100 * fraction:.{digits}f} %"

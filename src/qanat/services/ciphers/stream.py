@@ -38,6 +38,10 @@ class StreamSealer:
         """Keys that were taken from the network."""
         return self._keys.num_keys
 
+    async def prepare(self) -> None:
+        """Take the first key now, before anybody is kept waiting for it; raises what ``seal`` raises."""
+        await self._keys.renew_if_due()
+
     def room_for(self, content_bytes: int, /) -> int:
         """Return how long a record of so much content is."""
         return content_bytes + OVERHEAD_BYTES

@@ -1,19 +1,22 @@
-"""In-memory doubles for the file service: two key supplies with one stock, a line to tamper with, a clock."""
+"""In-memory doubles for the services: two key supplies with one stock, a line to tamper with, a file, a clock."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from qanat.ground.errors import ChannelClosed, ChannelTimeout, KeyNotFound, KeyShortage, NotEntitled
+from qanat.ground.errors import BadParameter, ChannelClosed, ChannelTimeout, KeyNotFound, KeyShortage, NotEntitled
 from qanat.ground.events import Event, EventKind
 from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair, uuid4_from
 from qanat.ground.keys import KeyStatus, SecretBytes, SecretKey
 from qanat.ground.tracing import EventRecorder, Trace
-from qanat.services.file import FileSettings, Progress, ReceivedFile, SentFile, receive_file, send_file
+from qanat.services.ciphers import Refresh
+from qanat.services.ciphers.layout import Buffer
+from qanat.services.conversation import Party, Terms, answering, calling, refusing
+from qanat.services.file_delivery import SERVICE, ArrivedFile, Progress, SentWhole, deliver_file, take_file
 
 ALICE = SaeId("urn:qanat:test:sae:alice")
 BOB = SaeId("urn:qanat:test:sae:bob")
@@ -148,8 +151,6 @@ def honest(_: int, frame: bytes) -> Sequence[bytes]:
 class FakeLine:
     """One end of a line; ``depth`` frames fit on it before a sender has to wait."""
 
-    max_frame_bytes = 64 * 2**20
-
     def __init__(self, *, tamper: Tamper = honest, depth: int = 8) -> None:
         self.tamper = tamper
         self.sent: list[bytes] | None = None
@@ -160,9 +161,13 @@ class FakeLine:
         self._count = 0
         self._closed = False
 
-    async def send(self, frame: bytes, /) -> None:
+    def has_news(self) -> bool:
+        return bool(self._frames) or self._closed or self.peer._closed
+
+    async def send(self, buffer: Buffer, /) -> None:
         if self._closed or self.peer._closed:
             raise ChannelClosed("the line is closed")
+        frame = bytes(buffer)
         if self.sent is not None:
             self.sent.append(frame)
         arriving = self.tamper(self._count, frame)
@@ -173,7 +178,7 @@ class FakeLine:
             peer._frames.extend(arriving)
             peer._moved.notify_all()
 
-    async def receive(self, *, timeout_s: float) -> bytes:
+    async def receive(self, *, timeout_s: float) -> memoryview:
         """``AT_A_STANDSTILL`` as time: wait until nothing moves any more, however busy the machine is."""
         if timeout_s == AT_A_STANDSTILL:
             turns = 0
@@ -193,7 +198,7 @@ class FakeLine:
                 raise ChannelClosed("the line is closed")
             frame = self._frames.popleft()
             self._moved.notify_all()
-            return frame
+            return memoryview(frame)
 
     async def close(self) -> None:
         self._closed = True
@@ -209,75 +214,114 @@ def line(*, forward: Tamper = honest, back: Tamper = honest) -> tuple[FakeLine, 
     return left, right
 
 
-async def pieces_of(data: bytes, *, piece_bytes: int = 100_000) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), piece_bytes):
-        yield data[start : start + piece_bytes]
+class Content:
+    """A file to be sent (the services' port ``Outgoing``), read in records of ``record_bytes``."""
+
+    def __init__(self, data: bytes, *, name: str = "letter.txt", record_bytes: int = 2**20) -> None:
+        self.offer = hashlib.sha256(data).hexdigest()[:32]
+        self.name = name
+        self.size_bytes = len(data)
+        self._data = memoryview(data)
+        self._record_bytes = record_bytes
+        self._at = 0
+
+    async def start_at(self, offset: int, /) -> str:
+        self._at = offset
+        return self.sha256()
+
+    async def read_into(self, room: memoryview, /) -> int:
+        piece = self._data[self._at : self._at + min(len(room), self._record_bytes)]
+        room[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+    def sha256(self) -> str:
+        return hashlib.sha256(self._data[: self._at]).hexdigest()
+
+
+class Kept:
+    """Where the file comes in (the services' ports ``Arrivals`` and ``Arrival``)."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.name: str | None = None
+        """Of the file, once it is whole."""
+        self._offered = ""
+
+    @property
+    def have_bytes(self) -> int:
+        return len(self.data)
+
+    async def expect(self, *, sender: SaeId, offer: str, name: str, size_bytes: int) -> Kept:
+        self._offered = name
+        return self
+
+    async def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    async def restart(self) -> None:
+        self.data.clear()
+
+    async def write(self, content: Buffer, /) -> None:
+        self.data += content
+
+    async def finish(self) -> str:
+        self.name = self._offered
+        return self.name
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 @dataclass
 class Ends:
-    """Two applications with all that a transfer needs, and what they saw."""
+    """Two applications with all that a file's transfer needs, and what they saw."""
 
     forward: Tamper = honest
     back: Tamper = honest
-    shortages: int = 0
     recipient: SaeId = BOB
-    settings: FileSettings = field(default_factory=FileSettings)
+    terms: Terms = field(default_factory=lambda: Terms(refresh=Refresh(every_records=3), silence_s=AT_A_STANDSTILL))
     stock: KeyStock = field(default_factory=KeyStock)
+    kept: Kept = field(default_factory=Kept)
     label: str = "a"
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
         self.events: list[Event] = []
-        self.received = bytearray()
         self.progress_sent: list[Progress] = []
         self.progress_received: list[Progress] = []
-        entropy = FakeEntropy(f"events {self.label}")
+        self.entropy = FakeEntropy(f"events {self.label}")
         self.recorders = [
-            EventRecorder(node=NodeId(node), clock=self.clock, entropy=entropy, sink=self.events.append)
+            EventRecorder(node=NodeId(node), clock=self.clock, entropy=self.entropy, sink=self.events.append)
             for node in ("a", "b")
         ]
-        self.trace = Trace(self.recorders[0], RequestId(uuid4_from(entropy.public_bytes(16))))
-        self.master = FakeSupply(self.stock, ALICE, trace=self.trace, shortages=self.shortages)
+        self.trace = Trace(self.recorders[0], RequestId(uuid4_from(self.entropy.public_bytes(16))))
+        self.master = FakeSupply(self.stock, ALICE, trace=self.trace)
         self.slave = FakeSupply(self.stock, self.recipient)
         self.left, self.right = line(forward=self.forward, back=self.back)
 
-    async def send(self, stream: AsyncIterator[bytes], *, name: str, size_bytes: int | None) -> SentFile:
+    async def send(self, content: Content) -> SentWhole:
+        party = Party(ALICE, self.master, self.clock, self.entropy)
+        self.trace.record(EventKind.REQUEST)
         try:
-            return await send_file(
-                stream,
-                supply=self.master,
-                peer=BOB,
-                channel=self.left,
-                trace=self.trace,
-                clock=self.clock,
-                name=name,
-                size_bytes=size_bytes,
-                on_progress=self.progress_sent.append,
-                settings=self.settings,
-            )
+            talk = calling(party, self.left, BOB, service=SERVICE, terms=self.terms)
+            return await deliver_file(talk, content, on_progress=self.progress_sent.append, trace=self.trace)
         finally:
             await self.left.close()
 
-    async def receive(self) -> ReceivedFile:
+    async def receive(self) -> ArrivedFile:
+        party = Party(self.recipient, self.slave, self.clock, FakeEntropy(f"recipient {self.label}"))
         try:
-            return await receive_file(
-                supply=self.slave,
-                peer=ALICE,
-                channel=self.right,
-                recorder=self.recorders[1],
-                sink=self.received.extend,
-                on_progress=self.progress_received.append,
-                settings=self.settings,
-            )
+            talk = await answering(party, self.right, terms=self.terms)
+            if talk.hello.service != SERVICE:
+                async with refusing(talk):
+                    raise BadParameter("another service is not offered here")
+            told = self.progress_received.append
+            return await take_file(talk, self.kept, on_progress=told, recorder=self.recorders[1])
         finally:
             await self.right.close()
 
-    async def transfer(
-        self, stream: AsyncIterator[bytes], *, name: str = "letter.txt", size_bytes: int | None = None
-    ) -> tuple[SentFile | BaseException, ReceivedFile | BaseException]:
+    async def transfer(self, content: Content) -> tuple[SentWhole | BaseException, ArrivedFile | BaseException]:
         """Send and receive at once; a fault of either end takes its result's place."""
-        sent, received = await asyncio.gather(
-            self.send(stream, name=name, size_bytes=size_bytes), self.receive(), return_exceptions=True
-        )
+        sent, received = await asyncio.gather(self.send(content), self.receive(), return_exceptions=True)
         return sent, received
