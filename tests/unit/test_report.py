@@ -52,7 +52,14 @@ def test_every_picture_says_in_words_what_it_shows() -> None:
 @pytest.mark.parametrize(
     "figure",
     [
-        *("FAKE-letter.bin (10.0 MB)", "10 keys of 128 bits", "over 1 trusted relay", "All checks held", "4,194,304", "1.111"),
+        *(
+            "FAKE-letter.bin (10.0 MB)",
+            "10 keys of 128 bits",
+            "over 1 trusted relay",
+            "All checks held",
+            "4,194,304",
+            "1.111",
+        ),
         *("1,234.6", "123.5", "9.990 × 10⁻¹⁰", "cascade 456,789", "235.4", "79.3", "28.1", "to the bit", "0.0.fake"),
         *("suzhou → kunshan → shanghai", "all 321", "10.3 dB, 41.1 km of fibre", "Nothing was tuned"),
     ],

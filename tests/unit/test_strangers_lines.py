@@ -131,3 +131,47 @@ def test_a_line_that_is_proven_is_not_ended() -> None:
             await server.stop()
 
     run(work())
+
+
+def test_one_address_does_not_take_all_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three lines that one address may have, proven or not, a fourth is closed at once; another address comes in,
+    and so does the first when one of its lines has ended."""
+    monkeypatch.setattr(buffer_line, "MOST_LINES_OF_ONE", 3)
+
+    async def work() -> None:
+        async def answer(line: BufferLine) -> None:
+            line.proven()
+            while True:
+                await line.send(bytes(await line.receive(timeout_s=20)))
+
+        server = LineServer(answer)
+        await server.start()
+        loop, frame = asyncio.get_running_loop(), encode_frame(1)
+
+        async def call(address: str) -> BufferLine:
+            connection = socket.socket()
+            connection.setblocking(False)
+            connection.bind((address, 0))
+            await loop.sock_connect(connection, ("127.0.0.1", server.port))
+            return BufferLine(connection)
+
+        async def is_answered(line: BufferLine) -> bool:
+            try:
+                await line.send(frame)
+                return bytes(await line.receive(timeout_s=20)) == frame
+            except ChannelClosed:
+                return False
+
+        lines = [await call("127.0.0.1") for _ in range(4)]
+        assert [await is_answered(line) for line in lines] == [True, True, True, False]
+        others = await call("127.0.0.2")
+        assert await is_answered(others)
+        await lines[0].close()
+        await until(lambda: server._lines_of["127.0.0.1"] == 2)
+        again = await call("127.0.0.1")
+        assert await is_answered(again)
+        for line in (*lines, others, again):
+            await line.close()
+        await server.stop()
+
+    run(work())

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import select
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from qanat.adapters.streams import STALL_TIMEOUT_S, watch_peer
@@ -29,6 +30,8 @@ CONNECT_TIMEOUT_S = 5.0
 BACKLOG = 1024
 MOST_LINES = 4096
 """More callers than this at once wait until others have gone."""
+MOST_LINES_OF_ONE = MOST_LINES // 2
+"""One address has no more of them than this; a further call from there is closed at once, so that others come in."""
 MOST_STRANGERS = 256
 """So many of them may not have proved yet who they are; more wait until others have, or have gone."""
 STRANGER_S = 120.0
@@ -229,6 +232,7 @@ class LineServer:
         self._calls: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(MOST_LINES)
         self._strangers = asyncio.Semaphore(MOST_STRANGERS)
+        self._lines_of: Counter[str] = Counter()
 
     @property
     def port(self) -> int:
@@ -268,16 +272,22 @@ class LineServer:
             await self._places.acquire()
             await self._strangers.acquire()
             try:
-                connection, _ = await loop.sock_accept(listening)
+                connection, (address, *_) = await loop.sock_accept(listening)
             except OSError as fault:  # no descriptors left, or a caller that went away at once
                 _log.warning("a caller could not be taken: %s", fault)
                 self._places.release()
                 self._strangers.release()
                 await asyncio.sleep(0.1)
                 continue
-            self._take(connection)
+            if self._lines_of[address] >= MOST_LINES_OF_ONE:
+                _log.warning("%s has %d lines here already: a further one was closed", address, MOST_LINES_OF_ONE)
+                connection.close()
+                self._places.release()
+                self._strangers.release()
+                continue
+            self._take(connection, address)
 
-    def _take(self, connection: socket.socket) -> None:
+    def _take(self, connection: socket.socket, address: str) -> None:
         """Let a caller speak; it is a stranger until it is known, or has gone, or its time is over."""
         is_stranger = True
 
@@ -292,11 +302,15 @@ class LineServer:
         too_long = asyncio.get_running_loop().call_later(STRANGER_S, call.cancel)
         self._calls.add(call)
         call.add_done_callback(lambda _: known())
-        call.add_done_callback(self._over)
+        self._lines_of[address] += 1
+        call.add_done_callback(lambda ended: self._over(ended, address))
 
-    def _over(self, call: asyncio.Task[None]) -> None:
+    def _over(self, call: asyncio.Task[None], address: str) -> None:
         self._calls.discard(call)
         self._places.release()
+        self._lines_of[address] -= 1
+        if not self._lines_of[address]:
+            del self._lines_of[address]
 
     async def _run(self, connection: socket.socket, known: Callable[[], None]) -> None:
         line = BufferLine(connection, first_frame_bytes=FIRST_FRAME_BYTES, on_proven=known)

@@ -132,7 +132,7 @@ class Courier:
                 trace.record(EventKind.REQUEST, service=SERVICE, name=name, size_bytes=size_bytes, peer=peer)
                 talk = calling(self._party(self.sender, client), line, peer, service=SERVICE, terms=TERMS)
                 assert isinstance(talk.sealer, StreamSealer)
-                await talk.sealer.prepare()  # nobody waits on an open line while the first key is made
+                await talk.sealer.prepare(content_bytes=size_bytes)  # before anybody waits on an open line
                 return await deliver_file(talk, outgoing, on_progress=on_progress, trace=trace)
         finally:
             await line.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -69,6 +70,9 @@ class SenderKeys:
         self._born_s = 0.0
         self._num_bytes = 0
         self._num_records = 0
+        self._ahead: deque[SecretKey] = deque()
+        self._expected_bytes = 0
+        self._at_once = 1
 
     @property
     def age_s(self) -> float:
@@ -92,18 +96,22 @@ class SenderKeys:
     async def renew_if_due(self) -> None:
         """Take a fresh key from the network if one is due; raises KeyShortage and what the supply raises."""
         if self.is_due():
-            self.install(await self.fetch())
+            if not self._ahead:
+                self._ahead.extend(await self._fetch(self._num_wanted()))
+            self.install(self._ahead.popleft())
+
+    async def expect(self, num_bytes: int) -> None:
+        """Ask for keys together from now on, as many as ``num_bytes`` take where keys are refreshed by bytes.
+
+        A call takes as many as the key manager gives at once; the network then makes and relays them together, which
+        costs it one authentication and not one per key. Raises what the supply's ``get_status`` raises.
+        """
+        self._at_once = (await self._supply.get_status(self._peer)).max_keys_per_request
+        self._expected_bytes = num_bytes
 
     async def fetch(self) -> SecretKey:
         """Return a fresh key, to be installed when it is due."""
-        (key,) = await keys_with_patience(
-            self._supply,
-            self._peer,
-            count=1,
-            size_bits=self.suite.key_bits,
-            clock=self._clock,
-            patience_s=self._patience_s,
-        )
+        (key,) = await self._fetch(1)
         return key
 
     def install(self, key: SecretKey) -> None:
@@ -118,8 +126,27 @@ class SenderKeys:
             raise ValueError("no key was installed: await renew_if_due() first")
         self._num_bytes += num_bytes
         self._num_records += 1
+        self._expected_bytes -= min(num_bytes, self._expected_bytes)
         return self._cipher
 
     def forget(self) -> None:
-        """Drop the present key."""
+        """Drop the present key, and wipe those that were asked for ahead; they are not given back."""
         self._cipher = None
+        while self._ahead:
+            self._ahead.popleft().secret.wipe()
+
+    def _num_wanted(self) -> int:
+        """Return how many keys to ask for when one is due."""
+        if self.refresh.every_bytes is None:
+            return 1
+        return max(1, min(self._at_once, -(-self._expected_bytes // self.refresh.every_bytes)))
+
+    async def _fetch(self, count: int) -> Sequence[SecretKey]:
+        return await keys_with_patience(
+            self._supply,
+            self._peer,
+            count=count,
+            size_bits=self.suite.key_bits,
+            clock=self._clock,
+            patience_s=self._patience_s,
+        )

@@ -38,8 +38,12 @@ class StreamSealer:
         """Keys that were taken from the network."""
         return self._keys.num_keys
 
-    async def prepare(self) -> None:
-        """Take the first key now, before anybody is kept waiting for it; raises what ``seal`` raises."""
+    async def prepare(self, *, content_bytes: int) -> None:
+        """Take the first key now, before anybody is kept waiting for it; raises what ``seal`` raises.
+
+        Where keys are refreshed by bytes, those for ``content_bytes`` are asked for together.
+        """
+        await self._keys.expect(content_bytes)
         await self._keys.renew_if_due()
 
     def room_for(self, content_bytes: int, /) -> int:
