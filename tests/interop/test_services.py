@@ -29,7 +29,7 @@ from qanat.adapters.addresses import AddressBook
 from qanat.adapters.buffer_line import dial
 from qanat.ground.data import read_text
 from qanat.ground.errors import QanatError
-from qanat.ground.identifiers import KeyID, SaeId
+from qanat.ground.identifiers import KeyID, NodeId, SaeId
 from qanat.ground.keys import KeyStatus, SecretKey
 from qanat.ground.ports import KeySupply
 from qanat.services.ciphers import Refresh
@@ -420,6 +420,25 @@ def test_an_example_runs_as_it_stands(data: Path, program: str, said: str) -> No
     assert re.search(said, done.stdout), done.stdout
 
 
+class Watched:
+    """A supply of keys that remembers their routes, in the order they came."""
+
+    def __init__(self, supply: KeySupply) -> None:
+        self._supply = supply
+        self.routes: list[tuple[NodeId, ...] | None] = []
+
+    async def get_status(self, peer: SaeId, /) -> KeyStatus:
+        return await self._supply.get_status(peer)
+
+    async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
+        keys = await self._supply.get_keys(peer, count=count, size_bits=size_bits)
+        self.routes += [key.route for key in keys]
+        return keys
+
+    async def get_keys_by_id(self, peer: SaeId, key_ids: Sequence[KeyID], /) -> Sequence[SecretKey]:
+        return await self._supply.get_keys_by_id(peer, key_ids)
+
+
 @pytest.mark.parametrize("megabytes", [100, pytest.param(1000, marks=pytest.mark.campaign)])
 def test_a_file_survives_the_kill_of_a_relay_on_a_ring(tmp_path: Path, megabytes: int) -> None:
     """Fresh keys every 2 %: before the kill they come over the relay, afterwards the other way round the ring."""
@@ -429,7 +448,7 @@ def test_a_file_survives_the_kill_of_a_relay_on_a_ring(tmp_path: Path, megabytes
         film = made_file(tmp_path / "film.bin", num_bytes=megabytes * 10**6)
         size = film.stat().st_size
         terms = Terms(refresh=Refresh(every_bytes=size // 50))
-        keys_before = 0
+        killed_after = 0
         async with (
             UserServices(find_people(data=data, name="bob")) as bob,
             Reception(bob, tmp_path / "in"),
@@ -437,14 +456,17 @@ def test_a_file_survives_the_kill_of_a_relay_on_a_ring(tmp_path: Path, megabytes
         ):
 
             def kill_midway(step: Any) -> None:
-                nonlocal keys_before
-                if not keys_before and step.done_bytes > size * 0.4:
-                    keys_before = step.num_records
+                nonlocal killed_after
+                if not killed_after and step.done_bytes > size * 0.4:
                     kill()
+                    killed_after = len(supply.routes)
 
+            supply = Watched(alice.party.supply)
+            alice.party = replace(alice.party, supply=supply)
             (sent,) = await alice.send(film, "bob", on_progress=kill_midway)
-        assert keys_before > 0
-        assert sent.num_keys >= 45
+        assert sent.num_keys == len(supply.routes) >= 45
+        assert set(supply.routes[:killed_after]) == {("north", "east", "south")}, "over the relay while it lived"
+        assert set(supply.routes[killed_after:]) == {("north", "northwest", "southwest", "south")}
         assert same(film, tmp_path / "in" / "film.bin")
 
     data = tmp_path / "data"
