@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from qanat.apps.networks import load_network
 from qanat.physics.systems import BACKBONE_625
 from qanat.protocols.prediction import expected_rate
 
@@ -27,13 +28,13 @@ def demonstration(*arguments: str) -> dict[str, Any]:
     return result
 
 
-def test_a_file_crosses_the_backbone_on_keys_of_every_span(tmp_path: Path) -> None:
-    file = tmp_path / "file.bin"
-    file.write_bytes(bytes(range(251)) * 10_000)
-    result = demonstration("beijing-shanghai", "--file", str(file), "--out", str(tmp_path / "report"))
+def check_backbone(result: dict[str, Any], page: str) -> None:
+    """What a demonstration over the backbone has to show, also where it shows more."""
     assert result["file_identical"] is True
     assert all(check["held"] for check in result["checks"])
-    links = result["links"]
+    spans = {link.link_id for link in load_network("beijing-shanghai").links}
+    assert len(spans) == 33
+    links = [link for link in result["links"] if link["link_id"] in spans]
     assert len(links) == 33
     assert all(link["keys_identical"] for link in links)
     for link in links:
@@ -51,14 +52,23 @@ def test_a_file_crosses_the_backbone_on_keys_of_every_span(tmp_path: Path) -> No
         rows = [row for row in result["steps"] if row["request"] == number]
         assert [row["step"] for row in rows] == steps
         assert [row["cause"] for row in rows] == [None, *(row["event_id"] for row in rows[:-1])]
-    for transfer in result["transfers"]:
+    for transfer in result["transfers"][:2]:
         assert len(transfer["key_route"]) == 34
         assert (transfer["key_route"][0], transfer["key_route"][-1]) == ("beijing-user", "shanghai-user")
     assert {row["source"] for row in result["paper"]} >= {"Fig. 4b, caption", "Table 1"}
     assert result["door_latency"]["count"] > 0
-    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "hefei-dashu" in page
     assert "http://" not in page.replace("http://www.w3.org/", "")
+
+
+@pytest.mark.campaign  # the usual set holds the demonstration by satellite to it, which crosses the backbone too
+def test_a_file_crosses_the_backbone_on_keys_of_every_span(tmp_path: Path) -> None:
+    file = tmp_path / "file.bin"
+    file.write_bytes(bytes(range(251)) * 10_000)
+    result = demonstration("beijing-shanghai", "--file", str(file), "--out", str(tmp_path / "report"))
+    assert len(result["links"]) == 33
+    assert len(result["transfers"]) == 2
+    check_backbone(result, (tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
 
 
 @pytest.mark.campaign

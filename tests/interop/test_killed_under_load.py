@@ -199,7 +199,7 @@ def test_three_hundred_kills_under_load_cost_no_acknowledged_key_and_give_none_t
     check(killed_under_load(tmp_path, num_kills=300, seed=2), num_kills=300)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_store_that_answers_before_it_commits_is_found_out(tmp_path: Path) -> None:
     result = killed_under_load(tmp_path, num_kills=6, seed=3, programs=dict.fromkeys(SITES, LATE_COMMITS))
     print(result)

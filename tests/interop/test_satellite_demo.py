@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from interop.satellite_house import network_file
-from interop.test_backbone_demo import demonstration
+from interop.test_backbone_demo import check_backbone, demonstration
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +47,7 @@ def test_a_file_crosses_4600_kilometres_by_satellite_and_fibre(tmp_path: Path) -
     assert xinglong["min_range_km"] == pytest.approx(645.3, abs=0.5), "the pass that is published for that night"
     assert nanshan["waited_s"] == pytest.approx(5_222, abs=2), "hours between the passes are left out, and told"
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    check_backbone(result, page)
     for words in ("By satellite", "Stored, and announced", "micius over nanshan", "(paper: 4,600)"):
         assert words in page
 
