@@ -116,14 +116,15 @@ class Ways:
             self._shorts.pop(way, None)
             self._barren_until_s.pop(way, None)
 
-    def on_no_key_made(self, ways: Routes) -> None:
+    def on_no_key_made(self, ways: Routes, *, by_link: bool) -> None:
         """Key for these ways cannot be made now: others are asked first, for a while.
 
-        After that a way is tried, whatever was short on it: a satellite brings key that nobody ordered, of which nobody
-        would say ``on_key_made``.
+        After that a way is tried, whatever was short on it, unless a link failed (``by_link``): a satellite brings key
+        that nobody ordered, of which nobody would say ``on_key_made``.
         """
         for way in ways:
-            self._shorts.pop(way, None)
+            if not by_link:
+                self._shorts.pop(way, None)
             self._barren_until_s[way] = self._later(self._context.settings.failed_retry_s)
 
     def is_short(self, way: Way) -> bool:
