@@ -153,10 +153,18 @@ def test_a_browser_reads_a_web_page_through_the_tunnel_and_a_spy_finds_no_letter
             urls = [f"http://127.0.0.1:{port}/{name}" for name in ("page.html", "film.bin")]
             page, film = await asyncio.gather(*(asyncio.to_thread(read_url, url) for url in urls))
             assert (page, film) == ((tmp_path / "page.html").read_bytes(), (tmp_path / "film.bin").read_bytes())
-            carried = [json.loads(await entrance.stdout.readline())["carried"] for _ in urls]
+            carried, keys = list[dict[str, Any]](), list[dict[str, Any]]()
+            while len(carried) < len(urls):
+                line = json.loads(await entrance.stdout.readline())
+                carried += [line["carried"]] if "carried" in line else []
+                keys += [line["key"]] if "key" in line else []
             entrance.send_signal(signal.SIGTERM)
             await entrance.communicate()
             assert len(film) < max(one["received_bytes"] for one in carried) < len(film) + 1000
+            assert len(carried) == len({key["key_id"] for key in keys}) == 2, "each connection has a key of its own"
+            for key in keys:
+                assert (key["size_bits"], key["hops"]) == (128, 2)
+                assert key["qkd_bits"] > 2 * 128, "a pad on each hop, and tags"
             assert entrance.returncode == 0
         assert len(spy.seen) > len(film)
         assert CANARY not in spy.seen
@@ -408,13 +416,19 @@ def test_commands_carry_a_fax_and_a_call(data: Path, tmp_path: Path) -> None:
             r"bob has read 1 page: letter.tiff\n\d+ pictures and \d\d+ pieces of sound came from bob\nkeys: [2-4] to",
         ),
         ("seal_frames", r"100 frames were sealed under [345] keys"),
+        (
+            "pay_over_a_tunnel --as alice --to bob --seconds 2 --refresh 0.5",
+            r"alice: (\d+) of \1 payments have a receipt, \1 are booked; .*\n  sealed under [2-9] keys in 0.\d min.*\n"
+            r"bob: (\d+) of \2 payments .*\n.*\nthe last key: 2 hops, 1,280 bits of link key, over suzhou - kunshan",
+        ),
     ],
-    ids=["file", "text", "pad", "call", "frames"],
+    ids=["file", "text", "pad", "call", "frames", "payments"],
 )
 def test_an_example_runs_as_it_stands(data: Path, program: str, said: str) -> None:
-    path = Path(__file__).parents[2] / "examples" / f"{program}.py"
+    name, *options = program.split()
+    path = Path(__file__).parents[2] / "examples" / f"{name}.py"
     done = subprocess.run(
-        [sys.executable, str(path), str(data)], capture_output=True, text=True, timeout=LIMIT_S, check=False
+        [sys.executable, str(path), str(data), *options], capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
     assert done.returncode == 0, done.stderr
     assert re.search(said, done.stdout), done.stdout

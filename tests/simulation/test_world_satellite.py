@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from qanat.ground.authentication import MESSAGE_KEY_BITS
+from qanat.ground.errors import KeyShortage
 from qanat.ground.events import Event, EventKind
 from qanat.ground.identifiers import BlockId, LinkId, NodeId, SaeId
 from qanat.ground.keys import KeyBlock, PoolId, SecretBytes
 from qanat.ground.messages import Message
 from qanat.ground.network import network_yaml, parse_network
+from qanat.ground.orders import LinkForecast
 from qanat.ground.randomness import SeededChance
 from qanat.ground.requirements import Requirements
 from qanat.ground.route_policy import RoutePolicy
@@ -97,6 +99,26 @@ def test_keys_over_the_satellite_name_it_and_pay_for_both_of_its_links() -> None
         assert key.record.hops == 4
         assert key.record.threshold == 1
     assert sum(key.qkd_bits_spent for key in given.keys) == batch_costs_bits(count=2, size_bits=128, hops=4)
+
+
+def test_key_that_a_satellite_brings_after_a_shortage_is_given_though_its_link_is_foretold_to_be_out() -> None:
+    world = a_world()
+    run_until(world, 40.0)
+    manager = world._processes[WEST].manager
+    assert manager is not None
+    now_s = manager._context.clock.utc_s()
+    manager.foretell([LinkForecast(PAIR, now_s, now_s + 10_000.0, 0)])
+    run_until(world, 10.0)
+
+    def use_up(count: int) -> None:
+        while True:
+            ask(world, count=count, size_bits=256)
+
+    for count in (16, 1):
+        with pytest.raises(KeyShortage, match="as was foretold"):
+            use_up(count)
+    run_until(world, 2 * manager._context.settings.failed_retry_s)
+    assert [key.route for key in ask(world, count=1, size_bits=256).keys] == [ROUTE]
 
 
 def test_who_would_have_keys_avoid_the_satellite_is_given_none() -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from qanat.adapters.encryptor_programs import StrongswanSlot, WireguardSlot
-from qanat.ground.errors import ConfigurationError, QanatError
+from qanat.adapters.encryptor_programs import CommandSlot, KeyForm, StrongswanSlot, WireguardSlot
+from qanat.adapters.machine_faults import MachineFault
+from qanat.apps.cli.hook import command_slot
+from qanat.ground.errors import BadParameter, ConfigurationError, QanatError
 from qanat.ground.identifiers import KeyID
 from qanat.services.conversation import RefusedByPeer
 from qanat.services.hook import KeySlot
@@ -142,3 +144,45 @@ def test_a_leader_goes_on_after_faults(tmp_path: Path) -> None:
             await asyncio.gather(leading, return_exceptions=True)
 
     run(work())
+
+
+@pytest.mark.parametrize("form", list(KeyForm))
+def test_a_command_of_ones_own_reads_each_key_in_the_form_that_was_asked(tmp_path: Path, form: KeyForm) -> None:
+    """Both ends' commands write what they read into files: the same bytes, which are a key of the network."""
+
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        files = [tmp_path / "alice key", tmp_path / "bob key"]
+        slots = [command_slot(f"tee '{file}'", form.value) for file in files]
+        async with following(house, slots[1]) as (spy, keys, faults), house.user("alice") as alice:
+            await Hook(alice, "bob", slots[0], name="office").rotate()
+            await until(lambda: bool(keys))
+        assert faults == []
+        written, other = (file.read_bytes() for file in files)
+        assert written == other
+        read = {
+            KeyForm.HEX: lambda: bytes.fromhex(written.decode()),
+            KeyForm.BASE64: lambda: base64.b64decode(written, validate=False),
+            KeyForm.RAW: lambda: written,
+        }
+        key = read[form]()
+        assert len(key) == 32
+        assert key in house.stock.given
+        assert key not in spy.seen
+        assert written.endswith(b"\n") == (form is not KeyForm.RAW)
+
+    run(work())
+
+
+def test_a_command_that_fails_or_is_not_there_is_told_by_its_option(tmp_path: Path) -> None:
+    async def work() -> None:
+        with pytest.raises(ConfigurationError, match="did not take the key: Operation not permitted"):
+            await CommandSlot((program(tmp_path / "set", fails=True), "now")).put(bytes(32))
+        with pytest.raises(MachineFault, match="nowhere") as fault:
+            await CommandSlot((str(tmp_path / "nowhere"),)).put(bytes(32))
+        assert "--run" in str(fault.value.remedy)
+
+    run(work())
+    for command, form in (("", "hex"), ("set 'it", "hex"), ("set it", "octal")):
+        with pytest.raises(BadParameter):
+            command_slot(command, form)

@@ -11,15 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from qanat.ground.errors import BadParameter, FrameError, NotEntitled, QanatError
+from qanat.ground.errors import BadParameter, FrameError, KeyShortage, NotEntitled, QanatError
+from qanat.ground.ports import KeySupply
 from qanat.services.ciphers import Altered, Refresh, Suite
 from qanat.services.conversation import RefusedByPeer, Terms
 from qanat.services.directory import Directory
 from qanat.services.tunnel import WINDOW_BYTES, Window
 from qanat.users.pump import Carried
 from qanat.users.reception import Listeners, Reception
+from qanat.users.supply import TakenKey
 from qanat.users.tunnel import Tunnel, TunnelEnd
-from service_support import House, Spy, until
+from service_support import House, Spy, sae_of, until
+from unit.file_service_fakes import FakeSupply, KeyStock
 from unit.test_file_delivery import run
 
 CANARY = b"the canary sings in plain letters"
@@ -48,6 +51,9 @@ class Way:
     ended: list[Carried] = field(default_factory=list)
     faults: list[QanatError] = field(default_factory=list)
     bobs_faults: list[QanatError] = field(default_factory=list)
+    waits: list[int] = field(default_factory=list)
+    """What had passed the spy when a connection began to stand still."""
+    keys: list[TakenKey] = field(default_factory=list)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -68,9 +74,16 @@ class Way:
 
 @contextlib.asynccontextmanager
 async def tunnel(
-    place: Path, program: Program | None = echo, *, refresh: Refresh | None = None, bob_knows: bool = True
+    place: Path,
+    program: Program | None = echo,
+    *,
+    refresh: Refresh | None = None,
+    bob_knows: bool = True,
+    stock: KeyStock | None = None,
+    supply: KeySupply | None = None,
 ) -> AsyncIterator[Way]:
-    house = House(place / "data")
+    """``stock``, and ``supply``: all keys, and alice's, where a test has them run short."""
+    house = House(place / "data", stock or KeyStock(), supplies={} if supply is None else {"alice": supply})
     terms = replace(house.terms, refresh=refresh or Refresh())
     async with contextlib.AsyncExitStack() as stack:
         server = await asyncio.start_server(program or echo, "127.0.0.1", 0)
@@ -88,7 +101,14 @@ async def tunnel(
         spy = await stack.enter_async_context(house.spied("bob"))
         alice = await stack.enter_async_context(house.user("alice", terms=terms))
         way = Way(0, spy, bobs_faults=bobs_faults)
-        entrance = Tunnel(alice, "bob", on_fault=way.faults.append, on_end=way.ended.append)
+        entrance = Tunnel(
+            alice,
+            "bob",
+            on_fault=way.faults.append,
+            on_end=way.ended.append,
+            on_wait=lambda: way.waits.append(len(spy.seen)),
+            on_key=way.keys.append,
+        )
         await stack.enter_async_context(entrance)
         way.port = entrance.port
         yield way
@@ -194,6 +214,73 @@ def test_keys_change_while_it_is_open(tmp_path: Path, refresh: Refresh, fewest: 
             await until(lambda: bool(way.ended))
         assert way.ended[0].num_keys >= fewest
 
+    run(work())
+
+
+@pytest.mark.parametrize("shortages", [5, 10**6], ids=["a while", "for good"])
+def test_a_connection_stands_still_where_a_fresh_key_is_due_and_none_comes(tmp_path: Path, shortages: int) -> None:
+    """It says so once, nothing passes meanwhile, and then it goes on under a fresh key, or is broken off as agreed."""
+
+    async def work() -> None:
+        async with tunnel(tmp_path, refresh=Refresh(every_s=0.2), stock=stock, supply=supply) as way:
+            reader, writer = await way.connect()
+            writer.write(b"first")
+            assert await reader.readexactly(5) == b"first"
+            supply.shortages, num_keys = shortages, len(way.keys)
+            await asyncio.sleep(0.25)
+            assert way.waits == [], "who says nothing needs no key"
+            writer.write(CANARY)
+            await until(lambda: bool(way.waits))
+            if shortages == 5:
+                assert await reader.readexactly(len(CANARY)) == CANARY
+                assert len(way.keys) == num_keys + 1
+                assert way.faults == []
+            else:
+                with pytest.raises(ConnectionResetError):
+                    await reader.read(-1)
+                await until(lambda: bool(way.faults))
+                assert isinstance(way.faults[0], KeyShortage)
+                assert way.bobs_faults[0].message.endswith("the pool is empty")
+                assert len(way.keys) == num_keys
+            writer.close()
+        assert len(way.waits) == 1
+        own = [key for key in supply.handed_out if key.pair.master == supply.sae]
+        for taken, key in zip(way.keys, own, strict=True):
+            assert (taken.key_id, taken.peer, taken.size_bits) == (key.key_id, sae_of("bob"), 128)
+            assert (taken.routes, taken.hops, taken.qkd_bits) == ((key.route,), 1, 128)
+
+    stock = KeyStock()
+    supply = FakeSupply(stock, sae_of("alice"))
+    supply.shortage = KeyShortage("the pool is empty", retry_after_s=0.1)
+    run(work())
+
+
+def test_nobody_is_kept_waiting_on_a_line_by_a_tunnel_that_waits_for_its_first_key(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tunnel(tmp_path, stock=stock, supply=supply) as way:
+            asking = asyncio.create_task(way.asked(b"hello"))
+            await until(lambda: bool(way.waits))
+            assert way.waits == [0], "it was tried whether bob answers, and nothing was said"
+            assert await asking == b"hello"
+            assert way.bobs_faults == []
+
+    stock = KeyStock()
+    supply = FakeSupply(stock, sae_of("alice"), shortages=3)
+    supply.shortage = KeyShortage("the pool is empty", retry_after_s=0.1)
+    run(work())
+
+
+def test_who_gets_no_first_key_is_told_and_the_other_end_hears_nothing_of_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tunnel(tmp_path, stock=stock, supply=supply) as way:
+            with pytest.raises(ConnectionError):
+                await way.asked(b"hello")
+            await until(lambda: bool(way.faults))
+            assert isinstance(way.faults[0], KeyShortage)
+            assert (way.bobs_faults, way.spy.seen) == ([], b"")
+
+    stock = KeyStock()
+    supply = FakeSupply(stock, sae_of("alice"), shortages=10**6)
     run(work())
 
 

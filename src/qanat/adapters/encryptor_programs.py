@@ -1,4 +1,4 @@
-"""Programs that encrypt by themselves and take keys from us: WireGuard's ``wg`` and strongSwan's ``swanctl``.
+"""Programs that encrypt by themselves and take keys from us: WireGuard's ``wg``, strongSwan's ``swanctl``, any other.
 
 Keys are never on a command line, where other users of the machine could read them.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import enum
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,37 @@ class StrongswanSlot:
         await _run((self.program, "--load-creds", "--clear"), b"")
 
 
-async def _run(words: tuple[str, ...], told: bytes) -> None:
+class KeyForm(enum.StrEnum):
+    """How a key is written to a program of somebody's own; the first two with a line feed after them."""
+
+    HEX = "hex"
+    BASE64 = "base64"
+    RAW = "raw"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSlot:
+    """A command of the user's own, run without a shell for each key, which it reads from its standard input.
+
+    It has taken the key when it ends with status 0. What it leaves running must let go of standard error.
+    """
+
+    words: tuple[str, ...]
+    form: KeyForm = KeyForm.HEX
+
+    async def put(self, key: bytes, /) -> None:
+        """Give the key to the command; raises ConfigurationError when it does not take it."""
+        match self.form:
+            case KeyForm.HEX:
+                told = key.hex().encode() + b"\n"
+            case KeyForm.BASE64:
+                told = base64.b64encode(key) + b"\n"
+            case KeyForm.RAW:
+                told = key
+        await _run(self.words, told, option="--run")
+
+
+async def _run(words: tuple[str, ...], told: bytes, *, option: str = "--program") -> None:
     try:
         process = await asyncio.create_subprocess_exec(
             *words,
@@ -63,7 +94,7 @@ async def _run(words: tuple[str, ...], told: bytes) -> None:
             stderr=asyncio.subprocess.PIPE,
         )
     except OSError as fault:
-        raise machine_fault(fault, path=Path(words[0]), elsewhere="name the program with --program") from None
+        raise machine_fault(fault, path=Path(words[0]), elsewhere=f"name the program with {option}") from None
     try:
         async with asyncio.timeout(PATIENCE_S):
             _, said = await process.communicate(told)

@@ -107,7 +107,7 @@ class Ways:
             self._lost_until_s[way] = self._later(self._context.settings.cut_route_pause_s)
 
     def note_short(self, way: Way, short: tuple[PoolShortage, ...]) -> None:
-        """A pool of this way holds too little, until ``on_key_made`` says otherwise."""
+        """A pool of this way holds too little, until it is said that key was made, or cannot be."""
         self._shorts[way] = short
 
     def on_key_made(self, ways: Routes) -> None:
@@ -116,9 +116,15 @@ class Ways:
             self._shorts.pop(way, None)
             self._barren_until_s.pop(way, None)
 
-    def on_no_key_made(self, ways: Routes) -> None:
-        """Key for these ways cannot be made now: others are asked first, for a while."""
+    def on_no_key_made(self, ways: Routes, *, by_link: bool) -> None:
+        """Key for these ways cannot be made now: others are asked first, for a while.
+
+        After that a way is tried, whatever was short on it, unless a link failed (``by_link``): a satellite brings key
+        that nobody ordered, of which nobody would say ``on_key_made``.
+        """
         for way in ways:
+            if not by_link:
+                self._shorts.pop(way, None)
             self._barren_until_s[way] = self._later(self._context.settings.failed_retry_s)
 
     def is_short(self, way: Way) -> bool:

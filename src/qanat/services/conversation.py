@@ -187,6 +187,8 @@ class Conversation:
         self._in = bytearray()
         self._is_midway = False
         self._is_proven = False
+        self._is_open = peer == hello.context.sender
+        """Whether the other end knows of this conversation: who calls may fail before it has said hello."""
         self._first_silence_s = terms.silence_s
         if peer == hello.context.sender:  # it called, and has proved nothing yet
             self._first_silence_s = min(terms.silence_s, FIRST_RECORD_PATIENCE_S)
@@ -208,6 +210,7 @@ class Conversation:
 
     async def greet(self) -> None:
         """Say hello; who calls does so first."""
+        self._is_open = True
         await self._line.send(self.hello.frame())
 
     async def send(self, content: Buffer, *, is_last: bool = False) -> None:
@@ -260,7 +263,9 @@ class Conversation:
 
     async def refuse(self, fault: QanatError | OSError) -> None:
         """Tell the other end that this one gives up, and why; what it is still sending is read and dropped."""
-        if isinstance(fault, ChannelError | RefusedByPeer) or self._is_midway:  # no frame can follow half of one
+        if isinstance(fault, ChannelError | RefusedByPeer):
+            return
+        if self._is_midway or not self._is_open:  # no frame can follow half of one, nor be the first
             return
         is_private = isinstance(fault, OSError | ConfigurationError)  # its text may name files of this machine
         await refuse(self._line, "its machine could not read or keep what was sent" if is_private else str(fault))

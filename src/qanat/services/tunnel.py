@@ -18,7 +18,8 @@ from collections.abc import Mapping
 
 from qanat.ground.errors import BadParameter, FrameError
 from qanat.ground.events import Json
-from qanat.services.ciphers import Suite
+from qanat.ground.framing import canonical_json
+from qanat.services.ciphers import RecordKind, Suite
 from qanat.services.conversation import Conversation
 
 SERVICE = "tunnel"
@@ -71,9 +72,13 @@ def check_suite(suite: Suite) -> None:
 
 
 async def ask_to_open(conversation: Conversation) -> None:
-    """Open the caller's end; raises RefusedByPeer with the answerer's reason, and what ``Conversation.hear`` raises."""
+    """Open the caller's end; raises RefusedByPeer with the answerer's reason, and what ``Conversation.hear`` raises.
+
+    The answerer hears nothing until there is a key: for who has not proved who it is, it has little patience.
+    """
+    first = await conversation.sealed(canonical_json({"open": True}), kind=RecordKind.CONTROL)
     await conversation.greet()
-    await conversation.say({"open": True})
+    await conversation.pass_on(first)
     _expect(await conversation.hear(), {"opened": True})
 
 

@@ -272,11 +272,11 @@ class UserServices:
             await asyncio.sleep(PAUSE_S)
 
     @contextlib.asynccontextmanager
-    async def line_to(self, contact: Contact, terms: Terms) -> AsyncIterator[Line]:
+    async def line_to(self, contact: Contact, terms: Terms, *, key_first: bool = False) -> AsyncIterator[Line]:
         """Give a line to a contact who can be reached now; raises ChannelError.
 
-        Before a one-time pad nobody is kept waiting on an open line, as the network may have to make it first: whether
-        somebody answers is tried, and the line is opened when the pad is there.
+        Before a one-time pad, and with ``key_first``, nobody is kept waiting on an open line, as the network may have
+        to make key first: whether somebody answers is tried, and the line is opened when the first frame is sealed.
         """
         if contact.address is None:
             raise ChannelClosed(
@@ -284,7 +284,7 @@ class UserServices:
                 remedy="let the recipient run `qanat receive`, or write its address into the directory",
             )
         line: BufferLine | LaterLine = await dial(*contact.address)
-        if terms.suite is Suite.ONE_TIME_PAD:
+        if key_first or terms.suite is Suite.ONE_TIME_PAD:
             await line.close()
             line = LaterLine(*contact.address)
         try:
@@ -307,7 +307,7 @@ class UserServices:
     ) -> SentFile:
         began_s = moved_s = self.clock.monotonic_s()
         is_first = True
-        supply = TellingSupply(self.party.supply, say=lambda: say(f"waiting for key with {contact.name}"))
+        supply = TellingSupply(self.party.supply, say=lambda _: say(f"waiting for key with {contact.name}"))
         party = replace(self.party, supply=supply)
 
         def moved(progress: Progress) -> None:

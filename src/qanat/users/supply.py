@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from qanat.client import Etsi014Client
 from qanat.ground.errors import KeyShortage, LinkFailed
-from qanat.ground.identifiers import KeyID, SaeId, members_of
+from qanat.ground.identifiers import KeyID, NodeId, SaeId, members_of
 from qanat.ground.keys import KeyStatus, SecretKey
 from qanat.ground.ports import KeySupply
 
@@ -38,33 +39,71 @@ class ClientSupply:
             return await self._client.get_keys_by_id(peer, key_ids)
 
 
-class TellingSupply:
-    """A supply that says once when keys are waited for: where a call takes long, or has to be made again."""
+@dataclass(frozen=True, slots=True)
+class TakenKey:
+    """What may be told of a key that was taken to seal by: everything but the key.
 
-    def __init__(self, supply: KeySupply, *, say: Callable[[], None]) -> None:
+    ``routes``: the sites it came over, one route per share. ``qkd_bits``: bits of link key it took on all its hops.
+    """
+
+    peer: SaeId
+    key_id: KeyID
+    size_bits: int
+    hops: int
+    qkd_bits: int
+    routes: tuple[tuple[NodeId, ...], ...]
+
+    @classmethod
+    def of(cls, key: SecretKey, peer: SaeId) -> TakenKey:
+        """Return what may be told of ``key``, whose bytes must still be there."""
+        record = key.record
+        return cls(peer, key.key_id, key.size_bits, record.hops, record.qkd_bits_spent, record.routes)
+
+
+class TellingSupply:
+    """A supply that says when keys are waited for: where a call takes long, or has to be made again.
+
+    It says so once, or ``every_time`` that a wait begins; ``on_key`` hears of each key.
+    """
+
+    def __init__(
+        self,
+        supply: KeySupply,
+        *,
+        say: Callable[[SaeId], None],
+        on_key: Callable[[TakenKey], None] = lambda _: None,
+        every_time: bool = False,
+    ) -> None:
         self._supply = supply
         self._say = say
-        self._has_said = False
+        self._on_key = on_key
+        self._every_time = every_time
+        self._said = set[SaeId]()
 
     async def get_status(self, peer: SaeId, /) -> KeyStatus:
         return await self._supply.get_status(peer)
 
     async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
-        waiting = asyncio.get_running_loop().call_later(LONG_S, self._tell)
+        waiting = asyncio.get_running_loop().call_later(LONG_S, self._tell, peer)
         try:
-            return await self._supply.get_keys(peer, count=count, size_bits=size_bits)
+            keys = await self._supply.get_keys(peer, count=count, size_bits=size_bits)
         except LinkFailed:  # nobody waits for that
             raise
         except KeyShortage:
-            self._tell()
+            self._tell(peer)
             raise
         finally:
             waiting.cancel()
+        if self._every_time:
+            self._said.discard(peer)
+        for key in keys:
+            self._on_key(TakenKey.of(key, peer))
+        return keys
 
     async def get_keys_by_id(self, peer: SaeId, key_ids: Sequence[KeyID], /) -> Sequence[SecretKey]:
         return await self._supply.get_keys_by_id(peer, key_ids)
 
-    def _tell(self) -> None:
-        if not self._has_said:
-            self._has_said = True
-            self._say()
+    def _tell(self, peer: SaeId) -> None:
+        if peer not in self._said:
+            self._said.add(peer)
+            self._say(peer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ from qanat.services.conversation import Conversation, calling, refusing
 from qanat.services.directory import Address
 from qanat.users.pump import Carried, Pump
 from qanat.users.services import UserServices
+from qanat.users.supply import TakenKey, TellingSupply
 
 HOST = "127.0.0.1"
 
@@ -20,8 +22,9 @@ HOST = "127.0.0.1"
 class Tunnel:
     """Listens at a port of this machine; each connection to it goes to ``recipient``; an async context manager.
 
-    ``on_fault``, ``on_end``: told of each connection that failed, or ended, in the event loop. Raises UnknownNode, and
-    BadParameter for a one-time pad.
+    ``on_fault``, ``on_end``: told of each connection that failed, or ended, in the event loop. ``on_wait``: a
+    connection stands still, since the key that is due has not come. ``on_key``: told of each key that it seals by.
+    Raises UnknownNode, and BadParameter for a one-time pad.
     """
 
     def __init__(
@@ -32,6 +35,8 @@ class Tunnel:
         listen: Address = (HOST, 0),
         on_fault: Callable[[QanatError], None] = lambda _: None,
         on_end: Callable[[Carried], None] = lambda _: None,
+        on_wait: Callable[[], None] = lambda: None,
+        on_key: Callable[[TakenKey], None] = lambda _: None,
     ) -> None:
         tunnel.check_suite(user.terms.suite)
         (contact, *_) = user.people.members(recipient)
@@ -40,6 +45,8 @@ class Tunnel:
         self._server = ProgramServer(self._carry, host=listen[0], port=listen[1])
         self._on_fault = on_fault
         self._on_end = on_end
+        self._on_wait = on_wait
+        self._on_key = on_key
 
     @property
     def port(self) -> int:
@@ -57,9 +64,11 @@ class Tunnel:
 
     async def _carry(self, program: ProgramLine) -> None:
         user = self._user
+        supply = TellingSupply(user.party.supply, say=lambda _: self._on_wait(), on_key=self._on_key, every_time=True)
+        party = replace(user.party, supply=supply)
         try:
-            async with user.line_to(user.people.contact_of(self._sae), user.terms) as line:
-                conversation = calling(user.party, line, self._sae, service=tunnel.SERVICE, terms=user.terms)
+            async with user.line_to(user.people.contact_of(self._sae), user.terms, key_first=True) as line:
+                conversation = calling(party, line, self._sae, service=tunnel.SERVICE, terms=user.terms)
                 async with refusing(conversation):
                     await tunnel.ask_to_open(conversation)
                     self._on_end(await _pumped(conversation, program))
@@ -69,11 +78,17 @@ class Tunnel:
 
 
 class TunnelEnd:
-    """Where tunnels of others lead to: one program, for contacts alone; the answer to ``Reception``'s ``more``."""
+    """Where tunnels of others lead to: one program, for contacts alone; the answer to ``Reception``'s ``more``.
 
-    def __init__(self, user: UserServices, target: Address) -> None:
+    ``on_end``: told of each connection that ended, in the event loop.
+    """
+
+    def __init__(
+        self, user: UserServices, target: Address, *, on_end: Callable[[Carried], None] = lambda _: None
+    ) -> None:
         self._user = user
         self._target = target
+        self._on_end = on_end
 
     async def serve(self, conversation: Conversation) -> None:
         """Carry one connection. Raises NotEntitled for a stranger, and PeerProtocolError when no program answers."""
@@ -83,7 +98,7 @@ class TunnelEnd:
             program = await self._program()
             try:
                 await conversation.say({"opened": True})
-                await _pumped(conversation, program)
+                self._on_end(await _pumped(conversation, program))
             finally:
                 program.reset()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from dataclasses import dataclass
 
+from qanat.adapters.encryptor_programs import CommandSlot, KeyForm
 from qanat.apps.cli.service_options import Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell
-from qanat.ground.errors import QanatError
+from qanat.ground.errors import BadParameter, QanatError
 from qanat.ground.identifiers import KeyID
 from qanat.services import hook
 from qanat.services.hook import KeySlot
@@ -25,6 +27,19 @@ class Rotation:
     every_s: float
     follow: bool
     count: int | None
+
+
+def command_slot(command: str, form: str) -> CommandSlot:
+    """Return the slot that a command of the user's own is; raises BadParameter for words or a form that are none."""
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as fault:
+        raise BadParameter(f"--run {command!r}: {fault}", remedy="close what was quoted") from None
+    if not words:
+        raise BadParameter("--run names no command", remedy="name a program that reads a key from its input")
+    if form not in list(KeyForm):
+        raise BadParameter(f"--form {form!r} is none", remedy=f"there are: {', '.join(KeyForm)}")
+    return CommandSlot(words, KeyForm(form))
 
 
 def run_hook(slot: KeySlot, rotation: Rotation, *, who: Who, as_json: bool) -> int:

@@ -27,6 +27,7 @@ def add_hook_commands(app: typer.Typer, end_with: EndWith) -> None:
     app.add_typer(hook_app, name="hook")
     _add_wireguard(hook_app, end_with)
     _add_strongswan(hook_app, end_with)
+    _add_command(hook_app, end_with)
 
 
 def _add_wireguard(hook_app: typer.Typer, end_with: EndWith) -> None:
@@ -85,3 +86,31 @@ def _add_strongswan(hook_app: typer.Typer, end_with: EndWith) -> None:
             return run_hook(StrongswanSlot(file, ppk_id, program), rotation, who=who, as_json=json)
 
         end_with(command)
+
+
+def _add_command(hook_app: typer.Typer, end_with: EndWith) -> None:
+    @hook_app.command()
+    def command(
+        contact: WithOption,
+        run: Annotated[
+            str, typer.Option(metavar="COMMAND", help="Is run for each key, which it reads from its input.")
+        ],
+        form: Annotated[str, typer.Option(help="How the key is written: hex, base64 or raw.")] = "hex",
+        slot: SlotOption = "command",
+        every_s: EveryOption = 120.0,
+        follow: FollowOption = False,
+        count: CountOption = None,
+        name: AsOption = None,
+        data: DataOption = None,
+        directory: DirectoryOption = None,
+        json: JsonOption = False,
+    ) -> None:
+        """Give each fresh 256-bit key to a command of your own on its standard input, the same key at both ends."""
+
+        def give() -> int:
+            from qanat.apps.cli.hook import Rotation, command_slot, run_hook
+
+            rotation = Rotation(contact, slot, every_s, follow, count)
+            return run_hook(command_slot(run, form), rotation, who=Who(name, data, directory), as_json=json)
+
+        end_with(give)

@@ -43,6 +43,15 @@ PadWaitOption = Annotated[
         "--pad-wait", min=0, metavar="SECONDS", help="How long the network may take to make a one-time pad; 0: none."
     ),
 ]
+KeyWaitOption = Annotated[
+    float,
+    typer.Option(
+        "--key-wait",
+        min=0,
+        metavar="SECONDS",
+        help="How long what is said stands still for a fresh key of AES before the connection is broken off.",
+    ),
+]
 AudioOption = Annotated[
     str, typer.Option("--audio", metavar="FILE", help="Sound for calls: a file, 'test' for a tone, or 'none'.")
 ]
@@ -174,6 +183,7 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
             typer.Option(metavar="HOST:PORT", help="Let contacts reach this program, each by its own `qanat tunnel`."),
         ] = None,
         once: Annotated[bool, typer.Option("--once", help="End after the first thing that comes.")] = False,
+        key_wait_s: KeyWaitOption = 60.0,
         audio: AudioOption = "test",
         video: VideoOption = "test",
         record_calls: Annotated[
@@ -190,7 +200,16 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
             from qanat.apps.cli.services import run_receive
 
             who, media = Who(name, data, directory), _media(audio, video, out if record_calls else None)
-            return run_receive(who, out=out, port=port, once=once, as_json=json, tunnel_to=tunnel, media=media)
+            return run_receive(
+                who,
+                out=out,
+                port=port,
+                once=once,
+                as_json=json,
+                tunnel_to=tunnel,
+                media=media,
+                key_wait_s=key_wait_s,
+            )
 
         end_with(command)
 

@@ -21,11 +21,12 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Sealing:
-    """How a command seals."""
+    """How a command seals, and how long it waits for key: for a one-time pad, and for a fresh key of AES."""
 
     cipher: str
     refresh_s: float
     pad_wait_s: float
+    key_wait_s: float = 60.0
 
     def __post_init__(self) -> None:
         if self.cipher not in CIPHERS:

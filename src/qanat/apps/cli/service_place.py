@@ -37,7 +37,13 @@ def people_of(who: Who) -> People:
 
 
 def terms_of(sealing: Sealing) -> Terms:
-    return Terms(suite=Suite(sealing.cipher), refresh=Refresh(sealing.refresh_s), pad_wait_s=sealing.pad_wait_s)
+    """Return how a conversation of the command is sealed, and how long it waits for key."""
+    return Terms(
+        suite=Suite(sealing.cipher),
+        refresh=Refresh(sealing.refresh_s),
+        patience_s=sealing.key_wait_s,
+        pad_wait_s=sealing.pad_wait_s,
+    )
 
 
 def tell(words: str) -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +23,7 @@ from qanat.ground.identifiers import SaeId
 from qanat.services import collect, tunnel
 from qanat.services.call import CallReport, MediumReport
 from qanat.services.collect import Reading
-from qanat.services.conversation import printable
+from qanat.services.conversation import Terms, printable
 from qanat.services.directory import address_of
 from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile
@@ -31,8 +31,10 @@ from qanat.services.file_delivery import Progress as Step
 from qanat.users.call import CallMedia
 from qanat.users.collecting import Centre
 from qanat.users.people import People
+from qanat.users.pump import Carried
 from qanat.users.reception import Listeners, Reception, Serve
 from qanat.users.services import TextReport, UserServices
+from qanat.users.supply import TellingSupply
 from qanat.users.tunnel import TunnelEnd
 
 SHOWN_EVERY_S = 0.1
@@ -104,6 +106,7 @@ def run_receive(
     as_json: bool,
     tunnel_to: str | None = None,
     media: CallMedia | None = None,
+    key_wait_s: float = 60.0,
 ) -> int:
     """Receive until stopped, or with ``once`` until the first thing has come; 0 after a clean stop."""
     people = people_of(who)
@@ -113,10 +116,12 @@ def run_receive(
     async def work() -> int:
         stop = stopped_by_signals()
         listeners = _told(people, as_json, stop if once else None)
-        async with UserServices(people) as user, AsyncExitStack() as stack:
+        async with UserServices(people, terms=Terms(patience_s=key_wait_s)) as user, AsyncExitStack() as stack:
+            supply = TellingSupply(user.party.supply, say=_told_of_waits(people), every_time=True)
+            user.party = replace(user.party, supply=supply)
             more: dict[str, Serve] = {collect.SERVICE: Centre(user, on_fresh=_told_of_readings(people, as_json)).serve}
             if target is not None:
-                more[tunnel.SERVICE] = TunnelEnd(user, target).serve
+                more[tunnel.SERVICE] = TunnelEnd(user, target, on_end=_told_of_carried(as_json)).serve
             reception = await stack.enter_async_context(
                 Reception(user, out, port=port, listeners=listeners, more=more, media=media)
             )
@@ -237,6 +242,25 @@ def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequenc
             print_json({"reading": asdict(one) | {"sender": name(sender)}})
 
     return on_fresh
+
+
+def _told_of_waits(people: People) -> Callable[[SaeId], None]:
+    """Return what tells that an answer stands still, since the key that it is due under has not come."""
+
+    def on_wait(peer: SaeId) -> None:
+        tell(f"waiting for a fresh key with {people.directory.name_of(peer)}: nothing goes to it under an old one")
+
+    return on_wait
+
+
+def _told_of_carried(as_json: bool) -> Callable[[Carried], None]:
+    """Return what tells programs of connections that others' tunnels brought, and that are over."""
+
+    def on_end(carried: Carried) -> None:
+        if as_json:
+            print_json({"carried": asdict(carried)})
+
+    return on_end
 
 
 def shown_text(body: str, *, sender: str, sent_utc_s: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from qanat.apps import machine
 from qanat.apps.cli.service_options import Sealing, Who
@@ -13,12 +13,18 @@ from qanat.ground.errors import QanatError
 from qanat.services.directory import address_of
 from qanat.users.pump import Carried
 from qanat.users.services import UserServices
+from qanat.users.supply import TakenKey
 from qanat.users.tunnel import HOST, Tunnel
+
+ANSWER_S = 30.0
 
 
 def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: bool) -> int:
     """Carry connections until stopped; 0 after a clean stop."""
     people = people_of(who)
+    terms = terms_of(sealing)
+    # an answer takes a key too: so long the other end may wait for one before its first word
+    terms = replace(terms, silence_s=max(terms.silence_s, sealing.key_wait_s + ANSWER_S))
     address = address_of(listen if ":" in listen else f"{HOST}:{listen}", where="--listen")
     machine.allow_open_files(FILES_OPEN)
 
@@ -31,11 +37,25 @@ def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: boo
         if as_json:
             print_json({"carried": asdict(carried)})
 
+    def on_wait() -> None:
+        tell(
+            f"a fresh key with {to} is due and has not come: the connection stands still, nothing goes under the old "
+            f"key; it is broken off when none comes within {sealing.key_wait_s:g} s (--key-wait)"
+        )
+        if as_json:
+            print_json({"waiting": to})
+
+    def on_key(key: TakenKey) -> None:
+        if as_json:
+            print_json({"key": asdict(key)})
+
     async def work() -> int:
         stop = stopped_by_signals()
         async with (
-            UserServices(people, terms=terms_of(sealing)) as user,
-            Tunnel(user, to, listen=address, on_fault=on_fault, on_end=on_end) as tunnel,
+            UserServices(people, terms=terms) as user,
+            Tunnel(
+                user, to, listen=address, on_fault=on_fault, on_end=on_end, on_wait=on_wait, on_key=on_key
+            ) as tunnel,
         ):
             tell(f"port {tunnel.port} of {address[0]} leads to {to}; Ctrl-C ends it")
             if as_json:

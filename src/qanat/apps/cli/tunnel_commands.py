@@ -12,6 +12,7 @@ from qanat.apps.cli.service_commands import (
     DataOption,
     DirectoryOption,
     JsonOption,
+    KeyWaitOption,
     RefreshOption,
 )
 from qanat.apps.cli.service_options import CIPHERS, Sealing, Who
@@ -34,6 +35,7 @@ def add_tunnel_command(app: typer.Typer, end_with: EndWith) -> None:
         directory: DirectoryOption = None,
         cipher: CipherOption = CIPHERS[0],
         refresh_s: RefreshOption = 60.0,
+        key_wait_s: KeyWaitOption = 60.0,
         json: JsonOption = False,
     ) -> None:
         """Carry TCP connections of any program to a contact's program, sealed under keys of the network."""
@@ -41,7 +43,7 @@ def add_tunnel_command(app: typer.Typer, end_with: EndWith) -> None:
         def command() -> int:
             from qanat.apps.cli.tunnel import run_tunnel
 
-            who, sealing = Who(name, data, directory), Sealing(cipher, refresh_s, 0.0)
+            who, sealing = Who(name, data, directory), Sealing(cipher, refresh_s, 0.0, key_wait_s)
             return run_tunnel(to, listen=listen, who=who, sealing=sealing, as_json=json)
 
         end_with(command)
