@@ -60,5 +60,3 @@ def mean_rates(network: Network, passes: Sequence[PassForecast], *, until_s: flo
         total.update(dict(announcements.after(one)))
     begin_s = min([0.0, *(one.rise_utc_s for one in due)])
     return {link_id: bits / (until_s - begin_s) for link_id, bits in total.items()}
-
-

@@ -55,7 +55,9 @@ class DayPlan:
         between stations of satellites, what passes give them on the whole; the others of these have no key."""
         self.network = network
         plans = {link.link_id: (planned or forecast_plan)(network, link) for link in network.links}
-        plans |= {link_id: replace(plans[link_id], rate_bits_per_s=rate) for link_id, rate in pass_rates_bits_per_s.items()}
+        plans |= {
+            link_id: replace(plans[link_id], rate_bits_per_s=rate) for link_id, rate in pass_rates_bits_per_s.items()
+        }
         numbered = RouteGraph.of_keys(network)
         self.links = tuple(plans[link.link_id] for link in numbered.links)
         self.number = numbered.link_number
