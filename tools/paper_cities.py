@@ -437,8 +437,8 @@ def add_micius(parts: Parts) -> None:
     """Add the satellite and its downlinks to both stations: one relay and two links, as Table 1 has; its two nodes and
     their users are the stations."""
     parts.comments["sites", "micius"] = (
-        "The satellite (Table 1: 1 relay, 2 nodes, 2 users, 2 links: its nodes are both stations, of which Xinglong is\n"
-        "counted in its own row too). Its element set is the published one of 2016-12-19; it has no place of its own."
+        "The satellite (Table 1: 1 relay, 2 nodes, 2 users, 2 links; the nodes are both stations, of which Xinglong\n"
+        "is counted in its own row too). Its element set is the one published for 2016-12-19."
     )
     parts.sites.append(
         Site.model_validate(

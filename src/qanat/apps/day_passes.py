@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
 from qanat.apps.sky import elements_of
 from qanat.ground.identifiers import NodeId
-from qanat.ground.network import Network
+from qanat.ground.network import Network, Site
 from qanat.ground.orders import PassForecast
 from qanat.ground.randomness import SeededChance
+from qanat.orbits.propagation import Orbit
 from qanat.orbits.timetable import first_moment, orbit_of
 from qanat.quantum_layer.pass_plan import draw_skies, plan_passes
 from qanat.simulation.day.plan import DAY_S
@@ -24,19 +25,23 @@ def passes_of_run(network: Network, *, num_days: int, seed: int) -> tuple[PassFo
     """Return the dark passes of a run with the bits that come of each, in seconds of the run; none of clouded ones.
 
     The run begins at the first midnight (UTC) after the epoch of the elements; passes between these two have moments
-    below zero. Nothing for a network without satellites. Raises ConfigurationError, BadParameter for elements or stations
-    that are not usable.
+    below zero. Nothing for a network without satellites. Raises ConfigurationError, BadParameter for elements or
+    stations that are not usable.
     """
     if not network.downlinks:
         return ()
     texts = elements_of(network)
-    orbits = {site.node: orbit_of(site, read=lambda _, node=site.node: texts[node]) for site in network.satellites}
+    orbits = {site.node: _orbit(site, texts) for site in network.satellites}
     midnight_utc_s = math.ceil(first_moment(orbits) / DAY_S) * DAY_S
     return tuple(_passes(network, texts, midnight_utc_s, num_days=num_days, seed=seed))
 
 
+def _orbit(site: Site, texts: Mapping[NodeId, str]) -> Orbit:
+    return orbit_of(site, read=lambda _: texts[site.node])
+
+
 def _passes(
-    network: Network, texts: dict[NodeId, str], midnight_utc_s: float, *, num_days: int, seed: int
+    network: Network, texts: Mapping[NodeId, str], midnight_utc_s: float, *, num_days: int, seed: int
 ) -> Iterator[PassForecast]:
     plans = [plan for plan in plan_passes(network, texts, DAYS, 1.0) if plan.expected_bits]
     chance = SeededChance(seed).child("day")

@@ -81,8 +81,8 @@ class RouteReview:
 
 @dataclass(frozen=True, slots=True)
 class NetworkReview:
-    """All of it. ``cut_sites``: sites without which the network falls apart. ``downlinks``: where somebody has looked at
-    the passes of satellites."""
+    """All of it. ``cut_sites``: sites without which the network falls apart. ``downlinks``: where somebody has looked
+    at the passes of satellites."""
 
     network: Network
     links: tuple[LinkReview, ...]

@@ -15,7 +15,8 @@ NETWORK = "nature2021"
 SOURCE = "Nature 589, 214 (2021), Table 1"
 TOLD = {
     "relays, nodes, users, links": "input: the file was made to have them",
-    "length, loss": "of the satellite predicted (model), in the passes of a week; of fibres fitted: the figures of single links are made by a rule that meets the table's, so they agree by "
+    "length, loss": "of the satellite predicted (model), in the passes of a week; of fibres "
+    "fitted: the figures of single links are made by a rule that meets the table's, so they agree by "
     "construction",
     "rate": "predicted (model): the analytic rate functions, one pair of devices per link at its own amplification "
     "block, and a switch that stays; of the satellite a pass's secret bits over its time above the mask",
@@ -49,7 +50,7 @@ class Row:
 
     @property
     def differing(self) -> tuple[str, ...]:
-        """Columns in which ours, rounded as the paper rounds, is not the paper's; what is predicted is no part of it."""
+        """Columns in which ours, rounded as the paper rounds, is not the paper's; nothing predicted is part of it."""
         if self.ours is None:
             return ()
         counts = ("relays", "nodes", "users", "links")

@@ -25,8 +25,8 @@ class DownlinkReview:
     """A downlink in the week that begins with its satellite's elements. All predicted by the model, under a clear sky;
     passes: those that are dark. p_clear: mean odds of a clear sky in those with key, 1 where the file declares none;
     mean_bits: secret bits in the mean over the weather. farthest_km; loss_db: least and greatest, with the receiver's;
-    pass_rates_bits_per_s: least and greatest of a pass that gives key, its secret bits over its time above the mask; None
-    where there is none."""
+    pass_rates_bits_per_s: least and greatest of a pass that gives key, its secret bits over its time above the mask;
+    None where there is none."""
 
     link_id: LinkId
     satellite: str

@@ -74,7 +74,8 @@ def show_result(found: Mapping[str, Any], result: DayResult) -> None:
         told = sum(one["expected_bits"] for one in found["passes"] if one["set_utc_s"] > 0)
         num = sum(one["set_utc_s"] > 0 for one in found["passes"])
         console.print(
-            f"satellites made {told:,} bits with stations in {num} passes; two stations share the lesser of what both have"
+            f"satellites made {told:,} bits with stations in {num} passes; two stations share the lesser of what both "
+            "have"
         )
     if result.routes:
         console.print(f"routes taken: {found['num_routes']:,}; the most used:")

@@ -72,7 +72,7 @@ class _Brought:
 
 
 class Books:
-    """Stock by hop, and what came in and went out. Blocks are all alike on a link, but for those that passes brought."""
+    """Stock by hop, and what came in and went out. Blocks of a link are alike, but for those that passes brought."""
 
     def __init__(self, plan: DayPlan, *, ready_blocks: int = 0) -> None:
         """``ready_blocks``: so many lie ready on every link that makes any, from before the first day."""

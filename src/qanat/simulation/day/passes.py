@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from qanat.control.survival import Outage
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.keys import block_shares
 from qanat.ground.network import Link, Network
 from qanat.ground.orders import PassForecast
+
+LEAST_BITS_PER_S: Final = 1e-6
 
 
 class Announcements:
@@ -53,10 +56,12 @@ class Announcements:
 
 
 def mean_rates(network: Network, passes: Sequence[PassForecast], *, until_s: float) -> dict[LinkId, float]:
-    """Return what each link of a satellite between two stations gives on the whole (bit/s), till the run ends."""
-    announcements, total = Announcements(network, passes), Counter[LinkId]()
+    """Return what each link of a satellite between two stations gives on the whole (bit/s), till the run ends; of one
+    that gives nothing LEAST_BITS_PER_S, so that routes compare all links by their rates."""
+    announcements = Announcements(network, passes)
+    total = Counter({link.link_id: 0 for link in network.relayed_links if link.kind == "announced"})
     due = [one for one in announcements.passes if one.set_utc_s <= until_s]
     for one in due:
         total.update(dict(announcements.after(one)))
     begin_s = min([0.0, *(one.rise_utc_s for one in due)])
-    return {link_id: bits / (until_s - begin_s) for link_id, bits in total.items()}
+    return {link_id: max(bits / (until_s - begin_s), LEAST_BITS_PER_S) for link_id, bits in total.items()}

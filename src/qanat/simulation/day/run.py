@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from qanat.control.forecasting import Forecasts
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
+from qanat.ground.network.extracts import without_satellites
 from qanat.ground.network.second_backbone import BACKBONE, with_second_backbone
 from qanat.ground.orders import PassForecast
 from qanat.ground.randomness import SeededChance
@@ -50,13 +51,18 @@ class DayTerms:
                 f"{self.ready_blocks} blocks ready on each link", remedy=f"give 0 to {MOST_READY_BLOCKS}"
             )
 
+    @property
+    def flown(self) -> Network:
+        """The network of the run: that on the ground alone where satellites have no passes."""
+        return self.network if self.passes else without_satellites(self.network)
+
 
 def simulate(terms: DayTerms, removals: Sequence[Removal] = (), *, second_backbone: bool = False) -> DayResult:
     """Run the days; raises ConfigurationError for what is not there, BooksDisagree when the books do not hold.
 
     Who asks for what, and when, is drawn from the network as it stands: it is the same whatever is removed or added.
     """
-    plan = _plan(terms, with_second_backbone(terms.network) if second_backbone else terms.network)
+    plan = _plan(terms, with_second_backbone(terms.flown) if second_backbone else terms.flown)
     horizon_s = terms.num_days * DAY_S
     if late := [removal.name for removal in removals if removal.at_s >= horizon_s]:
         raise ConfigurationError(f"{late[0]!r} would be taken out after the run", remedy="give a time within its days")
@@ -81,14 +87,14 @@ def _plan(terms: DayTerms, network: Network) -> DayPlan:
 
 def _requests(terms: DayTerms) -> Requests:
     chance = SeededChance(terms.seed).child("day")
-    rates = _plan(terms, terms.network).rates
-    pairs = draw_pairs(terms.network, terms.demand, rates_bits_per_s=rates, chance=chance)
+    rates = _plan(terms, terms.flown).rates
+    pairs = draw_pairs(terms.flown, terms.demand, rates_bits_per_s=rates, chance=chance)
     return draw_requests(pairs, terms.demand, num_days=terms.num_days, chance=chance)
 
 
 def count_pairs(terms: DayTerms) -> int:
     """Return how many pairs of sites with applications a route joins: no more can ask."""
-    return len(joined_pairs(terms.network, rates_bits_per_s=_plan(terms, terms.network).rates))
+    return len(joined_pairs(terms.flown, rates_bits_per_s=_plan(terms, terms.flown).rates))
 
 
 @dataclass(frozen=True, slots=True)
