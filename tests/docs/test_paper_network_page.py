@@ -54,7 +54,7 @@ def test_the_table_of_rates_is_what_the_formulas_give(found: NetworkReview) -> N
         assert f"| {row.ours.relays}, {row.ours.nodes}, {row.ours.users}, {row.ours.links} |" in line
         if isinstance(row.ours.length_km, tuple):
             assert "here {:,.0f}-{:,.0f} |".format(*row.ours.length_km) in line
-            assert "here {:.1f} / - / {:.1f} |".format(row.ours.loss_db[0], row.ours.loss_db[2]) in line
+            assert f"here {row.ours.loss_db[0]:.1f} / - / {row.ours.loss_db[2]:.1f} |" in line
         means = row.ours.rate_kbit_per_s[1], row.paper.rate_kbit_per_s[1]
         if row.network in ("beijing", "jinan", "hefei", "shanghai") and None not in means:
             differences.append(f"{100 * (means[0] / means[1] - 1):+.0f}")  # type: ignore[operator]
