@@ -1,4 +1,4 @@
-"""The metropolitan networks of packaged ``nature2021``, the line to Xinglong, and Urumqi's access network.
+"""The metropolitan networks of packaged ``nature2021``, the line to Xinglong, Urumqi's access network, and Micius.
 
 A city has relays (in a ring, in a line, or joined through switches alone), stars of users who have a transmitter only,
 and all-pass switches with a relay and users on their ports. How many of each is what makes Table 1 come out.
@@ -27,13 +27,15 @@ from paper_figures import (
     spread_losses,
 )
 
-from qanat.ground.network import Application, Link, Port, Site, Switch, Trunk
+from qanat.ground.network import Application, Downlink, Link, Port, Site, Switch, Trunk
 
 CITY_SYSTEM = "metro-40-i"
 JOINT_SYSTEM = "backbone-625"
 TRUNK_KM, TRUNK_DB = 2.0, 1.0
 TRUNKED_KM = 1.5
 """From a relay to its switch, where trunks join the switches."""
+LEAST_ELEVATION_DEG = 5.0
+"""The paper's widest coverage angle is 170 degrees, which is 180 - 2 x 5."""
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class Parts:
     links: list[Link] = field(default_factory=list)
     switches: list[Switch] = field(default_factory=list)
     trunks: list[Trunk] = field(default_factory=list)
+    downlinks: list[Downlink] = field(default_factory=list)
     applications: list[Application] = field(default_factory=list)
     comments: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -398,7 +401,7 @@ def add_urumqi(parts: Parts) -> None:
     """Add the way from the Nanshan station to a data centre in Urumqi; only the satellite joins it to the rest."""
     parts.comments["sites", "nanshan"] = (
         "Urumqi: the Nanshan station (Table 1 counts it under the satellite) and the way from it to a data centre, as\n"
-        "in the paper's case of the bank between Urumqi and Beijing. Joined to the rest by satellite alone."
+        "in the paper's case of the bank between Urumqi and Beijing. Keys get there by satellite alone."
     )
     parts.sites.append(_station("nanshan", "Nanshan ground station", Place(43.4753, 87.1775), "urumqi"))
     for name, title, kind, place in (
@@ -428,3 +431,33 @@ def add_urumqi(parts: Parts) -> None:
                 assumed=True,
             )
         )
+
+
+def add_micius(parts: Parts) -> None:
+    """Add the satellite and its downlinks to both stations: one relay and two links, as Table 1 has; its two nodes and
+    their users are the stations."""
+    parts.comments["sites", "micius"] = (
+        "The satellite (Table 1: 1 relay, 2 nodes, 2 users, 2 links; the nodes are both stations, of which Xinglong\n"
+        "is counted in its own row too). Its element set is the one published for 2016-12-19."
+    )
+    parts.sites.append(
+        Site.model_validate(
+            {
+                "name": "micius",
+                "title": "Micius",
+                "kind": "satellite",
+                "counted_as": "satellite",
+                "elements": "micius",
+            }
+        )
+    )
+    parts.downlinks += [
+        Downlink(
+            satellite="micius",
+            station=station,
+            altitude_m=altitude_m,
+            least_elevation_deg=LEAST_ELEVATION_DEG,
+            counted_as="satellite",
+        )
+        for station, altitude_m in (("xinglong", 890.0), ("nanshan", 2080.0))
+    ]

@@ -1,4 +1,4 @@
-"""Make src/qanat/networks/nature2021.yaml, the whole ground network of Nature 589, 214 (2021).
+"""Make src/qanat/networks/nature2021.yaml, the whole network of Nature 589, 214 (2021), ground and satellite.
 
     python tools/paper_network.py          writes the file
     python tools/paper_network.py --print  prints it
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from paper_cities import CITIES, Parts, add_city, add_urumqi, add_xinglong
+from paper_cities import CITIES, Parts, add_city, add_micius, add_urumqi, add_xinglong
 from paper_figures import Place
 
 from qanat.apps.networks import load_network
@@ -55,10 +55,10 @@ LINES = (
     *(("xian", "urumqi"), ("beijing", "xinglong")),
 )
 HEAD = """\
-The whole ground network of Nature 589, 214 (2021): the Beijing-Shanghai backbone, the networks of Beijing, Jinan, Hefei
-and Shanghai, the line to the Xinglong ground station, and Urumqi's access network with the Nanshan station. Written by
-tools/paper_network.py; change the rules there, not this file. How it was made, what is assumed and why:
-docs/explanation/the-paper-network.md.
+The whole network of Nature 589, 214 (2021): the Beijing-Shanghai backbone, the networks of Beijing, Jinan, Hefei and
+Shanghai, the line to the Xinglong ground station, Urumqi's access network with the Nanshan station, and the satellite
+Micius over both. Written by tools/paper_network.py; change the rules there, not this file. How it was made, what is
+assumed and why: docs/explanation/the-paper-network.md.
 
 From the paper: how many relays, nodes, users and links each network has; least, mean and greatest loss and mean length
 of its links (Table 1); names and order of the backbone's relays (Fig. 4b); the shapes (text and Fig. 1): rings, stars
@@ -68,8 +68,11 @@ the paper does not print, that is places in the cities and all figures of single
 'region' is the province of the town that a site is named after, where its place is no guess.
 
 'counted_as' says under which row of Table 1 a thing is counted. Not in the table: the joints of the cities with the
-backbone, three of Beijing's twelve ring nodes, eight of Hefei's links, Urumqi. Links through switches do not stand
-below: they follow from the ports ('qanat network check nature2021' counts them)."""
+backbone, three of Beijing's twelve ring nodes, eight of Hefei's links, Urumqi. Links through switches and those of the
+satellite do not stand below: they follow from ports and downlinks ('qanat network check nature2021' counts them).
+
+The satellite makes key in its passes, not on order. 'least_loss_db' and 'least_range_km' of its downlinks are left at
+their defaults, the 20 dB and the 500 km of Table 1."""
 
 
 def network() -> tuple[Network, dict[tuple[str, str], str]]:
@@ -80,21 +83,21 @@ def network() -> tuple[Network, dict[tuple[str, str], str]]:
         add_city(parts, city, places[city.name])
     add_xinglong(parts, places["beijing"])
     add_urumqi(parts)
+    add_micius(parts)
     routers = [Router(name=name, **place.fields(), assumed=True) for name, place in ROUTERS.items()]
     parts.comments["routers", "beijing"] = "Classical routers and lines: assumed; the paper says that there are some."
-    sites = tuple(
-        site.model_copy(update={"router": _router(site, routers), "region": _region(site.name)}) for site in parts.sites
-    )
+    sites = tuple(_settled(site, routers) for site in parts.sites)
     whole = Network(
         format="qanat-network/1",
         name="nature2021",
-        title="The ground network of Nature 589, 214 (2021)",
+        title="The network of Nature 589, 214 (2021)",
         sites=sites,
         links=tuple(parts.links),
         switches=tuple(parts.switches),
         trunks=tuple(parts.trunks),
         routers=tuple(routers),
         classical_links=tuple(_line(*ends, routers) for ends in LINES),
+        downlinks=tuple(parts.downlinks),
         applications=tuple(parts.applications),
     )
     return whole, parts.comments
@@ -120,6 +123,13 @@ def _pairs(span: Link, spans: list[Link]) -> int:
     order = sorted(spans, key=lambda link: (-link.loss_db, link.name))
     dealt = [pairs for pairs, num in PAIRS for _ in range(num)]
     return dealt[order.index(span)]
+
+
+def _settled(site: Site, routers: list[Router]) -> Site:
+    """A site with its router and its region; a satellite is in none, and its messages go down to a station."""
+    if site.kind == "satellite":
+        return site
+    return site.model_copy(update={"router": _router(site, routers), "region": _region(site.name)})
 
 
 def _router(site: Site, routers: list[Router]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from qanat.apps.network_review import NetworkReview, review
 from qanat.apps.networks import load_network
 from qanat.apps.pictures.map import draw_map_svg
+from qanat.apps.satellite_review import review_sky
 from qanat.ground.network import (
     Application,
     ClassicalLink,
@@ -32,7 +34,8 @@ REFERENCE = (DOCS / "reference-network-file.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def found() -> NetworkReview:
-    return review(load_network("nature2021"))
+    paper = load_network("nature2021")
+    return replace(review(paper), downlinks=review_sky(paper, now_utc_s=0.0).downlinks)
 
 
 def test_the_table_of_rates_is_what_the_formulas_give(found: NetworkReview) -> None:
@@ -49,6 +52,9 @@ def test_the_table_of_rates_is_what_the_formulas_give(found: NetworkReview) -> N
         paper = " / ".join(f"{rate:g}" for rate in row.paper.rate_kbit_per_s if rate is not None)
         assert line.endswith(f"| {paper} | {ours} |")
         assert f"| {row.ours.relays}, {row.ours.nodes}, {row.ours.users}, {row.ours.links} |" in line
+        if isinstance(row.ours.length_km, tuple):
+            assert "here {:,.0f}-{:,.0f} |".format(*row.ours.length_km) in line
+            assert f"here {row.ours.loss_db[0]:.1f} / - / {row.ours.loss_db[2]:.1f} |" in line
         means = row.ours.rate_kbit_per_s[1], row.paper.rate_kbit_per_s[1]
         if row.network in ("beijing", "jinan", "hefei", "shanghai") and None not in means:
             differences.append(f"{100 * (means[0] / means[1] - 1):+.0f}")  # type: ignore[operator]

@@ -32,6 +32,12 @@ FLAT = " ".join(HOW_TO.split())
 
 
 @pytest.fixture(scope="module")
+def grounded() -> Planned:
+    """The paper's network, and the same without its satellite."""
+    return planned(NetworkOptions("nature2021", without=("micius",)))
+
+
+@pytest.fixture(scope="module")
 def ringed() -> Planned:
     return planned(NetworkOptions("nature2021", second_backbone=True))
 
@@ -46,25 +52,35 @@ def test_users_served(ringed: Planned) -> None:
     assert f"| {banks.pairs_of_users:,} | input" in REPRODUCTION
 
 
+def test_what_the_papers_network_carries_with_and_without_its_satellite(grounded: Planned) -> None:
+    whole, ground = grounded.before.everyone, grounded.after and grounded.after.everyone
+    assert whole is not None
+    assert ground is not None
+    each, of_ground = whole.flow.level_bits_per_s, ground.flow.level_bits_per_s
+    assert f"all {whole.pairs:,} pairs that relays can join ask at once, each has {each:.1f} bit/s" in FLAT
+    assert f"every {128 / each:.0f} seconds" in FLAT
+    assert [limit.name for limit in whole.flow.binding] == ["nanshan-xinglong-by-micius"]
+    assert f"each of the other {ground.pairs:,} pairs has {of_ground:.1f} bit/s" in FLAT
+    assert f"every {128 / of_ground:.0f} seconds" in FLAT
+    assert all(limit.name.startswith("beijing-relay-") for limit in ground.flow.binding)
+    assert len(ground.flow.binding) == 2
+    assert whole.pairs - ground.pairs == grounded.pairs_lost
+    assert f"Urumqi is cut off: {grounded.pairs_lost} pairs" in FLAT
+
+
 def test_what_the_papers_network_carries(ringed: Planned) -> None:
     before, after = ringed.before, ringed.after
     assert before.between is not None
-    assert before.everyone is not None
     assert f"{before.between.flow.level_bits_per_s / 1e3:.1f} kbit/s, and `{before.between.cut[0]}`" in FLAT
-    each = before.everyone.flow.level_bits_per_s
-    assert f"all {before.everyone.pairs:,} pairs that relays can join ask at once, each has {each:.1f} bit/s" in FLAT
-    assert f"every {128 / each:.0f} seconds" in FLAT
-    assert all(limit.name.startswith("beijing-relay-") for limit in before.everyone.flow.binding)
-    assert len(before.everyone.flow.binding) == 2
     assert after is not None
     assert after.between is not None
     assert f"the flow from Beijing to Shanghai rises to {after.between.flow.level_bits_per_s / 1e3:.1f} kbit/s" in FLAT
     assert after.bill.cost / before.bill.cost == pytest.approx(1.46, abs=0.01)
 
 
-def test_losses_with_and_without_a_second_backbone() -> None:
-    paper = load_network("nature2021")
-    reach = Reach(paper, link_rates(paper))
+def test_losses_with_and_without_a_second_backbone(grounded: Planned) -> None:
+    paper = grounded.before.network
+    reach = Reach(paper, grounded.before.rates_bits_per_s)
     (hefei,) = reach.losses([Part("site", "hefei")])
     assert f"{hefei.pairs_lost:,} of {reach.pairs():,} pairs lose their way" in FLAT
     relays = [Part("site", site.name) for site in paper.sites if site.counted_as == "backbone"]

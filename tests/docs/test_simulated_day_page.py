@@ -30,7 +30,7 @@ def test_the_second_backbone_and_the_number_of_days_are_as_the_page_says() -> No
     assert {round(link.length_km) for link in spans} == {58, 62, 63}
     assert {min(link.loss_db for link in spans), max(link.loss_db for link in spans)} == {14.48, 15.8}
     assert f"{len(cases_of(PAPER))} days" in PAGE
-    assert f"(in `nature2021` {count_pairs(PAPER):,};" in PAGE
+    assert f"(in `nature2021` {count_pairs(DayTerms(PAPER, Demand())):,};" in PAGE
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The paper's whole ground network up as one process on this machine: every user's door, opened when it is called."""
+"""The paper's whole network up as one process on this machine: every user's door, opened when it is called."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from qanat.apps.pictures.svg import Sheet
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 from qanat.ground.network.building import build_network
-from qanat.ground.network.extracts import by_heading, extract_of, under_heading
+from qanat.ground.network.extracts import by_heading, extract_of, under_heading, without_satellites
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,12 @@ def texts(picture: str) -> list[str]:
     return [element.text or "" for element in ET.fromstring(picture).iter() if element.tag.endswith("text")]
 
 
-def test_the_cities_and_urumqi_are_drawn_apart(atlas: Atlas) -> None:
-    assert [inset.title for inset in atlas.insets] == ["Beijing", "Jinan", "Hefei", "Shanghai", "Urumqi"]
-    assert [inset.frame is None for inset in atlas.insets] == [False] * 4 + [True]
+def test_the_cities_are_drawn_apart_and_urumqi_where_no_satellite_joins_it(network: Network, atlas: Atlas) -> None:
+    assert [inset.title for inset in atlas.insets] == ["Beijing", "Jinan", "Hefei", "Shanghai"]
+    assert {"nanshan", "micius", "xinglong"} <= set(atlas.main.places)
+    ground = atlas_of(without_satellites(network), {})
+    assert [inset.title for inset in ground.insets] == ["Beijing", "Jinan", "Hefei", "Shanghai", "Urumqi"]
+    assert [inset.frame is None for inset in ground.insets] == [False] * 4 + [True]
     assert "3 relays, 50 user nodes, 3 switches, 437 links" in [inset.subtitle for inset in atlas.insets]
 
 
@@ -70,7 +73,7 @@ def test_the_picture_names_every_relay_and_switch(network: Network) -> None:
 def test_links_through_switches_are_the_fibres_they_share(network: Network) -> None:
     styles = [element.get("class") for element in ET.fromstring(draw_map_svg(network, {})).iter()]
     assert styles.count("link port") == sum(len(switch.ports) for switch in network.switches)
-    assert styles.count("link trunk") == len(network.trunks)
+    assert styles.count("link trunk") == len(network.trunks) + len(network.downlinks)
 
 
 def test_a_network_without_crowds_or_islands_is_one_map() -> None:

@@ -50,7 +50,7 @@ def test_every_message_passes_the_fewest_lines_that_a_graph_of_the_file_has(pape
     lines: nx.Graph[str] = nx.Graph(line.routers for line in paper.classical_links)
     router = {site.name: site.router for site in paper.sites}
     found = classical_routes(paper, NodeId("jinan-user-04"))
-    assert set(found) == {site.node for site in paper.sites} - {"jinan-user-04"}
+    assert set(found) == {site.node for site in paper.sites} - {"jinan-user-04", "micius"}
     for end, route in found.items():
         assert len(route) - 3 == nx.shortest_path_length(lines, "jinan", router[end])
 
@@ -64,5 +64,5 @@ def test_a_site_without_a_router_sends_by_its_fibres_and_one_with_a_router_by_it
 
 def test_key_managers_are_told_of_ways_over_routers_and_of_none_that_ends_at_one(paper: Network) -> None:
     told = Tables(paper, Books(paper)).pushed(NodeId("beijing-user-01"), Epoch(1)).classical_routes
-    assert {route[-1] for route in told} == {site.node for site in paper.sites} - {"beijing-user-01"}
+    assert {route[-1] for route in told} == {site.node for site in paper.sites} - {"beijing-user-01", "micius"}
     assert any("router:xian" in route for route in told)

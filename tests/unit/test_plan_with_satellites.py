@@ -1,8 +1,9 @@
-"""``qanat plan`` counts what satellites announce in the mean of a week, and a simulated day says that it does not."""
+"""``qanat plan`` counts what satellites announce in the mean of a week; a simulated day has their passes, or not."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from interop.satellite_house import TEXT, network_file
 from qanat.apps.cli.plan import NetworkOptions, run_network
 from qanat.apps.cli.simulate import SimulateOptions, run_simulate
 from qanat.apps.satellite_review import review_sky
+from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.keys import RESERVE_SHARE_BITS
 from qanat.ground.network import parse_network
@@ -85,10 +87,16 @@ def test_who_takes_direct_keys_only_is_not_joined_by_a_satellite(rates: dict[Lin
     assert frozenset(ends) not in direct
 
 
-def test_a_simulated_day_says_that_it_has_no_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = SimulateOptions(pairs=1)
-    assert run_simulate(str(network_file(tmp_path)), options, out=None, as_json=True) == 0
-    told = capsys.readouterr()
-    assert "satellites are left out" in told.err
-    assert "`qanat plan`" in told.err
-    json.loads(told.out)
+def test_a_simulated_day_on_the_ground_alone_reaches_nobody_by_satellite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(network_file(tmp_path))
+    whole = SimulateOptions(demand_bits_per_minute=60.0)
+    assert run_simulate(path, whole, out=None, as_json=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["pairs"]["sky"] > 0
+    assert found["classes"]["sky"]["served"] > 0
+    assert run_simulate(path, replace(whole, ground_only=True), out=None, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["pairs"] == {"near": 1}
+    with pytest.raises(ConfigurationError, match="has no satellite"):
+        run_simulate("five-site-ring", replace(whole, ground_only=True), out=None, as_json=True)

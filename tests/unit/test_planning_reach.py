@@ -97,19 +97,31 @@ def test_very_large_networks_are_not_tried_part_by_part() -> None:
 
 
 def test_losing_hefei_parts_the_paper_network_in_three(paper: Network) -> None:
-    """Beijing, Jinan and Xinglong; Hefei's own city; Shanghai. What is lost are the products of their users."""
+    """Beijing, Jinan, Xinglong and, by satellite, Urumqi; Hefei's own city; Shanghai. What is lost are the products of
+    their users."""
+    by_satellite = {LinkId("nanshan-xinglong-by-micius"): 50.0}
     left = without(paper, [Part("site", "hefei")])
     graph: nx.Graph[NodeId] = nx.Graph(link.ends for link in left.links)
     wanting = {node for node in places(left) if not left.site(node).direct_keys_only}
-    wanting -= nx.node_connected_component(graph, NodeId("urumqi-relay"))  # beyond the satellite: before as after
     north, city, south = (
         len(wanting & nx.node_connected_component(graph, node)) for node in ("beijing", "hefei-relay-01", "shanghai")
     )
     assert north + city + south == len(wanting)
-    before = Reach(paper, link_rates(paper))
+    before = Reach(paper, link_rates(paper) | by_satellite)
     (loss,) = before.losses([Part("site", "hefei")])
     assert loss.pairs_lost == north * city + north * south + city * south
-    assert before.pairs() - loss.pairs_lost == Reach(left, link_rates(left)).pairs()
+    assert before.pairs() - loss.pairs_lost == Reach(left, link_rates(left) | by_satellite).pairs()
+
+
+@pytest.mark.parametrize("name", ["site:micius", "link:micius-nanshan", "link:micius-xinglong"])
+def test_without_the_satellite_urumqi_has_nobody_but_itself(paper: Network, name: str) -> None:
+    rates = link_rates(paper) | {LinkId("nanshan-xinglong-by-micius"): 50.0}
+    (loss,) = Reach(paper, rates).losses([part_named(paper, name)])
+    others = [node for node in places(paper) if not paper.site(node).direct_keys_only]
+    assert loss.pairs_lost == 2 * (len(others) - 2), "each of both places with all others, but not one with the other"
+    left = without(paper, [part_named(paper, name)])
+    assert Reach(paper, rates).pairs() - loss.pairs_lost == Reach(left, {**rates, **link_rates(left)}).pairs()
+    assert Part("site", "micius") in [weak.part for weak in Reach(paper, rates).weakest() or ()]
 
 
 def test_with_a_second_backbone_any_relay_of_either_may_fail(paper: Network) -> None:

@@ -23,6 +23,7 @@ from qanat.apps.network_concerns import (
 )
 from qanat.apps.network_islands import in_islands
 from qanat.apps.paper_table import Row, compared_rows
+from qanat.apps.satellite_review import DownlinkReview
 from qanat.apps.shares_review import PromiseReview, promises_of
 from qanat.control.routing import key_routes
 from qanat.ground.identifiers import LinkId, NodeId
@@ -80,7 +81,8 @@ class RouteReview:
 
 @dataclass(frozen=True, slots=True)
 class NetworkReview:
-    """All of it. ``cut_sites``: sites without which the network falls apart."""
+    """All of it. ``cut_sites``: sites without which the network falls apart. ``downlinks``: where somebody has looked
+    at the passes of satellites."""
 
     network: Network
     links: tuple[LinkReview, ...]
@@ -90,6 +92,7 @@ class NetworkReview:
     cut_sites: tuple[NodeId, ...]
     warnings: tuple[Concern, ...]
     promises: tuple[PromiseReview, ...] = ()
+    downlinks: tuple[DownlinkReview, ...] = ()
 
     @property
     def weakest(self) -> LinkReview | None:
@@ -100,7 +103,7 @@ class NetworkReview:
     @property
     def table(self) -> tuple[Row, ...]:
         """The paper's Table 1 beside this network's figures, if it is of this network."""
-        return compared_rows(self.network, self.rates_bits_per_s)
+        return compared_rows(self.network, self.rates_bits_per_s, self.downlinks)
 
     @property
     def rates_bits_per_s(self) -> dict[LinkId, float]:

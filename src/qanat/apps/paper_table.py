@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from qanat.apps.satellite_review import DownlinkReview
 from qanat.ground.identifiers import LinkId
 from qanat.ground.network import Link, Network
 
@@ -14,45 +15,47 @@ NETWORK = "nature2021"
 SOURCE = "Nature 589, 214 (2021), Table 1"
 TOLD = {
     "relays, nodes, users, links": "input: the file was made to have them",
-    "length, loss": "fitted: the figures of single links are made by a rule that meets the table's, so they agree by "
+    "length, loss": "of the satellite predicted (model), in the passes of a week; of fibres "
+    "fitted: the figures of single links are made by a rule that meets the table's, so they agree by "
     "construction",
     "rate": "predicted (model): the analytic rate functions, one pair of devices per link at its own amplification "
-    "block, and a switch that stays",
+    "block, and a switch that stays; of the satellite a pass's secret bits over its time above the mask",
 }
 """What each group of columns of ours is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A row: counts, mean length in km, loss in dB and rate in kbit/s (least, mean, greatest); None: not printed."""
+    """A row: counts, mean length in km (of what moves: least and greatest), loss in dB and rate in kbit/s (least, mean,
+    greatest); None: not printed."""
 
     relays: int
     nodes: int
     users: int
     links: int
-    length_km: float | None
+    length_km: float | tuple[float, float] | None
     loss_db: tuple[float | None, float | None, float | None]
     rate_kbit_per_s: tuple[float | None, float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A network's figures as printed, and ours; ``ours`` is None for what the description leaves out."""
+    """A network's figures as printed, and ours; ``ours`` is None for what the description leaves out. is_predicted:
+    whether length and loss are predicted too, so that they need not be the paper's."""
 
     network: str
     paper: Figures
     ours: Figures | None
+    is_predicted: bool = False
 
     @property
     def differing(self) -> tuple[str, ...]:
-        """Columns in which ours, rounded as the paper rounds, is not the paper's; rates are no part of it."""
+        """Columns in which ours, rounded as the paper rounds, is not the paper's; nothing predicted is part of it."""
         if self.ours is None:
             return ()
-        return tuple(
-            name
-            for name in ("relays", "nodes", "users", "links", "length_km", "loss_db")
-            if not _same(getattr(self.ours, name), getattr(self.paper, name))
-        )
+        counts = ("relays", "nodes", "users", "links")
+        looked = counts if self.is_predicted else (*counts, "length_km", "loss_db")
+        return tuple(name for name in looked if not _same(getattr(self.ours, name), getattr(self.paper, name)))
 
 
 PAPER: Mapping[str, Figures] = {
@@ -62,22 +65,26 @@ PAPER: Mapping[str, Figures] = {
     "hefei": Figures(3, 11, 14, 8, 25, (2.1, 5.8, 10.3), (2.9, 19.7, 49.4)),
     "shanghai": Figures(5, 26, 26, 82, 27.5, (5.7, 9.8, 13.2), (2.8, 11.2, 19.4)),
     "xinglong": Figures(4, 1, 1, 5, 51.7, (10.7, 14.7, 20.5), (2.9, 16.6, 40.5)),
-    "satellite": Figures(1, 2, 2, 2, None, (20.0, None, 40.0), (1.1, None, 47.8)),
+    "satellite": Figures(1, 2, 2, 2, (500, 2043), (20.0, None, 40.0), (1.1, None, 47.8)),
 }
-"""The table as it is printed. The satellite's length, 500 to 2,043 km, is a range."""
+"""The table as it is printed."""
 SATELLITE = "satellite"
-NOT_DESCRIBED = frozenset({SATELLITE})
-"""Rows of what is no part of a ground network."""
+"""The row of what is no part of a ground network."""
 
 
-def compared_rows(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> tuple[Row, ...]:
-    """Return the rows of the table beside the network's own; none for a network that the table is not of."""
+def compared_rows(
+    network: Network, rates_bits_per_s: Mapping[LinkId, float], downlinks: Sequence[DownlinkReview] = ()
+) -> tuple[Row, ...]:
+    """Return the rows of the table beside the network's own; none for a network that the table is not of.
+
+    ``downlinks``: what a week of passes gives, for the satellite's row.
+    """
     if network.name != NETWORK:
         return ()
     return tuple(
-        Row(
-            name, paper, _of_satellites(network) if name in NOT_DESCRIBED else _counted(network, name, rates_bits_per_s)
-        )
+        Row(name, paper, _of_satellites(network, downlinks), is_predicted=True)
+        if name == SATELLITE
+        else Row(name, paper, _counted(network, name, rates_bits_per_s))
         for name, paper in PAPER.items()
     )
 
@@ -98,10 +105,11 @@ def _counted(network: Network, heading: str, rates_bits_per_s: Mapping[LinkId, f
     )
 
 
-def _of_satellites(network: Network) -> Figures | None:
+def _of_satellites(network: Network, reviewed: Sequence[DownlinkReview]) -> Figures | None:
     """Return the satellite's row: satellites as relays, their stations as nodes; None for a network without.
 
-    Lengths and losses change all the time: of the losses the least is described, and nothing of the rates.
+    Lengths and losses change all the time: least and greatest are those of the week's dark passes, rates those of the
+    passes that give key. Nothing where nobody looked at the passes.
     """
     downlinks = [one for one in network.downlinks if one.counted_as == SATELLITE]
     if not downlinks:
@@ -112,10 +120,28 @@ def _of_satellites(network: Network) -> Figures | None:
         nodes=len(stations),
         users=sum(app.site in stations for app in network.applications),
         links=len(downlinks),
-        length_km=None,
-        loss_db=(min(one.least_loss_db for one in downlinks), None, None),
-        rate_kbit_per_s=(None, None, None),
+        length_km=_least_and_greatest(
+            (one.nearest_km, one.farthest_km)
+            for one in reviewed
+            if one.nearest_km is not None and one.farthest_km is not None
+        ),
+        loss_db=_without_mean(one.loss_db for one in reviewed if one.loss_db),
+        rate_kbit_per_s=_without_mean(
+            (one.pass_rates_bits_per_s[0] / 1e3, one.pass_rates_bits_per_s[1] / 1e3)
+            for one in reviewed
+            if one.pass_rates_bits_per_s
+        ),
     )
+
+
+def _least_and_greatest(values: Iterable[tuple[float, float]]) -> tuple[float, float] | None:
+    listed = list(values)
+    return (min(low for low, _ in listed), max(high for _, high in listed)) if listed else None
+
+
+def _without_mean(values: Iterable[tuple[float, float]]) -> tuple[float | None, float | None, float | None]:
+    ends = _least_and_greatest(values)
+    return (None, None, None) if ends is None else (ends[0], None, ends[1])
 
 
 def _spread(values: Iterable[float]) -> tuple[float | None, float | None, float | None]:

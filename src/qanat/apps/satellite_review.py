@@ -24,7 +24,9 @@ DAYS = 7.0
 class DownlinkReview:
     """A downlink in the week that begins with its satellite's elements. All predicted by the model, under a clear sky;
     passes: those that are dark. p_clear: mean odds of a clear sky in those with key, 1 where the file declares none;
-    mean_bits: secret bits in the mean over the weather."""
+    mean_bits: secret bits in the mean over the weather. farthest_km; loss_db: least and greatest, with the receiver's;
+    pass_rates_bits_per_s: least and greatest of a pass that gives key, its secret bits over its time above the mask;
+    None where there is none."""
 
     link_id: LinkId
     satellite: str
@@ -38,6 +40,9 @@ class DownlinkReview:
     secret_bits: int
     p_clear: float
     mean_bits: int
+    farthest_km: float | None = None
+    loss_db: tuple[float, float] | None = None
+    pass_rates_bits_per_s: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,16 @@ def _row(
         secret_bits=sum(bits for bits, _ in with_key),
         p_clear=sum(p_clear for _, p_clear in with_key) / max(1, len(with_key)),
         mean_bits=math.floor(sum(bits * p_clear for bits, p_clear in with_key)),
+        farthest_km=max((float(one.budget.track.range_km.max()) for one in own), default=None),
+        loss_db=_ends([float(loss) for one in own for loss in (one.budget.total_db.min(), one.budget.total_db.max())]),
+        pass_rates_bits_per_s=_ends(
+            [one.expected_bits / (one.told.set_utc_s - one.told.rise_utc_s) for one in own if one.expected_bits]
+        ),
     )
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float] | None:
+    return (min(values), max(values)) if values else None
 
 
 def _stale(name: str, age: float) -> Concern:

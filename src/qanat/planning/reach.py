@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
+from qanat.ground.network.satellites import downlink_name
 from qanat.planning.allowed import Allowed, allowed_between, choosy
 
 Kind: TypeAlias = Literal["site", "link", "switch"]
@@ -158,18 +159,23 @@ class Reach:
 
 
 def single_parts(network: Network) -> list[Part]:
-    """Return the relays, the links through no switch and the switches of a network."""
+    """Return the relays, satellites, links through no switch, downlinks and switches of a network."""
     return [
-        *(Part("site", site.name) for site in network.sites if site.kind == "relay"),
+        *(Part("site", site.name) for site in network.sites if site.kind != "user"),
         *(Part("link", link.name) for link in network.described_links),
+        *(Part("link", one.name) for one in network.downlinks),
         *(Part("switch", switch.name) for switch in network.switches),
     ]
 
 
 def parts_of(link: Link) -> list[Part]:
-    """Return the parts with any of which a link is gone."""
-    sites: list[Part] = [Part("site", end) for end in link.ends]
-    return [*sites, Part("link", link.name), *(Part("switch", switch) for switch in link.through)]
+    """Return the parts with any of which a link is gone: what a satellite announces, with it and with its downlinks."""
+    parts: list[Part] = [*(Part("site", end) for end in link.ends), Part("link", link.name)]
+    parts += [Part("switch", switch) for switch in link.through]
+    if link.kind == "announced":
+        parts.append(Part("site", link.satellite))
+        parts += [Part("link", downlink_name(link.satellite, end)) for end in link.ends]
+    return parts
 
 
 def _groups(relays: Iterable[NodeId], joins: Sequence[_Join]) -> dict[NodeId, NodeId]:

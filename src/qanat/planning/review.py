@@ -189,7 +189,7 @@ def _flow_losses(network: Network, able: Limited, ends: tuple[NodeId, NodeId], f
         link = network.link(link_id)
         for part in parts_of(link):
             if part.name not in ends and not (part.kind == "link" and link.through):
-                share = load / 2 if part.kind == "site" else load  # what passes a site comes in and goes out
+                share = load / 2 if part.name in link.ends else load  # what passes a site comes in and goes out
                 carried[part] = carried.get(part, 0.0) + share
     whole = flow.level_bits_per_s * (1 - COUNTS)
     parts = sorted(carried, key=lambda part: (-carried[part], part.kind, part.name))
@@ -224,14 +224,8 @@ def _without(network: Network, able: Limited, ends: tuple[NodeId, NodeId], lost:
 
 def _left(network: Network, able: Limited, lost: Part) -> Limited:
     """Return the links that are left without a part."""
-    match lost.kind:
-        case "site":
-            kept = [one for one in able.carriers if lost.name not in one.ends]
-        case "link":
-            kept = [one for one in able.carriers if one.link_id != lost.name]
-        case "switch":
-            kept = [one for one in able.carriers if lost.name not in network.link(one.link_id).through]
-    return replace(able, carriers=tuple(kept))
+    kept = tuple(one for one in able.carriers if lost not in parts_of(network.link(one.link_id)))
+    return replace(able, carriers=kept)
 
 
 def _served(network: Network, question: Question) -> tuple[Served, ...]:

@@ -41,7 +41,7 @@ def run_check(name: str, *, as_json: bool) -> int:
     network = load_network(name)
     sky = review_sky(network, now_utc_s=SystemClock().utc_s()) if network.downlinks else SkyReview()
     found = review(network)
-    found = replace(found, warnings=(*found.warnings, *sky.warnings))
+    found = replace(found, warnings=(*found.warnings, *sky.warnings), downlinks=sky.downlinks)
     if as_json:
         print(json.dumps({**_record(found), "downlinks": [asdict(row) for row in sky.downlinks]}, indent=2))
         return 0

@@ -59,15 +59,23 @@ def _rows(found: NetworkReview) -> list[tuple[str, ...]]:
 def _verdict(row: Row) -> str:
     if row.ours is None:
         return "no part of a ground network"
-    return f"differs: {', '.join(row.differing)}" if row.differing else "as printed"
+    if row.differing:
+        return f"differs: {', '.join(row.differing)}"
+    return "counts as printed" if row.is_predicted else "as printed"
 
 
 def _figures(figures: Figures) -> tuple[str, ...]:
     return (
         *(str(count) for count in (figures.relays, figures.nodes, figures.users, figures.links)),
-        "-" if figures.length_km is None else f"{figures.length_km:.1f}",
+        _length(figures.length_km),
         *(_three(values) for values in (figures.loss_db, figures.rate_kbit_per_s)),
     )
+
+
+def _length(length_km: float | tuple[float, float] | None) -> str:
+    if length_km is None:
+        return "-"
+    return f"{length_km[0]:,.0f} - {length_km[1]:,.0f}" if isinstance(length_km, tuple) else f"{length_km:.1f}"
 
 
 def _three(values: tuple[float | None, float | None, float | None]) -> str:

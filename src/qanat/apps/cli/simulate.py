@@ -24,11 +24,13 @@ from qanat.apps.cli.simulate_tables import (
     show_result,
     write_tables,
 )
+from qanat.apps.day_passes import passes_of_run
 from qanat.apps.forecast_file import from_midnight, read_forecasts
 from qanat.apps.networks import load_network
 from qanat.control.forecasting import Forecasts
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
+from qanat.ground.network.extracts import without_satellites
 from qanat.ground.ports import Job
 from qanat.simulation.day.demand import Demand
 from qanat.simulation.day.faults import Removal
@@ -65,6 +67,7 @@ class SimulateOptions:
     workers: int | None = None
     forecasts: Path | None = None
     unforeseen: bool = False
+    ground_only: bool = False
 
 
 def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_json: bool) -> int:
@@ -74,6 +77,8 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
     num_pairs = PAIRS_UNASKED if options.pairs is None else options.pairs
     demand = Demand(num_pairs, options.near_share, options.demand_bits_per_minute, options.key_bits)
     network = load_network(name)
+    if options.ground_only:
+        network = _ground_of(network)
     terms = DayTerms(
         network,
         demand,
@@ -82,6 +87,7 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
         options.ready_blocks,
         forecasts=_forecasts(network, options),
         is_foreseen=not options.unforeseen,
+        passes=passes_of_run(network, num_days=options.days, seed=options.seed),
     )
     head = {
         "network": terms.network.name,
@@ -93,18 +99,13 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
         "for_s": None if options.for_time is None else seconds(options.for_time),
         "forecasts": [asdict(one) for one in terms.forecasts],
         "foreseen": terms.is_foreseen if terms.forecasts else None,
+        "passes": [asdict(one) for one in terms.passes],
         "success_of": SUCCESS_OF,
         "provenance": "predicted: rates by the forecast of each link, demand drawn from the seed",
     }
-    if terms.network.downlinks:
-        print(
-            "satellites are left out: a simulated day has no passes. `qanat plan` counts their mean key, `qanat up "
-            "--passes-every-s` runs them",
-            file=sys.stderr,
-        )
     _refuse_idle_options(options)
     if options.pairs is not None:
-        _refuse_more_pairs(terms.network, options.pairs)
+        _refuse_more_pairs(terms, options.pairs)
     if num_pairs > MANY_PAIRS:
         print(
             f"{num_pairs:,} pairs: each run may take minutes, since its time grows faster than their number; "
@@ -158,12 +159,21 @@ def _refuse_idle_options(options: SimulateOptions) -> None:
         )
 
 
-def _refuse_more_pairs(network: Network, num_pairs: int) -> None:
-    most = count_pairs(network)
+def _ground_of(network: Network) -> Network:
+    """Return a network without its satellites; raises ConfigurationError where it has none."""
+    if not network.satellites:
+        raise ConfigurationError(
+            f"--ground-only is given, but {network.name!r} has no satellite", remedy="leave --ground-only out"
+        )
+    return without_satellites(network)
+
+
+def _refuse_more_pairs(terms: DayTerms, num_pairs: int) -> None:
+    most = count_pairs(terms)
     if num_pairs > most > 0:  # with none at all the run says what is wrong
         raise ConfigurationError(
             f"--pairs {num_pairs:,} is more than the pairs of sites with applications that a route joins in "
-            f"{network.name!r}: {most:,}",
+            f"{terms.network.name!r}: {most:,}",
             remedy=f"give 1 to {most}, or leave --pairs out",
         )
 

@@ -57,6 +57,9 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
         ] = 1,
         forecasts: ForecastsOption = None,
         unforeseen: UnforeseenOption = False,
+        ground_only: Annotated[
+            bool, typer.Option("--ground-only", help="Leave satellites out, and who is reached by them alone.")
+        ] = False,
         workers: Annotated[
             int | None, typer.Option(min=1, help="Processes of --each-removed; by default one per core.")
         ] = None,
@@ -84,6 +87,7 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
                 workers=workers,
                 forecasts=forecasts,
                 unforeseen=unforeseen,
+                ground_only=ground_only,
             )
             return run_simulate(network, options, out=out, as_json=as_json)
 

@@ -15,7 +15,7 @@ from qanat.ground.errors import ConfigurationError
 from qanat.simulation.day.run import Row
 from qanat.simulation.day.tally import DayResult
 
-CLASS_TITLES = {"near": "within 100 km", "far": "farther", "own": "hanging on what is out"}
+CLASS_TITLES = {"near": "within 100 km", "far": "farther", "sky": "by satellite", "own": "hanging on what is out"}
 ROUTES_SHOWN = 5
 RESULT_COLUMNS = (
     *("pairs", "number", "asked", "served", "no route", "too late"),
@@ -70,6 +70,13 @@ def show_result(found: Mapping[str, Any], result: DayResult) -> None:
         f"{found['bits_left']:,} left + {found['bits_to_reserves']:,} put into the reserves that authenticate. "
         "The books agree to the bit."
     )
+    if found["passes"]:
+        told = sum(one["expected_bits"] for one in found["passes"] if one["set_utc_s"] > 0)
+        num = sum(one["set_utc_s"] > 0 for one in found["passes"])
+        console.print(
+            f"satellites made {told:,} bits with stations in {num} passes; two stations share the lesser of what both "
+            "have"
+        )
     if result.routes:
         console.print(f"routes taken: {found['num_routes']:,}; the most used:")
     else:

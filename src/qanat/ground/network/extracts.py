@@ -40,6 +40,13 @@ def extract_of(
     )
 
 
+def without_satellites(network: Network) -> Network:
+    """Return the ground network: all but satellites, and what follows from their downlinks."""
+    fields = {name: getattr(network, name) for name in Network.model_fields}
+    sites = tuple(site for site in network.sites if site.kind != "satellite")
+    return Network.model_validate({**fields, "sites": sites, "links": network.described_links, "downlinks": ()})
+
+
 def by_heading(network: Network) -> Mapping[str, tuple[NodeId, ...]]:
     """Return the sites under each heading, in the file's order; ``beijing-ring-more`` is one with ``beijing``."""
     headings = [site.counted_as for site in network.sites if site.counted_as]

@@ -78,7 +78,7 @@ class Downlink(Part):
 
     @property
     def name(self) -> str:
-        return f"{self.satellite}-{self.station}"
+        return downlink_name(self.satellite, self.station)
 
     @property
     def link_id(self) -> LinkId:
@@ -88,6 +88,11 @@ class Downlink(Part):
     def optics_of(self) -> str:
         """Whose telescope stands at the station."""
         return self.telescope or self.station
+
+
+def downlink_name(satellite: str, station: str) -> str:
+    """Return what the downlink of a satellite to a station is called."""
+    return f"{satellite}-{station}"
 
 
 def links_of_satellites(downlinks: Sequence[Downlink], ways_km: Mapping[frozenset[str], float]) -> Iterator[Link]:

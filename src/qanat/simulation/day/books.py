@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qanat.ground.errors import KeyManagementError
+from qanat.ground.keys import block_shares
 from qanat.key_management.accounts import batch_costs_bits, relay_bits, session_bits
 from qanat.simulation.day.plan import DayPlan, LinkPlan
 
@@ -58,8 +59,20 @@ class LinkDay:
             )
 
 
+@dataclass(slots=True)
+class _Brought:
+    """What passes brought to a link, in bits; ``ready``: of that, what lay ready when the run began."""
+
+    blocks: int = 0
+    made_bits: int = 0
+    ready_bits: int = 0
+    reserve: int = 0
+    ready_reserve: int = 0
+    halves: list[int] = field(default_factory=lambda: [0, 0])
+
+
 class Books:
-    """Stock by hop, and what came in and went out."""
+    """Stock by hop, and what came in and went out. Blocks of a link are alike, but for those that passes brought."""
 
     def __init__(self, plan: DayPlan, *, ready_blocks: int = 0) -> None:
         """``ready_blocks``: so many lie ready on every link that makes any, from before the first day."""
@@ -76,6 +89,7 @@ class Books:
         """Batches that went over these hops, by number of keys and their size in bits."""
         self.burned: Counter[tuple[tuple[Hop, ...], int, int]] = Counter()
         """The same of batches that came as far as this and were given up, since the next hop had too little."""
+        self._brought: dict[int, _Brought] = {}
         self._ready = [ready_blocks if link.block_bits else 0 for link in plan.links]
         for number, count in enumerate(self._ready):
             for _ in range(count):
@@ -92,6 +106,22 @@ class Books:
         """Store a block that was made: its share to the reserve, a half to each direction."""
         self.blocks[number] += 1
         self._store_block(number)
+
+    def bring(self, number: int, num_bits: int, *, is_ready: bool) -> None:
+        """Store a block of any number of bits, which a satellite has announced; ``is_ready``: before the run."""
+        reserve, *halves = block_shares(num_bits)
+        brought = self._brought.setdefault(number, _Brought())
+        if is_ready:
+            brought.ready_bits += num_bits
+            brought.ready_reserve += reserve
+        else:
+            brought.blocks += 1
+            brought.made_bits += num_bits
+        brought.reserve += reserve
+        self._reserve[number] += reserve
+        for side, half_bits in enumerate(halves):
+            brought.halves[side] += half_bits
+            self.stock[2 * number + side] += half_bits
 
     def _store_block(self, number: int) -> None:
         link = self._plan.links[number]
@@ -145,33 +175,40 @@ class Books:
     def _check_link(self, number: int, link: LinkPlan, paid: Mapping[Hop, int]) -> None:
         for side, half_bits in enumerate(link.half_bits):
             hop = 2 * number + side
-            made = (self._ready[number] + self.blocks[number]) * half_bits
+            made = (self._ready[number] + self.blocks[number]) * half_bits + self._brought_to(number).halves[side]
             gone, left = paid.get(hop, 0), self.stock[hop]
             if left < 0 or made != gone + left:
                 pool = f"pool of {link.ends[side]} on {link.link_id}"
                 raise BooksDisagree(f"{pool}: {made} bits made, {gone} spent, {left} left")
+        brought = self._brought_to(number)
         gained = self._reserve_start_bits(number) + self.blocks[number] * link.reserve_share_bits
+        gained += brought.reserve - brought.ready_reserve
         used, left = session_bits(num_blocks=self.sessions[number]), self._reserve[number]
         if gained != used + left:
             raise BooksDisagree(f"reserve of {link.link_id}: {gained} bits gained, {used} used, {left} left")
 
     def _reserve_start_bits(self, number: int) -> int:
-        link = self._plan.links[number]
-        return link.initial_reserve_bits + self._ready[number] * link.reserve_share_bits
+        link, brought = self._plan.links[number], self._brought_to(number)
+        return link.initial_reserve_bits + self._ready[number] * link.reserve_share_bits + brought.ready_reserve
+
+    def _brought_to(self, number: int) -> _Brought:
+        return self._brought.get(number, _Brought())
 
     def of_links(self) -> Iterator[LinkDay]:
         """Yield the day of each link."""
         spent, burned = _paid_by_hop(self.batches), _paid_by_hop(self.burned)
         for number, link in enumerate(self._plan.links):
+            brought = self._brought_to(number)
             yield LinkDay(
                 link_id=link.link_id,
-                ready_bits=self._ready[number] * link.block_bits,
-                blocks=self.blocks[number],
-                made_bits=self.blocks[number] * link.block_bits,
+                ready_bits=self._ready[number] * link.block_bits + brought.ready_bits,
+                blocks=self.blocks[number] + brought.blocks,
+                made_bits=self.blocks[number] * link.block_bits + brought.made_bits,
                 spent_bits=spent[2 * number] + spent[2 * number + 1],
                 burned_bits=burned[2 * number] + burned[2 * number + 1],
                 left_bits=self.stock[2 * number] + self.stock[2 * number + 1],
-                reserve_share_bits=(self._ready[number] + self.blocks[number]) * link.reserve_share_bits,
+                reserve_share_bits=(self._ready[number] + self.blocks[number]) * link.reserve_share_bits
+                + brought.reserve,
                 reserve_start_bits=self._reserve_start_bits(number),
                 reserve_spent_bits=session_bits(num_blocks=self.sessions[number]),
                 reserve_left_bits=self._reserve[number],

@@ -31,17 +31,19 @@ from qanat.control.policy import DemandView, LinkView, NetworkView, Policy, deci
 from qanat.control.routing import key_graph
 from qanat.control.survival import Fault, Outage, Rerouted, RoutedPair, Survivor
 from qanat.control.turns import Turns
+from qanat.ground.orders import PassForecast
 from qanat.key_management.accounts import relay_bits
 from qanat.simulation.day.books import Books, Hop
 from qanat.simulation.day.demand import KEYS_PER_REQUEST, Demand, Pair, Requests
 from qanat.simulation.day.faults import Removal, outages_of, own_users
+from qanat.simulation.day.passes import Announcements
 from qanat.simulation.day.plan import DayPlan
 from qanat.simulation.day.serving import Desk, Slot
 from qanat.simulation.day.switching import PortsInUse
 from qanat.simulation.day.tally import ClassTally, DayResult, Detour
 from qanat.simulation.day.waiting import Open, Waiting
 
-EventKind: TypeAlias = Literal["fail", "mend", "block", "late", "span", "look"]
+EventKind: TypeAlias = Literal["fail", "mend", "block", "late", "span", "look", "pass"]
 PATIENCE_S = 900.0
 """So long is a request kept waiting: what a key manager keeps a demand for (``KeyManagerSettings``)."""
 
@@ -84,8 +86,10 @@ class Day:
         patience_s: float = PATIENCE_S,
         forecasts: Forecasts | None = None,
         is_foreseen: bool = True,
+        passes: Sequence[PassForecast] = (),
     ) -> None:
-        """``forecasts``: what comes of links, in seconds of the run; the policy is told if ``is_foreseen``.
+        """``forecasts``: what comes of links, in seconds of the run; the policy is told if ``is_foreseen``. ``passes``:
+        of satellites, in the same seconds; what has come of those before the run lies ready, if anything does.
 
         Raises ConfigurationError for a removal or a forecast of what is not there."""
         self._plan, self._requests, self._horizon_s = plan, requests, horizon_s
@@ -110,12 +114,14 @@ class Day:
         self._foresight = Foresight(self._policy, now_s=0.0, forecasts=self._coming if is_foreseen else None)
         self._removals = [(removal, outages_of(plan.network, removal.name)) for removal in removals]
         self._own = own_users(plan.network, [removal.name for removal in removals])
-        self._classes = [self._class_of(pair) for pair in requests.pairs]
-        self._tallies = {name: ClassTally() for name in ("near", "far", "own")}
+        self._announcements = Announcements(plan.network, passes)
+        self._tallies = {name: ClassTally() for name in ("near", "far", *(["sky"] if passes else []), "own")}
         self._routes: dict[Route, tuple[int, int]] = {}
         self._lost: set[int] = set()
         self._detour: Detour | None = None
         self._lay_out()
+        self._lay_out_passes(is_ready=ready_blocks > 0)
+        self._classes = [self._class_of(*both) for both in zip(requests.pairs, self._ways, strict=True)]
 
     def _lay_out(self) -> None:
         """Find the routes of the whole network, and enter what is to fail."""
@@ -142,6 +148,15 @@ class Day:
         if self._foresight:
             begin_s = min(span.from_utc_s for span in self._coming) - self._policy.look_ahead_s
             self._push(max(0.0, begin_s), "look", 0)
+
+    def _lay_out_passes(self, *, is_ready: bool) -> None:
+        """Enter the passes of the run; what was announced before it lies ready where anything does."""
+        for place, one in enumerate(self._announcements.passes):
+            if one.set_utc_s > 0:
+                self._push(one.set_utc_s, "pass", place)
+            elif is_ready:
+                for link_id, num_bits in self._announcements.after(one):
+                    self._books.bring(self._plan.number[link_id], num_bits, is_ready=True)
 
     def run(self) -> DayResult:
         """Run to the end and return what came of it; raises BooksDisagree when bits or requests were lost or found."""
@@ -194,6 +209,8 @@ class Day:
                 self._on_span(subject)
             elif kind == "look":
                 self._on_look()
+            elif kind == "pass":
+                self._on_pass(subject)
             else:
                 self._on_fault(subject, is_over=kind == "mend")
 
@@ -235,7 +252,7 @@ class Day:
     def _wants_order(self, hops: tuple[Hop, ...]) -> bool:
         """Return whether a hop is short and its link neither at work nor known to wait for its turn at a switch."""
         stock = self._books.stock
-        short = (hop >> 1 for hop in hops if stock[hop] < self._needed_bits)
+        short = {hop >> 1 for hop in hops if stock[hop] < self._needed_bits} - self._plan.not_on_order
         return any(link not in self._orders and not self._turns.is_wanted(link) for link in short)
 
     def _learn_short(self, hops: tuple[Hop, ...]) -> None:
@@ -272,6 +289,15 @@ class Day:
         goes_on = self._turns.is_switched(link) or self._plan.links[link].link_id in self._foresight.forecasts.links
         if self._waiting.wait_for(link) or (goes_on and not order.blocks_left):
             self._act()
+
+    def _on_pass(self, place: int) -> None:
+        """A satellite sets: what it has announced is shared by two stations now."""
+        for link_id, num_bits in self._announcements.after(self._announcements.passes[place]):
+            link = self._plan.number[link_id]
+            self._books.bring(link, num_bits, is_ready=False)
+            self._waiting.on_block(link)
+            if self._waiting.wait_for(link):
+                self._act()
 
     # --- orders ---
 
@@ -316,7 +342,7 @@ class Day:
             available_bits={link.ends[0]: stock[2 * number], link.ends[1]: stock[2 * number + 1]},
             block_bits=link.block_bits if self._known[number] else 0,
             has_order=number in self._orders,
-            rests=self._share_now(number) <= 0,  # it was tried, and failed
+            rests=self._share_now(number) <= 0 or number in self._plan.not_on_order,  # it was tried, and failed
             rate_bits_per_s=link.rate_bits_per_s,
             **self._turns.view(number, now_s=self._now_s),
         )
@@ -371,6 +397,8 @@ class Day:
     def _on_fault(self, number: int, *, is_over: bool) -> None:
         """Take a part out, or put it back; whoever has another route now asks on it."""
         _, outages = self._removals[number]
+        for outage in outages:
+            self._announcements.note(outage, is_over=is_over)
         for link in {link for outage in outages for link in self._links_of(outage)} & self._orders.keys():
             self._end_order(link)  # none of one that comes back
         changed = self._rerouted(outages, is_over=is_over)
@@ -438,8 +466,11 @@ class Day:
 
     # --- words ---
 
-    def _class_of(self, pair: Pair) -> str:
-        return "own" if self._own & {pair.one, pair.other} else pair.kind
+    def _class_of(self, pair: Pair, way: _Way | None) -> str:
+        if self._own & {pair.one, pair.other}:
+            return "own"
+        over_sky = way is not None and any(hop >> 1 in self._plan.not_on_order for hop in way.hops[0])
+        return "sky" if over_sky else pair.kind
 
     def _tally(self, pair: int) -> ClassTally:
         return self._tallies[self._classes[pair]]

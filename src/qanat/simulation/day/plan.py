@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 
 from qanat.control.graph import RouteGraph
 from qanat.control.turns import PortsOfLink, ports_of
@@ -25,7 +26,8 @@ class LinkPlan:
 
     ``ends`` are in the order of their names, and so are ``half_bits``, what a block gives each of them to send under;
     ``reserve_share_bits`` go to the reserve. ``ports``: what it takes of switches. A link whose loss leaves no key has
-    blocks of no bits.
+    blocks of no bits; so has one between stations of a satellite, which gets key in passes, of so many bits a second on
+    the whole, and none on order.
     """
 
     link_id: LinkId
@@ -42,10 +44,20 @@ class LinkPlan:
 class DayPlan:
     """A network and its links by number, as the graph that keys are routed in numbers them."""
 
-    def __init__(self, network: Network, *, planned: Callable[[Network, Link], LinkPlan] | None = None) -> None:
-        """``planned``: what says what a link can do; by default its forecast."""
+    def __init__(
+        self,
+        network: Network,
+        *,
+        planned: Callable[[Network, Link], LinkPlan] | None = None,
+        pass_rates_bits_per_s: Mapping[LinkId, float] = MappingProxyType({}),
+    ) -> None:
+        """``planned``: what says what a link can do; by default its forecast. ``pass_rates_bits_per_s``: of links
+        between stations of satellites, what passes give them on the whole; the others of these have no key."""
         self.network = network
         plans = {link.link_id: (planned or forecast_plan)(network, link) for link in network.links}
+        plans |= {
+            link_id: replace(plans[link_id], rate_bits_per_s=rate) for link_id, rate in pass_rates_bits_per_s.items()
+        }
         numbered = RouteGraph.of_keys(network)
         self.links = tuple(plans[link.link_id] for link in numbered.links)
         self.number = numbered.link_number
@@ -53,8 +65,16 @@ class DayPlan:
 
     @cached_property
     def without_key(self) -> tuple[LinkId, ...]:
-        """The links whose loss leaves no key."""
-        return tuple(link.link_id for link in self.links if not link.block_bits)
+        """The links whose loss leaves no key, and those of satellites that have no passes."""
+        return tuple(link.link_id for link in self.links if not link.block_bits and link.rate_bits_per_s <= 0)
+
+    @cached_property
+    def not_on_order(self) -> frozenset[int]:
+        """The numbers of the links that get their key in passes."""
+        links = self.network.links
+        return frozenset(
+            self.number[link.link_id] for link in links if link.kind == "announced" and link.link_id in self.number
+        )
 
 
 def forecast_plan(network: Network, link: Link) -> LinkPlan:

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from qanat.control.forecasting import Forecasts
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
+from qanat.ground.network.extracts import without_satellites
 from qanat.ground.network.second_backbone import BACKBONE, with_second_backbone
+from qanat.ground.orders import PassForecast
 from qanat.ground.randomness import SeededChance
 from qanat.simulation.day.demand import Demand, Requests, draw_pairs, draw_requests, joined_pairs
 from qanat.simulation.day.engine import Day
 from qanat.simulation.day.faults import Part, Removal, parts_in_turn
+from qanat.simulation.day.passes import mean_rates
 from qanat.simulation.day.plan import DAY_S, DayPlan
 from qanat.simulation.day.tally import DayResult, Detour
 
@@ -26,7 +29,9 @@ class DayTerms:
 
     ``ready_blocks``: so many lie ready on each link at the beginning, as in a network that has run before. With none it
     is switched on at that moment, and in its first hour users behind switches wait in turn for their first block.
-    ``forecasts``: what comes of links, in seconds of the run; the policy is told if ``is_foreseen``.
+    ``forecasts``: what comes of links, in seconds of the run; the policy is told if ``is_foreseen``. ``passes``: of
+    satellites, in the same seconds, with the bits that come of them; those before the run have been. Without any,
+    satellites are left out.
     """
 
     network: Network
@@ -36,6 +41,7 @@ class DayTerms:
     ready_blocks: int = 1
     forecasts: Forecasts = field(default_factory=Forecasts)
     is_foreseen: bool = True
+    passes: tuple[PassForecast, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_days <= MOST_DAYS:
@@ -45,13 +51,18 @@ class DayTerms:
                 f"{self.ready_blocks} blocks ready on each link", remedy=f"give 0 to {MOST_READY_BLOCKS}"
             )
 
+    @property
+    def flown(self) -> Network:
+        """The network of the run: that on the ground alone where satellites have no passes."""
+        return self.network if self.passes else without_satellites(self.network)
+
 
 def simulate(terms: DayTerms, removals: Sequence[Removal] = (), *, second_backbone: bool = False) -> DayResult:
     """Run the days; raises ConfigurationError for what is not there, BooksDisagree when the books do not hold.
 
     Who asks for what, and when, is drawn from the network as it stands: it is the same whatever is removed or added.
     """
-    plan = DayPlan(with_second_backbone(terms.network) if second_backbone else terms.network)
+    plan = _plan(terms, with_second_backbone(terms.flown) if second_backbone else terms.flown)
     horizon_s = terms.num_days * DAY_S
     if late := [removal.name for removal in removals if removal.at_s >= horizon_s]:
         raise ConfigurationError(f"{late[0]!r} would be taken out after the run", remedy="give a time within its days")
@@ -64,20 +75,26 @@ def simulate(terms: DayTerms, removals: Sequence[Removal] = (), *, second_backbo
         ready_blocks=terms.ready_blocks,
         forecasts=terms.forecasts,
         is_foreseen=terms.is_foreseen,
+        passes=terms.passes,
     )
     return day.run()
 
 
+def _plan(terms: DayTerms, network: Network) -> DayPlan:
+    rates = mean_rates(network, terms.passes, until_s=terms.num_days * DAY_S)
+    return DayPlan(network, pass_rates_bits_per_s=rates)
+
+
 def _requests(terms: DayTerms) -> Requests:
     chance = SeededChance(terms.seed).child("day")
-    rates = DayPlan(terms.network).rates
-    pairs = draw_pairs(terms.network, terms.demand, rates_bits_per_s=rates, chance=chance)
+    rates = _plan(terms, terms.flown).rates
+    pairs = draw_pairs(terms.flown, terms.demand, rates_bits_per_s=rates, chance=chance)
     return draw_requests(pairs, terms.demand, num_days=terms.num_days, chance=chance)
 
 
-def count_pairs(network: Network) -> int:
+def count_pairs(terms: DayTerms) -> int:
     """Return how many pairs of sites with applications a route joins: no more can ask."""
-    return len(joined_pairs(network, rates_bits_per_s=DayPlan(network).rates))
+    return len(joined_pairs(terms.flown, rates_bits_per_s=_plan(terms, terms.flown).rates))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,67 @@
+"""Satellites in a simulated day: what their passes give, and when two stations share it.
+
+As in the running network (``key_management.announcing``): a satellite holds the key of each pass with its station; when
+it has key with two stations, it spends as much of both, and from the end of that pass on the two share a block of so
+many bits. Nothing comes of a pass while the satellite, the station or their downlink is out; what is held stays.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from qanat.control.survival import Outage
+from qanat.ground.identifiers import LinkId, NodeId
+from qanat.ground.keys import block_shares
+from qanat.ground.network import Link, Network
+from qanat.ground.orders import PassForecast
+
+LEAST_BITS_PER_S: Final = 1e-6
+
+
+class Announcements:
+    """What satellites hold with stations and announce to them, pass after pass."""
+
+    def __init__(self, network: Network, passes: Sequence[PassForecast]) -> None:
+        """``passes``: with moments in seconds of the run; those that set before it begins have been already."""
+        self.passes = sorted((one for one in passes if one.expected_bits > 0), key=lambda one: one.set_utc_s)
+        self._held: Counter[tuple[NodeId, NodeId]] = Counter()
+        self._out: Counter[str] = Counter()
+        self._downlinks = {link.ends: link for link in network.links if link.kind == "downlink"}
+        self._announced = [link for link in network.relayed_links if link.kind == "announced"]
+
+    def note(self, outage: Outage, *, is_over: bool) -> None:
+        """A part fails, or is back."""
+        name = outage.node if outage.node is not None else outage.link_id
+        self._out[str(name)] += -1 if is_over else 1
+
+    def after(self, one: PassForecast) -> Iterator[tuple[LinkId, int]]:
+        """Yield, at the end of a pass, each link whose ends share a block then, and how many bits that has."""
+        downlink = self._downlinks[one.satellite, one.station]
+        if any(self._out[name] > 0 for name in (one.satellite, one.station, downlink.name)):
+            return
+        self._held[one.satellite, one.station] += sum(block_shares(one.expected_bits // 8 * 8)[1:])
+        for link in self._announced:
+            if link.satellite == one.satellite and one.station in link.ends and (bits := self._announce(link)):
+                yield link.link_id, bits
+
+    def _announce(self, link: Link) -> int:
+        """Return of how many bits the satellite tells the sum to both ends: all that it holds with both."""
+        holders = [(NodeId(link.satellite), end) for end in link.ends]
+        bits = min(self._held[holder] for holder in holders) // 8 * 8
+        for holder in holders:
+            self._held[holder] -= bits
+        return bits
+
+
+def mean_rates(network: Network, passes: Sequence[PassForecast], *, until_s: float) -> dict[LinkId, float]:
+    """Return what each link of a satellite between two stations gives on the whole (bit/s), till the run ends; of one
+    that gives nothing LEAST_BITS_PER_S, so that routes compare all links by their rates."""
+    announcements = Announcements(network, passes)
+    total = Counter({link.link_id: 0 for link in network.relayed_links if link.kind == "announced"})
+    due = [one for one in announcements.passes if one.set_utc_s <= until_s]
+    for one in due:
+        total.update(dict(announcements.after(one)))
+    begin_s = min([0.0, *(one.rise_utc_s for one in due)])
+    return {link_id: max(bits / (until_s - begin_s), LEAST_BITS_PER_S) for link_id, bits in total.items()}
