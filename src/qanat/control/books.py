@@ -234,8 +234,8 @@ class Books:
         )
 
     def _set_aside_bits(self, link_id: LinkId, book: LinkBook) -> int:
-        """Return what is not for those beyond their share. Of a link that makes no key on order nothing is set aside, for
-        there might never be more."""
+        """Return what is not for those beyond their share. Of a link that makes no key on order nothing is set aside,
+        for there might never be more."""
         return set_aside_bits(book.block_bits) if link_id in self.contended - self._unordered else 0
 
     def _link_view(self, link_id: LinkId, book: LinkBook, *, has_order: bool, now_s: float) -> LinkView:

@@ -21,7 +21,7 @@ import heapq
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -33,7 +33,7 @@ from qanat.control.survival import Fault, Outage, Rerouted, RoutedPair, Survivor
 from qanat.control.turns import Turns
 from qanat.key_management.accounts import relay_bits
 from qanat.simulation.day.books import Books, Hop
-from qanat.simulation.day.demand import KEYS_PER_REQUEST, Demand, Pair, Requests
+from qanat.simulation.day.demand import Demand, Pair, Requests
 from qanat.simulation.day.faults import Removal, outages_of, own_users
 from qanat.simulation.day.plan import DayPlan
 from qanat.simulation.day.serving import Desk, Slot
@@ -41,12 +41,25 @@ from qanat.simulation.day.switching import PortsInUse
 from qanat.simulation.day.tally import ClassTally, DayResult, Detour
 from qanat.simulation.day.waiting import Open, Waiting
 
-EventKind: TypeAlias = Literal["fail", "mend", "block", "late", "span", "look"]
+EventKind: TypeAlias = Literal["fail", "mend", "block", "late", "span", "look", "act", "raise", "share", "ask", "call"]
+Handler: TypeAlias = Callable[[int, int], None]
+"""Takes the number of what an event is of, and the serial number that it had when the event was entered."""
 PATIENCE_S = 900.0
 """So long is a request kept waiting: what a key manager keeps a demand for (``KeyManagerSettings``)."""
 
 LOOK_PERIOD_S = 60.0
 """So often is looked whether a pool is to be filled for what is foretold; the controller looks every second."""
+
+
+@dataclass(slots=True)
+class DayClock:
+    """The time of a run, in seconds from its beginning."""
+
+    now_s: float = 0.0
+
+    def monotonic_s(self) -> float:
+        """Return the time."""
+        return self.now_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +104,10 @@ class Day:
         self._plan, self._requests, self._horizon_s = plan, requests, horizon_s
         self._policy, self._patience_s = policy or Policy(), patience_s
         self._books = Books(plan, ready_blocks=ready_blocks)
-        self._batch = {"count": KEYS_PER_REQUEST, "size_bits": demand.key_bits}
+        self._batch = {"count": demand.keys_per_request, "size_bits": demand.key_bits}
         self._needed_bits = relay_bits(**self._batch)
         self._graph = key_graph(plan.network, plan.rates)
-        self._now_s = 0.0
+        self._clock = DayClock()
         self._serial = itertools.count()
         self._events: list[tuple[float, int, EventKind, int, int]] = []
         self._known_short: set[tuple[Hop, ...]] = set()
@@ -115,6 +128,14 @@ class Day:
         self._routes: dict[Route, tuple[int, int]] = {}
         self._lost: set[int] = set()
         self._detour: Detour | None = None
+        self._handlers: dict[EventKind, Handler] = {
+            "block": self._on_block,
+            "late": lambda number, _: self._on_late(number),
+            "span": lambda link, _: self._on_span(link),
+            "look": lambda *_: self._on_look(),
+            "fail": lambda number, _: self._on_fault(number, is_over=False),
+            "mend": lambda number, _: self._on_fault(number, is_over=True),
+        }
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -148,15 +169,15 @@ class Day:
         self._advance(0.0)
         while True:
             if (short := self._serve_until(self._next_s())) is not None:
-                self._now_s, slot = short
+                self._clock.now_s, slot = short
                 self._open(slot, asked_s=self._now_s)
             elif self._next_s() <= self._horizon_s:
                 self._advance(self._next_s())
             else:
                 break
         self._note_counts()
-        for waiting in self._waiting.open.values():
-            self._tally(waiting.pair).waiting += 1
+        for pair in self._pairs_waiting():
+            self._tally(pair).waiting += 1
         for pair, asked in enumerate(self._desk.asked().tolist()):
             self._tally(pair).asked += asked
         for tally in self._tallies.values():
@@ -173,7 +194,15 @@ class Day:
             decisions=self._decisions,
         )
 
+    def _pairs_waiting(self) -> list[int]:
+        """Return the pair of each request that waits."""
+        return [waiting.pair for waiting in self._waiting.open.values()]
+
     # --- events ---
+
+    @property
+    def _now_s(self) -> float:
+        return self._clock.now_s
 
     def _push(self, time_s: float, kind: EventKind, subject: int, serial: int = 0) -> None:
         heapq.heappush(self._events, (time_s, next(self._serial), kind, subject, serial))
@@ -185,17 +214,8 @@ class Day:
     def _advance(self, until_s: float) -> None:
         """Let everything happen that is due by then."""
         while self._events and self._events[0][0] <= until_s:
-            self._now_s, _, kind, subject, serial = heapq.heappop(self._events)
-            if kind == "block":
-                self._on_block(subject, serial)
-            elif kind == "late":
-                self._on_late(subject)
-            elif kind == "span":
-                self._on_span(subject)
-            elif kind == "look":
-                self._on_look()
-            else:
-                self._on_fault(subject, is_over=kind == "mend")
+            self._clock.now_s, _, kind, subject, serial = heapq.heappop(self._events)
+            self._handlers[kind](subject, serial)
 
     def _serve_until(self, until_s: float) -> tuple[float, Slot] | None:
         """Let the desk serve till then; one by one where it matters when each was served."""
@@ -204,7 +224,7 @@ class Day:
         while (coming := self._desk.coming()) is not None and coming[0] < until_s:
             if (short := self._desk.serve_until(until_s, at_most=1)) is not None:
                 return short
-            self._now_s, slot = coming
+            self._clock.now_s, slot = coming
             way = self._ways[slot >> 1]
             self._note_spent(() if way is None else way.hops[slot & 1])
         return None
@@ -269,31 +289,42 @@ class Day:
             self._push(self._now_s + self._block_time_s(link), "block", link, serial)
         else:
             self._end_order(link)
-        goes_on = self._turns.is_switched(link) or self._plan.links[link].link_id in self._foresight.forecasts.links
-        if self._waiting.wait_for(link) or (goes_on and not order.blocks_left):
+        if self._waiting.wait_for(link) or (self._goes_on(link) and not order.blocks_left):
             self._act()
+
+    def _goes_on(self, link: int) -> bool:
+        """Return whether a link, or another in its area, may be ordered though nobody waits for it."""
+        return self._turns.is_switched(link) or self._plan.links[link].link_id in self._foresight.forecasts.links
 
     # --- orders ---
 
     def _act(self) -> None:
         """Let the policy decide on what is known now, and carry it out."""
-        if not self._waiting.open and not self._foresight:
+        if not self._has_work():
             return
         self._decisions += 1
         seen, switched = self._view()
         view = self._foresight.applied(seen, utc_s=self._now_s, now_s=self._now_s)
         orders = decide(view, self._policy)
         for demand_id in orders.satisfied:
-            waiting = self._waiting.remove(int(demand_id))
-            assert waiting is not None, "the policy was shown it"
-            self._known_short.discard(waiting.hops)
-            self._serve(waiting.slot, waiting.hops, asked_s=waiting.asked_s)
+            self._meet(int(demand_id))
         self._waiting.settle()
         for order in orders.generate:
             self._begin(self._plan.number[order.link_id], order.num_blocks)
         waited_for = {link_id for waits in orders.waits_for.values() for link_id in waits}
         numbers = {self._plan.number[link_id] for link_id in waited_for if link_id in self._plan.number}
         self._turns.note_waits(numbers - self._orders.keys(), now_s=self._now_s, among=switched)
+
+    def _has_work(self) -> bool:
+        return bool(self._waiting.open or self._foresight)
+
+    def _meet(self, number: int) -> Open:
+        """Serve a request that has waited and may go now, and return it."""
+        waiting = self._waiting.remove(number)
+        assert waiting is not None, "the policy was shown it"
+        self._known_short.discard(waiting.hops)
+        self._serve(waiting.slot, waiting.hops, asked_s=waiting.asked_s)
+        return waiting
 
     def _view(self) -> tuple[NetworkView, Set[int]]:
         """Return what the policy decides on, and all links in the areas of switches that it looks at: what has crossed
