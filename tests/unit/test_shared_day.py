@@ -22,9 +22,13 @@ from qanat.simulation.day.shared_day import SharedDay
 from qanat.simulation.day.tally import DayResult
 
 GOAL = 0.98
+LEAST = 0.9
+"""Of what the optimum gives it, what the worst pair gets."""
 BLOCK_BITS, BLOCK_S = 240_000, 10.0
-HOUR_S = 3600.0
+RUN_S = 1200.0
 RULES = SharingRules()
+SLOW_TO_SOLVE = {("grid", 100), ("random-geometric", 100)}
+"""With max-min the solver alone takes minutes."""
 
 
 def made_of(network: Network, link: Link) -> LinkPlan:
@@ -54,7 +58,7 @@ def pairs_of(*names: str) -> list[Pair]:
     return [Pair(NodeId(one), NodeId(other), "near") for one, other in names]
 
 
-def every(pause_s: float, *numbers: int, until_s: float = HOUR_S) -> tuple[list[float], list[int], list[bool]]:
+def every(pause_s: float, *numbers: int, until_s: float = RUN_S) -> tuple[list[float], list[int], list[bool]]:
     """Requests of these pairs, one each, all the time."""
     times = [place * pause_s for place in range(int(until_s / pause_s)) for _ in numbers]
     return times, [number for _ in range(int(until_s / pause_s)) for number in numbers], [False] * len(times)
@@ -62,7 +66,7 @@ def every(pause_s: float, *numbers: int, until_s: float = HOUR_S) -> tuple[list[
 
 def day_of(network: Network, pairs: Sequence[Pair], requests: tuple[list[float], list[int], list[bool]]) -> DayResult:
     plan = DayPlan(network, planned=made_of)
-    return SharedDay(plan, Requests(pairs, *requests), demand=Demand(key_bits=1024), horizon_s=HOUR_S).run()
+    return SharedDay(plan, Requests(pairs, *requests), demand=Demand(key_bits=1024), horizon_s=RUN_S).run()
 
 
 NEEDED_BITS = relay_bits(count=10, size_bits=1024)
@@ -105,7 +109,7 @@ def test_a_cap_is_never_exceeded() -> None:
     rules = SharingRules(pairs=(SharingOfPair(master="a", slave="c", cap_bits_per_s=3000.0),))
     network = network_of("ar", "rc", users="ac", sharing=rules)
     (capped,) = day_of(network, pairs_of("ac"), every(NEEDED_BITS / 6000.0, 0)).pair_keys
-    most = 3000.0 + (2 * 3000.0 + NEEDED_BITS) / HOUR_S  # what a full bucket holds, and one batch more
+    most = 3000.0 + (2 * 3000.0 + NEEDED_BITS) / RUN_S  # what a full bucket holds, and one batch more
     assert GOAL * 3000.0 < capped.got_bits_per_s <= most
 
 
@@ -124,8 +128,8 @@ def test_two_ways_of_a_ring_carry_the_shares_of_one_pair() -> None:
 def test_when_a_relay_fails_the_other_way_carries_all_and_shares_are_found_anew() -> None:
     plan = DayPlan(network_of("ab", "bc", "cd", "da"), planned=made_of)
     requests = Requests(pairs_of("ac"), *every(NEEDED_BITS / USABLE_BITS_PER_S * 2.2, 0))
-    out = [Removal("b", 1200.0, 1200.0)]
-    found = SharedDay(plan, requests, demand=Demand(key_bits=1024), horizon_s=HOUR_S, removals=out).run()
+    out = [Removal("b", RUN_S / 3, RUN_S / 3)]
+    found = SharedDay(plan, requests, demand=Demand(key_bits=1024), horizon_s=RUN_S, removals=out).run()
     tally = found.together(with_own=True)
     assert tally.served == tally.asked - tally.waiting
     assert tally.cut_off == tally.late == 0
@@ -151,15 +155,14 @@ def test_the_policy_decides_the_same_whether_it_sees_all_or_what_has_crossed_a_t
         Application(name=site.name, site=site.name, priority=place % 3) for place, site in enumerate(network.sites)
     )
     network = network.model_copy(update={"applications": apps, "sharing": rules})
-    plan, demand, chance = DayPlan(network), Demand(20, bits_per_minute=4000), SeededChance(3)
+    plan, demand, chance = DayPlan(network), Demand(20, bits_per_minute=40_000), SeededChance(3)
     pairs = draw_pairs(network, demand, rates_bits_per_s=plan.rates, chance=chance)
     whole = draw_requests(pairs, demand, num_days=1, chance=chance)
-    num = sum(time_s < 2 * HOUR_S for time_s in whole.times_s)
+    num = sum(time_s < RUN_S for time_s in whole.times_s)
     requests = Requests(pairs, whole.times_s[:num], whole.pair_numbers[:num], whole.backwards[:num])
-    removals = [Removal("n5", 3000.0, 1000.0)]
+    removals = [Removal("n5", RUN_S / 3, RUN_S / 4)]
     few, all_ = (
-        kind(plan, requests, demand=demand, horizon_s=2 * HOUR_S, removals=removals).run()
-        for kind in (SharedDay, WholeView)
+        kind(plan, requests, demand=demand, horizon_s=RUN_S, removals=removals).run() for kind in (SharedDay, WholeView)
     )
     assert dataclasses.replace(few, decisions=0) == dataclasses.replace(all_, decisions=0)
     assert few.decisions > 50
@@ -174,6 +177,7 @@ def check(reached: Reached) -> None:
         f"Jain's index {reached.jain_index:.3f} ({reached.jain_index_at_optimum:.3f})"
     )
     assert reached.of_declared >= GOAL
+    assert reached.least_of_optimum > LEAST
     assert reached.num_late == 0
 
 
@@ -195,20 +199,20 @@ def test_so_do_30_and_100_sites_and_no_hub_collapses(kind: str, num_sites: int) 
     reached = full_load(family_plan(kind, num_sites, RULES))
     check(reached)
     assert reached.jain_index > 0.9 * reached.jain_index_at_optimum
-    assert reached.least_of_optimum > 0.8
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("num_sites", [10, 30, 100])
-@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize(
+    ("kind", "num_sites"),
+    [(kind, num_sites) for num_sites in (10, 30, 100) for kind in FAMILIES if (kind, num_sites) not in SLOW_TO_SOLVE],
+)
 def test_so_does_the_least_pair_of_each_shape_with_max_min(kind: str, num_sites: int) -> None:
     check(full_load(family_plan(kind, num_sites, SharingRules(alpha="max-min"))))
 
 
-def test_who_takes_what_is_set_aside_for_others_makes_full_load_fall_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The measurement sees a fault of the policy: without a part set aside for those within their share, those of many
-    hops find too little."""
-    plan = family_plan("line", 10, RULES)
+def test_the_measurement_sees_it_when_nothing_is_set_aside_for_those_within_their_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = family_plan("star", 10, RULES)
     monkeypatch.setattr("qanat.simulation.day.shared_day.set_aside_bits", lambda _: 0)
-    reached = full_load(plan, begin_s=60.0, counted_s=60.0)
-    assert reached.of_declared < GOAL
+    assert full_load(plan, begin_s=60.0, counted_s=60.0).least_of_optimum < 0.8

@@ -40,7 +40,7 @@ CALL_PAUSE_S = 0.02
 REFUSED_PAUSE_S = 0.5
 LEAST_S = 120.0
 BATCHES_BEFORE = 2.0
-BATCHES_COUNTED = 6.0
+BATCHES_COUNTED = 4.0
 
 
 @dataclass(frozen=True, slots=True)

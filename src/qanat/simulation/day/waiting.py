@@ -77,6 +77,8 @@ class Waiting:
         self._guaranteed: dict[int, Open] = {}
         self._ahead_bits: Mapping[int, int] = {}
         self._aside_bits = [0] * len(names)
+        self._levels = self._levels_beyond = [needed_bits] * len(names)
+        """What each hop must hold for a request that is not beyond its share, and for one that is."""
         self._area = [ports.area_of(hop >> 1) for hop in range(len(names))]
         self._used: dict[str, set[int]] = {area: set() for area in self._area if area is not None}
         """By area, which links through switches requests wait to go over."""
@@ -92,12 +94,12 @@ class Waiting:
     def add(self, number: int, waiting: Open) -> None:
         """Take in a request that finds too little on some hop."""
         self.open[number] = waiting
-        stock = self._books.stock
+        stock, levels = self._books.stock, self._levels_for(waiting)
         for hop in waiting.hops:
             self._on_hop[hop][number] = waiting
             if (area := self._area[hop]) is not None:
                 self._used[area].add(hop >> 1)
-            if stock[hop] < self._wanted_bits(waiting, hop):
+            if stock[hop] < levels[hop]:
                 self._touched.add(hop >> 1)
         self.look_at(number)
 
@@ -105,12 +107,12 @@ class Waiting:
         """Take out a request that is served, given up or given another route; None where it is not here any more."""
         if (waiting := self.open.pop(number, None)) is None:
             return None
-        stock = self._books.stock
+        stock, levels = self._books.stock, self._levels_for(waiting)
         for hop in waiting.hops:
             del self._on_hop[hop][number]
             if (area := self._area[hop]) is not None and not self.wait_for(hop >> 1):
                 self._used[area].discard(hop >> 1)
-            if stock[hop] < self._wanted_bits(waiting, hop):
+            if stock[hop] < levels[hop]:
                 self._touched.add(hop >> 1)
         if waiting.watched is not None:
             del self._watching[waiting.watched][number]
@@ -137,6 +139,7 @@ class Waiting:
         for those within their shares, in place of all before."""
         self._ahead_bits = ahead_bits
         self._aside_bits = [aside_bits.get(hop >> 1, 0) for hop in range(len(self._names))]
+        self._levels_beyond = [self._needed_bits + bits for bits in self._aside_bits]
         for number in self.open:
             self.look_at(number)
 
@@ -163,18 +166,18 @@ class Waiting:
 
     def _watch(self, number: int, waiting: Open) -> bool:
         """Let a request watch a hop that is short; return whether there is one."""
-        stock = self._books.stock
+        stock, levels = self._books.stock, self._levels_for(waiting)
         for hop in waiting.hops:
-            if stock[hop] < self._wanted_bits(waiting, hop):
+            if stock[hop] < levels[hop]:
                 waiting.watched = hop
                 self._watching[hop][number] = waiting
                 return True
         waiting.watched = None
         return False
 
-    def _wanted_bits(self, waiting: Open, hop: Hop) -> int:
-        """Return what a hop must hold that a request may be served."""
-        return self._needed_bits + (self._aside_bits[hop] if waiting.view.is_beyond_share else 0)
+    def _levels_for(self, waiting: Open) -> Sequence[int]:
+        """Return what each hop must hold that a request may be served."""
+        return self._levels_beyond if waiting.view.is_beyond_share else self._levels
 
     # --- what a decision must look at ---
 
