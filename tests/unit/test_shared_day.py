@@ -158,9 +158,9 @@ def test_the_policy_decides_the_same_whether_it_sees_all_or_what_has_crossed_a_t
     plan, demand, chance = DayPlan(network), Demand(20, bits_per_minute=40_000), SeededChance(3)
     pairs = draw_pairs(network, demand, rates_bits_per_s=plan.rates, chance=chance)
     whole = draw_requests(pairs, demand, num_days=1, chance=chance)
-    num = sum(time_s < RUN_S for time_s in whole.times_s)
+    num = sum(time_s < RUN_S / 2 for time_s in whole.times_s)
     requests = Requests(pairs, whole.times_s[:num], whole.pair_numbers[:num], whole.backwards[:num])
-    removals = [Removal("n5", RUN_S / 3, RUN_S / 4)]
+    removals = [Removal("n5", RUN_S / 6, RUN_S / 6)]
     few, all_ = (
         kind(plan, requests, demand=demand, horizon_s=RUN_S, removals=removals).run() for kind in (SharedDay, WholeView)
     )

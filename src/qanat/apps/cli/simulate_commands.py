@@ -25,6 +25,11 @@ UnforeseenOption = Annotated[
     bool, typer.Option("--unforeseen", help="What --forecasts says comes true, and nobody was told.")
 ]
 
+FullLoadOption = Annotated[
+    bool,
+    typer.Option("--full-load", help="All pairs ask without end: what each gets beside the optimum of their sharing."),
+]
+
 
 def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]], NoReturn]) -> None:
     """Add the command; ``end_with`` runs it and exits with its status."""
@@ -57,12 +62,7 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
         ready_blocks: Annotated[
             int, typer.Option(help="Blocks that lie ready on each link; 0: the network is switched on.")
         ] = 1,
-        full_load: Annotated[
-            bool,
-            typer.Option(
-                "--full-load", help="All pairs ask without end: what each gets beside the optimum of declared sharing."
-            ),
-        ] = False,
+        full_load: FullLoadOption = False,
         forecasts: ForecastsOption = None,
         unforeseen: UnforeseenOption = False,
         workers: Annotated[

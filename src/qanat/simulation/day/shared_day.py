@@ -84,24 +84,38 @@ class SharedDay(Day):
         site = self._shares.sites[asker.source]
         if self._has_to_wait_for_cap(slot, asked_s):
             return
-        in_turn = site.in_turn(asker.target, ways)
-        way = next((way for way in in_turn if self._is_able(way)), in_turn[0])
-        hops, needed_bits = self._hops_of[way], self._needed_bits
         is_alone = not self._open_of[slot]
-        if not site.rations.may_take(asker.saes, (way,), needed_bits, is_alone=is_alone):
-            self._ask_for(slot, site.to_ask_for(way, in_turn), asked_s)
-        elif self._books.holds(hops, needed_bits):
-            site.rations.take(asker.saes, (way,), needed_bits)
-            self._give(slot, way, asked_s)
-            if any((hop >> 1) not in self._orders and self._waiting.is_behind(hop >> 1) for hop in hops):
-                self._act()
-        else:
-            if hops not in self._known_short and self._books.stock[hops[0]] >= needed_bits:  # the try burns pads
-                site.rations.take(asker.saes, (way,), needed_bits)
-                site.rations.note_short(asker.saes, asker.target)
-                site.spreading.note_sent(way, needed_bits)
-            self._learn_short(hops)
-            self._ask_for(slot, way, asked_s)
+        for _ in ways:
+            in_turn = site.in_turn(asker.target, ways)
+            if (way := next(filter(self._is_able, in_turn), None)) is None:
+                break
+            if not site.rations.may_take(asker.saes, (way,), self._needed_bits, is_alone=is_alone):
+                self._ask_for(slot, site.to_ask_for(way, in_turn), asked_s)
+                return
+            if self._books.holds(self._hops_of[way], self._needed_bits):
+                self._take(slot, way, asked_s)
+                return
+            self._try_in_vain(slot, way)
+        self._ask_for(slot, site.in_turn(asker.target, ways)[0], asked_s)
+
+    def _take(self, slot: Slot, way: Route, asked_s: float) -> None:
+        """Serve a request from stock; links that are to hold key ahead may have to work for it."""
+        asker = self._askers[slot]
+        self._shares.sites[asker.source].rations.take(asker.saes, (way,), self._needed_bits)
+        self._give(slot, way, asked_s)
+        links = (hop >> 1 for hop in self._hops_of[way])
+        if any(link not in self._orders and self._waiting.is_behind(link) for link in links):
+            self._act()
+
+    def _try_in_vain(self, slot: Slot, way: Route) -> None:
+        """Send a batch on a way that turns out to be short; further on than at its first hop, that burns pads."""
+        asker, hops = self._askers[slot], self._hops_of[way]
+        site = self._shares.sites[asker.source]
+        if self._books.stock[hops[0]] >= self._needed_bits:
+            site.rations.take(asker.saes, (way,), self._needed_bits)
+            site.rations.note_short(asker.saes, asker.target)
+            site.spreading.note_sent(way, self._needed_bits)
+        self._learn_short(hops)
 
     def _is_able(self, way: Route) -> bool:
         """Return whether a way is not known to be short."""
