@@ -27,6 +27,7 @@ LEAST = 0.8
 BLOCK_BITS, BLOCK_S = 240_000, 10.0
 RUN_S = 1200.0
 RULES = SharingRules()
+USUAL = ("star", "grid")
 SLOW_TO_SOLVE = {("grid", 100), ("random-geometric", 100)}
 """With max-min the solver alone takes minutes."""
 
@@ -182,8 +183,10 @@ def check(reached: Reached, *, least: float = LEAST) -> None:
     assert reached.num_late == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow if kind in USUAL else pytest.mark.campaign) for kind in FAMILIES],
+)
 def test_ten_sites_of_any_shape_get_at_least_98_percent_of_the_declared_optimum(kind: str) -> None:
     check(full_load(family_plan(kind, 10, RULES)))
 
