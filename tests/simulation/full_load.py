@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from qanat.control.graph import RouteGraph
+from qanat.control.posing import USABLE
 from qanat.control.sharing import Demand
 from qanat.control.solvers.shares import share
-from qanat.control.steering import USABLE
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Application, Network, SharingRules
 from qanat.ground.network.building import build_network

@@ -15,7 +15,7 @@ from qanat.apps.cli.main import app
 from qanat.apps.cli.simulate import seconds
 from qanat.apps.cli.simulate_tables import percent
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.network import network_yaml
+from qanat.ground.network import Application, SharingRules, network_yaml
 from qanat.ground.network.building import build_network
 
 RING, FEW = "five-site-ring", ("--pairs", "1", "--demand", "20")
@@ -132,6 +132,8 @@ def test_what_cannot_be_is_refused_with_a_remedy() -> None:
         ((RING, "--at", "12:00"), "--at 12:00 is given, but nothing is taken out what to do: say what is taken out"),
         ((RING, "--for", "03:00"), "--for 03:00 is given, but nothing is taken out what to do: say what is taken out"),
         ((RING, "--workers", "2"), "a single run is one process"),
+        ((RING, "--full-load", "--without", "east"), "--without says nothing with --full-load"),
+        ((RING, "--full-load", "--days", "2"), "--days says nothing with --full-load"),
         (("three-nodes", "--each-removed"), "no part of 'three-nodes' is a ring node, a switch or a backbone relay"),
         ((RING, "--ready-blocks", "-1"), "-1 blocks"),
         ((RING, "--second-backbone"), "no backbone that could be closed"),
@@ -184,3 +186,36 @@ def test_what_is_not_all_is_never_shown_as_all() -> None:
     assert percent(0.999999) == "> 99.99 %"
     assert percent(0.9999) == "99.99 %"
     assert percent(0.0) == "0.00 %"
+
+
+def shared_file(folder: Path) -> Path:
+    """A grid of nine sites that share, with an application at each."""
+    network = build_network("grid", num_nodes=9, system="metro-40-i", link_km=30)
+    apps = tuple(Application(name=site.name, site=site.name) for site in network.sites)
+    path = folder / "shared.yaml"
+    path.write_text(network_yaml(network.model_copy(update={"applications": apps, "sharing": SharingRules()})))
+    return path
+
+
+def test_a_network_that_shares_tells_what_each_family_of_pairs_got_beside_its_share(tmp_path: Path) -> None:
+    path = str(shared_file(tmp_path))
+    status, out, _ = run(path, "--pairs", "10", "--demand", "500", "--out", str(tmp_path / "out"))
+    assert status == 0
+    assert "share if all asked" in out
+    (row,) = json.loads((tmp_path / "out" / "result.json").read_text())["shares"].values()
+    assert row["pairs"] == 10
+    assert row["pairs_short_of_share"] == 0
+    assert 0.99 * row["asked_bits_per_s"] < row["got_bits_per_s"] <= row["asked_bits_per_s"]
+    assert row["share_bits_per_s"] > row["got_bits_per_s"]
+
+
+def test_full_load_is_told_beside_the_optimum_of_what_is_declared(tmp_path: Path) -> None:
+    path = str(shared_file(tmp_path))
+    status, out, _ = run(path, "--full-load", "--pairs", "8", "--out", str(tmp_path / "out"))
+    assert status == 0
+    assert "Jain's index" in out
+    found = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert found["of_declared"] > 0.98
+    assert found["of_whole"] == pytest.approx(0.95 * found["of_declared"])
+    assert sum(row["pairs"] for row in found["classes"].values()) == 8
+    assert len((tmp_path / "out" / "pairs.csv").read_text().splitlines()) == 9

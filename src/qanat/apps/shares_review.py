@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, islice
 
-from qanat.control.claims import DIRECTIONS, Claim, Claims, alpha_of
-from qanat.control.graph import RouteGraph
-from qanat.control.sharing import Settled, SharingProblem
+from qanat.control.claims import DIRECTIONS, Claims
+from qanat.control.posing import Posing, usable_rate
+from qanat.control.sharing import Settled
 from qanat.control.solvers.by_name import settle
-from qanat.control.steering import usable_rate
-from qanat.control.turn_shares import kept_ports, turn_shares
 from qanat.control.views import Policy
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network, SharingRules
@@ -60,15 +58,13 @@ def promises_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> t
     """Return what becomes of each guarantee of a network file when nobody else asks for key."""
     if network.sharing is None or not any(pair.guaranteed_bits_per_s for pair in network.sharing.pairs):
         return ()
-    claims = _claims(network, network.sharing, with_others=False)
-    return tuple(_promises(_settled(network, network.sharing, claims, rates_bits_per_s)))
+    return tuple(_promises(_settled(network, network.sharing, rates_bits_per_s, with_others=False)))
 
 
 def shares_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> SharesReview:
     """Return the shares when all declared pairs, and every two sites with applications, ask at once."""
     rules = network.sharing or SharingRules()
-    claims = _claims(network, rules, with_others=True)
-    settled = _settled(network, rules, claims, rates_bits_per_s)
+    settled = _settled(network, rules, rates_bits_per_s, with_others=True)
     return SharesReview(
         alpha=rules.alpha,
         is_declared=network.sharing is not None,
@@ -87,44 +83,31 @@ def shares_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Sha
     )
 
 
-def _claims(network: Network, rules: SharingRules, *, with_others: bool) -> tuple[Claim, ...]:
-    """Return the claims when all that are declared ask, and all others; two sites whose applications are declared ask
-    as these alone."""
-    claims = Claims(network, rules)
+def _settled(
+    network: Network, rules: SharingRules, rates_bits_per_s: Mapping[LinkId, float], *, with_others: bool
+) -> Settled:
+    """Return the shares when all that are declared ask, and all others if they are to."""
+    posing = Posing(network, rules, turning_share=Policy().turning_share)
+    for word in _asking_all(network, posing.claims, with_others=with_others):
+        posing.claims.note(word, now_s=0.0)
+    for link in posing.graph.links:
+        posing.note_rate(link.link_id, usable_rate(rates_bits_per_s[link.link_id], 0))
+    return settle(posing.now(0.0)[0])
+
+
+def _asking_all(network: Network, claims: Claims, *, with_others: bool) -> Iterator[GenerationRequest]:
+    """Yield a word of each pair that asks; two sites whose applications are declared ask as these alone."""
     taken = {frozenset((claim.demand.source, claim.demand.target)) for claim in claims.declared.values()}
+    for claim in claims.declared.values():
+        yield _asking(claim.demand.source, claim.demand.target, claim.agreement)
     sites = dict.fromkeys(NodeId(app.site) for app in network.applications)
-    words = [_asking(claim.demand.source, claim.demand.target, claim.agreement) for claim in claims.declared.values()]
-    others = combinations(sites, 2) if with_others else ()
-    words += [_asking(*ends, "") for ends in islice(others, MOST_PAIRS) if frozenset(ends) not in taken]
-    for word in words:
-        claims.note(word, now_s=0.0)
-    return claims.now(0.0)
+    for ends in islice(combinations(sites, 2), MOST_PAIRS) if with_others else ():
+        if frozenset(ends) not in taken:
+            yield _asking(*ends, "")
 
 
 def _asking(source: NodeId, target: NodeId, agreement: str) -> GenerationRequest:
     return GenerationRequest("", source, target, 0, (), None, agreement=agreement)
-
-
-def _settled(
-    network: Network, rules: SharingRules, claims: tuple[Claim, ...], rates_bits_per_s: Mapping[LinkId, float]
-) -> Settled:
-    graph = RouteGraph.of_keys(network)
-    able = [link for link in graph.links if rates_bits_per_s[link.link_id] > 0]
-    relays = tuple(site.node for site in network.sites if site.kind == "relay")
-    demands, turning_share = tuple(claim.demand for claim in claims), Policy().turning_share
-    turns = turn_shares(able, kept_ports(network), demands, relays=relays, turning_share=turning_share)
-    rates = [rates_bits_per_s[link.link_id] * turns.get(link.link_id, 1.0) for link in able]
-    return settle(
-        SharingProblem(
-            links=tuple(able),
-            rates_bits_per_s=tuple(usable_rate(rate, 0) for rate in rates),
-            relays=relays,
-            others=tuple(site.node for site in network.sites if site.kind != "relay"),
-            demands=demands,
-            alpha=alpha_of(rules),
-            regions=tuple(network.regions.items()),
-        )
-    )
 
 
 def _promises(settled: Settled) -> Iterator[PromiseReview]:

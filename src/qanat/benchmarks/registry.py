@@ -29,6 +29,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "backbone": ("backbone",),
     "routing": ("route-paper", "route-10000", "share-1000"),
     "sharing": ("share-optimum",),
+    "full_load": ("full-load-10", "full-load-30", "full-load-100"),
     "passes": ("passes-year", "passes-fleet"),
     "plan_fleet": ("plan-fleet",),
     "up_paper": ("up-paper",),
@@ -41,16 +42,21 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Names that stand for several."""
 
+LONG: Final = frozenset({"full-load-100"})
+"""Run only where they are named: an hour of a core."""
+
 
 def run(names: Sequence[str]) -> Iterator[Row]:
-    """Run the benchmarks named (all when none is) and yield their rows; raises RequestError for an unknown name."""
+    """Run the benchmarks named (all but the ``LONG`` ones when none is) and yield their rows.
+
+    Raises RequestError for an unknown name."""
     known = {name for group in BENCHMARKS.values() for name in group}
     if unknown := sorted(set(names) - known - set(GROUPS)):
         there = ", ".join(sorted(known | set(GROUPS)))
         raise RequestError(f"no benchmark {', '.join(unknown)}", remedy=f"there are: {there}")
     chosen = {single for name in names for single in GROUPS.get(name, (name,))}
     for module_name, group in BENCHMARKS.items():
-        wanted = [name for name in group if not names or name in chosen]
+        wanted = [name for name in group if name in chosen or not (names or name in LONG)]
         if wanted:
             module = importlib.import_module(f"qanat.benchmarks.{module_name}")
             yield from module.run(wanted)

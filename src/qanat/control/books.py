@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qanat.control.policy import DemandView, LinkView, NetworkView, Policy
+from qanat.control.posing import set_aside_bits
 from qanat.control.turns import Turns, ports_of
 from qanat.ground.identifiers import EventId, LinkId, NodeId, OrderId
 from qanat.ground.keys import Origin
@@ -233,10 +234,9 @@ class Books:
         )
 
     def _set_aside_bits(self, link_id: LinkId, book: LinkBook) -> int:
-        """Return what is not for those beyond their share: half of what is held ahead, so that there is key for the
-        others while the next block is made. Of a link that makes none on order nothing is, for it might never be more.
-        """
-        return book.block_bits // 2 if link_id in self.contended - self._unordered else 0
+        """Return what is not for those beyond their share. Of a link that makes no key on order nothing is set aside,
+        for there might never be more."""
+        return set_aside_bits(book.block_bits) if link_id in self.contended - self._unordered else 0
 
     def _link_view(self, link_id: LinkId, book: LinkBook, *, has_order: bool, now_s: float) -> LinkView:
         is_switched = self.turns.is_switched(link_id)

@@ -23,13 +23,17 @@ from qanat.ground.identifiers import LinkId, NodeId
 
 __all__ = ["DemandView", "LinkOrder", "LinkView", "NetworkView", "Orders", "Policy", "decide"]
 
+NOTHING_SET_ASIDE: Mapping[LinkId, int] = {}
+
 
 def decide(view: NetworkView, policy: Policy) -> Orders:
     """Return what to do.
 
     Stock counts once: what a satisfied demand takes is not there for a later one. A demand that waits for one link
     holds nothing back on the others, so that a small demand does not wait behind a large one; what all of them lack
-    together is what is ordered.
+    together is what is ordered. What is set aside for those within their shares is not there for those beyond: without
+    it whoever asks most would take key as soon as it is made, and those with a share of the link would find too little,
+    most often on ways of many hops, where each must hold key at the same time.
     """
     stock = {
         (link_id, node): bits for link_id, link in view.links.items() for node, bits in link.available_bits.items()
@@ -38,12 +42,13 @@ def decide(view: NetworkView, policy: Policy) -> Orders:
     satisfied: list[str] = []
     waits_for: dict[str, tuple[LinkId, ...]] = {}
     demands = sorted(view.demands, key=lambda demand: demand.rank)
+    set_aside = {link_id: link.set_aside_bits for link_id, link in view.links.items() if link.set_aside_bits}
     for demand in demands:
-        short = tuple(
-            hop[0] for hop in demand.hops if stock.get(hop, 0) < demand.needed_bits + _not_for(demand, view, hop[0])
-        )
+        needed_bits, not_for_it = demand.needed_bits, set_aside if demand.is_beyond_share else NOTHING_SET_ASIDE
+        short = tuple(hop[0] for hop in demand.hops if stock.get(hop, 0) < needed_bits + not_for_it.get(hop[0], 0))
+        lacking_bits = needed_bits * demand.times
         for hop in demand.hops:
-            left_bits[hop] = left_bits.get(hop, 0) - demand.needed_bits * demand.times
+            left_bits[hop] = left_bits.get(hop, 0) - lacking_bits
         if short:
             waits_for[demand.demand_id] = short
             if demand.standing == 0:  # what was guaranteed is not taken away in smaller parts meanwhile
@@ -55,16 +60,6 @@ def decide(view: NetworkView, policy: Policy) -> Orders:
             stock[hop] -= demand.needed_bits
     generate = _to_work(view, _Waiting(demands, waits_for), _deficits(left_bits, view.links, policy), policy)
     return Orders(tuple(generate), tuple(satisfied), waits_for)
-
-
-def _not_for(demand: DemandView, view: NetworkView, link_id: LinkId) -> int:
-    """Return how many bits of a link's stock a demand may not take: what is set aside for those within their shares.
-
-    Without it whoever asks most would take key as soon as it is made, and those with a share of the link would find
-    too little of it, most often on ways of many hops, where each must hold key at the same time.
-    """
-    link = view.links.get(link_id)
-    return link.set_aside_bits if link is not None and demand.is_beyond_share else 0
 
 
 class _Waiting:

@@ -8,35 +8,29 @@ answer comes the shares before it hold.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from qanat.control.books import Books
-from qanat.control.claims import DIRECTIONS, Claim, Claims, alpha_of
-from qanat.control.graph import GraphLink, RouteGraph
+from qanat.control.claims import DIRECTIONS, Claim
+from qanat.control.graph import GraphLink
 from qanat.control.outages import Outages
-from qanat.control.sharing import Promise, Settled, Share, SharingProblem
+from qanat.control.posing import Posing, usable_rate, words_of
+from qanat.control.sharing import Promise, Settled, SharingProblem
 from qanat.control.solvers.by_name import settle
-from qanat.control.turn_shares import kept_ports, turn_shares
 from qanat.control.views import Policy
 from qanat.ground.errors import QanatError
 from qanat.ground.events import EventKind, Json
-from qanat.ground.identifiers import LinkId, NodeId
-from qanat.ground.keys import block_shares
+from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
 from qanat.ground.ports import Clock, Tasks
 from qanat.ground.tracing import EventRecorder
 from qanat.ground.units import format_rate
 from qanat.key_management.courier import Courier
-from qanat.key_management.wire import GenerationRequest, Ration, Route, SharesPushed, WeightedWays
+from qanat.key_management.wire import GenerationRequest, SharesPushed
 
 Solve: TypeAlias = Callable[[SharingProblem], Awaitable[Settled]]
 """Solves a problem somewhere else than in the caller's own time."""
-USABLE = 0.95
-"""Such a part of what links give, less what goes into their reserves, is shared: an order takes time to begin."""
-NOTABLE = 0.02
-"""A link's rate that has changed by a smaller part is the same to the shares."""
 TRY_AGAIN_S = 15.0
 """A problem that could not be solved is tried again after such a time: a worker may have died, memory been short."""
 MOST_TOLD = 50
@@ -83,14 +77,7 @@ class Steering:
         self._solve = solve
         self._is_awake = is_awake
         rules = network.sharing
-        self._rules = rules
-        self._claims = None if rules is None else Claims(network, rules)
-        self._graph = RouteGraph.of_keys(network)
-        self._relays = tuple(site.node for site in network.sites if site.kind == "relay")
-        self._others = tuple(site.node for site in network.sites if site.kind != "relay")
-        self._kept = kept_ports(network)
-        self._turning_share = turning_share
-        self._rates: dict[LinkId, float] = {}
+        self._posing = None if rules is None else Posing(network, rules, turning_share=turning_share)
         self._problem: SharingProblem | None = None
         self._unsolved: SharingProblem | None = None
         self._try_again_s = -math.inf
@@ -102,31 +89,19 @@ class Steering:
 
     def note(self, word: GenerationRequest) -> None:
         """Take down that a pair has too little key: it shares from now on."""
-        if self._claims is not None and not word.is_idle:
-            self._claims.note(word, now_s=self._clock.monotonic_s())
+        if self._posing is not None and not word.is_idle:
+            self._posing.claims.note(word, now_s=self._clock.monotonic_s())
 
     def look(self) -> None:
         """Have the shares solved anew where something has changed that they follow from."""
-        if self._claims is None or self._rules is None or self._is_solving:
+        if self._posing is None or self._is_solving:
             return
-        self._note_rates()
-        claims = self._claims.now(self._clock.monotonic_s())
-        able = [link for link in self._graph.links if self._rates.get(link.link_id, 0.0) > 0]
-        demands = tuple(claim.demand for claim in claims)
-        turns = turn_shares(able, self._kept, demands, relays=self._relays, turning_share=self._turning_share)
-        problem = SharingProblem(
-            links=tuple(able),
-            rates_bits_per_s=tuple(self._rates[link.link_id] * turns.get(link.link_id, 1.0) for link in able),
-            relays=self._relays,
-            others=self._others,
-            demands=demands,
-            alpha=alpha_of(self._rules),
-            regions=tuple(self._network.regions.items()),
-        )
+        self._note_rates(self._posing)
+        problem, claims = self._posing.now(self._clock.monotonic_s())
         is_failing = problem == self._unsolved and self._clock.monotonic_s() < self._try_again_s
         if problem != self._problem and not is_failing:
             self._is_solving = True
-            self._tasks.start(self._renew(problem, claims), name="controller: shares")
+            self._tasks.start(self._renew(self._posing, problem, claims), name="controller: shares")
 
     async def tell(self, node: NodeId) -> None:
         """Tell a key manager its shares again, for words get lost."""
@@ -144,18 +119,16 @@ class Steering:
 
     # --- inside ---
 
-    def _note_rates(self) -> None:
-        for link in self._graph.links:
+    def _note_rates(self, posing: Posing) -> None:
+        for link in posing.graph.links:
             book = self._books.links[link.link_id]
             rate = 0.0 if self._is_out(link) else usable_rate(book.rate_bits_per_s, book.block_bits)
-            before = self._rates.get(link.link_id, 0.0)
-            if abs(rate - before) > NOTABLE * before:
-                self._rates[link.link_id] = rate
+            posing.note_rate(link.link_id, rate)
 
     def _is_out(self, link: GraphLink) -> bool:
         return self._outages.has_out(link.link_id, link.ends)
 
-    async def _renew(self, problem: SharingProblem, claims: Sequence[Claim]) -> None:
+    async def _renew(self, posing: Posing, problem: SharingProblem, claims: Sequence[Claim]) -> None:
         reign = self._reign
         try:
             settled = await self._solve(problem)
@@ -171,7 +144,7 @@ class Steering:
         self._recorder.alarm_over("work-failed", SHARES)
         self._record(settled)
         self._judge(settled.promises)
-        sharers = Counter(self._carrying(settled, claims))
+        sharers = posing.sharers(settled, claims)
         self._books.ahead = frozenset(sharers)
         self._books.contended = frozenset(link_id for link_id, number in sharers.items() if number > 1)
         await self._push(settled, claims)
@@ -182,12 +155,6 @@ class Steering:
             text, remedy = fault.message, fault.remedy
         text = f"shares could not be found, and those before hold: {text}"
         self._recorder.alarm("work-failed", text, f"{remedy}; it is tried again by itself", about=SHARES)
-
-    def _carrying(self, settled: Settled, claims: Sequence[Claim]) -> Iterator[LinkId]:
-        """Yield the links on the ways of those that ask now, each once for every claim."""
-        for claim, share in zip(claims, settled.sharing.shares, strict=True):
-            routes = share.routes if claim.is_awake else ()
-            yield from {link_id for route, _ in routes for link_id in self._graph.links_along(route)}
 
     async def _push(self, settled: Settled, claims: Sequence[Claim]) -> None:
         """Tell each key manager what has changed for it, also that it shares with nobody (any more)."""
@@ -237,36 +204,3 @@ class Steering:
             bits_per_s=round(sharing.total_bits_per_s / DIRECTIONS, 3),
             pairs=rows,
         )
-
-
-def usable_rate(rate_bits_per_s: float, block_bits: int) -> float:
-    """Return what is shared of a link that gives so much in blocks of ``block_bits`` (0: not known yet)."""
-    reserve_bits = block_shares(block_bits)[0] if block_bits else 0
-    return USABLE * rate_bits_per_s * (1 - reserve_bits / max(1, block_bits))
-
-
-def words_of(settled: Settled, claims: Sequence[Claim]) -> dict[NodeId, SharesPushed]:
-    """Return what each key manager is to hear, without epoch and version: both ends of a pair hear the same."""
-    kept = {one.demand_id for one in settled.promises if one.admission.is_admitted}
-    rations: dict[NodeId, list[Ration]] = {}
-    ways: dict[tuple[NodeId, NodeId], dict[Route, float]] = {}
-    for claim, share in zip(claims, settled.sharing.shares, strict=True):
-        demand = claim.demand
-        guaranteed = demand.guaranteed_bits_per_s if demand.demand_id in kept else 0.0
-        for here, there in ((demand.source, demand.target), (demand.target, demand.source)):
-            rate = share.rate_bits_per_s / DIRECTIONS
-            rations.setdefault(here, []).append(Ration(claim.agreement, there, rate, guaranteed / DIRECTIONS))
-            for route, part in _from(here, share):
-                known = ways.setdefault((here, there), {})
-                known[route] = known.get(route, 0.0) + part / DIRECTIONS
-    spreads: dict[NodeId, list[WeightedWays]] = {}
-    for (here, there), parts in ways.items():
-        routes = sorted(parts, key=lambda route: (-parts[route], route))
-        weights = tuple(parts[route] for route in routes)
-        spreads.setdefault(here, []).append(WeightedWays(there, tuple(routes), weights))
-    return {node: SharesPushed(0, 0, tuple(spreads.get(node, ())), tuple(rows)) for node, rows in rations.items()}
-
-
-def _from(here: NodeId, share: Share) -> Iterator[tuple[Route, float]]:
-    for route, rate in share.routes:
-        yield (route if route[0] == here else route[::-1]), rate

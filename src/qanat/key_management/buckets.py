@@ -4,6 +4,7 @@ long run the rate is exact, whatever the size of batches.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 SHARE_BURST_S = 10.0
@@ -41,5 +42,5 @@ class Bucket:
         return self.level(now_s) >= self.burst_s * self.bits_per_s
 
     def wait_s(self, now_s: float) -> float:
-        """Return in how many seconds something may be taken."""
-        return max(0.0, -self.level(now_s)) / self.bits_per_s
+        """Return in how many seconds something may be taken; infinite where nothing ever may."""
+        return max(0.0, -self.level(now_s)) / self.bits_per_s if self.bits_per_s else math.inf

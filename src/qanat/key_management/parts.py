@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from qanat.ground.identifiers import NodeId
-from qanat.ground.ports import Clock
+from qanat.ground.ports import Stopwatch
 from qanat.key_management.buckets import SHARE_BURST_S, Bucket
 from qanat.key_management.wire import Route, Routes, WeightedWays
 
@@ -18,7 +18,7 @@ from qanat.key_management.wire import Route, Routes, WeightedWays
 class Parts:
     """The parts of the ways that begin at one node. To where no shares are told every way is free."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Stopwatch) -> None:
         self._clock = clock
         self._buckets: dict[NodeId, dict[Route, Bucket]] = {}
         self._gone: dict[Route, Bucket] = {}

@@ -20,7 +20,7 @@ from qanat.ground.agreements import agreement_of
 from qanat.ground.errors import KeyShortage
 from qanat.ground.identifiers import NodeId, SaePair, members_of
 from qanat.ground.network import Network
-from qanat.ground.ports import Clock
+from qanat.ground.ports import Stopwatch
 from qanat.ground.units import format_rate
 from qanat.key_management.buckets import SHARE_BURST_S, STRICT_BURST_S, Bucket
 from qanat.key_management.parts import Parts
@@ -66,6 +66,10 @@ class _Pair:
         self.guarantee.bits = max(self.guarantee.bits - num_bits, floor)
         return standing
 
+    def wait_s(self, way_s: float, *, now_s: float) -> float:
+        """Return in how many seconds a batch may not be beyond the share; ``way_s``: in how many its way has a part."""
+        return min(max(self.share.wait_s(now_s), way_s), self.guarantee.wait_s(now_s))
+
     def is_full(self, now_s: float) -> bool:
         """Return whether it holds all that a new one would."""
         return self.share.is_full(now_s) and self.guarantee.is_full(now_s)
@@ -80,7 +84,7 @@ class _Pair:
 class Rations:
     """The shares and caps of the pairs that begin at one node."""
 
-    def __init__(self, network: Network, clock: Clock) -> None:
+    def __init__(self, network: Network, clock: Stopwatch) -> None:
         self._clock = clock
         self._pairs: dict[tuple[str, NodeId], _Pair] = {}
         self._gone: dict[tuple[str, NodeId], _Pair] = {}
@@ -146,6 +150,13 @@ class Rations:
         return all(
             self._may_take(known, ways, num_bits, is_alone=is_alone) for known in self._all_of(pair, ways[0][-1])
         )
+
+    def wait_s(self, pair: SaePair, target: NodeId, ways: Routes) -> float:
+        """Return in how many seconds a batch of a pair may stand within its share on these ways; infinite where it has
+        none there."""
+        way_s = 0.0 if self.parts.are_left(ways) else min(map(self.parts.wait_s, ways))
+        now_s, every = self._clock.monotonic_s(), self._all_of(pair, target)
+        return max((known.wait_s(way_s, now_s=now_s) for known in every), default=0.0)
 
     def note_short(self, pair: SaePair, target: NodeId) -> None:
         """A batch of a pair was lost to a hop further on that held too little."""
@@ -222,11 +233,15 @@ class Rations:
 
     def _agreements_of(self, pair: SaePair, target: NodeId) -> tuple[str, ...]:
         """Return the agreements of a master with its slaves at ``target``, each once; empty for what is undeclared."""
+        if not self._agreements:
+            return ("",)
         there = (slave for slave in members_of(pair.slave) if self._sites.get(slave, target) == target)
         return tuple(dict.fromkeys(self._agreements.get(SaePair(pair.master, slave), "") for slave in there))
 
     def _caps_of(self, pair: SaePair) -> list[tuple[SaePair, Bucket]]:
         """Return the caps of a master with its slaves; keys for one at its own site take no link key."""
+        if not self._caps:
+            return []
         here = self._sites.get(pair.master)
         slaves = [slave for slave in members_of(pair.slave) if self._sites.get(slave) != here]
         every = (SaePair(pair.master, slave) for slave in slaves)

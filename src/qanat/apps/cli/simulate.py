@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qanat.adapters.process_pool import ProcessPool
+from qanat.apps.cli.simulate_load import run_full_load, share_rows, show_shares
 from qanat.apps.cli.simulate_tables import (
     SUCCESS_OF,
     class_rows,
@@ -40,6 +41,7 @@ from qanat.simulation.day.tally import DayResult
 CLOSE_GRACE_S = 2.0
 ROUTES_SHOWN = 20
 PAIRS_UNASKED = 1000
+LOAD_KEY_BITS = 1024
 MANY_PAIRS = 4000
 """With more, each run of a large network takes half a minute and more."""
 DAYS_PER_LINE = 20
@@ -50,7 +52,7 @@ _TIME = re.compile(r"([0-9]{1,4}):([0-5][0-9])")
 @dataclass(frozen=True, slots=True)
 class SimulateOptions:
     """The options of the command; times as HH:MM. None: not given; of ``pairs``, as many as there are, at most
-    ``PAIRS_UNASKED``."""
+    ``PAIRS_UNASKED``; of ``key_bits``, 128, at full load 1,024."""
 
     days: int = 1
     seed: int = 1
@@ -62,12 +64,13 @@ class SimulateOptions:
     pairs: int | None = None
     near_share: float = 0.5
     demand_bits_per_minute: float = 128.0
-    key_bits: int = 128
+    key_bits: int | None = None
     ready_blocks: int = 1
     workers: int | None = None
     forecasts: Path | None = None
     unforeseen: bool = False
     ground_only: bool = False
+    full_load: bool = False
 
 
 def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_json: bool) -> int:
@@ -75,7 +78,8 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
 
     Raises ConfigurationError for terms that cannot be, and for options that would say nothing."""
     num_pairs = PAIRS_UNASKED if options.pairs is None else options.pairs
-    demand = Demand(num_pairs, options.near_share, options.demand_bits_per_minute, options.key_bits)
+    key_bits = options.key_bits or (LOAD_KEY_BITS if options.full_load else 128)
+    demand = Demand(num_pairs, options.near_share, options.demand_bits_per_minute, key_bits)
     network = load_network(name)
     if options.ground_only:
         network = _ground_of(network)
@@ -113,7 +117,10 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
             file=sys.stderr,
         )
     begin_s = time.perf_counter()
-    if options.each_removed:
+    if options.full_load:
+        _refuse_what_full_load_has_not(options)
+        found = run_full_load(terms, call_bits=key_bits, as_json=as_json, out=out)
+    elif options.each_removed:
         found = _each_removed(terms, options, head, as_json=as_json, out=out)
     else:
         found = _one(terms, options, head, as_json=as_json, out=out)
@@ -168,6 +175,27 @@ def _ground_of(network: Network) -> Network:
     return without_satellites(network)
 
 
+def _refuse_what_full_load_has_not(options: SimulateOptions) -> None:
+    """Raise ConfigurationError for an option that has no meaning where all pairs ask without end."""
+    default = SimulateOptions()
+    names = {
+        "days": options.days,
+        "without": options.without,
+        "second_backbone": options.second_backbone,
+        "each_removed": options.each_removed,
+        "demand_bits_per_minute": options.demand_bits_per_minute,
+        "ready_blocks": options.ready_blocks,
+        "forecasts": options.forecasts,
+    }
+    for name, value in names.items():
+        if value != getattr(default, name):
+            option = name.removesuffix("_bits_per_minute").replace("_", "-")
+            raise ConfigurationError(
+                f"--{option} says nothing with --full-load: all pairs ask without end, on the whole network",
+                remedy=f"leave --{option} out, or --full-load",
+            )
+
+
 def _refuse_more_pairs(terms: DayTerms, num_pairs: int) -> None:
     most = count_pairs(terms)
     if num_pairs > most > 0:  # with none at all the run says what is wrong
@@ -190,8 +218,12 @@ def _one(
         "without": list(options.without),
         **_outcome(result),
     }
+    if result.pair_keys:
+        found["shares"] = share_rows(result.pair_keys)
     if not as_json:
         show_result(found, result)
+        if result.pair_keys:
+            show_shares(found["shares"])
     if out is not None:
         write_tables(
             out,

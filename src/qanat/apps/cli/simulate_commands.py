@@ -25,6 +25,11 @@ UnforeseenOption = Annotated[
     bool, typer.Option("--unforeseen", help="What --forecasts says comes true, and nobody was told.")
 ]
 
+FullLoadOption = Annotated[
+    bool,
+    typer.Option("--full-load", help="All pairs ask without end: what each gets beside the optimum of their sharing."),
+]
+
 
 def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]], NoReturn]) -> None:
     """Add the command; ``end_with`` runs it and exits with its status."""
@@ -51,10 +56,13 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
         ] = None,
         near_share: Annotated[float, typer.Option(help="Share of pairs within 100 km of each other.")] = 0.5,
         demand: Annotated[float, typer.Option(help="What each pair asks for, bits per minute.")] = 128.0,
-        key_bits: Annotated[int, typer.Option(help="Size of a key.")] = 128,
+        key_bits: Annotated[
+            int | None, typer.Option(help="Size of a key; else 128, with --full-load 1024.", show_default=False)
+        ] = None,
         ready_blocks: Annotated[
             int, typer.Option(help="Blocks that lie ready on each link; 0: the network is switched on.")
         ] = 1,
+        full_load: FullLoadOption = False,
         forecasts: ForecastsOption = None,
         unforeseen: UnforeseenOption = False,
         ground_only: Annotated[
@@ -88,6 +96,7 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
                 forecasts=forecasts,
                 unforeseen=unforeseen,
                 ground_only=ground_only,
+                full_load=full_load,
             )
             return run_simulate(network, options, out=out, as_json=as_json)
 

@@ -12,15 +12,19 @@ from qanat.ground.keys import SecretBytes
 R = TypeVar("R")
 
 
-class Clock(Protocol):
+class Stopwatch(Protocol):
+    """A time that only grows, for what merely looks at it."""
+
+    def monotonic_s(self) -> float:
+        """Return seconds from any origin, never less than before: for ages, deadlines, timers."""
+        ...
+
+
+class Clock(Stopwatch, Protocol):
     """Two times: one that people read, one that only grows."""
 
     def utc_s(self) -> float:
         """Return Unix time: for stamps and certificates; it may jump."""
-        ...
-
-    def monotonic_s(self) -> float:
-        """Return seconds from any origin, never less than before: for ages, deadlines, timers."""
         ...
 
     async def sleep_until(self, monotonic_s: float, /) -> None:

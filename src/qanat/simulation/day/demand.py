@@ -39,6 +39,7 @@ class Demand:
     near_share: float = 0.5
     bits_per_minute: float = 128.0
     key_bits: int = 128
+    keys_per_request: int = KEYS_PER_REQUEST
 
     def __post_init__(self) -> None:
         if self.num_pairs < 1 or not 0 <= self.near_share <= 1:
@@ -120,7 +121,7 @@ def joined_pairs(network: Network, *, rates_bits_per_s: Mapping[LinkId, float]) 
 def draw_requests(pairs: Sequence[Pair], demand: Demand, *, num_days: int, chance: Chance) -> Requests:
     """Return what the pairs ask for in ``num_days`` days."""
     generator = _generator(chance.child("requests"))
-    per_day = demand.bits_per_minute * 1440 / demand.key_bits / KEYS_PER_REQUEST
+    per_day = demand.bits_per_minute * 1440 / demand.key_bits / demand.keys_per_request
     num_bursts = generator.poisson(per_day / BURST_REQUESTS * num_days, size=len(pairs))
     of_pair = np.repeat(np.arange(len(pairs)), num_bursts)
     starts = generator.random(len(of_pair)) * num_days * DAY_S

@@ -21,7 +21,7 @@ import heapq
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -34,16 +34,21 @@ from qanat.control.turns import Turns
 from qanat.ground.orders import PassForecast
 from qanat.key_management.accounts import relay_bits
 from qanat.simulation.day.books import Books, Hop
-from qanat.simulation.day.demand import KEYS_PER_REQUEST, Demand, Pair, Requests
-from qanat.simulation.day.faults import Removal, outages_of, own_users
+from qanat.simulation.day.demand import Demand, Pair, Requests
+from qanat.simulation.day.faults import Removal, links_of, outages_of, own_users
 from qanat.simulation.day.passes import Announcements
 from qanat.simulation.day.plan import DayPlan
 from qanat.simulation.day.serving import Desk, Slot
 from qanat.simulation.day.switching import PortsInUse
 from qanat.simulation.day.tally import ClassTally, DayResult, Detour
 from qanat.simulation.day.waiting import Open, Waiting
+from qanat.simulation.day.ways import NO_WAY, Way, way_along
 
-EventKind: TypeAlias = Literal["fail", "mend", "block", "late", "span", "look", "pass"]
+EventKind: TypeAlias = Literal[
+    "fail", "mend", "block", "late", "span", "look", "pass", "act", "raise", "share", "ask", "call"
+]
+Handler: TypeAlias = Callable[[int, int], None]
+"""Takes the number of what an event is of, and the serial number that it had when the event was entered."""
 PATIENCE_S = 900.0
 """So long is a request kept waiting: what a key manager keeps a demand for (``KeyManagerSettings``)."""
 
@@ -51,15 +56,15 @@ LOOK_PERIOD_S = 60.0
 """So often is looked whether a pool is to be filled for what is foretold; the controller looks every second."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """A pair's route now: the hops of a request of ``one`` and of ``other``."""
+@dataclass(slots=True)
+class DayClock:
+    """The time of a run, in seconds from its beginning."""
 
-    route: Route
-    hops: tuple[tuple[Hop, ...], tuple[Hop, ...]]
+    now_s: float = 0.0
 
-
-NO_WAY: tuple[tuple[Hop, ...], tuple[Hop, ...]] = ((), ())
+    def monotonic_s(self) -> float:
+        """Return the time."""
+        return self.now_s
 
 
 @dataclass(slots=True)
@@ -95,10 +100,10 @@ class Day:
         self._plan, self._requests, self._horizon_s = plan, requests, horizon_s
         self._policy, self._patience_s = policy or Policy(), patience_s
         self._books = Books(plan, ready_blocks=ready_blocks)
-        self._batch = {"count": KEYS_PER_REQUEST, "size_bits": demand.key_bits}
+        self._batch = {"count": demand.keys_per_request, "size_bits": demand.key_bits}
         self._needed_bits = relay_bits(**self._batch)
         self._graph = key_graph(plan.network, plan.rates)
-        self._now_s = 0.0
+        self._clock = DayClock()
         self._serial = itertools.count()
         self._events: list[tuple[float, int, EventKind, int, int]] = []
         self._known_short: set[tuple[Hop, ...]] = set()
@@ -119,6 +124,15 @@ class Day:
         self._routes: dict[Route, tuple[int, int]] = {}
         self._lost: set[int] = set()
         self._detour: Detour | None = None
+        self._handlers: dict[EventKind, Handler] = {
+            "block": self._on_block,
+            "late": lambda number, _: self._on_late(number),
+            "span": lambda link, _: self._on_span(link),
+            "look": lambda *_: self._on_look(),
+            "pass": lambda number, _: self._on_pass(number),
+            "fail": lambda number, _: self._on_fault(number, is_over=False),
+            "mend": lambda number, _: self._on_fault(number, is_over=True),
+        }
         self._lay_out()
         self._lay_out_passes(is_ready=ready_blocks > 0)
         self._classes = [self._class_of(*both) for both in zip(requests.pairs, self._ways, strict=True)]
@@ -130,7 +144,7 @@ class Day:
         pairs = self._requests.pairs
         routed = {str(number): RoutedPair(pair.one, pair.other, pair.policy) for number, pair in enumerate(pairs)}
         self._survivor = Survivor(self._graph, routed)
-        self._ways = [self._way(self._survivor.routes.get(str(number))) for number in range(len(pairs))]
+        self._ways = [self._way_of(number) for number in range(len(pairs))]
         self._first_ways = list(self._ways)
         self._tell_desk()
         self._lay_out_forecasts()
@@ -163,15 +177,15 @@ class Day:
         self._advance(0.0)
         while True:
             if (short := self._serve_until(self._next_s())) is not None:
-                self._now_s, slot = short
+                self._clock.now_s, slot = short
                 self._open(slot, asked_s=self._now_s)
             elif self._next_s() <= self._horizon_s:
                 self._advance(self._next_s())
             else:
                 break
         self._note_counts()
-        for waiting in self._waiting.open.values():
-            self._tally(waiting.pair).waiting += 1
+        for pair in self._pairs_waiting():
+            self._tally(pair).waiting += 1
         for pair, asked in enumerate(self._desk.asked().tolist()):
             self._tally(pair).asked += asked
         for tally in self._tallies.values():
@@ -188,7 +202,15 @@ class Day:
             decisions=self._decisions,
         )
 
+    def _pairs_waiting(self) -> list[int]:
+        """Return the pair of each request that waits."""
+        return [waiting.pair for waiting in self._waiting.open.values()]
+
     # --- events ---
+
+    @property
+    def _now_s(self) -> float:
+        return self._clock.now_s
 
     def _push(self, time_s: float, kind: EventKind, subject: int, serial: int = 0) -> None:
         heapq.heappush(self._events, (time_s, next(self._serial), kind, subject, serial))
@@ -200,19 +222,8 @@ class Day:
     def _advance(self, until_s: float) -> None:
         """Let everything happen that is due by then."""
         while self._events and self._events[0][0] <= until_s:
-            self._now_s, _, kind, subject, serial = heapq.heappop(self._events)
-            if kind == "block":
-                self._on_block(subject, serial)
-            elif kind == "late":
-                self._on_late(subject)
-            elif kind == "span":
-                self._on_span(subject)
-            elif kind == "look":
-                self._on_look()
-            elif kind == "pass":
-                self._on_pass(subject)
-            else:
-                self._on_fault(subject, is_over=kind == "mend")
+            self._clock.now_s, _, kind, subject, serial = heapq.heappop(self._events)
+            self._handlers[kind](subject, serial)
 
     def _serve_until(self, until_s: float) -> tuple[float, Slot] | None:
         """Let the desk serve till then; one by one where it matters when each was served."""
@@ -221,7 +232,7 @@ class Day:
         while (coming := self._desk.coming()) is not None and coming[0] < until_s:
             if (short := self._desk.serve_until(until_s, at_most=1)) is not None:
                 return short
-            self._now_s, slot = coming
+            self._clock.now_s, slot = coming
             way = self._ways[slot >> 1]
             self._note_spent(() if way is None else way.hops[slot & 1])
         return None
@@ -286,8 +297,7 @@ class Day:
             self._push(self._now_s + self._block_time_s(link), "block", link, serial)
         else:
             self._end_order(link)
-        goes_on = self._turns.is_switched(link) or self._plan.links[link].link_id in self._foresight.forecasts.links
-        if self._waiting.wait_for(link) or (goes_on and not order.blocks_left):
+        if self._waiting.wait_for(link) or (self._goes_on(link) and not order.blocks_left):
             self._act()
 
     def _on_pass(self, place: int) -> None:
@@ -299,27 +309,39 @@ class Day:
             if self._waiting.wait_for(link):
                 self._act()
 
+    def _goes_on(self, link: int) -> bool:
+        """Return whether a link, or another in its area, may be ordered though nobody waits for it."""
+        return self._turns.is_switched(link) or self._plan.links[link].link_id in self._foresight.forecasts.links
+
     # --- orders ---
 
     def _act(self) -> None:
         """Let the policy decide on what is known now, and carry it out."""
-        if not self._waiting.open and not self._foresight:
+        if not self._has_work():
             return
         self._decisions += 1
         seen, switched = self._view()
         view = self._foresight.applied(seen, utc_s=self._now_s, now_s=self._now_s)
         orders = decide(view, self._policy)
         for demand_id in orders.satisfied:
-            waiting = self._waiting.remove(int(demand_id))
-            assert waiting is not None, "the policy was shown it"
-            self._known_short.discard(waiting.hops)
-            self._serve(waiting.slot, waiting.hops, asked_s=waiting.asked_s)
+            self._meet(int(demand_id))
         self._waiting.settle()
         for order in orders.generate:
             self._begin(self._plan.number[order.link_id], order.num_blocks)
         waited_for = {link_id for waits in orders.waits_for.values() for link_id in waits}
         numbers = {self._plan.number[link_id] for link_id in waited_for if link_id in self._plan.number}
         self._turns.note_waits(numbers - self._orders.keys(), now_s=self._now_s, among=switched)
+
+    def _has_work(self) -> bool:
+        return bool(self._waiting.open or self._foresight)
+
+    def _meet(self, number: int) -> Open:
+        """Serve a request that has waited and may go now, and return it."""
+        waiting = self._waiting.remove(number)
+        assert waiting is not None, "the policy was shown it"
+        self._known_short.discard(waiting.hops)
+        self._serve(waiting.slot, waiting.hops, asked_s=waiting.asked_s)
+        return waiting
 
     def _view(self) -> tuple[NetworkView, Set[int]]:
         """Return what the policy decides on, and all links in the areas of switches that it looks at: what has crossed
@@ -399,12 +421,12 @@ class Day:
         _, outages = self._removals[number]
         for outage in outages:
             self._announcements.note(outage, is_over=is_over)
-        for link in {link for outage in outages for link in self._links_of(outage)} & self._orders.keys():
+        for link in {link for outage in outages for link in links_of(outage, self._plan)} & self._orders.keys():
             self._end_order(link)  # none of one that comes back
         changed = self._rerouted(outages, is_over=is_over)
         self._note_counts()
         for pair in sorted(changed):
-            self._ways[pair] = self._way(self._survivor.routes.get(str(pair)))
+            self._ways[pair] = self._way_of(pair)
             self._note_change(pair)
         self._tell_desk()
         self._ask_again(changed)
@@ -417,13 +439,6 @@ class Day:
         used = [one for one in outages if one.fault is not Fault.LINK_DOWN or one.link_id in number]
         change: Rerouted = self._survivor.mend(*used) if is_over else self._survivor.fail(*used)
         return {int(name) for name in (*change.routes, *change.cut_off)}
-
-    def _links_of(self, outage: Outage) -> Iterable[int]:
-        if outage.node is not None:
-            ids = [link.link_id for link in self._plan.network.links_of(outage.node)]
-        else:
-            ids = [outage.link_id] if outage.link_id is not None else []
-        return [self._plan.number[link_id] for link_id in ids if link_id in self._plan.number]
 
     def _note_change(self, pair: int) -> None:
         """Note who is cut off, and how much longer a route has become."""
@@ -466,22 +481,14 @@ class Day:
 
     # --- words ---
 
-    def _class_of(self, pair: Pair, way: _Way | None) -> str:
+    def _class_of(self, pair: Pair, way: Way | None) -> str:
         if self._own & {pair.one, pair.other}:
             return "own"
         over_sky = way is not None and any(hop >> 1 in self._plan.not_on_order for hop in way.hops[0])
         return "sky" if over_sky else pair.kind
 
+    def _way_of(self, pair: int) -> Way | None:
+        return way_along(self._survivor.routes.get(str(pair)), self._graph, self._plan)
+
     def _tally(self, pair: int) -> ClassTally:
         return self._tallies[self._classes[pair]]
-
-    def _way(self, route: Route | None) -> _Way | None:
-        """Return a route as hops, for both directions."""
-        return None if route is None else _Way(route, (self._hops(route), self._hops(route[::-1])))
-
-    def _hops(self, route: Route) -> tuple[Hop, ...]:
-        numbers = [self._plan.number[link_id] for link_id in self._graph.links_along(route)]
-        links = self._plan.links
-        return tuple(
-            2 * number + (links[number].ends[1] == sender) for number, sender in zip(numbers, route, strict=False)
-        )

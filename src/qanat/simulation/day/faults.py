@@ -11,6 +11,7 @@ from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
 from qanat.ground.network.names import nearest
 from qanat.ground.network.second_backbone import BACKBONE, SECOND_BACKBONE
+from qanat.simulation.day.plan import DayPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +124,12 @@ def _is_joined_without(beside: dict[str, set[str]], one: str, other: str) -> boo
             seen.add(here)
             frontier += beside[here] - seen
     return False
+
+
+def links_of(outage: Outage, plan: DayPlan) -> list[int]:
+    """Return the numbers of the links that fail with a site or a link."""
+    if outage.node is not None:
+        ids = [link.link_id for link in plan.network.links_of(outage.node)]
+    else:
+        ids = [outage.link_id] if outage.link_id is not None else []
+    return [plan.number[link_id] for link_id in ids if link_id in plan.number]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from qanat.control.forecasting import Forecasts
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.network import Network
+from qanat.ground.network import Network, SharingRules
 from qanat.ground.network.extracts import without_satellites
 from qanat.ground.network.second_backbone import BACKBONE, with_second_backbone
 from qanat.ground.orders import PassForecast
@@ -15,8 +15,10 @@ from qanat.ground.randomness import SeededChance
 from qanat.simulation.day.demand import Demand, Requests, draw_pairs, draw_requests, joined_pairs
 from qanat.simulation.day.engine import Day
 from qanat.simulation.day.faults import Part, Removal, parts_in_turn
+from qanat.simulation.day.full_load import Reached, full_load
 from qanat.simulation.day.passes import mean_rates
 from qanat.simulation.day.plan import DAY_S, DayPlan
+from qanat.simulation.day.shared_day import SharedDay
 from qanat.simulation.day.tally import DayResult, Detour
 
 MOST_DAYS = 366
@@ -66,7 +68,7 @@ def simulate(terms: DayTerms, removals: Sequence[Removal] = (), *, second_backbo
     horizon_s = terms.num_days * DAY_S
     if late := [removal.name for removal in removals if removal.at_s >= horizon_s]:
         raise ConfigurationError(f"{late[0]!r} would be taken out after the run", remedy="give a time within its days")
-    day = Day(
+    day = (Day if plan.network.sharing is None else SharedDay)(
         plan,
         _requests(terms),
         demand=terms.demand,
@@ -83,6 +85,20 @@ def simulate(terms: DayTerms, removals: Sequence[Removal] = (), *, second_backbo
 def _plan(terms: DayTerms, network: Network) -> DayPlan:
     rates = mean_rates(network, terms.passes, until_s=terms.num_days * DAY_S)
     return DayPlan(network, pass_rates_bits_per_s=rates)
+
+
+def load(terms: DayTerms, *, call_bits: int) -> Reached:
+    """Let the pairs of the terms ask without end for keys of so many bits, one a call; who they are is drawn as for
+    ``simulate``. A network that declares no sharing has the default rules.
+
+    Raises ConfigurationError as ``full_load``."""
+    network = terms.network
+    if network.sharing is None:
+        network = network.model_copy(update={"sharing": SharingRules()})
+    plan = DayPlan(network)
+    chance = SeededChance(terms.seed).child("day")
+    pairs = draw_pairs(network, terms.demand, rates_bits_per_s=plan.rates, chance=chance)
+    return full_load(plan, pairs, key_bits=call_bits, seed=terms.seed)
 
 
 def _requests(terms: DayTerms) -> Requests:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from qanat.control.graph import Route
 from qanat.simulation.day.books import BooksDisagree, LinkDay
 
+ENOUGH = 0.98
+"""Such a part of what a pair asked for is as good as all of it: a run ends while some wait."""
+
 
 @dataclass(slots=True)
 class ClassTally:
@@ -80,6 +83,22 @@ class Detour:
 
 
 @dataclass(frozen=True, slots=True)
+class PairKey:
+    """What a pair of one class asked for and got in a network that declares sharing, and what would be its share if all
+    pairs of the run asked without end: link key in bit/s as each hop pays it, both directions together."""
+
+    kind: str
+    asked_bits_per_s: float
+    got_bits_per_s: float
+    share_bits_per_s: float
+
+    @property
+    def is_short_of_share(self) -> bool:
+        """Whether it got notably less than what it asked for, and than its share."""
+        return self.got_bits_per_s < ENOUGH * min(self.asked_bits_per_s, self.share_bits_per_s)
+
+
+@dataclass(frozen=True, slots=True)
 class DayResult:
     """A run.
 
@@ -95,6 +114,8 @@ class DayResult:
     routes: Counter[Route] = field(repr=False)
     links: tuple[LinkDay, ...] = field(repr=False)
     decisions: int = 0
+    pair_keys: tuple[PairKey, ...] = field(default=(), repr=False)
+    """Of each pair, where the network declares sharing."""
 
     def together(self, *, with_own: bool) -> ClassTally:
         """Return all classes as one, with or without those who hang on what was removed."""
