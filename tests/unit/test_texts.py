@@ -13,7 +13,7 @@ from qanat.adapters.buffer_line import dial
 from qanat.adapters.mailbox import Mailbox, OutgoingText
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.ground.errors import BadParameter
-from qanat.ground.identifiers import SaeId, slaves_together
+from qanat.ground.identifiers import SaeId, members_of, slaves_together
 from qanat.ground.keys import SecretBytes, SecretKey
 from qanat.services import texts
 from qanat.services.ciphers import Altered, KeyUnknown, NotForUs, PadShortage, Suite
@@ -21,6 +21,7 @@ from qanat.services.conversation import Party, RefusedByPeer, Terms, calling
 from qanat.services.texts import Text, deliver_texts
 from qanat.users.reception import Reception
 from service_support import House, sae_of, until
+from unit.file_service_fakes import KeyStock
 from unit.test_file_delivery import run
 from unit.test_service_ciphers import StockedSupply
 
@@ -184,34 +185,20 @@ def test_pad_goes_to_the_oldest_text_first_and_the_conversation_ends_well(tmp_pa
 
 
 class GroupSupply(StockedSupply):
-    """A supply that gives a group's key to each of its members once."""
+    """A supply with much in stock, that notes for which groups keys were asked."""
 
-    def __init__(self, stock: object, sae: SaeId) -> None:
-        super().__init__(stock, sae, stocked_bits=2**30)  # type: ignore[arg-type]
-        self.groups: list[str] = []
+    def __init__(self, stock: KeyStock, sae: SaeId) -> None:
+        super().__init__(stock, sae, stocked_bits=2**30)
 
-    async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int):  # type: ignore[no-untyped-def]
-        keys = await super().get_keys(peer, count=count, size_bits=size_bits)
-        members = peer.split(" ")
-        if len(members) > 1:
-            self.groups.append(peer)
-            for key in keys:
-                _, data = self.stock.waiting.pop(key.key_id)
-                for member in members:
-                    shared.setdefault(SaeId(member), {})[key.key_id] = (replace(key.pair, slave=SaeId(member)), data)
-        return keys
-
-    async def get_keys_by_id(self, peer: SaeId, key_ids, /):  # type: ignore[no-untyped-def]
-        for key_id in key_ids:
-            if key_id in shared.get(self.sae, {}):
-                self.stock.waiting[key_id] = shared[self.sae].pop(key_id)
-        return await super().get_keys_by_id(peer, key_ids)
+    @property
+    def groups(self) -> list[SaeId]:
+        return [peer for peer in self.asked if len(members_of(peer)) > 1]
 
 
 class Forger(GroupSupply):
     """Bob's supply: whenever he gets a key of alice's, he says something to carol under it, in her name."""
 
-    def __init__(self, stock: object, sae: SaeId, *, port: int) -> None:
+    def __init__(self, stock: KeyStock, sae: SaeId, *, port: int) -> None:
         super().__init__(stock, sae)
         self.port = port
         self.has_forged = 0
@@ -233,10 +220,6 @@ class Forger(GroupSupply):
 
 async def nothing(*_: object) -> None:
     """Note nothing."""
-
-
-shared: dict[SaeId, dict] = {}  # type: ignore[type-arg]
-"""What waits for the members of groups: application -> key id -> pair and bytes."""
 
 
 def test_an_altered_text_is_refused_and_delivered_when_the_line_is_honest(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from qanat.client import Etsi014Client
 from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError, QanatError
 from qanat.ground.identifiers import SaeId
 from qanat.ground.ports import KeySupply
-from qanat.services import call, fax, file_delivery, texts
+from qanat.services import call, conference, fax, file_delivery, texts
 from qanat.services.call import LONGEST_S, CallReport, CallWord
 from qanat.services.ciphers import PadQuote, Suite, quote_pad
+from qanat.services.conference import ConferenceReport, check_people
 from qanat.services.conversation import Conversation, Party, Terms, calling, refusing
 from qanat.services.directory import Contact
 from qanat.services.fax import DeliveredFax
@@ -30,8 +32,11 @@ from qanat.services.file_delivery import Progress, SentWhole, deliver_file
 from qanat.services.file_names import file_name_for_all
 from qanat.services.lines import Line
 from qanat.services.texts import Text, deliver_texts
-from qanat.users.call import CallEnd, CallMedia, Wire
+from qanat.users.call import CallEnd, Wire
+from qanat.users.conference import ConferenceEnd
+from qanat.users.conferring import Convener, attend, new_conference
 from qanat.users.people import People
+from qanat.users.speaking import CallMedia
 from qanat.users.supply import ClientSupply, TellingSupply
 
 KEY_PATIENCE_S = 20.0
@@ -181,7 +186,7 @@ class UserServices:
         """
         contact, *others = self.people.members(recipient)
         if others:
-            raise BadParameter(f"{recipient!r} is a group; a call is between two", remedy="name one contact")
+            raise BadParameter(f"{recipient!r} is a group; a call is between two", remedy="hold a conference: confer()")
         async with self.line_to(contact, self.terms) as line, self._wire(ANY_HOST) as wire:
             talk = calling(self.party, line, contact.sae, service=call.SERVICE, terms=self.terms)
             context = talk.hello.context
@@ -228,6 +233,47 @@ class UserServices:
 
             await end.talk(theirs, until)
             return end.report(self.people.directory.name_of(talk.peer))
+
+    async def confer(
+        self,
+        recipients: Sequence[str],
+        media: CallMedia | None = None,
+        *,
+        seconds_s: float | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> ConferenceReport:
+        """Hold a conference with contacts and groups for ``seconds_s``, or until ``stop`` is set or all have left.
+
+        Who cannot be reached, or is lost, is tried again while it lasts. Raises BadParameter for more than eight people
+        and for a one-time pad, UnknownNode, ChannelClosed where nobody comes, KeyShortage.
+        """
+        contacts = list({one.sae: one for name in recipients for one in self.people.members(name)}.values())
+        check_people([one.name for one in contacts], suite=self.terms.suite)
+        end_s = self.clock.monotonic_s() + (LONGEST_S if seconds_s is None else seconds_s)
+        async with self._wire(ANY_HOST) as wire:
+            end = self._conference_end(
+                wire, media or CallMedia(), conference=new_conference(self.party.entropy), terms=self.terms
+            )
+            make_call = functools.partial(calling, self.party, service=conference.SERVICE, terms=self.terms)
+            convener = Convener(self.people, self.line_to, end, make_call)
+
+            def is_over() -> bool:
+                return self.clock.monotonic_s() >= end_s or (stop is not None and stop.is_set())
+
+            await end.talk(lambda: convener.run(contacts, is_over))
+            return end.report(convener.away())
+
+    async def answer_conference(
+        self, talk: Conversation, media: CallMedia, *, host: str, leave: asyncio.Event
+    ) -> ConferenceReport:
+        """Be a member of a conference until its caller ends it, or ``leave`` is set; returns when it is over."""
+        async with self._wire(host) as wire:
+            context, terms = talk.hello.context, talk.terms
+
+            def end_of(name: str) -> ConferenceEnd:
+                return self._conference_end(wire, media, conference=name, terms=terms, key_life_s=context.key_life_s)
+
+            return await attend(talk, end_of, me=self.party.sae, leave=leave)
 
     async def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
         """Put a text into the outbox, try for ``patience_s`` to deliver it, and return how it stands.
@@ -293,6 +339,19 @@ class UserServices:
             await line.close()
 
     # --- inside ---
+
+    def _conference_end(
+        self, wire: Wire, media: CallMedia, *, conference: str, terms: Terms, key_life_s: float | None = None
+    ) -> ConferenceEnd:
+        return ConferenceEnd(
+            self.party,
+            wire,
+            media,
+            conference=conference,
+            terms=terms,
+            key_life_s=terms.refresh.every_s if key_life_s is None else key_life_s,
+            name_of=self.people.directory.name_of,
+        )
 
     async def _send(
         self,

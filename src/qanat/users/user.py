@@ -17,10 +17,10 @@ from qanat.services.ciphers import PadQuote, Refresh, Suite
 from qanat.services.conversation import Terms
 from qanat.services.fax import ArrivedFax, DeliveredFax
 from qanat.services.file_delivery import ArrivedFile
-from qanat.users.call import CallMedia
 from qanat.users.people import find_people
 from qanat.users.reception import Listeners, Reception
 from qanat.users.services import SentFile, TextReport, UserServices
+from qanat.users.speaking import CallMedia
 
 R = TypeVar("R")
 

@@ -13,7 +13,7 @@ from qanat.ground.errors import BadParameter
 
 if TYPE_CHECKING:
     from qanat.apps.cli.light_commands import EndWith
-    from qanat.users.call import CallMedia
+    from qanat.users.speaking import CallMedia
 
 AsOption = Annotated[
     str | None, typer.Option("--as", metavar="NAME", help="Which application you are; not needed with a [me].")
@@ -127,7 +127,7 @@ def _add_fax(app: typer.Typer, end_with: EndWith) -> None:
 
 
 def _media(audio: str, video: str, record: Path | None) -> CallMedia:
-    from qanat.users.call import CallMedia
+    from qanat.users.speaking import CallMedia
 
     return CallMedia(None if audio == NONE else audio, None if video == NONE else video, record)
 

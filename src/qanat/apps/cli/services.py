@@ -28,13 +28,13 @@ from qanat.services.directory import address_of
 from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile
 from qanat.services.file_delivery import Progress as Step
-from qanat.users.call import CallMedia
 from qanat.users.collecting import Centre
 from qanat.users.people import People
 from qanat.users.pump import Carried
 from qanat.users.reception import Listeners, Reception, Serve
 from qanat.users.services import TextReport, UserServices
 from qanat.users.supply import TellingSupply
+from qanat.users.speaking import CallMedia
 from qanat.users.tunnel import TunnelEnd
 
 SHOWN_EVERY_S = 0.1

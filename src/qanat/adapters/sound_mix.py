@@ -1,0 +1,120 @@
+"""The sound of several, mixed into one: each at its place in time, summed, what is too loud cut off.
+
+Each speaker's first piece takes its place by when it came, and the others follow it by when they were due there. What
+came within ``PATIENCE_MS`` is mixed; where nothing came there is silence. All calls block: run them in a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+from qanat.adapters.media import AUDIO_BITS_PER_S, SAMPLES_PER_S, load_av, named_as_ours
+
+SLOT_MS = 40
+SLOT_SAMPLES = SAMPLES_PER_S * SLOT_MS // 1000
+PATIENCE_MS = 400
+LOUDEST = 32_767
+_SAMPLES_PER_MS = SAMPLES_PER_S // 1000
+
+
+class SoundOut(Protocol):
+    """Where mixed sound goes: one channel of 16 bits, ``SAMPLES_PER_S``, one slot at a time."""
+
+    def write(self, samples: array[int], /) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class SoundMix:
+    """Mixes into ``outs``; several threads may add at once."""
+
+    def __init__(self, outs: list[SoundOut]) -> None:
+        self._outs = outs
+        self._lock = threading.Lock()
+        self._slots: dict[int, list[int]] = {}
+        self._shift_samples: dict[str, int] = {}
+        self._to_mono: dict[str, Any] = {}
+        self._next_slot = 0
+        self._av = load_av()
+
+    def add(self, who: str, sound: Any, *, at_ms: int, now_ms: int) -> None:
+        """Add a decoded piece of sound that was due ``at_ms`` by the speaker's count, and came ``now_ms`` by ours."""
+        with self._lock:
+            if who not in self._to_mono:
+                self._to_mono[who] = self._av.AudioResampler(format="s16", layout="mono", rate=SAMPLES_PER_S)
+            sound.pts = None  # each piece says itself when it is due
+            for piece in self._to_mono[who].resample(sound):
+                samples = array("h", bytes(piece.planes[0])[: 2 * piece.samples])
+                shift = self._shift_samples.setdefault(who, (now_ms - at_ms) * _SAMPLES_PER_MS)
+                self._put(at_ms * _SAMPLES_PER_MS + shift, samples)
+
+    def leave(self, who: str) -> None:
+        """Forget a speaker's place: it takes a new one if it comes again."""
+        with self._lock:
+            self._shift_samples.pop(who, None)
+            self._to_mono.pop(who, None)
+
+    def flush(self, now_ms: int) -> None:
+        """Write out all slots that are over by ``now_ms``, but for the patience."""
+        with self._lock:
+            due = (now_ms - PATIENCE_MS) // SLOT_MS
+            while self._next_slot < due:
+                summed = self._slots.pop(self._next_slot, None)
+                mixed = array("h", [max(-LOUDEST, min(LOUDEST, value)) for value in summed or [0] * SLOT_SAMPLES])
+                for out in self._outs:
+                    out.write(mixed)
+                self._next_slot += 1
+
+    def close(self, now_ms: int) -> None:
+        """Write out what is left up to ``now_ms``, and close the outs."""
+        self.flush(now_ms + PATIENCE_MS)
+        for out in self._outs:
+            out.close()
+
+    def _put(self, first: int, samples: array[int]) -> None:
+        place = 0
+        while place < len(samples):
+            slot, start = divmod(first + place, SLOT_SAMPLES)
+            count = min(SLOT_SAMPLES - start, len(samples) - place)
+            if slot >= self._next_slot:
+                summed = self._slots.setdefault(slot, [0] * SLOT_SAMPLES)
+                piece = samples[place : place + count]
+                summed[start : start + count] = map(int.__add__, summed[start : start + count], piece)
+            place += count
+
+
+class SoundFile:
+    """Mixed sound as Opus in a new .webm. Raises ConfigurationError."""
+
+    def __init__(self, path: Path) -> None:
+        self._av = av = load_av()
+        with named_as_ours(av, path):
+            self._output = av.open(str(path), "w", format="webm")
+        self._stream = self._output.add_stream("libopus", rate=SAMPLES_PER_S, layout="mono")
+        self._stream.codec_context.bit_rate = AUDIO_BITS_PER_S
+        self._stream.codec_context.options = {"frame_duration": str(SLOT_MS)}
+        self._num_samples = 0
+
+    def write(self, samples: array[int], /) -> None:
+        """Append one slot."""
+        for packet in self._stream.encode(sound_of(self._av, samples, pts=self._num_samples)):
+            self._output.mux(packet)
+        self._num_samples += len(samples)
+
+    def close(self) -> None:
+        """End the file."""
+        for packet in self._stream.encode(None):
+            self._output.mux(packet)
+        self._output.close()
+
+
+def sound_of(av: Any, samples: array[int], *, pts: int) -> Any:
+    """Return samples as a piece of sound that begins at sample ``pts``."""
+    sound = av.AudioFrame(format="s16", layout="mono", samples=len(samples))
+    sound.sample_rate, sound.pts, sound.time_base = SAMPLES_PER_S, pts, Fraction(1, SAMPLES_PER_S)
+    sound.planes[0].update(samples.tobytes())
+    return sound
