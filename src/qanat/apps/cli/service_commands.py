@@ -1,4 +1,4 @@
-"""The commands of users: send, fax, call, receive, text, contacts; added to the others in ``main``."""
+"""The commands of users: send, fax, call, receive, text, contacts, group; added to the others in ``main``."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ def add_service_commands(app: typer.Typer, end_with: EndWith) -> None:
     _add_receive(app, end_with)
     _add_text(app, end_with)
     _add_contacts(app, end_with)
+    _add_group(app, end_with)
 
 
 def _add_send(app: typer.Typer, end_with: EndWith) -> None:
@@ -135,7 +136,10 @@ def _media(audio: str, video: str, record: Path | None) -> CallMedia:
 def _add_call(app: typer.Typer, end_with: EndWith) -> None:
     @app.command()
     def call(
-        recipient: Annotated[str, typer.Argument(help="A contact.")],
+        recipients: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="RECIPIENT...", help="A contact; or several, or a group: then a conference."),
+        ] = None,
         name: AsOption = None,
         data: DataOption = None,
         directory: DirectoryOption = None,
@@ -147,17 +151,20 @@ def _add_call(app: typer.Typer, end_with: EndWith) -> None:
             float | None, typer.Option("--seconds", min=0, metavar="SECONDS", help="How long; by default until Ctrl-C.")
         ] = None,
         record: Annotated[
-            Path | None, typer.Option(parser=named_path, metavar="FILE", help="Record what comes, as .webm.")
+            Path | None,
+            typer.Option(
+                parser=named_path, metavar="FILE", help="Record what comes, as .webm; of a conference into this folder."
+            ),
         ] = None,
         json: JsonOption = False,
     ) -> None:
-        """Call somebody who receives: sound and pictures both ways, each frame sealed, keys changed in mid-call."""
+        """Call one who receives, or up to seven: sound and pictures, each frame sealed, keys changed in mid-call."""
 
         def command() -> int:
-            from qanat.apps.cli.services import run_call
+            from qanat.apps.cli.calls import run_call
 
             return run_call(
-                recipient,
+                recipients or [],
                 who=Who(name, data, directory),
                 sealing=Sealing(cipher, refresh_s, 0.0),
                 media=_media(audio, video, record),
@@ -258,5 +265,31 @@ def _add_contacts(app: typer.Typer, end_with: EndWith) -> None:
             from qanat.apps.cli.services import run_contacts
 
             return run_contacts(Who(name, data, directory), as_json=json)
+
+        end_with(command)
+
+
+def _add_group(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command()
+    def group(
+        group: Annotated[
+            str | None, typer.Argument(metavar="[GROUP]", help="Its name; without it: all groups.")
+        ] = None,
+        members: Annotated[
+            list[str] | None, typer.Argument(metavar="[CONTACT]...", help="Who is in it from now on; none: show it.")
+        ] = None,
+        remove: Annotated[bool, typer.Option("--remove", help="Take the group out of the directory.")] = False,
+        name: AsOption = None,
+        data: DataOption = None,
+        directory: DirectoryOption = None,
+        json: JsonOption = False,
+    ) -> None:
+        """Make a group of contacts, change or show it, or take it out of your directory file."""
+
+        def command() -> int:
+            from qanat.apps.cli.groups import run_group
+
+            who = Who(name, data, directory)
+            return run_group(group, members or [], who=who, remove=remove, as_json=json)
 
         end_with(command)
