@@ -12,9 +12,9 @@ from qanat.ground.errors import QanatError
 from qanat.ground.framing import canonical_json
 from qanat.services.call import CallReport, CallWord, media_context
 from qanat.services.call_frames import Medium
-from qanat.services.ciphers import FrameSealer, RecordKind, SenderKeys, StreamContext
+from qanat.services.ciphers import FrameSealer, RecordKind, StreamContext
 from qanat.services.ciphers.layout import read_header
-from qanat.services.conversation import Party, Terms
+from qanat.services.conversation import Party, Terms, sender_keys
 from qanat.users.hearing import HeardStream, Hearing, announced_key
 from qanat.users.speaking import CallMedia, Speaking, renew
 
@@ -116,18 +116,6 @@ class CallEnd:
                 self._speaking.ask_for_key()
             self.peer_address = address  # only what proved genuine moves it
             self._heard.set()
-
-
-def sender_keys(party: Party, context: StreamContext, terms: Terms) -> SenderKeys:
-    """Return the keys of one stream from here."""
-    return SenderKeys(
-        party.supply,
-        context.recipient,
-        suite=context.suite,
-        clock=party.clock,
-        refresh=terms.refresh,
-        patience_s=terms.patience_s,
-    )
 
 
 async def work_until(end: Coroutine[Any, Any, None], works: tuple[Coroutine[Any, Any, None], ...]) -> None:

@@ -27,8 +27,8 @@ from qanat.services.ciphers.layout import MARK_BYTES, key_id_bytes, key_id_text,
 from qanat.services.ciphers.origin import PAIR_KEY_BITS, OriginKey, digest_of, record_and_tag
 from qanat.services.ciphers.sender_keys import keys_with_patience
 from qanat.services.conference import Absence, ConferenceReport, Joining, KeysOf, Round, RoundKeys, Seat
-from qanat.services.conversation import Party, Terms
-from qanat.users.call import Wire, sender_keys, work_until
+from qanat.services.conversation import Party, Terms, sender_keys
+from qanat.users.call import Wire, work_until
 from qanat.users.hearing import HeardStream, Hearing, announced_key
 from qanat.users.speaking import CallMedia, Speaking, renew
 
@@ -150,10 +150,9 @@ class ConferenceEnd:
         if keys.tags:
             try:
                 (key,) = await self._party.supply.get_keys_by_id(keys.of, [key_id_text(keys.tags)])
+                member.tag_key = OriginKey(key)
             except QanatError as fault:
                 member.hearing.refused[type(fault).__name__] += 1
-            else:
-                member.tag_key = OriginKey(key)
 
     async def drop(self, sae: SaeId) -> None:
         """Hear and tell a member no more; what was heard of it stays in the report."""

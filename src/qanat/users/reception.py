@@ -172,7 +172,7 @@ class Reception:
                     self._listeners.on_fax(arrived)
             case texts.SERVICE:
                 inbox = _Inbox(user.mailbox, show=self.show_fresh)
-                await take_texts(conversation, inbox, utc_s=user.clock.utc_s)
+                await take_texts(conversation, inbox, party=user.party, utc_s=user.clock.utc_s)
             case other if other in self._more:
                 await self._more[other](conversation)
             case other:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from qanat.adapters.mailbox import Mailbox, OutgoingText
 from qanat.adapters.outgoing import OutgoingFile
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.client import Etsi014Client
-from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError, QanatError
+from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError, KeyManagementError, QanatError
 from qanat.ground.identifiers import SaeId
 from qanat.ground.ports import KeySupply
 from qanat.services import call, conference, fax, file_delivery, texts
@@ -30,6 +31,8 @@ from qanat.services.directory import Contact
 from qanat.services.fax import DeliveredFax
 from qanat.services.file_delivery import Progress, SentWhole, deliver_file
 from qanat.services.file_names import file_name_for_all
+from qanat.services.file_delivery import SentWhole, deliver_file
+from qanat.services.group_texts import SealedForGroup, seal_for_group
 from qanat.services.lines import Line
 from qanat.services.texts import Text, deliver_texts
 from qanat.users.call import CallEnd, Wire
@@ -44,6 +47,9 @@ KEY_PATIENCE_S = 20.0
 FAX_NAME_CHARACTERS = 60
 ANY_HOST = "0.0.0.0"  # noqa: S104 - what comes in is opened only if the one we called has sealed it
 HANG_UP_SEEN_S = 0.1
+GROUP_PATIENCE_S = 5.0
+"""So long a key of all is waited for before each is told a text under a key of its own."""
+LEAST_GROUP = 2
 PAUSE_S = 1.0
 """Between two tries to reach a recipient."""
 
@@ -287,7 +293,8 @@ class UserServices:
         if not body:
             raise BadParameter("a text without a word", remedy="say something")
         waiting = tuple(contact.sae for contact in members)
-        self.mailbox.post(OutgoingText(text.text_id, body, text.sent_utc_s, waiting, cipher=self.terms.suite.value))
+        cipher, group = self.terms.suite.value, waiting if len(waiting) >= LEAST_GROUP else ()
+        self.mailbox.post(OutgoingText(text.text_id, body, text.sent_utc_s, waiting, cipher=cipher, group=group))
         await self.deliver_waiting(patience_s=patience_s, only=text.text_id)
         return self.report(text.text_id)
 
@@ -421,7 +428,7 @@ class UserServices:
         """Try all that waits; returns what failed other than by the line, with the ids of the texts that it kept."""
         together: dict[tuple[str, SaeId], list[Text]] = {}
         for one in self.mailbox.waiting():
-            text = Text(one.text_id, one.body, one.sent_utc_s)
+            text = await self._sealed_once(one)
             for sae in one.waiting:
                 together.setdefault((one.cipher, sae), []).append(text)
         faults: list[tuple[set[str], QanatError]] = []
@@ -434,6 +441,28 @@ class UserServices:
             except QanatError as fault:
                 faults.append((await asyncio.to_thread(self._left_of, waiting, recipient), fault))
         return faults
+
+    async def _sealed_once(self, one: OutgoingText) -> Text:
+        """Return a text, sealed for all of its group where several still wait and one of them can be told.
+
+        Where no key of all can be had, each is told under a key of its own: one whose key manager is away keeps the
+        text from nobody else. A one-time pad is each recipient's own.
+        """
+        text = Text(one.text_id, one.body, one.sent_utc_s)
+        terms = replace(self.terms, suite=Suite(one.cipher), patience_s=min(self.terms.patience_s, GROUP_PATIENCE_S))
+        if len(one.group) < LEAST_GROUP or terms.suite is Suite.ONE_TIME_PAD:
+            return text
+        if one.record:
+            return replace(text, sealed=SealedForGroup(one.group, terms.suite, base64.b64decode(one.record)))
+        can_be_told = any(self.people.contact_of(sae).address is not None for sae in one.waiting)
+        if len(one.waiting) < LEAST_GROUP or not can_be_told:
+            return text
+        try:
+            sealed = await seal_for_group(self.party, one.group, text.word(), text_id=one.text_id, terms=terms)
+        except KeyManagementError:
+            return text
+        await asyncio.to_thread(self.mailbox.sealed, one.text_id, base64.b64encode(sealed.record).decode())
+        return replace(text, sealed=sealed)
 
     async def _tell(self, recipient: SaeId, waiting: Sequence[Text], terms: Terms) -> None:
         """Say what waits for one recipient, in one conversation."""

@@ -17,7 +17,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from qanat.ground.errors import FrameError
+from qanat.ground.errors import FrameError, KeyManagementError
 from qanat.ground.identifiers import SaeId
 from qanat.ground.keys import SecretKey
 from qanat.services.ciphers.faults import LOOK_AT_LINE, NotFromSender
@@ -31,6 +31,13 @@ class OriginKey:
     """One key of two applications, for tags in one direction; (round, number) does not repeat under it."""
 
     def __init__(self, key: SecretKey) -> None:
+        """Raises KeyManagementError for a key of another size: one of a group is no key of two."""
+        if (size_bits := key.size_bits) != PAIR_KEY_BITS:
+            key.secret.wipe()
+            raise KeyManagementError(
+                f"key {key.key_id} has {size_bits} bits, and {PAIR_KEY_BITS} are needed",
+                remedy="look for who names keys in another's name, or report the key manager",
+            )
         self._cipher = AESGCM(key.take())
 
     def tag(self, record: Buffer, digest: bytes, *, round_number: int) -> bytes:
