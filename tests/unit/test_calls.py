@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qanat.adapters import media as media_module
+from qanat.adapters import media_faults
 from qanat.adapters.datagrams import Datagrams, UdpAddress, open_datagrams
 from qanat.adapters.media import CALL_QUALITY, TEST, AudioSource, MediaSink, VideoSource
 from qanat.benchmarks.video_call import video_call
@@ -305,7 +305,7 @@ def test_a_file_without_sound_is_told_and_so_is_the_missing_extra(
     def nothing(name: str) -> object:
         raise ImportError(name)
 
-    monkeypatch.setattr(media_module, "importlib", type("Loader", (), {"import_module": staticmethod(nothing)}))
+    monkeypatch.setattr(media_faults, "importlib", type("Loader", (), {"import_module": staticmethod(nothing)}))
     with pytest.raises(ConfigurationError, match=r"qanat\[services\]"):
         VideoSource(TEST)
 

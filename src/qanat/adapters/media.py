@@ -6,21 +6,22 @@ By PyAV (FFmpeg), from the extra ``services``. All calls block: run them in a th
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from qanat.adapters.media_devices import fresh, is_device, open_input
+from qanat.adapters.media_faults import load_av, named_as_ours
 from qanat.ground.errors import ConfigurationError
 
-INSTALL = "install them: pip install 'qanat[services]'"
 AUDIO_BITS_PER_S, SAMPLES_PER_S = 32_000, 48_000
 KEY_FRAME_EVERY_S = 10
 """Also when nobody asks for one."""
 TEST = "test"
 """In place of a file: a test picture with a running clock, or a tone."""
+LIVE = {"live": "1", "cluster_time_limit": "200", "flush_packets": "1"}
 _MS = Fraction(1, 1000)
 
 
@@ -57,10 +58,10 @@ class VideoSource:
     """Pictures as VP8."""
 
     def __init__(self, source: str, *, quality: Quality = CALL_QUALITY) -> None:
-        """``source``: a file's name, or ``TEST``. Raises ConfigurationError."""
+        """``source``: a file's name, ``TEST``, or a word of ``media_devices``. Raises ConfigurationError."""
         av = load_av()
         self._kinds = av.video.frame.PictureType
-        self._pictures = _test_pictures(av, quality) if source == TEST else _file_pictures(av, source, quality)
+        self._pictures = _test_pictures(av, quality) if source == TEST else _pictures_of(av, source, quality)
         self._number = 0
         self._pictures_per_s = rate = quality.pictures_per_s
         self._codec = codec = av.CodecContext.create("libvpx", "w")
@@ -85,10 +86,10 @@ class AudioSource:
     """Sound as Opus, one channel."""
 
     def __init__(self, source: str, *, quality: Quality = CALL_QUALITY) -> None:
-        """``source``: a file's name, or ``TEST``. Raises ConfigurationError."""
+        """``source``: a file's name, ``TEST``, or a word of ``media_devices``. Raises ConfigurationError."""
         av = load_av()
         self._samples_per_frame = samples = quality.samples_per_frame
-        self._sounds = _test_sounds(av, samples) if source == TEST else _file_sounds(av, source, samples)
+        self._sounds = _test_sounds(av, samples) if source == TEST else _sounds_of(av, source, samples)
         self._number = 0
         self._codec = codec = av.CodecContext.create("libopus", "w")
         codec.sample_rate, codec.layout, codec.format = SAMPLES_PER_S, "mono", "s16"
@@ -128,10 +129,14 @@ class MediaSink:
         self._sound, self._picture = av.CodecContext.create("opus", "r"), av.CodecContext.create("vp8", "r")
         self._sound.sample_rate, self._sound.layout = SAMPLES_PER_S, "mono"
         self._output = None
+        self._pipe: BinaryIO | None = None
         self._streams: list[Any] = [None, None]
         if record is not None:
             with named_as_ours(av, record):
-                self._output = output = av.open(str(record), "w", format="webm")
+                if record.exists() and not record.is_file():  # a pipe, behind which a player may be
+                    self._pipe = record.open("wb", buffering=0)
+                target, options = (str(record), {}) if self._pipe is None else (self._pipe, LIVE)
+                self._output = output = av.open(target, "w", format="webm", options=options)
             if audio:
                 self._streams[0] = output.add_stream("libopus", rate=SAMPLES_PER_S, layout="mono")
             if video:
@@ -158,31 +163,15 @@ class MediaSink:
     def close(self) -> None:
         """End the recording."""
         if self._output is not None:
-            self._output.close()
+            with contextlib.ExitStack() as stack:
+                if self._pipe is not None:
+                    stack.enter_context(self._pipe)
+                    stack.enter_context(contextlib.suppress(BrokenPipeError))  # its reader has gone
+                self._output.close()
             self._output = None
 
 
 # --- inside ---
-
-
-def load_av() -> Any:
-    """Return PyAV; raises ConfigurationError where it is not installed."""
-    try:
-        return importlib.import_module("av")
-    except ImportError:
-        raise ConfigurationError("calls need programs that are not installed here", remedy=INSTALL) from None
-
-
-@contextlib.contextmanager
-def named_as_ours(av: Any, path: Path | str) -> Iterator[None]:
-    """Tell failures as this machine's own: the other end is not told names of files."""
-    try:
-        yield
-    except (av.FFmpegError, OSError) as fault:
-        raise ConfigurationError(
-            f"{path}: {getattr(fault, 'strerror', None) or fault}",
-            remedy="name a file of sound or pictures that a player opens; a recording goes to a new .webm",
-        ) from None
 
 
 def _pulled(av: Any, source: str, options: str, sink: str) -> Iterator[Any]:
@@ -205,36 +194,47 @@ def _test_sounds(av: Any, samples: int) -> Iterator[Any]:
     return _pulled(av, "sine", options, "abuffersink")
 
 
-def _file_pictures(av: Any, source: str, quality: Quality) -> Iterator[Any]:
-    """Return a file's pictures at our rate: as often as each is to be seen, in our size."""
+def _pictures_of(av: Any, source: str, quality: Quality) -> Iterator[Any]:
+    """Return a file's or a camera's pictures at our rate: as often as each is to be seen, in our size."""
     file = _opened(av, source, "video")
 
     def pictures() -> Iterator[Any]:
-        shown = 0
+        shown, begun_s = 0, None if is_device(source) else 0.0
         with file, named_as_ours(av, source):
-            for picture in file.decode(video=0):
-                while shown <= float(picture.time or 0.0) * quality.pictures_per_s:
+            for picture in _decoded(file, source, "video"):
+                at_s = float(picture.time or 0.0)
+                begun_s = at_s if begun_s is None else begun_s  # a camera's clock may count from anywhere
+                while shown <= (at_s - begun_s) * quality.pictures_per_s:
                     shown += 1
                     yield picture.reformat(width=quality.width, height=quality.height, format="yuv420p")
 
     return pictures()
 
 
-def _file_sounds(av: Any, source: str, samples: int) -> Iterator[Any]:
+def _sounds_of(av: Any, source: str, samples: int) -> Iterator[Any]:
     file = _opened(av, source, "audio")
 
     def sounds() -> Iterator[Any]:
         to_ours = av.AudioResampler(format="s16", layout="mono", rate=SAMPLES_PER_S, frame_size=samples)
         with file, named_as_ours(av, source):
-            for sound in file.decode(audio=0):
+            for sound in _decoded(file, source, "audio"):
+                sound.pts = None  # what comes is told when it is due by its place
                 yield from to_ours.resample(sound)
 
     return sounds()
 
 
+def _decoded(file: Any, source: str, kind: str) -> Iterator[Any]:
+    pieces = file.decode(**{kind: 0})
+    return fresh(pieces) if is_device(source) else pieces
+
+
 def _opened(av: Any, source: str, kind: str) -> Any:
-    with named_as_ours(av, source):
-        file = av.open(source)
+    if is_device(source):
+        file = open_input(source)
+    else:
+        with named_as_ours(av, source):
+            file = av.open(source)
     if not getattr(file.streams, kind):
         file.close()
         raise ConfigurationError(f"{source} has no {kind}", remedy=f"name a file that has, or --{kind} none")

@@ -6,13 +6,16 @@ came within ``PATIENCE_MS`` is mixed; where nothing came there is silence. All c
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from array import array
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
-from qanat.adapters.media import AUDIO_BITS_PER_S, SAMPLES_PER_S, load_av, named_as_ours
+from qanat.adapters.media import AUDIO_BITS_PER_S, SAMPLES_PER_S
+from qanat.adapters.media_devices import open_output
+from qanat.adapters.media_faults import load_av, named_as_ours
 
 SLOT_MS = 40
 SLOT_SAMPLES = SAMPLES_PER_S * SLOT_MS // 1000
@@ -101,7 +104,7 @@ class SoundFile:
 
     def write(self, samples: array[int], /) -> None:
         """Append one slot."""
-        for packet in self._stream.encode(sound_of(self._av, samples, pts=self._num_samples)):
+        for packet in self._stream.encode(_sound_of(self._av, samples, pts=self._num_samples)):
             self._output.mux(packet)
         self._num_samples += len(samples)
 
@@ -112,7 +115,29 @@ class SoundFile:
         self._output.close()
 
 
-def sound_of(av: Any, samples: array[int], *, pts: int) -> Any:
+class Loudspeaker:
+    """Plays mixed sound at a device of this machine. Raises ConfigurationError where there is none."""
+
+    def __init__(self, source: str) -> None:
+        self._av = load_av()
+        self._output = open_output(source)
+        self._stream = self._output.streams.audio[0]
+        self._num_samples = 0
+
+    def write(self, samples: array[int], /) -> None:
+        """Play one slot; waits while the device has enough. What it does not take is a gap, and the next is heard."""
+        with contextlib.suppress(self._av.FFmpegError):
+            for packet in self._stream.encode(_sound_of(self._av, samples, pts=self._num_samples)):
+                self._output.mux(packet)
+        self._num_samples += len(samples)
+
+    def close(self) -> None:
+        """Let the device go."""
+        with contextlib.suppress(self._av.FFmpegError):
+            self._output.close()
+
+
+def _sound_of(av: Any, samples: array[int], *, pts: int) -> Any:
     """Return samples as a piece of sound that begins at sample ``pts``."""
     sound = av.AudioFrame(format="s16", layout="mono", samples=len(samples))
     sound.sample_rate, sound.pts, sound.time_base = SAMPLES_PER_S, pts, Fraction(1, SAMPLES_PER_S)

@@ -16,6 +16,7 @@ from qanat.services.ciphers import FrameSealer, RecordKind, StreamContext
 from qanat.services.ciphers.layout import read_header
 from qanat.services.conversation import Party, Terms, sender_keys
 from qanat.users.hearing import HeardStream, Hearing, announced_key
+from qanat.users.mixing import Mixing
 from qanat.users.speaking import CallMedia, Speaking, renew
 
 
@@ -40,7 +41,7 @@ class CallEnd:
         """``out``, ``back``: the conversation's streams from here and to here. Raises what ``CallMedia`` leads to."""
         out, back = media_context(out), media_context(back)
         self.peer_address: UdpAddress | None = None
-        self._party, self._wire, self._record = party, wire, media.record
+        self._party, self._wire, self._record, self._play = party, wire, media.record, media.play
         self._speaking = Speaking(party.clock, media, send=self._send)
         self._keys = sender_keys(party, out, terms)
         self._sealer = FrameSealer(out, self._keys)
@@ -59,7 +60,16 @@ class CallEnd:
 
         Raises KeyShortage when no fresh key comes in time, and what ``until`` raises.
         """
-        sink = await asyncio.to_thread(MediaSink, audio=theirs.audio, video=theirs.video, record=self._record)
+        mix = None
+        if self._play is not None:
+            mix = await asyncio.to_thread(Mixing, self._party.clock, file=None, loudspeaker=self._play)
+        sink = await asyncio.to_thread(
+            MediaSink,
+            audio=theirs.audio,
+            video=theirs.video,
+            record=self._record,
+            on_sound=None if mix is None else mix.hear("them"),
+        )
         self._hearing.began_s = self._party.clock.monotonic_s()
         self._stream.expect(theirs.key)
         works = (
@@ -67,12 +77,15 @@ class CallEnd:
             self._listen(),
             self._hearing.show(sink),
             *map(self._speak, self._speaking.sources),
+            *([] if mix is None else [mix.keep()]),
         )
         try:
             await work_until(until(), works)
         finally:
             await self._stream.close()
             await asyncio.to_thread(sink.close)
+            if mix is not None:
+                await mix.close()
             self._sealer.forget()
 
     def report(self, peer: str) -> CallReport:

@@ -16,7 +16,6 @@ from typing import Any
 
 from qanat.adapters.datagrams import UdpAddress, ip_of
 from qanat.adapters.media import CONFERENCE_QUALITY, MediaSink
-from qanat.adapters.sound_mix import SoundFile, SoundMix, SoundOut
 from qanat.ground.errors import ChannelError, FrameError, QanatError
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import SaeId
@@ -30,6 +29,7 @@ from qanat.services.conference import Absence, ConferenceReport, Joining, KeysOf
 from qanat.services.conversation import Party, Terms, sender_keys
 from qanat.users.call import Wire, work_until
 from qanat.users.hearing import HeardStream, Hearing, announced_key
+from qanat.users.mixing import Mixing
 from qanat.users.speaking import CallMedia, Speaking, renew
 
 SWITCH_S = 0.3
@@ -41,7 +41,6 @@ OVERRUN_S = 20.0
 OVERLAP_S = 10.0
 """So long after a new round began, what was sealed in the one before is still opened."""
 MOST_WAITING = 1024
-MIX_EVERY_S = 0.1
 MIX_NAME = "mix.webm"
 
 
@@ -81,7 +80,7 @@ class ConferenceEnd:
     ) -> None:
         self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.terms = terms
-        self._party, self._wire, self._record = party, wire, media.record
+        self._party, self._wire, self._record, self._play = party, wire, media.record, media.play
         self._conference, self._key_life_s, self._name_of = conference, key_life_s, name_of
         self._speaking = Speaking(party.clock, media, send=self._send, quality=CONFERENCE_QUALITY)
         self._members: dict[SaeId, _Heard] = {}
@@ -93,10 +92,11 @@ class ConferenceEnd:
         self._renewing: asyncio.Task[None] | None = None
         self._switching: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
+        self._spoke_at_s: float | None = None
         self._num_keys_before = self._num_tag_keys = 0
         self._refused: Counter[str] = Counter()
         self._gone: list[CallReport] = []
-        self._mix: SoundMix | None = None
+        self._mix: Mixing | None = None
         self._mix_path: str | None = None
         self._began_s = party.clock.monotonic_s()
 
@@ -169,6 +169,10 @@ class ConferenceEnd:
         if self._mix is not None:
             self._mix.leave(sae)
 
+    def speaking_s(self) -> float:
+        """Return for how long this end has been speaking: nobody does before the first keys are there."""
+        return 0.0 if self._spoke_at_s is None else self._party.clock.monotonic_s() - self._spoke_at_s
+
     def silent_s(self, sae: SaeId) -> float:
         """Return how long nothing genuine has come from a member; 0 for who is none."""
         member = self._members.get(sae)
@@ -180,7 +184,7 @@ class ConferenceEnd:
         works: list[Coroutine[Any, Any, None]] = [self._listen(), self._say_here(), self._fail()]
         works += map(self._speak, self._speaking.sources)
         if self._mix is not None:
-            works.append(self._keep_mixing(self._mix))
+            works.append(self._mix.keep())
         try:
             await work_until(until(), tuple(works))
         finally:
@@ -194,7 +198,7 @@ class ConferenceEnd:
                 self._num_keys_before += self._sealer.num_keys
                 self._sealer.forget()
             if self._mix is not None:
-                await asyncio.to_thread(self._mix.close, self._now_ms())
+                await self._mix.close()
 
     def report(self, absent: tuple[Absence, ...] = ()) -> ConferenceReport:
         """Return what this end saw, after ``talk``."""
@@ -219,19 +223,13 @@ class ConferenceEnd:
         """Return a new member's place; its datagrams are opened and shown from now on."""
         name = self._name_of(seat.sae)
         path = self._recording_of(name)
-        mix = self._mix
-
-        def heard(sound: Any, at_ms: int) -> None:
-            if mix is not None:
-                mix.add(seat.sae, sound, at_ms=at_ms, now_ms=self._now_ms())
-
         sink = await asyncio.to_thread(
             MediaSink,
             audio=seat.audio,
             video=seat.video,
             record=path,
             quality=CONFERENCE_QUALITY,
-            on_sound=heard,
+            on_sound=None if self._mix is None else self._mix.hear(seat.sae),
         )
         hearing = Hearing(self._party.clock, say=lambda word: self._say_to(seat.sae, word), begins_anywhere=True)
         member = _Heard(seat, name, hearing, sink, None if path is None else str(path))
@@ -273,6 +271,8 @@ class ConferenceEnd:
             self._renewing.cancel()
         self._renewing = asyncio.create_task(renew(sealer, say=self._say, refused=self._refused))
         self._renewing.add_done_callback(self._failed)
+        if self._spoke_at_s is None:
+            self._spoke_at_s = self._party.clock.monotonic_s()
         self._ready.set()
         if before is not None:
             self._num_keys_before += before.num_keys
@@ -381,22 +381,15 @@ class ConferenceEnd:
 
     # --- what is kept ---
 
-    def _now_ms(self) -> int:
-        return int(1000 * (self._party.clock.monotonic_s() - self._began_s))
-
-    def _make_mix(self) -> SoundMix | None:
-        outs: list[SoundOut] = []
+    def _make_mix(self) -> Mixing | None:
+        if self._record is None and self._play is None:
+            return None
+        path = None
         if self._record is not None:
             self._record.mkdir(parents=True, exist_ok=True)
             path = _new_path(self._record, MIX_NAME)
-            outs.append(SoundFile(path))
             self._mix_path = str(path)
-        return SoundMix(outs) if outs else None
-
-    async def _keep_mixing(self, mix: SoundMix) -> None:
-        while True:
-            await asyncio.sleep(MIX_EVERY_S)
-            await asyncio.to_thread(mix.flush, self._now_ms())
+        return Mixing(self._party.clock, file=path, loudspeaker=self._play)
 
     def _recording_of(self, name: str) -> Path | None:
         if self._record is None:

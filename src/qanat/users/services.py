@@ -255,7 +255,6 @@ class UserServices:
         """
         contacts = list({one.sae: one for name in recipients for one in self.people.members(name)}.values())
         check_people([one.name for one in contacts], suite=self.terms.suite)
-        end_s = self.clock.monotonic_s() + (LONGEST_S if seconds_s is None else seconds_s)
         async with self._wire(ANY_HOST) as wire:
             end = self._conference_end(
                 wire, media or CallMedia(), conference=new_conference(self.party.entropy), terms=self.terms
@@ -264,7 +263,8 @@ class UserServices:
             convener = Convener(self.people, self.line_to, end, make_call)
 
             def is_over() -> bool:
-                return self.clock.monotonic_s() >= end_s or (stop is not None and stop.is_set())
+                is_long = end.speaking_s() >= (LONGEST_S if seconds_s is None else seconds_s)
+                return is_long or (stop is not None and stop.is_set())
 
             await end.talk(lambda: convener.run(contacts, is_over))
             return end.report(convener.away())

@@ -17,18 +17,23 @@ from qanat.services.ciphers import FrameSealer
 KEYS_EVERY_S = 0.05
 """How often is looked whether the next key is to be asked for, and told."""
 
+LATE_S = 0.5
+"""A source that is so far behind goes on from there: on a machine that is too slow, hurrying would make it slower."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallMedia:
     """What one end of a call sends, and where it records what it hears.
 
-    ``audio``, ``video``: a file's name, ``"test"`` for a tone and a test picture, or None. ``record``: a new .webm; of
-    a conference a folder, with one for each member and one for the sound of all.
+    ``audio``, ``video``: a file's name, ``"test"`` for a tone and a test picture, ``"microphone"`` and ``"camera"`` for
+    devices (``adapters.media_devices``), or None. ``record``: a new .webm, or a pipe that is there; of a conference a
+    folder, with one for each member and one for the sound of all. ``play``: ``"speaker"``, where sound is heard.
     """
 
     audio: str | None = TEST
     video: str | None = TEST
     record: Path | None = None
+    play: str | None = None
 
 
 class Speaking:
@@ -58,6 +63,9 @@ class Speaking:
         """Send a source to its end. Raises KeyShortage when no fresh key comes in time."""
         source, begun_s = self.sources[medium], self._clock.monotonic_s()
         while (encoded := await asyncio.to_thread(source.next, key=self._is_key_due(medium))) is not None:
+            late_s = self._clock.monotonic_s() - begun_s - encoded.at_ms / 1000
+            if late_s > LATE_S:
+                begun_s += late_s
             await self._clock.sleep_until(begun_s + encoded.at_ms / 1000)
             self._send_frame(medium, encoded)
 

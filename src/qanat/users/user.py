@@ -82,9 +82,10 @@ class User:
         audio: str | None = TEST,
         video: str | None = TEST,
         record: str | Path | None = None,
+        play: str | None = None,
     ) -> CallReport:
         """Call a contact for so long; see ``UserServices.call`` and ``CallMedia``."""
-        media = CallMedia(audio, video, None if record is None else Path(record))
+        media = CallMedia(audio, video, None if record is None else Path(record), play)
         return self._run(self._services.call(recipient, media, seconds_s=seconds_s))
 
     def confer(
@@ -95,9 +96,10 @@ class User:
         audio: str | None = TEST,
         video: str | None = TEST,
         record: str | Path | None = None,
+        play: str | None = None,
     ) -> ConferenceReport:
         """Hold a conference with contacts and groups; ``record``: a folder. See ``UserServices.confer``."""
-        media = CallMedia(audio, video, None if record is None else Path(record))
+        media = CallMedia(audio, video, None if record is None else Path(record), play)
         return self._run(self._services.confer(recipients, media, seconds_s=seconds_s))
 
     def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from qanat.adapters.media_devices import find_devices
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
 from qanat.ground.errors import BadParameter
@@ -38,6 +39,19 @@ def run_call(
         say_call(report)
     if as_json:
         print_json({"cipher": sealing.cipher, "conference" if is_conference else "call": asdict(report)})
+    return 0
+
+
+def run_devices(*, as_json: bool) -> int:
+    """Tell the devices that calls can use; 0."""
+    found = find_devices()
+    if as_json:
+        print_json({"devices": [asdict(one) for one in found]})
+        return 0
+    for one in found:
+        print(f"{one.kind:<12} {one.word:<40} {one.description}".rstrip())
+    if not found:
+        tell("no camera, microphone or speaker is listed here; files, 'test' and 'none' go everywhere")
     return 0
 
 

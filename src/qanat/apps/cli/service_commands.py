@@ -53,10 +53,19 @@ KeyWaitOption = Annotated[
     ),
 ]
 AudioOption = Annotated[
-    str, typer.Option("--audio", metavar="FILE", help="Sound for calls: a file, 'test' for a tone, or 'none'.")
+    str,
+    typer.Option(
+        "--audio", metavar="FILE", help="Sound for calls: a file, 'microphone', 'test' for a tone, or 'none'."
+    ),
 ]
 VideoOption = Annotated[
-    str, typer.Option("--video", metavar="FILE", help="Pictures for calls: a file, 'test' for a picture, or 'none'.")
+    str,
+    typer.Option(
+        "--video", metavar="FILE", help="Pictures for calls: a file, 'camera', 'test' for a picture, or 'none'."
+    ),
+]
+PlayOption = Annotated[
+    str | None, typer.Option("--play", metavar="SPEAKER", help="'speaker': let sound be heard at this machine.")
 ]
 NONE = "none"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
@@ -127,10 +136,10 @@ def _add_fax(app: typer.Typer, end_with: EndWith) -> None:
         end_with(command)
 
 
-def _media(audio: str, video: str, record: Path | None) -> CallMedia:
+def _media(audio: str, video: str, record: Path | None, play: str | None) -> CallMedia:
     from qanat.users.speaking import CallMedia
 
-    return CallMedia(None if audio == NONE else audio, None if video == NONE else video, record)
+    return CallMedia(None if audio == NONE else audio, None if video == NONE else video, record, play)
 
 
 def _add_call(app: typer.Typer, end_with: EndWith) -> None:
@@ -156,18 +165,24 @@ def _add_call(app: typer.Typer, end_with: EndWith) -> None:
                 parser=named_path, metavar="FILE", help="Record what comes, as .webm; of a conference into this folder."
             ),
         ] = None,
+        play: PlayOption = None,
+        devices: Annotated[
+            bool, typer.Option("--devices", help="List the cameras, microphones and speakers of this machine.")
+        ] = False,
         json: JsonOption = False,
     ) -> None:
         """Call one who receives, or up to seven: sound and pictures, each frame sealed, keys changed in mid-call."""
 
         def command() -> int:
-            from qanat.apps.cli.calls import run_call
+            from qanat.apps.cli.calls import run_call, run_devices
 
+            if devices:
+                return run_devices(as_json=json)
             return run_call(
                 recipients or [],
                 who=Who(name, data, directory),
                 sealing=Sealing(cipher, refresh_s, 0.0),
-                media=_media(audio, video, record),
+                media=_media(audio, video, record, play),
                 seconds_s=seconds_s,
                 as_json=json,
             )
@@ -196,6 +211,7 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
         record_calls: Annotated[
             bool, typer.Option("--record-calls", help="Record what callers send, as .webm in the folder of files.")
         ] = False,
+        play: PlayOption = None,
         json: JsonOption = False,
     ) -> None:
         """Receive files, faxes, texts and calls until stopped, and deliver what waits in your outbox.
@@ -206,7 +222,7 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
         def command() -> int:
             from qanat.apps.cli.services import run_receive
 
-            who, media = Who(name, data, directory), _media(audio, video, out if record_calls else None)
+            who, media = Who(name, data, directory), _media(audio, video, out if record_calls else None, play)
             return run_receive(
                 who,
                 out=out,
