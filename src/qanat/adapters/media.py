@@ -21,7 +21,7 @@ KEY_FRAME_EVERY_S = 10
 """Also when nobody asks for one."""
 TEST = "test"
 """In place of a file: a test picture with a running clock, or a tone."""
-LIVE = {"live": "1", "cluster_time_limit": "200", "flush_packets": "1"}
+LIVE = {"live": "1", "cluster_time_limit": "200", "flush_packets": "1", "max_interleave_delta": "200000"}
 _MS = Fraction(1, 1000)
 
 
