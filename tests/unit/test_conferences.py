@@ -99,7 +99,7 @@ class Meeting:
             await until(lambda: len(self.reports) == len(others) + 1)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_three_hear_each_other_over_a_bad_line_and_nobody_hears_a_frame_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ FFmpeg's device ``lavfi``, opened as V4L2 would be.
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -176,4 +177,21 @@ def test_several_are_mixed_each_in_its_place_and_what_is_too_loud_is_cut() -> No
     mix.close(200)
     slots = [set(kept.samples[place : place + SLOT_SAMPLES]) for place in range(0, 5 * SLOT_SAMPLES, SLOT_SAMPLES)]
     assert slots == [{0}, {1000}, {1700}, {LOUDEST}, {0}]
+    assert SLOT_SAMPLES == 1920, "of 40 ms"
     assert len(kept.samples) == 5 * SLOT_SAMPLES + 1
+
+
+def test_a_mix_is_the_sum_sample_by_sample_wherever_its_pieces_begin() -> None:
+    dice, kept = random.Random(7), Kept()
+    mix, wanted = SoundMix([kept]), [0] * (4 * SLOT_SAMPLES)
+    for who in range(7):
+        values = [dice.randint(-16_000, 16_000) for _ in range(SLOT_SAMPLES)]
+        first = dice.randint(0, 2 * 40)
+        sound = piece(0)
+        sound.planes[0].update(array("h", values).tobytes())
+        mix.add(str(who), sound, at_ms=0, now_ms=first)
+        for place, value in enumerate(values, start=first * 48):
+            wanted[place] += value
+    mix.close(160)
+    assert list(kept.samples[:-1]) == [max(-LOUDEST, min(LOUDEST, value)) for value in wanted]
+    assert max(map(abs, wanted)) > LOUDEST

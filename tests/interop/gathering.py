@@ -1,4 +1,4 @@
-"""Conferences on a running network: keys of all from real doors, over lines that lose, repeat, turn round and alter."""
+"""Conferences of users of a running network, over lines that lose, repeat, turn round and alter."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import pytest
+import av
 
-from interop.live import running_network
-from qanat.ground.data import read_text
-from qanat.ground.errors import BadParameter
 from qanat.services.call_frames import Medium
 from qanat.services.ciphers import Refresh
 from qanat.services.ciphers.layout import read_header
@@ -28,26 +25,11 @@ from qanat.users.speaking import CallMedia
 from service_support import until
 from unit.test_calls import Accepted, BadLine, shown
 
-av: Any = pytest.importorskip("av")
-pytestmark = pytest.mark.slow
-
 PEOPLE = ("alice", "bob", "carol", "dan", "eve", "fay", "gus", "hal", "ida")
 PIECE_S = 0.04
 SOME = 15
 """Pieces of sound, and pictures."""
 LIMIT_S = 200
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Three nodes with nine users, at both ends."""
-    place = tmp_path_factory.mktemp("conference")
-    described = read_text("networks", "three-nodes.yaml")
-    for number, name in enumerate(PEOPLE[2:]):
-        described += f"\n  - name: {name}\n    site: {('shanghai', 'suzhou')[number % 2]}"
-    (place / "three.yaml").write_text(described + "\n", encoding="utf-8")
-    with running_network(place / "data", str(place / "three.yaml")):
-        yield place / "data"
 
 
 class Gathering:
@@ -150,37 +132,3 @@ class Gathering:
         """Return how many different records were sealed, and sent to all."""
         headers = (read_header(datagram) for line in self.lines.values() for datagram in line.sent)
         return len({(header.mark, header.number) for header in headers})
-
-
-def test_four_hear_each_other_through_changes_of_key_and_each_frame_is_sealed_once(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    accepted = Accepted()
-    accepted.spy(monkeypatch)
-    gathering = Gathering(data, tmp_path, PEOPLE[:4], refresh_s=1.5)
-    asyncio.run(gathering.hold(seconds_s=2.0, num_keys=3))
-    gathering.check(accepted, num_keys=3)
-    num_sent = sum(one.datagrams_sent for report in gathering.reports.values() for one in report.members)
-    assert gathering.num_seals() < num_sent / 2.5, "three get the same record"
-
-
-@pytest.mark.campaign
-def test_a_conference_of_eight_with_5_percent_loss_and_changes_of_key(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    accepted = Accepted()
-    accepted.spy(monkeypatch)
-    gathering = Gathering(data, tmp_path, PEOPLE[:8], refresh_s=5.0)
-    asyncio.run(gathering.hold(seconds_s=20.0, num_keys=4))
-    gathering.check(accepted, num_keys=4)
-    assert min(gathering.share_opened()) > 0.6, gathering.share_opened()
-
-
-def test_a_ninth_is_refused_with_the_remedy(data: Path) -> None:
-    async def scene() -> None:
-        async with UserServices(find_people(data=data, name="alice")) as alice:
-            with pytest.raises(BadParameter, match="a conference of 9: at most 8 people") as caught:
-                await alice.confer(PEOPLE[1:])
-            assert caught.value.remedy == "call at most 7 others"
-
-    asyncio.run(scene())
