@@ -469,7 +469,6 @@ def test_a_conference_of_eight_with_5_percent_loss_and_changes_of_key(
     gathering = Gathering(data, tmp_path, PEOPLE[:8], refresh_s=5.0)
     asyncio.run(gathering.hold(seconds_s=20.0, num_keys=4))
     gathering.check(accepted, num_keys=4)
-    assert min(gathering.share_opened()) > 0.6, gathering.share_opened()
 
 
 def test_a_ninth_is_refused_with_the_remedy(data: Path) -> None:
