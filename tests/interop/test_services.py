@@ -29,10 +29,8 @@ from interop.live import LiveNetwork, running_network, running_site
 from qanat.adapters.addresses import AddressBook
 from qanat.adapters.buffer_line import dial
 from qanat.ground.data import read_text
-from qanat.ground.errors import QanatError
-from qanat.ground.identifiers import KeyID, NodeId, SaeId
 from qanat.ground.errors import BadParameter, QanatError
-from qanat.ground.identifiers import KeyID, SaeId, slaves_together
+from qanat.ground.identifiers import KeyID, NodeId, SaeId, slaves_together
 from qanat.ground.keys import KeyStatus, SecretKey
 from qanat.ground.ports import KeySupply
 from qanat.services.ciphers import Refresh

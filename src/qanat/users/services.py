@@ -31,7 +31,6 @@ from qanat.services.directory import Contact
 from qanat.services.fax import DeliveredFax
 from qanat.services.file_delivery import Progress, SentWhole, deliver_file
 from qanat.services.file_names import file_name_for_all
-from qanat.services.file_delivery import SentWhole, deliver_file
 from qanat.services.group_texts import SealedForGroup, seal_for_group
 from qanat.services.lines import Line
 from qanat.services.texts import Text, deliver_texts
