@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from unit.file_service_fakes import FakeClock, FakeSupply, KeyStock
 
 from qanat.ground.errors import BadParameter, ChannelClosed, FrameError
 from qanat.ground.identifiers import SaeId, members_of
@@ -36,6 +35,7 @@ from qanat.users.reception import Reception
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
 from service_support import NAMES, House, sae_of, until
+from unit.service_fakes import FakeClock, FakeSupply, KeyStock
 from unit.test_calls import Accepted, BadLine, shown
 
 av: Any = pytest.importorskip("av")

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from unit.file_service_fakes import FakeSupply, KeyStock
 
 from qanat.adapters.buffer_line import dial
 from qanat.adapters.mailbox import Mailbox, OutgoingText
@@ -24,6 +23,7 @@ from qanat.services.group_texts import SealedForGroup, open_from_group, seal_for
 from qanat.services.texts import Text, deliver_texts
 from qanat.users.reception import Reception
 from service_support import House, sae_of, until
+from unit.service_fakes import FakeSupply, KeyStock
 from unit.test_file_delivery import run
 from unit.test_service_ciphers import StockedSupply
 
