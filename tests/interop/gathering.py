@@ -27,7 +27,7 @@ from unit.test_calls import Accepted, BadLine, shown
 
 PEOPLE = ("alice", "bob", "carol", "dan", "eve", "fay", "gus", "hal", "ida")
 PIECE_S = 0.04
-SOME = 15
+SOME = 8
 """Pieces of sound, and pictures."""
 LIMIT_S = 200
 
