@@ -24,9 +24,8 @@ from qanat.ground.identifiers import SaeId
 from qanat.services import collect, tunnel
 from qanat.services.call import CallReport
 from qanat.services.collect import Reading
-from qanat.services.conversation import Terms, printable
 from qanat.services.conference import ConferenceReport
-from qanat.services.conversation import printable
+from qanat.services.conversation import Terms, printable
 from qanat.services.directory import address_of
 from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile
@@ -36,8 +35,8 @@ from qanat.users.people import People
 from qanat.users.pump import Carried
 from qanat.users.reception import Listeners, Reception, Serve
 from qanat.users.services import TextReport, UserServices
-from qanat.users.supply import TellingSupply
 from qanat.users.speaking import CallMedia
+from qanat.users.supply import TellingSupply
 from qanat.users.tunnel import TunnelEnd
 
 SHOWN_EVERY_S = 0.1
