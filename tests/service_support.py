@@ -23,7 +23,7 @@ from qanat.users.reception import Listeners, Reception
 from qanat.users.services import UserServices
 from unit.service_fakes import FakeSupply, KeyStock
 
-NAMES = ("alice", "bob", "carol", "eve")
+NAMES = ("alice", "bob", "carol", "eve", "dan", "fay", "gus", "hal", "ida")
 
 
 def sae_of(name: str) -> SaeId:

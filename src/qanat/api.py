@@ -8,7 +8,7 @@ from typing import Any
 _HOMES = {
     "AliceSession": "qanat.postprocessing.alice",
     "BobSession": "qanat.postprocessing.bob",
-    "CallMedia": "qanat.users.call",
+    "CallMedia": "qanat.users.speaking",
     "Client": "qanat.client",
     "DecoyProtocol": "qanat.protocols.decoy",
     "Detections": "qanat.postprocessing.records",

@@ -24,12 +24,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from interop.gathering import PEOPLE, Gathering
 from interop.live import LiveNetwork, running_network, running_site
 from qanat.adapters.addresses import AddressBook
 from qanat.adapters.buffer_line import dial
 from qanat.ground.data import read_text
-from qanat.ground.errors import QanatError
-from qanat.ground.identifiers import KeyID, NodeId, SaeId
+from qanat.ground.errors import BadParameter, QanatError
+from qanat.ground.identifiers import KeyID, NodeId, SaeId, slaves_together
 from qanat.ground.keys import KeyStatus, SecretKey
 from qanat.ground.ports import KeySupply
 from qanat.services.ciphers import Refresh
@@ -39,6 +40,7 @@ from qanat.users.people import find_people
 from qanat.users.reception import Listeners, Reception
 from qanat.users.services import UserServices
 from service_support import Spy
+from unit.test_calls import Accepted
 
 pytestmark = pytest.mark.slow
 
@@ -48,10 +50,12 @@ LIMIT_S = 100
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Three nodes, with a third user: carol, beside bob."""
+    """Three nodes with nine users: carol, beside bob, and six more."""
     place = tmp_path_factory.mktemp("services")
     described = read_text("networks", "three-nodes.yaml")
-    (place / "three.yaml").write_text(f"{described}\n  - name: carol\n    site: shanghai\n", encoding="utf-8")
+    for number, name in enumerate(PEOPLE[2:]):
+        described += f"\n  - name: {name}\n    site: {('shanghai', 'suzhou')[number % 2]}"
+    (place / "three.yaml").write_text(f"{described}\n", encoding="utf-8")
     with running_network(place / "data", str(place / "three.yaml")):
         yield place / "data"
 
@@ -290,13 +294,16 @@ def test_a_pad_is_refused_with_the_figure_and_accepted_when_the_network_has_made
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
 
-def test_a_group_of_the_directory_hears_a_text_each_under_a_key_of_its_own(data: Path, tmp_path: Path) -> None:
+def test_a_group_of_the_directory_hears_a_text_sealed_once_under_a_key_of_all(data: Path, tmp_path: Path) -> None:
     async def run() -> None:
         path = tmp_path / "directory.toml"
-        path.write_text('[groups]\nboard = ["bob", "carol"]\n', encoding="utf-8")
-        status, told, _ = await answer("contacts", "--as", "alice", "--data", data, "--directory", path)
+        path.touch()
+        who = ("--as", "alice", "--data", data, "--directory", path)
+        status, told, _ = await answer("group", "board", "bob", "carol", *who)
+        assert (status, told) == (0, {"groups": {"board": ["bob", "carol"]}})
+        status, told, _ = await answer("contacts", *who)
         assert (status, told["me"], told["groups"]) == (0, "alice", {"board": ["bob", "carol"]})
-        assert sorted(told["contacts"]) == ["alice", "bob", "carol"]
+        assert sorted(told["contacts"]) == sorted(PEOPLE)
         heard: list[str] = []
         people = [find_people(data=data, name=name, directory=path) for name in ("alice", "bob", "carol")]
         async with contextlib.AsyncExitStack() as stack:
@@ -310,7 +317,8 @@ def test_a_group_of_the_directory_hears_a_text_each_under_a_key_of_its_own(data:
             report = await alice.text("board", "to all of you")
         assert sorted(report.delivered) == ["bob", "carol"]
         assert heard == ["to all of you"] * 2
-        assert supply.asked == [one.me.sae for one in people[1:]], "no member holds a key of another's"
+        saes = [one.me.sae for one in people[1:]]
+        assert supply.asked == [slaves_together(saes), *saes], "one key of all, and one for the conversation with each"
 
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
@@ -403,6 +411,72 @@ def test_commands_carry_a_fax_and_a_call(data: Path, tmp_path: Path) -> None:
             assert report["video"]["decoded"] > 0
 
     asyncio.run(run())
+
+
+@pytest.mark.campaign
+def test_commands_hold_a_conference_with_a_group(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        path = tmp_path / "directory.toml"
+        path.write_text('[groups]\nboard = ["bob", "carol"]\n', encoding="utf-8")
+        sender = ("--as", "alice", "--data", data, "--directory", path)
+        async with (
+            receiving(data, tmp_path / "bob", "bob", options=("--record-calls",)) as bob,
+            receiving(data, tmp_path / "carol", "carol") as carol,
+        ):
+            more = ("--seconds", "6", "--refresh", "1.5", "--record", tmp_path / "meeting")
+            status, said, told = await answer("call", "board", *sender, *more)
+            assert status == 0, told
+            reports = [said["conference"]]
+            for member in (bob, carol):
+                assert member.stdout is not None
+                reports.append(json.loads(await member.stdout.readline())["conference"])
+        assert len({report["conference"] for report in reports}) == 1
+        assert [sorted(one["peer"] for one in report["members"]) for report in reports] == [
+            ["bob", "carol"],
+            ["alice", "carol"],
+            ["alice", "bob"],
+        ]
+        for report in reports:
+            assert report["keys_sent"] >= 2
+            assert all(one["audio"]["decoded"] > 5 and one["video"]["decoded"] > 0 for one in report["members"])
+        assert sorted(path.name for path in (tmp_path / "meeting").iterdir()) == ["bob.webm", "carol.webm", "mix.webm"]
+        (kept,) = (tmp_path / "bob").glob("conference-*")
+        assert sorted(path.name for path in kept.iterdir()) == ["alice.webm", "carol.webm", "mix.webm"]
+
+    asyncio.run(run())
+
+
+def test_four_hear_each_other_through_changes_of_key_and_each_frame_is_sealed_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted = Accepted()
+    accepted.spy(monkeypatch)
+    gathering = Gathering(data, tmp_path, PEOPLE[:4], refresh_s=1.5)
+    asyncio.run(gathering.hold(seconds_s=0.0, num_keys=2))
+    gathering.check(accepted, num_keys=2)
+    num_sent = sum(one.datagrams_sent for report in gathering.reports.values() for one in report.members)
+    assert gathering.num_seals() < num_sent / 2.5, "three get the same record"
+
+
+@pytest.mark.campaign
+def test_a_conference_of_eight_with_5_percent_loss_and_changes_of_key(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted = Accepted()
+    accepted.spy(monkeypatch)
+    gathering = Gathering(data, tmp_path, PEOPLE[:8], refresh_s=5.0)
+    asyncio.run(gathering.hold(seconds_s=20.0, num_keys=4))
+    gathering.check(accepted, num_keys=4)
+
+
+def test_a_ninth_is_refused_with_the_remedy(data: Path) -> None:
+    async def scene() -> None:
+        async with UserServices(find_people(data=data, name="alice")) as alice:
+            with pytest.raises(BadParameter, match="a conference of 9: at most 8 people") as caught:
+                await alice.confer(PEOPLE[1:])
+            assert caught.value.remedy == "call at most 7 others"
+
+    asyncio.run(scene())
 
 
 @pytest.mark.parametrize(

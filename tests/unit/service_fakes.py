@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from qanat.ground.errors import BadParameter, ChannelClosed, ChannelTimeout, KeyNotFound, KeyShortage, NotEntitled
 from qanat.ground.events import Event, EventKind
-from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair, uuid4_from
+from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair, members_of, uuid4_from
 from qanat.ground.keys import KeyStatus, SecretBytes, SecretKey
 from qanat.ground.tracing import EventRecorder, Trace
 from qanat.services.ciphers import Refresh
@@ -62,11 +62,12 @@ class FakeEntropy:
 
 
 class KeyStock:
-    """What the key managers of both ends hold: a key is given to its master once, and to its slave once."""
+    """What the key managers of both ends hold: a key is given to its master once, and to each of its slaves once."""
 
     def __init__(self) -> None:
         self.entropy = FakeEntropy("stock")
         self.waiting: dict[KeyID, tuple[SaePair, bytes]] = {}
+        self.fetched: dict[KeyID, set[SaeId]] = {}
         self.given: list[bytes] = []
 
 
@@ -81,6 +82,7 @@ class FakeSupply:
         self.shortage = KeyShortage("the pool is empty", retry_after_s=2.0)
         self.max_keys_per_request = 128
         self.requests: list[int] = []
+        self.asked: list[SaeId] = []
         self.handed_out: list[SecretKey] = []
 
     async def get_status(self, peer: SaeId, /) -> KeyStatus:
@@ -103,6 +105,7 @@ class FakeSupply:
             raise self.shortage
         assert 0 < count <= self.max_keys_per_request
         self.requests.append(count)
+        self.asked.append(peer)
         if self.trace is not None:
             self.trace.record(EventKind.KEY_ASKED)
             self.trace.record(EventKind.KEY_GIVEN)
@@ -120,11 +123,22 @@ class FakeSupply:
         for key_id in key_ids:
             if key_id not in self.stock.waiting:
                 raise KeyNotFound(f"no key {key_id}")
-            if self.stock.waiting[key_id][0] != SaePair(peer, self.sae):
+            pair = self.stock.waiting[key_id][0]
+            if pair.master != peer or self.sae not in members_of(pair.slave):
                 raise NotEntitled(f"key {key_id} is not for {self.sae}")
+            if self.sae in self.stock.fetched.get(key_id, ()):
+                raise KeyNotFound(f"key {key_id} was given to {self.sae}")
         if len(set(key_ids)) < len(key_ids):
             raise KeyNotFound("a key was asked twice")
-        return [self._key(key_id, *self.stock.waiting.pop(key_id)) for key_id in key_ids]
+        return list(map(self._fetched, key_ids))
+
+    def _fetched(self, key_id: KeyID) -> SecretKey:
+        pair, data = self.stock.waiting[key_id]
+        fetched = self.stock.fetched.setdefault(key_id, set())
+        fetched.add(self.sae)
+        if fetched == set(members_of(pair.slave)):
+            del self.stock.waiting[key_id]
+        return self._key(key_id, SaePair(pair.master, self.sae), data)
 
     def _key(self, key_id: KeyID, pair: SaePair, data: bytes) -> SecretKey:
         key = SecretKey(

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from qanat.adapters import media as media_module
+from qanat.adapters import media_faults
 from qanat.adapters.datagrams import Datagrams, UdpAddress, open_datagrams
-from qanat.adapters.media import PICTURES_PER_S, TEST, AudioSource, MediaSink, VideoSource
+from qanat.adapters.media import CALL_QUALITY, TEST, AudioSource, MediaSink, VideoSource
 from qanat.benchmarks.video_call import video_call
 from qanat.ground.errors import BadParameter, ConfigurationError, FrameError
 from qanat.services.call import CallReport, CallWord
@@ -29,8 +29,9 @@ from qanat.services.call_frames import (
 from qanat.services.ciphers import FrameOpener, Refresh, Suite
 from qanat.services.ciphers.layout import Buffer, read_header
 from qanat.services.conversation import RefusedByPeer, Terms
-from qanat.users.call import CallMedia, Wire
+from qanat.users.call import Wire
 from qanat.users.reception import Reception
+from qanat.users.speaking import CallMedia
 from service_support import House, until
 
 av: Any = pytest.importorskip("av")
@@ -171,7 +172,7 @@ def test_a_call_of_a_minute_with_5_percent_loss_and_12_changes_of_key(
     reports = check_call(tmp_path, monkeypatch, seconds_s=60.0, refresh_s=60 / 13)
     for report in reports:
         assert min(report.keys_sent, report.keys_received) >= 13
-        assert report.video.decoded > 0.6 * 60.0 * PICTURES_PER_S
+        assert report.video.decoded > 0.6 * 60.0 * CALL_QUALITY.pictures_per_s
         assert report.audio.decoded * SOUND_S > 0.85 * 60.0
     check_share_lost(reports)
 
@@ -304,7 +305,7 @@ def test_a_file_without_sound_is_told_and_so_is_the_missing_extra(
     def nothing(name: str) -> object:
         raise ImportError(name)
 
-    monkeypatch.setattr(media_module, "importlib", type("Loader", (), {"import_module": staticmethod(nothing)}))
+    monkeypatch.setattr(media_faults, "importlib", type("Loader", (), {"import_module": staticmethod(nothing)}))
     with pytest.raises(ConfigurationError, match=r"qanat\[services\]"):
         VideoSource(TEST)
 

@@ -12,15 +12,18 @@ import pytest
 from qanat.adapters.buffer_line import dial
 from qanat.adapters.mailbox import Mailbox, OutgoingText
 from qanat.adapters.system import SystemClock, SystemEntropy
-from qanat.ground.errors import BadParameter
-from qanat.ground.identifiers import SaeId, slaves_together
+from qanat.ground.errors import BadParameter, FrameError, KeyManagementError, KeyShortage
+from qanat.ground.identifiers import SaeId, members_of, slaves_together
 from qanat.ground.keys import SecretBytes, SecretKey
 from qanat.services import texts
 from qanat.services.ciphers import Altered, KeyUnknown, NotForUs, PadShortage, Suite
+from qanat.services.ciphers.refresh import GROUP_KEY_BITS
 from qanat.services.conversation import Party, RefusedByPeer, Terms, calling
+from qanat.services.group_texts import SealedForGroup, open_from_group, seal_for_group
 from qanat.services.texts import Text, deliver_texts
 from qanat.users.reception import Reception
 from service_support import House, sae_of, until
+from unit.service_fakes import FakeSupply, KeyStock
 from unit.test_file_delivery import run
 from unit.test_service_ciphers import StockedSupply
 
@@ -107,11 +110,13 @@ def test_a_group_hears_a_text_each_and_who_is_away_hears_later(tmp_path: Path) -
             report = await alice.text("board", "to all", patience_s=0)
             assert sorted(report.delivered) == ["bob", "carol"]
             assert report.waiting == ("eve",)
-            assert supply.groups == [], "no key is asked for several together"
+            together = slaves_together(map(sae_of, ("bob", "carol", "eve")))
+            assert supply.groups == [together], "it is sealed once, under one key"
         assert bodies(house, "bob") == bodies(house, "carol") == ["to all"]
         house.supplies["eve"] = GroupSupply(house.stock, sae_of("eve"))
         async with house.reception("bob"), house.reception("eve"), house.user("alice") as alice:
             assert await alice.deliver_waiting() == 0
+        assert supply.groups == [together], "who comes later gets what was sealed for all"
         assert bodies(house, "eve") == ["to all"]
         assert bodies(house, "bob") == ["to all"]
 
@@ -119,7 +124,10 @@ def test_a_group_hears_a_text_each_and_who_is_away_hears_later(tmp_path: Path) -
 
 
 def test_a_member_of_a_group_cannot_say_anything_to_another_in_the_senders_name(tmp_path: Path) -> None:
-    """Bob is told first. With the key that he was told under he calls carol at once, as if he were alice."""
+    """Bob is told first. With each key that he gets of alice's he calls carol at once, as if he were alice.
+
+    Carol has not fetched the key of all yet, so her key manager gives it to her as alice's: its size gives bob away.
+    """
 
     async def work() -> None:
         house = House(tmp_path / "data", groups={"board": ("bob", "carol")})
@@ -128,11 +136,92 @@ def test_a_member_of_a_group_cannot_say_anything_to_another_in_the_senders_name(
             bob = house.supplies["bob"] = Forger(house.stock, sae_of("bob"), port=carol.port)
             async with house.reception("bob"), house.user("alice") as alice:
                 await alice.text("board", "to all")
-            assert isinstance(await house.fault("carol"), KeyUnknown | NotForUs)
-        assert bob.has_forged == 2
+            await until(lambda: len(house.faults["carol"]) == 3)
+            for fault in house.faults["carol"]:
+                assert isinstance(fault, KeyUnknown | NotForUs | KeyManagementError), fault
+            sizes = [str(fault) for fault in house.faults["carol"] if isinstance(fault, KeyManagementError)]
+            assert len(sizes) == 1
+            assert "has 192 bits, and 128 are needed" in sizes[0]
+            await asyncio.gather(*bob.forging)
+        assert len(bob.forging) == 3, "under alice's key for him alone, and under that of all"
         assert bodies(house, "carol") == ["to all"]
 
     run(work())
+
+
+def test_who_cannot_have_the_key_of_all_is_told_under_one_of_its_own(tmp_path: Path) -> None:
+    """It is delivered again after the confirmation was lost, and the key of all was fetched before."""
+
+    async def work() -> None:
+        house = House(tmp_path / "data", groups={"board": ("bob", "carol")})
+        supply = house.supplies["alice"] = GroupSupply(house.stock, sae_of("alice"))
+        async with house.reception("bob"), house.user("alice") as alice:
+            report = await alice.text("board", "to all", patience_s=0)
+            (waiting,) = alice.mailbox.waiting()
+            assert waiting.waiting == (sae_of("carol"),)
+            alice.mailbox.post(replace(waiting, waiting=waiting.group, confirmed=()))
+            async with house.reception("carol"):
+                assert await alice.deliver_waiting() == 0
+            assert sorted(alice.report(report.text_id).delivered) == ["bob", "carol"]
+        assert len(supply.groups) == 1
+        assert bodies(house, "bob") == bodies(house, "carol") == ["to all"]
+
+    run(work())
+
+
+def test_where_no_key_of_all_can_be_had_each_is_told_under_one_of_its_own(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data", groups={"board": ("bob", "carol")}, terms=Terms(patience_s=0.1))
+        house.supplies["alice"] = OnlyPairs(house.stock, sae_of("alice"))
+        async with house.reception("bob"), house.reception("carol"), house.user("alice") as alice:
+            assert (await alice.text("board", "to all")).waiting == ()
+        assert bodies(house, "bob") == bodies(house, "carol") == ["to all"]
+
+    run(work())
+
+
+def test_a_record_for_a_group_opens_for_its_members_once_and_says_what_is_wrong_otherwise() -> None:
+    async def work() -> None:
+        stock, clock = KeyStock(), SystemClock()
+        alice, bob, carol, eve = (
+            Party(sae_of(name), FakeSupply(stock, sae_of(name)), clock, SystemEntropy())
+            for name in ("alice", "bob", "carol", "eve")
+        )
+        text, members = Text("d" * 32, CANARY, 1.0), (bob.sae, carol.sae)
+        sealed = await seal_for_group(alice, members, text.word(), text_id=text.text_id, terms=Terms())
+        assert CANARY.encode() not in sealed.record
+        assert SealedForGroup.parse(sealed.word(text.text_id)) == sealed
+        opened = await open_from_group(bob, sealed, sender=alice.sae, text_id=text.text_id)
+        assert opened == text.word()
+        for party, one, sender, text_id, fault in (
+            (bob, sealed, alice.sae, text.text_id, KeyUnknown),  # it comes again
+            (eve, sealed, alice.sae, text.text_id, NotForUs),
+            (carol, sealed, alice.sae, "e" * 32, NotForUs),  # said to be another text
+            (carol, replace(sealed, recipients=(carol.sae, eve.sae)), alice.sae, text.text_id, NotForUs),
+            (carol, sealed, bob.sae, text.text_id, NotForUs),  # bob says that it is his
+            (carol, replace(sealed, record=sealed.record[:-1] + b"?"), alice.sae, text.text_id, Altered),
+            (carol, sealed, alice.sae, text.text_id, KeyUnknown),  # the key was given for the altered one
+        ):
+            with pytest.raises(fault):
+                await open_from_group(party, one, sender=sender, text_id=text_id)
+
+    run(work())
+
+
+@pytest.mark.parametrize("change", [{"group": ["a"]}, {"group": [1, 2]}, {"record": "?"}, {"suite": "one-time-pad"}])
+def test_a_word_that_is_no_text_to_a_group_is_refused(change: dict[str, object]) -> None:
+    word = SealedForGroup((sae_of("bob"), sae_of("carol")), Suite.AES_128_GCM, b"record").word("a" * 32)
+    with pytest.raises(FrameError):
+        SealedForGroup.parse(word | change)
+
+
+class OnlyPairs(FakeSupply):
+    """A supply whose key manager cannot reach all members of a group at once."""
+
+    async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int):  # type: ignore[no-untyped-def]
+        if len(members_of(peer)) > 1:
+            raise KeyShortage("one of them is away", retry_after_s=1.0)
+        return await super().get_keys(peer, count=count, size_bits=size_bits)
 
 
 class Keyring:
@@ -142,7 +231,7 @@ class Keyring:
         self.key = key
 
     async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> list[SecretKey]:
-        return [replace(self.key, secret=SecretBytes(self.key.secret.reveal()))]
+        return [replace(self.key, secret=SecretBytes(self.key.secret.reveal()[: size_bits // 8]))]
 
 
 def test_what_falls_short_for_one_recipient_keeps_nothing_from_another(tmp_path: Path) -> None:
@@ -184,59 +273,48 @@ def test_pad_goes_to_the_oldest_text_first_and_the_conversation_ends_well(tmp_pa
 
 
 class GroupSupply(StockedSupply):
-    """A supply that gives a group's key to each of its members once."""
+    """A supply with much in stock, that notes for which groups keys were asked."""
 
-    def __init__(self, stock: object, sae: SaeId) -> None:
-        super().__init__(stock, sae, stocked_bits=2**30)  # type: ignore[arg-type]
-        self.groups: list[str] = []
+    def __init__(self, stock: KeyStock, sae: SaeId) -> None:
+        super().__init__(stock, sae, stocked_bits=2**30)
 
-    async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int):  # type: ignore[no-untyped-def]
-        keys = await super().get_keys(peer, count=count, size_bits=size_bits)
-        members = peer.split(" ")
-        if len(members) > 1:
-            self.groups.append(peer)
-            for key in keys:
-                _, data = self.stock.waiting.pop(key.key_id)
-                for member in members:
-                    shared.setdefault(SaeId(member), {})[key.key_id] = (replace(key.pair, slave=SaeId(member)), data)
-        return keys
-
-    async def get_keys_by_id(self, peer: SaeId, key_ids, /):  # type: ignore[no-untyped-def]
-        for key_id in key_ids:
-            if key_id in shared.get(self.sae, {}):
-                self.stock.waiting[key_id] = shared[self.sae].pop(key_id)
-        return await super().get_keys_by_id(peer, key_ids)
+    @property
+    def groups(self) -> list[SaeId]:
+        return [peer for peer in self.asked if len(members_of(peer)) > 1]
 
 
 class Forger(GroupSupply):
-    """Bob's supply: whenever he gets a key of alice's, he says something to carol under it, in her name."""
+    """Bob's supply: whenever he gets a key of alice's, he says something to carol under it, in her name.
 
-    def __init__(self, stock: object, sae: SaeId, *, port: int) -> None:
+    He takes time for what he says under the key of all, so that carol hears it before she is told by alice.
+    """
+
+    def __init__(self, stock: KeyStock, sae: SaeId, *, port: int) -> None:
         super().__init__(stock, sae)
         self.port = port
-        self.has_forged = 0
+        self.forging: list[asyncio.Task[None]] = []
 
     async def get_keys_by_id(self, peer: SaeId, key_ids, /):  # type: ignore[no-untyped-def]
         (key,) = keys = await super().get_keys_by_id(peer, key_ids)
-        copy = key.secret.reveal()
+        is_of_all = key.size_bits in GROUP_KEY_BITS
         both = slaves_together((sae_of("bob"), sae_of("carol")))
-        for recipient in (sae_of("carol"), both):
-            stolen = replace(key, secret=SecretBytes(copy))
-            party = Party(sae_of("alice"), Keyring(stolen), SystemClock(), SystemEntropy())  # type: ignore[arg-type]
-            line = await dial("127.0.0.1", self.port)
-            forged = calling(party, line, recipient, service=texts.SERVICE, terms=Terms())
-            await deliver_texts([forged], [Text("f" * 32, "forged", 1.0)], delivered=nothing)
-            await line.close()
-            self.has_forged += 1
+        for recipient in (sae_of("carol"), both) if is_of_all else (sae_of("carol"),):
+            stolen = replace(key, secret=SecretBytes(key.secret.reveal()))
+            self.forging.append(asyncio.create_task(self.forge(stolen, recipient)))
+        if is_of_all:
+            await asyncio.gather(*self.forging)
         return keys
+
+    async def forge(self, key: SecretKey, recipient: SaeId) -> None:
+        party = Party(sae_of("alice"), Keyring(key), SystemClock(), SystemEntropy())  # type: ignore[arg-type]
+        line = await dial("127.0.0.1", self.port)
+        forged = calling(party, line, recipient, service=texts.SERVICE, terms=Terms())
+        await deliver_texts([forged], [Text("f" * 32, "forged", 1.0)], delivered=nothing)
+        await line.close()
 
 
 async def nothing(*_: object) -> None:
     """Note nothing."""
-
-
-shared: dict[SaeId, dict] = {}  # type: ignore[type-arg]
-"""What waits for the members of groups: application -> key id -> pair and bytes."""
 
 
 def test_an_altered_text_is_refused_and_delivered_when_the_line_is_honest(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from qanat.users.reception import Listeners, Reception
 from qanat.users.supply import TakenKey
 from qanat.users.tunnel import Tunnel, TunnelEnd
 from service_support import House, Spy, sae_of, until
-from unit.file_service_fakes import FakeSupply, KeyStock
+from unit.service_fakes import FakeSupply, KeyStock
 from unit.test_file_delivery import run
 
 CANARY = b"the canary sings in plain letters"

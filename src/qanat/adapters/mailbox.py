@@ -43,6 +43,10 @@ class OutgoingText:
     confirmed: tuple[tuple[SaeId, float], ...] = ()
     cipher: str = "aes-128-gcm"
     """What it was posted to be sealed by."""
+    group: tuple[SaeId, ...] = ()
+    """All that it was posted to, where these are several."""
+    record: str = ""
+    """It, sealed once for all of these, as base64; the key is kept nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,12 @@ class Mailbox:
     def report(self, text_id: str) -> OutgoingText | None:
         """Return how a text stands, whether it waits or was sent."""
         return _read_out(self._out(text_id)) or _read_out(self.home / "sent" / f"{text_id}.json")
+
+    def sealed(self, text_id: str, record: str) -> None:
+        """Note the record of a text to a group; durable on return."""
+        text = _read_out(self._out(text_id))
+        if text is not None:
+            self.post(replace(text, record=record))
 
     def confirmed(self, text_id: str, recipient: SaeId, *, utc_s: float) -> OutgoingText:
         """Strike a recipient off; the last one ends the text. Durable on return."""
@@ -150,6 +160,8 @@ def _out_json(text: OutgoingText) -> str:
         "body": text.body,
         "cipher": text.cipher,
         "confirmed": text.confirmed,
+        "group": text.group,
+        "record": text.record,
         "sent_utc_s": text.sent_utc_s,
     }
     return json.dumps(told | {"text_id": text.text_id, "waiting": text.waiting})
@@ -166,7 +178,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _read_out(path: Path) -> OutgoingText | None:
-    match _read(path):
+    read = _read(path)
+    match None if read is None else {"group": (), "record": ""} | read:  # texts of before have neither
         case {
             "body": str(body),
             "confirmed": confirmed,
@@ -174,9 +187,14 @@ def _read_out(path: Path) -> OutgoingText | None:
             "text_id": text_id,
             "waiting": waiting,
             "cipher": cipher,
+            "group": group,
+            "record": record,
         }:
             done = tuple((SaeId(sae), float(utc_s)) for sae, utc_s in confirmed)
-            return OutgoingText(text_id, body, float(sent), tuple(map(SaeId, waiting)), done, str(cipher))
+            saes = tuple(map(SaeId, group))
+            return OutgoingText(
+                text_id, body, float(sent), tuple(map(SaeId, waiting)), done, str(cipher), saes, str(record)
+            )
     return None
 
 

@@ -6,24 +6,43 @@ By PyAV (FFmpeg), from the extra ``services``. All calls block: run them in a th
 from __future__ import annotations
 
 import contextlib
-import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from qanat.adapters.media_devices import fresh, is_device, open_input
+from qanat.adapters.media_faults import load_av, named_as_ours
 from qanat.ground.errors import ConfigurationError
 
-INSTALL = "install them: pip install 'qanat[services]'"
-WIDTH, HEIGHT, PICTURES_PER_S = 640, 360, 30
-VIDEO_BITS_PER_S, AUDIO_BITS_PER_S = 600_000, 32_000
-SAMPLES_PER_S, SAMPLES_PER_FRAME = 48_000, 960
-KEY_FRAME_EVERY = 10 * PICTURES_PER_S
+AUDIO_BITS_PER_S, SAMPLES_PER_S = 32_000, 48_000
+KEY_FRAME_EVERY_S = 10
 """Also when nobody asks for one."""
 TEST = "test"
 """In place of a file: a test picture with a running clock, or a tone."""
+LIVE = {"live": "1", "cluster_time_limit": "200", "flush_packets": "1", "max_interleave_delta": "200000"}
 _MS = Fraction(1, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How large and how many pictures are, and how much sound is in a frame: what Opus can, 20 or 40 ms."""
+
+    width: int
+    height: int
+    pictures_per_s: int
+    video_bits_per_s: int
+    frame_ms: int
+
+    @property
+    def samples_per_frame(self) -> int:
+        return SAMPLES_PER_S * self.frame_ms // 1000
+
+
+CALL_QUALITY = Quality(640, 360, 30, 600_000, 20)
+CONFERENCE_QUALITY = Quality(320, 180, 15, 200_000, 40)
+"""Each end decodes those of seven others, and its line carries its own seven times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +55,25 @@ class Encoded:
 
 
 class VideoSource:
-    """Pictures as VP8, in ``WIDTH`` x ``HEIGHT``, ``PICTURES_PER_S`` of them a second."""
+    """Pictures as VP8."""
 
-    def __init__(self, source: str) -> None:
-        """``source``: a file's name, or ``TEST``. Raises ConfigurationError."""
-        av = _av()
+    def __init__(self, source: str, *, quality: Quality = CALL_QUALITY) -> None:
+        """``source``: a file's name, ``TEST``, or a word of ``media_devices``. Raises ConfigurationError."""
+        av = load_av()
         self._kinds = av.video.frame.PictureType
-        self._pictures = _test_pictures(av) if source == TEST else _file_pictures(av, source)
+        self._pictures = _test_pictures(av, quality) if source == TEST else _pictures_of(av, source, quality)
         self._number = 0
+        self._pictures_per_s = rate = quality.pictures_per_s
         self._codec = codec = av.CodecContext.create("libvpx", "w")
-        codec.width, codec.height, codec.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        codec.time_base, codec.framerate = _MS, Fraction(PICTURES_PER_S)
-        codec.bit_rate, codec.gop_size, codec.thread_count = VIDEO_BITS_PER_S, KEY_FRAME_EVERY, 1
+        codec.width, codec.height, codec.pix_fmt = quality.width, quality.height, "yuv420p"
+        codec.time_base, codec.framerate = _MS, Fraction(rate)
+        codec.bit_rate, codec.gop_size, codec.thread_count = quality.video_bits_per_s, KEY_FRAME_EVERY_S * rate, 1
         codec.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "error-resilient": "1"}
 
     def next(self, *, key: bool) -> Encoded | None:
         """Return the next picture, with ``key`` one that stands by itself; None at the end."""
         for picture in self._pictures:
-            at_ms = self._number * 1000 // PICTURES_PER_S
+            at_ms = self._number * 1000 // self._pictures_per_s
             self._number += 1
             picture.pts, picture.time_base = at_ms, _MS
             picture.pict_type = self._kinds.I if key else self._kinds.NONE
@@ -63,22 +83,24 @@ class VideoSource:
 
 
 class AudioSource:
-    """Sound as Opus, one channel, 20 ms a frame."""
+    """Sound as Opus, one channel."""
 
-    def __init__(self, source: str) -> None:
-        """``source``: a file's name, or ``TEST``. Raises ConfigurationError."""
-        av = _av()
-        self._sounds = _test_sounds(av) if source == TEST else _file_sounds(av, source)
+    def __init__(self, source: str, *, quality: Quality = CALL_QUALITY) -> None:
+        """``source``: a file's name, ``TEST``, or a word of ``media_devices``. Raises ConfigurationError."""
+        av = load_av()
+        self._samples_per_frame = samples = quality.samples_per_frame
+        self._sounds = _test_sounds(av, samples) if source == TEST else _sounds_of(av, source, samples)
         self._number = 0
         self._codec = codec = av.CodecContext.create("libopus", "w")
         codec.sample_rate, codec.layout, codec.format = SAMPLES_PER_S, "mono", "s16"
         codec.bit_rate, codec.time_base = AUDIO_BITS_PER_S, Fraction(1, SAMPLES_PER_S)
+        codec.options = {"frame_duration": str(quality.frame_ms)}
 
     def next(self, *, key: bool) -> Encoded | None:  # noqa: ARG002 - as of pictures; all of Opus stands by itself
-        """Return the next 20 ms; None at the end."""
+        """Return the next frame; None at the end."""
         for sound in self._sounds:
-            sound.pts, sound.time_base = self._number * SAMPLES_PER_FRAME, Fraction(1, SAMPLES_PER_S)
-            at_ms = self._number * 1000 * SAMPLES_PER_FRAME // SAMPLES_PER_S
+            sound.pts, sound.time_base = self._number * self._samples_per_frame, Fraction(1, SAMPLES_PER_S)
+            at_ms = self._number * 1000 * self._samples_per_frame // SAMPLES_PER_S
             self._number += 1
             for packet in self._codec.encode(sound):
                 return Encoded(bytes(packet), True, at_ms)
@@ -86,24 +108,40 @@ class AudioSource:
 
 
 class MediaSink:
-    """Decodes what comes, and records it as it came, in WebM, where ``record`` names a file."""
+    """Decodes what comes, and records it as it came, in WebM, where ``record`` names a file.
 
-    def __init__(self, *, audio: bool, video: bool, record: Path | None = None) -> None:
+    ``on_sound`` is handed each decoded piece of sound and when it was due; in the thread of ``take``.
+    """
+
+    def __init__(
+        self,
+        *,
+        audio: bool,
+        video: bool,
+        record: Path | None = None,
+        quality: Quality = CALL_QUALITY,
+        on_sound: Callable[[Any, int], None] | None = None,
+    ) -> None:
         """``audio``, ``video``: what will come. Raises ConfigurationError."""
-        av = _av()
+        self._on_sound = on_sound
+        av = load_av()
         self._av = av
         self._sound, self._picture = av.CodecContext.create("opus", "r"), av.CodecContext.create("vp8", "r")
         self._sound.sample_rate, self._sound.layout = SAMPLES_PER_S, "mono"
         self._output = None
+        self._pipe: BinaryIO | None = None
         self._streams: list[Any] = [None, None]
         if record is not None:
-            with _named(av, record):
-                self._output = output = av.open(str(record), "w", format="webm")
+            with named_as_ours(av, record):
+                if record.exists() and not record.is_file():  # a pipe, behind which a player may be
+                    self._pipe = record.open("wb", buffering=0)
+                target, options = (str(record), {}) if self._pipe is None else (self._pipe, LIVE)
+                self._output = output = av.open(target, "w", format="webm", options=options)
             if audio:
                 self._streams[0] = output.add_stream("libopus", rate=SAMPLES_PER_S, layout="mono")
             if video:
-                self._streams[1] = stream = output.add_stream("libvpx", rate=PICTURES_PER_S)
-                stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+                self._streams[1] = stream = output.add_stream("libvpx", rate=quality.pictures_per_s)
+                stream.width, stream.height, stream.pix_fmt = quality.width, quality.height, "yuv420p"
 
     def take(self, medium: int, data: bytes, *, at_ms: int, is_key: bool) -> bool:
         """Take an encoded frame of audio (0) or video (1); returns whether it could be decoded."""
@@ -117,35 +155,23 @@ class MediaSink:
         if (stream := self._streams[medium]) is not None and self._output is not None:
             packet.stream = stream
             self._output.mux(packet)
+        if medium == 0 and self._on_sound is not None:
+            for sound in shown:
+                self._on_sound(sound, at_ms)
         return bool(shown)
 
     def close(self) -> None:
         """End the recording."""
         if self._output is not None:
-            self._output.close()
+            with contextlib.ExitStack() as stack:
+                if self._pipe is not None:
+                    stack.enter_context(self._pipe)
+                    stack.enter_context(contextlib.suppress(BrokenPipeError))  # its reader has gone
+                self._output.close()
             self._output = None
 
 
 # --- inside ---
-
-
-def _av() -> Any:
-    try:
-        return importlib.import_module("av")
-    except ImportError:
-        raise ConfigurationError("calls need programs that are not installed here", remedy=INSTALL) from None
-
-
-@contextlib.contextmanager
-def _named(av: Any, path: Path | str) -> Iterator[None]:
-    """Tell failures as this machine's own: the other end is not told names of files."""
-    try:
-        yield
-    except (av.FFmpegError, OSError) as fault:
-        raise ConfigurationError(
-            f"{path}: {getattr(fault, 'strerror', None) or fault}",
-            remedy="name a file of sound or pictures that a player opens; a recording goes to a new .webm",
-        ) from None
 
 
 def _pulled(av: Any, source: str, options: str, sink: str) -> Iterator[Any]:
@@ -157,47 +183,58 @@ def _pulled(av: Any, source: str, options: str, sink: str) -> Iterator[Any]:
         yield graph.pull()
 
 
-def _test_pictures(av: Any) -> Iterator[Any]:
-    options = f"size={WIDTH}x{HEIGHT}:rate={PICTURES_PER_S}"
+def _test_pictures(av: Any, quality: Quality) -> Iterator[Any]:
+    options = f"size={quality.width}x{quality.height}:rate={quality.pictures_per_s}"
     for picture in _pulled(av, "testsrc2", options, "buffersink"):
         yield picture.reformat(format="yuv420p")
 
 
-def _test_sounds(av: Any) -> Iterator[Any]:
-    options = f"frequency=440:sample_rate={SAMPLES_PER_S}:samples_per_frame={SAMPLES_PER_FRAME}"
+def _test_sounds(av: Any, samples: int) -> Iterator[Any]:
+    options = f"frequency=440:sample_rate={SAMPLES_PER_S}:samples_per_frame={samples}"
     return _pulled(av, "sine", options, "abuffersink")
 
 
-def _file_pictures(av: Any, source: str) -> Iterator[Any]:
-    """Return a file's pictures at our rate: as often as each is to be seen, in our size."""
+def _pictures_of(av: Any, source: str, quality: Quality) -> Iterator[Any]:
+    """Return a file's or a camera's pictures at our rate: as often as each is to be seen, in our size."""
     file = _opened(av, source, "video")
 
     def pictures() -> Iterator[Any]:
-        shown = 0
-        with file, _named(av, source):
-            for picture in file.decode(video=0):
-                while shown <= float(picture.time or 0.0) * PICTURES_PER_S:
+        shown, begun_s = 0, None if is_device(source) else 0.0
+        with file, named_as_ours(av, source):
+            for picture in _decoded(file, source, "video"):
+                at_s = float(picture.time or 0.0)
+                begun_s = at_s if begun_s is None else begun_s  # a camera's clock may count from anywhere
+                while shown <= (at_s - begun_s) * quality.pictures_per_s:
                     shown += 1
-                    yield picture.reformat(width=WIDTH, height=HEIGHT, format="yuv420p")
+                    yield picture.reformat(width=quality.width, height=quality.height, format="yuv420p")
 
     return pictures()
 
 
-def _file_sounds(av: Any, source: str) -> Iterator[Any]:
+def _sounds_of(av: Any, source: str, samples: int) -> Iterator[Any]:
     file = _opened(av, source, "audio")
 
     def sounds() -> Iterator[Any]:
-        to_ours = av.AudioResampler(format="s16", layout="mono", rate=SAMPLES_PER_S, frame_size=SAMPLES_PER_FRAME)
-        with file, _named(av, source):
-            for sound in file.decode(audio=0):
+        to_ours = av.AudioResampler(format="s16", layout="mono", rate=SAMPLES_PER_S, frame_size=samples)
+        with file, named_as_ours(av, source):
+            for sound in _decoded(file, source, "audio"):
+                sound.pts = None  # what comes is told when it is due by its place
                 yield from to_ours.resample(sound)
 
     return sounds()
 
 
+def _decoded(file: Any, source: str, kind: str) -> Iterator[Any]:
+    pieces = file.decode(**{kind: 0})
+    return fresh(pieces) if is_device(source) else pieces
+
+
 def _opened(av: Any, source: str, kind: str) -> Any:
-    with _named(av, source):
-        file = av.open(source)
+    if is_device(source):
+        file = open_input(source)
+    else:
+        with named_as_ours(av, source):
+            file = av.open(source)
     if not getattr(file.streams, kind):
         file.close()
         raise ConfigurationError(f"{source} has no {kind}", remedy=f"name a file that has, or --{kind} none")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qanat.adapters.durable_files import write_durably
 from qanat.adapters.machine_faults import machine_faults_named
 from qanat.ground.errors import ConfigurationError
 
@@ -35,6 +36,12 @@ def read_directory_file(path: Path) -> str:
             return path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise ConfigurationError(f"{path} is no text in UTF-8", remedy="write it anew") from None
+
+
+def write_directory_file(path: Path, text: str) -> None:
+    """Write a directory file in one step, durably; raises MachineFault."""
+    with machine_faults_named(path, elsewhere="name another file with --directory"):
+        write_durably(path, text)
 
 
 def directory_file_in(data: Path) -> Path | None:

@@ -15,14 +15,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from qanat.adapters.media import PICTURES_PER_S, TEST, MediaSink, VideoSource
+from qanat.adapters.media import CALL_QUALITY, TEST, MediaSink, VideoSource
 from qanat.adapters.system import SystemClock
 from qanat.benchmarks.file_delivery import ALICE, BOB, _Keys
 from qanat.benchmarks.rows import Row
 from qanat.services.call_frames import Assembler, MediaFrame, Medium, cut_frame
 from qanat.services.ciphers import FrameOpener, FrameSealer, RecipientKeys, Refresh, SenderKeys, StreamContext, Suite
 
-GOAL_PICTURES_PER_S = float(PICTURES_PER_S)
+GOAL_PICTURES_PER_S = float(CALL_QUALITY.pictures_per_s)
 GOAL_DELAY_MS = 2.0
 RE_KEYED_EVERY_S = 1.0
 LONGEST_DATAGRAM_BYTES = 2**16

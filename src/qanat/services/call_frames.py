@@ -96,19 +96,25 @@ class _Coming:
 
 
 class Assembler:
-    """Puts the frames of one medium together, in order, each once; one that stays away is given up."""
+    """Puts the frames of one medium together, in order, each once; one that stays away is given up.
 
-    def __init__(self, medium: Medium) -> None:
+    ``begins_anywhere``: the first frame that is heard of begins it; those before it are not missed.
+    """
+
+    def __init__(self, medium: Medium, *, begins_anywhere: bool = False) -> None:
         self.num_whole = 0
         self.num_lost = 0
         self._medium = medium
         self._next = 0
         self._newest = -1
+        self._is_to_begin = begins_anywhere
         self._coming: dict[int, _Coming] = {}
 
     def add(self, content: bytes) -> list[MediaFrame]:
         """Take what a datagram carried and return the frames that are due now; raises FrameError."""
         _, flags, place, count, size_bytes, number, at_ms, sent_us = _HEAD.unpack_from(content)
+        if self._is_to_begin:
+            self._next, self._is_to_begin = number, False
         if number < self._next:
             return []
         part = content[_HEAD.size :]

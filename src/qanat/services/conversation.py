@@ -97,21 +97,25 @@ class Party:
         """Return what seals this party's direction of a conversation."""
         if context.suite is Suite.ONE_TIME_PAD:
             return PadSealer(context, self.supply, clock=self.clock, patience_s=terms.pad_wait_s)
-        keys = SenderKeys(
-            self.supply,
-            context.recipient,
-            suite=context.suite,
-            clock=self.clock,
-            refresh=terms.refresh,
-            patience_s=terms.patience_s,
-        )
-        return StreamSealer(context, keys)
+        return StreamSealer(context, sender_keys(self, context, terms))
 
     def opener(self, context: StreamContext) -> Opener:
         """Return what opens the other's direction."""
         if context.suite is Suite.ONE_TIME_PAD:
             return PadOpener(context, self.supply)
         return StreamOpener(context, RecipientKeys(self.supply, context, clock=self.clock))
+
+
+def sender_keys(party: Party, context: StreamContext, terms: Terms) -> SenderKeys:
+    """Return the keys of one stream from here; nobody else may be given them."""
+    return SenderKeys(
+        party.supply,
+        context.recipient,
+        suite=context.suite,
+        clock=party.clock,
+        refresh=terms.refresh,
+        patience_s=terms.patience_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@
     ... and so on                     ->
     {bye}                             ->
 
+To several, the first word may hold the text sealed once for all of them (``group_texts``).
+
 A text is in the sender's outbox until every recipient has confirmed it. Its id is random; a recipient that has one of
 this id and sender confirms again and keeps nothing twice.
 """
@@ -20,9 +22,10 @@ from qanat.ground.errors import BadParameter, FrameError, QanatError
 from qanat.ground.events import Json
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import SaeId
-from qanat.services.ciphers import PadSealer, PadShortage, RecordKind
-from qanat.services.conversation import Conversation, refusing
+from qanat.services.ciphers import KeyUnknown, PadSealer, PadShortage, RecordKind
+from qanat.services.conversation import Conversation, Party, refusing
 from qanat.services.file_delivery import is_offer
+from qanat.services.group_texts import SealedForGroup, open_from_group
 
 SERVICE = "text"
 MAX_TEXT_BYTES = 16 * 1024
@@ -38,6 +41,11 @@ class Text:
     text_id: str
     body: str
     sent_utc_s: float
+    sealed: SealedForGroup | None = None
+
+    def word(self) -> dict[str, Json]:
+        """Return what says it to one recipient."""
+        return {"body": self.body, "sent_utc_s": self.sent_utc_s, "text": self.text_id}
 
     def check(self) -> None:
         """Raise BadParameter when it is too long, or no text."""
@@ -103,7 +111,7 @@ async def _tell(conversation: Conversation, texts: Sequence[Text], delivered: De
     try:
         for text in texts:
             text.check()
-            word = canonical_json({"body": text.body, "sent_utc_s": text.sent_utc_s, "text": text.text_id})
+            word = canonical_json(text.word() if text.sealed is None else text.sealed.word(text.text_id))
             await _gather(conversation, len(word))
             if not has_greeted:
                 await conversation.greet()
@@ -138,28 +146,47 @@ async def _part(conversation: Conversation, fault: QanatError) -> None:
 
 
 async def _confirmed(conversation: Conversation, text: Text) -> float:
-    """Return when the recipient has got the text; raises FrameError when it confirms another."""
-    match await conversation.hear():
+    """Return when the recipient has got the text; raises FrameError when it confirms another.
+
+    One that cannot have the key of a group's text is told it under the keys of the two.
+    """
+    heard = await conversation.hear()
+    if text.sealed is not None and heard == {"again": text.text_id}:
+        await conversation.say(text.word())
+        heard = await conversation.hear()
+    match heard:
         case {"received": text.text_id, "utc_s": float() | int() as utc_s} if is_time(utc_s):
             return utc_s
     raise FrameError("the recipient confirmed another text than it was told", remedy="update the older side")
 
 
-async def take_texts(conversation: Conversation, inbox: Inbox, *, utc_s: Callable[[], float]) -> list[ReceivedText]:
+async def take_texts(
+    conversation: Conversation, inbox: Inbox, *, party: Party, utc_s: Callable[[], float]
+) -> list[ReceivedText]:
     """Receive a caller's texts until it says bye; returns the new ones. Raises what ``Conversation.next`` raises."""
     fresh: list[ReceivedText] = []
     async with refusing(conversation):
-        while True:
-            match await conversation.hear():
-                case {"body": str(body), "sent_utc_s": float() | int() as sent_utc_s, "text": str(text_id)} if (
-                    is_offer(text_id) and len(body.encode()) <= MAX_TEXT_BYTES and is_time(sent_utc_s)
-                ):
-                    text = ReceivedText(text_id, conversation.peer, body, sent_utc_s, utc_s())
-                    if await inbox.put(text):
-                        fresh.append(text)
-                    await conversation.say({"received": text_id, "utc_s": text.received_utc_s})
-                case {"bye": True}:
-                    conversation.finish()
-                    return fresh
-                case _:
-                    raise FrameError("this is no text", remedy="update the older side")
+        while (word := await conversation.hear()) != BYE:
+            text_id = str(word.get("text"))
+            if "group" in word:
+                sealed = SealedForGroup.parse(word)
+                try:
+                    word = await open_from_group(party, sealed, sender=conversation.peer, text_id=text_id)
+                except KeyUnknown:
+                    await conversation.say({"again": text_id})
+                    continue
+            text = _text_in(word, text_id, conversation.peer, utc_s())
+            if await inbox.put(text):
+                fresh.append(text)
+            await conversation.say({"received": text_id, "utc_s": text.received_utc_s})
+        conversation.finish()
+        return fresh
+
+
+def _text_in(word: Mapping[str, Json], text_id: str, sender: SaeId, received_utc_s: float) -> ReceivedText:
+    match dict(word):
+        case {"body": str(body), "sent_utc_s": float() | int() as sent_utc_s, "text": str(told)} if (
+            told == text_id and is_offer(text_id) and len(body.encode()) <= MAX_TEXT_BYTES and is_time(sent_utc_s)
+        ):
+            return ReceivedText(text_id, sender, body, sent_utc_s, received_utc_s)
+    raise FrameError("this is no text", remedy="update the older side")

@@ -6,17 +6,24 @@ certificates are, and who receives says in ``addresses/services`` where.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from qanat.adapters.addresses import AddressBook
 from qanat.adapters.tls import TlsFiles
-from qanat.adapters.user_files import directory_file_in, read_directory_file, read_service_record
+from qanat.adapters.user_files import (
+    DIRECTORY_FILE,
+    directory_file_in,
+    read_directory_file,
+    read_service_record,
+    write_directory_file,
+)
 from qanat.ground.errors import BadParameter, ConfigurationError, UnknownNode
 from qanat.ground.identifiers import KmeId, SaeId
 from qanat.services.directory import Address, Contact, Directory, parse_directory
+from qanat.services.directory_changes import check_group, with_group
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +41,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """An identity, its directory, and where those who receive on this machine say that they do."""
+    """An identity, its directory, and where those who receive on this machine say that they do.
+
+    ``path``: the directory file, which need not be there yet. ``known``: contacts that are not written in it.
+    """
 
     me: Identity
     directory: Directory
     addresses: AddressBook | None = None
+    path: Path | None = None
+    known: Mapping[str, Contact] = field(default_factory=dict)
 
     def members(self, name: str) -> tuple[Contact, ...]:
         """Return who is meant by a name of a contact or a group, with the addresses of this moment.
@@ -49,6 +61,19 @@ class People:
         if any(contact.sae == self.me.sae for contact in members):
             raise BadParameter(f"{name!r} is, or has in it, {self.me.name!r} itself", remedy="name somebody else")
         return members
+
+    def with_group(self, name: str, members: Sequence[str] | None) -> People:
+        """Write a group into the directory file, anew or in place of what it was, or take it out where ``members`` is
+        None; returns the people with it. Raises BadParameter, UnknownNode, ConfigurationError and MachineFault.
+        """
+        assert self.path is not None
+        if members is not None:
+            check_group(self.directory, name, members, me=Contact(self.me.name, self.me.sae))
+        text = read_directory_file(self.path) if self.path.exists() else ""
+        changed = with_group(text, name, members, source=str(self.path), known=self.known)
+        write_directory_file(self.path, changed)
+        told = parse_directory(changed, source=str(self.path), known=self.known)
+        return replace(self, directory=told)
 
     def contact_of(self, sae: SaeId) -> Contact:
         """Return the contact with this id, who may be a stranger without address."""
@@ -76,12 +101,14 @@ def find_people(*, data: Path | None = None, name: str | None = None, directory:
     if path is not None:
         told = parse_directory(read_directory_file(path), source=str(path), known=known)
     if told.me is not None and name in (None, told.me.name) and path is not None:
-        return People(_told_identity(told, path), told, AddressBook(data / "addresses") if data else None)
+        addresses = AddressBook(data / "addresses") if data else None
+        return People(_told_identity(told, path), told, addresses, path, known)
     if data is None:
         raise ConfigurationError(
             "nobody says who you are", remedy="name the data folder of a network that is up, or a file with a [me]"
         )
-    return People(_identity(record, data, name), told, AddressBook(data / "addresses"))
+    addresses = AddressBook(data / "addresses")
+    return People(_identity(record, data, name), told, addresses, path or data / DIRECTORY_FILE, known)
 
 
 def _identity(record: Mapping[str, Any], data: Path, name: str | None) -> Identity:

@@ -16,14 +16,15 @@ from qanat.adapters.incoming import CheckedFolder, IncomingFolder
 from qanat.adapters.mailbox import Mailbox, StoredText
 from qanat.adapters.process_lock import ProcessLock
 from qanat.ground.errors import BadParameter, ChannelClosed, QanatError
-from qanat.services import call, fax, file_delivery, texts
+from qanat.services import call, conference, fax, file_delivery, texts
 from qanat.services.call import CallReport
+from qanat.services.conference import ConferenceReport
 from qanat.services.conversation import Conversation, answering, refusing
 from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile, Progress, take_file
 from qanat.services.texts import ReceivedText, take_texts
-from qanat.users.call import CallMedia
 from qanat.users.services import UserServices
+from qanat.users.speaking import CallMedia
 
 HOST = "127.0.0.1"
 OUTBOX_PERIOD_S = 5.0
@@ -35,6 +36,7 @@ class Listeners:
 
     on_file: Callable[[ArrivedFile], None] = lambda _: None
     on_call: Callable[[CallReport], None] = lambda _: None
+    on_conference: Callable[[ConferenceReport], None] = lambda _: None
     on_fax: Callable[[ArrivedFax], None] = lambda _: None
     on_text: Callable[[StoredText], None] = lambda _: None
     on_fault: Callable[[QanatError], None] = lambda _: None
@@ -87,6 +89,7 @@ class Reception:
         self._server = LineServer(self._answer, host=self._host, port=listen[1] if port is None else port)
         self._incoming = IncomingFolder(folder)
         self._outbox: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
         me = user.people.me
         self._lock = ProcessLock(
             me.home / "receiving.lock",
@@ -129,6 +132,11 @@ class Reception:
         await self._server.stop()
         self._lock.__exit__(None, None, None)
 
+    def leave_conferences(self) -> None:
+        """Leave all conferences that last now; their callers do not call again."""
+        self._leaving.set()
+        self._leaving = asyncio.Event()
+
     def show_fresh(self) -> None:
         """Tell of the texts that came and were not shown, each once."""
         mailbox = self._user.mailbox
@@ -153,25 +161,29 @@ class Reception:
                 told = self._listeners.on_progress
                 self._listeners.on_file(await take_file(conversation, self._incoming, on_progress=told))
             case call.SERVICE:
-                media = replace(self._media, record=self._recording())
+                media = replace(self._media, record=self._recording("call", ".webm"))
                 self._listeners.on_call(await user.answer_call(conversation, media, host=self._host))
+            case conference.SERVICE:
+                media = replace(self._media, record=self._recording("conference", ""))
+                report = await user.answer_conference(conversation, media, host=self._host, leave=self._leaving)
+                self._listeners.on_conference(report)
             case fax.SERVICE:
                 if (arrived := await self._take_fax(conversation)) is not None:
                     self._listeners.on_fax(arrived)
             case texts.SERVICE:
                 inbox = _Inbox(user.mailbox, show=self.show_fresh)
-                await take_texts(conversation, inbox, utc_s=user.clock.utc_s)
+                await take_texts(conversation, inbox, party=user.party, utc_s=user.clock.utc_s)
             case other if other in self._more:
                 await self._more[other](conversation)
             case other:
                 async with refusing(conversation):
                     raise BadParameter(f"service {other!r} is not offered here", remedy="update the older side")
 
-    def _recording(self) -> Path | None:
+    def _recording(self, kind: str, suffix: str) -> Path | None:
         """Return where a call is recorded: in the folder of files, under a name that no other call has."""
         if self._media.record is None:
             return None
-        return self._media.record / f"call-{self._user.party.entropy.public_bytes(8).hex()}.webm"
+        return self._media.record / f"{kind}-{self._user.party.entropy.public_bytes(8).hex()}{suffix}"
 
     async def _take_fax(self, conversation: Conversation) -> ArrivedFax | None:
         """Receive a fax whose pages can be read; None where it was here before."""

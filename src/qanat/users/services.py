@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,21 +19,26 @@ from qanat.adapters.mailbox import Mailbox, OutgoingText
 from qanat.adapters.outgoing import OutgoingFile
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.client import Etsi014Client
-from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError, QanatError
+from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError, KeyManagementError, QanatError
 from qanat.ground.identifiers import SaeId
 from qanat.ground.ports import KeySupply
-from qanat.services import call, fax, file_delivery, texts
+from qanat.services import call, conference, fax, file_delivery, texts
 from qanat.services.call import LONGEST_S, CallReport, CallWord
 from qanat.services.ciphers import PadQuote, Suite, quote_pad
+from qanat.services.conference import ConferenceReport, check_people
 from qanat.services.conversation import Conversation, Party, Terms, calling, refusing
 from qanat.services.directory import Contact
 from qanat.services.fax import DeliveredFax
 from qanat.services.file_delivery import Progress, SentWhole, deliver_file
 from qanat.services.file_names import file_name_for_all
+from qanat.services.group_texts import SealedForGroup, seal_for_group
 from qanat.services.lines import Line
 from qanat.services.texts import Text, deliver_texts
-from qanat.users.call import CallEnd, CallMedia, Wire
+from qanat.users.call import CallEnd, Wire
+from qanat.users.conference import ConferenceEnd
+from qanat.users.conferring import Convener, attend, new_conference
 from qanat.users.people import People
+from qanat.users.speaking import CallMedia
 from qanat.users.supply import ClientSupply, TellingSupply
 
 KEY_PATIENCE_S = 20.0
@@ -39,6 +46,9 @@ KEY_PATIENCE_S = 20.0
 FAX_NAME_CHARACTERS = 60
 ANY_HOST = "0.0.0.0"  # noqa: S104 - what comes in is opened only if the one we called has sealed it
 HANG_UP_SEEN_S = 0.1
+GROUP_PATIENCE_S = 5.0
+"""So long a key of all is waited for before each is told a text under a key of its own."""
+LEAST_GROUP = 2
 PAUSE_S = 1.0
 """Between two tries to reach a recipient."""
 
@@ -181,7 +191,7 @@ class UserServices:
         """
         contact, *others = self.people.members(recipient)
         if others:
-            raise BadParameter(f"{recipient!r} is a group; a call is between two", remedy="name one contact")
+            raise BadParameter(f"{recipient!r} is a group; a call is between two", remedy="hold a conference: confer()")
         async with self.line_to(contact, self.terms) as line, self._wire(ANY_HOST) as wire:
             talk = calling(self.party, line, contact.sae, service=call.SERVICE, terms=self.terms)
             context = talk.hello.context
@@ -229,6 +239,47 @@ class UserServices:
             await end.talk(theirs, until)
             return end.report(self.people.directory.name_of(talk.peer))
 
+    async def confer(
+        self,
+        recipients: Sequence[str],
+        media: CallMedia | None = None,
+        *,
+        seconds_s: float | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> ConferenceReport:
+        """Hold a conference with contacts and groups for ``seconds_s``, or until ``stop`` is set or all have left.
+
+        Who cannot be reached, or is lost, is tried again while it lasts. Raises BadParameter for more than eight people
+        and for a one-time pad, UnknownNode, ChannelClosed where nobody comes, KeyShortage.
+        """
+        contacts = list({one.sae: one for name in recipients for one in self.people.members(name)}.values())
+        check_people([one.name for one in contacts], suite=self.terms.suite)
+        async with self._wire(ANY_HOST) as wire:
+            end = self._conference_end(
+                wire, media or CallMedia(), conference=new_conference(self.party.entropy), terms=self.terms
+            )
+            make_call = functools.partial(calling, self.party, service=conference.SERVICE, terms=self.terms)
+            convener = Convener(self.people, self.line_to, end, make_call)
+
+            def is_over() -> bool:
+                is_long = end.speaking_s() >= (LONGEST_S if seconds_s is None else seconds_s)
+                return is_long or (stop is not None and stop.is_set())
+
+            await end.talk(lambda: convener.run(contacts, is_over))
+            return end.report(convener.away())
+
+    async def answer_conference(
+        self, talk: Conversation, media: CallMedia, *, host: str, leave: asyncio.Event
+    ) -> ConferenceReport:
+        """Be a member of a conference until its caller ends it, or ``leave`` is set; returns when it is over."""
+        async with self._wire(host) as wire:
+            context, terms = talk.hello.context, talk.terms
+
+            def end_of(name: str) -> ConferenceEnd:
+                return self._conference_end(wire, media, conference=name, terms=terms, key_life_s=context.key_life_s)
+
+            return await attend(talk, end_of, me=self.party.sae, leave=leave)
+
     async def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
         """Put a text into the outbox, try for ``patience_s`` to deliver it, and return how it stands.
 
@@ -241,7 +292,8 @@ class UserServices:
         if not body:
             raise BadParameter("a text without a word", remedy="say something")
         waiting = tuple(contact.sae for contact in members)
-        self.mailbox.post(OutgoingText(text.text_id, body, text.sent_utc_s, waiting, cipher=self.terms.suite.value))
+        cipher, group = self.terms.suite.value, waiting if len(waiting) >= LEAST_GROUP else ()
+        self.mailbox.post(OutgoingText(text.text_id, body, text.sent_utc_s, waiting, cipher=cipher, group=group))
         await self.deliver_waiting(patience_s=patience_s, only=text.text_id)
         return self.report(text.text_id)
 
@@ -293,6 +345,19 @@ class UserServices:
             await line.close()
 
     # --- inside ---
+
+    def _conference_end(
+        self, wire: Wire, media: CallMedia, *, conference: str, terms: Terms, key_life_s: float | None = None
+    ) -> ConferenceEnd:
+        return ConferenceEnd(
+            self.party,
+            wire,
+            media,
+            conference=conference,
+            terms=terms,
+            key_life_s=terms.refresh.every_s if key_life_s is None else key_life_s,
+            name_of=self.people.directory.name_of,
+        )
 
     async def _send(
         self,
@@ -362,7 +427,7 @@ class UserServices:
         """Try all that waits; returns what failed other than by the line, with the ids of the texts that it kept."""
         together: dict[tuple[str, SaeId], list[Text]] = {}
         for one in self.mailbox.waiting():
-            text = Text(one.text_id, one.body, one.sent_utc_s)
+            text = await self._sealed_once(one)
             for sae in one.waiting:
                 together.setdefault((one.cipher, sae), []).append(text)
         faults: list[tuple[set[str], QanatError]] = []
@@ -375,6 +440,28 @@ class UserServices:
             except QanatError as fault:
                 faults.append((await asyncio.to_thread(self._left_of, waiting, recipient), fault))
         return faults
+
+    async def _sealed_once(self, one: OutgoingText) -> Text:
+        """Return a text, sealed for all of its group where several still wait and one of them can be told.
+
+        Where no key of all can be had, each is told under a key of its own: one whose key manager is away keeps the
+        text from nobody else. A one-time pad is each recipient's own.
+        """
+        text = Text(one.text_id, one.body, one.sent_utc_s)
+        terms = replace(self.terms, suite=Suite(one.cipher), patience_s=min(self.terms.patience_s, GROUP_PATIENCE_S))
+        if len(one.group) < LEAST_GROUP or terms.suite is Suite.ONE_TIME_PAD:
+            return text
+        if one.record:
+            return replace(text, sealed=SealedForGroup(one.group, terms.suite, base64.b64decode(one.record)))
+        can_be_told = any(self.people.contact_of(sae).address is not None for sae in one.waiting)
+        if len(one.waiting) < LEAST_GROUP or not can_be_told:
+            return text
+        try:
+            sealed = await seal_for_group(self.party, one.group, text.word(), text_id=one.text_id, terms=terms)
+        except KeyManagementError:
+            return text
+        await asyncio.to_thread(self.mailbox.sealed, one.text_id, base64.b64encode(sealed.record).decode())
+        return replace(text, sealed=sealed)
 
     async def _tell(self, recipient: SaeId, waiting: Sequence[Text], terms: Terms) -> None:
         """Say what waits for one recipient, in one conversation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,13 +14,14 @@ from qanat.adapters.mailbox import StoredText
 from qanat.adapters.media import TEST
 from qanat.services.call import CallReport
 from qanat.services.ciphers import PadQuote, Refresh, Suite
+from qanat.services.conference import ConferenceReport
 from qanat.services.conversation import Terms
 from qanat.services.fax import ArrivedFax, DeliveredFax
 from qanat.services.file_delivery import ArrivedFile
-from qanat.users.call import CallMedia
 from qanat.users.people import find_people
 from qanat.users.reception import Listeners, Reception
 from qanat.users.services import SentFile, TextReport, UserServices
+from qanat.users.speaking import CallMedia
 
 R = TypeVar("R")
 
@@ -81,10 +82,25 @@ class User:
         audio: str | None = TEST,
         video: str | None = TEST,
         record: str | Path | None = None,
+        play: str | None = None,
     ) -> CallReport:
         """Call a contact for so long; see ``UserServices.call`` and ``CallMedia``."""
-        media = CallMedia(audio, video, None if record is None else Path(record))
+        media = CallMedia(audio, video, None if record is None else Path(record), play)
         return self._run(self._services.call(recipient, media, seconds_s=seconds_s))
+
+    def confer(
+        self,
+        recipients: Sequence[str],
+        *,
+        seconds_s: float,
+        audio: str | None = TEST,
+        video: str | None = TEST,
+        record: str | Path | None = None,
+        play: str | None = None,
+    ) -> ConferenceReport:
+        """Hold a conference with contacts and groups; ``record``: a folder. See ``UserServices.confer``."""
+        media = CallMedia(audio, video, None if record is None else Path(record), play)
+        return self._run(self._services.confer(recipients, media, seconds_s=seconds_s))
 
     def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
         """Send a text; see ``UserServices.text``."""
@@ -108,9 +124,12 @@ class User:
         on_text: Callable[[StoredText], None] = lambda _: None,
         on_fax: Callable[[ArrivedFax], None] = lambda _: None,
         on_call: Callable[[CallReport], None] = lambda _: None,
+        on_conference: Callable[[ConferenceReport], None] = lambda _: None,
     ) -> Iterator[None]:
         """Receive files into ``folder``, texts and calls, while the block runs; callbacks run in the loop's thread."""
-        listeners = Listeners(on_file=on_file, on_text=on_text, on_fax=on_fax, on_call=on_call)
+        listeners = Listeners(
+            on_file=on_file, on_text=on_text, on_fax=on_fax, on_call=on_call, on_conference=on_conference
+        )
         reception = self._run(_made(lambda: Reception(self._services, Path(folder), port=port, listeners=listeners)))
         self._run(reception.__aenter__())
         try:

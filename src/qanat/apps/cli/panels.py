@@ -6,7 +6,7 @@ import typer
 
 PANELS = {
     "See it": ("demo", "doctor", "bench"),
-    "Send under keys": ("send", "receive", "text", "fax", "call", "collect", "tunnel", "hook", "contacts"),
+    "Send under keys": ("send", "receive", "text", "fax", "call", "collect", "tunnel", "hook", "contacts", "group"),
     "Run a network": ("up", "node", "twin", "controller", "network", "pki", "audit", "device-emulator"),
     "Plan": ("plan", "simulate", "passes", "pass"),
     "Links and light": ("link", "rate", "distil", "calibrate", "fibre", "detector", "system"),

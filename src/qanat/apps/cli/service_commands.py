@@ -1,4 +1,4 @@
-"""The commands of users: send, fax, call, receive, text, contacts; added to the others in ``main``."""
+"""The commands of users: send, fax, call, receive, text, contacts, group; added to the others in ``main``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qanat.ground.errors import BadParameter
 
 if TYPE_CHECKING:
     from qanat.apps.cli.light_commands import EndWith
-    from qanat.users.call import CallMedia
+    from qanat.users.speaking import CallMedia
 
 AsOption = Annotated[
     str | None, typer.Option("--as", metavar="NAME", help="Which application you are; not needed with a [me].")
@@ -53,10 +53,19 @@ KeyWaitOption = Annotated[
     ),
 ]
 AudioOption = Annotated[
-    str, typer.Option("--audio", metavar="FILE", help="Sound for calls: a file, 'test' for a tone, or 'none'.")
+    str,
+    typer.Option(
+        "--audio", metavar="FILE", help="Sound for calls: a file, 'microphone', 'test' for a tone, or 'none'."
+    ),
 ]
 VideoOption = Annotated[
-    str, typer.Option("--video", metavar="FILE", help="Pictures for calls: a file, 'test' for a picture, or 'none'.")
+    str,
+    typer.Option(
+        "--video", metavar="FILE", help="Pictures for calls: a file, 'camera', 'test' for a picture, or 'none'."
+    ),
+]
+PlayOption = Annotated[
+    str | None, typer.Option("--play", metavar="SPEAKER", help="'speaker': let sound be heard at this machine.")
 ]
 NONE = "none"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
@@ -70,6 +79,7 @@ def add_service_commands(app: typer.Typer, end_with: EndWith) -> None:
     _add_receive(app, end_with)
     _add_text(app, end_with)
     _add_contacts(app, end_with)
+    _add_group(app, end_with)
 
 
 def _add_send(app: typer.Typer, end_with: EndWith) -> None:
@@ -126,16 +136,19 @@ def _add_fax(app: typer.Typer, end_with: EndWith) -> None:
         end_with(command)
 
 
-def _media(audio: str, video: str, record: Path | None) -> CallMedia:
-    from qanat.users.call import CallMedia
+def _media(audio: str, video: str, record: Path | None, play: str | None) -> CallMedia:
+    from qanat.users.speaking import CallMedia
 
-    return CallMedia(None if audio == NONE else audio, None if video == NONE else video, record)
+    return CallMedia(None if audio == NONE else audio, None if video == NONE else video, record, play)
 
 
 def _add_call(app: typer.Typer, end_with: EndWith) -> None:
     @app.command()
     def call(
-        recipient: Annotated[str, typer.Argument(help="A contact.")],
+        recipients: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="RECIPIENT...", help="A contact; or several, or a group: then a conference."),
+        ] = None,
         name: AsOption = None,
         data: DataOption = None,
         directory: DirectoryOption = None,
@@ -147,20 +160,29 @@ def _add_call(app: typer.Typer, end_with: EndWith) -> None:
             float | None, typer.Option("--seconds", min=0, metavar="SECONDS", help="How long; by default until Ctrl-C.")
         ] = None,
         record: Annotated[
-            Path | None, typer.Option(parser=named_path, metavar="FILE", help="Record what comes, as .webm.")
+            Path | None,
+            typer.Option(
+                parser=named_path, metavar="FILE", help="Record what comes, as .webm; of a conference into this folder."
+            ),
         ] = None,
+        play: PlayOption = None,
+        devices: Annotated[
+            bool, typer.Option("--devices", help="List the cameras, microphones and speakers of this machine.")
+        ] = False,
         json: JsonOption = False,
     ) -> None:
-        """Call somebody who receives: sound and pictures both ways, each frame sealed, keys changed in mid-call."""
+        """Call one who receives, or up to seven: sound and pictures, each frame sealed, keys changed in mid-call."""
 
         def command() -> int:
-            from qanat.apps.cli.services import run_call
+            from qanat.apps.cli.calls import run_call, run_devices
 
+            if devices:
+                return run_devices(as_json=json)
             return run_call(
-                recipient,
+                recipients or [],
                 who=Who(name, data, directory),
                 sealing=Sealing(cipher, refresh_s, 0.0),
-                media=_media(audio, video, record),
+                media=_media(audio, video, record, play),
                 seconds_s=seconds_s,
                 as_json=json,
             )
@@ -189,6 +211,7 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
         record_calls: Annotated[
             bool, typer.Option("--record-calls", help="Record what callers send, as .webm in the folder of files.")
         ] = False,
+        play: PlayOption = None,
         json: JsonOption = False,
     ) -> None:
         """Receive files, faxes, texts and calls until stopped, and deliver what waits in your outbox.
@@ -199,7 +222,7 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
         def command() -> int:
             from qanat.apps.cli.services import run_receive
 
-            who, media = Who(name, data, directory), _media(audio, video, out if record_calls else None)
+            who, media = Who(name, data, directory), _media(audio, video, out if record_calls else None, play)
             return run_receive(
                 who,
                 out=out,
@@ -258,5 +281,31 @@ def _add_contacts(app: typer.Typer, end_with: EndWith) -> None:
             from qanat.apps.cli.services import run_contacts
 
             return run_contacts(Who(name, data, directory), as_json=json)
+
+        end_with(command)
+
+
+def _add_group(app: typer.Typer, end_with: EndWith) -> None:
+    @app.command()
+    def group(
+        group: Annotated[
+            str | None, typer.Argument(metavar="[GROUP]", help="Its name; without it: all groups.")
+        ] = None,
+        members: Annotated[
+            list[str] | None, typer.Argument(metavar="[CONTACT]...", help="Who is in it from now on; none: show it.")
+        ] = None,
+        remove: Annotated[bool, typer.Option("--remove", help="Take the group out of the directory.")] = False,
+        name: AsOption = None,
+        data: DataOption = None,
+        directory: DirectoryOption = None,
+        json: JsonOption = False,
+    ) -> None:
+        """Make a group of contacts, change or show it, or take it out of your directory file."""
+
+        def command() -> int:
+            from qanat.apps.cli.groups import run_group
+
+            who = Who(name, data, directory)
+            return run_group(group, members or [], who=who, remove=remove, as_json=json)
 
         end_with(command)

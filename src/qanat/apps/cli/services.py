@@ -16,24 +16,26 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from qanat.adapters.mailbox import StoredText
 from qanat.apps import machine
+from qanat.apps.cli.calls import say_call, say_conference
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
 from qanat.ground.errors import QanatError
 from qanat.ground.identifiers import SaeId
 from qanat.services import collect, tunnel
-from qanat.services.call import CallReport, MediumReport
+from qanat.services.call import CallReport
 from qanat.services.collect import Reading
+from qanat.services.conference import ConferenceReport
 from qanat.services.conversation import Terms, printable
 from qanat.services.directory import address_of
 from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile
 from qanat.services.file_delivery import Progress as Step
-from qanat.users.call import CallMedia
 from qanat.users.collecting import Centre
 from qanat.users.people import People
 from qanat.users.pump import Carried
 from qanat.users.reception import Listeners, Reception, Serve
 from qanat.users.services import TextReport, UserServices
+from qanat.users.speaking import CallMedia
 from qanat.users.supply import TellingSupply
 from qanat.users.tunnel import TunnelEnd
 
@@ -77,24 +79,6 @@ def run_fax(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience_
         return 0
 
     return asyncio.run(work())
-
-
-def run_call(
-    recipient: str, *, who: Who, sealing: Sealing, media: CallMedia, seconds_s: float | None, as_json: bool
-) -> int:
-    """Call somebody, for some time or until Ctrl-C or until the other end hangs up; 0 after a call."""
-    people = people_of(who)
-
-    async def work() -> CallReport:
-        stop = stopped_by_signals()
-        async with UserServices(people, terms=terms_of(sealing)) as user:
-            return await user.call(recipient, media, seconds_s=seconds_s, stop=stop)
-
-    report = asyncio.run(work())
-    _say_call(report)
-    if as_json:
-        print_json({"cipher": sealing.cipher, "call": asdict(report)})
-    return 0
 
 
 def run_receive(
@@ -203,9 +187,16 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
             stop.set()
 
     def on_call(report: CallReport) -> None:
-        _say_call(report)
+        say_call(report)
         if as_json:
             print_json({"call": asdict(report)})
+        if stop is not None:
+            stop.set()
+
+    def on_conference(report: ConferenceReport) -> None:
+        say_conference(report)
+        if as_json:
+            print_json({"conference": asdict(report)})
         if stop is not None:
             stop.set()
 
@@ -229,7 +220,14 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         if as_json:
             print_json({"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy})
 
-    return Listeners(on_file=on_file, on_fax=on_fax, on_call=on_call, on_text=on_text, on_fault=on_fault)
+    return Listeners(
+        on_file=on_file,
+        on_fax=on_fax,
+        on_call=on_call,
+        on_conference=on_conference,
+        on_text=on_text,
+        on_fault=on_fault,
+    )
 
 
 def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequence[Reading]], None]:
@@ -269,25 +267,6 @@ def shown_text(body: str, *, sender: str, sent_utc_s: float) -> str:
     head = f"{time.strftime('%H:%M:%S', time.localtime(sent_utc_s))} {printable(sender)}: "
     first, *others = map(printable, body.split("\n"))
     return "\n".join([head + first, *(" " * len("00:00:00 ") + line for line in others)])
-
-
-def _say_call(report: CallReport) -> None:
-    """Tell what one end of a call saw."""
-
-    def of(name: str, medium: MediumReport) -> str:
-        shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
-        return f"{name}: {medium.sent:,} frames sent, {shown}"
-
-    tell(
-        f"call with {report.peer}, {report.duration_s:.1f} s; "
-        f"{of('audio', report.audio)}; {of('video', report.video)}; "
-        f"{report.keys_sent} keys out, {report.keys_received} in; "
-        f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
-    )
-    if report.refused:
-        tell("not accepted: " + ", ".join(f"{count} {reason}" for reason, count in sorted(report.refused.items())))
-    if report.recording is not None:
-        tell(f"recorded in {report.recording}")
 
 
 class _Bar:

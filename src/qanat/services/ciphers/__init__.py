@@ -16,6 +16,7 @@ from qanat.services.ciphers.faults import (
     KeyExpired,
     KeyUnknown,
     NotForUs,
+    NotFromSender,
     OutOfOrder,
     PadShortage,
     RecordRefused,
@@ -24,6 +25,7 @@ from qanat.services.ciphers.faults import (
 )
 from qanat.services.ciphers.frames import FrameOpener, FrameSealer, ReplayWindow
 from qanat.services.ciphers.layout import RecordKind
+from qanat.services.ciphers.origin import OriginKey
 from qanat.services.ciphers.pad import PadOpener, PadQuote, PadSealer, quote_pad
 from qanat.services.ciphers.port import Opened, Opener, Sealer
 from qanat.services.ciphers.recipient_keys import RecipientKeys
@@ -38,8 +40,10 @@ __all__ = [
     "KeyExpired",
     "KeyUnknown",
     "NotForUs",
+    "NotFromSender",
     "Opened",
     "Opener",
+    "OriginKey",
     "OutOfOrder",
     "PadOpener",
     "PadQuote",

@@ -7,6 +7,7 @@ AuthenticationFailed
     OutOfOrder         records before it are missing, or stand behind it
     Truncated          the stream ended before its last record
     NotForUs           sealed for another recipient, by another sender, or in another stream
+    NotFromSender      sealed under the key of a group, and not by the member that it is said to be of
     KeyExpired         sealed under a key whose time is over
     KeyUnknown         sealed under a key that our key manager does not have for us
 KeyShortage
@@ -42,6 +43,10 @@ class Truncated(RecordRefused):
 
 class NotForUs(RecordRefused):
     """A record of another sender, recipient or stream: the sender's fault, or put in by somebody on the line."""
+
+
+class NotFromSender(RecordRefused):
+    """A frame of a group whose tag between the two does not fit: altered, or made by another of the group."""
 
 
 class KeyExpired(RecordRefused):

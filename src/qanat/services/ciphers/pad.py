@@ -38,6 +38,7 @@ from qanat.services.ciphers.layout import (
     write_header,
 )
 from qanat.services.ciphers.port import Opened
+from qanat.services.ciphers.refresh import GROUP_KEY_BITS
 from qanat.services.ciphers.sender_keys import keys_with_patience
 from qanat.services.ciphers.stream import StreamOrder
 
@@ -276,6 +277,12 @@ class PadOpener:
                     "played again, is for somebody else, or waited for too long",
                     remedy="let the sender send it again, to the right recipient; if it did, look for who repeats it",
                 ) from None
+            if any(key.size_bits in GROUP_KEY_BITS for key in keys):
+                raise KeyUnknown(
+                    f"a record came under the key of a group of {self._peer}, which is no pad of the two: another "
+                    "member may have sealed it",
+                    remedy="look for who calls in the sender's name",
+                )
             for key in keys:
                 self._pad.add(key)
             self.num_keys += len(keys)
@@ -285,6 +292,8 @@ def _keys_for(num_bits: int, status: KeyStatus) -> tuple[int, int]:
     """Return size and count of the keys of the next call towards ``num_bits`` of pad."""
     most = min(status.max_key_size_bits, LONGEST_KEY_BITS) // 8 * 8
     size = max(min(num_bits, most), status.min_key_size_bits)
+    if size in GROUP_KEY_BITS:
+        size += 8 if size < most else -8
     count = min(-(-num_bits // size), status.max_keys_per_request, max(1, MOST_BITS_PER_CALL // size))
     return size, count
 

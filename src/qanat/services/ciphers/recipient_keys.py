@@ -12,6 +12,7 @@ from qanat.ground.ports import Clock, KeySupply
 from qanat.services.ciphers.context import KEY_LIFE_MARGIN_S, StreamContext
 from qanat.services.ciphers.faults import KeyExpired, KeyUnknown
 from qanat.services.ciphers.layout import key_id_text
+from qanat.services.ciphers.refresh import key_bits_of
 
 MOST_KEYS_AT_HAND = 4
 OVERLAP_S = 10.0
@@ -44,6 +45,7 @@ class RecipientKeys:
         self._supply = supply
         self._peer = context.sender
         self._suite = context.suite
+        self._key_bits = key_bits_of(context.suite, context.recipient)
         self._clock = clock
         self._life_s = context.key_life_s + KEY_LIFE_MARGIN_S
         self._overlap_s = overlap_s
@@ -94,13 +96,13 @@ class RecipientKeys:
         except (KeyNotFound, NotEntitled, BadParameter):
             self._remember(key_id, was_ours=False)
             raise self._unknown(key_id) from None
-        if (size_bits := key.size_bits) != self._suite.key_bits:
+        if (size_bits := key.size_bits) != self._key_bits:  # also a key of a group that is passed off as ours alone
             key.secret.wipe()
             raise KeyManagementError(
-                f"key {key.key_id} has {size_bits} bits, {self._suite} needs {self._suite.key_bits}",
+                f"key {key.key_id} has {size_bits} bits, and {self._key_bits} are needed",
                 remedy="report it to the sender or to the key manager",
             )
-        return AESGCM(key.take())
+        return AESGCM(key.take()[: self._suite.key_bits // 8])
 
     def _remember(self, key_id: bytes, *, was_ours: bool) -> None:
         self._over[key_id] = was_ours

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from qanat.ground.identifiers import SaeId, members_of
+
 MOST_BYTES_PER_KEY: Final = 2**36
 """AES-GCM loses its margin slowly with what one key seals; at this amount, in records of 16 KiB or more, an attacker's
 advantage is still below 2^-57 (RFC 8446, section 5.5, allows 2^24.5 such records)."""
@@ -25,6 +27,15 @@ class Suite(enum.StrEnum):
         if self is Suite.ONE_TIME_PAD:
             raise ValueError("a one-time pad has no key of fixed length")
         return 128 if self is Suite.AES_128_GCM else 256
+
+    @property
+    def group_key_bits(self) -> int:
+        """Bits that are asked for where several get the key: so many as no key of two has.
+
+        Each key manager gives a key out in its own size, whoever names its id. So a member that holds a key of a group
+        cannot pass it off to another, who has not fetched it yet, as a key between the sender and that one alone.
+        """
+        return self.key_bits + 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +70,12 @@ class Refresh:
         most_bytes = min(self.every_bytes or MOST_BYTES_PER_KEY, MOST_BYTES_PER_KEY)
         most_records = min(self.every_records or MOST_RECORDS_PER_KEY, MOST_RECORDS_PER_KEY)
         return max(age_s / self.every_s, num_bytes / most_bytes, num_records / most_records)
+
+
+GROUP_KEY_BITS: Final = frozenset(suite.group_key_bits for suite in (Suite.AES_128_GCM, Suite.AES_256_GCM))
+"""No key of two has one of these sizes, of a pad neither."""
+
+
+def key_bits_of(suite: Suite, recipient: SaeId) -> int:
+    """Return how many bits a key of AES has that goes to ``recipient``, who may stand for several."""
+    return suite.key_bits if len(members_of(recipient)) == 1 else suite.group_key_bits

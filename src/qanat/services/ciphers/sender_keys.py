@@ -12,7 +12,7 @@ from qanat.ground.identifiers import SaeId
 from qanat.ground.keys import SecretKey
 from qanat.ground.ports import Clock, KeySupply
 from qanat.services.ciphers.layout import NO_KEY_ID, key_id_bytes
-from qanat.services.ciphers.refresh import Refresh, Suite
+from qanat.services.ciphers.refresh import Refresh, Suite, key_bits_of
 
 SHORTEST_PAUSE_S = 0.1
 """Between two requests for keys that are not there yet, whatever the key manager hints."""
@@ -116,7 +116,7 @@ class SenderKeys:
 
     def install(self, key: SecretKey) -> None:
         """Seal by ``key`` from now on."""
-        self.key_id, self._cipher = key_id_bytes(key.key_id), AESGCM(key.take())
+        self.key_id, self._cipher = key_id_bytes(key.key_id), AESGCM(key.take()[: self.suite.key_bits // 8])
         self._born_s, self._num_bytes, self._num_records = self._clock.monotonic_s(), 0, 0
         self.num_keys += 1
 
@@ -146,7 +146,7 @@ class SenderKeys:
             self._supply,
             self._peer,
             count=count,
-            size_bits=self.suite.key_bits,
+            size_bits=key_bits_of(self.suite, self._peer),
             clock=self._clock,
             patience_s=self._patience_s,
         )

@@ -1,0 +1,93 @@
+"""What ``qanat call`` does: a call of two, or a conference, told to people or as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from qanat.adapters.media_devices import find_devices
+from qanat.apps.cli.service_options import Sealing, Who
+from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
+from qanat.ground.errors import BadParameter
+from qanat.services.call import CallReport, MediumReport
+from qanat.services.conference import ConferenceReport
+from qanat.users.services import UserServices
+from qanat.users.speaking import CallMedia
+
+
+def run_call(
+    recipients: Sequence[str], *, who: Who, sealing: Sealing, media: CallMedia, seconds_s: float | None, as_json: bool
+) -> int:
+    """Call one, or several together, for some time or until Ctrl-C or until the others hang up; 0 after a call."""
+    if not recipients:
+        raise BadParameter("nobody is called", remedy="name a contact, or several, or a group")
+    people = people_of(who)
+    is_conference = len(recipients) > 1 or len(people.members(recipients[0])) > 1
+
+    async def work() -> CallReport | ConferenceReport:
+        stop = stopped_by_signals()
+        async with UserServices(people, terms=terms_of(sealing)) as user:
+            if is_conference:
+                return await user.confer(recipients, media, seconds_s=seconds_s, stop=stop)
+            return await user.call(recipients[0], media, seconds_s=seconds_s, stop=stop)
+
+    report = asyncio.run(work())
+    if isinstance(report, ConferenceReport):
+        say_conference(report)
+    else:
+        say_call(report)
+    if as_json:
+        print_json({"cipher": sealing.cipher, "conference" if is_conference else "call": asdict(report)})
+    return 0
+
+
+def run_devices(*, as_json: bool) -> int:
+    """Tell the devices that calls can use; 0."""
+    found = find_devices()
+    if as_json:
+        print_json({"devices": [asdict(one) for one in found]})
+        return 0
+    for one in found:
+        print(f"{one.kind:<12} {one.word:<40} {one.description}".rstrip())
+    if not found:
+        tell("no camera, microphone or speaker is listed here; files, 'test' and 'none' go everywhere")
+    return 0
+
+
+def say_call(report: CallReport) -> None:
+    """Tell what one end of a call saw."""
+
+    def of(name: str, medium: MediumReport) -> str:
+        shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
+        return f"{name}: {medium.sent:,} frames sent, {shown}"
+
+    tell(
+        f"call with {report.peer}, {report.duration_s:.1f} s; "
+        f"{of('audio', report.audio)}; {of('video', report.video)}; "
+        f"{report.keys_sent} keys out, {report.keys_received} in; "
+        f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
+    )
+    _say_refused(report.refused)
+    if report.recording is not None:
+        tell(f"recorded in {report.recording}")
+
+
+def say_conference(report: ConferenceReport) -> None:
+    """Tell what one end of a conference saw: of each other member, then of all."""
+    for one in report.members:
+        say_call(one)
+    for absence in report.absent:
+        tell(f"{absence.name} {absence.reason}")
+    tell(
+        f"conference of {report.duration_s:.1f} s, {report.rounds} rounds; {report.keys_sent} keys of all together, "
+        f"{report.tag_keys} of two for tags"
+    )
+    _say_refused(report.refused)
+    if report.mix is not None:
+        tell(f"the sound of all is in {report.mix}")
+
+
+def _say_refused(refused: Mapping[str, int]) -> None:
+    if refused:
+        tell("not accepted: " + ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items())))
