@@ -81,7 +81,8 @@ class Reception:
         self._user = user
         self._more = dict(more or {})
         self._listeners = listeners or Listeners()
-        self._media = media or CallMedia()
+        self.media = media or CallMedia()
+        """What those are sent who call from now on."""
         listen = user.people.me.listen or (HOST, 0)
         self._host = listen[0]
         self._server = LineServer(self._answer, host=self._host, port=listen[1] if port is None else port)
@@ -153,7 +154,7 @@ class Reception:
                 told = self._listeners.on_progress
                 self._listeners.on_file(await take_file(conversation, self._incoming, on_progress=told))
             case call.SERVICE:
-                media = replace(self._media, record=self._recording())
+                media = replace(self.media, record=self._recording())
                 self._listeners.on_call(await user.answer_call(conversation, media, host=self._host))
             case fax.SERVICE:
                 if (arrived := await self._take_fax(conversation)) is not None:
@@ -169,9 +170,9 @@ class Reception:
 
     def _recording(self) -> Path | None:
         """Return where a call is recorded: in the folder of files, under a name that no other call has."""
-        if self._media.record is None:
+        if self.media.record is None:
             return None
-        return self._media.record / f"call-{self._user.party.entropy.public_bytes(8).hex()}.webm"
+        return self.media.record / f"call-{self._user.party.entropy.public_bytes(8).hex()}.webm"
 
     async def _take_fax(self, conversation: Conversation) -> ArrivedFax | None:
         """Receive a fax whose pages can be read; None where it was here before."""
