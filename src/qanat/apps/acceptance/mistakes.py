@@ -27,15 +27,16 @@ from qanat.ground.framing import LENGTH_BYTES
 from qanat.services.ciphers import Suite
 from qanat.services.conversation import Terms
 from qanat.services.directory import Address, Contact, Directory
-from qanat.users.services import UserServices
+from qanat.users.services import KEY_PATIENCE_S, UserServices
 from qanat.users.supply import ClientSupply
 from qanat.users.tunnel import TunnelEnd
 
 HOST = "127.0.0.1"
 SILENCE_S = 3.0
 KEY_MANAGER_RETRY_S = 1.0
-CUT_OFF_PATIENCE_S = 25.0
-"""For keys that cannot come: a key manager says why after two or three answers."""
+CUT_OFF_PATIENCE_S = 10.0
+CUT_OFF_CALL_S = 4.0
+"""For keys that cannot come, in all and in one call: a key manager says why when the patience of a call is over."""
 PAD_FILE_BYTES = 4_000_000
 """More than a key manager of ours tells to have in stock, at the most."""
 
@@ -70,8 +71,10 @@ async def mistaken(
             terms = replace(terms, suite=Suite.ONE_TIME_PAD)
         elif fault is RELAY_KILLED:
             terms = replace(terms, patience_s=CUT_OFF_PATIENCE_S)
+            supply = await stack.enter_async_context(_supply(sender, sender.people.me.door, patience_s=CUT_OFF_CALL_S))
         elif fault is DOOR_CLOSED:
-            supply = await stack.enter_async_context(_away(sender, stack.enter_context(_nobody())))
+            host, port = stack.enter_context(_nobody())
+            supply = await stack.enter_async_context(_supply(sender, f"https://{host}:{port}"))
         elif fault is NO_PROGRAM:
             stack.enter_context(_leading_nowhere(recipient, stack.enter_context(_nobody())))
         yield Mistaken(_services(sender, recipient, home, terms, supply, address), supply, witness)
@@ -130,11 +133,12 @@ async def _flipping(target: Address) -> AsyncIterator[Address]:
 
 
 @contextlib.asynccontextmanager
-async def _away(sender: Person, door: Address) -> AsyncIterator[CountedSupply]:
-    """Give the sender's supply of keys as it is when nobody listens at its key manager's door."""
-    me = sender.people.me
-    url = f"https://{door[0]}:{door[1]}"
-    async with Etsi014Client(url, tls=me.tls, sae=me.sae, kme=me.kme, retry_for_s=KEY_MANAGER_RETRY_S) as client:
+async def _supply(sender: Person, door: str, *, patience_s: float = KEY_PATIENCE_S) -> AsyncIterator[CountedSupply]:
+    """Give a supply of keys for the sender at a door where it may be that nobody listens."""
+    me, retry_for_s = sender.people.me, KEY_MANAGER_RETRY_S
+    async with Etsi014Client(
+        door, tls=me.tls, sae=me.sae, kme=me.kme, patience_s=patience_s, retry_for_s=retry_for_s
+    ) as client:
         yield CountedSupply(ClientSupply(client))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations, cycle, islice
 from typing import TypeAlias
 
@@ -30,7 +31,6 @@ FAULTS_PER_TEST = 0.1
 """With faults on purpose, so many planted ones come on top of the tests, and one of each fault at least."""
 LEAST_WITHOUT_RELAY, MOST_WITHOUT_RELAY = 2, 14
 """Tests with the relay killed, and as many when it is up again: by the same share within these bounds."""
-MOST_DRAWS = 1000
 
 Pair: TypeAlias = tuple[str, str]
 
@@ -52,7 +52,7 @@ DOOR_CLOSED = Fault("the sender's key manager is away", Cause.NO_KEY_MANAGER)
 PAD_SHORT = Fault("a one-time pad longer than the stock", Cause.PAD_SHORT, (FILE,))
 NO_PROGRAM = Fault("the tunnel's program is not running", Cause.REFUSED, (TUNNEL,))
 DAMAGED = Fault("the file is damaged after its arrival", Cause.WRONG_CONTENT, (FILE,))
-NO_ROUTE = Fault("users that no link joins", Cause.NO_ROUTE)
+NO_ROUTE = Fault("users whom no way for keys joins", Cause.NO_ROUTE)
 LINK_DISTURBED = Fault("somebody listens on the only link", Cause.LINK_FAILED)
 RELAY_KILLED = Fault("a relay on every way is killed", Cause.NODE_SILENT)
 REPAIRED = Fault("the same relay is up again", Cause.SUCCESS)
@@ -101,8 +101,8 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All tests of a run in the order in which they are begun: those of the network as it is, with planted faults among
-    the later half, when most users have had keys; then those with the relay killed, and those after it has come again."""
+    """All tests of a run in the order in which they are begun: those of the network as it is, with planted faults in
+    the later half, when most users have had keys; those with the relay killed; those after it has come again."""
 
     tests: tuple[ServiceTest, ...]
     without_relay: tuple[ServiceTest, ...] = ()
@@ -130,12 +130,15 @@ def choose_broken(network: Network) -> Broken:
     return Broken(relay, next(lonely, None))
 
 
-def draw_plan(network: Network, *, num_tests: int, seed: int, broken: Broken | None) -> Plan:
+def draw_plan(
+    network: Network, *, num_tests: int, seed: int, broken: Broken | None, num_users: int | None = None
+) -> Plan:
     """Return a run's tests. ``broken``: what is broken on purpose, with tests of every kind of fault; None: nothing.
+    ``num_users``: between so many users, drawn from all places alike; None: between all.
 
     Raises ConfigurationError where no two users can have keys.
     """
-    lots = _Lots(network, random.Random(seed), broken)  # noqa: S311 - who is tested is no secret
+    lots = _Lots(network, random.Random(seed), broken, num_users)  # noqa: S311 - who is tested is no secret
     healthy = list(lots.healthy(num_tests))
     if broken is None:
         return Plan(tuple(healthy))
@@ -159,6 +162,7 @@ class _Lots:
     network: Network
     chance: random.Random
     broken: Broken | None
+    num_users: int | None
     _number: int = 0
     _ways: dict[Pair, bool] = field(default_factory=dict)
 
@@ -188,9 +192,10 @@ class _Lots:
             parts = _parts_without(self.network, self.broken.relay)
             return self._draw(self._users, lambda one, other: _is_parted(parts, one, other))
         if fault is LINK_DISTURBED:
-            return self._draw(self._apps, lambda one, other: len(self._listened & {one.site, other.site}) == 1)
+            users = [*self._users, *(app for app in self._apps if app.site in self._listened)]
+            return self._draw(users, lambda one, other: len(self._listened & {one.site, other.site}) == 1)
         if fault is NO_ROUTE:
-            return self._draw(self._users, lambda *_: True, is_joined=False)
+            return self._draw(self._apart, lambda *_: True, is_joined=False)
         return self._any_pair()
 
     @property
@@ -205,9 +210,21 @@ class _Lots:
         ends = self.network.link(self.broken.link).ends
         return frozenset(node for node in ends if len(self.network.links_of(node)) == 1)
 
-    @property
+    @cached_property
     def _users(self) -> Sequence[Application]:
-        return [app for app in self._apps if app.site not in self._listened]
+        """The users of a run: of the file, which has them by place, each so manieth, from one that is drawn on."""
+        users = [app for app in self._apps if app.site not in self._listened]
+        if self.num_users is None or self.num_users >= len(users):
+            return users
+        first = self.chance.random()
+        return [users[int((number + first) * len(users) / self.num_users)] for number in range(self.num_users)]
+
+    @property
+    def _apart(self) -> Sequence[Application]:
+        """The users of a run, and the first two users, by name, whom no way for keys joins."""
+        users = sorted((app for app in self._apps if app.site not in self._listened), key=lambda app: app.name)
+        pairs = (pair for pair in combinations(users, 2) if pair[0].site != pair[1].site and not self._has_way(*pair))
+        return [*self._users, *(app for app in next(pairs, ()) if app not in self._users)]
 
     def _any_pair(self) -> tuple[Application, Application]:
         if (pair := self._draw(self._users, lambda *_: True)) is None:
@@ -224,11 +241,12 @@ class _Lots:
         *,
         is_joined: bool = True,
     ) -> tuple[Application, Application] | None:
-        """Return a pair as it is wanted, drawn from all; None where there is none, or so few that none was drawn."""
-        for _ in range(MOST_DRAWS):
-            one, other = self.chance.choice(users), self.chance.choice(users)
-            if one.site != other.site and is_wanted(one, other) and self._has_way(one, other) is is_joined:
-                return one, other
+        """Return a pair as it is wanted, drawn from all; None where there is none."""
+        for one in self.chance.sample(users, len(users)):  # so that users of a small island have their turn too
+            others = [other for other in users if other.site != one.site and is_wanted(one, other)]
+            for other in self.chance.sample(others, len(others)):
+                if self._has_way(one, other) is is_joined:
+                    return one, other
         return None
 
     def _has_way(self, one: Application, other: Application) -> bool:

@@ -43,6 +43,7 @@ class AcceptanceOptions:
 
     network: str
     num_tests: int
+    num_users: int | None
     seed: int
     with_faults: bool
     data: Path | None
@@ -59,7 +60,9 @@ def run_acceptance(options: AcceptanceOptions, *, as_json: bool) -> int:
     broken = None
     if options.with_faults:  # of a network that others use nothing is broken
         broken = Broken() if is_up else choose_broken(network)
-    plan = draw_plan(network, num_tests=options.num_tests, seed=options.seed, broken=broken)
+    plan = draw_plan(
+        network, num_tests=options.num_tests, seed=options.seed, broken=broken, num_users=options.num_users
+    )
     machine.allow_open_files(FILES_OF_A_USER * len(network.applications))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qanat-acceptance-")))
@@ -77,6 +80,7 @@ def run_acceptance(options: AcceptanceOptions, *, as_json: bool) -> int:
         "network": network.name,
         "seed": options.seed,
         "at_once": options.at_once,
+        "users": len({name for result in results for name in result.test.names}),
         "cores": machine.num_cores(),
         "least_success": options.least_success,
         "broken": dataclasses.asdict(plan.broken),

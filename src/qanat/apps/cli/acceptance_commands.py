@@ -22,6 +22,9 @@ def add_acceptance_command(app: typer.Typer, end_with: EndWith) -> None:
     def acceptance(
         network: Annotated[str, typer.Argument(help="A network file, or the name of a packaged network.")] = UP_NETWORK,
         tests: Annotated[int, typer.Option(min=1, help="Service tests, all kinds in turn.")] = 2000,
+        users: Annotated[
+            int | None, typer.Option(min=2, help="Users, drawn from all places alike; by default all.")
+        ] = None,
         seed: Annotated[int, typer.Option(min=0, help="Who is tested with whom: same seed, same tests.")] = 1,
         faults: Annotated[
             bool, typer.Option("--faults", help="Break things on purpose too, and check that the causes are found.")
@@ -32,7 +35,7 @@ def add_acceptance_command(app: typer.Typer, end_with: EndWith) -> None:
                 parser=named_path, help="Data folder of the network, where it may be up already; else one for the run."
             ),
         ] = None,
-        at_once: Annotated[int, typer.Option(min=1, max=64, help="Tests at a time.")] = 12,
+        at_once: Annotated[int, typer.Option(min=1, max=64, help="Tests at a time.")] = 6,
         least_success: Annotated[
             float, typer.Option(min=0, max=100, metavar="PERCENT", help="With less success the status is 1.")
         ] = 99.0,
@@ -53,6 +56,7 @@ def add_acceptance_command(app: typer.Typer, end_with: EndWith) -> None:
             options = AcceptanceOptions(
                 network=network,
                 num_tests=tests,
+                num_users=users,
                 seed=seed,
                 with_faults=faults,
                 data=data,

@@ -16,8 +16,8 @@ def show_figures(found: Figures, *, is_answer: bool) -> None:
     """Print a run for people: tests by kind of service and by pairs of users, then what was planted."""
     console = people_console(is_answer=is_answer)
     title = (
-        f"{found['network']}: {found['all']['tests']:,} service tests, seed {found['seed']}, {found['at_once']} at a "
-        f"time, {found['duration_s']:.0f} s on {found['cores']} cores"
+        f"{found['network']}: {found['all']['tests']:,} service tests between {found['users']} users, "
+        f"seed {found['seed']}, {found['at_once']} at a time, {found['duration_s']:.0f} s on {found['cores']} cores"
     )
     parts = {**found["kinds"], **found["pairs"], "all": found["all"]}
     show_table(console, title, ("", *COLUMNS), [[name, *_row(figures)] for name, figures in parts.items()])
