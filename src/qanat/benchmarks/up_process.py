@@ -98,7 +98,13 @@ def _started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str,
     """Run a command until it has said what it has to say of itself, and stop it at the end."""
     command = [sys.executable, "-m", "qanat.apps.cli.main", *arguments, "--json"]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as words:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words, text=True)  # noqa: S603 - our own
+        process = subprocess.Popen(  # noqa: S603 - our own
+            command,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            text=True,
+            process_group=0,  # Ctrl-C is for this program, which ends that one when it has done with it
+        )
         assert process.stdout is not None
         with process.stdout:
             try:

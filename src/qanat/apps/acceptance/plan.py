@@ -1,4 +1,4 @@
-"""Which tests are made, drawn by a seed: of every service in turn, near and far pairs of users in turn.
+"""Which tests are made, drawn by a seed: of every service in turn, one in four between users who are far apart.
 
 Near is a pair within ``NEAR_KM``, as in ``qanat simulate``. Two users are a pair where their keys can have a way and
 their sites differ. What is broken on purpose is chosen by rule: the relay without which most pairs are parted, and the
@@ -27,6 +27,8 @@ TEXT, FILE, FAX, AUDIO, VIDEO = "text", "file", "fax", "audio call", "video call
 COLLECTION, TUNNEL = "data collection", "tunnel"
 KINDS = (TEXT, FILE, FAX, AUDIO, VIDEO, COLLECTION, TUNNEL)
 NEAR_KM = 100.0
+FAR_EVERY = 4
+"""Of so many tests of a kind one is far, over dozens of relays; people call their own city more often."""
 FAULTS_PER_TEST = 0.1
 """With faults on purpose, so many planted ones come on top of the tests, and one of each fault at least."""
 LEAST_WITHOUT_RELAY, MOST_WITHOUT_RELAY = 2, 14
@@ -109,6 +111,11 @@ class Plan:
     repaired: tuple[ServiceTest, ...] = ()
     broken: Broken = Broken()
 
+    @property
+    def num_tests(self) -> int:
+        """All of them."""
+        return len(self.tests) + len(self.without_relay) + len(self.repaired)
+
 
 def choose_broken(network: Network) -> Broken:
     """Return the relay without users that parts most pairs of users, and the link of a user that has one only, if
@@ -167,9 +174,9 @@ class _Lots:
     _ways: dict[Pair, bool] = field(default_factory=dict)
 
     def healthy(self, num_tests: int) -> Iterator[ServiceTest]:
-        """Yield tests that must succeed: kinds in turn, near and far pairs in turn where there are both."""
+        """Yield tests that must succeed: kinds in turn, near and far pairs where there are both."""
         for number, kind in enumerate(islice(cycle(KINDS), num_tests)):
-            wanted = self._is_near if (number // len(KINDS)) % 2 == 0 else self._is_far
+            wanted = self._is_far if (number // len(KINDS)) % FAR_EVERY == 0 else self._is_near
             yield self._test(kind, self._draw(self._users, wanted) or self._any_pair())
 
     def planted(self, faults: Sequence[Fault], num_tests: int) -> Iterator[ServiceTest]:

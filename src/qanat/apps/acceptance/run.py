@@ -68,6 +68,8 @@ class Runner:
         self._on_result = on_result
         self._begun_s = time.monotonic()
         self._busy: set[str] = set()
+        self.is_stopped = False
+        """No test is begun any more; those under way are ended."""
         self._freed = asyncio.Condition()
 
     async def __aenter__(self) -> Runner:
@@ -83,7 +85,7 @@ class Runner:
         self._program.close()
 
     async def run(self, tests: Sequence[ServiceTest]) -> list[Result]:
-        """Run tests, begun in this order as far as users are free, and return what became of them, in this order."""
+        """Run tests, begun in this order as far as users are free; returns what became of them, of all unless stopped."""
         waiting = list(tests)
         results: dict[int, Result] = {}
 
@@ -100,12 +102,12 @@ class Runner:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self._at_once):
                 tasks.create_task(work())
-        return [results[test.number] for test in tests]
+        return [results[test.number] for test in tests if test.number in results]
 
     async def _next(self, waiting: list[ServiceTest]) -> ServiceTest | None:
         """Take the first test whose users are free; None when there is none left."""
         async with self._freed:
-            while waiting:
+            while waiting and not self.is_stopped:
                 if (test := next((one for one in waiting if not one.names & self._busy), None)) is not None:
                     waiting.remove(test)
                     self._busy |= test.names

@@ -22,6 +22,7 @@ from qanat.apps.acceptance.plan import Broken, Plan, choose_broken, draw_plan
 from qanat.apps.acceptance.run import Result, Runner
 from qanat.apps.cli.acceptance_table import show_figures
 from qanat.apps.cli.presentation import people_console
+from qanat.apps.cli.service_place import stopped_by_signals
 from qanat.apps.cli.simulate_tables import write_tables
 from qanat.apps.networks import load_network
 from qanat.benchmarks.up_process import site_apart, up
@@ -83,6 +84,7 @@ def run_acceptance(options: AcceptanceOptions, *, as_json: bool) -> int:
         "users": len({name for result in results for name in result.test.names}),
         "cores": machine.num_cores(),
         "least_success": options.least_success,
+        "is_whole": len(results) == plan.num_tests,
         "broken": dataclasses.asdict(plan.broken),
         **figures_of(results, duration_s=duration_s),
     }
@@ -95,9 +97,11 @@ def run_acceptance(options: AcceptanceOptions, *, as_json: bool) -> int:
 
 
 def is_accepted(found: Figures) -> bool:
-    """Return whether enough tests succeeded, and every planted fault was named as what it is."""
+    """Return whether the run is whole, enough tests succeeded, and every planted fault was named as what it is."""
     return bool(
-        found["all"]["success_rate"] >= found["least_success"] and found["planted_as_expected"] == found["num_planted"]
+        found["is_whole"]
+        and found["all"]["success_rate"] >= found["least_success"]
+        and found["planted_as_expected"] == found["num_planted"]
     )
 
 
@@ -135,23 +139,41 @@ def _brought_up(name: str, data: Path, broken: Broken, sleep_after_s: float | No
 
 
 async def _results(plan: Plan, name: str, data: Path, folder: Path, options: AcceptanceOptions) -> list[Result]:
-    """Run all tests; the relay to be killed runs meanwhile, and again after the tests without it."""
-    told = _Told(len(plan.tests) + len(plan.without_relay) + len(plan.repaired))
-    async with (
-        Runner(data, folder, seed=options.seed, at_once=options.at_once, on_result=told.result) as runner,
-        contextlib.AsyncExitStack() as stack,
-    ):
-        relay = plan.broken.relay
+    """Run all tests; the relay to be killed runs meanwhile, and again after the tests without it. Who stops it gets
+    what is done."""
+    told = _Told(plan.num_tests)
+    runner = Runner(data, folder, seed=options.seed, at_once=options.at_once, on_result=told.result)
+    relay = plan.broken.relay
+    async with runner, _stoppable(runner, told):
         if relay is None:
             return await runner.run(plan.tests)
         async with _apart(name, relay, data) as kill:
             results = await runner.run(plan.tests)
+            if runner.is_stopped:
+                return results
             kill()
             told.console.print(f"relay {relay} is killed")
             results += await runner.run(plan.without_relay)
-        await stack.enter_async_context(_apart(name, relay, data))
-        told.console.print(f"relay {relay} is up again")
-        return results + await runner.run(plan.repaired)
+        async with _apart(name, relay, data):
+            told.console.print(f"relay {relay} is up again")
+            return results + await runner.run(plan.repaired)
+
+
+@contextlib.asynccontextmanager
+async def _stoppable(runner: Runner, told: _Told) -> AsyncIterator[None]:
+    """Let a signal end the run after the tests that are under way."""
+    stop = stopped_by_signals()
+
+    async def heed() -> None:
+        await stop.wait()
+        told.console.print("stopped by you: the tests under way are ended, and the table is of what is done")
+        runner.is_stopped = True
+
+    heeding = asyncio.create_task(heed())
+    try:
+        yield
+    finally:
+        heeding.cancel()
 
 
 @contextlib.asynccontextmanager
