@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ from qanat.apps.acceptance.plan import (
     draw_plan,
 )
 from qanat.apps.acceptance.run import Result
+from qanat.apps.cli.acceptance import AcceptanceOptions, is_accepted, run_acceptance
 from qanat.apps.networks import load_network
 from qanat.control.graph import RouteGraph
 from qanat.control.routing import widest_from
@@ -125,6 +128,49 @@ def test_a_network_whose_users_no_keys_can_join_is_refused() -> None:
 
 def parse_network_without_links(network: Network) -> Network:
     return Network(format=network.format, name=network.name, sites=network.sites, applications=network.applications)
+
+
+def test_users_of_a_run_are_drawn_from_all_places() -> None:
+    tests = draw_plan(PAPER, num_tests=700, seed=3, broken=None, num_users=34).tests
+    users = {name for test in tests for name in test.names}
+    assert 30 <= len(users) <= 34, "some may have had no turn"
+    cities = Counter(name.split("-")[0] for name in users)
+    assert {city: cities[city] >= 2 for city in ("beijing", "jinan", "hefei", "shanghai")} == dict.fromkeys(
+        ("beijing", "jinan", "hefei", "shanghai"), True
+    )
+
+
+def test_another_network_that_is_up_is_not_taken_for_the_one_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "service.json").write_text(json.dumps({"network": "three-nodes"}), encoding="utf-8")
+    options = AcceptanceOptions(
+        network="five-site-ring",
+        num_tests=1,
+        num_users=None,
+        seed=1,
+        with_faults=False,
+        data=tmp_path,
+        at_once=1,
+        least_success=0.99,
+        sleep_after_s=None,
+        out=None,
+    )
+    with pytest.raises(ConfigurationError, match=r"network 'three-nodes' is up on .*, not 'five-site-ring'"):
+        run_acceptance(options, as_json=True)
+
+
+def test_a_run_is_accepted_when_it_is_whole_and_enough_succeeded_and_all_that_was_planted_was_named() -> None:
+    good: dict[str, Any] = {
+        "is_whole": True,
+        "least_success": 0.99,
+        "all": {"success_rate": 0.99},
+        "num_planted": 3,
+        "planted_as_expected": 3,
+    }
+    assert is_accepted(good)
+    assert not is_accepted(good | {"is_whole": False})
+    assert not is_accepted(good | {"all": {"success_rate": 0.98}})
+    assert not is_accepted(good | {"all": {"success_rate": None}})
+    assert not is_accepted(good | {"planted_as_expected": 2})
 
 
 @pytest.mark.parametrize(

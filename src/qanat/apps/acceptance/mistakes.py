@@ -34,8 +34,8 @@ from qanat.users.tunnel import TunnelEnd
 HOST = "127.0.0.1"
 SILENCE_S = 3.0
 KEY_MANAGER_RETRY_S = 1.0
-CUT_OFF_PATIENCE_S = 10.0
-CUT_OFF_CALL_S = 4.0
+CUT_OFF_PATIENCE_S = 8.0
+CUT_OFF_CALL_S = 2.0
 """For keys that cannot come, in all and in one call: a key manager says why when the patience of a call is over."""
 PAD_FILE_BYTES = 4_000_000
 """More than a key manager of ours tells to have in stock, at the most."""

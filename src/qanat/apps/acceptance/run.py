@@ -85,7 +85,7 @@ class Runner:
         self._program.close()
 
     async def run(self, tests: Sequence[ServiceTest]) -> list[Result]:
-        """Run tests, begun in this order as far as users are free; returns what became of them, of all unless stopped."""
+        """Run tests, begun in this order as far as users are free; returns what became of those begun."""
         waiting = list(tests)
         results: dict[int, Result] = {}
 

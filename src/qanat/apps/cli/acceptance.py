@@ -100,7 +100,7 @@ def is_accepted(found: Figures) -> bool:
     """Return whether the run is whole, enough tests succeeded, and every planted fault was named as what it is."""
     return bool(
         found["is_whole"]
-        and found["all"]["success_rate"] >= found["least_success"]
+        and (found["all"]["success_rate"] or 0.0) >= found["least_success"]
         and found["planted_as_expected"] == found["num_planted"]
     )
 
