@@ -25,6 +25,10 @@ MOST_TRIES = 3
 WITNESS_S = 8.0
 """So long is waited for what the recipient's end says of a refusal: it listens on until the sender has hung up."""
 LOOK_S = 0.02
+FIRST_AT_ONCE = 2.0
+MORE, FEWER = 0.25, 0.5
+"""Each test that goes well lets so many more run at a time, each that is late this share of them: where keys are made
+and come too late, more callers would get fewer."""
 AGAIN = frozenset({Cause.NO_KEY, Cause.NOT_REACHED, Cause.TIMEOUT, Cause.NODE_SILENT})
 """Causes for which a user tries again."""
 
@@ -55,7 +59,8 @@ class Result:
 class Runner:
     """Runs tests on the network whose data folder is ``data``; an async context manager.
 
-    ``folder``: the run's own, new. ``at_once``: tests at a time. ``on_result``: told of each when it is over.
+    ``folder``: the run's own, new. ``at_once``: tests at a time at most, fewer while keys come late. ``on_result``:
+    told of each when it is over.
     """
 
     def __init__(
@@ -68,6 +73,8 @@ class Runner:
         self._on_result = on_result
         self._begun_s = time.monotonic()
         self._busy: set[str] = set()
+        self._running = 0
+        self._may_run = min(FIRST_AT_ONCE, at_once)
         self.is_stopped = False
         """No test is begun any more; those under way are ended."""
         self._freed = asyncio.Condition()
@@ -93,10 +100,12 @@ class Runner:
             while (test := await self._next(waiting)) is not None:
                 try:
                     results[test.number] = result = await self._test(test)
+                    self._pace(result)
                     self._on_result(result)
                 finally:
                     async with self._freed:
                         self._busy -= test.names
+                        self._running -= 1
                         self._freed.notify_all()
 
         async with asyncio.TaskGroup() as tasks:
@@ -108,12 +117,21 @@ class Runner:
         """Take the first test whose users are free; None when there is none left."""
         async with self._freed:
             while waiting and not self.is_stopped:
-                if (test := next((one for one in waiting if not one.names & self._busy), None)) is not None:
+                test = next((one for one in waiting if not one.names & self._busy), None)
+                if test is not None and self._running < int(self._may_run):
                     waiting.remove(test)
                     self._busy |= test.names
+                    self._running += 1
                     return test
                 await self._freed.wait()
             return None
+
+    def _pace(self, result: Result) -> None:
+        """Let more tests run at a time, or fewer when this one was late though nothing was broken in it."""
+        if result.test.fault is None and result.first_cause in AGAIN:
+            self._may_run = max(1.0, FEWER * self._may_run)
+        else:
+            self._may_run = min(float(self._at_once), self._may_run + MORE)
 
     async def _test(self, test: ServiceTest) -> Result:
         sender, recipient = await self._persons.get(test.sender), await self._persons.get(test.recipient)

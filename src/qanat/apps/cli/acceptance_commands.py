@@ -35,7 +35,7 @@ def add_acceptance_command(app: typer.Typer, end_with: EndWith) -> None:
                 parser=named_path, help="Data folder of the network, where it may be up already; else one for the run."
             ),
         ] = None,
-        at_once: Annotated[int, typer.Option(min=1, max=64, help="Tests at a time.")] = 4,
+        at_once: Annotated[int, typer.Option(min=1, max=64, help="Tests at a time at most.")] = 12,
         least_success: Annotated[
             float, typer.Option(min=0, max=100, metavar="PERCENT", help="With less success the status is 1.")
         ] = 99.0,
