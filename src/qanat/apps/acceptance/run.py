@@ -26,9 +26,9 @@ WITNESS_S = 8.0
 """So long is waited for what the recipient's end says of a refusal: it listens on until the sender has hung up."""
 LOOK_S = 0.02
 FIRST_AT_ONCE = 2.0
-MORE, FEWER = 0.25, 0.5
-"""Each test that goes well lets so many more run at a time, each that is late this share of them: where keys are made
-and come too late, more callers would get fewer."""
+MORE, FEWER, LATE_S = 0.1, 0.5, 12.0
+"""Each test that goes well lets so many more run at a time, each that lasts longer than ``LATE_S`` this share of them:
+where keys are made and come too late, more callers would get fewer."""
 AGAIN = frozenset({Cause.NO_KEY, Cause.NOT_REACHED, Cause.TIMEOUT, Cause.NODE_SILENT})
 """Causes for which a user tries again."""
 
@@ -98,11 +98,13 @@ class Runner:
 
         async def work() -> None:
             while (test := await self._next(waiting)) is not None:
+                late = asyncio.get_running_loop().call_later(LATE_S, self._fewer)
                 try:
                     results[test.number] = result = await self._test(test)
                     self._pace(result)
                     self._on_result(result)
                 finally:
+                    late.cancel()
                     async with self._freed:
                         self._busy -= test.names
                         self._running -= 1
@@ -127,11 +129,14 @@ class Runner:
             return None
 
     def _pace(self, result: Result) -> None:
-        """Let more tests run at a time, or fewer when this one was late though nothing was broken in it."""
+        """Let more tests run at a time; fewer when this one had to be tried again though nothing was broken in it."""
         if result.test.fault is None and result.first_cause in AGAIN:
-            self._may_run = max(1.0, FEWER * self._may_run)
+            self._fewer()
         else:
             self._may_run = min(float(self._at_once), self._may_run + MORE)
+
+    def _fewer(self) -> None:
+        self._may_run = max(1.0, FEWER * self._may_run)
 
     async def _test(self, test: ServiceTest) -> Result:
         sender, recipient = await self._persons.get(test.sender), await self._persons.get(test.recipient)
