@@ -53,14 +53,14 @@ def test_more_run_at_a_time_while_all_goes_well_up_to_the_most(tmp_path: Path) -
     runner = Paced(tmp_path, lambda _: Cause.SUCCESS)
     tests = some_tests(60, num_pairs=60)
     assert [result.test for result in run(runner, tests)] == tests
-    assert max(runner.most[:2]) <= 2
+    assert max(runner.most[:5]) <= 4
     assert max(runner.most) == AT_ONCE
 
 
 def test_one_runs_at_a_time_while_keys_come_late(tmp_path: Path) -> None:
     runner = Paced(tmp_path, lambda number: Cause.NO_KEY if number < 20 else Cause.SUCCESS)
     run(runner, some_tests(60, num_pairs=60))
-    assert set(runner.most[5:20]) == {1}
+    assert set(runner.most[8:20]) == {1}
     assert max(runner.most) > 2, "and more again when that is over"
 
 

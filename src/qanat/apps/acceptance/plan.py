@@ -291,29 +291,32 @@ def _relays(network: Network) -> list[NodeId]:
     return [site.node for site in network.sites if site.kind == "relay"]
 
 
-def _parts_without(network: Network, relay: NodeId | None) -> Mapping[NodeId, int]:
-    """Return site -> number of the part that it is in, by relays that pass keys on, without one of them."""
+def _parts_without(network: Network, relay: NodeId | None) -> Mapping[NodeId, frozenset[int]]:
+    """Return site -> numbers of the parts that it is in or beside, by relays that pass keys on, without one of them."""
     relays = set(_relays(network)) - {relay}
     graph: nx.Graph[NodeId] = nx.Graph()
     graph.add_nodes_from(relays)
     for link in network.links:
         if set(link.ends) <= relays:
             graph.add_edge(*link.ends)
-    found = {node: number for number, part in enumerate(nx.connected_components(graph)) for node in part}
-    for number, site in enumerate(network.sites, 1):  # users pass nothing on; one of several parts is of the first
-        beside = [found[peer] for link in network.links_of(site.node) if (peer := link.peer_of(site.node)) in relays]
+    part_of = {node: number for number, part in enumerate(nx.connected_components(graph)) for node in part}
+    found = {node: frozenset({number}) for node, number in part_of.items()}
+    for site in network.sites:  # users pass nothing on: one beside several parts does not join them
         if site.kind == "user":
-            found[site.node] = min(beside, default=-number)
+            peers = (link.peer_of(site.node) for link in network.links_of(site.node))
+            found[site.node] = frozenset(part_of[peer] for peer in peers if peer in relays)
     return found
 
 
-def _is_parted(parts: Mapping[NodeId, int], one: Application, other: Application) -> bool:
-    ends = [parts.get(NodeId(app.site)) for app in (one, other)]
-    return None not in ends and ends[0] != ends[1]
+def _is_parted(parts: Mapping[NodeId, frozenset[int]], one: Application, other: Application) -> bool:
+    ends = NodeId(one.site), NodeId(other.site)
+    return parts.keys() >= set(ends) and not parts[ends[0]] & parts[ends[1]]
 
 
 def _num_parted(network: Network, relay: NodeId, users: set[NodeId]) -> int:
     """Return how many pairs of users' sites that are joined are parted without a relay."""
     before, after = _parts_without(network, None), _parts_without(network, relay)
-    sites = [node for node in users if node in before and node in after]
-    return sum(before[one] == before[other] and after[one] != after[other] for one, other in combinations(sites, 2))
+    sites = [node for node in users if node in after]
+    return sum(
+        bool(before[one] & before[other]) and not after[one] & after[other] for one, other in combinations(sites, 2)
+    )

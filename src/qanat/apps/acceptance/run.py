@@ -25,7 +25,7 @@ MOST_TRIES = 3
 WITNESS_S = 8.0
 """So long is waited for what the recipient's end says of a refusal: it listens on until the sender has hung up."""
 LOOK_S = 0.02
-FIRST_AT_ONCE = 2.0
+FIRST_AT_ONCE = 4.0
 MORE, FEWER, LATE_S = 0.1, 0.5, 12.0
 """Each test that goes well lets so many more run at a time, each that lasts longer than ``LATE_S`` this share of them:
 where keys are made and come too late, more callers would get fewer."""
