@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,19 +78,39 @@ class UpProcess:
 
 
 @contextmanager
-def up(network: str, data: Path) -> Iterator[UpProcess]:
+def up(network: str, data: Path, *, options: Sequence[str] = ()) -> Iterator[UpProcess]:
     """Start ``qanat up`` and stop it at the end, if it has not been stopped before; raises ValueError when it does not
     come up."""
-    command = [sys.executable, "-m", "qanat.apps.cli.main", "up", network, "--data", str(data), "--port", "0", "--json"]
+    begun_s = time.perf_counter()
+    with _started("up", network, "--data", str(data), "--port", "0", *options) as (process, record):
+        yield UpProcess(process, record, data, time.perf_counter() - begun_s)
+
+
+@contextmanager
+def site_apart(network: str, site: str, data: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start ``qanat node`` for a site that ``up`` leaves apart, and stop it at the end; raises ValueError likewise."""
+    with _started("node", network, site, "--data", str(data)) as (process, _):
+        yield process
+
+
+@contextmanager
+def _started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Run a command until it has said what it has to say of itself, and stop it at the end."""
+    command = [sys.executable, "-m", "qanat.apps.cli.main", *arguments, "--json"]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as words:
-        begun_s = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words, text=True)  # noqa: S603 - our own
+        process = subprocess.Popen(  # noqa: S603 - our own
+            command,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            text=True,
+            process_group=0,  # Ctrl-C is for this program, which ends that one when it has done with it
+        )
         assert process.stdout is not None
         with process.stdout:
             try:
                 if not (line := process.stdout.readline()):
-                    raise ValueError(f"`qanat up` ended: {_all_of(words)}")
-                yield UpProcess(process, json.loads(line), data, time.perf_counter() - begun_s)
+                    raise ValueError(f"`qanat {arguments[0]}` ended: {_all_of(words)}")
+                yield process, json.loads(line)
             finally:
                 stopped_in_s(process)
 

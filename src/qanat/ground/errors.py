@@ -15,6 +15,7 @@
       KeyManagementError            stock and store
         KeyShortage                   ... a pool holds too little; ask again
           LinkFailed                    ... because a link cannot make key: the quantum layer's fault
+          NodeSilent                    ... because a node on the way does not answer
         PadExhausted, PadReused, BlockUnknown, StoreFailed, StaleEpoch
 
 ``ValueError`` and ``TypeError`` are for slips of a programmer, never for what a user or a peer did.
@@ -151,6 +152,10 @@ class KeyShortage(KeyManagementError):
 
 class LinkFailed(KeyShortage):
     """A link on the way cannot make key: the quantum layer's fault, told by a key manager; the hint is a long one."""
+
+
+class NodeSilent(KeyShortage):
+    """A node on the way does not answer, and no other way goes round it; the line goes on once it is up again."""
 
 
 class PadExhausted(KeyManagementError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import KeyShortage, LinkFailed
+from qanat.ground.errors import KeyShortage, LinkFailed, NodeSilent
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import CONTROLLER, EventId, NodeId, SaePair, Topic, uuid4_from
 from qanat.ground.tracing import Trace
@@ -222,9 +222,13 @@ class DemandDesk:
 
 
 def _shortage(target: NodeId, failure: GenerationFailed, retry_after_s: float) -> KeyShortage:
-    kind = LinkFailed if failure.by_link else KeyShortage
-    what = "no key could be made to" if failure.silent is None else "no key can be carried to"
     remedy = failure.remedy or "look at the alarms of the links on the route"
+    kind: type[KeyShortage] = KeyShortage
+    what = "no key could be made to"
+    if failure.silent is not None:
+        kind, what = NodeSilent, "no key can be carried to"
+    elif failure.by_link:
+        kind = LinkFailed
     return kind(f"{what} {target!r}: {failure.why}", remedy=remedy, retry_after_s=max(1.0, retry_after_s))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias, TypeVar
 
-from qanat.ground.errors import KeyShortage, RequirementUnmet
+from qanat.ground.errors import KeyShortage, NodeSilent, RequirementUnmet
 from qanat.ground.identifiers import NodeId
 from qanat.key_management.asking import RouteDesk, ToldWays
 from qanat.key_management.context import Context, PoolShort
@@ -193,11 +193,11 @@ class Ways:
                 return at, silent
         return None
 
-    def _silent(self, target: NodeId, way: Way) -> KeyShortage:
+    def _silent(self, target: NodeId, way: Way) -> NodeSilent:
         words = self._silence_on(way)
         assert words is not None, "a way that is not open is closed by somebody's silence"
         at, silent = words
-        return KeyShortage(
+        return NodeSilent(
             f"no key can be carried to {target!r}: {silent!r}, a node on the way, does not answer {at!r}",
             remedy=f"bring the key manager of {silent!r} up again; the line then goes on by itself",
             retry_after_s=max(1.0, self._closed_until_s[words] - self._context.clock.monotonic_s()),

@@ -83,7 +83,8 @@ class Reception:
         self._user = user
         self._more = dict(more or {})
         self._listeners = listeners or Listeners()
-        self._media = media or CallMedia()
+        self.media = media or CallMedia()
+        """What those are sent who call from now on."""
         listen = user.people.me.listen or (HOST, 0)
         self._host = listen[0]
         self._server = LineServer(self._answer, host=self._host, port=listen[1] if port is None else port)
@@ -161,10 +162,10 @@ class Reception:
                 told = self._listeners.on_progress
                 self._listeners.on_file(await take_file(conversation, self._incoming, on_progress=told))
             case call.SERVICE:
-                media = replace(self._media, record=self._recording("call", ".webm"))
+                media = replace(self.media, record=self._recording("call", ".webm"))
                 self._listeners.on_call(await user.answer_call(conversation, media, host=self._host))
             case conference.SERVICE:
-                media = replace(self._media, record=self._recording("conference", ""))
+                media = replace(self.media, record=self._recording("conference", ""))
                 report = await user.answer_conference(conversation, media, host=self._host, leave=self._leaving)
                 self._listeners.on_conference(report)
             case fax.SERVICE:
@@ -181,9 +182,9 @@ class Reception:
 
     def _recording(self, kind: str, suffix: str) -> Path | None:
         """Return where a call is recorded: in the folder of files, under a name that no other call has."""
-        if self._media.record is None:
+        if self.media.record is None:
             return None
-        return self._media.record / f"{kind}-{self._user.party.entropy.public_bytes(8).hex()}{suffix}"
+        return self.media.record / f"{kind}-{self._user.party.entropy.public_bytes(8).hex()}{suffix}"
 
     async def _take_fax(self, conversation: Conversation) -> ArrivedFax | None:
         """Receive a fax whose pages can be read; None where it was here before."""

@@ -14,6 +14,7 @@ import typer
 
 from qanat import __version__
 from qanat.adapters.machine_faults import MachineFault, machine_fault
+from qanat.apps.cli.acceptance_commands import add_acceptance_command
 from qanat.apps.cli.collect_commands import add_collect_command
 from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.entropy_options import EntropyOption, MinEntropyOption, entropy_source
@@ -30,6 +31,7 @@ from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.plan_commands import add_plan_commands
 from qanat.apps.cli.process_commands import add_process_commands
 from qanat.apps.cli.service_commands import add_service_commands
+from qanat.apps.cli.service_options import UP_NETWORK
 from qanat.apps.cli.simulate_commands import add_simulate_command
 from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
 from qanat.apps.cli.tunnel_commands import add_tunnel_command
@@ -85,8 +87,6 @@ PassLightOption = Annotated[
 
 DEMO_NETWORK = "urumqi-shanghai"
 """Two stations, a satellite, the way to the backbone and the backbone: a demonstration sets all links to work."""
-UP_NETWORK = "nature2021"
-"""The paper's whole network: its sites sleep until they are called."""
 
 WHOSE_FAULT = {
     MachineFault: "machine",
@@ -356,6 +356,7 @@ add_process_commands(app, node_app, _end_with)
 add_service_commands(app, _end_with)
 add_simulate_command(app, _end_with)
 add_store_commands(app, node_app, _end_with)
+add_acceptance_command(app, _end_with)
 add_collect_command(app, _end_with)
 add_tunnel_command(app, _end_with)
 add_hook_commands(app, _end_with)

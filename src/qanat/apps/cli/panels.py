@@ -7,7 +7,7 @@ import typer
 PANELS = {
     "See it": ("demo", "doctor", "bench"),
     "Send under keys": ("send", "receive", "text", "fax", "call", "collect", "tunnel", "hook", "contacts", "group"),
-    "Run a network": ("up", "node", "twin", "controller", "network", "pki", "audit", "device-emulator"),
+    "Run a network": ("up", "node", "twin", "controller", "network", "pki", "audit", "acceptance", "device-emulator"),
     "Plan": ("plan", "simulate", "passes", "pass"),
     "Links and light": ("link", "rate", "distil", "calibrate", "fibre", "detector", "system"),
     "Look things up": ("openapi", "life-cycle"),

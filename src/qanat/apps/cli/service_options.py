@@ -7,6 +7,8 @@ from pathlib import Path
 
 from qanat.ground.errors import BadParameter
 
+UP_NETWORK = "nature2021"
+"""The network that is meant where none is named."""
 CIPHERS = ("aes-128-gcm", "aes-256-gcm", "one-time-pad")
 
 

@@ -10,14 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from qanat.apps.cli.service_options import Sealing, Who
+from qanat.apps.cli.service_options import UP_NETWORK, Sealing, Who
 from qanat.apps.networks import load_network
 from qanat.apps.workplace import default_folder
 from qanat.services.ciphers import Refresh, Suite
 from qanat.services.conversation import Terms, printable
 from qanat.users.people import People, find_people
-
-UP_NETWORK = "nature2021"
 
 
 def stopped_by_signals() -> asyncio.Event:

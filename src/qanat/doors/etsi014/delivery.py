@@ -20,6 +20,7 @@ from qanat.ground.errors import (
     KeyNotFound,
     KeyShortage,
     LinkFailed,
+    NodeSilent,
     NoDirectLink,
     NoRoute,
     NotEntitled,
@@ -41,6 +42,9 @@ _FAULTS: Mapping[str, type[QanatError]] = {
     fault.__name__: fault
     for fault in (BadParameter, KeyNotFound, NoDirectLink, NoRoute, NotEntitled, RequirementUnmet, UnknownNode)
 }
+
+_SHORTAGES: Mapping[str, type[KeyShortage]] = {fault.__name__: fault for fault in (LinkFailed, NodeSilent)}
+"""Kinds of shortage that a key manager of ours tells apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ def read_error(status: int, body: bytes, *, retry_after: str | None = None) -> Q
         case 401:
             return NotEntitled(message)
         case 503 if error.qanat_retry_after_s is not None:
-            shortage = LinkFailed if error.qanat_fault == LinkFailed.__name__ else KeyShortage
+            shortage = _SHORTAGES.get(error.qanat_fault or "", KeyShortage)
             return shortage(message, remedy=remedy, retry_after_s=error.qanat_retry_after_s)
         case 503 if retry_after is not None and retry_after.isdecimal():
             return KeyShortage(message, retry_after_s=float(retry_after))
