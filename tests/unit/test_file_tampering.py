@@ -145,6 +145,22 @@ def assert_refused(ends: Ends, seed: int) -> None:
         assert DATA.startswith(ends.kept.data), f"seed {seed}: what had arrived was altered"
 
 
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_file_cannot_be_made_to_pass_for_a_fax(renamed: bool) -> None:
+    """Both services say the same words; the hello is not sealed, but each record is, together with its service."""
+
+    def tamper(number: int, frame: bytes) -> Sequence[bytes]:
+        if number:
+            return [frame]
+        hello = decode_frame(frame)
+        stream = str(hello.header["stream"])
+        assert stream.startswith("file/")
+        stream = stream.replace("file/", "fax/") if renamed else stream
+        return [encode_frame(hello.kind, {**hello.header, "service": "fax", "stream": stream}, hello.body)]
+
+    assert_refused(Ends(forward=tamper), 0)
+
+
 def swapped(first: int) -> Tamper:
     """Exchange two neighbouring frames."""
     held: list[bytes] = []

@@ -157,6 +157,7 @@ class Hello:
                 and 0 < key_life_s <= MOST_KEY_LIFE_S
                 and all(map(_is_id, (*members_of(SaeId(recipient)), sender)))
                 and all(map(_is_word, (service, stream)))
+                and stream.startswith(f"{service}/")
             ):
                 context = StreamContext(SaeId(sender), SaeId(recipient), stream, Suite(suite), key_life_s)
                 return cls(service, context)
@@ -306,8 +307,11 @@ def calling(party: Party, line: Line, peer: SaeId, *, service: str, terms: Terms
 
 
 def new_hello(party: Party, recipient: SaeId, *, service: str, terms: Terms) -> Hello:
-    """Return a hello for a stream that never was before."""
-    stream = party.entropy.public_bytes(16).hex()
+    """Return a hello for a stream that never was before.
+
+    The service is part of its name, and so of what each record is sealed with: no line can exchange it unnoticed.
+    """
+    stream = f"{service}/{party.entropy.public_bytes(16).hex()}"
     return Hello(service, StreamContext(party.sae, recipient, stream, terms.suite, terms.refresh.every_s))
 
 

@@ -20,9 +20,9 @@ from qanat.apps.acceptance.persons import Person
 from qanat.apps.acceptance.plan import AUDIO, COLLECTION, DAMAGED, FAX, FILE, TEXT, TUNNEL, VIDEO, ServiceTest
 from qanat.ground.errors import QanatError
 from qanat.services.call import CallReport, MediumReport
-from qanat.users.call import CallMedia
 from qanat.users.collecting import Sensor
 from qanat.users.services import UserServices
+from qanat.users.speaking import CallMedia
 from qanat.users.tunnel import Tunnel
 
 FILE_BYTES = 100_000
