@@ -30,7 +30,7 @@ def test_without_feedback_the_calibrated_link_ends_when_the_page_says() -> None:
     assert f"the run above ends after {aborted_s:.0f} s, exit status 2" in FLAT
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_without_feedback_the_run_of_light_aborts_when_the_page_says() -> None:
     done = CliRunner().invoke(app, [*command_with("link"), "--no-feedback", "--json"])
     (alarm,) = json.loads(done.stdout)["alarms"]

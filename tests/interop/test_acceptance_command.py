@@ -34,7 +34,7 @@ def rows_in(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_services_of_a_town_succeed_and_what_is_broken_in_it_is_found_and_named(tmp_path: Path) -> None:
     status, found, told = acceptance(str(TOWN), "--tests", "7", "--faults", "--at-once", "8", "--out", tmp_path)
     assert status == 0, told

@@ -41,6 +41,7 @@ def take_all(network: LiveNetwork, load: Load, alice: Client, bob: Client) -> No
         take(network, load, alice, bob)
 
 
+@pytest.mark.campaign
 def test_the_backbone_lives_on_its_stock_without_a_relay_and_goes_on_with_it(tmp_path: Path) -> None:
     data, load, plan = tmp_path / "data", Load(), load_network(BACKBONE)
     prepared = next(keys for keys in plan.prepared_keys if keys.size_bits == SIZE_BITS)

@@ -54,7 +54,7 @@ def check_the_clocks_jumped(data: Path) -> None:
         assert len(hours) >= len(set(offsets_s)), f"{site} has stamped {hours}"
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_clocks_that_jump_by_hours_under_load_cost_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     account = Account()
     set_clocks(tmp_path, (0.0, 0.0))

@@ -75,7 +75,7 @@ def test_a_disturbed_link_ends_the_demo_with_the_reason(tmp_path: Path) -> None:
         (("demo", "--out", ""), ("--out", "the name is empty")),
         (("demo", "{lonely}"), ("lonely.yaml: no two applications", "put an application at each of two sites")),
         (("up", "--data", "/proc/data"), ("error (machine)", "/proc/data: ", "what to do:")),
-        (("up", "--port", "65534"), ("the 169 doors", "go beyond 65535", "--port")),  # of the paper's whole network
+        (("up", "--port", "65534"), ("the 170 doors", "go beyond 65535", "--port")),  # of the paper's whole network
         (("pki", "three-nodes", "--out", "/dev/null/pki"), ("/dev/null",)),
         (("bench", "no-such-benchmark"), ("no benchmark", "photon-sampling")),
     ],

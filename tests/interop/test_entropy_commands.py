@@ -154,6 +154,7 @@ def test_bad_options_are_named_with_their_remedy(options: tuple[str, ...], words
     assert words in done.stderr
 
 
+@pytest.mark.campaign
 def test_a_network_whose_generator_fails_serves_its_stock_and_makes_no_key(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with generator(tmp_path) as source:

@@ -48,6 +48,7 @@ def check_mates(fleet: Fleet, keys: list[SecretKey]) -> list[bytes]:
     return taken
 
 
+@pytest.mark.campaign
 def test_a_node_is_killed_and_started_with_its_token_and_refuses_without(tmp_path: Path) -> None:
     """Both ends, in two processes, have one token; the file that each had before is gone after the move."""
     config, data = tmp_path / "deployment.yaml", tmp_path / "data"

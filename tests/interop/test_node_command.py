@@ -171,6 +171,7 @@ def test_a_relay_killed_while_key_is_being_made_costs_no_more_than_that_key(
     check_books(data, load)
 
 
+@pytest.mark.campaign
 def test_a_network_killed_under_a_relay_that_lives_is_found_again(tmp_path: Path) -> None:
     data, load = tmp_path / "data", Load()
     with running_network(data, apart=[RELAY]) as network, running_site(data, RELAY) as relay:

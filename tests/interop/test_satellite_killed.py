@@ -32,6 +32,7 @@ def stored(data: Path, link: str) -> list[int]:
     return [one["data"]["num_bits"] for one in told(data, "block-stored") if one["data"]["link_id"] == link]
 
 
+@pytest.mark.campaign
 def test_a_satellite_killed_between_two_passes_announces_what_it_held_once(tmp_path: Path) -> None:
     network, data = network_file(tmp_path), tmp_path / "data"
     with (

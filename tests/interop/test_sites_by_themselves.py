@@ -113,6 +113,7 @@ def test_what_cannot_be_is_said_with_a_remedy(tmp_path: Path) -> None:
     assert "has no initial key of link 'kunshan-shanghai'" in said("", "node", "--site", "shanghai")
 
 
+@pytest.mark.campaign
 def test_a_site_that_was_zeroized_comes_back_with_new_initial_keys_while_the_others_run_on(tmp_path: Path) -> None:
     config, pki = tmp_path / "deployment.yaml", tmp_path / "data" / "pki"
     config.write_text("format: qanat-deployment/1\nnetwork: three-nodes\ndata: data\nsite: suzhou\n", encoding="utf-8")

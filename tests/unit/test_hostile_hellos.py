@@ -22,7 +22,7 @@ GOOD = {
     "recipient": sae_of("bob"),
     "sender": sae_of("alice"),
     "service": "text",
-    "stream": "0" * 32,
+    "stream": "text/" + "0" * 32,
     "suite": "aes-128-gcm",
 }
 BAD = {
@@ -32,8 +32,9 @@ BAD = {
     "two senders": {"sender": "a b"},
     "no sender": {"sender": ""},
     "a long recipient": {"recipient": "b" * 65},
-    "a service that steers the terminal": {"service": "\x1b[2J"},
-    "a long stream": {"stream": "0" * 65},
+    "a service that steers the terminal": {"service": "\x1b[2J", "stream": "\x1b[2J/0"},
+    "a long stream": {"stream": "text/" + "0" * 60},
+    "a stream of another service": {"stream": "fax/0"},
     "a key for ever": {"key_life_s": 86_401},
     "a key of an absurd life": {"key_life_s": 10**400},
     "a key of no life": {"key_life_s": 0},

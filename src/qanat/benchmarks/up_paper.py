@@ -1,6 +1,7 @@
 """The paper's whole network up on this machine: its starts, the waking of a user's site, the answers meanwhile.
 
-170 doors are declared and none is open. Forty users are asked for a status, which opens their sites one by one; then
+170 doors are declared, and only those of the satellite and its stations are open. Forty users are asked for a status,
+which opens their sites one by one; then
 statuses are asked of all forty while links make key for neighbours without pause, and every worker is busy.
 """
 
