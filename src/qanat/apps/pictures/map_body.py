@@ -192,7 +192,7 @@ def draw_legend(
         if kind in kinds:
             _draw_node(surface, kind, x, y, plan.radius)
             surface.text(x + plan.radius + 7, y + 4, text, "tiny muted")
-            x += 110
+            x += plan.radius + 27 + 6 * len(text)
     if plan.is_roomy:
         draw_arrow(surface, x, y, x + 34, y, "light thick", head=10)
         surface.text(x + 42, y + 4, "QKD link, the way of its light", "tiny muted")
@@ -200,20 +200,28 @@ def draw_legend(
     if plan.pulled:
         surface.line(x, y, x + 30, y, "link class-2 apart")
         surface.text(x + 38, y + 4, "link of a user, drawn longer than it is", "tiny muted")
-        x += 270
+        x += 245
     if "frame" in kinds:
         surface.rectangle(x, y - 6, 12, 12, "frame")
         surface.text(x + 18, y + 4, "drawn apart below", "tiny muted")
         x += 130
+    right = plan.projection.width
     if unnamed:
         text = "1 name had no room" if unnamed == 1 else f"{unnamed} names had no room"
-        surface.text(x, y + 4, text, "tiny muted")
-        x += 20 + 6.3 * len(text)
-    _draw_classes(surface, plan, classes, y + ROW, above_from=x)
+        if x + 6.3 * len(text) < right:
+            surface.text(x, y + 4, text, "tiny muted")
+            x += 20 + 6.3 * len(text)
+        else:
+            surface.text(right - 24, y + ROW + 4, text, "tiny muted", anchor="end")
+            right -= 44 + 6.3 * len(text)
+    _draw_classes(surface, plan, classes, y + ROW, above_from=x, right=right)
 
 
-def _draw_classes(surface: Surface, plan: Plan, classes: LinkClasses, y: float, *, above_from: float) -> None:
-    """Draw what colours mean, and the least rate: behind, or in the row above from ``above_from`` on, if it fits."""
+def _draw_classes(
+    surface: Surface, plan: Plan, classes: LinkClasses, y: float, *, above_from: float, right: float
+) -> None:
+    """Draw what colours mean, and the least rate: behind as far as ``right``, or in the row above from ``above_from``
+    on, if it fits."""
     x = 24.0
     title = f"QKD links: {classes.title}"
     surface.text(x, y + 4, title, "tiny muted")
@@ -225,7 +233,7 @@ def _draw_classes(surface: Surface, plan: Plan, classes: LinkClasses, y: float, 
     if plan.rates_bits_per_s:
         link_id, rate = min(plan.rates_bits_per_s.items(), key=lambda item: (item[1], item[0]))
         least = f"least: {link_id}, {format_rate(rate)}"
-        if x + 6.3 * len(least) < plan.projection.width:
+        if x + 6.3 * len(least) < right:
             surface.text(x, y + 4, least, "tiny muted")
         elif above_from + 6.3 * len(least) < plan.projection.width - 24:
             surface.text(plan.projection.width - 24, y - ROW + 4, least, "tiny muted", anchor="end")
