@@ -24,10 +24,11 @@ Hop: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class GraphLink:
-    """A link between two sites."""
+    """A link between two sites. ``known_to``: the satellite that has announced its key."""
 
     link_id: LinkId
     ends: tuple[NodeId, NodeId]
+    known_to: NodeId | None = None
 
 
 class RouteGraph:
@@ -56,6 +57,13 @@ class RouteGraph:
         self.hops = self._neighbours()
         ends = [(link.ends, place) for place, link in enumerate(self.links)]
         self._between = {way: place for (one, other), place in ends for way in ((one, other), (other, one))}
+        self.known_to = {
+            way: link.known_to
+            for link in self.links
+            if link.known_to is not None
+            for way in (link.ends, (link.ends[1], link.ends[0]))
+        }
+        """By hop, in both directions: the satellite that has announced its key."""
         self.width = [1.0] * len(self.links)
         self.freshness = [0.0] * len(self.links)
         self.cost = [1] * len(self.links)
@@ -187,4 +195,8 @@ def _router_node(name: str) -> NodeId:
 
 def _links(network: Network) -> list[GraphLink]:
     """Return the links that something is passed on over: a satellite passes nothing on."""
-    return [GraphLink(link.link_id, link.ends) for link in network.links if link.kind != "downlink"]
+    return [
+        GraphLink(link.link_id, link.ends, NodeId(link.satellite) if link.kind == "announced" else None)
+        for link in network.links
+        if link.kind != "downlink"
+    ]

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from qanat.control.disjoint import DisjointRoutes, disjoint_routes
+from qanat.control.apart import routes_apart
+from qanat.control.disjoint import DisjointRoutes
 from qanat.control.graph import Route, RouteGraph
 from qanat.control.searches import NOWHERE, Passes, bottlenecks, fewest_hops, least_cost
 from qanat.ground.identifiers import LinkId, NodeId
@@ -232,12 +233,14 @@ def disjoint(
     *,
     at_most: int = MAX_DISJOINT_ROUTES,
 ) -> DisjointRoutes:
-    """Return the most routes that have no site but their ends in common, of the fewest hops and the widest links."""
+    """Return the most routes that have no site but their ends in common, nor a satellite that has announced key of
+    both, of the fewest hops and the widest links."""
     start, end = graph.number_of(source), graph.number_of(target)
     if start == end or not graph.may_end(policy, start, end):
         return DisjointRoutes((), ())
     passable = _passable(graph, graph.passes(policy, start), start, end)
-    return disjoint_routes(passable, source, target, at_most=at_most)
+    known_to = {hop: who for hop, who in graph.known_to.items() if hop[1] in passable.get(hop[0], {})}
+    return routes_apart(passable, known_to, source, target, at_most=at_most)
 
 
 class _Choices:
@@ -259,12 +262,13 @@ class _Choices:
                 detour = self._without(relay).get(target) if self._is_reached(target, without=relay) else None
                 known += [detour] if detour is not None else []
                 musts += [relay] if detour is None else []
-        cut = tuple(musts) if len(found.routes) == 1 else found.cut
+        cut = tuple(musts) or found.cut if len(found.routes) == 1 else found.cut
         detours = tuple(route for route in known[1:] if route not in found.routes)
         return RouteChoices(target, found.routes, detours, cut)
 
     def _disjoint(self, target: NodeId, widest: Route) -> DisjointRoutes:
-        if min(self._ways_out(self._source, target), self._ways_out(target, self._source)) == 1:
+        by_satellite = {widest[:2], widest[-2:]} & self._graph.known_to.keys()  # it may be all that is in the way
+        if not by_satellite and min(self._ways_out(self._source, target), self._ways_out(target, self._source)) == 1:
             return DisjointRoutes((widest,), ())  # a user on one access relay: most users, so no search for each
         return disjoint(self._graph, self._source, target)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final
 
 from qanat.ground.authentication import MESSAGE_KEY_BITS, check_message_tag, message_tag
@@ -40,6 +41,7 @@ from qanat.ground.network import Link
 from qanat.key_management.codec import decode_word, encode_word
 from qanat.key_management.context import Context
 from qanat.key_management.intake import ANNOUNCED, ANNOUNCED_ORDER, Intake
+from qanat.key_management.portions import Portions
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import AnnouncedPart, AnnouncementHeard, BlocksMissing, Heard, KeyAnnounced
 
@@ -61,6 +63,12 @@ class _Pair:
     link: Link
     stations: tuple[NodeId, NodeId]
     downlinks: tuple[LinkId, LinkId]
+
+    def pools(self, satellite: NodeId) -> Iterator[tuple[PoolId, PoolId]]:
+        """Yield what is announced together, in each direction of the downlinks."""
+        for senders in ((satellite, satellite), self.stations):
+            one, other = (PoolId(link, sender) for link, sender in zip(self.downlinks, senders, strict=True))
+            yield one, other
 
 
 @dataclass(slots=True)
@@ -93,6 +101,11 @@ class Announcer:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._pairs = tuple(_pairs_of(context))
+        shared_by: dict[PoolId, list[LinkId]] = {}
+        for pair in self._pairs:
+            for pool in chain.from_iterable(pair.pools(context.node)):
+                shared_by.setdefault(pool, []).append(pair.link.link_id)
+        self._portions = Portions(shared_by)
         self._awaited: dict[BlockId, set[NodeId]] = {}
         self._ears = {station: _Ear() for pair in self._pairs for station in pair.stations}
         self._unsaid: set[BlockId] = set()  # of links that are no more: a network file with them would have them said
@@ -106,8 +119,7 @@ class Announcer:
         if now_s - self._looked_monotonic_s >= AGAIN_S:
             self._looked_monotonic_s = now_s
             await self._look()
-        for pair in self._pairs:
-            await self._announce(pair)
+        await self._announce()
         for station in self._ears:
             await self._say_next(station)
 
@@ -159,15 +171,17 @@ class Announcer:
         await self._context.store.drop_notice(block_id)
         self._awaited.pop(block_id, None)
 
-    async def _announce(self, pair: _Pair) -> None:
-        """Spend what there is of both stations' key, in each direction of the downlinks."""
-        context, levels = self._context, await self._context.store.levels()
-        for senders in ((context.node, context.node), pair.stations):
-            one, other = (PoolId(link, sender) for link, sender in zip(pair.downlinks, senders, strict=True))
-            there_bits = min(levels[pool].available_bits if pool in levels else 0 for pool in (one, other))
+    async def _announce(self) -> None:
+        """Spend each two stations' portions of what there is of both their key."""
+        portions, levels = self._portions, await self._context.store.levels()
+        every = [(pair, pools) for pair in self._pairs for pools in pair.pools(self._context.node)]
+        for pool in dict.fromkeys(chain.from_iterable(pools for _, pools in every)):
+            portions.note(pool, levels[pool].available_bits if pool in levels else 0)
+        for pair, pools in every:
+            there_bits = min(portions.of(pool, pair.link.link_id) for pool in pools)
             num_bits = min(there_bits - MESSAGE_KEY_BITS, MOST_BITS) // 8 * 8
             if num_bits >= LEAST_BITS:
-                await self._spend(pair, (one, other), num_bits)
+                await self._spend(pair, pools, num_bits)
 
     async def _spend(self, pair: _Pair, pools: tuple[PoolId, PoolId], num_bits: int) -> None:
         context = self._context
@@ -189,6 +203,8 @@ class Announcer:
             )
         except KeyShortage:
             return  # voided meanwhile
+        for pool in pools:
+            self._portions.take(pool, pair.link.link_id, num_bits + MESSAGE_KEY_BITS)
         self._await(block_id, pair.stations)
         context.recorder.record(
             EventKind.KEY_ANNOUNCED,
@@ -345,9 +361,9 @@ def _sender(spent: SpentBits) -> NodeId:
 
 
 def _pairs_of(context: Context) -> Iterator[_Pair]:
-    """Yield the pairs of stations that this node is the satellite of."""
+    """Yield the pairs of stations whose keys go over what this node, a satellite, announces."""
     network = context.network
-    for link in network.links:
+    for link in network.relayed_links:
         if link.kind == "announced" and link.satellite == context.node:
             one, other = (network.link_between(context.node, end).link_id for end in link.ends)
             yield _Pair(link, link.ends, (one, other))

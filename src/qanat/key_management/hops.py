@@ -90,7 +90,7 @@ class RelayHops:
         self._answers: dict[_ShareId, _Answer | None] = {}  # None: being handled, or waiting for other shares
         self._answered: deque[tuple[float, _ShareId]] = deque()
         self._voided: dict[tuple[NodeId, str], None] = {}  # origin and relay
-        self._assembly = Assembly()
+        self._assembly = Assembly(context.network.trusted_route)
 
     @property
     def may_rest(self) -> bool:

@@ -6,9 +6,10 @@ ways together could learn it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import TypeAlias
 
 from qanat.ground.bits import xor
 from qanat.ground.errors import PeerProtocolError
@@ -16,6 +17,8 @@ from qanat.ground.identifiers import NodeId
 from qanat.ground.keys import SecretBytes
 from qanat.key_management.wire import Relay, Routes
 
+Trusted: TypeAlias = Callable[[tuple[NodeId, ...]], tuple[NodeId, ...]]
+"""Adds to a route who else knows what goes over it: ``Network.trusted_route``."""
 MAX_WAITING = 256
 """So many batches may wait at one node for more of their shares; the oldest make room."""
 
@@ -26,9 +29,22 @@ def combined(shares: Sequence[SecretBytes]) -> SecretBytes:
 
 
 def are_disjoint(routes: Routes) -> bool:
-    """Return whether no node but the ends is on two of the routes, or twice on one."""
+    """Return whether no node but the ends is on two of the routes, or twice on one. Routes with all who know what goes
+    over them (``Trusted``) tell it of satellites as well."""
     inner = [node for route in routes for node in route[1:-1]]
     return len(set(inner)) == len(inner) and len(set(routes)) == len(routes)
+
+
+def those_apart(routes: Routes, trusted: Trusted) -> Routes:
+    """Return the routes, in order, without those that meet one before them, be it at a satellite.
+
+    Whoever told them may have another description of the network.
+    """
+    kept: list[tuple[NodeId, ...]] = []
+    for route in routes:
+        if are_disjoint(tuple(map(trusted, (*kept, route)))):
+            kept.append(route)
+    return tuple(kept)
 
 
 def collusion_threshold(routes: Routes) -> int | None:
@@ -56,7 +72,8 @@ class Assembly:
     No share is ever written down: a node that ends meanwhile forgets them, and their origin hears that it failed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, trusted: Trusted = lambda route: route) -> None:
+        self._trusted = trusted
         self._waiting: dict[tuple[NodeId, str], _Waiting] = {}
 
     def add(
@@ -70,7 +87,7 @@ class Assembly:
         waiting = self._waiting.setdefault(batch, _Waiting(now_s))
         waiting.words[word.share] = word
         waiting.secrets[word.share] = SecretBytes(secret.reveal())
-        if not _belong_together(list(waiting.words.values())):
+        if not _belong_together(list(waiting.words.values()), self._trusted):
             self.drop(*batch)
             raise PeerProtocolError("the shares of this batch do not belong together, or meet at a relay")
         if len(waiting.words) < word.shares:
@@ -95,8 +112,8 @@ class Assembly:
             self.drop(*next(iter(self._waiting)))
 
 
-def _belong_together(words: Sequence[Relay]) -> bool:
-    """Return whether these are different shares of the same keys, over ways without a common relay."""
+def _belong_together(words: Sequence[Relay], trusted: Trusted) -> bool:
+    """Return whether these are different shares of the same keys, over ways without a common relay or satellite."""
     kinds = {
         (
             *(word.route[0], word.route[-1], word.master, word.slave, word.shares, word.size_bits),
@@ -104,4 +121,4 @@ def _belong_together(words: Sequence[Relay]) -> bool:
         )
         for word in words
     }
-    return len(kinds) == 1 and are_disjoint(tuple(word.route for word in words))
+    return len(kinds) == 1 and are_disjoint(tuple(trusted(word.route) for word in words))

@@ -17,6 +17,7 @@ from qanat.ground.identifiers import NodeId
 from qanat.key_management.asking import RouteDesk, ToldWays
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.direct_keys import as_ends_have_it, require_link
+from qanat.key_management.multipath import those_apart
 from qanat.key_management.wire import PoolShortage, Routes
 
 NAMED_NODES = 3
@@ -159,9 +160,10 @@ class Ways:
         ways = as_ends_have_it(network, ways)
         if wish.count > 1:
             choices = self._context.routes.choices(wish.target) if wish.told is None else wish.told
-            if len(choices.disjoint) < wish.count:
-                raise _too_few(self._context.node, wish, choices.disjoint, choices.cut)
-            ways = as_ends_have_it(network, choices.disjoint)
+            apart = those_apart(choices.disjoint, network.trusted_route)
+            if len(apart) < wish.count:
+                raise _too_few(self._context.node, wish, apart, choices.cut)
+            ways = as_ends_have_it(network, apart)
         if not ways:  # whoever told them has another description of the network
             raise KeyShortage(
                 f"the controller tells no way to {wish.target!r} that the sites at its ends would have their keys go",
@@ -169,9 +171,10 @@ class Ways:
             )
         if wish.max_hops is None:
             return ways
-        near = tuple(way for way in ways if len(way) - 1 <= wish.max_hops)
+        passed = {way: len(network.trusted_route(way)) - 1 for way in ways}  # two downlinks where a satellite joins
+        near = tuple(way for way in ways if passed[way] <= wish.max_hops)
         if len(near) < wish.count:
-            hops = sorted(len(way) - 1 for way in ways)[wish.count - 1]
+            hops = sorted(passed.values())[wish.count - 1]
             raise RequirementUnmet(
                 f"the way to {wish.target!r} has {hops} hops", remedy=f"allow {hops}, or another slave"
             )

@@ -47,10 +47,13 @@ class Batch:
     def key_ids(self) -> tuple[KeyID, ...]:
         return ids_of_keys(self.any.ids_from, self.any.num_keys)
 
-    def carried(self, sender: NodeId, receiver: NodeId, word: Relay, secret: bytes) -> str:
-        """Note a share that goes over a hop; return what is wrong with it, or an empty text."""
+    def carried(
+        self, sender: NodeId, receiver: NodeId, word: Relay, secret: bytes, *, known_to: NodeId | None = None
+    ) -> str:
+        """Note a share that goes over a hop; return what is wrong with it, or an empty text. ``known_to``: the
+        satellite that has announced the hop's key."""
         first = self.secrets.setdefault(word.share, secret)
-        self.knows.setdefault(word.share, set()).update((sender, receiver))
+        self.knows.setdefault(word.share, set()).update((sender, receiver), () if known_to is None else (known_to,))
         return "" if first == secret else f"share {word.share} is another one on the hop to {receiver}"
 
     def fault(self, keys: Mapping[KeyID, bytes]) -> str:

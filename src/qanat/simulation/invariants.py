@@ -231,10 +231,19 @@ class Witness:
         batch.words.setdefault(word.share, word)
         links = [self._network.link_between(*hop) for hop in pairwise(word.route)]
         batch.more_hops[word.share] = sum(link.kind == "announced" for link in links)
+        hop = links[word.hop - 1]
         batch.spends[word.share, pool, word.pad_range] = self._weight(pool) * word.pad_range.num_bits
         if (
             spent is not None
-            and (fault := batch.carried(sender, word.route[word.hop], word, share_in(message, spent=spent)))
+            and (
+                fault := batch.carried(
+                    sender,
+                    word.route[word.hop],
+                    word,
+                    share_in(message, spent=spent),
+                    known_to=NodeId(hop.satellite) if hop.kind == "announced" else None,
+                )
+            )
             and is_true
         ):
             self.violation(f"7: relay {word.relay_id}: {fault}")

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from qanat.control.passes import SatelliteStore
 from qanat.control.survival import Outage
-from qanat.ground.identifiers import LinkId, NodeId
-from qanat.ground.keys import block_shares
-from qanat.ground.network import Link, Network
+from qanat.ground.identifiers import LinkId
+from qanat.ground.network import Network
 from qanat.ground.orders import PassForecast
 
 LEAST_BITS_PER_S: Final = 1e-6
@@ -26,10 +26,9 @@ class Announcements:
     def __init__(self, network: Network, passes: Sequence[PassForecast]) -> None:
         """``passes``: with moments in seconds of the run; those that set before it begins have been already."""
         self.passes = sorted((one for one in passes if one.expected_bits > 0), key=lambda one: one.set_utc_s)
-        self._held: Counter[tuple[NodeId, NodeId]] = Counter()
+        self._store = SatelliteStore(network)
         self._out: Counter[str] = Counter()
         self._downlinks = {link.ends: link for link in network.links if link.kind == "downlink"}
-        self._announced = [link for link in network.relayed_links if link.kind == "announced"]
 
     def note(self, outage: Outage, *, is_over: bool) -> None:
         """A part fails, or is back."""
@@ -41,18 +40,7 @@ class Announcements:
         downlink = self._downlinks[one.satellite, one.station]
         if any(self._out[name] > 0 for name in (one.satellite, one.station, downlink.name)):
             return
-        self._held[one.satellite, one.station] += sum(block_shares(one.expected_bits // 8 * 8)[1:])
-        for link in self._announced:
-            if link.satellite == one.satellite and one.station in link.ends and (bits := self._announce(link)):
-                yield link.link_id, bits
-
-    def _announce(self, link: Link) -> int:
-        """Return of how many bits the satellite tells the sum to both ends: all that it holds with both."""
-        holders = [(NodeId(link.satellite), end) for end in link.ends]
-        bits = min(self._held[holder] for holder in holders) // 8 * 8
-        for holder in holders:
-            self._held[holder] -= bits
-        return bits
+        yield from self._store.after(one)
 
 
 def mean_rates(network: Network, passes: Sequence[PassForecast], *, until_s: float) -> dict[LinkId, float]:
