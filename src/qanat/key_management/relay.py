@@ -329,7 +329,8 @@ class RelayOrigin:
         """Send the batches, the same bytes again and again, until all have arrived, one has failed, or it is too late;
         return None when all have arrived."""
         context, settings = self._context, self._context.settings
-        patience_s = settings.relay_patience_s(max(len(way) - 1 for batch in batches for way in batch.routes))
+        began_s, ways = context.clock.monotonic_s(), tuple(way for batch in batches for way in batch.routes)
+        patience_s = max(map(self.ways.patience_s, ways))
         deadline, topic = Deadline.after(context.clock, patience_s), Topic(f"relay/{batches[0].relay_id}")
         self._carried.update({batch.relay_id: _Carried(batch, topic) for batch in batches})
         try:
@@ -342,7 +343,9 @@ class RelayOrigin:
                     if not await context.tasks.wait(topic, until_monotonic_s=again_s):
                         break
                 else:
-                    return self._first_failure(batches)
+                    if (lost := self._first_failure(batches)) is None:
+                        self.ways.note_heard(ways, after_s=context.clock.monotonic_s() - began_s)
+                    return lost
             if not (late := self._undecided(batches)):
                 return self._first_failure(batches)
             why = f"no verdict from {late[0].target} within {patience_s:g} s"

@@ -38,6 +38,8 @@ class KeyManagerSettings:
     relay_timeout_s: float = 2.0
     relay_timeout_per_hop_s: float = 0.2
     """After this time, and this time per hop, without a verdict a relayed batch is in doubt and is destroyed."""
+    relay_timeout_most_s: float = 30.0
+    """Where batches are slow or are not heard of, verdicts are awaited longer, to this time at most."""
     relay_resend_s: float = 0.5
     relay_tries: int = 3
     reach_patience_s: float = 1.0

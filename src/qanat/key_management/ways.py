@@ -20,6 +20,8 @@ from qanat.key_management.direct_keys import as_ends_have_it, require_link
 from qanat.key_management.multipath import those_apart
 from qanat.key_management.wire import PoolShortage, Routes
 
+SLACK = 3
+"""A verdict is awaited so many times as long as the last one took."""
 NAMED_NODES = 3
 """So many nodes of a cut are named; a long line has many."""
 Way: TypeAlias = tuple[NodeId, ...]
@@ -56,6 +58,7 @@ class Ways:
         self._shorts: dict[Way, tuple[PoolShortage, ...]] = {}
         self._barren_until_s: dict[Way, float] = {}
         self._lost_until_s: dict[Way, float] = {}
+        self._patience_s: dict[Way, float] = {}  # where it is more than the settings say
         self.desk = RouteDesk(context)
 
     def choose(self, wish: Wish, tried: Tried) -> Routes:
@@ -102,10 +105,24 @@ class Ways:
         """A node does not answer ``at``: no way goes through it, or from there to it, for a while."""
         self._closed_until_s[at, silent] = self._later(self._context.settings.cut_route_pause_s)
 
+    def patience_s(self, way: Way) -> float:
+        """Return how long the verdict on a batch that goes this way is awaited."""
+        return max(self._least_patience_s(way), self._patience_s.get(way, 0.0))
+
+    def note_heard(self, ways: Routes, *, after_s: float) -> None:
+        """A batch has arrived that went these ways, and its verdict took so long."""
+        for way in ways:
+            self._be_patient(way, SLACK * after_s)
+
     def note_lost(self, ways: Routes) -> None:
-        """A batch has gone these ways and was never heard of again: others are better for a while."""
+        """A batch has gone these ways and was never heard of again: others are better for a while.
+
+        The next one that goes there is awaited twice as long: it may be that all are slow, as on a machine or a line
+        with too much to do, where batches that are given up and made again would only add to that.
+        """
         for way in ways:
             self._lost_until_s[way] = self._later(self._context.settings.cut_route_pause_s)
+            self._be_patient(way, 2 * self.patience_s(way))
 
     def note_short(self, way: Way, short: tuple[PoolShortage, ...]) -> None:
         """A pool of this way holds too little, until it is said that key was made, or cannot be."""
@@ -205,6 +222,15 @@ class Ways:
             remedy=f"bring the key manager of {silent!r} up again; the line then goes on by itself",
             retry_after_s=max(1.0, self._closed_until_s[words] - self._context.clock.monotonic_s()),
         )
+
+    def _least_patience_s(self, way: Way) -> float:
+        return self._context.settings.relay_patience_s(len(way) - 1)
+
+    def _be_patient(self, way: Way, seconds: float) -> None:
+        least_s = self._least_patience_s(way)
+        self._patience_s.pop(way, None)
+        if seconds > least_s:
+            self._patience_s[way] = max(least_s, min(seconds, self._context.settings.relay_timeout_most_s))
 
     def _later(self, pause_s: float) -> float:
         return self._context.clock.monotonic_s() + pause_s

@@ -1,0 +1,62 @@
+"""Batches whose verdict takes longer than it is awaited at first, as where machines have too much to do."""
+
+from __future__ import annotations
+
+from qanat.ground.events import EventKind
+from qanat.ground.identifiers import NodeId
+from qanat.ground.messages import Message
+from qanat.ground.randomness import SeededChance
+from qanat.ground.requirements import Requirements
+from qanat.simulation.world import World
+from simulation.test_world_multipath import fetch, give, network, secrets
+from simulation.test_world_requests import close
+
+ONE = Requirements()
+
+
+def slowed(*, by_s: float) -> World:
+    """A line of two relays that hold every batch back for so long."""
+    world = World(network("ar rs sb"), chance=SeededChance(1))
+    world.start()
+    give(world, ONE)
+
+    def line(sender: NodeId, receiver: NodeId, message: Message) -> Message | None:
+        if message.kind != "relay" or sender == "a":
+            return message
+        world.scheduler.call_after(by_s, lambda: world._deliver(sender, receiver, message))
+        return None
+
+    world.line = line
+    return world
+
+
+def given_up(world: World) -> int:
+    return sum(event.kind is EventKind.RELAY_FAILED and event.node == "a" for event in world.witness.events)
+
+
+def test_who_was_not_heard_in_time_is_awaited_longer_and_then_as_long_as_it_takes() -> None:
+    world = slowed(by_s=1.5)
+    given = give(world, ONE)
+    assert fetch(world, given) == secrets(given)
+    assert given_up(world) == 1, "the first was given up, the second was waited for"
+    for _ in range(3):
+        given = give(world, ONE)
+        assert fetch(world, given) == secrets(given)
+    assert given_up(world) == 1
+    close(world)
+
+
+def test_when_the_line_is_fast_again_it_is_awaited_no_longer_than_at_first() -> None:
+    world = slowed(by_s=1.5)
+    give(world, ONE)
+    world.line = lambda _sender, _receiver, message: message
+    give(world, ONE)
+    manager = world._processes[NodeId("a")].manager
+    assert manager is not None
+    ways = manager._relay.ways
+    way = tuple(map(NodeId, "arsb"))
+    assert ways.patience_s(way) == manager._context.settings.relay_patience_s(3)
+    for _ in range(9):
+        ways.note_lost((way,))
+    assert ways.patience_s(way) == manager._context.settings.relay_timeout_most_s
+    close(world)
