@@ -64,6 +64,20 @@ def test_the_same_seed_draws_the_same_tests_and_another_one_others() -> None:
     assert plan != draw_plan(PAPER, num_tests=210, seed=6, broken=broken)
 
 
+def test_where_no_passes_are_made_nobody_is_drawn_who_shares_key_by_satellite_alone() -> None:
+    urumqi = {app.name for app in PAPER.applications if app.site.startswith(("urumqi", "nanshan"))}
+
+    def by_satellite(*, has_passes: bool) -> list[ServiceTest]:
+        plan = draw_plan(PAPER, num_tests=700, seed=1, broken=choose_broken(PAPER), has_passes=has_passes)
+        every = (*plan.tests, *plan.without_relay, *plan.repaired)
+        return [
+            test for test in every if len({test.sender, test.recipient} & urumqi) == 1 and test.fault is not NO_ROUTE
+        ]
+
+    assert by_satellite(has_passes=True)
+    assert not by_satellite(has_passes=False)
+
+
 def test_all_kinds_are_tested_alike_between_near_and_far_users_of_all_cities() -> None:
     tests = draw_plan(PAPER, num_tests=2000, seed=1, broken=None).tests
     assert len(tests) == 2000

@@ -21,6 +21,7 @@ from qanat.ground.errors import ConfigurationError, RequirementUnmet
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Application, Network
 from qanat.ground.network.description import great_circle_km
+from qanat.ground.network.extracts import without_satellites
 from qanat.key_management.obstacles import require_joined, require_way
 
 TEXT, FILE, FAX, AUDIO, VIDEO = "text", "file", "fax", "audio call", "video call"
@@ -138,14 +139,22 @@ def choose_broken(network: Network) -> Broken:
 
 
 def draw_plan(
-    network: Network, *, num_tests: int, seed: int, broken: Broken | None, num_users: int | None = None
+    network: Network,
+    *,
+    num_tests: int,
+    seed: int,
+    broken: Broken | None,
+    num_users: int | None = None,
+    has_passes: bool = True,
 ) -> Plan:
     """Return a run's tests. ``broken``: what is broken on purpose, with tests of every kind of fault; None: nothing.
-    ``num_users``: between so many users, drawn from all places alike; None: between all.
+    ``num_users``: between so many users, drawn from all places alike; None: between all. ``has_passes``: whether
+    satellites bring key meanwhile; if not, nobody is drawn with whom they alone would share any.
 
     Raises ConfigurationError where no two users can have keys.
     """
-    lots = _Lots(network, random.Random(seed), broken, num_users)  # noqa: S311 - who is tested is no secret
+    chance = random.Random(seed)  # noqa: S311 - who is tested is no secret
+    lots = _Lots(network, chance, broken, num_users, network if has_passes else without_satellites(network))
     healthy = list(lots.healthy(num_tests))
     if broken is None:
         return Plan(tuple(healthy))
@@ -170,8 +179,12 @@ class _Lots:
     chance: random.Random
     broken: Broken | None
     num_users: int | None
+    with_key: Network
+    """The part of the network that key is made in."""
     _number: int = 0
-    _ways: dict[Pair, bool] = field(default_factory=dict)
+    _joined: dict[Pair, bool] = field(default_factory=dict)
+    _have_key: dict[Pair, bool] = field(default_factory=dict)
+    _ways_km: dict[Pair, float] = field(default_factory=dict)
 
     def healthy(self, num_tests: int) -> Iterator[ServiceTest]:
         """Yield tests that must succeed: kinds in turn, near and far pairs where there are both."""
@@ -196,20 +209,24 @@ class _Lots:
         if fault in (RELAY_KILLED, REPAIRED):
             if self.broken is None or self.broken.relay is None:
                 return None
-            parts = _parts_without(self.network, self.broken.relay)
-            return self._draw(self._users, lambda one, other: _is_parted(parts, one, other))
+            return self._draw(self._users, lambda one, other: _is_parted(self._parts, one, other))
         if fault is LINK_DISTURBED:
             users = [*self._users, *(app for app in self._apps if app.site in self._listened)]
             return self._draw(users, lambda one, other: len(self._listened & {one.site, other.site}) == 1)
         if fault is NO_ROUTE:
-            return self._draw(self._apart, lambda *_: True, is_joined=False)
+            return self._draw(self._apart, lambda *_: True, holds=lambda *pair: not self._are_joined(*pair))
         return self._any_pair()
 
     @property
     def _apps(self) -> Sequence[Application]:
         return self.network.applications
 
-    @property
+    @cached_property
+    def _parts(self) -> Mapping[NodeId, frozenset[int]]:
+        """What is left of the network when its relay is killed."""
+        return _parts_without(self.network, self.broken.relay if self.broken else None)
+
+    @cached_property
     def _listened(self) -> frozenset[str]:
         """The user's site at the end of the link on which somebody listens."""
         if self.broken is None or self.broken.link is None:
@@ -226,11 +243,12 @@ class _Lots:
         first = self.chance.random()
         return [users[int((number + first) * len(users) / self.num_users)] for number in range(self.num_users)]
 
-    @property
+    @cached_property
     def _apart(self) -> Sequence[Application]:
         """The users of a run, and the first two users, by name, whom no way for keys joins."""
         users = sorted((app for app in self._apps if app.site not in self._listened), key=lambda app: app.name)
-        pairs = (pair for pair in combinations(users, 2) if pair[0].site != pair[1].site and not self._has_way(*pair))
+        differ = (pair for pair in combinations(users, 2) if pair[0].site != pair[1].site)
+        pairs = (pair for pair in differ if not self._are_joined(*pair))
         return [*self._users, *(app for app in next(pairs, ()) if app not in self._users)]
 
     def _any_pair(self) -> tuple[Application, Application]:
@@ -246,26 +264,29 @@ class _Lots:
         users: Sequence[Application],
         is_wanted: Callable[[Application, Application], bool],
         *,
-        is_joined: bool = True,
+        holds: Callable[[Application, Application], bool] | None = None,
     ) -> tuple[Application, Application] | None:
-        """Return a pair as it is wanted, drawn from all; None where there is none."""
+        """Return a pair as it is wanted, drawn from all; None where there is none. ``holds``: what is looked at last,
+        since it takes long; by default that the two can have keys."""
+        holds = holds or self._can_have_keys
         for one in self.chance.sample(users, len(users)):  # so that users of a small island have their turn too
             others = [other for other in users if other.site != one.site and is_wanted(one, other)]
             for other in self.chance.sample(others, len(others)):
-                if self._has_way(one, other) is is_joined:
+                if holds(one, other):
                     return one, other
         return None
 
-    def _has_way(self, one: Application, other: Application) -> bool:
-        ends = NodeId(one.site), NodeId(other.site)
-        if ends not in self._ways:
-            try:
-                require_joined(self.network, *ends)
-                require_way(self.network, *ends, self.network.policy_between(*ends))
-                self._ways[ends] = True
-            except RequirementUnmet:
-                self._ways[ends] = False
-        return self._ways[ends]
+    def _can_have_keys(self, one: Application, other: Application) -> bool:
+        ends = one.site, other.site
+        if ends not in self._have_key:
+            self._have_key[ends] = _has_way(self.with_key, *ends)
+        return self._have_key[ends]
+
+    def _are_joined(self, one: Application, other: Application) -> bool:
+        ends = one.site, other.site
+        if ends not in self._joined:
+            self._joined[ends] = _has_way(self.network, *ends)
+        return self._joined[ends]
 
     def _is_near(self, one: Application, other: Application) -> bool:
         return self._km(one, other) <= NEAR_KM
@@ -274,7 +295,10 @@ class _Lots:
         return not self._is_near(one, other)
 
     def _km(self, one: Application, other: Application) -> float:
-        return great_circle_km(self.network.site(NodeId(one.site)), self.network.site(NodeId(other.site)))
+        ends = one.site, other.site
+        if ends not in self._ways_km:
+            self._ways_km[ends] = great_circle_km(*(self.network.site(NodeId(site)) for site in ends))
+        return self._ways_km[ends]
 
     def _test(
         self,
@@ -285,6 +309,17 @@ class _Lots:
     ) -> ServiceTest:
         self._number += 1
         return ServiceTest(self._number, kind, pair[0].name, pair[1].name, self._km(*pair), fault, other)
+
+
+def _has_way(network: Network, one: str, other: str) -> bool:
+    """Return whether a network has a way for keys of two sites, as these would have them go."""
+    ends = NodeId(one), NodeId(other)
+    try:
+        require_joined(network, *ends)
+        require_way(network, *ends, network.policy_between(*ends))
+    except RequirementUnmet:
+        return False
+    return True
 
 
 def _relays(network: Network) -> list[NodeId]:

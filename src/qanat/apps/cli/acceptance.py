@@ -62,7 +62,12 @@ def run_acceptance(options: AcceptanceOptions, *, as_json: bool) -> int:
     if options.with_faults:  # of a network that others use nothing is broken
         broken = Broken() if is_up else choose_broken(network)
     plan = draw_plan(
-        network, num_tests=options.num_tests, seed=options.seed, broken=broken, num_users=options.num_users
+        network,
+        num_tests=options.num_tests,
+        seed=options.seed,
+        broken=broken,
+        num_users=options.num_users,
+        has_passes=is_up,
     )
     machine.allow_open_files(FILES_OF_A_USER * len(network.applications))
     with ExitStack() as stack:
