@@ -62,20 +62,26 @@ class _Around:
 
 
 def place_labels(
-    marks: Sequence[Mark], lines: Sequence[tuple[Point, Point]], room: Box, wanted: Sequence[bool] | None = None
+    marks: Sequence[Mark],
+    lines: Sequence[tuple[Point, Point]],
+    room: Box,
+    wanted: Sequence[bool] | None = None,
+    *,
+    first: Sequence[bool] | None = None,
 ) -> list[Label | None]:
     """Return a label for each mark, or nothing where none fits without covering another name or a mark.
 
     lines: links, which names avoid where they can. room: where names may stand. wanted: which marks shall have one; all
-    unless said. Every name is placed in turn, the most hemmed in first, and then again with the others standing, a few
-    times.
+    unless said. first: which are placed before all others. Every name is placed in turn, the most hemmed in first, and
+    then again with the others standing, a few times.
     """
     chosen = [k for k in range(len(marks)) if wanted is None or wanted[k]]
     if len(chosen) > MOST_LABELS:
         return [None] * len(marks)
     arounds = [_around(mark, marks, lines) for mark in marks]
     labels: list[Label | None] = [None] * len(marks)
-    order = sorted(chosen, key=lambda k: (-len(arounds[k].marks), -len(arounds[k].lines), k))
+    late = [False] * len(marks) if first is None else [not one for one in first]
+    order = sorted(chosen, key=lambda k: (late[k], -len(arounds[k].marks), -len(arounds[k].lines), k))
     for _ in range(ROUNDS):
         for k in order:
             labels[k] = None

@@ -139,7 +139,7 @@ def _name_sites(surface: Surface, plan: Plan, names: Naming) -> int:
     bold = [site.kind == "user" for site in network.sites] + [False] * len(network.switches)
     wanted = [names == "all" or not is_user for is_user in bold]
     room = Box(30, 18, plan.projection.width - 4, plan.projection.height - 4)
-    labels = place_labels(marks, _lines(plan), room, wanted)
+    labels = place_labels(marks, _lines(plan), room, wanted, first=bold)
     for label in labels:
         if label is not None and label.leader is not None:
             (x1, y1), (x2, y2) = label.leader
@@ -199,8 +199,9 @@ def draw_legend(
         return
     if plan.pulled:
         surface.line(x, y, x + 30, y, "link class-2 apart")
-        surface.text(x + 38, y + 4, "link of a user, drawn longer than it is", "tiny muted")
-        x += 245
+        text = "link of a user, drawn longer than it is"
+        surface.text(x + 38, y + 4, text, "tiny muted")
+        x += 58 + 6.3 * len(text)
     if "frame" in kinds:
         surface.rectangle(x, y - 6, 12, 12, "frame")
         surface.text(x + 18, y + 4, "drawn apart below", "tiny muted")

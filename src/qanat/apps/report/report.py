@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jinja2
 
 from qanat.apps.pictures.map import draw_map
@@ -11,6 +13,7 @@ from qanat.apps.report.deviations import FEWEST, all_deviations, draw_deviations
 from qanat.apps.report.line_picture import draw_line
 from qanat.apps.report.pools_picture import NUM_COLOURS, NUM_SHADES, draw_pools
 from qanat.apps.report.result import DemoResult, LinkResult, Provenance
+from qanat.apps.report.space import TITLE_KM
 from qanat.apps.report.steps_picture import Request, delivered_requests, draw_steps
 from qanat.apps.report.wall_time import MAKING, draw_wall_time, stretches_of, total_of_phases
 from qanat.ground.clock import format_utc
@@ -136,7 +139,20 @@ def _summary(result: DemoResult) -> str:
         f"{first.name} ({format_size(first.size_bytes)}){ends} under "
         f"{wording.keys(first.num_keys)} of 128 bits. The keys were made from simulated photons on "
         f"{len(result.links)} link{'s' if len(result.links) != 1 else ''}, distilled by two parties for each that "
-        f"share nothing but messages, and passed {way} by one-time pad."
+        f"share nothing but messages, and passed {way} by one-time pad.{_by_satellite(result, titles)}"
+    )
+
+
+def _by_satellite(result: DemoResult, titles: Mapping[str, str]) -> str:
+    """Say in a sentence what went by satellite, if anything did."""
+    if result.space is None:
+        return ""
+    route = result.space.transfer.key_route
+    aloft = " and ".join(titles[one.name] for one in result.network.satellites if one.name in route)
+    start, stop = (titles.get(node, node) for node in (route[0], route[-1]))
+    return (
+        f" The same file went from {start} by {aloft} to {stop}: {result.space.total_km:,.0f} km for its keys, "
+        f"{result.space.title[-1].length_km:,.0f} as the paper's title counts its {TITLE_KM:,.0f}."
     )
 
 

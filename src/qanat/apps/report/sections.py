@@ -58,6 +58,10 @@ def tiles_of(result: DemoResult, hops: Sequence[Hop], bounding: LinkResult | Non
         length_km = sum(hop.link.length_km for hop in hops)
         note = f"of fibre, {len(hops)} hop{'s' if len(hops) != 1 else ''} from {hops[0].start} to {hops[-1].stop}"
         tiles.append(Tile("the way of the keys", f"{length_km:,.0f}", "km", note, "input"))
+    if result.space is not None:
+        note = f"between the stations and along the backbone; the paper's title: {result.space.title[-1].paper_km:,.0f}"
+        length = f"{result.space.title[-1].length_km:,.0f}"
+        tiles.append(Tile("by satellite and fibre", length, "km", note, "input"))
     if result.transfers:
         sent = result.transfers[0]
         size, unit = format_size(sent.size_bytes).split(" ")
