@@ -58,7 +58,8 @@ class LinkReview:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """Sites and links that are counted together; ``name`` is empty for the whole network."""
+    """Sites and links that are counted together; ``name`` is empty for the whole network. Lengths, losses and rates are
+    of fibres: those of a satellite's links change from second to second."""
 
     name: str
     num_sites: int
@@ -157,7 +158,7 @@ def _headings(network: Network, links: tuple[LinkReview, ...]) -> Iterator[Headi
         yield Heading(
             name=name,
             num_sites=sum(name in ("", site.counted_as) for site in network.sites),
-            num_links=len(rows),
+            num_links=sum(name in ("", link.counted_as) for link in network.links),
             total_km=sum(row.link.length_km for row in rows),
             loss_db=Spread.of(row.link.loss_db for row in rows) if rows else None,
             length_km=Spread.of(row.link.length_km for row in rows) if rows else None,
