@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from qanat.adapters.device_door import DeviceDoor
 from qanat.adapters.exchange_ends import FollowingModule, LeadingModule
 from qanat.adapters.exchanged_module import ExchangedModule
 from qanat.adapters.key_sources import KeySource
@@ -102,6 +101,8 @@ class LocalModules:
                 own, other = ends if is_transmitter else ends[::-1]
                 files = device_files(self._place, link, self._node)
                 _require(files, link, self._node)
+                from qanat.adapters.device_door import DeviceDoor  # with its HTTP client, which few sites need
+
                 return DeviceDoor(own, peer_sae=other.sae, settings=settings, tls=files, used=used)
             case KeyFileModules() as settings:
                 said = settings.transmitter_folder if is_transmitter else settings.receiver_folder

@@ -1,4 +1,7 @@
-"""``qanat node --config``, ``qanat twin``, ``qanat controller``: a network of processes that stand for themselves."""
+"""``qanat node --config``, ``qanat twin``, ``qanat controller``: a network of processes that stand for themselves.
+
+Each loads its own parts alone, when it is run: to load them is half of a start.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,23 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.markup import escape
 
-from qanat.adapters.physical_entropy import EntropySource
 from qanat.apps.cli.presentation import RunView, show_curl
 from qanat.apps.cli.stopping import stop_asked
-from qanat.apps.controller_process import ControllerProcess
 from qanat.apps.deployment import Deployment, load_deployment
-from qanat.apps.entropy_watch import entropy_record
 from qanat.apps.event_log import EventLog
-from qanat.apps.forecast_file import read_forecasts
 from qanat.apps.machine import settle_heap
 from qanat.apps.networks import load_network
-from qanat.apps.node_site import NodeSite
-from qanat.apps.twin_process import TwinProcess
 from qanat.apps.workplace import Workplace, default_folder
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import CONTROLLER, STANDBY, LinkId, NodeId
+
+if TYPE_CHECKING:
+    from qanat.adapters.physical_entropy import EntropySource
+    from qanat.apps.node_site import NodeSite
 
 LOOK_PERIOD_S = 0.5
 """How often a process looks whether those that it works with come and go."""
@@ -102,12 +103,16 @@ def run_controller(
     deployment = named_deployment(network, config)
     local = STANDBY if standby else CONTROLLER
     if forecasts is not None:
+        from qanat.apps.forecast_file import read_forecasts
+
         read_forecasts(forecasts, network=deployment.network)  # one that is named is there
     asyncio.run(_serve_controller(deployment, workplace_of(deployment, data), local, forecasts, as_json=as_json))
     return 0
 
 
 async def _serve_node(deployment: Deployment, node: NodeId, place: Workplace, *, port: int, as_json: bool) -> None:
+    from qanat.apps.node_site import NodeSite
+
     stop = stop_asked()
     place.make(node)
     with RunView() as view, EventLog(path=place.site(node) / "events.jsonl") as log:
@@ -130,6 +135,9 @@ async def _serve_node(deployment: Deployment, node: NodeId, place: Workplace, *,
 async def _serve_twin(
     deployment: Deployment, link_id: LinkId, place: Workplace, *, source: EntropySource | None, as_json: bool
 ) -> None:
+    from qanat.apps.entropy_watch import entropy_record
+    from qanat.apps.twin_process import TwinProcess
+
     stop = stop_asked()
     with RunView() as view, EventLog(path=place.twin(link_id) / "events.jsonl") as log:
         log.listen(view.on_event)
@@ -147,6 +155,8 @@ async def _serve_twin(
 async def _serve_controller(
     deployment: Deployment, place: Workplace, local: NodeId, forecasts: Path | None, *, as_json: bool
 ) -> None:
+    from qanat.apps.controller_process import ControllerProcess
+
     stop = stop_asked()
     place.make(local)
     with RunView() as view, EventLog(path=place.site(local) / "events.jsonl") as log:
