@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from qanat.ground.errors import KeyShortage
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId
 from qanat.ground.messages import Message
@@ -57,6 +60,30 @@ def test_when_the_line_is_fast_again_it_is_awaited_no_longer_than_at_first() -> 
     way = tuple(map(NodeId, "arsb"))
     assert ways.patience_s(way) == manager._context.settings.relay_patience_s(3)
     for _ in range(9):
-        ways.note_lost((way,))
+        ways.note_unheard((way,))
     assert ways.patience_s(way) == manager._context.settings.relay_timeout_most_s
+    close(world)
+
+
+def test_who_waits_five_seconds_is_not_kept_for_minutes_however_often_nothing_was_heard() -> None:
+    world = slowed(by_s=0.0)
+    world.line = lambda sender, _receiver, message: None if message.kind == "relay" and sender == "r" else message
+    for _ in range(6):
+        before_s = world.scheduler.now_s
+        with pytest.raises(KeyShortage):
+            give(world, ONE, patience_s=5.0)
+        assert world.scheduler.now_s - before_s < 12.0, "five seconds, and what the last two tries take at least"
+    close(world)
+
+
+def test_patience_is_forgotten_like_all_that_was_learnt_of_a_way() -> None:
+    world = slowed(by_s=1.5)
+    give(world, ONE)
+    manager = world._processes[NodeId("a")].manager
+    assert manager is not None
+    ways, settings = manager._relay.ways, manager._context.settings
+    way = tuple(map(NodeId, "arsb"))
+    assert ways.patience_s(way) > settings.relay_patience_s(3)
+    world.run(world.sleep(settings.failed_retry_s + 1.0))
+    assert ways.patience_s(way) == settings.relay_patience_s(3)
     close(world)

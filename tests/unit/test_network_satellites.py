@@ -217,3 +217,9 @@ def test_commands_of_processes_that_make_no_passes_say_which_one_does(tmp_path: 
         station = NodeSite(deployment, WEST, Workplace(tmp_path), log=log)
         assert station.module_ids == ["west-link.nanshan"]
         assert station.links_without_light == ["micius-nanshan", PAIR]
+
+
+def test_the_ground_network_says_nothing_of_satellites_that_a_site_avoided() -> None:
+    before = "{name: west, kind: user"
+    wary = parse_network(changed((before, f"{before}, keys_avoid: [micius, nanshan]")), source="test")
+    assert without_satellites(wary).site(NodeId("west")).keys_avoid == ("nanshan",)

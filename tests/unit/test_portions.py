@@ -33,6 +33,7 @@ def test_a_station_with_one_partner_keeps_all_for_it() -> None:
 
 def test_who_never_comes_holds_the_worth_of_a_few_passes_and_no_more() -> None:
     portions, available = Portions({POOL: [EAST, NORTH, SOUTH]}), 0
+    portions.note(POOL, 0)
     for _ in range(100):
         available += 900
         portions.note(POOL, available)
@@ -48,6 +49,21 @@ def test_what_is_lost_is_lost_to_all() -> None:
     portions.take(POOL, EAST, 300)
     portions.note(POOL, 300)
     assert of(portions) == {EAST: 0, NORTH: 150, SOUTH: 150}
+
+
+def test_a_stock_that_was_there_at_the_start_is_no_measure_of_a_pass() -> None:
+    portions = Portions({POOL: [EAST, NORTH, SOUTH]})
+    portions.note(POOL, 90_000)
+    for link in (EAST, NORTH):
+        portions.take(POOL, link, 30_000)
+    available = 30_000
+    for _ in range(20):
+        available += 900
+        portions.note(POOL, available)
+        for link in (EAST, NORTH):
+            available -= portions.of(POOL, link)
+            portions.take(POOL, link, portions.of(POOL, link))
+    assert portions.of(POOL, SOUTH) == 30_000, "more than the worth of four passes: it grows no further"
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

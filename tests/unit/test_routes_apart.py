@@ -6,15 +6,17 @@ The authority is brute force: networkx lists all simple paths, and of those that
 from __future__ import annotations
 
 from collections import Counter
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, permutations
+from typing import Any
 
 import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qanat.control import apart
 from qanat.control.apart import KnownTo, routes_apart
-from qanat.control.disjoint import Graph, disjoint_routes
+from qanat.control.disjoint import DisjointRoutes, Graph, disjoint_routes
 from qanat.control.routing import choices_from, disjoint, key_graph, places_of_applications
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Application, Downlink, Link, Network, Site
@@ -125,3 +127,50 @@ def told(net: Network) -> tuple[list[str], str]:
 )
 def test_a_satellite_stands_on_one_way_at_most(links: str, seen: str, ways: list[str], cut: str) -> None:
     assert told(network(links, seen)) == (ways, cut)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(graphs_with_satellites())
+def test_without_who_stands_in_the_cut_nothing_but_a_direct_hop_is_left(drawn: tuple[Graph, KnownTo]) -> None:
+    graph, known_to = drawn
+    found = routes_apart(graph, known_to, S, T, at_most=99)
+    left = [
+        (here, there)
+        for here, peers in graph.items()
+        for there in peers
+        if {here, there, known_to.get((here, there))}.isdisjoint(found.cut) and (here, there) != (S, T)
+    ]
+    rest = nx.DiGraph(left)
+    rest.add_nodes_from((S, T))
+    if found.cut:
+        assert not nx.has_path(rest, S, T)
+
+
+def test_a_single_way_has_a_cut_that_names_who_is_on_every_other() -> None:
+    """Pruned: a - b by bird, and round by s. The cut of a graph that was pruned on the way would name s."""
+    ways, cut = told(network("as bt rt", "Bab Kstab"))
+    assert len(ways) == 2
+    assert cut in ("", "bird kite")
+
+
+@pytest.mark.parametrize("num", [8, 16, 20])
+def test_stations_that_a_satellite_does_not_join_cost_few_searches(num: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The satellite joins those of the left half, and those of the right, but no left one with a right one."""
+    halves = [[NodeId(f"{side}{place:02}") for place in range(num // 2)] for side in "lr"]
+    graph: dict[NodeId, dict[NodeId, int]] = {S: dict.fromkeys(halves[0], 1000)}
+    known_to: dict[tuple[NodeId, NodeId], NodeId] = {}
+    for half in halves:
+        for one, other in permutations(half, 2):
+            graph.setdefault(one, {})[other] = 1000
+            known_to[one, other] = NodeId("bird")
+    for station in halves[1]:
+        graph[station][T] = 1000
+    calls: list[int] = []
+
+    def counted(*args: Any, **more: Any) -> DisjointRoutes:
+        calls.append(1)
+        return disjoint_routes(*args, **more)
+
+    monkeypatch.setattr(apart, "disjoint_routes", counted)
+    assert routes_apart(graph, known_to, S, T, at_most=4).routes == ()
+    assert len(calls) <= apart.MOST_SEARCHES + 2

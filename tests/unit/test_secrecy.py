@@ -29,5 +29,6 @@ def test_what_is_found_is_what_stands_in_the_text(secrets: list[bytes], pieces: 
         (spellings(secrets[which % len(secrets)])[form] if secrets else b"") + between
         for which, form, between in pieces
     )
+    assert len(list(found_in(text, secrets))) == len(set(found_in(text, secrets)))
     every = {one for secret in secrets for one in spellings(secret)}
     assert set(found_in(text, secrets)) == {one for one in every if one in text}

@@ -3,40 +3,95 @@
 A satellite stands between any two of its stations that are neighbours through it, so it is a node that routes pass, one
 at most, and once: from the station before it the one behind it is a hop away. Not between all: where a fibre, or
 another satellite, joins two of its stations, it stands between others only. Of a route that passes it between such two,
-either the way to it or the way from it is closed, and the better of both answers is taken.
+either the way to it or the way from it is closed, until no route does so any more: branch and bound, where no branch
+has more routes than what it came from.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from qanat.control.disjoint import DisjointRoutes, Graph, disjoint_routes
+from qanat.control.disjoint import DisjointRoutes, Graph, Route, disjoint_routes
 from qanat.ground.identifiers import NodeId
 
 KnownTo: TypeAlias = Mapping[tuple[NodeId, NodeId], NodeId]
 """The satellite that has announced a hop's key, by hop in both directions."""
 _Hop: TypeAlias = tuple[NodeId, NodeId]
+MOST_SEARCHES: Final = 64
+"""After so many the routes found that pass satellites rightly are taken: fewer, perhaps, than there are."""
 
 
 def routes_apart(graph: Graph, known_to: KnownTo, source: NodeId, target: NodeId, *, at_most: int) -> DisjointRoutes:
     """Return the most routes of which no node but the ends knows two, of about the least total cost.
 
-    The same as ``disjoint_routes`` where no satellite has announced anything. The cut may name satellites. Of several
-    routes none passes a satellite twice; the only one may.
+    The same as ``disjoint_routes`` where no satellite has announced anything. The cut may name satellites; it is empty
+    where none was found. Of several routes none passes a satellite twice; the only one may.
     """
     if not known_to:
         return disjoint_routes(graph, source, target, at_most=at_most)
-    satellites = frozenset(known_to.values())
-    found = _searched(_with_satellites(graph, known_to), known_to, source, target, at_most=at_most)
-    if not found.routes:
-        return DisjointRoutes(disjoint_routes(graph, source, target, at_most=1).routes, found.cut)
-    routes = sorted(
-        (tuple(node for node in route if node not in satellites) for route in found.routes),
-        key=lambda route: (sum(graph[here][there] for here, there in pairwise(route)), len(route), route),
-    )
-    return DisjointRoutes(tuple(routes), found.cut)
+    search = _Search(_with_satellites(graph, known_to), known_to, source, target, at_most)
+    first = search.flow(frozenset())
+    found = search.routes()
+    if not found:
+        found = disjoint_routes(graph, source, target, at_most=1).routes
+    routes: list[Route] = sorted(found, key=lambda route: (_cost(graph, route), len(route), route))
+    cuts = [first.cut] if len(found) == len(first.routes) else []
+    if len(found) == 1:
+        cuts += [(node,) for node in _knowing(found[0], known_to)]
+    cut = next((cut for cut in cuts if cut and _parts(cut, graph, known_to, source, target)), ())
+    return DisjointRoutes(tuple(routes), cut if len(found) < at_most else ())
+
+
+class _Search:
+    """For the routes from one node to another in a graph whose satellites are nodes."""
+
+    def __init__(self, graph: Graph, known_to: KnownTo, source: NodeId, target: NodeId, at_most: int) -> None:
+        self._graph, self._known_to = graph, known_to
+        self._source, self._target, self._at_most = source, target, at_most
+        self._satellites = frozenset(known_to.values())
+        self._flows: dict[frozenset[_Hop], DisjointRoutes] = {}
+        self._best: tuple[Route, ...] = ()
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes, without the satellites that they pass."""
+        self._branch(frozenset(), set())
+        return tuple(tuple(node for node in route if node not in self._satellites) for route in self._best)
+
+    def flow(self, closed: frozenset[_Hop]) -> DisjointRoutes:
+        """Return the most disjoint routes while some ways to and from satellites are closed."""
+        if closed not in self._flows:
+            graph = {
+                here: {there: cost for there, cost in peers.items() if (here, there) not in closed}
+                for here, peers in self._graph.items()
+            }
+            self._flows[closed] = disjoint_routes(graph, self._source, self._target, at_most=self._at_most)
+        return self._flows[closed]
+
+    def _branch(self, closed: frozenset[_Hop], seen: set[frozenset[_Hop]]) -> None:
+        """Keep the most routes that pass satellites rightly, of all that this and what follows from it have."""
+        if closed in seen or len(seen) >= MOST_SEARCHES:
+            return
+        seen.add(closed)
+        found = self.flow(closed).routes
+        wrong = [hops for route in found if (hops := self._passes_wrongly(route)) is not None]
+        right = tuple(route for route in found if self._passes_wrongly(route) is None)
+        if len(right) > len(self._best):
+            self._best = right
+        for hop in wrong[0] if wrong else ():
+            if len(found) > len(self._best):  # no branch of it has more
+                self._branch(closed | {hop}, seen)
+
+    def _passes_wrongly(self, route: Route) -> tuple[_Hop, _Hop] | None:
+        """Return the way to a satellite and from it, of a route that passes it between stations that it does not
+        join."""
+        for place, node in enumerate(route[1:-1], start=1):
+            before, after = route[place - 1], route[place + 1]
+            if node in self._satellites and self._known_to.get((before, after)) != node:
+                return (before, node), (node, after)
+        return None
 
 
 def _with_satellites(graph: Graph, known_to: KnownTo) -> dict[NodeId, dict[NodeId, int]]:
@@ -56,32 +111,27 @@ def _with_satellites(graph: Graph, known_to: KnownTo) -> dict[NodeId, dict[NodeI
     return built
 
 
-def _searched(graph: Graph, known_to: KnownTo, source: NodeId, target: NodeId, *, at_most: int) -> DisjointRoutes:
-    found = disjoint_routes(graph, source, target, at_most=at_most)
-    wrong = _passes_wrongly(found, known_to)
-    if wrong is None:
-        return found
-    answers = [_searched(_without(graph, hop), known_to, source, target, at_most=at_most) for hop in wrong]
-    return max(answers, key=lambda one: (len(one.routes), -_cost(graph, one)))
+def _knowing(route: Route, known_to: KnownTo) -> list[NodeId]:
+    """Return who but the ends knows what goes over a route, in the order of the route."""
+    nodes = [known for hop in pairwise(route) for known in (known_to.get(hop), hop[1]) if known is not None]
+    return nodes[:-1]
 
 
-def _passes_wrongly(found: DisjointRoutes, known_to: KnownTo) -> tuple[_Hop, _Hop] | None:
-    """Return the way to a satellite and from it, of a route that passes it between stations which it does not join."""
-    satellites = frozenset(known_to.values())
-    for route in found.routes:
-        for place, node in enumerate(route):
-            if node in satellites and known_to.get((route[place - 1], route[place + 1])) != node:
-                return (route[place - 1], node), (node, route[place + 1])
-    return None
+def _parts(cut: tuple[NodeId, ...], graph: Graph, known_to: KnownTo, source: NodeId, target: NodeId) -> bool:
+    """Return whether without these nodes nothing is left but a hop from end to end."""
+    reached, waiting = {source}, deque([source])
+    while waiting:
+        here = waiting.popleft()
+        for there in graph.get(here, {}):
+            is_gone = there in reached or there in cut or known_to.get((here, there)) in cut
+            if is_gone or (here, there) == (source, target):
+                continue
+            if there == target:
+                return False
+            reached.add(there)
+            waiting.append(there)
+    return True
 
 
-def _without(graph: Graph, hop: _Hop) -> dict[NodeId, dict[NodeId, int]]:
-    here, there = hop
-    return {
-        node: {peer: cost for peer, cost in peers.items() if (node, peer) != (here, there)}
-        for node, peers in graph.items()
-    }
-
-
-def _cost(graph: Graph, found: DisjointRoutes) -> int:
-    return sum(graph[here][there] for route in found.routes for here, there in pairwise(route))
+def _cost(graph: Graph, route: Route) -> int:
+    return sum(graph[here][there] for here, there in pairwise(route))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from qanat.ground.clock import Deadline
 from qanat.ground.identifiers import NodeId, SaePair, uuid4_from
 from qanat.ground.key_batches import KeyBatch
 from qanat.ground.key_ids import KeyIds
@@ -29,7 +30,7 @@ class RelayJob:
 
     ``shares``: so many ways without a common relay they are to take, one share on each (to one target alone);
     ``max_hops``: no way may be longer. ``told``: the only ways that they may go, by target, where not every way will
-    do.
+    do. ``deadline``: until when somebody waits for them.
     """
 
     pair: SaePair
@@ -40,6 +41,7 @@ class RelayJob:
     shares: int = 1
     max_hops: int | None = None
     told: Mapping[NodeId, ToldWays] = field(default_factory=dict)
+    deadline: Deadline | None = None
 
     @property
     def hop_bits(self) -> int:

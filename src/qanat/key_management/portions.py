@@ -24,6 +24,7 @@ class Portions(Generic[P]):
         """shared_by: the links between stations that each pool's key is for."""
         self._bits = {pool: dict.fromkeys(links, 0) for pool, links in shared_by.items()}
         self._most_bits = dict.fromkeys(self._bits, 0)
+        self._noted = set[P]()
 
     def note(self, pool: P, available_bits: int) -> None:
         """Divide what a pool has gained, or take what it has lost from all alike."""
@@ -33,7 +34,9 @@ class Portions(Generic[P]):
             for link in portions:
                 portions[link] = portions[link] * available_bits // held_bits
         gained_bits = available_bits - sum(portions.values())
-        self._most_bits[pool] = max(self._most_bits[pool], gained_bits)
+        if pool in self._noted:
+            self._most_bits[pool] = max(self._most_bits[pool], gained_bits)
+        self._noted.add(pool)  # what is there at the start has come in many passes
         self._divide(portions, gained_bits, full_bits=PASSES_KEPT * self._most_bits[pool])
 
     def of(self, pool: P, link: LinkId) -> int:

@@ -41,6 +41,9 @@ from qanat.key_management.wire import PoolShortage, RelayDelivered, RelayFailed,
 
 __all__ = ["RelayJob", "RelayOrigin"]
 
+RESENT_TIMES = 8
+"""A batch is not sent more often again while it waits long for its verdict than at a few even steps."""
+
 
 @dataclass(slots=True)
 class _Carried:
@@ -218,6 +221,8 @@ class RelayOrigin:
                 self._passed_over.note(way, job.pair, job.hop_bits)
         if lost.is_unheard or lost.is_altered:
             self.ways.note_lost(lost.ways)
+        if lost.is_unheard:  # once a call: it is not to take twice as long with each try
+            self.ways.note_unheard(way for way in lost.ways if tried.failures[way] == 1)
         if lost.silent is not None:
             self.ways.close(at=lost.node, silent=lost.silent)
 
@@ -330,13 +335,14 @@ class RelayOrigin:
         return None when all have arrived."""
         context, settings = self._context, self._context.settings
         began_s, ways = context.clock.monotonic_s(), tuple(way for batch in batches for way in batch.routes)
-        patience_s = max(map(self.ways.patience_s, ways))
+        patience_s = self._patience_s(job, ways)
         deadline, topic = Deadline.after(context.clock, patience_s), Topic(f"relay/{batches[0].relay_id}")
         self._carried.update({batch.relay_id: _Carried(batch, topic) for batch in batches})
         try:
             while not deadline.has_passed:
                 await self._send_undecided(batches, job)
-                again_s = min(deadline.monotonic_s, context.clock.monotonic_s() + settings.relay_resend_s)
+                pause_s = max(settings.relay_resend_s, patience_s / RESENT_TIMES)
+                again_s = min(deadline.monotonic_s, context.clock.monotonic_s() + pause_s)
                 while self._undecided(batches):
                     if (lost := self._first_failure(batches)) is not None:
                         return lost
@@ -353,6 +359,12 @@ class RelayOrigin:
         finally:
             for batch in batches:
                 del self._carried[batch.relay_id]
+
+    def _patience_s(self, job: RelayJob, ways: Routes) -> float:
+        """Return how long the verdict on a batch is awaited: where these ways are slow, as long as its caller waits."""
+        least_s = max(self._context.settings.relay_patience_s(len(way) - 1) for way in ways)
+        longer_s = max(map(self.ways.patience_s, ways))
+        return longer_s if job.deadline is None else max(least_s, min(longer_s, job.deadline.left_s))
 
     async def _send_undecided(self, batches: Sequence[Batch], job: RelayJob) -> None:
         for batch in batches:

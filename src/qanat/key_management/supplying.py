@@ -72,6 +72,8 @@ class _Ask:
     trace: Trace
     begun_monotonic_s: float
     priority: int
+    deadline: Deadline
+    """Until when its caller waits."""
     classical_route: tuple[NodeId, ...] = ()
     demand: Demand | None = None
     kept: Requirements = ANY
@@ -182,7 +184,8 @@ class Supplying:
         if (repeat := self._repeats.of(wish)) is not None and (given := await self._again(wish, nodes, repeat)):
             return given
         await self._check_ready(wish, nodes)
-        ask = self._parked.pop((pair, wish.request_id), None) or self._begin(pair, nodes, wish)
+        ask = self._parked.pop((pair, wish.request_id), None) or self._begin(pair, nodes, wish, deadline)
+        ask.deadline = deadline
         try:
             return await self._serve(ask, wish, deadline)
         except KeyManagementError:
@@ -215,7 +218,7 @@ class Supplying:
                     remedy="ask again when it is up",
                 )
 
-    def _begin(self, pair: SaePair, nodes: Sequence[NodeId], wish: KeyWish) -> _Ask:
+    def _begin(self, pair: SaePair, nodes: Sequence[NodeId], wish: KeyWish, deadline: Deadline) -> _Ask:
         context = self._context
         trace = Trace(context.recorder, wish.request_id) if wish.request_id else context.recorder.new_request()
         trace.last = wish.cause
@@ -223,7 +226,7 @@ class Supplying:
         far = tuple(node for node in dict.fromkeys(nodes) if node != context.node)
         most = context.network.priority(pair.master)
         priority = most if wish.priority is None else min(wish.priority, most)
-        return _Ask(pair, wish.request_id, nodes[0], far, trace, context.clock.monotonic_s(), priority)
+        return _Ask(pair, wish.request_id, nodes[0], far, trace, context.clock.monotonic_s(), priority, deadline)
 
     def _park(self, ask: _Ask) -> None:
         """Keep a request for the next call of its name; of one pair's requests the oldest make room for new ones."""
@@ -414,6 +417,7 @@ class Supplying:
             shares=require.disjoint_routes,
             max_hops=require.max_hops,
             told=told,
+            deadline=ask.deadline,
         )
 
     async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> Sequence[KeyID]:

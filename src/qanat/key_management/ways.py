@@ -59,6 +59,7 @@ class Ways:
         self._barren_until_s: dict[Way, float] = {}
         self._lost_until_s: dict[Way, float] = {}
         self._patience_s: dict[Way, float] = {}  # where it is more than the settings say
+        self._patient_until_s: dict[Way, float] = {}
         self.desk = RouteDesk(context)
 
     def choose(self, wish: Wish, tried: Tried) -> Routes:
@@ -107,7 +108,8 @@ class Ways:
 
     def patience_s(self, way: Way) -> float:
         """Return how long the verdict on a batch that goes this way is awaited."""
-        return max(self._least_patience_s(way), self._patience_s.get(way, 0.0))
+        is_kept = self._holds(self._patient_until_s, way)
+        return max(self._least_patience_s(way), self._patience_s[way] if is_kept else 0.0)
 
     def note_heard(self, ways: Routes, *, after_s: float) -> None:
         """A batch has arrived that went these ways, and its verdict took so long."""
@@ -115,13 +117,18 @@ class Ways:
             self._be_patient(way, SLACK * after_s)
 
     def note_lost(self, ways: Routes) -> None:
-        """A batch has gone these ways and was never heard of again: others are better for a while.
-
-        The next one that goes there is awaited twice as long: it may be that all are slow, as on a machine or a line
-        with too much to do, where batches that are given up and made again would only add to that.
-        """
+        """A batch has gone these ways and was never heard of again, or not as it was sent: others are better for a
+        while."""
         for way in ways:
             self._lost_until_s[way] = self._later(self._context.settings.cut_route_pause_s)
+
+    def note_unheard(self, ways: Iterable[Way]) -> None:
+        """Nobody has said in time what became of a batch that went these ways: the next one is awaited twice as long.
+
+        It may be that all are slow, as on a machine or a line with too much to do, where batches that are given up and
+        made again would only add to that.
+        """
+        for way in ways:
             self._be_patient(way, 2 * self.patience_s(way))
 
     def note_short(self, way: Way, short: tuple[PoolShortage, ...]) -> None:
@@ -227,10 +234,12 @@ class Ways:
         return self._context.settings.relay_patience_s(len(way) - 1)
 
     def _be_patient(self, way: Way, seconds: float) -> None:
-        least_s = self._least_patience_s(way)
+        settings, least_s = self._context.settings, self._least_patience_s(way)
         self._patience_s.pop(way, None)
+        self._patient_until_s.pop(way, None)
         if seconds > least_s:
-            self._patience_s[way] = max(least_s, min(seconds, self._context.settings.relay_timeout_most_s))
+            self._patience_s[way] = max(least_s, min(seconds, settings.relay_timeout_most_s))
+            self._patient_until_s[way] = self._later(settings.failed_retry_s)
 
     def _later(self, pause_s: float) -> float:
         return self._context.clock.monotonic_s() + pause_s

@@ -26,7 +26,8 @@ class SimulationEntropy:
         return self._next(num_bytes)
 
     def _next(self, num_bytes: int) -> bytes:
-        """Return bytes as the generator gives them when it is asked for so many: words of four, of the last a part."""
+        """Return bytes, one or more, as the generator gives them to who asks for so many: words of four, of the last a
+        part."""
         taken = -(-num_bytes // WORD_BYTES) * WORD_BYTES
         if self._used + taken > len(self._drawn):
             left = self._drawn[self._used :]

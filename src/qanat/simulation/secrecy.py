@@ -21,9 +21,12 @@ def spellings(secret: bytes) -> tuple[bytes, ...]:
 
 
 def found_in(text: bytes, secrets: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the spellings of secrets that stand in a text. Each spelling has ``HEAD_BYTES`` bytes or more."""
+    """Yield the spellings of secrets that stand in a text, each once; raises ValueError for a secret of fewer than
+    ``HEAD_BYTES`` bytes."""
     by_head: dict[int, list[bytes]] = {}
     for secret in secrets:
+        if len(secret) < HEAD_BYTES:
+            raise ValueError(f"{len(secret)} bytes may stand anywhere by chance; give secrets of {HEAD_BYTES} or more")
         for spelled in spellings(secret):
             by_head.setdefault(int.from_bytes(spelled[:HEAD_BYTES], "little"), []).append(spelled)
     if len(text) < HEAD_BYTES or not by_head:
@@ -36,6 +39,8 @@ def found_in(text: bytes, secrets: Iterable[bytes]) -> Iterator[bytes]:
     places = np.flatnonzero(begins[pairs[: len(text) - HEAD_BYTES + 1]])
     windows = np.lib.stride_tricks.sliding_window_view(letters, HEAD_BYTES)[places]
     words = np.ascontiguousarray(windows).view("<u8").ravel()
-    for place in places[np.isin(words, heads)]:
+    told = set[bytes]()
+    for place in places[np.isin(words, heads)].tolist():
         head = int.from_bytes(text[place : place + HEAD_BYTES], "little")
-        yield from (spelled for spelled in by_head[head] if text.startswith(spelled, int(place)))
+        told.update(spelled for spelled in by_head[head] if text.startswith(spelled, place))
+    yield from sorted(told)

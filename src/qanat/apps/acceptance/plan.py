@@ -253,9 +253,12 @@ class _Lots:
 
     def _any_pair(self) -> tuple[Application, Application]:
         if (pair := self._draw(self._users, lambda *_: True)) is None:
+            by_satellite = self.with_key is not self.network and bool(self.network.satellites)
             raise ConfigurationError(
-                f"no two users of network {self.network.name!r} can have keys with each other",
-                remedy="let it have applications at two sites or more that links join",
+                f"no two users of network {self.network.name!r} can have keys with each other"
+                + (" while no satellite passes" if by_satellite else ""),
+                remedy="let it have applications at two sites or more that links join"
+                + (", or bring it up by `qanat up --passes-every-s` and name its --data" if by_satellite else ""),
             )
         return pair
 

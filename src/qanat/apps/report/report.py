@@ -145,7 +145,7 @@ def _summary(result: DemoResult) -> str:
 
 def _by_satellite(result: DemoResult, titles: Mapping[str, str]) -> str:
     """Say in a sentence what went by satellite, if anything did."""
-    if result.space is None:
+    if result.space is None or not result.space.transfer.key_route:
         return ""
     route = result.space.transfer.key_route
     aloft = " and ".join(titles[one.name] for one in result.network.satellites if one.name in route)

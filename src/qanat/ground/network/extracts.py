@@ -41,9 +41,14 @@ def extract_of(
 
 
 def without_satellites(network: Network) -> Network:
-    """Return the ground network: all but satellites, and what follows from their downlinks."""
+    """Return the ground network: all but satellites, and what follows from their downlinks, or is said of them."""
     fields = {name: getattr(network, name) for name in Network.model_fields}
-    sites = tuple(site for site in network.sites if site.kind != "satellite")
+    aloft = {site.name for site in network.satellites}
+    sites = tuple(
+        site.model_copy(update={"keys_avoid": tuple(name for name in site.keys_avoid if name not in aloft)})
+        for site in network.sites
+        if site.kind != "satellite"
+    )
     return Network.model_validate({**fields, "sites": sites, "links": network.described_links, "downlinks": ()})
 
 
