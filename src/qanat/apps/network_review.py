@@ -25,7 +25,7 @@ from qanat.apps.network_islands import in_islands
 from qanat.apps.paper_table import Row, compared_rows
 from qanat.apps.satellite_review import DownlinkReview
 from qanat.apps.shares_review import PromiseReview, promises_of
-from qanat.control.routing import key_routes
+from qanat.control.routing import key_graph, policies_of_sites, widest_allowed_from
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
 from qanat.ground.network.satellites import WEEK_S, WEEKLY_BITS
@@ -168,10 +168,9 @@ def _headings(network: Network, links: tuple[LinkReview, ...]) -> Iterator[Headi
 
 def _routes(network: Network, rates: Mapping[LinkId, float]) -> Iterator[RouteReview]:
     """Yield the route that the controller would take for every two applications at different sites."""
-    ways = {
-        node: key_routes(network, node, rates_bits_per_s=rates)
-        for node in {NodeId(app.site) for app in network.applications}
-    }
+    graph, policies = key_graph(network, rates), policies_of_sites(network)
+    sites = {NodeId(app.site) for app in network.applications}
+    ways = {node: widest_allowed_from(graph, node, policies) for node in sites}
     used: dict[frozenset[NodeId], LinkId] = {}
     for link in network.links:
         used.setdefault(frozenset(link.ends), link.link_id)  # relays use the first link between two sites
