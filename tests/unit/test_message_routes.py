@@ -7,10 +7,11 @@ import pytest
 
 from qanat.apps.networks import load_network
 from qanat.control.books import Books
-from qanat.control.routing import classical_routes, key_routes
+from qanat.control.routing import classical_routes
 from qanat.control.tables import Tables
 from qanat.ground.identifiers import Epoch, NodeId
 from qanat.ground.network import Network, parse_network
+from unit.routes_support import key_routes
 
 LINE_OF_SITES = """
 format: qanat-network/1

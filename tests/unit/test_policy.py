@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from qanat.control.policy import DemandView, LinkView, NetworkView, Policy, decide
-from qanat.control.routing import classical_routes, key_routes
+from qanat.control.routing import classical_routes
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network, Site
+from unit.routes_support import key_routes
 
 A, B, C = NodeId("a"), NodeId("b"), NodeId("c")
 AB, BC = LinkId("a-b"), LinkId("b-c")

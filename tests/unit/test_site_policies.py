@@ -12,7 +12,6 @@ from qanat.control.graph import GraphLink, RouteGraph
 from qanat.control.routing import (
     choices_from,
     ends_allow,
-    key_routes,
     policies_of_sites,
     widest_allowed_from,
     widest_from,
@@ -21,6 +20,7 @@ from qanat.ground.errors import NetworkFileError
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network, network_yaml
 from qanat.ground.route_policy import RoutePolicy
+from unit.routes_support import key_routes
 
 A, B, C, R, S = (NodeId(name) for name in "abcrs")
 

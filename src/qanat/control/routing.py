@@ -179,12 +179,6 @@ def key_graph(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Rou
     return graph
 
 
-def key_routes(network: Network, source: NodeId, *, rates_bits_per_s: Mapping[LinkId, float]) -> dict[NodeId, Route]:
-    """Return the widest route from ``source`` to every node that trusted relays can reach, ends included, as its ends
-    have it."""
-    return widest_allowed_from(key_graph(network, rates_bits_per_s), source, policies_of_sites(network))
-
-
 def classical_routes(network: Network, source: NodeId) -> dict[NodeId, Route]:
     """Return the way of messages with the fewest lines from ``source`` to every other site, ends included."""
     sites, graph = set(network.nodes), RouteGraph.of_messages(network)
