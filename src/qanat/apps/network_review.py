@@ -113,20 +113,23 @@ class NetworkReview:
 
 
 def _of_satellites(network: Network) -> dict[LinkId, float]:
-    """Return what the links of satellites give in the mean over a week, which routes are compared by."""
+    """Return what the paper's satellite gave in the mean over a week, for each link of a satellite: what routes are
+    compared by where nobody has looked at its passes."""
     return {link.link_id: WEEKLY_BITS / WEEK_S for link in network.links if not link.makes_key_on_order}
 
 
-def review(network: Network) -> NetworkReview:
-    """Return what the rate functions and the graph say of a valid network whose systems are known."""
+def review(network: Network, *, of_satellites: Mapping[LinkId, float] | None = None) -> NetworkReview:
+    """Return what the rate functions and the graph say of a valid network whose systems are known. of_satellites: the
+    mean rates (bit/s) of satellites' links, by their passes."""
     links = tuple(
         LinkReview(link, link_forecast(link.system, loss_db=link.loss_db))
         for link in network.links
         if link.makes_key_on_order
     )
-    rates = {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in links} | _of_satellites(network)
+    rates = {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in links}
+    rates |= {**_of_satellites(network), **(of_satellites or {})}
     routes = tuple(_routes(network, rates))
-    graph: nx.Graph[NodeId] = nx.Graph([link.ends for link in network.links])
+    graph: nx.Graph[NodeId] = nx.Graph([link.ends for link in network.links if link.kind != "announced"])
     cuts, parting = cut_sites(graph, {NodeId(app.site) for app in network.applications})
     promises = promises_of(network, rates)
     without = [route.applications for route in routes if not route.nodes]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qanat.apps.network_concerns import Concern
 from qanat.apps.sky import elements_of
@@ -15,6 +15,7 @@ from qanat.ground.network import Network, Site
 from qanat.orbits.passes import Span, find_passes
 from qanat.orbits.propagation import STALE_DAYS, Orbit, age_days
 from qanat.orbits.timetable import PlannedPass, first_moment, orbit_of, station_of, timetable
+from qanat.planning.pass_rates import mean_rates
 from qanat.quantum_layer.pass_weather import odds_of_clear
 
 DAYS = 7.0
@@ -51,6 +52,8 @@ class SkyReview:
 
     downlinks: tuple[DownlinkReview, ...] = ()
     warnings: tuple[Concern, ...] = ()
+    rates_bits_per_s: Mapping[LinkId, float] = field(default_factory=dict)
+    """Of each link of a satellite, in the mean over the week and the weather."""
 
 
 def review_sky(network: Network, *, now_utc_s: float) -> SkyReview:
@@ -77,7 +80,8 @@ def review_sky(network: Network, *, now_utc_s: float) -> SkyReview:
         for name, orbit in orbits.items()
         if (age := age_days(orbit, start_utc_s=now_utc_s, end_utc_s=now_utc_s)) > STALE_DAYS
     ]
-    return SkyReview(rows, (*stale, *_without_passes(network, rows)))
+    rates = mean_rates(network, passes, start_utc_s=start_utc_s)
+    return SkyReview(rows, (*stale, *_without_passes(network, rows)), rates)
 
 
 def never_seen(network: Network, link_id: LinkId) -> bool:

@@ -10,6 +10,7 @@ neither key nor words, and is told.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,10 @@ DAYS: Final = 7.0
 TOLD_EVERY_S: Final = 0.5
 LONGEST_S: Final = 300.0
 """A pass in which nobody makes key ends after this time."""
+FIRST_TAKES_S: Final = 10.0
+"""About what a pass takes here, of which none has been yet: its hundreds of seconds are left out, too."""
+MOST_KEPT: Final = 64
+"""Of so many passes that have been it is reckoned what they have left aboard."""
 LINGER_S: Final = 3.0
 """A satellite is still seen so long after its key is stored, so that it can say and hear what has waited."""
 
@@ -76,6 +81,8 @@ class Sky:
         self._plans: Sequence[PassPlan] = ()
         self._is_clear: Sequence[bool] = ()
         self._next = 0
+        self._took_s = FIRST_TAKES_S
+        self._been = deque[PassForecast](maxlen=MOST_KEPT)
         self._sky_utc_s = 0.0
 
     async def plan(self, *, days: float = DAYS) -> Sequence[PassPlan]:
@@ -116,12 +123,13 @@ class Sky:
         return await self._pool.run(job)
 
     async def _foretell(self, pause_s: float) -> None:
-        """Tell of the passes to come, one after each pause: not of the hours between them, which are left out."""
+        """Tell of the passes to come, one after each pause and as long as the last one took here: hours between them,
+        and most of their own time, are left out. Those that were before are told with them."""
         able = [plan for plan in await self.plan() if plan.expected_bits]
         coming = [able[(self._next + place) % len(able)] for place in range(len(able))]
-        rise_s, told = self._clock.utc_s() + pause_s, []
+        rise_s, told = self._clock.utc_s() + pause_s, list(self._been)
         for plan in coming:
-            set_s = rise_s + plan.set_utc_s - plan.rise_utc_s
+            set_s = rise_s + self._took_s
             told.append(replace(plan.forecast, rise_utc_s=rise_s, set_utc_s=set_s))
             rise_s = set_s + pause_s
         self._on_foretold(told)
@@ -136,6 +144,9 @@ class Sky:
         finally:
             link.end()
         made = self._over(plan, took_s=self._clock.monotonic_s() - began_s)
+        now_s, self._took_s = self._clock.utc_s(), made.took_s
+        if link.has_made(plan):
+            self._been.append(replace(plan.forecast, rise_utc_s=now_s - made.took_s, set_utc_s=now_s))
         self._recorder.record(
             EventKind.SATELLITE_SET,
             link_id=plan.link_id,

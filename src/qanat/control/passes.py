@@ -8,7 +8,7 @@ what is to be spent until the next pass must lie ready.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TypeAlias
@@ -28,12 +28,16 @@ def forecasts_of_passes(
 ) -> list[LinkForecast]:
     """Return what the passes of a span of time mean for a network's downlinks, and for the links between stations.
 
-    passes: all that are foretold for the span; others are left out. Links of satellites without any are out.
+    passes: all that are foretold for the span; of others those that were before count for what they have left aboard.
+    Links of satellites without any are out.
     """
     ordered = sorted(passes, key=lambda one: (one.rise_utc_s, one.station))
     within = [one for one in ordered if from_utc_s <= one.rise_utc_s and one.set_utc_s <= until_utc_s]
     span = (from_utc_s, until_utc_s)
     store, announced = SatelliteStore(network), defaultdict[LinkId, list[tuple[PassForecast, int]]](list)
+    for one in ordered:
+        if one.set_utc_s <= from_utc_s:
+            deque(store.after(one), maxlen=0)
     for one in within:
         for link_id, bits in store.after(one):
             announced[link_id].append((one, bits))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from qanat.control.passes import forecasts_of_passes
 from qanat.ground.identifiers import LinkId, NodeId
@@ -16,7 +16,7 @@ from qanat.ground.network import Network
 from qanat.ground.network.satellites import WEEK_S
 from qanat.ground.orders import PassForecast
 from qanat.orbits.earth import DAY_S
-from qanat.orbits.timetable import first_moment, orbit_of, timetable
+from qanat.orbits.timetable import PlannedPass, first_moment, orbit_of, timetable
 from qanat.quantum_layer.pass_weather import odds_of_clear
 
 
@@ -31,6 +31,11 @@ def pass_rates(network: Network, elements: Mapping[NodeId, str]) -> dict[LinkId,
     orbits = {site.node: orbit_of(site, read=lambda _, node=site.node: elements[node]) for site in network.satellites}
     start_utc_s = first_moment(orbits)
     found = timetable(network, orbits, start_utc_s=start_utc_s, days=WEEK_S / DAY_S)
+    return mean_rates(network, found, start_utc_s=start_utc_s)
+
+
+def mean_rates(network: Network, found: Sequence[PlannedPass], *, start_utc_s: float) -> dict[LinkId, float]:
+    """Return the mean rate (bit/s) of each link of a satellite over the week of these passes."""
     odds = odds_of_clear(network, [(one.station, one.told.rise_utc_s) for one in found])
     passes = [
         PassForecast(

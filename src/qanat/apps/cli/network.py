@@ -40,7 +40,7 @@ def run_check(name: str, *, as_json: bool) -> int:
     """Check a network and tell what to expect of it. Returns 0 for a valid one; its reader raises for others."""
     network = load_network(name)
     sky = review_sky(network, now_utc_s=SystemClock().utc_s()) if network.downlinks else SkyReview()
-    found = review(network)
+    found = review(network, of_satellites=sky.rates_bits_per_s)
     found = replace(found, warnings=(*found.warnings, *sky.warnings), downlinks=sky.downlinks)
     if as_json:
         print(json.dumps({**_record(found), "downlinks": [asdict(row) for row in sky.downlinks]}, indent=2))

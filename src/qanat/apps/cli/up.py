@@ -116,6 +116,7 @@ async def _serve(
             view.say(
                 f"satellites: a pass {sky[0]:g} s after the last one, in the order of the timetable; the hours "
                 "between passes are left out"
+                + (f"; {100 * sky[1]:g} % of each pass's light is used" if sky[1] < 1 else "")
                 + ("; clouds are drawn by the odds of the file" if any(site.p_clear for site in network.sites) else "")
             )
         service.place.claim(network)

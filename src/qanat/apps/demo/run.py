@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -17,7 +18,7 @@ from qanat.adapters.system import SystemEntropy
 from qanat.apps import machine
 from qanat.apps.bootstrap import Service
 from qanat.apps.demo import findings
-from qanat.apps.demo.space import found_in_space, make_passes, sender_beyond, space_checks
+from qanat.apps.demo.space import found_in_space, go_by_satellite, make_passes, sender_beyond, space_checks
 from qanat.apps.demo.watching import SAMPLE_PERIOD_S, PoolSampler, count_prepared, door_latency, pool_name
 from qanat.apps.door_probe import DoorProbe, Question
 from qanat.apps.entropy_watch import entropy_record
@@ -88,13 +89,18 @@ async def demonstrate(
             view.say(f"{network.title or network.name}: {len(service.managers)} key managers answer, pools are empty")
             courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
             deliver = partial(_deliver, courier, view, folder / "received")
-            async with PoolSampler(service) as sampler:
+            async with PoolSampler(service) as sampler, AsyncExitStack() as meanwhile:
+                passes: Passes = None
+                if go_by_satellite(network, sender, receiver):  # nothing goes before the first passes
+                    passes = await meanwhile.enter_async_context(_passes_meanwhile(courier, view))
+                    await _over(passes)
                 deliveries = [await deliver(source)]
                 await probe.end()
-                async with _passes_meanwhile(courier, view) as passes:
-                    await _await_idle_time(service, view)
-                    deliveries.append(await deliver(letter))
-                    by_satellite = await _send_by_satellite(courier, passes, source, view, folder / "received")
+                if passes is None:
+                    passes = await meanwhile.enter_async_context(_passes_meanwhile(courier, view))
+                await _await_idle_time(service, view)
+                deliveries.append(await deliver(letter))
+                by_satellite = await _send_by_satellite(courier, passes, source, view, folder / "received")
             entropy = await _entropy_account(service)
         duration_s = service.clock.monotonic_s() - began_s
     links = findings.link_results(network, log.events, proof)
@@ -154,6 +160,11 @@ async def _passes_meanwhile(courier: Courier, view: View) -> AsyncIterator[Passe
         await asyncio.gather(making, return_exceptions=True)
 
 
+async def _over(passes: Passes) -> None:
+    if passes is not None:
+        await passes[1]
+
+
 async def _send_by_satellite(
     courier: Courier, passes: Passes, source: Path, view: View, received: Path
 ) -> tuple[list[MadePass], Delivery] | None:
@@ -193,10 +204,13 @@ def _num_workers() -> int:
 
 
 def _correspondents(network: Network) -> tuple[Application, Application]:
-    for sender in network.applications:
-        for receiver in network.applications:
-            if sender.site != receiver.site:
-                return sender, receiver
+    """Return the first two applications that no satellite stands between; where one does between all, the first two."""
+    apart = [pair for pair in permutations(network.applications, 2) if pair[0].site != pair[1].site]
+    for pair in apart:
+        if not network.satellites or not go_by_satellite(network, *pair):
+            return pair
+    if apart:
+        return apart[0]
     raise ConfigurationError(
         f"network {network.name!r} has no two applications at different sites",
         remedy="the demonstration sends from one site to another: put an application at each of two",

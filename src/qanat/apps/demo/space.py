@@ -28,13 +28,14 @@ Deliver = Callable[[Application, Application], Awaitable[Delivery]]
 
 def sender_beyond(network: Network, receiver: Application) -> Application | None:
     """Return an application whose keys with ``receiver`` go by satellite; None where the network has none."""
-    graph = key_graph(network, {})
-    for one in network.applications:
-        here, there = (network.site_of(network.sae(app.name)).node for app in (one, receiver))
-        route = None if here == there else widest(graph, here, there)
-        if route is not None and len(network.trusted_route(route)) > len(route):
-            return one
-    return None
+    return next((one for one in network.applications if go_by_satellite(network, one, receiver)), None)
+
+
+def go_by_satellite(network: Network, one: Application, other: Application) -> bool:
+    """Return whether keys of two applications go over what a satellite has announced."""
+    here, there = (network.site_of(network.sae(app.name)).node for app in (one, other))
+    route = None if here == there else widest(key_graph(network, {}), here, there)
+    return route is not None and len(network.trusted_route(route)) > len(route)
 
 
 async def make_passes(service: Service, say: Say) -> list[MadePass]:

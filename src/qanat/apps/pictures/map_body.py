@@ -7,8 +7,8 @@ avoid one another, and colour and width of a link say what it carries.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, TypeAlias
 
 from qanat.apps.pictures.geography import Box, Point
 from qanat.apps.pictures.labels import Mark, place_labels
@@ -24,6 +24,8 @@ GAP = 15.0
 """Distance of a line's end from the middle of a mark, where marks are large."""
 ROW = 24.0
 """Height of a line of the legend."""
+SIGN_WIDTHS: Final = {"downlink": 38.0, "pulled": 38.0, "frame": 18.0, "": 0.0}
+"""Before the words that say what a sign means."""
 Naming: TypeAlias = Literal["all", "relays"]
 """Whose names are written: everybody's, or those of relays and switches alone."""
 
@@ -197,25 +199,37 @@ def draw_legend(
         draw_arrow(surface, x, y, x + 34, y, "light thick", head=10)
         surface.text(x + 42, y + 4, "QKD link, the way of its light", "tiny muted")
         return
-    if plan.pulled:
-        surface.line(x, y, x + 30, y, "link class-2 apart")
-        text = "link of a user, drawn longer than it is"
-        surface.text(x + 38, y + 4, text, "tiny muted")
-        x += 58 + 6.3 * len(text)
-    if "frame" in kinds:
-        surface.rectangle(x, y - 6, 12, 12, "frame")
-        surface.text(x + 18, y + 4, "drawn apart below", "tiny muted")
-        x += 130
-    right = plan.projection.width
-    if unnamed:
-        text = "1 name had no room" if unnamed == 1 else f"{unnamed} names had no room"
-        if x + 6.3 * len(text) < right:
-            surface.text(x, y + 4, text, "tiny muted")
-            x += 20 + 6.3 * len(text)
-        else:
-            surface.text(right - 24, y + ROW + 4, text, "tiny muted", anchor="end")
-            right -= 44 + 6.3 * len(text)
+    right = plan.projection.width - 24
+    for sign, text in _notes(plan, unnamed, kinds):
+        width = SIGN_WIDTHS[sign] + 6.3 * len(text)
+        if x + width < plan.projection.width - 8:
+            _draw_note(surface, sign, text, x, y)
+            x += width + 20
+        else:  # behind what colours mean
+            right -= width
+            _draw_note(surface, sign, text, right, y + ROW)
+            right -= 20
     _draw_classes(surface, plan, classes, y + ROW, above_from=x, right=right)
+
+
+def _notes(plan: Plan, unnamed: int, kinds: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Yield the signs of a map that are not on every one, and what they mean; of no sign a blank one."""
+    if plan.network.downlinks:
+        yield "downlink", "downlink of a satellite"
+    if plan.pulled:
+        yield "pulled", "link of a user, drawn longer than it is"
+    if "frame" in kinds:
+        yield "frame", "drawn apart below"
+    if unnamed:
+        yield "", "1 name had no room" if unnamed == 1 else f"{unnamed} names had no room"
+
+
+def _draw_note(surface: Surface, sign: str, text: str, x: float, y: float) -> None:
+    if sign == "frame":
+        surface.rectangle(x, y - 6, 12, 12, "frame")
+    elif sign:
+        surface.line(x, y, x + 30, y, "link class-2 apart" if sign == "pulled" else "link trunk")
+    surface.text(x + SIGN_WIDTHS[sign], y + 4, text, "tiny muted")
 
 
 def _draw_classes(
@@ -231,8 +245,9 @@ def _draw_classes(
         surface.line(x, y, x + 30, y, style)
         surface.text(x + 37, y + 4, words, "tiny")
         x += 60 + 6.3 * len(words)
-    if plan.rates_bits_per_s:
-        link_id, rate = min(plan.rates_bits_per_s.items(), key=lambda item: (item[1], item[0]))
+    steady = {link.link_id for link in plan.network.links if link.makes_key_on_order}
+    if rates := {link_id: rate for link_id, rate in plan.rates_bits_per_s.items() if link_id in steady}:
+        link_id, rate = min(rates.items(), key=lambda item: (item[1], item[0]))
         least = f"least: {link_id}, {format_rate(rate)}"
         if x + 6.3 * len(least) < right:
             surface.text(x, y + 4, least, "tiny muted")
