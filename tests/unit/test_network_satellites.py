@@ -13,6 +13,7 @@ from qanat.apps.cli.processes import run_twin
 from qanat.apps.deployment import Deployment
 from qanat.apps.device_emulator import DeviceEmulator
 from qanat.apps.event_log import EventLog
+from qanat.apps.network_review import review
 from qanat.apps.networks import load_network
 from qanat.apps.node_site import NodeSite
 from qanat.apps.paper_table import compared_rows
@@ -217,6 +218,16 @@ def test_commands_of_processes_that_make_no_passes_say_which_one_does(tmp_path: 
         station = NodeSite(deployment, WEST, Workplace(tmp_path), log=log)
         assert station.module_ids == ["west-link.nanshan"]
         assert station.links_without_light == ["micius-nanshan", PAIR]
+
+
+def test_a_satellite_that_alone_joins_users_is_a_site_that_parts_them_and_its_links_give_what_their_passes_give() -> (
+    None
+):
+    sky = review_sky(NETWORK, now_utc_s=0.0)
+    found = review(NETWORK, of_satellites=sky.rates_bits_per_s)
+    assert MICIUS in found.cut_sites
+    (between,) = [route for route in found.routes if route.weakest == PAIR]
+    assert between.rate_bits_per_s == sky.rates_bits_per_s[PAIR] != review(NETWORK).rates_bits_per_s[PAIR]
 
 
 def test_the_ground_network_says_nothing_of_satellites_that_a_site_avoided() -> None:

@@ -52,6 +52,12 @@ def test_two_stations_are_given_the_lesser_of_what_is_stored_for_both_once_both_
     ]
 
 
+def test_what_a_pass_before_the_span_has_left_aboard_is_announced_in_the_next() -> None:
+    rows = foretold(a_pass(WEST, -2, 8_000_000), a_pass(EAST, 4, 800_000))
+    assert [row for row in rows[PAIR] if row[2]] == [(4 * HOUR, 4 * HOUR + 400, sum(block_shares(800_000)[1:]))]
+    assert rows[TO_WEST] == [(0.0, 24 * HOUR, 0)]
+
+
 def test_without_a_pass_a_satellites_links_are_out() -> None:
     assert foretold()[PAIR] == [(0.0, 24 * HOUR, 0)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -91,6 +92,27 @@ def passes_of(sky: Sky, count: int) -> list[MadePass]:
         return [one for _ in range(count) if (one := await sky.next_pass()) is not None]
 
     return asyncio.run(scene())
+
+
+def test_passes_are_foretold_as_long_as_the_last_one_took_here_beside_those_that_have_been() -> None:
+    told: list[PassForecast] = []
+    sky, _, _ = a_sky(network(), told=told)
+    now = itertools.count(0.0, 2.0)
+    sky._clock = cast(Any, SimpleNamespace(monotonic_s=lambda: next(now), utc_s=lambda: 1e9))
+
+    async def scene() -> None:
+        first = await sky.next_pass()
+        assert first is not None
+        assert first.took_s > 0
+        await sky._foretell(5.0)
+        been, *coming = told
+        assert (been.station, been.rise_utc_s, been.set_utc_s) == (first.plan.station, 1e9 - first.took_s, 1e9)
+        assert been.expected_bits == first.plan.forecast.expected_bits
+        for place, one in enumerate(coming[:3]):
+            rise_s = 1e9 + 5.0 + place * (5.0 + first.took_s)
+            assert (one.rise_utc_s, one.set_utc_s) == pytest.approx((rise_s, rise_s + first.took_s))
+
+    asyncio.run(scene())
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def _write_picture(network: Network, out: Path) -> None:
         raise ConfigurationError(
             f"{out} is no picture that can be written here", remedy="let its name end in .svg or .png"
         )
-    rates = review(network).rates_bits_per_s
+    rates = {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in review(network).links}
     if out.suffix.lower() == ".svg":
         content = draw_map_svg(network, rates).encode()
     else:

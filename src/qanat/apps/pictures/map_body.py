@@ -245,9 +245,8 @@ def _draw_classes(
         surface.line(x, y, x + 30, y, style)
         surface.text(x + 37, y + 4, words, "tiny")
         x += 60 + 6.3 * len(words)
-    steady = {link.link_id for link in plan.network.links if link.makes_key_on_order}
-    if rates := {link_id: rate for link_id, rate in plan.rates_bits_per_s.items() if link_id in steady}:
-        link_id, rate = min(rates.items(), key=lambda item: (item[1], item[0]))
+    if plan.rates_bits_per_s:
+        link_id, rate = min(plan.rates_bits_per_s.items(), key=lambda item: (item[1], item[0]))
         least = f"least: {link_id}, {format_rate(rate)}"
         if x + 6.3 * len(least) < right:
             surface.text(x, y + 4, least, "tiny muted")
