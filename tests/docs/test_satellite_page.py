@@ -1,4 +1,4 @@
-"""The network file that the page on adding a satellite prints is one: satellites alone, no fibre."""
+"""The network file that the page on adding a satellite prints is one, and one without its users and fibres is, too."""
 
 from __future__ import annotations
 
@@ -28,12 +28,20 @@ def sample(tmp_path: Path) -> Path:
 
 def test_the_sample_is_a_whole_network_file(sample: Path) -> None:
     network = parse_network(sample.read_text(encoding="utf-8"), source=sample.name)
-    assert {link.kind for link in network.links} == {"downlink", "announced"}
-    assert review(network).weakest is None, "no link makes key on order"
+    assert {link.kind for link in network.links} == {"fibre", "downlink", "announced"}
+    (route,) = review(network).routes
+    assert network.trusted_route(route.nodes) == ("vienna", "roof", "bird", "hill", "graz")
 
 
 @pytest.mark.slow
-def test_the_sample_is_checked_and_shown(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_satellite_and_its_stations_alone_are_checked_and_shown(
+    sample: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = re.sub(r"(?m)^(  - \{name: (vienna|graz|anna|bert).*|links:|applications:)\n", "", sample.read_text("utf-8"))
+    sample.write_text(text, encoding="utf-8")
+    network = parse_network(text, source=sample.name)
+    assert {link.kind for link in network.links} == {"downlink", "announced"}
+    assert review(network).weakest is None, "no link makes key on order"
     assert run_check(str(sample), as_json=False) == 0
     said = capsys.readouterr().out
     assert "bird-roof" in said

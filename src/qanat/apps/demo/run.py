@@ -81,7 +81,6 @@ async def demonstrate(
         began_s, began_utc_s = service.clock.monotonic_s(), service.clock.utc_s()
         async with AsyncExitStack() as stack:
             await _start_entropy(service, stack, view)
-            view.say("preparing (once): compiling and loading the kernels")
             probe = await stack.enter_async_context(DoorProbe())
             await service.warm_up()  # before the network is up: its idle time begins when it is
             await stack.enter_async_context(service)
@@ -89,15 +88,11 @@ async def demonstrate(
             view.say(f"{network.title or network.name}: {len(service.managers)} key managers answer, pools are empty")
             courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
             deliver = partial(_deliver, courier, view, folder / "received")
-            async with PoolSampler(service) as sampler, AsyncExitStack() as meanwhile:
-                passes: Passes = None
-                if go_by_satellite(network, sender, receiver):  # nothing goes before the first passes
-                    passes = await meanwhile.enter_async_context(_passes_meanwhile(courier, view))
-                    await _over(passes)
+            async with PoolSampler(service) as sampler:
+                passes = await _first_passes(courier, view, stack)
                 deliveries = [await deliver(source)]
                 await probe.end()
-                if passes is None:
-                    passes = await meanwhile.enter_async_context(_passes_meanwhile(courier, view))
+                passes = passes or await stack.enter_async_context(_passes_meanwhile(courier, view))
                 await _await_idle_time(service, view)
                 deliveries.append(await deliver(letter))
                 by_satellite = await _send_by_satellite(courier, passes, source, view, folder / "received")
@@ -160,9 +155,14 @@ async def _passes_meanwhile(courier: Courier, view: View) -> AsyncIterator[Passe
         await asyncio.gather(making, return_exceptions=True)
 
 
-async def _over(passes: Passes) -> None:
+async def _first_passes(courier: Courier, view: View, stack: AsyncExitStack) -> Passes:
+    """Make passes before anything is sent, where a satellite alone joins sender and receiver; else nothing."""
+    if not go_by_satellite(courier.service.network, courier.sender, courier.receiver):
+        return None
+    passes = await stack.enter_async_context(_passes_meanwhile(courier, view))
     if passes is not None:
         await passes[1]
+    return passes
 
 
 async def _send_by_satellite(
@@ -178,11 +178,12 @@ async def _send_by_satellite(
 
 
 async def _start_entropy(service: Service, stack: AsyncExitStack, view: View) -> None:
-    """Let the devices' generator pass its start-up tests before anything else is done; raises when it does not."""
+    """Let the devices' generator pass its start-up tests, and say what comes next; raises when it does not."""
     if service.entropy_server is not None:
         stack.push_async_callback(service.entropy_server.close)
         view.say(f"start-up tests of the entropy source {escape(str(service.entropy_server.source.path))}")
         await service.entropy_server.start()
+    view.say("preparing (once): compiling and loading the kernels")
 
 
 async def _entropy_account(service: Service) -> dict[str, Json]:
