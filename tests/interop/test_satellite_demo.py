@@ -71,3 +71,11 @@ def test_less_light_is_said_to_be_less_and_other_air_changes_rate_and_page(tmp_p
     assert "30 % of the pass" in pages[0]
     assert "fitted: 0.683 dB per air mass" in pages[0]
     assert "input: 1.200 dB per air mass" in pages[1]
+
+
+@pytest.mark.campaign
+def test_where_a_satellite_alone_joins_all_its_passes_come_first(tmp_path: Path) -> None:
+    result = demonstration("urumqi-beijing", *LESS_LIGHT, "--out", str(tmp_path / "report"))
+    assert all(check["held"] for check in result["checks"])
+    check_space(result["satellite"])
+    assert all("micius" in transfer["key_route"] for transfer in result["transfers"])
