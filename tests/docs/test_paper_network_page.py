@@ -72,7 +72,7 @@ def test_xinglong_with_a_system_of_the_cities_would_be_as_the_page_says() -> Non
 @pytest.mark.slow
 def test_the_map_on_the_page_is_that_of_the_file(found: NetworkReview) -> None:
     kept = DOCS / "images" / "nature2021.svg"
-    drawn = draw_map_svg(found.network, found.rates_bits_per_s)
+    drawn = draw_map_svg(found.network, {row.link.link_id: row.forecast.secret_rate_bits_per_s for row in found.links})
     assert drawn == kept.read_text(encoding="utf-8"), f"run qanat network show nature2021 --out {kept}"
 
 

@@ -240,7 +240,7 @@ def test_who_is_asked_to_end_makes_the_blocks_in_flight_and_loses_no_pads(
     tmp_path: Path, victim: str, number: signal.Signals
 ) -> None:
     folder = tmp_path / "example"
-    make_example(folder, "--sifted-bits", "800000", "--qber", "0.02")
+    make_example(folder, "--sifted-bits", "2400000", "--qber", "0.02")
 
     async def main() -> dict[str, Ended]:
         alice, port = await start_alice(folder, *SMALL, "--wait", "30")
@@ -256,7 +256,7 @@ def test_who_is_asked_to_end_makes_the_blocks_in_flight_and_loses_no_pads(
     assert ended[victim].said["fault"] == "stopped by its user"
     assert other.said["fault"] is None
     blocks = len(ended[victim].said["blocks"])
-    assert 2 <= blocks < 40
+    assert 2 <= blocks < 120, "of the record's 129: on a busy machine dozens are in flight"
     assert_same_keys(folder, blocks=blocks)
     assert other.said["dropped"] == ended[victim].said["dropped"] == []
     for one in ended.values():
