@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from qanat.apps.pictures.atlas import Atlas, atlas_of
 from qanat.apps.pictures.geography import Projection
 from qanat.apps.pictures.link_classes import classes_of
-from qanat.apps.pictures.map_body import ROW, draw_body, draw_legend
+from qanat.apps.pictures.map_body import ROW, draw_body, draw_legend, has_third_row
 from qanat.apps.pictures.map_ground import draw_scale_bar
 from qanat.apps.pictures.png import PngSheet, can_draw
 from qanat.apps.pictures.styles import sheet_alone, sheet_for_a_page
@@ -49,7 +49,17 @@ def draw_map_png(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> 
 
 
 def _height(atlas: Atlas) -> float:
-    return atlas.height + ROW * (1.6 if atlas.main.is_roomy else 2.6)
+    if atlas.main.is_roomy:
+        return atlas.height + 1.6 * ROW
+    return atlas.height + ROW * (3.6 if has_third_row(atlas.main.network, _kinds(atlas)) else 2.6)
+
+
+def _kinds(atlas: Atlas) -> frozenset[str]:
+    """Return whose signs the legend explains."""
+    kinds: set[str] = {site.kind for site in atlas.network.sites}
+    kinds |= {"switch"} if atlas.network.switches else set()
+    kinds |= {"frame"} if any(inset.frame is not None for inset in atlas.insets) else set()
+    return frozenset(kinds)
 
 
 def _label(network: Network) -> str:
@@ -66,7 +76,4 @@ def _draw(surface: Surface, atlas: Atlas) -> None:
         sheet.text(inset.plan.projection.width, -8, inset.subtitle, "tiny muted", anchor="end")
         draw_body(sheet, inset.plan, classes, names=inset.names)
         draw_scale_bar(sheet, inset.plan.projection, 14.0, inset.plan.projection.height - 14.0)
-    kinds: set[str] = {site.kind for site in atlas.network.sites}
-    kinds |= {"switch"} if atlas.network.switches else set()
-    kinds |= {"frame"} if frames else set()
-    draw_legend(surface, atlas.main, classes, unnamed, y=atlas.height + ROW, kinds=frozenset(kinds))
+    draw_legend(surface, atlas.main, classes, unnamed, y=atlas.height + ROW, kinds=_kinds(atlas))

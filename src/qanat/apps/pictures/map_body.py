@@ -199,17 +199,25 @@ def draw_legend(
         draw_arrow(surface, x, y, x + 34, y, "light thick", head=10)
         surface.text(x + 42, y + 4, "QKD link, the way of its light", "tiny muted")
         return
-    right = plan.projection.width - 24
+    right, below = plan.projection.width - 24, 24.0
     for sign, text in _notes(plan, unnamed, kinds):
         width = SIGN_WIDTHS[sign] + 6.3 * len(text)
         if x + width < plan.projection.width - 8:
             _draw_note(surface, sign, text, x, y)
             x += width + 20
+        elif has_third_row(plan.network, kinds):
+            _draw_note(surface, sign, text, below, y + 2 * ROW)
+            below += width + 20
         else:  # behind what colours mean
             right -= width
             _draw_note(surface, sign, text, right, y + ROW)
             right -= 20
     _draw_classes(surface, plan, classes, y + ROW, above_from=x, right=right)
+
+
+def has_third_row(network: Network, kinds: frozenset[str]) -> bool:
+    """Return whether the legend of a crowded map has room for more signs under what colours mean."""
+    return bool(network.downlinks) or "frame" in kinds
 
 
 def _notes(plan: Plan, unnamed: int, kinds: frozenset[str]) -> Iterator[tuple[str, str]]:
