@@ -91,6 +91,18 @@ def ask(world: World, require: Requirements) -> Any:
     return world.run(call, within_s=60.0)
 
 
+def tell_ways_that_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have two ways told, as one would who does not know who announced their key."""
+    honest = RouteBook.choices
+    ways = (("west", "west-north", "east-north", "east"), ("west", "west-south", "east-south", "east"))
+
+    def told(self: RouteBook, target: NodeId) -> RouteChoices:
+        row = honest(self, target)
+        return RouteChoices(target, tuple(tuple(map(NodeId, way)) for way in ways), row.detours, ())
+
+    monkeypatch.setattr(RouteBook, "choices", told)
+
+
 def test_two_ways_by_one_satellite_are_refused_and_the_satellite_is_named() -> None:
     world = a_world(ONE_BIRD)
     with pytest.raises(RequirementUnmet, match="from 'west' to 'east' there is 1") as refused:
@@ -125,15 +137,7 @@ def test_two_ways_by_two_satellites_are_given_and_name_both() -> None:
 def test_ways_that_meet_at_a_satellite_are_neither_gone_nor_taken_in_whatever_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Somebody tells two ways, as one would who does not know who announced their key."""
-    honest = RouteBook.choices
-    ways = (("west", "west-north", "east-north", "east"), ("west", "west-south", "east-south", "east"))
-
-    def told(self: RouteBook, target: NodeId) -> RouteChoices:
-        row = honest(self, target)
-        return RouteChoices(target, tuple(tuple(map(NodeId, way)) for way in ways), row.detours, ())
-
-    monkeypatch.setattr(RouteBook, "choices", told)
+    tell_ways_that_meet(monkeypatch)
     world = a_world(ONE_BIRD)
     with pytest.raises(RequirementUnmet, match="there is 1"):
         ask(world, TWO)
@@ -150,14 +154,7 @@ def test_ways_that_meet_at_a_satellite_are_neither_gone_nor_taken_in_whatever_is
 
 
 def test_the_witness_sees_who_knows_two_shares(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = RouteBook.choices
-    ways = (("west", "west-north", "east-north", "east"), ("west", "west-south", "east-south", "east"))
-
-    def told(self: RouteBook, target: NodeId) -> RouteChoices:
-        row = honest(self, target)
-        return RouteChoices(target, tuple(tuple(map(NodeId, way)) for way in ways), row.detours, ())
-
-    monkeypatch.setattr(RouteBook, "choices", told)
+    tell_ways_that_meet(monkeypatch)
     monkeypatch.setattr(multipath, "are_disjoint", lambda routes: True)
     world = a_world(ONE_BIRD)
     ask(world, TWO)

@@ -212,7 +212,7 @@ class RelayHops:
         return _Answer(following, sealed, body)
 
     def _last(self) -> Deadline:
-        """Return until when a neighbour that comes up is waited for: the origin gives the batch up soon after."""
+        """Return until when a neighbour that comes up is waited for; most origins have given the batch up by then."""
         return Deadline.after(self._context.clock, self._context.settings.relay_timeout_s)
 
     async def _arrive(self, word: Relay, keys: SecretBytes) -> _Answer | None:
