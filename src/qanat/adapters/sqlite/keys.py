@@ -129,17 +129,18 @@ class KeyTables:
             _SELECT_KEY + " WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"  # noqa: S608 - constants
             " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1" + condition + " ORDER BY app_key.id LIMIT ?"
         )
-        found = self._connection.execute(query, (pair.master, pair.slave, size_bits, *bounds, count))
+        rows = self._connection.execute(query, (pair.master, pair.slave, size_bits, *bounds, count)).fetchall()
         in_lots = self._lots.stock(pair, count=count, size_bits=size_bits, fit=fit)
-        held: list[_Held] = [*map(KeyRow._make, found), *in_lots]
-        oldest = sorted(held, key=lambda one: one.order)[:count]
-        if len(oldest) < count:
+        if (num_held := len(rows) + sum(len(run.places) for run in in_lots)) < count:
             raise KeyShortage(
-                f"request {request_id} asks {count} keys of {size_bits} bits; {pair.master} has {len(oldest)}"
+                f"request {request_id} asks {count} keys of {size_bits} bits; {pair.master} has {num_held}"
                 f" with {pair.slave}",
                 remedy="wait until more were relayed",
             )
-        return self._give(oldest, pair.master)
+        if not rows and all(run.lot.is_only_for(pair.master) for run in in_lots):
+            return self._lots.give_runs(in_lots)  # as mostly: nothing to be put in order, key by key
+        held: list[_Held] = [*map(KeyRow._make, rows), *(key for run in in_lots for key in run.keys)]
+        return self._give(sorted(held, key=lambda one: one.order)[:count], pair.master)
 
     def supply_by_id(self, key_ids: Sequence[KeyID], *, sae: SaeId, master: SaeId | None) -> Sequence[SecretKey]:
         """Hand an SAE these keys, in this order; raises KeyNotFound, NotEntitled."""

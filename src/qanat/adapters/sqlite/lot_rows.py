@@ -95,6 +95,17 @@ class Lot(NamedTuple):
         return bytes(taken)
 
 
+class LotRun(NamedTuple):
+    """Keys that are in one lot, by their places: what a call takes from a lot may be many, and this is one for all."""
+
+    lot: Lot
+    places: list[int]
+
+    @property
+    def keys(self) -> list[LotKey]:
+        return [LotKey(self.lot, place) for place in self.places]
+
+
 class LotKey(NamedTuple):
     """A key that came in a lot. While it ``is_there``, the lot says of it what a row of ``app_key`` would."""
 

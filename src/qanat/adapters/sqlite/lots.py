@@ -16,7 +16,7 @@ from itertools import groupby
 from qanat.adapters.encryption import damaged_row, identity
 from qanat.adapters.sqlite.batch_keys import BatchKeys
 from qanat.adapters.sqlite.key_rows import fitting, listed, maker_of_keys, place_of_key
-from qanat.adapters.sqlite.lot_rows import SEGMENT_BYTES, SELECT_LOT, Lot, LotKey, bounds_of_ids
+from qanat.adapters.sqlite.lot_rows import SEGMENT_BYTES, SELECT_LOT, Lot, LotKey, LotRun, bounds_of_ids
 from qanat.ground.identifiers import SaeId, SaePair
 from qanat.ground.key_batches import KeyBatch, costs_of_keys
 from qanat.ground.key_ids import BEGINNING_BYTES, KeyIds
@@ -119,20 +119,21 @@ class LotTables:
     def _chosen(self, condition: str, *values: str | bytes | float) -> list[Lot]:
         return [*map(Lot._make, self._connection.execute(SELECT_LOT + " WHERE " + condition, values))]
 
-    def stock(self, pair: SaePair, *, count: int, size_bits: int, fit: KeyFit) -> list[LotKey]:
-        """Return the oldest ``count`` keys that the master can be supplied from lots, or all."""
+    def stock(self, pair: SaePair, *, count: int, size_bits: int, fit: KeyFit) -> list[LotRun]:
+        """Return the oldest ``count`` keys that the master can be supplied from lots, or all; each lot once."""
         condition, bounds = fitting(fit)
         query = (
             SELECT_LOT + " WHERE pair = (SELECT id FROM pair WHERE master = ? AND slave = ?)"  # noqa: S608 - constants
             " AND size_bits = ? AND is_confirmed = 1 AND master_may = 1 AND keys_left > 0" + condition
         )
         rows = self._connection.execute(query + " ORDER BY first_key", (pair.master, pair.slave, size_bits, *bounds))
-        keys: list[LotKey] = []
+        runs: list[LotRun] = []
         for lot in map(Lot._make, rows):
-            keys += [LotKey(lot, place) for place in lot.free_places(count - len(keys))]
-            if len(keys) == count:
+            runs.append(LotRun(lot, lot.free_places(count)))
+            count -= len(runs[-1].places)
+            if not count:
                 break
-        return keys
+        return runs
 
     def count(self, pair: SaePair, *, size_bits: int, fit: KeyFit) -> int:
         """Return how many keys ``stock`` could find."""
@@ -153,10 +154,13 @@ class LotTables:
     def give_last(self, keys: Sequence[LotKey]) -> list[SecretKey]:
         """Return the keys and end them, as supplied to the last who waited for them."""
         opened = self.opened(keys)
-        for lot, of_lot in _by_lot(keys):
-            assert next_stage(Kind.KEY, lot.stage, Act.GIVE_LAST) is Stage.SUPPLIED
-            self._take_out(lot, of_lot)
-            self._forget(lot, len(of_lot))
+        self._end_as_given(_by_lot(keys))
+        return opened
+
+    def give_runs(self, runs: Sequence[LotRun]) -> list[SecretKey]:
+        """``give_last`` of the keys of runs, no two of one lot."""
+        opened = [key for run in runs for key in self._opened(*run)]
+        self._end_as_given(runs)
         return opened
 
     def move_out(self, keys: Sequence[LotKey]) -> None:
@@ -200,6 +204,12 @@ class LotTables:
             self._forget(lot, lot.keys_left)
             num_gone += lot.keys_left
         return num_gone
+
+    def _end_as_given(self, runs: Iterable[LotRun]) -> None:
+        for lot, places in runs:
+            assert next_stage(Kind.KEY, lot.stage, Act.GIVE_LAST) is Stage.SUPPLIED
+            self._take_out(lot, places)
+            self._forget(lot, len(places))
 
     def opened(self, keys: Sequence[LotKey]) -> list[SecretKey]:
         """Return keys that are in lots, in this order."""
@@ -259,11 +269,11 @@ class LotTables:
         self._batch_keys.count_down(lot.batch, num_gone)
 
 
-def _by_lot(keys: Sequence[LotKey]) -> list[tuple[Lot, list[int]]]:
+def _by_lot(keys: Sequence[LotKey]) -> list[LotRun]:
     """Return each lot with the places of these keys. All rows of one lot must have been read at one time."""
     in_order = sorted(keys, key=lambda key: key.order)
     return [
-        (of_lot[0].lot, [key.place for key in of_lot])
+        LotRun(of_lot[0].lot, [key.place for key in of_lot])
         for _, group in groupby(in_order, key=lambda key: key.lot.first_key)
         for of_lot in ([*group],)
     ]
