@@ -22,6 +22,7 @@ from qanat.ground.requirements import Requirements
 from qanat.ground.route_policy import RoutePolicy
 from qanat.key_management.accounts import batch_costs_bits
 from qanat.key_management.codec import kind_of
+from qanat.key_management.demands import LONGEST_WAIT_S
 from qanat.key_management.wire import KeyAnnounced
 from qanat.simulation.campaign import Report, run_seed
 from qanat.simulation.faults import ALL_FAULTS
@@ -115,10 +116,29 @@ def test_key_that_a_satellite_brings_after_a_shortage_is_given_though_its_link_i
             ask(world, count=count, size_bits=256)
 
     for count in (16, 1):
-        with pytest.raises(KeyShortage, match="as was foretold"):
+        with pytest.raises(KeyShortage, match="as was foretold") as refused:
             use_up(count)
+        assert refused.value.retry_after_s == LONGEST_WAIT_S  # told at the least so long, and remembered less long
     run_until(world, 2 * manager._context.settings.failed_retry_s)
     assert [key.route for key in ask(world, count=1, size_bits=256).keys] == [ROUTE]
+
+
+def test_who_is_refused_until_a_pass_is_told_to_come_back_then_and_is_not_refused_then_for_what_was_before() -> None:
+    world = a_world()
+    manager = world._processes[WEST].manager
+    assert manager is not None
+    clock, longest_s = manager._context.clock, manager._context.settings.failed_retry_s
+    run_until(world, 40.0)
+    rise_s = clock.utc_s() + 0.6 * longest_s
+    manager.foretell([LinkForecast(PAIR, clock.utc_s(), rise_s, 0)])
+    run_until(world, 0.2)
+    with pytest.raises(KeyShortage, match="as was foretold") as refused:
+        ask(world, count=7, size_bits=65_536)
+    assert refused.value.retry_after_s == pytest.approx(max(1.0, rise_s - clock.utc_s()), abs=0.5)
+    run_until(world, refused.value.retry_after_s + 0.1)
+    with pytest.raises(KeyShortage) as later:
+        ask(world, count=7, size_bits=65_536)
+    assert "as was foretold" not in str(later.value)
 
 
 def test_who_would_have_keys_avoid_the_satellite_is_given_none() -> None:

@@ -69,6 +69,7 @@ WORDS: list[wire.Word] = [
     wire.OrderCancel(OrderId("o"), LINK, "late"),
     wire.GenerationDone("d"),
     wire.GenerationFailed("d", "no"),
+    wire.GenerationFailed("d", "no", "wait", again_s=2.5),
     wire.EpochOpened(3, "ab"),
     wire.EpochKnown(2, "cd", "ab"),
     wire.EpochFollows(3, "ab", 2, "cd", restored=True),

@@ -52,10 +52,12 @@ class Foretelling:
     def out_on(self, word: GenerationRequest, hops: Sequence[tuple[LinkId, NodeId]]) -> GenerationFailed | None:
         """Return why a demand will not be met by links that are out, as was foretold, and hold too little; or None."""
         for link_id, node in hops if self._foresight else ():
-            until_s = self._foresight.forecasts.out_until_utc_s(link_id, utc_s=self._clock.utc_s())
+            now_s = self._clock.utc_s()
+            until_s = self._foresight.forecasts.out_until_utc_s(link_id, utc_s=now_s)
             if until_s is not None and self._books.links[link_id].available_bits.get(node, 0) < word.needed_bits:
                 why = f"link {link_id}: it is out until {format_utc(until_s)}, as was foretold"
-                return GenerationFailed(word.demand_id, why, "ask again then; another way is taken where there is one")
+                remedy = "ask again then; another way is taken where there is one"
+                return GenerationFailed(word.demand_id, why, remedy, again_s=until_s - now_s)
         return None
 
     def _is_end(self, node: NodeId, link_id: LinkId) -> bool:

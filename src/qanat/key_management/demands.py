@@ -17,6 +17,9 @@ from qanat.key_management.wire import GenerationDone, GenerationFailed, Generati
 MAX_OPEN_PER_PAIR = 16
 """Two applications may have so many demands open at a time, so that one cannot keep the controller from all others."""
 
+LONGEST_WAIT_S = 3600.0
+"""Nobody is told to stay away for longer, whatever is foretold: forecasts change."""
+
 
 @dataclass(slots=True)
 class Demand:
@@ -38,11 +41,13 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """What the last failed demand for some routes met with, and until when that is taken for the answer."""
+    """What the last failed demand for some routes met with, until when that is taken for the answer, and when there
+    may be key."""
 
     failure: GenerationFailed
     needed_bits: int
     until_monotonic_s: float
+    again_monotonic_s: float
 
 
 class DemandDesk:
@@ -72,8 +77,8 @@ class DemandDesk:
         ``is_idle``: for keys that nobody has asked for yet. ``priority``: None for that of the pair's master.
         ``is_for_batch``: a batch waits for it, and is to go this way.
 
-        Raises KeyShortage when the pair has too many demands open, and for ``failed_retry_s`` after a demand for these
-        routes has failed: LinkFailed where a link was the reason.
+        Raises KeyShortage when the pair has too many demands open, and for ``failed_retry_s``, or until there may be
+        key, after a demand for these routes has failed: LinkFailed where a link was the reason.
         """
         context = self._context
         self._refuse_failed(target, routes, needed_bits)
@@ -120,9 +125,7 @@ class DemandDesk:
                 retry_after_s=self._context.settings.wait_s,
             )
         if (failure := demand.failure) is not None:
-            settings = self._context.settings
-            retry_s = settings.failed_retry_s if failure.silent is None else settings.cut_route_pause_s
-            raise _shortage(demand.word.target, failure, retry_s)
+            raise _shortage(demand.word.target, failure, self._again_s(failure))
 
     def goes_first(self, target: NodeId, *, priority: int) -> bool:
         """Return whether somebody of a higher priority waits for key to ``target``."""
@@ -172,8 +175,9 @@ class DemandDesk:
             if len(demand.word.routes) == 1:
                 self._context.routes.spreading.note_given_up(demand.word.routes[0], demand_id=demand.word.demand_id)
             if word.silent is None and not demand.word.is_idle:
-                until_s = self._context.clock.monotonic_s() + self._context.settings.failed_retry_s
-                self._failed[demand.word.routes] = _Failed(word, demand.word.needed_bits, until_s)
+                now_s, again_s = self._context.clock.monotonic_s(), self._again_s(word)
+                until_s = now_s + min(again_s, self._context.settings.failed_retry_s)
+                self._failed[demand.word.routes] = _Failed(word, demand.word.needed_bits, until_s, now_s + again_s)
             self._context.tasks.notify(_topic(word.demand_id))
             return demand.word.routes
         return ()
@@ -183,11 +187,18 @@ class DemandDesk:
         would be in vain."""
         if (failed := self._failed.get(routes)) is None:
             return
-        left_s = failed.until_monotonic_s - self._context.clock.monotonic_s()
-        if left_s <= 0:
+        now_s = self._context.clock.monotonic_s()
+        if failed.until_monotonic_s <= now_s:
             del self._failed[routes]
         elif needed_bits >= failed.needed_bits:
-            raise _shortage(target, failed.failure, left_s)
+            raise _shortage(target, failed.failure, failed.again_monotonic_s - now_s)
+
+    def _again_s(self, failure: GenerationFailed) -> float:
+        """Return after how long it is worth asking again."""
+        settings = self._context.settings
+        if failure.silent is not None:
+            return settings.cut_route_pause_s
+        return settings.failed_retry_s if failure.again_s is None else min(failure.again_s, LONGEST_WAIT_S)
 
     async def tick(self) -> None:
         """Repeat what is open; what is too old is given up, and so are batches that were granted and never came."""

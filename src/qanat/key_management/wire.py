@@ -248,13 +248,15 @@ class GenerationDone:
 @dataclass(frozen=True, slots=True)
 class GenerationFailed:
     """There will be no key for a demand. ``by_link``: because a link cannot make any. ``silent``: because this node of
-    the route does not answer the controller."""
+    the route does not answer the controller. ``again_s``: after so many seconds there may be some; None: nobody knows.
+    """
 
     demand_id: str
     why: str
     remedy: str = ""
     by_link: bool = False
     silent: NodeId | None = None
+    again_s: float | None = None
 
 
 # --- key manager to key manager: epochs of stores ------------------------------------------------------------------
