@@ -251,6 +251,21 @@ def test_with_a_relay_down_two_ways_are_refused_and_never_made_one() -> None:
     close(world)
 
 
+def test_where_two_ways_are_only_preferred_a_relay_that_is_down_costs_them_and_not_the_key() -> None:
+    world = new_world()
+    give(world)
+    for down_s in (60.0, 0.0):  # at once, and when the controller has told that no key can be made there
+        if down_s:
+            world.crash(S, down_s=down_s)
+        given = give(world, Requirements(), prefer=TWO)
+        assert [key.record.routes for key in given.keys] == 3 * [((A, R, B),)]
+        assert fetch(world, given) == secrets(given)
+        world.run(world.sleep(10.0))
+    with pytest.raises(KeyShortage, match="'s'"):
+        give(world)
+    close(world)
+
+
 def test_of_three_ways_two_are_enough_when_a_relay_is_down() -> None:
     world = new_world(network("ar rb as sb at tb"))
     give(world)

@@ -528,7 +528,7 @@ def test_a_link_that_makes_no_key_is_named_with_its_fault() -> None:
 
 @pytest.mark.slow
 def test_an_exhausted_reserve_raises_an_alarm_and_ends_orders() -> None:
-    settings = KeyManagerSettings(sessions_per_day={LinkId("a-r"): 20.0}, failed_retry_s=1.0)
+    settings = KeyManagerSettings(sessions_per_day={LinkId("a-r"): 20.0}, failed_retry_s=1.0, refused_retry_s=1.0)
     hasty = ControllerSettings(longest_order_pause_s=1.0)
     world = new_world(faults=Faults(p_session_fails=1.0), settings=settings, controller_settings=hasty)
     for _ in range(100):
@@ -569,7 +569,7 @@ def test_a_twin_never_makes_a_device_s_key() -> None:
 
 def failing_world() -> World:
     """Nobody can make key on r-b; a-r has plenty."""
-    world = new_world(settings=KeyManagerSettings(failed_retry_s=60.0))
+    world = new_world(settings=KeyManagerSettings(refused_retry_s=60.0))
     far = next(link for link in world.links if link.link.link_id == "r-b")
     far._p_session_fails = lambda: 1.0
     give(world, ALICE, ROSE)

@@ -119,7 +119,7 @@ def test_key_that_a_satellite_brings_after_a_shortage_is_given_though_its_link_i
         with pytest.raises(KeyShortage, match="as was foretold") as refused:
             use_up(count)
         assert refused.value.retry_after_s == LONGEST_WAIT_S  # told at the least so long, and remembered less long
-    run_until(world, 2 * manager._context.settings.failed_retry_s)
+    run_until(world, 2 * manager._context.settings.refused_retry_s)
     assert [key.route for key in ask(world, count=1, size_bits=256).keys] == [ROUTE]
 
 
@@ -127,7 +127,7 @@ def test_who_is_refused_until_a_pass_is_told_to_come_back_then_and_is_not_refuse
     world = a_world()
     manager = world._processes[WEST].manager
     assert manager is not None
-    clock, longest_s = manager._context.clock, manager._context.settings.failed_retry_s
+    clock, longest_s = manager._context.clock, manager._context.settings.refused_retry_s
     run_until(world, 40.0)
     rise_s = clock.utc_s() + 0.6 * longest_s
     manager.foretell([LinkForecast(PAIR, clock.utc_s(), rise_s, 0)])

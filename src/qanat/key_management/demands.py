@@ -77,7 +77,7 @@ class DemandDesk:
         ``is_idle``: for keys that nobody has asked for yet. ``priority``: None for that of the pair's master.
         ``is_for_batch``: a batch waits for it, and is to go this way.
 
-        Raises KeyShortage when the pair has too many demands open, and for ``failed_retry_s``, or until there may be
+        Raises KeyShortage when the pair has too many demands open, and for ``refused_retry_s``, or until there may be
         key, after a demand for these routes has failed: LinkFailed where a link was the reason.
         """
         context = self._context
@@ -176,7 +176,7 @@ class DemandDesk:
                 self._context.routes.spreading.note_given_up(demand.word.routes[0], demand_id=demand.word.demand_id)
             if word.silent is None and not demand.word.is_idle:
                 now_s, again_s = self._context.clock.monotonic_s(), self._again_s(word)
-                until_s = now_s + min(again_s, self._context.settings.failed_retry_s)
+                until_s = now_s + min(again_s, self._context.settings.refused_retry_s)
                 self._failed[demand.word.routes] = _Failed(word, demand.word.needed_bits, until_s, now_s + again_s)
             self._context.tasks.notify(_topic(word.demand_id))
             return demand.word.routes
@@ -198,7 +198,7 @@ class DemandDesk:
         settings = self._context.settings
         if failure.silent is not None:
             return settings.cut_route_pause_s
-        return settings.failed_retry_s if failure.again_s is None else min(failure.again_s, LONGEST_WAIT_S)
+        return settings.refused_retry_s if failure.again_s is None else min(failure.again_s, LONGEST_WAIT_S)
 
     async def tick(self) -> None:
         """Repeat what is open; what is too old is given up, and so are batches that were granted and never came."""

@@ -25,8 +25,10 @@ class KeyManagerSettings:
     wait_s: float = 2.0
     """How long a request waits for key to be made before it is answered with a shortage."""
     failed_retry_s: float = 60.0
-    """The hint when a link could not make key at all, and how long that is remembered: it takes a person, or weather,
-    to change it."""
+    """So long it is remembered of a way that no key could be made for it, so that others are asked first."""
+    refused_retry_s: float = 15.0
+    """The hint when a link could not make key at all, and how long that is the answer to who asks next: a link that is
+    back is to be known of soon, and a link that is not costs the controller no more than a word in this time."""
     max_additional_slaves: int = 15
     """So many applications besides the first slave may get the same keys."""
     repeat_window_s: float = 300.0

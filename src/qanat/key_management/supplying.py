@@ -12,6 +12,8 @@ from qanat.ground.errors import (
     KeyManagementError,
     KeyNotFound,
     KeyShortage,
+    LinkFailed,
+    NodeSilent,
     NoRoute,
     RequestError,
     RequirementUnmet,
@@ -248,21 +250,24 @@ class Supplying:
             if ask.demand is not None:
                 await self._settle(ask, ask.demand, deadline, failed)
             try:
-                keys = await self._take_or_make(ask, wish, deadline)
+                keys = await self._take_or_make(ask, wish, deadline, failed)
             except PoolShort as shortage:
                 if shortage.routes in failed:  # there is no better way
                     raise failed[shortage.routes] from None
                 needed_bits = len(ask.far) * relay_bits(count=wish.count, size_bits=wish.size_bits)
                 target = shortage.routes[0][-1] if shortage.routes else ask.target
-                ask.demand = await self._demands.open(
-                    ask.trace,
-                    pair=ask.pair,
-                    target=target,
-                    needed_bits=needed_bits,
-                    short=shortage.short,
-                    routes=shortage.routes,
-                    priority=ask.priority,
-                )
+                try:
+                    ask.demand = await self._demands.open(
+                        ask.trace,
+                        pair=ask.pair,
+                        target=target,
+                        needed_bits=needed_bits,
+                        short=shortage.short,
+                        routes=shortage.routes,
+                        priority=ask.priority,
+                    )
+                except KeyShortage as refused:
+                    failed[shortage.routes] = refused
             else:
                 break
         route, origin = list(keys[0].route), keys[0].origin
@@ -307,19 +312,26 @@ class Supplying:
             if demand.state != "open":
                 ask.demand = None
 
-    async def _take_or_make(self, ask: _Ask, wish: KeyWish, deadline: Deadline) -> Sequence[SecretKey]:
-        """Return keys that are as preferred, where that can be, else as required.
+    async def _take_or_make(
+        self, ask: _Ask, wish: KeyWish, deadline: Deadline, failed: Mapping[Routes, KeyShortage]
+    ) -> Sequence[SecretKey]:
+        """Return keys that are as preferred, where that can be, else as required. ``failed``: on these ways no key can
+        be made.
 
         Raises RequirementUnmet, PoolShort, KeyShortage, StoreFailed.
         """
-        refusal: RequirementUnmet | WaysUnknown | None = None
-        for require in wish.require.with_preferences(wish.prefer):
+        refusal: RequirementUnmet | WaysUnknown | KeyShortage | None = None
+        for require in (choices := [*wish.require.with_preferences(wish.prefer)]):
             ask.kept = require
             try:
                 if require.asks_for_way:
                     return await self._take_or_make_by_way(ask, wish, require, deadline)
                 return await self._take_or_make_such(ask, wish, require)
-            except (RequirementUnmet, WaysUnknown) as fault:
+            except PoolShort as short:
+                if require == choices[-1] or short.routes not in failed:
+                    raise
+                refusal = failed[short.routes]
+            except (RequirementUnmet, WaysUnknown, LinkFailed, NodeSilent) as fault:
                 refusal = fault
         assert refusal is not None
         raise refusal.told if isinstance(refusal, WaysUnknown) else refusal

@@ -49,6 +49,7 @@ HASTY = KeyManagerSettings(
     cut_route_pause_s=1.0,
     wake_patience_s=3.0,
     failed_retry_s=5.0,
+    refused_retry_s=5.0,
 )
 """Little patience, so that words come too late and idle time comes often."""
 TIMES_TOLD = 4
