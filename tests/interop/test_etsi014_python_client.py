@@ -105,7 +105,7 @@ def test_certificates_of_others_and_of_the_past_end_at_the_handshake(doors: Door
     with pytest.raises(requests.exceptions.ConnectionError) as told:
         client(doors.ports[0], getattr(doors.credentials, who)).get_key(BOB)
     assert alert in str(told.value).lower().replace("_", " "), "the client hears why"
-    assert doors.refusals[-1] == "certificate verify failed", "and so does the operator"
+    assert doors.refusals[-1].endswith(": certificate verify failed"), "and so does the operator"
     assert len(doors.supplier.calls) == served
 
 
@@ -114,7 +114,7 @@ def test_no_certificate_ends_at_the_handshake(doors: Doors) -> None:
     with pytest.raises(requests.exceptions.ConnectionError) as told:
         requests.get(url, verify=str(doors.credentials.alice.ca), timeout=5)
     assert "certificate required" in str(told.value).lower().replace("_", " ")
-    assert doors.refusals[-1] == "peer did not return a certificate"
+    assert doors.refusals[-1].endswith(": peer did not return a certificate")
 
 
 def test_a_server_of_another_authority_is_refused_by_the_client(doors: Doors) -> None:

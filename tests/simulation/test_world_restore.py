@@ -85,6 +85,27 @@ def test_an_older_copy_is_noticed_and_its_stock_is_void_at_both_ends(node: NodeI
     assert harm(world) == []
 
 
+@pytest.mark.parametrize("later", [A, R])
+def test_new_initial_key_may_come_to_the_ends_of_a_link_in_any_order(later: NodeId) -> None:
+    """The end that has it uses it at once; told that the other one does not hold it, it would destroy all of it."""
+    world, _ = restored_world(A)
+    world.run(world.sleep(10.0))
+    world.spawn(asking(world), name="asks")
+    world.renew_initial_key(LINKS[0], later=later, after_s=3.0)
+    world.run(world.sleep(3.5))
+    if later == R:
+        told = [str(event.data) for event in world.witness.events if event.node == R]
+        assert any("initial key that this end has not got yet: bring it here too" in words for words in told)
+    assert fetch(world, given := give(world, patience_s=50.0)) == secrets(given)
+    assert harm(world) == []
+
+
+async def asking(world: World) -> None:
+    wish = {"master": ALICE, "slave": BOB, "size_bits": 256, "patience_s": 3.0, "count": 1}
+    with contextlib.suppress(QanatError):  # it is to have the link ordered to make key
+        await world.call(A, lambda manager: manager.get_keys(**wish))
+
+
 @pytest.mark.parametrize("node", [A, R, B])
 @pytest.mark.parametrize("prepared", [True, False])
 def test_a_copy_that_was_taken_while_the_last_epoch_ran_is_noticed(node: NodeId, prepared: bool) -> None:

@@ -323,7 +323,7 @@ def test_the_command_ends_with_1_and_names_the_line(tmp_path: Path, capsys: pyte
     assert [log["holds"] for log in record["logs"]] == [True, False]
     assert record["logs"][1]["bad"]["line"] == 1
     assert run_verify(tmp_path / "b", head=None, is_part=False, as_json=False) == 1
-    assert "audit-000001.jsonl, line 1 was altered" in capsys.readouterr().err
+    assert "audit-000001.jsonl, line 1 was altered" in capsys.readouterr().out
 
 
 def test_a_noted_head_is_checked_by_the_command(tmp_path: Path) -> None:

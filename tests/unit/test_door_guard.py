@@ -168,11 +168,14 @@ def test_changed_limits_count_from_the_next_second_on_and_wrong_ones_do_not(tmp_
     world = World(tmp_path)
     assert world.ask()[0] == 200
     limit(tmp_path, requests_per_s=1, burst_requests=1)
+    world.guard.look()
     world.monotonic_s += 1.5
     assert [world.ask()[0] for _ in range(2)] == [200, 503]
     (changed,) = [data for kind, data in world.records if kind is EventKind.SETTINGS_CHANGED]
     assert changed["limits"]["default"]["requests_per_s"] == 1
     world.limits_file.write_text("[default]\nrequests = 7\n", encoding="utf-8")
+    world.guard.look()
+    world.guard.look()
     world.monotonic_s += 1.5
     assert [world.ask()[0] for _ in range(2)] == [200, 503]
     (alarm,) = [data for kind, data in world.records if kind is EventKind.ALARM]

@@ -47,3 +47,13 @@ def test_requests_of_long_ago_are_forgotten() -> None:
     for request in range(2 * MOST_STEPS_REMEMBERED):
         view.on_event(asked(request, at_s=float(request)))
     assert len(view._steps_shown) == MOST_STEPS_REMEMBERED
+
+
+def test_a_service_tells_what_needs_a_person_with_its_time_and_no_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    view = RunView(of_service=True)
+    view.on_event(asked(1, at_s=0.0))
+    view.on_event(asked(1, at_s=0.0, kind=EventKind.POOL_FILLING))
+    view.on_event(asked(1, at_s=0.0, kind=EventKind.ALARM))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.split()[0] == "1970-01-01T00:00:00.000Z"
+    assert "alarm" in line

@@ -16,8 +16,9 @@ import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+from qanat.adapters.machine_faults import not_listening
 from qanat.adapters.streams import STALL_TIMEOUT_S, watch_peer
-from qanat.ground.errors import ChannelClosed, ChannelTimeout, ConfigurationError, FrameError, QanatError
+from qanat.ground.errors import ChannelClosed, ChannelTimeout, FrameError, QanatError
 from qanat.ground.framing import LENGTH_BYTES, frame_length
 
 FIRST_BUFFER_BYTES = 2**14
@@ -247,9 +248,7 @@ class LineServer:
         try:
             listening = socket.create_server((host, port), backlog=BACKLOG)
         except OSError as fault:
-            raise ConfigurationError(
-                f"cannot listen on {host}:{port}: {fault.strerror}", remedy="choose a free port, or 0 for any"
-            ) from None
+            raise not_listening(host, port, fault) from None
         _widen(listening)
         listening.setblocking(False)
         self._listening = listening

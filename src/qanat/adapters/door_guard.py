@@ -25,7 +25,6 @@ from qanat.adapters.sae_limits import LIMITS_NAME, Limits, Quotas, RequestRates,
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventKind, Json
 
-LOOK_PERIOD_S = 1.0
 TELL_PERIOD_S = 1.0
 """An application that is over its limit is told of in the log once in this time, with how often."""
 _KEY = re.compile(rb'"key_ID":"([0-9a-fA-F-]{36})","key":"([A-Za-z0-9+/]*)(={0,2})"')
@@ -67,7 +66,6 @@ class DoorGuard:
         self._saes = saes
         self._limits: Limits = read_limits(limits_file, saes=saes)
         self._seen = _stamp(limits_file)
-        self._looked_s = monotonic_s()
         self._rates = RequestRates()
         self._quotas = Quotas(folder / "quotas.json")
         self._refused: dict[tuple[str, str], tuple[float, int]] = {}
@@ -78,7 +76,6 @@ class DoorGuard:
             await self._app(scope, receive, send)
             return
         now_s = self._monotonic_s()
-        self._follow_limits(now_s)
         limits = self._limits.for_sae(sae)
         if (wait_s := self._rates.wait_s(sae, limits, now_monotonic_s=now_s)) > 0:
             rate = f"more than {limits.requests_per_s:g} requests per second"
@@ -142,11 +139,9 @@ class DoorGuard:
             self._refused[sae, why] = (since_s, number + 1)
         return refusing(503, f"{why} ({remedy})", retry_after_s=max(1, math.ceil(wait_s)), closes=False)
 
-    def _follow_limits(self, now_s: float) -> None:
-        """Take up a changed file; one that is wrong is told of, and the former limits hold."""
-        if now_s - self._looked_s < LOOK_PERIOD_S:
-            return
-        self._looked_s = now_s
+    def look(self) -> None:
+        """Take up a changed file of limits; one that is wrong is told of, and the former limits hold. To be called each
+        second, also while nobody asks."""
         if (stamp := _stamp(self._limits_file)) == self._seen:
             return
         self._seen = stamp

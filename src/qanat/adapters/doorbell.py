@@ -11,7 +11,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from qanat.ground.errors import ConfigurationError
+from qanat.adapters.machine_faults import not_listening
 
 BACKLOG = 100
 """Callers that wait at one socket, as asyncio's own servers have it."""
@@ -32,9 +32,7 @@ class Doorbell:
             self._socket.listen(BACKLOG)
         except OSError as fault:
             self._socket.close()
-            raise ConfigurationError(
-                f"cannot listen on {host}:{port}: {fault.strerror}", remedy="choose a free port, or 0 for any"
-            ) from None
+            raise not_listening(host, port, fault) from None
         self._socket.setblocking(False)
         self.port = int(self._socket.getsockname()[1])
 

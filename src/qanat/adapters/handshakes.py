@@ -13,6 +13,8 @@ from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from typing import Any
 
+from qanat.adapters.tls import CALLER
+
 MAX_HANDSHAKES = 256
 TOO_MANY = "too many handshakes are under way, the oldest was given up"
 
@@ -63,10 +65,17 @@ class CountedTls(SSLProtocol):
         super().__init__(loop, connection, context, None, server_side=True, **timeouts)  # type: ignore[arg-type]
         self._connection = connection
         self._handshakes = handshakes
+        self._caller = ""
 
     def connection_made(self, transport: Any) -> None:
         self._handshakes.begin(self._connection, transport)
+        address = transport.get_extra_info("peername")
+        self._caller = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else ""
         super().connection_made(transport)
+
+    def _do_handshake(self) -> None:
+        CALLER.set(self._caller)
+        super()._do_handshake()  # type: ignore[misc]
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._handshakes.end(self._connection)

@@ -23,8 +23,8 @@ from uvicorn.server import ServerState
 from qanat.adapters.connection_rules import ConnectionRules, refusing
 from qanat.adapters.handshakes import CountedTls, Handshakes
 from qanat.adapters.living_tls import LivingTls
+from qanat.adapters.machine_faults import not_listening
 from qanat.adapters.tls import peer_certificate
-from qanat.ground.errors import ConfigurationError
 
 PEER = "qanat.peer"
 """Key in the ASGI scope: the identity that the client's certificate proves, or None."""
@@ -267,14 +267,16 @@ class HttpDoor:
         listening: socket.socket | None = None,
         rules: ConnectionRules | None = None,
         before_writing: Callable[[], None] = _nothing,
+        each_second: Callable[[], None] = _nothing,
     ) -> None:
         """``listening``: a socket that listens already, the door's from now on, in place of host and port.
 
         ``tls`` that is living is followed: new files count from the next second on, and no connection breaks but
         those whose certificate was revoked. ``rules``: which connections are served, and for how long.
-        ``before_writing`` is called before any byte of an answer leaves.
+        ``before_writing`` is called before any byte of an answer leaves; ``each_second``, while it listens.
         """
         self._before_writing = before_writing
+        self._each_second = each_second
         self._living = tls if isinstance(tls, LivingTls) else None
         self._tls = tls if isinstance(tls, ssl.SSLContext) else tls.context
         self._rules = rules or ConnectionRules()
@@ -321,7 +323,7 @@ class HttpDoor:
             else:
                 self._server = await loop.create_server(accepted, sock=self._listening)
         except OSError as fault:
-            raise _no_port(self._host, self._asked_port, fault) from None
+            raise not_listening(self._host, self._asked_port, fault) from None
         self._tick(loop)
 
     def _accepted(self, loop: asyncio.AbstractEventLoop) -> CountedTls:
@@ -412,7 +414,8 @@ class HttpDoor:
         return answering
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Renew the Date header once per second, and look whether certificates changed."""
+        """Renew the Date header once per second, and look whether certificates changed, and what else is looked at."""
+        self._each_second()
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         if self._living is not None and self._living.look():
             for connection in list(self._state.connections):
@@ -429,13 +432,7 @@ def require_free(host: str, ports: Iterable[int]) -> None:
             try:
                 trial.bind((host, port))
             except OSError as fault:
-                raise _no_port(host, port, fault) from None
-
-
-def _no_port(host: str, port: int, fault: OSError) -> ConfigurationError:
-    return ConfigurationError(
-        f"cannot listen on {host}:{port}: {fault.strerror}", remedy="choose a free port, or 0 for any"
-    )
+                raise not_listening(host, port, fault) from None
 
 
 async def _send_stopping(send: Any) -> None:

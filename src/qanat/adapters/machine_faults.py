@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from qanat.ground.errors import ConfigurationError
 
@@ -44,6 +45,19 @@ def machine_fault(fault: OSError, *, path: Path | None = None, elsewhere: str = 
     why = fault.strerror or str(fault)
     remedy = _REMEDIES.get(fault.errno or 0, "look for the reason in the system's log, or {elsewhere}")
     return MachineFault(f"{what}: {why}" if what else why, remedy=remedy.format(elsewhere=elsewhere))
+
+
+def not_listening(host: str, port: int, fault: OSError) -> ConfigurationError:
+    """Return why nobody can listen there: the port is taken or is not for this user, or the address is another's."""
+    remedy = _LISTENING.get(fault.errno or 0, f"choose another port than {port}, or 0 for any")
+    return ConfigurationError(f"cannot listen on {host}:{port}: {fault.strerror or fault}", remedy=remedy)
+
+
+_LISTENING: Final = {
+    errno.EADDRINUSE: "choose a free port, or 0 for any, or end the program that has this one",
+    errno.EADDRNOTAVAIL: "name an address of this machine, or 0.0.0.0 for all that it has",
+    errno.EACCES: "choose a port from 1024 on, or 0 for any",
+}
 
 
 @contextmanager

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from qanat.ground.errors import ConfigurationError
 
@@ -28,11 +31,23 @@ def write_private(path: Path, data: bytes) -> None:
 
 def read_private(path: Path) -> bytes:
     """Return a secret file's bytes; raises ConfigurationError when it is missing or others can read it."""
+    with _private(path) as file:
+        return file.read()
+
+
+def require_private(path: Path) -> None:
+    """Raise ConfigurationError when a file, which somebody else reads, is missing or others can read it."""
+    with _private(path):
+        pass
+
+
+@contextlib.contextmanager
+def _private(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
             if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
                 raise ConfigurationError(f"{path} can be read by other users", remedy=f"chmod 600 {path}")
-            return file.read()
+            yield file
     except OSError as fault:
         raise ConfigurationError(f"cannot read {path}: {fault.strerror}", remedy="check its name and owner") from None
 

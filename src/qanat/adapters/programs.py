@@ -8,8 +8,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 
-from qanat.adapters.machine_faults import machine_fault
-from qanat.ground.errors import ConfigurationError
+from qanat.adapters.machine_faults import not_listening
 
 READ_BYTES = 2**17
 CONNECT_TIMEOUT_S = 5.0
@@ -89,10 +88,7 @@ class ProgramServer:
         try:
             self._server = await asyncio.start_server(self._take, host, port, limit=READ_BYTES, backlog=BACKLOG)
         except OSError as fault:
-            raise ConfigurationError(
-                f"cannot listen on {host}:{port}: {machine_fault(fault).message}",
-                remedy="choose a free port, or 0 for any",
-            ) from None
+            raise not_listening(host, port, fault) from None
 
     async def stop(self) -> None:
         """Stop listening and break off what is open; idempotent."""

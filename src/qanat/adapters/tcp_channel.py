@@ -12,9 +12,10 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from qanat.adapters.machine_faults import not_listening
 from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, notice_dead_peer
 from qanat.adapters.tls import PeerCertificate, peer_certificate
-from qanat.ground.errors import ChannelClosed, ChannelTimeout, ConfigurationError, QanatError
+from qanat.ground.errors import ChannelClosed, ChannelTimeout, QanatError
 from qanat.ground.framing import LENGTH_BYTES, MAX_FRAME_BYTES, frame_length
 
 SEND_TIMEOUT_S = 30.0
@@ -155,10 +156,7 @@ class ChannelServer:
                 self._serve, self._host, self._asked_port, limit=STREAM_BUFFER_BYTES, **_tls_options(self._tls)
             )
         except OSError as fault:
-            raise ConfigurationError(
-                f"cannot listen on {self._host}:{self._asked_port}: {fault.strerror}",
-                remedy="choose a free port, or 0 for any",
-            ) from None
+            raise not_listening(self._host, self._asked_port, fault) from None
 
     async def stop(self) -> None:
         """Stop listening, cancel calls that still run, close their channels. Idempotent."""

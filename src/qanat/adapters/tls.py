@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -48,6 +49,10 @@ class PeerCertificate:
     identity: str | None
     serial: int
     ends_utc_s: float
+
+
+CALLER: ContextVar[str] = ContextVar("CALLER", default="")
+"""The address of whoever shakes hands now, where the server says it: of a refused certificate nothing else is known."""
 
 
 def server_context(files: Credentials, *, on_refused: Callable[[str], None] | None = None) -> ssl.SSLContext:
@@ -162,7 +167,8 @@ def _telling(on_refused: Callable[[str], None]) -> type[ssl.SSLObject]:
                 raise
             except ssl.SSLError as fault:
                 self.fault = fault
-                on_refused(str(fault.reason or fault).lower().replace("_", " "))
+                caller, why = CALLER.get(), str(fault.reason or fault).lower().replace("_", " ")
+                on_refused(f"a caller from {caller}: {why}" if caller else why)
                 raise ssl.SSLWantReadError from None
 
     return Telling

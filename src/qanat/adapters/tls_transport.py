@@ -24,9 +24,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from qanat.adapters.living_tls import LOOK_PERIOD_S, LivingTls
+from qanat.adapters.machine_faults import not_listening
 from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, notice_dead_peer
 from qanat.adapters.tls import Credentials, PeerCertificate, peer_certificate
-from qanat.ground.errors import ChannelClosed, ConfigurationError, FrameError
+from qanat.ground.errors import ChannelClosed, FrameError
 from qanat.ground.identifiers import NodeId, is_name, kme_id
 from qanat.ground.messages import Message, decode_message, encode_message
 
@@ -96,10 +97,7 @@ class TlsTransport:
                 ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
             )
         except OSError as fault:
-            raise ConfigurationError(
-                f"cannot listen on {self._host}:{self.port}: {fault.strerror}",
-                remedy="choose a free port, or 0 for any",
-            ) from None
+            raise not_listening(self._host, self.port, fault) from None
         self.port = int(self._server.sockets[0].getsockname()[1])
         self._look()
 

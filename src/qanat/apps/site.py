@@ -20,6 +20,7 @@ from qanat.adapters.exchanged_module import ExchangedModule
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.living_tls import LivingTls
+from qanat.adapters.private_files import require_private
 from qanat.adapters.sae_limits import LIMITS_NAME
 from qanat.adapters.sqlite import SqliteKeyStore, StoreWriter
 from qanat.adapters.sqlite.sealed import needs_master_key
@@ -266,22 +267,24 @@ class SiteParts:
             on_refused=on_refused,
             priorities={sae: self.network.priority(sae) for sae in saes},
         )
+        guard = DoorGuard(
+            etsi014_app(etsi014),
+            folder=self.place.site(node),
+            limits_file=self.place.folder / LIMITS_NAME,
+            saes=frozenset(self.network.saes),
+            record=recorder.record,
+            alarm=recorder.alarm,
+            alarm_over=recorder.alarm_over,
+        )
         door = HttpDoor(
-            DoorGuard(
-                etsi014_app(etsi014),
-                folder=self.place.site(node),
-                limits_file=self.place.folder / LIMITS_NAME,
-                saes=frozenset(self.network.saes),
-                record=recorder.record,
-                alarm=recorder.alarm,
-                alarm_over=recorder.alarm_over,
-            ),
+            guard,
             tls=self._living_tls(node, recorder, on_refused),
             host=host,
             port=port,
             listening=listening,
             rules=ConnectionRules(on_refused=on_refused),
             before_writing=lambda: self._write_audit(node),
+            each_second=guard.look,
         )
         await door.start()
         self._stack.push_async_callback(door.stop)
@@ -290,7 +293,8 @@ class SiteParts:
         return door
 
     def _living_tls(self, node: NodeId, recorder: EventRecorder, on_refused: Callable[[str], None]) -> LivingTls:
-        """Return a site's certificates, followed; what changes and what is refused goes into its log."""
+        """Return a site's certificates, followed; what changes and what is refused goes into its log. Raises
+        ConfigurationError, also for a key that others can read."""
 
         def on_change(why_kept: str | None) -> None:
             if why_kept is None:
@@ -299,8 +303,10 @@ class SiteParts:
                 return
             recorder.alarm("certificates-kept", f"new certificate files do not count, the former ones do: {why_kept}")
 
+        files = self.place.node_files(node)
+        require_private(files.key)
         return LivingTls(
-            self.place.node_files(node),
+            files,
             on_refused=on_refused,
             on_change=on_change,
         )

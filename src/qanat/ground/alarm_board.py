@@ -24,8 +24,11 @@ class Lasting:
     is_told: bool = False
     has_ended: bool = False
 
-    def note(self, now_s: float) -> bool:
-        """Take note that it is raised; return whether it is to be told now."""
+    def note(self, text: str, now_s: float) -> bool:
+        """Take note that it is raised; return whether it is to be told now: once, and again where its words tell of
+        another fault of the same file."""
+        if text != self.text and self.kind.is_of_file:
+            self.text, self.is_told = text, False
         window = [moment_s for moment_s in self.raised_s if now_s - moment_s < self.kind.within_s]
         self.raised_s = [*window, now_s]
         self.times += 1
@@ -53,7 +56,7 @@ class AlarmBoard:
         lasting = self._lasting.get((code, about))
         if lasting is None:
             lasting = self._lasting[code, about] = Lasting(ALARMS[code], about, text, now_s)
-        return lasting.note(now_s)
+        return lasting.note(text, now_s)
 
     def ended(self, code: str, about: str) -> None:
         """The part that raised it says that it is over. Nothing happens for one that was not raised."""

@@ -46,6 +46,8 @@ class AlarmKind:
     etsi015: str = "alarm"
     times: int = 1
     within_s: float = 0.0
+    is_of_file: bool = False
+    """Of a file that somebody is mending: told again when its words change."""
 
 
 def _kinds(
@@ -201,18 +203,22 @@ _SITE = [
     AlarmKind(
         *("initial-key-refused", "warning", "link", "an initial key was brought and cannot be taken in"),
         *("bring the file of this very link, whole", Ends.TOLD, SOURCE_QUIET_S),
+        is_of_file=True,
     ),
     AlarmKind(
         *("certificates-kept", "warning", "site", "new certificate files do not count, the former ones do"),
         *("look at the folder `pki`", Ends.TOLD, SOURCE_QUIET_S),
+        is_of_file=True,
     ),
     AlarmKind(
         *("limits-kept", "warning", "site", "the file of limits does not hold; the former limits do"),
         *("mend the file or its disk", Ends.TOLD, SOURCE_QUIET_S),
+        is_of_file=True,
     ),
     AlarmKind(
         *("forecasts-kept", "warning", "site", "the file of forecasts does not hold; the former forecasts do"),
         *("mend the file", Ends.TOLD, SOURCE_QUIET_S),
+        is_of_file=True,
     ),
     AlarmKind(
         *("quota-not-written", "warning", "site", "what an application was given today cannot be written down"),

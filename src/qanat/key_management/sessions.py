@@ -8,6 +8,7 @@ controller or peer has left behind.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,6 +19,7 @@ from qanat.ground.keys import BitRange, PoolId, SpentBits, Use
 from qanat.ground.orders import GenerationOrder, OrderEnded
 from qanat.key_management.accounts import session_bits
 from qanat.key_management.context import Context
+from qanat.key_management.memory import forget_oldest
 from qanat.key_management.pools import missing_blocks
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import (
@@ -68,6 +70,8 @@ class Sessions:
         self._context = context
         self._vouching = vouching
         self._orders: dict[OrderId, _Order] = {}
+        self._not_here: dict[BlockId, float] = {}
+        """Blocks that a peer spent of and that never were here, with when that was first heard."""
 
     def running_on(self, link_id: LinkId) -> OrderId | None:
         """Return the order that is not ended on a link."""
@@ -252,6 +256,18 @@ class Sessions:
         order.pads, order.pad_range = spent, spent.bits
         await self._say_pads(order)
 
+    async def _lost(self, missing: Sequence[BlockId]) -> tuple[BlockId, ...]:
+        """Return which of these blocks will never be here. One that never was here may be new initial key: the peer,
+        told that it is missing, would destroy the only other copy of what is still being brought."""
+        now_s, lost = self._context.clock.monotonic_s(), []
+        for block_id in missing:
+            heard_s = self._not_here.setdefault(block_id, now_s)
+            is_late = now_s - heard_s >= self._context.settings.initial_key_grace_s
+            if is_late or await self._context.store.block_stage(block_id) is not None:
+                lost.append(block_id)
+        forget_oldest(self._not_here)
+        return tuple(lost)
+
     async def _say_pads(self, order: _Order) -> None:
         assert order.pad_range is not None
         word = SessionPads(order.order_id, order.link_id, order.num_blocks, order.pad_range)
@@ -266,8 +282,11 @@ class Sessions:
             await self._end(order, "its pads were spent before")
         except BlockUnknown:
             missing = await missing_blocks(self._context, order.pad_range)
-            await self._context.courier.send(self._context.links.peer(order.link_id), BlocksMissing(missing))
-            await self._end(order, "its pads are of a block that this end does not hold")
+            if lost := await self._lost(missing):
+                await self._context.courier.send(self._context.links.peer(order.link_id), BlocksMissing(lost))
+                await self._end(order, "its pads are of a block that this end does not hold")
+            else:
+                await self._end(order, "its pads are of initial key that this end has not got yet: bring it here too")
         except StoreFailed as fault:
             await self._end(order, f"the key store cannot write: {fault}")
         else:

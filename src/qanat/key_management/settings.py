@@ -29,6 +29,9 @@ class KeyManagerSettings:
     refused_retry_s: float = 15.0
     """The hint when a link could not make key at all, and how long that is the answer to who asks next: a link that is
     back is to be known of soon, and a link that is not costs the controller no more than a word in this time."""
+    initial_key_grace_s: float = 120.0
+    """New initial key comes to the ends of a link one after the other, in whatever order: so long an end that has it is
+    not told that the other one does not."""
     max_additional_slaves: int = 15
     """So many applications besides the first slave may get the same keys."""
     repeat_window_s: float = 300.0

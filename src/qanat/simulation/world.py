@@ -49,6 +49,7 @@ HASTY = KeyManagerSettings(
     cut_route_pause_s=1.0,
     wake_patience_s=3.0,
     failed_retry_s=5.0,
+    initial_key_grace_s=5.0,
     refused_retry_s=5.0,
 )
 """Little patience, so that words come too late and idle time comes often."""
@@ -228,10 +229,11 @@ class World:
         self.crash(node, down_s=down_s)
         self.stores[node].disk.put_back(copy)
 
-    def renew_initial_key(self, link_id: LinkId) -> None:
-        """Carry a new initial key to both ends of a link, as an operator does; its node's processes may run."""
+    def renew_initial_key(self, link_id: LinkId, *, later: NodeId | None = None, after_s: float = 0.0) -> None:
+        """Carry a new initial key to both ends of a link, as an operator does; its node's processes may run. It comes
+        to the end ``later`` after the other one."""
         (of,) = (link for link in self.links if link.link.link_id == link_id)
-        self._share_initial_key(of, import_block=_add_block)
+        self._share_initial_key(of, import_block=_add_block, later=later, after_s=after_s)
 
     def close(self, *, at_rest: bool = False, thorough: bool = True) -> None:
         """End all processes and check what only the whole run shows; ``at_rest`` says that no request is under way.
@@ -270,6 +272,8 @@ class World:
         of: SimulatedLink,
         *,
         import_block: Callable[[MemoryKeyStore, KeyBlock], Coroutine[Any, Any, None]] | None = None,
+        later: NodeId | None = None,
+        after_s: float = 0.0,
     ) -> None:
         block_id = BlockId(uuid4_from(self._entropy.public_bytes(16)))
         secret = self._entropy.secret_bytes(RESERVE_BITS // 8)
@@ -289,7 +293,11 @@ class World:
                 eps_cor=0.0,
                 finished_utc_s=0.0,
             )
-            at_once((import_block or _import_block)(store, block))
+            bring = partial(import_block or _import_block, store, block)
+            if node == later:
+                self.scheduler.call_after(after_s, partial(_do_at_once, bring))
+            else:
+                at_once(bring())
 
     def _start_process(self, node: NodeId) -> None:
         life = Life(node)
@@ -450,6 +458,10 @@ def at_once(work: Coroutine[Any, Any, T]) -> T:
         return result
     work.close()
     raise ValueError("this coroutine waits for something")
+
+
+def _do_at_once(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    at_once(work())
 
 
 async def _import_block(store: MemoryKeyStore, block: KeyBlock) -> None:

@@ -249,6 +249,12 @@ def _cannot_open(path: Path, fault: sqlite3.Error) -> ConfigurationError:
             )
         case sqlite3.SQLITE_NOTADB:
             return ConfigurationError(f"{path} is no key store", remedy="choose another data folder")
+        case sqlite3.SQLITE_CORRUPT:
+            return ConfigurationError(
+                f"the key store {path} is damaged: {fault}",
+                remedy="put back a copy of the site's folder, which the peers take as a restored one, or end the store"
+                " with `qanat node zeroize`",
+            )
         case _:
             return ConfigurationError(f"cannot open the key store {path}: {fault}", remedy=_WRITABLE)
 

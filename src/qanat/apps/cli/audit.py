@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ def run_verify(folder: Path, *, head: str | None, is_part: bool, as_json: bool) 
         print(json.dumps({"holds": _all_hold(found.values()), "logs": [_record(*item) for item in found.items()]}))
     else:
         for log, finding in found.items():
-            print("\n".join(_words(log, finding)), file=sys.stderr)
+            print("\n".join(_words(log, finding)))
     return 0 if _all_hold(found.values()) else 1
 
 

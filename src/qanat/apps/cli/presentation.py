@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from qanat.adapters.tls import TlsFiles
+from qanat.ground.clock import format_utc
 from qanat.ground.events import STEP_TEXTS, Event, EventKind
 
 PIPE_WIDTH = 160
@@ -79,9 +80,14 @@ def show_curl(view: RunView, one: str, other: str, *, files: TlsFiles, url: str)
 
 
 class RunView:
-    """Shows a run while it happens; ``on_event`` is an event sink."""
+    """Shows a run while it happens; ``on_event`` is an event sink.
 
-    def __init__(self) -> None:
+    ``of_service``: of a process that runs for months; steps of requests are in its log, and shown is what needs a
+    person, with the time.
+    """
+
+    def __init__(self, *, of_service: bool = False) -> None:
+        self._of_service = of_service
         self.console = people_console()
         self._progress = Progress(
             TextColumn("    {task.description}"),
@@ -120,6 +126,8 @@ class RunView:
 
     def on_event(self, event: Event) -> None:
         """Show one of the ten steps, the progress of a link, or something that went wrong."""
+        if self._of_service and (event.step is not None or event.kind is EventKind.POOL_FILLING):
+            return
         if event.step is not None:
             self._show_step(event, event.step)
         elif event.kind is EventKind.POOL_FILLING:
@@ -139,7 +147,8 @@ class RunView:
         elif event.kind in NOTES:
             why = words_of(event)
             note = "[green]alarm over[/]" if event.data.get("cleared") else f"[yellow]{NOTES[event.kind]}[/]"
-            self.say(f"  {note} at {event.node}: {escape(str(why))}")
+            when = f"[dim]{format_utc(event.utc_s)}[/] " if self._of_service else ""
+            self.say(f"  {when}{note} at {event.node}: {escape(str(why))}")
 
     def _show_step(self, event: Event, step: int) -> None:
         """Show a step, once of each request, unless they come faster than anybody reads."""

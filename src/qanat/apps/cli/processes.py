@@ -115,7 +115,7 @@ async def _serve_node(deployment: Deployment, node: NodeId, place: Workplace, *,
 
     stop = stop_asked()
     place.make(node)
-    with RunView() as view, EventLog(path=place.site(node) / "events.jsonl") as log:
+    with RunView(of_service=True) as view, EventLog(path=place.site(node) / "events.jsonl") as log:
         log.listen(view.on_event)
         async with NodeSite(deployment, node, place, log=log, door_port=port) as site:
             settle_heap()
@@ -139,7 +139,7 @@ async def _serve_twin(
     from qanat.apps.twin_process import TwinProcess
 
     stop = stop_asked()
-    with RunView() as view, EventLog(path=place.twin(link_id) / "events.jsonl") as log:
+    with RunView(of_service=True) as view, EventLog(path=place.twin(link_id) / "events.jsonl") as log:
         log.listen(view.on_event)
         if source is not None:
             view.say(f"start-up tests of the entropy source {escape(str(source.path))} come first")
@@ -159,7 +159,7 @@ async def _serve_controller(
 
     stop = stop_asked()
     place.make(local)
-    with RunView() as view, EventLog(path=place.site(local) / "events.jsonl") as log:
+    with RunView(of_service=True) as view, EventLog(path=place.site(local) / "events.jsonl") as log:
         log.listen(view.on_event)
         async with ControllerProcess(deployment, place, log=log, local=local, forecasts=forecasts) as controller:
             settle_heap()

@@ -138,8 +138,10 @@ def read_error(status: int, body: bytes, *, retry_after: str | None = None) -> Q
         error = parsed(Error, body)
     except BadParameter:
         error = Error(message=f"the key manager answered {status} without an Error object")
-    remedy = error.qanat_remedy or ""
-    message = f"the key manager answered {status}: {error.message.removesuffix(f' ({remedy})')}"
+    what, remedy = error.message, error.qanat_remedy or ""
+    if not remedy and what.endswith(")"):  # as a key manager of ours ends its words to who uses no extension of ours
+        remedy = what[:-1].rpartition(" (")[2]
+    message = f"the key manager answered {status}: {what.removesuffix(f' ({remedy})')}"
     if (fault := _FAULTS.get(error.qanat_fault or "")) is not None:
         return fault(message, remedy=remedy)
     match status:
@@ -148,16 +150,16 @@ def read_error(status: int, body: bytes, *, retry_after: str | None = None) -> Q
         case 400 if error.message == KEYS_NOT_FOUND:
             return KeyNotFound(message, remedy="ask for each key once, at the slave's key manager, naming its master")
         case 400:
-            return BadParameter(message)
+            return BadParameter(message, remedy=remedy)
         case 401:
-            return NotEntitled(message)
+            return NotEntitled(message, remedy=remedy)
         case 503 if error.qanat_retry_after_s is not None:
             shortage = _SHORTAGES.get(error.qanat_fault or "", KeyShortage)
             return shortage(message, remedy=remedy, retry_after_s=error.qanat_retry_after_s)
         case 503 if retry_after is not None and retry_after.isdecimal():
             return KeyShortage(message, retry_after_s=float(retry_after))
         case 503:
-            return KeyManagementError(message)
+            return KeyManagementError(message, remedy=remedy)
         case _:
             return PeerProtocolError(message, remedy="check that the address is a key manager's ETSI GS QKD 014 door")
 
