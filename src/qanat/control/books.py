@@ -209,6 +209,10 @@ class Books:
             stock = self.links[link_id].available_bits
             stock[node] = max(0, stock.get(node, 0) - demand.word.needed_bits)
 
+    def is_ordered(self, link_id: LinkId) -> bool:
+        """Whether a link makes key when it is told to; a satellite's does when it passes."""
+        return link_id not in self._unordered
+
     def view(self, *, now_s: float, with_all_links: bool = False) -> NetworkView:
         """Return what the policy decides on: of a network's many links those that are at work or asked for, or all
         that keys go over."""

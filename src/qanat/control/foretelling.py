@@ -56,6 +56,9 @@ class Foretelling:
             until_s = self._foresight.forecasts.out_until_utc_s(link_id, utc_s=now_s)
             if until_s is not None and self._books.links[link_id].available_bits.get(node, 0) < word.needed_bits:
                 why = f"link {link_id}: it is out until {format_utc(until_s)}, as was foretold"
+                given_s = self._foresight.forecasts.given_by_utc_s(link_id, from_utc_s=until_s)
+                if given_s is not None and not self._books.is_ordered(link_id):  # a pass gives its key at its end
+                    why, until_s = f"{why}, and gives key by {format_utc(given_s)} then", given_s
                 remedy = "ask again then; another way is taken where there is one"
                 return GenerationFailed(word.demand_id, why, remedy, again_s=until_s - now_s)
         return None

@@ -240,6 +240,12 @@ _CONTROL = [
         *("bring it up again; routes then lead over it by themselves", Ends.TOLD, SOURCE_QUIET_S),
     ),
     AlarmKind(
+        *("controller-silent", "critical", "site", "the controller does not answer: no key is ordered"),
+        *("bring the controller or its standby up; keys in stock are given meanwhile", Ends.TOLD, SOURCE_QUIET_S),
+        times=2,
+        within_s=15.0,
+    ),
+    AlarmKind(
         *("guarantee-not-kept", "warning", "pair of applications", "links give too little for a guaranteed rate"),
         *("mend what is out of order, or lower the guarantee", Ends.TOLD, SOURCE_QUIET_S),
     ),

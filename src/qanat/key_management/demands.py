@@ -118,6 +118,12 @@ class DemandDesk:
         """Return when the key is stored; raises KeyShortage when it cannot be made, or not until ``deadline``."""
         while demand.state == "open" and not deadline.has_passed:
             await self._context.tasks.wait(_topic(demand.word.demand_id), until_monotonic_s=deadline.monotonic_s)
+        if demand.state == "open" and not self._context.courier.is_reachable(CONTROLLER):
+            raise NodeSilent(
+                f"too little key to {demand.word.target!r}, and the controller, which orders more, does not answer",
+                remedy="bring the controller or its standby up again; the demand is said to it then",
+                retry_after_s=self._context.settings.cut_route_pause_s,
+            )
         if demand.state == "open":
             raise KeyShortage(
                 f"too little key to {demand.word.target!r}; more is being made",

@@ -297,8 +297,12 @@ class KeyManager:
             await clock.sleep_until(clock.monotonic_s() + settings.tick_s)
 
     async def _announce(self) -> None:
-        """Tell the controller what this node has and does."""
+        """Tell the controller what this node has and does, and the log when it cannot be told."""
         context = self._context
+        if context.courier.is_reachable(CONTROLLER):
+            context.recorder.alarm_over("controller-silent")
+        else:
+            context.recorder.alarm("controller-silent", "the controller does not answer: no key is ordered")
         levels = await context.store.levels()
         reports = []
         for link_id in context.links.link_ids:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,6 +15,7 @@ from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Downlink as DescribedDownlink
 from qanat.ground.network import Network, Site
 from qanat.ground.orders import PassForecast
+from qanat.orbits.contention import Contact, taken
 from qanat.orbits.described import Pass, describe
 from qanat.orbits.downlink import Downlink, LinkBudget, link_budget
 from qanat.orbits.elements import packaged_elements, packaged_names, read_elements
@@ -38,7 +40,7 @@ ReadElements = Callable[[str], str]
 """Returns the text of a file of elements."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlannedPass:
     """A pass of a satellite over one of its stations, as it is foretold.
 
@@ -63,7 +65,7 @@ class PlannedPass:
         """Loss before the receiver's own (dB) of every second in which the telescopes see each other; shape (n,)."""
         return self.budget.link_loss_db(self.system)[self.budget.is_tracked]
 
-    @property
+    @functools.cached_property
     def expected_bits(self) -> int:
         """Secret bits to expect: by the model, and the proof that keys are made by."""
         if not self.light.sifted_bits:
@@ -138,11 +140,16 @@ def timetable(
 ) -> list[PlannedPass]:
     """Return the passes of all downlinks in order of their rise: of those that are dark, or of all with ``by_day``.
 
-    Passes that the span cuts are left out. Raises ConfigurationError; BadParameter for stale elements.
+    Of passes that exclude each other one is taken (``contention``); those that the span cuts are left out. Raises
+    ConfigurationError; BadParameter for stale elements.
     """
     span = Span(start_utc_s, start_utc_s + days * 86_400.0)
     found = [one for down in network.downlinks for one in _of_downlink(network, orbits, down, span, by_day=by_day)]
-    return sorted(found, key=lambda one: one.told.rise_utc_s)
+    return taken(found, _contact)
+
+
+def _contact(one: PlannedPass) -> Contact:
+    return Contact(one.satellite, one.station, one.told.rise_utc_s, one.told.set_utc_s, one.expected_bits)
 
 
 def scaled(one: PlannedPass, share: float) -> PlannedPass:
