@@ -347,12 +347,26 @@ class _LostAnswer(ChannelError):
         self.told = told
 
 
+def _another_peer(fault: BaseException | None) -> str | None:
+    """Return what ``client_context`` said of a server that is not the expected one, if it is behind a failure."""
+    while fault is not None:
+        if isinstance(fault, ssl.SSLCertVerificationError) and fault.errno is None:  # raised by us, not by OpenSSL
+            return str(fault.args[0])
+        fault = fault.__cause__ or fault.__context__
+    return None
+
+
 @contextlib.asynccontextmanager
 async def _faults_named(base_url: httpx.URL) -> AsyncIterator[None]:
     """Turn httpx's failures into ours."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as fault:
+        if (another := _another_peer(fault)) is not None:
+            raise NotConnected(
+                f"another key manager answers at {base_url}: {another}; nothing was asked",
+                remedy="check the address, and the key manager that you name",
+            ) from None
         raise NotConnected(
             f"no connection to {base_url}: {fault or 'timed out'}; nothing was asked",
             remedy="check that the key manager runs, and that both certificates are of one authority and in date",

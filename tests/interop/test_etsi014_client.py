@@ -187,8 +187,9 @@ def test_no_byte_is_sent_to_another_key_manager(doors: Doors) -> None:
     async def main() -> None:
         for kme in (KME_B, ALICE):
             async with alice(doors, kme=kme) as master:
-                with pytest.raises(errors.ChannelClosed, match=f"expected {kme}"):
+                with pytest.raises(errors.ChannelClosed, match=f"expected {kme}; nothing was asked") as refused:
                     await master.get_keys(BOB, count=1, size_bits=128)
+                assert "check the address" in refused.value.remedy
 
     asyncio.run(main())
     assert len(doors.supplier.calls) == served
