@@ -27,10 +27,12 @@ PEER_KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 def program(place: Path, *, fails: bool = False) -> str:
-    """Return a program that notes its words and what it is told on standard input, as lines of ``<program>.log``."""
+    """Return a program that notes its words and what it is told on standard input, as lines of ``<program>.log``. Asked
+    for peers, as wg is, it names one."""
     path = place
     end = "echo 'Operation not permitted' >&2; exit 1" if fails else ""
-    path.write_text(f'#!/bin/sh\necho "$@ <$(cat)" >> "$0.log"\n{end}\n', encoding="utf-8")
+    show = f'if [ "$1" = show ]; then echo {PEER_KEY}; exit; fi'
+    path.write_text(f'#!/bin/sh\n{show}\necho "$@ <$(cat)" >> "$0.log"\n{end}\n', encoding="utf-8")
     path.chmod(0o700)
     return str(path)
 

@@ -30,7 +30,13 @@ class WireguardSlot:
     program: str = "wg"
 
     async def put(self, key: bytes, /) -> None:
-        """Set the key; raises ConfigurationError when the program does not take it."""
+        """Set the key; raises ConfigurationError when the program does not take it, or the interface has no such peer:
+        wg would make a new one of a misspelt key, and the old one would go on without the key."""
+        if self.peer_key not in (await _run((self.program, "show", self.interface, "peers"), b"")).split():
+            raise ConfigurationError(
+                f"interface {self.interface} has no peer {self.peer_key}",
+                remedy=f"name one of `{self.program} show {self.interface} peers`",
+            )
         words = (self.program, "set", self.interface, "peer", self.peer_key, "preshared-key", "/dev/stdin")
         await _run(words, base64.b64encode(key) + b"\n")
 
@@ -85,19 +91,20 @@ class CommandSlot:
         await _run(self.words, told, option="--run")
 
 
-async def _run(words: tuple[str, ...], told: bytes, *, option: str = "--program") -> None:
+async def _run(words: tuple[str, ...], told: bytes, *, option: str = "--program") -> str:
+    """Return what the program says."""
     try:
         process = await asyncio.create_subprocess_exec(
             *words,
             stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
     except OSError as fault:
         raise machine_fault(fault, path=Path(words[0]), elsewhere=f"name the program with {option}") from None
     try:
         async with asyncio.timeout(PATIENCE_S):
-            _, said = await process.communicate(told)
+            answer, said = await process.communicate(told)
     except TimeoutError:
         process.kill()
         await process.communicate()
@@ -109,3 +116,4 @@ async def _run(words: tuple[str, ...], told: bytes, *, option: str = "--program"
         raise ConfigurationError(
             f"{words[0]} did not take the key: {reason}", remedy="run it by hand; it may need root"
         )
+    return answer.decode("utf-8", "replace")
