@@ -57,3 +57,15 @@ def test_a_service_tells_what_needs_a_person_with_its_time_and_no_steps(capsys: 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.split()[0] == "1970-01-01T00:00:00.000Z"
     assert "alarm" in line
+
+
+def test_each_pass_of_a_satellite_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    view = RunView()
+    data = {"link_id": "bird-west", "rise_utc_s": 1482166123.0, "waiting_left_out_s": 5400.0}
+    for kind, more in ((EventKind.SATELLITE_SET, {"took_s": 7.9}), (EventKind.SATELLITE_CLOUDED, {"lost_bits": 12345})):
+        event = Event(EventId("e"), None, None, NodeId("controller"), 0.0, 0.0, kind, {**data, **more})
+        view.on_event(event)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.strip().startswith("pass of bird-west, 2016-12-19T16:48 by its elements, 1.5 h of waiting left out:")
+    assert first.endswith("took 8 s here")
+    assert second.endswith("clouds took 12,345 bits")

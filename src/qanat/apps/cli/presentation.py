@@ -136,6 +136,8 @@ class RunView:
         elif event.kind is EventKind.SWITCH_TURNED:
             turned = ", ".join(map(str, event.data.get("switches") or ()))  # type: ignore[arg-type]
             self.say(f"  [dim]light passes for {escape(str(event.data.get('link_id')))}: {escape(turned)}[/]")
+        elif event.kind in (EventKind.SATELLITE_SET, EventKind.SATELLITE_CLOUDED):
+            self._show_pass(event)
         elif event.kind is EventKind.LINK_QUALITY:
             data = event.data
             name, fraction = str(data.get("link_id")), float(str(data.get("progress", 0)))
@@ -149,6 +151,17 @@ class RunView:
             note = "[green]alarm over[/]" if event.data.get("cleared") else f"[yellow]{NOTES[event.kind]}[/]"
             when = f"[dim]{format_utc(event.utc_s)}[/] " if self._of_service else ""
             self.say(f"  {when}{note} at {event.node}: {escape(str(why))}")
+
+    def _show_pass(self, event: Event) -> None:
+        """Show a pass that is over, or was lost."""
+        data = event.data
+        link, rise = escape(str(data.get("link_id"))), format_utc(float(str(data.get("rise_utc_s"))))[:16]
+        left_out_h = float(str(data.get("waiting_left_out_s"))) / 3600
+        if event.kind is EventKind.SATELLITE_CLOUDED:
+            came = f"clouds took {int(str(data.get('lost_bits'))):,} bits"
+        else:
+            came = f"took {float(str(data.get('took_s'))):.0f} s here"
+        self.say(f"  [dim]pass of {link}, {rise} by its elements, {left_out_h:.1f} h of waiting left out: {came}[/]")
 
     def _show_step(self, event: Event, step: int) -> None:
         """Show a step, once of each request, unless they come faster than anybody reads."""
