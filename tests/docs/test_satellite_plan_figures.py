@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from qanat.apps.cli.plan_satellites_record import record_of
+from qanat.apps.cli.plan_satellites_record import demand_means, record_of, value_in_the_mean
 from qanat.apps.cli.satellite_planning import SatellitePlanOptions, planned
+from qanat.ground.errors import RequestError
 from qanat.orbits.weather import Sky, weather_of
 from qanat.planning.high_orbits import greatest_background, high_key, paper_links
 
@@ -48,17 +50,35 @@ def test_the_year_of_micius_its_percentiles_and_its_users() -> None:
 
 
 def test_the_levels_of_the_constellations() -> None:
-    levels = []
+    shares = []
     for form in ("6/3/1", "12/3/1", "24/6/1"):
         options = SatellitePlanOptions((f"walker-delta:1200,53,{form}",), ("nanshan", "xinglong", "40,-4"), **FLEET)  # type: ignore[arg-type]
         found = planned(options)
-        levels.append(f"{found.schedule.shares.value:.2f}")
+        means = demand_means(found)
+        shares.append(f"{value_in_the_mean(found, means):.2f}")
         if form == "6/3/1":
             week = found.by_demand[0].week
             assert week is not None
-            assert f"less than {week.percentiles[0] / 1e6:.0f} of its 60 Mbit" in HOW_TO
-    assert f"gets is {levels[0]}:" in HOW_TO
-    assert f"the share is {levels[1]}, with 24 in six planes {levels[2]}" in HOW_TO
+            words = " ".join(HOW_TO.split())
+            assert f"less than {week.percentiles[0] / 1e6:.0f} of its 60 Mbit" in words
+            first, second = (f"{one.bits / 1e6:.1f}" for one in means)
+            assert f"in the mean: {first} of 60 Mbit and {second} of 100, a least share of {shares[0]}," in words
+            assert f"it would be {found.schedule.shares.value:.2f}." in words
+    assert f"the share is {shares[1]}, with 24 in six planes {shares[2]}" in HOW_TO
+
+
+def test_the_plan_of_a_high_orbit() -> None:
+    high = SatellitePlanOptions(
+        ("circular:20200,55",), ("43.47546,87.17669,2080",), "2026-01-01", days=7.0, telescope_m=2.0
+    )
+    week = planned(replace(high, divergence_urad=2.0, jitter_urad=0.25)).of_all.week
+    assert week is not None
+    assert week.exact_mean is not None
+    assert f"has {week.exact_mean / 1e6:.0f} Mbit a week in the mean. With Micius' jitter" in HOW_TO
+    with pytest.raises(RequestError, match="pointing 14"):
+        planned(replace(high, divergence_urad=2.0))
+    with pytest.raises(RequestError, match="none gives key"):
+        planned(replace(high, divergence_urad=3.0, jitter_urad=0.0))
 
 
 def test_the_high_orbits() -> None:

@@ -107,13 +107,73 @@ def test_a_pass_of_elements_on_a_date_is_the_one_that_is_known_and_is_dark() -> 
 
 
 def test_a_pass_by_day_is_told_with_a_warning_and_the_numbers_of_a_day_are_listed() -> None:
-    status, out, err = run("--date", "2016-12-19", "--step-s", "10", "--json")
+    status, out, err = run("--date", "2016-12-19", "--number", "1", "--step-s", "10", "--json")
     assert status == 0
     assert json.loads(out)["dark"] is False
     assert "background of the day" in err
+    _, out, _ = run("--date", "2016-12-19", "--number", "1", "--step-s", "10")
+    assert "NO, the Sun at" in out
+    assert "background of the day" in out
     status, _, err = run("--date", "2016-12-19", "--number", "99")
     assert status == 2
     assert "1: 2016-12-19T" in err
+
+
+def test_without_a_number_the_highest_pass_by_night_is_taken_and_the_others_are_named() -> None:
+    """The first of that night is 9.5 degrees high and gives no key."""
+    common = ("--station", "xinglong", "--date", "2016-12-19T10:00", "--step-s", "4")
+    status, out, err = run(*common, "--json")
+    told = json.loads(out)
+    assert (status, err, told["dark"]) == (0, "", True)
+    assert told["secret_bits"] > 0
+    passes = told["passes_of_the_day"]
+    (taken,) = (one for one in passes if one["taken"])
+    assert taken["max_elevation_deg"] == max(one["max_elevation_deg"] for one in passes if one["dark"])
+    assert max(one["max_elevation_deg"] for one in passes) > taken["max_elevation_deg"], "a higher one by day"
+    _, out, _ = run(*common)
+    for one in passes:
+        assert f"{one['number']}: {one['rise_utc'][:16]}" in out
+    status, out, _ = run(*common, "--number", "1", "--json")
+    assert status == 1
+    assert json.loads(out)["rise_utc"] == passes[0]["rise_utc"]
+
+
+def test_a_satellite_in_sunlight_is_warned_of() -> None:
+    common = ("--satellite", "circular:8000,53", "--date", "2026-01-01T08:00", "--min-elevation", "20")
+    _, out, _ = run(*common, "--step-s", "100", "--json")
+    told = json.loads(out)
+    assert told["dark"] is True
+    assert told["satellite_light"][1] == "sunlit"
+    assert "not in the Earth's umbra" in told["warnings"][0]
+
+
+def test_an_orbit_that_is_named_is_used_and_a_circle_is_called_one() -> None:
+    status, out, _ = run("--satellite", "circular:1200,53", "--date", "2026-01-01", "--step-s", "10", "--json")
+    told = json.loads(out)
+    assert status == 0
+    assert told["satellite"] == "circular:1200,53"
+    assert told["min_range_km"] > 1190
+    circle = record_of("--altitude-km", "700")
+    assert circle["satellite"] == "a circle 700 km high"
+
+
+def test_the_name_of_a_track_is_a_name_alone(tmp_path: Path) -> None:
+    run(*SHORT, "--out", str(tmp_path))
+    track = ("--track", str(tmp_path / "pass.csv"), "--json")
+    assert json.loads(run(*track)[1])["satellite"] == "pass.csv"
+    assert json.loads(run(*track, "--satellite", "my-bird")[1])["satellite"] == "my-bird"
+    for orbit in ("geo:110", str(tmp_path / "pass.json")):
+        status, out, err = run(*track, "--satellite", orbit)
+        assert (status, out) == (2, "")
+        assert "the satellite is where pass.csv says" in err
+
+
+@pytest.mark.parametrize("name", ["micius", "circular:1200,53", "geo:110"])
+def test_a_satellite_without_a_date_is_refused_since_it_would_not_be_used(name: str) -> None:
+    status, out, err = run("--satellite", name)
+    assert (status, out) == (2, "")
+    assert f"--satellite {name} counts for nothing without a date" in err
+    assert "--date" in err
 
 
 def test_a_station_of_a_file_has_its_own_aperture_and_splitter(tmp_path: Path) -> None:
@@ -173,7 +233,13 @@ def test_the_papers_passes_are_told_by_kind_with_their_ratios_and_drawn(tmp_path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--station", "mars"), "known stations: nanshan"),
+        (("--station", "mars"), "there are nanshan, xinglong, xinglong-2017"),
+        (("--station", "xinlong"), "did you mean xinglong"),
+        (("--satellite", "micuis"), "did you mean micius?"),
+        (("--satellite", ""), "an empty name"),
+        (("--satellite", "", "--date", "2016-12-19"), "an empty name"),
+        (("--satellite", "foo"), "there is no satellite 'foo'"),
+        (("--satellite", "foo", "--date", "2016-12-19"), "there is no satellite 'foo'"),
         (("--mode", "x"), "known modes: this-work"),
         (("--max-elevation", "95"), "up to 90"),
         (("--min-elevation", "90"), "from 0 to below 90"),

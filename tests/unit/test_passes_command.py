@@ -62,6 +62,9 @@ def test_people_get_a_table_and_what_is_left_out() -> None:
     assert "645.3" in out
     assert "coverage angle 170" in out
     assert "refraction" in out
+    assert (
+        "1 pass: 1 satellite, 1 station, " in run("--satellite", "micius", "--station", "nanshan", *NIGHT[:-1], "20")[1]
+    )
 
 
 def test_only_dark_leaves_out_the_day() -> None:
@@ -158,7 +161,9 @@ def test_old_elements_are_warned_of_on_standard_error() -> None:
         (("--satellite", "micius", "--station", "nanshan", "--start", "soon"), "is no moment of time"),
         (("--satellite", "micius", "--station", "nanshan", *NIGHT[:2], "--days", "0"), "a span of 0 days"),
         (("--satellite", "nowhere.tle", "--station", "nanshan", *NIGHT), "cannot read nowhere.tle"),
-        (("--satellite", "micius", "--station", "nowhere", *NIGHT), "cannot read nowhere"),
+        (("--satellite", "micius", "--station", "nowhere", *NIGHT), "there are nanshan, xinglong"),
+        (("--satellite", "micius", "--station", "xinlong", *NIGHT), "did you mean xinglong?"),
+        (("--satellite", "micuis", "--station", "nanshan", *NIGHT), "did you mean micius?"),
         (("--satellite", "geo:1,2", "--station", "nanshan", *NIGHT), "is no orbit"),
         (("--satellite", "micius", "--station", "nanshan", "--start", "9999-12-31", "--accept-stale"), "1958 and 2200"),
         (

@@ -104,6 +104,64 @@ def test_named_demands_are_told_by_what_they_asked() -> None:
     assert found["schedule"]["values"].keys() == {"greedy", "guided"}
 
 
+def test_a_demand_is_met_by_what_both_ends_have_and_statement_and_table_agree() -> None:
+    """By the means of each end alone a demand between the two would be met; the pair does not get it."""
+    pair = ("satellites", *MICIUS, *BOTH, "--demand")
+    found = record_of(*pair, "nanshan,xinglong,1")
+    (row,) = found["demands"]
+    weeks = found["options"]["days"] / 7
+    assert row["mean_bits_per_week"] == row["key"]["week"]["mean_of_draws_bits"] < row["planned_bits"] / weeks
+    asked = (row["mean_bits_per_week"] + row["planned_bits"] / weeks) / 2e6
+    between = record_of(*pair, f"nanshan,xinglong,{asked}")
+    (row,), plan = between["demands"], between["schedule"]
+    assert row["planned_share"] > 1 > row["mean_share"]
+    assert plan["value"] > 1 > plan["value_in_the_mean"] == row["mean_share"]
+    assert row["is_met_in_the_mean"] is False
+    status, out, _ = run(*pair, f"nanshan,xinglong,{asked}")
+    assert status == 0
+    assert "in the mean 1 of 1 not met" in out
+    for table in ("Key in a week", "Demands:"):
+        line = next(one for one in out.split(table)[1].splitlines() if "nanshan - xinglong" in one)
+        assert f"{row['mean_bits_per_week'] / 1e6:.2f}" in line
+    status, out, _ = run(*pair, "nanshan,xinglong,1")
+    assert "in the mean all are met" in out
+
+
+def test_demands_without_a_number_ask_alike(plan: dict[str, Any]) -> None:
+    found = record_of("satellites", *MICIUS, *BOTH, "--demand", "nanshan,xinglong")
+    (row,) = found["demands"]
+    assert (row["asked_bits_per_week"], row["is_met_in_the_mean"]) == (None, None)
+    assert found["schedule"] == plan["schedule"]
+
+
+def test_passes_with_the_satellite_in_sunlight_count_unless_they_are_left_out() -> None:
+    september = ("satellites", "--satellite", "circular:600,53", "--start", "2026-09-01", "--days", "14", *BOTH)
+    whole, dark = record_of(*september), record_of(*september, "--umbra-only")
+    kept = [row for row in whole["passes"] if not row["satellite_sunlit"]]
+    assert 0 < len(kept) == len(dark["passes"]) < len(whole["passes"])
+    assert not any(row["satellite_sunlit"] for row in dark["passes"])
+    assert whole["passes_taken_sunlit"] > 0 == dark["passes_taken_sunlit"]
+    assert dark["all_stations"]["span"]["exact_mean_bits"] < whole["all_stations"]["span"]["exact_mean_bits"]
+    assert f"in {whole['passes_taken_sunlit']} the satellite is sunlit" in run(*september)[1]
+    assert "are left out (--umbra-only)" in run(*september, "--umbra-only")[1]
+
+
+def test_less_jitter_gives_a_high_orbit_key_and_a_telescope_is_of_stations_without_one() -> None:
+    place = ("--station", "43.47546,87.17669,2080", "--start", "2026-01-01", "--days", "2")
+    high = ("satellites", "--satellite", "circular:20200,55", *place, "--divergence-urad", "2")
+    status, _, errors = run(*high)
+    assert status != 0
+    assert "in dB: geometry" in errors
+    assert "geometry: a narrower beam (--divergence-urad)" in errors
+    assert "; pointing: less jitter (--jitter-urad)" in errors
+    assert record_of(*high, "--jitter-urad", "0.25")["passes_with_key"] > 0
+    low = ("satellites", "--satellite", "micius", *place, "--start", "2016-12-19")
+    usual, as_said, wide = (record_of(*low, *more) for more in ((), ("--telescope-m", "1.2"), ("--telescope-m", "2")))
+    assert usual["all_stations"] == as_said["all_stations"]
+    assert wide["all_stations"]["span"]["exact_mean_bits"] > 2 * usual["all_stations"]["span"]["exact_mean_bits"]
+    assert record_of(*low, "--jitter-urad", "2.5")["all_stations"] == usual["all_stations"]
+
+
 def test_tables_and_csv_show_the_same_passes(plan: dict[str, Any]) -> None:
     status, out, _ = run("satellites", *MICIUS, *BOTH)
     assert status == 0
@@ -130,7 +188,16 @@ def test_tables_and_csv_show_the_same_passes(plan: dict[str, Any]) -> None:
         (("--clear", "0"), "never clear", "--clear above 0"),
         (("--objective", "most"), "no objective 'most'", "level, total"),
         (("--draws", "0"), "0 draws", "1 to 100,000"),
-        (("--air-db", "30"), "none gives key", "narrower beam"),
+        (("--air-db", "30"), "none gives key", "comes first. atmosphere: a higher --min-elevation"),
+        (("--telescope-m", "0"), "a telescope of 0 m sees nothing", "above 0"),
+        (("--telescope-m", "2"), "nanshan, xinglong have a telescope", "--station 43.47546,87.17669,2080"),
+        (("--exact-s", "-1"), "-1 s of branch and bound", "0 for none"),
+        (("--jitter-urad", "-1"), "a jitter of -1 urad is none", "0 urad or more"),
+        (("--divergence-urad", "0"), "does not spread", "positive divergence"),
+        (("--demand", "nanshan", "--demand", "xinglong,5"), "nanshan does not say how much", "nanshan,MBIT_PER_WEEK"),
+        (("--demand", "nanshan,xinglong,"), "is no demand", "A,B,MBIT_PER_WEEK"),
+        (("--station", "xinlong"), "there is no station 'xinlong'", "did you mean xinglong?"),
+        (("--satellite", "micuis"), "there is no satellite 'micuis'", "did you mean micius?"),
         (("--start", "2016-12-19T04:00", "--days", "0.1", "--min-elevation", "0"), "no pass", ""),
         (("--user-bits", "0"), "0 bits every 10 days", "one bit or more"),
         (("--proof", "x"), "no proof 'x'", "hoeffding"),
@@ -157,6 +224,14 @@ def test_where_no_satellite_rises_it_is_said() -> None:
     assert "none comes above the horizon" in errors
 
 
+def test_where_every_pass_is_sunlit_nothing_is_left_of_the_umbra() -> None:
+    high = ("--satellite", "circular:20200,55", "--start", "2026-01-01", "--days", "1")
+    status, _, errors = run("satellites", *high, *BOTH, "--umbra-only")
+    assert status != 0
+    assert "by night the satellite is sunlit" in errors
+    assert "leave --umbra-only out" in errors
+
+
 def test_constellations_stand_side_by_side_and_one_without_key_is_an_answer() -> None:
     found = record_of(
         *("constellations", "--satellite", "walker-delta:600,50,12/3/1", "--satellite", "walker-delta:600,50,24/6/1"),
@@ -165,6 +240,8 @@ def test_constellations_stand_side_by_side_and_one_without_key_is_an_answer() ->
     rows = {(row["constellation"], row["who"]): row for row in found["rows"]}
     few, many = (rows[f"walker-delta:600,50,{form}", "nanshan - xinglong"] for form in ("12/3/1", "24/6/1"))
     assert (few["satellites"], many["satellites"]) == (12, 24)
+    ends = [rows["walker-delta:600,50,24/6/1", name]["bits_per_day"] for name in ("nanshan", "xinglong")]
+    assert many["bits_per_day"] < 0.95 * min(ends), "clear over one while it is cloudy over the other"
     assert many["bits_per_day"] > 1.3 * few["bits_per_day"] > 0
     assert few["waits"]["longest_h"] > 0
     assert "none gives key" in rows["geo:100", "-"]["why_none"]

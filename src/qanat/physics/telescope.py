@@ -6,6 +6,7 @@ lesser magnification raised from 14 to 40 %), and the peak of the spectral filte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -17,6 +18,9 @@ from qanat.physics.optics import Component
 _TABLE_3: Final = "input: Nature 589, 214 (2021), Extended Data Table 3"
 _TEXT: Final = "input: Nature 589, 214 (2021), main text"
 _METHODS: Final = "input: Nature 589, 214 (2021), Methods"
+
+JITTER_URAD: Final = 2.5
+"""Of Micius about each axis (rms): what leaves half of a beam of 10 urad, as Extended Data Table 3 has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +40,17 @@ class SpaceTelescope:
     )
 
     def __post_init__(self) -> None:
-        if not self.divergence_urad > 0:
+        if not 0 < self.divergence_urad < math.inf:
             raise ConfigurationError(
                 f"a beam of {self.divergence_urad} urad does not spread", remedy="give a positive divergence in urad"
             )
         _check_share("pointing", self.pointing_efficiency)
 
     def jittering(self, jitter_urad: float) -> SpaceTelescope:
-        """Return the telescope with the pointing loss of a jitter about each axis (rms, microradian)."""
+        """Return the telescope with the pointing loss of a jitter about each axis (rms, microradian); raises
+        ConfigurationError for a jitter that is none."""
+        if not 0 <= jitter_urad < math.inf:
+            raise ConfigurationError(f"a jitter of {jitter_urad:g} urad is none", remedy="give 0 urad or more")
         share = pointing_share(jitter_urad=jitter_urad, divergence_urad=self.divergence_urad)
         origin = {**self.provenance, "pointing_efficiency": f"predicted (model): a jitter of {jitter_urad:g} urad"}
         return replace(self, pointing_efficiency=share, provenance=origin)

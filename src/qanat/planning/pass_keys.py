@@ -12,7 +12,7 @@ Left out: the tracking camera, which follows all along a usual pass. One part of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -91,6 +91,15 @@ class PassKeys:
 
     def __len__(self) -> int:
         return self.start_utc_s.size
+
+    def where(self, kept: NDArray[np.bool_]) -> PassKeys:
+        """Return those that are kept, bool of the shape (n,)."""
+        columns = {
+            one.name: getattr(self, one.name)[kept]
+            for one in fields(self)
+            if one.name not in ("satellites", "stations")
+        }
+        return replace(self, **columns)
 
     @property
     def middle_utc_s(self) -> Floats:

@@ -8,12 +8,13 @@ from fractions import Fraction
 from typing import Final
 
 from qanat.ground.errors import BadParameter
-from qanat.orbits.downlink import Downlink
-from qanat.orbits.stations import Station
+from qanat.orbits.downlink import LINK_TERMS, Downlink, link_budget
+from qanat.orbits.nature2021 import one_moment
+from qanat.orbits.stations import Station, packaged_stations
 from qanat.physics.atmosphere import Air
 from qanat.physics.micius import FITTED, FittedNumbers, micius_system
 from qanat.physics.source_modes import THIS_WORK, SourceMode
-from qanat.physics.telescope import GROUND_TELESCOPES, NANSHAN, GroundTelescope, SpaceTelescope
+from qanat.physics.telescope import GROUND_TELESCOPES, JITTER_URAD, NANSHAN, GroundTelescope, SpaceTelescope
 from qanat.planning.pass_keys import StationLink
 
 PAPER_WEEK_BITS: Final = 36e6
@@ -51,9 +52,35 @@ def station_link(station: Station, options: LinkOptions) -> StationLink:
     )
 
 
+def has_telescope(station: Station) -> bool:
+    """Return whether a station has a telescope of its own: what a plan says of those without is nothing to it."""
+    return station.telescope_m is not None or station.name in GROUND_TELESCOPES
+
+
+def sender_of(*, divergence_urad: float, jitter_urad: float | None) -> SpaceTelescope:
+    """Return Micius' telescope with another beam or jitter (rms about each axis; None: its own). A narrower beam does
+    not point better: what the jitter leaves of it is worked out. Raises ConfigurationError for what is none."""
+    usual = SpaceTelescope()
+    if jitter_urad is None and divergence_urad == usual.divergence_urad:
+        return usual
+    changed = replace(usual, divergence_urad=divergence_urad)
+    return changed.jittering(JITTER_URAD if jitter_urad is None else jitter_urad)
+
+
+def losses_at(link: StationLink, *, range_km: float, elevation_deg: float) -> dict[str, float]:
+    """Return what the terms of a link take (dB) with the satellite in one place, the greatest first."""
+    budget = link_budget(one_moment(range_km=range_km, elevation_deg=elevation_deg), link.downlink, link.system)
+    found = {name: float(budget.terms_db[name][0]) for name in LINK_TERMS}
+    return dict(sorted(found.items(), key=lambda one: -one[1]))
+
+
 def _telescope(station: Station, telescope_m: float) -> GroundTelescope:
-    if station.name in GROUND_TELESCOPES:
-        return GROUND_TELESCOPES[station.name]
+    packaged = GROUND_TELESCOPES.get(station.name)
+    has_own = station.telescope_m is not None or station.z_share is not None
+    if packaged is not None and (not has_own or station == packaged_stations().get(station.name)):
+        return packaged
+    if packaged is not None:
+        telescope_m = packaged.diameter_m
     diameter_m = telescope_m if station.telescope_m is None else station.telescope_m
     z_share = NANSHAN.p_rectilinear if station.z_share is None else station.z_share
     if not 0 < z_share < 1:

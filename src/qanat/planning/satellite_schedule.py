@@ -62,6 +62,8 @@ def schedule(
         raise BadParameter(
             f"no objective {objective!r}", remedy=f"there are {', '.join(OBJECTIVES)}, of one demand or more"
         )
+    if not 0 <= exact_s < np.inf:
+        raise BadParameter(f"{exact_s:g} s of branch and bound", remedy="give --exact-s in seconds, 0 for none")
     if exact_s and len(contacts) > MOST_FOR_EXACT:
         raise BadParameter(
             f"{len(contacts):,} contacts are too many for branch and bound",

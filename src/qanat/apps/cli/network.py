@@ -14,7 +14,7 @@ from rich.console import Console
 
 from qanat.adapters.system import SystemClock
 from qanat.apps.cli.network_table import print_table, table_record
-from qanat.apps.cli.presentation import people_console, show_table
+from qanat.apps.cli.presentation import counted, people_console, show_table
 from qanat.apps.cli.shares import promise_lines
 from qanat.apps.cli.sky_table import print_sky
 from qanat.apps.network_review import Heading, LinkReview, NetworkReview, RouteReview, Spread, review
@@ -165,7 +165,7 @@ def _print_review(console: Console, found: NetworkReview) -> None:
         console.print(f"  {line}", soft_wrap=True)
     for warning in found.warnings:
         console.print(f"[yellow]warning[/]: {warning.text}\n  what to do: {warning.remedy}", soft_wrap=True)
-    console.print(f"{_counted(len(found.warnings), 'warning')}; the file is valid")
+    console.print(f"{counted(len(found.warnings), 'warning')}; the file is valid")
 
 
 def _region_lines(network: Network) -> Iterator[str]:
@@ -188,11 +188,11 @@ def _assumed_lines(network: Network) -> Iterator[str]:
 
 def _kinds(network: Network) -> str:
     users, relays = (sum(site.kind == kind for site in network.sites) for kind in ("user", "relay"))
-    aloft = f", {_counted(len(network.satellites), 'satellite')}" if network.satellites else ""
+    aloft = f", {counted(len(network.satellites), 'satellite')}" if network.satellites else ""
     return (
-        f"{_counted(len(network.sites), 'site')} ({users} of users, {_counted(relays, 'trusted relay')}{aloft}), "
-        f"{_counted(len(network.links), 'link')}, {_through(network)}"
-        f"{_counted(len(network.applications), 'application')}"
+        f"{counted(len(network.sites), 'site')} ({users} of users, {counted(relays, 'trusted relay')}{aloft}), "
+        f"{counted(len(network.links), 'link')}, {_through(network)}"
+        f"{counted(len(network.applications), 'application')}"
     )
 
 
@@ -200,11 +200,7 @@ def _through(network: Network) -> str:
     if not network.switches:
         return ""
     through = sum(bool(link.through) for link in network.links)
-    return f"{_counted(len(network.switches), 'switch', 'switches')} that {through} of them go through, "
-
-
-def _counted(count: int, noun: str, plural: str = "") -> str:
-    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+    return f"{counted(len(network.switches), 'switch', 'switches')} that {through} of them go through, "
 
 
 def _print_links(console: Console, found: NetworkReview) -> None:
@@ -275,7 +271,7 @@ def _route_lines(routes: Sequence[RouteReview]) -> Iterator[str]:
         if not route.nodes:
             yield f"keys {one} - {other}: no route"
             continue
-        hops, relays = _counted(len(route.nodes) - 1, "link"), _counted(len(route.nodes) - 2, "relay")
+        hops, relays = counted(len(route.nodes) - 1, "link"), counted(len(route.nodes) - 2, "relay")
         yield (
             f"keys {one} - {other}: {format_rate(route.rate_bits_per_s)} over {hops} and {relays}, "
             f"bounded by {route.weakest}: {_short(route.nodes)}"

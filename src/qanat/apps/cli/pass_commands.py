@@ -11,7 +11,11 @@ import typer
 from qanat.apps.cli.paths import named_path
 
 SatelliteOption = Annotated[
-    str, typer.Option(help="With --date: micius, a file of elements, or an orbit as `qanat passes` takes; else a name.")
+    str | None,
+    typer.Option(
+        help="With --date: micius (unless said), a file of elements, or an orbit as `qanat passes` takes. With "
+        "--track: a name for it."
+    ),
 ]
 StationOption = Annotated[
     str, typer.Option(help="nanshan, xinglong, xinglong-2017 (its optics then), or a station's file.")
@@ -19,7 +23,9 @@ StationOption = Annotated[
 DateOption = Annotated[
     str | None, typer.Option(help="A pass of the 24 hours from this moment, such as 2016-12-19T10:00 (UTC).")
 ]
-NumberOption = Annotated[int, typer.Option(min=1, help="With --date: which pass of these hours.")]
+NumberOption = Annotated[
+    int | None, typer.Option(min=1, help="With --date: which pass of these hours; unless said the highest by night.")
+]
 StaleOption = Annotated[
     bool, typer.Option("--accept-stale", help="With --date: go on with elements more than 30 days away.")
 ]
@@ -76,10 +82,10 @@ def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
 
     @app.command("pass")
     def one_pass(
-        satellite: SatelliteOption = "micius",
+        satellite: SatelliteOption = None,
         station: StationOption = "nanshan",
         date: DateOption = None,
-        number: NumberOption = 1,
+        number: NumberOption = None,
         accept_stale: StaleOption = False,
         mode: ModeOption = None,
         track: TrackOption = None,

@@ -116,8 +116,6 @@ def _fitted(options: PassOptions) -> FittedNumbers:
 def _downlink(options: PassOptions, ground: GroundTelescope, fitted: FittedNumbers) -> Downlink:
     sender = SpaceTelescope()
     if options.jitter_urad is not None:
-        if not options.jitter_urad >= 0:
-            raise RequestError(f"a jitter of {options.jitter_urad:g} urad is none", remedy="give 0 urad or more")
         sender = sender.jittering(options.jitter_urad)
     turbulence = None if options.fried_cm is None else Turbulence(fried_length_m=options.fried_cm / 100)
     return Downlink(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
@@ -10,33 +10,38 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qanat.apps.cli.passes_sources import satellites_named, stations_named
+from qanat.apps.cli.passes_sources import satellites_named, stations_named, unknown_name
 from qanat.ground.errors import ConfigurationError, RequestError
 from qanat.orbits.circular import circular_track
+from qanat.orbits.constellations import is_typed_orbit
 from qanat.orbits.described import Pass, describe
 from qanat.orbits.earth import DAY_S, utc_s_of, utc_text
 from qanat.orbits.passes import Span, find_passes
 from qanat.orbits.propagation import Orbit, check_age
 from qanat.orbits.stations import Station, packaged_stations
+from qanat.orbits.sun import Light
 from qanat.orbits.track import Track, follow
 from qanat.orbits.track_csv import read_track
 from qanat.physics.telescope import GROUND_TELESCOPES, GroundTelescope, ground_telescope
 
 MOST_STEPS: Final = 100_000
+USUAL: Final = "micius"
+"""The satellite of a date without ``--satellite``."""
 SUN_BELOW_DEG: Final = 12.0
 """Night, for the warning that a pass is not dark: end of nautical twilight."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassSource:
-    """What was asked of a pass. date None: a circular orbit, unless ``track`` names a file. number: which pass of the
-    24 hours from ``date`` on, from 1."""
+    """What was asked of a pass. date None: a circular orbit, unless ``track`` names a file. satellite None: Micius
+    where there is a date. number: which pass of the 24 hours from ``date`` on, from 1; None: the highest that is
+    dark."""
 
-    satellite: str = "micius"
+    satellite: str | None = None
     station: str = "nanshan"
     track: Path | None = None
     date: str | None = None
-    number: int = 1
+    number: int | None = None
     accept_stale: bool = False
     max_elevation_deg: float = 80.0
     min_elevation_deg: float = 5.0
@@ -72,12 +77,14 @@ class PassSource:
 
 @dataclass(frozen=True, slots=True)
 class FoundPass:
-    """The pass: its track, measured losses (term -> dB), what to warn of, and what is told of it where it is dated."""
+    """The pass: its track, measured losses (term -> dB), what to warn of, and what is told of it where it is dated,
+    with ``passes``: all of those 24 hours."""
 
     track: Track
     measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     told: Pass | None = None
+    passes: Sequence[Pass] = ()
 
 
 def telescope_of(name: str) -> GroundTelescope:
@@ -85,8 +92,10 @@ def telescope_of(name: str) -> GroundTelescope:
 
     A station of a file has the optics of Nanshan behind its own aperture and splitter. Raises ConfigurationError.
     """
-    if name.lower() in GROUND_TELESCOPES or not ("," in name or Path(name).exists()):
+    if name.lower() in GROUND_TELESCOPES:
         return ground_telescope(name)
+    if not ("," in name or Path(name).exists()):
+        raise unknown_name(name, what="ground station", known=GROUND_TELESCOPES, else_="name a station's file")
     place = _one_station(name)
     ground = optics_of(place)
     if ground is None:
@@ -123,18 +132,43 @@ def found_pass(source: PassSource) -> FoundPass:
     name = telescope_of(source.station).name
     if source.track is not None:
         text = _read(source.track)
-        return FoundPass(*read_track(text, source=str(source.track), satellite=source.satellite, station=name))
+        label = source.track.name if source.satellite is None else _label(source.satellite, source.track.name)
+        return FoundPass(*read_track(text, source=str(source.track), satellite=label, station=name))
     if source.date is not None:
         return _dated(source, source.date, name)
+    if source.satellite is not None:
+        _refuse_undated(source.satellite)
     return FoundPass(
         circular_track(
             altitude_km=source.altitude_km,
             max_elevation_deg=source.max_elevation_deg,
             least_elevation_deg=source.min_elevation_deg,
             step_s=source.step_s,
-            satellite=source.satellite,
+            satellite=f"a circle {source.altitude_km:g} km high",
             station=name,
         )
+    )
+
+
+def _label(label: str, track: str) -> str:
+    """Return the name of a track's satellite; raises RequestError for an orbit or a file, which would look used."""
+    if not label.strip():
+        raise RequestError("an empty name", remedy="name the satellite, or leave --satellite out")
+    if is_typed_orbit(label) or Path(label).is_file():
+        raise RequestError(
+            f"--satellite {label} counts for nothing: the satellite is where {track} says",
+            remedy="leave --satellite out, or give it a plain name",
+        )
+    return label
+
+
+def _refuse_undated(satellite: str) -> None:
+    """Raise ConfigurationError for a name that is no satellite, RequestError for one: when it passes is not said."""
+    satellites_named(satellite, start_utc_s=0.0)
+    raise RequestError(
+        f"--satellite {satellite} counts for nothing without a date: when it passes is not said",
+        remedy="give the day with --date, such as --date 2016-12-19T10:00; or leave --satellite out for a circle by "
+        "--altitude-km and --max-elevation",
     )
 
 
@@ -142,7 +176,7 @@ def _dated(source: PassSource, date: str, telescope: str) -> FoundPass:
     start_utc_s = utc_s_of(date)
     span = Span(start_utc_s, start_utc_s + DAY_S)
     place = _one_station("xinglong" if telescope == "xinglong-2017" else source.station)
-    orbit = _one_orbit(source.satellite, start_utc_s)
+    orbit = _one_orbit(USUAL if source.satellite is None else source.satellite, start_utc_s)
     stale = check_age(orbit, start_utc_s=span.start_utc_s, end_utc_s=span.end_utc_s, accept_stale=source.accept_stale)
     table = find_passes([orbit], [place], span, min_elevation_deg=source.min_elevation_deg)
     told = describe(table, [orbit], span, depression_deg=SUN_BELOW_DEG)
@@ -160,22 +194,37 @@ def _dated(source: PassSource, date: str, telescope: str) -> FoundPass:
             f"{place.name} is not dark during this pass (Sun at {chosen.sun_elevation_deg:.0f} degrees): the "
             "background of the day is not in the model, so read the figures as those of the same pass by night"
         )
-    return FoundPass(track, warnings=tuple(warnings), told=chosen)
+    elif chosen.light[1] != Light.UMBRA:
+        warnings.append(
+            f"the satellite is not in the Earth's umbra at its culmination: what light it throws into {place.name}'s "
+            "telescope is not in the model"
+        )
+    return FoundPass(track, warnings=tuple(warnings), told=chosen, passes=told)
 
 
-def _chosen(told: list[Pass], source: PassSource, date: str) -> Pass:
+def _chosen(told: Sequence[Pass], source: PassSource, date: str) -> Pass:
     if not told:
         raise RequestError(
-            f"no pass of {source.satellite} above {source.min_elevation_deg:g} degrees in the 24 hours from {date}",
+            f"no pass of {source.satellite or USUAL} above {source.min_elevation_deg:g} degrees in the 24 hours from "
+            f"{date}",
             remedy="take another date or a lower --min-elevation; `qanat passes` lists what there is",
         )
+    if source.number is None:
+        return max(told, key=lambda one: (one.dark, one.max_elevation_deg))
     if not 1 <= source.number <= len(told):
-        listed = "; ".join(
-            f"{place}: {utc_text(one.rise_utc_s, digits=0)}, {one.max_elevation_deg:.0f} degrees"
-            for place, one in enumerate(told, start=1)
+        raise RequestError(
+            f"there is no pass number {source.number} from {date} on", remedy=f"there are {listed_passes(told)}"
         )
-        raise RequestError(f"there is no pass number {source.number} from {date} on", remedy=f"there are {listed}")
     return told[source.number - 1]
+
+
+def listed_passes(passes: Sequence[Pass]) -> str:
+    """Return the passes by number in a line: rise, greatest elevation, whether it is dark."""
+    return "; ".join(
+        f"{place}: {utc_text(one.rise_utc_s, digits=0)}, {one.max_elevation_deg:.1f} degrees, "
+        f"{'dark' if one.dark else 'partly dark' if one.dark_parts else 'not dark'}"
+        for place, one in enumerate(passes, start=1)
+    )
 
 
 def _one_orbit(name: str, start_utc_s: float) -> Orbit:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from qanat.apps.cli.paper_passes import PaperRow
 from qanat.apps.cli.pass_options import MOST_PASSES, PassCase, PassOptions
+from qanat.apps.cli.pass_source import listed_passes
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.ground.units import format_rate
 from qanat.orbits.downlink import LINK_TERMS, TERMS
@@ -18,6 +21,8 @@ from qanat.quantum_layer.pass_run import PassFigures
 
 MOST_ROWS: Final = 15
 HALF: Final = 0.5
+SHOWN_DB: Final = 0.005
+"""A term that changes by less along a pass shows one figure, and no column."""
 
 
 def print_pass(
@@ -27,7 +32,14 @@ def print_pass(
     budget, light = case.budget, case.light
     console = people_console(is_answer=True)
     title = f"{budget.track.satellite} over {budget.track.station}, source {case.mode.name}: losses in dB"
-    show_table(console, title, ("s", "km", "degrees", *TERMS, "total", "sifted"), _loss_rows(case))
+    console.print(f"{title}\n", style="bold", soft_wrap=True, markup=False, highlight=False)
+    changing = [name for name in TERMS if np.ptp(budget.terms_db[name]) >= SHOWN_DB]
+    show_table(
+        console, "Along the pass", ("s", "km", "degrees", *changing, "total", "sifted"), _loss_rows(case, changing)
+    )
+    constant = ", ".join(f"{name} {budget.terms_db[name][0]:.2f}" for name in TERMS if name not in changing)
+    if constant:
+        console.print(f"the same all along: {constant}\n", soft_wrap=True, markup=False)
     lost_s = light.step_s * int((~budget.is_tracked).sum())
     seconds = light.step_s * len(budget.track)
     rows = [
@@ -45,6 +57,10 @@ def print_pass(
         *_live_rows(live),
     ]
     show_table(console, "The pass", ("figure", "value"), rows)
+    if len(passes := case.found.passes) > 1:
+        console.print(f"passes of these 24 hours (--number): {listed_passes(passes)}", soft_wrap=True, markup=False)
+    for warning in case.found.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
     for alarm in live.alarms if live else ():
         console.print(f"alarm {alarm.code}: {alarm.text}\n  what to do: {alarm.remedy}", style="red", soft_wrap=True)
     if not length.num_bits:
@@ -76,8 +92,8 @@ def why_no_key(length: SecretLength, options: PassOptions, light: PassLight) -> 
     return f"{why}; {needed:,} such passes in one block give some (--passes {needed}), or take a higher pass"
 
 
-def _loss_rows(case: PassCase) -> list[tuple[str, ...]]:
-    """Some moments of the pass, evenly spread, with the first, the best and the last."""
+def _loss_rows(case: PassCase, changing: Sequence[str]) -> list[tuple[str, ...]]:
+    """Some moments of the pass, evenly spread, with the first, the best and the last; changing: terms that do."""
     budget, light = case.budget, case.light
     track, rate = budget.track, light.sifted_rate_bits_per_s
     last = len(track) - 1
@@ -87,7 +103,7 @@ def _loss_rows(case: PassCase) -> list[tuple[str, ...]]:
             f"{track.utc_s[place] - track.utc_s[0]:.0f}",
             f"{track.range_km[place]:.0f}",
             f"{track.elevation_deg[place]:.1f}",
-            *(f"{budget.terms_db[name][place]:.2f}" for name in TERMS),
+            *(f"{budget.terms_db[name][place]:.2f}" for name in changing),
             f"{budget.total_db[place]:.2f}",
             format_rate(float(rate[place])) if budget.is_tracked[place] else "not tracked",
         )
@@ -103,7 +119,8 @@ def _moments(case: PassCase) -> list[tuple[str, str]]:
     return [
         ("from rise to set", moments),
         ("greatest elevation, least range", f"{told.max_elevation_deg:.1f} degrees, {told.min_range_km:.1f} km"),
-        ("dark at the station", "yes" if told.dark else "NO"),
+        ("dark at the station", "yes" if told.dark else f"NO, the Sun at {told.sun_elevation_deg:.0f} degrees"),
+        ("satellite at rise, culmination, set", ", ".join(light.name.lower() for light in told.light)),
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from qanat.apps.cli.passes_folder import check_cones, check_folder, write_folder
 from qanat.apps.cli.passes_records import NEGLECTED, passes_csv, record_of
 from qanat.apps.cli.passes_search import Found, PassesOptions, search, tell_first_use
-from qanat.apps.cli.presentation import people_console, show_table
+from qanat.apps.cli.presentation import counted, people_console, show_table
 from qanat.ground.errors import BadParameter
 from qanat.orbits.described import Pass
 from qanat.orbits.earth import coverage_angle_deg, utc_text
@@ -58,17 +58,16 @@ def _show(found: Found) -> None:
     mask_deg = options.min_elevation_deg
     first, last = (utc_text(moment, digits=0) for moment in (found.span.start_utc_s, found.span.end_utc_s))
     console.print(
-        f"[bold]{len(found.passes)} passes[/]: {len(found.orbits)} satellites, {len(found.stations)} stations, {first} "
-        f"to {last}, above {mask_deg:g} degrees (coverage angle {coverage_angle_deg(mask_deg):g}); dark: the Sun "
-        f"{options.sun_below_deg:g} degrees below\n",
+        f"[bold]{counted(len(found.passes), 'pass', 'passes')}[/]: {counted(len(found.orbits), 'satellite')}, "
+        f"{counted(len(found.stations), 'station')}, {first} to {last}, above {mask_deg:g} degrees (coverage angle "
+        f"{coverage_angle_deg(mask_deg):g}); dark: the Sun {options.sun_below_deg:g} degrees below\n",
         soft_wrap=True,
     )
     if not found.passes:
         console.print(found.why_none, soft_wrap=True, markup=False)
         return
     columns = (
-        *("satellite, station", "rise, UTC", "culmination", "set", "s", "elevation", "range, km", "azimuths"),
-        *("dark", "satellite in"),
+        *("satellite, station", "rise, UTC", "highest", "set", "s", "degrees", "km", "azimuths", "dark", "light"),
     )
     show_table(console, "Passes", columns, list(_rows(found.passes[:MOST_PASSES_SHOWN])))
     if len(found.passes) > MOST_PASSES_SHOWN:

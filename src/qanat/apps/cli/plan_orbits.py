@@ -50,13 +50,15 @@ def run_constellations(names: Sequence[str], common: SatellitePlanOptions, *, as
         print(json.dumps({"days": common.days, "rows": [asdict(row) for row in rows], "provenance": TOLD}, indent=2))
         return 0
     console = people_console(is_answer=True)
-    columns = ("constellation", "satellites", "for", "passes", "Mbit a day", "wait, h: median", "90 %", "longest")
+    columns = ("constellation", "number", "for", "passes", "Mbit/day", "wait: 50 %", "90 %", "longest")
     show_table(
         console, f"{common.days:g} days, clear with odds {common.p_clear:g}", columns, [_told(row) for row in rows]
     )
     console.print(
         "of a station: from one pass with key to the next of any satellite; of a pair: from a pass over one to the "
-        "next of the same satellite over the other. Means over the weather, waits as if always clear",
+        "next of the same satellite over the other. Means over the weather, of a pair the mean of what both have "
+        f"({common.draws:,} draws); waits in hours, as if always clear. Passes "
+        f"with a sunlit satellite {'are left out' if common.umbra_only else 'count in full (not with --umbra-only)'}",
         soft_wrap=True,
     )
     return 0
@@ -88,14 +90,13 @@ def _station_rows(name: str, found: SatellitePlan) -> list[ConstellationRow]:
 
 
 def _pair_rows(name: str, found: SatellitePlan) -> list[ConstellationRow]:
-    days = found.options.days
     return [
         ConstellationRow(
             name,
             len(found.keys.satellites),
             found.demand_names[number],
             int(found.taken.sum()),
-            float(found.schedule.shares.bits[:, number].sum()) / days,
+            week_mean_bits(found.by_demand[number], found.options.days) / 7,
             from_one_to_other(found.keys, *demand.stations),
         )
         for number, demand in enumerate(found.demands[:MOST_SHOWN])
@@ -145,11 +146,10 @@ def run_high_orbits(stations: Sequence[str], *, block_s: float, day_times: float
         print(json.dumps(_high_record(rows, block_s=block_s, day_times=day_times, proof=proof), indent=2))
         return 0
     console = people_console(is_answer=True)
-    columns = (
-        *("link", "beam", "km", "elevation", "efficiency, dB", "paper", "night: sifted", "QBER", "secret"),
-        *("stands, times the night's sky", "day: QBER", "secret"),
-    )
-    show_table(console, f"High orbits, blocks of {block_s:g} s by {proof}", columns, [_high_told(row) for row in rows])
+    columns = ("link", "beam", "km", "elevation", "efficiency, dB", "paper", "stands, times the night's sky")
+    show_table(console, "High orbits", columns, [_high_link(row) for row in rows])
+    columns = ("link", "beam", "night: sifted", "QBER", "secret", "day: QBER", "secret")
+    show_table(console, f"Their key, blocks of {block_s:g} s by {proof}", columns, [_high_key(row) for row in rows])
     for formula in FORMULAS.values():
         console.print(f"  {formula}", soft_wrap=True, markup=False)
     for note in dict.fromkeys(f"{row.link.name}: {row.link.note}" for row in rows if row.link.note):
@@ -162,7 +162,7 @@ def run_high_orbits(stations: Sequence[str], *, block_s: float, day_times: float
     return 0
 
 
-def _high_told(row: HighRow) -> tuple[str, ...]:
+def _high_link(row: HighRow) -> tuple[str, ...]:
     link = row.link
     return (
         link.name,
@@ -171,10 +171,17 @@ def _high_told(row: HighRow) -> tuple[str, ...]:
         f"{link.elevation_deg:.0f}",
         f"{link.total_db:.1f}",
         "-" if link.paper_db is None else f"{link.paper_db:g}",
+        f"{row.stands_times:.3g}",
+    )
+
+
+def _high_key(row: HighRow) -> tuple[str, ...]:
+    return (
+        row.link.name,
+        row.link.shape,
         format_rate(row.night.sifted_bits_per_s),
         f"{100 * row.night.qber:.2f} %",
         format_rate(row.night.secret_bits_per_s),
-        f"{row.stands_times:.3g}",
         f"{100 * row.day.qber:.1f} %",
         format_rate(row.day.secret_bits_per_s),
     )

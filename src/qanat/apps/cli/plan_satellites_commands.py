@@ -38,7 +38,8 @@ WeatherOption = Annotated[
 DemandOption = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="A,B[,MBIT]", help="Key that two stations ask, Mbit a week; repeatable; else all pairs alike."
+        metavar="A,B[,MBIT]",
+        help="Key that two stations ask, Mbit a week; repeatable, all with a number or none: alike; else all pairs.",
     ),
 ]
 ObjectiveOption = Annotated[
@@ -51,7 +52,15 @@ ModeOption = Annotated[str, typer.Option(help="The source: this-work, standard-2
 ProofOption = Annotated[str, typer.Option(help="The proof of the key, such as hoeffding or chernoff.")]
 BeamOption = Annotated[float, typer.Option(help="Full angle of the beam at 1/e^2, microradian.")]
 AirOption = Annotated[float | None, typer.Option(help="Loss per air mass in place of the fitted one, dB.")]
-TelescopeOption = Annotated[float, typer.Option(help="Aperture of stations that have none of their own.")]
+JitterOption = Annotated[
+    float | None, typer.Option(help="Pointing jitter about each axis, urad (rms); 2.5 unless said.")
+]
+UmbraOption = Annotated[
+    bool, typer.Option("--umbra-only", help="Leave out passes with the satellite in sunlight, as a calendar does.")
+]
+TelescopeOption = Annotated[
+    float | None, typer.Option(help="Aperture of stations that have none of their own, metres; 1.2 unless said.")
+]
 UserBitsOption = Annotated[int, typer.Option(help="Key that a user takes each time.")]
 UserDaysOption = Annotated[float, typer.Option(help="How often, days.")]
 
@@ -72,6 +81,7 @@ def _add_satellites(plan: typer.Typer, end_with: EndWith) -> None:
         days: DaysOption = 365.0,
         min_elevation: MaskOption = 10.0,
         sun_below: NightOption = 12.0,
+        umbra_only: UmbraOption = False,
         accept_stale: StaleOption = False,
         slew_s: SlewOption = 60.0,
         clear: ClearOption = 0.5,
@@ -85,8 +95,9 @@ def _add_satellites(plan: typer.Typer, end_with: EndWith) -> None:
         mode: ModeOption = "this-work",
         proof: ProofOption = "hoeffding",
         divergence_urad: BeamOption = 10.0,
+        jitter_urad: JitterOption = None,
         air_db: AirOption = None,
-        telescope_m: TelescopeOption = 1.2,
+        telescope_m: TelescopeOption = None,
         user_bits: UserBitsOption = 8_192,
         user_days: UserDaysOption = 10.0,
         json: JsonOption = False,
@@ -105,6 +116,7 @@ def _add_satellites(plan: typer.Typer, end_with: EndWith) -> None:
                 days=days,
                 min_elevation_deg=min_elevation,
                 sun_below_deg=sun_below,
+                umbra_only=umbra_only,
                 accept_stale=accept_stale,
                 slew_s=slew_s,
                 p_clear=clear,
@@ -118,6 +130,7 @@ def _add_satellites(plan: typer.Typer, end_with: EndWith) -> None:
                 mode=mode,
                 proof=proof,
                 divergence_urad=divergence_urad,
+                jitter_urad=jitter_urad,
                 air_db=air_db,
                 telescope_m=telescope_m,
                 user_bits=user_bits,
@@ -137,10 +150,12 @@ def _add_constellations(plan: typer.Typer, end_with: EndWith) -> None:
         days: DaysOption = 28.0,
         min_elevation: MaskOption = 10.0,
         sun_below: NightOption = 12.0,
+        umbra_only: UmbraOption = False,
         slew_s: SlewOption = 60.0,
         clear: ClearOption = 0.5,
         divergence_urad: BeamOption = 10.0,
-        telescope_m: TelescopeOption = 1.2,
+        jitter_urad: JitterOption = None,
+        telescope_m: TelescopeOption = None,
         json: JsonOption = False,
     ) -> None:
         """Set constellations side by side: satellites, key by day and pair, waits between passes."""
@@ -156,10 +171,11 @@ def _add_constellations(plan: typer.Typer, end_with: EndWith) -> None:
                 days=days,
                 min_elevation_deg=min_elevation,
                 sun_below_deg=sun_below,
+                umbra_only=umbra_only,
                 slew_s=slew_s,
                 p_clear=clear,
-                draws=1,
                 divergence_urad=divergence_urad,
+                jitter_urad=jitter_urad,
                 telescope_m=telescope_m,
             )
             return run_constellations(satellite, common, as_json=json)

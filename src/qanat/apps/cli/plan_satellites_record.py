@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final, TextIO
 
-from qanat.apps.cli.satellite_planning import SatellitePlan
+from qanat.apps.cli.satellite_planning import WEEK_DAYS, SatellitePlan
 from qanat.orbits.earth import DAY_S, Floats, utc_text, utc_texts
 from qanat.orbits.weather import Sky
 from qanat.planning.key_weeks import KeyOverTime, Spread
@@ -23,6 +23,10 @@ TOLD: Final = {
     "predicted": "key of each pass by the link model and the proof at 1e-9, one block a pass; weeks by draws of the "
     "weather",
 }
+VALUE_IS: Final = (
+    "value, values and bound, and of a demand planned_bits and planned_share, are by the mean of each station alone, "
+    "which is more than a pair gets: only what both ends have. value_in_the_mean and the demands' mean_... are that"
+)
 
 
 AT_ONCE: Final = 10_000
@@ -87,7 +91,7 @@ def write_record(found: SatellitePlan, out: TextIO) -> None:
 
 def record_of(found: SatellitePlan) -> dict[str, Any]:
     """Return what is printed as JSON, but for the rows of passes and forecasts."""
-    options, plan = found.options, found.schedule
+    options, plan, means = found.options, found.schedule, demand_means(found)
     return {
         "start_utc": utc_text(found.span.start_utc_s),
         "end_utc": utc_text(found.span.end_utc_s),
@@ -99,14 +103,17 @@ def record_of(found: SatellitePlan) -> dict[str, Any]:
         "passes_by_night": len(found.keys),
         "passes_with_key": int((found.keys.secret_bits > 0).sum()),
         "passes_taken": int(found.taken.sum()),
+        "passes_taken_sunlit": int((found.taken & found.keys.sunlit).sum()),
         "stations": [_station_record(found, number) for number in range(len(found.stations))],
-        "demands": [_demand_record(found, number) for number in range(len(found.demands))],
+        "demands": [_demand_record(found, number, mean) for number, mean in enumerate(means)],
         "all_stations": over_time_record(found.of_all),
         "schedule": {
             "objective": plan.objective,
             "method": plan.method,
             "value": plan.shares.value,
             "values": plan.values,
+            "value_in_the_mean": value_in_the_mean(found, means),
+            "provenance": VALUE_IS,
             "bound": plan.bound,
             "bound_by": plan.bound_by,
             "gap": plan.gap,
@@ -146,12 +153,56 @@ def _station_record(found: SatellitePlan, number: int) -> dict[str, Any]:
     }
 
 
-def _demand_record(found: SatellitePlan, number: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class DemandMean:
+    """What a demand gets a week in the mean over the weather, with its standard error: of a pair, of what both ends
+    have, so less than the lesser of their means. asked_bits None: demands ask alike."""
+
+    name: str
+    asked_bits: float | None
+    bits: float
+    error_bits: float
+
+    @property
+    def share(self) -> float | None:
+        """Of what is asked."""
+        return None if self.asked_bits is None else self.bits / self.asked_bits
+
+    @property
+    def is_met(self) -> bool | None:
+        return None if self.share is None else self.share >= 1
+
+
+def demand_means(found: SatellitePlan) -> list[DemandMean]:
+    """Return what each demand gets a week: the mean that the table of keys shows."""
+    days = found.options.days
+    means = []
+    for name, demand, key in zip(found.demand_names, found.demands, found.by_demand, strict=True):
+        scale = 1.0 if key.week else WEEK_DAYS / days
+        spread = key.week or key.span
+        asked = None if found.is_equal else demand.bits * WEEK_DAYS / days
+        means.append(DemandMean(name, asked, scale * spread.mean, scale * spread.mean_error))
+    return means
+
+
+def value_in_the_mean(found: SatellitePlan, means: Sequence[DemandMean]) -> float:
+    """Return the objective by what demands really get, beside the schedule's own value: a share, Mbit a week, or bits
+    in the span."""
+    if found.schedule.objective == "total":
+        return sum(key.span.mean for key in found.by_demand)
+    counted = [one for number, one in enumerate(means) if number not in found.schedule.unreached]
+    return min((one.bits / 1e6 if one.share is None else one.share for one in counted), default=0.0)
+
+
+def _demand_record(found: SatellitePlan, number: int, mean: DemandMean) -> dict[str, Any]:
     planned_bits = float(found.schedule.shares.bits[:, number].sum())
     asked = found.demands[number].bits
     return {
         "stations": [found.stations[one].name for one in found.demands[number].stations],
-        "asked_bits_per_week": None if found.is_equal else asked * 7 / found.options.days,
+        "asked_bits_per_week": mean.asked_bits,
+        "mean_bits_per_week": mean.bits,
+        "mean_share": mean.share,
+        "is_met_in_the_mean": mean.is_met,
         "planned_bits": planned_bits,
         "planned_share": None if found.is_equal else planned_bits / asked,
         "key": over_time_record(found.by_demand[number]),

@@ -61,6 +61,11 @@ def show_table(console: Console, title: str, columns: Sequence[str], rows: Seque
     console.print(table)
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: ``1 pass``, ``1,200 passes``. plural: where it is not the noun with an s."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def words_of(event: Event) -> str:
     """Return what somebody at a terminal needs of an event that went wrong: why, and of an alarm what to do."""
     data = event.data

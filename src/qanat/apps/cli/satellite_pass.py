@@ -37,8 +37,9 @@ def run_satellite_pass(options: PassOptions, *, as_json: bool, as_csv: bool, out
     if options.source.date is not None:
         tell_first_use()
     case = case_of(options)
-    for warning in case.found.warnings:
-        people_console().print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+    if as_json or as_csv:  # else the answer says it itself
+        for warning in case.found.warnings:
+            people_console().print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
     length = block_length(
         block_counts([case.light], times=options.passes), case.light.protocol, proof=options.proof, f_ec=options.f_ec
     )
@@ -154,11 +155,23 @@ def _record(
 def _dated(case: PassCase) -> dict[str, Any]:
     told = case.found.told
     if told is None:
-        return {"rise_utc": None, "set_utc": None, "dark": None, "warnings": []}
+        names = ("rise_utc", "set_utc", "dark", "satellite_light", "passes_of_the_day")
+        return {**dict.fromkeys(names), "warnings": []}
     return {
         "rise_utc": utc_text(told.rise_utc_s),
         "set_utc": utc_text(told.set_utc_s),
         "dark": told.dark,
+        "satellite_light": [light.name.lower() for light in told.light],
+        "passes_of_the_day": [
+            {
+                "number": number,
+                "rise_utc": utc_text(one.rise_utc_s),
+                "max_elevation_deg": one.max_elevation_deg,
+                "dark": one.dark,
+                "taken": one is told,
+            }
+            for number, one in enumerate(case.found.passes, start=1)
+        ],
         "warnings": list(case.found.warnings),
     }
 
