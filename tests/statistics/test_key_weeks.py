@@ -68,6 +68,18 @@ def test_percentiles_of_a_week_are_those_of_the_binomial_law_where_nights_do_not
     assert found.week.percentiles == (2e6, pytest.approx(3.5e6, abs=0.5e6), 5e6)
 
 
+def test_a_demand_of_one_station_has_an_exact_mean_by_its_part_of_that_stations_key() -> None:
+    keys = drawn(nightly(), Weather(Sky((0.4,), 30.0)))
+    demands, shares = [Demand((0,), 1e6), Demand((0, 1), 1e6)], np.array([[4e6, 12e6], [15e6, 0.0]])
+    alone, pair = keys.of_demands(demands, shares)
+    assert alone.span.exact_mean == pytest.approx(0.4 * (16e6 * 4 / 16 + 15e6))
+    assert abs(alone.span.mean - alone.span.exact_mean) <= 5 * alone.span.mean_error
+    assert alone.week is not None
+    assert alone.week.exact_mean is not None
+    assert abs(alone.week.mean - alone.week.exact_mean) <= 5 * alone.week.mean_error
+    assert pair.span.exact_mean is None
+
+
 def test_a_pair_gets_all_where_it_is_always_clear_and_the_lesser_of_two_otherwise() -> None:
     demand, shares = [Demand((0, 1), 1e6)], np.array([[16e6], [15e6]])
     always = drawn(nightly(), Weather(Sky((1.0,), 30.0)), num_draws=3).of_demands(demand, shares)[0]

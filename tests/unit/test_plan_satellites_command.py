@@ -127,6 +127,15 @@ def test_a_demand_is_met_by_what_both_ends_have_and_statement_and_table_agree() 
     assert "in the mean all are met" in out
 
 
+def test_one_station_gets_its_exact_mean_where_the_schedule_and_the_table_say_it() -> None:
+    found = record_of("satellites", *MICIUS, "--station", "nanshan")
+    mean = found["stations"][0]["key"]["week"]["exact_mean_bits"]
+    assert found["demands"][0]["mean_bits_per_week"] == pytest.approx(mean)
+    assert (
+        found["schedule"]["value_in_the_mean"] == pytest.approx(found["schedule"]["value"]) == pytest.approx(mean / 1e6)
+    )
+
+
 def test_demands_without_a_number_ask_alike(plan: dict[str, Any]) -> None:
     found = record_of("satellites", *MICIUS, *BOTH, "--demand", "nanshan,xinglong")
     (row,) = found["demands"]

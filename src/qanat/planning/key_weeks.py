@@ -4,7 +4,8 @@ A pass gives all of its key where its station is clear in the middle of it, else
 how a station's key with a satellite is split among its demands, was planned beforehand and stays as it is.
 
 A pair's key grows with the lesser of what its two stations have had of the same satellite so far: what one has too much
-waits aboard for the other. A lesser of two has no closed mean; the least of the exact means is above it.
+waits aboard for the other. A lesser of two has no closed mean; the least of the exact means is above it. A demand of
+one station has one.
 """
 
 from __future__ import annotations
@@ -89,18 +90,24 @@ class DrawnKeys:
 
     def _of(self, stations: Sequence[int]) -> KeyOverTime:
         weeks = np.zeros((self._num_draws, self.num_weeks + 1))
-        in_weeks = in_all = 0.0
+        exact = np.zeros(2)
         for station in stations:
-            weeks += self._by_week(station, np.ones(self._mine[station].size, dtype=np.bool_))
-            expected = self._keys.secret_bits[self._mine[station]] * self._odds[station]
-            in_weeks += float(expected[self._weeks[station] < self.num_weeks].sum())
-            in_all += float(expected.sum())
-        return self._told(weeks, exact=(in_weeks / max(1, self.num_weeks), in_all))
+            every = np.ones(self._mine[station].size, dtype=np.bool_)
+            weeks += self._by_week(station, every)
+            exact += self._exact_means(station, every)
+        return self._told(weeks, exact=(float(exact[0]), float(exact[1])))
+
+    def _exact_means(self, station: int, which: NDArray[np.bool_]) -> tuple[float, float]:
+        """Return the mean of some passes of a station: of a whole week, and of the whole span."""
+        expected = (self._keys.secret_bits[self._mine[station]] * self._odds[station])[which]
+        in_weeks = float(expected[self._weeks[station][which] < self.num_weeks].sum())
+        return in_weeks / max(1, self.num_weeks), float(expected.sum())
 
     def of_demands(self, demands: Sequence[Demand], shares_bits: Floats) -> list[KeyOverTime]:
         """Return what each demand gets; shares_bits: as planned, shape (satellites, demands), which says how a
-        station's key with a satellite is split."""
+        station's key with a satellite is split. A demand of one station has an exact mean."""
         found = np.zeros((len(demands), self._num_draws, self.num_weeks + 1))
+        exact = np.zeros((len(demands), 2))
         for satellite in np.flatnonzero(shares_bits.any(axis=1)).tolist():
             planned = shares_bits[satellite]
             used = [number for number in range(len(demands)) if planned[number] > 0]
@@ -114,7 +121,14 @@ class DrawnKeys:
             for number in used:
                 parts = [so_far[one] * (planned[number] / asked[one]) for one in demands[number].stations]
                 found[number] += np.diff(np.minimum.reduce(parts), axis=1, prepend=0.0)
-        return [self._told(weeks, exact=None) for weeks in found]
+                (station, *others) = demands[number].stations
+                if not others:
+                    means = self._exact_means(station, self._of_satellite(station, satellite))
+                    exact[number] += np.array(means) * planned[number] / asked[station]
+        return [
+            self._told(weeks, exact=(float(means[0]), float(means[1])) if len(demand.stations) == 1 else None)
+            for demand, weeks, means in zip(demands, found, exact, strict=True)
+        ]
 
     def _of_satellite(self, station: int, satellite: int) -> NDArray[np.bool_]:
         return np.asarray(self._keys.satellite[self._mine[station]] == satellite)

@@ -181,7 +181,8 @@ def demand_means(found: SatellitePlan) -> list[DemandMean]:
         scale = 1.0 if key.week else WEEK_DAYS / days
         spread = key.week or key.span
         asked = None if found.is_equal else demand.bits * WEEK_DAYS / days
-        means.append(DemandMean(name, asked, scale * spread.mean, scale * spread.mean_error))
+        mean, error = (spread.mean, spread.mean_error) if spread.exact_mean is None else (spread.exact_mean, 0.0)
+        means.append(DemandMean(name, asked, scale * mean, scale * error))
     return means
 
 
@@ -189,7 +190,8 @@ def value_in_the_mean(found: SatellitePlan, means: Sequence[DemandMean]) -> floa
     """Return the objective by what demands really get, beside the schedule's own value: a share, Mbit a week, or bits
     in the span."""
     if found.schedule.objective == "total":
-        return sum(key.span.mean for key in found.by_demand)
+        spans = (key.span for key in found.by_demand)
+        return sum(span.mean if span.exact_mean is None else span.exact_mean for span in spans)
     counted = [one for number, one in enumerate(means) if number not in found.schedule.unreached]
     return min((one.bits / 1e6 if one.share is None else one.share for one in counted), default=0.0)
 
