@@ -247,8 +247,8 @@ class GenerationDone:
 
 @dataclass(frozen=True, slots=True)
 class GenerationFailed:
-    """There will be no key for a demand: since a link cannot make any (``by_link``), or a node of the route does not
-    answer the controller (``silent``). ``again_s``: after so many seconds there may be some."""
+    """There will be no key for a demand: a link cannot make any (``by_link``), or this node of the route is ``silent``
+    to the controller. ``again_s``: after so many seconds there may be some."""
 
     demand_id: str
     why: str
