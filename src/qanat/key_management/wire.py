@@ -247,8 +247,7 @@ class GenerationDone:
 
 @dataclass(frozen=True, slots=True)
 class GenerationFailed:
-    """There will be no key for a demand: a link cannot make any (``by_link``), or this node of the route is ``silent``
-    to the controller. ``again_s``: after so many seconds there may be some."""
+    """No key for a demand: a link makes none (``by_link``), a node is ``silent``; there may be some in ``again_s``."""
 
     demand_id: str
     why: str
