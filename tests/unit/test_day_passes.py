@@ -8,6 +8,7 @@ import pytest
 
 from interop.satellite_house import TEXT
 from qanat.apps.day_passes import passes_of_run
+from qanat.control.routing import LEAST_BITS_PER_S
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.keys import block_shares
 from qanat.ground.network import parse_network
@@ -15,7 +16,7 @@ from qanat.ground.orders import PassForecast
 from qanat.simulation.day.demand import Demand, Pair, Requests
 from qanat.simulation.day.engine import PATIENCE_S, Day
 from qanat.simulation.day.faults import Removal
-from qanat.simulation.day.passes import LEAST_BITS_PER_S, mean_rates
+from qanat.simulation.day.passes import mean_rates
 from qanat.simulation.day.plan import DAY_S, DayPlan
 from qanat.simulation.day.tally import DayResult
 

@@ -16,7 +16,7 @@ from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Etsi014Modules, KeyFileModules, Link
-from qanat.ground.network.satellites import WEEK_S, WEEKLY_BITS
+from qanat.ground.network.satellites import COMPARED_AS_BITS_PER_S, WEEK_S
 from qanat.ground.orders import LinkCapability
 from qanat.ground.ports import Clock, Entropy, Tasks, Transport
 from qanat.quantum_layer.forecast import expected_capability
@@ -39,7 +39,7 @@ def link_capability(link: Link) -> LinkCapability:
     """Return what a link is expected to give: by its devices' own rate where that is said, else by its system's; of a
     satellite's links the mean over a week."""
     if not link.makes_key_on_order:
-        return LinkCapability(link.link_id, WEEKLY_BITS / WEEK_S, WEEK_S / PASSES_PER_WEEK)
+        return LinkCapability(link.link_id, COMPARED_AS_BITS_PER_S, WEEK_S / PASSES_PER_WEEK)
     expected = expected_capability(link.link_id, link.system, loss_db=link.loss_db, pairs=link.pairs)
     if isinstance(link.modules, Etsi014Modules):
         rate = link.modules.expected_rate_bits_per_s or expected.expected_rate_bits_per_s

@@ -28,7 +28,7 @@ from qanat.apps.shares_review import PromiseReview, promises_of
 from qanat.control.routing import key_graph, policies_of_sites, widest_allowed_from
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
-from qanat.ground.network.satellites import WEEK_S, WEEKLY_BITS
+from qanat.ground.network.satellites import COMPARED_AS_BITS_PER_S
 from qanat.protocols.prediction import ExpectedRate
 from qanat.quantum_layer.forecast import link_forecast
 
@@ -115,7 +115,7 @@ class NetworkReview:
 def _of_satellites(network: Network) -> dict[LinkId, float]:
     """Return what the paper's satellite gave in the mean over a week, for each link of a satellite: what routes are
     compared by where nobody has looked at its passes."""
-    return {link.link_id: WEEKLY_BITS / WEEK_S for link in network.links if not link.makes_key_on_order}
+    return {link.link_id: COMPARED_AS_BITS_PER_S for link in network.links if not link.makes_key_on_order}
 
 
 def review(network: Network, *, of_satellites: Mapping[LinkId, float] | None = None) -> NetworkReview:

@@ -1,7 +1,9 @@
 """Routes: the widest, the cheapest or the freshest for keys, the shortest for messages; and all others.
 
 A key route passes trusted relays only, and its width is that of its weakest link (the expected secret key rate). Ties
-fall by the number of links, then by names. Messages need no trust on their way, and are routed in a graph of their own.
+fall by the number of links, then by names. All links that satellites announce are alike (``link_widths``), so that two
+stations of one satellite share key by it at once, and not by way of a third. Messages need no trust on their way, and
+are routed in a graph of their own.
 
 Besides the widest route, key managers hear of all others between nodes with applications: the most that share no relay,
 for keys of which no relay may know anything, and detours round single relays, for the day when one of them is gone.
@@ -18,6 +20,7 @@ from qanat.control.graph import Route, RouteGraph
 from qanat.control.searches import NOWHERE, Passes, bottlenecks, fewest_hops, least_cost
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
+from qanat.ground.network.satellites import COMPARED_AS_BITS_PER_S
 from qanat.ground.requirements import MAX_DISJOINT_ROUTES
 from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
 from qanat.ground.units import transmittance
@@ -25,6 +28,8 @@ from qanat.key_management.wire import RouteChoices
 
 NO_POLICIES: Mapping[NodeId, RoutePolicy] = MappingProxyType({})
 NOWHERE_STATED: Mapping[NodeId, str] = MappingProxyType({})
+LEAST_BITS_PER_S = 1e-6
+"""A link of a satellite that gives no more than this gives nothing: it is the last choice."""
 HOP_COST = 1000
 """In choosing disjoint routes, a hop more weighs as much as the difference of the widest link to a closed one."""
 
@@ -156,20 +161,31 @@ def widest_allowed_from(
 
 
 def set_widths(graph: RouteGraph, network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> None:
-    """Note the widths of all links: their expected secret key rates, where all are known.
-
-    Otherwise all are compared by their transmittance instead, so that like is compared with like.
-    """
+    """Note the widths of all links (``link_widths``)."""
     width = link_widths(network, rates_bits_per_s)
     for link in network.relayed_links:
         graph.set_link(link.link_id, width=width(link))
 
 
 def link_widths(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Callable[[Link], float]:
-    """Return what links are compared by: their rates where all are known, else their transmittance."""
-    if all(rates_bits_per_s.get(link.link_id, 0.0) > 0 for link in network.relayed_links):
-        return lambda link: rates_bits_per_s[link.link_id]
-    return lambda link: transmittance(loss_db=link.loss_db)
+    """Return what links are compared by: their rates where those of all fibres are known, else their transmittance, so
+    that like is compared with like.
+
+    A satellite's links count as one input each, whatever their passes give in the mean: means of a week differ by what
+    is left over at its end, and a way by a third station, which would win by that, costs the satellite twice the key
+    and a relay's trust. One whose rate is known to be nothing counts for LEAST_BITS_PER_S.
+    """
+    fibres = [link for link in network.relayed_links if link.makes_key_on_order]
+    if not all(rates_bits_per_s.get(link.link_id, 0.0) > 0 for link in fibres):
+        return lambda link: transmittance(loss_db=link.loss_db)
+    by_satellite = {
+        link.link_id: COMPARED_AS_BITS_PER_S
+        if rates_bits_per_s.get(link.link_id, COMPARED_AS_BITS_PER_S) > LEAST_BITS_PER_S
+        else LEAST_BITS_PER_S
+        for link in network.relayed_links
+        if not link.makes_key_on_order
+    }
+    return lambda link: by_satellite.get(link.link_id) or rates_bits_per_s[link.link_id]
 
 
 def key_graph(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> RouteGraph:

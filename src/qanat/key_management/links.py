@@ -9,7 +9,7 @@ from qanat.ground.errors import KeyShortage, NoRoute, UnknownNode
 from qanat.ground.identifiers import LinkId, NodeId, Topic
 from qanat.ground.keys import Origin
 from qanat.ground.network import Link, Network
-from qanat.ground.network.satellites import WEEK_S, WEEKLY_BITS
+from qanat.ground.network.satellites import COMPARED_AS_BITS_PER_S
 from qanat.ground.orders import LinkCapability, Role
 from qanat.ground.ports import Clock, QKDModule, Tasks
 from qanat.key_management.rations import Rations
@@ -67,7 +67,7 @@ class Links:
         """Return what a link can do; None when this node has no module for it. One that a satellite announces key for
         has none, and its mean over a week."""
         if self._links[link_id].kind == "announced":
-            return LinkCapability(link_id, WEEKLY_BITS / WEEK_S, 0.0)
+            return LinkCapability(link_id, COMPARED_AS_BITS_PER_S, 0.0)
         module = self._modules.get(link_id)
         return module.capability(self.peer(link_id)) if module is not None else None
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import KmeId, LinkId, NodeId, SaeId, kme_id, sae_id
@@ -35,6 +35,8 @@ __all__ = [
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius (IUGG)."""
+
+_PLACE = ("latitude_deg", "longitude_deg")
 
 K = TypeVar("K", bound=str)
 V = TypeVar("V")
@@ -93,7 +95,21 @@ class Site(Part):
             raise fault_of_field("a satellite has no elements", remedy="add 'elements': two-line elements, or 'micius'")
         if said.get("p_clear"):
             raise fault_of_field("a satellite has no sky of its own", remedy="give 'p_clear' of its stations")
-        return {"latitude_deg": 0.0, "longitude_deg": 0.0, **said}
+        if placed := [field for field in _PLACE if field in said]:
+            raise fault_of_field(
+                "a satellite has no place on the ground: it is where its elements have it",
+                remedy=f"remove {' and '.join(placed)}",
+            )
+        return {**dict.fromkeys(_PLACE, 0.0), **said}
+
+    @model_serializer(mode="wrap")
+    def _written_without_place(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where a satellite is drawn is for maps alone, and no figure of the network."""
+        said: dict[str, Any] = written(self)
+        if self.kind == "satellite":
+            for field in _PLACE:
+                said.pop(field, None)
+        return said
 
     @property
     def node(self) -> NodeId:
@@ -187,14 +203,10 @@ class Network(Part):
 
     def _links_of_satellites(self) -> tuple[Link, ...]:
         """Put each satellite amid its stations, and return the links that follow from the downlinks."""
-        sites = {site.name: site for site in self.sites}
-        stations = [sites[one.station] for one in self.downlinks if one.station in sites]
         if self.downlinks:
+            sites = {site.name: site for site in self.sites}
             self.__dict__["sites"] = tuple(self._amid_stations(site, sites) for site in self.sites)
-        ways_km = {
-            frozenset((one.name, other.name)): great_circle_km(one, other) for one, other in combinations(stations, 2)
-        }
-        return tuple(links_of_satellites(self.downlinks, ways_km))
+        return tuple(links_of_satellites(self.downlinks))
 
     def _amid_stations(self, site: Site, sites: Mapping[str, Site]) -> Site:
         """Return a satellite with the mean of its stations' places, other sites as they are."""

@@ -7,7 +7,7 @@ between them has no light of its own, and its stock grows when the satellite has
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Annotated, Final
 
@@ -19,10 +19,13 @@ from qanat.ground.network.names import Heading, Name
 from qanat.ground.network.part import Part, fault_of_field
 
 NO_LIGHT_DB: Final = 100.0
-"""The loss that a link without light of its own is given: nothing comes through."""
+NO_FIBRE_KM: Final = 1.0
+"""What stands in a satellite's links for the loss and the length of a fibre, which they have not: shown nowhere."""
 WEEKLY_BITS: Final = 36e6
 """Secret key of one satellite in a week (Nature 589, 214, 2021, main text): an input, which routes are compared by."""
 WEEK_S: Final = 7 * 86_400.0
+COMPARED_AS_BITS_PER_S: Final = WEEKLY_BITS / WEEK_S
+"""What routes take each link of a satellite for, whatever its own passes give in the mean."""
 
 
 def _odds(value: object) -> object:
@@ -47,7 +50,7 @@ class Downlink(Part):
     satellite: Name
     station: Name
     system: str = "micius"
-    """The record that a downlink's figures are shown by; each pass takes the source mode and the station's optics."""
+    """A record of a satellite's; each pass takes its source in ``mode``, and the station's optics."""
     mode: str = "this-work"
     """Of the satellite's source: intensities, odds, pulse rate."""
     telescope: str = ""
@@ -61,10 +64,6 @@ class Downlink(Part):
     """Loss of the air towards the zenith, in place of the one that is fitted to the paper's passes."""
     least_elevation_deg: float = 10.0
     """Above it the two make key."""
-    least_loss_db: float = Field(default=20.0, gt=0, le=100)
-    """At the least range, and ``least_range_km`` itself: what tables with one loss and one length a link show; passes
-    have their own. Defaults: Nature 589, 214 (2021), Table 1."""
-    least_range_km: float = Field(default=500.0, gt=0, le=50_000)
     counted_as: Heading = ""
 
     @field_validator("least_elevation_deg")
@@ -95,29 +94,26 @@ def downlink_name(satellite: str, station: str) -> str:
     return f"{satellite}-{station}"
 
 
-def links_of_satellites(downlinks: Sequence[Downlink], ways_km: Mapping[frozenset[str], float]) -> Iterator[Link]:
-    """Yield a link for each downlink, then one for each two stations of a satellite.
-
-    ways_km: from station to station along the ground, of those that are known.
-    """
+def links_of_satellites(downlinks: Sequence[Downlink]) -> Iterator[Link]:
+    """Yield a link for each downlink, then one for each two stations of a satellite."""
     for one in downlinks:
         yield Link.model_construct(
             name=one.name,
             transmitter=one.satellite,
             receiver=one.station,
             system=one.system,
-            loss_db=one.least_loss_db,
-            length_km=one.least_range_km,
+            loss_db=NO_LIGHT_DB,
+            length_km=NO_FIBRE_KM,
             counted_as=one.counted_as,
             kind="downlink",
             satellite=one.satellite,
         )
     for first, second in combinations(downlinks, 2):
         if first.satellite == second.satellite and first.station != second.station:
-            yield _announced(first, second, ways_km)
+            yield _announced(first, second)
 
 
-def _announced(first: Downlink, second: Downlink, ways_km: Mapping[frozenset[str], float]) -> Link:
+def _announced(first: Downlink, second: Downlink) -> Link:
     one, other = sorted((first.station, second.station))
     return Link.model_construct(
         name=f"{one}-{other}-by-{first.satellite}",
@@ -125,7 +121,7 @@ def _announced(first: Downlink, second: Downlink, ways_km: Mapping[frozenset[str
         receiver=other,
         system=first.system,
         loss_db=NO_LIGHT_DB,
-        length_km=ways_km.get(frozenset((one, other)), 1.0),
+        length_km=NO_FIBRE_KM,
         kind="announced",
         satellite=first.satellite,
     )

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from qanat.control.passes import SatelliteStore
+from qanat.control.routing import LEAST_BITS_PER_S
 from qanat.control.survival import Outage
 from qanat.ground.identifiers import LinkId
 from qanat.ground.network import Network
 from qanat.ground.orders import PassForecast
-
-LEAST_BITS_PER_S: Final = 1e-6
 
 
 class Announcements:
@@ -45,7 +43,7 @@ class Announcements:
 
 def mean_rates(network: Network, passes: Sequence[PassForecast], *, until_s: float) -> dict[LinkId, float]:
     """Return what each link of a satellite between two stations gives on the whole (bit/s), till the run ends; of one
-    that gives nothing LEAST_BITS_PER_S, so that routes compare all links by their rates."""
+    that gives nothing LEAST_BITS_PER_S: it is there, and the last choice of routes."""
     announcements = Announcements(network, passes)
     total = Counter({link.link_id: 0 for link in network.relayed_links if link.kind == "announced"})
     due = [one for one in announcements.passes if one.set_utc_s <= until_s]
