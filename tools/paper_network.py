@@ -71,8 +71,7 @@ the paper does not print, that is places in the cities and all figures of single
 backbone, three of Beijing's twelve ring nodes, eight of Hefei's links, Urumqi. Links through switches and those of the
 satellite do not stand below: they follow from ports and downlinks ('qanat network check nature2021' counts them).
 
-The satellite makes key in its passes, not on order. 'least_loss_db' and 'least_range_km' of its downlinks are left at
-their defaults, the 20 dB and the 500 km of Table 1."""
+The satellite makes key in its passes, not on order; losses and ranges are those of each pass."""
 
 
 def network() -> tuple[Network, dict[tuple[str, str], str]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 from interop.satellite_house import TEXT, network_file
-from qanat.apps.cli.network import run_check
+from qanat.apps.cli.network import run_check, run_show
 from qanat.apps.cli.processes import run_twin
 from qanat.apps.deployment import Deployment
 from qanat.apps.device_emulator import DeviceEmulator
@@ -76,12 +78,21 @@ def test_keys_go_by_the_link_between_stations_and_their_way_names_the_satellite(
     assert MICIUS not in {end for link in RouteGraph.of_keys(NETWORK).links for end in link.ends}
 
 
-def test_exports_have_the_downlinks_on_the_map_and_fibres_for_a_simulator_of_fibres() -> None:
-    features = [one["properties"] for one in json.loads(geojson(NETWORK))["features"]]
-    assert {one["name"] for one in features if one["what"] == "link" and one.get("kind")} == {
-        "micius-xinglong",
-        "micius-nanshan",
-    }
+def test_exports_mark_what_is_a_satellites_and_invent_no_figure_of_it() -> None:
+    features = {one["properties"]["name"]: one for one in json.loads(geojson(NETWORK))["features"]}
+    assert features["micius"]["geometry"] is None, "it has no place"
+    marked = {name: one["properties"].get("kind") for name, one in features.items() if "link" in name or "-" in name}
+    assert (marked["micius-xinglong"], marked["micius-nanshan"], marked[PAIR]) == ("downlink", "downlink", "announced")
+    assert features["micius-xinglong"]["geometry"] == features["xinglong"]["geometry"]
+    assert features[PAIR]["geometry"]["type"] == "LineString"
+    for link in ("micius-xinglong", PAIR):
+        assert not {"loss_db", "length_km"} & features[link]["properties"].keys()
+        assert features[link]["properties"]["satellite"] == "micius"
+    assert {"loss_db", "length_km"} <= features["west-link"]["properties"].keys()
+    graph = nx.read_graphml(io.BytesIO(graphml(NETWORK).encode()))
+    assert graph.nodes["micius"]["kind"] == "satellite"
+    assert "latitude_deg" not in graph.nodes["micius"]
+    assert graph.edges["micius", "xinglong"]["what"] == "downlink"
     simulated = json.loads(sequence_json(NETWORK))
     assert len(simulated["qchannels"]) == 3
     assert "micius" not in {node["name"] for node in simulated["nodes"]}
@@ -96,6 +107,7 @@ def test_an_extract_has_a_satellite_where_both_ends_of_a_downlink_are_chosen() -
     ("before", "after", "words"),
     [
         (", elements: micius", "", "a satellite has no elements"),
+        (", elements: micius", ", elements: micius, latitude_deg: 40", "a satellite has no place on the ground"),
         ("altitude_m: 890}", "altitude_m: 890, least_elevation_deg: 95}", "no satellite stands 95 degrees high"),
         ("station: xinglong", "station: xinglonk", "ends at 'xinglonk', no site"),
         ("station: xinglong", "station: micius", "is 'micius', a satellite itself"),
@@ -127,11 +139,55 @@ def test_elements_may_be_lines_of_the_file(tmp_path: Path) -> None:
 def test_wrong_lines_and_stations_without_optics_are_told_with_what_to_do(tmp_path: Path) -> None:
     lines = load_network("urumqi-shanghai").satellites[0].elements.replace("97.3698", "97.3699")
     quoted = "elements: " + json.dumps(lines)
-    with pytest.raises(ConfigurationError, match="checksum"):
+    with pytest.raises(NetworkFileError, match="'micius', line 2: checksum"):
         run_check(str(network_file(tmp_path, ("elements: micius", quoted))), as_json=True)
     renamed = (("nanshan", "roof"), ("station: roof", "station: roof, telescope_m: 0.8"))
-    with pytest.raises(ConfigurationError, match="no optics are known of 'roof'"):
+    with pytest.raises(NetworkFileError, match="no optics are known of 'roof'"):
         run_check(str(network_file(tmp_path, *renamed)), as_json=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words", "remedy"),
+    [
+        ("micius, station: nanshan", "micius, system: metro-40-i, station: nanshan", "system of fibres", "micius"),
+        ("micius, station: nanshan", "micius, system: mcius, station: nanshan", "no such system", "mean micius?"),
+        ("micius, station: nanshan", "micius, mode: this-wrk, station: nanshan", "'this-wrk'", "mean this-work?"),
+        ("micius, station: xinglong", "micius, telescope: nanshn, station: xinglong", "'nanshn'", "mean nanshan?"),
+        ("micius, station: xinglong", "micius, telescope: hubble, station: xinglong", "'micius-xinglong'", "xinglong"),
+        ("elements: micius", "elements: missing.tle", "'micius': cannot read the elements 'missing.tle': No", "micius"),
+        ("receiver: nanshan, system: backbone-625", "receiver: nanshan, system: micius", "no fibre's", "backbone-625"),
+        ("receiver: nanshan, system: backbone-625", "receiver: nanshan, system: metro-40", "no QKD", "metro-40-i"),
+    ],
+)
+def test_what_a_file_names_and_nobody_knows_is_told_with_its_line_before_anything_runs(
+    tmp_path: Path, before: str, after: str, words: str, remedy: str
+) -> None:
+    path = network_file(tmp_path, (before, after))
+    text = path.read_text(encoding="utf-8")
+    for read in (load_network, lambda name: run_check(name, as_json=True)):
+        with pytest.raises(NetworkFileError, match=words) as refused:
+            read(str(path))
+        assert refused.value.line == 1 + text[: text.index(after)].count("\n")
+        assert remedy in refused.value.remedy
+
+
+def test_show_has_satellites_links_as_what_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(network_file(tmp_path))
+    assert run_show(path, out=None, only=None, as_json=False) == 0
+    said = capsys.readouterr().out
+    fibres, downlinks = said.split("QKD links")[1].split("Downlinks")
+    assert "micius" not in fibres
+    assert PAIR in downlinks.split("Announced links")[1]
+    assert "500" not in said, "no range that was made up"
+    assert "100.0" not in said, "no loss either"
+    assert run_show(path, out=None, only=None, as_json=True) == 0
+    told = json.loads(capsys.readouterr().out)
+    (satellite,) = (site for site in told["sites"] if site["kind"] == "satellite")
+    assert not {"latitude_deg", "longitude_deg"} & satellite.keys()
+    for link in told["links"]:
+        assert ("loss_db" in link, "length_km" in link) == ((True, True) if link["kind"] == "fibre" else (False, False))
+    records = [link for node in told["etsi015"]["qkd_node"] for link in node["qkd_links"]["qkd_link"]]
+    assert {"phys_channel_att" in record for record in records} == {True, False}
 
 
 def test_a_satellite_that_does_not_stay_up_is_told(tmp_path: Path) -> None:

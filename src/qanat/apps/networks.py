@@ -1,17 +1,23 @@
-"""Networks by path or by packaged name."""
+"""Networks by path or by packaged name, and what their files may name: systems, telescopes, elements of satellites."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from qanat.ground.data import list_names, read_text
-from qanat.ground.errors import ConfigurationError, NetworkFileError
+from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network, parse_network
-from qanat.quantum_layer.forecast import link_forecast
+from qanat.ground.network.names import nearest
+from qanat.ground.network.wiring import Contradiction
+from qanat.physics.systems import SATELLITE_SYSTEMS, SYSTEMS
 
 
 def load_network(name: str) -> Network:
-    """Return the network in the file ``name``, or the packaged one of that name; every link's system is known."""
+    """Return the network in the file ``name``, or the packaged one of that name: whatever it names is known here.
+
+    Raises NetworkFileError with the line of what is wrong, ConfigurationError for a file that cannot be read.
+    """
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.exists():
         try:
@@ -22,14 +28,38 @@ def load_network(name: str) -> Network:
         text = read_text("networks", f"{name}.yaml")
     else:
         raise ConfigurationError(f"no network {name!r}", remedy=f"name a file, or one of: {', '.join(packaged)}")
-    network = parse_network(text, source=name)
-    for link in network.links:
-        try:
-            link_forecast(link.system, loss_db=link.loss_db)
-        except ConfigurationError as fault:
-            lines = text.splitlines()
-            line = next((number for number, row in enumerate(lines, 1) if f"system: {link.system}" in row), None)
-            raise NetworkFileError(
-                f"link {link.name!r}: {fault.message}", source=name, line=line, remedy=fault.remedy
-            ) from None
-    return network
+    return parse_network(text, source=name, more=_unknown)
+
+
+def elements_text(name: str) -> str:
+    """Return the text of a file of elements; raises ConfigurationError."""
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) else "it is no text"
+        raise ConfigurationError(
+            f"cannot read the elements {name!r}: {why}",
+            remedy="name a file that is there, write the two lines into the network file, or name a packaged set: "
+            + ", ".join(list_names("orbits", ".tle")),
+        ) from None
+
+
+def _unknown(network: Network) -> Iterator[Contradiction]:
+    """Yield what a network names and nobody knows."""
+    for kind, place, what, system in (
+        *(("links", place, f"link {one.name!r}", one.system) for place, one in enumerate(network.described_links)),
+        *(("switches", place, f"switch {one.name!r}", one.system) for place, one in enumerate(network.switches)),
+    ):
+        if system not in SYSTEMS:
+            where = (kind, place, "system")
+            yield f"{what}: {_no_system(system)}", where, nearest(system, SYSTEMS)
+    if network.downlinks or network.satellites:
+        from qanat.orbits.network_file import satellite_faults  # SGP4 is for those who have satellites
+
+        yield from satellite_faults(network, read=elements_text)
+
+
+def _no_system(system: str) -> str:
+    if system in SATELLITE_SYSTEMS:
+        return f"{system!r} is a satellite's system, and no fibre's"
+    return f"there is no QKD system {system!r}"

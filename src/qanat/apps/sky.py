@@ -13,11 +13,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
-from qanat.ground.data import list_names
-from qanat.ground.errors import ConfigurationError
+from qanat.apps.networks import elements_text
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
@@ -182,19 +180,6 @@ class Sky:
 
 def elements_of(network: Network) -> dict[NodeId, str]:
     """Return the texts of the files that satellites name as their elements; raises ConfigurationError."""
-    packaged = list_names("orbits", ".tle")
-    files = [
-        site
-        for site in network.satellites
-        if site.elements.lower() not in packaged and "\n" not in site.elements.strip()
-    ]
-    found = {}
-    for site in files:
-        try:
-            found[site.node] = Path(site.elements).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as fault:
-            raise ConfigurationError(
-                f"satellite {site.name!r}: cannot read its elements {site.elements!r}: {fault}",
-                remedy=f"write its two lines into the network file, or one of: {', '.join(packaged)}",
-            ) from None
-    return found
+    from qanat.orbits.network_file import names_a_file
+
+    return {site.node: elements_text(site.elements) for site in network.satellites if names_a_file(site)}

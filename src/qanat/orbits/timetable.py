@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qanat.ground.errors import ConfigurationError, RequestError
+from qanat.ground.errors import RequestError
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Downlink as DescribedDownlink
 from qanat.ground.network import Network, Site
@@ -18,7 +18,7 @@ from qanat.ground.orders import PassForecast
 from qanat.orbits.contention import Contact, taken
 from qanat.orbits.described import Pass, describe
 from qanat.orbits.downlink import Downlink, LinkBudget, link_budget
-from qanat.orbits.elements import packaged_elements, packaged_names, read_elements
+from qanat.orbits.network_file import ReadElements, element_set_of, telescope_of
 from qanat.orbits.pass_light import PassLight, block_counts, block_length, expected_light
 from qanat.orbits.passes import Span, find_passes
 from qanat.orbits.propagation import Orbit, Sgp4Orbit, check_age
@@ -28,16 +28,13 @@ from qanat.physics.atmosphere import Air
 from qanat.physics.micius import FITTED, micius_system
 from qanat.physics.source_modes import source_mode
 from qanat.physics.system_record import QKDSystem
-from qanat.physics.telescope import GROUND_TELESCOPES, NANSHAN, GroundTelescope, SpaceTelescope, ground_telescope
+from qanat.physics.telescope import SpaceTelescope
 
 SUN_BELOW_DEG: Final = 12.0
 """It is dark enough when the Sun is so far below the horizon: the end of nautical twilight."""
 F_EC: Final = 1.1
 PROOF: Final = "hoeffding"
 STEP_S: Final = 1.0
-
-ReadElements = Callable[[str], str]
-"""Returns the text of a file of elements."""
 
 
 @dataclass(frozen=True)
@@ -83,46 +80,7 @@ def orbit_of(site: Site, *, read: ReadElements | None = None) -> Orbit:
 
     read: of files; without it, elements are lines or a packaged name.
     """
-    if site.elements.lower() in packaged_names():
-        return Sgp4Orbit(packaged_elements(site.elements.lower()))
-    text = site.elements
-    if "\n" not in text.strip():
-        if read is None:
-            names = ", ".join(packaged_names())
-            raise ConfigurationError(
-                f"satellite {site.name!r}: {text!r} is no element set that comes with the package",
-                remedy=f"write its two lines, or one of: {names}",
-            )
-        text = read(text)
-    found = read_elements(text, source=f"satellite {site.name!r}")
-    if len(found) != 1:
-        raise ConfigurationError(
-            f"satellite {site.name!r}: elements of {len(found)} satellites", remedy="give those of one"
-        )
-    return Sgp4Orbit(found[0])
-
-
-def telescope_of(one: DescribedDownlink) -> GroundTelescope:
-    """Return the telescope of a downlink's station; raises ConfigurationError for a station without one."""
-    changes: dict[str, float] = {}
-    if one.telescope_m is not None:
-        changes["diameter_m"] = one.telescope_m
-    if one.z_share is not None:
-        changes["p_rectilinear"] = one.z_share
-    if one.telescope or one.station in GROUND_TELESCOPES:
-        found = ground_telescope(one.optics_of)
-    elif len(changes) == 2:
-        found = NANSHAN
-    else:
-        raise ConfigurationError(
-            f"downlink {one.name!r}: no optics are known of {one.station!r}",
-            remedy="give 'telescope_m' and 'z_share' (Nanshan's optics behind them), or name a 'telescope': "
-            + ", ".join(GROUND_TELESCOPES),
-        )
-    if not changes:
-        return found
-    origins = {**found.provenance, **dict.fromkeys(changes, "input: the network file")}
-    return replace(found, name=one.station, provenance=origins, **changes)  # type: ignore[arg-type]
+    return Sgp4Orbit(element_set_of(site, read=read))
 
 
 def station_of(site: Site, one: DescribedDownlink) -> Station:

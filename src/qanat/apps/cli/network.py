@@ -23,7 +23,7 @@ from qanat.apps.satellite_review import SkyReview, review_sky
 from qanat.doors.etsi015.names import route_qkdl_id
 from qanat.doors.etsi015.records import node_record
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.network import Network
+from qanat.ground.network import Downlink, Network
 from qanat.ground.network.extracts import under_heading
 from qanat.ground.units import format_rate
 
@@ -301,8 +301,11 @@ def _print_network(console: Console, network: Network) -> None:
                 site.kind,
                 site.region or "-",
                 site.counted_as or "-",
-                f"{site.latitude_deg:.3f}",
-                f"{site.longitude_deg:.3f}",
+                *(
+                    ("-", "-")
+                    if site.kind == "satellite"
+                    else (f"{site.latitude_deg:.3f}", f"{site.longitude_deg:.3f}")
+                ),
                 ", ".join(app.name for app in network.applications if app.site == site.name) or "-",
                 str(len(network.links_of(site.node))),
             )
@@ -316,10 +319,38 @@ def _print_network(console: Console, network: Network) -> None:
         [
             (link.name, link.transmitter, link.receiver, link.system, f"{link.loss_db:.1f}", f"{link.length_km:.1f}")
             for link in network.links
+            if link.kind == "fibre"
         ],
     )
+    if network.downlinks:
+        _print_satellites(console, network)
     for line in _prepared_lines(network):
         console.print(f"  {line}")
+
+
+def _print_satellites(console: Console, network: Network) -> None:
+    """Print the links of satellites as what they are: their losses and lengths are those of each second of a pass."""
+    show_table(
+        console,
+        "Downlinks: they make key in passes, each with losses and ranges of its own",
+        ("downlink", "satellite", "station", "system", "mode", "telescope"),
+        [(one.name, one.satellite, one.station, one.system, one.mode, _optics(one)) for one in network.downlinks],
+    )
+    show_table(
+        console,
+        "Announced links: a satellite tells two stations the sum of its keys with them; no light of their own",
+        ("link", "station", "station", "announced by"),
+        [(link.name, *link.ends, link.satellite) for link in network.links if link.kind == "announced"],
+    )
+    console.print("  passes and key of a week: `qanat network check`", highlight=False)
+
+
+def _optics(one: Downlink) -> str:
+    """Return whose optics a station has, and what of them is its own."""
+    own = [f"{one.telescope_m:g} m"] if one.telescope_m is not None else []
+    own += [f"splitter {one.z_share:g}"] if one.z_share is not None else []
+    is_own = one.telescope_m is not None and one.z_share is not None and not one.telescope
+    return ", ".join([*([] if is_own else [one.optics_of]), *own])
 
 
 def _prepared_lines(network: Network) -> list[str]:

@@ -72,8 +72,9 @@ def classes_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Li
             least_is_best=False,
             some_unknown=len(values) < len(network.links),
         )
-    losses = {link.link_id: link.loss_db for link in network.links}
-    return LinkClasses("loss, dB", losses, _even_borders(list(losses.values())), least_is_best=True, some_unknown=False)
+    losses = {link.link_id: link.loss_db for link in network.links if link.makes_key_on_order}
+    borders = _even_borders(list(losses.values())) if losses else ()
+    return LinkClasses("loss, dB", losses, borders, least_is_best=True, some_unknown=False)
 
 
 def _unit(greatest: float) -> tuple[str, float]:

@@ -44,7 +44,7 @@ def draw_body(
     for link in plan.network.links:
         if link.kind == "downlink":  # what a satellite announces goes no way of its own
             (x1, y1), (x2, y2) = (plan.places[end] for end in link.ends)
-            surface.line(x1, y1, x2, y2, "link trunk", tip=f"{link.name}: in passes, {link.loss_db:g} dB at the least")
+            surface.line(x1, y1, x2, y2, "link trunk", tip=f"{link.name}: makes key in passes")
     for link in plan.network.described_links:
         if plan.is_roomy:
             _draw_link_with_figures(surface, plan, link)

@@ -98,7 +98,7 @@ def _link(network: Network, node: NodeId, link: Link, state: LinkState) -> dict[
         "qkdl_type": f"{TYPES}:PHYS",
         "qkdl_local": {"qkdn_id": qkdn_id(network, node), "qkdi_id": qkdi_id(network, node, link.link_id)},
         "qkdl_remote": {"qkdn_id": qkdn_id(network, peer), "qkdi_id": qkdi_id(network, peer, link.link_id)},
-        "phys_channel_att": link.loss_db,
+        **({"phys_channel_att": link.loss_db} if link.kind == "fibre" else {}),
         "phys_qkd_role": _role(node, link),
         "qkdl_performance": performance,
     }

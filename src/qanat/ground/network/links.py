@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import LinkId, NodeId
@@ -80,6 +80,15 @@ class Link(Part):
         if node not in self.ends:
             raise UnknownNode(f"{node!r} is no end of link {self.name!r}, which joins {' and '.join(self.ends)}")
         return self.ends[1] if node == self.ends[0] else self.ends[0]
+
+    @model_serializer(mode="wrap")
+    def _written_without_fibre(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A satellite's links have neither a loss nor a length that would hold from one second to the next."""
+        said: dict[str, Any] = written(self)
+        if self.kind != "fibre":
+            for field in ("loss_db", "length_km"):
+                said.pop(field, None)
+        return said
 
     @model_validator(mode="after")
     def _two_ends(self) -> Link:

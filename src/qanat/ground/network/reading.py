@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import yaml
@@ -13,6 +14,7 @@ from qanat.ground.network.contradictions import contradictions
 from qanat.ground.network.description import Network
 from qanat.ground.network.modules import DRIVERS
 from qanat.ground.network.part import Part
+from qanat.ground.network.wiring import Contradiction
 from qanat.ground.network.wording import worded
 
 P = TypeVar("P", bound=Part)
@@ -26,15 +28,22 @@ _TAGS: Mapping[type[yaml.Node], frozenset[str]] = {
 }
 
 
-def parse_network(text: str, *, source: str) -> Network:
-    """Return the network that ``text`` describes; ``source`` is its file name, for errors.
+def _nothing_more(_network: Network) -> Iterator[Contradiction]:
+    return iter(())
+
+
+def parse_network(
+    text: str, *, source: str, more: Callable[[Network], Iterator[Contradiction]] = _nothing_more
+) -> Network:
+    """Return the network that ``text`` describes; ``source`` is its file name, for errors. ``more``: yields what else
+    is wrong with one that is consistent, such as names of systems, which the ground does not know.
 
     Raises NetworkFileError for text that is no YAML or uses its odder parts (aliases, tags, dates), fields that are
     missing, unknown or out of range, names used twice, references to nothing, a fibre shorter than the way, and
     sites without any link. A network in several parts is read: its review says so.
     """
     root, network = read_described(text, Network, source=source, advice=_FIRST_LINE)
-    for message, path, remedy in contradictions(network):
+    for message, path, remedy in chain(contradictions(network), more(network)):
         raise NetworkFileError(message, source=source, line=_line(root, path), remedy=remedy)
     return network
 

@@ -31,10 +31,6 @@ def _lines(network: Network, head: str, comments: Mapping[tuple[str, str], str])
     yield from _comment(head, "")
     record = network.model_dump(mode="json", exclude_defaults=True)
     record["links"] = [link.model_dump(mode="json", exclude_defaults=True) for link in network.described_links]
-    for entry in record["sites"]:
-        if entry.get("kind") == "satellite":  # where it is follows from its stations
-            entry.pop("latitude_deg", None)
-            entry.pop("longitude_deg", None)
     for field in ("format", "name", "title"):
         if field in record:
             yield f"{field}: {_flow(record[field])}"

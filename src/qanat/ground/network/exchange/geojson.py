@@ -18,7 +18,9 @@ def geojson(network: Network) -> str:
     """Return the text of a FeatureCollection.
 
     Each feature's property ``what`` is site, switch, router, link, port, trunk or classical-link; its others are the
-    fields of the description that differ from their defaults. Links through switches follow their ports' fibres.
+    fields of the description that differ from their defaults. Links through switches follow their ports' fibres. A
+    satellite has no geometry; of its links, whose ``kind`` says so, a downlink is at its station, and one that it
+    announces key for is a line between two.
     """
     collection = {
         "type": "FeatureCollection",
@@ -33,7 +35,8 @@ def _points(network: Network) -> Iterator[dict[str, Any]]:
     for app in network.applications:
         applications.setdefault(app.site, []).append(app.name)
     for site in network.sites:
-        yield _feature("site", site, _point(site), applications=applications.get(site.name))
+        place = None if site.kind == "satellite" else _point(site)
+        yield _feature("site", site, place, applications=applications.get(site.name))
     for switch in network.switches:
         yield _feature("switch", switch, _point(switch), without=("ports",), num_ports_used=len(switch.ports))
     for router in network.routers:
@@ -43,11 +46,10 @@ def _points(network: Network) -> Iterator[dict[str, Any]]:
 def _fibres(network: Network) -> Iterator[dict[str, Any]]:
     switches = network.switches_by_name
     for link in network.links:
-        if link.kind == "announced":
-            continue  # its key went by way of a satellite, whose downlinks are here
         way: list[Placed] = [switches[name] for name in link.through]
         ends = [network.site(end) for end in link.ends]
-        yield _feature("link", link, _line(ends[0], *way, ends[1]))
+        place = _point(ends[1]) if link.kind == "downlink" else _line(ends[0], *way, ends[1])
+        yield _feature("link", link, place)
 
 
 def _lines(network: Network) -> Iterator[dict[str, Any]]:
@@ -63,7 +65,7 @@ def _lines(network: Network) -> Iterator[dict[str, Any]]:
 
 
 def _feature(
-    what: str, part: Part, geometry: dict[str, Any], *, without: tuple[str, ...] = (), **more: object
+    what: str, part: Part, geometry: dict[str, Any] | None, *, without: tuple[str, ...] = (), **more: object
 ) -> dict[str, Any]:
     said = part.model_dump(mode="json", exclude_defaults=True, exclude={"latitude_deg", "longitude_deg", *without})
     known = {name: value for name, value in more.items() if value is not None}

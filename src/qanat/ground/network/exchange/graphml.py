@@ -24,11 +24,15 @@ _JSON = "json:"
 _WHOLE = "qanat"
 """The attribute of the graph with what is neither node nor edge."""
 _NODES = (("site", "sites"), ("switch", "switches"), ("router", "routers"))
-_EDGES = (("link", "links"), ("trunk", "trunks"), ("classical-link", "classical_links"))
+_EDGES = (
+    *(("link", "links"), ("downlink", "downlinks")),
+    *(("trunk", "trunks"), ("classical-link", "classical_links")),
+)
 
 
 def graphml(network: Network) -> str:
-    """Return the text of a GraphML file. Links through switches are not in it: they follow from ports and trunks."""
+    """Return the text of a GraphML file. Links through switches, and those whose key satellites announce, are not
+    in it: they follow from ports, trunks and downlinks."""
     record = network.model_dump(mode="json", exclude_defaults=True)
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     rest = {field: value for field, value in record.items() if field not in _fields()}
@@ -55,6 +59,8 @@ def _edges(network: Network) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     """Yield (what, source, target, fields)."""
     for link in network.described_links:
         yield "link", link.transmitter, link.receiver, _said(link)
+    for down in network.downlinks:
+        yield "downlink", down.satellite, down.station, _said(down)
     for switch in network.switches:
         for port in switch.ports:
             yield "port", port.site, _key("switch", switch.name), _said(port)
