@@ -51,6 +51,28 @@ def test_the_mean_of_downlinks_is_that_of_the_check_and_the_pair_has_no_more_tha
 
 
 @pytest.mark.slow
+def test_users_are_counted_by_the_satellite_where_it_is_the_bottleneck_and_its_cost_is_said_to_be_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rates: dict[LinkId, float]
+) -> None:
+    path = network_file(tmp_path)
+    found = planned(path, capsys)
+    (row,) = found["pairs_of_users_served"]
+    assert row["what"].startswith(PAIR)
+    assert row["rate_bits_per_s"] == rates[PAIR]
+    assert row["pairs_of_users"] == int(rates[PAIR] * 60 / 128)
+    made_of = found["before"]["made_of"]
+    assert (made_of["satellites"], made_of["telescopes"]) == (1, 2)
+    assert made_of["unpriced"] == ["satellite", "telescope"]
+    assert run_network(NetworkOptions(str(path)), as_json=False) == 0
+    assert "of which no price is assumed" in " ".join(capsys.readouterr().out.split())
+    priced = NetworkOptions(str(path), prices=("satellite=500", "telescope=20"))
+    assert run_network(priced, as_json=True) == 0
+    other = json.loads(capsys.readouterr().out)["before"]["made_of"]
+    assert other["cost"] == made_of["cost"] + 500 + 2 * 20
+    assert other["unpriced"] == []
+
+
+@pytest.mark.slow
 def test_a_cloudy_station_takes_its_odds_from_the_pair(rates: dict[LinkId, float]) -> None:
     cloudy = parse_network(TEXT.replace("name: xinglong,", "name: xinglong, p_clear: 0.25,"), source="test")
     found = pass_rates(cloudy, {})

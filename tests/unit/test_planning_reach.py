@@ -183,7 +183,7 @@ def test_a_link_that_stands_beside_another_neither_gives_key_nor_replaces_it() -
     assert [loss.pairs_lost for loss in reach.losses([first, second])] == [1, 0]
     assert [link.name for link in without(network, [first]).links] == ["l0", "l2"]
     assert [link.name for link in without(network, [second]).links] == ["l0", "l1", "l2"]
-    assert bottleneck(network, link_rates(network)) == ("l1", link_rates(network)[LinkId("l1")])
+    assert bottleneck(network, link_rates(network)) == (network.link(LinkId("l1")), link_rates(network)[LinkId("l1")])
     assert bill(network, Prices()).transmitters == 4
 
 

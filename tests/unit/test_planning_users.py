@@ -49,9 +49,9 @@ def test_what_is_no_consumption_is_refused(odd: dict[str, float]) -> None:
 
 def test_the_bottleneck_is_the_backbones_or_the_least_link_that_gives_anything() -> None:
     plain = network_of({"a": "relay", "b": "relay", "c": "relay"}, [("a", "b", 9), ("b", "c", 9), ("a", "c", 9)])
-    assert bottleneck(plain, rates_of(plain, [300, 200, 0])) == ("l1", 200)
+    assert bottleneck(plain, rates_of(plain, [300, 200, 0])) == (plain.links[1], 200)
     assert bottleneck(plain, rates_of(plain, [0, 0, 0])) is None
     backbone = plain.model_copy(
         update={"links": (plain.links[0].model_copy(update={"counted_as": "backbone"}), *plain.links[1:])}
     )
-    assert bottleneck(backbone, rates_of(plain, [300, 200, 0])) == ("l0", 300)
+    assert bottleneck(backbone, rates_of(plain, [300, 200, 0])) == (backbone.links[0], 300)

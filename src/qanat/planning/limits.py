@@ -56,7 +56,8 @@ class Limited:
 
 
 def link_rates(network: Network, *, counts_pairs: bool = True) -> dict[LinkId, float]:
-    """Return the forecast of each link in bit/s, of all its pairs of modules together or of one alone.
+    """Return the forecast of each link in bit/s, of all its pairs of modules together or of one alone; 0 for links of
+    satellites, which give what their passes do (``planning.pass_rates``).
 
     ``loss_db`` of a network file is what each pair sees, multiplexers included. A twin with a disturbance is taken
     without it. Raises ConfigurationError for an unknown system.
@@ -64,6 +65,8 @@ def link_rates(network: Network, *, counts_pairs: bool = True) -> dict[LinkId, f
     return {
         link.link_id: link_forecast(link.system, loss_db=link.loss_db).secret_rate_bits_per_s
         * (link.pairs if counts_pairs else 1)
+        if link.makes_key_on_order
+        else 0.0
         for link in network.links
     }
 

@@ -19,6 +19,8 @@ class Prices:
 
     receiver_optics: a receiver but for its detectors; detector: each of its detectors; relay: a trusted site with its
     guard and key manager; switch: an all-pass switch of up to 16 ports; fibre_km: a kilometre, laid or leased.
+    satellite, telescope: a satellite with its launch, a ground station's telescope with its receiver. Nothing is
+    assumed of these two: at 0 they are not priced, and whoever prints a bill says so.
     """
 
     transmitter: float = 1.0
@@ -27,6 +29,8 @@ class Prices:
     relay: float = 10.0
     switch: float = 4.0
     fibre_km: float = 0.05
+    satellite: float = 0.0
+    telescope: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -60,7 +64,8 @@ def changed(prices: Prices, changes: Sequence[str]) -> Prices:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What a network is made of, and its price."""
+    """What a network is made of, and its price. telescopes: of ground stations. unpriced: what of it is there and costs
+    nothing, for want of a price."""
 
     transmitters: int
     receivers: int
@@ -69,6 +74,9 @@ class Bill:
     switches: int
     fibre_km: float
     cost: float
+    satellites: int = 0
+    telescopes: int = 0
+    unpriced: tuple[str, ...] = ()
 
 
 def bill(network: Network, prices: Prices) -> Bill:
@@ -87,6 +95,7 @@ def bill(network: Network, prices: Prices) -> Bill:
         + [port.length_km for switch in network.switches for port in switch.ports]
         + [trunk.length_km for trunk in network.trunks]
     )
+    satellites, telescopes = len(network.satellites), len({one.station for one in network.downlinks})
     cost = (
         sends * prices.transmitter
         + len(receivers) * prices.receiver_optics
@@ -94,5 +103,19 @@ def bill(network: Network, prices: Prices) -> Bill:
         + relays * prices.relay
         + len(network.switches) * prices.switch
         + fibre_km * prices.fibre_km
+        + satellites * prices.satellite
+        + telescopes * prices.telescope
     )
-    return Bill(sends, len(receivers), detectors, relays, len(network.switches), fibre_km, cost)
+    aloft = (("satellite", satellites, prices.satellite), ("telescope", telescopes, prices.telescope))
+    return Bill(
+        sends,
+        len(receivers),
+        detectors,
+        relays,
+        len(network.switches),
+        fibre_km,
+        cost,
+        satellites,
+        telescopes,
+        tuple(name for name, number, price in aloft if number and not price),
+    )

@@ -130,10 +130,7 @@ def _backbone(network: Network) -> tuple[NodeId, ...]:
 
 def state(network: Network, question: Question) -> State:
     """Return a network's figures; raises ConfigurationError for an unknown system."""
-    rates = link_rates(network, counts_pairs=question.counts_pairs)
-    for link in network.links:
-        if not link.makes_key_on_order:
-            rates[link.link_id] = question.pass_rates_bits_per_s.get(link.link_id, 0.0)
+    rates = _rates(network, question, counts_pairs=question.counts_pairs)
     reach = Reach(network, rates)
     able = None if question.ends is None else limited(network, rates, ends=question.ends)
     between = None if able is None else _between(network, able, question.ends)
@@ -228,6 +225,13 @@ def _left(network: Network, able: Limited, lost: Part) -> Limited:
     return replace(able, carriers=kept)
 
 
+def _rates(network: Network, question: Question, *, counts_pairs: bool) -> dict[LinkId, float]:
+    """Return what each link gives: a fibre by its forecast, a satellite's by its passes."""
+    of_passes = question.pass_rates_bits_per_s
+    rates = link_rates(network, counts_pairs=counts_pairs)
+    return {link_id: of_passes.get(link_id, rate) for link_id, rate in rates.items()}
+
+
 def _served(network: Network, question: Question) -> tuple[Served, ...]:
     rows: list[tuple[str, float, bool]] = []
     if question.rate_bits_per_s is not None:
@@ -236,10 +240,13 @@ def _served(network: Network, question: Question) -> tuple[Served, ...]:
         rows.append(("the paper's least backbone rate (Table 1)", PAPER_RATE_BITS_PER_S, True))
     has_several = any(link.pairs > 1 for link in network.links)
     for counts_pairs in (False, True) if has_several else (False,):
-        found = bottleneck(network, link_rates(network, counts_pairs=counts_pairs))
+        found = bottleneck(network, _rates(network, question, counts_pairs=counts_pairs))
         if found is not None:
+            link, rate = found
             how = "all its pairs of devices" if counts_pairs else "one pair of devices"
-            rows.append((f"{found[0]}, {how}", found[1], False))
+            if not link.makes_key_on_order:
+                how = "the mean of a week of passes"
+            rows.append((f"{link.name}, {how}", rate, False))
     return tuple(
         Served(what, rate, "input" if is_input else "predicted", pairs_served(rate, question.consumption))
         for what, rate, is_input in rows

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from qanat.ground.errors import BadParameter
 from qanat.ground.identifiers import LinkId
-from qanat.ground.network import Network
+from qanat.ground.network import Link, Network
 
 Provenance: TypeAlias = Literal["input", "predicted"]
 
@@ -59,13 +59,13 @@ def pairs_served(rate_bits_per_s: float, consumption: Consumption) -> int:
     return math.floor(rate * 60 / (keys * consumption.key_bits))
 
 
-def bottleneck(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> tuple[str, float] | None:
+def bottleneck(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> tuple[Link, float] | None:
     """Return the backbone's link of the least rate, and that rate; of a network without a backbone, of all its links
-    through no switch that give any. None where there is none."""
+    through no switch that give any, those that satellites announce included. None where there is none."""
     spans = [link for link in network.relayed_links if not link.through]
     links = [link for link in spans if link.counted_as == BACKBONE]
     among = links or [link for link in spans if rates_bits_per_s[link.link_id] > 0]
     if not among:
         return None
     least = min(among, key=lambda link: (rates_bits_per_s[link.link_id], link.name))
-    return least.name, rates_bits_per_s[least.link_id]
+    return least, rates_bits_per_s[least.link_id]

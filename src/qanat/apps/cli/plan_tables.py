@@ -67,10 +67,15 @@ def _print_served(console: Console, found: PlanView) -> None:
         f"Pairs of users that a bottleneck serves, at {taken.key_bits} bits {taken.keys_per_minute:g} times a minute",
         ("bottleneck", "rate, kbit/s", "pairs of users", "the rate is"),
         [
-            (row.what, f"{row.rate_bits_per_s / 1e3:,.1f}", f"{row.pairs_of_users:,}", row.provenance)
+            (row.what, _kilobits(row.rate_bits_per_s), f"{row.pairs_of_users:,}", row.provenance)
             for row in found.before.served
         ],
     )
+
+
+def _kilobits(bits_per_s: float) -> str:
+    """A satellite's mean may be a few hundredths of a kilobit per second."""
+    return f"{bits_per_s / 1e3:,.{1 if bits_per_s >= 1e3 else 4}f}"
 
 
 def _print_state(console: Console, one: State) -> None:
@@ -86,11 +91,20 @@ def _print_state(console: Console, one: State) -> None:
 
 
 def _bill_line(made_of: Bill) -> str:
+    aloft = f", satellites: {made_of.satellites}, telescopes: {made_of.telescopes}" if made_of.satellites else ""
+    fibre = f"{made_of.fibre_km:,.0f} km of fibre{aloft}"
     return (
         f"made of {made_of.transmitters:,} transmitters, {made_of.receivers:,} receivers with {made_of.detectors:,} "
-        f"detectors, {made_of.relays:,} relays, {made_of.switches} switches, {made_of.fibre_km:,.0f} km of fibre; cost "
-        f"{made_of.cost:,.0f}"
+        f"detectors, {made_of.relays:,} relays, {made_of.switches} switches, {fibre}; "
+        f"cost {made_of.cost:,.0f}{_unpriced(made_of)}"
     )
+
+
+def _unpriced(made_of: Bill) -> str:
+    if not made_of.unpriced:
+        return ""
+    how = " ".join(f"--price {name}=NUMBER" for name in made_of.unpriced)
+    return f" without {' and '.join(f'{name}s' for name in made_of.unpriced)}, of which no price is assumed ({how})"
 
 
 def _reach_lines(one: State) -> Iterator[str]:
@@ -229,7 +243,7 @@ def _print_both(console: Console, found: PlanView, after: State) -> None:
 
 def _comparison() -> Sequence[tuple[str, Callable[[State], str]]]:
     return (
-        ("cost", lambda one: f"{one.bill.cost:,.0f}"),
+        ("cost", lambda one: f"{one.bill.cost:,.0f}{_unpriced(one.bill)}"),
         ("places", lambda one: str(one.places)),
         ("pairs of places that can have keys", lambda one: f"{one.pairs:,}"),
         ("pairs of places without a way", lambda one: f"{one.unreachable:,}"),
