@@ -21,6 +21,7 @@ from qanat.apps.networks import load_network
 from qanat.apps.report import DemoResult, LinkResult, render_report
 from qanat.apps.report.comparison import TABLE_1_LOSS_DB, TABLE_1_RATE_BITS_PER_S, PaperRange, Summary, compare
 from qanat.apps.report.line import backbone_links, bounding_link, eps_of_key, hops_of_key, spans_of
+from qanat.apps.report.result import Leg
 from qanat.ground.clock import format_utc
 from qanat.ground.errors import ConfigurationError, NetworkFileError
 from qanat.ground.events import EventKind
@@ -285,17 +286,13 @@ def _show_space(view: RunView, result: DemoResult) -> None:
             f"  announced by {announced.route[1]}: {announced.num_bits:,} bits for {announced.route[0]} and "
             f"{announced.route[-1]}, for {announced.qkd_bits:,} bits of its links"
         )
+    legs = [*space.legs, Leg("end to end", space.total_km, "input"), *space.title]
+    rows = [(leg.name, f"{leg.length_km:,.0f}", f"{leg.paper_km:,.0f}" if leg.paper_km else "-") for leg in legs]
+    num_columns = 3 if any(leg.paper_km for leg in legs) else 2
     view.show_table(
         "The way of the keys (km; ours: input, that is the file's fibre and coordinates)",
-        ("part", "here", "paper"),
-        [
-            *(
-                (leg.name, f"{leg.length_km:,.0f}", f"{leg.paper_km:,.0f}" if leg.paper_km else "-")
-                for leg in space.legs
-            ),
-            ("end to end", f"{space.total_km:,.0f}", "-"),
-            *((leg.name, f"{leg.length_km:,.0f}", f"{leg.paper_km:,.0f}") for leg in space.title),
-        ],
+        ("part", "here", "paper")[:num_columns],
+        [row[:num_columns] for row in rows],
     )
 
 

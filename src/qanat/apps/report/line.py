@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from qanat.apps.report.comparison import Span
-from qanat.apps.report.result import DemoResult, LinkResult
+from qanat.apps.report.result import DemoResult, LinkResult, PassResult
 from qanat.ground.authentication import forgery_probability
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Link, Network
@@ -23,13 +23,19 @@ MOST_RELAY_BYTES = 4 * 2**20
 class Hop:
     """One link of a key's way, from the place where the key came in to the place where it went out.
 
-    ``result`` is None for a link that made no key in this run.
+    ``result`` is None for a link that made no key in this run, and for a satellite's, which has ``in_pass`` where it
+    has had a pass.
     """
 
     start: str
     stop: str
     link: Link
     result: LinkResult | None
+    in_pass: PassResult | None = None
+
+    @property
+    def is_downlink(self) -> bool:
+        return self.link.kind == "downlink"
 
     @property
     def is_backbone(self) -> bool:
@@ -49,11 +55,12 @@ def hops_of_key(result: DemoResult) -> list[Hop]:
     """Return the hops of the first transfer's keys; none when nothing was sent or its way is not known."""
     route = next((transfer.key_route for transfer in result.transfers if len(transfer.key_route) > 1), ())
     found = {link.link_id: link for link in result.links}
+    passes = {one.link_id: one for one in (() if result.space is None else result.space.passes)}
     hops = []
     for one, other in pairwise(route):
         link = result.network.link_between(NodeId(one), NodeId(other))
         names = place_name(result.network, one), place_name(result.network, other)
-        hops.append(Hop(*names, link, found.get(link.link_id)))
+        hops.append(Hop(*names, link, found.get(link.link_id), passes.get(link.link_id)))
     return hops
 
 

@@ -69,10 +69,16 @@ def _draw_rates(sheet: Sheet, hops: Sequence[Hop], step: float) -> None:
     for number, hop in enumerate(hops):
         if hop.result is None:
             x = LEFT + step * (number + 0.5) + 4
-            sheet.text(x, axes.y(0) - 5, "no key", "tiny muted halo-paper", turned_deg=-90)
+            sheet.text(x, axes.y(0) - 5, _instead_of_a_rate(hop), "tiny muted halo-paper", turned_deg=-90)
     for x, _, result in drawn:
         is_least = bounding is not None and result.link_id == bounding.link_id
         _draw_value(sheet, axes, x + step / 2, result, step, strong=is_least)
+
+
+def _instead_of_a_rate(hop: Hop) -> str:
+    if hop.in_pass is not None:
+        return f"{wording.short_bits(hop.in_pass.secret_bits)} in a pass"
+    return "no pass" if hop.is_downlink else "no key"
 
 
 def _draw_rate(sheet: Sheet, axes: Axes, x: float, step: float, result: LinkResult, style: str) -> None:
@@ -108,28 +114,45 @@ def _draw_paper_lines(sheet: Sheet, axes: Axes, lines: Sequence[tuple[float, str
 
 
 def _draw_qber(sheet: Sheet, hops: Sequence[Hop], step: float) -> None:
-    values = [100 * hop.result.qber for hop in hops if hop.result is not None]
-    predicted = [100 * hop.result.predicted.qber for hop in hops if hop.result and hop.result.predicted]
-    most = 1.25 * max([*values, *predicted, 0.1])
+    told = [_qbers(hop) for hop in hops]
+    most = 1.25 * max([100 * qber for both in told for qber in both if qber is not None] + [0.1])
     axes = _panel(sheet, top=QBER_TOP, height=QBER_HEIGHT, most=most, title="QBER of the signal, %", about=3)
-    for number, hop in enumerate(hops):
-        if hop.result is None:
+    for number, (qber, expected) in enumerate(told):
+        if qber is None:
             continue
         x = LEFT + step * (number + 0.5)
-        if hop.result.predicted is not None:
-            y, half = axes.y(100 * hop.result.predicted.qber), min(9.0, 0.4 * step)
+        if expected is not None:
+            y, half = axes.y(100 * expected), min(9.0, 0.4 * step)
             sheet.line(x - half, y, x + half, y, "stroke mark-model")
-        sheet.circle(x, axes.y(100 * hop.result.qber), 3.6, "mark-drawn")
+        sheet.circle(x, axes.y(100 * qber), 3.6, "mark-drawn")
+
+
+def _qbers(hop: Hop) -> tuple[float | None, float | None]:
+    """Return the QBER of a hop's key, drawn and by formula, of a satellite's that of its pass."""
+    if hop.in_pass is not None:
+        return hop.in_pass.qber, hop.in_pass.expected_qber
+    if hop.result is None:
+        return None, None
+    return hop.result.qber, None if hop.result.predicted is None else hop.result.predicted.qber
 
 
 def _draw_loss(sheet: Sheet, hops: Sequence[Hop], step: float) -> None:
-    most = 1.15 * max(*(hop.link.loss_db for hop in hops), 1.0)
-    axes = _panel(sheet, top=LOSS_TOP, height=LOSS_HEIGHT, most=most, title="loss of the fibre, dB", about=3)
-    for number, hop in enumerate(hops):
-        top = axes.y(hop.link.loss_db)
-        sheet.rectangle(LEFT + step * (number + 0.25), top, 0.5 * step, axes.y(0) - top, "bar-loss", round_by=1.5)
+    ranges = [_losses_db(hop) for hop in hops]
+    most = 1.15 * max(*(greatest for _, greatest in ranges), 1.0)
+    of_what = "loss, dB" if any(hop.is_downlink for hop in hops) else "loss of the fibre, dB"
+    axes = _panel(sheet, top=LOSS_TOP, height=LOSS_HEIGHT, most=most, title=of_what, about=3)
+    for number, (least, greatest) in enumerate(ranges):
+        top, high = axes.y(greatest), axes.y(least) - axes.y(greatest)
+        sheet.rectangle(LEFT + step * (number + 0.25), top, 0.5 * step, high, "bar-loss", round_by=1.5)
     if any(hop.is_backbone for hop in hops):
         _draw_paper_lines(sheet, axes, [(value, f"{value:.1f}, {text}") for value, text in PAPER_LOSSES])
+
+
+def _losses_db(hop: Hop) -> tuple[float, float]:
+    """Return where a hop's bar begins and ends: of a pass at the least and the greatest loss."""
+    if hop.is_downlink:
+        return (0.0, 0.0) if hop.in_pass is None else hop.in_pass.loss_db
+    return 0.0, hop.link.loss_db
 
 
 def _draw_places(sheet: Sheet, hops: Sequence[Hop], step: float) -> None:
@@ -150,7 +173,7 @@ def _draw_places(sheet: Sheet, hops: Sequence[Hop], step: float) -> None:
             if not is_crowded:
                 sheet.text(x, sheet.height - 4, f"{come_km:,.0f}", "tiny muted", anchor="middle")
         if number < len(hops):
-            come_km += hops[number].link.length_km
+            come_km += 0.0 if hops[number].is_downlink else hops[number].link.length_km
     sheet.text(LEFT + INNER_WIDTH + 24, sheet.height - 4, "km of fibre", "tiny muted")
 
 

@@ -12,7 +12,7 @@ from qanat.apps.report.charts import draw_life, draw_rates
 from qanat.apps.report.deviations import FEWEST, all_deviations, draw_deviations, spread_of
 from qanat.apps.report.line_picture import draw_line
 from qanat.apps.report.pools_picture import NUM_COLOURS, NUM_SHADES, draw_pools
-from qanat.apps.report.result import DemoResult, LinkResult, Provenance
+from qanat.apps.report.result import DemoResult, LinkResult, Provenance, Transfer
 from qanat.apps.report.space import TITLE_KM
 from qanat.apps.report.steps_picture import Request, delivered_requests, draw_steps
 from qanat.apps.report.wall_time import MAKING, draw_wall_time, stretches_of, total_of_phases
@@ -74,6 +74,7 @@ def render_report(result: DemoResult) -> str:
         "hops": hops,
         "line_picture": draw_line(hops) if len(hops) >= LEAST_HOPS_DRAWN else "",
         "has_backbone": any(hop.is_backbone for hop in hops),
+        "is_by_satellite": any(hop.is_downlink for hop in hops),
         "requests": [(request, draw_steps(request), _request_text(request)) for request in requests],
         "glossary": GLOSSARY,
     }
@@ -134,12 +135,17 @@ def _summary(result: DemoResult) -> str:
     route = [titles.get(node, node) for node in first.key_route]
     relays = len(route) - 2
     way = f"over {relays} trusted relay{'s' if relays != 1 else ''}" if relays > 0 else "over one link"
+    passes = ""
+    if (aloft := _aloft(result, first)) and result.space is not None:
+        num_passes = len(result.space.passes)
+        way = f"over {relays} trusted nodes, of which {' and '.join(aloft)} flies,"
+        passes = f" of fibre and in {num_passes} pass{'es' if num_passes != 1 else ''} of a satellite"
     ends = f" went from {route[0]} to {route[-1]}" if route else " was sent"
     return (
         f"{first.name} ({format_size(first.size_bytes)}){ends} under "
         f"{wording.keys(first.num_keys)} of 128 bits. The keys were made from simulated photons on "
-        f"{len(result.links)} link{'s' if len(result.links) != 1 else ''}, distilled by two parties for each that "
-        f"share nothing but messages, and passed {way} by one-time pad.{_by_satellite(result, titles)}"
+        f"{len(result.links)} link{'s' if len(result.links) != 1 else ''}{passes}, distilled by two parties for each "
+        f"that share nothing but messages, and passed {way} by one-time pad.{_by_satellite(result, titles)}"
     )
 
 
@@ -148,12 +154,20 @@ def _by_satellite(result: DemoResult, titles: Mapping[str, str]) -> str:
     if result.space is None or not result.space.transfer.key_route:
         return ""
     route = result.space.transfer.key_route
-    aloft = " and ".join(titles[one.name] for one in result.network.satellites if one.name in route)
+    aloft = " and ".join(_aloft(result, result.space.transfer))
     start, stop = (titles.get(node, node) for node in (route[0], route[-1]))
+    as_titled = ""
+    if result.space.title:
+        as_titled = f", {result.space.title[-1].length_km:,.0f} as the paper's title counts its {TITLE_KM:,.0f}"
     return (
-        f" The same file went from {start} by {aloft} to {stop}: {result.space.total_km:,.0f} km for its keys, "
-        f"{result.space.title[-1].length_km:,.0f} as the paper's title counts its {TITLE_KM:,.0f}."
+        f" {result.space.transfer.name} went from {start} by {aloft} to {stop}: {result.space.total_km:,.0f} km for "
+        f"its keys{as_titled}."
     )
+
+
+def _aloft(result: DemoResult, sent: Transfer) -> list[str]:
+    """Return the titles of the satellites that keys of a transfer went by."""
+    return [one.title or one.name for one in result.network.satellites if one.name in sent.key_route]
 
 
 def _request_text(request: Request) -> str:

@@ -253,7 +253,7 @@ class SpaceResult:
     legs: tuple[Leg, ...]
     """Parts of the way from end to end."""
     title: tuple[Leg, ...]
-    """The two parts that the paper's title counts, and their sum."""
+    """The two parts that the paper's title counts, and their sum; empty for other networks."""
 
     @property
     def total_km(self) -> float:

@@ -11,6 +11,7 @@ from qanat.apps.report.comparison import PaperRange, Span, Summary
 from qanat.apps.report.deviations import deviations_of
 from qanat.apps.report.line import BACKBONE, Hop, backbone_links
 from qanat.apps.report.result import Check, DemoResult, DoorLatency, IntensitySample, LinkResult, Provenance
+from qanat.apps.report.space import legs_of
 from qanat.ground.units import format_size
 from qanat.physics.systems import SYSTEMS
 
@@ -55,10 +56,8 @@ def tiles_of(result: DemoResult, hops: Sequence[Hop], bounding: LinkResult | Non
         least = wording.kilobits_per_s(rates.least)
         tiles.append(Tile(f"{len(links)} spans, from", least, "kbit/s", note, "predicted (photon level)"))
     if hops:
-        length_km = sum(hop.link.length_km for hop in hops)
-        note = f"of fibre, {len(hops)} hop{'s' if len(hops) != 1 else ''} from {hops[0].start} to {hops[-1].stop}"
-        tiles.append(Tile("the way of the keys", f"{length_km:,.0f}", "km", note, "input"))
-    if result.space is not None:
+        tiles.append(_way_tile(result, hops))
+    if result.space is not None and result.space.title:
         note = f"between the stations and along the backbone; the paper's title: {result.space.title[-1].paper_km:,.0f}"
         length = f"{result.space.title[-1].length_km:,.0f}"
         tiles.append(Tile("by satellite and fibre", length, "km", note, "input"))
@@ -71,6 +70,17 @@ def tiles_of(result: DemoResult, hops: Sequence[Hop], bounding: LinkResult | Non
     if result.door_latency is not None:
         tiles.append(_door_tile(result.door_latency))
     return tiles if len(tiles) > 1 else []
+
+
+def _way_tile(result: DemoResult, hops: Sequence[Hop]) -> Tile:
+    legs = legs_of(result.network, next(one.key_route for one in result.transfers if len(one.key_route) > 1))
+    fibre_km = sum(leg.length_km for leg in legs if not leg.note)
+    by_satellite_km = sum(leg.length_km for leg in legs if leg.note)
+    of_what = "of fibre"
+    if by_satellite_km:
+        of_what = f"{fibre_km:,.0f} of fibre and {by_satellite_km:,.0f} on the ground between a satellite's stations"
+    note = f"{of_what}, {len(hops)} hop{'s' if len(hops) != 1 else ''} from {hops[0].start} to {hops[-1].stop}"
+    return Tile("the way of the keys", f"{fibre_km + by_satellite_km:,.0f}", "km", note, "input")
 
 
 def _door_tile(door: DoorLatency) -> Tile:

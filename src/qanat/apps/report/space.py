@@ -10,6 +10,7 @@ from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Link, Network
 
 BACKBONE = "backbone"
+PAPER_STATIONS = frozenset({NodeId("nanshan"), NodeId("xinglong")})
 STATIONS_PAPER_KM = 2_600.0
 """Between the two stations: "about 2,600 km" (Nature 589, 214 (2021), main text and Fig. 1)."""
 BACKBONE_PAPER_KM = 2_000.0
@@ -24,9 +25,12 @@ def legs_of(network: Network, route: Sequence[str]) -> tuple[Leg, ...]:
 
 
 def title_legs(network: Network, legs: Sequence[Leg]) -> tuple[Leg, ...]:
-    """Return what the title of the paper sums up, ours beside the paper's, and the sum; tuned to neither."""
+    """Return what the title of the paper sums up, ours beside the paper's, and the sum; tuned to neither. Nothing for a
+    network that is not the paper's: without a satellite over its two stations, or without a backbone."""
     by_satellite = sum(leg.length_km for leg in legs if leg.note)
     backbone_km = sum(link.length_km for link in network.described_links if link.counted_as == BACKBONE)
+    if not backbone_km or not any(leg.paper_km == STATIONS_PAPER_KM for leg in legs):
+        return ()
     return (
         Leg("from station to station, along the ground", by_satellite, "input", STATIONS_PAPER_KM),
         Leg("the backbone's fibre", backbone_km, "input", BACKBONE_PAPER_KM),
@@ -39,10 +43,9 @@ def _hops(network: Network, route: Sequence[str]) -> Iterator[Leg]:
     for place, (here, there) in enumerate(pairwise(nodes)):
         if there in aloft:
             after = nodes[place + 2]
-            km = _announced_between(network, here, after).length_km
-            yield Leg(
-                f"{here} to {after} by {there}", km, "input", STATIONS_PAPER_KM, "great circle of the coordinates"
-            )
+            km = network.span_km(_announced_between(network, here, after))
+            paper_km = STATIONS_PAPER_KM if {here, after} == PAPER_STATIONS else None
+            yield Leg(f"{here} to {after} by {there}", km, "input", paper_km, "great circle of the coordinates")
         elif here not in aloft:
             link = network.link_between(here, there)
             heading = "backbone" if link.counted_as == BACKBONE else "access and joints"
