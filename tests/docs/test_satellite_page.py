@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from qanat.apps.cli.network import run_check, run_show
+from qanat.apps.cli.plan import NetworkOptions, run_network
 from qanat.apps.network_review import review
 from qanat.ground.network import parse_network
 
@@ -50,3 +51,11 @@ def test_a_satellite_and_its_stations_alone_are_checked_and_shown(
     assert run_check(str(sample), as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["weakest_link"] is None
     assert run_show(str(sample), out=sample.with_suffix(".svg"), only=None, as_json=False) == 0
+
+
+@pytest.mark.slow
+def test_the_sample_serves_as_many_as_the_page_says(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_network(NetworkOptions(str(sample)), as_json=True) == 0
+    (row,) = json.loads(capsys.readouterr().out)["pairs_of_users_served"]
+    told = f"the satellite's {row['rate_bits_per_s']:.0f} bit/s bound {row['pairs_of_users']} pairs of users"
+    assert told in PAGE
