@@ -138,7 +138,7 @@ def found_pass(source: PassSource) -> FoundPass:
         ground = _telescope_of_track(source, station_in(text, source=str(source.track)))
         track, measured = read_track(text, source=str(source.track), satellite=label, station=ground.name)
         return FoundPass(track, ground, measured)
-    station = source.station or USUAL_STATION
+    station = USUAL_STATION if source.station is None else source.station
     ground = telescope_of(station)
     if source.date is not None:
         return _dated(source, source.date, station, ground)
