@@ -8,6 +8,7 @@ from typing import TypeVar
 import yaml
 from pydantic import ValidationError
 
+from qanat.ground.data import list_names
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.network.contradictions import contradictions
 from qanat.ground.network.description import Network
@@ -26,17 +27,36 @@ _TAGS: Mapping[type[yaml.Node], frozenset[str]] = {
 }
 
 
-def parse_network(text: str, *, source: str) -> Network:
-    """Return the network that ``text`` describes; ``source`` is its file name, for errors.
+def parse_network(text: str, *, source: str, folder: str = "") -> Network:
+    """Return the network that ``text`` describes; ``source`` is its file name, for errors, ``folder`` the one that the
+    files it names are looked for from, by its whole path: in the network theirs are whole too. Without one they stay as
+    they are.
 
     Raises NetworkFileError for text that is no YAML or uses its odder parts (aliases, tags, dates), fields that are
     missing, unknown or out of range, names used twice, references to nothing, a fibre shorter than the way, and
     sites without any link. A network in several parts is read: its review says so.
     """
     root, network = read_described(text, Network, source=source, advice=_FIRST_LINE)
+    if folder:
+        network = _with_files_from(folder, network)
     for message, path, remedy in contradictions(network):
         raise NetworkFileError(message, source=source, line=_line(root, path), remedy=remedy)
     return network
+
+
+def _with_files_from(folder: str, network: Network) -> Network:
+    """Return a network whose satellites name files of elements by whole paths, from a folder where they did not."""
+    packaged = list_names("orbits", ".tle")
+    sites = tuple(
+        site.model_copy(update={"elements": f"{folder}/{said}"})
+        if (said := site.elements) and not (said[0] == "/" or "\n" in said.strip() or said.lower() in packaged)
+        else site
+        for site in network.sites
+    )
+    if sites == network.sites:
+        return network
+    fields = {name: getattr(network, name) for name in Network.model_fields}
+    return Network.model_validate({**fields, "links": network.described_links, "sites": sites})
 
 
 def read_described(text: str, kind: type[P], *, source: str, advice: str) -> tuple[yaml.Node, P]:
