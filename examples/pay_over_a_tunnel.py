@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import time
 from asyncio.subprocess import PIPE
@@ -89,14 +90,15 @@ async def qanat(*words: str, show: bool = False) -> AsyncIterator[tuple[dict[str
         sys.executable, "-m", "qanat.apps.cli.main", *words, "--json", stdout=PIPE
     )
     assert process.stdout is not None
-    ready = json.loads(await process.stdout.readline())
-    telling = asyncio.create_task(told(process.stdout, lines, show=show))
-    try:
-        yield ready, lines
-    finally:
-        process.terminate()
-        await process.wait()
-        await telling
+    if not (first := await process.stdout.readline()):
+        sys.exit(f"`qanat {words[0]}` ended with status {await process.wait()}: what it said stands above")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(told(process.stdout, lines, show=show))
+        try:
+            yield json.loads(first), lines
+        finally:
+            process.terminate()
+            await process.wait()
 
 
 async def told(said: asyncio.StreamReader, lines: list[dict[str, Any]], *, show: bool) -> None:
@@ -137,7 +139,12 @@ def satellite_bits(data: Path) -> tuple[int, int]:
 async def run(options: argparse.Namespace) -> dict[str, Any]:
     here, there, data = options.name, options.to, str(options.data)
     urumqi, beijing = banks = Bank(), Bank()
-    server = await asyncio.start_server(beijing.talk, "127.0.0.1", 0)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):  # a line that breaks is nothing to tell of: the other bank comes again
+            await beijing.talk(reader, writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     service = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     common = ("--data", data, "--key-wait", str(options.key_wait))
     receive = ("receive", "--as", there, "--tunnel", service, "--out", str(options.data / "received"), *common)
@@ -215,11 +222,16 @@ def main() -> None:
     parser.add_argument("--to", default="beijing-router")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    report = asyncio.run(run(options))
-    if options.json:
-        print(json.dumps({"report": report}), flush=True)
-    else:
-        say(report)
+    try:
+        report = asyncio.run(run(options))
+        if options.json:
+            print(json.dumps({"report": report}))
+        else:
+            say(report)
+        sys.stdout.flush()
+    except* BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is not flushed has nowhere to go
+        sys.exit("nobody reads what this program tells any more: it has ended")
 
 
 if __name__ == "__main__":

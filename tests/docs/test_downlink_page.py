@@ -10,7 +10,7 @@ import pytest
 
 from qanat.apps.cli.pass_options import PassOptions, case_of
 from qanat.orbits.downlink import TERMS
-from qanat.orbits.nature2021 import TABLE_3, figure_3a, figure_3c_end, pass_2017
+from qanat.orbits.nature2021 import TABLE_3, figure_3a, figure_3c_end, pass_2017, pass_tiangong_2
 from qanat.orbits.pass_light import block_counts, block_length
 from qanat.physics.micius import FITTED
 from qanat.physics.source_modes import SOURCE_MODES
@@ -73,6 +73,15 @@ def test_rows_of_the_reproduction_page_that_formulas_give() -> None:
     then = pass_2017().light
     assert old[2] == f"{then.sifted_bits / 1e6:.2f}"
     assert row_of(REPRODUCTION, "2017: QBER by the same (%)")[2] == f"{100 * then.qber:.3f}"
+    row = row_of(REPRODUCTION, "Tiangong-2: secret rate, 388 to 719 km (bit/s)")
+    other = pass_tiangong_2()
+    rates = [
+        block_length(block_counts([other.light]), other.light.protocol, proof=proof, f_ec=1.1).num_bits
+        / len(other.budget.track)
+        for proof in ("hoeffding", "chernoff")
+    ]
+    assert row[1:3] == ["91", " / ".join(f"{rate:,.0f}" for rate in rates)]
+    assert f"{rates[0] / 91:.0f} times too much" in row[3]
     missed = [
         block_length(block_counts([then]), then.protocol, proof=proof, f_ec=1.1).num_bits / 1e6
         for proof in ("hoeffding", "chernoff")

@@ -307,3 +307,37 @@ def test_a_pass_on_which_nothing_is_tracked_is_not_told_to_come_ten_thousand_tim
     assert status == 1
     assert "no key: not a click came: the cameras" in out
     assert "such passes" not in out
+
+
+def test_a_file_of_a_pass_keeps_its_station_and_no_other_is_taken_for_it(tmp_path: Path) -> None:
+    told = record_of("--station", "xinglong-2017", "--out", str(tmp_path))
+    path = str(tmp_path / "pass.csv")
+    status, out, _ = run("--track", path, "--json")
+    again = json.loads(out)
+    assert status == 0
+    assert (again["station"], again["mode"]) == (told["station"], told["mode"]) == ("xinglong-2017", "standard-2017")
+    assert again["secret_bits"] == pytest.approx(told["secret_bits"], abs=1)
+    assert run("--track", path, "--station", "xinglong-2017", "--json")[1] == out
+    for other in ("nanshan", "xinglong"):
+        status, _, err = run("--track", path, "--station", other)
+        assert status == 2
+        assert f"is of a pass over 'xinglong-2017', and --station says '{other}'" in err
+    rows = [line.rsplit(",", 1)[0] for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    (tmp_path / "old.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    status, out, _ = run("--track", str(tmp_path / "old.csv"), "--station", "xinglong", "--json")
+    assert (status, json.loads(out)["station"]) == (0, "xinglong"), "older files name no station: it is the one given"
+
+
+def test_a_pass_over_a_station_of_ones_own_is_read_with_that_stations_file(tmp_path: Path) -> None:
+    mine = tmp_path / "roof.yaml"
+    place = "{name: roof, latitude_deg: 48.2, longitude_deg: 16.4, telescope_m: 0.8, z_share: 0.5}"
+    mine.write_text(f"stations:\n  - {place}\n", encoding="utf-8")
+    told = record_of("--station", str(mine), "--out", str(tmp_path / "pass"))
+    path = str(tmp_path / "pass" / "pass.csv")
+    status, _, err = run("--track", path)
+    assert status == 2
+    assert "a pass over 'roof', whose telescope is not known here" in err
+    assert "--station" in err
+    status, out, _ = run("--track", path, "--station", str(mine), "--json")
+    assert status == 0
+    assert json.loads(out)["sifted_bits"] == pytest.approx(told["sifted_bits"], rel=1e-12)

@@ -508,6 +508,32 @@ def test_an_example_runs_as_it_stands(data: Path, program: str, said: str) -> No
     assert re.search(said, done.stdout), done.stdout
 
 
+def test_the_example_of_payments_ends_with_a_line_where_nobody_reads_it_or_nothing_runs(
+    data: Path, tmp_path: Path
+) -> None:
+    path = Path(__file__).parents[2] / "examples" / "pay_over_a_tunnel.py"
+    words = [
+        sys.executable,
+        str(path),
+        str(data),
+        *["--as", "alice", "--to", "bob", "--seconds", "60", "--refresh", "0.5", "--json"],
+    ]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as paying:
+        assert paying.stdout is not None
+        paying.stdout.readline()
+        paying.stdout.close()
+        assert paying.stderr is not None
+        told = paying.stderr.read()
+    assert paying.returncode == 1
+    assert told.splitlines()[-1] == "nobody reads what this program tells any more: it has ended"
+    assert "Traceback" not in told
+    words[2] = str(tmp_path / "nothing")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "`qanat receive` ended with status 2: what it said stands above"
+    assert "Traceback" not in done.stderr
+
+
 class Watched:
     """A supply of keys that remembers their routes, in the order they came."""
 

@@ -16,7 +16,7 @@ from qanat.ground.orders import PassForecast
 from qanat.simulation.day.demand import Demand, Pair, Requests
 from qanat.simulation.day.engine import PATIENCE_S, Day
 from qanat.simulation.day.faults import Removal
-from qanat.simulation.day.passes import mean_rates
+from qanat.simulation.day.passes import PassTally, mean_rates
 from qanat.simulation.day.plan import DAY_S, DayPlan
 from qanat.simulation.day.tally import DayResult
 
@@ -92,10 +92,14 @@ def test_what_is_left_aboard_is_announced_with_the_next_pass_of_the_other_statio
 def test_nothing_comes_of_a_pass_while_satellite_or_downlink_is_out(lost: str) -> None:
     passes = [over(EAST, DAY), over(WEST, DAY + 3600), over(EAST, NIGHT), over(WEST, NIGHT + 3600)]
     asked = [DAY + 4000.0, NIGHT + 4000.0]
-    whole = run(passes, asked).classes["sky"]
-    assert (whole.served, whole.late) == (2, 0)
-    out = run(passes, asked, Removal(lost, 0.0, NIGHT - 1000.0)).classes["sky"]
-    assert (out.served, out.late) == (1, 1), "it comes back with the passes of the night"
+    whole = run(passes, asked)
+    assert (whole.classes["sky"].served, whole.classes["sky"].late) == (2, 0)
+    assert whole.passes == PassTally(made=4, made_bits=160_000)
+    out = run(passes, asked, Removal(lost, 0.0, NIGHT - 1000.0))
+    tally = out.classes["sky"]
+    assert (tally.served, tally.late) == (1, 1), "it comes back with the passes of the night"
+    num_lost = 2 if lost == "micius" else 1
+    assert out.passes == PassTally(made=4 - num_lost, made_bits=40_000 * (4 - num_lost), lost=num_lost)
 
 
 def test_of_passes_before_the_run_the_key_lies_ready_where_anything_does() -> None:

@@ -15,7 +15,7 @@ from qanat.planning.high_orbits import (
     paper_links,
     station_link,
 )
-from qanat.planning.waits import between_passes, from_one_to_other
+from qanat.planning.waits import between_announcements, between_passes, from_one_to_other
 from unit.satellite_planning_support import STATIONS, keys_of
 
 LINKS = {(link.name, link.shape): link for link in paper_links()}
@@ -97,3 +97,29 @@ def test_waits_are_those_between_passes_that_give_key() -> None:
     assert pair.longest_h == pytest.approx(10.0)  # of satellite 1: 300 s to 10 h + 300 s
     assert between_passes(keys_of(rows[:1], num_satellites=1, num_stations=1), 0) is None
     assert from_one_to_other(keys_of(rows[:5], num_satellites=2, num_stations=2), 0, 1) is None
+
+
+def test_a_pair_waits_for_whichever_satellite_brings_it_key() -> None:
+    """Satellite 0 brings key at 2, 3 and 20 h (the one pass over station 1 is enough for two over the other), satellite
+    1 at 10 h; what it has had of station 0 alone, or of a third station, brings nothing."""
+    hour = 3600.0
+    passes = [
+        (0, 0, 1.0, 5.0),
+        (0, 1, 2.0, 8.0),  # 5 shared, 3 are left
+        (0, 0, 3.0, 2.0),  # 2 shared, 1 is left
+        (1, 2, 4.0, 9.0),
+        (1, 0, 6.0, 5.0),
+        (1, 1, 10.0, 5.0),
+        (0, 1, 12.0, 5.0),  # nothing of station 0 is aboard
+        (1, 0, 14.0, 0.0),
+        (0, 0, 20.0, 5.0),
+    ]
+    rows = [(satellite, station, end * hour - 60.0, end * hour, bits) for satellite, station, end, bits in passes]
+    keys = keys_of(rows, num_satellites=2, num_stations=3)
+    waits = between_announcements(keys, 0, 1)
+    assert waits is not None
+    assert (waits.median_h, waits.longest_h) == pytest.approx((7.0, 10.0))
+    assert between_announcements(keys, 0, 2) is None, "satellite 1 has brought that pair key once"
+    aboard = from_one_to_other(keys, 0, 1)
+    assert aboard is not None
+    assert aboard.longest_h == pytest.approx(9.0), "from 3 to 12 h"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 
 from qanat.apps.cli.paper_passes import (
@@ -13,10 +14,20 @@ from qanat.apps.cli.paper_passes import (
     FOLLOWS_KIND,
     MISSED_KIND,
     PREDICTED_KIND,
+    TIANGONG_KIND,
     PaperRow,
     paper_rows,
 )
-from qanat.orbits.nature2021 import TABLE_3, enhancement_factors, figure_3a, figure_3c_end, fit, pass_2017
+from qanat.orbits.nature2021 import (
+    TABLE_3,
+    enhancement_factors,
+    figure_3a,
+    figure_3c,
+    figure_3c_end,
+    fit,
+    pass_2017,
+    pass_tiangong_2,
+)
 from qanat.orbits.pass_light import block_counts, block_length
 from qanat.physics.micius import FITTED
 from qanat.physics.source_modes import STANDARD_2017, THIS_WORK, TIANGONG_2
@@ -134,3 +145,32 @@ def test_sources_of_the_paper_are_three_and_the_old_pass_was_with_the_old_one() 
     assert pass_2017().system.source.pulse_rate_hz == STANDARD_2017.pulse_rate_hz == 100e6
     assert figure_3a().system.source.mean_photon_numbers == THIS_WORK.mean_photon_numbers
     assert "91 bit/s" in TIANGONG_2.provenance["source.pulse_rate_hz"]
+
+
+def test_the_curve_of_figure_3c_ends_at_the_figures_that_were_fitted() -> None:
+    curve, end = figure_3c(), figure_3c_end()
+    track = curve.budget.track
+    assert track.range_km[-1] <= 2043.0 < track.range_km[-1] + 7.5, "a second goes some 7 km"
+    assert track.elevation_deg[-1] == pytest.approx(5.0, abs=0.1)
+    further = 2043.0 - float(track.range_km[-1])
+    slope = float(np.gradient(curve.light.qber_by_step, track.range_km)[-1])
+    assert curve.light.qber_by_step[-1] + slope * further == pytest.approx(end.light.qber, rel=2e-3)
+    rate = curve.light.sifted_rate_bits_per_s
+    slope = float(np.gradient(rate, track.range_km)[-1])
+    assert rate[-1] + slope * further == pytest.approx(end.light.sifted_rate_bits_per_s[0], rel=2e-3)
+
+
+def test_the_secret_rate_of_the_pass_stands_by_both_proofs(rows: dict[str, PaperRow]) -> None:
+    for name in ("Hoeffding", "Chernoff"):
+        rate = rows[f"secret rate over 364 s, {name}"]
+        assert rate.paper == (47.8,)
+        assert rate.here == pytest.approx(1e3 * rows[f"secret key, {name}"].here / 364)
+
+
+def test_tiangong_2_stands_beside_its_91_bits_a_second_and_is_missed(rows: dict[str, PaperRow]) -> None:
+    track = pass_tiangong_2().budget.track
+    assert (track.range_km.min(), track.range_km.max()) == pytest.approx((388.0, 719.0), abs=7.0)
+    low, high = (row for row in rows.values() if row.kind == TIANGONG_KIND)
+    assert low.paper == high.paper == (0.091,)
+    assert low.here == pytest.approx(9.2, abs=0.1)
+    assert high.here > low.here

@@ -20,6 +20,7 @@ from qanat.apps.networks import load_network
 from qanat.apps.node_site import NodeSite
 from qanat.apps.paper_table import compared_rows
 from qanat.apps.satellite_review import review_sky
+from qanat.apps.sky import elements_of
 from qanat.apps.workplace import Workplace
 from qanat.control.graph import RouteGraph
 from qanat.control.routing import key_graph, widest
@@ -291,3 +292,51 @@ def test_the_ground_network_says_nothing_of_satellites_that_a_site_avoided() -> 
     before = "{name: west, kind: user"
     wary = parse_network(changed((before, f"{before}, keys_avoid: [micius, nanshan]")), source="test")
     assert without_satellites(wary).site(NodeId("west")).keys_avoid == ("nanshan",)
+
+
+def test_a_file_of_elements_is_looked_for_beside_the_network_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, elsewhere = tmp_path / "plans", tmp_path / "elsewhere"
+    (beside / "sky").mkdir(parents=True)
+    elsewhere.mkdir()
+    lines = load_network("urumqi-shanghai").satellites[0].elements
+    (beside / "sky" / "bird.tle").write_text(lines, encoding="utf-8")
+    path = network_file(beside, ("elements: micius", "elements: sky/bird.tle"))
+    for here, name in ((elsewhere, str(path)), (tmp_path, "plans/by-satellite.yaml"), (beside, path.name)):
+        monkeypatch.chdir(here)
+        assert elements_of(load_network(name)) == {MICIUS: lines}
+    whole = network_file(elsewhere, ("elements: micius", f"elements: {beside / 'sky' / 'bird.tle'}"))
+    assert elements_of(load_network(str(whole))) == {MICIUS: lines}
+    again = parse_network(network_yaml(load_network(name)), source="written")
+    assert again == load_network(name), "written elsewhere it still names the same file"
+
+
+def test_a_missing_file_of_elements_is_told_with_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = network_file(tmp_path, ("elements: micius", "elements: none.tle"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError) as refused:
+        run_check(path.name, as_json=True)
+    assert str(tmp_path / "none.tle") in refused.value.message
+
+
+def test_who_cannot_lose_a_station_is_told_of_a_second_one_and_of_no_ring() -> None:
+    (warning,) = (one for one in review(NETWORK).warnings if one.code == "single-point-of-failure")
+    assert warning.text == "each of 3 sites parts applications when it fails: nanshan, micius, xinglong"
+    for words in ("a second satellite over the same stations", "a second station", "or lay a fibre"):
+        assert words in warning.remedy
+    assert "ring" not in warning.remedy.split()
+    longer = changed(
+        ("name: west, kind: user", "name: west, kind: relay"),
+        (
+            "\nlinks:\n",
+            "\nlinks:\n  - {name: l, transmitter: u, receiver: west, system: metro-40-i, loss_db: 3, length_km: 20}\n",
+        ),
+        ("sites:\n", "sites:\n  - {name: u, kind: user, latitude_deg: 43.7, longitude_deg: 87.4}\n"),
+        ("{name: ulan, site: west}", "{name: ulan, site: u}"),
+    )
+    (both,) = (one for one in review(parse_network(longer, source="test")).warnings if "fails" in one.text)
+    assert both.text == "each of 4 sites parts applications when it fails: west, nanshan, micius, xinglong"
+    assert both.remedy == f"lay a second way around, for example a ring; {warning.remedy}"

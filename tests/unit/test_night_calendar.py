@@ -132,3 +132,14 @@ def test_a_link_is_wanted_for_each_station() -> None:
     whole = found(days=1.0)
     with pytest.raises(BadParameter, match="1 links for 2 stations"):
         night_calendar(whole.orbits, whole.stations, [None], whole.span, min_elevation_deg=5.0, depression_deg=12.0)
+
+
+def test_the_passes_of_two_satellites_in_a_night_are_two_blocks() -> None:
+    """What different sources sent is not proven together: the bits of both are the sum of those of each."""
+    names = ("circular:1200,53,120,20", "circular:1200,53,180,0")
+    options = {"stations": ("nanshan",), "start": "2026-06-03T07:00", "days": 1.0}
+    both = calendar_of(found(satellites=names, **options)).nights[0]
+    each = [calendar_of(found(satellites=(name,), **options)).nights[0] for name in names]
+    assert all(night.num_passes["sunlit"] > 1 and night.secret_bits_with_sunlit for night in each)
+    for what in ("sifted_bits", "secret_bits", "secret_bits_with_sunlit"):
+        assert getattr(both, what) == pytest.approx(sum(getattr(night, what) for night in each), rel=1e-12)

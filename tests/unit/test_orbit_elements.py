@@ -150,6 +150,8 @@ def test_a_decayed_satellite_is_told_with_sgp4s_code_and_the_moment() -> None:
         Sgp4Orbit(found).inertial(EPOCH_UTC_S + np.linspace(0, 30 * 86_400, 1000))
     assert "newer element set" in refused.value.remedy
     assert "2016-12-19T13:39:33Z" in refused.value.remedy
+    assert "by its elements it has come down by then" in refused.value.message
+    assert "or they do not hold so far" in refused.value.message
 
 
 def test_a_satellite_that_cannot_be_carried_back_is_not_said_to_have_decayed() -> None:
@@ -159,6 +161,8 @@ def test_a_satellite_that_cannot_be_carried_back_is_not_said_to_have_decayed() -
     with pytest.raises(RequestError, match="no orbit at") as refused:
         Sgp4Orbit(found).inertial(EPOCH_UTC_S - np.linspace(0, 30 * 86_400, 1000))
     assert "decayed:" not in refused.value.message
+    assert "its elements do not hold" in refused.value.message
+    assert "days before their epoch, 2016-12-19T13:39:33Z" in refused.value.message
 
 
 @pytest.mark.parametrize("offset", ["+08:00", "-0500"])

@@ -21,7 +21,7 @@ from qanat.orbits.pass_optimum import (
     point_of,
     secret_lengths,
 )
-from qanat.orbits.track_csv import read_track, write_pass
+from qanat.orbits.track_csv import read_track, station_in, write_pass
 from qanat.physics.analytic import link_model
 from qanat.physics.micius import MICIUS, micius_system
 from qanat.physics.source_modes import STANDARD_2017
@@ -197,3 +197,15 @@ def test_a_source_is_a_point_of_the_search_and_a_pass_without_light_has_no_best_
     dark = link_budget(TRACK, downlink(), MICIUS, measured={"geometry": np.full(len(TRACK), 70.0)})
     with pytest.raises(RequestError, match="secret key"):
         optimal_source(MICIUS, [dark])
+
+
+def test_a_pass_that_was_written_names_its_station_and_an_old_one_none() -> None:
+    track = replace(TRACK, station="a roof, in the town")
+    text = write_pass(replace(BUDGET, track=track), LIGHT, secret_bits=1000)
+    assert station_in(text, source="pass.csv") == "a roof, in the town"
+    read_track(text, source="pass.csv", satellite="micius", station="nanshan")
+    old = "time_s,range_km,elevation_deg\n0,1000,20\n1,1000,20\n"
+    assert station_in(old, source="old.csv") == station_in("", source="none.csv") == ""
+    mixed = "time_s,range_km,elevation_deg,station\n0,1000,20,a\n1,1000,20,b\n"
+    with pytest.raises(ConfigurationError, match="it is of several stations: 'a', 'b'"):
+        station_in(mixed, source="mixed.csv")

@@ -252,7 +252,10 @@ def test_constellations_stand_side_by_side_and_one_without_key_is_an_answer() ->
     ends = [rows["walker-delta:600,50,24/6/1", name]["bits_per_day"] for name in ("nanshan", "xinglong")]
     assert many["bits_per_day"] < 0.95 * min(ends), "clear over one while it is cloudy over the other"
     assert many["bits_per_day"] > 1.3 * few["bits_per_day"] > 0
-    assert few["waits"]["longest_h"] > 0
+    of_stations = [row for row in found["rows"] if row["who"] in ("nanshan", "xinglong") and row["satellites"] == 12]
+    assert few["waits"]["median_h"] < 2 * max(row["waits"]["median_h"] for row in of_stations)
+    assert few["aboard"]["longest_h"] > few["waits"]["longest_h"] > 0, "other satellites bring key meanwhile"
+    assert all(row["aboard"] is None for row in of_stations)
     assert "none gives key" in rows["geo:100", "-"]["why_none"]
 
 

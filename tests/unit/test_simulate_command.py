@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import pytest
 from typer.testing import CliRunner
 
+from interop.satellite_house import network_file
 from qanat.apps.cli.main import app
 from qanat.apps.cli.simulate import seconds
 from qanat.apps.cli.simulate_tables import percent
@@ -219,3 +220,20 @@ def test_full_load_is_told_beside_the_optimum_of_what_is_declared(tmp_path: Path
     assert found["of_whole"] == pytest.approx(0.95 * found["of_declared"])
     assert sum(row["pairs"] for row in found["classes"].values()) == 8
     assert len((tmp_path / "out" / "pairs.csv").read_text().splitlines()) == 9
+
+
+def test_what_a_satellite_makes_is_told_of_the_run_and_not_of_the_timetable(tmp_path: Path) -> None:
+    path = str(network_file(tmp_path))
+    whole = json_of(path, "--days", "2")
+    made = sum(one["expected_bits"] for one in whole["passes"] if one["set_utc_s"] > 0)
+    assert whole["of_satellites"]["made_bits"] == made > 0
+    assert whole["of_satellites"]["lost"] == 0
+    for lost in ("micius", "xinglong"):
+        status, out, _ = run(path, "--days", "2", "--without", lost)
+        assert status == 0
+        told = json_of(path, "--days", "2", "--without", lost)["of_satellites"]
+        assert told["made"] + told["lost"] == whole["of_satellites"]["made"]
+        assert f"satellites made {told['made_bits']:,} bits with stations in {told['made']} passes" in out
+        assert f"Nothing came of {told['lost']} passes more, when a satellite, a station" in out
+    assert told["made_bits"] > 0, "that of the other station is still made"
+    assert json_of(path, "--days", "2", "--without", "micius")["of_satellites"]["made_bits"] == 0

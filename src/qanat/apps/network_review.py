@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from operator import attrgetter
@@ -146,7 +146,7 @@ def review(network: Network, *, of_satellites: Mapping[LinkId, float] | None = N
             *few(_application_warnings(network, routes), "applications"),
             *few(missing_routes(network, without), "pairs of applications"),
             *few(unreached(network, graph), "users"),
-            *_cuts([node for node in network.nodes if node in parting]),
+            *_cuts(network, parting),
             *unkept(promises),
         ),
         promises=promises,
@@ -200,12 +200,18 @@ def _application_warnings(network: Network, routes: tuple[RouteReview, ...]) -> 
             )
 
 
-def _cuts(parting: Sequence[NodeId]) -> Iterator[Concern]:
+def _cuts(network: Network, parting: Set[NodeId]) -> Iterator[Concern]:
     """One warning for all sites whose loss would part applications that now have a way."""
     if parting:
-        whose = "a single site parts" if len(parting) == 1 else f"each of {len(parting)} sites parts"
+        names = [node for node in network.nodes if node in parting]
+        whose = "a single site parts" if len(names) == 1 else f"each of {len(names)} sites parts"
+        aloft = {NodeId(name) for one in network.downlinks for name in (one.satellite, one.station)}
+        ways = ["lay a second way around, for example a ring"] if parting - aloft else []
+        if parting & aloft:
+            ways.append(
+                "put a second satellite over the same stations, and a second station, with a fibre to those behind it, "
+                "beside each; or lay a fibre around both"
+            )
         yield Concern(
-            "single-point-of-failure",
-            f"{whose} applications when it fails: {listed(parting)}",
-            "lay a second way around, for example a ring",
+            "single-point-of-failure", f"{whose} applications when it fails: {listed(names)}", "; ".join(ways)
         )

@@ -14,21 +14,22 @@ from qanat.physics.systems import SATELLITE_SYSTEMS, SYSTEMS
 
 
 def load_network(name: str) -> Network:
-    """Return the network in the file ``name``, or the packaged one of that name: whatever it names is known here.
+    """Return the network in the file ``name``, or the packaged one of that name: whatever it names is known here, and
+    files that it names are looked for beside it.
 
     Raises NetworkFileError with the line of what is wrong, ConfigurationError for a file that cannot be read.
     """
-    path = Path(name)
+    path, folder = Path(name), ""
     if path.suffix in (".yaml", ".yml") or path.exists():
         try:
-            text = path.read_text(encoding="utf-8")
+            text, folder = path.read_text(encoding="utf-8"), str(path.absolute().parent)
         except (OSError, UnicodeDecodeError) as fault:
             raise ConfigurationError(f"cannot read {name}: {fault}", remedy="name a network file") from None
     elif name in (packaged := list_names("networks", ".yaml")):
         text = read_text("networks", f"{name}.yaml")
     else:
         raise ConfigurationError(f"no network {name!r}", remedy=f"name a file, or one of: {', '.join(packaged)}")
-    return parse_network(text, source=name, more=_unknown)
+    return parse_network(text, source=name, folder=folder, more=_unknown)
 
 
 def elements_text(name: str) -> str:

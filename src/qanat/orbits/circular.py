@@ -76,6 +76,12 @@ def elevation_at(*, altitude_km: float, range_km: float) -> float:
     return math.degrees(math.asin(sine))
 
 
+def altitude_at(*, range_km: float, elevation_deg: float) -> float:
+    """Return how high (km) a satellite flies that is so far away at that elevation (degrees)."""
+    sine = math.sin(math.radians(elevation_deg))
+    return math.sqrt(MEAN_KM**2 + range_km**2 + 2 * MEAN_KM * range_km * sine) - MEAN_KM
+
+
 def _central_angle(radius_km: float, elevation_deg: float) -> float:
     """Angle at the Earth's middle between a station and the point below a satellite that it sees so high."""
     elevation = math.radians(elevation_deg)

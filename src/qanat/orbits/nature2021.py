@@ -21,14 +21,14 @@ from typing import Final
 import numpy as np
 from scipy.optimize import root
 
-from qanat.orbits.circular import circular_track, elevation_at
+from qanat.orbits.circular import altitude_at, circular_track, elevation_at
 from qanat.orbits.downlink import Downlink, LinkBudget, link_budget
 from qanat.orbits.pass_light import PassLight, expected_light
 from qanat.orbits.track import Track
 from qanat.physics.atmosphere import Air
 from qanat.physics.free_space import captured_share
 from qanat.physics.micius import FITTED, FittedNumbers, micius_system
-from qanat.physics.source_modes import STANDARD_2017, THIS_WORK
+from qanat.physics.source_modes import STANDARD_2017, THIS_WORK, TIANGONG_2
 from qanat.physics.system_record import QKDSystem
 from qanat.physics.telescope import NANSHAN, XINGLONG_2017, GroundTelescope, SpaceTelescope
 
@@ -46,6 +46,7 @@ PEAKS_KBIT_PER_S: Final[Mapping[str, float]] = {"text": 462.0, "Extended Data Ta
 """The greatest sifted rate of Fig. 3a, which the paper prints twice."""
 SIFTED_TABLE_2: Final = 58.13e6
 SECRET_BITS: Final = 17.4e6
+MEAN_SECRET_KBIT_PER_S: Final = 47.8
 """Extended Data Table 2: what its secret bits are a share of."""
 
 SIFTED_2017: Final = 1.67e6
@@ -56,6 +57,10 @@ MEAN_SECRET_2017_KBIT_PER_S: Final = 1.1
 """Extended Data Table 2; the error rate is that of Liao et al., Nature 549, 43 (2017): stated here."""
 DURATION_2017_S: Final = 273.0
 NEAREST_2017_KM: Final = 645.0
+
+SECRET_TIANGONG_2_BITS_PER_S: Final = 91.0
+TIANGONG_2_KM: Final = (388.0, 719.0)
+"""The text, of a pass of Tiangong-2: its rate, and its least and greatest distance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +121,13 @@ def figure_3c_end(fitted: FittedNumbers = FITTED) -> PaperPass:
 
 
 def figure_3c(fitted: FittedNumbers = FITTED) -> PaperPass:
-    """Return a pass as long as in Fig. 3c, beyond 1,200 km, that ends 2,043 km away: the standard source.
+    """Return a pass as in Fig. 3c, from beyond 1,200 km to 2,043 km away: the standard source.
 
-    The paper's pass is not known; taken is one over the zenith. At 2,043 km it is 5.3 degrees high, not the 5 printed.
+    The paper's pass is not known; taken is one over the zenith, on a circle that is 5 degrees high at 2,043 km, as
+    printed and as fitted: 487 km. One of 500 km would stand 5.4 degrees high there.
     """
-    track = circular_track(altitude_km=ALTITUDE_KM, max_elevation_deg=90.0, satellite="micius", station="nanshan")
+    altitude_km = altitude_at(range_km=FARTHEST_KM, elevation_deg=FARTHEST_DEG)
+    track = circular_track(altitude_km=altitude_km, max_elevation_deg=90.0, satellite="micius", station="nanshan")
     is_far = (track.range_km > 1200) & (track.range_rate_km_per_s > 0) & (track.range_km <= FARTHEST_KM)
     columns = ("utc_s", "range_km", "elevation_deg", "azimuth_deg", "range_rate_km_per_s", "in_sunlight")
     far = replace(track, **{name: getattr(track, name)[is_far] for name in columns})
@@ -132,6 +139,24 @@ def pass_2017(fitted: FittedNumbers = FITTED) -> PaperPass:
     track = nearest_track(nearest_km=NEAREST_2017_KM, duration_s=DURATION_2017_S, station="xinglong-2017")
     ground = XINGLONG_2017
     return _paper_pass(track, micius_system(STANDARD_2017, ground, fitted=fitted), downlink(ground, fitted))
+
+
+def pass_tiangong_2() -> PaperPass:
+    """Return the pass of Tiangong-2 as far as the paper has it, its distances, by a link that is not its own.
+
+    The orbit is said to be 400 km high and the pass to come as near as 388: taken is a circle of 388 km, over the
+    zenith, within 719 km. Source, telescopes and station are not said: taken are the record ``tiangong-2``, which is
+    Micius' source of 2017, Micius' telescope, Xinglong's of 2017 and the fitted link. Nothing is solved for.
+    """
+    nearest_km, farthest_km = TIANGONG_2_KM
+    track = circular_track(
+        altitude_km=nearest_km,
+        max_elevation_deg=90.0,
+        least_elevation_deg=elevation_at(altitude_km=nearest_km, range_km=farthest_km),
+        satellite="tiangong-2",
+        station="xinglong-2017",
+    )
+    return _paper_pass(track, micius_system(TIANGONG_2, XINGLONG_2017), downlink(XINGLONG_2017))
 
 
 def fit() -> FittedNumbers:

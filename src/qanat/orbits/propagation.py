@@ -84,15 +84,19 @@ class Sgp4Orbit:
     def _tell(self, code: int, utc_s: float) -> None:
         """Raise what SGP4's code means. It holds at the epoch, else the elements were refused as they were read: where
         it gives up later, its theory has the satellite come down."""
-        why, when = SGP4_ERRORS.get(code, "its elements cannot be carried so far"), utc_text(utc_s, digits=0)
-        if utc_s > (epoch_utc_s := self.elements.epoch_utc_s):
+        epoch_utc_s = self.elements.epoch_utc_s
+        where, epoch = f"no orbit at {utc_text(utc_s, digits=0)}", utc_text(epoch_utc_s, digits=0)
+        why = f"error {code} of SGP4: {SGP4_ERRORS.get(code, 'its elements cannot be carried so far')}"
+        days = f"{abs(utc_s - epoch_utc_s) / DAY_S:,.1f} days"
+        if utc_s > epoch_utc_s:
             raise RequestError(
-                f"{self.name}: decayed: no orbit at {when}: {why} (error {code} of SGP4)",
+                f"{self.name}: decayed: {where}: by its elements it has come down by then, {days} after their epoch, "
+                f"or they do not hold so far ({why})",
                 remedy="fetch a newer element set; where there is none it has come down: choose another satellite, "
-                f"or a span nearer to the epoch, {utc_text(epoch_utc_s, digits=0)}",
+                f"or a span nearer to the epoch, {epoch}",
             )
         raise RequestError(
-            f"{self.name}: no orbit at {when}: {why} (error {code} of SGP4)",
+            f"{self.name}: {where}: its elements do not hold {days} before their epoch, {epoch} ({why})",
             remedy="ask for a span nearer to the epoch of the elements, fetch newer ones, or check them",
         )
 

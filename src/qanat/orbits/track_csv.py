@@ -3,7 +3,8 @@
 Columns, in any order: ``utc_s`` or ``time_s`` (seconds, evenly spaced), ``range_km``, ``elevation_deg``; if there,
 ``azimuth_deg``; and for any term of the budget ``<term>_db``, which then stands in place of the model's. What
 ``qanat pass`` writes can be read in again: its other columns are results, and are passed over. A term that the model
-gave is one of these, ``model_<term>_db``; without the prefix it is measured.
+gave is one of these, ``model_<term>_db``; without the prefix it is measured. The column ``station`` names the station
+that the pass is over, in every line the same; it may be missing.
 
 A file with results says in every line by which rules it was written: ``pass_format`` (``FORMAT``). Before that column
 there was a time when the model's terms had no prefix, so such a file is not read: it would pass for measured.
@@ -34,13 +35,14 @@ NEEDED: Final = ("range_km", "elevation_deg")
 MEASURED: Final = tuple(f"{term}_db" for term in TERMS)
 FORMAT: Final = 2
 FORMAT_COLUMN: Final = "pass_format"
+STATION_COLUMN: Final = "station"
 SHARED_OUT: Final = "secret_by_sifted_bits_per_s"
 RESULTS: Final = (
     *(f"model_{name}" for name in MEASURED),
     *("total_db", "air_table_db", "air_fitted_db", "is_tracked", "exposure_ms"),
     *("sifted_bits_per_s", "qber", SHARED_OUT, "secret_bits_per_s"),  # the last: before FORMAT 2
 )
-KNOWN: Final = (FORMAT_COLUMN, *TIMES, *NEEDED, "azimuth_deg", *MEASURED, *RESULTS)
+KNOWN: Final = (FORMAT_COLUMN, *TIMES, *NEEDED, "azimuth_deg", *MEASURED, *RESULTS, STATION_COLUMN)
 
 
 def read_track(text: str, *, source: str, satellite: str, station: str) -> tuple[Track, dict[str, Floats]]:
@@ -53,7 +55,7 @@ def read_track(text: str, *, source: str, satellite: str, station: str) -> tuple
         raise _wrong(source, "it has no heading and two moments or more")
     names = [name.strip() for name in rows[0]]
     _check_names(names, source)
-    wanted = [name for name in names if name not in RESULTS]
+    wanted = [name for name in names if name not in (*RESULTS, STATION_COLUMN)]
     columns = {name: _column(rows, names.index(name), name, source) for name in wanted}
     _check_format(columns, names, source)
     elevation_deg = columns["elevation_deg"]
@@ -76,13 +78,30 @@ def read_track(text: str, *, source: str, satellite: str, station: str) -> tuple
     return track, {name.removesuffix("_db"): columns[name] for name in MEASURED if name in columns}
 
 
+def station_in(text: str, *, source: str) -> str:
+    """Return the station that a text says its pass is over; empty where it says none.
+
+    Raises ConfigurationError where it says several.
+    """
+    rows = list(csv.reader(text.splitlines()))
+    names = [name.strip() for name in rows[0]] if rows else []
+    if STATION_COLUMN not in names:
+        return ""
+    place = names.index(STATION_COLUMN)
+    said = {row[place].strip() if place < len(row) else "" for row in rows[1:]}
+    if len(said) > 1:
+        raise _wrong(source, f"it is of several stations: {', '.join(map(repr, sorted(said)))}")
+    return said.pop() if said else ""
+
+
 def write_pass(budget: LinkBudget, light: PassLight, *, secret_bits: int) -> str:
     """Return a pass as text, a line per moment, in the present format; secret_bits: of the pass."""
     columns = pass_columns(budget, light, secret_bits=secret_bits)
     modelled = {f"{term}_db" for term in TERMS if budget.origins[term] != MEASURED_ORIGIN}
-    names = [FORMAT_COLUMN, *(f"model_{name}" if name in modelled else name for name in columns)]
+    names = [FORMAT_COLUMN, *(f"model_{name}" if name in modelled else name for name in columns), STATION_COLUMN]
+    station = '"' + budget.track.station.replace('"', '""') + '"'
     rows = zip(*columns.values(), strict=True)
-    lines = [",".join(names), *(",".join([str(FORMAT), *map(_figure, row)]) for row in rows)]
+    lines = [",".join(names), *(",".join([str(FORMAT), *map(_figure, row), station]) for row in rows)]
     return "\n".join(lines) + "\n"
 
 

@@ -37,7 +37,8 @@ class Night:
     """One night at one station. Bits are None where the station has no telescope, and so no budget.
 
     dark_s: while the Sun is below the chosen depression. usable_s, sunlit_s: the dark part of such passes. secret_bits:
-    of the usable passes in one block; the other, of usable and sunlit ones. is_cut: the span holds a part of the night.
+    of the usable passes, those of each satellite in one block; the other, of usable and sunlit ones. is_cut: the span
+    holds a part of the night.
     """
 
     station: str
@@ -200,31 +201,39 @@ def _bits(
 ) -> list[tuple[float, float, float]]:
     """Return sifted bits of usable passes, secret bits of these, and of these with the sunlit ones, night by night.
 
-    which: number of the first night, and of nights.
+    The passes of a satellite in a night make one block: what two sources sent cannot be proven together. which: number
+    of the first night, and of nights.
     """
     first, count = which
     keys = pass_keys(
         orbits, [station], [link], span, min_elevation_deg=min_elevation_deg, depression_deg=depression_deg
     )
-    usable, both = (np.zeros((count, *keys.counts.shape[1:])) for _ in range(2))
-    for counts, one in zip(keys.counts, _passes_of(keys, [one for kind, one in mine if kind != "low"]), strict=True):
-        place = night_number(station, one.culmination_utc_s) - first
+    blocks = (count, len(keys.satellites))
+    usable, both = (np.zeros((*blocks, *keys.counts.shape[1:])) for _ in range(2))
+    parts = zip(keys.counts, keys.satellite.tolist(), _passes_of(keys, mine), strict=True)
+    for counts, satellite, one in parts:
+        place = night_number(station, one.culmination_utc_s) - first, satellite
         both[place] += counts
         if kind_of(one) == "usable":
             usable[place] += counts
     columns = (
-        usable[:, 0, 0].sum(axis=-1),
-        *(secret_bits(counts, link.system, proof=PROOF, f_ec=F_EC) for counts in (usable, both)),
+        usable[:, :, 0, 0].sum(axis=(1, -1)),
+        *(
+            secret_bits(counts.reshape(-1, *counts.shape[2:]), link.system, proof=PROOF, f_ec=F_EC)
+            .reshape(blocks)
+            .sum(axis=1)
+            for counts in (usable, both)
+        ),
     )
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-def _passes_of(keys: PassKeys, passes: Sequence[Pass]) -> Iterator[Pass]:
+def _passes_of(keys: PassKeys, mine: Sequence[tuple[Kind, Pass]]) -> Iterator[Pass]:
     """Yield the pass of each part: the last of its satellite that rises before the middle of the part."""
     by_satellite: dict[str, list[Pass]] = {}
-    for one in passes:
+    for one in (one for kind, one in mine if kind != "low"):
         by_satellite.setdefault(one.satellite, []).append(one)
-    rises = {name: [one.rise_utc_s for one in mine] for name, mine in by_satellite.items()}
+    rises = {name: [one.rise_utc_s for one in passes] for name, passes in by_satellite.items()}
     for satellite, middle_utc_s in zip(keys.satellite.tolist(), keys.middle_utc_s.tolist(), strict=True):
         name = keys.satellites[satellite]
         yield by_satellite[name][bisect_right(rises[name], middle_utc_s) - 1]

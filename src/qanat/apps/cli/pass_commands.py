@@ -18,7 +18,11 @@ SatelliteOption = Annotated[
     ),
 ]
 StationOption = Annotated[
-    str, typer.Option(help="nanshan, xinglong, xinglong-2017 (its optics then), or a station's file.")
+    str | None,
+    typer.Option(
+        help="nanshan, xinglong, xinglong-2017 (its optics then), or a station's file; by default the one that the "
+        "file of --track names, else nanshan."
+    ),
 ]
 DateOption = Annotated[
     str | None, typer.Option(help="A pass of the 24 hours from this moment, such as 2016-12-19T10:00 (UTC).")
@@ -83,7 +87,7 @@ def add_pass_command(app: typer.Typer, end_with: EndWith) -> None:
     @app.command("pass")
     def one_pass(
         satellite: SatelliteOption = None,
-        station: StationOption = "nanshan",
+        station: StationOption = None,
         date: DateOption = None,
         number: NumberOption = None,
         accept_stale: StaleOption = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, cast
 
-from qanat.apps.cli.pass_source import FoundPass, PassSource, found_pass, telescope_of
+from qanat.apps.cli.pass_source import FoundPass, PassSource, found_pass
 from qanat.ground.errors import RequestError
 from qanat.orbits.downlink import Downlink, LinkBudget, link_budget
 from qanat.orbits.pass_light import PassLight, expected_light
@@ -75,11 +75,11 @@ class PassCase(NamedTuple):
 
 def case_of(options: PassOptions) -> PassCase:
     """Return the case; raises ConfigurationError and RequestError, which say what is wrong with which option."""
-    ground = telescope_of(options.source.station)
+    found = found_pass(options.source)
+    ground = found.ground
     mode = _mode(options, ground)
     fitted = _fitted(options)
     system = micius_system(mode, ground, fitted=fitted)
-    found = found_pass(options.source)
     _check_overridden(options, found)
     budget = link_budget(found.track, _downlink(options, ground, fitted), system, measured=found.measured)
     return PassCase(mode, system, budget, expected_light(system, budget), fitted, found)

@@ -21,12 +21,14 @@ from qanat.orbits.propagation import Orbit, check_age
 from qanat.orbits.stations import Station, packaged_stations
 from qanat.orbits.sun import Light
 from qanat.orbits.track import Track, follow
-from qanat.orbits.track_csv import read_track
-from qanat.physics.telescope import GROUND_TELESCOPES, GroundTelescope, ground_telescope
+from qanat.orbits.track_csv import read_track, station_in
+from qanat.physics.telescope import GROUND_TELESCOPES, XINGLONG_2017, GroundTelescope, ground_telescope
 
 MOST_STEPS: Final = 100_000
 USUAL: Final = "micius"
 """The satellite of a date without ``--satellite``."""
+USUAL_STATION: Final = "nanshan"
+"""Where neither ``--station`` nor the file of a pass names one."""
 SUN_BELOW_DEG: Final = 12.0
 """Night, for the warning that a pass is not dark: end of nautical twilight."""
 
@@ -34,11 +36,11 @@ SUN_BELOW_DEG: Final = 12.0
 @dataclass(frozen=True, slots=True)
 class PassSource:
     """What was asked of a pass. date None: a circular orbit, unless ``track`` names a file. satellite None: Micius
-    where there is a date. number: which pass of the 24 hours from ``date`` on, from 1; None: the highest that is
-    dark."""
+    where there is a date. station None: not given. number: which pass of the 24 hours from ``date`` on, from 1; None:
+    the highest that is dark."""
 
     satellite: str | None = None
-    station: str = "nanshan"
+    station: str | None = None
     track: Path | None = None
     date: str | None = None
     number: int | None = None
@@ -77,10 +79,11 @@ class PassSource:
 
 @dataclass(frozen=True, slots=True)
 class FoundPass:
-    """The pass: its track, measured losses (term -> dB), what to warn of, and what is told of it where it is dated,
-    with ``passes``: all of those 24 hours."""
+    """The pass: its track, the telescope it is over, measured losses (term -> dB), what to warn of, and what is told
+    of it where it is dated, with ``passes``: all of those 24 hours."""
 
     track: Track
+    ground: GroundTelescope
     measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     told: Pass | None = None
@@ -129,25 +132,27 @@ def optics_of(place: Station) -> GroundTelescope | None:
 
 def found_pass(source: PassSource) -> FoundPass:
     """Return the pass that is meant; raises ConfigurationError and RequestError, which say what to give instead."""
-    name = telescope_of(source.station).name
     if source.track is not None:
         text = _read(source.track)
         label = source.track.name if source.satellite is None else _label(source.satellite, source.track.name)
-        return FoundPass(*read_track(text, source=str(source.track), satellite=label, station=name))
+        ground = _telescope_of_track(source, station_in(text, source=str(source.track)))
+        track, measured = read_track(text, source=str(source.track), satellite=label, station=ground.name)
+        return FoundPass(track, ground, measured)
+    station = USUAL_STATION if source.station is None else source.station
+    ground = telescope_of(station)
     if source.date is not None:
-        return _dated(source, source.date, name)
+        return _dated(source, source.date, station, ground)
     if source.satellite is not None:
         _refuse_undated(source.satellite)
-    return FoundPass(
-        circular_track(
-            altitude_km=source.altitude_km,
-            max_elevation_deg=source.max_elevation_deg,
-            least_elevation_deg=source.min_elevation_deg,
-            step_s=source.step_s,
-            satellite=f"a circle {source.altitude_km:g} km high",
-            station=name,
-        )
+    track = circular_track(
+        altitude_km=source.altitude_km,
+        max_elevation_deg=source.max_elevation_deg,
+        least_elevation_deg=source.min_elevation_deg,
+        step_s=source.step_s,
+        satellite=f"a circle {source.altitude_km:g} km high",
+        station=ground.name,
     )
+    return FoundPass(track, ground)
 
 
 def _label(label: str, track: str) -> str:
@@ -172,10 +177,30 @@ def _refuse_undated(satellite: str) -> None:
     )
 
 
-def _dated(source: PassSource, date: str, telescope: str) -> FoundPass:
+def _telescope_of_track(source: PassSource, written: str) -> GroundTelescope:
+    """Return the telescope of the station that the file of a pass was written for, or that was given with it. Raises
+    RequestError where these are two, or where the file names a station whose optics are in a file of its own."""
+    if source.station is None:
+        if written and written not in GROUND_TELESCOPES:
+            raise RequestError(
+                f"{source.track} is of a pass over {written!r}, whose telescope is not known here",
+                remedy="give the file of that station with --station",
+            )
+        return telescope_of(written or USUAL_STATION)
+    ground = telescope_of(source.station)
+    if written and written != ground.name:
+        raise RequestError(
+            f"{source.track} is of a pass over {written!r}, and --station says {ground.name!r}",
+            remedy="leave --station out; or take the column 'station' out of the file, if the same places and times "
+            f"are meant over {ground.name!r}",
+        )
+    return ground
+
+
+def _dated(source: PassSource, date: str, station: str, ground: GroundTelescope) -> FoundPass:
     start_utc_s = utc_s_of(date)
     span = Span(start_utc_s, start_utc_s + DAY_S)
-    place = _one_station("xinglong" if telescope == "xinglong-2017" else source.station)
+    place = _one_station("xinglong" if ground == XINGLONG_2017 else station)
     orbit = _one_orbit(USUAL if source.satellite is None else source.satellite, start_utc_s)
     stale = check_age(orbit, start_utc_s=span.start_utc_s, end_utc_s=span.end_utc_s, accept_stale=source.accept_stale)
     table = find_passes([orbit], [place], span, min_elevation_deg=source.min_elevation_deg)
@@ -199,7 +224,7 @@ def _dated(source: PassSource, date: str, telescope: str) -> FoundPass:
             f"the satellite is not in the Earth's umbra at its culmination: what light it throws into {place.name}'s "
             "telescope is not in the model"
         )
-    return FoundPass(track, warnings=tuple(warnings), told=chosen, passes=told)
+    return FoundPass(track, ground, warnings=tuple(warnings), told=chosen, passes=told)
 
 
 def _chosen(told: Sequence[Pass], source: PassSource, date: str) -> Pass:

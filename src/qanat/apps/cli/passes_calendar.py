@@ -20,8 +20,8 @@ from qanat.planning.pass_keys import StationLink
 
 BUDGET: Final = (
     f"predicted (model): clear sky, Micius' telescope and source {THIS_WORK.name!r} on every satellite, the usable "
-    f"passes of a night in one block, {PROOF} at 1e-9, f_EC {F_EC:g}; the light of the Moon, of a sunlit satellite and "
-    "of cities is left out"
+    f"passes of each satellite in a night in one block, {PROOF} at 1e-9, f_EC {F_EC:g}; the light of the Moon, of a "
+    "sunlit satellite and of cities is left out"
 )
 KINDS_MEAN: Final = {
     "usable": "dark at the station in part or whole, above the mask, the satellite in the Earth's umbra at culmination",
@@ -61,7 +61,7 @@ def calendar_titles(found: Found) -> tuple[str, str]:
     return (
         f"Nights with {who}, {first} to {last}",
         f"above {options.min_elevation_deg:g} degrees; dark: the Sun {options.sun_below_deg:g} degrees below; bars: "
-        "secret key of the usable passes of a night in one block, paler with the sunlit ones; clear sky",
+        "secret key of a night's usable passes, each satellite's in one block, paler with the sunlit ones; clear sky",
     )
 
 

@@ -23,7 +23,7 @@ from qanat.planning.high_orbits import (
     paper_links,
     station_link,
 )
-from qanat.planning.waits import Waits, between_passes, from_one_to_other
+from qanat.planning.waits import Waits, between_announcements, between_passes, from_one_to_other
 from qanat.protocols.proofs import proof_named
 
 MOST_SHOWN: Final = 12
@@ -32,7 +32,11 @@ DIGITS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class ConstellationRow:
-    """What a constellation gives a station, or a pair: bits a day in the mean over the weather, and waits."""
+    """What a constellation gives a station, or a pair: bits a day in the mean over the weather, and waits.
+
+    waits: for new key, whichever satellite brings it. aboard: of a pair, how long key is with one satellite, from its
+    pass over one station to its next over the other.
+    """
 
     constellation: str
     satellites: int
@@ -41,6 +45,7 @@ class ConstellationRow:
     bits_per_day: float
     waits: Waits | None
     why_none: str = ""
+    aboard: Waits | None = None
 
 
 def run_constellations(names: Sequence[str], common: SatellitePlanOptions, *, as_json: bool) -> int:
@@ -55,10 +60,10 @@ def run_constellations(names: Sequence[str], common: SatellitePlanOptions, *, as
         console, f"{common.days:g} days, clear with odds {common.p_clear:g}", columns, [_told(row) for row in rows]
     )
     console.print(
-        "of a station: from one pass with key to the next of any satellite; of a pair: from a pass over one to the "
-        "next of the same satellite over the other. Means over the weather, of a pair the mean of what both have "
-        f"({common.draws:,} draws); waits in hours, as if always clear. Passes "
-        f"with a sunlit satellite {'are left out' if common.umbra_only else 'count in full (not with --umbra-only)'}",
+        "wait for new key, whichever satellite brings it: of a station from one pass with key to the next, of a pair "
+        "from one moment at which a satellite has key of both stations to the next. Means over the weather, of a pair "
+        f"the mean of what both have ({common.draws:,} draws); waits in hours, as if always clear. Passes with a "
+        f"sunlit satellite {'are left out' if common.umbra_only else 'count in full (not with --umbra-only)'}",
         soft_wrap=True,
     )
     return 0
@@ -97,7 +102,8 @@ def _pair_rows(name: str, found: SatellitePlan) -> list[ConstellationRow]:
             found.demand_names[number],
             int(found.taken.sum()),
             week_mean_bits(found.by_demand[number], found.options.days) / 7,
-            from_one_to_other(found.keys, *demand.stations),
+            between_announcements(found.keys, *demand.stations),
+            aboard=from_one_to_other(found.keys, *demand.stations),
         )
         for number, demand in enumerate(found.demands[:MOST_SHOWN])
         if len(demand.stations) == 2

@@ -254,6 +254,7 @@ def _outcome(result: DayResult) -> dict[str, Any]:
         "bits_left": sum(link.left_bits for link in result.links),
         "bits_to_reserves": sum(link.reserve_share_bits for link in result.links),
         "blocks": sum(link.blocks for link in result.links),
+        "of_satellites": asdict(result.passes),
         "links": [asdict(link) for link in result.links if link.blocks or link.spent_bits or link.burned_bits],
     }
 

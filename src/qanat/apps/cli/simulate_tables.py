@@ -12,6 +12,7 @@ from typing import Any
 
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.ground.errors import ConfigurationError
+from qanat.simulation.day.passes import PassTally
 from qanat.simulation.day.run import Row
 from qanat.simulation.day.tally import DayResult
 
@@ -71,12 +72,7 @@ def show_result(found: Mapping[str, Any], result: DayResult) -> None:
         "The books agree to the bit."
     )
     if found["passes"]:
-        told = sum(one["expected_bits"] for one in found["passes"] if one["set_utc_s"] > 0)
-        num = sum(one["set_utc_s"] > 0 for one in found["passes"])
-        console.print(
-            f"satellites made {told:,} bits with stations in {num} passes; two stations share the lesser of what both "
-            "have"
-        )
+        console.print(_of_passes(result.passes), soft_wrap=True)
     if result.routes:
         console.print(f"routes taken: {found['num_routes']:,}; the most used:")
     else:
@@ -87,6 +83,16 @@ def show_result(found: Mapping[str, Any], result: DayResult) -> None:
         console.print(f"longest detour, {detour.hops_more} hops more: {' - '.join(detour.after)}", soft_wrap=True)
     if result.pairs_cut_off:
         console.print(f"{result.pairs_cut_off:,} pairs that do not hang on what is out were cut off")
+
+
+def _of_passes(tally: PassTally) -> str:
+    """Return what satellites have made, and of how many passes nothing came."""
+    told = (
+        f"satellites made {tally.made_bits:,} bits with stations in {tally.made} passes; two stations share the lesser "
+        "of what both have"
+    )
+    why = "a satellite, a station or their downlink was out"
+    return told + (f". Nothing came of {tally.lost} passes more, when {why}" if tally.lost else "")
 
 
 def show_each_removed(rows: Sequence[Row]) -> None:

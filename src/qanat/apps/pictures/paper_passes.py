@@ -10,7 +10,17 @@ from qanat.apps.pictures.chart import Frame
 from qanat.apps.pictures.styles import sheet_alone
 from qanat.apps.pictures.surface import Surface
 from qanat.apps.pictures.svg import Sheet
-from qanat.orbits.nature2021 import NEAREST_KM, PEAKS_KBIT_PER_S, PaperPass
+from qanat.orbits.circular import altitude_at
+from qanat.orbits.nature2021 import (
+    ALTITUDE_KM,
+    FAR_QBER,
+    FAR_RATE_BITS_PER_S,
+    FARTHEST_DEG,
+    FARTHEST_KM,
+    NEAREST_KM,
+    PEAKS_KBIT_PER_S,
+    PaperPass,
+)
 
 WIDTH, HEIGHT = 900.0, 700.0
 LEFTS: Final = (84.0, 540.0)
@@ -23,12 +33,17 @@ def draw_figure_3(near: PaperPass, far: PaperPass) -> str:
     title = "Fig. 3 of Nature 589, 214 (2021), by the fitted link; dots: figures that the paper prints"
     sheet = Sheet(WIDTH, HEIGHT, label=title, kind="map", style_sheet=sheet_alone())
     sheet.text(LEFTS[0] - 60, 34, title, "strong")
+    far_km = altitude_at(range_km=FARTHEST_KM, elevation_deg=FARTHEST_DEG)
     sheet.text(
-        LEFTS[0] - 60, 54, "curves: a circle 500 km high, 5.4 degrees up at 2,043 km; dots: at the 5.0 printed", "small"
+        LEFTS[0] - 60,
+        54,
+        f"curves: a, a circle {ALTITUDE_KM:g} km high; c, of {far_km:.0f} km, 5.0 degrees up at 2,043 km as printed",
+        "small",
     )
     peaks = [(NEAREST_KM, rate) for rate in PEAKS_KBIT_PER_S.values()]
+    rates, errors = [(FARTHEST_KM, FAR_RATE_BITS_PER_S / 1e3)], [(FARTHEST_KM, 100 * FAR_QBER)]
     _column(sheet, 0, near, "a: biased bases, 200 MHz", rate_marks=peaks, qber_marks=[])
-    _column(sheet, 1, far, "c: standard, 100 MHz", rate_marks=[(2043.0, 2.0)], qber_marks=[(2043.0, 2.5)])
+    _column(sheet, 1, far, "c: standard, 100 MHz", rate_marks=rates, qber_marks=errors)
     return sheet.render_file()
 
 

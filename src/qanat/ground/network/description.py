@@ -80,7 +80,8 @@ class Site(Part):
     assumed: bool = False
     """Whether its place was made up by a rule that the file states, for want of a source."""
     elements: str = ""
-    """Of a satellite: two-line elements, or the name of a set that comes with the package, or of a file of one."""
+    """Of a satellite: two-line elements, or the name of a set that comes with the package, or of a file of one, by its
+    whole path or from the folder of the network file."""
     p_clear: Odds = ()
     """Of a ground station: the odds of a clear sky, one share or twelve from January on (UTC); empty: always clear."""
     mean_clear_h: float = Field(default=24.0, gt=0)

@@ -9,6 +9,7 @@ from typing import TypeVar
 import yaml
 from pydantic import ValidationError
 
+from qanat.ground.data import list_names
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.network.contradictions import contradictions
 from qanat.ground.network.description import Network
@@ -33,19 +34,38 @@ def _nothing_more(_network: Network) -> Iterator[Contradiction]:
 
 
 def parse_network(
-    text: str, *, source: str, more: Callable[[Network], Iterator[Contradiction]] = _nothing_more
+    text: str, *, source: str, folder: str = "", more: Callable[[Network], Iterator[Contradiction]] = _nothing_more
 ) -> Network:
-    """Return the network that ``text`` describes; ``source`` is its file name, for errors. ``more``: yields what else
-    is wrong with one that is consistent, such as names of systems, which the ground does not know.
+    """Return the network that ``text`` describes; ``source`` is its file name, for errors, ``folder`` the one that the
+    files it names are looked for from, by its whole path: in the network theirs are whole too. Without one they stay as
+    they are. ``more``: yields what else is wrong with one that is consistent, such as names of systems, which nobody
+    here knows.
 
     Raises NetworkFileError for text that is no YAML or uses its odder parts (aliases, tags, dates), fields that are
     missing, unknown or out of range, names used twice, references to nothing, a fibre shorter than the way, and
     sites without any link. A network in several parts is read: its review says so.
     """
     root, network = read_described(text, Network, source=source, advice=_FIRST_LINE)
+    if folder:
+        network = _with_files_from(folder, network)
     for message, path, remedy in chain(contradictions(network), more(network)):
         raise NetworkFileError(message, source=source, line=_line(root, path), remedy=remedy)
     return network
+
+
+def _with_files_from(folder: str, network: Network) -> Network:
+    """Return a network whose satellites name files of elements by whole paths, from a folder where they did not."""
+    packaged = list_names("orbits", ".tle")
+    sites = tuple(
+        site.model_copy(update={"elements": f"{folder}/{said}"})
+        if (said := site.elements) and not (said[0] == "/" or "\n" in said.strip() or said.lower() in packaged)
+        else site
+        for site in network.sites
+    )
+    if sites == network.sites:
+        return network
+    fields = {name: getattr(network, name) for name in Network.model_fields}
+    return Network.model_validate({**fields, "links": network.described_links, "sites": sites})
 
 
 def read_described(text: str, kind: type[P], *, source: str, advice: str) -> tuple[yaml.Node, P]:

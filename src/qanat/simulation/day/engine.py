@@ -200,6 +200,7 @@ class Day:
             routes=Counter({route: self._routes[route][1] for route in routes}),
             links=tuple(self._books.of_links()),
             decisions=self._decisions,
+            passes=self._announcements.tally,
         )
 
     def _pairs_waiting(self) -> list[int]:

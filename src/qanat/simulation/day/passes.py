@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from qanat.control.passes import SatelliteStore
 from qanat.control.routing import LEAST_BITS_PER_S
@@ -18,12 +19,24 @@ from qanat.ground.network import Network
 from qanat.ground.orders import PassForecast
 
 
+@dataclass(slots=True)
+class PassTally:
+    """Passes of a run that gave key, the bits that satellites and stations made in them, and passes that were lost,
+    since a satellite, a station or their downlink was out."""
+
+    made: int = 0
+    made_bits: int = 0
+    lost: int = 0
+
+
 class Announcements:
     """What satellites hold with stations and announce to them, pass after pass."""
 
     def __init__(self, network: Network, passes: Sequence[PassForecast]) -> None:
         """``passes``: with moments in seconds of the run; those that set before it begins have been already."""
         self.passes = sorted((one for one in passes if one.expected_bits > 0), key=lambda one: one.set_utc_s)
+        self.tally = PassTally()
+        """Of the run; those that set before it begins are not in it."""
         self._store = SatelliteStore(network)
         self._out: Counter[str] = Counter()
         self._downlinks = {link.ends: link for link in network.links if link.kind == "downlink"}
@@ -36,8 +49,13 @@ class Announcements:
     def after(self, one: PassForecast) -> Iterator[tuple[LinkId, int]]:
         """Yield, at the end of a pass, each link whose ends share a block then, and how many bits that has."""
         downlink = self._downlinks[one.satellite, one.station]
+        is_of_run = one.set_utc_s > 0
         if any(self._out[name] > 0 for name in (one.satellite, one.station, downlink.name)):
+            self.tally.lost += is_of_run
             return
+        if is_of_run:
+            self.tally.made += 1
+            self.tally.made_bits += one.expected_bits
         yield from self._store.after(one)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from qanat.control.graph import Route
 from qanat.simulation.day.books import BooksDisagree, LinkDay
+from qanat.simulation.day.passes import PassTally
 
 ENOUGH = 0.98
 """Such a part of what a pair asked for is as good as all of it: a run ends while some wait."""
@@ -114,6 +115,7 @@ class DayResult:
     routes: Counter[Route] = field(repr=False)
     links: tuple[LinkDay, ...] = field(repr=False)
     decisions: int = 0
+    passes: PassTally = field(default_factory=PassTally)
     pair_keys: tuple[PairKey, ...] = field(default=(), repr=False)
     """Of each pair, where the network declares sharing."""
 
