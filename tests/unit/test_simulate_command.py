@@ -224,16 +224,11 @@ def test_full_load_is_told_beside_the_optimum_of_what_is_declared(tmp_path: Path
 
 def test_what_a_satellite_makes_is_told_of_the_run_and_not_of_the_timetable(tmp_path: Path) -> None:
     path = str(network_file(tmp_path))
-    whole = json_of(path, "--days", "2")
-    made = sum(one["expected_bits"] for one in whole["passes"] if one["set_utc_s"] > 0)
-    assert whole["of_satellites"]["made_bits"] == made > 0
-    assert whole["of_satellites"]["lost"] == 0
-    for lost in ("micius", "xinglong"):
-        status, out, _ = run(path, "--days", "2", "--without", lost)
-        assert status == 0
-        told = json_of(path, "--days", "2", "--without", lost)["of_satellites"]
-        assert told["made"] + told["lost"] == whole["of_satellites"]["made"]
-        assert f"satellites made {told['made_bits']:,} bits with stations in {told['made']} passes" in out
-        assert f"Nothing came of {told['lost']} passes more, when a satellite, a station" in out
-    assert told["made_bits"] > 0, "that of the other station is still made"
-    assert json_of(path, "--days", "2", "--without", "micius")["of_satellites"]["made_bits"] == 0
+    status, out, _ = run(path, "--days", "2", "--without", "micius")
+    assert status == 0
+    assert "satellites made 0 bits with stations in 0 passes" in out
+    found = json_of(path, "--days", "2", "--without", "xinglong")
+    told = found["of_satellites"]
+    west = [one for one in found["passes"] if one["set_utc_s"] > 0 and one["station"] == "nanshan"]
+    assert told["made_bits"] == sum(one["expected_bits"] for one in west) > 0, "that of the other station is still made"
+    assert f"Nothing came of {told['made'] + told['lost']} passes more, when a satellite, a station" in out
