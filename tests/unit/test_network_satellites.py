@@ -155,7 +155,12 @@ def test_wrong_lines_and_stations_without_optics_are_told_with_what_to_do(tmp_pa
         ("micius, station: nanshan", "micius, mode: this-wrk, station: nanshan", "'this-wrk'", "mean this-work?"),
         ("micius, station: xinglong", "micius, telescope: nanshn, station: xinglong", "'nanshn'", "mean nanshan?"),
         ("micius, station: xinglong", "micius, telescope: hubble, station: xinglong", "'micius-xinglong'", "xinglong"),
-        ("elements: micius", "elements: missing.tle", "'micius': cannot read the elements '.*missing.tle': No", "micius"),
+        (
+            "elements: micius",
+            "elements: missing.tle",
+            "cannot read the elements '.*missing.tle': No",
+            "micius",
+        ),
         ("receiver: nanshan, system: backbone-625", "receiver: nanshan, system: micius", "no fibre's", "backbone-625"),
         ("receiver: nanshan, system: backbone-625", "receiver: nanshan, system: metro-40", "no QKD", "metro-40-i"),
     ],
