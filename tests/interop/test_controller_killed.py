@@ -48,6 +48,14 @@ class Stand:
     def of_kind(self, controller: str, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events(controller) if event["kind"] == kind]
 
+    def is_told(self, *, cleared: bool) -> bool:
+        """Return whether the last that every site has said of a silent controller is its beginning, or its end."""
+        told = [
+            [bool(event["data"].get("cleared")) for event in self.of_kind(site, "alarm") if _is_of_controller(event)]
+            for site in SITES
+        ]
+        return all(of_site and of_site[-1] is cleared for of_site in told)
+
     def until(self, condition: Callable[[], bool], what: str) -> None:
         deadline_s = time.monotonic() + WAIT_S
         while not condition():
@@ -59,6 +67,10 @@ class Stand:
         self.until(lambda: len(self.of_kind(controller, "generation-ordered")) >= count, f"order {count}")
         before = self.exchanged
         self.until(lambda: self.exchanged > before, "keys")
+
+
+def _is_of_controller(event: dict[str, Any]) -> bool:
+    return bool(event["data"]["code"] == "controller-silent")
 
 
 @contextmanager
@@ -99,8 +111,10 @@ def test_a_controller_that_is_killed_loses_nothing_and_goes_on_with_what_it_find
         for _ in range(2):
             at_work.fleet.kill("controller")
             ordered = len(at_work.of_kind("controller", "generation-ordered"))
+            at_work.until(lambda: at_work.is_told(cleared=False), "the alarm at every site")
             at_work.fleet.restart("controller")
             at_work.until_ordered("controller", ordered + 1)
+            at_work.until(lambda: at_work.is_told(cleared=True), "its end")
         epochs = [event["data"]["epoch"] for event in at_work.of_kind("controller", "controller-rules")]
     assert len(epochs) == 3
     assert epochs == sorted(set(epochs))
