@@ -101,7 +101,7 @@ def test_named_demands_are_told_by_what_they_asked() -> None:
     least = min(first["planned_share"], second["planned_share"])
     assert least == pytest.approx(found["schedule"]["value"], rel=1e-6)
     assert found["schedule"]["value"] <= found["schedule"]["bound"]
-    assert found["schedule"]["values"].keys() == {"greedy", "guided"}
+    assert found["schedule"]["values"].keys() == {"greedy", "guided", "turns"}
 
 
 def test_a_demand_is_met_by_what_both_ends_have_and_statement_and_table_agree() -> None:

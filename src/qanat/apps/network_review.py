@@ -209,7 +209,7 @@ def _cuts(network: Network, parting: Set[NodeId]) -> Iterator[Concern]:
         ways = ["lay a second way around, for example a ring"] if parting - aloft else []
         if parting & aloft:
             ways.append(
-                "put a second satellite over the same stations, and a second station, with a fibre to those behind it, "
+                "put a second station, of another satellite too, with a fibre to those behind it, "
                 "beside each; or lay a fibre around both"
             )
         yield Concern(

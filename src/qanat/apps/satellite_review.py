@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network, Site
 from qanat.orbits.passes import Span, find_passes
 from qanat.orbits.propagation import STALE_DAYS, Orbit, age_days
-from qanat.orbits.timetable import PlannedPass, first_moment, orbit_of, station_of, timetable
+from qanat.orbits.timetable import PlannedPass, coming_passes, first_moment, made_of, orbit_of, station_of
 from qanat.planning.pass_rates import mean_rates
 from qanat.quantum_layer.pass_weather import odds_of_clear
 
@@ -24,7 +25,9 @@ DAYS = 7.0
 @dataclass(frozen=True, slots=True)
 class DownlinkReview:
     """A downlink in the week that begins with its satellite's elements. All predicted by the model, under a clear sky;
-    passes: those that are dark. p_clear: mean odds of a clear sky in those with key, 1 where the file declares none;
+    passes: those that are dark; passes_excluded: of them those that are not made: satellite or station has another
+    then; all else is of those that are made. p_clear: mean odds of a clear sky in those with key, 1 where the file
+    declares none;
     mean_bits: secret bits in the mean over the weather. farthest_km; loss_db: least and greatest, with the receiver's;
     pass_rates_bits_per_s: least and greatest of a pass that gives key, its secret bits over its time above the mask;
     None where there is none."""
@@ -44,6 +47,7 @@ class DownlinkReview:
     farthest_km: float | None = None
     loss_db: tuple[float, float] | None = None
     pass_rates_bits_per_s: tuple[float, float] | None = None
+    passes_excluded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +72,21 @@ def review_sky(network: Network, *, now_utc_s: float) -> SkyReview:
     orbits = {site.node: _orbit(site, texts) for site in network.satellites}
     start_utc_s = first_moment(orbits)
     try:
-        passes = timetable(network, orbits, start_utc_s=start_utc_s, days=DAYS)
+        coming = coming_passes(network, orbits, start_utc_s=start_utc_s, days=DAYS)
     except RequestError as fault:
         raise ConfigurationError(f"network {network.name!r}: {fault.message}", remedy=fault.remedy) from None
-    from_utc = format_utc(start_utc_s)[:19]
+    passes, from_utc = made_of(coming), format_utc(start_utc_s)[:19]
+    dark = Counter(one.link_id for one in coming)
     odds = odds_of_clear(network, [(one.station, one.told.rise_utc_s) for one in passes])
     found = list(zip(passes, odds, strict=True))
-    rows = tuple(_row(network, one.link_id, found, from_utc) for one in network.downlinks)
+    rows = tuple(_row(network, one.link_id, found, from_utc, dark[one.link_id]) for one in network.downlinks)
     stale = [
         _stale(name, age)
         for name, orbit in orbits.items()
         if (age := age_days(orbit, start_utc_s=now_utc_s, end_utc_s=now_utc_s)) > STALE_DAYS
     ]
     rates = mean_rates(network, passes, start_utc_s=start_utc_s)
-    return SkyReview(rows, (*stale, *_without_passes(network, rows)), rates)
+    return SkyReview(rows, (*stale, *_without_passes(network, rows), *_second_satellites(network)), rates)
 
 
 def never_seen(network: Network, link_id: LinkId) -> bool:
@@ -100,7 +105,7 @@ def _orbit(site: Site, texts: Mapping[NodeId, str]) -> Orbit:
 
 
 def _row(
-    network: Network, link_id: LinkId, passes: Sequence[tuple[PlannedPass, float]], from_utc: str
+    network: Network, link_id: LinkId, passes: Sequence[tuple[PlannedPass, float]], from_utc: str, num_dark: int
 ) -> DownlinkReview:
     own = [one for one, _ in passes if one.link_id == link_id]
     with_key = [(one.expected_bits, p_clear) for one, p_clear in passes if one.link_id == link_id and one.expected_bits]
@@ -110,7 +115,8 @@ def _row(
         satellite=described.satellite,
         station=described.station,
         from_utc=from_utc,
-        passes=len(own),
+        passes=num_dark,
+        passes_excluded=num_dark - len(own),
         passes_with_key=len(with_key),
         highest_deg=max((one.told.max_elevation_deg for one in own), default=None),
         nearest_km=min((one.told.min_range_km for one in own), default=None),
@@ -150,3 +156,18 @@ def _without_passes(network: Network, rows: Sequence[DownlinkReview]) -> Iterato
             f"downlink {row.link_id!r} gives no key in a week: {why}",
             "a lower mask, another station, or another orbit; `qanat passes` lists what there is",
         )
+
+
+def _second_satellites(network: Network) -> Iterator[Concern]:
+    """Yield each satellite that announces key to two stations which another one joins already."""
+    relayed = {frozenset(link.ends): link for link in network.relayed_links}
+    for link in network.links:
+        first = relayed.get(frozenset(link.ends))
+        if link.kind == "announced" and first is not None and first is not link:
+            one, other = link.ends
+            yield Concern(
+                "second-satellite",
+                f"satellite {link.satellite!r} gives no key between {one!r} and {other!r}: of several links between the"
+                f" same two sites keys go over the first alone, {first.name!r}",
+                "give it stations that no other satellite joins, or leave one of the two out",
+            )

@@ -96,14 +96,26 @@ def first_moment(orbits: Mapping[NodeId, Orbit]) -> float:
 def timetable(
     network: Network, orbits: Mapping[NodeId, Orbit], *, start_utc_s: float, days: float, by_day: bool = False
 ) -> list[PlannedPass]:
-    """Return the passes of all downlinks in order of their rise: of those that are dark, or of all with ``by_day``.
+    """Return the passes that are made of those that come (``coming_passes``): of such as exclude each other one
+    (``contention``)."""
+    return made_of(coming_passes(network, orbits, start_utc_s=start_utc_s, days=days, by_day=by_day))
 
-    Of passes that exclude each other one is taken (``contention``); those that the span cuts are left out. Raises
+
+def made_of(passes: Sequence[PlannedPass]) -> list[PlannedPass]:
+    """Return the passes of which no two exclude each other, in the order of their rise."""
+    return taken(passes, _contact)
+
+
+def coming_passes(
+    network: Network, orbits: Mapping[NodeId, Orbit], *, start_utc_s: float, days: float, by_day: bool = False
+) -> list[PlannedPass]:
+    """Return the passes over all downlinks' stations: those that are dark, or all with ``by_day``.
+
+    Those that the span cuts are left out. Raises
     ConfigurationError; BadParameter for stale elements.
     """
     span = Span(start_utc_s, start_utc_s + days * 86_400.0)
-    found = [one for down in network.downlinks for one in _of_downlink(network, orbits, down, span, by_day=by_day)]
-    return taken(found, _contact)
+    return [one for down in network.downlinks for one in _of_downlink(network, orbits, down, span, by_day=by_day)]
 
 
 def _contact(one: PlannedPass) -> Contact:

@@ -1,7 +1,8 @@
 """Which contacts are taken: greedily, guided by the bound that no schedule exceeds, or as exactly as time allows.
 
 The plain greedy schedule takes the passes with the most key first. The guided one orders them by how much of each the
-bound takes. What demands get is worked out for both, and the better one stays; the gap to the bound is told.
+bound takes. The third has stations take turns, as the timetable of a network does (``orbits.contention``). What demands
+get is worked out for each, and the best one stays; the gap to the bound is told.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.ground.errors import BadParameter
-from qanat.planning.contacts import Contacts, conflict_sets, greedy
+from qanat.orbits.contention import Contact, taken
+from qanat.planning.contacts import SAME_S, Contacts, conflict_sets, greedy
 from qanat.planning.pair_keys import OBJECTIVES, Demand, Objective, Program, Shares
 
-Method: TypeAlias = Literal["greedy", "guided", "exact"]
+Method: TypeAlias = Literal["greedy", "guided", "turns", "exact"]
 MOST_FOR_HIGHS: Final = 5_000
 """Unknowns up to which the bound is that of HiGHS, exact; beyond, it is by prices."""
 MOST_FOR_EXACT: Final = 20_000
@@ -76,6 +78,7 @@ def schedule(
     tried: dict[Method, NDArray[np.intp]] = {
         "greedy": greedy(contacts, contacts.bits, slew_s=slew_s),
         "guided": greedy(contacts, bound.taken * contacts.bits, slew_s=slew_s),
+        "turns": _by_turns(contacts, slew_s=slew_s),
     }
     if exact_s:
         whole, most_whole = program.exact(objective, limit_s=exact_s)
@@ -94,3 +97,10 @@ def schedule(
         bound_by=bound_by,
         unreached=tuple(sorted(set(range(len(demands))) - program.reached)),
     )
+
+
+def _by_turns(contacts: Contacts, *, slew_s: float) -> NDArray[np.intp]:
+    columns = (contacts.satellite, contacts.station, contacts.start_utc_s, contacts.end_utc_s - SAME_S, contacts.bits)
+    rows = [*zip(*(column.tolist() for column in columns), strict=True)]
+    found = taken(range(len(contacts)), lambda one: Contact(*rows[one]), slew_s=slew_s)
+    return np.array(found, dtype=np.intp)

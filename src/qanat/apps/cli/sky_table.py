@@ -16,12 +16,14 @@ WEATHER: Final = ("clear, %", "mean, Mbit")
 def print_sky(console: Console, sky: SkyReview) -> None:
     """Print a row for each downlink."""
     has_weather = any(row.p_clear < 1 for row in sky.downlinks if row.passes_with_key)
+    has_rivals = any(row.passes_excluded for row in sky.downlinks)
     show_table(
         console,
         f"Downlinks in the week from {sky.downlinks[0].from_utc} (predicted by the model, under a clear sky)",
         (
             "downlink",
             "dark passes",
+            *(("not made",) if has_rivals else ()),
             "with key",
             "highest, deg",
             "nearest, km",
@@ -33,6 +35,7 @@ def print_sky(console: Console, sky: SkyReview) -> None:
             (
                 row.link_id,
                 str(row.passes),
+                *((str(row.passes_excluded),) if has_rivals else ()),
                 str(row.passes_with_key),
                 "-" if row.highest_deg is None else f"{row.highest_deg:.1f}",
                 "-" if row.nearest_km is None else f"{row.nearest_km:,.0f}",
