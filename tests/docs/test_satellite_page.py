@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -59,3 +61,13 @@ def test_the_sample_serves_as_many_as_the_page_says(sample: Path, capsys: pytest
     (row,) = json.loads(capsys.readouterr().out)["pairs_of_users_served"]
     told = f"the satellite's {row['rate_bits_per_s']:.0f} bit/s bound {row['pairs_of_users']} pairs of users"
     assert told in PAGE
+
+
+@pytest.mark.campaign
+def test_the_sample_sends_a_file_by_its_satellite(sample: Path) -> None:
+    words = (sys.executable, "-m", "qanat.apps.cli.main", "demo", str(sample), "--out", str(sample.parent), "--json")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert all(check["held"] for check in result["checks"])
+    assert result["satellite"]["transfer"]["key_route"] == ["vienna", "roof", "bird", "hill", "graz"]

@@ -343,3 +343,30 @@ def test_who_cannot_lose_a_station_is_told_of_a_second_one_and_of_no_ring() -> N
     (both,) = (one for one in review(parse_network(longer, source="test")).warnings if "fails" in one.text)
     assert both.text == "each of 4 sites parts applications when it fails: west, nanshan, micius, xinglong"
     assert both.remedy == f"lay a second way around, for example a ring; {warning.remedy}"
+
+
+TWO_SATELLITES = """
+format: qanat-network/1
+name: two
+sites:
+  - {name: hawk, kind: satellite, elements: micius}
+  - {name: kite, kind: satellite, elements: micius}
+  - {name: nanshan, kind: relay, latitude_deg: 43.47546, longitude_deg: 87.17669}
+  - {name: xinglong, kind: relay, latitude_deg: 40.39587, longitude_deg: 117.57746}
+  - {name: roof, kind: relay, latitude_deg: 48.2, longitude_deg: 16.37}
+links: []
+downlinks:
+  - {satellite: hawk, station: nanshan}
+  - {satellite: hawk, station: xinglong}
+  - {satellite: kite, station: nanshan}
+  - {satellite: kite, station: STATION, telescope: xinglong}
+"""
+
+
+def test_two_satellites_over_the_same_two_stations_are_refused_and_over_one_they_are_not() -> None:
+    with pytest.raises(NetworkFileError, match="satellites 'hawk' and 'kite' both join stations 'nanshan' and") as told:
+        parse_network(TWO_SATELLITES.replace("STATION", "xinglong"), source="two.yaml")
+    assert told.value.line == 15
+    assert "leave one of these downlinks out" in told.value.remedy
+    shared = parse_network(TWO_SATELLITES.replace("STATION", "roof"), source="two.yaml")
+    assert {link.name for link in shared.relayed_links} == {"nanshan-xinglong-by-hawk", "nanshan-roof-by-kite"}

@@ -86,7 +86,7 @@ def review_sky(network: Network, *, now_utc_s: float) -> SkyReview:
         if (age := age_days(orbit, start_utc_s=now_utc_s, end_utc_s=now_utc_s)) > STALE_DAYS
     ]
     rates = mean_rates(network, passes, start_utc_s=start_utc_s)
-    return SkyReview(rows, (*stale, *_without_passes(network, rows), *_second_satellites(network)), rates)
+    return SkyReview(rows, (*stale, *_without_passes(network, rows), *_beside_links(network)), rates)
 
 
 def never_seen(network: Network, link_id: LinkId) -> bool:
@@ -158,16 +158,16 @@ def _without_passes(network: Network, rows: Sequence[DownlinkReview]) -> Iterato
         )
 
 
-def _second_satellites(network: Network) -> Iterator[Concern]:
-    """Yield each satellite that announces key to two stations which another one joins already."""
+def _beside_links(network: Network) -> Iterator[Concern]:
+    """Yield each satellite that announces key to two stations which a fibre joins already."""
     relayed = {frozenset(link.ends): link for link in network.relayed_links}
     for link in network.links:
         first = relayed.get(frozenset(link.ends))
         if link.kind == "announced" and first is not None and first is not link:
             one, other = link.ends
             yield Concern(
-                "second-satellite",
+                "announced-beside-a-link",
                 f"satellite {link.satellite!r} gives no key between {one!r} and {other!r}: of several links between the"
                 f" same two sites keys go over the first alone, {first.name!r}",
-                "give it stations that no other satellite joins, or leave one of the two out",
+                "leave the fibre out, or give the satellite other stations",
             )

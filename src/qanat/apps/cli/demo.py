@@ -62,6 +62,7 @@ def run_demo(
             )
             result = asyncio.run(work)
         _show(view, result)
+        out.mkdir(parents=True, exist_ok=True)  # another demonstration that failed here may have taken it away
         write_whole(report, render_report(result), elsewhere="name another folder with --out")
     view.say(
         f"started {format_utc(result.started_utc_s)}, took {result.duration_s:.1f} s; "

@@ -17,12 +17,17 @@ from qanat.control.routing import key_graph, widest
 from qanat.ground.clock import format_utc
 from qanat.ground.errors import QuantumLayerError
 from qanat.ground.events import Event, EventKind
+from qanat.ground.identifiers import LinkId
 from qanat.ground.network import Application, Network
 from qanat.protocols.decoy import SecurityParameters
 
 Say = Callable[[str], None]
 MOST_PASSES = 16
-"""Of each downlink, until it has had a clear one."""
+"""Of each downlink, until it has had a clear one and enough key is aboard."""
+ENOUGH_BITS = 1_000_000
+"""Secret key that each downlink is to bring, for files of a few megabytes and what idle time lays ready."""
+MORE_BITS_PER_MIB = 1_500
+"""And so much for each MiB to be sent: a key for it, tags, both directions."""
 Deliver = Callable[[Application, Application], Awaitable[Delivery]]
 
 
@@ -38,14 +43,15 @@ def go_by_satellite(network: Network, one: Application, other: Application) -> b
     return route is not None and len(network.trusted_route(route)) > len(route)
 
 
-async def make_passes(service: Service, say: Say) -> list[MadePass]:
-    """Make passes until each downlink has had a clear one, and return those that were; raises QuantumLayerError where
-    none comes in the timetable, or in MOST_PASSES of each downlink."""
+async def make_passes(service: Service, say: Say, *, num_bytes: int = 0) -> list[MadePass]:
+    """Make passes until each downlink has had clear ones that bring enough key for ``num_bytes`` to be sent, and return
+    those that were clear. After MOST_PASSES of each downlink what there is must do; raises QuantumLayerError where one
+    had none until then, or in the whole timetable."""
     wanted, made = {one.link_id for one in service.network.downlinks}, list[MadePass]()
+    enough_bits = ENOUGH_BITS + MORE_BITS_PER_MIB * (num_bytes >> 20)
     say("satellite: the passes follow from its elements; the hours between them are left out")
     for _ in range(MOST_PASSES * len(wanted)):
-        missing = wanted - {one.plan.link_id for one in made}
-        if not missing:
+        if all(_brought(link_id, made) >= enough_bits for link_id in wanted):
             return made
         one = await service.sky.next_pass()
         if one is None:
@@ -53,10 +59,16 @@ async def make_passes(service: Service, say: Say) -> list[MadePass]:
         say(_told(one))
         if one.is_clear:
             made.append(one)
+    if wanted == {one.plan.link_id for one in made}:
+        return made
     raise QuantumLayerError(
         f"no pass of {', '.join(sorted(wanted - {one.plan.link_id for one in made}))} gives key",
         remedy="look at the timetable: qanat passes; a lower mask, another week, or better odds of a clear sky",
     )
+
+
+def _brought(link_id: LinkId, made: Sequence[MadePass]) -> int:
+    return sum(one.plan.expected_bits for one in made if one.plan.link_id == link_id)
 
 
 def _told(one: MadePass) -> str:

@@ -23,6 +23,25 @@ TAKEN_NAMES: Mapping[str, str] = {
 """What no site may be called, and why."""
 
 
+def _rival_satellites(network: Network) -> Iterator[Contradiction]:
+    """Yield each satellite that would join two stations which another one joins: keys go over one link between them."""
+    stations: dict[str, dict[str, None]] = {}
+    for place, one in enumerate(network.downlinks):
+        own = stations.setdefault(one.satellite, {})
+        own[one.station] = None
+        for other, theirs in stations.items():
+            shared = [name for name in own if name in theirs]
+            if other != one.satellite and len(shared) > 1:
+                pair = " and ".join(map(repr, shared[:2]))
+                yield (
+                    f"satellites {other!r} and {one.satellite!r} both join stations {pair}: between two sites keys go"
+                    " over one link alone",
+                    ("downlinks", place),
+                    "leave one of these downlinks out; `qanat plan satellites` plans with several over the same ones",
+                )
+                return
+
+
 def contradictions(network: Network) -> Iterator[Contradiction]:
     """Yield what no single field shows."""
     for field, names in (
@@ -55,6 +74,7 @@ def contradictions(network: Network) -> Iterator[Contradiction]:
                 ("applications", place),
                 nearest(app.site, known),
             )
+    yield from _rival_satellites(network)
     yield from _unprepared(network)
     yield from _stock_of_nobody(network)
     yield from _shares_of_nobody(network)
