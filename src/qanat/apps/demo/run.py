@@ -89,12 +89,10 @@ async def demonstrate(
             courier = Courier(service, sender, receiver, watch_supply=proof.watch_supply)
             deliver = partial(_deliver, courier, view, folder / "received")
             async with PoolSampler(service) as sampler:
-                passes = await _first_passes(courier, view, stack, source.stat().st_size)
+                passes = await _first_passes(courier, view, stack, source)
                 deliveries = [await deliver(source)]
                 await probe.end()
-                passes = passes or await stack.enter_async_context(
-                    _passes_meanwhile(courier, view, source.stat().st_size)
-                )
+                passes = passes or await stack.enter_async_context(_passes_meanwhile(courier, view, source))
                 await _await_idle_time(service, view)
                 deliveries.append(await deliver(letter))
                 by_satellite = await _send_by_satellite(courier, passes, source, view, folder / "received")
@@ -143,13 +141,15 @@ Passes: TypeAlias = tuple[Application, asyncio.Task[list[MadePass]]] | None
 
 
 @asynccontextmanager
-async def _passes_meanwhile(courier: Courier, view: View, num_bytes: int) -> AsyncIterator[Passes]:
+async def _passes_meanwhile(courier: Courier, view: View, source: Path) -> AsyncIterator[Passes]:
     """Make passes in the worker's idle time, where somebody is joined to the receiver by satellite alone."""
     sender = sender_beyond(courier.service.network, courier.receiver)
     if sender is None:
         yield None
         return
-    making = asyncio.create_task(make_passes(courier.service, view.say, num_bytes=2 * num_bytes), name="passes")
+    making = asyncio.create_task(
+        make_passes(courier.service, view.say, num_bytes=2 * source.stat().st_size), name="passes"
+    )
     try:
         yield sender, making
     finally:
@@ -157,11 +157,11 @@ async def _passes_meanwhile(courier: Courier, view: View, num_bytes: int) -> Asy
         await asyncio.gather(making, return_exceptions=True)
 
 
-async def _first_passes(courier: Courier, view: View, stack: AsyncExitStack, num_bytes: int) -> Passes:
+async def _first_passes(courier: Courier, view: View, stack: AsyncExitStack, source: Path) -> Passes:
     """Make passes before anything is sent, where a satellite alone joins sender and receiver; else nothing."""
     if not go_by_satellite(courier.service.network, courier.sender, courier.receiver):
         return None
-    passes = await stack.enter_async_context(_passes_meanwhile(courier, view, num_bytes))
+    passes = await stack.enter_async_context(_passes_meanwhile(courier, view, source))
     if passes is not None:
         await passes[1]
     return passes
