@@ -29,7 +29,7 @@ def test_a_controller_that_is_down_is_an_alarm_at_every_site_and_a_refusal_names
     world.crash(CONTROLLER, down_s=120.0)
     world.run(world.sleep(20.0))
     assert silences(world, cleared=False) == set(NETWORK.nodes)
-    with pytest.raises(NodeSilent, match="the controller, which orders more, does not answer") as refused:
+    with pytest.raises(NodeSilent, match="there is no line to the controller") as refused:
         give_all(world)
     assert isinstance(refused.value, KeyShortage)
     assert "bring the controller" in refused.value.remedy

@@ -36,7 +36,7 @@ class Sky:
             return None
         (station, num_bits), is_clear = self.left.pop(0)
         plan = SimpleNamespace(link_id=LinkId(f"bird-{station}"), station=station, expected_bits=num_bits, **PLAN)
-        return SimpleNamespace(plan=plan, is_clear=is_clear, waited_s=0.0, took_s=1.0)
+        return SimpleNamespace(plan=plan, is_clear=is_clear, gave_key=is_clear, waited_s=0.0, took_s=1.0)
 
 
 def made(sky: Sky, *, num_bytes: int = 0) -> list[str]:

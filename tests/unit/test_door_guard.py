@@ -205,6 +205,8 @@ def test_a_file_of_limits_is_read_with_its_exceptions(tmp_path: Path) -> None:
         '[default]\nburst_requests = "9"',
         "[default]\nkey_bits_per_day = -1",
         "[default]\nkey_bits_per_day = 1.5",
+        "[default]\nkey_bits_per_day = " + 400 * "9",
+        "a = " + 4000 * "[" + 4000 * "]",
         f'[sae."{CAROL}"]\nkey_bits_per_day = 9',
     ],
 )

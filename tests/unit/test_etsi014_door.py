@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qanat.doors.etsi014 import Answer, Etsi014Door, Limits
-from qanat.doors.etsi014.delivery import key_request_body
+from qanat.doors.etsi014.delivery import key_request_body, read_error
 from qanat.doors.etsi014.encoding import error_answer
 from qanat.doors.etsi014.extensions import READERS, VALUES, Wishes
 from qanat.doors.etsi014.parsing import key_request_of_body
@@ -574,3 +574,32 @@ def test_whatever_is_queried_is_answered_by_the_standard(query: list[tuple[str, 
 
 def test_of_every_extension_it_is_said_what_its_value_is_to_be() -> None:
     assert VALUES.keys() == READERS.keys()
+
+
+@pytest.mark.parametrize(
+    ("told", "message", "remedy"),
+    [
+        (
+            "today's 9 key bits are given (more from midnight UTC on)",
+            "today's 9 key bits are given",
+            "more from midnight UTC on",
+        ),
+        ("keys (of 7 bits) asked (ask for 8 (or 16))", "keys (of 7 bits) asked", "ask for 8 (or 16)"),
+        ("bad thing(3)", "bad thing(3)", ""),
+        ("(all of it)", "(all of it)", ""),
+        ("unbalanced 3)", "unbalanced 3)", ""),
+        ("plain", "plain", ""),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 401, 503])
+def test_what_a_plain_answer_ends_with_in_parentheses_is_the_remedy(
+    told: str, message: str, remedy: str, status: int
+) -> None:
+    fault = read_error(status, json.dumps({"message": told}).encode(), retry_after="3" if status == 503 else None)
+    assert fault.message == f"the key manager answered {status}: {message}"
+    assert fault.remedy == remedy
+
+
+def test_words_of_what_is_no_key_manager_stay_whole() -> None:
+    fault = read_error(404, json.dumps({"message": "no such page (gone)"}).encode())
+    assert "no such page (gone)" in fault.message

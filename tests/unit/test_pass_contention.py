@@ -76,3 +76,8 @@ def test_two_stations_that_are_always_seen_together_share_alike() -> None:
     for one in chosen(*passes):
         got[one.station] += one.expected_bits
     assert abs(got["west"] - got["east"]) <= 7
+
+
+def test_a_pass_of_no_length_is_taken_like_any_other() -> None:
+    still = Contact("bird", "west", 5.0, 5.0, 1)
+    assert chosen(still, slew_s=0.0) == [still]

@@ -159,6 +159,16 @@ def test_each_time_that_the_timetable_begins_anew_the_weather_is_another() -> No
 
 
 @pytest.mark.slow
+def test_each_time_that_the_timetable_begins_anew_its_passes_make_key_again() -> None:
+    sky, _, began = a_sky(network())
+    able = len([plan for plan in asyncio.run(sky.plan()) if plan.expected_bits])
+    made = passes_of(sky, 2 * able + 1)
+    assert len(began) == len(set(began)) == len(made) == 2 * able + 1, "a pass makes key once: each has its own id"
+    assert made[able].plan.rise_utc_s - made[0].plan.rise_utc_s == sky_module.DAYS * 86_400
+    assert all(one.gave_key and one.waited_s > 0 for one in made[1:])
+
+
+@pytest.mark.slow
 def test_the_controller_hears_of_each_pass_its_mean_and_its_odds() -> None:
     clear, cloudy = (plan_passes(network(odds), {}, 3.0, 1.0) for odds in ("", "p_clear: 0.25,"))
     for one, other in zip(clear, cloudy, strict=True):

@@ -415,13 +415,13 @@ class HttpDoor:
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         """Renew the Date header once per second, and look whether certificates changed, and what else is looked at."""
+        self._ticking = loop.call_later(1.0, self._tick, loop)  # first: whatever fails below, the next second comes
         self._each_second()
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         if self._living is not None and self._living.look():
             for connection in list(self._state.connections):
                 assert isinstance(connection, PeerProtocol)
                 connection.drop_if_refused()
-        self._ticking = loop.call_later(1.0, self._tick, loop)
 
 
 def require_free(host: str, ports: Iterable[int]) -> None:

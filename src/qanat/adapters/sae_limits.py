@@ -13,7 +13,6 @@ Without the file the defaults hold: they stop a runaway loop and nobody who uses
 from __future__ import annotations
 
 import json
-import math
 import os
 import tomllib
 from collections.abc import Collection, Mapping
@@ -25,6 +24,8 @@ from qanat.ground.errors import ConfigurationError
 from qanat.ground.network.names import nearest
 
 DAY_S = 86_400
+MOST = 10**18
+"""No limit is larger; a number of hundreds of digits is a slip."""
 LIMITS_NAME = "limits.toml"
 QUOTA_STEPS = 256
 """A quota is written down ahead in steps of this part of it: a killed process forgets nothing, and counts at most one
@@ -60,7 +61,7 @@ def read_limits(path: Path, *, saes: Collection[str]) -> Limits:
         return Limits()
     except OSError as fault:
         raise ConfigurationError(f"cannot read {path}: {fault.strerror}", remedy="check its owner and mode") from None
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise ConfigurationError(f"{path} is no TOML: {fault}", remedy="mend that line") from None
     of = found.pop("sae", {})
     default = _limits(path, "default", found.pop("default", {}), SaeLimits())
@@ -83,8 +84,10 @@ def _limits(path: Path, name: str, said: object, default: SaeLimits) -> SaeLimit
     for key, value in said.items():
         low = 0 if key == "key_bits_per_day" else 1
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value < low or (low == 0 and value != int(value)):
-            raise ConfigurationError(f"{path}: [{name}] {key} = {value!r}", remedy=f"give a number of at least {low}")
+        if not is_number or not low <= value <= MOST or (low == 0 and value != int(value)):
+            raise ConfigurationError(
+                f"{path}: [{name}] {key} = {str(value)[:40]}", remedy=f"give a number from {low} to {MOST:.0e}"
+            )
     return replace(default, **said)
 
 

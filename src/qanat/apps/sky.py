@@ -41,12 +41,14 @@ LINGER_S: Final = 3.0
 @dataclass(frozen=True, slots=True)
 class MadePass:
     """A pass that is over. waited_s: what would have been waited for it, since the last one or since the timetable
-    began. took_s: how long it took here. is_clear: whether there was any light in it."""
+    began. took_s: how long it took here. is_clear: whether there was any light in it. gave_key: whether its block lies
+    at both ends."""
 
     plan: PassPlan
     waited_s: float
     took_s: float
     is_clear: bool = True
+    gave_key: bool = True
 
 
 class Sky:
@@ -103,7 +105,8 @@ class Sky:
         if place == 0:
             self._is_clear = await self._drawn(able, times_over)
         self._next += 1
-        return await self._make(able[place]) if self._is_clear[place] else self._lose(able[place])
+        plan = _again(able[place], times_over)
+        return await self._make(plan) if self._is_clear[place] else self._lose(plan)
 
     async def run(self, *, pause_s: float) -> None:
         """Make passes for ever, with a pause before each."""
@@ -141,9 +144,9 @@ class Sky:
             await asyncio.sleep(LINGER_S)
         finally:
             link.end()
-        made = self._over(plan, took_s=self._clock.monotonic_s() - began_s)
+        made = self._over(plan, took_s=self._clock.monotonic_s() - began_s, gave_key=link.has_made(plan))
         now_s, self._took_s = self._clock.utc_s(), made.took_s
-        if link.has_made(plan):
+        if made.gave_key:
             self._been.append(replace(plan.forecast, rise_utc_s=now_s - made.took_s, set_utc_s=now_s))
         self._recorder.record(
             EventKind.SATELLITE_SET,
@@ -157,7 +160,7 @@ class Sky:
         return made
 
     def _lose(self, plan: PassPlan) -> MadePass:
-        lost = self._over(plan, took_s=0.0, is_clear=False)
+        lost = self._over(plan, took_s=0.0, is_clear=False, gave_key=False)
         self._recorder.record(
             EventKind.SATELLITE_CLOUDED,
             link_id=plan.link_id,
@@ -170,12 +173,24 @@ class Sky:
         )
         return lost
 
-    def _over(self, plan: PassPlan, *, took_s: float, is_clear: bool = True) -> MadePass:
+    def _over(self, plan: PassPlan, *, took_s: float, gave_key: bool, is_clear: bool = True) -> MadePass:
         waited_s = max(0.0, plan.rise_utc_s - self._sky_utc_s)
         self._sky_utc_s = plan.set_utc_s
-        over = MadePass(plan, waited_s, took_s, is_clear)
+        over = MadePass(plan, waited_s, took_s, is_clear, gave_key)
         self.made.append(over)
         return over
+
+
+def _again(plan: PassPlan, times_over: int) -> PassPlan:
+    """Return a pass of the timetable as it comes when that begins anew: later, and so with another id, since a pass makes
+    key once."""
+    later_s = times_over * DAYS * 86_400
+    return replace(
+        plan,
+        rise_utc_s=plan.rise_utc_s + later_s,
+        culmination_utc_s=plan.culmination_utc_s + later_s,
+        set_utc_s=plan.set_utc_s + later_s,
+    )
 
 
 def elements_of(network: Network) -> dict[NodeId, str]:

@@ -73,8 +73,8 @@ class Forecasts:
 
     def given_by_utc_s(self, link_id: LinkId, *, from_utc_s: float) -> float | None:
         """Return when the span ends that begins then and gives something; None where none does."""
-        ends = (one.until_utc_s for one in self._spans.get(link_id, ()) if one.from_utc_s == from_utc_s)
-        return next(ends, None)
+        spans = self._spans.get(link_id, ())
+        return next((one.until_utc_s for one in spans if one.from_utc_s == from_utc_s and one.expected_bits), None)
 
     def share_now(self, link_id: LinkId, *, utc_s: float, rate_bits_per_s: float) -> float:
         """Return which share of its rate a link is expected to give now: 0 where it is out, 1 where nothing is said."""

@@ -240,10 +240,8 @@ _CONTROL = [
         *("bring it up again; routes then lead over it by themselves", Ends.TOLD, SOURCE_QUIET_S),
     ),
     AlarmKind(
-        *("controller-silent", "critical", "site", "the controller does not answer: no key is ordered"),
+        *("controller-silent", "critical", "site", "there is no line to the controller: no key is ordered"),
         *("bring the controller or its standby up; keys in stock are given meanwhile", Ends.TOLD, SOURCE_QUIET_S),
-        times=2,
-        within_s=15.0,
     ),
     AlarmKind(
         *("guarantee-not-kept", "warning", "pair of applications", "links give too little for a guaranteed rate"),

@@ -120,7 +120,7 @@ class DemandDesk:
             await self._context.tasks.wait(_topic(demand.word.demand_id), until_monotonic_s=deadline.monotonic_s)
         if demand.state == "open" and not self._context.courier.is_reachable(CONTROLLER):
             raise NodeSilent(
-                f"too little key to {demand.word.target!r}, and the controller, which orders more, does not answer",
+                f"too little key to {demand.word.target!r}, and there is no line to the controller, which orders more",
                 remedy="bring the controller or its standby up again; the demand is said to it then",
                 retry_after_s=self._context.settings.cut_route_pause_s,
             )

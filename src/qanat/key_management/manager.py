@@ -84,6 +84,7 @@ class KeyManager:
         self._modules = tuple(modules)
         self._is_running = False
         self._foretold: ForecastsTold | None = None
+        self._controller_heard_s = clock.monotonic_s()
         context = self._context = Context(
             node=node,
             network=network,
@@ -296,13 +297,19 @@ class KeyManager:
             self._context.recorder.settle_alarms()
             await clock.sleep_until(clock.monotonic_s() + settings.tick_s)
 
+    def _watch_controller(self) -> None:
+        """Raise the alarm of a controller to which there is no line for longer than a start takes."""
+        context, now_s = self._context, self._context.clock.monotonic_s()
+        if context.courier.is_reachable(CONTROLLER):
+            self._controller_heard_s = now_s
+            context.recorder.alarm_over("controller-silent")
+        elif now_s - self._controller_heard_s >= 2 * context.settings.announce_s:
+            context.recorder.alarm("controller-silent", "there is no line to the controller: no key is ordered")
+
     async def _announce(self) -> None:
         """Tell the controller what this node has and does, and the log when it cannot be told."""
         context = self._context
-        if context.courier.is_reachable(CONTROLLER):
-            context.recorder.alarm_over("controller-silent")
-        else:
-            context.recorder.alarm("controller-silent", "the controller does not answer: no key is ordered")
+        self._watch_controller()
         levels = await context.store.levels()
         reports = []
         for link_id in context.links.link_ids:

@@ -30,7 +30,7 @@ from qanat.ground.identifiers import (
     uuid4_from,
 )
 from qanat.ground.keys import KeyStatus, Origin, PoolId, SecretKey
-from qanat.ground.requirements import Repeatable, Requirements
+from qanat.ground.requirements import NO_REQUIREMENTS, Repeatable, Requirements
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import keys_payable, relay_bits
 from qanat.key_management.admission import Admission
@@ -267,7 +267,9 @@ class Supplying:
                         priority=ask.priority,
                     )
                 except KeyShortage as refused:
-                    failed[shortage.routes] = refused
+                    if wish.prefer == NO_REQUIREMENTS:
+                        raise
+                    failed[shortage.routes] = refused  # what is only preferred of the way may give way
             else:
                 break
         route, origin = list(keys[0].route), keys[0].origin

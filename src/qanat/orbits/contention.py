@@ -58,8 +58,8 @@ def taken(passes: Sequence[T], contact: Callable[[T], Contact], *, slew_s: float
 
     for place, one in enumerate(contacts):
         while is_open[place]:
-            best = min(rivals(one), key=rank)
-            is_taken[best] = True
+            best = min((place, *rivals(one)), key=rank)
+            is_taken[best], is_open[best] = True, False
             got[contacts[best].satellite, contacts[best].station] += contacts[best].expected_bits
             for other in rivals(contacts[best]):
                 is_open[other] = False

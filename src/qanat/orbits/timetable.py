@@ -109,7 +109,7 @@ def made_of(passes: Sequence[PlannedPass]) -> list[PlannedPass]:
 def coming_passes(
     network: Network, orbits: Mapping[NodeId, Orbit], *, start_utc_s: float, days: float, by_day: bool = False
 ) -> list[PlannedPass]:
-    """Return the passes over all downlinks' stations: those that are dark, or all with ``by_day``.
+    """Return the passes over all downlinks' stations, by downlink: those that are dark, or all with ``by_day``.
 
     Those that the span cuts are left out. Raises
     ConfigurationError; BadParameter for stale elements.

@@ -23,7 +23,7 @@ from qanat.protocols.decoy import SecurityParameters
 
 Say = Callable[[str], None]
 MOST_PASSES = 16
-"""Of each downlink, until it has had a clear one and enough key is aboard."""
+"""For each downlink, all together, until each has had clear ones that brought enough key."""
 ENOUGH_BITS = 1_000_000
 """Secret key that each downlink is to bring, for files of a few megabytes and what idle time lays ready."""
 MORE_BITS_PER_MIB = 1_500
@@ -68,7 +68,7 @@ async def make_passes(service: Service, say: Say, *, num_bytes: int = 0) -> list
 
 
 def _brought(link_id: LinkId, made: Sequence[MadePass]) -> int:
-    return sum(one.plan.expected_bits for one in made if one.plan.link_id == link_id)
+    return sum(one.plan.expected_bits for one in made if one.gave_key and one.plan.link_id == link_id)
 
 
 def _told(one: MadePass) -> str:

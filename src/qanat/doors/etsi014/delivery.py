@@ -139,8 +139,7 @@ def read_error(status: int, body: bytes, *, retry_after: str | None = None) -> Q
     except BadParameter:
         error = Error(message=f"the key manager answered {status} without an Error object")
     what, remedy = error.message, error.qanat_remedy or ""
-    if not remedy and what.endswith(")"):  # as a key manager of ours ends its words to who uses no extension of ours
-        remedy = what[:-1].rpartition(" (")[2]
+    remedy = remedy or _in_last_parentheses(what)
     message = f"the key manager answered {status}: {what.removesuffix(f' ({remedy})')}"
     if (fault := _FAULTS.get(error.qanat_fault or "")) is not None:
         return fault(message, remedy=remedy)
@@ -157,11 +156,23 @@ def read_error(status: int, body: bytes, *, retry_after: str | None = None) -> Q
             shortage = _SHORTAGES.get(error.qanat_fault or "", KeyShortage)
             return shortage(message, remedy=remedy, retry_after_s=error.qanat_retry_after_s)
         case 503 if retry_after is not None and retry_after.isdecimal():
-            return KeyShortage(message, retry_after_s=float(retry_after))
+            return KeyShortage(message, remedy=remedy, retry_after_s=float(retry_after))
         case 503:
             return KeyManagementError(message, remedy=remedy)
         case _:
+            message = f"the key manager answered {status}: {what}"
             return PeerProtocolError(message, remedy="check that the address is a key manager's ETSI GS QKD 014 door")
+
+
+def _in_last_parentheses(words: str) -> str:
+    """Return what stands in parentheses at the end: so a key manager of ours ends its words to who uses no extension of
+    ours. Empty where nothing does."""
+    depth = 0
+    for at in range(len(words) - 1, 0, -1) if words.endswith(")") else ():
+        depth += (words[at] == ")") - (words[at] == "(")
+        if not depth:
+            return words[at + 1 : -1] if words[at - 1] == " " else ""
+    return ""
 
 
 def _required(require: Requirements) -> dict[str, Json]:
