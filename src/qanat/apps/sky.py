@@ -182,8 +182,8 @@ class Sky:
 
 
 def _again(plan: PassPlan, times_over: int) -> PassPlan:
-    """Return a pass of the timetable as it comes when that begins anew: later, and so with another id, since a pass makes
-    key once."""
+    """Return a pass of the timetable as it comes when that begins anew: later, and so with another id: a pass makes key
+    once."""
     later_s = times_over * DAYS * 86_400
     return replace(
         plan,
