@@ -137,3 +137,14 @@ def test_a_fault_has_the_code_of_the_nearest_class_with_a_row() -> None:
     assert code_of(ChannelTimeout("x")) == "ChannelTimeout"
     assert code_of(AuthenticationFailed("x")) == "AuthenticationFailed"
     assert code_of(BlockUnknown("x")) == "QanatError"
+
+
+def test_an_alarm_about_a_file_is_told_again_when_its_fault_is_another() -> None:
+    board = AlarmBoard()
+    assert board.raised("limits-kept", "", "no such application", now_s=0.0)
+    assert not board.raised("limits-kept", "", "no such application", now_s=5.0)
+    assert board.raised("limits-kept", "", "no TOML", now_s=10.0)
+    assert board.raised("node-silent", "a", "a does not answer", now_s=10.0)
+    assert not board.raised("node-silent", "a", "a does not answer, since 12:00", now_s=11.0), "its words may change"
+    board.ended("limits-kept", "")
+    assert [one.text for one in board.over(20.0)] == ["no TOML"]
