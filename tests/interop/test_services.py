@@ -230,7 +230,12 @@ def test_two_hooks_put_the_same_keys_of_the_network_into_two_programs(data: Path
                 ("alice", "carol", programs[0], shared),
             )
         ]
-        told = [(await end.communicate())[1].decode() for end in ends]
+        try:
+            told = [(await end.communicate())[1].decode() for end in ends]
+        finally:
+            for end in ends:
+                if end.returncode is None:
+                    end.kill()
         assert [end.returncode for end in ends] == [0, 0], told
 
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
