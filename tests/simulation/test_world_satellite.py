@@ -118,7 +118,7 @@ def test_key_that_a_satellite_brings_after_a_shortage_is_given_though_its_link_i
     for count in (16, 1):
         with pytest.raises(KeyShortage, match="as was foretold") as refused:
             use_up(count)
-        assert refused.value.retry_after_s == LONGEST_WAIT_S  # told at the least so long, and remembered less long
+        assert refused.value.retry_after_s == LONGEST_WAIT_S  # nobody is told to stay away for longer
     run_until(world, 2 * manager._context.settings.refused_retry_s)
     assert [key.route for key in ask(world, count=1, size_bits=256).keys] == [ROUTE]
 

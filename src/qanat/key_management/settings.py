@@ -25,7 +25,8 @@ class KeyManagerSettings:
     wait_s: float = 2.0
     """How long a request waits for key to be made before it is answered with a shortage."""
     failed_retry_s: float = 60.0
-    """So long it is remembered of a way that no key could be made for it, so that others are asked first."""
+    """So long it is remembered of a way that no key could be made for it, and of a far end that it is full; the hint of
+    a quota that is reached."""
     refused_retry_s: float = 15.0
     """The hint when a link could not make key at all, and how long that is the answer to who asks next: a link that is
     back is to be known of soon, and a link that is not costs the controller no more than a word in this time."""

@@ -17,6 +17,7 @@ from qanat.apps.cli.satellite_options import (
     StaleOption,
     StationOption,
 )
+from qanat.orbits.contention import SLEW_S
 
 EndWith: TypeAlias = Callable[[Callable[[], int]], NoReturn]
 
@@ -83,7 +84,7 @@ def _add_satellites(plan: typer.Typer, end_with: EndWith) -> None:
         sun_below: NightOption = 12.0,
         umbra_only: UmbraOption = False,
         accept_stale: StaleOption = False,
-        slew_s: SlewOption = 60.0,
+        slew_s: SlewOption = SLEW_S,
         clear: ClearOption = 0.5,
         spell_hours: SpellOption = 24.0,
         weather: WeatherOption = None,
@@ -151,7 +152,7 @@ def _add_constellations(plan: typer.Typer, end_with: EndWith) -> None:
         min_elevation: MaskOption = 10.0,
         sun_below: NightOption = 12.0,
         umbra_only: UmbraOption = False,
-        slew_s: SlewOption = 60.0,
+        slew_s: SlewOption = SLEW_S,
         clear: ClearOption = 0.5,
         divergence_urad: BeamOption = 10.0,
         jitter_urad: JitterOption = None,

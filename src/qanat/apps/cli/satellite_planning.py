@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qanat.apps.cli.passes_sources import satellites_named, stations_named
 from qanat.ground.errors import BadParameter, ConfigurationError, RequestError
 from qanat.ground.randomness import SeededChance
+from qanat.orbits.contention import SLEW_S
 from qanat.orbits.earth import DAY_S, utc_s_of, utc_text
 from qanat.orbits.passes import Span, find_passes
 from qanat.orbits.propagation import Orbit, check_age
@@ -71,7 +72,7 @@ class SatellitePlanOptions:
     sun_below_deg: float = 12.0
     accept_stale: bool = False
     umbra_only: bool = False
-    slew_s: float = 60.0
+    slew_s: float = SLEW_S
     p_clear: float = 0.5
     clear_spell_h: float = 24.0
     weather: Path | None = None
