@@ -46,3 +46,8 @@ def print_sky(console: Console, sky: SkyReview) -> None:
             for row in sky.downlinks
         ],
     )
+    if has_rivals:
+        console.print(
+            "  not made: satellite or station was with another then, one at a time; all figures are of the passes made",
+            highlight=False,
+        )
