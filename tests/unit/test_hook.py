@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from qanat.adapters.encryptor_programs import CommandSlot, KeyForm, StrongswanSlot, WireguardSlot
 from qanat.adapters.machine_faults import MachineFault
 from qanat.apps.cli.hook import command_slot
+from qanat.apps.cli.main import app
 from qanat.ground.errors import BadParameter, ConfigurationError, QanatError
 from qanat.ground.identifiers import KeyID
 from qanat.services.conversation import RefusedByPeer
@@ -81,19 +83,97 @@ def test_both_ends_of_wireguard_get_the_same_fresh_keys_and_none_is_on_a_line_or
     run(work())
 
 
+def swanctl(folder: Path, *, up: str = "") -> str:
+    """Return a program that notes its words as ``program`` does, includes ``<folder>/*.conf``, knows the connection
+    ``office``, and has an IKE SA of the name ``up``."""
+    folder.mkdir()
+    path = folder / "swanctl"
+    path.write_text(
+        f"""#!/bin/sh
+echo "$@" >> "$0.log"
+cd "{folder}" && touch none.conf
+case "$1 $3" in
+    "--list-conns "*) echo "office: IKEv2, no reauthentication" ;;
+    "--load-creds "*) sed -n "s/^  \\(ppk-[0-9a-f-]*\\) {{/loaded ppk secret '\\1'/p" *.conf ;;
+    "--list-sas {up}") echo "{up}: #1, ESTABLISHED" ;;
+esac
+""",
+        encoding="utf-8",
+    )
+    path.chmod(0o700)
+    return str(path)
+
+
+LOADING = "--load-creds --noprompt"
+
+
 def test_strongswan_gets_its_secret_in_a_file_of_its_own_and_is_told_to_load_it(tmp_path: Path) -> None:
     async def work() -> None:
         house = House(tmp_path / "data")
-        swanctl = [program(tmp_path / name) for name in ("swanctl-alice", "swanctl-bob")]
-        files = [tmp_path / "alice.conf", tmp_path / "bob.conf"]
-        async with following(house, StrongswanSlot(files[1], "qanat", swanctl[1])), house.user("alice") as alice:
-            await Hook(alice, "bob", StrongswanSlot(files[0], "qanat", swanctl[0]), name="office").rotate()
-        assert noted(swanctl[0]) == noted(swanctl[1]) == ["--load-creds --clear <"]
-        assert files[0].read_text(encoding="utf-8") == files[1].read_text(encoding="utf-8")
+        programs = [swanctl(tmp_path / name) for name in ("alice", "bob")]
+        files = [tmp_path / "alice" / "qanat.conf", tmp_path / "bob" / "qanat.conf"]
+        async with following(house, StrongswanSlot(files[1], "qanat", programs[1])), house.user("alice") as alice:
+            await Hook(alice, "bob", StrongswanSlot(files[0], "qanat", programs[0]), name="office").rotate()
+        assert noted(programs[0]) == noted(programs[1]) == [LOADING]
+        (written,) = {next(line for line in file.read_text().splitlines() if "secret =" in line) for file in files}
         assert files[0].stat().st_mode & 0o077 == 0
-        assert any(f"secret = 0x{key.hex()}\n" in files[0].read_text(encoding="utf-8") for key in house.stock.given)
+        assert written.strip() in [f"secret = 0x{key.hex()}" for key in house.stock.given]
 
     run(work())
+
+
+@pytest.mark.parametrize(("up", "made_anew"), [("office", ["--rekey --ike office --reauth"]), ("home", [])])
+def test_a_connection_that_is_up_is_made_anew_once_its_key_is_loaded(
+    tmp_path: Path, up: str, made_anew: list[str]
+) -> None:
+    program = swanctl(tmp_path / "alice", up=up)
+    slot = StrongswanSlot(tmp_path / "alice" / "qanat.conf", "qanat", program, "office")
+    run(slot.put(bytes(32)))
+    assert noted(program) == ["--list-conns", LOADING, "--list-sas --ike office", *made_anew]
+
+
+def test_a_connection_that_strongswan_does_not_have_is_refused_before_the_key_is_set(tmp_path: Path) -> None:
+    file = tmp_path / "alice" / "qanat.conf"
+    slot = StrongswanSlot(file, "qanat", swanctl(tmp_path / "alice"), "offfice")
+    with pytest.raises(ConfigurationError, match="has no connection offfice"):
+        run(slot.put(bytes(32)))
+    assert not file.exists()
+
+
+def test_a_file_of_secrets_that_swanctl_does_not_include_is_told(tmp_path: Path) -> None:
+    """swanctl would say nothing of it, and end with status 0; so it would where another file has a key of the id."""
+    program = swanctl(tmp_path / "alice")
+    slot = StrongswanSlot(tmp_path / "qanat.conf", "qanat", program)
+    with pytest.raises(ConfigurationError, match="did not load the key from") as fault:
+        run(slot.put(bytes(32)))
+    assert "include this file" in str(fault.value.remedy)
+    run(StrongswanSlot(tmp_path / "alice" / "old.conf", "qanat", program).put(bytes(32)))
+    with pytest.raises(ConfigurationError, match="did not load the key from"):
+        run(slot.put(bytes(32)))
+
+
+def test_two_files_for_one_id_are_refused_and_for_two_ids_taken(tmp_path: Path) -> None:
+    """Of two keys with one id strongSwan takes either."""
+    folder = tmp_path / "alice"
+    program = swanctl(folder)
+    run(StrongswanSlot(folder / "one.conf", "office", program).put(bytes(32)))
+    run(StrongswanSlot(folder / "other.conf", "home", program).put(bytes(32)))
+    with pytest.raises(ConfigurationError, match="loaded more keys of this id than the one from"):
+        run(StrongswanSlot(folder / "third.conf", "office", program).put(bytes(32)))
+
+
+@pytest.mark.parametrize("ppk_id", ["", 'of"fice', "of\\fice", "office\n", "büro"])
+def test_an_id_that_would_spoil_the_file_of_secrets_is_refused(tmp_path: Path, ppk_id: str) -> None:
+    with pytest.raises(BadParameter, match="cannot be the id of a PPK"):
+        StrongswanSlot(tmp_path / "qanat.conf", ppk_id)
+
+
+def test_the_end_that_follows_makes_no_connection_anew() -> None:
+    """Its key is set first: a connection made anew then would meet two keys."""
+    words = "hook strongswan --with bob --file x.conf --ppk-id office --reauth office --follow"
+    result = CliRunner().invoke(app, words.split())
+    assert result.exit_code != 0
+    assert "--reauth with --follow" in result.output
 
 
 def test_a_program_that_takes_no_key_is_told_and_the_leader_does_not_set_its_own(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import enum
+import hashlib
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from qanat.adapters.addresses import write_whole
 from qanat.adapters.machine_faults import machine_fault, machine_faults_named
-from qanat.ground.errors import ConfigurationError
+from qanat.ground.errors import BadParameter, ConfigurationError
 
 PATIENCE_S = 10.0
 
@@ -45,20 +47,57 @@ class WireguardSlot:
 class StrongswanSlot:
     """A post-quantum pre-shared key (RFC 8784): a file of secrets (swanctl.conf(5)), and ``swanctl --load-creds``.
 
-    ``file`` lies where swanctl.conf includes it. IKE mixes the PPK in when the next IKE SA is made, not when one is
-    rekeyed: connections need ``reauth_time``.
+    ``file`` lies where swanctl.conf includes it. IKE mixes the PPK in when an IKE SA is made, not when one is rekeyed:
+    ``reauth`` names the connection that is made anew once the key is loaded. Only the end that sets its key last may
+    have it: while the ends' keys differ none can be made. Raises BadParameter for an id that strongSwan cannot read.
     """
 
     file: Path
     ppk_id: str
     program: str = "swanctl"
+    reauth: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the id: with a quote in it swanctl finds no secrets at all, and unloads those that it had."""
+        if not (self.ppk_id.isascii() and self.ppk_id.isprintable()) or not self.ppk_id or set(self.ppk_id) & {*'"\\'}:
+            raise BadParameter(
+                f"{self.ppk_id!r} cannot be the id of a PPK",
+                remedy="use printable ASCII without quotes and backslashes",
+            )
+
+    @property
+    def section(self) -> str:
+        """How the name of its section begins, among all secrets: sections of one name are merged, and two connections
+        would share a key."""
+        return f"ppk-{hashlib.sha256(self.ppk_id.encode()).hexdigest()[:16]}-"
 
     async def put(self, key: bytes, /) -> None:
-        """Write the key to the file (mode 0600) and have it loaded; raises ConfigurationError, MachineFault."""
-        secret = f'secrets {{\n  ppk-qanat {{\n    id = "{self.ppk_id}"\n    secret = 0x{key.hex()}\n  }}\n}}\n'
+        """Write the key to the file (mode 0600), have it loaded, and re-authenticate; raises ConfigurationError, also
+        when swanctl did not see the file, and MachineFault."""
+        if self.reauth is not None:
+            await self._check_connection(self.reauth)
+        section = self.section + secrets.token_hex(8)  # so that swanctl names this key, and not one of another file
+        secret = f'secrets {{\n  {section} {{\n    id = "{self.ppk_id}"\n    secret = 0x{key.hex()}\n  }}\n}}\n'
         with machine_faults_named(self.file):
             write_whole(self.file, secret)
-        await _run((self.program, "--load-creds", "--clear"), b"")
+        # Without --clear: swanctl loads this key, then unloads the former, and no handshake meets a moment without any.
+        said = await _run((self.program, "--load-creds", "--noprompt"), b"")
+        loaded = [line for line in said.splitlines() if line.startswith(f"loaded ppk secret '{self.section}")]
+        if loaded != [f"loaded ppk secret '{section}'"]:  # the status is 0 all the same
+            fault = "loaded more keys of this id than the one" if len(loaded) > 1 else "did not load the key"
+            raise ConfigurationError(
+                f"{self.program} {fault} from {self.file}",
+                remedy=f"let swanctl.conf include this file only; see what `{self.program} --load-creds` says",
+            )
+        if self.reauth is not None and await _run((self.program, "--list-sas", "--ike", self.reauth), b""):
+            await _run((self.program, "--rekey", "--ike", self.reauth, "--reauth"), b"")
+
+    async def _check_connection(self, name: str) -> None:
+        connections = await _run((self.program, "--list-conns"), b"")
+        if not any(line.startswith(f"{name}: ") for line in connections.splitlines()):
+            raise ConfigurationError(
+                f"strongSwan has no connection {name}", remedy=f"name one of `{self.program} --list-conns`"
+            )
 
 
 class KeyForm(enum.StrEnum):

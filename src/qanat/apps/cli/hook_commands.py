@@ -10,6 +10,7 @@ import typer
 from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.service_commands import AsOption, DataOption, DirectoryOption, JsonOption
 from qanat.apps.cli.service_options import Who
+from qanat.ground.errors import BadParameter
 
 if TYPE_CHECKING:
     from qanat.apps.cli.light_commands import EndWith
@@ -66,6 +67,10 @@ def _add_strongswan(hook_app: typer.Typer, end_with: EndWith) -> None:
         file: Annotated[Path, typer.Option(parser=named_path, help="File of secrets that swanctl.conf includes.")],
         ppk_id: Annotated[str, typer.Option("--ppk-id", metavar="ID", help="As `ppk_id` of the connection.")],
         program: Annotated[str, typer.Option(help="What loads the file.")] = "swanctl",
+        reauth: Annotated[
+            str | None,
+            typer.Option(metavar="CONNECTION", help="Re-authenticated after each key; IKE takes it only then."),
+        ] = None,
         slot: SlotOption = "strongswan",
         every_s: EveryOption = 120.0,
         follow: FollowOption = False,
@@ -81,9 +86,13 @@ def _add_strongswan(hook_app: typer.Typer, end_with: EndWith) -> None:
             from qanat.adapters.encryptor_programs import StrongswanSlot
             from qanat.apps.cli.hook import Rotation, run_hook
 
+            if follow and reauth is not None:
+                raise BadParameter(
+                    "--reauth with --follow", remedy="give it to the end that leads: its key is set last"
+                )
             rotation = Rotation(contact, slot, every_s, follow, count)
             who = Who(name, data, directory)
-            return run_hook(StrongswanSlot(file, ppk_id, program), rotation, who=who, as_json=json)
+            return run_hook(StrongswanSlot(file, ppk_id, program, reauth), rotation, who=who, as_json=json)
 
         end_with(command)
 
