@@ -31,6 +31,8 @@ from unit.test_hook import following
 
 PROGRAMS = ("charon-systemd", "swanctl", "ip")
 START_S = 15.0
+TAKEN = "using PPK for PPK_ID 'office'"
+"""What charon says when it mixes the key in; a rekeying does not."""
 pytestmark = [
     pytest.mark.campaign,
     pytest.mark.skipif(
@@ -227,8 +229,10 @@ def test_ike_comes_up_under_the_networks_key_again_under_the_next_one_and_not_un
             await made_anew(one, other, [])
             assert one.speaks_to(other)
             former, file = one.spis(), one.slot().file.read_text(encoding="utf-8")
+            assert one.log().count(TAKEN) == 1
             await hook.rotate()
             await made_anew(one, other, former)
+            assert one.log().count(TAKEN) == 2
             assert one.speaks_to(other)
             await until(lambda: len(keys) == 2)
         assert faults == []
@@ -258,6 +262,7 @@ def test_while_the_keys_differ_the_line_that_is_up_holds_and_the_next_rotation_m
             await other.slot().put(bytes(range(32)))
             said(one.swanctl, "--rekey", "--ike", "office")
             await made_anew(one, other, former)
+            assert one.log().count(TAKEN) == 1
             former = one.spis()
             said(one.swanctl, "--rekey", "--ike", "office", "--reauth")
             await until(lambda: "AUTHENTICATION_FAILED" in one.log())
