@@ -9,6 +9,7 @@ import ast
 import io
 import re
 import tokenize
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -246,6 +247,16 @@ def test_no_file_has_loose_blanks_or_names_a_machines_folders() -> None:
 def test_names_of_test_modules_are_unique() -> None:
     names = [path.name for path in TESTS]
     assert sorted(names) == sorted(set(names))
+
+
+def test_types_are_checked_in_every_room() -> None:
+    """Errors in what mypy only follows as an import are hushed, and what is in no package it does not see."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    assert settings["strict"]
+    assert settings["packages"] == ["qanat"]
+    assert not {"exclude", "ignore_errors", "follow_imports"} & set().union(settings, *settings["overrides"])
+    packages = {path.parent for path in SOURCES if path.name == "__init__.py"}
+    assert {parent for path in SOURCES for parent in path.parents if parent.is_relative_to(SOURCE)} == packages
 
 
 def test_machine_rooms_are_few() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from qanat.kernels import bit_selection
+from qanat.kernels import bit_selection, processor
 from qanat.kernels.reference import bit_selection as plain
 
 EDGES = (0, 1, 2**63, 2**64 - 1, 0x5555555555555555, 2**32 - 1, 2**64 - 2**32)
@@ -36,5 +36,5 @@ def test_bits_are_picked_and_put_back_as_by_the_twin(tier: str) -> None:
 
 
 def test_a_foreign_processor_gets_the_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bit_selection.config, "CPU_NAME", "generic")
+    monkeypatch.setattr(processor.config, "CPU_NAME", "generic")
     assert not bit_selection.are_instructions_available.__wrapped__()

@@ -13,7 +13,7 @@ import pytest
 from scipy import linalg
 
 from qanat.ground.bits import xor
-from qanat.kernels import byte_emitter, carryless, toeplitz, toeplitz_products, toeplitz_transform
+from qanat.kernels import byte_emitter, carryless, processor, toeplitz, toeplitz_products, toeplitz_transform
 from qanat.kernels.reference import carryless as plain_carryless
 from qanat.kernels.reference import toeplitz as plain
 from qanat.kernels.toeplitz import Tier
@@ -137,7 +137,7 @@ def test_the_fastest_tier_of_a_processor_is_chosen(monkeypatch: pytest.MonkeyPat
     features: dict[str, bool] = {}
     monkeypatch.setattr(carryless, "widest_registers", carryless.widest_registers.__wrapped__)
     monkeypatch.setattr(toeplitz, "way_to_multiply", byte_emitter.way_to_multiply.__wrapped__)
-    monkeypatch.setattr(carryless.binding, "get_host_cpu_features", lambda: features)
+    monkeypatch.setattr(processor.binding, "get_host_cpu_features", lambda: features)
     assert toeplitz.tiers() == (Tier.FLOATING_POINT,)
     key, seed = draw(11, 100), draw(12, 139)
     sizes = {"num_key_bits": 100, "num_output_bits": 40}
@@ -181,7 +181,7 @@ def test_narrower_processors(tier: Tier, tmp_path: Path) -> None:
 def test_code_for_another_processor_uses_no_special_instruction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(carryless, "widest_registers", carryless.widest_registers.__wrapped__)
     monkeypatch.setattr(toeplitz, "way_to_multiply", byte_emitter.way_to_multiply.__wrapped__)
-    monkeypatch.setattr(carryless.config, "CPU_NAME", "generic")
+    monkeypatch.setattr(processor.config, "CPU_NAME", "generic")
     assert toeplitz.tiers() == (Tier.FLOATING_POINT,)
 
 

@@ -9,11 +9,10 @@ from typing import Final
 
 from qanat.apps.sky import elements_of
 from qanat.ground.identifiers import NodeId
-from qanat.ground.network import Network, Site
+from qanat.ground.network import Network
 from qanat.ground.orders import PassForecast
 from qanat.ground.randomness import SeededChance
-from qanat.orbits.propagation import Orbit
-from qanat.orbits.timetable import first_moment, orbit_of
+from qanat.orbits.timetable import first_moment, orbits_of
 from qanat.quantum_layer.pass_plan import draw_skies, plan_passes
 from qanat.simulation.day.plan import DAY_S
 
@@ -31,13 +30,9 @@ def passes_of_run(network: Network, *, num_days: int, seed: int) -> tuple[PassFo
     if not network.downlinks:
         return ()
     texts = elements_of(network)
-    orbits = {site.node: _orbit(site, texts) for site in network.satellites}
+    orbits = orbits_of(network.satellites, texts)
     midnight_utc_s = math.ceil(first_moment(orbits) / DAY_S) * DAY_S
     return tuple(_passes(network, texts, midnight_utc_s, num_days=num_days, seed=seed))
-
-
-def _orbit(site: Site, texts: Mapping[NodeId, str]) -> Orbit:
-    return orbit_of(site, read=lambda _: texts[site.node])
 
 
 def _passes(

@@ -11,11 +11,11 @@ from qanat.apps.network_concerns import Concern
 from qanat.apps.sky import elements_of
 from qanat.ground.clock import format_utc
 from qanat.ground.errors import ConfigurationError, RequestError
-from qanat.ground.identifiers import LinkId, NodeId
-from qanat.ground.network import Network, Site
+from qanat.ground.identifiers import LinkId
+from qanat.ground.network import Network
 from qanat.orbits.passes import Span, find_passes
-from qanat.orbits.propagation import STALE_DAYS, Orbit, age_days
-from qanat.orbits.timetable import PlannedPass, coming_passes, first_moment, made_of, orbit_of, station_of
+from qanat.orbits.propagation import STALE_DAYS, age_days
+from qanat.orbits.timetable import PlannedPass, coming_passes, first_moment, made_of, orbits_of, station_of
 from qanat.planning.pass_rates import mean_rates
 from qanat.quantum_layer.pass_weather import odds_of_clear
 
@@ -69,7 +69,7 @@ def review_sky(network: Network, *, now_utc_s: float) -> SkyReview:
     if not network.downlinks:
         return SkyReview()
     texts = elements_of(network)
-    orbits = {site.node: _orbit(site, texts) for site in network.satellites}
+    orbits = orbits_of(network.satellites, texts)
     start_utc_s = first_moment(orbits)
     try:
         coming = coming_passes(network, orbits, start_utc_s=start_utc_s, days=DAYS)
@@ -93,15 +93,13 @@ def never_seen(network: Network, link_id: LinkId) -> bool:
     """Return whether a satellite never stands over a station's mask in a week, by day or by night."""
     one = network.downlink(link_id)
     satellite = next(site for site in network.satellites if site.name == one.satellite)
-    orbit = _orbit(satellite, elements_of(network))
-    start_utc_s = first_moment({satellite.node: orbit})
+    orbits = orbits_of([satellite], elements_of(network))
+    start_utc_s = first_moment(orbits)
     place = next(site for site in network.sites if site.name == one.station)
     span = Span(start_utc_s, start_utc_s + DAYS * 86_400)
-    return not len(find_passes([orbit], [station_of(place, one)], span, min_elevation_deg=one.least_elevation_deg))
-
-
-def _orbit(site: Site, texts: Mapping[NodeId, str]) -> Orbit:
-    return orbit_of(site, read=lambda _: texts[site.node])
+    return not len(
+        find_passes([*orbits.values()], [station_of(place, one)], span, min_elevation_deg=one.least_elevation_deg)
+    )
 
 
 def _row(

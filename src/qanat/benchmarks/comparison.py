@@ -144,7 +144,7 @@ def _toeplitz_input(num_bits: int) -> tuple[Bits, Bits, Callable[[Bits, Bits], B
 
 
 def _by_scipy(key: Bits, seed: Bits) -> Bits:
-    product = signal.fftconvolve(seed.astype(np.float64), key.astype(np.float64), mode="valid")
+    product: NDArray[np.float64] = signal.fftconvolve(seed.astype(np.float64), key.astype(np.float64), mode="valid")
     return (np.rint(product).astype(np.int64) & 1).astype(np.uint8)
 
 

@@ -144,7 +144,7 @@ def toeplitz_row(name: str) -> Row:
         return num_key_bits / _best_s(lambda: hash_key(tier))
 
     x, s = (np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little").astype(float) for data in (key, seed))
-    rates = {tier: rate(tier) for tier in tiers() if tier is not Tier.FLOATING_POINT}
+    rates: dict[Tier, float] = {tier: rate(tier) for tier in tiers() if tier is not Tier.FLOATING_POINT}
     reference_rate = num_key_bits / _best_s(lambda: np.rint(signal.fftconvolve(s, x)) % 2, repeats=1)
     rates = rates or {Tier.FLOATING_POINT: rate(Tier.FLOATING_POINT)}
     others = "; ".join(f"{tier}: {other / 1e6:.0f} Mbit/s" for tier, other in [*rates.items()][1:])

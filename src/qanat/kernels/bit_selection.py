@@ -12,10 +12,12 @@ import functools
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import config, njit, types
+from llvmlite import ir
+from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from qanat.kernels.intrinsics import intrinsic
+from qanat.kernels.processor import instruction_sets
 
 _WORD = ir.IntType(64)
 _ONE, _ZERO = np.uint64(1), np.uint64(0)
@@ -24,9 +26,7 @@ _ONE, _ZERO = np.uint64(1), np.uint64(0)
 @functools.cache
 def are_instructions_available() -> bool:
     """Return whether this processor picks bits by one instruction."""
-    if config.CPU_NAME or config.CPU_FEATURES:  # compiled for another processor than this one
-        return False
-    return bool(binding.get_host_cpu_features().get("bmi2"))
+    return bool(instruction_sets().get("bmi2"))
 
 
 def _call(builder: ir.IRBuilder, name: str, arguments: Any) -> Any:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
 
 from qanat.kernels.bit_selection import are_instructions_available, compress, expand
+from qanat.kernels.intrinsics import intrinsic
 
 LANES = 8
 """Frames that share a byte."""
@@ -108,7 +108,7 @@ def count_ones(packed: np.ndarray) -> int:
         total += popcount(words[i])
     for i in range(8 * whole, packed.size):
         total += popcount(np.uint64(packed[i]))
-    return total  # type: ignore[return-value] - an int outside
+    return total  # type: ignore[return-value]  # an int outside
 
 
 @njit(cache=True, nogil=True)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from llvmlite import binding, ir
-from numba import config
+from llvmlite import ir
 from numba.core import cgutils
 
 from qanat.kernels.byte_fields import BYTE_MODULUS, half_byte_products
+from qanat.kernels.processor import instruction_sets
 
 LANES = 64
 WORD = ir.IntType(64)
@@ -42,9 +42,7 @@ def way_to_multiply() -> Products | None:
 
     All loops are compiled for the one way, once and for all.
     """
-    if config.CPU_NAME or config.CPU_FEATURES:  # compiled for another processor than this one
-        return None
-    features = binding.get_host_cpu_features()
+    features = instruction_sets()
     if features.get("gfni") and features.get("avx512f") and features.get("avx512bw"):
         return Products.GFNI_512
     if not features.get("avx2"):

@@ -16,9 +16,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from qanat.kernels.byte_emitter import BYTE, LANES, WORD, WORDS, Element, Emitter, Products
+from qanat.kernels.intrinsics import intrinsic
 
 ROW_BYTES = 2 * LANES
 

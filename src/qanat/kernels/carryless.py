@@ -15,10 +15,12 @@ import functools
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import config, njit, types
+from llvmlite import ir
+from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from qanat.kernels.intrinsics import intrinsic
+from qanat.kernels.processor import instruction_sets
 
 LEAF_WORDS = 16
 NUM_SUMS = LEAF_WORDS + 1
@@ -28,9 +30,7 @@ LEAF_BYTES = 8 * LEAF_WORDS
 @functools.cache
 def widest_registers() -> int:
     """Return the widest registers in bits that multiply without carry here: 512, 128, or 0 for none."""
-    if config.CPU_NAME or config.CPU_FEATURES:  # compiled for another processor than this one
-        return 0
-    features = binding.get_host_cpu_features()
+    features = instruction_sets()
     if features.get("vpclmulqdq") and features.get("avx512f"):
         return 512
     return 128 if features.get("pclmul") else 0

@@ -78,7 +78,7 @@ def _silent_thresholds(silent_odds: NDArray[np.float64]) -> Words:
     """Cumulative odds of the preparations in silent slots, in units of 2^-56; equal ones when there are none."""
     odds = silent_odds if silent_odds.sum() > 0 else np.ones(NUM_PREPARATIONS)
     cumulative = np.cumsum(odds) / odds.sum() * (1 << THRESHOLD_BITS)
-    thresholds = cumulative.astype(np.uint64)
+    thresholds: Words = cumulative.astype(np.uint64)
     last = int(np.flatnonzero(odds)[-1])
     thresholds[last:] = 1 << THRESHOLD_BITS
     return thresholds

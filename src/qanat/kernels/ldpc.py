@@ -20,9 +20,9 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from qanat.kernels.bitarrays import popcount
+from qanat.kernels.intrinsics import intrinsic
 
 LANES = 64
 PART = 16
@@ -195,7 +195,7 @@ def place_edges(degrees: np.ndarray, num_rows: int, seed: np.uint64, rows: np.nd
     for column in range(degrees.size):
         for number in range(degrees[column]):
             edge = start + number
-            best_row, best_turn, is_clean = -1, 0, False
+            best_row, best_turn, is_clean = -1, np.int64(0), False
             for attempt in range(32):
                 state, word = _next_word(state)
                 if degrees[column] == 2:
@@ -276,7 +276,7 @@ def masked_parities(frame: np.ndarray, masks: np.ndarray) -> int:
         for column in range(frame.size):
             total ^= frame[column] & masks[number, column]
         parities |= (popcount(total) & np.uint64(1)) << np.uint64(number)
-    return parities
+    return parities  # type: ignore[return-value]  # an int outside
 
 
 @njit(cache=True, nogil=True)

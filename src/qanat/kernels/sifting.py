@@ -19,10 +19,10 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from qanat.kernels.bit_selection import compress, expand
 from qanat.kernels.bitarrays import append_bits, bits_at, popcount
+from qanat.kernels.intrinsics import intrinsic
 
 NUM_CELLS = 6
 BIT, BASIS, IS_SIGNAL, IS_DECOY = range(4)
@@ -52,7 +52,7 @@ def gaps_as_numbers(slots: np.ndarray, first_slot: int, numbers: np.ndarray) -> 
         gap = slots[i] - slots[i - 1]
         combined |= gap
         numbers[i] = gap
-    return combined  # type: ignore[no-any-return] - an int outside
+    return combined  # type: ignore[return-value]  # an int outside
 
 
 @intrinsic

@@ -58,7 +58,7 @@ def choose_splits(key_words: int, output_words: int) -> int:
     def work(splits: int) -> float:
         tile = carryless.LEAF_WORDS << splits
         columns, rows = -(-key_words // tile), -(-output_words // tile)
-        products = rows * columns * 3**splits * carryless.LEAF_WORDS * carryless.NUM_SUMS / 4
+        products: float = rows * columns * 3**splits * carryless.LEAF_WORDS * carryless.NUM_SUMS / 4
         return products + 3 * (3 * columns + 3 * rows) * tile * 1.5**splits
 
     return min(range(MAX_SPLITS + 1), key=work)
@@ -72,7 +72,8 @@ def _multiply(windows: WordArray, keys: WordArray, splits: int, leaf_products: L
     if splits and windows.nbytes * 1.5**splits > CACHE_BYTES:
         thirds = zip(_halve_windows(windows[None]), _halve_keys(keys[None]), strict=True)
         outputs = [_multiply(window, key, splits - 1, leaf_products) for window, key in thirds]
-        return _join(np.stack(outputs))[0]
+        joined: WordArray = _join(np.stack(outputs))[0]
+        return joined
     parts, columns = windows[None], keys[None]
     for _ in range(splits):
         parts, columns = _halve_windows(parts), _halve_keys(columns)
@@ -81,7 +82,8 @@ def _multiply(windows: WordArray, keys: WordArray, splits: int, leaf_products: L
     leaf_products(np.ascontiguousarray(parts), np.ascontiguousarray(columns[..., ::-1]), output)
     for _ in range(splits):
         output = _join(output)
-    return output[0]
+    tiles: WordArray = output[0]
+    return tiles
 
 
 def _halve_windows(windows: WordArray) -> WordArray:

@@ -95,4 +95,4 @@ def count_ones(words: np.ndarray) -> int:
     for group in range(words.shape[0]):
         for block in range(words.shape[1]):
             total += popcount(words[group, block])
-    return np.int64(total)
+    return np.int64(total)  # type: ignore[return-value]  # an int outside

@@ -105,7 +105,7 @@ def geostationary(name: str, *, longitude_deg: float, start_utc_s: float) -> Cir
 
 def geostationary_altitude_km() -> float:
     """Return the height at which a satellite over the equator, with the oblateness, keeps up with the Earth."""
-    radius_km = (MU_KM3_PER_S2 / TURN_RAD_PER_S**2) ** (1 / 3)
+    radius_km: float = (MU_KM3_PER_S2 / TURN_RAD_PER_S**2) ** (1 / 3)
     for _ in range(20):  # node and phase together turn by n + 2 p, where cos i = 1; each pass gains five digits
         excess = (mean_motion_rad_per_s(radius_km) + 2 * _oblate(radius_km)) / TURN_RAD_PER_S
         radius_km *= excess ** (2 / 3)

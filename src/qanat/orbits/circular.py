@@ -55,7 +55,7 @@ def circular_track(
     return Track(
         satellite=satellite,
         station=station,
-        utc_s=start_utc_s + step_s * (np.arange(num_steps) + 0.5),
+        utc_s=start_utc_s + step_s * (np.arange(num_steps, dtype=np.float64) + 0.5),
         range_km=range_km,
         elevation_deg=np.degrees(np.arcsin(up / range_km)),
         azimuth_deg=np.degrees(np.arctan2(east, north)) % 360,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,7 +61,8 @@ def utc_text(utc_s: float, *, digits: int = 3) -> str:
 
 def utc_texts(utc_s: ArrayLike, *, digits: int = 3) -> list[str]:
     """Return what ``utc_text`` does, of many moments, shape (n,), with less work; digits: 0, 3 or 6."""
-    unit = {0: "s", 3: "ms", 6: "us"}[digits]
+    units: dict[int, Literal["s", "ms", "us"]] = {0: "s", 3: "ms", 6: "us"}
+    unit = units[digits]
     parts = np.rint(np.asarray(utc_s, dtype=np.float64) * 10**digits).astype(np.int64)
     return [f"{text}Z" for text in np.datetime_as_string(parts.astype(f"datetime64[{unit}]"), unit=unit).tolist()]
 

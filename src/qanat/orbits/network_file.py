@@ -74,7 +74,7 @@ def telescope_of(one: Downlink) -> GroundTelescope:
     if not changes:
         return found
     origins = {**found.provenance, **dict.fromkeys(changes, "input: the network file")}
-    return replace(found, name=one.station, provenance=origins, **changes)  # type: ignore[arg-type]
+    return replace(found, name=one.station, provenance=origins, **changes)
 
 
 def satellite_faults(network: Network, *, read: ReadElements) -> Iterator[Contradiction]:

@@ -110,7 +110,7 @@ def block_counts(lights: Sequence[PassLight], *, times: int = 1) -> DecoyCounts:
     clicks = times * sum(one.clicks.sum(axis=0) for one in lights)
     errors = times * sum(one.errors.sum(axis=0) for one in lights)
     undisclosed = 1 - protocol.signal_disclosed
-    one, other = (_basis(clicks[:, basis], errors[:, basis], undisclosed) for basis in (0, 1))  # type: ignore[index]
+    one, other = (_basis(clicks[:, basis], errors[:, basis], undisclosed) for basis in (0, 1))
     return DecoyCounts(one, other)
 
 

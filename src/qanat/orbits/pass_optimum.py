@@ -167,7 +167,7 @@ def secret_lengths(
     clicks = one.clicks[0] + other.clicks[0]
     leaked = f_ec * key_bits * binary_entropies(errors / np.maximum(clicks, 1.0))
     counts = DecoyCountArrays(one, other)
-    reckoned = both_bases(counts, protocol, security, leaked_bits=leaked, method=method)  # type: ignore[arg-type]
+    reckoned = both_bases(counts, protocol, security, leaked_bits=leaked, method=method)
     return np.asarray(reckoned.length, dtype=np.float64)
 
 

@@ -55,7 +55,7 @@ class Span:
         """Return moments from start to end, equally far apart and ``step_s`` at most, and how far they are."""
         num_steps = max(1, math.ceil((self.end_utc_s - self.start_utc_s) / step_s - 1e-9))
         exact_s = (self.end_utc_s - self.start_utc_s) / num_steps
-        return self.start_utc_s + exact_s * np.arange(num_steps + 1), exact_s
+        return self.start_utc_s + exact_s * np.arange(num_steps + 1, dtype=np.float64), exact_s
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class PassTable:
     """As ``search`` gives them, shape (n, COLUMNS)."""
 
     def __len__(self) -> int:
-        return self.rows.shape[0]
+        return len(self.rows)
 
     @property
     def station(self) -> NDArray[np.int32]:

@@ -134,7 +134,7 @@ def crossing(cubic: Floats, step: float, t: Floats, ends: tuple[float, float, fl
     mask = t[6]
     low_value, high_value = low_value - mask, high_value - mask
     rising = high_value > low_value
-    part = low + (high - low) * low_value / (low_value - high_value)
+    part: float = low + (high - low) * low_value / (low_value - high_value)
     for _ in range(MOST_STEPS):
         sine, slope, _, _ = along(cubic, part, step, t)
         value = sine - mask

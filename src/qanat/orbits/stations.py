@@ -75,7 +75,8 @@ def station_typed(text: str) -> Station:
         numbers = []
     if len(numbers) not in (2, 3):
         raise ConfigurationError(f"{text!r} is no station", remedy=f"write LAT,LON,ALT: {REMEDY}")
-    return Station(text, *numbers, source="typed")
+    latitude_deg, longitude_deg, altitude_m = (*numbers, 0.0)[:3]
+    return Station(text, latitude_deg, longitude_deg, altitude_m, source="typed")
 
 
 def stations_of(records: object, *, source: str) -> list[Station]:

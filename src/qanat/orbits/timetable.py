@@ -83,6 +83,15 @@ def orbit_of(site: Site, *, read: ReadElements | None = None) -> Orbit:
     return Sgp4Orbit(element_set_of(site, read=read))
 
 
+def orbits_of(satellites: Sequence[Site], elements: Mapping[NodeId, str]) -> dict[NodeId, Orbit]:
+    """Return the orbits of satellites; elements: texts of files, of those that name one. Raises as ``orbit_of``."""
+
+    def orbit(site: Site) -> Orbit:
+        return orbit_of(site, read=lambda _: elements[site.node])
+
+    return {site.node: orbit(site) for site in satellites}
+
+
 def station_of(site: Site, one: DescribedDownlink) -> Station:
     """Return a station's place; raises ConfigurationError for one that is not on the globe."""
     return Station(site.name, site.latitude_deg, site.longitude_deg, one.altitude_m, source="the network file")

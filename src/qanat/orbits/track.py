@@ -65,7 +65,7 @@ def follow(
     """
     if not (step_s > 0 and end_utc_s >= start_utc_s):
         raise ValueError(f"a track goes forward in time: from {start_utc_s} to {end_utc_s} in steps of {step_s} s")
-    utc_s = start_utc_s + step_s * np.arange(int((end_utc_s - start_utc_s) / step_s + 1e-9) + 1)
+    utc_s = start_utc_s + step_s * np.arange(int((end_utc_s - start_utc_s) / step_s + 1e-9) + 1, dtype=np.float64)
     place, velocity = orbit.inertial(utc_s)
     angle = sidereal_angle_rad(utc_s, ut1_minus_utc_s=ut1_minus_utc_s)
     fixed = to_earth_fixed(place, angle)

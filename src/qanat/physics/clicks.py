@@ -77,7 +77,7 @@ def firing_odds(
     """Odds that each live detector fires; float64, shape (3, 2, 2, 4) as ``detected_photons``."""
     photons = detected_photons(system, loss_db=loss_db, extra_error=extra_error, response=response)
     # 1 - (1 - d) exp(-x) written without cancellation: at 60 dB the plain form would lose six digits.
-    signal = -np.expm1(-photons)
+    signal: NDArray[np.float64] = -np.expm1(-photons)
     return signal + dark_odds(system) * (1 - signal)
 
 

@@ -117,5 +117,5 @@ def optical_errors(shares: Floats) -> tuple[float, float]:
 
 def leak_of(extinction_db: float) -> float:
     """Return the share of light in the wrong port of a splitter whose ports differ by ``extinction_db``."""
-    ratio = 10.0 ** (extinction_db / 10)
+    ratio: float = 10.0 ** (extinction_db / 10)
     return 1 / (1 + ratio)

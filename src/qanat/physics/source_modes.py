@@ -88,7 +88,7 @@ class NumberMap:
     def look_up(self, numbers: NDArray[np.uint32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return intensity (0 to 2) and state (0 to 3, as ``STATES``) for random numbers; the shape of the numbers."""
         cells = self.table[numbers]
-        return cells >> 2, cells & 3
+        return cells >> np.uint8(2), cells & np.uint8(3)
 
     @property
     def odds(self) -> NDArray[np.float64]:

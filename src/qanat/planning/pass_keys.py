@@ -176,7 +176,8 @@ def secret_bits(counts: Floats, system: QKDSystem, *, proof: str, f_ec: float) -
     leaked = chosen.leaked_bits(arrays, f_ec=f_ec)
     with np.errstate(divide="ignore", invalid="ignore"):  # blocks without any count
         reckoned = chosen.reckon(arrays, protocol, SecurityParameters(), leaked)
-    return np.floor(np.maximum(np.nan_to_num(np.asarray(reckoned.length), nan=0.0), 0.0))
+    length: Floats = np.floor(np.maximum(np.nan_to_num(np.asarray(reckoned.length), nan=0.0), 0.0))
+    return length
 
 
 def _basis(clicks: Floats, errors: Floats, undisclosed: float) -> BasisCountArrays:

@@ -16,7 +16,7 @@ from qanat.ground.network import Network
 from qanat.ground.network.satellites import WEEK_S
 from qanat.ground.orders import PassForecast
 from qanat.orbits.earth import DAY_S
-from qanat.orbits.timetable import PlannedPass, first_moment, orbit_of, timetable
+from qanat.orbits.timetable import PlannedPass, first_moment, orbits_of, timetable
 from qanat.quantum_layer.pass_weather import odds_of_clear
 
 
@@ -28,7 +28,7 @@ def pass_rates(network: Network, elements: Mapping[NodeId, str]) -> dict[LinkId,
     """
     if not network.downlinks:
         return {}
-    orbits = {site.node: orbit_of(site, read=lambda _, node=site.node: elements[node]) for site in network.satellites}
+    orbits = orbits_of(network.satellites, elements)
     start_utc_s = first_moment(orbits)
     found = timetable(network, orbits, start_utc_s=start_utc_s, days=WEEK_S / DAY_S)
     return mean_rates(network, found, start_utc_s=start_utc_s)

@@ -161,7 +161,8 @@ def lim_length(
     is not read.
     """
     reckoning = one_basis(key_basis, test_basis, protocol, eps_sec=eps_sec, eps_cor=eps_cor, leaked_bits=leaked_bits)
-    return max(0, math.floor(reckoning.length))
+    num_bits: int = max(0, math.floor(reckoning.length))
+    return num_bits
 
 
 def one_basis(

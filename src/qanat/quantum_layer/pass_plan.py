@@ -77,11 +77,11 @@ def plan_passes(network: Network, elements: Mapping[NodeId, str], days: float, l
 
     elements: texts of files, of satellites that name one. Raises ConfigurationError, BadParameter.
     """
-    from qanat.orbits.timetable import first_moment, orbit_of, scaled, timetable
+    from qanat.orbits.timetable import first_moment, orbits_of, scaled, timetable
     from qanat.quantum_layer.pass_run import block_bits_of
     from qanat.quantum_layer.pass_weather import odds_of_clear
 
-    orbits = {site.node: orbit_of(site, read=lambda _, node=site.node: elements[node]) for site in network.satellites}
+    orbits = orbits_of(network.satellites, elements)
     found = timetable(network, orbits, start_utc_s=first_moment(orbits), days=days)
     if light_share < 1:
         found = [scaled(one, light_share) for one in found]

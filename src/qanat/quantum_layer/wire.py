@@ -127,6 +127,6 @@ def run_parties(
             for place, party in enumerate(parties):
                 if place not in outcomes:
                     party.close()
-                    fault = ChannelTimeout("both parties wait for each other")
-                    outcomes[place] = Outcome(None, fault, was_first=not outcomes)
+                    silence = ChannelTimeout("both parties wait for each other")
+                    outcomes[place] = Outcome(None, silence, was_first=not outcomes)
     return [outcomes[place] for place in range(len(parties))]

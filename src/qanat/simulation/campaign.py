@@ -269,7 +269,7 @@ async def _get_keys(
                 cause=cause,
                 require=require,
             )
-            given = await world.call(node, ask)
+            given: GivenKeys = await world.call(node, ask)
         except RequirementUnmet:
             require = Requirements()
         except (KeyManagementError, CallLost):

@@ -362,7 +362,7 @@ class Witness:
             costs = _evenly(due_bits, len(key_ids))
             events = [told[relay_id] for relay_id in relay_ids if relay_id in told]
             told_bits = (
-                sum(int(event.data["qkd_bits"]) for event in events) if len(events) == len(batches) else due_bits
+                sum(int(str(event.data["qkd_bits"])) for event in events) if len(events) == len(batches) else due_bits
             )
             if not said_bits == paid_bits == due_bits == told_bits or said != costs:
                 self.violation(

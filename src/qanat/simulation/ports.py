@@ -328,7 +328,7 @@ class VirtualStore:
     async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
         return await self._call(
             lambda: self._inner.repeated(call),
-            lambda keys: keys and self._witness.keys_supplied(self._node, call.sae, keys, call=call),
+            lambda keys: self._witness.keys_supplied(self._node, call.sae, keys, call=call) if keys else None,
         )
 
     async def forget_answers(self, *, now_monotonic_s: float, window_s: float) -> int:

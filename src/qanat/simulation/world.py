@@ -123,7 +123,7 @@ class World:
         """Switches that do not turn, and why."""
         devices = VirtualClock(self.scheduler, self._safe(), utc_offset_s=lambda: 0.0)
         self.switches = {
-            switch.name: TwinSwitch(switch, clock=devices, stuck=partial(self.stuck_switches.get, switch.name, ""))
+            switch.name: TwinSwitch(switch, clock=devices, stuck=partial(self._why_stuck, switch.name))
             for switch in network.switches
         }
         self.sky = SimulatedSky(network, sky)
@@ -249,6 +249,9 @@ class World:
         self.witness.close_books(levels, thorough=thorough)
 
     # --- inside ---
+
+    def _why_stuck(self, switch: str) -> str:
+        return self.stuck_switches.get(switch, "")
 
     def _task_died(self, task: Task, fault: QanatError) -> None:
         self.witness.violation(f"task {task.name!r} died of {type(fault).__name__}: {fault}")
@@ -394,7 +397,7 @@ class World:
     def lied(self, sender: NodeId, message: Message) -> Message:
         """Let the sender of a relay word hand on another share than it was given; not the origin, who makes it."""
         spent = self.witness.bits_under(sender, message)
-        if message.read("hop", int) == 1 or spent is None:
+        if message.fields["hop"] == 1 or spent is None:
             return message
         self.witness.relay_lied(message)
         return lied(message, self._dice, spent=spent)

@@ -78,7 +78,7 @@ class Books:
         """``ready_blocks``: so many lie ready on every link that makes any, from before the first day."""
         self._plan = plan
         self.array: NDArray[np.int64] = np.zeros(2 * len(plan.links), dtype=np.int64)
-        self.stock = memoryview(self.array)
+        self.stock = self.array.data
         """Bits that may be sent under, by hop: the same memory, for kernels and for single looks."""
         self.short: set[Hop] = set()
         """Hops that have fallen below what a batch takes, until somebody takes note of them."""

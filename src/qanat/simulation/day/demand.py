@@ -94,9 +94,9 @@ def draw_pairs(
     num_near = min(max(wanted_near, demand.num_pairs - len(pools["far"])), len(pools["near"]))
     num_far = min(demand.num_pairs - num_near, len(pools["far"]))
     chosen: list[Pair] = []
-    for kind, count in (("near", num_near), ("far", num_far)):
-        places = generator.permutation(len(pools[kind]))[:count]
-        chosen += [pools[kind][place] for place in sorted(places.tolist())]
+    for pool, count in ((pools["near"], num_near), (pools["far"], num_far)):
+        places = generator.permutation(len(pool))[:count]
+        chosen += [pool[place] for place in sorted(places.tolist())]
     return tuple(chosen)
 
 
