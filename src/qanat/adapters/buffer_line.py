@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from qanat.adapters.machine_faults import not_listening
-from qanat.adapters.streams import STALL_TIMEOUT_S, watch_peer
+from qanat.adapters.streams import STALL_TIMEOUT_S, is_own_limit, watch_peer
 from qanat.ground.errors import ChannelClosed, ChannelTimeout, FrameError, QanatError
 from qanat.ground.framing import LENGTH_BYTES, frame_length
 
@@ -27,6 +27,8 @@ MAX_LINE_FRAME_BYTES = 2**20 + 2**17
 KERNEL_BUFFER_BYTES = 2**22
 SEND_TIMEOUT_S = 30.0
 """A peer that takes nothing for so long is treated as gone."""
+KERNEL_PATIENCE_S = 40
+"""The kernel's own limit: a peer whose window is full lives, and our limits come first."""
 CONNECT_TIMEOUT_S = 5.0
 BACKLOG = 1024
 MOST_LINES = 4096
@@ -66,7 +68,7 @@ class BufferLine:
         self._closed = False
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        watch_peer(connection)
+        watch_peer(connection, limit_s=KERNEL_PATIENCE_S)
 
     async def send(self, frame: bytes | bytearray | memoryview, /) -> None:
         """Send one whole frame; raises ChannelClosed, also when the peer takes nothing for SEND_TIMEOUT_S."""
@@ -74,11 +76,10 @@ class BufferLine:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await asyncio.get_running_loop().sock_sendall(self._connection, frame)
-        except TimeoutError:
-            self.abort()
-            raise ChannelClosed(f"the peer took nothing for {SEND_TIMEOUT_S:.0f} s") from None
         except OSError as fault:
             self.abort()
+            if is_own_limit(fault):
+                raise ChannelClosed(f"the peer took nothing for {SEND_TIMEOUT_S:.0f} s") from None
             raise ChannelClosed(f"the line broke: {fault.strerror or fault}") from None
 
     async def receive(self, *, timeout_s: float) -> memoryview:
@@ -137,12 +138,12 @@ class BufferLine:
             try:
                 async with asyncio.timeout(timeout_s):
                     got = await loop.sock_recv_into(self._connection, room[self._end :])
-            except TimeoutError:
+            except OSError as fault:
+                if not is_own_limit(fault):
+                    raise ChannelClosed(f"the line broke: {fault.strerror or fault}") from None
                 if self._end > self._start and num_bytes > LENGTH_BYTES:
                     raise ChannelClosed(f"a frame began and stood still for {timeout_s:g} s") from None
                 raise ChannelTimeout(f"nothing came within {timeout_s:g} s") from None
-            except OSError as fault:
-                raise ChannelClosed(f"the line broke: {fault.strerror or fault}") from None
             if not got:
                 where = "inside a frame" if self._end > self._start else "between frames"
                 raise ChannelClosed(f"the peer closed the line {where}")
@@ -177,9 +178,9 @@ async def dial(host: str, port: int, *, timeout_s: float = CONNECT_TIMEOUT_S) ->
             except BaseException:
                 connection.close()
                 raise
-    except TimeoutError:
-        raise ChannelTimeout(f"{host}:{port} did not answer within {timeout_s:g} s") from None
     except OSError as fault:
+        if is_own_limit(fault):
+            raise ChannelTimeout(f"{host}:{port} did not answer within {timeout_s:g} s") from None
         raise ChannelClosed(
             f"no connection to {host}:{port}: {fault.strerror or fault}",
             remedy="check that the recipient runs `qanat receive` and listens there",

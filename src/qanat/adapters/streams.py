@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 
 from qanat.ground.errors import ChannelClosed, FrameError
@@ -17,13 +16,6 @@ STALL_TIMEOUT_S = 30
 LAST_LOOK_S = 0.05
 _PROBES = 3
 _PROBE_EVERY_S = 2
-_KEEPALIVE = {
-    "TCP_KEEPIDLE": DEAD_PEER_TIMEOUT_S - _PROBES * _PROBE_EVERY_S,
-    "TCP_KEEPINTVL": _PROBE_EVERY_S,
-    "TCP_KEEPCNT": _PROBES,
-    "TCP_USER_TIMEOUT": 1000 * DEAD_PEER_TIMEOUT_S,
-}
-"""Options of TCP: the first probe after so many seconds of silence, then one so often, and so many in all."""
 
 
 class FrameReader:
@@ -68,23 +60,39 @@ class FrameReader:
     async def _soon(self, most_bytes: int) -> bytes:
         """Return the next bytes of a frame that has begun; raises ChannelClosed when none come in time."""
         for limit_s in (self._stall_s, LAST_LOOK_S):  # where this process itself stood still, what came is taken first
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(limit_s):
                     return await self._reader.read(most_bytes)
+            except TimeoutError as fault:
+                if not is_own_limit(fault):
+                    raise
         raise ChannelClosed(f"a frame began and stood still for {self._stall_s:g} s")
 
 
-def notice_dead_peer(writer: asyncio.StreamWriter) -> None:
-    """Let the kernel end a connection whose peer has vanished without a word, where the system can.
+def is_own_limit(fault: OSError) -> bool:
+    """Return whether ``asyncio.timeout`` raised it: when the kernel gives a connection up, that is a TimeoutError too,
+    and has a number."""
+    return isinstance(fault, TimeoutError) and fault.errno is None
 
-    What was sent is waited for by TCP_USER_TIMEOUT; a line on which nobody speaks is probed, and given up as late.
-    """
+
+def notice_dead_peer(writer: asyncio.StreamWriter) -> None:
+    """Let the kernel end a connection whose peer has vanished without a word; see ``watch_peer``."""
     watch_peer(writer.get_extra_info("socket"))
 
 
-def watch_peer(connection: socket.socket) -> None:
-    """Set a socket's options so that the kernel ends a connection whose peer has vanished."""
+def watch_peer(connection: socket.socket, *, limit_s: int = DEAD_PEER_TIMEOUT_S) -> None:
+    """Let the kernel end a connection whose peer has vanished, after ``limit_s``, where the system can.
+
+    What was sent is waited for by TCP_USER_TIMEOUT; a line on which nobody speaks is probed, and given up as late. The
+    kernel counts in the same way how long a peer that lives takes nothing: who lets one do so must give it as long.
+    """
+    options = {
+        "TCP_KEEPIDLE": limit_s - _PROBES * _PROBE_EVERY_S,
+        "TCP_KEEPINTVL": _PROBE_EVERY_S,
+        "TCP_KEEPCNT": _PROBES,
+        "TCP_USER_TIMEOUT": 1000 * limit_s,
+    }
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
+    for name, value in options.items():
         if hasattr(socket, name):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from qanat.adapters.machine_faults import not_listening
-from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, notice_dead_peer
+from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, is_own_limit, notice_dead_peer
 from qanat.adapters.tls import PeerCertificate, peer_certificate
 from qanat.ground.errors import ChannelClosed, ChannelTimeout, QanatError
 from qanat.ground.framing import LENGTH_BYTES, MAX_FRAME_BYTES, frame_length
 
 SEND_TIMEOUT_S = 30.0
-"""A peer that takes nothing for so long is treated as gone."""
+"""A peer that takes nothing for so long is treated as gone; by the kernel sooner, where its window stays full."""
 CLOSE_TIMEOUT_S = 2.0
 """How long closing waits for what was sent to leave this machine."""
 TLS_HANDSHAKE_TIMEOUT_S = 5.0
@@ -61,11 +61,10 @@ class TcpChannel:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 self._writer.write(frame)
                 await self._writer.drain()
-        except TimeoutError:
-            self.abort()
-            raise ChannelClosed(f"the peer took nothing for {SEND_TIMEOUT_S:.0f} s") from None
         except OSError as fault:
             self.abort()
+            if is_own_limit(fault):
+                raise ChannelClosed(f"the peer took nothing for {SEND_TIMEOUT_S:.0f} s") from None
             raise ChannelClosed(f"the channel broke: {fault}") from None
 
     async def receive(self, *, timeout_s: float) -> bytes:
@@ -107,9 +106,9 @@ async def connect_channel(
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(host, port, limit=STREAM_BUFFER_BYTES, **_tls_options(tls))
-    except TimeoutError:
-        raise ChannelTimeout(f"{host}:{port} did not answer within {timeout_s:g} s") from None
     except OSError as fault:
+        if is_own_limit(fault):
+            raise ChannelTimeout(f"{host}:{port} did not answer within {timeout_s:g} s") from None
         raise ChannelClosed(
             f"no connection to {host}:{port}: {fault}", remedy="check that the receiver runs and listens there"
         ) from None

@@ -1,0 +1,118 @@
+"""Lines that the kernel gives up, and those that it must not: each is told by its own name."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from qanat.adapters import buffer_line
+from qanat.adapters.buffer_line import BufferLine, dial
+from qanat.adapters.streams import FrameReader
+from qanat.adapters.tcp_channel import TcpChannel
+from qanat.ground.errors import ChannelClosed, ChannelTimeout
+from qanat.ground.framing import encode_frame
+from unit.test_file_delivery import run
+
+pytestmark = pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no such limit")
+FRAME = encode_frame(1, {}, bytes(2**20))
+KERNEL_MS = 300
+
+
+@contextlib.asynccontextmanager
+async def nobody_reads() -> AsyncIterator[int]:
+    """Give a port whose connections the system takes, and nobody reads from."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def dead_line() -> AsyncIterator[BufferLine]:
+    """Give a line with a full window, which the kernel is to give up at once."""
+    async with nobody_reads() as port:
+        line = await dial("127.0.0.1", port)
+        line._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, KERNEL_MS)
+        with contextlib.suppress(BlockingIOError):
+            while line._connection.send(FRAME):
+                pass
+        yield line
+        await line.close()
+
+
+async def often(line: BufferLine | TcpChannel) -> None:
+    for _ in range(100):
+        await line.send(FRAME)
+
+
+async def sent(line: BufferLine) -> None:
+    await line.send(FRAME)
+
+
+async def received(line: BufferLine) -> None:
+    await line.receive(timeout_s=20)
+
+
+@pytest.mark.parametrize("use", [sent, received])
+def test_a_line_that_the_kernel_gave_up_is_not_told_as_a_silence_of_ours(
+    use: Callable[[BufferLine], Awaitable[None]],
+) -> None:
+    async def work() -> None:
+        async with dead_line() as line:
+            with pytest.raises(ChannelClosed, match="the line broke: Connection timed out"):
+                await use(line)
+
+    run(work())
+
+
+def test_a_peer_that_lives_and_takes_nothing_is_left_as_long_as_we_say() -> None:
+    async def work() -> None:
+        async with nobody_reads() as port:
+            line = await dial("127.0.0.1", port)
+            limit_ms = line._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert limit_ms > 1000 * max(buffer_line.SEND_TIMEOUT_S, buffer_line.STALL_TIMEOUT_S)
+            await line.close()
+
+    run(work())
+
+
+def test_our_own_limits_keep_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffer_line, "SEND_TIMEOUT_S", 0.1)
+
+    async def work() -> None:
+        async with nobody_reads() as port:
+            line = await dial("127.0.0.1", port)
+            with pytest.raises(ChannelTimeout, match="nothing came within"):
+                await line.receive(timeout_s=0.01)
+            with pytest.raises(ChannelClosed, match="the peer took nothing for"):
+                await often(line)
+
+    run(work())
+
+
+def test_a_channel_that_the_kernel_gave_up_is_told_as_broken() -> None:
+    async def work() -> None:
+        async with nobody_reads() as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            channel = TcpChannel(reader, writer)
+            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, KERNEL_MS)
+            with pytest.raises(ChannelClosed, match=r"the channel broke: .*timed out"):
+                await often(channel)
+
+    run(work())
+
+
+def test_a_frame_on_a_connection_that_the_kernel_gave_up_has_not_stood_still_for_us() -> None:
+    async def work() -> None:
+        stream = asyncio.StreamReader()
+        stream.feed_data(FRAME[:100])
+        frames = FrameReader(stream, max_frame_bytes=2**21)
+        reading = asyncio.create_task(frames.next_frame())
+        await asyncio.sleep(0)
+        stream.set_exception(TimeoutError(110, "Connection timed out"))
+        with pytest.raises(ChannelClosed, match="the channel broke"):
+            await reading
+
+    run(work())
