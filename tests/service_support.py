@@ -44,6 +44,8 @@ class Spy:
     seen: bytearray = field(default_factory=bytearray)
     cut_at: int | None = None
     """After so many bytes of the caller's, of all lines together, the line that is open then is cut, once."""
+    cut_each_at: int | None = None
+    """After so many bytes of its caller's each line is cut."""
     flip_at: int | None = None
     """Of the byte at this place one bit is flipped, once."""
     num_lines: int = 0
@@ -85,7 +87,7 @@ class Spy:
 
     async def _copy(self, source: socket.socket, target: socket.socket, *, is_caller: bool = False) -> bool:
         """Copy to the end; returns whether that was the end, and no cut."""
-        loop = asyncio.get_running_loop()
+        loop, left = asyncio.get_running_loop(), self.cut_each_at if is_caller else None
         with contextlib.suppress(OSError):
             while data := await loop.sock_recv(source, 2**16):
                 start = len(self.seen)
@@ -95,7 +97,9 @@ class Spy:
                     data, self.flip_at = bytes(altered), None
                 self.seen += data
                 self.on_bytes(len(self.seen))
-                await loop.sock_sendall(target, data)
+                await loop.sock_sendall(target, data[:left])
+                if left is not None and (left := left - len(data)) <= 0:
+                    return False
                 if is_caller and self.cut_at is not None and len(self.seen) >= self.cut_at:
                     self.cut_at = None
                     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 from qanat.adapters.buffer_line import dial
 from qanat.adapters.mailbox import Mailbox
 from qanat.ground.errors import BadParameter, FrameError
+from qanat.ground.identifiers import SaeId
 from qanat.services import texts
-from qanat.services.ciphers import RecordKind
-from qanat.services.conversation import RefusedByPeer, calling
-from qanat.services.texts import Text
+from qanat.services.ciphers import RecordKind, Replayed
+from qanat.services.conversation import Party, RefusedByPeer, Terms, answering, calling
+from qanat.services.texts import ReceivedText, Text, deliver_texts, take_texts
 from service_support import House, sae_of
+from unit.service_fakes import ALICE, BOB, FakeClock, FakeEntropy, FakeSupply, KeyStock, line
 from unit.test_file_delivery import run
 
 TEXT_ID = "0123456789abcdef" * 2
@@ -47,17 +50,56 @@ def test_a_hostile_word_is_refused_and_the_inbox_stays_readable(tmp_path: Path, 
     async def work() -> None:
         house = House(tmp_path / "data")
         async with house.reception("bob") as bob, house.user("alice") as alice:
-            line = await dial("127.0.0.1", bob.port)
-            conversation = calling(alice.party, line, sae_of("bob"), service=texts.SERVICE, terms=alice.terms)
+            wire = await dial("127.0.0.1", bob.port)
+            conversation = calling(alice.party, wire, sae_of("bob"), service=texts.SERVICE, terms=alice.terms)
             await conversation.greet()
             await conversation.pass_on(await conversation.sealed(HOSTILE[name], kind=RecordKind.CONTROL))
             with pytest.raises(RefusedByPeer):
                 await conversation.hear()
-            await line.close()
+            await wire.close()
             assert isinstance(await house.fault("bob"), FrameError)
             bob.show_fresh()
             await alice.text("bob", "still here")
         assert [text.body for text in house.texts["bob"]] == ["still here"]
+
+    run(work())
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_recipients_record_that_comes_twice_is_named_as_that_wherever_it_comes(
+    which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first comes again where the sender is about to speak, the second where it listens."""
+    monkeypatch.setattr("qanat.services.conversation.DRAIN_S", 0.01)
+    told: list[ReceivedText] = []
+
+    class Inbox:
+        async def put(self, text: ReceivedText, /) -> bool:
+            told.append(text)
+            return True
+
+    def twice(number: int, frame: bytes) -> list[bytes]:
+        return [frame, frame] if number == which else [frame]
+
+    async def work() -> None:
+        stock, clock, terms = KeyStock(), FakeClock(), Terms(silence_s=2.0)
+        left, right = line(back=twice)
+        alice, bob = (Party(one, FakeSupply(stock, one), clock, FakeEntropy(one)) for one in (ALICE, BOB))
+
+        async def delivered(recipient: SaeId, text: Text, utc_s: float) -> None:
+            await asyncio.sleep(0.05)  # time for the second to come before the next word
+
+        async def listen() -> None:
+            await take_texts(await answering(bob, right, terms=terms), Inbox(), party=bob, utc_s=clock.utc_s)
+
+        listening = asyncio.create_task(listen())
+        conversation = calling(alice, left, BOB, service=texts.SERVICE, terms=terms)
+        words = [Text(f"{number:032x}", "hello", float(number)) for number in range(3)]
+        failed = await deliver_texts([conversation], words, delivered=delivered)
+        assert isinstance(failed[BOB], Replayed)
+        assert len(told) == which + 1
+        await left.close()
+        await asyncio.gather(listening, return_exceptions=True)
 
     run(work())
 

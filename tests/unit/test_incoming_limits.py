@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 
 from qanat.adapters import incoming
 from qanat.adapters.incoming import HIDDEN, IncomingFile, IncomingFolder
-from qanat.ground.errors import PeerProtocolError
+from qanat.ground.errors import NoPlaceNow, PeerProtocolError
 from qanat.ground.identifiers import SaeId
-from service_support import sae_of
+from qanat.services.conversation import RefusedForNow
+from qanat.users import services
+from qanat.users.reception import Reception
+from service_support import House, sae_of, until
 from unit.test_file_delivery import OFFER, run
 
 ALICE = sae_of("alice")
@@ -38,6 +42,10 @@ def offers(count: int) -> list[str]:
     return [f"{number:032x}" for number in range(count)]
 
 
+def names(folder: Path, pattern: str) -> list[str]:
+    return sorted(path.name for path in folder.glob(pattern))
+
+
 def test_a_file_that_does_not_fit_is_refused_before_a_byte_of_it_came(tmp_path: Path) -> None:
     async def work() -> None:
         folder = IncomingFolder(tmp_path)
@@ -56,7 +64,7 @@ def test_what_is_coming_in_already_counts_as_taken(tmp_path: Path, monkeypatch: 
         folder = IncomingFolder(tmp_path)
         first, second, third = offers(3)
         one = await expected(folder, size_bytes=600, offer=first)
-        with pytest.raises(PeerProtocolError, match="room for 400"):
+        with pytest.raises(PeerProtocolError, match=r"room for 400 beside .* 64 MiB of its disk"):
             await expected(folder, size_bytes=600, offer=second)
         other = await expected(folder, size_bytes=400, offer=third)
         await one.close()
@@ -84,6 +92,7 @@ def test_a_full_disk_gets_back_what_came_of_a_file(tmp_path: Path, monkeypatch: 
 
 def test_a_sender_has_so_many_parts_and_its_oldest_makes_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incoming, "MOST_PARTS", 2)
+    monkeypatch.setattr(incoming, "PLACE_WAIT_S", 0.01)
 
     async def work() -> None:
         folder = IncomingFolder(tmp_path)
@@ -98,11 +107,74 @@ def test_a_sender_has_so_many_parts_and_its_oldest_makes_way(tmp_path: Path, mon
         left = sorted(path.stem for path in (tmp_path / HIDDEN).glob("*.part"))
         assert left == sorted([second, third, other]), "nobody else's part makes way"
         again = await expected(folder, offer=second)
-        with pytest.raises(PeerProtocolError, match=r"2 files of .*alice are coming in already"):
+        with pytest.raises(NoPlaceNow, match=r"2 files of .*alice are coming in already"):
             await expected(folder, offer=first)
         assert not (tmp_path / HIDDEN / f"{first}.json").exists(), "who is refused leaves nothing"
         for one in (bobs, fresh, again):
             await one.close()
+
+    run(work())
+
+
+def test_a_hundred_and_fifty_files_at_once_all_come(tmp_path: Path) -> None:
+    """Nearly all wait for a place, and what has a place makes way for nobody, be its part there already or not."""
+
+    async def work() -> None:
+        folder = IncomingFolder(tmp_path)
+        told = await asyncio.gather(*(arrived(folder, name=f"{offer}.txt", offer=offer) for offer in offers(150)))
+        assert sorted(told) == names(tmp_path, "*.txt")
+        assert len(set(told)) == 150
+        assert names(tmp_path / HIDDEN, "*.part") == []
+
+    run(work())
+
+
+def test_a_part_that_is_taken_up_again_does_not_make_way_for_those_that_come_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incoming, "MOST_PARTS", 2)
+
+    async def work() -> None:
+        folder = IncomingFolder(tmp_path)
+        old, *fresh = offers(40)
+        begun = await expected(folder, offer=old)
+        await begun.write(b"hel")
+        await begun.close()
+        again, *_ = await asyncio.gather(
+            folder.expect(sender=ALICE, offer=old, name="a.txt", size_bytes=5),
+            *(arrived(folder, name=f"{offer}.txt", offer=offer) for offer in fresh),
+        )
+        assert isinstance(again, IncomingFile)
+        assert again.have_bytes == 3
+        await again.write(b"lo")
+        assert await again.finish() == "a.txt"
+        await again.close()
+        assert len(names(tmp_path, "*.txt")) == 40
+
+    run(work())
+
+
+def test_a_sender_waits_for_a_place_as_long_as_its_patience_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incoming, "MOST_PARTS", 1)
+    monkeypatch.setattr(incoming, "PLACE_WAIT_S", 0.01)
+    monkeypatch.setattr(services, "PAUSE_S", 0.01)
+
+    async def work() -> None:
+        house, path = House(tmp_path / "data"), tmp_path / "letter.txt"
+        path.write_bytes(b"hello")
+        async with Reception(house.user("bob"), house.folder("bob")) as bob, house.user("alice") as alice:
+            one = await expected(bob._incoming)
+            with pytest.raises(RefusedForNow, match=r"1 files of .*alice are coming in already"):
+                await alice.send(path, "bob", patience_s=0)
+            told: list[str] = []
+            sending = asyncio.create_task(alice.send(path, "bob", say=told.append))
+            await until(lambda: bool(told))
+            assert "1 files of" in told[0]
+            await one.close()
+            (sent,) = await sending
+        assert (house.folder("bob") / sent.name).read_bytes() == b"hello"
 
     run(work())
 

@@ -10,12 +10,14 @@ next start or the sender's next try ends them; a file gets its name once. Notes 
 NOTES_KEPT_S, parts that nobody goes on with for as long.
 
 A file is taken only where it fits beside what the others that are coming in still need. A sender has so many parts: for
-a new one its oldest, over which nothing comes in now, makes way. A part belongs to one process at a time.
+a new one its oldest, over which nothing comes in now, makes way; where something comes in over all of them, a new one
+waits for a place. A file has its place before its part is touched. A part belongs to one process at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -32,7 +34,7 @@ from typing import TypeAlias
 
 from qanat.adapters.durable_files import sync_folder, write_durably
 from qanat.adapters.machine_faults import machine_faults_named
-from qanat.ground.errors import PeerProtocolError
+from qanat.ground.errors import NoPlaceNow, PeerProtocolError
 from qanat.ground.identifiers import SaeId
 
 HIDDEN = ".qanat-incoming"
@@ -42,6 +44,8 @@ MOST_NAMES = 10_000
 MOST_NAME_BYTES = 255
 MOST_PARTS = 64
 """Of one sender, whole files not counted."""
+PLACE_WAIT_S = 30.0
+"""So long one more waits until one of these has come: shorter than its sender waits for a word."""
 SPARE_BYTES = 64 * 2**20
 """So much of the disk is left free, for notes, texts and whatever else lives there."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -57,6 +61,8 @@ class IncomingFolder:
         self.folder = folder
         self._hidden = folder / HIDDEN
         self._open: dict[str, IncomingFile] = {}
+        """Those that have a place; their parts may not be there yet."""
+        self._freed = asyncio.Event()
         with machine_faults_named(folder):
             self._hidden.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._clean()
@@ -68,7 +74,7 @@ class IncomingFolder:
 
         A line over which it has been coming in until now comes to nothing: the sender went on to this one. Raises
         PeerProtocolError when the offer is another sender's, was made for another file, or is coming in to another
-        process; when the file does not fit on the disk; and when too many of this sender's are coming in now.
+        process, and when the file does not fit on the disk; NoPlaceNow when too many of this sender's are coming in.
         """
         name = _visible(name)
         arriving = IncomingFile(
@@ -77,45 +83,74 @@ class IncomingFolder:
         with machine_faults_named(self.folder / name):
             if (there := arriving.settle()) is not None:
                 return there
-            if before := self._open.get(offer):
-                await before.close()
             try:
-                await asyncio.to_thread(self._make_way, sender, offer)
+                await self._take_place(arriving, offer)
+                arriving.settle()  # while it waited its part may have made way, with the note
+                self._make_way(await asyncio.to_thread(self._idle_parts, sender), sender, offer)
                 await asyncio.to_thread(arriving.open)
                 self._check_room(arriving)
             except BaseException:
                 await arriving.close()
-                arriving.drop_if_empty()
+                if offer not in self._open:
+                    arriving.drop_if_empty()
                 raise
-            self._open[offer] = arriving
         return arriving
 
     def let_go(self, offer: str, file: IncomingFile) -> None:
         """The file of an offer is no longer open."""
         if self._open.get(offer) is file:
             del self._open[offer]
+            self._freed.set()
+            self._freed = asyncio.Event()
+
+    async def _take_place(self, arriving: IncomingFile, offer: str) -> None:
+        """Wait until less than MOST_PARTS others of this sender are open, and be open; raises NoPlaceNow."""
+        try:
+            async with asyncio.timeout(PLACE_WAIT_S):
+                while self._num_open(arriving.sender, offer) >= MOST_PARTS:
+                    await self._freed.wait()
+        except TimeoutError:
+            raise NoPlaceNow(
+                f"{MOST_PARTS} files of {arriving.sender} are coming in already",
+                remedy="send it again when some of them have come",
+            ) from None
+        if before := self._open.get(offer):
+            await before.close()
+        self._open[offer] = arriving
+
+    def _num_open(self, sender: SaeId, but: str) -> int:
+        return sum(file.sender == sender and offer != but for offer, file in self._open.items())
 
     def _check_room(self, arriving: IncomingFile) -> None:
         """Raise PeerProtocolError unless the disk takes all of it, and of those that are coming in beside it."""
-        others = sum(other.missing_bytes for other in self._open.values())
-        free = shutil.disk_usage(self.folder).free - SPARE_BYTES - others
+        others = sum(other.missing_bytes for other in self._open.values() if other.has_room)
+        free = max(0, shutil.disk_usage(self.folder).free - SPARE_BYTES - others)
         if arriving.missing_bytes > free:
             raise PeerProtocolError(
-                f"a file of {arriving.size_bytes:,} bytes does not fit: the recipient has room for {max(0, free):,}",
+                f"a file of {arriving.size_bytes:,} bytes does not fit: the recipient has room for {free:,} "
+                f"beside what is coming in and the {SPARE_BYTES // 2**20} MiB of its disk that it leaves free",
                 remedy="send less, or let the recipient make room on its disk",
             )
+        arriving.has_room = True
 
-    def _make_way(self, sender: SaeId, offer: str) -> None:
-        """See to it that the sender has less than MOST_PARTS besides this one; raises PeerProtocolError."""
-        parts = [path for path in self._hidden.glob("*.part") if path.stem != offer and _sender_of(path) == sender]
-        idle = sorted((path for path in parts if path.stem not in self._open), key=lambda path: path.stat().st_mtime)
-        for path in idle[: max(0, len(parts) - MOST_PARTS + 1)]:
+    def _idle_parts(self, sender: SaeId) -> list[Path]:
+        """Return this sender's parts over which nothing comes in, the oldest first."""
+        aged = []
+        for path in self._hidden.glob("*.part"):
+            if path.stem not in self._open and _sender_of(path) == sender:
+                with contextlib.suppress(FileNotFoundError):  # it made way for another file meanwhile
+                    aged.append((path.stat().st_mtime, path))
+        return [path for _, path in sorted(aged)]
+
+    def _make_way(self, idle: list[Path], sender: SaeId, offer: str) -> None:
+        """See to it that the sender has less than MOST_PARTS besides this one.
+
+        It runs in the event loop, where files are opened too: none of these has been opened since it was looked at.
+        """
+        left = [path for path in idle if path.stem not in self._open and path.exists()]
+        for path in left[: max(0, len(left) + self._num_open(sender, offer) - MOST_PARTS + 1)]:
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
-        if len(parts) - len(idle) >= MOST_PARTS:
-            raise PeerProtocolError(
-                f"{MOST_PARTS} files of {sender} are coming in already", remedy="wait until some of them have come"
-            )
 
     def _clean(self) -> None:
         """Remove what nobody came back for."""
@@ -151,6 +186,9 @@ class IncomingFile:
         check: Check | None = None,
     ) -> None:
         self.have_bytes = 0
+        self.sender = sender
+        self.has_room = False
+        """Whether the disk was found to take it: what it still needs is kept for it from then on."""
         self._home = home
         self._check = check
         self._part = stem.with_suffix(".part")
@@ -160,6 +198,7 @@ class IncomingFile:
         self._hash = hashlib.sha256()
         self._file: FileIO | None = None
         self._lock = threading.Lock()
+        self._is_closed = False
 
     @property
     def missing_bytes(self) -> int:
@@ -195,20 +234,33 @@ class IncomingFile:
         return str(note["as"]) if note["state"] == "here" else None
 
     def open(self) -> None:
-        """Open the part and hash what is in it; raises PeerProtocolError when another process writes it."""
-        self._file = file = self._part.open("a+b", buffering=0)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PeerProtocolError(
-                "this file is coming in to another process of the recipient's", remedy="let the recipient end one"
-            ) from None
-        file.seek(0)
-        while data := file.read(READ_BYTES):
-            self._hash.update(data)
-            self.have_bytes += len(data)
+        """Open the part and hash what is in it.
+
+        Raises PeerProtocolError when another process writes it, or when it was closed meanwhile.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise _went_on()
+            self._file = file = self._part.open("a+b", buffering=0)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise PeerProtocolError(
+                    "this file is coming in to another process of the recipient's", remedy="let the recipient end one"
+                ) from None
+            file.seek(0)
+        while self._hash_on():
+            pass
         if self.have_bytes > self.size_bytes:
             self._forget_all()
+
+    def _hash_on(self) -> bool:
+        """Hash some more of what is here; returns whether there was more."""
+        with self._lock:
+            data = self._opened().read(READ_BYTES)
+            self._hash.update(data)
+            self.have_bytes += len(data)
+        return bool(data)
 
     async def sha256(self) -> str:
         """Return the SHA-256 of what is here."""
@@ -237,6 +289,7 @@ class IncomingFile:
     async def close(self) -> None:
         """Let go of it; what is here stays."""
         with self._lock:  # a thread may be writing
+            self._is_closed = True
             if self._file is not None:
                 self._file.close()
                 self._file = None
@@ -256,7 +309,7 @@ class IncomingFile:
 
     def _opened(self) -> FileIO:
         if self._file is None:
-            raise PeerProtocolError("the sender went on over another line", remedy="nothing: it goes on there")
+            raise _went_on()
         return self._file
 
     def _forget_all(self) -> None:
@@ -295,6 +348,10 @@ class IncomingFile:
 
     def _write_note(self, state: str, *, name: str = "") -> None:
         write_durably(self._note, json.dumps(self._told | {"state": state, "as": name}))
+
+
+def _went_on() -> PeerProtocolError:
+    return PeerProtocolError("the sender went on over another line", remedy="nothing: it goes on there")
 
 
 def _numbered(name: str, number: int) -> str:

@@ -10,6 +10,7 @@
         AuthenticationFailed          a tag does not fit its transcript
         VerificationFailed            the two keys differ after error correction
         ChannelError: ChannelClosed, ChannelTimeout
+        NoPlaceNow                    the other party has as much to do as it takes; ask again
       QuantumLayerError             light, detectors, entropy, or somebody listening
         QberTooHigh, NoSecretKey, CalibrationFailed, EntropyFailed, SwitchFailed
       KeyManagementError            stock and store
@@ -108,6 +109,10 @@ class ChannelClosed(ChannelError):
 
 class ChannelTimeout(ChannelError):
     """Nothing came within the time allowed."""
+
+
+class NoPlaceNow(PeerProtocolError):
+    """A party is asked for more than it takes at a time: the same may be taken a little later."""
 
 
 class QuantumLayerError(QanatError):

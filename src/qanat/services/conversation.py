@@ -3,7 +3,7 @@
     conversation = HELLO *RECORD     both ways; only who calls says HELLO
     HELLO   0x70   header: key_life_s, recipient, sender, service, stream, suite
     RECORD  0x71   header: empty; body: a record of this direction's stream (services.ciphers.layout)
-    REFUSAL 0x72   header: reason; ends the conversation, from either end
+    REFUSAL 0x72   header: reason, later where the same may be taken soon; ends the conversation, from either end
 
 The hello is not sealed, but everything in it is bound into every record. Who answers seals under keys of its own, as
 their master: so each end proves, by keys that only it could have been given, who it is. A refusal has no seal: who can
@@ -23,6 +23,7 @@ from qanat.ground.errors import (
     ChannelError,
     ConfigurationError,
     FrameError,
+    NoPlaceNow,
     PeerProtocolError,
     QanatError,
 )
@@ -67,6 +68,10 @@ MOST_DRAINED = 64
 
 class RefusedByPeer(PeerProtocolError):
     """The other end ended the conversation and said why."""
+
+
+class RefusedForNow(RefusedByPeer):
+    """The same as ``RefusedByPeer``, and the other end may take it soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +234,7 @@ class Conversation:
     async def pass_on(self, frame: Buffer) -> None:
         """Send a frame that was sealed for this conversation."""
         if self._line.has_news():
-            self._check_refusal(decode_frame(await self._line.receive(timeout_s=self.terms.silence_s)))
+            await self._opened_next(self.terms.silence_s)  # a refusal, or a record that came before, says so itself
             raise FrameError("the other end spoke out of its turn", remedy="update the older side")
         await self._line.send(frame)
 
@@ -244,19 +249,21 @@ class Conversation:
 
     async def next(self) -> Opened:
         """Return the next record; raises RecordRefused, RefusedByPeer, FrameError, ChannelError and the supply's."""
-        silence_s = self.terms.silence_s if self._is_proven else self._first_silence_s
+        opened = await self._opened_next(self.terms.silence_s if self._is_proven else self._first_silence_s)
+        if not self._is_proven:
+            self._is_proven = True
+            if isinstance(self._line, Provable):
+                self._line.proven()
+        return opened
+
+    async def _opened_next(self, silence_s: float) -> Opened:
         frame = decode_frame(await self._line.receive(timeout_s=silence_s))
         self._check_refusal(frame)
         if frame.kind != RECORD or frame.header:
             raise FrameError(f"a frame of kind {frame.kind} came where a record was due")
         if len(self._in) < len(frame.body):
             self._in = bytearray(len(frame.body))
-        opened = await self._opener.open_into(frame.body, memoryview(self._in))
-        if not self._is_proven:
-            self._is_proven = True
-            if isinstance(self._line, Provable):
-                self._line.proven()
-        return opened
+        return await self._opener.open_into(frame.body, memoryview(self._in))
 
     async def hear(self) -> dict[str, Json]:
         """Return the next word; raises what ``next`` raises, and FrameError where data came instead."""
@@ -273,7 +280,8 @@ class Conversation:
         if self._is_midway or not self._is_open:  # no frame can follow half of one, nor be the first
             return
         is_private = isinstance(fault, OSError | ConfigurationError)  # its text may name files of this machine
-        await refuse(self._line, "its machine could not read or keep what was sent" if is_private else str(fault))
+        reason = "its machine could not read or keep what was sent" if is_private else str(fault)
+        await refuse(self._line, reason, later=isinstance(fault, NoPlaceNow))
 
     def forget(self) -> None:
         """Drop all keys."""
@@ -283,7 +291,8 @@ class Conversation:
     def _check_refusal(self, frame: Frame) -> None:
         if frame.kind == REFUSAL:
             said = str(frame.header.get("reason", "no reason given"))[:MAX_REASON_CHARACTERS]
-            raise RefusedByPeer(f"{self.peer} refused: {printable(said)}", remedy="do as it says, then send it again")
+            kind = RefusedForNow if frame.header.get("later") is True else RefusedByPeer
+            raise kind(f"{self.peer} refused: {printable(said)}", remedy="do as it says")
 
 
 def word_in(record: Opened) -> dict[str, Json]:
@@ -345,10 +354,11 @@ async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
     return Conversation(line, hello=hello, sealer=sealer, opener=opener, peer=context.sender, terms=own)
 
 
-async def refuse(line: Line, reason: str) -> None:
-    """Send a refusal and read on for a while, so that a busy peer comes to hear it."""
+async def refuse(line: Line, reason: str, *, later: bool = False) -> None:
+    """Send a refusal and read on for a while, so that a busy peer comes to hear it. ``later``: it may be taken soon."""
+    header: dict[str, Json] = {"reason": printable(reason[:MAX_REASON_CHARACTERS])}
     with contextlib.suppress(ChannelError, FrameError):
-        await line.send(encode_frame(REFUSAL, {"reason": printable(reason[:MAX_REASON_CHARACTERS])}))
+        await line.send(encode_frame(REFUSAL, header | ({"later": True} if later else {})))
         for _ in range(MOST_DRAINED):
             await line.receive(timeout_s=DRAIN_S)
 

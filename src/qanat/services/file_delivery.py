@@ -129,12 +129,14 @@ async def deliver_file(
     outgoing: Outgoing,
     *,
     on_progress: ProgressCallback | None = None,
+    on_had: Callable[[int], None] = lambda _: None,
     trace: Trace | None = None,
 ) -> SentWhole:
     """Send a file and return when the recipient has it whole.
 
-    By one-time pad, all of the pad is taken before anything is sent. ``trace``: the request that the file is sent for;
-    it goes on to the recipient's event of step 10, where that keeps events.
+    By one-time pad, all of the pad is taken before anything is sent. ``on_progress`` is told of what was handed to the
+    line, ``on_had``, before that, of how much the recipient has; what it raises ends the transfer. ``trace``: the
+    request that the file is sent for; it goes on to the recipient's event of step 10, where that keeps events.
 
     Raises PadShortage, KeyShortage, RefusedByPeer, VerificationFailed, RecordRefused, ChannelError (call again: it goes
     on where it stopped), and what the file raises.
@@ -151,6 +153,7 @@ async def deliver_file(
                 if await outgoing.start_at(have) != theirs:
                     have = 0
                     await outgoing.start_at(0)
+                on_had(have)
                 await conversation.say({"from": have, **_encoded(conversation, outgoing, trace)})
                 sent_bytes = await _send_from(conversation, outgoing, have, on_progress)
                 receipt = outgoing.sha256()

@@ -26,7 +26,7 @@ from qanat.services import call, conference, fax, file_delivery, texts
 from qanat.services.call import LONGEST_S, CallReport, CallWord
 from qanat.services.ciphers import PadQuote, Suite, quote_pad
 from qanat.services.conference import ConferenceReport, check_people
-from qanat.services.conversation import Conversation, Party, Terms, calling, refusing
+from qanat.services.conversation import Conversation, Party, RefusedForNow, Terms, calling, refusing
 from qanat.services.directory import Contact
 from qanat.services.fax import DeliveredFax
 from qanat.services.file_delivery import Progress, SentWhole, deliver_file
@@ -37,6 +37,7 @@ from qanat.services.texts import Text, deliver_texts
 from qanat.users.call import CallEnd, Wire
 from qanat.users.conference import ConferenceEnd
 from qanat.users.conferring import Convener, attend, new_conference
+from qanat.users.patience import Patience
 from qanat.users.people import People
 from qanat.users.speaking import CallMedia
 from qanat.users.supply import ClientSupply, TellingSupply
@@ -126,8 +127,9 @@ class UserServices:
     ) -> list[SentFile]:
         """Send a file to a contact, or to each of a group in turn, and return when all have it whole.
 
-        A break, on either side, is waited for as long as ``patience_s`` since the last progress; then ChannelError. The
-        next call with the same file goes on where this one stopped. Raises what ``deliver_file`` raises.
+        A break, on either side, is waited for as long as ``patience_s``, anew where the recipient has got more of it
+        since; then ChannelError. So is a recipient that cannot take it now (RefusedForNow). The next call with the same
+        file goes on where this one stopped. Raises what ``deliver_file`` raises.
         """
         members = self.people.members(recipient)
         return [await self._send(path, contact, patience_s, on_progress, say) for contact in members]
@@ -370,16 +372,10 @@ class UserServices:
         service: str = file_delivery.SERVICE,
         notes: Path | None = None,
     ) -> SentFile:
-        began_s = moved_s = self.clock.monotonic_s()
-        is_first = True
+        began_s = self.clock.monotonic_s()
+        waiting = Patience(self.clock, patience_s, tell=lambda why: say(f"waiting for {contact.name}: {why}"))
         supply = TellingSupply(self.party.supply, say=lambda _: say(f"waiting for key with {contact.name}"))
         party = replace(self.party, supply=supply)
-
-        def moved(progress: Progress) -> None:
-            nonlocal moved_s
-            moved_s = self.clock.monotonic_s()
-            if on_progress is not None:
-                on_progress(progress)
 
         name = file_name_for_all(path.name)
         # by cipher: what was begun by pad does not go on by AES
@@ -387,13 +383,9 @@ class UserServices:
         with OutgoingFile(path, name=name, recipient=contact.sae, notes=notes) as outgoing:
             while True:
                 try:
-                    sent = await self._send_once(party, outgoing, contact.sae, moved, service)
-                except ChannelError as fault:
-                    if self.clock.monotonic_s() - moved_s > patience_s:
-                        raise
-                    if is_first:
-                        say(f"waiting for {contact.name}: {fault.message}")
-                    is_first = False
+                    sent = await self._send_once(party, outgoing, contact.sae, waiting, service, on_progress)
+                except (ChannelError, RefusedForNow) as fault:
+                    waiting.broke(fault)
                     await asyncio.sleep(PAUSE_S)
                 else:
                     break
@@ -409,11 +401,17 @@ class UserServices:
         )
 
     async def _send_once(
-        self, party: Party, outgoing: OutgoingFile, sae: SaeId, moved: Callable[[Progress], None], service: str
+        self,
+        party: Party,
+        outgoing: OutgoingFile,
+        sae: SaeId,
+        waiting: Patience,
+        service: str,
+        on_progress: Callable[[Progress], None] | None,
     ) -> SentWhole:
         async with self.line_to(self.people.contact_of(sae), self.terms) as line:
             conversation = calling(party, line, sae, service=service, terms=self.terms)
-            return await deliver_file(conversation, outgoing, on_progress=moved)
+            return await deliver_file(conversation, outgoing, on_progress=on_progress, on_had=waiting.had)
 
     @contextlib.asynccontextmanager
     async def _wire(self, host: str) -> AsyncIterator[Wire]:
