@@ -28,6 +28,7 @@ from interop.gathering import PEOPLE, Gathering
 from interop.live import LiveNetwork, running_network, running_site
 from qanat.adapters.addresses import AddressBook
 from qanat.adapters.buffer_line import dial
+from qanat.adapters.mailbox import Mailbox
 from qanat.ground.data import read_text
 from qanat.ground.errors import BadParameter, QanatError
 from qanat.ground.identifiers import KeyID, NodeId, SaeId, slaves_together
@@ -120,6 +121,31 @@ async def spied(data: Path, name: str = "bob") -> AsyncIterator[Spy]:
     async with spy.listening() as port:
         book.publish("services", name, ("127.0.0.1", port))
         yield spy
+
+
+def test_a_receiver_whose_output_nobody_reads_any_more_confirms_what_comes_and_ends(data: Path, tmp_path: Path) -> None:
+    """As after ``| head -1``: the text that could not be printed lies in the inbox, for the next receiver to show."""
+
+    async def run() -> None:
+        reading, writing = os.pipe()
+        words = ("receive", "--as", "bob", "--data", str(data), "--out", str(tmp_path), "--json")
+        bob = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "qanat.apps.cli.main", *words, stdout=writing, stderr=PIPE
+        )
+        os.close(writing)
+        listening = await asyncio.to_thread(os.read, reading, 4096)
+        assert json.loads(listening)["name"] == "bob"
+        os.close(reading)
+        status, report, _ = await answer("text", "bob", "is somebody there?", "--as", "alice", "--data", data)
+        assert (status, list(report["delivered"])) == (0, ["bob"])
+        told = (await bob.communicate())[1].decode()
+        assert (bob.returncode, told.count("\n")) == (0, 1), told
+        mailbox = Mailbox(data / "users" / "bob")
+        (text,) = mailbox.fresh()
+        assert text.body == "is somebody there?"
+        mailbox.shown(text)
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
 
 def test_commands_carry_a_file_and_a_text_and_a_spy_finds_no_letter_of_them(data: Path, tmp_path: Path) -> None:

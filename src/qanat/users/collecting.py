@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 
@@ -81,5 +82,11 @@ class Centre:
         self._on_fresh = on_fresh
 
     async def serve(self, conversation: Conversation) -> None:
-        """Take one sensor's readings; raises what ``take_readings`` raises."""
-        await take_readings(conversation, _Collection(self._readings), on_fresh=self._on_fresh)
+        """Take one sensor's readings; raises what ``take_readings`` raises. What ``on_fresh`` raises goes to the loop's
+        handler: it keeps no reading from being confirmed."""
+        loop = asyncio.get_running_loop()
+
+        def tell(sender: SaeId, readings: Sequence[Reading]) -> None:
+            loop.call_soon(functools.partial(self._on_fresh, sender, readings))
+
+        await take_readings(conversation, _Collection(self._readings), on_fresh=tell)

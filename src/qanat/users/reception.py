@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+import functools
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from qanat.adapters.buffer_line import BufferLine, LineServer
 from qanat.adapters.fax_pages import count_pages
@@ -16,7 +17,7 @@ from qanat.adapters.incoming import CheckedFolder, IncomingFolder
 from qanat.adapters.mailbox import Mailbox, StoredText
 from qanat.adapters.process_lock import ProcessLock
 from qanat.ground.errors import BadParameter, ChannelClosed, QanatError
-from qanat.services import call, conference, fax, file_delivery, texts
+from qanat.services import call, conference, fax, file_delivery, texts, tunnel
 from qanat.services.call import CallReport
 from qanat.services.conference import ConferenceReport
 from qanat.services.conversation import Conversation, answering, refusing
@@ -26,13 +27,22 @@ from qanat.services.texts import ReceivedText, take_texts
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
 
+T = TypeVar("T")
+
 HOST = "127.0.0.1"
 OUTBOX_PERIOD_S = 5.0
+LAST_WORDS_S = 2.0
+LONG_SERVICES = (call.SERVICE, conference.SERVICE, tunnel.SERVICE)
+"""They last as long as people like, and confirm nothing at their end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who is told of what comes; each is called in the event loop, and must be quick."""
+    """Who is told of what comes; each is called in the event loop, and must be quick.
+
+    What one raises keeps nothing from coming: it goes to the loop's handler. An OSError goes to ``on_broken`` where
+    there is one, as of an output that nobody reads any more; a text that could not be told of is told of later.
+    """
 
     on_file: Callable[[ArrivedFile], None] = lambda _: None
     on_call: Callable[[CallReport], None] = lambda _: None
@@ -41,6 +51,7 @@ class Listeners:
     on_text: Callable[[StoredText], None] = lambda _: None
     on_fault: Callable[[QanatError], None] = lambda _: None
     on_progress: Callable[[Progress], None] | None = None
+    on_broken: Callable[[OSError], None] | None = None
 
 
 Serve = Callable[[Conversation], Awaitable[None]]
@@ -50,7 +61,7 @@ Serve = Callable[[Conversation], Awaitable[None]]
 class _Inbox:
     """The services' port ``Inbox`` on a mailbox; a text is told of before its sender hears that it came."""
 
-    def __init__(self, mailbox: Mailbox, *, show: Callable[[], None]) -> None:
+    def __init__(self, mailbox: Mailbox, *, show: Callable[[], Awaitable[None]]) -> None:
         self._mailbox = mailbox
         self._show = show
 
@@ -58,7 +69,7 @@ class _Inbox:
         stored = StoredText(text.text_id, text.sender, text.body, text.sent_utc_s, text.received_utc_s)
         is_new = await self._mailbox.keep(stored)
         if is_new:
-            self._show()
+            await self._show()
         return is_new
 
 
@@ -91,6 +102,7 @@ class Reception:
         self._incoming = IncomingFolder(folder)
         self._outbox: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
+        self._deliveries = set[asyncio.Task[None]]()
         me = user.people.me
         self._lock = ProcessLock(
             me.home / "receiving.lock",
@@ -142,8 +154,15 @@ class Reception:
         """Tell of the texts that came and were not shown, each once."""
         mailbox = self._user.mailbox
         for text in mailbox.fresh():
-            self._listeners.on_text(text)
+            if not self._has_told(self._listeners.on_text, text):
+                return
             mailbox.shown(text)
+
+    async def end_deliveries(self, *, limit_s: float = LAST_WORDS_S) -> None:
+        """Wait until those files, faxes, texts and readings have come, and are confirmed, that are coming in now; for
+        ``limit_s`` at most."""
+        if self._deliveries:
+            await asyncio.wait(self._deliveries, timeout=limit_s)
 
     async def _answer(self, line: BufferLine) -> None:
         try:
@@ -151,28 +170,65 @@ class Reception:
                 conversation = await answering(self._user.party, line, terms=self._user.terms)
             except ChannelClosed:  # somebody looked whether we answer
                 return
-            await self._serve(conversation)
+            with self._counted(conversation.hello.service):
+                await self._serve(conversation)
         except QanatError as fault:
-            self._listeners.on_fault(fault)
+            await self._told(self._listeners.on_fault, fault)
+
+    @contextlib.contextmanager
+    def _counted(self, service: str) -> Iterator[None]:
+        """Count the running task among the deliveries, where it is one."""
+        task = asyncio.current_task()
+        assert task is not None
+        if service not in LONG_SERVICES:
+            self._deliveries.add(task)
+        try:
+            yield
+        finally:
+            self._deliveries.discard(task)
+
+    async def _told(self, listener: Callable[[T], None], what: T) -> None:
+        await _apart(functools.partial(self._has_told, listener, what))
+
+    def _has_told(self, listener: Callable[[T], None], what: T) -> bool:
+        try:
+            listener(what)
+        except OSError as fault:
+            if self._listeners.on_broken is None:
+                raise
+            self._listeners.on_broken(fault)
+            return False
+        return True
+
+    def _progress(self) -> Callable[[Progress], None] | None:
+        """Return what tells of a file's progress, apart from its conversation."""
+        if (listener := self._listeners.on_progress) is None:
+            return None
+        loop = asyncio.get_running_loop()
+
+        def tell(progress: Progress) -> None:
+            loop.call_soon(functools.partial(self._has_told, listener, progress))
+
+        return tell
 
     async def _serve(self, conversation: Conversation) -> None:
         user = self._user
         match conversation.hello.service:
             case file_delivery.SERVICE:
-                told = self._listeners.on_progress
-                self._listeners.on_file(await take_file(conversation, self._incoming, on_progress=told))
+                file = await take_file(conversation, self._incoming, on_progress=self._progress())
+                await self._told(self._listeners.on_file, file)
             case call.SERVICE:
                 media = replace(self.media, record=self._recording("call", ".webm"))
-                self._listeners.on_call(await user.answer_call(conversation, media, host=self._host))
+                await self._told(self._listeners.on_call, await user.answer_call(conversation, media, host=self._host))
             case conference.SERVICE:
                 media = replace(self.media, record=self._recording("conference", ""))
                 report = await user.answer_conference(conversation, media, host=self._host, leave=self._leaving)
-                self._listeners.on_conference(report)
+                await self._told(self._listeners.on_conference, report)
             case fax.SERVICE:
                 if (arrived := await self._take_fax(conversation)) is not None:
-                    self._listeners.on_fax(arrived)
+                    await self._told(self._listeners.on_fax, arrived)
             case texts.SERVICE:
-                inbox = _Inbox(user.mailbox, show=self.show_fresh)
+                inbox = _Inbox(user.mailbox, show=functools.partial(_apart, self.show_fresh))
                 await take_texts(conversation, inbox, party=user.party, utc_s=user.clock.utc_s)
             case other if other in self._more:
                 await self._more[other](conversation)
@@ -203,3 +259,10 @@ class Reception:
             with contextlib.suppress(QanatError):
                 await self._user.deliver_waiting()
             await asyncio.sleep(OUTBOX_PERIOD_S)
+
+
+async def _apart(tell: Callable[[], object]) -> None:
+    """Have something called in the loop's next turn, and return after it: what it raises is no fault of a
+    conversation."""
+    asyncio.get_running_loop().call_soon(tell)
+    await asyncio.sleep(0)

@@ -45,8 +45,14 @@ def terms_of(sealing: Sealing) -> Terms:
 
 
 def tell(words: str) -> None:
-    """Tell people, on standard error, in one line; what strangers put into it steers no terminal."""
-    Console(stderr=True, highlight=False, emoji=False).print(escape(printable(words)), soft_wrap=True)
+    """Tell people, on standard error, in one line; what strangers put into it steers no terminal.
+
+    Raises BrokenPipeError where nobody reads it any more.
+    """
+    try:
+        Console(stderr=True, highlight=False, emoji=False).print(escape(printable(words)), soft_wrap=True)
+    except SystemExit:  # rich ends the program when nobody reads: that is for the command to say
+        raise BrokenPipeError from None
 
 
 def print_json(told: dict[str, Any]) -> None:

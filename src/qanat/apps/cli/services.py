@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import ParamSpec
 
 from rich.console import Console
 from rich.markup import escape
@@ -38,6 +40,8 @@ from qanat.users.services import TextReport, UserServices
 from qanat.users.speaking import CallMedia
 from qanat.users.supply import TellingSupply
 from qanat.users.tunnel import TunnelEnd
+
+P = ParamSpec("P")
 
 SHOWN_EVERY_S = 0.1
 FILES_OPEN = 8192
@@ -99,13 +103,16 @@ def run_receive(
 
     async def work() -> int:
         stop = stopped_by_signals()
-        listeners = _told(people, as_json, stop if once else None)
+        closed = _ClosedOutput(stop)
+        listeners = replace(_told(people, as_json, stop if once else None), on_broken=closed.found)
         async with UserServices(people, terms=Terms(patience_s=key_wait_s)) as user, AsyncExitStack() as stack:
             supply = TellingSupply(user.party.supply, say=_told_of_waits(people), every_time=True)
             user.party = replace(user.party, supply=supply)
-            more: dict[str, Serve] = {collect.SERVICE: Centre(user, on_fresh=_told_of_readings(people, as_json)).serve}
+            more: dict[str, Serve] = {
+                collect.SERVICE: Centre(user, on_fresh=closed.watched(_told_of_readings(people, as_json))).serve
+            }
             if target is not None:
-                more[tunnel.SERVICE] = TunnelEnd(user, target, on_end=_told_of_carried(as_json)).serve
+                more[tunnel.SERVICE] = TunnelEnd(user, target, on_end=closed.watched(_told_of_carried(as_json))).serve
             reception = await stack.enter_async_context(
                 Reception(user, out, port=port, listeners=listeners, more=more, media=media)
             )
@@ -114,7 +121,8 @@ def run_receive(
                 print_json({"listening": reception.port, "name": people.me.name, "sae": people.me.sae})
             reception.show_fresh()
             await stop.wait()
-            await asyncio.sleep(0.2 if once else 0)  # the last word of a conversation is said after it is told here
+            if once or closed.is_closed:
+                await reception.end_deliveries()  # the last word of a conversation is said after it is told here
         return 0
 
     return asyncio.run(work())
@@ -228,6 +236,34 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         on_text=on_text,
         on_fault=on_fault,
     )
+
+
+class _ClosedOutput:
+    """Ends the command quietly when nobody reads what it prints any more, as after ``| head -1``."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+        self.is_closed = False
+
+    def found(self, fault: OSError) -> None:
+        """Something could not be printed; raises ``fault`` when that is not why."""
+        if not isinstance(fault, BrokenPipeError):
+            raise fault
+        if not self.is_closed:  # what is not flushed has nowhere to go
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        self.is_closed = True
+        self._stop.set()
+
+    def watched(self, listener: Callable[P, None]) -> Callable[P, None]:
+        """Return a listener that prints, or finds the output closed."""
+
+        def tell(*told: P.args, **more: P.kwargs) -> None:
+            try:
+                listener(*told, **more)
+            except OSError as fault:
+                self.found(fault)
+
+        return tell
 
 
 def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequence[Reading]], None]:
