@@ -14,6 +14,7 @@ from qanat.adapters.readings import Readings
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
 from qanat.ground.errors import BadParameter, QanatError
+from qanat.services.collect import Reading
 from qanat.users.collecting import Sensor
 from qanat.users.services import UserServices
 
@@ -28,21 +29,33 @@ class Plan:
     count: int | None
 
     def __post_init__(self) -> None:
-        if self.command is None and self.count != 0:
-            raise BadParameter("no command says what the sensor reads", remedy="--run COMMAND, or --count 0")
+        Reading(self.sensor, "", 0, 0.0, "").check()
+        if self.count != 0 and not self.words():
+            fault = "no command says what the sensor reads" if self.command is None else "an empty command"
+            raise BadParameter(fault, remedy="--run COMMAND, or --count 0")
+
+    def words(self) -> list[str]:
+        """Return the command's words; raises BadParameter."""
+        try:
+            return shlex.split(self.command or "")
+        except ValueError as fault:
+            raise BadParameter(
+                f"--run {self.command}: {fault}", remedy="close each quote, or put a backslash before one that is meant"
+            ) from None
 
 
 def run_collect(centre: str, plan: Plan, *, who: Who, sealing: Sealing, as_json: bool) -> int:
-    """Measure and send until stopped or done; 0 when nothing waits any more, 1 otherwise."""
+    """Measure and send until stopped or done; 0 when nothing waits any more, 1 otherwise, and where ``count`` readings
+    were asked for and one of them could not be had."""
     people = people_of(who)
 
     async def work() -> int:
         stop = stopped_by_signals()
         async with UserServices(people, terms=terms_of(sealing)) as user:
             sensor = Sensor(user, centre, name=plan.sensor)
-            begin_s, done = time.monotonic(), 0
+            begin_s, done, missed = time.monotonic(), 0, 0
             while not stop.is_set() and (plan.count is None or done < plan.count):
-                await _measure(sensor, plan)
+                missed += not await _measure(sensor, plan)
                 done += 1
                 _show(await _deliver(sensor), as_json)
                 if done != plan.count:
@@ -50,7 +63,7 @@ def run_collect(centre: str, plan: Plan, *, who: Who, sealing: Sealing, as_json:
                         await asyncio.wait_for(stop.wait(), max(0.0, begin_s + done * plan.every_s - time.monotonic()))
             left = await sensor.deliver()
         _show(left, as_json)
-        return 1 if left else 0
+        return 1 if left or (plan.count is not None and missed) else 0
 
     return asyncio.run(work())
 
@@ -71,12 +84,19 @@ def run_list(who: Who, *, as_json: bool) -> int:
     return 0
 
 
-async def _measure(sensor: Sensor, plan: Plan) -> None:
-    """Put what the command prints into the outbox; one that fails is told of, and gives no reading."""
-    words = shlex.split(plan.command or "")
-    if not words:
-        raise BadParameter("an empty command", remedy="--run COMMAND")
-    process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+async def _measure(sensor: Sensor, plan: Plan) -> bool:
+    """Put what the command prints into the outbox; returns whether there is a reading, and tells why there is none.
+
+    Raises BadParameter where the command cannot be started.
+    """
+    words = plan.words()
+    try:
+        process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    except OSError as fault:
+        raise BadParameter(
+            f"--run: {words[0]!r} cannot be started: {fault.strerror}",
+            remedy="name a program that this user may run, by its path where it is not on PATH",
+        ) from None
     try:
         async with asyncio.timeout(plan.every_s):
             said, _ = await process.communicate()
@@ -84,11 +104,16 @@ async def _measure(sensor: Sensor, plan: Plan) -> None:
         process.kill()
         await process.communicate()
         tell(f"no reading: {words[0]} took longer than the period of {plan.every_s:g} s")
-        return
+        return False
     if process.returncode:
         tell(f"no reading: {words[0]} ended with status {process.returncode}")
-        return
-    await sensor.put(said.decode("utf-8", "replace").strip())
+        return False
+    try:
+        await sensor.put(said.decode("utf-8", "replace").strip())
+    except BadParameter as fault:
+        tell(f"no reading: {fault}")
+        return False
+    return True
 
 
 async def _deliver(sensor: Sensor) -> int | None:
