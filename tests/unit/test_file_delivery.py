@@ -110,6 +110,22 @@ def test_a_part_that_was_altered_on_the_disk_is_sent_anew(tmp_path: Path) -> Non
     run(work())
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_refused_at_once_with_what_to_do(tmp_path: Path, kind: str) -> None:
+    path = Path("/dev/zero") if kind == "device" else tmp_path / "pipe"
+    if kind == "pipe":
+        os.mkfifo(path)
+
+    async def work() -> None:
+        async with House(tmp_path / "data").user("alice") as alice:
+            for send in (alice.send, alice.fax):
+                with pytest.raises(BadParameter, match="is a pipe or a device, and no file") as refusal:
+                    await send(path, "bob")
+                assert "into a file" in refusal.value.remedy
+
+    run(work())
+
+
 def test_a_receipt_that_was_lost_makes_no_second_file(tmp_path: Path) -> None:
     async def work() -> None:
         house, path = House(tmp_path / "data"), made_file(tmp_path)

@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
+from qanat.adapters.files import check_is_file
 from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.private_files import make_private_folder
 from qanat.ground.errors import BadParameter, ConfigurationError, PeerProtocolError
@@ -45,6 +46,7 @@ def write_pages(
     Each page is fitted into ``page_dots`` (across, down) on white, in its own proportions on paper, and greys become
     patterns of dots. Raises BadParameter for what is no page or has more than ``most_pages`` of them, and MachineFault.
     """
+    check_is_file(source)
     with machine_faults_named(source):
         with source.open("rb") as file:
             beginning = file.read(1024)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import stat
 from pathlib import Path
 
 from qanat.adapters.machine_faults import machine_faults_named
+from qanat.ground.errors import BadParameter
 
 
 def write_whole(path: Path, text: str, *, elsewhere: str) -> None:
@@ -18,6 +20,19 @@ def write_whole(path: Path, text: str, *, elsewhere: str) -> None:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def check_is_file(path: Path) -> None:
+    """Raise BadParameter where a path names something that is not a file: a pipe or a device, which has no length and
+    cannot be read a second time. Where nothing is there, nothing is raised."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise BadParameter(
+            f"{path} is a pipe or a device, and no file", remedy="put what comes out of it into a file, and name that"
+        )
 
 
 async def sha256_of(path: Path) -> str:

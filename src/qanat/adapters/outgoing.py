@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from qanat.adapters.durable_files import write_durably
+from qanat.adapters.files import check_is_file
 from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.private_files import make_private_folder
 from qanat.ground.errors import BadParameter, ConfigurationError
@@ -42,7 +43,8 @@ class OutgoingFile:
         self._note = notes
 
     def __enter__(self) -> Self:
-        """Open the file and find or draw its offer; raises ConfigurationError."""
+        """Open the file and find or draw its offer; raises ConfigurationError, BadParameter for a pipe or a device."""
+        check_is_file(self.path)
         try:
             self._file = self.path.open("rb", buffering=0)
         except OSError as fault:
