@@ -49,6 +49,7 @@ from qanat.services.ciphers import (
 )
 from qanat.services.ciphers.layout import Buffer
 from qanat.services.lines import Line, Provable
+from qanat.services.shown import harmless
 
 HELLO, RECORD, REFUSAL = 0x70, 0x71, 0x72
 _HEAD: Final = struct.Struct(">IBBH2s")
@@ -180,7 +181,7 @@ def _is_id(text: str) -> bool:
 
 def printable(text: str) -> str:
     """Return ``text`` with '?' for whatever could steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return "".join(letter if is_harmless else "?" for letter, is_harmless in harmless(text))
 
 
 class Conversation:

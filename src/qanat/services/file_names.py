@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from qanat.services.shown import harmless
+
 MAX_NAME_BYTES = 255
+REFUSED = '/\\:*?"<>|'
+"""What some system takes for something else than a letter of a name."""
 
 
 def is_file_name(name: str) -> bool:
@@ -10,7 +14,7 @@ def is_file_name(name: str) -> bool:
     return (
         name not in ("", ".", "..")
         and len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES
-        and not any(map(_cannot_stand, name))
+        and name == file_name_for_all(name)
     )
 
 
@@ -19,8 +23,4 @@ def file_name_for_all(name: str) -> str:
 
     The result is a file name in the sense of ``is_file_name`` if ``name`` is one of at most 255 bytes here.
     """
-    return "".join("_" if _cannot_stand(character) else character for character in name)
-
-
-def _cannot_stand(character: str) -> bool:
-    return not character.isprintable() or character in '/\\:*?"<>|'
+    return "".join(letter if is_harmless and letter not in REFUSED else "_" for letter, is_harmless in harmless(name))
