@@ -3,6 +3,7 @@
 qanat up urumqi-beijing --data ./data --passes-every-s 8 --pass-light 0.3
 python examples/pay_over_a_tunnel.py ./data --seconds 60
 
+Its two applications are that network's; of another network name two of its own: --as alice --to bob.
 Two banks know nothing of keys: they speak TCP, a line of JSON for each payment and each receipt, both ways at once. The
 two encryption routers are `qanat receive --tunnel` and `qanat tunnel`, as a shell would start them. What went, what it
 cost, and how long the satellite's key lasts at this rate is told at the end; with --json as JSON, a line for each key.

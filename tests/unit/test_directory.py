@@ -73,6 +73,9 @@ def test_a_slip_is_named_with_its_place_and_its_remedy(text: str, said: str) -> 
 def test_an_unknown_name_is_told_the_known_ones() -> None:
     with pytest.raises(UnknownNode, match="known are: board, bob"):
         Directory({"bob": Contact("bob", sae_of("bob"))}, {"board": ("bob",)}).members("dave")
+    both = {name: Contact(name, sae_of(name)) for name in ("alice", "bob")}
+    with pytest.raises(UnknownNode, match=r"known are: bob\)"):
+        Directory(both).members("dave", me=sae_of("alice"))
 
 
 def record(data: Path) -> None:
@@ -108,5 +111,5 @@ def test_a_directory_of_its_own_needs_no_network_here(tmp_path: Path) -> None:
     path.write_text(WHOLE, encoding="utf-8")
     me = find_people(directory=path).me
     assert (me.name, me.tls.ca, me.listen) == ("alice", tmp_path / "ca.pem", ("0.0.0.0", 9000))
-    with pytest.raises(ConfigurationError, match="no network is up"):
+    with pytest.raises(ConfigurationError, match=r"no network is up .*qanat node.*--directory"):
         find_people(data=tmp_path / "nothing", name="alice")

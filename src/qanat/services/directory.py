@@ -66,14 +66,19 @@ class Directory:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     me: Me | None = None
 
-    def members(self, name: str) -> tuple[Contact, ...]:
-        """Return the contact of this name, or those of the group; raises UnknownNode with the names there are."""
+    def members(self, name: str, *, me: SaeId | None = None) -> tuple[Contact, ...]:
+        """Return the contact of this name, or those of the group; raises UnknownNode with the names there are, but for
+        one's own."""
         if contact := self.contacts.get(name):
             return (contact,)
         if name in self.groups:
             return tuple(self.contacts[member] for member in self.groups[name])
-        known = ", ".join(sorted([*self.contacts, *self.groups])) or "nobody"
+        known = ", ".join(sorted([*self.others(me), *self.groups])) or "nobody"
         raise UnknownNode(f"no contact or group {name!r}", remedy=f"known are: {known}")
+
+    def others(self, me: SaeId | None) -> list[str]:
+        """Return the names of all contacts but oneself."""
+        return [name for name, contact in self.contacts.items() if contact.sae != me]
 
     def name_of(self, sae: SaeId) -> str:
         """Return the name of an application, or its id where it is no contact."""

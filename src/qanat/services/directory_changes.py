@@ -22,7 +22,7 @@ def check_group(directory: Directory, name: str, members: Sequence[str], *, me: 
         raise BadParameter(f"{name!r} {fault}", remedy="name the group in lower-case letters, digits, '.', '_', '-'")
     for member in members:
         if member not in directory.contacts:
-            known = ", ".join(sorted(directory.contacts)) or "nobody"
+            known = ", ".join(sorted(directory.others(me.sae))) or "nobody"
             fault = "is a group: groups are of contacts" if member in directory.groups else "is no contact"
             raise UnknownNode(f"{member!r} {fault}", remedy=f"known are: {known}")
         if directory.contacts[member].sae == me.sae:

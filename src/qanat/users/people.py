@@ -57,7 +57,7 @@ class People:
 
         Raises UnknownNode, and BadParameter when it is oneself.
         """
-        members = tuple(map(self._found, self.directory.members(name)))
+        members = tuple(map(self._found, self.directory.members(name, me=self.me.sae)))
         if any(contact.sae == self.me.sae for contact in members):
             raise BadParameter(f"{name!r} is, or has in it, {self.me.name!r} itself", remedy="name somebody else")
         return members
@@ -115,7 +115,9 @@ def _identity(record: Mapping[str, Any], data: Path, name: str | None) -> Identi
     applications = record.get("applications", {})
     if not applications:
         raise ConfigurationError(
-            f"no network is up on {data}", remedy=f"start it: qanat up NETWORK --data {data}; or name it with --data"
+            f"no network is up on {data}",
+            remedy=f"start it: qanat up NETWORK --data {data}; or name its folder with --data; where sites run by "
+            "themselves (qanat node), write a directory file with a [me] and name it with --directory",
         )
     if name is None or name not in applications:
         fault = "nobody says who you are" if name is None else f"no application {name!r} in this network"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qanat.users.speaking import CallMedia
 
 AsOption = Annotated[
-    str | None, typer.Option("--as", metavar="NAME", help="Which application you are; not needed with a [me].")
+    str | None, typer.Option("--as", metavar="NAME", help="Which application you are; not needed with a \\[me].")
 ]
 DataOption = Annotated[
     Path | None,
@@ -198,7 +198,8 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
         directory: DirectoryOption = None,
         out: Annotated[Path, typer.Option(parser=named_path, help="Folder that files come into.")] = Path(),
         port: Annotated[
-            int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0, and where no [me] says: any free.")
+            int | None,
+            typer.Option(min=0, max=65_535, help="Port to listen on; 0, and where no \\[me] says: any free."),
         ] = None,
         tunnel: Annotated[
             str | None,
@@ -241,7 +242,9 @@ def _add_text(app: typer.Typer, end_with: EndWith) -> None:
     @app.command()
     def text(
         recipient: Annotated[str | None, typer.Argument(help="A contact or a group.")] = None,
-        message: Annotated[str | None, typer.Argument(help="What to say.")] = None,
+        message: Annotated[
+            str | None, typer.Argument(help="What to say; behind `--` where it begins with a dash.")
+        ] = None,
         name: AsOption = None,
         data: DataOption = None,
         directory: DirectoryOption = None,
