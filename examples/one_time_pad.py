@@ -2,6 +2,8 @@
 
 qanat up three-nodes --data ./data
 python examples/one_time_pad.py ./data
+
+It receives for bob itself: end a `qanat receive --as bob` that runs on this network first.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     qanat up three-nodes --data ./data
     python examples/send_a_file.py ./data
 
-Both users run in this program; on two machines each has its half, and the directory file says where the other is.
+Both users run in this program, so end a `qanat receive --as bob` that runs on this network first;
+on two machines each has its half, and the directory file says where the other is.
 """
 
 from __future__ import annotations
