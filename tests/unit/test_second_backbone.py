@@ -5,15 +5,20 @@ The authority on graphs is networkx; what is served is what the simulated day sa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
+from typing import Literal
 
 import networkx as nx
 import pytest
+from typer.testing import CliRunner
 
+from qanat.apps.cli.main import app
 from qanat.apps.networks import load_network
 from qanat.ground.errors import ConfigurationError
-from qanat.ground.network import Network, network_yaml, parse_network
+from qanat.ground.network import Application, Link, Network, Site, network_yaml, parse_network
 from qanat.ground.network.building import build_network
 from qanat.ground.network.second_backbone import (
     BACKBONE,
@@ -21,6 +26,7 @@ from qanat.ground.network.second_backbone import (
     SECOND_BACKBONE,
     SECOND_JOINTS,
     backbone_line,
+    relays_that_part,
     with_second_backbone,
 )
 from qanat.simulation.day.demand import Demand
@@ -106,6 +112,69 @@ def test_the_network_itself_stays_as_it_was_and_the_new_one_holds_as_a_file() ->
     assert set(PAPER.links) < set(CLOSED.links)
     assert CLOSED.applications == PAPER.applications
     assert parse_network(network_yaml(CLOSED), source="closed") == CLOSED
+
+
+def own_network(*, heading: str, with_farm: bool) -> Network:
+    """Five relays in a line, at each of its ends a town with a ring of three relays; at its beginning perhaps a farm
+    too, with a relay of its own."""
+    sites = [_site(f"b{number}", 100 + 0.5 * number, BACKBONE) for number in range(5)]
+    links = [_fibre(one.name, other.name, 60) for one, other in pairwise(sites)]
+    for town, longitude, end in (("west", 99.9, "b0"), ("east", 102.1, "b4")):
+        ring = [_site(f"{town}{number}", longitude, heading and town) for number in range(3)]
+        users = [_site(f"{relay.name}-user", longitude, kind="user") for relay in ring]
+        sites += [*ring, *users]
+        links += [_fibre(end, ring[0].name, 12)]
+        links += [_fibre(one.name, other.name, 16) for one, other in pairwise([*ring, ring[0]])]
+        links += [_fibre(user.name, relay.name, 8) for user, relay in zip(users, ring, strict=True)]
+    if with_farm:
+        sites += [_site("farm", 100.1), _site("farm-user", 100.1, kind="user")]
+        links += [_fibre("b0", "farm", 16), _fibre("farm-user", "farm", 8)]
+    applications = [Application(name=f"app-{site.name}", site=site.name) for site in sites if site.kind == "user"]
+    return Network(
+        format="qanat-network/1", name="own", sites=tuple(sites), links=tuple(links), applications=tuple(applications)
+    )
+
+
+def _site(name: str, longitude: float, counted_as: str = "", kind: Literal["user", "relay"] = "relay") -> Site:
+    return Site(name=name, kind=kind, latitude_deg=35, longitude_deg=longitude, counted_as=counted_as)
+
+
+def _fibre(one: str, other: str, km: float) -> Link:
+    system = "backbone-625"
+    return Link(name=f"{one}-{other}", transmitter=one, receiver=other, system=system, loss_db=0.25 * km, length_km=km)
+
+
+@pytest.mark.parametrize("heading", ["", "named"])
+def test_a_city_is_found_by_the_links_whether_it_is_counted_as_something_or_not(heading: str) -> None:
+    """Without a heading the second chain was once joined to the ends of the first, whose loss then parted others."""
+    own = own_network(heading=heading, with_farm=False)
+    closed = with_second_backbone(own)
+    joints = [link.receiver for link in closed.links if link.counted_as == SECOND_JOINTS]
+    assert joints == ["west1", "east1"]
+    assert relays_that_part(closed) == ()
+    for relay in relays_that_part(own):
+        terms = DayTerms(own, Demand(num_pairs=15), seed=1)
+        without, with_second = (run_case(terms, Case(Part("backbone relay", relay), has)) for has in (False, True))
+        assert without.pairs_cut_off == 9, "three users in each town"
+        assert (with_second.pairs_cut_off, with_second.success_rate_of_others) == (0, 1.0)
+    assert relays_that_part(own) == tuple(f"b{number}" for number in range(5))
+
+
+def test_a_relay_whose_loss_still_parts_others_is_named() -> None:
+    closed = with_second_backbone(own_network(heading="", with_farm=True))
+    assert relays_that_part(closed) == ("b0",)
+    assert relays_that_part(CLOSED) == ()
+    assert set(relays_that_part(PAPER)) == set(FIRST)
+
+
+def test_simulate_warns_of_such_a_relay(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(network_yaml(own_network(heading="", with_farm=True)), encoding="utf-8")
+    asked = ["simulate", str(file), "--second-backbone"]
+    shown, record = (CliRunner().invoke(app, [*asked, *more], terminal_width=4000) for more in ([], ["--json"]))
+    assert "the loss of b0 still parts others" in shown.stdout
+    (warning,) = json.loads(record.stdout)["warnings"]
+    assert warning.startswith("the loss of b0 still parts others")
 
 
 def test_where_there_is_no_city_it_is_joined_to_the_ends() -> None:

@@ -23,6 +23,7 @@ from qanat.apps.cli.simulate_tables import (
     rows_side_by_side,
     show_each_removed,
     show_result,
+    show_warnings,
     write_tables,
 )
 from qanat.apps.day_passes import passes_of_run
@@ -32,6 +33,7 @@ from qanat.control.forecasting import Forecasts
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network
 from qanat.ground.network.extracts import without_satellites
+from qanat.ground.network.second_backbone import relays_that_part, with_second_backbone
 from qanat.ground.ports import Job
 from qanat.simulation.day.demand import Demand
 from qanat.simulation.day.faults import Removal
@@ -216,12 +218,14 @@ def _one(
         **head,
         "second_backbone": options.second_backbone,
         "without": list(options.without),
+        "warnings": _gaps(terms) if options.second_backbone else [],
         **_outcome(result),
     }
     if result.pair_keys:
         found["shares"] = share_rows(result.pair_keys)
     if not as_json:
         show_result(found, result)
+        show_warnings(found["warnings"])
         if result.pair_keys:
             show_shares(found["shares"])
     if out is not None:
@@ -277,12 +281,25 @@ def _each_removed(
         )
     num_workers = options.workers or min(len(cases), len(os.sched_getaffinity(0)))
     rows = asyncio.run(_run_all(terms, cases, num_workers, at_s=head["at_s"], for_s=head["for_s"]))
-    found = {**head, "rows": [row_of(row) for row in rows]}
+    has_second = any(case.second_backbone for case in cases)
+    found = {**head, "warnings": _gaps(terms) if has_second else [], "rows": [row_of(row) for row in rows]}
     if not as_json:
         show_each_removed(rows)
+        show_warnings(found["warnings"])
     if out is not None:
         write_tables(out, result=found, each_removed=rows_side_by_side(rows))
     return found
+
+
+def _gaps(terms: DayTerms) -> list[str]:
+    """Return what a second backbone leaves as it was: relays whose loss still parts others."""
+    if not (parting := relays_that_part(with_second_backbone(terms.flown))):
+        return []
+    return [
+        f"the loss of {' or of '.join(parting)} still parts others, with the second backbone too: not all that hangs on "
+        "the relay has a second joint (one is made at each stop, with one city). Join those who are cut off to another "
+        "relay as well; `qanat plan NETWORK --second-backbone --without NAME` counts them"
+    ]
 
 
 async def _run_all(

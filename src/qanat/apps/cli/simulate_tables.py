@@ -105,6 +105,12 @@ def show_each_removed(rows: Sequence[Row]) -> None:
     console.print(f"success: served, of {SUCCESS_OF}; others: the same of pairs that do not hang on what is out.")
 
 
+def show_warnings(warnings: Sequence[str]) -> None:
+    """Print what the reader of a table has to know beside it."""
+    for text in warnings:
+        people_console(is_answer=True).print(f"[yellow]warning[/]: {text}", soft_wrap=True, highlight=False)
+
+
 def _text(name: str, value: object) -> str:
     if value is None:
         return "-"

@@ -5,7 +5,8 @@ so doing, the whole network will be able to maintain operation even when one tru
 (Nature 589, 214). The paper prints no more of it. All that is put here is made up by the rules below, and ``assumed``:
 
 - The backbone is what is ``counted_as`` "backbone": one line of relays. Its stops are its two ends, and the relays that
-  a city's network is joined to.
+  a city's network is joined to by fibre: a city begins with a relay beside the backbone's, whatever it is counted as.
+  Where several stand there, the first link to one that is counted as something leads to the city, or else the first.
 - At each stop stands a relay of the second chain. In a city it has a joint of its own, with the relay of that city (at
   most CITY_KM away) that is the most links away from the first joint, by name where several are: so neither joint, nor
   what stands at its ends, is the only way into a city. Where there is no city it is joined to the end of the backbone.
@@ -19,6 +20,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+import networkx as nx
 
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
@@ -80,6 +83,29 @@ def with_second_backbone(network: Network) -> Network:
     return Network(**parts)
 
 
+def relays_that_part(network: Network) -> tuple[NodeId, ...]:
+    """Return the relays of both backbones whose loss still parts others, where a second backbone is: it has no joint of
+    its own with all that hangs on each. Others are users, and sites with applications, that links of their own or
+    trusted relays join to each other while the relay is there, and that do not hang on it alone."""
+    asking = {app.site for app in network.applications} | {site.name for site in network.sites if site.kind == "user"}
+    places = {NodeId(name) for name in asking if not network.site(NodeId(name)).direct_keys_only}
+    graph: nx.Graph[NodeId] = nx.Graph([link.ends for link in network.relayed_links])
+    graph.add_nodes_from(network.nodes)
+    relays = {site.node for site in network.sites if site.kind == "relay"}
+    both = [site.node for site in network.sites if site.counted_as in (BACKBONE, SECOND_BACKBONE)]
+    return tuple(node for node in both if _parts_others(graph, relays, places, node))
+
+
+def _parts_others(graph: nx.Graph[NodeId], relays: set[NodeId], places: set[NodeId], lost: NodeId) -> bool:
+    """Return whether places that a relay's group joins are in several groups without it."""
+    whole = nx.node_connected_component(graph.subgraph(relays), lost)
+    groups = [
+        places & (part.union(*(graph[node] for node in part)) - {lost})
+        for part in nx.connected_components(graph.subgraph(whole - {lost}))
+    ]
+    return len(set().union(*groups)) > max(map(len, groups), default=0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Stop:
     """Where the second chain stops: the site it is joined to, and what loss and length the joint has."""
@@ -92,10 +118,15 @@ class _Stop:
 
 def _stop(network: Network, relay: Site, *, is_end: bool) -> _Stop | None:
     """Return the stop at a relay of the backbone; None where it has no city and is no end."""
-    for link in network.links_of(relay.node):
-        city = network.site(link.peer_of(relay.node))
-        if city.kind == "relay" and city.counted_as not in (BACKBONE, ""):
-            return _Stop(_far_side(network, city), link.loss_db, link.length_km, link.system)
+    beside = [(link, network.site(link.peer_of(relay.node))) for link in network.links_of(relay.node)]
+    cities = [
+        (link, site)
+        for link, site in beside
+        if link.makes_key_on_order and site.kind == "relay" and site.counted_as != BACKBONE
+    ]
+    if cities:
+        link, city = min(cities, key=lambda one: one[1].counted_as == "")
+        return _Stop(_far_side(network, city), link.loss_db, link.length_km, link.system)
     system = network.links_of(relay.node)[0].system
     return _Stop(relay, 1.0, 0.1, system) if is_end else None
 
