@@ -372,3 +372,31 @@ def test_regions_go_out_with_sites_to_other_programs() -> None:
     said = [row["properties"] for row in features if row["properties"]["what"] == "site"]
     assert {site["name"] for site in said if site.get("region") == "Anhui"} == set(network.regions) == {"b"}
     assert "Anhui" in network_yaml(network, head="", comments={})
+
+
+def test_all_faults_of_one_look_are_told() -> None:
+    """Fields first; what they say of each other when each holds by itself."""
+    text = TEXT.replace("loss_db: 10.3", "los_db: 10.3").replace("length_km: 50.5", "length_km: 41100")
+    fault = refused(text.replace("kind: relay", "kind: relay\n    direct_keys_only: maybe"))
+    assert [one.line is not None for one in (fault, *fault.others)] == [True] * 3
+    assert "los_db" in fault.message
+    told = {one.message.rpartition(": ")[2]: one.remedy for one in fault.others}
+    assert told == {
+        "true or false is needed here": "write true or false, without quotes",
+        "41100 is not less than or equal to 1000": "give kilometres, at most 1000; 41100 metres are 41.1",
+    }
+    fault = refused(TEXT.replace("receiver: c", "receiver: x").replace("site: a", "site: y") + PREPARED)
+    assert "ends at 'x', no site" in fault.message
+    assert any("is at 'y', no site" in one.message for one in fault.others)
+    assert any("no link leads to c" in one.message for one in fault.others)
+
+
+@pytest.mark.parametrize(
+    ("part", "remedy"),
+    [
+        ("trunks:\n  - {name: t, switches: [s, u], loss_db: 1, length_km: 2}\n", "under 'switches', or take"),
+        ("classical_links:\n  - {name: l, routers: [r, q], length_km: 2}\n", "under 'routers', or take"),
+    ],
+)
+def test_where_nothing_of_a_kind_is_described_the_remedy_says_where_to(part: str, remedy: str) -> None:
+    assert remedy in refused(TEXT + part).remedy

@@ -8,6 +8,7 @@ import pytest
 
 from qanat.apps.network_review import NetworkReview, review
 from qanat.apps.networks import load_network
+from qanat.ground.data import list_names
 from qanat.ground.network import Application, Link, Network, Site
 from qanat.physics.systems import BACKBONE_625
 from qanat.postprocessing.reconciliation.efficiency import expected_f_ec
@@ -107,6 +108,32 @@ def test_a_site_that_cuts_off_no_application_is_no_concern() -> None:
 def test_a_link_that_gives_no_key_or_a_late_one_is_named(loss_db: float, code: str | None) -> None:
     found = review(network_of({"a": "user", "b": "user"}, [("a", "b", loss_db)], {"x": "a", "y": "b"}))
     assert [one for one in codes(found) if one in ("no-key", "slow-block")] == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
+    ("loss_db", "length_km", "code"),
+    [
+        (0.6, 63.8, "loss-too-low"),
+        (0.0, 63.8, "loss-too-low"),
+        (1.6, 64.0, "loss-too-low"),
+        (16.0, 63.8, None),
+        (7.1, 50.0, None),  # 0.142 dB/km: the best fibre with a core of glass
+        (0.0, 0.3, None),  # a patch cord, its loss rounded to one decimal
+        (3.0, 1.0, None),  # connectors and a short fibre
+        (6.0, 5.5, "loss-too-high"),
+        (41.1, 20.0, "loss-too-high"),
+    ],
+)
+def test_a_loss_that_no_fibre_of_its_length_has_is_named(loss_db: float, length_km: float, code: str | None) -> None:
+    network = network_of({"a": "user", "b": "user"}, [("a", "b", loss_db)], {"x": "a", "y": "b"})
+    (link,) = network.links
+    changed = network.model_copy(update={"links": (link.model_copy(update={"length_km": length_km}),)})
+    assert [one for one in codes(review(changed)) if one.startswith("loss-")] == ([code] if code else [])
+
+
+@pytest.mark.parametrize("name", list_names("networks", ".yaml"))
+def test_no_packaged_network_has_such_a_loss(name: str) -> None:
+    assert not [one for one in codes(review(load_network(name))) if one.startswith("loss-")]
 
 
 def test_keys_do_not_pass_a_user() -> None:

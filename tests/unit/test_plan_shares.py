@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from qanat.apps import shares_review
+from qanat.apps.cli import shares
 from qanat.apps.cli.shares import run_shares
+from qanat.apps.networks import load_network
 from qanat.ground.data import read_text
+from qanat.ground.network import network_yaml
+from qanat.ground.network.extracts import extract_of
+from qanat.planning.limits import link_rates
+from qanat.planning.reach import Reach
 
 
 @pytest.fixture
@@ -36,3 +43,27 @@ def test_pairs_that_are_left_out_are_told(
     monkeypatch.setattr(shares_review, "MOST_PAIRS", 2)
     run_shares(three_who_ask, as_json=False)
     assert "1 more pairs could ask and are left out" in capsys.readouterr().out
+
+
+def test_pairs_that_only_a_satellite_joins_share_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They were counted among those without a way, which `qanat plan` says they have."""
+    paper = load_network("nature2021")
+    stations = [site.node for site in paper.sites if site.ground_station]
+    behind = [link.peer_of(node) for node in stations for link in paper.links_of(node)]
+    users = [link.peer_of(node) for node in behind for link in paper.links_of(node)]
+    part = extract_of(paper, {*stations, *behind, *users})
+    part = part.model_copy(update={"sites": tuple(site.model_copy(update={"router": ""}) for site in part.sites)})
+    file = tmp_path / "part.yaml"
+    file.write_text(network_yaml(part), encoding="utf-8")
+    run_shares(str(file), as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    rates = found["of_satellites_bits_per_s"]
+    assert rates["nanshan-xinglong-by-micius"] > 10
+    reach = Reach(part, link_rates(part) | rates)
+    assert sum(not share["ways"] for share in found["shares"]) == reach.unreachable()
+    assert any("urumqi" in share["pair"] and share["ways"] for share in found["shares"])
+    monkeypatch.setattr(shares, "pass_rates", lambda *_: rates)
+    run_shares(str(file), as_json=False)
+    assert "links of satellites share what their passes give" in capsys.readouterr().out

@@ -25,7 +25,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from qanat.adapters.addresses import Address, AddressBook, ListenerKind
-from qanat.apps.networks import load_network
+from qanat.apps.networks import load_network, text_of
 from qanat.ground.errors import ConfigurationError, NetworkFileError
 from qanat.ground.identifiers import STANDBY
 from qanat.ground.network import Network, read_described
@@ -117,16 +117,16 @@ class Deployment:
 
 def load_deployment(path: Path) -> Deployment:
     """Return the deployment in a file; raises ConfigurationError with the line of what is wrong."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigurationError(f"cannot read {path}: {fault}", remedy="name a deployment file") from None
+    text = text_of(path, remedy="name a deployment file")
     root, said = read_described(text, DeploymentFile, source=str(path), advice=ADVICE)
     beside = path.parent / said.network
     name = str(beside.resolve()) if beside.is_file() else said.network
     network = _network(name, source=str(path), line=line_of(root, ("network",)))
-    for message, at, remedy in (*_names_of_nothing(said, network), *_places_taken_twice(said)):
-        raise NetworkFileError(message, source=str(path), line=line_of(root, at), remedy=remedy)
+    if faults := [
+        NetworkFileError(message, source=str(path), line=line_of(root, at), remedy=remedy)
+        for message, at, remedy in (*_names_of_nothing(said, network), *_places_taken_twice(said))
+    ]:
+        raise NetworkFileError.of_all(faults)
     fixed: dict[tuple[ListenerKind, str], Place] = {("transports", "controller"): said.controller}
     if said.standby is not None:
         fixed["transports", STANDBY] = said.standby

@@ -19,6 +19,14 @@ from qanat.quantum_layer.forecast import MOST_BLOCKS, RECONCILIATION_BITS
 
 SLOW_BLOCK_S = 600.0
 """A link whose block takes more light than this is one to warn of."""
+LEAST_DB_PER_KM = 0.14
+"""No fibre with a core of glass has less: the best had 0.1419 at 1560 nm (Y. Tamura et al., J. Lightwave Technol. 36,
+44, 2018). A fibre with a hollow core may."""
+MUCH_DB_PER_KM = 1.0
+"""More than four times what installed fibre has: over MANY_KM no connectors explain it."""
+MANY_KM = 5.0
+ROUNDED_DB = 0.05
+"""Losses are often written with one decimal."""
 MOST_TOLD = 6
 """So many warnings of one kind are given one by one; more become one with their number."""
 MOST_USERS_COMPARED = 2000
@@ -38,6 +46,7 @@ def link_concerns(links: Sequence[tuple[Link, ExpectedRate]]) -> Iterator[Concer
     """Yield what is odd about links with their forecasts."""
     joined: dict[frozenset[NodeId], str] = {}
     for link, forecast in links:
+        yield from _odd_loss(link)
         first = joined.setdefault(frozenset(link.ends), link.name)
         if first != link.name:
             yield Concern(
@@ -69,6 +78,26 @@ def link_concerns(links: Sequence[tuple[Link, ExpectedRate]]) -> Iterator[Concer
                 + ("so it gives no key" if link.disturbance >= QBER_ABORT else "which the forecast leaves out"),
                 "remove 'disturbance' for a network in service",
             )
+
+
+def _odd_loss(link: Link) -> Iterator[Concern]:
+    """Yield that a fibre's loss and length do not fit together; a link through switches has both from its ports."""
+    if link.through:
+        return
+    per_km = link.loss_db / link.length_km
+    told = f"link {link.name!r} has {link.loss_db:g} dB over {link.length_km:g} km, {per_km:.3g} dB/km"
+    if link.loss_db + ROUNDED_DB < LEAST_DB_PER_KM * link.length_km:
+        yield Concern(
+            "loss-too-low",
+            f"{told}: no fibre with a core of glass has less than {LEAST_DB_PER_KM:g}",
+            "look at both figures for a slip, such as 1.6 for 16; leave them if the fibre has a hollow core",
+        )
+    elif link.length_km > MANY_KM and link.loss_db > MUCH_DB_PER_KM * link.length_km:
+        yield Concern(
+            "loss-too-high",
+            f"{told}: installed fibre has about a quarter of a decibel",
+            "look at both figures for a slip, and at metres taken for kilometres; or measure the fibre again",
+        )
 
 
 def unkept(promises: Iterable[PromiseReview]) -> Iterator[Concern]:

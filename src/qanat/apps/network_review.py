@@ -29,6 +29,7 @@ from qanat.control.routing import key_graph, policies_of_sites, widest_allowed_f
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
 from qanat.ground.network.satellites import COMPARED_AS_BITS_PER_S
+from qanat.physics.systems import SYSTEMS
 from qanat.protocols.prediction import ExpectedRate
 from qanat.quantum_layer.forecast import link_forecast
 
@@ -150,6 +151,19 @@ def review(network: Network, *, of_satellites: Mapping[LinkId, float] | None = N
             *unkept(promises),
         ),
         promises=promises,
+    )
+
+
+def counted_alone(network: Network) -> NetworkReview:
+    """Return what can be counted of a network that does not hold: its parts, and what links of known systems give."""
+    links = tuple(
+        LinkReview(link, link_forecast(link.system, loss_db=link.loss_db))
+        for link in network.links
+        if link.makes_key_on_order and link.system in SYSTEMS
+    )
+    systems = Counter(link.system for link in network.links if link.kind != "announced")
+    return NetworkReview(
+        network, links, tuple(_headings(network, links)), systems, routes=(), cut_sites=(), warnings=()
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qanat.ground.data import list_names, read_text
-from qanat.ground.errors import ConfigurationError
-from qanat.ground.network import Network, parse_network
+from qanat.ground.errors import ConfigurationError, NetworkFileError
+from qanat.ground.network import Network, examined
 from qanat.ground.network.names import nearest
 from qanat.ground.network.wiring import Contradiction
 from qanat.physics.systems import SATELLITE_SYSTEMS, SYSTEMS
@@ -19,17 +19,36 @@ def load_network(name: str) -> Network:
 
     Raises NetworkFileError with the line of what is wrong, ConfigurationError for a file that cannot be read.
     """
+    network, faults = examine_network(name)
+    if faults:
+        raise NetworkFileError.of_all(faults)
+    return network
+
+
+def examine_network(name: str) -> tuple[Network, tuple[NetworkFileError, ...]]:
+    """Return a network as ``load_network`` does, and what is wrong with it as ``ground.network.examined`` does."""
     path, folder = Path(name), ""
     if path.suffix in (".yaml", ".yml") or path.exists():
-        try:
-            text, folder = path.read_text(encoding="utf-8"), str(path.absolute().parent)
-        except (OSError, UnicodeDecodeError) as fault:
-            raise ConfigurationError(f"cannot read {name}: {fault}", remedy="name a network file") from None
+        text, folder = text_of(path, remedy="name a network file"), str(path.absolute().parent)
     elif name in (packaged := list_names("networks", ".yaml")):
         text = read_text("networks", f"{name}.yaml")
     else:
         raise ConfigurationError(f"no network {name!r}", remedy=f"name a file, or one of: {', '.join(packaged)}")
-    return parse_network(text, source=name, folder=folder, more=_unknown)
+    return examined(text, source=name, folder=folder, more=_unknown)
+
+
+def text_of(path: Path, *, remedy: str) -> str:
+    """Return the text of a file; raises ConfigurationError for one that cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as fault:
+        raise ConfigurationError(f"cannot read {path}: {fault}", remedy=remedy) from None
+    except UnicodeDecodeError as fault:
+        line = fault.object[: fault.start].count(b"\n") + 1
+        raise ConfigurationError(
+            f"cannot read {path}: line {line} has letters that are not UTF-8",
+            remedy="save the file as UTF-8, which editors offer beside the name of a file",
+        ) from None
 
 
 def elements_text(name: str) -> str:

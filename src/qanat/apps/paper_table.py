@@ -162,10 +162,10 @@ def puzzles(network: Network) -> Iterator[str]:
     if network.name != NETWORK:
         return
     backbone = _links(network, "backbone")
+    pairs = [link.pairs for link in backbone]
     yield (
-        f"backbone: the text has 31 links, the table 135; here {len(backbone)} fibres with "
-        f"{sum(link.pairs for link in backbone)} pairs of devices on them, {min(link.pairs for link in backbone)} to "
-        f"{max(link.pairs for link in backbone)} on each"
+        f"backbone: the text has 31 links, the table 135; here {len(backbone)} fibres with {sum(pairs)} pairs of "
+        f"devices on them, {min(pairs, default=0)} to {max(pairs, default=0)} on each"
     )
     ring, more = (_num_sites(network, heading) for heading in ("beijing", "beijing-ring-more"))
     yield (

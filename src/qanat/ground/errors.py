@@ -24,6 +24,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class QanatError(Exception):
     """Root of the tree. ``message`` names the fault, ``remedy`` what the reader can do about it."""
@@ -42,13 +44,22 @@ class ConfigurationError(QanatError):
 
 
 class NetworkFileError(ConfigurationError):
-    """A network description that does not hold; names file, line and remedy."""
+    """A network description that does not hold; names file, line and remedy. ``others``: what else was found wrong with
+    it at the same look."""
 
     def __init__(self, message: str, *, source: str, line: int | None, remedy: str = "") -> None:
         where = f"{source}:{line}" if line is not None else source
         super().__init__(f"{where}: {message}", remedy=remedy)
         self.source = source
         self.line = line
+        self.others: tuple[NetworkFileError, ...] = ()
+
+    @classmethod
+    def of_all(cls, faults: Sequence[NetworkFileError]) -> NetworkFileError:
+        """Return the first of one fault or more, with the others as its ``others``; what is told twice stands once."""
+        first, *rest = {fault.message: fault for fault in faults}.values()
+        first.others = tuple(rest)
+        return first
 
 
 class RequestError(QanatError):

@@ -40,6 +40,7 @@ from qanat.ground.errors import (
     ConfigurationError,
     KeyManagementError,
     LinkFailed,
+    NetworkFileError,
     PeerProtocolError,
     QanatError,
     QuantumLayerError,
@@ -88,6 +89,8 @@ PassLightOption = Annotated[
 DEMO_NETWORK = "urumqi-shanghai"
 """Two stations, a satellite, the way to the backbone and the backbone: a demonstration sets all links to work."""
 
+MOST_FAULTS = 20
+"""Of more faults of a file the first are told, and their number."""
 WHOSE_FAULT = {
     MachineFault: "machine",
     ConfigurationError: "configuration",
@@ -141,9 +144,13 @@ def _end_with(command: Callable[[], int], /) -> NoReturn:
 def _tell(fault: QanatError) -> int:
     """Say what is wrong, whose fault it is and what to do; returns the exit status."""
     whose = next((words for kind, words in WHOSE_FAULT.items() if isinstance(fault, kind)), "qanat")
-    typer.secho(f"error ({whose}): {fault.message}", err=True, fg="red")
-    if fault.remedy:
-        typer.secho(f"  what to do: {fault.remedy}", err=True)
+    others = fault.others if isinstance(fault, NetworkFileError) else ()
+    for one in (fault, *others[: MOST_FAULTS - 1]):
+        typer.secho(f"error ({whose}): {one.message}", err=True, fg="red")
+        if one.remedy:
+            typer.secho(f"  what to do: {one.remedy}", err=True)
+    if (more := len(others) - MOST_FAULTS + 1) > 0:
+        typer.secho(f"and {more} more in this file", err=True)
     return 2
 
 

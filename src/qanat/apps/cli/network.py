@@ -17,12 +17,20 @@ from qanat.apps.cli.network_table import print_table, table_record
 from qanat.apps.cli.presentation import counted, people_console, show_table
 from qanat.apps.cli.shares import promise_lines
 from qanat.apps.cli.sky_table import print_sky
-from qanat.apps.network_review import Heading, LinkReview, NetworkReview, RouteReview, Spread, review
-from qanat.apps.networks import load_network
+from qanat.apps.network_review import (
+    Heading,
+    LinkReview,
+    NetworkReview,
+    RouteReview,
+    Spread,
+    counted_alone,
+    review,
+)
+from qanat.apps.networks import examine_network, load_network
 from qanat.apps.satellite_review import SkyReview, review_sky
 from qanat.doors.etsi015.names import route_qkdl_id
 from qanat.doors.etsi015.records import node_record
-from qanat.ground.errors import ConfigurationError
+from qanat.ground.errors import ConfigurationError, NetworkFileError
 from qanat.ground.network import Downlink, Network
 from qanat.ground.network.extracts import under_heading
 from qanat.ground.units import format_rate
@@ -37,8 +45,14 @@ FEW = 8
 
 
 def run_check(name: str, *, as_json: bool) -> int:
-    """Check a network and tell what to expect of it. Returns 0 for a valid one; its reader raises for others."""
-    network = load_network(name)
+    """Check a network and tell what to expect of it. Returns 0 for a valid one.
+
+    Raises NetworkFileError for others; of one whose fields hold one by one the parts are counted and printed before.
+    """
+    network, faults = examine_network(name)
+    if faults:
+        _tell_counts(counted_alone(network), faults, as_json=as_json)
+        raise NetworkFileError.of_all(faults)
     sky = review_sky(network, now_utc_s=SystemClock().utc_s()) if network.downlinks else SkyReview()
     found = review(network, of_satellites=sky.rates_bits_per_s)
     found = replace(found, warnings=(*found.warnings, *sky.warnings), downlinks=sky.downlinks)
@@ -50,6 +64,28 @@ def run_check(name: str, *, as_json: bool) -> int:
         print_sky(console, sky)
     _print_review(console, found)
     return 0
+
+
+def _tell_counts(found: NetworkReview, faults: Sequence[NetworkFileError], *, as_json: bool) -> None:
+    """Print what is in a file that does not hold: a part that was taken out shows in the counts."""
+    network = found.network
+    if as_json:
+        record = {
+            "network": network.name,
+            "title": network.title,
+            "valid": False,
+            "faults": [{"text": fault.message, "line": fault.line, "remedy": fault.remedy} for fault in faults],
+            "sites": _num_sites(network),
+            "headings": [asdict(heading) for heading in found.headings],
+            **table_record(found),
+        }
+        print(json.dumps(record, indent=2))
+        return
+    console = people_console(is_answer=True)
+    told = f"NOT valid, {counted(len(faults), 'fault')}; what is in the file:"
+    console.print(f"[bold]{network.title or network.name}[/] ({network.name}): {told}", highlight=False)
+    console.print(f"  {_kinds(network)}\n")
+    _print_counts(console, found)
 
 
 def run_show(name: str, *, out: Path | None, only: str | None, as_json: bool) -> int:
@@ -97,7 +133,7 @@ def _record(found: NetworkReview) -> dict[str, Any]:
         "network": found.network.name,
         "title": found.network.title,
         "valid": True,
-        "sites": {kind: sum(site.kind == kind for site in found.network.sites) for kind in ("user", "relay")},
+        "sites": _num_sites(found.network),
         "applications": {app.name: app.site for app in found.network.applications},
         "regions": dict(Counter(found.network.regions.values())),
         "systems": dict(found.systems),
@@ -123,6 +159,10 @@ def _record(found: NetworkReview) -> dict[str, Any]:
             "rates, qber, block_time_s": "predicted (model): the analytic rate functions",
         },
     }
+
+
+def _num_sites(network: Network) -> dict[str, int]:
+    return {kind: sum(site.kind == kind for site in network.sites) for kind in ("user", "relay")}
 
 
 def _link_record(row: LinkReview) -> dict[str, Any]:
@@ -151,13 +191,7 @@ def _print_review(console: Console, found: NetworkReview) -> None:
     network = found.network
     console.print(f"[bold]{network.title or network.name}[/] ({network.name}): valid", highlight=False)
     console.print(f"  {_kinds(network)}; systems: {', '.join(f'{n} x {s}' for s, n in found.systems.items())}\n")
-    show_table(
-        console,
-        "What it holds: least / mean / greatest",
-        ("counted as", "sites", "links", "fibre, km", "loss, dB", "length, km", "secret rate, kbit/s"),
-        [_heading_row(heading) for heading in found.headings],
-    )
-    print_table(console, found)
+    _print_counts(console, found)
     for line in (*_region_lines(network), *_assumed_lines(network)):
         console.print(f"  {line}\n", soft_wrap=True)
     _print_links(console, found)
@@ -166,6 +200,16 @@ def _print_review(console: Console, found: NetworkReview) -> None:
     for warning in found.warnings:
         console.print(f"[yellow]warning[/]: {warning.text}\n  what to do: {warning.remedy}", soft_wrap=True)
     console.print(f"{counted(len(found.warnings), 'warning')}; the file is valid")
+
+
+def _print_counts(console: Console, found: NetworkReview) -> None:
+    show_table(
+        console,
+        "What it holds: least / mean / greatest",
+        ("counted as", "sites", "links", "fibre, km", "loss, dB", "length, km", "secret rate, kbit/s"),
+        [_heading_row(heading) for heading in found.headings],
+    )
+    print_table(console, found)
 
 
 def _region_lines(network: Network) -> Iterator[str]:

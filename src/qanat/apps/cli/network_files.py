@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from qanat.apps.networks import load_network
+from qanat.apps.networks import load_network, text_of
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.network import Network, network_yaml
 from qanat.ground.network.building import build_network
@@ -43,10 +43,7 @@ def run_import(file: Path, *, system: str) -> int:
         raise ConfigurationError(
             f"{file} is of no format that is read here", remedy=f"let its name end in {' or '.join(READERS)}"
         )
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigurationError(f"cannot read {file}: {fault}", remedy="name a file of text") from None
+    text = text_of(file, remedy="name a file of text")
     network = READERS[suffix](text, name=file.stem, system=system, source=str(file))
     for used in {link.system for link in network.links}:
         link_forecast(used, loss_db=10.0)

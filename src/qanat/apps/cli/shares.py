@@ -9,8 +9,11 @@ from dataclasses import asdict
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.apps.networks import load_network
 from qanat.apps.shares_review import PromiseReview, SharesReview, shares_of
+from qanat.apps.sky import elements_of
+from qanat.ground.network.satellites import COMPARED_AS_BITS_PER_S
 from qanat.ground.units import format_rate
 from qanat.planning.limits import link_rates
+from qanat.planning.pass_rates import pass_rates
 
 MOST_ROWS = 40
 """So many pairs are printed for people, those with the least first; ``--json`` has all."""
@@ -19,11 +22,13 @@ MOST_ROWS = 40
 def run_shares(name: str, *, as_json: bool) -> int:
     """Print how a network's pairs share its links when all ask at once. Returns 0; 1 for a guarantee not admitted."""
     network = load_network(name)
-    found = shares_of(network, link_rates(network))
+    of_passes = pass_rates(network, elements_of(network)) if network.downlinks else {}
+    found = shares_of(network, link_rates(network) | of_passes)
     if as_json:
-        print(json.dumps({"network": network.name, **asdict(found), "provenance": "predicted"}, indent=2))
+        told = {"of_satellites_bits_per_s": of_passes, **asdict(found), "provenance": "predicted"}
+        print(json.dumps({"network": network.name, **told}, indent=2))
     else:
-        _print_shares(network.title or network.name, found)
+        _print_shares(network.title or network.name, found, of_satellites=bool(of_passes))
     return 0 if all(promise.is_admitted for promise in found.promises) else 1
 
 
@@ -35,7 +40,7 @@ def promise_lines(promises: Sequence[PromiseReview]) -> Iterator[str]:
         yield f"guarantee {promise.pair}: {asked} {verdict}; at most {most} could be promised (predicted)"
 
 
-def _print_shares(title: str, found: SharesReview) -> None:
+def _print_shares(title: str, found: SharesReview, *, of_satellites: bool) -> None:
     console = people_console(is_answer=True)
     console.print(f"[bold]{title}[/]: shares when all ask at once (predicted)", highlight=False)
     declared = (
@@ -57,6 +62,13 @@ def _print_shares(title: str, found: SharesReview) -> None:
         )
     if apart := [share.pair for share in found.shares if not share.ways]:
         console.print(f"  {len(apart):,} pairs have no way and no share, such as {apart[0]}", soft_wrap=True)
+    if of_satellites:
+        console.print(
+            "  links of satellites share what their passes give in the mean of a week; the running controller counts "
+            f"each as {format_rate(COMPARED_AS_BITS_PER_S)}",
+            soft_wrap=True,
+            highlight=False,
+        )
     rows = sorted(joined, key=lambda share: share.bits_per_s)[:MOST_ROWS]
     show_table(
         console,

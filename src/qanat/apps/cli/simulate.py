@@ -296,9 +296,9 @@ def _gaps(terms: DayTerms) -> list[str]:
     if not (parting := relays_that_part(with_second_backbone(terms.flown))):
         return []
     return [
-        f"the loss of {' or of '.join(parting)} still parts others, with the second backbone too: not all that hangs on "
-        "the relay has a second joint (one is made at each stop, with one city). Join those who are cut off to another "
-        "relay as well; `qanat plan NETWORK --second-backbone --without NAME` counts them"
+        f"the loss of {' or of '.join(parting)} still parts others, with the second backbone too: not all that hangs "
+        "on the relay has a second joint (one is made at each stop, with one city). Join those who are cut off to "
+        "another relay as well; `qanat plan NETWORK --second-backbone --without NAME` counts them"
     ]
 
 

@@ -4,7 +4,7 @@ from qanat.ground.network.classical import ClassicalLink, Router
 from qanat.ground.network.description import Application, Network, PreparedKeys, Site, Stock, StockOfPair
 from qanat.ground.network.links import Link
 from qanat.ground.network.modules import DeviceEnd, Etsi014Modules, KeyFileModules
-from qanat.ground.network.reading import parse_network, read_described
+from qanat.ground.network.reading import examined, parse_network, read_described
 from qanat.ground.network.satellites import Downlink
 from qanat.ground.network.shares import SharingOfPair, SharingRules
 from qanat.ground.network.switched import SwitchJoin
@@ -31,6 +31,7 @@ __all__ = [
     "Switch",
     "SwitchJoin",
     "Trunk",
+    "examined",
     "network_yaml",
     "parse_network",
     "read_described",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import TypeVar
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from qanat.ground.data import list_names
 from qanat.ground.errors import NetworkFileError
@@ -16,7 +16,7 @@ from qanat.ground.network.description import Network
 from qanat.ground.network.modules import DRIVERS
 from qanat.ground.network.part import Part
 from qanat.ground.network.wiring import Contradiction
-from qanat.ground.network.wording import worded
+from qanat.ground.network.wording import fields_meant, worded
 
 P = TypeVar("P", bound=Part)
 _FIRST_LINE = "begin with 'format: qanat-network/1'; `qanat demo` shows a packaged network at work"
@@ -43,14 +43,31 @@ def parse_network(
 
     Raises NetworkFileError for text that is no YAML or uses its odder parts (aliases, tags, dates), fields that are
     missing, unknown or out of range, names used twice, references to nothing, a fibre shorter than the way, and
-    sites without any link. A network in several parts is read: its review says so.
+    sites without any link, with all that a look finds as its ``others``. A network in several parts is read: its review
+    says so.
     """
+    network, faults = examined(text, source=source, folder=folder, more=more)
+    if faults:
+        raise NetworkFileError.of_all(faults)
+    return network
+
+
+def examined(
+    text: str, *, source: str, folder: str = "", more: Callable[[Network], Iterator[Contradiction]] = _nothing_more
+) -> tuple[Network, tuple[NetworkFileError, ...]]:
+    """Return the network of a text whose fields hold one by one, as ``parse_network`` does, and what is wrong with it.
+
+    One with faults can be counted and no more: its references may lead nowhere. What ``more`` yields is looked for
+    where nothing else is wrong. Raises NetworkFileError for what is no YAML, and for fields."""
     root, network = read_described(text, Network, source=source, advice=_FIRST_LINE)
     if folder:
         network = _with_files_from(folder, network)
-    for message, path, remedy in chain(contradictions(network), more(network)):
-        raise NetworkFileError(message, source=source, line=_line(root, path), remedy=remedy)
-    return network
+    found = list(contradictions(network)) or list(more(network))
+    faults = [
+        NetworkFileError(message, source=source, line=_line(root, path), remedy=remedy)
+        for message, path, remedy in found
+    ]
+    return network, tuple(faults)
 
 
 def _with_files_from(folder: str, network: Network) -> Network:
@@ -71,28 +88,44 @@ def _with_files_from(folder: str, network: Network) -> Network:
 def read_described(text: str, kind: type[P], *, source: str, advice: str) -> tuple[yaml.Node, P]:
     """Return the part that a YAML text describes, with the text's tree; ``advice``: how such a file begins.
 
-    Raises NetworkFileError with the line of the first thing that is wrong.
+    Raises NetworkFileError with the line of what is wrong: of the first thing in YAML, of all fields.
     """
     root = _compose(text, source, advice)
     try:
         return root, kind.model_validate(yaml.SafeLoader("").construct_document(root))
     except ValidationError as fault:
-        # another format is another kind of file, whose fields are all unknown here; a misspelt field is two faults, one
-        # unknown and one missing: the unknown one shows where to look
-        faults = fault.errors(include_url=False)
-        first = min(faults, key=lambda one: (one["loc"] != ("format",), one["type"] != "extra_forbidden"))
-        at: list[str | int] = [
-            part
-            for before, part in zip((None, *first["loc"]), first["loc"], strict=False)
-            if not isinstance(part, str) or not (part.startswith("function-") or _is_tag(before, part))
-        ]
-        message, remedy = worded(first, faults, kind)
-        raise NetworkFileError(
-            f"{'.'.join(map(str, at)) or 'the file'}: {message}",
-            source=source,
-            line=_line(root, at),
-            remedy=remedy,
+        found = fault.errors(include_url=False)
+        raise NetworkFileError.of_all(
+            [_told(one, found, kind, root=root, source=source) for one in _worth_telling(found, kind)]
         ) from None
+
+
+def _worth_telling(faults: Sequence[ErrorDetails], kind: type[P]) -> Sequence[ErrorDetails]:
+    """Return the faults in the order of telling, without those that follow from another.
+
+    Another format is another kind of file, whose fields are all unknown here. A misspelt field is two faults, one
+    unknown and one missing: the unknown one shows where to look. A list whose parts have faults counts as empty.
+    """
+    if others := [one for one in faults if one["loc"] == ("format",)]:
+        return others
+    unknown = [one for one in faults if one["type"] == "extra_forbidden"]
+    meant = {(*one["loc"][:-1], name) for one in unknown for name in fields_meant(one, faults, kind)}
+    rest = [one for one in faults if one["type"] != "extra_forbidden" and one["loc"] not in meant]
+    inside = {one["loc"][:size] for one in faults for size in range(len(one["loc"]))}
+    return [*unknown, *(one for one in rest if one["type"] != "too_short" or one["loc"] not in inside)]
+
+
+def _told(
+    fault: ErrorDetails, faults: Sequence[ErrorDetails], kind: type[P], *, root: yaml.Node, source: str
+) -> NetworkFileError:
+    at: list[str | int] = [
+        part
+        for before, part in zip((None, *fault["loc"]), fault["loc"], strict=False)
+        if not isinstance(part, str) or not (part.startswith("function-") or _is_tag(before, part))
+    ]
+    message, remedy = worded(fault, faults, kind)
+    where = ".".join(map(str, at)) or "the file"
+    return NetworkFileError(f"{where}: {message}", source=source, line=_line(root, at), remedy=remedy)
 
 
 def line_of(root: yaml.Node, path: Sequence[str | int]) -> int:

@@ -79,7 +79,8 @@ def _trunks(network: Network) -> Iterator[Contradiction]:
     for place, trunk in enumerate(network.trunks):
         unknown = [name for name in trunk.switches if name not in switches]
         for name in unknown:
-            yield f"trunk {trunk.name!r} ends at {name!r}, no switch", ("trunks", place), nearest(name, switches)
+            remedy = nearest(name, switches) if switches else "describe it under 'switches', or take the trunk out"
+            yield f"trunk {trunk.name!r} ends at {name!r}, no switch", ("trunks", place), remedy
         if not unknown:
             ends = (switches[name] for name in trunk.switches)
             if fault := too_short(f"trunk {trunk.name!r}", trunk.length_km, *ends):
@@ -172,7 +173,7 @@ def _routers(network: Network) -> Iterator[Contradiction]:
             yield (
                 f"the router of {site.name!r} is {site.router!r}, and there is none of that name",
                 ("sites", place, "router"),
-                nearest(site.router, routers),
+                nearest(site.router, routers) if routers else "describe it under 'routers', or leave 'router' out",
             )
     for place, line in enumerate(network.classical_links):
         unknown = [name for name in line.routers if name not in routers]
@@ -180,7 +181,7 @@ def _routers(network: Network) -> Iterator[Contradiction]:
             yield (
                 f"classical link {line.name!r} ends at {name!r}, no router",
                 ("classical_links", place),
-                nearest(name, routers),
+                nearest(name, routers) if routers else "describe it under 'routers', or take the classical link out",
             )
         if not unknown and (
             fault := too_short(

@@ -26,6 +26,7 @@ _PLAIN: Mapping[str, tuple[str, str]] = {
     "float_type": ("a number is needed here", "write a number, without quotes and without a unit"),
     "int_type": ("a whole number is needed here", "write a whole number, without quotes and without a unit"),
     "int_from_float": ("a whole number is needed here", "write a whole number, without a point"),
+    "bool_type": ("true or false is needed here", "write true or false, without quotes"),
     "finite_number": ("a finite number is needed here", "write the number that was measured, or that is planned"),
     "tuple_type": ("a list is needed here", "begin each entry with '- ' on a line of its own"),
     "union_tag_not_found": (
@@ -48,7 +49,10 @@ def worded(fault: ErrorDetails, faults: Sequence[ErrorDetails], whole: type[Base
         return str(facts["message"]), str(facts["remedy"])
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
-        return f"{fault['input']!r} is not {words} {facts[name]:g}", f"give a number that is {words} {facts[name]:g}"
+        remedy = f"give a number that is {words} {facts[name]:g}"
+        if fault["loc"][-1] == "length_km" and kind == "less_than_equal":
+            remedy = f"give kilometres, at most {facts[name]:g}; {fault['input']:g} metres are {fault['input'] / 1e3:g}"
+        return f"{fault['input']!r} is not {words} {facts[name]:g}", remedy
     if kind in ("float_type", "int_type") and (number := with_exponent(fault["input"])):
         words = f"{fault['input']!r} is a text in YAML 1.1, whose exponents have a point and a sign before them"
         return words, f"write {number} or all digits, without quotes"
@@ -65,14 +69,18 @@ def worded(fault: ErrorDetails, faults: Sequence[ErrorDetails], whole: type[Base
     return _PLAIN.get(kind, (fault["msg"], "compare this line with the same one of a packaged network"))
 
 
-def _spelling(fault: ErrorDetails, faults: Sequence[ErrorDetails], whole: type[BaseModel]) -> str:
-    """Return the remedy for an unknown field: the field of its part that is written alike, or that is missing."""
+def fields_meant(fault: ErrorDetails, faults: Sequence[ErrorDetails], whole: type[BaseModel]) -> list[str]:
+    """Return what an unknown field may be meant for: the field of its part that is written alike, or those missing."""
     missing = [
         str(other["loc"][-1])
         for other in faults
         if other["type"] == "missing" and other["loc"][:-1] == fault["loc"][:-1]
     ]
-    meant = difflib.get_close_matches(str(fault["loc"][-1]), _fields_at(whole, fault["loc"][:-1]), n=1) or missing
+    return difflib.get_close_matches(str(fault["loc"][-1]), _fields_at(whole, fault["loc"][:-1]), n=1) or missing
+
+
+def _spelling(fault: ErrorDetails, faults: Sequence[ErrorDetails], whole: type[BaseModel]) -> str:
+    meant = fields_meant(fault, faults, whole)
     return f"is it meant to be {' or '.join(meant)}?" if meant else _PLAIN["extra_forbidden"][1]
 
 

@@ -90,15 +90,19 @@ def faults_told(source: str) -> Iterator[None]:
         yield
     except ValidationError as fault:
         faults = fault.errors(include_url=False)
-        message, remedy = worded(faults[0], faults, Network)
-        where = ".".join(map(str, faults[0]["loc"])) or "the network"
-        raise NetworkFileError(f"{where}: {message}", source=source, line=None, remedy=remedy) from None
+        told = [(".".join(map(str, one["loc"])) or "the network", *worded(one, faults, Network)) for one in faults]
+        raise NetworkFileError.of_all(
+            [NetworkFileError(f"{at}: {what}", source=source, line=None, remedy=remedy) for at, what, remedy in told]
+        ) from None
 
 
 def without_contradiction(network: Network, source: str) -> Network:
     """Return the network; raises NetworkFileError for one that contradicts itself."""
-    for message, _, remedy in contradictions(network):
-        raise NetworkFileError(message, source=source, line=None, remedy=remedy)
+    if faults := [
+        NetworkFileError(message, source=source, line=None, remedy=remedy)
+        for message, _, remedy in contradictions(network)
+    ]:
+        raise NetworkFileError.of_all(faults)
     return network
 
 
