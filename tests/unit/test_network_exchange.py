@@ -216,3 +216,33 @@ def test_a_line_over_the_180th_meridian_is_cut_there() -> None:
                if found["properties"]["what"] == "link")  # fmt: skip
     assert line["type"] == "MultiLineString"
     assert line["coordinates"] == [[[179.8, 10], [180, 10]], [[-180, 10], [-179.8, 10]]]
+
+
+@pytest.mark.parametrize(
+    ("said", "loss_db", "is_remarked"),
+    [
+        ({"attenuation": 0.2}, 10.0, True),  # dB per km
+        ({"attenuation": 0.0002}, 10.0, True),  # dB per metre, as SeQUeNCe has it
+        ({"attenuation_db_per_km": 0.2}, 10.0, False),
+        ({"Loss_dB_per_km": "0.2"}, 10.0, False),
+        ({"attenuation": 0.2, "loss_db": 11}, 11.0, False),
+        ({}, 12.5, False),  # the rule, assumed
+    ],
+)
+def test_a_loss_per_length_is_taken_and_its_unit_told(said: dict[str, Any], loss_db: float, is_remarked: bool) -> None:
+    graph: nx.Graph[Any] = nx.path_graph(3)
+    for one, other in graph.edges:
+        graph.edges[one, other].update(length_km=50.0, **said)
+    texts = {
+        from_graphml: "\n".join(nx.generate_graphml(graph)),
+        from_simulator_json: json.dumps(nx.node_link_data(graph, edges="edges")),
+    }
+    for read, text in texts.items():
+        remarks: list[str] = []
+        network = read(text, name="x", system="metro-40-i", source="t", remark=remarks.append)
+        assert [link.loss_db for link in network.links] == pytest.approx([loss_db] * 2)
+        assert all(link.assumed != bool(said) for link in network.links)
+        assert len(remarks) == is_remarked
+        assert all(
+            "at 2 edges: taken as dB per km, or as dB per metre where it is below 0.01" in one for one in remarks
+        )

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qanat.apps.cli.main import app
+from qanat.ground.data import read_text
 from qanat.ground.network import network_yaml
 from qanat.quantum_layer.forecast import link_forecast
 from unit.planning_support import network_of
@@ -59,6 +60,55 @@ def test_another_rate_or_consumption_gives_another_answer() -> None:
 
 def test_the_papers_rate_stands_beside_networks_with_a_backbone_only() -> None:
     assert list(served(record_of(RING))) == ["north-northwest, one pair of devices"]
+
+
+def test_the_papers_rate_says_nothing_of_another_backbone(tmp_path: Path) -> None:
+    """It stood beside every network with a heading of that name."""
+    file = tmp_path / "mine.yaml"
+    text = read_text("networks", "beijing-shanghai.yaml").replace("name: beijing-shanghai", "name: mine", 1)
+    file.write_text(text, encoding="utf-8")
+    rows = served(record_of(str(file)))
+    assert list(rows) == [name for name in served(record_of("beijing-shanghai")) if "paper" not in name]
+    assert len(rows) >= 1
+
+
+def test_a_rate_below_zero_is_refused_as_it_was_given() -> None:
+    status, _, err = run(RING, "--rate-kbit-s", "-3")
+    assert status == 2
+    assert "--rate-kbit-s -3 is no rate" in err
+
+
+def test_ports_in_the_way_are_told_with_their_switch_and_what_helps() -> None:
+    ends = ("--from", "user-1", "--to", "user-2")
+    out = run("one-switch", *ends)[1]
+    found = record_of("one-switch", *ends)["before"]["between"]
+    ports = [limit for limit in found["in_the_way"] if limit["kind"] == "port"]
+    assert ports
+    for limit in ports:
+        assert f"the port of {limit['name']} on {limit['switch']}" in out
+    assert "serves one link at a time" in out
+    assert "the switch ports" not in out
+
+
+def test_a_span_tells_what_was_wanted_and_what_it_gives() -> None:
+    spans = record_of("relays", "--km", "120", "--rate-kbit-s", "28.1")["spans"]
+    for span in spans:
+        assert span["wanted_bits_per_s"] == 28_100
+        assert span["gives_bits_per_s"] == pytest.approx(
+            link_forecast("backbone-625", loss_db=span["loss_db"]).secret_rate_bits_per_s, rel=0.03
+        )
+        assert span["gives_bits_per_s"] >= span["wanted_bits_per_s"]
+        assert span["pairs"] == 1
+    assert len({span["gives_bits_per_s"] for span in spans}) > 1
+
+
+def test_what_is_left_between_two_sites_has_a_column_where_two_are_meant(tmp_path: Path) -> None:
+    network = network_of({"a": "user", "r": "relay", "b": "user"}, [("a", "r", 10), ("r", "b", 14)], apps=["a", "b"])
+    file = tmp_path / "mine.yaml"
+    file.write_text(network_yaml(network), encoding="utf-8")
+    assert "left a - b, kbit/s" in run(str(file))[1]
+    file.write_text(network_yaml(network.model_copy(update={"applications": ()})), encoding="utf-8")
+    assert "left" not in run(str(file))[1]
 
 
 @pytest.mark.slow

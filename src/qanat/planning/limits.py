@@ -55,6 +55,11 @@ class Limited:
     limits: tuple[Limit, ...]
 
 
+def switch_of(network: Network, site: str) -> str:
+    """Return the switch that a site has its port on; empty for a site without a port."""
+    return next((switch.name for switch in network.switches if any(port.site == site for port in switch.ports)), "")
+
+
 def link_rates(network: Network, *, counts_pairs: bool = True) -> dict[LinkId, float]:
     """Return the forecast of each link in bit/s, of all its pairs of modules together or of one alone; 0 for links of
     satellites, which give what their passes do (``planning.pass_rates``).

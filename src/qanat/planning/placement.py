@@ -20,7 +20,7 @@ from qanat.ground.network.building import DETOUR, LOSS_DB_PER_KM
 from qanat.ground.network.description import great_circle_km
 from qanat.planning.direct import refuse_ends
 from qanat.planning.prices import Prices
-from qanat.planning.spans import check_rate, pairs_for_rate
+from qanat.planning.spans import check_rate, pairs_for_rate, span_rate
 
 MOST_ENDS = 6
 MOST_CANDIDATES = 2000
@@ -33,13 +33,15 @@ Edges: TypeAlias = Sequence[Mapping[int, float]]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A span to be built: from where to where, its fibre, and the pairs of devices on it."""
+    """A span to be built: from where to where, its fibre, and the pairs of devices on it; what was wanted of it, and
+    what these pairs give."""
 
     ends: tuple[str, str]
     length_km: float
     loss_db: float
     pairs: int
-    rate_bits_per_s: float
+    wanted_bits_per_s: float
+    gives_bits_per_s: float
     cost: float
 
 
@@ -72,7 +74,8 @@ class Wish:
         if pairs is None:
             return None
         cost = pairs * self.prices.pair(self.system) + length_km * self.prices.fibre_km
-        return Span(ends, length_km, loss_db, pairs, self.rate_bits_per_s, cost)
+        gives = span_rate(self.system, loss_db=counted_db, pairs=pairs)
+        return Span(ends, length_km, loss_db, pairs, self.rate_bits_per_s, gives, cost)
 
 
 def along_a_way(

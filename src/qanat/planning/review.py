@@ -17,7 +17,7 @@ from qanat.planning.flow import Flow, cut_between, most_between
 from qanat.planning.limits import Limited, limited, link_rates
 from qanat.planning.prices import Bill, Prices, bill
 from qanat.planning.reach import MOST_SITES_TRIED, Loss, Part, Reach, parts_of
-from qanat.planning.users import BACKBONE, PAPER_RATE_BITS_PER_S, Consumption, Served, bottleneck, pairs_served
+from qanat.planning.users import PAPER_NETWORKS, PAPER_RATE_BITS_PER_S, Consumption, Served, bottleneck, pairs_served
 
 MOST_FLOWS_TRIED = 12
 """For so many of the weakest parts it is worked out what flow is left without them."""
@@ -236,7 +236,7 @@ def _served(network: Network, question: Question) -> tuple[Served, ...]:
     rows: list[tuple[str, float, bool]] = []
     if question.rate_bits_per_s is not None:
         rows.append(("the rate that was given", question.rate_bits_per_s, True))
-    if any(link.counted_as == BACKBONE for link in network.links):
+    if network.name in PAPER_NETWORKS:
         rows.append(("the paper's least backbone rate (Table 1)", PAPER_RATE_BITS_PER_S, True))
     has_several = any(link.pairs > 1 for link in network.links)
     for counts_pairs in (False, True) if has_several else (False,):

@@ -16,6 +16,8 @@ Provenance: TypeAlias = Literal["input", "predicted"]
 
 PAPER_RATE_BITS_PER_S = 28_100.0
 """The least rate of a backbone link in Nature 589, 214 (2021), Table 1; its Methods count users by it."""
+PAPER_NETWORKS = ("nature2021", "beijing-shanghai")
+"""The networks whose backbone is the paper's: of others its rate says nothing."""
 BACKBONE = "backbone"
 """The heading of links that bound what far users can have, where a network has it."""
 

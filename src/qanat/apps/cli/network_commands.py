@@ -42,13 +42,16 @@ def add_network_commands(app: typer.Typer, end_with: Callable[[Callable[[], int]
             typer.Argument(parser=named_path, help=".graphml, or .json of SeQUeNCe or of NetworkX (node-link)."),
         ],
         system: SystemOption = "backbone-625",
+        applications_at_each_user: Annotated[
+            bool, typer.Option("--applications-at-each-user", help="Put an application at each site of a user.")
+        ] = False,
     ) -> None:
         """Print another program's network as a network file; what it does not say is filled in and marked so."""
 
         def command() -> int:
             from qanat.apps.cli.network_files import run_import
 
-            return run_import(file, system=system)
+            return run_import(file, system=system, with_applications=applications_at_each_user)
 
         end_with(command)
 
@@ -59,12 +62,15 @@ def add_network_commands(app: typer.Typer, end_with: Callable[[Callable[[], int]
             Path,
             typer.Argument(parser=named_path, help="Ends in .geojson, .graphml, .json (SeQUeNCe) or .yaml."),
         ],
+        second_backbone: Annotated[
+            bool, typer.Option("--second-backbone", help="Close the backbone to a ring, as the paper's outlook has it.")
+        ] = False,
     ) -> None:
-        """Write a network for other programs."""
+        """Write a network for other programs, or as a network file to be worked on."""
 
         def command() -> int:
             from qanat.apps.cli.network_files import run_export
 
-            return run_export(network, file)
+            return run_export(network, file, second_backbone=second_backbone)
 
         end_with(command)

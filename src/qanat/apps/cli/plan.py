@@ -17,6 +17,7 @@ from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
 from qanat.ground.network.second_backbone import with_second_backbone
 from qanat.planning.everyone import Everyone
+from qanat.planning.limits import Limit, switch_of
 from qanat.planning.pass_rates import pass_rates
 from qanat.planning.prices import Prices, changed
 from qanat.planning.review import PairFlow, Question, State, Weak, ends_of, lost_places, state
@@ -102,6 +103,10 @@ def _lines_of_passes(found: State) -> list[str]:
 def planned(options: NetworkOptions) -> Planned:
     """Return the figures of a network before and after what is changed; raises QanatError for what cannot be."""
     consumption = Consumption(options.key_bits, options.keys_per_minute)
+    if options.rate_kbit_per_s is not None and not options.rate_kbit_per_s >= 0:
+        raise BadParameter(
+            f"--rate-kbit-s {options.rate_kbit_per_s:g} is no rate", remedy="give kbit/s, zero or more, such as 28.1"
+        )
     network = load_network(options.name)
     rate = None if options.rate_kbit_per_s is None else round(options.rate_kbit_per_s * 1e3, 6)
     question = Question(
@@ -199,8 +204,8 @@ def state_record(one: State) -> dict[str, Any]:
         "pairs_of_places": one.pairs,
         "pairs_without_a_way": one.unreachable,
         "places_alone": list(one.alone),
-        "between": None if one.between is None else _between_record(one.between, one.users_between),
-        "everybody_at_once": None if one.everyone is None else _everyone_record(one.everyone),
+        "between": None if one.between is None else _between_record(one, one.between),
+        "everybody_at_once": None if one.everyone is None else _everyone_record(one, one.everyone),
         "of_satellites_bits_per_s": {
             link.link_id: round(one.rates_bits_per_s[link.link_id], 3)
             for link in one.network.links
@@ -210,7 +215,7 @@ def state_record(one: State) -> dict[str, Any]:
     }
 
 
-def _between_record(found: PairFlow, users: int) -> dict[str, Any]:
+def _between_record(one: State, found: PairFlow) -> dict[str, Any]:
     return {
         "from": found.ends[0],
         "to": found.ends[1],
@@ -219,9 +224,9 @@ def _between_record(found: PairFlow, users: int) -> dict[str, Any]:
         "domestic_keys_only": found.policy.domestic_only,
         "most_bits_per_s": found.flow.level_bits_per_s,
         "gap": found.flow.gap,
-        "pairs_of_users_served": users,
+        "pairs_of_users_served": one.users_between,
         "minimum_cut": list(found.cut),
-        "in_the_way": [{"kind": limit.kind, "name": limit.name} for limit in found.flow.binding],
+        "in_the_way": [_limit_record(one.network, limit) for limit in found.flow.binding],
         "lost_without_any_one_of": [asdict(part) for part in found.losses.all_of_it],
         "left_without": [{**asdict(part), "bits_per_s": left} for part, left in found.losses.left_bits_per_s],
         "links_in_use": {link: round(load, 3) for link, load in found.flow.loads_bits_per_s.items()},
@@ -229,15 +234,21 @@ def _between_record(found: PairFlow, users: int) -> dict[str, Any]:
     }
 
 
-def _everyone_record(found: Everyone) -> dict[str, Any]:
+def _everyone_record(one: State, found: Everyone) -> dict[str, Any]:
     return {
         "pairs": found.pairs,
         "places_left_out": list(found.left_out),
         "each_bits_per_s": found.flow.level_bits_per_s,
         "gap": found.flow.gap,
-        "in_the_way": [{"kind": limit.kind, "name": limit.name} for limit in found.flow.binding],
+        "in_the_way": [_limit_record(one.network, limit) for limit in found.flow.binding],
         "provenance": "predicted",
     }
+
+
+def _limit_record(network: Network, limit: Limit) -> dict[str, Any]:
+    """``switch``: of a port, the one that it is on."""
+    switch = {"switch": switch_of(network, limit.name)} if limit.kind == "port" else {}
+    return {"kind": limit.kind, "name": limit.name, **switch}
 
 
 def _weak_record(weak: Weak) -> dict[str, Any]:

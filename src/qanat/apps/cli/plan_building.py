@@ -168,13 +168,14 @@ def _print_placement(found: Placement, options: RelayOptions, prices: Prices) ->
     show_table(
         console,
         f"Spans of {options.system} at {options.rate_kbit_per_s:g} kbit/s and more each",
-        ("from", "to", "fibre, km", "loss, dB", "pairs", "cost"),
+        ("from", "to", "fibre, km", "loss, dB", "pairs", "gives, kbit/s", "cost"),
         [
             (
                 *span.ends,
                 f"{span.length_km:,.1f}",
                 f"{span.loss_db:.1f}",
                 str(span.pairs),
+                f"{span.gives_bits_per_s / 1e3:,.1f}",
                 f"{span.cost:,.1f}",
             )
             for span in found.spans[:MOST_SPANS]

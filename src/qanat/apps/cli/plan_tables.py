@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from rich.console import Console
 
 from qanat.apps.cli.presentation import people_console, show_table
 from qanat.ground.identifiers import NodeId
+from qanat.ground.network import Network
 from qanat.ground.units import format_rate
 from qanat.planning.everyone import Everyone
-from qanat.planning.limits import Limit
+from qanat.planning.limits import Limit, switch_of
 from qanat.planning.prices import Bill
-from qanat.planning.review import FlowLosses, PairFlow, State
+from qanat.planning.review import FlowLosses, PairFlow, State, Weak
 from qanat.planning.users import Consumption
 
 FEW = 10
@@ -82,8 +83,8 @@ def _print_state(console: Console, one: State) -> None:
     for line in (
         _bill_line(one.bill),
         *_reach_lines(one),
-        *_between_lines(one.between),
-        *_everyone_lines(one.everyone),
+        *_between_lines(one.network, one.between),
+        *_everyone_lines(one.network, one.everyone),
     ):
         console.print(f"  {line}", soft_wrap=True, highlight=False)
     console.print()
@@ -116,7 +117,7 @@ def _reach_lines(one: State) -> Iterator[str]:
         yield f"reached by nobody: {few(one.alone)}"
 
 
-def _between_lines(found: PairFlow | None) -> Iterator[str]:
+def _between_lines(network: Network, found: PairFlow | None) -> Iterator[str]:
     if found is None:
         return
     one, other = found.ends
@@ -128,8 +129,13 @@ def _between_lines(found: PairFlow | None) -> Iterator[str]:
         ways = f"over their own link, since {_take_no_relay(found)}"
     yield (
         f"{one} - {other}: {format_rate(found.flow.level_bits_per_s)} at most, {ways} (predicted); "
-        f"the way is narrowest at {in_the_way(found)}"
+        f"the way is narrowest at {in_the_way(network, found)}"
     )
+    if any(limit.kind != "link" for limit in found.flow.binding):
+        yield (
+            "  a port, or a trunk, serves one link at a time, so its time is what is short: lay a fibre from that site "
+            "to a relay, or give it a second module on a port of its own (described as another site)"
+        )
     yield from _loss_lines(found.losses)
 
 
@@ -165,18 +171,27 @@ def _loss_lines(losses: FlowLosses) -> Iterator[str]:
         yield f"  the dearest {'of all other ' if losses.all_of_it else ''}losses: {'; '.join(rest)}"
 
 
-def in_the_way(found: PairFlow) -> str:
+def in_the_way(network: Network, found: PairFlow) -> str:
     """Return the minimum cut in words; where switches are in the way, the ports and trunks that are used up."""
-    return few(found.cut) if found.cut else few([_limit(limit) for limit in found.flow.binding])
+    return few(found.cut) if found.cut else _limits(network, found.flow.binding)
 
 
-def _limit(limit: Limit) -> str:
-    if limit.kind == "link":
-        return limit.name
-    return f"the switch ports {limit.name}" if limit.kind == "ports" else f"the switch's {limit.kind} {limit.name}"
+def _limits(network: Network, binding: Iterable[Limit]) -> str:
+    """Return what is used up, what is worth most first. Of ports that are full by themselves no set is named."""
+    single = [limit for limit in binding if limit.kind != "ports"]
+    return few([_limit(network, limit) for limit in single or binding])
 
 
-def _everyone_lines(found: Everyone | None) -> Iterator[str]:
+def _limit(network: Network, limit: Limit) -> str:
+    if limit.kind == "port":
+        return f"the port of {limit.name} on {switch_of(network, limit.name)}"
+    if limit.kind == "ports":
+        names = limit.name.split(", ")
+        return f"the ports of {' and '.join(names[:3])}{' and others' if len(names) > 3 else ''} together"
+    return f"the trunk {limit.name}" if limit.kind == "trunk" else limit.name
+
+
+def _everyone_lines(network: Network, found: Everyone | None) -> Iterator[str]:
     if found is None:
         yield "what every pair can have at once is not worked out for so many places"
         return
@@ -186,7 +201,7 @@ def _everyone_lines(found: Everyone | None) -> Iterator[str]:
     left_out = f"; left out, for direct keys only: {few(found.left_out)}" if found.left_out else ""
     yield (
         f"all {found.pairs:,} pairs at once: {format_rate(each)} each (predicted), a 128-bit key every "
-        f"{_seconds(128 / each)}; full then: {few([_limit(limit) for limit in found.flow.binding])}{left_out}"
+        f"{_seconds(128 / each)}; full then: {_limits(network, found.flow.binding)}{left_out}"
     )
 
 
@@ -204,20 +219,25 @@ def _print_weak(console: Console, one: State, title: str) -> None:
     if not one.weak:
         console.print("  no single relay, link or switch parts others when it fails\n", highlight=False)
         return
-    ends = "" if one.between is None else f"left {' - '.join(one.between.ends)}, kbit/s"
+    ends = [] if one.between is None else [f"left {' - '.join(one.between.ends)}, kbit/s"]
     rows = [
         (
             weak.loss.part.name,
             WHAT[weak.loss.part.kind],
             f"{weak.loss.pairs_lost:,}",
             str(len(weak.loss.alone)),
-            "-" if weak.flow_left_bits_per_s is None else f"{weak.flow_left_bits_per_s / 1e3:,.1f}",
+            *(_left(weak) for _ in ends),
         )
         for weak in one.weak[:FEW]
     ]
-    show_table(console, title, ("part", "is a", "pairs lost", "cut off from all", ends or "left"), rows)
+    show_table(console, title, ("part", "is a", "pairs lost", "cut off from all", *ends), rows)
     if len(one.weak) > FEW:
         console.print(f"  and {len(one.weak) - FEW} more, of which --json tells\n", highlight=False)
+
+
+def _left(weak: Weak) -> str:
+    left = weak.flow_left_bits_per_s
+    return "-" if left is None else f"{left / 1e3:,.1f}"
 
 
 # --- before and after ---
@@ -248,7 +268,7 @@ def _comparison() -> Sequence[tuple[str, Callable[[State], str]]]:
         ("pairs of places that can have keys", lambda one: f"{one.pairs:,}"),
         ("pairs of places without a way", lambda one: f"{one.unreachable:,}"),
         ("most between the two ends", lambda one: _flow(one.between)),
-        ("  narrowest at", lambda one: in_the_way(one.between) or "-" if one.between else "-"),
+        ("  narrowest at", lambda one: in_the_way(one.network, one.between) or "-" if one.between else "-"),
         ("  pairs of users it serves", _users),
         ("every pair at once", lambda one: _each(one.everyone)),
         ("relays that somebody needs", lambda one: _count(one, "site")),

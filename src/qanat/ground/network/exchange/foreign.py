@@ -39,7 +39,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Fibre:
-    """A fibre from one node to another, by their keys."""
+    """A fibre from one node to another, by their keys; ``db_per_km``: where no ``loss_db`` of the whole is said."""
 
     sender: str
     detector: str
@@ -47,6 +47,7 @@ class Fibre:
     loss_db: float | None
     system: str = ""
     name: str = ""
+    db_per_km: float | None = None
 
 
 def network_of(nodes: Sequence[Node], fibres: Sequence[Fibre], *, name: str, system: str, source: str) -> Network:
@@ -115,6 +116,7 @@ def _links(fibres: Sequence[Fibre], sites: Mapping[str, Site], system: str) -> t
         if length_km is None:
             is_placed = not (sender.assumed or detector.assumed)
             length_km = max(0.01, round(DETOUR * great_circle_km(sender, detector), 3)) if is_placed else DEFAULT_KM
+        db_per_km = LOSS_DB_PER_KM if fibre.db_per_km is None else fibre.db_per_km
         wanted = _name(fibre.name) or f"{sender.name}-{detector.name}"
         taken[wanted] += 1
         links.append(
@@ -123,9 +125,9 @@ def _links(fibres: Sequence[Fibre], sites: Mapping[str, Site], system: str) -> t
                 transmitter=sender.name,
                 receiver=detector.name,
                 system=fibre.system or system,
-                loss_db=round(LOSS_DB_PER_KM * length_km, 3) if fibre.loss_db is None else fibre.loss_db,
+                loss_db=round(db_per_km * length_km, 3) if fibre.loss_db is None else fibre.loss_db,
                 length_km=length_km,
-                assumed=fibre.length_km is None or fibre.loss_db is None,
+                assumed=fibre.length_km is None or (fibre.loss_db is None and fibre.db_per_km is None),
             )
         )
     return tuple(links)

@@ -7,7 +7,7 @@ and losses; the rest is filled in.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
@@ -16,7 +16,7 @@ import networkx as nx
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.network.description import Network
 from qanat.ground.network.exchange.foreign import faults_told, network_of, without_contradiction
-from qanat.ground.network.exchange.graphs import fibre_from, node_from
+from qanat.ground.network.exchange.graphs import fibre_from, node_from, remark_units, unheard
 from qanat.ground.network.part import Part
 
 _JSON = "json:"
@@ -92,8 +92,9 @@ def _full(said: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def from_graphml(text: str, *, name: str, system: str, source: str) -> Network:
-    """Return the network of a GraphML file; ``name`` and ``system`` are for files from elsewhere.
+def from_graphml(text: str, *, name: str, system: str, source: str, remark: Callable[[str], None] = unheard) -> Network:
+    """Return the network of a GraphML file; ``name`` and ``system`` are for files from elsewhere. ``remark``: is told
+    how something was taken that the file leaves open.
 
     A file of ours gives the network that was written. Raises NetworkFileError.
     """
@@ -108,6 +109,7 @@ def from_graphml(text: str, *, name: str, system: str, source: str) -> Network:
             return _own(graph, source)
         nodes = [node_from(str(key), said) for key, said in graph.nodes(data=True)]
         fibres = [fibre_from(str(one), str(other), said) for one, other, said in graph.edges(data=True)]
+        remark_units((said for _, _, said in graph.edges(data=True)), remark)
     except (KeyError, TypeError, ValueError) as fault:
         raise NetworkFileError(
             f"a node or an edge is not as it should be: {fault}",

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from qanat.ground.network.exchange.foreign import Fibre, Node
 
+METRES_PER_KM = 1000.0
 _LATITUDE = ("latitude_deg", "latitude", "lat")
 _LONGITUDE = ("longitude_deg", "longitude", "lon", "lng", "long")
 _LENGTH = ("length_km", "length", "distance_km", "distance", "dist")
 _LOSS = ("loss_db", "loss", "attenuation_db")
+_DB_PER_KM = ("db_per_km", "loss_db_per_km", "attenuation_db_per_km")
+_ATTENUATION = ("attenuation", "attenuation_coefficient")
+"""Without a unit: SeQUeNCe has dB per metre, most others dB per km."""
+MOST_DB_PER_METRE = 0.01
+"""A smaller attenuation without a unit is taken as dB per metre (10 dB per km), a larger one as dB per km: no fibre has
+so little in a kilometre, nor so much in a metre."""
 _TITLE = ("title", "label", "name")
 """The Internet Topology Zoo, for one, writes Latitude, Longitude and label."""
 
@@ -30,7 +37,8 @@ def node_from(key: str, said: Mapping[str, Any]) -> Node:
 
 
 def fibre_from(sender: str, detector: str, said: Mapping[str, Any]) -> Fibre:
-    """Return a fibre by what an edge's attributes say: lengths in km, losses in dB.
+    """Return a fibre by what an edge's attributes say: lengths in km, losses in dB, or in dB per km. An attenuation
+    without a unit is taken by its size.
 
     Raises ValueError for no number, and for an edge from a node to itself.
     """
@@ -45,7 +53,29 @@ def fibre_from(sender: str, detector: str, said: Mapping[str, Any]) -> Fibre:
         loss_db=_number(lower, _LOSS, what),
         system=str(lower.get("system", "")),
         name=str(lower.get("name", "")),
+        db_per_km=_db_per_km(lower, what),
     )
+
+
+def unheard(_remark: str) -> None:
+    """Take a remark that nobody wants to hear."""
+
+
+def remark_units(edges: Iterable[Mapping[str, Any]], remark: Callable[[str], None]) -> None:
+    """Say how attenuations were taken of which the unit is not said, where a loss follows from one."""
+    bare = [names for said in edges if not (names := {str(one).lower() for one in said}).isdisjoint(_ATTENUATION)]
+    if number := sum(names.isdisjoint((*_LOSS, *_DB_PER_KM)) for names in bare):
+        remark(
+            f"the unit of 'attenuation' is not said, at {number} edges: taken as dB per km, or as dB per metre where "
+            f"it is below {MOST_DB_PER_METRE:g}; call it attenuation_db_per_km to be sure"
+        )
+
+
+def _db_per_km(said: Mapping[str, Any], what: str) -> float | None:
+    if (said_so := _number(said, _DB_PER_KM, what)) is not None:
+        return said_so
+    bare = _number(said, _ATTENUATION, what)
+    return bare * METRES_PER_KM if bare is not None and bare < MOST_DB_PER_METRE else bare
 
 
 def _number(said: Mapping[str, Any], names: tuple[str, ...], what: str) -> float | None:

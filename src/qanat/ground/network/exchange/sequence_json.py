@@ -9,15 +9,14 @@ in picoseconds. A second reader takes the node-link JSON of NetworkX, which many
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.network.description import Network
 from qanat.ground.network.exchange.foreign import Fibre, Node, network_of
-from qanat.ground.network.exchange.graphs import fibre_from, node_from
+from qanat.ground.network.exchange.graphs import METRES_PER_KM, fibre_from, node_from, remark_units, unheard
 
-METRES_PER_KM = 1000.0
 PS_PER_KM = 5_000_000.0
 """Delay of light in fibre: 5 us per km, in SeQUeNCe's unit."""
 _ENDS = (("qchannels", "source", "destination"), ("qconnections", "node1", "node2"))
@@ -55,10 +54,13 @@ def sequence_json(network: Network) -> str:
     return json.dumps(topology, indent=1) + "\n"
 
 
-def from_simulator_json(text: str, *, name: str, system: str, source: str) -> Network:
+def from_simulator_json(
+    text: str, *, name: str, system: str, source: str, remark: Callable[[str], None] = unheard
+) -> Network:
     """Return the network of a topology of SeQUeNCe, or of NetworkX's node-link JSON.
 
-    name: the network's; system: of links that name none. Raises NetworkFileError for what is neither.
+    name: the network's; system: of links that name none; remark: is told how something was taken that the file leaves
+    open. Raises NetworkFileError for what is neither.
     """
     try:
         record = json.loads(text)
@@ -78,6 +80,7 @@ def from_simulator_json(text: str, *, name: str, system: str, source: str) -> Ne
             nodes, fibres = _sequence_graph(record)
         else:
             nodes, fibres = _node_link_graph(record)
+            remark_units(_edges(record), remark)
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
         what = f"the field {fault} is missing" if isinstance(fault, KeyError) else str(fault)
         raise NetworkFileError(
@@ -104,5 +107,9 @@ def _sequence_graph(record: Mapping[str, Any]) -> tuple[list[Node], list[Fibre]]
 
 def _node_link_graph(record: Mapping[str, Any]) -> tuple[list[Node], list[Fibre]]:
     nodes = [node_from(str(node["id"]), node) for node in record["nodes"]]
-    edges = record["links"] if "links" in record else record["edges"]
-    return nodes, [fibre_from(str(edge["source"]), str(edge["target"]), edge) for edge in edges]
+    return nodes, [fibre_from(str(edge["source"]), str(edge["target"]), edge) for edge in _edges(record)]
+
+
+def _edges(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    edges: Sequence[Mapping[str, Any]] = record["links"] if "links" in record else record["edges"]
+    return edges
