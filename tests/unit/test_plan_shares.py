@@ -57,13 +57,13 @@ def test_pairs_that_only_a_satellite_joins_share_too(
     part = part.model_copy(update={"sites": tuple(site.model_copy(update={"router": ""}) for site in part.sites)})
     file = tmp_path / "part.yaml"
     file.write_text(network_yaml(part), encoding="utf-8")
+    rates = {link.link_id: 72.0 for link in part.links if not link.makes_key_on_order}
+    monkeypatch.setattr(shares, "pass_rates", lambda *_: rates)  # a week of passes takes seconds
     run_shares(str(file), as_json=True)
     found = json.loads(capsys.readouterr().out)
-    rates = found["of_satellites_bits_per_s"]
-    assert rates["nanshan-xinglong-by-micius"] > 10
+    assert found["of_satellites_bits_per_s"] == rates
     reach = Reach(part, link_rates(part) | rates)
     assert sum(not share["ways"] for share in found["shares"]) == reach.unreachable()
     assert any("urumqi" in share["pair"] and share["ways"] for share in found["shares"])
-    monkeypatch.setattr(shares, "pass_rates", lambda *_: rates)
     run_shares(str(file), as_json=False)
     assert "links of satellites share what their passes give" in capsys.readouterr().out

@@ -21,6 +21,7 @@ FEW = 10
 """So many weak parts are printed; ``--json`` has all."""
 MOST_NAMES = 6
 MOST_LOSSES = 3
+MOST_PORTS = 5
 WHAT = {"site": "relay", "link": "link", "switch": "switch"}
 PLURAL = {"site": "relays", "switch": "switches", "link": "links"}
 
@@ -133,8 +134,8 @@ def _between_lines(network: Network, found: PairFlow | None) -> Iterator[str]:
     )
     if any(limit.kind != "link" for limit in found.flow.binding):
         yield (
-            "  a port, or a trunk, serves one link at a time, so its time is what is short: lay a fibre from that site "
-            "to a relay, or give it a second module on a port of its own (described as another site)"
+            "  a port, or a trunk, serves one link at a time, and their time is what is short: another fibre from one of "
+            "these sites adds to it, or a second module there, on a port of its own (described as another site)"
         )
     yield from _loss_lines(found.losses)
 
@@ -187,7 +188,8 @@ def _limit(network: Network, limit: Limit) -> str:
         return f"the port of {limit.name} on {switch_of(network, limit.name)}"
     if limit.kind == "ports":
         names = limit.name.split(", ")
-        return f"the ports of {' and '.join(names[:3])}{' and others' if len(names) > 3 else ''} together"
+        more = f" and {len(names) - MOST_PORTS} more" if len(names) > MOST_PORTS else ""
+        return f"the ports of {' + '.join(names[:MOST_PORTS])}{more}, of which one is always left over"
     return f"the trunk {limit.name}" if limit.kind == "trunk" else limit.name
 
 
