@@ -134,8 +134,8 @@ def _between_lines(network: Network, found: PairFlow | None) -> Iterator[str]:
     )
     if any(limit.kind != "link" for limit in found.flow.binding):
         yield (
-            "  a port, or a trunk, serves one link at a time, and their time is what is short: another fibre from one of "
-            "these sites adds to it, or a second module there, on a port of its own (described as another site)"
+            "  a port, or a trunk, serves one link at a time, and their time is what is short: another fibre from one "
+            "of these sites adds to it, or a second module there, on a port of its own (described as another site)"
         )
     yield from _loss_lines(found.losses)
 
