@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,6 +86,21 @@ def light_again(world: World, name: str) -> None:
     link._p_session_fails = lambda: 0.0
 
 
+def module(world: World, name: str, *, is_away: bool) -> None:
+    """The process with both modules of a link dies, or is back."""
+    link = next(link for link in world.links if link.link.name == name)
+    raised = module_alarm("module-away", "the process does not answer", "start it", link.link.link_id)
+    for end in link.modules.values():
+        end.tell(raised if is_away else replace(raised, is_cleared=True))
+
+
+def orders_to(world: World, link_id: str) -> int:
+    """Return how many orders have been given to a link."""
+    return sum(
+        event.kind is EventKind.GENERATION_ORDERED and link_id in event.data["links"] for event in world.witness.events
+    )
+
+
 def alarms(world: World, code: str) -> list[dict[str, Any]]:
     events = (event for event in world.witness.events if event.kind is EventKind.ALARM)
     return [dict(event.data) for event in events if event.data["code"] == code]
@@ -151,6 +167,44 @@ def test_where_no_way_is_left_the_user_is_told_to_ask_again_and_what_to_mend(wor
         remedies.append(told.value.remedy)
         rest(world, 6.0)
     assert any("nothing joins 'a' and 'b' now" in text and "enough would be to mend" in text for text in remedies)
+
+
+def test_a_module_that_is_away_is_told_at_once_at_its_site_and_at_the_controller(world: World) -> None:
+    module(world, "r-b", is_away=True)
+    no_light(world, "r-b")
+    rest(world, 2.0)
+    assert [row.get("cleared", False) for row in alarms(world, "module-away")] == [False] * 3  # r, b, the controller
+    assert {row["link_id"] for row in alarms(world, "module-away")} == {"r-b"}
+    before = orders_to(world, "r-b")
+    assert route_of(give(world)) == OTHER
+    rest(world, 10.0)
+    assert table_of(world, A) == OTHER
+    assert orders_to(world, "r-b") == before  # it is not tried in vain
+    module(world, "r-b", is_away=False)
+    rest(world, 5.0)
+    assert [row.get("cleared", False) for row in alarms(world, "module-away")] == [False] * 3 + [True] * 3
+    assert alarms(world, "link-failing") == []
+
+
+@pytest.mark.parametrize("failed_orders", [1, 6])
+def test_a_link_whose_module_is_back_is_tried_at_once(world: World, failed_orders: int) -> None:
+    """Neither its rest after failed orders nor what its users remember of it holds it up."""
+    no_light(world, "r-b")
+    no_light(world, "t-b")
+    for _ in range(failed_orders):
+        with pytest.raises(KeyShortage):
+            give(world, patience_s=30.0)
+        rest(world, 6.0)
+    for name in ("r-b", "t-b"):
+        module(world, name, is_away=True)
+    rest(world, 8.0)
+    with pytest.raises(KeyShortage, match="does not answer"):
+        give(world, patience_s=1.0)
+    for name in ("r-b", "t-b"):
+        light_again(world, name)
+        module(world, name, is_away=False)
+    rest(world, 7.0)
+    assert same_at_both_ends(world, give(world, patience_s=2.0))
 
 
 def test_a_link_that_fails_is_told_once_avoided_and_tried_again(world: World) -> None:

@@ -404,6 +404,42 @@ def test_nobody_but_the_site_is_served(files: dict[str, TlsFiles], who: str, cap
     assert ("turned away" in caplog.text) == (who not in ("expired", "stranger"))
 
 
+def away_alarms(stand: Stand) -> list[tuple[str | None, bool]]:
+    alarms = (event for event in stand.heard if isinstance(event, Alarm) and event.code == "module-away")
+    return [(event.link_id, event.is_cleared) for event in alarms]
+
+
+def test_an_alarm_lasts_while_the_process_with_the_module_does_not_answer(files: dict[str, TlsFiles]) -> None:
+    async def work(stand: Stand) -> None:
+        await stand.begin_life()
+        await stand.remote.start(an_order())
+        await stand.server.stop()
+        await until(lambda: away_alarms(stand) == [(LINK, False)])
+        (alarm,) = stand.heard
+        assert isinstance(alarm, Alarm)
+        assert "--apart here" in alarm.remedy
+        await stand.start_server()
+        await until(lambda: away_alarms(stand) == [(LINK, False), (LINK, True)])
+        kinds = [type(event) for event in stand.heard]
+        assert kinds == [Alarm, OrderEnded, Alarm]  # what ran there has ended before the link is tried again
+
+    run(files, work)
+
+
+def test_a_line_that_is_had_again_at_once_is_no_alarm(files: dict[str, TlsFiles]) -> None:
+    async def work(stand: Stand) -> None:
+        await stand.begin_life()
+        for _ in range(3):
+            stand.wire.cut()
+            await stand.remote.stop(OrderId("order"))
+        event = quality()
+        stand.module.tell(event)
+        await until(lambda: event in stand.heard)
+        assert away_alarms(stand) == []
+
+    run(files, work)
+
+
 @pytest.mark.parametrize("who", [PEER, "sae", "stranger"])
 def test_nobody_but_the_site_is_called(files: dict[str, TlsFiles], who: str) -> None:
     """Whoever listens in the place of the modules with another certificate does not hear a word."""

@@ -52,6 +52,8 @@ FAR_S = 3600.0
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 """Between two tries to reach the modules; doubled each time."""
+START_GRACE_S = 10.0
+"""So long modules may take to come up beside a site before it is told that they do not answer."""
 MAX_TRIES = 3
 """How often a call is said: one that breaks the line again and again is a slip of the other side."""
 
@@ -77,7 +79,8 @@ class ModuleLine:
     """``address`` is asked at each try, so that modules that listen elsewhere now are found again.
 
     ``on_welcome`` hears whenever a line stands, and whether another process than before answers; ``on_told`` hears
-    each event, some of them twice. ``server`` names, for people, the command whose process has the modules;
+    each event, some of them twice; ``on_lost`` hears why, once, when the modules do not answer: as soon as a line that
+    broke cannot be had again. ``server`` names, for people, the command whose process has the modules;
     ``identity`` is who that process must prove to be.
     """
 
@@ -90,6 +93,7 @@ class ModuleLine:
         tls: Credentials,
         address: Callable[[], Address | None],
         on_welcome: Callable[[Welcome, bool], None],
+        on_lost: Callable[[str], None],
         on_told: Callable[[Told], None],
         tasks: Tasks,
         clock: Clock,
@@ -103,6 +107,7 @@ class ModuleLine:
         self._server = server
         self._address = address
         self._on_welcome = on_welcome
+        self._on_lost = on_lost
         self._on_told = on_told
         self._tasks = tasks
         self._clock = clock
@@ -265,7 +270,8 @@ class ModuleLine:
             raise ChannelClosed(f"the certificate of {channel.peer_identity} was revoked, or has run out")
 
     async def _dial_again(self) -> TcpChannel:
-        pause_s = FIRST_PAUSE_S
+        pause_s, is_told = FIRST_PAUSE_S, False
+        tell_s = self._clock.monotonic_s() + (0.0 if self.instance else START_GRACE_S)
         while True:
             await self._clock.sleep_until(self._clock.monotonic_s() + pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -273,6 +279,9 @@ class ModuleLine:
                 return await self._dial()
             except PeerProtocolError as fault:
                 _log.info("no line to the modules of %s: %s", self._node, fault)
+                if not is_told and self._clock.monotonic_s() >= tell_s:
+                    is_told = True
+                    self._on_lost(fault.message)
 
     async def _dial(self) -> TcpChannel:
         """Return a line on which HELLO was answered; raises PeerProtocolError."""

@@ -1,7 +1,8 @@
 """QKD modules that stand in another process, for a site that runs apart: the other end of ``module_server``.
 
 While the line is down, ``start`` and ``fetch`` wait a little and then raise; ``stop`` and ``release`` are remembered.
-When another process answers than before, the orders that ran in the last one are said to have ended.
+When another process answers than before, the orders that ran in the last one are said to have ended. While none does,
+each link of the modules has an alarm.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 from qanat.adapters.addresses import Address
 from qanat.adapters.module_line import MakeCall, ModuleLine, gone
 from qanat.adapters.module_wire import Answer, Failed, Fetch, Handed, ModuleCard, Release, Start, Stop, Told, Welcome
 from qanat.adapters.tls import Credentials
+from qanat.ground.alarms import module_alarm
 from qanat.ground.errors import PeerProtocolError, QanatError, UnknownNode
 from qanat.ground.identifiers import BlockId, ModuleId, NodeId, OrderId, Topic
 from qanat.ground.keys import KeyBlock, Origin
-from qanat.ground.orders import GenerationOrder, KeyBlockReady, LinkCapability, ModuleEvent, OrderEnded
+from qanat.ground.orders import Alarm, GenerationOrder, KeyBlockReady, LinkCapability, ModuleEvent, OrderEnded
 from qanat.ground.ports import Clock, Entropy, Tasks
 
 FAR_S = 3600.0
@@ -43,6 +46,7 @@ class RemoteSite:
         cards: Sequence[ModuleCard] = (),
     ) -> None:
         self.node = node
+        self.server = server
         self.tasks = tasks
         self.clock = clock
         self.line = ModuleLine(
@@ -52,6 +56,7 @@ class RemoteSite:
             tls=tls,
             address=address,
             on_welcome=self._on_welcome,
+            on_lost=self._on_lost,
             on_told=self._on_told,
             tasks=tasks,
             clock=clock,
@@ -85,6 +90,11 @@ class RemoteSite:
                 _log.warning("%s: its module %s is no longer there", self.node, module.module_id)
             if is_another:
                 module.begin_instance()
+            module.tell_back()
+
+    def _on_lost(self, why: str) -> None:
+        for module in self.modules:
+            module.tell_away(why)
 
     def _on_told(self, told: Told) -> None:
         for module in self.modules:
@@ -104,6 +114,7 @@ class RemoteModule:
         self._events: deque[tuple[str, int, ModuleEvent]] = deque()
         self._taken = 0
         self._open_orders: dict[OrderId, int] = {}
+        self._away: list[Alarm] = []
         self._topic = Topic(f"events of {self.module_id}, remote")
 
     def capability(self, peer: NodeId, /) -> LinkCapability:
@@ -166,6 +177,21 @@ class RemoteModule:
         for order_id, blocks_made in self._open_orders.items():
             self._queue(0, OrderEnded(order_id, blocks_made, fault.message, fault.remedy))
         self._open_orders.clear()
+
+    def tell_away(self, why: str) -> None:
+        """Raise the alarm of each link of this module: nobody answers for it."""
+        text = f"the process with the QKD modules of {self.node} does not answer: {why}"
+        remedy = f"start `{self._site.server}`; it is found again by itself, and the link tried at once"
+        links = [capability.link_id for capability in self.card.capabilities.values()]
+        self._away = [module_alarm("module-away", text, remedy, link_id) for link_id in links]
+        for alarm in self._away:
+            self._queue(0, alarm)
+
+    def tell_back(self) -> None:
+        """End those alarms."""
+        for was in self._away:
+            self._queue(0, replace(was, text=f"over: {was.text}", remedy="nothing", is_cleared=True))
+        self._away = []
 
     def _queue(self, number: int, event: ModuleEvent) -> None:
         self._events.append((self._site.line.instance, number, event))

@@ -13,6 +13,8 @@ from qanat.ground.keys import Origin
 from qanat.ground.network import Network
 from qanat.key_management.wire import GenerationFailed, GenerationRequest, LinkReport, OrderState, PoolShortage, Routes
 
+START_IT = "start it again, its site's alarm names the command; the link is then tried at once"
+
 
 @dataclass(slots=True)
 class LinkBook:
@@ -28,11 +30,39 @@ class LinkBook:
     failures_in_a_row: int = 0
     restarts_in_a_row: int = 0
     last_fault: OrderFault | None = None
+    away: set[NodeId] = field(default_factory=set)
+    """The ends where the process with the module does not answer."""
 
     @property
     def has_failed(self) -> bool:
         """Whether its last order failed."""
         return self.failures_in_a_row > 0
+
+    @property
+    def fault(self) -> OrderFault | None:
+        """Why it makes no key now, as far as that is known."""
+        if self.away:
+            ends = " and ".join(sorted(self.away))
+            return OrderFault(f"the process with its QKD modules does not answer {ends}", START_IT, by_module=True)
+        return self.last_fault
+
+    def rests(self, now_s: float) -> bool:
+        """Return whether it is to have no order now: after a failed one for a while, and while a module is away."""
+        return bool(self.away) or now_s < self.rests_until_s
+
+    def is_failing(self, now_s: float, *, tries: int) -> bool:
+        """Return whether a module of it is away, or it has failed ``tries`` times in a row and rests from it."""
+        return bool(self.away) or (self.failures_in_a_row >= tries and now_s < self.rests_until_s)
+
+    def note_module(self, node: NodeId, *, is_away: bool) -> None:
+        """Take down whether the module of one end answers. When those of both do again, the link is tried at once."""
+        if is_away:
+            self.away.add(node)
+        elif self.away:
+            self.away.discard(node)
+            if not self.away:
+                self.failures_in_a_row = self.restarts_in_a_row = 0
+                self.rests_until_s = float("-inf")
 
     @property
     def origin(self) -> Origin:
@@ -141,12 +171,20 @@ class Books:
     def failing_link(
         self, hops: Sequence[tuple[LinkId, NodeId]], *, needed_bits: int, tries: int, now_s: float
     ) -> LinkId | None:
-        """Return a link of a route that is short, has failed ``tries`` times in a row and rests from it."""
+        """Return a link of a route that is short and fails: see ``LinkBook.is_failing``."""
         for link_id, node in hops:
             book = self.links[link_id]
             if book.available_bits.get(node, 0) >= needed_bits:
                 continue
-            if book.failures_in_a_row >= tries and now_s < book.rests_until_s:
+            if book.is_failing(now_s, tries=tries):
+                return link_id
+        return None
+
+    def away_link(self, demand: DemandBook) -> LinkId | None:
+        """Return a link that a demand finds short and whose module is away."""
+        for link_id, node in demand.hops:
+            book = self.links[link_id]
+            if book.away and book.available_bits.get(node, 0) < demand.word.needed_bits:
                 return link_id
         return None
 
@@ -157,12 +195,13 @@ class Books:
             self.note_report(node, report)
 
     def failing_links(self, *, tries: int, now_s: float) -> list[LinkId]:
-        """Return the links that have failed ``tries`` times in a row and rest from it."""
-        return [
-            link_id
-            for link_id, book in self.links.items()
-            if book.failures_in_a_row >= tries and now_s < book.rests_until_s
-        ]
+        """Return the links that fail: see ``LinkBook.is_failing``."""
+        return [link_id for link_id, book in self.links.items() if book.is_failing(now_s, tries=tries)]
+
+    @property
+    def away_links(self) -> frozenset[LinkId]:
+        """The links of which a module does not answer."""
+        return frozenset(link_id for link_id, book in self.links.items() if book.away)
 
     def note_report(self, node: NodeId, report: LinkReport) -> None:
         """Take down what one end of a link says of it."""
@@ -172,6 +211,7 @@ class Books:
             book.rates_bits_per_s[node] = report.expected_rate_bits_per_s
             book.origins[node] = report.origin
             book.ages_s[node] = report.oldest_age_s
+            book.note_module(node, is_away=report.module_away)
 
     def note_stock(self, node: NodeId, link_id: LinkId, available_bits: int, *, block_bits: int = 0) -> None:
         """Take down what one end of a link may send under it."""
@@ -244,12 +284,12 @@ class Books:
 
     def _link_view(self, link_id: LinkId, book: LinkBook, *, has_order: bool, now_s: float) -> LinkView:
         is_switched = self.turns.is_switched(link_id)
-        rests_until_s = max(book.rests_until_s, self.switches_rest_until_s) if is_switched else book.rests_until_s
+        rests = book.rests(now_s) or (is_switched and now_s < self.switches_rest_until_s)
         return LinkView(
             available_bits=dict(book.available_bits),
             block_bits=book.block_bits,
             has_order=has_order,
-            rests=now_s < rests_until_s or link_id in self._unordered,
+            rests=rests or link_id in self._unordered,
             rate_bits_per_s=book.rate_bits_per_s,
             sleeps=not all(map(self._is_awake, book.ends)),
             ahead_bits=max(1, book.block_bits) if link_id in self.ahead else 0,

@@ -309,8 +309,11 @@ class Controller:
             await self._send_answer(demand.word)
 
     def _give_up_hopeless(self) -> list[DemandBook]:
-        """Close the demands whose orders have failed too often, and return them."""
+        """Close the demands whose orders have failed too often, or that wait for a module that is away; return them."""
         tries = self._settings.order_tries
+        for demand_id, demand in self._books.demands.items():
+            if (away := self._books.away_link(demand)) is not None:
+                demand.failed_orders, demand.failure = tries, self._failure(demand_id, away)
         hopeless = [demand for demand in self._books.demands.values() if demand.failed_orders >= tries]
         for demand in hopeless:
             assert demand.failure is not None, "who has failed knows why"
@@ -443,7 +446,7 @@ class Controller:
 
     def _failure(self, demand_id: str, link_id: LinkId) -> GenerationFailed:
         """Return why a demand cannot be met, from the last fault of the link that stands in its way."""
-        fault = self._books.links[link_id].last_fault
+        fault = self._books.links[link_id].fault
         assert fault is not None, "a link that fails has said why"
         return GenerationFailed(demand_id, f"link {link_id}: {fault.text}", fault.remedy, fault.by_module)
 

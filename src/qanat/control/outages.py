@@ -30,10 +30,16 @@ class Outages:
         self._recorder = recorder
         self._tries = tries
         self._now: frozenset[Outage] = frozenset()
+        self._away: frozenset[LinkId] = frozenset()
         self._whole: RouteGraph | None = None
 
     def look(self, silent: Iterable[NodeId], *, now_s: float) -> bool:
         """Take note of what is out now; return whether that has changed, so that routes are to be looked for anew."""
+        was_away, self._away = self._away, self._books.away_links
+        for link_id in self._away - was_away:
+            self._tell_away(link_id)
+        for link_id in was_away - self._away:
+            self._recorder.alarm_over("module-away", link_id)
         lost = [Outage(Fault.NODE_LOST, node=node) for node in silent]
         failing = self._books.failing_links(tries=self._tries, now_s=now_s)
         before, self._now = self._now, frozenset((*lost, *(Outage(Fault.LINK_DOWN, link_id=one) for one in failing)))
@@ -42,7 +48,17 @@ class Outages:
         for outage in before - self._now:
             if outage.node is not None:
                 self._recorder.alarm_over("node-silent", outage.node)
-        return self._now != before
+        return (self._now, self._away) != (before, was_away)
+
+    @property
+    def away_links(self) -> tuple[LinkId, ...]:
+        """The links of which a module did not answer at the last look."""
+        return tuple(sorted(self._away))
+
+    @property
+    def lost_nodes(self) -> tuple[NodeId, ...]:
+        """The sites that did not answer at the last look."""
+        return tuple(sorted(outage.node for outage in self._now if outage.node is not None))
 
     def order_succeeded(self, link_id: LinkId) -> None:
         """A link has made what it was ordered to: nothing is wrong with it."""
@@ -75,7 +91,7 @@ class Outages:
         links: Mapping[LinkId, LinkBook] = self._books.links
         ways = (way for row in choices if row.target == word.target for way in (*row.disjoint, *row.detours))
         return any(
-            not any(links[one].has_failed and now_s < links[one].rests_until_s for one in graph.links_along(way))
+            not any(links[one].is_failing(now_s, tries=1) for one in graph.links_along(way))
             for way in ways
             if way not in word.routes
         )
@@ -99,6 +115,14 @@ class Outages:
         if outage.node is not None:
             text = f"{outage.node} does not answer the controller"
             self._recorder.alarm("node-silent", text, about=outage.node, of_node=outage.node)
-        elif outage.link_id is not None and (fault := self._books.links[outage.link_id].last_fault) is not None:
-            link_id, text = outage.link_id, f"link {outage.link_id} makes no key: {fault.text}"
+        elif outage.link_id is not None and outage.link_id not in self._away:
+            link_id, fault = outage.link_id, self._books.links[outage.link_id].last_fault
+            assert fault is not None, "a link that fails has said why"
+            text = f"link {link_id} makes no key: {fault.text}"
             self._recorder.alarm("link-failing", text, fault.remedy, about=link_id, link_id=link_id)
+
+    def _tell_away(self, link_id: LinkId) -> None:
+        fault = self._books.links[link_id].fault
+        assert fault is not None, "a link whose module is away has that as its fault"
+        text = f"link {link_id} makes no key: {fault.text}"
+        self._recorder.alarm("module-away", text, fault.remedy, about=link_id, link_id=link_id)

@@ -23,7 +23,7 @@ from qanat.control.routing import (
 )
 from qanat.control.wished import answer, note_ages_and_costs
 from qanat.ground.errors import UnknownNode
-from qanat.ground.identifiers import Epoch, NodeId
+from qanat.ground.identifiers import Epoch, LinkId, NodeId
 from qanat.ground.network import Link, Network
 from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
 from qanat.key_management.wire import (
@@ -59,6 +59,8 @@ class Tables:
         self._places = places_of_applications(network)
         self._policies = policies_of_sites(network)
         self._tables: dict[NodeId, _Table] = {}
+        self._away_links: tuple[LinkId, ...] = ()
+        self._lost_nodes: tuple[NodeId, ...] = ()
 
     def renew(self, outages: Outages) -> None:
         """Take note of what links give now and of what is out of order; key managers' tables are out of date."""
@@ -70,6 +72,7 @@ class Tables:
         rates = {link_id: book.rate_bits_per_s for link_id, book in self._books.links.items()}
         set_widths(self.key_graph, self._network, rates)
         outages.narrow(self.key_graph)
+        self._away_links, self._lost_nodes = outages.away_links, outages.lost_nodes
         self._tables.clear()
 
     def own_routes(self, word: GenerationRequest) -> Routes:
@@ -108,6 +111,8 @@ class Tables:
             classical_routes=table.classical_routes,
             twin_links=tuple(link_id for link_id, book in self._books.links.items() if book.origin == "twin"),
             choices=table.choices,
+            away_links=self._away_links,
+            lost_nodes=self._lost_nodes,
         )
 
     def answer(self, word: RouteQuestion, source: NodeId, outages: Outages, epoch: Epoch) -> RouteAnswer:

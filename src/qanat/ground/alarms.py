@@ -157,6 +157,15 @@ _SITE = [
         *("look it up in the module's manual", Ends.BLOCK, LINK_QUIET_S),
     ),
     AlarmKind(
+        *("module-away", "critical", "link", "the process with the QKD module of a link does not answer"),
+        *(
+            "start it again; the link is then tried at once",
+            Ends.TOLD,
+            SOURCE_QUIET_S,
+            "sdqkdn_interface_down",
+        ),
+    ),
+    AlarmKind(
         *("module-keeps-block", "warning", "module", "a module did not release a block"),
         *("look at the device; its copy is to be destroyed", Ends.QUIET, WORDS_QUIET_S, "sdqkdn_interface_down"),
     ),

@@ -52,6 +52,7 @@ from qanat.key_management.wire import (
     Word,
 )
 
+MODULE_AWAY = "module-away"
 LATE_WORDS_S = 30.0
 """Words of a peer's dead process arrive at most so long after the first word of its next one."""
 
@@ -81,7 +82,7 @@ class Conversation:
         announcer: Announcer,
         announcements: Announcements,
         contacts: InContactOnly | None,
-        on_routes: Callable[[], Awaitable[None]],
+        announce: Callable[[], Awaitable[None]],
         on_use: Callable[[], None],
     ) -> None:
         self._on_use = on_use
@@ -95,7 +96,7 @@ class Conversation:
         self._announcer = announcer
         self._announcements = announcements
         self._contacts = contacts
-        self._on_routes = on_routes
+        self._announce = announce
         self._epochs: dict[NodeId, _PeerEpoch] = {}
 
     async def hear(self, sender: NodeId, message: Message) -> None:
@@ -158,8 +159,10 @@ class Conversation:
     async def _act_for_controller(self, heard: Heard, word: Word) -> None:
         match word:
             case RoutesPushed():
-                self._context.routes.learn(word)
-                await self._on_routes()
+                if back := self._context.routes.learn(word):
+                    self._relay.ways.on_links_back(back)
+                    self._demands.on_links_back()
+                await self._announce()
             case RouteAnswer():
                 self._relay.ways.desk.on_answer(word)
             case SharesPushed():
@@ -244,7 +247,7 @@ class Conversation:
                 if event.progress >= 1.0:
                     recorder.block_made(event.link_id)
             case Alarm():
-                self._on_alarm(module, event)
+                await self._on_alarm(module, event)
 
     async def _on_contact(self, event: Contact) -> None:
         """At a satellite: a station sees it from now on, or no longer. A station has nothing to do but to answer."""
@@ -254,18 +257,22 @@ class Conversation:
         if event.is_open:
             await self._sessions.begin_pass(OrderId(event.pass_id), event.link_id)
 
-    def _on_alarm(self, module: QKDModule, event: Alarm) -> None:
-        """Tell a module's alarm, or note its end; a code that only the module knows comes under one of ours."""
+    async def _on_alarm(self, module: QKDModule, event: Alarm) -> None:
+        """Tell a module's alarm, or note its end; a code that only the module knows comes under one of ours. The
+        controller hears at once of a module that is away, or is back."""
         own = "module-alarm" if event.severity == "critical" else "module-warning"
         code = event.code if event.code in ALARMS else own
         about: str = event.link_id or module.module_id
         about += "" if code == event.code else f" {event.code}"
         if event.is_cleared:
             self._context.recorder.alarm_over(code, about)
-            return
-        self._context.recorder.alarm(
-            code, event.text, event.remedy, about=about, link_id=event.link_id, module_code=event.code
-        )
+        else:
+            self._context.recorder.alarm(
+                code, event.text, event.remedy, about=about, link_id=event.link_id, module_code=event.code
+            )
+        if event.code == MODULE_AWAY and event.link_id is not None:
+            self._context.links.note_module(event.link_id, is_away=not event.is_cleared)
+            await self._announce()
 
 
 def _is_routine(word: Word) -> bool:

@@ -188,6 +188,10 @@ class DemandDesk:
             return demand.word.routes
         return ()
 
+    def on_links_back(self) -> None:
+        """Links that were out work again: whoever asks next is answered by the controller, not by what was."""
+        self._failed.clear()
+
     def _refuse_failed(self, target: NodeId, routes: Routes, needed_bits: int) -> None:
         """Raise what the last demand for these routes met with, while that is fresh: to ask again, for as much or more,
         would be in vain."""

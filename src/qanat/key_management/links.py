@@ -35,6 +35,7 @@ class Links:
             for module in modules
             if _serves(module, link, link.peer_of(node))
         }
+        self._away: set[LinkId] = set()
 
     @property
     def link_ids(self) -> tuple[LinkId, ...]:
@@ -57,6 +58,14 @@ class Links:
     def module(self, link_id: LinkId) -> QKDModule | None:
         """Return the module that serves a link, None when this node has none for it."""
         return self._modules.get(link_id)
+
+    def note_module(self, link_id: LinkId, *, is_away: bool) -> None:
+        """Take note of whether the process with a link's module answers."""
+        (self._away.add if is_away else self._away.discard)(link_id)
+
+    def is_away(self, link_id: LinkId) -> bool:
+        """Return whether the process with a link's module does not answer."""
+        return link_id in self._away
 
     def origin(self, link_id: LinkId) -> Origin:
         """Return what makes the key of a link; without a module here nobody can say "device"."""
@@ -95,11 +104,14 @@ class RouteBook:
         """Epoch and version of the table in force; zeros when there is none."""
         return (self._pushed.table_epoch, self._pushed.table_version) if self._pushed else (0, 0)
 
-    def learn(self, pushed: RoutesPushed) -> None:
-        """Take a table in force unless it is an older one, of this controller or of one before it."""
-        if (pushed.table_epoch, pushed.table_version) > self.stamp:
-            self._pushed = pushed
-            self._tasks.notify(ROUTES)
+    def learn(self, pushed: RoutesPushed) -> frozenset[LinkId]:
+        """Take a table in force unless it is an older one, of this controller or of one before it. Returns the links
+        whose modules were away by the last one and are back."""
+        if (pushed.table_epoch, pushed.table_version) <= self.stamp:
+            return frozenset()
+        before, self._pushed = self._pushed, pushed
+        self._tasks.notify(ROUTES)
+        return frozenset(before.away_links if before else ()).difference(pushed.away_links)
 
     def learn_shares(self, pushed: SharesPushed) -> None:
         """Take shares in force unless they are older ones."""

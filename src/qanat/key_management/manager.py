@@ -236,7 +236,7 @@ class KeyManager:
             announcer=self._announcer,
             announcements=Announcements(self._context, self._intake, self._vouching),
             contacts=contacts,
-            on_routes=self._announce,
+            announce=self._announce,
             on_use=self._usage.note,
         )
 
@@ -323,6 +323,7 @@ class KeyManager:
                     origin=context.links.origin(link_id),
                     running=self._sessions.running_on(link_id),
                     oldest_age_s=level.oldest_age_s if level is not None else None,
+                    module_away=context.links.is_away(link_id),
                 )
             )
         epoch, version = context.routes.stamp

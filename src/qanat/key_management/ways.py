@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TypeAlias, TypeVar
 
 from qanat.ground.errors import KeyShortage, NodeSilent, RequirementUnmet
-from qanat.ground.identifiers import NodeId
+from qanat.ground.identifiers import LinkId, NodeId
 from qanat.key_management.asking import RouteDesk, ToldWays
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.direct_keys import as_ends_have_it, require_link
@@ -151,6 +151,14 @@ class Ways:
             if not by_link:
                 self._shorts.pop(way, None)
             self._barren_until_s[way] = self._later(self._context.settings.failed_retry_s)
+
+    def on_links_back(self, links: frozenset[LinkId]) -> None:
+        """The modules of these links answer again: ways over them are tried at once."""
+        network = self._context.network
+        for way in list(self._barren_until_s):
+            if any(network.link_between(*hop).link_id in links for hop in pairwise(way)):
+                self._shorts.pop(way, None)
+                del self._barren_until_s[way]
 
     def is_short(self, way: Way) -> bool:
         """Return whether a hop of a way was short further on, and nobody has said since that it holds key."""

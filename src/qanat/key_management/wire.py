@@ -56,6 +56,8 @@ class LinkReport:
     running: OrderId | None
     oldest_age_s: float | None = None
     """How old the bits are that this end would send under next; None: it has none, or cannot tell."""
+    module_away: bool = False
+    """Whether the process with the module here does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,7 @@ class GenerationRequest:
 @dataclass(frozen=True, slots=True)
 class OrderState:
     """How an order stands at one end: ``running``, ``ended`` (with the fault and remedy, if any) or ``unknown``.
-
-    ``by_module``: the fault is what the QKD module said.
-    """
+    ``by_module``: the fault is what the QKD module said."""
 
     order_id: OrderId
     link_id: LinkId
@@ -157,9 +157,8 @@ class RouteChoices:
 @dataclass(frozen=True, slots=True)
 class RoutesPushed:
     """The routes that begin at the receiver: the widest to every node, and to nodes with applications all others.
-
-    ``twin_links`` have a twin at an end: their keys are labelled so.
-    """
+    ``twin_links`` have a twin at an end: their keys are labelled so. Of ``away_links`` a module does not answer;
+    ``lost_nodes`` do not answer the controller."""
 
     table_epoch: int
     table_version: int
@@ -167,6 +166,8 @@ class RoutesPushed:
     classical_routes: Routes
     twin_links: tuple[LinkId, ...]
     choices: tuple[RouteChoices, ...] = ()
+    away_links: tuple[LinkId, ...] = ()
+    lost_nodes: tuple[NodeId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,11 +390,10 @@ class AnnouncementHeard:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A batch of keys on its way over the hop ``route[hop - 1]`` to ``route[hop]``.
-
-    The body is secret xor pad, the secret being the keys and 32 bytes by which the ends compare them; ``tag``
-    authenticates every other field and the body. Both keys of the hop are the bits ``pad_range`` of the sender's pool
-    on ``link_id``: first the message key, then the pad.
+    """A batch of keys on its way over the hop ``route[hop - 1]`` to ``route[hop]``. The body is secret xor pad, the
+    secret being the keys and 32 bytes by which the ends compare them; ``tag`` authenticates every other field and the
+    body. Both keys of the hop are the bits ``pad_range`` of the sender's pool on ``link_id``: first the message key,
+    then the pad.
 
     ``ids_from`` is what the ids of its keys follow from (``key_ids``). With ``shares`` over 1, this is share number
     ``share`` (from 1) of the keys; a share has no other name than that and its relay's.
