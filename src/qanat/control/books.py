@@ -13,6 +13,9 @@ from qanat.ground.keys import Origin
 from qanat.ground.network import Network
 from qanat.key_management.wire import GenerationFailed, GenerationRequest, LinkReport, OrderState, PoolShortage, Routes
 
+AWAY_AGAIN_S = 5.0
+"""Who asked for key of a link whose module is away may ask again so soon: to say so costs no pads, and the module may
+be back."""
 START_IT = "start it again, its site's alarm names the command; the link is then tried at once"
 
 
@@ -45,6 +48,11 @@ class LinkBook:
             ends = " and ".join(sorted(self.away))
             return OrderFault(f"the process with its QKD modules does not answer {ends}", START_IT, by_module=True)
         return self.last_fault
+
+    @property
+    def again_s(self) -> float | None:
+        """After how long it is worth asking for its key again, where that is known."""
+        return AWAY_AGAIN_S if self.away else None
 
     def rests(self, now_s: float) -> bool:
         """Return whether it is to have no order now: after a failed one for a while, and while a module is away."""

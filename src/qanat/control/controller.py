@@ -446,9 +446,10 @@ class Controller:
 
     def _failure(self, demand_id: str, link_id: LinkId) -> GenerationFailed:
         """Return why a demand cannot be met, from the last fault of the link that stands in its way."""
-        fault = self._books.links[link_id].fault
+        book = self._books.links[link_id]
+        fault, why = book.fault, f"link {link_id}: "
         assert fault is not None, "a link that fails has said why"
-        return GenerationFailed(demand_id, f"link {link_id}: {fault.text}", fault.remedy, fault.by_module)
+        return GenerationFailed(demand_id, why + fault.text, fault.remedy, fault.by_module, again_s=book.again_s)
 
     def _close_demand(self, demand: DemandBook, answer: GenerationDone | GenerationFailed) -> None:
         del self._books.demands[demand.word.demand_id]

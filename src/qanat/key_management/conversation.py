@@ -176,7 +176,8 @@ class Conversation:
             case GenerationDone():
                 self._relay.ways.on_key_made(self._demands.on_done(word, heard.cause))
             case GenerationFailed():
-                self._relay.ways.on_no_key_made(self._demands.on_failed(word), by_link=word.by_link)
+                ways = self._demands.on_failed(word)
+                self._relay.ways.on_no_key_made(ways, by_link=word.by_link, again_s=word.again_s)
             case _:
                 self._alarm("odd-word", f"the controller said {type(word).__name__}", "", about=CONTROLLER)
 

@@ -6,6 +6,7 @@ Both are learnt from relays that failed, at the cost of pads, and remembered so 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -141,8 +142,8 @@ class Ways:
             self._shorts.pop(way, None)
             self._barren_until_s.pop(way, None)
 
-    def on_no_key_made(self, ways: Routes, *, by_link: bool) -> None:
-        """Key for these ways cannot be made now: others are asked first, for a while.
+    def on_no_key_made(self, ways: Routes, *, by_link: bool, again_s: float | None = None) -> None:
+        """Key for these ways cannot be made now: others are asked first, for a while, ``again_s`` at most.
 
         After that a way is tried, whatever was short on it, unless a link failed (``by_link``): a satellite brings key
         that nobody ordered, of which nobody would say ``on_key_made``.
@@ -150,7 +151,7 @@ class Ways:
         for way in ways:
             if not by_link:
                 self._shorts.pop(way, None)
-            self._barren_until_s[way] = self._later(self._context.settings.failed_retry_s)
+            self._barren_until_s[way] = self._later(min(again_s or math.inf, self._context.settings.failed_retry_s))
 
     def on_links_back(self, links: frozenset[LinkId]) -> None:
         """The modules of these links answer again: ways over them are tried at once."""
