@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qanat.ground.alarms import module_alarm
-from qanat.ground.errors import KeyShortage
+from qanat.ground.errors import KeyShortage, NodeSilent
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Application, Link, Network, Site
@@ -211,6 +211,17 @@ def test_a_link_whose_module_is_back_is_tried_at_once(require: Requirements, is_
     assert route_of(give(world, require=require, patience_s=2.0)) == FIRST
     world.close()
     assert world.witness.violations == []
+
+
+def test_where_a_relay_of_each_way_is_lost_both_are_named_and_either_is_enough(world: World) -> None:
+    give(world)
+    for relay in (R, NodeId("s"), NodeId("t")):
+        world.crash(relay, down_s=60.0)
+    with pytest.raises(NodeSilent) as told:
+        give(world, count=20)
+    assert "'r', a node on the way, does not answer 'a'" in told.value.message
+    assert "'s', a node on the way, does not answer 'a'" in told.value.message
+    assert "bring the key manager of 'r', or 's' up again" in told.value.remedy
 
 
 def test_a_link_that_fails_is_told_once_avoided_and_tried_again(world: World) -> None:

@@ -148,7 +148,7 @@ class RelayOrigin:
             outcome = await self._try(job, ways, tried)
             if not isinstance(outcome, _Lost):
                 return outcome
-            self._learn(job, outcome, tried)
+            self._learn(job, wishes, outcome, tried)
             if outcome.short and outcome.node != self._context.node:
                 self._note_short(job)
             if outcome.is_full:
@@ -199,7 +199,7 @@ class RelayOrigin:
             patience_s = among_others_s if self.ways.has_others(wish) else alone_s
             for way in routes:
                 if (silent := await self._silent_on(way, patience_s)) is not None:
-                    self.ways.close(at=way[way.index(silent) - 1], silent=silent)
+                    self.ways.close(wishes, at=way[way.index(silent) - 1], silent=silent)
                     return True
         return False
 
@@ -211,7 +211,7 @@ class RelayOrigin:
         is_there = await answers(context, vouching, following, patience_s=patience_s, last=last)
         return None if is_there else following
 
-    def _learn(self, job: RelayJob, lost: _Lost, tried: Tried) -> None:
+    def _learn(self, job: RelayJob, wishes: Sequence[Wish], lost: _Lost, tried: Tried) -> None:
         """Take down what a failed try has shown of its ways."""
         tried.failures.update(lost.ways)
         for way in lost.ways if lost.short else ():
@@ -224,7 +224,7 @@ class RelayOrigin:
         if lost.is_unheard:  # once a call: it is not to take twice as long with each try
             self.ways.note_unheard(way for way in lost.ways if tried.failures[way] == 1)
         if lost.silent is not None:
-            self.ways.close(at=lost.node, silent=lost.silent)
+            self.ways.close(wishes, at=lost.node, silent=lost.silent)
 
     async def _try(self, job: RelayJob, ways: Sequence[Routes], tried: Tried) -> _Lost | KeyIds:
         """Return the ids of keys that are suppliable now, or why they were destroyed."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import TypeAlias, TypeVar
 
 from qanat.ground.errors import KeyShortage, NodeSilent, RequirementUnmet
@@ -26,19 +26,24 @@ SLACK = 3
 NAMED_NODES = 3
 """So many nodes of a cut are named; a long line has many."""
 Way: TypeAlias = tuple[NodeId, ...]
+Silence: TypeAlias = tuple[NodeId, NodeId]
+"""Who does not hear whom."""
 K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """``count`` ways without a common relay for a batch to ``target`` that takes ``needed_bits`` of each hop,
-    each of at most ``max_hops``. ``told``: the ways to choose from, where not all that are known will do."""
+    each of at most ``max_hops``. ``told``: the ways to choose from, where not all that are known will do. ``silent``:
+    who was found not to hear whom since the batch was first tried; it may take longer to find that of all ways than any
+    is closed."""
 
     target: NodeId
     count: int
     needed_bits: int
     max_hops: int | None = None
     told: ToldWays | None = None
+    silent: dict[Silence, None] = field(default_factory=dict, compare=False)
 
 
 @dataclass(slots=True)
@@ -55,7 +60,7 @@ class Ways:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._closed_until_s: dict[tuple[NodeId, NodeId], float] = {}  # by who does not hear whom
+        self._closed_until_s: dict[Silence, float] = {}
         self._shorts: dict[Way, tuple[PoolShortage, ...]] = {}
         self._barren_until_s: dict[Way, float] = {}
         self._lost_until_s: dict[Way, float] = {}
@@ -103,8 +108,11 @@ class Ways:
         """Return whether there are more open ways than one batch needs."""
         return len(self._open(wish)) > wish.count
 
-    def close(self, *, at: NodeId, silent: NodeId) -> None:
-        """A node does not answer ``at``: no way goes through it, or from there to it, for a while."""
+    def close(self, wishes: Iterable[Wish], *, at: NodeId, silent: NodeId) -> None:
+        """A node does not answer ``at``: no way goes through it, or from there to it, for a while, and none of those
+        that these wishes choose."""
+        for wish in wishes:
+            wish.silent[at, silent] = None
         self._closed_until_s[at, silent] = self._later(self._context.settings.cut_route_pause_s)
 
     def patience_s(self, way: Way) -> float:
@@ -181,9 +189,10 @@ class Ways:
 
     def _open(self, wish: Wish) -> Routes:
         known = self._known(wish)
-        open_ways = tuple(way for way in known if self._silence_on(way) is None)
+        open_ways = tuple(way for way in known if not self._silences_on(way, wish))
         if len(open_ways) < wish.count:
-            raise self._silent(wish.target, next(way for way in known if way not in open_ways))
+            closed = [way for way in known if way not in open_ways]
+            raise self._silent(wish, closed, missing=wish.count - len(open_ways))
         return open_ways
 
     def _known(self, wish: Wish) -> Routes:
@@ -219,24 +228,26 @@ class Ways:
             return tried.short[way]
         return tuple(pool for pool in self._shorts.get(way, ()) if pool.available_bits < wish.needed_bits)
 
-    def _silence_on(self, way: Way) -> tuple[NodeId, NodeId] | None:
-        """Return who does not hear whom on a way, or None when it is open."""
+    def _silences_on(self, way: Way, wish: Wish) -> tuple[Silence, ...]:
+        """Return who does not hear whom on a way; nobody where it is open."""
         hops, inner = list(pairwise(way)), way[1:-1]
-        for at, silent in list(self._closed_until_s):
-            if not self._holds(self._closed_until_s, (at, silent)):
-                continue
-            if (at, silent) in hops or silent in inner:
-                return at, silent
-        return None
+        held = [words for words in list(self._closed_until_s) if self._holds(self._closed_until_s, words)]
+        return tuple(words for words in dict.fromkeys((*wish.silent, *held)) if words in hops or words[1] in inner)
 
-    def _silent(self, target: NodeId, way: Way) -> NodeSilent:
-        words = self._silence_on(way)
-        assert words is not None, "a way that is not open is closed by somebody's silence"
-        at, silent = words
+    def _silent(self, wish: Wish, closed: Sequence[Way], *, missing: int) -> NodeSilent:
+        """Return the refusal, which names every silence that closes a way, and the fewest nodes that would have to
+        answer for as many ways as are missing: all sets of them that would do."""
+        by_way = [self._silences_on(way, wish) for way in closed]
+        words = list(dict.fromkeys(word for silences in by_way for word in silences))
+        told = "; ".join(f"{silent!r}, a node on the way, does not answer {at!r}" for at, silent in words)
+        fewest = _fewest([frozenset(silent for _, silent in silences) for silences in by_way], missing)
+        names = ", or ".join(" and ".join(map(repr, sorted(nodes))) for nodes in fewest)
+        now_s = self._context.clock.monotonic_s()
+        until_s = min(self._closed_until_s.get(word, now_s) for word in words)
         return NodeSilent(
-            f"no key can be carried to {target!r}: {silent!r}, a node on the way, does not answer {at!r}",
-            remedy=f"bring the key manager of {silent!r} up again; the line then goes on by itself",
-            retry_after_s=max(1.0, self._closed_until_s[words] - self._context.clock.monotonic_s()),
+            f"no key can be carried to {wish.target!r}: {told}",
+            remedy=f"bring the key manager of {names} up again; the line then goes on by itself",
+            retry_after_s=max(1.0, until_s - now_s),
         )
 
     def _least_patience_s(self, way: Way) -> float:
@@ -261,6 +272,13 @@ class Ways:
             return True
         del until_s[key]
         return False
+
+
+def _fewest(silent: Sequence[frozenset[NodeId]], count: int) -> list[frozenset[NodeId]]:
+    """Return the smallest sets of nodes with which ``count`` ways are open, of which each waits for the nodes named."""
+    sets = {frozenset[NodeId]().union(*some) for some in combinations(silent, count)}
+    least = min(map(len, sets))
+    return sorted((nodes for nodes in sets if len(nodes) == least), key=sorted)[:NAMED_NODES]
 
 
 def _too_few(node: NodeId, wish: Wish, disjoint: Routes, cut: Iterable[NodeId]) -> RequirementUnmet:
