@@ -248,6 +248,21 @@ def test_the_status_counts_what_the_first_link_can_carry() -> None:
     close(world)
 
 
+def test_the_status_counts_no_more_than_a_later_hop_has_said_to_hold() -> None:
+    world = new_world()
+    give(world, count=1)
+    (further,) = (link for link in world.links if link.link.name == "r-b")
+    further._p_session_fails = lambda: 1.0
+    given = 0
+    with contextlib.suppress(KeyShortage):
+        while given < 400:
+            given += len(give(world, count=4, patience_s=2.0).keys)
+    world.run(world.sleep(10.0))  # the first hop is filled up in idle time meanwhile
+    status = world.run(world.call(A, lambda manager: manager.get_status(master=ALICE, slave=BOB)))
+    assert (given < 400, status.stored_key_count < 4) == (True, True)
+    close(world)
+
+
 # ---- whose fault it is ----
 
 

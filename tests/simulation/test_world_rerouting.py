@@ -224,6 +224,29 @@ def test_where_a_relay_of_each_way_is_lost_both_are_named_and_either_is_enough(w
     assert "bring the key manager of 'r', or 's' up again" in told.value.remedy
 
 
+def counted(world: World) -> tuple[int, int]:
+    """Return how many keys the status of alice's counts, and how many of them lie ready."""
+    status = world.run(world.call(A, lambda manager: manager.get_status(master=ALICE, slave=BOB)))
+    return status.stored_key_count, status.ready_key_count
+
+
+def test_the_status_counts_no_key_on_ways_known_to_be_dead(world: World) -> None:
+    give(world, require=Requirements(disjoint_routes=2))  # makes a block on every hop of both
+    rest(world, 10.0)
+    assert counted(world)[0] > 0
+    world.crash(R, down_s=90.0)
+    rest(world, 15.0)
+    assert counted(world)[0] > 0  # the other way lives
+    world.crash(NodeId("s"), down_s=90.0)
+    with pytest.raises(KeyShortage):
+        give(world, count=40)
+    assert counted(world) == (0, 0)  # known by the silence that a batch met with
+    rest(world, 15.0)
+    assert counted(world) == (0, 0)  # and then by the controller, which does not hear of them either
+    rest(world, 90.0)
+    assert counted(world)[0] > 0
+
+
 def test_a_link_that_fails_is_told_once_avoided_and_tried_again(world: World) -> None:
     no_light(world, "r-b")
     no_light(world, "t-b")

@@ -205,8 +205,11 @@ def test_a_user_of_direct_keys_only_gets_keys_over_one_link_and_no_others() -> N
         give(world, DORA, WILLI)
     with pytest.raises(NoDirectLink, match="no QKD link joins 'w' and 'd2', and 'd2' takes"):
         give(world, WILLI, DIRK)
-    with pytest.raises(NoDirectLink):
-        world.run(world.call(D1, lambda manager: manager.get_status(master=DORA, slave=WILLI)))
+    status = world.run(world.call(D1, lambda manager: manager.get_status(master=DORA, slave=WILLI)))
+    assert (status.stored_key_count, status.ready_key_count) == (0, 0)
+    assert refused in status.refusal
+    status = world.run(world.call(D1, lambda manager: manager.get_status(master=DORA, slave=DIRK)))
+    assert status.refusal == ""
     with pytest.raises(NoDirectLink):
         give(world, DORA, DIRK, more_slaves=[WILLI])
     assert [key.route for key in give(world, URSULA, WILLI).keys] == [("u1", "r", "q", "w")] * 2

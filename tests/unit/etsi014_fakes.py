@@ -43,7 +43,9 @@ class FakeSupplier:
 
     async def get_status(self, **asked: Any) -> KeyStatus:
         self._note(asked)
-        return KeyStatus(KME_A, KME_B, asked["master"], asked["slave"], 256, 8, 65_536, 25_000, 100_000, 128, 15)
+        return KeyStatus(
+            KME_A, KME_B, asked["master"], asked["slave"], 256, 8, 65_536, 25_000, 100_000, 128, 15, ready_key_count=600
+        )
 
     async def get_keys(self, **asked: Any) -> FakeGiven:
         self._note(asked)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from base64 import b64decode
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qanat.doors.etsi014 import Answer, Etsi014Door, Limits
-from qanat.doors.etsi014.delivery import key_request_body, read_error
+from qanat.doors.etsi014.delivery import key_request_body, read_error, read_status
 from qanat.doors.etsi014.encoding import error_answer
 from qanat.doors.etsi014.extensions import READERS, VALUES, Wishes
 from qanat.doors.etsi014.parsing import key_request_of_body
@@ -87,10 +88,26 @@ def test_status_has_every_field_of_the_standard_and_its_type(door: Etsi014Door) 
             "qanat_extensions": sorted(READERS),
             "qanat_max_request_bits": 2**19,
             "qanat_nonce_s": 300.0,
+            "qanat_ready_key_count": 600,
         },
     }
     del body["status_extension"]
     assert all(type(value) in (str, int) for value in body.values())
+
+
+def test_the_status_of_two_that_can_never_have_keys_says_why_and_is_read_back(
+    door: Etsi014Door, supplier: FakeSupplier
+) -> None:
+    async def barred(**asked: Any) -> Any:
+        return replace(await FakeSupplier().get_status(**asked), stored_key_count=0, refusal="no QKD link joins them")
+
+    supplier.get_status = barred  # type: ignore[method-assign]
+    answer = asyncio.run(_await(door.get_status(ALICE, BOB)))
+    body = json.loads(answer.body)
+    assert (answer.status, body["stored_key_count"], body["max_key_count"]) == (200, 0, 100_000)
+    assert body["status_extension"]["qanat_refusal"] == "no QKD link joins them"
+    read = read_status(answer.body)
+    assert (read.refusal, read.ready_key_count) == ("no QKD link joins them", 600)
 
 
 def test_counters_fit_signed_32_bits_and_stay_in_order(door: Etsi014Door, supplier: FakeSupplier) -> None:

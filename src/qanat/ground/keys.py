@@ -353,7 +353,8 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class KeyStatus:
-    """What an application may know of its stock (ETSI GS QKD 014, clause 6.1)."""
+    """What an application may know of its stock (ETSI GS QKD 014, clause 6.1). ``ready_key_count``: how many keys of
+    the default size lie ready end to end, for which nothing is relayed. ``refusal``: why none can ever be given."""
 
     source_kme: str
     target_kme: str
@@ -366,6 +367,8 @@ class KeyStatus:
     max_key_count: int
     max_keys_per_request: int
     max_additional_slaves: int = 0
+    ready_key_count: int = 0
+    refusal: str = ""
 
 
 PRE_SHARED = "pre-shared"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qanat.ground.errors import BadParameter, NotEntitled
+from qanat.ground.errors import BadParameter, NoDirectLink, NotEntitled
 from qanat.ground.identifiers import NodeId, SaeId, SaePair, slaves_together
 from qanat.key_management.context import Context
 from qanat.key_management.direct_keys import require_link
@@ -19,13 +19,24 @@ class Admission:
 
     def check_pair(self, pair: SaePair) -> NodeId:
         """Return the slave's node; raises UnknownNode, NotEntitled, BadParameter, NoDirectLink."""
+        node = self.node_of_slave(pair)
+        require_link(self._context.network, self._context.node, node)
+        return node
+
+    def refusal(self, target: NodeId) -> str:
+        """Return why no keys with a site can ever be given as the two state for all of theirs; empty where they can."""
+        try:
+            require_link(self._context.network, self._context.node, target)
+        except (BadParameter, NoDirectLink) as fault:
+            return str(fault)
+        return ""
+
+    def node_of_slave(self, pair: SaePair) -> NodeId:
+        """Return the slave's node, whether or not keys can get there; raises UnknownNode, NotEntitled, BadParameter."""
         self.check_here(pair.master)
         if pair.master == pair.slave:
             raise BadParameter(f"{pair.master!r} asks for keys with itself", remedy="name another application as slave")
-        network = self._context.network
-        node = network.site_of(pair.slave).node
-        require_link(network, self._context.node, node)
-        return node
+        return self._context.network.site_of(pair.slave).node
 
     def check_slaves(self, master: SaeId, slaves: tuple[SaeId, ...]) -> tuple[SaePair, tuple[NodeId, ...]]:
         """Return the pair and the slaves' nodes in the order in which they are named; raises UnknownNode, NotEntitled,

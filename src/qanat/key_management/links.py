@@ -104,6 +104,11 @@ class RouteBook:
         """Epoch and version of the table in force; zeros when there is none."""
         return (self._pushed.table_epoch, self._pushed.table_version) if self._pushed else (0, 0)
 
+    @property
+    def lost_nodes(self) -> frozenset[NodeId]:
+        """The sites that do not answer the controller, as it said last."""
+        return frozenset(self._pushed.lost_nodes if self._pushed else ())
+
     def learn(self, pushed: RoutesPushed) -> frozenset[LinkId]:
         """Take a table in force unless it is an older one, of this controller or of one before it. Returns the links
         whose modules were away by the last one and are back."""

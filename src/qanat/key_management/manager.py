@@ -137,8 +137,8 @@ class KeyManager:
         self._is_running = False
 
     async def get_status(self, *, master: SaeId, slave: SaeId) -> KeyStatus:
-        """Return what an application may know of its stock. Raises UnknownNode, NotEntitled, NoRoute,
-        NoDirectLink, BadParameter."""
+        """Return what an application may know of its stock. Raises UnknownNode, NotEntitled, BadParameter; KeyShortage
+        while the store is not open."""
         with self._usage.call():
             await self._wait_until_ready()
             return await self._supplying.get_status(SaePair(master, slave))

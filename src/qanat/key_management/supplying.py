@@ -37,7 +37,7 @@ from qanat.key_management.admission import Admission
 from qanat.key_management.asking import NOTHING_TOLD, ToldWays, WaysUnknown
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import Demand, DemandDesk
-from qanat.key_management.pools import available_bits, is_reached
+from qanat.key_management.pools import is_reached
 from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
 from qanat.key_management.repeats import ANY, KeyWish, Repeats
@@ -106,14 +106,18 @@ class Supplying:
         return is_quiet and not self._demands.is_anybody_waiting
 
     async def get_status(self, pair: SaePair) -> KeyStatus:
-        """Return what is in stock for ``pair``; raises UnknownNode, NotEntitled, NoDirectLink.
+        """Return what is in stock for ``pair``; raises UnknownNode, NotEntitled, BadParameter.
 
-        Counted are the keys that wait end to end, and those that this node's stock of link key towards the next node
-        could carry. What later hops hold is not known here, so fewer may come at once.
+        Counted are the keys that wait end to end, and those that link key could carry on the best of the ways that are
+        not known to be dead: this node's stock towards the next node, or what a later hop has said to hold since it was
+        short. What other hops hold is not known here, so fewer may come at once. Nothing counts for two whose sites
+        would not have it given: that is no fault of a question about the stock.
         """
         context, settings = self._context, self._context.settings
-        target = self._admission.check_pair(pair)
-        stored = await context.store.count_keys(pair, size_bits=settings.key_size_bits)
+        target = self._admission.node_of_slave(pair)
+        refusal = self._admission.refusal(target)
+        ready = 0 if refusal else await context.store.count_keys(pair, size_bits=settings.key_size_bits)
+        payable = 0 if refusal else await self._payable(target)
         most = min(settings.max_key_count, self._quotas.most(pair))
         return KeyStatus(
             source_kme=context.network.kme(context.node),
@@ -123,10 +127,12 @@ class Supplying:
             key_size_bits=settings.key_size_bits,
             min_key_size_bits=settings.min_key_size_bits,
             max_key_size_bits=settings.max_key_size_bits,
-            stored_key_count=min(most, stored + await self._payable(target)),
+            stored_key_count=min(most, ready + payable),
             max_key_count=most,
             max_keys_per_request=settings.max_keys_per_request,
             max_additional_slaves=settings.max_additional_slaves,
+            ready_key_count=ready,
+            refusal=refusal,
         )
 
     async def get_keys(self, wish: KeyWish, *, patience_s: float) -> GivenKeys:
@@ -463,8 +469,9 @@ class Supplying:
         context, settings = self._context, self._context.settings
         if target == context.node:
             return settings.max_keys_per_request
-        next_node = context.routes.key_route(target)[1] if context.routes.stamp != (0, 0) else None
-        if next_node is None:
-            return 0
-        stock_bits = await available_bits(context, PoolId(context.links.towards(next_node), context.node))
-        return keys_payable(available_bits=stock_bits, size_bits=settings.key_size_bits)
+        levels, most_bits = await context.store.levels(), 0
+        for way in self._relay.ways.not_dead(target):
+            level = levels.get(PoolId(context.links.towards(way[1]), context.node))
+            further_bits = [pool.available_bits for pool in self._relay.ways.shorts_on(way)]
+            most_bits = max(most_bits, min([level.available_bits if level is not None else 0, *further_bits]))
+        return keys_payable(available_bits=most_bits, size_bits=settings.key_size_bits)

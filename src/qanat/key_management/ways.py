@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from typing import TypeAlias, TypeVar
 
-from qanat.ground.errors import KeyShortage, NodeSilent, RequirementUnmet
+from qanat.ground.errors import KeyShortage, NodeSilent, NoRoute, RequirementUnmet
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.key_management.asking import RouteDesk, ToldWays
 from qanat.key_management.context import Context, PoolShort
@@ -172,6 +172,20 @@ class Ways:
     def is_short(self, way: Way) -> bool:
         """Return whether a hop of a way was short further on, and nobody has said since that it holds key."""
         return way in self._shorts
+
+    def shorts_on(self, way: Way) -> tuple[PoolShortage, ...]:
+        """Return the pools further on of which it is known since a batch failed that they hold so little."""
+        return self._shorts.get(way, ())
+
+    def not_dead(self, target: NodeId) -> Routes:
+        """Return the ways to ``target`` on which, as far as is known, every node answers those before it, and the
+        controller; none where there is no way."""
+        wish, lost = Wish(target, 1, 0), self._context.routes.lost_nodes
+        try:
+            known = self._known(wish)
+        except (NoRoute, KeyShortage):
+            return ()
+        return tuple(way for way in known if not self._silences_on(way, wish) and lost.isdisjoint(way[1:]))
 
     def is_barren(self, way: Way) -> bool:
         """Return whether no key for a way could be made a while ago."""

@@ -100,6 +100,8 @@ def nonce_window_s(body: bytes) -> float:
 def read_status(body: bytes) -> KeyStatus:
     """Return the Status in an answer; raises PeerProtocolError."""
     status = _trusted(Status, body)
+    extension = status.status_extension or {}
+    ready, refusal = extension.get("qanat_ready_key_count"), extension.get("qanat_refusal")
     return KeyStatus(
         source_kme=status.source_kme,
         target_kme=status.target_kme,
@@ -112,6 +114,8 @@ def read_status(body: bytes) -> KeyStatus:
         max_key_count=status.max_key_count,
         max_keys_per_request=status.max_key_per_request,
         max_additional_slaves=status.max_additional_slaves,
+        ready_key_count=ready if isinstance(ready, int) and not isinstance(ready, bool) and ready > 0 else 0,
+        refusal=refusal if isinstance(refusal, str) else "",
     )
 
 

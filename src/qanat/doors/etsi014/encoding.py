@@ -63,6 +63,8 @@ def status_answer(status: KeyStatus, limits: Limits) -> Answer:
             "qanat_extensions": sorted(READERS),
             "qanat_nonce_s": limits.repeat_window_s,
             "qanat_max_request_bits": limits.max_request_bits,
+            "qanat_ready_key_count": min(status.ready_key_count, status.max_key_count, COUNTER_MAX),
+            **({"qanat_refusal": status.refusal} if status.refusal else {}),
         },
     }
     return Answer(200, _json(fields))
