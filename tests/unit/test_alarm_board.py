@@ -73,6 +73,20 @@ def test_an_alarm_that_flickers_is_told_once_and_its_end_once() -> None:
     assert site.words[-1] == ("reserve-low", False)
 
 
+def test_the_end_of_an_alarm_has_the_fields_of_its_beginning() -> None:
+    site = Site()
+    site.at(0.0).alarm("link-failing", "it makes no key", about=LINK, link_id=LINK)
+    site.at(1.0).alarm("node-silent", "b is silent", about="b", of_node="b")
+    for code, about in (("link-failing", LINK), ("node-silent", "b")):
+        site.recorder.alarm_over(code, about)
+    site.at(20.0)
+    raised, over = ({event.data["code"]: event.data for event in events} for events in (site.told[:2], site.told[2:]))
+    for code, own in (("link-failing", "link_id"), ("node-silent", "of_node")):
+        assert over[code].keys() - raised[code].keys() == {"cleared", "times", "lasted_s"}
+        assert raised[code].keys() <= over[code].keys()
+        assert raised[code][own] == over[code][own] == raised[code]["about"] == over[code]["about"]
+
+
 def test_two_links_are_two_alarms() -> None:
     site = Site()
     site.at(0.0).alarm("reserve-low", "low", about="one")

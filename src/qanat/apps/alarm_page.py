@@ -9,10 +9,11 @@ HEAD = """# Alarms
 Written from `src/qanat/ground/alarms.py` by `python -m qanat.apps.alarm_page`; a test holds the two equal.
 
 An alarm is an event of kind `alarm` in a site's log (`events.jsonl`), on the terminal of `qanat up`, `node` and
-`controller`, and in the audit log. Its data: `code`, `severity`, `text` and `remedy` in the words of the moment, and
-`etsi015`, the notification of [ETSI GS QKD 015](reference-etsi015.md) that carries it. One alarm of a code lasts for
-each thing that it is about. While it lasts it is not told again; its end is told once, with `cleared` true, `times`
-(how often it was raised) and `lasted_s`.
+`controller`, and in the audit log. Its data: `code`, `severity`, `text` and `remedy` in the words of the moment,
+`etsi015`, the notification of [ETSI GS QKD 015](reference-etsi015.md) that carries it, `about`, what it is about, and
+its own fields, such as `link_id` of a link's. One alarm of a code lasts for each thing that it is about. While it lasts
+it is not told again; its end is told once, with the same fields and `cleared` true, `times` (how often it was raised)
+and `lasted_s`.
 
 - **told from**: how often it must be raised before it is told.
 - **over**: what ends it, and how long it must have been quiet before the end is told: what flickers is one alarm.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from qanat.ground.alarms import ALARMS, AlarmKind, Ends
+from qanat.ground.events import Json
 
 Key: TypeAlias = tuple[str, str]
 """Code, and what it is about."""
@@ -13,7 +15,8 @@ Key: TypeAlias = tuple[str, str]
 
 @dataclass(slots=True)
 class Lasting:
-    """An alarm that was raised and is not over. ``raised_s``: the moments within the window, or the last one."""
+    """An alarm that was raised and is not over. ``raised_s``: the moments within the window, or the last one; ``data``:
+    what else was said of it last, so that its end is told of the same things."""
 
     kind: AlarmKind
     about: str
@@ -23,6 +26,7 @@ class Lasting:
     times: int = 0
     is_told: bool = False
     has_ended: bool = False
+    data: Mapping[str, Json] = field(default_factory=dict)
 
     def note(self, text: str, now_s: float) -> bool:
         """Take note that it is raised; return whether it is to be told now: once, and again where its words tell of
@@ -51,11 +55,12 @@ class AlarmBoard:
     def __init__(self) -> None:
         self._lasting: dict[Key, Lasting] = {}
 
-    def raised(self, code: str, about: str, text: str, *, now_s: float) -> bool:
+    def raised(self, code: str, about: str, text: str, *, now_s: float, data: Mapping[str, Json] | None = None) -> bool:
         """Take note of an alarm; return whether it is to be told. Raises KeyError for a code that has no row."""
         lasting = self._lasting.get((code, about))
         if lasting is None:
             lasting = self._lasting[code, about] = Lasting(ALARMS[code], about, text, now_s)
+        lasting.data = data or {}
         return lasting.note(text, now_s)
 
     def ended(self, code: str, about: str) -> None:

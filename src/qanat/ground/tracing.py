@@ -35,10 +35,10 @@ class EventRecorder:
         ``about``: the link, peer or other thing that it is about, as its row says; empty for the node itself.
         ``text`` and ``remedy`` are the words of the moment.
         """
-        if self._board.raised(code, about, text, now_s=self._clock.monotonic_s()):
+        if self._board.raised(code, about, text, now_s=self._clock.monotonic_s(), data=data):
             kind = ALARMS[code]
             words: dict[str, Json] = {"text": text, "remedy": remedy or kind.remedy, "etsi015": kind.etsi015}
-            words |= {"code": code, "severity": kind.severity, **data}
+            words |= {"code": code, "severity": kind.severity, "about": about, **data}
             self._record(EventKind.ALARM, cause, None, words)
 
     def alarm_over(self, code: str, about: str = "") -> None:
@@ -50,21 +50,14 @@ class EventRecorder:
         self._board.block_made(link_id)
 
     def settle_alarms(self) -> None:
-        """Tell the end of every alarm that is over and has stayed so. Called now and then, by who has chores."""
+        """Tell the end of every alarm that is over and has stayed so, with all fields of its beginning and three more.
+        Called now and then, by who has chores."""
         now_s = self._clock.monotonic_s()
         for one in self._board.over(now_s):
-            self.record(
-                EventKind.ALARM,
-                code=one.kind.code,
-                severity=one.kind.severity,
-                text=f"over: {one.text}",
-                remedy="nothing",
-                etsi015=one.kind.etsi015,
-                about=one.about,
-                cleared=True,
-                times=one.times,
-                lasted_s=now_s - one.began_s,
-            )
+            words: dict[str, Json] = {"text": f"over: {one.text}", "remedy": "nothing", "etsi015": one.kind.etsi015}
+            words |= {"code": one.kind.code, "severity": one.kind.severity, "about": one.about, **one.data}
+            words |= {"cleared": True, "times": one.times, "lasted_s": now_s - one.began_s}
+            self._record(EventKind.ALARM, None, None, words)
 
     def _record(
         self, kind: EventKind, cause: EventId | None, request_id: RequestId | None, data: Mapping[str, Json]
