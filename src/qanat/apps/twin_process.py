@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.compile_turn import compile_turn, kernel_cache, kernel_stamp
 from qanat.adapters.entropy_server import EntropyServer
 from qanat.adapters.folder_lock import held
 from qanat.adapters.module_desk import ModuleDesk
@@ -15,9 +18,11 @@ from qanat.apps.deployment import Deployment, Places
 from qanat.apps.entropy_watch import watch_entropy
 from qanat.apps.opened import Opened
 from qanat.apps.workplace import Workplace
+from qanat.ground.alarms import module_alarm
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventSink
 from qanat.ground.identifiers import LinkId, NodeId, twin_id
+from qanat.ground.orders import Alarm
 from qanat.ground.ports import Job
 from qanat.ground.tracing import EventRecorder
 from qanat.quantum_layer.twin import TwinLink
@@ -80,32 +85,45 @@ class TwinProcess(Opened):
         if self.entropy_server is not None:
             await self.entropy_server.start()
         self._stack.push_async_callback(self._pool.close, grace_s=POOL_GRACE_S)
-        await self._warm_up()
         tasks = await self._stack.enter_async_context(AsyncioTasks())
         if self.entropy_server is not None:
             watch = watch_entropy(self.entropy_server, clock=self._clock, recorder=self._recorder())
             tasks.start(watch, name="entropy of the devices")
         host, port = self._places.listen_at("twins", name)
-        self._server = ModuleServer(self._make_desks(tasks), tls=files, host=host, port=port)
+        twin = self._make_twin(tasks)
+        self._server = ModuleServer(self._make_desks(twin, tasks), tls=files, host=host, port=port)
         await self._server.start()
         self._stack.push_async_callback(self._server.stop)
         self._places.publish("twins", name, self._server.port)
         self._stack.callback(place.addresses.withdraw, "twins", name)
+        await self._warm_up(twin)  # its sites are there by now: what they order waits for the one worker
 
-    async def _warm_up(self) -> None:
-        """Compile and load the kernels; the key that is made on the way serves nobody."""
+    async def _warm_up(self, twin: TwinLink) -> None:
+        """Compile and load the kernels; the key that is made on the way serves nobody. The sites hear of it where it
+        takes longer than to load them."""
         from qanat.quantum_layer.block_worker import warm_up
 
+        raised: list[Alarm] = []
+
+        def tell(what: str) -> None:
+            if not raised:
+                text = f"the twin of {self.link.name} {what}; it makes key after that"
+                raised.append(module_alarm("module-preparing", text, "wait: once a machine", self.link.link_id))
+                twin.tell_both(raised[0])
+
         job: Job[None] = Job(warm_up, (self._entropy, system_chance()))
-        await self._pool.run(job)
+        async with compile_turn(kernel_cache(), kernel_stamp(), on_compile=tell):
+            await self._pool.run(job)
+        for alarm in raised:
+            twin.tell_both(replace(alarm, text=f"over: {alarm.text}", remedy="nothing", is_cleared=True))
 
     def _recorder(self) -> EventRecorder:
         """Return a recorder of what concerns the link as a whole; it stands in for a node."""
         node = NodeId(self.link.name)
         return EventRecorder(node=node, clock=self._clock, entropy=self._entropy, sink=self._log)
 
-    def _make_desks(self, tasks: AsyncioTasks) -> list[ModuleDesk]:
-        twin = TwinLink(
+    def _make_twin(self, tasks: AsyncioTasks) -> TwinLink:
+        return TwinLink(
             self.link,
             pool=self._pool,
             tasks=tasks,
@@ -113,6 +131,8 @@ class TwinProcess(Opened):
             chance=system_chance(),
             entropy=self._entropy if self.entropy_server is None else self.entropy_server.entropy,
         )
+
+    def _make_desks(self, twin: TwinLink, tasks: AsyncioTasks) -> list[ModuleDesk]:
         for node, module in twin.modules.items():
             self.desks[node] = ModuleDesk(
                 node,

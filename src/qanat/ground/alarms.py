@@ -166,6 +166,15 @@ _SITE = [
         ),
     ),
     AlarmKind(
+        *(
+            "module-preparing",
+            "warning",
+            "link",
+            "the twin of a link compiles its kernels, or waits for another that does",
+        ),
+        *("wait a minute or two: it is done once a machine", Ends.TOLD, SOURCE_QUIET_S),
+    ),
+    AlarmKind(
         *("module-keeps-block", "warning", "module", "a module did not release a block"),
         *("look at the device; its copy is to be destroyed", Ends.QUIET, WORDS_QUIET_S, "sdqkdn_interface_down"),
     ),

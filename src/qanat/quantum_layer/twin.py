@@ -264,14 +264,14 @@ class TwinLink:
         except JOB_SLIPS as slip:
             remedy = "this is a fault of the program or of this machine: keep the log and report it"
             fault = Fault(f"the worker's job failed: {type(slip).__name__}: {slip}", remedy)
-            self._tell_both(module_alarm("JobFailed", *fault, self.link.link_id))
+            self.tell_both(module_alarm("JobFailed", *fault, self.link.link_id))
         return fault
 
     def _deliver(self, report: LinkQuality | BlockReport | FaultReport, fault: Fault | None) -> Fault | None:
         """Hand a report to the modules; returns the fault of this block so far, the root rather than its echo."""
         match report:
             case LinkQuality():
-                self._tell_both(report)
+                self.tell_both(report)
             case BlockReport(at=node, block=block):
                 self.modules[node].keep(replace(block, finished_utc_s=self.clock.utc_s()))
             case FaultReport(at=node, is_root=is_root):
@@ -296,7 +296,7 @@ class TwinLink:
         while len(self._ended) > MAX_ENDED_ORDERS:
             self._ended.popitem(last=False)
 
-    def _tell_both(self, event: ModuleEvent) -> None:
+    def tell_both(self, event: ModuleEvent) -> None:
         for module in self.modules.values():
             module.tell(event)
 
