@@ -52,12 +52,12 @@ class PassLink(TwinLink):
         if self._now not in (None, plan):
             raise QuantumLayerError(f"{self.link.name}: a pass begins before the last one has ended")
         self._now = plan
-        self._tell_both(Contact(self.link.link_id, plan.pass_id, is_open=True))
+        self.tell_both(Contact(self.link.link_id, plan.pass_id, is_open=True))
 
     def end(self) -> None:
         """The satellite has set."""
         if self._now is not None:
-            self._tell_both(Contact(self.link.link_id, self._now.pass_id, is_open=False))
+            self.tell_both(Contact(self.link.link_id, self._now.pass_id, is_open=False))
             self._now = None
 
     def _fault_of_light(self) -> Fault | None:

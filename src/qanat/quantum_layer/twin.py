@@ -297,6 +297,7 @@ class TwinLink:
             self._ended.popitem(last=False)
 
     def tell_both(self, event: ModuleEvent) -> None:
+        """Tell both ends something that concerns the link as a whole."""
         for module in self.modules.values():
             module.tell(event)
 
