@@ -205,8 +205,9 @@ class Ways:
         known = self._known(wish)
         open_ways = tuple(way for way in known if not self._silences_on(way, wish))
         if len(open_ways) < wish.count:
-            closed = [way for way in known if way not in open_ways]
-            raise self._silent(wish, closed, missing=wish.count - len(open_ways))
+            if not (closed := [way for way in known if way not in open_ways]):
+                raise _too_few(self._context.node, wish, known, ())
+            raise self._silent(wish, closed, missing=min(wish.count - len(open_ways), len(closed)))
         return open_ways
 
     def _known(self, wish: Wish) -> Routes:
