@@ -24,6 +24,8 @@ from qanat.simulation.day.tally import DayResult
 GOAL = 0.98
 LEAST = 0.8
 """Of a pair that is to get little few batches are counted."""
+LEAST_OF_THOUSANDS = 0.6
+"""Of a hundred sites' pairs the worst counts, with few batches on several ways of many hops."""
 BLOCK_BITS, BLOCK_S = 240_000, 10.0
 RUN_S = 1200.0
 RULES = SharingRules()
@@ -197,12 +199,10 @@ def test_with_max_min_the_least_pair_of_a_star_gets_what_the_optimum_gives_it() 
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize(("kind", "num_sites"), [(kind, size) for size in (30, 100) for kind in FAMILIES][:-1])
+@pytest.mark.parametrize(("kind", "num_sites"), [(kind, size) for size in (30, 100) for kind in FAMILIES])
 def test_so_do_30_and_100_sites_and_no_hub_collapses(kind: str, num_sites: int) -> None:
-    """Without random geometric networks of 100 sites, which do not reach it: see docs/explanation/sharing.md."""
-    assert FAMILIES[-1] == "random-geometric"
     reached = full_load(family_plan(kind, num_sites, RULES))
-    check(reached, least=LEAST if num_sites < 100 else -1.0)  # of thousands a few with many thin ways get less
+    check(reached, least=LEAST if num_sites < 100 else LEAST_OF_THOUSANDS)
     if kind == "star":
         assert reached.jain_index > 0.95 * reached.jain_index_at_optimum
 

@@ -30,7 +30,7 @@ def taken(spread: Spreading, ways: Routes, *, count: int, bits: int = 1000) -> l
     """Send batches in turn and return which of ONE, TWO, THREE each took."""
     order = []
     for _ in range(count):
-        way = spread.in_turn(B, ways)[0]
+        way = spread.in_turn(B, ways, num_bits=bits)[0]
         spread.note_sent(way, bits)
         order.append((ONE, TWO, THREE).index(way) + 1)
     return order
@@ -46,7 +46,12 @@ def test_every_prefix_keeps_the_proportion_within_a_batch() -> None:
     for length in range(1, 901):
         counts = Counter(order[:length])
         for number, weight in enumerate(weights, start=1):
-            assert abs(counts[number] - length * weight / 9) < 2
+            assert abs(counts[number] - length * weight / 9) < 1
+
+
+def test_a_way_of_one_in_a_hundred_has_none_of_the_first_batches() -> None:
+    order = taken(spreading(99.0, 1.0), (ONE, TWO), count=200)
+    assert [place for place, way in enumerate(order, start=1) if way == 2] == [50, 150]
 
 
 def test_large_batches_count_as_more() -> None:
@@ -64,9 +69,9 @@ def test_a_way_that_was_closed_comes_back_without_making_up_for_it() -> None:
 def test_a_way_that_a_batch_waits_on_has_had_its_turn() -> None:
     spread = spreading(1.0, 1.0)
     spread.note_awaited(ONE, 1000, demand_id="d")
-    assert spread.in_turn(B, (ONE, TWO))[0] == TWO
+    assert spread.in_turn(B, (ONE, TWO), num_bits=1000)[0] == TWO
     spread.note_sent(ONE, 1000)  # the batch that waited: not counted twice
-    assert spread.in_turn(B, (ONE, TWO))[0] == TWO
+    assert spread.in_turn(B, (ONE, TWO), num_bits=1000)[0] == TWO
 
 
 def test_a_wait_that_came_to_nothing_plans_no_turn() -> None:
@@ -80,9 +85,9 @@ def test_a_wait_that_came_to_nothing_plans_no_turn() -> None:
 
 
 def test_ways_without_weights_come_last_and_without_shares_nothing_changes() -> None:
-    assert spreading(1.0).in_turn(B, (TWO, ONE)) == (ONE, TWO)
-    assert Spreading().in_turn(B, (TWO, ONE)) == (TWO, ONE)
-    assert spreading(1.0, 2.0).in_turn(B, (ONE, TWO), count=2) == (ONE, TWO), "shares over both: no turn to take"
+    assert spreading(1.0).in_turn(B, (TWO, ONE), num_bits=1000) == (ONE, TWO)
+    assert Spreading().in_turn(B, (TWO, ONE), num_bits=1000) == (TWO, ONE)
+    assert spreading(1.0, 2.0).in_turn(B, (ONE, TWO), num_bits=1000, count=2) == (ONE, TWO), "shares over both: no turn to take"
 
 
 # ---- rations ----

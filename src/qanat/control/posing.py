@@ -4,6 +4,7 @@ day pose the same problems and tell the same shares.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -18,6 +19,9 @@ from qanat.key_management.wire import Ration, Route, SharesPushed, WeightedWays
 
 USABLE = 0.95
 """Such a part of what links give, less what goes into their reserves, is shared: an order takes time to begin."""
+LEAST_PART = 0.02
+"""A route that carries a smaller part of a share is not used for it. What the others carry more is less than what
+``USABLE`` leaves."""
 NOTABLE = 0.02
 """A link's rate that has changed by a smaller part is the same to the shares."""
 
@@ -66,7 +70,7 @@ class Posing:
 
     def _carrying(self, settled: Settled, claims: Sequence[Claim]) -> Iterator[LinkId]:
         for claim, share in zip(claims, settled.sharing.shares, strict=True):
-            routes = share.routes if claim.is_awake else ()
+            routes = told_routes(share) if claim.is_awake else ()
             yield from {link_id for route, _ in routes for link_id in self.graph.links_along(route)}
 
 
@@ -80,6 +84,18 @@ def set_aside_bits(block_bits: int) -> int:
     """Return what of each end's stock of a link that several pairs share is not for those beyond their share: half of
     what is held ahead, so that there is key for the others while the next block is made."""
     return block_bits // 2
+
+
+def told_routes(share: Share) -> tuple[tuple[Route, float], ...]:
+    """Return the routes of a share that key managers are told, with what each carries; together they carry all of it.
+
+    A solver spreads over all routes that cost the same, some of which carry next to nothing. A batch cannot be divided,
+    and takes as much of every hop as such a route is to carry in minutes or hours: where hundreds of them cross a link,
+    one batch on each is more than the link gives for a long time.
+    """
+    kept = [(route, rate) for route, rate in share.routes if rate >= LEAST_PART * share.rate_bits_per_s]
+    kept_bits_per_s = math.fsum(rate for _, rate in kept)
+    return tuple((route, rate * share.rate_bits_per_s / kept_bits_per_s) for route, rate in kept)
 
 
 def words_of(settled: Settled, claims: Sequence[Claim]) -> dict[NodeId, SharesPushed]:
@@ -105,5 +121,5 @@ def words_of(settled: Settled, claims: Sequence[Claim]) -> dict[NodeId, SharesPu
 
 
 def _from(here: NodeId, share: Share) -> Iterator[tuple[Route, float]]:
-    for route, rate in share.routes:
+    for route, rate in told_routes(share):
         yield (route if route[0] == here else route[::-1]), rate

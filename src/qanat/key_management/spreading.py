@@ -1,9 +1,10 @@
 """Batches spread over several ways in the proportion of their weights: smooth weighted round robin.
 
 Each way has a time of its own, which goes on by what a batch takes, divided by the way's weight; the next batch goes
-the way whose time is the earliest. So ways of weights 2 and 1 are taken as 1, 2, 1, 1, 2, 1, and large batches count as
-more than small ones. A way that could not be taken for a while begins anew at the time of the others: nothing is made
-up for. Nothing is drawn by lot.
+the way on which its middle would come the earliest (in words of apportionment: the divisors of Webster and
+Sainte-Lague). So ways of weights 2 and 1 are taken as 1, 2, 1, 1, 2, 1, a way that is to have one batch in a hundred
+has its first as the fiftieth, and large batches count as more than small ones. A way that is passed over, since it
+cannot be taken now, stays the next in turn, and nothing more is made up for. Nothing is drawn by lot.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ class _Turns:
     whose turns are counted already, by the demand that each waits for."""
 
     weights: dict[Route, float]
-    now: float = 0.0
     times: dict[Route, float] = field(default_factory=dict)
     planned_bits: dict[Route, dict[str, int]] = field(default_factory=dict)
 
-    def begins(self, way: Route) -> float:
-        return max(self.now, self.times.get(way, 0.0))
+    def middle(self, way: Route, num_bits: int) -> float:
+        """Return when a batch would be half-way on a way."""
+        return self.times.get(way, 0.0) + num_bits / (2 * self.weights[way])
 
     def advance(self, way: Route, num_bits: int) -> None:
-        """Count a turn of a way."""
-        if way in self.weights:
-            self.now = self.begins(way)
-            self.times[way] = self.now + num_bits / self.weights[way]
+        """Count a turn of a way. Those whose turn it was before its own come next, but have lost what they missed."""
+        if way not in self.weights:
+            return
+        middle = self.middle(way, num_bits)
+        for other, weight in self.weights.items():
+            self.times[other] = max(self.times.get(other, 0.0), middle - num_bits / (2 * weight))
+        self.times[way] += num_bits / self.weights[way]
 
 
 class Spreading:
@@ -50,22 +54,23 @@ class Spreading:
             known = before.get(row.target)
             self._turns[row.target] = turns = _Turns(weights)
             if known is not None and known.weights == weights:
-                turns.now, turns.times, turns.planned_bits = known.now, known.times, known.planned_bits
+                turns.times, turns.planned_bits = known.times, known.planned_bits
 
     def ways(self, target: NodeId) -> Routes:
         """Return the ways with weights to a target."""
         turns = self._turns.get(target)
         return () if turns is None else tuple(turns.weights)
 
-    def in_turn(self, target: NodeId, ways: Routes, *, count: int = 1) -> Routes:
+    def in_turn(self, target: NodeId, ways: Routes, *, num_bits: int, count: int = 1) -> Routes:
         """Return ways to a target with those first whose turn it is; ways without a weight come after these.
 
-        ``count``: so many ways one batch takes; more than one go as they come, since each of them is taken anyway.
+        ``num_bits``: what a batch takes of each hop. ``count``: so many ways one batch takes; more than one go as they
+        come, since each of them is taken anyway.
         """
         turns = self._turns.get(target)
         if turns is None or count > 1:
             return ways
-        return tuple(sorted(ways, key=lambda way: _rank(turns, way)))
+        return tuple(sorted(ways, key=lambda way: _rank(turns, way, num_bits)))
 
     def note_sent(self, way: Route, num_bits: int) -> None:
         """A batch takes so much of every hop of a way."""
@@ -93,6 +98,6 @@ class Spreading:
             turns.planned_bits.get(way, {}).pop(demand_id, None)
 
 
-def _rank(turns: _Turns, way: Route) -> tuple[bool, float, float]:
+def _rank(turns: _Turns, way: Route, num_bits: int) -> tuple[bool, float, float]:
     weight = turns.weights.get(way)
-    return (True, 0.0, 0.0) if weight is None else (False, turns.begins(way), -weight)
+    return (True, 0.0, 0.0) if weight is None else (False, turns.middle(way, num_bits), -weight)

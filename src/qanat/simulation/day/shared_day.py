@@ -87,7 +87,7 @@ class SharedDay(Day):
             return
         is_alone = not self._open_of[slot]
         for _ in ways:
-            in_turn = site.in_turn(asker.target, ways)
+            in_turn = site.in_turn(asker.target, ways, self._needed_bits)
             if (way := next(filter(self._is_able, in_turn), None)) is None:
                 break
             if not site.rations.may_take(asker.saes, (way,), self._needed_bits, is_alone=is_alone):
@@ -97,7 +97,7 @@ class SharedDay(Day):
                 self._take(slot, way, asked_s)
                 return
             self._try_in_vain(slot, way)
-        self._ask_for(slot, site.in_turn(asker.target, ways)[0], asked_s)
+        self._ask_for(slot, site.in_turn(asker.target, ways, self._needed_bits)[0], asked_s)
 
     def _take(self, slot: Slot, way: Route, asked_s: float) -> None:
         """Serve a request from stock; links that are to hold key ahead may have to work for it."""

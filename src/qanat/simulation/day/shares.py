@@ -48,9 +48,9 @@ class SiteBooks:
     rations: Rations
     spreading: Spreading
 
-    def in_turn(self, target: NodeId, ways: Sequence[Route]) -> list[Route]:
+    def in_turn(self, target: NodeId, ways: Sequence[Route], num_bits: int) -> list[Route]:
         """Return ways to a target, those first that have not carried their part, and whose turn it is."""
-        in_turn = self.spreading.in_turn(target, tuple(ways))
+        in_turn = self.spreading.in_turn(target, tuple(ways), num_bits=num_bits)
         return sorted(in_turn, key=lambda way: not self.rations.parts.are_left((way,)))
 
     def to_ask_for(self, way: Route, ways: Sequence[Route]) -> Route:
