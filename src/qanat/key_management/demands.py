@@ -26,7 +26,8 @@ class Demand:
     """One demand, for the keys of ``pair``.
 
     ``trace`` is the thread of the request that caused it; ``asked`` is the event of step 5. ``is_for_batch``: a batch
-    is to follow when the key is there, which was planned on its way and is granted.
+    is to follow when the key is there, which was planned on its way and is granted. ``shares_stamp``: of the shares by
+    which that way was chosen. One that has "lapsed" is to be opened anew on another way.
     """
 
     word: GenerationRequest
@@ -34,8 +35,9 @@ class Demand:
     trace: Trace
     asked: EventId
     asked_monotonic_s: float
+    shares_stamp: tuple[int, int]
     is_for_batch: bool = True
-    state: Literal["open", "stored", "failed"] = "open"
+    state: Literal["open", "stored", "failed", "lapsed"] = "open"
     failure: GenerationFailed | None = None
 
 
@@ -107,7 +109,8 @@ class DemandDesk:
             standing=BEYOND if is_idle else context.routes.rations.enter(pair, target, routes, needed_bits),
             agreement=context.routes.rations.agreement(pair, target),
         )
-        demand = Demand(word, pair, trace, event.id, context.clock.monotonic_s(), is_for_batch)
+        now_s, stamp = context.clock.monotonic_s(), context.routes.shares_stamp
+        demand = Demand(word, pair, trace, event.id, now_s, stamp, is_for_batch)
         if is_for_batch and len(routes) == 1:
             context.routes.spreading.note_awaited(routes[0], needed_bits, demand_id=word.demand_id)
         self._open[word.demand_id] = demand
@@ -220,6 +223,8 @@ class DemandDesk:
         for demand in list(self._open.values()):
             if now_s - demand.asked_monotonic_s > self._context.settings.demand_patience_s:
                 self.on_failed(GenerationFailed(demand.word.demand_id, "the controller did not answer"))
+            elif self._has_lost_its_part(demand):
+                self._lapse(demand)
             else:
                 self._raise_standing(demand)
                 await self._ask(demand)
@@ -237,6 +242,22 @@ class DemandDesk:
         if word.standing == BEYOND and not word.is_idle:
             standing = self._context.routes.rations.enter(demand.pair, word.target, word.routes, word.needed_bits)
             demand.word = replace(word, standing=standing)
+
+    def _has_lost_its_part(self, demand: Demand) -> bool:
+        """Return whether the way of a demand beyond its pair's share carries nothing of it by the shares in force,
+        which are others than those by which it was chosen, and another way does: it would have what others leave on all
+        hops at once, which may be never."""
+        word, routes = demand.word, self._context.routes
+        if word.standing != BEYOND or not demand.is_for_batch or demand.shares_stamp == routes.shares_stamp:
+            return False
+        shared = routes.spreading.ways(word.target)
+        return len(word.routes) == 1 and bool(shared) and word.routes[0] not in shared
+
+    def _lapse(self, demand: Demand) -> None:
+        """Have who waits choose a way anew."""
+        del self._open[demand.word.demand_id]
+        demand.state = "lapsed"
+        self._context.tasks.notify(_topic(demand.word.demand_id))
 
     async def _ask(self, demand: Demand) -> None:
         await self._context.courier.send(CONTROLLER, demand.word, cause=demand.asked)
