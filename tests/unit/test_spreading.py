@@ -87,7 +87,9 @@ def test_a_wait_that_came_to_nothing_plans_no_turn() -> None:
 def test_ways_without_weights_come_last_and_without_shares_nothing_changes() -> None:
     assert spreading(1.0).in_turn(B, (TWO, ONE), num_bits=1000) == (ONE, TWO)
     assert Spreading().in_turn(B, (TWO, ONE), num_bits=1000) == (TWO, ONE)
-    assert spreading(1.0, 2.0).in_turn(B, (ONE, TWO), num_bits=1000, count=2) == (ONE, TWO), "shares over both: no turn to take"
+    assert spreading(1.0, 2.0).in_turn(B, (ONE, TWO), num_bits=1000, count=2) == (ONE, TWO), (
+        "shares over both: no turn to take"
+    )
 
 
 # ---- rations ----

@@ -196,9 +196,7 @@ class Ways:
     def _in_turn(self, wish: Wish) -> Routes:
         """Return the open ways, those first that have not carried their part of the shares, and whose turn it is."""
         routes = self._context.routes
-        ways = routes.spreading.in_turn(
-            wish.target, self._open(wish), num_bits=wish.needed_bits, count=wish.count
-        )
+        ways = routes.spreading.in_turn(wish.target, self._open(wish), num_bits=wish.needed_bits, count=wish.count)
         if wish.count > 1:
             return ways
         return tuple(sorted(ways, key=lambda way: not routes.rations.parts.are_left((way,))))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -287,7 +288,8 @@ class SharedDay(Day):
         return self._share_now(link) if is_up else 0.0
 
     def _renew(self) -> None:
-        """Other shares hold: all that waits is looked at anew."""
+        """Other shares hold: all that waits is looked at anew, and what waits beyond its share on a way without a part
+        chooses another, as key managers have it (``DemandDesk``)."""
         self._reign += 1
         self._ways_of.clear()
         number = self._plan.number
@@ -296,9 +298,23 @@ class SharedDay(Day):
             ahead_bits={number[link_id]: bits for link_id, bits in block_bits.items()},
             aside_bits={number[link_id]: set_aside_bits(block_bits[link_id]) for link_id in self._shares.contended},
         )
+        self._open_anew(
+            [
+                number
+                for (slot, way), queue in self._beyond.items()
+                if self._has_lost_its_part(slot, way)
+                for number in queue
+            ]
+        )
         for key in [key for key, queue in self._beyond.items() if queue]:
             self._raise_next(*key)
         self._act()
+
+    def _has_lost_its_part(self, slot: Slot, way: Route) -> bool:
+        """Return whether a way carries nothing of a share that others carry."""
+        asker = self._askers[slot]
+        shared = self._shares.sites[asker.source].spreading.ways(asker.target)
+        return bool(shared) and way not in shared
 
     # --- orders ---
 
@@ -353,7 +369,11 @@ class SharedDay(Day):
             for number, waiting in self._waiting.open.items()
             if waiting.pair in pairs or not self._is_whole(waiting.route)
         ]
-        for number in gone:
+        self._open_anew(gone)
+
+    def _open_anew(self, numbers: Iterable[int]) -> None:
+        """Have those who wait for these demands choose a way again."""
+        for number in numbers:
             waiting = self._withdrawn(number)
             assert waiting is not None, "it waits"
             self._serve_or_open(waiting.slot, asked_s=waiting.asked_s)
