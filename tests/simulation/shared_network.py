@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from qanat.control.settings import ControllerSettings
@@ -43,7 +44,12 @@ def shared_network(links: Sequence[str], applications: Mapping[str, str], sharin
 
 
 def shared_world(
-    network: Network, block_times_s: Mapping[str, float], *, seed: int = 7, order_timeout_s: float = 30.0
+    network: Network,
+    block_times_s: Mapping[str, float],
+    *,
+    seed: int = 7,
+    order_timeout_s: float = 30.0,
+    patience_s: float = SETTINGS.demand_patience_s,
 ) -> World:
     """A world whose links give ``BLOCK_BITS`` in such a time. ``order_timeout_s``: orders of several blocks take longer
     than one of them."""
@@ -51,7 +57,7 @@ def shared_world(
         network,
         chance=SeededChance(seed),
         block_bits=BLOCK_BITS,
-        settings=SETTINGS,
+        settings=replace(SETTINGS, demand_patience_s=patience_s),
         controller_settings=ControllerSettings(order_timeout_s=order_timeout_s, silent_after_s=1.0),
     )
     for link in world.links:
@@ -70,7 +76,13 @@ class Callers:
     node; ``faults``: what they were told instead."""
 
     def __init__(
-        self, world: World, *, pause_s: float = 0.02, count: int = CALL_KEYS, size_bits: int = KEY_BITS
+        self,
+        world: World,
+        *,
+        pause_s: float = 0.02,
+        count: int = CALL_KEYS,
+        size_bits: int = KEY_BITS,
+        patience_s: float = 60.0,
     ) -> None:
         self.world = world
         self.given: list[tuple[SaeId, SaeId, GivenKeys]] = []
@@ -79,6 +91,7 @@ class Callers:
         self._pause_s = pause_s
         self._count = count
         self._size_bits = size_bits
+        self._patience_s = patience_s
 
     def start(self, master: str, slave: str, *more_slaves: str, callers: int) -> None:
         for number in range(callers):
@@ -99,7 +112,7 @@ class Callers:
                         more_slaves=others,
                         count=self._count,
                         size_bits=self._size_bits,
-                        patience_s=60.0,
+                        patience_s=self._patience_s,
                     ),
                 )
             except QanatError as fault:

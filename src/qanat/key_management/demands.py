@@ -222,7 +222,8 @@ class DemandDesk:
                 self._context.routes.spreading.note_given_up(way, demand_id=demand_id)
         for demand in list(self._open.values()):
             if now_s - demand.asked_monotonic_s > self._context.settings.demand_patience_s:
-                self.on_failed(GenerationFailed(demand.word.demand_id, "the controller did not answer"))
+                waited_s = self._context.settings.demand_patience_s
+                self.on_failed(GenerationFailed(demand.word.demand_id, f"none came within {waited_s:.0f} s"))
             elif self._has_lost_its_part(demand):
                 self._lapse(demand)
             else:
@@ -257,6 +258,7 @@ class DemandDesk:
         """Have who waits choose a way anew."""
         del self._open[demand.word.demand_id]
         demand.state = "lapsed"
+        self._context.routes.spreading.note_given_up(demand.word.routes[0], demand_id=demand.word.demand_id)
         self._context.tasks.notify(_topic(demand.word.demand_id))
 
     async def _ask(self, demand: Demand) -> None:
