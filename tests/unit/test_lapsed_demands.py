@@ -88,14 +88,16 @@ def test_a_demand_on_a_way_that_has_lost_its_part_lapses_and_who_waits_is_woken(
     assert [topic for topic in desk.woken if demand.word.demand_id in topic]
     words = len(desk.said)
     desk.tick()
-    assert len(desk.said) == words, "the controller hears of it no more"
+    assert len(desk.said) == words, "the controller hears of it no more, and forgets it"
 
 
-def test_one_that_was_opened_under_these_shares_waits_for_what_others_leave() -> None:
+def test_one_whose_way_never_had_a_part_waits_for_what_others_leave() -> None:
     desk = beyond_its_share()
     desk.share(2, (NEAR, 200.0))
     demand = desk.open(FAR)
-    desk.tick()
+    for version in range(3, 6):
+        desk.share(version, (NEAR, 200.0))
+        desk.tick()
     assert demand.state == "open", "the way was chosen though it has no part: there is no better one"
 
 

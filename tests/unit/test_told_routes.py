@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qanat.control.posing import LEAST_PART, USABLE, told_routes
+from qanat.control.posing import USABLE, told_routes
 from qanat.control.sharing import Share
 from qanat.ground.identifiers import NodeId
 
@@ -31,5 +31,14 @@ def test_a_share_without_a_route_has_none_to_tell() -> None:
     assert told_routes(Share("d", 0.0, ())) == ()
 
 
-def test_what_the_others_carry_more_fits_into_what_is_kept_back() -> None:
-    assert LEAST_PART < 1 - USABLE
+@pytest.mark.parametrize("rates", [[1000.0] + [20.0] * 40, [1.0] * 50, [50.0] * 3 + [1.9] * 20, [97.6, 1.2, 1.2]])
+def test_no_route_is_told_more_than_what_is_kept_back_leaves_room_for(rates: list[float]) -> None:
+    share = Share("d", sum(rates), tuple((route_over(place), rate) for place, rate in enumerate(rates)))
+    told, found = dict(told_routes(share)), dict(share.routes)
+    assert sum(told.values()) == pytest.approx(share.rate_bits_per_s)
+    assert max(told[route] / found[route] for route in told) < 1 / USABLE
+    assert max(rates) == max(found[route] for route in told)
+
+
+def route_over(place: int) -> tuple[NodeId, ...]:
+    return NodeId("aa"), NodeId(f"r{place}"), NodeId("bb")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations, islice
 
 from qanat.control.claims import DIRECTIONS, Claims
-from qanat.control.posing import Posing, usable_rate
+from qanat.control.posing import Posing, told_routes, usable_rate
 from qanat.control.sharing import Settled
 from qanat.control.solvers.by_name import settle
 from qanat.control.views import Policy
@@ -75,7 +75,7 @@ def shares_of(network: Network, rates_bits_per_s: Mapping[LinkId, float]) -> Sha
             ShareReview(
                 share.demand_id,
                 share.rate_bits_per_s / DIRECTIONS,
-                tuple((route, rate / DIRECTIONS) for route, rate in share.routes),
+                tuple((route, rate / DIRECTIONS) for route, rate in told_routes(share)),
             )
             for share in settled.sharing.shares
         ),

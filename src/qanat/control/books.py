@@ -19,6 +19,10 @@ be back."""
 START_IT = "start it again, its site's alarm names the command; the link is then tried at once"
 
 
+UNREPEATED_S = 30.0
+"""A demand that was not said again for so long is none any more."""
+
+
 @dataclass(slots=True)
 class LinkBook:
     """One link: what its ends said last."""
@@ -143,12 +147,14 @@ class OrderBook:
 
 @dataclass(slots=True)
 class DemandBook:
-    """One demand of a key manager. ``ordered`` is the event of step 7, once it was recorded."""
+    """One demand of a key manager, heard of last at ``heard_s``. ``ordered`` is the event of step 7, once it was
+    recorded."""
 
     word: GenerationRequest
     routes: Routes
     hops: tuple[tuple[LinkId, NodeId], ...]
     found: EventId
+    heard_s: float
     ordered: EventId | None = None
     failed_orders: int = 0
     failure: GenerationFailed | None = None
@@ -243,6 +249,15 @@ class Books:
             return False
         order = self.order_on(link_id)
         return order is None or order.awaits_turn
+
+    def note_repeated(self, demand: DemandBook, word: GenerationRequest, *, now_s: float) -> None:
+        """A key manager says a demand again: how it stands may have changed, and nothing else."""
+        demand.word, demand.heard_s = replace(demand.word, standing=word.standing), now_s
+
+    def forget_unrepeated(self, *, now_s: float) -> None:
+        """Forget demands that nobody waits for any more: key managers repeat theirs at every tick."""
+        for demand_id in [name for name, one in self.demands.items() if now_s - one.heard_s > UNREPEATED_S]:
+            del self.demands[demand_id]
 
     def open_demands(self, order: OrderBook) -> list[DemandBook]:
         """Return the demands of an order that are still open."""

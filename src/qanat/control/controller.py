@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 from qanat.control.books import Books, DemandBook, LinkBook, OrderBook, OrderFault, with_idle_level
@@ -229,7 +228,7 @@ class Controller:
             await self._send_answer(word)
             return
         if (known := self._books.demands.get(word.demand_id)) is not None:
-            known.word = replace(known.word, standing=word.standing)  # it alone may have changed
+            self._books.note_repeated(known, word, now_s=self._clock.monotonic_s())
             return
         for shortage in word.short:
             self._books.note_shortage(shortage)
@@ -249,7 +248,7 @@ class Controller:
             route=list(routes[0]),
             routes=[list(route) for route in routes],
         )
-        self._books.demands[word.demand_id] = DemandBook(word, routes, hops, event.id)
+        self._books.demands[word.demand_id] = DemandBook(word, routes, hops, event.id, self._clock.monotonic_s())
 
     def _hops(self, word: GenerationRequest, routes: Routes) -> tuple[tuple[LinkId, NodeId], ...]:
         """Return the hops of a demand, each once; raises FrameError for routes that join others, UnknownNode for hops
@@ -472,6 +471,7 @@ class Controller:
             for order in list(self._books.orders.values()):
                 await self._chase(order)
             self._silence.look()
+            self._books.forget_unrepeated(now_s=self._clock.monotonic_s())
             for demand_id, demand in self._books.demands.items():
                 if (silent := self._silence.on(demand.routes)) is not None:
                     demand.failed_orders, demand.failure = self._settings.order_tries, silence_of(demand_id, silent)

@@ -19,9 +19,9 @@ from qanat.key_management.wire import Ration, Route, SharesPushed, WeightedWays
 
 USABLE = 0.95
 """Such a part of what links give, less what goes into their reserves, is shared: an order takes time to begin."""
-LEAST_PART = 0.02
-"""A route that carries a smaller part of a share is not used for it. What the others carry more is less than what
-``USABLE`` leaves."""
+LEAST_PART, MOST_LEFT_OUT = 0.02, 0.025
+"""Of a share the thinnest routes are not used, those that carry a smaller part than the first, as long as all of them
+carry no more than the second: the others carry that, which is less than what ``USABLE`` leaves on any link."""
 NOTABLE = 0.02
 """A link's rate that has changed by a smaller part is the same to the shares."""
 
@@ -93,7 +93,12 @@ def told_routes(share: Share) -> tuple[tuple[Route, float], ...]:
     and takes as much of every hop as such a route is to carry in minutes or hours: where hundreds of them cross a link,
     one batch on each is more than the link gives for a long time.
     """
-    kept = [(route, rate) for route, rate in share.routes if rate >= LEAST_PART * share.rate_bits_per_s]
+    left_out_bits_per_s = 0.0
+    kept = sorted(share.routes, key=lambda one: (-one[1], one[0]))
+    while kept and kept[-1][1] < LEAST_PART * share.rate_bits_per_s:
+        if left_out_bits_per_s + kept[-1][1] > MOST_LEFT_OUT * share.rate_bits_per_s:
+            break
+        left_out_bits_per_s += kept.pop()[1]
     kept_bits_per_s = math.fsum(rate for _, rate in kept)
     return tuple((route, rate * share.rate_bits_per_s / kept_bits_per_s) for route, rate in kept)
 

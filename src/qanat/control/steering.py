@@ -15,7 +15,7 @@ from qanat.control.books import Books
 from qanat.control.claims import DIRECTIONS, Claim
 from qanat.control.graph import GraphLink
 from qanat.control.outages import Outages
-from qanat.control.posing import Posing, usable_rate, words_of
+from qanat.control.posing import Posing, told_routes, usable_rate, words_of
 from qanat.control.sharing import Promise, Settled, SharingProblem
 from qanat.control.solvers.by_name import settle
 from qanat.control.views import Policy
@@ -191,7 +191,7 @@ class Steering:
             {
                 "pair": share.demand_id,
                 "bits_per_s": round(share.rate_bits_per_s / DIRECTIONS, 3),
-                "ways": [[" - ".join(route), round(rate / DIRECTIONS, 3)] for route, rate in share.routes],
+                "ways": [[" - ".join(route), round(rate / DIRECTIONS, 3)] for route, rate in told_routes(share)],
             }
             for share in sharing.shares[:MOST_TOLD]
         ]

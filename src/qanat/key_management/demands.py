@@ -26,8 +26,8 @@ class Demand:
     """One demand, for the keys of ``pair``.
 
     ``trace`` is the thread of the request that caused it; ``asked`` is the event of step 5. ``is_for_batch``: a batch
-    is to follow when the key is there, which was planned on its way and is granted. ``shares_stamp``: of the shares by
-    which that way was chosen. One that has "lapsed" is to be opened anew on another way.
+    is to follow when the key is there, which was planned on its way and is granted. ``had_part``: its one way carried a
+    part of the pair's share when it was chosen. One that has "lapsed" is to be opened anew on another way.
     """
 
     word: GenerationRequest
@@ -35,8 +35,8 @@ class Demand:
     trace: Trace
     asked: EventId
     asked_monotonic_s: float
-    shares_stamp: tuple[int, int]
     is_for_batch: bool = True
+    had_part: bool = False
     state: Literal["open", "stored", "failed", "lapsed"] = "open"
     failure: GenerationFailed | None = None
 
@@ -109,8 +109,8 @@ class DemandDesk:
             standing=BEYOND if is_idle else context.routes.rations.enter(pair, target, routes, needed_bits),
             agreement=context.routes.rations.agreement(pair, target),
         )
-        now_s, stamp = context.clock.monotonic_s(), context.routes.shares_stamp
-        demand = Demand(word, pair, trace, event.id, now_s, stamp, is_for_batch)
+        had_part = len(routes) == 1 and routes[0] in context.routes.spreading.ways(target)
+        demand = Demand(word, pair, trace, event.id, context.clock.monotonic_s(), is_for_batch, had_part)
         if is_for_batch and len(routes) == 1:
             context.routes.spreading.note_awaited(routes[0], needed_bits, demand_id=word.demand_id)
         self._open[word.demand_id] = demand
@@ -245,17 +245,16 @@ class DemandDesk:
             demand.word = replace(word, standing=standing)
 
     def _has_lost_its_part(self, demand: Demand) -> bool:
-        """Return whether the way of a demand beyond its pair's share carries nothing of it by the shares in force,
-        which are others than those by which it was chosen, and another way does: it would have what others leave on all
-        hops at once, which may be never."""
-        word, routes = demand.word, self._context.routes
-        if word.standing != BEYOND or not demand.is_for_batch or demand.shares_stamp == routes.shares_stamp:
+        """Return whether the way of a demand beyond its pair's share carried a part of it, and now another does: it
+        would have what others leave on all hops at once, which may be never."""
+        word = demand.word
+        if word.is_idle or word.standing != BEYOND or not (demand.is_for_batch and demand.had_part):
             return False
-        shared = routes.spreading.ways(word.target)
-        return len(word.routes) == 1 and bool(shared) and word.routes[0] not in shared
+        shared = self._context.routes.spreading.ways(word.target)
+        return bool(shared) and word.routes[0] not in shared
 
     def _lapse(self, demand: Demand) -> None:
-        """Have who waits choose a way anew."""
+        """Have who waits choose a way anew. The controller forgets what is not repeated."""
         del self._open[demand.word.demand_id]
         demand.state = "lapsed"
         self._context.routes.spreading.note_given_up(demand.word.routes[0], demand_id=demand.word.demand_id)

@@ -95,8 +95,7 @@ class RouteBook:
         self._node = node
         self._tasks = tasks
         self._pushed: RoutesPushed | None = None
-        self.shares_stamp = (0, 0)
-        """Epoch and version of the shares in force."""
+        self._shares_stamp = (0, 0)
         self.spreading = Spreading()
         self.rations = Rations(network, clock)
 
@@ -122,8 +121,8 @@ class RouteBook:
     def learn_shares(self, pushed: SharesPushed) -> None:
         """Take shares in force unless they are older ones."""
         stamp = (pushed.table_epoch, pushed.shares_version)
-        if stamp > self.shares_stamp:
-            self.shares_stamp = stamp
+        if stamp > self._shares_stamp:
+            self._shares_stamp = stamp
             self.spreading.learn(pushed.spreads)
             self.rations.learn(pushed.rations)
             self.rations.parts.learn(pushed.spreads)
