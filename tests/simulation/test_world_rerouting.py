@@ -213,6 +213,23 @@ def test_a_link_whose_module_is_back_is_tried_at_once(require: Requirements, is_
     assert world.witness.violations == []
 
 
+def test_a_link_whose_module_is_back_makes_one_block_though_nobody_asks(world: World) -> None:
+    """So it is seen, and its alarms end, while stock suffices."""
+    give(world, require=Requirements(max_hops=2))
+    module(world, "r-b", is_away=True)
+    rest(world, 5.0)
+    made = len(made_on(world, "r-b"))
+    module(world, "r-b", is_away=False)
+    rest(world, 30.0)
+    assert len(made_on(world, "r-b")) == made + 1
+
+
+def made_on(world: World, link_id: str) -> list[Any]:
+    """Return the blocks that a link has made, at one of its ends."""
+    blocks = [event for event in world.witness.events if event.kind is EventKind.BLOCK_STORED and event.node == R]
+    return [event for event in blocks if dict(event.data)["link_id"] == link_id]
+
+
 def test_where_a_relay_of_each_way_is_lost_both_are_named_and_either_is_enough(world: World) -> None:
     give(world)
     for relay in (R, NodeId("s"), NodeId("t")):

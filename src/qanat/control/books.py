@@ -39,6 +39,8 @@ class LinkBook:
     last_fault: OrderFault | None = None
     away: set[NodeId] = field(default_factory=set)
     """The ends where the process with the module does not answer."""
+    is_to_try: bool = False
+    """Its modules are back, and it has had no order since."""
 
     @property
     def has_failed(self) -> bool:
@@ -75,6 +77,7 @@ class LinkBook:
             if not self.away:
                 self.failures_in_a_row = self.restarts_in_a_row = 0
                 self.rests_until_s = float("-inf")
+                self.is_to_try = True
 
     @property
     def origin(self) -> Origin:
@@ -280,7 +283,10 @@ class Books:
         """Return what the policy decides on: of a network's many links those that are at work or asked for, or all
         that keys go over."""
         busy = {order.link_id for order in self.orders.values()}
-        concerned = busy.union(self.ahead, (link_id for demand in self.demands.values() for link_id, _ in demand.hops))
+        to_try = [link_id for link_id, book in self.links.items() if book.is_to_try]
+        concerned = busy.union(
+            self.ahead, to_try, (link_id for demand in self.demands.values() for link_id, _ in demand.hops)
+        )
         return NetworkView(
             links={
                 link_id: self._link_view(link_id, book, has_order=link_id in busy, now_s=now_s)
@@ -315,6 +321,7 @@ class Books:
             rests=rests or link_id in self._unordered,
             rate_bits_per_s=book.rate_bits_per_s,
             sleeps=not all(map(self._is_awake, book.ends)),
+            is_to_try=book.is_to_try,
             ahead_bits=max(1, book.block_bits) if link_id in self.ahead else 0,
             set_aside_bits=self._set_aside_bits(link_id, book),
             **self.turns.view(link_id, now_s=now_s),

@@ -381,6 +381,7 @@ class Controller:
         cause: EventId | None,
         demand_ids: tuple[str, ...],
     ) -> OrderBook:
+        self._books.links[link_id].is_to_try = False
         order = self._books.orders[order_id] = OrderBook(
             order_id=order_id,
             link_id=link_id,

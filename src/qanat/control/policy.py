@@ -138,9 +138,9 @@ def _order(
 
 
 def _is_low(link: LinkView, policy: Policy) -> bool:
-    """Return whether a link is below the level of idle time, which is higher where a gap is foretold; both of its ends
-    must have said what they have, and be awake where nothing is foretold."""
-    is_low = (not link.sleeps and link.least_bits < policy.idle_level_bits) or is_short_for_gap(link)
+    """Return whether a link is to work in idle time: below the level of that, which is higher where a gap is foretold,
+    or to be tried. Both of its ends must have said what they have, and be awake where nothing is foretold."""
+    is_low = (not link.sleeps and link.least_bits < policy.idle_level_bits) or is_short_for_gap(link) or link.is_to_try
     return len(link.available_bits) > 1 and is_low
 
 

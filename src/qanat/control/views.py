@@ -50,7 +50,8 @@ class LinkView:
     ``rests``: it has failed, and is not to be tried yet. ``rate_bits_per_s``: what it is expected to give (0: unknown).
     ``ahead_bits``: pairs that ask for key now have shares of it, so it is to hold so much before they ask again.
     ``set_aside_bits``: several of them, so of each end's stock so much is for those who are within their share.
-    ``sleeps``: a site at one of its ends sleeps, and is woken by who asks for key, not by idle time.
+    ``sleeps``: a site at one of its ends sleeps, and is woken by who asks for key, not by idle time. ``is_to_try``: its
+    modules are back, and one block in idle time is to show whether it makes key again.
 
     Foretold of it (``control.forecasting``): whether it gives nothing now (``is_out``), in how many seconds that begins
     (``out_in_s``), in how many more will be spent of it than it gives (``gap_in_s``), and what each end must hold then.
@@ -67,6 +68,7 @@ class LinkView:
     rests: bool = False
     rate_bits_per_s: float = 0.0
     sleeps: bool = False
+    is_to_try: bool = False
     is_out: bool = False
     out_in_s: float = math.inf
     gap_in_s: float = math.inf
