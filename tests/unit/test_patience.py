@@ -66,6 +66,41 @@ def test_a_recipient_that_answers_and_gets_no_further_does_not() -> None:
         waiting.broke(BROKEN)
 
 
+def test_a_silence_after_much_came_over_one_line_is_waited_for_too() -> None:
+    """The line broke at the beginning, then carried much: what the recipient has of that, its next word will tell."""
+    waiting, clock, _ = patience()
+    waiting.had(0)
+    waiting.broke(BROKEN)
+    waiting.had(0)
+    clock.now_s += 10_000.0
+    waiting.broke(BROKEN)
+    for _ in range(2):  # nobody answers while the recipient starts anew
+        clock.now_s += 2.0
+        waiting.broke(BROKEN)
+    waiting.had(2**30)
+    waiting.broke(BROKEN)
+    clock.now_s += 4.0
+    waiting.broke(BROKEN)
+    clock.now_s += 1.0
+    with pytest.raises(ChannelClosed):
+        waiting.broke(BROKEN)
+
+
+def test_answers_without_progress_between_silent_tries_do_not_renew_it() -> None:
+    waiting, clock, _ = patience()
+    waiting.had(7)
+    waiting.broke(BROKEN)
+    for _ in range(2):
+        clock.now_s += 1.0
+        waiting.broke(BROKEN)
+        clock.now_s += 1.0
+        waiting.had(7)
+        waiting.broke(BROKEN)
+    clock.now_s += 1.0
+    with pytest.raises(ChannelClosed):
+        waiting.had(7)
+
+
 def test_without_patience_there_is_one_try() -> None:
     waiting, _, told = patience(0.0)
     waiting.had(0)
