@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -187,6 +190,45 @@ def test_a_part_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
         await ours.close()
         theirs = await expected(IncomingFolder(tmp_path))
         await theirs.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize(("module", "step"), [(os, "fsync"), (incoming, "sync_folder")])
+def test_a_sender_that_dials_again_while_its_file_gets_its_name_hears_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
+) -> None:
+    """The disk is slow: before the name is given, or after it, until the line before is let go of for the new one."""
+    at_it, let_go, links = threading.Event(), threading.Event(), list[Path]()
+    act, link, close = getattr(module, step), os.link, IncomingFile.close
+
+    def slow(what: Any) -> None:
+        at_it.set()
+        let_go.wait(5.0)
+        act(what)
+
+    def linked(part: Path, target: Path) -> None:
+        links.append(target)
+        link(part, target)
+
+    async def closed(file: IncomingFile) -> None:
+        let_go.set()
+        await close(file)
+
+    async def work() -> None:
+        folder = IncomingFolder(tmp_path)
+        first = await expected(folder, name="film.mp4")
+        await first.write(b"hello")
+        monkeypatch.setattr(module, step, slow)
+        monkeypatch.setattr(os, "link", linked)
+        monkeypatch.setattr(IncomingFile, "close", closed)
+        finishing = asyncio.create_task(first.finish())
+        await asyncio.to_thread(at_it.wait)
+        again = await folder.expect(sender=ALICE, offer=OFFER, name="film.mp4", size_bytes=5)
+        assert again == await finishing == "film.mp4"
+        assert links == [tmp_path / "film.mp4"], "one of the two lines gave it its name"
+        assert names(tmp_path, "*.mp4") == ["film.mp4"]
+        assert names(tmp_path / HIDDEN, "*.part") == []
 
     run(work())
 

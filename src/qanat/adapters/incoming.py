@@ -81,11 +81,14 @@ class IncomingFolder:
             self, self._hidden / offer, sender=sender, name=name, size_bytes=size_bytes, check=check
         )
         with machine_faults_named(self.folder / name):
-            if (there := arriving.settle()) is not None:
+            if (there := arriving.settle(is_open=offer in self._open)) is not None:
                 return there
             try:
                 await self._take_place(arriving, offer)
-                arriving.settle()  # while it waited its part may have made way, with the note
+                # while it waited, the line before may have ended the file, or its part made way, with the note
+                if (there := arriving.settle()) is not None:
+                    await arriving.close()
+                    return there
                 self._make_way(await asyncio.to_thread(self._idle_parts, sender), sender, offer)
                 await asyncio.to_thread(arriving.open)
                 self._check_room(arriving)
@@ -219,8 +222,11 @@ class IncomingFile:
             pass
         self._note.unlink(missing_ok=True)
 
-    def settle(self) -> str | None:
-        """End what a killed process began; return the file's name when it is here."""
+    def settle(self, *, is_open: bool = False) -> str | None:
+        """End what a killed process began; return the file's name when it is here.
+
+        ``is_open``: it is coming in over another line, which may be giving it its name just now: that is left to it.
+        """
         if not self._note.exists():
             self._write_note("coming")
             return None
@@ -229,7 +235,7 @@ class IncomingFile:
             key: value for key, value in self._told.items() if key != "name"
         }:
             raise PeerProtocolError("this offer was made for another file", remedy="let the sender begin anew")
-        if note["state"] == "naming":
+        if note["state"] == "naming" and not is_open:
             return self._link(str(note["as"]))
         return str(note["as"]) if note["state"] == "here" else None
 
