@@ -148,6 +148,26 @@ def test_a_receiver_whose_output_nobody_reads_any_more_confirms_what_comes_and_e
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
 
+def test_a_receiver_of_which_people_read_no_more_tells_programs_what_comes_and_ends(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        reading, writing = os.pipe()
+        words = ("receive", "--as", "bob", "--data", str(data), "--out", str(tmp_path / "in"), "--json")
+        bob = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "qanat.apps.cli.main", *words, stdout=PIPE, stderr=writing
+        )
+        os.close(writing)
+        assert bob.stdout is not None
+        assert json.loads(await bob.stdout.readline())["name"] == "bob"
+        os.close(reading)
+        film = made_file(tmp_path / "film.bin", num_bytes=1000)
+        status, sent, told = await answer("send", film, "bob", "--as", "alice", "--data", data)
+        assert (status, sent["sent"][0]["name"]) == (0, "film.bin"), told
+        lines = [json.loads(line) for line in (await bob.communicate())[0].splitlines()]
+        assert (bob.returncode, [line["file"]["name"] for line in lines]) == (0, ["film.bin"])
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
 def test_commands_carry_a_file_and_a_text_and_a_spy_finds_no_letter_of_them(data: Path, tmp_path: Path) -> None:
     async def run() -> None:
         film = made_file(tmp_path / "film.bin", num_bytes=5 * 2**20)

@@ -44,15 +44,19 @@ def terms_of(sealing: Sealing) -> Terms:
     )
 
 
+class _Telling(Console):
+    """Says that nobody reads it any more, where rich would send standard output to nowhere and end the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def tell(words: str) -> None:
     """Tell people, on standard error, in one line; what strangers put into it steers no terminal.
 
     Raises BrokenPipeError where nobody reads it any more.
     """
-    try:
-        Console(stderr=True, highlight=False, emoji=False).print(escape(printable(words)), soft_wrap=True)
-    except SystemExit:  # rich ends the program when nobody reads: that is for the command to say
-        raise BrokenPipeError from None
+    _Telling(stderr=True, highlight=False, emoji=False).print(escape(printable(words)), soft_wrap=True)
 
 
 def print_json(told: dict[str, Any]) -> None:

@@ -6,11 +6,12 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 from rich.console import Console
 from rich.markup import escape
@@ -187,33 +188,24 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
     """Return listeners that tell of what comes, and with ``stop`` end the command after the first."""
     name = people.directory.name_of
 
-    def on_file(file: ArrivedFile) -> None:
-        tell(f"{name(file.sender)} sent {file.name}, {file.size_bytes:,} bytes")
-        if as_json:
-            print_json({"file": asdict(file) | {"sender": name(file.sender)}})
+    def told(say: Callable[[], None], line: dict[str, Any]) -> None:
+        _tell_both(say, [line] if as_json else [])
         if stop is not None:
             stop.set()
+
+    def on_file(file: ArrivedFile) -> None:
+        words = f"{name(file.sender)} sent {file.name}, {file.size_bytes:,} bytes"
+        told(partial(tell, words), {"file": asdict(file) | {"sender": name(file.sender)}})
 
     def on_call(report: CallReport) -> None:
-        say_call(report)
-        if as_json:
-            print_json({"call": asdict(report)})
-        if stop is not None:
-            stop.set()
+        told(partial(say_call, report), {"call": asdict(report)})
 
     def on_conference(report: ConferenceReport) -> None:
-        say_conference(report)
-        if as_json:
-            print_json({"conference": asdict(report)})
-        if stop is not None:
-            stop.set()
+        told(partial(say_conference, report), {"conference": asdict(report)})
 
     def on_fax(fax: ArrivedFax) -> None:
-        tell(f"{name(fax.sender)} sent a fax of {fax.num_pages} pages, {fax.name}")
-        if as_json:
-            print_json({"fax": asdict(fax) | {"sender": name(fax.sender)}})
-        if stop is not None:
-            stop.set()
+        words = f"{name(fax.sender)} sent a fax of {fax.num_pages} pages, {fax.name}"
+        told(partial(tell, words), {"fax": asdict(fax) | {"sender": name(fax.sender)}})
 
     def on_text(text: StoredText) -> None:
         if as_json:
@@ -224,9 +216,8 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
             stop.set()
 
     def on_fault(fault: QanatError) -> None:
-        tell(f"not accepted: {fault}")
-        if as_json:
-            print_json({"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy})
+        line = {"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy}
+        _tell_both(partial(tell, f"not accepted: {fault}"), [line] if as_json else [])
 
     return Listeners(
         on_file=on_file,
@@ -238,8 +229,17 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
     )
 
 
+def _tell_both(say: Callable[[], None], lines: Iterable[dict[str, Any]]) -> None:
+    """Tell people, and programs by lines of JSON: these also where nobody reads any more what people are told."""
+    try:
+        say()
+    finally:
+        for line in lines:
+            print_json(line)
+
+
 class _ClosedOutput:
-    """Ends the command quietly when nobody reads what it prints any more, as after ``| head -1``."""
+    """Ends the command quietly when nobody reads what it prints or tells any more, as after ``| head -1``."""
 
     def __init__(self, stop: asyncio.Event) -> None:
         self._stop = stop
@@ -249,8 +249,12 @@ class _ClosedOutput:
         """Something could not be printed; raises ``fault`` when that is not why."""
         if not isinstance(fault, BrokenPipeError):
             raise fault
-        if not self.is_closed:  # what is not flushed has nowhere to go
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for stream in (sys.stdout, sys.stderr):  # the other one may well be read
+            try:
+                stream.flush()
+            except BrokenPipeError:  # what is not flushed has nowhere to go
+                with Path(os.devnull).open("wb") as nowhere:
+                    os.dup2(nowhere.fileno(), stream.fileno())
         self.is_closed = True
         self._stop.set()
 
@@ -271,9 +275,9 @@ def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequenc
     name = people.directory.name_of
 
     def on_fresh(sender: SaeId, readings: Sequence[Reading]) -> None:
-        tell(f"{name(sender)} sent {len(readings)} readings, the last of {readings[-1].sensor}")
-        for one in readings if as_json else ():
-            print_json({"reading": asdict(one) | {"sender": name(sender)}})
+        words = f"{name(sender)} sent {len(readings)} readings, the last of {readings[-1].sensor}"
+        lines = ({"reading": asdict(one) | {"sender": name(sender)}} for one in readings)
+        _tell_both(partial(tell, words), lines if as_json else ())
 
     return on_fresh
 
