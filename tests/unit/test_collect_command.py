@@ -26,7 +26,9 @@ seen.touch()
 """
 
 
-def status_of(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str) -> tuple[int, list[str]]:
+def status_of(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, *, every_s: float = 30.0, count: int = 1
+) -> tuple[int, list[str]]:
     """Run the command of alice's for an absent bob; returns its status and what waits for him."""
     house = House(folder / "data")
 
@@ -36,7 +38,7 @@ def status_of(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str) -> tu
     monkeypatch.setattr(collect, "people_of", lambda _: house.user("alice").people)
     monkeypatch.setattr(collect, "UserServices", user)
     monkeypatch.chdir(folder)
-    plan = Plan("meter", command, 30.0, 1)
+    plan = Plan("meter", command, every_s, count)
     status = run_collect("bob", plan, who=Who(None, None, None), sealing=Sealing(CIPHERS[0], 60.0, 0.0), as_json=False)
     waiting = Readings(folder / "data" / "users" / "alice").waiting(sae_of("bob"), most=10)
     return status, [one.value for one in waiting]
@@ -63,6 +65,17 @@ def test_a_program_that_is_not_there_is_named_with_what_to_do(tmp_path: Path, mo
     with pytest.raises(BadParameter, match="'no-such-sensor' cannot be started: No such file") as refusal:
         status_of(monkeypatch, tmp_path, "no-such-sensor")
     assert "PATH" in refusal.value.remedy
+
+
+def test_a_program_that_cannot_be_started_later_costs_its_reading_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As while a newer one takes its place."""
+    program = tmp_path / "read-boiler"
+    program.write_text('#!/bin/sh\nrm "$0"\necho 71\n', encoding="utf-8")
+    program.chmod(0o700)
+    assert status_of(monkeypatch, tmp_path, str(program), every_s=2.0, count=2) == (1, ["71"])
+    assert f"no reading: '{program}' cannot be started: No such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

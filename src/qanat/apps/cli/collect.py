@@ -55,7 +55,7 @@ def run_collect(centre: str, plan: Plan, *, who: Who, sealing: Sealing, as_json:
             sensor = Sensor(user, centre, name=plan.sensor)
             begin_s, done, missed = time.monotonic(), 0, 0
             while not stop.is_set() and (plan.count is None or done < plan.count):
-                missed += not await _measure(sensor, plan)
+                missed += not await _measure(sensor, plan, is_first=not done)
                 done += 1
                 _show(await _deliver(sensor), as_json)
                 if done != plan.count:
@@ -84,19 +84,24 @@ def run_list(who: Who, *, as_json: bool) -> int:
     return 0
 
 
-async def _measure(sensor: Sensor, plan: Plan) -> bool:
+async def _measure(sensor: Sensor, plan: Plan, *, is_first: bool) -> bool:
     """Put what the command prints into the outbox; returns whether there is a reading, and tells why there is none.
 
-    Raises BadParameter where the command cannot be started.
+    Raises BadParameter where the command cannot be started the first time: later it is one that could be, of a machine
+    that has no process left just now or whose program is being replaced.
     """
     words = plan.words()
     try:
         process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
     except OSError as fault:
-        raise BadParameter(
-            f"--run: {words[0]!r} cannot be started: {fault.strerror}",
-            remedy="name a program that this user may run, by its path where it is not on PATH",
-        ) from None
+        why = f"{words[0]!r} cannot be started: {fault.strerror}"
+        if is_first:
+            raise BadParameter(
+                f"--run: {why}",
+                remedy="name a program that this user may run, by its path where it is not on PATH",
+            ) from None
+        tell(f"no reading: {why}")
+        return False
     try:
         async with asyncio.timeout(plan.every_s):
             said, _ = await process.communicate()
