@@ -42,12 +42,13 @@ class Reached:
         return max(0.0, 1 - self.value / self.bound) if self.bound > 0 else 1.0
 
 
-def first_paths(market: Market, weight: Floats) -> tuple[Paths, Floats]:
-    """Return some good paths of every demand, and flows over them in proportion to the weights.
+def first_paths(market: Market, weight: Floats, known: Paths | None = None) -> tuple[Paths, Floats]:
+    """Return some good paths of every demand, behind those that are known, and flows over them in proportion to the
+    weights.
 
     The prices of a round grow with the loads of those before it (multiplicative weights), so that the paths spread.
     """
-    paths = Paths(len(market.capacity), len(weight))
+    paths = known if known is not None else Paths(len(market.capacity), len(weight))
     loads = np.zeros_like(market.capacity)
     everybody = np.ones(len(weight), dtype=bool)
     for _ in range(FIRST_ROUNDS):
@@ -66,7 +67,7 @@ def fitted(paths: Paths, capacity: Floats, flows: Floats) -> Floats:
     return flows * paths.least_along(np.minimum(1.0, capacity / loads))
 
 
-def _carried(problem: Problem, paths: Paths, flows: Floats) -> Floats:
+def carried(problem: Problem, paths: Paths, flows: Floats) -> Floats:
     """Return flows that the links can carry and that exceed no cap."""
     fitting = fitted(paths, problem.capacity, flows)
     return np.asarray(fitting * np.minimum(1.0, problem.cap / np.maximum(paths.totals(fitting), 1e-300))[paths.demand])
@@ -77,8 +78,10 @@ def climb(
 ) -> Reached:
     """Return the best that is reached when no more than ``tolerance`` of the optimum is missing, or after MOST_STEPS.
 
-    ``paths`` grows by the shortest paths under the prices, once the flows over those known are nearly the best.
+    ``paths`` grows by the shortest paths under the prices, once the flows over those known are nearly the best. With
+    floors no path is forgotten, since without it they might not be kept.
     """
+    has_floors = bool(np.isfinite(problem.floor).any())
     best: Reached | None = None
     since_best, bound = 0, math.inf
     for _ in range(MOST_STEPS):
@@ -103,17 +106,26 @@ def climb(
         np.minimum.at(cheapest, paths.demand, along)
         inner = 1 - now.value / judge.bound(cheapest, budget)
         is_better = lengths < cheapest * (1 - 0.2 * now.gap)
-        if inner <= 0.25 * now.gap and is_better.any():
-            is_near = along < cheapest[paths.demand] * (1 + 0.5 * now.gap)
-            is_kept = is_near | (point.flows > 1e-3 * paths.totals(point.flows)[paths.demand])
-            paths.keep(is_kept)
-            point.keep(is_kept)
-            point.take_up(paths.add(*market.paths(is_better)), gap=now.gap)
-            best, since_best = _reached(problem, paths, point, judge, bound), 0  # of the paths that there are now
+        if has_floors and not is_better.any():  # who has a floor buys so much that a little less makes up the gap
+            is_better = lengths < cheapest * (1 - ROUNDING)
+        if inner > 0.25 * now.gap or not is_better.any():
+            continue
+        if has_floors:
+            fresh = paths.add(*market.paths(is_better))
+            if len(fresh):
+                point = point.anew(fresh)
+                best, since_best = replace(best, flows=np.concatenate([best.flows, np.zeros(len(fresh))])), 0
+            continue
+        is_near = along < cheapest[paths.demand] * (1 + 0.5 * now.gap)
+        is_kept = is_near | (point.flows > 1e-3 * paths.totals(point.flows)[paths.demand])
+        paths.keep(is_kept)
+        point.keep(is_kept)
+        point.take_up(paths.add(*market.paths(is_better)), gap=now.gap)
+        best, since_best = _reached(problem, paths, point, judge, bound), 0  # of the paths that there are now
     assert best is not None, "there is at least one step"
     return best
 
 
 def _reached(problem: Problem, paths: Paths, point: InteriorPoint, judge: Judge, bound: float) -> Reached:
-    flows = _carried(problem, paths, point.flows)
+    flows = carried(problem, paths, point.flows)
     return Reached(flows, judge.value(paths.totals(flows)), bound)

@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
 from qanat.control.graph import RouteGraph
 from qanat.control.sharing import Demand
-from qanat.control.solvers.climbing import climb, first_paths
+from qanat.control.solvers.climbing import Reached, carried, climb, first_paths
 from qanat.control.solvers.interior import InteriorPoint
+from qanat.control.solvers.lifting import lift
 from qanat.control.solvers.newton import Problem
-from qanat.control.solvers.paths import Floats, Flows, Market
+from qanat.control.solvers.paths import Floats, Flows, Ints, Market, Paths
 
 HALVINGS = 100
 ROUNDING = 1e-6
+SLACK = 4e-7
+"""Of a floor so much may be missing: rounding, here and where what is found is told, stays within ROUNDING."""
+Ways: TypeAlias = tuple[Ints, Sequence[Ints]]
+"""Paths: by path, the place of its demand, and the links that it takes, by row of the market."""
 
 
 def fair_mean(rates: Floats, weight: Floats, *, alpha: float) -> float:
@@ -86,9 +92,13 @@ def _bought_in_order(floor: Floats, cap: Floats, lengths: Floats, budget: float)
 class _ByFairMean:
     problem: Problem
 
+    def misses(self, rates: Floats) -> bool:
+        """Return whether a guarantee is missed by more than rounding."""
+        return bool((rates < self.problem.floor * (1 - SLACK)).any())
+
     def value(self, rates: Floats, /) -> float:
         """Return the fair mean; nothing while a guarantee is missed by more than rounding."""
-        if (rates < self.problem.floor * (1 - ROUNDING)).any():
+        if self.misses(rates):
             return 0.0
         return fair_mean(rates, self.problem.weight, alpha=self.problem.alpha)
 
@@ -96,11 +106,20 @@ class _ByFairMean:
         return fair_bound(self.problem, lengths, budget)
 
 
-def fair_flows(graph: RouteGraph, demands: Sequence[Demand], *, alpha: float, tolerance: float) -> Flows:
-    """Return alpha-fair flows of demands that are all joined by some route, for a finite alpha."""
+def fair_flows(
+    graph: RouteGraph, demands: Sequence[Demand], *, alpha: float, tolerance: float, ways: Ways | None = None
+) -> Flows:
+    """Return alpha-fair flows of demands that are all joined by some route, for a finite alpha.
+
+    ``ways``: over which the guarantees can all be kept. Over other paths alone they might not be, and no prices would
+    tell which paths are missing.
+    """
     market = Market(graph, demands)
     weight = np.array([demand.weight for demand in demands])
-    paths, flows = first_paths(market, weight)
+    known = Paths(len(market.capacity), len(weight))
+    if ways is not None:
+        known.add(*ways)
+    paths, flows = first_paths(market, weight, known)
     unit = float(np.min(market.capacity / np.maximum(paths.loads(flows), 1e-300)))
     problem = Problem(
         capacity=market.capacity / unit,
@@ -110,6 +129,23 @@ def fair_flows(graph: RouteGraph, demands: Sequence[Demand], *, alpha: float, to
         cap=np.array([demand.cap_bits_per_s for demand in demands]) / unit,
     )
     start = 0.5 * np.minimum(flows, (problem.cap / paths.num_paths)[paths.demand])
-    point = InteriorPoint(problem, paths, start)
-    reached = climb(problem, market, paths, point, _ByFairMean(problem), tolerance=tolerance)
+    judge = _ByFairMean(problem)
+    reached = climb(problem, market, paths, InteriorPoint(problem, paths, start), judge, tolerance=tolerance)
+    if judge.misses(paths.totals(reached.flows)):
+        reached = _mended(problem, paths, reached, judge)
     return Flows(market, paths, reached.flows * unit, reached.value * unit, reached.bound * unit)
+
+
+def _mended(problem: Problem, paths: Paths, reached: Reached, judge: _ByFairMean) -> Reached:
+    """Return flows over the same paths that keep all floors, and lift everybody as far as they can towards what was
+    reached; what was reached where there are none."""
+    floor = np.maximum(problem.floor, 0.0)
+    rise = np.maximum(paths.totals(reached.flows) - floor, 0.0)
+    usage = paths.crossings(np.ones(len(paths.rows)))
+    found = lift(usage, problem.capacity, owners=paths.demand, floor=floor * (1 - SLACK), rise=rise)
+    if found is None:
+        return reached
+    wanted = np.minimum(floor + rise * min(1.0, found.height), problem.cap)
+    totals = np.maximum(paths.totals(found.flows), 1e-300)
+    flows = carried(problem, paths, found.flows * np.minimum(1.0, wanted / totals)[paths.demand])
+    return replace(reached, flows=flows, value=judge.value(paths.totals(flows)))

@@ -26,6 +26,11 @@ CENTRED = 0.01
 STRAYING = 3.0
 """What a bit/s is worth to a demand is kept to this factor of the slope of its utility."""
 
+FRESH = 0.1
+"""A point that begins anew has so much of a demand's rate on a path that was added."""
+LEAST = 0.02
+"""A point that begins anew has no less on a path than this part of the mean of the demand's paths."""
+
 
 class InteriorPoint:
     """The point at which the method is. ``flows``: by path; ``prices``: by link."""
@@ -84,6 +89,18 @@ class InteriorPoint:
         centre = 0.3 * gap * float(self.worth() @ rates) / sum(float(pair.has.sum()) for pair in self._pairs())
         self._f.price[-flows.size :] = centre / flows
         self._step_back(centre)
+
+    def anew(self, demands: Ints) -> InteriorPoint:
+        """Return a new point, at flows like those now, that uses the paths that were added for ``demands`` as well.
+
+        With floors a step back does not do: prices of links that floors fill are so large that no step back along them
+        leaves flows that the links can nearly carry.
+        """
+        paths = self._paths
+        rates = paths.totals(np.concatenate([self.flows, np.zeros(len(demands))]))
+        flows = np.concatenate([self.flows, FRESH * rates[demands]])
+        least = LEAST * (paths.totals(flows) / paths.num_paths)[paths.demand]
+        return InteriorPoint(self._problem, paths, np.maximum(flows, least))
 
     def _step_back(self, centre: float) -> None:
         """Raise every product of a slack and its price that is below ``centre`` to it."""

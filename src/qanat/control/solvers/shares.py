@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from qanat.control.graph import Route, RouteGraph
 from qanat.control.sharing import MAX_MIN, Admission, Demand, Share, Sharing
 from qanat.control.solvers.climbing import first_paths
-from qanat.control.solvers.fair import ROUNDING, fair_flows, fair_mean
+from qanat.control.solvers.fair import ROUNDING, Ways, fair_flows, fair_mean
 from qanat.control.solvers.levels import lifted
 from qanat.control.solvers.max_min import max_min_flows
 from qanat.control.solvers.paths import Flows, Market
@@ -20,6 +21,8 @@ from qanat.ground.errors import RequestError
 
 TRACE = 1e-6
 """A path that carries less than this part of its demand's rate is not told."""
+TRACE_OF_GUARANTEE = 1e-9
+"""For a demand with a guarantee, which is not to be missed by what is left out."""
 
 
 def share(graph: RouteGraph, demands: Sequence[Demand], *, alpha: float = 1.0, tolerance: float = 1e-3) -> Sharing:
@@ -44,11 +47,11 @@ def share(graph: RouteGraph, demands: Sequence[Demand], *, alpha: float = 1.0, t
     if not groups:
         return Sharing(alpha, tuple(_nothing(demand) for demand in demands), 0.0, 0.0)
     merged = [one for one, _ in groups]
-    _check_guarantees(graph, merged)
+    ways = _ways_of_guarantees(graph, merged)
     if alpha == MAX_MIN:
         flows = max_min_flows(graph, merged)
     else:
-        flows = fair_flows(graph, merged, alpha=alpha, tolerance=tolerance)
+        flows = fair_flows(graph, merged, alpha=alpha, tolerance=tolerance, ways=ways)
     shares = _shares(flows, groups)
     told = tuple(shares.get(demand.demand_id, _nothing(demand)) for demand in demands)
     value = flows.value
@@ -69,7 +72,7 @@ def admit(graph: RouteGraph, admitted: Sequence[Demand], demand: Demand) -> Admi
     joined = _joined(graph, [*held, demand])
     if not joined.all():
         return Admission(is_admitted=False, possible_bits_per_s=0.0)
-    level = _lifted_guarantees(graph, held, [demand])
+    level, _ = _lifted_guarantees(graph, held, [demand])
     possible = min(level * demand.guaranteed_bits_per_s, demand.cap_bits_per_s)
     return Admission(possible >= demand.guaranteed_bits_per_s * (1 - ROUNDING), possible)
 
@@ -78,31 +81,41 @@ def _nothing(demand: Demand) -> Share:
     return Share(demand.demand_id, 0.0, ())
 
 
-def _lifted_guarantees(graph: RouteGraph, held: Sequence[Demand], raised: Sequence[Demand]) -> float:
-    """Return which multiple of their guarantees ``raised`` can have while ``held`` keep theirs; zero if they cannot."""
+def _lifted_guarantees(graph: RouteGraph, held: Sequence[Demand], raised: Sequence[Demand]) -> tuple[float, Ways]:
+    """Return which multiple of their guarantees ``raised`` can have while ``held`` keep theirs, zero if they cannot,
+    and the paths that carry it, of both."""
     market = Market(graph, [*held, *raised])
     guarantees = np.array([one.guaranteed_bits_per_s for one in (*held, *raised)])
     unit = float(guarantees.mean())
     guarantees, capacity = guarantees / unit, market.capacity / unit
     paths, _ = first_paths(market, guarantees)
     rises = np.arange(len(guarantees)) >= len(held)
-    level = lifted(
-        market,
-        paths,
-        capacity,
-        floor=np.where(rises, 0.0, guarantees),
-        rise=np.where(rises, guarantees, 0.0),
-    )
-    return level.height if level is not None else 0.0
+    floor, rise = np.where(rises, 0.0, guarantees), np.where(rises, guarantees, 0.0)
+    level = lifted(market, paths, capacity, floor=floor, rise=rise)
+    if level is None:  # over the paths that are known: those that ``held`` need are looked for first
+        of_held = lifted(market, paths, capacity, floor=np.zeros_like(floor), rise=floor)
+        if of_held is None or of_held.height < 1 - ROUNDING:
+            return 0.0, (paths.demand[:0], [])
+        level = lifted(market, paths, capacity, floor=floor * min(1.0, of_held.height), rise=rise)
+    if level is None:
+        return 0.0, (paths.demand[:0], [])
+    is_used = level.flows > 0
+    return level.height, (paths.demand[is_used], list(compress(paths.rows, is_used)))
 
 
-def _check_guarantees(graph: RouteGraph, demands: Sequence[Demand]) -> None:
-    guaranteed = [demand for demand in demands if demand.guaranteed_bits_per_s]
-    if guaranteed and (level := _lifted_guarantees(graph, [], guaranteed)) < 1 - ROUNDING:
+def _ways_of_guarantees(graph: RouteGraph, demands: Sequence[Demand]) -> Ways | None:
+    """Return paths over which all guarantees can be kept; None where there are none. Raises RequestError where they
+    cannot be kept."""
+    places = [place for place, demand in enumerate(demands) if demand.guaranteed_bits_per_s]
+    if not places:
+        return None
+    level, (of_demand, rows) = _lifted_guarantees(graph, [], [demands[place] for place in places])
+    if level < 1 - ROUNDING:
         raise RequestError(
-            f"the guarantees of {len(guaranteed)} demands cannot all be kept: {level:.1%} of each could be",
+            f"the guarantees of {len(places)} demands cannot all be kept: {level:.1%} of each could be",
             remedy="lower them or take some back, or bring links up again; what was promised at admission fitted then",
         )
+    return np.array(places)[of_demand], rows
 
 
 def _joined(graph: RouteGraph, demands: Sequence[Demand]) -> NDArray[np.bool_]:
@@ -127,7 +140,8 @@ def _shares(flows: Flows, groups: Sequence[tuple[Demand, list[Demand]]]) -> dict
     routes: list[list[tuple[Route, float]]] = [[] for _ in groups]
     rates = flows.paths.totals(flows.flows)
     for place, rows, rate in zip(flows.paths.demand.tolist(), flows.paths.rows, flows.flows.tolist(), strict=True):
-        if rate > TRACE * rates[place]:
+        least = TRACE_OF_GUARANTEE if groups[place][0].guaranteed_bits_per_s else TRACE
+        if rate > least * rates[place]:
             routes[place].append((flows.market.route(place, rows), rate))
     shares = {}
     for (whole, members), found in zip(groups, routes, strict=True):
