@@ -144,21 +144,23 @@ class Programs:
         """Return the best fair mean in bit/s, from above: utilities are replaced by tangents, ever closer (Kelley)."""
         count = len(self.demands)
         caps = [None if math.isinf(one.cap_bits_per_s) else one.cap_bits_per_s / 1e4 for one in self.demands]
+        floors = [one.guaranteed_bits_per_s / 1e4 for one in self.demands]
         if alpha == 0:
-            _, total, _ = self.best(np.ones(count), lows=[0.0] * count, highs=caps)
+            _, total, _ = self.best(np.ones(count), lows=floors, highs=caps)
             return 1e4 * total / self.weight.sum()
-        rates = [np.full(count, 10.0**power) * self.weight for power in range(-2, 2)]
+        lowest = -5 if any(floors) else -2  # beside guarantees there may be little for the others
+        rates = [np.full(count, 10.0**power) * self.weight for power in range(lowest, 2)]
         for _ in range(MOST_CUTS):
             cuts, limits = zip(*(self._tangents(points, alpha) for points in rates), strict=True)
             found, value, _ = self.best(
                 np.concatenate([np.zeros(count), np.ones(count)]),
-                lows=[0.0] * count + [-1e12] * count,
+                lows=floors + [-1e12] * count,
                 highs=caps + [None] * count,
                 more=vstack(cuts),
                 at_most=np.concatenate(limits),
             )
             bound = self.mean_of_utility(value, alpha)
-            rates.append(np.maximum(found[:count], 1e-3 * self.weight))
+            rates.append(np.maximum(found[:count], 10.0 ** (lowest - 1) * self.weight))
             if fair_mean(rates[-1], self.weight, alpha) > bound * (1 - 3e-5):
                 return 1e4 * bound
         raise AssertionError("the tangents do not close in on the utilities")
