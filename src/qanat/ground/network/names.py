@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -16,6 +17,7 @@ MOST_COMPARED = 500
 MOST_LISTED = 8
 LEAST_PART = 3
 """Fewer letters than these are in many names by chance."""
+_NUMBER = re.compile("[0-9]+")
 
 
 def checked_name(name: str) -> str:
@@ -54,11 +56,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _close(name: str, names: Sequence[str]) -> Sequence[str]:
-    """Return the names that are really like one: nearly the same letters, or one of the two holds the other."""
+    """Return the names that are really like one: the same but for zeros before its numbers, which is the likeliest,
+    nearly the same letters, or one of the two holds the other."""
+    same = [other for other in names if _unpadded(other) == _unpadded(name)]
     if len(names) > MOST_COMPARED:
         names = [other for other in names if other[:3] == name[:3]][:MOST_COMPARED]
     alike = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if len(name) < LEAST_PART:
-        return alike
+        return list(dict.fromkeys([*same, *alike]))[:3]
     holding = [other for other in names if name in other or (len(other) >= LEAST_PART and other in name)]
-    return list(dict.fromkeys([*alike, *holding]))[:3]
+    return list(dict.fromkeys([*same, *alike, *holding]))[:3]
+
+
+def _unpadded(name: str) -> str:
+    """Return a name with its numbers written without zeros before them."""
+    return _NUMBER.sub(lambda number: number[0].lstrip("0") or "0", name)
