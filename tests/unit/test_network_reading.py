@@ -245,9 +245,12 @@ def test_what_is_no_mapping_is_refused(text: str) -> None:
 
 def test_a_site_without_any_link_is_refused() -> None:
     extra = "  - name: d\n    kind: user\n    latitude_deg: 31.0\n    longitude_deg: 121\nlinks:\n"
-    fault = refused(TEXT.replace("links:\n", extra))
-    assert "no link leads to d" in fault.message
-    assert fault.remedy
+    text = TEXT.replace("links:\n", extra.removesuffix("links:\n") + extra.replace("name: d", "name: e"))
+    fault = refused(text)
+    for one, name in zip((fault, *fault.others), "de", strict=True):
+        assert f"no link leads to {name}" in one.message
+        assert one.line == line_of(text, f"- name: {name}")
+        assert one.remedy
 
 
 @pytest.mark.parametrize("missing", ["sites", "links", "name", "format"])

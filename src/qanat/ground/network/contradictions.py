@@ -80,13 +80,11 @@ def contradictions(network: Network) -> Iterator[Contradiction]:
     yield from _shares_of_nobody(network)
     if not network.links:
         yield "a network has at least one link, and this one has none", ("links",), "describe another link here"
-    elif alone := sorted(known - _linked(network)):
-        yield f"no link leads to {listed(alone)}", ("links",), "join every site to the network by a link"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names with commas between; of very many the first few and how many more."""
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    else:
+        linked = _linked(network)
+        for place, site in enumerate(network.sites):
+            if site.name not in linked:
+                yield f"no link leads to {site.name}", ("sites", place), "join every site to the network by a link"
 
 
 def _links_without_ends(network: Network) -> Iterator[Contradiction]:
