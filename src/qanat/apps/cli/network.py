@@ -195,7 +195,7 @@ def _print_review(console: Console, found: NetworkReview) -> None:
     for line in (*_region_lines(network), *_assumed_lines(network)):
         console.print(f"  {line}\n", soft_wrap=True)
     _print_links(console, found)
-    for line in (*_route_lines(found.routes), *_prepared_lines(network), *promise_lines(found.promises)):
+    for line in (*_route_lines(network, found.routes), *_prepared_lines(network), *promise_lines(found.promises)):
         console.print(f"  {line}", soft_wrap=True)
     for warning in found.warnings:
         console.print(f"[yellow]warning[/]: {warning.text}\n  what to do: {warning.remedy}", soft_wrap=True)
@@ -305,10 +305,15 @@ def _route_record(network: Network, route: RouteReview) -> dict[str, Any]:
     return {**asdict(route), "etsi015_qkdl_id": route_qkdl_id(network, route.nodes) if route.nodes else None}
 
 
-def _route_lines(routes: Sequence[RouteReview]) -> Iterator[str]:
+def _route_lines(network: Network, routes: Sequence[RouteReview]) -> Iterator[str]:
     if len(routes) > MOST_ROUTES:
         joined = [route for route in routes if route.nodes]
-        yield f"keys have a route between {len(joined)} of {len(routes)} pairs of applications; the narrowest:"
+        ways, ways_of_joined = _pairs_of_sites(network, routes), _pairs_of_sites(network, joined)
+        yield (
+            f"keys have a route between {len(joined)} of {len(routes)} pairs of applications, and so between "
+            f"{len(ways_of_joined)} of the {len(ways)} pairs of sites that these are at (`qanat plan` counts pairs of "
+            "sites, those of users without applications too); the narrowest:"
+        )
         routes = _fewer(joined, FEW)
     for route in routes:
         one, other = route.applications
@@ -320,6 +325,12 @@ def _route_lines(routes: Sequence[RouteReview]) -> Iterator[str]:
             f"keys {one} - {other}: {format_rate(route.rate_bits_per_s)} over {hops} and {relays}, "
             f"bounded by {route.weakest}: {_short(route.nodes)}"
         )
+
+
+def _pairs_of_sites(network: Network, routes: Sequence[RouteReview]) -> set[frozenset[str]]:
+    """Return the pairs of sites whose applications the routes join: a site may have several applications."""
+    sites = {app.name: app.site for app in network.applications}
+    return {frozenset(sites[name] for name in route.applications) for route in routes}
 
 
 def _fewer(routes: Sequence[RouteReview], most: int) -> Sequence[RouteReview]:

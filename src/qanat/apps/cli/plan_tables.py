@@ -7,7 +7,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from qanat.apps.cli.presentation import people_console, show_table
+from qanat.apps.cli.presentation import counted, people_console, show_table
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network
 from qanat.ground.units import format_rate
@@ -112,10 +112,17 @@ def _unpriced(made_of: Bill) -> str:
 def _reach_lines(one: State) -> Iterator[str]:
     yield (
         f"{one.places} places want keys (users' sites, and others with applications); {one.pairs:,} of their "
-        f"{one.pairs + one.unreachable:,} pairs can have them (predicted)"
+        f"{one.pairs + one.unreachable:,} pairs can have them (predicted){_without(one)}"
     )
     if one.alone:
         yield f"reached by nobody: {few(one.alone)}"
+
+
+def _without(one: State) -> str:
+    """Say how many pairs are left, and why another command has another number of them."""
+    if not one.unreachable:
+        return ""
+    return f"; {counted(one.unreachable, 'pair')} of places cannot (`qanat network check` counts pairs of applications)"
 
 
 def _between_lines(network: Network, found: PairFlow | None) -> Iterator[str]:
