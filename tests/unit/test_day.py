@@ -22,7 +22,7 @@ from qanat.key_management.accounts import relay_bits
 from qanat.simulation.day.books import BooksDisagree
 from qanat.simulation.day.demand import Demand, Pair, Requests, draw_pairs, draw_requests
 from qanat.simulation.day.engine import PATIENCE_S, Day
-from qanat.simulation.day.faults import Removal, outages_of, own_users, parts_in_turn
+from qanat.simulation.day.faults import Removal, outages_of, own_users, parts_in_turn, relays_not_in_turn
 from qanat.simulation.day.plan import DAY_S, DayPlan, LinkPlan, link_plan
 from qanat.simulation.day.run import DayTerms, cases_of, run_case, simulate
 from qanat.simulation.day.switching import PortsInUse, PortTakenTwice
@@ -462,10 +462,19 @@ def test_each_ring_node_is_taken_out_in_turn_and_the_others_are_served() -> None
     assert all((row.success_rate < 1) == (row.case.part is not None) for row in rows), "its own users"
 
 
-def test_parts_in_turn_are_ring_nodes_switches_and_relays_counted_as_backbone() -> None:
+def test_parts_in_turn_are_ring_nodes_switches_and_other_relays() -> None:
     assert {part.kind for part in parts_in_turn(RING)} == {"ring node"}
-    assert parts_in_turn(LINE) == ()
-    assert [(part.kind, part.name) for part in parts_in_turn(switched(2))] == [("switch", "s")]
+    assert [(part.kind, part.name) for part in parts_in_turn(LINE)] == [("relay", "b")]
+    assert relays_not_in_turn(LINE) == ()
+    assert [(part.kind, part.name) for part in parts_in_turn(switched(2))] == [("switch", "s"), ("relay", "r")]
+
+
+def test_of_many_relays_those_that_part_others_are_taken_out_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = network_of("xa", "ca", "ad", users="cd")
+    assert [part.name for part in parts_in_turn(network)] == ["a", "x"]
+    monkeypatch.setattr("qanat.simulation.day.faults.MOST_RELAYS", 1)
+    assert [part.name for part in parts_in_turn(network)] == ["a"]
+    assert relays_not_in_turn(network) == ("x",)
 
 
 def test_odd_terms_are_refused() -> None:

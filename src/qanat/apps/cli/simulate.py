@@ -36,12 +36,13 @@ from qanat.ground.network.extracts import without_satellites
 from qanat.ground.network.second_backbone import relays_that_part, with_second_backbone
 from qanat.ground.ports import Job
 from qanat.simulation.day.demand import Demand
-from qanat.simulation.day.faults import Removal
+from qanat.simulation.day.faults import Removal, relays_not_in_turn
 from qanat.simulation.day.run import Case, DayTerms, Row, cases_of, count_pairs, run_case, simulate
 from qanat.simulation.day.tally import DayResult
 
 CLOSE_GRACE_S = 2.0
 ROUTES_SHOWN = 20
+RELAYS_SHOWN = 20
 PAIRS_UNASKED = 1000
 LOAD_KEY_BITS = 1024
 MANY_PAIRS = 4000
@@ -275,14 +276,15 @@ def _each_removed(
     cases = cases_of(terms.network)
     if all(case.part is None for case in cases):
         raise ConfigurationError(
-            f"no part of {terms.network.name!r} is a ring node, a switch or a backbone relay, "
-            "which --each-removed takes out in turn",
+            f"{terms.network.name!r} has no relay and no switch, which --each-removed takes out in turn",
             remedy="take a site or a link out by its name, with --without NAME",
         )
     num_workers = options.workers or min(len(cases), len(os.sched_getaffinity(0)))
     rows = asyncio.run(_run_all(terms, cases, num_workers, at_s=head["at_s"], for_s=head["for_s"]))
     has_second = any(case.second_backbone for case in cases)
-    found = {**head, "warnings": _gaps(terms) if has_second else [], "rows": [row_of(row) for row in rows]}
+    not_tried = relays_not_in_turn(terms.network)
+    warnings = [*(_gaps(terms) if has_second else ()), *_untried(not_tried)]
+    found = {**head, "warnings": warnings, "not_tried": list(not_tried), "rows": [row_of(row) for row in rows]}
     if not as_json:
         show_each_removed(rows)
         show_warnings(found["warnings"])
@@ -299,6 +301,18 @@ def _gaps(terms: DayTerms) -> list[str]:
         f"the loss of {' or of '.join(parting)} still parts others, with the second backbone too: not all that hangs "
         "on the relay has a second joint (one is made at each stop, with one city). Join those who are cut off to "
         "another relay as well; `qanat plan NETWORK --second-backbone --without NAME` counts them"
+    ]
+
+
+def _untried(relays: Sequence[str]) -> list[str]:
+    """Return a warning that names the relays that were not taken out, of very many the first."""
+    if not relays:
+        return []
+    more = f" and {len(relays) - RELAYS_SHOWN} more" if len(relays) > RELAYS_SHOWN else ""
+    return [
+        f"not taken out, so nothing is said of the loss of {', '.join(relays[:RELAYS_SHOWN])}{more}: on no ring, and "
+        "not counted as backbone. Have the relays of the line that joins the towns `counted_as: backbone` in the file, "
+        "or take out others with --without NAME"
     ]
 
 

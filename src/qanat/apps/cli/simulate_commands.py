@@ -48,7 +48,7 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
             bool, typer.Option("--second-backbone", help="Close the backbone to a ring, as the paper's outlook has it.")
         ] = False,
         each_removed: Annotated[
-            bool, typer.Option("--each-removed", help="Take out each ring node, switch and backbone relay in turn.")
+            bool, typer.Option("--each-removed", help="Take out each ring node, switch and (backbone) relay in turn.")
         ] = False,
         pairs: Annotated[
             int | None,

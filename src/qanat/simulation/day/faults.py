@@ -9,9 +9,13 @@ from qanat.control.survival import Fault, Outage
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
+from qanat.ground.network.cut_sites import sites_that_part
 from qanat.ground.network.names import nearest
 from qanat.ground.network.second_backbone import BACKBONE, SECOND_BACKBONE
 from qanat.simulation.day.plan import DayPlan
+
+MOST_RELAYS = 100
+"""So many relays that are on no ring and of no backbone are taken out in turn: each is a day to be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +83,43 @@ def own_users(network: Network, names: Sequence[str]) -> frozenset[NodeId]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part to be removed in turn. ``kind``: "ring node", "switch", "backbone relay" or "second backbone"."""
+    """A part to be removed in turn. ``kind``: "ring node", "switch", "backbone relay", "second backbone" or "relay"."""
 
     kind: str
     name: str
 
 
 def parts_in_turn(network: Network) -> tuple[Part, ...]:
-    """Return each ring node, switch and relay of a backbone.
+    """Return each ring node, switch and relay of a backbone; where no relay is counted as one, the other relays too.
 
     Relays of backbones are counted as such in the file. A ring node is any other relay that stands on a ring of direct
-    links.
+    links. Of other relays, ``MOST_RELAYS`` at most: first those without which the network falls apart.
     """
     backbone = [Part("backbone relay", site.name) for site in network.sites if site.counted_as == BACKBONE]
     second = [Part("second backbone", site.name) for site in network.sites if site.counted_as == SECOND_BACKBONE]
     rings = [Part("ring node", name) for name in _on_rings(network)]
     switches = [Part("switch", switch.name) for switch in network.switches]
-    return (*rings, *switches, *backbone, *second)
+    others = () if backbone or second else _by_weight(network, _elsewhere(network))[:MOST_RELAYS]
+    return (*rings, *switches, *backbone, *second, *(Part("relay", name) for name in others))
+
+
+def relays_not_in_turn(network: Network) -> tuple[str, ...]:
+    """Return the relays that ``parts_in_turn`` leaves out, in the order of the file."""
+    tried = {part.name for part in parts_in_turn(network)}
+    return tuple(site.name for site in network.sites if site.kind == "relay" and site.name not in tried)
+
+
+def _elsewhere(network: Network) -> Sequence[str]:
+    """Return the relays that are on no ring and of no backbone."""
+    elsewhere = {site.name for site in network.sites if site.counted_as not in (BACKBONE, SECOND_BACKBONE)}
+    elsewhere -= set(_on_rings(network))
+    return [site.name for site in network.sites if site.kind == "relay" and site.name in elsewhere]
+
+
+def _by_weight(network: Network, names: Sequence[str]) -> Sequence[str]:
+    """Return relays without which the network falls apart before others, each kind in its order."""
+    parting = sites_that_part(network)
+    return sorted(names, key=lambda name: name not in parting)
 
 
 def _on_rings(network: Network) -> Iterator[str]:
