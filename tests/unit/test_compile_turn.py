@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from qanat.adapters import compile_turn as turns
 from qanat.adapters.compile_turn import LOCK_NAME, compile_turn, kernel_stamp
@@ -39,6 +43,14 @@ class Start:
         async with compile_turn(folder, stamp, on_compile=self.words.append):
             self.is_at_work.set()
             await self.may_end.wait()
+
+    async def at_work(self) -> None:
+        """Return when it is at work; raises what it failed with."""
+        waiting = asyncio.ensure_future(self.is_at_work.wait())
+        await asyncio.wait({waiting, self.task}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            self.task.result()
 
     async def end(self) -> None:
         self.may_end.set()
@@ -80,7 +92,8 @@ def test_other_kernels_are_compiled_anew(tmp_path: Path) -> None:
     told: list[list[str]] = []
     asyncio.run(scene())
     assert told == [["compiles its kernels"], ["compiles its kernels"], []]
-    assert kernel_stamp() == kernel_stamp() != ""
+    assert kernel_stamp("znver4") == kernel_stamp("znver4")
+    assert kernel_stamp("znver4") != kernel_stamp("haswell"), "the cache has nothing for another processor"
 
 
 def test_the_death_of_who_compiles_hands_the_turn_on(tmp_path: Path) -> None:
@@ -115,3 +128,66 @@ def test_where_nothing_can_be_locked_everybody_compiles(tmp_path: Path) -> None:
 
     assert asyncio.run(scene()) == []
     assert turns.kernel_cache().name
+
+
+def test_who_waits_says_so_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def read(descriptor: int) -> str:
+        nonlocal looks
+        looks += 1
+        return os.pread(descriptor, 256, 0).decode()
+
+    monkeypatch.setattr(turns, "PAUSE_S", 0.0)
+    monkeypatch.setattr(turns, "_read", read)
+
+    async def scene() -> list[str]:
+        first = Start(tmp_path)
+        await first.is_at_work.wait()
+        other = Start(tmp_path)
+        while looks < 5:  # noqa: ASYNC110 (it tells nobody else)
+            await asyncio.sleep(0)
+        await first.end()
+        await other.end()
+        return other.words
+
+    assert asyncio.run(scene()) == [f"waits for process {os.getpid()}, which compiles the kernels of all"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_on_a_disk_without_locks_everybody_compiles(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    async def scene() -> list[str]:
+        starts = [Start(tmp_path) for _ in range(2)]
+        for start in starts:
+            await start.at_work()  # side by side
+        for start in starts:
+            await start.end()
+        return [word for start in starts for word in start.words]
+
+    assert asyncio.run(scene()) == []
+    assert (tmp_path / LOCK_NAME).read_bytes() == b""
+
+
+def test_on_a_full_disk_the_next_one_compiles_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int, _data: bytes, _place: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+
+    async def scene() -> None:
+        for _ in range(2):
+            start = Start(tmp_path)
+            await start.at_work()
+            await start.end()
+            told.append(start.words)
+
+    told: list[list[str]] = []
+    asyncio.run(scene())
+    assert told == [["compiles its kernels"]] * 2

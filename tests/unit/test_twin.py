@@ -311,3 +311,33 @@ def test_an_order_without_pads_is_refused_and_a_strange_peer_unknown() -> None:
             assert capability.expected_rate_bits_per_s > 100_000
 
     asyncio.run(scenario())
+
+
+def test_what_is_ordered_waits_until_the_twin_is_ready_and_may_be_stopped_before() -> None:
+    async def scenario() -> None:
+        pool, is_ready = InlinePool(), asyncio.Event()
+        async with AsyncioTasks() as tasks:
+            link = TwinLink(
+                LINK,
+                pool=pool,
+                tasks=tasks,
+                clock=SystemClock(),
+                chance=SeededChance(1),
+                entropy=SystemEntropy(),
+                until_ready=is_ready.wait,
+            )
+            stopped = OrderId("stopped")
+            for node in LINK.ends:
+                await link.modules[node].start(replace(an_order(node), order_id=stopped))
+                await link.modules[node].start(an_order(node))
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert pool.runs == []
+            await link.modules[ONE].stop(stopped)
+            is_ready.set()
+            first = await events_until_end(link.modules[ONE])
+            assert [event.order_id for event in first if isinstance(event, OrderEnded)] == [stopped]
+            assert (await events_until_end(link.modules[ONE]))[-1] == OrderEnded(OrderId("order"), 1, None)
+            assert [run.order_id for run in pool.runs] == [OrderId("order")]
+
+    asyncio.run(scenario())

@@ -12,7 +12,7 @@ import fcntl
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,10 +28,11 @@ def kernel_cache() -> Path:
     return Path(named) if named else _kernels() / "__pycache__"
 
 
-def kernel_stamp() -> str:
-    """Return what tells these kernels and this compiler from others: what was compiled for those is of no use."""
+def kernel_stamp(processor: str) -> str:
+    """Return what tells these kernels, this compiler and the ``processor`` from others: what was compiled by or for
+    those is of no use."""
     newest = max(path.stat().st_mtime_ns for path in _kernels().glob("*.py"))
-    return f"{version('numba')} {sys.implementation.cache_tag} {newest}"
+    return f"{version('numba')} {sys.implementation.cache_tag} {processor} {newest}"
 
 
 @asynccontextmanager
@@ -41,14 +42,17 @@ async def compile_turn(
     """Hold the lock in ``folder`` while the body compiles, unless that was done under the same ``stamp``: then the body
     runs beside others. Waits for who compiles.
 
-    ``on_compile`` hears once, in words, that this process compiles or waits for another. Where no lock can be had, as
-    in an installation that may not be written, everybody compiles for himself.
+    ``on_compile`` hears, in words, that this process waits for another, and that it compiles: each once. Where no lock
+    can be had, as in an installation that may not be written or on a disk that knows none, everybody compiles for
+    himself; so he does where nothing can be written beside the cache.
     """
     if (descriptor := _open(folder)) is None:
         yield
         return
     try:
-        await _lock(descriptor, on_compile)
+        if not await _lock(descriptor, on_compile):
+            yield
+            return
         if _read(descriptor) == stamp:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             yield
@@ -69,15 +73,21 @@ def _open(folder: Path) -> int | None:
         return None
 
 
-async def _lock(descriptor: int, on_compile: Callable[[str], None]) -> None:
+async def _lock(descriptor: int, on_compile: Callable[[str], None]) -> bool:
+    """Return whether the lock is held now; it is not where there are no locks."""
+    told = ""
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            on_compile(f"waits for {_read(descriptor)}, which compiles the kernels of all")
+            words = f"waits for {_read(descriptor) or 'another process'}, which compiles the kernels of all"
+            if words != told:
+                on_compile(told := words)
             await asyncio.sleep(PAUSE_S)
+        except OSError:
+            return False
         else:
-            return
+            return True
 
 
 def _read(descriptor: int) -> str:
@@ -85,8 +95,9 @@ def _read(descriptor: int) -> str:
 
 
 def _write(descriptor: int, text: str) -> None:
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode(), 0)
+    with suppress(OSError):  # a full disk: the next one compiles too
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
 
 
 def _kernels() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
@@ -66,6 +67,7 @@ class TwinProcess(Opened):
         self.entropy_server = None if entropy_source is None else EntropyServer(entropy_source)
         inherited = () if self.entropy_server is None else (self.entropy_server.door,)
         self._pool = ProcessPool(1, inherited=inherited)
+        self._is_warm = asyncio.Event()
         self._server: ModuleServer
 
     @property
@@ -96,26 +98,31 @@ class TwinProcess(Opened):
         self._stack.push_async_callback(self._server.stop)
         self._places.publish("twins", name, self._server.port)
         self._stack.callback(place.addresses.withdraw, "twins", name)
-        await self._warm_up(twin)  # its sites are there by now: what they order waits for the one worker
+        await self._warm_up(twin)  # its sites are there by now: what they order waits for it
 
     async def _warm_up(self, twin: TwinLink) -> None:
         """Compile and load the kernels; the key that is made on the way serves nobody. The sites hear of it where it
-        takes longer than to load them."""
+        takes longer than to load them, and of its end always: the twin before this one may have died at it."""
+        from qanat.kernels.processor import processor_name
         from qanat.quantum_layer.block_worker import warm_up
 
-        raised: list[Alarm] = []
+        told: list[Alarm] = []
 
         def tell(what: str) -> None:
-            if not raised:
-                text = f"the twin of {self.link.name} {what}; it makes key after that"
-                raised.append(module_alarm("module-preparing", text, "wait: once a machine", self.link.link_id))
-                twin.tell_both(raised[0])
+            if not told:
+                told.append(self._preparing(what))
+                twin.tell_both(told[0])
 
         job: Job[None] = Job(warm_up, (self._entropy, system_chance()))
-        async with compile_turn(kernel_cache(), kernel_stamp(), on_compile=tell):
+        async with compile_turn(kernel_cache(), kernel_stamp(processor_name()), on_compile=tell):
             await self._pool.run(job)
-        for alarm in raised:
-            twin.tell_both(replace(alarm, text=f"over: {alarm.text}", remedy="nothing", is_cleared=True))
+        last = told[0] if told else self._preparing("has its kernels")
+        twin.tell_both(replace(last, text=f"over: {last.text}", remedy="nothing", is_cleared=True))
+        self._is_warm.set()
+
+    def _preparing(self, what: str) -> Alarm:
+        text = f"the twin of {self.link.name} {what}; it makes key after that"
+        return module_alarm("module-preparing", text, "wait: once a machine", self.link.link_id)
 
     def _recorder(self) -> EventRecorder:
         """Return a recorder of what concerns the link as a whole; it stands in for a node."""
@@ -130,6 +137,7 @@ class TwinProcess(Opened):
             clock=self._clock,
             chance=system_chance(),
             entropy=self._entropy if self.entropy_server is None else self.entropy_server.entropy,
+            until_ready=self._is_warm.wait,
         )
 
     def _make_desks(self, twin: TwinLink, tasks: AsyncioTasks) -> list[ModuleDesk]:

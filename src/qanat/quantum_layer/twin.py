@@ -7,7 +7,7 @@ the orders that go in and the finished blocks that come out, each end's from tha
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -149,9 +149,12 @@ class TwinLink:
         chance: Chance,
         entropy: Entropy,
         is_lit: Callable[[], bool] = lambda: True,
+        until_ready: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """``is_lit``: whether light comes through the switches on its way, asked before each block."""
+        """``is_lit``: whether light comes through the switches on its way, asked before each block. ``until_ready``:
+        what every order waits for before its first one."""
         self._is_lit = is_lit
+        self._until_ready = until_ready
         self.link = link
         self.tasks = tasks
         self.clock = clock
@@ -213,6 +216,8 @@ class TwinLink:
     async def _make_key(self, order_id: OrderId, open_order: _OpenOrder) -> None:
         made, fault = 0, None
         try:
+            if self._until_ready is not None:
+                await self._until_ready()
             for _ in range(min(map(len, open_order.pads.values()))):
                 if open_order.is_stopped:
                     break
