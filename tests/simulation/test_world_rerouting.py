@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -260,6 +261,20 @@ def test_the_status_counts_no_key_on_ways_known_to_be_dead(world: World) -> None
     assert counted(world) == (0, 0)  # known by the silence that a batch met with
     rest(world, 15.0)
     assert counted(world) == (0, 0)  # and then by the controller, which does not hear of them either
+    rest(world, 90.0)
+    assert counted(world)[0] > 0
+
+
+def test_the_status_counts_again_once_a_link_that_failed_is_well_though_nobody_has_asked(world: World) -> None:
+    give(world, require=Requirements(disjoint_routes=2))  # makes a block on every hop of both
+    for last in ("r-b", "t-b"):
+        no_light(world, last)
+    with contextlib.suppress(KeyShortage):
+        while True:
+            give(world)
+    assert counted(world) == (0, 0)
+    for last in ("r-b", "t-b"):
+        light_again(world, last)
     rest(world, 90.0)
     assert counted(world)[0] > 0
 

@@ -62,6 +62,7 @@ class Ways:
         self._context = context
         self._closed_until_s: dict[Silence, float] = {}
         self._shorts: dict[Way, tuple[PoolShortage, ...]] = {}
+        self._told_short_until_s: dict[Way, float] = {}
         self._barren_until_s: dict[Way, float] = {}
         self._lost_until_s: dict[Way, float] = {}
         self._patience_s: dict[Way, float] = {}  # where it is more than the settings say
@@ -143,6 +144,7 @@ class Ways:
     def note_short(self, way: Way, short: tuple[PoolShortage, ...]) -> None:
         """A pool of this way holds too little, until it is said that key was made, or cannot be."""
         self._shorts[way] = short
+        self._told_short_until_s[way] = self._later(self._context.settings.demand_patience_s)
 
     def on_key_made(self, ways: Routes) -> None:
         """Every hop of these ways holds what was asked for."""
@@ -159,7 +161,8 @@ class Ways:
         for way in ways:
             if not by_link:
                 self._shorts.pop(way, None)
-            self._barren_until_s[way] = self._later(min(again_s or math.inf, self._context.settings.failed_retry_s))
+            until_s = self._later(min(again_s or math.inf, self._context.settings.failed_retry_s))
+            self._barren_until_s[way] = self._told_short_until_s[way] = until_s
 
     def on_links_back(self, links: frozenset[LinkId]) -> None:
         """The modules of these links answer again: ways over them are tried at once."""
@@ -174,8 +177,10 @@ class Ways:
         return way in self._shorts
 
     def shorts_on(self, way: Way) -> tuple[PoolShortage, ...]:
-        """Return the pools further on of which it is known since a batch failed that they hold so little."""
-        return self._shorts.get(way, ())
+        """Return the pools further on of which it was said as a batch failed, that they hold so little. Once nobody
+        here waits for key of them any more, and a while after none could be made, that is no news: they may have been
+        filled for others, and nobody would say so."""
+        return self._shorts.get(way, ()) if self._holds(self._told_short_until_s, way) else ()
 
     def not_dead(self, target: NodeId) -> Routes:
         """Return the ways to ``target`` on which, as far as is known, every node answers those before it, and the
