@@ -117,6 +117,11 @@ class RemoteModule:
         self._away: list[Alarm] = []
         self._topic = Topic(f"events of {self.module_id}, remote")
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a line to it now: a ``DistantModule``."""
+        return self._site.is_connected
+
     def capability(self, peer: NodeId, /) -> LinkCapability:
         try:
             return self.card.capabilities[peer]

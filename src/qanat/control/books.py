@@ -228,7 +228,8 @@ class Books:
             book.rates_bits_per_s[node] = report.expected_rate_bits_per_s
             book.origins[node] = report.origin
             book.ages_s[node] = report.oldest_age_s
-            book.note_module(node, is_away=report.module_away)
+            if report.module_away is not None:  # what is not known yet neither begins an outage nor ends one
+                book.note_module(node, is_away=report.module_away)
 
     def note_stock(self, node: NodeId, link_id: LinkId, available_bits: int, *, block_bits: int = 0) -> None:
         """Take down what one end of a link may send under it."""

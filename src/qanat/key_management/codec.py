@@ -126,6 +126,10 @@ def _optional_number(value: object) -> float | None:
     return None if value is None else _number(value)
 
 
+def _optional_flag(value: object) -> bool | None:
+    return None if value is None else _flag(value)
+
+
 def _optional_text(value: object) -> str | None:
     return None if value is None else _text(value)
 
@@ -174,6 +178,7 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
     "int": _whole,
     "float": _number,
     "bool": _flag,
+    "bool | None": _optional_flag,
 }
 """How a field is read, by the annotation it has above."""
 

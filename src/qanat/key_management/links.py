@@ -11,7 +11,7 @@ from qanat.ground.keys import Origin
 from qanat.ground.network import Link, Network
 from qanat.ground.network.satellites import COMPARED_AS_BITS_PER_S
 from qanat.ground.orders import LinkCapability, Role
-from qanat.ground.ports import Clock, QKDModule, Tasks
+from qanat.ground.ports import Clock, DistantModule, QKDModule, Tasks
 from qanat.key_management.rations import Rations
 from qanat.key_management.spreading import Spreading
 from qanat.key_management.wire import RouteChoices, Routes, RoutesPushed, SharesPushed
@@ -63,9 +63,13 @@ class Links:
         """Take note of whether the process with a link's module answers."""
         (self._away.add if is_away else self._away.discard)(link_id)
 
-    def is_away(self, link_id: LinkId) -> bool:
-        """Return whether the process with a link's module does not answer."""
-        return link_id in self._away
+    def is_away(self, link_id: LinkId) -> bool | None:
+        """Return whether the process with a link's module does not answer; None where it is dialled and that is not
+        known yet, as after a start."""
+        if link_id in self._away:
+            return True
+        module = self._modules.get(link_id)
+        return None if isinstance(module, DistantModule) and not module.is_connected else False
 
     def origin(self, link_id: LinkId) -> Origin:
         """Return what makes the key of a link; without a module here nobody can say "device"."""

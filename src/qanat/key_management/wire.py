@@ -56,8 +56,8 @@ class LinkReport:
     running: OrderId | None
     oldest_age_s: float | None = None
     """How old the bits are that this end would send under next; None: it has none, or cannot tell."""
-    module_away: bool = False
-    """Whether the process with the module here does not answer."""
+    module_away: bool | None = False
+    """Whether the process with the module here does not answer; None: it is dialled, and that is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)

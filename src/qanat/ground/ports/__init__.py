@@ -2,7 +2,7 @@
 
 from qanat.ground.ports.classical import ClassicalChannel, Session, Transport
 from qanat.ground.ports.machine import Chance, Clock, Entropy, Job, KernelPool, Stopwatch, Tasks
-from qanat.ground.ports.quantum import OpticalSwitch, QKDModule
+from qanat.ground.ports.quantum import DistantModule, OpticalSwitch, QKDModule
 from qanat.ground.ports.stores import KeyStore
 from qanat.ground.ports.supply import KeySupply
 
@@ -10,6 +10,7 @@ __all__ = [
     "Chance",
     "ClassicalChannel",
     "Clock",
+    "DistantModule",
     "Entropy",
     "Job",
     "KernelPool",

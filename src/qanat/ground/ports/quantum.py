@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from qanat.ground.identifiers import BlockId, ModuleId, NodeId, OrderId
 from qanat.ground.keys import KeyBlock, Origin
@@ -37,6 +37,16 @@ class QKDModule(Protocol):
 
     async def release(self, block_id: BlockId, /, *, kept: bool) -> None:
         """Forget a block: both key managers are durable (``kept``), or it is to be destroyed. Idempotent."""
+
+
+@runtime_checkable
+class DistantModule(QKDModule, Protocol):
+    """A module in another process, which may be away."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a line to it now."""
+        ...
 
 
 class OpticalSwitch(Protocol):
