@@ -12,8 +12,8 @@ An alarm is an event of kind `alarm` in a site's log (`events.jsonl`), on the te
 `controller`, and in the audit log. Its data: `code`, `severity`, `text` and `remedy` in the words of the moment,
 `etsi015`, the notification of [ETSI GS QKD 015](reference-etsi015.md) that carries it, `about`, what it is about, and
 its own fields, such as `link_id` of a link's. One alarm of a code lasts for each thing that it is about. While it lasts
-it is not told again; its end is told once, with the same fields and `cleared` true, `times` (how often it was raised)
-and `lasted_s`.
+it is not told again; its end is told once, with the same fields, as they were when it was last raised,
+and `cleared` true, `times` (how often it was raised) and `lasted_s`.
 
 - **told from**: how often it must be raised before it is told.
 - **over**: what ends it, and how long it must have been quiet before the end is told: what flickers is one alarm.

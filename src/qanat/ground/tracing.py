@@ -50,8 +50,8 @@ class EventRecorder:
         self._board.block_made(link_id)
 
     def settle_alarms(self) -> None:
-        """Tell the end of every alarm that is over and has stayed so, with all fields of its beginning and three more.
-        Called now and then, by who has chores."""
+        """Tell the end of every alarm that is over and has stayed so, with all fields of the last time that it was
+        raised and three more. Called now and then, by who has chores."""
         now_s = self._clock.monotonic_s()
         for one in self._board.over(now_s):
             words: dict[str, Json] = {"text": f"over: {one.text}", "remedy": "nothing", "etsi015": one.kind.etsi015}
