@@ -36,7 +36,7 @@ from qanat.key_management.settings import KeyManagerSettings
 from qanat.key_management.supplying import MAX_PARKED_PER_PAIR
 from qanat.key_management.wire import Relay, RelayVoid, Word
 from qanat.simulation.faults import Faults
-from qanat.simulation.world import CallLost, World
+from qanat.simulation.world import HASTY, CallLost, World
 
 A, R, B, X = (NodeId(name) for name in ("a", "r", "b", "x"))
 
@@ -249,7 +249,7 @@ def test_the_status_counts_what_the_first_link_can_carry() -> None:
 
 
 def test_the_status_counts_no_more_than_a_later_hop_has_said_to_hold() -> None:
-    world = new_world()
+    world = new_world(settings=replace(HASTY, failed_retry_s=KeyManagerSettings().failed_retry_s))
     give(world, count=1)
     (further,) = (link for link in world.links if link.link.name == "r-b")
     further._p_session_fails = lambda: 1.0
