@@ -115,12 +115,30 @@ def test_lines_that_take_bytes_and_lose_them_are_given_up(tmp_path: Path, monkey
     async def work() -> None:
         house, path = House(tmp_path / "data"), made_file(tmp_path, num_bytes=1_000_000)
         async with house.reception("bob"), house.spied("bob") as spy, house.user("alice") as alice:
-            spy.cut_each_at = 500_000  # half of the only record
-            with pytest.raises(ChannelError):
+            spy.cut_each_at = 20_000  # a part of the first record
+            with pytest.raises(ChannelError) as fault:
                 await alice.send(path, "bob", patience_s=0.2)
+            assert "a line has to carry 70 kB" in fault.value.remedy
             assert spy.num_lines > 1, "it was tried again"
             spy.cut_each_at = None
             (sent,) = await alice.send(path, "bob")
+        assert (house.folder("bob") / sent.name).read_bytes() == path.read_bytes()
+
+    run(work())
+
+
+@pytest.mark.parametrize(("num_bytes", "cut_at"), [(1_000_000, 300_000), (200_000, 70_000)])
+def test_lines_that_each_carry_less_than_the_longest_record_carry_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_bytes: int, cut_at: int
+) -> None:
+    monkeypatch.setattr(services, "PAUSE_S", 0.02)
+
+    async def work() -> None:
+        house, path = House(tmp_path / "data"), made_file(tmp_path, num_bytes=num_bytes)
+        async with house.reception("bob"), house.spied("bob") as spy, house.user("alice") as alice:
+            spy.cut_each_at = cut_at
+            (sent,) = await alice.send(path, "bob", patience_s=5)
+            assert spy.num_lines > 2
         assert (house.folder("bob") / sent.name).read_bytes() == path.read_bytes()
 
     run(work())

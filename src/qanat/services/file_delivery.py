@@ -32,6 +32,9 @@ from qanat.services.file_names import is_file_name
 SERVICE = "file"
 BEFORE = "before"
 """In place of a hash: the file of this offer was received before."""
+FIRST_CONTENT_BYTES = 2**16
+"""Content of the first record of data on a line, at most. Each further one has as much as all before it, up to the most
+that a record holds: one that breaks off is lost as a whole, and so a line that breaks early has carried some."""
 WORDS = 3
 WORD_BYTES = 512
 """A sender's words beside the content, and how long each is at most: what a one-time pad is gathered for."""
@@ -194,7 +197,7 @@ async def _send_from(
     """Send what the recipient lacks, and how it ends; returns how many bytes that were."""
     room = memoryview(bytearray(conversation.max_content_bytes))
     done, num_records = have, 0
-    while num_bytes := await outgoing.read_into(room):
+    while num_bytes := await outgoing.read_into(room[: max(FIRST_CONTENT_BYTES, done - have)]):
         await conversation.send(room[:num_bytes])
         done, num_records = done + num_bytes, num_records + 1
         if on_progress is not None:

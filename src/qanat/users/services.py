@@ -52,6 +52,10 @@ GROUP_PATIENCE_S = 5.0
 LEAST_GROUP = 2
 PAUSE_S = 1.0
 """Between two tries to reach a recipient."""
+NO_FURTHER = (
+    "send it again: it goes on where it stopped; a line has to carry 70 kB, by one-time pad 35 kB, to bring it on"
+)
+"""What can be done about a line that breaks each time, where the fault itself knows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +389,8 @@ class UserServices:
                 try:
                     sent = await self._send_once(party, outgoing, contact.sae, waiting, service, on_progress)
                 except (ChannelError, RefusedForNow) as fault:
+                    if isinstance(fault, ChannelError):
+                        fault.remedy = fault.remedy or NO_FURTHER
                     waiting.broke(fault)
                     await asyncio.sleep(PAUSE_S)
                 else:
