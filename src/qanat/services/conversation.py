@@ -293,7 +293,8 @@ class Conversation:
         if frame.kind == REFUSAL:
             said = str(frame.header.get("reason", "no reason given"))[:MAX_REASON_CHARACTERS]
             kind = RefusedForNow if frame.header.get("later") is True else RefusedByPeer
-            raise kind(f"{self.peer} refused: {printable(said)}", remedy="do as it says")
+            remedy = "do as it says" if said.endswith(")") else ""  # where a fault has a remedy, that ends its text
+            raise kind(f"{self.peer} refused: {printable(said)}", remedy=remedy)
 
 
 def word_in(record: Opened) -> dict[str, Json]:

@@ -17,7 +17,7 @@ from qanat.adapters.incoming import CheckedFolder, IncomingFolder
 from qanat.adapters.mailbox import Mailbox, StoredText
 from qanat.adapters.process_lock import ProcessLock
 from qanat.ground.errors import BadParameter, ChannelClosed, QanatError
-from qanat.services import call, conference, fax, file_delivery, texts, tunnel
+from qanat.services import call, collect, conference, fax, file_delivery, hook, texts, tunnel
 from qanat.services.call import CallReport
 from qanat.services.conference import ConferenceReport
 from qanat.services.conversation import Conversation, answering, refusing
@@ -34,6 +34,12 @@ OUTBOX_PERIOD_S = 5.0
 LAST_WORDS_S = 2.0
 LONG_SERVICES = (call.SERVICE, conference.SERVICE, tunnel.SERVICE)
 """They last as long as people like, and confirm nothing at their end."""
+HOW_OFFERED = {
+    collect.SERVICE: "run `qanat receive` here",
+    hook.SERVICE: "run `qanat hook ... --follow` here",
+    tunnel.SERVICE: "run `qanat receive --tunnel HOST:PORT` here",
+}
+"""What has to run at the recipient for the services that not every reception offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +240,8 @@ class Reception:
                 await self._more[other](conversation)
             case other:
                 async with refusing(conversation):
-                    raise BadParameter(f"service {other!r} is not offered here", remedy="update the older side")
+                    remedy = HOW_OFFERED.get(other, "update the older side")
+                    raise BadParameter(f"service {other!r} is not offered here", remedy=remedy)
 
     def _recording(self, kind: str, suffix: str) -> Path | None:
         """Return where a call is recorded: in the folder of files, under a name that no other call has."""

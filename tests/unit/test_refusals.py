@@ -1,0 +1,82 @@
+"""What a caller is told to do when it is refused: what the recipient has to run, and nothing where nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from qanat.adapters.encryptor_programs import CommandSlot
+from qanat.ground.errors import BadParameter, QanatError
+from qanat.services.conversation import Conversation, RefusedByPeer, calling, refusing
+from qanat.users.collecting import Sensor
+from qanat.users.hook import Hook
+from qanat.users.reception import Reception
+from qanat.users.services import UserServices
+from service_support import House, sae_of
+from unit.test_file_delivery import run
+
+
+async def called(alice: UserServices, service: str) -> QanatError:
+    """Return why bob refuses a service to alice."""
+    async with alice.line_to(alice.people.contact_of(sae_of("bob")), alice.terms) as line:
+        conversation = calling(alice.party, line, sae_of("bob"), service=service, terms=alice.terms)
+        await conversation.greet()
+        await conversation.say({"open": True})
+        with pytest.raises(RefusedByPeer) as refusal:
+            await conversation.hear()
+    return refusal.value
+
+
+async def ask_by_hook(alice: UserServices) -> None:
+    await Hook(alice, "bob", CommandSlot(("true",)), name="office").rotate()
+
+
+async def ask_by_sensor(alice: UserServices) -> None:
+    sensor = Sensor(alice, "bob", name="boiler")
+    await sensor.put("71")
+    await sensor.deliver()
+
+
+@pytest.mark.parametrize(
+    ("ask", "remedy"),
+    [(ask_by_hook, "run `qanat hook ... --follow` here"), (ask_by_sensor, "run `qanat receive` here")],
+)
+def test_who_is_refused_a_service_hears_how_it_is_offered(
+    tmp_path: Path, ask: Callable[[UserServices], Awaitable[None]], remedy: str
+) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        async with house.reception("bob"), house.user("alice") as alice:
+            with pytest.raises(RefusedByPeer) as refusal:
+                await ask(alice)
+        assert remedy in refusal.value.message
+        assert refusal.value.remedy == "do as it says"
+
+    run(work())
+
+
+def test_a_tunnel_is_offered_by_an_option_and_a_service_that_nobody_knows_by_none(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        async with house.reception("bob"), house.user("alice") as alice:
+            assert "(run `qanat receive --tunnel HOST:PORT` here)" in (await called(alice, "tunnel")).message
+            assert "(update the older side)" in (await called(alice, "teleport")).message
+
+    run(work())
+
+
+def test_a_refusal_that_says_nothing_to_do_has_no_remedy(tmp_path: Path) -> None:
+    async def refuse(conversation: Conversation) -> None:
+        async with refusing(conversation):
+            raise BadParameter("there is nothing to be had here")
+
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        bob, alice = house.user("bob"), house.user("alice")
+        async with bob, alice, Reception(bob, house.folder("bob"), more={"shop": refuse}):
+            refusal = await called(alice, "shop")
+        assert str(refusal).endswith("refused: there is nothing to be had here")
+
+    run(work())
