@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from qanat.adapters.readings import Readings
+from qanat.adapters.readings import Readings, StoredReading
 from qanat.apps.cli import collect
-from qanat.apps.cli.collect import Plan, run_collect
+from qanat.apps.cli.collect import Plan, run_collect, run_list
 from qanat.apps.cli.service_options import CIPHERS, Sealing, Who
 from qanat.ground.errors import BadParameter
 from qanat.services.collect import MAX_VALUE_BYTES
@@ -44,6 +46,14 @@ def status_of(
     return status, [one.value for one in waiting]
 
 
+def is_gone(pid: int) -> bool:
+    """Return whether a process has ended; one that nobody has asked for its status has too."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def test_a_reading_that_is_too_long_is_lost_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +86,58 @@ def test_a_program_that_cannot_be_started_later_costs_its_reading_alone(
     program.chmod(0o700)
     assert status_of(monkeypatch, tmp_path, str(program), every_s=2.0, count=2) == (1, ["71"])
     assert f"no reading: '{program}' cannot be started: No such file" in capsys.readouterr().err
+
+
+def test_a_command_that_prints_nothing_gives_no_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(monkeypatch, tmp_path, "true") == (1, [])
+    assert status_of(monkeypatch, tmp_path, "echo ' '") == (1, [])
+    assert capsys.readouterr().err.count("no reading: the sensor said nothing") == 2
+
+
+def test_a_reading_does_not_wait_for_what_its_command_leaves_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = "sh -c '(sleep 3; touch late) & echo 71'"
+    assert status_of(monkeypatch, tmp_path, command) == (1, ["71"])
+    assert not (tmp_path / "late").exists()
+
+
+def test_a_command_that_takes_too_long_is_killed_with_what_it_started_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "sh -c '(sleep 3; touch late) & echo $! > started; wait'"
+    assert status_of(monkeypatch, tmp_path, command, every_s=0.5) == (1, [])
+    assert not (tmp_path / "late").exists()
+    assert "no reading: sh took longer than the period of 0.5 s" in capsys.readouterr().err
+    assert is_gone(int((tmp_path / "started").read_text()))
+
+
+def test_who_stops_it_does_not_wait_for_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = f"sh -c 'kill -INT {os.getpid()}; sleep 3; touch late'"
+    assert status_of(monkeypatch, tmp_path, command) == (1, [])
+    assert not (tmp_path / "late").exists()
+    assert "no reading: sh was stopped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("is_terminal", "shown"), [(True, "7?[31m1"), (False, "7\x1b[31m1")])
+def test_readings_steer_no_terminal_and_go_into_a_file_as_they_came(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_terminal: bool,
+    shown: str,
+) -> None:
+    people = House(tmp_path / "data").user("bob").people
+    one = StoredReading("meter", "ab" * 16, 1, 5.0, "7\x1b[31m1")
+    assert asyncio.run(Readings(people.me.home).keep(sae_of("alice"), [one])) == [one]
+    monkeypatch.setattr(collect, "people_of", lambda _: people)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    assert run_list(Who(None, None, None), as_json=False) == 0
+    assert capsys.readouterr().out.splitlines()[1] == f"1970-01-01T00:00:05Z,alice,meter,{shown}"
 
 
 @pytest.mark.parametrize(

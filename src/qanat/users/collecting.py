@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple
 
 from qanat.adapters.readings import Readings, StoredReading
-from qanat.ground.errors import ChannelError
+from qanat.ground.errors import BadParameter, ChannelError
 from qanat.ground.identifiers import SaeId
 from qanat.services import collect
 from qanat.services.collect import Reading, deliver_readings, take_readings
@@ -31,9 +31,11 @@ class Sensor:
         self._delivering = asyncio.Lock()
 
     async def put(self, *values: str) -> None:
-        """Put values of this moment into the outbox; durable on return. Raises BadParameter."""
+        """Put values of this moment into the outbox; durable on return. Raises BadParameter, also for an empty one."""
         now_s = self._user.clock.utc_s()
         for value in values:
+            if not value:
+                raise BadParameter("the sensor said nothing", remedy="let it print what it reads on standard output")
             Reading(self._name, "", 0, now_s, value).check()
         rows = [(now_s, value) for value in values]
         await asyncio.to_thread(self._readings.post, self._centre, self._name, rows)
