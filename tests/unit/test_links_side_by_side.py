@@ -19,7 +19,7 @@ from unit.planning_support import network_of
 A, R, B = map(NodeId, ("a", "r", "b"))
 TWICE = network_of(
     {"a": "user", "r": "relay", "b": "user"},
-    [("a", "r", 18), ("a", "r", 6), ("r", "b", 12), ("b", "r", 90)],
+    [("a", "r", 18), ("a", "r", 9), ("r", "b", 12), ("b", "r", 90)],
     switches={"w": {"a": 1, "r": 1}},
     apps=["a", "b"],
 )
