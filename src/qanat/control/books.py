@@ -17,8 +17,6 @@ AWAY_AGAIN_S = 5.0
 """Who asked for key of a link whose module is away may ask again so soon: to say so costs no pads, and the module may
 be back."""
 START_IT = "start it again, its site's alarm names the command; the link is then tried at once"
-
-
 UNREPEATED_S = 30.0
 """A demand that was not said again for so long is none any more."""
 

@@ -289,7 +289,7 @@ class SharedDay(Day):
 
     def _renew(self) -> None:
         """Other shares hold: all that waits is looked at anew, and what waits beyond its share on a way without a part
-        chooses another, as key managers have it (``DemandDesk``)."""
+        chooses anew. Key managers (``DemandDesk``) have only those do so whose way had a part: here that ends alike."""
         self._reign += 1
         self._ways_of.clear()
         number = self._plan.number
