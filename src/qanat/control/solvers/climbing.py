@@ -8,9 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
+from qanat.control.solvers.arrays import Floats
 from qanat.control.solvers.interior import InteriorPoint
 from qanat.control.solvers.newton import Problem
-from qanat.control.solvers.paths import Floats, Market, Paths
+from qanat.control.solvers.paths import Market, Paths
 
 MOST_STEPS = 200
 FIRST_ROUNDS = 6

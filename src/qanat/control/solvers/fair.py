@@ -16,11 +16,12 @@ import numpy as np
 
 from qanat.control.graph import RouteGraph
 from qanat.control.sharing import Demand
+from qanat.control.solvers.arrays import Floats, Ints
 from qanat.control.solvers.climbing import Reached, carried, climb, first_paths
 from qanat.control.solvers.interior import InteriorPoint
 from qanat.control.solvers.lifting import lift
 from qanat.control.solvers.newton import Problem
-from qanat.control.solvers.paths import Floats, Flows, Ints, Market, Paths
+from qanat.control.solvers.paths import Flows, Market, Paths
 
 HALVINGS = 100
 ROUNDING = 1e-6

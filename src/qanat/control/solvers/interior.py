@@ -16,8 +16,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from qanat.control.solvers.arrays import Floats, Ints
 from qanat.control.solvers.newton import Move, Pair, Problem, Residuals, System, pair_where
-from qanat.control.solvers.paths import Floats, Ints, Paths
+from qanat.control.solvers.paths import Paths
 
 STEP = 0.995
 """The part of the way to the boundary that is gone at most."""

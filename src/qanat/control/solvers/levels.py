@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
+from qanat.control.solvers.arrays import Floats
 from qanat.control.solvers.lifting import Lift, lift
-from qanat.control.solvers.paths import Floats, Market, Paths
+from qanat.control.solvers.paths import Market, Paths
 
 LEVEL_TOLERANCE = 1e-7
 SLACKNESS = 1e-9

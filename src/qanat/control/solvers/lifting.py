@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.sparse import csc_array, sparray
 
-Floats = NDArray[np.float64]
+from qanat.control.solvers.arrays import Floats
+
 PRESOLVED = 3000
 """Programs of fewer columns are solved sooner as they are."""
 
@@ -48,19 +49,21 @@ def lift(usage: sparray, capacity: Floats, *, owners: NDArray[np.int64], floor: 
     owner_rows = np.flatnonzero(ways != 1)
     count = int((~is_only).sum())
     place = np.cumsum(~is_only) - 1
-    row_of = len(capacity) + np.cumsum(ways != 1) - 1
-    pulled = np.flatnonzero(pull)
+    limits = _that_matter(capacity - held, pull, links[~of_only])
+    row_of_limit, row_of = np.cumsum(limits) - 1, int(limits.sum()) + np.cumsum(ways != 1) - 1
+    limit_rows = np.flatnonzero(limits)
+    pulled = np.flatnonzero(limits & (pull > 0))
     entries = [
-        (links[~of_only], place[columns[~of_only]], uses[~of_only]),
-        (pulled, np.full(len(pulled), count), pull[pulled]),
+        (row_of_limit[links[~of_only]], place[columns[~of_only]], uses[~of_only]),
+        (row_of_limit[pulled], np.full(len(pulled), count), pull[pulled]),
         (row_of[owners[~is_only]], np.arange(count), np.full(count, -1.0)),
         (row_of[owner_rows], np.full(len(owner_rows), count), rise[owner_rows]),
     ]
     rows, places, values = (np.concatenate(parts) for parts in zip(*entries, strict=True))
     found = linprog(
         np.concatenate([np.zeros(count), [-1.0]]),
-        A_ub=csc_array((values, (rows, places)), shape=(len(capacity) + len(owner_rows), count + 1)),
-        b_ub=np.concatenate([capacity - held, -floor[owner_rows]]),
+        A_ub=csc_array((values, (rows, places)), shape=(len(limit_rows) + len(owner_rows), count + 1)),
+        b_ub=np.concatenate([(capacity - held)[limits], -floor[owner_rows]]),
         method="highs",
         options={"presolve": count > PRESOLVED},
     )
@@ -68,10 +71,21 @@ def lift(usage: sparray, capacity: Floats, *, owners: NDArray[np.int64], floor: 
         return None
     height = float(found.x[-1])
     duals = np.maximum(-found.ineqlin.marginals, 0.0)
-    prices, worth = duals[: len(capacity)], np.zeros(len(floor))
-    worth[owner_rows] = duals[len(capacity) :]
+    prices, worth = np.zeros(len(capacity)), np.zeros(len(floor))
+    prices[limits], worth[owner_rows] = duals[: len(limit_rows)], duals[len(limit_rows) :]
     worth += np.bincount(by_only[0], by_only[1] * prices[by_only[2]], len(floor))
     flows = np.zeros(len(owners))
     flows[~is_only] = np.maximum(found.x[:-1], 0.0)
     flows[is_only] = floor[alone] + rise[alone] * height
     return Lift(flows, height, prices, worth)
+
+
+def _that_matter(left: Floats, pull: Floats, shared: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which limits the program needs: those of ways that can be chosen (``shared``), and, of those that only
+    bound the height, the one that bounds it most."""
+    matters = left < 0  # whether that is rounding is the solver's to say
+    matters[shared] = True
+    heights = np.where((pull > 0) & ~matters, left / np.maximum(pull, 1e-300), np.inf)
+    first = int(np.argmin(heights))
+    matters[first] |= bool(np.isfinite(heights[first]))
+    return np.asarray(matters)

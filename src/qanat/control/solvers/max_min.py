@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from qanat.control.graph import RouteGraph
 from qanat.control.sharing import Demand
+from qanat.control.solvers.arrays import Floats
 from qanat.control.solvers.climbing import first_paths, fitted
 from qanat.control.solvers.levels import LEVEL_TOLERANCE, Level, Question, Standing, as_divided, divided_anew
-from qanat.control.solvers.paths import Floats, Flows, Market
+from qanat.control.solvers.paths import Flows, Market
 
 SETTLING = 1e-6
 """A demand is settled when its part of what the prices sum up to is no less than this."""

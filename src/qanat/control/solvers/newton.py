@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from qanat.control.solvers.paths import Floats, Paths
+from qanat.control.solvers.arrays import Floats
+from qanat.control.solvers.paths import Paths
 
 MOST_DAMPING = 1e-4
 

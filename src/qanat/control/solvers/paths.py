@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse import csc_array
 
 from qanat.control.graph import Route, RouteGraph
 from qanat.control.sharing import Demand
-
-Floats: TypeAlias = NDArray[np.float64]
-Ints: TypeAlias = NDArray[np.int64]
+from qanat.control.solvers.arrays import Floats, Ints
+from qanat.control.solvers.searching import Search
 
 
 class Market:
@@ -28,7 +25,7 @@ class Market:
         self._ends = np.array([(graph.number_of(one.source), graph.number_of(one.target)) for one in demands])
         self._rows = [place for place in range(len(graph.links)) if _is_usable(graph, place)]
         self.capacity = np.array([graph.width[place] for place in self._rows])
-        self._searches: list[_Search] = []
+        self._searches: list[Search] = []
         groups: dict[bytes, list[int]] = {}
         self._is_joined = np.zeros(len(demands), dtype=bool)
         for place, demand in enumerate(demands):
@@ -36,7 +33,8 @@ class Market:
             if graph.may_end(demand.policy, start, end):
                 groups.setdefault(bytes(graph.passes(demand.policy, start)), []).append(place)
         for passes, members in groups.items():
-            self._searches.append(_Search(graph, self._rows, passes, np.array(members), self._ends[members]))
+            ends = [(int(start), int(end)) for start, end in self._ends[members]]
+            self._searches.append(Search(graph, self._rows, passes, np.array(members), ends))
 
     def shortest(self, prices: Floats) -> Floats:
         """Return the length of each demand's shortest path; infinity where there is none. prices: positive, by row."""
@@ -65,58 +63,6 @@ class Market:
 def _is_usable(graph: RouteGraph, link: int) -> bool:
     ends = (graph.number[end] for end in graph.links[link].ends)
     return bool(graph.link_is_up[link]) and graph.width[link] > 0 and all(graph.node_is_up[end] for end in ends)
-
-
-class _Search:
-    """Shortest paths of the demands that may pass the same sites.
-
-    Each site is two vertices, so that a demand can begin at a site that passes nothing on: one that is arrived at, and
-    left where the site may be passed, and one where demands begin.
-    """
-
-    def __init__(self, graph: RouteGraph, rows: Sequence[int], passes: bytes, members: Ints, ends: Ints) -> None:
-        self.members = members
-        self._size = len(graph.nodes)
-        sources, self._source_place = np.unique(ends[:, 0], return_inverse=True)
-        self._starts, self._targets = sources + self._size, ends[:, 1]
-        arcs = []
-        for row, place in enumerate(rows):
-            one, other = (graph.number[end] for end in graph.links[place].ends)
-            for here, there in ((one, other), (other, one)):
-                arcs.append((here + self._size, there, row))
-                if passes[here]:
-                    arcs.append((here, there, row))
-        table = np.array(sorted(arcs), dtype=np.int64).reshape(-1, 3)
-        self._row_of_arc = table[:, 2]
-        self._arc_keys = table[:, 0] * 2 * self._size + table[:, 1]
-        starts = np.searchsorted(table[:, 0], np.arange(2 * self._size + 1))
-        self._matrix = csr_array(
-            (np.zeros(len(table)), table[:, 1].astype(np.int32), starts.astype(np.int32)),
-            shape=(2 * self._size, 2 * self._size),
-        )
-        self._before: NDArray[np.int32] = np.zeros((0, 0), dtype=np.int32)
-
-    def run(self, prices: Floats) -> Floats:
-        self._matrix.data = prices[self._row_of_arc]
-        lengths, self._before = dijkstra(self._matrix, indices=self._starts, return_predecessors=True)
-        return np.asarray(lengths[self._source_place, self._targets])
-
-    def traced(self, wanted: NDArray[np.bool_]) -> tuple[Ints, list[Ints]]:
-        """Return the demands among ``wanted`` and their paths, all traced side by side from the targets back."""
-        chosen = np.flatnonzero(wanted[self.members])
-        at, sources = self._targets[chosen].copy(), self._source_place[chosen]
-        steps: list[Ints] = []
-        under_way = np.arange(len(chosen))
-        while under_way.size:
-            here = at[under_way]
-            before = self._before[sources[under_way], here].astype(np.int64)
-            rows = np.full(len(chosen), -1, dtype=np.int64)
-            rows[under_way] = self._row_of_arc[np.searchsorted(self._arc_keys, before * 2 * self._size + here)]
-            steps.append(rows)
-            at[under_way] = before
-            under_way = under_way[before < self._size]
-        table = np.array(steps[::-1]).reshape(len(steps), len(chosen)).T
-        return self.members[chosen], [path[path >= 0] for path in table]
 
 
 class Paths:
