@@ -21,7 +21,7 @@ from qanat.ground.errors import RequestError
     ("names", "run"),
     [
         (["routes"], {"route-paper", "route-10000"}),
-        (["sharing", "route-paper"], {"share-1000", "share-optimum", "route-paper"}),
+        (["sharing", "route-paper"], {"share-1000", "max-min-1000", "share-optimum", "route-paper"}),
         (["share-1000"], {"share-1000"}),
         (["full-load-100"], {"full-load-100"}),
         ([], {name for group in registry.BENCHMARKS.values() for name in group} - {"full-load-100"}),

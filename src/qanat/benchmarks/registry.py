@@ -27,7 +27,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "video_call": ("video-call", "video-call-delay"),
     "long_line": ("distil-20ms", "distil-20ms-1mbit", "distil-20ms-winnow", "distil-20ms-ldpc"),
     "backbone": ("backbone",),
-    "routing": ("route-paper", "route-10000", "share-1000"),
+    "routing": ("route-paper", "route-10000", "share-1000", "max-min-1000"),
     "sharing": ("share-optimum",),
     "full_load": ("full-load-10", "full-load-30", "full-load-100"),
     "passes": ("passes-year", "passes-fleet"),
@@ -38,7 +38,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "routes": ("route-paper", "route-10000"),
-    "sharing": ("share-1000", "share-optimum"),
+    "sharing": ("share-1000", "max-min-1000", "share-optimum"),
 }
 """Names that stand for several."""
 

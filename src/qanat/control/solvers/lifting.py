@@ -45,7 +45,10 @@ def lift(usage: sparray, capacity: Floats, *, owners: NDArray[np.int64], floor: 
     links, columns, uses = used.row, used.col, used.data
     of_only = is_only[columns]
     by_only = owners[columns[of_only]], uses[of_only], links[of_only]
-    pull, held = (np.bincount(by_only[2], by_only[1] * each[by_only[0]], len(capacity)) for each in (rise, floor))
+    pull, held = (
+        np.asarray(np.bincount(by_only[2], by_only[1] * each[by_only[0]], len(capacity)), dtype=np.float64)
+        for each in (rise, floor)
+    )
     owner_rows = np.flatnonzero(ways != 1)
     count = int((~is_only).sum())
     place = np.cumsum(~is_only) - 1
@@ -88,4 +91,4 @@ def _that_matter(left: Floats, pull: Floats, shared: NDArray[np.int64]) -> NDArr
     heights = np.where((pull > 0) & ~matters, left / np.maximum(pull, 1e-300), np.inf)
     first = int(np.argmin(heights))
     matters[first] |= bool(np.isfinite(heights[first]))
-    return np.asarray(matters)
+    return np.asarray(matters, dtype=np.bool_)
