@@ -25,6 +25,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from qanat.adapters.loop_thread import LoopThread
+from qanat.adapters.single_connections import SingleConnections
 from qanat.adapters.system import SystemEntropy
 from qanat.adapters.tls import Credentials, client_context, own_identity
 from qanat.adapters.unfinished_handshakes import closing_unfinished
@@ -99,9 +100,8 @@ class Etsi014Client:
         self._takes_extensions = True
         self._http = httpx.AsyncClient(
             base_url=_checked_url(base_url),
-            verify=client_context(tls, expected_peer=kme),
+            transport=SingleConnections(client_context(tls, expected_peer=kme), keepalive_s=KEEP_ALIVE_S),
             timeout=httpx.Timeout(ANSWER_MARGIN_S, read=patience_s + ANSWER_MARGIN_S),
-            limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_S),
             trust_env=False,  # keys go through no proxy that the environment names
         )
 

@@ -37,7 +37,7 @@ def test_threads_share_one_blocking_client_and_its_connections(doors: Doors) -> 
 
         with ThreadPoolExecutor(4) as threads:
             ids = [key_id for some in threads.map(take, range(4)) for key_id in some]
-        assert len(client._client._http._transport._pool.connections) <= 4  # type: ignore[attr-defined]
+        assert client._client._http._transport.num_connections <= 4  # type: ignore[attr-defined]
     assert len(set(ids)) == 20
     assert doors.supplier.made == made + 20
     assert len(doors.refusals) == refused

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,11 +48,17 @@ def status_of(
 
 
 def is_gone(pid: int) -> bool:
-    """Return whether a process has ended; one that nobody has asked for its status has too."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+    """Return whether a process ends; one that nobody has asked for its status has too. One that was killed may still
+    wait for its turn to die."""
+    for _ in range(200):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def test_a_reading_that_is_too_long_is_lost_alone(
@@ -111,6 +118,17 @@ def test_a_command_that_takes_too_long_is_killed_with_what_it_started_and_not_wa
     assert status_of(monkeypatch, tmp_path, command, every_s=0.5) == (1, [])
     assert not (tmp_path / "late").exists()
     assert "no reading: sh took longer than the period of 0.5 s" in capsys.readouterr().err
+    assert is_gone(int((tmp_path / "started").read_text()))
+
+
+def test_a_command_that_prints_without_end_is_killed_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "sh -c 'sleep 60 & echo $! > started; yes'"
+    assert status_of(monkeypatch, tmp_path, command) == (1, [])
+    said = capsys.readouterr().err
+    assert "no reading: sh printed more than 65,536 bytes" in said
+    assert "let it print the reading alone" in said
     assert is_gone(int((tmp_path / "started").read_text()))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from qanat.adapters import encryptor_programs
 from qanat.adapters.encryptor_programs import CommandSlot, KeyForm, StrongswanSlot, WireguardSlot
 from qanat.adapters.machine_faults import MachineFault
 from qanat.apps.cli.hook import command_slot
@@ -22,6 +23,7 @@ from qanat.services.hook import KeySlot
 from qanat.users.hook import Hook
 from qanat.users.reception import Listeners, Reception
 from service_support import House, Spy, until
+from unit.test_collect_command import is_gone
 from unit.test_file_delivery import run
 
 PEER_KEY = base64.b64encode(bytes(range(32))).decode()
@@ -254,6 +256,31 @@ def test_a_command_of_ones_own_reads_each_key_in_the_form_that_was_asked(tmp_pat
         assert written.endswith(b"\n") == (form is not KeyForm.RAW)
 
     run(work())
+
+
+def test_a_rotation_does_not_wait_for_what_its_command_leaves_running(tmp_path: Path) -> None:
+    """Also where it holds the command's output open."""
+    late = tmp_path / "late"
+    run(CommandSlot(("sh", "-c", f"(sleep 3; touch '{late}') & cat > /dev/null")).put(bytes(32)))
+    assert not late.exists()
+
+
+def test_a_command_that_takes_too_long_is_killed_with_what_it_started_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encryptor_programs, "PATIENCE_S", 0.5)
+    late, started = tmp_path / "late", tmp_path / "started"
+    with pytest.raises(ConfigurationError, match="sh took longer than 0.5 s"):
+        run(CommandSlot(("sh", "-c", f"(sleep 3; touch '{late}') & echo $! > '{started}'; wait")).put(bytes(32)))
+    assert not late.exists()
+    assert is_gone(int(started.read_text()))
+
+
+def test_a_command_that_says_things_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encryptor_programs, "MOST_SAID_BYTES", 100_000)
+    with pytest.raises(ConfigurationError, match="yes said more than 100,000 bytes") as refusal:
+        run(CommandSlot(("yes",)).put(bytes(32)))
+    assert "let it say less" in refusal.value.remedy
 
 
 def test_a_command_that_fails_or_is_not_there_is_told_by_its_option(tmp_path: Path) -> None:

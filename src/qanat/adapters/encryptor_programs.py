@@ -5,7 +5,6 @@ Keys are never on a command line, where other users of the machine could read th
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import enum
 import hashlib
@@ -14,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qanat.adapters.addresses import write_whole
+from qanat.adapters.commands import Fate, run_command
 from qanat.adapters.machine_faults import machine_fault, machine_faults_named
 from qanat.ground.errors import BadParameter, ConfigurationError
 
 PATIENCE_S = 10.0
+MOST_SAID_BYTES = 2**22
+"""On each of its outputs; a hundred thousand peers have a place in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class KeyForm(enum.StrEnum):
 class CommandSlot:
     """A command of the user's own, run without a shell for each key, which it reads from its standard input.
 
-    It has taken the key when it ends with status 0. What it leaves running must let go of standard error.
+    It has taken the key when it ends with status 0. What it leaves running is not waited for.
     """
 
     words: tuple[str, ...]
@@ -133,26 +135,19 @@ class CommandSlot:
 async def _run(words: tuple[str, ...], told: bytes, *, option: str = "--program") -> str:
     """Return what the program says."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *words,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        end = await run_command(words, within_s=PATIENCE_S, most_bytes=MOST_SAID_BYTES, told=told, hear_errors=True)
     except OSError as fault:
         raise machine_fault(fault, path=Path(words[0]), elsewhere=f"name the program with {option}") from None
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            answer, said = await process.communicate(told)
-    except TimeoutError:
-        process.kill()
-        await process.communicate()
-        raise ConfigurationError(
-            f"{words[0]} took longer than {PATIENCE_S:g} s", remedy="look what it waits for"
-        ) from None
-    if process.returncode:
-        reason = said.decode("utf-8", "replace").strip()[:300] or f"status {process.returncode}"
+    match end.fate:
+        case Fate.TOO_LONG:
+            raise ConfigurationError(f"{words[0]} took longer than {PATIENCE_S:g} s", remedy="look what it waits for")
+        case Fate.TOO_MUCH:
+            raise ConfigurationError(
+                f"{words[0]} said more than {MOST_SAID_BYTES:,} bytes", remedy="run it by hand, and let it say less"
+            )
+    if end.status:
+        reason = end.errors.decode("utf-8", "replace").strip()[:300] or f"status {end.status}"
         raise ConfigurationError(
             f"{words[0]} did not take the key: {reason}", remedy="run it by hand; it may need root"
         )
-    return answer.decode("utf-8", "replace")
+    return end.output.decode("utf-8", "replace")

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
-import os
 import shlex
-import signal
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 
+from qanat.adapters.commands import Fate, Outcome, run_command
 from qanat.adapters.readings import Readings
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
 from qanat.ground.errors import BadParameter, QanatError
-from qanat.services.collect import Reading
+from qanat.services.collect import MAX_VALUE_BYTES, Reading
 from qanat.services.conversation import printable
 from qanat.users.collecting import Sensor
 from qanat.users.services import UserServices
+
+MOST_PRINTED_BYTES = 2**16
+"""By a sensor's command: a reading is far shorter, and what goes on printing would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,51 +97,42 @@ async def _measure(sensor: Sensor, plan: Plan, stop: asyncio.Event, *, is_first:
     that has no process left just now or whose program is being replaced.
     """
     words = plan.words()
-    with contextlib.ExitStack() as stack:
-        try:
-            output = stack.enter_context(tempfile.TemporaryFile())  # a pipe would end with what it leaves running
-            process = await asyncio.create_subprocess_exec(*words, stdout=output, start_new_session=True)
-        except OSError as fault:
-            why = f"{words[0]!r} cannot be started: {fault.strerror}"
-            if is_first:
-                raise BadParameter(
-                    f"--run: {why}",
-                    remedy="name a program that this user may run, by its path where it is not on PATH",
-                ) from None
-            tell(f"no reading: {why}")
-            return False
-        if (fate := await _fault_of(process, plan.every_s, stop)) is not None:
-            tell(f"no reading: {words[0]} {fate}")
-            return False
-        said = os.pread(output.fileno(), os.fstat(output.fileno()).st_size, 0)
     try:
-        await sensor.put(said.decode("utf-8", "replace").strip())
+        end = await run_command(words, within_s=plan.every_s, most_bytes=MOST_PRINTED_BYTES, stop=stop)
+    except OSError as fault:
+        why = f"{words[0]!r} cannot be started: {fault.strerror}"
+        if is_first:
+            raise BadParameter(
+                f"--run: {why}",
+                remedy="name a program that this user may run, by its path where it is not on PATH",
+            ) from None
+        tell(f"no reading: {why}")
+        return False
+    if (why_none := _fault_of(end, plan.every_s)) is not None:
+        tell(f"no reading: {words[0]} {why_none}")
+        return False
+    try:
+        await sensor.put(end.output.decode("utf-8", "replace").strip())
     except BadParameter as fault:
         tell(f"no reading: {fault}")
         return False
     return True
 
 
-async def _fault_of(process: asyncio.subprocess.Process, within_s: float, stop: asyncio.Event) -> str | None:
-    """Return why a command gives no reading, once it has ended; None where it may."""
-    if not await _has_ended(process, within_s, stop):
-        return "was stopped" if stop.is_set() else f"took longer than the period of {within_s:g} s"
-    return f"ended with status {process.returncode}" if process.returncode else None
-
-
-async def _has_ended(process: asyncio.subprocess.Process, within_s: float, stop: asyncio.Event) -> bool:
-    """Return whether a command ends in time and before ``stop``; if not, it is killed with all that it started."""
-    waits = [asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())]
-    try:
-        await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-        return process.returncode is not None
-    finally:
-        for one in waits:
-            one.cancel()
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+def _fault_of(end: Outcome, within_s: float) -> str | None:
+    """Return why a command gives no reading; None where it may."""
+    match end.fate:
+        case Fate.STOPPED:
+            return "was stopped"
+        case Fate.TOO_LONG:
+            return f"took longer than the period of {within_s:g} s"
+        case Fate.TOO_MUCH:
+            return (
+                f"printed more than {MOST_PRINTED_BYTES:,} bytes and was ended: let it print the reading alone, "
+                f"at most {MAX_VALUE_BYTES:,} bytes"
+            )
+        case Fate.ENDED:
+            return f"ended with status {end.status}" if end.status else None
 
 
 async def _deliver(sensor: Sensor) -> int | None:
