@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from qanat.apps.cli.services import _ClosedOutput, _told
+from qanat.apps.cli.outputs import ClosedOutput
+from qanat.apps.cli.services import _told
 from qanat.services.file_delivery import ArrivedFile
 from service_support import House, sae_of
 
@@ -35,7 +36,7 @@ def open_files() -> int:
 @pytest.mark.parametrize("closed_one", OUTPUTS)
 def test_who_reads_the_other_output_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed_one: str) -> None:
     stop, file = asyncio.Event(), ArrivedFile("film.bin", 5, 5, "", sae_of("alice"))
-    closed = _ClosedOutput(stop)
+    closed = ClosedOutput(stop)
     on_file = closed.watched(_told(House(tmp_path).user("bob").people, True, None).on_file)
     other = OUTPUTS[closed_one == "stdout"]
     with pipe_as(other, monkeypatch) as reading, pipe_as(closed_one, monkeypatch) as unread:
@@ -58,5 +59,5 @@ def test_who_reads_the_other_output_is_told(tmp_path: Path, monkeypatch: pytest.
 def test_another_fault_of_an_output_is_not_taken_for_it() -> None:
     fault = OSError(28, "No space left on device")
     with pytest.raises(OSError, match="No space") as raised:
-        _ClosedOutput(asyncio.Event()).found(fault)
+        ClosedOutput(asyncio.Event()).found(fault)
     assert raised.value is fault

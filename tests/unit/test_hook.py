@@ -270,7 +270,7 @@ def test_a_command_that_takes_too_long_is_killed_with_what_it_started_and_not_wa
 ) -> None:
     monkeypatch.setattr(encryptor_programs, "PATIENCE_S", 0.5)
     late, started = tmp_path / "late", tmp_path / "started"
-    with pytest.raises(ConfigurationError, match="sh took longer than 0.5 s"):
+    with pytest.raises(ConfigurationError, match=r"sh took longer than 0\.5 s"):
         run(CommandSlot(("sh", "-c", f"(sleep 3; touch '{late}') & echo $! > '{started}'; wait")).put(bytes(32)))
     assert not late.exists()
     assert is_gone(int(started.read_text()))

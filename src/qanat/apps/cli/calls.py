@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from qanat.adapters.media_devices import find_devices
@@ -55,39 +55,39 @@ def run_devices(*, as_json: bool) -> int:
     return 0
 
 
-def say_call(report: CallReport) -> None:
-    """Tell what one end of a call saw."""
+def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
+    """Tell what one end of a call saw; raises what ``say`` raises."""
 
     def of(name: str, medium: MediumReport) -> str:
         shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
         return f"{name}: {medium.sent:,} frames sent, {shown}"
 
-    tell(
+    say(
         f"call with {report.peer}, {report.duration_s:.1f} s; "
         f"{of('audio', report.audio)}; {of('video', report.video)}; "
         f"{report.keys_sent} keys out, {report.keys_received} in; "
         f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
     )
-    _say_refused(report.refused)
+    _say_refused(report.refused, say)
     if report.recording is not None:
-        tell(f"recorded in {report.recording}")
+        say(f"recorded in {report.recording}")
 
 
-def say_conference(report: ConferenceReport) -> None:
-    """Tell what one end of a conference saw: of each other member, then of all."""
+def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) -> None:
+    """Tell what one end of a conference saw: of each other member, then of all; raises what ``say`` raises."""
     for one in report.members:
-        say_call(one)
+        say_call(one, say)
     for absence in report.absent:
-        tell(f"{absence.name} {absence.reason}")
-    tell(
+        say(f"{absence.name} {absence.reason}")
+    say(
         f"conference of {report.duration_s:.1f} s, {report.rounds} rounds; {report.keys_sent} keys of all together, "
         f"{report.tag_keys} of two for tags"
     )
-    _say_refused(report.refused)
+    _say_refused(report.refused, say)
     if report.mix is not None:
-        tell(f"the sound of all is in {report.mix}")
+        say(f"the sound of all is in {report.mix}")
 
 
-def _say_refused(refused: Mapping[str, int]) -> None:
+def _say_refused(refused: Mapping[str, int], say: Callable[[str], None]) -> None:
     if refused:
-        tell("not accepted: " + ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items())))
+        say("not accepted: " + ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items())))

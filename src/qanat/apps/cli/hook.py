@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 
 from qanat.adapters.encryptor_programs import CommandSlot, KeyForm
+from qanat.apps.cli.outputs import ClosedOutput
 from qanat.apps.cli.service_options import Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell
 from qanat.ground.errors import BadParameter, QanatError
@@ -59,7 +60,7 @@ def run_hook(slot: KeySlot, rotation: Rotation, *, who: Who, as_json: bool) -> i
                 stop.set()
 
         async with UserServices(people) as user:
-            one = Hook(user, rotation.contact, slot, name=rotation.slot, on_key=on_key)
+            one = Hook(user, rotation.contact, slot, name=rotation.slot, on_key=ClosedOutput(stop).watched(on_key))
             if rotation.follow:
                 await _follow(user, one, stop)
             else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -24,6 +23,7 @@ from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.link_commands import add_link_commands
 from qanat.apps.cli.master_key_commands import add_master_key_commands
 from qanat.apps.cli.network_commands import add_network_commands
+from qanat.apps.cli.outputs import lead_nowhere, open_closed, warn
 from qanat.apps.cli.panels import put_into_panels
 from qanat.apps.cli.pass_commands import add_pass_command
 from qanat.apps.cli.passes_commands import add_passes_command
@@ -104,6 +104,7 @@ WHOSE_FAULT = {
 
 def run() -> None:
     """Entry point."""
+    open_closed()
     app()
 
 
@@ -131,10 +132,10 @@ def _end_with(command: Callable[[], int], /) -> NoReturn:
     except QanatError as fault:
         status = _tell(fault)
     except KeyboardInterrupt:
-        typer.secho("stopped by you; nothing half-sent counts as sent, and no key is used twice", err=True)
+        warn("stopped by you; nothing half-sent counts as sent, and no key is used twice")
         status = 130
     except BrokenPipeError:  # who read our output has seen enough
-        sys.stderr.close()
+        lead_nowhere()
         status = 1
     except OSError as fault:
         status = _tell(machine_fault(fault))
@@ -146,11 +147,11 @@ def _tell(fault: QanatError) -> int:
     whose = next((words for kind, words in WHOSE_FAULT.items() if isinstance(fault, kind)), "qanat")
     others = fault.others if isinstance(fault, NetworkFileError) else ()
     for one in (fault, *others[: MOST_FAULTS - 1]):
-        typer.secho(f"error ({whose}): {one.message}", err=True, fg="red")
+        warn(f"error ({whose}): {one.message}", fg="red")
         if one.remedy:
-            typer.secho(f"  what to do: {one.remedy}", err=True)
+            warn(f"  what to do: {one.remedy}")
     if (more := len(others) - MOST_FAULTS + 1) > 0:
-        typer.secho(f"and {more} more in this file", err=True)
+        warn(f"and {more} more in this file")
     return 2
 
 

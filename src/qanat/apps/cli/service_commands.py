@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand
 
 from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.service_options import CIPHERS, Sealing, Who
@@ -67,6 +69,7 @@ VideoOption = Annotated[
 PlayOption = Annotated[
     str | None, typer.Option("--play", metavar="SPEAKER", help="'speaker': let sound be heard at this machine.")
 ]
+LIKE_AN_OPTION: Final = re.compile(r"--?[a-z][\w-]*(=.*)?", re.ASCII | re.IGNORECASE | re.DOTALL)
 NONE = "none"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
@@ -238,12 +241,23 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
         end_with(command)
 
 
+class _TextCommand(TyperCommand):
+    """Takes what begins with a dash, and does not look like an option, for what it is: ``text bob "-5 degrees"``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        words = args[: args.index("--")] if "--" in args else args
+        known = {option for one in self.get_params(ctx) for option in one.opts}
+        unknown = [word for word in words if LIKE_AN_OPTION.fullmatch(word) and word.partition("=")[0] not in known]
+        ctx.ignore_unknown_options = not unknown
+        return super().parse_args(ctx, args)
+
+
 def _add_text(app: typer.Typer, end_with: EndWith) -> None:
-    @app.command()
+    @app.command(cls=_TextCommand)
     def text(
         recipient: Annotated[str | None, typer.Argument(help="A contact or a group.")] = None,
         message: Annotated[
-            str | None, typer.Argument(help="What to say; behind `--` where it begins with a dash.")
+            str | None, typer.Argument(help="What to say; behind `--` where it looks like an option.")
         ] = None,
         name: AsOption = None,
         data: DataOption = None,

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from qanat.apps.cli.outputs import lead_nowhere
 from qanat.apps.cli.service_options import UP_NETWORK, Sealing, Who
 from qanat.apps.networks import load_network
 from qanat.apps.workplace import default_folder
@@ -44,19 +45,35 @@ def terms_of(sealing: Sealing) -> Terms:
     )
 
 
-class _Telling(Console):
+class _Heard(Console):
     """Says that nobody reads it any more, where rich would send standard output to nowhere and end the program."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
+class Unheard(Console):
+    """Leads nowhere once nobody reads it any more."""
+
+    def on_broken_pipe(self) -> None:
+        lead_nowhere()
+
+
 def tell(words: str) -> None:
     """Tell people, on standard error, in one line; what strangers put into it steers no terminal.
 
-    Raises BrokenPipeError where nobody reads it any more.
+    Where nobody reads it any more the command goes on: it is not run to be read.
     """
-    _Telling(stderr=True, highlight=False, emoji=False).print(escape(printable(words)), soft_wrap=True)
+    _print(Unheard, words)
+
+
+def tell_reader(words: str) -> None:
+    """Tell people the same way, by a command that is run to be read; raises BrokenPipeError where nobody does."""
+    _print(_Heard, words)
+
+
+def _print(kind: type[Console], words: str) -> None:
+    kind(stderr=True, highlight=False, emoji=False).print(escape(printable(words)), soft_wrap=True)
 
 
 def print_json(told: dict[str, Any]) -> None:

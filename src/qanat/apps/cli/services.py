@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,17 +10,25 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from qanat.adapters.mailbox import StoredText
 from qanat.apps import machine
 from qanat.apps.cli.calls import say_call, say_conference
+from qanat.apps.cli.outputs import ClosedOutput
 from qanat.apps.cli.service_options import Sealing, Who
-from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
+from qanat.apps.cli.service_place import (
+    Unheard,
+    people_of,
+    print_json,
+    stopped_by_signals,
+    tell,
+    tell_reader,
+    terms_of,
+)
 from qanat.ground.errors import QanatError
 from qanat.ground.identifiers import SaeId
 from qanat.services import collect, tunnel
@@ -41,8 +48,6 @@ from qanat.users.services import TextReport, UserServices
 from qanat.users.speaking import CallMedia
 from qanat.users.supply import TellingSupply
 from qanat.users.tunnel import TunnelEnd
-
-P = ParamSpec("P")
 
 SHOWN_EVERY_S = 0.1
 FILES_OPEN = 8192
@@ -104,10 +109,10 @@ def run_receive(
 
     async def work() -> int:
         stop = stopped_by_signals()
-        closed = _ClosedOutput(stop)
+        closed = ClosedOutput(stop)
         listeners = replace(_told(people, as_json, stop if once else None), on_broken=closed.found)
         async with UserServices(people, terms=Terms(patience_s=key_wait_s)) as user, AsyncExitStack() as stack:
-            supply = TellingSupply(user.party.supply, say=_told_of_waits(people), every_time=True)
+            supply = TellingSupply(user.party.supply, say=closed.watched(_told_of_waits(people)), every_time=True)
             user.party = replace(user.party, supply=supply)
             more: dict[str, Serve] = {
                 collect.SERVICE: Centre(user, on_fresh=closed.watched(_told_of_readings(people, as_json))).serve
@@ -117,7 +122,9 @@ def run_receive(
             reception = await stack.enter_async_context(
                 Reception(user, out, port=port, listeners=listeners, more=more, media=media)
             )
-            tell(f"{people.me.name} receives at port {reception.port}, files into {out.resolve()}; Ctrl-C ends it")
+            closed.watched(tell_reader)(
+                f"{people.me.name} receives at port {reception.port}, files into {out.resolve()}; Ctrl-C ends it"
+            )
             if as_json:
                 print_json({"listening": reception.port, "name": people.me.name, "sae": people.me.sae})
             reception.show_fresh()
@@ -195,17 +202,17 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
 
     def on_file(file: ArrivedFile) -> None:
         words = f"{name(file.sender)} sent {file.name}, {file.size_bytes:,} bytes"
-        told(partial(tell, words), {"file": asdict(file) | {"sender": name(file.sender)}})
+        told(partial(tell_reader, words), {"file": asdict(file) | {"sender": name(file.sender)}})
 
     def on_call(report: CallReport) -> None:
-        told(partial(say_call, report), {"call": asdict(report)})
+        told(partial(say_call, report, tell_reader), {"call": asdict(report)})
 
     def on_conference(report: ConferenceReport) -> None:
-        told(partial(say_conference, report), {"conference": asdict(report)})
+        told(partial(say_conference, report, tell_reader), {"conference": asdict(report)})
 
     def on_fax(fax: ArrivedFax) -> None:
         words = f"{name(fax.sender)} sent a fax of {fax.num_pages} pages, {fax.name}"
-        told(partial(tell, words), {"fax": asdict(fax) | {"sender": name(fax.sender)}})
+        told(partial(tell_reader, words), {"fax": asdict(fax) | {"sender": name(fax.sender)}})
 
     def on_text(text: StoredText) -> None:
         if as_json:
@@ -217,7 +224,7 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
 
     def on_fault(fault: QanatError) -> None:
         line = {"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy}
-        _tell_both(partial(tell, f"not accepted: {fault}"), [line] if as_json else [])
+        _tell_both(partial(tell_reader, f"not accepted: {fault}"), [line] if as_json else [])
 
     return Listeners(
         on_file=on_file,
@@ -238,38 +245,6 @@ def _tell_both(say: Callable[[], None], lines: Iterable[dict[str, Any]]) -> None
             print_json(line)
 
 
-class _ClosedOutput:
-    """Ends the command quietly when nobody reads what it prints or tells any more, as after ``| head -1``."""
-
-    def __init__(self, stop: asyncio.Event) -> None:
-        self._stop = stop
-        self.is_closed = False
-
-    def found(self, fault: OSError) -> None:
-        """Something could not be printed; raises ``fault`` when that is not why."""
-        if not isinstance(fault, BrokenPipeError):
-            raise fault
-        for stream in (sys.stdout, sys.stderr):  # the other one may well be read
-            try:
-                stream.flush()
-            except BrokenPipeError:  # what is not flushed has nowhere to go
-                with Path(os.devnull).open("wb") as nowhere:
-                    os.dup2(nowhere.fileno(), stream.fileno())
-        self.is_closed = True
-        self._stop.set()
-
-    def watched(self, listener: Callable[P, None]) -> Callable[P, None]:
-        """Return a listener that prints, or finds the output closed."""
-
-        def tell(*told: P.args, **more: P.kwargs) -> None:
-            try:
-                listener(*told, **more)
-            except OSError as fault:
-                self.found(fault)
-
-        return tell
-
-
 def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequence[Reading]], None]:
     """Return what tells of readings that came: people a number, programs each."""
     name = people.directory.name_of
@@ -277,7 +252,7 @@ def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequenc
     def on_fresh(sender: SaeId, readings: Sequence[Reading]) -> None:
         words = f"{name(sender)} sent {len(readings)} readings, the last of {readings[-1].sensor}"
         lines = ({"reading": asdict(one) | {"sender": name(sender)}} for one in readings)
-        _tell_both(partial(tell, words), lines if as_json else ())
+        _tell_both(partial(tell_reader, words), lines if as_json else ())
 
     return on_fresh
 
@@ -286,7 +261,9 @@ def _told_of_waits(people: People) -> Callable[[SaeId], None]:
     """Return what tells that an answer stands still, since the key that it is due under has not come."""
 
     def on_wait(peer: SaeId) -> None:
-        tell(f"waiting for a fresh key with {people.directory.name_of(peer)}: nothing goes to it under an old one")
+        tell_reader(
+            f"waiting for a fresh key with {people.directory.name_of(peer)}: nothing goes to it under an old one"
+        )
 
     return on_wait
 
@@ -310,7 +287,7 @@ def shown_text(body: str, *, sender: str, sent_utc_s: float) -> str:
 
 
 class _Bar:
-    """A progress bar on standard error; nothing where that is no terminal."""
+    """A progress bar on standard error; nothing where that is no terminal, or nobody is there any more."""
 
     def __init__(self, name: str) -> None:
         self._progress = Progress(
@@ -319,7 +296,7 @@ class _Bar:
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Unheard(stderr=True),
             disable=not sys.stderr.isatty(),
             auto_refresh=False,
         )

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import asdict, replace
 
 from qanat.apps import machine
+from qanat.apps.cli.outputs import ClosedOutput
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
 from qanat.apps.cli.services import FILES_OPEN
@@ -51,10 +52,17 @@ def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: boo
 
     async def work() -> int:
         stop = stopped_by_signals()
+        watched = ClosedOutput(stop).watched
         async with (
             UserServices(people, terms=terms) as user,
             Tunnel(
-                user, to, listen=address, on_fault=on_fault, on_end=on_end, on_wait=on_wait, on_key=on_key
+                user,
+                to,
+                listen=address,
+                on_fault=watched(on_fault),
+                on_end=watched(on_end),
+                on_wait=watched(on_wait),
+                on_key=watched(on_key),
             ) as tunnel,
         ):
             tell(f"port {tunnel.port} of {address[0]} leads to {to}; Ctrl-C ends it")

@@ -1,0 +1,73 @@
+"""The outputs of a command that nobody reads, any more or at all: what is told there leads nowhere.
+
+Who closes standard error does not ask for less: what a command does for others goes on. Who reads no more of standard
+output, as ``| head -1``, has what he wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec
+
+import typer
+
+P = ParamSpec("P")
+
+
+def open_closed() -> None:
+    """Have standard files that were closed before this process began (``2>&-``) lead nowhere. The next file that is
+    opened would take their place, and get what is told people."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # the lowest number that is free: theirs  # noqa: SIM115
+            os.set_inheritable(nowhere.fileno(), True)
+            setattr(sys, name, nowhere)
+
+
+def lead_nowhere() -> None:
+    """Let what is told on outputs that nobody reads any more lead nowhere; the other one may well be read."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def warn(words: str, *, fg: str | None = None) -> None:
+    """Tell people what went wrong, on standard error, or nobody where it is not read."""
+    try:
+        typer.secho(words, err=True, fg=fg)
+    except BrokenPipeError:
+        lead_nowhere()
+
+
+class ClosedOutput:
+    """Ends the command quietly when nobody reads what it prints or tells any more, as after ``| head -1``."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+        self.is_closed = False
+
+    def found(self, fault: OSError) -> None:
+        """Something could not be printed; raises ``fault`` when that is not why."""
+        if not isinstance(fault, BrokenPipeError):
+            raise fault
+        lead_nowhere()
+        self.is_closed = True
+        self._stop.set()
+
+    def watched(self, listener: Callable[P, None]) -> Callable[P, None]:
+        """Return a listener that prints, or finds the output closed."""
+
+        def tell(*told: P.args, **more: P.kwargs) -> None:
+            try:
+                listener(*told, **more)
+            except OSError as fault:
+                self.found(fault)
+
+        return tell
