@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -47,6 +48,7 @@ pytestmark = pytest.mark.slow
 
 CANARY = b"the canary sings in plain letters"
 LIMIT_S = 100
+QANAT = (sys.executable, "-m", "qanat.apps.cli.main")
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +76,7 @@ def same(one: Path, other: Path) -> bool:
 
 
 async def command(*words: str | Path) -> Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "qanat.apps.cli.main", *map(str, words), stdout=PIPE, stderr=PIPE
-    )
+    return await asyncio.create_subprocess_exec(*QANAT, *map(str, words), stdout=PIPE, stderr=PIPE)
 
 
 async def answer(*words: str | Path) -> tuple[int | None, dict[str, Any], str]:
@@ -129,9 +129,7 @@ def test_a_receiver_whose_output_nobody_reads_any_more_confirms_what_comes_and_e
     async def run() -> None:
         reading, writing = os.pipe()
         words = ("receive", "--as", "bob", "--data", str(data), "--out", str(tmp_path), "--json")
-        bob = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "qanat.apps.cli.main", *words, stdout=writing, stderr=PIPE
-        )
+        bob = await asyncio.create_subprocess_exec(*QANAT, *words, stdout=writing, stderr=PIPE)
         os.close(writing)
         listening = await asyncio.to_thread(os.read, reading, 4096)
         assert json.loads(listening)["name"] == "bob"
@@ -152,9 +150,7 @@ def test_a_receiver_of_which_people_read_no_more_tells_programs_what_comes_and_e
     async def run() -> None:
         reading, writing = os.pipe()
         words = ("receive", "--as", "bob", "--data", str(data), "--out", str(tmp_path / "in"), "--json")
-        bob = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "qanat.apps.cli.main", *words, stdout=PIPE, stderr=writing
-        )
+        bob = await asyncio.create_subprocess_exec(*QANAT, *words, stdout=PIPE, stderr=writing)
         os.close(writing)
         assert bob.stdout is not None
         assert json.loads(await bob.stdout.readline())["name"] == "bob"
@@ -166,6 +162,79 @@ def test_a_receiver_of_which_people_read_no_more_tells_programs_what_comes_and_e
         assert (bob.returncode, [line["file"]["name"] for line in lines]) == (0, ["film.bin"])
 
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def test_a_file_and_a_text_are_delivered_and_reported_to_programs_where_people_read_nothing(
+    data: Path, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        film = made_file(tmp_path / "film.bin", num_bytes=1000)
+        async with receiving(data, tmp_path / "in"):
+            for told in (unread_pipe(), None):
+                for words in (("send", film, "bob"), ("text", "bob", "-5 degrees")):
+                    line = shlex.join(map(str, (*QANAT, *words, "--as", "alice", "--data", data, "--json")))
+                    closed = " 2>&-" if told is None else ""
+                    process = await asyncio.create_subprocess_shell(f"exec {line}{closed}", stdout=PIPE, stderr=told)
+                    out, _ = await process.communicate()
+                    assert process.returncode == 0
+                    report = json.loads(out)
+                    assert [*(one["recipient"] for one in report.get("sent", ())), *report.get("delivered", ())] == [
+                        "bob"
+                    ]
+                if told is not None:
+                    os.close(told)
+        assert len(list((tmp_path / "in").glob("film*"))) == 2
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def unread_pipe() -> int:
+    """Return the writing end of a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+def test_a_tunnel_and_a_rotation_end_quietly_where_nobody_reads_what_they_print(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        me = ("--as", "alice", "--data", str(data), "--json")
+        follow = await command(
+            "hook", "command", "--with", "alice", "--run", "true", "--follow", "--as", "carol", "--data", data
+        )
+        assert follow.stderr is not None
+        await follow.stderr.readline()
+        rotation = await unread("hook", "command", "--with", "carol", "--run", "true", "--every", "1", *me)
+        assert await ended(rotation) == 0
+        follow.send_signal(signal.SIGTERM)
+        await follow.communicate()
+        async with receiving(data, tmp_path / "in", options=("--tunnel", "127.0.0.1:9")):
+            entrance = await unread("tunnel", "--to", "bob", *me, until_line=True)
+            assert entrance.stderr is not None
+            port = int(re.findall(rb"port (\d+) of", await entrance.stderr.readline())[0])
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert await ended(entrance) == 0
+            writer.close()
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+async def unread(*words: str, until_line: bool = False) -> Process:
+    """Run a command whose standard output nobody reads, or nobody after its first line."""
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(*QANAT, *words, stdout=writing, stderr=PIPE)
+    os.close(writing)
+    if until_line:
+        await asyncio.to_thread(os.read, reading, 4096)
+    os.close(reading)
+    return process
+
+
+async def ended(process: Process) -> int | None:
+    """Return a command's status; it says nothing of a fault of its own."""
+    told = (await process.communicate())[1].decode()
+    assert "Traceback" not in told
+    assert "exception" not in told, told
+    return process.returncode
 
 
 def test_commands_carry_a_file_and_a_text_and_a_spy_finds_no_letter_of_them(data: Path, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
-"""What `qanat receive` does where nobody reads one of its two outputs any more: the other one is told all the same."""
+"""What commands do where nobody reads one of their two outputs: the other one is told all the same."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,32 @@ from pathlib import Path
 import pytest
 
 from qanat.apps.cli.outputs import ClosedOutput
-from qanat.apps.cli.services import _told
-from qanat.services.file_delivery import ArrivedFile
-from service_support import House, sae_of
+from qanat.apps.cli.service_place import print_json, tell
+from qanat.apps.cli.services import _Bar, _told, _told_of_waits
+from qanat.ground.errors import KeyShortage
+from qanat.services.file_delivery import ArrivedFile, Progress
+from qanat.users.supply import TellingSupply
+from service_support import NAMES, FakeSupply, House, sae_of
 
 OUTPUTS = ("stdout", "stderr")
+QANAT = (sys.executable, "-m", "qanat.apps.cli.main")
+
+
+@contextmanager
+def pipe() -> Iterator[tuple[int, int]]:
+    """Give a pipe's two ends: the reading one is the caller's to close."""
+    reading, writing = os.pipe()
+    try:
+        yield reading, writing
+    finally:
+        os.close(writing)
+
+
+def write_service_record(data: Path) -> None:
+    """Leave what ``qanat up`` says of a network in which everybody is at one door."""
+    entry = {"certificate": "c.pem", "key": "k.pem", "url": "https://127.0.0.1:1"}
+    told = {"ca": "ca.pem", "applications": {name: entry | {"sae": sae_of(name)} for name in NAMES}}
+    (data / "service.json").write_text(json.dumps(told), encoding="utf-8")
 
 
 @contextmanager
@@ -54,6 +76,89 @@ def test_who_reads_the_other_output_is_told(tmp_path: Path, monkeypatch: pytest.
         assert [json.loads(line)["file"]["name"] for line in lines] == ["film.bin"] * 2
     else:
         assert lines == ["alice sent film.bin, 5 bytes"] * 2
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_what_is_told_of_a_delivery_goes_nowhere_where_nobody_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_terminal: bool
+) -> None:
+    """Standard output, which programs read, is told all the same."""
+    with pipe_as("stdout", monkeypatch) as reading, pipe_as("stderr", monkeypatch) as unread:
+        os.close(unread)
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+        with _Bar("film.bin") as bar:
+            bar.say("bob does not answer")
+            bar.step(Progress(5, 5, 1))
+            bar.say("bob does not answer yet")
+        for _ in range(2):
+            tell("bob has film.bin")
+        print_json({"sent": "film.bin"})
+    with os.fdopen(reading, encoding="utf-8") as told:
+        assert told.read() == '{"sent": "film.bin"}\n'
+
+
+@pytest.mark.parametrize("how", ["closed", "unread"])
+@pytest.mark.parametrize(("members", "status"), [("bob carol", 0), ("bob nobody", 2)])
+def test_a_command_whose_words_nobody_reads_does_its_work_and_ends_with_its_status(
+    tmp_path: Path, how: str, members: str, status: int
+) -> None:
+    write_service_record(tmp_path)
+    words = f"group board {members} --as alice --data {tmp_path} --json".split()
+    with pipe() as (reading, writing):
+        os.close(reading)
+        shell = 'exec "$@" 2>&-' if how == "closed" else 'exec "$@"'
+        done = subprocess.run(
+            ["sh", "-c", shell, "sh", *QANAT, *words], stdout=subprocess.PIPE, stderr=writing, check=False
+        )
+    assert done.returncode == status, done.stdout
+    if status == 0:
+        assert json.loads(done.stdout) == {"groups": {"board": ["bob", "carol"]}}
+        assert (tmp_path / "directory.toml").read_text(encoding="utf-8") == '[groups]\nboard = ["bob", "carol"]\n'
+
+
+def test_a_command_ends_quietly_where_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    write_service_record(tmp_path)
+    with pipe() as (reading, writing):
+        os.close(reading)
+        words = ["contacts", "--as", "alice", "--data", str(tmp_path)]
+        done = subprocess.run([*QANAT, *words], stdout=writing, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+PRINT_WHAT_IS_OPEN = """
+import os, sys
+sys.{name} = None
+os.close({number})
+from qanat.apps.cli.outputs import open_closed
+open_closed()
+print(os.readlink("/proc/self/fd/{number}"), file=sys.{other})
+print("nobody hears this", file=sys.{name}, flush=True)
+sys.exit(os.system("echo neither this >&{number}"))
+"""
+
+
+@pytest.mark.parametrize(("name", "number", "other"), [("stdout", 1, "stderr"), ("stderr", 2, "stdout")])
+def test_an_output_that_was_closed_leads_nowhere_also_for_what_is_started_from_here(
+    name: str, number: int, other: str
+) -> None:
+    """The next file that is opened would take its number, and get what is told."""
+    program = PRINT_WHAT_IS_OPEN.format(name=name, number=number, other=other)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, getattr(done, other)) == (0, f"{os.devnull}\n")
+
+
+def test_a_wait_for_a_key_that_cannot_be_told_ends_the_command_and_breaks_nothing_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was raised where the key was asked for, and there taken for a fault of this machine's."""
+    house, stop = House(tmp_path / "data"), asyncio.Event()
+    say = _told_of_waits(house.user("bob").people, ClosedOutput(stop))
+    supply = TellingSupply(FakeSupply(house.stock, sae_of("bob"), shortages=1), say=say, every_time=True)
+    with pipe_as("stderr", monkeypatch) as unread:
+        os.close(unread)
+        with pytest.raises(KeyShortage):
+            asyncio.run(supply.get_keys(sae_of("alice"), count=1, size_bits=256))
+    assert stop.is_set()
 
 
 def test_another_fault_of_an_output_is_not_taken_for_it() -> None:

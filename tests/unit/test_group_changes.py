@@ -13,6 +13,7 @@ from qanat.ground.errors import BadParameter, ConfigurationError, UnknownNode
 from qanat.services.directory import Contact, Directory, parse_directory
 from qanat.services.directory_changes import check_group, with_group
 from service_support import NAMES, sae_of
+from unit.test_closed_output import write_service_record
 
 KNOWN = {name: Contact(name, sae_of(name)) for name in NAMES}
 ME = KNOWN["alice"]
@@ -88,9 +89,7 @@ def test_a_group_has_at_most_eight() -> None:
 def test_the_command_makes_shows_changes_and_removes(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    entry = {"certificate": "c.pem", "key": "k.pem", "url": "https://127.0.0.1:1"}
-    told = {"ca": "ca.pem", "applications": {name: entry | {"sae": sae_of(name)} for name in NAMES}}
-    (data / "service.json").write_text(json.dumps(told), encoding="utf-8")
+    write_service_record(data)
 
     def group(*words: str) -> tuple[int, str]:
         done = CliRunner().invoke(app, ["group", *words, "--as", "alice", "--data", str(data), "--json"])

@@ -112,7 +112,7 @@ def run_receive(
         closed = ClosedOutput(stop)
         listeners = replace(_told(people, as_json, stop if once else None), on_broken=closed.found)
         async with UserServices(people, terms=Terms(patience_s=key_wait_s)) as user, AsyncExitStack() as stack:
-            supply = TellingSupply(user.party.supply, say=closed.watched(_told_of_waits(people)), every_time=True)
+            supply = TellingSupply(user.party.supply, say=_told_of_waits(people, closed), every_time=True)
             user.party = replace(user.party, supply=supply)
             more: dict[str, Serve] = {
                 collect.SERVICE: Centre(user, on_fresh=closed.watched(_told_of_readings(people, as_json))).serve
@@ -257,15 +257,16 @@ def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequenc
     return on_fresh
 
 
-def _told_of_waits(people: People) -> Callable[[SaeId], None]:
-    """Return what tells that an answer stands still, since the key that it is due under has not come."""
+def _told_of_waits(people: People, closed: ClosedOutput) -> Callable[[SaeId], None]:
+    """Return what tells that an answer stands still, since the key that it is due under has not come. Who asked for the
+    key hears nothing of it where that cannot be told."""
 
     def on_wait(peer: SaeId) -> None:
         tell_reader(
             f"waiting for a fresh key with {people.directory.name_of(peer)}: nothing goes to it under an old one"
         )
 
-    return on_wait
+    return closed.watched(on_wait)
 
 
 def _told_of_carried(as_json: bool) -> Callable[[Carried], None]:
