@@ -195,25 +195,39 @@ def unread_pipe() -> int:
     return writing
 
 
-def test_a_tunnel_and_a_rotation_end_quietly_where_nobody_reads_what_they_print(data: Path, tmp_path: Path) -> None:
+def test_a_rotation_ends_quietly_where_nobody_reads_what_it_prints(data: Path) -> None:
     async def run() -> None:
-        me = ("--as", "alice", "--data", str(data), "--json")
-        follow = await command(
-            "hook", "command", "--with", "alice", "--run", "true", "--follow", "--as", "carol", "--data", data
-        )
-        assert follow.stderr is not None
-        await follow.stderr.readline()
-        rotation = await unread("hook", "command", "--with", "carol", "--run", "true", "--every", "1", *me)
-        assert await ended(rotation) == 0
-        follow.send_signal(signal.SIGTERM)
-        await follow.communicate()
+        rotation = ("hook", "command", "--run", "true", "--data", str(data), "--json")
+        follower = await command(*rotation, "--with", "alice", "--as", "carol", "--follow")
+        leader: Process | None = None
+        try:
+            assert follower.stderr is not None
+            await follower.stderr.readline()
+            leader = await unread(*rotation, "--with", "carol", "--as", "alice")
+            assert await ended(leader) == 0
+        finally:
+            for one in filter(None, (follower, leader)):
+                killed(one)
+                await one.communicate()
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def test_a_tunnel_ends_quietly_where_nobody_reads_what_it_prints(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
         async with receiving(data, tmp_path / "in", options=("--tunnel", "127.0.0.1:9")):
-            entrance = await unread("tunnel", "--to", "bob", *me, until_line=True)
-            assert entrance.stderr is not None
-            port = int(re.findall(rb"port (\d+) of", await entrance.stderr.readline())[0])
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            assert await ended(entrance) == 0
-            writer.close()
+            entrance = await unread(
+                "tunnel", "--to", "bob", "--as", "alice", "--data", str(data), "--json", until_line=True
+            )
+            try:
+                assert entrance.stderr is not None
+                (port,) = re.findall(rb"port (\d+) of", await entrance.stderr.readline())
+                _, writer = await asyncio.open_connection("127.0.0.1", int(port))
+                assert await ended(entrance) == 0
+                writer.close()
+            finally:
+                killed(entrance)
+                await entrance.communicate()
 
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
