@@ -1,6 +1,6 @@
 """Commands of others that run for a moment: they are told something, say something, and end.
 
-What such a command leaves running holds its output open, and is not waited for.
+What such a command leaves running holds its output open, and is not waited for: what it says later, nobody reads.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KILLED_S = 2.0
 
 
 class Fate(enum.Enum):
-    """How a command came to its end; all but the first: it was killed, with all that it had started."""
+    """How a command came to its end; all but the first: it was killed, if it still ran, with all that it had started."""
 
     ENDED = "ended"
     TOO_LONG = "too long"

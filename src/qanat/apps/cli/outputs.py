@@ -23,7 +23,7 @@ def open_closed() -> None:
     opened would take their place, and get what is told people."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # the lowest number that is free: theirs  # noqa: SIM115
+            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - its number, the lowest free one, is theirs
             os.set_inheritable(nowhere.fileno(), True)
             setattr(sys, name, nowhere)
 
