@@ -22,7 +22,7 @@ KILLED_S = 2.0
 
 
 class Fate(enum.Enum):
-    """How a command came to its end; all but the first: it was killed, if it still ran, with all that it had started."""
+    """How a command came to its end; but for the first it was killed, if it still ran, with all it had started."""
 
     ENDED = "ended"
     TOO_LONG = "too long"
