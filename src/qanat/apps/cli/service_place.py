@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -77,5 +78,6 @@ def _print(kind: type[Console], words: str) -> None:
 
 
 def print_json(told: dict[str, Any]) -> None:
-    """Print one line of JSON, for programs."""
-    print(json.dumps(told), flush=True)
+    """Print one line of JSON, for programs; at once, so that who reads a part of it has read it all."""
+    sys.stdout.write(f"{json.dumps(told)}\n")
+    sys.stdout.flush()
