@@ -209,6 +209,27 @@ def test_a_way_that_has_carried_its_part_is_beyond_the_share_though_the_share_is
     assert made.may_take(pair, (ONE,), 700, is_alone=True)
 
 
+@pytest.mark.parametrize("weights", [(24.8, 20.1), (31.0, 8.0, 5.8), (40.0, 4.8), (24.75, 12.3, 7.7), (100.0, 1.0)])
+def test_a_thin_share_over_several_ways_is_had_whole_in_batches_that_take_half_a_minute_each(
+    weights: tuple[float, ...],
+) -> None:
+    """Who asks one batch after the other, in turn over the ways, has what they carry together: none of them loses what
+    it could have carried while the others were next."""
+    made, clock, pair = rations(bits_per_s=sum(weights))
+    ways = (ONE, TWO, THREE)[: len(weights)]
+    spread, sent = spreading(*weights), Counter[tuple[NodeId, ...]]()
+    made.parts.learn((WeightedWays(B, ways, weights),))
+    while clock.now_s < 50_000.0:
+        way = spread.in_turn(B, ways, num_bits=1536)[0]
+        clock.now_s += made.wait_s(pair, B, (way,)) + 1e-6
+        assert made.enter(pair, B, (way,), 1536) == WITHIN
+        spread.note_sent(way, 1536)
+        sent[way] += 1536
+    assert sum(sent.values()) >= 0.995 * sum(weights) * clock.now_s
+    for way, weight in zip(ways, weights, strict=True):
+        assert sent[way] <= weight * (clock.now_s + SHARE_BURST_S) + 2 * 1536, "in the long run its rate is exact"
+
+
 def test_a_way_without_a_part_is_beyond_every_share_but_what_was_guaranteed_may_go_there() -> None:
     made, _, pair = two_parts()
     assert not made.may_take(pair, (THREE,), 700, is_alone=True)

@@ -16,21 +16,30 @@ STRICT_BURST_S = 2.0
 
 @dataclass(slots=True)
 class Bucket:
-    """Bits that may be taken at a moment; below zero after a batch that was larger than what was left."""
+    """Bits that may be taken at a moment; below zero after a batch that was larger than what was left.
+
+    It holds what comes in ``burst_s``, and no less than ``room_bits``.
+    """
 
     bits_per_s: float
     bits: float
     at_s: float
     burst_s: float
+    room_bits: int = 0
 
     @classmethod
     def full(cls, bits_per_s: float, *, burst_s: float, now_s: float) -> Bucket:
         return cls(bits_per_s, burst_s * bits_per_s, now_s, burst_s)
 
+    @property
+    def most_bits(self) -> float:
+        """What it holds when it is full."""
+        return max(self.burst_s * self.bits_per_s, self.room_bits)
+
     def level(self, now_s: float) -> float:
         """Return what may be taken now."""
         gained = max(0.0, now_s - self.at_s) * self.bits_per_s
-        self.bits, self.at_s = min(self.burst_s * self.bits_per_s, self.bits + gained), now_s
+        self.bits, self.at_s = min(self.most_bits, self.bits + gained), now_s
         return self.bits
 
     def set_rate(self, bits_per_s: float, *, now_s: float) -> None:
@@ -39,7 +48,7 @@ class Bucket:
 
     def is_full(self, now_s: float) -> bool:
         """Return whether it holds no less than a new one would."""
-        return self.level(now_s) >= self.burst_s * self.bits_per_s
+        return self.level(now_s) >= self.most_bits
 
     def wait_s(self, now_s: float) -> float:
         """Return in how many seconds something may be taken; infinite where nothing ever may."""

@@ -2,6 +2,9 @@
 
 Who is within his share may be on a way that has carried its part already, since another one is short. What he takes
 there others have shares of, so it counts as beyond his share.
+
+Batches are whole, and go over several ways in turn (``spreading``): a way that is passed over must keep what it could
+have carried for the two batches in a row that come for it later. So a part holds one batch at least, however thin.
 """
 
 from __future__ import annotations
@@ -60,3 +63,4 @@ class Parts:
             if (part := self._buckets.get(way[-1], {}).get(way)) is not None:
                 part.level(self._clock.monotonic_s())
                 part.bits -= num_bits
+                part.room_bits = abs(num_bits)
