@@ -24,7 +24,7 @@ from qanat.ground.errors import RequestError
         (["sharing", "route-paper"], {"share-1000", "max-min-1000", "share-optimum", "route-paper"}),
         (["share-1000"], {"share-1000"}),
         (["full-load-100"], {"full-load-100"}),
-        ([], {name for group in registry.BENCHMARKS.values() for name in group} - {"full-load-100"}),
+        ([], {name for group in registry.BENCHMARKS.values() for name in group} - registry.LONG),
     ],
 )
 def test_a_name_of_several_runs_each_of_them_once(

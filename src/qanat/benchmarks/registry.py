@@ -23,7 +23,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "store_million": ("store-million",),
     "door": ("etsi014-single", "etsi014-batch", "etsi014-latency"),
     "relay": ("relay-hop", "relay-pairs"),
-    "file_delivery": ("file-service",),
+    "file_delivery": ("file-service", "file-service-10-gb"),
     "video_call": ("video-call", "video-call-delay"),
     "long_line": ("distil-20ms", "distil-20ms-1mbit", "distil-20ms-winnow", "distil-20ms-ldpc"),
     "backbone": ("backbone",),
@@ -42,8 +42,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Names that stand for several."""
 
-LONG: Final = frozenset({"full-load-100"})
-"""Run only where they are named: an hour of a core."""
+LONG: Final = frozenset({"full-load-100", "file-service-10-gb"})
+"""Run only where they are named: an hour of a core; 20 GB of disk."""
 
 
 def run(names: Sequence[str]) -> Iterator[Row]:
