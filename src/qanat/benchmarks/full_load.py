@@ -16,7 +16,6 @@ from qanat.simulation.day.full_load import FAMILIES, Reached, family_plan, full_
 SIZES: Final = {"full-load-10": 10, "full-load-30": 30, "full-load-100": 100}
 OBJECTIVES: Final = {"proportional": SharingRules(), "max-min": SharingRules(alpha="max-min")}
 GOAL: Final = 0.98
-SLOW_TO_SOLVE: Final = {(kind, "max-min", 100) for kind in ("grid", "random-geometric")}
 
 
 def run(names: Sequence[str]) -> Iterator[Row]:
@@ -32,7 +31,6 @@ def load_row(name: str, num_sites: int) -> Row:
         (kind, objective): full_load(family_plan(kind, num_sites, rules))
         for kind in FAMILIES
         for objective, rules in OBJECTIVES.items()
-        if (kind, objective, num_sites) not in SLOW_TO_SOLVE
     }
     told = [f"{kind} {objective} {_told(reached)}" for (kind, objective), reached in found.items()]
     return Row(

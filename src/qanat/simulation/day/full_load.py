@@ -39,6 +39,8 @@ CALL_PAUSE_S = 0.02
 """So long after an answer a caller asks again."""
 REFUSED_PAUSE_S = 0.5
 LEAST_S = 120.0
+LEAST_OF_ONE_S = 600.0
+"""Where one pair alone counts, the one that gets least of its level, and not the mean of all."""
 BATCHES_BEFORE = 2.0
 BATCHES_COUNTED = 4.0
 
@@ -196,9 +198,10 @@ def full_load(
     least = min((rate for rate in optimum if rate > 0), default=math.inf)
     batch_s = 2 * relay_bits(count=1, size_bits=key_bits) / least  # of the one direction
     begin_s = max(LEAST_S, BATCHES_BEFORE * batch_s) if begin_s is None else begin_s
-    counted_s = max(LEAST_S, BATCHES_COUNTED * batch_s) if counted_s is None else counted_s
-    rates, paced = day.count(begin_s=begin_s, counted_s=counted_s)
     alpha, bound = day.settled.sharing.alpha, day.settled.sharing.bound_bits_per_s
+    least_s = LEAST_OF_ONE_S if alpha == MAX_MIN else LEAST_S
+    counted_s = max(least_s, BATCHES_COUNTED * batch_s) if counted_s is None else counted_s
+    rates, paced = day.count(begin_s=begin_s, counted_s=counted_s)
     if alpha == MAX_MIN:
         mean, bound = min(paced), min(optimum)
     else:
