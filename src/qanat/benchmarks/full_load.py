@@ -1,7 +1,6 @@
 """What all pairs of whole networks at full load get, at rate level, beside the optimum of the declared objective.
 
-Times do not matter here, only how much of the optimum is reached; 100 sites take an hour of a core. There max-min is
-left out where solving it alone takes minutes.
+Times do not matter here, only how much of the optimum is reached; 100 sites take an hour of a core and more.
 """
 
 from __future__ import annotations
