@@ -24,7 +24,7 @@ from qanat.simulation.day.tally import DayResult
 GOAL = 0.98
 LEAST = 0.8
 """Of a pair that is to get little few batches are counted."""
-LEAST_OF_THOUSANDS = 0.6
+LEAST_OF_THOUSANDS = 0.7
 """Of a hundred sites' pairs the worst counts, with few batches on several ways of many hops."""
 BLOCK_BITS, BLOCK_S = 240_000, 10.0
 RUN_S = 1200.0
