@@ -138,12 +138,16 @@ class FakeModule:
 
 
 class Wire:
-    """Carries bytes between two sockets as they are. ``cut`` breaks it; ``budget`` does so after so many bytes."""
+    """Carries bytes between two sockets as they are. ``cut`` breaks it; ``budget`` does so after so many bytes. While
+    ``flows`` is not set it stands still, as before a process that was stopped; ``pause_s`` is made after each piece."""
 
     def __init__(self) -> None:
         self.target = 0
         self.is_open = True
         self.budget: int | None = None
+        self.flows = asyncio.Event()
+        self.flows.set()
+        self.pause_s = 0.0
         self.num_calls = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -200,6 +204,7 @@ class Wire:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(2**16):
+                await self.flows.wait()
                 if self.budget is not None:
                     self.budget -= len(data)
                     if self.budget < 0:
@@ -208,6 +213,7 @@ class Wire:
                         return
                 writer.write(data)
                 await writer.drain()
+                await asyncio.sleep(self.pause_s)
         writer.transport.abort()
 
 

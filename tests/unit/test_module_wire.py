@@ -20,6 +20,8 @@ from qanat.adapters.module_wire import (
     HeardOf,
     Hello,
     ModuleCard,
+    Ping,
+    Pong,
     Release,
     Start,
     Stop,
@@ -51,6 +53,7 @@ WORDS: list[Word] = [
     Hello("life"),
     Welcome("instance", ()),
     Welcome("instance", (ModuleCard(MODULE, "twin", {PEER: CAPABILITY, NodeId("x"): replace(CAPABILITY)}),)),
+    Welcome("instance", (), answers_ping=True),
     Start(1, MODULE, an_order()),
     Start(2, MODULE, replace(an_order(), cause=None, pad_range=None, pads=None, role="receiver")),
     Stop(3, MODULE, OrderId("o")),
@@ -60,6 +63,8 @@ WORDS: list[Word] = [
     Handed(7, a_block("b")),
     *(Told(MODULE, number, event) for number, event in enumerate(EVENTS)),
     HeardOf(MODULE, 2**40),
+    Ping(1),
+    Pong(1),
 ]
 
 
@@ -140,11 +145,19 @@ def test_pads_do_not_come_with_an_order_that_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", bytes(8), encode_frame(0x5F), encode_frame(0x6B), encode_frame(0x40, {"id": "x"})]
+    "data", [b"", bytes(8), encode_frame(0x5F), encode_frame(0x6D), encode_frame(0x40, {"id": "x"})]
 )
 def test_other_frames_are_no_words(data: bytes) -> None:
     with pytest.raises(FrameError):
         decode_word(data)
+
+
+def test_a_welcome_that_knows_no_ping_is_as_it_was_before_there_was_one() -> None:
+    header = decode_frame(encode_word(Welcome("instance", ()))).header
+    assert set(header) == {"instance", "modules"}
+    assert set(decode_frame(encode_word(Welcome("instance", (), answers_ping=True))).header) - set(header) == {
+        "answers_ping"
+    }
 
 
 def test_no_word_shows_key_bytes() -> None:

@@ -1,6 +1,7 @@
 """What the process with QKD modules does for ONE site: it tells their events, and makes the site's calls.
 
-A new call takes the place of the old one.
+A new call takes the place of the old one. What comes is read while a module is at work, so that the site is answered at
+once when it asks whether this process lives.
 
 Events are kept until the site says that it has acted on them, so that a line that breaks loses none. When another life
 of the site calls (its process had died), every block that was never released is offered again, first: what became of it
@@ -9,6 +10,7 @@ is known to the store of the key manager alone, and only a release ends the modu
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 
@@ -22,6 +24,8 @@ from qanat.adapters.module_wire import (
     HeardOf,
     Hello,
     ModuleCard,
+    Ping,
+    Pong,
     Release,
     Start,
     Stop,
@@ -37,6 +41,8 @@ from qanat.ground.orders import Alarm, KeyBlockReady, LinkCapability, LinkQualit
 from qanat.ground.ports import Clock, Entropy, QKDModule, Tasks
 
 HELLO_TIMEOUT_S = 5.0
+MAX_WAITING_CALLS = 256
+"""So many calls of a site may wait for the one that is at work; beyond, nothing more is read."""
 FAR_S = 3600.0
 MAX_KEPT_EVENTS = 1024
 """Of one module, for a site that is away; beyond, the oldest news (quality, alarms) is forgotten, no block or order."""
@@ -93,10 +99,10 @@ class ModuleDesk:
             for outbox in self._outboxes.values():
                 outbox.begin_life()
         try:
-            await channel.send(encode_word(Welcome(self._instance, tuple(map(self._card, self._outboxes.values())))))
+            cards = tuple(map(self._card, self._outboxes.values()))
+            await channel.send(encode_word(Welcome(self._instance, cards, answers_ping=True)))
             self._tasks.start(self._tell(channel), name=f"events to {self.node}")
-            while self._channel is channel:
-                await self._answer_next(channel)
+            await self._answer_all(channel)
         except ChannelError:
             pass  # the site will call again
         finally:
@@ -140,22 +146,46 @@ class ModuleDesk:
         except ChannelError:
             pass  # the other half of this call notices too
 
-    async def _answer_next(self, channel: TcpChannel) -> None:
+    async def _answer_all(self, channel: TcpChannel) -> None:
+        """Make the site's calls, one at a time and in its order, as long as this is its line; ends with what ended the
+        reading: ChannelError or FrameError."""
+        calls: asyncio.Queue[Call | ChannelError | FrameError] = asyncio.Queue(MAX_WAITING_CALLS)
+        reading = asyncio.create_task(self._read(channel, calls), name=f"calls of {self.node}")
+        try:
+            while self._channel is channel:
+                call = await calls.get()
+                if isinstance(call, QanatError):
+                    raise call
+                await channel.send(encode_word(await self._answer(call)))
+        finally:
+            reading.cancel()
+
+    async def _read(self, channel: TcpChannel, calls: asyncio.Queue[Call | ChannelError | FrameError]) -> None:
+        """Hand on what the site calls, and at last why no more can come; act on all else at once."""
+        try:
+            while True:
+                await self._read_next(channel, calls)
+        except (ChannelError, FrameError) as fault:
+            await calls.put(fault)
+
+    async def _read_next(self, channel: TcpChannel, calls: asyncio.Queue[Call | ChannelError | FrameError]) -> None:
         try:
             word = decode_word(await channel.receive(timeout_s=FAR_S))
         except ChannelTimeout:
             return
         match word:
+            case Ping():
+                await channel.send(encode_word(Pong(word.number)))
             case HeardOf():
                 if word.module_id in self._outboxes:
                     self._outboxes[word.module_id].forget(word.number)
             case Start() | Stop() | Fetch() | Release():
-                await channel.send(encode_word(await self._answer(word)))
+                await calls.put(word)
             case _:
                 raise FrameError(f"a site does not say {type(word).__name__}")
 
     async def _answer(self, call: Call) -> Answer:
-        """Make the call, one at a time and in the order in which the site made them."""
+        """Make the call; what it raises of our error tree is its answer."""
         try:
             outbox = self._outbox(call.module_id)
             match call:

@@ -1,8 +1,10 @@
 """The line from a site that runs apart to the process with its QKD modules: calls, answers, events, reconnection.
 
 A line that breaks is dialled again for ever, and what was not answered is said again on the next: calls may reach a
-module twice, which its port allows. What may not happen is that an order reaches two lives of the modules, because its
-pads were used in the first: a ``start`` that was not answered fails when another process answers the next call.
+module twice, which its port allows. A line on which nothing comes is asked whether somebody lives there; while nobody
+answers it is as good as broken, but kept, since a process that goes on answers on it first. What may not happen is that
+an order reaches two lives of the modules, because its pads were used in the first: a ``start`` that was not answered
+fails when another process answers the next call.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from qanat.adapters.module_wire import (
     Handed,
     HeardOf,
     Hello,
+    Ping,
+    Pong,
     Start,
     Told,
     Welcome,
@@ -54,6 +58,10 @@ LONGEST_PAUSE_S = 1.0
 """Between two tries to reach the modules; doubled each time."""
 START_GRACE_S = 10.0
 """So long modules may take to come up beside a site before it is told that they do not answer."""
+SILENT_LOOKS = 6
+"""After so many looks in a row, each LOOK_PERIOD_S long, at which nothing had come, the modules do not answer; the
+first of them asks whether they live. Looks are counted and not seconds: a site that stood still itself has looked once.
+"""
 MAX_TRIES = 3
 """How often a call is said: one that breaks the line again and again is a slip of the other side."""
 
@@ -80,8 +88,8 @@ class ModuleLine:
 
     ``on_welcome`` hears whenever a line stands, and whether another process than before answers; ``on_told`` hears
     each event, some of them twice; ``on_lost`` hears why, once, when the modules do not answer: as soon as a line that
-    broke cannot be had again. ``server`` names, for people, the command whose process has the modules;
-    ``identity`` is who that process must prove to be.
+    broke cannot be had again, or one that stands is silent; ``on_back`` hears that it is not any more. ``server``
+    names, for people, the command whose process has the modules; ``identity`` is who that process must prove to be.
     """
 
     def __init__(
@@ -94,6 +102,7 @@ class ModuleLine:
         address: Callable[[], Address | None],
         on_welcome: Callable[[Welcome, bool], None],
         on_lost: Callable[[str], None],
+        on_back: Callable[[], None],
         on_told: Callable[[Told], None],
         tasks: Tasks,
         clock: Clock,
@@ -108,18 +117,23 @@ class ModuleLine:
         self._address = address
         self._on_welcome = on_welcome
         self._on_lost = on_lost
+        self._on_back = on_back
         self._on_told = on_told
         self._tasks = tasks
         self._clock = clock
         self._life = uuid4_from(entropy.public_bytes(16))
         self._channel: TcpChannel | None = None
+        self._answers_ping = False
+        self._is_silent = False
+        self._is_lost = False
+        self._last_ping = 0
         self._pending: dict[int, _Pending] = {}
         self._last_call = 0
 
     @property
     def is_up(self) -> bool:
-        """Whether the line stands."""
-        return self._channel is not None
+        """Whether the line stands, and is not silent."""
+        return self._channel is not None and not self._is_silent
 
     async def connect(self, *, patience_s: float) -> None:
         """Dial until the line stands, and keep it from then on; raises ConfigurationError when nobody answers."""
@@ -159,10 +173,10 @@ class ModuleLine:
         return answer
 
     async def tell(self, make: MakeCall) -> Answer | None:
-        """Make a call that can wait: while the line is down, or when no answer comes in time, it is remembered and
+        """Make a call that can wait: while the line is not up, or when no answer comes in time, it is remembered and
         said later. Returns the answer if there is one."""
         pending = self._open(make)
-        if self._channel is None:
+        if not self.is_up:
             pending.is_awaited = False
             return None
         await self._say(pending)
@@ -188,9 +202,10 @@ class ModuleLine:
         return pending.answer.result() if pending.answer.done() else None
 
     async def _say(self, pending: _Pending) -> None:
-        """Say a call once on each line, as long as it is open; without a line, the next one hears it."""
+        """Say a call once on each line, as long as it is open. One that is not up hears it when it is again, without a
+        line the next one does."""
         call = pending.word.call
-        if call not in self._pending or self._channel is None or pending.said_on is self._channel:
+        if call not in self._pending or not self.is_up or pending.said_on is self._channel:
             return
         if pending.tries >= MAX_TRIES:
             fault = QuantumLayerError(
@@ -238,15 +253,14 @@ class ModuleLine:
             except ChannelError as fault:
                 _log.info("the line to the modules of %s broke: %s", self._node, fault)
             finally:
-                self._channel = None
+                self._channel, self._is_silent = None, False
                 channel.abort()
             channel = None
 
     async def _hear(self, channel: TcpChannel) -> None:
         """Say again what is open, then act on what comes; ends with ChannelError or FrameError."""
-        for pending in list(self._pending.values()):
-            await self._say(pending)
-        looked_s = self._clock.monotonic_s()
+        await self._say_open()
+        looked_s, silent_looks, num_bytes = self._clock.monotonic_s(), 0, 0
         while True:
             if self._clock.monotonic_s() - looked_s >= LOOK_PERIOD_S:
                 self._look(channel)
@@ -254,14 +268,51 @@ class ModuleLine:
             try:
                 word = decode_word(await channel.receive(timeout_s=LOOK_PERIOD_S))
             except ChannelTimeout:
+                silent_looks = silent_looks + 1 if channel.num_bytes_read == num_bytes else 0  # a long word may come
+                num_bytes = channel.num_bytes_read
+                if self._answers_ping:
+                    await self._note_silence(silent_looks)
                 continue
+            silent_looks = 0
+            if self._is_silent:
+                await self._end_silence()
             match word:
                 case Done() | Handed() | Failed():
                     self._resolve(word)
                 case Told():
                     self._on_told(word)
+                case Pong():
+                    pass  # that it came says all
                 case _:
                     raise FrameError(f"modules do not say {type(word).__name__}")
+
+    async def _say_open(self) -> None:
+        for pending in list(self._pending.values()):
+            await self._say(pending)
+
+    async def _note_silence(self, looks: int) -> None:
+        """Ask whether somebody lives at the other end, and in the end say that nobody does."""
+        if looks == 1:
+            self._last_ping += 1
+            with contextlib.suppress(TimeoutError):  # who takes nothing any more hears of what it has when it goes on
+                async with asyncio.timeout(LOOK_PERIOD_S):
+                    await self._send(Ping(self._last_ping))
+        elif looks == SILENT_LOOKS:
+            self._is_silent = True
+            self._lose(f"asked whether it lives, it has said nothing for {(SILENT_LOOKS - 1) * LOOK_PERIOD_S:g} s")
+
+    async def _end_silence(self) -> None:
+        """Somebody answers again on the line that was kept."""
+        _log.info("the modules of %s answer again", self._node)
+        self._is_silent = self._is_lost = False
+        self._on_back()
+        await self._say_open()
+
+    def _lose(self, why: str) -> None:
+        """Say that nobody answers for the modules; once, until somebody does."""
+        if not self._is_lost:
+            self._is_lost = True
+            self._on_lost(why)
 
     def _look(self, channel: TcpChannel) -> None:
         """Take up new certificate files; raises ChannelClosed when the modules' certificate has ended."""
@@ -270,7 +321,7 @@ class ModuleLine:
             raise ChannelClosed(f"the certificate of {channel.peer_identity} was revoked, or has run out")
 
     async def _dial_again(self) -> TcpChannel:
-        pause_s, is_told = FIRST_PAUSE_S, False
+        pause_s = FIRST_PAUSE_S
         tell_s = self._clock.monotonic_s() + (0.0 if self.instance else START_GRACE_S)
         while True:
             await self._clock.sleep_until(self._clock.monotonic_s() + pause_s)
@@ -279,9 +330,8 @@ class ModuleLine:
                 return await self._dial()
             except PeerProtocolError as fault:
                 _log.info("no line to the modules of %s: %s", self._node, fault)
-                if not is_told and self._clock.monotonic_s() >= tell_s:
-                    is_told = True
-                    self._on_lost(fault.message)
+                if self._clock.monotonic_s() >= tell_s:
+                    self._lose(fault.message)
 
     async def _dial(self) -> TcpChannel:
         """Return a line on which HELLO was answered; raises PeerProtocolError."""
@@ -299,7 +349,7 @@ class ModuleLine:
             channel.abort()
             raise
         is_another = self.instance not in ("", word.instance)
-        self.instance = word.instance
+        self.instance, self._answers_ping, self._is_lost = word.instance, word.answers_ping, False
         self._on_welcome(word, is_another)
         if is_another:
             self._forget_last_instance()

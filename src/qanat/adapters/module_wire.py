@@ -54,10 +54,12 @@ class ModuleCard:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The answer to HELLO. ``instance`` names the process with the modules: the next one knows none of their orders."""
+    """The answer to HELLO. ``instance`` names the process with the modules: the next one knows none of their orders.
+    ``answers_ping``: whether it knows PING, which an older one does not."""
 
     instance: str
     modules: tuple[ModuleCard, ...]
+    answers_ping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +139,23 @@ class HeardOf:
     number: int
 
 
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """The site asks whether the process with the modules lives. It is answered also while a call is at work."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to the PING of this number."""
+
+    number: int
+
+
 Call: TypeAlias = Start | Stop | Fetch | Release
 Answer: TypeAlias = Done | Handed | Failed
-Word: TypeAlias = Hello | Welcome | Call | Answer | Told | HeardOf
+Word: TypeAlias = Hello | Welcome | Call | Answer | Told | HeardOf | Ping | Pong
 
 KINDS: Final[Mapping[type[Word], int]] = {
     Hello: 0x60,
@@ -153,6 +169,8 @@ KINDS: Final[Mapping[type[Word], int]] = {
     Failed: 0x68,
     Told: 0x69,
     HeardOf: 0x6A,
+    Ping: 0x6B,
+    Pong: 0x6C,
 }
 """Frame kind of each word."""
 
@@ -179,7 +197,9 @@ def _header(word: Word) -> dict[str, Json]:
         case Hello():
             return {"life": word.life}
         case Welcome():
-            return {"instance": word.instance, "modules": [_card_record(card) for card in word.modules]}
+            cards: list[Json] = [_card_record(card) for card in word.modules]
+            header: dict[str, Json] = {"instance": word.instance, "modules": cards}
+            return {**header, "answers_ping": True} if word.answers_ping else header
         case Start():
             return {"call": word.call, "module": word.module_id, "order": order_record(word.order)}
         case Stop():
@@ -198,6 +218,8 @@ def _header(word: Word) -> dict[str, Json]:
             return {"module": word.module_id, "number": word.number, "event": event_record(word.event)}
         case HeardOf():
             return {"module": word.module_id, "number": word.number}
+        case Ping() | Pong():
+            return {"number": word.number}
 
 
 def _body(word: Word) -> bytes:
@@ -225,7 +247,8 @@ def _read_card(record: Record) -> ModuleCard:
 
 def _read_welcome(header: Record, _body: bytes) -> Welcome:
     cards = tuple(_read_card(record) for record in of_type(header, "modules", list))
-    return Welcome(text(header, "instance"), cards)
+    answers_ping = "answers_ping" in header and of_type(header, "answers_ping", bool)
+    return Welcome(text(header, "instance"), cards, answers_ping)
 
 
 def _read_release(header: Record, _body: bytes) -> Release:
@@ -253,4 +276,6 @@ _READERS: Mapping[int, Callable[[Mapping[str, Any], bytes], Word]] = {
     KINDS[Failed]: lambda header, _: Failed(_call(header), read_fault(header)),
     KINDS[Told]: lambda header, _: Told(_module(header), number(header, "number"), read_event(header["event"])),
     KINDS[HeardOf]: lambda header, _: HeardOf(_module(header), number(header, "number")),
+    KINDS[Ping]: lambda header, _: Ping(number(header, "number")),
+    KINDS[Pong]: lambda header, _: Pong(number(header, "number")),
 }

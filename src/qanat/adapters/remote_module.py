@@ -1,6 +1,6 @@
 """QKD modules that stand in another process, for a site that runs apart: the other end of ``module_server``.
 
-While the line is down, ``start`` and ``fetch`` wait a little and then raise; ``stop`` and ``release`` are remembered.
+While the line is not up, ``start`` and ``fetch`` wait a little and then raise; ``stop`` and ``release`` are remembered.
 When another process answers than before, the orders that ran in the last one are said to have ended. While none does,
 each link of the modules has an alarm.
 """
@@ -57,6 +57,7 @@ class RemoteSite:
             address=address,
             on_welcome=self._on_welcome,
             on_lost=self._on_lost,
+            on_back=self._on_back,
             on_told=self._on_told,
             tasks=tasks,
             clock=clock,
@@ -95,6 +96,10 @@ class RemoteSite:
     def _on_lost(self, why: str) -> None:
         for module in self.modules:
             module.tell_away(why)
+
+    def _on_back(self) -> None:
+        for module in self.modules:
+            module.tell_back()
 
     def _on_told(self, told: Told) -> None:
         for module in self.modules:
@@ -186,7 +191,10 @@ class RemoteModule:
     def tell_away(self, why: str) -> None:
         """Raise the alarm of each link of this module: nobody answers for it."""
         text = f"the process with the QKD modules of {self.node} does not answer: {why}"
-        remedy = f"start `{self._site.server}`; it is found again by itself, and the link tried at once"
+        remedy = (
+            f"start `{self._site.server}`; where it runs and stands still, have it go on, or end it before; "
+            "it is found again by itself, and the link tried at once"
+        )
         links = [capability.link_id for capability in self.card.capabilities.values()]
         self._away = [module_alarm("module-away", text, remedy, link_id) for link_id in links]
         for alarm in self._away:

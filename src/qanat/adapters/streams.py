@@ -28,6 +28,8 @@ class FrameReader:
         self._stall_s = stall_s
         self._partial = bytearray()
         """What was read and not given out: the beginning of the next frame, or more."""
+        self.num_bytes_read = 0
+        """Of all frames, also of one that has only begun."""
 
     async def next_frame(self) -> bytes:
         """Return the next whole frame, length field included.
@@ -56,6 +58,7 @@ class FrameReader:
                 where = "inside a frame" if self._partial else "between frames"
                 raise ChannelClosed(f"the peer closed the channel {where}")
             self._partial += data
+            self.num_bytes_read += len(data)
 
     async def _soon(self, most_bytes: int) -> bytes:
         """Return the next bytes of a frame that has begun; raises ChannelClosed when none come in time."""

@@ -51,6 +51,11 @@ class TcpChannel:
         """What the peer's certificate says; None on a plain channel."""
         return peer_certificate(self._writer.get_extra_info("ssl_object"))
 
+    @property
+    def num_bytes_read(self) -> int:
+        """How much came from the peer so far, in bytes, a frame that has only begun included."""
+        return self._frames.num_bytes_read
+
     async def send(self, frame: bytes, /) -> None:
         """Send one frame; raises ChannelClosed, also when the peer takes nothing for SEND_TIMEOUT_S."""
         if len(frame) > self.max_frame_bytes or frame_length(frame[:LENGTH_BYTES]) != len(frame) - LENGTH_BYTES:

@@ -159,7 +159,7 @@ _SITE = [
     AlarmKind(
         *("module-away", "critical", "link", "the process with the QKD module of a link does not answer"),
         *(
-            "start it again; the link is then tried at once",
+            "start it again, or have it go on where it stands still; the link is then tried at once",
             Ends.TOLD,
             SOURCE_QUIET_S,
             "sdqkdn_interface_down",
