@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from qanat.apps.networks import load_network
 from qanat.ground.alarms import module_alarm
 from qanat.ground.errors import KeyShortage, NodeSilent
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Application, Link, Network, Site
+from qanat.ground.network.description import Stock
 from qanat.ground.randomness import SeededChance
 from qanat.ground.requirements import Requirements
 from qanat.key_management.manager import GivenKeys
@@ -41,6 +43,9 @@ def ring() -> Network:
 
 NETWORK = ring()
 ALICE, BOB = NETWORK.saes
+RING = load_network("five-site-ring")
+NORTH, EAST, SOUTH, SOUTHWEST, NORTHWEST = RING.nodes
+USER_A, USER_B = RING.saes
 
 
 @pytest.fixture
@@ -145,6 +150,40 @@ def test_a_relay_that_is_lost_costs_the_user_no_error_and_tables_lead_round_it(w
     rest(world, 40.0)
     assert table_of(world, A) == FIRST
     assert [row.get("cleared", False) for row in alarms(world, "node-silent")] == [False, True]
+
+
+def packaged_ring(stock: Stock) -> World:
+    """The ring that comes with the package, under these rules of its stock, up for as long as idle time can need."""
+    network = RING.model_copy(update={"stock": stock})
+    world = World(network, chance=SeededChance(5), block_bits=1_200_000)
+    world.start()
+    asked = world.call(
+        NORTH, lambda manager: manager.get_keys(master=USER_A, slave=USER_B, count=1, size_bits=256, patience_s=20.0)
+    )
+    assert world.run(asked).keys[0].route == (NORTH, EAST, SOUTH)
+    rest(world, 60.0)
+    return world
+
+
+def first_call_without_the_relay(world: World) -> GivenKeys:
+    """Ask as one does who would rather hear at once that there is no key, when the relay has just gone."""
+    world.crash(EAST, down_s=60.0)
+    ask = world.call(
+        NORTH, lambda manager: manager.get_keys(master=USER_A, slave=USER_B, count=1, size_bits=256, patience_s=0.0)
+    )
+    return world.run(ask)
+
+
+def test_the_packaged_ring_has_key_on_the_way_that_nobody_needed_before_a_relay_was_lost() -> None:
+    world = packaged_ring(RING.stock)
+    given = first_call_without_the_relay(world)
+    assert given.keys[0].route == (NORTH, NORTHWEST, SOUTHWEST, SOUTH)
+    world.close()
+    bare = packaged_ring(Stock())
+    with pytest.raises(KeyShortage):
+        first_call_without_the_relay(bare)
+    bare.close()
+    assert world.witness.violations == bare.witness.violations == []
 
 
 def test_a_pool_that_runs_dry_on_one_way_is_passed_by_where_the_other_has_stock(world: World) -> None:
