@@ -395,6 +395,17 @@ def test_all_faults_of_one_look_are_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [("  - name: b\n", "  - name: a\n", "a"), ("  - name: bob\n", "  - name: alice\n", "alice")],
+)
+def test_a_name_that_stands_twice_is_told_without_what_follows_from_it(old: str, new: str, name: str) -> None:
+    """Links to the site that is gone, and ways between sites that were taken for each other, have no other fault."""
+    fault = refused(TEXT.replace(old, new, 1) + PREPARED)
+    assert f"the name {name!r} is used twice" in fault.message
+    assert fault.others == ()
+
+
+@pytest.mark.parametrize(
     ("part", "remedy"),
     [
         ("trunks:\n  - {name: t, switches: [s, u], loss_db: 1, length_km: 2}\n", "under 'switches', or take"),

@@ -43,7 +43,16 @@ def _rival_satellites(network: Network) -> Iterator[Contradiction]:
 
 
 def contradictions(network: Network) -> Iterator[Contradiction]:
-    """Yield what no single field shows."""
+    """Yield what no single field shows. Where a name stands twice, that alone: which of the two is meant elsewhere is
+    not known, and often the name that one of them should have is missing there."""
+    taken_twice = list(_names_used_twice(network))
+    yield from taken_twice
+    yield from _ids_that_do_not_fit(network)
+    if not taken_twice:
+        yield from _between_parts(network)
+
+
+def _names_used_twice(network: Network) -> Iterator[Contradiction]:
     for field, names in (
         ("sites", [site.name for site in network.sites]),
         ("links", [link.name for link in network.described_links]),
@@ -55,7 +64,10 @@ def contradictions(network: Network) -> Iterator[Contradiction]:
     ):
         for name, place in _repeated(names):
             yield f"the name {name!r} is used twice", (field, place, "name"), "names are unique among their kind"
-    yield from _ids_that_do_not_fit(network)
+
+
+def _between_parts(network: Network) -> Iterator[Contradiction]:
+    """Yield what parts say of each other that does not hold, where each name is of one part."""
     yield from _links_without_ends(network)
     yield from wiring_faults(network)
     through = {link.name for link in network.links if link.through}

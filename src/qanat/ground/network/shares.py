@@ -51,7 +51,10 @@ class SharingRules(Part):
     @field_validator("alpha", mode="before")
     @classmethod
     def _alpha_is_known(cls, value: object) -> object:
-        if value != "max-min" and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        """All that ``alpha`` may be is looked at here: each kind of a union tells a fault of its own."""
+        if value == "max-min":
+            return value
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
             number = with_exponent(value)
             hint = f" (YAML 1.1 takes {value} for a text: write {number} or all digits)" if number else ""
             raise fault_of_field(
@@ -61,8 +64,6 @@ class SharingRules(Part):
 
     @model_validator(mode="after")
     def _objective_is_one(self) -> SharingRules:
-        if self.alpha != "max-min" and not 0 <= self.alpha <= 100:
-            raise fault_of_field(f"alpha is {self.alpha:g}", remedy="give a number from 0 to 100, or max-min")
         if self.alpha == "max-min" and any(pair.guaranteed_bits_per_s for pair in self.pairs):
             raise fault_of_field(
                 "max-min fairness keeps no guarantees, and one is given",
