@@ -72,6 +72,7 @@ def test_what_contradicts_itself_is_refused(sharing: str, fault: str) -> None:
         ("{alpha: 1e1}", "from 0 to 100 (YAML 1.1 takes 1e1 for a text: write 1.0e+1 or all digits), or max-min"),
         ("{alpha: min-max}", "from 0 to 100, or max-min"),
         ("{alpha: yes}", "from 0 to 100, or max-min"),
+        ("{alpha: .nan}", "from 0 to 100, or max-min"),
         ("{window_s: '100'}", "without quotes"),
     ],
 )
@@ -79,6 +80,21 @@ def test_numbers_that_are_texts_to_yaml_are_refused_with_how_they_are_written(sh
     with pytest.raises(NetworkFileError) as refused:
         three_nodes(sharing)
     assert remedy in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("alpha", "shown"),
+    [("101", "101"), ("-0.5", "-0.5"), (".nan", "nan"), (".inf", "inf"), ("1" + "0" * 400, "1" + "0" * 39)],
+    ids=lambda text: text[:5],
+)
+def test_an_alpha_out_of_range_is_told_in_its_own_line_beside_other_faults(alpha: str, shown: str) -> None:
+    with pytest.raises(NetworkFileError) as refused:
+        three_nodes(f"\n  alpha: {alpha}\n  window_s: 1")
+    told = (refused.value, *refused.value.others)
+    sharing = network_yaml(load_network("three-nodes")).count("\n") + 2
+    assert [fault.line for fault in told] == [sharing + 1, sharing + 2]
+    assert told[0].message.endswith(f": sharing.alpha: alpha is {shown}")
+    assert "sharing.window_s: 1 is not" in told[1].message
 
 
 def test_numbers_as_they_are_told_to_be_written_are_numbers() -> None:
@@ -240,6 +256,22 @@ def test_a_link_with_sharers_works_before_they_ask_again() -> None:
 
 
 # ---- what commands say ----
+
+
+def test_a_pair_is_named_by_its_sites_and_by_the_applications_that_are_declared() -> None:
+    """Applications stand in the order of their sites: alice is at suzhou, which comes after shanghai."""
+    text = network_yaml(load_network("three-nodes"))
+    text = text.replace("applications:\n", "applications:\n  - {name: carol, site: kunshan}\n")
+    network = parse_network(f"{text}\nsharing: {{pairs: [{ALICE_BOB}]}}\n", source="a file")
+    found = shares_of(network, review(network).rates_bits_per_s)
+    ends = ("shanghai", "suzhou")
+    assert {(share.pair, share.sites, share.applications) for share in found.shares} == {
+        ("alice bob", ends, ("bob", "alice")),
+        ("kunshan - shanghai", ("kunshan", "shanghai"), None),
+        ("kunshan - suzhou", ("kunshan", "suzhou"), None),
+    }
+    (promise,) = found.promises
+    assert (promise.pair, promise.sites, promise.applications) == ("alice bob", ends, ("bob", "alice"))
 
 
 def test_check_and_plan_say_which_guarantees_are_admitted_and_the_most_there_could_be() -> None:

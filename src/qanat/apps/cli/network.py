@@ -48,8 +48,14 @@ def run_check(name: str, *, as_json: bool) -> int:
     """Check a network and tell what to expect of it. Returns 0 for a valid one.
 
     Raises NetworkFileError for others; of one whose fields hold one by one the parts are counted and printed before.
+    Machines are told the faults in any case.
     """
-    network, faults = examine_network(name)
+    try:
+        network, faults = examine_network(name)
+    except NetworkFileError as fault:
+        if as_json:
+            print(json.dumps(_faulty_record(None, (fault, *fault.others)), indent=2))
+        raise
     if faults:
         _tell_counts(counted_alone(network), faults, as_json=as_json)
         raise NetworkFileError.of_all(faults)
@@ -70,22 +76,26 @@ def _tell_counts(found: NetworkReview, faults: Sequence[NetworkFileError], *, as
     """Print what is in a file that does not hold: a part that was taken out shows in the counts."""
     network = found.network
     if as_json:
-        record = {
-            "network": network.name,
-            "title": network.title,
-            "valid": False,
-            "faults": [{"text": fault.message, "line": fault.line, "remedy": fault.remedy} for fault in faults],
-            "sites": _num_sites(network),
-            "headings": [asdict(heading) for heading in found.headings],
-            **table_record(found),
-        }
-        print(json.dumps(record, indent=2))
+        print(json.dumps(_faulty_record(found, faults), indent=2))
         return
     console = people_console(is_answer=True)
     told = f"NOT valid, {counted(len(faults), 'fault')}; what is in the file:"
     console.print(f"[bold]{network.title or network.name}[/] ({network.name}): {told}", highlight=False)
     console.print(f"  {_kinds(network)}\n")
     _print_counts(console, found)
+
+
+def _faulty_record(found: NetworkReview | None, faults: Sequence[NetworkFileError]) -> dict[str, Any]:
+    """Return what machines are told of a file that does not hold; None: its fields do not, and nothing is counted."""
+    return {
+        "network": None if found is None else found.network.name,
+        "title": None if found is None else found.network.title,
+        "valid": False,
+        "faults": [{"text": fault.message, "line": fault.line, "remedy": fault.remedy} for fault in faults],
+        "sites": None if found is None else _num_sites(found.network),
+        "headings": [] if found is None else [asdict(heading) for heading in found.headings],
+        **({} if found is None else table_record(found)),
+    }
 
 
 def run_show(name: str, *, out: Path | None, only: str | None, as_json: bool) -> int:
@@ -162,7 +172,7 @@ def _record(found: NetworkReview) -> dict[str, Any]:
 
 
 def _num_sites(network: Network) -> dict[str, int]:
-    return {kind: sum(site.kind == kind for site in network.sites) for kind in ("user", "relay")}
+    return {kind: sum(site.kind == kind for site in network.sites) for kind in ("user", "relay", "satellite")}
 
 
 def _link_record(row: LinkReview) -> dict[str, Any]:
