@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import shlex
 from pathlib import Path
 
 import pytest
 
 from qanat.adapters.addresses import AddressBook
-from qanat.apps.deployment import Places, load_deployment
+from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.pki import create_pki
+from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.apps.deployment import Deployment, Places, load_deployment
+from qanat.apps.event_log import EventLog
 from qanat.apps.link_modules import link_capability
+from qanat.apps.networks import load_network
+from qanat.apps.node_site import NodeSite
+from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError, NetworkFileError
+from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Etsi014Modules, KeyFileModules, Network, parse_network
 
 HEAD = """format: qanat-network/1
@@ -109,6 +119,35 @@ def test_places_are_fixed_or_found_in_the_data_folder(tmp_path: Path) -> None:
     places.publish("transports", "kunshan", 4711)
     assert places.find("transports", "kunshan") == ("127.0.0.1", 4711)
     assert places.listen_at("transports", "kunshan") == ("127.0.0.1", 0)
+
+
+@pytest.mark.parametrize("folder", ["here", "my files"])
+def test_a_site_names_the_command_of_its_twin_with_the_file_that_it_was_started_with(
+    tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / folder).mkdir()
+    path = a_deployment(tmp_path / folder, "data: data\n")
+    three_nodes, place = load_network("three-nodes"), Workplace(tmp_path / folder / "data")
+    create_pki(
+        place.pki,
+        three_nodes,
+        entropy=SystemEntropy(),
+        clock=SystemClock(),
+        sessions_per_day={link.link_id: 0.01 for link in three_nodes.links},
+        reserve_days=1,
+        for_twins=True,
+    )
+
+    async def named(deployment: Deployment) -> list[str]:
+        with EventLog(path=tmp_path / "events.jsonl") as log:
+            site = NodeSite(deployment, NodeId("suzhou"), place, log=log)
+            async with AsyncioTasks() as tasks:
+                await site._modules(tasks)
+                return shlex.split(site.twins[LinkId("suzhou-kunshan")].server)
+
+    link = ["--link", "suzhou-kunshan"]
+    assert asyncio.run(named(load_deployment(path))) == ["qanat", "twin", "--config", str(path), *link]
+    assert asyncio.run(named(Deployment(three_nodes, "three-nodes"))) == ["qanat", "twin", *link]
 
 
 def test_a_network_beside_the_deployment_is_found(tmp_path: Path) -> None:

@@ -128,6 +128,13 @@ def test_tables_are_written_for_machines(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "links.csv").read_text(encoding="utf-8").startswith("link_id,ready_bits,blocks,")
 
 
+def test_help_says_that_each_removed_runs_a_second_backbone_too() -> None:
+    status, told, _ = run("--help")
+    assert status == 0
+    words = " ".join(told.replace("│", " ").split())
+    assert "all once more with a second one: about twice as many runs" in words
+
+
 def test_relays_between_towns_are_taken_out_and_those_too_many_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

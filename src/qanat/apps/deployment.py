@@ -17,6 +17,7 @@ What is not named listens on this machine at any free port, and is found through
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,18 +102,24 @@ class Places:
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """A network with the places of its processes. ``name`` is how the network was named; ``folder`` is None where the
-    user's data home is to be taken."""
+    user's data home is to be taken, ``file`` where no file says all this."""
 
     network: Network
     name: str
     folder: Path | None = None
     site: str = ""
     fixed: Mapping[tuple[ListenerKind, str], Place] = field(default_factory=dict)
+    file: Path | None = None
 
     @property
     def has_standby(self) -> bool:
         """Whether there is a second controller."""
         return ("transports", STANDBY) in self.fixed
+
+    def twin_command(self, link: str) -> str:
+        """Return the command, as it is typed beside this process, that runs the twin of a link."""
+        words = ["--config", str(self.file)] if self.file is not None else []
+        return shlex.join(["qanat", "twin", *words, "--link", link])
 
 
 def load_deployment(path: Path) -> Deployment:
@@ -136,7 +143,7 @@ def load_deployment(path: Path) -> Deployment:
         fixed["devices", node] = place.model_copy(update={"port": place.devices_port})
     for link, twin in said.twins.items():
         fixed["twins", link] = twin
-    return Deployment(network, name, path.parent / said.data if said.data else None, said.site, fixed)
+    return Deployment(network, name, path.parent / said.data if said.data else None, said.site, fixed, path)
 
 
 def _network(name: str, *, source: str, line: int) -> Network:

@@ -48,7 +48,7 @@ class NodeSite(Opened):
         self.manager: KeyManager
         self._door_port = door_port
         self._places = Places(place.addresses, deployment.fixed)
-        self._has_standby = deployment.has_standby
+        self._deployment = deployment
         super().__init__()
         self._parts = SiteParts(
             self.network, place, log=log, settings=self.settings, stack=self._stack, places=self._places
@@ -94,7 +94,7 @@ class NodeSite(Opened):
         tasks.start(watch.run(), name=f"initial keys of {node}")
         modules = await self._modules(tasks)
         opened = await parts.open_transport(node)
-        transport = ToBothControllers(opened) if self._has_standby else opened
+        transport = ToBothControllers(opened) if self._deployment.has_standby else opened
         self.manager = parts.manager(node, store=self.store, transport=transport, tasks=tasks, modules=modules)
         if any(application.site == node for application in self.network.applications):
             host, port = self._places.listen_at("doors", node)
@@ -124,7 +124,7 @@ class NodeSite(Opened):
         twin = self.twins[link.link_id] = RemoteSite(
             self.node,
             identity=twin_id(network=self.network.name, link_id=link.link_id),
-            server=f"qanat twin --link {link.name}",
+            server=self._deployment.twin_command(link.name),
             tls=self.place.node_files(self.node),
             address=lambda: self._places.find("twins", link.name),
             tasks=tasks,

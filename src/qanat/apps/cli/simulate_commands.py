@@ -24,7 +24,14 @@ ForecastsOption = Annotated[
 UnforeseenOption = Annotated[
     bool, typer.Option("--unforeseen", help="What --forecasts says comes true, and nobody was told.")
 ]
-
+EachRemovedOption = Annotated[
+    bool,
+    typer.Option(
+        "--each-removed",
+        help="Take out each ring node, switch and (backbone) relay in turn. Where there is a backbone, all once more "
+        "with a second one: about twice as many runs.",
+    ),
+]
 FullLoadOption = Annotated[
     bool,
     typer.Option("--full-load", help="All pairs ask without end: what each gets beside the optimum of their sharing."),
@@ -47,9 +54,7 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
         second_backbone: Annotated[
             bool, typer.Option("--second-backbone", help="Close the backbone to a ring, as the paper's outlook has it.")
         ] = False,
-        each_removed: Annotated[
-            bool, typer.Option("--each-removed", help="Take out each ring node, switch and (backbone) relay in turn.")
-        ] = False,
+        each_removed: EachRemovedOption = False,
         pairs: Annotated[
             int | None,
             typer.Option(help="Pairs of sites that ask for keys; else all that a route joins, 1000 at most."),
