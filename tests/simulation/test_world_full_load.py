@@ -19,9 +19,9 @@ def check(reached: Reached, *, least: float) -> None:
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("kind", FAMILIES)
-@pytest.mark.parametrize(("key_bits", "measured_s"), [(1024, 60.0), (4096, 240.0)])
+@pytest.mark.parametrize(("key_bits", "measured_s"), [(1024, 180.0), (4096, 720.0)])
 def test_all_pairs_of_ten_sites_of_any_shape_get_98_percent_of_the_declared_optimum(
     kind: str, key_bits: int, measured_s: float
 ) -> None:
-    """Large keys for longer: who is to get least has one in 40 s."""
+    """For many times as long as who is to get least needs for a key: one in 40 s of the large ones."""
     check(full_load(kind, 10, begin_s=90.0, measured_s=measured_s, key_bits=key_bits), least=0.1)

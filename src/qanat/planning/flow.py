@@ -122,6 +122,7 @@ class _Columns:
             owners=np.array(self._sources),
             floor=np.zeros(sources),
             rise=np.ones(sources),
+            with_all_limits=True,
         )
         assert found is not None, "nothing is to be kept"
         prices = np.zeros(len(usage))

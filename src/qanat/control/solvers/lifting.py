@@ -31,12 +31,21 @@ class Lift:
     worth: Floats
 
 
-def lift(usage: sparray, capacity: Floats, *, owners: NDArray[np.int64], floor: Floats, rise: Floats) -> Lift | None:
+def lift(
+    usage: sparray,
+    capacity: Floats,
+    *,
+    owners: NDArray[np.int64],
+    floor: Floats,
+    rise: Floats,
+    with_all_limits: bool = False,
+) -> Lift | None:
     """Return the highest lift of ``rise`` by which each owner gets his ``floor`` and ``rise`` times the height; None
     where the floors cannot be kept.
 
     usage: limits x columns, not negative. capacity: of the limits. owners: by column, whose it is. floor, rise: by
-    owner, in the unit of ``capacity``.
+    owner, in the unit of ``capacity``. with_all_limits: of limits that do alike the solver chooses which has the price,
+    where else it is the first.
     """
     ways = np.bincount(owners, minlength=len(floor))
     is_only = ways[owners] == 1  # who has one way alone takes it: it need not be looked for
@@ -52,7 +61,9 @@ def lift(usage: sparray, capacity: Floats, *, owners: NDArray[np.int64], floor: 
     owner_rows = np.flatnonzero(ways != 1)
     count = int((~is_only).sum())
     place = np.cumsum(~is_only) - 1
-    limits = _that_matter(capacity - held, pull, links[~of_only])
+    limits = np.ones(len(capacity), dtype=np.bool_)
+    if not with_all_limits:
+        limits = _that_matter(capacity - held, pull, links[~of_only])
     row_of_limit, row_of = np.cumsum(limits) - 1, int(limits.sum()) + np.cumsum(ways != 1) - 1
     limit_rows = np.flatnonzero(limits)
     pulled = np.flatnonzero(limits & (pull > 0))
