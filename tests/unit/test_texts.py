@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from qanat.adapters import mailbox as mailbox_of_texts
 from qanat.adapters.buffer_line import dial
-from qanat.adapters.mailbox import Mailbox, OutgoingText
+from qanat.adapters.durable_files import write_new_durably
+from qanat.adapters.mailbox import Mailbox, OutgoingText, StoredText
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.ground.errors import BadParameter, FrameError, KeyManagementError, KeyShortage
 from qanat.ground.identifiers import SaeId, members_of, slaves_together
@@ -81,6 +83,35 @@ def test_a_confirmation_that_was_lost_makes_no_second_text(tmp_path: Path) -> No
         assert len(list((tmp_path / "data" / "users" / "bob" / "shown").iterdir())) == 2
 
     run(work())
+
+
+def test_a_copy_that_came_while_the_first_was_being_shown_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox = Mailbox(tmp_path)
+    text = StoredText("ab" * 16, sae_of("alice"), "once", 1.0, 2.0)
+    told: list[StoredText] = []
+
+    def show() -> None:
+        for fresh in mailbox.fresh():
+            told.append(fresh)
+            mailbox.shown(fresh)
+
+    def shown_in_between(path: Path, words: str) -> bool:
+        show()  # the first copy, after `keep` of the second has looked for it among those shown
+        return write_new_durably(path, words)
+
+    async def work() -> None:
+        assert await mailbox.keep(text)
+        monkeypatch.setattr(mailbox_of_texts, "write_new_durably", shown_in_between)
+        await mailbox.keep(text)
+        show()
+        assert not await mailbox.keep(text)
+
+    run(work())
+    assert told == [text]
+    assert list((tmp_path / "inbox").iterdir()) == []
+    assert len(list((tmp_path / "shown").iterdir())) == 1
 
 
 def test_texts_that_were_not_shown_are_shown_at_the_next_start_and_once(tmp_path: Path) -> None:

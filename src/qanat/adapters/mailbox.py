@@ -109,11 +109,15 @@ class Mailbox:
         return now
 
     async def keep(self, text: StoredText) -> bool:
-        """Keep a text that came, durable on return; False when it came before."""
+        """Keep a text that came, durable on return; False when it came before and is known already."""
         return await asyncio.to_thread(self._keep, text)
 
     def fresh(self) -> list[StoredText]:
-        """Return the texts that were not shown yet, in the order they came; what is unreadable is set aside."""
+        """Return the texts that were not shown yet, in the order they came; what is unreadable is set aside.
+
+        A copy that came while another was being shown is none of them: its sender says a text again, and on another
+        line, until one is confirmed.
+        """
         with machine_faults_named(self.home):
             texts = [self._read_fresh(path) for path in (self.home / "inbox").glob("[!.]*.json")]
         return sorted((text for text in texts if text), key=lambda text: (text.received_utc_s, text.text_id))
@@ -125,6 +129,9 @@ class Mailbox:
         sync_folder(self.home / "shown")
 
     def _read_fresh(self, path: Path) -> StoredText | None:
+        if (self.home / "shown" / path.name).exists():  # moved there after `_keep` had looked
+            path.unlink(missing_ok=True)
+            return None
         try:
             return _read_in(path)
         except (ConfigurationError, ValueError, OverflowError, TypeError, RecursionError):
