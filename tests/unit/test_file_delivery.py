@@ -193,8 +193,12 @@ def test_a_call_that_reaches_somebody_else_is_refused(tmp_path: Path) -> None:
             book = alice.people.addresses
             assert book is not None
             book.publish("services", "bob", ("127.0.0.1", eve.port))  # eve sits where bob is said to be
-            with pytest.raises(RefusedByPeer, match=r"alice calls urn:qanat:test:sae:bob, and here is .*eve"):
+            with pytest.raises(RefusedByPeer) as refusal:
                 await alice.send(path, "bob")
+            assert (
+                refusal.value.message == f"{sae_of('eve')} answers at the address of {sae_of('bob')}, and took nothing"
+            )
+            assert refusal.value.remedy.startswith(f"correct the address of {sae_of('bob')}")
             assert isinstance(await house.fault("eve"), NotForUs)
         assert house.came("eve") == []
 

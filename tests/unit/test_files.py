@@ -101,10 +101,14 @@ def test_a_recipients_full_disk_is_told_without_the_names_of_its_files(source: P
     async def work() -> None:
         house = House(tmp_path / "data")
         async with house.reception("bob"), house.user("alice") as alice:
-            with largest_file(500_000), pytest.raises(RefusedByPeer, match="could not read or keep") as told:
+            with (
+                largest_file(500_000),
+                pytest.raises(RefusedByPeer, match="what it has not confirmed is not kept") as told,
+            ):
                 await alice.send(source, "bob")
             assert isinstance(await house.fault("bob"), MachineFault)
         assert str(tmp_path) not in str(told.value)
+        assert "a full disk" in told.value.remedy
         assert house.came("bob") == []
 
     asyncio.run(work())

@@ -22,7 +22,7 @@ from qanat.services.conversation import RefusedByPeer
 from qanat.services.hook import KeySlot
 from qanat.users.hook import Hook
 from qanat.users.reception import Listeners, Reception
-from service_support import House, Spy, until
+from service_support import House, Spy, sae_of, until
 from unit.test_collect_command import is_gone
 from unit.test_file_delivery import run
 
@@ -178,13 +178,29 @@ def test_the_end_that_follows_makes_no_connection_anew() -> None:
     assert "--reauth with --follow" in result.output
 
 
+def test_who_follows_hears_that_the_leaders_program_took_no_key(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        good, bad = program(tmp_path / "wg"), program(tmp_path / "wg-alice", fails=True)
+        async with following(house, WireguardSlot("wg1", PEER_KEY, good)) as (_, keys, faults):
+            async with house.user("alice") as alice:
+                with pytest.raises(ConfigurationError, match="Operation not permitted"):
+                    await Hook(alice, "bob", WireguardSlot("wg0", PEER_KEY, bad), name="office").rotate()
+            await until(lambda: bool(faults))
+        assert faults[0].message == f"{sae_of('alice')} refused: it could not put the key to its program"
+        assert "its own output says why" in faults[0].remedy
+        assert keys == []
+
+    run(work())
+
+
 def test_a_program_that_takes_no_key_is_told_and_the_leader_does_not_set_its_own(tmp_path: Path) -> None:
     async def work() -> None:
         house = House(tmp_path / "data")
         good, bad = program(tmp_path / "wg"), program(tmp_path / "wg-bob", fails=True)
         async with following(house, WireguardSlot("wg1", PEER_KEY, bad)) as (_, keys, faults):
             async with house.user("alice") as alice:
-                with pytest.raises(RefusedByPeer):
+                with pytest.raises(RefusedByPeer, match="could not put the key to its program"):
                     await Hook(alice, "bob", WireguardSlot("wg0", PEER_KEY, good), name="office").rotate()
             await until(lambda: bool(faults))
         assert isinstance(faults[0], ConfigurationError)

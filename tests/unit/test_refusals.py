@@ -51,8 +51,7 @@ def test_who_is_refused_a_service_hears_how_it_is_offered(
         async with house.reception("bob"), house.user("alice") as alice:
             with pytest.raises(RefusedByPeer) as refusal:
                 await ask(alice)
-        assert remedy in refusal.value.message
-        assert refusal.value.remedy == "do as it says"
+        assert refusal.value.remedy == f"{sae_of('bob')} says: {remedy}"
 
     run(work())
 
@@ -61,8 +60,8 @@ def test_a_tunnel_is_offered_by_an_option_and_a_service_that_nobody_knows_by_non
     async def work() -> None:
         house = House(tmp_path / "data")
         async with house.reception("bob"), house.user("alice") as alice:
-            assert "(run `qanat receive --tunnel HOST:PORT` here)" in (await called(alice, "tunnel")).message
-            assert "(update the older side)" in (await called(alice, "teleport")).message
+            assert "says: run `qanat receive --tunnel HOST:PORT` here" in (await called(alice, "tunnel")).remedy
+            assert "says: update the older side" in (await called(alice, "teleport")).remedy
 
     run(work())
 

@@ -3,7 +3,8 @@
     conversation = HELLO *RECORD     both ways; only who calls says HELLO
     HELLO   0x70   header: key_life_s, recipient, sender, service, stream, suite
     RECORD  0x71   header: empty; body: a record of this direction's stream (services.ciphers.layout)
-    REFUSAL 0x72   header: reason, later where the same may be taken soon; ends the conversation, from either end
+    REFUSAL 0x72   header: reason, remedy, later where the same may be taken soon, here where somebody else was called;
+                   ends the conversation, from either end
 
 The hello is not sealed, but everything in it is bound into every record. Who answers seals under keys of its own, as
 their master: so each end proves, by keys that only it could have been given, who it is. A refusal has no seal: who can
@@ -65,6 +66,17 @@ FIRST_RECORD_PATIENCE_S = 60.0
 """For who has said hello only: it may be anybody, and it may be waiting for a key, for as long as ``Terms`` say."""
 DRAIN_S = 5.0
 MOST_DRAINED = 64
+
+
+NOT_READ = (
+    "its machine could not read or write a file of its own, and sends no more",
+    "its own output says which, and why",
+)
+NOT_KEPT = (
+    "its machine could not write or read a file of its own: what it has not confirmed is not kept there",
+    "its own output says which, and why (most often a full disk): mend that, then send it again",
+)
+"""What a caller, and who answers, tells of a fault whose own words may name files of its machine: reason and remedy."""
 
 
 class RefusedByPeer(PeerProtocolError):
@@ -201,6 +213,8 @@ class Conversation:
         self._is_open = peer == hello.context.sender
         """Whether the other end knows of this conversation: who calls may fail before it has said hello."""
         self._first_silence_s = terms.silence_s
+        self.private_fault = NOT_KEPT if self._is_open else NOT_READ
+        """What the other end is told, reason and remedy, where a fault's own words are not for others."""
         if peer == hello.context.sender:  # it called, and has proved nothing yet
             self._first_silence_s = min(terms.silence_s, FIRST_RECORD_PATIENCE_S)
 
@@ -280,9 +294,11 @@ class Conversation:
             return
         if self._is_midway or not self._is_open:  # no frame can follow half of one, nor be the first
             return
-        is_private = isinstance(fault, OSError | ConfigurationError)  # its text may name files of this machine
-        reason = "its machine could not read or keep what was sent" if is_private else str(fault)
-        await refuse(self._line, reason, later=isinstance(fault, NoPlaceNow))
+        if isinstance(fault, OSError | ConfigurationError):  # its text may name files of this machine
+            reason, remedy = self.private_fault
+        else:
+            reason, remedy = fault.message, fault.remedy
+        await refuse(self._line, reason, remedy=remedy, later=isinstance(fault, NoPlaceNow))
 
     def forget(self) -> None:
         """Drop all keys."""
@@ -290,11 +306,24 @@ class Conversation:
         self._opener.forget()
 
     def _check_refusal(self, frame: Frame) -> None:
-        if frame.kind == REFUSAL:
-            said = str(frame.header.get("reason", "no reason given"))[:MAX_REASON_CHARACTERS]
-            kind = RefusedForNow if frame.header.get("later") is True else RefusedByPeer
-            remedy = "do as it says" if said.endswith(")") else ""  # where a fault has a remedy, that ends its text
-            raise kind(f"{self.peer} refused: {printable(said)}", remedy=remedy)
+        if frame.kind != REFUSAL:
+            return
+        reason, remedy, here = (_said(frame, name) for name in ("reason", "remedy", "here"))
+        if here:
+            raise RefusedByPeer(
+                f"{here} answers at the address of {self.peer}, and took nothing",
+                remedy=f"correct the address of {self.peer} in your directory, or let it run `qanat receive` there",
+            )
+        kind = RefusedForNow if frame.header.get("later") is True else RefusedByPeer
+        raise kind(
+            f"{self.peer} refused: {reason or 'no reason given'}",
+            remedy=f"{self.peer} says: {remedy}" if remedy else "",
+        )
+
+
+def _said(frame: Frame, name: str) -> str:
+    """Return what a refusal says there, fit to be printed."""
+    return printable(str(frame.header.get(name, ""))[:MAX_REASON_CHARACTERS])
 
 
 def word_in(record: Opened) -> dict[str, Json]:
@@ -334,7 +363,7 @@ async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
     try:
         hello = Hello.parse(decode_frame(bytes(await line.receive(timeout_s=HELLO_PATIENCE_S))))
     except FrameError as odd:
-        await refuse(line, str(odd))
+        await refuse(line, odd.message, remedy=odd.remedy)
         raise
     context = hello.context
     if party.sae != context.recipient:  # also where it is one of several: who got a key of all could pose as the caller
@@ -342,7 +371,7 @@ async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
             f"{context.sender} calls {context.recipient}, and here is {party.sae}",
             remedy="let the caller check the address of its contact",
         )
-        await refuse(line, str(fault))
+        await refuse(line, fault.message, remedy=fault.remedy, here=party.sae)
         raise fault
     every_s = min(terms.refresh.every_s, context.key_life_s)
     own = Terms(
@@ -356,9 +385,11 @@ async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
     return Conversation(line, hello=hello, sealer=sealer, opener=opener, peer=context.sender, terms=own)
 
 
-async def refuse(line: Line, reason: str, *, later: bool = False) -> None:
-    """Send a refusal and read on for a while, so that a busy peer comes to hear it. ``later``: it may be taken soon."""
-    header: dict[str, Json] = {"reason": printable(reason[:MAX_REASON_CHARACTERS])}
+async def refuse(line: Line, reason: str, *, remedy: str = "", later: bool = False, here: str = "") -> None:
+    """Send a refusal and read on for a while, so that a busy peer comes to hear it. ``later``: it may be taken soon;
+    ``here``: who answers, where that is not who was called."""
+    words = {"reason": reason, "remedy": remedy, "here": here}
+    header: dict[str, Json] = {name: printable(said[:MAX_REASON_CHARACTERS]) for name, said in words.items() if said}
     with contextlib.suppress(ChannelError, FrameError):
         await line.send(encode_frame(REFUSAL, header | ({"later": True} if later else {})))
         for _ in range(MOST_DRAINED):

@@ -19,6 +19,11 @@ from qanat.services.ciphers.sender_keys import keys_with_patience
 from qanat.services.conversation import Conversation, Party, refusing
 
 SERVICE = "hook"
+PROGRAM_FAULT = (
+    "it could not put the key to its program",
+    "its own output says why: mend that, or what its command says; the next rotation gives both a fresh key",
+)
+"""What the other end is told, reason and remedy, of a program that takes no key."""
 KEY_BITS = 256
 """Of a pre-shared key of WireGuard, and of a PPK."""
 
@@ -48,7 +53,7 @@ async def lead_rotation(conversation: Conversation, party: Party, slot: KeySlot,
         await conversation.say({"rotate": key.key_id, "slot": name})
         if await conversation.hear() != {"set": key.key_id}:
             raise FrameError("the follower set another key than it was told", remedy="update the older side")
-        await slot.put(key.take())
+        await _put(conversation, slot, key)
         await conversation.say({"bye": True}, is_last=True)
         return key.key_id
 
@@ -64,12 +69,19 @@ async def follow_rotation(
                 key = await _fetched(party, leader, canonical_key_id(key_id))
             case _:
                 raise FrameError("this is no word of a hook", remedy="update the older side")
-        await slot.put(key.take())
+        await _put(conversation, slot, key)
         await conversation.say({"set": key.key_id})
         if await conversation.hear() != {"bye": True}:
             raise FrameError("this is no word of a hook", remedy="update the older side")
         conversation.finish()
         return key.key_id
+
+
+async def _put(conversation: Conversation, slot: KeySlot, key: SecretKey) -> None:
+    """Give the key to the own program; the other end hears that this failed, and nothing of the program's words."""
+    before, conversation.private_fault = conversation.private_fault, PROGRAM_FAULT
+    await slot.put(key.take())
+    conversation.private_fault = before
 
 
 def _check(peer: SaeId, leader: SaeId, slot_name: str, name: str) -> None:
