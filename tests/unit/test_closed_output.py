@@ -7,20 +7,24 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from qanat.apps.cli.outputs import ClosedOutput
-from qanat.apps.cli.service_place import print_json, tell
+from qanat.apps.cli import collect, services, tunnel
+from qanat.apps.cli.outputs import ClosedOutput, warn
+from qanat.apps.cli.service_options import Sealing, Who
+from qanat.apps.cli.service_place import print_json, tell, tell_reader
 from qanat.apps.cli.services import _Bar, _told, _told_of_waits
 from qanat.ground.errors import KeyShortage
 from qanat.services.file_delivery import ArrivedFile, Progress
 from qanat.users.supply import TellingSupply
 from service_support import NAMES, FakeSupply, House, sae_of
 
+ENDED = "nobody reads standard output any more: ended"
 OUTPUTS = ("stdout", "stderr")
 QANAT = (sys.executable, "-m", "qanat.apps.cli.main")
 
@@ -71,11 +75,10 @@ def test_who_reads_the_other_output_is_told(tmp_path: Path, monkeypatch: pytest.
         assert closed.is_closed
     with os.fdopen(reading, encoding="utf-8") as told:
         lines = told.read().splitlines()
-    assert len(lines) == 2
     if other == "stdout":
         assert [json.loads(line)["file"]["name"] for line in lines] == ["film.bin"] * 2
     else:
-        assert lines == ["alice sent film.bin, 5 bytes"] * 2
+        assert lines == ["alice sent film.bin, 5 bytes", ENDED, "alice sent film.bin, 5 bytes"]
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
@@ -166,3 +169,79 @@ def test_another_fault_of_an_output_is_not_taken_for_it() -> None:
     with pytest.raises(OSError, match="No space") as raised:
         ClosedOutput(asyncio.Event()).found(fault)
     assert raised.value is fault
+
+
+ALICE, SEALING = Who("alice", None, None), Sealing("aes-128-gcm", 60.0, 0.0)
+
+
+@contextmanager
+def at_home(house: House, monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> Iterator[None]:
+    """Let commands be alice's in a house, and find her keys there."""
+    with monkeypatch.context() as patch:
+        for module in modules:
+            patch.setattr(module, "people_of", lambda _: house.user("alice").people)
+            patch.setattr(module, "UserServices", lambda _, **__: house.user("alice"))
+        yield
+
+
+def receive_here() -> int:
+    return services.run_receive(ALICE, out=Path(), port=0, once=False, as_json=True)
+
+
+def tunnel_here() -> int:
+    return tunnel.run_tunnel("bob", listen="0", who=ALICE, sealing=SEALING, as_json=True)
+
+
+def collect_here() -> int:
+    plan = collect.Plan("boiler", "pwd", 600.0, None)
+    return collect.run_collect("bob", plan, who=ALICE, sealing=SEALING, as_json=True)
+
+
+@pytest.mark.parametrize("command", [receive_here, tunnel_here, collect_here])
+def test_a_command_that_is_run_to_be_read_says_why_it_ended_and_has_one_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[[], int]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        at_home(House(tmp_path / "data"), monkeypatch, services, tunnel, collect),
+        pipe_as("stderr", monkeypatch) as reading,
+        pipe_as("stdout", monkeypatch) as unread,
+    ):
+        os.close(unread)
+        assert command() == 0
+    with os.fdopen(reading, encoding="utf-8") as told:
+        assert told.read().splitlines().count(ENDED) == 1
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.parametrize("tell_it", [tell, tell_reader, warn])
+def test_standard_error_that_cannot_be_written_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, tell_it: Callable[[str], None]
+) -> None:
+    with pipe_as("stdout", monkeypatch) as reading, FULL.open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        for _ in range(2):
+            tell_it("bob has film.bin")
+        print_json({"sent": "film.bin"})
+    with os.fdopen(reading, encoding="utf-8") as told:
+        assert told.read() == '{"sent": "film.bin"}\n'
+
+
+def test_a_report_that_cannot_be_printed_has_a_status_of_its_own_and_says_what_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def text_here() -> int:
+        return services.run_text("bob", "hello", who=ALICE, sealing=SEALING, patience_s=0.0, as_json=True)
+
+    with at_home(House(tmp_path / "data"), monkeypatch, services), FULL.open("w", encoding="utf-8") as full:
+        with pipe_as("stderr", monkeypatch) as reading, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", full)
+            assert text_here() == 3
+        with pipe_as("stdout", monkeypatch) as printed, FULL.open("w", encoding="utf-8") as deaf:
+            monkeypatch.setattr(sys, "stderr", deaf)
+            assert text_here() == 0
+    with os.fdopen(reading, encoding="utf-8") as told, os.fdopen(printed, encoding="utf-8") as lines:
+        assert "only the report is lost, the text waits in the outbox" in told.read().splitlines()[-1]
+        assert json.loads(lines.read())["waiting"] == ["bob"]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from qanat.adapters.media_devices import find_devices
 from qanat.apps.cli.service_options import Sealing, Who
-from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
+from qanat.apps.cli.service_place import people_of, print_json, print_report, stopped_by_signals, tell, terms_of
 from qanat.ground.errors import BadParameter
 from qanat.services.call import CallReport, MediumReport
 from qanat.services.conference import ConferenceReport
@@ -38,7 +38,8 @@ def run_call(
     else:
         say_call(report)
     if as_json:
-        print_json({"cipher": sealing.cipher, "conference" if is_conference else "call": asdict(report)})
+        told = {"cipher": sealing.cipher, "conference" if is_conference else "call": asdict(report)}
+        return print_report(told, done="the call was held")
     return 0
 
 

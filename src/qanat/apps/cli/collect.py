@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from qanat.adapters.commands import Fate, Outcome, run_command
 from qanat.adapters.readings import Readings
+from qanat.apps.cli.outputs import ClosedOutput
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
 from qanat.ground.errors import BadParameter, QanatError
@@ -51,23 +52,27 @@ class Plan:
 
 def run_collect(centre: str, plan: Plan, *, who: Who, sealing: Sealing, as_json: bool) -> int:
     """Measure and send until stopped or done; 0 when nothing waits any more, 1 otherwise, and where ``count`` readings
-    were asked for and one of them could not be had."""
+    were asked for and one of them could not be had. Where nobody reads its output any more it ends with 0."""
     people = people_of(who)
 
     async def work() -> int:
         stop = stopped_by_signals()
+        closed = ClosedOutput(stop)
+        show = closed.watched(_show)
         async with UserServices(people, terms=terms_of(sealing)) as user:
             sensor = Sensor(user, centre, name=plan.sensor)
             begin_s, done, missed = time.monotonic(), 0, 0
             while not stop.is_set() and (plan.count is None or done < plan.count):
                 missed += not await _measure(sensor, plan, stop, is_first=not done)
                 done += 1
-                _show(await _deliver(sensor), as_json)
+                show(await _deliver(sensor), as_json)
                 if done != plan.count:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), max(0.0, begin_s + done * plan.every_s - time.monotonic()))
             left = await sensor.deliver()
-        _show(left, as_json)
+        show(left, as_json)
+        if closed.is_closed:
+            return 0
         return 1 if left or (plan.count is not None and missed) else 0
 
     return asyncio.run(work())

@@ -1,7 +1,7 @@
 """The outputs of a command that nobody reads, any more or at all: what is told there leads nowhere.
 
-Who closes standard error does not ask for less: what a command does for others goes on. Who reads no more of standard
-output, as ``| head -1``, has what he wanted.
+Who closes standard error does not ask for less: what a command does for others goes on, also where it cannot be written
+(a full disk). Who reads no more of standard output, as ``| head -1``, has what he wanted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec
+from typing import ParamSpec, TextIO
 
 import typer
 
@@ -29,25 +29,41 @@ def open_closed() -> None:
 
 
 def lead_nowhere() -> None:
-    """Let what is told on outputs that nobody reads any more lead nowhere; the other one may well be read."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            with Path(os.devnull).open("wb") as nowhere:
-                os.dup2(nowhere.fileno(), stream.fileno())
+    """Let what is told on outputs that nobody reads any more lead nowhere, and standard error also where it cannot be
+    written; the other one may well be read."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _lead_nowhere(sys.stderr)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _lead_nowhere(sys.stdout)
+    except OSError:  # a full disk: who prints there hears of it
+        pass
+
+
+def lose_output() -> None:
+    """Let standard output, which cannot be written, lead nowhere: what is left to be printed too."""
+    _lead_nowhere(sys.stdout)
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def warn(words: str, *, fg: str | None = None) -> None:
     """Tell people what went wrong, on standard error, or nobody where it is not read."""
     try:
         typer.secho(words, err=True, fg=fg)
-    except BrokenPipeError:
+    except OSError:
         lead_nowhere()
 
 
 class ClosedOutput:
-    """Ends the command quietly when nobody reads what it prints or tells any more, as after ``| head -1``."""
+    """Ends the command when nobody reads what it prints or tells any more, as after ``| head -1``; on standard error
+    one line says so, where that is read."""
 
     def __init__(self, stop: asyncio.Event) -> None:
         self._stop = stop
@@ -58,7 +74,9 @@ class ClosedOutput:
         if not isinstance(fault, BrokenPipeError):
             raise fault
         lead_nowhere()
-        self.is_closed = True
+        if not self.is_closed:
+            self.is_closed = True
+            warn("nobody reads standard output any more: ended")
         self._stop.set()
 
     def watched(self, listener: Callable[P, None]) -> Callable[P, None]:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from qanat.apps.cli.outputs import lead_nowhere
+from qanat.apps.cli.outputs import lead_nowhere, lose_output, warn
 from qanat.apps.cli.service_options import UP_NETWORK, Sealing, Who
 from qanat.apps.networks import load_network
 from qanat.apps.workplace import default_folder
@@ -46,6 +46,10 @@ def terms_of(sealing: Sealing) -> Terms:
     )
 
 
+REPORT_LOST = 3
+"""Status of a command that has done its work, and could not print its report."""
+
+
 class _Heard(Console):
     """Says that nobody reads it any more, where rich would send standard output to nowhere and end the program."""
 
@@ -54,7 +58,13 @@ class _Heard(Console):
 
 
 class Unheard(Console):
-    """Leads nowhere once nobody reads it any more."""
+    """Leads nowhere once nobody reads it any more, or it cannot be written."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        try:
+            super().print(*objects, **how)
+        except OSError:
+            lead_nowhere()
 
     def on_broken_pipe(self) -> None:
         lead_nowhere()
@@ -63,14 +73,20 @@ class Unheard(Console):
 def tell(words: str) -> None:
     """Tell people, on standard error, in one line; what strangers put into it steers no terminal.
 
-    Where nobody reads it any more the command goes on: it is not run to be read.
+    Where nobody reads it any more, or it cannot be written, the command goes on: it is not run to be read.
     """
     _print(Unheard, words)
 
 
 def tell_reader(words: str) -> None:
-    """Tell people the same way, by a command that is run to be read; raises BrokenPipeError where nobody does."""
-    _print(_Heard, words)
+    """Tell people the same way, by a command that is run to be read; raises BrokenPipeError where nobody does. Where it
+    cannot be written the command goes on."""
+    try:
+        _print(_Heard, words)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        lead_nowhere()
 
 
 def _print(kind: type[Console], words: str) -> None:
@@ -81,3 +97,15 @@ def print_json(told: dict[str, Any]) -> None:
     """Print one line of JSON, for programs; at once, so that who reads a part of it has read it all."""
     sys.stdout.write(f"{json.dumps(told)}\n")
     sys.stdout.flush()
+
+
+def print_report(told: dict[str, Any], *, done: str) -> int:
+    """Print the one line of JSON of a command that has done its work; 0, or REPORT_LOST where it cannot be printed,
+    which is told people with what was ``done``: who took it for a failure would do it again."""
+    try:
+        print_json(told)
+    except OSError as fault:
+        lose_output()
+        warn(f"standard output cannot be written ({fault.strerror or fault}): only the report is lost, {done}")
+        return REPORT_LOST
+    return 0

@@ -24,6 +24,7 @@ from qanat.apps.cli.service_place import (
     Unheard,
     people_of,
     print_json,
+    print_report,
     stopped_by_signals,
     tell,
     tell_reader,
@@ -67,7 +68,8 @@ def run_send(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience
             said = f"{one.recipient} has {one.name}, {one.size_bytes:,} bytes; {one.sent_bytes:,} sent now"
             tell(f"{said}, {speed:,.0f} MB/s, under {one.num_keys} keys" if one.sent_bytes else said)
         if as_json:
-            print_json({"cipher": sealing.cipher, "sent": [asdict(one) for one in sent]})
+            told = {"cipher": sealing.cipher, "sent": [asdict(one) for one in sent]}
+            return print_report(told, done="the file is delivered")
         return 0
 
     return asyncio.run(work())
@@ -85,7 +87,8 @@ def run_fax(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience_
             when = time.strftime("%H:%M:%S", time.localtime(one.confirmed_utc_s))
             tell(f"{one.recipient} has read all {one.num_pages} pages at {when}; they lie there as {one.name}")
         if as_json:
-            print_json({"cipher": sealing.cipher, "fax": [asdict(one) for one in reports]})
+            told = {"cipher": sealing.cipher, "fax": [asdict(one) for one in reports]}
+            return print_report(told, done="the fax is delivered")
         return 0
 
     return asyncio.run(work())
@@ -126,7 +129,8 @@ def run_receive(
                 f"{people.me.name} receives at port {reception.port}, files into {out.resolve()}; Ctrl-C ends it"
             )
             if as_json:
-                print_json({"listening": reception.port, "name": people.me.name, "sae": people.me.sae})
+                told = {"listening": reception.port, "name": people.me.name, "sae": people.me.sae}
+                closed.watched(print_json)(told)
             reception.show_fresh()
             await stop.wait()
             if once or closed.is_closed:
@@ -153,7 +157,9 @@ def run_text(recipient: str, message: str, *, who: Who, sealing: Sealing, patien
             "or at your next `qanat text`"
         )
     if as_json:
-        print_json(asdict(report))
+        return print_report(
+            asdict(report), done="the text waits in the outbox" if report.waiting else "it is delivered"
+        )
     return 0
 
 

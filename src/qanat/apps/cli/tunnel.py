@@ -67,7 +67,7 @@ def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: boo
         ):
             tell(f"port {tunnel.port} of {address[0]} leads to {to}; Ctrl-C ends it")
             if as_json:
-                print_json({"listening": tunnel.port, "to": to})
+                watched(print_json)({"listening": tunnel.port, "to": to})
             await stop.wait()
         return 0
 
