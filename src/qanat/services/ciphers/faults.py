@@ -58,13 +58,20 @@ class KeyUnknown(RecordRefused):
 
 
 class PadShortage(KeyShortage):
-    """Less key in stock than a one-time pad needs; ``needed_bits`` and ``stocked_bits`` say how much."""
+    """Less key in stock than a one-time pad needs; ``needed_bits`` and ``stocked_bits`` say how much.
 
-    def __init__(self, *, needed_bits: int, stocked_bits: int, retry_after_s: float = 10.0) -> None:
+    ``waited_s``: how long the network was given to make it, and ``stocked_bits`` what came of it within that time.
+    """
+
+    def __init__(
+        self, *, needed_bits: int, stocked_bits: int, retry_after_s: float = 10.0, waited_s: float = 0.0
+    ) -> None:
+        had = f"came within {waited_s:g} s" if waited_s > 0 else "are in stock"
         super().__init__(
-            f"a one-time pad of {needed_bits:,} bits is needed, and {stocked_bits:,} bits are in stock: "
+            f"a one-time pad of {needed_bits:,} bits is needed, and {stocked_bits:,} bits {had}: "
             f"{needed_bits - stocked_bits:,} too few; nothing was sent",
-            remedy="wait until the network has made more key, or choose AES yourself: it is never chosen for you",
+            remedy="give the network longer to make more key (--pad-wait SECONDS), or choose AES yourself: it is never "
+            "chosen for you",
             retry_after_s=retry_after_s,
         )
         self.needed_bits = needed_bits
