@@ -311,3 +311,17 @@ def test_a_command_that_fails_or_is_not_there_is_told_by_its_option(tmp_path: Pa
     for command, form in (("", "hex"), ("set 'it", "hex"), ("set it", "octal")):
         with pytest.raises(BadParameter):
             command_slot(command, form)
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("command --run ./nope.sh", "--run: './nope.sh'"),
+        (f"wireguard --interface wg0 --peer {PEER_KEY} --program nope-wg", "--program: 'nope-wg'"),
+        ("strongswan --file x.conf --ppk-id office --program nope-swanctl", "--program: 'nope-swanctl'"),
+    ],
+)
+def test_a_program_that_is_not_there_is_told_before_any_key_is_asked_for(words: str, option: str) -> None:
+    result = CliRunner().invoke(app, ["hook", *words.split(), "--with", "bob"])
+    assert result.exit_code == 2
+    assert f"{option} cannot be started" in result.output

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import shutil
 from dataclasses import dataclass
 
-from qanat.adapters.encryptor_programs import CommandSlot, KeyForm
+from qanat.adapters.encryptor_programs import CommandSlot, KeyForm, StrongswanSlot, WireguardSlot
 from qanat.apps.cli.outputs import ClosedOutput
 from qanat.apps.cli.service_options import Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell
 from qanat.ground.errors import BadParameter, QanatError
 from qanat.ground.identifiers import KeyID
 from qanat.services import hook
-from qanat.services.hook import KeySlot
 from qanat.users.hook import Hook
 from qanat.users.reception import Listeners, Reception
 from qanat.users.services import UserServices
+
+Slot = WireguardSlot | StrongswanSlot | CommandSlot
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,20 @@ def command_slot(command: str, form: str) -> CommandSlot:
     return CommandSlot(words, KeyForm(form))
 
 
-def run_hook(slot: KeySlot, rotation: Rotation, *, who: Who, as_json: bool) -> int:
-    """Rotate until stopped; 0 after a clean stop."""
+def check_program(slot: Slot) -> None:
+    """Raise BadParameter where the program that takes the keys is not there, or not for this user to run: else that
+    would be found when the first key is there, and lost."""
+    word, option = (slot.words[0], "--run") if isinstance(slot, CommandSlot) else (slot.program, "--program")
+    if shutil.which(word) is None:
+        raise BadParameter(
+            f"{option}: {word!r} cannot be started: it is not there, or no program that this user may run",
+            remedy="name a program that this user may run, by its path where it is not on PATH",
+        )
+
+
+def run_hook(slot: Slot, rotation: Rotation, *, who: Who, as_json: bool) -> int:
+    """Rotate until stopped; 0 after a clean stop. Raises BadParameter where the slot's program is not there."""
+    check_program(slot)
     people = people_of(who)
 
     async def work() -> int:
@@ -79,7 +93,7 @@ async def _follow(user: UserServices, one: Hook, stop: asyncio.Event) -> None:
 
 
 async def _lead(one: Hook, every_s: float, stop: asyncio.Event) -> None:
-    leading = asyncio.create_task(one.lead(every_s=every_s, on_fault=_told))
+    leading = asyncio.create_task(one.lead(every_s=every_s, on_fault=_told_again))
     await stop.wait()
     leading.cancel()
     await asyncio.gather(leading, return_exceptions=True)
@@ -87,3 +101,7 @@ async def _lead(one: Hook, every_s: float, stop: asyncio.Event) -> None:
 
 def _told(fault: QanatError) -> None:
     tell(f"no new key: {fault}")
+
+
+def _told_again(fault: QanatError) -> None:
+    tell(f"no new key, it is tried again until this is stopped: {fault}")
