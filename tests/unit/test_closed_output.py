@@ -20,6 +20,7 @@ from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import print_json, tell, tell_reader
 from qanat.apps.cli.services import _Bar, _told, _told_of_waits
 from qanat.ground.errors import KeyShortage
+from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile, Progress
 from qanat.users.supply import TellingSupply
 from service_support import NAMES, FakeSupply, House, sae_of
@@ -245,3 +246,13 @@ def test_a_report_that_cannot_be_printed_has_a_status_of_its_own_and_says_what_w
     with os.fdopen(reading, encoding="utf-8") as told, os.fdopen(printed, encoding="utf-8") as lines:
         assert "only the report is lost, the text waits in the outbox" in told.read().splitlines()[-1]
         assert json.loads(lines.read())["waiting"] == ["bob"]
+
+
+def test_one_page_is_told_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    on_fax = _told(House(tmp_path).user("bob").people, False, None).on_fax
+    for num_pages in (1, 2):
+        on_fax(ArrivedFax("letter.tiff", num_pages, 5, "", sae_of("alice")))
+    assert [line.split(" of ")[1] for line in capsys.readouterr().err.splitlines()] == [
+        "1 page, letter.tiff",
+        "2 pages, letter.tiff",
+    ]

@@ -51,3 +51,24 @@ def test_an_option_keeps_its_value_whatever_that_begins_with(said: list[dict[str
     assert CliRunner().invoke(app, ["text", "bob", "-5", "--as", "--odd"]).exit_code == 2, "--odd looks like an option"
     assert CliRunner().invoke(app, ["text", "bob", "5", "--as", "--odd"]).exit_code == 0
     assert [one["who"].name for one in said] == ["--odd"]
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "text bob hello --patience",
+        "text bob hello --pad-wait",
+        "send x bob --patience",
+        "call bob --seconds",
+        "receive --key-wait",
+        "collect bob --run true --every",
+        "hook command --with bob --run true --every",
+    ],
+)
+def test_a_wait_without_end_is_refused(said: list[dict[str, Any]], words: str, value: str) -> None:
+    option = words.split()[-1]
+    result = CliRunner().invoke(app, [*words.split(), value])
+    assert (result.exit_code, said) == (2, [])
+    assert option in result.output
+    assert f"{value} is no number of seconds" in " ".join(result.output.split())

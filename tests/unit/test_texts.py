@@ -387,8 +387,9 @@ def test_too_long_and_empty_texts_are_refused(tmp_path: Path) -> None:
         async with House(tmp_path / "data").user("alice") as alice:
             with pytest.raises(BadParameter, match="at most 16,384 go"):
                 await alice.text("bob", "é" * 8193)
-            with pytest.raises(BadParameter, match="without a word"):
-                await alice.text("bob", "")
+            for blank in ("", "   ", "\n\t "):
+                with pytest.raises(BadParameter, match="without a word"):
+                    await alice.text("bob", blank)
 
     run(work())
 

@@ -424,15 +424,16 @@ class HttpDoor:
                 connection.drop_if_refused()
 
 
-def require_free(host: str, ports: Iterable[int]) -> None:
-    """Raise ConfigurationError when one of the ports cannot be had: asked before anything else is made for a start."""
+def require_free(host: str, ports: Iterable[int], *, option: str = "") -> None:
+    """Raise ConfigurationError when one of the ports cannot be had: asked before anything else is made for a start.
+    ``option``: how the reader names others."""
     for port in ports:
         with socket.socket() as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the door itself does
             try:
                 trial.bind((host, port))
             except OSError as fault:
-                raise not_listening(host, port, fault) from None
+                raise not_listening(host, port, fault, option=option) from None
 
 
 async def _send_stopping(send: Any) -> None:

@@ -47,9 +47,12 @@ def machine_fault(fault: OSError, *, path: Path | None = None, elsewhere: str = 
     return MachineFault(f"{what}: {why}" if what else why, remedy=remedy.format(elsewhere=elsewhere))
 
 
-def not_listening(host: str, port: int, fault: OSError) -> ConfigurationError:
-    """Return why nobody can listen there: the port is taken or is not for this user, or the address is another's."""
+def not_listening(host: str, port: int, fault: OSError, *, option: str = "") -> ConfigurationError:
+    """Return why nobody can listen there: the port is taken or is not for this user, or the address is another's.
+    ``option``: how the reader names another port."""
     remedy = _LISTENING.get(fault.errno or 0, f"choose another port than {port}, or 0 for any")
+    if option:
+        remedy += f"; {option}"
     return ConfigurationError(f"cannot listen on {host}:{port}: {fault.strerror or fault}", remedy=remedy)
 
 

@@ -295,7 +295,7 @@ class UserServices:
         members = self.people.members(recipient)
         text = Text(self.party.entropy.public_bytes(16).hex(), body, self.clock.utc_s())
         text.check()
-        if not body:
+        if not body.strip():
             raise BadParameter("a text without a word", remedy="say something")
         waiting = tuple(contact.sae for contact in members)
         cipher, group = self.terms.suite.value, waiting if len(waiting) >= LEAST_GROUP else ()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from qanat.adapters.media_devices import find_devices
+from qanat.apps.cli.presentation import counted
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, print_report, stopped_by_signals, tell, terms_of
 from qanat.ground.errors import BadParameter
@@ -61,12 +62,12 @@ def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
 
     def of(name: str, medium: MediumReport) -> str:
         shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
-        return f"{name}: {medium.sent:,} frames sent, {shown}"
+        return f"{name}: {counted(medium.sent, 'frame')} sent, {shown}"
 
     say(
         f"call with {report.peer}, {report.duration_s:.1f} s; "
         f"{of('audio', report.audio)}; {of('video', report.video)}; "
-        f"{report.keys_sent} keys out, {report.keys_received} in; "
+        f"{counted(report.keys_sent, 'key')} out, {report.keys_received} in; "
         f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
     )
     _say_refused(report.refused, say)
@@ -81,7 +82,8 @@ def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) 
     for absence in report.absent:
         say(f"{absence.name} {absence.reason}")
     say(
-        f"conference of {report.duration_s:.1f} s, {report.rounds} rounds; {report.keys_sent} keys of all together, "
+        f"conference of {report.duration_s:.1f} s, {counted(report.rounds, 'round')}; "
+        f"{counted(report.keys_sent, 'key')} of all together, "
         f"{report.tag_keys} of two for tags"
     )
     _say_refused(report.refused, say)

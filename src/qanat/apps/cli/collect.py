@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from qanat.adapters.commands import Fate, Outcome, run_command
 from qanat.adapters.readings import Readings
 from qanat.apps.cli.outputs import ClosedOutput
+from qanat.apps.cli.presentation import counted
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
 from qanat.ground.errors import BadParameter, QanatError
@@ -151,6 +152,6 @@ async def _deliver(sensor: Sensor) -> int | None:
 
 def _show(left: int | None, as_json: bool) -> None:
     if left:
-        tell(f"{left} readings wait until the centre receives")
+        tell(f"{counted(left, 'reading')} {'waits' if left == 1 else 'wait'} until the centre receives")
     if as_json and left is not None:
         print_json({"waiting": left})

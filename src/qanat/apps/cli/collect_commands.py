@@ -14,7 +14,7 @@ from qanat.apps.cli.service_commands import (
     JsonOption,
     PadWaitOption,
 )
-from qanat.apps.cli.service_options import CIPHERS, Sealing, Who
+from qanat.apps.cli.service_options import CIPHERS, Sealing, Who, seconds
 
 if TYPE_CHECKING:
     from qanat.apps.cli.light_commands import EndWith
@@ -32,7 +32,9 @@ def add_collect_command(app: typer.Typer, end_with: EndWith) -> None:
         run: Annotated[
             str | None, typer.Option(metavar="COMMAND", help="Is run each time; what it prints is the reading.")
         ] = None,
-        every_s: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="The period.")] = 60.0,
+        every_s: Annotated[
+            float, typer.Option("--every", parser=seconds(0.1), metavar="SECONDS", help="The period.")
+        ] = 60.0,
         count: Annotated[
             int | None, typer.Option(min=0, help="End after so many readings; 0: only deliver what waits.")
         ] = None,

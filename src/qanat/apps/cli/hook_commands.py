@@ -9,7 +9,7 @@ import typer
 
 from qanat.apps.cli.paths import named_path
 from qanat.apps.cli.service_commands import AsOption, DataOption, DirectoryOption, JsonOption
-from qanat.apps.cli.service_options import Who
+from qanat.apps.cli.service_options import Who, seconds
 from qanat.ground.errors import BadParameter
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 WithOption = Annotated[str, typer.Option("--with", metavar="CONTACT", help="Who runs the other end.")]
 SlotOption = Annotated[str, typer.Option("--slot", metavar="NAME", help="What both ends call this connection.")]
-EveryOption = Annotated[float, typer.Option("--every", min=1, metavar="SECONDS", help="How long a key is used.")]
+EveryOption = Annotated[
+    float, typer.Option("--every", parser=seconds(1), metavar="SECONDS", help="How long a key is used.")
+]
 FollowOption = Annotated[bool, typer.Option("--follow", help="Take the keys that the other end names; one must lead.")]
 CountOption = Annotated[int | None, typer.Option("--count", min=1, help="End after so many keys.")]
 

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from qanat.apps.cli.paths import named_path
-from qanat.apps.cli.service_options import CIPHERS, Sealing, Who
+from qanat.apps.cli.service_options import CIPHERS, Sealing, Who, seconds
 from qanat.ground.errors import BadParameter
 
 if TYPE_CHECKING:
@@ -36,20 +36,26 @@ CipherOption = Annotated[
 RefreshOption = Annotated[
     float,
     typer.Option(
-        "--refresh", min=0.1, max=86_400, metavar="SECONDS", help="How long a key of AES lasts; banks take 6."
+        "--refresh",
+        parser=seconds(0.1, 86_400),
+        metavar="SECONDS",
+        help="How long a key of AES lasts; banks take 6.",
     ),
 ]
 PadWaitOption = Annotated[
     float,
     typer.Option(
-        "--pad-wait", min=0, metavar="SECONDS", help="How long the network may take to make a one-time pad; 0: none."
+        "--pad-wait",
+        parser=seconds(0),
+        metavar="SECONDS",
+        help="How long the network may take to make a one-time pad; 0: none.",
     ),
 ]
 KeyWaitOption = Annotated[
     float,
     typer.Option(
         "--key-wait",
-        min=0,
+        parser=seconds(0),
         metavar="SECONDS",
         help="How long what is said stands still for a fresh key of AES before the connection is broken off.",
     ),
@@ -97,7 +103,8 @@ def _add_send(app: typer.Typer, end_with: EndWith) -> None:
         refresh_s: RefreshOption = 60.0,
         pad_wait_s: PadWaitOption = 0.0,
         patience_s: Annotated[
-            float, typer.Option("--patience", min=0, metavar="SECONDS", help="How long a break is waited for.")
+            float,
+            typer.Option("--patience", parser=seconds(0), metavar="SECONDS", help="How long a break is waited for."),
         ] = 600.0,
         json: JsonOption = False,
     ) -> None:
@@ -124,7 +131,8 @@ def _add_fax(app: typer.Typer, end_with: EndWith) -> None:
         refresh_s: RefreshOption = 60.0,
         pad_wait_s: PadWaitOption = 0.0,
         patience_s: Annotated[
-            float, typer.Option("--patience", min=0, metavar="SECONDS", help="How long a break is waited for.")
+            float,
+            typer.Option("--patience", parser=seconds(0), metavar="SECONDS", help="How long a break is waited for."),
         ] = 600.0,
         json: JsonOption = False,
     ) -> None:
@@ -160,7 +168,8 @@ def _add_call(app: typer.Typer, end_with: EndWith) -> None:
         audio: AudioOption = "test",
         video: VideoOption = "test",
         seconds_s: Annotated[
-            float | None, typer.Option("--seconds", min=0, metavar="SECONDS", help="How long; by default until Ctrl-C.")
+            float | None,
+            typer.Option("--seconds", parser=seconds(0), metavar="SECONDS", help="How long; by default until Ctrl-C."),
         ] = None,
         record: Annotated[
             Path | None,
@@ -265,7 +274,10 @@ def _add_text(app: typer.Typer, end_with: EndWith) -> None:
         cipher: CipherOption = CIPHERS[0],
         pad_wait_s: PadWaitOption = 0.0,
         patience_s: Annotated[
-            float, typer.Option("--patience", min=0, metavar="SECONDS", help="How long delivery is tried for now.")
+            float,
+            typer.Option(
+                "--patience", parser=seconds(0), metavar="SECONDS", help="How long delivery is tried for now."
+            ),
         ] = 5.0,
         json: JsonOption = False,
     ) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import typer
 
 from qanat.ground.errors import BadParameter
 
@@ -33,3 +37,21 @@ class Sealing:
     def __post_init__(self) -> None:
         if self.cipher not in CIPHERS:
             raise BadParameter(f"no cipher {self.cipher!r}", remedy=f"there are: {', '.join(CIPHERS)}")
+
+
+def seconds(least_s: float, most_s: float = 86_400.0 * 365) -> Callable[[str | float], float]:
+    """Return what reads a span of time from ``least_s`` to ``most_s``, of an option's value; it raises
+    typer.BadParameter, also for infinity and for what is no number."""
+
+    def read(value: str | float) -> float:
+        try:
+            value_s = float(value)
+        except ValueError:
+            value_s = math.nan
+        if not math.isfinite(value_s):
+            raise typer.BadParameter(f"{value} is no number of seconds")
+        if not least_s <= value_s <= most_s:
+            raise typer.BadParameter(f"{value} is not from {least_s:g} to {most_s:.0f} seconds")
+        return value_s
+
+    return read

@@ -19,6 +19,7 @@ from qanat.adapters.mailbox import StoredText
 from qanat.apps import machine
 from qanat.apps.cli.calls import say_call, say_conference
 from qanat.apps.cli.outputs import ClosedOutput
+from qanat.apps.cli.presentation import counted
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import (
     Unheard,
@@ -66,7 +67,7 @@ def run_send(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience
         for one in sent:
             speed = one.sent_bytes / max(one.duration_s, 1e-9) / 1e6
             said = f"{one.recipient} has {one.name}, {one.size_bytes:,} bytes; {one.sent_bytes:,} sent now"
-            tell(f"{said}, {speed:,.0f} MB/s, under {one.num_keys} keys" if one.sent_bytes else said)
+            tell(f"{said}, {speed:,.0f} MB/s, under {counted(one.num_keys, 'key')}" if one.sent_bytes else said)
         if as_json:
             told = {"cipher": sealing.cipher, "sent": [asdict(one) for one in sent]}
             return print_report(told, done="the file is delivered")
@@ -85,7 +86,8 @@ def run_fax(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience_
                 reports = await user.fax(file, recipient, patience_s=patience_s, on_progress=bar.step, say=bar.say)
         for one in reports:
             when = time.strftime("%H:%M:%S", time.localtime(one.confirmed_utc_s))
-            tell(f"{one.recipient} has read all {one.num_pages} pages at {when}; they lie there as {one.name}")
+            pages = "the one page" if one.num_pages == 1 else f"all {one.num_pages} pages"
+            tell(f"{one.recipient} has read {pages} at {when}, there as {one.name}")
         if as_json:
             told = {"cipher": sealing.cipher, "fax": [asdict(one) for one in reports]}
             return print_report(told, done="the fax is delivered")
@@ -172,7 +174,7 @@ def run_outbox(*, who: Who, sealing: Sealing, patience_s: float, as_json: bool) 
             return await user.deliver_waiting(patience_s=patience_s)
 
     left = asyncio.run(work())
-    tell(f"{left} texts wait" if left else "nothing waits")
+    tell(f"{counted(left, 'text')} {'waits' if left == 1 else 'wait'}" if left else "nothing waits")
     if as_json:
         print_json({"waiting": left})
     return 1 if left else 0
@@ -217,7 +219,7 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         told(partial(say_conference, report, tell_reader), {"conference": asdict(report)})
 
     def on_fax(fax: ArrivedFax) -> None:
-        words = f"{name(fax.sender)} sent a fax of {fax.num_pages} pages, {fax.name}"
+        words = f"{name(fax.sender)} sent a fax of {counted(fax.num_pages, 'page')}, {fax.name}"
         told(partial(tell_reader, words), {"fax": asdict(fax) | {"sender": name(fax.sender)}})
 
     def on_text(text: StoredText) -> None:
@@ -256,7 +258,7 @@ def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequenc
     name = people.directory.name_of
 
     def on_fresh(sender: SaeId, readings: Sequence[Reading]) -> None:
-        words = f"{name(sender)} sent {len(readings)} readings, the last of {readings[-1].sensor}"
+        words = f"{name(sender)} sent {counted(len(readings), 'reading')}, the last of {readings[-1].sensor}"
         lines = ({"reading": asdict(one) | {"sender": name(sender)}} for one in readings)
         _tell_both(partial(tell_reader, words), lines if as_json else ())
 

@@ -42,6 +42,8 @@ PASSES_EVERY_S = 300.0
 """Between two passes of satellites: hours are left out."""
 STOPPED_EARLY = "stopped before it was up; the next start goes on from here"
 
+OTHER_PORTS = "`--port NUMBER` takes the ports above that number, `--port 0` any that are free"
+
 
 def run_up(
     name: str,
@@ -66,9 +68,9 @@ def run_up(
         )
     doors = [number for number, node in zip(ports, network.nodes, strict=False) if node not in nodes]
     if not folder.exists():
-        require_free(HOST, doors)  # a start that cannot be leaves nothing behind
+        require_free(HOST, doors, option=OTHER_PORTS)  # a start that cannot be leaves nothing behind
     with held(folder):
-        require_free(HOST, doors)
+        require_free(HOST, doors, option=OTHER_PORTS)
         machine.allow_open_files(FILES_OF_A_SITE * len(network.nodes))
         machine.spare_tls_buffers()
         sky = (passes_every_s, light_share)
