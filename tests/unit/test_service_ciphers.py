@@ -416,22 +416,25 @@ def test_who_waits_for_a_pad_gets_it_when_the_network_has_made_it_or_is_told() -
     asyncio.run(run())
 
 
-def test_a_wait_for_a_pad_is_not_renewed_by_each_key_nor_by_a_key_manager_that_holds_calls_back() -> None:
+def test_a_wait_for_a_pad_is_not_renewed_by_each_key_that_comes() -> None:
     async def run() -> None:
+        clock = FakeClock()
+
         class Slow(StockedSupply):
-            """Gives one key, and then holds each call back for good."""
+            """Gives a key each two seconds."""
 
             async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
-                if self.handed_out:
-                    await asyncio.Event().wait()
+                await clock.sleep_until(clock.monotonic_s() + 2.0)
                 self.stocked_bits += count * size_bits
                 return await super().get_keys(peer, count=count, size_bits=size_bits)
 
         supply = Slow(KeyStock(), ALICE)
         supply.max_keys_per_request = 1
-        sealer = PadSealer(PAD, supply, clock=FakeClock())
-        with pytest.raises(PadShortage, match=r"2,656 bits is needed, and 1,024 bits came within 0.05 s: 1,632") as no:
-            await sealer.gather(content_bytes=300, num_records=1, wait_s=0.05)
+        sealer = PadSealer(PAD, supply, clock=clock)
+        with pytest.raises(
+            PadShortage, match=r"10,496 bits is needed, and 2,048 bits came within 3 s: 8,448 too"
+        ) as no:
+            await sealer.gather(content_bytes=1280, num_records=1, wait_s=3.0)
         assert "--pad-wait" in no.value.remedy
         assert sealer.is_over
 

@@ -10,8 +10,8 @@ It is never replaced by anything else. ``quote_pad`` says beforehand what is nee
 
 from __future__ import annotations
 
-import asyncio
 import hmac
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,6 @@ from qanat.services.ciphers.stream import StreamOrder
 
 MOST_BITS_PER_CALL = 2**19
 """What is asked of a key manager at once; ours gives no more."""
-RETRY_S = 10.0
 LONGEST_KEY_BITS = 2**16
 SHORT_KEY_BYTES = 16
 """Pads are seldom cut into keys as short as this: room for their ids is kept in a record."""
@@ -146,27 +145,29 @@ class PadSealer:
         """Take the keys for so many records with so much content in all.
 
         What is at hand counts. The stock is looked at first; with ``wait_s`` the network is given that long to make
-        what is missing, and us to take all of it: a call for keys that the key manager holds back is given up then. So
-        long a wait is for what is missing only: a stock that suffices is taken however long that takes. Raises
-        PadShortage with both figures. When taking keys fails, whatever it fails by, those that
-        were taken are destroyed and the stream is over.
+        what is missing, and us to take all of it: then no further call is made, and one that runs ends when the key
+        manager ends it. A stock that suffices is taken however long that takes. Raises PadShortage with both figures.
+        When taking keys fails, whatever it fails by, those that were taken are destroyed and the stream is over.
         """
         quote = await quote_pad(self._supply, self._peer, content_bytes=content_bytes, num_records=num_records)
         needed_bits = quote.needed_bits
         quote = PadQuote(max(0, needed_bits - 8 * self._pad.left_bytes), quote.stocked_bits)
         if wait_s <= 0:
             quote.check()
-        end_s = self._clock.monotonic_s() + wait_s
+        end_s, least_s = self._clock.monotonic_s() + wait_s, 0.0 if quote.is_enough else -math.inf
+
+        def left_s() -> float:
+            return max(least_s, end_s - self._clock.monotonic_s())
+
         try:
-            async with asyncio.timeout(None if quote.is_enough else wait_s):
-                await self._take_keys(-(-needed_bits // 8), patience_s=lambda: end_s - self._clock.monotonic_s())
-        except (KeyShortage, TimeoutError) as shortage:
+            await self._take_keys(-(-needed_bits // 8), patience_s=left_s)
+        except KeyShortage as shortage:
             stocked = 8 * self._pad.left_bytes
             self.forget()
             raise PadShortage(
                 needed_bits=needed_bits,
                 stocked_bits=stocked,
-                retry_after_s=shortage.retry_after_s if isinstance(shortage, KeyShortage) else RETRY_S,
+                retry_after_s=shortage.retry_after_s,
                 waited_s=wait_s,
             ) from None
         except BaseException:
@@ -214,6 +215,8 @@ class PadSealer:
             self._status = await self._supply.get_status(self._peer)
         while (missing := num_bytes - self._pad.left_bytes) > 0:
             assert self._status is not None
+            if patience_s() < 0:
+                raise KeyShortage("the wait for a one-time pad is over")
             size_bits, count = _keys_for(8 * missing, self._status)
             keys = await keys_with_patience(
                 self._supply,
