@@ -95,10 +95,8 @@ class UserServices:
         me = people.me
         self._client: Etsi014Client | None = None
         if supply is None:
-            is_pad = (
-                self.terms.suite is Suite.ONE_TIME_PAD
-            )  # no call is held back for longer than the pad is waited for
-            held_s = min(KEY_PATIENCE_S, self.terms.pad_wait_s) if is_pad else KEY_PATIENCE_S
+            is_wait_for_pad = self.terms.suite is Suite.ONE_TIME_PAD and self.terms.pad_wait_s > 0
+            held_s = min(KEY_PATIENCE_S, self.terms.pad_wait_s) if is_wait_for_pad else KEY_PATIENCE_S
             self._client = Etsi014Client(me.door, tls=me.tls, sae=me.sae, kme=me.kme, patience_s=held_s)
             supply = ClientSupply(self._client)
         self.party = Party(me.sae, supply, self.clock, SystemEntropy())
