@@ -192,7 +192,14 @@ def test_raw_records_of_a_twin_become_proven_keys(tmp_path: Path) -> None:
     assert block["distilled_bits"] > 100_000
 
 
-@pytest.mark.parametrize(("victim", "in_flight"), [("alice", 1), ("bob", 1), ("alice", 3), ("bob", 3)])
+@pytest.mark.parametrize(
+    ("victim", "in_flight"),
+    [
+        ("alice", 3),
+        ("bob", 1),
+        *(pytest.param(*more, marks=pytest.mark.campaign) for more in (("alice", 1), ("bob", 3))),
+    ],
+)
 def test_a_killed_party_loses_its_blocks_in_flight_and_nothing_is_used_twice(
     tmp_path: Path, victim: str, in_flight: int
 ) -> None:
@@ -235,7 +242,7 @@ def test_a_killed_party_loses_its_blocks_in_flight_and_nothing_is_used_twice(
 
 
 @pytest.mark.parametrize("victim", ["alice", "bob"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.campaign)])
 def test_who_is_asked_to_end_makes_the_blocks_in_flight_and_loses_no_pads(
     tmp_path: Path, victim: str, number: signal.Signals
 ) -> None:
@@ -545,7 +552,7 @@ def assert_headers_fit(folder: Path, recordings: Path, *, frames: int, frame_bit
         assert ledger["estimation_bits"] == leak.estimation
 
 
-@pytest.mark.parametrize("method", ["winnow", "ldpc"])
+@pytest.mark.parametrize("method", [pytest.param("winnow", marks=pytest.mark.campaign), "ldpc"])
 def test_both_parties_may_choose_another_method_of_error_correction(tmp_path: Path, method: str) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")
@@ -617,6 +624,7 @@ def test_58_megabits_between_two_network_namespaces_with_five_cuts(tmp_path: Pat
     assert_headers_fit(folder, recordings, frames=64, frame_bits=2**16)
 
 
+@pytest.mark.campaign
 def test_alice_bob_and_nature_share_no_file_memory_or_seed(tmp_path: Path) -> None:
     strace = shutil.which("strace")
     if strace is None:

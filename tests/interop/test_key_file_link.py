@@ -85,6 +85,7 @@ def exchange(fleet: Fleet, origins: list[str], *, seconds: float, count: int = 1
     return taken
 
 
+@pytest.mark.campaign
 def test_distilled_key_files_feed_a_link_and_are_gone(tmp_path: Path) -> None:
     distil(tmp_path)
     names = files_of(tmp_path, "alice")

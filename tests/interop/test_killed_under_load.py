@@ -189,7 +189,7 @@ def check(result: Result, *, num_kills: int) -> None:
     assert result.account.repetitions > num_kills // 4, "calls were repeated by their nonces"
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_twenty_kills_under_load_cost_no_acknowledged_key_and_give_none_twice(tmp_path: Path) -> None:
     check(killed_under_load(tmp_path, num_kills=20, seed=1), num_kills=20)
 

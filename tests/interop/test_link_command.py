@@ -54,6 +54,7 @@ def test_without_feedback_a_drifting_link_ends_in_an_abort() -> None:
     assert "what to do" in done.stdout
 
 
+@pytest.mark.campaign
 def test_every_method_of_error_correction_gives_key_and_tells_more_or_less() -> None:
     options = ("--system", "metro-40-ii", "--loss-db", "5.8", "--seconds", "8", "--no-calibration")
     made = {method: figures(*options, "--reconciliation", method) for method in ("cascade", "ldpc", "winnow")}
