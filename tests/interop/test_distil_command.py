@@ -461,6 +461,7 @@ def test_a_port_in_use_and_an_account_in_use(tmp_path: Path) -> None:
     assert "choose a free port" in port_taken
 
 
+@pytest.mark.campaign
 def test_an_exhausted_account_is_refused_with_the_remedy_and_a_fresh_key_fills_it(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "40000")
@@ -604,6 +605,7 @@ def test_a_method_that_is_none_and_one_that_differs_are_refused(tmp_path: Path) 
     assert "must be one of" in done.stderr
 
 
+@pytest.mark.campaign
 def test_two_network_namespaces_and_five_cuts(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")
@@ -666,6 +668,7 @@ def test_alice_bob_and_nature_share_no_file_memory_or_seed(tmp_path: Path) -> No
         assert all("__pycache__" in path or path.endswith((".nbi", ".nbc")) for path in strangers), strangers
 
 
+@pytest.mark.campaign
 def test_sifted_bits_with_counts_make_a_key_per_range_whose_length_is_proven(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--counts", "2", "--loss-db", "5", "--seconds", "2.5")

@@ -109,6 +109,7 @@ applications:
 """
 
 
+@pytest.mark.campaign
 def test_the_twin_of_a_link_by_itself_draws_from_a_generator_and_tells_when_it_fails(tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(TWO_SITES, encoding="utf-8")
     config, data = tmp_path / "deployment.yaml", tmp_path / "data"

@@ -105,6 +105,7 @@ def check_each_is_gone(network: LiveNetwork, load: Load) -> None:
                 bob.get_keys_by_id(network.sae("alice"), [key_id])
 
 
+@pytest.mark.campaign
 def test_keys_flow_through_a_relay_that_runs_apart(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_network(data, apart=[RELAY]) as network:
@@ -147,6 +148,7 @@ def test_a_relay_killed_under_load_comes_back_and_no_key_was_given_twice(tmp_pat
     check_books(data, load)
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("delays_s", [(0.5,), pytest.param((0.0, 0.25, 0.5, 0.75, 1.0), marks=pytest.mark.campaign)])
 def test_a_relay_killed_while_key_is_being_made_costs_no_more_than_that_key(
     tmp_path: Path, delays_s: Sequence[float]

@@ -162,6 +162,7 @@ def check_nothing_was_lost(figures: Figures, *, kills_each: int) -> None:
     assert figures.in_doubt <= KEYS_PER_CALL * kills_each, "only a kill may break an answer off"
 
 
+@pytest.mark.campaign
 def test_ten_thousand_keys_while_each_site_is_killed_three_times(tmp_path: Path) -> None:
     figures = exchange_under_kills(tmp_path, num_keys=10_000, kills_each=3)
     check_nothing_was_lost(figures, kills_each=3)

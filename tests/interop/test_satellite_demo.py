@@ -30,6 +30,7 @@ def check_space(space: dict[str, Any]) -> None:
     assert space["transfer"]["identical"]
 
 
+@pytest.mark.campaign
 def test_a_file_crosses_4600_kilometres_by_satellite_and_fibre(tmp_path: Path) -> None:
     result = demonstration("--out", str(tmp_path / "report"))
     assert all(check["held"] for check in result["checks"])
