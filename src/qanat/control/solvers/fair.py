@@ -33,6 +33,8 @@ STEEPEST = (1e3, 1e6, 1e12, math.inf)
 NEARLY_MAX_MIN = 20.0
 """From this alpha on max-min is tried first. The fair mean is then that of those who have least, and says next to
 nothing of how the others divide what they have; all levels of max-min do."""
+POOR = 0.05
+"""With more than this part missing it is worth to settle all levels of max-min, which takes long where many ask."""
 MOST_PROOFS = 20
 """Of levels whose prices are looked at for a bound."""
 ROUNDING = 1e-6
@@ -133,7 +135,8 @@ def fair_flows(
     market = Market(graph, demands)
     found: Flows | None = None
     bound = math.inf
-    if alpha >= NEARLY_MAX_MIN and ways is None:
+    is_levelled = alpha >= NEARLY_MAX_MIN and ways is None
+    if is_levelled:
         found = _or_levelled(graph, demands, None, bound, alpha=alpha, ways=None)
         if found.value >= (1 - tolerance) * found.bound:
             return found
@@ -146,6 +149,8 @@ def fair_flows(
             found = flows if found is None or flows.value > found.value else found
             if found.value >= (1 - tolerance) * bound:
                 return replace(found, bound=bound)
+    if found is not None and (is_levelled or found.value >= (1 - POOR) * bound):
+        return replace(found, bound=bound)
     return _or_levelled(graph, demands, found, bound, alpha=alpha, ways=ways)
 
 
