@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from qanat.adapters.initial_keys import initial_key_path
 from qanat.apps.bootstrap import Service
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
@@ -89,6 +90,30 @@ def test_a_site_whose_store_is_broken_says_so_and_the_others_answer(tmp_path: Pa
         alarms = [event for event in log.events if event.kind is EventKind.ALARM]
         assert {(event.node, event.data["code"]) for event in alarms} == {(ALICES, "site-not-opened")}
         assert "is no key store" in str(alarms[0].data["text"])
+
+    asyncio.run(scenario())
+
+
+def test_initial_keys_are_taken_in_though_nobody_calls_and_one_that_is_none_is_told(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        data = tmp_path / "data"
+        with EventLog(keep=True) as log:
+            async with service(data, log) as up:
+                left = [initial_key_path(up.place.pki, link.link_id) for link in NETWORK.links]
+                await until(lambda: not any(path.exists() for path in left))
+                assert open_sites(up) == []
+                with client(up, "alice") as alice:
+                    assert await asyncio.to_thread(lambda: alice.get_keys(BOB, count=1, size_bits=256))
+        assert not [event for event in log.events if event.kind is EventKind.ALARM]
+        (broken,) = {initial_key_path(data / "pki", link.link_id) for link in NETWORK.links if BOBS in link.ends}
+        broken.write_bytes(b"no key")
+        broken.chmod(0o600)
+        with EventLog(keep=True) as log:
+            async with service(data, log) as up:
+                await until(lambda: len([event for event in log.events if event.kind is EventKind.ALARM]) == 2)
+                assert open_sites(up) == []
+        alarms = {(event.node, event.data["code"]) for event in log.events if event.kind is EventKind.ALARM}
+        assert alarms == {(RELAY, "site-not-opened"), (BOBS, "site-not-opened")}
 
     asyncio.run(scenario())
 

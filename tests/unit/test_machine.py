@@ -7,7 +7,8 @@ import weakref
 
 import pytest
 
-from qanat.apps.machine import settle_heap
+from qanat.apps import machine
+from qanat.apps.machine import SETTLING_SHARE, HeapKeeper, settle_heap
 
 
 class Ring:
@@ -34,3 +35,25 @@ def test_a_settled_heap_is_passed_over_and_later_cycles_are_still_found() -> Non
         assert later() is None
     finally:
         gc.unfreeze()
+
+
+def test_the_heap_of_a_service_is_settled_in_a_small_share_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, takes_s, settled = [0.0], 0.4, list[tuple[float, bool]]()
+
+    def settle(*, with_kept: bool) -> None:
+        settled.append((now_s[0], with_kept))
+        now_s[0] += takes_s
+
+    monkeypatch.setattr(machine, "settle_heap", settle)
+    keeper = HeapKeeper(now_s=lambda: now_s[0])
+    assert not keeper.settle_if_due(), "no site has come or gone"
+    keeper.note(has_closed=False)
+    assert keeper.settle_if_due()
+    keeper.note(has_closed=True)  # at once after it, and others follow
+    keeper.note(has_closed=False)
+    assert not keeper.settle_if_due()
+    now_s[0] = takes_s + takes_s / SETTLING_SHARE
+    assert keeper.settle_if_due()
+    assert settled == [(0.0, False), (takes_s + takes_s / SETTLING_SHARE, True)], "what was kept is looked through late"
+    now_s[0] *= 10
+    assert not keeper.settle_if_due(), "nothing has changed since"

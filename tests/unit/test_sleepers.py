@@ -289,3 +289,40 @@ def test_no_site_goes_to_sleep_while_others_wait_for_being_opened() -> None:
             assert await house.sites.put_to_sleep(A, house.close)
 
     asyncio.run(scenario())
+
+
+def test_who_calls_a_site_at_which_something_is_done_while_it_sleeps_is_answered_after_that() -> None:
+    async def scenario() -> None:
+        may_end = asyncio.Event()
+
+        async def slowly(_: NodeId) -> None:
+            await may_end.wait()
+
+        async with House(at_once) as house:
+            doing = asyncio.create_task(house.sites.while_asleep(A, slowly))
+            asking = asyncio.create_task(house.ask(A))
+            await until(lambda: house.sites.is_awake(A))
+            assert not await house.sites.while_asleep(B, at_once), "one is called, so this waits"
+            assert house.opened == []
+            may_end.set()
+            assert await doing
+            assert await asking == b"hello\n"
+            assert not await house.sites.while_asleep(A, at_once), "it does not sleep any more"
+            assert await house.sites.while_asleep(B, at_once)
+            assert house.opened == [A]
+
+    asyncio.run(scenario())
+
+
+def test_what_fails_while_a_site_sleeps_keeps_nobody_from_waking_it() -> None:
+    async def scenario() -> None:
+        async def fails(_: NodeId) -> None:
+            raise ConfigurationError("the disk is full", remedy="")
+
+        async with House(at_once) as house:
+            with pytest.raises(ConfigurationError, match="disk is full"):
+                await house.sites.while_asleep(A, fails)
+            assert await house.ask(A) == b"hello\n"
+            assert house.failed == []
+
+    asyncio.run(scenario())

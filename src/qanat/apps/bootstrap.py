@@ -56,6 +56,8 @@ __all__ = ["HOST", "Service", "Workplace", "sessions_per_day"]
 POOL_GRACE_S = 2.0
 LOOKS, MOST_BETWEEN_LOOKS_S = 10, 15.0
 """So often in the time after which a site sleeps is looked whether it may, and so long apart at most."""
+BETWEEN_STORES_S = 0.02
+"""So long the process has for all else between two stores that are made ahead."""
 ModuleWrapper = Callable[[QKDModule], QKDModule]
 """Lets a caller stand between a key manager and its module, as the demo's proof does."""
 
@@ -192,6 +194,7 @@ class Service(Opened):
         for node in self.apart:
             await self._serve_modules(node, tasks, self._modules[node])
         self._sites.watch()
+        tasks.start(self._take_keys_of_sleepers(), name="initial keys of sites that sleep")
         if self._on_demand and self._sleep_after_s is not None:
             tasks.start(self._let_sites_sleep(self._sleep_after_s), name="sites go to sleep")
         if self._passes_every_s is not None and self.network.downlinks:
@@ -263,6 +266,23 @@ class Service(Opened):
             self._stacks_of_sites[node] = of_site.pop_all()
             self.recorder(node).alarm_over("site-not-opened")
 
+    async def _take_keys_of_sleepers(self) -> None:
+        """Make the stores of sites that sleep, one by one while nobody calls: who wakes a site for the first time
+        then need not wait for that, which takes longer than all the rest."""
+        for node in [node for node in self.here if self._sites.is_asleep(node)]:
+            try:
+                while self._sites.is_asleep(node) and self._has_initial_keys(node):
+                    if await self._sites.while_asleep(node, self._take_initial_keys):
+                        break
+                    await asyncio.sleep(BETWEEN_STORES_S)
+            except (QanatError, OSError) as fault:
+                self._note_not_opened(node, fault)
+            await asyncio.sleep(BETWEEN_STORES_S)
+
+    def _has_initial_keys(self, node: NodeId) -> bool:
+        """Return whether initial keys are there that an end of a site's links has not taken in yet."""
+        return any(initial_key_path(self.place.pki, link.link_id).exists() for link in self.network.links_of(node))
+
     async def _close_sites(self) -> None:
         """Close all that are open, side by side: each lets its callers end."""
         closing = [stack.aclose() for stack in self._stacks_of_sites.values()]
@@ -292,9 +312,9 @@ class Service(Opened):
         return True
 
     def _note_not_opened(self, node: NodeId, fault: BaseException) -> None:
-        """A site that was called cannot be opened: tell the operator."""
+        """A site cannot be opened, or will not be: tell the operator."""
         remedy = fault.remedy if isinstance(fault, QanatError) else ""
-        self.recorder(node).alarm("site-not-opened", f"site {node} was called and cannot be opened: {fault}", remedy)
+        self.recorder(node).alarm("site-not-opened", f"site {node} cannot be opened: {fault}", remedy)
 
     def _make_pki(self) -> None:
         """Make certificates and initial keys, or those that the network lacks since it has grown."""
@@ -312,16 +332,17 @@ class Service(Opened):
 
         Their stores are opened for this alone. A site here takes its own when it is opened.
         """
-        waiting = [link for link in self.network.links if initial_key_path(self.place.pki, link.link_id).exists()]
-        ends = {node for link in waiting for node in link.ends}
-        async with AsyncExitStack() as stack:
-            borrowed = [node for node in self.apart if node in ends]
-            for node in borrowed:
+        for node in self.apart:
+            if self._has_initial_keys(node):
                 remedy = f"stop `qanat node` of {node}: an initial key waits to be taken into its store"
-                stack.enter_context(held(self.place.site(node), remedy=remedy, patience_s=LOCK_PATIENCE_S))
-            stores = await self._parts.onto(stack).open_stores(borrowed)
-            for node, store in stores.items():
-                await take_initial_keys(self.place.pki, self.network.links_of(node), node, store)
+                with held(self.place.site(node), remedy=remedy, patience_s=LOCK_PATIENCE_S):
+                    await self._take_initial_keys(node)
+
+    async def _take_initial_keys(self, node: NodeId) -> None:
+        """Take the initial keys of a site's links into its store, which is opened for this alone."""
+        async with AsyncExitStack() as stack:
+            store = (await self._parts.onto(stack).open_stores([node]))[node]
+            await take_initial_keys(self.place.pki, self.network.links_of(node), node, store)
 
     async def _make_modules(self, tasks: AsyncioTasks) -> Mapping[NodeId, list[QKDModule]]:
         """Return the modules of every site: both ends of all twins, and its own ends of the other links."""

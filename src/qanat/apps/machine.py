@@ -8,11 +8,14 @@ import gc
 import importlib.metadata
 import os
 import platform
+import time
 from asyncio import sslproto
+from collections.abc import Callable
 from pathlib import Path
 
 TLS_READ_BYTES = 2**15
 """Two records of TLS, which are 16 KiB at most (RFC 8446, 5.1)."""
+SETTLING_SHARE = 0.01
 LIBRARIES = ("numpy", "numba", "scipy", "cryptography", "fastapi", "uvicorn", "httpx", "pydantic")
 
 
@@ -105,6 +108,32 @@ def settle_heap(*, with_kept: bool = False) -> None:
     gc.freeze()
     if with_kept:
         _give_memory_back()
+
+
+class HeapKeeper:
+    """Settles the heap of a service whose sites come and go, so seldom that it takes SETTLING_SHARE of the time at
+    most: each pass over a large heap takes as long as a hundred requests, which wait meanwhile."""
+
+    def __init__(self, *, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._is_due = self._with_kept = False
+        self._next_s = float("-inf")
+
+    def note(self, *, has_closed: bool) -> None:
+        """Sites were opened, or closed."""
+        self._is_due = True
+        self._with_kept |= has_closed
+
+    def settle_if_due(self) -> bool:
+        """Settle the heap when sites have come or gone since, and it is time; return whether it was done."""
+        begun_s = self._now_s()
+        if not self._is_due or begun_s < self._next_s:
+            return False
+        settle_heap(with_kept=self._with_kept)
+        self._is_due = self._with_kept = False
+        ended_s = self._now_s()
+        self._next_s = ended_s + (ended_s - begun_s) / SETTLING_SHARE
+        return True
 
 
 def _give_memory_back() -> None:

@@ -88,6 +88,15 @@ class Sleepers:
         for node in nodes:
             await asyncio.shield(self._opening(node))
 
+    async def while_asleep(self, node: NodeId, act: Callable[[NodeId], Awaitable[None]]) -> bool:
+        """Do something to a site that sleeps, unless sites wait for being opened: they go first. A call that comes
+        meanwhile waits for it. Return whether it was done; raises what it raises."""
+        if self._closed or not self.is_asleep(node) or self._at_work is not None or self._queue:
+            return False
+        async with self._in_turn(node):
+            await act(node)
+        return True
+
     def watch(self) -> None:
         """From now on whoever calls a site that sleeps wakes it."""
         for node in self._bells:

@@ -85,7 +85,8 @@ class LinkBook:
     @property
     def rate_bits_per_s(self) -> float:
         """The lower of what the two ends expect; zero while one is silent."""
-        return min(self.rates_bits_per_s.get(end, 0.0) for end in self.ends)
+        one, other = self.ends
+        return min(self.rates_bits_per_s.get(one, 0.0), self.rates_bits_per_s.get(other, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +309,8 @@ class Books:
     def _set_aside_bits(self, link_id: LinkId, book: LinkBook) -> int:
         """Return what is not for those beyond their share. Of a link that makes no key on order nothing is set aside,
         for there might never be more."""
-        return set_aside_bits(book.block_bits) if link_id in self.contended - self._unordered else 0
+        is_shared = link_id in self.contended and link_id not in self._unordered
+        return set_aside_bits(book.block_bits) if is_shared else 0
 
     def _link_view(self, link_id: LinkId, book: LinkBook, *, has_order: bool, now_s: float) -> LinkView:
         is_switched = self.turns.is_switched(link_id)

@@ -187,7 +187,7 @@ _SITE = [
         *("make room on the disk, or look at its health", Ends.TOLD, SOURCE_QUIET_S),
     ),
     AlarmKind(
-        *("site-not-opened", "critical", "site", "a site was called and cannot be opened; the next call tries again"),
+        *("site-not-opened", "critical", "site", "a site cannot be opened; the next call tries again"),
         *("look at the disk, the memory and the open files of the machine", Ends.TOLD, SOURCE_QUIET_S),
     ),
     AlarmKind(

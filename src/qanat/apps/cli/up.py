@@ -175,7 +175,7 @@ async def _watch(
     """Wait until the end; meanwhile tell which sites that run apart answer, and keep the service file as things are.
     Raises what ``warming`` raises, the loading of kernels, for which no door need wait."""
     state, num_open = record.state(), len(service.doors)
-    answering = dict.fromkeys(service.apart, False)
+    answering, heap = dict.fromkeys(service.apart, False), machine.HeapKeeper()
     while not stop.is_set():
         if warming.done():
             warming.result()
@@ -188,8 +188,9 @@ async def _watch(
         if (now := record.state()) != state:
             state = now
             write_whole(file, json.dumps(record.now(), indent=2))
-            machine.settle_heap(with_kept=len(service.doors) < num_open)
+            heap.note(has_closed=len(service.doors) < num_open)
             num_open = len(service.doors)
+        heap.settle_if_due()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_PERIOD_S):
                 await stop.wait()
