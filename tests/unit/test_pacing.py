@@ -6,7 +6,9 @@ from collections.abc import Coroutine
 from itertools import pairwise
 from typing import Any
 
-from qanat.control.pacing import PAUSE_S, Pace
+import pytest
+
+from qanat.control.pacing import ACTING_SHARE, MOST_PAUSE_S, PAUSE_S, Pace
 from qanat.ground.errors import QuantumLayerError
 from qanat.ground.identifiers import Topic
 from qanat.ground.randomness import SeededChance
@@ -72,12 +74,18 @@ def test_after_each_action_there_is_a_pause_however_long_it_takes() -> None:
     assert acted[-1] >= 1.9, "no cause is without an action after it"
 
 
+def test_actions_take_their_share_of_the_time_at_most() -> None:
+    takes_s = 0.02
+    acted = Desk(takes_s=takes_s).causes(*[1.0 + 0.001 * number for number in range(4000)])
+    assert (len(acted) - 1) * takes_s == pytest.approx(ACTING_SHARE * (acted[-1] - acted[0]))
+
+
 def test_a_cause_during_an_action_is_acted_on_after_it() -> None:
-    assert Desk(takes_s=0.5).causes(1.0, 1.2, 1.3) == [1.0, 1.5 + PAUSE_S]
+    assert Desk(takes_s=0.5).causes(1.0, 1.2, 1.3) == [1.0, 1.5 + MOST_PAUSE_S]
 
 
 def test_a_cause_during_an_action_that_fails_is_acted_on_too() -> None:
     desk = Desk(takes_s=0.5)
     desk.fails_once = True
-    assert desk.causes(1.0, 1.2, 3.0) == [1.0, 1.5 + PAUSE_S, 3.0]
+    assert desk.causes(1.0, 1.2, 3.0) == [1.0, 1.5 + MOST_PAUSE_S, 3.0]
     assert len(desk.died) == 1

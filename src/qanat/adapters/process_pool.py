@@ -47,11 +47,14 @@ class ProcessPool:
     A job's function is importable by name (not of ``__main__``, no lambda); arguments and results pickle. Jobs wait
     for a worker by priority, larger first, then in order of coming. A worker that dies fails its own job with
     QuantumLayerError and is replaced. ``inherited``: descriptors of this process that every worker is started with,
-    under the same numbers; they stay open as long as the pool.
+    under the same numbers; they stay open as long as the pool. ``niceness``: of the workers, above this process's.
     """
 
-    def __init__(self, num_workers: int | None = None, *, inherited: Sequence[int] = ()) -> None:
+    def __init__(
+        self, num_workers: int | None = None, *, inherited: Sequence[int] = (), niceness: int = NICENESS
+    ) -> None:
         self._inherited = tuple(inherited)
+        self._niceness = niceness
         self.num_workers = default_num_workers() if num_workers is None else num_workers
         if self.num_workers < 1:
             raise ValueError(f"a pool has at least one worker, got {num_workers}")
@@ -62,6 +65,11 @@ class ProcessPool:
         self._order = itertools.count()
         self._closed = False
         self._all_home = asyncio.Event()
+
+    @property
+    def num_busy(self) -> int:
+        """How many workers are at work now."""
+        return len(self._busy)
 
     async def run(self, job: Job[R], /, *, priority: int = 0) -> R:
         """Run the job in a worker; return its result, or raise what it raised, with its traceback as a note.
@@ -170,7 +178,7 @@ class ProcessPool:
             if worker.is_alive:
                 return worker
             worker.kill()
-        return await Worker.start(self._inherited)
+        return await Worker.start(self._inherited, niceness=self._niceness)
 
 
 class Worker:
@@ -187,12 +195,12 @@ class Worker:
         self.is_idle = True
 
     @classmethod
-    async def start(cls, inherited: Sequence[int] = ()) -> Worker:
+    async def start(cls, inherited: Sequence[int] = (), *, niceness: int = NICENESS) -> Worker:
         """Start a process; it inherits this one's import path. Raises QuantumLayerError when the machine refuses."""
         ours, theirs = socket.socketpair()
         with theirs, _closed_on_failure(ours), stops_held_back():
             process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; starting takes a millisecond
-                [sys.executable, "-P", "-m", "qanat.adapters.worker_process", str(theirs.fileno()), str(NICENESS)],
+                [sys.executable, "-P", "-m", "qanat.adapters.worker_process", str(theirs.fileno()), str(niceness)],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what a job prints must not mix with the JSON on our standard output
                 pass_fds=[theirs.fileno(), *inherited],

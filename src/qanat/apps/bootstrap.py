@@ -54,6 +54,7 @@ from qanat.quantum_layer.twin_switch import TwinSwitch, light_passes
 __all__ = ["HOST", "Service", "Workplace", "sessions_per_day"]
 
 POOL_GRACE_S = 2.0
+NICENESS_OF_PASSES = 19
 LOOKS, MOST_BETWEEN_LOOKS_S = 10, 15.0
 """So often in the time after which a site sleeps is looked whether it may, and so long apart at most."""
 BETWEEN_STORES_S = 0.02
@@ -101,9 +102,10 @@ class Service(Opened):
         self.module_desks: dict[NodeId, ModuleDesk] = {}
         self.settings = key_manager_settings(network)
         self.entropy_server = None if entropy_source is None else EntropyServer(entropy_source)
-        self.pool = ProcessPool(
-            num_workers, inherited=() if self.entropy_server is None else (self.entropy_server.door,)
-        )
+        inherited = () if self.entropy_server is None else (self.entropy_server.door,)
+        self.pool = ProcessPool(num_workers, inherited=inherited)
+        self.sky_pool = ProcessPool(1, inherited=inherited, niceness=NICENESS_OF_PASSES)
+        """A pass draws the light of hundreds of seconds; fibres' links make key meanwhile, and go first."""
         self.door_ports: dict[NodeId, int] = {}
         self._on_demand = on_demand
         self._sleep_after_s = sleep_after_s
@@ -120,7 +122,7 @@ class Service(Opened):
         self.sky = Sky(
             network,
             self._pass_links,
-            pool=self.pool,
+            pool=self.sky_pool,
             clock=self.clock,
             recorder=self.recorder(CONTROLLER),
             chance=system_chance(),
@@ -166,7 +168,8 @@ class Service(Opened):
             self._stack.push_async_callback(self.entropy_server.close)
             if not self.entropy_server.is_started:
                 await self.entropy_server.start()
-        self._stack.push_async_callback(self.pool.close, grace_s=POOL_GRACE_S)
+        for pool in (self.pool, self.sky_pool):
+            self._stack.push_async_callback(pool.close, grace_s=POOL_GRACE_S)
         self._check_sites()
         self._parts.store_writer()
         await self._import_apart()
@@ -369,7 +372,9 @@ class Service(Opened):
         if link.kind == "fibre":
             is_lit = partial(light_passes, self.switches, self.network.joins_of(link))
             return TwinLink(link, is_lit=is_lit, **parts)
-        twin = self._pass_links[link.link_id] = PassLink(link, expected=partial(link_capability, link), **parts)
+        twin = self._pass_links[link.link_id] = PassLink(
+            link, expected=partial(link_capability, link), **(parts | {"pool": self.sky_pool})
+        )
         return twin
 
     def _controller(self, tasks: AsyncioTasks, transport: TlsTransport) -> Controller:

@@ -18,11 +18,17 @@ from qanat.key_management.wire import GenerationFailed, GenerationRequest, Route
 
 NARROWED = 1e-6
 """What the width of a link that fails is multiplied by: any other way is wider."""
+AVOIDED_S = 30.0
+"""Routes keep away from a link that has failed until it makes key again, or for so long: it rests for a second or two
+at first, and with each of its tries all tables of a large network would be out of date twice."""
 
 
 class Outages:
     """The failures of one network, told as alarms. A link fails after ``tries`` failed orders in a row, while it rests
-    from them: after that it is tried again."""
+    from them: after that it is tried again.
+
+    Routes keep away from it a little longer, but from no link that is its site's only one: they have no choice there.
+    """
 
     def __init__(self, network: Network, books: Books, recorder: EventRecorder, *, tries: int) -> None:
         self._network = network
@@ -32,6 +38,9 @@ class Outages:
         self._now: frozenset[Outage] = frozenset()
         self._away: frozenset[LinkId] = frozenset()
         self._whole: RouteGraph | None = None
+        self._only_links = _only_links(network)
+        self._failed_s: dict[LinkId, float] = {}
+        self._avoided: frozenset[LinkId] = frozenset()
 
     def look(self, silent: Iterable[NodeId], *, now_s: float) -> bool:
         """Take note of what is out now; return whether that has changed, so that routes are to be looked for anew."""
@@ -42,13 +51,20 @@ class Outages:
             self._recorder.alarm_over("module-away", link_id)
         lost = [Outage(Fault.NODE_LOST, node=node) for node in silent]
         failing = self._books.failing_links(tries=self._tries, now_s=now_s)
+        avoided_before, lost_before = self._avoided, self.lost_nodes
+        self._avoid(failing, now_s=now_s)
         before, self._now = self._now, frozenset((*lost, *(Outage(Fault.LINK_DOWN, link_id=one) for one in failing)))
         for outage in self._now - before:
             self._tell(outage)
         for outage in before - self._now:
             if outage.node is not None:
                 self._recorder.alarm_over("node-silent", outage.node)
-        return (self._now, self._away) != (before, was_away)
+        return (self._avoided, self.lost_nodes, self._away) != (avoided_before, lost_before, was_away)
+
+    def _avoid(self, failing: Iterable[LinkId], *, now_s: float) -> None:
+        self._failed_s |= dict.fromkeys(failing, now_s)
+        self._failed_s = {link: at_s for link, at_s in self._failed_s.items() if now_s < at_s + AVOIDED_S}
+        self._avoided = frozenset(self._failed_s) - self._only_links
 
     @property
     def away_links(self) -> tuple[LinkId, ...]:
@@ -62,6 +78,7 @@ class Outages:
 
     def order_succeeded(self, link_id: LinkId) -> None:
         """A link has made what it was ordered to: nothing is wrong with it."""
+        self._failed_s.pop(link_id, None)
         self._recorder.alarm_over("link-failing", link_id)
 
     def has_out(self, link_id: LinkId, ends: tuple[NodeId, NodeId]) -> bool:
@@ -74,12 +91,11 @@ class Outages:
             graph.set_link(link_id, width=graph.width[graph.link_number[link_id]] * NARROWED)
 
     def links_out(self, graph: RouteGraph) -> frozenset[LinkId]:
-        """Return the links that fail, and all of lost sites."""
-        if not self._now:
+        """Return the links that routes keep away from, since they fail, and all of lost sites."""
+        lost = set(self.lost_nodes)
+        if not lost and not self._avoided:
             return frozenset()
-        lost = {outage.node for outage in self._now}
-        failing = {outage.link_id for outage in self._now}
-        is_out = (link for link in graph.links if link.link_id in failing or not lost.isdisjoint(link.ends))
+        is_out = (link for link in graph.links if link.link_id in self._avoided or not lost.isdisjoint(link.ends))
         return frozenset(link.link_id for link in is_out)
 
     def goes_round(
@@ -126,3 +142,10 @@ class Outages:
         assert fault is not None, "a link whose module is away has that as its fault"
         text = f"link {link_id} makes no key: {fault.text}"
         self._recorder.alarm("module-away", text, fault.remedy, about=link_id, link_id=link_id)
+
+
+def _only_links(network: Network) -> frozenset[LinkId]:
+    """Return the links over which all keys of the site at one end go."""
+    graph = RouteGraph.of_keys(network)
+    only = [hops[0][1] for hops in graph.hops if len(hops) == 1]
+    return frozenset(graph.links[number].link_id for number in only)

@@ -12,6 +12,10 @@ from qanat.ground.ports import Clock, Tasks
 
 PAUSE_S = 0.01
 """So long after an action has ended the next one may begin."""
+ACTING_SHARE = 0.2
+"""Or so long after it that actions take no more than this share of the time, for others have work to do, too;"""
+MOST_PAUSE_S = 0.25
+"""but no longer than this."""
 
 
 class Pace:
@@ -44,10 +48,13 @@ class Pace:
 
     async def _now(self) -> None:
         self._is_acting = True
+        begun_s = self._clock.monotonic_s()
         try:
             await self._act()
         finally:
             self._is_acting = False
-            self._next_s = self._clock.monotonic_s() + PAUSE_S
+            ended_s = self._clock.monotonic_s()
+            fair_pause_s = (ended_s - begun_s) * (1 / ACTING_SHARE - 1)
+            self._next_s = ended_s + min(max(PAUSE_S, fair_pause_s), MOST_PAUSE_S)
             if self._is_due:  # since a cause came meanwhile, which an action that failed has not met either
                 self._tasks.start(self._later(), name=self._name)
