@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import shlex
 import signal
 from collections.abc import Awaitable, Sequence
@@ -31,6 +32,8 @@ from qanat.ground.network import Application, Network
 MAX_PORT = 65_535
 FILES_OF_A_SITE = 24
 """What a site that is open has open at most: sockets, store, audit log, lines to its neighbours."""
+FILES_OF_A_PAIR = 4
+"""Two sites whose users have had keys of each other have a line each to the other, and both its ends are here."""
 LOOK_PERIOD_S = 0.5
 """How often a running network looks whether its sites come and go."""
 MOST_DOORS_SHOWN = 40
@@ -71,7 +74,8 @@ def run_up(
         require_free(HOST, doors, option=OTHER_PORTS)  # a start that cannot be leaves nothing behind
     with held(folder):
         require_free(HOST, doors, option=OTHER_PORTS)
-        machine.allow_open_files(FILES_OF_A_SITE * len(network.nodes))
+        num_sites = len(network.nodes)
+        machine.allow_open_files(FILES_OF_A_SITE * num_sites + FILES_OF_A_PAIR * math.comb(num_sites, 2))
         machine.spare_tls_buffers()
         sky = (passes_every_s, light_share)
         asyncio.run(_serve(network, name, folder, ports, nodes, as_json, entropy_source, sky, sleep_after_s))
