@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qanat.adapters.addresses import AddressBook
+from qanat.adapters.folder_lock import held
 from qanat.ground.errors import BadParameter, ConfigurationError, UnknownNode
 from qanat.services.directory import Contact, Directory, parse_directory
 from qanat.users.people import find_people
@@ -113,3 +114,11 @@ def test_a_directory_of_its_own_needs_no_network_here(tmp_path: Path) -> None:
     assert (me.name, me.tls.ca, me.listen) == ("alice", tmp_path / "ca.pem", ("0.0.0.0", 9000))
     with pytest.raises(ConfigurationError, match=r"no network is up .*qanat node.*--directory"):
         find_people(data=tmp_path / "nothing", name="alice")
+
+
+def test_a_network_that_is_still_coming_up_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with held(data), pytest.raises(ConfigurationError, match=r"is not up yet.*wait"):
+        find_people(data=data, name="alice")
+    with pytest.raises(ConfigurationError, match="no network is up"):
+        find_people(data=data, name="alice")

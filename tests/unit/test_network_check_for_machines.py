@@ -10,7 +10,7 @@ import pytest
 
 from qanat.apps.cli.network import run_check
 from qanat.ground.data import read_text
-from qanat.ground.errors import NetworkFileError
+from qanat.ground.errors import ConfigurationError, NetworkFileError
 
 THREE = read_text("networks", "three-nodes.yaml")
 
@@ -55,3 +55,20 @@ def test_sites_of_all_kinds_are_counted(tmp_path: Path, capsys: pytest.CaptureFi
     assert "no QKD system" in refused.message
     assert told["sites"]["satellite"] == 1
     assert sum(told["sites"].values()) == told["headings"][0]["num_sites"]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"), [(None, "No such file"), (b"format: \xff\n", "line 1 has letters that are not UTF-8")]
+)
+def test_a_file_that_cannot_be_read_is_no_valid_one_for_machines_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], written: bytes | None, told: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    if written is not None:
+        path.write_bytes(written)
+    with pytest.raises(ConfigurationError, match=told):
+        run_check(str(path), as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["valid"], found["sites"], found["faults"][0]["line"]) == (False, None, None)
+    assert told in found["faults"][0]["text"]
+    assert found["faults"][0]["remedy"]

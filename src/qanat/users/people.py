@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qanat.adapters.addresses import AddressBook
+from qanat.adapters.folder_lock import is_held
 from qanat.adapters.tls import TlsFiles
 from qanat.adapters.user_files import (
     DIRECTORY_FILE,
@@ -113,6 +114,11 @@ def find_people(*, data: Path | None = None, name: str | None = None, directory:
 
 def _identity(record: Mapping[str, Any], data: Path, name: str | None) -> Identity:
     applications = record.get("applications", {})
+    if not applications and is_held(data):
+        raise ConfigurationError(
+            f"the network on {data} is not up yet",
+            remedy="wait until `qanat up` shows its doors; a first start takes long",
+        )
     if not applications:
         raise ConfigurationError(
             f"no network is up on {data}",

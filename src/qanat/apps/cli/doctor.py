@@ -96,6 +96,8 @@ def running_service(data: Path) -> dict[str, Any]:
     A service that was killed leaves its note behind, but no longer holds the folder.
     """
     note = data / SERVICE_FILE
+    if not note.exists() and is_held(data):
+        raise ConfigurationError(f"the network on {data} is not up yet", remedy="wait until `qanat up` shows its doors")
     if not note.exists():
         raise ConfigurationError(f"no network is up on {data}", remedy=f"start one with `qanat up --data {data}`")
     found: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))

@@ -52,14 +52,17 @@ def run_check(name: str, *, as_json: bool) -> int:
     """
     try:
         network, faults = examine_network(name)
-    except NetworkFileError as fault:
-        if as_json:
-            print(json.dumps(_faulty_record(None, (fault, *fault.others)), indent=2))
+    except ConfigurationError as fault:
+        _tell_machines(None, fault, as_json=as_json)
         raise
     if faults:
         _tell_counts(counted_alone(network), faults, as_json=as_json)
         raise NetworkFileError.of_all(faults)
-    sky = review_sky(network, now_utc_s=SystemClock().utc_s()) if network.downlinks else SkyReview()
+    try:
+        sky = review_sky(network, now_utc_s=SystemClock().utc_s()) if network.downlinks else SkyReview()
+    except ConfigurationError as fault:
+        _tell_machines(counted_alone(network), fault, as_json=as_json)
+        raise
     found = review(network, of_satellites=sky.rates_bits_per_s)
     found = replace(found, warnings=(*found.warnings, *sky.warnings), downlinks=sky.downlinks)
     if as_json:
@@ -70,6 +73,13 @@ def run_check(name: str, *, as_json: bool) -> int:
         print_sky(console, sky)
     _print_review(console, found)
     return 0
+
+
+def _tell_machines(found: NetworkReview | None, fault: ConfigurationError, *, as_json: bool) -> None:
+    """Print the record of a file that does not hold, or cannot be read, where JSON is asked for."""
+    if as_json:
+        faults = (fault, *fault.others) if isinstance(fault, NetworkFileError) else (fault,)
+        print(json.dumps(_faulty_record(found, faults), indent=2))
 
 
 def _tell_counts(found: NetworkReview, faults: Sequence[NetworkFileError], *, as_json: bool) -> None:
@@ -85,13 +95,20 @@ def _tell_counts(found: NetworkReview, faults: Sequence[NetworkFileError], *, as
     _print_counts(console, found)
 
 
-def _faulty_record(found: NetworkReview | None, faults: Sequence[NetworkFileError]) -> dict[str, Any]:
+def _faulty_record(found: NetworkReview | None, faults: Sequence[ConfigurationError]) -> dict[str, Any]:
     """Return what machines are told of a file that does not hold; None: its fields do not, and nothing is counted."""
     return {
         "network": None if found is None else found.network.name,
         "title": None if found is None else found.network.title,
         "valid": False,
-        "faults": [{"text": fault.message, "line": fault.line, "remedy": fault.remedy} for fault in faults],
+        "faults": [
+            {
+                "text": fault.message,
+                "line": fault.line if isinstance(fault, NetworkFileError) else None,
+                "remedy": fault.remedy,
+            }
+            for fault in faults
+        ],
         "sites": None if found is None else _num_sites(found.network),
         "headings": [] if found is None else [asdict(heading) for heading in found.headings],
         **({} if found is None else table_record(found)),

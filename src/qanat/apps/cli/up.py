@@ -24,6 +24,7 @@ from qanat.apps.cli.service_record import SERVICE_FILE, ServiceRecord
 from qanat.apps.cli.up_cities import show_cities
 from qanat.apps.event_log import EventLog
 from qanat.apps.networks import load_network
+from qanat.apps.site import LOCK_PATIENCE_S
 from qanat.apps.workplace import default_folder
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
@@ -72,7 +73,7 @@ def run_up(
     doors = [number for number, node in zip(ports, network.nodes, strict=False) if node not in nodes]
     if not folder.exists():
         require_free(HOST, doors, option=OTHER_PORTS)  # a start that cannot be leaves nothing behind
-    with held(folder):
+    with held(folder, patience_s=LOCK_PATIENCE_S):
         require_free(HOST, doors, option=OTHER_PORTS)
         num_sites = len(network.nodes)
         machine.allow_open_files(FILES_OF_A_SITE * num_sites + FILES_OF_A_PAIR * math.comb(num_sites, 2))

@@ -17,6 +17,7 @@ from qanat.control.solvers.fair import ROUNDING, Ways, fair_flows, fair_mean
 from qanat.control.solvers.levels import lifted
 from qanat.control.solvers.max_min import max_min_flows
 from qanat.control.solvers.paths import Flows, Market
+from qanat.control.solvers.refilling import refilled
 from qanat.ground.errors import RequestError
 
 TRACE = 1e-6
@@ -51,7 +52,7 @@ def share(graph: RouteGraph, demands: Sequence[Demand], *, alpha: float = 1.0, t
     if alpha == MAX_MIN:
         flows = max_min_flows(graph, merged)
     else:
-        flows = fair_flows(graph, merged, alpha=alpha, tolerance=tolerance, ways=ways)
+        flows = refilled(graph, merged, fair_flows(graph, merged, alpha=alpha, tolerance=tolerance, ways=ways), alpha)
     shares = _shares(flows, groups)
     told = tuple(shares.get(demand.demand_id, _nothing(demand)) for demand in demands)
     value = flows.value
