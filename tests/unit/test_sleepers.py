@@ -291,7 +291,9 @@ def test_no_site_goes_to_sleep_while_others_wait_for_being_opened() -> None:
     asyncio.run(scenario())
 
 
-def test_who_calls_a_site_at_which_something_is_done_while_it_sleeps_is_answered_after_that() -> None:
+def test_who_calls_a_site_at_which_something_is_done_while_it_sleeps_is_answered_after_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def scenario() -> None:
         may_end = asyncio.Event()
 
@@ -308,6 +310,10 @@ def test_who_calls_a_site_at_which_something_is_done_while_it_sleeps_is_answered
             assert await doing
             assert await asking == b"hello\n"
             assert not await house.sites.while_asleep(A, at_once), "it does not sleep any more"
+            assert not await house.sites.while_asleep(B, at_once), (
+                "another one was opened just now, and more may follow"
+            )
+            monkeypatch.setattr(module, "QUIET_S", 0.0)
             assert await house.sites.while_asleep(B, at_once)
             assert house.opened == [A]
 

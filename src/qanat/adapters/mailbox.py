@@ -70,6 +70,11 @@ class Mailbox:
                 make_private_folder(home / name)
             self._clean()
 
+    @property
+    def outbox(self) -> Path:
+        """The folder of the texts that wait: a file for each, named after its id."""
+        return self.home / "outbox"
+
     def post(self, text: OutgoingText) -> None:
         """Put a text into the outbox; durable on return."""
         with machine_faults_named(self.home):
@@ -78,7 +83,7 @@ class Mailbox:
     def waiting(self) -> list[OutgoingText]:
         """Return the texts that somebody has not confirmed, oldest first."""
         with machine_faults_named(self.home):
-            texts = [_read_out(path) for path in (self.home / "outbox").glob("[!.]*.json")]
+            texts = [_read_out(path) for path in self.outbox.glob("[!.]*.json")]
         return sorted((text for text in texts if text is not None), key=lambda text: (text.sent_utc_s, text.text_id))
 
     def report(self, text_id: str) -> OutgoingText | None:

@@ -11,6 +11,7 @@ before the first opening.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,6 +19,8 @@ from functools import partial
 from qanat.adapters.doorbell import Doorbell
 from qanat.ground.identifiers import NodeId
 
+QUIET_S = 0.5
+"""What can wait for a site is done when none has been opened for so long."""
 TRY_AGAIN_S = 1.0
 """A site that could not be opened rests so long."""
 
@@ -43,6 +46,7 @@ class Sleepers:
         self._openings: dict[NodeId, asyncio.Task[None]] = {}
         self._opened: set[NodeId] = set()
         self._num_opened = 0
+        self._last_opened_s = -math.inf
         self._failed: set[NodeId] = set()
         self._resting: dict[NodeId, asyncio.TimerHandle] = {}
         self._queue: list[NodeId] = []
@@ -89,9 +93,10 @@ class Sleepers:
             await asyncio.shield(self._opening(node))
 
     async def while_asleep(self, node: NodeId, act: Callable[[NodeId], Awaitable[None]]) -> bool:
-        """Do something to a site that sleeps, unless sites wait for being opened: they go first. A call that comes
-        meanwhile waits for it. Return whether it was done; raises what it raises."""
-        if self._closed or not self.is_asleep(node) or self._at_work is not None or self._queue:
+        """Do something to a site that sleeps, unless sites are being opened or were just now: they go first. A call
+        that comes meanwhile waits for it. Return whether it was done; raises what it raises."""
+        is_quiet = asyncio.get_running_loop().time() - self._last_opened_s >= QUIET_S
+        if self._closed or not is_quiet or not self.is_asleep(node) or self._at_work is not None or self._queue:
             return False
         async with self._in_turn(node):
             await act(node)
@@ -155,6 +160,7 @@ class Sleepers:
             await self._open_site(node, self._bells[node])
             self._opened.add(node)
             self._num_opened += 1
+            self._last_opened_s = asyncio.get_running_loop().time()
             self._failed.discard(node)
             for bell in self._bells[node].values():
                 bell.rest()  # the servers have handles of their own

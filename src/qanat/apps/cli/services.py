@@ -143,12 +143,18 @@ def run_receive(
 
 
 def run_text(recipient: str, message: str, *, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
-    """Send a text; 0 when it is delivered or waits."""
+    """Send a text; 0 when it is delivered or waits. What refuses it is raised; that it waits all the same is told."""
     people = people_of(who)
 
     async def work() -> TextReport:
         async with UserServices(people, terms=terms_of(sealing)) as user:
-            return await user.text(recipient, message, patience_s=patience_s)
+            before = {text.text_id for text in user.mailbox.waiting()}
+            try:
+                return await user.text(recipient, message, patience_s=patience_s)
+            except QanatError:
+                if any(text.text_id not in before and text.body == message for text in user.mailbox.waiting()):
+                    tell("the text waits in the outbox and is tried again: do not send it twice")
+                raise
 
     report = asyncio.run(work())
     for name, utc_s in report.delivered.items():
@@ -169,14 +175,26 @@ def run_outbox(*, who: Who, sealing: Sealing, patience_s: float, as_json: bool) 
     """Deliver what waits; 0 when nothing waits any more, 1 otherwise."""
     people = people_of(who)
 
-    async def work() -> int:
+    async def work() -> list[dict[str, Any]]:
         async with UserServices(people, terms=terms_of(sealing)) as user:
-            return await user.deliver_waiting(patience_s=patience_s)
+            await user.deliver_waiting(patience_s=patience_s)
+            return [
+                {
+                    "text_id": one.text_id,
+                    "recipients": [people.directory.name_of(sae) for sae in one.waiting],
+                    "sent_utc_s": one.sent_utc_s,
+                    "file": str(user.mailbox.outbox / f"{one.text_id}.json"),
+                }
+                for one in user.mailbox.waiting()
+            ]
 
     left = asyncio.run(work())
-    tell(f"{counted(left, 'text')} {'waits' if left == 1 else 'wait'}" if left else "nothing waits")
+    tell(f"{counted(len(left), 'text')} {'waits' if len(left) == 1 else 'wait'}" if left else "nothing waits")
+    for one in left:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(one["sent_utc_s"]))
+        tell(f"  for {', '.join(one['recipients'])} since {since}; take {one['file']} away, and it is not sent")
     if as_json:
-        print_json({"waiting": left})
+        print_json({"waiting": len(left), "texts": left})
     return 1 if left else 0
 
 

@@ -1,0 +1,61 @@
+"""``qanat text`` alone, and of a text that is refused: what lies in the outbox is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qanat.apps.cli import services
+from qanat.ground.errors import BadParameter
+from qanat.services.conversation import RefusedByPeer
+from qanat.users.services import UserServices
+from service_support import House
+from unit.test_closed_output import ALICE, SEALING, at_home
+
+
+def send(body: str) -> int:
+    return services.run_text("bob", body, who=ALICE, sealing=SEALING, patience_s=0.0, as_json=False)
+
+
+def outbox(*, as_json: bool) -> int:
+    return services.run_outbox(who=ALICE, sealing=SEALING, patience_s=0.0, as_json=as_json)
+
+
+def test_what_waits_is_told_with_its_recipient_and_can_be_taken_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with at_home(House(tmp_path / "data"), monkeypatch, services):
+        assert send("one") == send("two") == 0
+        capsys.readouterr()
+        assert outbox(as_json=True) == 1
+        printed, told = capsys.readouterr()
+        found = json.loads(printed)
+        assert (found["waiting"], [one["recipients"] for one in found["texts"]]) == (2, [["bob"], ["bob"]])
+        assert told.startswith("2 texts wait\n  for bob since ")
+        Path(found["texts"][0]["file"]).unlink()
+        assert outbox(as_json=False) == 1
+        assert capsys.readouterr().err.count("for bob since") == 1
+        Path(found["texts"][1]["file"]).unlink()
+        assert outbox(as_json=False) == 0
+        assert capsys.readouterr().err == "nothing waits\n"
+
+
+def test_a_text_that_is_refused_is_told_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def refused(*_: Any, **__: Any) -> int:
+        raise RefusedByPeer("alice answers at the address of bob, and took nothing")
+
+    with at_home(House(tmp_path / "data"), monkeypatch, services):
+        with monkeypatch.context() as patch:
+            patch.setattr(UserServices, "deliver_waiting", refused)
+            with pytest.raises(RefusedByPeer):
+                send("hello")
+        assert "waits in the outbox" in capsys.readouterr().err
+        assert outbox(as_json=False) == 1
+        with pytest.raises(BadParameter, match="without a word"):
+            send("  ")
+        assert "waits in the outbox" not in capsys.readouterr().err, "it was not taken"
