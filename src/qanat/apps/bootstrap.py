@@ -333,7 +333,7 @@ class Service(Opened):
     async def _import_apart(self) -> None:
         """Give the sites that run apart the initial keys of their links, before their modules are served to them.
 
-        Their stores are opened for this alone. A site here takes its own when it is opened.
+        Their stores are opened for this alone. Sites here take theirs while they sleep, or when they are opened.
         """
         for node in self.apart:
             if self._has_initial_keys(node):
