@@ -39,6 +39,7 @@ from qanat.apps.sleepers import DOOR, Bells, Sleepers
 from qanat.apps.workplace import Workplace
 from qanat.control.controller import Controller
 from qanat.control.passes import forecasts_of_passes
+from qanat.control.tables import Tables
 from qanat.ground.errors import ConfigurationError, QanatError, RequestError
 from qanat.ground.identifiers import CONTROLLER, LinkId, NodeId
 from qanat.ground.network import Link, Network
@@ -59,6 +60,9 @@ LOOKS, MOST_BETWEEN_LOOKS_S = 10, 15.0
 """So often in the time after which a site sleeps is looked whether it may, and so long apart at most."""
 BETWEEN_STORES_S = 0.02
 """So long the process has for all else between two stores that are made ahead."""
+MAKING_AHEAD_SHARE = 0.2
+"""No more of the process's time than this is for routes that may never be asked for."""
+BETWEEN_ROUNDS_S = 1.0
 ModuleWrapper = Callable[[QKDModule], QKDModule]
 """Lets a caller stand between a key manager and its module, as the demo's proof does."""
 
@@ -197,7 +201,7 @@ class Service(Opened):
         for node in self.apart:
             await self._serve_modules(node, tasks, self._modules[node])
         self._sites.watch()
-        tasks.start(self._take_keys_of_sleepers(), name="initial keys of sites that sleep")
+        tasks.start(self._keep_sleepers_ready(controller.tables), name="keeps sites that sleep ready")
         if self._on_demand and self._sleep_after_s is not None:
             tasks.start(self._let_sites_sleep(self._sleep_after_s), name="sites go to sleep")
         if self._passes_every_s is not None and self.network.downlinks:
@@ -269,18 +273,30 @@ class Service(Opened):
             self._stacks_of_sites[node] = of_site.pop_all()
             self.recorder(node).alarm_over("site-not-opened")
 
-    async def _take_keys_of_sleepers(self) -> None:
-        """Make the stores of sites that sleep, one by one while nobody calls: who wakes a site for the first time
-        then need not wait for that, which takes longer than all the rest."""
-        for node in [node for node in self.here if self._sites.is_asleep(node)]:
-            try:
-                while self._sites.is_asleep(node) and self._has_initial_keys(node):
-                    if await self._sites.while_asleep(node, self._take_initial_keys):
-                        break
-                    await asyncio.sleep(BETWEEN_STORES_S)
-            except (QanatError, OSError) as fault:
-                self._note_not_opened(node, fault)
-            await asyncio.sleep(BETWEEN_STORES_S)
+    async def _keep_sleepers_ready(self, tables: Tables) -> None:
+        """While nobody calls, do for the sites that sleep what takes longest when one is woken: make their stores, then
+        look for their routes, and again whenever these are out of date."""
+        for node in self._asleep():
+            await self._make_store(node)
+        while True:
+            for node in self._asleep():
+                begun_s = self.clock.monotonic_s()
+                if self._sites.is_quiet() and tables.make_ahead(node):
+                    await asyncio.sleep((self.clock.monotonic_s() - begun_s) * (1 / MAKING_AHEAD_SHARE - 1))
+            await asyncio.sleep(BETWEEN_ROUNDS_S)
+
+    def _asleep(self) -> list[NodeId]:
+        return [node for node in self.here if self._sites.is_asleep(node)]
+
+    async def _make_store(self, node: NodeId) -> None:
+        try:
+            while self._sites.is_asleep(node) and self._has_initial_keys(node):
+                if await self._sites.while_asleep(node, self._take_initial_keys):
+                    break
+                await asyncio.sleep(BETWEEN_STORES_S)
+        except (QanatError, OSError) as fault:
+            self._note_not_opened(node, fault)
+        await asyncio.sleep(BETWEEN_STORES_S)
 
     def _has_initial_keys(self, node: NodeId) -> bool:
         """Return whether initial keys are there that an end of a site's links has not taken in yet."""

@@ -92,11 +92,15 @@ class Sleepers:
         for node in nodes:
             await asyncio.shield(self._opening(node))
 
+    def is_quiet(self) -> bool:
+        """Return whether no site is being opened, or was just now."""
+        is_long_ago = asyncio.get_running_loop().time() - self._last_opened_s >= QUIET_S
+        return is_long_ago and self._at_work is None and not self._queue
+
     async def while_asleep(self, node: NodeId, act: Callable[[NodeId], Awaitable[None]]) -> bool:
         """Do something to a site that sleeps, unless sites are being opened or were just now: they go first. A call
         that comes meanwhile waits for it. Return whether it was done; raises what it raises."""
-        is_quiet = asyncio.get_running_loop().time() - self._last_opened_s >= QUIET_S
-        if self._closed or not is_quiet or not self.is_asleep(node) or self._at_work is not None or self._queue:
+        if self._closed or not self.is_quiet() or not self.is_asleep(node):
             return False
         async with self._in_turn(node):
             await act(node)

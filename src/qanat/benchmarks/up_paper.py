@@ -1,9 +1,9 @@
 """The paper's whole network up on this machine: its starts, the waking of a user's site, the answers meanwhile.
 
 170 doors are declared, and only those of the satellite and its stations are open. Ten users are asked for a status at
-once after the first start, when their stores have yet to be made. After the next one forty are, which opens their sites
-one by one; then statuses are asked of all forty while links make key for neighbours without pause, and every worker is
-busy.
+once after the first start, when their stores have yet to be made. After the next one, and some seconds in which routes
+are looked for, links make key for neighbours without pause, and every worker is busy: meanwhile forty users whose sites
+sleep are asked one after the other, and then these same forty again and again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -35,19 +35,13 @@ WAKING_GOAL_S: Final = 0.1
 WAKING_AT_ONCE_GOAL_S: Final = 0.3
 USERS_AT_ONCE: Final = 10
 STORES_TIMEOUT_S: Final = 120.0
+BETWEEN_WAKINGS_S: Final = 0.1
+READY_AFTER_S: Final = 20.0
 STATUS_GOAL_S: Final = 0.1
 MEMORY_GOAL_MIB: Final = 500.0
 STOP_GOAL_S: Final = 3.0
 SEED: Final = 1
 MIB: Final = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Statuses asked while links were at work: how long each took, and how many keys were given meanwhile."""
-
-    statuses_s: tuple[float, ...]
-    num_keys: int
 
 
 def run(names: Sequence[str]) -> Iterator[Row]:
@@ -77,12 +71,15 @@ def _rows(folder: Path) -> Iterator[Row]:
     )
     with up(PAPER, folder / "data") as service, Callers(service) as callers:
         yield _limit("next start", service.start_s, "s", SECOND_START_GOAL_S, ("three-nodes, again", least_s), "")
+        time.sleep(READY_AFTER_S)
         asleep_mib = service.resident_bytes / MIB
-        waking = [callers.status_s(user, _other(chosen, user)) for user in chosen]
-        awake = [callers.status_s(user, _other(chosen, user)) for user in chosen]
-        yield _limit("waking", _share(waking, 0.5), "s", WAKING_GOAL_S, ("awake", _share(awake, 0.5)), _note(waking))
-        work = work_at(service, callers, chosen, neighbours(network)[:LINKS_AT_WORK], num_statuses=STATUSES)
-        took, note = work.statuses_s, f"{_note(work.statuses_s)}; {work.num_keys} keys made meanwhile"
+        with links_at_work(service, neighbours(network)[:LINKS_AT_WORK]) as given:
+            waking = list(_woken(callers, chosen))
+            awake = [callers.status_s(user, _other(chosen, user)) for user in chosen]
+            note = f"{_note(waking)}, while {LINKS_AT_WORK} links make key"
+            yield _limit("waking, slowest", max(waking), "s", WAKING_GOAL_S, ("awake", max(awake)), note)
+            took = statuses_of(callers, chosen, STATUSES)
+            note = f"{_note(took)}; {sum(given)} keys made meanwhile"
         yield _limit("status, p99", _share(took, 0.99), "s", STATUS_GOAL_S, ("p50", _share(took, 0.5)), note)
         memory_mib, note = service.resident_bytes / MIB, f"{service.num_open} sites open"
         yield _limit("memory", memory_mib, "MiB", MEMORY_GOAL_MIB, ("all asleep", asleep_mib), note)
@@ -100,20 +97,32 @@ def _stores_made_in_s(service: UpProcess) -> float:
     return time.perf_counter() - begun_s
 
 
-def work_at(
-    service: UpProcess, callers: Callers, users: Sequence[str], pairs: Sequence[tuple[str, str]], *, num_statuses: int
-) -> Work:
-    """Have ``pairs`` of neighbours take keys without pause, and ask for ``num_statuses`` of ``users`` meanwhile."""
+def _woken(callers: Callers, users: Sequence[str]) -> Iterator[float]:
+    """Ask users whose sites sleep for a status, one after the other; yield how long each took."""
+    for user in users:
+        yield callers.status_s(user, _other(users, user))
+        time.sleep(BETWEEN_WAKINGS_S)
+
+
+@contextmanager
+def links_at_work(service: UpProcess, pairs: Sequence[tuple[str, str]]) -> Iterator[list[int]]:
+    """Have ``pairs`` of neighbours take keys without pause; the list grows by how many each call was given."""
     ended, given = threading.Event(), list[int]()
     takers = [threading.Thread(target=_take, args=(service, pair, ended, given), daemon=True) for pair in pairs]
     for taker in takers:
         taker.start()
+    try:
+        yield given
+    finally:
+        ended.set()
+        for taker in takers:
+            taker.join()
+
+
+def statuses_of(callers: Callers, users: Sequence[str], number: int) -> list[float]:
+    """Ask for a ``number`` of statuses of ``users``; return how long each took."""
     chance = random.Random(SEED)  # noqa: S311 - who is asked is no secret
-    took = [callers.status_s(user, _other(users, user)) for user in chance.choices(users, k=num_statuses)]
-    ended.set()
-    for taker in takers:
-        taker.join()
-    return Work(tuple(took), sum(given))
+    return [callers.status_s(user, _other(users, user)) for user in chance.choices(users, k=number)]
 
 
 def _take(service: UpProcess, pair: tuple[str, str], ended: threading.Event, given: list[int]) -> None:

@@ -88,7 +88,7 @@ class Controller:
         self._switchboard = Switchboard(network, switches or {}, recorder)
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
-        self._tables = Tables(network, self._books)
+        self.tables = Tables(network, self._books)
         self._silence = Silence(network, transport, clock, after_s=self._settings.silent_after_s)
         self._outages = Outages(network, self._books, recorder, tries=self._settings.order_tries)
         self._steering = Steering(
@@ -135,7 +135,7 @@ class Controller:
         """Take an epoch of one's own, which tells the tables of two controllers, or of two lives, apart."""
         self._ruling.rules = True
         self._courier.epoch = Epoch(self._ruling.next_epoch(utc_s=self._clock.utc_s()))
-        self._tables.note_widths(self._outages)
+        self.tables.note_widths(self._outages)
         self._switchboard.forget(self._books)
         self._books.switches_rest_until_s = self._clock.monotonic_s() + self._settings.read_back_s
         self._recorder.record(EventKind.CONTROLLER_RULES, epoch=self._courier.epoch)
@@ -179,7 +179,7 @@ class Controller:
             case GenerationRequest() | OrderState() | RouteQuestion() if not self._ruling.rules:
                 return  # said again to who rules
             case RouteQuestion() as word:
-                told = self._tables.answer(word, sender, self._outages, self._courier.epoch)
+                told = self.tables.answer(word, sender, self._outages, self._courier.epoch)
                 await self._courier.send(sender, told, cause=heard.cause)
                 return
             case GenerationRequest() as word:
@@ -202,12 +202,12 @@ class Controller:
         if self._switchboard.all_have_announced(sender):
             self._books.switches_rest_until_s = -math.inf
         if before != [(book.origin, book.rate_bits_per_s > 0) for book in links]:
-            self._tables.renew(self._outages)
+            self.tables.renew(self._outages)
         if self._ruling.rules and word.table_epoch > self._courier.epoch:
             self._give_way(word.table_epoch)
         if not self._ruling.rules:
             return
-        if (word.table_epoch, word.table_version) != (self._courier.epoch, self._tables.version):
+        if (word.table_epoch, word.table_version) != (self._courier.epoch, self.tables.version):
             await self._push_routes(sender)
         await self._steering.tell(sender)
 
@@ -232,9 +232,9 @@ class Controller:
             return
         for shortage in word.short:
             self._books.note_shortage(shortage)
-        routes = word.routes or self._tables.own_routes(word)
-        if not routes or not self._tables.are_allowed(routes):
-            failed = GenerationFailed(word.demand_id, self._tables.why_none(word, routes))
+        routes = word.routes or self.tables.own_routes(word)
+        if not routes or not self.tables.are_allowed(routes):
+            failed = GenerationFailed(word.demand_id, self.tables.why_none(word, routes))
             await self._courier.send(word.source, failed)
             return
         hops = self._hops(word, routes)
@@ -432,9 +432,9 @@ class Controller:
         for demand_id in order.demand_ids:
             if demand := self._books.demands.get(demand_id):
                 demand.failed_orders = max(demand.failed_orders + 1, book.failures_in_a_row)
-                choices, now_s = self._tables.choices(demand.word.source), self._clock.monotonic_s()
+                choices, now_s = self.tables.choices(demand.word.source), self._clock.monotonic_s()
                 if fault.by_module and self._outages.goes_round(
-                    demand.word, choices, self._tables.key_graph, now_s=now_s
+                    demand.word, choices, self.tables.key_graph, now_s=now_s
                 ):
                     demand.failed_orders = self._settings.order_tries
                 demand.failure = self._failure(demand_id, order.link_id)
@@ -479,7 +479,7 @@ class Controller:
                 elif (out := self.foretelling.out_on(demand.word, demand.hops)) is not None:
                     demand.failed_orders, demand.failure = self._settings.order_tries, out
             if self._outages.look(self._silence.nodes, now_s=self._clock.monotonic_s()):
-                self._tables.renew(self._outages)
+                self.tables.renew(self._outages)
             self._steering.look()
             self._recorder.settle_alarms()
             await self._act()
@@ -496,4 +496,4 @@ class Controller:
 
     async def _push_routes(self, node: NodeId) -> None:
         """Tell a key manager the routes that begin at it; raises UnknownNode for a stranger."""
-        await self._courier.send(node, self._tables.pushed(node, self._courier.epoch))
+        await self._courier.send(node, self.tables.pushed(node, self._courier.epoch))
