@@ -106,12 +106,15 @@ def _woken(callers: Callers, users: Sequence[str]) -> Iterator[float]:
 
 @contextmanager
 def links_at_work(service: UpProcess, pairs: Sequence[tuple[str, str]]) -> Iterator[list[int]]:
-    """Have ``pairs`` of neighbours take keys without pause; the list grows by how many each call was given."""
+    """Have ``pairs`` of neighbours take keys without pause, once one of them has been given some; the list grows by how
+    many each call was given."""
     ended, given = threading.Event(), list[int]()
     takers = [threading.Thread(target=_take, args=(service, pair, ended, given), daemon=True) for pair in pairs]
     for taker in takers:
         taker.start()
     try:
+        while not given:
+            time.sleep(0.1)
         yield given
     finally:
         ended.set()
