@@ -144,6 +144,10 @@ def check_call(
         assert report.refused["Replayed"] > 0
         assert report.refused["Altered"] > 0
         assert len({read_header(datagram).key_id for datagram in line.sent}) == report.keys_sent
+        # what the line dropped and altered is what the other end misses, but for what was lost last of all
+        known = other.datagrams_opened + other.datagrams_missing
+        assert 0 <= report.datagrams_sent - known <= 0.02 * report.datagrams_sent
+        assert 0.02 < other.share_missing < 0.12
     sealed = [{(header.number, header.key_id) for header in map(read_header, line.sent)} for line in lines]
     for pairs in accepted.by_opener.values():
         assert len({number for number, _ in pairs}) == len(pairs), "a frame was accepted twice"

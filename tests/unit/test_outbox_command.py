@@ -16,8 +16,8 @@ from service_support import House
 from unit.test_closed_output import ALICE, SEALING, at_home
 
 
-def send(body: str) -> int:
-    return services.run_text("bob", body, who=ALICE, sealing=SEALING, patience_s=0.0, as_json=False)
+def send(body: str, *, as_json: bool = False) -> int:
+    return services.run_text("bob", body, who=ALICE, sealing=SEALING, patience_s=0.0, as_json=as_json)
 
 
 def outbox(*, as_json: bool) -> int:
@@ -43,19 +43,31 @@ def test_what_waits_is_told_with_its_recipient_and_can_be_taken_out(
         assert capsys.readouterr().err == "nothing waits\n"
 
 
-def test_a_text_that_is_refused_is_told_to_wait(
+def test_a_text_that_is_refused_waits_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def refused(*_: Any, **__: Any) -> int:
-        raise RefusedByPeer("alice answers at the address of bob, and took nothing")
+        raise RefusedByPeer("alice answers at the address of bob, and took nothing", remedy="ask bob")
 
     with at_home(House(tmp_path / "data"), monkeypatch, services):
         with monkeypatch.context() as patch:
             patch.setattr(UserServices, "deliver_waiting", refused)
-            with pytest.raises(RefusedByPeer):
-                send("hello")
-        assert "waits in the outbox" in capsys.readouterr().err
+            assert send("hello", as_json=True) == 1
+            printed, told = capsys.readouterr()
+        report = json.loads(printed)
+        assert (report["delivered"], report["waiting"]) == ({}, ["bob"])
+        assert report["refused"] == {
+            "fault": "RefusedByPeer",
+            "message": "alice answers at the address of bob, and took nothing",
+            "remedy": "ask bob",
+        }
+        assert told.startswith("error (peer or line): alice answers at the address of bob, and took nothing\n")
+        assert "waits for bob" in told
+        assert "do not send it again" in told
         assert outbox(as_json=False) == 1
+        assert send("another", as_json=True) == 0
+        printed, told = capsys.readouterr()
+        assert json.loads(printed)["refused"] is None, "bob is away, which is no fault"
+        assert "do not send it again" not in told
         with pytest.raises(BadParameter, match="without a word"):
             send("  ")
-        assert "waits in the outbox" not in capsys.readouterr().err, "it was not taken"

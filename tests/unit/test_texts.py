@@ -353,8 +353,10 @@ def test_an_altered_text_is_refused_and_delivered_when_the_line_is_honest(tmp_pa
         house = House(tmp_path / "data")
         async with house.reception("bob"), house.user("alice") as alice, house.spied("bob") as spy:
             spy.flip_at = 330
-            with pytest.raises(RefusedByPeer, match="altered on the way"):
-                await alice.text("bob", "x" * 500)
+            report = await alice.text("bob", "x" * 500)
+            assert (report.delivered, report.waiting) == ({}, ("bob",))
+            assert isinstance(report.fault, RefusedByPeer)
+            assert "altered on the way" in report.fault.message
             assert isinstance(await house.fault("bob"), Altered)
             assert await alice.deliver_waiting() == 0
         assert bodies(house, "bob") == ["x" * 500]
@@ -368,8 +370,10 @@ def test_a_text_by_pad_waits_until_there_is_one(tmp_path: Path) -> None:
         supply = StockedSupply(house.stock, sae_of("alice"), stocked_bits=256)
         house.supplies = {"alice": supply, "bob": StockedSupply(house.stock, sae_of("bob"), stocked_bits=2**16)}
         async with house.reception("bob"), house.user("alice", terms=Terms(suite=Suite.ONE_TIME_PAD)) as alice:
-            with pytest.raises(PadShortage, match="bits is needed, and 256 bits are in stock"):
-                await alice.text("bob", "for your eyes alone")
+            report = await alice.text("bob", "for your eyes alone")
+            assert (report.delivered, report.waiting) == ({}, ("bob",))
+            assert isinstance(report.fault, PadShortage)
+            assert "bits is needed, and 256 bits are in stock" in report.fault.message
             given = len(house.stock.given)
             async with house.user("alice") as by_aes:  # another command of hers, or her reception
                 with pytest.raises(PadShortage):

@@ -70,7 +70,10 @@ def decode_frame(data: bytes | memoryview) -> Frame:
         raise FrameError(f"a frame has at least {PREFIX_BYTES} bytes, got {size}")
     length, version, kind, header_length = _PREFIX.unpack_from(data)
     if version != VERSION:
-        raise FrameError(f"frame of version {version}; this side speaks {VERSION}", remedy="update the older side")
+        raise FrameError(
+            f"frame of version {version}; this side speaks {VERSION}",
+            remedy="update the older side; where both are of one version, the line has altered it",
+        )
     if length != size - LENGTH_BYTES or size > MAX_FRAME_BYTES:
         raise FrameError(f"the frame says {length} bytes and has {size - LENGTH_BYTES}")
     header_end = PREFIX_BYTES + header_length

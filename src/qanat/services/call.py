@@ -70,6 +70,7 @@ class MediumReport:
 class CallReport:
     """What one end saw. ``delay``: from sealing there to opening here, which holds the difference of both clocks.
 
+    ``datagrams_missing``: of the other's, between the first and the last that were opened; what the line has lost.
     ``refused``: datagrams that were not accepted, by reason; they may have come twice, late, or altered.
     """
 
@@ -79,9 +80,15 @@ class CallReport:
     keys_received: int
     datagrams_sent: int
     datagrams_opened: int
+    datagrams_missing: int
     refused: Mapping[str, int]
     delay_median_ms: float
     delay_p99_ms: float
     audio: MediumReport
     video: MediumReport
     recording: str | None = None
+
+    @property
+    def share_missing(self) -> float:
+        """Of the other's datagrams, the share that the line has lost."""
+        return self.datagrams_missing / max(self.datagrams_opened + self.datagrams_missing, 1)

@@ -93,6 +93,7 @@ class CallEnd:
         return self._hearing.report(
             peer,
             sent=self._speaking.sent,
+            num_missing=self._stream.num_missing,
             keys_sent=self._sealer.num_keys,
             keys_received=self._stream.num_keys,
             recording=None if self._record is None else str(self._record),

@@ -60,6 +60,7 @@ class _Heard:
     came: asyncio.Queue[tuple[bytes, UdpAddress, int]] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     num_keys_before: int = 0
+    num_missing_before: int = 0
     keys_sent_before: int = 0
     sent_before: Counter[Medium] = field(default_factory=Counter)
 
@@ -282,6 +283,7 @@ class ConferenceEnd:
             for old in [one for one in member.streams if one < number]:
                 stream = member.streams.pop(old)
                 member.num_keys_before += stream.num_keys
+                member.num_missing_before += stream.num_missing
                 await stream.close()
         self._marks = {mark: of for mark, of in self._marks.items() if of[1] >= number}
 
@@ -403,6 +405,7 @@ class ConferenceEnd:
         return member.hearing.report(
             member.name,
             sent=sent,
+            num_missing=member.num_missing_before + sum(stream.num_missing for stream in member.streams.values()),
             keys_sent=self._keys_sent - member.keys_sent_before,
             keys_received=received,
             recording=member.recording,

@@ -37,6 +37,14 @@ class HeardStream:
         self._opener = FrameOpener(context, self._keys)
         self._expected: dict[bytes, asyncio.Task[None]] = {}
         self._may_ask_at_s = 0.0
+        self._num_opened = 0
+        self._first: int | None = None
+        self._highest = 0
+
+    @property
+    def num_missing(self) -> int:
+        """Frames that never came, or not as they were sent, of those between the first and the last that did."""
+        return 0 if self._first is None else self._highest - self._first + 1 - self._num_opened
 
     @property
     def num_keys(self) -> int:
@@ -51,7 +59,11 @@ class HeardStream:
     async def open(self, record: Buffer, header: RecordHeader) -> bytes:
         """Return what a frame holds; raises what ``FrameOpener.open`` raises."""
         await self._have_key(header.key_id)
-        return (await self._opener.open_numbered(record))[1]
+        number, content = await self._opener.open_numbered(record)
+        self._num_opened += 1
+        self._first = number if self._first is None else min(self._first, number)
+        self._highest = max(self._highest, number)
+        return content
 
     async def close(self) -> None:
         """Ask for no more keys, and drop those that are here."""
@@ -120,9 +132,16 @@ class Hearing:
                 self._shown_to = frame.number if shown else NOTHING_SHOWN
 
     def report(
-        self, peer: str, *, sent: Counter[Medium], keys_sent: int, keys_received: int, recording: str | None
+        self,
+        peer: str,
+        *,
+        sent: Counter[Medium],
+        num_missing: int,
+        keys_sent: int,
+        keys_received: int,
+        recording: str | None,
     ) -> CallReport:
-        """Return the figures; ``sent``: frames that went to the other."""
+        """Return the figures; ``sent``: frames that went to the other; ``num_missing``: datagrams that never came."""
 
         def of(medium: Medium) -> MediumReport:
             assembler = self._assemblers[medium]
@@ -135,6 +154,7 @@ class Hearing:
             keys_received=keys_received,
             datagrams_sent=self.num_sent,
             datagrams_opened=self.num_opened,
+            datagrams_missing=num_missing,
             refused=dict(self.refused),
             delay_median_ms=self._delays.share(0.5),
             delay_p99_ms=self._delays.share(0.99),

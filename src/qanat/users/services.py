@@ -73,11 +73,13 @@ class SentFile:
 
 @dataclass(frozen=True, slots=True)
 class TextReport:
-    """What became of a text: who has it since when (UTC), and for whom it waits."""
+    """What became of a text: who has it since when (UTC), for whom it waits, and what else than their absence kept it
+    from them at the last try."""
 
     text_id: str
     delivered: Mapping[str, float]
     waiting: tuple[str, ...]
+    fault: QanatError | None = None
 
 
 def nobody_told(_: str) -> None:
@@ -291,8 +293,9 @@ class UserServices:
     async def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
         """Put a text into the outbox, try for ``patience_s`` to deliver it, and return how it stands.
 
-        What could not be delivered waits: for the next call, or for ``receive`` to run. Raises BadParameter, and what
-        kept this text, and no other, from going (the text waits): PadShortage, KeyShortage, RefusedByPeer.
+        What could not be delivered waits: for the next call, or for ``receive`` to run. So does what was refused, or
+        had no key: the report has the fault, a PadShortage, KeyShortage or RefusedByPeer. Raises BadParameter for what
+        is no text; that is not taken.
         """
         members = self.people.members(recipient)
         text = Text(self.party.entropy.public_bytes(16).hex(), body, self.clock.utc_s())
@@ -302,7 +305,10 @@ class UserServices:
         waiting = tuple(contact.sae for contact in members)
         cipher, group = self.terms.suite.value, waiting if len(waiting) >= LEAST_GROUP else ()
         self.mailbox.post(OutgoingText(text.text_id, body, text.sent_utc_s, waiting, cipher=cipher, group=group))
-        await self.deliver_waiting(patience_s=patience_s, only=text.text_id)
+        try:
+            await self.deliver_waiting(patience_s=patience_s, only=text.text_id)
+        except QanatError as fault:  # it lies in the outbox: who took this for a failure would send it twice
+            return replace(self.report(text.text_id), fault=fault)
         return self.report(text.text_id)
 
     def report(self, text_id: str) -> TextReport:

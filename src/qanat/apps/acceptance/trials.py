@@ -65,6 +65,8 @@ class Trial:
 async def _text(trial: Trial) -> None:
     body = f"test {trial.test.number}: {trial.token}"
     report = await trial.sender.text(trial.recipient.name, body, patience_s=trial.patience_s)
+    if report.fault is not None:
+        raise report.fault
     if report.waiting:
         raise Waiting("the text waits in the outbox: the recipient was not reached")
     sender = trial.sender.people.me.sae

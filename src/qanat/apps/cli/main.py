@@ -12,11 +12,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from qanat import __version__
-from qanat.adapters.machine_faults import MachineFault, machine_fault
+from qanat.adapters.machine_faults import machine_fault
 from qanat.apps.cli.acceptance_commands import add_acceptance_command
 from qanat.apps.cli.collect_commands import add_collect_command
 from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.entropy_options import EntropyOption, MinEntropyOption, entropy_source
+from qanat.apps.cli.faults import tell_fault
 from qanat.apps.cli.guard_commands import MakesByDefault, add_audit_commands, add_certificate_commands
 from qanat.apps.cli.hook_commands import add_hook_commands
 from qanat.apps.cli.light_commands import add_light_commands
@@ -37,14 +38,7 @@ from qanat.apps.cli.store_commands import RunsByDefault, add_store_commands
 from qanat.apps.cli.tunnel_commands import add_tunnel_command
 from qanat.apps.cli.up_options import SleepAfterOption, sleep_after_s
 from qanat.ground.errors import (
-    ConfigurationError,
-    KeyManagementError,
-    LinkFailed,
-    NetworkFileError,
-    PeerProtocolError,
     QanatError,
-    QuantumLayerError,
-    RequestError,
 )
 
 app = typer.Typer(
@@ -89,18 +83,6 @@ PassLightOption = Annotated[
 DEMO_NETWORK = "urumqi-shanghai"
 """Two stations, a satellite, the way to the backbone and the backbone: a demonstration sets all links to work."""
 
-MOST_FAULTS = 20
-"""Of more faults of a file the first are told, and their number."""
-WHOSE_FAULT = {
-    MachineFault: "machine",
-    ConfigurationError: "configuration",
-    RequestError: "request",
-    PeerProtocolError: "peer or line",
-    QuantumLayerError: "quantum layer",
-    LinkFailed: "quantum layer",
-    KeyManagementError: "key management",
-}
-
 
 def run() -> None:
     """Entry point."""
@@ -130,7 +112,7 @@ def _end_with(command: Callable[[], int], /) -> NoReturn:
     try:
         status = command()
     except QanatError as fault:
-        status = _tell(fault)
+        status = tell_fault(fault)
     except KeyboardInterrupt:
         warn("stopped by you; nothing half-sent counts as sent, and no key is used twice")
         status = 130
@@ -138,21 +120,8 @@ def _end_with(command: Callable[[], int], /) -> NoReturn:
         lead_nowhere()
         status = 1
     except OSError as fault:
-        status = _tell(machine_fault(fault))
+        status = tell_fault(machine_fault(fault))
     raise typer.Exit(status)
-
-
-def _tell(fault: QanatError) -> int:
-    """Say what is wrong, whose fault it is and what to do; returns the exit status."""
-    whose = next((words for kind, words in WHOSE_FAULT.items() if isinstance(fault, kind)), "qanat")
-    others = fault.others if isinstance(fault, NetworkFileError) else ()
-    for one in (fault, *others[: MOST_FAULTS - 1]):
-        warn(f"error ({whose}): {one.message}", fg="red")
-        if one.remedy:
-            warn(f"  what to do: {one.remedy}")
-    if (more := len(others) - MOST_FAULTS + 1) > 0:
-        warn(f"and {more} more in this file")
-    return 2
 
 
 @app.callback(invoke_without_command=True)

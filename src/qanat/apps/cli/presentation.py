@@ -61,6 +61,14 @@ def show_table(console: Console, title: str, columns: Sequence[str], rows: Seque
     console.print(table)
 
 
+def rate_of(bytes_per_s: float) -> str:
+    """Return a speed in the unit in which it is a number of one digit or more."""
+    for unit, size in (("MB/s", 1e6), ("kB/s", 1e3)):
+        if bytes_per_s >= size:
+            return f"{bytes_per_s / size:,.0f} {unit}"
+    return f"{bytes_per_s:,.0f} bytes/s"
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: ``1 pass``, ``1,200 passes``. plural: where it is not the noun with an s."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

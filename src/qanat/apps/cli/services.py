@@ -18,8 +18,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from qanat.adapters.mailbox import StoredText
 from qanat.apps import machine
 from qanat.apps.cli.calls import say_call, say_conference
+from qanat.apps.cli.faults import fault_record, tell_fault
 from qanat.apps.cli.outputs import ClosedOutput
-from qanat.apps.cli.presentation import counted
+from qanat.apps.cli.presentation import counted, rate_of
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import (
     Unheard,
@@ -65,9 +66,9 @@ def run_send(file: Path, recipient: str, *, who: Who, sealing: Sealing, patience
             with _Bar(file.name) as bar:
                 sent = await user.send(file, recipient, patience_s=patience_s, on_progress=bar.step, say=bar.say)
         for one in sent:
-            speed = one.sent_bytes / max(one.duration_s, 1e-9) / 1e6
+            speed = rate_of(one.sent_bytes / max(one.duration_s, 1e-9))
             said = f"{one.recipient} has {one.name}, {one.size_bytes:,} bytes; {one.sent_bytes:,} sent now"
-            tell(f"{said}, {speed:,.0f} MB/s, under {counted(one.num_keys, 'key')}" if one.sent_bytes else said)
+            tell(f"{said}, {speed}, under {counted(one.num_keys, 'key')}" if one.sent_bytes else said)
         if as_json:
             told = {"cipher": sealing.cipher, "sent": [asdict(one) for one in sent]}
             return print_report(told, done="the file is delivered")
@@ -143,32 +144,35 @@ def run_receive(
 
 
 def run_text(recipient: str, message: str, *, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
-    """Send a text; 0 when it is delivered or waits. What refuses it is raised; that it waits all the same is told."""
+    """Send a text; 0 when it is delivered or waits for who is away, 1 when something else kept it: it waits too."""
     people = people_of(who)
 
     async def work() -> TextReport:
         async with UserServices(people, terms=terms_of(sealing)) as user:
-            before = {text.text_id for text in user.mailbox.waiting()}
-            try:
-                return await user.text(recipient, message, patience_s=patience_s)
-            except QanatError:
-                if any(text.text_id not in before and text.body == message for text in user.mailbox.waiting()):
-                    tell("the text waits in the outbox and is tried again: do not send it twice")
-                raise
+            return await user.text(recipient, message, patience_s=patience_s)
 
     report = asyncio.run(work())
     for name, utc_s in report.delivered.items():
         tell(f"delivered to {name} at {time.strftime('%H:%M:%S', time.localtime(utc_s))}")
+    if report.fault is not None:
+        tell_fault(report.fault)
     if report.waiting:
+        again = "" if report.fault is None else "; do not send it again"
         tell(
             f"waits for {', '.join(report.waiting)}: delivered when they receive, while `qanat receive` of yours runs, "
-            "or at your next `qanat text`"
+            f"or at your next `qanat text`{again}"
         )
+    status = 0 if report.fault is None else 1
     if as_json:
-        return print_report(
-            asdict(report), done="the text waits in the outbox" if report.waiting else "it is delivered"
-        )
-    return 0
+        told = {
+            "text_id": report.text_id,
+            "delivered": report.delivered,
+            "waiting": report.waiting,
+            "refused": None if report.fault is None else fault_record(report.fault),
+        }
+        done = "the text waits in the outbox" if report.waiting else "it is delivered"
+        return print_report(told, done=done) or status
+    return status
 
 
 def run_outbox(*, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
@@ -249,7 +253,7 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
             stop.set()
 
     def on_fault(fault: QanatError) -> None:
-        line = {"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy}
+        line = fault_record(fault)
         _tell_both(partial(tell_reader, f"not accepted: {fault}"), [line] if as_json else [])
 
     return Listeners(

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import asdict, replace
 
 from qanat.apps import machine
+from qanat.apps.cli.faults import fault_record
 from qanat.apps.cli.outputs import ClosedOutput
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
@@ -32,7 +33,7 @@ def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: boo
     def on_fault(fault: QanatError) -> None:
         tell(f"a connection was broken off: {fault}")
         if as_json:
-            print_json({"fault": type(fault).__name__, "message": fault.message, "remedy": fault.remedy})
+            print_json(fault_record(fault))
 
     def on_end(carried: Carried) -> None:
         if as_json:
