@@ -12,17 +12,19 @@ from qanat.ground.errors import (
     KeyNotFound,
     KeyShortage,
     NotEntitled,
+    PeerProtocolError,
     RequirementUnmet,
     UnknownNode,
 )
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair
+from qanat.ground.identifiers import KeyID, NodeId, RequestId, SaeId, SaePair, slaves_together
 from qanat.ground.keys import SecretKey
 from qanat.ground.messages import Message
 from qanat.ground.network import Application, Link, Network, Site
 from qanat.ground.randomness import SeededChance
 from qanat.ground.requirements import Requirements
 from qanat.key_management.accounts import relay_bits
+from qanat.key_management.direct_keys import refuse_relay
 from qanat.key_management.manager import GivenKeys
 from qanat.key_management.settings import KeyManagerSettings
 from qanat.simulation.faults import Faults
@@ -381,3 +383,72 @@ def test_a_key_is_given_only_when_its_slave_finds_it_at_once() -> None:
         world.line = lambda _sender, _receiver, _message: None
         assert secrets(fetch(world, ids_of(given), BOB)) == secrets(given.keys)
         close(world)
+
+
+# ---- several slaves, one of whom states something for all keys of his site ----
+
+
+def with_wary_user(*, joined_to: str, **terms: Any) -> Network:
+    """The star with a user site d whose application is dora, joined to a and to others, which states ``terms``; b is
+    joined to a as well, by a link of its own."""
+    wary = Site(name="d", kind="user", latitude_deg=0, longitude_deg=4, **terms)
+    links = tuple(
+        Link(name=f"{one}-{other}", transmitter=one, receiver=other, system="s", loss_db=10, length_km=200)
+        for one, other in (("a", "b"), *(("d", name) for name in joined_to))
+    )
+    return Network(
+        format="qanat-network/1",
+        name="wary",
+        sites=(*NETWORK.sites, wary),
+        links=(*NETWORK.links, *links),
+        applications=(*NETWORK.applications, Application(name="dora", site="d")),
+    )
+
+
+def members(network: Network) -> list[SaeId]:
+    return [network.sae(name) for name in ("alice", "dora", "bob", "carol")]
+
+
+def test_the_same_key_for_a_direct_user_and_others_passes_no_relay_to_any_of_them() -> None:
+    network = with_wary_user(joined_to="a", direct_keys_only=True)
+    alice, dora, bob, carol = members(network)
+    world = World(network, chance=SeededChance(1))
+    world.start()
+    wish: dict[str, Any] = {"master": alice, "count": 2, "size_bits": 256, "patience_s": 20.0}
+    with pytest.raises(BadParameter, match="would go to 'c' on a way on which 'd' would not have them known") as fault:
+        world.run(world.call(A, lambda manager: manager.get_keys(slave=dora, more_slaves=(carol,), **wish)))
+    assert "by itself" in fault.value.remedy
+    with pytest.raises(BadParameter, match="would go to 'c'"):
+        world.run(world.call(A, lambda manager: manager.get_keys(slave=carol, more_slaves=(bob, dora), **wish)))
+    given = world.run(world.call(A, lambda manager: manager.get_keys(slave=dora, more_slaves=(bob,), **wish)))
+    assert len(given.keys) == 2
+    relayed = [dict(event.data) for event in world.witness.events if event.kind is EventKind.KEYS_RELAYED]
+    assert {tuple(row["route"]) for row in relayed} == {(A, NodeId("d")), (A, B)}
+    others = world.run(world.call(A, lambda manager: manager.get_keys(slave=carol, more_slaves=(bob,), **wish)))
+    assert len(others.keys) == 2, "who is not in it has no say"
+    world.close()
+    assert world.witness.violations == []
+
+
+def test_the_same_key_for_one_who_avoids_a_relay_and_others_avoids_it_on_all_ways() -> None:
+    network = with_wary_user(joined_to="ab", keys_avoid=("r",))
+    alice, dora, bob, carol = members(network)
+    world = World(network, chance=SeededChance(1))
+    world.start()
+    wish: dict[str, Any] = {"master": alice, "count": 2, "size_bits": 256, "patience_s": 20.0}
+    with pytest.raises(BadParameter, match="would go to 'c' on a way on which 'd' would not have them known"):
+        world.run(world.call(A, lambda manager: manager.get_keys(slave=carol, more_slaves=(dora,), **wish)))
+    world.run(world.call(A, lambda manager: manager.get_keys(slave=bob, more_slaves=(dora,), **wish)))
+    relayed = [dict(event.data) for event in world.witness.events if event.kind is EventKind.KEYS_RELAYED]
+    assert relayed
+    assert all(R not in row["route"] for row in relayed)
+    world.close()
+    assert world.witness.violations == []
+
+
+def test_a_relay_refuses_keys_that_one_who_avoids_it_gets_too() -> None:
+    network = with_wary_user(joined_to="ab", keys_avoid=("r",))
+    alice, dora, _, carol = members(network)
+    refuse_relay(network, (A, R, C), SaePair(alice, carol))
+    with pytest.raises(PeerProtocolError, match="keys of 'a', 'c', 'd' came on a way over relays, r"):
+        refuse_relay(network, (A, R, C), SaePair(alice, slaves_together((carol, dora))))

@@ -16,7 +16,7 @@ from qanat.ground.errors import (
     RequirementUnmet,
 )
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import CONTROLLER, NodeId
+from qanat.ground.identifiers import CONTROLLER, NodeId, SaePair
 from qanat.ground.messages import Message
 from qanat.ground.network import Application, Link, Network, PreparedKeys, Site
 from qanat.ground.randomness import SeededChance
@@ -294,9 +294,10 @@ def test_where_no_way_is_as_a_site_states_all_its_keys_are_refused_with_what_sta
 
 def test_a_relay_that_a_site_avoids_passes_none_of_its_keys_on_whatever_it_is_told() -> None:
     net = stating(network(RING), "b", keys_avoid=("r",))
-    refuse_relay(net, LONG)
+    pair = SaePair(net.sae("alice"), net.sae("bob"))
+    refuse_relay(net, LONG, pair)
     with pytest.raises(PeerProtocolError, match="came on a way over relays, r, and one of them would not have"):
-        refuse_relay(net, SHORT)
+        refuse_relay(net, SHORT, pair)
 
 
 # ---- the best way by a measure ----

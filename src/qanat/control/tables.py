@@ -59,28 +59,24 @@ class Tables:
         self._places = places_of_applications(network)
         self._policies = policies_of_sites(network)
         self._tables: dict[NodeId, _Table] = {}
-        self._twin_links = tuple(books.links)
         self._away_links: tuple[LinkId, ...] = ()
         self._lost_nodes: tuple[NodeId, ...] = ()
 
     def renew(self, outages: Outages) -> None:
-        """Take note of what links give now; where that differs, key managers' tables are out of date."""
-        if self.note_widths(outages):
-            self.version += 1
+        """Take note of what links give now; key managers' tables are out of date."""
+        self.version += 1
+        self.note_widths(outages)
 
-    def note_widths(self, outages: Outages) -> bool:
-        """Note what links give now; return whether it is something else, so that routes are looked for anew when they
-        are next asked for. What a site tells when it wakes is mostly what was expected of it."""
-        before = (list(self.key_graph.width), self._twin_links, self._away_links, self._lost_nodes)
+    def note_widths(self, outages: Outages) -> None:
+        """Note what links give now; where that is something else, routes are looked for anew when they are next asked
+        for."""
+        before = list(self.key_graph.width)
         rates = {link_id: book.rate_bits_per_s for link_id, book in self._books.links.items()}
         set_widths(self.key_graph, self._network, rates)
         outages.narrow(self.key_graph)
         self._away_links, self._lost_nodes = outages.away_links, outages.lost_nodes
-        self._twin_links = tuple(link_id for link_id, book in self._books.links.items() if book.origin == "twin")
-        if before == (self.key_graph.width, self._twin_links, self._away_links, self._lost_nodes):
-            return False
-        self._tables.clear()
-        return True
+        if before != self.key_graph.width:
+            self._tables.clear()
 
     def make_ahead(self, node: NodeId) -> bool:
         """Look for all routes from a node before they are asked for; return whether that was left to do. Raises
@@ -123,7 +119,7 @@ class Tables:
             table_version=self.version,
             key_routes=table.key_routes,
             classical_routes=table.classical_routes,
-            twin_links=self._twin_links,
+            twin_links=tuple(link_id for link_id, book in self._books.links.items() if book.origin == "twin"),
             choices=table.choices,
             away_links=self._away_links,
             lost_nodes=self._lost_nodes,

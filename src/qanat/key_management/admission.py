@@ -5,7 +5,7 @@ from __future__ import annotations
 from qanat.ground.errors import BadParameter, NoDirectLink, NotEntitled
 from qanat.ground.identifiers import NodeId, SaeId, SaePair, slaves_together
 from qanat.key_management.context import Context
-from qanat.key_management.direct_keys import require_link
+from qanat.key_management.direct_keys import require_link, require_ways_of_all
 
 MAX_REMEMBERED = 4096
 
@@ -49,6 +49,8 @@ class Admission:
                 f"{len(slaves) - 1} additional slaves", remedy=f"name each once, and at most {most - 1} of them"
             )
         nodes = tuple([self.check_pair(SaePair(master, slave)) for slave in slaves])
+        if len(nodes) > 1:
+            require_ways_of_all(self._context.network, self._context.node, nodes)
         if len(self._passed) >= MAX_REMEMBERED:
             self._passed.clear()
         passed = self._passed[master, slaves] = SaePair(master, slaves_together(slaves)), nodes

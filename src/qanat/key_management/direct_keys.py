@@ -7,9 +7,12 @@ on any other way, whatever it is told.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qanat.ground.errors import BadParameter, NoDirectLink, PeerProtocolError, RequirementUnmet
-from qanat.ground.identifiers import NodeId
+from qanat.ground.identifiers import NodeId, SaePair, members_of
 from qanat.ground.network import Network
+from qanat.ground.route_policy import ANY_ROUTE
 from qanat.key_management.obstacles import require_way
 from qanat.key_management.wire import Routes
 
@@ -36,18 +39,38 @@ def require_link(network: Network, one: NodeId, other: NodeId) -> None:
             ) from None
 
 
+def require_ways_of_all(network: Network, source: NodeId, targets: Sequence[NodeId]) -> None:
+    """Raise BadParameter where a key that several sites are to have cannot go to each of them as all of them have their
+    keys go; UnknownNode."""
+    policy = network.policy_among((source, *targets))
+    wary = ", ".join(repr(node) for node in dict.fromkeys((source, *targets)) if node in network.site_policies)
+    for target in targets:
+        try:
+            require_way(network, source, target, policy)
+        except RequirementUnmet as fault:
+            raise BadParameter(
+                f"keys for several slaves would go to {target!r} on a way on which {wary} would not have them known "
+                f"({fault.message})",
+                remedy="ask for keys with each of these slaves by itself",
+            ) from None
+
+
 def as_ends_have_it(network: Network, ways: Routes) -> Routes:
     """Return those of some ways between two sites that their ends allow."""
     return tuple(way for way in ways if _allows(network, way))
 
 
-def refuse_relay(network: Network, route: tuple[NodeId, ...]) -> None:
-    """Raise PeerProtocolError for a batch on a way that its ends would not have it go; UnknownNode."""
-    is_direct, knowing = network.needs_direct_key(route[0], route[-1]), network.trusted_route(route)
-    if not _allows(network, route):
-        why = "one of them takes direct keys only" if is_direct else "one of them would not have its keys go there"
+def refuse_relay(network: Network, route: tuple[NodeId, ...], pair: SaePair) -> None:
+    """Raise PeerProtocolError for a batch on a way that its ends, or the sites of others who get the same keys, would
+    not have it go; UnknownNode."""
+    ends = {route[0], route[-1], *(network.site_of(sae).node for sae in (pair.master, *members_of(pair.slave)))}
+    knowing = network.trusted_route(route)
+    policy = network.policy_among(ends) if len(ends) > 1 else ANY_ROUTE
+    if not policy.allows(knowing, regions=network.regions):
+        told, relays = ", ".join(map(repr, sorted(ends))), ", ".join(knowing[1:-1])
+        wish = "takes direct keys only" if policy.direct_only else "would not have its keys go there"
         raise PeerProtocolError(
-            f"keys of {route[0]!r} and {route[-1]!r} came on a way over relays, {', '.join(knowing[1:-1])}, and {why}",
+            f"keys of {told} came on a way over relays, {relays}, and one of them {wish}",
             remedy="give all sites the same network file",
         )
 

@@ -144,7 +144,7 @@ class RelayHops:
     async def _answer(self, heard: Heard, word: Relay) -> _Answer | None:
         """Return what is to be said, None while other shares of the batch are awaited."""
         try:
-            refuse_relay(self._context.network, word.route)
+            refuse_relay(self._context.network, word.route, SaePair(word.master, word.slave))
             keys = await self._unseal(heard, word)
             try:
                 if word.hop < len(word.route) - 1:

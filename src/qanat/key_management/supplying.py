@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import (
@@ -31,6 +31,7 @@ from qanat.ground.identifiers import (
 )
 from qanat.ground.keys import KeyStatus, Origin, PoolId, SecretKey
 from qanat.ground.requirements import NO_REQUIREMENTS, Repeatable, Requirements
+from qanat.ground.route_policy import ANY_ROUTE
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import keys_payable, relay_bits
 from qanat.key_management.admission import Admission
@@ -189,6 +190,7 @@ class Supplying:
     async def _get_keys(self, wish: KeyWish, deadline: Deadline) -> GivenKeys:
         self._admission.check_amount(wish.count, wish.size_bits)
         pair, nodes = self._admission.check_slaves(wish.master, wish.slaves)
+        wish = self._as_all_have_it(wish, nodes)
         if (repeat := self._repeats.of(wish)) is not None and (given := await self._again(wish, nodes, repeat)):
             return given
         await self._check_ready(wish, nodes)
@@ -199,6 +201,13 @@ class Supplying:
         except KeyManagementError:
             self._park(ask)
             raise
+
+    def _as_all_have_it(self, wish: KeyWish, nodes: Sequence[NodeId]) -> KeyWish:
+        """Return a wish for keys of several that asks of each way what all their sites state for theirs."""
+        policy = self._context.network.policy_among((self._context.node, *nodes)) if len(nodes) > 1 else ANY_ROUTE
+        if policy == ANY_ROUTE:
+            return wish
+        return replace(wish, require=replace(wish.require, policy=wish.require.policy.joined(policy)))
 
     async def _again(self, wish: KeyWish, nodes: Sequence[NodeId], repeat: Repeatable) -> GivenKeys | None:
         """Return what this very call was answered before, or None. Nothing is spent, and no step is recorded."""

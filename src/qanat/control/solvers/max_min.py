@@ -115,7 +115,8 @@ class MaxMin:
         is_free = self._rested < TOUCHED_LEVELS if len(self._rates) < MANY else np.zeros(len(self._rates), dtype=bool)
         before = is_free.copy()
         level = divided_anew(asked, paths, self._parts, is_free)
-        assert level is not None, "what was settled can be carried"
+        if level is None:
+            raise ArithmeticError("what was settled can be carried, but for rounding")
         self._rested = np.where(is_free & ~before, 0, self._rested + 1)
         parts = level.flows / np.maximum(paths.totals(level.flows), 1e-300)[paths.demand]
         is_used = parts > TRACE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
@@ -48,6 +48,10 @@ class Market:
         found = [search.traced(wanted) for search in self._searches]
         demands = np.concatenate([members for members, _ in found]) if found else np.zeros(0, dtype=np.int64)
         return demands, [rows for _, paths in found for rows in paths]
+
+    def by_link(self, values: Floats) -> Iterator[tuple[int, float]]:
+        """Yield the number in the graph of each row's link with its value."""
+        return zip(self._rows, values.tolist(), strict=True)
 
     def route(self, demand: int, rows: Ints) -> Route:
         """Return the sites of a path, from the demand's source on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal, Protocol, TypeVar
@@ -334,6 +334,14 @@ class Network(Part):
         if not policies or one == other:
             return ANY_ROUTE
         return policies.get(one, ANY_ROUTE).joined(policies.get(other, ANY_ROUTE))
+
+    def policy_among(self, nodes: Iterable[NodeId]) -> RoutePolicy:
+        """Return what several sites together ask of each way that a key of all of them goes: who knows it on the way to
+        one knows what the others have."""
+        policy = ANY_ROUTE
+        for node in nodes:
+            policy = policy.joined(self.site_policies.get(node, ANY_ROUTE))
+        return policy
 
     def sae(self, name: str) -> SaeId:
         """Return the SAE id of an application's name."""
