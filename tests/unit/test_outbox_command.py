@@ -35,6 +35,7 @@ def test_what_waits_is_told_with_its_recipient_and_can_be_taken_out(
         found = json.loads(printed)
         assert (found["waiting"], [one["recipients"] for one in found["texts"]]) == (2, [["bob"], ["bob"]])
         assert told.startswith("2 texts wait\n  for bob since ")
+        assert [one["begins"] for one in found["texts"]] == ["one", "two"]
         Path(found["texts"][0]["file"]).unlink()
         assert outbox(as_json=False) == 1
         assert capsys.readouterr().err.count("for bob since") == 1
@@ -71,3 +72,23 @@ def test_a_text_that_is_refused_waits_and_says_why(
         assert "do not send it again" not in told
         with pytest.raises(BadParameter, match="without a word"):
             send("  ")
+
+
+def test_what_is_delivered_beside_a_text_that_is_refused_is_told_and_what_waits_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def first_goes(self: UserServices, **_: Any) -> int:
+        first = self.mailbox.waiting()[0]
+        self.mailbox.confirmed(first.text_id, first.waiting[0], utc_s=0.0)
+        raise RefusedByPeer("alice answers at the address of bob, and took nothing")
+
+    with at_home(House(tmp_path / "data"), monkeypatch, services):
+        assert send("one") == send("two") == 0
+        capsys.readouterr()
+        monkeypatch.setattr(UserServices, "deliver_waiting", first_goes)
+        assert outbox(as_json=True) == 1
+        printed, told = capsys.readouterr()
+        found = json.loads(printed)
+        assert (found["delivered"], found["waiting"], found["refused"]["fault"]) == (1, 1, "RefusedByPeer")
+        assert told.startswith("1 text delivered\nerror (peer or line): alice answers")
+        assert "1 text waits\n  for bob since " in told

@@ -9,7 +9,15 @@ from dataclasses import asdict
 from qanat.adapters.media_devices import find_devices
 from qanat.apps.cli.presentation import counted
 from qanat.apps.cli.service_options import Sealing, Who
-from qanat.apps.cli.service_place import people_of, print_json, print_report, stopped_by_signals, tell, terms_of
+from qanat.apps.cli.service_place import (
+    people_of,
+    print_json,
+    print_report,
+    stopped_by_signals,
+    tell,
+    tell_waits,
+    terms_of,
+)
 from qanat.ground.errors import BadParameter
 from qanat.services.call import CallReport, MediumReport
 from qanat.services.conference import ConferenceReport
@@ -29,6 +37,7 @@ def run_call(
     async def work() -> CallReport | ConferenceReport:
         stop = stopped_by_signals()
         async with UserServices(people, terms=terms_of(sealing)) as user:
+            tell_waits(user)
             if is_conference:
                 return await user.confer(recipients, media, seconds_s=seconds_s, stop=stop)
             return await user.call(recipients[0], media, seconds_s=seconds_s, stop=stop)

@@ -79,6 +79,8 @@ LIKE_AN_OPTION: Final = re.compile(r"--?[a-z][\w-]*(=.*)?", re.ASCII | re.IGNORE
 NONE = "none"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
+TEXT_PATIENCE_S = 5.0
+
 
 def add_service_commands(app: typer.Typer, end_with: EndWith) -> None:
     """Add the commands; ``end_with`` runs one and tells its errors."""
@@ -113,7 +115,10 @@ def _add_send(app: typer.Typer, end_with: EndWith) -> None:
         def command() -> int:
             from qanat.apps.cli.services import run_send
 
-            who, sealing = Who(name, data, directory), Sealing(cipher, refresh_s, pad_wait_s)
+            who, sealing = (
+                Who(name, data, directory),
+                Sealing.within(cipher, refresh_s, pad_wait_s, patience_s=patience_s),
+            )
             return run_send(file, recipient, who=who, sealing=sealing, patience_s=patience_s, as_json=json)
 
         end_with(command)
@@ -141,7 +146,10 @@ def _add_fax(app: typer.Typer, end_with: EndWith) -> None:
         def command() -> int:
             from qanat.apps.cli.services import run_fax
 
-            who, sealing = Who(name, data, directory), Sealing(cipher, refresh_s, pad_wait_s)
+            who, sealing = (
+                Who(name, data, directory),
+                Sealing.within(cipher, refresh_s, pad_wait_s, patience_s=patience_s),
+            )
             return run_fax(file, recipient, who=who, sealing=sealing, patience_s=patience_s, as_json=json)
 
         end_with(command)
@@ -274,11 +282,15 @@ def _add_text(app: typer.Typer, end_with: EndWith) -> None:
         cipher: CipherOption = CIPHERS[0],
         pad_wait_s: PadWaitOption = 0.0,
         patience_s: Annotated[
-            float,
+            float | None,
             typer.Option(
-                "--patience", parser=seconds(0), metavar="SECONDS", help="How long delivery is tried for now."
+                "--patience",
+                parser=seconds(0),
+                metavar="SECONDS",
+                help="How long delivery is tried for now; by default 5 s, and up to 60 s where key has to be made.",
+                show_default=False,
             ),
-        ] = 5.0,
+        ] = None,
         json: JsonOption = False,
     ) -> None:
         """Send a text, delivered when the recipient receives. Without recipient: deliver what waits in the outbox."""
@@ -286,12 +298,14 @@ def _add_text(app: typer.Typer, end_with: EndWith) -> None:
         def command() -> int:
             from qanat.apps.cli.services import run_outbox, run_text
 
-            who, sealing = Who(name, data, directory), Sealing(cipher, 60.0, pad_wait_s)
+            who, sealing, tried_s = Who(name, data, directory), Sealing(cipher, 60.0, pad_wait_s), TEXT_PATIENCE_S
+            if patience_s is not None:
+                sealing, tried_s = Sealing.within(cipher, 60.0, pad_wait_s, patience_s=patience_s), patience_s
             if recipient is None or message is None:
                 if recipient is not None:
                     raise BadParameter("a text without a word", remedy='say it: qanat text RECIPIENT "MESSAGE"')
-                return run_outbox(who=who, sealing=sealing, patience_s=patience_s, as_json=json)
-            return run_text(recipient, message, who=who, sealing=sealing, patience_s=patience_s, as_json=json)
+                return run_outbox(who=who, sealing=sealing, patience_s=tried_s, as_json=json)
+            return run_text(recipient, message, who=who, sealing=sealing, patience_s=tried_s, as_json=json)
 
         end_with(command)
 

@@ -25,14 +25,27 @@ class Who:
     directory: Path | None
 
 
+KEY_WAIT_S = 60.0
+LEAST_WAIT_S = 2.0
+
+
 @dataclass(frozen=True, slots=True)
 class Sealing:
-    """How a command seals, and how long it waits for key: for a one-time pad, and for a fresh key of AES."""
+    """How a command seals, and how long it waits: for a one-time pad, for a fresh key of AES, and for a word of the
+    other end where one is due (None: as long as ``Terms`` has it)."""
 
     cipher: str
     refresh_s: float
     pad_wait_s: float
-    key_wait_s: float = 60.0
+    key_wait_s: float = KEY_WAIT_S
+    silence_s: float | None = None
+
+    @classmethod
+    def within(cls, cipher: str, refresh_s: float, pad_wait_s: float, *, patience_s: float) -> Sealing:
+        """Return how a command seals that is to be patient for so long: it waits no longer for a key of AES, nor for a
+        word of the other end, but LEAST_WAIT_S at least."""
+        wait_s = max(patience_s, LEAST_WAIT_S)
+        return cls(cipher, refresh_s, pad_wait_s, min(KEY_WAIT_S, wait_s), wait_s + pad_wait_s)
 
     def __post_init__(self) -> None:
         if self.cipher not in CIPHERS:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -15,9 +16,12 @@ from qanat.apps.cli.outputs import lead_nowhere, lose_output, warn
 from qanat.apps.cli.service_options import UP_NETWORK, Sealing, Who
 from qanat.apps.networks import load_network
 from qanat.apps.workplace import default_folder
+from qanat.ground.identifiers import SaeId
 from qanat.services.ciphers import Refresh, Suite
 from qanat.services.conversation import Terms, printable
 from qanat.users.people import People, find_people
+from qanat.users.services import UserServices
+from qanat.users.supply import TellingSupply
 
 
 def stopped_by_signals() -> asyncio.Event:
@@ -38,12 +42,23 @@ def people_of(who: Who) -> People:
 
 def terms_of(sealing: Sealing) -> Terms:
     """Return how a conversation of the command is sealed, and how long it waits for key."""
-    return Terms(
+    terms = Terms(
         suite=Suite(sealing.cipher),
         refresh=Refresh(sealing.refresh_s),
         patience_s=sealing.key_wait_s,
         pad_wait_s=sealing.pad_wait_s,
     )
+    return terms if sealing.silence_s is None else replace(terms, silence_s=min(terms.silence_s, sealing.silence_s))
+
+
+def tell_waits(user: UserServices) -> None:
+    """Have people told when a command stands still, since key has to be made first, and for how long at most."""
+
+    def on_wait(peer: SaeId) -> None:
+        name = user.people.directory.name_of(peer)
+        tell(f"waiting for key with {name}, which has to be made first: up to {user.terms.patience_s:g} s")
+
+    user.party = replace(user.party, supply=TellingSupply(user.party.supply, say=on_wait))
 
 
 REPORT_LOST = 3

@@ -30,6 +30,7 @@ from qanat.apps.cli.service_place import (
     stopped_by_signals,
     tell,
     tell_reader,
+    tell_waits,
     terms_of,
 )
 from qanat.ground.errors import QanatError
@@ -53,6 +54,7 @@ from qanat.users.supply import TellingSupply
 from qanat.users.tunnel import TunnelEnd
 
 SHOWN_EVERY_S = 0.1
+SHOWN_CHARACTERS = 40
 FILES_OPEN = 8192
 """As many lines as may be open at once, and a file behind each."""
 
@@ -149,6 +151,7 @@ def run_text(recipient: str, message: str, *, who: Who, sealing: Sealing, patien
 
     async def work() -> TextReport:
         async with UserServices(people, terms=terms_of(sealing)) as user:
+            tell_waits(user)
             return await user.text(recipient, message, patience_s=patience_s)
 
     report = asyncio.run(work())
@@ -176,29 +179,47 @@ def run_text(recipient: str, message: str, *, who: Who, sealing: Sealing, patien
 
 
 def run_outbox(*, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
-    """Deliver what waits; 0 when nothing waits any more, 1 otherwise."""
+    """Deliver what waits; 0 when nothing waits any more, 1 otherwise. What keeps one text is told; others go."""
     people = people_of(who)
 
-    async def work() -> list[dict[str, Any]]:
+    async def work() -> tuple[int, list[dict[str, Any]], QanatError | None]:
+        fault: QanatError | None = None
         async with UserServices(people, terms=terms_of(sealing)) as user:
-            await user.deliver_waiting(patience_s=patience_s)
-            return [
+            tell_waits(user)
+            before = {(text.text_id, sae) for text in user.mailbox.waiting() for sae in text.waiting}
+            try:
+                await user.deliver_waiting(patience_s=patience_s)
+            except QanatError as found:
+                fault = found
+            waiting = user.mailbox.waiting()
+            now = {(text.text_id, sae) for text in waiting for sae in text.waiting}
+            left = [
                 {
                     "text_id": one.text_id,
                     "recipients": [people.directory.name_of(sae) for sae in one.waiting],
                     "sent_utc_s": one.sent_utc_s,
+                    "begins": printable(one.body)[:SHOWN_CHARACTERS],
                     "file": str(user.mailbox.outbox / f"{one.text_id}.json"),
                 }
-                for one in user.mailbox.waiting()
+                for one in waiting
             ]
+            return len(before - now), left, fault
 
-    left = asyncio.run(work())
+    num_delivered, left, fault = asyncio.run(work())
+    if num_delivered:
+        tell(f"{counted(num_delivered, 'text')} delivered")
+    if fault is not None:
+        tell_fault(fault)
     tell(f"{counted(len(left), 'text')} {'waits' if len(left) == 1 else 'wait'}" if left else "nothing waits")
     for one in left:
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(one["sent_utc_s"]))
-        tell(f"  for {', '.join(one['recipients'])} since {since}; take {one['file']} away, and it is not sent")
+        tell(
+            f"  for {', '.join(one['recipients'])} since {since}: {one['begins']!r}; "
+            f"take {one['file']} away, and it is not sent"
+        )
     if as_json:
-        print_json({"waiting": len(left), "texts": left})
+        refused = None if fault is None else fault_record(fault)
+        print_json({"delivered": num_delivered, "waiting": len(left), "texts": left, "refused": refused})
     return 1 if left else 0
 
 

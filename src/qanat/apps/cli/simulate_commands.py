@@ -62,7 +62,7 @@ def add_simulate_command(app: typer.Typer, end_with: Callable[[Callable[[], int]
         near_share: Annotated[float, typer.Option(help="Share of pairs within 100 km of each other.")] = 0.5,
         demand: Annotated[float, typer.Option(help="What each pair asks for, bits per minute.")] = 128.0,
         key_bits: Annotated[
-            int | None, typer.Option(help="Size of a key; else 128, with --full-load 1024.", show_default=False)
+            int | None, typer.Option(min=1, help="Size of a key; else 128, with --full-load 1024.", show_default=False)
         ] = None,
         ready_blocks: Annotated[
             int, typer.Option(help="Blocks that lie ready on each link; 0: the network is switched on.")
