@@ -11,7 +11,7 @@ from qanat.control.books import Books
 from qanat.control.outages import Outages
 from qanat.control.tables import Tables
 from qanat.ground.errors import BadParameter, NoDirectLink, PeerProtocolError
-from qanat.ground.identifiers import Epoch, LinkId, NodeId
+from qanat.ground.identifiers import Epoch, LinkId, NodeId, SaePair
 from qanat.ground.network import Network, parse_network
 from qanat.key_management.direct_keys import as_ends_have_it, refuse_relay, require_link
 from qanat.key_management.wire import GenerationRequest, RouteQuestion
@@ -94,7 +94,7 @@ def test_no_key_manager_goes_or_passes_such_a_way_whatever_it_is_told(wish: str)
     one = network(wish)
     assert not as_ends_have_it(one, (BY_SATELLITE, (NANSHAN, XINGLONG, EAST)))
     with pytest.raises(PeerProtocolError, match="micius"):
-        refuse_relay(one, BY_SATELLITE)
+        refuse_relay(one, BY_SATELLITE, SaePair(*one.saes[:2]))
     with pytest.raises((NoDirectLink, BadParameter)):
         require_link(one, NANSHAN, XINGLONG)
     assert as_ends_have_it(network(""), (BY_SATELLITE,)) == (BY_SATELLITE,)
