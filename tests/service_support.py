@@ -42,6 +42,8 @@ class Spy:
 
     target_port: int
     seen: bytearray = field(default_factory=bytearray)
+    seen_of_caller: bytearray = field(default_factory=bytearray)
+    """What callers said of it, of all lines together."""
     cut_at: int | None = None
     """After so many bytes of the caller's, of all lines together, the line that is open then is cut, once."""
     cut_each_at: int | None = None
@@ -80,10 +82,12 @@ class Spy:
             with contextlib.suppress(OSError):
                 await asyncio.get_running_loop().sock_connect(target, ("127.0.0.1", self.target_port))
                 back = asyncio.create_task(self._copy(target, caller))
-                if await self._copy(caller, target, is_caller=True):
-                    await back
-                back.cancel()
-                await asyncio.gather(back, return_exceptions=True)
+                try:
+                    if await self._copy(caller, target, is_caller=True):
+                        await back
+                finally:  # before the sockets are closed: their numbers are soon those of others
+                    back.cancel()
+                    await asyncio.gather(back, return_exceptions=True)
 
     async def _copy(self, source: socket.socket, target: socket.socket, *, is_caller: bool = False) -> bool:
         """Copy to the end; returns whether that was the end, and no cut."""
@@ -96,6 +100,7 @@ class Spy:
                     altered[self.flip_at - start] ^= 1
                     data, self.flip_at = bytes(altered), None
                 self.seen += data
+                self.seen_of_caller += data if is_caller else b""
                 self.on_bytes(len(self.seen))
                 await loop.sock_sendall(target, data[:left])
                 if left is not None and (left := left - len(data)) <= 0:

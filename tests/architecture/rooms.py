@@ -55,6 +55,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "av": frozenset({"adapters", "benchmarks"}),
     "PIL": frozenset({"adapters", "apps"}),
     "pypdfium2": frozenset({"adapters"}),
+    "OpenSSL": frozenset({"adapters"}),
     "pickle": frozenset(),
 }
 """Library (first part of the module's name) -> rooms that may import it. `client` may use httpx and ssl too."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from qanat.adapters import buffer_line
-from qanat.adapters.buffer_line import FIRST_BUFFER_BYTES, BufferLine, LineServer, dial
+from qanat.adapters import line_server
+from qanat.adapters.buffer_line import FIRST_BUFFER_BYTES, BufferLine, dial
+from qanat.adapters.line_server import LineServer
 from qanat.ground.errors import ChannelClosed, FrameError
 from qanat.ground.framing import encode_frame
 from service_support import House, until
@@ -91,8 +92,8 @@ def test_strangers_are_few_and_soon_ended_and_those_who_proved_themselves_stay(
 ) -> None:
     """With room for one stranger, and one sits there in silence, a friend comes through when the stranger's time ends;
     and the friend's own line then outlasts that time."""
-    monkeypatch.setattr(buffer_line, "MOST_STRANGERS", 1)
-    monkeypatch.setattr(buffer_line, "STRANGER_S", 0.3)
+    monkeypatch.setattr(line_server, "MOST_STRANGERS", 1)
+    monkeypatch.setattr(line_server, "STRANGER_S", 0.3)
 
     async def work() -> None:
         house = House(tmp_path / "data")
@@ -120,7 +121,7 @@ def test_a_line_that_is_proven_is_not_ended() -> None:
             still_open.set()
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(buffer_line, "STRANGER_S", 0.1)
+            patch.setattr(line_server, "STRANGER_S", 0.1)
             server = LineServer(answer)
             await server.start()
             line = await dial("127.0.0.1", server.port)
@@ -136,7 +137,7 @@ def test_a_line_that_is_proven_is_not_ended() -> None:
 def test_one_address_does_not_take_all_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of three lines that one address may have, proven or not, a fourth is closed at once; another address comes in,
     and so does the first when one of its lines has ended."""
-    monkeypatch.setattr(buffer_line, "MOST_LINES_OF_ONE", 3)
+    monkeypatch.setattr(line_server, "MOST_LINES_OF_ONE", 3)
 
     async def work() -> None:
         async def answer(line: BufferLine) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qanat.ground.errors import BadParameter, FrameError, KeyShortage, NotEntitled, QanatError
+from qanat.ground.errors import AuthenticationFailed, BadParameter, FrameError, KeyShortage, NotEntitled, QanatError
 from qanat.ground.ports import KeySupply
 from qanat.services.ciphers import Altered, Refresh, Suite
 from qanat.services.conversation import RefusedByPeer, Terms
@@ -81,6 +81,7 @@ async def tunnel(
     bob_knows: bool = True,
     stock: KeyStock | None = None,
     supply: KeySupply | None = None,
+    with_tls: bool = True,
 ) -> AsyncIterator[Way]:
     """``stock``, and ``supply``: all keys, and alice's, where a test has them run short."""
     house = House(place / "data", stock or KeyStock(), supplies={} if supply is None else {"alice": supply})
@@ -104,6 +105,7 @@ async def tunnel(
         entrance = Tunnel(
             alice,
             "bob",
+            with_tls=with_tls,
             on_fault=way.faults.append,
             on_end=way.ended.append,
             on_wait=lambda: way.waits.append(len(spy.seen)),
@@ -284,15 +286,18 @@ def test_who_gets_no_first_key_is_told_and_the_other_end_hears_nothing_of_it(tmp
     run(work())
 
 
-def test_a_bit_that_was_flipped_is_told_at_both_ends_and_breaks_the_connection_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_tls", [True, False], ids=["tls", "records alone"])
+def test_a_bit_that_was_flipped_is_told_at_both_ends_and_breaks_the_connection_off(
+    tmp_path: Path, with_tls: bool
+) -> None:
     async def work() -> None:
-        async with tunnel(tmp_path) as way:
+        async with tunnel(tmp_path, with_tls=with_tls) as way:
             way.spy.flip_at = 5000
             with pytest.raises(ConnectionError):
                 await way.asked(noise(20_000))
-            await until(lambda: bool(way.faults))
-        assert isinstance(way.bobs_faults[0], Altered)
-        assert isinstance(way.faults[0], RefusedByPeer)
+            await until(lambda: bool(way.faults and way.bobs_faults))
+        assert isinstance(way.bobs_faults[0], AuthenticationFailed if with_tls else Altered)
+        assert isinstance(way.faults[0], AuthenticationFailed if with_tls else RefusedByPeer)
         assert "altered on the way" in way.faults[0].message
 
     run(work())

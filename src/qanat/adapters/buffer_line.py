@@ -2,24 +2,29 @@
 
 The socket is read into one buffer per line and frames are given out as views of it; what is sent goes from the caller's
 buffer to the kernel. A line begins with a small buffer, which grows with the bytes that come, whatever a frame says of
-its length, so a thousand lines cost little. Callers who have not proved who they are (``BufferLine.proven``) have few
-lines, for a short while.
+its length, so a thousand lines cost little.
+
+A caller may have all that it says go through TLS under a pre-shared key (``BufferLine.secure``); who answers tells that
+from the first byte, which of a frame's length is always 0. What then goes wrong before there is TLS is answered by a
+frame in clear, as on other lines before the first record: the caller takes it for no more than a reason to give up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import select
 import socket
-from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
-from qanat.adapters.machine_faults import not_listening
+from qanat.adapters.psk import CONTENT_TYPES, HANDSHAKE, PreSharedKey, PskOf
 from qanat.adapters.streams import STALL_TIMEOUT_S, is_own_limit, watch_peer
-from qanat.ground.errors import ChannelClosed, ChannelTimeout, FrameError, QanatError
+from qanat.ground.errors import AuthenticationFailed, ChannelClosed, ChannelTimeout, FrameError
 from qanat.ground.framing import LENGTH_BYTES, frame_length
+
+if TYPE_CHECKING:
+    from qanat.adapters.psk_tls import PskTls
 
 FIRST_BUFFER_BYTES = 2**14
 MAX_LINE_FRAME_BYTES = 2**20 + 2**17
@@ -30,19 +35,22 @@ SEND_TIMEOUT_S = 30.0
 KERNEL_PATIENCE_S = 40
 """The kernel's own limit: a peer whose window is full lives, and our limits come first."""
 CONNECT_TIMEOUT_S = 5.0
-BACKLOG = 1024
-MOST_LINES = 4096
-"""More callers than this at once wait until others have gone."""
-MOST_LINES_OF_ONE = MOST_LINES // 2
-"""One address has no more of them than this; a further call from there is closed at once, so that others come in."""
-MOST_STRANGERS = 256
-"""So many of them may not have proved yet who they are; more wait until others have, or have gone."""
-STRANGER_S = 120.0
-"""So long a caller may take to prove it, from its first byte to its first record, and the keys for that."""
+SECURE_TIMEOUT_S = 30.0
+LAST_WORD_S = 1.0
+READ_BYTES = 2**18
 FIRST_FRAME_BYTES = 2**16
 """The first frame of a caller is no longer: it says who calls, and has no seal."""
 
-_log = logging.getLogger(__name__)
+
+class AnsweredInClear(ChannelClosed):
+    """The other end answered a handshake of TLS by what is none. ``answer``: a frame, or what else came first."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__(
+            "the other end does not speak TLS",
+            remedy="update the older side; until then, `qanat tunnel --no-tls` does without",
+        )
+        self.answer = answer
 
 
 class BufferLine:
@@ -55,8 +63,12 @@ class BufferLine:
         max_frame_bytes: int = MAX_LINE_FRAME_BYTES,
         first_frame_bytes: int | None = None,
         on_proven: Callable[[], None] = lambda: None,
+        psk_of: PskOf | None = None,
     ) -> None:
+        """``psk_of``: who answers lets callers speak TLS under the keys that it finds."""
         self._connection = connection
+        self._tls: PskTls | None = None
+        self._psk_of = psk_of
         self._max_frame_bytes = max_frame_bytes
         self._next_frame_bytes = first_frame_bytes or max_frame_bytes
         self._on_proven = on_proven
@@ -70,12 +82,18 @@ class BufferLine:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         watch_peer(connection, limit_s=KERNEL_PATIENCE_S)
 
+    @property
+    def suite(self) -> str:
+        """The cipher suite of TLS that all goes through; empty where it does not."""
+        return "" if self._tls is None else self._tls.suite
+
     async def send(self, frame: bytes | bytearray | memoryview, /) -> None:
         """Send one whole frame; raises ChannelClosed, also when the peer takes nothing for SEND_TIMEOUT_S."""
         self._check_open()
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                await asyncio.get_running_loop().sock_sendall(self._connection, frame)
+                data = frame if self._tls is None else self._tls.seal(frame)
+                await asyncio.get_running_loop().sock_sendall(self._connection, data)
         except OSError as fault:
             self.abort()
             if is_own_limit(fault):
@@ -86,10 +104,11 @@ class BufferLine:
         """Return the next frame, valid until the next call.
 
         Raises ChannelTimeout (the line stays usable), ChannelClosed (also when a frame that has begun stands still),
-        FrameError.
+        FrameError, AuthenticationFailed where it goes through TLS and was altered.
         """
         self._check_open()
         self._start, self._given = self._start + self._given, 0
+        await self._let_secure(timeout_s)
         await self._fill(LENGTH_BYTES, timeout_s)
         size = LENGTH_BYTES + frame_length(bytes(self._buffer[self._start : self._start + LENGTH_BYTES]))
         if size > self._next_frame_bytes:
@@ -97,6 +116,21 @@ class BufferLine:
         await self._fill(size, STALL_TIMEOUT_S)
         self._given, self._next_frame_bytes = size, self._max_frame_bytes
         return memoryview(self._buffer)[self._start : self._start + size]
+
+    async def secure(self, psk: PreSharedKey, *, timeout_s: float) -> None:
+        """Have all go through TLS from now on, as the caller, before the first frame.
+
+        Raises AnsweredInClear where the other end gives up or speaks none, AuthenticationFailed where it has another
+        key, ChannelClosed, ChannelTimeout.
+        """
+        from qanat.adapters.psk_tls import PskTls  # for those few lines that need it
+
+        self._check_open()
+        try:
+            self._tls = await self._agreed(PskTls(psk, is_caller=True), timeout_s)
+        except BaseException:
+            self.abort()
+            raise
 
     def proven(self) -> None:
         """It is known who calls: the line counts as a stranger's no more. Idempotent."""
@@ -106,9 +140,9 @@ class BufferLine:
         """Return whether something has come that nobody received yet; also at the end of the line."""
         if self._closed or self._end > self._start + self._given:
             return True
-        poll = select.poll()
-        poll.register(self._connection, select.POLLIN)
-        return bool(poll.poll(0))
+        if self._tls is not None:
+            return self._has_sealed_news(self._tls)
+        return self._is_readable()
 
     async def close(self) -> None:
         """Close both directions; the kernel still delivers what was sent. Idempotent."""
@@ -127,17 +161,130 @@ class BufferLine:
         if self._closed:
             raise ChannelClosed("this side closed the line")
 
+    def _is_readable(self) -> bool:
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _has_sealed_news(self, tls: PskTls) -> bool:
+        """Return whether content has come in what can be read at once; TLS has words of its own besides."""
+        while not tls.has_news():
+            if not self._is_readable():
+                return False
+            try:
+                data = self._connection.recv(READ_BYTES)
+            except OSError:
+                return True
+            if not data:
+                return True
+            tls.feed(data)
+        return True
+
+    async def _let_secure(self, timeout_s: float) -> None:
+        """Before the first frame: shake hands with a caller who begins with TLS, where this side finds keys for it.
+
+        Raises FrameError, what the finding raises, AuthenticationFailed, ChannelClosed and ChannelTimeout.
+        """
+        if self._psk_of is None:
+            return
+        await self._fill(1, timeout_s)
+        psk_of, self._psk_of = self._psk_of, None
+        if self._buffer[self._start] != HANDSHAKE:
+            return
+        from qanat.adapters.psk_tls import PskTls, identity_in
+
+        flight = self._buffer[self._start : self._end]
+        self._start = self._end = 0
+        while (identity := identity_in(flight)) is None:
+            flight += await self._some(STALL_TIMEOUT_S)
+        tls = PskTls(await psk_of(identity), is_caller=False)
+        tls.feed(flight)
+        self._tls = await self._agreed(tls, timeout_s)
+
+    async def _agreed(self, tls: PskTls, timeout_s: float) -> PskTls:
+        """Shake hands, and return the end of what was agreed."""
+        has_begun = False
+        while not await self._shaken(tls):
+            came = await self._some(timeout_s)
+            if not has_begun and came[0] not in CONTENT_TYPES:
+                raise AnsweredInClear(await self._whole_frame(came))
+            has_begun = True
+            tls.feed(came)
+        return tls
+
+    async def _shaken(self, tls: PskTls) -> bool:
+        """Go on with a handshake as far as what came allows, and say what is to be said, also where it fails."""
+        try:
+            is_over = tls.shake_hands()
+        except AuthenticationFailed:
+            await self._break_off(tls)
+            raise
+        with contextlib.suppress(OSError):  # the next read says so
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await asyncio.get_running_loop().sock_sendall(self._connection, tls.outgoing())
+        return is_over
+
+    async def _break_off(self, tls: PskTls) -> None:
+        """Send TLS's own word of its fault, and read on for a moment, so that the other end comes to hear it."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(LAST_WORD_S):
+                await loop.sock_sendall(self._connection, tls.outgoing())
+                self._connection.shutdown(socket.SHUT_WR)
+                while await loop.sock_recv(self._connection, READ_BYTES):
+                    pass
+        self.abort()
+
+    async def _whole_frame(self, beginning: bytes) -> bytes:
+        """Return the first frame whole, where it is a short one; else what there is of it."""
+        frame = beginning
+        with contextlib.suppress(ChannelClosed, ChannelTimeout, FrameError):
+            while len(frame) < LENGTH_BYTES:
+                frame += await self._some(STALL_TIMEOUT_S)
+            size = LENGTH_BYTES + frame_length(frame[:LENGTH_BYTES])
+            while len(frame) < size <= FIRST_FRAME_BYTES:
+                frame += await self._some(STALL_TIMEOUT_S)
+            return frame[:size]
+        return frame
+
+    async def _some(self, timeout_s: float) -> bytes:
+        """Return what comes next, past the buffer. Raises ChannelClosed, ChannelTimeout."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                came = await asyncio.get_running_loop().sock_recv(self._connection, READ_BYTES)
+        except OSError as fault:
+            if is_own_limit(fault):
+                raise ChannelTimeout(f"nothing came within {timeout_s:g} s") from None
+            raise ChannelClosed(f"the line broke: {fault.strerror or fault}") from None
+        if not came:
+            raise ChannelClosed("the peer closed the line before TLS was agreed")
+        return came
+
+    async def _read_into(self, room: memoryview) -> int:
+        """Return how many bytes came into ``room``; 0 at the end. Raises AuthenticationFailed."""
+        loop, tls = asyncio.get_running_loop(), self._tls
+        if tls is None:
+            return await loop.sock_recv_into(self._connection, room)
+        try:
+            while (got := tls.read_into(room)) is None:
+                if not (data := await loop.sock_recv(self._connection, READ_BYTES)):
+                    return 0
+                tls.feed(data)
+        except AuthenticationFailed:
+            await self._break_off(tls)
+            raise
+        return got
+
     async def _fill(self, num_bytes: int, timeout_s: float) -> None:
         """Have so many bytes from ``_start`` on."""
         if self._end - self._start >= num_bytes:
             return
-        loop = asyncio.get_running_loop()
         while self._end - self._start < num_bytes:
             self._make_room(num_bytes)
             room = memoryview(self._buffer)
             try:
                 async with asyncio.timeout(timeout_s):
-                    got = await loop.sock_recv_into(self._connection, room[self._end :])
+                    got = await self._read_into(room[self._end :])
             except OSError as fault:
                 if not is_own_limit(fault):
                     raise ChannelClosed(f"the line broke: {fault.strerror or fault}") from None
@@ -173,7 +320,7 @@ async def dial(host: str, port: int, *, timeout_s: float = CONNECT_TIMEOUT_S) ->
             connection = socket.socket(family, kind)
             try:
                 connection.setblocking(False)
-                _widen(connection)
+                widen(connection)
                 await loop.sock_connect(connection, address)
             except BaseException:
                 connection.close()
@@ -189,16 +336,33 @@ async def dial(host: str, port: int, *, timeout_s: float = CONNECT_TIMEOUT_S) ->
 
 
 class LaterLine:
-    """A line that is dialled when the first frame is sent."""
+    """A line that is dialled when the first frame is sent.
 
-    def __init__(self, host: str, port: int) -> None:
+    ``psk``: gets the key under which all goes through TLS. ``silence_s``: so long the other end may say nothing in the
+    handshake; it asks its key manager for the key meanwhile.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        psk: Callable[[], Awaitable[PreSharedKey]] | None = None,
+        silence_s: float = SECURE_TIMEOUT_S,
+    ) -> None:
         self._address = (host, port)
+        self._psk = psk
+        self._silence_s = silence_s
         self._line: BufferLine | None = None
 
     async def send(self, frame: bytes | bytearray | memoryview, /) -> None:
-        """Send one whole frame; raises what ``dial`` and ``BufferLine.send`` raise."""
+        """Send one whole frame; raises what ``dial``, ``BufferLine.secure``, ``send`` and getting the key raise."""
         if self._line is None:
-            self._line = await dial(*self._address)
+            psk = None if self._psk is None else await self._psk()
+            line = await dial(*self._address)
+            if psk is not None:
+                await line.secure(psk, timeout_s=self._silence_s)
+            self._line = line
         await self._line.send(frame)
 
     async def receive(self, *, timeout_s: float) -> memoryview:
@@ -217,112 +381,7 @@ class LaterLine:
             await self._line.close()
 
 
-Answer = Callable[[BufferLine], Awaitable[None]]
-
-
-class LineServer:
-    """Listens, and calls ``answer`` with each new line, which is closed when the call ends.
-
-    A failure of our error tree ends its line and is logged; another one goes to the loop's handler.
-    """
-
-    def __init__(self, answer: Answer, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._answer = answer
-        self._address = (host, port)
-        self._listening: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
-        self._calls: set[asyncio.Task[None]] = set()
-        self._places = asyncio.Semaphore(MOST_LINES)
-        self._strangers = asyncio.Semaphore(MOST_STRANGERS)
-        self._lines_of: Counter[str] = Counter()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on; raises ValueError while it does not."""
-        if self._listening is None:
-            raise ValueError("the server listens on no port before it is started")
-        return int(self._listening.getsockname()[1])
-
-    async def start(self) -> None:
-        """Begin to listen; raises ConfigurationError when the port cannot be had."""
-        host, port = self._address
-        try:
-            listening = socket.create_server((host, port), backlog=BACKLOG)
-        except OSError as fault:
-            raise not_listening(host, port, fault) from None
-        _widen(listening)
-        listening.setblocking(False)
-        self._listening = listening
-        self._accepting = asyncio.create_task(self._accept(listening), name="lines")
-
-    async def stop(self) -> None:
-        """Stop listening, cancel the calls that still run, close their lines. Idempotent."""
-        if self._listening is None or self._accepting is None:
-            return
-        listening, self._listening = self._listening, None
-        tasks = [self._accepting, *self._calls]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        listening.close()
-
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._places.acquire()
-            await self._strangers.acquire()
-            try:
-                connection, (address, *_) = await loop.sock_accept(listening)
-            except OSError as fault:  # no descriptors left, or a caller that went away at once
-                _log.warning("a caller could not be taken: %s", fault)
-                self._places.release()
-                self._strangers.release()
-                await asyncio.sleep(0.1)
-                continue
-            if self._lines_of[address] >= MOST_LINES_OF_ONE:
-                _log.warning("%s has %d lines here already: a further one was closed", address, MOST_LINES_OF_ONE)
-                connection.close()
-                self._places.release()
-                self._strangers.release()
-                continue
-            self._take(connection, address)
-
-    def _take(self, connection: socket.socket, address: str) -> None:
-        """Let a caller speak; it is a stranger until it is known, or has gone, or its time is over."""
-        is_stranger = True
-
-        def known() -> None:
-            nonlocal is_stranger
-            if is_stranger:
-                is_stranger = False
-                too_long.cancel()
-                self._strangers.release()
-
-        call = asyncio.create_task(self._run(connection, known))
-        too_long = asyncio.get_running_loop().call_later(STRANGER_S, call.cancel)
-        self._calls.add(call)
-        call.add_done_callback(lambda _: known())
-        self._lines_of[address] += 1
-        call.add_done_callback(lambda ended: self._over(ended, address))
-
-    def _over(self, call: asyncio.Task[None], address: str) -> None:
-        self._calls.discard(call)
-        self._places.release()
-        self._lines_of[address] -= 1
-        if not self._lines_of[address]:
-            del self._lines_of[address]
-
-    async def _run(self, connection: socket.socket, known: Callable[[], None]) -> None:
-        line = BufferLine(connection, first_frame_bytes=FIRST_FRAME_BYTES, on_proven=known)
-        try:
-            await self._answer(line)
-        except QanatError as fault:
-            _log.warning("a conversation ended: %s", fault)
-        finally:
-            await line.close()
-
-
-def _widen(connection: socket.socket) -> None:
+def widen(connection: socket.socket) -> None:
     """Ask for kernel buffers of several records; the system gives what it allows."""
     for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
         connection.setsockopt(socket.SOL_SOCKET, option, KERNEL_BUFFER_BYTES)

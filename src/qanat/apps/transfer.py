@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from qanat.adapters.buffer_line import BufferLine, LaterLine, LineServer
+from qanat.adapters.buffer_line import BufferLine, LaterLine
 from qanat.adapters.files import sha256_of
 from qanat.adapters.incoming import IncomingFolder
+from qanat.adapters.line_server import LineServer
 from qanat.adapters.outgoing import OutgoingFile
 from qanat.adapters.system import SystemEntropy
 from qanat.apps.bootstrap import HOST, Service

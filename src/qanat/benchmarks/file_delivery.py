@@ -24,8 +24,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from qanat.adapters.buffer_line import LineServer, dial
+from qanat.adapters.buffer_line import dial
 from qanat.adapters.incoming import IncomingFolder
+from qanat.adapters.line_server import LineServer
 from qanat.adapters.outgoing import OutgoingFile
 from qanat.adapters.system import SystemClock, SystemEntropy
 from qanat.benchmarks.rows import Row

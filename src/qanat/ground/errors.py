@@ -103,7 +103,7 @@ class FrameError(PeerProtocolError):
 
 
 class AuthenticationFailed(PeerProtocolError):
-    """A Wegman-Carter tag does not fit its transcript: the messages were altered on the way."""
+    """A tag does not fit what it is for: the messages were altered on the way, or are not from who they seem to be."""
 
 
 class VerificationFailed(PeerProtocolError):

@@ -300,6 +300,12 @@ class Conversation:
             reason, remedy = fault.message, fault.remedy
         await refuse(self._line, reason, remedy=remedy, later=isinstance(fault, NoPlaceNow))
 
+    def hear_in_clear(self, answer: bytes) -> None:
+        """Raise RefusedByPeer where what came in place of a sealed line's first word is a refusal. Nobody has proved to
+        have said it: good for giving up alone."""
+        with contextlib.suppress(FrameError):
+            self._check_refusal(decode_frame(answer))
+
     def forget(self) -> None:
         """Drop all keys."""
         self.sealer.forget()
@@ -358,12 +364,16 @@ def new_hello(party: Party, recipient: SaeId, *, service: str, terms: Terms) -> 
 async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
     """Return the answerer's end, once the caller has said hello. The cipher is the caller's choice, refresh is ours.
 
-    Raises NotForUs when somebody else is wanted (and says so), FrameError, ChannelError.
+    Raises NotForUs when somebody else is wanted (and says so), FrameError, ChannelError; and what a line raises that
+    was to be sealed and cannot be, such as KeyUnknown: the caller is told of it in clear.
     """
     try:
         hello = Hello.parse(decode_frame(bytes(await line.receive(timeout_s=HELLO_PATIENCE_S))))
-    except FrameError as odd:
-        await refuse(line, odd.message, remedy=odd.remedy)
+    except ChannelError:
+        raise
+    except QanatError as odd:
+        reason, remedy = NOT_KEPT if isinstance(odd, ConfigurationError) else (odd.message, odd.remedy)
+        await refuse(line, reason, remedy=remedy, here=party.sae if isinstance(odd, NotForUs) else "")
         raise
     context = hello.context
     if party.sae != context.recipient:  # also where it is one of several: who got a key of all could pose as the caller

@@ -11,11 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from qanat.adapters.buffer_line import BufferLine, LineServer
+from qanat.adapters.buffer_line import BufferLine
 from qanat.adapters.fax_pages import count_pages
 from qanat.adapters.incoming import CheckedFolder, IncomingFolder
+from qanat.adapters.line_server import LineServer
 from qanat.adapters.mailbox import Mailbox, StoredText
 from qanat.adapters.process_lock import ProcessLock
+from qanat.adapters.psk import PreSharedKey
 from qanat.ground.errors import BadParameter, ChannelClosed, QanatError
 from qanat.services import call, collect, conference, fax, file_delivery, hook, texts, tunnel
 from qanat.services.call import CallReport
@@ -24,6 +26,7 @@ from qanat.services.conversation import Conversation, answering, refusing
 from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile, Progress, take_file
 from qanat.services.texts import ReceivedText, take_texts
+from qanat.users.line_keys import psk_of
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
 
@@ -104,7 +107,8 @@ class Reception:
         """What those are sent who call from now on."""
         listen = user.people.me.listen or (HOST, 0)
         self._host = listen[0]
-        self._server = LineServer(self._answer, host=self._host, port=listen[1] if port is None else port)
+        port = listen[1] if port is None else port
+        self._server = LineServer(self._answer, host=self._host, port=port, psk_of=self._psk_of)
         self._incoming = IncomingFolder(folder)
         self._outbox: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
@@ -169,6 +173,9 @@ class Reception:
         ``limit_s`` at most."""
         if self._deliveries:
             await asyncio.wait(self._deliveries, timeout=limit_s)
+
+    async def _psk_of(self, identity: bytes) -> PreSharedKey:
+        return await psk_of(identity, party=self._user.party, people=self._user.people)
 
     async def _answer(self, line: BufferLine) -> None:
         try:

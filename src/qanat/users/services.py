@@ -37,6 +37,7 @@ from qanat.services.texts import Text, deliver_texts
 from qanat.users.call import CallEnd, Wire
 from qanat.users.conference import ConferenceEnd
 from qanat.users.conferring import Convener, attend, new_conference
+from qanat.users.line_keys import GetPsk
 from qanat.users.patience import Patience
 from qanat.users.people import People
 from qanat.users.speaking import CallMedia
@@ -338,8 +339,11 @@ class UserServices:
             await asyncio.sleep(PAUSE_S)
 
     @contextlib.asynccontextmanager
-    async def line_to(self, contact: Contact, terms: Terms, *, key_first: bool = False) -> AsyncIterator[Line]:
-        """Give a line to a contact who can be reached now; raises ChannelError.
+    async def line_to(
+        self, contact: Contact, terms: Terms, *, key_first: bool = False, psk: GetPsk | None = None
+    ) -> AsyncIterator[Line]:
+        """Give a line to a contact who can be reached now; raises ChannelError. ``psk``: with ``key_first``, all goes
+        through TLS under the key that it gets.
 
         Before a one-time pad, and with ``key_first``, nobody is kept waiting on an open line, as the network may have
         to make key first: whether somebody answers is tried, and the line is opened when the first frame is sealed.
@@ -352,7 +356,7 @@ class UserServices:
         line: BufferLine | LaterLine = await dial(*contact.address)
         if key_first or terms.suite is Suite.ONE_TIME_PAD:
             await line.close()
-            line = LaterLine(*contact.address)
+            line = LaterLine(*contact.address, psk=psk, silence_s=terms.silence_s)
         try:
             yield line
         finally:

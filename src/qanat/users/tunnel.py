@@ -1,17 +1,24 @@
-"""A tunnel's two ends on this machine: a port that programs connect to, and the program that it leads to."""
+"""A tunnel's two ends on this machine: a port that programs connect to, and the program that it leads to.
+
+Between them is TLS 1.3 under a key of the network, of its own for each connection; in it go the sealed records of a
+conversation, whose keys are replaced while the connection is open, as those of TLS cannot be.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from qanat.adapters.buffer_line import AnsweredInClear
 from qanat.adapters.programs import ProgramLine, ProgramServer, connect_program
 from qanat.ground.errors import NotEntitled, PeerProtocolError, QanatError
 from qanat.services import tunnel
 from qanat.services.conversation import Conversation, calling, refusing
 from qanat.services.directory import Address
+from qanat.users.line_keys import fresh_psk
 from qanat.users.pump import Carried, Pump
 from qanat.users.services import UserServices
 from qanat.users.supply import TakenKey, TellingSupply
@@ -24,6 +31,7 @@ class Tunnel:
 
     ``on_fault``, ``on_end``: told of each connection that failed, or ended, in the event loop. ``on_wait``: a
     connection stands still, since the key that is due has not come. ``on_key``: told of each key that it seals by.
+    ``with_tls``: around the records; without it a connection takes a key less.
     Raises UnknownNode, and BadParameter for a one-time pad.
     """
 
@@ -33,6 +41,7 @@ class Tunnel:
         recipient: str,
         *,
         listen: Address = (HOST, 0),
+        with_tls: bool = True,
         on_fault: Callable[[QanatError], None] = lambda _: None,
         on_end: Callable[[Carried], None] = lambda _: None,
         on_wait: Callable[[], None] = lambda: None,
@@ -43,6 +52,7 @@ class Tunnel:
         self._user = user
         self._sae = contact.sae
         self._server = ProgramServer(self._carry, host=listen[0], port=listen[1])
+        self._with_tls = with_tls
         self._on_fault = on_fault
         self._on_end = on_end
         self._on_wait = on_wait
@@ -66,11 +76,12 @@ class Tunnel:
         user = self._user
         supply = TellingSupply(user.party.supply, say=lambda _: self._on_wait(), on_key=self._on_key, every_time=True)
         party = replace(user.party, supply=supply)
+        psk = functools.partial(fresh_psk, party, self._sae, terms=user.terms) if self._with_tls else None
         try:
-            async with user.line_to(user.people.contact_of(self._sae), user.terms, key_first=True) as line:
+            async with user.line_to(user.people.contact_of(self._sae), user.terms, key_first=True, psk=psk) as line:
                 conversation = calling(party, line, self._sae, service=tunnel.SERVICE, terms=user.terms)
                 async with refusing(conversation):
-                    await tunnel.ask_to_open(conversation)
+                    await _opened(conversation)
                     self._on_end(await _pumped(conversation, program))
         except QanatError as fault:
             program.reset()
@@ -117,6 +128,15 @@ class TunnelEnd:
             raise PeerProtocolError(
                 "the program that the tunnel leads to does not answer", remedy="let the recipient start it"
             ) from None
+
+
+async def _opened(conversation: Conversation) -> None:
+    """Open the caller's end; raises what ``tunnel.ask_to_open`` raises, also where the other end gave up before TLS."""
+    try:
+        await tunnel.ask_to_open(conversation)
+    except AnsweredInClear as odd:
+        conversation.hear_in_clear(odd.answer)
+        raise
 
 
 async def _pumped(conversation: Conversation, program: ProgramLine) -> Carried:

@@ -6,6 +6,7 @@ from enum import Enum
 
 from qanat.client import NotConnected
 from qanat.ground.errors import (
+    AuthenticationFailed,
     ChannelClosed,
     ChannelError,
     ChannelTimeout,
@@ -80,6 +81,7 @@ _CAUSES: tuple[tuple[tuple[type[QanatError], ...], Cause], ...] = (
     ((NotForUs,), Cause.WRONG_RECIPIENT),
     ((Altered, Replayed, OutOfOrder, Truncated), Cause.ALTERED),
     ((KeyExpired, KeyUnknown, KeyNotFound), Cause.KEY_REFUSED),
+    ((AuthenticationFailed,), Cause.ALTERED),
     ((NotShown,), Cause.NOT_SHOWN),
     ((VerificationFailed,), Cause.WRONG_CONTENT),
     ((ChannelTimeout,), Cause.TIMEOUT),

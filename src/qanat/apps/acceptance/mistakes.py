@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from qanat.adapters.psk import APPLICATION_DATA, HANDSHAKE
 from qanat.apps.acceptance.persons import CountedSupply, Person
 from qanat.apps.acceptance.plan import (
     BIT_FLIPPED,
@@ -33,6 +34,7 @@ from qanat.users.tunnel import TunnelEnd
 
 HOST = "127.0.0.1"
 SILENCE_S = 3.0
+TLS_HEAD_BYTES = 5
 KEY_MANAGER_RETRY_S = 1.0
 CUT_OFF_PATIENCE_S = 8.0
 CUT_OFF_CALL_S = 2.0
@@ -114,14 +116,19 @@ async def _silent() -> AsyncIterator[Address]:
 
 @contextlib.asynccontextmanager
 async def _flipping(target: Address) -> AsyncIterator[Address]:
-    """Give an address from which all goes to ``target``, with one bit of the caller's first sealed record flipped."""
+    """Give an address from which all goes to ``target``, with one bit of the caller's first sealed record flipped: of a
+    line under TLS the first after its handshake, else the first after hello."""
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(*target)
         answers = asyncio.create_task(_copy(there, writer))
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            back.write(await _frame(reader))
-            record = bytearray(await _frame(reader))
+            first = await reader.readexactly(LENGTH_BYTES)
+            if first[0] == HANDSHAKE:
+                record = await _sealed_by_tls(reader, back, first)
+            else:
+                back.write(await _frame(reader, first))
+                record = bytearray(await _frame(reader))
             record[-1] ^= 1
             back.write(record)
             await _copy(reader, back)
@@ -163,9 +170,21 @@ async def _listening(
         server.close()
 
 
-async def _frame(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readexactly(LENGTH_BYTES)
+async def _frame(reader: asyncio.StreamReader, head: bytes = b"") -> bytes:
+    head = head or await reader.readexactly(LENGTH_BYTES)
     return head + await reader.readexactly(int.from_bytes(head, "big"))
+
+
+async def _sealed_by_tls(reader: asyncio.StreamReader, back: asyncio.StreamWriter, first: bytes) -> bytearray:
+    """Pass a handshake's records on and return the one after it; the last sealed one of a handshake is Finished."""
+    head, num_sealed = first + await reader.readexactly(TLS_HEAD_BYTES - len(first)), 0
+    while True:
+        record = bytearray(head + await reader.readexactly(int.from_bytes(head[3:], "big")))
+        num_sealed += record[0] == APPLICATION_DATA
+        if num_sealed > 1:
+            return record
+        back.write(record)
+        head = await reader.readexactly(TLS_HEAD_BYTES)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -21,7 +21,7 @@ from qanat.users.tunnel import HOST, Tunnel
 ANSWER_S = 30.0
 
 
-def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: bool) -> int:
+def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: bool, with_tls: bool = True) -> int:
     """Carry connections until stopped; 0 after a clean stop."""
     people = people_of(who)
     terms = terms_of(sealing)
@@ -60,15 +60,17 @@ def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: boo
                 user,
                 to,
                 listen=address,
+                with_tls=with_tls,
                 on_fault=watched(on_fault),
                 on_end=watched(on_end),
                 on_wait=watched(on_wait),
                 on_key=watched(on_key),
             ) as tunnel,
         ):
-            tell(f"port {tunnel.port} of {address[0]} leads to {to}; Ctrl-C ends it")
+            seal = "TLS 1.3 under keys of the network, and sealed records in it" if with_tls else "sealed records"
+            tell(f"port {tunnel.port} of {address[0]} leads to {to} ({seal}); Ctrl-C ends it")
             if as_json:
-                watched(print_json)({"listening": tunnel.port, "to": to})
+                watched(print_json)({"listening": tunnel.port, "tls": with_tls, "to": to})
             await stop.wait()
         return 0
 

@@ -35,6 +35,9 @@ def add_tunnel_command(app: typer.Typer, end_with: EndWith) -> None:
         directory: DirectoryOption = None,
         cipher: CipherOption = CIPHERS[0],
         refresh_s: RefreshOption = 60.0,
+        tls: Annotated[
+            bool, typer.Option(help="TLS 1.3 around the sealed records; without it a connection takes a key less.")
+        ] = True,
         key_wait_s: KeyWaitOption = 60.0,
         json: JsonOption = False,
     ) -> None:
@@ -44,6 +47,6 @@ def add_tunnel_command(app: typer.Typer, end_with: EndWith) -> None:
             from qanat.apps.cli.tunnel import run_tunnel
 
             who, sealing = Who(name, data, directory), Sealing(cipher, refresh_s, 0.0, key_wait_s)
-            return run_tunnel(to, listen=listen, who=who, sealing=sealing, as_json=json)
+            return run_tunnel(to, listen=listen, who=who, sealing=sealing, with_tls=tls, as_json=json)
 
         end_with(command)
