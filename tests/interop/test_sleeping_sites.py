@@ -148,6 +148,23 @@ def test_an_island_around_a_ground_station_is_up_and_says_that_no_route_leads_of
     asyncio.run(scenario())
 
 
+def test_links_that_idle_time_is_to_fill_are_filled_though_nobody_calls(tmp_path: Path) -> None:
+    """A site that slept would have no key on the day when the other way is lost."""
+    network = NETWORK.model_copy(update={"stock": NETWORK.stock.model_copy(update={"link_key_idle_bits": 100_000})})
+
+    async def scenario() -> None:
+        with EventLog(keep=True) as log:
+            async with Service(network, tmp_path / "data", log=log, on_demand=True) as up:
+                assert open_sites(up) == list(NETWORK.nodes)
+                links = {link.link_id for link in network.links}
+                await until(
+                    lambda: {e.data["link_id"] for e in log.events if e.kind is EventKind.BLOCK_STORED} == links
+                )
+                assert not [event for event in log.events if event.kind is EventKind.KEY_ASKED]
+
+    asyncio.run(scenario())
+
+
 def with_a_way_round() -> Network:
     """Three nodes, and a second relay on a longer way."""
     parts = NETWORK.model_dump(mode="json", exclude_defaults=True) | {"format": NETWORK.format}

@@ -245,7 +245,8 @@ class Service(Opened):
         network = self.network
         ready = {network.site_of(network.sae(keys.master)).node for keys in network.prepared_keys}
         has_devices = any(link.modules is not None or link.kind == "downlink" for link in network.links_of(node))
-        return self._on_demand and node not in ready and not has_devices
+        is_to_fill = network.stock.link_key_idle_bits > 0
+        return self._on_demand and node not in ready and not has_devices and not is_to_fill
 
     async def _open_site(self, node: NodeId, bells: Bells) -> None:
         """Open a site behind its sockets: its initial keys, store, audit log, transport, key manager, door."""
