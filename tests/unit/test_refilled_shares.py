@@ -1,4 +1,5 @@
-"""Alphas above 1 beside small caps, guarantees and thin links: nothing lies idle that somebody could have.
+"""Shares beside small caps, guarantees and thin links, by alphas above 1 and others: nothing lies idle that somebody
+could have.
 
 What could be given out beside all shares is found by linear programs that know no paths, which HiGHS solves.
 """
@@ -114,6 +115,30 @@ def a_network(seed: int) -> tuple[RouteGraph, list[Demand]]:
             demand = replace(demand, guaranteed_bits_per_s=min(chance.choice([0.1, 5.0]), demand.cap_bits_per_s))
         demands.append(demand)
     return graph, demands
+
+
+def a_tree(seed: int, num_nodes: int) -> tuple[RouteGraph, list[Demand]]:
+    """All pairs of a drawn tree, where each has one way: what a link lets lie idle, the pairs over it miss."""
+    chance = random.Random(seed)
+    nodes = [NodeId(f"n{number}") for number in range(num_nodes)]
+    joined = [(nodes[chance.randrange(number)], nodes[number]) for number in range(1, num_nodes)]
+    graph = RouteGraph([GraphLink(LinkId(f"{one}-{other}"), (one, other)) for one, other in joined], relays=nodes)
+    for one, other in joined:
+        graph.set_link(LinkId(f"{one}-{other}"), width=chance.uniform(1e4, 1e5))
+    return graph, [
+        Demand(f"{one} - {other}", one, other, weight=chance.choice([1.0, 1.0, 1.0, 5.0]))
+        for one, other in combinations(nodes, 2)
+    ]
+
+
+@pytest.mark.parametrize(("seed", "num_nodes"), [(1, 8), (3, 8), (3, 10), (1, 12)])
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+def test_a_tree_full_of_pairs_has_nothing_idle(seed: int, num_nodes: int, alpha: float) -> None:
+    """An alpha that sees all stops within a thousandth of its optimum, which is not within one of what can be given."""
+    graph, demands = a_tree(seed, num_nodes)
+    sharing = share(graph, demands, alpha=alpha)
+    check_it_can_be_carried(graph, demands, sharing)
+    assert sharing.total_bits_per_s > (1 - MOST_IDLE / 10) * most_beside(graph, demands, sharing)
 
 
 @pytest.mark.parametrize("alpha", [1.5, 2.0, 3.0, 8.0, 16.0, 50.0])

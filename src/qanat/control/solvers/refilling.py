@@ -68,7 +68,7 @@ def refilled(graph: RouteGraph, demands: Sequence[Demand], flows: Flows, alpha: 
         if better is flows:
             break
         flows = better
-    if alpha > SEES_ALL and len(flows.paths.rows) <= MOST_WAYS:
+    if (alpha > SEES_ALL or len(demands) < MANY) and len(flows.paths.rows) <= MOST_WAYS:
         flows = _topped_up(demands, flows)
     return replace(flows, value=fair_mean(flows.paths.totals(flows.flows), weight, alpha=alpha))
 
