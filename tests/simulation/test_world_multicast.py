@@ -24,7 +24,7 @@ from qanat.ground.network import Application, Link, Network, Site
 from qanat.ground.randomness import SeededChance
 from qanat.ground.requirements import Requirements
 from qanat.key_management.accounts import relay_bits
-from qanat.key_management.direct_keys import refuse_relay
+from qanat.key_management.direct_keys import refuse_relay, require_ways_of_all
 from qanat.key_management.manager import GivenKeys
 from qanat.key_management.settings import KeyManagerSettings
 from qanat.simulation.faults import Faults
@@ -452,3 +452,16 @@ def test_a_relay_refuses_keys_that_one_who_avoids_it_gets_too() -> None:
     refuse_relay(network, (A, R, C), SaePair(alice, carol))
     with pytest.raises(PeerProtocolError, match="keys of 'a', 'c', 'd' came on a way over relays, r"):
         refuse_relay(network, (A, R, C), SaePair(alice, slaves_together((carol, dora))))
+
+
+def test_a_refusal_for_several_slaves_names_those_who_forbid_the_way_and_no_others() -> None:
+    """Site b states something too, which this way fulfils."""
+    network = with_wary_user(joined_to="a", direct_keys_only=True)
+    sites = tuple(
+        site.model_copy(update={"keys_avoid": ("d",)}) if site.name == "b" else site for site in network.sites
+    )
+    network = network.model_copy(update={"sites": sites})
+    with pytest.raises(BadParameter) as fault:
+        require_ways_of_all(network, A, (NodeId("c"), B, NodeId("d")))
+    assert "'d' is an end" not in fault.value.message
+    assert "on which 'd' would not have them known" in fault.value.message

@@ -22,7 +22,7 @@ from qanat.ground.network import Application, Link, Network, PreparedKeys, Site
 from qanat.ground.randomness import SeededChance
 from qanat.ground.requirements import KeyFit, Requirements
 from qanat.ground.route_policy import RoutePolicy
-from qanat.key_management.direct_keys import refuse_relay
+from qanat.key_management.direct_keys import refuse_relay, require_link
 from qanat.key_management.manager import GivenKeys
 from qanat.simulation.faults import ALL_FAULTS, NO_FAULTS
 from qanat.simulation.world import CallLost, World
@@ -290,6 +290,9 @@ def test_where_no_way_is_as_a_site_states_all_its_keys_are_refused_with_what_sta
     assert fault.value.remedy.startswith("every way passes 'r': ")
     assert ways(give(world, slave="anna")) == {(A,)}, "keys that stay at their site"
     close(world)
+    with pytest.raises(BadParameter, match="as these sites have all their keys go") as fault:
+        require_link(stating(network("ar rb"), "a", keys_avoid=("r",)), A, R)
+    assert "'r' is an end of the way: ask for keys with another site" in fault.value.remedy
 
 
 def test_a_relay_that_a_site_avoids_passes_none_of_its_keys_on_whatever_it_is_told() -> None:

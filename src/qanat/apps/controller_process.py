@@ -61,9 +61,9 @@ class ControllerProcess(Opened):
 
     async def _start(self) -> None:
         parts = self._parts
+        self.place.check_node_files(self.network, self.local, clock=parts.clock)  # before it leaves folders behind
         parts.hold_site(self.local, remedy="it runs already; stop it first")
         self.place.claim(self.network)
-        self.place.check_node_files(self.network, self.local, clock=parts.clock)
         tasks = await self._stack.enter_async_context(AsyncioTasks())
         solvers = ProcessPool(1)
         self._stack.push_async_callback(solvers.close, grace_s=SOLVER_GRACE_S)

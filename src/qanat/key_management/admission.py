@@ -44,9 +44,12 @@ class Admission:
         if (passed := self._passed.get((master, slaves))) is not None:
             return passed
         most = 1 + self._context.settings.max_additional_slaves
-        if len(slaves) > most or len(set(slaves)) != len(slaves):
+        if twice := [slave for slave in dict.fromkeys(slaves) if slaves.count(slave) > 1]:
+            raise BadParameter(f"{twice[0]!r} is named twice among the slaves", remedy="name each once")
+        if len(slaves) > most:
             raise BadParameter(
-                f"{len(slaves) - 1} additional slaves", remedy=f"name each once, and at most {most - 1} of them"
+                f"{len(slaves) - 1} additional slaves",
+                remedy=f"name at most {most - 1} of them, or ask for several keys",
             )
         nodes = tuple([self.check_pair(SaePair(master, slave)) for slave in slaves])
         if len(nodes) > 1:

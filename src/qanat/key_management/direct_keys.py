@@ -34,25 +34,42 @@ def require_link(network: Network, one: NodeId, other: NodeId) -> None:
         try:
             require_way(network, one, other, policy)
         except RequirementUnmet as fault:
+            reason, _, remedy = fault.remedy.partition(": ")
+            if policy.avoid & {one, other}:
+                remedy = "ask for keys with another site, or let the network file say otherwise of these sites' keys"
             raise BadParameter(
-                f"no way from {one!r} to {other!r} is as these sites have all their keys go", remedy=fault.remedy
+                f"no way from {one!r} to {other!r} is as these sites have all their keys go",
+                remedy=f"{reason}: {remedy}",
             ) from None
 
 
 def require_ways_of_all(network: Network, source: NodeId, targets: Sequence[NodeId]) -> None:
     """Raise BadParameter where a key that several sites are to have cannot go to each of them as all of them have their
     keys go; UnknownNode."""
-    policy = network.policy_among((source, *targets))
-    wary = ", ".join(repr(node) for node in dict.fromkeys((source, *targets)) if node in network.site_policies)
+    nodes = tuple(dict.fromkeys((source, *targets)))
+    policy = network.policy_among(nodes)
     for target in targets:
         try:
             require_way(network, source, target, policy)
         except RequirementUnmet as fault:
+            wary = ", ".join(map(repr, _who_forbid(network, source, target, nodes)))
             raise BadParameter(
                 f"keys for several slaves would go to {target!r} on a way on which {wary} would not have them known "
                 f"({fault.message})",
                 remedy="ask for keys with each of these slaves by itself",
             ) from None
+
+
+def _who_forbid(network: Network, source: NodeId, target: NodeId, nodes: Sequence[NodeId]) -> list[NodeId]:
+    """Return which of some sites leave no way between two by what they state; all that state anything where it takes
+    several of them."""
+    stating, alone = [node for node in nodes if node in network.site_policies], []
+    for node in stating:
+        try:
+            require_way(network, source, target, network.site_policies[node])
+        except RequirementUnmet:
+            alone.append(node)
+    return alone or stating
 
 
 def as_ends_have_it(network: Network, ways: Routes) -> Routes:
