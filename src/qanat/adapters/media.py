@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from qanat.adapters.media_devices import fresh, is_device, open_input
-from qanat.adapters.media_faults import load_av, named_as_ours
+from qanat.adapters.media_faults import PLAYED, RECORDED, load_av, named_as_ours
 from qanat.ground.errors import ConfigurationError
 
 AUDIO_BITS_PER_S, SAMPLES_PER_S = 32_000, 48_000
@@ -22,6 +22,9 @@ KEY_FRAME_EVERY_S = 10
 TEST = "test"
 """In place of a file: a test picture with a running clock, or a tone."""
 LIVE = {"live": "1", "cluster_time_limit": "200", "flush_packets": "1", "max_interleave_delta": "200000"}
+LASTING = {"cluster_time_limit": "500", "flush_packets": "1", "max_interleave_delta": "500000"}
+"""Of a recording: what came up to a second ago (both limits together) stands in the file, and plays, whatever becomes
+of this process. ms and us."""
 _MS = Fraction(1, 1000)
 
 
@@ -43,6 +46,20 @@ class Quality:
 CALL_QUALITY = Quality(640, 360, 30, 600_000, 20)
 CONFERENCE_QUALITY = Quality(320, 180, 15, 200_000, 40)
 """Each end decodes those of seven others, and its line carries its own seven times."""
+
+
+def check_source(source: str | None) -> None:
+    """Raise ConfigurationError where a source (None: there is none) is a file that is not there."""
+    if source is None or source == TEST or is_device(source):
+        return
+    if not source or not Path(source).exists():
+        raise ConfigurationError(f"{source!r}: there is no such file", remedy=PLAYED)
+
+
+def check_recording(path: Path | None) -> None:
+    """Raise ConfigurationError where a recording (None: there is none) is to go into a folder that is not there."""
+    if path is not None and not path.parent.is_dir():
+        raise ConfigurationError(f"{path}: there is no folder {path.parent}", remedy=RECORDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +127,7 @@ class AudioSource:
 class MediaSink:
     """Decodes what comes, and records it as it came, in WebM, where ``record`` names a file.
 
+    Of a process that is killed the recording plays up to a second before its end.
     ``on_sound`` is handed each decoded piece of sound and when it was due; in the thread of ``take``.
     """
 
@@ -129,22 +147,31 @@ class MediaSink:
         self._sound, self._picture = av.CodecContext.create("opus", "r"), av.CodecContext.create("vp8", "r")
         self._sound.sample_rate, self._sound.layout = SAMPLES_PER_S, "mono"
         self._output = None
+        self._record = record
+        self._is_lost = False
+        """Whether the recording could not be written, which was told then."""
         self._pipe: BinaryIO | None = None
         self._streams: list[Any] = [None, None]
         if record is not None:
-            with named_as_ours(av, record):
+            with contextlib.ExitStack() as stack, self._recording():
                 if record.exists() and not record.is_file():  # a pipe, behind which a player may be
-                    self._pipe = record.open("wb", buffering=0)
-                target, options = (str(record), {}) if self._pipe is None else (self._pipe, LIVE)
+                    self._pipe = stack.enter_context(record.open("wb", buffering=0))
+                target, options = (str(record), LASTING) if self._pipe is None else (self._pipe, LIVE)
                 self._output = output = av.open(target, "w", format="webm", options=options)
-            if audio:
-                self._streams[0] = output.add_stream("libopus", rate=SAMPLES_PER_S, layout="mono")
-            if video:
-                self._streams[1] = stream = output.add_stream("libvpx", rate=quality.pictures_per_s)
-                stream.width, stream.height, stream.pix_fmt = quality.width, quality.height, "yuv420p"
+                if audio:
+                    self._streams[0] = output.add_stream("libopus", rate=SAMPLES_PER_S, layout="mono")
+                if video:
+                    self._streams[1] = stream = output.add_stream("libvpx", rate=quality.pictures_per_s)
+                    stream.width, stream.height, stream.pix_fmt = quality.width, quality.height, "yuv420p"
+                if audio or video:
+                    output.start_encoding()  # makes the file: who named a place for none hears so at once
+                stack.pop_all()  # the pipe is closed at the end
 
     def take(self, medium: int, data: bytes, *, at_ms: int, is_key: bool) -> bool:
-        """Take an encoded frame of audio (0) or video (1); returns whether it could be decoded."""
+        """Take an encoded frame of audio (0) or video (1); returns whether it could be decoded.
+
+        Raises ConfigurationError where it cannot be recorded; BrokenPipeError where nobody reads the pipe any more.
+        """
         packet = self._av.Packet(data)
         packet.pts = packet.dts = at_ms
         packet.time_base, packet.is_keyframe = _MS, is_key
@@ -154,7 +181,10 @@ class MediaSink:
             return False
         if (stream := self._streams[medium]) is not None and self._output is not None:
             packet.stream = stream
-            self._output.mux(packet)
+            self._is_lost = True
+            with self._recording():
+                self._output.mux(packet)
+            self._is_lost = False
         if medium == 0 and self._on_sound is not None:
             for sound in shown:
                 self._on_sound(sound, at_ms)
@@ -167,8 +197,16 @@ class MediaSink:
                 if self._pipe is not None:
                     stack.enter_context(self._pipe)
                     stack.enter_context(contextlib.suppress(BrokenPipeError))  # its reader has gone
+                if self._is_lost:
+                    stack.enter_context(contextlib.suppress(ConfigurationError))
+                stack.enter_context(self._recording())
                 self._output.close()
             self._output = None
+
+    def _recording(self) -> contextlib.AbstractContextManager[None]:
+        """Have failures inside told as those of the recording."""
+        assert self._record is not None
+        return named_as_ours(self._av, self._record, remedy=RECORDED)
 
 
 # --- inside ---
@@ -233,6 +271,7 @@ def _opened(av: Any, source: str, kind: str) -> Any:
     if is_device(source):
         file = open_input(source)
     else:
+        check_source(source)
         with named_as_ours(av, source):
             file = av.open(source)
     if not getattr(file.streams, kind):

@@ -21,13 +21,18 @@ def load_av() -> Any:
         raise ConfigurationError("calls need programs that are not installed here", remedy=INSTALL) from None
 
 
+PLAYED = "look at its name, or name another file of sound or pictures that a player opens, or 'test', or 'none'"
+RECORDED = "record to a new .webm, in a folder that is there, has room, and lets this user write"
+
+
 @contextlib.contextmanager
-def named_as_ours(av: Any, path: Path | str) -> Iterator[None]:
-    """Tell failures as this machine's own: the other end is not told names of files."""
+def named_as_ours(av: Any, path: Path | str, *, remedy: str = PLAYED) -> Iterator[None]:
+    """Tell failures about a file as this machine's own: the other end is not told names of files. That nobody reads a
+    pipe any more is told as it is."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except (av.FFmpegError, OSError) as fault:
-        raise ConfigurationError(
-            f"{path}: {getattr(fault, 'strerror', None) or fault}",
-            remedy="name a file of sound or pictures that a player opens; a recording goes to a new .webm",
-        ) from None
+        reason = getattr(fault, "strerror", None) or fault
+        raise ConfigurationError(f"{path}: {reason}", remedy=remedy) from None

@@ -14,9 +14,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
-from qanat.adapters.media import AUDIO_BITS_PER_S, SAMPLES_PER_S
+from qanat.adapters.media import AUDIO_BITS_PER_S, LASTING, SAMPLES_PER_S
 from qanat.adapters.media_devices import open_output
-from qanat.adapters.media_faults import load_av, named_as_ours
+from qanat.adapters.media_faults import RECORDED, load_av, named_as_ours
 
 SLOT_MS = 40
 SLOT_SAMPLES = SAMPLES_PER_S * SLOT_MS // 1000
@@ -127,25 +127,31 @@ class SoundFile:
     """Mixed sound as Opus in a new .webm. Raises ConfigurationError."""
 
     def __init__(self, path: Path) -> None:
-        self._av = av = load_av()
-        with named_as_ours(av, path):
-            self._output = av.open(str(path), "w", format="webm")
-        self._stream = self._output.add_stream("libopus", rate=SAMPLES_PER_S, layout="mono")
-        self._stream.codec_context.bit_rate = AUDIO_BITS_PER_S
-        self._stream.codec_context.options = {"frame_duration": str(SLOT_MS)}
+        self._av, self._path = load_av(), path
+        with self._recording():
+            self._output = self._av.open(str(path), "w", format="webm", options=LASTING)
+            self._stream = self._output.add_stream("libopus", rate=SAMPLES_PER_S, layout="mono")
+            self._stream.codec_context.bit_rate = AUDIO_BITS_PER_S
+            self._stream.codec_context.options = {"frame_duration": str(SLOT_MS)}
+            self._output.start_encoding()
         self._num_samples = 0
 
     def write(self, samples: array[int], /) -> None:
-        """Append one slot."""
-        for packet in self._stream.encode(_sound_of(self._av, samples, pts=self._num_samples)):
-            self._output.mux(packet)
+        """Append one slot; raises ConfigurationError where it cannot be written."""
+        with self._recording():
+            for packet in self._stream.encode(_sound_of(self._av, samples, pts=self._num_samples)):
+                self._output.mux(packet)
         self._num_samples += len(samples)
 
     def close(self) -> None:
         """End the file."""
-        for packet in self._stream.encode(None):
-            self._output.mux(packet)
-        self._output.close()
+        with self._recording():
+            for packet in self._stream.encode(None):
+                self._output.mux(packet)
+            self._output.close()
+
+    def _recording(self) -> contextlib.AbstractContextManager[None]:
+        return named_as_ours(self._av, self._path, remedy=RECORDED)
 
 
 class Loudspeaker:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from qanat.adapters.datagrams import UdpAddress
-from qanat.adapters.media import MediaSink
+from qanat.adapters.media import MediaSink, check_recording
 from qanat.ground.errors import QanatError
 from qanat.ground.framing import canonical_json
 from qanat.services.call import CallReport, CallWord, media_context
@@ -39,6 +39,7 @@ class CallEnd:
         self, party: Party, wire: Wire, media: CallMedia, *, out: StreamContext, back: StreamContext, terms: Terms
     ) -> None:
         """``out``, ``back``: the conversation's streams from here and to here. Raises what ``CallMedia`` leads to."""
+        check_recording(media.record)
         out, back = media_context(out), media_context(back)
         self.peer_address: UdpAddress | None = None
         self._party, self._wire, self._record, self._play = party, wire, media.record, media.play

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qanat.adapters.datagrams import UdpAddress, ip_of
+from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.media import CONFERENCE_QUALITY, MediaSink
 from qanat.ground.errors import ChannelError, FrameError, QanatError
 from qanat.ground.framing import canonical_json
@@ -388,7 +389,8 @@ class ConferenceEnd:
             return None
         path = None
         if self._record is not None:
-            self._record.mkdir(parents=True, exist_ok=True)
+            with machine_faults_named(self._record, elsewhere="record into another folder"):
+                self._record.mkdir(parents=True, exist_ok=True)
             path = _new_path(self._record, MIX_NAME)
             self._mix_path = str(path)
         return Mixing(self._party.clock, file=path, loudspeaker=self._play)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qanat.adapters.media import CALL_QUALITY, TEST, AudioSource, Encoded, Quality, VideoSource
+from qanat.adapters.media import CALL_QUALITY, TEST, AudioSource, Encoded, Quality, VideoSource, check_source
 from qanat.ground.errors import QanatError
 from qanat.ground.ports import Clock
 from qanat.services.call_frames import MediaFrame, Medium, cut_frame
@@ -34,6 +34,11 @@ class CallMedia:
     video: str | None = TEST
     record: Path | None = None
     play: str | None = None
+
+    def check(self) -> None:
+        """Raise ConfigurationError where a file to be sent is not there; that it can be played is seen in a call."""
+        for source in (self.audio, self.video):
+            check_source(source)
 
 
 class Speaking:

@@ -111,6 +111,8 @@ def run_receive(
     key_wait_s: float = 60.0,
 ) -> int:
     """Receive until stopped, or with ``once`` until the first thing has come; 0 after a clean stop."""
+    if media is not None:
+        media.check()
     people = people_of(who)
     target = None if tunnel_to is None else address_of(tunnel_to, where="--tunnel")
     machine.allow_open_files(FILES_OPEN)
