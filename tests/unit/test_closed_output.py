@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 from qanat.apps.cli import collect, services, tunnel
-from qanat.apps.cli.outputs import ClosedOutput, warn
+from qanat.apps.cli.outputs import ClosedOutput, name_output, open_closed, warn
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import print_json, tell, tell_reader
 from qanat.apps.cli.services import _Bar, _told, _told_of_waits
@@ -246,6 +246,54 @@ def test_a_report_that_cannot_be_printed_has_a_status_of_its_own_and_says_what_w
     with os.fdopen(reading, encoding="utf-8") as told, os.fdopen(printed, encoding="utf-8") as lines:
         assert "only the report is lost, the text waits in the outbox" in told.read().splitlines()[-1]
         assert json.loads(lines.read())["waiting"] == ["bob"]
+
+
+def test_the_report_is_lost_too_where_standard_output_was_closed_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        at_home(House(tmp_path / "data"), monkeypatch, services),
+        pipe_as("stderr", monkeypatch) as reading,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(sys, "stdout", None)
+        open_closed()
+        name_output()
+        assert services.run_text("bob", "hi", who=ALICE, sealing=SEALING, patience_s=0.0, as_json=True) == 3
+        sys.stdout.close()
+    with os.fdopen(reading, encoding="utf-8") as told:
+        assert "only the report is lost, the text waits in the outbox" in told.read().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "buffering"),
+    [
+        ("--help", {}),
+        ("--version", {"PYTHONUNBUFFERED": "1"}),
+        ("contacts", {}),
+        ("contacts", {"PYTHONUNBUFFERED": "1"}),
+    ],
+)
+def test_what_cannot_be_printed_is_told_once_with_the_status_of_what_is_not_done(
+    tmp_path: Path, words: str, buffering: dict[str, str]
+) -> None:
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    write_service_record(tmp_path)
+    place = ["--as", "alice", "--data", str(tmp_path)] if words.startswith("contacts") else []
+    with FULL.open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [*QANAT, *words.split(), *place], stdout=full, stderr=subprocess.PIPE, env=plain | buffering, check=False
+        )
+    fault, remedy = done.stderr.decode().splitlines()
+    assert (done.returncode, fault) == (2, "error (machine): standard output: No space left on device")
+    assert "make room" in remedy
+
+
+def test_help_that_nobody_reads_ends_quietly() -> None:
+    with pipe() as (reading, writing):
+        os.close(reading)
+        done = subprocess.run([*QANAT, "--help"], stdout=writing, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_one_page_is_told_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

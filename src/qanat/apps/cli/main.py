@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -24,7 +25,7 @@ from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.link_commands import add_link_commands
 from qanat.apps.cli.master_key_commands import add_master_key_commands
 from qanat.apps.cli.network_commands import add_network_commands
-from qanat.apps.cli.outputs import lead_nowhere, open_closed, warn
+from qanat.apps.cli.outputs import lead_nowhere, lose_output, name_output, open_closed, warn
 from qanat.apps.cli.panels import put_into_panels
 from qanat.apps.cli.pass_commands import add_pass_command
 from qanat.apps.cli.passes_commands import add_passes_command
@@ -87,7 +88,25 @@ DEMO_NETWORK = "urumqi-shanghai"
 def run() -> None:
     """Entry point."""
     open_closed()
-    app()
+    name_output()
+    status: int | str | None = 0
+    try:
+        app()
+    except SystemExit as end:
+        status = end.code
+    except OSError as fault:  # of the help or the version: commands tell their own
+        status = _not_printed(fault)
+    try:
+        sys.stdout.flush()
+    except OSError as fault:
+        lose_output()
+        status = status or _not_printed(fault)
+    sys.exit(status)
+
+
+def _not_printed(fault: OSError) -> int:
+    """Return the status of what could not be printed, which is told unless nobody reads any more."""
+    return 1 if isinstance(fault, BrokenPipeError) else tell_fault(machine_fault(fault))
 
 
 def _as_interrupt(_number: int, _frame: object) -> None:

@@ -7,15 +7,18 @@ Who closes standard error does not ask for less: what a command does for others 
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TextIO
 
 import typer
 
 P = ParamSpec("P")
+OUTPUT = "standard output"
 
 
 def open_closed() -> None:
@@ -41,6 +44,45 @@ def lead_nowhere() -> None:
         _lead_nowhere(sys.stdout)
     except OSError:  # a full disk: who prints there hears of it
         pass
+
+
+class _Output(io.TextIOWrapper):
+    """Standard output: a failure to write it says of what it is one."""
+
+    def write(self, text: str, /) -> int:
+        with _named(OUTPUT):
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _named(OUTPUT):
+            super().flush()
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        fault.filename = what
+        raise
+
+
+def name_output() -> None:
+    """Let failures to write standard output be told from all others of this machine: they name it as their file."""
+    plain = sys.stdout
+    if isinstance(plain, io.TextIOWrapper):
+        sys.stdout = _Output(
+            plain.detach(),
+            encoding=plain.encoding,
+            errors=plain.errors,
+            line_buffering=plain.line_buffering,
+            write_through=plain.write_through,
+        )
+
+
+def was_closed(stream: TextIO) -> bool:
+    """Return whether a standard file was closed before this process began: what is told there gets to nobody."""
+    return getattr(stream, "name", None) == os.devnull  # what `>/dev/null` leads there has a name of its own
 
 
 def lose_output() -> None:

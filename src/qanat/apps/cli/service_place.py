@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import signal
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from qanat.apps.cli.outputs import lead_nowhere, lose_output, warn
+from qanat.apps.cli.outputs import lead_nowhere, lose_output, warn, was_closed
 from qanat.apps.cli.service_options import UP_NETWORK, Sealing, Who
 from qanat.apps.networks import load_network
 from qanat.apps.workplace import default_folder
@@ -118,6 +119,8 @@ def print_report(told: dict[str, Any], *, done: str) -> int:
     """Print the one line of JSON of a command that has done its work; 0, or REPORT_LOST where it cannot be printed,
     which is told people with what was ``done``: who took it for a failure would do it again."""
     try:
+        if was_closed(sys.stdout):
+            raise OSError(errno.EBADF, "it was closed before this command began")
         print_json(told)
     except OSError as fault:
         lose_output()
