@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
@@ -32,7 +33,10 @@ def run_call(
     if not recipients:
         raise BadParameter("nobody is called", remedy="name a contact, or several, or a group")
     people = people_of(who)
-    is_conference = len(recipients) > 1 or len(people.members(recipients[0])) > 1
+    named = Counter(one.name for name in recipients for one in people.members(name))
+    is_conference = len(named) > 1
+    for name in (name for name, times in named.items() if times > 1):
+        tell(f"{name} is named more than once, and called once")
 
     async def work() -> CallReport | ConferenceReport:
         stop = stopped_by_signals()
