@@ -104,7 +104,11 @@ def test_what_is_no_page_is_refused_with_its_name_and_a_remedy(tmp_path: Path) -
     bad = {
         "letter.docx": (b"PK\x03\x04 not a page", "no PDF, TIFF or PNG"),
         "empty.png": (b"", "no PDF, TIFF or PNG"),
-        "broken.pdf": (b"%PDF-1.7\nnothing", "no PDF that can be read"),
+        "broken.pdf": (b"%PDF-1.7\nnothing", "no PDF that can be read.*or a TIFF or PNG"),
+        "script.sh": (
+            b"#!/bin/sh\nprintf '%PDF-1.7\\n' > made.pdf\n",
+            "no PDF, TIFF or PNG: a fax is made of one of these",
+        ),
         "cut.png": ((tmp_path / "whole.png").read_bytes()[:200], "damaged"),
         "huge.png": (huge_png(), "too many dots"),
     }

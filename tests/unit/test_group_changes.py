@@ -69,8 +69,8 @@ def test_a_group_that_is_not_there_cannot_be_taken_out() -> None:
         ("club", ("bob",), "a group of 1: who speaks to one needs none (name two or more)"),
         ("club", ("bob", "bob"), "somebody is named twice (name everybody once)"),
         ("club", ("alice", "bob"), "'alice' is you: a group is of those you speak to (leave yourself out)"),
-        ("bob", ("carol", "dan"), "'bob' is the name of a contact"),
-        ("Club", ("carol", "dan"), "'Club' is no name"),
+        ("bob", ("carol", "dan"), "'bob' is the name of a contact (give the group a name that nobody has)"),
+        ("Club", ("carol", "dan"), "'Club' is no name (name the group in lower-case"),
     ],
 )
 def test_a_slip_is_told_with_its_remedy(name: str, members: tuple[str, ...], said: str) -> None:
@@ -109,3 +109,12 @@ def test_the_command_makes_shows_changes_and_removes(tmp_path: Path) -> None:
     for slip in (("club",), ("club", "--remove"), ("--remove",), ("board", "alice", "bob")):
         status, out = group(*slip)
         assert status != 0, (slip, out)
+
+
+@pytest.mark.parametrize("how", [(), ("--remove",)])
+def test_a_contact_is_not_taken_for_a_group_that_could_be_made(tmp_path: Path, how: tuple[str, ...]) -> None:
+    write_service_record(tmp_path)
+    done = CliRunner().invoke(app, ["group", "bob", *how, "--as", "alice", "--data", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "'bob' is a contact, and no group" in done.stderr
+    assert "make it" not in done.stderr

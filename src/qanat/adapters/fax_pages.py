@@ -24,6 +24,8 @@ from qanat.ground.errors import BadParameter, ConfigurationError, PeerProtocolEr
 INSTALL = "install them: pip install 'qanat[services]'"
 GREY_OF_16_BITS = 1 / 256
 POINTS_PER_INCH = 72
+PDF_BEGINS = b"%PDF-"
+OPENED = "name a PDF, TIFF or PNG file that a viewer opens"
 
 
 @contextlib.contextmanager
@@ -50,8 +52,9 @@ def write_pages(
     with machine_faults_named(source):
         with source.open("rb") as file:
             beginning = file.read(1024)
-        if b"%PDF-" in beginning:
-            images = _pdf_pages(source, page_dots, dots_per_inch, most_pages)
+        if PDF_BEGINS in beginning:
+            begins_as_pdf = beginning.startswith(PDF_BEGINS)
+            images = _pdf_pages(source, page_dots, dots_per_inch, most_pages, begins_as_pdf=begins_as_pdf)
         else:
             images = _image_pages(source, most_pages)
         num_pages = 0
@@ -126,7 +129,6 @@ def _fitted(inches: tuple[float, float], page_dots: tuple[int, int], dots_per_in
 
 
 def _image_pages(source: Path, most_pages: int) -> Iterator[Image.Image]:
-    remedy = "name a PDF, TIFF or PNG file that a viewer opens"
     try:
         with warnings.catch_warnings(), Image.open(source, formats=("TIFF", "PNG")) as image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -137,16 +139,27 @@ def _image_pages(source: Path, most_pages: int) -> Iterator[Image.Image]:
                 if image.format != "TIFF":
                     return
     except UnidentifiedImageError:
-        raise BadParameter(f"{source} is no PDF, TIFF or PNG: a fax is made of one of these", remedy=remedy) from None
+        raise _none(source) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise BadParameter(f"{source} has a page of too many dots", remedy="make it smaller, then again") from None
     except (OSError, SyntaxError, ValueError, EOFError) as fault:
-        raise BadParameter(f"{source} is damaged: {_short(fault)}", remedy=remedy) from None
+        raise BadParameter(f"{source} is damaged: {_short(fault)}", remedy=OPENED) from None
+
+
+def _none(source: Path) -> BadParameter:
+    return BadParameter(f"{source} is no PDF, TIFF or PNG: a fax is made of one of these", remedy=OPENED)
 
 
 def _pdf_pages(
-    source: Path, page_dots: tuple[int, int], dots_per_inch: tuple[int, int], most_pages: int
+    source: Path,
+    page_dots: tuple[int, int],
+    dots_per_inch: tuple[int, int],
+    most_pages: int,
+    *,
+    begins_as_pdf: bool,
 ) -> Iterator[Image.Image]:
+    """Yield the pages of a PDF, as large as they are needed. What has the word of a PDF only further inside may be one
+    too, or any text, such as a script that makes one."""
     pdfium = _pdfium()
     try:
         with contextlib.closing(pdfium.PdfDocument(source)) as document:
@@ -159,9 +172,11 @@ def _pdf_pages(
                 yield page.render(scale=scale, grayscale=True, fill_color=(255, 255, 255, 255)).to_pil()
                 page.close()
     except pdfium.PdfiumError as fault:
+        if not begins_as_pdf:
+            raise _none(source) from None
         raise BadParameter(
             f"{source} is no PDF that can be read: {_short(fault)}",
-            remedy="name one that a viewer opens without a password",
+            remedy="name a PDF that a viewer opens without a password, or a TIFF or PNG",
         ) from None
 
 

@@ -17,9 +17,10 @@ _BY_HAND = "change it there by hand"
 
 def check_group(directory: Directory, name: str, members: Sequence[str], *, me: Contact) -> None:
     """Raise BadParameter or UnknownNode unless ``name`` may be a group of these contacts."""
-    if not is_name(name) or name in directory.contacts:
-        fault = "is the name of a contact" if name in directory.contacts else "is no name"
-        raise BadParameter(f"{name!r} {fault}", remedy="name the group in lower-case letters, digits, '.', '_', '-'")
+    if name in directory.contacts:
+        raise BadParameter(f"{name!r} is the name of a contact", remedy="give the group a name that nobody has")
+    if not is_name(name):
+        raise BadParameter(f"{name!r} is no name", remedy="name the group in lower-case letters, digits, '.', '_', '-'")
     for member in members:
         if member not in directory.contacts:
             known = ", ".join(sorted(directory.others(me.sae))) or "nobody"

@@ -14,6 +14,11 @@ def run_group(group: str | None, members: Sequence[str], *, who: Who, remove: bo
     people = people_of(who)
     if remove and (group is None or members):
         raise BadParameter("--remove takes out one group", remedy="qanat group GROUP --remove")
+    if group in people.directory.contacts and not members:
+        there = ", ".join(sorted(people.directory.groups)) or "none"
+        raise UnknownNode(
+            f"{group!r} is a contact, and no group", remedy=f"groups are: {there}; `qanat contacts` shows both"
+        )
     if group is not None and (members or remove):
         people = people.with_group(group, None if remove else members)
         tell(f"{group} is no group any more" if remove else f"{group} is a group of {len(members)}, in {people.path}")
