@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from qanat.adapters import encryptor_programs
 from qanat.adapters.encryptor_programs import CommandSlot, KeyForm, StrongswanSlot, WireguardSlot
 from qanat.adapters.machine_faults import MachineFault
-from qanat.apps.cli.hook import command_slot
+from qanat.apps.cli.hook import _follow, command_slot
 from qanat.apps.cli.main import app
 from qanat.ground.errors import BadParameter, ConfigurationError, QanatError
 from qanat.ground.identifiers import KeyID
@@ -242,6 +242,46 @@ def test_a_leader_goes_on_after_faults(tmp_path: Path) -> None:
                 await until(lambda: len(keys) >= 2)
             leading.cancel()
             await asyncio.gather(leading, return_exceptions=True)
+
+    run(work())
+
+
+def without_interface(place: Path) -> str:
+    """Return a program that says what wg says of an interface that is not there."""
+    place.write_text("#!/bin/sh\necho 'Unable to access interface: No such device' >&2\nexit 1\n", encoding="utf-8")
+    place.chmod(0o700)
+    return str(place)
+
+
+def test_a_leader_tells_that_its_interface_is_missing_while_nobody_follows(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data")
+        slot = WireguardSlot("wg0", PEER_KEY, without_interface(tmp_path / "wg"))
+        faults: list[QanatError] = []
+        async with house.user("alice") as alice:
+            one = Hook(alice, "bob", slot, name="office")
+            leading = asyncio.create_task(one.lead(every_s=0.01, on_fault=faults.append))
+            await until(lambda: len(faults) >= 2)
+            leading.cancel()
+            await asyncio.gather(leading, return_exceptions=True)
+        told = "does not show interface wg0: Unable to access interface: No such device"
+        assert all(told in fault.message for fault in faults)
+        assert house.stock.given == [], "no key was taken for it"
+
+    run(work())
+
+
+def test_a_follower_tells_at_its_start_that_its_interface_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def work() -> None:
+        stop = asyncio.Event()
+        async with House(tmp_path / "data").user("bob") as bob:
+            slot = WireguardSlot("wg0", PEER_KEY, without_interface(tmp_path / "wg"))
+            following = asyncio.create_task(_follow(bob, Hook(bob, "alice", slot, name="office"), stop))
+            await until(lambda: stop.is_set() or "no key can be set here yet" in capsys.readouterr().err)
+            stop.set()
+            await following
 
     run(work())
 

@@ -34,15 +34,20 @@ class WireguardSlot:
     program: str = "wg"
 
     async def put(self, key: bytes, /) -> None:
-        """Set the key; raises ConfigurationError when the program does not take it, or the interface has no such peer:
-        wg would make a new one of a misspelt key, and the old one would go on without the key."""
-        if self.peer_key not in (await _run((self.program, "show", self.interface, "peers"), b"")).split():
+        """Set the key; raises ConfigurationError when the program does not take it, and what ``check`` raises."""
+        await self.check()
+        words = (self.program, "set", self.interface, "peer", self.peer_key, "preshared-key", "/dev/stdin")
+        await _run(words, base64.b64encode(key) + b"\n")
+
+    async def check(self) -> None:
+        """Raise ConfigurationError where there is no such interface, or it has no such peer: wg would make a new one of
+        a misspelt key, and the old one would go on without the key."""
+        words = (self.program, "show", self.interface, "peers")
+        if self.peer_key not in (await _run(words, b"", fault=f"does not show interface {self.interface}")).split():
             raise ConfigurationError(
                 f"interface {self.interface} has no peer {self.peer_key}",
                 remedy=f"name one of `{self.program} show {self.interface} peers`",
             )
-        words = (self.program, "set", self.interface, "peer", self.peer_key, "preshared-key", "/dev/stdin")
-        await _run(words, base64.b64encode(key) + b"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,7 @@ class StrongswanSlot:
     async def put(self, key: bytes, /) -> None:
         """Write the key to the file (mode 0600), have it loaded, and re-authenticate; raises ConfigurationError, also
         when swanctl did not see the file, and MachineFault."""
-        if self.reauth is not None:
-            await self._check_connection(self.reauth)
+        await self.check()
         section = self.section + secrets.token_hex(8)  # so that swanctl names this key, and not one of another file
         secret = f'secrets {{\n  {section} {{\n    id = "{self.ppk_id}"\n    secret = 0x{key.hex()}\n  }}\n}}\n'
         with machine_faults_named(self.file):
@@ -94,11 +98,14 @@ class StrongswanSlot:
         if self.reauth is not None and await _run((self.program, "--list-sas", "--ike", self.reauth), b""):
             await _run((self.program, "--rekey", "--ike", self.reauth, "--reauth"), b"")
 
-    async def _check_connection(self, name: str) -> None:
-        connections = await _run((self.program, "--list-conns"), b"")
-        if not any(line.startswith(f"{name}: ") for line in connections.splitlines()):
+    async def check(self) -> None:
+        """Raise ConfigurationError where strongSwan does not have the connection that is to be made anew."""
+        if self.reauth is None:
+            return
+        connections = await _run((self.program, "--list-conns"), b"", fault="does not list connections")
+        if not any(line.startswith(f"{self.reauth}: ") for line in connections.splitlines()):
             raise ConfigurationError(
-                f"strongSwan has no connection {name}", remedy=f"name one of `{self.program} --list-conns`"
+                f"strongSwan has no connection {self.reauth}", remedy=f"name one of `{self.program} --list-conns`"
             )
 
 
@@ -120,6 +127,9 @@ class CommandSlot:
     words: tuple[str, ...]
     form: KeyForm = KeyForm.HEX
 
+    async def check(self) -> None:
+        """Whether it would take a key cannot be told without one."""
+
     async def put(self, key: bytes, /) -> None:
         """Give the key to the command; raises ConfigurationError when it does not take it."""
         match self.form:
@@ -132,12 +142,14 @@ class CommandSlot:
         await _run(self.words, told, option="--run")
 
 
-async def _run(words: tuple[str, ...], told: bytes, *, option: str = "--program") -> str:
-    """Return what the program says."""
+async def _run(
+    words: tuple[str, ...], told: bytes, *, option: str = "--program", fault: str = "did not take the key"
+) -> str:
+    """Return what the program says. ``fault``: what is said of it where its status is not 0."""
     try:
         end = await run_command(words, within_s=PATIENCE_S, most_bytes=MOST_SAID_BYTES, told=told, hear_errors=True)
-    except OSError as fault:
-        raise machine_fault(fault, path=Path(words[0]), elsewhere=f"name the program with {option}") from None
+    except OSError as reason:
+        raise machine_fault(reason, path=Path(words[0]), elsewhere=f"name the program with {option}") from None
     match end.fate:
         case Fate.TOO_LONG:
             raise ConfigurationError(f"{words[0]} took longer than {PATIENCE_S:g} s", remedy="look what it waits for")
@@ -146,8 +158,6 @@ async def _run(words: tuple[str, ...], told: bytes, *, option: str = "--program"
                 f"{words[0]} said more than {MOST_SAID_BYTES:,} bytes", remedy="run it by hand, and let it say less"
             )
     if end.status:
-        reason = end.errors.decode("utf-8", "replace").strip()[:300] or f"status {end.status}"
-        raise ConfigurationError(
-            f"{words[0]} did not take the key: {reason}", remedy="run it by hand; it may need root"
-        )
+        said = end.errors.decode("utf-8", "replace").strip()[:300] or f"status {end.status}"
+        raise ConfigurationError(f"{words[0]} {fault}: {said}", remedy="run it by hand; it may need root")
     return end.output.decode("utf-8", "replace")

@@ -31,6 +31,9 @@ KEY_BITS = 256
 class KeySlot(Protocol):
     """A program that takes keys."""
 
+    async def check(self) -> None:
+        """Raise ConfigurationError where it could take no key now, as far as that can be told without one."""
+
     async def put(self, key: bytes, /) -> None:
         """Let the program use this key from its next handshake on; raises ConfigurationError when it refuses."""
 

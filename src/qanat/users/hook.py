@@ -39,13 +39,19 @@ class Hook:
         self._on_key = on_key
 
     async def rotate(self) -> KeyID:
-        """Put one fresh key into both programs; raises what ``lead_rotation`` raises, and ChannelError."""
+        """Put one fresh key into both programs; raises what ``lead_rotation`` raises, and ChannelError. A program that
+        can take no key is found before the other end is called."""
         user = self._user
+        await self.check()
         async with user.line_to(user.people.contact_of(self._peer), user.terms) as line:
             conversation = calling(user.party, line, self._peer, service=hook.SERVICE, terms=user.terms)
             key_id = await lead_rotation(conversation, user.party, self._slot, name=self._name)
         self._on_key(key_id)
         return key_id
+
+    async def check(self) -> None:
+        """Raise ConfigurationError where this end's program could take no key now."""
+        await self._slot.check()
 
     async def lead(self, *, every_s: float, on_fault: Callable[[QanatError], None]) -> None:
         """Rotate every ``every_s`` until cancelled; after a fault, which is told, sooner."""

@@ -89,6 +89,10 @@ async def _follow(user: UserServices, one: Hook, stop: asyncio.Event) -> None:
     listeners = Listeners(on_fault=_told)
     async with Reception(user, folder, listeners=listeners, more={hook.SERVICE: one.serve}) as reception:
         tell(f"{user.people.me.name} follows at port {reception.port}; Ctrl-C ends it")
+        try:
+            await one.check()
+        except QanatError as fault:  # it may come: an interface that is brought up later
+            tell(f"no key can be set here yet: {fault}")
         await stop.wait()
 
 
