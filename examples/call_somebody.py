@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from qanat.api import User
+from qanat.api import QanatError, User
 
 
 def main(data: str) -> None:
@@ -35,4 +35,9 @@ def main(data: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    try:
+        main(sys.argv[1])
+    except QanatError as fault:
+        sys.exit(str(fault))

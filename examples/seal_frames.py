@@ -16,6 +16,7 @@ from pathlib import Path
 from qanat.api import (
     FrameOpener,
     FrameSealer,
+    QanatError,
     RecipientKeys,
     Refresh,
     Replayed,
@@ -57,4 +58,7 @@ def main(data: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except QanatError as fault:
+        sys.exit(str(fault))

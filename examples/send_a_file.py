@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from qanat.api import User
+from qanat.api import QanatError, User
 
 
 def main(data: str) -> None:
@@ -29,4 +29,7 @@ def main(data: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except QanatError as fault:
+        sys.exit(str(fault))

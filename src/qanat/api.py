@@ -28,6 +28,7 @@ _HOMES = {
     "PadShortage": "qanat.services.ciphers",
     "Preparations": "qanat.postprocessing.records",
     "ProofFromCounts": "qanat.quantum_layer.record_counts",
+    "QanatError": "qanat.ground.errors",
     "RangeCounts": "qanat.quantum_layer.record_counts",
     "RawDetections": "qanat.quantum_layer.recorded",
     "RawPreparations": "qanat.quantum_layer.recorded",
