@@ -26,6 +26,7 @@ from qanat.services.ciphers import KeyUnknown, PadSealer, PadShortage, RecordKin
 from qanat.services.conversation import Conversation, Party, refusing
 from qanat.services.file_delivery import is_offer
 from qanat.services.group_texts import SealedForGroup, open_from_group
+from qanat.services.lines import naming
 
 SERVICE = "text"
 MAX_TEXT_BYTES = 16 * 1024
@@ -165,7 +166,7 @@ async def take_texts(
 ) -> list[ReceivedText]:
     """Receive a caller's texts until it says bye; returns the new ones. Raises what ``Conversation.next`` raises."""
     fresh: list[ReceivedText] = []
-    async with refusing(conversation):
+    async with naming(conversation.peer), refusing(conversation):
         while (word := await conversation.hear()) != BYE:
             text_id = str(word.get("text"))
             if "group" in word:
