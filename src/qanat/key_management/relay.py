@@ -137,10 +137,13 @@ class RelayOrigin:
     # --- inside ---
 
     async def _make(self, job: RelayJob, tried: Tried) -> KeyIds:
-        """Try one way after the other; return the ids of keys that arrived. Raises as ``make_batch``."""
+        """Try one way after the other; return the ids of keys that arrived. Raises as ``make_batch``.
+
+        A way that is found closed costs none of the tries: this batch does not go it again, and others may be open.
+        """
         wishes = [Wish(target, job.shares, job.hop_bits, job.max_hops, job.told.get(target)) for target in job.targets]
-        why = ""
-        for _ in range(self._context.settings.relay_tries):
+        why, tries_left = "", self._context.settings.relay_tries
+        while tries_left:
             ways = [self.ways.choose(wish, tried) for wish in wishes]
             if await self._is_silent(ways, wishes):
                 continue
@@ -149,6 +152,7 @@ class RelayOrigin:
             if not isinstance(outcome, _Lost):
                 return outcome
             self._learn(job, wishes, outcome, tried)
+            tries_left -= outcome.silent is None or not self.ways.are_closed(outcome.ways)
             if outcome.short and outcome.node != self._context.node:
                 self._note_short(job)
             if outcome.is_full:
