@@ -1,4 +1,4 @@
-"""Ways that shares give a part of the keys to, and that are passed over since a hop further on was short.
+"""Ways that are passed over since a hop further on was short; of several that have shares, those with a part of them.
 
 This node does not see what later hops hold. Where the other ways never run dry, nobody would ask for key on such a way
 again, and its turn would never come. So the controller is asked in the background until it says that there is key: that
@@ -30,7 +30,7 @@ class PassedOver:
         self._needs[way] = pair, needed_bits
 
     async def tick(self) -> None:
-        """Ask for key on ways that shares give a part to and that are still taken to be short."""
+        """Ask for key on ways that may be of use and that are still taken to be short."""
         for way, (pair, needed_bits) in list(self._needs.items()):
             if not self._ways.is_short(way):
                 del self._needs[way]
@@ -38,8 +38,8 @@ class PassedOver:
                 await self._ask(way, pair, needed_bits)
 
     def _is_to_ask(self, way: Way) -> bool:
-        is_shared = way in self._context.routes.spreading.ways(way[-1])
-        return is_shared and not self._ways.is_barren(way) and not self._demands.is_asking((way,))
+        shared = self._context.routes.spreading.ways(way[-1])
+        return (not shared or way in shared) and not self._ways.is_barren(way) and not self._demands.is_asking((way,))
 
     async def _ask(self, way: Way, pair: SaePair, needed_bits: int) -> None:
         trace = self._context.recorder.new_request()
