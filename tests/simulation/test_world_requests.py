@@ -23,17 +23,18 @@ from qanat.ground.identifiers import (
     NodeId,
     RequestId,
     SaeId,
+    SaePair,
 )
 from qanat.ground.keys import BitRange, BlockSlice, PoolId, Use
 from qanat.ground.messages import Message
 from qanat.ground.network import Application, Link, Network, Site
 from qanat.ground.randomness import SeededChance
 from qanat.key_management.accounts import BATCH_BITS
+from qanat.key_management.asks import MAX_PARKED_PER_PAIR
 from qanat.key_management.codec import encode_word
 from qanat.key_management.demands import MAX_OPEN_PER_PAIR
 from qanat.key_management.manager import GivenKeys
 from qanat.key_management.settings import KeyManagerSettings
-from qanat.key_management.supplying import MAX_PARKED_PER_PAIR
 from qanat.key_management.wire import Relay, RelayVoid, Word
 from qanat.simulation.faults import Faults
 from qanat.simulation.world import HASTY, CallLost, World
@@ -225,7 +226,7 @@ def test_one_pair_cannot_open_demands_without_end() -> None:
     with pytest.raises(KeyShortage, match="more is being made"):
         give(world, ANNA, BOB, patience_s=0.01)
     parked = world.run(world.call(A, _parked))
-    assert sum(pair.master == ALICE for pair, _ in parked) == MAX_PARKED_PER_PAIR
+    assert len(parked.of(SaePair(ALICE, BOB))) == MAX_PARKED_PER_PAIR
     close(world)
 
 

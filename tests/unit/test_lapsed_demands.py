@@ -109,3 +109,30 @@ def test_one_within_its_share_has_paid_and_keeps_its_way() -> None:
     desk.share(2, (NEAR, 200.0))
     desk.tick()
     assert demand.state == "open"
+
+
+def test_one_that_nobody_waits_for_any_more_gives_back_what_it_has_paid_and_is_said_no_more() -> None:
+    desk = Desk()
+    desk.share(1, (NEAR, 100.0), (FAR, 100.0))
+    rations = desk.routes.rations
+
+    def batches_within_share() -> int:
+        """Count how many batches the pair may take on the way, and give them back."""
+        taken = 0
+        while rations.enter(PAIR, BB, (NEAR,), BITS) == WITHIN:
+            taken += 1
+        for _ in range(taken):
+            rations.leave(PAIR, BB, (NEAR,), BITS, standing=WITHIN)
+        return taken
+
+    before = batches_within_share()
+    demand = desk.open(NEAR)
+    assert batches_within_share() == before - 1
+    desk.desk.withdraw(demand)
+    assert batches_within_share() == before
+    assert not desk.desk.is_waiting(PAIR)
+    words = len(desk.said)
+    desk.tick()
+    assert len(desk.said) == words
+    desk.desk.withdraw(demand)
+    assert batches_within_share() == before, "it is given back once"

@@ -119,8 +119,16 @@ class DemandDesk:
 
     async def settle(self, demand: Demand, deadline: Deadline) -> None:
         """Return when the key is stored; raises KeyShortage when it cannot be made, or not until ``deadline``."""
+        await self.wait(demand, deadline)
+        self.check(demand)
+
+    async def wait(self, demand: Demand, deadline: Deadline) -> None:
+        """Return when a demand is no longer open, at ``deadline`` at the latest."""
         while demand.state == "open" and not deadline.has_passed:
             await self._context.tasks.wait(_topic(demand.word.demand_id), until_monotonic_s=deadline.monotonic_s)
+
+    def check(self, demand: Demand) -> None:
+        """Raise KeyShortage where there is no key for a demand, or not yet."""
         if demand.state == "open" and not self._context.courier.is_reachable(CONTROLLER):
             raise NodeSilent(
                 f"too little key to {demand.word.target!r}, and there is no line to the controller, which orders more",
@@ -179,10 +187,7 @@ class DemandDesk:
         routes that will hold none."""
         if demand := self._open.pop(word.demand_id, None):
             demand.state, demand.failure = "failed", word
-            asked, rations = demand.word, self._context.routes.rations
-            rations.leave(demand.pair, asked.target, asked.routes, asked.needed_bits, standing=asked.standing)
-            if len(demand.word.routes) == 1:
-                self._context.routes.spreading.note_given_up(demand.word.routes[0], demand_id=demand.word.demand_id)
+            self._leave(demand)
             if word.silent is None and not demand.word.is_idle:
                 now_s, again_s = self._context.clock.monotonic_s(), self._again_s(word)
                 until_s = now_s + min(again_s, self._context.settings.refused_retry_s)
@@ -190,6 +195,13 @@ class DemandDesk:
             self._context.tasks.notify(_topic(word.demand_id))
             return demand.word.routes
         return ()
+
+    def withdraw(self, demand: Demand) -> None:
+        """Nobody waits for a demand any more: who did has gone another way. The controller forgets what is not
+        repeated."""
+        if self._open.pop(demand.word.demand_id, None):
+            demand.state = "lapsed"
+            self._leave(demand)
 
     def on_links_back(self) -> None:
         """Links that were out work again: whoever asks next is answered by the controller, not by what was."""
@@ -254,11 +266,16 @@ class DemandDesk:
         return bool(shared) and word.routes[0] not in shared
 
     def _lapse(self, demand: Demand) -> None:
-        """Have who waits choose a way anew. The controller forgets what is not repeated."""
-        del self._open[demand.word.demand_id]
-        demand.state = "lapsed"
-        self._context.routes.spreading.note_given_up(demand.word.routes[0], demand_id=demand.word.demand_id)
+        """Have who waits choose a way anew."""
+        self.withdraw(demand)
         self._context.tasks.notify(_topic(demand.word.demand_id))
+
+    def _leave(self, demand: Demand) -> None:
+        """No batch comes of a demand: give back what it has paid of its pair's share, and its turn."""
+        asked, routes = demand.word, self._context.routes
+        routes.rations.leave(demand.pair, asked.target, asked.routes, asked.needed_bits, standing=asked.standing)
+        if len(asked.routes) == 1:
+            routes.spreading.note_given_up(asked.routes[0], demand_id=asked.demand_id)
 
     async def _ask(self, demand: Demand) -> None:
         await self._context.courier.send(CONTROLLER, demand.word, cause=demand.asked)

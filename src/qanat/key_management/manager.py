@@ -162,8 +162,8 @@ class KeyManager:
         """Give ``master`` fresh keys that ``slave``, and each of ``more_slaves``, can fetch by their ids.
 
         Waits ``patience_s`` (default: ``settings.wait_s``) for key to be made. After a KeyShortage the making goes on,
-        and a call with the same pair and ``request_id`` continues the same chain of events; without a ``request_id``,
-        the next call for the pair does. ``cause`` is the caller's last event (step 1). The keys fulfil what is
+        and the next call with the same wish and ``request_id``, or with none, continues the same chain of events.
+        ``cause`` is the caller's last event (step 1). The keys fulfil what is
         ``require``d, and what is ``prefer``red where that can be; over several routes they are made for this call
         alone, since whatever lies ready went one way; what lies ready is given only where its record says that it went
         as ``policy`` and ``measure`` have it. The same call with the same ``nonce`` is given the same keys for

@@ -36,18 +36,16 @@ from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import keys_payable, relay_bits
 from qanat.key_management.admission import Admission
 from qanat.key_management.asking import NOTHING_TOLD, ToldWays, WaysUnknown
+from qanat.key_management.asks import Ask, Looks, Parked
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import Demand, DemandDesk
 from qanat.key_management.pools import is_reached
 from qanat.key_management.quotas import Quotas
 from qanat.key_management.relay import RelayJob, RelayOrigin
-from qanat.key_management.repeats import ANY, KeyWish, Repeats
+from qanat.key_management.repeats import KeyWish, Repeats
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import Routes
 from qanat.key_management.wished_ways import WishedWays
-
-MAX_PARKED_PER_PAIR = 64
-"""So many requests of one pair that ended in a shortage are remembered, to be gone on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +60,6 @@ class GivenKeys:
     unmet: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Ask:
-    """A request for keys under way, with the thread of its events. Survives calls that end in a shortage."""
-
-    pair: SaePair
-    named: RequestId | None
-    target: NodeId
-    """Where the slave is: with several slaves, the one that was named first."""
-    far: tuple[NodeId, ...]
-    """The other nodes that the keys must get to."""
-    trace: Trace
-    begun_monotonic_s: float
-    priority: int
-    deadline: Deadline
-    """Until when its caller waits."""
-    classical_route: tuple[NodeId, ...] = ()
-    demand: Demand | None = None
-    kept: Requirements = ANY
-    """What the keys were taken or made under."""
-
-
 class Supplying:
     """What applications are given at one node."""
 
@@ -95,7 +72,7 @@ class Supplying:
         self._wished = WishedWays(context, relay.ways.desk)
         self._demands = demands
         self._repeats = Repeats(context)
-        self._parked: dict[tuple[SaePair, RequestId | None], _Ask] = {}
+        self._parked = Parked()
         self._num_open = 0
         self._quiet_since_s = context.clock.monotonic_s()
 
@@ -176,10 +153,7 @@ class Supplying:
 
     def forget_abandoned(self) -> None:
         """Forget requests that ended in a shortage and were not taken up again."""
-        oldest_s = self._context.clock.monotonic_s() - self._context.settings.demand_patience_s
-        for key, ask in list(self._parked.items()):
-            if ask.begun_monotonic_s < oldest_s:
-                del self._parked[key]
+        self._parked.forget(begun_before_s=self._context.clock.monotonic_s() - self._context.settings.demand_patience_s)
 
     async def forget_answers(self) -> None:
         """Destroy kept answers whose time has passed."""
@@ -194,12 +168,12 @@ class Supplying:
         if (repeat := self._repeats.of(wish)) is not None and (given := await self._again(wish, nodes, repeat)):
             return given
         await self._check_ready(wish, nodes)
-        ask = self._parked.pop((pair, wish.request_id), None) or self._begin(pair, nodes, wish, deadline)
+        ask = self._parked.take(wish) or self._begin(pair, nodes, wish, deadline)
         ask.deadline = deadline
         try:
             return await self._serve(ask, wish, deadline)
         except KeyManagementError:
-            self._park(ask)
+            self._parked.keep(wish, ask)
             raise
 
     def _as_all_have_it(self, wish: KeyWish, nodes: Sequence[NodeId]) -> KeyWish:
@@ -235,7 +209,7 @@ class Supplying:
                     remedy="ask again when it is up",
                 )
 
-    def _begin(self, pair: SaePair, nodes: Sequence[NodeId], wish: KeyWish, deadline: Deadline) -> _Ask:
+    def _begin(self, pair: SaePair, nodes: Sequence[NodeId], wish: KeyWish, deadline: Deadline) -> Ask:
         context = self._context
         trace = Trace(context.recorder, wish.request_id) if wish.request_id else context.recorder.new_request()
         trace.last = wish.cause
@@ -243,16 +217,9 @@ class Supplying:
         far = tuple(node for node in dict.fromkeys(nodes) if node != context.node)
         most = context.network.priority(pair.master)
         priority = most if wish.priority is None else min(wish.priority, most)
-        return _Ask(pair, wish.request_id, nodes[0], far, trace, context.clock.monotonic_s(), priority, deadline)
+        return Ask(pair, nodes[0], far, trace, context.clock.monotonic_s(), priority, deadline)
 
-    def _park(self, ask: _Ask) -> None:
-        """Keep a request for the next call of its name; of one pair's requests the oldest make room for new ones."""
-        self._parked.setdefault((ask.pair, ask.named), ask)
-        of_pair = [key for key in self._parked if key[0] == ask.pair]
-        for key in of_pair[: max(0, len(of_pair) - MAX_PARKED_PER_PAIR)]:
-            del self._parked[key]
-
-    async def _serve(self, ask: _Ask, wish: KeyWish, deadline: Deadline) -> GivenKeys:
+    async def _serve(self, ask: Ask, wish: KeyWish, deadline: Deadline) -> GivenKeys:
         try:
             await self._find_routes(ask, deadline)
         except NoRoute:
@@ -261,32 +228,22 @@ class Supplying:
         for node in ask.far:
             await self._vouching.require(node, deadline)
         failed: dict[Routes, KeyShortage] = {}
+        looks = Looks(deadline, most_s=self._context.settings.wait_s, at_once=ask.demand is not None)
         while True:
             if ask.demand is not None:
-                await self._settle(ask, ask.demand, deadline, failed)
+                await self._settle(ask, ask.demand, looks, failed)
             try:
                 keys = await self._take_or_make(ask, wish, deadline, failed)
             except PoolShort as shortage:
-                if shortage.routes in failed:  # there is no better way
-                    raise failed[shortage.routes] from None
-                needed_bits = len(ask.far) * relay_bits(count=wish.count, size_bits=wish.size_bits)
-                target = shortage.routes[0][-1] if shortage.routes else ask.target
-                try:
-                    ask.demand = await self._demands.open(
-                        ask.trace,
-                        pair=ask.pair,
-                        target=target,
-                        needed_bits=needed_bits,
-                        short=shortage.short,
-                        routes=shortage.routes,
-                        priority=ask.priority,
-                    )
-                except KeyShortage as refused:
-                    if wish.prefer == NO_REQUIREMENTS:
-                        raise
-                    failed[shortage.routes] = refused  # what is only preferred of the way may give way
+                if not self._is_waiting_on(ask.demand, shortage.routes):
+                    await self._ask_for(ask, wish, shortage, failed)
+            except KeyShortage:
+                if ask.demand is None or looks.are_over:
+                    raise
             else:
                 break
+        if ask.demand is not None:
+            self._demands.withdraw(ask.demand)
         route, origin = list(keys[0].route), keys[0].origin
         event = ask.trace.record(
             EventKind.KEY_GIVEN,
@@ -300,7 +257,7 @@ class Supplying:
         unmet = self._wished.unmet(keys, ask.target, prefer=wish.prefer, kept=ask.kept)
         return GivenKeys(tuple(keys), event.id, ask.trace.request_id, ask.classical_route, unmet)
 
-    async def _find_routes(self, ask: _Ask, deadline: Deadline) -> None:
+    async def _find_routes(self, ask: Ask, deadline: Deadline) -> None:
         """Record step 3 once per request; raises NoRoute."""
         routes = self._context.routes
         if ask.far:
@@ -317,10 +274,45 @@ class Supplying:
                 key_routes=[list(route) for route in key_routes],
             )
 
-    async def _settle(self, ask: _Ask, demand: Demand, deadline: Deadline, failed: dict[Routes, KeyShortage]) -> None:
-        """Wait for key that was asked for. That none can be made on its ways is noted: others may be open."""
+    def _is_waiting_on(self, demand: Demand | None, routes: Routes) -> bool:
+        """Return whether a call that finds all ways short goes on waiting for its demand, and does not ask for key on
+        these routes instead, since the way of its demand is closed."""
+        return demand is not None and (
+            demand.word.routes == routes or not self._relay.ways.are_closed(demand.word.routes)
+        )
+
+    async def _ask_for(self, ask: Ask, wish: KeyWish, shortage: PoolShort, failed: dict[Routes, KeyShortage]) -> None:
+        """Open a demand for key on the routes that are short, in place of that on others."""
+        if shortage.routes in failed:  # there is no better way
+            raise failed[shortage.routes] from None
+        if ask.demand is not None:
+            self._demands.withdraw(ask.demand)
+            ask.demand = None
         try:
-            await self._demands.settle(demand, deadline)
+            ask.demand = await self._demands.open(
+                ask.trace,
+                pair=ask.pair,
+                target=shortage.routes[0][-1] if shortage.routes else ask.target,
+                needed_bits=len(ask.far) * relay_bits(count=wish.count, size_bits=wish.size_bits),
+                short=shortage.short,
+                routes=shortage.routes,
+                priority=ask.priority,
+            )
+        except KeyShortage as refused:
+            if wish.prefer == NO_REQUIREMENTS:
+                raise
+            failed[shortage.routes] = refused  # what is only preferred of the way may give way
+
+    async def _settle(self, ask: Ask, demand: Demand, looks: Looks, failed: dict[Routes, KeyShortage]) -> None:
+        """Wait for key that was asked for, or until it is time to look whether another way has some. That none can be
+        made on its ways is noted: others may be open. Raises KeyShortage when the time is up."""
+        await self._demands.wait(demand, looks.next)
+        if demand.state == "open" and not looks.are_over:
+            looks.note_look()
+            await self._relay.ways.close_silent(demand.word.routes)
+            return
+        try:
+            self._demands.check(demand)
         except KeyShortage as fault:
             if demand.state == "open":
                 raise
@@ -330,7 +322,7 @@ class Supplying:
                 ask.demand = None
 
     async def _take_or_make(
-        self, ask: _Ask, wish: KeyWish, deadline: Deadline, failed: Mapping[Routes, KeyShortage]
+        self, ask: Ask, wish: KeyWish, deadline: Deadline, failed: Mapping[Routes, KeyShortage]
     ) -> Sequence[SecretKey]:
         """Return keys that are as preferred, where that can be, else as required. ``failed``: on these ways no key can
         be made.
@@ -354,7 +346,7 @@ class Supplying:
         raise refusal.told if isinstance(refusal, WaysUnknown) else refusal
 
     async def _take_or_make_by_way(
-        self, ask: _Ask, wish: KeyWish, require: Requirements, deadline: Deadline
+        self, ask: Ask, wish: KeyWish, require: Requirements, deadline: Deadline
     ) -> Sequence[SecretKey]:
         """Return keys that went a way as required: from stock where their record says so, else made for this call."""
         self._wished.refuse_impossible(ask.far or (self._context.node,), require)
@@ -373,7 +365,7 @@ class Supplying:
             raise PoolShort((), routes=tuple(told[node].ways[0] for node in ask.far[:1]))
         return await self._make_just(ask, wish, require, told)
 
-    async def _take_or_make_such(self, ask: _Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
+    async def _take_or_make_such(self, ask: Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
         """Return keys from stock; what is missing there is made first."""
         if require.disjoint_routes > 1 and ask.far:  # what never leaves this node meets every requirement of its way
             return await self._make_just(ask, wish, require)
@@ -393,7 +385,7 @@ class Supplying:
         return await self._take(ask, wish, require)
 
     async def _take(
-        self, ask: _Ask, wish: KeyWish, require: Requirements, *, way: tuple[NodeId, ...] | None = None
+        self, ask: Ask, wish: KeyWish, require: Requirements, *, way: tuple[NodeId, ...] | None = None
     ) -> Sequence[SecretKey]:
         repeat = self._repeats.of(wish)
         keys = await self._context.store.supply(
@@ -407,7 +399,7 @@ class Supplying:
         return self._repeats.note(repeat, keys)
 
     async def _make_just(
-        self, ask: _Ask, wish: KeyWish, require: Requirements, told: Mapping[NodeId, ToldWays] = NOTHING_TOLD
+        self, ask: Ask, wish: KeyWish, require: Requirements, told: Mapping[NodeId, ToldWays] = NOTHING_TOLD
     ) -> Sequence[SecretKey]:
         """Make keys of several shares, or on ways that were ``told``, and give just these. Raises as
         ``RelayOrigin.make_keys``."""
@@ -421,7 +413,7 @@ class Supplying:
                 continue  # a request that requires nothing has taken one of them in this very moment
         raise KeyShortage("keys were made for this call and taken by others", remedy="ask again in a moment")
 
-    async def _make(self, ask: _Ask, wish: KeyWish, require: Requirements, count: int) -> Sequence[KeyID]:
+    async def _make(self, ask: Ask, wish: KeyWish, require: Requirements, count: int) -> Sequence[KeyID]:
         """Make keys that fulfil what is required of their way; raises RequirementUnmet where no way does."""
         if not ask.far:
             return await self._make_here(ask.pair, count, wish.size_bits)
@@ -431,7 +423,7 @@ class Supplying:
 
     def _job(
         self,
-        ask: _Ask,
+        ask: Ask,
         wish: KeyWish,
         require: Requirements,
         count: int,

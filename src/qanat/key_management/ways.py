@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from typing import TypeAlias, TypeVar
 
+from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyShortage, NodeSilent, NoRoute, RequirementUnmet
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.key_management.asking import RouteDesk, ToldWays
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.direct_keys import as_ends_have_it, require_link
 from qanat.key_management.multipath import those_apart
+from qanat.key_management.pools import is_reached
 from qanat.key_management.wire import PoolShortage, Routes
 
 SLACK = 3
@@ -115,6 +117,20 @@ class Ways:
         for wish in wishes:
             wish.silent[at, silent] = None
         self._closed_until_s[at, silent] = self._later(self._context.settings.cut_route_pause_s)
+
+    async def close_silent(self, ways: Routes) -> None:
+        """Close those of these ways whose first node does not answer, and is not just coming up."""
+        context = self._context
+        for way in ways:
+            deadline = Deadline.after(context.clock, context.settings.reach_patience_s)
+            if self.are_closed((way,)) or await is_reached(context, way[1], deadline):
+                continue
+            if not context.courier.is_coming(way[1]):
+                self.close((), at=context.node, silent=way[1])
+
+    def are_closed(self, ways: Routes) -> bool:
+        """Return whether a node on any of these ways did not answer a moment ago."""
+        return any(self._silences_on(way, Wish(way[-1], 1, 0)) for way in ways)
 
     def patience_s(self, way: Way) -> float:
         """Return how long the verdict on a batch that goes this way is awaited."""
