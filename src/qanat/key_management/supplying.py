@@ -370,19 +370,22 @@ class Supplying:
         if require.disjoint_routes > 1 and ask.far:  # what never leaves this node meets every requirement of its way
             return await self._make_just(ask, wish, require)
         repeat, master, store = self._repeats.of(wish), ask.pair.master, self._context.store
-        for attempt in range(self._context.settings.relay_tries):
+        num_tries = 0
+        while True:
             try:
                 return await self._take(ask, wish, require)
             except KeyShortage:
+                if num_tries >= self._context.settings.relay_tries and ask.deadline.has_passed:
+                    raise  # others were quicker each time
                 in_stock = await store.count_keys(ask.pair, size_bits=wish.size_bits, fit=self._wished.fit(require))
-            if not attempt:
+            num_tries += 1
+            if num_tries == 1:
                 await self._make(ask, wish, require, max(1, wish.count - in_stock))
                 continue
             made = await self._make(ask, wish, require, wish.count)  # others take what fills the stock up: just these
             with contextlib.suppress(KeyNotFound):
                 keys = await store.supply_by_id(made, sae=master, master=master, repeat=repeat)
                 return self._repeats.note(repeat, keys)
-        return await self._take(ask, wish, require)
 
     async def _take(
         self, ask: Ask, wish: KeyWish, require: Requirements, *, way: tuple[NodeId, ...] | None = None
@@ -403,8 +406,9 @@ class Supplying:
     ) -> Sequence[SecretKey]:
         """Make keys of several shares, or on ways that were ``told``, and give just these. Raises as
         ``RelayOrigin.make_keys``."""
-        repeat, master = self._repeats.of(wish), ask.pair.master
-        for _ in range(self._context.settings.relay_tries):
+        repeat, master, num_tries = self._repeats.of(wish), ask.pair.master, 0
+        while num_tries < self._context.settings.relay_tries or not ask.deadline.has_passed:
+            num_tries += 1
             key_ids = await self._relay.make_keys(self._job(ask, wish, require, wish.count, told))
             try:
                 keys = await self._context.store.supply_by_id(key_ids, sae=master, master=master, repeat=repeat)
