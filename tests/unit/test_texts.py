@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from qanat.adapters.buffer_line import dial
 from qanat.adapters.durable_files import write_new_durably
 from qanat.adapters.mailbox import Mailbox, OutgoingText, StoredText
 from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.apps.cli.services import _told
 from qanat.ground.errors import BadParameter, FrameError, KeyManagementError, KeyShortage
 from qanat.ground.identifiers import SaeId, members_of, slaves_together
 from qanat.ground.keys import SecretBytes, SecretKey
@@ -152,6 +154,51 @@ def test_a_group_hears_a_text_each_and_who_is_away_hears_later(tmp_path: Path) -
         assert bodies(house, "bob") == ["to all"]
 
     run(work())
+
+
+def test_who_hears_a_text_of_a_group_is_told_who_else_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data", groups={"board": ("bob", "carol")})
+        async with house.reception("bob"), house.reception("carol"), house.user("alice") as alice:
+            await alice.text("board", "to both")
+            await alice.text("bob", "to you")
+        group = (sae_of("bob"), sae_of("carol"))
+        assert [text.group for text in house.texts["bob"]] == [group, ()]
+        people = house.user("bob").people
+        for as_json in (False, True):
+            for text in house.texts["bob"]:
+                _told(people, as_json, None).on_text(text)
+
+    run(work())
+    plain_group, plain, json_group, json_plain = capsys.readouterr().out.splitlines()
+    assert plain_group.endswith(" alice (to bob, carol): to both")
+    assert plain.endswith(" alice: to you")
+    assert [json.loads(line)["text"]["group"] for line in (json_group, json_plain)] == [["bob", "carol"], []]
+
+
+def test_a_text_of_a_group_is_one_also_where_it_is_told_under_a_key_of_the_two(tmp_path: Path) -> None:
+    async def work() -> None:
+        house = House(tmp_path / "data", groups={"board": ("bob", "carol")})
+        async with house.reception("bob"), house.user("alice") as alice:
+            await alice.text("board", "to both", patience_s=0)
+            house.stock.waiting.clear()  # carol's key manager has the key of all no more
+            async with house.reception("carol"):
+                assert await alice.deliver_waiting() == 0
+                await alice.text("carol", "to you")
+        assert [text.group for text in house.texts["carol"]] == [(sae_of("bob"), sae_of("carol")), ()]
+
+    run(work())
+
+
+def test_a_text_of_a_group_that_was_kept_before_groups_were_is_shown(tmp_path: Path) -> None:
+    mailbox, text = Mailbox(tmp_path), StoredText("ab" * 16, sae_of("alice"), "hello", 1.0, 2.0, (sae_of("bob"),))
+    run(mailbox.keep(text))
+    assert mailbox.fresh() == [text]
+    (path,) = (tmp_path / "inbox").glob("*.json")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    del told["group"]
+    path.write_text(json.dumps(told), encoding="utf-8")
+    assert mailbox.fresh() == [replace(text, group=())]
 
 
 def test_a_member_of_a_group_cannot_say_anything_to_another_in_the_senders_name(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ class StoredText:
     body: str
     sent_utc_s: float
     received_utc_s: float
+    group: tuple[SaeId, ...] = ()
+    """All that it was sealed for together, whose text it is says so; ourselves among them."""
 
 
 class Mailbox:
@@ -148,8 +150,9 @@ class Mailbox:
         with machine_faults_named(self.home):
             if (self.home / "shown" / name).exists():
                 return False
-            told = {"body": text.body, "received_utc_s": text.received_utc_s, "sender": text.sender}
+            told: dict[str, Any] = {"body": text.body, "received_utc_s": text.received_utc_s, "sender": text.sender}
             told |= {"sent_utc_s": text.sent_utc_s, "text_id": text.text_id}
+            told |= {"group": text.group} if text.group else {}
             return write_new_durably(self.home / "inbox" / name, json.dumps(told))
 
     def _out(self, text_id: str) -> Path:
@@ -211,12 +214,21 @@ def _read_out(path: Path) -> OutgoingText | None:
 
 
 def _read_in(path: Path) -> StoredText | None:
-    match _read(path):
-        case {"body": str(body), "received_utc_s": received, "sender": sender, "sent_utc_s": sent, "text_id": text_id}:
+    read = _read(path)
+    match None if read is None else {"group": ()} | read:  # texts of before have none
+        case {
+            "body": str(body),
+            "received_utc_s": received,
+            "sender": sender,
+            "sent_utc_s": sent,
+            "text_id": text_id,
+            "group": group,
+        }:
             times = float(sent), float(received)
             body.encode()
             if all(0 <= utc_s < END_OF_TIME_UTC_S for utc_s in times):
-                return StoredText(str(text_id), SaeId(str(sender)), body, *times)
+                saes = tuple(SaeId(str(sae)) for sae in group)
+                return StoredText(str(text_id), SaeId(str(sender)), body, *times, saes)
         case None:
             return None
     raise ValueError(f"{path} is no text")

@@ -15,7 +15,7 @@ this id and sender confirms again and keeps nothing twice.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from qanat.ground.errors import BadParameter, FrameError, QanatError
@@ -67,6 +67,8 @@ class ReceivedText:
     body: str
     sent_utc_s: float
     received_utc_s: float
+    group: tuple[SaeId, ...] = ()
+    """All that it was sealed for together, ourselves among them, as its sender says."""
 
 
 def is_time(utc_s: float) -> bool:
@@ -166,17 +168,20 @@ async def take_texts(
 ) -> list[ReceivedText]:
     """Receive a caller's texts until it says bye; returns the new ones. Raises what ``Conversation.next`` raises."""
     fresh: list[ReceivedText] = []
+    told_before: tuple[str, tuple[SaeId, ...]] = ("", ())
     async with naming(conversation.peer), refusing(conversation):
         while (word := await conversation.hear()) != BYE:
             text_id = str(word.get("text"))
+            group = told_before[1] if text_id == told_before[0] else ()
             if "group" in word:
                 sealed = SealedForGroup.parse(word)
+                told_before = text_id, group = text_id, sealed.recipients
                 try:
                     word = await open_from_group(party, sealed, sender=conversation.peer, text_id=text_id)
                 except KeyUnknown:
                     await conversation.say({"again": text_id})
                     continue
-            text = _text_in(word, text_id, conversation.peer, utc_s())
+            text = replace(_text_in(word, text_id, conversation.peer, utc_s()), group=group)
             if await inbox.put(text):
                 fresh.append(text)
             await conversation.say({"received": text_id, "utc_s": text.received_utc_s})

@@ -75,7 +75,7 @@ class _Inbox:
         self._show = show
 
     async def put(self, text: ReceivedText, /) -> bool:
-        stored = StoredText(text.text_id, text.sender, text.body, text.sent_utc_s, text.received_utc_s)
+        stored = StoredText(text.text_id, text.sender, text.body, text.sent_utc_s, text.received_utc_s, text.group)
         is_new = await self._mailbox.keep(stored)
         if is_new:
             await self._show()

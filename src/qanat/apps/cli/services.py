@@ -268,10 +268,11 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         told(partial(tell_reader, words), {"fax": asdict(fax) | {"sender": name(fax.sender)}})
 
     def on_text(text: StoredText) -> None:
+        sender, group = name(text.sender), tuple(map(name, text.group))
         if as_json:
-            print_json({"text": asdict(text) | {"sender": name(text.sender)}})
+            print_json({"text": asdict(text) | {"sender": sender, "group": group}})
         else:
-            print(shown_text(text.body, sender=name(text.sender), sent_utc_s=text.sent_utc_s), flush=True)
+            print(shown_text(text.body, sender=sender, group=group, sent_utc_s=text.sent_utc_s), flush=True)
         if stop is not None:
             stop.set()
 
@@ -332,10 +333,11 @@ def _told_of_carried(as_json: bool) -> Callable[[Carried], None]:
     return on_end
 
 
-def shown_text(body: str, *, sender: str, sent_utc_s: float) -> str:
+def shown_text(body: str, *, sender: str, group: Sequence[str] = (), sent_utc_s: float) -> str:
     """Return a text as people see it: each of its own lines after the first is set in, so that none can pass for
-    another text, and nothing in it steers the terminal."""
-    head = f"{time.strftime('%H:%M:%S', time.localtime(sent_utc_s))} {printable(sender)}: "
+    another text, and nothing in it steers the terminal. ``group``: to whom it was sent together."""
+    to = f" (to {', '.join(group)})" if group else ""
+    head = f"{time.strftime('%H:%M:%S', time.localtime(sent_utc_s))} {printable(sender + to)}: "
     first, *others = map(printable, body.split("\n"))
     return "\n".join([head + first, *(" " * len("00:00:00 ") + line for line in others)])
 
