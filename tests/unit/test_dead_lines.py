@@ -88,6 +88,10 @@ def test_our_own_limits_keep_their_words(monkeypatch: pytest.MonkeyPatch) -> Non
                 await line.receive(timeout_s=0.01)
             with pytest.raises(ChannelClosed, match="the peer took nothing for"):
                 await often(line)
+            for _ in range(2):
+                with pytest.raises(ChannelClosed, match="the line broke before"):
+                    await line.send(FRAME)
+            await line.close()
 
     run(work())
 

@@ -14,11 +14,19 @@ from pathlib import Path
 import pytest
 
 from interop.fleet import free_port
+from qanat.adapters import buffer_line, psk_tls
 from qanat.adapters.buffer_line import AnsweredInClear, BufferLine, dial
 from qanat.adapters.line_server import LineServer
 from qanat.adapters.psk import HANDSHAKE, PreSharedKey
 from qanat.adapters.psk_tls import PskTls, identity_in
-from qanat.ground.errors import AuthenticationFailed, BadParameter, ChannelClosed, FrameError, QanatError
+from qanat.ground.errors import (
+    AuthenticationFailed,
+    BadParameter,
+    ChannelClosed,
+    ChannelTimeout,
+    FrameError,
+    QanatError,
+)
 from qanat.ground.framing import encode_frame
 from qanat.services.ciphers import KeyUnknown, NotForUs
 from qanat.services.conversation import RefusedByPeer
@@ -128,15 +136,49 @@ def test_what_is_no_tls_of_ours_is_named() -> None:
     flight = caller.outgoing()
     assert flight[0] == HANDSHAKE
     assert identity_in(flight) == b"the key of today"
-    assert identity_in(flight[:-1]) is None
-    for other in (b"GET / HTTP/1.1\r\n\r\n", bytes([HANDSHAKE]) + flight[5:]):
+    for other in (b"GET / HTTP/1.1\r\n\r\n", bytes([HANDSHAKE]) + flight[5:], flight[:-1]):
         with pytest.raises(FrameError, match=r"no TLS 1\.3 under a pre-shared key"):
             identity_in(other)
-    with pytest.raises(FrameError, match="more than"):
-        identity_in(bytes([HANDSHAKE, 3, 1, 0x3F, 0xFF, 1, 0, 0xFF, 0xFF]) + bytes(0x3FFF - 4) + flight[:5] + bytes(9))
     with pytest.raises(BadParameter, match="192 bits"):
         PreSharedKey(b"odd", bytes(24))
     assert repr(psk()).count("secret") == 0
+
+
+@pytest.mark.parametrize("odd", ["dripping", "half", "too long", "in pieces"])
+def test_a_first_flight_costs_one_look_however_it_comes(odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger who says it byte by byte must not have OpenSSL begin anew with each."""
+    looks = list[int]()
+
+    def counted(flight: bytes) -> bytes:
+        looks.append(len(flight))
+        return identity_in(flight)
+
+    monkeypatch.setattr(psk_tls, "identity_in", counted)
+    monkeypatch.setattr(buffer_line, "STALL_TIMEOUT_S", 0.3)
+
+    async def work() -> None:
+        key, faults, loop = psk(), list[QanatError](), asyncio.get_running_loop()
+        caller = PskTls(key, is_caller=True)
+        caller.shake_hands()
+        flight = caller.outgoing()
+        said = {"half": flight[:100], "too long": flight[:3] + b"\x40\x00" + bytes(2**14)}.get(odd, flight)
+        if odd == "in pieces":
+            said = flight[:3] + (50).to_bytes(2) + flight[5:55]
+        async with answering(key, faults) as port:
+            with socket.create_connection(("127.0.0.1", port)) as line:
+                line.setblocking(False)
+                line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for place in range(0, len(said), 7 if odd == "dripping" else len(said)):
+                    await loop.sock_sendall(line, said[place : place + 7] if odd == "dripping" else said)
+                    await asyncio.sleep(0)
+                answer = await loop.sock_recv(line, 4096)
+        if odd == "dripping":
+            assert answer[0] == HANDSHAKE
+        else:
+            assert isinstance(faults[0], ChannelTimeout if odd == "half" else FrameError)
+        assert looks == {"dripping": [len(flight)], "in pieces": [55]}.get(odd, [])
+
+    run(work())
 
 
 @has_openssl

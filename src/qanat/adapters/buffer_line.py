@@ -18,7 +18,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from qanat.adapters.psk import CONTENT_TYPES, HANDSHAKE, PreSharedKey, PskOf
+from qanat.adapters.psk import CONTENT_TYPES, HANDSHAKE, HEAD_BYTES, MOST_HELLO_BYTES, PreSharedKey, PskOf
 from qanat.adapters.streams import STALL_TIMEOUT_S, is_own_limit, watch_peer
 from qanat.ground.errors import AuthenticationFailed, ChannelClosed, ChannelTimeout, FrameError
 from qanat.ground.framing import LENGTH_BYTES, frame_length
@@ -78,6 +78,7 @@ class BufferLine:
         self._given = 0
         """How much of the buffer, from its start, the caller was given by the last ``receive``."""
         self._closed = False
+        self._is_broken = False
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         watch_peer(connection, limit_s=KERNEL_PATIENCE_S)
@@ -95,7 +96,7 @@ class BufferLine:
                 data = frame if self._tls is None else self._tls.seal(frame)
                 await asyncio.get_running_loop().sock_sendall(self._connection, data)
         except OSError as fault:
-            self.abort()
+            self._give_up()
             if is_own_limit(fault):
                 raise ChannelClosed(f"the peer took nothing for {SEND_TIMEOUT_S:.0f} s") from None
             raise ChannelClosed(f"the line broke: {fault.strerror or fault}") from None
@@ -129,7 +130,7 @@ class BufferLine:
         try:
             self._tls = await self._agreed(PskTls(psk, is_caller=True), timeout_s)
         except BaseException:
-            self.abort()
+            await self.close()
             raise
 
     def proven(self) -> None:
@@ -138,7 +139,7 @@ class BufferLine:
 
     def has_news(self) -> bool:
         """Return whether something has come that nobody received yet; also at the end of the line."""
-        if self._closed or self._end > self._start + self._given:
+        if self._closed or self._is_broken or self._end > self._start + self._given:
             return True
         if self._tls is not None:
             return self._has_sealed_news(self._tls)
@@ -152,14 +153,18 @@ class BufferLine:
                 self._connection.shutdown(socket.SHUT_WR)
             self._connection.close()
 
-    def abort(self) -> None:
-        """Close at once."""
-        self._closed = True
-        self._connection.close()
+    def _give_up(self) -> None:
+        """Let nothing more go either way. The socket itself is closed by ``close`` alone, when nobody waits for it any
+        more: its number is another's at once."""
+        self._is_broken = True
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
 
     def _check_open(self) -> None:
         if self._closed:
             raise ChannelClosed("this side closed the line")
+        if self._is_broken:
+            raise ChannelClosed("the line broke before")
 
     def _is_readable(self) -> bool:
         poll = select.poll()
@@ -195,9 +200,11 @@ class BufferLine:
 
         flight = self._buffer[self._start : self._end]
         self._start = self._end = 0
-        while (identity := identity_in(flight)) is None:
+        while len(flight) < HEAD_BYTES or len(flight) < HEAD_BYTES + int.from_bytes(flight[3:HEAD_BYTES]):
+            if len(flight) > MOST_HELLO_BYTES:
+                raise FrameError(f"a first flight of TLS of more than {MOST_HELLO_BYTES} bytes")
             flight += await self._some(STALL_TIMEOUT_S)
-        tls = PskTls(await psk_of(identity), is_caller=False)
+        tls = PskTls(await psk_of(identity_in(flight)), is_caller=False)
         tls.feed(flight)
         self._tls = await self._agreed(tls, timeout_s)
 
@@ -233,7 +240,7 @@ class BufferLine:
                 self._connection.shutdown(socket.SHUT_WR)
                 while await loop.sock_recv(self._connection, READ_BYTES):
                     pass
-        self.abort()
+        self._give_up()
 
     async def _whole_frame(self, beginning: bytes) -> bytes:
         """Return the first frame whole, where it is a short one; else what there is of it."""

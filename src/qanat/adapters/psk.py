@@ -12,6 +12,10 @@ HANDSHAKE: Final = 22
 """The first byte of a record of TLS that is part of a handshake (RFC 8446, 5.1)."""
 APPLICATION_DATA: Final = 23
 CONTENT_TYPES: Final = frozenset({20, 21, HANDSHAKE, APPLICATION_DATA})
+HEAD_BYTES: Final = 5
+"""Of a record: its content's type, a version, and how many bytes follow."""
+MOST_HELLO_BYTES: Final = 2**13
+"""A caller's first flight is one record, no longer than this."""
 MOST_IDENTITY_BYTES: Final = 2**10
 KEY_BITS: Final = (128, 256)
 

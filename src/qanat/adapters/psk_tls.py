@@ -20,8 +20,6 @@ from qanat.adapters.psk import PreSharedKey
 from qanat.ground.errors import AuthenticationFailed, ChannelClosed, FrameError
 
 READ_BYTES: Final = 2**18
-MOST_HELLO_BYTES: Final = 2**14
-"""A caller's first flight is no longer."""
 _TLS_1_3: Final = 0x0304
 _SUITES: Final = {128: (b"TLS_AES_128_GCM_SHA256", b"\x13\x01"), 256: (b"TLS_AES_256_GCM_SHA384", b"\x13\x02")}
 _USE: Final = "int (SSL *, const EVP_MD *, const unsigned char **, size_t *, SSL_SESSION **)"
@@ -131,8 +129,8 @@ class PskTls:
         return session
 
 
-def identity_in(flight: bytes | bytearray) -> bytes | None:
-    """Return the identity that a caller names in its first flight, None where more of it has to come first.
+def identity_in(flight: bytes | bytearray) -> bytes:
+    """Return the identity that a caller names in its first flight, one whole record.
 
     Asked is OpenSSL itself, by a handshake that ends there. Raises FrameError for what is no TLS 1.3 under such a key.
     """
@@ -147,18 +145,18 @@ def identity_in(flight: bytes | bytearray) -> bytes | None:
     _lib.SSL_CTX_set_psk_find_session_callback(_raw(context), callback)
     connection = _connection(context, is_caller=False)
     connection.bio_write(bytes(flight))
+    words = "a first flight in pieces"
     try:
         connection.do_handshake()
     except SSL.WantReadError:
-        if len(flight) > MOST_HELLO_BYTES:
-            raise FrameError(f"a first flight of TLS of more than {MOST_HELLO_BYTES} bytes") from None
-        return None
+        pass
     except SSL.Error as fault:
-        if not named:
-            raise FrameError(
-                f"this is no TLS 1.3 under a pre-shared key: {_words(fault)}",
-                remedy="call with `qanat tunnel`; what stands behind this tunnel is reached through that",
-            ) from None
+        words = _words(fault)
+    if not named:
+        raise FrameError(
+            f"this is no TLS 1.3 under a pre-shared key: {words}",
+            remedy="call with `qanat tunnel`; what stands behind this tunnel is reached through that",
+        )
     return named[0]
 
 

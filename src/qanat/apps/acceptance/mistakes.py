@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qanat.adapters.psk import APPLICATION_DATA, HANDSHAKE
+from qanat.adapters.psk import APPLICATION_DATA, HANDSHAKE, HEAD_BYTES
 from qanat.apps.acceptance.persons import CountedSupply, Person
 from qanat.apps.acceptance.plan import (
     BIT_FLIPPED,
@@ -34,7 +34,6 @@ from qanat.users.tunnel import TunnelEnd
 
 HOST = "127.0.0.1"
 SILENCE_S = 3.0
-TLS_HEAD_BYTES = 5
 KEY_MANAGER_RETRY_S = 1.0
 CUT_OFF_PATIENCE_S = 8.0
 CUT_OFF_CALL_S = 2.0
@@ -177,14 +176,14 @@ async def _frame(reader: asyncio.StreamReader, head: bytes = b"") -> bytes:
 
 async def _sealed_by_tls(reader: asyncio.StreamReader, back: asyncio.StreamWriter, first: bytes) -> bytearray:
     """Pass a handshake's records on and return the one after it; the last sealed one of a handshake is Finished."""
-    head, num_sealed = first + await reader.readexactly(TLS_HEAD_BYTES - len(first)), 0
+    head, num_sealed = first + await reader.readexactly(HEAD_BYTES - len(first)), 0
     while True:
         record = bytearray(head + await reader.readexactly(int.from_bytes(head[3:], "big")))
         num_sealed += record[0] == APPLICATION_DATA
         if num_sealed > 1:
             return record
         back.write(record)
-        head = await reader.readexactly(TLS_HEAD_BYTES)
+        head = await reader.readexactly(HEAD_BYTES)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
