@@ -248,7 +248,7 @@ def test_a_tunnel_whose_satellite_key_is_used_up_stands_still_says_so_and_ends_b
                 await come_back(port)
             entrance.terminate()
             _, told_people = await entrance.communicate()
-        assert b"nothing goes under the old key" in told_people
+        assert b"nothing goes under an older one" in told_people
 
     with running_network(data, network, apart=[satellite], more=PASSES) as live:
         with running_site(data, satellite, network) as bird:

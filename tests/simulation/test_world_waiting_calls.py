@@ -149,3 +149,22 @@ def test_a_way_that_was_short_further_on_is_taken_again_once_it_has_key(world: W
     assert route_of(world.run(ask(world, count=16))) == OTHER
     rest(world, 20.0)
     assert route_of(world.run(ask(world))) == FIRST
+
+
+def test_equal_calls_that_are_refused_again_and_again_each_go_on_with_a_demand_of_their_own(world: World) -> None:
+    """Demands that nobody goes on with would pile up until the pair may have no more."""
+    block_times(world, first_s=NEVER_S, other_s=NEVER_S)
+    told: list[str] = []
+
+    async def beg() -> None:
+        for _ in range(4):
+            with pytest.raises(KeyShortage) as fault:
+                await ask(world, patience_s=0.5)
+            told.append(fault.value.message)
+            await world.sleep(1.0)
+
+    for number in range(6):
+        world.spawn(beg(), name=f"beggar {number}")
+    rest(world, 10.0)
+    assert len(told) == 4 * 6
+    assert all("more is being made" in words for words in told), set(told)

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from qanat.apps.cli.hook import command_slot
 from qanat.ground.errors import AuthenticationFailed, BadParameter, FrameError, KeyShortage, NotEntitled, QanatError
 from qanat.ground.ports import KeySupply
 from qanat.services.ciphers import Altered, Refresh, Suite
 from qanat.services.conversation import RefusedByPeer, Terms
 from qanat.services.directory import Directory
 from qanat.services.tunnel import WINDOW_BYTES, Window
+from qanat.users.collecting import Sensor
+from qanat.users.hook import Hook
 from qanat.users.pump import Carried
 from qanat.users.reception import Listeners, Reception
 from qanat.users.supply import TakenKey
@@ -385,3 +388,21 @@ def test_a_window_lets_no_more_come_than_was_taken() -> None:
     window.spend(10)
     window.may_send(10)
     assert window.left_bytes == WINDOW_BYTES
+
+
+def test_what_has_one_other_end_refuses_a_group(tmp_path: Path) -> None:
+    house = House(tmp_path / "data", groups={"office": ("bob", "carol")})
+
+    async def work() -> None:
+        async with house.user("alice") as alice:
+            slot = command_slot("true", "hex")
+            for made in (
+                lambda: Tunnel(alice, "office"),
+                lambda: Sensor(alice, "office", name="door"),
+                lambda: Hook(alice, "office", slot, name="office"),
+            ):
+                with pytest.raises(BadParameter, match=r"'office' is a group, and a [a-z]+ has one other end") as fault:
+                    made()
+                assert "bob, carol" in fault.value.remedy
+
+    run(work())

@@ -79,6 +79,7 @@ class BufferLine:
         """How much of the buffer, from its start, the caller was given by the last ``receive``."""
         self._closed = False
         self._is_broken = False
+        self._altered: AuthenticationFailed | None = None
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         watch_peer(connection, limit_s=KERNEL_PATIENCE_S)
@@ -89,7 +90,8 @@ class BufferLine:
         return "" if self._tls is None else self._tls.suite
 
     async def send(self, frame: bytes | bytearray | memoryview, /) -> None:
-        """Send one whole frame; raises ChannelClosed, also when the peer takes nothing for SEND_TIMEOUT_S."""
+        """Send one whole frame; raises ChannelClosed, also when the peer takes nothing for SEND_TIMEOUT_S, and
+        AuthenticationFailed after what came was altered."""
         self._check_open()
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
@@ -99,6 +101,8 @@ class BufferLine:
             self._give_up()
             if is_own_limit(fault):
                 raise ChannelClosed(f"the peer took nothing for {SEND_TIMEOUT_S:.0f} s") from None
+            if self._altered is not None:
+                self._check_open()
             raise ChannelClosed(f"the line broke: {fault.strerror or fault}") from None
 
     async def receive(self, *, timeout_s: float) -> memoryview:
@@ -163,6 +167,8 @@ class BufferLine:
     def _check_open(self) -> None:
         if self._closed:
             raise ChannelClosed("this side closed the line")
+        if self._altered is not None:  # who sends meanwhile is told of the fault, not of what came of it
+            raise AuthenticationFailed(self._altered.message, remedy=self._altered.remedy)
         if self._is_broken:
             raise ChannelClosed("the line broke before")
 
@@ -223,17 +229,17 @@ class BufferLine:
         """Go on with a handshake as far as what came allows, and say what is to be said, also where it fails."""
         try:
             is_over = tls.shake_hands()
-        except AuthenticationFailed:
-            await self._break_off(tls)
+        except AuthenticationFailed as fault:
+            await self._break_off(tls, fault)
             raise
         with contextlib.suppress(OSError):  # the next read says so
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await asyncio.get_running_loop().sock_sendall(self._connection, tls.outgoing())
         return is_over
 
-    async def _break_off(self, tls: PskTls) -> None:
-        """Send TLS's own word of its fault, and read on for a moment, so that the other end comes to hear it."""
-        loop = asyncio.get_running_loop()
+    async def _break_off(self, tls: PskTls, fault: AuthenticationFailed) -> None:
+        """Send TLS's own word of a fault, and read on for a moment, so that the other end comes to hear it."""
+        self._altered, loop = fault, asyncio.get_running_loop()
         with contextlib.suppress(OSError):
             async with asyncio.timeout(LAST_WORD_S):
                 await loop.sock_sendall(self._connection, tls.outgoing())
@@ -277,8 +283,8 @@ class BufferLine:
                 if not (data := await loop.sock_recv(self._connection, READ_BYTES)):
                     return 0
                 tls.feed(data)
-        except AuthenticationFailed:
-            await self._break_off(tls)
+        except AuthenticationFailed as fault:
+            await self._break_off(tls, fault)
             raise
         return got
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from qanat.ground.clock import Deadline
 from qanat.ground.identifiers import NodeId, SaePair
@@ -35,31 +35,36 @@ class Ask:
     """What the keys were taken or made under."""
 
 
-@dataclass(slots=True)
 class Parked:
     """Requests that ended in a shortage, each under its wish: a call that wishes for more or fewer keys, or for other
-    ones, must not wait for what this one has asked for."""
+    ones, must not wait for what this one has asked for. Of equal ones each is gone on with by one call."""
 
-    _asks: dict[KeyWish, Ask] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._asks: list[tuple[KeyWish, Ask]] = []
 
     def take(self, wish: KeyWish) -> Ask | None:
-        """Return the request that a call goes on with, if any."""
-        return self._asks.pop(_whatever_call(wish), None)
+        """Return the request that a call goes on with, of equal ones the oldest, if there is any."""
+        sought = _whatever_call(wish)
+        for place, (kept, ask) in enumerate(self._asks):
+            if kept == sought:
+                del self._asks[place]
+                return ask
+        return None
 
     def keep(self, wish: KeyWish, ask: Ask) -> None:
         """Keep a request for the next call; of one pair's requests the oldest make room for new ones."""
-        self._asks.setdefault(_whatever_call(wish), ask)
-        of_pair = [key for key, one in self._asks.items() if one.pair == ask.pair]
-        for key in of_pair[: max(0, len(of_pair) - MAX_PARKED_PER_PAIR)]:
-            del self._asks[key]
+        self._asks.append((_whatever_call(wish), ask))
+        of_pair = [place for place, (_, one) in enumerate(self._asks) if one.pair == ask.pair]
+        for place in reversed(of_pair[: max(0, len(of_pair) - MAX_PARKED_PER_PAIR)]):
+            del self._asks[place]
 
     def forget(self, *, begun_before_s: float) -> None:
         """Forget requests that began before a moment."""
-        self._asks = {key: ask for key, ask in self._asks.items() if ask.begun_monotonic_s >= begun_before_s}
+        self._asks = [(wish, ask) for wish, ask in self._asks if ask.begun_monotonic_s >= begun_before_s]
 
     def of(self, pair: SaePair) -> tuple[Ask, ...]:
         """Return the requests of a pair that are kept."""
-        return tuple(ask for ask in self._asks.values() if ask.pair == pair)
+        return tuple(ask for _, ask in self._asks if ask.pair == pair)
 
 
 class Looks:

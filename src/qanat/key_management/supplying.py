@@ -379,7 +379,7 @@ class Supplying:
                     raise  # others were quicker each time
                 in_stock = await store.count_keys(ask.pair, size_bits=wish.size_bits, fit=self._wished.fit(require))
             num_tries += 1
-            if num_tries == 1:
+            if num_tries % 2:  # what others leave in stock is used up by turns, or it would grow with each lost race
                 await self._make(ask, wish, require, max(1, wish.count - in_stock))
                 continue
             made = await self._make(ask, wish, require, wish.count)  # others take what fills the stock up: just these

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from qanat.ground.errors import (
+    AuthenticationFailed,
     ChannelClosed,
     ChannelError,
     ConfigurationError,
@@ -400,7 +401,7 @@ async def refuse(line: Line, reason: str, *, remedy: str = "", later: bool = Fal
     ``here``: who answers, where that is not who was called."""
     words = {"reason": reason, "remedy": remedy, "here": here}
     header: dict[str, Json] = {name: printable(said[:MAX_REASON_CHARACTERS]) for name, said in words.items() if said}
-    with contextlib.suppress(ChannelError, FrameError):
+    with contextlib.suppress(ChannelError, FrameError, AuthenticationFailed):
         await line.send(encode_frame(REFUSAL, header | ({"later": True} if later else {})))
         for _ in range(MOST_DRAINED):
             await line.receive(timeout_s=DRAIN_S)

@@ -23,7 +23,7 @@ class Sensor:
     """Sends what a sensor says to a centre, now or when it is there. Raises UnknownNode."""
 
     def __init__(self, user: UserServices, centre: str, *, name: str) -> None:
-        (contact, *_) = user.people.members(centre)
+        contact = user.people.single(centre, what="a collection")
         self._user = user
         self._centre = contact.sae
         self._name = name

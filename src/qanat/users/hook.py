@@ -31,7 +31,7 @@ class Hook:
         name: str,
         on_key: Callable[[KeyID], None] = lambda _: None,
     ) -> None:
-        (found, *_) = user.people.members(contact)
+        found = user.people.single(contact, what="a hook")
         self._user = user
         self._peer = found.sae
         self._slot = slot

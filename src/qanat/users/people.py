@@ -63,6 +63,17 @@ class People:
             raise BadParameter(f"{name!r} is, or has in it, {self.me.name!r} itself", remedy="name somebody else")
         return members
 
+    def single(self, name: str, *, what: str) -> Contact:
+        """Return the one contact of a name, where ``what`` goes to one only; raises as ``members``, and BadParameter
+        for a group of several."""
+        first, *others = self.members(name)
+        if others:
+            raise BadParameter(
+                f"{name!r} is a group, and {what} has one other end",
+                remedy=f"name one of them: {', '.join(one.name for one in (first, *others))}",
+            )
+        return first
+
     def with_group(self, name: str, members: Sequence[str] | None) -> People:
         """Write a group into the directory file, anew or in place of what it was, or take it out where ``members`` is
         None; returns the people with it. Raises BadParameter, UnknownNode, ConfigurationError and MachineFault.

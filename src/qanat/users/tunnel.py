@@ -48,7 +48,7 @@ class Tunnel:
         on_key: Callable[[TakenKey], None] = lambda _: None,
     ) -> None:
         tunnel.check_suite(user.terms.suite)
-        (contact, *_) = user.people.members(recipient)
+        contact = user.people.single(recipient, what="a tunnel")
         self._user = user
         self._sae = contact.sae
         self._server = ProgramServer(self._carry, host=listen[0], port=listen[1])

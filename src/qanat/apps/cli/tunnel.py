@@ -41,8 +41,8 @@ def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: boo
 
     def on_wait() -> None:
         tell(
-            f"a fresh key with {to} is due and has not come: the connection stands still, nothing goes under the old "
-            f"key; it is broken off when none comes within {sealing.key_wait_s:g} s (--key-wait)"
+            f"a fresh key with {to} is due and has not come: the connection stands still, nothing goes under an older "
+            f"one; it is broken off when none comes within {sealing.key_wait_s:g} s (--key-wait)"
         )
         if as_json:
             print_json({"waiting": to})
