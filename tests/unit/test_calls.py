@@ -14,6 +14,7 @@ import pytest
 from qanat.adapters import media_faults
 from qanat.adapters.datagrams import Datagrams, UdpAddress, open_datagrams
 from qanat.adapters.media import CALL_QUALITY, TEST, AudioSource, MediaSink, VideoSource
+from qanat.apps.cli.calls import say_call
 from qanat.benchmarks.video_call import video_call
 from qanat.ground.errors import BadParameter, ConfigurationError, FrameError
 from qanat.services.call import CallReport, CallWord
@@ -153,6 +154,27 @@ def check_call(
         assert len({number for number, _ in pairs}) == len(pairs), "a frame was accepted twice"
         assert any(set(pairs) <= whole for whole in sealed), "a frame was accepted under another key"
     return reports
+
+
+def test_a_report_tells_who_ended_the_call(tmp_path: Path) -> None:
+    async def work() -> tuple[list[str], list[str]]:
+        house, came = House(tmp_path / "data"), list[CallReport]()
+        async with house.user("bob") as bob, house.user("alice") as alice:
+            reception = Reception(bob, tmp_path / "in", media=CallMedia(audio=None))
+            reception._listeners = replace(reception._listeners, on_call=came.append)
+            async with reception:
+                at_alice = [await alice.call("bob", CallMedia(video=None), seconds_s=0.3)]
+                await until(lambda: bool(came))
+                calling = asyncio.create_task(alice.call("bob", CallMedia(video=None), seconds_s=20.0))
+                await asyncio.sleep(0.5)
+            at_alice.append(await calling)
+        told: list[str] = []
+        for report in at_alice:
+            say_call(report, told.append)
+        assert ["without a last word" in words for words in told] == [False, True]
+        return [report.ended for report in at_alice], [report.ended for report in came]
+
+    assert asyncio.run(work()) == (["here", "unsaid"], ["there"])
 
 
 def check_share_lost(reports: tuple[CallReport, CallReport]) -> None:

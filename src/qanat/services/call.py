@@ -71,7 +71,8 @@ class CallReport:
     """What one end saw. ``delay``: from sealing there to opening here, which holds the difference of both clocks.
 
     ``datagrams_missing``: of the other's, between the first and the last that were opened; what the line has lost.
-    ``refused``: datagrams that were not accepted, by reason; they may have come twice, late, or altered.
+    ``refused``: datagrams that were not accepted, by reason; they may have come twice, late, or altered. ``ended``:
+    "here", "there", or "unsaid" where the line closed without a last word; empty for one member of a conference.
     """
 
     peer: str
@@ -87,6 +88,7 @@ class CallReport:
     audio: MediumReport
     video: MediumReport
     recording: str | None = None
+    ended: str = ""
 
     @property
     def share_missing(self) -> float:

@@ -230,9 +230,9 @@ class UserServices:
                 assert contact.address is not None
                 end.peer_address = (await ip_of(contact.address[0]), theirs.port)
                 await end.talk(theirs, until)
-                if not line.has_news():
+                if not (is_over := line.has_news()):
                     await talk.say({"end": True}, is_last=True)
-            return end.report(contact.name)
+            return replace(end.report(contact.name), ended="unsaid" if is_over else "here")
 
     async def answer_call(self, talk: Conversation, media: CallMedia, *, host: str) -> CallReport:
         """Answer a call: ``talk`` is with a caller whose service is ``call.SERVICE``; returns when it is over."""
@@ -243,12 +243,16 @@ class UserServices:
             await talk.say((await end.word()).word())
             talk.terms = replace(talk.terms, silence_s=LONGEST_S)
 
+            ended = "unsaid"  # who hangs up need not say so
+
             async def until() -> None:
-                with contextlib.suppress(ChannelClosed):  # who hangs up need not say so
+                nonlocal ended
+                with contextlib.suppress(ChannelClosed):
                     await talk.hear()
+                    ended = "there"
 
             await end.talk(theirs, until)
-            return end.report(self.people.directory.name_of(talk.peer))
+            return replace(end.report(self.people.directory.name_of(talk.peer)), ended=ended)
 
     async def confer(
         self,

@@ -70,6 +70,9 @@ def run_devices(*, as_json: bool) -> int:
     return 0
 
 
+UNSAID = " (the other end's line closed without a last word: its program was ended, or the line broke)"
+
+
 def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
     """Tell what one end of a call saw; raises what ``say`` raises."""
 
@@ -77,8 +80,9 @@ def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
         shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
         return f"{name}: {counted(medium.sent, 'frame')} sent, {shown}"
 
+    ending = UNSAID if report.ended == "unsaid" else ""
     say(
-        f"call with {report.peer}, {report.duration_s:.1f} s; "
+        f"call with {report.peer}, {report.duration_s:.1f} s{ending}; "
         f"{of('audio', report.audio)}; {of('video', report.video)}; "
         f"{report.datagrams_missing:,} datagrams lost on the way here ({100 * report.share_missing:.1f} %); "
         f"{counted(report.keys_sent, 'key')} out, {report.keys_received} in; "
