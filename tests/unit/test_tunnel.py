@@ -289,16 +289,22 @@ def test_who_gets_no_first_key_is_told_and_the_other_end_hears_nothing_of_it(tmp
     run(work())
 
 
-@pytest.mark.parametrize("with_tls", [True, False], ids=["tls", "records alone"])
+@pytest.mark.parametrize(
+    ("with_tls", "flip_at"),
+    [(True, 400), (True, 5000), (False, 5000)],
+    ids=["tls, in the handshake", "tls", "records alone"],
+)
 def test_a_bit_that_was_flipped_is_told_at_both_ends_and_breaks_the_connection_off(
-    tmp_path: Path, with_tls: bool
+    tmp_path: Path, with_tls: bool, flip_at: int
 ) -> None:
     async def work() -> None:
         async with tunnel(tmp_path, with_tls=with_tls) as way:
-            way.spy.flip_at = 5000
+            way.spy.flip_at = flip_at
             with pytest.raises(ConnectionError):
                 await way.asked(noise(20_000))
             await until(lambda: bool(way.faults and way.bobs_faults))
+            assert way.spy.num_lines == 2, "one to see whether anybody answers, and no third to say what went wrong"
+        assert len(way.bobs_faults) == len(way.faults) == 1
         assert isinstance(way.bobs_faults[0], AuthenticationFailed if with_tls else Altered)
         assert isinstance(way.faults[0], AuthenticationFailed if with_tls else RefusedByPeer)
         assert "altered on the way" in way.faults[0].message

@@ -366,11 +366,15 @@ class LaterLine:
         self._address = (host, port)
         self._psk = psk
         self._silence_s = silence_s
+        self._is_over = False
         self._line: BufferLine | None = None
 
     async def send(self, frame: bytes | bytearray | memoryview, /) -> None:
         """Send one whole frame; raises what ``dial``, ``BufferLine.secure``, ``send`` and getting the key raise."""
         if self._line is None:
+            if self._is_over:
+                raise ChannelClosed("this line could not be opened, and is not opened again")
+            self._is_over = True
             psk = None if self._psk is None else await self._psk()
             line = await dial(*self._address)
             if psk is not None:
