@@ -69,7 +69,7 @@ def refilled(graph: RouteGraph, demands: Sequence[Demand], flows: Flows, alpha: 
             break
         flows = better
     if (alpha > SEES_ALL or len(demands) < MANY) and len(flows.paths.rows) <= MOST_WAYS:
-        flows = _topped_up(demands, flows)
+        flows = _topped_up(demands, _lifted_together(demands, flows))
     return replace(flows, value=fair_mean(flows.paths.totals(flows.flows), weight, alpha=alpha))
 
 
@@ -126,6 +126,21 @@ def _settled(graph: RouteGraph, demands: Sequence[Demand], flows: Flows, rest: B
     return flows
 
 
+def _lifted_together(demands: Sequence[Demand], flows: Flows) -> Flows:
+    """Return flows in which all who are below their caps have more by one factor, as much as the links and caps let
+    them: what is then left to be given out makes nobody of several alike the first."""
+    paths, cap = flows.paths, np.array([demand.cap_bits_per_s for demand in demands])
+    rates, may_have_more = paths.totals(flows.flows), ~_has_all(demands, paths.totals(flows.flows))
+    lifted = np.where(may_have_more[paths.demand], flows.flows, 0.0)
+    load = paths.loads(lifted)
+    room = flows.market.capacity - paths.loads(flows.flows - lifted)
+    is_used, has_some = load > 0, may_have_more & (rates > 0)
+    if not is_used.any():
+        return flows
+    factor = min(float((room[is_used] / load[is_used]).min()), float((cap[has_some] / rates[has_some]).min()))
+    return replace(flows, flows=flows.flows + max(0.0, factor - 1) * lifted)
+
+
 def _topped_up(demands: Sequence[Demand], flows: Flows) -> Flows:
     """Return flows in which nobody has less, and nothing lies idle that only other ways of those who were settled keep
     from the rest: by a linear program, whose prices tell which ways are missing."""
@@ -160,7 +175,8 @@ def _topped_up(demands: Sequence[Demand], flows: Flows) -> Flows:
         if not len(fresh):
             break
         best = replace(best, flows=np.concatenate([best.flows, np.zeros(len(fresh))]))
-    return best
+    gained = float(best.paths.totals(best.flows).sum()) / float(flows.paths.totals(flows.flows).sum()) - 1
+    return best if gained > HELPS else flows  # who are alike stay so where it would be for roundings alone
 
 
 def _unseen(rates: Floats, weight: Floats, among: Bools, alpha: float) -> Bools:
