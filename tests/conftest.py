@@ -26,10 +26,94 @@ BUDGET_S: Final = {
     "vectors": 10,
 }
 """Together well under what three workers have in 15 minutes: many of them wait for processes, not for a core."""
+HEAVY: Final = frozenset(
+    [
+        "docs/test_downlink_page",
+        "docs/test_paper_network_page",
+        "docs/test_routing_page",
+        "interop/test_door_abuse",
+        "interop/test_etsi014_client",
+        "interop/test_etsi014_http",
+        "interop/test_pass_command",
+        "interop/test_twin_prepares",
+        "simulation/test_world_campaign",
+        "simulation/test_world_forecasts",
+        "simulation/test_world_intake",
+        "simulation/test_world_multipath",
+        "simulation/test_world_requests",
+        "simulation/test_world_rerouting",
+        "simulation/test_world_restarts",
+        "simulation/test_world_restore",
+        "simulation/test_world_rivals",
+        "simulation/test_world_route_policies",
+        "simulation/test_world_satellite",
+        "simulation/test_world_satellite_ways",
+        "simulation/test_world_shares",
+        "simulation/test_world_standby",
+        "simulation/test_world_waiting_calls",
+        "statistics/test_photon_statistics",
+        "statistics/test_secret_key",
+        "unit/test_acceptance_plan",
+        "unit/test_block_exchange",
+        "unit/test_calibration",
+        "unit/test_check_of_faulty_files",
+        "unit/test_closed_output",
+        "unit/test_collect_command",
+        "unit/test_conferences",
+        "unit/test_day",
+        "unit/test_day_passes",
+        "unit/test_distil_files",
+        "unit/test_entropy_server",
+        "unit/test_fair_shares",
+        "unit/test_fibre_command",
+        "unit/test_forecast_file",
+        "unit/test_globe_pictures",
+        "unit/test_guaranteed_shares",
+        "unit/test_host_review",
+        "unit/test_life_cycle",
+        "unit/test_network_nature2021",
+        "unit/test_network_satellites",
+        "unit/test_pass_light",
+        "unit/test_passes_command",
+        "unit/test_photon_kernel",
+        "unit/test_plan_command",
+        "unit/test_plan_satellites_command",
+        "unit/test_plan_shares",
+        "unit/test_plan_with_satellites",
+        "unit/test_proofs",
+        "unit/test_rate_command",
+        "unit/test_reconciliation_methods",
+        "unit/test_record_counts",
+        "unit/test_refilled_shares",
+        "unit/test_report_backbone",
+        "unit/test_resuming_channel",
+        "unit/test_routes_apart",
+        "unit/test_running_sky",
+        "unit/test_session_tags",
+        "unit/test_shared_day",
+        "unit/test_silent_modules",
+        "unit/test_simulate_command",
+        "unit/test_steep_shares",
+        "unit/test_store_conformance",
+        "unit/test_store_lots",
+        "unit/test_text_command",
+        "unit/test_timing_and_counting",
+        "unit/test_toeplitz",
+        "unit/test_tunnel",
+        "unit/test_upkeep",
+    ]
+)
+"""Files that take most of the time of those that are not marked slow: left out where these are, as by `make check`."""
 NUM_HEAVIEST: Final = 25
 """Of files that are named with what they took."""
 _spent_s: defaultdict[str, float] = defaultdict(float)
 _spent_by_file_s: defaultdict[str, float] = defaultdict(float)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave heavy files out, unread, where slow tests are left out."""
+    is_heavy = f"{collection_path.parent.name}/{collection_path.stem}" in HEAVY
+    return True if is_heavy and "not slow" in config.option.markexpr else None
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

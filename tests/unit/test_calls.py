@@ -14,7 +14,7 @@ import pytest
 from qanat.adapters import media_faults
 from qanat.adapters.datagrams import Datagrams, UdpAddress, open_datagrams
 from qanat.adapters.media import CALL_QUALITY, TEST, AudioSource, MediaSink, VideoSource
-from qanat.apps.cli.calls import say_call
+from qanat.apps.cli.calls import is_silent, say_call
 from qanat.benchmarks.video_call import video_call
 from qanat.ground.errors import BadParameter, ConfigurationError, FrameError
 from qanat.services.call import CallReport, CallWord
@@ -154,6 +154,19 @@ def check_call(
         assert len({number for number, _ in pairs}) == len(pairs), "a frame was accepted twice"
         assert any(set(pairs) <= whole for whole in sealed), "a frame was accepted under another key"
     return reports
+
+
+def test_a_call_of_which_nothing_comes_is_told_as_such(tmp_path: Path) -> None:
+    """A wall in between that lets TCP through and no UDP."""
+    lines = [BadLine(1.0, random.Random(end)) for end in range(2)]
+    reports = asyncio.run(a_call(House(tmp_path), tmp_path, seconds_s=2.2, refresh_s=60.0, lines=lines))
+    for report in reports:
+        told: list[str] = []
+        say_call(report, told.append)
+        assert report.datagrams_opened == 0
+        assert is_silent(report)
+        assert "let UDP through" in told[-1]
+        assert not any("recorded" in words for words in told)
 
 
 def test_a_report_tells_who_ended_the_call(tmp_path: Path) -> None:

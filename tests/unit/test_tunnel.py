@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import pytest
 
 from qanat.apps.cli.hook import command_slot
 from qanat.ground.errors import AuthenticationFailed, BadParameter, FrameError, KeyShortage, NotEntitled, QanatError
+from qanat.ground.identifiers import SaeId
+from qanat.ground.keys import SecretKey
 from qanat.ground.ports import KeySupply
 from qanat.services.ciphers import Altered, Refresh, Suite
 from qanat.services.conversation import RefusedByPeer, Terms
@@ -286,6 +288,23 @@ def test_who_gets_no_first_key_is_told_and_the_other_end_hears_nothing_of_it(tmp
 
     stock = KeyStock()
     supply = FakeSupply(stock, sae_of("alice"), shortages=10**6)
+    run(work())
+
+
+def test_a_key_manager_that_hangs_is_waited_for_no_longer_than_one_that_has_no_key(tmp_path: Path) -> None:
+    class Hanging(FakeSupply):
+        async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
+            await asyncio.Event().wait()
+            raise AssertionError("nothing ends that")
+
+    async def work() -> None:
+        async with tunnel(tmp_path, stock=stock, supply=Hanging(stock, sae_of("alice"))) as way:
+            with pytest.raises(ConnectionError):
+                await way.asked(b"hello")
+            await until(lambda: bool(way.faults))
+            assert "the key manager has not answered for 3 s" in way.faults[0].message
+
+    stock = KeyStock()
     run(work())
 
 

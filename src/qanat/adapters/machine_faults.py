@@ -18,7 +18,7 @@ _REMEDIES: Mapping[int, str] = {
     errno.EACCES: "let this user read and write there, or {elsewhere}",
     errno.EPERM: "let this user read and write there, or {elsewhere}",
     errno.EROFS: "this file system takes no writing: {elsewhere}",
-    errno.ENOENT: "look at the name and at whether this kind of file system takes new files, or {elsewhere}",
+    errno.ENOENT: "see that the name is right and its folder there, or {elsewhere}",
     errno.ENOTDIR: "a part of this path is a file and no folder: {elsewhere}",
     errno.EISDIR: "this is a folder where a file is needed: {elsewhere}",
     errno.EEXIST: "something of that name is in the way: remove it, or {elsewhere}",

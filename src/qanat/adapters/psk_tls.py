@@ -41,6 +41,8 @@ class PskTls:
         else:
             _lib.SSL_CTX_set_psk_find_session_callback(_raw(context), self._callback)
         self._connection = _connection(context, is_caller=is_caller)
+        self._fault: AuthenticationFailed | None = None
+        """OpenSSL gives its reason once; whoever asks after that must hear the same."""
 
     @property
     def suite(self) -> str:
@@ -54,7 +56,7 @@ class PskTls:
         except SSL.WantReadError:
             return False
         except SSL.Error as fault:
-            raise _altered(fault) from None
+            raise self._noted(fault) from None
         return True
 
     def feed(self, data: bytes | bytearray) -> None:
@@ -73,12 +75,15 @@ class PskTls:
                 return b"".join(pieces)
 
     def seal(self, content: bytes | bytearray | memoryview) -> bytes:
-        """Return content as records of TLS; the handshake is over. Raises ChannelClosed after a fault."""
+        """Return content as records of TLS; the handshake is over. Raises AuthenticationFailed after
+        a fault of what came, ChannelClosed where TLS has ended."""
         view, pieces = memoryview(content), []
         while view:
             try:
                 view = view[self._connection.send(view[:READ_BYTES]) :]
             except SSL.Error as fault:
+                if self._fault is not None:
+                    raise self._fault from None
                 raise ChannelClosed(f"TLS has ended on this line: {_words(fault)}") from None
             pieces.append(self.outgoing())
         return b"".join(pieces)
@@ -93,7 +98,7 @@ class PskTls:
         except SSL.ZeroReturnError:
             return 0
         except SSL.Error as fault:
-            raise _altered(fault) from None
+            raise self._noted(fault) from None
 
     def has_news(self) -> bool:
         """Return whether content has come that was not read, or the other end's last word, or what is no TLS."""
@@ -101,8 +106,15 @@ class PskTls:
             return bool(self._connection.recv(1, socket.MSG_PEEK))
         except SSL.WantReadError:
             return False
-        except SSL.Error:
+        except SSL.ZeroReturnError:
             return True
+        except SSL.Error as fault:
+            self._noted(fault)
+            return True
+
+    def _noted(self, fault: SSL.Error) -> AuthenticationFailed:
+        self._fault = self._fault or _altered(fault)
+        return self._fault
 
     def _as_caller(self) -> Any:
         def use(ssl: Any, _md: Any, identity: Any, length: Any, session: Any) -> int:

@@ -73,6 +73,7 @@ class CallReport:
     ``datagrams_missing``: of the other's, between the first and the last that were opened; what the line has lost.
     ``refused``: datagrams that were not accepted, by reason; they may have come twice, late, or altered. ``ended``:
     "here", "there", or "unsaid" where the line closed without a last word; empty for one member of a conference.
+    ``nothing_came``: not one datagram of an end that said it would send, in a call long enough to tell.
     """
 
     peer: str
@@ -89,6 +90,7 @@ class CallReport:
     video: MediumReport
     recording: str | None = None
     ended: str = ""
+    nothing_came: bool = False
 
     @property
     def share_missing(self) -> float:

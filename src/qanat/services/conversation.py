@@ -317,6 +317,11 @@ class Conversation:
             return
         reason, remedy, here = (_said(frame, name) for name in ("reason", "remedy", "here"))
         if here:
+            if here == self.peer:
+                raise RefusedByPeer(
+                    f"{self.peer} heard another name than its own: what was said was altered on the way",
+                    remedy="look for who changes bytes on the line; then try again",
+                )
             raise RefusedByPeer(
                 f"{here} answers at the address of {self.peer}, and took nothing",
                 remedy=f"correct the address of {self.peer} in your directory, or let it run `qanat receive` there",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from qanat.adapters.datagrams import UdpAddress
@@ -32,6 +33,10 @@ class Wire(Protocol):
     def close(self) -> None: ...
 
 
+TELLING_S = 2.0
+"""A call in which nothing came for so long is told as one in which nothing gets through."""
+
+
 class CallEnd:
     """One end of a call, for one call."""
 
@@ -49,6 +54,8 @@ class CallEnd:
         self._stream = HeardStream(party, back)
         self._hearing = Hearing(party.clock, say=self._say)
         self._heard = asyncio.Event()
+        self._is_to_come = False
+        """Whether the other end said that it sends anything."""
 
     async def word(self) -> CallWord:
         """Return what this end says of itself, once it has its first key; raises KeyShortage."""
@@ -71,7 +78,7 @@ class CallEnd:
             record=self._record,
             on_sound=None if mix is None else mix.hear("them"),
         )
-        self._hearing.began_s = self._party.clock.monotonic_s()
+        self._hearing.began_s, self._is_to_come = self._party.clock.monotonic_s(), theirs.audio or theirs.video
         self._stream.expect(theirs.key)
         works = (
             renew(self._sealer, say=self._say, refused=self._hearing.refused),
@@ -91,7 +98,7 @@ class CallEnd:
 
     def report(self, peer: str) -> CallReport:
         """Return what this end saw."""
-        return self._hearing.report(
+        report = self._hearing.report(
             peer,
             sent=self._speaking.sent,
             num_missing=self._stream.num_missing,
@@ -99,6 +106,8 @@ class CallEnd:
             keys_received=self._stream.num_keys,
             recording=None if self._record is None else str(self._record),
         )
+        is_told = self._is_to_come and report.duration_s >= TELLING_S
+        return replace(report, nothing_came=is_told and not report.datagrams_opened)
 
     async def _speak(self, medium: Medium) -> None:
         if self.peer_address is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qanat.client import Etsi014Client
-from qanat.ground.errors import KeyShortage, LinkFailed
+from qanat.ground.errors import ChannelTimeout, KeyShortage, LinkFailed
 from qanat.ground.identifiers import KeyID, NodeId, SaeId, members_of
 from qanat.ground.keys import KeyStatus, SecretKey
 from qanat.ground.ports import KeySupply
@@ -63,7 +63,8 @@ class TakenKey:
 class TellingSupply:
     """A supply that says when keys are waited for: where a call takes long, or has to be made again.
 
-    It says so once, or ``every_time`` that a wait begins; ``on_key`` hears of each key.
+    It says so once, or ``every_time`` that a wait begins; ``on_key`` hears of each key. ``limit_s``: a key manager that
+    has not answered a call by then, nor refused it, is given up; a key that it gives later is lost.
     """
 
     def __init__(
@@ -73,9 +74,11 @@ class TellingSupply:
         say: Callable[[SaeId], None],
         on_key: Callable[[TakenKey], None] = lambda _: None,
         every_time: bool = False,
+        limit_s: float | None = None,
     ) -> None:
         self._supply = supply
         self._say = say
+        self._limit_s = limit_s
         self._on_key = on_key
         self._every_time = every_time
         self._said = set[SaeId]()
@@ -86,7 +89,13 @@ class TellingSupply:
     async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
         waiting = asyncio.get_running_loop().call_later(LONG_S, self._tell, peer)
         try:
-            keys = await self._supply.get_keys(peer, count=count, size_bits=size_bits)
+            async with asyncio.timeout(self._limit_s):
+                keys = await self._supply.get_keys(peer, count=count, size_bits=size_bits)
+        except TimeoutError:
+            raise ChannelTimeout(
+                f"the key manager has not answered for {self._limit_s:g} s",
+                remedy="see whether it runs, or hangs",
+            ) from None
         except LinkFailed:  # nobody waits for that
             raise
         except KeyShortage:

@@ -24,6 +24,8 @@ from qanat.users.services import UserServices
 from qanat.users.supply import TakenKey, TellingSupply
 
 HOST = "127.0.0.1"
+ANSWER_S = 1.0
+"""Beyond its patience an answer of the key manager may take so long, or it counts as hanging."""
 
 
 class Tunnel:
@@ -74,7 +76,13 @@ class Tunnel:
 
     async def _carry(self, program: ProgramLine) -> None:
         user = self._user
-        supply = TellingSupply(user.party.supply, say=lambda _: self._on_wait(), on_key=self._on_key, every_time=True)
+        supply = TellingSupply(
+            user.party.supply,
+            say=lambda _: self._on_wait(),
+            on_key=self._on_key,
+            every_time=True,
+            limit_s=user.terms.patience_s + ANSWER_S,
+        )
         party = replace(user.party, supply=supply)
         psk = functools.partial(fresh_psk, party, self._sae, terms=user.terms) if self._with_tls else None
         try:

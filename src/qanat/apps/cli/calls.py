@@ -53,8 +53,9 @@ def run_call(
         say_call(report)
     if as_json:
         told = {"cipher": sealing.cipher, "conference" if is_conference else "call": asdict(report)}
-        return print_report(told, done="the call was held")
-    return 0
+        status = print_report(told, done="the call was held")
+        return NOT_DONE if is_silent(report) else status
+    return NOT_DONE if is_silent(report) else 0
 
 
 def run_devices(*, as_json: bool) -> int:
@@ -70,7 +71,13 @@ def run_devices(*, as_json: bool) -> int:
     return 0
 
 
+NOT_DONE = 2
 UNSAID = " (the other end's line closed without a last word: its program was ended, or the line broke)"
+
+
+def is_silent(report: CallReport | ConferenceReport) -> bool:
+    """Return whether nothing came in a call of two."""
+    return isinstance(report, CallReport) and report.nothing_came
 
 
 def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
@@ -89,7 +96,12 @@ def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
         f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
     )
     _say_refused(report.refused, say)
-    if report.recording is not None:
+    if report.nothing_came:
+        say(
+            f"nothing of the call came from {report.peer}: let UDP through between the two (each call has ports of its "
+            "own), and see that the address is right"
+        )
+    elif report.recording is not None:
         say(f"recorded in {report.recording}")
 
 
