@@ -12,7 +12,7 @@ test: lint  ## everything that CI runs
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not campaign" --durations=30
 
 check: lint  ## the fast set
-	$(BIN)/python -m pytest -q -n 2 -m "not slow and not campaign"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not campaign"
 
 test-long: .venv/tested  ## campaigns: thousands of seeds
 	$(BIN)/python -m pytest -m campaign
