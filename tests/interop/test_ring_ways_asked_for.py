@@ -18,7 +18,7 @@ from qanat.ground.network import network_yaml
 from qanat.ground.requirements import Requirements
 from qanat.ground.route_policy import RoutePolicy
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 
 RELAY = "northwest"
 """The relay that is killed: on the only way that keeps keys out of east."""

@@ -710,6 +710,10 @@ def test_a_file_survives_the_kill_of_a_relay_on_a_ring(tmp_path: Path, megabytes
                     kill()
                     killed_after = len(supply.routes)
 
+            to, is_over_relay = alice.people.members("bob")[0].sae, False
+            while not is_over_relay:  # it has just come up, and the other way has key already
+                (key,) = await alice.party.supply.get_keys(to, count=1, size_bits=128)
+                is_over_relay = relay in key.route
             supply = Watched(alice.party.supply)
             alice.party = replace(alice.party, supply=supply)
             (sent,) = await alice.send(film, "bob", on_progress=kill_midway)

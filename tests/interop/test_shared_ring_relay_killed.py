@@ -18,7 +18,7 @@ from qanat.ground.errors import QanatError
 from qanat.ground.network import SharingOfPair, SharingRules
 from qanat.ground.network.writing import network_yaml
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 
 OTHER_WAY = ("north", "northwest", "southwest", "south")
 CALLS_AFTERWARDS = 10

@@ -96,7 +96,7 @@ def test_what_makes_no_network_is_refused_with_a_remedy(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["star", "grid"])
+@pytest.mark.parametrize("kind", ["star", pytest.param("grid", marks=pytest.mark.campaign)])
 def test_ten_thousand_nodes_are_built_written_read_and_reviewed(kind: str) -> None:
     network = build_network(kind, num_nodes=MOST_NODES)
     assert parse_network(network_yaml(network), source="built") == network

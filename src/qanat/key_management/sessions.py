@@ -34,6 +34,9 @@ from qanat.key_management.wire import (
     SessionRefused,
 )
 
+MOST_PASSES_MISSED = 3
+PASS_PATIENCE_S = 600.0
+"""A pass whose order has not ended when so many have begun since, or one has after so long, has been forgotten."""
 MAX_ENDED_ORDERS = 256
 PADS_PATIENCE_S = 8.0
 """So long the receiver's end waits for the pads of an order; the other end says them at once, and then each tick."""
@@ -61,6 +64,8 @@ class _Order:
     unsettled: set[BlockId] = field(default_factory=set)
     began_monotonic_s: float = 0.0
     is_spending: bool = False
+    passes_missed: set[OrderId] = field(default_factory=set)
+    """Of a satellite's order: passes that have begun since and waited for its end."""
 
 
 class Sessions:
@@ -119,7 +124,7 @@ class Sessions:
 
     async def begin_pass(self, order_id: OrderId, link_id: LinkId) -> None:
         """Transmitter's end of a downlink: a pass has begun, and nobody needs to order it. Once a pass."""
-        if order_id not in self._orders and self.running_on(link_id) is None:
+        if order_id not in self._orders and self._is_over_for(order_id, self.running_on(link_id)):
             rose = self._context.recorder.record(EventKind.SATELLITE_ROSE, link_id=link_id, pass_id=order_id)
             await self._prepare(await self._enter(order_id, link_id, 1, rose.id))
 
@@ -196,6 +201,19 @@ class Sessions:
             del self._orders[order_id]
 
     # --- inside ---
+
+    def _is_over_for(self, pass_id: OrderId, before: OrderId | None) -> bool:
+        """Return whether a new pass need not wait for the end of the order before it, which may still be distilled.
+
+        That end never comes where both ends died when the module had said it: to a module an order that is begun again
+        is the one it has done with, and no controller gives up what it did not order.
+        """
+        if before is None:
+            return True
+        order = self._orders[before]
+        order.passes_missed.add(pass_id)
+        age_s = self._context.clock.monotonic_s() - order.began_monotonic_s
+        return len(order.passes_missed) >= MOST_PASSES_MISSED or age_s >= PASS_PATIENCE_S
 
     def _waits_in_vain(self, order: _Order) -> bool:
         """Return whether no pads will come: this end heard of an order, anew perhaps, that its other end has done with.
