@@ -182,7 +182,7 @@ def _context(suites: bytes) -> SSL.Context:
 
 
 def _raw(context: SSL.Context) -> Any:
-    return context._context
+    return context._context  # pyOpenSSL has no way of its own to set these callbacks
 
 
 def _connection(context: SSL.Context, *, is_caller: bool) -> SSL.Connection:

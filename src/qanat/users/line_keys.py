@@ -1,6 +1,6 @@
 """Keys of the network for lines under TLS: who calls takes one for its line, who answers finds it by its name.
 
-identity    SAE/key_ID    the caller's SAE ID, who is the key's master, and the key's id (ETSI GS QKD 014, 6.3)
+identity    CALLER/ANSWERER/KEY    the SAE IDs of the key's master and slave, and the key's id (ETSI GS QKD 014, 6)
 """
 
 from __future__ import annotations
