@@ -19,9 +19,9 @@ from qanat.ground.randomness import SeededChance
 from qanat.ground.requirements import Requirements
 from qanat.key_management import accounts, multipath, sealing
 from qanat.key_management.links import RouteBook
+from qanat.key_management.making import Making
 from qanat.key_management.manager import GivenKeys
 from qanat.key_management.multipath import Assembly, collusion_threshold
-from qanat.key_management.supplying import Supplying
 from qanat.key_management.wire import Relay, RouteChoices
 from qanat.simulation.campaign import run_seed
 from qanat.simulation.faults import NO_FAULTS
@@ -399,10 +399,12 @@ def test_ways_that_meet_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_requirement_that_is_passed_over_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def from_stock(self: Any, ask: Any, wish: Any, require: Any, *_told: Any) -> Any:
-        return await self._take_or_make_such(ask, wish, replace(require, disjoint_routes=1))
+    honest = Making.make
 
-    monkeypatch.setattr(Supplying, "_make_just", from_stock)
+    async def one_way(self: Any, ask: Any, wish: Any, require: Any, *told: Any, **more: Any) -> Any:
+        return await honest(self, ask, wish, replace(require, disjoint_routes=1), *told, **more)
+
+    monkeypatch.setattr(Making, "make", one_way)
     assert notices("7: ")
 
 

@@ -168,3 +168,13 @@ def test_equal_calls_that_are_refused_again_and_again_each_go_on_with_a_demand_o
     rest(world, 10.0)
     assert len(told) == 4 * 6
     assert all("more is being made" in words for words in told), set(told)
+
+
+def test_a_call_that_looks_for_another_way_burns_no_pads_on_the_one_that_key_is_being_made_for(world: World) -> None:
+    """Of the way that it waits for, the first hop has got its key long before the second."""
+    for link in world.links:
+        link.block_time_s = 1.0 if {A, R} == set(link.link.ends) else 6.0 if R in link.link.ends else NEVER_S
+    given = world.run(ask(world, patience_s=20.0))
+    assert route_of(given) == FIRST
+    burned = [event for event in world.witness.events if event.kind is EventKind.RELAY_FAILED]
+    assert burned == []

@@ -27,7 +27,7 @@ from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import KeyRecord, SecretBytes, SecretKey, Selection
 from qanat.ground.life_cycle import Stage
 from qanat.ground.ports import KeyStore
-from qanat.ground.requirements import KeyFit
+from qanat.ground.requirements import KeyFit, Repeatable
 from qanat.ground.stock import AgeLimits
 from qanat.simulation.memory_store import MemoryKeyStore
 
@@ -103,6 +103,9 @@ async def outcome(work: Awaitable[Any]) -> object:
     return [told(key) for key in found] if isinstance(found, list) else found
 
 
+CALLS = [Repeatable(ALICE, nonce, "what is asked", 100.0, 300.0) for nonce in ("one", "two")]
+
+
 class Walk:
     """Random calls to two stores at once; their answers and all that can be asked of them are the same."""
 
@@ -114,7 +117,8 @@ class Walk:
 
     async def run(self, *, steps: int) -> None:
         acts = [self.put, self.put, self.put_again, self.supply, self.supply, self.supply_fit, self.by_id, self.by_id]
-        acts += [self.by_id_of_slave, self.confirm, self.confirm_one, self.void, self.void_some, self.expire]
+        acts += [self.by_id_of_slave, self.confirm, self.confirm_and_supply, self.confirm_and_supply, self.confirm_one]
+        acts += [self.void, self.void_some, self.expire]
         for _ in range(steps):
             await self.dice.choice(acts)()
             await self.check()
@@ -176,6 +180,13 @@ class Walk:
         if self.batches:
             batch = self.dice.choice(self.batches)
             await self.both(lambda store: store.confirm_batch(batch.ids))
+
+    async def confirm_and_supply(self) -> None:
+        if self.batches:
+            batch, from_stock = self.dice.choice(self.batches), self.dice.choice([0, 0, 3])
+            call = None if self.dice.random() < 0.5 else self.dice.choice(CALLS)
+            wish: Any = {"pair": batch.pair, "size_bits": 256, "request_id": REQUEST, "from_stock": from_stock}
+            await self.both(lambda store: store.confirm_and_supply(batch.ids, **wish, repeat=call))
 
     async def confirm_one(self) -> None:
         ids = self.some_ids()

@@ -13,7 +13,8 @@ import pytest
 from qanat.adapters.encryption import WRAPPED_KEY_BYTES
 from qanat.ground.errors import BadParameter, KeyNotFound, KeyShortage, StaleEpoch
 from qanat.ground.identifiers import NodeId
-from qanat.ground.keys import KeyRecord
+from qanat.ground.key_ids import KeyIds
+from qanat.ground.keys import KeyRecord, SecretKey, Selection
 from qanat.ground.ports import KeyStore
 from qanat.ground.requirements import KeyFit, Repeatable
 from store_support import (
@@ -115,6 +116,79 @@ def test_the_same_call_is_supplied_the_same_keys(play: Play) -> None:
             assert list(await store.supply_by_id(ids, sae=BOB, master=ALICE, repeat=bobs)) == keys[:2]
         with pytest.raises(KeyNotFound):
             await store.supply_by_id(ids, sae=BOB, master=ALICE)
+
+    play(scene)
+
+
+# ---- keys that were made for a call ----
+
+
+def new_batch(num_keys: int, *, ids_from: str) -> tuple[KeyIds, list[SecretKey]]:
+    ids = KeyIds(ids_from, num_keys)
+    return ids, [replace(new_key(dice=DICE), key_id=key_id) for key_id in ids.spelled()]
+
+
+@pytest.mark.parametrize("num_keys", [2, 40])
+def test_keys_made_for_a_call_are_given_to_it_after_those_of_the_stock(play: Play, num_keys: int) -> None:
+    async def scene(store: KeyStore) -> None:
+        old = [new_key(dice=DICE) for _ in range(3)]
+        await store.put(old, entitled=BOTH, confirmed=True)
+        ids, made = new_batch(num_keys, ids_from="one")
+        await store.put(made, entitled=BOTH, confirmed=False)
+        wish: Any = {"pair": PAIR, "size_bits": 256, "request_id": REQUEST, "repeat": new_call()}
+        given = await store.confirm_and_supply(ids, from_stock=2, **wish)
+        assert [*(given or ())] == [*old[:2], *made]
+        assert [key.take() for key in given or ()] == [key.secret.reveal() for key in (*old[:2], *made)]
+        assert list(await store.repeated(new_call()) or ()) == [*old[:2], *made]
+        assert await store.count_keys(PAIR, size_bits=256) == 1
+        theirs = await store.supply_by_id([key.key_id for key in made], sae=BOB, master=ALICE)
+        assert list(theirs) == made
+        with pytest.raises(KeyNotFound):
+            await store.confirm_and_supply(ids, **{**wish, "repeat": None})
+
+    play(scene)
+
+
+def test_what_is_to_come_from_stock_and_is_gone_leaves_the_keys_that_were_made_there(play: Play) -> None:
+    async def scene(store: KeyStore) -> None:
+        ids, made = new_batch(2, ids_from="two")
+        young = new_key(dice=DICE)
+        await store.put(made, entitled=BOTH, confirmed=False)
+        await store.put([young], entitled=BOTH, confirmed=True)
+        wish: Any = {"pair": PAIR, "size_bits": 256, "request_id": REQUEST}
+        assert await store.confirm_and_supply(ids, from_stock=2, **wish, repeat=new_call()) is None
+        assert await store.repeated(new_call()) is None
+        assert await store.count_keys(PAIR, size_bits=256) == 3
+        assert list(await store.confirm_and_supply(ids, from_stock=0, **wish) or ()) == made
+        assert await store.count_keys(PAIR, size_bits=256) == 1
+
+    play(scene)
+
+
+def test_a_call_that_was_answered_meanwhile_leaves_what_was_made_for_it_in_stock(play: Play) -> None:
+    async def scene(store: KeyStore) -> None:
+        first, second = new_batch(2, ids_from="three"), new_batch(2, ids_from="four")
+        for _, made in (first, second):
+            await store.put(made, entitled=BOTH, confirmed=False)
+        wish: Any = {"pair": PAIR, "size_bits": 256, "request_id": REQUEST, "repeat": new_call()}
+        for ids, _ in (first, second):
+            assert list(await store.confirm_and_supply(ids, **wish) or ()) == first[1]
+        assert await store.count_keys(PAIR, size_bits=256) == 2
+        assert list(await store.supply(PAIR, count=2, size_bits=256, request_id=REQUEST)) == second[1]
+
+    play(scene)
+
+
+def test_keys_that_were_destroyed_are_neither_confirmed_nor_given(play: Play) -> None:
+    async def scene(store: KeyStore) -> None:
+        ids, made = new_batch(2, ids_from="five")
+        old = new_key(dice=DICE)
+        await store.put([old], entitled=BOTH, confirmed=True)
+        await store.put(made, entitled=BOTH, confirmed=False)
+        await store.void(Selection(key_ids=frozenset({made[1].key_id})))
+        with pytest.raises(KeyNotFound):
+            await store.confirm_and_supply(ids, pair=PAIR, size_bits=256, request_id=REQUEST, from_stock=1)
+        assert await store.count_keys(PAIR, size_bits=256) == 1, "a call that raises changes nothing"
 
     play(scene)
 

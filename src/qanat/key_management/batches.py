@@ -6,9 +6,10 @@ way each, all under the same ids. Each target's part is a batch: it arrives whol
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import TypeAlias
 
 from qanat.ground.clock import Deadline
 from qanat.ground.identifiers import NodeId, SaePair, uuid4_from
@@ -21,7 +22,9 @@ from qanat.key_management.asking import ToldWays
 from qanat.key_management.context import Context
 from qanat.key_management.end_check import CHECK_BYTES
 from qanat.key_management.sealing import batch_check, key_batch, seal
-from qanat.key_management.wire import Relay, Routes
+from qanat.key_management.wire import PoolShortage, Relay, Route, Routes
+
+Confirm: TypeAlias = Callable[[KeyIds], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,9 @@ class RelayJob:
 
     ``shares``: so many ways without a common relay they are to take, one share on each (to one target alone);
     ``max_hops``: no way may be longer. ``told``: the only ways that they may go, by target, where not every way will
-    do. ``deadline``: until when somebody waits for them.
+    do. ``short``: ways for which key is being made, with what was short on them: they are not tried. ``deadline``:
+    until when somebody waits for the keys; ``confirm``: makes those that have arrived suppliable, in place of the
+    store: their caller takes them in the same transaction.
     """
 
     pair: SaePair
@@ -41,7 +46,9 @@ class RelayJob:
     shares: int = 1
     max_hops: int | None = None
     told: Mapping[NodeId, ToldWays] = field(default_factory=dict)
+    short: Mapping[Route, tuple[PoolShortage, ...]] = field(default_factory=dict)
     deadline: Deadline | None = None
+    confirm: Confirm | None = None
 
     @property
     def hop_bits(self) -> int:

@@ -24,7 +24,7 @@ from qanat.ground.errors import (
     StoreFailed,
 )
 from qanat.ground.events import EventKind
-from qanat.ground.identifiers import KeyID, NodeId, SaeId, SaePair, Topic, members_of
+from qanat.ground.identifiers import NodeId, SaeId, SaePair, Topic, members_of
 from qanat.ground.key_ids import KeyIds
 from qanat.ground.keys import PoolId, SpentBits
 from qanat.key_management.batches import Batch, RelayJob, make_batches
@@ -90,10 +90,6 @@ class RelayOrigin:
         """Whether no batch of this node is under way or in doubt."""
         return not self._carried and not any(self._under_way.values()) and self.doubts.are_settled
 
-    async def make_keys(self, job: RelayJob) -> tuple[KeyID, ...]:
-        """Do as ``make_batch``, and return the ids one by one."""
-        return (await self.make_batch(job)).spelled()
-
     async def make_batch(self, job: RelayJob) -> KeyIds:
         """Make keys that the master of the pair can be supplied and the slave can fetch by id; return their ids.
 
@@ -105,7 +101,7 @@ class RelayOrigin:
         self._refuse_full(job.pair)
         self._context.routes.rations.check_cap(job.pair)
         await self._quotas.check(job.pair, more=job.count)
-        tried = Tried()
+        tried = Tried(short=dict(job.short))
         try:
             return await self._make(job, tried)
         except (RequestError, KeyManagementError):  # there are no keys for which it would count
@@ -399,7 +395,7 @@ class RelayOrigin:
 
     async def _confirm(self, batches: Sequence[Batch], job: RelayJob) -> _Lost | None:
         try:
-            await self._context.store.confirm_batch(batches[0].ids)
+            await (job.confirm or self._context.store.confirm_batch)(batches[0].ids)
         except (StoreFailed, KeyNotFound) as fault:
             why = f"the keys arrived, but could not be confirmed here: {fault}"
             return _Lost(batches[0].routes, self._context.node, why)

@@ -10,7 +10,6 @@ from qanat.ground.clock import Deadline
 from qanat.ground.errors import (
     BadParameter,
     KeyManagementError,
-    KeyNotFound,
     KeyShortage,
     LinkFailed,
     NodeSilent,
@@ -26,22 +25,22 @@ from qanat.ground.identifiers import (
     RequestId,
     SaeId,
     SaePair,
-    members_of,
     uuid4_from,
 )
-from qanat.ground.keys import KeyStatus, Origin, PoolId, SecretKey
+from qanat.ground.keys import KeyStatus, PoolId, SecretKey
 from qanat.ground.requirements import NO_REQUIREMENTS, Repeatable, Requirements
 from qanat.ground.route_policy import ANY_ROUTE
 from qanat.ground.tracing import Trace
 from qanat.key_management.accounts import keys_payable, relay_bits
 from qanat.key_management.admission import Admission
-from qanat.key_management.asking import NOTHING_TOLD, ToldWays, WaysUnknown
+from qanat.key_management.asking import WaysUnknown
 from qanat.key_management.asks import Ask, Looks, Parked
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.demands import Demand, DemandDesk
+from qanat.key_management.making import Making
 from qanat.key_management.pools import is_reached
 from qanat.key_management.quotas import Quotas
-from qanat.key_management.relay import RelayJob, RelayOrigin
+from qanat.key_management.relay import RelayOrigin
 from qanat.key_management.repeats import KeyWish, Repeats
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import Routes
@@ -72,6 +71,7 @@ class Supplying:
         self._wished = WishedWays(context, relay.ways.desk)
         self._demands = demands
         self._repeats = Repeats(context)
+        self._making = Making(context, relay=relay, wished=self._wished, quotas=self._quotas, repeats=self._repeats)
         self._parked = Parked()
         self._num_open = 0
         self._quiet_since_s = context.clock.monotonic_s()
@@ -355,120 +355,27 @@ class Supplying:
         is_recorded = len(ask.far) == 1 == require.disjoint_routes  # the record of keys names the way to one site
         if is_recorded and require.measure is None:
             with contextlib.suppress(KeyShortage):
-                return await self._take(ask, wish, require)
+                return await self._making.take(ask, wish, require)
         is_strict = wish.require.measure is not None
         told = await self._wished.ways(ask.far, require, deadline, is_strict=is_strict)
         if is_recorded and require.measure is not None and (first := told[ask.far[0]]).is_best:
             with contextlib.suppress(KeyShortage):
-                return await self._take(ask, wish, require, way=first.ways[0])
+                return await self._making.take(ask, wish, require, way=first.ways[0])
         if self._demands.goes_first(ask.target, priority=ask.priority):
             raise PoolShort((), routes=tuple(told[node].ways[0] for node in ask.far[:1]))
-        return await self._make_just(ask, wish, require, told)
+        return await self._making.make(ask, wish, require, told)
 
     async def _take_or_make_such(self, ask: Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
-        """Return keys from stock; what is missing there is made first."""
+        """Return keys from stock; what is missing there is made first, and given together with what is there."""
         if require.disjoint_routes > 1 and ask.far:  # what never leaves this node meets every requirement of its way
-            return await self._make_just(ask, wish, require)
-        repeat, master, store = self._repeats.of(wish), ask.pair.master, self._context.store
-        num_tries = 0
-        while True:
-            try:
-                return await self._take(ask, wish, require)
-            except KeyShortage:
-                if num_tries >= self._context.settings.relay_tries and ask.deadline.has_passed:
-                    raise  # others were quicker each time
-                in_stock = await store.count_keys(ask.pair, size_bits=wish.size_bits, fit=self._wished.fit(require))
-            num_tries += 1
-            if num_tries % 2:  # what others leave in stock is used up by turns, or it would grow with each lost race
-                await self._make(ask, wish, require, max(1, wish.count - in_stock))
-                continue
-            made = await self._make(ask, wish, require, wish.count)  # others take what fills the stock up: just these
-            with contextlib.suppress(KeyNotFound):
-                keys = await store.supply_by_id(made, sae=master, master=master, repeat=repeat)
-                return self._repeats.note(repeat, keys)
-
-    async def _take(
-        self, ask: Ask, wish: KeyWish, require: Requirements, *, way: tuple[NodeId, ...] | None = None
-    ) -> Sequence[SecretKey]:
-        repeat = self._repeats.of(wish)
-        keys = await self._context.store.supply(
-            ask.pair,
-            count=wish.count,
-            size_bits=wish.size_bits,
-            request_id=ask.trace.request_id,
-            fit=self._wished.fit(require, way=way),
-            repeat=repeat,
-        )
-        return self._repeats.note(repeat, keys)
-
-    async def _make_just(
-        self, ask: Ask, wish: KeyWish, require: Requirements, told: Mapping[NodeId, ToldWays] = NOTHING_TOLD
-    ) -> Sequence[SecretKey]:
-        """Make keys of several shares, or on ways that were ``told``, and give just these. Raises as
-        ``RelayOrigin.make_keys``."""
-        repeat, master, num_tries = self._repeats.of(wish), ask.pair.master, 0
-        while num_tries < self._context.settings.relay_tries or not ask.deadline.has_passed:
-            num_tries += 1
-            key_ids = await self._relay.make_keys(self._job(ask, wish, require, wish.count, told))
-            try:
-                keys = await self._context.store.supply_by_id(key_ids, sae=master, master=master, repeat=repeat)
-                return self._repeats.note(repeat, keys)
-            except KeyNotFound:
-                continue  # a request that requires nothing has taken one of them in this very moment
-        raise KeyShortage("keys were made for this call and taken by others", remedy="ask again in a moment")
-
-    async def _make(self, ask: Ask, wish: KeyWish, require: Requirements, count: int) -> Sequence[KeyID]:
-        """Make keys that fulfil what is required of their way; raises RequirementUnmet where no way does."""
-        if not ask.far:
-            return await self._make_here(ask.pair, count, wish.size_bits)
-        if self._demands.goes_first(ask.target, priority=ask.priority):
+            return await self._making.make(ask, wish, require)
+        try:
+            return await self._making.take(ask, wish, require)
+        except KeyShortage:
+            in_stock = await self._making.num_in_stock(ask, wish, require)
+        if ask.far and self._demands.goes_first(ask.target, priority=ask.priority):
             raise PoolShort(())  # what is there is for those who wait; the controller says when it is this one's turn
-        return await self._relay.make_keys(self._job(ask, wish, require, count))
-
-    def _job(
-        self,
-        ask: Ask,
-        wish: KeyWish,
-        require: Requirements,
-        count: int,
-        told: Mapping[NodeId, ToldWays] = NOTHING_TOLD,
-    ) -> RelayJob:
-        return RelayJob(
-            ask.pair,
-            ask.far,
-            count,
-            wish.size_bits,
-            ask.trace,
-            shares=require.disjoint_routes,
-            max_hops=require.max_hops,
-            told=told,
-            deadline=ask.deadline,
-        )
-
-    async def _make_here(self, pair: SaePair, count: int, size_bits: int) -> Sequence[KeyID]:
-        """Make keys for two applications of this node: they travel over no link and spend none of its key."""
-        context = self._context
-        await self._quotas.check(pair, more=count)
-        keys = [
-            SecretKey(
-                key_id=KeyID(uuid4_from(context.entropy.public_bytes(16))),
-                pair=pair,
-                secret=context.entropy.secret_bytes(size_bits // 8),
-                route=(context.node,),
-                origin=self._own_origin(),
-                created_utc_s=context.clock.utc_s(),
-                qkd_bits_spent=0,
-            )
-            for _ in range(count)
-        ]
-        entitled = frozenset({pair.master, *members_of(pair.slave)})
-        await context.store.put(keys, entitled=entitled, confirmed=True)
-        return [key.key_id for key in keys]
-
-    def _own_origin(self) -> Origin:
-        links = self._context.links
-        origins = {links.origin(link_id) for link_id in links.link_ids}
-        return "device" if origins == {"device"} else "twin"
+        return await self._making.make(ask, wish, require, from_stock=min(in_stock, wish.count - 1))
 
     async def _payable(self, target: NodeId) -> int:
         context, settings = self._context, self._context.settings

@@ -233,15 +233,22 @@ class MemoryKeyStore:
         keys = self._fenced().keys
         key_ids = [canonical_key_id(key_id) for key_id in key_ids]
         for key_id in key_ids:
-            if key_id not in keys or not keys[key_id].confirmed or sae in keys[key_id].served:
-                raise KeyNotFound(f"no key {key_id} here", remedy="keys are handed out once")
-            if sae not in keys[key_id].entitled:
-                raise NotEntitled(f"key {key_id} is not for {sae}")
-            if master is not None and keys[key_id].key.pair.master != master:
-                raise KeyNotFound(f"no key {key_id} of {master} here")
+            if key_id in keys and not keys[key_id].confirmed:
+                raise KeyNotFound(f"no key {key_id} here yet", remedy="keys are handed out once they have arrived")
+            self._check_right(key_id, sae, master)
         if len(set(key_ids)) != len(key_ids):
             raise KeyNotFound("a key was asked for twice in one call", remedy="keys are handed out once")
         return self._keep_answer(repeat, [self._hand_out(key_id, sae) for key_id in key_ids])
+
+    def _check_right(self, key_id: KeyID, sae: SaeId, master: SaeId | None) -> None:
+        """Raise unless ``sae`` may be handed a key, of this master, once it is confirmed."""
+        held = self._fenced().keys.get(key_id)
+        if held is None or sae in held.served:
+            raise KeyNotFound(f"no key {key_id} here", remedy="keys are handed out once")
+        if sae not in held.entitled:
+            raise NotEntitled(f"key {key_id} is not for {sae}")
+        if master is not None and held.key.pair.master != master:
+            raise KeyNotFound(f"no key {key_id} of {master} here")
 
     async def repeated(self, call: Repeatable, /) -> Sequence[SecretKey] | None:
         await self.forget_answers(now_monotonic_s=call.now_monotonic_s, window_s=call.window_s)
@@ -266,14 +273,43 @@ class MemoryKeyStore:
     async def confirm_keys(self, key_ids: Sequence[KeyID], /) -> None:
         keys = self._fenced().keys
         key_ids = [canonical_key_id(key_id) for key_id in key_ids]
-        for key_id in key_ids:
-            if next_stage(Kind.KEY, self._key_stage(key_id), Act.CONFIRM) is None:
-                raise KeyNotFound(f"no key {key_id} here")
+        self._check_there(key_ids)
         for key_id in key_ids:
             keys[key_id].confirmed = True
 
+    def _check_there(self, key_ids: Sequence[KeyID]) -> None:
+        for key_id in key_ids:
+            if next_stage(Kind.KEY, self._key_stage(key_id), Act.CONFIRM) is None:
+                raise KeyNotFound(f"no key {key_id} here")
+
     async def confirm_batch(self, ids: KeyIds, /) -> None:
         await self.confirm_keys(ids.spelled())
+
+    async def confirm_and_supply(
+        self,
+        ids: KeyIds,
+        /,
+        *,
+        pair: SaePair,
+        size_bits: int,
+        request_id: RequestId,  # noqa: ARG002 - of use to stores that keep an audit
+        from_stock: int = 0,
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
+    ) -> Sequence[SecretKey] | None:
+        earlier = None if repeat is None else await self.repeated(repeat)
+        older = [held.key.key_id for held in self._suppliable(pair, size_bits, fit)][:from_stock]
+        if earlier is not None or len(older) < from_stock:
+            await self.confirm_batch(ids)
+            return earlier
+        self._check_there(ids.spelled())
+        for key_id in ids.spelled():
+            if key_id in older:  # they were confirmed before, and have just been taken from stock
+                raise KeyNotFound(f"no key {key_id} here", remedy="keys are handed out once")
+            self._check_right(key_id, pair.master, pair.master)
+        await self.confirm_batch(ids)
+        given = [self._hand_out(key_id, pair.master) for key_id in (*older, *ids.spelled())]
+        return self._keep_answer(repeat, given)
 
     async def void(self, selection: Selection, /) -> int:
         disk = self._fenced()

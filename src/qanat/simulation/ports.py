@@ -340,6 +340,29 @@ class VirtualStore:
     async def confirm_batch(self, ids: KeyIds, /) -> None:
         await self._call(lambda: self._inner.confirm_batch(ids), lambda _: self._witness.keys_confirmed(ids.spelled()))
 
+    async def confirm_and_supply(
+        self,
+        ids: KeyIds,
+        /,
+        *,
+        pair: SaePair,
+        size_bits: int,
+        request_id: RequestId,
+        from_stock: int = 0,
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
+    ) -> Sequence[SecretKey] | None:
+        more: Any = {"request_id": request_id, "from_stock": from_stock, "fit": fit, "repeat": repeat}
+
+        def note(keys: Sequence[SecretKey] | None) -> None:
+            self._witness.keys_confirmed(ids.spelled())
+            if keys is not None:
+                self._witness.keys_supplied(self._node, pair.master, keys, call=repeat)
+
+        return await self._call(
+            lambda: self._inner.confirm_and_supply(ids, pair=pair, size_bits=size_bits, **more), note
+        )
+
     async def void(self, selection: Selection, /) -> int:
         return await self._call(lambda: self._void(selection))
 

@@ -26,7 +26,7 @@ from qanat.adapters.sqlite.key_rows import (
     spelled_record,
     unfit,
 )
-from qanat.adapters.sqlite.lot_rows import Lot, LotKey, bounds_of_ids
+from qanat.adapters.sqlite.lot_rows import Lot, LotKey, LotRun, bounds_of_ids
 from qanat.adapters.sqlite.lots import IDS_AT_ONCE, MIN_LOT_KEYS, LotTables
 from qanat.ground.errors import KeyShortage, NotEntitled, PadReused
 from qanat.ground.identifiers import KeyID, RequestId, SaeId, SaePair
@@ -164,6 +164,13 @@ class KeyTables:
             self._lots.confirm(lot)
         else:
             self.confirm(ids.spelled())
+
+    def give_batch(self, ids: KeyIds, *, master: SaeId) -> Sequence[SecretKey]:
+        """Hand the master all keys of a confirmed batch; raises KeyNotFound, NotEntitled."""
+        lot = self._lots.of_ids(ids)
+        if lot is not None and lot.is_confirmed and lot.keys_left == lot.num_keys and lot.is_only_for(master):
+            return self._lots.give_runs([LotRun(lot, [*range(lot.num_keys)])])
+        return self.supply_by_id(ids.spelled(), sae=master, master=master)
 
     def confirm(self, key_ids: Sequence[KeyID]) -> None:
         """Make keys suppliable; raises KeyNotFound, and confirms none, when one is not here."""

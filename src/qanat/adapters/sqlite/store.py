@@ -13,7 +13,7 @@ from qanat.adapters.sqlite.joint_calls import SupplyAction
 from qanat.adapters.sqlite.writer import StoreWriter
 from qanat.adapters.system import SystemEntropy
 from qanat.ground.bits import whole_bytes
-from qanat.ground.errors import BadParameter, ConfigurationError, StaleEpoch, StoreFailed
+from qanat.ground.errors import BadParameter, ConfigurationError, KeyShortage, StaleEpoch, StoreFailed
 from qanat.ground.identifiers import BlockId, Epoch, KeyID, NodeId, RequestId, SaeId, SaePair, canonical_key_id
 from qanat.ground.key_batches import KeyBatch
 from qanat.ground.key_ids import KeyIds
@@ -255,6 +255,39 @@ class SqliteKeyStore:
     async def confirm_batch(self, ids: KeyIds, /) -> None:
         """Make all keys of a batch suppliable; raises KeyNotFound (all or none)."""
         await self._commit(lambda: self._database.key_tables.confirm_batch(ids))
+
+    async def confirm_and_supply(
+        self,
+        ids: KeyIds,
+        /,
+        *,
+        pair: SaePair,
+        size_bits: int,
+        request_id: RequestId,
+        from_stock: int = 0,
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
+    ) -> Sequence[SecretKey] | None:
+        """Make a batch suppliable, and hand it to the master after ``from_stock`` others; None where those are not
+        there. Raises KeyNotFound, NotEntitled."""
+        tables, answers = self._database.key_tables, self._database.answers
+
+        def confirm_and_give() -> Sequence[SecretKey] | None:
+            keys = None if repeat is None else answers.find(repeat, epoch=self._epoch)
+            wanted, older = keys is None, list[SecretKey]()
+            if wanted and from_stock:
+                try:
+                    older += tables.supply(pair, count=from_stock, size_bits=size_bits, request_id=request_id, fit=fit)
+                except KeyShortage:
+                    wanted = False
+            tables.confirm_batch(ids)
+            if wanted:
+                keys = [*older, *tables.give_batch(ids, master=pair.master)]
+                if repeat is not None:
+                    answers.keep(repeat, keys, epoch=self._epoch)
+            return keys
+
+        return await self._use(confirm_and_give)
 
     async def void(self, selection: Selection, /) -> int:
         """Destroy blocks and keys; returns how many were. The write-ahead log is emptied after it."""

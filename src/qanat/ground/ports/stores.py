@@ -150,6 +150,24 @@ class KeyStore(Protocol):
     async def confirm_batch(self, ids: KeyIds, /) -> None:
         """Make all keys of a batch suppliable: the same as ``confirm_keys`` with their ids, with less work."""
 
+    async def confirm_and_supply(
+        self,
+        ids: KeyIds,
+        /,
+        *,
+        pair: SaePair,
+        size_bits: int,
+        request_id: RequestId,
+        from_stock: int = 0,
+        fit: KeyFit = ANY_KEY,
+        repeat: Repeatable | None = None,
+    ) -> Sequence[SecretKey] | None:
+        """``confirm_batch``, and hand the master of ``pair`` just these keys, after the oldest ``from_stock`` that
+        ``supply`` would have handed it before. Return None where those are not there: then these are in stock too. An
+        answer that is kept for ``repeat`` is returned instead, and these are in stock. Raises KeyNotFound, and confirms
+        none; NotEntitled."""
+        ...
+
     async def void(self, selection: Selection, /) -> int:
         """Destroy blocks and keys; returns how many were. Idempotent. Raises BadParameter for what is no key id."""
         ...
