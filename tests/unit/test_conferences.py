@@ -12,25 +12,30 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from qanat.adapters.system import SystemEntropy
 from qanat.ground.errors import BadParameter, ChannelClosed, FrameError
 from qanat.ground.identifiers import SaeId, members_of
 from qanat.services.call_frames import Medium
 from qanat.services.ciphers import (
     FrameOpener,
     FrameSealer,
+    KeyUnannounced,
     NotFromSender,
     OriginKey,
     RecipientKeys,
     Refresh,
+    Replayed,
     SenderKeys,
+    StreamContext,
     Suite,
 )
 from qanat.services.ciphers.layout import HEADER_BYTES, key_id_text, read_header
 from qanat.services.ciphers.origin import digest_of
 from qanat.services.conference import MOST_PEOPLE, ConferenceReport, Joining, KeysOf, Round, RoundKeys, Seat
-from qanat.services.conversation import Terms
+from qanat.services.conversation import Party, Terms
 from qanat.users import conferring
 from qanat.users.conference import ConferenceEnd
+from qanat.users.hearing import HeardStream
 from qanat.users.reception import Reception
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
@@ -214,6 +219,33 @@ def test_a_member_cannot_speak_in_anothers_name(tmp_path: Path) -> None:
         for bad in ((forged, tag, 1), (record, bytes(16), 1), (record, tag, 2)):
             with pytest.raises(NotFromSender, match="another member's"):
                 theirs.check(bad[0], bad[1], round_number=bad[2], sender=sae_of("alice"))
+
+    asyncio.run(scene())
+
+
+def test_a_frame_under_a_key_that_was_not_told_yet_is_counted_as_such_and_the_next_is_opened() -> None:
+    """One that nobody told of is asked of the key manager once a second, so the second waits for the word."""
+    round_ = Round(1, tuple(Seat(sae_of(name), "", 0, True, True) for name in ("alice", "bob")))
+    stock = KeyStock()
+    alice, bob = (FakeSupply(stock, sae_of(name)) for name in ("alice", "bob"))
+    clock = FakeClock()
+
+    async def sealed(context: StreamContext) -> bytes:
+        sealer = FrameSealer(context, SenderKeys(alice, context.recipient, suite=context.suite, clock=clock))
+        await sealer.prepare()
+        return sealer.seal(b"from alice")
+
+    async def scene() -> None:
+        context = round_.stream_of(sae_of("alice"), conference="c" * 32, suite=Suite.AES_128_GCM, key_life_s=60.0)
+        heard = HeardStream(Party(sae_of("bob"), bob, clock, SystemEntropy()), context)
+        first, second = await sealed(context), await sealed(context)
+        assert await heard.open(first, read_header(first)) == b"from alice"
+        with pytest.raises(KeyUnannounced, match="not announced"):
+            await heard.open(second, read_header(second))
+        heard.expect(read_header(second).key_id)
+        with pytest.raises(Replayed):  # of another sealer, which begins to count anew: the key is there
+            await heard.open(second, read_header(second))
+        await heard.close()
 
     asyncio.run(scene())
 

@@ -22,7 +22,7 @@ from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import SaeId
 from qanat.services.call import CallReport
 from qanat.services.call_frames import Medium
-from qanat.services.ciphers import FrameSealer, NotForUs, RecordKind, StreamContext
+from qanat.services.ciphers import FrameSealer, KeyUnannounced, NotForUs, RecordKind, StreamContext
 from qanat.services.ciphers.layout import MARK_BYTES, key_id_bytes, key_id_text, read_header
 from qanat.services.ciphers.origin import PAIR_KEY_BITS, OriginKey, digest_of, record_and_tag
 from qanat.services.ciphers.sender_keys import keys_with_patience
@@ -370,8 +370,10 @@ class ConferenceEnd:
 
     async def _take(self, member: _Heard, datagram: bytes, number: int) -> None:
         stream = member.streams.get(number)
-        if stream is None or member.tag_key is None:
-            raise NotForUs("a datagram of a round that is over, or whose keys were not told yet")
+        if stream is None:
+            raise NotForUs("a datagram of a round that is over")
+        if member.tag_key is None:
+            raise KeyUnannounced("a datagram of a member whose key for its tags was not told yet")
         record, tag = record_and_tag(datagram)
         member.tag_key.check(record, tag, round_number=number, sender=member.seat.sae)
         header = read_header(record)

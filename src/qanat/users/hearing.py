@@ -13,7 +13,7 @@ from qanat.ground.errors import FrameError
 from qanat.ground.ports import Clock
 from qanat.services.call import CallReport, MediumReport
 from qanat.services.call_frames import Assembler, Delays, MediaFrame, Medium, medium_of
-from qanat.services.ciphers import FrameOpener, RecipientKeys, RecordKind, StreamContext
+from qanat.services.ciphers import FrameOpener, KeyUnannounced, RecipientKeys, RecordKind, StreamContext
 from qanat.services.ciphers.layout import Buffer, RecordHeader
 from qanat.services.conversation import Party
 
@@ -81,8 +81,9 @@ class HeardStream:
             del self._expected[key_id]
         now_s = self._clock.monotonic_s()
         if now_s < self._may_ask_at_s:
-            raise FrameError(
-                "a frame under a key that was not announced", remedy="look for who puts frames on the line"
+            raise KeyUnannounced(
+                "a frame under a key that was not announced",
+                remedy="drop it; if they do not end, look for who puts frames on the line",
             )
         self._may_ask_at_s = now_s + STRANGE_KEY_EVERY_S
 

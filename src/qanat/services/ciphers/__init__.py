@@ -14,6 +14,7 @@ from qanat.services.ciphers.context import StreamContext
 from qanat.services.ciphers.faults import (
     Altered,
     KeyExpired,
+    KeyUnannounced,
     KeyUnknown,
     NotForUs,
     NotFromSender,
@@ -38,6 +39,7 @@ __all__ = [
     "FrameOpener",
     "FrameSealer",
     "KeyExpired",
+    "KeyUnannounced",
     "KeyUnknown",
     "NotForUs",
     "NotFromSender",

@@ -10,6 +10,7 @@ AuthenticationFailed
     NotFromSender      sealed under the key of a group, and not by the member that it is said to be of
     KeyExpired         sealed under a key whose time is over
     KeyUnknown         sealed under a key that our key manager does not have for us
+    KeyUnannounced     a frame under a key that its sender has not told us of yet: what told of it was lost or is late
 KeyShortage
   PadShortage        the stock has less than a one-time pad needs: nobody's fault, but nothing was sent
 """
@@ -55,6 +56,11 @@ class KeyExpired(RecordRefused):
 
 class KeyUnknown(RecordRefused):
     """A key id that our key manager does not know, has given before, or holds for others."""
+
+
+class KeyUnannounced(RecordRefused):
+    """A frame under a key whose id has not come yet: of a call that loses or turns round datagrams, some at each new
+    key; many without end are put on the line by somebody else."""
 
 
 class PadShortage(KeyShortage):
