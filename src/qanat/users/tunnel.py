@@ -33,7 +33,8 @@ class Tunnel:
 
     ``on_fault``, ``on_end``: told of each connection that failed, or ended, in the event loop. ``on_wait``: a
     connection stands still, since the key that is due has not come. ``on_key``: told of each key that it seals by.
-    ``with_tls``: around the records; without it a connection takes a key less.
+    ``with_tls``: around the records; without it a connection takes a key less. ``on_tls``: told of each connection's
+    cipher suite, as OpenSSL names it, once both ends have agreed on it.
     Raises UnknownNode, and BadParameter for a one-time pad.
     """
 
@@ -48,6 +49,7 @@ class Tunnel:
         on_end: Callable[[Carried], None] = lambda _: None,
         on_wait: Callable[[], None] = lambda: None,
         on_key: Callable[[TakenKey], None] = lambda _: None,
+        on_tls: Callable[[str], None] = lambda _: None,
     ) -> None:
         tunnel.check_suite(user.terms.suite)
         contact = user.people.single(recipient, what="a tunnel")
@@ -59,6 +61,7 @@ class Tunnel:
         self._on_end = on_end
         self._on_wait = on_wait
         self._on_key = on_key
+        self._on_tls = on_tls
 
     @property
     def port(self) -> int:
@@ -90,6 +93,8 @@ class Tunnel:
                 conversation = calling(party, line, self._sae, service=tunnel.SERVICE, terms=user.terms)
                 async with refusing(conversation):
                     await _opened(conversation)
+                    if line.suite:
+                        self._on_tls(line.suite)
                     self._on_end(await _pumped(conversation, program))
         except QanatError as fault:
             program.reset()
