@@ -619,7 +619,11 @@ def test_a_ninth_is_refused_with_the_remedy(data: Path) -> None:
     [
         ("send_a_file", r"bob has letter.txt: 58000 bytes under 1 key, SHA-256 [0-9a-f]{64}"),
         ("send_a_text", r"waits for bob\n.*alice says: Call me when you are back.\n(.*\n)?delivered to bob at .* UTC"),
-        ("one_time_pad", r"[\d,]+ bits of pad are needed, [\d,]+ are in stock\nbob has secret.txt, under \d+ keys"),
+        (
+            "one_time_pad",
+            r"[\d,]+ bits of pad are needed, [\d,]+ are in stock\n"
+            r"bob has secret.txt, under (1 key|\d+ keys, together) as long as itself",
+        ),
         (
             "call_somebody",
             r"bob has read 1 page: letter.tiff\n\d+ pictures and \d\d+ pieces of sound came from bob\nkeys: [2-4] to",

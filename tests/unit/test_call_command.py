@@ -1,4 +1,4 @@
-"""Who is called by `qanat call`: each once, however often it is named."""
+"""Who is called by `qanat call`: each once, however often it is named; and what it tells at its end."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from qanat.apps.cli import calls
-from qanat.apps.cli.calls import run_call
+from qanat.apps.cli.calls import run_call, say_call
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.ground.errors import ChannelClosed
+from qanat.services.call import CallReport, MediumReport
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
 from service_support import House
@@ -65,3 +66,38 @@ def test_who_is_named_twice_is_called_once_which_is_told(
     assert alice.called == called
     assert capsys.readouterr().err.splitlines() == told
     asyncio.run(alice.close())
+
+
+NOTHING = MediumReport(0, 0, 0, 0)
+
+
+def report_of(peer: str = "bob", **others: Any) -> CallReport:
+    """Return what one end saw of a call of two keys, in which nothing else happened."""
+    figures: dict[str, Any] = {
+        "duration_s": 3.0,
+        "keys_sent": 1,
+        "keys_received": 1,
+        "datagrams_sent": 100,
+        "datagrams_opened": 99,
+        "datagrams_missing": 0,
+        "refused": {},
+        "delay_median_ms": 0.5,
+        "delay_p99_ms": 1.0,
+        "audio": NOTHING,
+        "video": NOTHING,
+    }
+    return CallReport(peer=peer, **figures | others)
+
+
+@pytest.mark.parametrize(
+    ("num_lost", "told"),
+    [
+        (0, "0 datagrams lost on the way here (0.0 %)"),
+        (1, "1 datagram lost on the way here (1.0 %)"),
+        (1200, "1,200 datagrams lost on the way here (92.4 %)"),
+    ],
+)
+def test_what_a_call_lost_is_counted_in_words_that_fit(num_lost: int, told: str) -> None:
+    words = list[str]()
+    say_call(report_of(datagrams_missing=num_lost), words.append)
+    assert words[0].split("; ")[3] == told

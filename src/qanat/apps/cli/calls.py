@@ -91,7 +91,7 @@ def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
     say(
         f"call with {report.peer}, {report.duration_s:.1f} s{ending}; "
         f"{of('audio', report.audio)}; {of('video', report.video)}; "
-        f"{report.datagrams_missing:,} datagrams lost on the way here ({100 * report.share_missing:.1f} %); "
+        f"{counted(report.datagrams_missing, 'datagram')} lost on the way here ({100 * report.share_missing:.1f} %); "
         f"{counted(report.keys_sent, 'key')} out, {report.keys_received} in; "
         f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
     )
