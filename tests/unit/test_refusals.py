@@ -63,7 +63,7 @@ def test_a_tunnel_is_offered_by_an_option_and_a_service_that_nobody_knows_by_non
     async def work() -> None:
         house = House(tmp_path / "data")
         async with house.reception("bob"), house.user("alice") as alice:
-            assert "says: run `qanat receive --tunnel HOST:PORT` here" in (await called(alice, "tunnel")).remedy
+            assert "says: run `qanat receive --tunnel PORT` here" in (await called(alice, "tunnel")).remedy
             assert "says: update the older side" in (await called(alice, "teleport")).remedy
 
     run(work())

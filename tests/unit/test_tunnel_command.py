@@ -1,4 +1,4 @@
-"""What `qanat tunnel` tells of its connections' TLS."""
+"""What `qanat tunnel` tells of its connections' TLS, and where `qanat receive --tunnel` lets it lead to."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any, Self
 
 import pytest
 
-from qanat.apps.cli import tunnel
+from qanat.apps.cli import services, tunnel
 from qanat.apps.cli.service_options import CIPHERS, Sealing, Who
+from qanat.services.directory import Address
 from service_support import House
 
 SUITE = "TLS_AES_128_GCM_SHA256"
@@ -52,3 +53,22 @@ def test_the_suite_of_tls_is_told_people_once_and_programs_for_each_connection(
     assert err.splitlines().count(f"TLS 1.3 with bob: {SUITE}") == 1
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line for line in lines if "agreed" in line] == 2 * [{"agreed": {"suite": SUITE, "tls": "1.3", "to": "bob"}}]
+
+
+def test_a_recipient_names_its_program_by_a_port_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    house, led_to = House(tmp_path / "data"), list[Address]()
+
+    class StoppedEnd:
+        def __init__(self, _: Any, target: Address, **__: Any) -> None:
+            led_to.append(target)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        async def serve(self, _: Any) -> None:
+            raise AssertionError("nobody calls")
+
+    monkeypatch.setattr(services, "people_of", lambda _: house.user("bob").people)
+    monkeypatch.setattr(services, "UserServices", lambda _, **__: house.user("bob"))
+    monkeypatch.setattr(services, "TunnelEnd", StoppedEnd)
+    who = Who("bob", None, None)
+    assert services.run_receive(who, out=tmp_path, port=0, once=False, as_json=False, tunnel_to="80") == 0
+    assert led_to == [("127.0.0.1", 80)]

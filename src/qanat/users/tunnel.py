@@ -17,13 +17,12 @@ from qanat.adapters.programs import ProgramLine, ProgramServer, connect_program
 from qanat.ground.errors import NotEntitled, PeerProtocolError, QanatError
 from qanat.services import tunnel
 from qanat.services.conversation import Conversation, calling, refusing
-from qanat.services.directory import Address
+from qanat.services.directory import THIS_MACHINE, Address
 from qanat.users.line_keys import fresh_psk
 from qanat.users.pump import Carried, Pump
 from qanat.users.services import UserServices
 from qanat.users.supply import TakenKey, TellingSupply
 
-HOST = "127.0.0.1"
 ANSWER_S = 1.0
 """Beyond its patience an answer of the key manager may take so long, or it counts as hanging."""
 
@@ -43,7 +42,7 @@ class Tunnel:
         user: UserServices,
         recipient: str,
         *,
-        listen: Address = (HOST, 0),
+        listen: Address = (THIS_MACHINE, 0),
         with_tls: bool = True,
         on_fault: Callable[[QanatError], None] = lambda _: None,
         on_end: Callable[[Carried], None] = lambda _: None,

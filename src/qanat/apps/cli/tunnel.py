@@ -12,11 +12,11 @@ from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
 from qanat.apps.cli.services import FILES_OPEN
 from qanat.ground.errors import QanatError
-from qanat.services.directory import address_of
+from qanat.services.directory import port_or_address
 from qanat.users.pump import Carried
 from qanat.users.services import UserServices
 from qanat.users.supply import TakenKey
-from qanat.users.tunnel import HOST, Tunnel
+from qanat.users.tunnel import Tunnel
 
 ANSWER_S = 30.0
 
@@ -27,7 +27,7 @@ def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: boo
     terms = terms_of(sealing)
     # an answer takes a key too: so long the other end may wait for one before its first word
     terms = replace(terms, silence_s=max(terms.silence_s, sealing.key_wait_s + ANSWER_S))
-    address = address_of(listen if ":" in listen else f"{HOST}:{listen}", where="--listen")
+    address = port_or_address(listen, where="--listen")
     machine.allow_open_files(FILES_OPEN)
     told = set[str]()
 
