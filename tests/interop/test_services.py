@@ -327,6 +327,7 @@ def test_readings_of_a_sensor_wait_for_the_centre_and_are_listed_there_once(data
             delivering = await command(*sensor, "--count", "0")
             _, told = await delivering.communicate()
             assert delivering.returncode == 0, told
+            assert told.endswith(b"2 readings delivered to carol, none waits\n"), told
             assert carol.stdout is not None
             came = [json.loads(await carol.stdout.readline())["reading"] for _ in range(2)]
         assert [(one["sender"], one["sensor"], one["value"]) for one in came] == [("alice", "boiler", "21.5")] * 2
