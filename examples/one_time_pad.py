@@ -28,7 +28,8 @@ def main(data: str) -> None:
             print(f"{quote.needed_bits:,} bits of pad are needed, {quote.stocked_bits:,} are in stock")
             (sent,) = alice.send(letter, "bob")  # without pad_wait_s it raises PadShortage where the stock is short
         assert (came / "secret.txt").read_bytes() == letter.read_bytes()
-    print(f"{sent.recipient} has {sent.name}, under {sent.num_keys} keys as long as itself")
+    keys = "1 key" if sent.num_keys == 1 else f"{sent.num_keys} keys, together"
+    print(f"{sent.recipient} has {sent.name}, under {keys} as long as itself")
 
 
 if __name__ == "__main__":

@@ -203,7 +203,8 @@ def say(report: dict[str, Any]) -> None:
     for name, bank in report["payments"].items():
         print(f"{name}: {bank['answered']} of {bank['asked']} payments have a receipt", end=", ")
         print(f"{bank['booked_there']} are booked; the longest waited {bank['longest_wait_s']:.1f} s")
-        print(f"  sealed under {report['keys'][name]} keys in {minutes:.1f} minutes")
+        num_keys = report["keys"][name]
+        print(f"  sealed under {num_keys} key{'' if num_keys == 1 else 's'} in {minutes:.1f} minutes")
     print(
         f"the last key: {key['hops']} hops, {key['qkd_bits']:,} bits of link key, over {' - '.join(key['routes'][0])}"
     )

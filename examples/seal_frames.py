@@ -48,7 +48,7 @@ async def call(data: Path) -> None:
                 with contextlib.suppress(Replayed):
                     await opener.open(sealed[0] if number % 10 != 9 else sealed[1])
                 sealed.clear()
-        print(f"100 frames were sealed under {sealer.num_keys} keys")
+        print(f"100 frames were sealed under {sealer.num_keys} key{'' if sealer.num_keys == 1 else 's'}")
 
 
 def main(data: str) -> None:

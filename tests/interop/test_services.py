@@ -327,6 +327,7 @@ def test_readings_of_a_sensor_wait_for_the_centre_and_are_listed_there_once(data
             delivering = await command(*sensor, "--count", "0")
             _, told = await delivering.communicate()
             assert delivering.returncode == 0, told
+            assert told.endswith(b"2 readings delivered to carol, none waits\n"), told
             assert carol.stdout is not None
             came = [json.loads(await carol.stdout.readline())["reading"] for _ in range(2)]
         assert [(one["sender"], one["sensor"], one["value"]) for one in came] == [("alice", "boiler", "21.5")] * 2
@@ -619,7 +620,11 @@ def test_a_ninth_is_refused_with_the_remedy(data: Path) -> None:
     [
         ("send_a_file", r"bob has letter.txt: 58000 bytes under 1 key, SHA-256 [0-9a-f]{64}"),
         ("send_a_text", r"waits for bob\n.*alice says: Call me when you are back.\n(.*\n)?delivered to bob at .* UTC"),
-        ("one_time_pad", r"[\d,]+ bits of pad are needed, [\d,]+ are in stock\nbob has secret.txt, under \d+ keys"),
+        (
+            "one_time_pad",
+            r"[\d,]+ bits of pad are needed, [\d,]+ are in stock\n"
+            r"bob has secret.txt, under (1 key|\d+ keys, together) as long as itself",
+        ),
         (
             "call_somebody",
             r"bob has read 1 page: letter.tiff\n\d+ pictures and \d\d+ pieces of sound came from bob\nkeys: [2-4] to",

@@ -1,4 +1,4 @@
-"""Who is called by `qanat call`: each once, however often it is named."""
+"""Who is called by `qanat call`: each once, however often it is named; and what it tells at its end."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from qanat.apps.cli import calls
-from qanat.apps.cli.calls import run_call
+from qanat.apps.cli.calls import run_call, say_call, say_conference
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.ground.errors import ChannelClosed
+from qanat.services.call import CallReport, MediumReport
+from qanat.services.conference import Absence, ConferenceReport
+from qanat.users.conferring import LEFT, LOST
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
 from service_support import House
@@ -65,3 +68,71 @@ def test_who_is_named_twice_is_called_once_which_is_told(
     assert alice.called == called
     assert capsys.readouterr().err.splitlines() == told
     asyncio.run(alice.close())
+
+
+NOTHING = MediumReport(0, 0, 0, 0)
+
+
+def report_of(peer: str = "bob", **others: Any) -> CallReport:
+    """Return what one end saw of a call of two keys, in which nothing else happened."""
+    figures: dict[str, Any] = {
+        "duration_s": 3.0,
+        "keys_sent": 1,
+        "keys_received": 1,
+        "datagrams_sent": 100,
+        "datagrams_opened": 99,
+        "datagrams_missing": 0,
+        "refused": {},
+        "delay_median_ms": 0.5,
+        "delay_p99_ms": 1.0,
+        "audio": NOTHING,
+        "video": NOTHING,
+    }
+    return CallReport(peer=peer, **figures | others)
+
+
+@pytest.mark.parametrize(
+    ("num_lost", "told"),
+    [
+        (0, "0 datagrams lost on the way here (0.0 %)"),
+        (1, "1 datagram lost on the way here (1.0 %)"),
+        (1200, "1,200 datagrams lost on the way here (92.4 %)"),
+    ],
+)
+def test_what_a_call_lost_is_counted_in_words_that_fit(num_lost: int, told: str) -> None:
+    words = list[str]()
+    say_call(report_of(datagrams_missing=num_lost), words.append)
+    assert words[0].split("; ")[3] == told
+
+
+def test_a_conference_tells_who_is_meant_by_each_line_and_why_somebody_is_not_in_it() -> None:
+    words = list[str]()
+    absent = (
+        Absence("carol", "nobody says where carol receives"),
+        Absence("dan", LEFT),
+        Absence("fay", LOST),
+    )
+    member = report_of(datagrams_missing=1, refused={"Altered": 2}, recording="meeting/bob.webm")
+    report = ConferenceReport(
+        "c" * 32,
+        duration_s=9.0,
+        rounds=1,
+        keys_sent=2,
+        tag_keys=1,
+        members=(member,),
+        absent=absent,
+        refused={"Late": 3},
+    )
+    say_conference(report, words.append)
+    first, *others = words
+    assert first.startswith("bob, in the conference for 3.0 s; ")
+    assert "; 1 datagram lost on the way here (1.0 %); " in first
+    assert others == [
+        "not accepted from bob: 2 Altered",
+        "bob is recorded in meeting/bob.webm",
+        "carol was not in the conference at its end: nobody says where carol receives",
+        "dan was not in the conference at its end: it left",
+        "fay was not in the conference at its end: nothing was heard of it any more",
+        "conference of 9.0 s, 1 round; sealed here under 2 keys of all members, and 1 key of two for tags",
+        "not accepted from who is no member: 3 Late",
+    ]

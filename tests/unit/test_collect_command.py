@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,9 @@ from qanat.apps.cli.service_options import CIPHERS, Sealing, Who
 from qanat.ground.errors import BadParameter
 from qanat.services.collect import MAX_VALUE_BYTES
 from qanat.services.conversation import Terms
+from qanat.users.collecting import Centre
 from qanat.users.people import People
+from qanat.users.reception import Reception
 from qanat.users.services import UserServices
 from service_support import House, sae_of
 
@@ -30,19 +35,33 @@ seen.touch()
 
 
 def status_of(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, *, every_s: float = 30.0, count: int = 1
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    command: str,
+    *,
+    every_s: float = 30.0,
+    count: int = 1,
+    as_json: bool = False,
+    is_there: bool = False,
 ) -> tuple[int, list[str]]:
-    """Run the command of alice's for an absent bob; returns its status and what waits for him."""
+    """Run the command of alice's for bob, who is away or ``is_there``; returns its status and what waits for him."""
     house = House(folder / "data")
 
-    def user(people: People, *, terms: Terms) -> UserServices:
-        return house.user(people.me.name, terms=terms)
+    @contextlib.asynccontextmanager
+    async def user(people: People, *, terms: Terms) -> AsyncIterator[UserServices]:
+        async with contextlib.AsyncExitStack() as stack:
+            if is_there:
+                bob = await stack.enter_async_context(house.user("bob"))
+                more = {"collect": Centre(bob).serve}
+                await stack.enter_async_context(Reception(bob, house.folder("bob"), more=more))
+            yield await stack.enter_async_context(house.user(people.me.name, terms=terms))
 
     monkeypatch.setattr(collect, "people_of", lambda _: house.user("alice").people)
     monkeypatch.setattr(collect, "UserServices", user)
     monkeypatch.chdir(folder)
     plan = Plan("meter", command, every_s, count)
-    status = run_collect("bob", plan, who=Who(None, None, None), sealing=Sealing(CIPHERS[0], 60.0, 0.0), as_json=False)
+    sealing = Sealing(CIPHERS[0], 60.0, 0.0)
+    status = run_collect("bob", plan, who=Who(None, None, None), sealing=sealing, as_json=as_json)
     waiting = Readings(folder / "data" / "users" / "alice").waiting(sae_of("bob"), most=10)
     return status, [one.value for one in waiting]
 
@@ -69,6 +88,25 @@ def test_a_reading_that_is_too_long_is_lost_alone(
     assert status_of(monkeypatch, tmp_path, command) == (1, ["77"]), "it waits"
     assert status_of(monkeypatch, tmp_path, command) == (1, ["77"])
     assert "no reading: a reading of 1,001 bytes; at most 1,000 go" in capsys.readouterr().err
+
+
+def test_readings_that_wait_are_told_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(monkeypatch, tmp_path, "echo 71", as_json=True) == (1, ["71"])
+    out, err = capsys.readouterr()
+    assert err.splitlines()[-1] == "0 readings delivered to bob, 1 reading waits until the centre receives"
+    assert [json.loads(line) for line in out.splitlines()] == 2 * [{"delivered": 0, "waiting": 1}]
+
+
+def test_readings_that_were_delivered_are_told_at_the_end_those_of_before_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(monkeypatch, tmp_path, "echo 70") == (1, ["70"])
+    assert status_of(monkeypatch, tmp_path, "echo 71", as_json=True, is_there=True) == (0, [])
+    out, err = capsys.readouterr()
+    assert err.splitlines()[-1] == "2 readings delivered to bob, none waits"
+    assert [json.loads(line) for line in out.splitlines()] == 2 * [{"delivered": 2, "waiting": 0}]
 
 
 def test_a_command_that_fails_is_a_failure_where_one_reading_was_asked_for(

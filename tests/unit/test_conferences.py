@@ -169,7 +169,7 @@ def test_who_comes_later_is_let_in_who_leaves_is_not_called_again_and_who_is_los
             await until(lambda: {"bob", "carol", "dan"} <= set(meeting.reports))
 
     asyncio.run(scene())
-    assert [(one.name, one.reason) for one in meeting.reports["alice"].absent] == [("carol", "left")]
+    assert [(one.name, one.reason) for one in meeting.reports["alice"].absent] == [("carol", "it left")]
     assert sorted(one.peer for one in meeting.reports["alice"].members) == ["bob", "carol", "dan", "dan"]
     heard = {one.peer: one for one in meeting.reports["carol"].members}
     assert sorted(heard) == ["alice", "bob", "dan"]

@@ -10,7 +10,7 @@ import pytest
 from qanat.adapters.addresses import AddressBook
 from qanat.adapters.folder_lock import held
 from qanat.ground.errors import BadParameter, ConfigurationError, UnknownNode
-from qanat.services.directory import Contact, Directory, parse_directory
+from qanat.services.directory import Address, Contact, Directory, parse_directory, port_or_address
 from qanat.users.people import find_people
 from service_support import sae_of
 
@@ -122,3 +122,18 @@ def test_a_network_that_is_still_coming_up_is_told_from_one_that_is_not_there(tm
         find_people(data=data, name="alice")
     with pytest.raises(ConfigurationError, match="no network is up"):
         find_people(data=data, name="alice")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("80", ("127.0.0.1", 80)), ("bank.example:80", ("bank.example", 80)), ("[::1]:80", ("::1", 80))],
+)
+def test_a_port_alone_is_one_of_this_machine(text: str, address: Address) -> None:
+    assert port_or_address(text, where="--tunnel") == address
+
+
+@pytest.mark.parametrize("text", ["65536", ":80", "bank", "bank:", "-1", ""])
+def test_what_is_neither_port_nor_address_is_told_with_both_forms(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"--tunnel: '{text}' is no address") as refusal:
+        port_or_address(text, where="--tunnel")
+    assert refusal.value.remedy == 'write "PORT" for one of this machine, or "HOST:PORT"'

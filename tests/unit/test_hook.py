@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,9 +15,11 @@ from typer.testing import CliRunner
 from qanat.adapters import encryptor_programs
 from qanat.adapters.encryptor_programs import CommandSlot, KeyForm, StrongswanSlot, WireguardSlot
 from qanat.adapters.machine_faults import MachineFault
-from qanat.apps.cli.hook import _follow, command_slot
+from qanat.apps.cli import hook as hook_command
+from qanat.apps.cli.hook import FOLLOWS, LEADS, Faults, Rotation, _follow, command_slot, run_hook
 from qanat.apps.cli.main import app
-from qanat.ground.errors import BadParameter, ConfigurationError, QanatError
+from qanat.apps.cli.service_options import Who
+from qanat.ground.errors import BadParameter, ChannelClosed, ConfigurationError, QanatError
 from qanat.ground.identifiers import KeyID
 from qanat.services.conversation import RefusedByPeer
 from qanat.services.hook import KeySlot
@@ -278,12 +281,46 @@ def test_a_follower_tells_at_its_start_that_its_interface_is_missing(
         stop = asyncio.Event()
         async with House(tmp_path / "data").user("bob") as bob:
             slot = WireguardSlot("wg0", PEER_KEY, without_interface(tmp_path / "wg"))
-            following = asyncio.create_task(_follow(bob, Hook(bob, "alice", slot, name="office"), stop))
+            one = Hook(bob, "alice", slot, name="office")
+            following = asyncio.create_task(_follow(bob, one, stop, Faults(FOLLOWS)))
             await until(lambda: stop.is_set() or "no key can be set here yet" in capsys.readouterr().err)
             stop.set()
             await following
 
     run(work())
+
+
+class HookWithFaults:
+    """A hook that leads: its rotations fail three times, one brings a key, two fail, and the last brings a key."""
+
+    def __init__(self, *_: Any, on_key: Callable[[KeyID], None], **__: Any) -> None:
+        self._on_key = on_key
+
+    async def lead(self, *, on_fault: Callable[[QanatError], None], **_: Any) -> None:
+        for fault in ("bob is away", "bob is away", "wg0 is missing"):
+            on_fault(ChannelClosed(fault))
+        self._on_key(KeyID("first"))
+        on_fault(ChannelClosed("wg0 is missing"))
+        on_fault(ChannelClosed("wg0 is missing"))
+        self._on_key(KeyID("second"))
+
+
+def test_a_leader_tells_a_fault_once_until_another_one_or_a_key_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house = House(tmp_path / "data")
+    monkeypatch.setattr(hook_command, "people_of", lambda _: house.user("alice").people)
+    monkeypatch.setattr(hook_command, "UserServices", lambda _: house.user("alice"))
+    monkeypatch.setattr(hook_command, "Hook", HookWithFaults)
+    rotation = Rotation("bob", "office", 120.0, follow=False, count=2)
+    assert run_hook(CommandSlot(("true",)), rotation, who=Who("alice", None, None), as_json=False) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        f"{LEADS}: bob is away",
+        f"{LEADS}: wg0 is missing",
+        "office: both ends hold key first",
+        f"{LEADS}: wg0 is missing",
+        "office: both ends hold key second",
+    ]
 
 
 @pytest.mark.parametrize("form", list(KeyForm))

@@ -269,16 +269,18 @@ def test_a_spy_on_a_tunnel_finds_tls_and_no_letter_of_who_says_what(tmp_path: Pa
     run(work())
 
 
-def test_a_tunnel_without_tls_takes_a_key_less(tmp_path: Path) -> None:
+def test_a_tunnel_without_tls_takes_a_key_less_and_tells_no_suite(tmp_path: Path) -> None:
     async def work() -> None:
-        num_keys = []
+        num_keys, suites = [], []
         for with_tls in (True, False):
             (place := tmp_path / str(with_tls)).mkdir()
             async with tunnel(place, with_tls=with_tls) as way:
                 assert await way.asked(b"hello") == b"hello"
                 num_keys.append(len(way.keys))
+                suites.append(way.suites)
                 assert (b"tunnel" in way.spy.seen) != with_tls
         assert num_keys == [2, 1]
+        assert suites == [[SUITES[16]], []]
 
     run(work())
 

@@ -9,12 +9,15 @@ import pytest
 
 from qanat.adapters.encryptor_programs import CommandSlot
 from qanat.ground.errors import BadParameter, QanatError
-from qanat.services.conversation import Conversation, RefusedByPeer, calling, refusing
+from qanat.ground.framing import encode_frame
+from qanat.ground.identifiers import SaeId
+from qanat.services.conversation import REFUSAL, Conversation, Party, RefusedByPeer, Terms, calling, refusing
 from qanat.users.collecting import Sensor
 from qanat.users.hook import Hook
 from qanat.users.reception import Reception
 from qanat.users.services import UserServices
 from service_support import House, sae_of
+from unit.service_fakes import ALICE, BOB, EVE, FakeClock, FakeEntropy, FakeLine, FakeSupply, KeyStock
 from unit.test_file_delivery import run
 
 
@@ -60,7 +63,7 @@ def test_a_tunnel_is_offered_by_an_option_and_a_service_that_nobody_knows_by_non
     async def work() -> None:
         house = House(tmp_path / "data")
         async with house.reception("bob"), house.user("alice") as alice:
-            assert "says: run `qanat receive --tunnel HOST:PORT` here" in (await called(alice, "tunnel")).remedy
+            assert "says: run `qanat receive --tunnel PORT` here" in (await called(alice, "tunnel")).remedy
             assert "says: update the older side" in (await called(alice, "teleport")).remedy
 
     run(work())
@@ -79,3 +82,20 @@ def test_a_refusal_that_says_nothing_to_do_has_no_remedy(tmp_path: Path) -> None
         assert str(refusal).endswith("refused: there is nothing to be had here")
 
     run(work())
+
+
+@pytest.mark.parametrize(
+    ("here", "message", "remedy"),
+    [
+        (EVE, f"{EVE} answers at the address of {BOB}, and took nothing", f"correct the address of {BOB}"),
+        (BOB, f"{BOB} heard another name than its own", "look for who changes bytes on the line"),
+    ],
+)
+def test_a_wrong_address_is_blamed_only_where_another_answers(here: SaeId, message: str, remedy: str) -> None:
+    """Where the one who was called answers, its address is right, and the name was altered on the way."""
+    caller = Party(ALICE, FakeSupply(KeyStock(), ALICE), FakeClock(), FakeEntropy("alice"))
+    conversation = calling(caller, FakeLine(), BOB, service="file", terms=Terms())
+    with pytest.raises(RefusedByPeer) as refusal:
+        conversation.hear_in_clear(encode_frame(REFUSAL, {"reason": "not for us", "remedy": "none", "here": here}))
+    assert refusal.value.message.startswith(message)
+    assert refusal.value.remedy.startswith(remedy)

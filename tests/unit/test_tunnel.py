@@ -59,6 +59,7 @@ class Way:
     waits: list[int] = field(default_factory=list)
     """What had passed the spy when a connection began to stand still."""
     keys: list[TakenKey] = field(default_factory=list)
+    suites: list[str] = field(default_factory=list)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -115,6 +116,7 @@ async def tunnel(
             on_end=way.ended.append,
             on_wait=lambda: way.waits.append(len(spy.seen)),
             on_key=way.keys.append,
+            on_tls=way.suites.append,
         )
         await stack.enter_async_context(entrance)
         way.port = entrance.port

@@ -369,6 +369,11 @@ class LaterLine:
         self._is_over = False
         self._line: BufferLine | None = None
 
+    @property
+    def suite(self) -> str:
+        """The cipher suite of TLS that all goes through; empty where it does not, and before the first frame."""
+        return "" if self._line is None else self._line.suite
+
     async def send(self, frame: bytes | bytearray | memoryview, /) -> None:
         """Send one whole frame; raises what ``dial``, ``BufferLine.secure``, ``send`` and getting the key raise."""
         if self._line is None:

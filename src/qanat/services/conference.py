@@ -177,7 +177,7 @@ class KeysOf:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """Somebody who was called and is not in the conference at its end, and why."""
+    """Somebody who was called and is not in the conference at its end; ``reason``: a sentence that says why."""
 
     name: str
     reason: str

@@ -32,6 +32,7 @@ Address: TypeAlias = tuple[str, int]
 MOST_MEMBERS = 8
 """Of a group: its keys go to all at once (``additional_slave_SAE_IDs``)."""
 MAX_PORT = 65_535
+THIS_MACHINE = "127.0.0.1"
 ME_PATHS = ("certificate", "key", "ca")
 
 
@@ -112,6 +113,16 @@ def address_of(text: str, *, where: str) -> Address:
     if host and port.isdecimal() and 0 <= int(port) <= MAX_PORT:
         return host.strip("[]"), int(port)
     raise ConfigurationError(f"{where}: {text!r} is no address", remedy='write "HOST:PORT"')
+
+
+def port_or_address(text: str, *, where: str) -> Address:
+    """Return host and port of ``HOST:PORT``, or of a port of this machine alone; raises ConfigurationError."""
+    if text.isdecimal() and int(text) <= MAX_PORT:
+        return THIS_MACHINE, int(text)
+    try:
+        return address_of(text, where=where)
+    except ConfigurationError as fault:
+        raise ConfigurationError(fault.message, remedy='write "PORT" for one of this machine, or "HOST:PORT"') from None
 
 
 def _me(entry: Mapping[str, Any], source: str) -> Me:

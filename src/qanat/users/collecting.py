@@ -26,6 +26,8 @@ class Sensor:
         contact = user.people.single(centre, what="a collection")
         self._user = user
         self._centre = contact.sae
+        self.num_delivered = 0
+        """Readings that the centre has confirmed since this began, those of earlier runs that waited too."""
         self._name = name
         self._readings = Readings(user.people.me.home)
         self._delivering = asyncio.Lock()
@@ -50,12 +52,17 @@ class Sensor:
                 while waiting := await asyncio.to_thread(self._readings.waiting, self._centre, most=MOST_AT_ONCE):
                     await self._deliver([Reading(*one) for one in waiting])
             except ChannelError:
-                return await asyncio.to_thread(self._readings.num_waiting, self._centre)
+                return await self.num_waiting()
             return 0
+
+    async def num_waiting(self) -> int:
+        """Return how many readings are in the outbox for the centre, of all sensors here."""
+        return await asyncio.to_thread(self._readings.num_waiting, self._centre)
 
     async def _deliver(self, waiting: Sequence[Reading]) -> None:
         async def delivered(readings: Sequence[Reading]) -> None:
             await asyncio.to_thread(self._readings.confirmed, [StoredReading(*astuple(one)) for one in readings])
+            self.num_delivered += len(readings)
 
         user = self._user
         async with user.line_to(user.people.contact_of(self._centre), user.terms) as line:

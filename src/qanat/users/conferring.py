@@ -28,8 +28,8 @@ TOGETHER_S = 0.2
 LOST_S = 10.0
 """Who is not heard of for so long is taken to be gone."""
 LOOK_EVERY_S = 0.5
-LEFT = "left"
-LOST = "was lost: nothing was heard of it any more"
+LEFT = "it left"
+LOST = "nothing was heard of it any more"
 
 LineTo = Callable[[Contact, Terms], contextlib.AbstractAsyncContextManager[Line]]
 

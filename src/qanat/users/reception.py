@@ -40,7 +40,7 @@ LONG_SERVICES = (call.SERVICE, conference.SERVICE, tunnel.SERVICE)
 HOW_OFFERED = {
     collect.SERVICE: "run `qanat receive` here",
     hook.SERVICE: "run `qanat hook ... --follow` here",
-    tunnel.SERVICE: "run `qanat receive --tunnel HOST:PORT` here",
+    tunnel.SERVICE: "run `qanat receive --tunnel PORT` here",
 }
 """What has to run at the recipient for the services that not every reception offers."""
 

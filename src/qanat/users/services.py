@@ -32,7 +32,7 @@ from qanat.services.fax import DeliveredFax
 from qanat.services.file_delivery import Progress, SentWhole, deliver_file
 from qanat.services.file_names import file_name_for_all
 from qanat.services.group_texts import SealedForGroup, seal_for_group
-from qanat.services.lines import Line, naming
+from qanat.services.lines import naming
 from qanat.services.texts import Text, deliver_texts
 from qanat.users.call import CallEnd, Wire
 from qanat.users.conference import ConferenceEnd
@@ -345,7 +345,7 @@ class UserServices:
     @contextlib.asynccontextmanager
     async def line_to(
         self, contact: Contact, terms: Terms, *, key_first: bool = False, psk: GetPsk | None = None
-    ) -> AsyncIterator[Line]:
+    ) -> AsyncIterator[BufferLine | LaterLine]:
         """Give a line to a contact who can be reached now; raises ChannelError. ``psk``: with ``key_first``, all goes
         through TLS under the key that it gets.
 

@@ -17,13 +17,12 @@ from qanat.adapters.programs import ProgramLine, ProgramServer, connect_program
 from qanat.ground.errors import NotEntitled, PeerProtocolError, QanatError
 from qanat.services import tunnel
 from qanat.services.conversation import Conversation, calling, refusing
-from qanat.services.directory import Address
+from qanat.services.directory import THIS_MACHINE, Address
 from qanat.users.line_keys import fresh_psk
 from qanat.users.pump import Carried, Pump
 from qanat.users.services import UserServices
 from qanat.users.supply import TakenKey, TellingSupply
 
-HOST = "127.0.0.1"
 ANSWER_S = 1.0
 """Beyond its patience an answer of the key manager may take so long, or it counts as hanging."""
 
@@ -33,7 +32,8 @@ class Tunnel:
 
     ``on_fault``, ``on_end``: told of each connection that failed, or ended, in the event loop. ``on_wait``: a
     connection stands still, since the key that is due has not come. ``on_key``: told of each key that it seals by.
-    ``with_tls``: around the records; without it a connection takes a key less.
+    ``with_tls``: around the records; without it a connection takes a key less. ``on_tls``: told of each connection's
+    cipher suite, as OpenSSL names it, once both ends have agreed on it.
     Raises UnknownNode, and BadParameter for a one-time pad.
     """
 
@@ -42,12 +42,13 @@ class Tunnel:
         user: UserServices,
         recipient: str,
         *,
-        listen: Address = (HOST, 0),
+        listen: Address = (THIS_MACHINE, 0),
         with_tls: bool = True,
         on_fault: Callable[[QanatError], None] = lambda _: None,
         on_end: Callable[[Carried], None] = lambda _: None,
         on_wait: Callable[[], None] = lambda: None,
         on_key: Callable[[TakenKey], None] = lambda _: None,
+        on_tls: Callable[[str], None] = lambda _: None,
     ) -> None:
         tunnel.check_suite(user.terms.suite)
         contact = user.people.single(recipient, what="a tunnel")
@@ -59,6 +60,7 @@ class Tunnel:
         self._on_end = on_end
         self._on_wait = on_wait
         self._on_key = on_key
+        self._on_tls = on_tls
 
     @property
     def port(self) -> int:
@@ -90,6 +92,8 @@ class Tunnel:
                 conversation = calling(party, line, self._sae, service=tunnel.SERVICE, terms=user.terms)
                 async with refusing(conversation):
                     await _opened(conversation)
+                    if line.suite:
+                        self._on_tls(line.suite)
                     self._on_end(await _pumped(conversation, program))
         except QanatError as fault:
             program.reset()

@@ -82,19 +82,8 @@ def is_silent(report: CallReport | ConferenceReport) -> bool:
 
 def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
     """Tell what one end of a call saw; raises what ``say`` raises."""
-
-    def of(name: str, medium: MediumReport) -> str:
-        shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
-        return f"{name}: {counted(medium.sent, 'frame')} sent, {shown}"
-
     ending = UNSAID if report.ended == "unsaid" else ""
-    say(
-        f"call with {report.peer}, {report.duration_s:.1f} s{ending}; "
-        f"{of('audio', report.audio)}; {of('video', report.video)}; "
-        f"{report.datagrams_missing:,} datagrams lost on the way here ({100 * report.share_missing:.1f} %); "
-        f"{counted(report.keys_sent, 'key')} out, {report.keys_received} in; "
-        f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
-    )
+    say(f"call with {report.peer}, {report.duration_s:.1f} s{ending}; {_seen(report)}")
     _say_refused(report.refused, say)
     if report.nothing_came:
         say(
@@ -108,19 +97,37 @@ def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
 def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) -> None:
     """Tell what one end of a conference saw: of each other member, then of all; raises what ``say`` raises."""
     for one in report.members:
-        say_call(one, say)
+        say(f"{one.peer}, in the conference for {one.duration_s:.1f} s; {_seen(one)}")
+        _say_refused(one.refused, say, origin=f" from {one.peer}")
+        if one.recording is not None:
+            say(f"{one.peer} is recorded in {one.recording}")
     for absence in report.absent:
-        say(f"{absence.name} {absence.reason}")
+        say(f"{absence.name} was not in the conference at its end: {absence.reason}")
     say(
-        f"conference of {report.duration_s:.1f} s, {counted(report.rounds, 'round')}; "
-        f"{counted(report.keys_sent, 'key')} of all together, "
-        f"{report.tag_keys} of two for tags"
+        f"conference of {report.duration_s:.1f} s, {counted(report.rounds, 'round')}; sealed here under "
+        f"{counted(report.keys_sent, 'key')} of all members, and {counted(report.tag_keys, 'key')} of two for tags"
     )
-    _say_refused(report.refused, say)
+    _say_refused(report.refused, say, origin=" from who is no member")
     if report.mix is not None:
         say(f"the sound of all is in {report.mix}")
 
 
-def _say_refused(refused: Mapping[str, int], say: Callable[[str], None]) -> None:
+def _seen(report: CallReport) -> str:
+    """Return what came of one other and went to it: frames, datagrams that the line lost, keys, delay."""
+
+    def of(name: str, medium: MediumReport) -> str:
+        shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
+        return f"{name}: {counted(medium.sent, 'frame')} sent, {shown}"
+
+    return (
+        f"{of('audio', report.audio)}; {of('video', report.video)}; "
+        f"{counted(report.datagrams_missing, 'datagram')} lost on the way here ({100 * report.share_missing:.1f} %); "
+        f"{counted(report.keys_sent, 'key')} out, {report.keys_received} in; "
+        f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
+    )
+
+
+def _say_refused(refused: Mapping[str, int], say: Callable[[str], None], *, origin: str = "") -> None:
+    """``origin``: whose datagrams they were, where several could have sent them."""
     if refused:
-        say("not accepted: " + ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items())))
+        say(f"not accepted{origin}: " + ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items())))

@@ -59,19 +59,22 @@ def run_collect(centre: str, plan: Plan, *, who: Who, sealing: Sealing, as_json:
     async def work() -> int:
         stop = stopped_by_signals()
         closed = ClosedOutput(stop)
-        show = closed.watched(_show)
+        show = closed.watched(_show if as_json else lambda *_: None)
         async with UserServices(people, terms=terms_of(sealing)) as user:
             sensor = Sensor(user, centre, name=plan.sensor)
             begin_s, done, missed = time.monotonic(), 0, 0
             while not stop.is_set() and (plan.count is None or done < plan.count):
                 missed += not await _measure(sensor, plan, stop, is_first=not done)
                 done += 1
-                show(await _deliver(sensor), as_json)
+                show(sensor, await _deliver(sensor))
                 if done != plan.count:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), max(0.0, begin_s + done * plan.every_s - time.monotonic()))
-            left = await sensor.deliver()
-        show(left, as_json)
+            try:
+                left = await sensor.deliver()
+            finally:
+                tell(await _outcome(sensor, centre))
+        show(sensor, left)
         if closed.is_closed:
             return 0
         return 1 if left or (plan.count is not None and missed) else 0
@@ -144,14 +147,26 @@ def _fault_of(end: Outcome, within_s: float) -> str | None:
 async def _deliver(sensor: Sensor) -> int | None:
     """Return how many readings wait; None when a fault that is told keeps them."""
     try:
-        return await sensor.deliver()
+        left = await sensor.deliver()
     except QanatError as fault:
         tell(f"readings wait: {fault}")
         return None
-
-
-def _show(left: int | None, as_json: bool) -> None:
     if left:
-        tell(f"{counted(left, 'reading')} {'waits' if left == 1 else 'wait'} until the centre receives")
-    if as_json and left is not None:
-        print_json({"waiting": left})
+        tell(_waiting(left))
+    return left
+
+
+async def _outcome(sensor: Sensor, centre: str) -> str:
+    """Return what became of all readings, at the end."""
+    waiting = await sensor.num_waiting()
+    delivered = f"{counted(sensor.num_delivered, 'reading')} delivered to {centre}"
+    return f"{delivered}, {_waiting(waiting) if waiting else 'none waits'}"
+
+
+def _waiting(num_readings: int) -> str:
+    return f"{counted(num_readings, 'reading')} {'waits' if num_readings == 1 else 'wait'} until the centre receives"
+
+
+def _show(sensor: Sensor, left: int | None) -> None:
+    if left is not None:
+        print_json({"delivered": sensor.num_delivered, "waiting": left})

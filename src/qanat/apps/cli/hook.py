@@ -56,6 +56,31 @@ def check_program(slot: Slot) -> None:
         )
 
 
+FOLLOWS = "no new key"
+LEADS = "no new key, it is tried again until this is stopped, and told when something else comes of it"
+
+
+class Faults:
+    """Tells people why there is no new key: the same fault once, until another one or a key has come.
+
+    ``words``: what is said before a fault's own.
+    """
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        self._told = ""
+
+    def tell(self, fault: QanatError) -> None:
+        """Tell of a rotation that failed, unless that is what was told last."""
+        if str(fault) != self._told:
+            self._told = str(fault)
+            tell(f"{self._words}: {fault}")
+
+    def are_over(self) -> None:
+        """A key has come: the next fault is news, whatever it is."""
+        self._told = ""
+
+
 def run_hook(slot: Slot, rotation: Rotation, *, who: Who, as_json: bool) -> int:
     """Rotate until stopped; 0 after a clean stop. Raises BadParameter where the slot's program is not there."""
     check_program(slot)
@@ -63,10 +88,12 @@ def run_hook(slot: Slot, rotation: Rotation, *, who: Who, as_json: bool) -> int:
 
     async def work() -> int:
         stop, num_keys = stopped_by_signals(), 0
+        faults = Faults(FOLLOWS if rotation.follow else LEADS)
 
         def on_key(key_id: KeyID) -> None:
             nonlocal num_keys
             num_keys += 1
+            faults.are_over()
             tell(f"{rotation.slot}: both ends hold key {key_id}")
             if as_json:
                 print_json({"key_id": key_id, "slot": rotation.slot})
@@ -76,17 +103,17 @@ def run_hook(slot: Slot, rotation: Rotation, *, who: Who, as_json: bool) -> int:
         async with UserServices(people) as user:
             one = Hook(user, rotation.contact, slot, name=rotation.slot, on_key=ClosedOutput(stop).watched(on_key))
             if rotation.follow:
-                await _follow(user, one, stop)
+                await _follow(user, one, stop, faults)
             else:
-                await _lead(one, rotation.every_s, stop)
+                await _lead(one, rotation.every_s, stop, faults)
         return 0
 
     return asyncio.run(work())
 
 
-async def _follow(user: UserServices, one: Hook, stop: asyncio.Event) -> None:
+async def _follow(user: UserServices, one: Hook, stop: asyncio.Event, faults: Faults) -> None:
     folder = user.people.me.home / "received"
-    listeners = Listeners(on_fault=_told)
+    listeners = Listeners(on_fault=faults.tell)
     async with Reception(user, folder, listeners=listeners, more={hook.SERVICE: one.serve}) as reception:
         tell(f"{user.people.me.name} follows at port {reception.port}; Ctrl-C ends it")
         try:
@@ -96,16 +123,8 @@ async def _follow(user: UserServices, one: Hook, stop: asyncio.Event) -> None:
         await stop.wait()
 
 
-async def _lead(one: Hook, every_s: float, stop: asyncio.Event) -> None:
-    leading = asyncio.create_task(one.lead(every_s=every_s, on_fault=_told_again))
+async def _lead(one: Hook, every_s: float, stop: asyncio.Event, faults: Faults) -> None:
+    leading = asyncio.create_task(one.lead(every_s=every_s, on_fault=faults.tell))
     await stop.wait()
     leading.cancel()
     await asyncio.gather(leading, return_exceptions=True)
-
-
-def _told(fault: QanatError) -> None:
-    tell(f"no new key: {fault}")
-
-
-def _told_again(fault: QanatError) -> None:
-    tell(f"no new key, it is tried again until this is stopped: {fault}")

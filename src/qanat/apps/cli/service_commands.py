@@ -223,7 +223,11 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
         ] = None,
         tunnel: Annotated[
             str | None,
-            typer.Option(metavar="HOST:PORT", help="Let contacts reach this program, each by its own `qanat tunnel`."),
+            typer.Option(
+                metavar="PORT",
+                help="Let contacts reach the program at this port of this machine, or at HOST:PORT, each by its own "
+                "`qanat tunnel`.",
+            ),
         ] = None,
         once: Annotated[bool, typer.Option("--once", help="End after the first thing that comes.")] = False,
         key_wait_s: KeyWaitOption = 60.0,

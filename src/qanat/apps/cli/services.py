@@ -40,7 +40,7 @@ from qanat.services.call import CallReport
 from qanat.services.collect import Reading
 from qanat.services.conference import ConferenceReport
 from qanat.services.conversation import Terms, printable
-from qanat.services.directory import address_of
+from qanat.services.directory import port_or_address
 from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile
 from qanat.services.file_delivery import Progress as Step
@@ -114,7 +114,7 @@ def run_receive(
     if media is not None:
         media.check()
     people = people_of(who)
-    target = None if tunnel_to is None else address_of(tunnel_to, where="--tunnel")
+    target = None if tunnel_to is None else port_or_address(tunnel_to, where="--tunnel")
     machine.allow_open_files(FILES_OPEN)
 
     async def work() -> int:

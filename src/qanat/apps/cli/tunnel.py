@@ -12,11 +12,11 @@ from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
 from qanat.apps.cli.services import FILES_OPEN
 from qanat.ground.errors import QanatError
-from qanat.services.directory import address_of
+from qanat.services.directory import port_or_address
 from qanat.users.pump import Carried
 from qanat.users.services import UserServices
 from qanat.users.supply import TakenKey
-from qanat.users.tunnel import HOST, Tunnel
+from qanat.users.tunnel import Tunnel
 
 ANSWER_S = 30.0
 
@@ -27,8 +27,9 @@ def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: boo
     terms = terms_of(sealing)
     # an answer takes a key too: so long the other end may wait for one before its first word
     terms = replace(terms, silence_s=max(terms.silence_s, sealing.key_wait_s + ANSWER_S))
-    address = address_of(listen if ":" in listen else f"{HOST}:{listen}", where="--listen")
+    address = port_or_address(listen, where="--listen")
     machine.allow_open_files(FILES_OPEN)
+    told = set[str]()
 
     def on_fault(fault: QanatError) -> None:
         tell(f"a connection was broken off: {fault}")
@@ -51,6 +52,13 @@ def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: boo
         if as_json:
             print_json({"key": asdict(key)})
 
+    def on_tls(suite: str) -> None:
+        if suite not in told:  # connections are many, and theirs is the same
+            told.add(suite)
+            tell(f"TLS 1.3 with {to}: {suite}")
+        if as_json:
+            print_json({"agreed": {"suite": suite, "tls": "1.3", "to": to}})
+
     async def work() -> int:
         stop = stopped_by_signals()
         watched = ClosedOutput(stop).watched
@@ -65,6 +73,7 @@ def run_tunnel(to: str, *, listen: str, who: Who, sealing: Sealing, as_json: boo
                 on_end=watched(on_end),
                 on_wait=watched(on_wait),
                 on_key=watched(on_key),
+                on_tls=watched(on_tls),
             ) as tunnel,
         ):
             seal = "TLS 1.3 under keys of the network, and sealed records in it" if with_tls else "sealed records"
