@@ -629,7 +629,7 @@ def test_a_ninth_is_refused_with_the_remedy(data: Path) -> None:
             "call_somebody",
             r"bob has read 1 page: letter.tiff\n\d+ pictures and \d\d+ pieces of sound came from bob\nkeys: [2-4] to",
         ),
-        ("seal_frames", r"100 frames were sealed under [345] keys"),
+        ("seal_frames", r"100 frames were sealed under (?:[3-9]|\d\d) keys"),
         (
             "pay_over_a_tunnel --as alice --to bob --seconds 2 --refresh 0.5",
             r"alice: (\d+) of \1 payments have a receipt, \1 are booked; .*\n  sealed under [2-9] keys in 0.\d min.*\n"
