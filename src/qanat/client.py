@@ -368,7 +368,7 @@ async def _faults_named(base_url: httpx.URL) -> AsyncIterator[None]:
                 remedy="check the address, and the key manager that you name",
             ) from None
         raise NotConnected(
-            f"no connection to {base_url}: {fault or 'timed out'}; nothing was asked",
+            f"no connection to {base_url}: {str(fault) or 'it took too long'}; nothing was asked",
             remedy="check that the key manager runs, and that both certificates are of one authority and in date",
         ) from None
     except httpx.TimeoutException:
