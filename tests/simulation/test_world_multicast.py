@@ -465,3 +465,77 @@ def test_a_refusal_for_several_slaves_names_those_who_forbid_the_way_and_no_othe
         require_ways_of_all(network, A, (NodeId("c"), B, NodeId("d")))
     assert "'d' is an end" not in fault.value.message
     assert "on which 'd' would not have them known" in fault.value.message
+
+
+# ---- keys that were made before a site came to state something ----
+
+
+def two_relays(*, wary: tuple[str, ...] = ()) -> Network:
+    """Site a joined to b by the relay r, and to c by the relay s alone; b has its keys avoid ``wary``."""
+    sites = tuple(
+        Site(name=name, kind="relay" if name in "rs" else "user", latitude_deg=0, longitude_deg=place)
+        for place, name in enumerate("rsabc")
+    )
+    links = tuple(
+        Link(name=f"{one}-{other}", transmitter=one, receiver=other, system="s", loss_db=10, length_km=200)
+        for one, other in ("ar", "rb", "as", "sc", "sb")
+    )
+    homes = {"alice": "a", "bob": "b", "carol": "c"}
+    return Network(
+        format="qanat-network/1",
+        name="two",
+        sites=tuple(site.model_copy(update={"keys_avoid": wary}) if site.name == "b" else site for site in sites),
+        links=links,
+        applications=tuple(Application(name=name, site=site) for name, site in homes.items()),
+    )
+
+
+def held(world: World, node: NodeId) -> int:
+    """Return how many keys of several slaves lie at a site."""
+    return sum(" " in held.key.pair.slave for held in world.stores[node].disk.keys.values())
+
+
+def restart_with(world: World, network: Network) -> None:
+    """Start all key managers anew on a network file."""
+    world.network = network
+    for node in network.nodes:
+        world.crash(node, down_s=0.5)
+    world.run(world.sleep(5.0))
+
+
+@pytest.mark.parametrize("relay", ["r", "s"])
+def test_keys_of_several_slaves_from_before_a_site_avoids_a_relay_are_destroyed_at_all_sites(relay: str) -> None:
+    """Only one of the slaves' sites, or the other and the master's, has the record of a way over the relay."""
+    plain, wary = two_relays(), two_relays(wary=(relay,))
+    alice, bob, carol = plain.saes
+    world = World(plain, chance=SeededChance(3))
+    world.start()
+    wish: dict[str, Any] = {"master": alice, "slave": bob, "more_slaves": (carol,), "size_bits": 256}
+    given = world.run(world.call(A, lambda manager: manager.get_keys(count=2, patience_s=20.0, **wish)))
+    restart_with(world, plain)
+    assert held(world, B) >= 2, "nothing was stated"
+    restart_with(world, wary)
+    assert {node: held(world, node) for node in (A, B, C)} == dict.fromkeys((A, B, C), 0)
+    for node, slave in ((B, bob), (C, carol)):
+        ask: dict[str, Any] = {"caller": slave, "master": alice, "key_ids": ids_of(given)}
+        with pytest.raises(KeyNotFound):
+            world.run(world.call(node, lambda manager, ask=ask: manager.get_keys_by_id(**ask)))
+    world.close()
+    told = world.witness.violations  # it takes the network file for one that never changes
+    assert len(told) == 4, "two keys, two slaves"
+    assert all(one.endswith("was supplied to its master, and its slave's node does not hold it") for one in told)
+
+
+def test_keys_of_several_slaves_that_were_made_as_a_site_states_outlive_restarts() -> None:
+    wary = two_relays(wary=("r",))
+    alice, bob, carol = wary.saes
+    world = World(wary, chance=SeededChance(3))
+    world.start()
+    wish: dict[str, Any] = {"master": alice, "slave": bob, "more_slaves": (carol,), "size_bits": 256}
+    given = world.run(world.call(A, lambda manager: manager.get_keys(count=2, patience_s=20.0, **wish)))
+    restart_with(world, wary)
+    for node, slave in ((B, bob), (C, carol)):
+        ask: dict[str, Any] = {"caller": slave, "master": alice, "key_ids": ids_of(given)}
+        found = world.run(world.call(node, lambda manager, ask=ask: manager.get_keys_by_id(**ask)))
+        assert secrets(found) == secrets(given.keys)
+    close(world)

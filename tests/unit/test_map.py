@@ -254,3 +254,18 @@ def test_styles_lie_over_one_another_in_the_order_of_the_table() -> None:
     assert style_of("label strong halo").stroke == "panel"
     assert style_of("fill light").stroke == "none"
     assert style_of("link class-2 apart").dash == 3
+
+
+@pytest.mark.parametrize("name", ["urumqi-shanghai", "nature2021"])
+def test_names_keep_off_the_downlinks_of_a_satellite(name: str) -> None:
+    elements = list(ET.fromstring(draw_map_svg(load_network(name), {})).iter())
+    names = {one.text: one.attrib for one in elements if one.attrib.get("class", "").startswith("small")}
+    lines = [one.attrib for one in elements if one.attrib.get("class") == "link trunk"]
+    ends = [((float(one["x1"]), float(one["y1"])), (float(one["x2"]), float(one["y2"]))) for one in lines]
+    shares = [k / 999 for k in range(1000)]
+    points = [(x1 + share * (x2 - x1), y1 + share * (y2 - y1)) for (x1, y1), (x2, y2) in ends for share in shares]
+    for text in ("Nanshan ground station", "Micius"):
+        said, width = names[text], 0.56 * 12 * len(text)
+        x, y = float(said["x"]), float(said["y"])
+        left = x - {"start": 0.0, "middle": width / 2, "end": width}[said["text-anchor"]]
+        assert not any(left < px < left + width and y - 11 < py < y + 2.7 for px, py in points), text

@@ -246,3 +246,79 @@ def test_a_loss_per_length_is_taken_and_its_unit_told(said: dict[str, Any], loss
         assert all(
             "at 2 edges: taken as dB per km, or as dB per metre where it is below 0.01" in one for one in remarks
         )
+
+
+def two_ways(*edges: dict[str, Any], **said: Any) -> dict[str, Any]:
+    return {"nodes": [{"id": one} for one in "abc"], "links": [*edges], **said}
+
+
+def edge(ends: str, length_km: float, **more: Any) -> dict[str, Any]:
+    return {"source": ends[0], "target": ends[1], "length": length_km, **more}
+
+
+THERE_AND_BACK = (edge("ab", 40), edge("ba", 40), edge("bc", 50))
+
+
+@pytest.mark.parametrize(
+    ("edges", "said", "lengths"),
+    [
+        (THERE_AND_BACK, {"directed": True}, [40, 50]),
+        (THERE_AND_BACK, {"directed": True, "multigraph": False}, [40, 50]),
+        (THERE_AND_BACK, {"directed": True, "multigraph": True}, [40, 50]),
+        (THERE_AND_BACK, {"directed": False, "multigraph": False}, [40, 50]),
+        (THERE_AND_BACK, {"directed": False, "multigraph": True}, [40, 40, 50]),
+        (THERE_AND_BACK, {}, [40, 40, 50]),
+        ((edge("ab", 40), edge("ba", 45), edge("bc", 50)), {"directed": True, "multigraph": True}, [40, 45, 50]),
+        (
+            (
+                edge("ab", 40, key=0),
+                edge("ab", 40, key=1),
+                edge("ba", 40, key=0),
+                edge("ba", 40, key=1),
+                edge("bc", 50),
+            ),
+            {"directed": True, "multigraph": True},
+            [40, 40, 50],
+        ),
+    ],
+)
+def test_an_edge_that_is_written_there_and_back_is_one_link(
+    edges: tuple[dict[str, Any], ...], said: dict[str, Any], lengths: list[float]
+) -> None:
+    remarks: list[str] = []
+    text = json.dumps(two_ways(*edges, **said))
+    network = from_simulator_json(text, name="x", system="backbone-625", source="t.json", remark=remarks.append)
+    assert [link.length_km for link in network.links] == lengths
+    assert network.links[0].transmitter == "a"
+    assert len(remarks) == (len(lengths) < len(edges))
+
+
+def test_edges_there_and_back_that_differ_are_refused_by_their_ends() -> None:
+    record = two_ways(edge("ab", 40), edge("ba", 45), edge("bc", 50), directed=True)
+    with pytest.raises(NetworkFileError, match="from 'a' to 'b' and from 'b' to 'a' differ") as caught:
+        read_json(record)
+    assert "length_km 40.0 and 45.0" in str(caught.value)
+    assert "'multigraph': true" in caught.value.remedy
+
+
+@pytest.mark.parametrize("kind", [nx.DiGraph, nx.MultiDiGraph])
+def test_what_networkx_makes_of_undirected_graphs_has_each_link_once(kind: type[nx.DiGraph[Any]]) -> None:
+    graph: nx.Graph[Any] = nx.cycle_graph(4)
+    nx.set_edge_attributes(graph, 40.0, "length_km")
+    both_ways = kind(graph)
+    assert both_ways.number_of_edges() == 8
+    texts = {
+        from_graphml: "\n".join(nx.generate_graphml(both_ways)),
+        from_simulator_json: json.dumps(nx.node_link_data(both_ways, edges="edges")),
+    }
+    for read, text in texts.items():
+        assert len(read(text, name="x", system="metro-40-i", source="t").links) == 4
+
+
+def test_directed_graphml_whose_edges_differ_is_refused() -> None:
+    graph: nx.DiGraph[Any] = nx.DiGraph()
+    graph.add_edge("a", "b", length_km=40.0)
+    graph.add_edge("b", "a", length_km=45.0)
+    with pytest.raises(NetworkFileError, match="differ") as caught:
+        read_graphml("\n".join(nx.generate_graphml(graph)))
+    assert "undirected" in caught.value.remedy

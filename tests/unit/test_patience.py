@@ -101,6 +101,14 @@ def test_answers_without_progress_between_silent_tries_do_not_renew_it() -> None
         waiting.had(7)
 
 
+def test_before_the_first_answer_it_is_counted_from_the_beginning() -> None:
+    waiting, clock, told = patience()
+    clock.now_s += 5.0  # for key, and for a word that does not come
+    with pytest.raises(ChannelClosed):
+        waiting.broke(BROKEN)
+    assert not told
+
+
 def test_without_patience_there_is_one_try() -> None:
     waiting, _, told = patience(0.0)
     waiting.had(0)

@@ -39,6 +39,12 @@ def test_the_document_is_well_formed_and_loads_nothing() -> None:
     assert "default-src 'none'" in REPORT
 
 
+def test_every_table_scrolls_by_itself_where_the_page_is_narrow() -> None:
+    num_tables = len(re.findall(r"<table\b", REPORT))
+    assert num_tables > 5
+    assert len(re.findall(r'<div class="wide"><table\b', REPORT)) == num_tables
+
+
 def test_every_picture_says_in_words_what_it_shows() -> None:
     found = pictures(REPORT)
     assert len(found) > 6

@@ -560,6 +560,17 @@ def test_an_epoch_is_marked_when_stock_was_used_and_remembers_all_its_marks(play
     play(scene)
 
 
+def test_the_number_for_what_sites_state_is_kept(play: Play) -> None:
+    async def scene(store: KeyStore) -> None:
+        assert await store.terms() == 0
+        for number in (2**56 - 1, 0, 7):
+            await store.remember_terms(number)
+            await store.open_epoch()
+            assert await store.terms() == number
+
+    play(scene)
+
+
 @pytest.mark.parametrize("use", ["spend", "spend_range", "supply_by_id"])
 def test_whatever_uses_stock_is_marked(play: Play, use: str) -> None:
     async def scene(store: KeyStore) -> None:

@@ -145,6 +145,7 @@ class Disk:
     own_epochs: dict[int, str] = field(default_factory=dict)
     restored_epoch: int = 0
     peer_epochs: dict[NodeId, NamedEpoch] = field(default_factory=dict)
+    terms: int = 0
     saved_s: float = 0.0
     saved_utc_s: float | None = None
 

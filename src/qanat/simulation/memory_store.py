@@ -64,8 +64,7 @@ class MemoryKeyStore:
     async def open_epoch(self, *, name: str = "", above: int = 0) -> Epoch:
         disk = self._disk
         disk.epoch = self._epoch = max(disk.epoch, above) + 1
-        disk.own_epochs[disk.epoch] = name
-        self._is_used = False
+        disk.own_epochs[disk.epoch], self._is_used = name, False
         if above:
             disk.restored_epoch = disk.epoch
         return Epoch(disk.epoch)
@@ -91,6 +90,12 @@ class MemoryKeyStore:
 
     async def remember_peer(self, peer: NodeId, epoch: NamedEpoch, /) -> None:
         self._fenced().peer_epochs[peer] = epoch
+
+    async def terms(self) -> int:
+        return self._fenced().terms
+
+    async def remember_terms(self, terms: int, /) -> None:
+        self._fenced().terms = terms
 
     async def add_block(self, block: KeyBlock, /) -> None:
         disk = self._fenced()

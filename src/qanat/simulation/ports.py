@@ -210,6 +210,12 @@ class VirtualStore:
     async def remember_peer(self, peer: NodeId, epoch: NamedEpoch, /) -> None:
         await self._call(lambda: self._inner.remember_peer(peer, epoch))
 
+    async def terms(self) -> int:
+        return await self._call(self._inner.terms, writes=False)
+
+    async def remember_terms(self, terms: int, /) -> None:
+        await self._call(lambda: self._inner.remember_terms(terms))
+
     async def add_block(self, block: KeyBlock, /) -> None:
         await self._call(lambda: self._inner.add_block(block), lambda _: self._witness.block_added(self._node, block))
 

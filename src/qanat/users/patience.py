@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
 
-from qanat.ground.errors import PeerProtocolError
+from qanat.ground.errors import ChannelTimeout, PeerProtocolError
 from qanat.ground.ports import Stopwatch
+from qanat.services.conversation import Terms
+from qanat.users.supply import TellingSupply
+
+GRACE_S = 1.0
+"""So much longer a try goes on than its waits are long, so that the wait that ended says what was waited for."""
+NO_FURTHER = (
+    "send it again: it goes on where it stopped; a line has to carry 70 kB, by one-time pad 35 kB, to bring it on"
+)
+"""What can be done about a line that breaks each time, where the fault itself knows nothing."""
+
+
+def longest_s(patience_s: float, terms: Terms) -> float:
+    """Return how long all waits together may take before a transfer has begun: as long as the longest of them, and
+    what the network is given to make a one-time pad."""
+    return max(patience_s, terms.patience_s, terms.silence_s) + terms.pad_wait_s
+
+
+@contextlib.asynccontextmanager
+async def begun_in(limit_s: float, supply: TellingSupply, *, whom: str) -> AsyncIterator[Callable[[], None]]:
+    """Bound what is done inside until the function that is given is called, when the transfer has begun. ``supply``:
+    what it has its keys from.
+
+    Raises ChannelTimeout where it does not begin in ``limit_s`` and GRACE_S more; KeyShortage where it had no key.
+    """
+    limit = asyncio.timeout(limit_s + GRACE_S)
+    try:
+        async with limit:
+            yield lambda: limit.reschedule(None)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        silent = ChannelTimeout(
+            f"neither a word of {whom} nor a key for it has come in {limit_s:.3g} s", remedy="try again, or wait longer"
+        )
+        raise supply.shortage or silent from None
 
 
 class Patience:
@@ -13,8 +50,9 @@ class Patience:
 
     What was handed to a line counts for nothing, as the line may have lost it. So a try in which the recipient answered
     is judged by the next one, in which it says how much it has; one in which it did not, by how long ago the first of
-    those was that went unanswered since its last answer. A line may have carried much since the recipient last said
-    what it has: that it is silent now is no sign that it got no further.
+    those was that went unanswered since its last answer; before its first answer, by how long ago all began. A line may
+    have carried much since the recipient last said what it has: that it is silent now is no sign that it got no
+    further.
     """
 
     def __init__(self, clock: Stopwatch, patience_s: float, *, tell: Callable[[str], None]) -> None:
@@ -25,11 +63,26 @@ class Patience:
         self._had_bytes = -1
         self._stuck_since_s: float | None = None
         """When the line broke first since the recipient got further."""
-        self._silent_since_s: float | None = None
-        """When the line broke first since the recipient answered."""
+        self._silent_since_s: float | None = clock.monotonic_s()
+        """When the line broke first since the recipient answered; before its first answer, when this began."""
         self._fault: PeerProtocolError | None = None
         self._has_answered = False
         self._is_over = False
+
+    @contextlib.asynccontextmanager
+    async def trying(self, terms: Terms, supply: TellingSupply, *, whom: str) -> AsyncIterator[Callable[[int], None]]:
+        """Bound a try by what is left until the recipient must have answered; gives what is told how much it has.
+        Raises what ``begun_in`` raises."""
+        left_s = longest_s(self._patience_s, terms)
+        if self._silent_since_s is not None:
+            left_s += self._silent_since_s - self._clock.monotonic_s()
+        async with begun_in(left_s, supply, whom=whom) as begun:
+
+            def had(num_bytes: int) -> None:
+                begun()
+                self.had(num_bytes)
+
+            yield had
 
     def had(self, num_bytes: int) -> None:
         """The recipient says that it has so much; raises the last fault where that is no more than before, and too long

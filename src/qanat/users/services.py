@@ -38,7 +38,7 @@ from qanat.users.call import CallEnd, Wire
 from qanat.users.conference import ConferenceEnd
 from qanat.users.conferring import Convener, attend, new_conference
 from qanat.users.line_keys import GetPsk
-from qanat.users.patience import Patience
+from qanat.users.patience import NO_FURTHER, Patience, begun_in, longest_s
 from qanat.users.people import People
 from qanat.users.speaking import CallMedia
 from qanat.users.supply import ClientSupply, TellingSupply
@@ -53,10 +53,6 @@ GROUP_PATIENCE_S = 5.0
 LEAST_GROUP = 2
 PAUSE_S = 1.0
 """Between two tries to reach a recipient."""
-NO_FURTHER = (
-    "send it again: it goes on where it stopped; a line has to carry 70 kB, by one-time pad 35 kB, to bring it on"
-)
-"""What can be done about a line that breaks each time, where the fault itself knows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +95,7 @@ class UserServices:
         self._client: Etsi014Client | None = None
         if supply is None:
             is_wait_for_pad = self.terms.suite is Suite.ONE_TIME_PAD and self.terms.pad_wait_s > 0
-            held_s = min(KEY_PATIENCE_S, self.terms.pad_wait_s) if is_wait_for_pad else KEY_PATIENCE_S
+            held_s = min(KEY_PATIENCE_S, self.terms.pad_wait_s if is_wait_for_pad else self.terms.patience_s)
             self._client = Etsi014Client(me.door, tls=me.tls, sae=me.sae, kme=me.kme, patience_s=held_s)
             supply = ClientSupply(self._client)
         self.party = Party(me.sae, supply, self.clock, SystemEntropy())
@@ -137,8 +133,8 @@ class UserServices:
         """Send a file to a contact, or to each of a group in turn, and return when all have it whole.
 
         A break, on either side, is waited for as long as ``patience_s``, anew where the recipient has got more of it
-        since; then ChannelError. So is a recipient that cannot take it now (RefusedForNow). The next call with the same
-        file goes on where this one stopped. Raises what ``deliver_file`` raises.
+        since; then ChannelError. So is a recipient that cannot take it now (RefusedForNow). Until it begins, all waits
+        take ``longest_s`` together. The next call goes on where this one stopped. Raises what ``deliver_file`` raises.
         """
         members = self.people.members(recipient)
         return [await self._send(path, contact, patience_s, on_progress, say) for contact in members]
@@ -328,13 +324,14 @@ class UserServices:
     async def deliver_waiting(self, *, patience_s: float = 0.0, only: str | None = None) -> int:
         """Deliver what is in the outbox to those who can be reached, and return how many texts still wait.
 
-        Tries again for ``patience_s``; with ``only``, for that text. What keeps one recipient's texts from going keeps
-        no other's; when all was tried it is raised, of several the first, and with ``only`` that text's alone.
+        Tries again for ``patience_s`` (all waits for one take ``longest_s`` together); with ``only``, for that text.
+        What keeps one recipient's texts from going keeps no other's; when all was tried it is raised, of several the
+        first, and with ``only`` that text's alone.
         """
-        end_s = self.clock.monotonic_s() + patience_s
+        end_s, until_s = self.clock.monotonic_s() + patience_s, dict[SaeId, float]()
         while True:
             async with self._delivering:
-                faults = await self._deliver_once()
+                faults = await self._deliver_once(until_s, patience_s)
             if fault := next((fault for text_ids, fault in faults if only is None or only in text_ids), None):
                 raise fault
             left = [text for text in self.mailbox.waiting() if only in (None, text.text_id)]
@@ -396,14 +393,13 @@ class UserServices:
         waiting = Patience(self.clock, patience_s, tell=lambda why: say(f"waiting for {contact.name}: {why}"))
         supply = TellingSupply(self.party.supply, say=lambda _: say(f"waiting for key with {contact.name}"))
         party = replace(self.party, supply=supply)
-
-        name = file_name_for_all(path.name)
         # by cipher: what was begun by pad does not go on by AES
         notes = notes or self.people.me.home / "sending" / self.terms.suite.value
-        with OutgoingFile(path, name=name, recipient=contact.sae, notes=notes) as outgoing:
+        with OutgoingFile(path, name=file_name_for_all(path.name), recipient=contact.sae, notes=notes) as outgoing:
             while True:
+                trying = waiting.trying(self.terms, supply, whom=contact.name)
                 try:
-                    sent = await self._send_once(party, outgoing, contact.sae, waiting, service, on_progress)
+                    sent = await self._send_once(party, outgoing, contact.sae, trying, service, on_progress)
                 except (ChannelError, RefusedForNow) as fault:
                     if isinstance(fault, ChannelError):
                         fault.remedy = fault.remedy or NO_FURTHER
@@ -427,24 +423,22 @@ class UserServices:
         party: Party,
         outgoing: OutgoingFile,
         sae: SaeId,
-        waiting: Patience,
+        trying: contextlib.AbstractAsyncContextManager[Callable[[int], None]],
         service: str,
         on_progress: Callable[[Progress], None] | None,
     ) -> SentWhole:
-        async with self.line_to(self.people.contact_of(sae), self.terms) as line:
+        async with trying as had, self.line_to(self.people.contact_of(sae), self.terms) as line:
             conversation = calling(party, line, sae, service=service, terms=self.terms)
-            return await deliver_file(conversation, outgoing, on_progress=on_progress, on_had=waiting.had)
+            return await deliver_file(conversation, outgoing, on_progress=on_progress, on_had=had)
 
     @contextlib.asynccontextmanager
     async def _wire(self, host: str) -> AsyncIterator[Wire]:
-        wire = await self.open_wire(host)
-        try:
+        with contextlib.closing(await self.open_wire(host)) as wire:
             yield wire
-        finally:
-            wire.close()
 
-    async def _deliver_once(self) -> list[tuple[set[str], QanatError]]:
-        """Try all that waits; returns what failed other than by the line, with the ids of the texts that it kept."""
+    async def _deliver_once(self, until_s: dict[SaeId, float], patience_s: float) -> list[tuple[set[str], QanatError]]:
+        """Try all that waits; returns what failed other than by the line, with the ids of the texts that it kept.
+        ``until_s``: when each recipient's waits end, set at its first try."""
         together: dict[tuple[str, SaeId], list[Text]] = {}
         for one in self.mailbox.waiting():
             text = await self._sealed_once(one)
@@ -453,8 +447,10 @@ class UserServices:
         faults: list[tuple[set[str], QanatError]] = []
         for (cipher, recipient), waiting in together.items():
             terms = replace(self.terms, suite=Suite(cipher))  # what was posted for a pad is never sent by AES
+            now_s = self.clock.monotonic_s()
+            limit_s = until_s.setdefault(recipient, now_s + longest_s(patience_s, terms)) - now_s
             try:
-                await self._tell(recipient, waiting, terms)
+                await self._tell(recipient, waiting, terms, limit_s)
             except ChannelError:
                 continue
             except QanatError as fault:
@@ -483,14 +479,17 @@ class UserServices:
         await asyncio.to_thread(self.mailbox.sealed, one.text_id, base64.b64encode(sealed.record).decode())
         return replace(text, sealed=sealed)
 
-    async def _tell(self, recipient: SaeId, waiting: Sequence[Text], terms: Terms) -> None:
+    async def _tell(self, recipient: SaeId, waiting: Sequence[Text], terms: Terms, limit_s: float) -> None:
         """Say what waits for one recipient, in one conversation."""
+        supply, contact = TellingSupply(self.party.supply, say=lambda _: None), self.people.contact_of(recipient)
+        party = replace(self.party, supply=supply)
 
         async def delivered(recipient: SaeId, text: Text, utc_s: float) -> None:
+            begun()
             await asyncio.to_thread(self.mailbox.confirmed, text.text_id, recipient, utc_s=utc_s)
 
-        async with self.line_to(self.people.contact_of(recipient), terms) as line:
-            conversation = calling(self.party, line, recipient, service=texts.SERVICE, terms=terms)
+        async with begun_in(limit_s, supply, whom=contact.name) as begun, self.line_to(contact, terms) as line:
+            conversation = calling(party, line, recipient, service=texts.SERVICE, terms=terms)
             for fault in (await deliver_texts([conversation], waiting, delivered=delivered)).values():
                 raise fault
 

@@ -64,7 +64,8 @@ class TellingSupply:
     """A supply that says when keys are waited for: where a call takes long, or has to be made again.
 
     It says so once, or ``every_time`` that a wait begins; ``on_key`` hears of each key. ``limit_s``: a key manager that
-    has not answered a call by then, nor refused it, is given up; a key that it gives later is lost.
+    has not answered a call by then, nor refused it, is given up; a key that it gives later is lost. ``shortage``: why
+    there was no key at the last call, None once there was.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class TellingSupply:
         self._on_key = on_key
         self._every_time = every_time
         self._said = set[SaeId]()
+        self.shortage: KeyShortage | None = None
 
     async def get_status(self, peer: SaeId, /) -> KeyStatus:
         return await self._supply.get_status(peer)
@@ -98,11 +100,13 @@ class TellingSupply:
             ) from None
         except LinkFailed:  # nobody waits for that
             raise
-        except KeyShortage:
+        except KeyShortage as shortage:
+            self.shortage = shortage
             self._tell(peer)
             raise
         finally:
             waiting.cancel()
+        self.shortage = None
         if self._every_time:
             self._said.discard(peer)
         for key in keys:

@@ -65,6 +65,14 @@ class EpochTables:
         """Remember the epoch that a peer lives in."""
         self._connection.execute("INSERT OR REPLACE INTO peer_epoch VALUES (?, ?, ?)", (peer, epoch.number, epoch.name))
 
+    def terms(self) -> int:
+        """Return the number of what sites stated of the ways of their keys at the last start; 0 before the first."""
+        return self._state("terms") or 0
+
+    def remember_terms(self, terms: int) -> None:
+        """Remember that number."""
+        self._set_state("terms", terms)
+
     def tick(self, *, monotonic_s: float, utc_s: float) -> float:
         """Let the time of the stock run on, save it now and then, and return it."""
         now_s = self.time.tick(monotonic_s=monotonic_s, utc_s=utc_s)

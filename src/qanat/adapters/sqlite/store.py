@@ -105,6 +105,14 @@ class SqliteKeyStore:
         """Remember the epoch of a peer's store."""
         await self._commit(lambda: self._database.epochs.remember_peer(peer, epoch))
 
+    async def terms(self) -> int:
+        """Return the number that was remembered of what sites stated; 0 without one."""
+        return await self._commit(self._database.epochs.terms)
+
+    async def remember_terms(self, terms: int, /) -> None:
+        """Remember the number of what sites state of the ways of their keys."""
+        await self._commit(lambda: self._database.epochs.remember_terms(terms))
+
     async def add_block(self, block: KeyBlock, /) -> None:
         """Keep a block, cut by ``split_block``, unconfirmed. Idempotent by id for ever."""
         database = self._database

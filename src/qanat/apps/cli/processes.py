@@ -113,6 +113,7 @@ def run_controller(
 async def _serve_node(deployment: Deployment, node: NodeId, place: Workplace, *, port: int, as_json: bool) -> None:
     from qanat.apps.node_site import NodeSite
 
+    place.node_files(node)  # where they lack, no folder is left behind
     stop = stop_asked()
     place.make(node)
     with RunView(of_service=True) as view, EventLog(path=place.site(node) / "events.jsonl") as log:
@@ -138,6 +139,7 @@ async def _serve_twin(
     from qanat.apps.entropy_watch import entropy_record
     from qanat.apps.twin_process import TwinProcess
 
+    place.twin_files(link_id)  # where they lack, no folder is left behind
     stop = stop_asked()
     with RunView(of_service=True) as view, EventLog(path=place.twin(link_id) / "events.jsonl") as log:
         log.listen(view.on_event)
@@ -157,6 +159,7 @@ async def _serve_controller(
 ) -> None:
     from qanat.apps.controller_process import ControllerProcess
 
+    place.node_files(local)  # where they lack, no folder is left behind
     stop = stop_asked()
     place.make(local)
     with RunView(of_service=True) as view, EventLog(path=place.site(local) / "events.jsonl") as log:

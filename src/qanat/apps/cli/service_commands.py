@@ -106,7 +106,12 @@ def _add_send(app: typer.Typer, end_with: EndWith) -> None:
         pad_wait_s: PadWaitOption = 0.0,
         patience_s: Annotated[
             float,
-            typer.Option("--patience", parser=seconds(0), metavar="SECONDS", help="How long a break is waited for."),
+            typer.Option(
+                "--patience",
+                parser=seconds(0),
+                metavar="SECONDS",
+                help="How long all waits take before it begins; then, each break.",
+            ),
         ] = 600.0,
         json: JsonOption = False,
     ) -> None:
@@ -137,7 +142,12 @@ def _add_fax(app: typer.Typer, end_with: EndWith) -> None:
         pad_wait_s: PadWaitOption = 0.0,
         patience_s: Annotated[
             float,
-            typer.Option("--patience", parser=seconds(0), metavar="SECONDS", help="How long a break is waited for."),
+            typer.Option(
+                "--patience",
+                parser=seconds(0),
+                metavar="SECONDS",
+                help="How long all waits take before it begins; then, each break.",
+            ),
         ] = 600.0,
         json: JsonOption = False,
     ) -> None:
@@ -291,7 +301,8 @@ def _add_text(app: typer.Typer, end_with: EndWith) -> None:
                 "--patience",
                 parser=seconds(0),
                 metavar="SECONDS",
-                help="How long delivery is tried for now; by default 5 s, and up to 60 s where key has to be made.",
+                help="How long delivery is tried for now, all its waits together; by default 5 s, and up to 60 s where "
+                "key has to be made.",
                 show_default=False,
             ),
         ] = None,

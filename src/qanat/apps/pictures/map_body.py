@@ -158,6 +158,12 @@ def _lines(plan: Plan) -> list[tuple[Point, Point]]:
     lines = [(plan.places[link.ends[0]], plan.places[link.ends[1]]) for link in plan.network.described_links]
     for switch in plan.network.switches:
         lines += [(plan.places[NodeId(port.site)], plan.switch_places[switch.name]) for port in switch.ports]
+    for trunk in plan.network.trunks:
+        one, other = trunk.switches
+        lines.append((plan.switch_places[one], plan.switch_places[other]))
+    for link in plan.network.links:
+        if link.kind == "downlink":
+            lines.append((plan.places[link.ends[0]], plan.places[link.ends[1]]))
     return lines
 
 

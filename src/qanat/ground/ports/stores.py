@@ -49,6 +49,14 @@ class KeyStore(Protocol):
     async def remember_peer(self, peer: NodeId, epoch: NamedEpoch, /) -> None:
         """Keep the epoch of a peer's store."""
 
+    async def terms(self) -> int:
+        """Return the number that ``remember_terms`` has kept last; 0 when none was kept."""
+        ...
+
+    async def remember_terms(self, terms: int, /) -> None:
+        """Keep a number, from 0 to below 2**63, for what sites stated of the ways of their keys when this store was
+        last brought in line with it."""
+
     async def add_block(self, block: KeyBlock, /) -> None:
         """Keep a block, cut by ``split_block``; not spendable yet. Idempotent by ``block_id``, for ever: a block that
         was confirmed, spent or voided does not come back."""

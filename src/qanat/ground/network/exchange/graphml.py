@@ -16,7 +16,7 @@ import networkx as nx
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.network.description import Network
 from qanat.ground.network.exchange.foreign import faults_told, network_of, without_contradiction
-from qanat.ground.network.exchange.graphs import fibre_from, node_from, remark_units, unheard
+from qanat.ground.network.exchange.graphs import each_once, fibre_from, node_from, remark_units, unheard
 from qanat.ground.network.part import Part
 
 _JSON = "json:"
@@ -110,6 +110,10 @@ def from_graphml(text: str, *, name: str, system: str, source: str, remark: Call
         nodes = [node_from(str(key), said) for key, said in graph.nodes(data=True)]
         fibres = [fibre_from(str(one), str(other), said) for one, other, said in graph.edges(data=True)]
         remark_units((said for _, _, said in graph.edges(data=True)), remark)
+        if graph.is_directed():
+            has_several = any(graph.number_of_edges(*edge[:2]) > 1 for edge in graph.edges)
+            if_two = "if they are two links, let the graph be undirected"
+            fibres = each_once(fibres, is_multigraph=has_several, source=source, if_two=if_two, remark=remark)
     except (KeyError, TypeError, ValueError) as fault:
         raise NetworkFileError(
             f"a node or an edge is not as it should be: {fault}",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from qanat.ground.errors import NetworkFileError
 from qanat.ground.network.exchange.foreign import Fibre, Node
 
 METRES_PER_KM = 1000.0
@@ -54,6 +56,51 @@ def fibre_from(sender: str, detector: str, said: Mapping[str, Any]) -> Fibre:
         system=str(lower.get("system", "")),
         name=str(lower.get("name", "")),
         db_per_km=_db_per_km(lower, what),
+    )
+
+
+def each_once(
+    fibres: Sequence[Fibre],
+    *,
+    is_multigraph: bool,
+    source: str,
+    if_two: str,
+    remark: Callable[[str], None],
+) -> list[Fibre]:
+    """Return the fibres of a graph whose edges may be written twice, there and back: the first of two that are alike.
+
+    is_multigraph: two nodes may have several edges; each pairs with one that is alike the other way, and the rest are
+    fibres of their own. Else all of two nodes are one. if_two: how to write two fibres of the same nodes; remark: is
+    told how many were written twice. Raises NetworkFileError where edges differ that must be one.
+    """
+    alone: dict[frozenset[str], list[Fibre]] = {}
+    kept: list[Fibre] = []
+    for fibre in fibres:
+        others = alone.setdefault(frozenset((fibre.sender, fibre.detector)), [])
+        back = replace(fibre, sender=fibre.detector, detector=fibre.sender)
+        if back in others:
+            if is_multigraph:  # no third one is the same
+                others.remove(back)
+        elif is_multigraph or not others:
+            others.append(fibre)
+            kept.append(fibre)
+        elif fibre != others[0]:
+            raise _two_of_one(others[0], fibre, source, if_two)
+    if twice := len(fibres) - len(kept):
+        remark(f"edges written there and back: {twice}; each is one link, which sends from where it came first")
+    return kept
+
+
+def _two_of_one(first: Fibre, second: Fibre, source: str, if_two: str) -> NetworkFileError:
+    fields = ("length_km", "loss_db", "db_per_km", "system", "name")
+    differ = [field for field in fields if getattr(first, field) != getattr(second, field)]
+    said = ", ".join(f"{field} {getattr(first, field)!r} and {getattr(second, field)!r}" for field in differ)
+    return NetworkFileError(
+        f"the edges from {first.sender!r} to {first.detector!r} and from {second.sender!r} to {second.detector!r} "
+        f"differ ({said})",
+        source=source,
+        line=None,
+        remedy=f"give both the same, or write one of them; {if_two}",
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from qanat.ground.errors import NetworkFileError
 from qanat.ground.network.description import Network
 from qanat.ground.network.exchange.foreign import Fibre, Node, network_of
-from qanat.ground.network.exchange.graphs import METRES_PER_KM, fibre_from, node_from, remark_units, unheard
+from qanat.ground.network.exchange.graphs import METRES_PER_KM, each_once, fibre_from, node_from, remark_units, unheard
 
 PS_PER_KM = 5_000_000.0
 """Delay of light in fibre: 5 us per km, in SeQUeNCe's unit."""
@@ -81,6 +81,7 @@ def from_simulator_json(
         else:
             nodes, fibres = _node_link_graph(record)
             remark_units(_edges(record), remark)
+            fibres = _each_once(record, fibres, source, remark)
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
         what = f"the field {fault} is missing" if isinstance(fault, KeyError) else str(fault)
         raise NetworkFileError(
@@ -108,6 +109,22 @@ def _sequence_graph(record: Mapping[str, Any]) -> tuple[list[Node], list[Fibre]]
 def _node_link_graph(record: Mapping[str, Any]) -> tuple[list[Node], list[Fibre]]:
     nodes = [node_from(str(node["id"]), node) for node in record["nodes"]]
     return nodes, [fibre_from(str(edge["source"]), str(edge["target"]), edge) for edge in _edges(record)]
+
+
+def _each_once(
+    record: Mapping[str, Any], fibres: list[Fibre], source: str, remark: Callable[[str], None]
+) -> list[Fibre]:
+    """Return the fibres without those that are written a second time.
+
+    NetworkX writes an undirected edge once, and both edges of a directed graph; of a graph that is no multigraph no
+    two nodes have more (``node_link_graph`` in its manual). A file that says neither, ``directed`` nor ``multigraph``,
+    may have several of each.
+    """
+    is_directed, is_multigraph = record.get("directed") is True, record.get("multigraph")
+    if not is_directed and is_multigraph is not False:
+        return fibres
+    if_two = "if they are two links, say 'multigraph': true"
+    return each_once(fibres, is_multigraph=is_multigraph is True, source=source, if_two=if_two, remark=remark)
 
 
 def _edges(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
