@@ -367,8 +367,10 @@ async def _faults_named(base_url: httpx.URL) -> AsyncIterator[None]:
                 f"another key manager answers at {base_url}: {another}; nothing was asked",
                 remedy="check the address, and the key manager that you name",
             ) from None
+        is_late = isinstance(fault, httpx.ConnectTimeout)
+        why = str(fault) or ("it took too long" if is_late else "it was closed before both ends had shown who they are")
         raise NotConnected(
-            f"no connection to {base_url}: {str(fault) or 'it took too long'}; nothing was asked",
+            f"no connection to {base_url}: {why}; nothing was asked",
             remedy="check that the key manager runs, and that both certificates are of one authority and in date",
         ) from None
     except httpx.TimeoutException:
@@ -385,7 +387,7 @@ async def _faults_named(base_url: httpx.URL) -> AsyncIterator[None]:
             remedy="use a certificate of the key manager's own authority that is in date",
         ) from None
     except httpx.TransportError as fault:
-        why = fault or "closed"
+        why = str(fault) or "closed"
         raise _LostAnswer(
             ChannelClosed(
                 f"the connection to {base_url} ended before the answer ({why}); keys in that answer are lost",

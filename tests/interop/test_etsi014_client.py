@@ -227,6 +227,28 @@ def test_connecting_is_tried_again_and_then_given_up(doors: Doors) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("closes", "why"), [(True, "it was closed before"), (False, "it took too long")])
+def test_a_connection_that_comes_to_nothing_says_how(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch, closes: bool, why: str
+) -> None:
+    monkeypatch.setattr(client_module, "ANSWER_MARGIN_S", 0.3)
+
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not closes:
+            await reader.read()  # until the client gives it up
+        writer.close()
+        await writer.wait_closed()
+
+    async def main() -> None:
+        async with await asyncio.start_server(on_connection, "127.0.0.1", 0) as listener:
+            url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+            async with Etsi014Client(url, tls=doors.credentials.alice, sae=ALICE, retry_for_s=0.0) as lonely:
+                with pytest.raises(errors.ChannelClosed, match=f"{why}.*; nothing was asked"):
+                    await lonely.get_keys(BOB, count=1, size_bits=128)
+
+    asyncio.run(main())
+
+
 def against(app: Callable[..., Awaitable[None]], credentials: Credentials, **more: Any) -> list[str]:
     """Ask a misbehaving server once for a key; return the name of the error and its text."""
 
