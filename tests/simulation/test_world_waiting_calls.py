@@ -178,3 +178,16 @@ def test_a_call_that_looks_for_another_way_burns_no_pads_on_the_one_that_key_is_
     assert route_of(given) == FIRST
     burned = [event for event in world.witness.events if event.kind is EventKind.RELAY_FAILED]
     assert burned == []
+
+
+def test_key_that_has_come_is_taken_when_time_is_up_though_nobody_is_left_to_say_so(world: World) -> None:
+    block_times(world, first_s=1.5, other_s=NEVER_S)
+
+    async def fail() -> None:
+        await world.sleep(0.8)
+        world.crash(CONTROLLER, down_s=60.0)
+
+    world.spawn(fail(), name="fault")
+    given = world.run(ask(world, patience_s=6.0))
+    assert route_of(given) == FIRST
+    assert same_at_both_ends(world, given)

@@ -110,7 +110,9 @@ class Making:
         told: Mapping[NodeId, ToldWays],
         confirm: Confirm,
     ) -> RelayJob:
-        waited_for = ask.demand.word if ask.demand is not None and ask.demand.state == "open" else None
+        # when its time is up, that way is tried too: who says that it has got its key may have died meanwhile
+        demand = None if ask.deadline.has_passed else ask.demand
+        waited_for = demand.word if demand is not None and demand.state == "open" else None
         return RelayJob(
             ask.pair,
             ask.far,
