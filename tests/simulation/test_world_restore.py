@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import test_world_multicast as multicast
@@ -12,6 +14,7 @@ from test_world_requests import (
     ALICE,
     BOB,
     NETWORK,
+    ROSE,
     A,
     B,
     R,
@@ -131,6 +134,74 @@ def test_partners_that_came_while_the_epoch_ran_remember_its_marks_too() -> None
     world.run(world.sleep(8.0))
     disk = world.stores[A].disk
     assert world.stores[B].disk.peer_epochs[A] == NamedEpoch(disk.epoch, disk.own_epochs[disk.epoch])
+
+
+@pytest.mark.parametrize(("node", "partner"), [(A, B), (B, A)])
+def test_partners_of_keys_that_came_and_went_between_two_marks_remember_the_next_one(
+    node: NodeId, partner: NodeId
+) -> None:
+    """A copy that was taken in between has these keys in stock."""
+    world = World(NETWORK, chance=SeededChance(1))
+    world.start()
+    for _ in range(2):
+        fetch(world, give(world))
+        world.run(world.sleep(20.0))
+    fetch(world, give(world))
+    assert not world.stores[node].disk.keys
+    world.run(world.sleep(8.0))
+    disk = world.stores[node].disk
+    assert world.stores[partner].disk.peer_epochs[node] == NamedEpoch(disk.epoch, disk.own_epochs[disk.epoch])
+
+
+def marks_told(world: World, *, seconds: float) -> Counter[NodeId]:
+    """Return how often A greets whom while its stock is used by what it shares with R."""
+    told = Counter[NodeId]()
+
+    def listening(sender: NodeId, receiver: NodeId, message: Message) -> Message | None:
+        if sender == A and message.kind == "epoch-opened":
+            told[receiver] += 1
+        return message
+
+    world.line = listening
+    for _ in range(int(seconds)):
+        give(world, ALICE, ROSE)
+        world.run(world.sleep(1.0))
+    return told
+
+
+def test_who_shares_nothing_any_more_is_told_of_no_further_mark() -> None:
+    world = stocked_world()
+    fetch(world, give(world))
+    assert marks_told(world, seconds=12.0)[B] == 1, "what it shared was used before this mark"
+    told = marks_told(world, seconds=30.0)
+    assert told[R] >= 5
+    assert told[B] == 0
+    fetch(world, give(world))
+    assert marks_told(world, seconds=12.0)[B] == 1
+    assert harm(world) == []
+
+
+def test_who_does_not_answer_a_mark_is_greeted_ever_more_seldom() -> None:
+    """So that greetings are no load by themselves where answers are slow."""
+    world, greeted = stocked_world(), list[float]()
+    fetch(world, give(world))
+
+    def deaf(sender: NodeId, receiver: NodeId, message: Message) -> Message | None:
+        if (sender, receiver) == (A, R) and message.kind == "epoch-opened":
+            greeted.append(world.scheduler.now_s)
+            return None
+        return message
+
+    world.line = deaf
+    world.run(world.sleep(60.0))
+    pauses = [later - earlier for earlier, later in pairwise(greeted)]
+    assert len(pauses) >= 4
+    assert pauses == sorted(pauses)
+    assert pauses[-1] >= 10.0
+    world.line = lambda _sender, _receiver, message: message
+    world.run(world.sleep(20.0))
+    disk = world.stores[A].disk
+    assert world.stores[R].disk.peer_epochs[A] == NamedEpoch(disk.epoch, disk.own_epochs[disk.epoch])
 
 
 def test_a_store_that_nobody_uses_is_not_marked_again_and_again() -> None:

@@ -242,6 +242,7 @@ class RelayHops:
         """
         word, relay = words[0], (words[0].route[0], words[0].relay_id)
         await self._quotas.check(SaePair(word.master, word.slave), more=word.num_keys)
+        self._vouching.note_shared(word.route[:1])
         batch = key_batch(words, shares, trusted=self._context.network.trusted_route)
         check = batch_check(words, shares, batch.secret)
         try:

@@ -313,6 +313,7 @@ class RelayOrigin:
     ) -> Sequence[Batch]:
         """Make the keys, keep them unconfirmed, and return what is to be sent."""
         keys, batches = make_batches(self._context, job, ways, spent)
+        self._vouching.note_shared(job.targets)
         try:
             await self._context.store.put_batch(keys, entitled=self._entitled_here(job), confirmed=False)
         except StoreFailed as fault:

@@ -8,7 +8,9 @@ peer remembers durably the last epoch that it heard of. The greeting of a new ep
 
 While stock is used, the epoch's name gets a mark every few seconds (``settings.mark_s``), and is greeted anew under it:
 so the peers remember how far the store has come, and a copy that was taken while this very epoch ran has not come so
-far. What a copy lacks that was used after the last mark is not noticed.
+far. What a copy lacks that was used after the last mark is not noticed. A mark is told to the neighbours, and to those
+with whom keys were shared at any time since the mark before it: a network of users who have all spoken with each other
+at some time would else have nothing to do but to greet.
 
 A node that is told of an epoch which is not its own has a store that was put back from an older copy (or zeroized): it
 voids all its stock, begins an epoch above the one that it was told of, and says so to all its peers, who void their
@@ -35,6 +37,8 @@ from qanat.key_management.wire import EpochFollows, EpochKnown, EpochOpened, Epo
 
 VOUCHED = Topic("vouched")
 NOTHING = NamedEpoch(0, "")
+LONGEST_PAUSE_S = 15.0
+"""Of one who remembers this epoch, and does not answer to a mark: it is greeted again after so long at the latest."""
 
 
 class Vouching:
@@ -55,6 +59,13 @@ class Vouching:
         self._neighbours = frozenset(links.peer(link_id) for link_id in links.link_ids)
         self._wanted: set[NodeId] = set(self._neighbours)
         self._partners: frozenset[NodeId] = frozenset()
+        """With whom keys were in stock when the epoch began."""
+        self._sharing: frozenset[NodeId] = frozenset()
+        """With whom keys were in stock at the last mark, or when the epoch began."""
+        self._shared: set[NodeId] = set()
+        """With whom keys were made since."""
+        self._pauses: dict[NodeId, tuple[float, float]] = {}
+        """Of those who are greeted for a mark and have not answered: not before when, and how long a pause after."""
         self._was_found_out = False
         """Whether this process's store was found to be an older copy: then also who knows no epoch of it must hear."""
 
@@ -65,6 +76,10 @@ class Vouching:
         if peer == self._context.node:
             return not self._neighbours or not self._vouched.isdisjoint(self._neighbours)
         return peer in self._vouched
+
+    def note_shared(self, nodes: Iterable[NodeId]) -> None:
+        """Keys are being made that are shared with these nodes."""
+        self._shared.update(nodes)
 
     async def wake(self, peers: Iterable[NodeId]) -> None:
         """Greet those of ``peers`` that sleep: that opens them."""
@@ -108,14 +123,15 @@ class Vouching:
         self._remembered.clear()
         self._marked_monotonic_s = context.clock.monotonic_s()
         self._told.clear()
-        self._partners = await self._find_partners()
+        self._pauses.clear()
+        self._partners = self._sharing = await self._find_partners()
 
     async def tick(self) -> None:
         """Greet again who has not answered, or may remember more of this store by now."""
         await self._mark()
         is_awake = self._context.courier.is_awake
         for peer in sorted(self._wanted - self._remembered):
-            if peer in self._called or is_awake(peer):
+            if peer in self._called or (is_awake(peer) and self._is_time_to_greet(peer)):
                 await self._greet(peer)
 
     async def on_known(self, sender: NodeId, word: EpochKnown) -> None:
@@ -142,6 +158,7 @@ class Vouching:
             self._remembered.add(sender)
             self._called.discard(sender)  # its later marks do not wake who has gone back to sleep
         self._vouched.add(sender)
+        self._pauses.pop(sender, None)
         self._context.tasks.notify(VOUCHED)
 
     # --- the epochs of peers ---
@@ -181,8 +198,30 @@ class Vouching:
             marked = await self._context.store.mark_epoch()
             if marked is not None and self._own is own:
                 self._own, self._marked_monotonic_s = marked, now_s
-                self._remembered.clear()
-                await self._find_partners()
+                await self._choose_whom_to_tell()
+
+    async def _choose_whom_to_tell(self) -> None:
+        """After a mark: those go on being greeted who have not heard of the mark before, or share something that may
+        have been used since. Who shares nothing can be given nothing by a copy."""
+        node, before = self._context.node, self._sharing | self._shared
+        late = self._wanted - self._remembered
+        self._remembered.clear()
+        self._shared = set()
+        self._sharing = await self._find_partners()
+        self._wanted = {*self._neighbours, *late, *before, *self._sharing, *self._shared} - {node}
+
+    def _is_time_to_greet(self, peer: NodeId) -> bool:
+        """Return whether a peer that nothing waits for is to be greeted. One that remembers this epoch, and not its
+        last mark yet, is greeted ever more seldom until it answers: where all have much to do, greetings that come
+        faster than their answers would keep it so."""
+        if peer not in self._vouched:
+            return True
+        now_s, settings = self._context.clock.monotonic_s(), self._context.settings
+        next_s, pause_s = self._pauses.get(peer, (now_s, settings.tick_s))
+        if now_s < next_s:
+            return False
+        self._pauses[peer] = now_s + pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
+        return True
 
     async def _find_partners(self) -> frozenset[NodeId]:
         """Return the nodes with which keys are in stock (this one for those of two applications here); they are
