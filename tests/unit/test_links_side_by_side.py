@@ -68,7 +68,7 @@ def test_a_link_that_no_key_goes_over_has_no_say_in_how_links_are_compared() -> 
 
 def test_idle_time_makes_no_key_that_nobody_would_take() -> None:
     books = Books(TWICE)
-    assert tuple(books.view(now_s=0.0, with_all_links=True).links) == FIRST
+    assert tuple(books.view(now_s=0.0, with_links=books.links).links) == FIRST
     assert books.links.keys() == {link.link_id for link in TWICE.links}  # their reports are still taken down
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qanat.control.policy import DemandView, LinkView, NetworkView, Policy
@@ -279,9 +279,9 @@ class Books:
         """Whether a link makes key when it is told to; a satellite's does when it passes."""
         return link_id not in self._unordered
 
-    def view(self, *, now_s: float, with_all_links: bool = False) -> NetworkView:
-        """Return what the policy decides on: of a network's many links those that are at work or asked for, or all
-        that keys go over."""
+    def view(self, *, now_s: float, with_links: Collection[LinkId] = ()) -> NetworkView:
+        """Return what the policy decides on: of a network's many links those that are at work or asked for, and
+        those of ``with_links`` that keys go over."""
         busy = {order.link_id for order in self.orders.values()}
         to_try = [link_id for link_id, book in self.links.items() if book.is_to_try]
         concerned = busy.union(
@@ -291,7 +291,7 @@ class Books:
             links={
                 link_id: self._link_view(link_id, book, has_order=link_id in busy, now_s=now_s)
                 for link_id, book in self.links.items()
-                if link_id in concerned or (with_all_links and link_id in self._relayed)
+                if link_id in concerned or (link_id in with_links and link_id in self._relayed)
             },
             demands=[
                 DemandView(

@@ -13,7 +13,7 @@ direction. Pure: the service and the simulated day use the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qanat.control.views import LinkView, NetworkView, Policy
@@ -55,7 +55,7 @@ class Forecasts:
         return (span for spans in self._spans.values() for span in spans)
 
     @property
-    def links(self) -> Iterable[LinkId]:
+    def links(self) -> Collection[LinkId]:
         """The links of which anything is foretold."""
         return self._spans.keys()
 

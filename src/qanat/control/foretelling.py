@@ -43,10 +43,11 @@ class Foretelling:
             self._foresight.demand.note_stock((link_id, node), available_bits, now_s=self._clock.monotonic_s())
 
     def view(self) -> NetworkView:
-        """Return what the policy decides on: all links where idle time fills some, or something is foretold."""
+        """Return what the policy decides on: where idle time fills links all of them, else those of which something is
+        foretold too. Of hundreds of links that nobody asks for a view would take most of the time of a decision."""
         now_s, foresight = self._clock.monotonic_s(), self._foresight
-        with_all_links = self._policy.idle_level_bits > 0 or bool(foresight)
-        view = self._books.view(now_s=now_s, with_all_links=with_all_links)
+        with_links = self._books.links if self._policy.idle_level_bits > 0 else foresight.forecasts.links
+        view = self._books.view(now_s=now_s, with_links=with_links)
         return foresight.applied(view, utc_s=self._clock.utc_s(), now_s=now_s)
 
     def out_on(self, word: GenerationRequest, hops: Sequence[tuple[LinkId, NodeId]]) -> GenerationFailed | None:
