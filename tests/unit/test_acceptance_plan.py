@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qanat.apps.acceptance.causes import Cause, KeyManagerLost, NotShown, Waiting, cause_at_both_ends, cause_of
+from qanat.apps.acceptance.causes import Cause, NotShown, Waiting, cause_at_both_ends, cause_of
 from qanat.apps.acceptance.figures import figures_of, rows_of
 from qanat.apps.acceptance.plan import (
     FAULTS,
@@ -48,6 +48,7 @@ from qanat.ground.identifiers import NodeId
 from qanat.ground.network import Network, parse_network
 from qanat.services.ciphers import Altered, KeyExpired, NotForUs, PadShortage
 from qanat.services.conversation import RefusedByPeer
+from qanat.users.supply import KeyManagerLost
 
 SMALL_TOWN = Path(__file__).parents[1] / "interop" / "small-town.yaml"
 PAPER = load_network("nature2021")

@@ -16,6 +16,7 @@ import asyncio
 import hashlib
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,11 @@ class Mailbox:
     def report(self, text_id: str) -> OutgoingText | None:
         """Return how a text stands, whether it waits or was sent."""
         return _read_out(self._out(text_id)) or _read_out(self.home / "sent" / f"{text_id}.json")
+
+    def unconfirmed(self, text_ids: Iterable[str], recipient: SaeId) -> set[str]:
+        """Return which of these texts a recipient has not confirmed."""
+        found = map(self.report, text_ids)
+        return {text.text_id for text in found if text is not None and recipient in text.waiting}
 
     def sealed(self, text_id: str, record: str) -> None:
         """Note the record of a text to a group; durable on return."""

@@ -14,6 +14,7 @@ from qanat.services import collect
 from qanat.services.collect import Reading, deliver_readings, take_readings
 from qanat.services.conversation import Conversation, calling
 from qanat.users.services import UserServices
+from qanat.users.supply import KeyManagerLost
 
 MOST_AT_ONCE = 1000
 """Readings that one conversation carries."""
@@ -45,12 +46,15 @@ class Sensor:
     async def deliver(self) -> int:
         """Deliver what waits if the centre can be reached; returns how many readings wait still.
 
-        Raises PadShortage, KeyShortage, RefusedByPeer, and what ``Conversation.hear`` raises but ChannelError.
+        Raises PadShortage, KeyShortage, KeyManagerLost, RefusedByPeer, and what ``Conversation.hear`` raises but
+        ChannelError.
         """
         async with self._delivering:
             try:
                 while waiting := await asyncio.to_thread(self._readings.waiting, self._centre, most=MOST_AT_ONCE):
                     await self._deliver([Reading(*one) for one in waiting])
+            except KeyManagerLost:
+                raise
             except ChannelError:
                 return await self.num_waiting()
             return 0

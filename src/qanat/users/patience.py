@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
 
 from qanat.ground.errors import ChannelTimeout, PeerProtocolError
 from qanat.ground.ports import Stopwatch
 from qanat.services.conversation import Terms
-from qanat.users.supply import TellingSupply
+from qanat.users.supply import KeyManagerLost, TellingSupply
 
 GRACE_S = 1.0
 """So much longer a try goes on than its waits are long, so that the wait that ended says what was waited for."""
@@ -25,24 +26,45 @@ def longest_s(patience_s: float, terms: Terms) -> float:
     return max(patience_s, terms.patience_s, terms.silence_s) + terms.pad_wait_s
 
 
+class Limit(NamedTuple):
+    """What is ``left_s`` of the time that the tries of a transfer have together until it has begun."""
+
+    left_s: float
+    whole_s: float
+
+    @classmethod
+    def of(cls, patience_s: float, terms: Terms, *, spent_s: float) -> Limit:
+        """Return the limit of a transfer whose first try began so long ago."""
+        whole_s = longest_s(patience_s, terms)
+        return cls(max(0.0, whole_s - spent_s), whole_s)
+
+
 @contextlib.asynccontextmanager
-async def begun_in(limit_s: float, supply: TellingSupply, *, whom: str) -> AsyncIterator[Callable[[], None]]:
+async def begun_in(limit: Limit, supply: TellingSupply, *, whom: str) -> AsyncIterator[Callable[[], None]]:
     """Bound what is done inside until the function that is given is called, when the transfer has begun. ``supply``:
     what it has its keys from.
 
-    Raises ChannelTimeout where it does not begin in ``limit_s`` and GRACE_S more; KeyShortage where it had no key.
+    Raises ChannelTimeout where it does not begin within the limit and GRACE_S more; KeyShortage where it had no key,
+    and KeyManagerLost where the key manager has not said so.
     """
-    limit = asyncio.timeout(limit_s + GRACE_S)
+    bound = asyncio.timeout(limit.left_s + GRACE_S)
     try:
-        async with limit:
-            yield lambda: limit.reschedule(None)
+        async with bound:
+            yield lambda: bound.reschedule(None)
     except TimeoutError:
-        if not limit.expired():
+        if not bound.expired():
             raise
-        silent = ChannelTimeout(
-            f"neither a word of {whom} nor a key for it has come in {limit_s:.3g} s", remedy="try again, or wait longer"
-        )
-        raise supply.shortage or silent from None
+        if supply.shortage is not None:
+            raise supply.shortage from None
+        if supply.is_unanswered:
+            raise KeyManagerLost(
+                f"our key manager has not answered a call for keys, and {limit.whole_s:.3g} s are over",
+                remedy="see whether it runs, or hangs",
+            ) from None
+        raise ChannelTimeout(
+            f"neither a word of {whom} nor a key for it has come in {limit.whole_s:.3g} s",
+            remedy="try again, or wait longer",
+        ) from None
 
 
 class Patience:
@@ -73,10 +95,9 @@ class Patience:
     async def trying(self, terms: Terms, supply: TellingSupply, *, whom: str) -> AsyncIterator[Callable[[int], None]]:
         """Bound a try by what is left until the recipient must have answered; gives what is told how much it has.
         Raises what ``begun_in`` raises."""
-        left_s = longest_s(self._patience_s, terms)
-        if self._silent_since_s is not None:
-            left_s += self._silent_since_s - self._clock.monotonic_s()
-        async with begun_in(left_s, supply, whom=whom) as begun:
+        now_s = self._clock.monotonic_s()
+        spent_s = 0.0 if self._silent_since_s is None else now_s - self._silent_since_s
+        async with begun_in(Limit.of(self._patience_s, terms, spent_s=spent_s), supply, whom=whom) as begun:
 
             def had(num_bytes: int) -> None:
                 begun()

@@ -38,10 +38,10 @@ from qanat.users.call import CallEnd, Wire
 from qanat.users.conference import ConferenceEnd
 from qanat.users.conferring import Convener, attend, new_conference
 from qanat.users.line_keys import GetPsk
-from qanat.users.patience import NO_FURTHER, Patience, begun_in, longest_s
+from qanat.users.patience import NO_FURTHER, Limit, Patience, begun_in
 from qanat.users.people import People
 from qanat.users.speaking import CallMedia
-from qanat.users.supply import ClientSupply, TellingSupply
+from qanat.users.supply import ClientSupply, KeyManagerLost, TellingSupply
 
 KEY_PATIENCE_S = 20.0
 """How long one call for keys may wait at the key manager; services ask again until their own patience ends."""
@@ -328,14 +328,16 @@ class UserServices:
         What keeps one recipient's texts from going keeps no other's; when all was tried it is raised, of several the
         first, and with ``only`` that text's alone.
         """
-        end_s, until_s = self.clock.monotonic_s() + patience_s, dict[SaeId, float]()
+        end_s, began_s = self.clock.monotonic_s() + patience_s, dict[SaeId, float]()
         while True:
             async with self._delivering:
-                faults = await self._deliver_once(until_s, patience_s)
-            if fault := next((fault for text_ids, fault in faults if only is None or only in text_ids), None):
-                raise fault
+                faults = await self._deliver_once(began_s, patience_s)
+            is_last = self.clock.monotonic_s() + PAUSE_S > end_s
+            for text_ids, fault in faults:  # a key manager may come up again
+                if (only is None or only in text_ids) and (is_last or not isinstance(fault, KeyManagerLost)):
+                    raise fault
             left = [text for text in self.mailbox.waiting() if only in (None, text.text_id)]
-            if not left or self.clock.monotonic_s() + PAUSE_S > end_s:
+            if not left or is_last:
                 return len(left)
             await asyncio.sleep(PAUSE_S)
 
@@ -436,9 +438,9 @@ class UserServices:
         with contextlib.closing(await self.open_wire(host)) as wire:
             yield wire
 
-    async def _deliver_once(self, until_s: dict[SaeId, float], patience_s: float) -> list[tuple[set[str], QanatError]]:
+    async def _deliver_once(self, began_s: dict[SaeId, float], patience_s: float) -> list[tuple[set[str], QanatError]]:
         """Try all that waits; returns what failed other than by the line, with the ids of the texts that it kept.
-        ``until_s``: when each recipient's waits end, set at its first try."""
+        ``began_s``: when each recipient was tried first."""
         together: dict[tuple[str, SaeId], list[Text]] = {}
         for one in self.mailbox.waiting():
             text = await self._sealed_once(one)
@@ -448,13 +450,13 @@ class UserServices:
         for (cipher, recipient), waiting in together.items():
             terms = replace(self.terms, suite=Suite(cipher))  # what was posted for a pad is never sent by AES
             now_s = self.clock.monotonic_s()
-            limit_s = until_s.setdefault(recipient, now_s + longest_s(patience_s, terms)) - now_s
+            limit = Limit.of(patience_s, terms, spent_s=now_s - began_s.setdefault(recipient, now_s))
             try:
-                await self._tell(recipient, waiting, terms, limit_s)
-            except ChannelError:
-                continue
+                await self._tell(recipient, waiting, terms, limit)
             except QanatError as fault:
-                faults.append((await asyncio.to_thread(self._left_of, waiting, recipient), fault))
+                if not isinstance(fault, ChannelError) or isinstance(fault, KeyManagerLost):
+                    told = [text.text_id for text in waiting]
+                    faults.append((await asyncio.to_thread(self.mailbox.unconfirmed, told, recipient), fault))
         return faults
 
     async def _sealed_once(self, one: OutgoingText) -> Text:
@@ -479,7 +481,7 @@ class UserServices:
         await asyncio.to_thread(self.mailbox.sealed, one.text_id, base64.b64encode(sealed.record).decode())
         return replace(text, sealed=sealed)
 
-    async def _tell(self, recipient: SaeId, waiting: Sequence[Text], terms: Terms, limit_s: float) -> None:
+    async def _tell(self, recipient: SaeId, waiting: Sequence[Text], terms: Terms, limit: Limit) -> None:
         """Say what waits for one recipient, in one conversation."""
         supply, contact = TellingSupply(self.party.supply, say=lambda _: None), self.people.contact_of(recipient)
         party = replace(self.party, supply=supply)
@@ -488,12 +490,7 @@ class UserServices:
             begun()
             await asyncio.to_thread(self.mailbox.confirmed, text.text_id, recipient, utc_s=utc_s)
 
-        async with begun_in(limit_s, supply, whom=contact.name) as begun, self.line_to(contact, terms) as line:
+        async with begun_in(limit, supply, whom=contact.name) as begun, self.line_to(contact, terms) as line:
             conversation = calling(party, line, recipient, service=texts.SERVICE, terms=terms)
             for fault in (await deliver_texts([conversation], waiting, delivered=delivered)).values():
                 raise fault
-
-    def _left_of(self, texts_: Sequence[Text], recipient: SaeId) -> set[str]:
-        """Return which of these texts the recipient has not confirmed."""
-        found = (self.mailbox.report(text.text_id) for text in texts_)
-        return {report.text_id for report in found if report is not None and recipient in report.waiting}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from qanat.client import Etsi014Client
-from qanat.ground.errors import ChannelTimeout, KeyShortage, LinkFailed
+from qanat.ground.errors import ChannelClosed, ChannelError, ChannelTimeout, KeyShortage, LinkFailed
 from qanat.ground.identifiers import KeyID, NodeId, SaeId, members_of
 from qanat.ground.keys import KeyStatus, SecretKey
 from qanat.ground.ports import KeySupply
@@ -18,25 +19,38 @@ LONG_S = 1.0
 """A call for keys that takes longer is waiting for some."""
 
 
+class KeyManagerLost(ChannelClosed):
+    """The line to our own key manager failed, or it does not answer: nothing that the other end could help."""
+
+
 class ClientSupply:
-    """The port ``KeySupply`` on a client of an ETSI 014 door, for any number of conversations at once."""
+    """The port ``KeySupply`` on a client of an ETSI 014 door, for any number of conversations at once. Raises
+    KeyManagerLost in place of every ChannelError."""
 
     def __init__(self, client: Etsi014Client) -> None:
         self._client = client
         self._places = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def get_status(self, peer: SaeId, /) -> KeyStatus:
-        async with self._places:
+        async with self._places, _as_lost():
             return await self._client.get_status(members_of(peer)[0])
 
     async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
         first, *others = members_of(peer)
-        async with self._places:
+        async with self._places, _as_lost():
             return await self._client.get_keys(first, count=count, size_bits=size_bits, more_slaves=others)
 
     async def get_keys_by_id(self, peer: SaeId, key_ids: Sequence[KeyID], /) -> Sequence[SecretKey]:
-        async with self._places:
+        async with self._places, _as_lost():
             return await self._client.get_keys_by_id(peer, key_ids)
+
+
+@contextlib.asynccontextmanager
+async def _as_lost() -> AsyncIterator[None]:
+    try:
+        yield
+    except ChannelError as fault:
+        raise KeyManagerLost(fault.message, remedy=fault.remedy) from fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +98,15 @@ class TellingSupply:
         self._every_time = every_time
         self._said = set[SaeId]()
         self.shortage: KeyShortage | None = None
+        self.is_unanswered = False
+        """Whether the last call was given up before the key manager had answered it."""
 
     async def get_status(self, peer: SaeId, /) -> KeyStatus:
         return await self._supply.get_status(peer)
 
     async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
         waiting = asyncio.get_running_loop().call_later(LONG_S, self._tell, peer)
+        self.is_unanswered = False
         try:
             async with asyncio.timeout(self._limit_s):
                 keys = await self._supply.get_keys(peer, count=count, size_bits=size_bits)
@@ -98,6 +115,9 @@ class TellingSupply:
                 f"the key manager has not answered for {self._limit_s:g} s",
                 remedy="see whether it runs, or hangs",
             ) from None
+        except asyncio.CancelledError:
+            self.is_unanswered = True
+            raise
         except LinkFailed:  # nobody waits for that
             raise
         except KeyShortage as shortage:

@@ -32,6 +32,7 @@ from qanat.services.ciphers import (
     Truncated,
 )
 from qanat.services.conversation import RefusedByPeer
+from qanat.users.supply import KeyManagerLost
 
 
 class Cause(Enum):
@@ -57,10 +58,6 @@ class Cause(Enum):
 
 class Waiting(ChannelClosed):
     """What was sent lies in the sender's outbox still: the recipient could not be reached."""
-
-
-class KeyManagerLost(ChannelClosed):
-    """The line to the key manager failed, not that to the recipient."""
 
 
 class WrongContent(VerificationFailed):

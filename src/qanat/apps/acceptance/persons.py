@@ -7,16 +7,16 @@ this network is disturbed. What a user's key manager gives is counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qanat.adapters.addresses import AddressBook
 from qanat.adapters.mailbox import StoredText
-from qanat.apps.acceptance.causes import KeyManagerLost
 from qanat.client import Etsi014Client
-from qanat.ground.errors import ChannelError, QanatError
+from qanat.ground.errors import QanatError
 from qanat.ground.identifiers import KeyID, SaeId
 from qanat.ground.keys import KeyStatus, SecretKey
 from qanat.ground.ports import KeySupply
@@ -31,7 +31,7 @@ from qanat.users.collecting import Centre
 from qanat.users.people import People, find_people
 from qanat.users.reception import Listeners, Reception
 from qanat.users.services import KEY_PATIENCE_S, UserServices
-from qanat.users.supply import ClientSupply
+from qanat.users.supply import ClientSupply, KeyManagerLost
 from qanat.users.tunnel import TunnelEnd
 
 
@@ -45,29 +45,27 @@ class CountedSupply:
         self.num_lost = 0
 
     async def get_status(self, peer: SaeId, /) -> KeyStatus:
-        try:
+        with self._counting():
             return await self._supply.get_status(peer)
-        except ChannelError as fault:
-            raise self._lost(fault) from None
 
     async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
-        try:
+        with self._counting():
             keys = await self._supply.get_keys(peer, count=count, size_bits=size_bits)
-        except ChannelError as fault:
-            raise self._lost(fault) from None
         self.num_keys += len(keys)
         self.num_bits += sum(key.size_bits for key in keys)
         return keys
 
     async def get_keys_by_id(self, peer: SaeId, key_ids: Sequence[KeyID], /) -> Sequence[SecretKey]:
-        try:
+        with self._counting():
             return await self._supply.get_keys_by_id(peer, key_ids)
-        except ChannelError as fault:
-            raise self._lost(fault) from None
 
-    def _lost(self, fault: ChannelError) -> KeyManagerLost:
-        self.num_lost += 1
-        return KeyManagerLost(fault.message, remedy=fault.remedy)
+    @contextlib.contextmanager
+    def _counting(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyManagerLost:
+            self.num_lost += 1
+            raise
 
 
 @dataclass
