@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from qanat.apps.cli.calls import run_call, say_call, say_conference
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.ground.errors import ChannelClosed
 from qanat.services.call import CallReport, MediumReport
+from qanat.services.ciphers import RecordKind
 from qanat.services.conference import Absence, ConferenceReport
 from qanat.users.conferring import LEFT, LOST
+from qanat.users.hearing import Hearing
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
 from service_support import House
+from unit.service_fakes import FakeClock
 
 
 class Caller(UserServices):
@@ -89,6 +93,30 @@ def report_of(peer: str = "bob", **others: Any) -> CallReport:
         "video": NOTHING,
     }
     return CallReport(peer=peer, **figures | others)
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "opened", "is_told"),
+    [(18.2, 99, True), (1.0, 99, False), (18.2, 0, False)],
+    ids=["long", "short", "all"],
+)
+def test_that_nothing_came_in_the_last_seconds_is_told_beside_what_was_lost_before(
+    silent_s: float, opened: int, is_told: bool
+) -> None:
+    """No datagram tells how many were lost after it. Of a call of which nothing came at all that is told."""
+    told: list[str] = []
+    say_call(report_of(silent_s=silent_s, datagrams_opened=opened), told.append)
+    assert ("(0.0 %), and nothing at all in its last 18.2 s;" in told[0]) == is_told
+
+
+def test_an_end_notes_since_when_nothing_has_come() -> None:
+    clock = FakeClock()
+    hearing = Hearing(clock, say=lambda _: None)
+    clock.now_s += 7.0
+    hearing.take(RecordKind.CONTROL, b'{"here": true}')
+    clock.now_s += 5.0
+    figures: dict[str, Any] = {"sent": Counter(), "num_missing": 0, "keys_sent": 1, "keys_received": 1}
+    assert hearing.report("bob", **figures, recording=None).silent_s == 5.0
 
 
 @pytest.mark.parametrize(

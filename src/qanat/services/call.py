@@ -73,7 +73,8 @@ class CallReport:
     ``datagrams_missing``: of the other's, between the first and the last that were opened; what the line has lost.
     ``refused``: datagrams that were not accepted, by reason; they may have come twice, late, or altered. ``ended``:
     "here", "there", or "unsaid" where the line closed without a last word; empty for one member of a conference.
-    ``nothing_came``: not one datagram of an end that said it would send, in a call long enough to tell.
+    ``nothing_came``: not one datagram of an end that said it would send, in a call long enough to tell. ``silent_s``:
+    for so long nothing had come when it ended, which ``datagrams_missing`` knows nothing of.
     """
 
     peer: str
@@ -91,6 +92,7 @@ class CallReport:
     recording: str | None = None
     ended: str = ""
     nothing_came: bool = False
+    silent_s: float = 0.0
 
     @property
     def share_missing(self) -> float:

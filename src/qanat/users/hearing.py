@@ -162,6 +162,7 @@ class Hearing:
             audio=of(Medium.AUDIO),
             video=of(Medium.VIDEO),
             recording=recording,
+            silent_s=self._clock.monotonic_s() - self.heard_at_s,
         )
 
     def _hear_part(self, content: bytes) -> None:

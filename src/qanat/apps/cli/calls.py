@@ -112,6 +112,10 @@ def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) 
         say(f"the sound of all is in {report.mix}")
 
 
+SILENCE_TOLD_S = 3.0
+"""A shorter silence is told of nobody: datagrams have pauses between them, and those before the end may be lost."""
+
+
 def _seen(report: CallReport) -> str:
     """Return what came of one other and went to it: frames, datagrams that the line lost, keys, delay."""
 
@@ -119,9 +123,15 @@ def _seen(report: CallReport) -> str:
         shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
         return f"{name}: {counted(medium.sent, 'frame')} sent, {shown}"
 
+    silence = (
+        f", and nothing at all in its last {report.silent_s:.1f} s"
+        if report.datagrams_opened and report.silent_s > SILENCE_TOLD_S
+        else ""
+    )
     return (
         f"{of('audio', report.audio)}; {of('video', report.video)}; "
-        f"{counted(report.datagrams_missing, 'datagram')} lost on the way here ({100 * report.share_missing:.1f} %); "
+        f"{counted(report.datagrams_missing, 'datagram')} lost on the way here ({100 * report.share_missing:.1f} %)"
+        f"{silence}; "
         f"{counted(report.keys_sent, 'key')} out, {report.keys_received} in; "
         f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
     )
