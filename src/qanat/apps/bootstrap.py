@@ -404,6 +404,7 @@ class Service(Opened):
             recorder=self.recorder(CONTROLLER),
             switches=self.switches,
             is_awake=self._sites.is_awake,
+            may_hang=self.apart.__contains__,
             expected=list(self._expected()),
             solve=solved_in(self.pool),
         )

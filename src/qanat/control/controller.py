@@ -18,7 +18,7 @@ from qanat.control.pacing import Pace
 from qanat.control.policy import LinkOrder, decide
 from qanat.control.ruling import Ruling
 from qanat.control.settings import ControllerSettings
-from qanat.control.silence import Silence, silence_of
+from qanat.control.silence import Silence, give_up_unmet, silence_of
 from qanat.control.steering import Solve, Steering, solved_here
 from qanat.control.tables import Tables
 from qanat.control.turning import Switchboard
@@ -67,12 +67,14 @@ class Controller:
         switches: Mapping[str, OpticalSwitch] | None = None,
         other: NodeId | None = None,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
+        may_hang: Callable[[NodeId], bool] = lambda _: True,
         expected: Sequence[tuple[NodeId, LinkReport]] = (),
         solve: Solve = solved_here,
     ) -> None:
         """``switches``: what drives each of the network's switches, by its name. ``other``: the name of the other
         controller, where there are two. ``is_awake``: a site that sleeps gets its routes when it wakes and announces
-        itself; ``expected``: what holds of ends of links until they speak; ``solve``: finds shares."""
+        itself; ``may_hang``: whether a site can while this controller does not; ``expected``: what holds of ends of
+        links until they speak; ``solve``: finds shares."""
         self._is_awake = is_awake
         self._network = network
         self._transport = transport
@@ -89,7 +91,7 @@ class Controller:
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
         self.tables = Tables(network, self._books)
-        self._silence = Silence(network, transport, clock, after_s=self._settings.silent_after_s)
+        self._silence = Silence(network, transport, clock, self._settings, is_awake=is_awake, may_hang=may_hang)
         self._outages = Outages(network, self._books, recorder, tries=self._settings.order_tries)
         self._steering = Steering(
             network,
@@ -165,6 +167,7 @@ class Controller:
 
     async def _hear(self, sender: NodeId, message: Message) -> None:
         heard = Heard(sender, decode_word(message), message.cause, message.body)
+        self._silence.hear(sender)
         match heard.word:
             case ControllerHere() as word if sender == self._ruling.other:
                 self._ruling.hear(word, now_s=self._clock.monotonic_s())
@@ -473,11 +476,7 @@ class Controller:
                 await self._chase(order)
             self._silence.look()
             self._books.forget_unrepeated(now_s=self._clock.monotonic_s())
-            for demand_id, demand in self._books.demands.items():
-                if (silent := self._silence.on(demand.routes)) is not None:
-                    demand.failed_orders, demand.failure = self._settings.order_tries, silence_of(demand_id, silent)
-                elif (out := self.foretelling.out_on(demand.word, demand.hops)) is not None:
-                    demand.failed_orders, demand.failure = self._settings.order_tries, out
+            give_up_unmet(self._books, self._silence, self.foretelling, tries=self._settings.order_tries)
             if self._outages.look(self._silence.nodes, now_s=self._clock.monotonic_s()):
                 self.tables.renew(self._outages)
             self._steering.look()

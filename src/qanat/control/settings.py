@@ -28,6 +28,9 @@ class ControllerSettings:
     a restart passes by itself; and the longest rest after them."""
     silent_after_s: float = 5.0
     """A node that cannot be reached for so long is silent: demands over it are answered so, not kept waiting."""
+    mute_after_s: float = 15.0
+    """A node that has said nothing for so long is silent too, though its line stands: it would announce itself every
+    five seconds (``KeyManagerSettings.announce_s``)."""
     takeover_after_s: float = 3.0
     """Of two controllers, one that has heard no ruler for so long begins to rule (the standby a little later)."""
     read_back_s: float = 8.0
