@@ -22,6 +22,15 @@ from qanat.quantum_layer.twin_switch import TwinSwitch
 SOLVER_GRACE_S = 2.0
 
 
+def require_standby(deployment: Deployment, local: NodeId) -> None:
+    """Raise ConfigurationError for a standby that the deployment does not have."""
+    if local == STANDBY and not deployment.has_standby:
+        raise ConfigurationError(
+            "the deployment has no standby, so no site would listen to it",
+            remedy="say `standby: {host: ..., port: ...}` in the deployment file of every host",
+        )
+
+
 class ControllerProcess(Opened):
     """The controller: ``async with ControllerProcess(...) as controller``. What it knows, the sites tell it anew."""
 
@@ -38,11 +47,7 @@ class ControllerProcess(Opened):
         ``forecasts.json`` in the folder, if it is there; it is followed.
 
         Raises ConfigurationError for a standby that the deployment does not have."""
-        if local == STANDBY and not deployment.has_standby:
-            raise ConfigurationError(
-                "the deployment has no standby, so no site would listen to it",
-                remedy="say `standby: {host: ..., port: ...}` in the deployment file of every host",
-            )
+        require_standby(deployment, local)
         self.local = local
         self._other = other_of(local) if deployment.has_standby else None
         self.network = deployment.network

@@ -18,11 +18,22 @@ from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import LinkId, ModuleId, NodeId, twin_id
 from qanat.ground.keys import PoolId
-from qanat.ground.network import Link
+from qanat.ground.network import Link, Network
 from qanat.ground.ports import KeyStore, QKDModule
 from qanat.key_management.controllers import ToBothControllers
 from qanat.key_management.manager import KeyManager
 from qanat.quantum_layer.forecast import expected_capability
+
+
+def require_on_ground(network: Network, node: NodeId) -> NodeId:
+    """Return a site that may be a process of its own; raises ConfigurationError for a satellite, UnknownNode."""
+    site = network.site(node)
+    if site.kind == "satellite":
+        raise ConfigurationError(
+            f"{site.name!r} is a satellite, and its passes come in the order of a timetable",
+            remedy="run the network with `qanat up`, with the satellite apart if it is to be a process of its own",
+        )
+    return site.node
 
 
 class NodeSite(Opened):
@@ -33,13 +44,7 @@ class NodeSite(Opened):
         self, deployment: Deployment, node: NodeId, place: Workplace, *, log: EventLog, door_port: int = 0
     ) -> None:
         self.network = deployment.network
-        site = self.network.site(node)
-        if site.kind == "satellite":
-            raise ConfigurationError(
-                f"{site.name!r} is a satellite, and its passes come in the order of a timetable",
-                remedy="run the network with `qanat up`, with the satellite apart if it is to be a process of its own",
-            )
-        self.node = site.node
+        self.node = require_on_ground(self.network, node)
         self.place = place
         self.settings = key_manager_settings(self.network)
         self.twins: dict[LinkId, RemoteSite] = {}

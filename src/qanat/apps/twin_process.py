@@ -23,12 +23,27 @@ from qanat.ground.alarms import module_alarm
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.events import EventSink
 from qanat.ground.identifiers import LinkId, NodeId, twin_id
+from qanat.ground.network import Link
 from qanat.ground.orders import Alarm
 from qanat.ground.ports import Job
 from qanat.ground.tracing import EventRecorder
 from qanat.quantum_layer.twin import TwinLink
 
 POOL_GRACE_S = 2.0
+
+
+def require_twin(link: Link) -> None:
+    """Raise ConfigurationError for a link that no process of a twin serves."""
+    if link.modules is not None:
+        raise ConfigurationError(
+            f"link {link.name!r} has modules of the driver {link.modules.driver!r}, and no twin",
+            remedy="remove its 'modules' from the network file to have it twinned",
+        )
+    if not link.makes_key_on_order:
+        raise ConfigurationError(
+            f"link {link.name!r} is a satellite's, and its passes come in the order of a timetable",
+            remedy="run it with `qanat up`, with the satellite apart if it is to be a process of its own",
+        )
 
 
 class TwinProcess(Opened):
@@ -47,16 +62,7 @@ class TwinProcess(Opened):
         ``log`` hears when they wait for it, and when it fails."""
         self.network = deployment.network
         self.link = self.network.link(link_id)
-        if self.link.modules is not None:
-            raise ConfigurationError(
-                f"link {self.link.name!r} has modules of the driver {self.link.modules.driver!r}, and no twin",
-                remedy="remove its 'modules' from the network file to have it twinned",
-            )
-        if not self.link.makes_key_on_order:
-            raise ConfigurationError(
-                f"link {self.link.name!r} is a satellite's, and its passes come in the order of a timetable",
-                remedy="run it with `qanat up`, with the satellite apart if it is to be a process of its own",
-            )
+        require_twin(self.link)
         self.place = place
         self.desks: dict[NodeId, ModuleDesk] = {}
         self._places = Places(place.addresses, deployment.fixed)

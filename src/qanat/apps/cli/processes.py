@@ -111,8 +111,9 @@ def run_controller(
 
 
 async def _serve_node(deployment: Deployment, node: NodeId, place: Workplace, *, port: int, as_json: bool) -> None:
-    from qanat.apps.node_site import NodeSite
+    from qanat.apps.node_site import NodeSite, require_on_ground
 
+    require_on_ground(deployment.network, node)
     place.node_files(node)  # where they lack, no folder is left behind
     stop = stop_asked()
     place.make(node)
@@ -137,8 +138,9 @@ async def _serve_twin(
     deployment: Deployment, link_id: LinkId, place: Workplace, *, source: EntropySource | None, as_json: bool
 ) -> None:
     from qanat.apps.entropy_watch import entropy_record
-    from qanat.apps.twin_process import TwinProcess
+    from qanat.apps.twin_process import TwinProcess, require_twin
 
+    require_twin(deployment.network.link(link_id))
     place.twin_files(link_id)  # where they lack, no folder is left behind
     stop = stop_asked()
     with RunView(of_service=True) as view, EventLog(path=place.twin(link_id) / "events.jsonl") as log:
@@ -157,8 +159,9 @@ async def _serve_twin(
 async def _serve_controller(
     deployment: Deployment, place: Workplace, local: NodeId, forecasts: Path | None, *, as_json: bool
 ) -> None:
-    from qanat.apps.controller_process import ControllerProcess
+    from qanat.apps.controller_process import ControllerProcess, require_standby
 
+    require_standby(deployment, local)
     place.node_files(local)  # where they lack, no folder is left behind
     stop = stop_asked()
     place.make(local)
