@@ -93,6 +93,9 @@ def _running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str,
                 if not was_killed:
                     process.send_signal(signal.SIGTERM)
                     assert process.wait(timeout=START_S) == 0, _all_of(words)
+            except BaseException:
+                sys.stderr.write(_all_of(words))  # shown with a test that fails: the other half of what it saw
+                raise
             finally:
                 if process.poll() is None:
                     process.kill()

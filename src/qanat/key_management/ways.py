@@ -223,11 +223,12 @@ class Ways:
         return tuple(sorted(ways, key=lambda way: not routes.rations.parts.are_left((way,))))
 
     def _open(self, wish: Wish) -> Routes:
-        known = self._known(wish)
-        open_ways = tuple(way for way in known if not self._silences_on(way, wish))
+        # looked up once: a silence may come to its end between two looks
+        silences = {way: self._silences_on(way, wish) for way in self._known(wish)}
+        open_ways = tuple(way for way, words in silences.items() if not words)
         if len(open_ways) < wish.count:
-            if not (closed := [way for way in known if way not in open_ways]):
-                raise _too_few(self._context.node, wish, known, ())
+            if not (closed := [words for words in silences.values() if words]):
+                raise _too_few(self._context.node, wish, tuple(silences), ())
             raise self._silent(wish, closed, missing=min(wish.count - len(open_ways), len(closed)))
         return open_ways
 
@@ -270,13 +271,13 @@ class Ways:
         held = [words for words in list(self._closed_until_s) if self._holds(self._closed_until_s, words)]
         return tuple(words for words in dict.fromkeys((*wish.silent, *held)) if words in hops or words[1] in inner)
 
-    def _silent(self, wish: Wish, closed: Sequence[Way], *, missing: int) -> NodeSilent:
+    def _silent(self, wish: Wish, closed: Sequence[tuple[Silence, ...]], *, missing: int) -> NodeSilent:
         """Return the refusal, which names every silence that closes a way, and the fewest nodes that would have to
-        answer for as many ways as are missing: all sets of them that would do."""
-        by_way = [self._silences_on(way, wish) for way in closed]
-        words = list(dict.fromkeys(word for silences in by_way for word in silences))
+        answer for as many ways as are missing: all sets of them that would do. ``closed``: of each way what closes
+        it."""
+        words = list(dict.fromkeys(word for silences in closed for word in silences))
         told = "; ".join(f"{silent!r}, a node on the way, does not answer {at!r}" for at, silent in words)
-        fewest = _fewest([frozenset(silent for _, silent in silences) for silences in by_way], missing)
+        fewest = _fewest([frozenset(silent for _, silent in silences) for silences in closed], missing)
         names = ", or ".join(" and ".join(map(repr, sorted(nodes))) for nodes in fewest)
         now_s = self._context.clock.monotonic_s()
         until_s = min(self._closed_until_s.get(word, now_s) for word in words)

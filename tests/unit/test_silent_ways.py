@@ -1,0 +1,87 @@
+"""Ways closed by a node that does not answer, as the time of its silence runs out while they are looked at."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from qanat.apps.networks import load_network
+from qanat.ground.errors import NodeSilent
+from qanat.ground.identifiers import NodeId
+from qanat.key_management.settings import KeyManagerSettings
+from qanat.key_management.ways import Tried, Ways, Wish
+from qanat.key_management.wire import RouteChoices, Routes
+
+NORTH, EAST, SOUTH = map(NodeId, ("north", "east", "south"))
+NEAR = (NORTH, EAST, SOUTH)
+FAR = (NORTH, NodeId("northwest"), NodeId("southwest"), SOUTH)
+PAUSE_S = KeyManagerSettings().cut_route_pause_s
+
+
+class LeapingClock:
+    """Stands still for so many reads, then leaps past the end of every silence."""
+
+    def __init__(self) -> None:
+        self.reads_left: int | None = None
+
+    def monotonic_s(self) -> float:
+        if self.reads_left is None:
+            return 0.0
+        self.reads_left -= 1
+        return 0.0 if self.reads_left >= 0 else PAUSE_S + 1
+
+
+class NoRations:
+    """Every way has its part left, and ways come in the order in which they are told."""
+
+    def are_left(self, _routes: object) -> bool:
+        return True
+
+    def in_turn(self, _target: NodeId, ways: Any, **_: Any) -> Any:
+        return ways
+
+
+def ways_of_a_ring(clock: LeapingClock) -> Ways:
+    choices = RouteChoices(SOUTH, (NEAR, FAR), (), ())
+    routes = SimpleNamespace(
+        ways=lambda _target: choices.disjoint,
+        choices=lambda _target: choices,
+        rations=SimpleNamespace(parts=NoRations()),
+        spreading=NoRations(),
+    )
+    context = SimpleNamespace(
+        node=NORTH,
+        network=load_network("five-site-ring"),
+        clock=clock,
+        settings=KeyManagerSettings(),
+        routes=routes,
+    )
+    return Ways(cast(Any, context))
+
+
+def chosen_or_refused(ways: Ways, wish: Wish) -> Routes | NodeSilent:
+    try:
+        return ways.choose(wish, Tried())
+    except NodeSilent as refused:
+        return refused
+
+
+@pytest.mark.parametrize("num_reads", range(12))
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_silence_that_ends_while_ways_are_chosen_closes_them_or_does_not(count: int, num_reads: int) -> None:
+    """Whenever it ends, the answer is one of the two: ways, or who does not answer and since when to ask again."""
+    clock = LeapingClock()
+    ways = ways_of_a_ring(clock)
+    for silent in (EAST, FAR[1]):
+        ways.close((), at=NORTH, silent=silent)
+    clock.reads_left = num_reads
+    chosen = chosen_or_refused(ways, Wish(SOUTH, count, 256))
+    if isinstance(chosen, NodeSilent):
+        assert "does not answer" in chosen.message
+        assert chosen.retry_after_s is not None
+        assert chosen.retry_after_s >= 1
+    else:
+        assert set(chosen) <= {NEAR, FAR}
+        assert len(chosen) == count
