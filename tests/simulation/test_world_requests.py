@@ -700,3 +700,20 @@ def test_a_link_that_rests_is_in_nobodys_way_who_does_not_need_it() -> None:
     given = give(world, ALICE, ROSE)  # over a-r alone
     assert fetch(world, given, caller=ROSE) == secrets(given)
     close(world)
+
+
+@pytest.mark.parametrize(("patience_s", "tries"), [(0.0, 1), (3.0, 2), (60.0, 3)])
+def test_a_way_that_swallows_batches_is_not_tried_again_once_the_callers_time_is_up(
+    patience_s: float, tries: int
+) -> None:
+    """As beside a relay that hangs: its line stands, and nothing comes back over it."""
+    world = stocked_world(settings=KeyManagerSettings())
+    world.line = swallow("relay")
+    begun_s = world.scheduler.now_s
+    with pytest.raises(KeyShortage, match="the last try went along a - r - b"):
+        give(world, count=1, patience_s=patience_s)
+    least_s = KeyManagerSettings().relay_patience_s(2)
+    assert count_of(world, EventKind.RELAY_FAILED) == tries
+    if tries < 3:
+        assert world.scheduler.now_s - begun_s < tries * least_s + 0.5
+    close(world)

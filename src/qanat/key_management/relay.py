@@ -141,6 +141,8 @@ class RelayOrigin:
         why, tries_left = "", self._context.settings.relay_tries
         while tries_left:
             ways = [self.ways.choose(wish, tried) for wish in wishes]
+            if self._is_too_late(job, ways, tried):
+                break
             if await self._is_silent(ways, wishes):
                 continue
             self._ask_first(job, wishes, ways, tried)
@@ -163,6 +165,11 @@ class RelayOrigin:
             f"keys could not be relayed to {', '.join(job.targets)}; the last try went along {why}",
             remedy="look at the nodes of the route and the lines between them",
         )
+
+    def _is_too_late(self, job: RelayJob, ways: Sequence[Routes], tried: Tried) -> bool:
+        """Return whether only ways are left that have failed this batch before, and its caller waits no longer."""
+        has_failed = any(tried.failures[way] for routes in ways for way in routes)
+        return has_failed and job.deadline is not None and job.deadline.has_passed
 
     def _ask_first(self, job: RelayJob, wishes: Sequence[Wish], ways: Sequence[Routes], tried: Tried) -> None:
         """Raise PoolShort for a batch beyond its pair's share: the controller is to say when."""

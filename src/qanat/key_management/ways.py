@@ -224,11 +224,12 @@ class Ways:
 
     def _open(self, wish: Wish) -> Routes:
         # looked up once: a silence may come to its end between two looks
-        silences = {way: self._silences_on(way, wish) for way in self._known(wish)}
-        open_ways = tuple(way for way, words in silences.items() if not words)
+        known = self._known(wish)
+        silences = [self._silences_on(way, wish) for way in known]
+        open_ways = tuple(way for way, words in zip(known, silences, strict=True) if not words)
         if len(open_ways) < wish.count:
-            if not (closed := [words for words in silences.values() if words]):
-                raise _too_few(self._context.node, wish, tuple(silences), ())
+            if not (closed := [words for words in silences if words]):
+                raise _too_few(self._context.node, wish, known, ())
             raise self._silent(wish, closed, missing=min(wish.count - len(open_ways), len(closed)))
         return open_ways
 

@@ -38,9 +38,10 @@ class CrashSites:
         self.hit: set[str] = set()
         self._names: dict[tuple[object, int], str] = {}
 
-    def suspended(self, task: Task) -> str:
-        """Note where a task waits, and return it; an empty text outside of the two rooms."""
-        if site := self._site(task.coroutine):
+    def suspended(self, task: Task, *, may_die: bool) -> str:
+        """Note where a task waits, and return it; an empty text outside of the two rooms. ``may_die``: not in the rest
+        after a run, when all that is idle goes on and no process dies."""
+        if (site := self._site(task.coroutine)) and may_die:
             self.reached[site] += 1
         return site
 

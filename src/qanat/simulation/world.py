@@ -258,7 +258,7 @@ class World:
 
     def _suspended(self, task: Task) -> None:
         """Where processes seldom wait, they die more often."""
-        site, life = self.sites.suspended(task), task.life
+        site, life = self.sites.suspended(task, may_die=self.faults.p_crash_per_effect > 0), task.life
         if is_seldom(site) and self._dice.happens(self.faults.p_crash_at_seldom):
             crash = partial(self._crash_if_alive, NodeId(life.name), life)
             self.scheduler.call_after(self._dice.between(0.0, SOON_S), crash)
