@@ -42,6 +42,7 @@ def ringed() -> Planned:
     return planned(NetworkOptions("nature2021", second_backbone=True))
 
 
+@pytest.mark.campaign
 def test_users_served(ringed: Planned) -> None:
     paper, one, several = ringed.before.served
     for page in (FLAT, REPRODUCTION):
@@ -52,6 +53,7 @@ def test_users_served(ringed: Planned) -> None:
     assert f"| {banks.pairs_of_users:,} | input" in REPRODUCTION
 
 
+@pytest.mark.campaign
 def test_what_the_papers_network_carries_with_and_without_its_satellite(grounded: Planned) -> None:
     whole, ground = grounded.before.everyone, grounded.after and grounded.after.everyone
     assert whole is not None

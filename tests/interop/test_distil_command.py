@@ -241,7 +241,7 @@ def test_a_killed_party_loses_its_blocks_in_flight_and_nothing_is_used_twice(
     assert max(gaps) > 2**13, "the lost block's part of the record stays unused"
 
 
-@pytest.mark.parametrize("victim", ["alice", "bob"])
+@pytest.mark.parametrize("victim", [pytest.param("alice", marks=pytest.mark.campaign), "bob"])
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.campaign)])
 def test_who_is_asked_to_end_makes_the_blocks_in_flight_and_loses_no_pads(
     tmp_path: Path, victim: str, number: signal.Signals
@@ -274,9 +274,11 @@ def test_who_is_asked_to_end_makes_the_blocks_in_flight_and_loses_no_pads(
     ("alice_options", "bob_options", "remedy", "pad_bits"),
     [
         ((), ("--block-bits", "32768"), "block_bits is", "0"),
-        ((), ("--min-entropy", "0.7"), "min_entropy is", "0"),
+        pytest.param((), ("--min-entropy", "0.7"), "min_entropy is", "0", marks=pytest.mark.campaign),
         (("--qber-abort", "0.02"), ("--qber-abort", "0.02"), "check the alignment", "1,520"),
-        (("--block-bits", "70000"), ("--block-bits", "70000"), "take smaller blocks", "0"),
+        pytest.param(
+            ("--block-bits", "70000"), ("--block-bits", "70000"), "take smaller blocks", "0", marks=pytest.mark.campaign
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_by_both(
@@ -366,6 +368,7 @@ async def claim_the_end(port: int, terms: object) -> dict[str, Any]:
     return dict(pads.header)
 
 
+@pytest.mark.campaign
 def test_a_stranger_who_begins_a_block_costs_its_pads_and_nothing_of_the_record(tmp_path: Path) -> None:
     folder, copy = tmp_path / "example", tmp_path / "copy"
     make_example(folder, "--sifted-bits", "40000")
@@ -389,6 +392,7 @@ def test_a_stranger_who_begins_a_block_costs_its_pads_and_nothing_of_the_record(
     assert (alice.said["pad_bits_spent"], bob.said["pad_bits_spent"]) == (3 * 1520, 2 * 1520)
 
 
+@pytest.mark.campaign
 def test_alice_further_than_bob_s_record_is_told_why_and_no_pads_are_spent_but_a_block_s(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "40000")
@@ -403,6 +407,7 @@ def test_alice_further_than_bob_s_record_is_told_why_and_no_pads_are_spent_but_a
     assert_same_keys(folder, blocks=2)
 
 
+@pytest.mark.campaign
 def test_a_record_that_is_saved_again_is_not_distilled_again(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "40000")
@@ -563,6 +568,7 @@ def test_both_parties_may_choose_another_method_of_error_correction(tmp_path: Pa
     assert {name for block in bob.said["blocks"] for name in block["ledger"]["leaked_bits"]} == {method, "verification"}
 
 
+@pytest.mark.campaign
 def test_both_parties_may_choose_the_modified_hash_and_shorter_tags(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "40000", "--qber", "0.02")

@@ -190,6 +190,7 @@ def test_a_network_killed_under_a_relay_that_lives_is_found_again(tmp_path: Path
     check_books(data, load)
 
 
+@pytest.mark.campaign
 def test_all_sites_may_run_apart(tmp_path: Path) -> None:
     data, sites = tmp_path / "data", ("suzhou", "kunshan", "shanghai")
     with ExitStack() as stack:

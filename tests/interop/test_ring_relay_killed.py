@@ -23,8 +23,6 @@ RING, RELAY = "five-site-ring", "east"
 WAYS = {("north", "east", "south"), ("north", "northwest", "southwest", "south")}
 ONE, TWO, THREE = (Requirements(disjoint_routes=count) for count in (1, 2, 3))
 COUNT, SIZE_BITS = 8, 256
-LEAST_LIVES = 3
-"""So often the relay is killed and started again."""
 
 
 def take(network: LiveNetwork, load: Load, alice: Client, bob: Client, require: Requirements) -> Sequence[SecretKey]:
@@ -59,14 +57,15 @@ def check_two_ways(keys: Sequence[SecretKey]) -> None:
     )
 
 
-def test_a_ring_lives_without_a_relay_but_gives_no_key_of_two_ways(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lives", [1, pytest.param(4, marks=pytest.mark.campaign)])
+def test_a_ring_lives_without_a_relay_but_gives_no_key_of_two_ways(tmp_path: Path, lives: int) -> None:
     data, load, plan = tmp_path / "data", Load(), load_network(RING)
     with (
         running_network(data, RING, apart=[RELAY]) as network,
         network.client("alice", patience_s=20) as alice,
         network.client("bob") as bob,
     ):
-        for _ in range(LEAST_LIVES):
+        for _ in range(lives):
             with running_site(data, RELAY, RING) as relay:
                 until(lambda: is_given(network, load, alice, bob, TWO), "keys come over both ways")
                 check_two_ways(take(network, load, alice, bob, TWO))

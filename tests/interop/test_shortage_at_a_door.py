@@ -113,6 +113,7 @@ class Hammer:
                 self.num_given += caller.ask(1, patience_s=5.0).status_code == 200
 
 
+@pytest.mark.campaign
 def test_who_asks_for_batches_is_served_while_others_of_the_same_pair_hammer_for_single_keys(tmp_path: Path) -> None:
     """What a batch lacks is made into the pair's stock, from which the others take it at once."""
     with two_sites(tmp_path) as fleet, a_caller(fleet) as caller:

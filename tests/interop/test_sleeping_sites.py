@@ -185,6 +185,7 @@ class SlowlyOpened(Service):
         await super()._open_site(node, bells)
 
 
+@pytest.mark.campaign
 def test_sites_of_a_way_that_open_slowly_cost_no_error_no_detour_and_no_key(tmp_path: Path) -> None:
     """Keys lie ready on all links since an earlier start, and one call finds relay and far end asleep."""
     network, data = with_a_way_round(), tmp_path / "data"

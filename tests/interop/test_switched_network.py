@@ -60,6 +60,7 @@ def test_keys_come_through_a_switch_and_direct_users_get_none_over_a_relay(tmp_p
     assert routes == {("xu", "dora"), ("yan", "relay"), ("yan", "dora")}
 
 
+@pytest.mark.campaign
 def test_the_demo_of_a_switch_proves_what_it_set_out_to_prove(tmp_path: Path) -> None:
     done = subprocess.run(
         [

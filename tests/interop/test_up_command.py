@@ -68,6 +68,7 @@ links:
 }
 
 
+@pytest.mark.campaign
 def test_a_network_that_has_grown_goes_on_with_its_data(tmp_path: Path) -> None:
     path, data = tmp_path / "growing.yaml", tmp_path / "data"
     text = read_text("networks", "three-nodes.yaml")

@@ -68,12 +68,12 @@ def assert_no_key_is_at_one_end_alone(trial: Trial, where: str) -> None:
 
 @pytest.mark.slow
 def test_no_two_different_keys_and_no_pad_twice(given_pads: dict[str, list[bytes]]) -> None:
-    totals = run_trials(range(300), given_pads)
+    totals = run_trials(range(150), given_pads)
     # the wire did its worst, and the parties made keys all the same: neither half of the test is empty
-    assert min(totals[deed] for deed in ("drop", "repeat", "swap", "flip", "break", "lost line")) > 80
+    assert min(totals[deed] for deed in ("drop", "repeat", "swap", "flip", "break", "lost line")) > 40
     assert totals["kept later"] > 0
-    assert totals["keys"] > 300
-    assert totals["AuthenticationFailed"] > 10
+    assert totals["keys"] > 150
+    assert totals["AuthenticationFailed"] > 5
 
 
 @pytest.mark.campaign

@@ -68,9 +68,9 @@ def test_twelve_seeds_hold() -> None:
 
 
 @pytest.mark.slow
-def test_two_hundred_seeds_hold_and_processes_die_at_every_await() -> None:
+def test_eighty_seeds_hold_and_processes_die_at_every_await() -> None:
     """Exempt are awaits that hardly any run comes to: 10 times at odds of 0.3 leave 3% that none was died at."""
-    sites = run_seeds(1_000, 1_200)
+    sites = run_seeds(1_000, 1_080)
     due = {site for site, times in sites.reached.items() if times >= (10 if is_seldom(site) else OFTEN)}
     assert len(due) >= 45
     assert due - sites.hit == set()

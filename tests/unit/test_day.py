@@ -394,7 +394,7 @@ def grid_of_nine() -> Network:
     [
         pytest.param(grid_of_nine(), 20, 2000, "n5", id="grid"),
         pytest.param(switched(6), 20, 600, "u1", id="switch"),
-        pytest.param(load_network("nature2021"), 40, 600, "jinan-switch-1", id="paper", marks=pytest.mark.slow),
+        pytest.param(load_network("nature2021"), 40, 600, "jinan-switch-1", id="paper", marks=pytest.mark.campaign),
     ],
 )
 def test_the_policy_decides_the_same_whether_it_sees_all_or_what_has_crossed_a_threshold(

@@ -69,7 +69,7 @@ def test_decoding_takes_the_twins_rounds_and_finds_its_pattern(qber: float, num_
         assert not any(twin_errors)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_processor_without_wide_registers_computes_the_same(tmp_path: Path) -> None:
     """Compiled for the least x86-64 there is, in a process of its own, the decoder must agree with the twin too."""
     name = "test_decoding_takes_the_twins_rounds_and_finds_its_pattern"

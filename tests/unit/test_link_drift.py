@@ -142,7 +142,7 @@ def test_without_feedback_the_sessions_themselves_abort(capsys: pytest.CaptureFi
     assert "alarm QberTooHigh" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_delays_are_scanned_again_when_the_counts_have_fallen() -> None:
     task = replace(DRIFTING, drift_rad_per_sqrt_s=0.0, delay_drift_ps_per_sqrt_s=5.0, seconds=120.0)
     figures = run(task)

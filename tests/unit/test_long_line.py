@@ -53,7 +53,7 @@ def test_two_processes_distil_through_the_proxy_and_leave_no_files(tmp_path: Pat
     assert not folder.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_parties_that_make_too_little_are_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Task, "record_bits", 30_000)
     with pytest.raises(QuantumLayerError, match="not 3 blocks alike"):

@@ -105,7 +105,7 @@ def test_ten_thousand_nodes_are_built_written_read_and_reviewed(kind: str) -> No
     assert len(found.warnings) <= 1
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_fault_in_a_file_of_ten_thousand_nodes_is_found_in_its_line() -> None:
     text = network_yaml(build_network("grid", num_nodes=MOST_NODES))
     line = text.splitlines().index(next(row for row in text.splitlines() if "name: n05001-n05002" in row)) + 1

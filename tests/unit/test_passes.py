@@ -104,7 +104,7 @@ def test_no_pass_of_a_low_orbit_is_missed(
     check_against_brute_force(orbit, Station("s", latitude, longitude, 500.0), mask, hours=5.0)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @settings(max_examples=40, deadline=None)
 @given(
     st.floats(1.0, 6.0),

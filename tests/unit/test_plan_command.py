@@ -110,7 +110,7 @@ def test_what_is_left_between_two_sites_has_a_column_where_two_are_meant(tmp_pat
     assert "left" not in run(str(file))[1]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_one_pair_of_devices_where_several_stand_gives_less() -> None:
     every, one = (
         record_of("nature2021", *how)["before"]["between"]["most_bits_per_s"] for how in ((), ("--one-pair",))

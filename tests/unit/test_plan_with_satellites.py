@@ -50,7 +50,7 @@ def test_the_mean_of_downlinks_is_that_of_the_check_and_the_pair_has_no_more_tha
     assert rates[PAIR] * WEEK_S == pytest.approx(least.secret_bits - reserves, abs=8 * least.passes_with_key)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_users_are_counted_by_the_satellite_where_it_is_the_bottleneck_and_its_cost_is_said_to_be_unknown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], rates: dict[LinkId, float]
 ) -> None:

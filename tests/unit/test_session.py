@@ -83,7 +83,7 @@ def test_dark_chunks_are_no_trouble() -> None:
     assert talk.keys["alice"].secret == talk.keys["bob"].secret
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_session_of_four_million_bits_with_the_real_proof() -> None:
     config = SessionConfig(OrderId("order-1"))
     talk = talk_of(config, events=600_000, proof=secret_length)

@@ -162,7 +162,7 @@ def test_where_no_relay_is_there_is_none_to_take_out(tmp_path: Path) -> None:
     assert "has no relay and no switch" in " ".join(err.split())
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_each_part_in_turn_is_the_same_whatever_number_of_workers() -> None:
     one, two = (json_of(RING, *FEW, "--each-removed", "--workers", number) for number in ("1", "2"))
     assert one == two
