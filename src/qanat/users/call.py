@@ -105,6 +105,11 @@ class CallEnd:
         """For how long no genuine datagram has come, s."""
         return self._party.clock.monotonic_s() - self._hearing.heard_at_s
 
+    @property
+    def has_key(self) -> bool:
+        """Whether a key of the other's datagrams is here."""
+        return self._stream.num_keys > 0
+
     def end(self, *, lost: bool = False) -> LastWord:
         """Send no more datagrams, and return what is to be said last; what comes is still heard."""
         self._is_over = True

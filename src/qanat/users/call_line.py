@@ -116,9 +116,10 @@ class CallLine:
                 self._tell_once(f"{self._name} hears nothing of this end: let UDP through between the two")
             case {"here": True}:
                 if self._end.silent_s > SILENCE_TOLD_S:
-                    self._tell_once(
-                        f"no datagram comes from {self._name}, though its line stands: let UDP through between the two"
+                    remedy = (
+                        "let UDP through between the two" if self._end.has_key else "the key for them is not here yet"
                     )
+                    self._tell_once(f"no datagram comes from {self._name}, though its line stands: {remedy}")
             case _:
                 raise FrameError("this is no word of a call", remedy="update the older side")
 

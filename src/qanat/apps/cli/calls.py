@@ -87,7 +87,13 @@ def is_dead(report: CallReport | ConferenceReport) -> bool:
     when it was in it last."""
     if isinstance(report, CallReport):
         return report.is_dead
-    return any(one.is_dead for one in {one.peer: one for one in report.members}.values())
+    return any(one.is_dead for one in _last_of_each(report))
+
+
+def _last_of_each(report: ConferenceReport) -> list[CallReport]:
+    """Return what was seen of each member when it was in the conference last, and for long enough to tell."""
+    telling = [one for one in report.members if one.datagrams_opened or one.nothing_came]
+    return list({one.peer: one for one in telling}.values())
 
 
 def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
@@ -130,7 +136,7 @@ def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) 
         _say_refused(one.refused, say, origin=f" from {one.peer}")
         if one.recording is not None:
             say(f"{one.peer} is recorded in {one.recording}")
-    for one in {one.peer: one for one in report.members}.values():
+    for one in _last_of_each(report):
         _say_dead(one, say, of="conference")
     for absence in report.absent:
         say(f"{absence.name} was not in the conference at its end: {absence.reason}")
