@@ -51,6 +51,8 @@ class Spy:
     flip_at: int | None = None
     """Of the byte at this place one bit is flipped, once."""
     num_lines: int = 0
+    is_held: bool = False
+    """Nothing passes while this is so."""
     on_bytes: Callable[[int], None] = lambda _: None
     """Is told how many bytes have passed so far."""
 
@@ -102,6 +104,7 @@ class Spy:
                 self.seen += data
                 self.seen_of_caller += data if is_caller else b""
                 self.on_bytes(len(self.seen))
+                await until(lambda: not self.is_held)
                 await loop.sock_sendall(target, data[:left])
                 if left is not None and (left := left - len(data)) <= 0:
                     return False

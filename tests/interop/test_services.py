@@ -35,6 +35,7 @@ from qanat.ground.errors import BadParameter, QanatError
 from qanat.ground.identifiers import KeyID, NodeId, SaeId, slaves_together
 from qanat.ground.keys import KeyStatus, SecretKey
 from qanat.ground.ports import KeySupply
+from qanat.services.call import LOST_S
 from qanat.services.ciphers import Refresh
 from qanat.services.conversation import Terms, calling
 from qanat.services.texts import Text, deliver_texts
@@ -546,6 +547,55 @@ def test_commands_carry_a_fax_and_a_call(data: Path, tmp_path: Path) -> None:
             assert report["audio"]["decoded"] > 5
             assert report["video"]["decoded"] > 0
 
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_receiver_that_is_ended_hangs_up_and_tells_of_its_call(
+    data: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    async def run() -> None:
+        async with receiving(data, tmp_path / "in", options=("--record-calls",)) as bob:
+            calling = asyncio.create_task(answer("call", "bob", "--as", "alice", "--data", data, "--video", "none"))
+            while not any((tmp_path / "in").glob("call-*")):  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(1.0)
+            bob.send_signal(number)
+            out, told = await asyncio.wait_for(bob.communicate(), 5.0)
+            assert bob.returncode == 0
+            status, said, _ = await asyncio.wait_for(calling, 5.0)
+        report = json.loads(out)["call"]
+        assert (status, said["call"]["ended"], report["ended"]) == (0, "there", "here")
+        assert report["losses_known"]
+        assert f"recorded in {report['recording']}" in told.decode()
+        assert report["datagrams_opened"] + report["datagrams_missing"] == said["call"]["datagrams_sent"]
+        recordings.append(Path(report["recording"]))
+
+    recordings = list[Path]()
+    asyncio.run(run())
+    assert recordings[0].stat().st_size > 0
+
+
+def test_a_caller_that_is_stopped_for_long_is_taken_for_gone_and_hears_so(data: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with receiving(data, tmp_path / "in") as bob:
+            alice = await command("call", "bob", "--as", "alice", "--data", data, "--video", "none", "--record", film)
+            while not film.exists():  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(1.0)
+            alice.send_signal(signal.SIGSTOP)
+            try:
+                assert bob.stdout is not None
+                report = json.loads(await asyncio.wait_for(bob.stdout.readline(), LOST_S + 8.0))["call"]
+            finally:
+                alice.send_signal(signal.SIGCONT)
+            _, told = await asyncio.wait_for(alice.communicate(), 8.0)
+        assert report["ended"] == "silent"
+        assert LOST_S <= report["silent_s"] < LOST_S + 5.0
+        assert alice.returncode == 2
+        assert "ended by bob, which had no sign of life from here for 10 s" in told.decode()
+
+    film = tmp_path / "film.webm"
     asyncio.run(run())
 
 

@@ -74,6 +74,53 @@ def test_who_is_named_twice_is_called_once_which_is_told(
     asyncio.run(alice.close())
 
 
+class Held(UserServices):
+    """Alice, whose calls are held as somebody else says."""
+
+    seen: Any = None
+
+    async def call(self, *_: Any, **__: Any) -> Any:
+        return self.seen
+
+    async def confer(self, *_: Any, **__: Any) -> Any:
+        return self.seen
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("recipients", [["bob"], ["bob", "carol"]])
+@pytest.mark.parametrize(("figures", "status"), [({}, 0), ({"nothing_came": True}, 2), ({"silent_s": 9.0}, 2)])
+def test_a_call_of_which_nothing_comes_any_more_is_no_success(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recipients: list[str],
+    as_json: bool,
+    figures: dict[str, Any],
+    status: int,
+) -> None:
+    house = House(tmp_path / "data")
+    alice = Held(house.user("alice").people, supply=house.user("alice").party.supply)
+    alice.seen = report_of(**figures)
+    if len(recipients) > 1:
+        alice.seen = ConferenceReport("c" * 32, 9.0, 1, 2, 1, members=(alice.seen, report_of("carol")))
+    monkeypatch.setattr(calls, "people_of", lambda _: alice.people)
+    monkeypatch.setattr(calls, "UserServices", lambda _, **__: alice)
+    sealing = Sealing("aes-128-gcm", 60.0, 0.0)
+    who = Who("alice", None, None)
+    held = run_call(recipients, who=who, sealing=sealing, media=CallMedia(), seconds_s=1.0, as_json=as_json)
+    assert held == status
+    asyncio.run(alice.close())
+
+
+@pytest.mark.parametrize(
+    ("num_keys", "told"),
+    [(1, "let UDP through between the two"), (0, "of which no key came here: see that key can be had")],
+)
+def test_what_kept_a_call_from_coming_is_told(num_keys: int, told: str) -> None:
+    words = list[str]()
+    say_call(report_of(nothing_came=True, keys_received=num_keys), words.append)
+    assert told in words[-1]
+
+
 NOTHING = MediumReport(0, 0, 0, 0)
 
 
@@ -91,6 +138,7 @@ def report_of(peer: str = "bob", **others: Any) -> CallReport:
         "delay_p99_ms": 1.0,
         "audio": NOTHING,
         "video": NOTHING,
+        "losses_known": True,
     }
     return CallReport(peer=peer, **figures | others)
 

@@ -14,7 +14,7 @@ import pytest
 from qanat.adapters import media_faults
 from qanat.adapters.datagrams import Datagrams, UdpAddress, open_datagrams
 from qanat.adapters.media import CALL_QUALITY, TEST, AudioSource, MediaSink, VideoSource
-from qanat.apps.cli.calls import is_silent, say_call
+from qanat.apps.cli.calls import is_dead, say_call
 from qanat.benchmarks.video_call import video_call
 from qanat.ground.errors import BadParameter, ConfigurationError, FrameError
 from qanat.services.call import CallReport, CallWord
@@ -104,9 +104,13 @@ def shown(recording: Path) -> tuple[int, float]:
     """Return how many pictures and seconds of sound FFmpeg finds in a recording."""
     with av.open(str(recording)) as file:
         pictures = sum(1 for _ in file.decode(video=0))
+    return pictures, shown_sound_s(recording)
+
+
+def shown_sound_s(recording: Path) -> float:
+    """Return how many seconds of sound FFmpeg finds in a recording."""
     with av.open(str(recording)) as file:
-        samples = sum(sound.samples for sound in file.decode(audio=0))
-    return pictures, samples / 48_000
+        return float(sum(sound.samples for sound in file.decode(audio=0))) / 48_000
 
 
 async def a_call(
@@ -145,9 +149,11 @@ def check_call(
         assert report.refused["Replayed"] > 0
         assert report.refused["Altered"] > 0
         assert len({read_header(datagram).key_id for datagram in line.sent}) == report.keys_sent
-        # what the line dropped and altered is what the other end misses, but for what was lost last of all
-        known = other.datagrams_opened + other.datagrams_missing
-        assert 0 <= report.datagrams_sent - known <= 0.02 * report.datagrams_sent
+        # what the line dropped and altered is what the other end misses, what was lost last of all too
+        assert other.losses_known
+        assert report.datagrams_sent == other.datagrams_opened + other.datagrams_missing
+        assert report.video.sent == other.video.received + other.video.lost
+        assert report.audio.sent == other.audio.received + other.audio.lost
         assert 0.02 < other.share_missing < 0.12
     sealed = [{(header.number, header.key_id) for header in map(read_header, line.sent)} for line in lines]
     for pairs in accepted.by_opener.values():
@@ -164,30 +170,42 @@ def test_a_call_of_which_nothing_comes_is_told_as_such(tmp_path: Path) -> None:
         told: list[str] = []
         say_call(report, told.append)
         assert report.datagrams_opened == 0
-        assert is_silent(report)
+        assert is_dead(report)
         assert "let UDP through" in told[-1]
         assert not any("recorded" in words for words in told)
 
 
 def test_a_report_tells_who_ended_the_call(tmp_path: Path) -> None:
+    """Who receives no more hangs up as who calls does, and tells of the call; a program that is killed does neither."""
+
     async def work() -> tuple[list[str], list[str]]:
         house, came = House(tmp_path / "data"), list[CallReport]()
+        (tmp_path / "in").mkdir()
         async with house.user("bob") as bob, house.user("alice") as alice:
-            reception = Reception(bob, tmp_path / "in", media=CallMedia(audio=None))
+            reception = Reception(bob, tmp_path / "in", media=CallMedia(audio=None, record=tmp_path / "in"))
             reception._listeners = replace(reception._listeners, on_call=came.append)
             async with reception:
                 at_alice = [await alice.call("bob", CallMedia(video=None), seconds_s=0.3)]
                 await until(lambda: bool(came))
+                killed = asyncio.create_task(alice.call("bob", CallMedia(video=None), seconds_s=20.0))
+                await asyncio.sleep(0.5)
+                killed.cancel()
+                await until(lambda: len(came) > 1)
                 calling = asyncio.create_task(alice.call("bob", CallMedia(video=None), seconds_s=20.0))
                 await asyncio.sleep(0.5)
+            assert len(came) == 3, "the report comes before the reception is over"
             at_alice.append(await calling)
         told: list[str] = []
-        for report in at_alice:
+        for report in came:
             say_call(report, told.append)
-        assert ["without a last word" in words for words in told] == [False, True]
+            assert report.recording is not None
+            assert shown_sound_s(Path(report.recording)) > 0
+        assert ["without a last word" in words for words in told if words.startswith("call")] == [False, True, False]
+        assert [report.losses_known for report in came] == [True, False, True]
+        assert "s is not known, as no last word told" in "".join(told)
         return [report.ended for report in at_alice], [report.ended for report in came]
 
-    assert asyncio.run(work()) == (["here", "unsaid"], ["there"])
+    assert asyncio.run(work()) == (["here", "there"], ["there", "unsaid", "here"])
 
 
 def check_share_lost(reports: tuple[CallReport, CallReport]) -> None:

@@ -130,6 +130,18 @@ class Assembler:
         self._newest = max(self._newest, number)
         return self._due()
 
+    def finish(self, num_sent: int) -> list[MediaFrame]:
+        """Return what is whole of the frames that still waited for one before; all others of ``num_sent`` are lost."""
+        waiting, whole = sorted(number for number in self._coming if number < num_sent), list[MediaFrame]()
+        for number in waiting:
+            coming = self._coming.pop(number)
+            if (data := coming.data()) is not None:
+                whole.append(MediaFrame(self._medium, number, data, coming.is_key, coming.at_ms, coming.sent_us))
+        self.num_whole += len(whole)
+        self.num_lost += max(num_sent - self._next, 0) - len(whole)
+        self._next = max(self._next, num_sent)
+        return whole
+
     def _due(self) -> list[MediaFrame]:
         due: list[MediaFrame] = []
         while self._next <= self._newest:

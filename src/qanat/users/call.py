@@ -11,7 +11,7 @@ from qanat.adapters.datagrams import UdpAddress
 from qanat.adapters.media import MediaSink, check_recording
 from qanat.ground.errors import QanatError
 from qanat.ground.framing import canonical_json
-from qanat.services.call import CallReport, CallWord, media_context
+from qanat.services.call import HERE_EVERY_S, CallReport, CallWord, LastWord, media_context
 from qanat.services.call_frames import Medium
 from qanat.services.ciphers import FrameSealer, RecordKind, StreamContext
 from qanat.services.ciphers.layout import read_header
@@ -35,6 +35,9 @@ class Wire(Protocol):
 
 TELLING_S = 2.0
 """A call in which nothing came for so long is told as one in which nothing gets through."""
+ON_THEIR_WAY_S = 0.3
+"""The last word goes by another way than datagrams, and may overtake some of them by so much."""
+LOOK_EVERY_S = 0.02
 
 
 class CallEnd:
@@ -54,8 +57,8 @@ class CallEnd:
         self._stream = HeardStream(party, back)
         self._hearing = Hearing(party.clock, say=self._say)
         self._heard = asyncio.Event()
-        self._is_to_come = False
-        """Whether the other end said that it sends anything."""
+        self._is_over = False
+        self._told: LastWord | None = None
 
     async def word(self) -> CallWord:
         """Return what this end says of itself, once it has its first key; raises KeyShortage."""
@@ -78,12 +81,13 @@ class CallEnd:
             record=self._record,
             on_sound=None if mix is None else mix.hear("them"),
         )
-        self._hearing.began_s, self._is_to_come = self._party.clock.monotonic_s(), theirs.audio or theirs.video
+        self._hearing.begin()
         self._stream.expect(theirs.key)
         works = (
             renew(self._sealer, say=self._say, refused=self._hearing.refused),
             self._listen(),
             self._hearing.show(sink),
+            self._say_here(),
             *map(self._speak, self._speaking.sources),
             *([] if mix is None else [mix.keep()]),
         )
@@ -96,29 +100,68 @@ class CallEnd:
                 await mix.close()
             self._sealer.forget()
 
-    def report(self, peer: str) -> CallReport:
-        """Return what this end saw."""
+    @property
+    def silent_s(self) -> float:
+        """For how long no genuine datagram has come, s."""
+        return self._party.clock.monotonic_s() - self._hearing.heard_at_s
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a key of the other's datagrams is here."""
+        return self._stream.num_keys > 0
+
+    def end(self, *, lost: bool = False) -> LastWord:
+        """Send no more datagrams, and return what is to be said last; what comes is still heard."""
+        self._is_over = True
+        self._speaking.end()
+        self._hearing.end()
+        sent, silent_s = self._speaking.sent, round(self.silent_s, 3)
+        return LastWord(self._hearing.num_sent, sent[Medium.AUDIO], sent[Medium.VIDEO], silent_s, lost)
+
+    async def hear_out(self, told: LastWord) -> None:
+        """Wait a moment for datagrams that are still on their way; after it, what has not come is lost."""
+        end_s = self._party.clock.monotonic_s() + ON_THEIR_WAY_S
+        while not self._stream.has_come_to(told.datagrams):
+            if self._party.clock.monotonic_s() > end_s:
+                break
+            await asyncio.sleep(LOOK_EVERY_S)
+        self._told = told
+        self._hearing.told({Medium.AUDIO: told.audio, Medium.VIDEO: told.video})
+
+    def report(self, peer: str, *, ended: str) -> CallReport:
+        """Return what this end saw; ``ended``: see ``CallReport``."""
         report = self._hearing.report(
             peer,
             sent=self._speaking.sent,
-            num_missing=self._stream.num_missing,
+            num_missing=self._stream.num_missing(None if self._told is None else self._told.datagrams),
             keys_sent=self._sealer.num_keys,
             keys_received=self._stream.num_keys,
             recording=None if self._record is None else str(self._record),
         )
-        is_told = self._is_to_come and report.duration_s >= TELLING_S
-        return replace(report, nothing_came=is_told and not report.datagrams_opened)
+        return replace(
+            report,
+            ended=ended,
+            nothing_came=report.duration_s >= TELLING_S and not report.datagrams_opened,
+            unheard_s=0.0 if self._told is None else self._told.silent_s,
+        )
 
     async def _speak(self, medium: Medium) -> None:
         if self.peer_address is None:
             await self._heard.wait()
         await self._speaking.speak(medium)
 
+    async def _say_here(self) -> None:
+        while True:
+            self._say({"here": True})
+            await asyncio.sleep(HERE_EVERY_S)
+
     def _say(self, word: Mapping[str, str | bool]) -> None:
         if self.peer_address is not None:
             self._send(canonical_json(dict(word)), kind=RecordKind.CONTROL)
 
     def _send(self, content: bytes, *, kind: RecordKind = RecordKind.DATA) -> None:
+        if self._is_over:
+            return
         assert self.peer_address is not None
         self._wire.send(self._sealer.seal(content, kind=kind), self.peer_address)
         self._hearing.num_sent += 1

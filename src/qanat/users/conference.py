@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from qanat.adapters.media import CONFERENCE_QUALITY, MediaSink
 from qanat.ground.errors import ChannelError, FrameError, QanatError
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import SaeId
-from qanat.services.call import CallReport
+from qanat.services.call import HERE_EVERY_S, CallReport
 from qanat.services.call_frames import Medium
 from qanat.services.ciphers import FrameSealer, KeyUnannounced, NotForUs, RecordKind, StreamContext
 from qanat.services.ciphers.layout import MARK_BYTES, key_id_bytes, key_id_text, read_header
@@ -28,15 +28,13 @@ from qanat.services.ciphers.origin import PAIR_KEY_BITS, OriginKey, digest_of, r
 from qanat.services.ciphers.sender_keys import keys_with_patience
 from qanat.services.conference import Absence, ConferenceReport, Joining, KeysOf, Round, RoundKeys, Seat
 from qanat.services.conversation import Party, Terms, sender_keys
-from qanat.users.call import Wire, work_until
+from qanat.users.call import TELLING_S, Wire, work_until
 from qanat.users.hearing import HeardStream, Hearing, announced_key
 from qanat.users.mixing import Mixing
 from qanat.users.speaking import CallMedia, Speaking, renew
 
 SWITCH_S = 0.3
 """From telling one's key of a new round to sealing by it: so the others have it at hand."""
-HERE_EVERY_S = 1.0
-"""Who sends nothing else says so often that it is there, and from where."""
 OVERRUN_S = 20.0
 """A key of all cannot be had while one of them has none; until that one is given up the present key seals on."""
 OVERLAP_S = 10.0
@@ -57,6 +55,8 @@ class _Heard:
     address: UdpAddress | None = None
     streams: dict[int, HeardStream] = field(default_factory=dict)
     tag_key: OriginKey | None = None
+    told_s: float | None = None
+    """Since when its first keys are known: it sends by them soon."""
     our_tag_key: OriginKey | None = None
     came: asyncio.Queue[tuple[bytes, UdpAddress, int]] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -149,6 +149,8 @@ class ConferenceEnd:
         if member is None or keys.number not in member.streams:
             return  # of a round that is over, or of one who has left
         member.streams[keys.number].expect(keys.media)
+        if member.told_s is None:
+            member.told_s = self._party.clock.monotonic_s()
         if keys.tags:
             try:
                 (key,) = await self._party.supply.get_keys_by_id(keys.of, [key_id_text(keys.tags)])
@@ -284,7 +286,7 @@ class ConferenceEnd:
             for old in [one for one in member.streams if one < number]:
                 stream = member.streams.pop(old)
                 member.num_keys_before += stream.num_keys
-                member.num_missing_before += stream.num_missing
+                member.num_missing_before += stream.num_missing()
                 await stream.close()
         self._marks = {mark: of for mark, of in self._marks.items() if of[1] >= number}
 
@@ -406,14 +408,19 @@ class ConferenceEnd:
         sent = Counter(self._speaking.sent)
         sent.subtract(member.sent_before)
         received = member.num_keys_before + sum(stream.num_keys for stream in member.streams.values())
-        return member.hearing.report(
+        report = member.hearing.report(
             member.name,
             sent=sent,
-            num_missing=member.num_missing_before + sum(stream.num_missing for stream in member.streams.values()),
+            num_missing=member.num_missing_before + sum(stream.num_missing() for stream in member.streams.values()),
             keys_sent=self._keys_sent - member.keys_sent_before,
             keys_received=received,
             recording=member.recording,
         )
+        since_s = member.hearing.began_s if member.told_s is None else member.told_s
+        waited_s = min(
+            self._party.clock.monotonic_s() - since_s, self.speaking_s()
+        )  # it may learn from us where we are
+        return replace(report, nothing_came=waited_s >= TELLING_S and not report.datagrams_opened)
 
 
 def _new_path(folder: Path, name: str) -> Path:

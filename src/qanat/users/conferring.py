@@ -12,12 +12,13 @@ from qanat.ground.events import Json
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import SaeId
 from qanat.ground.ports import Entropy
-from qanat.services.call import LONGEST_S, media_context
+from qanat.services.call import LONGEST_S, LOST_S, media_context
 from qanat.services.ciphers import RecordKind
 from qanat.services.conference import Absence, ConferenceReport, Joining, KeysOf, Round, RoundKeys, Seat
 from qanat.services.conversation import Conversation, Terms, refusing
 from qanat.services.directory import Contact
 from qanat.services.lines import Line, naming
+from qanat.users.call_line import say_last
 from qanat.users.conference import ConferenceEnd
 from qanat.users.people import People
 
@@ -25,8 +26,6 @@ TRY_AGAIN_S = 3.0
 """Between two tries to reach somebody who is not in the conference yet, or was lost."""
 TOGETHER_S = 0.2
 """Who comes and goes within so long makes one round."""
-LOST_S = 10.0
-"""Who is not heard of for so long is taken to be gone."""
 LOOK_EVERY_S = 0.5
 LEFT = "it left"
 LOST = "nothing was heard of it any more"
@@ -76,9 +75,13 @@ class Convener:
         tried = [asyncio.Event() for _ in contacts]
         pairs = zip(contacts, tried, strict=True)
         calls = [asyncio.create_task(self._attend(contact, first)) for contact, first in pairs]
+        trying = [asyncio.create_task(first.wait()) for first in tried]
         try:
-            await asyncio.gather(*(first.wait() for first in tried))
+            while not over() and not all(one.done() for one in trying):
+                await asyncio.wait(trying, timeout=LOOK_EVERY_S)
             if not self._members:
+                if not all(one.done() for one in trying):
+                    raise ChannelClosed("hung up before anybody came to the conference")
                 told = "; ".join(f"{one.name}: {one.reason}" for one in self.absent.values())
                 raise ChannelClosed(f"nobody came to the conference: {told}", remedy="call when they receive")
             rounds = asyncio.create_task(self._keep_rounds())
@@ -91,9 +94,9 @@ class Convener:
                         call.result()
                 self._tasks = {task for task in self._tasks if not task.done()}
         finally:
-            for task in (*calls, *self._tasks):
+            for task in (*trying, *calls, *self._tasks):
                 task.cancel()
-            await asyncio.gather(*calls, *self._tasks, return_exceptions=True)
+            await asyncio.gather(*trying, *calls, *self._tasks, return_exceptions=True)
 
     # --- one contact ---
 
@@ -132,7 +135,7 @@ class Convener:
             try:
                 await self._listen(member)
             except asyncio.CancelledError:  # the conference is over
-                await member.tell({"end": True}, is_last=True)
+                await say_last(member.tell({"end": True}, is_last=True))
                 raise
             finally:
                 del self._members[contact.sae]
@@ -197,11 +200,17 @@ def new_conference(entropy: Entropy) -> str:
 
 
 async def attend(
-    talk: Conversation, end_of: Callable[[str], ConferenceEnd], *, me: SaeId, leave: asyncio.Event
+    talk: Conversation,
+    end_of: Callable[[str], ConferenceEnd],
+    *,
+    me: SaeId,
+    leave: asyncio.Event,
+    begun: Callable[[], None],
 ) -> ConferenceReport:
     """Be a member until the caller ends it, or ``leave`` is set: ``talk`` is with a caller of conferences.
 
-    ``end_of``: makes this end of a conference of this name. Raises what ``Conversation.next`` raises, KeyShortage.
+    ``end_of``: makes this end of a conference of this name. ``begun``: is called once it has joined. Raises what
+    ``Conversation.next`` raises, KeyShortage.
     """
     async with naming(talk.peer), refusing(talk):
         media_context(talk.hello.context)  # no one-time pad
@@ -210,6 +219,7 @@ async def attend(
             raise FrameError("an invitation to a conference without a name", remedy="update the older side")
         end = end_of(invited.conference)
         await talk.say(end.joining().word())
+        begun()
         talk.terms = replace(talk.terms, silence_s=LONGEST_S)
         await end.talk(lambda: _Attending(talk, end, me).run(leave))
         return end.report()
@@ -241,7 +251,7 @@ class _Attending:
 
     async def _leave(self, leave: asyncio.Event) -> None:
         await leave.wait()
-        await self._tell({"end": True}, is_last=True)
+        await say_last(self._tell({"end": True}, is_last=True))
 
     async def _hear(self) -> None:
         with contextlib.suppress(ChannelClosed):  # who hangs up need not say so

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from qanat.adapters.media import MediaSink
@@ -41,10 +41,16 @@ class HeardStream:
         self._first: int | None = None
         self._highest = 0
 
-    @property
-    def num_missing(self) -> int:
-        """Frames that never came, or not as they were sent, of those between the first and the last that did."""
+    def num_missing(self, num_sent: int | None = None) -> int:
+        """Return how many frames never came, or not as they were sent: of ``num_sent``, or where that is not known of
+        those between the first and the last that did."""
+        if num_sent is not None:
+            return max(num_sent - self._num_opened, 0)
         return 0 if self._first is None else self._highest - self._first + 1 - self._num_opened
+
+    def has_come_to(self, num_sent: int) -> bool:
+        """Return whether the last of ``num_sent`` frames is here."""
+        return num_sent <= (0 if self._first is None else self._highest + 1)
 
     @property
     def num_keys(self) -> int:
@@ -99,6 +105,8 @@ class Hearing:
         self.num_sent = 0
         self.num_opened = 0
         self.heard_at_s = self.began_s = clock.monotonic_s()
+        self._ended_s: float | None = None
+        self._is_all_told = False
         self._clock = clock
         self._say = say
         self._to_show: asyncio.Queue[MediaFrame] = asyncio.Queue(MOST_TO_SHOW)
@@ -119,6 +127,21 @@ class Hearing:
         self.num_opened += 1
         self.heard_at_s = self._clock.monotonic_s()
         return word
+
+    def begin(self) -> None:
+        """Let durations count from now on."""
+        self.heard_at_s = self.began_s = self._clock.monotonic_s()
+
+    def end(self) -> None:
+        """Let durations count no further; what still comes is heard. Idempotent."""
+        if self._ended_s is None:
+            self._ended_s = self._clock.monotonic_s()
+
+    def told(self, sent: Mapping[Medium, int]) -> None:
+        """Take note of how many frames the other has sent in all: what has not come of them by now is lost."""
+        for medium, assembler in self._assemblers.items():
+            self._have_shown(assembler.finish(sent[medium]))
+        self._is_all_told = True
 
     async def show(self, sink: MediaSink) -> None:
         """Decode what has come, for ever."""
@@ -148,9 +171,10 @@ class Hearing:
             assembler = self._assemblers[medium]
             return MediumReport(sent[medium], assembler.num_whole, assembler.num_lost, self._decoded[medium])
 
+        now_s = self._clock.monotonic_s() if self._ended_s is None else self._ended_s
         return CallReport(
             peer=peer,
-            duration_s=self._clock.monotonic_s() - self.began_s,
+            duration_s=now_s - self.began_s,
             keys_sent=keys_sent,
             keys_received=keys_received,
             datagrams_sent=self.num_sent,
@@ -162,11 +186,15 @@ class Hearing:
             audio=of(Medium.AUDIO),
             video=of(Medium.VIDEO),
             recording=recording,
-            silent_s=self._clock.monotonic_s() - self.heard_at_s,
+            silent_s=max(now_s - self.heard_at_s, 0.0),
+            losses_known=self._is_all_told,
         )
 
     def _hear_part(self, content: bytes) -> None:
-        for frame in self._assemblers[medium_of(content)].add(content):
+        self._have_shown(self._assemblers[medium_of(content)].add(content))
+
+    def _have_shown(self, frames: Iterable[MediaFrame]) -> None:
+        for frame in frames:
             self._delays.add(self._clock.utc_s() * 1e3 - frame.sent_us / 1e3)
             if not self._to_show.full():
                 self._to_show.put_nowait(frame)

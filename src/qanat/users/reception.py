@@ -35,6 +35,8 @@ T = TypeVar("T")
 HOST = "127.0.0.1"
 OUTBOX_PERIOD_S = 5.0
 LAST_WORDS_S = 2.0
+HANG_UP_S = 4.0
+"""So long at most the calls that last are waited for at the end: for their last words, and for their recordings."""
 LONG_SERVICES = (call.SERVICE, conference.SERVICE, tunnel.SERVICE)
 """They last as long as people like, and confirm nothing at their end."""
 HOW_OFFERED = {
@@ -59,6 +61,8 @@ class Listeners:
     on_fax: Callable[[ArrivedFax], None] = lambda _: None
     on_text: Callable[[StoredText], None] = lambda _: None
     on_fault: Callable[[QanatError], None] = lambda _: None
+    on_notice: Callable[[str], None] = lambda _: None
+    """Is told, in words for people, that nothing gets through one way in a call that goes on."""
     on_progress: Callable[[Progress], None] | None = None
     on_broken: Callable[[OSError], None] | None = None
 
@@ -112,6 +116,9 @@ class Reception:
         self._incoming = IncomingFolder(folder)
         self._outbox: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
+        self._hanging_up = asyncio.Event()
+        self._calls = set[asyncio.Task[None]]()
+        """Those that have begun, conferences too."""
         self._deliveries = set[asyncio.Task[None]]()
         me = user.people.me
         self._lock = ProcessLock(
@@ -145,6 +152,7 @@ class Reception:
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._end_calls()
         if self._outbox is not None:
             self._outbox.cancel()
             await asyncio.gather(self._outbox, return_exceptions=True)
@@ -159,6 +167,19 @@ class Reception:
         """Leave all conferences that last now; their callers do not call again."""
         self._leaving.set()
         self._leaving = asyncio.Event()
+
+    async def _end_calls(self) -> None:
+        """Hang up in the calls that last now, and leave the conferences; wait until they are over and told of."""
+        self._hanging_up.set()
+        self.leave_conferences()
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=HANG_UP_S)
+
+    def _call_begun(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
 
     def show_fresh(self) -> None:
         """Tell of the texts that came and were not shown, each once."""
@@ -213,6 +234,10 @@ class Reception:
             return False
         return True
 
+    def _notice(self, words: str) -> None:
+        """Have people told, apart from the conversation."""
+        asyncio.get_running_loop().call_soon(functools.partial(self._has_told, self._listeners.on_notice, words))
+
     def _progress(self) -> Callable[[Progress], None] | None:
         """Return what tells of a file's progress, apart from its conversation."""
         if (listener := self._listeners.on_progress) is None:
@@ -232,11 +257,21 @@ class Reception:
                 await self._told(self._listeners.on_file, file)
             case call.SERVICE:
                 media = replace(self.media, record=self._recording("call", ".webm"))
-                await self._told(self._listeners.on_call, await user.answer_call(conversation, media, host=self._host))
+                report = await user.answer_call(
+                    conversation,
+                    media,
+                    host=self._host,
+                    hang_up=self._hanging_up,
+                    begun=self._call_begun,
+                    say=self._notice,
+                )
+                await self._told(self._listeners.on_call, report)
             case conference.SERVICE:
                 media = replace(self.media, record=self._recording("conference", ""))
-                report = await user.answer_conference(conversation, media, host=self._host, leave=self._leaving)
-                await self._told(self._listeners.on_conference, report)
+                seen = await user.answer_conference(
+                    conversation, media, host=self._host, leave=self._leaving, begun=self._call_begun
+                )
+                await self._told(self._listeners.on_conference, seen)
             case fax.SERVICE:
                 if (arrived := await self._take_fax(conversation)) is not None:
                     await self._told(self._listeners.on_fax, arrived)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from qanat.adapters.buffer_line import BufferLine, LaterLine, dial
-from qanat.adapters.datagrams import ip_of, open_datagrams
+from qanat.adapters.datagrams import open_datagrams
 from qanat.adapters.fax_pages import pages_workplace, write_pages
 from qanat.adapters.mailbox import Mailbox, OutgoingText
 from qanat.adapters.outgoing import OutgoingFile
@@ -22,19 +22,19 @@ from qanat.client import Etsi014Client
 from qanat.ground.errors import BadParameter, ChannelClosed, ChannelError, KeyManagementError, QanatError
 from qanat.ground.identifiers import SaeId
 from qanat.ground.ports import KeySupply
-from qanat.services import call, conference, fax, file_delivery, texts
-from qanat.services.call import LONGEST_S, CallReport, CallWord
+from qanat.services import conference, fax, file_delivery, texts
+from qanat.services.call import LONGEST_S, CallReport
 from qanat.services.ciphers import PadQuote, Suite, quote_pad
 from qanat.services.conference import ConferenceReport, check_people
-from qanat.services.conversation import Conversation, Party, RefusedForNow, Terms, calling, refusing
+from qanat.services.conversation import Conversation, Party, RefusedForNow, Terms, calling
 from qanat.services.directory import Contact
 from qanat.services.fax import DeliveredFax
 from qanat.services.file_delivery import Progress, SentWhole, deliver_file
 from qanat.services.file_names import file_name_for_all
 from qanat.services.group_texts import SealedForGroup, seal_for_group
-from qanat.services.lines import naming
 from qanat.services.texts import Text, deliver_texts
-from qanat.users.call import CallEnd, Wire
+from qanat.users.call import Wire
+from qanat.users.call_line import place_call, take_call
 from qanat.users.conference import ConferenceEnd
 from qanat.users.conferring import Convener, attend, new_conference
 from qanat.users.line_keys import GetPsk
@@ -47,7 +47,6 @@ KEY_PATIENCE_S = 20.0
 """How long one call for keys may wait at the key manager; services ask again until their own patience ends."""
 FAX_NAME_CHARACTERS = 60
 ANY_HOST = "0.0.0.0"  # noqa: S104 - what comes in is opened only if the one we called has sealed it
-HANG_UP_SEEN_S = 0.1
 GROUP_PATIENCE_S = 5.0
 """So long a key of all is waited for before each is told a text under a key of its own."""
 LEAST_GROUP = 2
@@ -190,65 +189,48 @@ class UserServices:
         *,
         seconds_s: float | None = None,
         stop: asyncio.Event | None = None,
+        say: Callable[[str], None] = nobody_told,
     ) -> CallReport:
-        """Call one contact and talk for ``seconds_s``, or until ``stop`` is set or the other side hangs up.
+        """Call one contact and talk for ``seconds_s``, or until ``stop`` is set, the other side hangs up, or it gives
+        no sign of life for ``LOST_S``. ``say``: is told that nothing gets through one way while the call goes on.
 
         Returns what this end saw. Raises BadParameter for a group and for a one-time pad, ChannelError where nobody
-        answers, RefusedByPeer, KeyShortage when no fresh key came before the present one was over.
+        answers, also where ``stop`` is set before, RefusedByPeer, KeyShortage when no fresh key came before the present
+        one was over.
         """
         contact, *others = self.people.members(recipient)
         if others:
             raise BadParameter(f"{recipient!r} is a group; a call is between two", remedy="hold a conference: confer()")
         async with self.line_to(contact, self.terms) as line, self._wire(ANY_HOST) as wire:
-            talk = calling(self.party, line, contact.sae, service=call.SERVICE, terms=self.terms)
-            context = talk.hello.context
-            end = CallEnd(
+            return await place_call(
                 self.party,
+                line,
                 wire,
+                contact,
                 media or CallMedia(),
-                out=context,
-                back=context.back(contact.sae),
                 terms=self.terms,
+                seconds_s=seconds_s,
+                stop=stop or asyncio.Event(),
+                say=say,
             )
 
-            async def until() -> None:
-                end_s = self.clock.monotonic_s() + (LONGEST_S if seconds_s is None else seconds_s)
-                over = stop or asyncio.Event()
-                while self.clock.monotonic_s() < end_s and not line.has_news():
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(over.wait(), HANG_UP_SEEN_S)
-                        return
+    async def answer_call(
+        self,
+        talk: Conversation,
+        media: CallMedia,
+        *,
+        host: str,
+        hang_up: asyncio.Event | None = None,
+        begun: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = nobody_told,
+    ) -> CallReport:
+        """Answer a call: ``talk`` is with a caller whose service is ``call.SERVICE``; returns when it is over.
 
-            async with refusing(talk):
-                await talk.greet()
-                await talk.say((await end.word()).word())
-                theirs = CallWord.parse(await talk.hear())
-                assert contact.address is not None
-                end.peer_address = (await ip_of(contact.address[0]), theirs.port)
-                await end.talk(theirs, until)
-                if not (is_over := line.has_news()):
-                    await talk.say({"end": True}, is_last=True)
-            return replace(end.report(contact.name), ended="unsaid" if is_over else "here")
-
-    async def answer_call(self, talk: Conversation, media: CallMedia, *, host: str) -> CallReport:
-        """Answer a call: ``talk`` is with a caller whose service is ``call.SERVICE``; returns when it is over."""
-        context = talk.hello.context
-        async with naming(talk.peer), refusing(talk), self._wire(host) as wire:
-            theirs = CallWord.parse(await talk.hear())
-            end = CallEnd(self.party, wire, media, out=context.back(self.party.sae), back=context, terms=talk.terms)
-            await talk.say((await end.word()).word())
-            talk.terms = replace(talk.terms, silence_s=LONGEST_S)
-
-            ended = "unsaid"  # who hangs up need not say so
-
-            async def until() -> None:
-                nonlocal ended
-                with contextlib.suppress(ChannelClosed):
-                    await talk.hear()
-                    ended = "there"
-
-            await end.talk(theirs, until)
-            return replace(end.report(self.people.directory.name_of(talk.peer)), ended=ended)
+        ``hang_up``: ends it when set. ``begun``: is called once it lasts. ``say``: as for ``call``.
+        """
+        name, hang_up = self.people.directory.name_of(talk.peer), hang_up or asyncio.Event()
+        async with self._wire(host) as wire:
+            return await take_call(self.party, talk, wire, media, name=name, hang_up=hang_up, begun=begun, say=say)
 
     async def confer(
         self,
@@ -280,16 +262,25 @@ class UserServices:
             return end.report(convener.away())
 
     async def answer_conference(
-        self, talk: Conversation, media: CallMedia, *, host: str, leave: asyncio.Event
+        self,
+        talk: Conversation,
+        media: CallMedia,
+        *,
+        host: str,
+        leave: asyncio.Event,
+        begun: Callable[[], None] = lambda: None,
     ) -> ConferenceReport:
-        """Be a member of a conference until its caller ends it, or ``leave`` is set; returns when it is over."""
+        """Be a member of a conference until its caller ends it, or ``leave`` is set; returns when it is over.
+
+        ``begun``: is called once this end has joined.
+        """
         async with self._wire(host) as wire:
             context, terms = talk.hello.context, talk.terms
 
             def end_of(name: str) -> ConferenceEnd:
                 return self._conference_end(wire, media, conference=name, terms=terms, key_life_s=context.key_life_s)
 
-            return await attend(talk, end_of, me=self.party.sae, leave=leave)
+            return await attend(talk, end_of, me=self.party.sae, leave=leave, begun=begun)
 
     async def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
         """Put a text into the outbox, try for ``patience_s`` to deliver it, and return how it stands.

@@ -59,6 +59,11 @@ class Speaking:
         self._clock = clock
         self._send = send
         self._is_asked = False
+        self._is_over = False
+
+    def end(self) -> None:
+        """Send nothing more."""
+        self._is_over = True
 
     def ask_for_key(self) -> None:
         """Let the next picture stand by itself: somebody lacks what it would build on."""
@@ -72,6 +77,8 @@ class Speaking:
             if late_s > LATE_S:
                 begun_s += late_s
             await self._clock.sleep_until(begun_s + encoded.at_ms / 1000)
+            if self._is_over:
+                return
             self._send_frame(medium, encoded)
 
     def _is_key_due(self, medium: Medium) -> bool:

@@ -20,7 +20,7 @@ from qanat.apps.cli.service_place import (
     terms_of,
 )
 from qanat.ground.errors import BadParameter
-from qanat.services.call import CallReport, MediumReport
+from qanat.services.call import LOST_S, SILENCE_TOLD_S, CallReport, MediumReport
 from qanat.services.conference import ConferenceReport
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
@@ -29,7 +29,10 @@ from qanat.users.speaking import CallMedia
 def run_call(
     recipients: Sequence[str], *, who: Who, sealing: Sealing, media: CallMedia, seconds_s: float | None, as_json: bool
 ) -> int:
-    """Call one, or several together, for some time or until Ctrl-C or until the others hang up; 0 after a call."""
+    """Call one, or several together, for some time or until Ctrl-C or until the others hang up; 0 after a call.
+
+    NOT_DONE where nothing came of one of them, or nothing any more when it ended, or it heard nothing of this end.
+    """
     if not recipients:
         raise BadParameter("nobody is called", remedy="name a contact, or several, or a group")
     people = people_of(who)
@@ -44,7 +47,7 @@ def run_call(
             tell_waits(user)
             if is_conference:
                 return await user.confer(recipients, media, seconds_s=seconds_s, stop=stop)
-            return await user.call(recipients[0], media, seconds_s=seconds_s, stop=stop)
+            return await user.call(recipients[0], media, seconds_s=seconds_s, stop=stop, say=tell)
 
     report = asyncio.run(work())
     if isinstance(report, ConferenceReport):
@@ -54,8 +57,8 @@ def run_call(
     if as_json:
         told = {"cipher": sealing.cipher, "conference" if is_conference else "call": asdict(report)}
         status = print_report(told, done="the call was held")
-        return NOT_DONE if is_silent(report) else status
-    return NOT_DONE if is_silent(report) else 0
+        return NOT_DONE if is_dead(report) else status
+    return NOT_DONE if is_dead(report) else 0
 
 
 def run_devices(*, as_json: bool) -> int:
@@ -72,26 +75,58 @@ def run_devices(*, as_json: bool) -> int:
 
 
 NOT_DONE = 2
-UNSAID = " (the other end's line closed without a last word: its program was ended, or the line broke)"
+ENDINGS = {
+    "unsaid": " (the other end's line closed without a last word: its program was ended, or the line broke)",
+    "silent": f" (ended here: no sign of life of {{peer}} for {LOST_S:g} s, neither a datagram nor a word on its line)",
+    "unheard": f" (ended by {{peer}}, which had no sign of life from here for {LOST_S:g} s)",
+}
 
 
-def is_silent(report: CallReport | ConferenceReport) -> bool:
-    """Return whether nothing came in a call of two."""
-    return isinstance(report, CallReport) and report.nothing_came
+def is_dead(report: CallReport | ConferenceReport) -> bool:
+    """Return whether nothing came in a call, or nothing any more when it ended; of a conference, of one of the others
+    when it was in it last."""
+    if isinstance(report, CallReport):
+        return report.is_dead
+    return any(one.is_dead for one in _last_of_each(report))
+
+
+def _last_of_each(report: ConferenceReport) -> list[CallReport]:
+    """Return what was seen of each member when it was in the conference last, and for long enough to tell."""
+    telling = [one for one in report.members if one.datagrams_opened or one.nothing_came]
+    return list({one.peer: one for one in telling}.values())
 
 
 def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
     """Tell what one end of a call saw; raises what ``say`` raises."""
-    ending = UNSAID if report.ended == "unsaid" else ""
+    ending = ENDINGS.get(report.ended, "").format(peer=report.peer)
     say(f"call with {report.peer}, {report.duration_s:.1f} s{ending}; {_seen(report)}")
     _say_refused(report.refused, say)
-    if report.nothing_came:
-        say(
-            f"nothing of the call came from {report.peer}: let UDP through between the two (each call has ports of its "
-            "own), and see that the address is right"
-        )
-    elif report.recording is not None:
+    if report.recording is not None and not report.nothing_came:
         say(f"recorded in {report.recording}")
+    _say_dead(report, say)
+
+
+def _say_dead(report: CallReport, say: Callable[[str], None], *, of: str = "call") -> None:
+    """Tell what kept a call from getting through, where something did, and what to do."""
+    peer = report.peer
+    if report.nothing_came and not report.keys_received:
+        say(f"nothing of the {of} came from {peer}, of which no key came here: see that key can be had between the two")
+    elif report.nothing_came:
+        say(
+            f"nothing of the {of} came from {peer}: let UDP through between the two (each {of} has ports of its own), "
+            "and see that the address is right"
+        )
+    elif report.ended == "silent":
+        say(f"{peer} is silent: see that its program runs, and the network in between; then call again")
+    elif report.ended == "unheard":
+        say("this program stood still, or nothing of it got through: see to that, and to the network; then call again")
+    elif report.fell_silent:
+        say(f"nothing of the {of} came from {peer} any more: see that UDP still goes through between the two")
+    if report.unheard_s > SILENCE_TOLD_S and report.ended != "unheard":
+        say(
+            f"{peer} had heard nothing of this end for {report.unheard_s:.1f} s when the {of} ended: let UDP through "
+            "between the two"
+        )
 
 
 def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) -> None:
@@ -101,6 +136,8 @@ def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) 
         _say_refused(one.refused, say, origin=f" from {one.peer}")
         if one.recording is not None:
             say(f"{one.peer} is recorded in {one.recording}")
+    for one in _last_of_each(report):
+        _say_dead(one, say, of="conference")
     for absence in report.absent:
         say(f"{absence.name} was not in the conference at its end: {absence.reason}")
     say(
@@ -112,10 +149,6 @@ def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) 
         say(f"the sound of all is in {report.mix}")
 
 
-SILENCE_TOLD_S = 3.0
-"""A shorter silence is told of nobody: datagrams have pauses between them, and those before the end may be lost."""
-
-
 def _seen(report: CallReport) -> str:
     """Return what came of one other and went to it: frames, datagrams that the line lost, keys, delay."""
 
@@ -123,11 +156,10 @@ def _seen(report: CallReport) -> str:
         shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
         return f"{name}: {counted(medium.sent, 'frame')} sent, {shown}"
 
-    silence = (
-        f", and nothing at all in its last {report.silent_s:.1f} s"
-        if report.datagrams_opened and report.silent_s > SILENCE_TOLD_S
-        else ""
-    )
+    silence = f", and nothing at all in its last {report.silent_s:.1f} s" if report.fell_silent else ""
+    if not report.losses_known and (report.ended or silence):
+        last = "these" if silence else f"its last {report.silent_s:.1f} s"
+        silence += f"; how many in {last} is not known, as no last word told"
     return (
         f"{of('audio', report.audio)}; {of('video', report.video)}; "
         f"{counted(report.datagrams_missing, 'datagram')} lost on the way here ({100 * report.share_missing:.1f} %)"

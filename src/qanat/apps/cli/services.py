@@ -267,6 +267,9 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         words = f"{name(fax.sender)} sent a fax of {counted(fax.num_pages, 'page')}, {fax.name}"
         told(partial(tell_reader, words), {"fax": asdict(fax) | {"sender": name(fax.sender)}})
 
+    def on_notice(words: str) -> None:
+        tell_reader(words)
+
     def on_text(text: StoredText) -> None:
         sender, group = name(text.sender), tuple(map(name, text.group))
         if as_json:
@@ -287,6 +290,7 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         on_conference=on_conference,
         on_text=on_text,
         on_fault=on_fault,
+        on_notice=on_notice,
     )
 
 
