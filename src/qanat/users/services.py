@@ -32,7 +32,6 @@ from qanat.services.fax import DeliveredFax
 from qanat.services.file_delivery import Progress, SentWhole, deliver_file
 from qanat.services.file_names import file_name_for_all
 from qanat.services.group_texts import SealedForGroup, seal_for_group
-from qanat.services.lines import naming
 from qanat.services.texts import Text, deliver_texts
 from qanat.users.call import CallEnd, Wire
 from qanat.users.conference import ConferenceEnd
@@ -233,7 +232,7 @@ class UserServices:
     async def answer_call(self, talk: Conversation, media: CallMedia, *, host: str) -> CallReport:
         """Answer a call: ``talk`` is with a caller whose service is ``call.SERVICE``; returns when it is over."""
         context = talk.hello.context
-        async with naming(talk.peer), refusing(talk), self._wire(host) as wire:
+        async with refusing(talk), self._wire(host) as wire:
             theirs = CallWord.parse(await talk.hear())
             end = CallEnd(self.party, wire, media, out=context.back(self.party.sae), back=context, terms=talk.terms)
             await talk.say((await end.word()).word())
