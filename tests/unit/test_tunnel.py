@@ -337,7 +337,7 @@ def test_a_bit_that_was_flipped_is_told_at_both_ends_and_breaks_the_connection_o
         assert isinstance(way.bobs_faults[0], Altered)
         assert isinstance(way.faults[0], Altered if with_tls else RefusedByPeer)
         assert "altered on the way" in way.faults[0].message
-        whose = "a call of alice from 127.0.0.1:" if flip_at > 400 else "which says it is alice's: "
+        whose = "a call of alice from 127.0.0.1: " if flip_at > 400 else "which says it is alice's: "
         assert whose in way.bobs_faults[0].message
 
     run(work())
@@ -356,7 +356,7 @@ def test_a_bit_that_was_flipped_in_what_tls_says_in_plain_is_not_blamed_on_the_c
         for fault in (way.faults[0], way.bobs_faults[0]):
             assert "altered on the way" in str(fault)
             assert "look for who changes bytes on the line" in fault.remedy
-        assert way.bobs_faults[0].message.startswith("a call from 127.0.0.1:")
+        assert way.bobs_faults[0].message.startswith("a call from 127.0.0.1")
 
     run(work())
 
@@ -382,7 +382,7 @@ def test_a_line_that_breaks_before_there_is_tls_is_told_at_both_ends(tmp_path: P
         assert isinstance(way.faults[0], PeerProtocolError)
         assert isinstance(way.bobs_faults[0], ChannelClosed)
         assert "before TLS was agreed" in way.bobs_faults[0].message
-        assert way.bobs_faults[0].message.startswith("a call from 127.0.0.1:")
+        assert way.bobs_faults[0].message.startswith("a call from 127.0.0.1")
 
     run(work())
 
@@ -439,7 +439,7 @@ def test_strangers_and_absent_programs_are_told(tmp_path: Path) -> None:
             await until(lambda: bool(way.faults))
             assert isinstance(way.bobs_faults[0], NotEntitled)
             assert "no contact" in way.faults[0].message
-            assert way.bobs_faults[0].message.startswith("a call from 127.0.0.1:")
+            assert way.bobs_faults[0].message.startswith("a call from 127.0.0.1")
             assert f"which says it is {sae_of('alice')}'s: " in way.bobs_faults[0].message, "no name for it here"
         async with tunnel(tmp_path / "absent", None) as way:
             with pytest.raises(ConnectionError):
@@ -447,7 +447,7 @@ def test_strangers_and_absent_programs_are_told(tmp_path: Path) -> None:
             await until(lambda: bool(way.faults))
             assert "does not answer" in way.faults[0].message
             await until(lambda: bool(way.bobs_faults))
-            assert way.bobs_faults[0].message.startswith("a call of alice from 127.0.0.1:")
+            assert way.bobs_faults[0].message.startswith("a call of alice from 127.0.0.1: ")
 
     for name in ("stranger", "absent"):
         (tmp_path / name).mkdir()

@@ -67,8 +67,8 @@ class BufferLine:
         psk_of: PskOf | None = None,
         caller: str = "",
     ) -> None:
-        """``psk_of``: who answers lets callers speak TLS under the keys that it finds. ``caller``: from where the other
-        end called, HOST:PORT."""
+        """``psk_of``: who answers lets callers speak TLS under the keys that it finds. ``caller``: the address that
+        the other end called from."""
         self._connection = connection
         self._tls: PskTls | None = None
         self._psk_of = psk_of

@@ -82,7 +82,7 @@ class LineServer:
             await self._places.acquire()
             await self._strangers.acquire()
             try:
-                connection, (address, port, *_) = await loop.sock_accept(listening)
+                connection, (address, *_) = await loop.sock_accept(listening)
             except OSError as fault:  # no descriptors left, or a caller that went away at once
                 _log.warning("a caller could not be taken: %s", fault)
                 self._places.release()
@@ -95,9 +95,9 @@ class LineServer:
                 self._places.release()
                 self._strangers.release()
                 continue
-            self._take(connection, address, port)
+            self._take(connection, address)
 
-    def _take(self, connection: socket.socket, address: str, port: int) -> None:
+    def _take(self, connection: socket.socket, address: str) -> None:
         """Let a caller speak; it is a stranger until it is known, or has gone, or its time is over."""
         is_stranger = True
 
@@ -108,8 +108,7 @@ class LineServer:
                 too_long.cancel()
                 self._strangers.release()
 
-        caller = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-        call = asyncio.create_task(self._run(connection, known, caller))
+        call = asyncio.create_task(self._run(connection, known, address))
         too_long = asyncio.get_running_loop().call_later(STRANGER_S, call.cancel)
         self._calls.add(call)
         call.add_done_callback(lambda _: known())
@@ -123,9 +122,9 @@ class LineServer:
         if not self._lines_of[address]:
             del self._lines_of[address]
 
-    async def _run(self, connection: socket.socket, known: Callable[[], None], caller: str) -> None:
+    async def _run(self, connection: socket.socket, known: Callable[[], None], address: str) -> None:
         line = BufferLine(
-            connection, first_frame_bytes=FIRST_FRAME_BYTES, on_proven=known, psk_of=self._psk_of, caller=caller
+            connection, first_frame_bytes=FIRST_FRAME_BYTES, on_proven=known, psk_of=self._psk_of, caller=address
         )
         try:
             await self._answer(line)

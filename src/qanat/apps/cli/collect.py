@@ -258,7 +258,7 @@ async def _outcome(sensor: Sensor, centre: str) -> str:
     if not waiting:
         return f"{delivered}{dropped}, none waits"
     again = f"the next `qanat collect {centre}` delivers {'it' if waiting == 1 else 'them'}"
-    return f"{delivered}{dropped}, {_waiting(waiting)} in {sensor.outbox}; {again}"
+    return f"{delivered}{dropped}, {_waiting(waiting)} in {sensor.outbox.resolve()}; {again}"
 
 
 def _waiting(num_readings: int) -> str:
