@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from qanat.adapters import readings
 from qanat.adapters.readings import Readings, StoredReading
 from qanat.apps.cli import collect
 from qanat.apps.cli.collect import Plan, run_collect, run_list
 from qanat.apps.cli.service_options import CIPHERS, Sealing, Who
-from qanat.ground.errors import BadParameter
+from qanat.ground.errors import BadParameter, ConfigurationError
+from qanat.ground.identifiers import SaeId
+from qanat.ground.keys import SecretKey
+from qanat.ground.ports import KeySupply
 from qanat.services.collect import MAX_VALUE_BYTES
 from qanat.services.conversation import Terms
 from qanat.users.collecting import Centre
@@ -25,6 +32,7 @@ from qanat.users.people import People
 from qanat.users.reception import Reception
 from qanat.users.services import UserServices
 from service_support import House, sae_of
+from unit.service_fakes import FakeSupply, KeyStock
 
 SAYS_THEN_SAYS_TOO_MUCH = f"""
 import pathlib
@@ -43,9 +51,13 @@ def status_of(
     count: int = 1,
     as_json: bool = False,
     is_there: bool = False,
+    keys: Callable[[KeyStock], KeySupply] | None = None,
 ) -> tuple[int, list[str]]:
-    """Run the command of alice's for bob, who is away or ``is_there``; returns its status and what waits for him."""
+    """Run the command of alice's for bob, who is away or ``is_there``; returns its status and what waits for him.
+    ``keys``: her key manager."""
     house = House(folder / "data")
+    if keys is not None:
+        house.supplies["alice"] = keys(house.stock)
 
     @contextlib.asynccontextmanager
     async def user(people: People, *, terms: Terms) -> AsyncIterator[UserServices]:
@@ -95,8 +107,11 @@ def test_readings_that_wait_are_told_at_the_end(
 ) -> None:
     assert status_of(monkeypatch, tmp_path, "echo 71", as_json=True) == (1, ["71"])
     out, err = capsys.readouterr()
-    assert err.splitlines()[-1] == "0 readings delivered to bob, 1 reading waits until the centre receives"
-    assert [json.loads(line) for line in out.splitlines()] == 2 * [{"delivered": 0, "waiting": 1}]
+    outbox = tmp_path / "data" / "users" / "alice" / "readings.sqlite"
+    assert outbox.exists()
+    told = f"0 readings delivered to bob, 1 reading waits in {outbox}; the next `qanat collect bob` delivers it"
+    assert err.splitlines()[-1] == told
+    assert [json.loads(line) for line in out.splitlines()] == 2 * [{"delivered": 0, "waiting": 1, "dropped": 0}]
 
 
 def test_readings_that_were_delivered_are_told_at_the_end_those_of_before_too(
@@ -106,7 +121,99 @@ def test_readings_that_were_delivered_are_told_at_the_end_those_of_before_too(
     assert status_of(monkeypatch, tmp_path, "echo 71", as_json=True, is_there=True) == (0, [])
     out, err = capsys.readouterr()
     assert err.splitlines()[-1] == "2 readings delivered to bob, none waits"
-    assert [json.loads(line) for line in out.splitlines()] == 2 * [{"delivered": 2, "waiting": 0}]
+    assert [json.loads(line) for line in out.splitlines()] == 2 * [{"delivered": 2, "waiting": 0, "dropped": 0}]
+
+
+class HangingSupply(FakeSupply):
+    """A key manager that answers no call before ``until_s`` (monotonic), as one that is stopped."""
+
+    until_s = math.inf
+
+    async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
+        while time.monotonic() < self.until_s:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.02)
+        return await super().get_keys(peer, count=count, size_bits=size_bits)
+
+
+COUNTS = """
+import os, pathlib, signal
+seen = pathlib.Path("seen")
+seen.open("a").write("x")
+print(seen.stat().st_size)
+if seen.stat().st_size == {last}:
+    os.kill({pid}, signal.SIGINT)
+"""
+
+
+def counting(folder: Path, *, last: int = 0) -> str:
+    """Return a command that prints how often it was run, and stops who runs it at the ``last`` time."""
+    (folder / "sensor.py").write_text(COUNTS.format(last=last, pid=os.getpid()), encoding="utf-8")
+    return f"{sys.executable} -S sensor.py"
+
+
+def test_measuring_goes_on_while_a_delivery_hangs_and_who_stops_it_is_told_what_is_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(collect, "LAST_TRY_S", 0.3)
+    began_s = time.monotonic()
+    status, waiting = status_of(
+        monkeypatch,
+        tmp_path,
+        counting(tmp_path, last=4),
+        every_s=0.6,
+        count=100,
+        as_json=True,
+        is_there=True,
+        keys=lambda stock: HangingSupply(stock, sae_of("alice")),
+    )
+    assert time.monotonic() - began_s < 5
+    assert (status, waiting) == (1, ["1", "2", "3"])
+    out, err = capsys.readouterr()
+    outbox = tmp_path / "data" / "users" / "alice" / "readings.sqlite"
+    assert f"3 readings wait in {outbox}; " in err.splitlines()[-1]
+    assert err.count("a delivery has been under way for") == 1
+    assert [json.loads(line)["waiting"] for line in out.splitlines()][:3] == [1, 2, 3], "a line after each period"
+
+
+def test_what_was_measured_while_the_delivery_hung_comes_in_order_once_and_with_its_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys(stock: KeyStock) -> KeySupply:
+        supply = HangingSupply(stock, sae_of("alice"))
+        supply.until_s = time.monotonic() + 1.5
+        return supply
+
+    command = counting(tmp_path)
+    assert status_of(monkeypatch, tmp_path, command, every_s=0.5, count=5, is_there=True, keys=keys) == (0, [])
+    came = [one for _, one in Readings(tmp_path / "data" / "users" / "bob").collected()]
+    assert [one.value for one in came] == ["1", "2", "3", "4", "5"]
+    assert all(0.2 < after.utc_s - before.utc_s < 0.9 for before, after in pairwise(came)), "as they were measured"
+
+
+def test_a_full_outbox_drops_the_oldest_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(readings, "MOST_WAITING", 3)
+    assert status_of(monkeypatch, tmp_path, counting(tmp_path), every_s=0.3, count=5) == (1, ["3", "4", "5"])
+    err = capsys.readouterr().err
+    assert err.count(" readings): 1 reading dropped, the oldest") == 2
+    assert "0 readings delivered to bob, 2 readings dropped from a full outbox, 3 readings wait in " in err
+
+
+def test_an_outbox_that_cannot_be_written_costs_its_reading_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    post, calls = Readings.post, list[int]()
+
+    def full_at_first(self: Readings, *told: Any) -> int:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConfigurationError("database or disk is full", remedy="make room on its disk")
+        return post(self, *told)
+
+    monkeypatch.setattr(Readings, "post", full_at_first)
+    assert status_of(monkeypatch, tmp_path, counting(tmp_path), every_s=0.3, count=2) == (1, ["2"])
+    assert "no reading: database or disk is full (make room on its disk)" in capsys.readouterr().err
 
 
 def test_a_command_that_fails_is_a_failure_where_one_reading_was_asked_for(

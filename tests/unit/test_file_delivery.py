@@ -84,7 +84,7 @@ def test_both_sides_may_be_killed_in_between(tmp_path: Path) -> None:
                 await alice.send(path, "bob", patience_s=-1)
             assert house.came("bob") == [], "no part under the file's name"
             told = await house.fault("bob")
-            assert told.message.startswith(f"in a conversation of {sae_of('alice')}: "), "whose line broke"
+            assert told.message.startswith("a call of alice from 127.0.0.1: "), "whose line broke"
         async with house.reception("bob"), house.user("alice") as alice:
             (sent,) = await alice.send(path, "bob")
         assert 0 < sent.sent_bytes <= 8_000_000 - 2**20

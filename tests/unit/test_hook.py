@@ -190,7 +190,8 @@ def test_who_follows_hears_that_the_leaders_program_took_no_key(tmp_path: Path) 
                 with pytest.raises(ConfigurationError, match="Operation not permitted"):
                     await Hook(alice, "bob", WireguardSlot("wg0", PEER_KEY, bad), name="office").rotate()
             await until(lambda: bool(faults))
-        assert faults[0].message == f"{sae_of('alice')} refused: it could not put the key to its program"
+        refusal = f"{sae_of('alice')} refused: it could not put the key to its program"
+        assert faults[0].message == f"a call of alice from 127.0.0.1: {refusal}", "the same each time, to be told once"
         assert "its own output says why" in faults[0].remedy
         assert keys == []
 

@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from qanat.apps.cli.hook import command_slot
-from qanat.ground.errors import AuthenticationFailed, BadParameter, FrameError, KeyShortage, NotEntitled, QanatError
+from qanat.ground.errors import (
+    BadParameter,
+    ChannelClosed,
+    FrameError,
+    KeyShortage,
+    NotEntitled,
+    PeerProtocolError,
+    QanatError,
+)
 from qanat.ground.identifiers import SaeId
 from qanat.ground.keys import SecretKey
 from qanat.ground.ports import KeySupply
@@ -326,9 +334,55 @@ def test_a_bit_that_was_flipped_is_told_at_both_ends_and_breaks_the_connection_o
             await until(lambda: bool(way.faults and way.bobs_faults))
             assert way.spy.num_lines == 2, "one to see whether anybody answers, and no third to say what went wrong"
         assert len(way.bobs_faults) == len(way.faults) == 1
-        assert isinstance(way.bobs_faults[0], AuthenticationFailed if with_tls else Altered)
-        assert isinstance(way.faults[0], AuthenticationFailed if with_tls else RefusedByPeer)
+        assert isinstance(way.bobs_faults[0], Altered)
+        assert isinstance(way.faults[0], Altered if with_tls else RefusedByPeer)
         assert "altered on the way" in way.faults[0].message
+        whose = "a call of alice from 127.0.0.1: " if flip_at > 400 else "which says it is alice's: "
+        assert whose in way.bobs_faults[0].message
+
+    run(work())
+
+
+@pytest.mark.parametrize("flip_at", [0, 1, 4, 5, 8])
+def test_a_bit_that_was_flipped_in_what_tls_says_in_plain_is_not_blamed_on_the_caller_alone(
+    tmp_path: Path, flip_at: int
+) -> None:
+    async def work() -> None:
+        async with tunnel(tmp_path) as way:
+            way.spy.flip_at = flip_at
+            with pytest.raises(ConnectionError):
+                await way.asked(b"hello")
+            await until(lambda: bool(way.faults and way.bobs_faults))
+        for fault in (way.faults[0], way.bobs_faults[0]):
+            assert "altered on the way" in str(fault)
+            assert "look for who changes bytes on the line" in fault.remedy
+        assert way.bobs_faults[0].message.startswith("a call from 127.0.0.1")
+
+    run(work())
+
+
+@pytest.mark.parametrize("where", ["in the first flight", "after it", "before a byte"])
+def test_a_line_that_breaks_before_there_is_tls_is_told_at_both_ends(tmp_path: Path, where: str) -> None:
+    """Who only looks whether somebody answers has said nothing, and is not told of."""
+
+    async def work() -> None:
+        async with tunnel(tmp_path) as way:
+            way.spy.cut_each_at = 100 if where == "in the first flight" else None
+            way.spy.cut_at = 1 if where == "after it" else None
+            if where == "before a byte":
+                _, writer = await asyncio.open_connection("127.0.0.1", way.spy.target_port)
+                writer.close()
+                await writer.wait_closed()
+                assert await way.asked(b"hello") == b"hello"
+                assert way.bobs_faults == []
+                return
+            with pytest.raises(ConnectionError):
+                await way.asked(b"hello")
+            await until(lambda: bool(way.faults and way.bobs_faults))
+        assert isinstance(way.faults[0], PeerProtocolError)
+        assert isinstance(way.bobs_faults[0], ChannelClosed)
+        assert "before TLS was agreed" in way.bobs_faults[0].message
+        assert way.bobs_faults[0].message.startswith("a call from 127.0.0.1")
 
     run(work())
 
@@ -385,11 +439,15 @@ def test_strangers_and_absent_programs_are_told(tmp_path: Path) -> None:
             await until(lambda: bool(way.faults))
             assert isinstance(way.bobs_faults[0], NotEntitled)
             assert "no contact" in way.faults[0].message
+            assert way.bobs_faults[0].message.startswith("a call from 127.0.0.1")
+            assert f"which says it is {sae_of('alice')}'s: " in way.bobs_faults[0].message, "no name for it here"
         async with tunnel(tmp_path / "absent", None) as way:
             with pytest.raises(ConnectionError):
                 await way.asked(b"hello?")
             await until(lambda: bool(way.faults))
             assert "does not answer" in way.faults[0].message
+            await until(lambda: bool(way.bobs_faults))
+            assert way.bobs_faults[0].message.startswith("a call of alice from 127.0.0.1: ")
 
     for name in ("stranger", "absent"):
         (tmp_path / name).mkdir()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from qanat.adapters.psk import CONTENT_TYPES, HANDSHAKE, HEAD_BYTES, MOST_HELLO_BYTES, PreSharedKey, PskOf
 from qanat.adapters.streams import STALL_TIMEOUT_S, is_own_limit, watch_peer
-from qanat.ground.errors import AuthenticationFailed, ChannelClosed, ChannelTimeout, FrameError
+from qanat.ground.errors import Altered, ChannelClosed, ChannelTimeout, FrameError
 from qanat.ground.framing import LENGTH_BYTES, frame_length
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ class AnsweredInClear(ChannelClosed):
 
     def __init__(self, answer: bytes) -> None:
         super().__init__(
-            "the other end does not speak TLS",
-            remedy="update the older side; until then, `qanat tunnel --no-tls` does without",
+            "the other end does not speak TLS, or its answer was altered on the way",
+            remedy="connect again; if it stays so, update the older side: until then, `qanat tunnel --no-tls` does "
+            "without",
         )
         self.answer = answer
 
@@ -64,11 +65,18 @@ class BufferLine:
         first_frame_bytes: int | None = None,
         on_proven: Callable[[], None] = lambda: None,
         psk_of: PskOf | None = None,
+        caller: str = "",
     ) -> None:
-        """``psk_of``: who answers lets callers speak TLS under the keys that it finds."""
+        """``psk_of``: who answers lets callers speak TLS under the keys that it finds. ``caller``: the address that
+        the other end called from."""
         self._connection = connection
         self._tls: PskTls | None = None
         self._psk_of = psk_of
+        self.caller = caller
+        self.identity = b""
+        """By what name the caller asked for the key of TLS. Until that is agreed (``suite``), anybody may have."""
+        self.has_heard = False
+        """Whether anything has come in frames, or in TLS that is to carry them."""
         self._max_frame_bytes = max_frame_bytes
         self._next_frame_bytes = first_frame_bytes or max_frame_bytes
         self._on_proven = on_proven
@@ -79,7 +87,7 @@ class BufferLine:
         """How much of the buffer, from its start, the caller was given by the last ``receive``."""
         self._closed = False
         self._is_broken = False
-        self._altered: AuthenticationFailed | None = None
+        self._altered: Altered | None = None
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         watch_peer(connection, limit_s=KERNEL_PATIENCE_S)
@@ -91,7 +99,7 @@ class BufferLine:
 
     async def send(self, frame: bytes | bytearray | memoryview, /) -> None:
         """Send one whole frame; raises ChannelClosed, also when the peer takes nothing for SEND_TIMEOUT_S, and
-        AuthenticationFailed after what came was altered."""
+        Altered after what came was altered."""
         self._check_open()
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
@@ -109,7 +117,7 @@ class BufferLine:
         """Return the next frame, valid until the next call.
 
         Raises ChannelTimeout (the line stays usable), ChannelClosed (also when a frame that has begun stands still),
-        FrameError, AuthenticationFailed where it goes through TLS and was altered.
+        FrameError, Altered where it goes through TLS and was altered.
         """
         self._check_open()
         self._start, self._given = self._start + self._given, 0
@@ -125,7 +133,7 @@ class BufferLine:
     async def secure(self, psk: PreSharedKey, *, timeout_s: float) -> None:
         """Have all go through TLS from now on, as the caller, before the first frame.
 
-        Raises AnsweredInClear where the other end gives up or speaks none, AuthenticationFailed where it has another
+        Raises AnsweredInClear where the other end gives up or speaks none, Altered where it has another
         key, ChannelClosed, ChannelTimeout.
         """
         from qanat.adapters.psk_tls import PskTls  # for those few lines that need it
@@ -168,7 +176,7 @@ class BufferLine:
         if self._closed:
             raise ChannelClosed("this side closed the line")
         if self._altered is not None:  # who sends meanwhile is told of the fault, not of what came of it
-            raise AuthenticationFailed(self._altered.message, remedy=self._altered.remedy)
+            raise Altered(self._altered.message, remedy=self._altered.remedy)
         if self._is_broken:
             raise ChannelClosed("the line broke before")
 
@@ -194,7 +202,7 @@ class BufferLine:
     async def _let_secure(self, timeout_s: float) -> None:
         """Before the first frame: shake hands with a caller who begins with TLS, where this side finds keys for it.
 
-        Raises FrameError, what the finding raises, AuthenticationFailed, ChannelClosed and ChannelTimeout.
+        Raises FrameError, what the finding raises, Altered, ChannelClosed and ChannelTimeout.
         """
         if self._psk_of is None:
             return
@@ -210,7 +218,8 @@ class BufferLine:
             if len(flight) > MOST_HELLO_BYTES:
                 raise FrameError(f"a first flight of TLS of more than {MOST_HELLO_BYTES} bytes")
             flight += await self._some(STALL_TIMEOUT_S)
-        tls = PskTls(await psk_of(identity_in(flight)), is_caller=False)
+        self.identity = identity_in(flight)
+        tls = PskTls(await psk_of(self.identity), is_caller=False)
         tls.feed(flight)
         self._tls = await self._agreed(tls, timeout_s)
 
@@ -229,7 +238,7 @@ class BufferLine:
         """Go on with a handshake as far as what came allows, and say what is to be said, also where it fails."""
         try:
             is_over = tls.shake_hands()
-        except AuthenticationFailed as fault:
+        except Altered as fault:
             await self._break_off(tls, fault)
             raise
         with contextlib.suppress(OSError):  # the next read says so
@@ -237,7 +246,7 @@ class BufferLine:
                 await asyncio.get_running_loop().sock_sendall(self._connection, tls.outgoing())
         return is_over
 
-    async def _break_off(self, tls: PskTls, fault: AuthenticationFailed) -> None:
+    async def _break_off(self, tls: PskTls, fault: Altered) -> None:
         """Send TLS's own word of a fault, and read on for a moment, so that the other end comes to hear it."""
         self._altered, loop = fault, asyncio.get_running_loop()
         with contextlib.suppress(OSError):
@@ -267,14 +276,14 @@ class BufferLine:
                 came = await asyncio.get_running_loop().sock_recv(self._connection, READ_BYTES)
         except OSError as fault:
             if is_own_limit(fault):
-                raise ChannelTimeout(f"nothing came within {timeout_s:g} s") from None
-            raise ChannelClosed(f"the line broke: {fault.strerror or fault}") from None
+                raise ChannelTimeout(f"nothing came within {timeout_s:g} s, and TLS was not agreed yet") from None
+            raise ChannelClosed(f"the line broke before TLS was agreed: {fault.strerror or fault}") from None
         if not came:
             raise ChannelClosed("the peer closed the line before TLS was agreed")
         return came
 
     async def _read_into(self, room: memoryview) -> int:
-        """Return how many bytes came into ``room``; 0 at the end. Raises AuthenticationFailed."""
+        """Return how many bytes came into ``room``; 0 at the end. Raises Altered."""
         loop, tls = asyncio.get_running_loop(), self._tls
         if tls is None:
             return await loop.sock_recv_into(self._connection, room)
@@ -283,7 +292,7 @@ class BufferLine:
                 if not (data := await loop.sock_recv(self._connection, READ_BYTES)):
                     return 0
                 tls.feed(data)
-        except AuthenticationFailed as fault:
+        except Altered as fault:
             await self._break_off(tls, fault)
             raise
         return got
@@ -308,6 +317,7 @@ class BufferLine:
                 where = "inside a frame" if self._end > self._start else "between frames"
                 raise ChannelClosed(f"the peer closed the line {where}")
             self._end += got
+            self.has_heard = True
 
     def _make_room(self, num_bytes: int) -> None:
         """Bring what was not given out to the front where ``num_bytes`` do not fit behind it, and let a buffer that is

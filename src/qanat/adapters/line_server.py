@@ -108,7 +108,7 @@ class LineServer:
                 too_long.cancel()
                 self._strangers.release()
 
-        call = asyncio.create_task(self._run(connection, known))
+        call = asyncio.create_task(self._run(connection, known, address))
         too_long = asyncio.get_running_loop().call_later(STRANGER_S, call.cancel)
         self._calls.add(call)
         call.add_done_callback(lambda _: known())
@@ -122,8 +122,10 @@ class LineServer:
         if not self._lines_of[address]:
             del self._lines_of[address]
 
-    async def _run(self, connection: socket.socket, known: Callable[[], None]) -> None:
-        line = BufferLine(connection, first_frame_bytes=FIRST_FRAME_BYTES, on_proven=known, psk_of=self._psk_of)
+    async def _run(self, connection: socket.socket, known: Callable[[], None], address: str) -> None:
+        line = BufferLine(
+            connection, first_frame_bytes=FIRST_FRAME_BYTES, on_proven=known, psk_of=self._psk_of, caller=address
+        )
         try:
             await self._answer(line)
         except QanatError as fault:

@@ -17,7 +17,7 @@ from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL
 
 from qanat.adapters.psk import PreSharedKey
-from qanat.ground.errors import AuthenticationFailed, ChannelClosed, FrameError
+from qanat.ground.errors import Altered, ChannelClosed, FrameError
 
 READ_BYTES: Final = 2**18
 _TLS_1_3: Final = 0x0304
@@ -41,7 +41,7 @@ class PskTls:
         else:
             _lib.SSL_CTX_set_psk_find_session_callback(_raw(context), self._callback)
         self._connection = _connection(context, is_caller=is_caller)
-        self._fault: AuthenticationFailed | None = None
+        self._fault: Altered | None = None
         """OpenSSL gives its reason once; whoever asks after that must hear the same."""
 
     @property
@@ -50,7 +50,7 @@ class PskTls:
         return self._connection.get_cipher_name() or ""
 
     def shake_hands(self) -> bool:
-        """Go on with the handshake as far as what came allows; True when it is over. Raises AuthenticationFailed."""
+        """Go on with the handshake as far as what came allows; True when it is over. Raises Altered."""
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
@@ -75,7 +75,7 @@ class PskTls:
                 return b"".join(pieces)
 
     def seal(self, content: bytes | bytearray | memoryview) -> bytes:
-        """Return content as records of TLS; the handshake is over. Raises AuthenticationFailed after
+        """Return content as records of TLS; the handshake is over. Raises Altered after
         a fault of what came, ChannelClosed where TLS has ended."""
         view, pieces = memoryview(content), []
         while view:
@@ -90,7 +90,7 @@ class PskTls:
 
     def read_into(self, room: memoryview) -> int | None:
         """Put content into ``room`` and return how many bytes: 0 at the other end's last word, None where more has to
-        come first. Raises AuthenticationFailed for a record that is not as it was sealed."""
+        come first. Raises Altered for a record that is not as it was sealed."""
         try:
             return self._connection.recv_into(room, len(room))
         except SSL.WantReadError:
@@ -112,7 +112,7 @@ class PskTls:
             self._noted(fault)
             return True
 
-    def _noted(self, fault: SSL.Error) -> AuthenticationFailed:
+    def _noted(self, fault: SSL.Error) -> Altered:
         self._fault = self._fault or _altered(fault)
         return self._fault
 
@@ -166,8 +166,9 @@ def identity_in(flight: bytes | bytearray) -> bytes:
         words = _words(fault)
     if not named:
         raise FrameError(
-            f"this is no TLS 1.3 under a pre-shared key: {words}",
-            remedy="call with `qanat tunnel`; what stands behind this tunnel is reached through that",
+            f"this is no TLS 1.3 under a pre-shared key, or it was altered on the way ({words})",
+            remedy="a `qanat tunnel` may call again: if it did call, look for who changes bytes on the line; another "
+            "program has to call through a `qanat tunnel`",
         )
     return named[0]
 
@@ -200,10 +201,10 @@ def _words(fault: SSL.Error) -> str:
     return ", ".join(str(reason[-1]) for reason in reasons) or type(fault).__name__
 
 
-def _altered(fault: SSL.Error) -> AuthenticationFailed:
+def _altered(fault: SSL.Error) -> Altered:
     words = _words(fault)
     who = "the other end says that what came to it" if "alert" in words else "what came"
-    return AuthenticationFailed(
+    return Altered(
         f"{who} is not as it was sealed by TLS: altered on the way, or the two ends hold different keys ({words})",
         remedy="look for who changes bytes on the line; the program may connect again",
     )

@@ -18,6 +18,8 @@ from qanat.adapters.private_files import make_private_folder
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import SaeId
 
+MOST_WAITING = 100_000
+"""Readings in the outbox for one centre: ten weeks of one a minute, and at most some 100 MB."""
 WAIT_S = 30.0
 """For another process that writes."""
 _SCHEMA = """
@@ -27,6 +29,7 @@ CREATE TABLE IF NOT EXISTS waiting (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     centre TEXT NOT NULL, sensor TEXT NOT NULL, utc_s REAL NOT NULL, value TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS waiting_for ON waiting (centre);
 CREATE TABLE IF NOT EXISTS collected (
     sender TEXT NOT NULL, sensor TEXT NOT NULL, series TEXT NOT NULL, number INTEGER NOT NULL,
     utc_s REAL NOT NULL, value TEXT NOT NULL, PRIMARY KEY (sender, series, number)
@@ -49,23 +52,33 @@ class Readings:
     """The readings of one application."""
 
     def __init__(self, home: Path) -> None:
-        self._path = home / "readings.sqlite"
+        self.path = home / "readings.sqlite"
         with machine_faults_named(home):
             make_private_folder(home)
-        is_new = not self._path.exists()
+        is_new = not self.path.exists()
         with self._open() as database:
             if is_new:
                 database.execute("PRAGMA journal_mode = WAL")
             database.executescript(_SCHEMA)
             if database.execute("SELECT name FROM series").fetchone() is None:
                 database.execute("INSERT INTO series VALUES (?)", (secrets.token_hex(16),))
-        self._path.chmod(0o600)
+        self.path.chmod(0o600)
 
-    def post(self, centre: SaeId, sensor: str, values: Sequence[tuple[float, str]]) -> None:
-        """Put values, each with its time (UTC), into the outbox for a centre; durable on return."""
+    def post(self, centre: SaeId, sensor: str, values: Sequence[tuple[float, str]]) -> int:
+        """Put values, each with its time (UTC), into the outbox for a centre; durable on return.
+
+        The outbox holds MOST_WAITING for each centre: the oldest make room for the newest. Returns how many did.
+        """
         rows = [(centre, sensor, utc_s, value) for utc_s, value in values]
         with self._open() as database:
             database.executemany("INSERT INTO waiting (centre, sensor, utc_s, value) VALUES (?, ?, ?, ?)", rows)
+            too_many = max(0, _num_waiting(database, centre) - MOST_WAITING)
+            database.execute(
+                "DELETE FROM waiting WHERE number IN "
+                "(SELECT number FROM waiting WHERE centre = ? ORDER BY number LIMIT ?)",
+                (centre, too_many),
+            )
+        return too_many
 
     def waiting(self, centre: SaeId, *, most: int) -> list[StoredReading]:
         """Return the oldest readings that the centre has not confirmed."""
@@ -80,8 +93,7 @@ class Readings:
     def num_waiting(self, centre: SaeId) -> int:
         """Return how many readings the centre has not confirmed."""
         with self._open() as database:
-            (num,) = database.execute("SELECT count(*) FROM waiting WHERE centre = ?", (centre,)).fetchone()
-        return int(num)
+            return _num_waiting(database, centre)
 
     def confirmed(self, readings: Sequence[StoredReading]) -> None:
         """Strike readings off; durable on return."""
@@ -113,11 +125,16 @@ class Readings:
     def _open(self) -> Iterator[sqlite3.Connection]:
         """Give the database in a transaction that is durable at the end, or did not happen."""
         try:
-            with contextlib.closing(sqlite3.connect(self._path, timeout=WAIT_S)) as database:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=WAIT_S)) as database:
                 database.execute("PRAGMA synchronous = FULL")
                 with database:
                     yield database
         except sqlite3.Error as fault:
             raise ConfigurationError(
-                f"{self._path}: {fault}", remedy="make room on its disk, or move the file away to begin anew"
+                f"{self.path}: {fault}", remedy="make room on its disk, or move the file away to begin anew"
             ) from None
+
+
+def _num_waiting(database: sqlite3.Connection, centre: SaeId) -> int:
+    (num,) = database.execute("SELECT count(*) FROM waiting WHERE centre = ?", (centre,)).fetchone()
+    return int(num)

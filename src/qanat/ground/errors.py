@@ -8,6 +8,8 @@
       PeerProtocolError             the other party, or the line to it, broke the protocol
         FrameError                    bytes that are no frame
         AuthenticationFailed          a tag does not fit its transcript
+          RecordRefused                 ... of a sealed record: services.ciphers has its kinds
+            Altered                       ... which is not as it was sealed
         VerificationFailed            the two keys differ after error correction
         ChannelError: ChannelClosed, ChannelTimeout
         NoPlaceNow                    the other party has as much to do as it takes; ask again
@@ -104,6 +106,15 @@ class FrameError(PeerProtocolError):
 
 class AuthenticationFailed(PeerProtocolError):
     """A tag does not fit what it is for: the messages were altered on the way, or are not from who they seem to be."""
+
+
+class RecordRefused(AuthenticationFailed):
+    """A record that is not what the sender sealed next for this recipient."""
+
+
+class Altered(RecordRefused):
+    """A tag that does not fit, of a record of ours or of TLS: altered on the way, or the two ends hold different
+    keys."""
 
 
 class VerificationFailed(PeerProtocolError):

@@ -23,7 +23,6 @@ from qanat.ground.identifiers import SaeId, is_name
 from qanat.services.ciphers import PadSealer
 from qanat.services.conversation import Conversation, refusing
 from qanat.services.file_delivery import is_offer
-from qanat.services.lines import naming
 
 SERVICE = "collect"
 MOST_TOGETHER = 25
@@ -92,7 +91,7 @@ async def take_readings(
     conversation: Conversation, collection: Collection, *, on_fresh: Callable[[SaeId, Sequence[Reading]], None]
 ) -> None:
     """Receive readings until the sensor says bye; ``on_fresh`` is told of the new ones before the sensor is."""
-    async with naming(conversation.peer), refusing(conversation):
+    async with refusing(conversation):
         while True:
             match await conversation.hear():
                 case {"readings": list(told)} if 0 < len(told) <= MOST_TOGETHER:

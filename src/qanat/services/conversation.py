@@ -80,6 +80,13 @@ NOT_KEPT = (
 """What a caller, and who answers, tells of a fault whose own words may name files of its machine: reason and remedy."""
 
 
+ODD_BEGINNING: Final = (
+    "a program of qanat may call again: if it did call, this was altered on the way, or its side is older; look "
+    "for who changes bytes on the line, or update it"
+)
+"""What can be done about a line that does not begin with a hello."""
+
+
 class RefusedByPeer(PeerProtocolError):
     """The other end ended the conversation and said why."""
 
@@ -180,7 +187,7 @@ class Hello:
             ):
                 context = StreamContext(SaeId(sender), SaeId(recipient), stream, Suite(suite), key_life_s)
                 return cls(service, context)
-        raise FrameError("this is no hello of a service", remedy="update the older side, or check who calls here")
+        raise FrameError("this is no hello of a service", remedy=ODD_BEGINNING)
 
 
 def _is_word(text: str) -> bool:
@@ -218,6 +225,11 @@ class Conversation:
         """What the other end is told, reason and remedy, where a fault's own words are not for others."""
         if peer == hello.context.sender:  # it called, and has proved nothing yet
             self._first_silence_s = min(terms.silence_s, FIRST_RECORD_PATIENCE_S)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the other end has sealed a record, and so is who it says."""
+        return self._is_proven
 
     @property
     def max_content_bytes(self) -> int:
@@ -378,6 +390,8 @@ async def answering(party: Party, line: Line, *, terms: Terms) -> Conversation:
     except ChannelError:
         raise
     except QanatError as odd:
+        if isinstance(odd, FrameError):
+            odd.remedy = odd.remedy or ODD_BEGINNING
         reason, remedy = NOT_KEPT if isinstance(odd, ConfigurationError) else (odd.message, odd.remedy)
         await refuse(line, reason, remedy=remedy, here=party.sae if isinstance(odd, NotForUs) else "")
         raise

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from qanat.ground.errors import ConfigurationError, UnknownNode
-from qanat.ground.identifiers import MAX_ID_CHARACTERS, SaeId, is_name
+from qanat.ground.identifiers import MAX_ID_CHARACTERS, SaeId, is_name, members_of
 
 Address: TypeAlias = tuple[str, int]
 MOST_MEMBERS = 8
@@ -82,8 +82,10 @@ class Directory:
         return [name for name, contact in self.contacts.items() if contact.sae != me]
 
     def name_of(self, sae: SaeId) -> str:
-        """Return the name of an application, or its id where it is no contact."""
-        return next((contact.name for contact in self.contacts.values() if contact.sae == sae), sae)
+        """Return the name of an application, or its id where it is no contact; of several together, each."""
+        contacts = self.contacts.values()
+        names = [next((contact.name for contact in contacts if contact.sae == one), one) for one in members_of(sae)]
+        return ", ".join(names)
 
 
 def parse_directory(text: str, *, source: str, known: Mapping[str, Contact] | None = None) -> Directory:

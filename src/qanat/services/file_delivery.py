@@ -28,7 +28,6 @@ from qanat.services.ciphers import PadSealer, RecordKind
 from qanat.services.ciphers.layout import Buffer
 from qanat.services.conversation import Conversation, refusing, word_in
 from qanat.services.file_names import is_file_name
-from qanat.services.lines import naming
 
 SERVICE = "file"
 BEFORE = "before"
@@ -221,7 +220,7 @@ async def take_file(
     Raises VerificationFailed when the whole does not have the hash that the sender says (what came is dropped),
     RecordRefused, FrameError, RefusedByPeer, ChannelError, and what ``arrivals`` raises. The sender is told.
     """
-    async with naming(conversation.peer), refusing(conversation):
+    async with refusing(conversation):
         match await conversation.hear():
             case {"name": str(name), "offer": str(offer), "size_bytes": int(size_bytes)} if (
                 is_file_name(name) and size_bytes >= 0 and is_offer(offer)

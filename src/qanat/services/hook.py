@@ -17,7 +17,6 @@ from qanat.ground.identifiers import KeyID, SaeId, canonical_key_id
 from qanat.ground.keys import SecretKey
 from qanat.services.ciphers.sender_keys import keys_with_patience
 from qanat.services.conversation import Conversation, Party, refusing
-from qanat.services.lines import naming
 
 SERVICE = "hook"
 PROGRAM_FAULT = (
@@ -66,7 +65,7 @@ async def follow_rotation(
     conversation: Conversation, party: Party, slot: KeySlot, *, name: str, leader: SaeId
 ) -> KeyID:
     """Set the key that the leader names, and return its id; raises NotEntitled for everybody else, and BadParameter."""
-    async with naming(conversation.peer), refusing(conversation):
+    async with refusing(conversation):
         match await conversation.hear():
             case {"rotate": str(key_id), "slot": str(slot_name)}:
                 _check(conversation.peer, leader, slot_name, name)

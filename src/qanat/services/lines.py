@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Protocol, runtime_checkable
 
-from qanat.ground.errors import ChannelError
-from qanat.ground.identifiers import SaeId
 from qanat.services.ciphers.layout import Buffer
 
 
@@ -35,15 +31,3 @@ class Provable(Protocol):
 
     def proven(self) -> None:
         """The caller has sealed a record under a key that it alone could be given; idempotent."""
-
-
-@contextlib.asynccontextmanager
-async def naming(caller: SaeId) -> AsyncIterator[None]:
-    """Let what befalls the line of a caller, once it has said who it is, be told with its name: who receives has many
-    lines, and the line itself knows no names."""
-    try:
-        yield
-    except ChannelError as fault:
-        fault.message = f"in a conversation of {caller}: {fault.message}"
-        fault.args = (fault.message,)
-        raise

@@ -26,7 +26,6 @@ from qanat.services.ciphers import KeyUnknown, PadSealer, PadShortage, RecordKin
 from qanat.services.conversation import Conversation, Party, refusing
 from qanat.services.file_delivery import is_offer
 from qanat.services.group_texts import SealedForGroup, open_from_group
-from qanat.services.lines import naming
 
 SERVICE = "text"
 MAX_TEXT_BYTES = 16 * 1024
@@ -169,7 +168,7 @@ async def take_texts(
     """Receive a caller's texts until it says bye; returns the new ones. Raises what ``Conversation.next`` raises."""
     fresh: list[ReceivedText] = []
     told_before: tuple[str, tuple[SaeId, ...]] = ("", ())
-    async with naming(conversation.peer), refusing(conversation):
+    async with refusing(conversation):
         while (word := await conversation.hear()) != BYE:
             text_id = str(word.get("text"))
             group = told_before[1] if text_id == told_before[0] else ()

@@ -17,7 +17,7 @@ from qanat.services.call import LONGEST_S, LOST_S, SERVICE, SILENCE_TOLD_S, Call
 from qanat.services.ciphers import RecordKind
 from qanat.services.conversation import Conversation, Party, Terms, calling, refusing
 from qanat.services.directory import Contact
-from qanat.services.lines import Line, naming
+from qanat.services.lines import Line
 from qanat.users.call import CallEnd, Wire
 from qanat.users.speaking import CallMedia
 
@@ -206,7 +206,7 @@ async def take_call(
 ) -> CallReport:
     """Answer a call of ``name``, until it is over or ``hang_up`` is set; see ``UserServices.answer_call``."""
     context = talk.hello.context
-    async with naming(talk.peer), refusing(talk):
+    async with refusing(talk):
         theirs = CallWord.parse(await talk.hear())
         end = CallEnd(party, wire, media, out=context.back(party.sae), back=context, terms=talk.terms)
         await talk.say((await end.word()).word())

@@ -6,6 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
+from pathlib import Path
 
 from qanat.adapters.readings import Readings, StoredReading
 from qanat.ground.errors import BadParameter, ChannelError
@@ -21,7 +22,8 @@ MOST_AT_ONCE = 1000
 
 
 class Sensor:
-    """Sends what a sensor says to a centre, now or when it is there. Raises UnknownNode."""
+    """Sends what a sensor says to a centre, now or when it is there. ``put`` waits for no delivery. Raises
+    UnknownNode."""
 
     def __init__(self, user: UserServices, centre: str, *, name: str) -> None:
         contact = user.people.single(centre, what="a collection")
@@ -29,19 +31,29 @@ class Sensor:
         self._centre = contact.sae
         self.num_delivered = 0
         """Readings that the centre has confirmed since this began, those of earlier runs that waited too."""
+        self.num_dropped = 0
+        """Readings that made room for newer ones in a full outbox since this began."""
         self._name = name
         self._readings = Readings(user.people.me.home)
         self._delivering = asyncio.Lock()
 
+    @property
+    def outbox(self) -> Path:
+        """The file in which readings wait."""
+        return self._readings.path
+
     async def put(self, *values: str) -> None:
-        """Put values of this moment into the outbox; durable on return. Raises BadParameter, also for an empty one."""
+        """Put values of this moment into the outbox; durable on return. Of more than it holds the oldest are dropped.
+
+        Raises BadParameter, also for an empty one, and ConfigurationError where the outbox cannot be written.
+        """
         now_s = self._user.clock.utc_s()
         for value in values:
             if not value:
                 raise BadParameter("the sensor said nothing", remedy="let it print what it reads on standard output")
             Reading(self._name, "", 0, now_s, value).check()
         rows = [(now_s, value) for value in values]
-        await asyncio.to_thread(self._readings.post, self._centre, self._name, rows)
+        self.num_dropped += await asyncio.to_thread(self._readings.post, self._centre, self._name, rows)
 
     async def deliver(self) -> int:
         """Deliver what waits if the centre can be reached; returns how many readings wait still.

@@ -17,7 +17,7 @@ from qanat.services.ciphers import RecordKind
 from qanat.services.conference import Absence, ConferenceReport, Joining, KeysOf, Round, RoundKeys, Seat
 from qanat.services.conversation import Conversation, Terms, refusing
 from qanat.services.directory import Contact
-from qanat.services.lines import Line, naming
+from qanat.services.lines import Line
 from qanat.users.call_line import say_last
 from qanat.users.conference import ConferenceEnd
 from qanat.users.people import People
@@ -212,7 +212,7 @@ async def attend(
     ``end_of``: makes this end of a conference of this name. ``begun``: is called once it has joined. Raises what
     ``Conversation.next`` raises, KeyShortage.
     """
-    async with naming(talk.peer), refusing(talk):
+    async with refusing(talk):
         media_context(talk.hello.context)  # no one-time pad
         invited = Joining.parse(await talk.hear())
         if not invited.conference:

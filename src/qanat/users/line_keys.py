@@ -48,17 +48,26 @@ async def psk_of(identity: bytes, *, party: Party, people: People) -> PreSharedK
     if all(contact.sae != caller for contact in people.directory.contacts.values()):
         raise NotEntitled(
             f"{caller} is no contact of {people.me.name}: no line under TLS is open to strangers",
-            remedy="let the recipient write it into its directory",
+            remedy="let the recipient write it into its directory; where nobody of that name called, look for who "
+            "changes bytes on the line",
         )
     try:
         (key,) = await party.supply.get_keys_by_id(caller, [key_id])
     except (KeyNotFound, NotEntitled, BadParameter):
         raise KeyUnknown(
             f"a line was to be sealed under key {key_id}, which our key manager does not hold for us from {caller}: "
-            "the call was played again, is for somebody else, or waited for too long",
-            remedy="let the caller call again; if it did not call twice, look for who repeats it",
+            "the call was played again, altered on the way, is for somebody else, or waited for too long",
+            remedy="let the caller call again; if it did not call twice, look for who repeats it or changes its bytes",
         ) from None
     return PreSharedKey(identity, key.take())
+
+
+def caller_in(identity: bytes) -> SaeId | None:
+    """Return who asked for a key by this name, as it says itself; None where the name is none of ours."""
+    try:
+        return _parts(identity)[0]
+    except FrameError:
+        return None
 
 
 def _parts(identity: bytes) -> tuple[SaeId, SaeId, KeyID]:
@@ -67,6 +76,7 @@ def _parts(identity: bytes) -> tuple[SaeId, SaeId, KeyID]:
         return SaeId(printable(caller)), SaeId(printable(answerer)), canonical_key_id(key_id)
     except (ValueError, BadParameter):
         raise FrameError(
-            "the pre-shared key that TLS was asked for has no name of ours",
-            remedy="call with `qanat tunnel`; other programs that speak TLS take keys by `qanat hook command`",
+            "the pre-shared key that TLS was asked for has no name of ours, or its name was altered on the way",
+            remedy="a `qanat tunnel` may call again: if it did call, look for who changes bytes on the line; other "
+            "programs that speak TLS take keys by `qanat hook command`",
         ) from None

@@ -26,7 +26,7 @@ from qanat.services.conversation import Conversation, answering, refusing
 from qanat.services.fax import ArrivedFax
 from qanat.services.file_delivery import ArrivedFile, Progress, take_file
 from qanat.services.texts import ReceivedText, take_texts
-from qanat.users.line_keys import psk_of
+from qanat.users.line_keys import caller_in, psk_of
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
 
@@ -199,15 +199,29 @@ class Reception:
         return await psk_of(identity, party=self._user.party, people=self._user.people)
 
     async def _answer(self, line: BufferLine) -> None:
+        conversation: Conversation | None = None
         try:
-            try:
-                conversation = await answering(self._user.party, line, terms=self._user.terms)
-            except ChannelClosed:  # somebody looked whether we answer
-                return
+            conversation = await answering(self._user.party, line, terms=self._user.terms)
             with self._counted(conversation.hello.service):
                 await self._serve(conversation)
         except QanatError as fault:
+            if isinstance(fault, ChannelClosed) and not line.has_heard:  # somebody looked whether we answer
+                return
+            fault.message = f"{self._called(line, conversation)}: {fault.message}"
+            fault.args = (fault.message,)
             await self._told(self._listeners.on_fault, fault)
+
+    def _called(self, line: BufferLine, conversation: Conversation | None) -> str:
+        """Return whose call it is, and from where, as far as that is known: a line itself knows no names."""
+        caller, is_proven = caller_in(line.identity), bool(line.suite)
+        if conversation is not None and (conversation.is_proven or not is_proven):
+            caller, is_proven = conversation.peer, conversation.is_proven
+        if caller is None:
+            return f"a call from {line.caller}"
+        name = self._user.people.directory.name_of(caller)
+        if is_proven:
+            return f"a call of {name} from {line.caller}"
+        return f"a call from {line.caller}, which says it is {name}'s"
 
     @contextlib.contextmanager
     def _counted(self, service: str) -> Iterator[None]:

@@ -1,4 +1,7 @@
-"""What ``qanat collect`` does: run a sensor's command periodically, send what it says, print what came to a centre."""
+"""What ``qanat collect`` does: run a sensor's command periodically, send what it says, print what came to a centre.
+
+Measuring waits for no delivery: each reading goes into the outbox, which is emptied beside that.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,18 @@ import csv
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
 
 from qanat.adapters.commands import Fate, Outcome, run_command
-from qanat.adapters.readings import Readings
+from qanat.adapters.readings import MOST_WAITING, Readings
 from qanat.apps.cli.outputs import ClosedOutput
 from qanat.apps.cli.presentation import counted
 from qanat.apps.cli.service_options import Sealing, Who
 from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signals, tell, terms_of
-from qanat.ground.errors import BadParameter, QanatError
+from qanat.ground.errors import BadParameter, ConfigurationError, QanatError
 from qanat.services.collect import MAX_VALUE_BYTES, Reading
 from qanat.services.conversation import printable
 from qanat.users.collecting import Sensor
@@ -24,6 +30,10 @@ from qanat.users.services import UserServices
 
 MOST_PRINTED_BYTES = 2**16
 """By a sensor's command: a reading is far shorter, and what goes on printing would fill the memory."""
+LAST_TRY_S = 5.0
+"""So long a delivery may go on once the command has been asked to stop."""
+LONG_DELIVERY_S = 1.0
+"""One that takes longer, and keeps readings waiting at the end of a period, is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +69,15 @@ def run_collect(centre: str, plan: Plan, *, who: Who, sealing: Sealing, as_json:
     async def work() -> int:
         stop = stopped_by_signals()
         closed = ClosedOutput(stop)
-        show = closed.watched(_show if as_json else lambda *_: None)
+        show = closed.watched(_show if as_json else _show_nothing)
         async with UserServices(people, terms=terms_of(sealing)) as user:
             sensor = Sensor(user, centre, name=plan.sensor)
-            begin_s, done, missed = time.monotonic(), 0, 0
-            while not stop.is_set() and (plan.count is None or done < plan.count):
-                missed += not await _measure(sensor, plan, stop, is_first=not done)
-                done += 1
-                show(sensor, await _deliver(sensor))
-                if done != plan.count:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), max(0.0, begin_s + done * plan.every_s - time.monotonic()))
-            try:
-                left = await sensor.deliver()
-            finally:
-                tell(await _outcome(sensor, centre))
+            async with _Deliveries(sensor, stop) as deliveries:
+                missed = await _measure_all(sensor, plan, stop, deliveries, show)
+                try:
+                    left = await deliveries.last()
+                finally:
+                    tell(await _outcome(sensor, centre))
         show(sensor, left)
         if closed.is_closed:
             return 0
@@ -99,6 +103,105 @@ def run_list(who: Who, *, as_json: bool) -> int:
     return 0
 
 
+class _Deliveries:
+    """The deliveries of a sensor's readings, one at a time, beside what is measured; an async context manager, at whose
+    end none is under way any more."""
+
+    def __init__(self, sensor: Sensor, stop: asyncio.Event) -> None:
+        self._sensor = sensor
+        self._stop = stop
+        self._task: asyncio.Task[None] | None = None
+        self._began_s = 0.0
+        self._is_told = False
+        """That the delivery under way takes long."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            await _ended(self._task)
+
+    async def until(self, due_s: float) -> int:
+        """Deliver what waits, by a delivery that begins now or when the one under way is over, until ``due_s`` at most
+        or this is stopped; returns how many readings wait then. What keeps them is told."""
+        is_fresh = False
+        while not is_fresh:
+            if self._task is None:
+                self._task, self._began_s, self._is_told = asyncio.create_task(self._try()), time.monotonic(), False
+                is_fresh = True
+            await _first_of(self._task, self._stop, within_s=due_s - time.monotonic())
+            if not self._task.done():
+                break
+            task, self._task = self._task, None
+            await task
+        waiting = await self._sensor.num_waiting()
+        took_s = time.monotonic() - self._began_s
+        if waiting and self._task is not None and not self._is_told and took_s > LONG_DELIVERY_S:
+            self._is_told = True
+            tell(f"{_waiting(waiting)}: a delivery has been under way for {took_s:.0f} s")
+        return waiting
+
+    async def last(self) -> int:
+        """Deliver what waits, as long as that takes and, once this is stopped, for LAST_TRY_S at most; returns how many
+        readings wait still. Raises what ``Sensor.deliver`` raises."""
+        finishing = asyncio.create_task(self._finish())
+        try:
+            await _first_of(finishing, self._stop)
+            await asyncio.wait([finishing], timeout=LAST_TRY_S)
+            if finishing.done():
+                return await finishing
+        finally:
+            await _ended(finishing)
+        return await self._sensor.num_waiting()
+
+    async def _finish(self) -> int:
+        if self._task is not None:
+            await self._task
+        return await self._sensor.deliver()
+
+    async def _try(self) -> None:
+        try:
+            if left := await self._sensor.deliver():
+                tell(f"{_waiting(left)} until the centre receives")
+        except QanatError as fault:
+            tell(f"readings wait: {fault}")
+
+
+async def _first_of(task: asyncio.Task[Any], stop: asyncio.Event, *, within_s: float | None = None) -> None:
+    """Return when a task is over, ``stop`` is set, or the time is."""
+    stopped = asyncio.create_task(stop.wait())
+    limit_s = None if within_s is None else max(0.0, within_s)
+    try:
+        await asyncio.wait([task, stopped], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """End a task, and return when it is over; what it raises is raised elsewhere."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _measure_all(
+    sensor: Sensor, plan: Plan, stop: asyncio.Event, deliveries: _Deliveries, show: Callable[[Sensor, int], None]
+) -> int:
+    """Measure once in each period until stopped or done; returns how many readings could not be had."""
+    begin_s, done, missed = time.monotonic(), 0, 0
+    while not stop.is_set() and (plan.count is None or done < plan.count):
+        missed += not await _measure(sensor, plan, stop, is_first=not done)
+        done += 1
+        due_s = begin_s + done * plan.every_s
+        show(sensor, await deliveries.until(due_s))
+        if done != plan.count:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), max(0.0, due_s - time.monotonic()))
+    return missed
+
+
 async def _measure(sensor: Sensor, plan: Plan, stop: asyncio.Event, *, is_first: bool) -> bool:
     """Put what the command prints into the outbox; returns whether there is a reading, and tells why there is none.
 
@@ -120,11 +223,14 @@ async def _measure(sensor: Sensor, plan: Plan, stop: asyncio.Event, *, is_first:
     if (why_none := _fault_of(end, plan.every_s)) is not None:
         tell(f"no reading: {words[0]} {why_none}")
         return False
+    num_dropped = sensor.num_dropped
     try:
         await sensor.put(end.output.decode("utf-8", "replace").strip())
-    except BadParameter as fault:
+    except (BadParameter, ConfigurationError) as fault:
         tell(f"no reading: {fault}")
         return False
+    if dropped := sensor.num_dropped - num_dropped:
+        tell(f"the outbox is full ({MOST_WAITING:,} readings): {counted(dropped, 'reading')} dropped, the oldest")
     return True
 
 
@@ -144,29 +250,24 @@ def _fault_of(end: Outcome, within_s: float) -> str | None:
             return f"ended with status {end.status}" if end.status else None
 
 
-async def _deliver(sensor: Sensor) -> int | None:
-    """Return how many readings wait; None when a fault that is told keeps them."""
-    try:
-        left = await sensor.deliver()
-    except QanatError as fault:
-        tell(f"readings wait: {fault}")
-        return None
-    if left:
-        tell(_waiting(left))
-    return left
-
-
 async def _outcome(sensor: Sensor, centre: str) -> str:
     """Return what became of all readings, at the end."""
     waiting = await sensor.num_waiting()
     delivered = f"{counted(sensor.num_delivered, 'reading')} delivered to {centre}"
-    return f"{delivered}, {_waiting(waiting) if waiting else 'none waits'}"
+    dropped = f", {counted(sensor.num_dropped, 'reading')} dropped from a full outbox" if sensor.num_dropped else ""
+    if not waiting:
+        return f"{delivered}{dropped}, none waits"
+    again = f"the next `qanat collect {centre}` delivers {'it' if waiting == 1 else 'them'}"
+    return f"{delivered}{dropped}, {_waiting(waiting)} in {sensor.outbox.resolve()}; {again}"
 
 
 def _waiting(num_readings: int) -> str:
-    return f"{counted(num_readings, 'reading')} {'waits' if num_readings == 1 else 'wait'} until the centre receives"
+    return f"{counted(num_readings, 'reading')} {'waits' if num_readings == 1 else 'wait'}"
 
 
-def _show(sensor: Sensor, left: int | None) -> None:
-    if left is not None:
-        print_json({"delivered": sensor.num_delivered, "waiting": left})
+def _show_nothing(_sensor: Sensor, _waiting: int) -> None:
+    """Tell programs nothing: there is none."""
+
+
+def _show(sensor: Sensor, waiting: int) -> None:
+    print_json({"delivered": sensor.num_delivered, "waiting": waiting, "dropped": sensor.num_dropped})

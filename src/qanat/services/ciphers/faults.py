@@ -2,7 +2,7 @@
 
 AuthenticationFailed
   RecordRefused      the sender's fault, or that of somebody on the line: each says which can be told
-    Altered            the tag does not fit
+    Altered            the tag does not fit; TLS raises it too
     Replayed           it came before
     OutOfOrder         records before it are missing, or stand behind it
     Truncated          the stream ended before its last record
@@ -17,17 +17,23 @@ KeyShortage
 
 from __future__ import annotations
 
-from qanat.ground.errors import AuthenticationFailed, KeyShortage
+from qanat.ground.errors import Altered, KeyShortage, RecordRefused
+
+__all__ = [
+    "Altered",
+    "KeyExpired",
+    "KeyUnannounced",
+    "KeyUnknown",
+    "NotForUs",
+    "NotFromSender",
+    "OutOfOrder",
+    "PadShortage",
+    "RecordRefused",
+    "Replayed",
+    "Truncated",
+]
 
 LOOK_AT_LINE = "look for who alters the line between the two, then send it again"
-
-
-class RecordRefused(AuthenticationFailed):
-    """A record that is not what the sender sealed next for this recipient."""
-
-
-class Altered(RecordRefused):
-    """A tag that does not fit: altered on the way, or the two ends hold different keys."""
 
 
 class Replayed(RecordRefused):
