@@ -60,7 +60,7 @@ LOOKS, MOST_BETWEEN_LOOKS_S = 10, 15.0
 """So often in the time after which a site sleeps is looked whether it may, and so long apart at most."""
 BETWEEN_STORES_S = 0.02
 """So long the process has for all else between two stores that are made ahead."""
-MAKING_AHEAD_SHARE = 0.2
+MAKING_AHEAD_SHARE = 0.4
 """No more of the process's time than this is for routes that may never be asked for."""
 BETWEEN_ROUNDS_S = 1.0
 ModuleWrapper = Callable[[QKDModule], QKDModule]

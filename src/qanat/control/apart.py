@@ -63,10 +63,9 @@ class _Search:
     def flow(self, closed: frozenset[_Hop]) -> DisjointRoutes:
         """Return the most disjoint routes while some ways to and from satellites are closed."""
         if closed not in self._flows:
-            graph = {
-                here: {there: cost for there, cost in peers.items() if (here, there) not in closed}
-                for here, peers in self._graph.items()
-            }
+            graph = dict(self._graph)
+            for here, there in closed:
+                graph[here] = {peer: cost for peer, cost in graph[here].items() if peer != there}
             self._flows[closed] = disjoint_routes(graph, self._source, self._target, at_most=self._at_most)
         return self._flows[closed]
 
@@ -94,20 +93,20 @@ class _Search:
         return None
 
 
-def _with_satellites(graph: Graph, known_to: KnownTo) -> dict[NodeId, dict[NodeId, int]]:
+def _with_satellites(graph: Graph, known_to: KnownTo) -> Graph:
     """Return the graph in which a hop that a satellite has announced goes by the satellite, half its cost each way; of
     several that go to it or from it, the cheapest sets the cost."""
-    built: dict[NodeId, dict[NodeId, int]] = {}
-    for here, peers in graph.items():
-        built.setdefault(here, {})
-        for there, cost in peers.items():
-            satellite = known_to.get((here, there))
-            steps = [(here, there, cost)]
-            if satellite is not None:
-                steps = [(here, satellite, cost // 2), (satellite, there, cost - cost // 2)]
-            for one, other, part in steps:
-                row = built.setdefault(one, {})
-                row[other] = min(part, row.get(other, part))
+    built = dict(graph)
+    stations = {here for here, _ in known_to}
+    for here in (node for node in graph if node in stations):  # in the graph's order: it decides between equal routes
+        row = built[here] = dict[NodeId, int]()
+        for there, cost in graph[here].items():
+            if (satellite := known_to.get((here, there))) is None:
+                row[there] = cost
+                continue
+            row[satellite] = min(cost // 2, row.get(satellite, cost // 2))
+            beyond = built[satellite] = dict(built.get(satellite, {}))
+            beyond[there] = min(cost - cost // 2, beyond.get(there, cost - cost // 2))
     return built
 
 

@@ -56,10 +56,6 @@ class _Flow:
         self._graph = graph
         self._source, self._target = (source, True), (target, False)
         self._next: dict[_Vertex, set[_Vertex]] = {}  # edges that carry flow
-        self._enters: dict[NodeId, list[NodeId]] = {}
-        for node, neighbours in graph.items():
-            for neighbour in neighbours:
-                self._enters.setdefault(neighbour, []).append(node)
 
     def augment(self) -> bool:
         """Add one route to the flow along the cheapest augmenting path; False when there is none."""
@@ -99,31 +95,35 @@ class _Flow:
     def _reach(self) -> tuple[dict[_Vertex, int], dict[_Vertex, _Vertex]]:
         """Return the costs of all vertices that an augmenting path can reach, and the vertex before each (Bellman and
         Ford, with a queue: edges that give back cost less than nothing)."""
+        entered_from = {there: here for here, edges in self._next.items() for there in edges if not there[1]}
         costs, before, queue = {self._source: 0}, dict[_Vertex, _Vertex](), deque([self._source])
+        waiting = {self._source}
         while queue:
             here = queue.popleft()
-            for there, cost in self._edges(here):
-                if there not in costs or costs[here] + cost < costs[there]:
-                    costs[there], before[there] = costs[here] + cost, here
-                    if there not in queue:
+            waiting.discard(here)
+            so_far = costs[here]
+            for there, cost in self._edges(here, entered_from):
+                if there not in costs or so_far + cost < costs[there]:
+                    costs[there], before[there] = so_far + cost, here
+                    if there not in waiting:
+                        waiting.add(there)
                         queue.append(there)
         return costs, before
 
-    def _edges(self, here: _Vertex) -> Iterator[tuple[_Vertex, int]]:
-        """Yield where one unit more can go from a vertex, and at what cost."""
+    def _edges(self, here: _Vertex, entered_from: Mapping[_Vertex, _Vertex]) -> list[tuple[_Vertex, int]]:
+        """Return where one unit more can go from a vertex, and at what cost. ``entered_from``: where the flow into a
+        node comes from; it gives back what it carries."""
         node, leaves = here
-        carries = self._next.get(here, set())
+        carries = self._next.get(here, ())
         if leaves:
-            for neighbour, cost in self._graph.get(node, {}).items():
-                if (neighbour, False) not in carries:
-                    yield (neighbour, False), cost
+            neighbours = self._graph.get(node, {}).items()
+            edges = [((neighbour, False), cost) for neighbour, cost in neighbours if (neighbour, False) not in carries]
             if here in self._next.get((node, False), ()):
-                yield (node, False), 0
-            return
+                edges.append(((node, False), 0))
+            return edges
         if here == self._target:
-            return
-        if (node, True) not in carries:
-            yield (node, True), 0
-        for neighbour in self._enters.get(node, ()):
-            if here in self._next.get((neighbour, True), ()):
-                yield (neighbour, True), -self._graph[neighbour][node]
+            return []
+        edges = [((node, True), 0)] if (node, True) not in carries else []
+        if (giver := entered_from.get(here)) is not None:
+            edges.append((giver, -self._graph[giver[0]][node]))
+        return edges

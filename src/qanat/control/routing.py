@@ -17,7 +17,7 @@ from types import MappingProxyType
 from qanat.control.apart import routes_apart
 from qanat.control.disjoint import DisjointRoutes
 from qanat.control.graph import Route, RouteGraph
-from qanat.control.searches import NOWHERE, Passes, bottlenecks, fewest_hops, least_cost
+from qanat.control.searches import NOWHERE, bottlenecks, fewest_hops, least_cost
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Link, Network
 from qanat.ground.network.satellites import COMPARED_AS_BITS_PER_S
@@ -95,17 +95,39 @@ def _traced(graph: RouteGraph, before: Sequence[int], start: int, end: int) -> R
 def widest_from(graph: RouteGraph, source: NodeId, policy: RoutePolicy = ANY_ROUTE) -> dict[NodeId, Route]:
     """Return the widest route to every site that has one, as ``widest`` would; raises UnknownNode."""
     start = graph.number_of(source)
-    passes = graph.passes(policy, start)
-    values = bottlenecks(graph, graph.width, start, passes=passes)
-    ends: dict[float, list[int]] = {}
-    for end, value in enumerate(values):
-        if end != start and value > float("-inf") and graph.may_end(policy, start, end):
-            ends.setdefault(value, []).append(end)
-    routes: dict[NodeId, Route] = {}
-    for value, places in sorted(ends.items(), reverse=True):
-        before = fewest_hops(graph, start, passes=passes, values=graph.width, at_least=value)
-        routes |= _all_traced(graph, before, start, places)
-    return routes
+    found = _Widest(graph, start, policy)
+    ends = sorted((end for end in range(len(graph.nodes)) if found.has_route_to(end)), key=found.rank)
+    routes = ((graph.nodes[end], found.to(end)) for end in ends)
+    return {node: route for node, route in routes if route is not None}
+
+
+class _Widest:
+    """The widest routes from one site, each searched for when it is asked for."""
+
+    def __init__(self, graph: RouteGraph, start: int, policy: RoutePolicy) -> None:
+        self._graph, self._start, self._policy = graph, start, policy
+        self._passes = graph.passes(policy, start)
+        self._values = bottlenecks(graph, graph.width, start, passes=self._passes)
+        self._before: dict[float, list[int]] = {}
+
+    def has_route_to(self, end: int) -> bool:
+        is_reached = end != self._start and self._values[end] > float("-inf")
+        return is_reached and self._graph.may_end(self._policy, self._start, end)
+
+    def rank(self, end: int) -> float:
+        """Return what sorts ends, those with the widest routes first."""
+        return -self._values[end]
+
+    def to(self, end: int) -> Route | None:
+        """Return the widest route to a site, of those the one with the fewest hops; None where there is none."""
+        if not self.has_route_to(end):
+            return None
+        value = self._values[end]
+        if value not in self._before:
+            self._before[value] = fewest_hops(
+                self._graph, self._start, passes=self._passes, values=self._graph.width, at_least=value
+            )
+        return _traced(self._graph, self._before[value], self._start, end)
 
 
 def shortest_from(graph: RouteGraph, source: NodeId) -> dict[NodeId, Route]:
@@ -245,12 +267,43 @@ def disjoint(
 ) -> DisjointRoutes:
     """Return the most routes that have no site but their ends in common, nor a satellite that has announced key of
     both, of the fewest hops and the widest links."""
-    start, end = graph.number_of(source), graph.number_of(target)
-    if start == end or not graph.may_end(policy, start, end):
-        return DisjointRoutes((), ())
-    passable = _passable(graph, graph.passes(policy, start), start, end)
-    known_to = {hop: who for hop, who in graph.known_to.items() if hop[1] in passable.get(hop[0], {})}
-    return routes_apart(passable, known_to, source, target, at_most=at_most)
+    return _Apart(graph, source, policy).to(target, at_most=at_most)
+
+
+class _Apart:
+    """Finds routes from one node that have no site but their ends in common. The graph between relays is built once."""
+
+    def __init__(self, graph: RouteGraph, source: NodeId, policy: RoutePolicy = ANY_ROUTE) -> None:
+        self._graph, self._source, self._policy = graph, source, policy
+        self._start = graph.number_of(source)
+        self._passes = graph.passes(policy, self._start)
+        self._highest = max(graph.width, default=1.0) or 1.0
+        self._between_relays = {
+            graph.nodes[here]: {
+                graph.nodes[there]: self._cost(link)
+                for there, link in peers
+                if there != self._start and self._passes[there] and graph.link_is_up[link]
+            }
+            for here, peers in enumerate(graph.hops)
+            if self._passes[here] or here == self._start
+        }
+
+    def to(self, target: NodeId, *, at_most: int = MAX_DISJOINT_ROUTES) -> DisjointRoutes:
+        """Return the most routes to a site, as ``disjoint`` does; raises UnknownNode."""
+        graph, end = self._graph, self._graph.number_of(target)
+        if self._start == end or not graph.may_end(self._policy, self._start, end):
+            return DisjointRoutes((), ())
+        passable = self._between_relays.copy()
+        passable.pop(target, None)
+        for here, link in graph.hops[end]:
+            if (row := passable.get(graph.nodes[here])) is not None and graph.link_is_up[link]:
+                passable[graph.nodes[here]] = {**row, target: self._cost(link)}
+        known_to = {hop: who for hop, who in graph.known_to.items() if hop[1] in passable.get(hop[0], {})}
+        return routes_apart(passable, known_to, self._source, target, at_most=at_most)
+
+    def _cost(self, link: int) -> int:
+        """Return what a hop costs: a thousand for its length, up to a thousand more the narrower its link is."""
+        return HOP_COST + round(HOP_COST * (1 - self._graph.width[link] / self._highest))
 
 
 class _Choices:
@@ -259,7 +312,8 @@ class _Choices:
     def __init__(self, graph: RouteGraph, source: NodeId) -> None:
         self._graph, self._source = graph, source
         self._passes = graph.passes(ANY_ROUTE, graph.number_of(source))
-        self._round: dict[NodeId, dict[NodeId, Route]] = {}
+        self._apart = _Apart(graph, source)
+        self._round: dict[NodeId, _Widest] = {}
         self._reached: dict[NodeId, Sequence[int]] = {}
         self.widest = widest_from(graph, source)
 
@@ -269,7 +323,7 @@ class _Choices:
         known, musts = list(dict.fromkeys((widest, *found.routes))), list[NodeId]()
         for relay in widest[1:-1]:
             if all(relay in route for route in known):
-                detour = self._without(relay).get(target) if self._is_reached(target, without=relay) else None
+                detour = self._detour(target, without=relay)
                 known += [detour] if detour is not None else []
                 musts += [relay] if detour is None else []
         cut = tuple(musts) or found.cut if len(found.routes) == 1 else found.cut
@@ -280,7 +334,7 @@ class _Choices:
         by_satellite = {widest[:2], widest[-2:]} & self._graph.known_to.keys()  # it may be all that is in the way
         if not by_satellite and min(self._ways_out(self._source, target), self._ways_out(target, self._source)) == 1:
             return DisjointRoutes((widest,), ())  # a user on one access relay: most users, so no search for each
-        return disjoint(self._graph, self._source, target)
+        return self._apart.to(target)
 
     def _ways_out(self, node: NodeId, other: NodeId) -> int:
         """Return to how many nodes a key between the two may go from ``node``."""
@@ -299,23 +353,11 @@ class _Choices:
             self._reached[without] = fewest_hops(graph, start, passes=passes)
         return self._reached[without][self._graph.number[target]] != NOWHERE
 
-    def _without(self, relay: NodeId) -> dict[NodeId, Route]:
-        if relay not in self._round:
-            self._round[relay] = widest_from(self._graph, self._source, RoutePolicy(avoid=frozenset({relay})))
-        return self._round[relay]
-
-
-def _passable(graph: RouteGraph, passes: Passes, start: int, end: int) -> dict[NodeId, dict[NodeId, int]]:
-    """Return the hops that a key may take, between relays and from and to the ends, with what each costs: a thousand
-    for its length, up to a thousand more the narrower its link is."""
-    highest = max(graph.width, default=1.0) or 1.0
-    passable: dict[NodeId, dict[NodeId, int]] = {}
-    for here, peers in enumerate(graph.hops):
-        if here == end or not (passes[here] or here == start):
-            continue
-        passable[graph.nodes[here]] = {
-            graph.nodes[there]: HOP_COST + round(HOP_COST * (1 - graph.width[link] / highest))
-            for there, link in peers
-            if there != start and (passes[there] or there == end) and graph.link_is_up[link]
-        }
-    return passable
+    def _detour(self, target: NodeId, *, without: NodeId) -> Route | None:
+        """Return the widest route that avoids a relay, if there is any."""
+        if not self._is_reached(target, without=without):
+            return None
+        if without not in self._round:
+            start, policy = self._graph.number[self._source], RoutePolicy(avoid=frozenset({without}))
+            self._round[without] = _Widest(self._graph, start, policy)
+        return self._round[without].to(self._graph.number[target])
