@@ -216,6 +216,26 @@ def test_an_outbox_that_cannot_be_written_costs_its_reading_alone(
     assert "no reading: database or disk is full (make room on its disk)" in capsys.readouterr().err
 
 
+def test_an_outbox_that_cannot_be_read_ends_nothing_and_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any, **__: Any) -> int:
+        raise ConfigurationError("database or disk is full", remedy="make room on its disk")
+
+    count, calls = Readings.num_waiting, list[int]()
+
+    def full_at_first(self: Readings, centre: SaeId) -> int:
+        calls.append(1)
+        return full() if len(calls) < 3 else count(self, centre)
+
+    monkeypatch.setattr(Readings, "num_waiting", full_at_first)
+    status, _ = status_of(monkeypatch, tmp_path, counting(tmp_path), every_s=0.3, count=3)
+    assert status == 1
+    said = capsys.readouterr().err
+    assert said.count("readings wait: database or disk is full (make room on its disk)") == 1
+    assert "3 readings wait" in said
+
+
 def test_a_command_that_fails_is_a_failure_where_one_reading_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,3 +115,13 @@ def test_who_receives_with_a_file_that_is_not_there_hears_so_at_once(tmp_path: P
     with pytest.raises(ConfigurationError, match=r"gone\.mp4.: there is no such file"):
         run_receive(who, out=tmp_path, port=0, once=True, as_json=False, media=media)
     CallMedia(TEST, "camera").check()
+
+
+def test_a_recording_into_which_nothing_came_is_no_file_and_is_not_told_of(tmp_path: Path) -> None:
+    """As of a call that no datagram gets through: no player takes a file of nothing."""
+    for audio in (True, False):
+        sink = MediaSink(audio=audio, video=False, record=tmp_path / "call.webm")
+        assert (tmp_path / "call.webm").exists() is audio
+        sink.close()
+        assert not sink.is_recorded
+        assert list(tmp_path.iterdir()) == []

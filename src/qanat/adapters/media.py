@@ -150,6 +150,8 @@ class MediaSink:
         self._record = record
         self._is_lost = False
         """Whether the recording could not be written, which was told then."""
+        self.is_recorded = False
+        """Whether anything came that is in the recording."""
         self._pipe: BinaryIO | None = None
         self._streams: list[Any] = [None, None]
         if record is not None:
@@ -184,14 +186,14 @@ class MediaSink:
             self._is_lost = True
             with self._recording():
                 self._output.mux(packet)
-            self._is_lost = False
+            self._is_lost, self.is_recorded = False, True
         if medium == 0 and self._on_sound is not None:
             for sound in shown:
                 self._on_sound(sound, at_ms)
         return bool(shown)
 
     def close(self) -> None:
-        """End the recording."""
+        """End the recording; a file in which nothing is, which no player takes, is removed."""
         if self._output is not None:
             with contextlib.ExitStack() as stack:
                 if self._pipe is not None:
@@ -202,6 +204,8 @@ class MediaSink:
                 stack.enter_context(self._recording())
                 self._output.close()
             self._output = None
+            if not self.is_recorded and self._pipe is None and self._record is not None:
+                self._record.unlink(missing_ok=True)
 
     def _recording(self) -> contextlib.AbstractContextManager[None]:
         """Have failures inside told as those of the recording."""

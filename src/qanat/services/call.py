@@ -144,9 +144,9 @@ class CallReport:
 
     @property
     def is_dead(self) -> bool:
-        """Whether nothing came at all, or nothing any more when it ended, at one of the ends."""
+        """Whether nothing came at all, or nothing any more when it ended, at one of the ends; or its line broke."""
         is_one_silent = self.fell_silent or self.unheard_s > SILENCE_TOLD_S
-        return self.nothing_came or is_one_silent or self.ended in ("silent", "unheard")
+        return self.nothing_came or is_one_silent or self.ended in ("silent", "unheard", "unsaid")
 
     @property
     def fell_silent(self) -> bool:

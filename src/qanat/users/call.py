@@ -57,7 +57,7 @@ class CallEnd:
         self._stream = HeardStream(party, back)
         self._hearing = Hearing(party.clock, say=self._say)
         self._heard = asyncio.Event()
-        self._is_over = False
+        self._is_over = self._is_recorded = False
         self._told: LastWord | None = None
 
     async def word(self) -> CallWord:
@@ -96,6 +96,7 @@ class CallEnd:
         finally:
             await self._stream.close()
             await asyncio.to_thread(sink.close)
+            self._is_recorded = sink.is_recorded
             if mix is not None:
                 await mix.close()
             self._sealer.forget()
@@ -136,7 +137,7 @@ class CallEnd:
             num_missing=self._stream.num_missing(None if self._told is None else self._told.datagrams),
             keys_sent=self._sealer.num_keys,
             keys_received=self._stream.num_keys,
-            recording=None if self._record is None else str(self._record),
+            recording=str(self._record) if self._is_recorded else None,
         )
         return replace(
             report,

@@ -32,6 +32,9 @@ ASK_EVERY_S = 2.0
 LOOK_EVERY_S = 0.25
 STOOD_STILL_S = 2.0
 """Who has not looked for so long stood still itself: what it did not hear meanwhile tells nothing of the other."""
+AGAIN_AFTER_S = 1.0
+"""Words that this end hears nothing come one after the other; all at once where this end stood still, and by then
+datagrams flow again."""
 MOST_WORDS_WAITING = 4
 
 
@@ -45,6 +48,7 @@ class CallLine:
         self._talk, self._end, self._clock, self._name, self._say = talk, end, clock, name, say
         self._alive_s = clock.monotonic_s()
         self._last: LastWord | None = None
+        self._unheard_since_s: float | None = None
         self._to_say: asyncio.Queue[dict[str, Json]] = asyncio.Queue(MOST_WORDS_WAITING)
         self._has_told: set[str] = set()
 
@@ -113,7 +117,7 @@ class CallLine:
                 self._last = LastWord.parse(word)
             case {"silent": True}:
                 self._due({"here": True})
-                self._tell_once(f"{self._name} hears nothing of this end: let UDP through between the two")
+                self._note_unheard()
             case {"here": True}:
                 if self._end.silent_s > SILENCE_TOLD_S:
                     remedy = (
@@ -122,6 +126,14 @@ class CallLine:
                     self._tell_once(f"no datagram comes from {self._name}, though its line stands: {remedy}")
             case _:
                 raise FrameError("this is no word of a call", remedy="update the older side")
+
+    def _note_unheard(self) -> None:
+        """Tell that the other hears nothing of this end when it says so again."""
+        now_s = self._clock.monotonic_s()
+        if self._unheard_since_s is None or now_s > self._unheard_since_s + LOST_S:
+            self._unheard_since_s = now_s
+        elif now_s > self._unheard_since_s + AGAIN_AFTER_S:
+            self._tell_once(f"{self._name} hears nothing of this end: let UDP through between the two")
 
     async def _watch(self) -> None:
         """Return when the other has given no sign of life for too long; ask it for one before."""
@@ -133,16 +145,22 @@ class CallLine:
             if now_s - looked_s > STOOD_STILL_S:
                 self._alive_s = now_s
             looked_s = now_s
-            if min(self._end.silent_s, now_s - self._alive_s) > LOST_S:
+            lifeless_s = min(self._end.silent_s, now_s - self._alive_s)
+            if lifeless_s > LOST_S:
                 return
+            if lifeless_s > LOST_S / 2:
+                self._tell_once(
+                    f"no sign of life of {self._name} for {LOST_S / 2:g} s; after {LOST_S:g} s the call ends",
+                    goes_on=False,
+                )
             if self._end.silent_s > SILENCE_TOLD_S and now_s >= asked_s + ASK_EVERY_S:
                 asked_s = now_s
                 self._due({"silent": True})
 
-    def _tell_once(self, words: str) -> None:
+    def _tell_once(self, words: str, *, goes_on: bool = True) -> None:
         if words not in self._has_told:
             self._has_told.add(words)
-            self._say(f"{words}; the call goes on")
+            self._say(f"{words}; the call goes on" if goes_on else words)
 
     def _due(self, word: dict[str, Json]) -> None:
         with contextlib.suppress(asyncio.QueueFull):  # the line takes none: who hears and watches says what of it

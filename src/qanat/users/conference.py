@@ -414,7 +414,7 @@ class ConferenceEnd:
             num_missing=member.num_missing_before + sum(stream.num_missing() for stream in member.streams.values()),
             keys_sent=self._keys_sent - member.keys_sent_before,
             keys_received=received,
-            recording=member.recording,
+            recording=member.recording if member.sink.is_recorded else None,
         )
         since_s = member.hearing.began_s if member.told_s is None else member.told_s
         waited_s = min(

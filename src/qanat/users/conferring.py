@@ -41,10 +41,13 @@ class _Member:
     talk: Conversation
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
+    is_gone: bool = False
 
     async def tell(self, word: Mapping[str, Json], *, is_last: bool = False) -> None:
-        """Say a word; a line that is gone is noticed by who listens to it."""
+        """Say a word, but not to who has left; a line that is gone is noticed by who listens to it."""
         async with self.turn:
+            if self.is_gone:  # while a round was made ready in which it still has a seat
+                return
             with contextlib.suppress(ChannelError):
                 await self.talk.transmit(canonical_json(word), kind=RecordKind.CONTROL, is_last=is_last)
 
@@ -138,6 +141,7 @@ class Convener:
                 await say_last(member.tell({"end": True}, is_last=True))
                 raise
             finally:
+                member.is_gone = True
                 del self._members[contact.sae]
                 self._changed.set()
 

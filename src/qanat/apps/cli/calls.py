@@ -101,7 +101,7 @@ def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
     ending = ENDINGS.get(report.ended, "").format(peer=report.peer)
     say(f"call with {report.peer}, {report.duration_s:.1f} s{ending}; {_seen(report)}")
     _say_refused(report.refused, say)
-    if report.recording is not None and not report.nothing_came:
+    if report.recording is not None:
         say(f"recorded in {report.recording}")
     _say_dead(report, say)
 

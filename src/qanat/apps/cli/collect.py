@@ -114,6 +114,8 @@ class _Deliveries:
         self._began_s = 0.0
         self._is_told = False
         """That the delivery under way takes long."""
+        self._fault = ""
+        """Why it cannot be counted what waits, as it was told last."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -137,7 +139,7 @@ class _Deliveries:
                 break
             task, self._task = self._task, None
             await task
-        waiting = await self._sensor.num_waiting()
+        waiting = await self._num_waiting()
         took_s = time.monotonic() - self._began_s
         if waiting and self._task is not None and not self._is_told and took_s > LONG_DELIVERY_S:
             self._is_told = True
@@ -157,6 +159,17 @@ class _Deliveries:
             await _ended(finishing)
         return await self._sensor.num_waiting()
 
+    async def _num_waiting(self) -> int:
+        """Return how many readings wait; 0 where the outbox cannot be read, which is told: what is measured next may
+        find it there again."""
+        try:
+            waiting = await self._sensor.num_waiting()
+        except ConfigurationError as fault:
+            self._tell_once(fault)
+            return 0
+        self._fault = ""
+        return waiting
+
     async def _finish(self) -> int:
         if self._task is not None:
             await self._task
@@ -166,8 +179,15 @@ class _Deliveries:
         try:
             if left := await self._sensor.deliver():
                 tell(f"{_waiting(left)} until the centre receives")
+        except ConfigurationError as fault:
+            self._tell_once(fault)
         except QanatError as fault:
             tell(f"readings wait: {fault}")
+
+    def _tell_once(self, fault: ConfigurationError) -> None:
+        if str(fault) != self._fault:
+            tell(f"readings wait: {fault}")
+        self._fault = str(fault)
 
 
 async def _first_of(task: asyncio.Task[Any], stop: asyncio.Event, *, within_s: float | None = None) -> None:
