@@ -37,6 +37,8 @@ from qanat.services.ciphers import (
     Truncated,
     quote_pad,
 )
+from qanat.services.ciphers.frames import TOLD_AHEAD_S
+from qanat.services.ciphers.layout import read_header
 from unit.service_fakes import ALICE, BOB, EVE, FakeClock, FakeSupply, KeyStock
 
 CONTEXT = StreamContext(ALICE, BOB, "stream-1", Suite.AES_128_GCM)
@@ -289,6 +291,50 @@ def test_frames_stop_when_no_fresh_key_comes() -> None:
         rig.clock.now_s += 0.2
         with pytest.raises(KeyShortage, match="no fresh key came"):
             sealer.seal(b"too late")
+
+    asyncio.run(run())
+
+
+def test_a_key_that_came_late_is_told_of_before_its_first_frame_and_the_present_one_seals_meanwhile() -> None:
+    async def run() -> None:
+        rig = Rig(refresh=Refresh(every_s=5))
+        sealer = FrameSealer(CONTEXT, rig.sender_keys())
+        await sealer.prepare()
+        first = read_header(sealer.seal(b"x")).key_id
+        rig.clock.now_s += 7.0
+        await sealer.prepare()
+        coming = sealer.next_key_id
+        assert coming is not None
+        assert read_header(sealer.seal(b"x")).key_id == first
+        rig.clock.now_s += TOLD_AHEAD_S
+        assert read_header(sealer.seal(b"x")).key_id == coming
+        rig.clock.now_s += 9.95
+        await sealer.prepare()
+        last = sealer.next_key_id
+        rig.clock.now_s += 0.1
+        assert read_header(sealer.seal(b"x")).key_id == last, "no other may seal any more"
+
+    asyncio.run(run())
+
+
+def test_that_no_fresh_key_came_is_told_with_the_reason() -> None:
+    async def run() -> None:
+        rig = Rig(refresh=Refresh(every_s=5))
+        keys = rig.sender_keys()
+        sealer = FrameSealer(CONTEXT, keys)
+        await sealer.prepare()
+        rig.clock.now_s += 4.0
+
+        async def none() -> SecretKey:
+            raise KeyShortage("no key can be carried to 'bob'", remedy="bring the key manager of 'east' up again")
+
+        keys.fetch = none  # type: ignore[method-assign]
+        with pytest.raises(KeyShortage):
+            await sealer.prepare()
+        rig.clock.now_s += 6.1
+        with pytest.raises(KeyShortage, match="used up: no key can be carried to 'bob'") as caught:
+            sealer.seal(b"x")
+        assert caught.value.remedy == "bring the key manager of 'east' up again"
 
     asyncio.run(run())
 

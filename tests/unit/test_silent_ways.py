@@ -43,11 +43,12 @@ class NoRations:
         return ways
 
 
-def ways_of_a_ring(clock: LeapingClock) -> Ways:
+def ways_of_a_ring(clock: LeapingClock, *, lost: tuple[NodeId, ...] = ()) -> Ways:
     choices = RouteChoices(SOUTH, (NEAR, FAR), (), ())
     routes = SimpleNamespace(
         ways=lambda _target: choices.disjoint,
         choices=lambda _target: choices,
+        lost_nodes=frozenset(lost),
         rations=SimpleNamespace(parts=NoRations()),
         spreading=NoRations(),
     )
@@ -66,6 +67,16 @@ def chosen_or_refused(ways: Ways, wish: Wish) -> Routes | NodeSilent:
         return ways.choose(wish, Tried())
     except NodeSilent as refused:
         return refused
+
+
+def test_nodes_that_do_not_answer_are_named_where_all_tries_have_failed() -> None:
+    """One was found silent from here; another, on the way that was tried, hangs, and the controller misses it."""
+    ways = ways_of_a_ring(LeapingClock(), lost=FAR[1:2])
+    ways.close((), at=NORTH, silent=EAST)
+    assert ways.suspects(Wish(SOUTH, 1, 256)) == (
+        "'east' does not answer 'north'",
+        "'northwest' does not answer the controller",
+    )
 
 
 @pytest.mark.parametrize("num_reads", range(12))

@@ -161,8 +161,9 @@ class RelayOrigin:
         for wish in wishes:
             self.ways.choose(wish, tried)  # says what is short or silent, if anything is
             self.ways.say_short(wish, tried)
+        told = "".join(f"; {words}" for wish in wishes for words in self.ways.suspects(wish))
         raise KeyShortage(
-            f"keys could not be relayed to {', '.join(job.targets)}; the last try went along {why}",
+            f"keys could not be relayed to {', '.join(job.targets)}; the last try went along {why}{told}",
             remedy="look at the nodes of the route and the lines between them",
         )
 

@@ -208,6 +208,15 @@ class Ways:
             return ()
         return tuple(way for way in known if not self._silences_on(way, wish) and lost.isdisjoint(way[1:]))
 
+    def suspects(self, wish: Wish) -> tuple[str, ...]:
+        """Return in words which nodes on the ways of a wish do not answer, as far as is known here, or the controller:
+        what was tried and failed on all of them may be due to those."""
+        known = self._known(wish)
+        silences = dict.fromkeys(words for way in known for words in self._silences_on(way, wish))
+        lost = self._context.routes.lost_nodes.intersection(node for way in known for node in way[1:])
+        told = [f"{silent!r} does not answer {at!r}" for at, silent in silences]
+        return (*told, *(f"{node!r} does not answer the controller" for node in sorted(lost)))
+
     def is_barren(self, way: Way) -> bool:
         """Return whether no key for a way could be made a while ago."""
         return self._holds(self._barren_until_s, way)

@@ -92,6 +92,8 @@ class HeardStream:
                 remedy="drop it; if they do not end, look for who puts frames on the line",
             )
         self._may_ask_at_s = now_s + STRANGE_KEY_EVERY_S
+        self.expect(key_id)
+        await self._expected[key_id]
 
 
 class Hearing:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from cryptography.exceptions import InvalidTag
 
-from qanat.ground.errors import KeyShortage
+from qanat.ground.errors import KeyShortage, QanatError
 from qanat.ground.keys import SecretKey
 from qanat.services.ciphers.context import StreamContext
 from qanat.services.ciphers.faults import LOOK_AT_LINE, Altered, NotForUs, Replayed
@@ -34,6 +34,8 @@ WINDOW_FRAMES = 1024
 OVERRUN_S = 5.0
 AHEAD_SHARE = 0.5
 """The next key is asked for when so much of the present one's time, bytes or frames is used up."""
+TOLD_AHEAD_S = 0.25
+"""A key that came late seals no frame before its id could be told for so long, unless no other may seal any more."""
 
 
 class ReplayWindow:
@@ -70,6 +72,8 @@ class FrameSealer:
         self._overrun_s = overrun_s
         self._number = 0
         self._ahead: SecretKey | None = None
+        self._ahead_at_age_s = 0.0
+        self._fault: QanatError | None = None
 
     @property
     def num_keys(self) -> int:
@@ -90,17 +94,27 @@ class FrameSealer:
         if keys.num_keys == 0:
             await keys.renew_if_due()
         elif self._ahead is None and keys.spent_share >= AHEAD_SHARE:
-            self._ahead = await keys.fetch()
+            try:
+                self._ahead = await keys.fetch()
+            except QanatError as fault:
+                self._fault = fault
+                raise
+            self._ahead_at_age_s, self._fault = keys.age_s, None
 
     def seal(self, content: Buffer, *, kind: RecordKind = RecordKind.DATA) -> bytes:
         """Return the next frame's datagram. Raises KeyShortage when no key is left that may seal it."""
         keys = self._keys
-        if keys.is_due() and self._ahead is not None:
+        is_over = keys.num_keys == 0 or keys.is_used_up or keys.age_s > keys.refresh.every_s + self._overrun_s
+        is_told = keys.age_s >= self._ahead_at_age_s + TOLD_AHEAD_S
+        if self._ahead is not None and (is_over or (is_told and keys.is_due())):
             keys.install(self._ahead)
             self._ahead = None
-        elif keys.num_keys == 0 or keys.is_used_up or keys.age_s > keys.refresh.every_s + self._overrun_s:
+        elif is_over:
+            why = "" if self._fault is None else f": {self._fault.message}"
+            remedy = "" if self._fault is None else self._fault.remedy
             raise KeyShortage(
-                "no fresh key came before the last one was used up", remedy="wait for prepare(), then go on"
+                f"no fresh key came before the last one was used up{why}",
+                remedy=remedy or "give the network more time for keys: refresh them less often",
             )
         room = bytearray(HEADER_BYTES)
         write_header(room, RecordHeader(kind, False, 0, self._digest[:MARK_BYTES], keys.key_id, self._number))
