@@ -83,6 +83,22 @@ def test_graphml_from_elsewhere_is_filled_in_and_marked() -> None:
     assert not any(site.assumed for site in network.sites)
 
 
+def test_a_node_without_a_place_stands_between_its_neighbours() -> None:
+    """As in a graph of a topology collection, where of some nodes nobody knows where they are."""
+    known = {"a": (179.0, 47.0), "d": (-179.0, 47.4)}
+    graph = nx.path_graph(["a", "b", "c", "d"])
+    graph.add_edge("b", "d")
+    for key, (east, north) in known.items():
+        graph.nodes[key].update(Longitude=east, Latitude=north)
+    network = from_graphml("\n".join(nx.generate_graphml(graph)), name="zoo", system="metro-40", source="zoo.graphml")
+    sites = {site.name: site for site in network.sites}
+    assert [sites[name].assumed for name in "abcd"] == [False, True, True, False]
+    assert (sites["b"].latitude_deg, abs(sites["b"].longitude_deg)) == (47.2, 180.0)
+    assert (sites["c"].latitude_deg, sites["c"].longitude_deg) == (47.4, -179.0)
+    alone = nx.generate_graphml(nx.path_graph(3))
+    assert len(from_graphml("\n".join(alone), name="x", system="metro-40", source="x").links) == 2
+
+
 def test_a_topology_of_sequence_becomes_a_network() -> None:
     network = read_json(SEQUENCE)
     assert network.name == "my-net"

@@ -95,4 +95,6 @@ def run_export(name: str, file: Path, *, second_backbone: bool = False) -> int:
     except OSError as fault:
         raise ConfigurationError(f"cannot write {file}: {fault.strerror}", remedy="name a file that can be") from None
     print(f"{file}: {len(text.encode()):,} bytes", file=sys.stderr)
+    if suffix == ".json" and (birds := [site.name for site in network.sites if site.kind == "satellite"]):
+        print(f"left out, as SeQUeNCe has no word for satellites: {', '.join(birds)}, and their links", file=sys.stderr)
     return 0

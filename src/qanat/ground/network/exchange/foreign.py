@@ -114,8 +114,8 @@ def _links(fibres: Sequence[Fibre], sites: Mapping[str, Site], system: str) -> t
         sender, detector = sites[fibre.sender], sites[fibre.detector]
         length_km = fibre.length_km
         if length_km is None:
-            is_placed = not (sender.assumed or detector.assumed)
-            length_km = max(0.01, round(DETOUR * great_circle_km(sender, detector), 3)) if is_placed else DEFAULT_KM
+            least_km = DEFAULT_KM if sender.assumed or detector.assumed else 0.01
+            length_km = max(least_km, round(DETOUR * great_circle_km(sender, detector), 3))
         db_per_km = LOSS_DB_PER_KM if fibre.db_per_km is None else fibre.db_per_km
         wanted = _name(fibre.name) or f"{sender.name}-{detector.name}"
         taken[wanted] += 1
@@ -163,12 +163,20 @@ def _name(text: str) -> str:
 
 
 def _places(nodes: Sequence[Node], fibres: Sequence[Fibre]) -> dict[str, tuple[float, float]]:
-    """Return places; nodes that have none stand on a circle across which every fibre reaches."""
+    """Return places. A node that has none stands in the middle of those it is joined to; where these have none either,
+    on a circle across which every fibre reaches."""
+    placed = {node.key: node.place for node in nodes if node.place is not None}
+    joined: dict[str, list[str]] = {node.key: [] for node in nodes}
+    for fibre in fibres:
+        joined[fibre.sender].append(fibre.detector)
+        joined[fibre.detector].append(fibre.sender)
     without = [node.key for node in nodes if node.place is None]
+    while found := {key: _middle(known) for key in without if (known := _known(joined[key], placed))}:
+        placed |= found
+        without = [key for key in without if key not in placed]
     shortest_km = min((fibre.length_km or DEFAULT_KM for fibre in fibres), default=DEFAULT_KM)
     radius_deg = shortest_km / DETOUR / 2 / 111.195
     across = math.cos(math.radians(MIDDLE[0]))
-    placed = {node.key: node.place for node in nodes if node.place is not None}
     for number, key in enumerate(without):
         turn = 2 * math.pi * number / len(without)
         placed[key] = (
@@ -176,3 +184,15 @@ def _places(nodes: Sequence[Node], fibres: Sequence[Fibre]) -> dict[str, tuple[f
             round(MIDDLE[1] + radius_deg * math.sin(turn) / across, 6),
         )
     return placed
+
+
+def _known(keys: Sequence[str], placed: Mapping[str, tuple[float, float]]) -> list[tuple[float, float]]:
+    return [placed[key] for key in keys if key in placed]
+
+
+def _middle(places: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the mean of places, none more than half way round the Earth from the first."""
+    first_east = places[0][1]
+    north = sum(place[0] for place in places) / len(places)
+    east = first_east + sum((place[1] - first_east + 180) % 360 - 180 for place in places) / len(places)
+    return round(north, 6), round((east + 180) % 360 - 180, 6)
