@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -120,3 +122,19 @@ def test_a_frame_on_a_connection_that_the_kernel_gave_up_has_not_stood_still_for
             await reading
 
     run(work())
+
+
+SIOCOUTQNSD = 0x894B
+"""Of linux/sockios.h: how much of what the kernel took it has not sent yet."""
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system has no such limit")
+def test_the_kernel_takes_little_more_than_it_can_send() -> None:
+    """Megabytes that wait before a slow line would make each record older than its key may be."""
+
+    async def scene() -> None:
+        async with dead_line() as line:
+            unsent = fcntl.ioctl(line._connection, SIOCOUTQNSD, bytes(4))
+            assert 0 < struct.unpack("i", unsent)[0] <= buffer_line.UNSENT_BYTES + 2**16
+
+    run(scene())

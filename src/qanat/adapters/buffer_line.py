@@ -30,6 +30,9 @@ FIRST_BUFFER_BYTES = 2**14
 MAX_LINE_FRAME_BYTES = 2**20 + 2**17
 """A record of the greatest length and its frame."""
 KERNEL_BUFFER_BYTES = 2**22
+UNSENT_BYTES = 2**17
+"""The kernel takes no more than this ahead of what it can send: records that waited behind megabytes on a slow line
+would come when the time of their keys is over."""
 SEND_TIMEOUT_S = 30.0
 """A peer that takes nothing for so long is treated as gone."""
 KERNEL_PATIENCE_S = 40
@@ -90,6 +93,8 @@ class BufferLine:
         self._altered: Altered | None = None
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         watch_peer(connection, limit_s=KERNEL_PATIENCE_S)
 
     @property
