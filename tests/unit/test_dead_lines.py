@@ -124,6 +124,30 @@ def test_a_frame_on_a_connection_that_the_kernel_gave_up_has_not_stood_still_for
     run(work())
 
 
+def test_a_peer_that_takes_a_long_frame_slowly_takes_something_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte over a line of some kilobytes in the time of the limit."""
+    monkeypatch.setattr(buffer_line, "SEND_TIMEOUT_S", 0.5)
+
+    async def scene() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**15)
+            line = await dial("127.0.0.1", server.getsockname()[1])
+            peer, _ = server.accept()
+            with peer:
+                peer.setblocking(False)
+                loop = asyncio.get_running_loop()
+                sending = asyncio.create_task(line.send(FRAME))
+                began_s, came = loop.time(), 0
+                while came < len(FRAME):
+                    came += len(await loop.sock_recv(peer, 2**15))
+                    await asyncio.sleep(0.03)
+                await sending
+                assert loop.time() - began_s > buffer_line.SEND_TIMEOUT_S
+            await line.close()
+
+    run(scene())
+
+
 SIOCOUTQNSD = 0x894B
 """Of linux/sockios.h: how much of what the kernel took it has not sent yet."""
 

@@ -33,6 +33,7 @@ KERNEL_BUFFER_BYTES = 2**22
 UNSENT_BYTES = 2**17
 """The kernel takes no more than this ahead of what it can send: records that waited behind megabytes on a slow line
 would come when the time of their keys is over."""
+PIECE_BYTES = 2**17
 SEND_TIMEOUT_S = 30.0
 """A peer that takes nothing for so long is treated as gone."""
 KERNEL_PATIENCE_S = 40
@@ -103,13 +104,15 @@ class BufferLine:
         return "" if self._tls is None else self._tls.suite
 
     async def send(self, frame: bytes | bytearray | memoryview, /) -> None:
-        """Send one whole frame; raises ChannelClosed, also when the peer takes nothing for SEND_TIMEOUT_S, and
+        """Send one whole frame; raises ChannelClosed, also when the peer takes next to nothing for SEND_TIMEOUT_S, and
         Altered after what came was altered."""
         self._check_open()
         try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                data = frame if self._tls is None else self._tls.seal(frame)
-                await asyncio.get_running_loop().sock_sendall(self._connection, data)
+            data = memoryview(frame if self._tls is None else self._tls.seal(frame))
+            for begin in range(0, len(data), PIECE_BYTES):  # a slow line takes a while for all of them
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    piece = data[begin : begin + PIECE_BYTES]
+                    await asyncio.get_running_loop().sock_sendall(self._connection, piece)
         except OSError as fault:
             self._give_up()
             if is_own_limit(fault):

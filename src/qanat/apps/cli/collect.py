@@ -33,7 +33,7 @@ MOST_PRINTED_BYTES = 2**16
 LAST_TRY_S = 5.0
 """So long a delivery may go on once the command has been asked to stop."""
 LONG_DELIVERY_S = 1.0
-"""One that takes longer, and keeps readings waiting at the end of a period, is told of."""
+"""One that takes longer, and keeps readings waiting at the end of a period, is told of; again after twice as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,8 @@ class _Deliveries:
         self._stop = stop
         self._task: asyncio.Task[None] | None = None
         self._began_s = 0.0
-        self._is_told = False
-        """That the delivery under way takes long."""
+        self._told_after_s = LONG_DELIVERY_S
+        """When it is told of the delivery under way that it takes long."""
         self._fault = ""
         """Why it cannot be counted what waits, as it was told last."""
 
@@ -132,7 +132,8 @@ class _Deliveries:
         is_fresh = False
         while not is_fresh:
             if self._task is None:
-                self._task, self._began_s, self._is_told = asyncio.create_task(self._try()), time.monotonic(), False
+                self._task, self._began_s = asyncio.create_task(self._try()), time.monotonic()
+                self._told_after_s = LONG_DELIVERY_S
                 is_fresh = True
             await _first_of(self._task, self._stop, within_s=due_s - time.monotonic())
             if not self._task.done():
@@ -141,8 +142,8 @@ class _Deliveries:
             await task
         waiting = await self._num_waiting()
         took_s = time.monotonic() - self._began_s
-        if waiting and self._task is not None and not self._is_told and took_s > LONG_DELIVERY_S:
-            self._is_told = True
+        if waiting and self._task is not None and took_s > self._told_after_s:
+            self._told_after_s = 2 * took_s
             tell(f"{_waiting(waiting)}: a delivery has been under way for {took_s:.0f} s")
         return waiting
 

@@ -112,8 +112,8 @@ class RecipientKeys:
     def _expired(self, key_id: bytes) -> KeyExpired:
         return KeyExpired(
             f"a record came under key {key_id_text(key_id)}, whose time is over: {self._peer} did not refresh its key, "
-            "or somebody on the line held the record back",
-            remedy="let the sender send it again under a fresh key",
+            "or the line is too slow, or somebody on it held the record back",
+            remedy="let the sender send it again, and refresh its keys more seldom where the line is slow",
         )
 
     def _unknown(self, key_id: bytes) -> KeyUnknown:
