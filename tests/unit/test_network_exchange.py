@@ -154,6 +154,7 @@ def test_node_link_json_of_networkx_is_read() -> None:
         ("{", "no JSON"),
         ("[]", "no topology"),
         ('{"nodes": []}', "the field 'edges' is missing"),
+        ('{"nodes": [1, 2]}', "the node 1 is no object"),
         ('{"nodes": [{"name": "a"}], "qchannels": [{"source": "a"}]}', "the field 'destination' is missing"),
         ('{"nodes": [{"name": "a"}, {"name": "A"}], "qchannels": []}', "would both be called 'a'"),
         ('{"nodes": [{"name": "??"}, {"name": "A"}], "qchannels": []}', "no name that can be written"),

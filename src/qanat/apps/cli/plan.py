@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -103,7 +104,7 @@ def _lines_of_passes(found: State) -> list[str]:
 def planned(options: NetworkOptions) -> Planned:
     """Return the figures of a network before and after what is changed; raises QanatError for what cannot be."""
     consumption = Consumption(options.key_bits, options.keys_per_minute)
-    if options.rate_kbit_per_s is not None and not options.rate_kbit_per_s >= 0:
+    if options.rate_kbit_per_s is not None and not 0 <= options.rate_kbit_per_s < math.inf:
         raise BadParameter(
             f"--rate-kbit-s {options.rate_kbit_per_s:g} is no rate", remedy="give kbit/s, zero or more, such as 28.1"
         )

@@ -75,6 +75,14 @@ def from_simulator_json(
             line=None,
             remedy="give the JSON of SeQUeNCe (nodes, qchannels or qconnections) or NetworkX (nodes, links or edges)",
         )
+    for node in record["nodes"]:
+        if not isinstance(node, dict):
+            raise NetworkFileError(
+                f"the node {json.dumps(node)[:40]} is no object",
+                source=source,
+                line=None,
+                remedy='write it as {"id": ...} for NetworkX, or {"name": ...} for SeQUeNCe',
+            )
     try:
         if any(field in record for field, _, _ in _ENDS):
             nodes, fibres = _sequence_graph(record)
