@@ -3,6 +3,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Hundreds of processes are started from these sources: each would compile them anew where none may keep what it has.
+export PYTHONDONTWRITEBYTECODE :=
 .PHONY: demo test check test-long lint bench clean
 
 demo: .venv/installed  ## a network on this machine: keys from photons, a file across, a report
@@ -29,6 +31,7 @@ bench: .venv/installed  ## speed against goals
 	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 with venv here. On Debian: apt-get install -y python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(PIP) --editable .
+	@$(BIN)/python -m compileall -q -j 0 src
 	@touch $@
 
 .venv/tested: .venv/installed
