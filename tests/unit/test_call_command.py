@@ -16,8 +16,8 @@ from qanat.apps.cli.service_options import Sealing, Who
 from qanat.ground.errors import ChannelClosed
 from qanat.services.call import CallReport, MediumReport
 from qanat.services.ciphers import RecordKind
-from qanat.services.conference import Absence, ConferenceReport
-from qanat.users.conferring import LEFT, LOST
+from qanat.services.conference import LEFT, Absence, ConferenceReport
+from qanat.users.conferring import CLOSED, LOST
 from qanat.users.hearing import Hearing
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
@@ -179,6 +179,33 @@ def test_what_a_call_lost_is_counted_in_words_that_fit(num_lost: int, told: str)
     words = list[str]()
     say_call(report_of(datagrams_missing=num_lost), words.append)
     assert words[0].split("; ")[3] == told
+
+
+def test_a_conference_of_which_nothing_came_tells_no_zero_of_what_it_cannot_know() -> None:
+    words = list[str]()
+    sent = MediumReport(4, 0, 0, 0)
+    figures: dict[str, Any] = {"losses_known": False, "datagrams_opened": 0, "nothing_came": True, "audio": sent}
+    say_conference(ConferenceReport("c" * 32, 9.0, 1, 2, 1, members=(report_of(**figures),)), words.append)
+    assert words[0] == (
+        "bob, in the conference for 3.0 s; audio: 4 frames sent, none came; video: 0 frames sent, none came; "
+        "how many datagrams were lost on the way here is not known, as none came; 1 key out, 1 in; "
+        "delay 0.5 ms (median), 1.0 ms (99 %)"
+    )
+
+
+def test_a_member_that_neither_hears_nor_is_heard_is_told_both() -> None:
+    words = list[str]()
+    figures: dict[str, Any] = {"nothing_came": True, "datagrams_opened": 0, "ended": "unheard", "unheard_s": 10.2}
+    say_conference(ConferenceReport("c" * 32, 9.0, 1, 2, 1, members=(report_of(**figures),)), words.append)
+    assert "nothing of the conference came from bob: let UDP through" in words[1]
+    assert words[2].startswith("bob had heard nothing of this end for 10.2 s when the conference ended: let UDP")
+
+
+@pytest.mark.parametrize(("reason", "dead"), [(LEFT, False), (LOST, True), (CLOSED, True), ("no answer", True)])
+def test_a_conference_is_no_success_where_one_is_not_in_it_at_its_end_and_has_not_left(reason: str, dead: bool) -> None:
+    absent = (Absence("carol", reason),)
+    report = ConferenceReport("c" * 32, 9.0, 1, 2, 1, members=(report_of(), report_of("carol")), absent=absent)
+    assert calls.is_dead(report) is dead
 
 
 def test_a_conference_tells_who_is_meant_by_each_line_and_why_somebody_is_not_in_it() -> None:

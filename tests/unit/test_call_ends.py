@@ -20,7 +20,7 @@ from qanat.ground.errors import ChannelClosed, FrameError
 from qanat.services.call import CallReport, LastWord
 from qanat.services.call_frames import Assembler, MediaFrame, Medium, cut_frame
 from qanat.services.conference import ConferenceReport
-from qanat.users import call_line, conferring
+from qanat.users import call_line, conferring, notices
 from qanat.users.call_line import CallLine
 from qanat.users.reception import Reception
 from qanat.users.services import UserServices
@@ -140,6 +140,34 @@ def test_a_call_of_which_no_datagram_comes_goes_on_while_the_other_ends_line_say
     assert [report.ended for report in reports] == ["here", "there"]
     assert all(len(told) == 2 for told in scene.notices.values()), "each way once"
     assert all(map(is_dead, reports))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_each_outage_of_a_call_is_told_and_its_end_too_at_both_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "STEADY_S", 0.3)
+    monkeypatch.setattr(notices, "LONGEST_PAUSE_S", 0.25)
+
+    async def come_and_go(scene: Scene) -> None:
+        for num_told in (1, 3):
+            scene.lines["alice"].loss = 1.0
+            await until(lambda num=num_told: all(len(told) == num for told in scene.notices.values()))
+            scene.lines["alice"].loss = 0.0
+            await until(lambda num=num_told: all(len(told) == num + 1 for told in scene.notices.values()))
+
+    scene = Scene(House(tmp_path))
+    asyncio.run(asyncio.wait_for(scene.hold(come_and_go, seconds_s=12.0), 30.0))
+    outage = [
+        "bob hears nothing of this end: let UDP through between the two; the call goes on",
+        "bob hears this end again",
+    ]
+    assert scene.notices["alice"] == 2 * outage
+    outage = [
+        "no datagram comes from alice, though its line stands: let UDP through between the two; the call goes on",
+        "datagrams come from alice again",
+    ]
+    assert scene.notices["bob"] == 2 * outage
 
 
 @pytest.mark.usefixtures("hasty")

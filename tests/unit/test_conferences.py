@@ -31,7 +31,7 @@ from qanat.services.ciphers import (
 )
 from qanat.services.ciphers.layout import HEADER_BYTES, key_id_text, read_header
 from qanat.services.ciphers.origin import digest_of
-from qanat.services.conference import MOST_PEOPLE, ConferenceReport, Joining, KeysOf, Round, RoundKeys, Seat
+from qanat.services.conference import MOST_PEOPLE, ConferenceReport, Ending, Joining, KeysOf, Round, RoundKeys, Seat
 from qanat.services.conversation import Party, Terms
 from qanat.users import conferring
 from qanat.users.conference import ConferenceEnd
@@ -62,6 +62,8 @@ class Meeting:
     ends: dict[str, ConferenceEnd] = field(default_factory=dict)
     reports: dict[str, ConferenceReport] = field(default_factory=dict)
     receptions: dict[str, Reception] = field(default_factory=dict)
+    notices: dict[str, list[str]] = field(default_factory=dict)
+    """What each was told while it lasted."""
 
     def user(self, name: str) -> UserServices:
         terms = Terms(refresh=Refresh(self.refresh_s), patience_s=2.0)
@@ -84,7 +86,10 @@ class Meeting:
         media = replace(self.media, record=self.folder / name)
         reception = self.receptions[name] = Reception(self.user(name), self.folder / name, media=media)
         faults = self.house.faults.setdefault(name, [])
-        reception._listeners = replace(reception._listeners, on_conference=came, on_fault=faults.append)
+        notices = self.notices.setdefault(name, [])
+        reception._listeners = replace(
+            reception._listeners, on_conference=came, on_fault=faults.append, on_notice=notices.append
+        )
         return reception
 
     def has_heard(self, name: str, *others: str) -> bool:
@@ -100,7 +105,9 @@ class Meeting:
                 await stack.enter_async_context(self.reception(name))
             user = await stack.enter_async_context(self.user(caller))
             media = replace(self.media, record=self.folder / caller)
-            self.reports[caller] = await user.confer(others, media, seconds_s=seconds_s)
+            self.reports[caller] = await user.confer(
+                others, media, seconds_s=seconds_s, say=self.notices.setdefault(caller, []).append
+            )
             await until(lambda: len(self.reports) == len(others) + 1)
 
 
@@ -152,7 +159,9 @@ def test_who_comes_later_is_let_in_who_leaves_is_not_called_again_and_who_is_los
             alice = await stack.enter_async_context(meeting.user("alice"))
             for name in ("bob", "dan"):
                 await stack.enter_async_context(meeting.reception(name))
-            holding = asyncio.create_task(alice.confer(["bob", "carol", "dan"], CallMedia(video=None), stop=stop))
+            told = meeting.notices.setdefault("alice", [])
+            confer = alice.confer(["bob", "carol", "dan"], CallMedia(video=None), stop=stop, say=told.append)
+            holding = asyncio.create_task(confer)
             await until(lambda: groups_of(house) == [["bob", "dan"]])
             carol = await stack.enter_async_context(meeting.reception("carol"))
             await until(lambda: groups_of(house)[-1] == ["bob", "carol", "dan"])
@@ -164,6 +173,7 @@ def test_who_comes_later_is_let_in_who_leaves_is_not_called_again_and_who_is_los
             await until(lambda: sae_of("bob") in asked(house, "alice")[num_asked:])
             meeting.lines["dan"].loss = 0.0
             await until(lambda: meeting.has_heard("bob", "alice", "dan") and meeting.has_heard("dan", "alice", "bob"))
+            await until(lambda: "dan is in the conference again" in told)
             stop.set()
             meeting.reports["alice"] = await holding
             await until(lambda: {"bob", "carol", "dan"} <= set(meeting.reports))
@@ -176,6 +186,18 @@ def test_who_comes_later_is_let_in_who_leaves_is_not_called_again_and_who_is_los
     assert all(one.audio.decoded > FEW for one in heard.values())
     expected = [["bob", "dan"], ["bob", "carol", "dan"], ["bob", "dan"], ["bob", "dan"]]
     assert groups_of(house) == expected, "who left is given no key"
+    assert sorted(meeting.notices["alice"][:3]) == [
+        "bob is in the conference",
+        "carol is not in the conference: nobody says where carol receives; it is called again",
+        "dan is in the conference",
+    ]
+    assert [words for words in meeting.notices["alice"][3:] if "datagram" not in words] == [
+        "carol is in the conference",
+        "carol left the conference",
+        "dan is not in the conference any more: nothing was heard of it any more; it is called again",
+        "dan is in the conference again",
+    ]
+    assert any(words.startswith("alice had heard nothing of this program for 2.") for words in meeting.notices["dan"])
 
 
 def groups_of(house: House) -> list[list[str]]:
@@ -278,6 +300,7 @@ def test_words_are_read_as_they_were_said() -> None:
     assert Round.parse(round_.word(), me=sae_of("bob")) == round_
     keys = RoundKeys(3, bytes(range(16)), {sae_of("carol"): bytes(16)})
     assert RoundKeys.parse(keys.word()) == keys
+    assert Ending.parse(Ending(10.25, lost=True).word()) == Ending(10.25, lost=True)
     told = KeysOf.parse(keys.told_to(sae_of("carol"), by=sae_of("bob")))
     assert told == KeysOf(sae_of("bob"), 3, bytes(range(16)), bytes(16))
     assert KeysOf.parse(keys.told_to(sae_of("alice"), by=sae_of("bob"))).tags == b""
@@ -298,13 +321,17 @@ def test_words_are_read_as_they_were_said() -> None:
         {"audio": True, "video": True, "port": 70_000},
         {"audio": True, "video": True, "port": 7, "conference": "name"},
         {"audio": True, "video": True, "port": 7, "more": 1},
+        {"end": True},
+        {"end": True, "lost": 1, "silent_s": 3.0},
+        {"end": True, "lost": True, "silent_s": -1.0},
+        {"end": True, "lost": True, "silent_s": 1.0, "more": 1},
     ],
-    ids=range(12),
+    ids=range(16),
 )
 def test_words_that_cannot_be_are_refused(word: Any) -> None:
     for parse in (lambda: Round.parse(word, me=sae_of("bob")), lambda: RoundKeys.parse(word)):
         with pytest.raises(FrameError):
             parse()
-    for parse_other in (KeysOf.parse, Joining.parse):
+    for parse_other in (KeysOf.parse, Joining.parse, Ending.parse):
         with pytest.raises(FrameError):
             parse_other(word)

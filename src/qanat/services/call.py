@@ -5,6 +5,7 @@
     both      frames by UDP, each sealed by itself (``FrameSealer``), in streams STREAM/media and STREAM/back/media
     both      {"silent": true}                    over the conversation: nothing has come by UDP for a while
               {"here": true}                      the answer to it
+              {"heard": true}                     after a silence that was told: datagrams come again
               {"audio", "datagrams", "end": true, "lost", "silent_s", "video"} (last record): see ``LastWord``
 
 Who hears a last word says its own. Frames also carry words, as control records: {"next": key id} tells the next key in
@@ -117,10 +118,10 @@ class CallReport:
     other's last word told how many it had sent, and all are counted; else those between the first and the last that
     were opened, and nothing tells of later ones. ``refused``: datagrams that were not accepted, by reason; they may
     have come twice, late, or altered. ``ended``: "here"; "there"; "silent", as the other gave no sign of life for
-    ``LOST_S``; "unheard", as it had none from here; "unsaid" where the line closed without a last word; empty for one
-    member of a conference. ``nothing_came``: not one datagram of an end that was to send, in a call long enough to
-    tell. ``silent_s``: for so long no datagram had come when it ended. ``unheard_s``: the same at the other end, as its
-    last word told.
+    ``LOST_S``; "unheard", as it had none from here; "unsaid" where the line closed without a last word. For one member
+    of a conference it is empty, or "unheard" of a caller that took this end out of it, as no datagram had come from
+    here. ``nothing_came``: not one datagram of an end that was to send, in a call long enough to tell. ``silent_s``:
+    for so long no datagram had come when it ended. ``unheard_s``: the same at the other end, as its last word told.
     """
 
     peer: str

@@ -165,6 +165,12 @@ def medium_of(content: bytes) -> Medium:
     return Medium(content[0])
 
 
+def begins_frame(content: bytes) -> bool:
+    """Return whether a datagram's content is the first part of a frame; raises FrameError."""
+    medium_of(content)
+    return int(_HEAD.unpack_from(content)[2]) == 0
+
+
 class Delays:
     """How long datagrams were on their way, in ms: the last ``most`` of them. Clocks of both ends enter."""
 

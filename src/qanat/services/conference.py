@@ -7,7 +7,7 @@ Who calls has a conversation with each member, sealed between the two, and says 
     caller  {"members": [[sae, host, port, audio, video], ...], "round": n}    all of them, the caller and it too
     member  {"all": key id, "each": {sae: key id, ...}, "round": n}            its keys of this round
     caller  {"all", "each": key id or "", "of": sae, "round"}                  another's keys, as far as it needs them
-    either  {"end": true} (last record)                        the member leaves, or the conference is over
+    either  {"end": true, "lost", "silent_s"} (last record)    it leaves, or the conference is over: see ``Ending``
 
 A round lasts while the members are the same. In each, a member's media go out in one stream, sealed once under a key
 that it asked for with all others together: who left is given no more of them, and who comes none of those before. Every
@@ -24,7 +24,7 @@ from typing import Any
 from qanat.ground.errors import BadParameter, FrameError
 from qanat.ground.events import Json
 from qanat.ground.identifiers import MAX_ID_CHARACTERS, SaeId, slaves_together
-from qanat.services.call import CallReport
+from qanat.services.call import MOST_COUNTED, CallReport
 from qanat.services.ciphers import StreamContext, Suite
 from qanat.services.ciphers.layout import KEY_ID_BYTES
 
@@ -34,6 +34,7 @@ MOST_PEOPLE = 8
 MOST_ROUNDS = 2**31
 MAX_PORT = 65_535
 MAX_HOST_CHARACTERS = 255
+LEFT = "it left"
 _OLD = "update the older side"
 
 
@@ -176,11 +177,38 @@ class KeysOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """What one end says last. ``silent_s``: for so long no datagram of the other had come. ``lost``: that is why the
+    caller takes the other out of the conference, which goes on and calls it again."""
+
+    silent_s: float = 0.0
+    lost: bool = False
+
+    def word(self) -> dict[str, Json]:
+        return {"end": True, "lost": self.lost, "silent_s": round(self.silent_s, 3)}
+
+    @classmethod
+    def parse(cls, word: Mapping[str, Json]) -> Ending:
+        """Return what a word says; raises FrameError."""
+        match dict(word):
+            case {"end": True, "lost": bool(lost), "silent_s": float() | int() as silent_s, **others} if (
+                not others and 0 <= silent_s < MOST_COUNTED
+            ):
+                return cls(float(silent_s), lost)
+        raise FrameError("this is no last word of a conference", remedy=_OLD)
+
+
+@dataclass(frozen=True, slots=True)
 class Absence:
     """Somebody who was called and is not in the conference at its end; ``reason``: a sentence that says why."""
 
     name: str
     reason: str
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it was in the conference, and left of its own."""
+        return self.reason == LEFT
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from qanat.services.conversation import Conversation, Party, Terms, calling, ref
 from qanat.services.directory import Contact
 from qanat.services.lines import Line
 from qanat.users.call import CallEnd, Wire
+from qanat.users.notices import Flow, Notices, Say
 from qanat.users.speaking import CallMedia
 
 T = TypeVar("T")
-Say = Callable[[str], None]
 Over = Callable[[], Coroutine[Any, Any, object]]
 
 LAST_WORD_S = 2.0
@@ -36,21 +36,25 @@ AGAIN_AFTER_S = 1.0
 """Words that this end hears nothing come one after the other; all at once where this end stood still, and by then
 datagrams flow again."""
 MOST_WORDS_WAITING = 4
+IN, KEY, OUT, LIFE = "in", "key", "out", "life"
+"""What notices are about: datagrams from the other, its key, those to it, and any sign of life."""
 
 
 class CallLine:
     """One end's side of the conversation, from when both have said what they send."""
 
     def __init__(self, talk: Conversation, end: CallEnd, *, clock: Clock, name: str, say: Say) -> None:
-        """``name``: the other's. ``say``: is told, once for each way, that nothing gets through it in a call that goes
+        """``name``: the other's. ``say``: is told of each outage of each way once, and of its end, while the call goes
         on."""
         self._ended = "unsaid"
-        self._talk, self._end, self._clock, self._name, self._say = talk, end, clock, name, say
+        self._talk, self._end, self._clock, self._name = talk, end, clock, name
         self._alive_s = clock.monotonic_s()
         self._last: LastWord | None = None
         self._unheard_since_s: float | None = None
         self._to_say: asyncio.Queue[dict[str, Json]] = asyncio.Queue(MOST_WORDS_WAITING)
-        self._has_told: set[str] = set()
+        self._notices, self._flow = Notices(say), Flow(clock)
+        self._has_asked = False
+        """Whether the other was told that nothing of it comes, and not yet that it comes again."""
 
     async def hold(self, theirs: CallWord, over: Over) -> CallReport:
         """Talk until ``over`` ends, the other hangs up or gives no sign of life any more; returns what was seen.
@@ -118,14 +122,30 @@ class CallLine:
             case {"silent": True}:
                 self._due({"here": True})
                 self._note_unheard()
+            case {"heard": True}:
+                self._unheard_since_s = None
+                self._notices.over(OUT, f"{self._name} hears this end again")
             case {"here": True}:
                 if self._end.silent_s > SILENCE_TOLD_S:
-                    remedy = (
-                        "let UDP through between the two" if self._end.has_key else "the key for them is not here yet"
-                    )
-                    self._tell_once(f"no datagram comes from {self._name}, though its line stands: {remedy}")
+                    self._note_silence()
             case _:
                 raise FrameError("this is no word of a call", remedy="update the older side")
+
+    def _note_silence(self) -> None:
+        """Tell that no datagram comes, though the other has just said that it is there."""
+        topic, remedy = (
+            (IN, "let UDP through between the two") if self._end.has_key else (KEY, "the key for them is not here yet")
+        )
+        words = f"no datagram comes from {self._name}, though its line stands: {remedy}; the call goes on"
+        self._notices.tell(topic, words)
+
+    def _note_flow(self) -> None:
+        """Tell that datagrams come again, here and to the other, once they do so steadily."""
+        if self._flow.look(self._end.silent_s):
+            self._notices.over(KEY, f"datagrams come from {self._name} now" if self._end.has_key else "")
+            self._notices.over(IN, f"datagrams come from {self._name} again")
+            if self._has_asked and self._due({"heard": True}):
+                self._has_asked = False
 
     def _note_unheard(self) -> None:
         """Tell that the other hears nothing of this end when it says so again."""
@@ -133,7 +153,8 @@ class CallLine:
         if self._unheard_since_s is None or now_s > self._unheard_since_s + LOST_S:
             self._unheard_since_s = now_s
         elif now_s > self._unheard_since_s + AGAIN_AFTER_S:
-            self._tell_once(f"{self._name} hears nothing of this end: let UDP through between the two")
+            words = f"{self._name} hears nothing of this end: let UDP through between the two; the call goes on"
+            self._notices.tell(OUT, words)
 
     async def _watch(self) -> None:
         """Return when the other has given no sign of life for too long; ask it for one before."""
@@ -144,27 +165,28 @@ class CallLine:
             now_s = self._clock.monotonic_s()
             if now_s - looked_s > STOOD_STILL_S:
                 self._alive_s = now_s
+                self._notices.over(LIFE)
             looked_s = now_s
+            self._note_flow()
             lifeless_s = min(self._end.silent_s, now_s - self._alive_s)
             if lifeless_s > LOST_S:
                 return
             if lifeless_s > LOST_S / 2:
-                self._tell_once(
-                    f"no sign of life of {self._name} for {LOST_S / 2:g} s; after {LOST_S:g} s the call ends",
-                    goes_on=False,
+                self._notices.tell(
+                    LIFE, f"no sign of life of {self._name} for {LOST_S / 2:g} s; after {LOST_S:g} s the call ends"
                 )
+            elif lifeless_s < SILENCE_TOLD_S:
+                self._notices.over(LIFE, f"{self._name} gives signs of life again; the call goes on")
             if self._end.silent_s > SILENCE_TOLD_S and now_s >= asked_s + ASK_EVERY_S:
                 asked_s = now_s
-                self._due({"silent": True})
+                self._has_asked |= self._due({"silent": True})
 
-    def _tell_once(self, words: str, *, goes_on: bool = True) -> None:
-        if words not in self._has_told:
-            self._has_told.add(words)
-            self._say(f"{words}; the call goes on" if goes_on else words)
-
-    def _due(self, word: dict[str, Json]) -> None:
-        with contextlib.suppress(asyncio.QueueFull):  # the line takes none: who hears and watches says what of it
-            self._to_say.put_nowait(word)
+    def _due(self, word: dict[str, Json]) -> bool:
+        """Have a word said; returns False where the line takes none: who hears and watches says what of it."""
+        if self._to_say.full():
+            return False
+        self._to_say.put_nowait(word)
+        return True
 
     async def _speak(self) -> None:
         while True:

@@ -20,17 +20,18 @@ from qanat.adapters.media import CONFERENCE_QUALITY, MediaSink
 from qanat.ground.errors import ChannelError, FrameError, QanatError
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import SaeId
-from qanat.services.call import HERE_EVERY_S, CallReport
-from qanat.services.call_frames import Medium
+from qanat.services.call import HERE_EVERY_S, SILENCE_TOLD_S, CallReport
+from qanat.services.call_frames import Medium, begins_frame, medium_of
 from qanat.services.ciphers import FrameSealer, KeyUnannounced, NotForUs, RecordKind, StreamContext
 from qanat.services.ciphers.layout import MARK_BYTES, key_id_bytes, key_id_text, read_header
 from qanat.services.ciphers.origin import PAIR_KEY_BITS, OriginKey, digest_of, record_and_tag
 from qanat.services.ciphers.sender_keys import keys_with_patience
-from qanat.services.conference import Absence, ConferenceReport, Joining, KeysOf, Round, RoundKeys, Seat
+from qanat.services.conference import Absence, ConferenceReport, Ending, Joining, KeysOf, Round, RoundKeys, Seat
 from qanat.services.conversation import Party, Terms, sender_keys
 from qanat.users.call import TELLING_S, Wire, work_until
 from qanat.users.hearing import HeardStream, Hearing, announced_key
 from qanat.users.mixing import Mixing
+from qanat.users.notices import Flow, Notices, Say
 from qanat.users.speaking import CallMedia, Speaking, renew
 
 SWITCH_S = 0.3
@@ -39,6 +40,9 @@ OVERRUN_S = 20.0
 """A key of all cannot be had while one of them has none; until that one is given up the present key seals on."""
 OVERLAP_S = 10.0
 """So long after a new round began, what was sealed in the one before is still opened."""
+LOOK_EVERY_S = 0.5
+STOOD_STILL_S = 2.0
+"""An end that has not looked for so long stood still itself: what it did not hear meanwhile tells nothing of others."""
 MOST_WAITING = 1024
 MIX_NAME = "mix.webm"
 
@@ -52,6 +56,7 @@ class _Heard:
     hearing: Hearing
     sink: MediaSink
     recording: str | None
+    flow: Flow
     address: UdpAddress | None = None
     streams: dict[int, HeardStream] = field(default_factory=dict)
     tag_key: OriginKey | None = None
@@ -63,7 +68,9 @@ class _Heard:
     num_keys_before: int = 0
     num_missing_before: int = 0
     keys_sent_before: int = 0
-    sent_before: Counter[Medium] = field(default_factory=Counter)
+    sent: Counter[Medium] = field(default_factory=Counter)
+    """Frames that went to it."""
+    last: Ending | None = None
 
 
 class ConferenceEnd:
@@ -79,7 +86,9 @@ class ConferenceEnd:
         terms: Terms,
         key_life_s: float,
         name_of: Callable[[SaeId], str],
+        say: Say,
     ) -> None:
+        """``say``: is told of each outage of each member once, and of its end, while the conference goes on."""
         self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.terms = terms
         self._party, self._wire, self._record, self._play = party, wire, media.record, media.play
@@ -100,7 +109,8 @@ class ConferenceEnd:
         self._gone: list[CallReport] = []
         self._mix: Mixing | None = None
         self._mix_path: str | None = None
-        self._began_s = party.clock.monotonic_s()
+        self._began_s = self._stood_still_s = party.clock.monotonic_s()
+        self._notices = Notices(say)
 
     def joining(self, *, is_caller: bool = False) -> Joining:
         """Return what this end says of itself."""
@@ -178,14 +188,32 @@ class ConferenceEnd:
         return 0.0 if self._spoke_at_s is None else self._party.clock.monotonic_s() - self._spoke_at_s
 
     def silent_s(self, sae: SaeId) -> float:
-        """Return how long nothing genuine has come from a member; 0 for who is none."""
+        """Return how long nothing genuine has come from a member, while this end did not stand still itself; 0 for who
+        is none."""
         member = self._members.get(sae)
-        return 0.0 if member is None else self._party.clock.monotonic_s() - member.hearing.heard_at_s
+        since_s = None if member is None else max(member.hearing.heard_at_s, self._stood_still_s)
+        return 0.0 if since_s is None else self._party.clock.monotonic_s() - since_s
+
+    def hears(self, sae: SaeId) -> bool:
+        """Return whether datagrams of a member come, and not only now and then."""
+        return (member := self._members.get(sae)) is not None and member.flow.look(self.silent_s(sae))
+
+    def ending(self, sae: SaeId, *, lost: bool = False) -> Ending:
+        """Return what is to be said last to a member."""
+        member, silent_s = self._members.get(sae), self.silent_s(sae)
+        if member is not None and not lost:  # before its keys are known nothing of it can come
+            silent_s = 0.0 if member.told_s is None else min(silent_s, self._since_told_s(member))
+        return Ending(silent_s, lost)
+
+    def note_ending(self, sae: SaeId, last: Ending) -> None:
+        """Take note of a member's last word, for the report."""
+        if (member := self._members.get(sae)) is not None:
+            member.last = last
 
     async def talk(self, until: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Send and hear until ``until`` ends. Raises what it raises, and KeyShortage when no key comes in time."""
         self._mix = await asyncio.to_thread(self._make_mix)
-        works: list[Coroutine[Any, Any, None]] = [self._listen(), self._say_here(), self._fail()]
+        works: list[Coroutine[Any, Any, None]] = [self._listen(), self._say_here(), self._watch(), self._fail()]
         works += map(self._speak, self._speaking.sources)
         if self._mix is not None:
             works.append(self._mix.keep())
@@ -236,12 +264,11 @@ class ConferenceEnd:
             on_sound=None if self._mix is None else self._mix.hear(seat.sae),
         )
         hearing = Hearing(self._party.clock, say=lambda word: self._say_to(seat.sae, word), begins_anywhere=True)
-        member = _Heard(seat, name, hearing, sink, None if path is None else str(path))
+        member = _Heard(seat, name, hearing, sink, None if path is None else str(path), Flow(self._party.clock))
         if seat.host:
             with contextlib.suppress(ChannelError):  # its first genuine datagram says where it is
                 member.address = (await ip_of(seat.host), seat.port)
         member.keys_sent_before = self._keys_sent
-        member.sent_before = Counter(self._speaking.sent)
         member.tasks = [asyncio.create_task(self._hear(member)), asyncio.create_task(hearing.show(sink))]
         for task in member.tasks:
             task.add_done_callback(self._failed)
@@ -331,6 +358,7 @@ class ConferenceEnd:
             return
         record = self._sealer.seal(content, kind=kind)
         digest = digest_of(record)
+        of_frame = medium_of(content) if kind is RecordKind.DATA and begins_frame(content) else None
         for member in members:
             if member.seat.sae not in self._audience:
                 continue
@@ -338,6 +366,8 @@ class ConferenceEnd:
                 tag = member.our_tag_key.tag(record, digest, round_number=self._sealed_round)
                 self._wire.send(record + tag, member.address)
                 member.hearing.num_sent += 1
+                if of_frame is not None:
+                    member.sent[of_frame] += 1
 
     # --- what comes in ---
 
@@ -386,6 +416,32 @@ class ConferenceEnd:
         elif word.get("key_frame") is True:
             self._speaking.ask_for_key()
 
+    async def _watch(self) -> None:
+        """Tell of each member whose datagrams do not come, though its keys were told; and when they come again."""
+        looked_s = self._party.clock.monotonic_s()
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            now_s = self._party.clock.monotonic_s()
+            if now_s - looked_s > STOOD_STILL_S:
+                self._stood_still_s = now_s
+            looked_s = now_s
+            for sae, member in self._members.items():
+                if self.hears(sae):
+                    for topic in (sae, _keys_of(sae)):
+                        self._notices.over(topic, f"datagrams come from {member.name} in the conference again")
+                elif min(self.silent_s(sae), self._since_told_s(member)) > SILENCE_TOLD_S:
+                    self._note_silence(member)
+
+    def _note_silence(self, member: _Heard) -> None:
+        has_key = member.tag_key is not None and any(stream.num_keys for stream in member.streams.values())
+        topic, remedy = (
+            (member.seat.sae, "let UDP through between the two")
+            if has_key
+            else (_keys_of(member.seat.sae), "the keys for them are not here yet")
+        )
+        words = f"no datagram comes from {member.name} in the conference: {remedy}; the conference goes on"
+        self._notices.tell(topic, words)
+
     # --- what is kept ---
 
     def _make_mix(self) -> Mixing | None:
@@ -405,22 +461,33 @@ class ConferenceEnd:
         return _new_path(self._record, f"{name.replace('/', '_').replace(':', '_')}.webm")
 
     def _report_of(self, member: _Heard) -> CallReport:
-        sent = Counter(self._speaking.sent)
-        sent.subtract(member.sent_before)
         received = member.num_keys_before + sum(stream.num_keys for stream in member.streams.values())
         report = member.hearing.report(
             member.name,
-            sent=sent,
+            sent=member.sent,
             num_missing=member.num_missing_before + sum(stream.num_missing() for stream in member.streams.values()),
             keys_sent=self._keys_sent - member.keys_sent_before,
             keys_received=received,
             recording=member.recording if member.sink.is_recorded else None,
         )
+        waited_s = min(self._since_told_s(member), self.speaking_s())  # it may learn from us where we are
+        last = member.last or Ending()
+        return replace(
+            report,
+            nothing_came=waited_s >= TELLING_S and not report.datagrams_opened,
+            unheard_s=last.silent_s,
+            ended="unheard" if last.lost else "",
+        )
+
+    def _since_told_s(self, member: _Heard) -> float:
+        """Return since when a member's keys are known; where they are not, for how long it has been in."""
         since_s = member.hearing.began_s if member.told_s is None else member.told_s
-        waited_s = min(
-            self._party.clock.monotonic_s() - since_s, self.speaking_s()
-        )  # it may learn from us where we are
-        return replace(report, nothing_came=waited_s >= TELLING_S and not report.datagrams_opened)
+        return self._party.clock.monotonic_s() - since_s
+
+
+def _keys_of(sae: SaeId) -> str:
+    """Return the topic of a silence for want of keys."""
+    return f"keys of {sae}"
 
 
 def _new_path(folder: Path, name: str) -> Path:

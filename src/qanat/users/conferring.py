@@ -14,12 +14,13 @@ from qanat.ground.identifiers import SaeId
 from qanat.ground.ports import Entropy
 from qanat.services.call import LONGEST_S, LOST_S, media_context
 from qanat.services.ciphers import RecordKind
-from qanat.services.conference import Absence, ConferenceReport, Joining, KeysOf, Round, RoundKeys, Seat
+from qanat.services.conference import LEFT, Absence, ConferenceReport, Ending, Joining, KeysOf, Round, RoundKeys, Seat
 from qanat.services.conversation import Conversation, Terms, refusing
 from qanat.services.directory import Contact
 from qanat.services.lines import Line
 from qanat.users.call_line import say_last
 from qanat.users.conference import ConferenceEnd
+from qanat.users.notices import Notices, Say
 from qanat.users.people import People
 
 TRY_AGAIN_S = 3.0
@@ -27,10 +28,14 @@ TRY_AGAIN_S = 3.0
 TOGETHER_S = 0.2
 """Who comes and goes within so long makes one round."""
 LOOK_EVERY_S = 0.5
-LEFT = "it left"
 LOST = "nothing was heard of it any more"
+CLOSED = "its line closed without a last word: its program was ended, or the line broke"
 
 LineTo = Callable[[Contact, Terms], contextlib.AbstractAsyncContextManager[Line]]
+
+
+class _Lost(ChannelClosed):
+    """Nothing is heard of a member any more, whose line may stand."""
 
 
 @dataclass(slots=True)
@@ -56,15 +61,25 @@ class Convener:
     """The caller's side: calls all, tells who is in it at each change, and passes on the ids of their keys."""
 
     def __init__(
-        self, people: People, line_to: LineTo, end: ConferenceEnd, make_call: Callable[[Line, SaeId], Conversation]
+        self,
+        people: People,
+        line_to: LineTo,
+        end: ConferenceEnd,
+        make_call: Callable[[Line, SaeId], Conversation],
+        *,
+        say: Say,
     ) -> None:
-        """``make_call``: ``calling`` with the caller's party, service and terms."""
+        """``make_call``: ``calling`` with the caller's party, service and terms. ``say``: is told who comes and goes,
+        and why."""
         self.absent: dict[SaeId, Absence] = {}
         self._people, self._line_to, self._end, self._make_call = people, line_to, end, make_call
         self._members: dict[SaeId, _Member] = {}
         self._round = Round(0, ())
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._say, self._notices = say, Notices(self._tell)
+        self._early: list[str] | None = []
+        """What is not told before somebody came: where nobody comes the fault names all reasons."""
 
     def away(self) -> tuple[Absence, ...]:
         """Return who was called and is not in it, and why."""
@@ -110,16 +125,47 @@ class Convener:
                 async with self._line_to(self._people.contact_of(contact.sae), self._end.terms) as line:
                     await self._seat(contact, line, first)
                 self.absent[contact.sae] = Absence(contact.name, LEFT)
+                self._say(f"{contact.name} left the conference")
                 return
             except ChannelError as fault:
-                was_here = contact.sae in self.absent and self.absent[contact.sae].reason == ""
-                self.absent[contact.sae] = Absence(contact.name, LOST if was_here else fault.message)
+                is_lost = isinstance(fault, _Lost)
+                self._note_absence(contact, LOST if is_lost else CLOSED if self._was_here(contact) else fault.message)
             except QanatError as fault:
-                self.absent[contact.sae] = Absence(contact.name, fault.message)
+                self._note_absence(contact, fault.message, is_called_again=False)
                 return
             finally:
                 first.set()
             await asyncio.sleep(TRY_AGAIN_S)
+
+    def _tell(self, words: str) -> None:
+        if self._early is None:
+            self._say(words)
+        else:
+            self._early.append(words)
+
+    def _was_here(self, contact: Contact) -> bool:
+        return contact.sae in self.absent and not self.absent[contact.sae].reason
+
+    def _note_absence(self, contact: Contact, reason: str, *, is_called_again: bool = True) -> None:
+        """Tell it once, until somebody is here again, or was refused for good."""
+        any_more = " any more" if self._was_here(contact) else ""
+        self.absent[contact.sae] = Absence(contact.name, reason)
+        words = f"{contact.name} is not in the conference{any_more}: {reason}; "
+        if is_called_again:
+            self._notices.tell(contact.sae, f"{words}it is called again")
+        else:
+            self._tell(f"{words}it is not called again")
+
+    def _note_presence(self, contact: Contact) -> None:
+        """Tell that somebody came; who comes again and is still not heard is told when it is."""
+        early, self._early = self._early or [], None
+        for words in early:
+            self._say(words)
+        was_lost = contact.sae in self.absent and self.absent[contact.sae].reason == LOST
+        self.absent[contact.sae] = Absence(contact.name, "")
+        if not was_lost:
+            self._notices.over(contact.sae)
+            self._say(f"{contact.name} is in the conference")
 
     async def _seat(self, contact: Contact, line: Line, first: asyncio.Event) -> None:
         """Have somebody in the conference until it leaves; raises what takes it away otherwise."""
@@ -132,13 +178,16 @@ class Convener:
             found = self._people.contact_of(contact.sae).address
             seat = Seat(contact.sae, found[0] if found else "", theirs.port, theirs.audio, theirs.video)
             member = self._members[contact.sae] = _Member(seat, talk)
-            self.absent[contact.sae] = Absence(contact.name, "")
+            self._note_presence(contact)
             self._changed.set()
             first.set()
             try:
                 await self._listen(member)
             except asyncio.CancelledError:  # the conference is over
-                await say_last(member.tell({"end": True}, is_last=True))
+                await say_last(member.tell(self._end.ending(contact.sae).word(), is_last=True))
+                raise
+            except _Lost:  # it may hear well, and not know that nobody hears it
+                await say_last(member.tell(self._end.ending(contact.sae, lost=True).word(), is_last=True))
                 raise
             finally:
                 member.is_gone = True
@@ -146,13 +195,13 @@ class Convener:
                 self._changed.set()
 
     async def _listen(self, member: _Member) -> None:
-        """Pass on what a member says of its keys, until it leaves; raises ChannelClosed when it is lost."""
+        """Pass on what a member says of its keys, until it leaves; raises _Lost when nothing is heard of it."""
         lost = asyncio.create_task(member.lost.wait())
         hearing = asyncio.create_task(self._hear(member))
         try:
             await asyncio.wait({lost, hearing}, return_when=asyncio.FIRST_COMPLETED)
             if not hearing.done():
-                raise ChannelClosed(LOST)
+                raise _Lost(LOST)
             hearing.result()
         finally:
             lost.cancel()
@@ -160,13 +209,16 @@ class Convener:
             await asyncio.gather(lost, hearing, return_exceptions=True)
 
     async def _hear(self, member: _Member) -> None:
-        while (word := await member.talk.hear()) != {"end": True}:
+        while "end" not in (word := await member.talk.hear()):
             await self._pass_on(RoundKeys.parse(word), by=member.seat.sae)
+        self._end.note_ending(member.seat.sae, Ending.parse(word))
 
     def _look_for_lost(self) -> None:
         for sae, member in self._members.items():
             if self._end.silent_s(sae) > LOST_S:
                 member.lost.set()
+            elif self._end.hears(sae):
+                self._notices.over(sae, f"{self.absent[sae].name} is in the conference again")
 
     # --- rounds ---
 
@@ -210,11 +262,14 @@ async def attend(
     me: SaeId,
     leave: asyncio.Event,
     begun: Callable[[], None],
+    name: str,
+    say: Say,
 ) -> ConferenceReport:
     """Be a member until the caller ends it, or ``leave`` is set: ``talk`` is with a caller of conferences.
 
-    ``end_of``: makes this end of a conference of this name. ``begun``: is called once it has joined. Raises what
-    ``Conversation.next`` raises, KeyShortage.
+    ``end_of``: makes this end of a conference of this name. ``begun``: is called once it has joined. ``name``: the
+    caller's. ``say``: is told that the caller took this end out of it. Raises what ``Conversation.next`` raises,
+    KeyShortage.
     """
     async with refusing(talk):
         media_context(talk.hello.context)  # no one-time pad
@@ -225,7 +280,13 @@ async def attend(
         await talk.say(end.joining().word())
         begun()
         talk.terms = replace(talk.terms, silence_s=LONGEST_S)
-        await end.talk(lambda: _Attending(talk, end, me).run(leave))
+        attending = _Attending(talk, end, me)
+        await end.talk(lambda: attending.run(leave))
+        if attending.last.lost:
+            say(
+                f"{name} had heard nothing of this program for {attending.last.silent_s:.1f} s and took it out of the "
+                "conference: it is not heard, let UDP through from here"
+            )
         return end.report()
 
 
@@ -233,6 +294,8 @@ class _Attending:
     """A member's side of the conversation with the caller."""
 
     def __init__(self, talk: Conversation, end: ConferenceEnd, me: SaeId) -> None:
+        self.last = Ending()
+        """What the caller said last."""
         self._talk, self._end, self._me = talk, end, me
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -255,11 +318,11 @@ class _Attending:
 
     async def _leave(self, leave: asyncio.Event) -> None:
         await leave.wait()
-        await say_last(self._tell({"end": True}, is_last=True))
+        await say_last(self._tell(self._end.ending(self._talk.peer).word(), is_last=True))
 
     async def _hear(self) -> None:
         with contextlib.suppress(ChannelClosed):  # who hangs up need not say so
-            while (word := await self._talk.hear()) != {"end": True}:
+            while "end" not in (word := await self._talk.hear()):
                 if "of" in word:
                     self._tasks.add(asyncio.create_task(self._end.learn(KeysOf.parse(word))))
                     continue
@@ -268,6 +331,8 @@ class _Attending:
                     raise FrameError("a round of a conference without its caller", remedy="update the older side")
                 await self._end.admit(new)
                 self._tasks.add(asyncio.create_task(self._tell_keys(new)))
+            self.last = Ending.parse(word)
+            self._end.note_ending(self._talk.peer, self.last)
 
     async def _tell_keys(self, new: Round) -> None:
         await self._tell((await self._end.take_keys(new)).word())

@@ -62,7 +62,8 @@ class Listeners:
     on_text: Callable[[StoredText], None] = lambda _: None
     on_fault: Callable[[QanatError], None] = lambda _: None
     on_notice: Callable[[str], None] = lambda _: None
-    """Is told, in words for people, that nothing gets through one way in a call that goes on."""
+    """Is told, in words for people, that nothing gets through one way in a call or a conference that goes on, and that
+    it does again."""
     on_progress: Callable[[Progress], None] | None = None
     on_broken: Callable[[OSError], None] | None = None
 
@@ -283,7 +284,12 @@ class Reception:
             case conference.SERVICE:
                 media = replace(self.media, record=self._recording("conference", ""))
                 seen = await user.answer_conference(
-                    conversation, media, host=self._host, leave=self._leaving, begun=self._call_begun
+                    conversation,
+                    media,
+                    host=self._host,
+                    leave=self._leaving,
+                    begun=self._call_begun,
+                    say=self._notice,
                 )
                 await self._told(self._listeners.on_conference, seen)
             case fax.SERVICE:

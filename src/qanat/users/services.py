@@ -38,6 +38,7 @@ from qanat.users.call_line import place_call, take_call
 from qanat.users.conference import ConferenceEnd
 from qanat.users.conferring import Convener, attend, new_conference
 from qanat.users.line_keys import GetPsk
+from qanat.users.notices import Say
 from qanat.users.patience import NO_FURTHER, Limit, Patience, begun_in
 from qanat.users.people import People
 from qanat.users.speaking import CallMedia
@@ -127,7 +128,7 @@ class UserServices:
         *,
         patience_s: float = 600.0,
         on_progress: Callable[[Progress], None] | None = None,
-        say: Callable[[str], None] = nobody_told,
+        say: Say = nobody_told,
     ) -> list[SentFile]:
         """Send a file to a contact, or to each of a group in turn, and return when all have it whole.
 
@@ -145,7 +146,7 @@ class UserServices:
         *,
         patience_s: float = 600.0,
         on_progress: Callable[[Progress], None] | None = None,
-        say: Callable[[str], None] = nobody_told,
+        say: Say = nobody_told,
     ) -> list[DeliveredFax]:
         """Send the pages of a PDF, TIFF or PNG to a contact, or to each of a group in turn: in black and white.
 
@@ -189,10 +190,11 @@ class UserServices:
         *,
         seconds_s: float | None = None,
         stop: asyncio.Event | None = None,
-        say: Callable[[str], None] = nobody_told,
+        say: Say = nobody_told,
     ) -> CallReport:
         """Call one contact and talk for ``seconds_s``, or until ``stop`` is set, the other side hangs up, or it gives
-        no sign of life for ``LOST_S``. ``say``: is told that nothing gets through one way while the call goes on.
+        no sign of life for ``LOST_S``. ``say``: is told that nothing gets through one way while the call goes on, and
+        that it does again.
 
         Returns what this end saw. Raises BadParameter for a group and for a one-time pad, ChannelError where nobody
         answers, also where ``stop`` is set before, RefusedByPeer, KeyShortage when no fresh key came before the present
@@ -222,7 +224,7 @@ class UserServices:
         host: str,
         hang_up: asyncio.Event | None = None,
         begun: Callable[[], None] = lambda: None,
-        say: Callable[[str], None] = nobody_told,
+        say: Say = nobody_told,
     ) -> CallReport:
         """Answer a call: ``talk`` is with a caller whose service is ``call.SERVICE``; returns when it is over.
 
@@ -239,20 +241,22 @@ class UserServices:
         *,
         seconds_s: float | None = None,
         stop: asyncio.Event | None = None,
+        say: Say = nobody_told,
     ) -> ConferenceReport:
         """Hold a conference with contacts and groups for ``seconds_s``, or until ``stop`` is set or all have left.
 
-        Who cannot be reached, or is lost, is tried again while it lasts. Raises BadParameter for more than eight people
-        and for a one-time pad, UnknownNode, ChannelClosed where nobody comes, KeyShortage.
+        Who cannot be reached, or is lost, is tried again while it lasts. ``say``: is told who comes and goes, and whose
+        datagrams do not come. Raises BadParameter for more than eight people and for a one-time pad, UnknownNode,
+        ChannelClosed where nobody comes, KeyShortage.
         """
         contacts = list({one.sae: one for name in recipients for one in self.people.members(name)}.values())
         check_people([one.name for one in contacts], suite=self.terms.suite)
         async with self._wire(ANY_HOST) as wire:
             end = self._conference_end(
-                wire, media or CallMedia(), conference=new_conference(self.party.entropy), terms=self.terms
+                wire, media or CallMedia(), conference=new_conference(self.party.entropy), terms=self.terms, say=say
             )
             make_call = functools.partial(calling, self.party, service=conference.SERVICE, terms=self.terms)
-            convener = Convener(self.people, self.line_to, end, make_call)
+            convener = Convener(self.people, self.line_to, end, make_call, say=say)
 
             def is_over() -> bool:
                 is_long = end.speaking_s() >= (LONGEST_S if seconds_s is None else seconds_s)
@@ -269,18 +273,22 @@ class UserServices:
         host: str,
         leave: asyncio.Event,
         begun: Callable[[], None] = lambda: None,
+        say: Say = nobody_told,
     ) -> ConferenceReport:
         """Be a member of a conference until its caller ends it, or ``leave`` is set; returns when it is over.
 
-        ``begun``: is called once this end has joined.
+        ``begun``: is called once this end has joined. ``say``: is told whose datagrams do not come, and whether its own
+        do not.
         """
+        caller = self.people.directory.name_of(talk.peer)
         async with self._wire(host) as wire:
             context, terms = talk.hello.context, talk.terms
 
             def end_of(name: str) -> ConferenceEnd:
-                return self._conference_end(wire, media, conference=name, terms=terms, key_life_s=context.key_life_s)
+                life_s = context.key_life_s
+                return self._conference_end(wire, media, conference=name, terms=terms, say=say, key_life_s=life_s)
 
-            return await attend(talk, end_of, me=self.party.sae, leave=leave, begun=begun)
+            return await attend(talk, end_of, me=self.party.sae, leave=leave, begun=begun, name=caller, say=say)
 
     async def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
         """Put a text into the outbox, try for ``patience_s`` to deliver it, and return how it stands.
@@ -359,7 +367,7 @@ class UserServices:
     # --- inside ---
 
     def _conference_end(
-        self, wire: Wire, media: CallMedia, *, conference: str, terms: Terms, key_life_s: float | None = None
+        self, wire: Wire, media: CallMedia, *, conference: str, terms: Terms, say: Say, key_life_s: float | None = None
     ) -> ConferenceEnd:
         return ConferenceEnd(
             self.party,
@@ -369,6 +377,7 @@ class UserServices:
             terms=terms,
             key_life_s=terms.refresh.every_s if key_life_s is None else key_life_s,
             name_of=self.people.directory.name_of,
+            say=say,
         )
 
     async def _send(
@@ -377,7 +386,7 @@ class UserServices:
         contact: Contact,
         patience_s: float,
         on_progress: Callable[[Progress], None] | None,
-        say: Callable[[str], None],
+        say: Say,
         *,
         service: str = file_delivery.SERVICE,
         notes: Path | None = None,

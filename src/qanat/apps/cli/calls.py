@@ -31,7 +31,8 @@ def run_call(
 ) -> int:
     """Call one, or several together, for some time or until Ctrl-C or until the others hang up; 0 after a call.
 
-    NOT_DONE where nothing came of one of them, or nothing any more when it ended, or it heard nothing of this end.
+    NOT_DONE where nothing came of one of them, or nothing any more when it ended, or it heard nothing of this end, and
+    where one who was called is not in a conference at its end, and did not leave of its own.
     """
     if not recipients:
         raise BadParameter("nobody is called", remedy="name a contact, or several, or a group")
@@ -46,7 +47,7 @@ def run_call(
         async with UserServices(people, terms=terms_of(sealing)) as user:
             tell_waits(user)
             if is_conference:
-                return await user.confer(recipients, media, seconds_s=seconds_s, stop=stop)
+                return await user.confer(recipients, media, seconds_s=seconds_s, stop=stop, say=tell)
             return await user.call(recipients[0], media, seconds_s=seconds_s, stop=stop, say=tell)
 
     report = asyncio.run(work())
@@ -83,16 +84,16 @@ ENDINGS = {
 
 
 def is_dead(report: CallReport | ConferenceReport) -> bool:
-    """Return whether nothing came in a call, or nothing any more when it ended; of a conference, of one of the others
-    when it was in it last."""
+    """Return whether nothing came in a call, or nothing any more when it ended; of a conference, whether that was so of
+    one of the others when it was in it last, or one is not in it at its end and has not left."""
     if isinstance(report, CallReport):
         return report.is_dead
-    return any(one.is_dead for one in _last_of_each(report))
+    return any(one.is_dead for one in _last_of_each(report)) or not all(one.has_left for one in report.absent)
 
 
 def _last_of_each(report: ConferenceReport) -> list[CallReport]:
     """Return what was seen of each member when it was in the conference last, and for long enough to tell."""
-    telling = [one for one in report.members if one.datagrams_opened or one.nothing_came]
+    telling = [one for one in report.members if one.datagrams_opened or one.nothing_came or one.ended]
     return list({one.peer: one for one in telling}.values())
 
 
@@ -119,10 +120,13 @@ def _say_dead(report: CallReport, say: Callable[[str], None], *, of: str = "call
     elif report.ended == "silent":
         say(f"{peer} is silent: see that its program runs, and the network in between; then call again")
     elif report.ended == "unheard":
-        say("this program stood still, or nothing of it got through: see to that, and to the network; then call again")
+        if of != "call":
+            say(f"{peer} had heard nothing of this end for {report.unheard_s:.1f} s, and took it out of the {of}")
+        again = "then call again" if of == "call" else f"{peer} calls again while the {of} lasts"
+        say(f"this program stood still, or nothing of it got through: see to that, and to the network; {again}")
     elif report.fell_silent:
         say(f"nothing of the {of} came from {peer} any more: see that UDP still goes through between the two")
-    if report.unheard_s > SILENCE_TOLD_S and report.ended != "unheard":
+    if report.unheard_s > SILENCE_TOLD_S and (report.nothing_came or report.ended != "unheard"):
         say(
             f"{peer} had heard nothing of this end for {report.unheard_s:.1f} s when the {of} ended: let UDP through "
             "between the two"
@@ -154,16 +158,19 @@ def _seen(report: CallReport) -> str:
 
     def of(name: str, medium: MediumReport) -> str:
         shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
-        return f"{name}: {counted(medium.sent, 'frame')} sent, {shown}"
+        return f"{name}: {counted(medium.sent, 'frame')} sent, {'none came' if is_loss_unknown else shown}"
 
+    is_loss_unknown = not report.losses_known and not report.datagrams_opened
+    lost = f"{counted(report.datagrams_missing, 'datagram')} lost on the way here ({100 * report.share_missing:.1f} %)"
+    if is_loss_unknown:
+        lost = "how many datagrams were lost on the way here is not known, as none came"
     silence = f", and nothing at all in its last {report.silent_s:.1f} s" if report.fell_silent else ""
-    if not report.losses_known and (report.ended or silence):
+    if not report.losses_known and not is_loss_unknown and (report.ended not in ("", "unheard") or silence):
         last = "these" if silence else f"its last {report.silent_s:.1f} s"
         silence += f"; how many in {last} is not known, as no last word told"
     return (
         f"{of('audio', report.audio)}; {of('video', report.video)}; "
-        f"{counted(report.datagrams_missing, 'datagram')} lost on the way here ({100 * report.share_missing:.1f} %)"
-        f"{silence}; "
+        f"{lost}{silence}; "
         f"{counted(report.keys_sent, 'key')} out, {report.keys_received} in; "
         f"delay {report.delay_median_ms:.1f} ms (median), {report.delay_p99_ms:.1f} ms (99 %)"
     )

@@ -1,0 +1,52 @@
+"""What people are told live of a call or a conference: each outage once, its end, and the next one anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qanat.ground.ports import Clock
+
+Say = Callable[[str], None]
+
+LONGEST_PAUSE_S = 1.5
+"""Who has nothing else to send says every second that it is there: a longer pause is none between two datagrams."""
+STEADY_S = 2.0
+"""A single datagram ends no outage; after so long without a long pause they come again."""
+
+
+class Notices:
+    """Says what happens once for each topic, until it is over. A topic names one way, or one member."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._told: set[str] = set()
+
+    def tell(self, topic: str, words: str) -> None:
+        """Say ``words``, unless something of this topic was said already and is not over."""
+        if topic not in self._told:
+            self._told.add(topic)
+            self._say(words)
+
+    def over(self, topic: str, words: str = "") -> None:
+        """Say that it is over, if it was told; without ``words`` it is only forgotten."""
+        if topic in self._told:
+            self._told.discard(topic)
+            if words:
+                self._say(words)
+
+
+class Flow:
+    """Whether datagrams of one other end come steadily, as far as ``look`` is called several times a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since_s: float | None = None
+
+    def look(self, silent_s: float) -> bool:
+        """Return whether they do; ``silent_s``: how long none has come."""
+        now_s = self._clock.monotonic_s()
+        if silent_s > LONGEST_PAUSE_S:
+            self._since_s = None
+        elif self._since_s is None:
+            self._since_s = now_s
+        return self._since_s is not None and now_s >= self._since_s + STEADY_S
