@@ -70,6 +70,7 @@ def test_what_the_papers_network_carries_with_and_without_its_satellite(grounded
     assert f"Urumqi is cut off: {grounded.pairs_lost} pairs" in FLAT
 
 
+@pytest.mark.campaign
 def test_what_the_papers_network_carries(ringed: Planned) -> None:
     before, after = ringed.before, ringed.after
     assert before.between is not None

@@ -132,6 +132,7 @@ def test_the_passes_of_a_run_are_those_of_the_timetable_over_and_over() -> None:
     assert min(one.rise_utc_s for one in week) == pytest.approx(-25_876.3, abs=1.0), "16:48:44 UTC"
 
 
+@pytest.mark.campaign
 def test_clouds_are_drawn_from_the_seed_and_take_whole_passes() -> None:
     cloudy = parse_network(TEXT.replace("name: xinglong,", "name: xinglong, p_clear: 0.5,"), source="test")
     clear = passes_of_run(NETWORK, num_days=14, seed=3)

@@ -51,7 +51,7 @@ def outcome_of(tmp_path: Path, record: str, *modules: str) -> subprocess.Complet
     return subprocess.run([*command, *modules], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_record_added_at_run_time_gets_every_test_of_the_others_and_passes(tmp_path: Path) -> None:
     ran = outcome_of(tmp_path, RECORD, *GENERIC)
     passed = re.findall(r"^(tests/[\w/.]+)::\S*lab-1250\S* PASSED", ran.stdout, flags=re.MULTILINE)

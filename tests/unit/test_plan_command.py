@@ -148,7 +148,7 @@ def test_two_users_behind_one_switch_cannot_do_without_it() -> None:
     assert {"kind": "switch", "name": "jinan-switch-1"} in found["lost_without_any_one_of"]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_what_is_added_is_counted_and_a_second_backbone_spares_a_relay() -> None:
     found = record_of("nature2021", "--second-backbone", "--without", "xuzhou")
     assert found["after"]["sites"] == found["before"]["sites"] + 29 - 1

@@ -191,7 +191,7 @@ def test_ten_sites_of_any_shape_get_at_least_98_percent_of_the_declared_optimum(
     check(full_load(family_plan(kind, 10, RULES)))
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_with_max_min_the_least_pair_of_a_star_gets_what_the_optimum_gives_it() -> None:
     check(full_load(family_plan("star", 10, SharingRules(alpha="max-min"))))
 
