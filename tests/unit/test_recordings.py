@@ -125,3 +125,11 @@ def test_a_recording_into_which_nothing_came_is_no_file_and_is_not_told_of(tmp_p
         sink.close()
         assert not sink.is_recorded
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_that_was_never_begun_leaves_alone_what_is_at_its_place(tmp_path: Path) -> None:
+    """As of a call with an end that sends neither sound nor pictures, after another that was recorded there."""
+    earlier = tmp_path / "call.webm"
+    earlier.write_bytes(b"an earlier call")
+    MediaSink(audio=False, video=False, record=earlier).close()
+    assert earlier.read_bytes() == b"an earlier call"

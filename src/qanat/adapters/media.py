@@ -193,7 +193,7 @@ class MediaSink:
         return bool(shown)
 
     def close(self) -> None:
-        """End the recording; a file in which nothing is, which no player takes, is removed."""
+        """End the recording; a file that was begun and in which nothing is, which no player takes, is removed."""
         if self._output is not None:
             with contextlib.ExitStack() as stack:
                 if self._pipe is not None:
@@ -204,7 +204,8 @@ class MediaSink:
                 stack.enter_context(self._recording())
                 self._output.close()
             self._output = None
-            if not self.is_recorded and self._pipe is None and self._record is not None:
+            is_begun = any(stream is not None for stream in self._streams)  # else what is there is of another call
+            if is_begun and not self.is_recorded and self._pipe is None and self._record is not None:
                 self._record.unlink(missing_ok=True)
 
     def _recording(self) -> contextlib.AbstractContextManager[None]:

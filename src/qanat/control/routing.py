@@ -96,8 +96,7 @@ def widest_from(graph: RouteGraph, source: NodeId, policy: RoutePolicy = ANY_ROU
     """Return the widest route to every site that has one, as ``widest`` would; raises UnknownNode."""
     start = graph.number_of(source)
     found = _Widest(graph, start, policy)
-    ends = sorted((end for end in range(len(graph.nodes)) if found.has_route_to(end)), key=found.rank)
-    routes = ((graph.nodes[end], found.to(end)) for end in ends)
+    routes = ((graph.nodes[end], found.to(end)) for end in sorted(range(len(graph.nodes)), key=found.rank))
     return {node: route for node, route in routes if route is not None}
 
 
@@ -110,24 +109,20 @@ class _Widest:
         self._values = bottlenecks(graph, graph.width, start, passes=self._passes)
         self._before: dict[float, list[int]] = {}
 
-    def has_route_to(self, end: int) -> bool:
-        is_reached = end != self._start and self._values[end] > float("-inf")
-        return is_reached and self._graph.may_end(self._policy, self._start, end)
-
     def rank(self, end: int) -> float:
         """Return what sorts ends, those with the widest routes first."""
         return -self._values[end]
 
     def to(self, end: int) -> Route | None:
         """Return the widest route to a site, of those the one with the fewest hops; None where there is none."""
-        if not self.has_route_to(end):
+        value, graph = self._values[end], self._graph
+        if end == self._start or value == float("-inf") or not graph.may_end(self._policy, self._start, end):
             return None
-        value = self._values[end]
         if value not in self._before:
             self._before[value] = fewest_hops(
-                self._graph, self._start, passes=self._passes, values=self._graph.width, at_least=value
+                graph, self._start, passes=self._passes, values=graph.width, at_least=value
             )
-        return _traced(self._graph, self._before[value], self._start, end)
+        return _traced(graph, self._before[value], self._start, end)
 
 
 def shortest_from(graph: RouteGraph, source: NodeId) -> dict[NodeId, Route]:

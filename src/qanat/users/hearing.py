@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from qanat.adapters.media import MediaSink
-from qanat.ground.errors import FrameError
+from qanat.ground.errors import FrameError, QanatError
 from qanat.ground.ports import Clock
 from qanat.services.call import CallReport, MediumReport
 from qanat.services.call_frames import Assembler, Delays, MediaFrame, Medium, medium_of
@@ -93,7 +93,11 @@ class HeardStream:
             )
         self._may_ask_at_s = now_s + STRANGE_KEY_EVERY_S
         self.expect(key_id)
-        await self._expected[key_id]
+        try:
+            await self._expected[key_id]
+        except QanatError:
+            del self._expected[key_id]  # whoever makes up ids is remembered with none of them
+            raise
 
 
 class Hearing:
