@@ -19,7 +19,7 @@ from qanat.services.conversation import Conversation, Party, Terms, calling, ref
 from qanat.services.directory import Contact
 from qanat.services.lines import Line
 from qanat.users.call import CallEnd, Wire
-from qanat.users.notices import Flow, Notices, Say
+from qanat.users.notices import STOOD_STILL_S, Flow, Notices, Say
 from qanat.users.speaking import CallMedia
 
 T = TypeVar("T")
@@ -30,8 +30,6 @@ LAST_WORD_S = 2.0
 ASK_EVERY_S = 2.0
 """Between two questions to an end of which nothing comes."""
 LOOK_EVERY_S = 0.25
-STOOD_STILL_S = 2.0
-"""Who has not looked for so long stood still itself: what it did not hear meanwhile tells nothing of the other."""
 AGAIN_AFTER_S = 1.0
 """Words that this end hears nothing come one after the other; all at once where this end stood still, and by then
 datagrams flow again."""

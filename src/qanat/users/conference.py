@@ -31,7 +31,7 @@ from qanat.services.conversation import Party, Terms, sender_keys
 from qanat.users.call import TELLING_S, Wire, work_until
 from qanat.users.hearing import HeardStream, Hearing, announced_key
 from qanat.users.mixing import Mixing
-from qanat.users.notices import Flow, Notices, Say
+from qanat.users.notices import STOOD_STILL_S, Flow, Notices, Say
 from qanat.users.speaking import CallMedia, Speaking, renew
 
 SWITCH_S = 0.3
@@ -41,8 +41,6 @@ OVERRUN_S = 20.0
 OVERLAP_S = 10.0
 """So long after a new round began, what was sealed in the one before is still opened."""
 LOOK_EVERY_S = 0.5
-STOOD_STILL_S = 2.0
-"""An end that has not looked for so long stood still itself: what it did not hear meanwhile tells nothing of others."""
 MOST_WAITING = 1024
 MIX_NAME = "mix.webm"
 

@@ -8,6 +8,8 @@ from qanat.ground.ports import Clock
 
 Say = Callable[[str], None]
 
+STOOD_STILL_S = 2.0
+"""An end that has not looked for so long stood still itself: what it did not hear meanwhile tells nothing of others."""
 LONGEST_PAUSE_S = 1.5
 """Who has nothing else to send says every second that it is there: a longer pause is none between two datagrams."""
 STEADY_S = 2.0
