@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -279,6 +281,31 @@ def test_a_disk_that_takes_half_a_line_keeps_nothing_of_it(tmp_path: Path, monke
         log(an_event(2))
     assert verify(tmp_path).bad is None
     assert [row.get("event") for row in records(tmp_path)] == [None, "e2"]
+
+
+def test_who_opens_a_log_waits_for_no_disk_and_finds_a_head_and_the_thread_brings_all_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A site that is woken is spoken to while its log is opened: a slow disk would let the caller wait."""
+    synced: list[str] = []
+    real = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(threading.current_thread().name)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    with AuditLog(tmp_path, node=SITE) as log:
+        assert (head := read_head(tmp_path)) is not None
+        assert head.count == 0
+        assert threading.current_thread().name not in synced
+        log(an_event(1))
+        until_s = time.monotonic() + 20
+        while (head := read_head(tmp_path)) is None or head.count == 0:
+            assert time.monotonic() < until_s
+            time.sleep(0.01)
+    assert len([name for name in synced if name == "audit of a"]) >= 3, "the file, its folder and its head"
+    assert verify(tmp_path).bad is None
 
 
 KILLED = """

@@ -23,7 +23,7 @@ from qanat.orbits.pass_optimum import (
 )
 from qanat.orbits.track_csv import read_track, station_in, write_pass
 from qanat.physics.analytic import link_model
-from qanat.physics.micius import MICIUS, micius_system
+from qanat.physics.micius import MICIUS, micius_system, under_dimmed_sky
 from qanat.physics.source_modes import STANDARD_2017
 from qanat.physics.telescope import NANSHAN
 from qanat.protocols.decoy import DecoyProtocolArrays, SecurityParameters
@@ -41,6 +41,17 @@ def test_every_second_has_what_the_link_model_says_of_its_loss() -> None:
     assert LIGHT.sifted_rate_bits_per_s[3] == pytest.approx(model.sifted_rate_per_s(0))
     assert LIGHT.qber_by_step[3] == pytest.approx(model.qber(0))
     assert LIGHT.sifted_bits == pytest.approx(10 * LIGHT.sifted_rate_bits_per_s.sum())
+
+
+def test_all_seconds_at_once_have_what_the_link_model_says_of_each_also_under_a_sky_that_is_half_covered() -> None:
+    shares = np.where(np.arange(BUDGET.sky_share.size) % 3 == 0, 0.5, 1.0)
+    light = expected_light(MICIUS, replace(BUDGET, sky_share=shares))
+    losses_db = BUDGET.link_loss_db(MICIUS)
+    for step in np.flatnonzero(BUDGET.is_tracked):
+        system = MICIUS if shares[step] == 1 else under_dimmed_sky(MICIUS, 0.5)
+        model = link_model(system, loss_db=float(losses_db[step]))
+        assert light.clicks[step] == pytest.approx(2e9 * model.sifted_per_pulse(), rel=1e-12)
+        assert light.errors[step] == pytest.approx(2e9 * model.sifted_errors_per_pulse(), rel=1e-12)
 
 
 def test_the_length_of_a_pass_is_that_of_the_proof_that_keys_are_made_by() -> None:

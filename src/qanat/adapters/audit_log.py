@@ -5,9 +5,9 @@ leaves the door; a process that is killed loses none of a key that somebody has.
 ``write_out`` before any byte goes out has so the deliveries of one turn of its loop written at once; without a promise
 a delivery is written before its event's maker goes on. Other lines go with the next delivery or within
 ``WRITE_AFTER_S``, since a call of the system for each would cost a busy door more than the line itself. A thread brings
-it to the disk (fsync), and the head after it, within
-``SYNC_PERIOD_S``: a power cut may take the lines of that time. (The key store is stricter: a key is marked as supplied
-on the disk before it leaves, so what the audit log loses is the account of a delivery, never its being the only one.)
+it to the disk (fsync), and the head after it, within ``SYNC_PERIOD_S``: a power cut may take the lines of that time.
+(The key store is stricter: a key is marked as supplied on the disk before it leaves, so what the audit log loses is the
+account of a delivery, never its being the only one.)
 
 A line that was half written when the process died is ended, and the first line of the next start names it by length
 and hash. A disk that is full costs lines and not keys: the first line that can be written again says how many.
@@ -93,6 +93,7 @@ class AuditLog:
         self._number = 1
         self._descriptor = -1
         self._num_bytes = 0
+        self._number_in_folder = 0
         self._waiting: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
@@ -114,8 +115,10 @@ class AuditLog:
             if left is not None:
                 self._note(*left)
             self._note_missing()
-            self._sync()
+            if not (self.folder / HEAD_NAME).exists():
+                self._write_head(START)
         self._syncing.start()
+        self._changed.set()  # what is new reaches the disk in the thread: a site that is woken does not wait for it
         with contextlib.suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()
         return self
@@ -211,7 +214,6 @@ class AuditLog:
         path = self.folder / file_name(self._number)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._num_bytes = os.fstat(self._descriptor).st_size
-        _sync_folder(self.folder)
 
     def _find_end(self) -> tuple[str, Mapping[str, object]] | None:
         """Find the last whole line; return what to say of a torn one after it."""
@@ -257,7 +259,7 @@ class AuditLog:
     def _sync(self) -> None:
         """Bring the lines to the disk, then the head: so a head never names a line that a power cut could take."""
         with self._lock:
-            head = self._head
+            head, number = self._head, self._number
             if head == self._synced:
                 return
             descriptor = os.dup(self._descriptor)
@@ -265,13 +267,19 @@ class AuditLog:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        if number != self._number_in_folder:
+            _sync_folder(self.folder)
+            self._number_in_folder = number
+        self._write_head(head, sync=os.fsync)
+        self._synced = head
+
+    def _write_head(self, head: Head, *, sync: Callable[[int], None] = lambda _: None) -> None:
         partial = self.folder / f"{HEAD_NAME}.part"
         with partial.open("wb") as file:
             file.write(json.dumps({"count": head.count, "sha256": head.sha256}).encode() + b"\n")
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         partial.rename(self.folder / HEAD_NAME)
-        self._synced = head
 
 
 def _ended(path: Path, lines: list[bytes]) -> tuple[str, Mapping[str, object]] | None:

@@ -139,6 +139,11 @@ class Service(Opened):
         self._stacks_of_sites: dict[NodeId, AsyncExitStack] = {}
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether no site is being opened, or was just now."""
+        return self._sites.is_quiet()
+
+    @property
     def here(self) -> tuple[NodeId, ...]:
         """The sites whose key managers are in this process."""
         return tuple(node for node in self.network.nodes if node not in self.apart)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from qanat.ground.errors import FrameError
 from qanat.ground.events import Json
-from qanat.ground.framing import canonical_json, decode_frame, encode_frame, read_canonical_json
+from qanat.ground.framing import MAX_HEADER_BYTES, canonical_json, decode_frame, encode_frame, read_canonical_json
 from qanat.ground.identifiers import Epoch, EventId, MessageId
 
 MESSAGE_FRAME = 0x40
@@ -20,6 +20,8 @@ MESSAGE_FRAME = 0x40
 LONG_MESSAGE_FRAME = 0x41
 """Frame kind of a message without a body whose fields are too long for a header: they are the frame's body, in the
 same spelling. The routes of a large network are such."""
+MANY_ROWS = 100
+"""Fields with longer lists are likely too long for a header."""
 
 V = TypeVar("V")
 
@@ -54,6 +56,11 @@ def encode_message(message: Message) -> bytes:
         "kind": message.kind,
         "version": message.version,
     }
+    lists = (value for value in message.fields.values() if isinstance(value, list))
+    if not message.body and any(len(value) > MANY_ROWS for value in lists):
+        said = canonical_json(message.fields)  # spelled once: a table of routes takes a millisecond
+        if len(said) > MAX_HEADER_BYTES:
+            return encode_frame(LONG_MESSAGE_FRAME, {**header, "fields": {}}, said)
     try:
         return encode_frame(MESSAGE_FRAME, header, message.body)
     except ValueError:

@@ -92,6 +92,13 @@ def _name(value: object) -> str:
     return sys.intern(_text(value))
 
 
+def _names(value: object) -> tuple[str, ...]:
+    """Read the names of one way, of which a table has thousands."""
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(map(sys.intern, value))  # raises TypeError for what is no text
+
+
 def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise TypeError(f"{value!r} is no whole number of zero or more")
@@ -146,7 +153,7 @@ def _tuple_of(read: Callable[[object], Any]) -> Callable[[object], tuple[Any, ..
     def read_all(value: object) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
             raise TypeError(f"{value!r} is no list")
-        return tuple(read(item) for item in value)
+        return tuple([read(item) for item in value])
 
     return read_all
 
@@ -159,9 +166,9 @@ _TYPES: Mapping[str, Callable[[object], Any]] = {
     **dict.fromkeys(("str", "OrderId", "BlockId", "SaeId"), _text),
     **dict.fromkeys(("NodeId", "LinkId"), _name),
     **dict.fromkeys(("str | None", "NodeId | None", "OrderId | None", "RequestId | None"), _optional_text),
-    **dict.fromkeys(("tuple[NodeId, ...]", "tuple[LinkId, ...]"), _tuple_of(_name)),
+    **dict.fromkeys(("tuple[NodeId, ...]", "tuple[LinkId, ...]"), _names),
     "tuple[BlockId, ...]": _tuple_of(_text),
-    "Routes": _tuple_of(_tuple_of(_name)),
+    "Routes": _tuple_of(_names),
     "tuple[AnnouncedPart, ...]": _tuple_of(_row_of(AnnouncedPart)),
     "tuple[LinkForecast, ...]": _tuple_of(_row_of(LinkForecast)),
     "tuple[LinkReport, ...]": _tuple_of(_row_of(LinkReport)),

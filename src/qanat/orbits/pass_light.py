@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qanat.ground.errors import RequestError
 from qanat.orbits.downlink import LinkBudget
-from qanat.physics.analytic import link_model
+from qanat.physics.analytic import sifted_odds
 from qanat.physics.micius import under_dimmed_sky
 from qanat.physics.system_record import QKDSystem
 from qanat.protocols.decoy import SIGNAL, BasisCounts, DecoyCounts, DecoyProtocol, SecretLength, SecurityParameters
@@ -79,11 +79,11 @@ def expected_light(system: QKDSystem, budget: LinkBudget) -> PassLight:
     num_pulses = step_s * system.source.pulse_rate_hz
     losses_db = np.minimum(budget.link_loss_db(system), DARKEST_DB)
     clicks, errors = (np.zeros((losses_db.size, 3, 2)) for _ in range(2))
-    for step in np.flatnonzero(budget.is_tracked):
-        share = float(budget.sky_share[step])
-        model = link_model(system if share == 1 else under_dimmed_sky(system, share), loss_db=float(losses_db[step]))
-        clicks[step] = num_pulses * model.sifted_per_pulse()
-        errors[step] = num_pulses * model.sifted_errors_per_pulse()
+    for share in np.unique(budget.sky_share[budget.is_tracked]):
+        steps = np.flatnonzero(budget.is_tracked & (budget.sky_share == share))
+        under = system if share == 1 else under_dimmed_sky(system, float(share))
+        p_clicks, p_errors = sifted_odds(under, losses_db=losses_db[steps])
+        clicks[steps], errors[steps] = num_pulses * p_clicks, num_pulses * p_errors
     return PassLight(system, step_s, clicks, errors)
 
 

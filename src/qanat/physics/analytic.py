@@ -19,16 +19,19 @@ double clicks (the relative error of a gain is below 1e-6 at 10 dB).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qanat.ground.units import transmittance
 from qanat.kernels.click_law import BOTH_BASES, NUM_PATTERNS, DetectorMemory
 from qanat.physics.clicks import (
     PATTERN_BASIS,
     Response,
     dark_odds,
-    firing_odds,
+    detected_photons,
+    fired_by,
     pattern_odds,
     preparation_odds,
 )
@@ -64,11 +67,11 @@ class LinkModel:
 
     def sifted_per_pulse(self) -> NDArray[np.float64]:
         """Odds per pulse of a sifted event; float64, shape (3, 2): intensity, basis."""
-        return np.array([self._p_sifted(intensity) for intensity in range(3)])
+        return np.asarray(preparation_odds(self.system).sum(axis=-1) * self.gains[:, (0, 1), (0, 1)])
 
     def sifted_errors_per_pulse(self) -> NDArray[np.float64]:
         """Odds per pulse of a sifted event with the wrong bit; float64, shape (3, 2): intensity, basis."""
-        return np.array([self._p_sifted_errors(intensity) for intensity in range(3)])
+        return np.asarray(preparation_odds(self.system).sum(axis=-1) * self.errors)
 
     def noise_per_pulse(self, intensity: int) -> NDArray[np.float64]:
         """Odds per pulse of a sifted event of one intensity that is a dark click or an after-pulse; shape (2,): basis.
@@ -97,14 +100,35 @@ def link_model(
     extra_error: odds that somebody flips a photon on its way. response: of devices as they stand, in place of the
     record's (``physics.clicks``). Raises ValueError on values outside their range.
     """
-    p_fire = firing_odds(system, loss_db=loss_db, extra_error=extra_error, response=response)
-    p_marginal = np.tensordot(preparation_odds(system), p_fire, axes=3)
+    photons = detected_photons(system, loss_db=loss_db, extra_error=extra_error, response=response)
+    return LinkModel(system, loss_db, *_expected(system, fired_by(system, photons)))
+
+
+def sifted_odds(
+    system: QKDSystem, *, losses_db: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return for each of many losses what ``link_model`` has as ``sifted_per_pulse`` and ``sifted_errors_per_pulse``.
+
+    losses_db: dB, shape (n,). Both float64, shape (n, 3, 2). The losses of a pass, which are hundreds, take so a
+    hundredth of the time that one after the other does. Raises ValueError on a negative loss.
+    """
+    photons = detected_photons(system, loss_db=0.0)  # what arrives of the light is a factor, whatever the receiver
+    shares = np.array([transmittance(loss_db=float(loss_db)) for loss_db in losses_db])
+    gains, errors = _expected(system, fired_by(system, shares[:, None, None, None, None] * photons))[-2:]
+    prepared = preparation_odds(system).sum(axis=-1)
+    return prepared * gains[..., (0, 1), (0, 1)], prepared * errors
+
+
+def _expected(system: QKDSystem, p_fire: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Return the arrays of a ``LinkModel`` from the odds that live detectors fire, shape (..., 3, 2, 2, 4)."""
+    p_marginal = np.einsum("kax,...kaxd->...d", preparation_odds(system), p_fire)
     live, charge = renewal(p_marginal, system.memory)
-    patterns = pattern_odds(p_fire * (live - charge) + charge)
+    over_preparations = (..., None, None, None, slice(None))
+    patterns = pattern_odds(p_fire * (live - charge)[over_preparations] + charge[over_preparations])
     p_event, p_wrong = _event_shares()
-    gains = np.einsum("kaxp,bp->kab", patterns, p_event) / 2
-    errors = np.einsum("kbxp,bxp->kb", patterns, p_event[:, None, :] * p_wrong) / 2
-    return LinkModel(system, loss_db, p_marginal, live, charge, gains, errors)
+    gains = np.einsum("...kaxp,bp->...kab", patterns, p_event) / 2
+    errors = np.einsum("...kbxp,bxp->...kb", patterns, p_event[:, None, :] * p_wrong) / 2
+    return p_marginal, live, charge, gains, errors
 
 
 def renewal(p_fire: NDArray[np.float64], memory: DetectorMemory) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -117,6 +141,7 @@ def renewal(p_fire: NDArray[np.float64], memory: DetectorMemory) -> tuple[NDArra
     return live_slots / cycle, q * (1 - kept) / to_release * p_fire / cycle
 
 
+@cache
 def _event_shares() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What becomes of each pattern.
 

@@ -75,7 +75,11 @@ def firing_odds(
     system: QKDSystem, *, loss_db: float, extra_error: float = 0.0, response: Response | None = None
 ) -> NDArray[np.float64]:
     """Odds that each live detector fires; float64, shape (3, 2, 2, 4) as ``detected_photons``."""
-    photons = detected_photons(system, loss_db=loss_db, extra_error=extra_error, response=response)
+    return fired_by(system, detected_photons(system, loss_db=loss_db, extra_error=extra_error, response=response))
+
+
+def fired_by(system: QKDSystem, photons: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Odds that each live detector fires by so many photons or in the dark; float64, both of shape (..., 4)."""
     # 1 - (1 - d) exp(-x) written without cancellation: at 60 dB the plain form would lose six digits.
     signal: NDArray[np.float64] = -np.expm1(-photons)
     return signal + dark_odds(system) * (1 - signal)

@@ -109,6 +109,8 @@ class RunView:
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
+            refresh_per_second=4,
+            disable=not self.console.is_terminal,  # drawn for nobody, it would take a twentieth of a service's time
         )
         self._bars: dict[str, TaskID] = {}
         self._steps_shown: dict[tuple[str | None, int], None] = {}

@@ -142,7 +142,7 @@ async def _serve(
                     return
             machine.settle_heap()
             record = ServiceRecord(service, name)
-            write_whole(service_file, json.dumps(record.now(), indent=2))
+            write_whole(service_file, record.text())
             if as_json:
                 print(json.dumps(record.now()), flush=True)
             _show(view, service, record)
@@ -192,10 +192,11 @@ async def _watch(
                     view.say(f"  {shlex.join(record.node_command(node))}")
         if (now := record.state()) != state:
             state = now
-            write_whole(file, json.dumps(record.now(), indent=2))
+            write_whole(file, record.text())
             heap.note(has_closed=len(service.doors) < num_open)
             num_open = len(service.doors)
-        heap.settle_if_due()
+        if service.is_quiet:
+            heap.settle_if_due()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_PERIOD_S):
                 await stop.wait()

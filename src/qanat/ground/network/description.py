@@ -225,7 +225,7 @@ class Network(Part):
         """The links that stand in the file: those through no switch and of no satellite."""
         return tuple(link for link in self.links if not link.through and link.makes_key_on_order)
 
-    @property
+    @cached_property
     def relayed_links(self) -> tuple[Link, ...]:
         """The links that keys go over: of several between the same two sites the first alone. More modules on a span
         are its link's ``pairs``. A satellite passes nothing on, so its downlinks are none of them."""
