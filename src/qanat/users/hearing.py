@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,8 @@ ASK_EVERY_S = 0.1
 STRANGE_KEY_EVERY_S = 1.0
 """A key that nobody announced is asked of the key manager so often at most, whatever comes."""
 MOST_TO_SHOW = 512
+SHOWN_WITHIN_S = 2.0
+"""So long at most what came last is decoded when a call ends; it was there in time, so it counts as shown."""
 NOTHING_SHOWN = -2
 _KEY_DIGITS = 32
 
@@ -149,17 +152,35 @@ class Hearing:
             self._have_shown(assembler.finish(sent[medium]))
         self._is_all_told = True
 
+    def told_sent(self, sent: Mapping[Medium, int]) -> None:
+        """The same for one whose frames count from when this end came: ``sent`` are those that went here."""
+        for medium, assembler in self._assemblers.items():
+            self._have_shown(assembler.finish_all(sent[medium]))
+        self._is_all_told = True
+
+    async def all_shown(self) -> None:
+        """Return when all that has come so far is shown, or could not be; after ``SHOWN_WITHIN_S`` at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHOWN_WITHIN_S):
+                await self._to_show.join()
+
     async def show(self, sink: MediaSink) -> None:
         """Decode what has come, for ever."""
         while True:
             frame = await self._to_show.get()
-            if frame.medium is Medium.VIDEO and not frame.is_key and frame.number != self._shown_to + 1:
-                self._ask_for_key()  # it builds on a picture that never came
-                continue
-            shown = await asyncio.to_thread(sink.take, frame.medium, frame.data, at_ms=frame.at_ms, is_key=frame.is_key)
-            self._decoded[frame.medium] += shown
-            if frame.medium is Medium.VIDEO:
-                self._shown_to = frame.number if shown else NOTHING_SHOWN
+            try:
+                await self._show(sink, frame)
+            finally:
+                self._to_show.task_done()
+
+    async def _show(self, sink: MediaSink, frame: MediaFrame) -> None:
+        if frame.medium is Medium.VIDEO and not frame.is_key and frame.number != self._shown_to + 1:
+            self._ask_for_key()  # it builds on a picture that never came
+            return
+        shown = await asyncio.to_thread(sink.take, frame.medium, frame.data, at_ms=frame.at_ms, is_key=frame.is_key)
+        self._decoded[frame.medium] += shown
+        if frame.medium is Medium.VIDEO:
+            self._shown_to = frame.number if shown else NOTHING_SHOWN
 
     def report(
         self,
