@@ -6,6 +6,7 @@ Each figure of losses is that of the last words: what was sent to this end since
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,12 +17,13 @@ import pytest
 from qanat.apps.cli.calls import is_dead, say_conference
 from qanat.services.call import CallReport
 from qanat.services.call_frames import Assembler, MediaFrame, Medium, cut_frame
+from qanat.services.ciphers import RecordKind
 from qanat.services.conference import ConferenceReport
 from qanat.users import attending, conferring
 from qanat.users.hearing import Hearing
 from qanat.users.notices import Pulse
 from qanat.users.speaking import CallMedia
-from service_support import House, Spy, until
+from service_support import House, Spy, sae_of, until
 from unit.service_fakes import FakeClock
 from unit.test_call_command import report_of
 from unit.test_conferences import Meeting
@@ -227,7 +229,8 @@ def test_a_caller_that_stood_still_says_so_and_tells_all_that_it_saw(
     report = meeting.reports["alice"]
     assert meeting.notices["alice"][-1].startswith("this program stood still for 47 s")
     assert sorted(one.peer for one in report.members) == ["bob", "carol"]
-    assert all(one.audio.decoded > 5 for one in report.members)
+    assert all(one.audio.decoded > 5 and one.losses_known for one in report.members)
+    assert all(Path(one.recording or "").exists() for one in report.members)
 
 
 def test_a_caller_that_nobody_hears_is_told_so_when_it_ends_the_conference(tmp_path: Path) -> None:
@@ -283,6 +286,44 @@ def test_what_came_is_shown_before_the_end_is_told() -> None:
         assert hearing._decoded[Medium.AUDIO] == 4
 
     asyncio.run(scene())
+
+
+def test_pictures_that_build_on_one_that_did_not_come_are_counted_and_told_as_such() -> None:
+    class Sink:
+        def take(self, *_: object, **__: object) -> bool:
+            return True
+
+    async def scene() -> CallReport:
+        hearing = Hearing(FakeClock(), say=lambda _: None, begins_anywhere=True)
+        for number, is_key in ((7, False), (8, True), (9, False)):
+            frame = MediaFrame(Medium.VIDEO, number, b"x", is_key, 60 * number, 7)
+            for content in cut_frame(frame):
+                hearing.take(RecordKind.DATA, content)
+        showing = asyncio.create_task(hearing.show(Sink()))  # type: ignore[arg-type]
+        await hearing.all_shown()
+        showing.cancel()
+        figures: dict[str, Any] = {"sent": Counter(), "num_missing": 0, "keys_sent": 1, "keys_received": 1}
+        return hearing.report("bob", **figures, recording=None)
+
+    report = asyncio.run(scene())
+    assert (report.video.received, report.video.decoded, report.video.lacking) == (3, 2, 1)
+    told = told_of(ConferenceReport("c" * 32, 9.0, 1, 2, 1, members=(report,)))
+    assert "2 of 3 shown (1 left out, as the one before was lost), 0 lost" in told
+
+
+def test_who_is_told_to_end_while_a_member_is_dropped_still_tells_of_it(tmp_path: Path) -> None:
+    meeting = Meeting(House(tmp_path / "data"), tmp_path, loss=0.0, refresh_s=60.0, media=SOUND)
+
+    async def dropped() -> None:
+        await until(lambda: all_hear(meeting))
+        end = meeting.ends["alice"]
+        dropping = asyncio.create_task(end.drop(sae_of("bob")))
+        await until(lambda: not end.has(sae_of("bob")))
+        dropping.cancel()
+        await asyncio.gather(dropping, return_exceptions=True)
+
+    held(meeting, dropped)
+    assert Path(seen(meeting, "alice", "bob").recording or "").stat().st_size > 100
 
 
 def test_frames_are_lost_by_how_many_were_sent_from_whichever_on() -> None:

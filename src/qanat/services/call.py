@@ -103,12 +103,14 @@ def media_context(context: StreamContext) -> StreamContext:
 
 @dataclass(frozen=True, slots=True)
 class MediumReport:
-    """One medium at one end. ``decoded`` of ``received`` frames could be shown; the others lacked one before them."""
+    """One medium at one end. ``decoded`` of ``received`` frames could be shown; ``lacking``: of the others, those that
+    were left out as they build on one that did not come."""
 
     sent: int
     received: int
     lost: int
     decoded: int
+    lacking: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class ConferenceEnd:
         self._num_keys_before = self._num_tag_keys = 0
         self._refused: Counter[str] = Counter()
         self._gone: list[CallReport] = []
+        self._dropping: list[asyncio.Task[None]] = []
         self._mix: Mixing | None = None
         self._mix_path: str | None = None
         self._is_over = False
@@ -146,9 +147,14 @@ class ConferenceEnd:
         if (member := self._members.get(sae)) is None:
             return
         await member.hear_out()
-        if self._members.pop(sae, None) is None:  # another drops it too
+        if self._members.get(sae) is not member:  # another drops it too
             return
+        del self._members[sae]
         self._marks = {mark: of for mark, of in self._marks.items() if of[0] != sae}
+        self._dropping.append(asyncio.create_task(self._drop(member)))
+        await asyncio.shield(self._dropping[-1])  # who is told to end meanwhile still has its report and recording
+
+    async def _drop(self, member: HeardMember) -> None:
         for task in member.tasks:
             task.cancel()
         await asyncio.gather(*member.tasks, return_exceptions=True)
@@ -157,7 +163,7 @@ class ConferenceEnd:
             await stream.close()
         await asyncio.to_thread(member.sink.close)
         if self._mix is not None:
-            self._mix.leave(sae)
+            self._mix.leave(member.seat.sae)
 
     def speaking_s(self) -> float:
         """Return for how long this end has been speaking: nobody does before the first keys are there."""
@@ -234,6 +240,7 @@ class ConferenceEnd:
             await asyncio.gather(*tasks, return_exceptions=True)
             for sae in list(self._members):
                 await self.drop(sae)
+            await asyncio.gather(*self._dropping)
             if self._sealer is not None:
                 self._num_keys_before += self._sealer.num_keys
                 self._sealer.forget()

@@ -128,13 +128,14 @@ class Convener:
                 told = "; ".join(f"{one.name}: {one.reason}" for one in self.absent.values())
                 raise ChannelClosed(f"nobody came to the conference: {told}", remedy="call when they receive")
             rounds = asyncio.create_task(self._keep_rounds())
-            while not over() and not self._has_stood_still() and not all(call.done() for call in calls.values()):
+            while not self._has_stood_still() and not over() and not all(call.done() for call in calls.values()):
                 await asyncio.sleep(LOOK_EVERY_S)
                 self._look_for_lost()
                 for task in (rounds, *calls.values(), *self._tasks):
                     if task.done():
                         task.result()
                 self._tasks = {task for task in self._tasks if not task.done()}
+            rounds.cancel()
             await self._close(calls)
         finally:
             tasks: set[asyncio.Task[Any]] = {*trying, *calls.values(), *self._tasks}
@@ -170,15 +171,17 @@ class Convener:
             try:
                 async with self._line_to(self._people.contact_of(contact.sae), self._end.terms) as line:
                     last = await self._seat(contact, line, first)
-                if self._is_over_for(contact, HUNG_UP):
+                if last is not None and last.lost:
+                    if self._is_over_for(contact, HUNG_UP):
+                        return
+                    self._note_absence(contact, HUNG_UP)
+                else:
+                    if not self._over.is_set():
+                        self.absent[contact.sae] = Absence(contact.name, LEFT)
+                        self._say(f"{contact.name} left the conference")
                     return
-                if last is None or not last.lost:
-                    self.absent[contact.sae] = Absence(contact.name, LEFT)
-                    self._say(f"{contact.name} left the conference")
-                    return
-                self._note_absence(contact, HUNG_UP)
             except ChannelError as fault:
-                if self._is_over_for(contact, CLOSED):
+                if self._over.is_set() or self._is_over_for(contact, CLOSED):
                     return
                 is_lost = isinstance(fault, _Lost)
                 self._note_absence(contact, LOST if is_lost else CLOSED if self._was_here(contact) else fault.message)
@@ -196,12 +199,12 @@ class Convener:
             self._early.append(words)
 
     def _is_over_for(self, contact: Contact, reason: str) -> bool:
-        """Return whether somebody is not called again as the conference is over: for all, or as this program stood
-        still for so long that the others went, for ``reason``."""
-        if not self._over.is_set() and self._end.stood_still_s > LOST_S:
+        """Return whether somebody who went for ``reason`` is not called again, as the conference is over: this program
+        stood still for so long that the others have given it up."""
+        is_over = self._over.is_set() or self._end.stood_still_s > LOST_S
+        if is_over:
             self.absent[contact.sae] = Absence(contact.name, reason)
-            return True
-        return self._over.is_set()
+        return is_over
 
     def _was_here(self, contact: Contact) -> bool:
         return contact.sae in self.absent and not self.absent[contact.sae].reason

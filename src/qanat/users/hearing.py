@@ -122,6 +122,7 @@ class Hearing:
         self._assemblers = {medium: Assembler(medium, begins_anywhere=begins_anywhere) for medium in Medium}
         self._delays = Delays()
         self._decoded: Counter[Medium] = Counter()
+        self._lacking: Counter[Medium] = Counter()
         self._shown_to = -1
         """The number of the last picture that was decoded; the next may be only if it follows, or stands by itself."""
         self._asked_at_s = -ASK_EVERY_S
@@ -175,6 +176,7 @@ class Hearing:
 
     async def _show(self, sink: MediaSink, frame: MediaFrame) -> None:
         if frame.medium is Medium.VIDEO and not frame.is_key and frame.number != self._shown_to + 1:
+            self._lacking[frame.medium] += 1
             self._ask_for_key()  # it builds on a picture that never came
             return
         shown = await asyncio.to_thread(sink.take, frame.medium, frame.data, at_ms=frame.at_ms, is_key=frame.is_key)
@@ -196,7 +198,8 @@ class Hearing:
 
         def of(medium: Medium) -> MediumReport:
             assembler = self._assemblers[medium]
-            return MediumReport(sent[medium], assembler.num_whole, assembler.num_lost, self._decoded[medium])
+            whole, lost = assembler.num_whole, assembler.num_lost
+            return MediumReport(sent[medium], whole, lost, self._decoded[medium], self._lacking[medium])
 
         now_s = self._clock.monotonic_s() if self._ended_s is None else self._ended_s
         return CallReport(

@@ -168,7 +168,8 @@ def _seen(report: CallReport, *, is_member: bool = False) -> str:
     of a conference, in which nothing but a last word tells how many it sent before the first that came."""
 
     def of(name: str, medium: MediumReport) -> str:
-        shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
+        lacking = f" ({medium.lacking:,} left out, as the one before was lost)" if medium.lacking else ""
+        shown = f"{medium.decoded:,} of {medium.received:,} shown{lacking}, {medium.lost:,} lost"
         return f"{name}: {counted(medium.sent, 'frame')} sent, {'none came' if is_loss_unknown else shown}"
 
     is_loss_unknown = not report.losses_known and not report.datagrams_opened
