@@ -6,6 +6,7 @@ Each figure of losses is that of the last words: what was sent to this end since
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from qanat.adapters.media import MediaSink
 from qanat.apps.cli.calls import is_dead, say_conference
 from qanat.services.call import CallReport
 from qanat.services.call_frames import Assembler, MediaFrame, Medium, cut_frame
@@ -250,23 +252,39 @@ def test_a_caller_that_nobody_hears_is_told_so_when_it_ends_the_conference(tmp_p
         assert all(one.unheard_s < 1.0 for one in meeting.reports[name].members)
 
 
-def test_every_frame_that_came_whole_is_shown(tmp_path: Path) -> None:
-    """The last ones too, and the first pictures, as none is sent to who lacks the one that it builds on."""
-    house = House(tmp_path / "data")
-    meeting = Meeting(house, tmp_path, loss=0.0, refresh_s=60.0)
+def test_every_frame_that_came_whole_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last ones too, where decoding takes its time; and the first pictures of all to who comes later, as none is
+    sent to it that builds on one before."""
+    monkeypatch.setattr(conferring, "TRY_AGAIN_S", 0.3)
+    take = MediaSink.take
 
-    async def later() -> None:
-        await until(lambda: len(meeting.ends) == len(THREE))
-        await until(lambda: all_hear(meeting))
+    def slow(sink: MediaSink, *args: Any, **words: Any) -> bool:
+        time.sleep(0.015)
+        return take(sink, *args, **words)
 
-    for _ in range(2):
-        meeting.reports.clear()
-        meeting.ends.clear()
-        held(meeting, later)
-        check_losses(meeting)
-        for report in meeting.reports.values():
-            for one in report.members:
-                assert (one.audio.decoded, one.video.decoded) == (one.audio.received, one.video.received), report
+    monkeypatch.setattr(MediaSink, "take", slow)
+    meeting = Meeting(House(tmp_path / "data"), tmp_path, loss=0.0, refresh_s=60.0)
+
+    async def scene() -> None:
+        stop = asyncio.Event()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(meeting.reception("bob"))
+            alice = await stack.enter_async_context(meeting.user("alice"))
+            calling = asyncio.create_task(alice.confer(THREE[1:], meeting.media, stop=stop))
+            await until(lambda: len(meeting.ends) == 2 and meeting.has_heard("bob", "alice"))
+            await stack.enter_async_context(meeting.reception("carol"))
+            await until(lambda: all_hear(meeting))
+            stop.set()
+            meeting.reports["alice"] = await calling
+            await until(lambda: len(meeting.reports) == len(THREE))
+
+    asyncio.run(asyncio.wait_for(scene(), 40.0))
+    check_losses(meeting)
+    for report in meeting.reports.values():
+        for one in report.members:
+            assert one.audio.decoded == one.audio.received, one
+            assert one.video.decoded + one.video.lacking == one.video.received, one
+            assert not one.video.lacking or one.video.lost, one
 
 
 def test_what_came_is_shown_before_the_end_is_told() -> None:
