@@ -69,6 +69,7 @@ HEAVY: Final = frozenset(
         "unit/test_check_of_faulty_files",
         "unit/test_closed_output",
         "unit/test_collect_command",
+        "unit/test_conference_ends",
         "unit/test_conference_notices",
         "unit/test_conferences",
         "unit/test_day",

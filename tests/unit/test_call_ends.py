@@ -113,6 +113,7 @@ def test_what_is_lost_after_the_last_datagram_that_came_is_counted_and_told(tmp_
     assert at_bob.datagrams_opened + at_bob.datagrams_missing == at_alice.datagrams_sent
     assert at_bob.audio.received + at_bob.audio.lost == at_alice.audio.sent
     assert at_alice.datagrams_missing == 0
+    assert all(one.audio.decoded == one.audio.received for one in (at_alice, at_bob)), "the last ones are shown too"
     assert at_alice.unheard_s == pytest.approx(at_bob.silent_s, abs=0.5)
     assert is_dead(at_bob)
     assert is_dead(at_alice), "who is not heard has to know it too"

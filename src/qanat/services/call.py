@@ -27,7 +27,8 @@ SERVICE = "call"
 LONGEST_S = 86_400.0
 LOST_S = 10.0
 """Who gives no sign of life for so long is taken to be gone, in a call of two as in a conference. In a call a datagram
-is one and so is a word of the conversation; in a conference datagrams alone are."""
+is one and so is a word of the conversation; so it is with the caller of a conference, at its members. Of a member
+datagrams alone are one."""
 HERE_EVERY_S = 1.0
 """Who sends nothing else says so often, by UDP, that it is there."""
 SILENCE_TOLD_S = 3.0
@@ -102,12 +103,14 @@ def media_context(context: StreamContext) -> StreamContext:
 
 @dataclass(frozen=True, slots=True)
 class MediumReport:
-    """One medium at one end. ``decoded`` of ``received`` frames could be shown; the others lacked one before them."""
+    """One medium at one end. ``decoded`` of ``received`` frames could be shown; ``lacking``: of the others, those that
+    were left out as they build on one that did not come."""
 
     sent: int
     received: int
     lost: int
     decoded: int
+    lacking: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,10 @@ class CallReport:
     were opened, and nothing tells of later ones. ``refused``: datagrams that were not accepted, by reason; they may
     have come twice, late, or altered. ``ended``: "here"; "there"; "silent", as the other gave no sign of life for
     ``LOST_S``; "unheard", as it had none from here; "unsaid" where the line closed without a last word. For one member
-    of a conference it is empty, or "unheard" of a caller that took this end out of it, as no datagram had come from
-    here. ``nothing_came``: not one datagram of an end that was to send, in a call long enough to tell. ``silent_s``:
-    for so long no datagram had come when it ended. ``unheard_s``: the same at the other end, as its last word told.
+    of a conference it is empty, or "unheard": no datagram had come from here, and a caller took this end out of it, or
+    a member took this caller for gone. Of the caller, at a member, it may be "silent" and "unsaid" too.
+    ``nothing_came``: not one datagram of an end that was to send, in a call long enough to tell. ``silent_s``: for so
+    long no datagram had come when it ended. ``unheard_s``: the same at the other end, as its last word told.
     """
 
     peer: str

@@ -142,6 +142,12 @@ class Assembler:
         self._next = max(self._next, num_sent)
         return whole
 
+    def finish_all(self, num_sent: int) -> list[MediaFrame]:
+        """The same where frames were sent from some number on, not known here, and ``num_sent`` is how many."""
+        whole = self.finish(max(self._newest + 1, self._next))
+        self.num_lost = max(num_sent - self.num_whole, 0)
+        return whole
+
     def _due(self) -> list[MediaFrame]:
         due: list[MediaFrame] = []
         while self._next <= self._newest:
@@ -169,6 +175,12 @@ def begins_frame(content: bytes) -> bool:
     """Return whether a datagram's content is the first part of a frame; raises FrameError."""
     medium_of(content)
     return int(_HEAD.unpack_from(content)[2]) == 0
+
+
+def is_of_key_frame(content: bytes) -> bool:
+    """Return whether a datagram's content is of a frame that can be decoded by itself; raises FrameError."""
+    medium_of(content)
+    return bool(content[1] & _KEY)
 
 
 class Delays:

@@ -7,7 +7,9 @@ Who calls has a conversation with each member, sealed between the two, and says 
     caller  {"members": [[sae, host, port, audio, video], ...], "round": n}    all of them, the caller and it too
     member  {"all": key id, "each": {sae: key id, ...}, "round": n}            its keys of this round
     caller  {"all", "each": key id or "", "of": sae, "round"}                  another's keys, as far as it needs them
-    either  {"end": true, "lost", "silent_s"} (last record)    it leaves, or the conference is over: see ``Ending``
+    member  {"silent": true}                                   no datagram of the caller has come for a while
+    caller  {"here": true}                                     the answer to it
+    how it ends: see ``services.conference_ends``
 
 A round lasts while the members are the same. In each, a member's media go out in one stream, sealed once under a key
 that it asked for with all others together: who left is given no more of them, and who comes none of those before. Every
@@ -24,7 +26,7 @@ from typing import Any
 from qanat.ground.errors import BadParameter, FrameError
 from qanat.ground.events import Json
 from qanat.ground.identifiers import MAX_ID_CHARACTERS, SaeId, slaves_together
-from qanat.services.call import MOST_COUNTED, CallReport
+from qanat.services.call import CallReport
 from qanat.services.ciphers import StreamContext, Suite
 from qanat.services.ciphers.layout import KEY_ID_BYTES
 
@@ -177,28 +179,6 @@ class KeysOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """What one end says last. ``silent_s``: for so long no datagram of the other had come. ``lost``: that is why the
-    caller takes the other out of the conference, which goes on and calls it again."""
-
-    silent_s: float = 0.0
-    lost: bool = False
-
-    def word(self) -> dict[str, Json]:
-        return {"end": True, "lost": self.lost, "silent_s": round(self.silent_s, 3)}
-
-    @classmethod
-    def parse(cls, word: Mapping[str, Json]) -> Ending:
-        """Return what a word says; raises FrameError."""
-        match dict(word):
-            case {"end": True, "lost": bool(lost), "silent_s": float() | int() as silent_s, **others} if (
-                not others and 0 <= silent_s < MOST_COUNTED
-            ):
-                return cls(float(silent_s), lost)
-        raise FrameError("this is no last word of a conference", remedy=_OLD)
-
-
-@dataclass(frozen=True, slots=True)
 class Absence:
     """Somebody who was called and is not in the conference at its end; ``reason``: a sentence that says why."""
 
@@ -217,6 +197,7 @@ class ConferenceReport:
 
     ``keys_sent``: keys that its own media were sealed under, each held by all other members of its round.
     ``tag_keys``: keys of two that it asked for, for the tags of its datagrams. ``refused``: datagrams of no member.
+    ``caller``: who held it; empty at the caller itself.
     """
 
     conference: str
@@ -228,6 +209,7 @@ class ConferenceReport:
     absent: tuple[Absence, ...] = ()
     refused: Mapping[str, int] = field(default_factory=dict)
     mix: str | None = None
+    caller: str = ""
 
 
 def check_people(names: Sequence[str], *, suite: Suite) -> None:

@@ -128,6 +128,7 @@ class CallEnd:
             await asyncio.sleep(LOOK_EVERY_S)
         self._told = told
         self._hearing.told({Medium.AUDIO: told.audio, Medium.VIDEO: told.video})
+        await self._hearing.all_shown()
 
     def report(self, peer: str, *, ended: str) -> CallReport:
         """Return what this end saw; ``ended``: see ``CallReport``."""

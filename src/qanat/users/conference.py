@@ -10,28 +10,29 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from qanat.adapters.datagrams import UdpAddress, ip_of
+from qanat.adapters.datagrams import ip_of
 from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.media import CONFERENCE_QUALITY, MediaSink
 from qanat.ground.errors import ChannelError, FrameError, QanatError
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import SaeId
-from qanat.services.call import HERE_EVERY_S, SILENCE_TOLD_S, CallReport
-from qanat.services.call_frames import Medium, begins_frame, medium_of
-from qanat.services.ciphers import FrameSealer, KeyUnannounced, NotForUs, RecordKind, StreamContext
+from qanat.services.call import HERE_EVERY_S, LOST_S, SILENCE_TOLD_S, CallReport
+from qanat.services.call_frames import Medium
+from qanat.services.ciphers import FrameSealer, NotForUs, RecordKind, StreamContext
 from qanat.services.ciphers.layout import MARK_BYTES, key_id_bytes, key_id_text, read_header
 from qanat.services.ciphers.origin import PAIR_KEY_BITS, OriginKey, digest_of, record_and_tag
 from qanat.services.ciphers.sender_keys import keys_with_patience
-from qanat.services.conference import Absence, ConferenceReport, Ending, Joining, KeysOf, Round, RoundKeys, Seat
+from qanat.services.conference import Absence, ConferenceReport, Joining, KeysOf, Round, RoundKeys, Seat
+from qanat.services.conference_ends import Tally
 from qanat.services.conversation import Party, Terms, sender_keys
-from qanat.users.call import TELLING_S, Wire, work_until
-from qanat.users.hearing import HeardStream, Hearing, announced_key
+from qanat.users.call import Wire, work_until
+from qanat.users.heard_member import HeardMember
+from qanat.users.hearing import HeardStream, Hearing
 from qanat.users.mixing import Mixing
-from qanat.users.notices import STOOD_STILL_S, Flow, Notices, Say
+from qanat.users.notices import Flow, Notices, Pulse, Say
 from qanat.users.speaking import CallMedia, Speaking, renew
 
 SWITCH_S = 0.3
@@ -41,34 +42,7 @@ OVERRUN_S = 20.0
 OVERLAP_S = 10.0
 """So long after a new round began, what was sealed in the one before is still opened."""
 LOOK_EVERY_S = 0.5
-MOST_WAITING = 1024
 MIX_NAME = "mix.webm"
-
-
-@dataclass(slots=True)
-class _Heard:
-    """Another member, for as long as it stays: what is heard of it, in which streams, and where it is."""
-
-    seat: Seat
-    name: str
-    hearing: Hearing
-    sink: MediaSink
-    recording: str | None
-    flow: Flow
-    address: UdpAddress | None = None
-    streams: dict[int, HeardStream] = field(default_factory=dict)
-    tag_key: OriginKey | None = None
-    told_s: float | None = None
-    """Since when its first keys are known: it sends by them soon."""
-    our_tag_key: OriginKey | None = None
-    came: asyncio.Queue[tuple[bytes, UdpAddress, int]] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    num_keys_before: int = 0
-    num_missing_before: int = 0
-    keys_sent_before: int = 0
-    sent: Counter[Medium] = field(default_factory=Counter)
-    """Frames that went to it."""
-    last: Ending | None = None
 
 
 class ConferenceEnd:
@@ -92,11 +66,10 @@ class ConferenceEnd:
         self._party, self._wire, self._record, self._play = party, wire, media.record, media.play
         self._conference, self._key_life_s, self._name_of = conference, key_life_s, name_of
         self._speaking = Speaking(party.clock, media, send=self._send, quality=CONFERENCE_QUALITY)
-        self._members: dict[SaeId, _Heard] = {}
+        self._members: dict[SaeId, HeardMember] = {}
         self._marks: dict[bytes, tuple[SaeId, int]] = {}
         self._number = 0
         self._sealed_round = 0
-        self._audience: frozenset[SaeId] = frozenset()
         self._sealer: FrameSealer | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._switching: asyncio.Task[None] | None = None
@@ -105,9 +78,12 @@ class ConferenceEnd:
         self._num_keys_before = self._num_tag_keys = 0
         self._refused: Counter[str] = Counter()
         self._gone: list[CallReport] = []
+        self._dropping: list[asyncio.Task[None]] = []
         self._mix: Mixing | None = None
         self._mix_path: str | None = None
-        self._began_s = self._stood_still_s = party.clock.monotonic_s()
+        self._is_over = False
+        self._began_s = party.clock.monotonic_s()
+        self._pulse = Pulse(party.clock)
         self._notices = Notices(say)
 
     def joining(self, *, is_caller: bool = False) -> Joining:
@@ -127,7 +103,7 @@ class ConferenceEnd:
                 await self.drop(sae)
         for sae, seat in others.items():
             if sae not in self._members:
-                self._members[sae] = await self._meet(seat)
+                self._members[sae] = await self._meet(seat, new.number)
             context = self._context(new, sae)
             self._members[sae].streams[new.number] = HeardStream(self._party, context)
             self._marks[context.digest()[:MARK_BYTES]] = (sae, new.number)
@@ -146,7 +122,7 @@ class ConferenceEnd:
         if new.number == self._number:
             if self._switching is not None:
                 self._switching.cancel()
-            self._switching = asyncio.create_task(self._switch(sealer, new.number, frozenset(others)))
+            self._switching = asyncio.create_task(self._switch(sealer, new.number))
         else:
             sealer.forget()
         return RoundKeys(new.number, keys.key_id, dict(zip(fresh, each, strict=True)))
@@ -167,19 +143,27 @@ class ConferenceEnd:
                 member.hearing.refused[type(fault).__name__] += 1
 
     async def drop(self, sae: SaeId) -> None:
-        """Hear and tell a member no more; what was heard of it stays in the report."""
-        if (member := self._members.pop(sae, None)) is None:
+        """Hear and tell a member no more, once what is on its way is here; what was heard of it stays in the report."""
+        if (member := self._members.get(sae)) is None:
             return
+        await member.hear_out()
+        if self._members.get(sae) is not member:  # another drops it too
+            return
+        del self._members[sae]
         self._marks = {mark: of for mark, of in self._marks.items() if of[0] != sae}
+        self._dropping.append(asyncio.create_task(self._drop(member)))
+        await asyncio.shield(self._dropping[-1])  # who is told to end meanwhile still has its report and recording
+
+    async def _drop(self, member: HeardMember) -> None:
         for task in member.tasks:
             task.cancel()
         await asyncio.gather(*member.tasks, return_exceptions=True)
-        self._gone.append(self._report_of(member))
+        self._gone.append(member.report(keys_sent=self._keys_sent, speaking_s=self.speaking_s()))
         for stream in member.streams.values():
             await stream.close()
         await asyncio.to_thread(member.sink.close)
         if self._mix is not None:
-            self._mix.leave(sae)
+            self._mix.leave(member.seat.sae)
 
     def speaking_s(self) -> float:
         """Return for how long this end has been speaking: nobody does before the first keys are there."""
@@ -188,25 +172,57 @@ class ConferenceEnd:
     def silent_s(self, sae: SaeId) -> float:
         """Return how long nothing genuine has come from a member, while this end did not stand still itself; 0 for who
         is none."""
-        member = self._members.get(sae)
-        since_s = None if member is None else max(member.hearing.heard_at_s, self._stood_still_s)
-        return 0.0 if since_s is None else self._party.clock.monotonic_s() - since_s
+        member, since_s = self._members.get(sae), self._pulse.beat()
+        return 0.0 if member is None else self._party.clock.monotonic_s() - max(member.hearing.heard_at_s, since_s)
+
+    @property
+    def stood_still_s(self) -> float:
+        """For how long this program stood still, at most; after more than ``LOST_S`` it sends nothing any more."""
+        self._pulse.beat()
+        return self._pulse.longest_s
+
+    def has(self, sae: SaeId) -> bool:
+        """Return whether somebody is a member, as far as this end was told."""
+        return sae in self._members
 
     def hears(self, sae: SaeId) -> bool:
         """Return whether datagrams of a member come, and not only now and then."""
         return (member := self._members.get(sae)) is not None and member.flow.look(self.silent_s(sae))
 
-    def ending(self, sae: SaeId, *, lost: bool = False) -> Ending:
-        """Return what is to be said last to a member."""
-        member, silent_s = self._members.get(sae), self.silent_s(sae)
-        if member is not None and not lost:  # before its keys are known nothing of it can come
-            silent_s = 0.0 if member.told_s is None else min(silent_s, self._since_told_s(member))
-        return Ending(silent_s, lost)
+    def here_s(self, sae: SaeId) -> float:
+        """Return for how long somebody has been a member; its figures begin then."""
+        member = self._members.get(sae)
+        return 0.0 if member is None else self._party.clock.monotonic_s() - member.hearing.began_s
 
-    def note_ending(self, sae: SaeId, last: Ending) -> None:
+    def stop(self) -> None:
+        """Send nothing more; what comes is still heard."""
+        self._is_over = True
+        for sae in self._members:
+            self.tally(sae)
+
+    def tally(self, sae: SaeId) -> Tally:
+        """Send a member nothing more, and return what is to be said last to it."""
+        if (member := self._members.get(sae)) is None:
+            return Tally()
+        return member.end(min(self.silent_s(sae), member.since_told_s()))  # nothing can come before its keys are known
+
+    def tallies(self) -> dict[SaeId, Tally]:
+        """Return what is to be said last to each member, who are sent nothing more."""
+        return {sae: self.tally(sae) for sae in self._members}
+
+    def note_last(self, sae: SaeId, last: Tally | None, *, lost: bool = False) -> None:
         """Take note of a member's last word, for the report."""
+        if (member := self._members.get(sae)) is not None and last is not None:
+            member.note_last(last, lost=lost)
+
+    def note_gone(self, sae: SaeId, ended: str) -> None:
+        """Take note of how a member went that said no last word, for the report: see ``CallReport``."""
         if (member := self._members.get(sae)) is not None:
-            member.last = last
+            member.ended = ended
+
+    async def hear_out(self) -> None:
+        """Wait a moment for datagrams that are still on their way; after it, what has not come is lost."""
+        await asyncio.gather(*(member.hear_out() for member in self._members.values()))
 
     async def talk(self, until: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Send and hear until ``until`` ends. Raises what it raises, and KeyShortage when no key comes in time."""
@@ -224,14 +240,15 @@ class ConferenceEnd:
             await asyncio.gather(*tasks, return_exceptions=True)
             for sae in list(self._members):
                 await self.drop(sae)
+            await asyncio.gather(*self._dropping)
             if self._sealer is not None:
                 self._num_keys_before += self._sealer.num_keys
                 self._sealer.forget()
             if self._mix is not None:
                 await self._mix.close()
 
-    def report(self, absent: tuple[Absence, ...] = ()) -> ConferenceReport:
-        """Return what this end saw, after ``talk``."""
+    def report(self, absent: tuple[Absence, ...] = (), *, caller: str = "") -> ConferenceReport:
+        """Return what this end saw, after ``talk``; ``caller``: see ``ConferenceReport``."""
         return ConferenceReport(
             conference=self._conference,
             duration_s=self._party.clock.monotonic_s() - self._began_s,
@@ -242,6 +259,7 @@ class ConferenceEnd:
             absent=absent,
             refused=dict(self._refused),
             mix=self._mix_path,
+            caller=caller,
         )
 
     # --- rounds ---
@@ -249,7 +267,7 @@ class ConferenceEnd:
     def _context(self, new: Round, sae: SaeId) -> StreamContext:
         return new.stream_of(sae, conference=self._conference, suite=self.terms.suite, key_life_s=self._key_life_s)
 
-    async def _meet(self, seat: Seat) -> _Heard:
+    async def _meet(self, seat: Seat, number: int) -> HeardMember:
         """Return a new member's place; its datagrams are opened and shown from now on."""
         name = self._name_of(seat.sae)
         path = self._recording_of(name)
@@ -262,7 +280,8 @@ class ConferenceEnd:
             on_sound=None if self._mix is None else self._mix.hear(seat.sae),
         )
         hearing = Hearing(self._party.clock, say=lambda word: self._say_to(seat.sae, word), begins_anywhere=True)
-        member = _Heard(seat, name, hearing, sink, None if path is None else str(path), Flow(self._party.clock))
+        clock, recording = self._party.clock, None if path is None else str(path)
+        member = HeardMember(seat, name, number, clock, hearing, sink, recording, Flow(clock))
         if seat.host:
             with contextlib.suppress(ChannelError):  # its first genuine datagram says where it is
                 member.address = (await ip_of(seat.host), seat.port)
@@ -287,7 +306,7 @@ class ConferenceEnd:
             self._num_tag_keys += 1
         return key_id_bytes(key.key_id)
 
-    async def _switch(self, sealer: FrameSealer, number: int, audience: frozenset[SaeId]) -> None:
+    async def _switch(self, sealer: FrameSealer, number: int) -> None:
         """Seal by a new round's keys, once the others know of them; the round before is over soon."""
         try:
             await asyncio.sleep(SWITCH_S)
@@ -295,7 +314,7 @@ class ConferenceEnd:
             sealer.forget()
             raise
         before, self._sealer = self._sealer, sealer
-        self._sealed_round, self._audience = number, audience
+        self._sealed_round = number
         if self._renewing is not None:
             self._renewing.cancel()
         self._renewing = asyncio.create_task(renew(sealer, say=self._say, refused=self._refused))
@@ -307,12 +326,8 @@ class ConferenceEnd:
             self._num_keys_before += before.num_keys
             before.forget()
         await asyncio.sleep(OVERLAP_S)
-        for member in self._members.values():
-            for old in [one for one in member.streams if one < number]:
-                stream = member.streams.pop(old)
-                member.num_keys_before += stream.num_keys
-                member.num_missing_before += stream.num_missing()
-                await stream.close()
+        for member in list(self._members.values()):
+            await member.forget_before(number)
         self._marks = {mark: of for mark, of in self._marks.items() if of[1] >= number}
 
     def _failed(self, task: asyncio.Task[None]) -> None:
@@ -350,22 +365,23 @@ class ConferenceEnd:
     def _send(self, content: bytes, *, kind: RecordKind = RecordKind.DATA) -> None:
         self._send_to(list(self._members.values()), content, kind)
 
-    def _send_to(self, members: list[_Heard], content: bytes, kind: RecordKind) -> None:
+    def _send_to(self, members: list[HeardMember], content: bytes, kind: RecordKind) -> None:
         """Seal once, and send it to each who holds the key of all, with a tag of its own."""
-        if self._sealer is None:
+        self._pulse.beat()
+        if self._sealer is None or self._is_over or self._pulse.longest_s > LOST_S:  # the others have given it up
             return
         record = self._sealer.seal(content, kind=kind)
         digest = digest_of(record)
-        of_frame = medium_of(content) if kind is RecordKind.DATA and begins_frame(content) else None
         for member in members:
-            if member.seat.sae not in self._audience:
+            if member.is_over or member.since_round > self._sealed_round:
                 continue
-            if member.address is not None and member.our_tag_key is not None:
+            if member.address is None or member.our_tag_key is None:
+                continue
+            if member.sends(content, kind):
                 tag = member.our_tag_key.tag(record, digest, round_number=self._sealed_round)
                 self._wire.send(record + tag, member.address)
-                member.hearing.num_sent += 1
-                if of_frame is not None:
-                    member.sent[of_frame] += 1
+            else:
+                self._speaking.ask_for_key()
 
     # --- what comes in ---
 
@@ -387,50 +403,31 @@ class ConferenceEnd:
             else:
                 member.came.put_nowait((datagram, address, found[1]))
 
-    async def _hear(self, member: _Heard) -> None:
+    async def _hear(self, member: HeardMember) -> None:
         """Open what comes of one member; what cannot be opened is counted by reason."""
         while True:
             datagram, address, number = await member.came.get()
             try:
-                await self._take(member, datagram, number)
+                word = await member.take(datagram, number)
             except QanatError as fault:
                 member.hearing.refused[type(fault).__name__] += 1
                 continue
+            if word.get("key_frame") is True:
+                self._speaking.ask_for_key()
             member.address = address  # only what proved genuine moves it
-
-    async def _take(self, member: _Heard, datagram: bytes, number: int) -> None:
-        stream = member.streams.get(number)
-        if stream is None:
-            raise NotForUs("a datagram of a round that is over")
-        if member.tag_key is None:
-            raise KeyUnannounced("a datagram of a member whose key for its tags was not told yet")
-        record, tag = record_and_tag(datagram)
-        member.tag_key.check(record, tag, round_number=number, sender=member.seat.sae)
-        header = read_header(record)
-        content = await stream.open(record, header)
-        word = member.hearing.take(RecordKind(header.kind), content)
-        if (key_id := announced_key(word)) is not None:
-            stream.expect(key_id)
-        elif word.get("key_frame") is True:
-            self._speaking.ask_for_key()
 
     async def _watch(self) -> None:
         """Tell of each member whose datagrams do not come, though its keys were told; and when they come again."""
-        looked_s = self._party.clock.monotonic_s()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            now_s = self._party.clock.monotonic_s()
-            if now_s - looked_s > STOOD_STILL_S:
-                self._stood_still_s = now_s
-            looked_s = now_s
             for sae, member in self._members.items():
                 if self.hears(sae):
                     for topic in (sae, _keys_of(sae)):
                         self._notices.over(topic, f"datagrams come from {member.name} in the conference again")
-                elif min(self.silent_s(sae), self._since_told_s(member)) > SILENCE_TOLD_S:
+                elif min(self.silent_s(sae), member.since_told_s()) > SILENCE_TOLD_S:
                     self._note_silence(member)
 
-    def _note_silence(self, member: _Heard) -> None:
+    def _note_silence(self, member: HeardMember) -> None:
         has_key = member.tag_key is not None and any(stream.num_keys for stream in member.streams.values())
         topic, remedy = (
             (member.seat.sae, "let UDP through between the two")
@@ -457,30 +454,6 @@ class ConferenceEnd:
         if self._record is None:
             return None
         return _new_path(self._record, f"{name.replace('/', '_').replace(':', '_')}.webm")
-
-    def _report_of(self, member: _Heard) -> CallReport:
-        received = member.num_keys_before + sum(stream.num_keys for stream in member.streams.values())
-        report = member.hearing.report(
-            member.name,
-            sent=member.sent,
-            num_missing=member.num_missing_before + sum(stream.num_missing() for stream in member.streams.values()),
-            keys_sent=self._keys_sent - member.keys_sent_before,
-            keys_received=received,
-            recording=member.recording if member.sink.is_recorded else None,
-        )
-        waited_s = min(self._since_told_s(member), self.speaking_s())  # it may learn from us where we are
-        last = member.last or Ending()
-        return replace(
-            report,
-            nothing_came=waited_s >= TELLING_S and not report.datagrams_opened,
-            unheard_s=last.silent_s,
-            ended="unheard" if last.lost else "",
-        )
-
-    def _since_told_s(self, member: _Heard) -> float:
-        """Return since when a member's keys are known; where they are not, for how long it has been in."""
-        since_s = member.hearing.began_s if member.told_s is None else member.told_s
-        return self._party.clock.monotonic_s() - since_s
 
 
 def _keys_of(sae: SaeId) -> str:

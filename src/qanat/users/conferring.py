@@ -1,24 +1,26 @@
-"""Conferences as their caller and their members hold them: who is called, who is in it, and who is told what."""
+"""Conferences as their caller holds them: who is called, who is in it, and who is told what."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from qanat.ground.errors import ChannelClosed, ChannelError, FrameError, QanatError
+from qanat.ground.errors import ChannelClosed, ChannelError, QanatError
 from qanat.ground.events import Json
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import SaeId
 from qanat.ground.ports import Entropy
-from qanat.services.call import LONGEST_S, LOST_S, media_context
+from qanat.services.call import LONGEST_S, LOST_S
 from qanat.services.ciphers import RecordKind
-from qanat.services.conference import LEFT, Absence, ConferenceReport, Ending, Joining, KeysOf, Round, RoundKeys, Seat
+from qanat.services.conference import LEFT, Absence, Joining, KeysOf, Round, RoundKeys, Seat
+from qanat.services.conference_ends import OVER, Ending, Parting, Tally
 from qanat.services.conversation import Conversation, Terms, refusing
 from qanat.services.directory import Contact
 from qanat.services.lines import Line
-from qanat.users.call_line import say_last
+from qanat.users.call_line import LAST_WORD_S, say_last
 from qanat.users.conference import ConferenceEnd
 from qanat.users.notices import Notices, Say
 from qanat.users.people import People
@@ -28,7 +30,10 @@ TRY_AGAIN_S = 3.0
 TOGETHER_S = 0.2
 """Who comes and goes within so long makes one round."""
 LOOK_EVERY_S = 0.5
+PARTING_S = 1.0
+"""So long at most who ends is kept until the others have told what they had sent it."""
 LOST = "nothing was heard of it any more"
+HUNG_UP = "it had no sign of life from here, and hung up"
 CLOSED = "its line closed without a last word: its program was ended, or the line broke"
 
 LineTo = Callable[[Contact, Terms], contextlib.AbstractAsyncContextManager[Line]]
@@ -47,6 +52,13 @@ class _Member:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     is_gone: bool = False
+    is_told_end: bool = False
+    """Whether the caller's last word was said to it."""
+    last: Ending | None = None
+    """What it said last."""
+    told: set[SaeId] = field(default_factory=set)
+    """What these had sent it, it knows."""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def tell(self, word: Mapping[str, Json], *, is_last: bool = False) -> None:
         """Say a word, but not to who has left; a line that is gone is noticed by who listens to it."""
@@ -55,6 +67,18 @@ class _Member:
                 return
             with contextlib.suppress(ChannelError):
                 await self.talk.transmit(canonical_json(word), kind=RecordKind.CONTROL, is_last=is_last)
+
+    async def tell_tally(self, of: SaeId, tally: Tally) -> None:
+        """Say what another had sent it in all."""
+        await self.tell(Parting(of, tally).word_of())
+        self.told.add(of)
+        self.news.set()
+
+    async def has_told(self, others: Set[SaeId]) -> None:
+        """Return once it knows what all of these had sent it."""
+        while not others <= self.told:
+            self.news.clear()
+            await self.news.wait()
 
 
 class Convener:
@@ -75,7 +99,7 @@ class Convener:
         self._people, self._line_to, self._end, self._make_call = people, line_to, end, make_call
         self._members: dict[SaeId, _Member] = {}
         self._round = Round(0, ())
-        self._changed = asyncio.Event()
+        self._changed, self._over = asyncio.Event(), asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._say, self._notices = say, Notices(self._tell)
         self._early: list[str] | None = []
@@ -92,8 +116,9 @@ class Convener:
         """
         tried = [asyncio.Event() for _ in contacts]
         pairs = zip(contacts, tried, strict=True)
-        calls = [asyncio.create_task(self._attend(contact, first)) for contact, first in pairs]
+        calls = {one.sae: asyncio.create_task(self._attend(one, first)) for one, first in pairs}
         trying = [asyncio.create_task(first.wait()) for first in tried]
+        rounds: asyncio.Task[None] | None = None
         try:
             while not over() and not all(one.done() for one in trying):
                 await asyncio.wait(trying, timeout=LOOK_EVERY_S)
@@ -103,18 +128,40 @@ class Convener:
                 told = "; ".join(f"{one.name}: {one.reason}" for one in self.absent.values())
                 raise ChannelClosed(f"nobody came to the conference: {told}", remedy="call when they receive")
             rounds = asyncio.create_task(self._keep_rounds())
-            calls.append(rounds)
-            while not over() and not all(call.done() for call in calls if call is not rounds):
+            while not self._has_stood_still() and not over() and not all(call.done() for call in calls.values()):
                 await asyncio.sleep(LOOK_EVERY_S)
                 self._look_for_lost()
-                for call in (*calls, *self._tasks):
-                    if call.done():
-                        call.result()
+                for task in (rounds, *calls.values(), *self._tasks):
+                    if task.done():
+                        task.result()
                 self._tasks = {task for task in self._tasks if not task.done()}
+            rounds.cancel()
+            await self._close(calls)
         finally:
-            for task in (*trying, *calls, *self._tasks):
+            tasks: set[asyncio.Task[Any]] = {*trying, *calls.values(), *self._tasks}
+            tasks |= set() if rounds is None else {rounds}
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*trying, *calls, *self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _has_stood_still(self) -> bool:
+        """Return whether this program stood still for so long that the others have given it up, and tell so."""
+        if (still_s := self._end.stood_still_s) <= LOST_S:
+            return False
+        self._tell(
+            f"this program stood still for {still_s:.0f} s: the others take it for gone after {LOST_S:g} s, "
+            "and the conference is over"
+        )
+        return True
+
+    async def _close(self, calls: Mapping[SaeId, asyncio.Task[None]]) -> None:
+        """Tell all who are here that it is over, and hear what they had sent each other and this end."""
+        self._end.stop()
+        self._over.set()
+        here = [calls[sae] for sae in self._members]
+        if here:
+            await asyncio.wait(here, timeout=LAST_WORD_S + PARTING_S)
+        await self._end.hear_out()
 
     # --- one contact ---
 
@@ -123,11 +170,19 @@ class Convener:
         while True:
             try:
                 async with self._line_to(self._people.contact_of(contact.sae), self._end.terms) as line:
-                    await self._seat(contact, line, first)
-                self.absent[contact.sae] = Absence(contact.name, LEFT)
-                self._say(f"{contact.name} left the conference")
-                return
+                    last = await self._seat(contact, line, first)
+                if last is not None and last.lost:
+                    if self._is_over_for(contact, HUNG_UP):
+                        return
+                    self._note_absence(contact, HUNG_UP)
+                else:
+                    if not self._over.is_set():
+                        self.absent[contact.sae] = Absence(contact.name, LEFT)
+                        self._say(f"{contact.name} left the conference")
+                    return
             except ChannelError as fault:
+                if self._over.is_set() or self._is_over_for(contact, CLOSED):
+                    return
                 is_lost = isinstance(fault, _Lost)
                 self._note_absence(contact, LOST if is_lost else CLOSED if self._was_here(contact) else fault.message)
             except QanatError as fault:
@@ -142,6 +197,14 @@ class Convener:
             self._say(words)
         else:
             self._early.append(words)
+
+    def _is_over_for(self, contact: Contact, reason: str) -> bool:
+        """Return whether somebody who went for ``reason`` is not called again, as the conference is over: this program
+        stood still for so long that the others have given it up."""
+        is_over = self._over.is_set() or self._end.stood_still_s > LOST_S
+        if is_over:
+            self.absent[contact.sae] = Absence(contact.name, reason)
+        return is_over
 
     def _was_here(self, contact: Contact) -> bool:
         return contact.sae in self.absent and not self.absent[contact.sae].reason
@@ -167,8 +230,9 @@ class Convener:
             self._notices.over(contact.sae)
             self._say(f"{contact.name} is in the conference")
 
-    async def _seat(self, contact: Contact, line: Line, first: asyncio.Event) -> None:
-        """Have somebody in the conference until it leaves; raises what takes it away otherwise."""
+    async def _seat(self, contact: Contact, line: Line, first: asyncio.Event) -> Ending | None:
+        """Have somebody in the conference until it leaves, or it is over; returns its last word, and raises what takes
+        it away otherwise."""
         talk = self._make_call(line, contact.sae)
         async with refusing(talk):
             await talk.greet()
@@ -183,42 +247,84 @@ class Convener:
             first.set()
             try:
                 await self._listen(member)
-            except asyncio.CancelledError:  # the conference is over
-                await say_last(member.tell(self._end.ending(contact.sae).word(), is_last=True))
-                raise
-            except _Lost:  # it may hear well, and not know that nobody hears it
-                await say_last(member.tell(self._end.ending(contact.sae, lost=True).word(), is_last=True))
+            except asyncio.CancelledError:  # this end has a fault
+                await say_last(member.tell(self._ending(member).word(), is_last=True))
                 raise
             finally:
                 member.is_gone = True
                 del self._members[contact.sae]
                 self._changed.set()
+            return member.last
 
     async def _listen(self, member: _Member) -> None:
-        """Pass on what a member says of its keys, until it leaves; raises _Lost when nothing is heard of it."""
-        lost = asyncio.create_task(member.lost.wait())
+        """Pass on what a member says of its keys, until it leaves or all is over; raises _Lost when nothing is heard of
+        it."""
+        ends = {asyncio.create_task(member.lost.wait()), asyncio.create_task(self._over.wait())}
         hearing = asyncio.create_task(self._hear(member))
         try:
-            await asyncio.wait({lost, hearing}, return_when=asyncio.FIRST_COMPLETED)
-            if not hearing.done():
+            await asyncio.wait({*ends, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            is_lost = not hearing.done() and not self._over.is_set()
+            if not hearing.done():  # one that is lost may hear well, and not know that nobody hears it
+                await say_last(self._end_with(member, hearing, lost=is_lost))
+            if member.last is not None:
+                await self._part(member)
+            if is_lost:
                 raise _Lost(LOST)
-            hearing.result()
+            if hearing.done():
+                hearing.result()
         finally:
-            lost.cancel()
-            hearing.cancel()
-            await asyncio.gather(lost, hearing, return_exceptions=True)
+            for task in (*ends, hearing):
+                task.cancel()
+            await asyncio.gather(*ends, hearing, return_exceptions=True)
+
+    def _ending(self, member: _Member, *, lost: bool = False) -> Ending:
+        sae = member.seat.sae
+        return Ending(lost, {sae: self._end.tally(sae)})
+
+    async def _end_with(self, member: _Member, hearing: asyncio.Task[None], *, lost: bool) -> None:
+        """Say the last word to a member, and hear its own."""
+        member.is_told_end = True
+        await member.tell(self._ending(member, lost=lost).word())
+        await asyncio.wait({hearing})
+
+    async def _part(self, member: _Member) -> None:
+        """Tell a member that has said its last word what all others had sent it."""
+        sae = member.seat.sae
+        if not member.is_told_end:
+            await say_last(member.tell(self._ending(member).word()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PARTING_S):
+                await member.has_told(self._members.keys() - {sae})
+        await say_last(member.tell(OVER, is_last=True))
 
     async def _hear(self, member: _Member) -> None:
+        """Do as a member says until it has said its last word."""
+        sae = member.seat.sae
         while "end" not in (word := await member.talk.hear()):
-            await self._pass_on(RoundKeys.parse(word), by=member.seat.sae)
-        self._end.note_ending(member.seat.sae, Ending.parse(word))
+            if "silent" in word:
+                self._tasks.add(asyncio.create_task(member.tell({"here": True})))
+            elif "to" in word:
+                await self._pass_tally(sae, Parting.parse(word))
+            else:
+                await self._pass_on(RoundKeys.parse(word), by=sae)
+        member.last = last = Ending.parse(word)
+        self._end.note_last(sae, last.to.get(self._people.me.sae), lost=last.lost)
+        await asyncio.gather(*(self._pass_tally(sae, Parting(to, tally)) for to, tally in last.to.items()))
+
+    async def _pass_tally(self, of: SaeId, parting: Parting) -> None:
+        """Tell a member what another had sent it."""
+        if (member := self._members.get(parting.other)) is not None and parting.other != of:
+            await member.tell_tally(of, parting.tally)
 
     def _look_for_lost(self) -> None:
         for sae, member in self._members.items():
             if self._end.silent_s(sae) > LOST_S:
                 member.lost.set()
             elif self._end.hears(sae):
-                self._notices.over(sae, f"{self.absent[sae].name} is in the conference again")
+                name, here_s = self.absent[sae].name, self._end.here_s(sae)
+                self._notices.over(
+                    sae, f"{name} is in the conference again: it came {here_s:.1f} s ago, and is heard now"
+                )
 
     # --- rounds ---
 
@@ -227,7 +333,7 @@ class Convener:
             await self._changed.wait()
             await asyncio.sleep(TOGETHER_S)
             self._changed.clear()
-            here = list(self._members.values())
+            here = [one for one in self._members.values() if one.last is None]
             own = self._end.joining()
             seats = (Seat(self._people.me.sae, "", own.port, own.audio, own.video), *(one.seat for one in here))
             self._round = new = Round(self._round.number + 1, seats)
@@ -253,91 +359,3 @@ class Convener:
 def new_conference(entropy: Entropy) -> str:
     """Return a name that no conference had before."""
     return entropy.public_bytes(16).hex()
-
-
-async def attend(
-    talk: Conversation,
-    end_of: Callable[[str], ConferenceEnd],
-    *,
-    me: SaeId,
-    leave: asyncio.Event,
-    begun: Callable[[], None],
-    name: str,
-    say: Say,
-) -> ConferenceReport:
-    """Be a member until the caller ends it, or ``leave`` is set: ``talk`` is with a caller of conferences.
-
-    ``end_of``: makes this end of a conference of this name. ``begun``: is called once it has joined. ``name``: the
-    caller's. ``say``: is told that the caller took this end out of it. Raises what ``Conversation.next`` raises,
-    KeyShortage.
-    """
-    async with refusing(talk):
-        media_context(talk.hello.context)  # no one-time pad
-        invited = Joining.parse(await talk.hear())
-        if not invited.conference:
-            raise FrameError("an invitation to a conference without a name", remedy="update the older side")
-        end = end_of(invited.conference)
-        await talk.say(end.joining().word())
-        begun()
-        talk.terms = replace(talk.terms, silence_s=LONGEST_S)
-        attending = _Attending(talk, end, me)
-        await end.talk(lambda: attending.run(leave))
-        if attending.last.lost:
-            say(
-                f"{name} had heard nothing of this program for {attending.last.silent_s:.1f} s and took it out of the "
-                "conference: it is not heard, let UDP through from here"
-            )
-        return end.report()
-
-
-class _Attending:
-    """A member's side of the conversation with the caller."""
-
-    def __init__(self, talk: Conversation, end: ConferenceEnd, me: SaeId) -> None:
-        self.last = Ending()
-        """What the caller said last."""
-        self._talk, self._end, self._me = talk, end, me
-        self._turn = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def run(self, leave: asyncio.Event) -> None:
-        """Do as the caller says until it ends the conference, or goes away, or ``leave`` is set."""
-        ends = {asyncio.create_task(self._hear()), asyncio.create_task(self._leave(leave))}
-        try:
-            while not any(task.done() for task in ends):
-                done, _ = await asyncio.wait(
-                    {*ends, *self._tasks}, return_when=asyncio.FIRST_COMPLETED, timeout=LOOK_EVERY_S
-                )
-                self._tasks -= done
-                for task in done:
-                    task.result()
-        finally:
-            for task in (*ends, *self._tasks):
-                task.cancel()
-            await asyncio.gather(*ends, *self._tasks, return_exceptions=True)
-
-    async def _leave(self, leave: asyncio.Event) -> None:
-        await leave.wait()
-        await say_last(self._tell(self._end.ending(self._talk.peer).word(), is_last=True))
-
-    async def _hear(self) -> None:
-        with contextlib.suppress(ChannelClosed):  # who hangs up need not say so
-            while "end" not in (word := await self._talk.hear()):
-                if "of" in word:
-                    self._tasks.add(asyncio.create_task(self._end.learn(KeysOf.parse(word))))
-                    continue
-                new = Round.parse(word, me=self._me)
-                if self._talk.peer not in {seat.sae for seat in new.seats}:
-                    raise FrameError("a round of a conference without its caller", remedy="update the older side")
-                await self._end.admit(new)
-                self._tasks.add(asyncio.create_task(self._tell_keys(new)))
-            self.last = Ending.parse(word)
-            self._end.note_ending(self._talk.peer, self.last)
-
-    async def _tell_keys(self, new: Round) -> None:
-        await self._tell((await self._end.take_keys(new)).word())
-
-    async def _tell(self, word: Mapping[str, Json], *, is_last: bool = False) -> None:
-        async with self._turn:
-            with contextlib.suppress(ChannelError):
-                await self._talk.transmit(canonical_json(word), kind=RecordKind.CONTROL, is_last=is_last)

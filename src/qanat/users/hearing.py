@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,8 @@ ASK_EVERY_S = 0.1
 STRANGE_KEY_EVERY_S = 1.0
 """A key that nobody announced is asked of the key manager so often at most, whatever comes."""
 MOST_TO_SHOW = 512
+SHOWN_WITHIN_S = 2.0
+"""So long at most what came last is decoded when a call ends; it was there in time, so it counts as shown."""
 NOTHING_SHOWN = -2
 _KEY_DIGITS = 32
 
@@ -119,6 +122,7 @@ class Hearing:
         self._assemblers = {medium: Assembler(medium, begins_anywhere=begins_anywhere) for medium in Medium}
         self._delays = Delays()
         self._decoded: Counter[Medium] = Counter()
+        self._lacking: Counter[Medium] = Counter()
         self._shown_to = -1
         """The number of the last picture that was decoded; the next may be only if it follows, or stands by itself."""
         self._asked_at_s = -ASK_EVERY_S
@@ -149,17 +153,36 @@ class Hearing:
             self._have_shown(assembler.finish(sent[medium]))
         self._is_all_told = True
 
+    def told_sent(self, sent: Mapping[Medium, int]) -> None:
+        """The same for one whose frames count from when this end came: ``sent`` are those that went here."""
+        for medium, assembler in self._assemblers.items():
+            self._have_shown(assembler.finish_all(sent[medium]))
+        self._is_all_told = True
+
+    async def all_shown(self) -> None:
+        """Return when all that has come so far is shown, or could not be; after ``SHOWN_WITHIN_S`` at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHOWN_WITHIN_S):
+                await self._to_show.join()
+
     async def show(self, sink: MediaSink) -> None:
         """Decode what has come, for ever."""
         while True:
             frame = await self._to_show.get()
-            if frame.medium is Medium.VIDEO and not frame.is_key and frame.number != self._shown_to + 1:
-                self._ask_for_key()  # it builds on a picture that never came
-                continue
-            shown = await asyncio.to_thread(sink.take, frame.medium, frame.data, at_ms=frame.at_ms, is_key=frame.is_key)
-            self._decoded[frame.medium] += shown
-            if frame.medium is Medium.VIDEO:
-                self._shown_to = frame.number if shown else NOTHING_SHOWN
+            try:
+                await self._show(sink, frame)
+            finally:
+                self._to_show.task_done()
+
+    async def _show(self, sink: MediaSink, frame: MediaFrame) -> None:
+        if frame.medium is Medium.VIDEO and not frame.is_key and frame.number != self._shown_to + 1:
+            self._lacking[frame.medium] += 1
+            self._ask_for_key()  # it builds on a picture that never came
+            return
+        shown = await asyncio.to_thread(sink.take, frame.medium, frame.data, at_ms=frame.at_ms, is_key=frame.is_key)
+        self._decoded[frame.medium] += shown
+        if frame.medium is Medium.VIDEO:
+            self._shown_to = frame.number if shown else NOTHING_SHOWN
 
     def report(
         self,
@@ -175,7 +198,8 @@ class Hearing:
 
         def of(medium: Medium) -> MediumReport:
             assembler = self._assemblers[medium]
-            return MediumReport(sent[medium], assembler.num_whole, assembler.num_lost, self._decoded[medium])
+            whole, lost = assembler.num_whole, assembler.num_lost
+            return MediumReport(sent[medium], whole, lost, self._decoded[medium], self._lacking[medium])
 
         now_s = self._clock.monotonic_s() if self._ended_s is None else self._ended_s
         return CallReport(

@@ -52,3 +52,21 @@ class Flow:
         elif self._since_s is None:
             self._since_s = now_s
         return self._since_s is not None and now_s >= self._since_s + STEADY_S
+
+
+class Pulse:
+    """Whether this program stood still itself, as one that was stopped does: it looks here several times a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._looked_s = self.since_s = clock.monotonic_s()
+        self.longest_s = 0.0
+        """For so long it stood still at most; less than ``STOOD_STILL_S`` is no standstill."""
+
+    def beat(self) -> float:
+        """Note that it runs; returns since when it has not stood still (monotonic, s)."""
+        now_s = self._clock.monotonic_s()
+        if (gap_s := now_s - self._looked_s) > STOOD_STILL_S:
+            self.since_s, self.longest_s = now_s, max(self.longest_s, gap_s)
+        self._looked_s = now_s
+        return self.since_s

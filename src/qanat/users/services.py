@@ -33,10 +33,11 @@ from qanat.services.file_delivery import Progress, SentWhole, deliver_file
 from qanat.services.file_names import file_name_for_all
 from qanat.services.group_texts import SealedForGroup, seal_for_group
 from qanat.services.texts import Text, deliver_texts
+from qanat.users.attending import attend
 from qanat.users.call import Wire
 from qanat.users.call_line import place_call, take_call
 from qanat.users.conference import ConferenceEnd
-from qanat.users.conferring import Convener, attend, new_conference
+from qanat.users.conferring import Convener, new_conference
 from qanat.users.line_keys import GetPsk
 from qanat.users.notices import Say
 from qanat.users.patience import NO_FURTHER, Limit, Patience, begun_in
@@ -288,7 +289,8 @@ class UserServices:
                 life_s = context.key_life_s
                 return self._conference_end(wire, media, conference=name, terms=terms, say=say, key_life_s=life_s)
 
-            return await attend(talk, end_of, me=self.party.sae, leave=leave, begun=begun, name=caller, say=say)
+            me, clock = self.party.sae, self.clock
+            return await attend(talk, end_of, me=me, clock=clock, leave=leave, begun=begun, name=caller, say=say)
 
     async def text(self, recipient: str, body: str, *, patience_s: float = 5.0) -> TextReport:
         """Put a text into the outbox, try for ``patience_s`` to deliver it, and return how it stands.

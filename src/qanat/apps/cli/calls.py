@@ -76,6 +76,11 @@ def run_devices(*, as_json: bool) -> int:
 
 
 NOT_DONE = 2
+CONFERENCE_ENDINGS = {
+    "unsaid": "the line to {peer} closed without a last word: its program was ended, or the line broke",
+    "silent": f"no sign of life of {{peer}} for {LOST_S:g} s, neither a datagram nor a word on its line",
+}
+"""Of the caller, at a member."""
 ENDINGS = {
     "unsaid": " (the other end's line closed without a last word: its program was ended, or the line broke)",
     "silent": f" (ended here: no sign of life of {{peer}} for {LOST_S:g} s, neither a datagram nor a word on its line)",
@@ -107,9 +112,12 @@ def say_call(report: CallReport, say: Callable[[str], None] = tell) -> None:
     _say_dead(report, say)
 
 
-def _say_dead(report: CallReport, say: Callable[[str], None], *, of: str = "call") -> None:
-    """Tell what kept a call from getting through, where something did, and what to do."""
+def _say_dead(report: CallReport, say: Callable[[str], None], *, of: str = "call", caller: str = "") -> None:
+    """Tell what kept a call from getting through, where something did, and what to do; ``caller``: of a conference, at
+    its members."""
     peer = report.peer
+    if of != "call" and report.ended in CONFERENCE_ENDINGS:
+        say(f"the {of} ended here: {CONFERENCE_ENDINGS[report.ended].format(peer=peer)}")
     if report.nothing_came and not report.keys_received:
         say(f"nothing of the {of} came from {peer}, of which no key came here: see that key can be had between the two")
     elif report.nothing_came:
@@ -118,12 +126,14 @@ def _say_dead(report: CallReport, say: Callable[[str], None], *, of: str = "call
             "and see that the address is right"
         )
     elif report.ended == "silent":
-        say(f"{peer} is silent: see that its program runs, and the network in between; then call again")
+        again = "; then call again" if of == "call" else ""
+        say(f"{peer} is silent: see that its program runs, and the network in between{again}")
     elif report.ended == "unheard":
         if of != "call":
-            say(f"{peer} had heard nothing of this end for {report.unheard_s:.1f} s, and took it out of the {of}")
-        again = "then call again" if of == "call" else f"{peer} calls again while the {of} lasts"
-        say(f"this program stood still, or nothing of it got through: see to that, and to the network; {again}")
+            taken = f"took it out of the {of}" if peer == caller else f"left the {of}, as it took this end for gone"
+            say(f"{peer} had heard nothing of this end for {report.unheard_s:.1f} s, and {taken}")
+        again = f"; {peer} calls again while the {of} lasts" if peer == caller else "; then call again"
+        say(f"this program stood still, or nothing of it got through: see to that, and to the network{again}")
     elif report.fell_silent:
         say(f"nothing of the {of} came from {peer} any more: see that UDP still goes through between the two")
     if report.unheard_s > SILENCE_TOLD_S and (report.nothing_came or report.ended != "unheard"):
@@ -136,12 +146,12 @@ def _say_dead(report: CallReport, say: Callable[[str], None], *, of: str = "call
 def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) -> None:
     """Tell what one end of a conference saw: of each other member, then of all; raises what ``say`` raises."""
     for one in report.members:
-        say(f"{one.peer}, in the conference for {one.duration_s:.1f} s; {_seen(one)}")
+        say(f"{one.peer}, in the conference for {one.duration_s:.1f} s; {_seen(one, is_member=True)}")
         _say_refused(one.refused, say, origin=f" from {one.peer}")
         if one.recording is not None:
             say(f"{one.peer} is recorded in {one.recording}")
     for one in _last_of_each(report):
-        _say_dead(one, say, of="conference")
+        _say_dead(one, say, of="conference", caller=report.caller)
     for absence in report.absent:
         say(f"{absence.name} was not in the conference at its end: {absence.reason}")
     say(
@@ -153,11 +163,13 @@ def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) 
         say(f"the sound of all is in {report.mix}")
 
 
-def _seen(report: CallReport) -> str:
-    """Return what came of one other and went to it: frames, datagrams that the line lost, keys, delay."""
+def _seen(report: CallReport, *, is_member: bool = False) -> str:
+    """Return what came of one other and went to it: frames, datagrams that the line lost, keys, delay. ``is_member``:
+    of a conference, in which nothing but a last word tells how many it sent before the first that came."""
 
     def of(name: str, medium: MediumReport) -> str:
-        shown = f"{medium.decoded:,} of {medium.received:,} shown, {medium.lost:,} lost"
+        lacking = f" ({medium.lacking:,} left out, as the one before was lost)" if medium.lacking else ""
+        shown = f"{medium.decoded:,} of {medium.received:,} shown{lacking}, {medium.lost:,} lost"
         return f"{name}: {counted(medium.sent, 'frame')} sent, {'none came' if is_loss_unknown else shown}"
 
     is_loss_unknown = not report.losses_known and not report.datagrams_opened
@@ -165,7 +177,9 @@ def _seen(report: CallReport) -> str:
     if is_loss_unknown:
         lost = "how many datagrams were lost on the way here is not known, as none came"
     silence = f", and nothing at all in its last {report.silent_s:.1f} s" if report.fell_silent else ""
-    if not report.losses_known and not is_loss_unknown and (report.ended not in ("", "unheard") or silence):
+    if is_member and not report.losses_known and not is_loss_unknown:
+        silence += "; how many before the first that came, and after the last, is not known, as no last word told"
+    elif not report.losses_known and not is_loss_unknown and (report.ended not in ("", "unheard") or silence):
         last = "these" if silence else f"its last {report.silent_s:.1f} s"
         silence += f"; how many in {last} is not known, as no last word told"
     return (
