@@ -125,7 +125,11 @@ def run_receive(
             supply = TellingSupply(user.party.supply, say=_told_of_waits(people, closed), every_time=True)
             user.party = replace(user.party, supply=supply)
             more: dict[str, Serve] = {
-                collect.SERVICE: Centre(user, on_fresh=closed.watched(_told_of_readings(people, as_json))).serve
+                collect.SERVICE: Centre(
+                    user,
+                    on_fresh=closed.watched(_told_of_readings(people, as_json)),
+                    on_others=closed.watched(_told_of_others(people)),
+                ).serve
             }
             if target is not None:
                 more[tunnel.SERVICE] = TunnelEnd(user, target, on_end=closed.watched(_told_of_carried(as_json))).serve
@@ -313,6 +317,19 @@ def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequenc
         _tell_both(partial(tell_reader, words), lines if as_json else ())
 
     return on_fresh
+
+
+def _told_of_others(people: People) -> Callable[[SaeId, Sequence[Reading]], None]:
+    """Return what tells that a sender gives numbers again that are of other readings here."""
+
+    def on_others(sender: SaeId, readings: Sequence[Reading]) -> None:
+        tell_reader(
+            f"{people.directory.name_of(sender)} gave {counted(len(readings), 'reading')} numbers that others of its "
+            "have here (its outbox was put back from a copy, or two are in use): not kept under them, it was asked for "
+            "new ones"
+        )
+
+    return on_others
 
 
 def _told_of_waits(people: People, closed: ClosedOutput) -> Callable[[SaeId], None]:
