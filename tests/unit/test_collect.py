@@ -85,9 +85,9 @@ def test_what_two_senders_number_alike_is_kept_apart(tmp_path: Path) -> None:
     async def work() -> None:
         kept = Readings(tmp_path)
         one = StoredReading("meter", "ab" * 16, 1, 5.0, "7")
-        assert await kept.keep(sae_of("alice"), [one]) == [one]
-        assert await kept.keep(sae_of("alice"), [one]) == []
-        assert await kept.keep(sae_of("eve"), [one, one._replace(number=2)]) == [one, one._replace(number=2)]
+        assert await kept.keep(sae_of("alice"), [one]) == ([one], [])
+        assert await kept.keep(sae_of("alice"), [one]) == ([], [])
+        assert await kept.keep(sae_of("eve"), [one, one._replace(number=2)]) == ([one, one._replace(number=2)], [])
         assert Counter(sender for sender, _ in kept.collected()) == {sae_of("alice"): 1, sae_of("eve"): 2}
 
     run(work())

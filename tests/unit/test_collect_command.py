@@ -27,6 +27,7 @@ from qanat.ground.keys import SecretKey
 from qanat.ground.ports import KeySupply
 from qanat.services.collect import MAX_VALUE_BYTES
 from qanat.services.conversation import Terms
+from qanat.users import collecting
 from qanat.users.collecting import Centre
 from qanat.users.people import People
 from qanat.users.reception import Reception
@@ -78,6 +79,11 @@ def status_of(
     return status, [one.value for one in waiting]
 
 
+def numbers(**told: int) -> dict[str, int]:
+    """Return a line of ``--json``: all are 0 but for ``told``."""
+    return dict.fromkeys(("delivered", "waiting", "dropped", "held", "lost", "renumbered"), 0) | told
+
+
 def is_gone(pid: int) -> bool:
     """Return whether a process ends; one that nobody has asked for its status has too. One that was killed may still
     wait for its turn to die."""
@@ -111,7 +117,7 @@ def test_readings_that_wait_are_told_at_the_end(
     assert outbox.exists()
     told = f"0 readings delivered to bob, 1 reading waits in {outbox}; the next `qanat collect bob` delivers it"
     assert err.splitlines()[-1] == told
-    assert [json.loads(line) for line in out.splitlines()] == 2 * [{"delivered": 0, "waiting": 1, "dropped": 0}]
+    assert [json.loads(line) for line in out.splitlines()] == 2 * [numbers(waiting=1)]
 
 
 def test_readings_that_were_delivered_are_told_at_the_end_those_of_before_too(
@@ -121,7 +127,7 @@ def test_readings_that_were_delivered_are_told_at_the_end_those_of_before_too(
     assert status_of(monkeypatch, tmp_path, "echo 71", as_json=True, is_there=True) == (0, [])
     out, err = capsys.readouterr()
     assert err.splitlines()[-1] == "2 readings delivered to bob, none waits"
-    assert [json.loads(line) for line in out.splitlines()] == 2 * [{"delivered": 2, "waiting": 0, "dropped": 0}]
+    assert [json.loads(line) for line in out.splitlines()] == 2 * [numbers(delivered=2)]
 
 
 class HangingSupply(FakeSupply):
@@ -200,20 +206,54 @@ def test_a_full_outbox_drops_the_oldest_and_says_so(
     assert "0 readings delivered to bob, 2 readings dropped from a full outbox, 3 readings wait in " in err
 
 
-def test_an_outbox_that_cannot_be_written_costs_its_reading_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    post, calls = Readings.post, list[int]()
+def full_disk(monkeypatch: pytest.MonkeyPatch, *, calls: int) -> None:
+    """Let the outbox be such that the first calls cannot write it."""
+    post, left = Readings.post, [None] * calls
 
     def full_at_first(self: Readings, *told: Any) -> int:
-        calls.append(1)
-        if len(calls) == 1:
+        if left:
+            left.pop()
             raise ConfigurationError("database or disk is full", remedy="make room on its disk")
         return post(self, *told)
 
     monkeypatch.setattr(Readings, "post", full_at_first)
-    assert status_of(monkeypatch, tmp_path, counting(tmp_path), every_s=0.3, count=2) == (1, ["2"])
-    assert "no reading: database or disk is full (make room on its disk)" in capsys.readouterr().err
+
+
+def test_what_an_outbox_that_cannot_be_written_does_not_take_is_kept_in_memory_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full_disk(monkeypatch, calls=2)
+    command = counting(tmp_path)
+    assert status_of(monkeypatch, tmp_path, command, every_s=0.3, count=3, as_json=True) == (1, ["1", "2", "3"])
+    out, err = capsys.readouterr()
+    kept = "readings are kept in memory, 10,000 at most, until the outbox can be written: database or disk is full"
+    assert err.count(kept) == 1
+    assert "the outbox can be written again: 2 readings that the memory kept went into it" in err
+    assert [json.loads(line)["held"] for line in out.splitlines()] == [1, 2, 0, 0]
+
+
+def test_what_the_memory_keeps_at_the_end_is_written_where_it_can_be_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_disk(monkeypatch, calls=2)
+    assert status_of(monkeypatch, tmp_path, counting(tmp_path), every_s=0.3, count=2, is_there=True) == (0, [])
+    came = [one.value for _, one in Readings(tmp_path / "data" / "users" / "bob").collected()]
+    assert came == ["1", "2"]
+
+
+def test_readings_that_no_disk_took_are_counted_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full_disk(monkeypatch, calls=99)
+    monkeypatch.setattr(collecting, "MOST_HELD", 2)
+    command = counting(tmp_path)
+    status = status_of(monkeypatch, tmp_path, command, every_s=0.3, count=3, is_there=True, as_json=True)
+    assert status == (1, [])
+    out, err = capsys.readouterr()
+    assert "the memory is full: 1 reading lost, the oldest" in err
+    last = "0 readings delivered to bob, 3 readings lost as the outbox could not be written, none waits"
+    assert err.splitlines()[-1] == last
+    assert json.loads(out.splitlines()[-1]) == numbers(lost=3)
 
 
 def test_an_outbox_that_cannot_be_read_ends_nothing_and_is_told_once(
@@ -316,7 +356,7 @@ def test_readings_steer_no_terminal_and_go_into_a_file_as_they_came(
 ) -> None:
     people = House(tmp_path / "data").user("bob").people
     one = StoredReading("meter", "ab" * 16, 1, 5.0, "7\x1b[31m1")
-    assert asyncio.run(Readings(people.me.home).keep(sae_of("alice"), [one])) == [one]
+    assert asyncio.run(Readings(people.me.home).keep(sae_of("alice"), [one])) == ([one], [])
     monkeypatch.setattr(collect, "people_of", lambda _: people)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
     assert run_list(Who(None, None, None), as_json=False) == 0

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -143,6 +144,29 @@ def test_a_peer_that_takes_a_long_frame_slowly_takes_something_all_the_same(monk
                     await asyncio.sleep(0.03)
                 await sending
                 assert loop.time() - began_s > buffer_line.SEND_TIMEOUT_S
+            await line.close()
+
+    run(scene())
+
+
+def test_what_comes_as_the_time_is_over_is_not_lost() -> None:
+    """Both in one turn of the loop: it was read, and nobody had it."""
+
+    async def scene() -> None:
+        frame = encode_frame(1, {}, b"whole")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            line = await dial("127.0.0.1", server.getsockname()[1])
+            peer, _ = server.accept()
+            with peer:
+                receiving = asyncio.create_task(line.receive(timeout_s=0.05))
+                await asyncio.sleep(0.01)
+                peer.sendall(frame)
+                time.sleep(0.1)  # noqa: ASYNC251 - the loop stands still: then there is a frame, and the time is over
+                try:
+                    came = await receiving
+                except ChannelTimeout:
+                    came = await line.receive(timeout_s=1)
+                assert bytes(came) == frame
             await line.close()
 
     run(scene())

@@ -71,6 +71,32 @@ def test_a_slip_is_named_with_its_place_and_its_remedy(text: str, said: str) -> 
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("address", ["", 'address = "other.example:9000"'])
+@pytest.mark.parametrize("first", ["known", "bob"])
+def test_a_second_name_of_one_application_is_refused_and_not_called_at_the_firsts_address(
+    first: str, address: str
+) -> None:
+    text = f"""
+[contacts.bob]
+sae = "{sae_of("bob")}"
+address = "bob.example:9000"
+[contacts.second]
+sae = "{sae_of(first)}"
+{address}
+"""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_directory(text, source="me.toml", known={"known": Contact("known", sae_of("known"))})
+    assert str(caught.value).startswith(f"me.toml: contacts.second has the SAE id of {first!r}, {sae_of(first)}")
+    assert f"write its address at [contacts.{first}] alone" in caught.value.remedy
+
+
+def test_the_address_of_a_contact_of_the_network_may_be_written_at_its_name() -> None:
+    known = {"bob": Contact("bob", sae_of("bob"))}
+    for sae in ("", f'sae = "{sae_of("bob")}"'):
+        told = parse_directory(f'[contacts.bob]\n{sae}\naddress = "b.example:9"', source="me.toml", known=known)
+        assert told.contacts == {"bob": Contact("bob", sae_of("bob"), ("b.example", 9))}
+
+
 def test_an_unknown_name_is_told_the_known_ones() -> None:
     with pytest.raises(UnknownNode, match="known are: board, bob"):
         Directory({"bob": Contact("bob", sae_of("bob"))}, {"board": ("bob",)}).members("dave")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +22,16 @@ from qanat.apps.cli import hook as hook_command
 from qanat.apps.cli.hook import FOLLOWS, LEADS, Faults, Rotation, _follow, command_slot, run_hook
 from qanat.apps.cli.main import app
 from qanat.apps.cli.service_options import Who
-from qanat.ground.errors import BadParameter, ChannelClosed, ConfigurationError, QanatError
-from qanat.ground.identifiers import KeyID
+from qanat.ground.errors import BadParameter, ChannelClosed, ConfigurationError, KeyShortage, QanatError
+from qanat.ground.identifiers import KeyID, SaeId
+from qanat.ground.keys import SecretKey
+from qanat.services import conversation
 from qanat.services.conversation import RefusedByPeer
 from qanat.services.hook import KeySlot
 from qanat.users.hook import Hook
 from qanat.users.reception import Listeners, Reception
 from service_support import House, Spy, sae_of, until
+from unit.service_fakes import FakeSupply
 from unit.test_collect_command import is_gone
 from unit.test_file_delivery import run
 
@@ -322,6 +328,68 @@ def test_a_leader_tells_a_fault_once_until_another_one_or_a_key_has_come(
         f"{LEADS}: wg0 is missing",
         "office: both ends hold key second",
     ]
+
+
+@pytest.mark.parametrize("comes_after", [1, 2])
+def test_a_key_that_comes_late_finds_the_follower_there_and_one_that_does_not_is_told_as_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comes_after: int
+) -> None:
+    """The follower waits for no more than 0.3 s; the key manager has the key of the rotation, or of the line, later."""
+    monkeypatch.setattr(conversation, "HELLO_PATIENCE_S", 0.3)
+    monkeypatch.setattr(conversation, "FIRST_RECORD_PATIENCE_S", 0.3)
+
+    class LateSupply(FakeSupply):
+        async def get_keys(self, peer: SaeId, /, *, count: int, size_bits: int) -> Sequence[SecretKey]:
+            if len(self.requests) == comes_after - 1 and time.monotonic() < late_s:
+                raise KeyShortage("no key in the pool with bob", retry_after_s=0.2)
+            return await super().get_keys(peer, count=count, size_bits=size_bits)
+
+    async def work() -> None:
+        house, waits = House(tmp_path / "data"), list[int]()
+        house.supplies["alice"] = LateSupply(house.stock, sae_of("alice"))
+        slots = [command_slot("cat", "hex"), command_slot("cat", "hex")]
+        async with following(house, slots[1]) as (spy, keys, faults), house.user("alice") as alice:
+            hook = Hook(alice, "bob", slots[0], name="office", on_wait=lambda: waits.append(1))
+            key_id = await hook.rotate()
+            await until(lambda: bool(keys))
+            assert (keys, faults, waits) == ([key_id], [], [1])
+            alice.terms = replace(alice.terms, patience_s=0.0)
+            house.supplies["alice"].requests.clear()
+            nonlocal late_s
+            late_s = math.inf
+            with pytest.raises(KeyShortage, match="no key in the pool with bob") as told:
+                await hook.rotate()
+            assert "the network has to make key first" in told.value.remedy
+            await until(lambda: spy.num_lines == 3)
+
+    late_s = time.monotonic() + 1.0
+    run(work())
+
+
+class HookThatWaits:
+    """Stands in for a hook that waits for its first key."""
+
+    def __init__(self, *_: Any, on_key: Callable[[KeyID], None], on_wait: Callable[[], None], **__: Any) -> None:
+        self._on_key = on_key
+        self._on_wait = on_wait
+
+    async def lead(self, **_: Any) -> None:
+        self._on_wait()
+        self._on_key(KeyID("first"))
+
+
+def test_a_leader_without_key_tells_that_it_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house = House(tmp_path / "data")
+    monkeypatch.setattr(hook_command, "people_of", lambda _: house.user("alice").people)
+    monkeypatch.setattr(hook_command, "UserServices", lambda _: house.user("alice"))
+    monkeypatch.setattr(hook_command, "Hook", HookThatWaits)
+    rotation = Rotation("bob", "office", 120.0, follow=False, count=1)
+    assert run_hook(CommandSlot(("true",)), rotation, who=Who("alice", None, None), as_json=False) == 0
+    waits, holds = capsys.readouterr().err.splitlines()
+    assert waits.startswith("waiting for key with bob: the network has too little and has to make it first; up to ")
+    assert holds == "office: both ends hold key first"
 
 
 @pytest.mark.parametrize("form", list(KeyForm))

@@ -16,7 +16,7 @@ import contextlib
 import select
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from qanat.adapters.psk import CONTENT_TYPES, HANDSHAKE, HEAD_BYTES, MOST_HELLO_BYTES, PreSharedKey, PskOf
 from qanat.adapters.streams import STALL_TIMEOUT_S, is_own_limit, watch_peer
@@ -44,6 +44,14 @@ LAST_WORD_S = 1.0
 READ_BYTES = 2**18
 FIRST_FRAME_BYTES = 2**16
 """The first frame of a caller is no longer: it says who calls, and has no seal."""
+
+
+T = TypeVar("T")
+
+
+def _note(is_there: asyncio.Future[None]) -> None:
+    if not is_there.done():
+        is_there.set_result(None)
 
 
 class AnsweredInClear(ChannelClosed):
@@ -292,18 +300,33 @@ class BufferLine:
 
     async def _read_into(self, room: memoryview) -> int:
         """Return how many bytes came into ``room``; 0 at the end. Raises Altered."""
-        loop, tls = asyncio.get_running_loop(), self._tls
-        if tls is None:
-            return await loop.sock_recv_into(self._connection, room)
+        if (tls := self._tls) is None:
+            return await self._read_when_there(lambda: self._connection.recv_into(room))
         try:
             while (got := tls.read_into(room)) is None:
-                if not (data := await loop.sock_recv(self._connection, READ_BYTES)):
+                if not (data := await self._read_when_there(lambda: self._connection.recv(READ_BYTES))):
                     return 0
                 tls.feed(data)
         except Altered as fault:
             await self._break_off(tls, fault)
             raise
         return got
+
+    async def _read_when_there(self, read: Callable[[], T]) -> T:
+        """Return what ``read`` gives once there is something. The loop's own ``sock_recv`` loses what it has read where
+        the time is over in the same turn; here nothing is read before it is given out."""
+        loop, number = asyncio.get_running_loop(), self._connection.fileno()
+        while True:
+            try:
+                return read()
+            except (BlockingIOError, InterruptedError):
+                pass
+            is_there = loop.create_future()
+            loop.add_reader(number, _note, is_there)
+            try:
+                await is_there
+            finally:
+                loop.remove_reader(number)
 
     async def _fill(self, num_bytes: int, timeout_s: float) -> None:
         """Have so many bytes from ``_start`` on."""

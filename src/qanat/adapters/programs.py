@@ -6,13 +6,20 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable
 
 from qanat.adapters.machine_faults import not_listening
+from qanat.adapters.streams import watch_peer
 
 READ_BYTES = 2**17
 CONNECT_TIMEOUT_S = 5.0
 BACKLOG = 1024
+LOST_S = 40
+"""A program's machine that answers nothing for so long, neither bytes nor probes, is taken for gone."""
+_INFO = struct.Struct("=2xBB52xI")
+"""Of struct tcp_info: how often the oldest bytes went out again, probes without answer, and how long ago the last
+acknowledgement came (ms)."""
 _AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing sends a reset, and no end that could be taken for a whole answer."""
 
@@ -24,10 +31,23 @@ class ProgramLine:
         self._reader = reader
         self._writer = writer
         self._is_closed = False
+        watch_peer(writer.get_extra_info("socket"), limit_s=LOST_S, may_take_nothing=True)
 
     async def read(self, most_bytes: int) -> bytes:
         """Return what the program says next; empty when it will say no more."""
         return await self._reader.read(most_bytes)
+
+    def is_unanswered(self) -> bool:
+        """Return whether the program's machine has acknowledged nothing for LOST_S, though it was asked: by bytes, or
+        by a probe where the program takes none just now. False where the system does not tell (other than Linux)."""
+        if self._is_closed or not sys.platform.startswith("linux"):
+            return False
+        try:
+            told = self._writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+        except OSError:
+            return False
+        num_again, num_probes, acked_ms = _INFO.unpack(told)
+        return bool(num_again or num_probes) and acked_ms > 1000 * LOST_S
 
     async def write(self, data: bytes) -> None:
         """Give the program bytes; waits while it takes none."""

@@ -83,11 +83,14 @@ def notice_dead_peer(writer: asyncio.StreamWriter) -> None:
     watch_peer(writer.get_extra_info("socket"))
 
 
-def watch_peer(connection: socket.socket, *, limit_s: int = DEAD_PEER_TIMEOUT_S) -> None:
+def watch_peer(
+    connection: socket.socket, *, limit_s: int = DEAD_PEER_TIMEOUT_S, may_take_nothing: bool = False
+) -> None:
     """Let the kernel end a connection whose peer has vanished, after ``limit_s``, where the system can.
 
     What was sent is waited for by TCP_USER_TIMEOUT; a line on which nobody speaks is probed, and given up as late. The
-    kernel counts in the same way how long a peer that lives takes nothing: who lets one do so must give it as long.
+    kernel counts in the same way how long a peer that lives takes nothing: who lets one do so must give it as long, or
+    do without that limit (``may_take_nothing``): then a line is only probed while nothing is on its way to the peer.
     """
     options = {
         "TCP_KEEPIDLE": limit_s - _PROBES * _PROBE_EVERY_S,
@@ -95,6 +98,8 @@ def watch_peer(connection: socket.socket, *, limit_s: int = DEAD_PEER_TIMEOUT_S)
         "TCP_KEEPCNT": _PROBES,
         "TCP_USER_TIMEOUT": 1000 * limit_s,
     }
+    if may_take_nothing:
+        del options["TCP_USER_TIMEOUT"]
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in options.items():
         if hasattr(socket, name):

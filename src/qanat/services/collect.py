@@ -7,12 +7,15 @@
     {bye}                                             ->
 
 A reading is in the sensor's outbox until the centre has confirmed it. ``series`` is random, of one outbox, and
-``number`` counts in it: a centre that has this one of this sender confirms again and keeps nothing twice.
+``number`` counts in it: a centre that has this one of this sender confirms again and keeps nothing twice. Where it has
+another one under the number, or none but a later one of the series, the outbox is a copy of another time or place. The
+centre then says {others: [places], received: how many}: which of the word, by their places in it from 0, it has not
+kept. The sensor sends these, and all after them, under a new series, in another conversation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Protocol
 
@@ -21,7 +24,7 @@ from qanat.ground.events import Json
 from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import SaeId, is_name
 from qanat.services.ciphers import PadSealer
-from qanat.services.conversation import Conversation, refusing
+from qanat.services.conversation import MOST_WHOLE_NUMBER, Conversation, refusing
 from qanat.services.file_delivery import is_offer
 
 SERVICE = "collect"
@@ -56,8 +59,9 @@ class Reading:
 class Collection(Protocol):
     """Where a centre keeps what comes."""
 
-    async def keep(self, sender: SaeId, readings: Sequence[Reading], /) -> list[Reading]:
-        """Keep those that are not here yet, durable on return; returns them."""
+    async def keep(self, sender: SaeId, readings: Sequence[Reading], /) -> tuple[Sequence[Reading], Sequence[Reading]]:
+        """Keep those that are not here yet, durable on return; returns them, and those that are not kept since their
+        numbers are of other readings."""
         ...
 
 
@@ -66,11 +70,14 @@ async def deliver_readings(
     readings: Sequence[Reading],
     *,
     delivered: Callable[[Sequence[Reading]], Awaitable[None]],
-) -> None:
+) -> Sequence[Reading]:
     """Say readings to the centre; ``delivered`` strikes those off that it has confirmed, durably.
 
-    Raises PadShortage and KeyShortage, RefusedByPeer, and what ``Conversation.hear`` raises.
+    Returns those of the last word that the centre has not kept, since their numbers are of other readings there; what
+    comes after them was not said then. Raises PadShortage and KeyShortage, RefusedByPeer, and what
+    ``Conversation.hear`` raises.
     """
+    others: Sequence[Reading] = ()
     words = [_word(readings[start : start + MOST_TOGETHER]) for start in range(0, len(readings), MOST_TOGETHER)]
     async with refusing(conversation):
         if isinstance(conversation.sealer, PadSealer):
@@ -81,24 +88,34 @@ async def deliver_readings(
         for place, word in enumerate(words):
             told = readings[place * MOST_TOGETHER : (place + 1) * MOST_TOGETHER]
             await conversation.say(word)
-            if await conversation.hear() != {"received": len(told)}:
-                raise FrameError("the centre confirmed other readings than it was told", remedy="update the older side")
-            await delivered(told)
+            others = _others_in(await conversation.hear(), told)
+            await delivered([one for one in told if one not in others])
+            if others:
+                break
         await conversation.say({"bye": True}, is_last=True)
+    return others
 
 
 async def take_readings(
-    conversation: Conversation, collection: Collection, *, on_fresh: Callable[[SaeId, Sequence[Reading]], None]
+    conversation: Conversation,
+    collection: Collection,
+    *,
+    on_fresh: Callable[[SaeId, Sequence[Reading]], None],
+    on_others: Callable[[SaeId, Sequence[Reading]], None] = lambda *_: None,
 ) -> None:
-    """Receive readings until the sensor says bye; ``on_fresh`` is told of the new ones before the sensor is."""
+    """Receive readings until the sensor says bye; ``on_fresh`` is told of the new ones before the sensor is, and
+    ``on_others`` of those that were not kept since their numbers are of other readings."""
     async with refusing(conversation):
         while True:
             match await conversation.hear():
                 case {"readings": list(told)} if 0 < len(told) <= MOST_TOGETHER:
                     readings = [_reading(one) for one in told]
-                    if fresh := await collection.keep(conversation.peer, readings):
+                    fresh, others = await collection.keep(conversation.peer, readings)
+                    if fresh:
                         on_fresh(conversation.peer, fresh)
-                    await conversation.say({"received": len(readings)})
+                    if others:
+                        on_others(conversation.peer, others)
+                    await conversation.say(_answer(readings, others))
                 case {"bye": True}:
                     conversation.finish()
                     return
@@ -110,9 +127,29 @@ def _word(readings: Sequence[Reading]) -> dict[str, Json]:
     return {"readings": [list(astuple(reading)) for reading in readings]}
 
 
+def _answer(readings: Sequence[Reading], others: Sequence[Reading]) -> dict[str, Json]:
+    places: list[Json] = [place for place, one in enumerate(readings) if one in others]
+    told: dict[str, Json] = {"received": len(readings) - len(places)}
+    return told | {"others": places} if places else told
+
+
+def _others_in(answer: Mapping[str, Json], told: Sequence[Reading]) -> list[Reading]:
+    """Return which of the readings that were told the centre has not kept; raises FrameError."""
+    match answer:
+        case {"received": int(received), **rest} if not rest and received == len(told):
+            return []
+        case {"received": int(received), "others": [*places], **rest} if not rest:
+            named = [one for place, one in enumerate(told) if place in places]
+            if named and len(named) == len(places) == len(told) - received:
+                return named
+    raise FrameError("the centre confirmed other readings than it was told", remedy="update the older side")
+
+
 def _reading(told: Json) -> Reading:
     match told:
-        case [str(sensor), str(series), int(number), float() | int() as utc_s, str(value)] if is_offer(series):
+        case [str(sensor), str(series), int(number), float() | int() as utc_s, str(value)] if (
+            is_offer(series) and 0 <= number < MOST_WHOLE_NUMBER
+        ):
             reading = Reading(sensor, series, number, float(utc_s), value)
             try:
                 reading.check()

@@ -5,6 +5,7 @@
     RECORD  0x71   header: empty; body: a record of this direction's stream (services.ciphers.layout)
     REFUSAL 0x72   header: reason, remedy, later where the same may be taken soon, here where somebody else was called;
                    ends the conversation, from either end
+    ALIVE   0x73   header: empty; a sign of life, where both ends agreed on them
 
 The hello is not sealed, but everything in it is bound into every record. Who answers seals under keys of its own, as
 their master: so each end proves, by keys that only it could have been given, who it is. A refusal has no seal: who can
@@ -53,7 +54,7 @@ from qanat.services.ciphers.layout import Buffer
 from qanat.services.lines import Line, Provable
 from qanat.services.shown import harmless
 
-HELLO, RECORD, REFUSAL = 0x70, 0x71, 0x72
+HELLO, RECORD, REFUSAL, ALIVE = 0x70, 0x71, 0x72, 0x73
 _HEAD: Final = struct.Struct(">IBBH2s")
 """The beginning of a record's frame: the frame's prefix and an empty header."""
 MAX_CONTENT_BYTES = 2**20
@@ -217,6 +218,12 @@ class Conversation:
         self._out = bytearray()
         self._in = bytearray()
         self._is_midway = False
+        self.has_signs_of_life = False
+        """Whether the other end knows signs of life: without, one ends the conversation."""
+        self.num_heard = 0
+        """Frames that came, signs of life too."""
+        self.is_listening = False
+        """Whether the next frame is waited for."""
         self._is_proven = False
         self._is_open = peer == hello.context.sender
         """Whether the other end knows of this conversation: who calls may fail before it has said hello."""
@@ -268,7 +275,19 @@ class Conversation:
 
     async def transmit(self, content: Buffer, *, kind: RecordKind = RecordKind.DATA, is_last: bool = False) -> None:
         """Send a record while another task reads what comes, refusals too; one call at a time."""
-        frame = await self.sealed(content, kind=kind, is_last=is_last)
+        await self.send_whole(await self.sealed(content, kind=kind, is_last=is_last))
+
+    async def show_life(self) -> None:
+        """Send a sign of life while another task reads what comes; one call at a time, of this and of ``send_whole``.
+
+        It takes no key: who can forge it could hold the line as well. None may go after the last record: the other end
+        reads no further, and what it leaves unread resets the line. Raises ChannelError.
+        """
+        await self.send_whole(encode_frame(ALIVE, {}))
+
+    async def send_whole(self, frame: Buffer) -> None:
+        """Send a frame that was sealed for this conversation while another task reads what comes; one call at a time.
+        Raises ChannelError, also after a call that was cancelled half-way."""
         if self._is_midway:
             raise ChannelClosed("a frame was left half sent: no other can follow it on this line")
         self._is_midway = True
@@ -285,13 +304,24 @@ class Conversation:
         return opened
 
     async def _opened_next(self, silence_s: float) -> Opened:
-        frame = decode_frame(await self._line.receive(timeout_s=silence_s))
+        frame = await self._next_frame(silence_s)
+        while self.has_signs_of_life and frame.kind == ALIVE and not frame.header and not frame.body:
+            frame = await self._next_frame(silence_s)
         self._check_refusal(frame)
         if frame.kind != RECORD or frame.header:
             raise FrameError(f"a frame of kind {frame.kind} came where a record was due")
         if len(self._in) < len(frame.body):
             self._in = bytearray(len(frame.body))
         return await self._opener.open_into(frame.body, memoryview(self._in))
+
+    async def _next_frame(self, silence_s: float) -> Frame:
+        self.is_listening = True
+        try:
+            frame = decode_frame(await self._line.receive(timeout_s=silence_s))
+        finally:
+            self.is_listening = False
+        self.num_heard += 1
+        return frame
 
     async def hear(self) -> dict[str, Json]:
         """Return the next word; raises what ``next`` raises, and FrameError where data came instead."""

@@ -102,6 +102,7 @@ def parse_directory(text: str, *, source: str, known: Mapping[str, Contact] | No
     contacts = dict(known or {})
     for name, entry in _table(told, "contacts", source).items():
         contacts[name] = _contact(name, entry, f"{source}: contacts.{name}", contacts.get(name))
+    _check_no_sae_twice(contacts, source)
     groups = {
         name: _group(name, members, contacts, f"{source}: groups.{name}")
         for name, members in _table(told, "groups", source).items()
@@ -155,6 +156,17 @@ def _contact(name: str, entry: Any, where: str, known: Contact | None) -> Contac
     if "address" not in entry:
         return Contact(name, sae, known.address if known else None)
     return Contact(name, sae, address_of(_word(entry, "address", where), where=f"{where}.address"))
+
+
+def _check_no_sae_twice(contacts: Mapping[str, Contact], source: str) -> None:
+    """Raise ConfigurationError where two names are of one application: only one of two addresses could be used."""
+    names: dict[SaeId, str] = {}
+    for name, contact in contacts.items():
+        if (first := names.setdefault(contact.sae, name)) != name:
+            raise ConfigurationError(
+                f"{source}: contacts.{name} has the SAE id of {first!r}, {contact.sae}",
+                remedy=f"give each its own id; if it is the same one, write its address at [contacts.{first}] alone",
+            )
 
 
 def _group(name: str, members: Any, contacts: Mapping[str, Contact], where: str) -> tuple[str, ...]:

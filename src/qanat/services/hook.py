@@ -13,8 +13,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from qanat.ground.errors import BadParameter, FrameError, KeyManagementError, NotEntitled
+from qanat.ground.framing import canonical_json
 from qanat.ground.identifiers import KeyID, SaeId, canonical_key_id
 from qanat.ground.keys import SecretKey
+from qanat.services.ciphers import RecordKind
 from qanat.services.ciphers.sender_keys import keys_with_patience
 from qanat.services.conversation import Conversation, Party, refusing
 
@@ -52,8 +54,11 @@ async def lead_rotation(conversation: Conversation, party: Party, slot: KeySlot,
             clock=party.clock,
             patience_s=conversation.terms.patience_s,
         )
+        # sealed before the follower hears anything: its patience is short for who has not proved who it is
+        word = canonical_json({"rotate": key.key_id, "slot": name})
+        first = await conversation.sealed(word, kind=RecordKind.CONTROL)
         await conversation.greet()
-        await conversation.say({"rotate": key.key_id, "slot": name})
+        await conversation.pass_on(first)
         if await conversation.hear() != {"set": key.key_id}:
             raise FrameError("the follower set another key than it was told", remedy="update the older side")
         await _put(conversation, slot, key)

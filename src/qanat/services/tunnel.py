@@ -1,12 +1,15 @@
 """A tunnel: one TCP connection of any program, carried in one conversation, both directions at once.
 
-    caller    {"open": true}                      answerer  {"opened": true}
+    caller    {"alive": true, "open": true}       answerer  {"alive": true, "opened": true}
     then both, at any time:
       data                what the program said, at most PIECE_BYTES a record
       {"took": bytes}     so many more bytes may come: the program here has taken as many
       {"end": true}       the program here will say no more (half-close); it still listens
       {"reset": true}     the last record: the program here broke the connection off
       {"bye": true}       the last record: both programs have ended and got everything
+
+``alive``: this end gives signs of life every ALIVE_EVERY_S, and takes the other for gone that gives none; without, as
+an older caller, neither does. A sign is a frame beside the records, and takes no key.
 
 Where the answerer's end leads to is the answerer's choice, never the caller's. Each end lets WINDOW_BYTES come that its
 program has not taken: so every record is read, and opened under its key, when it comes, however slow the program is.
@@ -26,6 +29,9 @@ SERVICE = "tunnel"
 WINDOW_BYTES = 2**20
 """What may be on its way, or wait for the program at the other end, in one direction of one connection."""
 PIECE_BYTES = 2**16
+ALIVE_EVERY_S = 10.0
+NUM_SILENT = 4
+"""An end of which nothing has come for so many of these times is taken for gone."""
 
 
 class Window:
@@ -76,16 +82,24 @@ async def ask_to_open(conversation: Conversation) -> None:
 
     The answerer hears nothing until there is a key: for who has not proved who it is, it has little patience.
     """
-    first = await conversation.sealed(canonical_json({"open": True}), kind=RecordKind.CONTROL)
+    first = await conversation.sealed(canonical_json({"alive": True, "open": True}), kind=RecordKind.CONTROL)
     await conversation.greet()
     await conversation.pass_on(first)
-    _expect(await conversation.hear(), {"opened": True})
+    _expect(await conversation.hear(), {"alive": True, "opened": True})
+    conversation.has_signs_of_life = True
 
 
 async def hear_opening(conversation: Conversation) -> None:
     """Hear the caller's first word, which proves who it is; raises BadParameter, RecordRefused, FrameError."""
     check_suite(conversation.hello.context.suite)
-    _expect(await conversation.hear(), {"open": True})
+    word = await conversation.hear()
+    _expect(word, {"alive": True, "open": True} if "alive" in word else {"open": True})
+    conversation.has_signs_of_life = "alive" in word
+
+
+async def say_opened(conversation: Conversation) -> None:
+    """Tell the caller that its connection leads to a program now; raises what ``Conversation.say`` raises."""
+    await conversation.say({"alive": True, "opened": True} if conversation.has_signs_of_life else {"opened": True})
 
 
 def _expect(word: Mapping[str, Json], due: Mapping[str, Json]) -> None:

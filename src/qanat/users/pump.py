@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import dataclass
 
-from qanat.adapters.programs import ProgramLine
-from qanat.ground.errors import ChannelTimeout, FrameError, PeerProtocolError
+from qanat.adapters.programs import LOST_S, ProgramLine
+from qanat.ground.errors import ChannelClosed, ChannelTimeout, FrameError, PeerProtocolError
 from qanat.ground.events import Json
 from qanat.ground.framing import canonical_json
 from qanat.services.ciphers import RecordKind
 from qanat.services.conversation import Conversation, word_in
-from qanat.services.tunnel import PIECE_BYTES, Window
+from qanat.services.tunnel import ALIVE_EVERY_S, NUM_SILENT, PIECE_BYTES, Window
 
 DIRECTIONS = 2
 
@@ -35,6 +36,18 @@ class _Reset(PeerProtocolError):
         self.is_here = is_here
 
 
+def _program_is_lost() -> PeerProtocolError:
+    return PeerProtocolError(
+        f"the program's machine at this end has not answered for {LOST_S} s",
+        remedy="see that it runs, and the network to it; then connect again",
+    )
+
+
+def _broken_off(fault: OSError) -> PeerProtocolError:
+    """Return what became of a program whose connection failed so: it broke that off, or its machine is gone."""
+    return _program_is_lost() if fault.errno == errno.ETIMEDOUT else _Reset(is_here=True)
+
+
 class Pump:
     """Carries one connection to its end. A fault of the line resets the program's connection: it sees no false end."""
 
@@ -46,13 +59,17 @@ class Pump:
         self._came: asyncio.Queue[bytes | None] = asyncio.Queue()
         """At most a window of bytes; None: no more."""
         self._speaking = asyncio.Lock()
+        self._sending = asyncio.Lock()
+        """Held for one whole frame; who seals one, and may wait for a key, does not hold it."""
+        self._has_said_last = False
         self._has_ended = False
         self._directions_over = 0
         self._sent_bytes = 0
         self._received_bytes = 0
 
     async def run(self) -> Carried:
-        """Carry until both programs have ended. Raises what ``Conversation.next`` raises, and KeyShortage."""
+        """Carry until both programs have ended. Raises what ``Conversation.next`` raises, KeyShortage, and
+        ChannelClosed also where the other end gives no sign of life any more."""
         was_reset = False
         try:
             await self._both_ways()
@@ -67,8 +84,34 @@ class Pump:
 
     async def _both_ways(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._outward(), self._inward(), self._listen()):
-                tasks.create_task(work)
+            works = [tasks.create_task(work) for work in (self._outward(), self._inward(), self._listen())]
+            living = tasks.create_task(self._live())
+            await asyncio.wait(works)
+            living.cancel()
+
+    async def _live(self) -> None:
+        """Give signs of life, and take the other end for gone where none of it comes; so is the program, where its
+        machine answers no more. What counts is how often this has looked, and not the time: where this process itself
+        stood still, what came is read first."""
+        conversation, heard, num_silent, num_unanswered = self._conversation, -1, 0, 0
+        while True:
+            num_unanswered = num_unanswered + 1 if self._program.is_unanswered() else 0
+            if num_unanswered > 1:  # once: an answer may be on its way
+                raise _program_is_lost()
+            is_silent = conversation.is_listening and conversation.num_heard == heard
+            num_silent = num_silent + 1 if is_silent else 0
+            heard = conversation.num_heard
+            if conversation.has_signs_of_life and num_silent >= NUM_SILENT:
+                silent_s = NUM_SILENT * ALIVE_EVERY_S
+                raise ChannelClosed(
+                    f"nothing has come of the other end for {silent_s:.0f} s, not even a sign of life",
+                    remedy="see that its program runs, and the network in between; then connect again",
+                )
+            if conversation.has_signs_of_life and not self._sending.locked():  # what goes out now is a sign too
+                async with self._sending:
+                    if not self._has_said_last:
+                        await conversation.show_life()
+            await asyncio.sleep(ALIVE_EVERY_S)
 
     async def _reset(self, resets: BaseExceptionGroup[_Reset]) -> None:
         self._program.reset()
@@ -80,8 +123,7 @@ class Pump:
         while data := await self._read():
             self._window.spend(len(data))
             self._sent_bytes += len(data)
-            async with self._speaking:
-                await self._conversation.transmit(data)
+            await self._transmit(data)
         await self._say({"end": True})
         await self._direction_is_over()
 
@@ -91,22 +133,22 @@ class Pump:
             await self._wider.wait()
         try:
             return await self._program.read(min(self._window.left_bytes, PIECE_BYTES))
-        except OSError:
-            raise _Reset(is_here=True) from None
+        except OSError as fault:
+            raise _broken_off(fault) from None
 
     async def _inward(self) -> None:
         """Give the program what came, and let as much more come."""
         while (data := await self._came.get()) is not None:
             try:
                 await self._program.write(data)
-            except OSError:
-                raise _Reset(is_here=True) from None
+            except OSError as fault:
+                raise _broken_off(fault) from None
             if told := self._window.taken(len(data)):
                 await self._say({"took": told})
         try:
             self._program.end()
-        except OSError:
-            raise _Reset(is_here=True) from None
+        except OSError as fault:
+            raise _broken_off(fault) from None
         await self._direction_is_over()
 
     async def _direction_is_over(self) -> None:
@@ -150,5 +192,11 @@ class Pump:
         return False
 
     async def _say(self, word: dict[str, Json], *, is_last: bool = False) -> None:
+        await self._transmit(canonical_json(word), kind=RecordKind.CONTROL, is_last=is_last)
+
+    async def _transmit(self, content: bytes, *, kind: RecordKind = RecordKind.DATA, is_last: bool = False) -> None:
         async with self._speaking:
-            await self._conversation.transmit(canonical_json(word), kind=RecordKind.CONTROL, is_last=is_last)
+            frame = await self._conversation.sealed(content, kind=kind, is_last=is_last)
+            async with self._sending:
+                self._has_said_last = is_last
+                await self._conversation.send_whole(frame)

@@ -120,7 +120,7 @@ class TunnelEnd:
             self._check_known(conversation)
             program = await self._program()
             try:
-                await conversation.say({"opened": True})
+                await tunnel.say_opened(conversation)
                 self._on_end(await _pumped(conversation, program))
             finally:
                 program.reset()

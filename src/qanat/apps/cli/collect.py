@@ -25,7 +25,7 @@ from qanat.apps.cli.service_place import people_of, print_json, stopped_by_signa
 from qanat.ground.errors import BadParameter, ConfigurationError, QanatError
 from qanat.services.collect import MAX_VALUE_BYTES, Reading
 from qanat.services.conversation import printable
-from qanat.users.collecting import Sensor
+from qanat.users.collecting import MOST_HELD, Sensor
 from qanat.users.services import UserServices
 
 MOST_PRINTED_BYTES = 2**16
@@ -62,8 +62,9 @@ class Plan:
 
 
 def run_collect(centre: str, plan: Plan, *, who: Who, sealing: Sealing, as_json: bool) -> int:
-    """Measure and send until stopped or done; 0 when nothing waits any more, 1 otherwise, and where ``count`` readings
-    were asked for and one of them could not be had. Where nobody reads its output any more it ends with 0."""
+    """Measure and send until stopped or done; 0 when nothing waits any more, 1 otherwise, and where a reading was lost,
+    or ``count`` were asked for and one of them could not be had. Where nobody reads its output any more it ends with 0,
+    unless one was lost."""
     people = people_of(who)
 
     async def work() -> int:
@@ -71,14 +72,18 @@ def run_collect(centre: str, plan: Plan, *, who: Who, sealing: Sealing, as_json:
         closed = ClosedOutput(stop)
         show = closed.watched(_show if as_json else _show_nothing)
         async with UserServices(people, terms=terms_of(sealing)) as user:
-            sensor = Sensor(user, centre, name=plan.sensor)
+            sensor = Sensor(user, centre, name=plan.sensor, say=tell)
             async with _Deliveries(sensor, stop) as deliveries:
                 missed = await _measure_all(sensor, plan, stop, deliveries, show)
+                left: int | None = None
                 try:
                     left = await deliveries.last()
                 finally:
+                    sensor.give_up_held()
                     tell(await _outcome(sensor, centre))
-        show(sensor, left)
+                    show(sensor, await deliveries.num_waiting() if left is None else left)
+        if sensor.num_lost or sensor.num_dropped:
+            return 1
         if closed.is_closed:
             return 0
         return 1 if left or (plan.count is not None and missed) else 0
@@ -140,7 +145,7 @@ class _Deliveries:
                 break
             task, self._task = self._task, None
             await task
-        waiting = await self._num_waiting()
+        waiting = await self.num_waiting()
         took_s = time.monotonic() - self._began_s
         if waiting and self._task is not None and took_s > self._told_after_s:
             self._told_after_s = 2 * took_s
@@ -149,18 +154,20 @@ class _Deliveries:
 
     async def last(self) -> int:
         """Deliver what waits, as long as that takes and, once this is stopped, for LAST_TRY_S at most; returns how many
-        readings wait still. Raises what ``Sensor.deliver`` raises."""
+        readings wait still. Before and after it, what is held in memory goes into the outbox where that can be written.
+        Raises what ``Sensor.deliver`` raises."""
         finishing = asyncio.create_task(self._finish())
         try:
             await _first_of(finishing, self._stop)
             await asyncio.wait([finishing], timeout=LAST_TRY_S)
             if finishing.done():
-                return await finishing
+                await finishing
         finally:
             await _ended(finishing)
+            await write_held(self._sensor)
         return await self._sensor.num_waiting()
 
-    async def _num_waiting(self) -> int:
+    async def num_waiting(self) -> int:
         """Return how many readings wait; 0 where the outbox cannot be read, which is told: what is measured next may
         find it there again."""
         try:
@@ -174,6 +181,7 @@ class _Deliveries:
     async def _finish(self) -> int:
         if self._task is not None:
             await self._task
+        await write_held(self._sensor)
         return await self._sensor.deliver()
 
     async def _try(self) -> None:
@@ -244,15 +252,29 @@ async def _measure(sensor: Sensor, plan: Plan, stop: asyncio.Event, *, is_first:
     if (why_none := _fault_of(end, plan.every_s)) is not None:
         tell(f"no reading: {words[0]} {why_none}")
         return False
-    num_dropped = sensor.num_dropped
+    dropped, lost, held = sensor.num_dropped, sensor.num_lost, sensor.num_held
     try:
         await sensor.put(end.output.decode("utf-8", "replace").strip())
-    except (BadParameter, ConfigurationError) as fault:
+    except BadParameter as fault:
         tell(f"no reading: {fault}")
         return False
-    if dropped := sensor.num_dropped - num_dropped:
+    except ConfigurationError as fault:
+        if not held:
+            tell(f"readings are kept in memory, {MOST_HELD:,} at most, until the outbox can be written: {fault}")
+        if lost := sensor.num_lost - lost:
+            tell(f"the outbox cannot be written, and the memory is full: {counted(lost, 'reading')} lost, the oldest")
+    else:
+        if held:
+            tell(f"the outbox can be written again: {counted(held, 'reading')} that the memory kept went into it")
+    if dropped := sensor.num_dropped - dropped:
         tell(f"the outbox is full ({MOST_WAITING:,} readings): {counted(dropped, 'reading')} dropped, the oldest")
     return True
+
+
+async def write_held(sensor: Sensor) -> None:
+    """Put what is held in memory into the outbox, where that can be written."""
+    with contextlib.suppress(ConfigurationError):
+        await sensor.write_held()
 
 
 def _fault_of(end: Outcome, within_s: float) -> str | None:
@@ -273,13 +295,19 @@ def _fault_of(end: Outcome, within_s: float) -> str | None:
 
 async def _outcome(sensor: Sensor, centre: str) -> str:
     """Return what became of all readings, at the end."""
-    waiting = await sensor.num_waiting()
-    delivered = f"{counted(sensor.num_delivered, 'reading')} delivered to {centre}"
-    dropped = f", {counted(sensor.num_dropped, 'reading')} dropped from a full outbox" if sensor.num_dropped else ""
+    told = f"{counted(sensor.num_delivered, 'reading')} delivered to {centre}"
+    if sensor.num_dropped:
+        told += f", {counted(sensor.num_dropped, 'reading')} dropped from a full outbox"
+    if sensor.num_lost:
+        told += f", {counted(sensor.num_lost, 'reading')} lost as the outbox could not be written"
+    try:
+        waiting = await sensor.num_waiting()
+    except ConfigurationError as fault:
+        return f"{told}; how many wait is not known: {fault}"
     if not waiting:
-        return f"{delivered}{dropped}, none waits"
+        return f"{told}, none waits"
     again = f"the next `qanat collect {centre}` delivers {'it' if waiting == 1 else 'them'}"
-    return f"{delivered}{dropped}, {_waiting(waiting)} in {sensor.outbox.resolve()}; {again}"
+    return f"{told}, {_waiting(waiting)} in {sensor.outbox.resolve()}; {again}"
 
 
 def _waiting(num_readings: int) -> str:
@@ -291,4 +319,13 @@ def _show_nothing(_sensor: Sensor, _waiting: int) -> None:
 
 
 def _show(sensor: Sensor, waiting: int) -> None:
-    print_json({"delivered": sensor.num_delivered, "waiting": waiting, "dropped": sensor.num_dropped})
+    print_json(
+        {
+            "delivered": sensor.num_delivered,
+            "waiting": waiting,
+            "dropped": sensor.num_dropped,
+            "held": sensor.num_held,
+            "lost": sensor.num_lost,
+            "renumbered": sensor.num_renumbered,
+        }
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qanat.adapters.encryptor_programs import CommandSlot, KeyForm, StrongswanSlot, WireguardSlot
 from qanat.apps.cli.outputs import ClosedOutput
@@ -17,6 +17,7 @@ from qanat.services import hook
 from qanat.users.hook import Hook
 from qanat.users.reception import Listeners, Reception
 from qanat.users.services import UserServices
+from qanat.users.supply import TellingSupply
 
 Slot = WireguardSlot | StrongswanSlot | CommandSlot
 
@@ -101,7 +102,18 @@ def run_hook(slot: Slot, rotation: Rotation, *, who: Who, as_json: bool) -> int:
                 stop.set()
 
         async with UserServices(people) as user:
-            one = Hook(user, rotation.contact, slot, name=rotation.slot, on_key=ClosedOutput(stop).watched(on_key))
+
+            def on_wait() -> None:
+                tell(
+                    f"waiting for key with {rotation.contact}: the network has too little and has to make it first; up "
+                    f"to {user.terms.patience_s:g} s"
+                )
+
+            if rotation.follow:  # its answers take keys too
+                supply = TellingSupply(user.party.supply, say=lambda _: on_wait(), every_time=True)
+                user.party = replace(user.party, supply=supply)
+            told = ClosedOutput(stop).watched(on_key)
+            one = Hook(user, rotation.contact, slot, name=rotation.slot, on_key=told, on_wait=on_wait)
             if rotation.follow:
                 await _follow(user, one, stop, faults)
             else:

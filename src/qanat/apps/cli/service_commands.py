@@ -239,7 +239,9 @@ def _add_receive(app: typer.Typer, end_with: EndWith) -> None:
                 "`qanat tunnel`.",
             ),
         ] = None,
-        once: Annotated[bool, typer.Option("--once", help="End after the first thing that comes.")] = False,
+        once: Annotated[
+            bool, typer.Option("--once", help="End after the first thing that comes; with 2 after a dead call.")
+        ] = False,
         key_wait_s: KeyWaitOption = 60.0,
         audio: AudioOption = "test",
         video: VideoOption = "test",

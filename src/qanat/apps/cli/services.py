@@ -17,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from qanat.adapters.mailbox import StoredText
 from qanat.apps import machine
-from qanat.apps.cli.calls import say_call, say_conference
+from qanat.apps.cli.calls import NOT_DONE, is_dead, say_call, say_conference
 from qanat.apps.cli.faults import fault_record, tell_fault
 from qanat.apps.cli.outputs import ClosedOutput
 from qanat.apps.cli.presentation import counted, rate_of
@@ -110,7 +110,8 @@ def run_receive(
     media: CallMedia | None = None,
     key_wait_s: float = 60.0,
 ) -> int:
-    """Receive until stopped, or with ``once`` until the first thing has come; 0 after a clean stop."""
+    """Receive until stopped, or with ``once`` until the first thing has come; 0 after a clean stop, NOT_DONE where that
+    thing was a call or a conference for which ``qanat call`` would end with it."""
     if media is not None:
         media.check()
     people = people_of(who)
@@ -120,12 +121,17 @@ def run_receive(
     async def work() -> int:
         stop = stopped_by_signals()
         closed = ClosedOutput(stop)
-        listeners = replace(_told(people, as_json, stop if once else None), on_broken=closed.found)
+        dead = asyncio.Event()
+        listeners = replace(_told(people, as_json, stop if once else None, dead), on_broken=closed.found)
         async with UserServices(people, terms=Terms(patience_s=key_wait_s)) as user, AsyncExitStack() as stack:
             supply = TellingSupply(user.party.supply, say=_told_of_waits(people, closed), every_time=True)
             user.party = replace(user.party, supply=supply)
             more: dict[str, Serve] = {
-                collect.SERVICE: Centre(user, on_fresh=closed.watched(_told_of_readings(people, as_json))).serve
+                collect.SERVICE: Centre(
+                    user,
+                    on_fresh=closed.watched(_told_of_readings(people, as_json)),
+                    on_others=closed.watched(_told_of_others(people)),
+                ).serve
             }
             if target is not None:
                 more[tunnel.SERVICE] = TunnelEnd(user, target, on_end=closed.watched(_told_of_carried(as_json))).serve
@@ -142,7 +148,7 @@ def run_receive(
             await stop.wait()
             if once or closed.is_closed:
                 await reception.end_deliveries()  # the last word of a conversation is said after it is told here
-        return 0
+        return NOT_DONE if once and dead.is_set() else 0
 
     return asyncio.run(work())
 
@@ -244,8 +250,9 @@ def run_contacts(who: Who, *, as_json: bool) -> int:
 # --- inside ---
 
 
-def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listeners:
-    """Return listeners that tell of what comes, and with ``stop`` end the command after the first."""
+def _told(people: People, as_json: bool, stop: asyncio.Event | None, dead: asyncio.Event | None = None) -> Listeners:
+    """Return listeners that tell of what comes, and with ``stop`` end the command after the first. ``dead`` is set by a
+    call in which nothing came through."""
     name = people.directory.name_of
 
     def told(say: Callable[[], None], line: dict[str, Any]) -> None:
@@ -257,10 +264,16 @@ def _told(people: People, as_json: bool, stop: asyncio.Event | None) -> Listener
         words = f"{name(file.sender)} sent {file.name}, {file.size_bytes:,} bytes"
         told(partial(tell_reader, words), {"file": asdict(file) | {"sender": name(file.sender)}})
 
+    def look(report: CallReport | ConferenceReport) -> None:
+        if dead is not None and is_dead(report):
+            dead.set()
+
     def on_call(report: CallReport) -> None:
+        look(report)
         told(partial(say_call, report, tell_reader), {"call": asdict(report)})
 
     def on_conference(report: ConferenceReport) -> None:
+        look(report)
         told(partial(say_conference, report, tell_reader), {"conference": asdict(report)})
 
     def on_fax(fax: ArrivedFax) -> None:
@@ -313,6 +326,19 @@ def _told_of_readings(people: People, as_json: bool) -> Callable[[SaeId, Sequenc
         _tell_both(partial(tell_reader, words), lines if as_json else ())
 
     return on_fresh
+
+
+def _told_of_others(people: People) -> Callable[[SaeId, Sequence[Reading]], None]:
+    """Return what tells that a sender gives numbers again that are of other readings here."""
+
+    def on_others(sender: SaeId, readings: Sequence[Reading]) -> None:
+        tell_reader(
+            f"{people.directory.name_of(sender)} gave {counted(len(readings), 'reading')} numbers that others of its "
+            "have here (its outbox was put back from a copy, or two are in use): not kept under them, it was asked for "
+            "new ones"
+        )
+
+    return on_others
 
 
 def _told_of_waits(people: People, closed: ClosedOutput) -> Callable[[SaeId], None]:
