@@ -5,15 +5,17 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Hundreds of processes are started from these sources: each would compile them anew where none may keep what it has.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: demo test check test-long lint bench clean
+.PHONY: demo test check test-long lint tests-read bench clean
 
 demo: .venv/installed  ## a network on this machine: keys from photons, a file across, a report
 	@$(BIN)/qanat demo $(ARGS)
 
-test: lint  ## everything that CI runs
+test:  ## everything that CI runs
+	@$(MAKE) --no-print-directory -j2 lint tests-read
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not campaign" --durations=30
 
-check: lint  ## the fast set
+check:  ## the fast set
+	@$(MAKE) --no-print-directory -j2 lint tests-read
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not campaign"
 
 test-long: .venv/tested  ## campaigns: thousands of seeds
@@ -23,6 +25,10 @@ lint: .venv/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# While one core looks at the types: every worker of the tests reads what is compiled of them here.
+tests-read: .venv/tested
+	@$(BIN)/python -m pytest -qq --collect-only >/dev/null 2>&1 || true
 
 bench: .venv/installed  ## speed against goals
 	$(BIN)/qanat bench

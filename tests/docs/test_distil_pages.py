@@ -44,7 +44,7 @@ def test_the_reader_of_a_line_runs() -> None:
     assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["70", "71", "74", "79"]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_the_sessions_of_the_how_to_run(tmp_path: Path) -> None:
     page = (DOCS / "how-to-distil-your-own-clicks.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"```python\n(.*?)```", page, re.S)

@@ -81,6 +81,7 @@ def test_what_the_papers_network_carries(ringed: Planned) -> None:
     assert after.bill.cost / before.bill.cost == pytest.approx(1.46, abs=0.01)
 
 
+@pytest.mark.campaign
 def test_losses_with_and_without_a_second_backbone(grounded: Planned) -> None:
     paper = grounded.before.network
     reach = Reach(paper, grounded.before.rates_bits_per_s)

@@ -95,7 +95,7 @@ def test_bad_input_is_named_with_its_remedy(tmp_path: Path, arguments: tuple[str
         assert word in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.campaign)])
 def test_an_interrupted_demo_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     process = subprocess.Popen(
@@ -176,6 +176,7 @@ def ask_and_stop(process: subprocess.Popen[str], ca: Path, number: signal.Signal
         return answer.status, answer.headers["retry-after"], json.loads(answer.read())["message"]
 
 
+@pytest.mark.campaign
 def test_links_that_no_route_needs_make_no_key_and_no_fault(tmp_path: Path) -> None:
     network = tmp_path / "ring.yaml"
     network.write_text(RING, encoding="utf-8")

@@ -161,6 +161,7 @@ def test_two_processes_make_the_same_keys_and_a_recording_reproduces_the_ledger(
     assert not list(folder.glob("*/link.auth")), "the initial key was taken in and destroyed"
 
 
+@pytest.mark.campaign
 def test_five_cuts_change_neither_key_nor_ledger(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")
@@ -196,8 +197,7 @@ def test_raw_records_of_a_twin_become_proven_keys(tmp_path: Path) -> None:
     ("victim", "in_flight"),
     [
         ("alice", 3),
-        ("bob", 1),
-        *(pytest.param(*more, marks=pytest.mark.campaign) for more in (("alice", 1), ("bob", 3))),
+        *(pytest.param(*more, marks=pytest.mark.campaign) for more in (("alice", 1), ("bob", 1), ("bob", 3))),
     ],
 )
 def test_a_killed_party_loses_its_blocks_in_flight_and_nothing_is_used_twice(
@@ -275,7 +275,13 @@ def test_who_is_asked_to_end_makes_the_blocks_in_flight_and_loses_no_pads(
     [
         ((), ("--block-bits", "32768"), "block_bits is", "0"),
         pytest.param((), ("--min-entropy", "0.7"), "min_entropy is", "0", marks=pytest.mark.campaign),
-        (("--qber-abort", "0.02"), ("--qber-abort", "0.02"), "check the alignment", "1,520"),
+        pytest.param(
+            ("--qber-abort", "0.02"),
+            ("--qber-abort", "0.02"),
+            "check the alignment",
+            "1,520",
+            marks=pytest.mark.campaign,
+        ),
         pytest.param(
             ("--block-bits", "70000"), ("--block-bits", "70000"), "take smaller blocks", "0", marks=pytest.mark.campaign
         ),
@@ -558,7 +564,8 @@ def assert_headers_fit(folder: Path, recordings: Path, *, frames: int, frame_bit
         assert ledger["estimation_bits"] == leak.estimation
 
 
-@pytest.mark.parametrize("method", [pytest.param("winnow", marks=pytest.mark.campaign), "ldpc"])
+@pytest.mark.campaign
+@pytest.mark.parametrize("method", ["winnow", "ldpc"])
 def test_both_parties_may_choose_another_method_of_error_correction(tmp_path: Path, method: str) -> None:
     folder = tmp_path / "example"
     make_example(folder, "--sifted-bits", "60000", "--qber", "0.02")

@@ -26,6 +26,7 @@ def figures(*arguments: str) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.campaign
 def test_the_same_seed_gives_the_same_result_in_another_process() -> None:
     options = ("--system", "metro-40-ii", "--loss-db", "5.8", "--seconds", "8", "--no-calibration")
     one, same, other = (figures(*options, "--seed", seed) for seed in ("7", "7", "8"))
@@ -46,6 +47,7 @@ def test_a_drifting_link_is_calibrated_aligned_again_and_drawn(tmp_path: Path) -
     assert "polarization feedback" in (tmp_path / "link.svg").read_text(encoding="utf-8")
 
 
+@pytest.mark.campaign
 def test_without_feedback_a_drifting_link_ends_in_an_abort() -> None:
     options = ("--system", "backbone-625", "--loss-db", "16", "--seconds", "24", "--drift", "0.15", "--no-feedback")
     done = link(*options)

@@ -254,7 +254,7 @@ def test_pairs_and_relays_are_planned_for_no_end_that_takes_direct_keys_only(war
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("other", ["beijing", "shanghai-user-05"])
+@pytest.mark.parametrize("other", [pytest.param("beijing", marks=pytest.mark.campaign), "shanghai-user-05"])
 def test_in_the_papers_network_no_relay_carries_keys_of_a_user_of_direct_keys_only(other: str) -> None:
     found = record_of("nature2021", "--from", "beijing-user-13", "--to", other)["before"]["between"]
     assert (found["most_bits_per_s"], found["links_in_use"]) == (0, {})

@@ -206,7 +206,7 @@ def test_who_asks_for_many_pairs_is_told_beforehand_that_it_takes_long(monkeypat
 
     monkeypatch.setattr("qanat.apps.cli.simulate.simulate", stopped)
     assert "6,677 pairs: each run may take minutes" in run("nature2021", "--pairs", "6677")[2]
-    assert "minutes" not in run("nature2021", "--pairs", "2000")[2]
+    assert "minutes" not in run(RING, "--pairs", "1")[2]
 
 
 def test_a_run_in_which_nobody_is_served_says_that_no_route_was_taken() -> None:

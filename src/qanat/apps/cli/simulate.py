@@ -36,7 +36,7 @@ from qanat.ground.network.extracts import without_satellites
 from qanat.ground.network.second_backbone import relays_that_part, with_second_backbone
 from qanat.ground.ports import Job
 from qanat.simulation.day.demand import Demand
-from qanat.simulation.day.faults import Removal, relays_not_in_turn
+from qanat.simulation.day.faults import Removal, refuse_classical, relays_not_in_turn
 from qanat.simulation.day.run import Case, DayTerms, Row, cases_of, count_pairs, run_case, simulate
 from qanat.simulation.day.tally import DayResult
 
@@ -86,6 +86,9 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
     network = load_network(name)
     if options.ground_only:
         network = _ground_of(network)
+    _refuse_idle_options(options)  # first of all what takes no time to see
+    for part in options.without:
+        refuse_classical(network, part)
     terms = DayTerms(
         network,
         demand,
@@ -110,7 +113,6 @@ def run_simulate(name: str, options: SimulateOptions, *, out: Path | None, as_js
         "success_of": SUCCESS_OF,
         "provenance": "predicted: rates by the forecast of each link, demand drawn from the seed",
     }
-    _refuse_idle_options(options)
     if options.pairs is not None:
         _refuse_more_pairs(terms, options.pairs)
     if num_pairs > MANY_PAIRS:

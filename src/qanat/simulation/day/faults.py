@@ -51,12 +51,12 @@ def outages_of(network: Network, name: str) -> tuple[Outage, ...]:
     if is_switch:
         through = (link for link in network.links if name in link.through)
         return tuple(Outage(Fault.LINK_DOWN, link_id=link.link_id) for link in through)
-    _refuse_classical(network, name)
+    refuse_classical(network, name)
     known = [*network.nodes, *(link.name for link in network.links), *network.switches_by_name]
     raise ConfigurationError(f"no site, link or switch {name!r} in {network.name!r}", remedy=nearest(name, known))
 
 
-def _refuse_classical(network: Network, name: str) -> None:
+def refuse_classical(network: Network, name: str) -> None:
     """Raise ConfigurationError for a router or a line: a day as if it had failed would be the day as it is."""
     kinds = {router.name: "router" for router in network.routers}
     kinds |= {line.name: "line" for line in network.classical_links}
