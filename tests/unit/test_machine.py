@@ -57,3 +57,12 @@ def test_the_heap_of_a_service_is_settled_in_a_small_share_of_its_time(monkeypat
     assert settled == [(0.0, False), (takes_s + takes_s / SETTLING_SHARE, True)], "what was kept is looked through late"
     now_s[0] *= 10
     assert not keeper.settle_if_due(), "nothing has changed since"
+
+
+def test_the_collector_looks_through_all_more_seldom_and_through_what_is_new_as_often_as_ever() -> None:
+    young, middle, old = gc.get_threshold()
+    try:
+        machine.collect_seldom()
+        assert gc.get_threshold() == (young, middle, machine.FULL_COLLECTIONS_SPARED * old)
+    finally:
+        gc.set_threshold(young, middle, old)

@@ -13,9 +13,10 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from qanat.adapters.revocation import NOTHING_REVOKED, crl_path, read_revocations
-from qanat.adapters.tls import Credentials, PeerCertificate, client_context, load_into, server_context
+from qanat.adapters.tls import ContextForPeer, Credentials, PeerCertificate, client_context, load_into, server_context
 from qanat.ground.errors import ConfigurationError
 
 REVOKED = "the client certificate was revoked (ask the network's operator for a new one)"
@@ -46,6 +47,7 @@ class LivingTls:
         self.context = server_context(files, on_refused=on_refused)
         """The server's. It stays the same object."""
         self._contexts: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet([self.context])
+        self._of_peers: ssl.SSLContext | None = None
         self._num_tries = 0
 
     def client(self, *, expected_peer: str | None = None) -> ssl.SSLContext:
@@ -53,6 +55,12 @@ class LivingTls:
         context = client_context(self.files, expected_peer=expected_peer)
         self._contexts.add(context)
         return context
+
+    def for_peer(self, expected_peer: str) -> ssl.SSLContext:
+        """Return a context for asyncio's connections to one peer; all that are asked for share one that is followed."""
+        if self._of_peers is None:
+            self._of_peers = self.client()
+        return cast(ssl.SSLContext, ContextForPeer(self._of_peers, expected_peer))  # asyncio calls no more of it
 
     def why_refused(self, certificate: PeerCertificate) -> str | None:
         """Return why a living connection's certificate does not count any more; None when it does."""

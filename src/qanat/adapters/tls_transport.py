@@ -22,6 +22,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from qanat.adapters.living_tls import LOOK_PERIOD_S, LivingTls
 from qanat.adapters.machine_faults import not_listening
@@ -158,7 +159,7 @@ class TlsTransport:
     def _line_to(self, peer: NodeId) -> _Line:
         if peer not in self._lines:
             expected = kme_id(network=self._network, name=peer)
-            context = self._tls.client(expected_peer=expected)
+            context = self._tls.for_peer(expected)
             self._lines[peer] = _Line(
                 peer,
                 lambda: self._addresses(peer),
@@ -319,7 +320,7 @@ async def _connect(host: str, port: int) -> socket.socket:
     """Return a connection that the peer's machine has taken; raises OSError."""
     loop = asyncio.get_running_loop()
     fault = OSError(f"no address is known for {host}")
-    for family, kind, protocol, _, place in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _, place in await _places(host, port):
         connection = socket.socket(family, kind, protocol)
         try:
             connection.setblocking(False)
@@ -333,6 +334,14 @@ async def _connect(host: str, port: int) -> socket.socket:
         else:
             return connection
     raise fault
+
+
+async def _places(host: str, port: int) -> list[tuple[Any, Any, int, str, Any]]:
+    """Return what ``getaddrinfo`` has for a host, from a thread; for a number, which needs none, without one."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 async def _end_of(reader: asyncio.StreamReader) -> None:

@@ -78,6 +78,7 @@ def run_up(
         num_sites = len(network.nodes)
         machine.allow_open_files(FILES_OF_A_SITE * num_sites + FILES_OF_A_PAIR * math.comb(num_sites, 2))
         machine.spare_tls_buffers()
+        machine.collect_seldom()
         sky = (passes_every_s, light_share)
         asyncio.run(_serve(network, name, folder, ports, nodes, as_json, entropy_source, sky, sleep_after_s))
     return 0
