@@ -299,6 +299,28 @@ def test_nothing_is_said_to_anybody_else(files: dict[str, TlsFiles], who: str) -
     run(work())
 
 
+def test_lines_of_one_node_share_what_is_loaded_and_each_takes_its_own_peer_alone(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            one, other, third = await net.start(A), await net.start(B), await net.start(C)
+            for receiver, node in ((B, other), (C, third)):
+                await one.send(receiver, message(1))
+                assert await next_of(node) == (A, message(1))
+            loaded = one._tls._of_peers
+            assert loaded is not None
+            assert {one._lines[peer]._context._context for peer in (B, C)} == {loaded}  # type: ignore[attr-defined]
+            net.ports[C] = net.ports[B]
+            await third.close()
+            await until(lambda: not one.is_reachable(C))
+            await one.send(C, message(2))
+            await asyncio.sleep(0.2)
+            await one.send(B, message(3))
+            assert await next_of(other) == (A, message(3)), "what was for C did not come to B"
+            assert not one.is_reachable(C)
+
+    run(work())
+
+
 @pytest.mark.parametrize(
     "data",
     [b"GET / HTTP/1.1\r\n\r\n", encode_frame(1, {}, b"x"), (MAX_MESSAGE_BYTES + 1).to_bytes(4, "big"), b"\x00" * 20],
