@@ -63,8 +63,14 @@ def parsed(text: str) -> ast.Module:
     return ast.parse(text)
 
 
+@lru_cache(maxsize=2)
+def nodes(text: str) -> list[ast.AST]:
+    """Return all nodes of a text's tree: to walk through a tree takes longer than to read it."""
+    return list(ast.walk(parsed(text)))
+
+
 def definitions(text: str) -> Iterator[Definition]:
-    for node in ast.walk(parsed(text)):
+    for node in nodes(text):
         if isinstance(node, Definition):
             yield node
 
@@ -85,9 +91,8 @@ def blanket_excepts(text: str) -> Iterator[str]:
     Allowed are ``except BaseException`` that raises, and ``except* Exception`` that ends by raising (it unpacks a
     group, whose members nobody can list).
     """
-    tree = parsed(text)
-    in_groups = {handler for node in ast.walk(tree) if isinstance(node, ast.TryStar) for handler in node.handlers}
-    for node in ast.walk(tree):
+    in_groups = {handler for node in nodes(text) if isinstance(node, ast.TryStar) for handler in node.handlers}
+    for node in nodes(text):
         if isinstance(node, ast.ExceptHandler):
             caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
             names = {ast.unparse(name) if name else "everything" for name in caught}
@@ -115,7 +120,7 @@ def dice(text: str) -> Iterator[str]:
 
 def hidden_clocks(text: str) -> Iterator[str]:
     """Ways to clock and entropy that the layer test's list of calls does not see."""
-    for node in ast.walk(parsed(text)):
+    for node in nodes(text):
         if isinstance(node, ast.ImportFrom) and node.module in {"os", "uuid", "datetime"}:
             for alias in node.names:
                 if alias.name in {"urandom", "getrandom", "uuid1", "uuid4"}:
@@ -125,10 +130,9 @@ def hidden_clocks(text: str) -> Iterator[str]:
             yield f"line {node.lineno}: calls {called}"
 
 
-def calls(text: str) -> Iterator[tuple[str, ast.Call]]:
-    for node in ast.walk(parsed(text)):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), node
+@lru_cache(maxsize=2)
+def calls(text: str) -> list[tuple[str, ast.Call]]:
+    return [(ast.unparse(node.func), node) for node in nodes(text) if isinstance(node, ast.Call)]
 
 
 def undocumented(text: str) -> Iterator[str]:
@@ -136,7 +140,7 @@ def undocumented(text: str) -> Iterator[str]:
     tree = parsed(text)
     if ast.get_docstring(tree) is None and tree.body:
         yield "line 1: the module has no docstring"
-    methods = {node for owner in ast.walk(tree) if isinstance(owner, ast.ClassDef) for node in owner.body}
+    methods = {node for owner in nodes(text) if isinstance(owner, ast.ClassDef) for node in owner.body}
     for node in public_definitions(tree):
         if node in methods and node.name in PORT_METHODS:
             continue
@@ -160,6 +164,8 @@ def loose_marks(text: str) -> Iterator[str]:
 
 
 def open_ends(text: str) -> Iterator[str]:
+    if not OPEN_ENDS.search(text):
+        return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in (tokenize.COMMENT, tokenize.STRING) and OPEN_ENDS.search(token.string):
             yield f"line {token.start[0]}: {token.string.strip()[:60]}"
