@@ -65,6 +65,7 @@ HEAVY: Final = frozenset(
         "unit/test_authentication",
         "unit/test_block_exchange",
         "unit/test_calibration",
+        "unit/test_call_ends",
         "unit/test_calls",
         "unit/test_check_of_faulty_files",
         "unit/test_closed_output",
@@ -102,6 +103,7 @@ HEAVY: Final = frozenset(
         "unit/test_pass_keys",
         "unit/test_pass_light",
         "unit/test_passes_command",
+        "unit/test_patience_until_begun",
         "unit/test_photon_kernel",
         "unit/test_plan_command",
         "unit/test_plan_satellites_command",
@@ -143,6 +145,7 @@ HEAVY: Final = frozenset(
         "unit/test_toeplitz",
         "unit/test_token_key",
         "unit/test_tunnel",
+        "unit/test_tunnel_life",
         "unit/test_upkeep",
     ]
 )

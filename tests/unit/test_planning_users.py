@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from qanat.ground.errors import BadParameter
+from qanat.ground.errors import BadParameter, UnknownNode
 from qanat.planning.users import PAPER_RATE_BITS_PER_S, Consumption, bottleneck, pairs_served
 from unit.planning_support import network_of, rates_of
 
@@ -45,6 +45,16 @@ def test_what_is_no_rate_is_refused(rate: float) -> None:
 def test_what_is_no_consumption_is_refused(odd: dict[str, float]) -> None:
     with pytest.raises(BadParameter):
         Consumption(**odd)  # type: ignore[arg-type]
+
+
+def test_a_copy_with_other_links_has_nothing_of_what_was_worked_out_of_the_first_ones() -> None:
+    plain = network_of({"a": "relay", "b": "relay", "c": "relay"}, [("a", "b", 9), ("b", "c", 9), ("a", "c", 9)])
+    assert len(plain.relayed_links) == 3
+    assert plain.link(plain.links[0].link_id) == plain.links[0]
+    fewer = plain.model_copy(update={"links": plain.links[1:]})
+    assert fewer.relayed_links == plain.links[1:]
+    with pytest.raises(UnknownNode):
+        fewer.link(plain.links[0].link_id)
 
 
 def test_the_bottleneck_is_the_backbones_or_the_least_link_that_gives_anything() -> None:

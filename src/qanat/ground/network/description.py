@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -224,6 +224,13 @@ class Network(Part):
     def described_links(self) -> tuple[Link, ...]:
         """The links that stand in the file: those through no switch and of no satellite."""
         return tuple(link for link in self.links if not link.through and link.makes_key_on_order)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's; what was worked out of the parts of this one is not taken over to one with other parts."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in [name for name in copied.__dict__ if isinstance(getattr(Network, name, None), cached_property)]:
+            del copied.__dict__[name]
+        return copied
 
     @cached_property
     def relayed_links(self) -> tuple[Link, ...]:
