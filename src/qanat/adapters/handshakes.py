@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 from asyncio.sslproto import SSLProtocol
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from qanat.adapters.tls import CALLER
 
 MAX_HANDSHAKES = 256
+AT_ONCE = 2
+TURN_S = 0.05
 TOO_MANY = "too many handshakes are under way, the oldest was given up"
 
 
@@ -49,6 +52,35 @@ class Handshakes:
         for transport in list(self._under_way.values()):
             transport.abort()
         self._under_way.clear()
+
+
+class Turns:
+    """Whose turn it is to shake hands, of all lines that a process of many sites dials: AT_ONCE at a time.
+
+    A site that is woken greets all its peers, and they greet it: forty handshakes at once are a tenth of a second in
+    which each step of whoever woke it waits for one step of each of them. A peer that takes its time, as one does that
+    is woken itself, keeps its turn for TURN_S at most.
+    """
+
+    def __init__(self, *, at_once: int = AT_ONCE) -> None:
+        self._free = asyncio.Semaphore(at_once)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn, and have it until the end of the block, or for TURN_S."""
+        await self._free.acquire()
+        end = _once(self._free.release)
+        timer = asyncio.get_running_loop().call_later(TURN_S, end)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            end()
+
+
+def _once(act: Callable[[], None]) -> Callable[[], None]:
+    left = [act]
+    return lambda: left.pop()() if left else None
 
 
 class CountedTls(SSLProtocol):

@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from qanat.adapters.handshakes import Turns
 from qanat.adapters.living_tls import LOOK_PERIOD_S, LivingTls
 from qanat.adapters.machine_faults import not_listening
 from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, notice_dead_peer
@@ -63,8 +64,11 @@ class TlsTransport:
         port: int = 0,
         listening: socket.socket | None = None,
         is_asleep: Callable[[NodeId], bool] = lambda _: False,
+        turns: Turns | None = None,
     ) -> None:
-        """``listening``: a socket that listens already, the transport's from now on, in place of host and port."""
+        """``listening``: a socket that listens already, the transport's from now on, in place of host and port.
+        ``turns``: of all transports of a process, to shake hands."""
+        self._turns = turns or Turns()
         self._is_asleep = is_asleep
         self.local = local
         self.port = port
@@ -165,6 +169,7 @@ class TlsTransport:
                 lambda: self._addresses(peer),
                 context,
                 self._standing,
+                self._turns,
                 is_asleep=lambda: self._is_asleep(peer),
                 on_given_up=lambda: self._lines.pop(peer),
             )
@@ -233,6 +238,7 @@ class _Line:
         address: Callable[[], Address | None],
         context: ssl.SSLContext,
         standing: dict[asyncio.StreamWriter, PeerCertificate],
+        turns: Turns,
         *,
         is_asleep: Callable[[], bool],
         on_given_up: Callable[[], object],
@@ -244,6 +250,7 @@ class _Line:
         """Whether the peer's machine has taken a call, and nothing speaks against its process taking it up soon."""
         self._was_kept_waiting = False
         self._standing = standing
+        self._turns = turns
         self._peer = peer
         self._address = address
         self._context = context
@@ -276,7 +283,7 @@ class _Line:
         address = self._address()
         if address is None:
             raise ConnectionError("its address is not known")
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        async with self._turns.turn(), asyncio.timeout(CONNECT_TIMEOUT_S):
             connection = await _connect(*address)
             self.is_coming = not self._was_kept_waiting
             self._was_kept_waiting = True

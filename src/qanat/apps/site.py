@@ -18,6 +18,7 @@ from qanat.adapters.encryption import MASTER_KEY_VARIABLE, MasterKey, find_maste
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.exchanged_module import ExchangedModule
 from qanat.adapters.folder_lock import held
+from qanat.adapters.handshakes import Turns
 from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.living_tls import LivingTls
 from qanat.adapters.private_files import require_private
@@ -89,6 +90,7 @@ class SiteParts:
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
         self._ids = IdsAhead(self.entropy)
+        self._turns = Turns()
         self._stack = stack
         self._audited: dict[NodeId, AuditLog] = {}
         self._writer: StoreWriter | None = None
@@ -174,6 +176,7 @@ class SiteParts:
         host, port = self.places.listen_at(kind, node)
         transport = TlsTransport(
             node,
+            turns=self._turns,
             network=self.network.name,
             tls=self.place.node_files(node),
             addresses=lambda peer: self._address(kind, peer),
