@@ -273,9 +273,9 @@ class Service(Opened):
                 is_opening=self._sites.is_opening,
                 num_opened=self._sites.num_opened,
             )
+            tasks.start(manager.run(), name=f"key manager {node}")  # it makes itself ready while its door is opened
             self.doors[node] = await parts.open_door(node, manager, listening=bells[DOOR].listening())
             self.stores[node], self.managers[node] = store, manager
-            tasks.start(manager.run(), name=f"key manager {node}")
             self._stacks_of_sites[node] = of_site.pop_all()
             self.recorder(node).alarm_over("site-not-opened")
 
