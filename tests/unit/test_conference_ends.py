@@ -21,7 +21,7 @@ from qanat.services.call import CallReport
 from qanat.services.call_frames import Assembler, MediaFrame, Medium, cut_frame
 from qanat.services.ciphers import RecordKind
 from qanat.services.conference import ConferenceReport
-from qanat.users import attending, conferring
+from qanat.users import attending, conference, conferring
 from qanat.users.hearing import Hearing
 from qanat.users.notices import Pulse
 from qanat.users.speaking import CallMedia
@@ -252,6 +252,35 @@ def test_a_caller_that_nobody_hears_is_told_so_when_it_ends_the_conference(tmp_p
         assert all(one.unheard_s < 1.0 for one in meeting.reports[name].members)
 
 
+def test_a_caller_that_ends_is_told_by_name_who_has_not_said_that_it_knows_of_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The member was cut off too short a time before to be missed, so nothing else tells of it."""
+    monkeypatch.setattr(attending, "LOST_S", 3.0)
+    monkeypatch.setattr(conference, "SILENCE_TOLD_S", 2.0)
+    monkeypatch.setattr(conference, "LOOK_EVERY_S", 0.1)
+    meeting = Meeting(House(tmp_path / "data"), tmp_path, loss=0.0, refresh_s=60.0, media=SOUND)
+
+    async def cut() -> None:
+        await until(lambda: all_hear(meeting))
+        spies["bob"].is_held = True
+        meeting.lines["bob"].loss = 1.0
+        await asyncio.sleep(1.0)
+
+    held(meeting, cut, spied=("bob",))
+    report = meeting.reports["alice"]
+    assert {one.peer: one.ended for one in report.members} == {"bob": "unanswered", "carol": ""}
+    assert report.absent == ()
+    assert is_dead(report)
+    assert "bob has not said that it knows of the end: it may not have heard it; its losses are not known" in told_of(
+        report
+    )
+    assert "carol has not said" not in told_of(report)
+    assert not any("goes on" in words for words in meeting.notices["alice"])
+    assert seen(meeting, "bob", "alice").ended == "silent"
+    assert seen(meeting, "carol", "alice").ended == ""
+
+
 def test_every_frame_that_came_whole_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last ones too, where decoding takes its time; and the first pictures of all to who comes later, as none is
     sent to it that builds on one before."""
@@ -374,9 +403,10 @@ def test_a_pulse_tells_for_how_long_this_program_stood_still() -> None:
         ({"ended": "silent"}, "bob", "bob is silent: see that its program runs, and the network in between"),
         ({"ended": "unheard", "unheard_s": 10.2}, "bob", "bob calls again while the conference lasts"),
         ({"ended": "unheard", "unheard_s": 10.2}, "", "and left the conference, as it took this end for gone"),
+        ({"ended": "unanswered"}, "", "bob has not said that it knows of the end: it may not have heard it"),
         ({"losses_known": False}, "bob", "how many before the first that came, and after the last, is not known"),
     ],
-    ids=["killed", "silent", "taken-out", "hung-up", "unknown"],
+    ids=["killed", "silent", "taken-out", "hung-up", "unanswered", "unknown"],
 )
 def test_what_became_of_a_member_is_told(figures: dict[str, Any], caller: str, told: str) -> None:
     report = ConferenceReport("c" * 32, 9.0, 1, 2, 1, members=(report_of(**figures),), caller=caller)

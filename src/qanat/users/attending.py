@@ -121,11 +121,14 @@ class _Attending:
     async def _part(self, hearing: asyncio.Task[None] | None) -> None:
         """Tell all others what was sent to them, and hear the same of them: not of a caller that is gone."""
         self._end.stop()
+        self._notices.close()
         self._is_ended = True
         if self._how:
             self._end.note_gone(self._talk.peer, self._how)
         if self._how != "unsaid":
             await say_last(self._end_with(Ending(self._how == "silent", self._end.tallies()), hearing))
+            if self._last is None:
+                self._end.note_gone(self._talk.peer, "unanswered")
             await self._end.hear_out()
 
     async def _end_with(self, last: Ending, hearing: asyncio.Task[None] | None) -> None:

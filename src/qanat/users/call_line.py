@@ -72,6 +72,7 @@ class CallLine:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            self._notices.close()
             is_lost = done == {watching}
             last = self._end.end(lost=is_lost)
             speaking.cancel()  # so that no word that waits for a key keeps the last one back
@@ -92,7 +93,7 @@ class CallLine:
         if self._last is not None and self._last.lost:
             return "unheard"
         if hung_up_here:
-            return "here"
+            return "unanswered" if self._last is None else "here"
         if self._last is not None:
             return "there"
         return "silent" if is_lost else "unsaid"

@@ -83,6 +83,8 @@ class ConferenceEnd:
         self._mix_path: str | None = None
         self._is_over = False
         self._began_s = party.clock.monotonic_s()
+        self.is_ending: Callable[[], bool] = lambda: False
+        """Whether its end was asked for: no outage is told any more."""
         self._pulse = Pulse(party.clock)
         self._notices = Notices(say)
 
@@ -197,6 +199,7 @@ class ConferenceEnd:
     def stop(self) -> None:
         """Send nothing more; what comes is still heard."""
         self._is_over = True
+        self._notices.close()
         for sae in self._members:
             self.tally(sae)
 
@@ -216,9 +219,9 @@ class ConferenceEnd:
             member.note_last(last, lost=lost)
 
     def note_gone(self, sae: SaeId, ended: str) -> None:
-        """Take note of how a member went that said no last word, for the report: see ``CallReport``."""
+        """Take note of how a member went, for the report: see ``CallReport``; what was noted first holds."""
         if (member := self._members.get(sae)) is not None:
-            member.ended = ended
+            member.ended = member.ended or ended
 
     async def hear_out(self) -> None:
         """Wait a moment for datagrams that are still on their way; after it, what has not come is lost."""
@@ -420,6 +423,8 @@ class ConferenceEnd:
         """Tell of each member whose datagrams do not come, though its keys were told; and when they come again."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            if self.is_ending():
+                continue
             for sae, member in self._members.items():
                 if self.hears(sae):
                     for topic in (sae, _keys_of(sae)):

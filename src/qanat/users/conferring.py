@@ -114,6 +114,7 @@ class Convener:
 
         Raises ChannelClosed when nobody can be reached, and what kept this end from having keys.
         """
+        self._end.is_ending = over
         tried = [asyncio.Event() for _ in contacts]
         pairs = zip(contacts, tried, strict=True)
         calls = {one.sae: asyncio.create_task(self._attend(one, first)) for one, first in pairs}
@@ -155,12 +156,15 @@ class Convener:
         return True
 
     async def _close(self, calls: Mapping[SaeId, asyncio.Task[None]]) -> None:
-        """Tell all who are here that it is over, and hear what they had sent each other and this end."""
+        """Tell all who are here that it is over, and hear what they had sent each other and this end; who does not
+        answer may not know of the end, and is reported so."""
         self._end.stop()
         self._over.set()
-        here = [calls[sae] for sae in self._members]
+        here = dict(self._members)
         if here:
-            await asyncio.wait(here, timeout=LAST_WORD_S + PARTING_S)
+            await asyncio.wait([calls[sae] for sae in here], timeout=LAST_WORD_S + PARTING_S)
+        for sae in (sae for sae, member in here.items() if member.last is None):
+            self._end.note_gone(sae, "unanswered")
         await self._end.hear_out()
 
     # --- one contact ---

@@ -22,19 +22,27 @@ class Notices:
     def __init__(self, say: Say) -> None:
         self._say = say
         self._told: set[str] = set()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Say nothing more: what is told is of something that goes on, and it is over."""
+        self._is_closed = True
 
     def tell(self, topic: str, words: str) -> None:
         """Say ``words``, unless something of this topic was said already and is not over."""
         if topic not in self._told:
             self._told.add(topic)
-            self._say(words)
+            self._speak(words)
 
     def over(self, topic: str, words: str = "") -> None:
         """Say that it is over, if it was told; without ``words`` it is only forgotten."""
         if topic in self._told:
             self._told.discard(topic)
-            if words:
-                self._say(words)
+            self._speak(words)
+
+    def _speak(self, words: str) -> None:
+        if words and not self._is_closed:
+            self._say(words)
 
 
 class Flow:
