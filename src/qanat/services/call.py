@@ -124,7 +124,8 @@ class CallReport:
     ``LOST_S``; "unheard", as it had none from here; "unsaid" where the line closed without a last word; "unanswered",
     as this end ended it and no last word of the other came: it may not know. For one member of a conference it is
     empty, or "unheard": no datagram had come from here, and a caller took this end out of it, or a member took this
-    caller for gone; or "unanswered". Of the caller, at a member, it may be "silent" and "unsaid" too.
+    caller for gone; or "unanswered"; or how it went before the end, by a key of ``conference.GONE``. Of the caller, at
+    a member, it may be "silent" and "unsaid" too.
     ``nothing_came``: not one datagram of an end that was to send, in a call long enough to tell. ``silent_s``: for so
     long no datagram had come when it ended. ``unheard_s``: the same at the other end, as its last word told.
     """

@@ -64,7 +64,7 @@ class ConferenceEnd:
         self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.terms = terms
         self._party, self._wire, self._record, self._play = party, wire, media.record, media.play
-        self._conference, self._key_life_s, self._name_of = conference, key_life_s, name_of
+        self._conference, self._key_life_s, self.name_of = conference, key_life_s, name_of
         self._speaking = Speaking(party.clock, media, send=self._send, quality=CONFERENCE_QUALITY)
         self._members: dict[SaeId, HeardMember] = {}
         self._marks: dict[bytes, tuple[SaeId, int]] = {}
@@ -102,6 +102,7 @@ class ConferenceEnd:
         others = {seat.sae: seat for seat in new.others(self._party.sae)}
         for sae, member in list(self._members.items()):
             if others.get(sae) != member.seat:  # also who left and came again meanwhile
+                self.note_gone(sae, new.gone.get(sae, ""))
                 await self.drop(sae)
         for sae, seat in others.items():
             if sae not in self._members:
@@ -272,7 +273,7 @@ class ConferenceEnd:
 
     async def _meet(self, seat: Seat, number: int) -> HeardMember:
         """Return a new member's place; its datagrams are opened and shown from now on."""
-        name = self._name_of(seat.sae)
+        name = self.name_of(seat.sae)
         path = self._recording_of(name)
         sink = await asyncio.to_thread(
             MediaSink,

@@ -28,6 +28,10 @@ class Notices:
         """Say nothing more: what is told is of something that goes on, and it is over."""
         self._is_closed = True
 
+    def has_told(self, topic: str) -> bool:
+        """Return whether something of this topic was said, and is not over."""
+        return topic in self._told
+
     def tell(self, topic: str, words: str) -> None:
         """Say ``words``, unless something of this topic was said already and is not over."""
         if topic not in self._told:

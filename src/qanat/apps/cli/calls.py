@@ -21,7 +21,7 @@ from qanat.apps.cli.service_place import (
 )
 from qanat.ground.errors import BadParameter
 from qanat.services.call import LOST_S, SILENCE_TOLD_S, CallReport, MediumReport
-from qanat.services.conference import ConferenceReport
+from qanat.services.conference import GONE, ConferenceReport
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
 
@@ -149,7 +149,8 @@ def _say_dead(report: CallReport, say: Callable[[str], None], *, of: str = "call
 def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) -> None:
     """Tell what one end of a conference saw: of each other member, then of all; raises what ``say`` raises."""
     for one in report.members:
-        say(f"{one.peer}, in the conference for {one.duration_s:.1f} s; {_seen(one, is_member=True)}")
+        how = f" ({GONE[one.ended]})" if one.ended in GONE else ""
+        say(f"{one.peer}, in the conference for {one.duration_s:.1f} s{how}; {_seen(one, is_member=True)}")
         _say_refused(one.refused, say, origin=f" from {one.peer}")
         if one.recording is not None:
             say(f"{one.peer} is recorded in {one.recording}")
