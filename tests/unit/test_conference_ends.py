@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -30,7 +30,7 @@ from unit.service_fakes import FakeClock
 from unit.test_call_command import report_of
 from unit.test_conferences import Meeting
 
-pytest.importorskip("av")
+av: Any = pytest.importorskip("av")
 
 SOUND = CallMedia(video=None)
 THREE = ("alice", "bob", "carol")
@@ -382,6 +382,78 @@ def test_frames_are_lost_by_how_many_were_sent_from_whichever_on() -> None:
     assert (assembler.num_whole, assembler.num_lost) == (3, 7)
     assert assembler.finish_all(10) == []
     assert (assembler.num_whole, assembler.num_lost) == (3, 7)
+
+
+def test_a_caller_is_not_said_to_live_again_where_what_waited_is_its_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Over(Exception):
+        pass
+
+    class End:
+        def has(self, _: str) -> bool:
+            return False
+
+    class Talk:
+        peer = sae_of("alice")
+
+        async def transmit(self, *_: object, **__: object) -> None:
+            pass
+
+    clock, told = FakeClock(), list[str]()
+    attended: Any = attending._Attending(
+        cast(Any, Talk()), cast(Any, End()), sae_of("bob"), clock=clock, name="alice", say=told.append
+    )
+    began_s, until_s = clock.now_s, 8.0
+
+    async def sleep(delay_s: float) -> None:
+        clock.now_s += delay_s
+        if clock.now_s >= began_s + 7.0:  # a word is read, and the last one after it
+            attended._alive_s = clock.now_s
+        if clock.now_s >= began_s + until_s:
+            raise Over
+
+    monkeypatch.setattr(attending.asyncio, "sleep", sleep)
+    with pytest.raises(Over):
+        asyncio.run(attended._watch())
+    assert told == ["no sign of life of alice for 5 s; after 10 s the conference ends here"]
+    until_s = 10.0
+    with pytest.raises(Over):
+        asyncio.run(attended._watch())
+    assert told[1:] == ["alice gives signs of life again; the conference goes on"]
+
+
+def test_recordings_of_one_end_have_one_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes later is recorded from then on, in the time of all."""
+    monkeypatch.setattr(conferring, "TRY_AGAIN_S", 0.3)
+    meeting = Meeting(House(tmp_path / "data"), tmp_path, loss=0.0, refresh_s=60.0, media=SOUND)
+
+    async def scene() -> None:
+        stop, media = asyncio.Event(), CallMedia(video=None, record=tmp_path / "alice")
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(meeting.reception("bob"))
+            alice = await stack.enter_async_context(meeting.user("alice"))
+            calling = asyncio.create_task(alice.confer(THREE[1:], media, stop=stop))
+            await until(lambda: len(meeting.ends) == 2 and meeting.has_heard("bob", "alice"))
+            await asyncio.sleep(2.0)
+            await stack.enter_async_context(meeting.reception("carol"))
+            await until(lambda: all_hear(meeting))
+            stop.set()
+            meeting.reports["alice"] = await calling
+            await until(lambda: len(meeting.reports) == len(THREE))
+
+    asyncio.run(asyncio.wait_for(scene(), 40.0))
+    for at, others in (("alice", "bob carol"), ("carol", "alice bob")):
+        _, mix_end_s = times_of(meeting.reports[at].mix)
+        times = {peer: times_of(seen(meeting, at, peer).recording) for peer in others.split()}
+        assert all(abs(end_s - mix_end_s) < 0.8 for _, end_s in times.values()), (at, times, mix_end_s)
+    came_s, _ = times_of(seen(meeting, "alice", "carol").recording)
+    assert came_s > 2.0
+
+
+def times_of(recording: str | None) -> tuple[float, float]:
+    """Return when the first and the last piece of sound of a recording are due in it."""
+    with av.open(recording) as file:
+        due_s = [float(sound.time) for sound in file.decode(audio=0)]
+    return due_s[0], due_s[-1]
 
 
 def test_a_pulse_tells_for_how_long_this_program_stood_still() -> None:

@@ -20,7 +20,7 @@ from qanat.services.conference_ends import Ending, Parting
 from qanat.services.conversation import Conversation, refusing
 from qanat.users.call_line import ASK_EVERY_S, say_last
 from qanat.users.conference import ConferenceEnd
-from qanat.users.notices import Notices, Pulse, Say
+from qanat.users.notices import Flow, Notices, Pulse, Say
 
 LOOK_EVERY_S = 0.25
 
@@ -67,7 +67,7 @@ class _Attending:
         self._talk, self._end, self._me, self._clock, self._name = talk, end, me, clock, name
         self._how = ""
         """How the caller went, where it said no last word: "unsaid" or "silent"."""
-        self._pulse, self._alive_s = Pulse(clock), clock.monotonic_s()
+        self._pulse, self._life, self._alive_s = Pulse(clock), Flow(clock), clock.monotonic_s()
         self._say, self._notices = say, Notices(say)
         self._others: set[SaeId] = set()
         """Who is in it besides the caller and this end."""
@@ -215,6 +215,7 @@ class _Attending:
             now_s, peer = self._clock.monotonic_s(), self._talk.peer
             silent_s = self._end.silent_s(peer) if self._end.has(peer) else math.inf
             lifeless_s = min(silent_s, now_s - max(self._alive_s, self._pulse.beat()))
+            lives = self._life.look(lifeless_s, longest_s=SILENCE_TOLD_S)  # what comes first may be a last word
             if lifeless_s > LOST_S:
                 return
             if lifeless_s > LOST_S / 2:
@@ -222,7 +223,7 @@ class _Attending:
                     f"no sign of life of {self._name} for {LOST_S / 2:g} s; after {LOST_S:g} s the conference ends here"
                 )
                 self._notices.tell("life", words)
-            elif lifeless_s < SILENCE_TOLD_S:
+            elif lives:
                 self._notices.over("life", f"{self._name} gives signs of life again; the conference goes on")
             if silent_s > SILENCE_TOLD_S and now_s >= asked_s + ASK_EVERY_S and (asking is None or asking.done()):
                 asked_s, asking = now_s, asyncio.create_task(self._tell({"silent": True}))

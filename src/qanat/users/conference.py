@@ -282,6 +282,7 @@ class ConferenceEnd:
             record=path,
             quality=CONFERENCE_QUALITY,
             on_sound=None if self._mix is None else self._mix.hear(seat.sae),
+            now_ms=None if self._mix is None else self._mix.now_ms,
         )
         hearing = Hearing(self._party.clock, say=lambda word: self._say_to(seat.sae, word), begins_anywhere=True)
         clock, recording = self._party.clock, None if path is None else str(path)

@@ -56,10 +56,11 @@ class Flow:
         self._clock = clock
         self._since_s: float | None = None
 
-    def look(self, silent_s: float) -> bool:
-        """Return whether they do; ``silent_s``: how long none has come."""
+    def look(self, silent_s: float, *, longest_s: float | None = None) -> bool:
+        """Return whether they do; ``silent_s``: how long none has come. ``longest_s``: a longer pause is an outage;
+        None: ``LONGEST_PAUSE_S``."""
         now_s = self._clock.monotonic_s()
-        if silent_s > LONGEST_PAUSE_S:
+        if silent_s > (LONGEST_PAUSE_S if longest_s is None else longest_s):
             self._since_s = None
         elif self._since_s is None:
             self._since_s = now_s
