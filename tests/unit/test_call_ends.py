@@ -233,13 +233,30 @@ def test_who_receives_no_more_is_kept_no_longer_than_two_seconds_by_an_end_that_
         assert scene.reception is not None
         await scene.reception._end_calls()
         assert call_line.LAST_WORD_S - 0.1 < time.monotonic() - began_s < call_line.LAST_WORD_S + 1.5
-        assert [report.ended for report in scene.came] == ["here"]
+        assert [report.ended for report in scene.came] == ["unanswered"]
         scene.spy.is_held = False
 
     at_alice, at_bob = asyncio.run(Scene(House(tmp_path)).hold(close, seconds_s=60.0))
     assert at_alice.ended == "there"
     assert at_alice.losses_known
     assert not at_bob.losses_known
+
+
+@pytest.mark.usefixtures("hasty")
+def test_who_ends_a_call_is_told_that_the_other_end_has_not_said_that_it_knows(tmp_path: Path) -> None:
+    """The other was cut off too short a time before to be missed, so nothing else tells of it."""
+
+    async def cut(scene: Scene) -> None:
+        scene.spy.is_held = True
+        for line in scene.lines.values():
+            line.loss = 1.0
+
+    scene = Scene(House(tmp_path))
+    at_alice, at_bob = asyncio.run(scene.hold(cut, seconds_s=0.3))
+    assert (at_alice.ended, at_bob.ended) == ("unanswered", "silent")
+    assert is_dead(at_alice)
+    assert "bob has not said that it knows of the end: it may not have heard it" in told_of(at_alice)
+    assert not any("goes on" in words for words in scene.notices["alice"])
 
 
 def test_who_hangs_up_before_anybody_answers_is_not_kept_waiting(tmp_path: Path) -> None:
@@ -308,7 +325,8 @@ def test_a_member_that_leaves_at_the_end_of_its_reception_tells_what_it_saw(tmp_
     [({}, False), ({"nothing_came": True}, True), ({"silent_s": 3.5}, True), ({"unheard_s": 3.5}, True)]
     + [({"silent_s": 3.5, "datagrams_opened": 0}, False)]
     + [
-        ({"ended": ended}, ended not in ("here", "there")) for ended in ("here", "there", "unsaid", "silent", "unheard")
+        ({"ended": ended}, ended not in ("here", "there"))
+        for ended in ("here", "there", "unsaid", "silent", "unheard", "unanswered")
     ],
 )
 def test_a_call_that_did_not_get_through_to_its_end_is_dead(figures: dict[str, Any], dead: bool) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,7 +21,7 @@ from qanat.services.call import CallReport
 from qanat.services.call_frames import Assembler, MediaFrame, Medium, cut_frame
 from qanat.services.ciphers import RecordKind
 from qanat.services.conference import ConferenceReport
-from qanat.users import attending, conferring
+from qanat.users import attending, conference, conferring
 from qanat.users.hearing import Hearing
 from qanat.users.notices import Pulse
 from qanat.users.speaking import CallMedia
@@ -30,7 +30,7 @@ from unit.service_fakes import FakeClock
 from unit.test_call_command import report_of
 from unit.test_conferences import Meeting
 
-pytest.importorskip("av")
+av: Any = pytest.importorskip("av")
 
 SOUND = CallMedia(video=None)
 THREE = ("alice", "bob", "carol")
@@ -252,6 +252,35 @@ def test_a_caller_that_nobody_hears_is_told_so_when_it_ends_the_conference(tmp_p
         assert all(one.unheard_s < 1.0 for one in meeting.reports[name].members)
 
 
+def test_a_caller_that_ends_is_told_by_name_who_has_not_said_that_it_knows_of_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The member was cut off too short a time before to be missed, so nothing else tells of it."""
+    monkeypatch.setattr(attending, "LOST_S", 3.0)
+    monkeypatch.setattr(conference, "SILENCE_TOLD_S", 2.0)
+    monkeypatch.setattr(conference, "LOOK_EVERY_S", 0.1)
+    meeting = Meeting(House(tmp_path / "data"), tmp_path, loss=0.0, refresh_s=60.0, media=SOUND)
+
+    async def cut() -> None:
+        await until(lambda: all_hear(meeting))
+        spies["bob"].is_held = True
+        meeting.lines["bob"].loss = 1.0
+        await asyncio.sleep(1.0)
+
+    held(meeting, cut, spied=("bob",))
+    report = meeting.reports["alice"]
+    assert {one.peer: one.ended for one in report.members} == {"bob": "unanswered", "carol": ""}
+    assert report.absent == ()
+    assert is_dead(report)
+    assert "bob has not said that it knows of the end: it may not have heard it; its losses are not known" in told_of(
+        report
+    )
+    assert "carol has not said" not in told_of(report)
+    assert not any("goes on" in words for words in meeting.notices["alice"])
+    assert seen(meeting, "bob", "alice").ended == "silent"
+    assert seen(meeting, "carol", "alice").ended == ""
+
+
 def test_every_frame_that_came_whole_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last ones too, where decoding takes its time; and the first pictures of all to who comes later, as none is
     sent to it that builds on one before."""
@@ -355,6 +384,78 @@ def test_frames_are_lost_by_how_many_were_sent_from_whichever_on() -> None:
     assert (assembler.num_whole, assembler.num_lost) == (3, 7)
 
 
+def test_a_caller_is_not_said_to_live_again_where_what_waited_is_its_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Over(Exception):
+        pass
+
+    class End:
+        def has(self, _: str) -> bool:
+            return False
+
+    class Talk:
+        peer = sae_of("alice")
+
+        async def transmit(self, *_: object, **__: object) -> None:
+            pass
+
+    clock, told = FakeClock(), list[str]()
+    attended: Any = attending._Attending(
+        cast(Any, Talk()), cast(Any, End()), sae_of("bob"), clock=clock, name="alice", say=told.append
+    )
+    began_s, until_s = clock.now_s, 8.0
+
+    async def sleep(delay_s: float) -> None:
+        clock.now_s += delay_s
+        if clock.now_s >= began_s + 7.0:  # a word is read, and the last one after it
+            attended._alive_s = clock.now_s
+        if clock.now_s >= began_s + until_s:
+            raise Over
+
+    monkeypatch.setattr(attending.asyncio, "sleep", sleep)
+    with pytest.raises(Over):
+        asyncio.run(attended._watch())
+    assert told == ["no sign of life of alice for 5 s; after 10 s the conference ends here"]
+    until_s = 10.0
+    with pytest.raises(Over):
+        asyncio.run(attended._watch())
+    assert told[1:] == ["alice gives signs of life again; the conference goes on"]
+
+
+def test_recordings_of_one_end_have_one_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes later is recorded from then on, in the time of all."""
+    monkeypatch.setattr(conferring, "TRY_AGAIN_S", 0.3)
+    meeting = Meeting(House(tmp_path / "data"), tmp_path, loss=0.0, refresh_s=60.0, media=SOUND)
+
+    async def scene() -> None:
+        stop, media = asyncio.Event(), CallMedia(video=None, record=tmp_path / "alice")
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(meeting.reception("bob"))
+            alice = await stack.enter_async_context(meeting.user("alice"))
+            calling = asyncio.create_task(alice.confer(THREE[1:], media, stop=stop))
+            await until(lambda: len(meeting.ends) == 2 and meeting.has_heard("bob", "alice"))
+            await asyncio.sleep(2.0)
+            await stack.enter_async_context(meeting.reception("carol"))
+            await until(lambda: all_hear(meeting))
+            stop.set()
+            meeting.reports["alice"] = await calling
+            await until(lambda: len(meeting.reports) == len(THREE))
+
+    asyncio.run(asyncio.wait_for(scene(), 40.0))
+    for at, others in (("alice", "bob carol"), ("carol", "alice bob")):
+        _, mix_end_s = times_of(meeting.reports[at].mix)
+        times = {peer: times_of(seen(meeting, at, peer).recording) for peer in others.split()}
+        assert all(abs(end_s - mix_end_s) < 0.8 for _, end_s in times.values()), (at, times, mix_end_s)
+    came_s, _ = times_of(seen(meeting, "alice", "carol").recording)
+    assert came_s > 2.0
+
+
+def times_of(recording: str | None) -> tuple[float, float]:
+    """Return when the first and the last piece of sound of a recording are due in it."""
+    with av.open(recording) as file:
+        due_s = [float(sound.time) for sound in file.decode(audio=0)]
+    return due_s[0], due_s[-1]
+
+
 def test_a_pulse_tells_for_how_long_this_program_stood_still() -> None:
     clock = FakeClock()
     pulse = Pulse(clock)
@@ -374,9 +475,10 @@ def test_a_pulse_tells_for_how_long_this_program_stood_still() -> None:
         ({"ended": "silent"}, "bob", "bob is silent: see that its program runs, and the network in between"),
         ({"ended": "unheard", "unheard_s": 10.2}, "bob", "bob calls again while the conference lasts"),
         ({"ended": "unheard", "unheard_s": 10.2}, "", "and left the conference, as it took this end for gone"),
+        ({"ended": "unanswered"}, "", "bob has not said that it knows of the end: it may not have heard it"),
         ({"losses_known": False}, "bob", "how many before the first that came, and after the last, is not known"),
     ],
-    ids=["killed", "silent", "taken-out", "hung-up", "unknown"],
+    ids=["killed", "silent", "taken-out", "hung-up", "unanswered", "unknown"],
 )
 def test_what_became_of_a_member_is_told(figures: dict[str, Any], caller: str, told: str) -> None:
     report = ConferenceReport("c" * 32, 9.0, 1, 2, 1, members=(report_of(**figures),), caller=caller)

@@ -130,7 +130,11 @@ def test_a_member_that_nobody_hears_is_told_so_and_neither_its_report_nor_the_ca
     ]
     (of_bob,) = [one for one in at_carol.members if one.peer == "bob"]
     assert of_bob.silent_s > 1.5
-    assert all(one.unheard_s < 1.0 and not one.ended for one in at_carol.members)
+    assert all(one.unheard_s < 1.0 for one in at_carol.members)
+    assert {one.peer: one.ended for one in at_carol.members} == {"alice": "", "bob": "lost"}
+    assert "bob is not in the conference any more: nothing was heard of it any more" in meeting.notices["carol"]
+    assert "bob, in the conference for " in told_of(at_carol)
+    assert " (nothing was heard of it any more); audio: " in told_of(at_carol)
 
 
 def test_a_member_whose_program_is_killed_is_told_of_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +161,71 @@ def test_a_member_whose_program_is_killed_is_told_of_at_once(tmp_path: Path, mon
     assert told[2] == f"bob is not in the conference any more: {CLOSED}; it is called again"
     assert [one.name for one in report.absent] == ["bob"]
     assert is_dead(report)
+
+
+def test_members_are_told_who_was_killed_came_again_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the caller who knows; the conference of the others is a good one."""
+    monkeypatch.setattr(conferring, "TRY_AGAIN_S", 0.5)
+    meeting = Meeting(House(tmp_path / "data"), tmp_path, loss=0.0, refresh_s=60.0, media=SOUND)
+
+    async def scene() -> ConferenceReport:
+        async with AsyncExitStack() as stack:
+            for name in ("bob", "carol"):
+                await stack.enter_async_context(meeting.reception(name))
+            alice = await stack.enter_async_context(meeting.user("alice"))
+            stop, told = asyncio.Event(), meeting.notices["carol"]
+            holding = asyncio.create_task(alice.confer(["bob", "carol"], SOUND, stop=stop))
+            await until(lambda: len(meeting.ends) == 3 and meeting.has_heard("carol", "alice", "bob"))
+            for task in meeting.receptions["bob"]._calls:
+                task.cancel()
+            await until(lambda: "bob is in the conference again" in told and meeting.has_heard("carol", "bob"))
+            meeting.receptions["bob"].leave_conferences()
+            await until(lambda: told[-1] == "bob left the conference")
+            stop.set()
+            report = await holding
+            await until(lambda: "carol" in meeting.reports)
+            return report
+
+    for report in (asyncio.run(asyncio.wait_for(scene(), 40.0)), meeting.reports["carol"]):
+        assert [one.ended for one in report.members if one.peer == "bob"] == ["broke", "left"]
+        assert f" ({CLOSED}); audio: " in told_of(report)
+        assert " (it left); audio: " in told_of(report)
+        assert not is_dead(report)
+    assert meeting.notices["carol"] == [
+        "bob is in the conference",
+        f"bob is not in the conference any more: {CLOSED}",
+        "bob is in the conference again",
+        "bob left the conference",
+    ]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_members_are_told_that_one_who_was_lost_is_there_again_once_it_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conferring, "TRY_AGAIN_S", 0.3)
+    monkeypatch.setattr(conferring, "LOST_S", 1.5)
+    meeting = Meeting(House(tmp_path / "data"), tmp_path, loss=0.0, refresh_s=60.0, media=SOUND)
+
+    async def scene() -> None:
+        holding = asyncio.create_task(meeting.hold("alice", ("bob", "carol"), seconds_s=90.0))
+        await until(lambda: len(meeting.ends) == 3 and meeting.has_heard("alice", "bob", "carol"))
+        told = meeting.notices["carol"]
+        meeting.lines["bob"].loss = 1.0
+        await until(lambda: "bob is not in the conference any more: nothing was heard of it any more" in told)
+        await asyncio.sleep(2.5)  # it answers each call, and is lost each time
+        meeting.lines["bob"].loss = 0.0
+        await until(lambda: "bob is in the conference again, and heard" in told)
+        for name in ("bob", "carol"):
+            meeting.receptions[name].leave_conferences()
+        await holding
+
+    asyncio.run(asyncio.wait_for(scene(), 40.0))
+    assert [words for words in meeting.notices["carol"] if "datagram" not in words and "bob" in words][:3] == [
+        "bob is in the conference",
+        "bob is not in the conference any more: nothing was heard of it any more",
+        "bob is in the conference again, and heard",
+    ]
 
 
 def test_frames_are_counted_as_sent_to_a_member_only_where_they_were_sent_to_it(

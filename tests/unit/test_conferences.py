@@ -299,6 +299,8 @@ def test_words_are_read_as_they_were_said() -> None:
     joining, round_ = Joining(True, False, 5000, "0" * 32), Round(3, seats("alice", "bob", "carol"))
     assert Joining.parse(joining.word()) == joining
     assert Round.parse(round_.word(), me=sae_of("bob")) == round_
+    without = replace(round_, gone={sae_of("dan"): "left", sae_of("eve"): "broke"})
+    assert Round.parse(without.word(), me=sae_of("bob")) == without
     keys = RoundKeys(3, bytes(range(16)), {sae_of("carol"): bytes(16)})
     assert RoundKeys.parse(keys.word()) == keys
     tally = Tally(1000, 50, 30, 10.25)
@@ -321,6 +323,9 @@ def test_words_are_read_as_they_were_said() -> None:
         Round(0, seats("alice", "bob")).word(),
         {"round": 1, "members": [["a b", "h", 1, True, True], ["c", "h", 1, True, True]]},
         {"round": 1, "members": "all"},
+        Round(1, seats("alice", "bob"), {sae_of("carol"): "fled"}).word(),
+        Round(1, seats("alice", "bob"), {sae_of("alice"): "left"}).word(),
+        Round(1, seats("alice", "bob")).word() | {"gone": ["carol"]},
         {"all": "00" * 16, "each": {"a": 3}, "round": 1},
         {"all": "zz" * 16, "each": "", "of": "a", "round": 1},
         {"audio": True, "video": True, "port": 70_000},
@@ -335,7 +340,7 @@ def test_words_are_read_as_they_were_said() -> None:
         {"to": "a", "tally": 3},
         {"to": "a", "tally": Tally().word(), "more": 1},
     ],
-    ids=range(20),
+    ids=range(23),
 )
 def test_words_that_cannot_be_are_refused(word: Any) -> None:
     for parse in (lambda: Round.parse(word, me=sae_of("bob")), lambda: RoundKeys.parse(word)):

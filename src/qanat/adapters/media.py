@@ -139,9 +139,12 @@ class MediaSink:
         record: Path | None = None,
         quality: Quality = CALL_QUALITY,
         on_sound: Callable[[Any, int], None] | None = None,
+        now_ms: Callable[[], int] | None = None,
     ) -> None:
-        """``audio``, ``video``: what will come. Raises ConfigurationError."""
+        """``audio``, ``video``: what will come. ``now_ms``: the clock of the recording, in which the first frame takes
+        its place by when it comes, and the others follow it; None: the sender's own. Raises ConfigurationError."""
         self._on_sound = on_sound
+        self._now_ms, self._shift_ms = now_ms, None if now_ms is not None else 0
         av = load_av()
         self._av = av
         self._sound, self._picture = av.CodecContext.create("opus", "r"), av.CodecContext.create("vp8", "r")
@@ -177,11 +180,14 @@ class MediaSink:
         packet = self._av.Packet(data)
         packet.pts = packet.dts = at_ms
         packet.time_base, packet.is_keyframe = _MS, is_key
+        if self._shift_ms is None and self._now_ms is not None:
+            self._shift_ms = self._now_ms() - at_ms
         try:
             shown = (self._picture if medium else self._sound).decode(packet)
         except self._av.FFmpegError:
             return False
         if (stream := self._streams[medium]) is not None and self._output is not None:
+            packet.pts = packet.dts = at_ms + (self._shift_ms or 0)
             packet.stream = stream
             self._is_lost = True
             with self._recording():

@@ -121,9 +121,11 @@ class CallReport:
     other's last word told how many it had sent, and all are counted; else those between the first and the last that
     were opened, and nothing tells of later ones. ``refused``: datagrams that were not accepted, by reason; they may
     have come twice, late, or altered. ``ended``: "here"; "there"; "silent", as the other gave no sign of life for
-    ``LOST_S``; "unheard", as it had none from here; "unsaid" where the line closed without a last word. For one member
-    of a conference it is empty, or "unheard": no datagram had come from here, and a caller took this end out of it, or
-    a member took this caller for gone. Of the caller, at a member, it may be "silent" and "unsaid" too.
+    ``LOST_S``; "unheard", as it had none from here; "unsaid" where the line closed without a last word; "unanswered",
+    as this end ended it and no last word of the other came: it may not know. For one member of a conference it is
+    empty, or "unheard": no datagram had come from here, and a caller took this end out of it, or a member took this
+    caller for gone; or "unanswered"; or how it went before the end, by a key of ``conference.GONE``. Of the caller, at
+    a member, it may be "silent" and "unsaid" too.
     ``nothing_came``: not one datagram of an end that was to send, in a call long enough to tell. ``silent_s``: for so
     long no datagram had come when it ended. ``unheard_s``: the same at the other end, as its last word told.
     """
@@ -151,7 +153,12 @@ class CallReport:
     def is_dead(self) -> bool:
         """Whether nothing came at all, or nothing any more when it ended, at one of the ends; or its line broke."""
         is_one_silent = self.fell_silent or self.unheard_s > SILENCE_TOLD_S
-        return self.nothing_came or is_one_silent or self.ended in ("silent", "unheard", "unsaid")
+        return self.nothing_came or is_one_silent or self.ended_badly
+
+    @property
+    def ended_badly(self) -> bool:
+        """Whether one end was taken for gone, or did not say that it knows of the end."""
+        return self.ended in ("silent", "unheard", "unsaid", "unanswered")
 
     @property
     def fell_silent(self) -> bool:

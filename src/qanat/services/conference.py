@@ -4,7 +4,8 @@ Who calls has a conversation with each member, sealed between the two, and says 
 
     caller  {"audio", "conference", "port": 0.., "video"}      conference: 32 hexadecimal digits, never used before
     member  {"audio", "port", "video"}                         it joins: where its datagrams come in
-    caller  {"members": [[sae, host, port, audio, video], ...], "round": n}    all of them, the caller and it too
+    caller  {"members": [[sae, host, port, audio, video], ...], "round": n}    all of them, the caller and it too; and
+            "gone": {sae: how, ...}    where somebody went since the round before: see ``GONE``
     member  {"all": key id, "each": {sae: key id, ...}, "round": n}            its keys of this round
     caller  {"all", "each": key id or "", "of": sae, "round"}                  another's keys, as far as it needs them
     member  {"silent": true}                                   no datagram of the caller has come for a while
@@ -37,6 +38,13 @@ MOST_ROUNDS = 2**31
 MAX_PORT = 65_535
 MAX_HOST_CHARACTERS = 255
 LEFT = "it left"
+GONE: Mapping[str, str] = {
+    "left": LEFT,
+    "lost": "nothing was heard of it any more",
+    "broke": "its line closed without a last word: its program was ended, or the line broke",
+    "gave_up": "it had no sign of life from the caller, and hung up",
+}
+"""How a member went, as the caller tells the others, and what that means."""
 _OLD = "update the older side"
 
 
@@ -98,23 +106,26 @@ class Joining:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Who is in a conference from now on."""
+    """Who is in a conference from now on. ``gone``: how those went who are no longer in it, by a key of ``GONE``."""
 
     number: int
     seats: tuple[Seat, ...]
+    gone: Mapping[SaeId, str] = field(default_factory=dict)
 
     def word(self) -> dict[str, Json]:
-        return {"members": [seat.word() for seat in self.seats], "round": self.number}
+        gone: dict[str, Json] = {str(sae): how for sae, how in self.gone.items()}
+        told: dict[str, Json] = {"members": [seat.word() for seat in self.seats], "round": self.number}
+        return told | ({"gone": gone} if gone else {})
 
     @classmethod
     def parse(cls, word: Mapping[str, Json], *, me: SaeId) -> Round:
         """Return the round in a word; raises FrameError, also when it is not of 2 to 8 people, ``me`` among them."""
         match dict(word):
-            case {"members": [*told], "round": int(number)} if 0 < number < MOST_ROUNDS:
-                seats = tuple(map(Seat.parse, told))
+            case {"members": [*told], "round": int(number), **others} if 0 < number < MOST_ROUNDS:
+                seats, gone = tuple(map(Seat.parse, told)), _gone_in(others)
                 saes = {seat.sae for seat in seats}
-                if len(saes) == len(seats) and 2 <= len(seats) <= MOST_PEOPLE and me in saes:
-                    return cls(number, seats)
+                if len(saes) == len(seats) and 2 <= len(seats) <= MOST_PEOPLE and me in saes and not saes & set(gone):
+                    return cls(number, seats, gone)
         raise FrameError(f"this is no round of a conference of 2 to {MOST_PEOPLE}", remedy=_OLD)
 
     def others(self, sae: SaeId) -> tuple[Seat, ...]:
@@ -224,6 +235,14 @@ def check_people(names: Sequence[str], *, suite: Suite) -> None:
             "calls are sealed by AES: lost frames would leave holes in a one-time pad",
             remedy="choose aes-128-gcm or aes-256-gcm",
         )
+
+
+def _gone_in(word: Mapping[str, Any]) -> dict[SaeId, str]:
+    """Return how members went, as the rest of a round's word tells; raises FrameError."""
+    match word.get("gone", {}):
+        case {**gone} if all(isinstance(how, str) and how in GONE for how in gone.values()):
+            return {SaeId(str(sae)): str(how) for sae, how in gone.items()}
+    raise FrameError("this does not tell how members of a conference went", remedy=_OLD)
 
 
 def _is_hex(text: Any, num_bytes: int) -> bool:

@@ -15,12 +15,12 @@ from qanat.ground.identifiers import SaeId
 from qanat.ground.ports import Clock
 from qanat.services.call import LONGEST_S, LOST_S, SILENCE_TOLD_S, media_context
 from qanat.services.ciphers import RecordKind
-from qanat.services.conference import ConferenceReport, Joining, KeysOf, Round
+from qanat.services.conference import GONE, ConferenceReport, Joining, KeysOf, Round
 from qanat.services.conference_ends import Ending, Parting
 from qanat.services.conversation import Conversation, refusing
 from qanat.users.call_line import ASK_EVERY_S, say_last
 from qanat.users.conference import ConferenceEnd
-from qanat.users.notices import Notices, Pulse, Say
+from qanat.users.notices import Flow, Notices, Pulse, Say
 
 LOOK_EVERY_S = 0.25
 
@@ -39,8 +39,8 @@ async def attend(
     """Be a member until the caller ends it, or ``leave`` is set: ``talk`` is with a caller of conferences.
 
     ``end_of``: makes this end of a conference of this name. ``begun``: is called once it has joined. ``name``: the
-    caller's. ``say``: is told that the caller took this end out of it, or is gone. Raises what ``Conversation.next``
-    raises, KeyShortage.
+    caller's. ``say``: is told who else comes and goes, that the caller took this end out of it, or is gone. Raises what
+    ``Conversation.next`` raises, KeyShortage.
     """
     async with refusing(talk):
         media_context(talk.hello.context)  # no one-time pad
@@ -67,8 +67,12 @@ class _Attending:
         self._talk, self._end, self._me, self._clock, self._name = talk, end, me, clock, name
         self._how = ""
         """How the caller went, where it said no last word: "unsaid" or "silent"."""
-        self._pulse, self._alive_s = Pulse(clock), clock.monotonic_s()
+        self._pulse, self._life, self._alive_s = Pulse(clock), Flow(clock), clock.monotonic_s()
         self._say, self._notices = say, Notices(say)
+        self._others: set[SaeId] = set()
+        """Who is in it besides the caller and this end."""
+        self._lost: set[SaeId] = set()
+        """Who was lost, and not heard since."""
         self._is_ended = False
         self._ended = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -121,11 +125,14 @@ class _Attending:
     async def _part(self, hearing: asyncio.Task[None] | None) -> None:
         """Tell all others what was sent to them, and hear the same of them: not of a caller that is gone."""
         self._end.stop()
+        self._notices.close()
         self._is_ended = True
         if self._how:
             self._end.note_gone(self._talk.peer, self._how)
         if self._how != "unsaid":
             await say_last(self._end_with(Ending(self._how == "silent", self._end.tallies()), hearing))
+            if self._last is None:
+                self._end.note_gone(self._talk.peer, "unanswered")
             await self._end.hear_out()
 
     async def _end_with(self, last: Ending, hearing: asyncio.Task[None] | None) -> None:
@@ -163,17 +170,52 @@ class _Attending:
                 new = Round.parse(word, me=self._me)
                 if self._talk.peer not in {seat.sae for seat in new.seats}:
                     raise FrameError("a round of a conference without its caller", remedy="update the older side")
+                self._tell_presence(new)
                 await self._end.admit(new)
                 self._tasks.add(asyncio.create_task(self._tell_keys(new)))
+
+    def _tell_presence(self, new: Round) -> None:
+        """Tell who went, and why, and who came."""
+        here = {seat.sae for seat in new.others(self._me)} - {self._talk.peer}
+        for sae in sorted(self._others - here):
+            self._tell_gone(sae, new.gone.get(sae, ""))
+        for sae in sorted(here - self._others - self._lost):
+            name, topic = self._end.name_of(sae), f"seat of {sae}"
+            if self._notices.has_told(topic):
+                self._notices.over(topic, f"{name} is in the conference again")
+            else:
+                self._say(f"{name} is in the conference")
+        self._others = here
+
+    def _tell_gone(self, sae: SaeId, how: str) -> None:
+        """One that comes again and is still not heard is told of when it is, as at the caller."""
+        name, topic = self._end.name_of(sae), f"seat of {sae}"
+        if how == "lost":
+            self._lost.add(sae)
+        else:
+            self._lost.discard(sae)
+            self._notices.over(topic)
+        why = f": {GONE[how]}" if how else ""
+        is_left = how == "left"
+        self._notices.tell(
+            topic, f"{name} left the conference" if is_left else f"{name} is not in the conference any more{why}"
+        )
+
+    def _look_for_heard(self) -> None:
+        for sae in [one for one in self._lost if self._end.hears(one)]:
+            self._lost.discard(sae)
+            self._notices.over(f"seat of {sae}", f"{self._end.name_of(sae)} is in the conference again, and heard")
 
     async def _watch(self) -> None:
         """Return when the caller has given no sign of life for too long; ask it for one before."""
         asked_s, asking = self._clock.monotonic_s(), None
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            self._look_for_heard()
             now_s, peer = self._clock.monotonic_s(), self._talk.peer
             silent_s = self._end.silent_s(peer) if self._end.has(peer) else math.inf
             lifeless_s = min(silent_s, now_s - max(self._alive_s, self._pulse.beat()))
+            lives = self._life.look(lifeless_s, longest_s=SILENCE_TOLD_S)  # what comes first may be a last word
             if lifeless_s > LOST_S:
                 return
             if lifeless_s > LOST_S / 2:
@@ -181,7 +223,7 @@ class _Attending:
                     f"no sign of life of {self._name} for {LOST_S / 2:g} s; after {LOST_S:g} s the conference ends here"
                 )
                 self._notices.tell("life", words)
-            elif lifeless_s < SILENCE_TOLD_S:
+            elif lives:
                 self._notices.over("life", f"{self._name} gives signs of life again; the conference goes on")
             if silent_s > SILENCE_TOLD_S and now_s >= asked_s + ASK_EVERY_S and (asking is None or asking.done()):
                 asked_s, asking = now_s, asyncio.create_task(self._tell({"silent": True}))

@@ -50,7 +50,7 @@ class CallLine:
         self._last: LastWord | None = None
         self._unheard_since_s: float | None = None
         self._to_say: asyncio.Queue[dict[str, Json]] = asyncio.Queue(MOST_WORDS_WAITING)
-        self._notices, self._flow = Notices(say), Flow(clock)
+        self._notices, self._flow, self._life = Notices(say), Flow(clock), Flow(clock)
         self._has_asked = False
         """Whether the other was told that nothing of it comes, and not yet that it comes again."""
 
@@ -72,6 +72,7 @@ class CallLine:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            self._notices.close()
             is_lost = done == {watching}
             last = self._end.end(lost=is_lost)
             speaking.cancel()  # so that no word that waits for a key keeps the last one back
@@ -92,7 +93,7 @@ class CallLine:
         if self._last is not None and self._last.lost:
             return "unheard"
         if hung_up_here:
-            return "here"
+            return "unanswered" if self._last is None else "here"
         if self._last is not None:
             return "there"
         return "silent" if is_lost else "unsaid"
@@ -167,13 +168,14 @@ class CallLine:
             looked_s = now_s
             self._note_flow()
             lifeless_s = min(self._end.silent_s, now_s - self._alive_s)
+            lives = self._life.look(lifeless_s, longest_s=SILENCE_TOLD_S)  # what comes first may be a last word
             if lifeless_s > LOST_S:
                 return
             if lifeless_s > LOST_S / 2:
                 self._notices.tell(
                     LIFE, f"no sign of life of {self._name} for {LOST_S / 2:g} s; after {LOST_S:g} s the call ends"
                 )
-            elif lifeless_s < SILENCE_TOLD_S:
+            elif lives:
                 self._notices.over(LIFE, f"{self._name} gives signs of life again; the call goes on")
             if self._end.silent_s > SILENCE_TOLD_S and now_s >= asked_s + ASK_EVERY_S:
                 asked_s = now_s

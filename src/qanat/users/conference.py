@@ -64,7 +64,7 @@ class ConferenceEnd:
         self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.terms = terms
         self._party, self._wire, self._record, self._play = party, wire, media.record, media.play
-        self._conference, self._key_life_s, self._name_of = conference, key_life_s, name_of
+        self._conference, self._key_life_s, self.name_of = conference, key_life_s, name_of
         self._speaking = Speaking(party.clock, media, send=self._send, quality=CONFERENCE_QUALITY)
         self._members: dict[SaeId, HeardMember] = {}
         self._marks: dict[bytes, tuple[SaeId, int]] = {}
@@ -83,6 +83,8 @@ class ConferenceEnd:
         self._mix_path: str | None = None
         self._is_over = False
         self._began_s = party.clock.monotonic_s()
+        self.is_ending: Callable[[], bool] = lambda: False
+        """Whether its end was asked for: no outage is told any more."""
         self._pulse = Pulse(party.clock)
         self._notices = Notices(say)
 
@@ -100,6 +102,7 @@ class ConferenceEnd:
         others = {seat.sae: seat for seat in new.others(self._party.sae)}
         for sae, member in list(self._members.items()):
             if others.get(sae) != member.seat:  # also who left and came again meanwhile
+                self.note_gone(sae, new.gone.get(sae, ""))
                 await self.drop(sae)
         for sae, seat in others.items():
             if sae not in self._members:
@@ -197,6 +200,7 @@ class ConferenceEnd:
     def stop(self) -> None:
         """Send nothing more; what comes is still heard."""
         self._is_over = True
+        self._notices.close()
         for sae in self._members:
             self.tally(sae)
 
@@ -216,9 +220,9 @@ class ConferenceEnd:
             member.note_last(last, lost=lost)
 
     def note_gone(self, sae: SaeId, ended: str) -> None:
-        """Take note of how a member went that said no last word, for the report: see ``CallReport``."""
+        """Take note of how a member went, for the report: see ``CallReport``; what was noted first holds."""
         if (member := self._members.get(sae)) is not None:
-            member.ended = ended
+            member.ended = member.ended or ended
 
     async def hear_out(self) -> None:
         """Wait a moment for datagrams that are still on their way; after it, what has not come is lost."""
@@ -269,7 +273,7 @@ class ConferenceEnd:
 
     async def _meet(self, seat: Seat, number: int) -> HeardMember:
         """Return a new member's place; its datagrams are opened and shown from now on."""
-        name = self._name_of(seat.sae)
+        name = self.name_of(seat.sae)
         path = self._recording_of(name)
         sink = await asyncio.to_thread(
             MediaSink,
@@ -278,6 +282,7 @@ class ConferenceEnd:
             record=path,
             quality=CONFERENCE_QUALITY,
             on_sound=None if self._mix is None else self._mix.hear(seat.sae),
+            now_ms=None if self._mix is None else self._mix.now_ms,
         )
         hearing = Hearing(self._party.clock, say=lambda word: self._say_to(seat.sae, word), begins_anywhere=True)
         clock, recording = self._party.clock, None if path is None else str(path)
@@ -420,6 +425,8 @@ class ConferenceEnd:
         """Tell of each member whose datagrams do not come, though its keys were told; and when they come again."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            if self.is_ending():
+                continue
             for sae, member in self._members.items():
                 if self.hears(sae):
                     for topic in (sae, _keys_of(sae)):

@@ -15,7 +15,7 @@ from qanat.ground.identifiers import SaeId
 from qanat.ground.ports import Entropy
 from qanat.services.call import LONGEST_S, LOST_S
 from qanat.services.ciphers import RecordKind
-from qanat.services.conference import LEFT, Absence, Joining, KeysOf, Round, RoundKeys, Seat
+from qanat.services.conference import GONE, LEFT, Absence, Joining, KeysOf, Round, RoundKeys, Seat
 from qanat.services.conference_ends import OVER, Ending, Parting, Tally
 from qanat.services.conversation import Conversation, Terms, refusing
 from qanat.services.directory import Contact
@@ -32,9 +32,8 @@ TOGETHER_S = 0.2
 LOOK_EVERY_S = 0.5
 PARTING_S = 1.0
 """So long at most who ends is kept until the others have told what they had sent it."""
-LOST = "nothing was heard of it any more"
+LOST, CLOSED = GONE["lost"], GONE["broke"]
 HUNG_UP = "it had no sign of life from here, and hung up"
-CLOSED = "its line closed without a last word: its program was ended, or the line broke"
 
 LineTo = Callable[[Contact, Terms], contextlib.AbstractAsyncContextManager[Line]]
 
@@ -99,6 +98,8 @@ class Convener:
         self._people, self._line_to, self._end, self._make_call = people, line_to, end, make_call
         self._members: dict[SaeId, _Member] = {}
         self._round = Round(0, ())
+        self._gone: dict[SaeId, str] = {}
+        """How members went, by a key of ``GONE``, until the others are told."""
         self._changed, self._over = asyncio.Event(), asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._say, self._notices = say, Notices(self._tell)
@@ -114,6 +115,7 @@ class Convener:
 
         Raises ChannelClosed when nobody can be reached, and what kept this end from having keys.
         """
+        self._end.is_ending = over
         tried = [asyncio.Event() for _ in contacts]
         pairs = zip(contacts, tried, strict=True)
         calls = {one.sae: asyncio.create_task(self._attend(one, first)) for one, first in pairs}
@@ -155,12 +157,17 @@ class Convener:
         return True
 
     async def _close(self, calls: Mapping[SaeId, asyncio.Task[None]]) -> None:
-        """Tell all who are here that it is over, and hear what they had sent each other and this end."""
+        """Tell all who are here that it is over, and hear what they had sent each other and this end; who does not
+        answer may not know of the end, and is reported so."""
         self._end.stop()
         self._over.set()
-        here = [calls[sae] for sae in self._members]
+        here = dict(self._members)
         if here:
-            await asyncio.wait(here, timeout=LAST_WORD_S + PARTING_S)
+            await asyncio.wait([calls[sae] for sae in here], timeout=LAST_WORD_S + PARTING_S)
+        for sae in (sae for sae, member in here.items() if member.last is None):
+            self._end.note_gone(sae, "unanswered")
+        for sae, how in self._gone.items():  # there was no round since
+            self._end.note_gone(sae, how)
         await self._end.hear_out()
 
     # --- one contact ---
@@ -242,6 +249,7 @@ class Convener:
             found = self._people.contact_of(contact.sae).address
             seat = Seat(contact.sae, found[0] if found else "", theirs.port, theirs.audio, theirs.video)
             member = self._members[contact.sae] = _Member(seat, talk)
+            self._gone.pop(contact.sae, None)
             self._note_presence(contact)
             self._changed.set()
             first.set()
@@ -249,6 +257,9 @@ class Convener:
                 await self._listen(member)
             except asyncio.CancelledError:  # this end has a fault
                 await say_last(member.tell(self._ending(member).word(), is_last=True))
+                raise
+            except QanatError:
+                self._gone.setdefault(contact.sae, "broke")
                 raise
             finally:
                 member.is_gone = True
@@ -264,6 +275,8 @@ class Convener:
         try:
             await asyncio.wait({*ends, hearing}, return_when=asyncio.FIRST_COMPLETED)
             is_lost = not hearing.done() and not self._over.is_set()
+            if is_lost:
+                self._gone.setdefault(member.seat.sae, "lost")
             if not hearing.done():  # one that is lost may hear well, and not know that nobody hears it
                 await say_last(self._end_with(member, hearing, lost=is_lost))
             if member.last is not None:
@@ -308,6 +321,8 @@ class Convener:
             else:
                 await self._pass_on(RoundKeys.parse(word), by=sae)
         member.last = last = Ending.parse(word)
+        if not self._over.is_set():
+            self._gone.setdefault(sae, "gave_up" if last.lost else "left")
         self._end.note_last(sae, last.to.get(self._people.me.sae), lost=last.lost)
         await asyncio.gather(*(self._pass_tally(sae, Parting(to, tally)) for to, tally in last.to.items()))
 
@@ -336,7 +351,9 @@ class Convener:
             here = [one for one in self._members.values() if one.last is None]
             own = self._end.joining()
             seats = (Seat(self._people.me.sae, "", own.port, own.audio, own.video), *(one.seat for one in here))
-            self._round = new = Round(self._round.number + 1, seats)
+            gone = {sae: how for sae, how in self._gone.items() if all(seat.sae != sae for seat in seats)}
+            self._gone = {sae: how for sae, how in self._gone.items() if sae not in gone}
+            self._round = new = Round(self._round.number + 1, seats, gone)
             await self._end.admit(new)
             if here:
                 await asyncio.gather(*(one.tell(new.word()) for one in here))

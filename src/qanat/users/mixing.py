@@ -25,7 +25,7 @@ class Mixing:
 
     def hear(self, who: str) -> Callable[[Any, int], None]:
         """Return what takes somebody's decoded sound, in any thread."""
-        return lambda sound, at_ms: self._mix.add(who, sound, at_ms=at_ms, now_ms=self._now_ms())
+        return lambda sound, at_ms: self._mix.add(who, sound, at_ms=at_ms, now_ms=self.now_ms())
 
     def leave(self, who: str) -> None:
         """Forget somebody; it may come again."""
@@ -35,11 +35,12 @@ class Mixing:
         """Write out what is due, for ever."""
         while True:
             await asyncio.sleep(MIX_EVERY_S)
-            await asyncio.to_thread(self._mix.flush, self._now_ms())
+            await asyncio.to_thread(self._mix.flush, self.now_ms())
 
     async def close(self) -> None:
         """Write out what is left, and end the file."""
-        await asyncio.to_thread(self._mix.close, self._now_ms())
+        await asyncio.to_thread(self._mix.close, self.now_ms())
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
+        """Return for how long it lasts, by which each piece of sound takes its place; for any thread."""
         return int(1000 * (self._clock.monotonic_s() - self._begun_s))

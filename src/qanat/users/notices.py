@@ -22,19 +22,31 @@ class Notices:
     def __init__(self, say: Say) -> None:
         self._say = say
         self._told: set[str] = set()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Say nothing more: what is told is of something that goes on, and it is over."""
+        self._is_closed = True
+
+    def has_told(self, topic: str) -> bool:
+        """Return whether something of this topic was said, and is not over."""
+        return topic in self._told
 
     def tell(self, topic: str, words: str) -> None:
         """Say ``words``, unless something of this topic was said already and is not over."""
         if topic not in self._told:
             self._told.add(topic)
-            self._say(words)
+            self._speak(words)
 
     def over(self, topic: str, words: str = "") -> None:
         """Say that it is over, if it was told; without ``words`` it is only forgotten."""
         if topic in self._told:
             self._told.discard(topic)
-            if words:
-                self._say(words)
+            self._speak(words)
+
+    def _speak(self, words: str) -> None:
+        if words and not self._is_closed:
+            self._say(words)
 
 
 class Flow:
@@ -44,10 +56,11 @@ class Flow:
         self._clock = clock
         self._since_s: float | None = None
 
-    def look(self, silent_s: float) -> bool:
-        """Return whether they do; ``silent_s``: how long none has come."""
+    def look(self, silent_s: float, *, longest_s: float | None = None) -> bool:
+        """Return whether they do; ``silent_s``: how long none has come. ``longest_s``: a longer pause is an outage;
+        None: ``LONGEST_PAUSE_S``."""
         now_s = self._clock.monotonic_s()
-        if silent_s > LONGEST_PAUSE_S:
+        if silent_s > (LONGEST_PAUSE_S if longest_s is None else longest_s):
             self._since_s = None
         elif self._since_s is None:
             self._since_s = now_s

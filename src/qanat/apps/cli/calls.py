@@ -21,7 +21,7 @@ from qanat.apps.cli.service_place import (
 )
 from qanat.ground.errors import BadParameter
 from qanat.services.call import LOST_S, SILENCE_TOLD_S, CallReport, MediumReport
-from qanat.services.conference import ConferenceReport
+from qanat.services.conference import GONE, ConferenceReport
 from qanat.users.services import UserServices
 from qanat.users.speaking import CallMedia
 
@@ -31,8 +31,9 @@ def run_call(
 ) -> int:
     """Call one, or several together, for some time or until Ctrl-C or until the others hang up; 0 after a call.
 
-    NOT_DONE where nothing came of one of them, or nothing any more when it ended, or it heard nothing of this end, and
-    where one who was called is not in a conference at its end, and did not leave of its own.
+    NOT_DONE where nothing came of one of them, or nothing any more when it ended, or it heard nothing of this end, or
+    did not say that it knows of the end, and where one who was called is not in a conference at its end, and did not
+    leave of its own.
     """
     if not recipients:
         raise BadParameter("nobody is called", remedy="name a contact, or several, or a group")
@@ -98,7 +99,7 @@ def is_dead(report: CallReport | ConferenceReport) -> bool:
 
 def _last_of_each(report: ConferenceReport) -> list[CallReport]:
     """Return what was seen of each member when it was in the conference last, and for long enough to tell."""
-    telling = [one for one in report.members if one.datagrams_opened or one.nothing_came or one.ended]
+    telling = [one for one in report.members if one.datagrams_opened or one.nothing_came or one.ended_badly]
     return list({one.peer: one for one in telling}.values())
 
 
@@ -118,6 +119,8 @@ def _say_dead(report: CallReport, say: Callable[[str], None], *, of: str = "call
     peer = report.peer
     if of != "call" and report.ended in CONFERENCE_ENDINGS:
         say(f"the {of} ended here: {CONFERENCE_ENDINGS[report.ended].format(peer=peer)}")
+    if report.ended == "unanswered":
+        say(f"{peer} has not said that it knows of the end: it may not have heard it; its losses are not known")
     if report.nothing_came and not report.keys_received:
         say(f"nothing of the {of} came from {peer}, of which no key came here: see that key can be had between the two")
     elif report.nothing_came:
@@ -146,7 +149,8 @@ def _say_dead(report: CallReport, say: Callable[[str], None], *, of: str = "call
 def say_conference(report: ConferenceReport, say: Callable[[str], None] = tell) -> None:
     """Tell what one end of a conference saw: of each other member, then of all; raises what ``say`` raises."""
     for one in report.members:
-        say(f"{one.peer}, in the conference for {one.duration_s:.1f} s; {_seen(one, is_member=True)}")
+        how = f" ({GONE[one.ended]})" if one.ended in GONE else ""
+        say(f"{one.peer}, in the conference for {one.duration_s:.1f} s{how}; {_seen(one, is_member=True)}")
         _say_refused(one.refused, say, origin=f" from {one.peer}")
         if one.recording is not None:
             say(f"{one.peer} is recorded in {one.recording}")
