@@ -142,12 +142,13 @@ class HangingSupply(FakeSupply):
 
 
 COUNTS = """
-import os, pathlib, signal
+import os, pathlib, signal, time
 seen = pathlib.Path("seen")
 seen.open("a").write("x")
 print(seen.stat().st_size)
 if seen.stat().st_size == {last}:
     os.kill({pid}, signal.SIGINT)
+    time.sleep(30)
 """
 
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from qanat.adapters import buffer_line
-from qanat.adapters.buffer_line import BufferLine, dial
+from qanat.adapters.buffer_line import BufferLine, StoodStill, dial
 from qanat.adapters.streams import FrameReader
 from qanat.adapters.tcp_channel import TcpChannel
 from qanat.ground.errors import ChannelClosed, ChannelTimeout
@@ -76,6 +76,24 @@ def test_a_peer_that_lives_and_takes_nothing_is_left_as_long_as_we_say() -> None
             line = await dial("127.0.0.1", port)
             limit_ms = line._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
             assert limit_ms > 1000 * max(buffer_line.SEND_TIMEOUT_S, buffer_line.STALL_TIMEOUT_S)
+            await line.close()
+
+    run(work())
+
+
+def test_a_line_that_is_given_longer_is_left_so_long_by_us_and_by_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffer_line, "SEND_TIMEOUT_S", 0.05)
+
+    async def work() -> None:
+        async with nobody_reads() as port:
+            line = await dial("127.0.0.1", port)
+            line.give_time(0.3)
+            limit_ms = line._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert limit_ms == 1000 * (1 + buffer_line.AFTER_OURS_S)
+            began_s = time.monotonic()
+            with pytest.raises(StoodStill, match="the peer took nothing for"):
+                await often(line)
+            assert time.monotonic() - began_s > 0.25
             await line.close()
 
     run(work())

@@ -60,7 +60,12 @@ def test_a_whole_directory_is_read() -> None:
         ('[groups]\nknown = ["known"]', "me.toml: groups.known is the name of a contact too"),
         (f"[groups]\nboard = {['known'] * 9}", "me.toml: groups.board is no list of 1 to 8 contacts"),
         ("[friends]", "me.toml: 'friends' means nothing here (known are: contacts, groups, me)"),
-        ("[me]\nname = 1", "me.toml: me has no name"),
+        ("[me]\nname = 1", "me.toml: me.name is a number, and is to be one text"),
+        (
+            '[contacts.bob]\nsae = "x"\naddress = ["a.example:1", "b.example:2"]',
+            "me.toml: contacts.bob.address is a list, and is to be one address",
+        ),
+        ('[contacts.bob]\nsae = "x"\naddress = 7', "me.toml: contacts.bob.address is a number"),
         ("[contacts", "me.toml: "),
     ],
 )
@@ -88,6 +93,29 @@ sae = "{sae_of(first)}"
         parse_directory(text, source="me.toml", known={"known": Contact("known", sae_of("known"))})
     assert str(caught.value).startswith(f"me.toml: contacts.second has the SAE id of {first!r}, {sae_of(first)}")
     assert f"write its address at [contacts.{first}] alone" in caught.value.remedy
+
+
+@pytest.mark.parametrize("scheme", ["URN:qanat", "Urn:QANAT"])
+def test_ids_that_differ_in_the_case_of_what_has_none_are_one(scheme: str) -> None:
+    """RFC 8141, 2.1 and 3.1: scheme and namespace of a URN. What follows has a case."""
+    other = sae_of("bob").replace("urn:qanat", scheme)
+    text = f'[contacts.bob]\nsae = "{sae_of("bob")}"\n[contacts.second]\nsae = "{other}"'
+    with pytest.raises(ConfigurationError) as caught:
+        parse_directory(text, source="me.toml")
+    said = f"me.toml: contacts.second has the SAE id of 'bob', {other} (there {sae_of('bob')}, which is the same)"
+    assert str(caught.value).startswith(said)
+    others = f'[contacts.bob]\nsae = "{sae_of("bob")}"\n[contacts.second]\nsae = "{sae_of("Bob")}"'
+    assert list(parse_directory(others, source="me.toml").contacts) == ["bob", "second"]
+
+
+@pytest.mark.parametrize("scheme", ["urn:", "URN:"])
+def test_a_contact_that_is_oneself_is_refused_by_name(scheme: str) -> None:
+    text = WHOLE.replace(f'sae = "{sae_of("carol")}"', f'sae = "{sae_of("alice").replace("urn:", scheme)}"')
+    with pytest.raises(ConfigurationError, match=r"me.toml: contacts.carol has the SAE id of \[me\]") as caught:
+        parse_directory(text, source="me.toml")
+    assert caught.value.remedy
+    known = {"alice": Contact("alice", sae_of("alice"))}
+    assert "alice" in parse_directory(WHOLE, source="me.toml", known=known).contacts, "the network's own list has all"
 
 
 def test_the_address_of_a_contact_of_the_network_may_be_written_at_its_name() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from qanat.adapters import programs
+from qanat.adapters import buffer_line, programs
 from qanat.adapters.programs import ProgramLine, connect_program
 from qanat.ground.errors import ChannelClosed, KeyShortage
 from qanat.ground.identifiers import SaeId
@@ -57,9 +57,36 @@ def test_a_line_that_goes_dead_without_a_word_is_told_at_both_ends_and_resets_th
             way.spy.is_held = False
         for fault in (*way.faults, *way.bobs_faults):
             assert isinstance(fault, ChannelClosed)
-            assert "nothing has come of the other end for " in fault.message
+            assert "nothing has passed on the line to the other end for " in fault.message
             assert "not even a sign of life" in fault.message
             assert fault.remedy
+
+    run(work())
+
+
+def test_a_line_that_goes_dead_with_much_on_the_way_is_given_as_long_and_told_in_the_same_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other lines are given, to take what they are sent and to go on within a frame, is less than a tunnel's."""
+
+    async def work() -> None:
+        async with tunnel(tmp_path) as way:
+            reader, writer = await way.connect()
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            for limit in ("SEND_TIMEOUT_S", "STALL_TIMEOUT_S"):
+                monkeypatch.setattr(buffer_line, limit, EVERY_S / 2)
+            way.spy.is_held, began_s = True, time.monotonic()
+            writer.write(bytes(2**21))
+            await until(lambda: bool(way.faults))
+            assert time.monotonic() - began_s > (pump.NUM_SILENT - 1) * EVERY_S
+            await until(lambda: bool(way.bobs_faults))
+            writer.close()
+            way.spy.is_held = False
+        assert {type(fault) for fault in (*way.faults, *way.bobs_faults)} == {ChannelClosed}
+        ((mine,), (bobs,)) = way.faults, way.bobs_faults
+        assert bobs.message.endswith(f": {mine.message}")
+        assert bobs.remedy == mine.remedy != ""
 
     run(work())
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import math
 import select
 import socket
 from collections.abc import Awaitable, Callable
@@ -38,6 +40,8 @@ SEND_TIMEOUT_S = 30.0
 """A peer that takes nothing for so long is treated as gone."""
 KERNEL_PATIENCE_S = 40
 """The kernel's own limit: a peer whose window is full lives, and our limits come first."""
+AFTER_OURS_S = 20
+"""So much later the kernel's limit comes where ours is another."""
 CONNECT_TIMEOUT_S = 5.0
 SECURE_TIMEOUT_S = 30.0
 LAST_WORD_S = 1.0
@@ -52,6 +56,10 @@ T = TypeVar("T")
 def _note(is_there: asyncio.Future[None]) -> None:
     if not is_there.done():
         is_there.set_result(None)
+
+
+class StoodStill(ChannelClosed):
+    """The other end took nothing, or sent no more of a frame, for as long as it has; or the kernel found so."""
 
 
 class AnsweredInClear(ChannelClosed):
@@ -100,6 +108,7 @@ class BufferLine:
         self._closed = False
         self._is_broken = False
         self._altered: Altered | None = None
+        self._limit_s: float | None = None
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -111,28 +120,34 @@ class BufferLine:
         """The cipher suite of TLS that all goes through; empty where it does not."""
         return "" if self._tls is None else self._tls.suite
 
+    def give_time(self, limit_s: float) -> None:
+        """Let the other end take nothing, or stand still within a frame, for so long (else SEND_TIMEOUT_S)."""
+        self._limit_s = limit_s
+        watch_peer(self._connection, limit_s=math.ceil(limit_s) + AFTER_OURS_S)
+
     async def send(self, frame: bytes | bytearray | memoryview, /) -> None:
-        """Send one whole frame; raises ChannelClosed, also when the peer takes next to nothing for SEND_TIMEOUT_S, and
-        Altered after what came was altered."""
+        """Send one whole frame; raises ChannelClosed (StoodStill when the peer takes next to nothing for
+        SEND_TIMEOUT_S, or as ``give_time`` says), and Altered after what came was altered."""
         self._check_open()
+        limit_s = SEND_TIMEOUT_S if self._limit_s is None else self._limit_s
         try:
             data = memoryview(frame if self._tls is None else self._tls.seal(frame))
             for begin in range(0, len(data), PIECE_BYTES):  # a slow line takes a while for all of them
-                async with asyncio.timeout(SEND_TIMEOUT_S):
+                async with asyncio.timeout(limit_s):
                     piece = data[begin : begin + PIECE_BYTES]
                     await asyncio.get_running_loop().sock_sendall(self._connection, piece)
         except OSError as fault:
             self._give_up()
             if is_own_limit(fault):
-                raise ChannelClosed(f"the peer took nothing for {SEND_TIMEOUT_S:.0f} s") from None
+                raise StoodStill(f"the peer took nothing for {limit_s:.0f} s") from None
             if self._altered is not None:
                 self._check_open()
-            raise ChannelClosed(f"the line broke: {fault.strerror or fault}") from None
+            raise _broken(fault) from None
 
     async def receive(self, *, timeout_s: float) -> memoryview:
         """Return the next frame, valid until the next call.
 
-        Raises ChannelTimeout (the line stays usable), ChannelClosed (also when a frame that has begun stands still),
+        Raises ChannelTimeout (the line stays usable), ChannelClosed (StoodStill when a frame that has begun does),
         FrameError, Altered where it goes through TLS and was altered.
         """
         self._check_open()
@@ -142,7 +157,7 @@ class BufferLine:
         size = LENGTH_BYTES + frame_length(bytes(self._buffer[self._start : self._start + LENGTH_BYTES]))
         if size > self._next_frame_bytes:
             raise FrameError(f"a frame of {size} bytes; this side takes {self._next_frame_bytes}")
-        await self._fill(size, STALL_TIMEOUT_S)
+        await self._fill(size, STALL_TIMEOUT_S if self._limit_s is None else self._limit_s)
         self._given, self._next_frame_bytes = size, self._max_frame_bytes
         return memoryview(self._buffer)[self._start : self._start + size]
 
@@ -340,9 +355,9 @@ class BufferLine:
                     got = await self._read_into(room[self._end :])
             except OSError as fault:
                 if not is_own_limit(fault):
-                    raise ChannelClosed(f"the line broke: {fault.strerror or fault}") from None
+                    raise _broken(fault) from None
                 if self._end > self._start and num_bytes > LENGTH_BYTES:
-                    raise ChannelClosed(f"a frame began and stood still for {timeout_s:g} s") from None
+                    raise StoodStill(f"a frame began and stood still for {timeout_s:g} s") from None
                 raise ChannelTimeout(f"nothing came within {timeout_s:g} s") from None
             if not got:
                 where = "inside a frame" if self._end > self._start else "between frames"
@@ -363,6 +378,11 @@ class BufferLine:
         else:
             self._buffer[:held] = self._buffer[self._start : self._end]
         self._start, self._end = 0, held
+
+
+def _broken(fault: OSError) -> ChannelClosed:
+    kind = StoodStill if fault.errno == errno.ETIMEDOUT else ChannelClosed
+    return kind(f"the line broke: {fault.strerror or fault}")
 
 
 async def dial(host: str, port: int, *, timeout_s: float = CONNECT_TIMEOUT_S) -> BufferLine:
@@ -437,6 +457,11 @@ class LaterLine:
     def has_news(self) -> bool:
         """Return whether something has come that nobody received yet."""
         return self._line is not None and self._line.has_news()
+
+    def give_time(self, limit_s: float) -> None:
+        """As ``BufferLine.give_time``; nothing happens before the first frame."""
+        if self._line is not None:
+            self._line.give_time(limit_s)
 
     async def close(self) -> None:
         """Close what was opened; idempotent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ def load_av() -> Any:
         return importlib.import_module("av")
     except ImportError:
         raise ConfigurationError("calls need programs that are not installed here", remedy=INSTALL) from None
+
+
+def are_calls_possible() -> bool:
+    """Return whether PyAV is installed; it is not loaded."""
+    return importlib.util.find_spec("av") is not None
 
 
 PLAYED = "look at its name, or name another file of sound or pictures that a player opens, or 'test', or 'none'"

@@ -51,7 +51,7 @@ from qanat.services.ciphers import (
     Suite,
 )
 from qanat.services.ciphers.layout import Buffer
-from qanat.services.lines import Line, Provable
+from qanat.services.lines import Line, Patient, Provable
 from qanat.services.shown import harmless
 
 HELLO, RECORD, REFUSAL, ALIVE = 0x70, 0x71, 0x72, 0x73
@@ -276,6 +276,11 @@ class Conversation:
     async def transmit(self, content: Buffer, *, kind: RecordKind = RecordKind.DATA, is_last: bool = False) -> None:
         """Send a record while another task reads what comes, refusals too; one call at a time."""
         await self.send_whole(await self.sealed(content, kind=kind, is_last=is_last))
+
+    def give_time(self, limit_s: float) -> None:
+        """Let the other end take nothing of what it is sent, or stand still within a frame, for so long."""
+        if isinstance(self._line, Patient):
+            self._line.give_time(limit_s)
 
     async def show_life(self) -> None:
         """Send a sign of life while another task reads what comes; one call at a time, of this and of ``send_whole``.

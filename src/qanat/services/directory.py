@@ -103,6 +103,8 @@ def parse_directory(text: str, *, source: str, known: Mapping[str, Contact] | No
     for name, entry in _table(told, "contacts", source).items():
         contacts[name] = _contact(name, entry, f"{source}: contacts.{name}", contacts.get(name))
     _check_no_sae_twice(contacts, source)
+    if me is not None:
+        _check_not_oneself(me, contacts, told, source)
     groups = {
         name: _group(name, members, contacts, f"{source}: groups.{name}")
         for name, members in _table(told, "groups", source).items()
@@ -160,13 +162,33 @@ def _contact(name: str, entry: Any, where: str, known: Contact | None) -> Contac
 
 def _check_no_sae_twice(contacts: Mapping[str, Contact], source: str) -> None:
     """Raise ConfigurationError where two names are of one application: only one of two addresses could be used."""
-    names: dict[SaeId, str] = {}
+    names: dict[str, str] = {}
     for name, contact in contacts.items():
-        if (first := names.setdefault(contact.sae, name)) != name:
+        if (first := names.setdefault(_compared(contact.sae), name)) != name:
+            written = contacts[first].sae
+            as_there = "" if written == contact.sae else f" (there {written}, which is the same)"
             raise ConfigurationError(
-                f"{source}: contacts.{name} has the SAE id of {first!r}, {contact.sae}",
+                f"{source}: contacts.{name} has the SAE id of {first!r}, {contact.sae}{as_there}",
                 remedy=f"give each its own id; if it is the same one, write its address at [contacts.{first}] alone",
             )
+
+
+def _check_not_oneself(me: Me, contacts: Mapping[str, Contact], told: Mapping[str, Any], source: str) -> None:
+    """Raise ConfigurationError where a contact that is written here is [me]: nobody talks to oneself."""
+    for name in told.get("contacts", {}):
+        if _compared(contacts[name].sae) == _compared(me.sae):
+            raise ConfigurationError(
+                f"{source}: contacts.{name} has the SAE id of [me], {contacts[name].sae}",
+                remedy=f"write the id of {name} there, or leave the entry out",
+            )
+
+
+def _compared(sae: SaeId) -> str:
+    """Return an id as ids are compared: the first two parts of a URN, ``urn`` and what kind it is, have no case."""
+    parts = sae.split(":", 2)
+    if len(parts) > 2 and parts[0].lower() == "urn":
+        return ":".join((parts[0].lower(), parts[1].lower(), parts[2]))
+    return sae
 
 
 def _group(name: str, members: Any, contacts: Mapping[str, Contact], where: str) -> tuple[str, ...]:
@@ -192,10 +214,27 @@ def _table(told: Mapping[str, Any], key: str, source: str) -> Mapping[str, Any]:
 
 
 def _word(entry: Mapping[str, Any], key: str, where: str) -> str:
-    word = entry.get(key)
-    if not isinstance(word, str) or not word:
+    word = entry.get(key, "")
+    if not isinstance(word, str):
+        due = "one text" if key != "address" else "one address: one is called at one place"
+        raise ConfigurationError(f"{where}.{key} is {_kind(word)}, and is to be {due}", remedy=f'write {key} = "..."')
+    if not word:
         raise ConfigurationError(f"{where} has no {key}", remedy=f'write {key} = "..."')
     return word
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case _:
+            return "a time"
 
 
 def _sae(text: str, where: str) -> SaeId:

@@ -31,3 +31,11 @@ class Provable(Protocol):
 
     def proven(self) -> None:
         """The caller has sealed a record under a key that it alone could be given; idempotent."""
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A line whose other end can be given longer than usual to take what it is sent, and to send what it began."""
+
+    def give_time(self, limit_s: float) -> None:
+        """Give the other end so long; the system's own limit comes later."""

@@ -6,6 +6,7 @@ import asyncio
 import errno
 from dataclasses import dataclass
 
+from qanat.adapters.buffer_line import StoodStill
 from qanat.adapters.programs import LOST_S, ProgramLine
 from qanat.ground.errors import ChannelClosed, ChannelTimeout, FrameError, PeerProtocolError
 from qanat.ground.events import Json
@@ -48,6 +49,15 @@ def _broken_off(fault: OSError) -> PeerProtocolError:
     return _program_is_lost() if fault.errno == errno.ETIMEDOUT else _Reset(is_here=True)
 
 
+def _line_is_dead() -> ChannelClosed:
+    """Return the fault of a line that is open and on which nothing passes, whichever way that was found."""
+    return ChannelClosed(
+        f"nothing has passed on the line to the other end for {NUM_SILENT * ALIVE_EVERY_S:.0f} s, not even a sign of "
+        "life",
+        remedy="see that the other end's program runs, and the network in between; then connect again",
+    )
+
+
 class Pump:
     """Carries one connection to its end. A fault of the line resets the program's connection: it sees no false end."""
 
@@ -71,12 +81,15 @@ class Pump:
         """Carry until both programs have ended. Raises what ``Conversation.next`` raises, KeyShortage, and
         ChannelClosed also where the other end gives no sign of life any more."""
         was_reset = False
+        self._conversation.give_time(NUM_SILENT * ALIVE_EVERY_S)
         try:
             await self._both_ways()
             await self._program.close()
         except* _Reset as resets:
             was_reset = True
             await self._reset(resets)
+        except* StoodStill:
+            raise _line_is_dead() from None
         finally:
             self._program.reset()
         told = (self._conversation.peer, self._sent_bytes, self._received_bytes)
@@ -102,11 +115,7 @@ class Pump:
             num_silent = num_silent + 1 if is_silent else 0
             heard = conversation.num_heard
             if conversation.has_signs_of_life and num_silent >= NUM_SILENT:
-                silent_s = NUM_SILENT * ALIVE_EVERY_S
-                raise ChannelClosed(
-                    f"nothing has come of the other end for {silent_s:.0f} s, not even a sign of life",
-                    remedy="see that its program runs, and the network in between; then connect again",
-                )
+                raise _line_is_dead()
             if conversation.has_signs_of_life and not self._sending.locked():  # what goes out now is a sign too
                 async with self._sending:
                     if not self._has_said_last:

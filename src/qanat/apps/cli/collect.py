@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from qanat.adapters.commands import Fate, Outcome, run_command
-from qanat.adapters.readings import MOST_WAITING, Readings
+from qanat.adapters.readings import MOST_WAITING, collected_in
 from qanat.apps.cli.outputs import ClosedOutput
 from qanat.apps.cli.presentation import counted
 from qanat.apps.cli.service_options import Sealing, Who
@@ -92,14 +92,18 @@ def run_collect(centre: str, plan: Plan, *, who: Who, sealing: Sealing, as_json:
 
 
 def run_list(who: Who, *, as_json: bool) -> int:
-    """Print all readings that came here, as CSV or as lines of JSON; 0. A terminal is steered by none of them."""
+    """Print all readings that came here, as CSV or as lines of JSON; 0. A terminal is steered by none of them. Raises
+    ConfigurationError where the file is no collection; where there is none that is told."""
     people = people_of(who)
+    came = collected_in(people.me.home)
+    if came is None:
+        tell(f"no reading has come here: there is no readings.sqlite in {people.me.home.resolve()}")
     name = people.directory.name_of
     shown = printable if sys.stdout.isatty() else str
     rows = csv.writer(sys.stdout)
     if not as_json:
         rows.writerow(["utc", "sender", "sensor", "value"])
-    for sender, one in Readings(people.me.home).collected():
+    for sender, one in came or ():
         if as_json:
             print_json({"reading": one._asdict() | {"sender": name(sender)}})
         else:
@@ -131,9 +135,9 @@ class _Deliveries:
         if self._task is not None:
             await _ended(self._task)
 
-    async def until(self, due_s: float) -> int:
+    async def until(self, due_s: float) -> int | None:
         """Deliver what waits, by a delivery that begins now or when the one under way is over, until ``due_s`` at most
-        or this is stopped; returns how many readings wait then. What keeps them is told."""
+        or this is stopped; returns how many readings wait then, as ``num_waiting`` does. What keeps them is told."""
         is_fresh = False
         while not is_fresh:
             if self._task is None:
@@ -167,14 +171,14 @@ class _Deliveries:
             await write_held(self._sensor)
         return await self._sensor.num_waiting()
 
-    async def num_waiting(self) -> int:
-        """Return how many readings wait; 0 where the outbox cannot be read, which is told: what is measured next may
+    async def num_waiting(self) -> int | None:
+        """Return how many readings wait; None where the outbox cannot be read, which is told: what is measured next may
         find it there again."""
         try:
             waiting = await self._sensor.num_waiting()
         except ConfigurationError as fault:
             self._tell_once(fault)
-            return 0
+            return None
         self._fault = ""
         return waiting
 
@@ -216,7 +220,7 @@ async def _ended(task: asyncio.Task[Any]) -> None:
 
 
 async def _measure_all(
-    sensor: Sensor, plan: Plan, stop: asyncio.Event, deliveries: _Deliveries, show: Callable[[Sensor, int], None]
+    sensor: Sensor, plan: Plan, stop: asyncio.Event, deliveries: _Deliveries, show: Callable[[Sensor, int | None], None]
 ) -> int:
     """Measure once in each period until stopped or done; returns how many readings could not be had."""
     begin_s, done, missed = time.monotonic(), 0, 0
@@ -314,11 +318,12 @@ def _waiting(num_readings: int) -> str:
     return f"{counted(num_readings, 'reading')} {'waits' if num_readings == 1 else 'wait'}"
 
 
-def _show_nothing(_sensor: Sensor, _waiting: int) -> None:
+def _show_nothing(_sensor: Sensor, _waiting: int | None) -> None:
     """Tell programs nothing: there is none."""
 
 
-def _show(sensor: Sensor, waiting: int) -> None:
+def _show(sensor: Sensor, waiting: int | None) -> None:
+    """Tell programs the numbers; ``waiting`` None: not known."""
     print_json(
         {
             "delivered": sensor.num_delivered,

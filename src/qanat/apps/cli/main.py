@@ -6,8 +6,10 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, NoReturn
 
 import typer
@@ -85,8 +87,16 @@ DEMO_NETWORK = "urumqi-shanghai"
 """Two stations, a satellite, the way to the backbone and the backbone: a demonstration sets all links to work."""
 
 
+SIGNALLED = 128
+"""And the number of the signal: the status of a program that was ended by one, as shells have it."""
+END_S = 2.0
+"""So long a process takes at most to end once its command is over; who asks it to stop later wants it gone."""
+_process = SimpleNamespace(is_own=False)
+
+
 def run() -> None:
     """Entry point."""
+    _process.is_own = True
     open_closed()
     name_output()
     status: int | str | None = 0
@@ -114,6 +124,21 @@ def _as_interrupt(_number: int, _frame: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+def _let_end() -> None:
+    """Let Ctrl-C break into nothing any more: the command is over, and what is left is to say so. In a process that is
+    not this program's own nothing changes."""
+    if not _process.is_own:
+        return
+    since_s = time.monotonic()
+
+    def ended(number: int, _frame: object) -> None:
+        if time.monotonic() - since_s > END_S:  # as where nobody takes what is still to be printed
+            os._exit(SIGNALLED + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ended)
+
+
 def _end_with(command: Callable[[], int], /) -> NoReturn:
     """Run a command and exit with its status; an error of ours becomes a line that says whose fault and what to do.
 
@@ -129,12 +154,15 @@ def _end_with(command: Callable[[], int], /) -> NoReturn:
     # with 1 it does neither, and what this process starts inherits it (core(5); fs/coredump.c of Linux).
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     try:
-        status = command()
+        try:
+            status = command()
+        finally:
+            _let_end()
     except QanatError as fault:
         status = tell_fault(fault)
     except KeyboardInterrupt:
         warn("stopped by you; nothing half-sent counts as sent, and no key is used twice")
-        status = 130
+        status = SIGNALLED + signal.SIGINT
     except BrokenPipeError:  # who read our output has seen enough
         lead_nowhere()
         status = 1

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from qanat.adapters.mailbox import StoredText
+from qanat.adapters.media_faults import INSTALL, are_calls_possible
 from qanat.apps import machine
 from qanat.apps.cli.calls import NOT_DONE, is_dead, say_call, say_conference
 from qanat.apps.cli.faults import fault_record, tell_fault
@@ -141,6 +142,7 @@ def run_receive(
             closed.watched(tell_reader)(
                 f"{people.me.name} receives at port {reception.port}, files into {out.resolve()}; Ctrl-C ends it"
             )
+            closed.watched(tell_of_calls)()
             if as_json:
                 told = {"listening": reception.port, "name": people.me.name, "sae": people.me.sae}
                 closed.watched(print_json)(told)
@@ -151,6 +153,12 @@ def run_receive(
         return NOT_DONE if once and dead.is_set() else 0
 
     return asyncio.run(work())
+
+
+def tell_of_calls() -> None:
+    """Tell, at the start, where calls cannot be answered since programs are not installed. A fax needs none to come."""
+    if not are_calls_possible():
+        tell(f"calls and conferences cannot be answered here, as programs are missing ({INSTALL}); all else comes")
 
 
 def run_text(recipient: str, message: str, *, who: Who, sealing: Sealing, patience_s: float, as_json: bool) -> int:
