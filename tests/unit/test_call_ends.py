@@ -340,6 +340,15 @@ def test_a_call_that_did_not_get_through_to_its_end_is_dead(figures: dict[str, A
         assert is_dead(ConferenceReport(members=(*members, too_short), **held)) is dead  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("ended", ["left", "lost", "broke", "gave_up"])
+def test_that_another_went_is_no_fault_of_a_members_own_conference_and_one_of_its_callers(ended: str) -> None:
+    held = {"conference": "c" * 32, "duration_s": 9.0, "rounds": 1, "keys_sent": 1, "tag_keys": 1}
+    gone, there = report_of(ended=ended, silent_s=9.0, unheard_s=9.0), report_of("carol")
+    for members, dead in (((gone, there), False), ((gone, report_of("carol", silent_s=9.0)), True)):
+        assert is_dead(ConferenceReport(members=members, caller="carol", **held)) is dead  # type: ignore[arg-type]
+        assert is_dead(ConferenceReport(members=members, **held))  # type: ignore[arg-type]
+
+
 def test_a_last_word_is_read_as_it_was_said_and_others_are_refused() -> None:
     word = LastWord(1000, 50, 30, 1.5, lost=True)
     assert LastWord.parse(word.word()) == word

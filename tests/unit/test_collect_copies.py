@@ -171,3 +171,12 @@ def test_an_answer_that_does_not_say_what_became_of_each_is_refused(answer: dict
 def test_a_number_that_no_outbox_gives_is_refused(number: int) -> None:
     with pytest.raises(FrameError, match="this is no reading"):
         _reading(["meter", SERIES, number, 5.0, "7"])
+
+
+def test_a_reading_that_two_have_sent_counts_for_who_struck_it_off(tmp_path: Path) -> None:
+    readings = Readings(tmp_path)
+    readings.post(sae_of("bob"), "meter", [(1.0, "1"), (2.0, "2")])
+    waiting = readings.waiting(sae_of("bob"), most=10)
+    assert readings.confirmed(waiting[:1]) == 1
+    assert readings.confirmed(waiting) == 1
+    assert readings.confirmed(waiting) == 0

@@ -119,13 +119,13 @@ class Readings:
         with self._open() as database:
             return _num_waiting(database, centre)
 
-    def confirmed(self, readings: Sequence[StoredReading]) -> None:
-        """Strike readings off; durable on return."""
+    def confirmed(self, readings: Sequence[StoredReading]) -> int:
+        """Strike readings off; durable on return. Returns how many there were: another process may have done so."""
         with self._open() as database:
-            database.executemany(
+            return database.executemany(
                 "DELETE FROM waiting WHERE sensor = ? AND series = ? AND number = ? AND utc_s = ? AND value = ?",
                 readings,  # by all of it: the file may have been replaced by an older copy since they were read
-            )
+            ).rowcount
 
     def renumber(self, centre: SaeId, readings: Sequence[StoredReading]) -> int:
         """Let readings whose numbers are of others at the centre go under another series, those that wait behind them

@@ -150,8 +150,8 @@ class Sensor:
 
     async def _deliver(self, waiting: Sequence[Reading]) -> Sequence[Reading]:
         async def delivered(readings: Sequence[Reading]) -> None:
-            await asyncio.to_thread(self._readings.confirmed, [StoredReading(*astuple(one)) for one in readings])
-            self.num_delivered += len(readings)
+            stored = [StoredReading(*astuple(one)) for one in readings]
+            self.num_delivered += await asyncio.to_thread(self._readings.confirmed, stored)
 
         user = self._user
         async with user.line_to(user.people.contact_of(self._centre), user.terms) as line:

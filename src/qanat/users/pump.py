@@ -76,24 +76,29 @@ class Pump:
         self._directions_over = 0
         self._sent_bytes = 0
         self._received_bytes = 0
+        self._was_reset = True
+        """Until both programs have ended as they wished."""
 
-    async def run(self) -> Carried:
+    @property
+    def carried(self) -> Carried:
+        """What went both ways so far, and whether the connection was broken off."""
+        told = (self._conversation.peer, self._sent_bytes, self._received_bytes)
+        return Carried(*told, num_keys=self._conversation.sealer.num_keys, was_reset=self._was_reset)
+
+    async def run(self) -> None:
         """Carry until both programs have ended. Raises what ``Conversation.next`` raises, KeyShortage, and
         ChannelClosed also where the other end gives no sign of life any more."""
-        was_reset = False
         self._conversation.give_time(NUM_SILENT * ALIVE_EVERY_S)
         try:
             await self._both_ways()
             await self._program.close()
+            self._was_reset = False
         except* _Reset as resets:
-            was_reset = True
             await self._reset(resets)
         except* StoodStill:
             raise _line_is_dead() from None
         finally:
             self._program.reset()
-        told = (self._conversation.peer, self._sent_bytes, self._received_bytes)
-        return Carried(*told, num_keys=self._conversation.sealer.num_keys, was_reset=was_reset)
 
     async def _both_ways(self) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -94,7 +94,7 @@ class Tunnel:
                     await _opened(conversation)
                     if line.suite:
                         self._on_tls(line.suite)
-                    self._on_end(await _pumped(conversation, program))
+                    await _pumped(conversation, program, self._on_end)
         except QanatError as fault:
             program.reset()
             self._on_fault(fault)
@@ -121,7 +121,7 @@ class TunnelEnd:
             program = await self._program()
             try:
                 await tunnel.say_opened(conversation)
-                self._on_end(await _pumped(conversation, program))
+                await _pumped(conversation, program, self._on_end)
             finally:
                 program.reset()
 
@@ -151,11 +151,14 @@ async def _opened(conversation: Conversation) -> None:
         raise
 
 
-async def _pumped(conversation: Conversation, program: ProgramLine) -> Carried:
-    """Run a pump, and raise the first of its faults as itself."""
+async def _pumped(conversation: Conversation, program: ProgramLine, on_end: Callable[[Carried], None]) -> None:
+    """Run a pump, tell what it has carried however it ends, and raise the first of its faults as itself."""
+    pump = Pump(conversation, program)
     try:
-        return await Pump(conversation, program).run()
+        await pump.run()
+        on_end(pump.carried)
     except BaseExceptionGroup as faults:
+        on_end(pump.carried)
         ours, others = faults.split(QanatError)
         raise _first(others or ours or faults) from None
 

@@ -91,10 +91,12 @@ ENDINGS = {
 
 def is_dead(report: CallReport | ConferenceReport) -> bool:
     """Return whether nothing came in a call, or nothing any more when it ended; of a conference, whether that was so of
-    one of the others when it was in it last, or one is not in it at its end and has not left."""
+    one of the others when it was in it last, or one is not in it at its end and has not left. At a member those do not
+    count that went before the end: the caller has told of them."""
     if isinstance(report, CallReport):
         return report.is_dead
-    return any(one.is_dead for one in _last_of_each(report)) or not all(one.has_left for one in report.absent)
+    seen = [one for one in _last_of_each(report) if not (report.caller and one.ended in GONE)]
+    return any(one.is_dead for one in seen) or not all(one.has_left for one in report.absent)
 
 
 def _last_of_each(report: ConferenceReport) -> list[CallReport]:
