@@ -5,6 +5,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Hundreds of processes are started from these sources: each would compile them anew where none may keep what it has.
 export PYTHONDONTWRITEBYTECODE :=
+# Links make key in processes of low priority. There is none below this one, so beside tests that count they have their
+# share of the cores; at another they had a tenth of it, and keys that tests wait for came after a minute.
+POLITELY := nice -n 19
 .PHONY: demo test check test-long lint tests-read bench clean
 
 demo: .venv/installed  ## a network on this machine: keys from photons, a file across, a report
@@ -12,14 +15,14 @@ demo: .venv/installed  ## a network on this machine: keys from photons, a file a
 
 test:  ## everything that CI runs
 	@$(MAKE) --no-print-directory -j2 lint tests-read
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not campaign" --durations=30
+	$(POLITELY) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not campaign" --durations=30
 
 check:  ## the fast set
 	@$(MAKE) --no-print-directory -j2 lint tests-read
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not campaign"
+	$(POLITELY) $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not campaign"
 
 test-long: .venv/tested  ## campaigns: thousands of seeds
-	$(BIN)/python -m pytest -m campaign
+	$(POLITELY) $(BIN)/python -m pytest -m campaign
 
 lint: .venv/tested
 	$(BIN)/ruff check .
