@@ -29,12 +29,12 @@ class Links:
         self.node = node
         self._network = network
         self._links = {link.link_id: link for link in network.links_of(node)}
-        self._modules: dict[LinkId, QKDModule] = {}
-        for module in modules:  # in most cases in the order of the links, so that each finds its own at once
-            unserved = [link for link_id, link in self._links.items() if link_id not in self._modules]
-            served = next((link for link in unserved if _serves(module, link, link.peer_of(node))), None)
-            if served is not None:
-                self._modules[served.link_id] = module
+        self._modules = {
+            link_id: module
+            for link_id, link in self._links.items()
+            for module in modules
+            if _serves(module, link, link.peer_of(node))
+        }
         self._away: set[LinkId] = set()
 
     @property
