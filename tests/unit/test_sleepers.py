@@ -320,6 +320,26 @@ def test_who_calls_a_site_at_which_something_is_done_while_it_sleeps_is_answered
     asyncio.run(scenario())
 
 
+def test_nothing_is_done_to_a_site_whose_own_caller_came_while_it_had_to_wait_for_its_turn() -> None:
+    async def scenario() -> None:
+        done: list[NodeId] = []
+
+        async def act(node: NodeId) -> None:
+            done.append(node)
+
+        async with House(at_once) as house:
+            async with house.sites._turn:
+                doing = asyncio.create_task(house.sites.while_asleep(A, act))
+                await asyncio.sleep(0)
+                asking = asyncio.create_task(house.ask(A))
+                await until(lambda: house.sites.is_awake(A))
+            assert not await doing
+            assert await asking == b"hello\n"
+            assert done == []
+
+    asyncio.run(scenario())
+
+
 def test_what_fails_while_a_site_sleeps_keeps_nobody_from_waking_it() -> None:
     async def scenario() -> None:
         async def fails(_: NodeId) -> None:

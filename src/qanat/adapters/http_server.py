@@ -24,6 +24,7 @@ from qanat.adapters.connection_rules import ConnectionRules, refusing
 from qanat.adapters.handshakes import CountedTls, Handshakes
 from qanat.adapters.living_tls import LivingTls
 from qanat.adapters.machine_faults import not_listening
+from qanat.adapters.stream_server import accept_no_more
 from qanat.adapters.tls import peer_certificate
 
 PEER = "qanat.peer"
@@ -43,8 +44,6 @@ MAX_PIPELINED = 32
 """Requests of one connection that wait for answers to those before them; one more ends the connection."""
 HANDSHAKE_S = 5.0
 CLOSE_TIMEOUT_S = 0.5
-TURNS_TO_BEGIN = 3
-"""So many turns of the event loop asyncio takes, at most, from accepting a connection to telling its protocol."""
 GRACE_S = 0.5
 """Calls in work when the door stops get this long to be answered; then they are told that it stops."""
 RETRY_AFTER_STOP_S = 10
@@ -352,10 +351,7 @@ class HttpDoor:
         assert self._server is not None
         loop, sockets = asyncio.get_running_loop(), self._server.sockets
         again = [one.dup() for one in sockets]
-        for one in sockets:
-            loop.remove_reader(one)
-        for _ in range(TURNS_TO_BEGIN):  # who was accepted just now becomes a connection
-            await asyncio.sleep(0)
+        await accept_no_more(self._server)
         if is_stopping := not self._is_used and is_to_stop():
             await self.stop()
         else:
@@ -377,6 +373,7 @@ class HttpDoor:
         server, self._server = self._server, None
         if self._ticking is not None:
             self._ticking.cancel()
+        await accept_no_more(server)
         server.close()
         self._handshakes.give_up_all()
         connections = list(self._state.connections)
@@ -391,7 +388,7 @@ class HttpDoor:
         await asyncio.sleep(0)  # the last answers leave
         for connection in list(self._state.connections):
             connection.transport.abort()
-        await server.wait_closed()
+        await asyncio.sleep(0)  # these too are closed
 
     def _answering_at_the_stop(self, app: AsgiApp) -> AsgiApp:
         """Return ``app``, of which a call that is cut short by ``stop`` is answered by 503, if nothing went out yet."""

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from qanat.adapters.machine_faults import not_listening
+from qanat.adapters.stream_server import StreamServer
 from qanat.adapters.streams import watch_peer
 
 READ_BYTES = 2**17
@@ -92,30 +93,25 @@ class ProgramServer:
     def __init__(self, carry: Carry, *, host: str, port: int) -> None:
         self._carry = carry
         self._address = (host, port)
-        self._server: asyncio.Server | None = None
+        self._server = StreamServer(self._take, limit=READ_BYTES)
         self._calls: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int:
         """The port it listens on; raises ValueError while it does not."""
-        if self._server is None:
-            raise ValueError("the server listens on no port before it is started")
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._server.port
 
     async def start(self) -> None:
         """Begin to listen; raises ConfigurationError when the port cannot be had."""
         host, port = self._address
         try:
-            self._server = await asyncio.start_server(self._take, host, port, limit=READ_BYTES, backlog=BACKLOG)
+            await self._server.start(host, port, backlog=BACKLOG)
         except OSError as fault:
             raise not_listening(host, port, fault) from None
 
     async def stop(self) -> None:
         """Stop listening and break off what is open; idempotent."""
-        if self._server is None:
-            return
-        server, self._server = self._server, None
-        server.close()
+        await self._server.stop()
         for call in self._calls:
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)

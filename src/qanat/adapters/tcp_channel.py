@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from qanat.adapters.machine_faults import not_listening
+from qanat.adapters.stream_server import StreamServer
 from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, is_own_limit, notice_dead_peer
 from qanat.adapters.tls import PeerCertificate, peer_certificate
 from qanat.ground.errors import ChannelClosed, ChannelTimeout, QanatError
@@ -142,37 +143,34 @@ class ChannelServer:
         self._host = host
         self._asked_port = port
         self._max_frame_bytes = max_frame_bytes
-        self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._server = StreamServer(
+            self._serve,
+            limit=STREAM_BUFFER_BYTES,
+            tls=tls,
+            handshake_s=TLS_HANDSHAKE_TIMEOUT_S,
+            close_s=TLS_SHUTDOWN_TIMEOUT_S,
+        )
         self._calls: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int:
         """The port it listens on; raises ValueError while it does not."""
-        if self._server is None:
-            raise ValueError("the server listens on no port before it is started")
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._server.port
 
     async def start(self) -> None:
         """Begin to listen; raises ConfigurationError when the port cannot be had."""
         try:
-            self._server = await asyncio.start_server(
-                self._serve, self._host, self._asked_port, limit=STREAM_BUFFER_BYTES, **_tls_options(self._tls)
-            )
+            await self._server.start(self._host, self._asked_port)
         except OSError as fault:
             raise not_listening(self._host, self._asked_port, fault) from None
 
     async def stop(self) -> None:
         """Stop listening, cancel calls that still run, close their channels. Idempotent."""
-        if self._server is None:
-            return
-        server, self._server = self._server, None
-        server.close()
+        await self._server.stop()
         calls = list(self._calls)
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-        await server.wait_closed()
 
     def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         call = asyncio.get_running_loop().create_task(self._run(reader, writer))

@@ -27,6 +27,7 @@ from typing import Any
 from qanat.adapters.handshakes import Turns
 from qanat.adapters.living_tls import LOOK_PERIOD_S, LivingTls
 from qanat.adapters.machine_faults import not_listening
+from qanat.adapters.stream_server import StreamServer
 from qanat.adapters.streams import STREAM_BUFFER_BYTES, FrameReader, notice_dead_peer
 from qanat.adapters.tls import Credentials, PeerCertificate, peer_certificate
 from qanat.ground.errors import ChannelClosed, FrameError
@@ -79,7 +80,7 @@ class TlsTransport:
         self._addresses = addresses
         self._host = host
         self._listening = listening
-        self._server: asyncio.Server | None = None
+        self._server: StreamServer | None = None
         self._lines: dict[NodeId, _Line] = {}
         self._callers: dict[NodeId, asyncio.StreamWriter] = {}
         self._standing: dict[asyncio.StreamWriter, PeerCertificate] = {}
@@ -91,19 +92,19 @@ class TlsTransport:
     async def start(self) -> None:
         """Begin to listen; raises ConfigurationError when the port cannot be had or the files do not load."""
         self._tls = LivingTls(self._files, on_change=self._note_files)
+        server = StreamServer(
+            self._accept,
+            limit=STREAM_BUFFER_BYTES,
+            tls=self._tls.context,
+            handshake_s=CONNECT_TIMEOUT_S,
+            close_s=CLOSE_TIMEOUT_S,
+            on_given_up=lambda why: _log.warning("%s: %s", self.local, why),
+        )
         try:
-            self._server = await asyncio.start_server(
-                self._accept,
-                *((self._host, self.port) if self._listening is None else ()),
-                sock=self._listening,
-                limit=STREAM_BUFFER_BYTES,
-                ssl=self._tls.context,
-                ssl_handshake_timeout=CONNECT_TIMEOUT_S,
-                ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
-            )
+            await server.start(self._host, self.port, listening=self._listening)
         except OSError as fault:
             raise not_listening(self._host, self.port, fault) from None
-        self.port = int(self._server.sockets[0].getsockname()[1])
+        self._server, self.port = server, server.port
         self._look()
 
     async def close(self) -> None:
@@ -114,7 +115,7 @@ class TlsTransport:
         if self._looking is not None:
             self._looking.cancel()
         if self._server is not None:
-            self._server.close()
+            await self._server.stop()
         tasks = [*self._serving, *(line.task for line in self._lines.values())]
         for task in tasks:
             task.cancel()
@@ -122,8 +123,6 @@ class TlsTransport:
         while not self._inbox.empty():
             self._inbox.get_nowait()
         self._inbox.put_nowait(None)
-        if self._server is not None:
-            await self._server.wait_closed()
 
     async def send(self, peer: NodeId, message: Message, /) -> None:
         """Hand a message over; returning says nothing about its arrival. Never waits for the peer, never raises."""

@@ -257,11 +257,14 @@ class Service(Opened):
         """Open a site behind its sockets: its initial keys, store, audit log, transport, key manager, door."""
         async with AsyncExitStack() as of_site:
             parts = self._parts.onto(of_site)
+            listening = {name: bell.listening() for name, bell in bells.items()}
+            for one in listening.values():
+                of_site.callback(one.close)  # also where no server has taken it over yet
             store = (await parts.open_stores([node]))[node]
             await take_initial_keys(self.place.pki, self.network.links_of(node), node, store)
             tasks = await of_site.enter_async_context(AsyncioTasks(part_of=self._tasks))
             transport = await parts.open_transport(
-                node, listening=bells["transports"].listening(), is_asleep=self._sites.is_asleep
+                node, listening=listening["transports"], is_asleep=self._sites.is_asleep
             )
             manager = parts.make_manager(
                 node,
@@ -274,7 +277,7 @@ class Service(Opened):
                 num_opened=self._sites.num_opened,
             )
             tasks.start(manager.run(), name=f"key manager {node}")  # it makes itself ready while its door is opened
-            self.doors[node] = await parts.open_door(node, manager, listening=bells[DOOR].listening())
+            self.doors[node] = await parts.open_door(node, manager, listening=listening[DOOR])
             self.stores[node], self.managers[node] = store, manager
             self._stacks_of_sites[node] = of_site.pop_all()
             self.recorder(node).alarm_over("site-not-opened")

@@ -103,8 +103,9 @@ class Sleepers:
         if self._closed or not self.is_quiet() or not self.is_asleep(node):
             return False
         async with self._in_turn(node):
-            await act(node)
-        return True
+            if is_asleep := self.is_asleep(node):  # its own caller may have gone first
+                await act(node)
+        return is_asleep
 
     def watch(self) -> None:
         """From now on whoever calls a site that sleeps wakes it."""
