@@ -80,7 +80,7 @@ def test_without_sharing_the_widest_way_alone_is_taken() -> None:
 
 @pytest.mark.slow
 def test_a_guarantee_on_a_full_link_is_kept_and_the_others_share_the_rest_by_their_weights() -> None:
-    guaranteed = 5000.0
+    guaranteed, measured_s = 5000.0, 2 * MEASURED_S  # blocks come in lumps, of which a short time may have one more
     rules = SharingRules(
         pairs=(
             SharingOfPair(master="m1", slave="n1", guaranteed_bits_per_s=guaranteed),
@@ -92,10 +92,10 @@ def test_a_guarantee_on_a_full_link_is_kept_and_the_others_share_the_rest_by_the
         callers = Callers(world)
         for number in "123":
             callers.start(f"m{number}", f"n{number}", callers=12)
-        pass_time(world, BEGIN_S + MEASURED_S)
+        pass_time(world, BEGIN_S + measured_s)
         bits = bits_by_source(world, since_s=BEGIN_S)
         shares = {row["pair"]: row["bits_per_s"] for row in told(world, EventKind.KEY_SHARED)[-1]["pairs"]}
-    rates = {f"m{node[1]} n{node[1]}": num_bits / MEASURED_S for node, num_bits in bits.items()}
+    rates = {f"m{node[1]} n{node[1]}": num_bits / measured_s for node, num_bits in bits.items()}
     print({pair: f"{rates[pair]:.0f} of {shares[pair]:.0f} bit/s" for pair in sorted(rates)})
     assert rates["m1 n1"] >= 0.95 * guaranteed
     assert sum(rates.values()) >= 0.9 * rate_bits_per_s(10.0)

@@ -25,6 +25,32 @@ async def fail(fault: BaseException) -> None:
     raise fault
 
 
+def test_works_done_together_begin_in_order_and_all_end_before_the_first_fault_is_raised() -> None:
+    async def scene() -> None:
+        begun: list[int] = []
+        ended: list[int] = []
+
+        async def work(number: int, *, turns: int, fault: BaseException | None = None) -> int:
+            begun.append(number)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if fault is not None:
+                raise fault
+            ended.append(number)
+            return number
+
+        async with AsyncioTasks() as tasks:
+            assert await tasks.together(work(1, turns=3), work(2, turns=1)) == [1, 2]
+            assert (begun, ended) == ([1, 2], [2, 1])
+            late, soon = StoreFailed("late", remedy=""), StoreFailed("soon", remedy="")
+            with pytest.raises(StoreFailed, match="late"):
+                await tasks.together(work(3, turns=5, fault=late), work(4, turns=1, fault=soon), work(5, turns=9))
+            assert ended == [2, 1, 5]
+            assert await tasks.together() == []
+
+    asyncio.run(scene())
+
+
 def test_notify_wakes_all_who_wait_and_only_them() -> None:
     async def scene() -> None:
         woken: list[str] = []

@@ -31,6 +31,36 @@ def test_so_many_at_a_time_have_a_turn_and_all_have_one_in_the_end(monkeypatch: 
     assert max(most) == 3
 
 
+def test_a_turn_gives_way_to_others_for_as_long_as_they_need_it_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshakes, "LOOK_AGAIN_S", 0.0)
+
+    async def work() -> None:
+        looks: list[bool] = []
+
+        def gives_way() -> bool:
+            looks.append(len(looks) < 5)
+            return looks[-1]
+
+        turns = Turns(at_once=1, gives_way=gives_way)
+        async with turns.turn():
+            assert looks == [True] * 5 + [False]
+        assert turns._free._value == 1
+        monkeypatch.setattr(handshakes, "GIVE_WAY_S", 0.0)
+        async with Turns(at_once=1, gives_way=lambda: True).turn():
+            pass
+        monkeypatch.setattr(handshakes, "GIVE_WAY_S", 60.0)
+        for_ever = Turns(at_once=1, gives_way=lambda: True)
+        waiting = asyncio.ensure_future(for_ever.turn().__aenter__())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert for_ever._free._value == 1, "who gives up waiting gives its turn back"
+
+    asyncio.run(work())
+
+
 def test_who_takes_long_or_fails_keeps_nobody_waiting_and_its_turn_is_given_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

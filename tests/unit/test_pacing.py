@@ -40,6 +40,9 @@ class Desk:
     def start(self, work: Coroutine[Any, Any, None], /, *, name: str) -> None:
         self.scheduler.spawn(work, self.life, name=name)
 
+    async def together(self, *works: Coroutine[Any, Any, Any]) -> list[Any]:
+        return [await work for work in works]
+
     async def wait(self, topic: Topic, /, *, until_monotonic_s: float) -> bool:
         raise NotImplementedError
 

@@ -381,7 +381,7 @@ async def limit_pages(store: SqliteKeyStore, writer: StoreWriter, *, spare: int)
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages + spare if spare >= 0 else 2**30}")
 
-    await writer._submit(store._database, limit, in_commit=False)
+    await writer._submit(store._database.path, store._database, limit, in_commit=False)
 
 
 def test_a_full_disk_changes_nothing_and_passes(tmp_path: Path) -> None:

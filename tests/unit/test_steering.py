@@ -48,6 +48,9 @@ class AtOnce:
     def start(self, work: Coroutine[Any, Any, None], /, *, name: str) -> None:
         asyncio.run(work)
 
+    async def together(self, *works: Coroutine[Any, Any, Any]) -> list[Any]:
+        return [await work for work in works]
+
     async def wait(self, topic: Topic, /, *, until_monotonic_s: float) -> bool:
         raise NotImplementedError
 

@@ -48,6 +48,14 @@ class AsyncioTasks:
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
 
+    async def together(self, *works: Coroutine[Any, Any, Any]) -> list[Any]:
+        """Run all of these side by side; return their results. Raises, when all have ended, what the first raised."""
+        results = await asyncio.gather(*works, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return results
+
     async def wait(self, topic: Topic, /, *, until_monotonic_s: float) -> bool:
         """Wait for the next ``notify(topic)``; return False when the time came first."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -19,6 +19,8 @@ from qanat.adapters.tls import CALLER
 MAX_HANDSHAKES = 256
 AT_ONCE = 2
 TURN_S = 0.05
+GIVE_WAY_S, LOOK_AGAIN_S = 0.1, 0.005
+"""So long whoever has a turn lets others go first, at most, and so often it looks whether they have."""
 TOO_MANY = "too many handshakes are under way, the oldest was given up"
 
 
@@ -59,23 +61,34 @@ class Turns:
 
     A site that is woken greets all its peers, and they greet it: forty handshakes at once are a tenth of a second in
     which each step of whoever woke it waits for one step of each of them. A peer that takes its time, as one does that
-    is woken itself, keeps its turn for TURN_S at most.
+    is woken itself, keeps its turn for TURN_S at most. ``gives_way``: whether somebody waits for something else in
+    this process, which goes first.
     """
 
-    def __init__(self, *, at_once: int = AT_ONCE) -> None:
+    def __init__(self, *, at_once: int = AT_ONCE, gives_way: Callable[[], bool] = lambda: False) -> None:
         self._free = asyncio.Semaphore(at_once)
+        self._gives_way = gives_way
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for a turn, and have it until the end of the block, or for TURN_S."""
         await self._free.acquire()
         end = _once(self._free.release)
-        timer = asyncio.get_running_loop().call_later(TURN_S, end)
         try:
-            yield
+            await self._let_others_go_first()
+            timer = asyncio.get_running_loop().call_later(TURN_S, end)
+            try:
+                yield
+            finally:
+                timer.cancel()
         finally:
-            timer.cancel()
             end()
+
+    async def _let_others_go_first(self) -> None:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + GIVE_WAY_S
+        while self._gives_way() and loop.time() < until_s:  # noqa: ASYNC110  (asked of whoever knows; it has no event)
+            await asyncio.sleep(LOOK_AGAIN_S)
 
 
 def _once(act: Callable[[], None]) -> Callable[[], None]:

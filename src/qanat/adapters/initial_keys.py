@@ -118,7 +118,10 @@ async def take_initial_key(folder: Path, link: Link, node: NodeId, store: KeySto
 async def take_initial_keys(folder: Path, links: Sequence[Link], node: NodeId, store: KeyStore) -> None:
     """Do so for all these links at once, each as ``take_initial_key`` does; disks take many files as fast as few.
     Raises what the first of them raises, when all have ended."""
-    ends = [take_initial_key(folder, link, node, store) for link in links]
+    there = [link for link in links if initial_key_path(folder, link.link_id).exists()]
+    if not there:
+        return  # at once: whoever is woken is waited for
+    ends = [take_initial_key(folder, link, node, store) for link in there]
     faults = await asyncio.gather(*ends, return_exceptions=True)
     for fault in faults:
         if fault is not None:

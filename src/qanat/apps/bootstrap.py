@@ -116,7 +116,15 @@ class Service(Opened):
         self._wrap_module = wrap_module
         self._ports = dict(zip(network.nodes, ports, strict=False))
         super().__init__()
-        self._parts = SiteParts(network, self.place, log=log, settings=self.settings, stack=self._stack)
+        self._sites = Sleepers(self._open_site, on_failed=self._note_not_opened)
+        self._parts = SiteParts(
+            network,
+            self.place,
+            log=log,
+            settings=self.settings,
+            stack=self._stack,
+            gives_way=self._sites.is_awaited,
+        )
         self.clock = self._parts.clock
         self.entropy = self._parts.entropy
         self.switches = {switch.name: TwinSwitch(switch, clock=self.clock) for switch in network.switches}
@@ -133,7 +141,6 @@ class Service(Opened):
             light_share=light_share,
             on_foretold=self._foretell,
         )
-        self._sites = Sleepers(self._open_site, on_failed=self._note_not_opened)
         self._tasks: AsyncioTasks
         self._modules: Mapping[NodeId, list[QKDModule]]
         self._stacks_of_sites: dict[NodeId, AsyncExitStack] = {}
@@ -260,7 +267,8 @@ class Service(Opened):
             listening = {name: bell.listening() for name, bell in bells.items()}
             for one in listening.values():
                 of_site.callback(one.close)  # also where no server has taken it over yet
-            store = (await parts.open_stores([node]))[node]
+            is_awaited = self._sites.is_called_by_application(node)
+            store = (await parts.open_stores([node], go_first=is_awaited))[node]
             await take_initial_keys(self.place.pki, self.network.links_of(node), node, store)
             tasks = await of_site.enter_async_context(AsyncioTasks(part_of=self._tasks))
             transport = await parts.open_transport(

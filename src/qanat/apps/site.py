@@ -81,7 +81,9 @@ class SiteParts:
         settings: KeyManagerSettings,
         stack: AsyncExitStack,
         places: Places | None = None,
+        gives_way: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``gives_way``: whether somebody waits for something in this process that goes before handshakes of lines."""
         self.places = places or Places(place.addresses)
         self.network = network
         self.place = place
@@ -90,7 +92,7 @@ class SiteParts:
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
         self._ids = IdsAhead(self.entropy)
-        self._turns = Turns()
+        self._turns = Turns(gives_way=gives_way)
         self._stack = stack
         self._audited: dict[NodeId, AuditLog] = {}
         self._writer: StoreWriter | None = None
@@ -116,11 +118,12 @@ class SiteParts:
         self.place.claim_site(node)
 
     async def open_stores(
-        self, nodes: Sequence[NodeId], *, master_key_path: Path | None = None
+        self, nodes: Sequence[NodeId], *, master_key_path: Path | None = None, go_first: bool = False
     ) -> dict[NodeId, KeyStore]:
         """Open the key stores of sites whose folders this process holds, with one writer for all of them.
 
-        master_key_path: where the master key is, or is made; else where the folder has it. Raises ConfigurationError;
+        master_key_path: where the master key is, or is made; else where the folder has it. go_first: somebody waits for
+        these sites, so their stores go before others at first. Raises ConfigurationError;
         for a store whose master key is gone too, since none is made beside a store that is there.
         """
         writer = self.store_writer()
@@ -128,6 +131,8 @@ class SiteParts:
         for node in nodes:
             path = self.place.store(node)
             path.parent.mkdir(mode=0o700, exist_ok=True)
+            if go_first:
+                writer.let_go_first(path)
             master_key = self._master_key(path, master_key_path or self.place.master_key_of(node))
             store = await SqliteKeyStore.open(path, master_key=master_key, writer=writer)
             self._stack.push_async_callback(store.close)

@@ -21,6 +21,8 @@ from qanat.ground.identifiers import NodeId
 
 QUIET_S = 0.5
 """What can wait for a site is done when none has been opened for so long."""
+ANSWER_S = 0.05
+"""So long, about, whoever has called a site waits on, once it is open, for its first answer."""
 TRY_AGAIN_S = 1.0
 """A site that could not be opened rests so long."""
 
@@ -46,7 +48,7 @@ class Sleepers:
         self._openings: dict[NodeId, asyncio.Task[None]] = {}
         self._opened: set[NodeId] = set()
         self._num_opened = 0
-        self._last_opened_s = -math.inf
+        self._last_opened_s = self._last_awaited_s = -math.inf
         self._failed: set[NodeId] = set()
         self._resting: dict[NodeId, asyncio.TimerHandle] = {}
         self._queue: list[NodeId] = []
@@ -77,6 +79,15 @@ class Sleepers:
         """Return whether a site sleeps or is being opened, so that it takes some time to answer; False for one whose
         last opening failed, and one that is not of these."""
         return node in self._bells and node not in self._opened and node not in self._failed
+
+    def is_called_by_application(self, node: NodeId) -> bool:
+        """Return whether an application has called a site since it fell asleep."""
+        return node in self._called_by_applications
+
+    def is_awaited(self) -> bool:
+        """Return whether an application waits for the opening of a site, or for its first answer after that."""
+        is_answering = asyncio.get_running_loop().time() - self._last_awaited_s < ANSWER_S
+        return is_answering or not self._called_by_applications.isdisjoint(self._queue)
 
     def num_opened(self) -> int:
         """Return how often a site has been opened so far."""
@@ -166,6 +177,8 @@ class Sleepers:
             self._opened.add(node)
             self._num_opened += 1
             self._last_opened_s = asyncio.get_running_loop().time()
+            if self.is_called_by_application(node):
+                self._last_awaited_s = self._last_opened_s
             self._failed.discard(node)
             for bell in self._bells[node].values():
                 bell.rest()  # the servers have handles of their own

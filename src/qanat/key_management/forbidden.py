@@ -9,6 +9,7 @@ from the same network file. Link key stays: it says where it was made, and passe
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from qanat.ground.errors import UnknownNode
 from qanat.ground.events import EventKind
@@ -24,12 +25,12 @@ NO_WAY = KeyFit(within=frozenset())
 """No recorded way is like this: each begins at a site."""
 
 
-async def void_forbidden(context: Context) -> None:
-    """Destroy the keys of application pairs that their sites would not have had go as they went, and say so. Raises
-    StoreFailed."""
+async def void_forbidden(context: Context, held: Iterable[SaePair], *, former_terms: int) -> None:
+    """Destroy the keys of those of the ``held`` application pairs that their sites would not have had go as they went,
+    and say so. ``former_terms``: what the store remembers. Raises StoreFailed."""
     network, terms = context.network, stated_terms(context.network)
-    has_changed = await context.store.terms() != terms
-    for pair in await context.store.held_keys() if network.site_policies else ():
+    has_changed = former_terms != terms
+    for pair in held if network.site_policies else ():
         if (fit := allowed_ways(network, pair)) is None:
             continue
         if has_changed and _go_several_ways(network, pair):

@@ -255,11 +255,12 @@ class KeyManager:
         context = self._context
         while True:
             try:
-                await self._vouching.open_epoch()
-                num_voided = await context.store.void(Selection(unconfirmed=True, but_protocol=ANNOUNCED))
+                doubtful = Selection(unconfirmed=True, but_protocol=ANNOUNCED)
+                held, (num_voided, terms, _) = await self._vouching.open_epoch(
+                    context.store.void(doubtful), context.store.terms(), self._ageing.tick()
+                )
                 await self._intake.resume()
-                await void_forbidden(context)
-                await self._ageing.tick()
+                await void_forbidden(context, held, former_terms=terms)
             except StoreFailed as fault:
                 text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"
                 context.recorder.alarm("store-failed", text, remedy)

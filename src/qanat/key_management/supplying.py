@@ -27,7 +27,7 @@ from qanat.ground.identifiers import (
     SaePair,
     uuid4_from,
 )
-from qanat.ground.keys import KeyStatus, PoolId, SecretKey
+from qanat.ground.keys import KeyStatus, PoolId, PoolLevel, SecretKey
 from qanat.ground.requirements import NO_REQUIREMENTS, Repeatable, Requirements
 from qanat.ground.route_policy import ANY_ROUTE
 from qanat.ground.tracing import Trace
@@ -94,8 +94,11 @@ class Supplying:
         context, settings = self._context, self._context.settings
         target = self._admission.node_of_slave(pair)
         refusal = self._admission.refusal(target)
-        ready = 0 if refusal else await context.store.count_keys(pair, size_bits=settings.key_size_bits)
-        payable = 0 if refusal else await self._payable(target)
+        ready = payable = 0
+        if not refusal:
+            counting = context.store.count_keys(pair, size_bits=settings.key_size_bits)
+            ready, levels = await context.tasks.together(counting, context.store.levels())
+            payable = self._payable(target, levels)
         most = min(settings.max_key_count, self._quotas.most(pair))
         return KeyStatus(
             source_kme=context.network.kme(context.node),
@@ -377,11 +380,11 @@ class Supplying:
             raise PoolShort(())  # what is there is for those who wait; the controller says when it is this one's turn
         return await self._making.make(ask, wish, require, from_stock=min(in_stock, wish.count - 1))
 
-    async def _payable(self, target: NodeId) -> int:
+    def _payable(self, target: NodeId, levels: Mapping[PoolId, PoolLevel]) -> int:
         context, settings = self._context, self._context.settings
         if target == context.node:
             return settings.max_keys_per_request
-        levels, most_bits = await context.store.levels(), 0
+        most_bits = 0
         for way in self._relay.ways.not_dead(target):
             level = levels.get(PoolId(context.links.towards(way[1]), context.node))
             further_bits = [pool.available_bits for pool in self._relay.ways.shorts_on(way)]

@@ -24,7 +24,8 @@ A peer that sleeps (``Courier.is_awake``) is greeted when something waits for it
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any
 
 from qanat.ground.clock import Deadline
 from qanat.ground.errors import KeyShortage, StoreFailed, UnknownNode
@@ -47,6 +48,10 @@ class Vouching:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._own = NOTHING
+        self._restored_epoch = 0
+        """The number of the epoch that began after the store's last restore; 0 without one."""
+        self._known: dict[NodeId, NamedEpoch] = {}
+        """What the store remembers of peers, as far as it was asked: a node that wakes is greeted by all its peers."""
         self._vouched: set[NodeId] = set()
         """Who remembers this epoch, at whatever mark."""
         self._remembered: set[NodeId] = set()
@@ -66,6 +71,7 @@ class Vouching:
         """With whom keys were made since."""
         self._pauses: dict[NodeId, tuple[float, float]] = {}
         """Of those who are greeted for a mark and have not answered: not before when, and how long a pause after."""
+        self._greeted_monotonic_s: dict[NodeId, float] = {}
         self._was_found_out = False
         """Whether this process's store was found to be an older copy: then also who knows no epoch of it must hear."""
 
@@ -112,11 +118,20 @@ class Vouching:
 
     # --- this node's own epoch ---
 
-    async def open_epoch(self, *, above: int = 0) -> None:
-        """Begin an epoch under a fresh name, and look with whom there are keys in stock; raises StoreFailed."""
+    async def open_epoch(
+        self, *beside: Coroutine[Any, Any, Any], above: int = 0
+    ) -> tuple[Mapping[SaePair, int], list[Any]]:
+        """Begin an epoch under a fresh name, and look with whom there are keys in stock; raises StoreFailed.
+
+        ``beside``: calls of the store that are made with it, in one commit. Return which keys were held before these,
+        and what they returned.
+        """
         context = self._context
         name = context.entropy.public_bytes(16).hex()
-        number = await context.store.open_epoch(name=name, above=above)
+        beginning = context.store.open_epoch(name=name, above=above)
+        number, self._restored_epoch, held, *results = await context.tasks.together(
+            beginning, context.store.restored_epoch(), context.store.held_keys(), *beside
+        )
         context.courier.epoch = number
         self._own = NamedEpoch(number, name)
         self._vouched.clear()
@@ -124,13 +139,17 @@ class Vouching:
         self._marked_monotonic_s = context.clock.monotonic_s()
         self._told.clear()
         self._pauses.clear()
-        self._partners = self._sharing = await self._find_partners()
+        self._greeted_monotonic_s.clear()
+        self._partners = self._sharing = self._partners_in(held)
+        return held, results
 
     async def tick(self) -> None:
         """Greet again who has not answered, or may remember more of this store by now."""
         await self._mark()
         is_awake = self._context.courier.is_awake
         for peer in sorted(self._wanted - self._remembered):
+            if self._was_just_greeted(peer):
+                continue  # its answer may be on its way
             if peer in self._called or (is_awake(peer) and self._is_time_to_greet(peer)):
                 await self._greet(peer)
 
@@ -139,7 +158,7 @@ class Vouching:
         if not self._is_of_this_epoch(word.of):
             return  # an answer to the greeting of an earlier epoch
         store, known = self._context.store, NamedEpoch(word.number, word.name)
-        restored_epoch = await store.restored_epoch()
+        restored_epoch = self._restored_epoch
         if known != NOTHING and known.number >= restored_epoch and not await store.is_own_epoch(known):
             await self._void_all(sender, known)
             return
@@ -165,18 +184,18 @@ class Vouching:
 
     async def on_opened(self, sender: NodeId, word: EpochOpened) -> None:
         """A peer has begun an epoch: tell it what is remembered here of its last one."""
-        known = await self._context.store.peer_epoch(sender) or NOTHING
+        known = await self._known_of(sender)
         if known == NamedEpoch(word.number, word.name):
             await self._context.courier.send(sender, EpochRemembered(word.name))
         else:
             await self._context.courier.send(sender, EpochKnown(known.number, known.name, word.name))
-        if sender in self._wanted - self._vouched:
+        if sender in self._wanted - self._vouched and not self._was_just_greeted(sender):
             await self._greet(sender)  # it has come up after the last greeting
 
     async def on_follows(self, sender: NodeId, word: EpochFollows) -> None:
         """A peer claims that its new epoch follows the one that is remembered here: remember the new one."""
         store = self._context.store
-        known = await store.peer_epoch(sender) or NOTHING
+        known = await self._known_of(sender)
         new = NamedEpoch(word.number, word.name)
         if known != new:
             if known != NamedEpoch(word.after_number, word.after_name):
@@ -184,9 +203,16 @@ class Vouching:
             if word.restored:
                 await self._void_shared(sender, f"the store of {sender} was put back from an older copy, or zeroized")
             await store.remember_peer(sender, new)
+            self._known[sender] = new
         await self._context.courier.send(sender, EpochRemembered(word.name))
 
     # --- inside ---
+
+    async def _known_of(self, peer: NodeId) -> NamedEpoch:
+        """Return the last epoch of a peer that is remembered here."""
+        if peer not in self._known:
+            self._known[peer] = await self._context.store.peer_epoch(peer) or NOTHING
+        return self._known[peer]
 
     async def _mark(self) -> None:
         """Mark the epoch's name when it is time for that and there was something to remember."""
@@ -198,6 +224,7 @@ class Vouching:
             marked = await self._context.store.mark_epoch()
             if marked is not None and self._own is own:
                 self._own, self._marked_monotonic_s = marked, now_s
+                self._greeted_monotonic_s.clear()
                 await self._choose_whom_to_tell()
 
     async def _choose_whom_to_tell(self) -> None:
@@ -207,7 +234,7 @@ class Vouching:
         late = self._wanted - self._remembered
         self._remembered.clear()
         self._shared = set()
-        self._sharing = await self._find_partners()
+        self._sharing = self._partners_in(await self._context.store.held_keys())
         self._wanted = {*self._neighbours, *late, *before, *self._sharing, *self._shared} - {node}
 
     def _is_time_to_greet(self, peer: NodeId) -> bool:
@@ -223,11 +250,11 @@ class Vouching:
         self._pauses[peer] = now_s + pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
         return True
 
-    async def _find_partners(self) -> frozenset[NodeId]:
-        """Return the nodes with which keys are in stock (this one for those of two applications here); they are
-        greeted from now on."""
+    def _partners_in(self, held: Iterable[SaePair]) -> frozenset[NodeId]:
+        """Return the nodes with which the keys of these pairs are shared (this one for those of two applications here);
+        they are greeted from now on."""
         node = self._context.node
-        ends = [self._ends(pair) for pair in await self._context.store.held_keys()]
+        ends = [self._ends(pair) for pair in held]
         partners = frozenset(one for pair in ends for one in (pair - {node} or pair))
         self._wanted |= partners - {node}
         return partners
@@ -235,7 +262,14 @@ class Vouching:
     def _is_of_this_epoch(self, name: str) -> bool:
         return self._own.has_lived_through(NamedEpoch(self._own.number, name))
 
+    def _was_just_greeted(self, peer: NodeId) -> bool:
+        """Return whether a peer was greeted, under this name, within the last tick: two who wake each other greet each
+        other at once, and need not do so twice. What was lost is said again at the next tick."""
+        greeted_s = self._greeted_monotonic_s.get(peer, float("-inf"))
+        return self._context.clock.monotonic_s() - greeted_s < self._context.settings.tick_s
+
     async def _greet(self, peer: NodeId) -> None:
+        self._greeted_monotonic_s[peer] = self._context.clock.monotonic_s()
         await self._context.courier.send(peer, EpochOpened(self._own.number, self._own.name))
 
     async def _void_all(self, witness: NodeId, known: NamedEpoch) -> None:

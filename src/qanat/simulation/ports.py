@@ -83,6 +83,23 @@ class VirtualTasks:
     def start(self, work: Coroutine[Any, Any, None], /, *, name: str) -> None:
         self._scheduler.spawn(work, self._life, name=name)
 
+    async def together(self, *works: Coroutine[Any, Any, Any]) -> list[Any]:
+        """One after the other, so that the node may die between any two of them."""
+        results: list[Any] = []
+        faults: list[QanatError] = []
+        try:
+            for work in works:
+                try:
+                    results.append(await work)
+                except QanatError as fault:
+                    faults.append(fault)
+        finally:
+            for work in works:
+                work.close()  # those that a death has kept from beginning
+        if faults:
+            raise faults[0]
+        return results
+
     async def wait(self, topic: Topic, /, *, until_monotonic_s: float) -> bool:
         self._hazard.threaten(within_s=max(0.0, until_monotonic_s - self._scheduler.now_s))
 

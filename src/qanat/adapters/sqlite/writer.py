@@ -1,7 +1,8 @@
 """One writer thread for all key stores of a process, with group commit.
 
-Calls queue while the disk is busy; the thread takes all that wait and makes them durable with one commit per store.
-A call returns after its commit, so a slow disk makes groups larger, not answers wrong.
+Calls queue while the disk is busy. Stores have their turns one after the other, and the thread makes all that waits for
+one of them durable with one commit. A call returns after its commit, so a slow disk makes groups larger, not answers
+wrong.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,12 +26,15 @@ T = TypeVar("T")
 
 MAX_GROUP = 512
 """Calls per commit at most, so that the first of a long queue does not wait for the last."""
+HASTE_S = 1.0
+"""So long a store that somebody waits for goes before the others, at most: it takes less, and they wait meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call on its way to the thread: about which file (None when it is to be opened), inside a commit or not."""
+    """One call on its way to the thread: about which file (no database when it is to be opened), in a commit or not."""
 
+    path: Path
     database: Database | None
     in_commit: bool
     action: Callable[[], Any]
@@ -42,7 +47,10 @@ class StoreWriter:
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._calls: deque[Call] = deque()
+        self._waiting: dict[Path, deque[Call]] = {}
+        """The calls of each store, in the order in which stores have their turn."""
+        self._hurried: dict[Path, float] = {}
+        """Until when (monotonic, s) a store goes before the others."""
         self._thread: threading.Thread | None = None
         self._closed = False
         self._databases: dict[Path, tuple[Database, int]] = {}
@@ -59,7 +67,13 @@ class StoreWriter:
             self._databases[resolved] = database, handles + 1
             return database
 
-        return await self._submit(None, open_or_share, in_commit=False)
+        return await self._submit(path, None, open_or_share, in_commit=False)
+
+    def let_go_first(self, path: Path) -> None:
+        """Have a store go before the others for HASTE_S, its opening included: somebody waits for what takes many
+        steps, and would wait for the others' commits at each of them."""
+        with self._condition:
+            self._hurried[path] = time.monotonic() + HASTE_S
 
     async def release(self, database: Database) -> None:
         """Give back what ``open`` returned; the last handle closes the file."""
@@ -73,18 +87,18 @@ class StoreWriter:
                 database.close()
 
         if not self._closed:
-            await self._submit(database, close_or_keep, in_commit=False)
+            await self._submit(database.path, database, close_or_keep, in_commit=False)
 
     async def commit(self, database: Database, action: Callable[[], T]) -> T:
         """Run ``action`` in a transaction; return its result when that is durable, or raise what it raised.
 
         A call that is cancelled while it waits for its turn does not happen; later, it happens and nobody hears of it.
         """
-        return await self._submit(database, action, in_commit=True)
+        return await self._submit(database.path, database, action, in_commit=True)
 
     async def truncate_log(self, database: Database) -> None:
         """Empty the write-ahead log of a file; see ``Database.truncate_log``."""
-        await self._submit(database, database.truncate_log, in_commit=False)
+        await self._submit(database.path, database, database.truncate_log, in_commit=False)
 
     async def close(self) -> None:
         """Do what waits, close every file that is still open, and end the thread. Idempotent."""
@@ -95,13 +109,13 @@ class StoreWriter:
         if self._thread is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
-    async def _submit(self, database: Database | None, action: Callable[[], T], *, in_commit: bool) -> T:
+    async def _submit(self, path: Path, database: Database | None, action: Callable[[], T], *, in_commit: bool) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         if (gathered := self._gathered.get(loop)) is None:
             gathered = self._gathered[loop] = []
             loop.call_soon(self._hand_over, loop)
-        gathered.append(Call(database, in_commit, action, loop, answer))
+        gathered.append(Call(path, database, in_commit, action, loop, answer))
         return await answer
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -110,7 +124,8 @@ class StoreWriter:
             return  # ``close`` has done so
         with self._condition:
             if not self._closed:
-                self._calls += calls
+                for call in calls:
+                    self._waiting.setdefault(call.path, deque()).append(call)
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._serve, name="key store writer", daemon=True)
                     self._thread.start()
@@ -121,7 +136,7 @@ class StoreWriter:
     def _serve(self) -> None:
         calls: list[Call] = []
         try:
-            while calls := self._take_waiting():
+            while calls := self._take_next():
                 for (database, in_commit), group in itertools.groupby(
                     calls, lambda call: (call.database, call.in_commit)
                 ):
@@ -135,19 +150,31 @@ class StoreWriter:
             # an error of ours ends the thread loudly (threading.excepthook); nobody may wait for it for ever
             with self._condition:
                 self._closed = True
-                _deliver((call, _writer_ended()) for call in (*calls, *self._calls))
-                self._calls.clear()
+                waiting = itertools.chain.from_iterable(self._waiting.values())
+                _deliver((call, _writer_ended()) for call in (*calls, *waiting))
+                self._waiting.clear()
             for database, _ in self._databases.values():
                 database.close()
 
-    def _take_waiting(self) -> list[Call]:
-        """Wait for calls and return those of one group; none when the writer is closed."""
+    def _take_next(self) -> list[Call]:
+        """Wait for calls and return those of the store whose turn it is; none when the writer is closed."""
         with self._condition:
-            while not self._calls and not self._closed:
+            while not self._waiting and not self._closed:
                 self._condition.wait()
-            calls = [self._calls.popleft() for _ in range(min(MAX_GROUP, len(self._calls)))]
-        # one store's calls keep their order; sorting by store makes one commit of them
-        return sorted(calls, key=lambda call: id(call.database))
+            if not self._waiting:
+                return []
+            path = self._whose_turn()
+            waiting = self._waiting.pop(path)
+            calls = [waiting.popleft() for _ in range(min(MAX_GROUP, len(waiting)))]
+            if waiting:
+                self._waiting[path] = waiting  # the others first
+        return calls
+
+    def _whose_turn(self) -> Path:
+        if self._hurried:
+            now_s = time.monotonic()
+            self._hurried = {path: until_s for path, until_s in self._hurried.items() if now_s < until_s}
+        return next((path for path in self._waiting if path in self._hurried), next(iter(self._waiting)))
 
 
 def _run_alone(action: Callable[[], Any]) -> Any:

@@ -37,6 +37,11 @@ class Tasks(Protocol):
     def start(self, work: Coroutine[Any, Any, None], /, *, name: str) -> None:
         """Run a coroutine beside the caller. One that raises brings its node down, loudly."""
 
+    async def together(self, *works: Coroutine[Any, Any, Any]) -> list[Any]:
+        """Do all of these, begun in this order and none before another has ended where that can be: calls of a store
+        share a commit. Return their results; raises, when all have ended, what the first in the order has raised."""
+        ...
+
     async def wait(self, topic: Topic, /, *, until_monotonic_s: float) -> bool:
         """Wait for the next ``notify(topic)``; return False when the time came first."""
         ...
