@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from qanat.ground.clock import Deadline
@@ -29,12 +30,14 @@ class Links:
         self.node = node
         self._network = network
         self._links = {link.link_id: link for link in network.links_of(node)}
-        self._modules = {
-            link_id: module
-            for link_id, link in self._links.items()
-            for module in modules
-            if _serves(module, link, link.peer_of(node))
-        }
+        self._modules: dict[LinkId, QKDModule] = {}
+        candidates = deque(modules)
+        for link_id, link in self._links.items():
+            for _ in modules:
+                candidates.rotate(-1)  # each link is tried first with the next one: most often they come in one order
+                if _serves(candidates[-1], link, link.peer_of(node)):
+                    self._modules[link_id] = candidates[-1]
+                    break
         self._away: set[LinkId] = set()
 
     @property
