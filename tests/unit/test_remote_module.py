@@ -226,6 +226,11 @@ def test_a_line_may_break_after_any_byte(files: dict[str, TlsFiles]) -> None:
     assert calls.count(2) > 25, "most cuts fell into the middle of the work"
 
 
+def but_alarms(heard: list[ModuleEvent]) -> list[ModuleEvent]:
+    """That nobody answered is told or not, as it happens that somebody calls while nobody does."""
+    return [event for event in heard if not isinstance(event, Alarm)]
+
+
 def test_with_another_process_of_the_modules_old_orders_have_ended_and_none_is_started_again(
     files: dict[str, TlsFiles],
 ) -> None:
@@ -250,8 +255,8 @@ def test_with_another_process_of_the_modules_old_orders_have_ended_and_none_is_s
         stand.wire.is_open = True
         with pytest.raises(QuantumLayerError, match="has ended"):
             await starting
-        await until(lambda: len(stand.heard) >= 3)
-        ended = stand.heard[2]
+        await until(lambda: len(but_alarms(stand.heard)) >= 3)
+        ended = but_alarms(stand.heard)[2]
         assert isinstance(ended, OrderEnded)
         assert (ended.order_id, ended.blocks_made) == ("running", 1)
         assert "has ended" in (ended.fault or "")
@@ -259,7 +264,7 @@ def test_with_another_process_of_the_modules_old_orders_have_ended_and_none_is_s
         with pytest.raises(BlockUnknown):
             await stand.remote.fetch(BlockId("b"))
         stand.module.tell(quality())  # its first event has a number that the last process used
-        await until(lambda: len(stand.heard) == 4)
+        await until(lambda: len(but_alarms(stand.heard)) == 4)
         assert stand.module.started == {}
         assert ("release", "b") not in stand.module.calls
 
