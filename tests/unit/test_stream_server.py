@@ -29,7 +29,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
 async def connected(port: int) -> socket.socket:
     caller = socket.socket()
     caller.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(caller, ("127.0.0.1", port))
+    try:
+        await asyncio.get_running_loop().sock_connect(caller, ("127.0.0.1", port))
+    except OSError:
+        caller.close()
+        raise
     return caller
 
 
@@ -86,6 +90,27 @@ def test_a_stream_server_leaves_no_connection_open(turns: int) -> None:
 @pytest.mark.parametrize("turns", TURNS)
 def test_with_tls_a_handshake_under_way_is_given_up(files: TlsFiles, turns: int) -> None:
     assert run_and_look_for_what_is_left_open(stopped_after(turns, server_context(files))) == []
+
+
+async def stopping_cut_short_after(turns: int, tls: ssl.SSLContext) -> None:
+    server = StreamServer(lambda _, writer: writer.close(), limit=100, tls=tls)
+    await server.start("127.0.0.1", 0)
+    port = server.port
+    with await connected(port) as caller:
+        await asyncio.sleep(0)
+        stopping = asyncio.create_task(server.stop())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        assert await is_hung_up(caller)
+        with pytest.raises(ConnectionRefusedError):
+            await connected(port)
+
+
+@pytest.mark.parametrize("turns", TURNS[1:])
+def test_a_stop_that_is_cut_short_has_stopped(files: TlsFiles, turns: int) -> None:
+    assert run_and_look_for_what_is_left_open(stopping_cut_short_after(turns, server_context(files))) == []
 
 
 @pytest.mark.parametrize("turns", TURNS)

@@ -373,9 +373,11 @@ class HttpDoor:
         server, self._server = self._server, None
         if self._ticking is not None:
             self._ticking.cancel()
-        await accept_no_more(server)
-        server.close()
-        self._handshakes.give_up_all()
+        try:
+            await accept_no_more(server)
+        finally:
+            server.close()
+            self._handshakes.give_up_all()
         connections = list(self._state.connections)
         for connection in connections:
             connection.shutdown()

@@ -71,9 +71,11 @@ class StreamServer:
         if self._server is None:
             return
         server, self._server = self._server, None
-        await accept_no_more(server)
-        server.close()
-        self._handshakes.give_up_all()
+        try:
+            await accept_no_more(server)
+        finally:
+            server.close()
+            self._handshakes.give_up_all()
         for _ in range(2):  # the connections given up are closed, the tasks of the last that was taken begin
             await asyncio.sleep(0)
 
