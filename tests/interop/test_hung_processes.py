@@ -1,5 +1,5 @@
-"""A twin whose process stands still is told as one that has ended is, though nobody asks for key; and what is over is
-over as soon as it goes on."""
+"""A twin or a site whose process stands still is told as one that has ended is, though nobody asks for key; and what is
+over is over as soon as it goes on."""
 
 from __future__ import annotations
 
@@ -77,3 +77,21 @@ def test_a_twin_that_stands_still_is_told_though_nobody_asks_and_is_there_again_
         keys = who_heeds_hints(caller)
         assert caller.fetch(keys) == [key["key"] for key in keys]
         assert alarms(data, "link-failing") == {}
+
+
+def test_a_site_that_stands_still_is_told_by_the_controller_and_is_there_again_when_it_goes_on(tmp_path: Path) -> None:
+    """Its machine keeps its lines up, so nothing but its silence tells."""
+    with two_sites(tmp_path) as fleet, a_caller(fleet) as caller:
+        data = tmp_path / "data"
+        assert caller.ask(1, patience_s=60.0).status_code == 200
+        site = fleet.processes["right"]
+        site.send_signal(signal.SIGSTOP)
+        try:
+            until(lambda: "controller" in alarms(data, "node-silent"))
+            (told,) = alarms(data, "node-silent")["controller"]
+            assert told["about"] == "right"
+        finally:
+            site.send_signal(signal.SIGCONT)
+        until(lambda: alarms(data, "node-silent")["controller"][-1].get("cleared", False))
+        keys = who_heeds_hints(caller)
+        assert caller.fetch(keys) == [key["key"] for key in keys]
