@@ -17,7 +17,7 @@ the recipient's of step 10 (event), so that each step of the paper's Fig. 2 is t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias, TypeGuard
 
 from qanat.ground.errors import BadParameter, FrameError, VerificationFailed
@@ -107,7 +107,8 @@ class Arrivals(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SentWhole:
-    """A file that the recipient has. ``sent_bytes`` went over the line this time; 0 where it was there before."""
+    """A file that the recipient has. ``sent_bytes`` of it went over the line this time, under ``num_keys``; 0 where it
+    was there before."""
 
     name: str
     size_bytes: int
@@ -171,6 +172,39 @@ async def deliver_file(
                 num_keys = conversation.sealer.num_keys
                 return SentWhole(name, outgoing.size_bytes, sent_bytes, outgoing.sha256(), num_keys)
         raise FrameError("the recipient did not confirm what was sent", remedy="update the older side")
+
+
+class Delivery:
+    """One delivery of a file over however many lines it takes: what it reports is of all of them."""
+
+    def __init__(self) -> None:
+        self._sent_bytes = self._num_keys = self._done_bytes = 0
+
+    async def over(
+        self,
+        conversation: Conversation,
+        outgoing: Outgoing,
+        *,
+        on_progress: ProgressCallback | None = None,
+        on_had: Callable[[int], None] = lambda _: None,
+    ) -> SentWhole:
+        """Go on over a line; as ``deliver_file``."""
+
+        def had(num_bytes: int) -> None:
+            self._done_bytes = num_bytes
+            on_had(num_bytes)
+
+        def progress(now: Progress) -> None:
+            self._sent_bytes += now.done_bytes - self._done_bytes
+            self._done_bytes = now.done_bytes
+            if on_progress is not None:
+                on_progress(now)
+
+        try:
+            sent = await deliver_file(conversation, outgoing, on_progress=progress, on_had=had)
+        finally:
+            self._num_keys += conversation.sealer.num_keys
+        return replace(sent, sent_bytes=self._sent_bytes, num_keys=self._num_keys)
 
 
 async def _gather(conversation: Conversation, size_bytes: int) -> None:

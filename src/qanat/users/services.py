@@ -29,7 +29,7 @@ from qanat.services.conference import ConferenceReport, check_people
 from qanat.services.conversation import Conversation, Party, RefusedForNow, Terms, calling
 from qanat.services.directory import Contact
 from qanat.services.fax import DeliveredFax
-from qanat.services.file_delivery import Progress, SentWhole, deliver_file
+from qanat.services.file_delivery import Delivery, Progress, SentWhole
 from qanat.services.file_names import file_name_for_all
 from qanat.services.group_texts import SealedForGroup, seal_for_group
 from qanat.services.texts import Text, deliver_texts
@@ -400,10 +400,11 @@ class UserServices:
         # by cipher: what was begun by pad does not go on by AES
         notes = notes or self.people.me.home / "sending" / self.terms.suite.value
         with OutgoingFile(path, name=file_name_for_all(path.name), recipient=contact.sae, notes=notes) as outgoing:
+            delivery = Delivery()
             while True:
                 trying = waiting.trying(self.terms, supply, whom=contact.name)
                 try:
-                    sent = await self._send_once(party, outgoing, contact.sae, trying, service, on_progress)
+                    sent = await self._send_once(party, delivery, outgoing, contact.sae, trying, service, on_progress)
                 except (ChannelError, RefusedForNow) as fault:
                     if isinstance(fault, ChannelError):
                         fault.remedy = fault.remedy or NO_FURTHER
@@ -425,6 +426,7 @@ class UserServices:
     async def _send_once(
         self,
         party: Party,
+        delivery: Delivery,
         outgoing: OutgoingFile,
         sae: SaeId,
         trying: contextlib.AbstractAsyncContextManager[Callable[[int], None]],
@@ -433,7 +435,7 @@ class UserServices:
     ) -> SentWhole:
         async with trying as had, self.line_to(self.people.contact_of(sae), self.terms) as line:
             conversation = calling(party, line, sae, service=service, terms=self.terms)
-            return await deliver_file(conversation, outgoing, on_progress=on_progress, on_had=had)
+            return await delivery.over(conversation, outgoing, on_progress=on_progress, on_had=had)
 
     @contextlib.asynccontextmanager
     async def _wire(self, host: str) -> AsyncIterator[Wire]:
