@@ -89,7 +89,8 @@ def test_a_site_whose_store_is_broken_says_so_and_the_others_answer(tmp_path: Pa
                 assert open_sites(up) == [BOBS]
         alarms = [event for event in log.events if event.kind is EventKind.ALARM]
         assert {(event.node, event.data["code"]) for event in alarms} == {(ALICES, "site-not-opened")}
-        assert "is no key store" in str(alarms[0].data["text"])
+        assert str(alarms[0].data["text"]).endswith("is no key store"), "and the remedy is said once, below"
+        assert "choose another data folder" in str(alarms[0].data["remedy"])
 
     asyncio.run(scenario())
 

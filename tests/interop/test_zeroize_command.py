@@ -1,4 +1,5 @@
-"""A site of a real network is zeroized between two runs, and one put back from a copy: keys come again, each once."""
+"""Sites of a real network are zeroized between two runs, one with a damaged store, and one put back from a copy: keys
+come again, each once."""
 
 from __future__ import annotations
 
@@ -76,3 +77,12 @@ def test_a_zeroized_site_and_one_put_back_from_a_copy_come_back_empty(tmp_path: 
     with running_network(data) as network:
         check_equal_keys(network)
         assert events(data, "store-restored") == ["suzhou"]
+
+    with (data / "kunshan" / "keys.sqlite").open("r+b") as store:
+        store.seek(4096)
+        store.write(bytes(4096))
+    done = zeroize(data, "kunshan")
+    assert (done.returncode, "kunshan: its key store was damaged" in done.stderr) == (0, True), done.stderr
+    with running_network(data) as network:
+        check_equal_keys(network)
+        assert set(events(data, "store-restored")) == {"suzhou", "kunshan"}

@@ -302,8 +302,10 @@ def test_wrong_files_are_refused(pki: Path, tmp_path: Path) -> None:
         wrong = tmp_path / name
         wrong.write_bytes(content)
         wrong.chmod(0o600)
-        with pytest.raises(ConfigurationError, match="no initial key"):
+        with pytest.raises(ConfigurationError, match="no initial key") as told:
             read_initial_key(wrong, A)
+        assert str(told.value).endswith("(make one with `qanat pki`)"), "and nothing about versions of a protocol"
+        assert str(told.value).count("(") == 1
     wrong.chmod(0o640)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         read_initial_key(wrong, A)

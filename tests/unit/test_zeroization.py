@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -155,6 +158,83 @@ def test_a_store_in_use_and_one_that_is_not_there_are_refused(tmp_path: Path) ->
     with_writer(scene)
 
 
+# ---- a store whose file is damaged ----
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2 + 100)
+
+
+def with_a_page_of_zeros(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(bytes(4096))
+
+
+def with_a_garbled_head(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"\xa5" * 100)
+
+
+def without_state(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM state")
+
+
+def without_a_table(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE hour_key")
+
+
+DAMAGES = [cut_short, with_a_page_of_zeros, with_a_garbled_head, without_state, without_a_table]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_of_a_damaged_store_the_file_is_overwritten_and_goes_and_a_new_one_begins(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "keys.sqlite"
+    play(path, fill)
+    damage(path)
+    other = tmp_path / "the same file"
+    os.link(path, other)
+    with pytest.raises(ConfigurationError, match="qanat node zeroize"):
+        play(path, lambda store: store.levels())
+    gone = zeroize(path)
+    assert gone.was_damaged
+    assert gone.num_keys is gone.num_bits is gone.epoch is None
+    assert not other.read_bytes().strip(b"\0"), "nothing is left in the blocks of the disk either"
+    assert [one.name for one in tmp_path.iterdir()] == [other.name]
+    play(path, fill)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_store_fails_alone(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    """Its neighbours, which the same thread writes, go on."""
+    path, sound = tmp_path / "keys.sqlite", tmp_path / "sound" / "keys.sqlite"
+    play(path, fill)
+    damage(path)
+
+    async def scene(writer: StoreWriter) -> None:
+        store = await SqliteKeyStore.open(sound, master_key=MASTER_KEY, writer=writer)
+        with pytest.raises(ConfigurationError, match=r"is damaged|is no key store"):
+            await SqliteKeyStore.open(path, master_key=MASTER_KEY, writer=writer)
+        await fill(store)
+
+    with_writer(scene)
+
+
+def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "keys.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE songs (title TEXT)")
+        connection.execute("INSERT INTO songs VALUES ('so what')")
+    with pytest.raises(ConfigurationError, match="no key store"):
+        zeroize(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT title FROM songs").fetchall() == [("so what",)]
+
+
 # ---- the command ----
 
 
@@ -183,6 +263,24 @@ def test_the_command_zeroizes_and_says_so_in_the_log(tmp_path: Path) -> None:
     event = json.loads(line)
     assert (event["kind"], event["node"]) == ("store-zeroized", "suzhou")
     assert rows_of(data / "suzhou" / "keys.sqlite")["hour_key"] == []
+
+
+def test_the_command_says_that_a_store_was_damaged(tmp_path: Path) -> None:
+    data = a_site(tmp_path)
+    store = data / "suzhou" / "keys.sqlite"
+    with_a_page_of_zeros(store)
+    status, stdout, stderr = run("--data", str(data), "--yes", "--json")
+    assert status == 0, stderr
+    record = json.loads(stdout)["zeroized"]["suzhou"]
+    assert (record["was_damaged"], record["num_keys"], record["num_bits"]) == (True, None, None)
+    (line,) = (data / "suzhou" / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["data"]["was_damaged"] is True
+    assert not store.exists()
+    play(store, fill)
+    with_a_page_of_zeros(store)
+    status, _, stderr = run("--data", str(data), "--yes")
+    assert status == 0
+    assert "suzhou: its key store was damaged; the file is overwritten and removed" in stderr
 
 
 def test_the_command_asks_and_does_nothing_without_an_answer(tmp_path: Path) -> None:

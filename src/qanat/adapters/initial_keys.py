@@ -61,7 +61,7 @@ def read_initial_key(path: Path, local: NodeId) -> KeyBlock:
     try:
         frame = decode_frame(read_private(path))
     except FrameError as fault:
-        raise _no_initial_key(path, str(fault)) from None
+        raise _no_initial_key(path, fault.message) from None
     match dict(frame.header):
         case {
             "block_id": str(block_id),

@@ -11,6 +11,9 @@ from typing import BinaryIO
 
 from qanat.ground.errors import ConfigurationError
 
+ZEROS_BYTES = 2**20
+"""Written at a time where a file is overwritten: a store may be larger than the memory."""
+
 
 def make_private_folder(folder: Path) -> None:
     """Make a folder, and those above it that are not there, for their owner alone (mode 0700)."""
@@ -59,7 +62,9 @@ def destroy_private(path: Path) -> None:
     """
     try:
         with path.open("r+b") as file:
-            file.write(bytes(os.fstat(file.fileno()).st_size))
+            left = os.fstat(file.fileno()).st_size
+            while left > 0:
+                left -= file.write(bytes(min(left, ZEROS_BYTES)))
             file.flush()
             os.fsync(file.fileno())
     except FileNotFoundError:

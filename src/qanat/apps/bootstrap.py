@@ -349,8 +349,8 @@ class Service(Opened):
 
     def _note_not_opened(self, node: NodeId, fault: BaseException) -> None:
         """A site cannot be opened, or will not be: tell the operator."""
-        remedy = fault.remedy if isinstance(fault, QanatError) else ""
-        self.recorder(node).alarm("site-not-opened", f"site {node} cannot be opened: {fault}", remedy)
+        why, remedy = (fault.message, fault.remedy) if isinstance(fault, QanatError) else (str(fault), "")
+        self.recorder(node).alarm("site-not-opened", f"site {node} cannot be opened: {why}", remedy)
 
     def _make_pki(self) -> None:
         """Make certificates and initial keys, or those that the network lacks since it has grown."""

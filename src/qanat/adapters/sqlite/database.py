@@ -69,7 +69,10 @@ class Database:
                 self.epochs = EpochTables(self._connection)
         except sqlite3.Error as fault:
             self._connection.close()
-            raise store_failed(path, fault) from None
+            raise (damaged(path, fault) if is_damage(fault) else store_failed(path, fault)) from None
+        except LookupError as fault:  # a row that is always there is not
+            self._connection.close()
+            raise damaged(path, fault) from None
         except QanatError:
             self._connection.close()
             raise
@@ -161,6 +164,14 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def connect(path: Path) -> sqlite3.Connection:
     """Return a connection that has the file, made if need be, for itself; raises ConfigurationError."""
     try:
+        return open_exclusively(path)
+    except sqlite3.Error as fault:
+        raise _cannot_open(path, fault) from None
+
+
+def open_exclusively(path: Path) -> sqlite3.Connection:
+    """As ``connect``, but a fault that lies in the file itself is raised as sqlite3.Error."""
+    try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _create_private_file(path)
         connection = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
@@ -171,7 +182,9 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.execute(pragma)
     except sqlite3.Error as fault:
         connection.close()
-        raise _cannot_open(path, fault) from None
+        if fault.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise _cannot_open(path, fault) from None
+        raise
     return connection
 
 
@@ -237,6 +250,10 @@ def _is_full(fault: sqlite3.Error) -> bool:
     return getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_FULL
 
 
+_AFTER_DAMAGE = (
+    "check its disk; then end the store with `qanat node zeroize`, which needs no sound file, or put back a copy of"
+    " the site's folder, which the peers take as a restored one"
+)
 _WRITABLE = "check that the folder exists, belongs to this user and is on a disk with space"
 
 
@@ -248,16 +265,30 @@ def _cannot_open(path: Path, fault: sqlite3.Error) -> ConfigurationError:
                 remedy="stop the other process that has it open, or start this one with another data folder",
             )
         case sqlite3.SQLITE_NOTADB:
-            return ConfigurationError(f"{path} is no key store", remedy="choose another data folder")
-        case sqlite3.SQLITE_CORRUPT:
             return ConfigurationError(
-                f"the key store {path} is damaged: {fault}",
-                remedy="put back a copy of the site's folder, which the peers take as a restored one, or end the store"
-                " with `qanat node zeroize`",
+                f"{path} is no key store",
+                remedy="choose another data folder; if it was one once, end it with `qanat node zeroize`",
             )
+        case sqlite3.SQLITE_CORRUPT:
+            return damaged(path, fault)
         case _:
             return ConfigurationError(f"cannot open the key store {path}: {fault}", remedy=_WRITABLE)
 
 
+def damaged(path: Path, why: Exception) -> ConfigurationError:
+    """Return the error for a store in whose file something has gone wrong."""
+    return ConfigurationError(f"the key store {path} is damaged: {why}", remedy=_AFTER_DAMAGE)
+
+
+def is_damage(fault: sqlite3.Error) -> bool:
+    """Return whether a fault, met while a store is opened, lies in its file: no disk and no time will mend that."""
+    code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)  # the last: a table is gone
+
+
 def store_failed(path: Path, fault: sqlite3.Error) -> StoreFailed:
+    """Return the error for a store that is open and could not do something."""
+    code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreFailed(f"the key store {path} is damaged: {fault}", remedy=_AFTER_DAMAGE)
     return StoreFailed(f"the key store {path} could not write: {fault}", remedy="make space on its disk, and check it")

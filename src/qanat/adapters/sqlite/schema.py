@@ -210,7 +210,7 @@ def prepare(
     """Make the tables of a new file, or bring an old file to ``version``; call inside a transaction.
 
     Returns the version that was found. Raises ConfigurationError for a database of something else, or one of a newer
-    version than this program knows.
+    version than this program knows; LookupError for one that has lost its version.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -218,7 +218,10 @@ def prepare(
         _create(connection)
     elif application != APPLICATION_ID:
         raise ConfigurationError(f"{name} is a database, but no key store", remedy="choose another data folder")
-    (found,) = connection.execute("SELECT value FROM state WHERE name = 'schema_version'").fetchone()
+    row = connection.execute("SELECT value FROM state WHERE name = 'schema_version'").fetchone()
+    if row is None:
+        raise LookupError("it does not say of which version it is")
+    (found,) = row
     if found > version:
         raise ConfigurationError(
             f"{name} was written by a newer program (schema {found}; this one knows {version})",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qanat.adapters.encryption import MasterKey
-from qanat.adapters.sqlite.database import Database
+from qanat.adapters.sqlite.database import SLIPS, Database
 from qanat.ground.errors import QanatError, StoreFailed
 from qanat.ground.ports import Entropy
 
@@ -180,7 +180,7 @@ class StoreWriter:
 def _run_alone(action: Callable[[], Any]) -> Any:
     try:
         return action()
-    except QanatError as fault:
+    except (QanatError, *SLIPS) as fault:
         return fault
 
 

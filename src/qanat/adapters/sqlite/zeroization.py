@@ -3,6 +3,9 @@
 First, in one small transaction, all wrapped keys go: without them no row opens any more, whoever has the master key.
 Then the rows go, and the write-ahead log is emptied. What stays is public and keeps anything from coming twice: ids,
 and which bits were spent.
+
+Of a store whose file is damaged nothing can be told apart: it is overwritten and removed whole. The next start makes a
+new one, and the peers, who remember epochs that it does not know, destroy what they shared with the old one.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from qanat.adapters.sqlite.database import connect, store_failed, transaction
+from qanat.adapters.private_files import destroy_private
+from qanat.adapters.sqlite.database import SLIPS, is_damage, open_exclusively, store_failed, transaction
 from qanat.adapters.sqlite.schema import prepare
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.life_cycle import Act, Kind, Stage, next_stage, stages_before
@@ -48,24 +52,39 @@ _END_ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class Zeroized:
-    """What a store held when it was zeroized, and the epoch that began then."""
+    """What a store held when it was zeroized, and the epoch that began then; None of one that ``was_damaged``."""
 
-    num_wrapped_keys: int
-    num_keys: int
-    num_bits: int
-    epoch: int
+    num_wrapped_keys: int | None
+    num_keys: int | None
+    num_bits: int | None
+    epoch: int | None
+    was_damaged: bool = False
 
 
 def zeroize(path: Path) -> Zeroized:
     """Destroy all that a key store holds; durable when this returns, and repeatable.
 
-    Raises ConfigurationError when there is no store, or one that is in use; StoreFailed when the disk does not take it.
+    Raises ConfigurationError when there is no store, one that is in use, or a database of something else; StoreFailed
+    when the disk does not take it.
     """
     if not path.is_file():
         raise ConfigurationError(
             f"there is no key store {path}", remedy="name the data folder, and the site, that has it"
         )
-    connection = connect(path)
+    try:
+        return _zeroize_rows(path)
+    except sqlite3.Error as fault:
+        if not is_damage(fault):
+            raise store_failed(path, fault) from None
+    except SLIPS:
+        pass  # rows that are always there are not
+    for part in ("", "-wal", "-shm"):
+        destroy_private(path.with_name(path.name + part))
+    return Zeroized(None, None, None, None, was_damaged=True)
+
+
+def _zeroize_rows(path: Path) -> Zeroized:
+    connection = open_exclusively(path)
     try:
         with transaction(connection):
             prepare(connection, name=str(path))
@@ -78,8 +97,6 @@ def zeroize(path: Path) -> Zeroized:
             for statement in _END_ROWS:
                 connection.execute(statement)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error as fault:
-        raise store_failed(path, fault) from None
     finally:
         connection.close()
     return Zeroized(*held, epoch)

@@ -74,7 +74,7 @@ def run_zeroize(
         print(json.dumps({"zeroized": told} | ({"token_keys": list(keys)} if wish.with_token_key else {})))
     else:
         for node, row in rows.items():
-            print(f"{node}: {row.num_keys} keys and {row.num_bits:,} bits of link key are gone", file=sys.stderr)
+            print(f"{node}: {_what_is_gone(row)}", file=sys.stderr)
         for key in keys.values():
             print(f"the {key.uri.title} is gone: make another of its name before the next start,", file=sys.stderr)
             print(f"  qanat node master-key make '{key.uri}'", file=sys.stderr)
@@ -83,6 +83,12 @@ def run_zeroize(
             NEXT.format(links=", ".join(links), wishes=" ".join(f"--new-key {link}" for link in links)), file=sys.stderr
         )
     return 0
+
+
+def _what_is_gone(row: Zeroized) -> str:
+    if row.num_bits is None:
+        return "its key store was damaged; the file is overwritten and removed, with all that it held"
+    return f"{row.num_keys} keys and {row.num_bits:,} bits of link key are gone"
 
 
 def _token_keys(nodes: Sequence[NodeId], place: Workplace) -> dict[str, TokenKey]:
