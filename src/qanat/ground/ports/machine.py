@@ -38,8 +38,8 @@ class Tasks(Protocol):
         """Run a coroutine beside the caller. One that raises brings its node down, loudly."""
 
     async def together(self, *works: Coroutine[Any, Any, Any]) -> list[Any]:
-        """Do all of these, begun in this order and none before another has ended where that can be: calls of a store
-        share a commit. Return their results; raises, when all have ended, what the first in the order has raised."""
+        """Do all of these, begun in this order, side by side where that can be: calls of a store then share a commit.
+        Return their results; raises, when all have ended, what the first in the order has raised."""
         ...
 
     async def wait(self, topic: Topic, /, *, until_monotonic_s: float) -> bool:
