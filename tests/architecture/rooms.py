@@ -36,7 +36,7 @@ TEXT_ROOMS = frozenset({"ground.network", "control", "planning", "apps"})
 SCHEMA_ROOMS = frozenset({"doors", "adapters", "ground.network", "apps"})
 
 LIBRARIES: dict[str, frozenset[str]] = {
-    **dict.fromkeys(("numpy", "scipy", "numba", "llvmlite"), NUMERIC_ROOMS | {"apps"}),
+    **dict.fromkeys(("numpy", "scipy", "highspy", "numba", "llvmlite"), NUMERIC_ROOMS | {"apps"}),
     **dict.fromkeys(("pydantic", "pydantic_core"), SCHEMA_ROOMS),
     "yaml": TEXT_ROOMS,
     "networkx": TEXT_ROOMS | {"benchmarks"},  # what ours is measured against

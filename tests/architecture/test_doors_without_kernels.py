@@ -17,7 +17,7 @@ from qanat.quantum_layer.block_worker import warm_up
 
 key_manager_settings(load_network("three-nodes"))
 encode_job(Job(warm_up, (SystemEntropy(), system_chance())))
-print([name for name in ("numba", "scipy", "qanat.quantum_layer.link_job") if name in sys.modules])
+print([name for name in ("numba", "scipy", "highspy", "qanat.quantum_layer.link_job") if name in sys.modules])
 """
 
 

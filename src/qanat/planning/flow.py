@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csc_array
 
 from qanat.control.solvers.lifting import lift
 from qanat.ground.identifiers import LinkId, NodeId
@@ -116,8 +115,9 @@ class _Columns:
         used = np.nonzero(usage.any(axis=1))[0]
         sources = len(self._row)
         unit = 1 / float(usage[:, :sources].sum(axis=1).max())  # the level that the first trees alone reach
+        limits, trees = np.nonzero(usage[used])
         found = lift(
-            csc_array(usage[used] * unit),
+            (limits, trees, usage[used][limits, trees] * unit),
             np.ones(len(used)),
             owners=np.array(self._sources),
             floor=np.zeros(sources),

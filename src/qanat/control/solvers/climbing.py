@@ -56,8 +56,10 @@ def first_paths(market: Market, weight: Floats, known: Paths | None = None) -> t
         use = loads / market.capacity
         market.shortest(np.exp(EAGERNESS * use / max(float(use.max()), 1e-300)) / market.capacity)
         demands, found = market.paths(everybody)
-        for demand, rows in zip(demands.tolist(), found, strict=True):
-            loads[rows] += weight[demand]
+        lengths = np.array([len(rows) for rows in found], dtype=np.int64)
+        loads += np.bincount(
+            np.concatenate([np.zeros(0, dtype=np.int64), *found]), np.repeat(weight[demands], lengths), len(loads)
+        )
         paths.add(demands, found)
     return paths, (weight / paths.num_paths)[paths.demand]
 

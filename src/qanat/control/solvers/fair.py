@@ -242,8 +242,10 @@ def _mended(
     floor = np.maximum(problem.floor, 0.0)
     if is_towards := rise is None:
         rise = np.maximum(paths.totals(reached.flows) - floor, 0.0)
-    usage = paths.crossings(np.ones(len(paths.rows)))
-    found = lift(usage, problem.capacity, owners=paths.demand, floor=floor * (1 - SLACK), rise=rise)
+    rows, steps = paths.steps()
+    found = lift(
+        (rows, steps, np.ones(len(rows))), problem.capacity, owners=paths.demand, floor=floor * (1 - SLACK), rise=rise
+    )
     if found is None:
         return reached
     wanted = np.minimum(floor + rise * (min(1.0, found.height) if is_towards else found.height), problem.cap)

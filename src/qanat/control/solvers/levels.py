@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
 
 from qanat.control.solvers.arrays import Floats
 from qanat.control.solvers.lifting import Lift, lift
@@ -160,10 +159,7 @@ def _lift(asked: Question, paths: Paths, parts: Floats, is_free: NDArray[np.bool
     column_of_path, column_of_demand = np.cumsum(of_free) - 1, len(free) + np.cumsum(~is_free) - 1
     column = np.where(of_free, column_of_path, column_of_demand[paths.demand])
     rows, steps = paths.steps()
-    usage = coo_array(
-        (np.where(of_free, 1.0, parts)[steps], (rows, column[steps])),
-        shape=(paths.num_rows, len(free) + len(others)),
-    )
+    usage = rows, column[steps], np.where(of_free, 1.0, parts)[steps]
     owners = np.concatenate([paths.demand[free], others])
     return lift(usage, asked.capacity, owners=owners, floor=asked.floor, rise=asked.rise)
 

@@ -11,13 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
-from scipy.sparse import csc_array, sparray
 
-from qanat.control.solvers.arrays import Floats
-
-PRESOLVED = 3000
-"""Programs of fewer columns are solved sooner as they are."""
+from qanat.control.solvers.arrays import Floats, Ints
+from qanat.control.solvers.programs import greatest
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +28,10 @@ class Lift:
 
 
 def lift(
-    usage: sparray,
+    usage: tuple[Ints, Ints, Floats],
     capacity: Floats,
     *,
-    owners: NDArray[np.int64],
+    owners: Ints,
     floor: Floats,
     rise: Floats,
     with_all_limits: bool = False,
@@ -43,58 +39,54 @@ def lift(
     """Return the highest lift of ``rise`` by which each owner gets his ``floor`` and ``rise`` times the height; None
     where the floors cannot be kept.
 
-    usage: limits x columns, not negative. capacity: of the limits. owners: by column, whose it is. floor, rise: by
-    owner, in the unit of ``capacity``. with_all_limits: of limits that do alike the solver chooses which has the price,
-    where else it is the first.
+    usage: limits, columns, and what a unit over the column uses of the limit, not negative; those of the same place
+    add up. capacity: of the limits. owners: by column, whose it is. floor, rise: by owner, in the unit of ``capacity``.
+    with_all_limits: of limits that do alike the solver chooses which has the price, where else it is the first.
     """
     ways = np.bincount(owners, minlength=len(floor))
     is_only = ways[owners] == 1  # who has one way alone takes it: it need not be looked for
-    alone = owners[is_only]
-    used = usage.tocoo()
-    links, columns, uses = used.row, used.col, used.data
-    of_only = is_only[columns]
-    by_only = owners[columns[of_only]], uses[of_only], links[of_only]
-    pull, held = (
-        np.asarray(np.bincount(by_only[2], by_only[1] * each[by_only[0]], len(capacity)), dtype=np.float64)
-        for each in (rise, floor)
-    )
+    links, columns, uses = usage
+    pull, held = (_loads(usage, np.where(is_only, each[owners], 0.0), len(capacity)) for each in (rise, floor))
+    is_choice = ~is_only[columns]
+    choices = links[is_choice], columns[is_choice], uses[is_choice]
     owner_rows = np.flatnonzero(ways != 1)
     count = int((~is_only).sum())
     place = np.cumsum(~is_only) - 1
     limits = np.ones(len(capacity), dtype=np.bool_)
     if not with_all_limits:
-        limits = _that_matter(capacity - held, pull, links[~of_only])
+        limits = _that_matter(capacity - held, pull, choices[0])
     row_of_limit, row_of = np.cumsum(limits) - 1, int(limits.sum()) + np.cumsum(ways != 1) - 1
     limit_rows = np.flatnonzero(limits)
     pulled = np.flatnonzero(limits & (pull > 0))
     entries = [
-        (row_of_limit[links[~of_only]], place[columns[~of_only]], uses[~of_only]),
+        (row_of_limit[choices[0]], place[choices[1]], choices[2]),
         (row_of_limit[pulled], np.full(len(pulled), count), pull[pulled]),
         (row_of[owners[~is_only]], np.arange(count), np.full(count, -1.0)),
         (row_of[owner_rows], np.full(len(owner_rows), count), rise[owner_rows]),
     ]
     rows, places, values = (np.concatenate(parts) for parts in zip(*entries, strict=True))
-    found = linprog(
-        np.concatenate([np.zeros(count), [-1.0]]),
-        A_ub=csc_array((values, (rows, places)), shape=(len(limit_rows) + len(owner_rows), count + 1)),
-        b_ub=np.concatenate([(capacity - held)[limits], -floor[owner_rows]]),
-        method="highs",
-        options={"presolve": count > PRESOLVED},
-    )
-    if found.x is None:
+    worth_of_height = np.concatenate([np.zeros(count), [1.0]])
+    bounds = np.concatenate([(capacity - held)[limits], -floor[owner_rows]])
+    if (found := greatest(worth_of_height, bounds, (rows, places, values))) is None:
         return None
-    height = float(found.x[-1])
-    duals = np.maximum(-found.ineqlin.marginals, 0.0)
+    height = float(found.values[-1])
     prices, worth = np.zeros(len(capacity)), np.zeros(len(floor))
-    prices[limits], worth[owner_rows] = duals[: len(limit_rows)], duals[len(limit_rows) :]
-    worth += np.bincount(by_only[0], by_only[1] * prices[by_only[2]], len(floor))
+    prices[limits], worth[owner_rows] = found.prices[: len(limit_rows)], found.prices[len(limit_rows) :]
+    costs = np.bincount(columns, uses * prices[links], len(owners))
+    worth[owners[is_only]] += costs[is_only]
     flows = np.zeros(len(owners))
-    flows[~is_only] = np.maximum(found.x[:-1], 0.0)
-    flows[is_only] = floor[alone] + rise[alone] * height
+    flows[~is_only] = np.maximum(found.values[:-1], 0.0)
+    flows[is_only] = (floor + rise * height)[owners[is_only]]
     return Lift(flows, height, prices, worth)
 
 
-def _that_matter(left: Floats, pull: Floats, shared: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _loads(usage: tuple[Ints, Ints, Floats], given: Floats, num_limits: int) -> Floats:
+    """Return what is used of each limit when each column has what is ``given`` to it."""
+    limits, columns, uses = usage
+    return np.asarray(np.bincount(limits, uses * given[columns], num_limits), dtype=np.float64)
+
+
+def _that_matter(left: Floats, pull: Floats, shared: Ints) -> NDArray[np.bool_]:
     """Return which limits the program needs: those of ways that can be chosen (``shared``), and, of those that only
     bound the height, the one that bounds it most."""
     matters = left < 0  # whether that is rounding is the solver's to say

@@ -24,6 +24,7 @@ class Market:
         self._graph = graph
         self._ends = np.array([(graph.number_of(one.source), graph.number_of(one.target)) for one in demands])
         self._rows = [place for place in range(len(graph.links)) if _is_usable(graph, place)]
+        self._ends_of_row = [tuple(graph.number[end] for end in graph.links[place].ends) for place in self._rows]
         self.capacity = np.array([graph.width[place] for place in self._rows])
         self._searches: list[Search] = []
         groups: dict[bytes, list[int]] = {}
@@ -58,7 +59,7 @@ class Market:
         here = int(self._ends[demand, 0])
         route = [here]
         for row in rows:
-            one, other = (self._graph.number[end] for end in self._graph.links[self._rows[row]].ends)
+            one, other = self._ends_of_row[row]
             here = other if here == one else one
             route.append(here)
         return tuple(self._graph.nodes[place] for place in route)
@@ -80,6 +81,7 @@ class Paths:
         self._known: set[tuple[int, bytes]] = set()
         self._lengths: Ints = np.zeros(0, dtype=np.int64)
         self._flat: Ints = np.zeros(0, dtype=np.int64)
+        self._steps: Ints = np.zeros(0, dtype=np.int64)
 
     def add(self, demands: Ints, paths: Sequence[Ints]) -> Ints:
         """Take up the paths that are new, and return their demands."""
@@ -92,7 +94,8 @@ class Paths:
                 self.rows.append(rows)
                 fresh.append(demand)
         self.demand = np.concatenate([self.demand, np.array(fresh, dtype=np.int64)])
-        self._arrange(before)
+        lengths = np.array([len(rows) for rows in self.rows[before:]], dtype=np.int64)
+        self._arrange(np.concatenate([self._lengths, lengths]), np.concatenate([self._flat, *self.rows[before:]]))
         return np.array(fresh, dtype=np.int64)
 
     def keep(self, is_kept: NDArray[np.bool_]) -> None:
@@ -104,20 +107,18 @@ class Paths:
         self._keys = list(compress(self._keys, kept))
         self._known = set(self._keys)
         self.demand = self.demand[is_kept]
-        self._arrange()
+        self._arrange(self._lengths[is_kept], self._flat[is_kept[self._steps]])
 
-    def _arrange(self, known: int = 0) -> None:
-        """Lay the paths out as arrays, behind the first ``known``, which are laid out already."""
-        fresh, steps = self.rows[known:], int(self._lengths[:known].sum())
-        lengths = np.array([len(rows) for rows in fresh], dtype=np.int64)
-        self._lengths = np.concatenate([self._lengths[:known], lengths])
-        self._flat = np.concatenate([self._flat[:steps], *fresh])
+    def _arrange(self, lengths: Ints, flat: Ints) -> None:
+        """Have the paths as arrays. lengths: by path. flat: their steps, one path after the other."""
+        self._lengths, self._flat = lengths, flat
         self._starts = np.concatenate([[0], np.cumsum(self._lengths)])
+        self._steps = np.repeat(np.arange(len(self.rows)), self._lengths)
         self.num_paths = np.bincount(self.demand, minlength=self.num_demands)
 
     def loads(self, flows: Floats) -> Floats:
         """Return what each link carries."""
-        return np.asarray(np.bincount(self._flat, np.repeat(flows, self._lengths), self.num_rows), dtype=np.float64)
+        return np.asarray(np.bincount(self._flat, flows[self._steps], self.num_rows), dtype=np.float64)
 
     def totals(self, flows: Floats) -> Floats:
         """Return what each demand gets."""
@@ -138,7 +139,7 @@ class Paths:
 
     def steps(self) -> tuple[Ints, Ints]:
         """Return every step of every path: the link it takes, and which path it belongs to."""
-        return self._flat, np.repeat(np.arange(len(self.rows)), self._lengths)
+        return self._flat, self._steps
 
     def by_demand(self, scale: Floats) -> csc_array:
         """Return the matrix of links by demands, with the sum of ``scale`` over the demand's paths on the link."""
