@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from qanat.ground.clock import Deadline
+from qanat.ground.errors import KeyShortage
 from qanat.ground.identifiers import NodeId
 from qanat.key_management.pools import opened
 
@@ -21,7 +23,7 @@ class Opening:
     def __init__(self, *, every_s: float, turn: int, stops_after: int) -> None:
         self.now_s, self._every_s, self._turn, self._stops_after = 0.0, every_s, turn, stops_after
         self.called: list[NodeId] = []
-        self.context = SimpleNamespace(courier=self, clock=self)
+        self.context = SimpleNamespace(courier=self, clock=self, settings=SimpleNamespace(wait_s=2.0))
 
     def num_opened(self) -> int:
         return min(int(self.now_s / self._every_s), self._stops_after)
@@ -55,3 +57,21 @@ def test_patience_is_from_when_a_site_was_opened_last_whosoever(
     found = asyncio.run(opened(process.context, process, [FAR], patience_s=PATIENCE_S))  # type: ignore[arg-type]
     assert (found, process.called) == (silent, [FAR])
     assert process.now_s == pytest.approx(took_s, abs=0.5)
+
+
+@pytest.mark.parametrize("stops_after", [0, 99])
+def test_who_waits_no_longer_is_told_that_sites_are_being_opened(stops_after: int) -> None:
+    process = Opening(every_s=0.4, turn=40, stops_after=stops_after)
+    last = Deadline.after(process, 2.0)  # type: ignore[arg-type]
+    with pytest.raises(
+        KeyShortage, match=r"1 of the 1 sites on the way, far among them, are still being opened"
+    ) as told:
+        asyncio.run(opened(process.context, process, [FAR], patience_s=PATIENCE_S, last=last))  # type: ignore[arg-type]
+    assert (process.now_s, process.called) == (pytest.approx(2.0, abs=0.5), [FAR])
+    assert told.value.retry_after_s == 2.0
+
+
+def test_who_waits_longer_than_the_opening_takes_is_told_nothing() -> None:
+    process = Opening(every_s=0.4, turn=4, stops_after=99)
+    last = Deadline.after(process, 2.0)  # type: ignore[arg-type]
+    assert asyncio.run(opened(process.context, process, [FAR], patience_s=PATIENCE_S, last=last)) is None  # type: ignore[arg-type]

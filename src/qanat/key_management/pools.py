@@ -40,12 +40,15 @@ async def answers(
             return False
 
 
-async def opened(context: Context, vouching: Vouching, way: Sequence[NodeId], *, patience_s: float) -> NodeId | None:
+async def opened(
+    context: Context, vouching: Vouching, way: Sequence[NodeId], *, patience_s: float, last: Deadline | None = None
+) -> NodeId | None:
     """Call all nodes of a way that sleep, and wait until none is being opened; return one that still is when for
     ``patience_s`` no site at all has been opened.
 
     One that cannot be opened is not waited for: it shows by its silence. Sites of other ways have their turn too, so
-    the next one's comes as long as any is opened.
+    the next one's comes as long as any is opened. Raises KeyShortage when some are still being opened at ``last``:
+    that goes on, and nobody is to blame for it.
     """
     opening, num_opened = context.courier.is_opening, context.courier.num_opened
     waiting = [node for node in way if opening(node)]
@@ -55,6 +58,12 @@ async def opened(context: Context, vouching: Vouching, way: Sequence[NodeId], *,
     while waiting:
         if deadline.has_passed:
             return waiting[0]
+        if last is not None and last.has_passed:
+            raise KeyShortage(
+                f"{len(waiting)} of the {len(way)} sites on the way, {waiting[0]} among them, are still being opened",
+                remedy="ask again in a moment, with the same request id where there is one",
+                retry_after_s=context.settings.wait_s,
+            )
         await _look_again(context, deadline)
         left, now = [node for node in waiting if opening(node)], num_opened()
         if len(left) < len(waiting) or now > before:  # they are opened one after the other

@@ -143,7 +143,7 @@ class RelayOrigin:
             ways = [self.ways.choose(wish, tried) for wish in wishes]
             if self._is_too_late(job, ways, tried):
                 break
-            if await self._is_silent(ways, wishes):
+            if await self._is_silent(job, ways, wishes):
                 continue
             self._ask_first(job, wishes, ways, tried)
             outcome = await self._try(job, ways, tried)
@@ -195,25 +195,26 @@ class RelayOrigin:
         for way in (way for routes in ways for way in routes):
             routes_book.spreading.note_sent(way, job.hop_bits)
 
-    async def _is_silent(self, ways: Sequence[Routes], wishes: Sequence[Wish]) -> bool:
+    async def _is_silent(self, job: RelayJob, ways: Sequence[Routes], wishes: Sequence[Wish]) -> bool:
         """Return whether the first node of a way does not answer, and close the ways that go there.
 
         Where there is no other way to take, it gets as long as all tries would take: waiting burns no pads. So sites of
         a way that sleep are all opened before keys are sent on it: a batch does not wait so long for its verdict.
+        Raises KeyShortage when its caller waits no longer, and some are still being opened.
         """
         settings = self._context.settings
         alone_s, among_others_s = settings.relay_tries * settings.relay_timeout_s, settings.reach_patience_s
         for routes, wish in zip(ways, wishes, strict=True):
             patience_s = among_others_s if self.ways.has_others(wish) else alone_s
             for way in routes:
-                if (silent := await self._silent_on(way, patience_s)) is not None:
+                if (silent := await self._silent_on(way, patience_s, job.deadline)) is not None:
                     self.ways.close(wishes, at=way[way.index(silent) - 1], silent=silent)
                     return True
         return False
 
-    async def _silent_on(self, way: Way, patience_s: float) -> NodeId | None:
+    async def _silent_on(self, way: Way, patience_s: float, waited: Deadline | None) -> NodeId | None:
         context, vouching, wake_s = self._context, self._vouching, self._context.settings.wake_patience_s
-        if (sleeping := await opened(context, vouching, way[1:], patience_s=wake_s)) is not None:
+        if (sleeping := await opened(context, vouching, way[1:], patience_s=wake_s, last=waited)) is not None:
             return sleeping
         following, last = way[1], Deadline.after(context.clock, max(patience_s, wake_s))
         is_there = await answers(context, vouching, following, patience_s=patience_s, last=last)
