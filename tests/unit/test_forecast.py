@@ -22,6 +22,7 @@ from qanat.quantum_layer.forecast import (
     expected_capability,
     link_forecast,
     method_forecast,
+    short_block_bits,
 )
 from qanat.quantum_layer.link_plan import LinkTask
 from qanat.quantum_layer.link_run import LinkFigures, run_link
@@ -51,6 +52,25 @@ def test_a_dark_link_gets_the_shortest_block_that_is_good(loss_db: float) -> Non
     assert LEAST_BLOCKS < num_blocks < MOST_BLOCKS
     assert is_good(at(loss_db, num_blocks))
     assert not is_good(at(loss_db, num_blocks - 1))
+
+
+@pytest.mark.parametrize("loss_db", [0.0, 10.3, 20.5, 30.0, 34.5])
+def test_a_short_block_is_the_shortest_that_costs_no_more_than_half_of_its_key(loss_db: float) -> None:
+    num_blocks = short_block_bits(SYSTEM, loss_db=loss_db) // RECONCILIATION_BITS
+    chosen = at(loss_db, amplification_bits(SYSTEM, loss_db=loss_db) // RECONCILIATION_BITS)
+    assert at(loss_db, num_blocks).secret_rate_bits_per_s >= GOOD_SHARE * chosen.secret_rate_bits_per_s
+    assert num_blocks == 1 or (
+        at(loss_db, num_blocks - 1).secret_rate_bits_per_s < GOOD_SHARE * chosen.secret_rate_bits_per_s
+    )
+
+
+def test_short_blocks_of_the_backbone_take_a_fifth_of_the_light() -> None:
+    for loss_db in (1.0, 10.3, 20.5):
+        assert short_block_bits(SYSTEM, loss_db=loss_db) <= amplification_bits(SYSTEM, loss_db=loss_db) / 5
+
+
+def test_a_link_that_can_give_no_key_is_asked_for_no_short_block() -> None:
+    assert short_block_bits(SYSTEM, loss_db=40.0) == amplification_bits(SYSTEM, loss_db=40.0)
 
 
 def test_a_link_that_can_give_no_key_wastes_no_light_on_it() -> None:

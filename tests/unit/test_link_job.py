@@ -17,6 +17,7 @@ from qanat.ground.randomness import SeededChance
 from qanat.postprocessing.wire import Kind
 from qanat.quantum_layer import link_job
 from qanat.quantum_layer.block_job import LinkRun
+from qanat.quantum_layer.forecast import method_forecast, short_block_bits
 from qanat.quantum_layer.link_job import distil_link
 from qanat.quantum_layer.reports import BlockReport, FaultReport, Report, decode_report, encode_report
 from qanat.quantum_layer.wire import WireEnd
@@ -138,3 +139,14 @@ def test_reports_survive_their_frames() -> None:
     assert decode_report(encode_report(fault)) == fault
     with pytest.raises(FrameError):
         decode_report(encode_report(fault)[:-1])
+
+
+@pytest.mark.parametrize(("system", "loss_db"), [("backbone-625", 20.5), ("metro-40-i", 13.5)])
+def test_a_short_block_gives_both_ends_the_key_that_was_foretold(system: str, loss_db: float) -> None:
+    run = replace(a_run(loss_db=loss_db), system=system, min_key_bits=None, is_short=True)
+    reports = reports_of(run)
+    one, other = (block.block for block in blocks_of(reports))
+    foretold = method_forecast(system, loss_db=loss_db, block_bits=run.key_bits).secret_bits_per_block
+    assert run.key_bits == short_block_bits(system, loss_db=loss_db)
+    assert one.bits.reveal() == other.bits.reveal()
+    assert one.num_bits == pytest.approx(foretold, rel=0.15)

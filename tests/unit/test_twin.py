@@ -341,3 +341,25 @@ def test_what_is_ordered_waits_until_the_twin_is_ready_and_may_be_stopped_before
             assert [run.order_id for run in pool.runs] == [OrderId("order")]
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("disturbance", "told"), [(0.0, [True, False]), (0.01, [False, False])])
+def test_the_first_block_alone_is_short_and_only_where_nothing_disturbs(disturbance: float, told: list[bool]) -> None:
+    async def scenario() -> None:
+        pool = InlinePool()
+        async with AsyncioTasks() as tasks:
+            link = TwinLink(
+                LINK.model_copy(update={"disturbance": disturbance}),
+                pool=pool,
+                tasks=tasks,
+                clock=SystemClock(),
+                chance=SeededChance(1),
+                entropy=SystemEntropy(),
+                first_is_short=True,
+            )
+            for node in LINK.ends:
+                await link.modules[node].start(an_order(node, num_blocks=2))
+            await events_until_end(link.modules[ONE])
+        assert [run.is_short for run in pool.runs] == told
+
+    asyncio.run(scenario())

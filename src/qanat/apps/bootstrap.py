@@ -404,7 +404,7 @@ class Service(Opened):
         }
         if link.kind == "fibre":
             is_lit = partial(light_passes, self.switches, self.network.joins_of(link))
-            return TwinLink(link, is_lit=is_lit, **parts)
+            return TwinLink(link, is_lit=is_lit, first_is_short=self._on_demand, **parts)
         twin = self._pass_links[link.link_id] = PassLink(
             link, expected=partial(link_capability, link), **(parts | {"pool": self.sky_pool})
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from qanat.ground.identifiers import LinkId, NodeId, OrderId
 from qanat.ground.ports import Chance, Entropy
-from qanat.quantum_layer.forecast import amplification_bits, link_forecast
+from qanat.quantum_layer.forecast import amplification_bits, link_forecast, short_block_bits
 from qanat.quantum_layer.pass_plan import PassLight
 
 MAX_LIGHT_S = 1800.0
@@ -17,7 +17,8 @@ MAX_LIGHT_S = 1800.0
 class LinkRun:
     """One amplification block to make: the link, nature's dice, and each end's pads (transmitter, receiver).
 
-    ``min_key_bits``: verified bits of the block; None leaves the choice to the proof (``forecast.amplification_bits``).
+    ``min_key_bits``: verified bits of the block; None leaves the choice to the proof (``forecast.amplification_bits``),
+    or, where the block ``is_short``, to its least that is worth it (``forecast.short_block_bits``).
     ``light``: of a satellite's pass, whose loss changes all the time; then ``system`` and ``loss_db`` only name it.
     ``pairs``: of modules, equal ones, each on a wavelength of the one fibre. They share a block's slots evenly and work
     at the same time: photons are drawn as those of one pair, slot by slot, and the link's time is their number times
@@ -34,13 +35,15 @@ class LinkRun:
     pads: tuple[bytes, bytes] = field(repr=False)
     disturbance: float = 0.0
     min_key_bits: int | None = None
+    is_short: bool = False
     pairs: int = 1
     light: PassLight | None = None
 
     @property
     def key_bits(self) -> int:
         """Verified bits of the block, as asked for or as chosen."""
-        return self.min_key_bits or amplification_bits(self.system, loss_db=self.loss_db)
+        choose = short_block_bits if self.is_short else amplification_bits
+        return self.min_key_bits or choose(self.system, loss_db=self.loss_db)
 
     @property
     def max_light_s(self) -> float:

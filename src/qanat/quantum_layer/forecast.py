@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -76,11 +77,36 @@ def amplification_bits(
     if not is_good(MOST_BLOCKS):
         gives_key = forecast(MOST_BLOCKS).secret_bits_per_block > 0
         return (MOST_BLOCKS if gives_key else LEAST_BLOCKS) * RECONCILIATION_BITS
-    low, high = LEAST_BLOCKS, MOST_BLOCKS
+    return _least(is_good, LEAST_BLOCKS, MOST_BLOCKS) * RECONCILIATION_BITS
+
+
+@lru_cache(maxsize=1024)
+def short_block_bits(system: str, *, loss_db: float) -> int:
+    """Return how many verified bits are amplified at once on a link, errors corrected by Cascade, where somebody waits
+    for its first key.
+
+    It is the least multiple of 2^18 whose rate is at least GOOD_SHARE of that of the block which the proof chooses
+    (``amplification_bits``): so half of the key of one block is the most that it costs. Where the chosen block gives
+    none, it is that one. Raises ConfigurationError for a system that does not exist.
+    """
+    chosen = amplification_bits(system, loss_db=loss_db)
+    rate = method_forecast(system, loss_db=loss_db, block_bits=chosen).secret_rate_bits_per_s
+    if rate <= 0:
+        return chosen
+
+    def is_good(num_blocks: int) -> bool:
+        short = method_forecast(system, loss_db=loss_db, block_bits=num_blocks * RECONCILIATION_BITS)
+        return short.secret_rate_bits_per_s >= GOOD_SHARE * rate
+
+    return _least(is_good, 0, chosen // RECONCILIATION_BITS) * RECONCILIATION_BITS
+
+
+def _least(is_good: Callable[[int], bool], low: int, high: int) -> int:
+    """Return the least number above ``low`` that is good, as ``high`` and all from it on are."""
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if is_good(middle) else (middle, high)
-    return high * RECONCILIATION_BITS
+    return high
 
 
 @lru_cache(maxsize=1024)

@@ -150,9 +150,11 @@ class TwinLink:
         entropy: Entropy,
         is_lit: Callable[[], bool] = lambda: True,
         until_ready: Callable[[], Awaitable[object]] | None = None,
+        first_is_short: bool = False,
     ) -> None:
         """``is_lit``: whether light comes through the switches on its way, asked before each block. ``until_ready``:
-        what every order waits for before its first one."""
+        what every order waits for before its first one. ``first_is_short``: the first block is as short as is worth it
+        (``forecast.short_block_bits``), so that who waits for a link without key has some soon."""
         self._is_lit = is_lit
         self._until_ready = until_ready
         self.link = link
@@ -165,6 +167,8 @@ class TwinLink:
         self._orders: dict[OrderId, _OpenOrder] = {}
         self._ended: OrderedDict[OrderId, set[NodeId]] = OrderedDict()
         self._capability: LinkCapability | None = None
+        # the forecast does not know of a disturbance, which a short block may not bear
+        self._next_is_short = first_is_short and not link.disturbance
 
     def capability(self) -> LinkCapability:
         """Return what the analytic model expects of this link."""
@@ -241,6 +245,7 @@ class TwinLink:
 
     def _next_run(self, order_id: OrderId, open_order: _OpenOrder, number: int) -> LinkRun:
         transmitter, receiver = self.link.ends
+        is_short, self._next_is_short = self._next_is_short, False
         return LinkRun(
             link_id=self.link.link_id,
             order_id=order_id,
@@ -252,6 +257,7 @@ class TwinLink:
             chance=self._chance.child(order_id, number),
             entropy=self._entropy,
             pads=(open_order.pads[transmitter].popleft().take(), open_order.pads[receiver].popleft().take()),
+            is_short=is_short,
         )
 
     async def _run_block(self, run: LinkRun, open_order: _OpenOrder) -> Fault | None:
