@@ -124,3 +124,20 @@ def test_controllers_that_die_again_and_again_lose_nothing(seed: int) -> None:
         world.crash(victim)
         assert keys_come(world, count=4)
     close(world)
+
+
+@pytest.mark.parametrize("local", [CONTROLLER, STANDBY])
+def test_that_one_of_two_controllers_is_gone_is_an_alarm_of_the_other_until_it_is_back(local: NodeId) -> None:
+    world = new_world()
+    keys_come(world)
+    rest(world, 10.0)
+    world.crash(local, down_s=30.0)
+    rest(world, 100.0)
+    told = [
+        (event.node, event.data["about"], event.data.get("cleared", False))
+        for event in world.witness.events
+        if event.kind is EventKind.ALARM and event.data["code"] == "other-controller-silent"
+    ]
+    other = STANDBY if local == CONTROLLER else CONTROLLER
+    assert told == [(other, local, False), (other, local, True)]
+    close(world)

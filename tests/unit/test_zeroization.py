@@ -186,7 +186,15 @@ def without_a_table(path: Path) -> None:
         connection.execute("DROP TABLE hour_key")
 
 
-DAMAGES = [cut_short, with_a_page_of_zeros, with_a_garbled_head, without_state, without_a_table]
+def without_a_table_that_is_read_late(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE own_epoch")
+
+
+DAMAGES = [
+    *(cut_short, with_a_page_of_zeros, with_a_garbled_head, without_state),
+    *(without_a_table, without_a_table_that_is_read_late),
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)

@@ -132,6 +132,7 @@ class Controller:
             await self._begin_to_rule()
         if ruling.other is not None:
             await self._courier.send(ruling.other, ControllerHere(self._courier.epoch, ruling.rules))
+        ruling.tell_silence(self._recorder, now_s=now_s)
 
     async def _begin_to_rule(self) -> None:
         """Take an epoch of one's own, which tells the tables of two controllers, or of two lives, apart."""

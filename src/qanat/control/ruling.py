@@ -4,11 +4,14 @@ Each tells the other every second whether it rules, and in which epoch. One that
 rule, in an epoch above all that it has heard of; one that rules and hears of a higher epoch stands down. Two may rule
 for a moment, or while nothing joins them: key managers follow the higher epoch and act on no word of the lower one,
 and no store knows a controller, so neither a key nor a pad is at stake.
+
+That one of them is gone harms nobody yet, and is an alarm of the other: nobody would take over from it.
 """
 
 from __future__ import annotations
 
 from qanat.ground.identifiers import CONTROLLER, STANDBY, NodeId
+from qanat.ground.tracing import EventRecorder
 from qanat.key_management.wire import ControllerHere
 
 SECOND_WAITS_S = 2.0
@@ -23,7 +26,7 @@ class Ruling:
         self.other = other
         self.is_first = local != STANDBY
         self._patience_s = takeover_after_s + (0.0 if self.is_first else SECOND_WAITS_S)
-        self._ruler_heard_s = now_s
+        self._heard_s = self._ruler_heard_s = now_s
         self._ruler_epoch = 0
         self._highest_epoch = 0
 
@@ -34,8 +37,19 @@ class Ruling:
     def hear(self, word: ControllerHere, *, now_s: float) -> None:
         """Take note of what the other controller says of itself."""
         self.note_epoch(word.epoch)
+        self._heard_s = now_s
         if word.rules:
             self._ruler_heard_s, self._ruler_epoch = now_s, word.epoch
+
+    def tell_silence(self, recorder: EventRecorder, *, now_s: float) -> None:
+        """Raise the alarm that the other controller is silent, or end it."""
+        if self.other is None:
+            return
+        if now_s - self._heard_s < self._patience_s:
+            recorder.alarm_over("other-controller-silent", about=self.other)
+            return
+        text = f"the {self.other} does not answer: nobody would take over from this controller"
+        recorder.alarm("other-controller-silent", text, about=self.other)
 
     def next_epoch(self, *, utc_s: float) -> int:
         """Return the epoch to rule in: the time of day, or above all that was heard of, where that is later."""

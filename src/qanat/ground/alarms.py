@@ -262,6 +262,10 @@ _CONTROL = [
         *("bring the controller or its standby up; keys in stock are given meanwhile", Ends.TOLD, SOURCE_QUIET_S),
     ),
     AlarmKind(
+        *("other-controller-silent", "warning", "controller", "one of the two controllers does not answer the other"),
+        *("bring it up again: while it is away nobody takes over from the other", Ends.TOLD, SOURCE_QUIET_S),
+    ),
+    AlarmKind(
         *("guarantee-not-kept", "warning", "pair of applications", "links give too little for a guaranteed rate"),
         *("mend what is out of order, or lower the guarantee", Ends.TOLD, SOURCE_QUIET_S),
     ),

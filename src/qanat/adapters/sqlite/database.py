@@ -251,8 +251,8 @@ def _is_full(fault: sqlite3.Error) -> bool:
 
 
 _AFTER_DAMAGE = (
-    "check its disk; then end the store with `qanat node zeroize`, which needs no sound file, or put back a copy of"
-    " the site's folder, which the peers take as a restored one"
+    "check its disk; then end the store with `qanat node zeroize`, which needs no sound file, and start the site"
+    " again; do not put an older copy back"
 )
 _WRITABLE = "check that the folder exists, belongs to this user and is on a disk with space"
 
@@ -288,7 +288,6 @@ def is_damage(fault: sqlite3.Error) -> bool:
 
 def store_failed(path: Path, fault: sqlite3.Error) -> StoreFailed:
     """Return the error for a store that is open and could not do something."""
-    code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if hasattr(fault, "sqlite_errorcode") and is_damage(fault):  # what has no code is Python's, not the file's
         return StoreFailed(f"the key store {path} is damaged: {fault}", remedy=_AFTER_DAMAGE)
     return StoreFailed(f"the key store {path} could not write: {fault}", remedy="make space on its disk, and check it")

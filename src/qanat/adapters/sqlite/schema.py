@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Mapping
 
@@ -147,6 +148,8 @@ TABLES = (
     NOTICE_TABLE,
 )
 
+_NAMES = frozenset(re.findall(r"CREATE (?:TABLE|INDEX) (\w+)", "; ".join(TABLES)))
+
 _V1_RECORD = (
     "json_object('routes', json_array(json(route)), 'threshold', NULL, 'pad_bits',"
     " min(max(0, json_array_length(route) - 1) * size_bits, qkd_bits_spent), 'origin', origin)"
@@ -210,7 +213,7 @@ def prepare(
     """Make the tables of a new file, or bring an old file to ``version``; call inside a transaction.
 
     Returns the version that was found. Raises ConfigurationError for a database of something else, or one of a newer
-    version than this program knows; LookupError for one that has lost its version.
+    version than this program knows; LookupError for one that has lost its version, or a table.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -232,6 +235,8 @@ def prepare(
         for statement in migrations[step]:
             connection.execute(statement)
         connection.execute("UPDATE state SET value = ? WHERE name = 'schema_version'", (step + 1,))
+    if lost := _NAMES - {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}:
+        raise LookupError(f"it has lost {', '.join(sorted(lost))}")
     return int(found)
 
 

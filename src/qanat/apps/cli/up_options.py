@@ -17,7 +17,7 @@ SleepAfterOption = Annotated[
         "--sleep-after",
         min=0.0,
         metavar="MINUTES",
-        help="A site that nobody has used for so long sleeps until it is called; 0: none does.",
+        help="A site that nobody has used for so long, 2 or more, sleeps until it is called; 0: none does.",
     ),
 ]
 
