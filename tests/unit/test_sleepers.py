@@ -165,6 +165,103 @@ def test_an_application_at_a_door_goes_before_all_sites_that_others_woke() -> No
     asyncio.run(scenario())
 
 
+def test_who_calls_at_a_door_waits_for_no_opening_that_nobody_waits_for() -> None:
+    """Of sites that other sites woke one is opened at a time, and one whose door rings beside it, also where that rings
+    late; of doors that ring, again one at a time."""
+
+    async def scenario() -> None:
+        under_way, done = list[NodeId](), list[NodeId]()
+        may_end = {NodeId(name): asyncio.Event() for name in "abcd"}
+        a, b, c, d = may_end
+
+        async def wait(node: NodeId, _: Bells) -> None:
+            under_way.append(node)
+            await may_end[node].wait()
+            done.append(node)
+
+        sites = Sleepers(wait, on_failed=lambda *_: None)
+        bells = {node: sites.lay_down(node, {"transports": (HOST, 0), DOOR: (HOST, 0)}) for node in may_end}
+        sites.watch()
+        callers = []
+        for node, name in ((a, "transports"), (b, "transports"), (c, DOOR), (d, DOOR), (b, DOOR)):
+            callers.append(await asyncio.open_connection(HOST, bells[node][name].port))
+            await until(partial(sites._openings.__contains__, node))
+            await asyncio.sleep(0.02)
+        assert under_way == [a, c], "b waits for a, d and b for c"
+        assert sites.is_awaited()
+        may_end[c].set()
+        await until(lambda: done == [c])
+        await until(lambda: under_way == [a, c, b])
+        may_end[b].set()
+        await until(lambda: under_way == [a, c, b, d])
+        may_end[d].set()
+        await until(lambda: done == [c, b, d])
+        assert a not in sites.opened
+        may_end[a].set()
+        await until(lambda: sites.opened == [a, b, c, d])
+        for _, writer in callers:
+            writer.close()
+        await sites.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_site_that_a_door_rang_for_late_begins_at_once() -> None:
+    async def scenario() -> None:
+        under_way, may_end = list[NodeId](), asyncio.Event()
+
+        async def wait(node: NodeId, _: Bells) -> None:
+            under_way.append(node)
+            await may_end.wait()
+
+        sites = Sleepers(wait, on_failed=lambda *_: None)
+        bells = {node: sites.lay_down(node, {"transports": (HOST, 0), DOOR: (HOST, 0)}) for node in (A, B)}
+        sites.watch()
+        callers = []
+        for node, name in ((A, "transports"), (B, "transports"), (B, DOOR)):
+            callers.append(await asyncio.open_connection(HOST, bells[node][name].port))
+            await until(partial(sites._openings.__contains__, node))
+        await until(lambda: under_way == [A, B])
+        may_end.set()
+        await until(lambda: sites.opened == [A, B])
+        for _, writer in callers:
+            writer.close()
+        await sites.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_opened", [True, False])
+def test_one_that_no_application_calls_lets_it_go_first_for_a_while(
+    is_opened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_S", 0.0)
+    monkeypatch.setattr(module, "GIVE_WAY_S", 20.0 if is_opened else 0.1)
+
+    async def scenario() -> None:
+        may_end = asyncio.Event()
+
+        async def wait(_: NodeId, __: Bells) -> None:
+            await may_end.wait()
+
+        sites = Sleepers(wait, on_failed=lambda *_: None)
+        bells = {node: sites.lay_down(node, {DOOR: (HOST, 0)}) for node in (A, B)}
+        sites.watch()
+        _, caller = await asyncio.open_connection(HOST, bells[A][DOOR].port)
+        await until(sites.is_awaited)
+        await asyncio.wait_for(sites.let_go_first(A), 0.05)  # it is the one that is awaited
+        giving_way = asyncio.create_task(sites.let_go_first(B))
+        await asyncio.sleep(0.03)
+        assert not giving_way.done()
+        if is_opened:
+            may_end.set()
+        await asyncio.wait_for(giving_way, 5)
+        caller.close()
+        await sites.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_site_that_cannot_be_opened_hangs_up_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TRY_AGAIN_S", 0.01)
 

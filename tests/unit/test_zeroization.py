@@ -216,6 +216,25 @@ def test_of_a_damaged_store_the_file_is_overwritten_and_goes_and_a_new_one_begin
     play(path, fill)
 
 
+def test_damage_that_shows_while_a_store_is_open_is_told_with_the_remedy(tmp_path: Path) -> None:
+    async def scene(writer: StoreWriter) -> None:
+        heard: list[StoreFailed] = []
+        store = await SqliteKeyStore.open(
+            tmp_path / "keys.sqlite", master_key=MASTER_KEY, writer=writer, on_failed=heard.append
+        )
+        await fill(store)
+        assert heard == []
+        store._database._connection.execute("DROP TABLE pool")
+        for told in (1, 2):
+            with pytest.raises(StoreFailed, match="is damaged: no such table"):
+                await store.levels()
+            assert len(heard) == told
+        assert "qanat node zeroize" in heard[0].remedy
+        await store.close()
+
+    with_writer(scene)
+
+
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damaged_store_fails_alone(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     """Its neighbours, which the same thread writes, go on."""

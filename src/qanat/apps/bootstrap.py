@@ -270,6 +270,7 @@ class Service(Opened):
             is_awaited = self._sites.is_called_by_application(node)
             store = (await parts.open_stores([node], go_first=is_awaited))[node]
             await take_initial_keys(self.place.pki, self.network.links_of(node), node, store)
+            await self._sites.let_go_first(node)
             tasks = await of_site.enter_async_context(AsyncioTasks(part_of=self._tasks))
             transport = await parts.open_transport(
                 node, listening=listening["transports"], is_asleep=self._sites.is_asleep

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from copy import copy
+from functools import partial
 from pathlib import Path
 from socket import socket
 
@@ -33,7 +34,7 @@ from qanat.apps.link_modules import LocalModules, link_capability
 from qanat.apps.workplace import Workplace
 from qanat.doors.etsi014 import Etsi014Door, Limits
 from qanat.ground.constants import SESSION_PAD_BITS
-from qanat.ground.errors import ConfigurationError
+from qanat.ground.errors import ConfigurationError, StoreFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
@@ -134,10 +135,15 @@ class SiteParts:
             if go_first:
                 writer.let_go_first(path)
             master_key = self._master_key(path, master_key_path or self.place.master_key_of(node))
-            store = await SqliteKeyStore.open(path, master_key=master_key, writer=writer)
+            store = await SqliteKeyStore.open(
+                path, master_key=master_key, writer=writer, on_failed=partial(self._note_store_failed, node)
+            )
             self._stack.push_async_callback(store.close)
             stores[node] = store
         return stores
+
+    def _note_store_failed(self, node: NodeId, fault: StoreFailed) -> None:
+        self.recorder(node).alarm("store-failed", fault.message, fault.remedy)
 
     def store_writer(self) -> StoreWriter:
         """Return the one thread that writes all stores; it ends with the stack that it was first asked for on."""

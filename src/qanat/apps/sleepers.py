@@ -1,8 +1,9 @@
 """Sites that sleep: their ports listen, and each is opened when somebody first speaks to it.
 
 Opened is one site at a time, since each takes the process some milliseconds, in which its other doors wait: first those
-at whose door an application calls, then those that other sites call, each in the order of the calls. A site that
-cannot be opened refuses those who called, and is tried again at a later call.
+at whose door an application calls, then those that other sites call, each in the order of the calls. One that an
+application calls does not wait for the end of another's opening that no application calls, which lets it go first from
+its next step on. A site that cannot be opened refuses those who called, and is tried again at a later call.
 
 One that was put back to sleep leaves its sockets to the bells again: who calls while it is being closed waits, as
 before the first opening.
@@ -23,6 +24,8 @@ QUIET_S = 0.5
 """What can wait for a site is done when none has been opened for so long."""
 ANSWER_S = 0.05
 """So long, about, whoever has called a site waits on, once it is open, for its first answer."""
+GIVE_WAY_S, LOOK_AGAIN_S = 0.1, 0.005
+"""So long a site that no application calls lets others go first, at most, and so often it looks whether they have."""
 TRY_AGAIN_S = 1.0
 """A site that could not be opened rests so long."""
 
@@ -53,8 +56,9 @@ class Sleepers:
         self._resting: dict[NodeId, asyncio.TimerHandle] = {}
         self._queue: list[NodeId] = []
         self._called_by_applications: set[NodeId] = set()
-        self._at_work: NodeId | None = None
+        self._at_work: set[NodeId] = set()
         self._turn = asyncio.Condition()
+        self._telling: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def lay_down(self, node: NodeId, ports: Mapping[str, tuple[str, int]]) -> Bells:
@@ -89,6 +93,13 @@ class Sleepers:
         is_answering = asyncio.get_running_loop().time() - self._last_awaited_s < ANSWER_S
         return is_answering or not self._called_by_applications.isdisjoint(self._queue)
 
+    async def let_go_first(self, node: NodeId) -> None:
+        """Between two steps of opening a site: wait while an application waits for another one, GIVE_WAY_S at most."""
+        clock = asyncio.get_running_loop().time
+        until_s, called = clock() + GIVE_WAY_S, self._called_by_applications
+        while node not in called and self.is_awaited() and clock() < until_s:  # noqa: ASYNC110  (of time, too)
+            await asyncio.sleep(LOOK_AGAIN_S)
+
     def num_opened(self) -> int:
         """Return how often a site has been opened so far."""
         return self._num_opened
@@ -106,7 +117,7 @@ class Sleepers:
     def is_quiet(self) -> bool:
         """Return whether no site is being opened, or was just now."""
         is_long_ago = asyncio.get_running_loop().time() - self._last_opened_s >= QUIET_S
-        return is_long_ago and self._at_work is None and not self._queue
+        return is_long_ago and not self._at_work and not self._queue
 
     async def while_asleep(self, node: NodeId, act: Callable[[NodeId], Awaitable[None]]) -> bool:
         """Do something to a site that sleeps, unless sites are being opened or were just now: they go first. A call
@@ -129,7 +140,7 @@ class Sleepers:
 
         Not while other sites wait for being opened: they go first, and this one has time.
         """
-        if self._closed or node not in self._opened or self._at_work is not None or self._queue:
+        if self._closed or node not in self._opened or self._at_work or self._queue:
             return False
         async with self._in_turn(node):
             opening = self._openings.pop(node)  # from now on nobody speaks to it who need not
@@ -151,9 +162,9 @@ class Sleepers:
         openings = list(self._openings.values())
         for opening in openings:
             opening.cancel()
-        await asyncio.gather(*openings, return_exceptions=True)
+        await asyncio.gather(*openings, *self._telling, return_exceptions=True)
         async with self._turn:
-            await self._turn.wait_for(lambda: self._at_work is None)
+            await self._turn.wait_for(lambda: not self._at_work)
         for bells in self._bells.values():
             for bell in bells.values():
                 bell.close()
@@ -161,6 +172,10 @@ class Sleepers:
     def _on_ring(self, node: NodeId, name: str) -> None:
         if name == DOOR:
             self._called_by_applications.add(node)
+            if node in self._queue:  # as one that others called, till now
+                telling = asyncio.create_task(self._tell_queue(), name=f"{node} goes first")
+                self._telling.add(telling)
+                telling.add_done_callback(self._telling.discard)
         if not self._closed:
             self._opening(node).add_done_callback(partial(self._note_failure, node))
 
@@ -186,23 +201,31 @@ class Sleepers:
 
     @asynccontextmanager
     async def _in_turn(self, node: NodeId) -> AsyncIterator[None]:
-        """Wait until no other site is being opened and none goes first."""
+        """Wait until no other site is being opened, but one that gives way, and none goes first."""
         self._queue.append(node)
         is_its_turn = False
         try:
             async with self._turn:
-                await self._turn.wait_for(lambda: self._at_work is None and self._first_in_turn() == node)
-                self._at_work, is_its_turn = node, True
+                await self._turn.wait_for(lambda: self._may_begin(node))
+                self._at_work.add(node)
+                is_its_turn = True
             yield
         finally:
             self._queue.remove(node)
             if is_its_turn:
-                self._at_work = None
-            async with self._turn:
-                self._turn.notify_all()
+                self._at_work.discard(node)
+            await self._tell_queue()
 
-    def _first_in_turn(self) -> NodeId:
-        return next((node for node in self._queue if node in self._called_by_applications), self._queue[0])
+    async def _tell_queue(self) -> None:
+        async with self._turn:
+            self._turn.notify_all()
+
+    def _may_begin(self, node: NodeId) -> bool:
+        called = self._called_by_applications
+        waiting = [one for one in self._queue if one not in self._at_work]
+        if node not in waiting or node != next((one for one in waiting if one in called), waiting[0]):
+            return False
+        return not self._at_work or (node in called and called.isdisjoint(self._at_work))
 
     def _note_failure(self, node: NodeId, opening: asyncio.Task[None]) -> None:
         """Let a site that could not be opened sleep on, whatever the fault: the others go on."""

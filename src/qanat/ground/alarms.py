@@ -183,8 +183,8 @@ _SITE = [
         *("let the link make key, or bring new initial key to both ends", Ends.TOLD, SOURCE_QUIET_S),
     ),
     AlarmKind(
-        *("store-failed", "critical", "site", "a key store cannot write"),
-        *("make room on the disk, or look at its health", Ends.TOLD, SOURCE_QUIET_S),
+        *("store-failed", "critical", "site", "a key store cannot write, or cannot read what is in it"),
+        *("make room on the disk, or look at its health", Ends.QUIET, WORDS_QUIET_S),
     ),
     AlarmKind(
         *("site-not-opened", "critical", "site", "a site cannot be opened; the next call tries again"),
@@ -255,7 +255,12 @@ _CONTROL = [
     ),
     AlarmKind(
         *("node-silent", "critical", "site", "a key manager does not answer the controller"),
-        *("bring it up again; routes then lead over it by themselves", Ends.TOLD, SOURCE_QUIET_S),
+        *(
+            "bring it up again, or renew its certificate where it was revoked or has ended; routes then lead over it by"
+            " themselves",
+            Ends.TOLD,
+            SOURCE_QUIET_S,
+        ),
     ),
     AlarmKind(
         *("controller-silent", "critical", "site", "there is no line to the controller: no key is ordered"),

@@ -262,8 +262,7 @@ class KeyManager:
                 await self._intake.resume()
                 await void_forbidden(context, held, former_terms=terms)
             except StoreFailed as fault:
-                text, remedy = f"the key store cannot write: {fault}", "make room on the disk, or look at its health"
-                context.recorder.alarm("store-failed", text, remedy)
+                context.recorder.alarm("store-failed", fault.message, fault.remedy)
                 pause_s = context.settings.store_retry_s
                 await context.clock.sleep_until(context.clock.monotonic_s() + pause_s)
             else:

@@ -44,17 +44,27 @@ class SqliteKeyStore:
     the others raise StaleEpoch.
     """
 
-    def __init__(self, database: Database, writer: StoreWriter) -> None:
+    def __init__(
+        self, database: Database, writer: StoreWriter, on_failed: Callable[[StoreFailed], None] = lambda _: None
+    ) -> None:
         self._database = database
         self._writer = writer
+        self._on_failed = on_failed
         self._epoch = database.epoch
         self._closed = False
 
     @classmethod
     async def open(
-        cls, path: Path, *, master_key: MasterKey, writer: StoreWriter, entropy: Entropy | None = None
+        cls,
+        path: Path,
+        *,
+        master_key: MasterKey,
+        writer: StoreWriter,
+        entropy: Entropy | None = None,
+        on_failed: Callable[[StoreFailed], None] = lambda _: None,
     ) -> SqliteKeyStore:
         """Open the store in ``path``, made (mode 0600) when it is not there. ``master_key`` stays the caller's.
+        ``on_failed`` hears of each call that the disk or the file does not let happen, which raises StoreFailed.
 
         Raises ConfigurationError: in use by another process, another master key, written by a newer program, no store;
         a token that does not give its key.
@@ -63,7 +73,8 @@ class SqliteKeyStore:
             raise ConfigurationError(
                 f"a master key has {KEY_BYTES} bytes, this one has {len(master_key)}", remedy="name the right key file"
             )
-        return cls(await writer.open(path, master_key=master_key, entropy=entropy or SystemEntropy()), writer)
+        database = await writer.open(path, master_key=master_key, entropy=entropy or SystemEntropy())
+        return cls(database, writer, on_failed)
 
     async def close(self) -> None:
         """Give the file back; the writer goes on. Idempotent."""
@@ -79,7 +90,7 @@ class SqliteKeyStore:
             self._epoch = self._database.epochs.begin(name=name, above=above)
             return self._epoch
 
-        return Epoch(await self._writer.commit(self._database, begin))
+        return Epoch(await self._written(begin))
 
     async def mark_epoch(self) -> NamedEpoch | None:
         """Add a mark to the epoch's name if stock was used since the last one."""
@@ -224,7 +235,7 @@ class SqliteKeyStore:
         tables = self._database.key_tables
         if repeat is None and fit == ANY_KEY:
             action = SupplyAction(self._begin_use, tables, pair, size_bits, count, request_id)
-            return await self._writer.commit(self._database, action)
+            return await self._written(action)
         return await self._answer(
             repeat, lambda: tables.supply(pair, count=count, size_bits=size_bits, request_id=request_id, fit=fit)
         )
@@ -372,14 +383,21 @@ class SqliteKeyStore:
             self._begin_use()
             return action()
 
-        return await self._writer.commit(self._database, noted)
+        return await self._written(noted)
+
+    async def _written(self, action: Callable[[], T]) -> T:
+        try:
+            return await self._writer.commit(self._database, action)
+        except StoreFailed as fault:
+            self._on_failed(fault)
+            raise
 
     async def _commit(self, action: Callable[[], T]) -> T:
         def fenced() -> T:
             self._require_own_epoch()
             return action()
 
-        return await self._writer.commit(self._database, fenced)
+        return await self._written(fenced)
 
     def _begin_use(self) -> None:
         self._require_own_epoch()
