@@ -141,3 +141,21 @@ def test_that_one_of_two_controllers_is_gone_is_an_alarm_of_the_other_until_it_i
     other = STANDBY if local == CONTROLLER else CONTROLLER
     assert told == [(other, local, False), (other, local, True)]
     close(world)
+
+
+def test_what_a_controller_told_before_it_stood_down_is_over_there_and_told_by_who_rules() -> None:
+    world = new_world()
+    keys_come(world)
+    world.crash(NodeId("b"), down_s=300.0)
+    rest(world, 40.0)
+    swallow(world, lambda sender, _, __: sender == CONTROLLER)  # nobody hears the first any more
+    rest(world, 20.0)
+    swallow(world, lambda *_: False)
+    rest(world, 60.0)
+    assert who_began(world) == [CONTROLLER, STANDBY]
+    told = {CONTROLLER: list[bool](), STANDBY: list[bool]()}
+    for event in world.witness.events:
+        if event.kind is EventKind.ALARM and event.data["code"] == "node-silent":
+            told[event.node].append(bool(event.data.get("cleared", False)))
+    assert told == {CONTROLLER: [False, True], STANDBY: [False]}
+    close(world)

@@ -56,3 +56,26 @@ def test_in_one_and_the_same_epoch_the_first_goes_on() -> None:
         one.rules = True
         one.hear(ControllerHere(10, rules=True), now_s=1.0)
         assert one.is_to_end(10) is ends
+
+
+class Heard:
+    """A recorder that notes what is raised and ended."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def alarm(self, code: str, _: str, *, about: str) -> None:
+        self.told.append(f"{code} {about}")
+
+    def alarm_over(self, code: str, *, about: str) -> None:
+        self.told.append(f"over: {code} {about}")
+
+
+def test_one_that_stood_still_itself_does_not_say_that_the_other_did() -> None:
+    one, heard = ruling(CONTROLLER), Heard()
+    for moment in (1.0, 2.0, 16.0, 17.0, 18.0, 19.0):
+        if moment <= 2.0:
+            one.hear(ControllerHere(7, rules=False), now_s=moment)
+        one.tell_silence(heard, now_s=moment)  # type: ignore[arg-type]
+    over, raised = (f"{word}other-controller-silent standby" for word in ("over: ", ""))
+    assert heard.told == [over, over, over, over, over, raised], "3 s of its own time after it was heard last"

@@ -162,6 +162,7 @@ class Controller:
         self._books.orders.clear()
         self._books.demands.clear()
         self._steering.forget()
+        self._outages.hand_over()
         self._recorder.record(EventKind.CONTROLLER_STANDS_BY, epoch=self._courier.epoch)
 
     # --- hearing ---
@@ -211,7 +212,7 @@ class Controller:
             self._give_way(word.table_epoch)
         if not self._ruling.rules:
             return
-        if (word.table_epoch, word.table_version) != (self._courier.epoch, self.tables.version):
+        if self.tables.is_to_push(sender, word, self._courier.epoch, now_s=self._clock.monotonic_s()):
             await self._push_routes(sender)
         await self._steering.tell(sender)
 
@@ -471,6 +472,7 @@ class Controller:
         while True:
             await self._clock.sleep_until(self._clock.monotonic_s() + self._settings.tick_s)
             await self._look_who_rules()
+            self._recorder.settle_alarms()
             if not self._ruling.rules:
                 continue
             for order in list(self._books.orders.values()):
@@ -481,7 +483,6 @@ class Controller:
             if self._outages.look(self._silence.nodes, now_s=self._clock.monotonic_s()):
                 self.tables.renew(self._outages)
             self._steering.look()
-            self._recorder.settle_alarms()
             await self._act()
 
     async def _chase(self, order: OrderBook) -> None:

@@ -61,6 +61,17 @@ class Outages:
                 self._recorder.alarm_over("node-silent", outage.node)
         return (self._avoided, self.lost_nodes, self._away) != (avoided_before, lost_before, was_away)
 
+    def hand_over(self) -> None:
+        """Another controller rules and tells what is out; this one tells all anew, should it rule again."""
+        for outage in self._now:
+            if outage.node is not None:
+                self._recorder.alarm_over("node-silent", outage.node)
+            elif outage.link_id is not None:
+                self._recorder.alarm_over("link-failing", outage.link_id)
+        for link_id in self._away:
+            self._recorder.alarm_over("module-away", link_id)
+        self._now, self._away = frozenset(), frozenset()
+
     def _avoid(self, failing: Iterable[LinkId], *, now_s: float) -> None:
         self._failed_s |= dict.fromkeys(failing, now_s)
         self._failed_s = {link: at_s for link, at_s in self._failed_s.items() if now_s < at_s + AVOIDED_S}

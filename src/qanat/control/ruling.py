@@ -10,6 +10,7 @@ That one of them is gone harms nobody yet, and is an alarm of the other: nobody 
 
 from __future__ import annotations
 
+from qanat.control.silence import STOOD_STILL_S
 from qanat.ground.identifiers import CONTROLLER, STANDBY, NodeId
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.wire import ControllerHere
@@ -26,7 +27,7 @@ class Ruling:
         self.other = other
         self.is_first = local != STANDBY
         self._patience_s = takeover_after_s + (0.0 if self.is_first else SECOND_WAITS_S)
-        self._heard_s = self._ruler_heard_s = now_s
+        self._heard_s = self._ruler_heard_s = self._looked_s = now_s
         self._ruler_epoch = 0
         self._highest_epoch = 0
 
@@ -42,9 +43,12 @@ class Ruling:
             self._ruler_heard_s, self._ruler_epoch = now_s, word.epoch
 
     def tell_silence(self, recorder: EventRecorder, *, now_s: float) -> None:
-        """Raise the alarm that the other controller is silent, or end it."""
+        """Raise the alarm that the other controller is silent, or end it. Called every second or so."""
         if self.other is None:
             return
+        if (stood_s := now_s - self._looked_s) > STOOD_STILL_S:
+            self._heard_s += stood_s
+        self._looked_s = now_s
         if now_s - self._heard_s < self._patience_s:
             recorder.alarm_over("other-controller-silent", about=self.other)
             return

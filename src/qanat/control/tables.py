@@ -27,6 +27,7 @@ from qanat.ground.identifiers import Epoch, LinkId, NodeId
 from qanat.ground.network import Link, Network
 from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
 from qanat.key_management.wire import (
+    Announce,
     GenerationRequest,
     RouteAnswer,
     RouteChoices,
@@ -34,6 +35,9 @@ from qanat.key_management.wire import (
     Routes,
     RoutesPushed,
 )
+
+PUSHED_AGAIN_S = 2.0
+"""What was lost on its way to a key manager, or was told to its life before, is told again after so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class Tables:
         self._tables: dict[NodeId, _Table] = {}
         self._away_links: tuple[LinkId, ...] = ()
         self._lost_nodes: tuple[NodeId, ...] = ()
+        self._pushed: dict[NodeId, tuple[tuple[Epoch, int], float]] = {}
+        """Which table a key manager was told when it last said that it has another one."""
 
     def renew(self, outages: Outages) -> None:
         """Take note of what links give now; key managers' tables are out of date."""
@@ -110,6 +116,16 @@ class Tables:
     def choices(self, node: NodeId) -> tuple[RouteChoices, ...]:
         """Return all ways from a node to others with applications; raises UnknownNode."""
         return self._of(node).choices
+
+    def is_to_push(self, node: NodeId, word: Announce, epoch: Epoch, *, now_s: float) -> bool:
+        """Return whether a key manager that announces itself is to be told its routes: those that it has are not these,
+        and these are not on their way to it. It announces itself several times as it starts, and may take its time."""
+        stamp = (epoch, self.version)
+        told, at_s = self._pushed.get(node, (None, 0.0))
+        if (word.table_epoch, word.table_version) == stamp or (told == stamp and now_s < at_s + PUSHED_AGAIN_S):
+            return False
+        self._pushed[node] = stamp, now_s
+        return True
 
     def pushed(self, node: NodeId, epoch: Epoch) -> RoutesPushed:
         """Return the word that tells a key manager the routes that begin at it; raises UnknownNode for a stranger."""

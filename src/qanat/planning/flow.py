@@ -115,9 +115,10 @@ class _Columns:
         used = np.nonzero(usage.any(axis=1))[0]
         sources = len(self._row)
         unit = 1 / float(usage[:, :sources].sum(axis=1).max())  # the level that the first trees alone reach
-        limits, trees = np.nonzero(usage[used])
+        shown = usage[used]
+        limits, trees = np.nonzero(shown)
         found = lift(
-            (limits, trees, usage[used][limits, trees] * unit),
+            (limits, trees, shown[limits, trees] * unit),
             np.ones(len(used)),
             owners=np.array(self._sources),
             floor=np.zeros(sources),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qanat.control.solvers.arrays import Floats, Ints
+from qanat.control.solvers.arrays import Entries, Floats, Ints
 from qanat.control.solvers.programs import greatest
 
 
@@ -28,7 +28,7 @@ class Lift:
 
 
 def lift(
-    usage: tuple[Ints, Ints, Floats],
+    usage: Entries,
     capacity: Floats,
     *,
     owners: Ints,
@@ -80,7 +80,7 @@ def lift(
     return Lift(flows, height, prices, worth)
 
 
-def _loads(usage: tuple[Ints, Ints, Floats], given: Floats, num_limits: int) -> Floats:
+def _loads(usage: Entries, given: Floats, num_limits: int) -> Floats:
     """Return what is used of each limit when each column has what is ``given`` to it."""
     limits, columns, uses = usage
     return np.asarray(np.bincount(limits, uses * given[columns], num_limits), dtype=np.float64)

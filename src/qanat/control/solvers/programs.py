@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import highspy
 import numpy as np
 
-from qanat.control.solvers.arrays import Floats, Ints
+from qanat.control.solvers.arrays import Entries, Floats, Ints
 
 PRESOLVED = 3000
 """Programs of fewer columns are solved sooner as they are."""
@@ -25,12 +25,12 @@ class Optimum:
     prices: Floats
 
 
-def greatest(worth: Floats, bounds: Floats, entries: tuple[Ints, Ints, Floats]) -> Optimum | None:
+def greatest(worth: Floats, bounds: Floats, entries: Entries) -> Optimum | None:
     """Return what maximises ``worth`` x with x not negative and no row of ``entries`` times x above its bound; None
-    where nothing keeps the bounds.
+    where nothing keeps the bounds, or the solver finds nothing that does, as rounding has it.
 
-    worth: by column. bounds: by row. entries: rows, columns, values; those of the same place add up. Raises
-    ArithmeticError where the solver ends without either, as it does for what has no end.
+    worth: by column. bounds: by row. entries: those of the same place add up. Raises ArithmeticError for what has no
+    end.
     """
     starts, rows, values = _by_column(entries, len(bounds), len(worth))
     model = highspy.HighsLp()
@@ -46,17 +46,16 @@ def greatest(worth: Floats, bounds: Floats, entries: tuple[Ints, Ints, Floats]) 
     solver.setOptionValue("presolve", "on" if len(worth) > PRESOLVED else "off")
     solver.passModel(model)
     solver.run()
-    match solver.getModelStatus():
-        case highspy.HighsModelStatus.kOptimal:
-            found = solver.getSolution()
-            return Optimum(np.array(found.col_value), np.maximum(np.array(found.row_dual), 0.0))
-        case highspy.HighsModelStatus.kInfeasible:
-            return None
-        case status:
-            raise ArithmeticError(f"a linear program of {len(worth)} columns has no solution: {status}")
+    status = solver.getModelStatus()
+    if status == highspy.HighsModelStatus.kUnbounded:
+        raise ArithmeticError(f"a linear program of {len(worth)} columns has no end: its bounds leave a way out")
+    if status != highspy.HighsModelStatus.kOptimal:
+        return None
+    found = solver.getSolution()
+    return Optimum(np.array(found.col_value), np.maximum(np.array(found.row_dual), 0.0))
 
 
-def _by_column(entries: tuple[Ints, Ints, Floats], num_rows: int, num_columns: int) -> tuple[Ints, Ints, Floats]:
+def _by_column(entries: Entries, num_rows: int, num_columns: int) -> tuple[Ints, Ints, Floats]:
     """Return where each column starts, and the rows and values of all columns, one after the other."""
     rows, columns, values = entries
     places = columns * num_rows + rows
