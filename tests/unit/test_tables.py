@@ -9,11 +9,11 @@ import pytest
 from qanat.apps.networks import load_network
 from qanat.control.books import Books
 from qanat.control.outages import Outages
-from qanat.control.tables import Tables
+from qanat.control.tables import PUSHED_AGAIN_S, Tables
 from qanat.ground.errors import UnknownNode
 from qanat.ground.identifiers import Epoch, LinkId, NodeId
 from qanat.ground.keys import Origin
-from qanat.key_management.wire import LinkReport
+from qanat.key_management.wire import Announce, LinkReport
 
 FAST, SLOW = 1000.0, 10.0
 
@@ -106,3 +106,16 @@ def test_routes_are_looked_for_anew_when_a_site_is_silent_and_when_it_is_back(kn
     assert known.outages.look([], now_s=1.0)
     assert known.is_looked_for_anew()
     assert known.route == first
+
+
+def test_a_site_that_announces_itself_again_and_again_is_told_its_routes_once_and_again_after_a_while() -> None:
+    one = Controlled()
+    tables, epoch, nothing = one.tables, Epoch(7), Announce(0, 0, ())
+    assert tables.is_to_push(one.here, nothing, epoch, now_s=10.0)
+    assert not tables.is_to_push(one.here, nothing, epoch, now_s=10.5)
+    assert tables.is_to_push(one.there, nothing, epoch, now_s=10.5), "another one has not been told"
+    assert tables.is_to_push(one.here, nothing, epoch, now_s=10.0 + PUSHED_AGAIN_S), "it may have been lost"
+    assert not tables.is_to_push(one.here, Announce(7, tables.version, ()), epoch, now_s=60.0), "it has it"
+    assert tables.is_to_push(one.here, Announce(6, tables.version, ()), epoch, now_s=60.0), "of another controller"
+    tables.renew(one.outages)
+    assert tables.is_to_push(one.here, nothing, epoch, now_s=60.1), "these are other routes"

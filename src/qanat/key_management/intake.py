@@ -228,12 +228,14 @@ class Intake:
 
     async def _confirm(self, block_id: BlockId) -> None:
         """Confirm a block here; raises BlockUnknown. When it was waiting for that, release, record and report it."""
-        context = self._context
+        context, before = self._context, self._waiting.get(block_id)
         try:
             await context.store.confirm(block_id)
         except BlockUnknown:
-            if waiting := self._waiting.pop(block_id, None):
-                await self._release(waiting, kept=False)
+            # one that has become durable here meanwhile is not lost: the peer hears of it, and says so again
+            if before is not None and block_id in self._waiting:
+                del self._waiting[block_id]
+                await self._release(before, kept=False)
             raise
         waiting = self._waiting.pop(block_id, None)
         if waiting is None:
