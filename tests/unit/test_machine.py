@@ -37,14 +37,27 @@ def test_a_settled_heap_is_passed_over_and_later_cycles_are_still_found() -> Non
         gc.unfreeze()
 
 
+@pytest.mark.usefixtures("thawed")
+def test_what_sites_that_opened_brought_is_passed_over_and_what_young_is_garbage_goes() -> None:
+    gc.collect(1)
+    kept, garbage = Ring(), weakref.ref(Ring())
+    machine.set_young_aside()
+    try:
+        assert garbage() is None
+        assert not any(one is kept for one in gc.get_objects())
+    finally:
+        gc.unfreeze()
+
+
 def test_the_heap_of_a_service_is_settled_in_a_small_share_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s, takes_s, settled = [0.0], 0.4, list[tuple[float, bool]]()
 
-    def settle(*, with_kept: bool) -> None:
+    def settle(*, with_kept: bool = False) -> None:
         settled.append((now_s[0], with_kept))
         now_s[0] += takes_s
 
     monkeypatch.setattr(machine, "settle_heap", settle)
+    monkeypatch.setattr(machine, "set_young_aside", settle)
     keeper = HeapKeeper(now_s=lambda: now_s[0])
     assert not keeper.settle_if_due(), "no site has come or gone"
     keeper.note(has_closed=False)

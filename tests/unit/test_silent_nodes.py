@@ -44,12 +44,14 @@ class Watch:
 
     def __init__(self, *, asleep: frozenset[NodeId] = frozenset(), here: frozenset[NodeId] = frozenset()) -> None:
         self.clock, self.lines = FakeClock(), Lines()
+        self.opening: set[NodeId] = set()
         self.silence = Silence(
             NETWORK,
             self.lines,
             self.clock,
             SETTINGS,
             is_awake=lambda node: node not in asleep,
+            is_opening=lambda node: node in self.opening,
             may_hang=lambda node: node not in here,
         )
 
@@ -93,3 +95,13 @@ def test_a_controller_that_stood_still_takes_nobody_to_be_mute_for_that(stood_s:
     watch.run(10, heard={A, B, R})
     watch.clock.now_s += stood_s
     assert watch.run(5, heard={A, B, R}) == []
+
+
+def test_who_waits_for_being_opened_is_not_silent_however_long_that_takes_and_is_if_it_could_not_be() -> None:
+    watch = Watch(here=frozenset({R}))
+    watch.lines.up.discard(R)
+    watch.opening.add(R)
+    assert watch.run(60, heard={A, B}) == []
+    watch.opening.discard(R)
+    assert watch.run(SETTINGS.silent_after_s, heard={A, B}) == []
+    assert watch.run(2, heard={A, B}) == [R]

@@ -421,6 +421,7 @@ class Service(Opened):
             recorder=self.recorder(CONTROLLER),
             switches=self.switches,
             is_awake=self._sites.is_awake,
+            is_opening=self._sites.is_opening,
             may_hang=self.apart.__contains__,
             expected=list(self._expected()),
             solve=solved_in(self.pool),

@@ -80,7 +80,8 @@ class LinkBook:
     @property
     def origin(self) -> Origin:
         """Device only when both ends have said so."""
-        return "device" if [self.origins.get(end) for end in self.ends] == ["device", "device"] else "twin"
+        (one, other), said = self.ends, self.origins
+        return "device" if said.get(one) == said.get(other) == "device" else "twin"
 
     @property
     def rate_bits_per_s(self) -> float:
@@ -163,9 +164,19 @@ class DemandBook:
 
 
 class Books:
-    """Links, orders and demands, and the view of them that the policy decides on."""
+    """Links, orders and demands, and the view of them that the policy decides on.
 
-    def __init__(self, network: Network, *, is_awake: Callable[[NodeId], bool] = lambda _: True) -> None:
+    ``expected``: what holds of ends of links until they speak: so sites that sleep have routes, which stay as they are
+    when they wake.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        is_awake: Callable[[NodeId], bool] = lambda _: True,
+        expected: Iterable[tuple[NodeId, LinkReport]] = (),
+    ) -> None:
         self._is_awake = is_awake
         self.links = {link.link_id: LinkBook(link.ends) for link in network.links}
         self._unordered = frozenset(link.link_id for link in network.links if not link.makes_key_on_order)
@@ -179,6 +190,8 @@ class Books:
         """Those of them of which several pairs have shares."""
         self.switches_rest_until_s = float("-inf")
         """Until then no link through switches is ordered: an order of an earlier life may run there."""
+        for node, report in expected:
+            self.note_report(node, report)
 
     def order_on(self, link_id: LinkId) -> OrderBook | None:
         """Return the outstanding order of a link."""
@@ -203,12 +216,6 @@ class Books:
             if book.away and book.available_bits.get(node, 0) < demand.word.needed_bits:
                 return link_id
         return None
-
-    def expect(self, reports: Iterable[tuple[NodeId, LinkReport]]) -> None:
-        """Take down what holds of ends of links until they speak: so sites that sleep have routes, which stay as they
-        are when they wake."""
-        for node, report in reports:
-            self.note_report(node, report)
 
     def failing_links(self, *, tries: int, now_s: float) -> list[LinkId]:
         """Return the links that fail: see ``LinkBook.is_failing``."""

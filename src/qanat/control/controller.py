@@ -67,14 +67,15 @@ class Controller:
         switches: Mapping[str, OpticalSwitch] | None = None,
         other: NodeId | None = None,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
+        is_opening: Callable[[NodeId], bool] = lambda _: False,
         may_hang: Callable[[NodeId], bool] = lambda _: True,
         expected: Sequence[tuple[NodeId, LinkReport]] = (),
         solve: Solve = solved_here,
     ) -> None:
         """``switches``: what drives each of the network's switches, by its name. ``other``: the name of the other
         controller, where there are two. ``is_awake``: a site that sleeps gets its routes when it wakes and announces
-        itself; ``may_hang``: whether a site can while this controller does not; ``expected``: what holds of ends of
-        links until they speak; ``solve``: finds shares."""
+        itself; ``is_opening``, ``may_hang``: see ``Silence``; ``expected``: what holds of ends of links until they
+        speak; ``solve``: finds shares."""
         self._is_awake = is_awake
         self._network = network
         self._transport = transport
@@ -84,14 +85,14 @@ class Controller:
         self._recorder = recorder
         self._settings = settings or ControllerSettings()
         self._policy = with_idle_level(self._settings.policy, network)
-        self._books = Books(network, is_awake=is_awake)
+        self._books = Books(network, is_awake=is_awake, expected=expected)
         self.foretelling = Foretelling(self._books, clock, self._policy)
-        self._books.expect(expected)
         self._switchboard = Switchboard(network, switches or {}, recorder)
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
         self.tables = Tables(network, self._books)
-        self._silence = Silence(network, transport, clock, self._settings, is_awake=is_awake, may_hang=may_hang)
+        excused = {"is_awake": is_awake, "is_opening": is_opening, "may_hang": may_hang}
+        self._silence = Silence(network, transport, clock, self._settings, **excused)
         self._outages = Outages(network, self._books, recorder, tries=self._settings.order_tries)
         self._steering = Steering(
             network,
@@ -105,10 +106,9 @@ class Controller:
             solve=solve,
             turning_share=self._policy.turning_share,
         )
-        takeover_after_s = self._settings.takeover_after_s
-        now_s = clock.monotonic_s()
         self._pace = Pace(self._act, clock=clock, tasks=tasks, name="controller: acts")
-        self._ruling = Ruling(transport.local, other, takeover_after_s=takeover_after_s, now_s=now_s)
+        takes_over_s = self._settings.takeover_after_s
+        self._ruling = Ruling(transport.local, other, takeover_after_s=takes_over_s, now_s=clock.monotonic_s())
 
     async def run(self) -> None:
         """Push routes, unless another controller does, then hear key managers until the transport closes."""

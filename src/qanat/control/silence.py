@@ -22,7 +22,8 @@ class Silence:
     ``silent_after_s``, or that has said nothing for ``mute_after_s`` though its line stands: the machine of a process
     that hangs keeps it up.
 
-    ``is_awake``: who sleeps says nothing; ``may_hang``: whether a node can while this process goes on.
+    ``is_awake``: who sleeps says nothing; ``is_opening``: who sleeps or is being opened will answer, however long it
+    waits for its turn; ``may_hang``: whether a node can while this process goes on.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Silence:
         settings: ControllerSettings,
         *,
         is_awake: Callable[[NodeId], bool] = lambda _: True,
+        is_opening: Callable[[NodeId], bool] = lambda _: False,
         may_hang: Callable[[NodeId], bool] = lambda _: True,
     ) -> None:
         self._network = network
@@ -40,6 +42,7 @@ class Silence:
         self._clock = clock
         self._after_s, self._mute_after_s = settings.silent_after_s, settings.mute_after_s
         self._is_awake = is_awake
+        self._is_opening = is_opening
         self._may_hang = may_hang
         self._since_s: dict[NodeId, float] = {}
         self._heard_s: dict[NodeId, float] = {}
@@ -62,7 +65,7 @@ class Silence:
             heard_s = self._heard_s.get(node, math.inf)
             if self._may_hang(node) and heard_s < now_s - self._mute_after_s:
                 self._since_s.setdefault(node, heard_s)
-            elif is_reached:
+            elif is_reached or self._is_opening(node):
                 self._since_s.pop(node, None)
             else:
                 self._since_s.setdefault(node, now_s)

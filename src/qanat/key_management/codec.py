@@ -15,6 +15,7 @@ from qanat.ground.keys import BitRange
 from qanat.ground.messages import Message
 from qanat.ground.orders import LinkForecast
 from qanat.ground.route_policy import MEASURES
+from qanat.key_management import route_tree
 from qanat.key_management.wire import (
     AnnouncedPart,
     LinkReport,
@@ -22,6 +23,7 @@ from qanat.key_management.wire import (
     Ration,
     RouteChoices,
     RouteQuestion,
+    RoutesPushed,
     WeightedWays,
     Word,
 )
@@ -35,11 +37,14 @@ def kind_of(word_class: type) -> str:
 _ROWS = (AnnouncedPart, LinkForecast, LinkReport, PoolShortage, RouteChoices, WeightedWays, Ration)
 """What stands in a field of a word as a row of its own."""
 KINDS: Mapping[str, type[Word]] = {kind_of(word_class): word_class for word_class in Word.__args__}
+_KIND_OF = {word_class: kind for kind, word_class in KINDS.items()}
+_NAMES = {row_class: tuple(field.name for field in fields(row_class)) for row_class in (*KINDS.values(), *_ROWS)}
 
 
 def encode_word(word: Word) -> tuple[str, dict[str, Json]]:
     """Return the message kind and fields of ``word``."""
-    return kind_of(type(word)), _to_row(word)
+    row = _routes_to_row(word) if isinstance(word, RoutesPushed) else _to_row(word)
+    return _KIND_OF[type(word)], row
 
 
 def decode_word(message: Message) -> Word:
@@ -48,14 +53,15 @@ def decode_word(message: Message) -> Word:
     if word_class is None:
         raise FrameError(f"a message of the unknown kind {message.kind!r}", remedy="update the older of the two sides")
     try:
-        word: Word = _from_row(word_class, message.fields)
+        is_tree = word_class is RoutesPushed
+        word: Word = _routes_from_row(message.fields) if is_tree else _from_row(word_class, message.fields)
     except (KeyError, TypeError, ValueError) as fault:
         raise FrameError(f"message {message.kind!r} is malformed: {fault}") from None
     return word
 
 
 def _to_row(record: Any) -> dict[str, Json]:
-    return {field.name: _to_json(getattr(record, field.name)) for field in fields(record)}
+    return {name: _to_json(getattr(record, name)) for name in _NAMES[type(record)]}
 
 
 def _to_json(value: Any) -> Json:
@@ -69,6 +75,23 @@ def _to_json(value: Any) -> Json:
         return _to_row(value)
     plain: Json = value
     return plain
+
+
+def _routes_to_row(word: RoutesPushed) -> dict[str, Json]:
+    """Return a row whose routes stand in one tree: they would make up nine tenths of it."""
+    tree: dict[str, Any] = route_tree.write_routes(word)
+    return tree | {name: _to_json(getattr(word, name)) for name in _NAMES[RoutesPushed] if name not in tree}
+
+
+def _routes_from_row(row: Mapping[str, Json]) -> RoutesPushed:
+    tree = {name: row[name] for name in route_tree.FIELDS}
+    key_routes, classical_routes, choices = route_tree.read_routes(tree)
+    told = {name: value for name, value in row.items() if name not in tree}
+    routes: dict[str, Any] = {"key_routes": key_routes, "classical_routes": classical_routes, "choices": choices}
+    readers = {name: read for name, read in _READERS[RoutesPushed].items() if name not in routes}
+    if told.keys() != readers.keys():
+        raise ValueError(f"fields {sorted(told)} where {sorted(readers)} were expected")
+    return RoutesPushed(**routes, **{name: readers[name](told[name]) for name in readers})
 
 
 def _from_row(record_class: type, row: object) -> Any:

@@ -38,6 +38,11 @@ class Links:
                 if _serves(candidates[-1], link, link.peer_of(node)):
                     self._modules[link_id] = candidates[-1]
                     break
+        # asked once: to ask whether something has the methods of a protocol takes long, for each link of each report
+        self._distant: dict[LinkId, DistantModule] = {}
+        for link_id, module in self._modules.items():
+            if isinstance(module, DistantModule):
+                self._distant[link_id] = module
         self._away: set[LinkId] = set()
 
     @property
@@ -71,8 +76,8 @@ class Links:
         known yet, as after a start."""
         if link_id in self._away:
             return True
-        module = self._modules.get(link_id)
-        return None if isinstance(module, DistantModule) and not module.is_connected else False
+        distant = self._distant.get(link_id)
+        return None if distant is not None and not distant.is_connected else False
 
     def origin(self, link_id: LinkId) -> Origin:
         """Return what makes the key of a link; without a module here nobody can say "device"."""
