@@ -32,6 +32,7 @@ from qanat.ground.messages import Message
 from qanat.ground.network import PreparedKeys
 from qanat.ground.randomness import SeededChance
 from qanat.ground.stock import NamedEpoch
+from qanat.key_management.conversation import LATE_WORDS_S, LEARNS_WITHIN_S
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.wire import EpochKnown
 from qanat.simulation.faults import ALL_FAULTS, NO_FAULTS
@@ -85,6 +86,29 @@ def test_an_older_copy_is_noticed_and_its_stock_is_void_at_both_ends(node: NodeI
     for link_id in LINKS:
         world.renew_initial_key(link_id)
     assert fetch(world, given := give(world, patience_s=50.0)) == secrets(given), "and life goes on"
+    assert harm(world) == []
+
+
+def went_back(world: World) -> list[NodeId]:
+    """The nodes that said of a peer that it uses an older store."""
+    alarms = [event for event in world.witness.events if event.kind == EventKind.ALARM]
+    return [event.node for event in alarms if event.data["code"] == "peer-epoch-went-back"]
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_who_counts_from_an_older_copy_goes_on_above_what_is_remembered_and_only_who_does_not_is_an_alarm(
+    is_told: bool,
+) -> None:
+    world = stocked_world()
+    copy = world.stores[R].disk.copied()
+    for _ in range(2):  # the copy's next epoch is an older one than that which the peers know
+        world.crash(R, down_s=0.5)
+        world.run(world.sleep(LATE_WORDS_S + 5.0))
+    world.restore(R, copy)
+    if not is_told:
+        world.line = lambda sender, receiver, message: None if message.kind == "epoch-known" else message
+    world.run(world.sleep(LATE_WORDS_S + 3 * LEARNS_WITHIN_S))
+    assert set(went_back(world)) == (set() if is_told else {A, B})
     assert harm(world) == []
 
 

@@ -113,7 +113,8 @@ class NodeSite(Opened):
             if PoolId(link.link_id, None) not in levels:
                 raise ConfigurationError(
                     f"site {self.node!r} has no initial key of link {link.name!r}",
-                    remedy=f"bring {initial_key_path(self.place.pki, link.link_id)}, the same to both ends, 0600",
+                    remedy=f"bring {initial_key_path(self.place.pki, link.link_id)}, the same to both ends, 0600; if it"
+                    " had been brought before, the key store was emptied or lost, and all its links need new ones",
                 )
 
     async def _modules(self, tasks: AsyncioTasks) -> Sequence[QKDModule]:

@@ -55,6 +55,9 @@ from qanat.key_management.wire import (
 MODULE_AWAY = "module-away"
 LATE_WORDS_S = 30.0
 """Words of a peer's dead process arrive at most so long after the first word of its next one."""
+LEARNS_WITHIN_S = 10.0
+"""A peer with a store anew, in place of one that was zeroized or put back, counts from the beginning, and goes on above
+what is remembered of it as soon as it hears of that: so long that may take."""
 
 
 @dataclass(slots=True)
@@ -63,6 +66,8 @@ class _PeerEpoch:
 
     epoch: Epoch
     first_heard_monotonic_s: float
+    behind_since_s: float | None = None
+    """When the peer first spoke in an older epoch, long after this one had begun."""
     went_back: bool = False
 
 
@@ -137,7 +142,8 @@ class Conversation:
     def _is_of_the_past(self, sender: NodeId, epoch: Epoch) -> bool:
         """Take note of a peer's epoch; return whether an older process of it spoke.
 
-        A peer that goes on speaking in an older epoch has gone back to an older store, in which spent pads are unspent.
+        A peer that goes on speaking in an older epoch, though it was told of the newer one, has gone back to an older
+        store, in which spent pads are unspent.
         """
         now_s = self._context.clock.monotonic_s()
         known = self._epochs.get(sender)
@@ -145,7 +151,11 @@ class Conversation:
             known = self._epochs[sender] = _PeerEpoch(epoch, now_s)
         if epoch == known.epoch:
             return False
-        if not known.went_back and now_s - known.first_heard_monotonic_s > LATE_WORDS_S:
+        if now_s - known.first_heard_monotonic_s <= LATE_WORDS_S:
+            return True
+        if known.behind_since_s is None:
+            known.behind_since_s = now_s
+        if not known.went_back and now_s - known.behind_since_s > LEARNS_WITHIN_S:
             known.went_back = True
             self._alarm(
                 "peer-epoch-went-back",
