@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qanat.control.ruling import SECOND_WAITS_S, Ruling, other_of
+from qanat.control.ruling import SECOND_WAITS_S, STARTS_LATER_S, Ruling, other_of
 from qanat.ground.identifiers import CONTROLLER, STANDBY, NodeId
 from qanat.key_management.wire import ControllerHere
 
@@ -79,3 +79,11 @@ def test_one_that_stood_still_itself_does_not_say_that_the_other_did() -> None:
         one.tell_silence(heard, now_s=moment)  # type: ignore[arg-type]
     over, raised = (f"{word}other-controller-silent standby" for word in ("over: ", ""))
     assert heard.told == [over, over, over, over, over, raised], "3 s of its own time after it was heard last"
+
+
+def test_one_that_has_never_been_heard_has_time_to_start() -> None:
+    one, heard = ruling(CONTROLLER), Heard()
+    for moment in range(1, int(STARTS_LATER_S) + 5):
+        one.tell_silence(heard, now_s=float(moment))  # type: ignore[arg-type]
+    over, raised = (f"{word}other-controller-silent standby" for word in ("over: ", ""))
+    assert heard.told == [over] * (int(STARTS_LATER_S) + 2) + [raised] * 2

@@ -17,6 +17,8 @@ from qanat.key_management.wire import ControllerHere
 
 SECOND_WAITS_S = 2.0
 """The standby waits so much longer: where both start together, the first rules."""
+STARTS_LATER_S = 10.0
+"""One that has never been heard is silent so much later: who starts both by hand needs a moment."""
 
 
 class Ruling:
@@ -27,7 +29,7 @@ class Ruling:
         self.other = other
         self.is_first = local != STANDBY
         self._patience_s = takeover_after_s + (0.0 if self.is_first else SECOND_WAITS_S)
-        self._heard_s = self._ruler_heard_s = self._looked_s = now_s
+        self._heard_s, self._ruler_heard_s, self._looked_s = now_s + STARTS_LATER_S, now_s, now_s
         self._ruler_epoch = 0
         self._highest_epoch = 0
 
