@@ -17,11 +17,15 @@ def test_one_that_is_alone_rules_at_once() -> None:
     assert ruling(CONTROLLER, is_alone=True).is_to_begin(now_s=0.0)
 
 
+def begins_at(one: Ruling, *, after_s: float) -> float:
+    """Return when a controller that looks twice a second begins to rule, within a minute."""
+    moments = [after_s + step / 2 for step in range(1, 120)]
+    return next(moment for moment in moments if one.is_to_begin(now_s=moment))
+
+
 def test_of_two_that_start_together_the_first_rules() -> None:
-    assert not ruling(CONTROLLER).is_to_begin(now_s=2.9)
-    assert ruling(CONTROLLER).is_to_begin(now_s=3.0)
-    assert not ruling(STANDBY).is_to_begin(now_s=3.0)
-    assert ruling(STANDBY).is_to_begin(now_s=3.0 + SECOND_WAITS_S)
+    assert begins_at(ruling(CONTROLLER), after_s=0.0) == 3.0
+    assert begins_at(ruling(STANDBY), after_s=0.0) == 3.0 + SECOND_WAITS_S
 
 
 def test_one_that_hears_the_other_rule_stands_by_until_it_is_silent() -> None:
@@ -30,7 +34,7 @@ def test_one_that_hears_the_other_rule_stands_by_until_it_is_silent() -> None:
         one.hear(ControllerHere(7, rules=True), now_s=float(moment))
         assert not one.is_to_begin(now_s=float(moment))
     one.hear(ControllerHere(7, rules=False), now_s=61.0)
-    assert one.is_to_begin(now_s=65.0)
+    assert begins_at(one, after_s=59.0) == 59.0 + 3.0 + SECOND_WAITS_S, "that it does not rule is no word of a ruler"
 
 
 def test_who_takes_over_does_so_in_a_higher_epoch_whatever_its_clock_says() -> None:
@@ -87,3 +91,13 @@ def test_one_that_has_never_been_heard_has_time_to_start() -> None:
         one.tell_silence(heard, now_s=float(moment))  # type: ignore[arg-type]
     over, raised = (f"{word}other-controller-silent standby" for word in ("over: ", ""))
     assert heard.told == [over] * (int(STARTS_LATER_S) + 2) + [raised] * 2
+
+
+def test_one_that_stands_by_and_stood_still_does_not_take_over_from_a_ruler_that_goes_on() -> None:
+    one = ruling(STANDBY)
+    for moment in (1.0, 2.0):
+        one.hear(ControllerHere(7, rules=True), now_s=moment)
+        assert not one.is_to_begin(now_s=moment)
+    assert not one.is_to_begin(now_s=17.0), "what the ruler has said meanwhile has yet to be read"
+    one.hear(ControllerHere(7, rules=True), now_s=17.1)
+    assert begins_at(one, after_s=17.0) == 22.5, "five seconds after it was heard last"

@@ -48,9 +48,7 @@ class Ruling:
         """Raise the alarm that the other controller is silent, or end it. Called every second or so."""
         if self.other is None:
             return
-        if (stood_s := now_s - self._looked_s) > STOOD_STILL_S:
-            self._heard_s += stood_s
-        self._looked_s = now_s
+        self._look_at_clock(now_s)
         if now_s - self._heard_s < self._patience_s:
             recorder.alarm_over("other-controller-silent", about=self.other)
             return
@@ -62,8 +60,16 @@ class Ruling:
         return max(1, int(utc_s), self._highest_epoch + 1)
 
     def is_to_begin(self, *, now_s: float) -> bool:
-        """Return whether nobody rules."""
+        """Return whether nobody rules. Called every second or so."""
+        self._look_at_clock(now_s)
         return not self.rules and (self.other is None or now_s - self._ruler_heard_s >= self._patience_s)
+
+    def _look_at_clock(self, now_s: float) -> None:
+        """Leave out of all silence a time in which this controller stood still itself: nobody could be heard."""
+        if (stood_s := now_s - self._looked_s) > STOOD_STILL_S:
+            self._heard_s += stood_s
+            self._ruler_heard_s += stood_s
+        self._looked_s = now_s
 
     def is_to_end(self, epoch: int) -> bool:
         """Return whether the other rules too, in a higher epoch (in the same one, the first goes on)."""
