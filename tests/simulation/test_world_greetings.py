@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+import switched_network as switched
 
 from qanat.ground.identifiers import NodeId
 from qanat.ground.messages import Message
@@ -20,22 +21,48 @@ LINKS = tuple(
 NETWORK = Network(format="qanat-network/1", name="three", sites=SITES, links=LINKS)
 
 
+class Counts:
+    """How often who greeted whom, and vouched for it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.greeted: Counter[tuple[NodeId, NodeId]] = Counter()
+        self.remembered: Counter[tuple[NodeId, NodeId]] = Counter()
+        post = World._post
+        counts = {"epoch-opened": self.greeted, "epoch-remembered": self.remembered}
+
+        def counting(world: World, sender: NodeId, receiver: NodeId, message: Message) -> None:
+            if message.kind in counts:
+                counts[message.kind][sender, receiver] += 1
+            post(world, sender, receiver, message)
+
+        monkeypatch.setattr(World, "_post", counting)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_neighbours_that_wake_each_other_greet_each_other_once(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    greeted: Counter[tuple[NodeId, NodeId]] = Counter()
-    remembered: Counter[tuple[NodeId, NodeId]] = Counter()
-    post = World._post
-
-    def counting(self: World, sender: NodeId, receiver: NodeId, message: Message) -> None:
-        counts = {"epoch-opened": greeted, "epoch-remembered": remembered}
-        if message.kind in counts:
-            counts[message.kind][sender, receiver] += 1
-        post(self, sender, receiver, message)
-
-    monkeypatch.setattr(World, "_post", counting)
+    counts = Counts(monkeypatch)
     world = World(NETWORK, chance=SeededChance(seed), block_bits=6_000, settings=HASTY)
     world.start()
     world.run(world.sleep(0.9 * HASTY.tick_s))
     pairs = {(NodeId(one), NodeId(other)) for one, other in ("ar", "ra", "rb", "br")}
-    assert greeted == remembered == dict.fromkeys(pairs, 1)
+    assert counts.greeted == counts.remembered == dict.fromkeys(pairs, 1)
+    world.close()
+
+
+def test_users_behind_switches_greet_relays_and_each_other_when_a_key_depends_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts, users = Counts(monkeypatch), {switched.D1, switched.D2, switched.U1, switched.U2}
+    world = switched.new_world()
+    world.run(world.sleep(0.5))
+    assert counts.greeted, "relays are"
+    assert all({switched.R, switched.Q} & set(pair) for pair in counts.greeted)
+    given = switched.give(world, switched.DORA, switched.DIRK)
+    assert switched.fetch(world, given, switched.DIRK) == switched.secrets(given)
+    both = {(switched.D1, switched.D2), (switched.D2, switched.D1)}
+    assert both <= counts.greeted.keys()
+    assert both <= counts.remembered.keys(), "no pad of theirs is spent before"
+    world.run(world.sleep(60.0))
+    of_users = sum(times for pair, times in counts.greeted.items() if set(pair) <= users)
+    assert of_users < 60, "not again and again"
     world.close()

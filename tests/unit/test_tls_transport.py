@@ -7,14 +7,14 @@ import logging
 import socket
 from asyncio import sslproto
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from interop.certificates import PAST, Authority
-from qanat.adapters import tls_transport
-from qanat.adapters.tls import TlsFiles, client_context
+from qanat.adapters import handshakes, tls_transport
+from qanat.adapters.tls import TlsFiles, client_context, server_context
 from qanat.adapters.tls_transport import MAX_MESSAGE_BYTES, QUEUE_MESSAGES, TlsTransport
 from qanat.apps.machine import TLS_READ_BYTES, spare_tls_buffers
 from qanat.ground.errors import ConfigurationError
@@ -409,3 +409,110 @@ def test_a_peer_that_sleeps_is_called_when_there_is_something_to_say_to_it_and_n
             assert (await next_of(again))[1] == message(2), "what waits for it is said, however long it takes to wake"
 
     run(work())
+
+
+def test_who_has_called_is_answered_on_its_line_and_dialled_when_that_ends(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            one, other = await net.start(A), await net.start(B)
+            await one.send(B, message(1))
+            assert await next_of(other) == (A, message(1))
+            for number in range(2, 60):
+                await other.send(A, message(number, bytes(50_000)))
+            for number in range(2, 60):
+                assert await next_of(one) == (B, message(number, bytes(50_000)))
+            assert not other._lines, "no second line was made"
+            await one.close()
+            await until(lambda: not other.is_reachable(A))
+            await other.send(A, message(60))
+            again = await net.start(A)
+            assert await next_of(again) == (B, message(60))
+            await again.send(B, message(61))
+            assert await next_of(other) == (A, message(61))
+
+    run(work())
+
+
+def test_two_that_dial_each_other_at_once_hear_each_other(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            one, other = await net.start(A), await net.start(B)
+            for number in range(50):
+                await one.send(B, message(number))
+                await other.send(A, message(number))
+            for number in range(50):
+                assert await next_of(other) == (A, message(number))
+                assert await next_of(one) == (B, message(number))
+
+    run(work())
+
+
+def test_a_caller_that_went_to_sleep_is_dialled_when_there_is_something_to_say_to_it(
+    files: dict[str, TlsFiles],
+) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            one, other = await net.start(A), await net.start(B)
+            await one.send(B, message(1))
+            await next_of(other)
+            await other.send(A, message(2))
+            await next_of(one)
+            net.asleep.add(A)
+            await one.close()
+            await until(lambda: A not in other._callers)
+            await asyncio.sleep(0.1)
+            assert not other._lines
+            again = await net.start(A)
+            await other.send(A, message(3))
+            assert await next_of(again) == (B, message(3))
+
+    run(work())
+
+
+def test_what_waits_for_a_turn_to_dial_is_said_to_a_peer_that_calls_meanwhile(
+    files: dict[str, TlsFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshakes, "TURN_S", 2 * WAIT_S)
+
+    async def work() -> None:
+        async with network(files) as net:
+            one, other = await net.start(A), await net.start(B)
+            async with AsyncExitStack() as stack:
+                for _ in range(handshakes.AT_ONCE):
+                    await stack.enter_async_context(other._turns.turn())
+                await other.send(A, message(1))
+                await asyncio.sleep(0.05)
+                await one.send(B, message(2))
+                assert await next_of(other) == (A, message(2))
+            assert await next_of(one) == (B, message(1))
+            await until(lambda: not other._lines)
+
+    run(work())
+
+
+def test_an_answer_that_is_no_message_ends_the_line_alone(
+    files: dict[str, TlsFiles], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            one = await net.start(A)
+            calls = list[asyncio.StreamWriter]()
+
+            async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                calls.append(writer)
+                writer.write(b"GET / HTTP/1.1\r\n\r\n")
+
+            server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_context(files["b"]))
+            net.ports[B] = server.sockets[0].getsockname()[1]
+            await one.send(B, message(1))
+            await until(lambda: len(calls) > 1)
+            server.close()
+            for writer in calls:
+                writer.transport.abort()
+            true = await net.start(B)
+            await one.send(B, message(2))
+            assert (await next_of(true))[0] == A
+
+    with caplog.at_level(logging.WARNING):
+        run(work())
+    assert "b answered what is no message" in caplog.text

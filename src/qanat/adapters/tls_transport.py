@@ -1,8 +1,10 @@
 """The port ``Transport`` over mutual TLS: messages between the key managers of a network, and their controller.
 
-Each node dials each peer it has something for, once, and keeps that line; what it hears comes over the lines that
-others dialled. A node is who its certificate says: the URI ``urn:qanat:<network>:kme:<node>``. Whoever proves another
-identity, an application for example, is turned away on either side before a message passes.
+Each node dials each peer it has something for and that has not called it, once, and keeps that line. Both ends speak on
+it: a second one would cost a second handshake, which is most of the work of a network that wakes. Where both dial at
+once there are two, and each end speaks on its own. A node is who its certificate says: the URI
+``urn:qanat:<network>:kme:<node>``. Whoever proves another identity, an application for example, is turned away on
+either side before a message passes.
 
 Certificate files are followed: new ones, and a list of revoked certificates, count from the next second on. The line
 of a node whose certificate was revoked, or has run out, is cut off.
@@ -21,7 +23,7 @@ import logging
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from qanat.adapters.handshakes import Turns
@@ -39,6 +41,8 @@ QUEUE_MESSAGES = 1024
 """Waiting for one peer, and waiting to be read here."""
 CONNECT_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 10.0
+ANSWER_BUFFER_BYTES = 2 * MAX_MESSAGE_BYTES
+"""So much waits on a caller's line at most, before a line of one's own is dialled."""
 CLOSE_TIMEOUT_S = 0.5
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
@@ -83,6 +87,8 @@ class TlsTransport:
         self._server: StreamServer | None = None
         self._lines: dict[NodeId, _Line] = {}
         self._callers: dict[NodeId, asyncio.StreamWriter] = {}
+        self._answered: set[asyncio.StreamWriter] = set()
+        """Callers to whom something was said on their line: they are dialled when it ends."""
         self._standing: dict[asyncio.StreamWriter, PeerCertificate] = {}
         self._looking: asyncio.TimerHandle | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -132,7 +138,7 @@ class TlsTransport:
             with contextlib.suppress(asyncio.QueueFull):
                 self._inbox.put_nowait((peer, message))
             return
-        self._line_to(peer).put(encode_message(message))
+        self._put(peer, encode_message(message))
 
     async def inbox(self) -> AsyncIterator[tuple[NodeId, Message]]:
         """Yield messages with the sender's proven identity, until the transport closes. One reader at a time."""
@@ -159,6 +165,21 @@ class TlsTransport:
         line = self._lines.get(peer)
         return line is not None and (line.is_up or line.is_coming)
 
+    def _put(self, peer: NodeId, frame: bytes) -> None:
+        """Say something on the line that stands, the own one first, or on one to be dialled."""
+        line, caller = self._lines.get(peer), self._caller_with_room(peer)
+        if caller is None or (line is not None and line.is_up):
+            self._line_to(peer).put(frame)
+        else:
+            caller.write(frame)
+            self._answered.add(caller)
+
+    def _caller_with_room(self, peer: NodeId) -> asyncio.StreamWriter | None:
+        caller = self._callers.get(peer)
+        if caller is None or caller.is_closing() or caller.transport.get_write_buffer_size() > ANSWER_BUFFER_BYTES:
+            return None
+        return caller
+
     def _line_to(self, peer: NodeId) -> _Line:
         if peer not in self._lines:
             expected = kme_id(network=self._network, name=peer)
@@ -170,9 +191,17 @@ class TlsTransport:
                 self._standing,
                 self._turns,
                 is_asleep=lambda: self._is_asleep(peer),
-                on_given_up=lambda: self._lines.pop(peer),
+                has_called=lambda: self._caller_with_room(peer) is not None,
+                hear=lambda message: self._inbox.put((peer, message)),
+                on_given_up=lambda left: self._on_given_up(peer, left),
             )
         return self._lines[peer]
+
+    def _on_given_up(self, peer: NodeId, left: Sequence[bytes]) -> None:
+        """A line was given up, since its peer sleeps, or has called meanwhile: then on that call."""
+        del self._lines[peer]
+        for frame in left:
+            self._put(peer, frame)
 
     def _look(self) -> None:
         """Take up new certificate files, and cut off what stands by a certificate that does not count any more."""
@@ -206,19 +235,17 @@ class TlsTransport:
         self._callers[node] = writer
         self._standing[writer] = certificate
         notice_dead_peer(writer)
-        frames = FrameReader(reader, max_frame_bytes=MAX_MESSAGE_BYTES)
         try:
-            while True:
-                message = decode_message(await frames.next_frame())
-                await self._inbox.put((node, message))
+            await _hear_all(reader, lambda message: self._inbox.put((node, message)))
         except FrameError as fault:
             _log.warning("%s: %s sent what is no message: %s", self.local, node, fault)
-        except ChannelClosed:
-            pass  # it will call again when it has something to say
         finally:
             del self._standing[writer]
             if self._callers.get(node) is writer:
                 del self._callers[node]
+                if writer in self._answered and not self._closed and not self._is_asleep(node):
+                    self._line_to(node)  # whether it can still be reached is to be known before there is a word for it
+            self._answered.discard(writer)
             writer.transport.abort()
 
     def _node_of(self, identity: str | None) -> NodeId | None:
@@ -240,9 +267,15 @@ class _Line:
         turns: Turns,
         *,
         is_asleep: Callable[[], bool],
-        on_given_up: Callable[[], object],
+        has_called: Callable[[], bool],
+        hear: Callable[[Message], Awaitable[None]],
+        on_given_up: Callable[[Sequence[bytes]], None],
     ) -> None:
+        """``has_called``: whether the peer can be spoken to on a line that it has dialled. ``hear`` takes what the peer
+        says on this one; ``on_given_up`` what was left to be said."""
         self._is_asleep = is_asleep
+        self._has_called = has_called
+        self._hear = hear
         self._on_given_up = on_given_up
         self.is_up = False
         self.is_coming = False
@@ -269,10 +302,12 @@ class _Line:
             began_s = loop.time()
             try:
                 await self._pump(*await self._dial())
+            except _Called:
+                pass
             except OSError as fault:  # TLS failures and time-outs are OSErrors too
                 _log.info("no line to %s: %s", self._peer, fault)
-            if not self._queue and self._is_asleep():
-                self._on_given_up()  # as if nobody had called it; the next word makes a new line
+            if self._has_called() or (not self._queue and self._is_asleep()):
+                self._on_given_up(self._queue)  # as if nobody had dialled it; the next word that needs one makes a line
                 return
             stood_long = loop.time() - began_s > LONGEST_PAUSE_S
             pause_s = FIRST_PAUSE_S if stood_long else min(2 * pause_s, LONGEST_PAUSE_S)
@@ -283,6 +318,8 @@ class _Line:
         if address is None:
             raise ConnectionError("its address is not known")
         async with self._turns.turn(), asyncio.timeout(CONNECT_TIMEOUT_S):
+            if self._has_called():
+                raise _Called
             connection = await _connect(*address)
             self.is_coming = not self._was_kept_waiting
             self._was_kept_waiting = True
@@ -300,8 +337,8 @@ class _Line:
         return reader, writer
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send what is queued until the peer hangs up; it never says anything on this line."""
-        hung_up = asyncio.get_running_loop().create_task(_end_of(reader))
+        """Send what is queued, and hear what the peer says, until it hangs up."""
+        hung_up = asyncio.get_running_loop().create_task(self._hear_until_end(reader))
         hung_up.add_done_callback(lambda _: self._wake.set())
         self.is_up = True
         if (certificate := peer_certificate(writer.get_extra_info("ssl_object"))) is not None:
@@ -320,6 +357,24 @@ class _Line:
             self._standing.pop(writer, None)
             hung_up.cancel()
             writer.transport.abort()
+
+    async def _hear_until_end(self, reader: asyncio.StreamReader) -> None:
+        try:
+            await _hear_all(reader, self._hear)
+        except FrameError as fault:
+            _log.warning("%s answered what is no message: %s", self._peer, fault)
+
+
+class _Called(Exception):
+    """The peer called while it was to be dialled."""
+
+
+async def _hear_all(reader: asyncio.StreamReader, hear: Callable[[Message], Awaitable[None]]) -> None:
+    """Take messages until the peer closes or breaks the connection; raises FrameError for what is none."""
+    frames = FrameReader(reader, max_frame_bytes=MAX_MESSAGE_BYTES)
+    with contextlib.suppress(ChannelClosed):
+        while True:
+            await hear(decode_message(await frames.next_frame()))
 
 
 async def _connect(host: str, port: int) -> socket.socket:
@@ -348,9 +403,3 @@ async def _places(host: str, port: int) -> list[tuple[Any, Any, int, str, Any]]:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-
-
-async def _end_of(reader: asyncio.StreamReader) -> None:
-    """Return when the peer closes or breaks the connection, or speaks where it should be silent."""
-    with contextlib.suppress(OSError):
-        await reader.read(1)

@@ -18,7 +18,9 @@ halves. Until a neighbour has remembered this epoch, no pad of its link is spent
 no key is supplied that was in stock when the epoch began. So whatever of an earlier epoch is used, the peer that it is
 used with remembers an epoch after that one.
 
-A peer that sleeps (``Courier.is_awake``) is greeted when something waits for its word, or when it wakes and greets.
+A peer that sleeps (``Courier.is_awake``) is greeted when something waits for its word, or when it wakes and greets. So
+is another user whose light meets a user's own in switches alone, as that of forty others does: few of them ever share a
+key, and to greet all would be two fifths of the work of a city that wakes.
 """
 
 from __future__ import annotations
@@ -62,6 +64,7 @@ class Vouching:
         self._told: set[NodeId] = set()
         links = context.links
         self._neighbours = frozenset(links.peer(link_id) for link_id in links.link_ids)
+        self._fellows = frozenset(self._users_behind_switches())
         self._wanted: set[NodeId] = set(self._neighbours)
         self._partners: frozenset[NodeId] = frozenset()
         """With whom keys were in stock when the epoch began."""
@@ -88,9 +91,9 @@ class Vouching:
         self._shared.update(nodes)
 
     async def wake(self, peers: Iterable[NodeId]) -> None:
-        """Greet those of ``peers`` that sleep: that opens them."""
+        """Greet those of ``peers`` that sleep, which opens them, or have had no reason to be greeted so far."""
         for peer in sorted(peers):
-            if peer not in self._called and not self._context.courier.is_awake(peer):
+            if peer not in self._called and not self._is_greeted_unasked(peer):
                 self._called.add(peer)
                 await self._greet(peer)
 
@@ -146,11 +149,10 @@ class Vouching:
     async def tick(self) -> None:
         """Greet again who has not answered, or may remember more of this store by now."""
         await self._mark()
-        is_awake = self._context.courier.is_awake
         for peer in sorted(self._wanted - self._remembered):
             if self._was_just_greeted(peer):
                 continue  # its answer may be on its way
-            if peer in self._called or (is_awake(peer) and self._is_time_to_greet(peer)):
+            if peer in self._called or (self._is_greeted_unasked(peer) and self._is_time_to_greet(peer)):
                 await self._greet(peer)
 
     async def on_known(self, sender: NodeId, word: EpochKnown) -> None:
@@ -236,6 +238,20 @@ class Vouching:
         self._shared = set()
         self._sharing = self._partners_in(await self._context.store.held_keys())
         self._wanted = {*self._neighbours, *late, *before, *self._sharing, *self._shared} - {node}
+
+    def _users_behind_switches(self) -> Iterable[NodeId]:
+        """Yield the neighbours with which this node, a user, has a link only while switches make one."""
+        network, node = self._context.network, self._context.node
+        links = network.links_of(node)
+        lasting = {link.peer_of(node) for link in links if not network.joins_of(link)}
+        if network.site(node).kind == "user":
+            yield from (peer for peer in self._neighbours - lasting if network.site(peer).kind == "user")
+
+    def _is_greeted_unasked(self, peer: NodeId) -> bool:
+        """Return whether a peer is greeted though nothing waits for its word. All are that are awake by a store that was
+        found out, since they share what is void."""
+        is_idle = peer in self._fellows and peer not in self._vouched and peer not in self._partners
+        return (self._was_found_out or not is_idle) and self._context.courier.is_awake(peer)
 
     def _is_time_to_greet(self, peer: NodeId) -> bool:
         """Return whether a peer that nothing waits for is to be greeted. One that remembers this epoch, and not its
