@@ -301,9 +301,8 @@ class _Line:
         while True:
             began_s = loop.time()
             try:
-                await self._pump(*await self._dial())
-            except _Called:
-                pass
+                if (streams := await self._dial()) is not None:
+                    await self._pump(*streams)
             except OSError as fault:  # TLS failures and time-outs are OSErrors too
                 _log.info("no line to %s: %s", self._peer, fault)
             if self._has_called() or (not self._queue and self._is_asleep()):
@@ -313,13 +312,14 @@ class _Line:
             pause_s = FIRST_PAUSE_S if stood_long else min(2 * pause_s, LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
 
-    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Return a connection to the peer, None where it has called while this waited for its turn; raises OSError."""
         address = self._address()
         if address is None:
             raise ConnectionError("its address is not known")
         async with self._turns.turn(), asyncio.timeout(CONNECT_TIMEOUT_S):
             if self._has_called():
-                raise _Called
+                return None
             connection = await _connect(*address)
             self.is_coming = not self._was_kept_waiting
             self._was_kept_waiting = True
@@ -363,10 +363,6 @@ class _Line:
             await _hear_all(reader, self._hear)
         except FrameError as fault:
             _log.warning("%s answered what is no message: %s", self._peer, fault)
-
-
-class _Called(Exception):
-    """The peer called while it was to be dialled."""
 
 
 async def _hear_all(reader: asyncio.StreamReader, hear: Callable[[Message], Awaitable[None]]) -> None:
