@@ -248,8 +248,10 @@ class Vouching:
             yield from (peer for peer in self._neighbours - lasting if network.site(peer).kind == "user")
 
     def _is_greeted_unasked(self, peer: NodeId) -> bool:
-        """Return whether a peer is greeted though nothing waits for its word. Once this store was found out, all who are
-        awake are greeted, since they share what is void."""
+        """Return whether a peer is greeted though nothing waits for its word.
+
+        By a store that was found out, all who are awake are, since they share what is void.
+        """
         is_idle = peer in self._fellows and peer not in self._vouched and peer not in self._partners
         return (self._was_found_out or not is_idle) and self._context.courier.is_awake(peer)
 
