@@ -15,7 +15,7 @@ import pytest
 from interop.certificates import PAST, Authority
 from qanat.adapters import handshakes, tls_transport
 from qanat.adapters.tls import TlsFiles, client_context, server_context
-from qanat.adapters.tls_transport import MAX_MESSAGE_BYTES, QUEUE_MESSAGES, TlsTransport
+from qanat.adapters.tls_transport import ANSWER_BUFFER_BYTES, MAX_MESSAGE_BYTES, QUEUE_MESSAGES, TlsTransport
 from qanat.apps.machine import TLS_READ_BYTES, spare_tls_buffers
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.framing import encode_frame
@@ -418,9 +418,9 @@ def test_who_has_called_is_answered_on_its_line_and_dialled_when_that_ends(files
             await one.send(B, message(1))
             assert await next_of(other) == (A, message(1))
             for number in range(2, 60):
-                await other.send(A, message(number, bytes(50_000)))
+                await other.send(A, message(number, bytes(10_000)))
             for number in range(2, 60):
-                assert await next_of(one) == (B, message(number, bytes(50_000)))
+                assert await next_of(one) == (B, message(number, bytes(10_000)))
             assert not other._lines, "no second line was made"
             await one.close()
             await until(lambda: not other.is_reachable(A))
@@ -429,6 +429,25 @@ def test_who_has_called_is_answered_on_its_line_and_dialled_when_that_ends(files
             assert await next_of(again) == (B, message(60))
             await again.send(B, message(61))
             assert await next_of(other) == (A, message(61))
+
+    run(work())
+
+
+def test_a_caller_that_reads_nothing_is_dialled_before_much_waits_for_it(files: dict[str, TlsFiles]) -> None:
+    async def work() -> None:
+        async with network(files) as net:
+            other = await net.start(B)
+            _, writer = await asyncio.open_connection("127.0.0.1", other.port, ssl=client_context(files["a"]))
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(encode_message(message(1)))
+            assert await next_of(other) == (A, message(1))
+            for number in range(200):
+                await other.send(A, message(number, bytes(100_000)))
+            waiting = other._callers[A].transport.get_write_buffer_size()
+            assert waiting < 2 * ANSWER_BUFFER_BYTES
+            one = await net.start(A)
+            assert (await next_of(one))[0] == B, "the rest waits for a line of one's own"
+            writer.transport.abort()
 
     run(work())
 

@@ -41,8 +41,9 @@ QUEUE_MESSAGES = 1024
 """Waiting for one peer, and waiting to be read here."""
 CONNECT_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 10.0
-ANSWER_BUFFER_BYTES = 2 * MAX_MESSAGE_BYTES
-"""So much waits on a caller's line at most, before a line of one's own is dialled."""
+ANSWER_BUFFER_BYTES = 2**20
+"""So much waits on a caller's line, and a message more, before a line of one's own is dialled: what waits for a process
+that hangs is old news once it goes on."""
 CLOSE_TIMEOUT_S = 0.5
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
