@@ -54,7 +54,9 @@ class Site:
         (folder / "nodes").mkdir(parents=True)
         for end in NETWORK.link(LINK).ends:
             (folder / "nodes" / f"{end}.key").touch()
-        recorder = EventRecorder(node=NODE, clock=self.clock, entropy=SystemEntropy(), sink=self.events.append)
+        recorder = self.recorder = EventRecorder(
+            node=NODE, clock=self.clock, entropy=SystemEntropy(), sink=self.events.append
+        )
         self.watch = InitialKeyWatch(
             NETWORK,
             NODE,
@@ -114,3 +116,22 @@ def test_a_file_that_is_still_being_carried_is_no_alarm_and_one_that_stays_wrong
     assert alarm.data["remedy"]
     path.write_bytes(whole)
     assert site.look() == 1
+
+
+def test_a_file_that_is_wrong_and_is_taken_away_again_is_no_alarm_any_more_and_is_one_when_it_comes_back(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path)
+    path = initial_key_path(tmp_path, LINK)
+    for times in (1, 2):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"a text")
+        path.chmod(0o600)
+        site.look()
+        site.look(after_s=PATIENCE_S)
+        path.unlink()
+        site.look(after_s=60.0)
+        site.clock.now_s += 60.0
+        site.recorder.settle_alarms()
+        told = [bool(event.data.get("cleared", False)) for event in site.events]
+        assert told == [False, True] * times

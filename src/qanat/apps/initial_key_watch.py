@@ -37,6 +37,7 @@ class InitialKeyWatch:
         self._recorder = recorder
         self._settled: dict[LinkId, _State] = {}
         self._seen: dict[LinkId, tuple[_State, float]] = {}
+        self._refused: set[LinkId] = set()
 
     async def run(self) -> None:
         """Look for new files for ever."""
@@ -48,7 +49,10 @@ class InitialKeyWatch:
         """Take in every new file once; one that cannot be taken in is tried again when it changes."""
         for link in self._links:
             state = _state(initial_key_path(self._folder, link.link_id))
-            if state is None or self._settled.get(link.link_id) == state:
+            if state is None:
+                self._end_alarm(link.link_id)  # what was wrong has been taken away
+                continue
+            if self._settled.get(link.link_id) == state:
                 continue
             try:
                 await take_initial_key(self._folder, link, self._node, self._store)
@@ -57,8 +61,14 @@ class InitialKeyWatch:
             except (QanatError, OSError):
                 continue  # the store cannot write now, or the file went meanwhile: the next look tries again
             else:
+                self._end_alarm(link.link_id)
                 self._settled[link.link_id] = state
-                self._recorder.alarm_over("initial-key-refused", link.link_id)
+
+    def _end_alarm(self, link_id: LinkId) -> None:
+        if link_id in self._refused:
+            self._refused.discard(link_id)
+            self._settled.pop(link_id, None)
+            self._recorder.alarm_over("initial-key-refused", link_id)
 
     def _tell_if_stale(self, link_id: LinkId, state: _State, fault: QanatError) -> None:
         """Raise the alarm of a file that is wrong and stays so."""
@@ -67,6 +77,7 @@ class InitialKeyWatch:
             self._seen[link_id] = state, self._clock.monotonic_s()
         elif self._clock.monotonic_s() - since_s >= PATIENCE_S:
             self._settled[link_id] = state
+            self._refused.add(link_id)
             text = f"an initial key was brought and cannot be taken in: {fault.message}"
             self._recorder.alarm("initial-key-refused", text, fault.remedy, about=link_id, link_id=link_id)
 
