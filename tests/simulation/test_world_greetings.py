@@ -11,6 +11,7 @@ from qanat.ground.identifiers import NodeId
 from qanat.ground.messages import Message
 from qanat.ground.network import Link, Network, Site
 from qanat.ground.randomness import SeededChance
+from qanat.key_management.manager import KeyManager
 from qanat.simulation.world import HASTY, World
 
 SITES = tuple(Site(name=name, kind="relay", latitude_deg=0, longitude_deg=0) for name in "arb")
@@ -65,4 +66,22 @@ def test_users_behind_switches_greet_relays_and_each_other_when_a_key_depends_on
     world.run(world.sleep(60.0))
     of_users = sum(times for pair, times in counts.greeted.items() if set(pair) <= users)
     assert of_users < 60, "not again and again"
+    world.close()
+
+
+def test_a_user_behind_a_switch_with_whom_keys_are_made_over_relays_hears_of_each_mark(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = Counts(monkeypatch)
+    world = switched.new_world()
+    world.run(world.sleep(0.5))
+    pair = (switched.U1, switched.D1)
+    assert pair not in counts.greeted
+
+    async def share(manager: KeyManager) -> None:
+        manager._vouching.note_shared([switched.D1])
+
+    world.run(world.call(switched.U1, share))
+    world.run(world.sleep(5.0))
+    assert counts.greeted[pair]
     world.close()

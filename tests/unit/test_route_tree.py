@@ -92,3 +92,10 @@ def test_a_users_table_in_the_papers_network_is_a_fifth_of_its_names() -> None:
     told = encode_word(word)[1]
     assert read({name: told[name] for name in FIELDS}).choices == word.choices
     assert len(canonical_json(told)) < len(canonical_json({"routes": [list(route) for route in routes]})) / 4
+
+
+def test_a_chain_that_would_fill_the_memory_is_refused() -> None:
+    num = 50_000
+    chain = {"step_before": list(range(num)), "steps": [f"n{number}" for number in range(num)]}
+    with pytest.raises(ValueError, match="names on the ways to all steps"):
+        read({"choices": [], "classical_routes": [], "key_routes": [num], **chain})

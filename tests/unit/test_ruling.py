@@ -101,3 +101,12 @@ def test_one_that_stands_by_and_stood_still_does_not_take_over_from_a_ruler_that
     assert not one.is_to_begin(now_s=17.0), "what the ruler has said meanwhile has yet to be read"
     one.hear(ControllerHere(7, rules=True), now_s=17.1)
     assert begins_at(one, after_s=17.0) == 22.5, "five seconds after it was heard last"
+
+
+def test_what_a_ruler_said_before_it_died_is_no_reason_to_wait_as_long_as_one_stood_still() -> None:
+    """Its last words lay in the socket, and are read before the clock is looked at."""
+    one = ruling(STANDBY)
+    one.hear(ControllerHere(7, rules=True), now_s=1.0)
+    assert not one.is_to_begin(now_s=1.0)
+    one.hear(ControllerHere(7, rules=True), now_s=3601.0)
+    assert begins_at(one, after_s=3601.0) == 3606.5

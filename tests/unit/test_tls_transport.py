@@ -8,6 +8,7 @@ import socket
 from asyncio import sslproto
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -535,3 +536,27 @@ def test_an_answer_that_is_no_message_ends_the_line_alone(
     with caplog.at_level(logging.WARNING):
         run(work())
     assert "b answered what is no message" in caplog.text
+
+
+def test_files_that_are_at_odds_after_the_start_keep_nobody_from_dialling(
+    files: dict[str, TlsFiles], tmp_path: Path
+) -> None:
+    key = tmp_path / "b.key"
+    key.write_bytes(files["b"].key.read_bytes())
+    odd = {**files, "b": replace(files["b"], key=key)}
+
+    async def work() -> None:
+        async with network(odd) as net:
+            one, other = await net.start(A), await net.start(B)
+            key.write_bytes(files["c"].key.read_bytes())
+            await one.send(B, message(1))
+            await next_of(other)
+            await other.send(A, message(2))
+            await next_of(one)
+            await one.close()
+            await until(lambda: not other.is_reachable(A))
+            again = await net.start(A)
+            await other.send(A, message(3))
+            assert await next_of(again) == (B, message(3))
+
+    run(work())

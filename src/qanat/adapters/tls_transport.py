@@ -99,6 +99,7 @@ class TlsTransport:
     async def start(self) -> None:
         """Begin to listen; raises ConfigurationError when the port cannot be had or the files do not load."""
         self._tls = LivingTls(self._files, on_change=self._note_files)
+        self._tls.for_peer("")  # loads the files, which from now on may be at odds for a while
         server = StreamServer(
             self._accept,
             limit=STREAM_BUFFER_BYTES,
@@ -201,6 +202,8 @@ class TlsTransport:
     def _on_given_up(self, peer: NodeId, left: Sequence[bytes]) -> None:
         """A line was given up, since its peer sleeps, or has called meanwhile: then on that call."""
         del self._lines[peer]
+        if (caller := self._callers.get(peer)) is not None:
+            self._answered.add(caller)
         for frame in left:
             self._put(peer, frame)
 
@@ -233,21 +236,32 @@ class TlsTransport:
             return
         if (old := self._callers.get(node)) is not None:
             old.transport.abort()
+            if old in self._answered:
+                self._answered.add(writer)
         self._callers[node] = writer
         self._standing[writer] = certificate
-        notice_dead_peer(writer)
         try:
+            notice_dead_peer(writer)
+            self._say_what_waits(node)
             await _hear_all(reader, lambda message: self._inbox.put((node, message)))
         except FrameError as fault:
             _log.warning("%s: %s sent what is no message: %s", self.local, node, fault)
         finally:
+            writer.transport.abort()
             del self._standing[writer]
+            was_answered = writer in self._answered
+            self._answered.discard(writer)
             if self._callers.get(node) is writer:
                 del self._callers[node]
-                if writer in self._answered and not self._closed and not self._is_asleep(node):
+                if was_answered and not self._closed and not self._is_asleep(node):
                     self._line_to(node)  # whether it can still be reached is to be known before there is a word for it
-            self._answered.discard(writer)
-            writer.transport.abort()
+
+    def _say_what_waits(self, node: NodeId) -> None:
+        """Say on a call what waits for a line that does not stand yet, before anything newer."""
+        line = self._lines.get(node)
+        if line is not None and not line.is_up:
+            for frame in line.take_all():
+                self._put(node, frame)
 
     def _node_of(self, identity: str | None) -> NodeId | None:
         prefix = f"urn:qanat:{self._network}:kme:"
@@ -295,6 +309,12 @@ class _Line:
         """Queue a frame; when the queue is full the oldest is lost."""
         self._queue.append(frame)
         self._wake.set()
+
+    def take_all(self) -> list[bytes]:
+        """Take out what is queued."""
+        frames = list(self._queue)
+        self._queue.clear()
+        return frames
 
     async def _keep_up(self) -> None:
         loop = asyncio.get_running_loop()

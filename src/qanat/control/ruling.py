@@ -66,9 +66,9 @@ class Ruling:
 
     def _look_at_clock(self, now_s: float) -> None:
         """Leave out of all silence a time in which this controller stood still itself: nobody could be heard."""
-        if (stood_s := now_s - self._looked_s) > STOOD_STILL_S:
-            self._heard_s += stood_s
-            self._ruler_heard_s += stood_s
+        if (stood_s := now_s - self._looked_s) > STOOD_STILL_S:  # words of that time may have been read by now
+            self._heard_s = max(self._heard_s, min(self._heard_s + stood_s, now_s))
+            self._ruler_heard_s = max(self._ruler_heard_s, min(self._ruler_heard_s + stood_s, now_s))
         self._looked_s = now_s
 
     def is_to_end(self, epoch: int) -> bool:

@@ -56,7 +56,7 @@ class Silence:
         """Note who can be reached now, and who says nothing."""
         now_s = self._clock.monotonic_s()
         if (stood_s := now_s - self._looked_s) > STOOD_STILL_S:
-            self._heard_s = {node: at_s + stood_s for node, at_s in self._heard_s.items()}
+            self._heard_s = {node: min(at_s + stood_s, now_s) for node, at_s in self._heard_s.items()}
         self._looked_s = now_s
         for node in self._network.nodes:
             is_reached = self._transport.is_reachable(node) or self._transport.is_coming(node)

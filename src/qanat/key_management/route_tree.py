@@ -19,6 +19,9 @@ from qanat.key_management.wire import Route, RouteChoices, Routes, RoutesPushed
 FIELDS = ("choices", "classical_routes", "key_routes", "step_before", "steps")
 """The fields of a message with routes that are told by a tree, the tree itself among them."""
 
+MOST_NAMES = 20_000_000
+"""On the ways to all steps of a tree that is read: a small message could else make a chain that fills the memory."""
+
 
 class _Writer:
     def __init__(self) -> None:
@@ -90,11 +93,16 @@ class _Reader:
         if len(names) != len(before) or len(set(zip(before, names, strict=True))) != len(names):
             raise ValueError("a step stands twice, or without the one before it")
         self._ways: list[Route] = [()]
+        self._num_names = 0
         self._begins: list[bool] = [True]
         for number, (name, known) in enumerate(zip(names, before, strict=True)):
             if not isinstance(known, int) or isinstance(known, bool) or not 0 <= known <= number:
                 raise ValueError(f"{known!r} is the number of no step before it")
-            self._ways.append((*self._ways[known], NodeId(sys.intern(_text(name)))))
+            way = self._ways[known]
+            self._num_names += len(way)
+            if self._num_names > MOST_NAMES:
+                raise ValueError(f"more than {MOST_NAMES} names on the ways to all steps")
+            self._ways.append((*way, NodeId(sys.intern(_text(name)))))
             self._begins.append(known < number)
         self._num_known = 0
 

@@ -247,7 +247,8 @@ class Sessions:
         order = self._orders[order_id] = _Order(order_id, link_id, num_blocks, cause, began_monotonic_s=now_s)
         for other in older:
             await self._stop(other, f"order {order_id} took its place")
-        await self._vouching.wake({self._context.links.peer(link_id)})
+        if not self._vouching.is_vouched(peer := self._context.links.peer(link_id)):
+            await self._vouching.wake({peer})
         return order
 
     async def _prepare(self, order: _Order) -> None:

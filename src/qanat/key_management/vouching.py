@@ -72,6 +72,8 @@ class Vouching:
         """With whom keys were in stock at the last mark, or when the epoch began."""
         self._shared: set[NodeId] = set()
         """With whom keys were made since."""
+        self._depended: set[NodeId] = set()
+        """With whom keys were in stock, or were made, at any time since the process began."""
         self._pauses: dict[NodeId, tuple[float, float]] = {}
         """Of those who are greeted for a mark and have not answered: not before when, and how long a pause after."""
         self._greeted_monotonic_s: dict[NodeId, float] = {}
@@ -88,7 +90,9 @@ class Vouching:
 
     def note_shared(self, nodes: Iterable[NodeId]) -> None:
         """Keys are being made that are shared with these nodes."""
-        self._shared.update(nodes)
+        with_whom = set(nodes)
+        self._shared |= with_whom
+        self._depended |= with_whom
 
     async def wake(self, peers: Iterable[NodeId]) -> None:
         """Greet those of ``peers`` that sleep, which opens them, or have had no reason to be greeted so far."""
@@ -252,7 +256,7 @@ class Vouching:
 
         By a store that was found out, all who are awake are, since they share what is void.
         """
-        is_idle = peer in self._fellows and peer not in self._vouched and peer not in self._partners
+        is_idle = peer in self._fellows and peer not in self._vouched and peer not in self._depended
         return (self._was_found_out or not is_idle) and self._context.courier.is_awake(peer)
 
     def _is_time_to_greet(self, peer: NodeId) -> bool:
@@ -275,6 +279,7 @@ class Vouching:
         ends = [self._ends(pair) for pair in held]
         partners = frozenset(one for pair in ends for one in (pair - {node} or pair))
         self._wanted |= partners - {node}
+        self._depended |= partners
         return partners
 
     def _is_of_this_epoch(self, name: str) -> bool:
