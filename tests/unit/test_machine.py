@@ -50,14 +50,14 @@ def test_what_sites_that_opened_brought_is_passed_over_and_what_young_is_garbage
 
 
 def test_the_heap_of_a_service_is_settled_in_a_small_share_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s, takes_s, settled = [0.0], 0.4, list[tuple[float, bool]]()
+    now_s, takes_s, settled = [0.0], 0.4, list[tuple[float, str]]()
 
-    def settle(*, with_kept: bool = False) -> None:
-        settled.append((now_s[0], with_kept))
+    def settle(what: str) -> None:
+        settled.append((now_s[0], what))
         now_s[0] += takes_s
 
-    monkeypatch.setattr(machine, "settle_heap", settle)
-    monkeypatch.setattr(machine, "set_young_aside", settle)
+    monkeypatch.setattr(machine, "settle_heap", lambda *, with_kept: settle("all" if with_kept else "what is new"))
+    monkeypatch.setattr(machine, "set_young_aside", lambda: settle("young"))
     keeper = HeapKeeper(now_s=lambda: now_s[0])
     assert not keeper.settle_if_due(), "no site has come or gone"
     keeper.note(has_closed=False)
@@ -67,7 +67,9 @@ def test_the_heap_of_a_service_is_settled_in_a_small_share_of_its_time(monkeypat
     assert not keeper.settle_if_due()
     now_s[0] = takes_s + takes_s / SETTLING_SHARE
     assert keeper.settle_if_due()
-    assert settled == [(0.0, False), (takes_s + takes_s / SETTLING_SHARE, True)], "what was kept is looked through late"
+    assert settled == [(0.0, "young"), (takes_s + takes_s / SETTLING_SHARE, "all")], (
+        "what was kept is looked through late"
+    )
     now_s[0] *= 10
     assert not keeper.settle_if_due(), "nothing has changed since"
 

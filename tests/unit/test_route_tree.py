@@ -83,7 +83,7 @@ def test_what_is_wrong_with_a_tree_is_said(changed: dict[str, Any], fault: str) 
         read(good | changed)
 
 
-def test_a_users_table_in_the_papers_network_is_a_fifth_of_its_names() -> None:
+def test_a_users_table_in_the_papers_network_is_told_in_less_than_a_quarter_of_its_names() -> None:
     network = parse_network(read_text("networks", "nature2021.yaml"), source="nature2021")
     word = Tables(network, Books(network)).pushed(NodeId("beijing-user-08"), Epoch(1))
     routes = [*word.key_routes, *word.classical_routes]

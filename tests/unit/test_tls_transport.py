@@ -504,7 +504,7 @@ def test_what_waits_for_a_turn_to_dial_is_said_to_a_peer_that_calls_meanwhile(
                 await asyncio.sleep(0.05)
                 await one.send(B, message(2))
                 assert await next_of(other) == (A, message(2))
-            assert await next_of(one) == (B, message(1))
+                assert await next_of(one) == (B, message(1)), "on the call, while the own line waits on"
             await until(lambda: not other._lines)
 
     run(work())
