@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from qanat.adapters.process_pool import Packed
 from qanat.apps.networks import load_network
+from qanat.apps.routes_elsewhere import tables_of
 from qanat.control.books import Books
+from qanat.control.graph import GraphState
 from qanat.control.outages import Outages
-from qanat.control.tables import PUSHED_AGAIN_S, Tables
-from qanat.ground.errors import UnknownNode
+from qanat.control.route_tables import RouteTable
+from qanat.control.tables import MOST_TRIES, PUSHED_AGAIN_S, Tables
+from qanat.ground.errors import QuantumLayerError, UnknownNode
 from qanat.ground.identifiers import Epoch, LinkId, NodeId
 from qanat.ground.keys import Origin
 from qanat.key_management.wire import Announce, LinkReport
@@ -33,7 +41,10 @@ class Controlled:
         network = load_network("five-site-ring")
         self.books = Books(network)
         self.outages = Outages(network, self.books, cast(Any, Told()), tries=3)
-        self.tables = Tables(network, self.books)
+        self.asked: list[tuple[tuple[NodeId, ...], bool]] = []
+        self.network = network
+        self.finding: Callable[[], None] = lambda: None
+        self.tables = Tables(network, self.books, find=self.find)
         self.links = [link.link_id for link in network.links]
         self.here, self.there = (network.site_of(app).node for app in network.saes[:2])
         for link_id in self.links:
@@ -44,16 +55,25 @@ class Controlled:
         for node in self.books.links[link_id].ends:
             self.books.note_report(node, LinkReport(link_id, 0, rate_bits_per_s, origin, None))
 
+    async def find(self, state: GraphState, nodes: Sequence[NodeId], is_awaited: bool) -> list[RouteTable]:
+        """Find tables as a worker does; what ``finding`` does happens meanwhile."""
+        self.asked.append((tuple(nodes), is_awaited))
+        self.finding()
+        return tables_of(Packed.of(self.network), state, nodes)
+
+    def make(self, *nodes: NodeId) -> bool:
+        return asyncio.run(self.tables.make(nodes))
+
     @property
     def route(self) -> tuple[NodeId, ...]:
         told = self.tables.pushed(self.here, Epoch(1)).key_routes
         return next(route for route in told if route[-1] == self.there)
 
     def is_looked_for_anew(self) -> bool:
-        version, _ = self.tables.version, self.tables.make_ahead(self.here)
+        version, _ = self.tables.version, self.tables.pushed(self.here, Epoch(1))
         self.tables.renew(self.outages)
         assert self.tables.version == version + 1
-        return self.tables.make_ahead(self.here)
+        return not self.tables.is_at_hand(self.here)
 
 
 @pytest.fixture
@@ -61,15 +81,55 @@ def known() -> Controlled:
     return Controlled()
 
 
-def test_what_is_made_ahead_is_left_to_do_once(known: Controlled) -> None:
-    assert known.tables.make_ahead(known.here)
-    assert not known.tables.make_ahead(known.here)
-    assert known.tables.make_ahead(known.there)
+def test_what_is_made_ahead_is_at_hand_and_is_what_would_have_been_found_here(known: Controlled) -> None:
+    known.hear(known.tables.key_graph.links_along(known.route)[0], SLOW)
+    known.tables.renew(known.outages)
+    assert not known.tables.is_at_hand(known.here)
+    assert known.make(known.here, known.there)
+    assert known.asked == [((known.here, known.there), False)]
+    without = Tables(known.network, known.books)
+    without.renew(known.outages)
+    for node in (known.here, known.there):
+        assert known.tables.is_at_hand(node)
+        found = known.tables.pushed(node, Epoch(1))
+        assert found == replace(without.pushed(node, Epoch(1)), table_version=found.table_version)
 
 
-def test_no_table_is_made_for_a_stranger(known: Controlled) -> None:
+def test_no_table_is_at_hand_for_a_stranger(known: Controlled) -> None:
     with pytest.raises(UnknownNode):
-        known.tables.make_ahead(NodeId("nobody"))
+        known.tables.is_at_hand(NodeId("nobody"))
+
+
+def test_tables_that_were_out_of_date_when_they_came_are_looked_for_again_and_not_for_ever(known: Controlled) -> None:
+    rates = iter((SLOW, None))
+
+    def changes_once() -> None:
+        if (rate_bits_per_s := next(rates)) is not None:
+            known.hear(known.links[0], rate_bits_per_s)
+            known.tables.renew(known.outages)
+
+    known.finding = changes_once
+    assert known.make(known.here)
+    assert len(known.asked) == 2
+    changes = itertools.count(100.0)
+
+    def changes_always() -> None:
+        known.hear(known.links[0], next(changes))
+        known.tables.renew(known.outages)
+
+    known.finding = changes_always
+    assert not known.make(known.there)
+    assert len(known.asked) == 2 + MOST_TRIES
+    assert known.tables.pushed(known.there, Epoch(1)).key_routes, "then they are looked for here"
+
+
+def test_where_no_worker_can_be_had_tables_are_looked_for_here(known: Controlled) -> None:
+    def fails() -> None:
+        raise QuantumLayerError("no worker", remedy="none")
+
+    known.finding = fails
+    assert not known.make(known.here)
+    assert known.route
 
 
 def test_no_route_is_looked_for_anew_where_a_site_says_what_was_known_of_it(known: Controlled) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+from qanat.adapters.awaited import task_beside
 from qanat.ground.identifiers import Topic
 
 
@@ -44,7 +45,7 @@ class AsyncioTasks:
 
     def start(self, work: Coroutine[Any, Any, None], /, *, name: str) -> None:
         """Run a coroutine beside the caller. One that raises brings the node down."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        task = task_beside(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
 

@@ -11,7 +11,7 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -57,6 +57,7 @@ HEAD_TOO_LONG = (
 STOPPING = "this key manager is being stopped (ask again when it is up; other keys will be given)"
 
 AsgiApp = Callable[..., Any]
+IsToStop = Callable[[], Awaitable[bool]]
 
 
 def _nothing() -> None:
@@ -345,14 +346,14 @@ class HttpDoor:
             ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
         )
 
-    async def stop_if_unused(self, is_to_stop: Callable[[], bool]) -> bool:
+    async def stop_if_unused(self, is_to_stop: IsToStop) -> bool:
         """Stop, unless a connection stands, or comes in this moment, or ``is_to_stop`` says no after that; then go on.
         Return whether it has stopped. Callers wait at the socket while it is being found out."""
         assert self._server is not None
         loop, sockets = asyncio.get_running_loop(), self._server.sockets
         again = [one.dup() for one in sockets]
         await accept_no_more(self._server)
-        if is_stopping := not self._is_used and is_to_stop():
+        if is_stopping := not self._is_used and await is_to_stop():
             await self.stop()
         else:
             self._server.close()

@@ -17,15 +17,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from qanat.adapters.worker_process import PREFIX, Kind
 from qanat.ground.errors import QuantumLayerError
 from qanat.ground.ports import Job
 
 R = TypeVar("R")
+V = TypeVar("V")
 
 NICENESS = 10
 STOP_GRACE_S = 5.0
@@ -179,6 +181,23 @@ class ProcessPool:
                 return worker
             worker.kill()
         return await Worker.start(self._inherited, niceness=self._niceness)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed(Generic[V]):
+    """A large argument of many jobs, pickled once; equal to another of the same bytes."""
+
+    pickled: bytes
+
+    @classmethod
+    def of(cls, value: V) -> Packed[V]:
+        """Pack a value."""
+        return cls(bytes(ForkingPickler.dumps(value)))
+
+    def value(self) -> V:
+        """Return a copy of the value."""
+        copied: V = ForkingPickler.loads(self.pickled)
+        return copied
 
 
 class Worker:

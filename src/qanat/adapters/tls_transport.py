@@ -26,6 +26,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
+from qanat.adapters.awaited import task_beside
 from qanat.adapters.handshakes import Turns
 from qanat.adapters.living_tls import LOOK_PERIOD_S, LivingTls
 from qanat.adapters.machine_faults import not_listening
@@ -303,7 +304,7 @@ class _Line:
         self._context = context
         self._queue: deque[bytes] = deque(maxlen=QUEUE_MESSAGES)
         self._wake = asyncio.Event()
-        self.task = asyncio.get_running_loop().create_task(self._keep_up(), name=f"line to {peer}")
+        self.task = task_beside(self._keep_up(), name=f"line to {peer}")
 
     def put(self, frame: bytes) -> None:
         """Queue a frame; when the queue is full the oldest is lost."""

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.folder_lock import is_held
-from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.remote_module import RemoteSite
 from qanat.apps.deployment import HOST
 from qanat.apps.event_log import EventLog
 from qanat.apps.opened import Opened
-from qanat.apps.site import SiteParts, key_manager_settings
+from qanat.apps.site import SiteDoor, SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import NodeId
@@ -41,7 +40,7 @@ class ApartSite(Opened):
         self.store: KeyStore
         self.manager: KeyManager
         self.modules: RemoteSite
-        self.door: HttpDoor | None = None
+        self.door: SiteDoor | None = None
 
     @property
     def door_url(self) -> str | None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
+from qanat.adapters.door_thread import DoorThread
 from qanat.adapters.entropy_server import EntropyServer
 from qanat.adapters.folder_lock import held
-from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.initial_keys import initial_key_path, take_initial_keys
 from qanat.adapters.module_desk import ModuleDesk
 from qanat.adapters.module_server import ModuleServer
@@ -32,8 +32,9 @@ from qanat.apps.event_log import EventLog
 from qanat.apps.forecast_watch import FORECASTS_NAME, ForecastWatch
 from qanat.apps.link_modules import link_capability
 from qanat.apps.opened import Opened
+from qanat.apps.routes_elsewhere import tables_found_in
 from qanat.apps.shares_elsewhere import solved_in
-from qanat.apps.site import LOCK_PATIENCE_S, SiteParts, key_manager_settings, reserve_days, sessions_per_day
+from qanat.apps.site import LOCK_PATIENCE_S, SiteDoor, SiteParts, key_manager_settings, reserve_days, sessions_per_day
 from qanat.apps.sky import Sky
 from qanat.apps.sleepers import DOOR, Bells, Sleepers
 from qanat.apps.workplace import Workplace
@@ -60,8 +61,8 @@ LOOKS, MOST_BETWEEN_LOOKS_S = 10, 15.0
 """So often in the time after which a site sleeps is looked whether it may, and so long apart at most."""
 BETWEEN_STORES_S = 0.02
 """So long the process has for all else between two stores that are made ahead."""
-MAKING_AHEAD_SHARE = 0.4
-"""No more of the process's time than this is for routes that may never be asked for."""
+TABLES_AT_ONCE = 4
+"""Of routes that may never be asked for so many tables are looked for before others have their turn."""
 BETWEEN_ROUNDS_S = 1.0
 ModuleWrapper = Callable[[QKDModule], QKDModule]
 """Lets a caller stand between a key manager and its module, as the demo's proof does."""
@@ -102,7 +103,7 @@ class Service(Opened):
         self.apart = tuple(node for node in network.nodes if node in {network.site(node).node for node in apart})
         self.stores: dict[NodeId, KeyStore] = {}
         self.managers: dict[NodeId, KeyManager] = {}
-        self.doors: dict[NodeId, HttpDoor] = {}
+        self.doors: dict[NodeId, SiteDoor] = {}
         self.module_desks: dict[NodeId, ModuleDesk] = {}
         self.settings = key_manager_settings(network)
         self.entropy_server = None if entropy_source is None else EntropyServer(entropy_source)
@@ -110,6 +111,8 @@ class Service(Opened):
         self.pool = ProcessPool(num_workers, inherited=inherited)
         self.sky_pool = ProcessPool(1, inherited=inherited, niceness=NICENESS_OF_PASSES)
         """A pass draws the light of hundreds of seconds; fibres' links make key meanwhile, and go first."""
+        self.route_pool = ProcessPool(1, inherited=inherited)
+        """For routes, which key managers that start wait for: not behind blocks of key."""
         self.door_ports: dict[NodeId, int] = {}
         self._on_demand = on_demand
         self._sleep_after_s = sleep_after_s
@@ -184,7 +187,7 @@ class Service(Opened):
             self._stack.push_async_callback(self.entropy_server.close)
             if not self.entropy_server.is_started:
                 await self.entropy_server.start()
-        for pool in (self.pool, self.sky_pool):
+        for pool in (self.pool, self.sky_pool, self.route_pool):
             self._stack.push_async_callback(pool.close, grace_s=POOL_GRACE_S)
         self._check_sites()
         self._parts.store_writer()
@@ -195,6 +198,7 @@ class Service(Opened):
             watch = watch_entropy(self.entropy_server, clock=self.clock, recorder=self.recorder(CONTROLLER))
             tasks.start(watch, name="entropy of the devices")
         self._modules = await self._make_modules(tasks)
+        self._parts.door_thread = await self._stack.enter_async_context(DoorThread())
         self._stack.push_async_callback(self._close_sites)
         self._stack.push_async_callback(self._sites.close)
         self._lay_down_sites()
@@ -213,7 +217,8 @@ class Service(Opened):
         for node in self.apart:
             await self._serve_modules(node, tasks, self._modules[node])
         self._sites.watch()
-        tasks.start(self._keep_sleepers_ready(controller.tables), name="keeps sites that sleep ready")
+        tasks.start(self._make_stores_ahead(), name="makes stores ahead")
+        tasks.start(self._make_tables_ahead(controller.tables), name="looks for routes ahead")
         if self._on_demand and self._sleep_after_s is not None:
             tasks.start(self._let_sites_sleep(self._sleep_after_s), name="sites go to sleep")
         if self._passes_every_s is not None and self.network.downlinks:
@@ -291,16 +296,18 @@ class Service(Opened):
             self._stacks_of_sites[node] = of_site.pop_all()
             self.recorder(node).alarm_over("site-not-opened")
 
-    async def _keep_sleepers_ready(self, tables: Tables) -> None:
-        """While nobody calls, do for the sites that sleep what takes longest when one is woken: make their stores, then
-        look for their routes, and again whenever these are out of date."""
+    async def _make_stores_ahead(self) -> None:
+        """While nobody calls, make the stores of the sites that sleep, which takes longest when one is woken."""
         for node in self._asleep():
             await self._make_store(node)
+
+    async def _make_tables_ahead(self, tables: Tables) -> None:
+        """Look for the routes of sites that sleep before these are woken, and again whenever they are out of date."""
         while True:
-            for node in self._asleep():
-                begun_s = self.clock.monotonic_s()
-                if self._sites.is_quiet() and tables.make_ahead(node):
-                    await asyncio.sleep((self.clock.monotonic_s() - begun_s) * (1 / MAKING_AHEAD_SHARE - 1))
+            without = [node for node in self._asleep() if not tables.is_at_hand(node)]
+            for place in range(0, len(without), TABLES_AT_ONCE):
+                if not await tables.make(without[place : place + TABLES_AT_ONCE]):
+                    break
             await asyncio.sleep(BETWEEN_ROUNDS_S)
 
     def _asleep(self) -> list[NodeId]:
@@ -341,7 +348,11 @@ class Service(Opened):
 
     async def _close_site(self, node: NodeId) -> bool:
         """Close a site in the other order than it was opened, unless somebody uses it at this moment."""
-        may_rest = partial(self.managers[node].may_rest, unused_s=0.0)
+        manager = self.managers[node]
+
+        async def may_rest() -> bool:
+            return manager.may_rest(unused_s=0.0)
+
         if not await self.doors[node].stop_if_unused(may_rest):
             return False
         del self.doors[node], self.managers[node], self.stores[node]
@@ -425,6 +436,7 @@ class Service(Opened):
             may_hang=self.apart.__contains__,
             expected=list(self._expected()),
             solve=solved_in(self.pool),
+            find_tables=tables_found_in(self.route_pool, self.network),
         )
 
     def _expected(self) -> Iterator[tuple[NodeId, LinkReport]]:

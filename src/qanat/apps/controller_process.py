@@ -10,6 +10,7 @@ from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
 from qanat.apps.forecast_watch import FORECASTS_NAME, ForecastWatch
 from qanat.apps.opened import Opened
+from qanat.apps.routes_elsewhere import tables_found_in
 from qanat.apps.shares_elsewhere import solved_in
 from qanat.apps.site import SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
@@ -84,6 +85,7 @@ class ControllerProcess(Opened):
             other=self._other,
             switches={switch.name: TwinSwitch(switch, clock=parts.clock) for switch in self.network.switches},
             solve=solved_in(solvers),
+            find_tables=tables_found_in(solvers, self.network),
         )
         watch = ForecastWatch(
             self._forecasts,

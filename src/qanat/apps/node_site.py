@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
-from qanat.adapters.http_server import HttpDoor
 from qanat.adapters.initial_keys import initial_key_path, take_initial_key
 from qanat.adapters.module_wire import ModuleCard
 from qanat.adapters.remote_module import RemoteSite
@@ -13,7 +12,7 @@ from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
 from qanat.apps.initial_key_watch import InitialKeyWatch
 from qanat.apps.opened import Opened
-from qanat.apps.site import SiteParts, key_manager_settings
+from qanat.apps.site import SiteDoor, SiteParts, key_manager_settings
 from qanat.apps.workplace import Workplace
 from qanat.ground.errors import ConfigurationError
 from qanat.ground.identifiers import LinkId, ModuleId, NodeId, twin_id
@@ -48,7 +47,7 @@ class NodeSite(Opened):
         self.place = place
         self.settings = key_manager_settings(self.network)
         self.twins: dict[LinkId, RemoteSite] = {}
-        self.door: HttpDoor | None = None
+        self.door: SiteDoor | None = None
         self.store: KeyStore
         self.manager: KeyManager
         self._door_port = door_port

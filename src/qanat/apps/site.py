@@ -15,6 +15,7 @@ from qanat.adapters.audit_log import FOLDER as AUDIT_FOLDER
 from qanat.adapters.audit_log import AuditLog
 from qanat.adapters.connection_rules import ConnectionRules, FewWords
 from qanat.adapters.door_guard import DoorGuard
+from qanat.adapters.door_thread import DoorInThread, DoorThread
 from qanat.adapters.encryption import MASTER_KEY_VARIABLE, MasterKey, find_master_key, named_in_token
 from qanat.adapters.etsi014_http import etsi014_app
 from qanat.adapters.exchanged_module import ExchangedModule
@@ -42,6 +43,8 @@ from qanat.ground.ports import KeyStore, QKDModule, Tasks, Transport
 from qanat.ground.tracing import EventRecorder
 from qanat.key_management.manager import KeyManager
 from qanat.key_management.settings import KeyManagerSettings
+
+SiteDoor = HttpDoor | DoorInThread
 
 LOCK_PATIENCE_S = 1.0
 """Whoever looks whether a site's folder is free holds it for a moment."""
@@ -85,6 +88,8 @@ class SiteParts:
         gives_way: Callable[[], bool] = lambda: False,
     ) -> None:
         """``gives_way``: whether somebody waits for something in this process that goes before handshakes of lines."""
+        self.door_thread: DoorThread | None = None
+        """Where doors are opened, beside the loop of all else; None: in that."""
         self.places = places or Places(place.addresses)
         self.network = network
         self.place = place
@@ -263,13 +268,13 @@ class SiteParts:
         port: int = 0,
         host: str = HOST,
         listening: socket | None = None,
-    ) -> HttpDoor:
+    ) -> SiteDoor:
         """Open a site's door and publish where it listens; raises ConfigurationError when the port cannot be had.
         ``listening``: a socket that listens already, at a place that is published."""
-        recorder = self.recorder(node)
+        recorder, here = self.recorder(node), self._in_this_loop
 
         def tell(why: str) -> None:
-            recorder.record(EventKind.CALLER_REFUSED, why=why)
+            here(partial(recorder.record, EventKind.CALLER_REFUSED, why=why))
 
         on_refused = FewWords(tell)
 
@@ -290,7 +295,8 @@ class SiteParts:
             alarm=recorder.alarm,
             alarm_over=recorder.alarm_over,
         )
-        door = HttpDoor(
+        make = HttpDoor if self.door_thread is None else partial(DoorInThread, self.door_thread)
+        door: SiteDoor = make(
             guard,
             tls=self._living_tls(node, recorder, on_refused),
             host=host,
@@ -317,13 +323,22 @@ class SiteParts:
                 return
             recorder.alarm("certificates-kept", f"new certificate files do not count, the former ones do: {why_kept}")
 
+        here = self._in_this_loop
+
         files = self.place.node_files(node)
         require_private(files.key)
         return LivingTls(
             files,
             on_refused=on_refused,
-            on_change=on_change,
+            on_change=lambda why_kept: here(partial(on_change, why_kept)),
         )
+
+    def _in_this_loop(self, act: Callable[[], object]) -> None:
+        """Do what a door has to tell in the loop of all else, wherever its own is."""
+        if self.door_thread is None:
+            act()
+        else:
+            self.door_thread.tell(act)
 
     def _keep_audit(self, node: NodeId) -> None:
         """Chain what happens at a node into its audit log, from now until the process ends."""

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from functools import partial
 
+from qanat.adapters.awaited import awaited_context
 from qanat.adapters.doorbell import Doorbell
 from qanat.ground.identifiers import NodeId
 
@@ -181,7 +182,9 @@ class Sleepers:
 
     def _opening(self, node: NodeId) -> asyncio.Task[None]:
         if node not in self._openings:
-            self._openings[node] = asyncio.create_task(self._open(node), name=f"opens site {node}")
+            context = awaited_context() if self.is_called_by_application(node) else None
+            opening = asyncio.create_task(self._open(node), name=f"opens site {node}", context=context)
+            self._openings[node] = opening
         return self._openings[node]
 
     async def _open(self, node: NodeId) -> None:

@@ -16,11 +16,12 @@ from qanat.control.foretelling import Foretelling
 from qanat.control.outages import Outages
 from qanat.control.pacing import Pace
 from qanat.control.policy import LinkOrder, decide
+from qanat.control.pushing import Pushing
 from qanat.control.ruling import Ruling
 from qanat.control.settings import ControllerSettings
 from qanat.control.silence import Silence, give_up_unmet, silence_of
 from qanat.control.steering import Solve, Steering, solved_here
-from qanat.control.tables import Tables
+from qanat.control.tables import FindTables, Tables
 from qanat.control.turning import Switchboard
 from qanat.ground.errors import FrameError, RequestError, SwitchFailed
 from qanat.ground.events import EventKind
@@ -71,11 +72,12 @@ class Controller:
         may_hang: Callable[[NodeId], bool] = lambda _: True,
         expected: Sequence[tuple[NodeId, LinkReport]] = (),
         solve: Solve = solved_here,
+        find_tables: FindTables | None = None,
     ) -> None:
         """``switches``: what drives each of the network's switches, by its name. ``other``: the name of the other
         controller, where there are two. ``is_awake``: a site that sleeps gets its routes when it wakes and announces
         itself; ``is_opening``, ``may_hang``: see ``Silence``; ``expected``: what holds of ends of links until they
-        speak; ``solve``: finds shares."""
+        speak; ``solve``: finds shares; ``find_tables``: see ``Tables``."""
         self._is_awake = is_awake
         self._network = network
         self._transport = transport
@@ -90,7 +92,7 @@ class Controller:
         self._switchboard = Switchboard(network, switches or {}, recorder)
         self._answers: dict[str, tuple[GenerationDone | GenerationFailed, EventId | None]] = {}
         self._courier = Courier(transport=transport, entropy=entropy, epoch=Epoch(0))
-        self.tables = Tables(network, self._books)
+        self.tables = Tables(network, self._books, find=find_tables)
         excused = {"is_awake": is_awake, "is_opening": is_opening, "may_hang": may_hang}
         self._silence = Silence(network, transport, clock, self._settings, **excused)
         self._outages = Outages(network, self._books, recorder, tries=self._settings.order_tries)
@@ -109,6 +111,7 @@ class Controller:
         self._pace = Pace(self._act, clock=clock, tasks=tasks, name="controller: acts")
         takes_over_s = self._settings.takeover_after_s
         self._ruling = Ruling(transport.local, other, takeover_after_s=takes_over_s, now_s=clock.monotonic_s())
+        self._pushing = Pushing(self.tables, self._courier, tasks, rules=lambda: self._ruling.rules)
 
     async def run(self) -> None:
         """Push routes, unless another controller does, then hear key managers until the transport closes."""
@@ -144,7 +147,7 @@ class Controller:
         self._recorder.record(EventKind.CONTROLLER_RULES, epoch=self._courier.epoch)
         for node in self._network.nodes:
             if self._is_awake(node):
-                await self._push_routes(node)
+                await self._pushing.push(node)
             elif self._switchboard.all_have_announced(node):  # who sleeps does nothing
                 self._books.switches_rest_until_s = -math.inf
 
@@ -213,7 +216,7 @@ class Controller:
         if not self._ruling.rules:
             return
         if self.tables.is_to_push(sender, word, self._courier.epoch, now_s=self._clock.monotonic_s()):
-            await self._push_routes(sender)
+            await self._pushing.push(sender)
         await self._steering.tell(sender)
 
     def _adopt(self, report: LinkReport) -> None:
@@ -494,7 +497,3 @@ class Controller:
             await self._cancel(order, f"not ended within {self._settings.order_timeout_s:g} s")
         else:
             await self._command(order)
-
-    async def _push_routes(self, node: NodeId) -> None:
-        """Tell a key manager the routes that begin at it; raises UnknownNode for a stranger."""
-        await self._courier.send(node, self.tables.pushed(node, self._courier.epoch))

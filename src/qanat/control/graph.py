@@ -31,6 +31,15 @@ class GraphLink:
     known_to: NodeId | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class GraphState:
+    """What is known of links, by number, and of nodes: all that widest and disjoint routes depend on."""
+
+    width: tuple[float, ...]
+    link_is_up: bytes
+    node_is_up: bytes
+
+
 class RouteGraph:
     """Sites, links and their state.
 
@@ -132,7 +141,18 @@ class RouteGraph:
         self.node_is_up[place] = is_up
         self._passes[place] = is_up and self._is_relay[place]
 
+    def take_state(self, state: GraphState) -> None:
+        """Note all that another process knows of the same network's links and nodes."""
+        self.width[:] = state.width
+        self.link_is_up[:] = state.link_is_up
+        for node, is_up in zip(self.nodes, state.node_is_up, strict=True):
+            self.set_node(node, is_up=bool(is_up))
+
     # --- what is asked ---
+
+    def state(self) -> GraphState:
+        """Return what is known now, for another process."""
+        return GraphState(tuple(self.width), bytes(self.link_is_up), bytes(self.node_is_up))
 
     def number_of(self, node: NodeId) -> int:
         """Return a site's number; raises UnknownNode."""

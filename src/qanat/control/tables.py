@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 from qanat.control.books import Books
-from qanat.control.graph import Route, RouteGraph
+from qanat.control.graph import GraphState
 from qanat.control.outages import Outages
-from qanat.control.routing import (
-    choices_from,
-    disjoint,
-    ends_allow,
-    places_of_applications,
-    policies_of_sites,
-    policy_between,
-    set_widths,
-    shortest_from,
-    widest,
-    widest_allowed_from,
-)
+from qanat.control.route_tables import RouteFinder, RouteTable
+from qanat.control.routing import policy_between, set_widths, widest
 from qanat.control.wished import answer, note_ages_and_costs
-from qanat.ground.errors import UnknownNode
+from qanat.ground.errors import QanatError, UnknownNode
 from qanat.ground.identifiers import Epoch, LinkId, NodeId
-from qanat.ground.network import Link, Network
+from qanat.ground.network import Network
 from qanat.ground.route_policy import ANY_ROUTE, RoutePolicy
 from qanat.key_management.wire import (
     Announce,
@@ -40,29 +30,29 @@ PUSHED_AGAIN_S = 2.0
 """What was lost on its way to a key manager, or was told to its life before, is told again after so long."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """All routes that begin at a node."""
+FindTables: TypeAlias = Callable[[GraphState, Sequence[NodeId], bool], Awaitable[Sequence[RouteTable]]]
+"""Finds the tables of nodes, somewhere else, for links and nodes in this state; and whether somebody waits for them.
+Raises QanatError when it cannot."""
 
-    key_routes: Routes
-    classical_routes: Routes
-    choices: tuple[RouteChoices, ...]
+
+MOST_TRIES = 3
+"""So often tables are looked for again that were out of date when they were found."""
 
 
 class Tables:
     """Routes over one network, by what its links give now. ``version`` grows with each change."""
 
-    def __init__(self, network: Network, books: Books) -> None:
+    def __init__(self, network: Network, books: Books, *, find: FindTables | None = None) -> None:
+        """``find``: where tables are looked for ahead of need; None: here, when they are asked for."""
         self.version = 1
-        self.key_graph = RouteGraph.of_keys(network, regions=network.regions)
+        self._finder = RouteFinder(network)
+        self.key_graph = self._finder.graph
+        self._policies = self._finder.policies
         self._network = network
         self._books = books
-        self._message_graph = RouteGraph.of_messages(network)
-        self._announced = [link for link in network.relayed_links if link.kind == "announced"]
-        """Their key is known to a satellite, which is no site of a way."""
-        self._places = places_of_applications(network)
-        self._policies = policies_of_sites(network)
-        self._tables: dict[NodeId, _Table] = {}
+        self._find = find
+        self._num_changes = 0
+        self._tables: dict[NodeId, RouteTable] = {}
         self._away_links: tuple[LinkId, ...] = ()
         self._lost_nodes: tuple[NodeId, ...] = ()
         self._pushed: dict[NodeId, tuple[tuple[Epoch, int], float]] = {}
@@ -83,19 +73,32 @@ class Tables:
         self._away_links, self._lost_nodes = outages.away_links, outages.lost_nodes
         if before != self.key_graph.width:
             self._tables.clear()
+            self._num_changes += 1
 
-    def make_ahead(self, node: NodeId) -> bool:
-        """Look for all routes from a node before they are asked for; return whether that was left to do. Raises
-        UnknownNode."""
-        is_new = node not in self._tables
-        self._of(node)
-        return is_new
+    def is_at_hand(self, node: NodeId) -> bool:
+        """Return whether a node's table can be told without a pause; raises UnknownNode."""
+        self.key_graph.number_of(node)
+        return self._find is None or node in self._tables
+
+    async def make(self, nodes: Sequence[NodeId], *, is_awaited: bool = False) -> bool:
+        """Have all routes from nodes looked for elsewhere, before they are asked for; where that cannot be, or what
+        links give changes all the while, they are looked for here, when they are. Return whether they are at hand."""
+        if self._find is None:
+            return True
+        with contextlib.suppress(QanatError):
+            for _ in range(MOST_TRIES):
+                before = self._num_changes
+                found = await self._find(self.key_graph.state(), nodes, is_awaited)
+                if self._num_changes == before:
+                    self._tables.update(zip(nodes, found, strict=True))
+                    return True
+        return False
 
     def own_routes(self, word: GenerationRequest) -> Routes:
         """Return the table's route for a demand that names none."""
         try:
             policy = policy_between(self._policies, word.source, word.target)
-            with self._shut(policy):
+            with self._finder.shut(policy):
                 route = widest(self.key_graph, word.source, word.target, policy)
         except UnknownNode:  # of another network, or of an earlier description of this one
             return ()
@@ -103,7 +106,7 @@ class Tables:
 
     def are_allowed(self, routes: Routes) -> bool:
         """Return whether the sites at the ends of all these would have their keys go that way."""
-        return all(self._is_allowed(route) for route in routes)
+        return all(self._finder.is_allowed(route) for route in routes)
 
     def why_none(self, word: GenerationRequest, routes: Routes) -> str:
         """Return why none of these routes will do for a demand."""
@@ -146,68 +149,11 @@ class Tables:
         note_ages_and_costs(self.key_graph, self._books, failing=outages.links_out(self.key_graph))
         stamp = (int(epoch), self.version)
         policy = RoutePolicy(frozenset(word.avoid), word.domestic_only, word.direct_only)
-        with self._shut(policy.joined(policy_between(self._policies, source, word.target))):
+        with self._finder.shut(policy.joined(policy_between(self._policies, source, word.target))):
             return answer(word, source, graph=self.key_graph, policies=self._policies, stamp=stamp)
 
-    @contextmanager
-    def _shut(self, policy: RoutePolicy) -> Iterator[None]:
-        """Look for routes as if there were no links that satellites announce key for which a policy rules out."""
-        graph = self.key_graph
-        shut = [
-            link.link_id
-            for link in self._announced
-            if (policy.direct_only or link.satellite in policy.avoid)
-            or (policy.domestic_only and not self._is_home(link))
-        ]
-        were_up = [graph.link_is_up[graph.link_number[link_id]] for link_id in shut]
-        for link_id in shut:
-            graph.set_link(link_id, is_up=False)
-        try:
-            yield
-        finally:
-            for link_id, was_up in zip(shut, were_up, strict=True):
-                graph.set_link(link_id, is_up=bool(was_up))
-
-    def _is_allowed(self, route: Route) -> bool:
-        """Return whether the sites at a route's ends have their keys go that way; a satellite that announced a hop's
-        key is on it."""
-        return ends_allow(self._network.trusted_route(route), self._policies, regions=self._network.regions)
-
-    def _is_home(self, link: Link) -> bool:
-        """Return whether a satellite that announces a link's key counts as of its stations' region."""
-        return self._network.regions.get(NodeId(link.satellite)) == self._network.regions.get(link.ends[0], "")
-
-    def _of(self, node: NodeId) -> _Table:
+    def _of(self, node: NodeId) -> RouteTable:
         """Return all routes from a node, looked for when they are first asked for: a large network has many."""
         if node not in self._tables:
-            routes = widest_allowed_from(self.key_graph, node, self._policies)
-            choices = choices_from(self.key_graph, node, places=self._places, policies=self._policies)
-            if self._announced and self._policies:
-                routes, choices = self._as_ends_have_it(node, routes, choices)
-            self._tables[node] = _Table(tuple(routes.values()), self._classical_from(node), choices)
+            self._tables[node] = self._finder.table(node)
         return self._tables[node]
-
-    def _as_ends_have_it(
-        self, node: NodeId, routes: dict[NodeId, Route], choices: tuple[RouteChoices, ...]
-    ) -> tuple[dict[NodeId, Route], tuple[RouteChoices, ...]]:
-        """Return the same without what goes by satellites that its ends would not have know their keys."""
-        ways: dict[NodeId, list[Route]] = {target: [route] for target, route in routes.items()}
-        for row in choices:
-            ways.setdefault(row.target, []).extend((*row.disjoint, *row.detours))
-        others = {row.target: row for row in choices}
-        for target in [target for target, found in ways.items() if not all(map(self._is_allowed, found))]:
-            policy = policy_between(self._policies, node, target)
-            with self._shut(policy):
-                best = widest(self.key_graph, node, target, policy)
-                apart = disjoint(self.key_graph, node, target, policy).routes
-            routes.pop(target, None)
-            if best is not None:
-                routes[target] = best
-            if others.pop(target, None) is not None and apart:
-                others[target] = RouteChoices(target, apart, (), ())
-        return routes, tuple(others.values())
-
-    def _classical_from(self, node: NodeId) -> Routes:
-        """Return the ways of messages from a node to every other site: routers are on ways, none ends at one."""
-        found = shortest_from(self._message_graph, node)
-        return tuple(route for end, route in found.items() if self._network.find_site(end) is not None)

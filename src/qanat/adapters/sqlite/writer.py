@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from qanat.adapters.awaited import AWAITED, MOST_IN_A_ROW, awaited_context
 from qanat.adapters.encryption import MasterKey
 from qanat.adapters.sqlite.database import SLIPS, Database
 from qanat.ground.errors import QanatError, StoreFailed
@@ -40,6 +41,8 @@ class Call:
     action: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
+    is_awaited: bool
+    """Whether somebody outside waits for it (``adapters.awaited``)."""
 
 
 class StoreWriter:
@@ -56,6 +59,9 @@ class StoreWriter:
         self._databases: dict[Path, tuple[Database, int]] = {}
         self._gathered: dict[asyncio.AbstractEventLoop, list[Call]] = {}
         """The calls of each loop's present turn."""
+        self._awaited: set[Path] = set()
+        """The stores with calls that somebody outside waits for."""
+        self._num_in_a_row = 0
 
     async def open(self, path: Path, *, master_key: MasterKey, entropy: Entropy) -> Database:
         """Return the database in a file; handles of one process share it. Raises ConfigurationError."""
@@ -112,10 +118,10 @@ class StoreWriter:
     async def _submit(self, path: Path, database: Database | None, action: Callable[[], T], *, in_commit: bool) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        if (gathered := self._gathered.get(loop)) is None:
-            gathered = self._gathered[loop] = []
+        gathered, is_awaited = self._gathered.setdefault(loop, []), AWAITED.get()
+        if not gathered or is_awaited:  # then perhaps before the turn of those that were gathered so far
             loop.call_soon(self._hand_over, loop)
-        gathered.append(Call(path, database, in_commit, action, loop, answer))
+        gathered.append(Call(path, database, in_commit, action, loop, answer, is_awaited))
         return await answer
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -126,6 +132,8 @@ class StoreWriter:
             if not self._closed:
                 for call in calls:
                     self._waiting.setdefault(call.path, deque()).append(call)
+                    if call.is_awaited:
+                        self._awaited.add(call.path)
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._serve, name="key store writer", daemon=True)
                     self._thread.start()
@@ -166,15 +174,26 @@ class StoreWriter:
             path = self._whose_turn()
             waiting = self._waiting.pop(path)
             calls = [waiting.popleft() for _ in range(min(MAX_GROUP, len(waiting)))]
+            self._awaited.discard(path)
             if waiting:
                 self._waiting[path] = waiting  # the others first
+                if any(call.is_awaited for call in waiting):
+                    self._awaited.add(path)
         return calls
 
     def _whose_turn(self) -> Path:
         if self._hurried:
             now_s = time.monotonic()
             self._hurried = {path: until_s for path, until_s in self._hurried.items() if now_s < until_s}
-        return next((path for path in self._waiting if path in self._hurried), next(iter(self._waiting)))
+        longest = next(iter(self._waiting))
+        if (hurried := next((path for path in self._waiting if path in self._hurried), None)) is not None:
+            return hurried
+        awaited = next((path for path in self._waiting if path in self._awaited), longest)
+        if awaited != longest and self._num_in_a_row < MOST_IN_A_ROW:
+            self._num_in_a_row += 1
+            return awaited
+        self._num_in_a_row = 0
+        return longest
 
 
 def _run_alone(action: Callable[[], Any]) -> Any:
@@ -186,12 +205,14 @@ def _run_alone(action: Callable[[], Any]) -> Any:
 
 def _deliver(results: Iterable[tuple[Call, Any]]) -> None:
     """Hand results to the event loops that wait for them, one wake-up per loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Call, Any]]] = {}
     for call, result in results:
-        by_loop.setdefault(call.loop, []).append((call.answer, result))
-    for loop, answers in by_loop.items():
+        by_loop.setdefault(call.loop, []).append((call, result))
+    for loop, heard in by_loop.items():
         if not loop.is_closed():
-            loop.call_soon_threadsafe(_resolve, answers)
+            answers = [(call.answer, result) for call, result in heard]
+            context = awaited_context() if any(call.is_awaited for call, _ in heard) else None
+            loop.call_soon_threadsafe(_resolve, answers, context=context)
 
 
 def _resolve(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:

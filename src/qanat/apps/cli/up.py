@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from qanat.adapters.addresses import write_whole
+from qanat.adapters.awaited import AwaitedFirstLoop
 from qanat.adapters.folder_lock import held
 from qanat.adapters.http_server import require_free
 from qanat.adapters.physical_entropy import EntropySource
@@ -79,8 +80,10 @@ def run_up(
         machine.allow_open_files(FILES_OF_A_SITE * num_sites + FILES_OF_A_PAIR * math.comb(num_sites, 2))
         machine.spare_tls_buffers()
         machine.collect_seldom()
+        machine.take_turns_often()
         sky = (passes_every_s, light_share)
-        asyncio.run(_serve(network, name, folder, ports, nodes, as_json, entropy_source, sky, sleep_after_s))
+        with asyncio.Runner(loop_factory=AwaitedFirstLoop) as runner:
+            runner.run(_serve(network, name, folder, ports, nodes, as_json, entropy_source, sky, sleep_after_s))
     return 0
 
 

@@ -1,0 +1,150 @@
+"""Doors in an event loop of their own: one thread for all doors of a process of many sites.
+
+Whoever calls a door needs a dozen turns of its loop until he has his answer, most of them for the handshake. In the
+loop in which a hundred sites speak to each other, each of these turns waits for whatever these have to do. So
+connections, TLS and HTTP have a loop beside it, and each request takes one turn of the sites' loop, in which alone it
+is answered: what answers need not know of threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from qanat.adapters.awaited import awaited_context
+from qanat.adapters.http_server import AsgiApp, HttpDoor, IsToStop
+
+T = TypeVar("T")
+
+
+class DoorThread:
+    """A thread with a loop: ``async with DoorThread() as doors``. The loop that enters it answers what doors ask."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._answering: asyncio.AbstractEventLoop
+        self._thread = threading.Thread(target=self._loop.run_forever, name="doors", daemon=True)
+
+    async def __aenter__(self) -> Self:
+        self._answering = asyncio.get_running_loop()
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await self._answering.run_in_executor(None, self._thread.join)
+        self._loop.close()
+
+    def tell(self, act: Callable[..., object], *arguments: object) -> None:
+        """In the doors' loop: have something done in the loop that answers, soon."""
+        self._answering.call_soon_threadsafe(partial(act, *arguments))
+
+    async def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """In the loop that answers: have something done in the doors' loop, and wait for it; raises what it raises."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def answer(self, work: Coroutine[Any, Any, T]) -> T:
+        """In the doors' loop: have something done in the loop that answers, and wait for it; raises what it raises.
+
+        Where the wait is cut short, the work is too, unless it was done by then: no answer is lost that was made.
+        """
+        doors, outcome = self._loop, self._loop.create_future()
+        begun: list[asyncio.Task[T]] = []
+
+        def begin() -> None:
+            task = self._answering.create_task(work)
+            begun.append(task)
+            task.add_done_callback(lambda done: doors.call_soon_threadsafe(_hand_over, done, outcome))
+
+        self._answering.call_soon_threadsafe(begin, context=awaited_context())
+        try:
+            await asyncio.shield(outcome)
+        except asyncio.CancelledError:
+            self._answering.call_soon_threadsafe(lambda: begun[0].cancel())
+        done: T = await outcome
+        return done
+
+
+class DoorInThread:
+    """An ``HttpDoor`` in the loop of a ``DoorThread``; all methods are for the loop that answers."""
+
+    def __init__(
+        self,
+        thread: DoorThread,
+        app: AsgiApp,
+        *,
+        before_writing: Callable[[], None],
+        each_second: Callable[[], None],
+        **rest: Any,
+    ) -> None:
+        """As ``HttpDoor``'s; ``app``, ``before_writing`` and ``each_second`` are called in the loop that answers, what
+        else is called is called in the doors'."""
+        self._thread = thread
+        self._app = app
+        self._before_writing = before_writing
+        self._door = HttpDoor(self._pass_on, each_second=partial(thread.tell, each_second), **rest)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; raises ValueError before ``start``."""
+        return self._door.port
+
+    async def start(self) -> None:
+        """Begin to listen; raises ConfigurationError when the port cannot be had."""
+        await self._thread.do(self._door.start())
+
+    async def stop(self) -> None:
+        """As ``HttpDoor.stop``."""
+        await self._thread.do(self._door.stop())
+
+    async def stop_if_unused(self, is_to_stop: IsToStop) -> bool:
+        """As ``HttpDoor.stop_if_unused``."""
+
+        async def asked() -> bool:
+            return await self._thread.answer(_awaited(is_to_stop()))
+
+        return await self._thread.do(self._door.stop_if_unused(asked))
+
+    async def _pass_on(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request of the doors' loop in the other, whole, then send the answer."""
+
+        async def received() -> Any:
+            return await self._thread.do(receive())
+
+        messages: list[Any] = []
+        try:
+            await self._thread.answer(self._answer(scope, received, messages.append))
+        finally:
+            for message in messages:
+                await send(message)
+
+    async def _answer(self, scope: Any, receive: Any, keep: Callable[[Any], None]) -> None:
+        async def kept(message: Any) -> None:
+            keep(message)
+
+        try:
+            await self._app(scope, receive, kept)
+        finally:
+            self._before_writing()
+
+
+def _hand_over(done: asyncio.Task[T], outcome: asyncio.Future[T]) -> None:
+    """Give the doors' loop what was done in the other."""
+    if outcome.cancelled():
+        return
+    if done.cancelled():
+        outcome.cancel()
+    elif (fault := done.exception()) is not None:
+        outcome.set_exception(fault)
+    else:
+        outcome.set_result(done.result())
+
+
+async def _awaited(value: Awaitable[bool]) -> bool:
+    return await value
