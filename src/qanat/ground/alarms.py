@@ -263,6 +263,14 @@ _CONTROL = [
         ),
     ),
     AlarmKind(
+        *("line-silent", "critical", "pair of sites", "two sites that answer the controller do not reach each other"),
+        *(
+            "look at the network between them: firewall, route, proxy; keys of others go round it where a way stands",
+            Ends.TOLD,
+            SOURCE_QUIET_S,
+        ),
+    ),
+    AlarmKind(
         *("controller-silent", "critical", "site", "there is no line to the controller: no key is ordered"),
         *("bring the controller or its standby up; keys in stock are given meanwhile", Ends.TOLD, SOURCE_QUIET_S),
     ),

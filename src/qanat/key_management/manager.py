@@ -286,6 +286,7 @@ class KeyManager:
                 self._vouching.tick,
                 self._ageing.tick,
             ]
+            self._context.courier.watch(self._vouching.acquainted, now_s=clock.monotonic_s())
             is_lost = self._context.routes.stamp == (0, 0)  # the controller may have come up after our last word
             if is_lost or clock.monotonic_s() - announced_s >= settings.announce_s:
                 announced_s = clock.monotonic_s()
@@ -327,6 +328,7 @@ class KeyManager:
                 )
             )
         epoch, version = context.routes.stamp
-        await context.courier.send(CONTROLLER, Announce(epoch, version, tuple(reports)))
+        word = Announce(epoch, version, tuple(reports), context.courier.unreached)
+        await context.courier.send(CONTROLLER, word)
         if self._foretold is not None:
             await context.courier.send(CONTROLLER, self._foretold)

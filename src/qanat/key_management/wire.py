@@ -38,11 +38,12 @@ class ControllerHere:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """What a key manager has and does, said at start and every few seconds. One row per link, see ``LinkReport``."""
+    """What a key manager has and does, said at start and every few seconds. ``unreached``: whom it does not reach."""
 
     table_epoch: int
     table_version: int
     links: tuple[LinkReport, ...]
+    unreached: tuple[NodeId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,9 +429,8 @@ class RelayDelivered:
 
 @dataclass(frozen=True, slots=True)
 class RelayFailed:
-    """A node could not hand the batch on. ``short`` names its pool when that was the reason, ``silent`` the next node
-    when that one does not answer. ``share``: which share it was; 0 when nobody knows. ``is_full``: as many keys of the
-    pair wait there as may."""
+    """A node could not hand the batch on. ``short``: its pool, if that is why; ``silent``: the next node, if it is
+    silent. ``share``: which share it was; 0 if nobody knows. ``is_full``: as many keys of the pair wait as may."""
 
     relay_id: str
     node: NodeId
