@@ -88,6 +88,16 @@ def test_a_line_that_both_ends_miss_is_told_once_by_name_and_over_when_both_are_
     assert watch.told.names == ["aa - r"]
 
 
+def test_a_certificate_that_has_ended_is_told_as_the_cause_where_its_site_says_so() -> None:
+    watch = Watch()
+    for _ in range(4):
+        watch.run(5, {A: (R,)}, mute=(R,))
+        watch.lines.hear(R, Announce(1, 1, (), (), "the certificate of r was revoked"))
+    ((_, text, remedy),) = watch.told.alarms
+    assert text.startswith("the certificate of r was revoked, so no line stands between aa and r")
+    assert "qanat pki renew" in remedy
+
+
 def test_two_ends_without_a_link_are_told_too_by_the_one_who_misses_the_other() -> None:
     ((about, text, _),) = Watch().run(20, {B: (A,)}).alarms
     assert about == "aa - bb"

@@ -202,7 +202,7 @@ class Controller:
         before = [(book.origin, book.rate_bits_per_s > 0) for book in links]
         for report in word.links:
             self.foretelling.note_stock(sender, report.link_id, report.available_bits)
-            self._books.note_report(sender, report)
+            self._books.note_report(sender, report, certificate_ended=word.certificate_ended)
             if self._ruling.rules:
                 self._adopt(report)
         self._ruling.note_epoch(word.table_epoch)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from qanat.control.books import renewal
 from qanat.control.silence import STOOD_STILL_S
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
@@ -68,6 +69,8 @@ class SilentLines:
         self._may_hang = may_hang
         self._nodes = frozenset(network.nodes)
         self._heard_s: dict[NodeId, float] = {}
+        self._ended: dict[NodeId, str] = {}
+        """What sites said of their own certificates; empty while these count."""
         self._told: dict[Pair, _Told] = {}
         """By who tells it and whom that site cannot reach."""
         self._silent: dict[Pair, frozenset[LinkId]] = {}
@@ -87,6 +90,7 @@ class SilentLines:
         self._heard_s[sender] = now_s
         if not isinstance(word, Announce):
             return
+        self._ended[sender] = word.certificate_ended
         missed = {(sender, peer) for peer in word.unreached if self._has_line(sender, peer)}
         self._told = {pair: told for pair, told in self._told.items() if pair[0] != sender or pair in missed}
         for pair in missed:
@@ -148,11 +152,14 @@ class SilentLines:
             follows = f"link {named} makes no key meanwhile; keys of others go round it where a way stands, and"
         else:
             follows = "no link joins them;"
+        ended = [end for end in pair if self._ended.get(end)]
+        cause = f"{' and '.join(self._ended[end] for end in ended)}, so " if ended else ""
+        remedy = f"look at the network between {one} and {other}: firewall, route, proxy; then at both certificates"
         self._recorder.alarm(
             "line-silent",
-            f"no line stands between {one} and {other}, as {self._by_whom(pair)}; both answer the controller. So"
+            f"{cause}no line stands between {one} and {other}, as {self._by_whom(pair)}; both answer the controller. So"
             f" {follows} no new keys are made for applications of {one} with those of {other}",
-            f"look at the network between {one} and {other}: firewall, route, proxy",
+            renewal(*ended) if ended else remedy,
             about=_name(pair),
             nodes=[one, other],
             links=links,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from qanat.control.books import Books, LinkBook
+from qanat.control.books import Books, LinkBook, renewal
 from qanat.control.graph import RouteGraph
 from qanat.control.lines import SilentLines
 from qanat.control.survival import Fault, Outage, RoutedPair, Survivor
@@ -150,13 +150,20 @@ class Outages:
 
     def _tell(self, outage: Outage) -> None:
         if outage.node is not None:
-            text = f"{outage.node} does not answer the controller"
-            self._recorder.alarm("node-silent", text, about=outage.node, of_node=outage.node)
+            self._tell_lost(outage.node)
         elif outage.link_id is not None and outage.link_id not in self._away:
             link_id, fault = outage.link_id, self._books.links[outage.link_id].last_fault
             assert fault is not None, "a link that fails has said why"
             text = f"link {link_id} makes no key: {fault.text}"
             self._recorder.alarm("link-failing", text, fault.remedy, about=link_id, link_id=link_id)
+
+    def _tell_lost(self, node: NodeId) -> None:
+        """Tell that a site does not answer, and why, where it has said that with its last word."""
+        text, remedy = f"{node} does not answer the controller", ""
+        books = [self._books.links[link.link_id] for link in self._network.links_of(node)]
+        if ended := next((words for book in books if (words := book.certificates_ended.get(node))), ""):
+            text, remedy = f"{ended}, so {text}", renewal(node)
+        self._recorder.alarm("node-silent", text, remedy, about=node, of_node=node)
 
     def _tell_away(self, link_id: LinkId) -> None:
         fault = self._books.links[link_id].fault

@@ -38,12 +38,14 @@ class ControllerHere:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """What a key manager has and does, said at start and every few seconds. ``unreached``: whom it does not reach."""
+    """What a key manager has and does, said at start and every few seconds. ``unreached``: whom it does not reach;
+    ``certificate_ended``: that its own certificate does not count any more; empty while it does."""
 
     table_epoch: int
     table_version: int
     links: tuple[LinkReport, ...]
     unreached: tuple[NodeId, ...] = ()
+    certificate_ended: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,7 @@ class OrderState:
 @dataclass(frozen=True, slots=True)
 class RouteQuestion:
     """Which ways lead from the sender to ``target`` that pass none of ``avoid`` (sorted), stay in one region, or pass
-    no relay, the best of them by ``measure`` first? Answered by what is known at that moment, as often as it is asked.
-    """
+    no relay, the best of them by ``measure`` first? Answered by what is known then, as often as it is asked."""
 
     target: NodeId
     avoid: tuple[NodeId, ...]
@@ -314,10 +315,8 @@ class SessionPads:
 
 @dataclass(frozen=True, slots=True)
 class SessionReady:
-    """The receiver's module runs with these pads; the transmitter's may begin with the same.
-
-    The range is said again because a late word may answer an earlier life of the transmitter's end.
-    """
+    """The receiver's module runs with these pads; the transmitter's may begin with the same. The range is said again
+    because a late word may answer an earlier life of the transmitter's end."""
 
     order_id: OrderId
     pad_range: BitRange
