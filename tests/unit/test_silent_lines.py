@@ -180,6 +180,7 @@ def test_a_controller_that_stood_still_waits_for_two_more_reports_and_ends_nothi
 def test_two_reports_at_once_of_which_one_lay_in_the_inbox_of_a_controller_that_stood_still_prove_nothing() -> None:
     watch = Watch()
     watch.run(30)
+    watch.lines.hear(R, Announce(1, 1, ()))
     watch.lines.hear(A, Announce(1, 1, (), (R,)))
     watch.clock.now_s += 6.0
     watch.lines.hear(R, Announce(1, 1, ()))
