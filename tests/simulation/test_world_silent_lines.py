@@ -73,7 +73,7 @@ def test_the_two_ends_of_a_relay_that_have_no_link_are_told_of_too(world: World)
     rest(world, 25.0)
     (told,) = alarms(world, "line-silent")
     assert (told["about"], told["links"]) == ("a - b", [])
-    assert "no link joins them" in told["text"]
+    assert "No link joins them" in told["text"]
 
 
 def test_a_call_pays_nothing_for_a_neighbour_that_cannot_be_reached_where_there_is_another_way(world: World) -> None:

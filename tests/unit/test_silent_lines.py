@@ -102,7 +102,7 @@ def test_two_ends_without_a_link_are_told_too_by_the_one_who_misses_the_other() 
     ((about, text, _),) = Watch().run(20, {B: (A,)}).alarms
     assert about == "aa - bb"
     assert "as bb says" in text
-    assert "no link joins them" in text
+    assert "No link joins them" in text
 
 
 def test_one_report_is_no_alarm_nor_are_two_at_once() -> None:

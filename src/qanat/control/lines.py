@@ -149,16 +149,16 @@ class SilentLines:
         self._silent[pair] = frozenset(links)
         if links:
             named = ", ".join(links)
-            follows = f"link {named} makes no key meanwhile; keys of others go round it where a way stands, and"
+            follows = f"So link {named} makes no key; keys of others go round it where a way stands."
         else:
-            follows = "no link joins them;"
+            follows = "No link joins them."
         ended = [end for end in pair if self._ended.get(end)]
         cause = f"{' and '.join(self._ended[end] for end in ended)}, so " if ended else ""
         remedy = f"look at the network between {one} and {other}: firewall, route, proxy; then at both certificates"
         self._recorder.alarm(
             "line-silent",
-            f"{cause}no line stands between {one} and {other}, as {self._by_whom(pair)}; both answer the controller. So"
-            f" {follows} no new keys are made for applications of {one} with those of {other}",
+            f"{cause}no line stands between {one} and {other}, as {self._by_whom(pair)}; both answer the controller."
+            f" {follows} No new keys are made for applications of {one} with those of {other}",
             renewal(*ended) if ended else remedy,
             about=_name(pair),
             nodes=[one, other],
