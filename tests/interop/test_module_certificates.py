@@ -24,6 +24,7 @@ from qanat.apps.device_emulator import DeviceEmulator
 from qanat.apps.workplace import Workplace
 from qanat.ground.identifiers import NodeId, kme_id, twin_id
 from qanat.ground.network import DeviceEnd, Etsi014Modules, Link
+from qanat.ground.orders import Alarm
 from unit.module_fakes import CAPABILITY, HERE, LINK, PEER, FakeModule
 from unit.test_twin_server import a_desk
 
@@ -81,12 +82,39 @@ def _site(node: NodeId, files: TlsFiles, port: int, tasks: AsyncioTasks) -> Remo
     )
 
 
+async def first_alarm(site: RemoteSite) -> Alarm:
+    """Return what the only module of a site tells first."""
+    async with asyncio.timeout(20):
+        event = await anext(site.modules[0].events())
+    assert isinstance(event, Alarm)
+    return event
+
+
+def test_a_site_to_which_no_list_came_names_its_certificate_by_what_the_modules_say(tmp_path: Path) -> None:
+    async def scene() -> None:
+        line = Line(tmp_path)
+        elsewhere = tmp_path / "sites" / "authority-ca.pem"
+        elsewhere.parent.mkdir()
+        elsewhere.write_bytes(line.authority.path.read_bytes())
+        async with line.up(sites_know=elsewhere):
+            line.authority.revoke(line.files[HERE])
+            away = await first_alarm(line.sites[HERE])
+            assert away.text.startswith(f"the certificate of {HERE} was revoked, so there is no line")
+            assert f"`qanat pki renew {HERE}`" in away.remedy
+
+    asyncio.run(scene())
+
+
 def test_a_site_whose_certificate_is_revoked_loses_its_modules_until_it_has_a_new_one(tmp_path: Path) -> None:
     async def scene() -> None:
         async with Line(tmp_path).up() as line:
             here, peer = line.sites[HERE], line.sites[PEER]
             line.authority.revoke(line.files[HERE])
             await until(lambda: not here.is_connected)
+            away = await first_alarm(here)
+            assert away.code == "module-away"
+            assert away.text.startswith(f"the certificate of {HERE} was revoked, so there is no line")
+            assert f"`qanat pki renew {HERE}`" in away.remedy
             await asyncio.sleep(1.5)  # it dials again and again
             assert not here.is_connected
             assert peer.is_connected, "the other site keeps its line"
@@ -108,6 +136,9 @@ def test_a_site_hangs_up_on_modules_whose_certificate_is_revoked(tmp_path: Path)
             line.authority.revoke(line.files["twin"])
             (tmp_path / "twin" / "crl.pem").rename(elsewhere.with_name("crl.pem"))
             await until(lambda: not any(site.is_connected for site in line.sites.values()))
+            away = await first_alarm(line.sites[HERE])
+            assert away.text.startswith(f"the certificate of {LINK} was revoked, so there is no line")
+            assert f"`qanat pki renew {LINK}`" in away.remedy
             await asyncio.sleep(1.5)
             assert not any(site.is_connected for site in line.sites.values())
 

@@ -50,6 +50,19 @@ def test_a_module_in_the_same_process_is_never_away() -> None:
     assert [links.is_away(link_id) for link_id in links.link_ids] == [False]
 
 
+def test_the_fault_of_a_link_is_the_certificate_of_an_end_where_that_has_ended() -> None:
+    books = Books(NETWORK)
+    ((link_id, book),) = books.links.items()
+    away = LinkReport(link_id, 0, 1.0, "twin", None, module_away=True)
+    books.note_report(NodeId(HERE), away, certificate_ended="the certificate of here was revoked")
+    assert book.fault is not None
+    assert book.fault.text == "the certificate of here was revoked"
+    assert "qanat pki renew" in book.fault.remedy
+    books.note_report(NodeId(HERE), away)
+    assert "does not answer" in book.fault.text
+    assert "start it again" in book.fault.remedy
+
+
 def test_at_the_controller_what_is_unknown_neither_begins_an_outage_nor_ends_one() -> None:
     books = Books(NETWORK)
     (link_id,) = books.links

@@ -50,6 +50,7 @@ WORDS: list[wire.Word] = [
     wire.ControllerHere(5, rules=True),
     wire.Announce(1, 2, (wire.LinkReport(LINK, 5, 2.5, "device", None, 7.5),)),
     wire.Announce(1, 2, (wire.LinkReport(LINK, 5, 2.5, "twin", None, module_away=None),)),
+    wire.Announce(1, 2, (), (B, C), "the certificate of a was revoked"),
     wire.ForecastsTold((LinkForecast(LINK, 0.5, 2.5, 7),)),
     wire.StockReport(LINK, 5, 7),
     wire.GenerationRequest("d", A, C, 512, (wire.PoolShortage(LINK, A, 3),), RequestId("q")),

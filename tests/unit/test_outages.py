@@ -12,6 +12,7 @@ from qanat.control.graph import RouteGraph
 from qanat.control.outages import AVOIDED_S, Outages
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
+from qanat.key_management.wire import LinkReport
 
 TRIES = 3
 
@@ -21,9 +22,11 @@ class Told:
 
     def __init__(self) -> None:
         self.alarms: list[str] = []
+        self.words = "", ""
 
-    def alarm(self, code: str, text: str, *_: object, **__: object) -> None:
+    def alarm(self, code: str, text: str, remedy: str = "", **__: object) -> None:
         assert text
+        self.words = text, remedy
         self.alarms.append(code)
 
     def alarm_over(self, code: str, about: str) -> None:
@@ -98,6 +101,21 @@ def test_no_table_changes_for_the_only_link_of_a_site_since_there_is_no_choice()
     assert scene.avoided == frozenset()
     assert scene.told.alarms == ["link-failing"], "it is told all the same"
     assert scene.outages.has_out(link_id, scene.books.links[link_id].ends)
+
+
+def test_a_lost_site_is_told_with_its_last_word_on_its_own_certificate() -> None:
+    scene = Scene("three-nodes")
+    node = scene.network.nodes[1]
+    scene.look(10.0, lost=(node,))
+    assert scene.told.words == (f"{node} does not answer the controller", "")
+    scene.look(11.0)
+    (link, *_) = scene.network.links_of(node)
+    report, words = LinkReport(link.link_id, 0, 0.0, "twin", None), f"the certificate of {node} was revoked"
+    scene.books.note_report(node, report, certificate_ended=words)
+    scene.look(12.0, lost=(node,))
+    text, remedy = scene.told.words
+    assert text == f"{words}, so {node} does not answer the controller"
+    assert "qanat pki renew" in remedy
 
 
 @pytest.mark.parametrize("name", ["three-nodes", "five-site-ring"])

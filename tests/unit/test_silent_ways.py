@@ -43,7 +43,7 @@ class NoRations:
         return ways
 
 
-def ways_of_a_ring(clock: LeapingClock, *, lost: tuple[NodeId, ...] = ()) -> Ways:
+def ways_of_a_ring(clock: LeapingClock, *, lost: tuple[NodeId, ...] = (), unreached: tuple[NodeId, ...] = ()) -> Ways:
     choices = RouteChoices(SOUTH, (NEAR, FAR), (), ())
     routes = SimpleNamespace(
         ways=lambda _target: choices.disjoint,
@@ -58,6 +58,7 @@ def ways_of_a_ring(clock: LeapingClock, *, lost: tuple[NodeId, ...] = ()) -> Way
         clock=clock,
         settings=KeyManagerSettings(),
         routes=routes,
+        courier=SimpleNamespace(is_unreached=lambda peer: peer in unreached),
     )
     return Ways(cast(Any, context))
 
@@ -67,6 +68,15 @@ def chosen_or_refused(ways: Ways, wish: Wish) -> Routes | NodeSilent:
         return ways.choose(wish, Tried())
     except NodeSilent as refused:
         return refused
+
+
+def test_a_way_to_a_neighbour_that_cannot_be_reached_is_taken_where_there_is_no_other() -> None:
+    assert ways_of_a_ring(LeapingClock()).choose(Wish(SOUTH, 1, 256), Tried()) == (NEAR,)
+    ways = ways_of_a_ring(LeapingClock(), unreached=(EAST,))
+    assert ways.choose(Wish(SOUTH, 1, 256), Tried()) == (FAR,)
+    assert ways.choose(Wish(SOUTH, 2, 256), Tried()) == (NEAR, FAR)
+    none_left = ways_of_a_ring(LeapingClock(), unreached=(EAST, NodeId("northwest")))
+    assert none_left.choose(Wish(SOUTH, 1, 256), Tried()) == (NEAR,)
 
 
 def test_nodes_that_do_not_answer_are_named_where_all_tries_have_failed() -> None:

@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import cast
 
 from qanat.adapters.revocation import NOTHING_REVOKED, crl_path, read_revocations
-from qanat.adapters.tls import ContextForPeer, Credentials, PeerCertificate, client_context, load_into, server_context
+from qanat.adapters.tls import (
+    ContextForPeer,
+    Credentials,
+    PeerCertificate,
+    client_context,
+    load_into,
+    own_certificate,
+    server_context,
+)
+from qanat.ground.clock import format_utc
 from qanat.ground.errors import ConfigurationError
 
 REVOKED = "the client certificate was revoked (ask the network's operator for a new one)"
@@ -46,6 +55,7 @@ class LivingTls:
         self._revoked = read_revocations(files.ca) or NOTHING_REVOKED
         self.context = server_context(files, on_refused=on_refused)
         """The server's. It stays the same object."""
+        self._own = own_certificate(files.certificate)
         self._contexts: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet([self.context])
         self._of_peers: ssl.SSLContext | None = None
         self._num_tries = 0
@@ -72,6 +82,14 @@ class LivingTls:
             return False
         return certificate.ends_utc_s < time.time() or self.why_refused(certificate) is not None
 
+    def own_fault(self) -> ConfigurationError | None:
+        """Return why this party's own certificate does not count any more, and what helps; None when it does."""
+        if self._own.serial in self._revoked.serials:
+            return ended(self._own.identity, "was revoked")
+        if self._own.ends_utc_s < time.time():
+            return ended(self._own.identity, f"ran out at {format_utc(self._own.ends_utc_s)}")
+        return None
+
     def look(self) -> bool:
         """Take up files that changed since the last look; return whether new ones count now. Never raises."""
         state = self._state_of_files()
@@ -92,7 +110,7 @@ class LivingTls:
     def _take_up(self) -> None:
         """Raises ConfigurationError, and then nothing changed."""
         load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.files)
-        revoked = read_revocations(self.files.ca) or NOTHING_REVOKED
+        own, revoked = own_certificate(self.files.certificate), read_revocations(self.files.ca) or NOTHING_REVOKED
         if revoked.number < self._revoked.number:
             raise ConfigurationError(
                 f"{crl_path(self.files.ca)} is older than the list in use, or gone",
@@ -100,11 +118,37 @@ class LivingTls:
             )
         for context in list(self._contexts):
             load_into(context, self.files)
-        self._revoked = revoked
+        self._own, self._revoked = own, revoked
 
     def _state_of_files(self) -> tuple[object, ...]:
         files = self.files
         return tuple(map(_state_of, (files.certificate, files.key, files.ca, crl_path(files.ca))))
+
+
+def ended(identity: str | None, how: str) -> ConfigurationError:
+    """Return the fault of a certificate that has ended, by whose it is, and the command that makes another."""
+    name = (identity or "nobody").rpartition(":")[2]
+    return ConfigurationError(
+        f"the certificate of {name} {how}",
+        remedy=f"make a new one with `qanat pki renew {name}`, and bring it and its key to where the old ones lie",
+    )
+
+
+def why_refused(words: str, *, own: str, peer: str) -> ConfigurationError | None:
+    """Return whose certificate has ended, by the TLS library's words for a handshake that failed; None where they say
+    nothing of that. ``own``, ``peer``: the identities of the two parties."""
+    told = words.lower().replace("_", " ")
+    how = next((how for mark, how in _HOW_ENDED.items() if mark in told), None)
+    if how is None:
+        return None
+    return ended(peer if "verify failed" in told else own, how)  # else it is the alert that the peer sent
+
+
+_HOW_ENDED = {
+    "certificate revoked": "was revoked",
+    "certificate expired": "has run out",
+    "certificate has expired": "has run out",
+}
 
 
 def _state_of(path: Path) -> object:

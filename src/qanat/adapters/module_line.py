@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qanat.adapters.addresses import Address
-from qanat.adapters.living_tls import LOOK_PERIOD_S, LivingTls
+from qanat.adapters.living_tls import LOOK_PERIOD_S, LivingTls, why_refused
 from qanat.adapters.module_wire import (
     Answer,
     Call,
@@ -111,6 +111,7 @@ class ModuleLine:
         self.instance = ""
         """Of the process with the modules, as it was last heard."""
         self._node = node
+        self._identity = identity
         self._tls = LivingTls(tls)
         self._context = self._tls.client(expected_peer=identity)
         self._server = server
@@ -129,6 +130,10 @@ class ModuleLine:
         self._last_ping = 0
         self._pending: dict[int, _Pending] = {}
         self._last_call = 0
+
+    def certificate_fault(self, why: str) -> ConfigurationError | None:
+        """Return whose certificate has ended, where that is why there is no line, of which TLS said ``why``."""
+        return self._tls.own_fault() or why_refused(why, own=self._node, peer=self._identity)
 
     @property
     def is_up(self) -> bool:

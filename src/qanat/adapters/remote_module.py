@@ -195,6 +195,9 @@ class RemoteModule:
             f"start `{self._site.server}`; where it runs and stands still, have it go on, or end it before; "
             "it is found again by itself, and the link tried at once"
         )
+        if (fault := self._site.line.certificate_fault(why)) is not None:
+            text = f"{fault.message}, so there is no line to the process with the QKD modules of {self.node}: {why}"
+            remedy = fault.remedy
         links = [capability.link_id for capability in self.card.capabilities.values()]
         self._away = [module_alarm("module-away", text, remedy, link_id) for link_id in links]
         for alarm in self._away:

@@ -121,6 +121,13 @@ def load_into(context: ssl.SSLContext, files: Credentials) -> None:
         ) from None
 
 
+def own_certificate(certificate: Path) -> PeerCertificate:
+    """Return what a certificate file says, as it says it to a peer. Raises ConfigurationError."""
+    identity = own_identity(certificate)
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    return PeerCertificate(identity, found.serial_number, found.not_valid_after_utc.timestamp())
+
+
 def own_identity(certificate: Path) -> str | None:
     """Return the one URI in a certificate file; None without one or with several. Raises ConfigurationError."""
     try:

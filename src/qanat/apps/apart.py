@@ -7,6 +7,7 @@ from pathlib import Path
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.folder_lock import is_held
 from qanat.adapters.remote_module import RemoteSite
+from qanat.apps.certificate_watch import CertificateWatch
 from qanat.apps.deployment import HOST
 from qanat.apps.event_log import EventLog
 from qanat.apps.opened import Opened
@@ -70,6 +71,9 @@ class ApartSite(Opened):
         self.manager = parts.manager(
             node, store=self.store, transport=transport, tasks=tasks, modules=self.modules.modules
         )
+        certificate = CertificateWatch(self.place.node_files(node), clock=parts.clock, recorder=parts.recorder(node))
+        self.manager.certificate_fault = certificate.fault
+        tasks.start(certificate.run(), name=f"certificate of {node}")
         if any(application.site == node for application in self.network.applications):
             self.door = await parts.open_door(node, self.manager, port=self._port)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.process_pool import ProcessPool
+from qanat.apps.certificate_watch import CertificateWatch
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
 from qanat.apps.forecast_watch import FORECASTS_NAME, ForecastWatch
@@ -74,6 +75,10 @@ class ControllerProcess(Opened):
         solvers = ProcessPool(1)
         self._stack.push_async_callback(solvers.close, grace_s=SOLVER_GRACE_S)
         transport = await parts.open_transport(self.local)
+        certificate = CertificateWatch(
+            self.place.node_files(self.local), clock=parts.clock, recorder=parts.recorder(self.local)
+        )
+        tasks.start(certificate.run(), name="own certificate")
         self.port = transport.port
         controller = Controller(
             network=self.network,

@@ -8,6 +8,7 @@ from qanat.adapters.asyncio_tasks import AsyncioTasks
 from qanat.adapters.initial_keys import initial_key_path, take_initial_key
 from qanat.adapters.module_wire import ModuleCard
 from qanat.adapters.remote_module import RemoteSite
+from qanat.apps.certificate_watch import CertificateWatch
 from qanat.apps.deployment import Deployment, Places
 from qanat.apps.event_log import EventLog
 from qanat.apps.initial_key_watch import InitialKeyWatch
@@ -100,6 +101,9 @@ class NodeSite(Opened):
         opened = await parts.open_transport(node)
         transport = ToBothControllers(opened) if self._deployment.has_standby else opened
         self.manager = parts.manager(node, store=self.store, transport=transport, tasks=tasks, modules=modules)
+        certificate = CertificateWatch(place.node_files(node), clock=parts.clock, recorder=parts.recorder(node))
+        self.manager.certificate_fault = certificate.fault
+        tasks.start(certificate.run(), name=f"certificate of {node}")
         if any(application.site == node for application in self.network.applications):
             host, port = self._places.listen_at("doors", node)
             self.door = await parts.open_door(node, self.manager, host=host, port=self._door_port or port)

@@ -37,6 +37,8 @@ class LinkBook:
     last_fault: OrderFault | None = None
     away: set[NodeId] = field(default_factory=set)
     """The ends where the process with the module does not answer."""
+    certificates_ended: dict[NodeId, str] = field(default_factory=dict)
+    """What the ends said of their own certificates; empty while these count."""
     is_to_try: bool = False
     """Its modules are back, and it has had no order since."""
 
@@ -49,6 +51,9 @@ class LinkBook:
     def fault(self) -> OrderFault | None:
         """Why it makes no key now, as far as that is known."""
         if self.away:
+            if ended := [end for end in sorted(self.away) if self.certificates_ended.get(end)]:
+                text = ", and ".join(self.certificates_ended[end] for end in ended)
+                return OrderFault(text, renewal(*ended), by_module=True)
             ends = " and ".join(sorted(self.away))
             return OrderFault(f"the process with its QKD modules does not answer {ends}", START_IT, by_module=True)
         return self.last_fault
@@ -163,6 +168,14 @@ class DemandBook:
     failure: GenerationFailed | None = None
 
 
+def renewal(*nodes: NodeId) -> str:
+    """Return what helps where certificates of sites have ended."""
+    return (
+        f"make a new one with `qanat pki renew {' '.join(nodes)}`, and bring it and its key to where the old ones lie;"
+        " all else goes on by itself"
+    )
+
+
 class Books:
     """Links, orders and demands, and the view of them that the policy decides on.
 
@@ -226,14 +239,15 @@ class Books:
         """The links of which a module does not answer."""
         return frozenset(link_id for link_id, book in self.links.items() if book.away)
 
-    def note_report(self, node: NodeId, report: LinkReport) -> None:
-        """Take down what one end of a link says of it."""
+    def note_report(self, node: NodeId, report: LinkReport, *, certificate_ended: str = "") -> None:
+        """Take down what one end of a link says of it; ``certificate_ended``: and of its own certificate."""
         book = self.links.get(report.link_id)
         if book is not None and node in book.ends:
             book.available_bits[node] = report.available_bits
             book.rates_bits_per_s[node] = report.expected_rate_bits_per_s
             book.origins[node] = report.origin
             book.ages_s[node] = report.oldest_age_s
+            book.certificates_ended[node] = certificate_ended
             if report.module_away is not None:  # what is not known yet neither begins an outage nor ends one
                 book.note_module(node, is_away=report.module_away)
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from qanat.control.books import Books, DemandBook, LinkBook, OrderBook, OrderFault, with_idle_level
 from qanat.control.foretelling import Foretelling
+from qanat.control.lines import SilentLines
 from qanat.control.outages import Outages
 from qanat.control.pacing import Pace
 from qanat.control.policy import LinkOrder, decide
@@ -74,10 +75,10 @@ class Controller:
         solve: Solve = solved_here,
         find_tables: FindTables | None = None,
     ) -> None:
-        """``switches``: what drives each of the network's switches, by its name. ``other``: the name of the other
-        controller, where there are two. ``is_awake``: a site that sleeps gets its routes when it wakes and announces
-        itself; ``is_opening``, ``may_hang``: see ``Silence``; ``expected``: what holds of ends of links until they
-        speak; ``solve``: finds shares; ``find_tables``: see ``Tables``."""
+        """``switches``: what drives each switch, by its name. ``other``: the name of the other controller, if any.
+        ``is_awake``: who sleeps gets its routes when it wakes and announces itself; ``is_opening``, ``may_hang``: see
+        ``Silence``; ``expected``: what holds of ends of links until they speak; ``solve``: finds shares;
+        ``find_tables``: see ``Tables``."""
         self._is_awake = is_awake
         self._network = network
         self._transport = transport
@@ -95,7 +96,8 @@ class Controller:
         self.tables = Tables(network, self._books, find=find_tables)
         excused = {"is_awake": is_awake, "is_opening": is_opening, "may_hang": may_hang}
         self._silence = Silence(network, transport, clock, self._settings, **excused)
-        self._outages = Outages(network, self._books, recorder, tries=self._settings.order_tries)
+        self._lines = SilentLines(network, clock, recorder, **excused)
+        self._outages = Outages(network, self._books, recorder, tries=self._settings.order_tries, lines=self._lines)
         self._steering = Steering(
             network,
             self._books,
@@ -173,6 +175,7 @@ class Controller:
     async def _hear(self, sender: NodeId, message: Message) -> None:
         heard = Heard(sender, decode_word(message), message.cause, message.body)
         self._silence.hear(sender)
+        self._lines.hear(sender, heard.word)
         match heard.word:
             case ControllerHere() as word if sender == self._ruling.other:
                 self._ruling.hear(word, now_s=self._clock.monotonic_s())
@@ -203,7 +206,7 @@ class Controller:
         before = [(book.origin, book.rate_bits_per_s > 0) for book in links]
         for report in word.links:
             self.foretelling.note_stock(sender, report.link_id, report.available_bits)
-            self._books.note_report(sender, report)
+            self._books.note_report(sender, report, certificate_ended=word.certificate_ended)
             if self._ruling.rules:
                 self._adopt(report)
         self._ruling.note_epoch(word.table_epoch)
@@ -428,9 +431,8 @@ class Controller:
             book.last_fault = None
             self._outages.order_succeeded(order.link_id)
             return
-        if (
-            fault.by_restart and book.restarts_in_a_row < self._settings.restart_tries
-        ):  # it says nothing of the link, and fails no demand
+        is_restart = fault.by_restart and book.restarts_in_a_row < self._settings.restart_tries
+        if is_restart:  # it says nothing of the link, and fails no demand
             self._rest(book, times=book.restarts_in_a_row, longest_s=self._settings.longest_restart_pause_s)
             book.restarts_in_a_row += 1
             return
@@ -440,10 +442,9 @@ class Controller:
         for demand_id in order.demand_ids:
             if demand := self._books.demands.get(demand_id):
                 demand.failed_orders = max(demand.failed_orders + 1, book.failures_in_a_row)
-                choices, now_s = self.tables.choices(demand.word.source), self._clock.monotonic_s()
-                if fault.by_module and self._outages.goes_round(
-                    demand.word, choices, self.tables.key_graph, now_s=now_s
-                ):
+                choices, graph = self.tables.choices(demand.word.source), self.tables.key_graph
+                now_s = self._clock.monotonic_s()
+                if fault.by_module and self._outages.goes_round(demand.word, choices, graph, now_s=now_s):
                     demand.failed_orders = self._settings.order_tries
                 demand.failure = self._failure(demand_id, order.link_id)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from qanat.control.books import Books, LinkBook
+from qanat.control.books import Books, LinkBook, renewal
 from qanat.control.graph import RouteGraph
+from qanat.control.lines import SilentLines
 from qanat.control.survival import Fault, Outage, RoutedPair, Survivor
 from qanat.ground.identifiers import LinkId, NodeId
 from qanat.ground.network import Network
@@ -30,11 +31,15 @@ class Outages:
     Routes keep away from it a little longer, but from no link that is its site's only one: they have no choice there.
     """
 
-    def __init__(self, network: Network, books: Books, recorder: EventRecorder, *, tries: int) -> None:
+    def __init__(
+        self, network: Network, books: Books, recorder: EventRecorder, *, tries: int, lines: SilentLines | None = None
+    ) -> None:
+        """``lines``: watches the lines between sites; nobody does without."""
         self._network = network
         self._books = books
         self._recorder = recorder
         self._tries = tries
+        self._lines = lines
         self._now: frozenset[Outage] = frozenset()
         self._away: frozenset[LinkId] = frozenset()
         self._whole: RouteGraph | None = None
@@ -50,6 +55,8 @@ class Outages:
         for link_id in was_away - self._away:
             self._recorder.alarm_over("module-away", link_id)
         lost = [Outage(Fault.NODE_LOST, node=node) for node in silent]
+        if self._lines is not None:
+            self._lines.look([outage.node for outage in lost if outage.node is not None])
         failing = self._books.failing_links(tries=self._tries, now_s=now_s)
         avoided_before, lost_before = self._avoided, self.lost_nodes
         self._avoid(failing, now_s=now_s)
@@ -70,12 +77,15 @@ class Outages:
                 self._recorder.alarm_over("link-failing", outage.link_id)
         for link_id in self._away:
             self._recorder.alarm_over("module-away", link_id)
+        if self._lines is not None:
+            self._lines.hand_over()
         self._now, self._away = frozenset(), frozenset()
 
     def _avoid(self, failing: Iterable[LinkId], *, now_s: float) -> None:
         self._failed_s |= dict.fromkeys(failing, now_s)
         self._failed_s = {link: at_s for link, at_s in self._failed_s.items() if now_s < at_s + AVOIDED_S}
-        self._avoided = frozenset(self._failed_s) - self._only_links
+        cut = self._lines.links if self._lines is not None else frozenset()
+        self._avoided = (cut | self._failed_s.keys()) - self._only_links
 
     @property
     def away_links(self) -> tuple[LinkId, ...]:
@@ -140,13 +150,20 @@ class Outages:
 
     def _tell(self, outage: Outage) -> None:
         if outage.node is not None:
-            text = f"{outage.node} does not answer the controller"
-            self._recorder.alarm("node-silent", text, about=outage.node, of_node=outage.node)
+            self._tell_lost(outage.node)
         elif outage.link_id is not None and outage.link_id not in self._away:
             link_id, fault = outage.link_id, self._books.links[outage.link_id].last_fault
             assert fault is not None, "a link that fails has said why"
             text = f"link {link_id} makes no key: {fault.text}"
             self._recorder.alarm("link-failing", text, fault.remedy, about=link_id, link_id=link_id)
+
+    def _tell_lost(self, node: NodeId) -> None:
+        """Tell that a site does not answer, and why, where it has said that with its last word."""
+        text, remedy = f"{node} does not answer the controller", ""
+        books = [self._books.links[link.link_id] for link in self._network.links_of(node)]
+        if ended := next((words for book in books if (words := book.certificates_ended.get(node))), ""):
+            text, remedy = f"{ended}, so {text}", renewal(node)
+        self._recorder.alarm("node-silent", text, remedy, about=node, of_node=node)
 
     def _tell_away(self, link_id: LinkId) -> None:
         fault = self._books.links[link_id].fault

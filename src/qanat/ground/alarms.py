@@ -224,6 +224,10 @@ _SITE = [
         is_of_file=True,
     ),
     AlarmKind(
+        *("certificate-ended", "critical", "site", "its own certificate was revoked or ran out: nobody speaks with it"),
+        *("make a new one with `qanat pki renew`, and bring it where the old one lies", Ends.TOLD, SOURCE_QUIET_S),
+    ),
+    AlarmKind(
         *("certificates-kept", "warning", "site", "new certificate files do not count, the former ones do"),
         *("look at the folder `pki`", Ends.TOLD, SOURCE_QUIET_S),
         is_of_file=True,
@@ -258,6 +262,14 @@ _CONTROL = [
         *(
             "bring it up again, or renew its certificate where it was revoked or has ended; routes then lead over it by"
             " themselves",
+            Ends.TOLD,
+            SOURCE_QUIET_S,
+        ),
+    ),
+    AlarmKind(
+        *("line-silent", "critical", "pair of sites", "two sites that answer the controller do not reach each other"),
+        *(
+            "look at the network between them: firewall, route, proxy; keys of others go round it where a way stands",
             Ends.TOLD,
             SOURCE_QUIET_S,
         ),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from qanat.ground.identifiers import Epoch, EventId, MessageId, NodeId, uuid4_from
 from qanat.ground.messages import Message
 from qanat.ground.ports import Entropy, Transport
 from qanat.key_management.codec import encode_word
 from qanat.key_management.wire import Word
+
+UNREACHED_AFTER_S = 1.0
+"""A line that breaks is made anew within this time, unless something is wrong."""
 
 
 class Courier:
@@ -35,10 +38,27 @@ class Courier:
         self.is_awake = is_awake
         self.is_opening = is_opening
         self.num_opened = num_opened
+        self.unreached: tuple[NodeId, ...] = ()
+        """Who could not be reached at the last two times that it was looked."""
+        self._unreached_since_s: dict[NodeId, float] = {}
 
     def is_reachable(self, peer: NodeId) -> bool:
         """Return whether the peer seems to answer just now."""
         return self._transport.is_reachable(peer)
+
+    def watch(self, peers: Iterable[NodeId], *, now_s: float) -> None:
+        """Take note of which of these peers cannot be reached, though they are awake and not just coming up."""
+        out = [peer for peer in peers if self._is_out(peer)]
+        self._unreached_since_s = {peer: self._unreached_since_s.get(peer, now_s) for peer in out}
+        since_s = self._unreached_since_s.items()
+        self.unreached = tuple(peer for peer, at_s in since_s if at_s <= now_s - UNREACHED_AFTER_S)
+
+    def is_unreached(self, peer: NodeId) -> bool:
+        """Return whether a peer could not be reached for a while, and cannot be now."""
+        return peer in self.unreached and self._is_out(peer)
+
+    def _is_out(self, peer: NodeId) -> bool:
+        return not self.is_reachable(peer) and not self.is_coming(peer) and self.is_awake(peer)
 
     def is_coming(self, peer: NodeId) -> bool:
         """Return whether a peer that has not answered yet may be just coming up, so that it is worth waiting for."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from qanat.ground.clock import Deadline
-from qanat.ground.errors import BadParameter, KeyShortage, StoreFailed
+from qanat.ground.errors import BadParameter, KeyShortage, NodeSilent, QanatError, StoreFailed
 from qanat.ground.events import EventKind
 from qanat.ground.identifiers import (
     CONTROLLER,
@@ -84,7 +84,8 @@ class KeyManager:
         self._modules = tuple(modules)
         self._is_running = False
         self._foretold: ForecastsTold | None = None
-        self._controller_heard_s = clock.monotonic_s()
+        self.certificate_fault: Callable[[], QanatError | None] = lambda: None
+        """Why this node's own certificate does not count any more, and what helps; None while it does."""
         context = self._context = Context(
             node=node,
             network=network,
@@ -105,6 +106,7 @@ class KeyManager:
             routes=RouteBook(node=node, network=network, tasks=tasks, clock=clock),
             settings=settings or KeyManagerSettings(),
         )
+        self._controller_heard_s = clock.monotonic_s() + context.settings.announce_s  # it may come up with this one
         self._usage = Usage(clock)
         self._vouching = Vouching(context)
         self._ageing = Ageing(context)
@@ -189,7 +191,16 @@ class KeyManager:
         patience_s = settings.wait_s if patience_s is None else patience_s
         with self._usage.call():
             await self._wait_until_ready()
-            return await self._supplying.get_keys(wish, patience_s=patience_s)
+            try:
+                return await self._supplying.get_keys(wish, patience_s=patience_s)
+            except KeyShortage as fault:
+                if (why := self.certificate_fault()) is None:
+                    raise
+                raise NodeSilent(
+                    f"{why.message}, so no other site speaks with this one: {fault.message}",
+                    remedy=why.remedy,
+                    retry_after_s=fault.retry_after_s,
+                ) from None
 
     async def get_keys_by_id(
         self, *, caller: SaeId, master: SaeId, key_ids: Sequence[KeyID], nonce: str | None = None
@@ -286,6 +297,8 @@ class KeyManager:
                 self._vouching.tick,
                 self._ageing.tick,
             ]
+            self._context.courier.watch(self._vouching.acquainted, now_s=clock.monotonic_s())
+            self._watch_controller()
             is_lost = self._context.routes.stamp == (0, 0)  # the controller may have come up after our last word
             if is_lost or clock.monotonic_s() - announced_s >= settings.announce_s:
                 announced_s = clock.monotonic_s()
@@ -298,18 +311,21 @@ class KeyManager:
             await clock.sleep_until(clock.monotonic_s() + settings.tick_s)
 
     def _watch_controller(self) -> None:
-        """Raise the alarm of a controller to which there is no line for longer than a start takes."""
+        """Raise the alarm of a controller to which there is no line for longer than a moment, or than a start takes."""
         context, now_s = self._context, self._context.clock.monotonic_s()
         if context.courier.is_reachable(CONTROLLER):
-            self._controller_heard_s = now_s
+            self._controller_heard_s = max(now_s, self._controller_heard_s)
             context.recorder.alarm_over("controller-silent")
-        elif now_s - self._controller_heard_s >= 2 * context.settings.announce_s:
-            context.recorder.alarm("controller-silent", "there is no line to the controller: no key is ordered")
+        elif now_s - self._controller_heard_s >= context.settings.announce_s:
+            text, why = "there is no line to the controller: no key is ordered", self.certificate_fault()
+            if why is None:
+                context.recorder.alarm("controller-silent", text)
+            else:
+                context.recorder.alarm("controller-silent", f"{why.message}, so {text}", why.remedy)
 
     async def _announce(self) -> None:
-        """Tell the controller what this node has and does, and the log when it cannot be told."""
+        """Tell the controller what this node has and does."""
         context = self._context
-        self._watch_controller()
         levels = await context.store.levels()
         reports = []
         for link_id in context.links.link_ids:
@@ -327,6 +343,9 @@ class KeyManager:
                 )
             )
         epoch, version = context.routes.stamp
-        await context.courier.send(CONTROLLER, Announce(epoch, version, tuple(reports)))
+        why = self.certificate_fault()
+        ended = "" if why is None else why.message
+        word = Announce(epoch, version, tuple(reports), context.courier.unreached, ended)
+        await context.courier.send(CONTROLLER, word)
         if self._foretold is not None:
             await context.courier.send(CONTROLLER, self._foretold)

@@ -88,6 +88,12 @@ class Vouching:
             return not self._neighbours or not self._vouched.isdisjoint(self._neighbours)
         return peer in self._vouched
 
+    @property
+    def acquainted(self) -> list[NodeId]:
+        """Those whom this node has greeted unless they sleep: neighbours, and who shares keys with it."""
+        peers = sorted((self._neighbours | self._depended) - {self._context.node})
+        return [peer for peer in peers if peer in self._called or self._is_greeted_unasked(peer)]
+
     def note_shared(self, nodes: Iterable[NodeId]) -> None:
         """Keys are being made that are shared with these nodes."""
         with_whom = set(nodes)

@@ -236,6 +236,9 @@ class Ways:
         known = self._known(wish)
         silences = [self._silences_on(way, wish) for way in known]
         open_ways = tuple(way for way, words in zip(known, silences, strict=True) if not words)
+        reached = tuple(way for way in open_ways if not self._context.courier.is_unreached(way[1]))
+        if len(reached) >= wish.count:  # to wait for a neighbour that cannot be reached is for who has no other way
+            return reached
         if len(open_ways) < wish.count:
             if not (closed := [words for words in silences if words]):
                 raise _too_few(self._context.node, wish, known, ())

@@ -38,11 +38,14 @@ class ControllerHere:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """What a key manager has and does, said at start and every few seconds. One row per link, see ``LinkReport``."""
+    """What a key manager has and does, said at start and every few seconds. ``unreached``: whom it does not reach;
+    ``certificate_ended``: that its own certificate does not count any more; empty while it does."""
 
     table_epoch: int
     table_version: int
     links: tuple[LinkReport, ...]
+    unreached: tuple[NodeId, ...] = ()
+    certificate_ended: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +129,7 @@ class OrderState:
 @dataclass(frozen=True, slots=True)
 class RouteQuestion:
     """Which ways lead from the sender to ``target`` that pass none of ``avoid`` (sorted), stay in one region, or pass
-    no relay, the best of them by ``measure`` first? Answered by what is known at that moment, as often as it is asked.
-    """
+    no relay, the best of them by ``measure`` first? Answered by what is known then, as often as it is asked."""
 
     target: NodeId
     avoid: tuple[NodeId, ...]
@@ -313,10 +315,8 @@ class SessionPads:
 
 @dataclass(frozen=True, slots=True)
 class SessionReady:
-    """The receiver's module runs with these pads; the transmitter's may begin with the same.
-
-    The range is said again because a late word may answer an earlier life of the transmitter's end.
-    """
+    """The receiver's module runs with these pads; the transmitter's may begin with the same. The range is said again
+    because a late word may answer an earlier life of the transmitter's end."""
 
     order_id: OrderId
     pad_range: BitRange
@@ -428,9 +428,8 @@ class RelayDelivered:
 
 @dataclass(frozen=True, slots=True)
 class RelayFailed:
-    """A node could not hand the batch on. ``short`` names its pool when that was the reason, ``silent`` the next node
-    when that one does not answer. ``share``: which share it was; 0 when nobody knows. ``is_full``: as many keys of the
-    pair wait there as may."""
+    """A node could not hand the batch on. ``short``: its pool, if that is why; ``silent``: the next node, if it is
+    silent. ``share``: which share it was; 0 if nobody knows. ``is_full``: as many keys of the pair wait as may."""
 
     relay_id: str
     node: NodeId

@@ -118,6 +118,8 @@ class World:
         self._controllers = (CONTROLLER, STANDBY) if has_standby else (CONTROLLER,)
         self._utc_offsets_s = dict.fromkeys((*network.nodes, *self._controllers), 0.0)
         self._disk_full_until_s = dict.fromkeys(network.nodes, 0.0)
+        self.cut: set[frozenset[NodeId]] = set()
+        """Pairs between which no message passes, as both have noticed."""
         self._apart_until_s: dict[frozenset[NodeId], float] = {}
         self.stuck_switches: dict[str, str] = {}
         """Switches that do not turn, and why."""
@@ -314,7 +316,7 @@ class World:
             self.scheduler,
             hazard,
             post=self._post,
-            is_up=lambda peer: self.is_up(peer) or peer in self._asleep,
+            is_up=lambda peer: (self.is_up(peer) or peer in self._asleep) and {node, peer} not in self.cut,
             is_coming=self._opening.__contains__,
         )
         entropy = SimulationEntropy(self._chance.child("life", node, self.crashes))
@@ -382,7 +384,7 @@ class World:
         copies = 1 + dice.happens(faults.p_repeated)
         for _ in range(copies):
             apart = self.scheduler.now_s < self._apart_until_s.get(frozenset((sender, receiver)), 0.0)
-            if apart or dice.happens(faults.p_lost):
+            if apart or {sender, receiver} in self.cut or dice.happens(faults.p_lost):
                 continue
             delay_s = dice.between(0.001, 0.02) + (dice.between(0.0, 4.0) if dice.happens(faults.p_late) else 0.0)
             arriving = self.line(sender, receiver, decode_message(frame))
