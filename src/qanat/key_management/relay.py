@@ -35,6 +35,7 @@ from qanat.key_management.multipath import collusion_threshold
 from qanat.key_management.passed_over import PassedOver
 from qanat.key_management.pools import answers, opened, spend_for_hop
 from qanat.key_management.quotas import Quotas
+from qanat.key_management.verdicts import Carried, Verdicts, alarm_altered
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.ways import Tried, Way, Ways, Wish
 from qanat.key_management.wire import PoolShortage, RelayDelivered, RelayFailed, RelayVoided, Routes
@@ -43,15 +44,6 @@ __all__ = ["RelayJob", "RelayOrigin"]
 
 RESENT_TIMES = 8
 """A batch is not sent more often again while it waits long for its verdict than at a few even steps."""
-
-
-@dataclass(slots=True)
-class _Carried:
-    """A batch on its way, whose verdict is awaited; ``topic`` wakes who waits for it."""
-
-    batch: Batch
-    topic: Topic
-    verdict: RelayDelivered | RelayFailed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +71,12 @@ class RelayOrigin:
         self._demands = demands
         self._quotas = Quotas(context)
         self._full: dict[SaePair, tuple[float, str]] = {}
-        self._carried: dict[str, _Carried] = {}
         self._under_way: Counter[SaePair] = Counter()
         self.ways = Ways(context)
         self._passed_over = PassedOver(context, demands, self.ways)
         self.doubts = Doubts(context)
+        self._verdicts = Verdicts(context, self.doubts)
+        self._carried = self._verdicts.carried
 
     @property
     def may_rest(self) -> bool:
@@ -108,18 +101,9 @@ class RelayOrigin:
             self._context.routes.rations.count(job.pair, -tried.counted_bits)
             raise
 
-    def on_verdict(self, sender: NodeId, verdict: RelayDelivered | RelayFailed) -> None:
-        """Hear how a batch fared. A verdict that nobody waits for came too late: that batch was destroyed."""
-        carried = self._carried.get(verdict.relay_id)
-        if carried is None or carried.verdict is not None:
-            return
-        if isinstance(verdict, RelayDelivered):
-            may_say = {carried.batch.target}
-        else:
-            may_say = {node for way in carried.batch.routes[verdict.share - 1 : verdict.share] for node in way[1:]}
-        if sender in may_say:
-            carried.verdict = verdict
-            self._context.tasks.notify(carried.topic)
+    async def on_verdict(self, sender: NodeId, verdict: RelayDelivered | RelayFailed) -> None:
+        """Hear how a batch fared, from its last node or by the way back."""
+        await self._verdicts.hear(sender, verdict)
 
     def on_voided(self, sender: NodeId, word: RelayVoided) -> None:
         """Hear that the far end has destroyed a batch in doubt."""
@@ -129,6 +113,7 @@ class RelayOrigin:
         """Go on destroying what is in doubt, and asking for key where a way is short."""
         await self.doubts.tick()
         await self._passed_over.tick()
+        self._verdicts.tick()
 
     # --- inside ---
 
@@ -253,7 +238,7 @@ class RelayOrigin:
         if lost is None:
             return batches[0].ids
         if lost.is_altered:
-            self._raise_alarm(job, lost)
+            alarm_altered(self._context, lost.node, lost.ways, cause=job.trace.last)
         for batch in batches:
             self._record_failed(job, lost, relay_id=batch.relay_id, burned_bits=batch.first_hop_bits)
             word = batch.words[0]
@@ -347,7 +332,7 @@ class RelayOrigin:
         began_s, ways = context.clock.monotonic_s(), tuple(way for batch in batches for way in batch.routes)
         patience_s = self._patience_s(job, ways)
         deadline, topic = Deadline.after(context.clock, patience_s), Topic(f"relay/{batches[0].relay_id}")
-        self._carried.update({batch.relay_id: _Carried(batch, topic) for batch in batches})
+        self._carried.update({batch.relay_id: Carried(batch, topic) for batch in batches})
         try:
             while not deadline.has_passed:
                 await self._send_undecided(batches, job)
@@ -360,15 +345,25 @@ class RelayOrigin:
                         break
                 else:
                     if (lost := self._first_failure(batches)) is None:
+                        self._verdicts.note_arrived(batches, cause=job.trace.last)
                         self.ways.note_heard(ways, after_s=context.clock.monotonic_s() - began_s)
                     return lost
             if not (late := self._undecided(batches)):
-                return self._first_failure(batches)
-            why = f"no verdict from {late[0].target} within {patience_s:g} s"
+                if (lost := self._first_failure(batches)) is None:
+                    self._verdicts.note_arrived(batches, cause=job.trace.last)
+                return lost
+            why = self._unheard(late[0], patience_s)
             return _Lost(late[0].routes, context.node, why, is_unheard=True)
         finally:
             for batch in batches:
                 del self._carried[batch.relay_id]
+
+    def _unheard(self, batch: Batch, patience_s: float) -> str:
+        """Return in words by which lines a verdict did not come."""
+        why, direct = f"no verdict from {batch.target} within {patience_s:g} s", (batch.target, self._context.node)
+        if all(len(way) == 2 for way in batch.routes):
+            return why
+        return f"{why}, neither on the line from {direct[0]} to {direct[1]} nor back along the way"
 
     def _patience_s(self, job: RelayJob, ways: Routes) -> float:
         """Return how long the verdict on a batch is awaited: where these ways are slow, as long as its caller waits."""
@@ -428,18 +423,6 @@ class RelayOrigin:
             key_bits=key_bits,
             authentication_bits=qkd_bits - batch.hops * key_bits,
             qkd_bits=qkd_bits,
-        )
-
-    def _raise_alarm(self, job: RelayJob, lost: _Lost) -> None:
-        """Say whom to look at when two ends have found that they hold different keys."""
-        ways = "; ".join(" - ".join(way) for way in lost.ways)
-        self._context.recorder.alarm(
-            "relay-altered",
-            f"a batch of keys came to {lost.node} otherwise than it was sent, along {ways}",
-            "look at the software and the memory of the relays named; the batch was destroyed at both ends",
-            about=ways,
-            cause=job.trace.last,
-            relays=sorted({node for way in lost.ways for node in way[1:-1]}),
         )
 
     def _record_failed(self, job: RelayJob, lost: _Lost, *, relay_id: str, burned_bits: int) -> None:
