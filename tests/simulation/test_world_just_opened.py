@@ -47,7 +47,7 @@ def test_who_was_opened_a_moment_ago_is_waited_for_and_not_blamed() -> None:
 
 def test_who_does_not_answer_long_after_it_was_opened_is_told_as_silent() -> None:
     world = busy_world(for_s=1000.0)
-    with pytest.raises(KeyShortage, match="'s', the next node on the way, is just coming up"):
+    with pytest.raises(KeyShortage, match=r"'s', the next node on the way, is just coming up .ask again in a moment"):
         give(world, ANY)
     world.run(world.sleep(12.0))
     with pytest.raises(KeyShortage, match="'s', a node on the way, does not answer 'r'"):

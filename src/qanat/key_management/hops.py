@@ -195,6 +195,8 @@ class RelayHops:
             return self._failure(heard, word, fault, is_full=True)
         except _Silent as fault:
             return self._failure(heard, word, fault, silent=fault.node)
+        except _ComingUp as fault:
+            return self._failure(heard, word, fault, is_coming=True)
         except (KeyManagementError, PeerProtocolError, RequestError) as fault:
             return self._failure(heard, word, fault)
 
@@ -311,6 +313,7 @@ class RelayHops:
         short: tuple[PoolShortage, ...] = (),
         silent: NodeId | None = None,
         is_full: bool = False,
+        is_coming: bool = False,
     ) -> _Answer:
         self._context.recorder.record(
             EventKind.RELAY_FAILED,
@@ -322,7 +325,7 @@ class RelayHops:
         )
         # without the remedy: the master's node says its own, and a caller who hears two does not know which is right
         why = _explain(fault, with_remedy=False)
-        failed = RelayFailed(word.relay_id, self._context.node, why, short, silent, word.share, is_full)
+        failed = RelayFailed(word.relay_id, self._context.node, why, short, silent, word.share, is_full, is_coming)
         return _Answer(word.route[0], word.route[word.hop - 1], failed)
 
 

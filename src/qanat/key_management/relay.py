@@ -44,13 +44,15 @@ __all__ = ["RelayJob", "RelayOrigin"]
 
 RESENT_TIMES = 8
 """A batch is not sent more often again while it waits long for its verdict than at a few even steps."""
+LOOK_AT_WAY = "look at the nodes of the route and the lines between them"
+ASK_AGAIN = "ask again in a moment, with the same request id where there is one"
 
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
     """Why a job's keys came to nothing, and on which ways (all of them, where nobody knows). ``is_unheard``: nobody
     has said what became of them; ``is_full``: as many keys of the pair wait at the far end as may; ``is_altered``: the
-    far end holds others than were sent."""
+    far end holds others than were sent; ``is_coming``: a node is just coming up."""
 
     ways: Routes
     node: NodeId
@@ -60,6 +62,7 @@ class _Lost:
     is_unheard: bool = False
     is_full: bool = False
     is_altered: bool = False
+    is_coming: bool = False
 
 
 class RelayOrigin:
@@ -124,6 +127,7 @@ class RelayOrigin:
         """
         wishes = [Wish(target, job.shares, job.hop_bits, job.max_hops, job.told.get(target)) for target in job.targets]
         why, tries_left = "", self._context.settings.relay_tries
+        remedy = LOOK_AT_WAY
         while tries_left:
             ways = [self.ways.choose(wish, tried) for wish in wishes]
             if self._is_too_late(job, ways, tried):
@@ -143,13 +147,14 @@ class RelayOrigin:
                 self._full[job.pair] = (until_s, f"{outcome.node}: {outcome.why}")
                 self._refuse_full(job.pair)
             why = f"{' - '.join(outcome.ways[0])}; it ended at {outcome.node}: {outcome.why}"
+            remedy = ASK_AGAIN if outcome.is_coming else LOOK_AT_WAY
         for wish in wishes:
             self.ways.choose(wish, tried)  # says what is short or silent, if anything is
             self.ways.say_short(wish, tried)
         told = "".join(f"; {words}" for wish in wishes for words in self.ways.suspects(wish))
         raise KeyShortage(
             f"keys could not be relayed to {', '.join(job.targets)}; the last try went along {why}{told}",
-            remedy="look at the nodes of the route and the lines between them",
+            remedy=remedy,
         )
 
     def _is_too_late(self, job: RelayJob, ways: Sequence[Routes], tried: Tried) -> bool:
@@ -385,7 +390,8 @@ class RelayOrigin:
             verdict = self._carried[batch.relay_id].verdict
             if isinstance(verdict, RelayFailed):
                 way = batch.routes[verdict.share - 1]
-                return _Lost((way,), verdict.node, verdict.why, verdict.short, verdict.silent, is_full=verdict.is_full)
+                said = {"is_full": verdict.is_full, "is_coming": verdict.is_coming}
+                return _Lost((way,), verdict.node, verdict.why, verdict.short, verdict.silent, **said)
         return next((self._altered(batch) for batch in batches if self._differs(batch)), None)
 
     def _differs(self, batch: Batch) -> bool:

@@ -419,8 +419,7 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class RelayDelivered:
-    """The last node holds the keys durably. ``check``: of what it holds (``end_check``), 32 hexadecimal digits; the
-    origin holds the same if its own is equal."""
+    """The last node holds the keys durably; ``check``: of what it holds (``end_check``), 32 hexadecimal digits."""
 
     relay_id: str
     check: str
@@ -430,7 +429,7 @@ class RelayDelivered:
 class RelayFailed:
     """A node could not hand the batch on. ``short`` names its pool when that was the reason, ``silent`` the next node
     when that one does not answer. ``share``: which share it was; 0 when nobody knows. ``is_full``: as many keys of the
-    pair wait there as may."""
+    pair wait there as may. ``is_coming``: the next node is just coming up, and may answer in a moment."""
 
     relay_id: str
     node: NodeId
@@ -439,6 +438,7 @@ class RelayFailed:
     silent: NodeId | None = None
     share: int = 1
     is_full: bool = False
+    is_coming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
